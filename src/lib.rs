@@ -1,0 +1,3 @@
+//! Keeps workflow plans, their locks, versions and run history safe on any storage.
+
+pub use pflow_backend;
