@@ -1,0 +1,77 @@
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+
+use crate::{Batch, Capabilities, Commit, Key, Listed, Meta, Object, Prefix, Result};
+
+/// A place that keeps named objects.
+///
+/// # What a caller may rely on
+/// 1. **Whole objects.** A reader sees all bytes of one write or all of another, never a mixture and never a part, except of an
+///    object put as [`crate::WriteKind::Fresh`] while its batch is under way.
+/// 2. **Read your writes, and those of others.** Once a commit has answered [`Commit::Committed`], every `get`, `stat` and `list` that
+///    begins afterwards, through any handle and in any process, sees it or something later.
+/// 3. **One winner.** Of several commits whose conditions cannot all hold, however they race and wherever they come from, exactly those
+///    happen that some order of them allows. Conditional writes of one key are linearizable.
+/// 4. **Order.** Nobody sees a later stage of a batch without the earlier ones, and no crash leaves one without them.
+/// 5. **Honest answers.** Success is durable; a conflict and an error that says "did not happen" did not happen, beyond the
+///    stages that they name; everything else is [`crate::Outcome::Unknown`].
+///
+/// # What an implementer must guarantee
+/// All of the above, that a handle may be used from many tasks at once, that no method blocks the thread it is polled on, and that
+/// every bit of [`Capabilities`] it sets holds on every path. The `conformance` suite checks what can be checked from outside.
+///
+/// # Cancellation
+/// Dropping a future of `get`, `stat` or `close`, or a `list` stream, changes nothing. Dropping a future of `commit` that was polled is
+/// an **unknown outcome**: the batch may be in place, may get into place a little later, or may never.
+#[async_trait]
+pub trait StorageBackend: Debug + Send + Sync + 'static {
+    /// What this backend promises beyond the contract. The same for the life of the handle.
+    fn capabilities(&self) -> Capabilities;
+
+    /// The object under `key`, whole, with the version of exactly these bytes; none if there is none.
+    ///
+    /// # Errors
+    /// The object may be there and could not be read. The kind tells whether trying again makes sense.
+    async fn get(&self, key: &Key) -> Result<Option<Object>>;
+
+    /// As [`get`](Self::get) without the bytes. It costs no more than `get`, and on storages that know an object's version much less.
+    ///
+    /// # Errors
+    /// As `get`.
+    async fn stat(&self, key: &Key) -> Result<Option<Meta>>;
+
+    /// The objects below `prefix` whose keys come behind `after`, in the byte order of their keys.
+    ///
+    /// Lazy: it asks as it is polled, and memory stays bounded however many there are. It is no snapshot: an object that is there for
+    /// the whole listing is listed exactly once; one that comes or goes meanwhile may or may not be. What is no object of
+    /// this contract (a foreign file, a link) is passed over. After an error the stream ends; go on behind the last key seen.
+    ///
+    /// # Errors
+    /// A part of the listing could not be had. What came before it stands.
+    fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>>;
+
+    /// Makes the changes of `batch`, stage by stage, each under its conditions.
+    ///
+    /// - [`Commit::Committed`]: all of it happened and is durable. A crash from now on leaves all of it.
+    /// - [`Commit::Conflict`]: a condition did not hold. Nothing happened but the stages named in it.
+    /// - While it runs a reader, and after it a crash, may see any number of its stages from the first on, and with
+    ///   [`Capabilities::atomic_batch`] a crash leaves all or nothing.
+    /// - Dropping the future: see above.
+    ///
+    /// An implementer calls [`Batch::check`] first, so that every backend refuses the same batches.
+    ///
+    /// # Errors
+    /// [`crate::Error::outcome`] tells "did not happen" from "unknown". A caller must not repeat an unknown commit before it has read
+    /// what is there.
+    async fn commit(&self, batch: Batch) -> Result<Commit>;
+
+    /// Brings the storage to rest: what is stored is then plain objects that anybody may copy, and nothing of this handle runs in the
+    /// background. Idempotent. Later calls may work or fail as [`crate::ErrorKind::Unavailable`], but never lose anything. Everything that was
+    /// committed is durable without it.
+    ///
+    /// # Errors
+    /// Rest was not reached; nothing that was committed is lost. Whoever opens the storage next finishes the work.
+    async fn close(&self) -> Result<()>;
+}

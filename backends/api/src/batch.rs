@@ -1,0 +1,275 @@
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+
+use crate::{Capabilities, Error, ErrorKind, Key, Position, Result, Version};
+
+/// The only way to change a storage: stages of conditional writes.
+///
+/// Stages happen in order, each durable before the next begins; the operations of one stage may happen side by side. So
+/// a protocol puts what is immutable into the first stage, the one pointer that makes it visible into the second, and what
+/// is derived into the last: whatever stops it in between, a reader finds the old state or the new one.
+///
+/// A key appears at most once in a batch, and no key stands below another one of it ([`Batch::check`]).
+///
+/// ```
+/// use pflow_backend::{Batch, Key, Operation, Version};
+/// # fn main() -> Result<(), pflow_backend::InvalidKey> {
+/// let read = Version::of_content(b"old head");
+/// let batch = Batch::new()
+///     .stage([Operation::put(Key::parse("versions/a/2")?, "content").absent().fresh()])
+///     .stage([Operation::put(Key::parse("heads/a")?, "new head").is(read)])
+///     .stage([Operation::put(Key::parse("copies/a")?, "content").copy()]);
+/// assert_eq!(batch.stages().len(), 3);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Batch {
+    stages: Vec<Vec<Operation>>,
+}
+
+/// One conditional write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Operation {
+    /// Store these bytes under the key, whole or not at all.
+    Put {
+        /// Where.
+        key: Key,
+        /// What.
+        bytes: Bytes,
+        /// Under which condition.
+        when: Precondition,
+        /// Who can reach it meanwhile.
+        kind: WriteKind,
+    },
+    /// Remove the key. Removing what is not there succeeds under [`Precondition::Always`].
+    Delete {
+        /// Where.
+        key: Key,
+        /// Under which condition; anything but `Always` needs [`Capabilities::conditional_delete`].
+        when: Precondition,
+    },
+}
+
+/// What must hold of a key at the moment of the write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Precondition {
+    /// Anything.
+    Always,
+    /// The key does not exist.
+    Absent,
+    /// The key exists and its present bytes have this version.
+    Is(Version),
+}
+
+/// A hint about who can reach an object while its batch is under way. It changes how a disk writes, never what holds
+/// after the commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteKind {
+    /// Nobody looks for it before a later stage is in place, so it may be seen partial until the batch is through.
+    Fresh,
+    /// Readers may look at any time and see the old bytes or the new ones.
+    Swap,
+    /// Derived from something else, and perhaps edited by a person. As `Swap`, but it may follow the answer as long as a crash
+    /// cannot lose it.
+    Copy,
+}
+
+impl Batch {
+    /// A batch without stages, which commits at once and changes nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a stage behind the ones that are there.
+    #[must_use]
+    pub fn stage(mut self, operations: impl IntoIterator<Item = Operation>) -> Self {
+        self.stages.push(operations.into_iter().collect());
+        self
+    }
+
+    /// The stages, in order.
+    pub fn stages(&self) -> &[Vec<Operation>] {
+        &self.stages
+    }
+
+    /// Every operation with its place, in order.
+    pub fn operations(&self) -> impl Iterator<Item = (Position, &Operation)> {
+        self.stages.iter().enumerate().flat_map(|(stage, operations)| {
+            operations.iter().enumerate().map(move |(operation, it)| (Position { stage, operation }, it))
+        })
+    }
+
+    /// What every backend does before it begins: refuses a batch that breaks the rules or the backend's limits.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for a key that appears twice, a key below another one, or an object over
+    /// [`Capabilities::max_object_size`]; [`ErrorKind::Unsupported`] for a conditional delete where there is none. Nothing
+    /// was changed.
+    pub fn check(&self, capabilities: &Capabilities) -> Result<()> {
+        let mut keys = BTreeSet::new();
+        for (_, operation) in self.operations() {
+            let key = operation.key();
+            if !keys.insert(key.as_str()) {
+                return Err(Error::new(ErrorKind::InvalidInput, format!("{key} appears twice in one batch")));
+            }
+            match operation {
+                Operation::Put { bytes, .. } if bytes.len() as u64 > capabilities.max_object_size => {
+                    let (has, may) = (bytes.len(), capabilities.max_object_size);
+                    let what = format!("{key} has {has} bytes; this storage takes at most {may}");
+                    return Err(Error::new(ErrorKind::InvalidInput, what));
+                }
+                Operation::Delete { when, .. }
+                    if *when != Precondition::Always && !capabilities.conditional_delete =>
+                {
+                    let what = format!("This storage cannot delete {key} under a condition");
+                    return Err(Error::new(ErrorKind::Unsupported, what));
+                }
+                _ => {}
+            }
+        }
+        for key in &keys {
+            let above = key.match_indices('/').filter_map(|(at, _)| key.get(..at));
+            for name in above {
+                if keys.contains(name) {
+                    let what = format!("{key} cannot exist beside {name}");
+                    return Err(Error::new(ErrorKind::InvalidInput, what));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Operation {
+    /// Stores `bytes` under `key`: always, and visible to readers at any time, unless the methods below say otherwise.
+    pub fn put(key: Key, bytes: impl Into<Bytes>) -> Self {
+        Self::Put { key, bytes: bytes.into(), when: Precondition::Always, kind: WriteKind::Swap }
+    }
+
+    /// Removes `key`, whether it is there or not, unless the methods below say otherwise.
+    pub fn delete(key: Key) -> Self {
+        Self::Delete { key, when: Precondition::Always }
+    }
+
+    /// Only if the key does not exist.
+    #[must_use]
+    pub fn absent(self) -> Self {
+        self.when(Precondition::Absent)
+    }
+
+    /// Only if the key's present bytes have this version.
+    #[must_use]
+    pub fn is(self, version: Version) -> Self {
+        self.when(Precondition::Is(version))
+    }
+
+    /// Under this condition.
+    #[must_use]
+    pub fn when(mut self, condition: Precondition) -> Self {
+        match &mut self {
+            Self::Put { when, .. } | Self::Delete { when, .. } => *when = condition,
+        }
+        self
+    }
+
+    /// Marks a put as [`WriteKind::Fresh`].
+    #[must_use]
+    pub fn fresh(self) -> Self {
+        self.kind(WriteKind::Fresh)
+    }
+
+    /// Marks a put as [`WriteKind::Copy`].
+    #[must_use]
+    pub fn copy(self) -> Self {
+        self.kind(WriteKind::Copy)
+    }
+
+    fn kind(mut self, hint: WriteKind) -> Self {
+        if let Self::Put { kind, .. } = &mut self {
+            *kind = hint;
+        }
+        self
+    }
+
+    /// The key that is written or removed.
+    pub fn key(&self) -> &Key {
+        match self {
+            Self::Put { key, .. } | Self::Delete { key, .. } => key,
+        }
+    }
+
+    /// The condition.
+    pub fn precondition(&self) -> &Precondition {
+        match self {
+            Self::Put { when, .. } | Self::Delete { when, .. } => when,
+        }
+    }
+}
+
+impl Precondition {
+    /// Whether the condition holds where the key's present version is `current` (none: the key does not exist).
+    pub fn holds(&self, current: Option<&Version>) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Absent => current.is_none(),
+            Self::Is(version) => current == Some(version),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Durability;
+
+    fn key(name: &str) -> Key {
+        Key::parse(name).unwrap()
+    }
+
+    fn capabilities() -> Capabilities {
+        Capabilities {
+            atomic_batch: false,
+            conditional_delete: false,
+            plain_files: false,
+            durability: Durability::Process,
+            max_object_size: 4,
+        }
+    }
+
+    #[test]
+    fn a_batch_that_breaks_a_rule_is_refused_with_the_key() {
+        let put = |name: &str| Operation::put(key(name), "1234");
+        let cases = [
+            (Batch::new().stage([put("a"), put("a")]), ErrorKind::InvalidInput, "a appears twice"),
+            (
+                Batch::new().stage([put("a")]).stage([Operation::delete(key("a"))]),
+                ErrorKind::InvalidInput,
+                "twice",
+            ),
+            (
+                Batch::new().stage([put("a"), put("a-b"), put("a/b")]),
+                ErrorKind::InvalidInput,
+                "a/b cannot exist",
+            ),
+            (Batch::new().stage([Operation::put(key("a"), "12345")]), ErrorKind::InvalidInput, "at most 4"),
+            (Batch::new().stage([Operation::delete(key("a")).absent()]), ErrorKind::Unsupported, "condition"),
+        ];
+        for (batch, kind, words) in cases {
+            let refused = batch.check(&capabilities()).unwrap_err();
+            assert_eq!(refused.kind(), kind, "{refused}");
+            assert!(refused.to_string().contains(words), "{refused}");
+        }
+        Batch::new().stage([put("a"), put("a-b")]).stage([put("ab/c")]).check(&capabilities()).unwrap();
+    }
+
+    #[test]
+    fn a_condition_is_judged_by_the_present_version_alone() {
+        let (one, two) = (Version::of_content(b"1"), Version::of_content(b"2"));
+        assert!(Precondition::Always.holds(None) && Precondition::Always.holds(Some(&one)));
+        assert!(Precondition::Absent.holds(None) && !Precondition::Absent.holds(Some(&one)));
+        let is = Precondition::Is(one.clone());
+        assert!(is.holds(Some(&one)) && !is.holds(Some(&two)) && !is.holds(None));
+    }
+}

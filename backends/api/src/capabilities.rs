@@ -1,0 +1,27 @@
+/// What a backend promises beyond the contract. A bit is set only where **every** path honours it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capabilities {
+    /// A batch happens whole or not at all: a conflict, an error that says "did not happen" and a crash all leave
+    /// nothing of it behind. Elsewhere earlier stages may stay, see [`crate::Conflict::applied`].
+    pub atomic_batch: bool,
+    /// A delete may carry a condition.
+    pub conditional_delete: bool,
+    /// Objects are ordinary files that people and other programs may edit in place.
+    pub plain_files: bool,
+    /// What a committed batch survives.
+    pub durability: Durability,
+    /// The largest object, in bytes.
+    pub max_object_size: u64,
+}
+
+/// What a committed batch survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Durability {
+    /// Nothing beyond the life of the process.
+    Process,
+    /// A crash of the machine and a loss of power, as far as its disk keeps what it acknowledges.
+    Power,
+    /// Whatever the remote service promises for what it acknowledges.
+    Service,
+}

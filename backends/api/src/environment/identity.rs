@@ -1,0 +1,77 @@
+use std::fmt;
+
+/// Who a process is: enough to tell a person whom to ask, and to tell on the same machine whether it still runs.
+///
+/// A pid alone says nothing: it is used again after its process is gone, and a container has its own numbers. So the start
+/// time, the boot and the pid namespace go with it; what the system does not tell is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The machine's name.
+    pub host: String,
+    /// The user's login name, else `uid-` and the number, else `unknown`.
+    pub user: String,
+    /// The process id.
+    pub pid: u32,
+    /// When the process started, in the system's own unit (Linux: clock ticks since boot).
+    pub process_start: Option<String>,
+    /// What differs after each boot of the machine.
+    pub boot_id: Option<String>,
+    /// The namespace that the pid belongs to.
+    pub pid_namespace: Option<String>,
+}
+
+impl Identity {
+    /// Asks the system.
+    pub(super) fn of_this_process() -> Self {
+        #[allow(clippy::disallowed_methods, reason = "the one place that asks for the process id")]
+        let pid = std::process::id();
+        Self {
+            host: gethostname::gethostname().to_string_lossy().into_owned(),
+            user: user(),
+            pid,
+            process_start: process_start(),
+            boot_id: read_trimmed("/proc/sys/kernel/random/boot_id"),
+            pid_namespace: std::fs::read_link("/proc/self/ns/pid")
+                .ok()
+                .map(|link| link.to_string_lossy().into_owned()),
+        }
+    }
+}
+
+/// `user@host`, as authors of versions and holders of leases are named.
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.user, self.host)
+    }
+}
+
+fn user() -> String {
+    let named = ["USER", "LOGNAME", "USERNAME"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
+    named.or_else(uid).unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// The owner of `/proc/self`, where there is one: asking the C library would need unsafe code.
+#[cfg(target_os = "linux")]
+fn uid() -> Option<String> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self").ok().map(|owner| format!("uid-{}", owner.uid()))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn uid() -> Option<String> {
+    None
+}
+
+/// Field 22 of `/proc/self/stat` (proc(5)). The second field is the program's name in parentheses and may hold anything, so
+/// counting begins behind the last one.
+fn process_start() -> Option<String> {
+    let stat = read_trimmed("/proc/self/stat")?;
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_whitespace().nth(19).map(str::to_owned)
+}
+
+fn read_trimmed(path: &str) -> Option<String> {
+    std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+}

@@ -1,0 +1,182 @@
+use std::{fmt, sync::Arc};
+
+/// The most bytes that a [`Key`] may have: what S3, GCS and Azure all take.
+const MAX_KEY_BYTES: usize = 1024;
+/// The most bytes of one segment: what Linux and macOS file systems all take.
+const MAX_SEGMENT_BYTES: usize = 255;
+/// Kept for the backends themselves: a disk keeps its lock and its journal there.
+const RESERVED_SEGMENT: &str = ".journal";
+
+/// The name of an object: segments of `[A-Za-z0-9._-]` joined by `/`.
+///
+/// No segment is empty, `.` or `..`; a segment has at most 255 bytes and a key at most 1,024; the first segment is not
+/// `.journal`, which belongs to the backends. Keys order by their bytes, as object stores list them.
+///
+/// **For callers:** `a` and `a/b` must never both exist (on a disk one is a file and the other needs a folder there), and
+/// keys that differ in case alone must not either (some disks cannot tell them apart).
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(Arc<str>);
+
+impl Key {
+    /// Takes a name that fits the rules above.
+    ///
+    /// # Errors
+    /// [`InvalidKey`] says which rule the name breaks. Nothing was stored.
+    pub fn parse(name: impl Into<String>) -> Result<Self, InvalidKey> {
+        let name = name.into();
+        check(&name)?;
+        Ok(Self(name.into()))
+    }
+
+    /// The whole name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The parts between the slashes; at least one.
+    pub fn segments(&self) -> impl DoubleEndedIterator<Item = &str> {
+        self.0.split('/')
+    }
+
+    /// Whether this key would need a folder where `other` is an object (`other` is `a`, this is `a/b`).
+    pub fn is_below(&self, other: &Key) -> bool {
+        self.0.strip_prefix(&*other.0).is_some_and(|rest| rest.starts_with('/'))
+    }
+}
+
+/// The folder part of keys: either everything, or all keys below a name.
+///
+/// `Prefix::parse("runs/a")` holds `runs/a/1` and `runs/a/2/x`, but neither `runs/a` nor `runs/ab`.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Prefix(Option<Key>);
+
+impl Prefix {
+    /// Every key.
+    pub fn root() -> Self {
+        Self(None)
+    }
+
+    /// All keys below `name`, which has the form of a [`Key`].
+    ///
+    /// # Errors
+    /// [`InvalidKey`], as for [`Key::parse`].
+    pub fn parse(name: impl Into<String>) -> Result<Self, InvalidKey> {
+        Key::parse(name).map(|key| Self(Some(key)))
+    }
+
+    /// The name that all keys stand below; none for [`Prefix::root`].
+    pub fn key(&self) -> Option<&Key> {
+        self.0.as_ref()
+    }
+
+    /// Whether `key` stands below this prefix.
+    pub fn contains(&self, key: &Key) -> bool {
+        self.0.as_ref().is_none_or(|prefix| key.is_below(prefix))
+    }
+}
+
+/// A name that cannot be a [`Key`] or a [`Prefix`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name:?} is no key: {reason}")]
+pub struct InvalidKey {
+    /// The name as given, cut after 120 characters.
+    pub name: String,
+    /// The rule that it breaks.
+    pub reason: &'static str,
+}
+
+fn check(name: &str) -> Result<(), InvalidKey> {
+    let refuse = |reason| Err(InvalidKey { name: name.chars().take(120).collect(), reason });
+    if name.len() > MAX_KEY_BYTES {
+        return refuse("it is longer than 1,024 bytes");
+    }
+    for (position, segment) in name.split('/').enumerate() {
+        match segment {
+            "" => return refuse("it has an empty segment"),
+            "." | ".." => return refuse("`.` and `..` are no segments"),
+            RESERVED_SEGMENT if position == 0 => return refuse("`.journal` belongs to the backend"),
+            _ if segment.len() > MAX_SEGMENT_BYTES => return refuse("a segment is longer than 255 bytes"),
+            _ if !segment.bytes().all(is_portable) => {
+                return refuse("segments are made of A-Z, a-z, 0-9, `.`, `_` and `-`");
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn is_portable(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({})", self.0)
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(key) => write!(f, "{key}/"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Prefix({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_every_storage_can_hold_are_keys() {
+        for name in ["a", "A-b_c.9", "a/b/c", ".gitignore", "...", "a/.journal", &"x".repeat(255)] {
+            assert_eq!(Key::parse(name).unwrap().as_str(), name);
+        }
+    }
+
+    #[test]
+    fn other_names_are_refused_with_the_rule() {
+        let long = "x/".repeat(512) + "y";
+        for (name, reason) in [
+            ("", "empty"),
+            ("/a", "empty"),
+            ("a/", "empty"),
+            ("a//b", "empty"),
+            (".", "`..`"),
+            ("a/../b", "`..`"),
+            ("a b", "made of"),
+            ("é", "made of"),
+            ("a\0", "made of"),
+            ("a\\b", "made of"),
+            (".journal", "backend"),
+            (".journal/lock", "backend"),
+            (&"x".repeat(256), "255"),
+            (&long, "1,024"),
+        ] {
+            let refused = Key::parse(name).unwrap_err();
+            assert!(refused.reason.contains(reason), "{name:?}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_ends_at_a_slash() {
+        let prefix = Prefix::parse("runs/a").unwrap();
+        assert!(prefix.contains(&Key::parse("runs/a/1").unwrap()));
+        assert!(!prefix.contains(&Key::parse("runs/ab").unwrap()));
+        assert!(!prefix.contains(&Key::parse("runs/a").unwrap()));
+        assert!(Prefix::root().contains(&Key::parse("x").unwrap()));
+    }
+}
