@@ -1,0 +1,133 @@
+//! The name of a document's exact bytes.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest, Sha256};
+
+const PREFIX: &str = "sha256:";
+const LEN: usize = 32;
+
+/// The SHA-256 of exact bytes, written `sha256:` and 64 lowercase hexadecimal digits.
+///
+/// Two documents are the same document if and only if their hashes are equal: nothing is normalised before
+/// hashing, a changed space is a changed document. The order is that of the digest and means nothing but
+/// a stable place in a sorted list.
+///
+/// ```
+/// use pflow_store::document::ContentHash;
+///
+/// let hash = ContentHash::of(b"{}");
+/// assert_eq!(hash.to_string(), "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a");
+/// assert_eq!(ContentHash::parse(&hash.to_string()), Ok(hash));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ContentHash([u8; LEN]);
+
+/// A text that is not a content hash.
+///
+/// Uppercase digits and bare hexadecimal are refused too, so that one content has one spelling and hashes
+/// may be compared as text. Whoever imports another spelling converts it first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a content hash: expected `sha256:` and 64 lowercase hexadecimal digits")]
+pub struct InvalidContentHash;
+
+impl ContentHash {
+    /// Hashes `bytes` as they are.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    /// Reads the text form.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidContentHash`] for anything that [`Display`](fmt::Display) would not have written.
+    pub fn parse(text: &str) -> Result<Self, InvalidContentHash> {
+        let digits = text.strip_prefix(PREFIX).ok_or(InvalidContentHash)?;
+        let mut digest = [0; LEN];
+        let decoded = base16ct::lower::decode(digits, &mut digest).map_err(|_| InvalidContentHash)?;
+        if decoded.len() == LEN { Ok(Self(digest)) } else { Err(InvalidContentHash) }
+    }
+}
+
+impl fmt::Display for ContentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{PREFIX}{}", base16ct::lower::encode_string(&self.0))
+    }
+}
+
+impl fmt::Debug for ContentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ContentHash({self})")
+    }
+}
+
+impl FromStr for ContentHash {
+    type Err = InvalidContentHash;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse(text)
+    }
+}
+
+impl Serialize for ContentHash {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ContentHash {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // The empty message's digest, from FIPS 180-4's examples.
+    const OF_NOTHING: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    #[test]
+    fn hashes_the_exact_bytes() {
+        assert_eq!(ContentHash::of(b"").to_string(), OF_NOTHING);
+        assert_ne!(ContentHash::of(b"{}"), ContentHash::of(b"{ }"));
+    }
+
+    #[test]
+    fn text_and_serde_round_trip() {
+        let hash = ContentHash::of(b"plan");
+        assert_eq!(hash.to_string().parse(), Ok(hash));
+        let json = serde_json::to_string(&hash).unwrap();
+        assert_eq!(json, format!("\"{hash}\""));
+        assert_eq!(serde_json::from_str::<ContentHash>(&json).unwrap(), hash);
+    }
+
+    #[test]
+    fn other_spellings_are_refused() {
+        let digits = OF_NOTHING.strip_prefix(PREFIX).unwrap();
+        let shorter = digits.strip_prefix('e').unwrap();
+        for text in [
+            "",
+            "sha256:",
+            digits,
+            &format!("sha512:{digits}"),
+            &format!("SHA256:{digits}"),
+            &format!("{PREFIX}{}", digits.to_uppercase()),
+            &format!("{PREFIX}{shorter}"),
+            &OF_NOTHING.replace("e3", ""),
+            &format!("{OF_NOTHING}00"),
+            &format!("{OF_NOTHING} "),
+            &format!("{PREFIX}g{shorter}"),
+            &OF_NOTHING.replace("e3", "é"),
+        ] {
+            assert_eq!(ContentHash::parse(text), Err(InvalidContentHash), "{text:?}");
+            assert!(serde_json::from_value::<ContentHash>(text.into()).is_err(), "{text:?}");
+        }
+    }
+}

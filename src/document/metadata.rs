@@ -1,0 +1,138 @@
+//! What of a document is copied into the head and the index, and how much of it.
+
+use std::borrow::Cow;
+
+/// The longest [`Metadata::name`], in bytes.
+pub const MAX_NAME_BYTES: usize = 256;
+/// The longest [`Metadata::description`], in bytes.
+pub const MAX_DESCRIPTION_BYTES: usize = 1024;
+/// The longest [`Metadata::version`], in bytes.
+pub const MAX_VERSION_BYTES: usize = 64;
+/// The most [`Metadata::tags`].
+pub const MAX_TAGS: usize = 64;
+/// The longest tag, in bytes.
+pub const MAX_TAG_BYTES: usize = 64;
+/// The most [`Metadata::nodes`].
+pub const MAX_NODE_TYPES: usize = 64;
+/// The longest node type, in bytes.
+pub const MAX_NODE_TYPE_BYTES: usize = 128;
+
+/// What a document says about itself.
+///
+/// Each field comes from the first level of the document that says something: the top level, then the
+/// `metadata` object, then `ir`. The node types are an exception, see there.
+///
+/// Metadata is copied into small records that are read by the thousand, so it is bounded: texts are
+/// trimmed, a text beyond its bound (the constants of this module) is cut between two characters and ends
+/// with `…`, within the bound; of a list the first elements are kept. The document itself is never cut.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Metadata {
+    /// The `name`, if it has one that is not blank. At most [`MAX_NAME_BYTES`].
+    pub name: Option<String>,
+    /// The `description`, if it has one that is not blank. At most [`MAX_DESCRIPTION_BYTES`].
+    pub description: Option<String>,
+    /// The `tags` without blank and repeated ones, in the document's order. At most [`MAX_TAGS`] of
+    /// [`MAX_TAG_BYTES`].
+    pub tags: Vec<String>,
+    /// The distinct types of the nodes in order of first appearance: of the workflow's own nodes, and
+    /// only if there are none of what `metadata.nodes` claims. At most [`MAX_NODE_TYPES`] of
+    /// [`MAX_NODE_TYPE_BYTES`].
+    pub nodes: Vec<String>,
+    /// The `version` that the author gave; a number as serde_json writes it (`1.10` is the number `1.1`).
+    /// At most [`MAX_VERSION_BYTES`].
+    pub version: Option<String>,
+}
+
+/// `text` trimmed and within `max` bytes, or nothing if it is blank.
+pub(super) fn label(text: &str, max: usize) -> Option<Cow<'_, str>> {
+    let text = text.trim();
+    (!text.is_empty()).then(|| cut(text, max))
+}
+
+/// `text` within `max` bytes, with `…` at the end if it was longer.
+pub(super) fn cut(text: &str, max: usize) -> Cow<'_, str> {
+    const ELLIPSIS: char = '…';
+    if text.len() <= max {
+        return Cow::Borrowed(text);
+    }
+    let mut short = String::with_capacity(max);
+    for c in text.chars() {
+        if short.len() + c.len_utf8() + ELLIPSIS.len_utf8() > max {
+            break;
+        }
+        short.push(c);
+    }
+    short.push(ELLIPSIS);
+    Cow::Owned(short)
+}
+
+/// Distinct labels in order of first appearance, so many and so long.
+#[derive(Debug)]
+pub(super) struct Labels {
+    most: usize,
+    longest: usize,
+    found: Vec<String>,
+}
+
+impl Labels {
+    pub(super) fn tags() -> Self {
+        Self { most: MAX_TAGS, longest: MAX_TAG_BYTES, found: Vec::new() }
+    }
+
+    pub(super) fn node_types() -> Self {
+        Self { most: MAX_NODE_TYPES, longest: MAX_NODE_TYPE_BYTES, found: Vec::new() }
+    }
+
+    pub(super) fn add(&mut self, text: &str) {
+        if self.found.len() == self.most {
+            return;
+        }
+        // Searching a list this short is cheaper than hashing.
+        if let Some(label) = label(text, self.longest)
+            && !self.found.iter().any(|known| *known == label)
+        {
+            self.found.push(label.into_owned());
+        }
+    }
+
+    /// Takes what was found, nothing if nothing was.
+    pub(super) fn take(&mut self) -> Option<Vec<String>> {
+        (!self.found.is_empty()).then(|| std::mem::take(&mut self.found))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cuts_between_characters_and_within_the_bound() {
+        assert_eq!(cut("abcdef", 6), "abcdef");
+        assert_eq!(cut("abcdefg", 6), "abc…");
+        assert_eq!(cut("ääää", 7), "ää…");
+        assert_eq!(cut("äääää", 8), "ää…");
+        assert_eq!(cut("🦀🦀🦀", 8), "🦀…");
+    }
+
+    #[test]
+    fn labels_are_trimmed_distinct_ordered_and_bounded() {
+        let mut tags = Labels::tags();
+        for tag in ["b", " a ", "", "  ", "a", "b"] {
+            tags.add(tag);
+        }
+        tags.add(&"x".repeat(MAX_TAG_BYTES + 1));
+        tags.add(&"x".repeat(MAX_TAG_BYTES + 2));
+        let found = tags.take().unwrap();
+        assert_eq!(found[..2], ["b", "a"]);
+        assert_eq!(found.len(), 3, "what is equal once cut counts once");
+        assert_eq!(found[2].len(), MAX_TAG_BYTES);
+
+        for n in 0..MAX_TAGS * 2 {
+            tags.add(&n.to_string());
+        }
+        let found = tags.take().unwrap();
+        assert_eq!(found.len(), MAX_TAGS);
+        assert_eq!(found.last().unwrap(), &(MAX_TAGS - 1).to_string());
+        assert_eq!(tags.take(), None);
+    }
+}

@@ -1,0 +1,174 @@
+//! One workflow document: kept byte for byte, validated, hashed, its metadata extracted.
+//!
+//! A document is bare IR (`nodes` at the top), a saved workflow that wraps it (`ir` is an object), or any
+//! other JSON object. Only what a document has is checked, unless complete IR is asked for
+//! ([`Strictness::Ir`]); keys that are not known here stay as they are. Null counts as absent. What holds:
+//!
+//! - UTF-8 without a byte order mark, JSON (RFC 8259) with an object at the root, no object with a
+//!   duplicate key, within [`Limits`].
+//! - `nodes` is an array of objects, each with a non-empty string `id`, unique, and a non-empty string `type`;
+//!   `params` is an object.
+//! - `edges` is an array of objects whose `from` and `to` are the ids of nodes; `action` and `condition` are
+//!   strings. Cycles are legal.
+//! - `start_node` is the id of a node; `ir_version` is a string of the form `N.N.N`.
+//! - `name` and `description` are strings, `tags` is an array of strings, `version` a string or a number.
+//!
+//! The graph's rules hold at the top and in `ir` alike, those of the descriptive fields in `metadata` too.
+
+mod check;
+mod content_hash;
+mod defects;
+mod error;
+mod media_type;
+mod metadata;
+mod outline;
+mod place;
+mod read;
+mod syntax;
+
+use std::fmt;
+
+use bytes::Bytes;
+
+pub use content_hash::{ContentHash, InvalidContentHash};
+pub use defects::MAX_DEFECTS;
+pub use error::{Defect, DocumentError, Reason};
+pub use media_type::MediaType;
+pub use metadata::{
+    MAX_DESCRIPTION_BYTES, MAX_NAME_BYTES, MAX_NODE_TYPE_BYTES, MAX_NODE_TYPES, MAX_TAG_BYTES, MAX_TAGS,
+    MAX_VERSION_BYTES, Metadata,
+};
+pub use syntax::SyntaxError;
+
+use check::Check;
+
+/// A workflow document that has been checked. Cloning is cheap: the bytes are shared.
+///
+/// ```
+/// use pflow_store::document::{Document, Limits};
+///
+/// let text = r#"{ "name": "greet", "nodes": [ { "id": "hello", "type": "echo" } ] }"#;
+/// let document = Document::parse(text, &Limits::default())?;
+/// assert_eq!(document.bytes(), text.as_bytes());
+/// assert_eq!(document.metadata().name.as_deref(), Some("greet"));
+/// assert_eq!(document.metadata().nodes, ["echo"]);
+///
+/// let text = r#"{ "nodes": [], "start_node": "hello" }"#;
+/// let refused = Document::parse(text, &Limits::default()).unwrap_err();
+/// assert_eq!(refused.to_string(), r#"start_node: no node has the id "hello""#);
+/// # Ok::<(), pflow_store::document::DocumentError>(())
+/// ```
+#[derive(Clone)]
+pub struct Document {
+    bytes: Bytes,
+    hash: ContentHash,
+    media_type: MediaType,
+    metadata: Metadata,
+}
+
+/// What a document may be: how large, how deep, and how much of the IR it must have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest size in bytes; 16 MiB by default.
+    pub max_bytes: usize,
+    /// The most levels of arrays and objects within each other, the root being the first; 128 by default.
+    /// More than [`DEPTH_CEILING`](Self::DEPTH_CEILING) counts as that.
+    pub max_depth: usize,
+    /// Whether complete IR is asked for; not by default.
+    pub strictness: Strictness,
+}
+
+impl Limits {
+    /// No document may be deeper, whatever [`max_depth`](Self::max_depth) says. Documents are read by
+    /// recursion, and this much of it stays within a fraction of the smallest usual stack (2 MiB).
+    pub const DEPTH_CEILING: usize = 256;
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_bytes: 16 << 20, max_depth: 128, strictness: Strictness::Plain }
+    }
+}
+
+/// How much of the IR a document must have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Strictness {
+    /// Only what is there is checked.
+    #[default]
+    Plain,
+    /// `ir_version` and at least one node must be there. The version may stand at the wrapper.
+    Ir,
+}
+
+impl Document {
+    /// Checks `bytes`, hashes them and extracts their metadata. The bytes are kept as they are.
+    ///
+    /// Takes time and memory in proportion to the size, about a tenth of a second for 16 MiB: an async
+    /// caller that takes large documents does this on a thread that may block.
+    ///
+    /// # Errors
+    ///
+    /// The document is refused, with all reasons that can be known together; see [`DocumentError`].
+    pub fn parse(bytes: impl Into<Bytes>, limits: &Limits) -> Result<Self, DocumentError> {
+        let bytes = bytes.into();
+        let (size, limit) = (bytes.len(), limits.max_bytes);
+        if size > limit {
+            return Err(DocumentError::TooLarge { size, limit });
+        }
+        let mut check = Check::new();
+        let max_depth = limits.max_depth.min(Limits::DEPTH_CEILING);
+        let root = read::read(decode(&bytes)?, max_depth, &mut check)?;
+        let metadata = check.finish(&root, limits.strictness)?;
+        let hash = ContentHash::of(&bytes);
+        Ok(Self { bytes, hash, media_type: MediaType::Json, metadata })
+    }
+
+    /// The document, exactly as it was given.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The hash of [`bytes`](Self::bytes).
+    pub fn hash(&self) -> ContentHash {
+        self.hash
+    }
+
+    /// The format.
+    pub fn media_type(&self) -> MediaType {
+        self.media_type
+    }
+
+    /// What the document says about itself.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// The size in bytes.
+    pub fn size(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+}
+
+/// Without the content, which may be long and may hold secrets.
+impl fmt::Debug for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Document")
+            .field("hash", &self.hash)
+            .field("size", &self.size())
+            .field("media_type", &self.media_type)
+            .field("metadata", &self.metadata)
+            .finish()
+    }
+}
+
+fn decode(bytes: &[u8]) -> Result<&str, DocumentError> {
+    const MARKS: [(&[u8], &str); 3] =
+        [(b"\xEF\xBB\xBF", "UTF-8"), (b"\xFF\xFE", "UTF-16LE"), (b"\xFE\xFF", "UTF-16BE")];
+    if let Some((_, encoding)) = MARKS.iter().find(|(mark, _)| bytes.starts_with(mark)) {
+        return Err(DocumentError::ByteOrderMark { encoding });
+    }
+    std::str::from_utf8(bytes).map_err(|error| DocumentError::NotUtf8 {
+        offset: error.valid_up_to(),
+        truncated: error.error_len().is_none(),
+    })
+}

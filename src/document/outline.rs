@@ -1,0 +1,123 @@
+//! Which values of a document matter, and what is kept of them.
+
+use std::borrow::Cow;
+
+use serde_json::Number;
+
+use super::place::Place;
+
+/// An object that may describe the workflow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Level {
+    /// The root: bare IR, or the wrapper of a saved workflow.
+    Top,
+    /// `metadata`, in plans that keep it apart.
+    Metadata,
+    /// `ir`, the IR within a wrapper.
+    Ir,
+}
+
+impl Level {
+    pub(super) fn place(self) -> Place<'static> {
+        match self {
+            Self::Top => Place::Root,
+            Self::Metadata => Place::Key(&Place::Root, "metadata"),
+            Self::Ir => Place::Key(&Place::Root, "ir"),
+        }
+    }
+}
+
+/// The part that a value plays in the document, given by where it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Level(Level),
+    Nodes(Level),
+    Node(Level),
+    Edges(Level),
+    Edge(Level),
+    Tags(Level),
+    Tag(Level),
+    /// A field that is looked at, and nothing within it.
+    Field,
+    /// Only read for what must hold everywhere: no duplicate keys, not too deep.
+    Other,
+}
+
+impl Role {
+    /// The role of what an object in this role has under `key`.
+    pub(super) fn of_field(self, key: &str) -> Self {
+        match (self, key) {
+            (Self::Level(Level::Top), "metadata") => Self::Level(Level::Metadata),
+            (Self::Level(Level::Top), "ir") => Self::Level(Level::Ir),
+            (Self::Level(level), "tags") => Self::Tags(level),
+            (Self::Level(level), "nodes") => Self::Nodes(level),
+            (Self::Level(_), "name" | "description" | "version") => Self::Field,
+            (Self::Level(Level::Metadata), _) => Self::Other,
+            (Self::Level(level), "edges") => Self::Edges(level),
+            (Self::Level(_), "ir_version" | "start_node") => Self::Field,
+            (Self::Node(_), "id" | "type" | "params") => Self::Field,
+            (Self::Edge(_), "from" | "to" | "action" | "condition") => Self::Field,
+            _ => Self::Other,
+        }
+    }
+
+    /// The role of the elements of an array in this role.
+    pub(super) fn of_element(self) -> Self {
+        match self {
+            Self::Nodes(level) => Self::Node(level),
+            Self::Edges(level) => Self::Edge(level),
+            Self::Tags(level) => Self::Tag(level),
+            _ => Self::Other,
+        }
+    }
+}
+
+/// What is kept of a JSON value.
+#[derive(Debug)]
+pub(super) struct Value<'de> {
+    /// Its rank in the order of the document: values are counted where they begin.
+    pub(super) ordinal: u64,
+    pub(super) data: Data<'de>,
+}
+
+/// Of arrays nothing is kept: their elements are handed on one by one, so that the memory needed is
+/// bounded by what the workflow holds, not by what a hostile document could make of 16 MiB.
+#[derive(Debug)]
+pub(super) enum Data<'de> {
+    Null,
+    Bool,
+    Number(Number),
+    /// Empty in the role [`Role::Other`].
+    Text(Cow<'de, str>),
+    Array,
+    /// The fields whose role is not [`Role::Other`].
+    Object(Vec<(Cow<'de, str>, Value<'de>)>),
+}
+
+impl<'de> Value<'de> {
+    /// The field `key` of an object; null counts as absent.
+    pub(super) fn get(&self, key: &str) -> Option<&Self> {
+        let Data::Object(fields) = &self.data else { return None };
+        let (_, value) = fields.iter().find(|(name, _)| name == key)?;
+        (!matches!(value.data, Data::Null)).then_some(value)
+    }
+
+    /// What it is, with its article, for messages.
+    pub(super) fn kind(&self) -> &'static str {
+        match self.data {
+            Data::Null => "null",
+            Data::Bool => "a boolean",
+            Data::Number(_) => "a number",
+            Data::Text(_) => "a string",
+            Data::Array => "an array",
+            Data::Object(_) => "an object",
+        }
+    }
+
+    pub(super) fn text(&self) -> Option<&Cow<'de, str>> {
+        match &self.data {
+            Data::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
