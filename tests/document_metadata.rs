@@ -40,7 +40,7 @@ fn documents_that_are_fine() {
         // What a wrapper without nodes says of nodes is about the IR's.
         r#"{"start_node": "a", "ir": {"nodes": [{"id": "a", "type": "t"}]}}"#,
         // Metadata describes and runs nothing.
-        r#"{"metadata": {"nodes": 3, "edges": 1, "start_node": "x", "ir_version": 1}}"#,
+        r#"{"metadata": {"nodes": 3, "edges": [1], "start_node": "x", "ir_version": 1}}"#,
         r#"{"metadata": "free text"}"#,
         r#"{"params": "of the workflow"}"#,
     ] {

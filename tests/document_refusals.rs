@@ -128,6 +128,7 @@ fn bytes_that_are_no_json_text() {
         (b"{\"a\": 1}\n{}", "line 2, column 1: text after the end of the document"),
         (b"{\"a\": NaN}", "line 1, column 7: `NaN` is not JSON, which has no such number"),
         (b"{\"a\": 1} // done", "line 1, column 10: a comment, which JSON does not have"),
+        (b"{\"a\": 1e999}", "line 1, column 11: number out of range"),
         (b"{\"a\": \"\\ud800\"}", "line 1, column 14: unexpected end of hex escape"),
     ] {
         assert_eq!(refusal(bytes).to_string(), expected, "{}", bytes.escape_ascii());
@@ -221,6 +222,15 @@ fn no_limit_lifts_the_depth_ceiling() {
     let DocumentError::TooDeep { place, limit } = &error else { panic!("{error:?}") };
     assert_eq!(*limit, Limits::DEPTH_CEILING);
     assert_eq!(place, "a[0].b[0].b[0].b[0]….b[0].b[0].b[0].b[0]");
+}
+
+#[test]
+fn the_deepest_document_leaves_room_on_a_usual_stack() {
+    let limits = Limits { max_depth: Limits::DEPTH_CEILING, ..Limits::default() };
+    let text = format!("{}0{}", r#"{"a":"#.repeat(limits.max_depth), "}".repeat(limits.max_depth));
+    let small = std::thread::Builder::new().stack_size(1536 << 10);
+    let read = small.spawn(move || Document::parse(text, &limits).map(|document| document.size())).unwrap();
+    assert!(read.join().unwrap().is_ok());
 }
 
 #[test]

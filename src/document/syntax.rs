@@ -35,8 +35,7 @@ pub enum SyntaxError {
 
 const NO_SUCH_NUMBER: &str = "which has no such number";
 
-/// What people and other languages write where JSON has something else. The longer of two that begin alike
-/// comes first.
+/// What people and other languages write where JSON has something else.
 const FOREIGN: [(&str, &str); 8] = [
     ("NaN", NO_SUCH_NUMBER),
     ("Infinity", NO_SUCH_NUMBER),
@@ -88,11 +87,11 @@ fn reason(before: &str, after: &str, error: &serde_json::Error) -> SyntaxError {
 }
 
 /// The offset that serde_json means: it counts lines from 1 and bytes within the line up to and including
-/// the one that it stopped at.
+/// the one that it stopped at; of a line's end it says the next line, byte 0.
 fn offset_of(text: &str, error: &serde_json::Error) -> usize {
     let line_start: usize =
         text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
-    let mut offset = (line_start + error.column().saturating_sub(1)).min(text.len());
+    let mut offset = (line_start + error.column()).saturating_sub(1).min(text.len());
     while !text.is_char_boundary(offset) {
         offset -= 1;
     }
@@ -142,6 +141,10 @@ mod tests {
             ("{a: 1}", "line 1, column 2: key must be a string"),
             ("[1e999]", "line 1, column 6: number out of range"),
             ("[é]", "line 1, column 2: expected value"),
+            (
+                "[\"aé\n\"]",
+                "line 1, column 5: control character (\\u0000-\\u001F) found while parsing a string",
+            ),
         ] {
             assert_eq!(message(text), expected, "{text:?}");
         }

@@ -1,0 +1,167 @@
+//! Batch nodes: the same work for every item of a list.
+
+use std::error::Error;
+use std::future::ready;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::stream::{FuturesUnordered, StreamExt};
+
+use super::attempt::{Policy, attempts};
+use super::error::Stop;
+use super::step::{Pass, Step, Visit};
+use super::trace::Attempts;
+use super::{Action, Cause, Failure, Phase, Retry};
+
+/// A node whose `prep` gives a list and whose `exec` handles one item of it.
+///
+/// Retries, timeout and fallback belong to the item, as does the attempt counter. `post` gets the results in the
+/// order of the items, whichever was ready first. An item that fails for good ends the run: no further item
+/// begins, and those under way are dropped.
+///
+/// Apart from that it is a [`Node`](super::Node), where the methods that are the same are explained.
+pub trait BatchNode<S, E>: Send + Sync
+where
+    S: Send + Sync,
+    E: Error + Send + Sync + 'static,
+{
+    /// One item of the list that `prep` gives.
+    type Item: Send + Sync;
+    /// What `exec` makes of an item.
+    type Output: Send;
+
+    /// The name, unique in its flow.
+    fn name(&self) -> &str;
+
+    /// Every action that `post` may return.
+    fn actions(&self) -> &[Action] {
+        Action::DEFAULT_ONLY
+    }
+
+    /// How many items may be under way at a time. 1, the default, handles them one after another, in order; 0
+    /// counts as 1.
+    ///
+    /// They overlap while they wait; they all run in the task that runs the flow, so work that keeps a processor
+    /// busy gains nothing.
+    fn concurrency(&self) -> usize {
+        1
+    }
+
+    /// How often `exec` is tried for each item.
+    fn retry(&self) -> Retry {
+        Retry::ONCE
+    }
+
+    /// Whether this failure is worth another attempt.
+    fn is_retryable(&self, _failure: &Failure<E>) -> bool {
+        true
+    }
+
+    /// How long one attempt at one item may take.
+    fn timeout(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Reads the items from the state. None at all is fine: `post` gets an empty list.
+    fn prep(&self, state: &S, visit: Visit<'_>) -> impl Future<Output = Result<Vec<Self::Item>, E>> + Send;
+
+    /// Does the work for one item.
+    fn exec(
+        &self,
+        item: &Self::Item,
+        visit: Visit<'_>,
+    ) -> impl Future<Output = Result<Self::Output, E>> + Send;
+
+    /// Decides after an item's last failure: a result for it, or the error that ends the run.
+    fn exec_fallback(
+        &self,
+        _item: &Self::Item,
+        failure: Failure<E>,
+        _visit: Visit<'_>,
+    ) -> impl Future<Output = Result<Self::Output, Failure<E>>> + Send {
+        ready(Err(failure))
+    }
+
+    /// Writes the results, one for each item and in their order, and chooses the action.
+    fn post(
+        &self,
+        state: &mut S,
+        items: Vec<Self::Item>,
+        outputs: Vec<Self::Output>,
+        visit: Visit<'_>,
+    ) -> impl Future<Output = Result<Action, E>> + Send;
+}
+
+/// A [`BatchNode`] at its place in a flow.
+pub(super) struct BatchStep<N>(pub(super) N);
+
+#[async_trait]
+impl<S, E, N> Step<S, E> for BatchStep<N>
+where
+    S: Send + Sync,
+    E: Error + Send + Sync + 'static,
+    N: BatchNode<S, E>,
+{
+    async fn visit(&self, state: &mut S, pass: Pass<'_>, log: &Attempts) -> Result<Action, Stop<E>> {
+        let node = &self.0;
+        let fail = |phase| move |error| pass.stop(phase, Cause::Node(error));
+        let items = node.prep(state, pass.visit()).await.map_err(fail(Phase::Prep))?;
+        let outputs = exec_all(node, &items, pass, log).await?;
+        node.post(state, items, outputs, pass.visit()).await.map_err(fail(Phase::Post))
+    }
+}
+
+/// The outputs of all items, in their order.
+async fn exec_all<S, E, N>(
+    node: &N,
+    items: &[N::Item],
+    pass: Pass<'_>,
+    log: &Attempts,
+) -> Result<Vec<N::Output>, Stop<E>>
+where
+    S: Send + Sync,
+    E: Error + Send + Sync + 'static,
+    N: BatchNode<S, E>,
+{
+    let mut waiting = items.iter().enumerate();
+    let mut under_way = FuturesUnordered::new();
+    let mut outputs = Vec::with_capacity(items.len());
+    loop {
+        let free = node.concurrency().max(1).saturating_sub(under_way.len());
+        for (index, item) in waiting.by_ref().take(free) {
+            under_way.push(async move { Ok((index, exec_one(node, index, item, pass, log).await?)) });
+        }
+        match under_way.next().await {
+            Some(done) => outputs.push(done?),
+            None => break,
+        }
+    }
+    outputs.sort_unstable_by_key(|&(index, _)| index);
+    Ok(outputs.into_iter().map(|(_, output)| output).collect())
+}
+
+async fn exec_one<S, E, N>(
+    node: &N,
+    index: usize,
+    item: &N::Item,
+    pass: Pass<'_>,
+    log: &Attempts,
+) -> Result<N::Output, Stop<E>>
+where
+    S: Send + Sync,
+    E: Error + Send + Sync + 'static,
+    N: BatchNode<S, E>,
+{
+    let is_retryable = |failure: &Failure<E>| node.is_retryable(failure);
+    let policy = Policy { retry: node.retry(), timeout: node.timeout(), is_retryable: &is_retryable };
+    let visit = |attempt| pass.attempt(attempt, Some(index));
+    attempts(
+        pass,
+        log,
+        Some(index),
+        policy,
+        |attempt| node.exec(item, visit(attempt)),
+        |failure, attempt| node.exec_fallback(item, failure, visit(attempt)),
+    )
+    .await
+}

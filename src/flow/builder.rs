@@ -1,0 +1,128 @@
+//! Putting a flow together.
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::batch_node::{BatchNode, BatchStep};
+use super::graph::{Defect, Draft, DraftPlace, GraphError, Kind, Target};
+use super::node::{Node, NodeStep};
+use super::step::Step;
+use super::{Action, BatchFlow, Flow};
+
+/// Stands for a node while its flow is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodeId {
+    builder: u64,
+    at: usize,
+}
+
+/// Puts a [`Flow`] together: first its nodes, then the edges between them, then [`build`](Self::build).
+///
+/// Nothing is checked on the way; `build` reports everything at once.
+pub struct FlowBuilder<S, E> {
+    number: u64,
+    draft: Draft,
+    steps: Vec<Box<dyn Step<S, E>>>,
+}
+
+impl<S, E> FlowBuilder<S, E>
+where
+    S: Send + Sync,
+    E: Error + Send + Sync + 'static,
+{
+    pub(super) fn new(name: String) -> Self {
+        // Tells the handles of one builder from another's; nothing else hangs on the number.
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let draft =
+            Draft { name, places: Vec::new(), edges: Vec::new(), starts: Vec::new(), defects: Vec::new() };
+        Self { number: NEXT.fetch_add(1, Ordering::Relaxed), draft, steps: Vec::new() }
+    }
+
+    /// Adds a node.
+    pub fn node(&mut self, node: impl Node<S, E> + 'static) -> NodeId {
+        let (name, actions) = (node.name().to_owned(), node.actions().to_vec());
+        self.place(name, actions, Kind::Node, Box::new(NodeStep(node)))
+    }
+
+    /// Adds a batch node.
+    pub fn batch(&mut self, node: impl BatchNode<S, E> + 'static) -> NodeId {
+        let (name, actions) = (node.name().to_owned(), node.actions().to_vec());
+        self.place(name, actions, Kind::Node, Box::new(BatchStep(node)))
+    }
+
+    /// Adds a flow as a node. It declares the actions that it can end with.
+    pub fn flow(&mut self, flow: Flow<S, E>) -> NodeId
+    where
+        S: 'static,
+    {
+        let graph = Arc::clone(&flow.graph);
+        self.place(graph.name.clone(), graph.end_actions(), Kind::Flow(graph), Box::new(flow))
+    }
+
+    /// Adds a batch flow as a node. It declares `default` alone.
+    pub fn batch_flow(&mut self, batch: BatchFlow<S, E>) -> NodeId
+    where
+        S: 'static,
+    {
+        let graph = Arc::clone(&batch.flow.graph);
+        let actions = Action::DEFAULT_ONLY.to_vec();
+        self.place(graph.name.clone(), actions, Kind::BatchFlow(graph), Box::new(batch))
+    }
+
+    /// The flow starts at this node.
+    pub fn start(&mut self, node: NodeId) -> &mut Self {
+        if let Some(at) = self.own(node) {
+            self.draft.starts.push(at);
+        }
+        self
+    }
+
+    /// When `from` returns `action`, `to` is next.
+    pub fn connect(&mut self, from: NodeId, action: impl Into<Action>, to: NodeId) -> &mut Self {
+        if let (Some(from), Some(to)) = (self.own(from), self.own(to)) {
+            self.draft.edges.push((from, action.into(), Target::Place(to)));
+        }
+        self
+    }
+
+    /// When `node` returns `action`, the flow ends with that action. The label is what a drawing shows.
+    pub fn end(&mut self, node: NodeId, action: impl Into<Action>, label: impl Into<String>) -> &mut Self {
+        if let Some(at) = self.own(node) {
+            self.draft.edges.push((at, action.into(), Target::End(label.into())));
+        }
+        self
+    }
+
+    /// The flow.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong with it: each [`Defect`] is a mistake in the program that builds the flow.
+    pub fn build(self) -> Result<Flow<S, E>, GraphError> {
+        Ok(Flow { graph: Arc::new(self.draft.check()?), steps: self.steps })
+    }
+
+    fn place(&mut self, name: String, actions: Vec<Action>, kind: Kind, step: Box<dyn Step<S, E>>) -> NodeId {
+        let at = self.steps.len();
+        self.draft.places.push(DraftPlace { name, actions, kind });
+        self.steps.push(step);
+        NodeId { builder: self.number, at }
+    }
+
+    /// Where the node stands here, unless it is another builder's.
+    fn own(&mut self, node: NodeId) -> Option<usize> {
+        if node.builder == self.number {
+            return Some(node.at);
+        }
+        self.draft.defects.push(Defect::ForeignNode);
+        None
+    }
+}
+
+impl<S, E> fmt::Debug for FlowBuilder<S, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FlowBuilder").field("draft", &self.draft).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,204 @@
+//! The shape of a flow without its nodes' work: what is checked when a flow is built, and what is drawn.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::Action;
+
+/// A shape in which every declared action leads somewhere and every place can be reached from the start.
+#[derive(Debug)]
+pub(super) struct Graph {
+    pub(super) name: String,
+    pub(super) start: usize,
+    pub(super) places: Vec<Place>,
+}
+
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) name: String,
+    pub(super) kind: Kind,
+    /// Where each declared action leads; these and no other.
+    pub(super) next: BTreeMap<Action, Target>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Kind {
+    Node,
+    Flow(Arc<Graph>),
+    BatchFlow(Arc<Graph>),
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Target {
+    Place(usize),
+    /// The flow ends here; the label is for people.
+    End(String),
+}
+
+impl Graph {
+    /// The actions that a pass of this flow can end with.
+    pub(super) fn end_actions(&self) -> Vec<Action> {
+        let ends =
+            self.places.iter().flat_map(|place| &place.next).filter_map(|(action, target)| match target {
+                Target::End(_) => Some(action.clone()),
+                Target::Place(_) => None,
+            });
+        ends.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+}
+
+/// A shape as it was written down, with whatever is wrong with it.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) name: String,
+    pub(super) places: Vec<DraftPlace>,
+    /// From where, on which action, to where. All places named here exist.
+    pub(super) edges: Vec<(usize, Action, Target)>,
+    pub(super) starts: Vec<usize>,
+    /// What was noticed while it was written down.
+    pub(super) defects: Vec<Defect>,
+}
+
+#[derive(Debug)]
+pub(super) struct DraftPlace {
+    pub(super) name: String,
+    pub(super) actions: Vec<Action>,
+    pub(super) kind: Kind,
+}
+
+/// One thing that is wrong with a flow.
+#[derive(Clone, Debug, Error, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the messages say what the fields are")]
+pub enum Defect {
+    /// A node's handle came from another builder, so the call that it was given to did nothing.
+    #[error("a node of another flow is used")]
+    ForeignNode,
+    /// Nothing was named as the start.
+    #[error("there is no start")]
+    MissingStart,
+    /// The start was named more than once.
+    #[error("there is more than one start")]
+    SeveralStarts,
+    /// Errors and traces could not tell the two apart.
+    #[error("there is more than one node `{node}`")]
+    DuplicateName { node: String },
+    /// The action needs an edge, or must be declared an end.
+    #[error("action `{action}` of node `{node}` leads nowhere")]
+    LeadsNowhere { node: String, action: Action },
+    /// An edge or an end on an action that the node can never return.
+    #[error("node `{node}` does not declare action `{action}`, which an edge leaves it on")]
+    UndeclaredAction { node: String, action: Action },
+    /// Two edges or ends for one action.
+    #[error("action `{action}` of node `{node}` leads to more than one place")]
+    DuplicateEdge { node: String, action: Action },
+    /// No way from the start leads to the node.
+    #[error("node `{node}` cannot be reached from the start")]
+    Unreachable { node: String },
+}
+
+/// A flow that cannot be built. Correct the program that builds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GraphError {
+    /// The name of the flow.
+    pub flow: String,
+    /// All that is wrong with it, never empty; each defect once.
+    pub defects: Vec<Defect>,
+}
+
+impl fmt::Display for GraphError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let defects: Vec<_> = self.defects.iter().map(ToString::to_string).collect();
+        write!(f, "Failed to build flow `{}`: {}", self.flow, defects.join("; "))
+    }
+}
+
+impl std::error::Error for GraphError {}
+
+impl Draft {
+    /// The graph, if there is nothing wrong with it.
+    pub(super) fn check(self) -> Result<Graph, GraphError> {
+        let mut defects: BTreeSet<Defect> = self.defects.iter().cloned().collect();
+        defects.extend(self.misnamed());
+        defects.extend(self.misled());
+        match self.starts.as_slice() {
+            // Without a start everything is unreachable, which tells nobody anything.
+            [] => drop(defects.insert(Defect::MissingStart)),
+            [_] => defects.extend(self.unreachable()),
+            _ => {
+                defects.insert(Defect::SeveralStarts);
+                defects.extend(self.unreachable());
+            }
+        }
+        match self.starts.first() {
+            Some(&start) if defects.is_empty() => Ok(self.into_graph(start)),
+            _ => Err(GraphError { flow: self.name, defects: defects.into_iter().collect() }),
+        }
+    }
+
+    /// Names that stand for more than one place.
+    fn misnamed(&self) -> impl Iterator<Item = Defect> {
+        let mut names = BTreeSet::new();
+        let again = self.places.iter().filter(move |place| !names.insert(place.name.as_str()));
+        again.map(|place| Defect::DuplicateName { node: place.name.clone() })
+    }
+
+    /// Actions that do not lead to exactly one target, and edges on actions that nobody declares.
+    fn misled(&self) -> Vec<Defect> {
+        let mut edges: BTreeMap<(usize, &Action), usize> = BTreeMap::new();
+        for (from, action, _) in &self.edges {
+            *edges.entry((*from, action)).or_default() += 1;
+        }
+        let mut defects = Vec::new();
+        for (at, place) in self.places.iter().enumerate() {
+            for action in &place.actions {
+                if !edges.contains_key(&(at, action)) {
+                    defects.push(Defect::LeadsNowhere { node: place.name.clone(), action: action.clone() });
+                }
+            }
+            // `Action` has no smallest value to start a range at, so this looks at all edges.
+            for (&(_, action), &count) in edges.iter().filter(|((from, _), _)| *from == at) {
+                let (node, action) = (place.name.clone(), action.clone());
+                if count > 1 {
+                    defects.push(Defect::DuplicateEdge { node: node.clone(), action: action.clone() });
+                }
+                if !place.actions.contains(&action) {
+                    defects.push(Defect::UndeclaredAction { node, action });
+                }
+            }
+        }
+        defects
+    }
+
+    /// Places that no way leads to from any start.
+    fn unreachable(&self) -> impl Iterator<Item = Defect> {
+        let mut reached = BTreeSet::new();
+        let mut ahead = self.starts.clone();
+        while let Some(at) = ahead.pop() {
+            if reached.insert(at) {
+                ahead.extend(self.edges.iter().filter_map(|(from, _, target)| match target {
+                    Target::Place(to) if *from == at => Some(*to),
+                    _ => None,
+                }));
+            }
+        }
+        let missed = self.places.iter().enumerate().filter(move |(at, _)| !reached.contains(at));
+        missed.map(|(_, place)| Defect::Unreachable { node: place.name.clone() })
+    }
+
+    fn into_graph(self, start: usize) -> Graph {
+        let mut places: Vec<_> = self
+            .places
+            .into_iter()
+            .map(|place| Place { name: place.name, kind: place.kind, next: BTreeMap::new() })
+            .collect();
+        for (from, action, target) in self.edges {
+            if let Some(place) = places.get_mut(from) {
+                place.next.insert(action, target);
+            }
+        }
+        Graph { name: self.name, start, places }
+    }
+}

@@ -1,0 +1,293 @@
+//! A generic asynchronous flow runner: typed nodes, joined by named actions into a graph that is checked when it
+//! is built.
+//!
+//! The semantics are those of PocketFlow (<https://github.com/The-Pocket/PocketFlow>): a visit to a node runs
+//! `prep`, `exec` and `post`; only `exec` is tried again; `post` returns the action that chooses the next node.
+//! Different on purpose:
+//!
+//! - Results and state are typed, and `exec` cannot reach the state.
+//! - Nodes declare their actions. Each must lead to a node or to a declared end, so that a misspelt action is an
+//!   error instead of an early end. An action that ends a flow is one declared so; it never falls back to
+//!   `default`.
+//! - Batches that run side by side are bounded, and a failing item stops the others.
+//! - Waits grow and jitter, attempts have a timeout, runs can be cancelled, endless loops meet a limit.
+//! - Errors keep their source and say where they happened; a run leaves a [`Trace`], and tells `tracing` (target
+//!   `pflow_store::flow`) a span for each flow and step, an event for each that ends, and a warning for each
+//!   failed attempt.
+//!
+//! The runner knows nothing of workflows or storage, and has no clock: see [`Timer`].
+
+mod action;
+mod attempt;
+mod batch_flow;
+mod batch_node;
+mod builder;
+mod draw;
+mod error;
+mod graph;
+mod node;
+mod params;
+mod retry;
+mod run;
+mod step;
+mod trace;
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tracing::{Instrument, debug, debug_span};
+
+pub use action::Action;
+pub use batch_flow::BatchFlow;
+pub use batch_node::BatchNode;
+pub use builder::{FlowBuilder, NodeId};
+pub use error::{Cause, Failure, FlowError, Phase};
+pub use graph::{Defect, GraphError};
+pub use node::Node;
+pub use params::Params;
+pub use retry::Retry;
+pub use run::{Run, Timer};
+pub use step::Visit;
+pub use trace::{FailedAttempt, NodePath, StepTrace, Trace};
+
+use error::Stop;
+use graph::{Graph, Place, Target};
+use step::{Pass, Step};
+use trace::{Attempts, Recorder, with_causes};
+
+/// A graph of nodes over a shared state `S`, failing with `E`. It keeps nothing between runs, so one flow can
+/// serve any number of runs at the same time.
+///
+/// # Example
+///
+/// ```
+/// # use std::{convert::Infallible, sync::Arc, time::Duration};
+/// use pflow_store::flow::{Action, Flow, Node, Run, Timer, Visit};
+/// # struct Clock;
+/// # #[async_trait::async_trait]
+/// # impl Timer for Clock {
+/// #     async fn sleep(&self, duration: Duration) { tokio::time::sleep(duration).await }
+/// #     fn now(&self) -> Duration { Duration::ZERO }
+/// #     fn jitter(&self) -> f64 { 0.5 }
+/// # }
+///
+/// const MORE: Action = Action::named("more");
+/// const DONE: Action = Action::named("done");
+///
+/// /// Counts the state down to zero.
+/// struct Countdown;
+///
+/// impl Node<u32, Infallible> for Countdown {
+///     type Prep = u32;
+///     type Exec = u32;
+///
+///     fn name(&self) -> &str {
+///         "countdown"
+///     }
+///     fn actions(&self) -> &[Action] {
+///         const { &[MORE, DONE] }
+///     }
+///     async fn prep(&self, state: &u32, _: Visit<'_>) -> Result<u32, Infallible> {
+///         Ok(*state)
+///     }
+///     async fn exec(&self, number: &u32, _: Visit<'_>) -> Result<u32, Infallible> {
+///         Ok(number.saturating_sub(1))
+///     }
+///     async fn post(&self, state: &mut u32, _: u32, less: u32, _: Visit<'_>) -> Result<Action, Infallible> {
+///         *state = less;
+///         Ok(if less == 0 { DONE } else { MORE })
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut builder = Flow::builder("launch");
+/// let countdown = builder.node(Countdown);
+/// builder.start(countdown).connect(countdown, MORE, countdown).end(countdown, DONE, "Liftoff");
+/// let flow = builder.build()?;
+///
+/// let mut state = 3;
+/// let outcome = flow.run(&mut state, &Run::new(Arc::new(Clock))).await?;
+/// assert_eq!(outcome.action, DONE);
+/// assert_eq!(outcome.trace.steps.len(), 3);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Cancellation
+///
+/// A cancelled run ends with [`Cause::Cancelled`]. The token is looked at before every step and every attempt. It
+/// interrupts `exec`, `exec_fallback` and the waits between attempts by dropping them; `prep` and `post` run to
+/// their end. An `exec` whose result is ready is not thrown away: its `post` runs, and the run stops after it, or
+/// ends well if that was the last step.
+///
+/// So a cancelled run leaves the state as its last whole step left it. What a dropped `exec` had begun outside of
+/// the program may or may not have happened. Dropping the future of [`run`](Self::run) does the same, except that
+/// it can also drop a `post` halfway, and that there is no trace.
+pub struct Flow<S, E> {
+    graph: Arc<Graph>,
+    /// What stands at each of the graph's places, by the same index.
+    steps: Vec<Box<dyn Step<S, E>>>,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The last node's action.
+    pub action: Action,
+    /// What happened on the way.
+    pub trace: Trace,
+}
+
+impl<S, E> Flow<S, E>
+where
+    S: Send + Sync,
+    E: Error + Send + Sync + 'static,
+{
+    /// Begins a flow of that name.
+    pub fn builder(name: impl Into<String>) -> FlowBuilder<S, E> {
+        FlowBuilder::new(name.into())
+    }
+
+    /// Runs the flow from its start until a node returns an action that is declared an end.
+    ///
+    /// # Errors
+    ///
+    /// The first error that no retry and no fallback has taken care of, with the place where it happened; see
+    /// [`Cause`]. The state is as the last step that ended well has left it, unless it was a `post` that failed.
+    pub async fn run(&self, state: &mut S, run: &Run) -> Result<Outcome, FlowError<E>> {
+        recorded(self, &NodePath::root(self.name()), state, run).await
+    }
+}
+
+impl<S, E> Flow<S, E> {
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.graph.name
+    }
+
+    /// The flow as a Mermaid flowchart: nodes, actions on the edges, ends with their labels, nested flows as
+    /// subgraphs. The same flow always gives the same text.
+    pub fn mermaid(&self) -> String {
+        draw::mermaid(&self.graph)
+    }
+
+    /// The flow in Graphviz' DOT language; otherwise as [`mermaid`](Self::mermaid).
+    pub fn dot(&self) -> String {
+        draw::dot(&self.graph)
+    }
+}
+
+impl<S, E> fmt::Debug for Flow<S, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flow").field("graph", &self.graph).finish_non_exhaustive()
+    }
+}
+
+/// A flow is a node: its last action is its action.
+#[async_trait]
+impl<S, E> Step<S, E> for Flow<S, E>
+where
+    S: Send + Sync,
+    E: Error + Send + Sync + 'static,
+{
+    async fn visit(&self, state: &mut S, pass: Pass<'_>, _: &Attempts) -> Result<Action, Stop<E>> {
+        self.pass(state, pass).await
+    }
+}
+
+/// Runs a flow or a batch flow that stands alone, and keeps the trace.
+async fn recorded<S, E>(
+    step: &impl Step<S, E>,
+    path: &NodePath,
+    state: &mut S,
+    run: &Run,
+) -> Result<Outcome, FlowError<E>> {
+    let recorder = Recorder::default();
+    let pass = Pass { run, params: &run.params, path, recorder: &recorder };
+    let result = step.visit(state, pass, &Attempts::default()).await;
+    let trace = recorder.into_trace();
+    match result {
+        Ok(action) => Ok(Outcome { action, trace }),
+        Err(stop) => Err(stop.with_trace(trace)),
+    }
+}
+
+impl<S, E> Flow<S, E>
+where
+    S: Send + Sync,
+    E: Error + Send + Sync + 'static,
+{
+    /// One pass from the start to an end. `pass.path` is the flow's own.
+    async fn pass(&self, state: &mut S, pass: Pass<'_>) -> Result<Action, Stop<E>> {
+        let span = debug_span!("flow", path = %pass.path);
+        self.walk(state, pass).instrument(span).await
+    }
+
+    async fn walk(&self, state: &mut S, pass: Pass<'_>) -> Result<Action, Stop<E>> {
+        let mut at = self.graph.start;
+        let mut visits = 0;
+        loop {
+            let (place, step) = self.place(at);
+            let path = pass.path.child(&place.name);
+            let pass = pass.at(&path);
+            if pass.run.cancel.is_cancelled() {
+                return Err(pass.stop(Phase::Enter, Cause::Cancelled));
+            }
+            if visits == pass.run.step_limit {
+                return Err(pass.stop(Phase::Enter, Cause::StepLimit(visits)));
+            }
+            visits += 1;
+            let span = debug_span!("step", %path);
+            let (action, target) = visit(place, step, state, pass).instrument(span).await?;
+            match target {
+                Target::Place(next) => at = *next,
+                Target::End(_) => return Ok(action),
+            }
+        }
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "indices come from the builder that filled both lists alike")]
+    fn place(&self, at: usize) -> (&Place, &dyn Step<S, E>) {
+        (&self.graph.places[at], &*self.steps[at])
+    }
+}
+
+/// Visits one place, and says so in the trace: the action, and where it leads.
+async fn visit<'p, S, E>(
+    place: &'p Place,
+    step: &dyn Step<S, E>,
+    state: &mut S,
+    pass: Pass<'_>,
+) -> Result<(Action, &'p Target), Stop<E>>
+where
+    E: Error + 'static,
+{
+    let began = pass.run.timer.now();
+    let attempts = Attempts::default();
+    let result = step.visit(state, pass, &attempts).await.and_then(|action| match place.next.get(&action) {
+        Some(target) => Ok((action, target)),
+        None => Err(pass.stop(Phase::Post, Cause::UndeclaredAction(action))),
+    });
+    let duration = pass.run.timer.now().saturating_sub(began);
+    let (attempts, failed) = attempts.into_parts();
+    let told = match &result {
+        Ok((action, _)) => Ok(action.clone()),
+        Err(stop) => Err(with_causes(&stop.cause)),
+    };
+    match &told {
+        Ok(action) => debug!(%action, attempts, ?duration, "step ended"),
+        Err(error) => debug!(error, attempts, ?duration, "step failed"),
+    }
+    pass.recorder.record(trace::StepTrace {
+        path: pass.path.clone(),
+        began,
+        duration,
+        attempts,
+        failed,
+        result: told,
+    });
+    Ok(result?)
+}

@@ -1,0 +1,136 @@
+//! Nodes: one piece of work each, in three parts.
+
+use std::error::Error;
+use std::future::ready;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::attempt::{Policy, attempts};
+use super::error::Stop;
+use super::step::{Pass, Step, Visit};
+use super::trace::Attempts;
+use super::{Action, Cause, Failure, Phase, Retry};
+
+/// One step of a flow over the shared state `S`, failing with `E`.
+///
+/// A visit runs `prep`, `exec` and `post`, in this order. `prep` reads the state, `exec` works without it, and
+/// `post` alone writes it. So a visit that fails or is cancelled before `post` leaves the state as it was, and
+/// `exec` can be tried again without harm.
+///
+/// The methods are plain `async fn`s in an implementation:
+///
+/// ```
+/// # use std::convert::Infallible;
+/// # use pflow_store::flow::{Action, Node, Visit};
+/// struct Double;
+///
+/// impl Node<u64, Infallible> for Double {
+///     type Prep = u64;
+///     type Exec = u64;
+///
+///     fn name(&self) -> &str {
+///         "double"
+///     }
+///     async fn prep(&self, state: &u64, _: Visit<'_>) -> Result<u64, Infallible> {
+///         Ok(*state)
+///     }
+///     async fn exec(&self, number: &u64, _: Visit<'_>) -> Result<u64, Infallible> {
+///         Ok(number * 2)
+///     }
+///     async fn post(&self, state: &mut u64, _: u64, doubled: u64, _: Visit<'_>) -> Result<Action, Infallible> {
+///         *state = doubled;
+///         Ok(Action::DEFAULT)
+///     }
+/// }
+/// ```
+pub trait Node<S, E>: Send + Sync
+where
+    S: Send + Sync,
+    E: Error + Send + Sync + 'static,
+{
+    /// What `prep` takes out of the state for `exec`.
+    type Prep: Send + Sync;
+    /// What `exec` makes of it.
+    type Exec: Send;
+
+    /// The name, unique in its flow; in errors, traces and drawings.
+    fn name(&self) -> &str;
+
+    /// Every action that `post` may return. Each of them must lead somewhere when the flow is built.
+    fn actions(&self) -> &[Action] {
+        Action::DEFAULT_ONLY
+    }
+
+    /// How often `exec` is tried, and the waits in between. Once, unless the node says otherwise.
+    fn retry(&self) -> Retry {
+        Retry::ONCE
+    }
+
+    /// Whether this failure is worth another attempt. If not, `exec_fallback` is asked at once.
+    fn is_retryable(&self, _failure: &Failure<E>) -> bool {
+        true
+    }
+
+    /// How long one attempt at `exec` may take before it is dropped and counts as failed.
+    fn timeout(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Reads from the state what `exec` needs.
+    fn prep(&self, state: &S, visit: Visit<'_>) -> impl Future<Output = Result<Self::Prep, E>> + Send;
+
+    /// Does the work. It may be called again after a failure, and be dropped at any of its awaits by a timeout
+    /// or a cancellation.
+    fn exec(&self, prep: &Self::Prep, visit: Visit<'_>)
+    -> impl Future<Output = Result<Self::Exec, E>> + Send;
+
+    /// Decides after the last failure: a result to go on with, or the error that ends the run, which is the
+    /// failure itself unless the node says otherwise. Not limited by `timeout`; a cancellation drops it too.
+    fn exec_fallback(
+        &self,
+        _prep: &Self::Prep,
+        failure: Failure<E>,
+        _visit: Visit<'_>,
+    ) -> impl Future<Output = Result<Self::Exec, Failure<E>>> + Send {
+        ready(Err(failure))
+    }
+
+    /// Writes the result into the state and chooses the action. Never interrupted.
+    fn post(
+        &self,
+        state: &mut S,
+        prep: Self::Prep,
+        exec: Self::Exec,
+        visit: Visit<'_>,
+    ) -> impl Future<Output = Result<Action, E>> + Send;
+}
+
+/// A [`Node`] at its place in a flow.
+pub(super) struct NodeStep<N>(pub(super) N);
+
+#[async_trait]
+impl<S, E, N> Step<S, E> for NodeStep<N>
+where
+    S: Send + Sync,
+    E: Error + Send + Sync + 'static,
+    N: Node<S, E>,
+{
+    async fn visit(&self, state: &mut S, pass: Pass<'_>, log: &Attempts) -> Result<Action, Stop<E>> {
+        let node = &self.0;
+        let fail = |phase| move |error| pass.stop(phase, Cause::Node(error));
+        let prep = node.prep(state, pass.visit()).await.map_err(fail(Phase::Prep))?;
+        let is_retryable = |failure: &Failure<E>| node.is_retryable(failure);
+        let policy = Policy { retry: node.retry(), timeout: node.timeout(), is_retryable: &is_retryable };
+        let exec = attempts(
+            pass,
+            log,
+            None,
+            policy,
+            |attempt| node.exec(&prep, pass.attempt(attempt, None)),
+            |failure, attempt| node.exec_fallback(&prep, failure, pass.attempt(attempt, None)),
+        )
+        .await?;
+        node.post(state, prep, exec, pass.visit()).await.map_err(fail(Phase::Post))
+    }
+}

@@ -1,0 +1,78 @@
+//! What a caller hands to a run: a timer, a way to stop it, a step limit and params.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use super::Params;
+
+/// The runner's only access to time and chance. The runner ships none of its own.
+#[async_trait]
+pub trait Timer: Send + Sync {
+    /// Returns after `duration`. Dropping the future ends the wait without any effect.
+    async fn sleep(&self, duration: Duration);
+
+    /// The time since some fixed moment, by a clock that never goes back.
+    fn now(&self) -> Duration;
+
+    /// A random number in `[0, 1)`, another one at every call.
+    fn jitter(&self) -> f64;
+}
+
+/// How one run of a flow is made.
+#[derive(Clone)]
+pub struct Run {
+    pub(super) timer: Arc<dyn Timer>,
+    pub(super) cancel: CancellationToken,
+    pub(super) step_limit: u32,
+    pub(super) params: Params,
+}
+
+impl Run {
+    /// The step limit of a run that sets none.
+    pub const DEFAULT_STEP_LIMIT: u32 = 10_000;
+
+    /// A run that nobody cancels, without params, with the default step limit.
+    pub fn new(timer: Arc<dyn Timer>) -> Self {
+        Self {
+            timer,
+            cancel: CancellationToken::new(),
+            step_limit: Self::DEFAULT_STEP_LIMIT,
+            params: Params::new(),
+        }
+    }
+
+    /// Stop the run when `token` is cancelled; see [Cancellation](super::Flow#cancellation).
+    #[must_use]
+    pub fn cancelled_by(self, token: CancellationToken) -> Self {
+        Self { cancel: token, ..self }
+    }
+
+    /// Let one pass of a flow visit at most `steps` nodes.
+    ///
+    /// Every pass counts for itself (a nested flow anew at each visit, a batch flow at each params set), so
+    /// that only a loop can meet the limit, however much work a run has to do.
+    #[must_use]
+    pub fn step_limit(self, steps: u32) -> Self {
+        Self { step_limit: steps, ..self }
+    }
+
+    /// What every node of the flow sees as its params.
+    #[must_use]
+    pub fn params(self, params: Params) -> Self {
+        Self { params, ..self }
+    }
+}
+
+impl fmt::Debug for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run")
+            .field("cancelled", &self.cancel.is_cancelled())
+            .field("step_limit", &self.step_limit)
+            .field("params", &self.params)
+            .finish_non_exhaustive()
+    }
+}
