@@ -25,7 +25,9 @@ pub use backend::StorageBackend;
 pub use batch::{Batch, Operation, Precondition, WriteKind};
 pub use capabilities::{Capabilities, Durability};
 pub use commit::{Commit, Conflict, Position, Versions};
-pub use environment::{Environment, EnvironmentError, Identity, ManualEnvironment, SystemEnvironment};
+pub use environment::{
+    Environment, EnvironmentError, Identity, ManualEnvironment, SystemEnvironment, time_of_id,
+};
 pub use error::{Error, ErrorKind, Outcome, Result};
 pub use key::{InvalidKey, Key, Prefix};
 pub use object::{Listed, Meta, Object, Version};

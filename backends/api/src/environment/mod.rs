@@ -51,6 +51,12 @@ pub trait Environment: Debug + Send + Sync + 'static {
     }
 }
 
+/// When an id was made, by the clock of whoever made it; none if it is no id of [`Environment::new_id`].
+pub fn time_of_id(id: &str) -> Option<DateTime<Utc>> {
+    let millis = Ulid::from_string(id).ok()?.timestamp_ms();
+    DateTime::from_timestamp_millis(i64::try_from(millis).ok()?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,6 +70,8 @@ mod tests {
         let later = environment.new_id();
         assert_ne!(first, twin);
         assert!(first < later && twin < later);
+        assert_eq!(time_of_id(&later), Some(environment.now()));
+        assert_eq!(time_of_id("later"), None);
         assert!(first.len() == 26 && first.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()));
     }
 

@@ -1,0 +1,218 @@
+//! What a conflict is: a change that is possible, but not on top of what is there now.
+
+mod expect;
+
+use chrono::{DateTime, SubsecRound, Utc};
+
+use crate::{
+    document::ContentHash,
+    stored::{Current, Lease, LeaseId, WorkflowId},
+};
+
+pub use expect::Expect;
+
+/// Why a change was not made. Nothing was changed, and every variant says what a person needs to decide.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Conflict {
+    /// Somebody else holds the lock. Wait, or ask them.
+    #[error("{}", describe_locked(.id, .lease, .now, ""))]
+    Locked {
+        /// The workflow.
+        id: WorkflowId,
+        /// Who holds it.
+        lease: Box<Lease>,
+        /// When this was found, by our clock.
+        now: DateTime<Utc>,
+    },
+    /// The very content that the lock was asked for is locked already. That is no grant.
+    #[error("{}", describe_locked(.id, .lease, .now, " already"))]
+    AlreadyLocked {
+        /// The workflow.
+        id: WorkflowId,
+        /// Who holds it.
+        lease: Box<Lease>,
+        /// When this was found, by our clock.
+        now: DateTime<Utc>,
+    },
+    /// The lease that the caller relied on is gone: released, expired and overwritten, or taken over.
+    #[error("the lease {lease_id} on {id} is lost: {}", describe_successor(.held.as_deref(), *.fence))]
+    LeaseLost {
+        /// The workflow.
+        id: WorkflowId,
+        /// The lease that the caller named.
+        lease_id: LeaseId,
+        /// Who holds it now; none if nobody.
+        held: Option<Box<Lease>>,
+        /// The fence now.
+        fence: u64,
+    },
+    /// The workflow is not at the generation that the caller built on.
+    #[error("{id} is at generation {}, expected {expected}{}", .found.generation, describe_change(.found))]
+    Version {
+        /// The workflow.
+        id: WorkflowId,
+        /// What the caller expected: at least 1.
+        expected: u64,
+        /// What is there.
+        found: Found,
+    },
+    /// The caller wanted to create it.
+    #[error("{id} exists already, at generation {}{}", .found.generation, describe_change(.found))]
+    Exists {
+        /// The workflow.
+        id: WorkflowId,
+        /// What is there.
+        found: Found,
+    },
+    /// A person or another program edited the current content in place, so overwriting it would lose an edit.
+    #[error("{key} was modified outside of the store after generation {generation}: its hash is {found}")]
+    ModifiedOutside {
+        /// The workflow.
+        id: WorkflowId,
+        /// The file, as a key of the store.
+        key: String,
+        /// The current generation, which the file should hold.
+        generation: u64,
+        /// Of what the file holds.
+        found: ContentHash,
+    },
+    /// Others changed the workflow each time that we tried, although nobody changed what the caller expected.
+    #[error("{id} changed {attempts} times while it was being written")]
+    Busy {
+        /// The workflow.
+        id: WorkflowId,
+        /// How often the change was tried.
+        attempts: u32,
+    },
+}
+
+/// The version that stands where another one was expected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Its generation; 0 if the workflow has never had a version.
+    pub generation: u64,
+    /// Who made it and when; none for generation 0.
+    pub made: Option<(String, DateTime<Utc>)>,
+    /// Whether it says that the workflow is deleted.
+    pub deleted: bool,
+}
+
+impl Found {
+    pub(crate) fn new(current: Option<&Current>) -> Self {
+        current.map_or(Self { generation: 0, made: None, deleted: false }, |Current { record, .. }| Self {
+            generation: record.generation,
+            made: Some((record.author.clone(), record.modified)),
+            deleted: record.deleted,
+        })
+    }
+}
+
+impl Conflict {
+    /// The workflow that it is about.
+    pub fn id(&self) -> &WorkflowId {
+        match self {
+            Self::Locked { id, .. }
+            | Self::AlreadyLocked { id, .. }
+            | Self::LeaseLost { id, .. }
+            | Self::Version { id, .. }
+            | Self::Exists { id, .. }
+            | Self::ModifiedOutside { id, .. }
+            | Self::Busy { id, .. } => id,
+        }
+    }
+
+    /// The commands that help.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Locked { id, lease, .. } | Self::AlreadyLocked { id, lease, .. } => format!(
+                "see `lock show {id}`; its holder ends it with `lock release {id} {lease}`",
+                lease = lease.id
+            ),
+            Self::LeaseLost { id, .. } => {
+                format!("look at what changed with `show {id}`, then acquire the lock again")
+            }
+            Self::Version { id, found, .. } => format!(
+                "look at it with `show {id}` and `load {id}`, then try again with `--if-generation {}`",
+                found.generation
+            ),
+            Self::Exists { found, .. } => {
+                format!("save over it with `--if-generation {}`, or choose another id", found.generation)
+            }
+            Self::ModifiedOutside { id, key, generation, .. } => format!(
+                "keep the edit by saving that file itself (`save {id} <store>/{key}`), or drop it with `load {id} \
+                 --generation {generation} -o <store>/{key}`"
+            ),
+            Self::Busy { .. } => "try again".to_owned(),
+        }
+    }
+}
+
+fn describe_locked(id: &WorkflowId, lease: &Lease, now: &DateTime<Utc>, already: &str) -> String {
+    let left = lease.expires.signed_duration_since(*now);
+    let (lasts, stale) = if left >= chrono::Duration::zero() {
+        (format!("for another {}", human(left)), "its lease has not ended".to_owned())
+    } else {
+        let allowance = "its end lies within the allowance for skewed clocks".to_owned();
+        (format!("ended {} ago", human(-left)), allowance)
+    };
+    format!(
+        "{id} is{already} locked by {holder} (pid {pid}), {operation}, since {since}, {lasts}; lease {lease_id}, fence {fence}; \
+         it is not stale: {stale}",
+        holder = lease.holder(),
+        pid = lease.pid,
+        operation = lease.operation,
+        since = lease.acquired.trunc_subsecs(0).to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+        lease_id = lease.id,
+        fence = lease.fence,
+    )
+}
+
+fn describe_successor(held: Option<&Lease>, fence: u64) -> String {
+    match held {
+        Some(lease) => format!(
+            "{} (pid {}) holds it since {} under fence {}",
+            lease.holder(),
+            lease.pid,
+            lease.acquired.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+            lease.fence
+        ),
+        None => format!("nobody holds it now, and the fence is {fence}"),
+    }
+}
+
+fn describe_change(found: &Found) -> String {
+    let verb = if found.deleted { "deleted" } else { "saved" };
+    found.made.as_ref().map_or_else(String::new, |(author, at)| {
+        format!(" ({verb} by {author} at {})", at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
+    })
+}
+
+/// The two largest units, as in `1h 5m`.
+fn human(duration: chrono::Duration) -> String {
+    let seconds = duration.num_seconds();
+    let units =
+        [("d", seconds / 86_400), ("h", seconds / 3600 % 24), ("m", seconds / 60 % 60), ("s", seconds % 60)];
+    let shown: Vec<String> = units
+        .iter()
+        .skip_while(|(_, count)| *count == 0)
+        .take(2)
+        .filter(|(_, count)| *count > 0)
+        .map(|(unit, count)| format!("{count}{unit}"))
+        .collect();
+    if shown.is_empty() { "0s".to_owned() } else { shown.join(" ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_show_two_units() {
+        for (seconds, text) in
+            [(0, "0s"), (59, "59s"), (60, "1m"), (3665, "1h 1m"), (90_000, "1d 1h"), (86_405, "1d")]
+        {
+            assert_eq!(human(chrono::Duration::seconds(seconds)), text);
+        }
+    }
+}

@@ -1,0 +1,245 @@
+use pflow_backend::{EnvironmentError, ErrorKind as StorageErrorKind, Outcome};
+
+use crate::{
+    conflict::Conflict,
+    document::DocumentError,
+    stored::{FormatError, InvalidId, InvalidLeaseId, WorkflowId},
+};
+
+/// A result of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What the store could not do. [`kind`](Error::kind) says what a caller can do about it, [`hint`](Error::hint) what a person can.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is no store at the place. Create it with [`crate::Store::init`].
+    #[error("there is no store at {location}")]
+    StoreMissing {
+        /// The place as it was given.
+        location: String,
+    },
+    /// Something else lives there. It was not touched.
+    #[error("{location} is not a store of ours: {reason}")]
+    Foreign {
+        /// The place as it was given.
+        location: String,
+        /// What tells.
+        reason: String,
+    },
+    /// The place cannot be understood.
+    #[error("{url:?} is no store: {reason}")]
+    InvalidLocation {
+        /// As it was given.
+        url: String,
+        /// Why.
+        reason: String,
+    },
+    /// No workflow has this id, or it is deleted.
+    #[error("there is no workflow {id}{}", if *.deleted { ": it is deleted" } else { "" })]
+    WorkflowMissing {
+        /// The workflow.
+        id: WorkflowId,
+        /// Whether there was one.
+        deleted: bool,
+    },
+    /// The workflow never had this generation, or its content was removed.
+    #[error("{id} has no generation {generation}{}", if *.pruned { " any more: its content was pruned" } else { "" })]
+    GenerationMissing {
+        /// The workflow.
+        id: WorkflowId,
+        /// What was asked for.
+        generation: u64,
+        /// Whether there was one.
+        pruned: bool,
+    },
+    /// A name that cannot be an id.
+    #[error(transparent)]
+    InvalidId(#[from] InvalidId),
+    /// A text that cannot be a lease id.
+    #[error(transparent)]
+    InvalidLeaseId(#[from] InvalidLeaseId),
+    /// The document is not a workflow that can be kept.
+    #[error("the document for {id} is refused: {source}")]
+    Document {
+        /// The workflow that it was meant for.
+        id: WorkflowId,
+        /// The reason and the place.
+        source: DocumentError,
+    },
+    /// A name, description, tag or message is too long or empty.
+    #[error("{field}: {reason}")]
+    InvalidField {
+        /// Which.
+        field: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// The change is possible, but not on top of what is there now.
+    #[error(transparent)]
+    Conflict(#[from] Box<Conflict>),
+    /// What is stored contradicts itself.
+    #[error("{key} is corrupt: {reason}")]
+    Corrupt {
+        /// The object, or the place in it.
+        key: String,
+        /// What contradicts what.
+        reason: String,
+    },
+    /// An object has not the form that it should have.
+    #[error("{key} cannot be read: {source}")]
+    Format {
+        /// The object.
+        key: String,
+        /// What is wrong with it.
+        source: FormatError,
+    },
+    /// The store needs capabilities that this program does not have.
+    #[error("the store needs {}, which this program does not know", .features.join(", "))]
+    MissingFeatures {
+        /// Their names.
+        features: Vec<String>,
+    },
+    /// The system gives no randomness.
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
+    /// The storage failed. Nothing that was asked for happened.
+    #[error("{0}")]
+    Storage(#[source] pflow_backend::Error),
+    /// The storage failed in a way that leaves open whether the change happened. Read before you repeat it.
+    #[error("whether {what} happened is unknown: {source}")]
+    OutcomeUnknown {
+        /// What was being done.
+        what: String,
+        /// What failed.
+        source: pflow_backend::Error,
+    },
+    /// Somebody else was rewriting the index each time that we tried. The workflows are safe.
+    #[error("the index changed {attempts} times while it was being written")]
+    IndexBusy {
+        /// How often it was tried.
+        attempts: u32,
+    },
+    /// The caller cancelled.
+    #[error("cancelled before anything was changed")]
+    Cancelled,
+    /// An operation broke a rule of its own flow. That is a defect of this program.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+/// What a caller can do about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Mend the call.
+    Usage,
+    /// Mend the document or the id.
+    Refused,
+    /// Create it, or look elsewhere.
+    NotFound,
+    /// Wait for the lock, or acquire it again.
+    Locked,
+    /// Look at what is there now, then decide.
+    Conflict,
+    /// Do not write. Verify, and restore from a copy.
+    Corrupt,
+    /// Use another storage.
+    Unsafe,
+    /// Read, then decide whether to repeat.
+    OutcomeUnknown,
+    /// Use a newer program.
+    Incompatible,
+    /// It was the caller's wish.
+    Cancelled,
+    /// Nothing changed; the message says why.
+    Failed,
+}
+
+impl Error {
+    /// What a caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::InvalidLocation { .. } | Self::InvalidField { .. } | Self::InvalidLeaseId(_) => {
+                ErrorKind::Usage
+            }
+            Self::InvalidId(_) | Self::Document { .. } => ErrorKind::Refused,
+            Self::StoreMissing { .. } | Self::WorkflowMissing { .. } | Self::GenerationMissing { .. } => {
+                ErrorKind::NotFound
+            }
+            Self::Conflict(conflict) => match **conflict {
+                Conflict::Locked { .. } | Conflict::AlreadyLocked { .. } | Conflict::LeaseLost { .. } => {
+                    ErrorKind::Locked
+                }
+                _ => ErrorKind::Conflict,
+            },
+            Self::Format { source: FormatError::TooNew { .. }, .. } | Self::MissingFeatures { .. } => {
+                ErrorKind::Incompatible
+            }
+            Self::Corrupt { .. } | Self::Format { .. } => ErrorKind::Corrupt,
+            Self::OutcomeUnknown { .. } => ErrorKind::OutcomeUnknown,
+            Self::Cancelled => ErrorKind::Cancelled,
+            Self::Storage(source) => match source.kind() {
+                StorageErrorKind::Missing => ErrorKind::NotFound,
+                StorageErrorKind::Corrupt => ErrorKind::Corrupt,
+                StorageErrorKind::Unsafe | StorageErrorKind::Unsupported => ErrorKind::Unsafe,
+                StorageErrorKind::Incompatible => ErrorKind::Incompatible,
+                _ => ErrorKind::Failed,
+            },
+            Self::Foreign { .. } | Self::Environment(_) | Self::IndexBusy { .. } | Self::Internal(_) => {
+                ErrorKind::Failed
+            }
+        }
+    }
+
+    /// What a person can do about it, where there is something to say.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::StoreMissing { .. } => "create it with `init`, or name another one with `--store`",
+            Self::Foreign { .. } => "choose another place with `--store`; nothing was changed here",
+            Self::WorkflowMissing { id, deleted: true } => {
+                return Some(format!("bring it back with `undelete {id}`"));
+            }
+            Self::WorkflowMissing { .. } => "see what there is with `list`",
+            Self::GenerationMissing { id, .. } => {
+                return Some(format!("see the current one with `show {id}`"));
+            }
+            Self::InvalidId(_) => {
+                "an id has 1 to 100 of a-z, 0-9, `-`, `_` and `.`, and starts with a letter or digit"
+            }
+            Self::Document { .. } => "mend the document and save again; nothing was changed",
+            Self::Conflict(conflict) => return Some(conflict.hint()),
+            Self::Corrupt { .. } | Self::Format { .. } if self.kind() == ErrorKind::Corrupt => {
+                "see how far it goes with `verify`"
+            }
+            Self::Format { .. } | Self::MissingFeatures { .. } => {
+                "use a newer pflow-store; nothing was changed"
+            }
+            Self::OutcomeUnknown { .. } => "look at what is there now before you repeat it",
+            Self::IndexBusy { .. } => "try again; the workflows themselves are safe",
+            Self::Storage(source) => match source.kind() {
+                StorageErrorKind::Busy => "another process is writing; try again",
+                StorageErrorKind::Exhausted => "make room and try again; nothing was changed",
+                StorageErrorKind::Denied => "check who owns the store and what you may do there",
+                StorageErrorKind::Poisoned => "open the store anew and look at what is there",
+                _ => return None,
+            },
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+
+    /// A failed commit of `what`, told apart by its outcome.
+    pub(crate) fn of_commit(what: impl FnOnce() -> String, source: pflow_backend::Error) -> Self {
+        match source.outcome() {
+            Outcome::NotApplied { .. } => Self::Storage(source),
+            Outcome::Unknown => Self::OutcomeUnknown { what: what(), source },
+        }
+    }
+}
+
+impl From<Conflict> for Error {
+    fn from(conflict: Conflict) -> Self {
+        Self::Conflict(Box::new(conflict))
+    }
+}

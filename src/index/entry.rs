@@ -1,0 +1,79 @@
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    document::{ContentHash, MediaType},
+    stored::{Ancestor, Head, WorkflowId},
+};
+
+/// What the index knows of a workflow: its current version without the content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The workflow.
+    pub id: WorkflowId,
+    /// Its current generation, at least 1.
+    pub generation: u64,
+    /// The id of that version.
+    pub version_id: String,
+    /// Of the content; none if the workflow is deleted.
+    pub hash: Option<ContentHash>,
+    /// Of the content, in bytes.
+    pub size: u64,
+    /// Of the content.
+    pub media_type: MediaType,
+    /// The title.
+    pub name: Option<String>,
+    /// What it is for.
+    pub description: Option<String>,
+    /// Words to find it by.
+    pub tags: Vec<String>,
+    /// The types of its nodes, each once.
+    pub nodes: Vec<String>,
+    /// The document's own idea of its version.
+    pub version: Option<String>,
+    /// When its first generation was made.
+    pub created: DateTime<Utc>,
+    /// When the current one was made.
+    pub modified: DateTime<Utc>,
+    /// Who made the current one.
+    pub author: String,
+    /// Whether it is deleted.
+    pub deleted: bool,
+}
+
+/// A version that a chain gained: one line of the operation history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Gained {
+    pub(crate) id: WorkflowId,
+    #[serde(flatten)]
+    pub(crate) version: Ancestor,
+}
+
+impl Entry {
+    /// The entry that a head gives; none for generation 0.
+    pub(crate) fn of(head: &Head) -> Option<Self> {
+        let record = &head.current.as_ref()?.record;
+        Some(Self {
+            id: head.id.clone(),
+            generation: record.generation,
+            version_id: record.version_id.clone(),
+            hash: record.hash,
+            size: record.size,
+            media_type: record.media_type,
+            name: record.name.clone(),
+            description: record.description.clone(),
+            tags: record.tags.clone(),
+            nodes: record.nodes.clone(),
+            version: record.version.clone(),
+            created: record.created,
+            modified: record.modified,
+            author: record.author.clone(),
+            deleted: record.deleted,
+        })
+    }
+
+    /// The title, or the id of a workflow that has none.
+    pub fn title(&self) -> &str {
+        self.name.as_deref().unwrap_or(self.id.as_str())
+    }
+}

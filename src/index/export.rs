@@ -1,0 +1,71 @@
+//! `index.json`, in the seed's schema: an object of entries by id. For people and older tools; nothing here reads it.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use pflow_backend::Operation;
+use serde::Serialize;
+
+use super::{Entry, table::Entries};
+use crate::{
+    Result,
+    document::ContentHash,
+    stored::{Objects, WorkflowId, encode_pretty, layout, unreadable},
+};
+
+#[derive(Serialize)]
+struct Exported<'a> {
+    name: &'a str,
+    description: &'a str,
+    created: DateTime<Utc>,
+    modified: DateTime<Utc>,
+    nodes: &'a [String],
+    tags: &'a [String],
+    hash: Option<ContentHash>,
+    version: Option<&'a str>,
+    path: String,
+}
+
+impl<'a> Exported<'a> {
+    fn of(entry: &'a Entry) -> Self {
+        Self {
+            name: entry.title(),
+            description: entry.description.as_deref().unwrap_or_default(),
+            created: entry.created,
+            modified: entry.modified,
+            nodes: &entry.nodes,
+            tags: &entry.tags,
+            hash: entry.hash,
+            version: entry.version.as_deref(),
+            path: format!(".pflow/{}", layout::content(&entry.id, entry.media_type)),
+        }
+    }
+}
+
+/// Two stages: the present export becomes the backup, then the new one takes its place. So there is no moment without an
+/// export, and the backup is whole whenever the export is being replaced.
+pub(super) async fn operations(objects: &Objects, entries: &Entries) -> Result<[Vec<Operation>; 2]> {
+    let key = layout::index_export();
+    let bytes = encode(entries)?;
+    let present = objects.get(&key).await?;
+    let backup = match present {
+        Some(present) if present.bytes == bytes => return Ok([Vec::new(), Vec::new()]),
+        Some(present) => {
+            let backup = Operation::put(layout::index_backup(), present.bytes).copy();
+            vec![backup]
+        }
+        None => Vec::new(),
+    };
+    Ok([backup, vec![Operation::put(key, bytes).copy()]])
+}
+
+fn encode(entries: &Entries) -> Result<Bytes> {
+    let exported: BTreeMap<&WorkflowId, Exported<'_>> = entries
+        .iter()
+        .filter(|(_, entry)| !entry.deleted)
+        .map(|(id, entry)| (id, Exported::of(entry)))
+        .collect();
+    let encoded = encode_pretty(&exported).map_err(|source| unreadable(&layout::index_export(), source))?;
+    Ok(encoded.into())
+}

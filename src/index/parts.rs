@@ -1,0 +1,260 @@
+//! The root and the immutable parts that it names.
+//!
+//! The root is one JSON object. A part is lines of JSON: a header, then a line for each thing it holds.
+
+use bytes::Bytes;
+use pflow_backend::Key;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+
+use super::{Entry, entry::Gained};
+use crate::{
+    document::ContentHash,
+    stored::{FormatError, Kind, decode, encode_line},
+};
+
+/// `ops/checkpoint`: which parts make the index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Root {
+    format: String,
+    /// Fresh at every rewrite, as a head's.
+    pub(super) nonce: String,
+    /// Rises by one at every rewrite.
+    pub(super) sequence: u64,
+    pub(super) base: Option<Part>,
+    /// On top of the base, the oldest first.
+    pub(super) segments: Vec<Part>,
+    /// The newest segment ever written: from it the operation history goes back, also past the base.
+    pub(super) last_segment: Option<Part>,
+    #[serde(flatten)]
+    extra: Map<String, Value>,
+}
+
+/// Names an immutable part so that nothing else can be taken for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Part {
+    pub(super) key: String,
+    /// Of all its bytes.
+    pub(super) hash: ContentHash,
+    /// How many entries it holds.
+    pub(super) entries: u64,
+}
+
+/// What changed since the segment before it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Segment {
+    /// The segment before it.
+    pub(super) previous: Option<Part>,
+    pub(super) entries: Vec<Entry>,
+    /// Every version that the chains of these entries gained.
+    pub(super) gained: Vec<Gained>,
+    /// What pending records with a body told, by the id in their name.
+    pub(super) operations: Vec<Operation>,
+}
+
+/// An operation that made no version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Operation {
+    pub(super) operation_id: String,
+    pub(super) body: Value,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    format: String,
+    /// Only a segment has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    previous: Option<Part>,
+    lines: u64,
+}
+
+/// A line of a segment. A later program may add kinds behind a feature that readers must know.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Line {
+    Entry(Entry),
+    Gained(Gained),
+    Operation(Operation),
+}
+
+impl Root {
+    pub(super) fn empty(nonce: String) -> Self {
+        let format = Kind::INDEX_ROOT.tag();
+        Self {
+            format,
+            nonce,
+            sequence: 0,
+            base: None,
+            segments: Vec::new(),
+            last_segment: None,
+            extra: Map::new(),
+        }
+    }
+
+    /// The next state of the root: the caller changes what it came for and swaps it in.
+    pub(super) fn next(&self, nonce: String) -> Self {
+        Self { nonce, sequence: self.sequence.saturating_add(1), ..self.clone() }
+    }
+
+    pub(super) fn encode(&self) -> Result<Bytes, FormatError> {
+        encode_line(self).map(Bytes::from)
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
+        decode(Kind::INDEX_ROOT, bytes)
+    }
+
+    /// How many entries readers would save if everything were one base.
+    pub(super) fn entries_in_segments(&self) -> u64 {
+        self.segments.iter().map(|part| part.entries).sum()
+    }
+
+    pub(super) fn entries_in_base(&self) -> u64 {
+        self.base.as_ref().map_or(0, |part| part.entries)
+    }
+}
+
+impl Part {
+    pub(super) fn new(key: &Key, bytes: &[u8], entries: usize) -> Self {
+        Self { key: key.to_string(), hash: ContentHash::of(bytes), entries: entries as u64 }
+    }
+}
+
+/// A base: all entries, in the order of their ids.
+pub(super) fn encode_base<'a>(
+    entries: impl Iterator<Item = &'a Entry> + Clone,
+) -> Result<Bytes, FormatError> {
+    let header =
+        Header { format: Kind::INDEX_BASE.tag(), previous: None, lines: entries.clone().count() as u64 };
+    let mut bytes = encode_line(&header)?;
+    for entry in entries {
+        bytes.extend(encode_line(entry)?);
+    }
+    Ok(bytes.into())
+}
+
+pub(super) fn decode_base(bytes: &[u8]) -> Result<Vec<Entry>, FormatError> {
+    decode_lines(Kind::INDEX_BASE, bytes).map(|(_, entries)| entries)
+}
+
+impl Segment {
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.gained.is_empty() && self.operations.is_empty()
+    }
+
+    pub(super) fn encode(&self) -> Result<Bytes, FormatError> {
+        let lines = self.entries.len() + self.gained.len() + self.operations.len();
+        let header = Header {
+            format: Kind::INDEX_SEGMENT.tag(),
+            previous: self.previous.clone(),
+            lines: lines as u64,
+        };
+        let mut bytes = encode_line(&header)?;
+        for entry in &self.entries {
+            bytes.extend(encode_line(&Line::Entry(entry.clone()))?);
+        }
+        for gained in &self.gained {
+            bytes.extend(encode_line(&Line::Gained(gained.clone()))?);
+        }
+        for operation in &self.operations {
+            bytes.extend(encode_line(&Line::Operation(operation.clone()))?);
+        }
+        Ok(bytes.into())
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
+        let (previous, lines) = decode_lines(Kind::INDEX_SEGMENT, bytes)?;
+        let mut segment = Self { previous, ..Self::default() };
+        for line in lines {
+            match line {
+                Line::Entry(entry) => segment.entries.push(entry),
+                Line::Gained(gained) => segment.gained.push(gained),
+                Line::Operation(operation) => segment.operations.push(operation),
+            }
+        }
+        Ok(segment)
+    }
+}
+
+fn decode_lines<T: DeserializeOwned>(
+    kind: Kind,
+    bytes: &[u8],
+) -> Result<(Option<Part>, Vec<T>), FormatError> {
+    let mut lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let header: Header = decode(kind, lines.next().unwrap_or_default())?;
+    let malformed = |source| FormatError::Malformed { expected: kind.tag(), source };
+    let values =
+        lines.map(|line| serde_json::from_slice(line).map_err(malformed)).collect::<Result<Vec<T>, _>>()?;
+    if values.len() as u64 != header.lines {
+        let (has, says) = (values.len(), header.lines);
+        return Err(FormatError::Contradiction(format!("it has {has} lines, its header says {says}")));
+    }
+    Ok((header.previous, values))
+}
+
+#[cfg(test)]
+mod tests {
+    use pflow_backend::{Environment, ManualEnvironment};
+
+    use super::*;
+    use crate::{
+        document::MediaType,
+        stored::{Ancestor, WorkflowId},
+    };
+
+    fn entry(id: &str) -> Entry {
+        let now = ManualEnvironment::new(1).now();
+        Entry {
+            id: WorkflowId::parse(id).unwrap(),
+            generation: 1,
+            version_id: "v".to_owned(),
+            hash: None,
+            size: 0,
+            media_type: MediaType::Json,
+            name: Some("a\nb".to_owned()),
+            description: None,
+            tags: Vec::new(),
+            nodes: Vec::new(),
+            version: None,
+            created: now,
+            modified: now,
+            author: "a@b".to_owned(),
+            deleted: false,
+        }
+    }
+
+    #[test]
+    fn parts_read_back() {
+        let entries = [entry("a"), entry("b")];
+        assert_eq!(decode_base(&encode_base(entries.iter()).unwrap()).unwrap(), entries);
+        let version = Ancestor { generation: 1, version_id: "v".to_owned(), hash: None };
+        let id = WorkflowId::parse("a").unwrap();
+        let segment = Segment {
+            previous: Some(Part { key: "k".to_owned(), hash: ContentHash::of(b""), entries: 1 }),
+            entries: entries.to_vec(),
+            gained: vec![Gained { id, version }],
+            operations: vec![Operation {
+                operation_id: "o".to_owned(),
+                body: serde_json::json!({"kind": "gc"}),
+            }],
+        };
+        assert_eq!(Segment::decode(&segment.encode().unwrap()).unwrap(), segment);
+    }
+
+    #[test]
+    fn a_part_that_was_cut_is_refused() {
+        let bytes = encode_base([entry("a"), entry("b")].iter()).unwrap();
+        for end in 0..bytes.len() - 1 {
+            assert!(decode_base(&bytes[..end]).is_err(), "cut at {end}");
+        }
+    }
+
+    #[test]
+    fn unknown_fields_of_the_root_survive() {
+        let mut value: Value =
+            serde_json::from_slice(&Root::empty("n".to_owned()).encode().unwrap()).unwrap();
+        value["later"] = 1.into();
+        let root = Root::decode(value.to_string().as_bytes()).unwrap();
+        assert_eq!(serde_json::from_slice::<Value>(&root.encode().unwrap()).unwrap(), value);
+    }
+}

@@ -1,0 +1,142 @@
+use std::{cmp::Reverse, sync::Arc};
+
+use chrono::{DateTime, Utc};
+
+use super::Entry;
+
+/// Which workflows to list, and how. The default is all of them by id.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Query {
+    /// Words that must all occur, each in the id, title, description, a tag or a node type; case does not matter.
+    pub text: Option<String>,
+    /// Tags that it must all have; case does not matter.
+    pub tags: Vec<String>,
+    /// Node types that it must all use; case does not matter.
+    pub nodes: Vec<String>,
+    /// Changed at this time or later, by the clocks of those who changed it.
+    pub since: Option<DateTime<Utc>>,
+    /// The order.
+    pub sort: Sort,
+    /// The most results; none for all.
+    pub limit: Option<usize>,
+    /// The deleted ones instead of the others.
+    pub deleted: bool,
+}
+
+/// The order of a list. Equal ones are in the order of their ids.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Sort {
+    /// By id.
+    #[default]
+    Id,
+    /// By title.
+    Name,
+    /// The last changed first.
+    Modified,
+    /// The last created first.
+    Created,
+}
+
+impl Query {
+    /// The entries that match, in order.
+    pub(crate) fn select<'a>(&self, entries: impl Iterator<Item = &'a Arc<Entry>>) -> Vec<Arc<Entry>> {
+        let lower = |texts: &[String]| texts.iter().map(|text| text.to_lowercase()).collect::<Vec<_>>();
+        let (tags, nodes) = (lower(&self.tags), lower(&self.nodes));
+        let text = self.text.as_deref().unwrap_or_default().to_lowercase();
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let mut found: Vec<Arc<Entry>> = entries
+            .filter(|entry| entry.deleted == self.deleted)
+            .filter(|entry| self.since.is_none_or(|since| entry.modified >= since))
+            .filter(|entry| has_all(&entry.tags, &tags) && has_all(&entry.nodes, &nodes))
+            .filter(|entry| words.iter().all(|word| mentions(entry, word)))
+            .cloned()
+            .collect();
+        // Stable sorts, and the entries come in the order of their ids.
+        match self.sort {
+            Sort::Id => {}
+            Sort::Name => found.sort_by_key(|entry| entry.title().to_lowercase()),
+            Sort::Modified => found.sort_by_key(|entry| Reverse(entry.modified)),
+            Sort::Created => found.sort_by_key(|entry| Reverse(entry.created)),
+        }
+        found.truncate(self.limit.unwrap_or(usize::MAX));
+        found
+    }
+}
+
+fn has_all(texts: &[String], wanted: &[String]) -> bool {
+    wanted.iter().all(|wanted| texts.iter().any(|text| text.to_lowercase() == *wanted))
+}
+
+fn mentions(entry: &Entry, word: &str) -> bool {
+    let texts = [Some(entry.id.as_str()), entry.name.as_deref(), entry.description.as_deref()];
+    let all = texts.into_iter().flatten().chain(entry.tags.iter().chain(&entry.nodes).map(String::as_str));
+    all.into_iter().any(|text| text.to_lowercase().contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{document::MediaType, stored::WorkflowId};
+
+    fn entries() -> Vec<Arc<Entry>> {
+        let entry = |id: &str, name: Option<&str>, tags: &[&str], nodes: &[&str], at: i64| {
+            Arc::new(Entry {
+                id: WorkflowId::parse(id).unwrap(),
+                generation: 1,
+                version_id: String::new(),
+                hash: None,
+                size: 0,
+                media_type: MediaType::Json,
+                name: name.map(str::to_owned),
+                description: Some(format!("Does {id} things")),
+                tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+                nodes: nodes.iter().map(|node| (*node).to_owned()).collect(),
+                version: None,
+                created: DateTime::from_timestamp(100 - at, 0).unwrap(),
+                modified: DateTime::from_timestamp(at, 0).unwrap(),
+                author: String::new(),
+                deleted: id == "gone",
+            })
+        };
+        vec![
+            entry("a", Some("Zebra Über"), &["ETL", "daily"], &["llm"], 1),
+            entry("b", None, &["etl"], &["shell", "llm"], 3),
+            entry("c", Some("apple"), &[], &["shell"], 2),
+            entry("gone", None, &["etl"], &[], 9),
+        ]
+    }
+
+    fn ids(query: &Query) -> Vec<String> {
+        query.select(entries().iter()).iter().map(|entry| entry.id.to_string()).collect()
+    }
+
+    #[test]
+    fn everything_that_lives_is_listed_by_id() {
+        assert_eq!(ids(&Query::default()), ["a", "b", "c"]);
+        assert_eq!(ids(&Query { deleted: true, ..Query::default() }), ["gone"]);
+    }
+
+    #[test]
+    fn all_words_tags_and_nodes_must_match_whatever_their_case() {
+        let text = |text: &str| Query { text: Some(text.to_owned()), ..Query::default() };
+        assert_eq!(ids(&text("über")), ["a"]);
+        assert_eq!(ids(&text("THINGS b")), ["b"]);
+        assert_eq!(ids(&text("shell")), ["b", "c"]);
+        assert_eq!(ids(&text("shell zebra")), [""; 0]);
+        let tagged = Query { tags: vec!["etl".to_owned()], ..Query::default() };
+        assert_eq!(ids(&tagged), ["a", "b"]);
+        let both = Query { nodes: vec!["LLM".to_owned(), "shell".to_owned()], ..tagged };
+        assert_eq!(ids(&both), ["b"]);
+    }
+
+    #[test]
+    fn order_limit_and_time() {
+        let sorted = |sort| ids(&Query { sort, ..Query::default() });
+        assert_eq!(sorted(Sort::Name), ["c", "b", "a"]);
+        assert_eq!(sorted(Sort::Modified), ["b", "c", "a"]);
+        assert_eq!(sorted(Sort::Created), ["a", "c", "b"]);
+        assert_eq!(ids(&Query { limit: Some(2), sort: Sort::Modified, ..Query::default() }), ["b", "c"]);
+        assert_eq!(ids(&Query { since: DateTime::from_timestamp(2, 0), ..Query::default() }), ["b", "c"]);
+    }
+}

@@ -1,0 +1,152 @@
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use super::{
+    Entry,
+    pending::{self, Pending},
+    table::{Entries, Table},
+};
+use crate::{
+    Error, Result,
+    stored::{Head, Objects, WorkflowId},
+};
+
+/// The index as one process keeps it: what it has read stays in memory until a newer root is seen.
+#[derive(Debug)]
+pub(crate) struct Index {
+    pub(super) objects: Objects,
+    /// Never held across an await.
+    kept: Mutex<Kept>,
+    /// Writes since this process last looked whether a fold is due.
+    pub(super) writes: AtomicU32,
+    pub(super) policy: super::fold::Policy,
+}
+
+#[derive(Debug, Default, Clone)]
+struct Kept {
+    table: Option<Table>,
+    /// Entries of heads that this process read or wrote itself since it read the table.
+    own: Entries,
+}
+
+/// The index at one moment.
+#[derive(Debug, Clone)]
+pub(crate) struct View {
+    entries: Arc<Entries>,
+    /// Newer than `entries` where an id is in both.
+    own: Entries,
+    /// How many pending records there were.
+    pub(crate) pending: usize,
+    /// The index was missing or damaged, and this was made from the heads.
+    pub(crate) rebuilt: bool,
+    /// Workflows that may have changed, whose heads cannot be read.
+    pub(crate) unreadable: Vec<(WorkflowId, String)>,
+}
+
+impl Index {
+    pub(crate) fn new(objects: Objects, policy: super::fold::Policy) -> Self {
+        Self { objects, kept: Mutex::default(), writes: AtomicU32::new(0), policy }
+    }
+
+    /// What there is now: everything that was acknowledged before this call, and perhaps more.
+    pub(crate) async fn view(&self) -> Result<View> {
+        // IMPORTANT: records first, root after. A record that is gone by now is covered by the root that we read next.
+        let pending = pending::list(&self.objects, usize::MAX).await?;
+        let table = self.table().await?;
+        let (stale, own) = {
+            let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            (to_read(&pending, &table, &kept.own), kept.own.clone())
+        };
+        let mut view = View {
+            entries: table.entries,
+            own,
+            pending: pending.len(),
+            rebuilt: table.rebuilt,
+            unreadable: Vec::new(),
+        };
+        for (id, read) in self.objects.heads(stale).await {
+            match read {
+                Ok(stored) => {
+                    if let Some(entry) = Entry::of(&stored.head) {
+                        keep_newer(&mut view.own, Arc::new(entry));
+                    }
+                }
+                Err(unreadable @ (Error::Corrupt { .. } | Error::Format { .. })) => {
+                    view.unreadable.push((id, unreadable.to_string()));
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        for entry in view.own.values() {
+            keep_newer(&mut kept.own, entry.clone());
+        }
+        Ok(view)
+    }
+
+    /// The table that the present root names.
+    pub(super) async fn table(&self) -> Result<Table> {
+        let known = self.kept.lock().unwrap_or_else(PoisonError::into_inner).table.clone();
+        let table = Table::load(&self.objects, known.as_ref()).await?;
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.is_none_or(|known| known.version != table.version) {
+            // The new root may have been made by a reindex that corrected what we remember; what it lacks has a record.
+            kept.own.clear();
+        }
+        kept.table = Some(table.clone());
+        Ok(table)
+    }
+
+    /// Remembers a head that this process wrote, so that its own next listing need not read it.
+    pub(crate) fn remember(&self, head: &Head) {
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        if let Some(entry) = Entry::of(head) {
+            keep_newer(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner).own, Arc::new(entry));
+        }
+    }
+}
+
+impl View {
+    /// Every workflow that ever had a version, in the order of their ids, deleted ones included.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Entry>> {
+        let mut merged: BTreeMap<&WorkflowId, &Arc<Entry>> = self.entries.iter().collect();
+        for (id, entry) in &self.own {
+            match merged.get(id) {
+                Some(known) if known.generation > entry.generation => {}
+                _ => {
+                    merged.insert(id, entry);
+                }
+            }
+        }
+        merged.into_values()
+    }
+}
+
+/// The workflows whose heads must be read: those with a record of a generation that we have not seen them reach. Once an entry has
+/// reached it, whatever became of that attempt is history that the entry covers.
+fn to_read(pending: &[Pending], table: &Table, own: &Entries) -> Vec<WorkflowId> {
+    let mut highest: BTreeMap<&WorkflowId, u64> = BTreeMap::new();
+    for record in pending {
+        let generation = highest.entry(&record.id).or_default();
+        *generation = record.generation.max(*generation);
+    }
+    let known = |id| {
+        let of = |entries: &Entries| entries.get(id).map_or(0, |entry| entry.generation);
+        of(&table.entries).max(of(own))
+    };
+    highest.into_iter().filter(|(id, generation)| known(id) < *generation).map(|(id, _)| id.clone()).collect()
+}
+
+fn keep_newer(entries: &mut Entries, entry: Arc<Entry>) {
+    match entries.get(&entry.id) {
+        Some(known) if known.generation > entry.generation => {}
+        _ => {
+            entries.insert(entry.id.clone(), entry);
+        }
+    }
+}

@@ -1,0 +1,116 @@
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// What a stored JSON document is: its `format` reads `<name>/<version>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Kind {
+    pub(crate) name: &'static str,
+    pub(crate) version: u32,
+}
+
+impl Kind {
+    pub(crate) const STORE: Self = Self::first("pflow-store");
+    pub(crate) const HEAD: Self = Self::first("pflow-head");
+    pub(crate) const VERSION: Self = Self::first("pflow-version");
+    pub(crate) const INDEX_ROOT: Self = Self::first("pflow-index");
+    pub(crate) const INDEX_BASE: Self = Self::first("pflow-index-base");
+    pub(crate) const INDEX_SEGMENT: Self = Self::first("pflow-index-segment");
+
+    const fn first(name: &'static str) -> Self {
+        Self { name, version: 1 }
+    }
+
+    pub(crate) fn tag(self) -> String {
+        format!("{}/{}", self.name, self.version)
+    }
+}
+
+/// Why stored bytes are not what they should be.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FormatError {
+    /// Not JSON of the form that this kind of document has.
+    #[error("not a document of the form {expected}")]
+    Malformed {
+        /// The `format` that was expected.
+        expected: String,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// JSON, but of another kind, or without a `format`.
+    #[error("the format is {found:?}, expected {expected:?}")]
+    OtherKind {
+        /// The `format` that was expected.
+        expected: String,
+        /// The one that stands there.
+        found: String,
+    },
+    /// A later program wrote it.
+    #[error("the format is {found}, this program knows up to {known}: use a newer pflow-store")]
+    TooNew {
+        /// The `format` that stands there.
+        found: String,
+        /// The newest that is known here.
+        known: String,
+    },
+    /// The fields contradict each other, or what they should describe.
+    #[error("{0}")]
+    Contradiction(String),
+}
+
+#[derive(Deserialize)]
+struct Tag {
+    #[serde(default)]
+    format: String,
+}
+
+/// Checks the `format` before anything else is looked at: a newer document may have any other fields.
+pub(crate) fn decode<T: DeserializeOwned>(kind: Kind, bytes: &[u8]) -> Result<T, FormatError> {
+    let malformed = |source| FormatError::Malformed { expected: kind.tag(), source };
+    let Tag { format } = serde_json::from_slice(bytes).map_err(malformed)?;
+    let version = format.strip_prefix(kind.name).and_then(|rest| rest.strip_prefix('/')?.parse::<u32>().ok());
+    match version {
+        Some(version) if version > kind.version => {
+            Err(FormatError::TooNew { found: format, known: kind.tag() })
+        }
+        Some(_) => serde_json::from_slice(bytes).map_err(malformed),
+        None => Err(FormatError::OtherKind { expected: kind.tag(), found: format }),
+    }
+}
+
+/// One line, with its end.
+pub(crate) fn encode_line(value: &impl Serialize) -> Result<Vec<u8>, FormatError> {
+    let mut line = serde_json::to_vec(value).map_err(unwritable)?;
+    line.push(b'\n');
+    Ok(line)
+}
+
+/// For what people read and edit.
+pub(crate) fn encode_pretty(value: &impl Serialize) -> Result<Vec<u8>, FormatError> {
+    let mut text = serde_json::to_vec_pretty(value).map_err(unwritable)?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+fn unwritable(source: serde_json::Error) -> FormatError {
+    FormatError::Malformed { expected: "JSON".to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(text: &str) -> FormatError {
+        decode::<serde_json::Value>(Kind::HEAD, text.as_bytes()).unwrap_err()
+    }
+
+    #[test]
+    fn the_format_is_judged_first() {
+        assert!(decode::<serde_json::Value>(Kind::HEAD, br#"{"format":"pflow-head/1","x":1}"#).is_ok());
+        assert!(matches!(refusal(r#"{"format":"pflow-head/2"}"#), FormatError::TooNew { .. }));
+        assert!(matches!(refusal(r#"{"format":"pflow-header/1"}"#), FormatError::OtherKind { .. }));
+        assert!(matches!(refusal(r#"{"format":"pflow-head/x"}"#), FormatError::OtherKind { .. }));
+        assert!(matches!(refusal("{}"), FormatError::OtherKind { .. }));
+        assert!(matches!(refusal(r#"{"format":"#), FormatError::Malformed { .. }));
+        assert!(matches!(refusal("[]"), FormatError::OtherKind { .. }));
+    }
+}

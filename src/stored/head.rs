@@ -1,0 +1,264 @@
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{FormatError, Kind, Lease, VersionRecord, VersionRef, WorkflowId, decode, encode_line};
+use crate::document::ContentHash;
+
+/// How many ancestors a head names itself.
+const RECENT: usize = 32;
+
+/// The register of one workflow: its current version, its lease and its fence, in one object that is changed by
+/// compare-and-swap alone.
+///
+/// Invariants: `revision` rises by one at every rewrite and `nonce` is new then, so no two states of a head have the same bytes
+/// (a storage may call equal bytes by an equal version); `fence` and the generation never fall; a head is never
+/// removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// The workflow.
+    pub id: WorkflowId,
+    /// How often this register was written.
+    pub revision: u64,
+    /// The current version; none while there has never been one (generation 0: only a lock was asked for).
+    pub current: Option<Current>,
+    /// How many leases were ever granted or overridden.
+    pub fence: u64,
+    /// Who may write; none if everybody.
+    pub lease: Option<Lease>,
+    /// Fresh at every rewrite.
+    pub nonce: String,
+    /// Fields that a later program wrote.
+    pub(crate) extra: Map<String, Value>,
+}
+
+/// The version that a head points to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Current {
+    /// All that is known of it.
+    pub record: VersionRecord,
+    /// Of the line in its version object.
+    pub record_hash: ContentHash,
+    /// The last 32 ancestors along the first parents, the nearest first.
+    pub recent: Vec<Ancestor>,
+}
+
+/// An ancestor, as far as a head remembers it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ancestor {
+    /// Its generation.
+    pub generation: u64,
+    /// Its version id.
+    pub version_id: String,
+    /// Of its content; none if it was a deletion.
+    pub hash: Option<ContentHash>,
+}
+
+#[derive(Serialize)]
+struct Wire<'a> {
+    format: String,
+    id: &'a WorkflowId,
+    revision: u64,
+    generation: u64,
+    #[serde(flatten)]
+    current: Option<WireCurrent<'a>>,
+    fence: u64,
+    lease: &'a Option<Lease>,
+    nonce: &'a str,
+    #[serde(flatten)]
+    extra: &'a Map<String, Value>,
+}
+
+#[derive(Serialize)]
+struct WireCurrent<'a> {
+    #[serde(flatten)]
+    record: &'a VersionRecord,
+    record_hash: ContentHash,
+    recent: &'a [Ancestor],
+}
+
+#[derive(Deserialize)]
+struct OwnedWire {
+    id: WorkflowId,
+    revision: u64,
+    generation: u64,
+    fence: u64,
+    lease: Option<Lease>,
+    nonce: String,
+    /// The current version's fields, if there is one, and whatever else there is.
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+struct OwnedCurrent {
+    #[serde(flatten)]
+    record: VersionRecord,
+    record_hash: ContentHash,
+    recent: Vec<Ancestor>,
+    #[serde(flatten)]
+    extra: Map<String, Value>,
+}
+
+impl Head {
+    /// The head of a workflow that nothing is known of yet.
+    pub(crate) fn new(id: WorkflowId) -> Self {
+        Self {
+            id,
+            revision: 0,
+            current: None,
+            fence: 0,
+            lease: None,
+            nonce: String::new(),
+            extra: Map::new(),
+        }
+    }
+
+    /// The current generation; 0 while there has never been a version.
+    pub fn generation(&self) -> u64 {
+        self.current.as_ref().map_or(0, |current| current.record.generation)
+    }
+
+    /// The current version, unless there is none or it says that the workflow is deleted.
+    pub fn live(&self) -> Option<&Current> {
+        self.current.as_ref().filter(|current| !current.record.deleted)
+    }
+
+    /// The next state of the register: the caller changes what it came for and swaps it in.
+    pub(crate) fn next(&self, nonce: String) -> Self {
+        Self { revision: self.revision.saturating_add(1), nonce, ..self.clone() }
+    }
+
+    /// One line of JSON.
+    pub(crate) fn encode(&self) -> Result<Bytes, FormatError> {
+        let current = self.current.as_ref().map(|current| WireCurrent {
+            record: &current.record,
+            record_hash: current.record_hash,
+            recent: &current.recent,
+        });
+        let wire = Wire {
+            format: Kind::HEAD.tag(),
+            id: &self.id,
+            revision: self.revision,
+            generation: self.generation(),
+            current,
+            fence: self.fence,
+            lease: &self.lease,
+            nonce: &self.nonce,
+            extra: &self.extra,
+        };
+        encode_line(&wire).map(Bytes::from)
+    }
+
+    /// Reads the head of `id`.
+    pub(crate) fn decode(id: &WorkflowId, bytes: &[u8]) -> Result<Self, FormatError> {
+        let wire: OwnedWire = decode(Kind::HEAD, bytes)?;
+        if wire.id != *id {
+            return Err(FormatError::Contradiction(format!("it is the head of {}", wire.id)));
+        }
+        let mut rest = wire.rest;
+        rest.remove("format");
+        let (current, extra) = if wire.generation == 0 {
+            (None, rest)
+        } else {
+            // In two steps, because an optional part that is flattened counts as missing when it is malformed.
+            let malformed = |source| FormatError::Malformed { expected: Kind::HEAD.tag(), source };
+            let current: OwnedCurrent = serde_json::from_value(Value::Object(rest)).map_err(malformed)?;
+            let record = VersionRecord { generation: wire.generation, ..current.record };
+            let OwnedCurrent { record_hash, recent, extra, .. } = current;
+            (Some(Current { record, record_hash, recent }), extra)
+        };
+        let (revision, fence, lease, nonce) = (wire.revision, wire.fence, wire.lease, wire.nonce);
+        Ok(Self { id: wire.id, revision, current, fence, lease, nonce, extra })
+    }
+}
+
+impl Current {
+    /// How other records name this version.
+    pub fn reference(&self) -> VersionRef {
+        VersionRef {
+            generation: self.record.generation,
+            version_id: self.record.version_id.clone(),
+            record_hash: self.record_hash,
+        }
+    }
+
+    /// This version and the ancestors that its head remembers, the newest first.
+    pub(crate) fn lineage(&self) -> impl Iterator<Item = Ancestor> + '_ {
+        std::iter::once(Ancestor::from(&self.record)).chain(self.recent.iter().cloned())
+    }
+
+    /// What the head of this version's successor remembers.
+    pub(crate) fn ancestry(&self) -> Vec<Ancestor> {
+        self.lineage().take(RECENT).collect()
+    }
+}
+
+impl From<&VersionRecord> for Ancestor {
+    fn from(record: &VersionRecord) -> Self {
+        Self { generation: record.generation, version_id: record.version_id.clone(), hash: record.hash }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::version::tests::record, *};
+
+    fn id() -> WorkflowId {
+        WorkflowId::parse("a").unwrap()
+    }
+
+    fn head() -> Head {
+        let current =
+            Current { record: record(2, b"{}"), record_hash: ContentHash::of(b"line"), recent: Vec::new() };
+        let ancestry = current.ancestry();
+        let current = Current { recent: ancestry, ..current };
+        Head { current: Some(current), fence: 3, nonce: "n".to_owned(), revision: 9, ..Head::new(id()) }
+    }
+
+    #[test]
+    fn heads_read_back_with_and_without_a_version() {
+        for head in [head(), Head { fence: 1, ..Head::new(id()) }] {
+            let bytes = head.encode().unwrap();
+            assert!(bytes.ends_with(b"}\n") && bytes.iter().filter(|byte| **byte == b'\n').count() == 1);
+            assert_eq!(Head::decode(&id(), &bytes).unwrap(), head);
+        }
+    }
+
+    #[test]
+    fn unknown_fields_survive_a_rewrite() {
+        for head in [head(), Head::new(id())] {
+            let mut value: Value = serde_json::from_slice(&head.encode().unwrap()).unwrap();
+            value["later"] = serde_json::json!({"deep": [1, 2.5, null]});
+            let read = Head::decode(&id(), value.to_string().as_bytes()).unwrap();
+            let rewritten: Value = serde_json::from_slice(&read.encode().unwrap()).unwrap();
+            assert_eq!(rewritten, value);
+        }
+    }
+
+    #[test]
+    fn a_damaged_head_is_an_error_and_never_an_empty_one() {
+        let whole: Value = serde_json::from_slice(&head().encode().unwrap()).unwrap();
+        for field in
+            ["version_id", "record_hash", "recent", "parents", "deleted", "created", "revision", "nonce"]
+        {
+            let mut value = whole.clone();
+            value.as_object_mut().unwrap().remove(field);
+            assert!(Head::decode(&id(), value.to_string().as_bytes()).is_err(), "without {field}");
+        }
+        let other = WorkflowId::parse("b").unwrap();
+        assert!(
+            Head::decode(&other, &head().encode().unwrap()).unwrap_err().to_string().contains("head of a")
+        );
+    }
+
+    #[test]
+    fn a_head_remembers_the_last_32_of_its_chain() {
+        let mut current = head().current.unwrap();
+        for generation in 3..60 {
+            current = Current { record: record(generation, b"{}"), recent: current.ancestry(), ..current };
+        }
+        let generations: Vec<u64> = current.recent.iter().map(|ancestor| ancestor.generation).collect();
+        assert_eq!(generations, (27..59).rev().collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,153 @@
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+const MAX_BYTES: usize = 100;
+/// Names that Windows gives to devices, with or without an extension: a checkout there could not hold them.
+const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
+
+/// The name of a workflow.
+///
+/// Lowercase letters, digits, `-`, `_` and `.`; it starts with a letter or a digit and does not end with a `.`; at most 100
+/// bytes; no device name (`con`, `nul`, `com1`, … with or without an extension). So every id is a file name on every system and
+/// no two ids are the same file on any.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkflowId(String);
+
+/// A name that cannot be a [`WorkflowId`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name:?} is no workflow id: {reason}")]
+pub struct InvalidId {
+    /// The name as given, cut after 60 characters.
+    pub name: String,
+    /// The rule that it breaks.
+    pub reason: &'static str,
+}
+
+impl WorkflowId {
+    /// Takes a name that fits the rules.
+    ///
+    /// # Errors
+    /// [`InvalidId`] says which rule it breaks; choose another name.
+    pub fn parse(name: impl Into<String>) -> Result<Self, InvalidId> {
+        let name = name.into();
+        match broken_rule(&name) {
+            None => Ok(Self(name)),
+            Some(reason) => Err(InvalidId { name: shown(&name), reason }),
+        }
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn broken_rule(name: &str) -> Option<&'static str> {
+    if name.is_empty() {
+        return Some("it is empty");
+    }
+    if name.len() > MAX_BYTES {
+        return Some("it is longer than 100 bytes");
+    }
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return Some("uppercase letters are not allowed, some disks cannot tell them from lowercase");
+    }
+    if !name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.')) {
+        return Some("only a-z, 0-9, `-`, `_` and `.` are allowed");
+    }
+    if !name.starts_with(|first: char| first.is_ascii_alphanumeric()) {
+        return Some("it must start with a letter or a digit");
+    }
+    if name.ends_with('.') {
+        return Some("it must not end with a `.`");
+    }
+    is_device(name.split('.').next().unwrap_or(name)).then_some("some systems keep that name for a device")
+}
+
+fn is_device(stem: &str) -> bool {
+    let numbered = stem.strip_prefix("com").or_else(|| stem.strip_prefix("lpt"));
+    DEVICES.contains(&stem) || numbered.is_some_and(|n| n.len() == 1 && n.bytes().all(|b| b.is_ascii_digit()))
+}
+
+fn shown(name: &str) -> String {
+    match name.char_indices().nth(60) {
+        Some((cut, _)) => format!("{}…", name.get(..cut).unwrap_or_default()),
+        None => name.to_owned(),
+    }
+}
+
+impl fmt::Display for WorkflowId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for WorkflowId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WorkflowId({})", self.0)
+    }
+}
+
+impl FromStr for WorkflowId {
+    type Err = InvalidId;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::parse(name)
+    }
+}
+
+impl Serialize for WorkflowId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for WorkflowId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse(String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ordinary_names_are_ids() {
+        for name in
+            ["a", "0", "daily-report", "etl_v1.2", "console", "com10", "comx", "a.con", &"x".repeat(100)]
+        {
+            assert_eq!(WorkflowId::parse(name).unwrap().as_str(), name);
+        }
+    }
+
+    #[test]
+    fn hostile_names_are_refused_with_the_rule() {
+        for (name, words) in [
+            ("", "empty"),
+            (".", "start"),
+            ("..", "start"),
+            ("a/b", "only"),
+            ("../x", "only"),
+            ("/etc/passwd", "only"),
+            ("a\0b", "only"),
+            ("a\nb", "only"),
+            (&"x".repeat(4096), "100 bytes"),
+            ("CON", "uppercase"),
+            ("con", "device"),
+            ("nul.json", "device"),
+            ("lpt9", "device"),
+            ("A", "uppercase"),
+            ("é", "only"),
+            ("-rf", "start"),
+            ("_x", "start"),
+            ("a.", "end"),
+            ("a b", "only"),
+        ] {
+            let refused = WorkflowId::parse(name).unwrap_err();
+            assert!(refused.reason.contains(words), "{name:?}: {refused}");
+            assert!(refused.to_string().len() < 250, "{refused}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The names of all keys. Nothing outside this file spells one.
+
+use pflow_backend::{Key, Prefix};
+
+use super::{MAX_GENERATION, WorkflowId};
+use crate::document::MediaType;
+
+pub(crate) const CONFIG: &str = "config.json";
+const HEAD: &str = "metadata.json";
+const LOCKFILE: &str = "workflow.lock";
+
+pub(crate) fn config() -> Key {
+    key(CONFIG)
+}
+
+/// What git must not take along: locks are of one machine, and the journal of one moment.
+pub(crate) fn gitignore() -> Key {
+    key(".gitignore")
+}
+
+pub(crate) fn index_export() -> Key {
+    key("index.json")
+}
+
+pub(crate) fn index_backup() -> Key {
+    key("index.bak")
+}
+
+pub(crate) fn index_root() -> Key {
+    key("ops/checkpoint")
+}
+
+pub(crate) fn index_base(id: &str) -> Key {
+    key(&format!("ops/base/{id}"))
+}
+
+pub(crate) fn index_segment(id: &str) -> Key {
+    key(&format!("ops/segments/{id}"))
+}
+
+pub(crate) fn pending_records() -> Prefix {
+    prefix("ops/pending")
+}
+
+pub(crate) fn workflows() -> Prefix {
+    prefix("workflows")
+}
+
+pub(crate) fn head(id: &WorkflowId) -> Key {
+    key(&format!("workflows/{id}/{HEAD}"))
+}
+
+/// The current content under the name that its type has. `workflow.json` is the seed's name.
+pub(crate) fn content(id: &WorkflowId, media_type: MediaType) -> Key {
+    match media_type {
+        MediaType::Json => key(&format!("workflows/{id}/workflow.json")),
+    }
+}
+
+pub(crate) fn lockfile(id: &WorkflowId) -> Key {
+    key(&format!("workflows/{id}/{LOCKFILE}"))
+}
+
+pub(crate) fn versions_of(id: &WorkflowId) -> Prefix {
+    prefix(&format!("versions/{id}"))
+}
+
+pub(crate) fn version(id: &WorkflowId, generation: u64, version_id: &str) -> Key {
+    key(&format!("versions/{id}/{generation:012}-{version_id}"))
+}
+
+pub(crate) fn pending(id: &WorkflowId, generation: u64, version_id: &str) -> Key {
+    key(&format!("ops/pending/{id}.{generation:012}.{version_id}"))
+}
+
+/// The workflow, generation and version id that the name of a pending record says; none if it is no such name.
+pub(crate) fn parse_pending(key: &Key) -> Option<(WorkflowId, u64, String)> {
+    let name = key.as_str().strip_prefix("ops/pending/")?;
+    // An id may hold dots itself, so the parts are taken from the end.
+    let mut parts = name.rsplitn(3, '.');
+    let (version_id, generation, id) = (parts.next()?, parts.next()?, parts.next()?);
+    Some((WorkflowId::parse(id).ok()?, parse_generation(generation)?, version_id.to_owned()))
+}
+
+/// The generation and version id that the name of a version object says.
+pub(crate) fn parse_version(id: &WorkflowId, key: &Key) -> Option<(u64, String)> {
+    let name = key.as_str().strip_prefix(&format!("versions/{id}/"))?;
+    let (generation, version_id) = name.split_once('-')?;
+    Some((parse_generation(generation)?, version_id.to_owned()))
+}
+
+/// The workflow whose head this is; none for any other key.
+pub(crate) fn parse_head(key: &Key) -> Option<WorkflowId> {
+    parse_workflow_file(key, HEAD)
+}
+
+/// The workflow whose lockfile this is; none for any other key.
+pub(crate) fn parse_lockfile(key: &Key) -> Option<WorkflowId> {
+    parse_workflow_file(key, LOCKFILE)
+}
+
+fn parse_workflow_file(key: &Key, file: &str) -> Option<WorkflowId> {
+    let name = key.as_str().strip_prefix("workflows/")?.strip_suffix(file)?.strip_suffix('/')?;
+    WorkflowId::parse(name).ok()
+}
+
+fn parse_generation(digits: &str) -> Option<u64> {
+    let plain = digits.len() == 12 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if plain { digits.parse().ok().filter(|generation| *generation <= MAX_GENERATION) } else { None }
+}
+
+/// Invariant: every name in this file is a valid key. Ids have at most 100 bytes, generations 12 digits and version ids and
+/// object ids 26 letters and digits, all of the portable set; the test below tries the longest.
+#[allow(clippy::expect_used, reason = "the invariant above")]
+fn key(name: &str) -> Key {
+    Key::parse(name).expect("names of the layout are keys")
+}
+
+#[allow(clippy::expect_used, reason = "the invariant above")]
+fn prefix(name: &str) -> Prefix {
+    Prefix::parse(name).expect("names of the layout are prefixes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_names_are_keys_and_read_back() {
+        let id = WorkflowId::parse(format!("a.b.{}", "x".repeat(96))).unwrap();
+        let version_id = "0".repeat(26);
+        let record = pending(&id, MAX_GENERATION, &version_id);
+        assert_eq!(parse_pending(&record), Some((id.clone(), MAX_GENERATION, version_id.clone())));
+        let object = version(&id, 7, &version_id);
+        assert_eq!(parse_version(&id, &object), Some((7, version_id)));
+        assert_eq!(parse_head(&head(&id)), Some(id.clone()));
+        assert_eq!(parse_lockfile(&lockfile(&id)), Some(id.clone()));
+        assert_eq!(parse_head(&lockfile(&id)), None);
+        assert_eq!(parse_head(&content(&id, MediaType::Json)), None);
+    }
+
+    #[test]
+    fn foreign_names_are_no_records() {
+        for name in ["x", "a.1.v", "A.000000000001.v", "a.00000000000x.v", "a.000000000001"] {
+            assert_eq!(parse_pending(&key(&format!("ops/pending/{name}"))), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+use std::{fmt, sync::Arc};
+
+use chrono::{DateTime, SubsecRound, Utc};
+use futures::{StreamExt, TryStreamExt, stream};
+use pflow_backend::{Batch, Commit, Environment, Key, Object, Prefix, StorageBackend, Version};
+
+use super::{FormatError, Head, StoredVersion, VersionRef, WorkflowId, layout};
+use crate::{Error, Result};
+
+/// How many objects are read at the same time.
+const READ_AHEAD: usize = 32;
+
+/// The backend and the environment, read as what is stored there.
+#[derive(Clone)]
+pub(crate) struct Objects {
+    pub(crate) backend: Arc<dyn StorageBackend>,
+    pub(crate) environment: Arc<dyn Environment>,
+}
+
+/// A head as it was read, and the version that a swap of it must name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StoredHead {
+    pub(crate) head: Head,
+    /// None: there is no such object yet.
+    pub(crate) version: Option<Version>,
+}
+
+impl Objects {
+    pub(crate) fn new(backend: Arc<dyn StorageBackend>, environment: Arc<dyn Environment>) -> Self {
+        Self { backend, environment }
+    }
+
+    /// The wall clock in the precision that is stored.
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.environment.now().trunc_subsecs(3)
+    }
+
+    pub(crate) async fn get(&self, key: &Key) -> Result<Option<Object>> {
+        self.backend.get(key).await.map_err(Error::Storage)
+    }
+
+    pub(crate) async fn commit(&self, batch: Batch, what: impl FnOnce() -> String) -> Result<Commit> {
+        self.backend.commit(batch).await.map_err(|source| Error::of_commit(what, source))
+    }
+
+    /// The head of `id`; an empty one without a version if there is none.
+    pub(crate) async fn head(&self, id: &WorkflowId) -> Result<StoredHead> {
+        let key = layout::head(id);
+        match self.get(&key).await? {
+            None => Ok(StoredHead { head: Head::new(id.clone()), version: None }),
+            Some(object) => {
+                let head = Head::decode(id, &object.bytes).map_err(|source| unreadable(&key, source))?;
+                Ok(StoredHead { head, version: Some(object.meta.version) })
+            }
+        }
+    }
+
+    /// The heads of `ids`, in no particular order. A head that cannot be read is a result of its own: one bad record must not hide
+    /// the others.
+    pub(crate) async fn heads(&self, ids: Vec<WorkflowId>) -> Vec<(WorkflowId, Result<StoredHead>)> {
+        stream::iter(ids)
+            .map(|id| async move {
+                let head = self.head(&id).await;
+                (id, head)
+            })
+            .buffer_unordered(READ_AHEAD)
+            .collect()
+            .await
+    }
+
+    /// A version of `id`; none if there is no such object.
+    pub(crate) async fn version(
+        &self,
+        id: &WorkflowId,
+        generation: u64,
+        version_id: &str,
+    ) -> Result<Option<StoredVersion>> {
+        let key = layout::version(id, generation, version_id);
+        let Some(object) = self.get(&key).await? else { return Ok(None) };
+        let version = StoredVersion::decode(id, &object.bytes).map_err(|source| unreadable(&key, source))?;
+        let named = (version.record.generation, version.record.version_id.as_str());
+        if named != (generation, version_id) {
+            return Err(corrupt(&key, format!("it says that it is generation {} ({})", named.0, named.1)));
+        }
+        Ok(Some(version))
+    }
+
+    /// The version that another record names. It must be there and be exactly that one.
+    pub(crate) async fn named_version(&self, id: &WorkflowId, named: &VersionRef) -> Result<StoredVersion> {
+        let key = layout::version(id, named.generation, &named.version_id);
+        let version = self.version(id, named.generation, &named.version_id).await?;
+        let version = version.ok_or_else(|| corrupt(&key, "it is missing".to_owned()))?;
+        if version.record_hash != named.record_hash {
+            return Err(corrupt(&key, format!("its record has not the hash {}", named.record_hash)));
+        }
+        Ok(version)
+    }
+
+    /// All keys below `prefix`, in order.
+    pub(crate) async fn keys(&self, prefix: &Prefix) -> Result<Vec<Key>> {
+        self.backend
+            .list(prefix, None)
+            .map_ok(|listed| listed.key)
+            .map_err(Error::Storage)
+            .try_collect()
+            .await
+    }
+}
+
+pub(crate) fn unreadable(key: &Key, source: FormatError) -> Error {
+    Error::Format { key: key.to_string(), source }
+}
+
+pub(crate) fn corrupt(key: &Key, reason: String) -> Error {
+    Error::Corrupt { key: key.to_string(), reason }
+}
+
+impl fmt::Debug for Objects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.backend.fmt(f)
+    }
+}

@@ -1,0 +1,195 @@
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::{FormatError, Kind, WorkflowId, decode, encode_line};
+use crate::document::{ContentHash, MediaType};
+
+/// The last generation that fits the names: 12 digits.
+pub const MAX_GENERATION: u64 = 999_999_999_999;
+
+/// What a version says of itself. It stands in the version's object and, while the version is current, in the head.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionRecord {
+    /// 1 for the first, one more for each that follows.
+    #[serde(skip)]
+    pub generation: u64,
+    /// Names this attempt to become that generation; 26 letters and digits that sort by time.
+    pub version_id: String,
+    /// The versions that this one was made from, the one it replaced first. Empty for the first.
+    pub parents: Vec<VersionRef>,
+    /// Of the exact bytes of the content; none for a deletion, which has no content.
+    pub hash: Option<ContentHash>,
+    /// Of the content, in bytes.
+    pub size: u64,
+    /// Of the content.
+    pub media_type: MediaType,
+    /// The title: given when it was saved, else from the document, else as before.
+    pub name: Option<String>,
+    /// What it is for; from the same places.
+    pub description: Option<String>,
+    /// Words to find it by; from the same places.
+    pub tags: Vec<String>,
+    /// The types of its nodes, each once, in the order of the document.
+    pub nodes: Vec<String>,
+    /// The document's own idea of its version.
+    pub version: Option<String>,
+    /// When the workflow's first generation was made.
+    pub created: DateTime<Utc>,
+    /// When this generation was made.
+    pub modified: DateTime<Utc>,
+    /// `user@host` of whoever made it.
+    pub author: String,
+    /// Why, in their words.
+    pub message: Option<String>,
+    /// Whether this generation says that the workflow is deleted.
+    pub deleted: bool,
+}
+
+/// A version, named so that nothing else can be taken for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionRef {
+    /// [`VersionRecord::generation`].
+    pub generation: u64,
+    /// [`VersionRecord::version_id`].
+    pub version_id: String,
+    /// Of the version's line, without its end.
+    pub record_hash: ContentHash,
+}
+
+/// A version object as it is read: its record, the hash of the record's line, and its content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredVersion {
+    /// What the line says.
+    pub record: VersionRecord,
+    /// Of the line, without its end.
+    pub record_hash: ContentHash,
+    /// The content; none where it was pruned, and for a deletion.
+    pub content: Option<Bytes>,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    format: String,
+    id: &'a WorkflowId,
+    generation: u64,
+    #[serde(flatten)]
+    record: &'a VersionRecord,
+}
+
+#[derive(Deserialize)]
+struct OwnedLine {
+    id: WorkflowId,
+    generation: u64,
+    #[serde(flatten)]
+    record: VersionRecord,
+}
+
+impl VersionRecord {
+    /// The object that keeps this version, and the hash of its line: the record in one line of JSON, then the content.
+    pub(crate) fn encode(
+        &self,
+        id: &WorkflowId,
+        content: &[u8],
+    ) -> Result<(Bytes, ContentHash), FormatError> {
+        let line = Line { format: Kind::VERSION.tag(), id, generation: self.generation, record: self };
+        let mut bytes = encode_line(&line)?;
+        let hash = ContentHash::of(line_of(&bytes));
+        bytes.extend_from_slice(content);
+        Ok((bytes.into(), hash))
+    }
+}
+
+impl StoredVersion {
+    /// Reads a version object and holds it against what it says of itself.
+    pub(crate) fn decode(id: &WorkflowId, bytes: &Bytes) -> Result<Self, FormatError> {
+        let line = line_of(bytes);
+        let OwnedLine { id: named, generation, record } = decode(Kind::VERSION, line)?;
+        let record = VersionRecord { generation, ..record };
+        if named != *id {
+            return Err(FormatError::Contradiction(format!("it is a version of {named}")));
+        }
+        let content = bytes.slice((line.len() + 1).min(bytes.len())..);
+        // Pruning leaves the line alone, and so does a deletion.
+        let content = if content.is_empty() { None } else { Some(content) };
+        if let Some(content) = &content
+            && record.hash != Some(ContentHash::of(content))
+        {
+            return Err(FormatError::Contradiction(
+                "its content does not have the hash that its record says".to_owned(),
+            ));
+        }
+        Ok(Self { record, record_hash: ContentHash::of(line), content })
+    }
+
+    /// How other records name this version.
+    pub fn reference(&self) -> VersionRef {
+        VersionRef {
+            generation: self.record.generation,
+            version_id: self.record.version_id.clone(),
+            record_hash: self.record_hash,
+        }
+    }
+}
+
+/// Everything before the first line end.
+fn line_of(bytes: &[u8]) -> &[u8] {
+    bytes.split(|byte| *byte == b'\n').next().unwrap_or(bytes)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in crate::stored) fn record(generation: u64, content: &[u8]) -> VersionRecord {
+        VersionRecord {
+            generation,
+            version_id: format!("{generation:026}"),
+            parents: Vec::new(),
+            hash: Some(ContentHash::of(content)),
+            size: content.len() as u64,
+            media_type: MediaType::Json,
+            name: Some("Naïve \n name".to_owned()),
+            description: None,
+            tags: vec!["etl".to_owned()],
+            nodes: vec!["llm".to_owned()],
+            version: None,
+            created: DateTime::from_timestamp(0, 0).unwrap(),
+            modified: DateTime::from_timestamp(1, 0).unwrap(),
+            author: "a@b".to_owned(),
+            message: None,
+            deleted: false,
+        }
+    }
+
+    fn id() -> WorkflowId {
+        WorkflowId::parse("a").unwrap()
+    }
+
+    #[test]
+    fn a_version_reads_back_with_content_of_many_lines() {
+        let content = b"{\n}\n";
+        let (bytes, hash) = record(3, content).encode(&id(), content).unwrap();
+        let read = StoredVersion::decode(&id(), &bytes).unwrap();
+        assert_eq!(read.record, record(3, content));
+        assert_eq!((read.record_hash, read.content.as_deref()), (hash, Some(&content[..])));
+    }
+
+    #[test]
+    fn a_pruned_version_is_its_line_and_keeps_its_hash() {
+        let (bytes, hash) = record(3, b"{}").encode(&id(), b"{}").unwrap();
+        for pruned in [bytes.slice(..bytes.len() - 2), bytes.slice(..bytes.len() - 3)] {
+            let read = StoredVersion::decode(&id(), &pruned).unwrap();
+            assert_eq!((read.record_hash, read.content), (hash, None));
+        }
+    }
+
+    #[test]
+    fn a_version_that_contradicts_itself_is_refused() {
+        let (bytes, _) = record(3, b"{}").encode(&id(), b"{]").unwrap();
+        assert!(StoredVersion::decode(&id(), &bytes).unwrap_err().to_string().contains("hash"));
+        let (bytes, _) = record(3, b"{}").encode(&WorkflowId::parse("b").unwrap(), b"{}").unwrap();
+        assert!(StoredVersion::decode(&id(), &bytes).unwrap_err().to_string().contains("version of b"));
+        assert!(StoredVersion::decode(&id(), &Bytes::new()).is_err());
+    }
+}
