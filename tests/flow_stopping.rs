@@ -1,4 +1,5 @@
 //! What ends a run from outside: cancellation and the step limit. And that a run can live in a task.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
 
 mod flow_support;
 
