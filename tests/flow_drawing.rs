@@ -1,4 +1,5 @@
 //! What a flow draws, against the whole expected text.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
 
 mod flow_support;
 

@@ -1,4 +1,5 @@
 //! What ends a run from outside: cancellation and the step limit. And that a run can live in a task.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
 
 mod flow_support;
 
@@ -28,11 +29,13 @@ struct Slow {
     fallback: Duration,
     retry: Retry,
     done: Arc<AtomicBool>,
+    /// Cancelled in `prep`.
+    cancels: Option<CancellationToken>,
 }
 
 fn slow(exec: Duration) -> Slow {
     let done = Arc::new(AtomicBool::new(false));
-    Slow { exec, fails: false, fallback: Duration::ZERO, retry: Retry::ONCE, done }
+    Slow { exec, fails: false, fallback: Duration::ZERO, retry: Retry::ONCE, done, cancels: None }
 }
 
 impl Node<i64, Oops> for Slow {
@@ -48,6 +51,7 @@ impl Node<i64, Oops> for Slow {
     }
 
     async fn prep(&self, _: &i64, _: Visit<'_>) -> Result<(), Oops> {
+        self.cancels.iter().for_each(CancellationToken::cancel);
         Ok(())
     }
 
@@ -86,6 +90,16 @@ async fn a_cancellation_drops_exec_and_leaves_the_state_alone() {
     pause(20 * SECOND).await;
     assert!(!done.load(Ordering::Relaxed), "exec went on");
     assert_eq!(state, 0);
+}
+
+#[tokio::test]
+async fn no_attempt_begins_after_a_cancellation() {
+    let token = CancellationToken::new();
+    let node = Slow { cancels: Some(token.clone()), ..slow(Duration::ZERO) };
+    let error = alone("f", node).run(&mut 0, &run().cancelled_by(token)).await.unwrap_err();
+    assert!(matches!(error.cause, Cause::Cancelled));
+    assert_eq!(error.phase, Phase::Exec { attempt: 0, item: None });
+    assert_eq!(error.trace.steps[0].attempts, 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -54,7 +54,7 @@ where
         };
         let error = with_causes(&failure);
         // A failure that a retry or the fallback repairs is told nowhere else.
-        warn!(node = %path, item, attempt, error, "attempt failed");
+        warn!(%path, item, attempt, error, "attempt failed");
         let duration = run.timer.now().saturating_sub(began);
         log.failed(FailedAttempt { item, attempt, duration, error });
         if attempt >= policy.retry.total_attempts() || !(policy.is_retryable)(&failure) {

@@ -121,7 +121,8 @@ use trace::{Attempts, Recorder, with_causes};
 /// A cancelled run ends with [`Cause::Cancelled`]. The token is looked at before every step and every attempt. It
 /// interrupts `exec`, `exec_fallback` and the waits between attempts by dropping them; `prep` and `post` run to
 /// their end. An `exec` whose result is ready is not thrown away: its `post` runs, and the run stops after it, or
-/// ends well if that was the last step.
+/// ends well if that was the last step. A batch node needs the results of all its items for that; the results of
+/// some are lost.
 ///
 /// So a cancelled run leaves the state as its last whole step left it. What a dropped `exec` had begun outside of
 /// the program may or may not have happened. Dropping the future of [`run`](Self::run) does the same, except that
@@ -289,5 +290,5 @@ where
         failed,
         result: told,
     });
-    Ok(result?)
+    result
 }

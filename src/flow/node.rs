@@ -54,10 +54,11 @@ where
     /// What `exec` makes of it.
     type Exec: Send;
 
-    /// The name, unique in its flow; in errors, traces and drawings.
+    /// The name, unique in its flow; in errors, traces and drawings. Asked once, when the node is added.
     fn name(&self) -> &str;
 
     /// Every action that `post` may return. Each of them must lead somewhere when the flow is built.
+    /// Asked once, when the node is added.
     fn actions(&self) -> &[Action] {
         Action::DEFAULT_ONLY
     }

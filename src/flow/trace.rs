@@ -43,6 +43,7 @@ impl fmt::Display for NodePath {
 }
 
 /// Every step of a run, in the order in which the steps ended: a nested flow stands after its own steps.
+/// It takes memory for each of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trace {
     /// The steps that ended, well or badly.

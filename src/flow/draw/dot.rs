@@ -3,7 +3,7 @@
 use super::{Action, Graph, Page, Pen, draw};
 
 /// The flow in DOT.
-pub(in super::super) fn dot(graph: &Graph) -> String {
+pub(in crate::flow) fn dot(graph: &Graph) -> String {
     let mut pen = Dot(Page { text: "digraph {\n".to_owned(), depth: 1 });
     pen.0.line(&format!("label=\"{}\";", text(&graph.name)));
     pen.0.line("labelloc=t;");

@@ -3,7 +3,7 @@
 use super::{Action, Graph, Page, Pen, draw};
 
 /// The flow as a Mermaid flowchart.
-pub(in super::super) fn mermaid(graph: &Graph) -> String {
+pub(in crate::flow) fn mermaid(graph: &Graph) -> String {
     let mut pen = Mermaid(Page { text: "flowchart TD\n".to_owned(), depth: 1 });
     pen.open("f", &graph.name, false);
     draw(&mut pen, graph, "");
