@@ -23,8 +23,9 @@ pub(super) async fn a_second_handle_sees_commits_at_once(ground: &Ground) -> Che
     let another = ground.another().await?;
     for number in 0..20 {
         let body = number.to_string();
+        // Two in a row from each, so that the reader has nothing of its own in between.
         let (writes, reads) =
-            if number % 2 == 0 { (&ground.store, &another) } else { (&another, &ground.store) };
+            if number % 4 < 2 { (&ground.store, &another) } else { (&another, &ground.store) };
         let written = writes.put("shared/a", body.clone()).await?;
         let found = reads.expect("shared/a", &body).await?;
         ensure!(found == written, "one handle calls shared/a {written}, the other {found}");
@@ -42,6 +43,10 @@ pub(super) async fn a_second_handle_sees_commits_at_once(ground: &Ground) -> Che
 pub(super) async fn conditions_hold_across_handles(ground: &Ground) -> Checked {
     let another = ground.another().await?;
     let first = Position { stage: 0, operation: 0 };
+    // Both have looked before, and must not go by it.
+    for store in [&ground.store, &another] {
+        store.expect_absent("a").await?;
+    }
     let one = ground.store.put_when("a", "one", Precondition::Absent).await?;
     another.conflict(Batch::new().stage([put("a", "x")?.absent()]), first).await?;
     let two = another.put_when("a", "two", Precondition::Is(one.clone())).await?;

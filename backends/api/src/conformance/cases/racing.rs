@@ -86,16 +86,14 @@ pub(super) async fn of_many_conditional_deletes_one_wins(ground: &Ground) -> Che
 }
 
 /// Commits what `batch` makes of a try's number until it wins. `batch` reads what it builds on.
-async fn until_won(
-    store: &Handle,
-    batch: impl Fn(usize) -> BoxFuture<'static, Checked<Batch>>,
-) -> Checked<Batch> {
+async fn until_won(store: &Handle, batch: impl Fn(usize) -> BoxFuture<'static, Checked<Batch>>) -> Checked {
     for attempt in 0..PATIENCE {
         let batch = batch(attempt).await?;
-        if let Commit::Committed(_) = store.attempt(batch.clone()).await? {
-            return Ok(batch);
-        }
+        // Lets others in between what was read and the swap, on one thread too.
         yield_now().await;
+        if let Commit::Committed(_) = store.attempt(batch).await? {
+            return Ok(());
+        }
     }
     Err(Stop::Failed(format!("{PATIENCE} swaps in a row lost against what they had just read")))
 }
@@ -132,7 +130,7 @@ pub(super) async fn counting_by_swaps_loses_nothing(ground: &Ground) -> Checked 
                 }
                 .boxed()
             };
-            until_won(&store, next).await.map(drop)
+            until_won(&store, next).await
         }
         .boxed()
     })
@@ -224,7 +222,7 @@ pub(super) async fn transfers_between_two_keys_keep_the_sum(ground: &Ground) -> 
                 }
                 .boxed()
             };
-            until_won(&store, transfer).await.map(drop)
+            until_won(&store, transfer).await
         }
         .boxed()
     })
@@ -257,7 +255,7 @@ pub(super) async fn a_chain_of_records_has_no_gap(ground: &Ground) -> Checked {
                 }
                 .boxed()
             };
-            until_won(&store, append).await.map(drop)
+            until_won(&store, append).await
         }
         .boxed()
     })
