@@ -1,0 +1,122 @@
+//! Handles on one storage, opened, closed and dropped.
+
+use crate::{
+    Batch, Commit, ErrorKind, Outcome, Position, Precondition,
+    conformance::{
+        check::{Checked, Stop, ensure, put},
+        ground::Ground,
+    },
+};
+
+/// A handle promises the same for as long as it lives.
+pub(super) async fn capabilities_stay(ground: &Ground) -> Checked {
+    let first = ground.store.capabilities();
+    ground.store.put("a", "a").await?;
+    ensure!(ground.store.capabilities() == first, "the capabilities changed after a commit");
+    close(&ground.store).await?;
+    ensure!(ground.store.capabilities() == first, "the capabilities changed after a close");
+    Ok(())
+}
+
+/// What one handle has committed, another finds at once by get, stat and list, in either direction.
+pub(super) async fn a_second_handle_sees_commits_at_once(ground: &Ground) -> Checked {
+    let another = ground.another().await?;
+    for number in 0..20 {
+        let body = number.to_string();
+        // Two in a row from each, so that the reader has nothing of its own in between.
+        let (writes, reads) =
+            if number % 4 < 2 { (&ground.store, &another) } else { (&another, &ground.store) };
+        let written = writes.put("shared/a", body.clone()).await?;
+        let found = reads.expect("shared/a", &body).await?;
+        ensure!(found == written, "one handle calls shared/a {written}, the other {found}");
+        let name = format!("shared/new/{number}");
+        writes.put(&name, body).await?;
+        let names = reads.names("shared/new", None).await?;
+        ensure!(names == [name.clone()], "one handle put {name}, the other lists {names:?}");
+        writes.delete(&name).await?;
+        reads.expect_absent(&name).await?;
+    }
+    Ok(())
+}
+
+/// A condition is judged by what any handle has done.
+pub(super) async fn conditions_hold_across_handles(ground: &Ground) -> Checked {
+    let another = ground.another().await?;
+    let first = Position { stage: 0, operation: 0 };
+    // Both have looked before, and must not go by it.
+    for store in [&ground.store, &another] {
+        store.expect_absent("a").await?;
+    }
+    let one = ground.store.put_when("a", "one", Precondition::Absent).await?;
+    another.conflict(Batch::new().stage([put("a", "x")?.absent()]), first).await?;
+    let two = another.put_when("a", "two", Precondition::Is(one.clone())).await?;
+    ground.store.conflict(Batch::new().stage([put("a", "x")?.is(one)]), first).await?;
+    ground.store.put_when("a", "three", Precondition::Is(two)).await?;
+    another.delete("a").await?;
+    ground.store.put_when("a", "four", Precondition::Absent).await?;
+    another.expect("a", "four").await.map(drop)
+}
+
+/// Closing is idempotent, on an empty storage and on a used one.
+pub(super) async fn closing_twice_is_fine(ground: &Ground) -> Checked {
+    ground.store.put("a", "a").await?;
+    for _ in 0..3 {
+        close(&ground.store).await?;
+    }
+    Ok(())
+}
+
+/// After a close another handle finds everything, and goes on working.
+pub(super) async fn closing_keeps_everything(ground: &Ground) -> Checked {
+    let names: Vec<String> = (0..40).map(|number| format!("kept/{number}")).collect();
+    ground.store.fill(&names).await?;
+    let version = ground.store.put("kept/0", "swapped").await?;
+    ground.store.delete("kept/1").await?;
+    close(&ground.store).await?;
+    let another = ground.another().await?;
+    for name in names.iter().skip(2) {
+        another.expect(name, name).await?;
+    }
+    another.expect("kept/0", "swapped").await?;
+    another.expect_absent("kept/1").await?;
+    another.put_when("kept/0", "again", Precondition::Is(version)).await?;
+    another.expect("kept/0", "again").await.map(drop)
+}
+
+/// What was committed is there for others when its handle is gone without having been closed.
+pub(super) async fn dropping_a_handle_keeps_everything(ground: &Ground) -> Checked {
+    for round in 0..4 {
+        let name = format!("kept/{round}");
+        let shortlived = ground.another().await?;
+        shortlived.put(&name, name.clone()).await?;
+        shortlived.put("last", name.clone()).await?;
+        drop(shortlived);
+        ground.store.expect(&name, &name).await?;
+        ground.another().await?.expect("last", &name).await?;
+    }
+    Ok(())
+}
+
+/// A closed handle goes on working or says that it does not; either way what it answers is true.
+pub(super) async fn a_closed_handle_loses_nothing(ground: &Ground) -> Checked {
+    ground.store.put("a", "before").await?;
+    close(&ground.store).await?;
+    let answer = ground.store.backend().commit(Batch::new().stage([put("b", "behind")?])).await;
+    let another = ground.another().await?;
+    another.expect("a", "before").await?;
+    match answer {
+        Ok(Commit::Committed(_)) => another.expect("b", "behind").await.map(drop),
+        Ok(Commit::Conflict(conflict)) => {
+            Err(Stop::Failed(format!("a put without a condition met a conflict: {conflict:?}")))
+        }
+        Err(error) if error.kind() != ErrorKind::Unavailable => {
+            Err(Stop::error("A commit after close may be Unavailable; it", &error))
+        }
+        Err(error) if error.outcome() == Outcome::Unknown => Ok(()),
+        Err(_) => another.expect_absent("b").await,
+    }
+}
+
+async fn close(store: &crate::conformance::handle::Handle) -> Checked {
+    store.backend().close().await.map_err(|error| Stop::error("A close", &error))
+}

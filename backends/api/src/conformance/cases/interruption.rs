@@ -1,0 +1,133 @@
+//! A dropped future leaves the old or the new, and nobody waiting.
+
+use std::pin::pin;
+
+use futures::{FutureExt, StreamExt, future::join_all, poll};
+use tokio::task::yield_now;
+
+use crate::{
+    Batch, Commit, Precondition,
+    conformance::{
+        check::{Checked, Stop, ensure, key, prefix, put, same_bytes},
+        ground::Ground,
+        handle::Handle,
+    },
+};
+
+/// More than any commit of a backend that runs in this process needs.
+const MOST_POLLS: usize = 16;
+
+/// Polls at most so many times, giving way to others in between, then drops. The answer if there was one by then.
+async fn poll_and_drop<F: Future>(future: F, polls: usize) -> Option<F::Output> {
+    let mut future = pin!(future);
+    for _ in 0..polls {
+        if let std::task::Poll::Ready(answer) = poll!(future.as_mut()) {
+            return Some(answer);
+        }
+        yield_now().await;
+    }
+    None
+}
+
+/// A commit future that nobody polls does nothing.
+pub(super) async fn a_commit_never_polled_never_happens(ground: &Ground) -> Checked {
+    for _ in 0..8 {
+        drop(ground.store.backend().commit(Batch::new().stage([put("a", "never")?])));
+        yield_now().await;
+    }
+    ground.store.put("b", "b").await?;
+    ground.store.expect_absent("a").await
+}
+
+/// A commit that is dropped wherever it stands leaves a batch that did not happen, happened, or will: its stages in order,
+/// its objects whole. Whoever swaps the head away afterwards has decided it for good.
+pub(super) async fn a_dropped_commit_leaves_the_old_or_the_new(ground: &Ground) -> Checked {
+    let store = &ground.store;
+    let large = vec![b'x'; store.at_most(100_000)];
+    for polls in 1..=MOST_POLLS {
+        let (head, record) = (&format!("dropped/{polls}/head"), &format!("dropped/{polls}/record"));
+        let old = store.put(head, "old").await?;
+        let batch = Batch::new()
+            .stage([put(record, large.clone())?.absent().fresh()])
+            .stage([put(head, "new")?.is(old)]);
+        let answer = poll_and_drop(store.backend().commit(batch), polls).await;
+        let seen = store.read(head).await?.bytes;
+        match answer {
+            Some(Ok(Commit::Committed(_))) => same_bytes(head, &seen, b"new")?,
+            Some(Ok(Commit::Conflict(conflict))) => {
+                return Err(Stop::Failed(format!("conditions that held met a conflict: {conflict:?}")));
+            }
+            Some(Err(error)) => return Err(Stop::error("A commit", &error)),
+            None => ensure!(seen == "old" || seen == "new", "{head} is neither old nor new: {seen:?}"),
+        }
+        if seen == "new" {
+            same_bytes(record, &store.read(record).await?.bytes, &large)?;
+        }
+        let before = settle(store, head).await?;
+        if before == "new" {
+            same_bytes(record, &store.read(record).await?.bytes, &large)?;
+        }
+        for _ in 0..MOST_POLLS {
+            yield_now().await;
+            store.expect(head, "settled").await?;
+        }
+    }
+    Ok(())
+}
+
+/// Swaps in `settled`, and answers what was there before. One who dropped a commit can come first, and only once.
+async fn settle(store: &Handle, name: &str) -> Checked<bytes::Bytes> {
+    for _ in 0..3 {
+        let object = store.read(name).await?;
+        let swap = put(name, "settled")?.when(Precondition::Is(object.meta.version));
+        if let Commit::Committed(_) = store.attempt(Batch::new().stage([swap])).await? {
+            return Ok(object.bytes);
+        }
+    }
+    Err(Stop::Failed(format!("nobody but a dropped commit swaps {name}, and it changed three times")))
+}
+
+/// Of commits that wait together some are dropped; all others get their answer, and so do later ones.
+pub(super) async fn dropped_commits_hold_nobody_up(ground: &Ground) -> Checked {
+    for round in 0..4 {
+        let body = |number: usize| format!("{round} {number}");
+        let mut waiting = Vec::new();
+        for number in 0..24 {
+            let own = put(&format!("own/{round}/{number}"), body(number))?.absent();
+            let batch = Batch::new().stage([own, put(&format!("shared/{}", number % 3), body(number))?]);
+            waiting.push((number, ground.store.commit(batch).boxed()));
+        }
+        let mut kept = Vec::new();
+        for (number, mut commit) in waiting {
+            // Every third is dropped after it began to wait, between two that stay.
+            match (poll!(&mut commit), number % 3) {
+                (_, 1) => drop(commit),
+                (std::task::Poll::Ready(answer), _) => drop(answer?),
+                (std::task::Poll::Pending, _) => kept.push(commit),
+            }
+        }
+        for answer in join_all(kept).await {
+            answer?;
+        }
+        for number in (0..24).filter(|number| number % 3 != 1) {
+            ground.store.expect(&format!("own/{round}/{number}"), body(number)).await?;
+        }
+        ground.store.put("later", body(0)).await?;
+        ground.store.expect("later", body(0)).await?;
+    }
+    Ok(())
+}
+
+/// Reads and listings dropped wherever they stand change nothing and hold nobody up.
+pub(super) async fn a_dropped_read_changes_nothing(ground: &Ground) -> Checked {
+    let (store, name) = (&ground.store, key("a/b")?);
+    let version = store.put("a/b", "x").await?;
+    for polls in 0..4 {
+        drop(poll_and_drop(store.backend().get(&name), polls).await);
+        drop(poll_and_drop(store.backend().stat(&name), polls).await);
+        drop(poll_and_drop(store.backend().list(&prefix("a")?, None).next(), polls).await);
+    }
+    let found = store.expect("a/b", "x").await?;
+    ensure!(found == version, "reading gave a/b another version");
+    store.put_when("a/b", "y", Precondition::Is(version)).await.map(drop)
+}

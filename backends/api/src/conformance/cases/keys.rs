@@ -1,0 +1,59 @@
+//! Every key of the contract names an object of its own.
+
+use crate::conformance::{
+    check::{Checked, ensure},
+    ground::Ground,
+};
+
+/// All of these can be there at once, each with its own bytes, and nothing else is listed.
+async fn live_side_by_side(ground: &Ground, names: &[&str]) -> Checked {
+    for name in names {
+        ground.store.put(name, name.to_string()).await?;
+    }
+    for name in names {
+        ground.store.expect(name, name).await?;
+    }
+    let mut expected: Vec<&str> = names.to_vec();
+    expected.sort_unstable();
+    let found = ground.store.names("", None).await?;
+    ensure!(found == expected, "{expected:?} were put; list finds {found:?}");
+    for name in names {
+        ground.store.delete(name).await?;
+        ground.store.expect_absent(name).await?;
+    }
+    Ok(())
+}
+
+/// A segment of 255 bytes and a key of 1,024 are kept as any other.
+pub(super) async fn the_longest_names_are_keys(ground: &Ground) -> Checked {
+    let segment = "s".repeat(255);
+    let deep = "d/".repeat(60) + "d";
+    let long = [&*segment, &*segment, &*segment, &*"t".repeat(254), "u"].join("/");
+    let other = [&*segment, &*segment, &*segment, &*"t".repeat(254), "v"].join("/");
+    ensure!(long.len() == 1_024, "the suite's longest key has {} bytes", long.len());
+    live_side_by_side(ground, &[&"x".repeat(255), &long, &other, &deep]).await
+}
+
+/// Dots and dashes mean nothing: no hidden file, no option, no folder above.
+pub(super) async fn dots_and_dashes_are_plain_letters(ground: &Ground) -> Checked {
+    let names = [".a", "...", "a.", "b..c", "-", "--", "-rf", "_", "d/.e", "d/...", "d/-", ".git/x", "e.f.g"];
+    live_side_by_side(ground, &names).await
+}
+
+/// Names that a backend may have thought of for itself are the caller's: only `.journal` in the first place is not.
+pub(super) async fn names_of_temporary_files_are_keys(ground: &Ground) -> Checked {
+    let names =
+        [".tmp", "a.tmp", ".a.tmp", "tmp", "a.lock", ".lock", "lock", "journal", "b/.journal", ".journal-1"];
+    live_side_by_side(ground, &names).await
+}
+
+/// Keys that begin alike keep apart, and one below a folder from one beside it.
+pub(super) async fn neighbours_keep_apart(ground: &Ground) -> Checked {
+    live_side_by_side(ground, &["a-b", "a.b", "a/b", "a0b", "a_b", "a0", "ab"]).await?;
+    live_side_by_side(ground, &["a-b/x", "a.x", "a/x", "a0/x", "a/b/x", "a/b-x", "a/b.x"]).await
+}
+
+/// Capitals are neither lowered nor lost.
+pub(super) async fn letters_keep_their_case(ground: &Ground) -> Checked {
+    live_side_by_side(ground, &["README.md", "Docs/Notes.TXT", "Zebra", "apple", "mIXED/cASE"]).await
+}

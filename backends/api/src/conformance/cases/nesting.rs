@@ -1,0 +1,99 @@
+//! A name is an object or a folder, one after the other, and asking for both at once harms nothing.
+//!
+//! Callers must not keep `a` beside `a/b`. A storage with folders has to refuse it, one without may take both.
+
+use crate::{
+    Batch, Commit, Outcome,
+    conformance::{
+        check::{Checked, Stop, ensure, put},
+        ground::Ground,
+        handle::Handle,
+    },
+};
+
+/// Once what was below it is deleted, a name may be an object, and the other way round, again and again.
+pub(super) async fn a_name_may_become_a_folder_and_back(ground: &Ground) -> Checked {
+    for turn in ["first", "second"] {
+        for name in ["a/b/c/d", "a", "a/b", "a/b/c"] {
+            ground.store.put(name, turn).await?;
+            ground.store.expect(name, turn).await?;
+            ground.store.delete(name).await?;
+            ground.store.expect_absent(name).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Nothing is left of a folder once its last object is deleted; while another is there, all of them are.
+pub(super) async fn a_folder_goes_with_its_last_object(ground: &Ground) -> Checked {
+    for name in ["a/b/1", "a/b/2", "a/c"] {
+        ground.store.put(name, name).await?;
+    }
+    ground.store.delete("a/b/1").await?;
+    ground.store.expect("a/b/2", "a/b/2").await?;
+    ground.store.delete("a/b/2").await?;
+    ground.store.put("a/b", "now an object").await?;
+    ground.store.expect("a/c", "a/c").await?;
+    let names = ground.store.names("", None).await?;
+    ensure!(names == ["a/b", "a/c"], "a/b and a/c are there; list finds {names:?}");
+    Ok(())
+}
+
+/// A put below an object leaves the object as it is.
+pub(super) async fn an_object_survives_a_key_below_it(ground: &Ground) -> Checked {
+    let store = &ground.store;
+    store.put("a", "the object").await?;
+    store.expect_absent("a/b").await?;
+    let below = store.names("a", None).await?;
+    ensure!(below.is_empty(), "nothing is below a; list finds {below:?}");
+    store.delete("a/b").await?;
+    for name in ["a/b", "a/b/c"] {
+        if put_or_refused(store, name).await? {
+            store.delete(name).await?;
+        }
+        store.expect("a", "the object").await?;
+    }
+    Ok(())
+}
+
+/// A put where other objects need a folder leaves them as they are.
+pub(super) async fn objects_survive_a_key_above_them(ground: &Ground) -> Checked {
+    let store = &ground.store;
+    let names = ["a/b/c", "a/b/d"];
+    for name in names {
+        store.put(name, name).await?;
+    }
+    for above in ["a", "a/b"] {
+        store.expect_absent(above).await?;
+        store.delete(above).await?;
+        if put_or_refused(store, above).await? {
+            store.delete(above).await?;
+        }
+        for name in names {
+            store.expect(name, name).await?;
+        }
+        let found = store.names("", None).await?;
+        ensure!(found == names, "{names:?} are there; list finds {found:?}");
+    }
+    Ok(())
+}
+
+/// Whether the storage took the key. Where it did, the key is there; where it said that it did not, it is not.
+async fn put_or_refused(store: &Handle, name: &str) -> Checked<bool> {
+    match store.backend().commit(Batch::new().stage([put(name, "x")?])).await {
+        Ok(Commit::Committed(_)) => {
+            store.expect(name, "x").await?;
+            Ok(true)
+        }
+        Ok(Commit::Conflict(conflict)) => {
+            Err(Stop::Failed(format!("a put without a condition met a conflict: {conflict:?}")))
+        }
+        Err(error) if error.outcome() == Outcome::Unknown => {
+            Err(Stop::error(format!("a put of {name}, which can be refused for sure,"), &error))
+        }
+        Err(_) => {
+            store.expect_absent(name).await?;
+            Ok(false)
+        }
+    }
+}

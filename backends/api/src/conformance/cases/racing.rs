@@ -1,0 +1,277 @@
+//! Of writes that exclude each other exactly those happen that some order allows, however they race.
+
+use futures::{FutureExt, future::BoxFuture};
+use tokio::task::yield_now;
+
+use crate::{
+    Batch, Commit, Object, Operation, Position,
+    conformance::{
+        check::{Checked, Stop, delete, ensure, number_of, put},
+        ground::Ground,
+        handle::Handle,
+        together::together,
+    },
+};
+
+/// How many race at once.
+const RACERS: usize = 16;
+/// How often a short race is run.
+const ROUNDS: usize = 8;
+/// Those who count: how many, and how often each.
+const COUNTERS: usize = 8;
+const COUNTS: usize = 12;
+/// How often one may lose before the suite gives up. A lost race means that another was won, so that with honest conflicts
+/// nobody loses more often than there are races to win; the rest is for storages that see conflicts where there are none.
+const PATIENCE: usize = 10 * COUNTERS * COUNTS;
+
+/// Lets all of these batches commit at once, in turn on both handles, and answers which of them did.
+async fn race(handles: &[Handle; 2], batches: Vec<Batch>) -> Checked<Vec<bool>> {
+    let tasks = handles.iter().cycle().cloned().zip(batches).map(|(store, batch)| async move {
+        let answer = store.attempt(batch).await?;
+        Ok(matches!(answer, Commit::Committed(_)))
+    });
+    together(tasks).await
+}
+
+/// Of puts of `<racer>` under one condition one wins, and its bytes are there.
+async fn one_wins(handles: &[Handle; 2], name: &str, with: impl Fn(Operation) -> Operation) -> Checked {
+    let batch = |racer: usize| Ok(Batch::new().stage([with(put(name, format!("racer {racer}"))?)]));
+    let won = race(handles, (0..RACERS).map(batch).collect::<Checked<_>>()?).await?;
+    let winners: Vec<usize> =
+        won.iter().enumerate().filter(|(_, won)| **won).map(|(racer, _)| racer).collect();
+    let [winner] = *winners else {
+        return Err(Stop::Failed(format!("of {RACERS} racers for {name} these won: {winners:?}")));
+    };
+    for store in handles {
+        store.expect(name, format!("racer {winner}")).await?;
+    }
+    Ok(())
+}
+
+/// Many create one key at once: one does.
+pub(super) async fn of_many_creates_one_wins(ground: &Ground) -> Checked {
+    let handles = ground.both().await?;
+    for round in 0..ROUNDS {
+        one_wins(&handles, &format!("created/{round}"), Operation::absent).await?;
+    }
+    Ok(())
+}
+
+/// Many swap the same version at once: one does.
+pub(super) async fn of_many_swaps_one_wins(ground: &Ground) -> Checked {
+    let handles = ground.both().await?;
+    let mut present = ground.store.put("swapped", "nobody").await?;
+    for round in 0..ROUNDS {
+        one_wins(&handles, "swapped", |put| put.is(present.clone())).await?;
+        present = ground.store.put("swapped", format!("round {round}")).await?;
+    }
+    Ok(())
+}
+
+/// Many delete the same version at once: one does.
+pub(super) async fn of_many_conditional_deletes_one_wins(ground: &Ground) -> Checked {
+    if !ground.store.capabilities().conditional_delete {
+        return Err(Stop::Skipped("no conditional_delete".to_owned()));
+    }
+    let handles = ground.both().await?;
+    for round in 0..ROUNDS {
+        let present = ground.store.put("deleted", round.to_string()).await?;
+        let batch = |_| Ok(Batch::new().stage([delete("deleted")?.is(present.clone())]));
+        let won = race(&handles, (0..RACERS).map(batch).collect::<Checked<_>>()?).await?;
+        let winners = won.iter().filter(|won| **won).count();
+        ensure!(winners == 1, "{winners} of {RACERS} deleted one and the same version");
+        ground.store.expect_absent("deleted").await?;
+    }
+    Ok(())
+}
+
+/// Commits what `batch` makes of a try's number until it wins. `batch` reads what it builds on.
+async fn until_won(store: &Handle, batch: impl Fn(usize) -> BoxFuture<'static, Checked<Batch>>) -> Checked {
+    for attempt in 0..PATIENCE {
+        let batch = batch(attempt).await?;
+        // Lets others in between what was read and the swap, on one thread too.
+        yield_now().await;
+        if let Commit::Committed(_) = store.attempt(batch).await? {
+            return Ok(());
+        }
+    }
+    Err(Stop::Failed(format!("{PATIENCE} swaps in a row lost against what they had just read")))
+}
+
+/// Runs `work` for every count of every counter, on both handles in turn.
+async fn count_together(
+    ground: &Ground,
+    work: impl Fn(Handle, usize, usize) -> BoxFuture<'static, Checked> + Clone + Send + 'static,
+) -> Checked {
+    let handles = ground.both().await?;
+    let tasks = handles.iter().cycle().take(COUNTERS).cloned().enumerate().map(|(counter, store)| {
+        let work = work.clone();
+        async move {
+            for count in 0..COUNTS {
+                work(store.clone(), counter, count).await?;
+            }
+            Ok(())
+        }
+    });
+    together(tasks).await.map(drop)
+}
+
+/// Many read a number and swap in the next one: none of them is lost. Each body is new, as callers must make it.
+pub(super) async fn counting_by_swaps_loses_nothing(ground: &Ground) -> Checked {
+    ground.store.put("counter", "0 nobody").await?;
+    count_together(ground, |store, counter, count| {
+        async move {
+            let next = |attempt| {
+                let store = store.clone();
+                async move {
+                    let Object { meta, bytes } = store.read("counter").await?;
+                    let body = format!("{} {counter}-{count}-{attempt}", number_of("counter", &bytes)? + 1);
+                    Ok(Batch::new().stage([put("counter", body)?.is(meta.version)]))
+                }
+                .boxed()
+            };
+            until_won(&store, next).await
+        }
+        .boxed()
+    })
+    .await?;
+    let counted = number_of("counter", &ground.store.read("counter").await?.bytes)?;
+    ensure!(counted == COUNTERS * COUNTS, "{} were counted, the counter says {counted}", COUNTERS * COUNTS);
+    Ok(())
+}
+
+/// Commits of one key without a condition all succeed, however many wait at once; the last one stays, called as it said.
+pub(super) async fn unconditional_puts_of_one_key_all_commit(ground: &Ground) -> Checked {
+    let handles = ground.both().await?;
+    for _ in 0..ROUNDS {
+        let tasks =
+            handles.iter().cycle().take(RACERS * 4).cloned().enumerate().map(|(racer, store)| async move {
+                let batch = Batch::new().stage([put("shared", format!("racer {racer}"))?]);
+                let versions = store.commit(batch).await?;
+                Ok(versions.get(Position { stage: 0, operation: 0 }).cloned())
+            });
+        let versions = together(tasks).await?;
+        let last = ground.store.read("shared").await?;
+        let racer = versions.iter().position(|version| version.as_ref() == Some(&last.meta.version));
+        let Some(racer) = racer else {
+            return Err(Stop::Failed(format!("no commit gave shared the version {}", last.meta.version)));
+        };
+        ground.store.expect("shared", format!("racer {racer}")).await?;
+    }
+    Ok(())
+}
+
+/// Creates and deletes of one key, queued together: between two creates that succeed lies a delete.
+pub(super) async fn creates_and_deletes_take_turns(ground: &Ground) -> Checked {
+    const DELETES: usize = 4;
+    let handles = ground.both().await?;
+    for round in 0..ROUNDS {
+        let name = &format!("turns/{round}");
+        let mut batches = Vec::new();
+        for racer in 0..RACERS {
+            batches.push(Batch::new().stage([put(name, format!("racer {racer}"))?.absent()]));
+            if racer % (RACERS / DELETES) == 1 {
+                batches.push(Batch::new().stage([delete(name)?]));
+            }
+        }
+        let won = race(&handles, batches.clone()).await?;
+        let is_create = |batch: &Batch| batch.operations().any(|(_, it)| matches!(it, Operation::Put { .. }));
+        let created: Vec<&Batch> =
+            won.iter().zip(&batches).filter(|(won, it)| **won && is_create(it)).map(|(_, it)| it).collect();
+        let creates = created.len();
+        ensure!((1..=DELETES + 1).contains(&creates), "{creates} creates won around {DELETES} deletes");
+        let found = ground.store.get(name).await?.map(|object| object.bytes);
+        let theirs = |bytes| created.iter().any(|batch| holds(batch, bytes));
+        ensure!(found.as_ref().is_none_or(theirs), "{name} holds {found:?}, which no winner put");
+        ensure!(
+            found.is_some() || creates <= DELETES,
+            "{creates} creates won, and {DELETES} deletes left nothing"
+        );
+    }
+    Ok(())
+}
+
+fn holds(batch: &Batch, found: &bytes::Bytes) -> bool {
+    batch.operations().any(|(_, it)| matches!(it, Operation::Put { bytes, .. } if bytes == found))
+}
+
+/// Batches that swap two keys at once, in either order, move from one to the other and lose nothing in between.
+pub(super) async fn transfers_between_two_keys_keep_the_sum(ground: &Ground) -> Checked {
+    if !ground.store.capabilities().atomic_batch {
+        return Err(Stop::Skipped("no atomic_batch".to_owned()));
+    }
+    let moved = COUNTERS * COUNTS;
+    ground.store.put("from", format!("{moved} start")).await?;
+    ground.store.put("to", "0 start").await?;
+    count_together(ground, |store, counter, count| {
+        async move {
+            let transfer = |attempt| {
+                let store = store.clone();
+                async move {
+                    let (from, to) = (store.read("from").await?, store.read("to").await?);
+                    let fresh = format!("{counter}-{count}-{attempt}");
+                    let less = number_of("from", &from.bytes)?.saturating_sub(1);
+                    let more = number_of("to", &to.bytes)? + 1;
+                    let from = put("from", format!("{less} {fresh}"))?.is(from.meta.version);
+                    let to = put("to", format!("{more} {fresh}"))?.is(to.meta.version);
+                    Ok(match counter % 3 {
+                        0 => Batch::new().stage([from, to]),
+                        1 => Batch::new().stage([to, from]),
+                        _ => Batch::new().stage([to]).stage([from]),
+                    })
+                }
+                .boxed()
+            };
+            until_won(&store, transfer).await
+        }
+        .boxed()
+    })
+    .await?;
+    let from = number_of("from", &ground.store.read("from").await?.bytes)?;
+    let to = number_of("to", &ground.store.read("to").await?.bytes)?;
+    ensure!(from == 0 && to == moved, "{moved} were moved; {from} are still there and {to} arrived");
+    Ok(())
+}
+
+/// Writers that first create a record and then swing the head to it, each naming the one before: whoever reads the head finds
+/// its record, and the chain from the last head has all of them.
+pub(super) async fn a_chain_of_records_has_no_gap(ground: &Ground) -> Checked {
+    let root = Batch::new().stage([put("records/root", "0 none")?]).stage([put("head", "0 records/root")?]);
+    ground.store.commit(root).await?;
+    count_together(ground, |store, counter, count| {
+        async move {
+            let append = |attempt| {
+                let store = store.clone();
+                async move {
+                    let head = store.read("head").await?;
+                    let (number, last) = number_and_name(&head)?;
+                    store.read(&last).await?;
+                    let next = number + 1;
+                    // A name is used for one attempt only: on a backend without atomic batches a record may stay.
+                    let record = format!("records/{counter}-{count}-{attempt}");
+                    let first = put(&record, format!("{next} {last}"))?.absent().fresh();
+                    let second = put("head", format!("{next} {record}"))?.is(head.meta.version);
+                    Ok(Batch::new().stage([first]).stage([second]))
+                }
+                .boxed()
+            };
+            until_won(&store, append).await
+        }
+        .boxed()
+    })
+    .await?;
+    let (mut number, mut record) = number_and_name(&ground.store.read("head").await?)?;
+    ensure!(number == COUNTERS * COUNTS, "{} were appended, the head says {number}", COUNTERS * COUNTS);
+    while number > 0 {
+        let (own, before) = number_and_name(&ground.store.read(&record).await?)?;
+        ensure!(own == number, "{record} is number {own} of the chain and should be {number}");
+        (number, record) = (number - 1, before);
+    }
+    Ok(())
+}
+
+fn number_and_name(object: &Object) -> Checked<(usize, String)> {
+    let number = number_of(object.meta.key.as_str(), &object.bytes)?;
+    let name = object.bytes.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
+    Ok((number, String::from_utf8_lossy(name).into_owned()))
+}

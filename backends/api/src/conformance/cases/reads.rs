@@ -1,0 +1,110 @@
+//! What is put is what is read.
+
+use crate::{
+    Batch, Position,
+    conformance::{
+        check::{Checked, delete, ensure, numbered_body, put, same_bytes},
+        ground::Ground,
+    },
+};
+
+/// A key that nobody put is none, not an error, even below names that nothing has.
+pub(super) async fn an_absent_key_is_none(ground: &Ground) -> Checked {
+    for name in ["a", "a/b", "a/b/c/d"] {
+        ground.store.expect_absent(name).await?;
+    }
+    ground.store.put("a/x", "x").await?;
+    for name in ["a", "a/b", "a/b/c/d", "a/x-"] {
+        ground.store.expect_absent(name).await?;
+    }
+    Ok(())
+}
+
+/// All bytes come back as they were: none at all, zeros, every byte, and what is no text.
+pub(super) async fn what_was_put_comes_back(ground: &Ground) -> Checked {
+    let every_byte: Vec<u8> = (0..=u8::MAX).collect();
+    let bodies: [(&str, &[u8]); 6] = [
+        ("empty", b""),
+        ("text", b"{\"a\": 1}\n"),
+        ("crlf", b"a\r\nb\r\n\x1a"),
+        ("zeros", &[0; 4_096]),
+        ("every", &every_byte),
+        ("no-text", b"\xff\xfe\xc3\x28"),
+    ];
+    for (name, body) in bodies {
+        ground.store.put(name, body.to_vec()).await?;
+    }
+    for (name, body) in bodies {
+        ground.store.expect(name, body).await?;
+    }
+    Ok(())
+}
+
+/// An object of over a mebibyte (or as much as the backend takes) comes back to its last byte; so does a small one in its place.
+pub(super) async fn a_large_object_comes_back_whole(ground: &Ground) -> Checked {
+    let large: Vec<u8> = (0_u32..).flat_map(u32::to_le_bytes).take(ground.store.at_most(1_500_001)).collect();
+    ground.store.put("large", large.clone()).await?;
+    ground.store.expect("large", &large).await?;
+    ground.store.put("large", "small").await?;
+    ground.store.expect("large", "small").await?;
+    Ok(())
+}
+
+/// Commit, get and stat call the same bytes by the same version, and list knows their size.
+pub(super) async fn get_stat_list_and_commit_agree(ground: &Ground) -> Checked {
+    for number in 0..4 {
+        let body = numbered_body(number, ground.store.at_most(4_096));
+        let committed = ground.store.put("a/b", body.clone()).await?;
+        let found = ground.store.expect("a/b", &body).await?;
+        ensure!(found == committed, "commit calls a/b {committed}, get and stat {found}");
+        let sizes: Vec<u64> = ground.store.list("a", None).await?.iter().map(|line| line.size).collect();
+        ensure!(sizes == [body.len() as u64], "a/b has {} bytes; list says {sizes:?}", body.len());
+    }
+    Ok(())
+}
+
+/// Bodies of one key that differ in whatever way have versions that differ.
+pub(super) async fn versions_differ_where_bytes_differ(ground: &Ground) -> Checked {
+    let mut bodies: Vec<Vec<u8>> =
+        ["", "a", "b", "aa", "ab", "ba", "\0", "a\0", "\0a", "a\n"].map(Vec::from).into();
+    let long = vec![b'x'; ground.store.at_most(100_000)];
+    for flipped in [0, long.len() / 2, long.len().saturating_sub(1)] {
+        let mut body = long.clone();
+        body.iter_mut().skip(flipped).take(1).for_each(|byte| *byte ^= 1);
+        bodies.push(body);
+    }
+    bodies.push(long);
+    let mut versions = Vec::new();
+    for body in &bodies {
+        let version = ground.store.put("a", body.clone()).await?;
+        let twin = versions.iter().position(|earlier| *earlier == version);
+        ensure!(
+            twin.is_none(),
+            "bodies {twin:?} and {} differ, and both are called {version}",
+            versions.len()
+        );
+        versions.push(version);
+    }
+    Ok(())
+}
+
+/// Whoever asks after a commit's answer sees what it put or removed.
+pub(super) async fn a_write_is_read_by_whoever_asks_afterwards(ground: &Ground) -> Checked {
+    for number in 0..20 {
+        let body = number.to_string();
+        let batch = Batch::new().stage([put("a", body.clone())?, put("b/c", body.clone())?]);
+        let versions = ground.store.commit(batch).await?;
+        let object = ground.store.read("a").await?;
+        same_bytes("a", &object.bytes, body.as_bytes())?;
+        let committed = versions.get(Position { stage: 0, operation: 0 });
+        let found = &object.meta.version;
+        ensure!(committed == Some(found), "commit calls a {committed:?}, get {found}");
+        let names = ground.store.names("", None).await?;
+        ensure!(names == ["a", "b/c"], "a and b/c were put; list finds {names:?}");
+        ground.store.commit(Batch::new().stage([delete("b/c")?])).await?;
+        ground.store.expect_absent("b/c").await?;
+        let names = ground.store.names("", None).await?;
+        ensure!(names == ["a"], "b/c was deleted; list finds {names:?}");
+    }
+    Ok(())
+}

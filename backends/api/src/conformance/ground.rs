@@ -1,0 +1,48 @@
+use std::sync::Arc;
+
+use super::{
+    check::{Checked, Stop},
+    handle::Handle,
+    harness::{Harness, Site},
+};
+use crate::{Result, StorageBackend};
+
+/// What one case works on: a storage of its own, empty at first.
+pub(super) struct Ground {
+    /// The first handle.
+    pub(super) store: Handle,
+    site: Box<dyn Site>,
+}
+
+impl Ground {
+    pub(super) async fn fresh(harness: &dyn Harness) -> Checked<Self> {
+        let site = harness.fresh().await.map_err(|error| Stop::error("Making a storage", &error))?;
+        let store = site.open().await.map_err(|error| Stop::error("Opening the storage", &error))?;
+        Ok(Self { store: Handle::new(store), site })
+    }
+
+    /// An independent handle, or the end of the case.
+    pub(super) async fn another(&self) -> Checked<Handle> {
+        let missing = || Stop::Skipped("the harness has no second handle".to_owned());
+        opened(self.site.reopen().await)?.ok_or_else(missing)
+    }
+
+    /// Two independent handles where there are two, else the first one twice.
+    pub(super) async fn both(&self) -> Checked<[Handle; 2]> {
+        let another = opened(self.site.reopen().await)?;
+        Ok([self.store.clone(), another.unwrap_or_else(|| self.store.clone())])
+    }
+
+    /// A handle that loses the reply of its next commit, or the end of the case.
+    pub(super) async fn losing_a_reply(&self) -> Checked<Handle> {
+        let missing = || Stop::Skipped("the harness has no handle that loses a reply".to_owned());
+        opened(self.site.losing_a_reply().await)?.ok_or_else(missing)
+    }
+}
+
+fn opened(answer: Result<Option<Arc<dyn StorageBackend>>>) -> Checked<Option<Handle>> {
+    match answer {
+        Ok(store) => Ok(store.map(Handle::new)),
+        Err(error) => Err(Stop::error("Opening another handle", &error)),
+    }
+}

@@ -1,0 +1,195 @@
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt};
+
+use super::check::{Checked, Stop, delete, ensure, key, prefix, put, same_bytes};
+use crate::{
+    Batch, Capabilities, Commit, Conflict, ErrorKind, Listed, Meta, Object, Outcome, Position, Precondition,
+    StorageBackend, Version, Versions,
+};
+
+/// A backend's handle, asked in the words of the cases. Whatever an answer must hold by itself is checked every time.
+#[derive(Clone)]
+pub(super) struct Handle(Arc<dyn StorageBackend>);
+
+impl Handle {
+    pub(super) fn new(store: Arc<dyn StorageBackend>) -> Self {
+        Self(store)
+    }
+
+    /// The backend itself, for what may fail by design.
+    pub(super) fn backend(&self) -> &dyn StorageBackend {
+        &*self.0
+    }
+
+    pub(super) fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+
+    /// This many bytes, or as many as the backend takes in one object.
+    pub(super) fn at_most(&self, bytes: usize) -> usize {
+        usize::try_from(self.capabilities().max_object_size).unwrap_or(usize::MAX).min(bytes)
+    }
+
+    pub(super) async fn get(&self, name: &str) -> Checked<Option<Object>> {
+        let key = key(name)?;
+        let answer = self.0.get(&key).await.map_err(|error| Stop::error(format!("get {name}"), &error))?;
+        if let Some(Object { meta, bytes }) = &answer {
+            ensure!(meta.key == key, "get {name} answered {}", meta.key);
+            let (says, has) = (meta.size, bytes.len());
+            ensure!(says == has as u64, "get {name} answered {has} bytes and called them {says}");
+        }
+        Ok(answer)
+    }
+
+    pub(super) async fn stat(&self, name: &str) -> Checked<Option<Meta>> {
+        let key = key(name)?;
+        let answer = self.0.stat(&key).await.map_err(|error| Stop::error(format!("stat {name}"), &error))?;
+        if let Some(meta) = &answer {
+            ensure!(meta.key == key, "stat {name} answered {}", meta.key);
+        }
+        Ok(answer)
+    }
+
+    /// The object that must be there.
+    pub(super) async fn read(&self, name: &str) -> Checked<Object> {
+        let gone = || Stop::Failed(format!("{name} was put and is not there"));
+        self.get(name).await?.ok_or_else(gone)
+    }
+
+    /// `get` and `stat` find these bytes, and call them by the same version.
+    pub(super) async fn expect(&self, name: &str, bytes: impl AsRef<[u8]>) -> Checked<Version> {
+        let object = self.read(name).await?;
+        same_bytes(name, &object.bytes, bytes.as_ref())?;
+        let stat = self.stat(name).await?;
+        let meta = stat.ok_or_else(|| Stop::Failed(format!("get finds {name} and stat does not")))?;
+        let (get, stat) = (&object.meta, &meta);
+        ensure!(get.version == stat.version, "get calls {name} {}, stat {}", get.version, stat.version);
+        ensure!(get.size == stat.size, "get gives {name} {} bytes, stat {}", get.size, stat.size);
+        Ok(meta.version)
+    }
+
+    /// Neither `get` nor `stat` find anything.
+    pub(super) async fn expect_absent(&self, name: &str) -> Checked {
+        ensure!(self.get(name).await?.is_none(), "get finds {name}, which must not be there");
+        ensure!(self.stat(name).await?.is_none(), "stat finds {name}, which must not be there");
+        Ok(())
+    }
+
+    /// The commit has an answer, whichever.
+    pub(super) async fn attempt(&self, batch: Batch) -> Checked<Commit> {
+        self.0.commit(batch).await.map_err(|error| Stop::error("A commit", &error))
+    }
+
+    /// The commit happens; every put has a version, and no delete.
+    pub(super) async fn commit(&self, batch: Batch) -> Checked<Versions> {
+        match self.attempt(batch.clone()).await? {
+            Commit::Committed(versions) => {
+                for (at, operation) in batch.operations() {
+                    let is_put = matches!(operation, crate::Operation::Put { .. });
+                    let (key, has) = (operation.key(), versions.get(at).is_some());
+                    ensure!(is_put == has, "the version of {key} at {at:?}: there {has}, should be {is_put}");
+                }
+                Ok(versions)
+            }
+            Commit::Conflict(conflict) => {
+                Err(Stop::Failed(format!("conditions that held met a conflict: {conflict:?}")))
+            }
+        }
+    }
+
+    /// The commit meets a conflict at `at`, with nobody else at work: what it says of itself fits together.
+    pub(super) async fn conflict(&self, batch: Batch, at: Position) -> Checked<Conflict> {
+        let conflict = match self.attempt(batch.clone()).await? {
+            Commit::Conflict(conflict) => conflict,
+            Commit::Committed(_) => {
+                return Err(Stop::Failed(format!("the condition at {at:?} did not hold, and it committed")));
+            }
+        };
+        ensure!(
+            conflict.at == at,
+            "the condition at {at:?} did not hold; the conflict says {:?}",
+            conflict.at
+        );
+        let applied = conflict.applied;
+        ensure!(applied <= at.stage, "{applied} stages in place, and the conflict was at {at:?}");
+        let atomic = self.capabilities().atomic_batch;
+        ensure!(applied == 0 || !atomic, "{applied} stages of an atomic batch are in place after a conflict");
+        let operation = batch.operations().find(|(position, _)| *position == at).map(|(_, it)| it);
+        if let Some(operation) = operation {
+            let now = self.stat(operation.key().as_str()).await?.map(|meta| meta.version);
+            let (found, key) = (&conflict.current, operation.key());
+            ensure!(*found == now, "the conflict found {found:?} at {key}, where {now:?} is");
+        }
+        Ok(conflict)
+    }
+
+    /// The batch is refused as `kind`, surely without a trace.
+    pub(super) async fn refused(&self, batch: Batch, kind: ErrorKind) -> Checked {
+        match self.0.commit(batch).await {
+            Ok(answer) => Err(Stop::Failed(format!("a batch to be refused as {kind:?} has {answer:?}"))),
+            Err(error) => {
+                let nothing = Outcome::NotApplied { applied: 0 };
+                let fits = error.kind() == kind && error.outcome() == nothing;
+                let wanted = format!("A batch to be refused as {kind:?} ({nothing:?})");
+                if fits { Ok(()) } else { Err(Stop::error(wanted, &error)) }
+            }
+        }
+    }
+
+    /// Puts under [`Precondition::Always`].
+    pub(super) async fn put(&self, name: &str, bytes: impl Into<bytes::Bytes>) -> Checked<Version> {
+        self.put_when(name, bytes, Precondition::Always).await
+    }
+
+    /// Puts where the condition must hold.
+    pub(super) async fn put_when(
+        &self,
+        name: &str,
+        bytes: impl Into<bytes::Bytes>,
+        when: Precondition,
+    ) -> Checked<Version> {
+        let versions = self.commit(Batch::new().stage([put(name, bytes)?.when(when)])).await?;
+        let version = versions.get(Position { stage: 0, operation: 0 }).cloned();
+        version.ok_or_else(|| Stop::Failed(format!("the put of {name} has no version")))
+    }
+
+    /// Deletes under [`Precondition::Always`].
+    pub(super) async fn delete(&self, name: &str) -> Checked {
+        self.commit(Batch::new().stage([delete(name)?])).await.map(drop)
+    }
+
+    /// Puts all of these, with the name for the body, in batches of a few hundred.
+    pub(super) async fn fill(&self, names: &[String]) -> Checked {
+        for some in names.chunks(300) {
+            let puts = some.iter().map(|name| put(name, name.clone())).collect::<Checked<Vec<_>>>()?;
+            self.commit(Batch::new().stage(puts)).await?;
+        }
+        Ok(())
+    }
+
+    /// The whole listing.
+    pub(super) async fn list(&self, below: &str, after: Option<&str>) -> Checked<Vec<Listed>> {
+        let after = after.map(key).transpose()?;
+        let lines = self.0.list(&prefix(below)?, after.as_ref()).try_collect().await;
+        lines.map_err(|error| Stop::error(format!("list {below:?} behind {after:?}"), &error))
+    }
+
+    /// The names of the whole listing.
+    pub(super) async fn names(&self, below: &str, after: Option<&str>) -> Checked<Vec<String>> {
+        Ok(self.list(below, after).await?.iter().map(|it| it.key.to_string()).collect())
+    }
+
+    /// The names of the first `most` lines; the listing is dropped behind them.
+    pub(super) async fn first_names(
+        &self,
+        below: &str,
+        after: Option<&str>,
+        most: usize,
+    ) -> Checked<Vec<String>> {
+        let after = after.map(key).transpose()?;
+        let lines = self.0.list(&prefix(below)?, after.as_ref()).take(most);
+        let names = lines.map_ok(|it| it.key.to_string()).try_collect().await;
+        names.map_err(|error| Stop::error(format!("list {below:?} behind {after:?}"), &error))
+    }
+}

@@ -1,0 +1,110 @@
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use pflow_backend::{
+    Batch, BoxStream, Capabilities, Commit, Durability, Environment, Key, Listed, Meta, Object, Prefix,
+    Result, StorageBackend, async_trait,
+};
+
+use crate::{
+    listing,
+    objects::{Changes, Objects},
+};
+
+/// Objects in the memory of this process, gone with the last handle.
+///
+/// A clone is another handle on the same objects. Batches are atomic: under one lock, which is never held across an await, all
+/// conditions are checked before anything happens.
+///
+/// [`Version`](pflow_backend::Version)s are content hashes on purpose, the weakest that the contract allows: bytes that were
+/// changed and changed back have the version that they had before.
+///
+/// Cancellation: no method ever waits, so a future that was polled has finished.
+#[derive(Clone)]
+pub struct MemoryBackend {
+    shared: Shared,
+    environment: Arc<dyn Environment>,
+    capabilities: Capabilities,
+}
+
+/// The objects, as every clone and every listing holds them.
+#[derive(Clone, Default)]
+pub(crate) struct Shared(Arc<Mutex<Objects>>);
+
+impl MemoryBackend {
+    /// An empty storage. From `environment` come the times at which objects were modified.
+    pub fn new(environment: Arc<dyn Environment>) -> Self {
+        let capabilities = Capabilities {
+            atomic_batch: true,
+            conditional_delete: true,
+            plain_files: false,
+            durability: Durability::Process,
+            max_object_size: u64::MAX,
+        };
+        Self { shared: Shared::default(), environment, capabilities }
+    }
+
+    /// Claims [`Capabilities::plain_files`] or not, so that a test can see what its caller does about edits from outside. An
+    /// unconditional put plays the person who edits.
+    #[must_use]
+    pub fn with_plain_files(mut self, plain_files: bool) -> Self {
+        self.capabilities.plain_files = plain_files;
+        self
+    }
+
+    /// Refuses larger objects than this many bytes. Without it there is no limit.
+    #[must_use]
+    pub fn with_max_object_size(mut self, bytes: u64) -> Self {
+        self.capabilities.max_object_size = bytes;
+        self
+    }
+}
+
+#[async_trait]
+impl StorageBackend for MemoryBackend {
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities.clone()
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Object>> {
+        Ok(self.shared.lock().get(key))
+    }
+
+    async fn stat(&self, key: &Key) -> Result<Option<Meta>> {
+        Ok(self.shared.lock().stat(key))
+    }
+
+    fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {
+        listing::lazily(self.shared.clone(), prefix.clone(), after.cloned())
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<Commit> {
+        batch.check(&self.capabilities)?;
+        // Hashing takes time that grows with the bytes, so it happens before the lock is taken.
+        let changes = Changes::of(&batch, self.environment.now());
+        self.shared.lock().commit(&batch, changes)
+    }
+
+    /// Nothing to bring to rest: the objects stay, and the handle goes on working.
+    async fn close(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Shared {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Objects> {
+        // Whoever panicked under the lock had not begun to change anything: see `Objects::commit`.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for MemoryBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryBackend")
+            .field("objects", &self.shared.lock().len())
+            .field("capabilities", &self.capabilities)
+            .finish_non_exhaustive()
+    }
+}

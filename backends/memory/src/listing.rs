@@ -1,0 +1,22 @@
+use futures::{StreamExt, stream};
+use pflow_backend::{BoxStream, Key, Listed, Prefix, Result};
+
+use crate::backend::Shared;
+
+/// How many lines are copied out under one lock. It bounds the memory of a listing and how long others wait for it.
+const PAGE: usize = 1_000;
+
+/// The objects below `prefix` behind `after`, a page at a time as they are asked for.
+pub(crate) fn lazily(
+    shared: Shared,
+    prefix: Prefix,
+    after: Option<Key>,
+) -> BoxStream<'static, Result<Listed>> {
+    let pages = stream::unfold(after, move |after| {
+        let page = shared.lock().page(&prefix, after.as_ref(), PAGE);
+        // An empty page is the end; the next one begins behind the last key of this one.
+        let next = page.last().map(|it| it.key.clone());
+        async { next.map(|last| (stream::iter(page), Some(last))) }
+    });
+    pages.flatten().map(Ok).boxed()
+}

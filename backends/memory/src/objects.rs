@@ -1,0 +1,181 @@
+use std::{
+    collections::BTreeMap,
+    ops::Bound::{Excluded, Included, Unbounded},
+};
+
+use pflow_backend::{
+    Batch, Bytes, Commit, Conflict, DateTime, Error, ErrorKind, Key, Listed, Meta, Object, Operation, Prefix,
+    Result, Utc, Version, Versions,
+};
+
+/// What is stored, in the order of the keys, and the rules that a batch meets there. Knows neither lock nor clock.
+///
+/// Invariant: no key stands below another one.
+#[derive(Default)]
+pub(crate) struct Objects(BTreeMap<Key, Stored>);
+
+struct Stored {
+    bytes: Bytes,
+    version: Version,
+    modified: DateTime<Utc>,
+}
+
+/// A batch that is ready to be applied: what each key is to hold, and none where it is to be removed.
+pub(crate) struct Changes(Vec<Vec<(Key, Option<Stored>)>>);
+
+impl Changes {
+    /// Hashes what `batch` stores.
+    pub(crate) fn of(batch: &Batch, modified: DateTime<Utc>) -> Self {
+        let change = |operation: &Operation| match operation {
+            Operation::Put { key, bytes, .. } => {
+                let version = Version::of_content(bytes);
+                (key.clone(), Some(Stored { bytes: bytes.clone(), version, modified }))
+            }
+            Operation::Delete { key, .. } => (key.clone(), None),
+        };
+        Self(batch.stages().iter().map(|stage| stage.iter().map(change).collect()).collect())
+    }
+
+    fn versions(&self) -> Versions {
+        let version = |(_, stored): &(Key, Option<Stored>)| stored.as_ref().map(|it| it.version.clone());
+        Versions::new(self.0.iter().map(|stage| stage.iter().map(version).collect()).collect())
+    }
+}
+
+impl Objects {
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn get(&self, key: &Key) -> Option<Object> {
+        let bytes = self.0.get(key)?.bytes.clone();
+        Some(Object { meta: self.stat(key)?, bytes })
+    }
+
+    pub(crate) fn stat(&self, key: &Key) -> Option<Meta> {
+        let Stored { bytes, version, modified } = self.0.get(key)?;
+        let (size, version) = (bytes.len() as u64, version.clone());
+        Some(Meta { key: key.clone(), size, version, modified: *modified })
+    }
+
+    /// At most `most` objects below `prefix` behind `after`, in order.
+    pub(crate) fn page(&self, prefix: &Prefix, after: Option<&Key>, most: usize) -> Vec<Listed> {
+        let first = match prefix.key().map(first_below) {
+            None => Unbounded,
+            Some(Some(first)) => Included(first),
+            Some(None) => return Vec::new(),
+        };
+        let start = match (first, after) {
+            (first, None) => first,
+            (Included(first), Some(after)) if *after < first => Included(first),
+            (_, Some(after)) => Excluded(after.clone()),
+        };
+        self.0
+            .range((start, Unbounded))
+            .take_while(|(key, _)| prefix.contains(key))
+            .take(most)
+            .map(|(key, it)| Listed { key: key.clone(), size: it.bytes.len() as u64, modified: it.modified })
+            .collect()
+    }
+
+    /// All of `changes`, which were made of `batch`, or nothing.
+    pub(crate) fn commit(&mut self, batch: &Batch, changes: Changes) -> Result<Commit> {
+        for (at, operation) in batch.operations() {
+            let current = self.0.get(operation.key()).map(|it| &it.version);
+            if !operation.precondition().holds(current) {
+                return Ok(Commit::Conflict(Conflict { at, current: current.cloned(), applied: 0 }));
+            }
+        }
+        // `Batch::check` has seen that the batch's own keys do not stand below each other.
+        for (_, operation) in batch.operations() {
+            if let Operation::Put { key, .. } = operation {
+                self.check_place(key)?;
+            }
+        }
+        let versions = changes.versions();
+        // From here on nothing can fail.
+        for (key, stored) in changes.0.into_iter().flatten() {
+            match stored {
+                Some(stored) => self.0.insert(key, stored),
+                None => self.0.remove(&key),
+            };
+        }
+        Ok(Commit::Committed(versions))
+    }
+
+    /// Refuses what a disk must refuse: an object where others need a folder, or below an object.
+    fn check_place(&self, key: &Key) -> Result<()> {
+        let refuse = |other: &Key| {
+            Err(Error::new(ErrorKind::InvalidInput, format!("{key} cannot exist beside {other}, which does")))
+        };
+        let above = key.as_str().match_indices('/').filter_map(|(at, _)| key.as_str().get(..at));
+        for name in above {
+            if let Some((other, _)) = Key::parse(name).ok().and_then(|name| self.0.get_key_value(&name)) {
+                return refuse(other);
+            }
+        }
+        let below = first_below(key).and_then(|first| self.0.range(first..).next());
+        match below {
+            Some((other, _)) if other.is_below(key) => refuse(other),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The first of all the keys that can stand below `key`: `-` is the smallest byte that a segment can have. None if no key
+/// is long enough to stand there.
+fn first_below(key: &Key) -> Option<Key> {
+    Key::parse(format!("{key}/-")).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(name: &str) -> Key {
+        Key::parse(name).unwrap()
+    }
+
+    fn objects(names: &[&str]) -> Objects {
+        let batch = Batch::new().stage(names.iter().map(|name| Operation::put(key(name), "x")));
+        let mut objects = Objects::default();
+        let committed = objects.commit(&batch, Changes::of(&batch, DateTime::UNIX_EPOCH)).unwrap();
+        assert!(matches!(committed, Commit::Committed(_)));
+        objects
+    }
+
+    #[test]
+    fn a_page_begins_behind_both_its_prefix_and_the_key_given() {
+        let objects = objects(&["a-b/x", "a.x", "a/-", "a/x", "a0"]);
+        let page = |prefix: Prefix, after: Option<&str>, most| {
+            let found = objects.page(&prefix, after.map(key).as_ref(), most);
+            found.iter().map(|it| it.key.to_string()).collect::<Vec<_>>()
+        };
+        let a = || Prefix::parse("a").unwrap();
+        assert_eq!(page(Prefix::root(), None, 2), ["a-b/x", "a.x"]);
+        assert_eq!(page(Prefix::root(), Some("a.x"), 2), ["a/-", "a/x"]);
+        assert_eq!(page(a(), None, 9), ["a/-", "a/x"]);
+        assert_eq!(page(a(), Some("a-b"), 9), ["a/-", "a/x"]);
+        assert_eq!(page(a(), Some("a/-"), 9), ["a/x"]);
+        assert!(page(a(), Some("a0"), 9).is_empty());
+    }
+
+    #[test]
+    fn a_prefix_too_long_to_hold_a_key_holds_none() {
+        let long = [&"x".repeat(255), &"x".repeat(255), &"x".repeat(255), &"x".repeat(254), "y"].map(key);
+        let long = long.map(|it| it.to_string()).join("/");
+        assert!(objects(&["a"]).page(&Prefix::parse(long).unwrap(), None, 9).is_empty());
+    }
+
+    #[test]
+    fn keys_above_and_below_objects_are_no_places() {
+        let objects = objects(&["a/b/c", "a/b-c"]);
+        for name in ["a", "a/b", "a/b/c/d", "a/b-c/d"] {
+            let refused = objects.check_place(&key(name)).unwrap_err();
+            assert!(refused.to_string().starts_with(name), "{refused}");
+        }
+        for name in ["a-b", "a/b.c", "a/b/d", "a/b/c"] {
+            objects.check_place(&key(name)).unwrap();
+        }
+    }
+}

@@ -1,0 +1,262 @@
+use std::sync::atomic::Ordering;
+
+use pflow_backend::{
+    Batch, Commit, Conflict, Error, ErrorKind, Key, Operation, Outcome, Position, Precondition, Result,
+    StorageBackend, Version, Versions,
+};
+use tokio::task::yield_now;
+
+use super::{Fault, listings, storage::Faulty};
+
+impl Faulty {
+    pub(crate) async fn answer(&self, batch: Batch) -> Result<Commit> {
+        if self.poisoned.load(Ordering::SeqCst) {
+            return Err(Error::new(ErrorKind::Poisoned, "A call was dropped"));
+        }
+        if self.loses_replies {
+            let first = self.objects.commit(batch.clone()).await?;
+            return match self.fault {
+                Fault::TakesItselfForAnother => self.objects.commit(batch).await,
+                Fault::None => Err(Error::new(ErrorKind::Io, "No reply").with_outcome(Outcome::Unknown)),
+                _ => Ok(first),
+            };
+        }
+        if self.fault != Fault::IgnoresTheLimit && self.fault != Fault::OneByOne {
+            batch.check(&self.objects.capabilities())?;
+        }
+        let before = batch.clone();
+        let answer = self.commit_with_the_fault(batch).await;
+        if let Ok(Commit::Committed(_)) = answer {
+            let mut memory = self.memory();
+            for (_, operation) in before.operations() {
+                memory.reads.remove(operation.key());
+                let key = operation.key().as_str();
+                memory
+                    .folders
+                    .extend(key.match_indices('/').filter_map(|(at, _)| key.get(..at)).map(str::to_owned));
+                if matches!(operation, Operation::Put { .. }) {
+                    memory.last_put = Some(operation.key().clone());
+                }
+            }
+        }
+        answer
+    }
+
+    async fn commit_with_the_fault(&self, batch: Batch) -> Result<Commit> {
+        match self.fault {
+            Fault::VersionIsConstant | Fault::VersionIsTheLength => self.under_weak_versions(batch).await,
+            Fault::CutsLongNames | Fault::FlattensNames | Fault::LowersCase => {
+                self.objects.commit(each(&batch, |it| Some(self.under_its_kept_name(it)))).await
+            }
+            Fault::LeavesEmptyFolders => {
+                let folder = |it: &Operation| self.memory().folders.contains(it.key().as_str());
+                if batch.operations().any(|(_, it)| matches!(it, Operation::Put { .. }) && folder(it)) {
+                    return Err(Error::new(ErrorKind::InvalidInput, "A folder is in the way"));
+                }
+                self.objects.commit(batch).await
+            }
+            Fault::MakesRoom => {
+                for line in listings::all(&self.objects).await? {
+                    let in_the_way = |key: &Key| key.is_below(&line.key) || line.key.is_below(key);
+                    if batch.operations().any(|(_, it)| in_the_way(it.key())) {
+                        self.force([Operation::delete(line.key)]).await?;
+                    }
+                }
+                self.objects.commit(batch).await
+            }
+            Fault::IgnoresAbsent => self.ignoring(&batch, |when| *when == Precondition::Absent).await,
+            Fault::IgnoresIs => self.ignoring(&batch, |when| matches!(when, Precondition::Is(_))).await,
+            Fault::RefusesEveryIs => {
+                let is = |it: &Operation| matches!(it.precondition(), Precondition::Is(_));
+                let refused = batch.operations().find(|(_, it)| is(it)).map(|(at, _)| at);
+                match refused {
+                    Some(at) => Ok(Commit::Conflict(Conflict { at, current: None, applied: 0 })),
+                    None => self.objects.commit(batch).await,
+                }
+            }
+            Fault::ChecksThenActs => match self.conflict(&batch).await? {
+                Some(conflict) => Ok(Commit::Conflict(conflict)),
+                None => {
+                    yield_now().await;
+                    self.ignoring(&batch, |_| true).await
+                }
+            },
+            Fault::DeletesNothing => {
+                let answer = self.objects.commit(each(&batch, puts_alone)).await?;
+                Ok(match answer {
+                    Commit::Committed(_) => Commit::Committed(versions(&batch)),
+                    conflict => conflict,
+                })
+            }
+            Fault::DeleteOfAbsentFails => {
+                for (_, operation) in batch.operations() {
+                    let found = self.objects.stat(operation.key()).await?;
+                    if matches!(operation, Operation::Delete { .. }) && found.is_none() {
+                        return Err(Error::new(ErrorKind::Missing, "There is nothing to delete"));
+                    }
+                }
+                self.objects.commit(batch).await
+            }
+            Fault::RefusesEmptyBatches if batch.operations().next().is_none() => {
+                Err(Error::new(ErrorKind::InvalidInput, "There is nothing to do"))
+            }
+            Fault::SkipsEmptyStages => {
+                let stages = batch.stages().iter().filter(|stage| !stage.is_empty());
+                self.objects.commit(stages.fold(Batch::new(), |batch, it| batch.stage(it.clone()))).await
+            }
+            Fault::ForgetsLaterStages => {
+                let first = batch.stages().iter().take(1).cloned();
+                let answer = self.objects.commit(first.fold(Batch::new(), Batch::stage)).await?;
+                Ok(if is_committed(&answer) { Commit::Committed(versions(&batch)) } else { answer })
+            }
+            Fault::CutsWideStages => {
+                let cut = |stage: &Vec<Operation>| stage.iter().take(100).cloned().collect::<Vec<_>>();
+                let cut = batch.stages().iter().map(cut).fold(Batch::new(), Batch::stage);
+                let answer = self.objects.commit(cut).await?;
+                Ok(if is_committed(&answer) { Commit::Committed(versions(&batch)) } else { answer })
+            }
+            Fault::ConflictsAreAtTheFirst => Ok(match self.objects.commit(batch).await? {
+                Commit::Conflict(it) => {
+                    Commit::Conflict(Conflict { at: Position { stage: 0, operation: 0 }, ..it })
+                }
+                committed => committed,
+            }),
+            Fault::KeepsTheStagesBeforeAConflict | Fault::GoesOnBehindAConflict => {
+                let answer = self.objects.commit(batch.clone()).await?;
+                if let Commit::Conflict(conflict) = &answer {
+                    let before = self.fault == Fault::KeepsTheStagesBeforeAConflict;
+                    for (number, stage) in batch.stages().iter().enumerate() {
+                        if number != conflict.at.stage && (number < conflict.at.stage) == before {
+                            self.force(stage.clone()).await?;
+                        }
+                    }
+                }
+                Ok(answer)
+            }
+            Fault::OneByOne => {
+                for (at, operation) in batch.operations() {
+                    let one = Batch::new().stage([operation.clone()]);
+                    if let Commit::Conflict(conflict) = self.objects.commit(one).await? {
+                        return Ok(Commit::Conflict(Conflict { at, ..conflict }));
+                    }
+                    yield_now().await;
+                }
+                Ok(Commit::Committed(versions(&batch)))
+            }
+            Fault::StagesBackwards | Fault::WritesInPlace | Fault::SwapsThroughAGap => {
+                if let Some(conflict) = self.conflict(&batch).await? {
+                    return Ok(Commit::Conflict(conflict));
+                }
+                self.write_carelessly(&batch).await?;
+                Ok(Commit::Committed(versions(&batch)))
+            }
+            Fault::BusyInCompany => {
+                let others = self.under_way.fetch_add(1, Ordering::SeqCst);
+                yield_now().await;
+                self.under_way.fetch_sub(1, Ordering::SeqCst);
+                match others {
+                    0 => self.objects.commit(batch).await,
+                    _ => Err(Error::new(ErrorKind::Busy, "Another commit is under way")),
+                }
+            }
+            Fault::ClosedHandleLies if self.is_closed() => Ok(Commit::Committed(versions(&batch))),
+            _ => self.objects.commit(batch).await,
+        }
+    }
+
+    async fn write_carelessly(&self, batch: &Batch) -> Result<()> {
+        if self.fault == Fault::StagesBackwards {
+            for stage in batch.stages().iter().rev() {
+                self.force(stage.clone()).await?;
+                yield_now().await;
+            }
+            return Ok(());
+        }
+        for (_, operation) in batch.operations() {
+            if let Operation::Put { key, bytes, .. } = operation {
+                let half = Operation::put(key.clone(), bytes.slice(..bytes.len() / 2));
+                let gap = Operation::delete(key.clone());
+                self.force([if self.fault == Fault::WritesInPlace { half } else { gap }]).await?;
+                yield_now().await;
+            }
+            self.force([operation.clone()]).await?;
+        }
+        Ok(())
+    }
+
+    /// The first condition that does not hold now.
+    async fn conflict(&self, batch: &Batch) -> Result<Option<Conflict>> {
+        for (at, operation) in batch.operations() {
+            let found = self.objects.stat(operation.key()).await?;
+            let current = found.map(|meta| self.called(meta.size, &meta.version));
+            if !operation.precondition().holds(current.as_ref()) {
+                return Ok(Some(Conflict { at, current, applied: 0 }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// One atomic step all the same: nothing else runs between a look and a write that do not wait.
+    async fn under_weak_versions(&self, batch: Batch) -> Result<Commit> {
+        if let Some(conflict) = self.conflict(&batch).await? {
+            return Ok(Commit::Conflict(conflict));
+        }
+        let answer = self.ignoring(&batch, |_| true).await?;
+        if !is_committed(&answer) {
+            return Ok(answer);
+        }
+        let called = |operation: &Operation| match operation {
+            Operation::Put { bytes, .. } => {
+                Some(self.called(bytes.len() as u64, &Version::of_content(bytes)))
+            }
+            Operation::Delete { .. } => None,
+        };
+        let stages = batch.stages().iter().map(|stage| stage.iter().map(called).collect());
+        Ok(Commit::Committed(Versions::new(stages.collect())))
+    }
+
+    /// Commits without the conditions that are to be ignored.
+    async fn ignoring(&self, batch: &Batch, ignored: impl Fn(&Precondition) -> bool) -> Result<Commit> {
+        let free = |operation: &Operation| match ignored(operation.precondition()) {
+            true => Some(operation.clone().when(Precondition::Always)),
+            false => Some(operation.clone()),
+        };
+        self.objects.commit(each(batch, free)).await
+    }
+
+    /// Writes whatever the conditions say.
+    async fn force(&self, operations: impl IntoIterator<Item = Operation>) -> Result<()> {
+        let free = operations.into_iter().map(|it| it.when(Precondition::Always));
+        self.objects.commit(Batch::new().stage(free)).await.map(drop)
+    }
+
+    fn under_its_kept_name(&self, operation: &Operation) -> Operation {
+        let mut renamed = operation.clone();
+        match &mut renamed {
+            Operation::Put { key, .. } | Operation::Delete { key, .. } => *key = self.kept_as(key),
+        }
+        renamed
+    }
+}
+
+fn puts_alone(operation: &Operation) -> Option<Operation> {
+    matches!(operation, Operation::Put { .. }).then(|| operation.clone())
+}
+
+/// The batch with every operation changed or left out.
+fn each(batch: &Batch, change: impl Fn(&Operation) -> Option<Operation>) -> Batch {
+    batch.stages().iter().fold(Batch::new(), |batch, stage| batch.stage(stage.iter().filter_map(&change)))
+}
+
+fn is_committed(answer: &Commit) -> bool {
+    matches!(answer, Commit::Committed(_))
+}
+
+/// What an honest storage would have called what `batch` puts.
+fn versions(batch: &Batch) -> Versions {
+    let version = |operation: &Operation| match operation {
+        Operation::Put { bytes, .. } => Some(Version::of_content(bytes)),
+        Operation::Delete { .. } => None,
+    };
+    Versions::new(batch.stages().iter().map(|stage| stage.iter().map(version).collect()).collect())
+}

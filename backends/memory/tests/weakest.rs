@@ -1,0 +1,99 @@
+//! The suite asks for no more than the contract: the weakest storage that keeps it passes too.
+
+use std::sync::Arc;
+
+use pflow_backend::{
+    Batch, BoxStream, Capabilities, Commit, Conflict, Error, Key, Listed, ManualEnvironment, Meta, Object,
+    Outcome, Position, Prefix, Result, StorageBackend, Versions, async_trait,
+    conformance::{self, Harness, Site},
+};
+use pflow_backend_memory::MemoryBackend;
+use tokio::task::yield_now;
+
+/// As an object store: each operation is a request of its own, a conflict leaves what came before it, a delete takes no
+/// condition, and there is one handle.
+#[derive(Debug, Clone)]
+struct Weakest(MemoryBackend);
+
+#[async_trait]
+impl StorageBackend for Weakest {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { atomic_batch: false, conditional_delete: false, ..self.0.capabilities() }
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Object>> {
+        self.0.get(key).await
+    }
+
+    async fn stat(&self, key: &Key) -> Result<Option<Meta>> {
+        self.0.stat(key).await
+    }
+
+    fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {
+        self.0.list(prefix, after)
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<Commit> {
+        batch.check(&self.capabilities())?;
+        let mut versions = Vec::new();
+        for (applied, stage) in batch.stages().iter().enumerate() {
+            let mut of_stage = Vec::new();
+            for (number, operation) in stage.iter().enumerate() {
+                let request = Batch::new().stage([operation.clone()]);
+                let left = |error: Error| error.with_outcome(Outcome::NotApplied { applied });
+                match self.0.commit(request).await.map_err(left)? {
+                    Commit::Committed(version) => {
+                        of_stage.push(version.get(Position { stage: 0, operation: 0 }).cloned());
+                    }
+                    Commit::Conflict(Conflict { current, .. }) => {
+                        let at = Position { stage: applied, operation: number };
+                        return Ok(Commit::Conflict(Conflict { at, current, applied }));
+                    }
+                }
+                yield_now().await;
+            }
+            versions.push(of_stage);
+        }
+        Ok(Commit::Committed(Versions::new(versions)))
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.0.close().await
+    }
+}
+
+struct OneHandle;
+
+#[async_trait]
+impl Harness for OneHandle {
+    async fn fresh(&self) -> Result<Box<dyn Site>> {
+        let objects = MemoryBackend::new(Arc::new(ManualEnvironment::new(1)));
+        Ok(Box::new(Weakest(objects.with_max_object_size(65_536))))
+    }
+}
+
+#[async_trait]
+impl Site for Weakest {
+    async fn open(&self) -> Result<Arc<dyn StorageBackend>> {
+        Ok(Arc::new(self.clone()))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_weakest_storage_that_keeps_the_contract_passes() {
+    let report = conformance::run(&OneHandle).await;
+    report.assert_conformant();
+    let expected = [
+        "racing::of_many_conditional_deletes_one_wins",
+        "racing::transfers_between_two_keys_keep_the_sum",
+        "lost_replies::a_create_without_reply_is_no_conflict_with_itself",
+        "lost_replies::a_swap_without_reply_is_no_conflict_with_itself",
+        "lost_replies::a_batch_without_reply_keeps_its_order",
+        "handles::a_second_handle_sees_commits_at_once",
+        "handles::conditions_hold_across_handles",
+        "handles::closing_keeps_everything",
+        "handles::dropping_a_handle_keeps_everything",
+        "handles::a_closed_handle_loses_nothing",
+    ];
+    assert_eq!(report.skipped().collect::<Vec<_>>(), expected, "{report}");
+}
