@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
-use pflow_backend::{Batch, Commit, ErrorKind, Key, ManualEnvironment, Operation, Outcome, StorageBackend};
+use pflow_backend::{
+    Batch, Commit, ErrorKind, Key, ManualEnvironment, Operation, Outcome, Result, StorageBackend,
+};
 use rustix::io::Errno;
 
 use crate::{FsBackend, disk::Call};
@@ -13,6 +15,10 @@ async fn open(place: &Path) -> FsBackend {
 
 fn key(name: &str) -> Key {
     Key::parse(name).unwrap()
+}
+
+fn committed(result: Result<Commit>) {
+    assert!(matches!(result.unwrap(), Commit::Committed(_)));
 }
 
 /// Three stages: two puts in a new folder, a put and a delete at the root, a put below a folder that is there.
@@ -49,7 +55,7 @@ async fn a_batch_costs_a_sync_for_each_put_and_each_folder_that_a_stage_touches(
     let place = tempfile::tempdir().unwrap();
     prepare(place.path());
     let backend = open(place.path()).await;
-    assert!(matches!(backend.commit(batch()).await.unwrap(), Commit::Committed(_)));
+    committed(backend.commit(batch()).await);
     let calls = backend.disk().take_calls();
     let short: Vec<String> = calls
         .iter()
@@ -84,7 +90,7 @@ async fn wherever_a_call_fails_the_outcome_tells_the_truth() {
     let whole = tempfile::tempdir().unwrap();
     prepare(whole.path());
     let backend = open(whole.path()).await;
-    let _ = backend.commit(batch()).await.unwrap();
+    committed(backend.commit(batch()).await);
     let calls = backend.disk().take_calls();
 
     for errno in [Errno::NOSPC, Errno::IO] {
@@ -106,7 +112,7 @@ async fn wherever_a_call_fails_the_outcome_tells_the_truth() {
                     assert!(done.iter().take(applied).flatten().all(|it| *it), "{what}: {done:?} {error:?}");
                     assert!(!done.iter().skip(applied + 1).flatten().any(|it| *it), "{what}: {done:?}");
                     assert_ne!(*call, Call::SyncFolder, "{what}");
-                    let _ = poisoned.unwrap();
+                    committed(poisoned);
                 }
                 Outcome::Unknown => {
                     assert!(errno == Errno::IO || *call == Call::SyncFolder, "{what}: {error:?}");
@@ -115,7 +121,7 @@ async fn wherever_a_call_fails_the_outcome_tells_the_truth() {
             }
             // Nothing is in the way of whoever comes next.
             let again = open(place.path()).await;
-            let _ = again.commit(batch()).await.unwrap();
+            committed(again.commit(batch()).await);
             assert!(self::done(place.path()).iter().flatten().all(|it| *it), "{what}");
         }
     }
@@ -173,7 +179,7 @@ async fn folders_that_a_killed_process_left_unsynced_are_synced_before_anything_
     assert_eq!(backend.commit(put()).await.unwrap_err().kind(), ErrorKind::Poisoned);
 
     let backend = open(place.path()).await;
-    let _ = backend.commit(put()).await.unwrap();
+    committed(backend.commit(put()).await);
     let calls = backend.disk().take_calls();
     let first: BTreeSet<_> =
         calls.iter().take(3).map(|(call, path)| (format!("{call:?}"), path.clone())).collect();
@@ -182,7 +188,7 @@ async fn folders_that_a_killed_process_left_unsynced_are_synced_before_anything_
     assert_eq!(first, BTreeSet::from([root, sync("x"), sync("x/y")]), "{calls:?}");
 
     // The note is settled: the next commit has nothing to finish.
-    let _ = backend.commit(put()).await.unwrap();
+    committed(backend.commit(put()).await);
     let calls = backend.disk().take_calls();
     assert_eq!(calls.iter().filter(|(call, _)| *call == Call::SyncFolder).count(), 1);
     let note = std::fs::read_to_string(place.path().join(".journal/lock")).unwrap();
@@ -207,7 +213,7 @@ async fn more_folders_than_stay_open_are_all_synced() {
     let place = tempfile::tempdir().unwrap();
     let backend = open(place.path()).await;
     let puts = (0..150).map(|at| Operation::put(key(&format!("f{at:03}/x")), "x"));
-    let _ = backend.commit(Batch::new().stage(puts)).await.unwrap();
+    committed(backend.commit(Batch::new().stage(puts)).await);
     let calls = backend.disk().take_calls();
     let synced: BTreeSet<_> = calls
         .iter()

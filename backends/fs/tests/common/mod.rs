@@ -1,6 +1,7 @@
 //! What the tests share.
 
-#![allow(dead_code, clippy::unwrap_used, reason = "each test file uses a part, and a test may panic")]
+#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "these are tests")]
 
 use std::{collections::BTreeMap, os::unix::fs::PermissionsExt, path::Path, process::Command, sync::Arc};
 
@@ -127,6 +128,8 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+        if let Err(error) = Command::new("umount").arg("-l").arg(self.0.path()).status() {
+            eprintln!("{} stays mounted: {error}", self.0.path().display());
+        }
     }
 }
