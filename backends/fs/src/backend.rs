@@ -33,13 +33,17 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 /// Objects are plain files: `runs/a/1` is the file `1` in the folder `runs/a`. Opening costs two descriptors at most and
 /// starts nothing in the background. Methods need a tokio runtime with its blocking threads.
 ///
+/// A handle belongs to its path. When the folder is moved away or another one comes in its place, every method fails
+/// ([`ErrorKind::Missing`], [`ErrorKind::Unsafe`]) rather than work where nobody else looks.
+///
 /// Handles for one folder, in one process or several, are equal: they see each other's commits at once, and take
 /// turns. Within one handle commits happen in the order in which they were first polled.
 #[derive(Debug)]
 pub struct FsBackend {
     store: Arc<Store>,
     /// Whose turn it is among the commits of this handle. A tokio mutex is fair, and its owned guard moves into the
-    /// blocking call: **a commit whose future is dropped keeps its turn until its last system call.**
+    /// blocking call: **a commit whose future is dropped keeps its turn until its last system call.** It is held across the
+    /// pauses in between, which are bounded by `lock_wait`.
     turn: Arc<Mutex<()>>,
     lock_wait: Duration,
 }

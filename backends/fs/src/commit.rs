@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use pflow_backend::{Batch, Commit, Error, ErrorKind, Operation, Outcome, Result, Version, Versions};
+use pflow_backend::{
+    Batch, Commit, Conflict, Error, ErrorKind, Operation, Outcome, Result, Version, Versions,
+};
 
 use crate::{
     backend::Store,
@@ -30,13 +32,18 @@ pub(crate) fn attempt(store: &Store, batch: &Batch) -> Attempt {
         Err(error) => return Attempt::Finished(Err(error)),
     };
     let result = commit(store, &lock, batch);
+    // Others need not wait while this one counts its versions.
+    drop(lock);
     if let Err(error) = &result
         && error.outcome() == Outcome::Unknown
     {
         // After a failed sync the kernel may call the lost pages clean, and a second sync would succeed without them.
         store.poison(error);
     }
-    Attempt::Finished(result)
+    Attempt::Finished(result.map(|conflict| match conflict {
+        Some(conflict) => Commit::Conflict(conflict),
+        None => Commit::Committed(versions(batch)),
+    }))
 }
 
 fn check(store: &Store) -> Result<()> {
@@ -49,7 +56,8 @@ fn check(store: &Store) -> Result<()> {
     Ok(())
 }
 
-fn commit(store: &Store, lock: &StoreLock, batch: &Batch) -> Result<Commit> {
+/// All of it, under the lock: none, or the condition that did not hold.
+fn commit(store: &Store, lock: &StoreLock, batch: &Batch) -> Result<Option<Conflict>> {
     let (root, disk) = (&store.root, &store.disk);
     // IMPORTANT: before anything is touched, and again at every commit: a newer program may have begun since.
     journal::check(lock.journal())?;
@@ -59,7 +67,7 @@ fn commit(store: &Store, lock: &StoreLock, batch: &Batch) -> Result<Commit> {
 
     let targets = match plan(root, batch)? {
         Plan::Ready(targets) => targets,
-        Plan::Conflict(conflict) => return Ok(Commit::Conflict(conflict)),
+        Plan::Conflict(conflict) => return Ok(Some(conflict)),
     };
     let staging = journal::staging(lock.journal(), disk)?;
     let staged = Staged::write(disk, staging, batch, &targets, &store.environment.new_id())?;
@@ -71,7 +79,7 @@ fn commit(store: &Store, lock: &StoreLock, batch: &Batch) -> Result<Commit> {
         settled => {
             // IMPORTANT: only now, when everything that can be seen is synced.
             lock.settle(&note);
-            settled.map(|()| Commit::Committed(versions(batch)))
+            settled.map(|()| None)
         }
     }
 }

@@ -204,7 +204,8 @@ impl Folder {
     /// All names that are there for the whole reading, perhaps several times each, and perhaps others.
     ///
     /// A file system may give a replaced file a new place, behind the end that the reading began with (btrfs does), so that one
-    /// reading misses a name that was there all the time. The time of the folder's last change tells; the readings add up.
+    /// reading misses a name that was there all the time. The time of the folder's last change tells, as finely as the system keeps it; the readings
+    /// add up.
     pub(crate) fn names_while_others_write(&self) -> Result<Vec<(OsString, FileType)>> {
         let mut names = Vec::new();
         let mut before = self.last_change()?;

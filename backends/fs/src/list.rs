@@ -27,7 +27,7 @@ pub(crate) fn list(
     prefix: Prefix,
     after: Option<Key>,
 ) -> BoxStream<'static, Result<Listed>> {
-    let start = Walker { store, after, position: Position::Start(prefix) };
+    let start = Walker { store, after, progress: Progress::Start(prefix) };
     let pages = stream::unfold(Some(start), |walker| async move {
         let mut walker = walker?;
         let page = blocking(move || {
@@ -54,10 +54,10 @@ pub(crate) fn list(
 struct Walker {
     store: Arc<Store>,
     after: Option<Key>,
-    position: Position,
+    progress: Progress,
 }
 
-enum Position {
+enum Progress {
     /// Nothing was looked at yet.
     Start(Prefix),
     /// The open folders, outermost first.
@@ -77,12 +77,12 @@ struct Level {
 impl Walker {
     /// Appends up to a page; true if there may be more. What was appended stands even where this fails.
     fn fill(&mut self, page: &mut Vec<Listed>) -> Result<bool> {
-        if let Position::Start(prefix) = &self.position {
+        if let Progress::Start(prefix) = &self.progress {
             self.store.root.check_in_place()?;
             let levels = self.enter_prefix(prefix)?.into_iter().collect();
-            self.position = Position::Below(levels);
+            self.progress = Progress::Below(levels);
         }
-        let Position::Below(levels) = &mut self.position else { return Ok(false) };
+        let Progress::Below(levels) = &mut self.progress else { return Ok(false) };
         while page.len() < PAGE {
             let Some(level) = levels.last_mut() else { return Ok(false) };
             let Some(name) = level.names.pop() else {

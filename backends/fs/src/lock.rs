@@ -50,6 +50,8 @@ impl StoreLock {
     /// # Errors
     /// The root is not where it was, or the lock file cannot be made, opened or locked.
     pub(crate) fn try_take(root: &Root, disk: &Disk) -> Result<Attempt> {
+        // For a plain answer where the folder is gone, before anything is made in it.
+        root.check_in_place()?;
         for _ in 0..REOPENINGS {
             let journal = journal::folder(root.folder(), disk)?;
             let file = open(&journal)?;

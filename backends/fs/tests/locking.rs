@@ -112,8 +112,21 @@ async fn a_folder_that_was_moved_or_replaced_is_not_written_to() {
     assert!(!path.join("a").exists());
 
     std::fs::remove_dir(&path).unwrap();
+    let gone = backend.commit(one(put("a", "2"))).await.unwrap_err();
+    assert_eq!(gone.kind(), ErrorKind::Missing);
     std::fs::rename(place.path().join("moved"), &path).unwrap();
     write(&backend, put("a", "2")).await;
+}
+
+#[tokio::test]
+async fn a_folder_that_was_deleted_is_missing_and_not_made_again() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("store");
+    std::fs::create_dir(&path).unwrap();
+    let backend = manual(&path).await;
+    std::fs::remove_dir(&path).unwrap();
+    assert_eq!(backend.commit(one(put("a", "1"))).await.unwrap_err().kind(), ErrorKind::Missing);
+    assert!(!path.exists());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
