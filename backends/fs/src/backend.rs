@@ -30,7 +30,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
 /// A folder of a local disk as a storage. See the [crate] for what it needs of the disk and what a crash leaves.
 ///
-/// Objects are plain files: `runs/a/1` is the file `1` in the folder `runs/a`. Opening costs two descriptors at most and
+/// Objects are plain files: `runs/a/1` is the file `1` in the folder `runs/a`. A handle at rest holds one descriptor and
 /// starts nothing in the background. Methods need a tokio runtime with its blocking threads.
 ///
 /// A handle belongs to its path. When the folder is moved away or another one comes in its place, every method fails

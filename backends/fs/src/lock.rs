@@ -55,29 +55,32 @@ impl StoreLock {
         for _ in 0..REOPENINGS {
             let journal = journal::folder(root.folder(), disk)?;
             let file = open(&journal)?;
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => {
-                    let note =
-                        Note::read(&file).map_err(|error| failed("read", &journal.path_of(LOCK), error))?;
-                    return Ok(Attempt::Held(note.holder().to_owned()));
-                }
-                Err(TryLockError::Error(error)) => {
-                    let path = journal.path_of(LOCK);
-                    let what =
-                        format!("Failed to lock {}: is this a file system with locks?", path.display());
-                    return Err(Error::new(ErrorKind::Unsafe, what).with_source(error));
-                }
-            }
-            let lock = Self { file, journal };
-            // IMPORTANT: only now, under the lock. Whoever finds another root or another lock file here may share them with
-            // nobody, and would exclude nobody.
-            root.check_in_place()?;
-            if lock.is_in_place(root.folder())? {
-                return Ok(Attempt::Taken(lock));
+            if let Some(attempt) = Self::try_take_file(root, journal, file)? {
+                return Ok(attempt);
             }
         }
         Ok(Attempt::Held("somebody who keeps deleting the lock file".to_owned()))
+    }
+
+    /// The same with the file that was opened; none if it is not the lock file any more.
+    fn try_take_file(root: &Root, journal: Folder, file: File) -> Result<Option<Attempt>> {
+        let path = || journal.path_of(LOCK);
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let note = Note::read(&file).map_err(|error| failed("read", &path(), error))?;
+                return Ok(Some(Attempt::Held(note.holder().to_owned())));
+            }
+            Err(TryLockError::Error(error)) => {
+                let what = format!("Failed to lock {}: is this a file system with locks?", path().display());
+                return Err(Error::new(ErrorKind::Unsafe, what).with_source(error));
+            }
+        }
+        let lock = Self { file, journal };
+        // IMPORTANT: only now, under the lock. Whoever finds another root or another lock file here may share them with
+        // nobody, and would exclude nobody.
+        root.check_in_place()?;
+        Ok(lock.is_in_place(root.folder())?.then_some(Attempt::Taken(lock)))
     }
 
     /// The folder that the lock is in.
@@ -171,5 +174,27 @@ mod tests {
         assert!(!old.is_in_place(root.folder()).unwrap());
         std::fs::rename(place.path().join(".journal"), place.path().join("gone")).unwrap();
         assert!(!new.is_in_place(root.folder()).unwrap());
+    }
+
+    #[test]
+    fn what_changes_between_opening_and_locking_is_noticed_under_the_lock() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("store");
+        std::fs::create_dir(&path).unwrap();
+        let root = Root::open(&path).unwrap();
+        let opened = || {
+            let journal = journal::folder(root.folder(), &Disk::default()).unwrap();
+            let file = open(&journal).unwrap();
+            (journal, file)
+        };
+        let (journal, file) = opened();
+        std::fs::remove_file(path.join(".journal/lock")).unwrap();
+        drop(taken(&root));
+        assert!(StoreLock::try_take_file(&root, journal, file).unwrap().is_none());
+
+        let (journal, file) = opened();
+        std::fs::rename(&path, place.path().join("moved")).unwrap();
+        let error = StoreLock::try_take_file(&root, journal, file).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Missing);
     }
 }

@@ -132,6 +132,27 @@ async fn names_that_are_no_keys_are_passed_over_and_stay() {
 }
 
 #[tokio::test]
+async fn another_file_system_inside_the_folder_is_read_but_not_written_to() {
+    let place = tempfile::tempdir().unwrap();
+    let backend = manual(place.path()).await;
+    write(&backend, put("first", "1")).await;
+    let mount = place.path().join("mount");
+    std::fs::create_dir(&mount).unwrap();
+    let test = "another_file_system_inside_the_folder_is_read_but_not_written_to";
+    let Some(_disk) = SmallDisk::mount_at(test, "1m", &mount) else { return };
+    std::fs::write(mount.join("a"), "theirs").unwrap();
+    for name in ["mount/a", "mount/new", "mount/new/deeper"] {
+        let batch = pflow_backend::Batch::new().stage([put("first", "2")]).stage([put(name, "ours")]);
+        let error = backend.commit(batch).await.unwrap_err();
+        assert_eq!((error.kind(), error.outcome()), (ErrorKind::Unsafe, Outcome::NotApplied { applied: 0 }));
+        assert!(error.to_string().contains("another file system"), "{error}");
+    }
+    assert_eq!(read(&backend, "first").await.unwrap(), "1");
+    assert_eq!(read(&backend, "mount/a").await.unwrap(), "theirs");
+    assert_eq!(names(&backend, "", None).await, ["first", "mount/a"]);
+}
+
+#[tokio::test]
 async fn no_spelling_of_a_key_reaches_our_own_folder() {
     let place = tempfile::tempdir().unwrap();
     let backend = manual(place.path()).await;

@@ -3,7 +3,13 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "these are tests")]
 
-use std::{collections::BTreeMap, os::unix::fs::PermissionsExt, path::Path, process::Command, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+};
 
 use futures::TryStreamExt;
 use pflow_backend::{
@@ -100,24 +106,34 @@ pub(crate) fn make_pipe(path: &Path) {
 }
 
 /// A small file system of its own, where this process may mount one.
-pub(crate) struct SmallDisk(tempfile::TempDir);
+pub(crate) struct SmallDisk {
+    path: PathBuf,
+    /// The folder that it is mounted on, if it was made for it.
+    _place: Option<tempfile::TempDir>,
+}
 
 impl SmallDisk {
     pub(crate) fn mount(test: &str, size: &str) -> Option<Self> {
         let place = tempfile::tempdir().unwrap();
+        let mut disk = Self::mount_at(test, size, place.path())?;
+        disk._place = Some(place);
+        Some(disk)
+    }
+
+    pub(crate) fn mount_at(test: &str, size: &str, path: &Path) -> Option<Self> {
         let mount = Command::new("mount")
             .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
-            .arg(place.path())
+            .arg(path)
             .output();
         if mount.is_ok_and(|it| it.status.success()) {
-            return Some(Self(place));
+            return Some(Self { path: path.to_owned(), _place: None });
         }
         eprintln!("{test}: skipped, this process may not mount a small file system");
         None
     }
 
     pub(crate) fn path(&self) -> &Path {
-        self.0.path()
+        &self.path
     }
 
     pub(crate) fn make_read_only(&self) {
@@ -128,8 +144,8 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        if let Err(error) = Command::new("umount").arg("-l").arg(self.0.path()).status() {
-            eprintln!("{} stays mounted: {error}", self.0.path().display());
+        if let Err(error) = Command::new("umount").arg("-l").arg(&self.path).status() {
+            eprintln!("{} stays mounted: {error}", self.path.display());
         }
     }
 }
