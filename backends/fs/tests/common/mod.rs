@@ -1,0 +1,151 @@
+//! What the tests share.
+
+#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "these are tests")]
+
+use std::{
+    collections::BTreeMap,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+};
+
+use futures::TryStreamExt;
+use pflow_backend::{
+    Batch, Commit, Conflict, Environment, Key, ManualEnvironment, Operation, Prefix, StorageBackend,
+    SystemEnvironment, Versions,
+};
+use pflow_backend_fs::FsBackend;
+
+pub(crate) fn key(name: &str) -> Key {
+    Key::parse(name).unwrap()
+}
+
+pub(crate) fn put(name: &str, bytes: &str) -> Operation {
+    Operation::put(key(name), bytes.to_owned())
+}
+
+pub(crate) fn one(operation: Operation) -> Batch {
+    Batch::new().stage([operation])
+}
+
+pub(crate) fn system() -> Arc<dyn Environment> {
+    Arc::new(SystemEnvironment::new().unwrap())
+}
+
+/// A backend whose clock moves only while it sleeps.
+pub(crate) async fn manual(place: &Path) -> FsBackend {
+    FsBackend::open(place, Arc::new(ManualEnvironment::new(7))).await.unwrap()
+}
+
+pub(crate) fn committed(commit: Commit) -> Versions {
+    match commit {
+        Commit::Committed(versions) => versions,
+        Commit::Conflict(conflict) => panic!("{conflict:?}"),
+    }
+}
+
+pub(crate) fn conflict(commit: Commit) -> Conflict {
+    match commit {
+        Commit::Conflict(conflict) => conflict,
+        Commit::Committed(_) => panic!("committed"),
+    }
+}
+
+pub(crate) async fn write(backend: &FsBackend, operation: Operation) -> Versions {
+    committed(backend.commit(one(operation)).await.unwrap())
+}
+
+pub(crate) async fn read(backend: &FsBackend, name: &str) -> Option<String> {
+    let object = backend.get(&key(name)).await.unwrap()?;
+    Some(String::from_utf8(object.bytes.to_vec()).unwrap())
+}
+
+pub(crate) async fn names(backend: &FsBackend, prefix: &str, after: Option<&str>) -> Vec<String> {
+    let prefix = if prefix.is_empty() { Prefix::root() } else { Prefix::parse(prefix).unwrap() };
+    let after = after.map(key);
+    let listed: Vec<_> = backend.list(&prefix, after.as_ref()).try_collect().await.unwrap();
+    listed.into_iter().map(|it| it.key.as_str().to_owned()).collect()
+}
+
+/// Everything below a folder but `.journal`: what it is, its mode and its bytes.
+pub(crate) fn dump(place: &Path) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![place.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(place).unwrap().to_string_lossy().into_owned();
+            if name == ".journal" {
+                continue;
+            }
+            let meta = path.symlink_metadata().unwrap();
+            let content = if meta.is_file() {
+                format!("{:?}", std::fs::read(&path).unwrap())
+            } else if meta.is_symlink() {
+                format!("-> {}", std::fs::read_link(&path).unwrap().display())
+            } else {
+                String::new()
+            };
+            found.insert(name, format!("{:o} {content}", meta.permissions().mode()));
+            if meta.is_dir() {
+                folders.push(path);
+            }
+        }
+    }
+    found
+}
+
+pub(crate) fn staged(place: &Path) -> usize {
+    std::fs::read_dir(place.join(".journal/staging")).map_or(0, Iterator::count)
+}
+
+pub(crate) fn make_pipe(path: &Path) {
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+}
+
+/// A small file system of its own, where this process may mount one.
+pub(crate) struct SmallDisk {
+    path: PathBuf,
+    /// The folder that it is mounted on, if it was made for it.
+    _place: Option<tempfile::TempDir>,
+}
+
+impl SmallDisk {
+    pub(crate) fn mount(test: &str, size: &str) -> Option<Self> {
+        let place = tempfile::tempdir().unwrap();
+        let mut disk = Self::mount_at(test, size, place.path())?;
+        disk._place = Some(place);
+        Some(disk)
+    }
+
+    pub(crate) fn mount_at(test: &str, size: &str, path: &Path) -> Option<Self> {
+        let mount = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
+            .arg(path)
+            .output();
+        if mount.is_ok_and(|it| it.status.success()) {
+            return Some(Self { path: path.to_owned(), _place: None });
+        }
+        eprintln!("{test}: skipped, this process may not mount a small file system");
+        None
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn make_read_only(&self) {
+        let done = Command::new("mount").args(["-o", "remount,ro"]).arg(self.path()).status().unwrap();
+        assert!(done.success());
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        if let Err(error) = Command::new("umount").arg("-l").arg(&self.path).status() {
+            eprintln!("{} stays mounted: {error}", self.path.display());
+        }
+    }
+}

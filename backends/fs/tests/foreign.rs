@@ -1,0 +1,212 @@
+//! What other programs and people put into the folder: links, special files, odd names, a newer journal.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod common;
+
+use std::{
+    ffi::OsStr,
+    os::unix::{ffi::OsStrExt, fs::symlink, net::UnixListener},
+    sync::Arc,
+};
+
+use common::*;
+use pflow_backend::{ErrorKind, ManualEnvironment, Operation, Outcome, StorageBackend, Version};
+use pflow_backend_fs::FsBackend;
+
+#[tokio::test]
+async fn links_are_never_followed_and_their_targets_stay_as_they_are() {
+    let place = tempfile::tempdir().unwrap();
+    let outside = tempfile::tempdir().unwrap();
+    std::fs::create_dir(outside.path().join("folder")).unwrap();
+    std::fs::write(outside.path().join("folder/file"), "theirs").unwrap();
+    symlink(outside.path().join("folder/file"), place.path().join("file")).unwrap();
+    symlink(outside.path().join("folder"), place.path().join("folder")).unwrap();
+    symlink(outside.path().join("nothing"), place.path().join("dangling")).unwrap();
+    let backend = manual(place.path()).await;
+    let before = (dump(place.path()), dump(outside.path()));
+    let theirs = Version::of_content(b"theirs");
+
+    for name in ["file", "folder", "folder/file", "folder/new", "folder/x/y", "dangling", "dangling/x"] {
+        let refused = |error: pflow_backend::Error| {
+            assert_eq!(error.kind(), ErrorKind::Unsafe, "{name}: {error}");
+            assert_eq!(error.outcome(), Outcome::NotApplied { applied: 0 });
+            let link = place.path().join(name.split('/').next().unwrap());
+            let words =
+                format!("{} is a symbolic link; links inside the store are never followed", link.display());
+            assert_eq!(error.to_string(), words);
+        };
+        refused(backend.get(&key(name)).await.unwrap_err());
+        refused(backend.stat(&key(name)).await.unwrap_err());
+        for operation in [
+            put(name, "ours"),
+            put(name, "ours").absent(),
+            put(name, "ours").is(theirs.clone()),
+            Operation::delete(key(name)),
+            Operation::delete(key(name)).is(theirs.clone()),
+        ] {
+            refused(backend.commit(one(operation)).await.unwrap_err());
+        }
+    }
+    assert_eq!(names(&backend, "", None).await, Vec::<String>::new());
+    assert_eq!(names(&backend, "folder", None).await, Vec::<String>::new());
+    assert_eq!((dump(place.path()), dump(outside.path())), before);
+}
+
+#[tokio::test]
+async fn the_folder_itself_may_be_reached_through_a_link() {
+    let place = tempfile::tempdir().unwrap();
+    std::fs::create_dir(place.path().join("real")).unwrap();
+    symlink("real", place.path().join("link")).unwrap();
+    let backend = manual(&place.path().join("link")).await;
+    write(&backend, put("a", "1")).await;
+    assert_eq!(std::fs::read(place.path().join("real/a")).unwrap(), b"1");
+}
+
+#[tokio::test]
+async fn links_in_place_of_our_own_folder_are_refused() {
+    for link in [".journal", ".journal/staging", ".journal/lock"] {
+        let place = tempfile::tempdir().unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        std::fs::write(outside.path().join("file"), "theirs").unwrap();
+        let backend = manual(place.path()).await;
+        let target = match link {
+            ".journal/lock" => outside.path().join("file"),
+            _ => outside.path().to_owned(),
+        };
+        std::fs::create_dir_all(place.path().join(link).parent().unwrap()).unwrap();
+        symlink(target, place.path().join(link)).unwrap();
+        let before = dump(outside.path());
+        let error = backend.commit(one(put("a", "1"))).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsafe, "{link}: {error}");
+        assert!(error.to_string().contains("symbolic link"), "{error}");
+        assert_eq!(dump(outside.path()), before);
+        assert!(!place.path().join("a").exists());
+    }
+}
+
+#[tokio::test]
+async fn pipes_and_sockets_are_refused_without_waiting_for_them() {
+    let place = tempfile::tempdir().unwrap();
+    make_pipe(&place.path().join("pipe"));
+    let _socket = UnixListener::bind(place.path().join("socket")).unwrap();
+    let backend = manual(place.path()).await;
+    let before = dump(place.path());
+    for name in ["pipe", "socket"] {
+        assert_eq!(backend.get(&key(name)).await.unwrap_err().kind(), ErrorKind::Unsafe);
+        assert_eq!(backend.stat(&key(name)).await.unwrap_err().kind(), ErrorKind::Unsafe);
+        for operation in [put(name, "x"), put(name, "x").absent(), Operation::delete(key(name))] {
+            let error = backend.commit(one(operation)).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unsafe);
+            assert!(error.to_string().contains(place.path().join(name).to_str().unwrap()), "{error}");
+        }
+        let below = format!("{name}/x");
+        assert_eq!(backend.get(&key(&below)).await.unwrap(), None);
+        assert_eq!(backend.commit(one(put(&below, "x"))).await.unwrap_err().kind(), ErrorKind::Unsafe);
+        write(&backend, Operation::delete(key(&below))).await;
+    }
+    assert_eq!(names(&backend, "", None).await, Vec::<String>::new());
+    assert_eq!(dump(place.path()), before);
+}
+
+#[tokio::test]
+async fn names_that_are_no_keys_are_passed_over_and_stay() {
+    let place = tempfile::tempdir().unwrap();
+    let backend = manual(place.path()).await;
+    write(&backend, put("a/ok", "1")).await;
+    std::fs::write(place.path().join("a/with space"), "x").unwrap();
+    std::fs::write(place.path().join("a/é"), "x").unwrap();
+    std::fs::write(place.path().join("top.txt~"), "x").unwrap();
+    std::fs::create_dir(place.path().join("odd folder")).unwrap();
+    std::fs::write(place.path().join("odd folder/fine"), "x").unwrap();
+    if cfg!(target_os = "linux") {
+        std::fs::write(place.path().join(OsStr::from_bytes(b"not\xfftext")), "x").unwrap();
+    }
+    let before = dump(place.path());
+    assert_eq!(names(&backend, "", None).await, ["a/ok"]);
+    assert_eq!(dump(place.path()), before);
+    // They are somebody's all the same: their folder does not give way to an object.
+    write(&backend, Operation::delete(key("a/ok"))).await;
+    let error = backend.commit(one(put("a", "object"))).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+}
+
+#[tokio::test]
+async fn another_file_system_inside_the_folder_is_read_but_not_written_to() {
+    let place = tempfile::tempdir().unwrap();
+    let backend = manual(place.path()).await;
+    write(&backend, put("first", "1")).await;
+    let mount = place.path().join("mount");
+    std::fs::create_dir(&mount).unwrap();
+    let test = "another_file_system_inside_the_folder_is_read_but_not_written_to";
+    let Some(_disk) = SmallDisk::mount_at(test, "1m", &mount) else { return };
+    std::fs::write(mount.join("a"), "theirs").unwrap();
+    for name in ["mount/a", "mount/new", "mount/new/deeper"] {
+        let batch = pflow_backend::Batch::new().stage([put("first", "2")]).stage([put(name, "ours")]);
+        let error = backend.commit(batch).await.unwrap_err();
+        assert_eq!((error.kind(), error.outcome()), (ErrorKind::Unsafe, Outcome::NotApplied { applied: 0 }));
+        assert!(error.to_string().contains("another file system"), "{error}");
+    }
+    assert_eq!(read(&backend, "first").await.unwrap(), "1");
+    assert_eq!(read(&backend, "mount/a").await.unwrap(), "theirs");
+    assert_eq!(names(&backend, "", None).await, ["first", "mount/a"]);
+}
+
+#[tokio::test]
+async fn no_spelling_of_a_key_reaches_our_own_folder() {
+    let place = tempfile::tempdir().unwrap();
+    let backend = manual(place.path()).await;
+    write(&backend, put("a/.journal/x", "an object like any other")).await;
+    std::fs::create_dir(place.path().join(".JOURNAL")).unwrap();
+    std::fs::write(place.path().join(".JOURNAL/lock"), "x").unwrap();
+    for operation in
+        [put(".JOURNAL/lock", "x"), Operation::delete(key(".Journal/lock")), put(".Journal", "x")]
+    {
+        let error = backend.commit(one(operation)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    }
+    assert_eq!(backend.get(&key(".JOURNAL/lock")).await.unwrap(), None);
+    assert_eq!(names(&backend, "", None).await, ["a/.journal/x"]);
+    assert_eq!(names(&backend, ".JOURNAL", None).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_journal_with_work_in_it_is_left_to_the_newer_program() {
+    let environment = || Arc::new(ManualEnvironment::new(1));
+    for (name, is_folder, bytes) in [("journal", false, "work"), ("segments", true, "")] {
+        let place = tempfile::tempdir().unwrap();
+        let early = manual(place.path()).await;
+        write(&early, put("a", "1")).await;
+        let path = place.path().join(".journal").join(name);
+        if is_folder {
+            std::fs::create_dir(&path).unwrap();
+        } else {
+            std::fs::write(&path, bytes).unwrap();
+        }
+        let left_over = place.path().join(".journal/staging/theirs");
+        std::fs::write(&left_over, "needed by the newer program").unwrap();
+        let before = dump(place.path());
+
+        let opened = FsBackend::open(place.path(), environment()).await.unwrap_err();
+        let created = FsBackend::create(place.path(), environment()).await.unwrap_err();
+        let committed = early.commit(one(put("a", "2"))).await.unwrap_err();
+        for error in [opened, created, committed] {
+            assert_eq!(error.kind(), ErrorKind::Incompatible);
+            assert_eq!(error.outcome(), Outcome::NotApplied { applied: 0 });
+            assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+            assert!(error.to_string().contains("open the store once with the newer program"), "{error}");
+        }
+        assert_eq!(dump(place.path()), before);
+        assert!(left_over.exists());
+    }
+}
+
+#[tokio::test]
+async fn a_journal_at_rest_is_in_nobodys_way() {
+    let place = tempfile::tempdir().unwrap();
+    std::fs::create_dir(place.path().join(".journal")).unwrap();
+    std::fs::write(place.path().join(".journal/users"), "").unwrap();
+    let backend = manual(place.path()).await;
+    write(&backend, put("a", "1")).await;
+    assert_eq!(read(&backend, "a").await.unwrap(), "1");
+}
