@@ -11,7 +11,8 @@ use crate::{Batch, Capabilities, Commit, Key, Listed, Meta, Object, Prefix, Resu
 /// 1. **Whole objects.** A reader sees all bytes of one write or all of another, never a mixture and never a part, except of an
 ///    object put as [`crate::WriteKind::Fresh`] while its batch is under way.
 /// 2. **Read your writes, and those of others.** Once a commit has answered [`Commit::Committed`], every `get`, `stat` and `list` that
-///    begins afterwards, through any handle and in any process, sees it or something later.
+///    begins afterwards, through any handle and in any process, sees it or something later. Only what was put as
+///    [`crate::WriteKind::Copy`] may follow the answer.
 /// 3. **One winner.** Of several commits whose conditions cannot all hold, however they race and wherever they come from, exactly those
 ///    happen that some order of them allows. Conditional writes of one key are linearizable.
 /// 4. **Order.** Nobody sees a later stage of a batch without the earlier ones, and no crash leaves one without them.

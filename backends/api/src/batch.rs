@@ -71,8 +71,8 @@ pub enum WriteKind {
     Fresh,
     /// Readers may look at any time and see the old bytes or the new ones.
     Swap,
-    /// Derived from something else, and perhaps edited by a person. As `Swap`, but it may follow the answer as long as a crash
-    /// cannot lose it.
+    /// Derived from something else, and perhaps edited by a person. As `Swap`, but readers may see the old bytes for a while after the
+    /// answer, at the latest until [`crate::StorageBackend::close`] returns. A crash cannot lose it all the same.
     Copy,
 }
 

@@ -90,9 +90,13 @@ impl Error {
         self.0.outcome
     }
 
-    /// Whether the same call may well succeed a moment later.
+    /// Whether the same call may be repeated as it is and may well succeed a moment later. Never after an unknown outcome.
     pub fn is_transient(&self) -> bool {
-        matches!(self.0.kind, ErrorKind::Busy | ErrorKind::Unavailable | ErrorKind::Io | ErrorKind::Exhausted)
+        let passing = matches!(
+            self.0.kind,
+            ErrorKind::Busy | ErrorKind::Unavailable | ErrorKind::Io | ErrorKind::Exhausted
+        );
+        passing && self.0.outcome != Outcome::Unknown
     }
 }
 

@@ -1,7 +1,7 @@
 use std::{fmt, sync::Arc};
 
-/// The most bytes that a [`Key`] may have: what S3, GCS and Azure all take.
-const MAX_KEY_BYTES: usize = 1024;
+/// The most bytes that a [`Key`] may have: half of what S3, GCS and Azure take, so that a prefix in a bucket may have the rest.
+const MAX_KEY_BYTES: usize = 512;
 /// The most bytes of one segment: what Linux and macOS file systems all take.
 const MAX_SEGMENT_BYTES: usize = 255;
 /// Kept for the backends themselves: a disk keeps its lock and its journal there.
@@ -9,11 +9,11 @@ const RESERVED_SEGMENT: &str = ".journal";
 
 /// The name of an object: segments of `[A-Za-z0-9._-]` joined by `/`.
 ///
-/// No segment is empty, `.` or `..`; a segment has at most 255 bytes and a key at most 1,024; the first segment is not
-/// `.journal`, which belongs to the backends. Keys order by their bytes, as object stores list them.
+/// No segment is empty, `.` or `..`; a segment has at most 255 bytes and a key at most 512; the first segment is not
+/// `.journal` in any case, which belongs to the backends. Keys order by their bytes, as object stores list them.
 ///
 /// **For callers:** `a` and `a/b` must never both exist (on a disk one is a file and the other needs a folder there), and
-/// keys that differ in case alone must not either (some disks cannot tell them apart).
+/// neither must two keys of which one segment differs in case alone where all before it are equal (some disks cannot tell them apart).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(Arc<str>);
 
@@ -88,13 +88,15 @@ pub struct InvalidKey {
 fn check(name: &str) -> Result<(), InvalidKey> {
     let refuse = |reason| Err(InvalidKey { name: name.chars().take(120).collect(), reason });
     if name.len() > MAX_KEY_BYTES {
-        return refuse("it is longer than 1,024 bytes");
+        return refuse("it is longer than 512 bytes");
     }
     for (position, segment) in name.split('/').enumerate() {
         match segment {
             "" => return refuse("it has an empty segment"),
             "." | ".." => return refuse("`.` and `..` are no segments"),
-            RESERVED_SEGMENT if position == 0 => return refuse("`.journal` belongs to the backend"),
+            _ if position == 0 && segment.eq_ignore_ascii_case(RESERVED_SEGMENT) => {
+                return refuse("`.journal` belongs to the backend");
+            }
             _ if segment.len() > MAX_SEGMENT_BYTES => return refuse("a segment is longer than 255 bytes"),
             _ if !segment.bytes().all(is_portable) => {
                 return refuse("segments are made of A-Z, a-z, 0-9, `.`, `_` and `-`");
@@ -149,7 +151,7 @@ mod tests {
 
     #[test]
     fn other_names_are_refused_with_the_rule() {
-        let long = "x/".repeat(512) + "y";
+        let long = "x/".repeat(256) + "y";
         for (name, reason) in [
             ("", "empty"),
             ("/a", "empty"),
@@ -163,8 +165,9 @@ mod tests {
             ("a\\b", "made of"),
             (".journal", "backend"),
             (".journal/lock", "backend"),
+            (".Journal", "backend"),
             (&"x".repeat(256), "255"),
-            (&long, "1,024"),
+            (&long, "512"),
         ] {
             let refused = Key::parse(name).unwrap_err();
             assert!(refused.reason.contains(reason), "{name:?}: {refused}");
