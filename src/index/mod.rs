@@ -15,13 +15,27 @@
 mod entry;
 mod export;
 mod fold;
+mod history;
 mod parts;
 mod pending;
 mod query;
 mod table;
 mod view;
 
+use bytes::Bytes;
+
+use crate::{
+    Result,
+    stored::{Objects, layout, unreadable},
+};
+
 pub use entry::Entry;
-pub(crate) use fold::Folded;
+pub(crate) use fold::Policy;
 pub use query::{Query, Sort};
-pub(crate) use view::{Index, View};
+pub(crate) use view::Index;
+
+/// The root of the index of a store that has no workflows yet.
+pub(crate) fn empty_root(objects: &Objects) -> Result<Bytes> {
+    let root = parts::Root::empty(objects.environment.new_id());
+    root.encode().map_err(|source| unreadable(&layout::index_root(), source))
+}

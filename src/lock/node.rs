@@ -1,0 +1,205 @@
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use pflow_backend::{Batch, Commit, Environment, Operation, Precondition};
+
+use super::{
+    change::{LockChange, Wish, actions},
+    lockfile,
+};
+use crate::{
+    Error, Result,
+    conflict::Conflict,
+    flow::{Action, Failure, Node, Retry, Visit},
+    store::Shared,
+    stored::{Head, Lease, StoredHead, WorkflowId, layout, unreadable},
+};
+
+/// How often a swap is tried again because the head changed in between.
+const RACES: u32 = 100;
+/// Where the head stands in the batch; behind it comes the mirror.
+const SWAP: usize = 0;
+
+/// The seed's `LockfileManagerNode`: reads the head, decides, and swaps it.
+pub(super) struct LockfileManager;
+
+pub(super) struct Question {
+    shared: Arc<Shared>,
+    id: WorkflowId,
+    wish: Wish,
+    lost_races: u32,
+}
+
+#[derive(Debug)]
+pub(super) enum Answer {
+    Done { lease: Box<Lease>, renewed: bool },
+    Conflict(Conflict),
+    LostRace,
+    Failed(Error),
+}
+
+/// The next state of the head and the lease that the caller gets or gave back.
+#[derive(Debug)]
+enum Decision {
+    Swap { head: Box<Head>, lease: Box<Lease> },
+    Answer(Answer),
+}
+
+impl Node<LockChange, Error> for LockfileManager {
+    type Prep = Question;
+    type Exec = Answer;
+
+    fn name(&self) -> &str {
+        "LockfileManager"
+    }
+
+    fn actions(&self) -> &[Action] {
+        const { &[Action::DEFAULT, actions::SUCCESS, actions::ALREADY_LOCKED, actions::CONFLICT, actions::ERROR] }
+    }
+
+    fn retry(&self) -> Retry {
+        Retry::attempts(3).wait(Duration::from_secs(1)).jitter(0.5)
+    }
+
+    fn is_retryable(&self, failure: &Failure<Error>) -> bool {
+        matches!(failure, Failure::Error(Error::Storage(source)) if source.is_transient())
+    }
+
+    async fn prep(&self, change: &LockChange, _: Visit<'_>) -> Result<Question> {
+        Ok(Question {
+            shared: Arc::clone(&change.shared),
+            id: change.id.clone(),
+            wish: change.wish.clone(),
+            lost_races: change.lost_races,
+        })
+    }
+
+    async fn exec(&self, question: &Question, _: Visit<'_>) -> Result<Answer> {
+        if question.lost_races > 0 {
+            question.shared.back_off(question.lost_races).await;
+        }
+        let objects = &question.shared.objects;
+        let stored = objects.head(&question.id).await?;
+        if stored.version.is_none() {
+            question.shared.read_config_again().await?;
+        }
+        let (now, skew) = (objects.now(), question.shared.options.clock_skew);
+        match decide(&question.wish, &stored.head, objects.environment.as_ref(), now, skew)? {
+            Decision::Answer(answer) => Ok(answer),
+            Decision::Swap { head, lease } => swap(&question.shared, stored, *head, lease).await,
+        }
+    }
+
+    async fn exec_fallback(
+        &self,
+        _: &Question,
+        failure: Failure<Error>,
+        _: Visit<'_>,
+    ) -> std::result::Result<Answer, Failure<Error>> {
+        match failure {
+            Failure::Error(error) => Ok(Answer::Failed(error)),
+            timeout @ Failure::Timeout(_) => Err(timeout),
+        }
+    }
+
+    async fn post(
+        &self,
+        change: &mut LockChange,
+        _: Question,
+        answer: Answer,
+        _: Visit<'_>,
+    ) -> Result<Action> {
+        Ok(match answer {
+            Answer::Done { lease, renewed } => change.succeed(*lease, renewed),
+            Answer::LostRace if change.lost_races < RACES => {
+                change.lost_races += 1;
+                Action::DEFAULT
+            }
+            Answer::LostRace => {
+                change.conflict = Some(Conflict::Busy { id: change.id.clone(), attempts: change.lost_races });
+                actions::CONFLICT
+            }
+            Answer::Conflict(conflict) => {
+                let already = matches!(conflict, Conflict::AlreadyLocked { .. });
+                change.conflict = Some(conflict);
+                if already { actions::ALREADY_LOCKED } else { actions::CONFLICT }
+            }
+            Answer::Failed(error) => {
+                change.failure = Some(error);
+                actions::ERROR
+            }
+        })
+    }
+}
+
+fn decide(
+    wish: &Wish,
+    head: &Head,
+    environment: &dyn Environment,
+    now: DateTime<Utc>,
+    skew: Duration,
+) -> Result<Decision> {
+    let id = head.id.clone();
+    match wish {
+        Wish::Acquire(request) => {
+            let current = head.current.as_ref().and_then(|current| current.record.hash);
+            let hash = request.hash.or(current);
+            if let Some(held) = &head.lease {
+                let lease = Box::new(held.clone());
+                if request.id.as_ref() == Some(&held.id) {
+                    return Ok(Decision::Answer(Answer::Done { lease, renewed: true }));
+                }
+                if held.is_live(now, skew) {
+                    let conflict = if held.hash == hash {
+                        Conflict::AlreadyLocked { id, lease, now }
+                    } else {
+                        Conflict::Locked { id, lease, now }
+                    };
+                    return Ok(Decision::Answer(Answer::Conflict(conflict)));
+                }
+            }
+            let fence = head.fence.saturating_add(1);
+            let lease = request.grant(environment, fence, hash, now)?;
+            let next = Head { fence, lease: Some(lease.clone()), ..head.next(environment.new_id()) };
+            Ok(Decision::Swap { head: Box::new(next), lease: Box::new(lease) })
+        }
+        Wish::Release(lease_id) => match &head.lease {
+            Some(held) if held.id == *lease_id => {
+                let next = Head { lease: None, ..head.next(environment.new_id()) };
+                Ok(Decision::Swap { head: Box::new(next), lease: Box::new(held.clone()) })
+            }
+            other => {
+                let (lease_id, held) = (lease_id.clone(), other.clone().map(Box::new));
+                let conflict = Conflict::LeaseLost { id, lease_id, held, fence: head.fence };
+                Ok(Decision::Answer(Answer::Conflict(conflict)))
+            }
+        },
+    }
+}
+
+/// One batch: the head, which is what counts, then the mirror. A crash in between leaves a mirror that lags.
+async fn swap(shared: &Shared, stored: StoredHead, head: Head, lease: Box<Lease>) -> Result<Answer> {
+    let key = layout::head(&head.id);
+    let bytes = head.encode().map_err(|source| unreadable(&key, source))?;
+    let when = stored.version.map_or(Precondition::Absent, Precondition::Is);
+    let mirror_key = layout::lockfile(&head.id);
+    let mirror = match &head.lease {
+        Some(lease) => Operation::put(mirror_key, lockfile(&head.id, lease)?).copy(),
+        None => Operation::delete(mirror_key),
+    };
+    let batch = Batch::new().stage([Operation::put(key, bytes).when(when)]).stage([mirror]);
+    match shared.objects.backend.commit(batch).await {
+        Ok(Commit::Committed(_)) => Ok(Answer::Done { lease, renewed: false }),
+        Ok(Commit::Conflict(conflict)) if conflict.applied > SWAP => {
+            Ok(Answer::Done { lease, renewed: false })
+        }
+        Ok(Commit::Conflict(_)) => Ok(Answer::LostRace),
+        Err(error) => match error.outcome() {
+            pflow_backend::Outcome::NotApplied { applied } if applied > SWAP => {
+                tracing::warn!(id = %head.id, %error, "the mirror of the lease could not be refreshed");
+                Ok(Answer::Done { lease, renewed: false })
+            }
+            _ => Err(Error::of_commit(|| format!("the locking of {}", head.id), error)),
+        },
+    }
+}

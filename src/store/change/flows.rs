@@ -1,0 +1,105 @@
+use std::fmt;
+
+use super::{
+    Change, actions,
+    check::CheckConflicts,
+    parse::{StorageOperation, ValidateData},
+    resolve::ResolveConflict,
+    update_index::UpdateIndex,
+    write::WriteAtomic,
+};
+use crate::{
+    Error, Result,
+    flow::{Action, Flow, FlowBuilder, GraphError, NodeId},
+    lock::{LockChange, lock_flow},
+};
+
+/// The flows that every operation of a store runs as. Built once, checked when built.
+pub(crate) struct Flows {
+    pub(crate) save: Flow<Change, Error>,
+    pub(crate) delete: Flow<Change, Error>,
+    pub(crate) undelete: Flow<Change, Error>,
+    pub(crate) lock: Flow<LockChange, Error>,
+}
+
+/// A drawing of one storage flow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drawing {
+    /// Its name.
+    pub name: String,
+    /// As a Mermaid flowchart.
+    pub mermaid: String,
+    /// In Graphviz' DOT language.
+    pub dot: String,
+}
+
+impl Flows {
+    pub(crate) fn build() -> Result<Self> {
+        let broken = |defects: GraphError| Error::Internal(defects.to_string());
+        Ok(Self {
+            save: save().map_err(broken)?,
+            delete: from_check("delete").map_err(broken)?,
+            undelete: from_check("undelete").map_err(broken)?,
+            lock: lock_flow().map_err(broken)?,
+        })
+    }
+}
+
+/// Drawings of the storage flows.
+///
+/// # Errors
+/// [`Error::Internal`] if a flow has a defect.
+pub fn flows() -> Result<Vec<Drawing>> {
+    fn draw<S: Send + Sync>(flow: &Flow<S, Error>) -> Drawing {
+        Drawing { name: flow.name().to_owned(), mermaid: flow.mermaid(), dot: flow.dot() }
+    }
+    let Flows { save, delete, undelete, lock } = Flows::build()?;
+    Ok(vec![draw(&save), draw(&delete), draw(&undelete), draw(&lock)])
+}
+
+type Builder = FlowBuilder<Change, Error>;
+
+fn save() -> std::result::Result<Flow<Change, Error>, GraphError> {
+    let mut flow = Flow::builder("save");
+    let parse = flow.node(StorageOperation);
+    let validate = flow.node(ValidateData);
+    let check = write_path(&mut flow);
+    flow.start(parse)
+        .connect(parse, Action::DEFAULT, validate)
+        .end(parse, actions::PARSE_ERROR, "ParseError")
+        .connect(validate, Action::DEFAULT, check)
+        .end(validate, actions::VALIDATION_ERROR, "ValidationError");
+    flow.build()
+}
+
+fn from_check(name: &str) -> std::result::Result<Flow<Change, Error>, GraphError> {
+    let mut flow = Flow::builder(name);
+    let check = write_path(&mut flow);
+    flow.start(check);
+    flow.build()
+}
+
+/// What every change of a head has in common; its first node.
+fn write_path(flow: &mut Builder) -> NodeId {
+    let check = flow.node(CheckConflicts);
+    let write = flow.node(WriteAtomic);
+    let index = flow.node(UpdateIndex);
+    let resolve = flow.node(ResolveConflict);
+    flow.connect(check, Action::DEFAULT, write)
+        .connect(check, actions::HANDLE_CONFLICT, resolve)
+        .end(check, actions::UNCHANGED, "Unchanged")
+        .connect(write, actions::UPDATE_INDEX, index)
+        .connect(write, actions::HANDLE_CONFLICT, resolve)
+        .end(write, actions::WRITE_ERROR, "WriteError")
+        .connect(resolve, Action::DEFAULT, check)
+        .end(resolve, actions::CANCELLED, "ConflictError")
+        .end(index, actions::SUCCESS, "Success")
+        .end(index, actions::INDEX_ERROR, "IndexError");
+    check
+}
+
+impl fmt::Debug for Flows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flows").finish_non_exhaustive()
+    }
+}

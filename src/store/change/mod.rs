@@ -1,0 +1,222 @@
+//! Saving, deleting and undeleting: one change of a head, as flows of the runner.
+//!
+//! ```text
+//! StorageOperation -> ValidateData -> CheckConflicts -> WriteAtomic -> UpdateIndex -> Success
+//!        |                 |           |  ^       |         |    |          |
+//!   ParseError    ValidationError     |  |    Unchanged    |  WriteError  IndexError
+//!                                       v  |                 |
+//!                                   ResolveConflict <--------+
+//!                                       |
+//!                                   ConflictError
+//! ```
+//!
+//! Deleting and undeleting have no document and start at CheckConflicts.
+
+mod check;
+mod decide;
+mod flows;
+mod parse;
+mod resolve;
+mod update_index;
+mod write;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+
+use super::{Shared, copy::CopyState};
+use crate::{
+    Error, Result,
+    conflict::{Conflict, Expect},
+    document::Document,
+    flow::{Action, Cause, Flow},
+    lock::LeaseRequest,
+    stored::{Head, LeaseId, StoredHead, StoredVersion, VersionRecord, WorkflowId},
+};
+
+pub(crate) use flows::Flows;
+pub use flows::{Drawing, flows};
+
+/// The actions of the seed's nodes, and the one that it has no name for.
+pub(super) mod actions {
+    use crate::flow::Action;
+
+    pub(crate) const PARSE_ERROR: Action = Action::named("parse_error");
+    pub(crate) const VALIDATION_ERROR: Action = Action::named("validation_error");
+    pub(crate) const HANDLE_CONFLICT: Action = Action::named("handle_conflict");
+    pub(crate) const UNCHANGED: Action = Action::named("unchanged");
+    pub(crate) const UPDATE_INDEX: Action = Action::named("update_index");
+    pub(crate) const WRITE_ERROR: Action = Action::named("write_error");
+    pub(crate) const CANCELLED: Action = Action::named("cancelled");
+    pub(crate) const SUCCESS: Action = Action::named("success");
+    pub(crate) const INDEX_ERROR: Action = Action::named("index_error");
+}
+
+/// What a caller asks for.
+#[derive(Debug, Clone)]
+pub(super) struct Request {
+    pub(super) id: WorkflowId,
+    pub(super) kind: Kind,
+    pub(super) expect: Expect,
+    /// The lease that the caller holds.
+    pub(super) lease: Option<LeaseId>,
+    /// The lease that the caller wants along with the change.
+    pub(super) hold: Option<LeaseRequest>,
+    pub(super) message: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Kind {
+    Save { content: Bytes, fields: Fields },
+    Delete,
+    Undelete,
+}
+
+/// What the caller says about a document, over what it says itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Fields {
+    pub(super) name: Option<String>,
+    pub(super) description: Option<String>,
+    pub(super) tags: Option<Vec<String>>,
+}
+
+/// The state that the nodes share.
+pub(crate) struct Change {
+    shared: Arc<Shared>,
+    request: Request,
+    /// From ValidateData.
+    document: Option<Document>,
+    /// What StorageOperation found out and ValidateData or the caller reports.
+    refusal: Option<crate::document::DocumentError>,
+    /// From CheckConflicts.
+    basis: Option<Basis>,
+    plan: Option<Plan>,
+    /// For ResolveConflict.
+    trouble: Option<Trouble>,
+    lost_races: u32,
+    /// From WriteAtomic.
+    written: Option<Written>,
+    failure: Option<Error>,
+    /// From UpdateIndex.
+    index_error: Option<Error>,
+}
+
+/// What CheckConflicts saw.
+#[derive(Debug, Clone)]
+struct Basis {
+    stored: StoredHead,
+    copy: CopyState,
+    /// What an undelete brings back.
+    restored: Option<StoredVersion>,
+    now: DateTime<Utc>,
+}
+
+/// What is to be written. Everything but what is new at each attempt.
+#[derive(Debug, Clone)]
+struct Plan {
+    stored: StoredHead,
+    copy: CopyState,
+    /// The next version and its content; none if only a lease is taken.
+    version: Option<(VersionRecord, Bytes)>,
+    lease: LeasePlan,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum LeasePlan {
+    /// Leave it as it is: the caller's own, or none.
+    Keep,
+    /// Somebody's that is not live any more: take it away and raise the fence, so that its holder's next write fails.
+    Remove,
+    /// Grant the caller one.
+    Grant(LeaseRequest),
+}
+
+#[derive(Debug, Clone)]
+enum Trouble {
+    /// Somebody else's swap got in first; what to do depends on what is there now.
+    LostRace,
+    Conflict(Conflict),
+}
+
+/// How a change ended well.
+#[derive(Debug)]
+pub(crate) struct Written {
+    pub(crate) head: Head,
+    /// Nothing was different, so no version was made.
+    pub(crate) unchanged: bool,
+    /// The change stands, but `workflow.json` or the mirror of the lease could not be refreshed.
+    pub(crate) copy_error: Option<Error>,
+    /// The change stands, but the index could not be folded.
+    pub(crate) index_error: Option<Error>,
+}
+
+impl Change {
+    pub(super) fn new(shared: Arc<Shared>, request: Request) -> Self {
+        Self {
+            shared,
+            request,
+            document: None,
+            refusal: None,
+            basis: None,
+            plan: None,
+            trouble: None,
+            lost_races: 0,
+            written: None,
+            failure: None,
+            index_error: None,
+        }
+    }
+
+    /// Runs the flow that the request asks for and says what became of it.
+    pub(super) async fn run(mut self) -> Result<Written> {
+        let shared = Arc::clone(&self.shared);
+        shared.check_writable()?;
+        let flow = match self.request.kind {
+            Kind::Save { .. } => &shared.flows.save,
+            Kind::Delete => &shared.flows.delete,
+            Kind::Undelete => &shared.flows.undelete,
+        };
+        let action = end_of(flow, &mut self, &shared).await?;
+        self.ended(&action)
+    }
+
+    fn ended(self, action: &Action) -> Result<Written> {
+        if let Some(mut written) = self.written {
+            written.index_error = self.index_error;
+            return Ok(written);
+        }
+        if let Some(source) = self.refusal {
+            return Err(Error::Document { id: self.request.id, source });
+        }
+        if let Some(failure) = self.failure {
+            return Err(failure);
+        }
+        match self.trouble {
+            Some(Trouble::Conflict(conflict)) => Err(conflict.into()),
+            Some(Trouble::LostRace) => {
+                Err(Conflict::Busy { id: self.request.id, attempts: self.lost_races }.into())
+            }
+            None => Err(Error::Internal(format!("a change ended with {action} and without a result"))),
+        }
+    }
+}
+
+/// The action that a flow ends with. A node's own error comes back as it is.
+pub(crate) async fn end_of<S: Send + Sync>(
+    flow: &Flow<S, Error>,
+    state: &mut S,
+    shared: &Shared,
+) -> Result<Action> {
+    match flow.run(state, &shared.run()).await {
+        Ok(outcome) => Ok(outcome.action),
+        Err(stopped) => {
+            tracing::debug!(error = %stopped, "a flow stopped");
+            Err(match stopped.cause {
+                Cause::Node(error) => error,
+                Cause::Cancelled => Error::Cancelled,
+                other => Error::Internal(format!("{} at {}", other, stopped.path)),
+            })
+        }
+    }
+}

@@ -1,0 +1,68 @@
+use std::sync::Arc;
+
+use super::{Change, actions};
+use crate::{
+    Error, Result,
+    flow::{Action, Failure, Node, Retry, Visit},
+    store::Shared,
+};
+
+/// Keeps the index useful: remembers the new head and folds the pending records when enough have gathered.
+///
+/// The change stands whatever happens here. Its pending record names it to every reader.
+pub(super) struct UpdateIndex;
+
+impl Node<Change, Error> for UpdateIndex {
+    type Prep = Arc<Shared>;
+    type Exec = Option<Error>;
+
+    fn name(&self) -> &str {
+        "UpdateIndex"
+    }
+
+    fn actions(&self) -> &[Action] {
+        const { &[actions::SUCCESS, actions::INDEX_ERROR] }
+    }
+
+    fn retry(&self) -> Retry {
+        Retry::attempts(3)
+    }
+
+    fn is_retryable(&self, failure: &Failure<Error>) -> bool {
+        matches!(failure, Failure::Error(Error::Storage(source)) if source.is_transient())
+    }
+
+    async fn prep(&self, change: &Change, _: Visit<'_>) -> Result<Self::Prep> {
+        if let Some(written) = &change.written {
+            change.shared.index.remember(&written.head);
+        }
+        Ok(Arc::clone(&change.shared))
+    }
+
+    async fn exec(&self, shared: &Self::Prep, _: Visit<'_>) -> Result<Self::Exec> {
+        shared.index.fold_if_due().await.map(|_| None)
+    }
+
+    async fn exec_fallback(
+        &self,
+        _: &Self::Prep,
+        failure: Failure<Error>,
+        _: Visit<'_>,
+    ) -> std::result::Result<Self::Exec, Failure<Error>> {
+        match failure {
+            Failure::Error(error) => Ok(Some(error)),
+            timeout @ Failure::Timeout(_) => Err(timeout),
+        }
+    }
+
+    async fn post(
+        &self,
+        change: &mut Change,
+        _: Self::Prep,
+        error: Self::Exec,
+        _: Visit<'_>,
+    ) -> Result<Action> {
+        change.index_error = error;
+        Ok(if change.index_error.is_none() { actions::SUCCESS } else { actions::INDEX_ERROR })
+    }
+}

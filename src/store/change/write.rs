@@ -1,0 +1,219 @@
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use pflow_backend::{Batch, Commit, Operation, Outcome, Precondition};
+
+use super::{Change, LeasePlan, Plan, Trouble, Written, actions};
+use crate::{
+    Error, Result,
+    flow::{Action, Failure, Node, Retry, Visit},
+    lock::lockfile,
+    store::{Shared, copy::CopyState},
+    stored::{Current, Head, Lease, VersionRecord, layout, unreadable},
+};
+
+/// Where the head stands in the batch: the version and its pending record come before it, what is derived after it.
+const SWAP: usize = 1;
+
+/// Commits the change: the version beside its pending record, then the head, then the copies.
+///
+/// Invariant: the swap of the head is the commit point. Before it nothing refers to the version, after it the change stands
+/// whatever becomes of the copies. A crash leaves, by stages: a version and a record that nothing refers to; the new head with copies that
+/// lag, which readers notice by their hash; or everything.
+///
+/// Every attempt has a version id of its own, so that a version that is found in a chain tells that its attempt succeeded.
+pub(super) struct WriteAtomic;
+
+#[derive(Debug)]
+pub(super) enum Attempted {
+    Committed { head: Box<Head>, copy_error: Option<Error> },
+    LostRace,
+    Failed(Error),
+}
+
+impl Node<Change, Error> for WriteAtomic {
+    type Prep = (Arc<Shared>, Plan);
+    type Exec = Attempted;
+
+    fn name(&self) -> &str {
+        "WriteAtomic"
+    }
+
+    fn actions(&self) -> &[Action] {
+        const { &[actions::UPDATE_INDEX, actions::HANDLE_CONFLICT, actions::WRITE_ERROR] }
+    }
+
+    fn retry(&self) -> Retry {
+        Retry::attempts(3).wait(Duration::from_secs(1)).jitter(0.5)
+    }
+
+    /// Only what surely did not happen may be tried again blindly, and only where a moment may make a difference.
+    fn is_retryable(&self, failure: &Failure<Error>) -> bool {
+        matches!(failure, Failure::Error(Error::Storage(source)) if source.is_transient())
+    }
+
+    async fn prep(&self, change: &Change, _: Visit<'_>) -> Result<Self::Prep> {
+        let plan = change.plan.clone().ok_or_else(|| Error::Internal("a write without a plan".to_owned()))?;
+        Ok((Arc::clone(&change.shared), plan))
+    }
+
+    async fn exec(&self, (shared, plan): &Self::Prep, _: Visit<'_>) -> Result<Attempted> {
+        attempt(shared, plan).await
+    }
+
+    async fn exec_fallback(
+        &self,
+        _: &Self::Prep,
+        failure: Failure<Error>,
+        _: Visit<'_>,
+    ) -> std::result::Result<Attempted, Failure<Error>> {
+        match failure {
+            Failure::Error(error) => Ok(Attempted::Failed(error)),
+            timeout @ Failure::Timeout(_) => Err(timeout),
+        }
+    }
+
+    async fn post(
+        &self,
+        change: &mut Change,
+        (_, plan): Self::Prep,
+        attempted: Attempted,
+        _: Visit<'_>,
+    ) -> Result<Action> {
+        match attempted {
+            Attempted::Committed { head, copy_error } => {
+                change.trouble = None;
+                let unchanged = plan.version.is_none();
+                change.written = Some(Written { head: *head, unchanged, copy_error, index_error: None });
+                Ok(actions::UPDATE_INDEX)
+            }
+            Attempted::LostRace => {
+                change.trouble = Some(Trouble::LostRace);
+                Ok(actions::HANDLE_CONFLICT)
+            }
+            Attempted::Failed(error) => {
+                change.failure = Some(error);
+                Ok(actions::WRITE_ERROR)
+            }
+        }
+    }
+}
+
+async fn attempt(shared: &Shared, plan: &Plan) -> Result<Attempted> {
+    let objects = &shared.objects;
+    let head = plan.stored.head.next(objects.environment.new_id());
+    let (head, fresh) = with_version(shared, plan, head)?;
+    let head = with_lease(shared, plan, head)?;
+    let head_key = layout::head(&head.id);
+    let encoded = head.encode().map_err(|source| unreadable(&head_key, source))?;
+    let when = plan.stored.version.clone().map_or(Precondition::Absent, Precondition::Is);
+    let batch = Batch::new()
+        .stage(fresh.iter().map(|(key, bytes)| Operation::put(key.clone(), bytes.clone()).absent().fresh()))
+        // IMPORTANT: the commit point. What it refers to is durable by now.
+        .stage([Operation::put(head_key, encoded).when(when)])
+        .stage(copies(plan, &head, objects.backend.capabilities().plain_files)?);
+
+    let applied = match objects.backend.commit(batch).await {
+        Ok(Commit::Committed(_)) => {
+            return Ok(Attempted::Committed { head: Box::new(head), copy_error: None });
+        }
+        // Only a copy was in the way: the change stands.
+        Ok(Commit::Conflict(conflict)) if conflict.applied > SWAP => {
+            tracing::warn!(id = %head.id, "a copy changed while it was being written; it was left alone");
+            return Ok(Attempted::Committed { head: Box::new(head), copy_error: None });
+        }
+        Ok(Commit::Conflict(conflict)) => Ok(conflict.applied),
+        Err(error) => match error.outcome() {
+            Outcome::NotApplied { applied } if applied > SWAP => {
+                return Ok(Attempted::Committed {
+                    head: Box::new(head),
+                    copy_error: Some(Error::Storage(error)),
+                });
+            }
+            Outcome::NotApplied { applied } => Err((applied, error)),
+            Outcome::Unknown => {
+                let what = format!("the change of {}", head.id);
+                return Err(Error::OutcomeUnknown { what, source: error });
+            }
+        },
+    };
+    // The swap surely did not happen, so nothing will ever refer to this version.
+    let atomic = objects.backend.capabilities().atomic_batch;
+    let in_place = match &applied {
+        Ok(stages) => *stages > 0,
+        Err((stages, _)) => *stages > 0 || !atomic,
+    };
+    if in_place {
+        let garbage = Batch::new().stage(fresh.into_iter().map(|(key, _)| Operation::delete(key)));
+        if let Err(error) = objects.backend.commit(garbage).await {
+            tracing::debug!(id = %head.id, %error, "garbage of a lost attempt stays until it is collected");
+        }
+    }
+    match applied {
+        Ok(_) => Ok(Attempted::LostRace),
+        Err((_, error)) => Err(Error::Storage(error)),
+    }
+}
+
+/// The head with the new version, and the objects that must be there before it.
+fn with_version(
+    shared: &Shared,
+    plan: &Plan,
+    mut head: Head,
+) -> Result<(Head, Vec<(pflow_backend::Key, Bytes)>)> {
+    let Some((record, content)) = &plan.version else { return Ok((head, Vec::new())) };
+    let record = VersionRecord { version_id: shared.objects.environment.new_id(), ..record.clone() };
+    let key = layout::version(&head.id, record.generation, &record.version_id);
+    let pending = layout::pending(&head.id, record.generation, &record.version_id);
+    let (object, record_hash) =
+        record.encode(&head.id, content).map_err(|source| unreadable(&key, source))?;
+    let recent = head.current.as_ref().map(Current::ancestry).unwrap_or_default();
+    head.current = Some(Current { record, record_hash, recent });
+    Ok((head, vec![(key, object), (pending, Bytes::new())]))
+}
+
+fn with_lease(shared: &Shared, plan: &Plan, mut head: Head) -> Result<Head> {
+    let environment = &shared.objects.environment;
+    match &plan.lease {
+        LeasePlan::Keep => {}
+        LeasePlan::Remove => {
+            head.lease = None;
+            head.fence = head.fence.saturating_add(1);
+        }
+        LeasePlan::Grant(request) => {
+            let hash = head.current.as_ref().and_then(|current| current.record.hash);
+            head.fence = head.fence.saturating_add(1);
+            head.lease = Some(request.grant(environment.as_ref(), head.fence, hash, shared.objects.now())?);
+        }
+    }
+    Ok(head)
+}
+
+/// What is derived from the head: the content under the name that people know, and the mirror of the lease.
+fn copies(plan: &Plan, head: &Head, plain_files: bool) -> Result<Vec<Operation>> {
+    let mut copies = Vec::new();
+    if let Some((record, content)) = &plan.version {
+        let key = layout::content(&head.id, record.media_type);
+        // Where people edit the copy, only what was judged may be overwritten.
+        let when = match (plain_files, &plan.copy) {
+            (false, _) => Precondition::Always,
+            (true, CopyState::Absent) => Precondition::Absent,
+            (true, seen) => seen.version().cloned().map_or(Precondition::Absent, Precondition::Is),
+        };
+        if !record.deleted {
+            copies.push(Operation::put(key, content.clone()).copy().when(when));
+        } else if when != Precondition::Absent {
+            copies.push(Operation::delete(key).when(when));
+        }
+    }
+    match (&plan.lease, &head.lease) {
+        (LeasePlan::Grant(_), Some(lease)) => copies.push(mirror(head, lease)?),
+        (LeasePlan::Remove, _) => copies.push(Operation::delete(layout::lockfile(&head.id))),
+        _ => {}
+    }
+    Ok(copies)
+}
+
+fn mirror(head: &Head, lease: &Lease) -> Result<Operation> {
+    Ok(Operation::put(layout::lockfile(&head.id), lockfile(&head.id, lease)?).copy())
+}

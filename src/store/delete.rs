@@ -1,0 +1,76 @@
+use super::{
+    Saved, Store,
+    change::{Kind, Request},
+    save::check_message,
+};
+use crate::{
+    Result,
+    conflict::Expect,
+    stored::{LeaseId, WorkflowId},
+};
+
+/// A workflow to be deleted.
+#[derive(Debug, Clone)]
+pub struct DeleteRequest(Request);
+
+/// A deleted workflow to be brought back.
+#[derive(Debug, Clone)]
+pub struct UndeleteRequest(Request);
+
+macro_rules! common_options {
+    () => {
+        /// Why, for the history.
+        #[must_use]
+        pub fn message(mut self, message: impl Into<String>) -> Self {
+            self.0.message = Some(message.into());
+            self
+        }
+
+        /// Under this lease: if it was lost, nothing is changed.
+        #[must_use]
+        pub fn lease(mut self, lease: LeaseId) -> Self {
+            self.0.lease = Some(lease);
+            self
+        }
+    };
+}
+
+impl DeleteRequest {
+    /// This workflow, if it is what `expect` says.
+    pub fn new(id: WorkflowId, expect: Expect) -> Self {
+        Self(Request { id, kind: Kind::Delete, expect, lease: None, hold: None, message: None })
+    }
+
+    common_options!();
+}
+
+impl UndeleteRequest {
+    /// This workflow, if it is what `expect` says. The generation of a deleted workflow is that of its deletion.
+    pub fn new(id: WorkflowId, expect: Expect) -> Self {
+        Self(Request { id, kind: Kind::Undelete, expect, lease: None, hold: None, message: None })
+    }
+
+    common_options!();
+}
+
+impl Store {
+    /// Deletes a workflow: a new generation says so, and `workflow.json` goes. Its versions stay, so it can be brought back.
+    /// Deleting what is deleted changes nothing.
+    ///
+    /// # Errors
+    /// [`crate::Error::WorkflowMissing`] where there has never been one; otherwise as [`Store::save`].
+    pub async fn delete(&self, request: DeleteRequest) -> Result<Saved> {
+        check_message(request.0.message.as_deref())?;
+        self.change(request.0).await
+    }
+
+    /// Brings a deleted workflow back as a new generation with the content it had. One that is not deleted stays as it is.
+    ///
+    /// # Errors
+    /// [`crate::Error::WorkflowMissing`] where there has never been one, [`crate::Error::GenerationMissing`] if its content was pruned;
+    /// otherwise as [`Store::save`].
+    pub async fn undelete(&self, request: UndeleteRequest) -> Result<Saved> {
+        check_message(request.0.message.as_deref())?;
+        self.change(request.0).await
+    }
+}

@@ -1,0 +1,114 @@
+use bytes::Bytes;
+use futures::try_join;
+use pflow_backend::{Batch, Operation, Precondition};
+
+use super::{Store, copy::CopyState};
+use crate::{
+    Error, Result,
+    conflict::Conflict,
+    document::{ContentHash, MediaType},
+    stored::{Current, Head, StoredVersion, VersionRecord, WorkflowId, corrupt, layout},
+};
+
+/// How often a load tries again when the workflow changes under it.
+const ATTEMPTS: u32 = 16;
+
+/// A workflow as it was loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// What is known of the version.
+    pub record: VersionRecord,
+    /// The content, byte for byte as it was saved.
+    pub content: Bytes,
+}
+
+impl Store {
+    /// The current content. Its hash was checked.
+    ///
+    /// The content comes from `workflow.json`, in the same round trip as the head; where that is behind, from the version itself, and then
+    /// `workflow.json` is brought up to date if that is allowed.
+    ///
+    /// # Errors
+    /// [`Error::WorkflowMissing`]; [`Conflict::ModifiedOutside`] where a person edited `workflow.json` on a disk, because returning either
+    /// text in silence would be wrong; [`Error::Corrupt`] where the version is missing or damaged; errors of the storage.
+    pub async fn load(&self, id: &WorkflowId) -> Result<Loaded> {
+        let objects = &self.shared.objects;
+        let copy_key = layout::content(id, MediaType::Json);
+        let head_key = layout::head(id);
+        let (mut stored, mut copy) = try_join!(objects.head(id), objects.get(&copy_key))?;
+        for _ in 0..ATTEMPTS {
+            let current = live(&stored.head)?;
+            if let Some(copy) = &copy
+                && current.record.hash == Some(ContentHash::of(&copy.bytes))
+            {
+                return Ok(Loaded { record: current.record.clone(), content: copy.bytes.clone() });
+            }
+            // The copy may belong to a newer head than ours, and our version may have been pruned since: look again before judging.
+            let again = objects.head(id).await?;
+            if again != stored {
+                (stored, copy) = (again, objects.get(&copy_key).await?);
+                continue;
+            }
+            let version = objects.named_version(id, &current.reference()).await?;
+            let content = content_of(id, version)?;
+            match CopyState::of(objects, &stored.head, copy.as_ref()).await? {
+                CopyState::Edited(_, found) if objects.backend.capabilities().plain_files => {
+                    let (key, generation) = (copy_key.to_string(), current.record.generation);
+                    return Err(Conflict::ModifiedOutside { id: id.clone(), key, generation, found }.into());
+                }
+                // Elsewhere nobody edits in place: it is the late write of a saver whose head was replaced.
+                state => self.refresh_copy(id, &content, &state).await,
+            }
+            return Ok(Loaded { record: current.record.clone(), content });
+        }
+        Err(corrupt(&head_key, format!("it changed {ATTEMPTS} times while it was being read")))
+    }
+
+    /// The content of one generation of the present chain.
+    ///
+    /// # Errors
+    /// [`Error::WorkflowMissing`] where there has never been a version, [`Error::GenerationMissing`] where the chain does not have it or its
+    /// content was pruned; otherwise as [`Store::load`].
+    pub async fn load_generation(&self, id: &WorkflowId, generation: u64) -> Result<Loaded> {
+        let objects = &self.shared.objects;
+        let head = self.show(id).await?;
+        let missing = || Error::GenerationMissing { id: id.clone(), generation, pruned: false };
+        let current = head.current.as_ref().ok_or_else(missing)?;
+        // The nearest version above it or itself that the head remembers, and from there along the parents.
+        let from =
+            current.lineage().filter(|known| known.generation >= generation).last().ok_or_else(missing)?;
+        let version = objects.version(id, from.generation, &from.version_id).await?;
+        let key = layout::version(id, from.generation, &from.version_id);
+        let mut version = version.ok_or_else(|| corrupt(&key, "it is missing".to_owned()))?;
+        while version.record.generation > generation {
+            let parent = version.record.parents.first().ok_or_else(missing)?;
+            version = objects.named_version(id, parent).await?;
+        }
+        if version.record.generation != generation || version.record.deleted {
+            return Err(missing());
+        }
+        let record = version.record.clone();
+        content_of(id, version).map(|content| Loaded { record, content })
+    }
+
+    /// Brings `workflow.json` up to date, if nothing else is there than what was judged. Whatever prevents it does not concern the
+    /// reader, who has the content.
+    async fn refresh_copy(&self, id: &WorkflowId, content: &Bytes, state: &CopyState) {
+        let when = state.version().cloned().map_or(Precondition::Absent, Precondition::Is);
+        let put = Operation::put(layout::content(id, MediaType::Json), content.clone()).copy().when(when);
+        match self.shared.objects.backend.commit(Batch::new().stage([put])).await {
+            Ok(commit) => tracing::debug!(%id, ?commit, "refreshed the copy"),
+            Err(error) => tracing::debug!(%id, %error, "could not refresh the copy"),
+        }
+    }
+}
+
+fn live(head: &Head) -> Result<&Current> {
+    let deleted = head.current.is_some();
+    head.live().ok_or_else(|| Error::WorkflowMissing { id: head.id.clone(), deleted })
+}
+
+fn content_of(id: &WorkflowId, version: StoredVersion) -> Result<Bytes> {
+    let generation = version.record.generation;
+    version.content.ok_or_else(|| Error::GenerationMissing { id: id.clone(), generation, pruned: true })
+}

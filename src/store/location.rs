@@ -1,0 +1,121 @@
+use std::{fmt, path::PathBuf, str::FromStr};
+
+use crate::Error;
+
+/// Where a store is: what a URL or a path means.
+///
+/// A path, `file:///…` or `memory:`. A relative path counts from the current folder. Anything with another scheme is refused with
+/// the schemes that this build knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Location {
+    /// A folder on a local disk.
+    Folder(PathBuf),
+    /// The memory of this process; each is a new and empty one.
+    Memory,
+}
+
+impl FromStr for Location {
+    type Err = Error;
+
+    fn from_str(url: &str) -> Result<Self, Error> {
+        let refuse = |reason: &str| Error::InvalidLocation { url: url.to_owned(), reason: reason.to_owned() };
+        if url.is_empty() {
+            return Err(refuse("it is empty"));
+        }
+        if url.contains('\0') {
+            return Err(refuse("it holds a NUL byte"));
+        }
+        if url == "memory:" {
+            return Ok(Self::Memory);
+        }
+        if let Some(rest) = url.strip_prefix("file:") {
+            let path = rest.strip_prefix("//localhost/").or_else(|| rest.strip_prefix("///"));
+            let path = path.ok_or_else(|| refuse("a file URL has the form file:///folder"))?;
+            return Ok(Self::Folder(PathBuf::from(format!("/{}", percent_decoded(path).map_err(refuse)?))));
+        }
+        match scheme(url) {
+            Some(scheme) => Err(refuse(&format!(
+                "this build knows no {scheme}: stores; it knows a path, file:///folder and memory:"
+            ))),
+            None => Ok(Self::Folder(PathBuf::from(url))),
+        }
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(path) => path.display().fmt(f),
+            Self::Memory => f.write_str("memory:"),
+        }
+    }
+}
+
+/// The scheme of RFC 3986, section 3.1, if `url` has one. One letter is a drive, and a colon behind a slash is a part of a path.
+fn scheme(url: &str) -> Option<&str> {
+    let (scheme, _) = url.split_once(':')?;
+    let plain = scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
+    (scheme.len() > 1 && plain && scheme.starts_with(|first: char| first.is_ascii_alphabetic()))
+        .then_some(scheme)
+}
+
+/// RFC 3986, section 2.1.
+fn percent_decoded(path: &str) -> Result<String, &'static str> {
+    const MALFORMED: &str = "a `%` must be followed by two hexadecimal digits";
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(if byte == b'%' {
+            let digits = [rest.next().ok_or(MALFORMED)?, rest.next().ok_or(MALFORMED)?];
+            let mut decoded = [0];
+            base16ct::mixed::decode(digits, &mut decoded).map_err(|_| MALFORMED)?;
+            decoded[0]
+        } else {
+            byte
+        });
+    }
+    match String::from_utf8(bytes) {
+        Ok(path) if path.contains('\0') => Err("it holds a NUL byte"),
+        Ok(path) => Ok(path),
+        Err(_) => Err("its percent-encoded bytes are not UTF-8"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_and_paths_name_places() {
+        let folder = |path: &str| Location::Folder(PathBuf::from(path));
+        for (url, place) in [
+            (".pflow", folder(".pflow")),
+            ("/a b/c", folder("/a b/c")),
+            ("./x:y", folder("./x:y")),
+            ("file:///a%20b/%C3%A9", folder("/a b/é")),
+            ("file://localhost/a", folder("/a")),
+            ("memory:", Location::Memory),
+        ] {
+            assert_eq!(url.parse::<Location>().unwrap(), place);
+        }
+    }
+
+    #[test]
+    fn what_is_no_place_is_refused_with_the_reason() {
+        for (url, words) in [
+            ("", "empty"),
+            ("s3://bucket/prefix", "s3:"),
+            ("file://host/a", "file:///"),
+            ("file:a", "file:///"),
+            ("file:///a%2", "hexadecimal"),
+            ("file:///a%zz", "hexadecimal"),
+            ("file:///a%ff", "UTF-8"),
+            ("file:///a%00", "NUL"),
+            ("a\0b", "NUL"),
+        ] {
+            let refused = url.parse::<Location>().unwrap_err().to_string();
+            assert!(refused.contains(words), "{url:?}: {refused}");
+        }
+    }
+}

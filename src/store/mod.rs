@@ -1,0 +1,129 @@
+//! The store: saving, loading, listing and deleting workflows on any backend.
+
+mod batch;
+mod change;
+mod copy;
+mod delete;
+mod load;
+mod location;
+mod open;
+mod options;
+mod save;
+mod shared;
+mod status;
+mod verify;
+
+use std::sync::Arc;
+
+use pflow_backend::{Environment, StorageBackend};
+
+pub(crate) use change::end_of;
+pub use change::{Drawing, flows};
+pub use delete::{DeleteRequest, UndeleteRequest};
+pub use load::Loaded;
+pub use location::Location;
+pub use options::StoreOptions;
+pub use save::{SaveRequest, Saved};
+pub(crate) use shared::Shared;
+pub use status::Status;
+pub use verify::{Finding, Report, Severity};
+
+use crate::{
+    Error, Result,
+    index::{Entry, Query},
+    stored::{Config, Head, WorkflowId},
+};
+
+/// Workflows on one storage. Cheap to clone; clones share what they have read of the index.
+///
+/// ```
+/// use pflow_store::{Expect, SaveRequest, Store, StoreOptions, WorkflowId};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), pflow_store::Error> {
+/// let store = Store::init_url("memory:", StoreOptions::system()?).await?;
+/// let id = WorkflowId::parse("greet")?;
+/// let text = r#"{ "nodes": [ { "id": "hello", "type": "echo" } ] }"#;
+///
+/// let saved = store.save(SaveRequest::new(id.clone(), text, Expect::Absent).tags(["demo"])).await?;
+/// assert_eq!(saved.generation, 1);
+///
+/// // Nobody can overwrite what they have not seen.
+/// let again = store.save(SaveRequest::new(id.clone(), "{}", Expect::Absent)).await;
+/// assert!(again.is_err());
+///
+/// assert_eq!(store.load(&id).await?.content, text);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Cancellation
+/// Dropping the future of a method that changes something leaves its outcome open, as [`Error::OutcomeUnknown`] does. Whatever it was,
+/// the store is whole: the old state or the new one.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Store {
+    /// The head of a workflow: all that is known of it but the content. A deleted workflow has one too.
+    ///
+    /// # Errors
+    /// [`Error::WorkflowMissing`] where there has never been a version; errors of the storage.
+    pub async fn show(&self, id: &WorkflowId) -> Result<Head> {
+        let head = self.shared.objects.head(id).await?.head;
+        if head.current.is_none() {
+            return Err(Error::WorkflowMissing { id: id.clone(), deleted: false });
+        }
+        Ok(head)
+    }
+
+    /// The workflows that match, as the index has them: everything that was acknowledged before this call is in it.
+    ///
+    /// # Errors
+    /// Errors of the storage. A damaged index is none: it is read from the workflows instead, and a warning says so.
+    pub async fn list(&self, query: &Query) -> Result<Vec<Arc<Entry>>> {
+        let view = self.shared.index.view().await?;
+        for (id, error) in &view.unreadable {
+            tracing::warn!(%id, error, "a workflow that may have changed cannot be read");
+        }
+        Ok(query.select(view.iter()))
+    }
+
+    /// Makes the index anew from the heads, and the exports with it; how many workflows it holds.
+    ///
+    /// # Errors
+    /// [`Error::IndexBusy`] if others kept rewriting it; errors of the storage. The old index stays in use then.
+    pub async fn reindex(&self) -> Result<usize> {
+        self.shared.check_writable()?;
+        self.shared.index.rebuild().await
+    }
+
+    /// What makes this place a store.
+    pub fn config(&self) -> Config {
+        self.shared.config()
+    }
+
+    /// Where it is, for people.
+    pub fn location(&self) -> &str {
+        &self.shared.location
+    }
+
+    /// The storage below.
+    pub fn backend(&self) -> &Arc<dyn StorageBackend> {
+        &self.shared.objects.backend
+    }
+
+    /// Where it gets time, randomness and its identity from.
+    pub fn environment(&self) -> &Arc<dyn Environment> {
+        &self.shared.objects.environment
+    }
+
+    /// Brings the storage to rest. Everything that was saved is durable without it.
+    ///
+    /// # Errors
+    /// Rest was not reached; nothing is lost.
+    pub async fn close(&self) -> Result<()> {
+        self.shared.objects.backend.close().await.map_err(Error::Storage)
+    }
+}

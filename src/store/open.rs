@@ -1,0 +1,143 @@
+use std::sync::Arc;
+
+use futures::StreamExt;
+use pflow_backend::{Batch, Commit, Operation, Prefix, StorageBackend};
+use pflow_backend_fs::FsBackend;
+use pflow_backend_memory::MemoryBackend;
+
+use super::{
+    Location, Shared, Store, StoreOptions,
+    shared::{gate, read_config},
+};
+use crate::{
+    Error, Result, index,
+    stored::{Config, FormatError, Objects, layout, unreadable},
+};
+
+/// What stays out of git: mirrors of leases, which belong to one moment, and the folder of the disk backend's lock and journal.
+const GITIGNORE: &str = "# Written by pflow-store: what belongs to this machine and this moment.\n/.journal/\n/workflows/*/workflow.lock\n";
+
+impl Store {
+    /// Opens the store at a URL or path ([`Location`]).
+    ///
+    /// # Errors
+    /// [`Error::StoreMissing`] where there is nothing, [`Error::Foreign`] where there is something else,
+    /// [`Error::MissingFeatures`] and [`Error::Format`] where a newer program made it; errors of the storage.
+    pub async fn open_url(url: &str, options: StoreOptions) -> Result<Self> {
+        let location: Location = url.parse()?;
+        let backend: Arc<dyn StorageBackend> = match &location {
+            Location::Folder(path) => match FsBackend::open(path, options.environment.clone()).await {
+                Ok(backend) => Arc::new(backend),
+                Err(missing) if missing.kind() == pflow_backend::ErrorKind::Missing => {
+                    return Err(Error::StoreMissing { location: location.to_string() });
+                }
+                Err(other) => return Err(Error::Storage(other)),
+            },
+            Location::Memory => return Err(Error::StoreMissing { location: location.to_string() }),
+        };
+        Self::open_at(backend, options, location.to_string()).await
+    }
+
+    /// Creates a store at a URL or path, or opens the one that is there. Folders that are missing on the way are made.
+    ///
+    /// # Errors
+    /// As [`Store::open_url`], without `StoreMissing`. A place where something else lives is not touched.
+    pub async fn init_url(url: &str, options: StoreOptions) -> Result<Self> {
+        let location: Location = url.parse()?;
+        let backend: Arc<dyn StorageBackend> = match &location {
+            Location::Folder(path) => {
+                Arc::new(FsBackend::create(path, options.environment.clone()).await.map_err(Error::Storage)?)
+            }
+            Location::Memory => Arc::new(MemoryBackend::new(options.environment.clone())),
+        };
+        Self::init_at(backend, options, location.to_string()).await
+    }
+
+    /// Opens the store on a backend of one's own.
+    ///
+    /// # Errors
+    /// As [`Store::open_url`].
+    pub async fn open(backend: Arc<dyn StorageBackend>, options: StoreOptions) -> Result<Self> {
+        Self::open_at(backend, options, "the given backend".to_owned()).await
+    }
+
+    /// Creates a store on a backend of one's own, or opens the one that is there.
+    ///
+    /// # Errors
+    /// As [`Store::init_url`].
+    pub async fn init(backend: Arc<dyn StorageBackend>, options: StoreOptions) -> Result<Self> {
+        Self::init_at(backend, options, "the given backend".to_owned()).await
+    }
+
+    async fn open_at(
+        backend: Arc<dyn StorageBackend>,
+        options: StoreOptions,
+        location: String,
+    ) -> Result<Self> {
+        let objects = Objects::new(backend, options.environment.clone());
+        match own_config(&objects, &location).await? {
+            Some(config) => Self::with(objects, options, location, config),
+            None if is_empty(&objects).await? => Err(Error::StoreMissing { location }),
+            None => Err(foreign(location)),
+        }
+    }
+
+    async fn init_at(
+        backend: Arc<dyn StorageBackend>,
+        options: StoreOptions,
+        location: String,
+    ) -> Result<Self> {
+        let objects = Objects::new(backend, options.environment.clone());
+        if let Some(config) = own_config(&objects, &location).await? {
+            return Self::with(objects, options, location, config);
+        }
+        if !is_empty(&objects).await? {
+            return Err(foreign(location));
+        }
+        let config = Config::new(objects.environment.new_id(), objects.now());
+        let encoded = config.encode().map_err(|source| unreadable(&layout::config(), source))?;
+        // IMPORTANT: config.json alone makes a store, so whatever else is there comes after it. A crash in between leaves a store whose
+        // index is read from the heads until the first fold writes one. An index root must never be created later than here: an
+        // empty one would hide the workflows that are there.
+        let mut rest = vec![Operation::put(layout::index_root(), index::empty_root(&objects)?).absent()];
+        if objects.backend.capabilities().plain_files {
+            rest.push(Operation::put(layout::gitignore(), GITIGNORE).absent());
+        }
+        let batch = Batch::new().stage([Operation::put(layout::config(), encoded).absent()]).stage(rest);
+        let config = match objects.commit(batch, || format!("the creation of {location}")).await? {
+            Commit::Committed(_) => config,
+            // Somebody else created it at the same time: theirs is the store.
+            Commit::Conflict(_) => own_config(&objects, &location)
+                .await?
+                .ok_or_else(|| Error::StoreMissing { location: location.clone() })?,
+        };
+        Self::with(objects, options, location, config)
+    }
+
+    fn with(objects: Objects, options: StoreOptions, location: String, config: Config) -> Result<Self> {
+        gate(config.features.unknown_to_readers())?;
+        Ok(Self { shared: Arc::new(Shared::new(objects, options, location, config)?) })
+    }
+}
+
+/// Our config, if there is one. Another program's `config.json` makes the place foreign.
+async fn own_config(objects: &Objects, location: &str) -> Result<Option<Config>> {
+    match read_config(objects).await {
+        Err(Error::Format {
+            key,
+            source: source @ (FormatError::OtherKind { .. } | FormatError::Malformed { .. }),
+        }) => Err(Error::Foreign { location: location.to_owned(), reason: format!("its {key} is {source}") }),
+        other => other,
+    }
+}
+
+fn foreign(location: String) -> Error {
+    Error::Foreign { location, reason: "it has files, but no config.json of ours".to_owned() }
+}
+
+async fn is_empty(objects: &Objects) -> Result<bool> {
+    match objects.backend.list(&Prefix::root(), None).next().await {
+        None => Ok(true),
+        Some(listed) => listed.map(|_| false).map_err(Error::Storage),
+    }
+}

@@ -1,0 +1,173 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{
+    Store,
+    change::{Change, Fields, Kind, Request, Written},
+};
+use crate::{
+    Error, Result,
+    conflict::Expect,
+    document::{ContentHash, MAX_DESCRIPTION_BYTES, MAX_NAME_BYTES, MAX_TAG_BYTES, MAX_TAGS},
+    lock::LeaseRequest,
+    stored::{LeaseId, VersionRecord, WorkflowId},
+};
+
+/// The longest message, in bytes.
+const MAX_MESSAGE_BYTES: usize = 4096;
+
+/// A workflow to be saved.
+#[derive(Debug, Clone)]
+pub struct SaveRequest {
+    id: WorkflowId,
+    content: Bytes,
+    expect: Expect,
+    fields: Fields,
+    message: Option<String>,
+    lease: Option<LeaseId>,
+    hold: Option<LeaseRequest>,
+}
+
+/// What a change of a workflow came to.
+#[derive(Debug)]
+pub struct Saved {
+    /// The workflow.
+    pub id: WorkflowId,
+    /// Its generation now. Durable.
+    pub generation: u64,
+    /// Of its content now; none if it is deleted now.
+    pub hash: Option<ContentHash>,
+    /// Everything was that way already, so no version was made.
+    pub unchanged: bool,
+    /// The current version.
+    pub record: VersionRecord,
+    /// The lease that the caller holds now, if it holds one.
+    pub lease: Option<crate::stored::Lease>,
+    /// The change stands, but `workflow.json` or `workflow.lock` could not be refreshed. Loads notice and mend it.
+    pub copy_error: Option<Error>,
+    /// The change stands and is listed, but housekeeping of the index failed. A later save or `reindex` makes up for it.
+    pub index_error: Option<Error>,
+}
+
+impl SaveRequest {
+    /// This content for this workflow, built on what `expect` says.
+    pub fn new(id: WorkflowId, content: impl Into<Bytes>, expect: Expect) -> Self {
+        let (content, fields) = (content.into(), Fields::default());
+        Self { id, content, expect, fields, message: None, lease: None, hold: None }
+    }
+
+    /// The title, over what the document says.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.fields.name = Some(name.into());
+        self
+    }
+
+    /// What it is for, over what the document says.
+    #[must_use]
+    pub fn description(mut self, description: impl Into<String>) -> Self {
+        self.fields.description = Some(description.into());
+        self
+    }
+
+    /// Exactly these tags, over what the document says. None of them takes all away.
+    #[must_use]
+    pub fn tags<T: Into<String>>(mut self, tags: impl IntoIterator<Item = T>) -> Self {
+        let mut kept: Vec<String> = Vec::new();
+        for tag in tags.into_iter().map(Into::into) {
+            if !kept.contains(&tag) {
+                kept.push(tag);
+            }
+        }
+        self.fields.tags = Some(kept);
+        self
+    }
+
+    /// Why, for the history.
+    #[must_use]
+    pub fn message(mut self, message: impl Into<String>) -> Self {
+        self.message = Some(message.into());
+        self
+    }
+
+    /// Under this lease: if it was lost, nothing is saved. Without one, a lease of somebody else is a conflict.
+    #[must_use]
+    pub fn lease(mut self, lease: LeaseId) -> Self {
+        self.lease = Some(lease);
+        self
+    }
+
+    /// Takes the lock in the same swap. Under a lease that the caller holds already nothing is taken.
+    #[must_use]
+    pub fn hold(mut self, lease: LeaseRequest) -> Self {
+        self.hold = Some(lease);
+        self
+    }
+
+    pub(super) fn id(&self) -> &WorkflowId {
+        &self.id
+    }
+
+    fn into_request(self) -> Result<Request> {
+        let Fields { name, description, tags } = &self.fields;
+        check_text("name", name.as_deref(), MAX_NAME_BYTES)?;
+        check_text("description", description.as_deref(), MAX_DESCRIPTION_BYTES)?;
+        check_message(self.message.as_deref())?;
+        let tags = tags.as_deref().unwrap_or_default();
+        tags.iter().try_for_each(|tag| check_text("tag", Some(tag), MAX_TAG_BYTES))?;
+        if tags.len() > MAX_TAGS {
+            let reason = format!("{} are given, at most {MAX_TAGS} are allowed", tags.len());
+            return Err(Error::InvalidField { field: "tags", reason });
+        }
+        let Self { id, content, expect, fields, message, lease, hold } = self;
+        Ok(Request { id, kind: Kind::Save { content, fields }, expect, lease, hold, message })
+    }
+}
+
+pub(super) fn check_message(message: Option<&str>) -> Result<()> {
+    check_text("message", message, MAX_MESSAGE_BYTES)
+}
+
+fn check_text(field: &'static str, text: Option<&str>, limit: usize) -> Result<()> {
+    let reason = match text {
+        Some(text) if text.trim().is_empty() => "it is empty".to_owned(),
+        Some(text) if text.len() > limit => {
+            format!("it has {} bytes, at most {limit} are allowed", text.len())
+        }
+        Some(text) if text.contains('\0') => "it holds a NUL byte".to_owned(),
+        _ => return Ok(()),
+    };
+    Err(Error::InvalidField { field, reason })
+}
+
+impl Store {
+    /// Saves a workflow as a new generation. Once this returns, it is durable.
+    ///
+    /// Nothing is written if nothing is different, whatever was expected: so a save whose answer got lost may be repeated as it is.
+    ///
+    /// # Errors
+    /// [`Error::Document`] with the reason and the place; [`Error::Conflict`] if it does not fit on top of what is there now;
+    /// [`Error::OutcomeUnknown`] if only a look at what is there can tell. In all other cases nothing was changed.
+    pub async fn save(&self, request: SaveRequest) -> Result<Saved> {
+        self.change(request.into_request()?).await
+    }
+
+    pub(super) async fn change(&self, request: Request) -> Result<Saved> {
+        let held = request.lease.is_some() || request.hold.is_some();
+        let Written { head, unchanged, copy_error, index_error } =
+            Change::new(Arc::clone(&self.shared), request).run().await?;
+        let missing = || Error::Internal("a change left a head without a version".to_owned());
+        let record = head.current.ok_or_else(missing)?.record;
+        Ok(Saved {
+            id: head.id,
+            generation: record.generation,
+            hash: record.hash,
+            unchanged,
+            lease: head.lease.filter(|_| held),
+            record,
+            copy_error,
+            index_error,
+        })
+    }
+}

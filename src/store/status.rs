@@ -1,0 +1,108 @@
+use std::collections::BTreeSet;
+
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::{Store, copy::CopyState};
+use crate::{
+    Error, Result,
+    document::MediaType,
+    index::Query,
+    lock::LockState,
+    stored::{WorkflowId, layout},
+};
+
+/// How many workflows are looked at side by side.
+const LOOK_AHEAD: usize = 32;
+
+/// A store at a glance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// Where it is.
+    pub location: String,
+    /// Its name for ever.
+    pub store_id: String,
+    /// How many workflows there are, without the deleted ones.
+    pub workflows: usize,
+    /// How many are deleted and can be brought back.
+    pub deleted: usize,
+    /// How many records wait to be folded into the index.
+    pub pending: usize,
+    /// The index was missing or damaged, and was read from the workflows instead.
+    pub index_lost: bool,
+    /// The locks, expired ones included.
+    pub locked: Vec<LockState>,
+    /// Workflows whose `workflow.json` a person edited in place.
+    pub edited: Vec<WorkflowId>,
+    /// Workflows that cannot be read, and why.
+    pub unreadable: Vec<(WorkflowId, String)>,
+}
+
+impl Store {
+    /// The store at a glance. Where people may edit files in place it reads every workflow to find their edits.
+    ///
+    /// # Errors
+    /// Errors of the storage. What is damaged is listed instead.
+    pub async fn status(&self) -> Result<Status> {
+        let shared = &self.shared;
+        let view = shared.index.view().await?;
+        let count = |deleted| Query { deleted, ..Query::default() }.select(view.iter()).len();
+        let (workflows, deleted) = (count(false), count(true));
+        let keys = shared.objects.keys(&layout::workflows()).await?;
+        let locked: Vec<WorkflowId> = keys.iter().filter_map(layout::parse_lockfile).collect();
+        let mut status = Status {
+            location: shared.location.clone(),
+            store_id: shared.config().store_id,
+            workflows,
+            deleted,
+            pending: view.pending,
+            index_lost: view.rebuilt,
+            locked: Vec::new(),
+            edited: Vec::new(),
+            unreadable: view.unreadable,
+        };
+        for id in locked {
+            // The mirror says where to look; the head says whether it is so.
+            match self.lock_state(&id).await {
+                Ok(state) if state.lease.is_some() => status.locked.push(state),
+                Ok(_) => {}
+                Err(error) => keep_unreadable(&mut status, id, error)?,
+            }
+        }
+        if shared.objects.backend.capabilities().plain_files {
+            let ids: BTreeSet<WorkflowId> = keys.iter().filter_map(layout::parse_head).collect();
+            let looks = stream::iter(ids).map(|id| async move {
+                let state = self.copy_state(&id).await;
+                Ok::<_, Error>((id, state))
+            });
+            let states: Vec<_> = looks.buffered(LOOK_AHEAD).try_collect().await?;
+            for (id, state) in states {
+                match state {
+                    Ok(CopyState::Edited(..)) => status.edited.push(id),
+                    Ok(_) => {}
+                    Err(error) => keep_unreadable(&mut status, id, error)?,
+                }
+            }
+        }
+        status.unreadable.sort();
+        status.unreadable.dedup_by(|a, b| a.0 == b.0);
+        Ok(status)
+    }
+
+    /// What stands in a workflow's copy, judged by a head that was read after it.
+    pub(super) async fn copy_state(&self, id: &WorkflowId) -> Result<CopyState> {
+        let objects = &self.shared.objects;
+        let copy = objects.get(&layout::content(id, MediaType::Json)).await?;
+        let stored = objects.head(id).await?;
+        CopyState::of(objects, &stored.head, copy.as_ref()).await
+    }
+}
+
+fn keep_unreadable(status: &mut Status, id: WorkflowId, error: Error) -> Result<()> {
+    match error {
+        Error::Corrupt { .. } | Error::Format { .. } => {
+            status.unreadable.push((id, error.to_string()));
+            Ok(())
+        }
+        other => Err(other),
+    }
+}
