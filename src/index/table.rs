@@ -121,8 +121,8 @@ async fn read_parts(
     let known = known.filter(|known| {
         !known.rebuilt && known.root.base == root.base && root.segments.starts_with(&known.root.segments)
     });
-    let (mut entries, segments) = match known {
-        Some(known) => ((*known.entries).clone(), root.segments.iter().skip(known.root.segments.len())),
+    let (mut entries, read_before) = match known {
+        Some(known) => ((*known.entries).clone(), known.root.segments.len()),
         None => {
             let mut entries = Entries::new();
             if let Some(base) = &root.base {
@@ -133,10 +133,10 @@ async fn read_parts(
                     Err(loss) => return Ok(Err(loss)),
                 }
             }
-            (entries, root.segments.iter().skip(0))
+            (entries, 0)
         }
     };
-    for part in segments {
+    for part in root.segments.iter().skip(read_before) {
         match read_part(objects, part, Segment::decode).await? {
             Ok(read) => {
                 entries.extend(read.entries.into_iter().map(|entry| (entry.id.clone(), Arc::new(entry))));
