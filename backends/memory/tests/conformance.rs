@@ -7,9 +7,8 @@ use std::{
 };
 
 use pflow_backend::{
-    Batch, BoxStream, Capabilities, Commit, Error, ErrorKind, Key, Listed, ManualEnvironment, Meta, Object,
-    Outcome, Prefix, Result, StorageBackend, async_trait,
-    conformance::{self, Harness, Report, Site},
+    ManualEnvironment, Result, StorageBackend, async_trait,
+    conformance::{self, Harness, LosingReplies, Report, Site},
 };
 use pflow_backend_memory::MemoryBackend;
 
@@ -39,39 +38,7 @@ impl Site for Shared {
     }
 
     async fn losing_a_reply(&self) -> Result<Option<Arc<dyn StorageBackend>>> {
-        Ok(Some(Arc::new(LosingReplies(self.0.clone()))))
-    }
-}
-
-/// Does what it is told and never says so.
-#[derive(Debug)]
-struct LosingReplies(MemoryBackend);
-
-#[async_trait]
-impl StorageBackend for LosingReplies {
-    fn capabilities(&self) -> Capabilities {
-        self.0.capabilities()
-    }
-
-    async fn get(&self, key: &Key) -> Result<Option<Object>> {
-        self.0.get(key).await
-    }
-
-    async fn stat(&self, key: &Key) -> Result<Option<Meta>> {
-        self.0.stat(key).await
-    }
-
-    fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {
-        self.0.list(prefix, after)
-    }
-
-    async fn commit(&self, batch: Batch) -> Result<Commit> {
-        drop(self.0.commit(batch).await?);
-        Err(Error::new(ErrorKind::Io, "The reply was lost").with_outcome(Outcome::Unknown))
-    }
-
-    async fn close(&self) -> Result<()> {
-        self.0.close().await
+        Ok(Some(Arc::new(LosingReplies::new(Arc::new(self.0.clone())))))
     }
 }
 

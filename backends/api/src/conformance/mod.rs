@@ -46,6 +46,7 @@ mod check;
 mod ground;
 mod handle;
 mod harness;
+mod losing_replies;
 mod report;
 mod together;
 
@@ -54,6 +55,7 @@ use std::panic::AssertUnwindSafe;
 use futures::FutureExt;
 
 pub use harness::{Harness, Site};
+pub use losing_replies::LosingReplies;
 pub use report::{Report, Verdict};
 
 use cases::{CASES, Case};

@@ -1,0 +1,51 @@
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+
+use crate::{
+    Batch, Capabilities, Commit, Error, ErrorKind, Key, Listed, Meta, Object, Outcome, Prefix, Result,
+    StorageBackend,
+};
+
+/// A handle that does what it is told and never says so: every commit that happened answers that its outcome is unknown.
+///
+/// The plainest [`Site::losing_a_reply`](super::Site::losing_a_reply), for backends that have no replies of their own to lose. One that
+/// talks to a server has: it drops the server's answer instead, so that its own way out of that is tried.
+#[derive(Debug)]
+pub struct LosingReplies(Arc<dyn StorageBackend>);
+
+impl LosingReplies {
+    /// The same storage as `backend`.
+    pub fn new(backend: Arc<dyn StorageBackend>) -> Self {
+        Self(backend)
+    }
+}
+
+#[async_trait]
+impl StorageBackend for LosingReplies {
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Object>> {
+        self.0.get(key).await
+    }
+
+    async fn stat(&self, key: &Key) -> Result<Option<Meta>> {
+        self.0.stat(key).await
+    }
+
+    fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {
+        self.0.list(prefix, after)
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<Commit> {
+        drop(self.0.commit(batch).await?);
+        Err(Error::new(ErrorKind::Io, "The reply was lost").with_outcome(Outcome::Unknown))
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.0.close().await
+    }
+}
