@@ -4,6 +4,8 @@
 //! cargo run --example in_memory_testing
 //! ```
 
+#![allow(clippy::print_stdout, clippy::expect_used, reason = "an example talks to whoever runs it")]
+
 use std::{error::Error, sync::Arc, time::Duration};
 
 use pflow_backend_memory::MemoryBackend;

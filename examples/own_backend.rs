@@ -7,6 +7,8 @@
 //! cargo run --example own_backend
 //! ```
 
+#![allow(clippy::print_stdout, reason = "an example talks to whoever runs it")]
+
 use std::{
     collections::BTreeMap,
     error::Error,

@@ -6,6 +6,8 @@
 //! cargo run --example quickstart -- ./demo  # in a folder that stays
 //! ```
 
+#![allow(clippy::print_stdout, reason = "an example talks to whoever runs it")]
+
 use std::{error::Error, path::Path, time::Duration};
 
 use futures::StreamExt;

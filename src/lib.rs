@@ -8,6 +8,7 @@ mod error;
 pub mod flow;
 pub mod index;
 pub mod lock;
+mod operation;
 pub mod store;
 pub mod stored;
 

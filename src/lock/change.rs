@@ -1,27 +1,14 @@
-use std::sync::Arc;
-
-use super::{Grant, LeaseRequest, node::LockfileManager};
+use super::{Grant, LeaseRequest, Locks};
 use crate::{
     Error, Result,
     conflict::Conflict,
-    flow::{Action, Flow, GraphError},
-    store::{Shared, end_of},
-    stored::{Lease, LeaseId, WorkflowId},
+    operation,
+    stored::{LeaseId, WorkflowId},
 };
-
-/// The actions of the seed's `LockfileManagerNode`.
-pub(super) mod actions {
-    use crate::flow::Action;
-
-    pub(crate) const SUCCESS: Action = Action::named("success");
-    pub(crate) const ALREADY_LOCKED: Action = Action::named("already_locked");
-    pub(crate) const CONFLICT: Action = Action::named("conflict");
-    pub(crate) const ERROR: Action = Action::named("error");
-}
 
 /// The state of the lock flow.
 pub(crate) struct LockChange {
-    pub(super) shared: Arc<Shared>,
+    pub(super) locks: Locks,
     pub(super) id: WorkflowId,
     pub(super) wish: Wish,
     pub(super) lost_races: u32,
@@ -37,25 +24,14 @@ pub(super) enum Wish {
 }
 
 impl LockChange {
-    /// The lease id is fixed here, once, so that every attempt asks for the same grant.
-    pub(super) fn acquire(shared: Arc<Shared>, id: WorkflowId, request: LeaseRequest) -> Self {
-        let own = || LeaseId::parse(shared.objects.environment.new_id()).ok();
-        let lease_id = request.id.clone().or_else(own);
-        Self::new(shared, id, Wish::Acquire(LeaseRequest { id: lease_id, ..request }))
-    }
-
-    pub(super) fn release(shared: Arc<Shared>, id: WorkflowId, lease: LeaseId) -> Self {
-        Self::new(shared, id, Wish::Release(lease))
-    }
-
-    fn new(shared: Arc<Shared>, id: WorkflowId, wish: Wish) -> Self {
-        Self { shared, id, wish, lost_races: 0, grant: None, conflict: None, failure: None }
+    pub(super) fn new(locks: Locks, id: WorkflowId, wish: Wish) -> Self {
+        Self { locks, id, wish, lost_races: 0, grant: None, conflict: None, failure: None }
     }
 
     pub(super) async fn run(mut self) -> Result<Grant> {
-        let shared = Arc::clone(&self.shared);
-        shared.check_writable()?;
-        let action = end_of(&shared.flows.lock, &mut self, &shared).await?;
+        self.locks.gate.check_writer()?;
+        let (flow, environment) = (self.locks.flow.clone(), self.locks.objects.environment.clone());
+        let action = operation::run(&flow, &mut self, &environment).await?;
         match (self.grant, self.conflict, self.failure) {
             (Some(grant), ..) => Ok(grant),
             (None, Some(conflict), _) => Err(conflict.into()),
@@ -65,22 +41,4 @@ impl LockChange {
             }
         }
     }
-
-    pub(super) fn succeed(&mut self, lease: Lease, renewed: bool) -> Action {
-        self.grant = Some(Grant { lease, renewed });
-        actions::SUCCESS
-    }
-}
-
-/// One node, which comes back to itself after a lost race.
-pub(crate) fn lock_flow() -> std::result::Result<Flow<LockChange, Error>, GraphError> {
-    let mut flow = Flow::builder("lock");
-    let manager = flow.node(LockfileManager);
-    flow.start(manager)
-        .connect(manager, Action::DEFAULT, manager)
-        .end(manager, actions::SUCCESS, "Success")
-        .end(manager, actions::ALREADY_LOCKED, "AlreadyLocked")
-        .end(manager, actions::CONFLICT, "LockConflict")
-        .end(manager, actions::ERROR, "LockError");
-    flow.build()
 }

@@ -11,12 +11,14 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use pflow_backend::Environment;
 
-pub(crate) use change::{LockChange, lock_flow};
+use change::{LockChange, Wish};
+pub(crate) use node::lock_flow;
 
 use crate::{
-    Result, Store,
+    Error, Result,
     document::ContentHash,
-    stored::{Lease, LeaseId, Lockfile, WorkflowId, encode_pretty, layout, unreadable},
+    flow::Flow,
+    stored::{Gate, Lease, LeaseId, Lockfile, Objects, WorkflowId, encode_pretty, layout, unreadable},
 };
 
 /// A wish for a lease.
@@ -86,37 +88,37 @@ impl LeaseRequest {
     }
 }
 
-impl Store {
-    /// Locks a workflow, also one that does not exist yet. A lease that has expired, by more than the allowance for skewed clocks, is
-    /// taken over; its holder's next write fails, because the fence has risen.
-    ///
-    /// # Errors
-    /// [`crate::conflict::Conflict::Locked`] while somebody else holds it, [`crate::conflict::Conflict::AlreadyLocked`] if they hold it
-    /// for the same content (that is no grant); errors of the storage.
-    pub async fn acquire(&self, id: &WorkflowId, request: LeaseRequest) -> Result<Grant> {
-        let change = LockChange::acquire(Arc::clone(&self.shared), id.clone(), request);
-        change.run().await
+/// The locks of one store.
+#[derive(Debug, Clone)]
+pub(crate) struct Locks {
+    objects: Objects,
+    gate: Arc<Gate>,
+    skew: Duration,
+    flow: Arc<Flow<LockChange, Error>>,
+}
+
+impl Locks {
+    pub(crate) fn new(objects: Objects, gate: Arc<Gate>, skew: Duration) -> Result<Self> {
+        Ok(Self { objects, gate, skew, flow: Arc::new(lock_flow()?) })
     }
 
-    /// Gives a lease back and removes its mirror; the lease as it was.
-    ///
-    /// # Errors
-    /// [`crate::conflict::Conflict::LeaseLost`] if somebody else or nobody holds it now; errors of the storage.
-    pub async fn release(&self, id: &WorkflowId, lease: LeaseId) -> Result<Lease> {
-        let change = LockChange::release(Arc::clone(&self.shared), id.clone(), lease);
+    pub(crate) async fn acquire(&self, id: &WorkflowId, request: LeaseRequest) -> Result<Grant> {
+        // The id is fixed here, once, so that every attempt asks for the same grant.
+        let lease_id =
+            request.id.clone().map_or_else(|| LeaseId::parse(self.objects.environment.new_id()), Ok)?;
+        let wish = Wish::Acquire(LeaseRequest { id: Some(lease_id), ..request });
+        LockChange::new(self.clone(), id.clone(), wish).run().await
+    }
+
+    pub(crate) async fn release(&self, id: &WorkflowId, lease: LeaseId) -> Result<Lease> {
+        let change = LockChange::new(self.clone(), id.clone(), Wish::Release(lease));
         change.run().await.map(|grant| grant.lease)
     }
 
-    /// Who holds the lock.
-    ///
-    /// # Errors
-    /// Errors of the storage. A workflow that does not exist is not locked.
-    pub async fn lock_state(&self, id: &WorkflowId) -> Result<LockState> {
-        let objects = &self.shared.objects;
-        let head = objects.head(id).await?.head;
-        let now = objects.now();
-        let live =
-            head.lease.as_ref().is_some_and(|lease| lease.is_live(now, self.shared.options.clock_skew));
+    pub(crate) async fn state(&self, id: &WorkflowId) -> Result<LockState> {
+        let head = self.objects.head(id).await?.head;
+        let now = self.objects.now();
+        let live = head.lease.as_ref().is_some_and(|lease| lease.is_live(now, self.skew));
         Ok(LockState { id: id.clone(), lease: head.lease, live, fence: head.fence, now })
     }
 }

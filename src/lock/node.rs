@@ -1,18 +1,19 @@
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use pflow_backend::{Batch, Commit, Environment, Operation, Precondition};
 
 use super::{
-    change::{LockChange, Wish, actions},
+    Grant, Locks,
+    change::{LockChange, Wish},
     lockfile,
 };
 use crate::{
     Error, Result,
     conflict::Conflict,
-    flow::{Action, Failure, Node, Retry, Visit},
-    store::Shared,
-    stored::{Head, Lease, StoredHead, WorkflowId, layout, unreadable},
+    flow::{Action, Failure, Flow, GraphError, Node, Retry, Visit},
+    operation::back_off,
+    stored::{Head, Lease, Objects, StoredHead, WorkflowId, layout, unreadable},
 };
 
 /// How often a swap is tried again because the head changed in between.
@@ -20,11 +21,34 @@ const RACES: u32 = 100;
 /// Where the head stands in the batch; behind it comes the mirror.
 const SWAP: usize = 0;
 
+/// The actions of the seed's `LockfileManagerNode`.
+mod actions {
+    use crate::flow::Action;
+
+    pub(super) const SUCCESS: Action = Action::named("success");
+    pub(super) const ALREADY_LOCKED: Action = Action::named("already_locked");
+    pub(super) const CONFLICT: Action = Action::named("conflict");
+    pub(super) const ERROR: Action = Action::named("error");
+}
+
+/// The lock flow: one node, which comes back to itself after a lost race.
+pub(crate) fn lock_flow() -> Result<Flow<LockChange, Error>> {
+    let mut flow = Flow::builder("lock");
+    let manager = flow.node(LockfileManager);
+    flow.start(manager)
+        .connect(manager, Action::DEFAULT, manager)
+        .end(manager, actions::SUCCESS, "Success")
+        .end(manager, actions::ALREADY_LOCKED, "AlreadyLocked")
+        .end(manager, actions::CONFLICT, "LockConflict")
+        .end(manager, actions::ERROR, "LockError");
+    flow.build().map_err(|defects: GraphError| Error::Internal(defects.to_string()))
+}
+
 /// The seed's `LockfileManagerNode`: reads the head, decides, and swaps it.
 pub(super) struct LockfileManager;
 
 pub(super) struct Question {
-    shared: Arc<Shared>,
+    locks: Locks,
     id: WorkflowId,
     wish: Wish,
     lost_races: u32,
@@ -67,7 +91,7 @@ impl Node<LockChange, Error> for LockfileManager {
 
     async fn prep(&self, change: &LockChange, _: Visit<'_>) -> Result<Question> {
         Ok(Question {
-            shared: Arc::clone(&change.shared),
+            locks: change.locks.clone(),
             id: change.id.clone(),
             wish: change.wish.clone(),
             lost_races: change.lost_races,
@@ -76,17 +100,16 @@ impl Node<LockChange, Error> for LockfileManager {
 
     async fn exec(&self, question: &Question, _: Visit<'_>) -> Result<Answer> {
         if question.lost_races > 0 {
-            question.shared.back_off(question.lost_races).await;
+            back_off(question.locks.objects.environment.as_ref(), question.lost_races).await;
         }
-        let objects = &question.shared.objects;
+        let Locks { objects, gate, skew, .. } = &question.locks;
         let stored = objects.head(&question.id).await?;
         if stored.version.is_none() {
-            question.shared.read_config_again().await?;
+            gate.check_writer_again().await?;
         }
-        let (now, skew) = (objects.now(), question.shared.options.clock_skew);
-        match decide(&question.wish, &stored.head, objects.environment.as_ref(), now, skew)? {
+        match decide(&question.wish, &stored.head, objects.environment.as_ref(), objects.now(), *skew)? {
             Decision::Answer(answer) => Ok(answer),
-            Decision::Swap { head, lease } => swap(&question.shared, stored, *head, lease).await,
+            Decision::Swap { head, lease } => swap(objects, stored, *head, lease).await,
         }
     }
 
@@ -110,7 +133,10 @@ impl Node<LockChange, Error> for LockfileManager {
         _: Visit<'_>,
     ) -> Result<Action> {
         Ok(match answer {
-            Answer::Done { lease, renewed } => change.succeed(*lease, renewed),
+            Answer::Done { lease, renewed } => {
+                change.grant = Some(Grant { lease: *lease, renewed });
+                actions::SUCCESS
+            }
             Answer::LostRace if change.lost_races < RACES => {
                 change.lost_races += 1;
                 Action::DEFAULT
@@ -178,7 +204,7 @@ fn decide(
 }
 
 /// One batch: the head, which is what counts, then the mirror. A crash in between leaves a mirror that lags.
-async fn swap(shared: &Shared, stored: StoredHead, head: Head, lease: Box<Lease>) -> Result<Answer> {
+async fn swap(objects: &Objects, stored: StoredHead, head: Head, lease: Box<Lease>) -> Result<Answer> {
     let key = layout::head(&head.id);
     let bytes = head.encode().map_err(|source| unreadable(&key, source))?;
     let when = stored.version.map_or(Precondition::Absent, Precondition::Is);
@@ -188,7 +214,7 @@ async fn swap(shared: &Shared, stored: StoredHead, head: Head, lease: Box<Lease>
         None => Operation::delete(mirror_key),
     };
     let batch = Batch::new().stage([Operation::put(key, bytes).when(when)]).stage([mirror]);
-    match shared.objects.backend.commit(batch).await {
+    match objects.backend.commit(batch).await {
         Ok(Commit::Committed(_)) => Ok(Answer::Done { lease, renewed: false }),
         Ok(Commit::Conflict(conflict)) if conflict.applied > SWAP => {
             Ok(Answer::Done { lease, renewed: false })

@@ -6,6 +6,7 @@ mod copy;
 mod delete;
 mod load;
 mod location;
+mod locks;
 mod open;
 mod options;
 mod save;
@@ -17,14 +18,13 @@ use std::sync::Arc;
 
 use pflow_backend::{Environment, StorageBackend};
 
-pub(crate) use change::end_of;
 pub use change::{Drawing, flows};
 pub use delete::{DeleteRequest, UndeleteRequest};
 pub use load::Loaded;
 pub use location::Location;
 pub use options::StoreOptions;
 pub use save::{SaveRequest, Saved};
-pub(crate) use shared::Shared;
+use shared::Shared;
 pub use status::Status;
 pub use verify::{Finding, Report, Severity};
 
@@ -62,7 +62,7 @@ use crate::{
 /// the store is whole: the old state or the new one.
 #[derive(Debug, Clone)]
 pub struct Store {
-    pub(crate) shared: Arc<Shared>,
+    shared: Arc<Shared>,
 }
 
 impl Store {
@@ -95,18 +95,18 @@ impl Store {
     /// # Errors
     /// [`Error::IndexBusy`] if others kept rewriting it; errors of the storage. The old index stays in use then.
     pub async fn reindex(&self) -> Result<usize> {
-        self.shared.check_writable()?;
+        self.shared.gate.check_writer()?;
         self.shared.index.rebuild().await
     }
 
     /// What makes this place a store.
     pub fn config(&self) -> Config {
-        self.shared.config()
+        self.shared.gate.config()
     }
 
     /// Where it is, for people.
     pub fn location(&self) -> &str {
-        &self.shared.location
+        self.shared.gate.location()
     }
 
     /// The storage below.

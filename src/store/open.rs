@@ -5,13 +5,10 @@ use pflow_backend::{Batch, Commit, Operation, Prefix, StorageBackend};
 use pflow_backend_fs::FsBackend;
 use pflow_backend_memory::MemoryBackend;
 
-use super::{
-    Location, Shared, Store, StoreOptions,
-    shared::{gate, read_config},
-};
+use super::{Location, Shared, Store, StoreOptions};
 use crate::{
     Error, Result, index,
-    stored::{Config, FormatError, Objects, layout, unreadable},
+    stored::{Config, FormatError, Objects, layout, read_config, unreadable},
 };
 
 /// What stays out of git: mirrors of leases, which belong to one moment, and the folder of the disk backend's lock and journal.
@@ -115,7 +112,6 @@ impl Store {
     }
 
     fn with(objects: Objects, options: StoreOptions, location: String, config: Config) -> Result<Self> {
-        gate(config.features.unknown_to_readers())?;
         Ok(Self { shared: Arc::new(Shared::new(objects, options, location, config)?) })
     }
 }

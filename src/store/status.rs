@@ -50,8 +50,8 @@ impl Store {
         let keys = shared.objects.keys(&layout::workflows()).await?;
         let locked: Vec<WorkflowId> = keys.iter().filter_map(layout::parse_lockfile).collect();
         let mut status = Status {
-            location: shared.location.clone(),
-            store_id: shared.config().store_id,
+            location: shared.gate.location().to_owned(),
+            store_id: shared.gate.config().store_id,
             workflows,
             deleted,
             pending: view.pending,

@@ -17,6 +17,7 @@
 
 mod config;
 mod format;
+mod gate;
 mod head;
 mod id;
 pub(crate) mod layout;
@@ -27,6 +28,7 @@ mod version;
 pub use config::{Config, Features};
 pub use format::FormatError;
 pub(crate) use format::{Kind, decode, encode_line, encode_pretty};
+pub(crate) use gate::{Gate, read_config};
 pub use head::{Ancestor, Current, Head};
 pub use id::{InvalidId, WorkflowId};
 pub use lease::{InvalidLeaseId, Lease, LeaseId, Lockfile};

@@ -50,7 +50,7 @@ impl Node<Change, Error> for CheckConflicts {
         let objects = &shared.objects;
         let (stored, copy) = read(objects, id).await?;
         if stored.version.is_none() && question.creates {
-            shared.read_config_again().await?;
+            shared.gate.check_writer_again().await?;
         }
         let restored = if question.undeletes { last_content(objects, &stored).await? } else { None };
         Ok(Basis { stored, copy, restored, now: objects.now() })

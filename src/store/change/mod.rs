@@ -30,8 +30,9 @@ use crate::{
     Error, Result,
     conflict::{Conflict, Expect},
     document::Document,
-    flow::{Action, Cause, Flow},
+    flow::Action,
     lock::LeaseRequest,
+    operation,
     stored::{Head, LeaseId, StoredHead, StoredVersion, VersionRecord, WorkflowId},
 };
 
@@ -171,13 +172,13 @@ impl Change {
     /// Runs the flow that the request asks for and says what became of it.
     pub(super) async fn run(mut self) -> Result<Written> {
         let shared = Arc::clone(&self.shared);
-        shared.check_writable()?;
+        shared.gate.check_writer()?;
         let flow = match self.request.kind {
             Kind::Save { .. } => &shared.flows.save,
             Kind::Delete => &shared.flows.delete,
             Kind::Undelete => &shared.flows.undelete,
         };
-        let action = end_of(flow, &mut self, &shared).await?;
+        let action = operation::run(flow, &mut self, &shared.objects.environment).await?;
         self.ended(&action)
     }
 
@@ -198,25 +199,6 @@ impl Change {
                 Err(Conflict::Busy { id: self.request.id, attempts: self.lost_races }.into())
             }
             None => Err(Error::Internal(format!("a change ended with {action} and without a result"))),
-        }
-    }
-}
-
-/// The action that a flow ends with. A node's own error comes back as it is.
-pub(crate) async fn end_of<S: Send + Sync>(
-    flow: &Flow<S, Error>,
-    state: &mut S,
-    shared: &Shared,
-) -> Result<Action> {
-    match flow.run(state, &shared.run()).await {
-        Ok(outcome) => Ok(outcome.action),
-        Err(stopped) => {
-            tracing::debug!(error = %stopped, "a flow stopped");
-            Err(match stopped.cause {
-                Cause::Node(error) => error,
-                Cause::Cancelled => Error::Cancelled,
-                other => Error::Internal(format!("{} at {}", other, stopped.path)),
-            })
         }
     }
 }

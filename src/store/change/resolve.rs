@@ -4,6 +4,7 @@ use super::{Change, Trouble, actions};
 use crate::{
     Error, Result,
     flow::{Action, Node, Visit},
+    operation::back_off,
     store::Shared,
 };
 
@@ -34,7 +35,7 @@ impl Node<Change, Error> for ResolveConflict {
 
     async fn exec(&self, (shared, raced, races): &Self::Prep, _: Visit<'_>) -> Result<()> {
         if *raced && *races <= RACES {
-            shared.back_off(*races).await;
+            back_off(shared.objects.environment.as_ref(), *races).await;
         }
         Ok(())
     }

@@ -1,0 +1,55 @@
+//! Running a flow as an operation of the store.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use pflow_backend::Environment;
+
+use crate::{
+    Error, Result,
+    flow::{Action, Cause, Flow, Run, Timer},
+};
+
+/// The action that a flow ends with. The runner's clock is the environment's, and a node's own error comes back as it is.
+pub(crate) async fn run<S: Send + Sync>(
+    flow: &Flow<S, Error>,
+    state: &mut S,
+    environment: &Arc<dyn Environment>,
+) -> Result<Action> {
+    let run = Run::new(Arc::new(EnvironmentTimer(environment.clone())));
+    match flow.run(state, &run).await {
+        Ok(outcome) => Ok(outcome.action),
+        Err(stopped) => {
+            tracing::debug!(error = %stopped, "a flow stopped");
+            Err(match stopped.cause {
+                Cause::Node(error) => error,
+                Cause::Cancelled => Error::Cancelled,
+                other => Error::Internal(format!("{other} at {}", stopped.path)),
+            })
+        }
+    }
+}
+
+/// A wait before trying again after `lost` lost races: at random up to a limit that doubles from 2 ms to 250 ms, so that those who
+/// raced do not meet again.
+pub(crate) async fn back_off(environment: &dyn Environment, lost: u32) {
+    let limit = Duration::from_millis(2_u64.saturating_pow(lost.min(8)).min(250));
+    environment.sleep(limit.mul_f64(environment.jitter())).await;
+}
+
+struct EnvironmentTimer(Arc<dyn Environment>);
+
+#[async_trait]
+impl Timer for EnvironmentTimer {
+    async fn sleep(&self, duration: Duration) {
+        self.0.sleep(duration).await;
+    }
+
+    fn now(&self) -> Duration {
+        self.0.monotonic()
+    }
+
+    fn jitter(&self) -> f64 {
+        self.0.jitter()
+    }
+}
