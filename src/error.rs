@@ -229,6 +229,12 @@ impl Error {
         Some(hint.to_owned())
     }
 
+    /// Whether it surely changed nothing and a moment may make a difference. Not after a wait for somebody else's lock: that was the
+    /// moment.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self, Self::Storage(source) if source.is_transient() && source.kind() != StorageErrorKind::Busy)
+    }
+
     /// A failed commit of `what`, told apart by its outcome.
     pub(crate) fn of_commit(what: impl FnOnce() -> String, source: pflow_backend::Error) -> Self {
         match source.outcome() {

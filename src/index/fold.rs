@@ -22,6 +22,8 @@ use crate::{
 
 /// How often an explicit fold or a reindex tries again when somebody else's got through first.
 const ATTEMPTS: u32 = 8;
+/// Up to so many entries an explicit fold writes a base and the exports as well: their cost is bounded then.
+const SMALL: usize = 1024;
 
 /// When to fold. A fold costs one segment for all the records that it takes, so the cost of a save stays the same however many
 /// workflows there are.
@@ -76,8 +78,8 @@ impl Index {
         if records.len() < self.policy.records { Ok(Folded::Nothing) } else { self.fold_once(false).await }
     }
 
-    /// Folds whatever there is, and writes a base and the exports.
-    pub(crate) async fn fold_whole(&self) -> Result<()> {
+    /// Folds whatever there is. In a small store the exports are brought up to date as well.
+    pub(crate) async fn fold_now(&self) -> Result<()> {
         for _ in 0..ATTEMPTS {
             if self.fold_once(true).await? != Folded::Lost {
                 return Ok(());
@@ -114,11 +116,12 @@ impl Index {
         Err(Error::IndexBusy { attempts: ATTEMPTS })
     }
 
-    async fn fold_once(&self, whole: bool) -> Result<Folded> {
+    async fn fold_once(&self, explicit: bool) -> Result<Folded> {
         let records = pending::list(&self.objects, usize::MAX).await?;
         let table = self.table().await?;
         let findings = self.find(&records, &table).await?;
-        let whole = whole || table.rebuilt;
+        let changed = !findings.segment.is_empty() || !table.root.segments.is_empty();
+        let whole = table.rebuilt || (explicit && changed && table.entries.len() <= SMALL);
         let entries = whole.then(|| {
             let mut entries = (*table.entries).clone();
             apply(&mut entries, &findings.segment.entries);

@@ -86,7 +86,7 @@ impl Node<LockChange, Error> for LockfileManager {
     }
 
     fn is_retryable(&self, failure: &Failure<Error>) -> bool {
-        matches!(failure, Failure::Error(Error::Storage(source)) if source.is_transient())
+        matches!(failure, Failure::Error(error) if error.may_pass())
     }
 
     async fn prep(&self, change: &LockChange, _: Visit<'_>) -> Result<Question> {

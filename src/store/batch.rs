@@ -7,8 +7,9 @@ impl Store {
     /// Saves many workflows, several side by side ([`crate::StoreOptions::concurrency`]), and yields each result in the order in which
     /// they were given. Each is a save of its own: some may fail while others succeed.
     ///
-    /// Lazy: dropping the stream leaves what was begun with an open outcome and begins nothing more. When it ends by itself the index and
-    /// its export, `index.json`, are brought up to date; if that fails, a warning says so and a later save makes up for it.
+    /// Lazy: dropping the stream leaves what was begun with an open outcome and begins nothing more. When it ends by itself the index is
+    /// folded, and in a store of up to 1,024 workflows its export, `index.json`, brought up to date; if that fails, a warning says so and a
+    /// later save makes up for it.
     pub fn save_all<I>(&self, requests: I) -> impl Stream<Item = (WorkflowId, Result<Saved>)> + Send + use<I>
     where
         I: IntoIterator<Item = SaveRequest>,
@@ -26,7 +27,7 @@ impl Store {
             }
         });
         let fold = stream::once(async move {
-            if let Err(error) = store.shared.index.fold_whole().await {
+            if let Err(error) = store.shared.index.fold_now().await {
                 tracing::warn!(%error, "the workflows are saved, but the index was not folded");
             }
         });

@@ -49,7 +49,7 @@ impl Node<Change, Error> for WriteAtomic {
 
     /// Only what surely did not happen may be tried again blindly, and only where a moment may make a difference.
     fn is_retryable(&self, failure: &Failure<Error>) -> bool {
-        matches!(failure, Failure::Error(Error::Storage(source)) if source.is_transient())
+        matches!(failure, Failure::Error(error) if error.may_pass())
     }
 
     async fn prep(&self, change: &Change, _: Visit<'_>) -> Result<Self::Prep> {
