@@ -1,4 +1,18 @@
 //! Keeps workflow plans, their locks, versions and run history safe on any storage.
+//!
+//! A [`Store`] keeps workflows on a backend: a folder on a disk, memory, or whatever implements
+//! [`pflow_backend::StorageBackend`]. Every change of a workflow is one compare-and-swap of its head, so a crash or a race leaves
+//! the old state or the new one.
+//!
+//! - [`Store::init_url`], [`Store::open_url`]: where to begin
+//! - [`SaveRequest`] with [`Expect`]: a save says what it builds on; there is no default
+//! - [`Store::load`], [`Store::list`] with a [`Query`]: what is there
+//! - [`LeaseRequest`]: locks that a holder can lose and then cannot write
+//! - [`Error::kind`], [`Error::hint`]: what to do when something fails
+//! - [`flow`]: the runner that all of this runs on, of use by itself
+//!
+//! # Features
+//! `cli` (on by default) builds the program. Without default features this is the library alone.
 
 pub use pflow_backend;
 
@@ -18,3 +32,8 @@ pub use index::{Entry, Query, Sort};
 pub use lock::LeaseRequest;
 pub use store::{DeleteRequest, Loaded, SaveRequest, Saved, Store, StoreOptions, UndeleteRequest};
 pub use stored::{LeaseId, WorkflowId};
+
+/// The README's example is compiled and run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
