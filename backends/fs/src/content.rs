@@ -9,7 +9,6 @@ use sha2::{Digest, Sha256};
 use crate::{
     error::failed,
     folder::{Folder, Walk, modified},
-    journal::is_reserved,
 };
 
 /// How much of a file is in memory while it is hashed.
@@ -72,9 +71,6 @@ pub(crate) fn split(key: &Key) -> (impl Iterator<Item = &str>, &str) {
 type Opened<'a> = (File, Stat, Folder, &'a str);
 
 fn open<'a>(root: &Folder, key: &'a Key) -> Result<Option<Opened<'a>>> {
-    if key.segments().next().is_some_and(is_reserved) {
-        return Ok(None);
-    }
     let (folders, name) = split(key);
     let Walk::There(folder) = root.walk(folders)? else { return Ok(None) };
     let Some(file) = folder.open_file(name)? else { return Ok(None) };

@@ -17,11 +17,6 @@ pub(crate) const JOURNAL: &str = ".journal";
 pub(crate) const LOCK: &str = "lock";
 pub(crate) const STAGING: &str = "staging";
 
-/// Whether a first segment leads here. On a disk that cannot tell `.Journal` from `.journal`, other spellings do as well.
-pub(crate) fn is_reserved(segment: &str) -> bool {
-    segment.eq_ignore_ascii_case(JOURNAL)
-}
-
 /// Refuses a folder in which a newer program left work to finish. Reads only.
 pub(crate) fn check_root(root: &Folder) -> Result<()> {
     match root.step(JOURNAL)? {

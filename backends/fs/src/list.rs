@@ -12,7 +12,6 @@ use rustix::fs::FileType;
 use crate::{
     backend::{Store, blocking},
     folder::{Folder, Step, modified, type_of},
-    journal::is_reserved,
 };
 
 /// How many objects are looked at in one go on a blocking thread.
@@ -110,9 +109,6 @@ impl Walker {
         let mut folder = self.store.root.folder().clone();
         let mut text = String::new();
         if let Some(key) = prefix.key() {
-            if key.segments().next().is_some_and(is_reserved) {
-                return Ok(None);
-            }
             for name in key.segments() {
                 let Step::Folder(next) = folder.step(name)? else { return Ok(None) };
                 folder = next;
@@ -128,10 +124,7 @@ impl Level {
         let mut names = Vec::new();
         for (name, kind) in folder.names_while_others_write()? {
             let Some(name) = name.to_str() else { continue };
-            if prefix.is_empty() && is_reserved(name) {
-                continue;
-            }
-            // What is no segment of a key is not ours, and neither is anything below it.
+            // What is no key is not ours, and neither is anything below it. No key begins with `.journal`, however it is spelt.
             let key = format!("{prefix}{name}");
             if Key::parse(key.as_str()).is_err() {
                 continue;

@@ -11,7 +11,6 @@ use crate::{
     content::{hash, split},
     error::{special_file, symbolic_link},
     folder::{FileId, Folder, Step, Walk, type_of},
-    journal::is_reserved,
     root::Root,
 };
 
@@ -80,11 +79,6 @@ struct Place<'a> {
 impl<'a> Place<'a> {
     fn find(root: &Root, operation: &'a Operation) -> Result<Self> {
         let key = operation.key();
-        if key.segments().next().is_some_and(is_reserved) {
-            let what =
-                format!("{key}: on some disks this name leads to `.journal`, which belongs to the backend");
-            return Err(Error::new(ErrorKind::InvalidInput, what));
-        }
         let is_put = matches!(operation, Operation::Put { .. });
         let (folders, name) = split(key);
         let nowhere = Self { folder: None, name, target: Target::Free };

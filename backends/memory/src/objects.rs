@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_prefix_too_long_to_hold_a_key_holds_none() {
-        let long = [&"x".repeat(255), &"x".repeat(255), &"x".repeat(255), &"x".repeat(254), "y"].map(key);
+        let long = [&"x".repeat(255), &"x".repeat(254), "y"].map(key);
         let long = long.map(|it| it.to_string()).join("/");
         assert!(objects(&["a"]).page(&Prefix::parse(long).unwrap(), None, 9).is_empty());
     }
