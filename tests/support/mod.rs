@@ -9,12 +9,14 @@
     reason = "each test file uses its part of it, and a test may panic"
 )]
 
+mod history;
 mod probe;
 mod site;
 mod staged;
 
 use pflow_store::{Conflict, Error, Expect, SaveRequest, WorkflowId};
 
+pub(crate) use history::{history, versions};
 pub(crate) use probe::{Fault, Left, Log, Probe};
 pub(crate) use site::{Kind, Site, damaged, generations, listed, notices};
 
