@@ -90,19 +90,21 @@ impl Index {
 
     /// Makes the index anew from the heads; how many entries it has.
     pub(crate) async fn rebuild(&self) -> Result<usize> {
-        // IMPORTANT: the records are listed before the heads are read, so what a head shows covers its listed records.
+        // IMPORTANT: the root first, then the records, the heads last. A record goes only after a swap of the root, so whatever changes
+        // behind the heads that we read either still has its record for the next fold, or makes our own swap fail.
+        let mut table = self.table().await?;
         let mut records = pending::list(&self.objects, usize::MAX).await?;
         let mut entries = from_heads(&self.objects).await?;
         for _ in 0..ATTEMPTS {
-            let table = self.table().await?;
             let findings = self.find(&records, &table).await?;
             apply(&mut entries, &findings.segment.entries);
             if self.write(&table, findings, Some(entries.clone())).await? == Folded::Done {
                 return Ok(entries.values().filter(|entry| !entry.deleted).count());
             }
             // Whoever got in between folded records away, so what they named may be newer than what we read.
-            let now = self.table().await?;
-            let changed = now
+            table = self.table().await?;
+            records = pending::list(&self.objects, usize::MAX).await?;
+            let changed = table
                 .entries
                 .iter()
                 .filter(|(id, entry)| entries.get(*id).is_none_or(|read| read.generation < entry.generation));
@@ -111,7 +113,6 @@ impl Index {
                     entries.insert(id, Arc::new(entry));
                 }
             }
-            records = pending::list(&self.objects, usize::MAX).await?;
         }
         Err(Error::IndexBusy { attempts: ATTEMPTS })
     }

@@ -75,6 +75,11 @@ impl LeaseRequest {
         self
     }
 
+    /// Whether this wish was granted already: the caller chose the id, and the reply got lost.
+    pub(crate) fn is_granted_by(&self, lease: &Lease) -> bool {
+        self.id.as_ref() == Some(&lease.id)
+    }
+
     /// The lease that this wish becomes.
     pub(crate) fn grant(
         &self,

@@ -172,7 +172,7 @@ fn decide(
             let hash = request.hash.or(current);
             if let Some(held) = &head.lease {
                 let lease = Box::new(held.clone());
-                if request.id.as_ref() == Some(&held.id) {
+                if request.is_granted_by(held) {
                     return Ok(Decision::Answer(Answer::Done { lease, renewed: true }));
                 }
                 if held.is_live(now, skew) {

@@ -34,12 +34,13 @@ pub(super) fn decide(
         return Ok(Decision::Conflict(conflict));
     }
     let version = next_version(request, document, basis, author)?;
-    let wants_lease = request.hold.is_some() && request.lease.is_none();
+    let own = owns_lease(request, head);
+    let wants_lease = request.hold.is_some() && !own;
     if version.is_none() && !wants_lease {
         return Ok(Decision::Unchanged);
     }
     if let Some(lease) = &head.lease
-        && request.lease.is_none()
+        && !own
         && lease.is_live(basis.now, skew)
     {
         let (id, lease) = (head.id.clone(), Box::new(lease.clone()));
@@ -55,10 +56,11 @@ pub(super) fn decide(
         let (id, generation, found) = (head.id.clone(), head.generation(), *found);
         return Ok(Decision::Conflict(Conflict::ModifiedOutside { id, key, generation, found }));
     }
-    let lease = match (&request.hold, &request.lease, &head.lease) {
-        (Some(hold), None, _) => LeasePlan::Grant(hold.clone()),
-        (None, None, Some(_)) => LeasePlan::Remove,
-        (_, Some(_), _) | (None, None, None) => LeasePlan::Keep,
+    let lease = match (&request.hold, &head.lease) {
+        _ if own => LeasePlan::Keep,
+        (Some(hold), _) => LeasePlan::Grant(hold.clone()),
+        (None, Some(_)) => LeasePlan::Remove,
+        (None, None) => LeasePlan::Keep,
     };
     let (stored, copy) = (basis.stored.clone(), basis.copy.clone());
     Ok(Decision::Write(Box::new(Plan { stored, copy, version, lease })))
@@ -72,6 +74,13 @@ fn lost_lease(request: &Request, head: &Head) -> Option<Conflict> {
     }
     let held = head.lease.clone().map(Box::new);
     Some(Conflict::LeaseLost { id: head.id.clone(), lease_id, held, fence: head.fence })
+}
+
+/// Whether the lease in the head is the caller's: the one that it names, which is not lost, or the one that it wants to take along and
+/// was granted already, by a save whose reply got lost.
+fn owns_lease(request: &Request, head: &Head) -> bool {
+    let granted = |lease| request.hold.as_ref().is_some_and(|hold| hold.is_granted_by(lease));
+    request.lease.is_some() || head.lease.as_ref().is_some_and(granted)
 }
 
 /// The version that the change makes; none if everything is that way already.

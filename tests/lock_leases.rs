@@ -1,0 +1,205 @@
+//! Taking and giving back locks, on every backend.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
+
+mod support;
+
+use std::time::Duration;
+
+use pflow_store::{
+    Conflict, DeleteRequest, Error, Expect, LeaseId, LeaseRequest, UndeleteRequest, document::ContentHash,
+    pflow_backend::Environment,
+};
+use support::{Site, conflict, every_backend, generations, id, notices, plan, save};
+
+every_backend!(
+    a_lock_is_taken_shown_and_given_back,
+    the_mirror_has_the_fields_of_the_seed,
+    somebody_elses_lock_is_a_conflict,
+    asking_for_the_content_that_is_locked_already_is_answered_so,
+    a_lock_on_nothing_makes_no_workflow,
+    a_repeated_request_is_the_same_grant,
+    an_expired_lease_is_taken_over_after_the_allowance,
+    the_fence_never_falls,
+    a_lost_race_for_the_head_is_tried_again,
+);
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn lease(operation: &str) -> LeaseRequest {
+    LeaseRequest::new(operation, MINUTE)
+}
+
+async fn a_lock_is_taken_shown_and_given_back(site: Site) {
+    let store = site.store().await;
+    store.save(save("a", "1", Expect::Absent)).await.unwrap();
+    let free = store.lock_state(&id("a")).await.unwrap();
+    assert_eq!((free.lease, free.live, free.fence), (None, false, 0));
+
+    let grant = store.acquire(&id("a"), lease("edit")).await.unwrap();
+    assert!(!grant.renewed);
+    assert_eq!((grant.lease.fence, grant.lease.holder().as_str()), (1, "tester@host-1"));
+    assert_eq!((grant.lease.operation.as_str(), grant.lease.renewals), ("edit", 0));
+    assert_eq!(grant.lease.hash, Some(ContentHash::of(plan("1").as_bytes())));
+    assert_eq!(grant.lease.expires, site.environment.now() + MINUTE);
+    let other = site.other_store(2).await;
+    let held = other.lock_state(&id("a")).await.unwrap();
+    assert_eq!((held.lease.as_ref(), held.live, held.fence), (Some(&grant.lease), true, 1));
+    assert_eq!(other.status().await.unwrap().locked[0].lease, Some(grant.lease.clone()));
+
+    let wrong = store.release(&id("a"), LeaseId::parse("other").unwrap()).await;
+    assert!(matches!(conflict(wrong), Conflict::LeaseLost { held: Some(_), fence: 1, .. }));
+    assert_eq!(store.release(&id("a"), grant.lease.id.clone()).await.unwrap(), grant.lease);
+    let again = store.release(&id("a"), grant.lease.id).await;
+    assert!(matches!(conflict(again), Conflict::LeaseLost { held: None, .. }));
+    assert_eq!(other.lock_state(&id("a")).await.unwrap().lease, None);
+    assert_eq!(other.status().await.unwrap().locked.len(), 0);
+    assert_eq!(generations(&store).await, ["a@1"], "a lock is no version");
+}
+
+async fn the_mirror_has_the_fields_of_the_seed(site: Site) {
+    let store = site.store().await;
+    store.save(save("a", "1", Expect::Absent)).await.unwrap();
+    let grant = store.acquire(&id("a"), lease("edit")).await.unwrap();
+    let mirror = site.json("workflows/a/workflow.lock").await;
+    let seed = serde_json::json!({
+        "version": "1.0",
+        "hash": ContentHash::of(plan("1").as_bytes()),
+        "timestamp": "2024-01-15T10:30:00Z",
+        "pid": 4242,
+        "host": "host-1",
+        "user": "tester",
+        "expires": "2024-01-15T10:31:00Z",
+    });
+    for (field, value) in seed.as_object().unwrap() {
+        assert_eq!(&mirror[field], value, "{field}");
+    }
+    assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
+    store.release(&id("a"), grant.lease.id).await.unwrap();
+    assert_eq!(site.get("workflows/a/workflow.lock").await, None);
+    assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
+}
+
+async fn somebody_elses_lock_is_a_conflict(site: Site) {
+    let store = site.store().await;
+    store.save(save("a", "1", Expect::Absent)).await.unwrap();
+    let held = store.acquire(&id("a"), lease("edit")).await.unwrap().lease;
+    let other = site.other_store(2).await;
+    let elsewhere = ContentHash::of(b"another content");
+    let refused = conflict(other.acquire(&id("a"), lease("run").hash(elsewhere)).await);
+    let Conflict::Locked { lease, .. } = &refused else { panic!("{refused:?}") };
+    assert_eq!(**lease, held);
+    let text = refused.to_string();
+    for words in
+        ["tester@host-1", "pid 4242", "edit", "for another 1m", "2024-01-15T10:30:00Z", held.id.as_str()]
+    {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+}
+
+async fn asking_for_the_content_that_is_locked_already_is_answered_so(site: Site) {
+    let store = site.store().await;
+    store.save(save("a", "1", Expect::Absent)).await.unwrap();
+    let held = store.acquire(&id("a"), lease("edit")).await.unwrap().lease;
+    let before = site.dump().await;
+    let other = site.other_store(2).await;
+    let already = conflict(other.acquire(&id("a"), lease("run")).await);
+    assert!(matches!(&already, Conflict::AlreadyLocked { lease, .. } if **lease == held));
+    let named = other.acquire(&id("a"), lease("run").hash(held.hash.unwrap())).await;
+    assert!(matches!(conflict(named), Conflict::AlreadyLocked { .. }));
+    assert_eq!(site.dump().await, before, "that is no grant");
+    store.save(save("a", "2", Expect::Any).lease(held.id)).await.unwrap();
+    let now = conflict(other.acquire(&id("a"), lease("run")).await);
+    assert!(matches!(now, Conflict::Locked { .. }), "the current content is not the one that was locked");
+}
+
+async fn a_lock_on_nothing_makes_no_workflow(site: Site) {
+    let store = site.store().await;
+    let grant = store.acquire(&id("new"), lease("create")).await.unwrap();
+    assert_eq!((grant.lease.hash, grant.lease.fence), (None, 1));
+    let head = site.json("workflows/new/metadata.json").await;
+    assert_eq!((head["generation"].as_u64(), head.get("version_id")), (Some(0), None));
+    assert!(matches!(store.show(&id("new")).await, Err(Error::WorkflowMissing { deleted: false, .. })));
+    assert!(matches!(store.load(&id("new")).await, Err(Error::WorkflowMissing { deleted: false, .. })));
+    assert_eq!(generations(&site.other_store(2).await).await, [""; 0]);
+    assert_eq!(store.reindex().await.unwrap(), 0);
+    assert_eq!(store.verify().await.unwrap().workflows, 0);
+
+    let refused = site.other_store(2).await.save(save("new", "theirs", Expect::Absent)).await;
+    assert!(matches!(conflict(refused), Conflict::Locked { .. }));
+    let saved = store.save(save("new", "mine", Expect::Absent).lease(grant.lease.id.clone())).await.unwrap();
+    assert_eq!((saved.generation, saved.lease), (1, Some(grant.lease)));
+    assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
+}
+
+async fn a_repeated_request_is_the_same_grant(site: Site) {
+    let store = site.store().await;
+    let mine = || lease("edit").id(LeaseId::parse("mine-1").unwrap());
+    let first = store.acquire(&id("a"), mine()).await.unwrap();
+    let before = site.dump().await;
+    let again = store.acquire(&id("a"), mine()).await.unwrap();
+    assert_eq!((again.lease, again.renewed, first.renewed), (first.lease.clone(), true, false));
+    assert_eq!(site.dump().await, before);
+    assert_eq!(first.lease.id.as_str(), "mine-1");
+    let others = site.other_store(2).await.acquire(&id("a"), lease("edit")).await;
+    assert!(matches!(conflict(others), Conflict::AlreadyLocked { .. }));
+}
+
+async fn an_expired_lease_is_taken_over_after_the_allowance(site: Site) {
+    let store = site.store_with(site.options().clock_skew(Duration::from_secs(5))).await;
+    let old = store.acquire(&id("a"), lease("edit")).await.unwrap().lease;
+    let take = async || store.acquire(&id("a"), lease("take").hash(ContentHash::of(b"x"))).await;
+    site.environment.advance(MINUTE + Duration::from_secs(5));
+    assert!(store.lock_state(&id("a")).await.unwrap().live);
+    let refused = conflict(take().await);
+    assert!(refused.to_string().contains("within the allowance"), "{refused}");
+
+    site.environment.advance(Duration::from_millis(1));
+    let state = store.lock_state(&id("a")).await.unwrap();
+    assert_eq!((state.live, state.lease), (false, Some(old.clone())));
+    let new = take().await.unwrap().lease;
+    assert_eq!((old.fence, new.fence), (1, 2));
+    assert_eq!(site.json("workflows/a/workflow.lock").await["lease_id"], new.id.as_str());
+    for lost in [
+        store.release(&id("a"), old.id.clone()).await.map(drop),
+        store.save(save("a", "1", Expect::Absent).lease(old.id.clone())).await.map(drop),
+    ] {
+        let Conflict::LeaseLost { held, fence, lease_id, .. } = conflict(lost) else { panic!("not lost") };
+        assert_eq!((held.as_deref(), fence, &lease_id), (Some(&new), 2, &old.id));
+    }
+}
+
+async fn the_fence_never_falls(site: Site) {
+    let store = site.store_with(site.options().clock_skew(Duration::ZERO)).await;
+    let mut fences = Vec::new();
+    for round in 0..3 {
+        let grant = store.acquire(&id("a"), lease("edit")).await.unwrap();
+        fences.push(grant.lease.fence);
+        store.release(&id("a"), grant.lease.id).await.unwrap();
+        store.save(save("a", &round.to_string(), Expect::Absent)).await.unwrap();
+        fences.push(store.acquire(&id("a"), lease("edit")).await.unwrap().lease.fence);
+        site.environment.advance(MINUTE * 2);
+        store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.unwrap();
+        fences.push(store.lock_state(&id("a")).await.unwrap().fence);
+        store.undelete(UndeleteRequest::new(id("a"), Expect::Any)).await.unwrap();
+        fences.push(store.acquire(&id("a"), lease("edit")).await.unwrap().lease.fence);
+        site.environment.advance(MINUTE * 2);
+        store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.unwrap();
+        fences.push(store.lock_state(&id("a")).await.unwrap().fence);
+    }
+    // Each grant and each override raises it by one.
+    assert_eq!(fences, (1..=15).collect::<Vec<_>>());
+}
+
+async fn a_lost_race_for_the_head_is_tried_again(site: Site) {
+    let store = site.store().await;
+    store.save(save("a", "1", Expect::Absent)).await.unwrap();
+    let other = site.other_store(2).await;
+    // The first call reads the head, the second one swaps it.
+    site.probe.at_call(1, move || async move {
+        other.save(save("a", "2", Expect::Generation(1))).await.unwrap();
+    });
+    let grant = store.acquire(&id("a"), lease("edit")).await.unwrap();
+    assert!(site.probe.hook_has_run());
+    assert_eq!(grant.lease.hash, Some(ContentHash::of(plan("2").as_bytes())));
+    assert_eq!(generations(&store).await, ["a@2"]);
+}

@@ -1,0 +1,161 @@
+//! Saving and deleting with, without and against a lock, on every backend.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
+
+mod support;
+
+use std::time::Duration;
+
+use pflow_store::{
+    Conflict, DeleteRequest, Expect, LeaseId, LeaseRequest, UndeleteRequest, document::ContentHash,
+};
+use support::{Fault, Left, Site, conflict, every_backend, generations, id, notices, plan, save};
+
+every_backend!(
+    only_the_holder_saves,
+    a_lost_lease_saves_nothing,
+    an_expired_lease_still_serves_its_holder_while_nobody_took_over,
+    whoever_saves_over_an_expired_lease_ends_it,
+    a_save_can_take_the_lock_along,
+    a_lock_can_be_taken_along_with_nothing_to_save,
+    a_save_that_takes_the_lock_along_may_be_repeated,
+    an_expired_lease_is_replaced_by_the_one_taken_along,
+);
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn lease(operation: &str) -> LeaseRequest {
+    LeaseRequest::new(operation, MINUTE)
+}
+
+async fn only_the_holder_saves(site: Site) {
+    let store = site.store().await;
+    store.save(save("a", "1", Expect::Absent)).await.unwrap();
+    let held = store.acquire(&id("a"), lease("edit")).await.unwrap().lease;
+    let other = site.other_store(2).await;
+    let before = site.dump().await;
+    for refused in [
+        other.save(save("a", "2", Expect::Any)).await,
+        other.save(save("a", "1", Expect::Any).hold(lease("too"))).await,
+        other.delete(DeleteRequest::new(id("a"), Expect::Any)).await,
+        // Also what comes from the holder's own process: a lease is not a matter of who, but of its id.
+        store.save(save("a", "2", Expect::Any)).await,
+    ] {
+        assert!(matches!(conflict(refused), Conflict::Locked { .. }));
+    }
+    assert!(other.save(save("a", "1", Expect::Any)).await.unwrap().unchanged, "nothing is to be done");
+    assert_eq!(site.dump().await, before);
+
+    let mine = || held.id.clone();
+    let saved = store.save(save("a", "2", Expect::Generation(1)).lease(mine())).await.unwrap();
+    assert_eq!((saved.generation, saved.lease), (2, Some(held.clone())));
+    store.delete(DeleteRequest::new(id("a"), Expect::Generation(2)).lease(mine())).await.unwrap();
+    let undelete = || UndeleteRequest::new(id("a"), Expect::Generation(3));
+    assert!(matches!(conflict(other.undelete(undelete()).await), Conflict::Locked { .. }));
+    let back = store.undelete(undelete().lease(mine())).await.unwrap();
+    assert_eq!((back.generation, back.lease), (4, Some(held.clone())));
+    let stale = store.save(save("a", "3", Expect::Generation(1)).lease(mine())).await;
+    assert!(matches!(conflict(stale), Conflict::Version { .. }), "a lease does not replace the expectation");
+    store.release(&id("a"), held.id).await.unwrap();
+    assert_eq!(other.save(save("a", "9", Expect::Any)).await.unwrap().generation, 5);
+    assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
+}
+
+async fn a_lost_lease_saves_nothing(site: Site) {
+    let store = site.store().await;
+    store.save(save("a", "1", Expect::Absent)).await.unwrap();
+    let held = store.acquire(&id("a"), lease("edit")).await.unwrap().lease;
+    store.release(&id("a"), held.id.clone()).await.unwrap();
+    let before = site.dump().await;
+    for refused in [
+        store.save(save("a", "2", Expect::Any).lease(held.id.clone())).await,
+        store.save(save("a", "1", Expect::Any).lease(held.id.clone())).await,
+        store.delete(DeleteRequest::new(id("a"), Expect::Any).lease(held.id.clone())).await,
+        store.save(save("b", "1", Expect::Any).lease(held.id)).await,
+    ] {
+        assert!(matches!(conflict(refused), Conflict::LeaseLost { held: None, .. }));
+    }
+    assert_eq!(site.dump().await, before);
+}
+
+async fn an_expired_lease_still_serves_its_holder_while_nobody_took_over(site: Site) {
+    let store = site.store().await;
+    let held = store.acquire(&id("a"), lease("edit")).await.unwrap().lease;
+    site.environment.advance(MINUTE * 60);
+    let saved = store.save(save("a", "1", Expect::Absent).lease(held.id.clone())).await.unwrap();
+    assert_eq!((saved.generation, saved.lease), (1, Some(held)));
+}
+
+async fn whoever_saves_over_an_expired_lease_ends_it(site: Site) {
+    let store = site.store().await;
+    store.save(save("a", "1", Expect::Absent)).await.unwrap();
+    let held = store.acquire(&id("a"), lease("edit")).await.unwrap().lease;
+    // A minute of the lease, a minute of allowance.
+    site.environment.advance(MINUTE * 2);
+    assert!(matches!(conflict(store.save(save("a", "2", Expect::Any)).await), Conflict::Locked { .. }));
+    site.environment.advance(Duration::from_millis(1));
+    let saved = store.save(save("a", "2", Expect::Any)).await.unwrap();
+    assert_eq!((saved.generation, saved.lease), (2, None));
+    let state = store.lock_state(&id("a")).await.unwrap();
+    assert_eq!((state.lease, state.fence), (None, 2));
+    assert_eq!(site.get("workflows/a/workflow.lock").await, None);
+    let late = store.save(save("a", "late", Expect::Any).lease(held.id)).await;
+    assert!(matches!(conflict(late), Conflict::LeaseLost { held: None, fence: 2, .. }));
+    assert_eq!(store.load(&id("a")).await.unwrap().content, plan("2"));
+    assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
+}
+
+async fn a_save_can_take_the_lock_along(site: Site) {
+    let store = site.store().await;
+    store.save(save("a", "1", Expect::Absent)).await.unwrap();
+    site.probe.take();
+    let saved = store.save(save("a", "2", Expect::Generation(1)).hold(lease("edit"))).await.unwrap();
+    let log = site.probe.take();
+    assert_eq!((log.commits.len(), log.puts("workflows/a/metadata.json")), (1, 1), "one swap for both");
+    let held = saved.lease.unwrap();
+    assert_eq!((held.fence, held.hash), (1, Some(ContentHash::of(plan("2").as_bytes()))));
+    assert_eq!(site.json("workflows/a/workflow.lock").await["lease_id"], held.id.as_str());
+    assert_eq!(store.lock_state(&id("a")).await.unwrap().lease.as_ref(), Some(&held));
+    // Whoever holds the lock takes nothing along.
+    let again = save("a", "3", Expect::Any).lease(held.id.clone()).hold(lease("more"));
+    assert_eq!(store.save(again).await.unwrap().lease, Some(held));
+    assert_eq!(store.lock_state(&id("a")).await.unwrap().fence, 1);
+    assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
+}
+
+async fn a_lock_can_be_taken_along_with_nothing_to_save(site: Site) {
+    let store = site.store().await;
+    store.save(save("a", "1", Expect::Absent)).await.unwrap();
+    let refused = store.save(save("a", "1", Expect::Absent).hold(lease("edit"))).await;
+    assert!(matches!(conflict(refused), Conflict::Exists { .. }), "a lock is wanted on what was expected");
+    let saved = store.save(save("a", "1", Expect::Generation(1)).hold(lease("edit"))).await.unwrap();
+    assert_eq!((saved.unchanged, saved.generation), (true, 1));
+    assert_eq!(store.lock_state(&id("a")).await.unwrap().lease, saved.lease);
+    assert!(saved.lease.is_some());
+    assert_eq!(site.keys("versions/").await.len(), 1);
+    assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
+}
+
+async fn a_save_that_takes_the_lock_along_may_be_repeated(site: Site) {
+    let store = site.store().await;
+    let mine = || lease("edit").id(LeaseId::parse("mine").unwrap());
+    let request = || save("a", "1", Expect::Absent).hold(mine());
+    site.probe.fail(Fault::unknown(Left::All));
+    assert!(store.save(request()).await.is_err());
+    let saved = store.save(request()).await.unwrap();
+    assert_eq!((saved.generation, saved.unchanged), (1, true));
+    assert_eq!(saved.lease.unwrap().id.as_str(), "mine");
+    let next = store.save(save("a", "2", Expect::Generation(1)).hold(mine())).await.unwrap();
+    assert_eq!((next.generation, next.lease.unwrap().fence), (2, 1), "it is the same grant still");
+    assert_eq!(generations(&store).await, ["a@2"]);
+}
+
+async fn an_expired_lease_is_replaced_by_the_one_taken_along(site: Site) {
+    let store = site.store().await;
+    let old = store.acquire(&id("a"), lease("edit")).await.unwrap().lease;
+    site.environment.advance(MINUTE * 3);
+    let new = store.save(save("a", "1", Expect::Absent).hold(lease("take"))).await.unwrap().lease.unwrap();
+    assert_eq!((old.fence, new.fence), (1, 2));
+    assert_eq!(site.json("workflows/a/workflow.lock").await["fence"], 2);
+    let late = store.release(&id("a"), old.id).await;
+    assert!(matches!(conflict(late), Conflict::LeaseLost { .. }));
+}

@@ -1,0 +1,230 @@
+//! What a crash leaves behind, made by hand: everything is read right, named honestly, and worked on.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
+
+mod support;
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use pflow_store::{DeleteRequest, Error, ErrorKind, Expect, LeaseRequest, Query, Store};
+use support::{Site, damaged, every_backend, generations, history, id, notices, plan, save, versions};
+
+every_backend!(
+    a_version_without_its_head_is_nothing,
+    the_first_version_without_its_head_is_nothing,
+    a_head_without_its_copy_is_everything,
+    a_record_without_a_change_is_nothing,
+    a_fold_that_died_before_its_swap_is_nothing,
+    a_fold_that_died_after_its_swap_is_done,
+    a_deletion_without_the_removal_is_a_deletion,
+    a_mirror_that_stayed_is_no_lock,
+    a_store_without_an_index_is_a_store,
+    what_is_lost_is_named_and_never_invented,
+);
+
+/// The same by everybody: this process, another one, and one that begins now.
+async fn assert_listed(site: &Site, store: &Store, wanted: &[&str]) {
+    assert_eq!(generations(store).await, wanted);
+    assert_eq!(generations(&site.other_store(3).await).await, wanted);
+}
+
+async fn fold(store: &Store) {
+    let results: Vec<_> = store.save_all([save("fold", "1", Expect::Any)]).collect().await;
+    results[0].1.as_ref().unwrap();
+}
+
+/// Two workflows, then a crash of a process that this store knows nothing of.
+async fn two(site: &Site) -> (Store, Store) {
+    let store = site.store().await;
+    store.save(save("a", "1", Expect::Absent)).await.unwrap();
+    store.save(save("b", "1", Expect::Absent)).await.unwrap();
+    assert_listed(site, &store, &["a@1", "b@1"]).await;
+    (store, site.other_store(2).await)
+}
+
+async fn a_version_without_its_head_is_nothing(site: Site) {
+    let (store, crashing) = two(&site).await;
+    let before = site.dump().await;
+    crashing.save(save("a", "2", Expect::Generation(1))).await.unwrap();
+    site.roll_back("workflows/", &before).await;
+
+    assert_listed(&site, &store, &["a@1", "b@1"]).await;
+    assert_eq!(store.load(&id("a")).await.unwrap().content, plan("1"));
+    let found = notices(&store.verify().await.unwrap());
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].starts_with("ops/pending/a.000000000002.") && found[0].contains("did not happen"));
+    assert!(found[1].starts_with("versions/a/000000000002-") && found[1].contains("no version of the chain"));
+
+    assert_eq!(store.save(save("a", "3", Expect::Generation(1))).await.unwrap().generation, 2);
+    assert_listed(&site, &store, &["a@2", "b@1"]).await;
+    fold(&store).await;
+    assert_listed(&site, &store, &["a@2", "b@1", "fold@1"]).await;
+    assert_eq!(site.keys("ops/pending/").await, [""; 0]);
+    // Its record was covered; the object stays until it is collected.
+    assert_eq!(notices(&store.verify().await.unwrap()).len(), 1);
+    assert_eq!((history(&site).await.len(), versions(&site).await.len()), (4, 5));
+}
+
+async fn the_first_version_without_its_head_is_nothing(site: Site) {
+    let (store, crashing) = two(&site).await;
+    let before = site.dump().await;
+    crashing.save(save("new", "1", Expect::Absent)).await.unwrap();
+    site.roll_back("workflows/", &before).await;
+    assert_listed(&site, &store, &["a@1", "b@1"]).await;
+    assert!(matches!(store.load(&id("new")).await, Err(Error::WorkflowMissing { .. })));
+    let found = notices(&store.verify().await.unwrap());
+    assert!(found[0].starts_with("ops/pending/new.000000000001."), "{found:?}");
+    assert_eq!(store.save(save("new", "2", Expect::Absent)).await.unwrap().generation, 1);
+    assert_listed(&site, &store, &["a@1", "b@1", "new@1"]).await;
+    fold(&store).await;
+    assert_eq!(notices(&store.verify().await.unwrap()).len(), 1, "the version of the attempt that died");
+}
+
+async fn a_head_without_its_copy_is_everything(site: Site) {
+    let (store, crashing) = two(&site).await;
+    let before = site.dump().await;
+    crashing.save(save("a", "2", Expect::Generation(1))).await.unwrap();
+    crashing.save(save("c", "1", Expect::Absent)).await.unwrap();
+    site.put("workflows/a/workflow.json", before["workflows/a/workflow.json"].clone()).await;
+    site.remove("workflows/c/workflow.json").await;
+
+    assert_listed(&site, &store, &["a@2", "b@1", "c@1"]).await;
+    let found = notices(&store.verify().await.unwrap());
+    assert_eq!(found.len(), 2);
+    assert!(found[0].contains("behind its head") && found[1].contains("missing"), "{found:?}");
+    assert_eq!(store.load(&id("a")).await.unwrap().content, plan("2"));
+    assert_eq!(store.save(save("c", "2", Expect::Generation(1))).await.unwrap().generation, 2);
+    assert_eq!(notices(&store.verify().await.unwrap()), [""; 0], "the load and the save have mended them");
+}
+
+async fn a_record_without_a_change_is_nothing(site: Site) {
+    let (store, _) = two(&site).await;
+    for record in ["a.000000000009.x", "never.000000000001.x", "no-record", "a.1.x", "A.000000000001.x"] {
+        site.put(&format!("ops/pending/{record}"), "").await;
+    }
+    assert_listed(&site, &store, &["a@1", "b@1"]).await;
+    let found = notices(&store.verify().await.unwrap());
+    assert_eq!(found.iter().filter(|notice| notice.contains("did not happen")).count(), 2, "{found:?}");
+    assert_eq!(found.iter().filter(|notice| notice.contains("not a record of ours")).count(), 3, "{found:?}");
+    fold(&store).await;
+    assert_listed(&site, &store, &["a@1", "b@1", "fold@1"]).await;
+    assert_eq!(site.keys("ops/pending/").await.len(), 5, "what nobody understands is left alone");
+}
+
+async fn a_fold_that_died_before_its_swap_is_nothing(site: Site) {
+    let (store, crashing) = two(&site).await;
+    let before = site.dump().await;
+    fold(&crashing).await;
+    for prefix in ["ops/checkpoint", "ops/pending/", "index."] {
+        site.roll_back(prefix, &before).await;
+    }
+    let pending = site.keys("ops/pending/").await.len();
+    assert_eq!((site.keys("ops/segments/").await.len(), pending), (1, 2));
+    // The record of the workflow that was saved along came back by hand.
+    site.put(&format!("ops/pending/{}", only_pending_of_fold(&site).await), "").await;
+    assert_listed(&site, &store, &["a@1", "b@1", "fold@1"]).await;
+    assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
+    fold(&store).await;
+    assert_listed(&site, &store, &["a@1", "b@1", "fold@1"]).await;
+    let mut named = history(&site).await;
+    named.sort();
+    assert_eq!(named, versions(&site).await);
+}
+
+async fn only_pending_of_fold(site: &Site) -> String {
+    let version = site.only_key("versions/fold/").await;
+    let (generation, version_id) = version.strip_prefix("versions/fold/").unwrap().split_once('-').unwrap();
+    format!("fold.{generation}.{version_id}")
+}
+
+async fn a_fold_that_died_after_its_swap_is_done(site: Site) {
+    let (store, crashing) = two(&site).await;
+    let before = site.dump().await;
+    fold(&crashing).await;
+    site.roll_back("ops/pending/", &before).await;
+    site.roll_back("index.", &before).await;
+    assert_listed(&site, &store, &["a@1", "b@1", "fold@1"]).await;
+    assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
+    store.save(save("a", "2", Expect::Generation(1))).await.unwrap();
+    assert_listed(&site, &store, &["a@2", "b@1", "fold@1"]).await;
+    fold(&store).await;
+    assert_eq!(site.keys("ops/pending/").await, [""; 0]);
+    assert_eq!(site.json("index.json").await.as_object().unwrap().len(), 3);
+    let mut named = history(&site).await;
+    named.sort();
+    assert_eq!(named, versions(&site).await);
+}
+
+async fn a_deletion_without_the_removal_is_a_deletion(site: Site) {
+    let (store, crashing) = two(&site).await;
+    crashing.delete(DeleteRequest::new(id("a"), Expect::Any)).await.unwrap();
+    site.put("workflows/a/workflow.json", plan("1")).await;
+    assert_listed(&site, &store, &["b@1"]).await;
+    assert!(matches!(store.load(&id("a")).await, Err(Error::WorkflowMissing { deleted: true, .. })));
+    let found = notices(&store.verify().await.unwrap());
+    assert_eq!(found, ["workflows/a/workflow.json: left over; the workflow is deleted"]);
+    assert_eq!(store.status().await.unwrap().edited, []);
+    assert_eq!(store.save(save("a", "2", Expect::Absent)).await.unwrap().generation, 3);
+    assert_eq!(store.load(&id("a")).await.unwrap().content, plan("2"));
+    assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
+}
+
+async fn a_mirror_that_stayed_is_no_lock(site: Site) {
+    let (store, crashing) = two(&site).await;
+    let lease = || LeaseRequest::new("edit", Duration::from_secs(60));
+    let held = crashing.acquire(&id("a"), lease()).await.unwrap().lease;
+    let mirror = site.get("workflows/a/workflow.lock").await.unwrap();
+    crashing.release(&id("a"), held.id).await.unwrap();
+    site.put("workflows/a/workflow.lock", mirror.clone()).await;
+
+    assert_eq!(store.status().await.unwrap().locked, []);
+    assert_eq!(store.lock_state(&id("a")).await.unwrap().lease, None);
+    let found = notices(&store.verify().await.unwrap());
+    assert_eq!(found, ["workflows/a/workflow.lock: left over; the workflow is not locked"]);
+    store.save(save("a", "2", Expect::Any)).await.unwrap();
+    let held = store.acquire(&id("a"), lease()).await.unwrap().lease;
+    site.put("workflows/a/workflow.lock", mirror).await;
+    let found = notices(&store.verify().await.unwrap());
+    assert_eq!(found, ["workflows/a/workflow.lock: not what the head says; the head decides"]);
+    store.release(&id("a"), held.id).await.unwrap();
+    assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
+}
+
+async fn a_store_without_an_index_is_a_store(site: Site) {
+    drop(site.store().await);
+    site.remove("ops/checkpoint").await;
+    site.remove(".gitignore").await;
+    let store = site.store().await;
+    assert_eq!(site.keys("").await, ["config.json"], "opening again writes nothing");
+    assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
+    store.save(save("a", "1", Expect::Absent)).await.unwrap();
+    assert_listed(&site, &store, &["a@1"]).await;
+    assert!(store.status().await.unwrap().index_lost);
+    assert!(notices(&store.verify().await.unwrap())[0].contains("the index is lost"));
+    fold(&store).await;
+    assert_listed(&site, &store, &["a@1", "fold@1"]).await;
+    assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
+}
+
+async fn what_is_lost_is_named_and_never_invented(site: Site) {
+    let (store, _) = two(&site).await;
+    store.save(save("a", "2", Expect::Any)).await.unwrap();
+    let version = site.keys("versions/a/").await.remove(1);
+    site.remove(&version).await;
+    assert_eq!(damaged(&store.verify().await.unwrap()), [version.as_str()]);
+    assert_eq!(store.load(&id("a")).await.unwrap().content, plan("2"), "the copy has the right hash");
+    site.remove("workflows/a/workflow.json").await;
+    assert_eq!(store.load(&id("a")).await.unwrap_err().kind(), ErrorKind::Corrupt);
+    site.put("workflows/b/metadata.json", "{").await;
+    assert_eq!(store.load(&id("b")).await.unwrap_err().kind(), ErrorKind::Corrupt);
+    let before = site.dump().await;
+    assert_eq!(store.save(save("b", "2", Expect::Any)).await.unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(site.dump().await, before, "what cannot be read is not overwritten");
+    assert_eq!(damaged(&store.verify().await.unwrap()), [version.as_str(), "workflows/b/metadata.json"]);
+    // One bad head does not hide the others.
+    assert!(
+        site.other_store(2).await.list(&Query::default()).await.unwrap().iter().any(|it| it.id == id("a"))
+    );
+    assert_eq!(site.other_store(2).await.status().await.unwrap().unreadable[0].0, id("b"));
+    store.save(save("c", "1", Expect::Absent)).await.unwrap();
+}

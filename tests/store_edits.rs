@@ -1,0 +1,152 @@
+//! What people do to `workflow.json` where they can, and what becomes of it where they cannot.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
+
+mod support;
+
+use pflow_store::{Conflict, DeleteRequest, Expect, SaveRequest, UndeleteRequest, document::ContentHash};
+use support::{Kind, Site, conflict, id, notices, plan, save};
+
+const COPY: &str = "workflows/a/workflow.json";
+
+async fn plain_sites() -> [Site; 2] {
+    [Site::new(Kind::PlainMemory).await, Site::new(Kind::Disk).await]
+}
+
+#[tokio::test]
+async fn an_edit_is_never_overwritten_or_taken_for_the_workflow() {
+    for site in plain_sites().await {
+        let store = site.store().await;
+        store.save(save("a", "1", Expect::Absent)).await.unwrap();
+        store.save(save("a", "2", Expect::Any)).await.unwrap();
+        let edit = plan("by hand");
+        site.put(COPY, edit.clone()).await;
+        let before = site.dump().await;
+        for refused in [
+            store.load(&id("a")).await.map(drop),
+            store.save(save("a", "3", Expect::Any)).await.map(drop),
+            store.save(save("a", "2", Expect::Any).name("other")).await.map(drop),
+            store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.map(drop),
+        ] {
+            let Conflict::ModifiedOutside { id: of, key, generation, found } = conflict(refused) else {
+                panic!("not modified outside");
+            };
+            assert_eq!((of, key.as_str(), generation), (id("a"), COPY, 2));
+            assert_eq!(found, ContentHash::of(edit.as_bytes()));
+        }
+        assert_eq!(site.dump().await, before);
+        assert_eq!(store.load_generation(&id("a"), 2).await.unwrap().content, plan("2"));
+        assert_eq!(store.status().await.unwrap().edited, [id("a")]);
+        let report = store.verify().await.unwrap();
+        assert_eq!(notices(&report).len(), 1);
+        assert!(report.findings[0].reason.contains("modified outside"), "{report:?}");
+    }
+}
+
+#[tokio::test]
+async fn saving_the_edit_itself_adopts_it() {
+    for site in plain_sites().await {
+        let store = site.store().await;
+        store.save(save("a", "1", Expect::Absent)).await.unwrap();
+        site.put(COPY, plan("by hand")).await;
+        let adopted = store.save(save("a", "by hand", Expect::Generation(1))).await.unwrap();
+        assert_eq!((adopted.generation, adopted.unchanged), (2, false));
+        assert_eq!(store.load(&id("a")).await.unwrap().content, plan("by hand"));
+        // What the head has already is no reason to touch the edit.
+        site.put(COPY, plan("again")).await;
+        assert!(store.save(save("a", "by hand", Expect::Any)).await.unwrap().unchanged);
+        assert_eq!(site.get(COPY).await.unwrap(), plan("again"));
+        site.put(COPY, plan("by hand")).await;
+        assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn an_edit_between_the_look_and_the_write_is_noticed() {
+    for site in plain_sites().await {
+        let store = site.store().await;
+        store.save(save("a", "1", Expect::Absent)).await.unwrap();
+        let raw = site.raw.clone();
+        // Two calls read the head and the copy, the third one commits.
+        site.probe.at_call(2, move || async move {
+            use pflow_store::pflow_backend::{Batch, Key, Operation};
+            let put = Operation::put(Key::parse(COPY).unwrap(), plan("by hand"));
+            let _committed = raw.commit(Batch::new().stage([put])).await.unwrap();
+        });
+        let refused = store.save(save("a", "2", Expect::Any)).await;
+        assert!(matches!(conflict(refused), Conflict::ModifiedOutside { .. }));
+        assert!(site.probe.hook_has_run());
+        assert_eq!(site.get(COPY).await.unwrap(), plan("by hand"));
+        assert_eq!(store.show(&id("a")).await.unwrap().generation(), 1);
+        assert_eq!(site.keys("versions/").await.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_copy_that_lags_or_is_gone_is_mended_by_a_load() {
+    for kind in [Kind::Memory, Kind::PlainMemory, Kind::Staged, Kind::Disk] {
+        let site = Site::new(kind).await;
+        let store = site.store().await;
+        // One more than the head remembers, so that the oldest is known by its record alone.
+        for n in 1..=35 {
+            store.save(save("a", &n.to_string(), Expect::Any)).await.unwrap();
+        }
+        for lagging in [Some(plan("34")), Some(plan("1")), None] {
+            match &lagging {
+                Some(text) => site.put(COPY, text.clone()).await,
+                None => site.remove(COPY).await,
+            }
+            let report = store.verify().await.unwrap();
+            assert_eq!(notices(&report).len(), 1, "{lagging:?}");
+            assert_eq!(report.findings[0].hint.as_deref(), Some("load a"));
+            assert_eq!(store.load(&id("a")).await.unwrap().content, plan("35"));
+            assert_eq!(site.get(COPY).await.unwrap(), plan("35"), "{kind:?} {lagging:?}");
+        }
+        site.put(COPY, plan("3")).await;
+        assert_eq!(store.save(save("a", "36", Expect::Generation(35))).await.unwrap().generation, 36);
+        assert_eq!(site.get(COPY).await.unwrap(), plan("36"));
+        assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_load_that_may_not_write_mends_nothing_and_still_answers() {
+    for kind in [Kind::Memory, Kind::Disk] {
+        let site = Site::new(kind).await;
+        let store = site.store().await;
+        store.save(save("a", "1", Expect::Absent)).await.unwrap();
+        site.remove(COPY).await;
+        site.probe.fail(support::Fault::refuse(usize::MAX));
+        assert_eq!(store.load(&id("a")).await.unwrap().content, plan("1"));
+        assert_eq!(site.get(COPY).await, None);
+    }
+}
+
+/// Where nobody edits in place, unknown bytes are the late write of a saver whose head was replaced.
+#[tokio::test]
+async fn unknown_bytes_in_a_bucket_are_no_edit() {
+    for kind in [Kind::Memory, Kind::Staged] {
+        let site = Site::new(kind).await;
+        let store = site.store().await;
+        store.save(save("a", "1", Expect::Absent)).await.unwrap();
+        site.put(COPY, plan("late")).await;
+        assert_eq!(store.load(&id("a")).await.unwrap().content, plan("1"));
+        assert_eq!(site.get(COPY).await.unwrap(), plan("1"));
+        site.put(COPY, plan("late")).await;
+        assert_eq!(store.save(save("a", "2", Expect::Any)).await.unwrap().generation, 2);
+        assert_eq!(store.load(&id("a")).await.unwrap().content, plan("2"));
+    }
+}
+
+#[tokio::test]
+async fn an_edit_of_a_deleted_workflow_is_kept_too() {
+    for site in plain_sites().await {
+        let store = site.store().await;
+        store.save(save("a", "1", Expect::Absent)).await.unwrap();
+        store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.unwrap();
+        site.put(COPY, plan("by hand")).await;
+        let undeleted = store.undelete(UndeleteRequest::new(id("a"), Expect::Any)).await;
+        assert!(matches!(conflict(undeleted), Conflict::ModifiedOutside { generation: 2, .. }));
+        let saved = store.save(SaveRequest::new(id("a"), plan("by hand"), Expect::Absent)).await.unwrap();
+        assert_eq!(saved.generation, 3);
+    }
+}

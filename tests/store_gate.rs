@@ -1,0 +1,166 @@
+//! Who may open and write a store, and what of a later program survives.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
+
+mod support;
+
+use std::{sync::Arc, time::Duration};
+
+use pflow_store::{
+    DeleteRequest, Error, ErrorKind, Expect, LeaseRequest, Store, pflow_backend::StorageBackend,
+};
+use serde_json::{Value, json};
+use support::{Site, every_backend, id, listed, plan, save};
+
+every_backend!(
+    a_reader_must_know_what_the_store_needs_of_readers,
+    a_writer_must_know_what_the_store_needs_of_writers,
+    a_long_lived_writer_notices_a_changed_gate,
+    a_newer_format_is_refused_and_left_alone,
+    a_foreign_place_is_never_written_to,
+    fields_of_a_later_program_survive,
+    two_who_create_a_store_get_the_same,
+);
+
+async fn change(site: &Site, key: &str, change: impl FnOnce(&mut Value)) {
+    let mut value = site.json(key).await;
+    change(&mut value);
+    site.put(key, value.to_string()).await;
+}
+
+async fn reopen(site: &Site) -> Result<Store, Error> {
+    let backend: Arc<dyn StorageBackend> = Arc::new(site.probe.clone());
+    Store::open(backend, site.options()).await
+}
+
+async fn a_reader_must_know_what_the_store_needs_of_readers(site: Site) {
+    drop(site.store().await);
+    change(&site, "config.json", |config| config["features"]["read"] = json!(["encryption"])).await;
+    let before = site.dump().await;
+    let refused = reopen(&site).await.unwrap_err();
+    assert!(matches!(&refused, Error::MissingFeatures { features } if *features == ["encryption"]));
+    assert_eq!(refused.kind(), ErrorKind::Incompatible);
+    let again = Store::init(Arc::new(site.probe.clone()), site.options()).await.unwrap_err();
+    assert_eq!(again.kind(), ErrorKind::Incompatible);
+    assert_eq!(site.dump().await, before);
+}
+
+async fn a_writer_must_know_what_the_store_needs_of_writers(site: Site) {
+    let store = site.store().await;
+    store.save(save("a", "1", Expect::Absent)).await.unwrap();
+    change(&site, "config.json", |config| config["features"]["write"] = json!(["shards"])).await;
+    let store = reopen(&site).await.unwrap();
+    assert_eq!(store.load(&id("a")).await.unwrap().content, plan("1"));
+    assert_eq!(listed(&store).await, ["a"]);
+    assert!(store.verify().await.unwrap().is_sound());
+    let before = site.dump().await;
+    for refused in [
+        store.save(save("a", "2", Expect::Any)).await.map(drop),
+        store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.map(drop),
+        store.acquire(&id("a"), LeaseRequest::new("t", Duration::from_secs(1))).await.map(drop),
+        store.reindex().await.map(drop),
+    ] {
+        assert!(matches!(refused, Err(Error::MissingFeatures { features }) if features == ["shards"]));
+    }
+    assert_eq!(site.dump().await, before);
+}
+
+async fn a_long_lived_writer_notices_a_changed_gate(site: Site) {
+    let store = site.store().await;
+    store.save(save("a", "1", Expect::Absent)).await.unwrap();
+    change(&site, "config.json", |config| config["features"]["write"] = json!(["shards"])).await;
+    let before = site.dump().await;
+    let refused = store.save(save("new", "1", Expect::Absent)).await;
+    assert!(matches!(refused, Err(Error::MissingFeatures { .. })));
+    let refused = store.save(save("a", "2", Expect::Any)).await;
+    assert!(matches!(refused, Err(Error::MissingFeatures { .. })), "and remembers it");
+    assert_eq!(site.dump().await, before);
+
+    let store = reopen(&site).await.unwrap();
+    change(&site, "config.json", |config| config["features"]["write"] = json!([])).await;
+    drop(store);
+    let store = reopen(&site).await.unwrap();
+    site.remove("config.json").await;
+    let gone = store.acquire(&id("new"), LeaseRequest::new("t", Duration::from_secs(1))).await;
+    assert!(matches!(gone, Err(Error::StoreMissing { .. })), "taken away from under it");
+}
+
+async fn a_newer_format_is_refused_and_left_alone(site: Site) {
+    let store = site.store().await;
+    for name in ["a", "b"] {
+        store.save(save(name, "1", Expect::Absent)).await.unwrap();
+    }
+    let head = "workflows/a/metadata.json";
+    change(&site, head, |head| *head = json!({ "format": "pflow-head/2", "anything": head })).await;
+    let before = site.dump().await;
+    let lease = || LeaseRequest::new("t", Duration::from_secs(1));
+    for refused in [
+        store.load(&id("a")).await.map(drop),
+        store.save(save("a", "2", Expect::Any)).await.map(drop),
+        store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.map(drop),
+        store.acquire(&id("a"), lease()).await.map(drop),
+    ] {
+        let refused = refused.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Incompatible);
+        assert!(refused.hint().unwrap().contains("newer pflow-store"), "{refused}");
+    }
+    assert_eq!(site.dump().await, before);
+    assert_eq!(store.load(&id("b")).await.unwrap().content, plan("1"), "the others go on");
+
+    change(&site, "ops/checkpoint", |root| root["format"] = json!("pflow-index/2")).await;
+    assert_eq!(store.reindex().await.unwrap_err().kind(), ErrorKind::Incompatible);
+    change(&site, "config.json", |config| config["format"] = json!("pflow-store/2")).await;
+    assert_eq!(reopen(&site).await.unwrap_err().kind(), ErrorKind::Incompatible);
+    assert_eq!(site.json("ops/checkpoint").await["format"], "pflow-index/2");
+}
+
+async fn a_foreign_place_is_never_written_to(site: Site) {
+    assert!(matches!(reopen(&site).await, Err(Error::StoreMissing { .. })));
+    let seed = r#"{ "version": "1.0", "storage": { "path": "~/.pflow" } }"#;
+    for (key, text) in [("index.json", "{}"), ("config.json", seed), ("config.json", "not json")] {
+        site.put(key, text).await;
+        let before = site.dump().await;
+        let init = Store::init(Arc::new(site.probe.clone()), site.options()).await.unwrap_err();
+        for refused in [init, reopen(&site).await.unwrap_err()] {
+            assert!(matches!(refused, Error::Foreign { .. }), "{key}: {refused:?}");
+        }
+        assert_eq!(site.dump().await, before);
+        assert_eq!(site.probe.take().commits, [[]; 0]);
+    }
+}
+
+async fn fields_of_a_later_program_survive(site: Site) {
+    let store = site.store().await;
+    store.save(save("a", "1", Expect::Absent)).await.unwrap();
+    let grant = store.acquire(&id("a"), LeaseRequest::new("t", Duration::from_secs(60))).await.unwrap();
+    let head = "workflows/a/metadata.json";
+    change(&site, head, |head| {
+        head["later"] = json!({ "deep": [1, null] });
+        head["lease"]["later"] = json!(7);
+    })
+    .await;
+    change(&site, "config.json", |config| config["later"] = json!(true)).await;
+    change(&site, "ops/checkpoint", |root| root["later"] = json!("x")).await;
+    store.save(save("a", "2", Expect::Any).lease(grant.lease.id.clone())).await.unwrap();
+    let now = site.json(head).await;
+    assert_eq!((&now["later"], &now["lease"]["later"]), (&json!({ "deep": [1, null] }), &json!(7)));
+    store.release(&id("a"), grant.lease.id).await.unwrap();
+    store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.unwrap();
+    store.reindex().await.unwrap();
+    assert_eq!(site.json(head).await["later"], json!({ "deep": [1, null] }));
+    assert_eq!(site.json("ops/checkpoint").await["later"], "x");
+    assert_eq!(site.json("config.json").await["later"], true);
+}
+
+async fn two_who_create_a_store_get_the_same(site: Site) {
+    let other = site.raw.clone();
+    let options = site.options();
+    // The first look finds no config.json, the second one no other object.
+    site.probe.at_call(2, move || async move {
+        Store::init(other, options).await.unwrap();
+    });
+    let store = site.store().await;
+    assert!(site.probe.hook_has_run());
+    assert_eq!(site.json("config.json").await["store_id"], json!(store.config().store_id));
+    assert_eq!(reopen(&site).await.unwrap().config(), store.config());
+    assert_eq!(site.keys("").await.len(), if site.raw.capabilities().plain_files { 3 } else { 2 });
+}

@@ -1,0 +1,303 @@
+//! Random sequences of operations over two handles, held against a model that is too simple to be wrong.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
+
+mod support;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use pflow_store::{
+    Conflict, DeleteRequest, Error, Expect, LeaseId, LeaseRequest, Saved, Store, UndeleteRequest,
+};
+use proptest::prelude::*;
+use support::{Kind, Site, generations, history, id, notices, plan, save, versions};
+
+const SKEW: u64 = 60;
+
+#[derive(Debug, Clone)]
+enum Step {
+    Save(u8, u8, Guess, Under),
+    Delete(u8, Guess, Under),
+    Undelete(u8, Guess, Under),
+    Acquire(u8, u64),
+    Release(u8, Under),
+    Advance(u64),
+    Load(u8),
+    List,
+}
+
+/// What the caller expects.
+#[derive(Debug, Clone, Copy)]
+enum Guess {
+    Absent,
+    Any,
+    /// What is there now, plus this.
+    Near(i64),
+}
+
+/// The lease that the caller names.
+#[derive(Debug, Clone, Copy)]
+enum Under {
+    None,
+    /// The last one that was granted for this workflow, held still or not.
+    Last,
+}
+
+#[derive(Debug, PartialEq)]
+enum Told {
+    At(u64),
+    Unchanged(u64),
+    Granted(u64),
+    Released,
+    Missing,
+    Exists,
+    Version,
+    Locked,
+    AlreadyLocked,
+    LeaseLost,
+}
+
+#[derive(Debug, Default)]
+struct Model {
+    now: u64,
+    workflows: BTreeMap<u8, Workflow>,
+}
+
+#[derive(Debug, Default)]
+struct Workflow {
+    /// The content of each generation, none for a deletion.
+    history: Vec<Option<u8>>,
+    fence: u64,
+    /// Its fence, its end, and the content that it was granted for.
+    lease: Option<(u64, u64, Option<u8>)>,
+    /// The fence of the last grant, which names it.
+    granted: u64,
+}
+
+impl Workflow {
+    fn generation(&self) -> u64 {
+        self.history.len() as u64
+    }
+
+    fn content(&self) -> Option<u8> {
+        self.history.last().copied().flatten()
+    }
+
+    fn expect(&self, guess: Guess) -> Expect {
+        match guess {
+            Guess::Absent => Expect::Absent,
+            Guess::Any => Expect::Any,
+            Guess::Near(by) => Expect::Generation(self.generation().saturating_add_signed(by)),
+        }
+    }
+
+    fn change(&mut self, now: u64, guess: Guess, under: Under, next: Option<Option<u8>>) -> Told {
+        let holds = self.lease.is_some_and(|(fence, ..)| fence == self.granted);
+        let named = matches!(under, Under::Last) && self.granted > 0;
+        if named && !holds {
+            return Told::LeaseLost;
+        }
+        let Some(next) = next else { return Told::Missing };
+        if self.history.last() == Some(&next) {
+            return Told::Unchanged(self.generation());
+        }
+        if !named && self.lease.is_some_and(|(_, end, _)| now <= end + SKEW) {
+            return Told::Locked;
+        }
+        match self.expect(guess) {
+            Expect::Absent | Expect::Generation(0) if self.content().is_some() => return Told::Exists,
+            Expect::Generation(expected) if expected > 0 && expected != self.generation() => {
+                return Told::Version;
+            }
+            _ => {}
+        }
+        if !named && self.lease.take().is_some() {
+            self.fence += 1;
+        }
+        self.history.push(next);
+        Told::At(self.generation())
+    }
+
+    /// What a deletion or its undoing makes of it; none where there is nothing.
+    fn deleted(&self) -> Option<Option<u8>> {
+        self.history.last().map(|_| None)
+    }
+
+    fn undeleted(&self) -> Option<Option<u8>> {
+        let before = self.history.len().checked_sub(2);
+        self.history.last().map(|last| last.or_else(|| before.and_then(|at| self.history[at])))
+    }
+
+    fn acquire(&mut self, now: u64, seconds: u64) -> Told {
+        if let Some((_, end, content)) = self.lease
+            && now <= end + SKEW
+        {
+            return if content == self.content() { Told::AlreadyLocked } else { Told::Locked };
+        }
+        self.fence += 1;
+        self.granted = self.fence;
+        self.lease = Some((self.fence, now + seconds, self.content()));
+        Told::Granted(self.fence)
+    }
+
+    fn release(&mut self, under: Under) -> Told {
+        let named = matches!(under, Under::Last) && self.granted > 0;
+        if named && self.lease.is_some_and(|(fence, ..)| fence == self.granted) {
+            self.lease = None;
+            Told::Released
+        } else {
+            Told::LeaseLost
+        }
+    }
+}
+
+fn told<T>(result: Result<T, Error>, good: impl FnOnce(T) -> Told) -> Told {
+    match result {
+        Ok(value) => good(value),
+        Err(Error::WorkflowMissing { .. }) => Told::Missing,
+        Err(Error::Conflict(conflict)) => match *conflict {
+            Conflict::Exists { .. } => Told::Exists,
+            Conflict::Version { .. } => Told::Version,
+            Conflict::Locked { .. } => Told::Locked,
+            Conflict::AlreadyLocked { .. } => Told::AlreadyLocked,
+            Conflict::LeaseLost { .. } => Told::LeaseLost,
+            other => panic!("{other}"),
+        },
+        Err(other) => panic!("{other}"),
+    }
+}
+
+fn changed(saved: Saved) -> Told {
+    assert!(saved.copy_error.is_none() && saved.index_error.is_none());
+    if saved.unchanged { Told::Unchanged(saved.generation) } else { Told::At(saved.generation) }
+}
+
+fn name(workflow: u8) -> String {
+    format!("w{workflow}")
+}
+
+fn lease_id(workflow: u8, fence: u64) -> LeaseId {
+    LeaseId::parse(format!("lease-{workflow}-{fence}")).unwrap()
+}
+
+async fn run(kind: Kind, steps: Vec<(bool, Step)>) {
+    let site = Site::new(kind).await;
+    let options = || site.options().fold_after(3).clock_skew(Duration::from_secs(SKEW));
+    let stores = [site.store_with(options()).await, site.other_store_with(options()).await];
+    let mut model = Model::default();
+    for (second, step) in steps {
+        take(&site, &stores[usize::from(second)], &mut model, step).await;
+    }
+    for store in &stores {
+        assert_eq!(generations(store).await, model.listed());
+    }
+    stores[0].reindex().await.unwrap();
+    assert_eq!(generations(&stores[1]).await, model.listed());
+    let report = stores[1].verify().await.unwrap();
+    let made: usize = model.workflows.values().map(|workflow| workflow.history.len()).sum();
+    assert_eq!((notices(&report), report.versions), (vec![], made));
+    let mut named = history(&site).await;
+    named.sort();
+    assert_eq!(named, versions(&site).await);
+}
+
+impl Model {
+    fn listed(&self) -> Vec<String> {
+        let live = self.workflows.iter().filter(|(_, workflow)| workflow.content().is_some());
+        live.map(|(number, workflow)| format!("{}@{}", name(*number), workflow.generation())).collect()
+    }
+}
+
+async fn take(site: &Site, store: &Store, model: &mut Model, step: Step) {
+    let now = model.now;
+    let of = |number: u8| id(&name(number));
+    let (did, wanted) = match step.clone() {
+        Step::Save(number, content, guess, under) => {
+            let workflow = model.workflows.entry(number).or_default();
+            let mut request = save(&name(number), &content.to_string(), workflow.expect(guess));
+            if let (Under::Last, 1..) = (under, workflow.granted) {
+                request = request.lease(lease_id(number, workflow.granted));
+            }
+            let wanted = workflow.change(now, guess, under, Some(Some(content)));
+            (told(store.save(request).await, changed), wanted)
+        }
+        Step::Delete(number, guess, under) => {
+            let workflow = model.workflows.entry(number).or_default();
+            let mut request = DeleteRequest::new(of(number), workflow.expect(guess));
+            if let (Under::Last, 1..) = (under, workflow.granted) {
+                request = request.lease(lease_id(number, workflow.granted));
+            }
+            let wanted = workflow.change(now, guess, under, workflow.deleted());
+            (told(store.delete(request).await, changed), wanted)
+        }
+        Step::Undelete(number, guess, under) => {
+            let workflow = model.workflows.entry(number).or_default();
+            let mut request = UndeleteRequest::new(of(number), workflow.expect(guess));
+            if let (Under::Last, 1..) = (under, workflow.granted) {
+                request = request.lease(lease_id(number, workflow.granted));
+            }
+            let wanted = workflow.change(now, guess, under, workflow.undeleted());
+            (told(store.undelete(request).await, changed), wanted)
+        }
+        Step::Acquire(number, seconds) => {
+            let workflow = model.workflows.entry(number).or_default();
+            let chosen = lease_id(number, workflow.fence + 1);
+            let request = LeaseRequest::new("model", Duration::from_secs(seconds)).id(chosen);
+            let wanted = workflow.acquire(now, seconds);
+            (
+                told(store.acquire(&of(number), request).await, |grant| Told::Granted(grant.lease.fence)),
+                wanted,
+            )
+        }
+        Step::Release(number, under) => {
+            let workflow = model.workflows.entry(number).or_default();
+            let named = if matches!(under, Under::Last) { workflow.granted } else { 0 };
+            let released = store.release(&of(number), lease_id(number, named)).await;
+            (told(released, |_| Told::Released), workflow.release(under))
+        }
+        Step::Advance(seconds) => {
+            model.now += seconds;
+            return site.environment.advance(Duration::from_secs(seconds));
+        }
+        Step::Load(number) => {
+            let workflow = model.workflows.entry(number).or_default();
+            let loaded = store.load(&of(number)).await.ok().map(|loaded| loaded.content);
+            let wanted = workflow.content().map(|content| plan(&content.to_string()));
+            return assert_eq!(loaded, wanted.map(Into::into));
+        }
+        Step::List => return assert_eq!(generations(store).await, model.listed()),
+    };
+    assert_eq!(did, wanted, "{step:?} at {now} s: {model:#?}");
+}
+
+fn steps() -> impl Strategy<Value = Vec<(bool, Step)>> {
+    let guess = || {
+        prop_oneof![
+            2 => Just(Guess::Any),
+            2 => Just(Guess::Absent),
+            3 => Just(Guess::Near(0)),
+            1 => (-2_i64..3).prop_map(Guess::Near)
+        ]
+    };
+    let under = || prop_oneof![2 => Just(Under::None), 1 => Just(Under::Last)];
+    let step = prop_oneof![
+        8 => (0..3_u8, 0..4_u8, guess(), under()).prop_map(|(w, c, g, u)| Step::Save(w, c, g, u)),
+        2 => (0..3_u8, guess(), under()).prop_map(|(w, g, u)| Step::Delete(w, g, u)),
+        2 => (0..3_u8, guess(), under()).prop_map(|(w, g, u)| Step::Undelete(w, g, u)),
+        3 => (0..3_u8, 0..90_u64).prop_map(|(w, seconds)| Step::Acquire(w, seconds)),
+        2 => (0..3_u8, under()).prop_map(|(w, u)| Step::Release(w, u)),
+        3 => (0..120_u64).prop_map(Step::Advance),
+        2 => (0..3_u8).prop_map(Step::Load),
+        1 => Just(Step::List),
+    ];
+    prop::collection::vec((any::<bool>(), step), 1..80)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn the_store_does_what_the_model_does(steps in steps(), kind in prop_oneof![Just(Kind::Memory), Just(Kind::PlainMemory), Just(Kind::Staged)]) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(run(kind, steps));
+    }
+}

@@ -1,0 +1,189 @@
+//! Many at once on one workflow.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
+
+mod support;
+
+use std::{sync::Arc, time::Duration};
+
+use futures::{StreamExt, future::join_all};
+use pflow_store::{
+    Conflict, DeleteRequest, Error, Expect, LeaseRequest, Saved, Store, StoreOptions,
+    pflow_backend::ManualEnvironment,
+};
+use support::{Kind, Site, conflict, every_backend, generations, id, notices, plan, save};
+
+every_backend!(
+    whoever_expects_anything_gets_through,
+    one_creator_wins,
+    one_of_those_who_saw_the_same_wins,
+    one_gets_the_lock,
+    a_batch_may_change_one_workflow_often,
+);
+
+const TASKS: u64 = 16;
+
+/// Runs it in as many tasks over two handles; the results in no particular order.
+async fn race<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
+    site: &Site,
+    work: impl Fn(Store, u64) -> F,
+) -> Vec<T> {
+    let first = site.store().await;
+    let environment = Arc::new(ManualEnvironment::new(2));
+    let second = site.other_store_with(StoreOptions::new(environment)).await;
+    let tasks = (0..TASKS).map(|n| {
+        let store = if n % 2 == 0 { first.clone() } else { second.clone() };
+        tokio::spawn(work(store, n))
+    });
+    join_all(tasks).await.into_iter().map(Result::unwrap).collect()
+}
+
+async fn whoever_expects_anything_gets_through(site: Site) {
+    let saved =
+        race(
+            &site,
+            |store, n| async move { store.save(save("a", &n.to_string(), Expect::Any)).await.unwrap() },
+        )
+        .await;
+    let mut reached: Vec<u64> = saved.iter().map(|saved| saved.generation).collect();
+    reached.sort_unstable();
+    assert_eq!(reached, (1..=TASKS).collect::<Vec<_>>());
+    let store = site.other_store(3).await;
+    for Saved { generation, hash, .. } in saved {
+        assert_eq!(store.load_generation(&id("a"), generation).await.unwrap().record.hash, hash);
+    }
+    let report = store.verify().await.unwrap();
+    assert_eq!((report.versions as u64, notices(&report)), (TASKS, vec![]));
+    assert_eq!(site.keys("versions/").await.len() as u64, TASKS, "lost attempts are cleared away");
+    assert_eq!(generations(&store).await, [format!("a@{TASKS}")]);
+}
+
+async fn one_creator_wins(site: Site) {
+    let saved =
+        race(
+            &site,
+            |store, n| async move { (n, store.save(save("a", &n.to_string(), Expect::Absent)).await) },
+        )
+        .await;
+    let (won, lost): (Vec<_>, Vec<_>) = saved.into_iter().partition(|(_, saved)| saved.is_ok());
+    assert_eq!(won.len(), 1);
+    for (_, refused) in lost {
+        let Conflict::Exists { found, .. } = conflict(refused) else { panic!("another conflict") };
+        assert_eq!(found.generation, 1);
+    }
+    let store = site.other_store(3).await;
+    assert_eq!(store.load(&id("a")).await.unwrap().content, plan(&won[0].0.to_string()));
+    assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
+}
+
+async fn one_of_those_who_saw_the_same_wins(site: Site) {
+    site.store().await.save(save("a", "first", Expect::Absent)).await.unwrap();
+    let changed = race(&site, |store, n| async move {
+        match n {
+            0 => store.delete(DeleteRequest::new(id("a"), Expect::Generation(1))).await,
+            _ => store.save(save("a", &n.to_string(), Expect::Generation(1))).await,
+        }
+    })
+    .await;
+    let (won, lost): (Vec<_>, Vec<_>) = changed.into_iter().partition(Result::is_ok);
+    assert_eq!(won.len(), 1);
+    for refused in lost {
+        assert!(
+            matches!(refused, Err(Error::Conflict(_)) | Ok(Saved { unchanged: true, .. })),
+            "{refused:?}"
+        );
+    }
+    let store = site.other_store(3).await;
+    assert_eq!(store.show(&id("a")).await.unwrap().generation(), 2);
+    assert!(store.verify().await.unwrap().is_sound());
+}
+
+async fn one_gets_the_lock(site: Site) {
+    let grants = race(&site, |store, n| async move {
+        let operation = format!("task {n}");
+        store.acquire(&id("a"), LeaseRequest::new(operation, Duration::from_secs(60))).await
+    })
+    .await;
+    let (won, lost): (Vec<_>, Vec<_>) = grants.into_iter().partition(Result::is_ok);
+    assert_eq!(won.len(), 1);
+    let held = &won[0].as_ref().unwrap().lease;
+    for refused in lost {
+        let Conflict::AlreadyLocked { lease, .. } = conflict(refused) else { panic!("another conflict") };
+        assert_eq!(&*lease, held);
+    }
+    assert_eq!(site.store().await.lock_state(&id("a")).await.unwrap().fence, 1);
+}
+
+async fn a_batch_may_change_one_workflow_often(site: Site) {
+    let store = site.store_with(site.options().concurrency(5)).await;
+    let requests: Vec<_> = (0..20)
+        .map(|n| match n % 4 {
+            0 => save("shared", &n.to_string(), Expect::Any),
+            1 => save("once", &n.to_string(), Expect::Absent),
+            _ => save(&format!("w{n:02}"), "x", Expect::Absent),
+        })
+        .collect();
+    let results: Vec<_> = store.save_all(requests).collect().await;
+    let count = |name: &str, good: bool| {
+        results.iter().filter(|(of, result)| *of == id(name) && result.is_ok() == good).count()
+    };
+    assert_eq!((count("shared", true), count("once", true), count("once", false)), (5, 1, 4));
+    assert_eq!(generations(&store).await.len(), 12);
+    assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
+}
+
+/// Another process changes the workflow before each call, one after the other, that a save makes.
+#[tokio::test]
+async fn a_save_that_others_get_in_between_at_any_call_loses_nothing() {
+    for kind in [Kind::Memory, Kind::PlainMemory, Kind::Staged] {
+        for call in 0.. {
+            let site = Site::new(kind).await;
+            let store = site.store_with(site.options().fold_after(1)).await;
+            store.save(save("a", "1", Expect::Absent)).await.unwrap();
+            let other = site.other_store(2).await;
+            site.probe.at_call(call, move || async move {
+                other.save(save("a", "theirs", Expect::Any)).await.unwrap();
+            });
+            assert!(store.save(save("a", "ours", Expect::Any)).await.is_ok(), "{kind:?} at call {call}");
+            if !site.probe.hook_has_run() {
+                assert!(call > 3, "it made {call} calls");
+                break;
+            }
+            assert_eq!(generations(&store).await, ["a@3"], "{kind:?} at call {call}");
+            let report = store.verify().await.unwrap();
+            assert_eq!((report.versions, notices(&report)), (3, vec![]), "{kind:?} at call {call}");
+            let mut contents = Vec::new();
+            for generation in 1..=3 {
+                contents.push(store.load_generation(&id("a"), generation).await.unwrap().content);
+            }
+            contents.sort();
+            assert_eq!(contents, [plan("1"), plan("ours"), plan("theirs")], "{kind:?} at call {call}");
+            assert_eq!(store.load(&id("a")).await.unwrap().record.generation, 3);
+        }
+    }
+}
+
+/// A reader sees one version or the other, whole, at whatever call another process saves, edits nothing and deletes.
+#[tokio::test]
+async fn a_load_that_others_get_in_between_is_whole() {
+    for kind in [Kind::Memory, Kind::PlainMemory, Kind::Staged, Kind::Disk] {
+        for (lagging, call) in (0..8).map(|n| (n % 2 == 0, n / 2)) {
+            let site = Site::new(kind).await;
+            let store = site.store().await;
+            store.save(save("a", "0", Expect::Absent)).await.unwrap();
+            store.save(save("a", "1", Expect::Any)).await.unwrap();
+            if lagging {
+                site.put("workflows/a/workflow.json", plan("0")).await;
+            }
+            let other = site.other_store(2).await;
+            site.probe.at_call(call, move || async move {
+                other.save(save("a", "2", Expect::Any)).await.unwrap();
+            });
+            let loaded = store.load(&id("a")).await.unwrap();
+            let wanted = plan(if loaded.record.generation == 2 { "1" } else { "2" });
+            assert_eq!(loaded.content, wanted, "{kind:?} at call {call}");
+            let early = !site.probe.hook_has_run();
+            assert_eq!(store.load(&id("a")).await.unwrap().content, plan(if early { "1" } else { "2" }));
+            assert_eq!(notices(&store.verify().await.unwrap()), [""; 0], "{kind:?} at call {call}");
+        }
+    }
+}

@@ -1,0 +1,234 @@
+use std::sync::{Arc, Mutex};
+
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
+use pflow_store::pflow_backend::{
+    Batch, BoxStream, Capabilities, Commit, Error, ErrorKind, Key, Listed, Meta, Object, Operation, Outcome,
+    Prefix, Result, StorageBackend, async_trait,
+};
+
+/// Watches every call to a storage, runs something at one of them, and makes commits fail.
+#[derive(Clone)]
+pub(crate) struct Probe {
+    inner: Arc<dyn StorageBackend>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    log: Log,
+    fault: Option<Fault>,
+    hook: Option<(usize, Hook)>,
+}
+
+type Hook = Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send>;
+
+/// What was asked of a storage, in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Log {
+    pub(crate) gets: Vec<String>,
+    pub(crate) lists: Vec<String>,
+    pub(crate) commits: Vec<Vec<Write>>,
+}
+
+/// An operation of a commit: its key, and how many bytes it puts; none for a delete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Write {
+    pub(crate) key: String,
+    pub(crate) bytes: Option<usize>,
+}
+
+/// Commits that fail: those with a key below `touching`, after `spared` of them, `times` of them.
+#[derive(Debug, Clone)]
+pub(crate) struct Fault {
+    pub(crate) touching: &'static str,
+    pub(crate) spared: usize,
+    pub(crate) times: usize,
+    pub(crate) left: Left,
+    pub(crate) kind: ErrorKind,
+    pub(crate) outcome: Outcome,
+}
+
+/// What a failed commit leaves in place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// Everything: only the reply gets lost.
+    All,
+    /// So many stages from the first on.
+    Stages(usize),
+}
+
+impl Fault {
+    /// Every commit fails and surely did not happen, for a passing reason.
+    pub(crate) fn refuse(times: usize) -> Self {
+        let outcome = Outcome::NotApplied { applied: 0 };
+        Self { touching: "", spared: 0, times, left: Left::Stages(0), kind: ErrorKind::Unavailable, outcome }
+    }
+
+    /// One commit fails with an unknown outcome and leaves this.
+    pub(crate) fn unknown(left: Left) -> Self {
+        Self { left, outcome: Outcome::Unknown, ..Self::refuse(1) }
+    }
+
+    /// One commit fails behind its first stages, which stay.
+    pub(crate) fn stop_after(stages: usize) -> Self {
+        let outcome = Outcome::NotApplied { applied: stages };
+        Self { left: Left::Stages(stages), outcome, ..Self::refuse(1) }
+    }
+}
+
+impl Log {
+    pub(crate) fn writes(&self) -> impl Iterator<Item = &Write> {
+        self.commits.iter().flatten()
+    }
+
+    /// How many objects below `prefix` were put.
+    pub(crate) fn puts(&self, prefix: &str) -> usize {
+        self.writes().filter(|write| write.bytes.is_some() && write.key.starts_with(prefix)).count()
+    }
+
+    /// How many keys below `prefix` were deleted.
+    pub(crate) fn deletes(&self, prefix: &str) -> usize {
+        self.writes().filter(|write| write.bytes.is_none() && write.key.starts_with(prefix)).count()
+    }
+
+    /// How many bytes were put.
+    pub(crate) fn bytes(&self) -> usize {
+        self.writes().filter_map(|write| write.bytes).sum()
+    }
+
+    /// Gets, lists and commits.
+    pub(crate) fn calls(&self) -> (usize, usize, usize) {
+        (self.gets.len(), self.lists.len(), self.commits.len())
+    }
+}
+
+impl Probe {
+    pub(crate) fn new(inner: Arc<dyn StorageBackend>) -> Self {
+        Self { inner, state: Arc::default() }
+    }
+
+    /// What was asked since the last time.
+    pub(crate) fn take(&self) -> Log {
+        std::mem::take(&mut self.state.lock().unwrap().log)
+    }
+
+    /// Makes the next commits fail.
+    pub(crate) fn fail(&self, fault: Fault) {
+        self.state.lock().unwrap().fault = Some(fault);
+    }
+
+    /// No more faults.
+    pub(crate) fn heal(&self) {
+        self.state.lock().unwrap().fault = None;
+    }
+
+    /// Runs this once, before the call that comes after `calls` others.
+    pub(crate) fn at_call<F>(&self, calls: usize, hook: impl FnOnce() -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.state.lock().unwrap().hook = Some((calls, Box::new(move || hook().boxed())));
+    }
+
+    /// Whether what was to run at a call has run; forgets it if not.
+    pub(crate) fn hook_has_run(&self) -> bool {
+        self.state.lock().unwrap().hook.take().is_none()
+    }
+
+    fn due(&self) -> BoxFuture<'static, ()> {
+        let mut state = self.state.lock().unwrap();
+        match state.hook.take() {
+            Some((0, hook)) => {
+                drop(state);
+                hook()
+            }
+            Some((calls, hook)) => {
+                state.hook = Some((calls - 1, hook));
+                std::future::ready(()).boxed()
+            }
+            None => std::future::ready(()).boxed(),
+        }
+    }
+
+    fn record(&self, write: impl FnOnce(&mut Log)) {
+        write(&mut self.state.lock().unwrap().log);
+    }
+
+    fn fault_of(&self, batch: &Batch) -> Option<Fault> {
+        let mut state = self.state.lock().unwrap();
+        let fault = state.fault.as_mut()?;
+        let touched = batch.operations().any(|(_, it)| it.key().as_str().starts_with(fault.touching));
+        if !touched || fault.times == 0 {
+            return None;
+        }
+        if fault.spared > 0 {
+            fault.spared -= 1;
+            return None;
+        }
+        fault.times -= 1;
+        Some(fault.clone())
+    }
+}
+
+#[async_trait]
+impl StorageBackend for Probe {
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Object>> {
+        self.record(|log| log.gets.push(key.to_string()));
+        self.due().await;
+        self.inner.get(key).await
+    }
+
+    async fn stat(&self, key: &Key) -> Result<Option<Meta>> {
+        self.due().await;
+        self.inner.stat(key).await
+    }
+
+    fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {
+        self.record(|log| log.lists.push(prefix.to_string()));
+        let (probe, prefix, after) = (self.clone(), prefix.clone(), after.cloned());
+        let listing = async move {
+            probe.due().await;
+            probe.inner.list(&prefix, after.as_ref())
+        };
+        stream::once(listing).flatten().boxed()
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<Commit> {
+        let writes = batch.operations().map(|(_, operation)| Write {
+            key: operation.key().to_string(),
+            bytes: match operation {
+                Operation::Put { bytes, .. } => Some(bytes.len()),
+                Operation::Delete { .. } => None,
+            },
+        });
+        let writes = writes.collect();
+        self.record(|log| log.commits.push(writes));
+        self.due().await;
+        let Some(fault) = self.fault_of(&batch) else { return self.inner.commit(batch).await };
+        let stages = match fault.left {
+            Left::All => batch.stages().len(),
+            Left::Stages(stages) => stages,
+        };
+        let part = batch.stages().iter().take(stages).cloned().fold(Batch::new(), Batch::stage);
+        match self.inner.commit(part).await? {
+            Commit::Committed(_) => {
+                Err(Error::new(fault.kind, "The test pulled the plug").with_outcome(fault.outcome))
+            }
+            conflict => Ok(conflict),
+        }
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.inner.close().await
+    }
+}
+
+impl std::fmt::Debug for Probe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Probe").field(&self.inner).finish()
+    }
+}

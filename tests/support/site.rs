@@ -1,0 +1,179 @@
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use pflow_backend_fs::FsBackend;
+use pflow_backend_memory::MemoryBackend;
+use pflow_store::{
+    Query, Store, StoreOptions,
+    pflow_backend::{
+        Batch, Commit, Key, ManualEnvironment, Operation, Prefix, StorageBackend, SystemEnvironment,
+    },
+    store::{Report, Severity},
+};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{Probe, staged::Staged};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Memory,
+    /// Memory that says of itself that people edit its objects, as a disk's.
+    PlainMemory,
+    /// Memory behind [`Staged`].
+    Staged,
+    Disk,
+}
+
+/// An empty place of one kind.
+pub(crate) struct Site {
+    pub(crate) kind: Kind,
+    /// Of the first store that is opened here.
+    pub(crate) environment: Arc<ManualEnvironment>,
+    /// The storage as the first store uses it.
+    pub(crate) probe: Probe,
+    /// The storage without anything in between.
+    pub(crate) raw: Arc<dyn StorageBackend>,
+    folder: Option<TempDir>,
+}
+
+impl Site {
+    pub(crate) async fn new(kind: Kind) -> Self {
+        let environment = Arc::new(ManualEnvironment::new(1));
+        let folder = (kind == Kind::Disk).then(|| TempDir::new().unwrap());
+        let memory = MemoryBackend::new(environment.clone());
+        let raw: Arc<dyn StorageBackend> = match (&folder, kind) {
+            (Some(folder), _) => disk(folder).await,
+            (None, Kind::PlainMemory) => Arc::new(memory.with_plain_files(true)),
+            (None, Kind::Staged) => Arc::new(Staged(memory)),
+            (None, _) => Arc::new(memory),
+        };
+        Self { kind, environment, probe: Probe::new(raw.clone()), raw, folder }
+    }
+
+    /// Memory behind [`Staged`], with the probe below it: it sees each operation of a batch as a commit of its own.
+    pub(crate) fn below_stages() -> (Self, Arc<dyn StorageBackend>) {
+        let environment = Arc::new(ManualEnvironment::new(1));
+        let raw: Arc<dyn StorageBackend> = Arc::new(MemoryBackend::new(environment.clone()));
+        let probe = Probe::new(raw.clone());
+        let staged = Arc::new(Staged(probe.clone()));
+        (Self { kind: Kind::Staged, environment, probe, raw, folder: None }, staged)
+    }
+
+    pub(crate) fn options(&self) -> StoreOptions {
+        StoreOptions::new(self.environment.clone())
+    }
+
+    /// The first store here, watched by the probe.
+    pub(crate) async fn store(&self) -> Store {
+        self.store_with(self.options()).await
+    }
+
+    pub(crate) async fn store_with(&self, options: StoreOptions) -> Store {
+        Store::init(Arc::new(self.probe.clone()), options).await.unwrap()
+    }
+
+    /// The store as another machine sees it, which shares nothing with the first but the storage.
+    pub(crate) async fn other_store(&self, seed: u64) -> Store {
+        let environment = Arc::new(ManualEnvironment::new(seed));
+        self.other_store_with(StoreOptions::new(environment)).await
+    }
+
+    pub(crate) async fn other_store_with(&self, options: StoreOptions) -> Store {
+        let backend = match &self.folder {
+            Some(folder) => disk(folder).await,
+            None => self.raw.clone(),
+        };
+        Store::open(backend, options).await.unwrap()
+    }
+
+    /// Everything that is stored.
+    pub(crate) async fn dump(&self) -> BTreeMap<String, Bytes> {
+        let keys: Vec<Key> =
+            self.raw.list(&Prefix::root(), None).map_ok(|listed| listed.key).try_collect().await.unwrap();
+        let mut objects = BTreeMap::new();
+        for key in keys {
+            let object = self.raw.get(&key).await.unwrap().unwrap();
+            objects.insert(key.to_string(), object.bytes);
+        }
+        objects
+    }
+
+    /// The keys below `prefix`.
+    pub(crate) async fn keys(&self, prefix: &str) -> Vec<String> {
+        self.dump().await.into_keys().filter(|key| key.starts_with(prefix)).collect()
+    }
+
+    /// The one key below `prefix` that there must be.
+    pub(crate) async fn only_key(&self, prefix: &str) -> String {
+        let mut keys = self.keys(prefix).await;
+        assert_eq!(keys.len(), 1, "{keys:?}");
+        keys.remove(0)
+    }
+
+    pub(crate) async fn get(&self, key: &str) -> Option<Bytes> {
+        self.raw.get(&Key::parse(key).unwrap()).await.unwrap().map(|object| object.bytes)
+    }
+
+    pub(crate) async fn json(&self, key: &str) -> Value {
+        serde_json::from_slice(&self.get(key).await.unwrap_or_else(|| panic!("no {key}"))).unwrap()
+    }
+
+    /// What a crash, a person or another program does behind the store's back.
+    pub(crate) async fn put(&self, key: &str, bytes: impl Into<Bytes>) {
+        self.tamper(Operation::put(Key::parse(key).unwrap(), bytes)).await;
+    }
+
+    pub(crate) async fn remove(&self, key: &str) {
+        self.tamper(Operation::delete(Key::parse(key).unwrap())).await;
+    }
+
+    /// Brings every object below `prefix` back to what it was in `before`, or away.
+    pub(crate) async fn roll_back(&self, prefix: &str, before: &BTreeMap<String, Bytes>) {
+        for key in self.keys(prefix).await {
+            if !before.contains_key(&key) {
+                self.remove(&key).await;
+            }
+        }
+        for (key, bytes) in before.iter().filter(|(key, _)| key.starts_with(prefix)) {
+            self.put(key, bytes.clone()).await;
+        }
+    }
+
+    async fn tamper(&self, operation: Operation) {
+        let commit = self.raw.commit(Batch::new().stage([operation])).await.unwrap();
+        assert!(matches!(commit, Commit::Committed(_)));
+    }
+}
+
+/// The ids that a store lists.
+pub(crate) async fn listed(store: &Store) -> Vec<String> {
+    let entries = store.list(&Query::default()).await.unwrap();
+    entries.iter().map(|entry| entry.id.to_string()).collect()
+}
+
+/// `id@generation` of everything that a store lists.
+pub(crate) async fn generations(store: &Store) -> Vec<String> {
+    let entries = store.list(&Query::default()).await.unwrap();
+    entries.iter().map(|entry| format!("{}@{}", entry.id, entry.generation)).collect()
+}
+
+/// The reasons of a verification that found no damage.
+#[track_caller]
+pub(crate) fn notices(report: &Report) -> Vec<String> {
+    assert!(report.is_sound(), "{:#?}", report.findings);
+    report.findings.iter().map(|finding| format!("{}: {}", finding.key, finding.reason)).collect()
+}
+
+/// The keys that a verification finds damaged.
+pub(crate) fn damaged(report: &Report) -> Vec<&str> {
+    let damage = report.findings.iter().filter(|finding| finding.severity == Severity::Damage);
+    damage.map(|finding| finding.key.as_str()).collect()
+}
+
+async fn disk(folder: &TempDir) -> Arc<dyn StorageBackend> {
+    // Its own clock: with one that stands still, waiting for another handle's lock would not be waiting.
+    let environment = Arc::new(SystemEnvironment::new().unwrap());
+    Arc::new(FsBackend::create(folder.path(), environment).await.unwrap())
+}

@@ -1,0 +1,59 @@
+use pflow_store::pflow_backend::{
+    Batch, BoxStream, Capabilities, Commit, Conflict, Error, Key, Listed, Meta, Object, Outcome, Position,
+    Prefix, Result, StorageBackend, Versions, async_trait,
+};
+
+/// Makes of a storage what a bucket is: each operation is a request of its own, a conflict leaves the stages before it, and a delete
+/// takes no condition.
+#[derive(Debug)]
+pub(crate) struct Staged<B>(pub(crate) B);
+
+#[async_trait]
+impl<B: StorageBackend> StorageBackend for Staged<B> {
+    fn capabilities(&self) -> Capabilities {
+        let capabilities = self.0.capabilities();
+        Capabilities { atomic_batch: false, conditional_delete: false, plain_files: false, ..capabilities }
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Object>> {
+        self.0.get(key).await
+    }
+
+    async fn stat(&self, key: &Key) -> Result<Option<Meta>> {
+        self.0.stat(key).await
+    }
+
+    fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {
+        self.0.list(prefix, after)
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<Commit> {
+        batch.check(&self.capabilities())?;
+        let mut versions = Vec::new();
+        for (applied, stage) in batch.stages().iter().enumerate() {
+            let mut of_stage = Vec::new();
+            for (operation, it) in stage.iter().enumerate() {
+                let left = |error: Error| match error.outcome() {
+                    Outcome::Unknown => error,
+                    Outcome::NotApplied { .. } => error.with_outcome(Outcome::NotApplied { applied }),
+                };
+                match self.0.commit(Batch::new().stage([it.clone()])).await.map_err(left)? {
+                    Commit::Committed(version) => {
+                        of_stage.push(version.get(Position { stage: 0, operation: 0 }).cloned());
+                    }
+                    Commit::Conflict(Conflict { current, .. }) => {
+                        let at = Position { stage: applied, operation };
+                        return Ok(Commit::Conflict(Conflict { at, current, applied }));
+                    }
+                }
+                tokio::task::yield_now().await;
+            }
+            versions.push(of_stage);
+        }
+        Ok(Commit::Committed(Versions::new(versions)))
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.0.close().await
+    }
+}
