@@ -16,8 +16,12 @@ pub(crate) use change::{LockChange, lock_flow};
 use crate::{
     Result, Store,
     document::ContentHash,
+    store::check_text,
     stored::{Lease, LeaseId, Lockfile, WorkflowId, encode_pretty, layout, unreadable},
 };
+
+/// The longest operation, in bytes.
+const MAX_OPERATION_BYTES: usize = 256;
 
 /// A wish for a lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +57,7 @@ pub struct LockState {
 }
 
 impl LeaseRequest {
-    /// For `operation`, which other people will read, and for so long unless it is released before.
+    /// For `operation`, at most 256 bytes that other people will read, and for so long unless it is released before.
     pub fn new(operation: impl Into<String>, duration: Duration) -> Self {
         Self { id: None, operation: operation.into(), duration, hash: None }
     }
@@ -71,6 +75,11 @@ impl LeaseRequest {
     pub fn hash(mut self, hash: ContentHash) -> Self {
         self.hash = Some(hash);
         self
+    }
+
+    /// The operation goes into the head, which is read and written whole.
+    pub(crate) fn check(&self) -> Result<()> {
+        check_text("operation", Some(&self.operation), MAX_OPERATION_BYTES)
     }
 
     /// The lease that this wish becomes.
@@ -92,8 +101,10 @@ impl Store {
     ///
     /// # Errors
     /// [`crate::conflict::Conflict::Locked`] while somebody else holds it, [`crate::conflict::Conflict::AlreadyLocked`] if they hold it
-    /// for the same content (that is no grant); errors of the storage.
+    /// for the same content (that is no grant); [`crate::Error::InvalidField`] for an operation that is empty or too long; errors of the
+    /// storage.
     pub async fn acquire(&self, id: &WorkflowId, request: LeaseRequest) -> Result<Grant> {
+        request.check()?;
         let change = LockChange::acquire(Arc::clone(&self.shared), id.clone(), request);
         change.run().await
     }

@@ -23,6 +23,7 @@ pub use delete::{DeleteRequest, UndeleteRequest};
 pub use load::Loaded;
 pub use location::Location;
 pub use options::StoreOptions;
+pub(crate) use save::check_text;
 pub use save::{SaveRequest, Saved};
 pub(crate) use shared::Shared;
 pub use status::Status;

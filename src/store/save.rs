@@ -114,6 +114,7 @@ impl SaveRequest {
         check_text("name", name.as_deref(), MAX_NAME_BYTES)?;
         check_text("description", description.as_deref(), MAX_DESCRIPTION_BYTES)?;
         check_message(self.message.as_deref())?;
+        self.hold.as_ref().map_or(Ok(()), LeaseRequest::check)?;
         let tags = tags.as_deref().unwrap_or_default();
         tags.iter().try_for_each(|tag| check_text("tag", Some(tag), MAX_TAG_BYTES))?;
         if tags.len() > MAX_TAGS {
@@ -129,7 +130,7 @@ pub(super) fn check_message(message: Option<&str>) -> Result<()> {
     check_text("message", message, MAX_MESSAGE_BYTES)
 }
 
-fn check_text(field: &'static str, text: Option<&str>, limit: usize) -> Result<()> {
+pub(crate) fn check_text(field: &'static str, text: Option<&str>, limit: usize) -> Result<()> {
     let reason = match text {
         Some(text) if text.trim().is_empty() => "it is empty".to_owned(),
         Some(text) if text.len() > limit => {
