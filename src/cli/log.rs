@@ -9,8 +9,8 @@ use tracing::{
     level_filters::LevelFilter,
 };
 use tracing_subscriber::{
-    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
-    registry::LookupSpan,
+    fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, format::Writer},
+    registry::{LookupSpan, SpanRef},
 };
 
 use super::output::{Output, printable};
@@ -27,6 +27,7 @@ pub(super) fn start(output: &Output, verbose: u8) {
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(level)
         .with_writer(std::io::stderr)
+        .with_ansi(false)
         .event_format(Lines(output.clone()))
         .finish();
     // It is the first and only one of this process.
@@ -50,15 +51,19 @@ where
         let level = *event.metadata().level();
         let mut said = Said::default();
         event.record(&mut said);
-        let spans: Vec<&str> = context
+        let span = |span: SpanRef<'_, S>| match span.extensions().get::<FormattedFields<N>>() {
+            Some(fields) if !fields.is_empty() => format!("{}({})", span.name(), fields.fields),
+            _ => span.name().to_owned(),
+        };
+        let spans: Vec<String> = context
             .event_scope()
             .filter(|_| level > Level::INFO)
-            .map(|scope| scope.from_root().map(|span| span.name()).collect())
+            .map(|scope| scope.from_root().map(span).collect())
             .unwrap_or_default();
         if self.0.is_json() {
             return writeln!(writer, "{}", said.object(level, &spans));
         }
-        let place = if spans.is_empty() { String::new() } else { format!("{}: ", spans.join("/")) };
+        let place = if spans.is_empty() { String::new() } else { format!("{}: ", spans.join(" ")) };
         let text = format!("{place}{}", said.sentence());
         writeln!(writer, "{}{}", self.0.level_mark(level), printable(&text))
     }
@@ -84,7 +89,7 @@ impl Said {
         text
     }
 
-    fn object(&self, level: Level, spans: &[&str]) -> Value {
+    fn object(&self, level: Level, spans: &[String]) -> Value {
         let kind = match level {
             Level::WARN | Level::ERROR => "warning",
             _ => "log",
@@ -94,7 +99,7 @@ impl Said {
         object.insert("level".to_owned(), level.as_str().to_ascii_lowercase().into());
         object.insert("message".to_owned(), self.message.clone().into());
         if !spans.is_empty() {
-            object.insert("step".to_owned(), spans.join("/").into());
+            object.insert("step".to_owned(), spans.join(" ").into());
         }
         let fields = self.fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into()));
         object.insert("fields".to_owned(), Value::Object(fields.collect()));

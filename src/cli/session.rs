@@ -51,6 +51,7 @@ impl<'a> Session<'a> {
     pub(super) async fn open_with(&self, options: StoreOptions) -> Result<Store> {
         let location = self.location()?;
         let store = self.reading(Store::open_location(&location, options)).await?;
+        tracing::info!(store = %location, "opened");
         Ok(self.remember(store))
     }
 
