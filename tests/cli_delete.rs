@@ -38,7 +38,7 @@ fn off_a_terminal_a_deletion_needs_to_be_told_twice() {
     assert_eq!(place.run(["delete", "a", "--json"]).json_error()["code"], "usage");
     place.run_with_input(["delete", "a"], "y\n").fails(2, "--yes");
     place.run(["delete", "b"]).fails(10, "there is no workflow b");
-    assert_eq!(place.dump(), before);
+    place.is_as(&before);
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn a_dry_run_says_what_would_happen_and_changes_nothing() {
     place.run(["delete", "a", "-n", "--lease", "lost"]).fails(11, "lost");
     let json = place.run(["delete", "a", "-n", "-y", "--json"]).succeeds().json();
     assert_eq!((&json["dry_run"], &json["generation"]), (&true.into(), &1.into()));
-    assert_eq!(place.dump(), before);
+    place.is_as(&before);
     place.run(["lock", "acquire", "a"]).succeeds();
     place.run(["delete", "a", "-n"]).fails(11, "a is locked by");
     place.run(["delete", "a", "-y"]).fails(11, "a is locked by");

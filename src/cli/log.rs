@@ -28,6 +28,8 @@ pub(super) fn start(output: &Output, verbose: u8) {
         .with_max_level(level)
         .with_writer(std::io::stderr)
         .with_ansi(false)
+        // It would complain about a stderr that is gone, on that stderr, and panic.
+        .log_internal_errors(false)
         .event_format(Lines(output.clone()))
         .finish();
     // It is the first and only one of this process.

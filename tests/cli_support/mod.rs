@@ -9,7 +9,7 @@
 )]
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ffi::OsStr,
     fs,
     io::Write,
@@ -26,6 +26,9 @@ pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_pflow-store");
 pub(crate) fn document(text: &str) -> String {
     format!("{{ \"name\": \"{text}\", \"nodes\": [ {{ \"id\": \"a\", \"type\": \"echo\" }} ] }}\n")
 }
+
+/// What stands in a store.
+pub(crate) type Dump = BTreeMap<PathBuf, Option<Vec<u8>>>;
 
 /// A folder with nothing in it, or with a store.
 pub(crate) struct Place(TempDir);
@@ -80,7 +83,7 @@ impl Place {
     }
 
     /// Every file of the store with its bytes, and `None` for folders. Who last held the lock is left out.
-    pub(crate) fn dump(&self) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
+    pub(crate) fn dump(&self) -> Dump {
         let mut found = BTreeMap::new();
         let mut folders = vec![self.path().join(".pflow")];
         while let Some(folder) = folders.pop() {
@@ -95,6 +98,16 @@ impl Place {
             }
         }
         found
+    }
+
+    /// Nothing was written since `before`.
+    #[track_caller]
+    pub(crate) fn is_as(&self, before: &Dump) {
+        let after = self.dump();
+        let paths: BTreeSet<&PathBuf> = before.keys().chain(after.keys()).collect();
+        let changed: Vec<_> =
+            paths.into_iter().filter(|path| before.get(*path) != after.get(*path)).collect();
+        assert!(changed.is_empty(), "{changed:#?}");
     }
 
     /// The only version file of a workflow's generation.
