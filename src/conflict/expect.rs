@@ -16,7 +16,10 @@ pub enum Expect {
 
 impl Expect {
     /// Holds the expectation against a head.
-    pub(crate) fn check(self, head: &Head) -> Result<(), Conflict> {
+    ///
+    /// # Errors
+    /// The conflict that a change would meet on top of that head.
+    pub fn check(self, head: &Head) -> Result<(), Conflict> {
         let generation = head.generation();
         let found = || Found::new(head.current.as_ref());
         match self {

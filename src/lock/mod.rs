@@ -18,8 +18,13 @@ use crate::{
     Error, Result,
     document::ContentHash,
     flow::Flow,
-    stored::{Gate, Lease, LeaseId, Lockfile, Objects, WorkflowId, encode_pretty, layout, unreadable},
+    stored::{
+        Gate, Lease, LeaseId, Lockfile, Objects, WorkflowId, check_text, encode_pretty, layout, unreadable,
+    },
 };
+
+/// The longest operation, in bytes.
+const MAX_OPERATION_BYTES: usize = 256;
 
 /// A wish for a lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +60,7 @@ pub struct LockState {
 }
 
 impl LeaseRequest {
-    /// For `operation`, which other people will read, and for so long unless it is released before.
+    /// For `operation`, at most 256 bytes that other people will read, and for so long unless it is released before.
     pub fn new(operation: impl Into<String>, duration: Duration) -> Self {
         Self { id: None, operation: operation.into(), duration, hash: None }
     }
@@ -78,6 +83,11 @@ impl LeaseRequest {
     /// Whether this wish was granted already: the caller chose the id, and the reply got lost.
     pub(crate) fn is_granted_by(&self, lease: &Lease) -> bool {
         self.id.as_ref() == Some(&lease.id)
+    }
+
+    /// The operation goes into the head, which is read and written whole.
+    pub(crate) fn check(&self) -> Result<()> {
+        check_text("operation", Some(&self.operation), MAX_OPERATION_BYTES)
     }
 
     /// The lease that this wish becomes.
@@ -108,6 +118,7 @@ impl Locks {
     }
 
     pub(crate) async fn acquire(&self, id: &WorkflowId, request: LeaseRequest) -> Result<Grant> {
+        request.check()?;
         // The id is fixed here, once, so that every attempt asks for the same grant.
         let lease_id =
             request.id.clone().map_or_else(|| LeaseId::parse(self.objects.environment.new_id()), Ok)?;

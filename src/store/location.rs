@@ -1,6 +1,14 @@
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::{
+    fmt, fs,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
-use crate::Error;
+use crate::{
+    Error,
+    stored::{Config, FormatError, layout},
+};
 
 /// Where a store is: what a URL or a path means.
 ///
@@ -13,6 +21,32 @@ pub enum Location {
     Folder(PathBuf),
     /// The memory of this process; each is a new and empty one.
     Memory,
+}
+
+/// The name of a store's folder within a project.
+const FOLDER: &str = ".pflow";
+
+impl Location {
+    /// The nearest store of ours: the folder `.pflow` in `folder`, else in the one above it, and so on.
+    ///
+    /// A `.pflow` without a `config.json` of ours belongs to another program and is passed over. One whose `config.json` cannot be
+    /// read is taken: whoever opens it learns why, instead of working in another store further up. Asks the disk and may block.
+    pub fn nearest(folder: &Path) -> Option<Self> {
+        folder.ancestors().map(|above| above.join(FOLDER)).find(|store| is_ours(store)).map(Self::Folder)
+    }
+
+    /// Where a project in `folder` has its store unless somebody says otherwise.
+    pub fn within(folder: &Path) -> Self {
+        Self::Folder(folder.join(FOLDER))
+    }
+}
+
+fn is_ours(store: &Path) -> bool {
+    match fs::read(store.join(layout::config().as_str())) {
+        // A newer program's is ours too.
+        Ok(bytes) => matches!(Config::decode(&bytes), Ok(_) | Err(FormatError::TooNew { .. })),
+        Err(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+    }
 }
 
 impl FromStr for Location {
@@ -117,5 +151,21 @@ mod tests {
             let refused = url.parse::<Location>().unwrap_err().to_string();
             assert!(refused.contains(words), "{url:?}: {refused}");
         }
+    }
+
+    #[test]
+    fn the_nearest_store_of_ours_is_found_and_a_foreign_one_passed_over() {
+        let project = tempfile::tempdir().unwrap();
+        let inner = project.path().join("a/b");
+        fs::create_dir_all(inner.join(".pflow")).unwrap();
+        fs::create_dir(project.path().join(".pflow")).unwrap();
+        let (ours, foreign) = (project.path().join(".pflow/config.json"), inner.join(".pflow/config.json"));
+        fs::write(&foreign, r#"{"format":"another/1"}"#).unwrap();
+        fs::write(&ours, r#"{"format":"pflow-store/2"}"#).unwrap();
+        let found = || Location::nearest(&inner);
+        assert_eq!(found(), Some(Location::within(project.path())), "a newer one is ours");
+        fs::remove_file(&foreign).unwrap();
+        fs::create_dir(&foreign).unwrap();
+        assert_eq!(found(), Some(Location::within(&inner)), "what cannot be read is not passed over");
     }
 }

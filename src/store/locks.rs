@@ -11,7 +11,8 @@ impl Store {
     ///
     /// # Errors
     /// [`crate::conflict::Conflict::Locked`] while somebody else holds it, [`crate::conflict::Conflict::AlreadyLocked`] if they hold it
-    /// for the same content (that is no grant); errors of the storage.
+    /// for the same content (that is no grant); [`crate::Error::InvalidField`] for an operation that is empty or too long; errors of the
+    /// storage.
     pub async fn acquire(&self, id: &WorkflowId, request: LeaseRequest) -> Result<Grant> {
         self.shared.locks.acquire(id, request).await
     }

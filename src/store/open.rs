@@ -21,8 +21,15 @@ impl Store {
     /// [`Error::StoreMissing`] where there is nothing, [`Error::Foreign`] where there is something else,
     /// [`Error::MissingFeatures`] and [`Error::Format`] where a newer program made it; errors of the storage.
     pub async fn open_url(url: &str, options: StoreOptions) -> Result<Self> {
-        let location: Location = url.parse()?;
-        let backend: Arc<dyn StorageBackend> = match &location {
+        Self::open_location(&url.parse()?, options).await
+    }
+
+    /// Opens the store at a place that is known already.
+    ///
+    /// # Errors
+    /// As [`Store::open_url`].
+    pub async fn open_location(location: &Location, options: StoreOptions) -> Result<Self> {
+        let backend: Arc<dyn StorageBackend> = match location {
             Location::Folder(path) => match FsBackend::open(path, options.environment.clone()).await {
                 Ok(backend) => Arc::new(backend),
                 Err(missing) if missing.kind() == pflow_backend::ErrorKind::Missing => {
@@ -40,8 +47,15 @@ impl Store {
     /// # Errors
     /// As [`Store::open_url`], without `StoreMissing`. A place where something else lives is not touched.
     pub async fn init_url(url: &str, options: StoreOptions) -> Result<Self> {
-        let location: Location = url.parse()?;
-        let backend: Arc<dyn StorageBackend> = match &location {
+        Self::init_location(&url.parse()?, options).await
+    }
+
+    /// Creates a store at a place that is known already, or opens the one that is there.
+    ///
+    /// # Errors
+    /// As [`Store::init_url`].
+    pub async fn init_location(location: &Location, options: StoreOptions) -> Result<Self> {
+        let backend: Arc<dyn StorageBackend> = match location {
             Location::Folder(path) => {
                 Arc::new(FsBackend::create(path, options.environment.clone()).await.map_err(Error::Storage)?)
             }

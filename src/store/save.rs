@@ -11,7 +11,7 @@ use crate::{
     conflict::Expect,
     document::{ContentHash, MAX_DESCRIPTION_BYTES, MAX_NAME_BYTES, MAX_TAG_BYTES, MAX_TAGS},
     lock::LeaseRequest,
-    stored::{LeaseId, VersionRecord, WorkflowId},
+    stored::{LeaseId, VersionRecord, WorkflowId, check_text},
 };
 
 /// The longest message, in bytes.
@@ -114,6 +114,7 @@ impl SaveRequest {
         check_text("name", name.as_deref(), MAX_NAME_BYTES)?;
         check_text("description", description.as_deref(), MAX_DESCRIPTION_BYTES)?;
         check_message(self.message.as_deref())?;
+        self.hold.as_ref().map_or(Ok(()), LeaseRequest::check)?;
         let tags = tags.as_deref().unwrap_or_default();
         tags.iter().try_for_each(|tag| check_text("tag", Some(tag), MAX_TAG_BYTES))?;
         if tags.len() > MAX_TAGS {
@@ -127,18 +128,6 @@ impl SaveRequest {
 
 pub(super) fn check_message(message: Option<&str>) -> Result<()> {
     check_text("message", message, MAX_MESSAGE_BYTES)
-}
-
-fn check_text(field: &'static str, text: Option<&str>, limit: usize) -> Result<()> {
-    let reason = match text {
-        Some(text) if text.trim().is_empty() => "it is empty".to_owned(),
-        Some(text) if text.len() > limit => {
-            format!("it has {} bytes, at most {limit} are allowed", text.len())
-        }
-        Some(text) if text.contains('\0') => "it holds a NUL byte".to_owned(),
-        _ => return Ok(()),
-    };
-    Err(Error::InvalidField { field, reason })
 }
 
 impl Store {

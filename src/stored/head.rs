@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::{FormatError, Kind, Lease, VersionRecord, VersionRef, WorkflowId, decode, encode_line};
@@ -131,23 +131,7 @@ impl Head {
 
     /// One line of JSON.
     pub(crate) fn encode(&self) -> Result<Bytes, FormatError> {
-        let current = self.current.as_ref().map(|current| WireCurrent {
-            record: &current.record,
-            record_hash: current.record_hash,
-            recent: &current.recent,
-        });
-        let wire = Wire {
-            format: Kind::HEAD.tag(),
-            id: &self.id,
-            revision: self.revision,
-            generation: self.generation(),
-            current,
-            fence: self.fence,
-            lease: &self.lease,
-            nonce: &self.nonce,
-            extra: &self.extra,
-        };
-        encode_line(&wire).map(Bytes::from)
+        encode_line(self).map(Bytes::from)
     }
 
     /// Reads the head of `id`.
@@ -170,6 +154,29 @@ impl Head {
         };
         let (revision, fence, lease, nonce) = (wire.revision, wire.fence, wire.lease, wire.nonce);
         Ok(Self { id: wire.id, revision, current, fence, lease, nonce, extra })
+    }
+}
+
+/// The fields that are stored.
+impl Serialize for Head {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let current = self.current.as_ref().map(|current| WireCurrent {
+            record: &current.record,
+            record_hash: current.record_hash,
+            recent: &current.recent,
+        });
+        let wire = Wire {
+            format: Kind::HEAD.tag(),
+            id: &self.id,
+            revision: self.revision,
+            generation: self.generation(),
+            current,
+            fence: self.fence,
+            lease: &self.lease,
+            nonce: &self.nonce,
+            extra: &self.extra,
+        };
+        wire.serialize(serializer)
     }
 }
 

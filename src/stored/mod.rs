@@ -16,6 +16,7 @@
 //! ```
 
 mod config;
+mod field;
 mod format;
 mod gate;
 mod head;
@@ -26,6 +27,7 @@ mod objects;
 mod version;
 
 pub use config::{Config, Features};
+pub(crate) use field::check_text;
 pub use format::FormatError;
 pub(crate) use format::{Kind, decode, encode_line, encode_pretty};
 pub(crate) use gate::{Gate, read_config};

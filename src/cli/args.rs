@@ -1,0 +1,168 @@
+//! The command line: what there is to say, and the answer when it is said wrong.
+
+use std::{ffi::OsString, process::ExitCode};
+
+use clap::{
+    ArgAction, Parser, Subcommand,
+    builder::{FalseyValueParser, TypedValueParser},
+    error::ErrorKind,
+};
+
+use super::{
+    delete::Delete,
+    failure::{Failure, exit},
+    flow::Flow,
+    list::List,
+    load::Load,
+    lock::LockArgs,
+    output::Output,
+    save::Save,
+    save_all::SaveAll,
+    search::Search,
+    show::Show,
+    undelete::Undelete,
+};
+
+const JSON: &str = "--json";
+const JSON_VARIABLE: &str = "PFLOW_JSON";
+
+const MORE: &str = "\
+Examples:
+  pflow-store init                          create ./.pflow
+  pflow-store save greet greet.json         save a workflow, get its generation
+  pflow-store load greet > greet.json       the same bytes again
+  pflow-store list --tag etl --json         for scripts
+
+The store is --store, else PFLOW_STORE, else the nearest .pflow at or above
+the current folder, else ./.pflow.
+
+Exit codes:
+    0  done
+    1  failed, nothing changed
+    2  usage
+    3  some or all of a batch failed
+    5  the document or id is refused
+   10  store or workflow not found
+   11  locked, lease lost, or already locked
+   13  version conflict, exists already, or modified outside
+   14  corruption found
+   15  the storage cannot do this safely
+   16  outcome unknown: look before you repeat it
+   17  the store's format does not match this program
+  130  interrupted (143: terminated)
+A reader that goes away, as in `pflow-store list | head`, is not an error.";
+
+/// Keeps workflow plans, their locks and versions safe on any storage.
+#[derive(Debug, Parser)]
+#[command(name = "pflow-store", version, after_help = MORE, max_term_width = 100)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub(super) struct Cli {
+    /// The store: a path or file:///folder
+    #[arg(long, global = true, value_name = "URL", env = "PFLOW_STORE", hide_env_values = true)]
+    pub(super) store: Option<OsString>,
+
+    /// Print one JSON document; errors are JSON too
+    #[arg(long, global = true, env = JSON_VARIABLE, hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(super) json: bool,
+
+    /// Only data and errors: no warnings, notes or progress
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(super) quiet: bool,
+
+    /// Say more about what happens; twice for every step
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(super) verbose: u8,
+
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Create a store; harmless when it exists
+    #[command(after_help = super::init::MORE)]
+    Init,
+    /// The store at a glance: where, how many, what is locked or changed outside
+    Status,
+    /// Save a workflow; prints the new generation once it is durable
+    Save(Save),
+    /// Save many workflows, each named by its file
+    SaveAll(SaveAll),
+    /// Print a workflow's content, byte for byte
+    Load(Load),
+    /// Show all that is known of a workflow but its content
+    Show(Show),
+    /// List workflows
+    List(List),
+    /// Find workflows by words in id, name, description, tags and node types
+    Search(Search),
+    /// Delete a workflow; `undelete` brings it back
+    Delete(Delete),
+    /// Bring a deleted workflow back
+    Undelete(Undelete),
+    /// Lock a workflow, unlock it, see who has it
+    Lock(LockArgs),
+    /// Draw the flows that saving, deleting and locking run as
+    Flow(Flow),
+    /// Make the index anew from the workflows
+    #[command(after_help = super::reindex::MORE)]
+    Reindex,
+    /// Read everything and hold it against itself; changes nothing
+    #[command(after_help = super::verify::MORE)]
+    Verify,
+}
+
+/// Prints the help that was asked for, or says what is wrong with the arguments.
+pub(super) fn answer(refusal: &clap::Error, args: &[OsString]) -> ExitCode {
+    let output = Output::new(wants_json(args), false);
+    if matches!(refusal.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        let text = output.styled(&refusal.render());
+        return match output.data(text.as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                let failure = Failure::unwritten(&error, false);
+                output.failure(&failure);
+                failure.exit.into()
+            }
+        };
+    }
+    if output.is_json() {
+        let text = refusal.render().to_string();
+        let (message, hint) = text.split_once("\n\n").unwrap_or((&text, ""));
+        let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let message = words(message.trim_start_matches("error: "));
+        output.failure(&Failure::usage(message).with_hint(words(hint)));
+    } else {
+        output.usage(&refusal.render());
+    }
+    exit::USAGE.into()
+}
+
+/// Whether the arguments that could not be understood ask for JSON, as far as anybody can tell.
+fn wants_json(args: &[OsString]) -> bool {
+    let by_variable = || {
+        let value = std::env::var_os(JSON_VARIABLE)?;
+        let command = clap::Command::new("");
+        FalseyValueParser::new().parse_ref(&command, None, &value).ok()
+    };
+    args.iter().skip(1).take_while(|arg| *arg != "--").any(|arg| arg == JSON) || by_variable() == Some(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_contradicts_itself_nowhere() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn json_is_asked_for_before_the_double_dash() {
+        let asks = |args: &[&str]| wants_json(&args.iter().map(OsString::from).collect::<Vec<_>>());
+        assert!(asks(&["pflow-store", "--nonsense", "--json"]));
+        assert!(!asks(&["--json", "save", "--", "--json"]));
+    }
+}

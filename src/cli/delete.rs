@@ -1,0 +1,141 @@
+use std::{
+    ffi::OsString,
+    io::{self, BufRead, IsTerminal},
+};
+
+use clap::Args;
+use pflow_store::{DeleteRequest, Error, Expect, Store, WorkflowId, conflict::Conflict, stored::Head};
+use serde::Serialize;
+
+use super::{
+    expectation::Expectation,
+    failure::{Failure, Result},
+    input,
+    save::{Changed, describe, warn},
+    session::Session,
+};
+
+const MORE: &str = "\
+Nothing is lost: the versions stay, and `undelete` brings the workflow back.
+
+Examples:
+  pflow-store delete greet -n                        what would happen
+  pflow-store delete greet -y -m 'replaced by hello'
+  pflow-store delete greet -y --if-generation 3";
+
+#[derive(Debug, Args)]
+#[command(after_help = MORE)]
+pub(super) struct Delete {
+    /// The workflow
+    id: OsString,
+
+    #[command(flatten)]
+    expectation: Expectation,
+
+    /// Say what would happen, and leave it
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+}
+
+#[derive(Serialize)]
+struct Plan<'a> {
+    id: &'a WorkflowId,
+    generation: u64,
+    dry_run: bool,
+    unchanged: bool,
+}
+
+impl Delete {
+    /// Deletes the workflow, once that is certainly wanted.
+    pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
+        let id = input::id(&self.id)?;
+        let store = session.open().await?;
+        if self.dry_run {
+            return self.rehearse(session, &store, &id).await;
+        }
+        let mut expect = self.expectation.expect();
+        if !self.yes {
+            let head = session.reading(store.show(&id)).await?;
+            if !confirm(session, &head).await? {
+                session.output.note("left as it is");
+                return Ok(());
+            }
+            // What was agreed to is what is deleted, not what came in between.
+            expect = self.expectation.given().unwrap_or(Expect::Generation(head.generation()));
+        }
+        let mut request = DeleteRequest::new(id.clone(), expect);
+        if let Some(message) = self.expectation.message {
+            request = request.message(message);
+        }
+        if let Some(lease) = self.expectation.lease {
+            request = request.lease(lease);
+        }
+        let saved = session.changing(format!("the deletion of {id}"), None, store.delete(request)).await?;
+        warn(session.output, &saved);
+        session.answer(&describe(&saved), &Changed::of(&saved, None))?;
+        session.output.note(&format!("`undelete {id}` brings it back"));
+        Ok(())
+    }
+
+    /// Says what a deletion would come to now, in the same order as the deletion itself looks at it.
+    async fn rehearse(&self, session: &Session<'_>, store: &Store, id: &WorkflowId) -> Result<()> {
+        let head = session.reading(store.show(id)).await?;
+        let state = session.reading(store.lock_state(id)).await?;
+        if let Some(lease_id) = &self.expectation.lease
+            && head.lease.as_ref().is_none_or(|held| held.id != *lease_id)
+        {
+            let (lease_id, held) = (lease_id.clone(), head.lease.clone().map(Box::new));
+            return Err(refused(Conflict::LeaseLost { id: id.clone(), lease_id, held, fence: head.fence }));
+        }
+        let unchanged = head.live().is_none();
+        if !unchanged {
+            if let Some(lease) = state.lease.filter(|_| state.live && self.expectation.lease.is_none()) {
+                let (id, lease, now) = (id.clone(), Box::new(lease), state.now);
+                return Err(refused(Conflict::Locked { id, lease, now }));
+            }
+            self.expectation.expect().check(&head).map_err(refused)?;
+        }
+        let generation = head.generation();
+        let text = if unchanged {
+            format!("{id}: is deleted already, at generation {generation}")
+        } else {
+            let next = generation + 1;
+            format!(
+                "{id}: would be deleted by a generation {next}; `undelete {id}` would bring generation {generation} back"
+            )
+        };
+        session.answer(&text, &Plan { id, generation, dry_run: true, unchanged })
+    }
+}
+
+fn refused(conflict: Conflict) -> Failure {
+    Error::from(conflict).into()
+}
+
+/// Asks on a terminal. Elsewhere nobody can answer, so the flag that would is named.
+async fn confirm(session: &Session<'_>, head: &Head) -> Result<bool> {
+    let id = &head.id;
+    if session.output.is_json() || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        let hint = "say `--yes` to delete it, or `--dry-run` to see what would happen";
+        return Err(Failure::usage(format!("delete {id}? Nobody is there to answer")).with_hint(hint));
+    }
+    let name = head.current.as_ref().and_then(|current| current.record.name.as_deref());
+    let name = name.map_or_else(String::new, |name| format!(", {name:?}"));
+    let generation = head.generation();
+    session
+        .output
+        .ask(&format!("Delete {id} (generation {generation}{name})? `undelete {id}` brings it back. [y/N] "));
+    let answer = tokio::task::spawn_blocking(|| {
+        let mut answer = String::new();
+        io::stdin().lock().read_line(&mut answer).map(|_| answer)
+    });
+    match session.signals.unless(answer).await? {
+        Ok(Ok(answer)) => Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")),
+        Ok(Err(error)) => Err(Failure::file("read", "the answer", &error)),
+        Err(error) => Err(Failure::failed(format!("Failed to read the answer: {error}"))),
+    }
+}

@@ -1,0 +1,74 @@
+//! What the caller hands in: ids and documents.
+
+use std::{
+    ffi::OsStr,
+    fs::File,
+    io::{self, IsTerminal, Read},
+    path::Path,
+};
+
+use pflow_store::{
+    Error, WorkflowId,
+    document::{DocumentError, Limits, Strictness},
+};
+
+use super::{
+    failure::{Failure, Result},
+    session::{Session, shown},
+};
+
+/// The id that was written. What is not UTF-8 is no id either, and is shown as well as it can be.
+pub(super) fn id(text: &OsStr) -> Result<WorkflowId> {
+    Ok(WorkflowId::parse(text.to_string_lossy()).map_err(Error::from)?)
+}
+
+/// What a document must be.
+pub(super) fn limits(strict_ir: bool) -> Limits {
+    let strictness = if strict_ir { Strictness::Ir } else { Strictness::Plain };
+    Limits { strictness, ..Limits::default() }
+}
+
+/// The document for `id`: a file, or stdin without one and for `-`. The first signal ends the wait for it.
+pub(super) async fn document(session: &Session<'_>, id: &WorkflowId, file: Option<&Path>) -> Result<Vec<u8>> {
+    let file = file.filter(|file| *file != Path::new("-")).map(Path::to_owned);
+    if file.is_none() && io::stdin().is_terminal() {
+        return Err(Failure::usage("no FILE is given, and stdin is a terminal")
+            .with_hint("name a file, or pipe the document in"));
+    }
+    let id = id.clone();
+    // Both may wait for somebody else: a file may be a pipe.
+    let reading = tokio::task::spawn_blocking(move || match &file {
+        Some(path) => read_file(&id, path),
+        None => read_all(&id, io::stdin().lock(), |error| Failure::file("read", "stdin", &error)),
+    });
+    let read = session.signals.unless(reading).await?;
+    read.unwrap_or_else(|error| Err(Failure::failed(format!("Failed to read: {error}"))))
+}
+
+/// A file, if it is not larger than a document may be.
+pub(super) fn read_file(id: &WorkflowId, path: &Path) -> Result<Vec<u8>> {
+    let failed = |error| Failure::file("read", shown(path), &error);
+    let file = File::open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    let limit = limits(false).max_bytes;
+    let size = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
+    if metadata.is_file() && size > limit {
+        return Err(
+            Error::Document { id: id.clone(), source: DocumentError::TooLarge { size, limit } }.into()
+        );
+    }
+    read_all(id, file, failed)
+}
+
+/// Reads to the end, or to the first byte too much: what is endless is never held.
+fn read_all(id: &WorkflowId, source: impl Read, failed: impl Fn(io::Error) -> Failure) -> Result<Vec<u8>> {
+    let limit = limits(false).max_bytes;
+    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    let mut bytes = Vec::new();
+    source.take(most).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() > limit {
+        let message = format!("the document for {id} is refused: it has more than {limit} bytes");
+        return Err(Failure::refused(message));
+    }
+    Ok(bytes)
+}

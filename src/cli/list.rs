@@ -1,0 +1,76 @@
+use clap::{Args, ValueEnum};
+use pflow_store::{Query, Sort};
+
+use super::{failure::Result, session::Session, table};
+
+const MORE: &str = "\
+Examples:
+  pflow-store list --sort modified --limit 10        what changed last
+  pflow-store list --tag etl --node llm              with the tag and a node of the type
+  pflow-store list --json | jq -r '.workflows[].id'";
+
+#[derive(Debug, Args)]
+#[command(after_help = MORE)]
+pub(super) struct List {
+    #[command(flatten)]
+    filter: Filter,
+
+    /// The order: by id, by name, the last modified or the last created first
+    #[arg(long, value_enum, default_value_t = Order::Id)]
+    sort: Order,
+
+    /// The deleted ones instead
+    #[arg(long)]
+    deleted: bool,
+}
+
+/// What `list` and `search` have in common.
+#[derive(Debug, Args)]
+pub(super) struct Filter {
+    /// Only those with this tag; repeat it for those that have all
+    #[arg(long = "tag", value_name = "TAG")]
+    pub(super) tags: Vec<String>,
+
+    /// Only those with a node of this type; repeat it for those that have all
+    #[arg(long = "node", value_name = "TYPE")]
+    pub(super) nodes: Vec<String>,
+
+    /// At most so many
+    #[arg(long, value_name = "N")]
+    pub(super) limit: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Order {
+    Id,
+    Name,
+    Modified,
+    Created,
+}
+
+impl List {
+    /// Prints the workflows that match.
+    pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
+        let sort = match self.sort {
+            Order::Id => Sort::Id,
+            Order::Name => Sort::Name,
+            Order::Modified => Sort::Modified,
+            Order::Created => Sort::Created,
+        };
+        let query = Query { sort, deleted: self.deleted, ..self.filter.query() };
+        let store = session.open().await?;
+        let entries = session.reading(store.list(&query)).await?;
+        let nothing = Query { sort, ..Query::default() };
+        table::answer(
+            session,
+            &entries,
+            if query == nothing { "no workflows yet" } else { "no workflow matches" },
+        )
+    }
+}
+
+impl Filter {
+    pub(super) fn query(self) -> Query {
+        Query { tags: self.tags, nodes: self.nodes, limit: self.limit, ..Query::default() }
+    }
+}

@@ -1,0 +1,151 @@
+use std::{
+    ffi::{OsStr, OsString},
+    fs, io,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use pflow_store::{
+    Loaded, WorkflowId,
+    document::{ContentHash, MediaType},
+};
+use serde::Serialize;
+
+use super::{
+    failure::{Failure, Result},
+    input,
+    session::{Session, shown},
+};
+
+const MORE: &str = "\
+Examples:
+  pflow-store load greet | jq .nodes
+  pflow-store load greet --generation 2      as it was
+  pflow-store load greet -o greet.json       replaces the file in one step";
+
+#[derive(Debug, Args)]
+#[command(after_help = MORE)]
+pub(super) struct Load {
+    /// The workflow
+    id: OsString,
+
+    /// Not the current generation but this one
+    #[arg(long, value_name = "N")]
+    generation: Option<u64>,
+
+    /// Into a file instead of stdout
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    id: &'a WorkflowId,
+    generation: u64,
+    hash: Option<ContentHash>,
+    media_type: MediaType,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+    #[serde(flatten)]
+    content: Option<Content<'a>>,
+}
+
+#[derive(Serialize)]
+struct Content<'a> {
+    encoding: &'static str,
+    content: &'a str,
+}
+
+impl Load {
+    /// Prints the content, or writes it into a file.
+    pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
+        let id = input::id(&self.id)?;
+        let store = session.open().await?;
+        let loaded = session
+            .reading(async {
+                match self.generation {
+                    Some(generation) => store.load_generation(&id, generation).await,
+                    None => store.load(&id).await,
+                }
+            })
+            .await?;
+        let file = self.output.filter(|file| file != Path::new("-"));
+        if let Some(path) = &file {
+            write(path, &loaded.content, &session.environment.new_id())
+                .map_err(|error| Failure::file("write", shown(path), &error))?;
+            if session.output.is_json() {
+                let file = Some(shown(path));
+                return session.answer("", &Document { file, ..document(&id, &loaded, None) });
+            }
+            let generation = loaded.record.generation;
+            session.output.note(&format!("{id}: generation {generation} written to {}", shown(path)));
+            Ok(())
+        } else if session.output.is_json() {
+            // Every document was checked to be UTF-8 before it was saved, and its hash has been checked since.
+            let text = std::str::from_utf8(&loaded.content)
+                .map_err(|error| Failure::corrupt(format!("{id} is not UTF-8: {error}")))?;
+            session.answer("", &document(&id, &loaded, Some(Content { encoding: "utf-8", content: text })))
+        } else {
+            session.bytes(&loaded.content)
+        }
+    }
+}
+
+fn document<'a>(id: &'a WorkflowId, loaded: &Loaded, content: Option<Content<'a>>) -> Document<'a> {
+    let record = &loaded.record;
+    let (generation, hash, media_type) = (record.generation, record.hash, record.media_type);
+    Document { id, generation, hash, media_type, file: None, content }
+}
+
+/// Whoever reads the file sees the old content or the new one, never a part: a file beside it takes its name. Links are
+/// followed, and what is no file (`/dev/stdout`, a pipe) is written as it is.
+fn write(path: &Path, content: &[u8], nonce: &str) -> io::Result<()> {
+    let path = match fs::canonicalize(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
+        other => other?,
+    };
+    let there = fs::metadata(&path).ok();
+    if there.as_ref().is_some_and(|there| !there.is_file()) {
+        return fs::OpenOptions::new().write(true).open(&path)?.write_all(content);
+    }
+    let mut beside = OsString::from(".");
+    beside.push(path.file_name().unwrap_or(OsStr::new("load")));
+    beside.push(format!(".{nonce}"));
+    let beside = path.with_file_name(beside);
+    let written = (|| {
+        let mut file = fs::File::create_new(&beside)?;
+        file.write_all(content)?;
+        if let Some(there) = there {
+            file.set_permissions(there.permissions())?;
+        }
+        file.sync_all()?;
+        fs::rename(&beside, &path)
+    })();
+    if written.is_err() {
+        // What is left of it is of no use to anybody.
+        drop(fs::remove_file(&beside));
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_in_one_step_through_links_with_its_permissions() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("a.json"), folder.path().join("link"));
+        write(&file, b"1", "n").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+        symlink(&file, &link).unwrap();
+        write(&link, b"2", "n").unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"2");
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is left behind");
+        assert!(write(folder.path(), b"3", "n").is_err());
+    }
+}

@@ -1,0 +1,62 @@
+use std::ffi::OsString;
+
+use chrono::{DateTime, Utc};
+use clap::Args;
+use pflow_store::{Error, LeaseId, LeaseRequest, WorkflowId};
+use serde::Serialize;
+
+use super::granted;
+use crate::cli::{failure::Result, input, session::Session, time::Ttl};
+
+const MORE: &str = "\
+In a script:
+  lease=$(pflow-store lock acquire greet --json | jq -r .lease_id)";
+
+#[derive(Debug, Args)]
+#[command(after_help = MORE)]
+pub(super) struct Acquire {
+    /// The workflow
+    id: OsString,
+
+    /// How long it lasts unless it is released
+    #[arg(long, value_name = "DURATION", default_value = "1h")]
+    ttl: Ttl,
+
+    /// What others read about who holds it
+    #[arg(long, value_name = "TEXT", default_value = "lock acquire")]
+    operation: String,
+
+    /// Name the lease yourself, so that asking again after a lost answer is safe
+    #[arg(long, value_name = "LEASE-ID")]
+    lease_id: Option<LeaseId>,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    id: &'a WorkflowId,
+    lease_id: &'a LeaseId,
+    fence: u64,
+    expires: DateTime<Utc>,
+    renewed: bool,
+}
+
+impl Acquire {
+    /// Acquires the lock.
+    pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
+        let id = input::id(&self.id)?;
+        let store = session.open().await?;
+        let lease_id = match self.lease_id {
+            Some(lease_id) => lease_id,
+            // Chosen here, so that it can be named whatever happens.
+            None => LeaseId::parse(session.environment.new_id()).map_err(Error::from)?,
+        };
+        let left_behind = format!("the lease {lease_id}; see `lock show {id}`");
+        let request = LeaseRequest::new(self.operation, self.ttl.0).id(lease_id);
+        let what = format!("the locking of {id}");
+        let grant = session.changing(what, Some(left_behind), store.acquire(&id, request)).await?;
+        let lease = &grant.lease;
+        let (lease_id, fence, expires) = (&lease.id, lease.fence, lease.expires);
+        let document = Document { id: &id, lease_id, fence, expires, renewed: grant.renewed };
+        session.answer(&granted(&id, lease), &document)
+    }
+}

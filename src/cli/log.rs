@@ -1,0 +1,128 @@
+//! What the library has to say while it works, as lines on stderr in the program's own voice.
+
+use std::fmt::{self, Debug};
+
+use serde_json::{Map, Value};
+use tracing::{
+    Event, Level, Subscriber,
+    field::{Field, Visit},
+    level_filters::LevelFilter,
+};
+use tracing_subscriber::{
+    fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, format::Writer},
+    registry::{LookupSpan, SpanRef},
+};
+
+use super::output::{Output, printable};
+
+/// Warnings unless asked for more (`-v` the informative, `-vv` every step, `-vvv` everything) or less (`-q` errors alone).
+pub(super) fn start(output: &Output, verbose: u8) {
+    let level = match verbose {
+        _ if output.is_quiet() => LevelFilter::ERROR,
+        0 => LevelFilter::WARN,
+        1 => LevelFilter::INFO,
+        2 => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
+    };
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        // It would complain about a stderr that is gone, on that stderr, and panic.
+        .log_internal_errors(false)
+        .event_format(Lines(output.clone()))
+        .finish();
+    // It is the first and only one of this process.
+    drop(tracing::subscriber::set_global_default(subscriber));
+}
+
+/// `warning: what happened (id: greet)`, or one object with the same.
+struct Lines(Output);
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let level = *event.metadata().level();
+        let mut said = Said::default();
+        event.record(&mut said);
+        let span = |span: SpanRef<'_, S>| match span.extensions().get::<FormattedFields<N>>() {
+            Some(fields) if !fields.is_empty() => format!("{}({})", span.name(), fields.fields),
+            _ => span.name().to_owned(),
+        };
+        let spans: Vec<String> = context
+            .event_scope()
+            .filter(|_| level > Level::INFO)
+            .map(|scope| scope.from_root().map(span).collect())
+            .unwrap_or_default();
+        if self.0.is_json() {
+            return writeln!(writer, "{}", said.object(level, &spans));
+        }
+        let place = if spans.is_empty() { String::new() } else { format!("{}: ", spans.join(" ")) };
+        let text = format!("{place}{}", said.sentence());
+        writeln!(writer, "{}{}", self.0.level_mark(level), printable(&text))
+    }
+}
+
+/// The message of an event and its other fields.
+#[derive(Default)]
+struct Said {
+    message: String,
+    fields: Vec<(&'static str, String)>,
+}
+
+impl Said {
+    fn sentence(&self) -> String {
+        let mut text = self.message.clone();
+        for (at, (name, value)) in self.fields.iter().enumerate() {
+            text.push_str(if at == 0 { " (" } else { ", " });
+            text.push_str(&format!("{name}: {value}"));
+        }
+        if !self.fields.is_empty() {
+            text.push(')');
+        }
+        text
+    }
+
+    fn object(&self, level: Level, spans: &[String]) -> Value {
+        let kind = match level {
+            Level::WARN | Level::ERROR => "warning",
+            _ => "log",
+        };
+        let mut object = Map::new();
+        object.insert("type".to_owned(), kind.into());
+        object.insert("level".to_owned(), level.as_str().to_ascii_lowercase().into());
+        object.insert("message".to_owned(), self.message.clone().into());
+        if !spans.is_empty() {
+            object.insert("step".to_owned(), spans.join(" ").into());
+        }
+        let fields = self.fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into()));
+        object.insert("fields".to_owned(), Value::Object(fields.collect()));
+        Value::Object(object)
+    }
+
+    fn add(&mut self, field: &Field, text: String) {
+        if field.name() == "message" {
+            self.message = text;
+        } else {
+            self.fields.push((field.name(), text));
+        }
+    }
+}
+
+impl Visit for Said {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.add(field, format!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.add(field, value.to_owned());
+    }
+}

@@ -1,0 +1,194 @@
+//! Where words go: data to stdout, everything else to stderr.
+
+use std::{
+    borrow::Cow,
+    io::{self, ErrorKind, IsTerminal, Write},
+};
+
+use clap::builder::StyledStr;
+use serde::Serialize;
+
+use super::failure::Failure;
+
+const RED: &str = "\x1b[1;31m";
+const YELLOW: &str = "\x1b[1;33m";
+const CYAN: &str = "\x1b[1;36m";
+const PLAIN: &str = "\x1b[0m";
+
+/// The two streams of the program and how to speak on them.
+#[derive(Debug, Clone)]
+pub(super) struct Output {
+    json: bool,
+    quiet: bool,
+    /// Colours and moving lines are welcome on stdout, on stderr.
+    lively: (bool, bool),
+    stdout_is_terminal: bool,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Document<'a, T> {
+    schema_version: u32,
+    #[serde(flatten)]
+    body: &'a T,
+}
+
+/// A line on stderr of `--json`.
+#[derive(Serialize)]
+struct Event<'a, T> {
+    r#type: &'static str,
+    #[serde(flatten)]
+    body: &'a T,
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    message: &'a str,
+}
+
+impl Output {
+    pub(super) fn new(json: bool, quiet: bool) -> Self {
+        let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let colour = !set("NO_COLOR") && !dumb;
+        let (stdout_is_terminal, stderr_is_terminal) =
+            (io::stdout().is_terminal(), io::stderr().is_terminal());
+        let lively = (stdout_is_terminal && colour, stderr_is_terminal && colour);
+        Self { json, quiet, lively, stdout_is_terminal }
+    }
+
+    pub(super) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    pub(super) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// Whether a person looks at stdout.
+    pub(super) fn is_for_a_person(&self) -> bool {
+        self.stdout_is_terminal && !self.json
+    }
+
+    /// Whether a bar that moves is welcome on stderr.
+    pub(super) fn shows_progress(&self) -> bool {
+        self.lively.1 && !self.json && !self.quiet
+    }
+
+    /// Writes data, whole and at once. A reader that went away has seen what it wanted.
+    pub(super) fn data(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Writes the one document of `--json`.
+    pub(super) fn document(&self, body: &impl Serialize) -> io::Result<()> {
+        let mut line = serde_json::to_vec(&Document { schema_version: 1, body })?;
+        line.push(b'\n');
+        self.data(&line)
+    }
+
+    /// Something that a person may like to know.
+    pub(super) fn note(&self, text: &str) {
+        if !self.quiet && !self.json {
+            self.say(&format!("{}\n", printable(text)));
+        }
+    }
+
+    /// Something that a person should know.
+    pub(super) fn warn(&self, text: &str) {
+        if self.quiet {
+            return;
+        }
+        if self.json {
+            self.event("warning", &Message { message: text });
+        } else {
+            self.say(&format!("{}{}\n", self.mark(YELLOW, "warning:"), printable(text)));
+        }
+    }
+
+    /// Why the command failed.
+    pub(super) fn failure(&self, failure: &Failure) {
+        if self.json {
+            return self.event("error", failure);
+        }
+        let mut text = format!("{}{}\n", self.mark(RED, "error:"), printable(&failure.message));
+        for line in &failure.details {
+            text.push_str(&format!("  {}\n", printable(line)));
+        }
+        if let Some(hint) = &failure.hint {
+            text.push_str(&format!("{}{}\n", self.mark(CYAN, "hint:"), printable(hint)));
+        }
+        self.say(&text);
+    }
+
+    /// A question, without an end of line.
+    pub(super) fn ask(&self, question: &str) {
+        self.say(&printable(question));
+    }
+
+    /// One object on stderr.
+    pub(super) fn event(&self, r#type: &'static str, body: &impl Serialize) {
+        if let Ok(line) = serde_json::to_string(&Event { r#type, body }) {
+            self.say(&format!("{line}\n"));
+        }
+    }
+
+    /// Text of clap's, for stdout.
+    pub(super) fn styled(&self, text: &StyledStr) -> String {
+        if self.lively.0 { text.ansi().to_string() } else { text.to_string() }
+    }
+
+    /// What clap has to say about the arguments.
+    pub(super) fn usage(&self, text: &StyledStr) {
+        self.say(&if self.lively.1 { text.ansi().to_string() } else { text.to_string() });
+    }
+
+    /// `word` in colour where that is welcome, and a space.
+    pub(super) fn mark(&self, colour: &str, word: &str) -> String {
+        if self.lively.1 { format!("{colour}{word}{PLAIN} ") } else { format!("{word} ") }
+    }
+
+    /// For the log, which marks warnings and errors as this does.
+    pub(super) fn level_mark(&self, level: tracing::Level) -> String {
+        match level {
+            tracing::Level::ERROR => self.mark(RED, "error:"),
+            tracing::Level::WARN => self.mark(YELLOW, "warning:"),
+            tracing::Level::INFO => self.mark(CYAN, "info:"),
+            other => self.mark("\x1b[2m", &format!("{}:", other.as_str().to_ascii_lowercase())),
+        }
+    }
+
+    /// Nobody can be told that stderr is gone.
+    pub(super) fn say(&self, text: &str) {
+        drop(io::stderr().lock().write_all(text.as_bytes()));
+    }
+}
+
+/// Text of unknown origin without what a terminal would obey.
+pub(super) fn printable(text: &str) -> Cow<'_, str> {
+    if text.chars().any(obeyed) {
+        Cow::Owned(text.chars().map(|c| if obeyed(c) { char::REPLACEMENT_CHARACTER } else { c }).collect())
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// Control characters, and the marks that reverse the direction of what follows.
+fn obeyed(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_obeys_nothing_that_a_document_says() {
+        assert_eq!(printable("a\x1b[2Jb\nc\u{202e}d\u{9b}"), "a\u{fffd}[2Jb\u{fffd}c\u{fffd}d\u{fffd}");
+        assert!(matches!(printable("Grüße 🌍"), Cow::Borrowed(_)));
+    }
+}

@@ -1,0 +1,22 @@
+use serde::Serialize;
+
+use super::{failure::Result, session::Session};
+
+pub(super) const MORE: &str = "\
+The index is derived from the workflows, so losing it loses nothing. The old one stays in use until the new one is complete.";
+
+#[derive(Serialize)]
+struct Document {
+    workflows: usize,
+}
+
+/// Makes the index anew.
+pub(super) async fn run(session: &Session<'_>) -> Result<()> {
+    let store = session.open().await?;
+    let workflows = session.changing("the reindexing".to_owned(), None, store.reindex()).await?;
+    let text = match workflows {
+        1 => "the index holds 1 workflow".to_owned(),
+        many => format!("the index holds {many} workflows"),
+    };
+    session.answer(&text, &Document { workflows })
+}

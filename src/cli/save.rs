@@ -1,0 +1,159 @@
+use std::{ffi::OsString, path::PathBuf};
+
+use chrono::{DateTime, Utc};
+use clap::Args;
+use pflow_store::{
+    Error, LeaseId, LeaseRequest, SaveRequest, Saved, WorkflowId, document::ContentHash, stored::Lease,
+};
+use serde::Serialize;
+
+use super::{
+    expectation::Expectation,
+    failure::{Result, with_causes},
+    input,
+    lock::granted,
+    output::Output,
+    session::Session,
+    time::Ttl,
+};
+
+const MORE: &str = "\
+Examples:
+  pflow-store save greet greet.json                       create it, or save over what is there
+  pflow-store save greet greet.json --if-generation 3     only on top of generation 3 (else exit 13)
+  pflow-store save greet greet.json --if-generation 0     only if there is none yet
+  generate | pflow-store save greet -m 'nightly run'      from a pipe
+  pflow-store save greet greet.json --hold --ttl 30m      and keep it locked for half an hour";
+
+#[derive(Debug, Args)]
+#[command(after_help = MORE)]
+pub(super) struct Save {
+    /// The workflow
+    id: OsString,
+
+    /// The document; - or nothing for stdin
+    file: Option<PathBuf>,
+
+    /// The title, over what the document says
+    #[arg(long, value_name = "TEXT")]
+    name: Option<String>,
+
+    /// What it is for, over what the document says
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+
+    /// A tag, over what the document says; repeat it for more
+    #[arg(long = "tag", value_name = "TAG")]
+    tags: Vec<String>,
+
+    #[command(flatten)]
+    expectation: Expectation,
+
+    /// Take the lock along with the save
+    #[arg(long)]
+    hold: bool,
+
+    /// How long the lock lasts unless it is released
+    #[arg(long, value_name = "DURATION", default_value = "1h", requires = "hold")]
+    ttl: Ttl,
+
+    /// What others read about who holds the lock
+    #[arg(long, value_name = "TEXT", default_value = "save", requires = "hold")]
+    operation: String,
+
+    /// Refuse a document that is not complete IR
+    #[arg(long)]
+    strict_ir: bool,
+}
+
+/// What a change came to, for `--json`.
+#[derive(Debug, Serialize)]
+pub(super) struct Changed<'a> {
+    id: &'a WorkflowId,
+    generation: u64,
+    hash: Option<ContentHash>,
+    unchanged: bool,
+    #[serde(flatten)]
+    lease: Option<Held<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Held<'a> {
+    lease_id: &'a LeaseId,
+    fence: u64,
+    expires: DateTime<Utc>,
+}
+
+impl Save {
+    /// Saves the document.
+    pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
+        let id = input::id(&self.id)?;
+        let store = session.open_with(session.options().limits(input::limits(self.strict_ir))).await?;
+        let content = input::document(session, &id, self.file.as_deref()).await?;
+        let mut request = SaveRequest::new(id.clone(), content, self.expectation.expect());
+        if let Some(name) = self.name {
+            request = request.name(name);
+        }
+        if let Some(description) = self.description {
+            request = request.description(description);
+        }
+        if !self.tags.is_empty() {
+            request = request.tags(self.tags);
+        }
+        if let Some(message) = self.expectation.message {
+            request = request.message(message);
+        }
+        if let Some(lease) = self.expectation.lease {
+            request = request.lease(lease);
+        }
+        let mut left_behind = None;
+        if self.hold {
+            // Chosen here, so that it can be named whatever happens.
+            let lease = LeaseId::parse(session.environment.new_id()).map_err(Error::from)?;
+            left_behind = Some(format!("the lease {lease}; see `lock show {id}`"));
+            request = request.hold(LeaseRequest::new(self.operation, self.ttl.0).id(lease));
+        }
+        let saved = session.changing(format!("the save of {id}"), left_behind, store.save(request)).await?;
+        warn(session.output, &saved);
+        let held = saved.lease.as_ref().filter(|_| self.hold);
+        let mut text = describe(&saved);
+        if let Some(lease) = held {
+            text = format!("{text}\n{}", granted(&saved.id, lease));
+        }
+        session.answer(&text, &Changed::of(&saved, held))
+    }
+}
+
+impl<'a> Changed<'a> {
+    pub(super) fn of(saved: &'a Saved, held: Option<&'a Lease>) -> Self {
+        Self {
+            id: &saved.id,
+            generation: saved.generation,
+            hash: saved.hash,
+            unchanged: saved.unchanged,
+            lease: held.map(|lease| Held { lease_id: &lease.id, fence: lease.fence, expires: lease.expires }),
+        }
+    }
+}
+
+/// `greet: generation 3 (sha256:…)`.
+pub(super) fn describe(saved: &Saved) -> String {
+    let (id, generation) = (&saved.id, saved.generation);
+    match saved.hash {
+        _ if saved.unchanged => format!("{id}: unchanged at generation {generation}"),
+        Some(hash) => format!("{id}: generation {generation} ({hash})"),
+        None => format!("{id}: generation {generation} (deleted)"),
+    }
+}
+
+/// What went wrong around a change that stands.
+pub(super) fn warn(output: &Output, saved: &Saved) {
+    if let Some(error) = &saved.copy_error {
+        let text = "is changed, but its copy for people could not be refreshed";
+        output.warn(&format!("{} {text}: {}", saved.id, with_causes(error)));
+    }
+    if let Some(error) = &saved.index_error {
+        let text = "is changed and listed, but the index was not folded";
+        output.warn(&format!("{} {text}: {}", saved.id, with_causes(error)));
+    }
+}

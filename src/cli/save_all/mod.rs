@@ -1,0 +1,155 @@
+//! A batch: files in, one result each.
+
+mod files;
+mod report;
+
+use std::{
+    collections::VecDeque,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use clap::Args;
+use futures::StreamExt;
+use pflow_store::{Expect, SaveRequest, Saved};
+
+use super::{
+    expectation::expect,
+    failure::{Failure, Result},
+    input,
+    session::Session,
+    signals::Signals,
+};
+use files::{File, expand};
+use report::Report;
+
+const MORE: &str = "\
+A file's name without `.json` is the id. Of a folder every `*.json` is taken, by name, without sub folders and hidden files;
+links to files are followed. Each save stands alone: one that fails does not stop the others, and the exit code is 3 then.
+
+Examples:
+  pflow-store save-all plans/
+  pflow-store save-all *.json --tag etl --if-generation 0";
+
+#[derive(Debug, Args)]
+#[command(after_help = MORE)]
+pub(super) struct SaveAll {
+    /// Folders and files
+    #[arg(required = true, value_name = "DIR|FILE")]
+    paths: Vec<PathBuf>,
+
+    /// A tag for each, over what the documents say; repeat it for more
+    #[arg(long = "tag", value_name = "TAG")]
+    tags: Vec<String>,
+
+    /// Only those that are at generation N; 0: only those that do not exist
+    #[arg(long, value_name = "N")]
+    if_generation: Option<u64>,
+
+    /// Why, for the history
+    #[arg(short, long, value_name = "TEXT")]
+    message: Option<String>,
+
+    /// Refuse documents that are not complete IR
+    #[arg(long)]
+    strict_ir: bool,
+}
+
+/// What becomes of a file, in the order of the files. The reader of files fills it, and whoever gets the results takes it out.
+type Begun = Arc<Mutex<VecDeque<(PathBuf, Option<Failure>)>>>;
+
+/// Reads one file after the other, as the saves ask for them, so that only those under way are in memory.
+struct Requests {
+    files: std::vec::IntoIter<File>,
+    begun: Begun,
+    signals: Signals,
+    tags: Vec<String>,
+    expect: Expect,
+    message: Option<String>,
+}
+
+impl SaveAll {
+    /// Saves every file.
+    pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
+        let store = session.open_with(session.options().limits(input::limits(self.strict_ir))).await?;
+        let paths = self.paths;
+        let expanding = tokio::task::spawn_blocking(move || expand(&paths));
+        let files = session.signals.unless(expanding).await?;
+        let files = files.unwrap_or_else(|error| Err(Failure::failed(format!("Failed to look: {error}"))))?;
+        if files.is_empty() {
+            session.output.note("no `*.json` there; nothing to do");
+        }
+        let mut report = Report::new(session, files.len());
+        let begun = Begun::default();
+        let requests = Requests {
+            files: files.into_iter(),
+            begun: Arc::clone(&begun),
+            signals: session.signals.clone(),
+            tags: self.tags,
+            expect: self.if_generation.map_or(Expect::Any, expect),
+            message: self.message,
+        };
+        session.signals.begin("the batch".to_owned(), None)?;
+        let mut saves = std::pin::pin!(store.save_all(requests));
+        while let Some((_, saved)) = saves.next().await {
+            settle(&begun, Some(saved), &mut report);
+        }
+        settle(&begun, None, &mut report);
+        session.signals.end();
+        report.finish()
+    }
+}
+
+/// Reports the files that came to nothing before the one that `saved` belongs to, and then that one.
+fn settle(begun: &Begun, saved: Option<pflow_store::Result<Saved>>, report: &mut Report<'_>) {
+    while let Some((path, failure)) = first(begun) {
+        if let Some(failure) = failure {
+            report.failed(&path, failure);
+            continue;
+        }
+        match saved {
+            Some(Ok(saved)) => report.saved(&path, &saved),
+            Some(Err(error)) => report.failed(&path, error.into()),
+            None => {}
+        }
+        return;
+    }
+}
+
+fn first(begun: &Begun) -> Option<(PathBuf, Option<Failure>)> {
+    begun.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+}
+
+impl Iterator for Requests {
+    type Item = SaveRequest;
+
+    fn next(&mut self) -> Option<SaveRequest> {
+        loop {
+            if self.signals.caught().is_some() {
+                return None;
+            }
+            let File { path, id } = self.files.next()?;
+            let read = id.and_then(|id| input::read_file(&id, &path).map(|content| (id, content)));
+            let (request, failure) = match read {
+                Ok((id, content)) => (Some(SaveRequest::new(id, content, self.expect)), None),
+                Err(failure) => (None, Some(failure)),
+            };
+            self.begun.lock().unwrap_or_else(PoisonError::into_inner).push_back((path, failure));
+            if let Some(request) = request {
+                return Some(self.describe(request));
+            }
+        }
+    }
+}
+
+impl Requests {
+    fn describe(&self, mut request: SaveRequest) -> SaveRequest {
+        if !self.tags.is_empty() {
+            request = request.tags(self.tags.iter().cloned());
+        }
+        match &self.message {
+            Some(message) => request.message(message.clone()),
+            None => request,
+        }
+    }
+}

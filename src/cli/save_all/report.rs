@@ -1,0 +1,140 @@
+//! What became of the files: a line each as it happens, or one document at the end.
+
+use std::{io, path::Path};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use pflow_store::Saved;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::cli::{
+    failure::{Failure, Result},
+    save::{Changed, describe, warn},
+    session::{Session, shown},
+};
+
+pub(super) struct Report<'a> {
+    session: &'a Session<'a>,
+    bar: ProgressBar,
+    files: usize,
+    counts: Counts,
+    /// For `--json` alone.
+    results: Vec<Value>,
+    /// stdout took no more. The saves go on: abandoning those under way would leave them in doubt.
+    unwritten: Option<io::Error>,
+}
+
+#[derive(Debug, Default, Clone, Copy, Serialize)]
+struct Counts {
+    saved: usize,
+    unchanged: usize,
+    failed: usize,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(flatten)]
+    counts: Counts,
+    /// Files that were not begun, because a signal came.
+    left_out: usize,
+    results: &'a [Value],
+}
+
+#[derive(Serialize)]
+struct Outcome<'a, T> {
+    file: String,
+    #[serde(flatten)]
+    outcome: &'a T,
+}
+
+#[derive(Serialize)]
+struct Refused {
+    error: Failure,
+}
+
+impl<'a> Report<'a> {
+    pub(super) fn new(session: &'a Session<'a>, files: usize) -> Self {
+        let bar = if session.output.shows_progress() && files > 1 {
+            let bar = ProgressBar::with_draw_target(Some(files as u64), ProgressDrawTarget::stderr());
+            bar.set_style(style());
+            bar
+        } else {
+            ProgressBar::hidden()
+        };
+        Self { session, bar, files, counts: Counts::default(), results: Vec::new(), unwritten: None }
+    }
+
+    pub(super) fn saved(&mut self, path: &Path, saved: &Saved) {
+        if saved.unchanged {
+            self.counts.unchanged += 1;
+        } else {
+            self.counts.saved += 1;
+        }
+        let output = self.session.output;
+        if output.is_json() {
+            self.keep(path, &Changed::of(saved, None));
+        } else {
+            let line = format!("{}\n", describe(saved));
+            let written = self.bar.suspend(|| output.data(line.as_bytes()));
+            self.unwritten = self.unwritten.take().or(written.err());
+        }
+        self.bar.suspend(|| warn(output, saved));
+        self.bar.inc(1);
+    }
+
+    pub(super) fn failed(&mut self, path: &Path, failure: Failure) {
+        self.counts.failed += 1;
+        let output = self.session.output;
+        if output.is_json() {
+            self.keep(path, &Refused { error: failure });
+        } else {
+            // A hint for every one of a thousand files would bury the reasons.
+            let message = format!("{}: {}", shown(path), failure.message);
+            let failure = Failure { message, hint: None, ..failure };
+            self.bar.suspend(|| output.failure(&failure));
+        }
+        self.bar.inc(1);
+    }
+
+    /// The sum of it.
+    pub(super) fn finish(self) -> Result<()> {
+        self.bar.finish_and_clear();
+        let Counts { saved, unchanged, failed } = self.counts;
+        let done = saved + unchanged + failed;
+        let left_out = self.files - done;
+        let sum = format!("{saved} saved, {unchanged} unchanged, {failed} failed");
+        let output = self.session.output;
+        let written = match self.unwritten {
+            Some(error) => Err(error),
+            None if output.is_json() => {
+                output.document(&Document { counts: self.counts, left_out, results: &self.results })
+            }
+            None => Ok(()),
+        };
+        written.map_err(|error| Failure::unwritten(&error, true))?;
+        match self.session.signals.caught() {
+            Some(signal) if left_out > 0 => {
+                let message = format!("interrupted after {done} of {}: {sum}", self.files);
+                Err(Failure::interrupted(signal, message))
+            }
+            _ if failed > 0 => {
+                let message = format!("{failed} of {} failed ({sum})", self.files);
+                Err(Failure::batch(message).with_hint("the others are saved; mend these and save them again"))
+            }
+            _ => {
+                output.note(&sum);
+                Ok(())
+            }
+        }
+    }
+
+    fn keep(&mut self, path: &Path, outcome: &impl Serialize) {
+        let outcome = Outcome { file: shown(path), outcome };
+        self.results.extend(serde_json::to_value(&outcome).ok());
+    }
+}
+
+fn style() -> ProgressStyle {
+    ProgressStyle::with_template("{bar:30} {pos}/{len} {eta}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+}

@@ -1,0 +1,149 @@
+//! One run of the program: its store, its streams, its signals.
+
+use std::{
+    ffi::OsString,
+    future::Future,
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+};
+
+use pflow_store::{
+    Error, Store, StoreOptions,
+    pflow_backend::{Environment, SystemEnvironment},
+    store::Location,
+};
+use serde::Serialize;
+
+use super::{
+    failure::{Failure, Result, with_causes},
+    output::Output,
+    signals::Signals,
+};
+
+/// What every command gets.
+#[derive(Debug)]
+pub(super) struct Session<'a> {
+    pub(super) output: &'a Output,
+    pub(super) signals: &'a Signals,
+    pub(super) environment: Arc<dyn Environment>,
+    wanted: Option<OsString>,
+    opened: OnceLock<Store>,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(wanted: Option<OsString>, output: &'a Output, signals: &'a Signals) -> Result<Self> {
+        let environment = SystemEnvironment::new().map_err(|error| Failure::failed(with_causes(&error)))?;
+        let environment: Arc<dyn Environment> = Arc::new(environment);
+        Ok(Self { output, signals, environment, wanted, opened: OnceLock::new() })
+    }
+
+    /// The defaults.
+    pub(super) fn options(&self) -> StoreOptions {
+        StoreOptions::new(Arc::clone(&self.environment))
+    }
+
+    /// The store, for a command that needs nothing special of it.
+    pub(super) async fn open(&self) -> Result<Store> {
+        self.open_with(self.options()).await
+    }
+
+    /// The store, which must be there.
+    pub(super) async fn open_with(&self, options: StoreOptions) -> Result<Store> {
+        let location = self.location()?;
+        let store = self.reading(Store::open_location(&location, options)).await?;
+        tracing::info!(store = %location, "opened");
+        Ok(self.remember(store))
+    }
+
+    /// The store, made if it is not there, and whether it was made.
+    pub(super) async fn create(&self) -> Result<(Store, bool)> {
+        let location = self.location()?;
+        match self.reading(Store::open_location(&location, self.options())).await {
+            Ok(store) => Ok((self.remember(store), false)),
+            Err(missing) if missing.code == "not_found" => {
+                let what = format!("the creation of {location}");
+                let store =
+                    self.changing(what, None, Store::init_location(&location, self.options())).await?;
+                Ok((self.remember(store), true))
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    /// `--store`, else the nearest store of ours, else `.pflow` in the current folder.
+    fn location(&self) -> Result<Location> {
+        let location = match &self.wanted {
+            Some(url) => match url.to_str() {
+                Some(url) => url.parse::<Location>()?,
+                // No URL, so a path.
+                None => Location::Folder(PathBuf::from(url)),
+            },
+            None => {
+                let folder = std::env::current_dir()
+                    .map_err(|error| Failure::file("find", "the current folder", &error))?;
+                Location::nearest(&folder).unwrap_or_else(|| Location::within(&folder))
+            }
+        };
+        if location == Location::Memory {
+            return Err(Failure::usage("a store in memory: would end with this command")
+                .with_hint("name a folder with `--store`"));
+        }
+        Ok(location)
+    }
+
+    /// The result of what changes nothing. The first signal ends it.
+    pub(super) async fn reading<T>(
+        &self,
+        work: impl Future<Output = std::result::Result<T, Error>>,
+    ) -> Result<T> {
+        Ok(self.signals.unless(work).await??)
+    }
+
+    /// The result of a change, which runs to its end whatever signal comes.
+    pub(super) async fn changing<T>(
+        &self,
+        what: String,
+        left_behind: Option<String>,
+        work: impl Future<Output = std::result::Result<T, Error>>,
+    ) -> Result<T> {
+        self.signals.begin(what, left_behind)?;
+        let done = work.await;
+        self.signals.end();
+        Ok(done?)
+    }
+
+    /// Prints what the command came to: the text (without the end of its last line), or the document under `--json`.
+    pub(super) fn answer(&self, text: &str, document: &impl Serialize) -> Result<()> {
+        let written = if self.output.is_json() {
+            self.output.document(document)
+        } else if text.is_empty() {
+            Ok(())
+        } else {
+            self.output.data(format!("{text}\n").as_bytes())
+        };
+        written.map_err(|error| Failure::unwritten(&error, self.signals.has_begun()))
+    }
+
+    /// Prints bytes as they are.
+    pub(super) fn bytes(&self, bytes: &[u8]) -> Result<()> {
+        self.output.data(bytes).map_err(|error| Failure::unwritten(&error, self.signals.has_begun()))
+    }
+
+    /// Brings the storage to rest, what was given up included.
+    pub(super) async fn close(&self) {
+        if let Some(store) = self.opened.get()
+            && let Err(error) = store.close().await
+        {
+            self.output.warn(&format!("the store was not left at rest: {}", with_causes(&error)));
+        }
+    }
+
+    fn remember(&self, store: Store) -> Store {
+        self.opened.get_or_init(|| store).clone()
+    }
+}
+
+/// A path as it is shown.
+pub(super) fn shown(path: &Path) -> String {
+    path.display().to_string()
+}

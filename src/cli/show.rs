@@ -1,0 +1,56 @@
+use std::ffi::OsString;
+
+use clap::Args;
+use pflow_store::stored::{Current, Head};
+
+use super::{failure::Result, input, lock::who, output::printable, session::Session, time};
+
+#[derive(Debug, Args)]
+pub(super) struct Show {
+    /// The workflow
+    id: OsString,
+}
+
+impl Show {
+    /// Prints the head.
+    pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
+        let id = input::id(&self.id)?;
+        let store = session.open().await?;
+        let head = session.reading(store.show(&id)).await?;
+        session.answer(&describe(&head), &head)
+    }
+}
+
+fn describe(head: &Head) -> String {
+    let mut lines = vec![head.id.to_string()];
+    let mut line = |name: &str, text: &str| {
+        if !text.is_empty() {
+            lines.push(format!("  {name:<12} {}", printable(text)));
+        }
+    };
+    if let Some(Current { record, .. }) = &head.current {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        line("name", &text(&record.name));
+        line("description", &text(&record.description));
+        line("tags", &record.tags.join(", "));
+        line("nodes", &record.nodes.join(", "));
+        line("version", &text(&record.version));
+        line("generation", &record.generation.to_string());
+        if record.deleted {
+            line("state", &format!("deleted; `undelete {}` brings it back", head.id));
+        }
+        line("hash", &record.hash.map(|hash| hash.to_string()).unwrap_or_default());
+        if !record.deleted {
+            line("size", &format!("{} bytes of {}", record.size, record.media_type));
+        }
+        line("created", &time::moment(record.created));
+        line("modified", &format!("{} by {}", time::moment(record.modified), record.author));
+        line("message", &text(&record.message));
+    }
+    let lock = head.lease.as_ref().map(|lease| {
+        let until = time::moment(lease.expires);
+        format!("{}, {}, until {until}; see `lock show {}`", who(lease), lease.operation, head.id)
+    });
+    line("lock", lock.as_deref().unwrap_or("none"));
+    lines.join("\n")
+}

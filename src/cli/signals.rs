@@ -1,0 +1,168 @@
+//! Ctrl-C and the request to terminate.
+
+use std::{
+    future::Future,
+    process,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+use super::{
+    failure::{Failure, Result},
+    output::Output,
+};
+
+/// Which request to stop it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Signal {
+    /// SIGINT, which Ctrl-C sends.
+    Interrupt,
+    /// SIGTERM.
+    Terminate,
+}
+
+/// Hears the requests to stop.
+///
+/// The first one is left to the command: what reads gives up ([`Signals::unless`]), a change runs to its end ([`Signals::begin`]), nothing
+/// new begins ([`Signals::check`]). The second leaves at once.
+#[derive(Debug, Clone)]
+pub(super) struct Signals {
+    first: watch::Receiver<Option<Signal>>,
+    stake: Arc<Mutex<Stake>>,
+}
+
+/// The change that the command makes.
+#[derive(Debug, Default)]
+struct Stake {
+    change: Option<String>,
+    done: bool,
+    /// What a change that is abandoned may leave behind.
+    left_behind: Option<String>,
+}
+
+impl Signal {
+    /// 128 and the number of the signal, as shells have it.
+    pub(super) fn exit(self) -> u8 {
+        match self {
+            Self::Interrupt => 130,
+            Self::Terminate => 143,
+        }
+    }
+}
+
+impl Signals {
+    /// Begins to listen. The task that does lives as long as the runtime.
+    pub(super) fn listen(output: &Output) -> Result<Self> {
+        let deaf = |error| Failure::failed(format!("Failed to listen for signals: {error}"));
+        let mut interrupts = signal(SignalKind::interrupt()).map_err(deaf)?;
+        let mut terminations = signal(SignalKind::terminate()).map_err(deaf)?;
+        let (tell, first) = watch::channel(None);
+        let stake = Arc::new(Mutex::new(Stake::default()));
+        let (at_stake, output) = (Arc::clone(&stake), output.clone());
+        tokio::spawn(async move {
+            loop {
+                let caught = tokio::select! {
+                    _ = interrupts.recv() => Signal::Interrupt,
+                    _ = terminations.recv() => Signal::Terminate,
+                };
+                if tell.borrow().is_some() {
+                    let message = at_stake.lock().unwrap_or_else(PoisonError::into_inner).in_doubt();
+                    output.failure(&Failure::interrupted(caught, message));
+                    process::exit(i32::from(caught.exit()));
+                }
+                tell.send_replace(Some(caught));
+                if at_stake.lock().unwrap_or_else(PoisonError::into_inner).is_open() {
+                    output.note(
+                        "interrupted; what is under way is finished first (once more to leave at once)",
+                    );
+                }
+            }
+        });
+        Ok(Self { first, stake })
+    }
+
+    /// The first request to stop, if there has been one.
+    pub(super) fn caught(&self) -> Option<Signal> {
+        *self.first.borrow()
+    }
+
+    /// Refuses to go on after the first request.
+    pub(super) fn check(&self) -> Result<()> {
+        self.caught().map_or(Ok(()), |signal| Err(nothing_changed(signal)))
+    }
+
+    /// The result of what changes nothing, unless the first request comes before.
+    pub(super) async fn unless<T>(&self, reading: impl Future<Output = T>) -> Result<T> {
+        let mut first = self.first.clone();
+        let request = async {
+            match first.wait_for(Option::is_some).await.map(|signal| *signal) {
+                Ok(Some(signal)) => signal,
+                // The listener is gone, so nothing will ever be heard.
+                _ => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            signal = request => Err(nothing_changed(signal)),
+            done = reading => Ok(done),
+        }
+    }
+
+    /// From here on the command makes a change and does not stop before its end. `left_behind` says what may stay if it is killed.
+    pub(super) fn begin(&self, change: String, left_behind: Option<String>) -> Result<()> {
+        self.check()?;
+        let mut stake = self.stake.lock().unwrap_or_else(PoisonError::into_inner);
+        *stake = Stake { change: Some(change), done: false, left_behind };
+        Ok(())
+    }
+
+    /// The change came to its end, good or bad.
+    pub(super) fn end(&self) {
+        self.stake.lock().unwrap_or_else(PoisonError::into_inner).done = true;
+    }
+
+    /// Whether a change was begun.
+    pub(super) fn has_begun(&self) -> bool {
+        self.stake.lock().unwrap_or_else(PoisonError::into_inner).change.is_some()
+    }
+
+    /// How the command ended, seen together with a request to stop that came before.
+    pub(super) fn judge(&self, result: Result<()>) -> Result<()> {
+        let Some(signal) = self.caught() else { return result };
+        let stake = self.stake.lock().unwrap_or_else(PoisonError::into_inner);
+        match (result, &stake.change) {
+            (Err(failure), _) if failure.exit == signal.exit() => Err(failure),
+            (Ok(()), Some(change)) => {
+                Err(Failure::interrupted(signal, format!("interrupted, but {change} was finished first")))
+            }
+            (Ok(()), None) => Err(Failure::interrupted(signal, "interrupted at the very end")),
+            (Err(failure), _) => Err(Failure {
+                message: format!("interrupted; before that: {}", failure.message),
+                ..Failure { code: "interrupted", exit: signal.exit(), ..failure }
+            }),
+        }
+    }
+}
+
+impl Stake {
+    fn is_open(&self) -> bool {
+        self.change.is_some() && !self.done
+    }
+
+    fn in_doubt(&self) -> String {
+        let Some(change) = self.change.as_ref().filter(|_| self.is_open()) else {
+            return "left at once".to_owned();
+        };
+        let left =
+            self.left_behind.as_ref().map_or_else(String::new, |left| format!("; it may leave {left}"));
+        format!("left at once; whether {change} happened is unknown{left}")
+    }
+}
+
+fn nothing_changed(signal: Signal) -> Failure {
+    Failure::interrupted(signal, "interrupted; nothing was changed")
+}

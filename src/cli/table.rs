@@ -1,0 +1,85 @@
+//! Lists of workflows as people read them.
+
+use std::sync::Arc;
+
+use pflow_store::Entry;
+use serde::Serialize;
+
+use super::{failure::Result, output::printable, session::Session, time};
+
+/// How many characters of a name or of tags a person is shown.
+const WIDEST: usize = 48;
+
+const HEADER: [&str; 5] = ["ID", "GEN", "MODIFIED", "NAME", "TAGS"];
+
+#[derive(Serialize)]
+struct Listing<'a> {
+    workflows: Vec<&'a Entry>,
+}
+
+/// Prints the workflows that were found, or says that there are none.
+pub(super) fn answer(session: &Session<'_>, entries: &[Arc<Entry>], none: &str) -> Result<()> {
+    if entries.is_empty() {
+        session.output.note(none);
+    }
+    let cut = session.output.is_for_a_person();
+    let rows = entries.iter().map(|entry| row(entry, cut));
+    let text = if entries.is_empty() { String::new() } else { table(rows) };
+    session.answer(&text, &Listing { workflows: entries.iter().map(Arc::as_ref).collect() })
+}
+
+fn row(entry: &Entry, cut: bool) -> [String; 5] {
+    let cell = |text: &str| shortened(&printable(text), if cut { WIDEST } else { usize::MAX });
+    [
+        entry.id.to_string(),
+        entry.generation.to_string(),
+        time::moment(entry.modified),
+        cell(entry.name.as_deref().unwrap_or("-")),
+        cell(&entry.tags.join(", ")),
+    ]
+}
+
+fn shortened(text: &str, widest: usize) -> String {
+    if text.chars().count() <= widest {
+        return text.to_owned();
+    }
+    text.chars().take(widest - 1).chain(['…']).collect()
+}
+
+/// Columns under their headers, without spaces at the ends of lines. A character counts as one column.
+fn table(rows: impl Iterator<Item = [String; 5]>) -> String {
+    let rows: Vec<[String; 5]> = std::iter::once(HEADER.map(str::to_owned)).chain(rows).collect();
+    let mut widths = [0; 5];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let line = |row: &[String; 5]| {
+        let cells: Vec<String> =
+            row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        cells.join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned_by_characters() {
+        let row = |cells: [&str; 5]| cells.map(str::to_owned);
+        let rows = [row(["a", "10", "x", "Über", "t"]), row(["longer", "2", "x", "-", ""])];
+        assert_eq!(
+            table(rows.into_iter()),
+            "ID      GEN  MODIFIED  NAME  TAGS\na       10   x         Über  t\nlonger  2    x         -"
+        );
+    }
+
+    #[test]
+    fn long_names_are_cut_for_people() {
+        assert_eq!(shortened("äöüß", 3), "äö…");
+        assert_eq!(shortened("äöü", 3), "äöü");
+    }
+}
