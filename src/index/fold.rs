@@ -119,7 +119,9 @@ impl Index {
         let records = pending::list(&self.objects, usize::MAX).await?;
         let table = self.table().await?;
         let findings = self.find(&records, &table).await?;
-        let whole = whole || table.rebuilt;
+        // Where there is nothing on top of the base, a new one would say the same.
+        let stale = !table.root.segments.is_empty() || !findings.segment.is_empty();
+        let whole = table.rebuilt || (whole && stale);
         let entries = whole.then(|| {
             let mut entries = (*table.entries).clone();
             apply(&mut entries, &findings.segment.entries);
