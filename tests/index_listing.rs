@@ -11,6 +11,7 @@ every_backend!(
     a_listing_shows_every_acknowledged_change_at_once,
     records_are_folded_when_enough_have_gathered,
     the_history_names_every_version_once,
+    a_batch_that_changes_nothing_writes_nothing,
 );
 
 async fn a_listing_shows_every_acknowledged_change_at_once(site: Site) {
@@ -75,6 +76,20 @@ async fn the_history_names_every_version_once(site: Site) {
     assert_eq!(named, versions(&site).await);
     assert_eq!(named.len(), 40 + 4 + 50 + 1);
     assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
+}
+
+async fn a_batch_that_changes_nothing_writes_nothing(site: Site) {
+    let store = site.store().await;
+    let requests = || ["a", "b"].map(|name| save(name, "1", Expect::Any));
+    let before = site.dump().await;
+    let none: Vec<_> = store.save_all([]).collect().await;
+    assert_eq!((none.len(), site.dump().await), (0, before));
+    let _: Vec<_> = store.save_all(requests()).collect().await;
+    assert_eq!(site.json("index.json").await.as_object().unwrap().len(), 2);
+    let before = site.dump().await;
+    let again: Vec<_> = store.save_all(requests()).collect().await;
+    assert!(again.iter().all(|(_, saved)| saved.as_ref().unwrap().unchanged));
+    assert_eq!(site.dump().await, before);
 }
 
 /// Saves a new generation of `a` and a new workflow, and folds both away.

@@ -6,6 +6,7 @@ mod support;
 use std::time::Duration;
 
 use futures::StreamExt;
+use pflow_store::document::ContentHash;
 use pflow_store::{DeleteRequest, Error, ErrorKind, Expect, LeaseRequest, Query, Store};
 use support::{Site, damaged, every_backend, generations, history, id, notices, plan, save, versions};
 
@@ -20,6 +21,7 @@ every_backend!(
     a_mirror_that_stayed_is_no_lock,
     a_store_without_an_index_is_a_store,
     what_is_lost_is_named_and_never_invented,
+    a_version_that_was_exchanged_is_not_taken_for_it,
 );
 
 /// The same by everybody: this process, another one, and one that begins now.
@@ -227,4 +229,26 @@ async fn what_is_lost_is_named_and_never_invented(site: Site) {
     );
     assert_eq!(site.other_store(2).await.status().await.unwrap().unreadable[0].0, id("b"));
     store.save(save("c", "1", Expect::Absent)).await.unwrap();
+}
+
+/// Whole in itself, so that only what names it can tell.
+async fn a_version_that_was_exchanged_is_not_taken_for_it(site: Site) {
+    let store = site.store().await;
+    for n in 0..36 {
+        store.save(save("a", &n.to_string(), Expect::Any)).await.unwrap();
+    }
+    // The current one, one that the head remembers, and one that only its successor names.
+    for (generation, key) in [36, 20, 1].map(|n: usize| (n as u64, format!("versions/a/{n:012}-"))) {
+        let key = site.only_key(&key).await;
+        let whole = site.get(&key).await.unwrap();
+        let line = whole.split(|byte| *byte == b'\n').next().unwrap();
+        let mut record: serde_json::Value = serde_json::from_slice(line).unwrap();
+        let other = plan("another");
+        record["hash"] = ContentHash::of(other.as_bytes()).to_string().into();
+        site.put(&key, format!("{record}\n{other}")).await;
+        let read = store.load_generation(&id("a"), generation).await;
+        assert_eq!(read.unwrap_err().kind(), ErrorKind::Corrupt, "generation {generation}");
+        assert_eq!(damaged(&store.verify().await.unwrap())[..], [key.as_str()][..]);
+        site.put(&key, whole).await;
+    }
 }

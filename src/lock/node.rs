@@ -229,3 +229,101 @@ async fn swap(objects: &Objects, stored: StoredHead, head: Head, lease: Box<Leas
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use pflow_backend::ManualEnvironment;
+
+    use super::*;
+    use crate::{document::ContentHash, lock::LeaseRequest, stored::LeaseId};
+
+    const MINUTE: Duration = Duration::from_secs(60);
+    const SKEW: Duration = Duration::from_secs(5);
+
+    fn lease_id(name: &str) -> LeaseId {
+        LeaseId::parse(name).unwrap()
+    }
+
+    fn wish(name: &str, hash: Option<ContentHash>) -> Wish {
+        let request = LeaseRequest::new("edit", MINUTE).id(lease_id(name));
+        Wish::Acquire(hash.map_or_else(|| request.clone(), |hash| request.clone().hash(hash)))
+    }
+
+    /// A head without a version, and whether it is locked.
+    fn head(locked: bool) -> Head {
+        let environment = ManualEnvironment::new(9);
+        let grant = || {
+            let (identity, now) = (environment.identity(), environment.now());
+            Lease::grant(lease_id("held"), 4, "edit".to_owned(), None, identity, now, MINUTE)
+        };
+        let id = WorkflowId::parse("a").unwrap();
+        let nonce = "old".to_owned();
+        Head { fence: 4, revision: 6, nonce, lease: locked.then(grant), ..Head::new(id) }
+    }
+
+    fn decided(wish: &Wish, head: &Head, passed: Duration) -> Decision {
+        let environment = ManualEnvironment::new(1);
+        decide(wish, head, &environment, environment.now() + passed, SKEW).unwrap()
+    }
+
+    #[track_caller]
+    fn swapped(decision: Decision) -> (Head, Lease) {
+        match decision {
+            Decision::Swap { head, lease } => (*head, *lease),
+            Decision::Answer(answer) => panic!("{answer:?}"),
+        }
+    }
+
+    #[test]
+    fn a_grant_raises_the_fence_and_makes_a_new_state_of_the_head() {
+        for before in [head(false), Head { lease: None, ..head(true) }] {
+            let (after, lease) = swapped(decided(&wish("mine", None), &before, Duration::ZERO));
+            assert_eq!((after.fence, lease.fence, after.lease.as_ref()), (5, 5, Some(&lease)));
+            assert_eq!(after.revision, 7);
+            assert_ne!(after.nonce, before.nonce);
+            assert_eq!(Head { fence: 4, revision: 6, nonce: "old".to_owned(), lease: None, ..after }, before);
+        }
+    }
+
+    #[test]
+    fn a_live_lease_is_respected_to_the_end_of_the_allowance() {
+        let other = Some(ContentHash::of(b"other"));
+        for (wish, passed, already) in
+            [(wish("mine", None), Duration::ZERO, true), (wish("mine", other), MINUTE + SKEW, false)]
+        {
+            match decided(&wish, &head(true), passed) {
+                Decision::Answer(Answer::Conflict(Conflict::AlreadyLocked { .. })) => assert!(already),
+                Decision::Answer(Answer::Conflict(Conflict::Locked { .. })) => assert!(!already),
+                decision => panic!("{decision:?}"),
+            }
+        }
+        let after = MINUTE + SKEW + Duration::from_millis(1);
+        let (after, lease) = swapped(decided(&wish("mine", None), &head(true), after));
+        assert_eq!((after.fence, lease.id), (5, lease_id("mine")));
+    }
+
+    #[test]
+    fn the_own_grant_is_found_again() {
+        for passed in [Duration::ZERO, MINUTE * 10] {
+            match decided(&wish("held", Some(ContentHash::of(b"other"))), &head(true), passed) {
+                Decision::Answer(Answer::Done { lease, renewed: true }) => assert_eq!(lease.fence, 4),
+                decision => panic!("{decision:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_lease_that_is_there_can_be_given_back() {
+        let release = |name: &str| Wish::Release(lease_id(name));
+        let (after, lease) = swapped(decided(&release("held"), &head(true), MINUTE * 10));
+        assert_eq!((after.fence, after.lease, lease.id), (4, None, lease_id("held")));
+        for (wish, head) in [(release("mine"), head(true)), (release("held"), head(false))] {
+            let decision = decided(&wish, &head, Duration::ZERO);
+            let Decision::Answer(Answer::Conflict(Conflict::LeaseLost { held, fence: 4, .. })) = decision
+            else {
+                panic!("{decision:?}");
+            };
+            assert_eq!(held.as_deref(), head.lease.as_ref());
+        }
+    }
+}

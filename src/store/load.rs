@@ -7,7 +7,7 @@ use crate::{
     Error, Result,
     conflict::Conflict,
     document::{ContentHash, MediaType},
-    stored::{Current, Head, StoredVersion, VersionRecord, WorkflowId, corrupt, layout},
+    stored::{Ancestor, Current, Head, StoredVersion, VersionRecord, WorkflowId, corrupt, layout},
 };
 
 /// How often a load tries again when the workflow changes under it.
@@ -80,6 +80,9 @@ impl Store {
         let version = objects.version(id, from.generation, &from.version_id).await?;
         let key = layout::version(id, from.generation, &from.version_id);
         let mut version = version.ok_or_else(|| corrupt(&key, "it is missing".to_owned()))?;
+        if Ancestor::from(&version.record) != from {
+            return Err(corrupt(&key, "it is not the version that the head remembers".to_owned()));
+        }
         while version.record.generation > generation {
             let parent = version.record.parents.first().ok_or_else(missing)?;
             version = objects.named_version(id, parent).await?;

@@ -20,28 +20,29 @@ pub(crate) use history::{history, versions};
 pub(crate) use probe::{Fault, Left, Log, Probe};
 pub(crate) use site::{Kind, Site, damaged, generations, listed, notices};
 
-/// Runs each of the functions, which take a [`Site`], on every kind of backend.
+/// Runs each of the functions, which take a [`Site`], on every kind of backend. On two threads, because on one alone memory never
+/// gives tasks that race a reason to interleave.
 macro_rules! every_backend {
     ($($name:ident),+ $(,)?) => { $(
         mod $name {
             use super::support::{Kind, Site};
 
-            #[tokio::test]
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn memory() {
                 super::$name(Site::new(Kind::Memory).await).await;
             }
 
-            #[tokio::test]
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn memory_that_people_edit() {
                 super::$name(Site::new(Kind::PlainMemory).await).await;
             }
 
-            #[tokio::test]
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn memory_that_works_like_a_bucket() {
                 super::$name(Site::new(Kind::Staged).await).await;
             }
 
-            #[tokio::test]
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn disk() {
                 super::$name(Site::new(Kind::Disk).await).await;
             }

@@ -17,6 +17,8 @@ pub(crate) struct Probe {
 struct State {
     log: Log,
     fault: Option<Fault>,
+    /// How many commits the fault has hit.
+    struck: usize,
     hook: Option<(usize, Hook)>,
 }
 
@@ -117,9 +119,11 @@ impl Probe {
         self.state.lock().unwrap().fault = Some(fault);
     }
 
-    /// No more faults.
-    pub(crate) fn heal(&self) {
-        self.state.lock().unwrap().fault = None;
+    /// No more faults; how many commits were hit since the last time.
+    pub(crate) fn heal(&self) -> usize {
+        let mut state = self.state.lock().unwrap();
+        state.fault = None;
+        std::mem::take(&mut state.struck)
     }
 
     /// Runs this once, before the call that comes after `calls` others.
@@ -166,7 +170,9 @@ impl Probe {
             return None;
         }
         fault.times -= 1;
-        Some(fault.clone())
+        let fault = fault.clone();
+        state.struck += 1;
+        Some(fault)
     }
 }
 

@@ -55,8 +55,9 @@ impl Site {
     /// Memory behind [`Staged`], with the probe below it: it sees each operation of a batch as a commit of its own.
     pub(crate) fn below_stages() -> (Self, Arc<dyn StorageBackend>) {
         let environment = Arc::new(ManualEnvironment::new(1));
-        let raw: Arc<dyn StorageBackend> = Arc::new(MemoryBackend::new(environment.clone()));
-        let probe = Probe::new(raw.clone());
+        let memory = MemoryBackend::new(environment.clone());
+        let raw: Arc<dyn StorageBackend> = Arc::new(Staged(memory.clone()));
+        let probe = Probe::new(Arc::new(memory));
         let staged = Arc::new(Staged(probe.clone()));
         (Self { kind: Kind::Staged, environment, probe, raw, folder: None }, staged)
     }

@@ -181,3 +181,174 @@ fn says_the_same(current: &VersionRecord, next: &Described) -> bool {
     };
     key(current) == key(next)
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, TimeDelta, Utc};
+    use pflow_backend::{Environment, ManualEnvironment, Version};
+
+    use super::*;
+    use crate::{
+        conflict::Expect,
+        document::{ContentHash, Limits},
+        lock::LeaseRequest,
+        stored::{Lease, LeaseId, StoredHead, StoredVersion, WorkflowId},
+    };
+
+    const SKEW: Duration = Duration::from_secs(60);
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn id() -> WorkflowId {
+        WorkflowId::parse("a").unwrap()
+    }
+
+    fn lease_id(name: &str) -> LeaseId {
+        LeaseId::parse(name).unwrap()
+    }
+
+    fn now() -> DateTime<Utc> {
+        ManualEnvironment::new(1).now()
+    }
+
+    fn document(text: &str) -> Document {
+        Document::parse(format!(r#"{{ "x": "{text}" }}"#), &Limits::default()).unwrap()
+    }
+
+    /// At this generation with the content `old`, made an hour ago.
+    fn basis(generation: u64) -> Basis {
+        let made = now() - TimeDelta::hours(1);
+        let mut record = describe(&document("old"), &Fields::default(), None);
+        (record.generation, record.version_id) = (generation, "v".to_owned());
+        (record.created, record.modified, record.author) = (made, made, "before@host".to_owned());
+        let current = Current { record, record_hash: ContentHash::of(b"line"), recent: Vec::new() };
+        let head = Head { current: (generation > 0).then_some(current), fence: 7, ..Head::new(id()) };
+        let stored = StoredHead { head, version: Some(Version::new("read")) };
+        Basis { stored, copy: CopyState::Absent, restored: None, now: now() }
+    }
+
+    fn leased(mut basis: Basis, name: &str, left: TimeDelta) -> Basis {
+        let environment = ManualEnvironment::new(9);
+        let granted = now() + left - TimeDelta::minutes(1);
+        let identity = environment.identity();
+        let lease = Lease::grant(lease_id(name), 7, "edit".to_owned(), None, identity, granted, MINUTE);
+        basis.stored.head.lease = Some(lease);
+        basis
+    }
+
+    fn save(expect: Expect) -> Request {
+        let kind = Kind::Save { content: Bytes::new(), fields: Fields::default() };
+        Request { id: id(), kind, expect, lease: None, hold: None, message: None }
+    }
+
+    fn under(name: &str) -> Request {
+        Request { lease: Some(lease_id(name)), ..save(Expect::Any) }
+    }
+
+    fn holding(name: &str) -> Request {
+        let hold = LeaseRequest::new("edit", MINUTE).id(lease_id(name));
+        Request { hold: Some(hold), ..save(Expect::Any) }
+    }
+
+    fn decided(request: &Request, text: &str, basis: &Basis) -> Result<Decision> {
+        decide(request, Some(&document(text)), basis, "me@here", SKEW)
+    }
+
+    /// The first word of the decision.
+    fn answer(request: &Request, text: &str, basis: &Basis) -> &'static str {
+        match decided(request, text, basis).unwrap() {
+            Decision::Write(_) => "write",
+            Decision::Unchanged => "unchanged",
+            Decision::Conflict(Conflict::LeaseLost { .. }) => "lost",
+            Decision::Conflict(Conflict::Locked { .. }) => "locked",
+            Decision::Conflict(Conflict::Version { .. }) => "version",
+            Decision::Conflict(Conflict::ModifiedOutside { .. }) => "edited",
+            Decision::Conflict(other) => panic!("{other}"),
+        }
+    }
+
+    fn plan(request: &Request, text: &str, basis: &Basis) -> Plan {
+        match decided(request, text, basis).unwrap() {
+            Decision::Write(plan) => *plan,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Each line has everything that is wrong with the lines behind it.
+    #[test]
+    fn the_first_reason_that_matters_is_told() {
+        let mut basis = leased(basis(3), "theirs", TimeDelta::minutes(1));
+        basis.copy = CopyState::Edited(Version::new("edit"), ContentHash::of(b"edit"));
+        assert_eq!(
+            answer(&Request { lease: Some(lease_id("mine")), ..save(Expect::Generation(1)) }, "old", &basis),
+            "lost"
+        );
+        assert_eq!(answer(&save(Expect::Generation(1)), "old", &basis), "unchanged");
+        assert_eq!(answer(&save(Expect::Generation(1)), "new", &basis), "locked");
+        basis.stored.head.lease = None;
+        assert_eq!(answer(&save(Expect::Generation(1)), "new", &basis), "version");
+        assert_eq!(answer(&save(Expect::Generation(3)), "new", &basis), "edited");
+        basis.copy = CopyState::Lagging(Version::new("old"));
+        assert_eq!(answer(&save(Expect::Generation(3)), "new", &basis), "write");
+    }
+
+    #[test]
+    fn a_lease_is_kept_removed_or_granted() {
+        let (live, expired) = (TimeDelta::seconds(-60), TimeDelta::milliseconds(-60_001));
+        let plan_of = |request: &Request, left: Option<TimeDelta>| {
+            let basis = left.map_or_else(|| basis(1), |left| leased(basis(1), "held", left));
+            plan(request, "new", &basis).lease
+        };
+        let grant = |name: &str| LeasePlan::Grant(holding(name).hold.unwrap());
+        assert_eq!(plan_of(&save(Expect::Any), None), LeasePlan::Keep);
+        assert_eq!(plan_of(&save(Expect::Any), Some(expired)), LeasePlan::Remove);
+        for left in [live, expired] {
+            assert_eq!(plan_of(&under("held"), Some(left)), LeasePlan::Keep, "its clock does not matter");
+            assert_eq!(plan_of(&holding("held"), Some(left)), LeasePlan::Keep, "granted already");
+        }
+        assert_eq!(plan_of(&holding("new"), None), grant("new"));
+        assert_eq!(plan_of(&holding("new"), Some(expired)), grant("new"));
+        assert_eq!(answer(&holding("new"), "new", &leased(basis(1), "held", live)), "locked");
+        assert_eq!(answer(&holding("held"), "old", &leased(basis(1), "held", live)), "unchanged");
+        assert!(plan(&holding("new"), "old", &basis(1)).version.is_none(), "a lease alone is no version");
+    }
+
+    #[test]
+    fn the_next_version_stands_on_the_present_one() {
+        let basis = basis(3);
+        let request = Request { message: Some("why".to_owned()), ..save(Expect::Any) };
+        let (record, content) = plan(&request, "new", &basis).version.unwrap();
+        let before = basis.stored.head.current.as_ref().unwrap();
+        assert_eq!((record.generation, &record.parents), (4, &vec![before.reference()]));
+        assert_eq!((record.created, record.modified), (before.record.created, now()));
+        assert_eq!((record.author.as_str(), record.message.as_deref()), ("me@here", Some("why")));
+        assert_eq!((record.hash, &content), (Some(document("new").hash()), document("new").bytes()));
+    }
+
+    #[test]
+    fn there_is_no_generation_behind_the_last() {
+        let refused = decided(&save(Expect::Any), "new", &basis(MAX_GENERATION)).unwrap_err();
+        assert!(matches!(refused, Error::Corrupt { .. }), "{refused}");
+        assert_eq!(answer(&save(Expect::Any), "new", &basis(MAX_GENERATION - 1)), "write");
+    }
+
+    #[test]
+    fn a_pruned_content_cannot_be_brought_back() {
+        let mut basis = basis(4);
+        let record = basis.stored.head.current.as_ref().unwrap().record.clone();
+        basis.stored.head.current.as_mut().unwrap().record.deleted = true;
+        let undelete = Request { kind: Kind::Undelete, ..save(Expect::Any) };
+        let restored = |content| {
+            let record = VersionRecord { generation: 3, ..record.clone() };
+            Some(StoredVersion { record, record_hash: ContentHash::of(b"line"), content })
+        };
+        basis.restored = restored(None);
+        let refused = decide(&undelete, None, &basis, "me@here", SKEW).unwrap_err();
+        assert!(matches!(refused, Error::GenerationMissing { generation: 3, pruned: true, .. }), "{refused}");
+        basis.restored = restored(Some(Bytes::from_static(b"{}")));
+        let (next, content) = plan(&undelete, "", &basis).version.unwrap();
+        assert_eq!(
+            (next.generation, next.deleted, next.hash, &content[..]),
+            (5, false, record.hash, &b"{}"[..])
+        );
+    }
+}
