@@ -1,6 +1,11 @@
 //! `list` and `search`.
 
 #![cfg(feature = "cli")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "what a test does outside its #[test] functions is still a test"
+)]
 
 mod cli_support;
 

@@ -7,10 +7,10 @@ mod cli_support;
 use std::{
     fs,
     io::{BufRead, BufReader, Read},
-    process::Stdio,
+    process::{Command, Stdio},
 };
 
-use cli_support::{Place, Ran, document};
+use cli_support::{PROGRAM, Place, Ran, document};
 
 #[test]
 fn help_is_for_people_and_names_the_exit_codes() {
@@ -21,7 +21,7 @@ fn help_is_for_people_and_names_the_exit_codes() {
     for command in commands {
         assert!(help.contains(&format!("\n  {command} ")), "{command} is not in: {help}");
         let own = place.run([command, "--help"]).succeeds().out();
-        assert!(own.contains("Usage: pflow-store "), "{own}");
+        assert!(own.contains("Usage: pflow-store ") && own.ends_with('\n'), "{own}");
     }
     for words in ["Exit codes:", "   16  outcome unknown", "Examples:", "PFLOW_STORE", "--json"] {
         assert!(help.contains(words), "{words} is not in: {help}");
@@ -176,4 +176,26 @@ fn flows_are_drawn_in_two_languages_without_a_store() {
     let json = place.run(["flow", "--format", "dot", "--json"]).succeeds().json();
     assert_eq!((&json["flows"][0]["name"], &json["flows"][0]["drawing"]), (&"save".into(), &dot.into()));
     place.run(["flow", "lunch"]).fails(2, "hint: there are save, delete, undelete, lock");
+}
+
+/// `script` (util-linux) gives the program a terminal.
+#[test]
+fn colours_are_for_terminals_that_want_them() {
+    let place = Place::with_store();
+    let run = |name: &str, value: &str| {
+        let mut command = Command::new("script");
+        command.args(["-qec", &format!("{PROGRAM} show a"), "/dev/null"]).current_dir(place.path());
+        command.env_remove("NO_COLOR").env("TERM", "xterm").env(name, value).stdin(Stdio::null());
+        command.output().map(Ran)
+    };
+    let Ok(coloured) = run("NO_COLOR", "") else {
+        println!("skipped: there is no `script`");
+        return;
+    };
+    assert!(coloured.out().contains("\u{1b}[1;31merror:\u{1b}[0m there is no workflow a"), "{coloured:?}");
+    for (name, value) in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+        let plain = run(name, value).unwrap();
+        assert!(plain.out().starts_with("error: there is no workflow a"), "{plain:?}");
+        assert!(!plain.out().contains('\u{1b}'), "{plain:?}");
+    }
 }

@@ -52,12 +52,21 @@ fn no_update_is_lost() {
     });
     let last = WRITERS * SAVES;
     assert_eq!(place.run(["show", "counter", "--json"]).json()["generation"], last);
+    let load = |generation: &usize| {
+        let loaded = place.run(["load", "counter", "--generation", &generation.to_string()]).succeeds();
+        serde_json::from_str::<Value>(&loaded.out()).unwrap()
+    };
+    let generations: Vec<usize> = (1..=last).collect();
+    let chain: Vec<Value> = thread::scope(|scope| {
+        let parts: Vec<_> = generations
+            .chunks(SAVES)
+            .map(|part| scope.spawn(|| part.iter().map(load).collect::<Vec<_>>()))
+            .collect();
+        parts.into_iter().flat_map(|part| part.join().unwrap()).collect()
+    });
     let mut turns: HashMap<u64, u64> = HashMap::new();
-    for generation in 1..=last {
-        let content =
-            place.run(["load", "counter", "--generation", &generation.to_string()]).succeeds().out();
-        let content: Value = serde_json::from_str(&content).unwrap();
-        assert_eq!(content["count"], generation, "each was built on the one before");
+    for (content, generation) in chain.iter().zip(&generations) {
+        assert_eq!(content["count"], *generation, "each was built on the one before");
         if let Some(author) = content["author"].as_u64() {
             let turn = turns.entry(author).or_default();
             assert_eq!(content["turn"], *turn, "everybody's saves are there, once and in order");

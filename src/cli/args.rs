@@ -26,6 +26,9 @@ use super::{
 const JSON: &str = "--json";
 const JSON_VARIABLE: &str = "PFLOW_JSON";
 
+/// Over the options that every command has.
+const EVERYWHERE: &str = "Options everywhere";
+
 const MORE: &str = "\
 Examples:
   pflow-store init                          create ./.pflow
@@ -54,23 +57,24 @@ A reader that goes away, as in `pflow-store list | head`, is not an error.";
 
 /// Keeps workflow plans, their locks and versions safe on any storage.
 #[derive(Debug, Parser)]
-#[command(name = "pflow-store", version, after_help = MORE, max_term_width = 100)]
+#[command(name = "pflow-store", version, after_help = MORE)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 pub(super) struct Cli {
     /// The store: a path or file:///folder
-    #[arg(long, global = true, value_name = "URL", env = "PFLOW_STORE", hide_env_values = true)]
+    #[arg(long, global = true, value_name = "URL", env = "PFLOW_STORE", hide_env_values = true, help_heading = EVERYWHERE)]
     pub(super) store: Option<OsString>,
 
     /// Print one JSON document; errors are JSON too
-    #[arg(long, global = true, env = JSON_VARIABLE, hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(long, global = true, env = JSON_VARIABLE, hide_env_values = true, help_heading = EVERYWHERE)]
+    #[arg(value_parser = FalseyValueParser::new())]
     pub(super) json: bool,
 
     /// Only data and errors: no warnings, notes or progress
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = EVERYWHERE)]
     pub(super) quiet: bool,
 
     /// Say more about what happens; twice for every step
-    #[arg(short, long, global = true, action = ArgAction::Count)]
+    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = EVERYWHERE)]
     pub(super) verbose: u8,
 
     #[command(subcommand)]

@@ -139,12 +139,12 @@ impl Output {
 
     /// Text of clap's, for stdout.
     pub(super) fn styled(&self, text: &StyledStr) -> String {
-        if self.lively.0 { text.ansi().to_string() } else { text.to_string() }
+        lines(text, self.lively.0)
     }
 
     /// What clap has to say about the arguments.
     pub(super) fn usage(&self, text: &StyledStr) {
-        self.say(&if self.lively.1 { text.ansi().to_string() } else { text.to_string() });
+        self.say(&lines(text, self.lively.1));
     }
 
     /// `word` in colour where that is welcome, and a space.
@@ -166,6 +166,12 @@ impl Output {
     pub(super) fn say(&self, text: &str) {
         drop(io::stderr().lock().write_all(text.as_bytes()));
     }
+}
+
+/// With an end to the last line.
+fn lines(text: &StyledStr, coloured: bool) -> String {
+    let text = if coloured { text.ansi().to_string() } else { text.to_string() };
+    format!("{}\n", text.trim_end())
 }
 
 /// Text of unknown origin without what a terminal would obey.

@@ -58,16 +58,16 @@ impl<'a> Session<'a> {
     /// The store, made if it is not there, and whether it was made.
     pub(super) async fn create(&self) -> Result<(Store, bool)> {
         let location = self.location()?;
-        match self.reading(Store::open_location(&location, self.options())).await {
-            Ok(store) => Ok((self.remember(store), false)),
-            Err(missing) if missing.code == "not_found" => {
-                let what = format!("the creation of {location}");
-                let store =
-                    self.changing(what, None, Store::init_location(&location, self.options())).await?;
-                Ok((self.remember(store), true))
-            }
-            Err(other) => Err(other),
-        }
+        let (store, created) =
+            match self.signals.unless(Store::open_location(&location, self.options())).await? {
+                Err(Error::StoreMissing { .. }) => {
+                    let what = format!("the creation of {location}");
+                    let making = Store::init_location(&location, self.options());
+                    (self.changing(what, None, making).await?, true)
+                }
+                opened => (opened?, false),
+            };
+        Ok((self.remember(store), created))
     }
 
     /// `--store`, else the nearest store of ours, else `.pflow` in the current folder.
