@@ -229,6 +229,20 @@ impl Error {
         Some(hint.to_owned())
     }
 
+    /// Whether one object is damaged or not what it should be, while the others can be read. Nobody who reads many stops at it. A newer
+    /// format is no damage, and what a newer program wrote must not be taken for lost.
+    pub(crate) fn is_of_one_object(&self) -> bool {
+        match self {
+            Self::Corrupt { .. } => true,
+            Self::Format { source, .. } => !matches!(source, FormatError::TooNew { .. }),
+            Self::Storage(source) => matches!(
+                source.kind(),
+                StorageErrorKind::Unsafe | StorageErrorKind::InvalidInput | StorageErrorKind::Corrupt
+            ),
+            _ => false,
+        }
+    }
+
     /// Whether it surely changed nothing and a moment may make a difference. Not after a wait for somebody else's lock: that was the
     /// moment.
     pub(crate) fn may_pass(&self) -> bool {

@@ -66,14 +66,17 @@ pub enum Conflict {
         found: Found,
     },
     /// A person or another program edited the current content in place, so overwriting it would lose an edit.
-    #[error("{key} was modified outside of the store after generation {generation}: its hash is {found}")]
+    #[error("{key} was {}: its hash is {found}", match .generation {
+        Some(generation) => format!("modified outside of the store after generation {generation}"),
+        None => "put there by somebody else".to_owned(),
+    })]
     ModifiedOutside {
         /// The workflow.
         id: WorkflowId,
         /// The file, as a key of the store.
         key: String,
-        /// The current generation, which the file should hold.
-        generation: u64,
+        /// The current generation, which the file should hold; none if there is none, and the file should not be there.
+        generation: Option<u64>,
         /// Of what the file holds.
         found: ContentHash,
     },
@@ -139,7 +142,10 @@ impl Conflict {
             Self::Exists { found, .. } => {
                 format!("save over it with `--if-generation {}`, or choose another id", found.generation)
             }
-            Self::ModifiedOutside { id, key, generation, .. } => format!(
+            Self::ModifiedOutside { id, key, generation: None, .. } => {
+                format!("keep it by saving that file itself (`save {id} <store>/{key}`), or move it away")
+            }
+            Self::ModifiedOutside { id, key, generation: Some(generation), .. } => format!(
                 "keep the edit by saving that file itself (`save {id} <store>/{key}`), or drop it with `load {id} \
                  --generation {generation} -o <store>/{key}`"
             ),

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     document::{ContentHash, MediaType},
-    stored::{Ancestor, Head, WorkflowId},
+    stored::{Ancestor, Head, VersionId, WorkflowId, generation},
 };
 
 /// What the index knows of a workflow: its current version without the content.
@@ -11,10 +11,11 @@ use crate::{
 pub struct Entry {
     /// The workflow.
     pub id: WorkflowId,
-    /// Its current generation, at least 1.
+    /// Its current generation.
+    #[serde(deserialize_with = "generation")]
     pub generation: u64,
     /// The id of that version.
-    pub version_id: String,
+    pub version_id: VersionId,
     /// Of the content; none if the workflow is deleted.
     pub hash: Option<ContentHash>,
     /// Of the content, in bytes.

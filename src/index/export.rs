@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use pflow_backend::Operation;
+use pflow_backend::{Batch, Operation};
 use serde::Serialize;
 
 use super::{Entry, table::Entries};
@@ -43,21 +43,27 @@ impl<'a> Exported<'a> {
     }
 }
 
-/// Two stages: the present export becomes the backup, then the new one takes its place. So there is no moment without an
-/// export, and the backup is whole whenever the export is being replaced.
-pub(super) async fn operations(objects: &Objects, entries: &Entries) -> Result<[Vec<Operation>; 2]> {
+/// Brings the export up to date. It has a commit of its own, because nothing may depend on it: what fails here is a warning, and the next
+/// export makes up for it.
+pub(super) async fn write(objects: &Objects, entries: &Entries) {
+    if let Err(error) = try_write(objects, entries).await {
+        tracing::warn!(%error, "index.json could not be written");
+    }
+}
+
+/// The present export becomes the backup before the new one takes its place. So there is no moment without an export, and the backup is
+/// whole whenever the export is being replaced.
+async fn try_write(objects: &Objects, entries: &Entries) -> Result<()> {
     let key = layout::index_export();
     let bytes = encode(entries)?;
     let present = objects.get(&key).await?;
-    let backup = match present {
-        Some(present) if present.bytes == bytes => return Ok([Vec::new(), Vec::new()]),
-        Some(present) => {
-            let backup = Operation::put(layout::index_backup(), present.bytes).copy();
-            vec![backup]
-        }
-        None => Vec::new(),
-    };
-    Ok([backup, vec![Operation::put(key, bytes).copy()]])
+    if present.as_ref().is_some_and(|present| present.bytes == bytes) {
+        return Ok(());
+    }
+    let backup = present.map(|present| Operation::put(layout::index_backup(), present.bytes).copy());
+    let batch = Batch::new().stage(backup).stage([Operation::put(key, bytes).copy()]);
+    // Writes without a condition meet no conflict.
+    objects.commit(batch, || "the export of the index".to_owned()).await.map(drop)
 }
 
 fn encode(entries: &Entries) -> Result<Bytes> {

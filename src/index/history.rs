@@ -6,7 +6,11 @@ use super::{
     Index,
     parts::{Part, Root, Segment},
 };
-use crate::{Error, Result, document::ContentHash, stored::layout};
+use crate::{
+    Error, Result,
+    document::ContentHash,
+    stored::{Objects, layout},
+};
 
 impl Index {
     /// Walks the whole history and says what is wrong with it: the key and the reason. It stops at the first segment that cannot be
@@ -36,4 +40,20 @@ impl Index {
         }
         Segment::decode(&object.bytes).map_err(|source| Error::Format { key: part.key.clone(), source })
     }
+}
+
+/// The newest whole segment there is, and its sequence. Asked only when every root is lost: it reads the whole history.
+pub(super) async fn newest_segment(objects: &Objects) -> Result<Option<(u64, Part)>> {
+    let mut newest = None;
+    for key in objects.keys(&layout::index_segments()).await? {
+        let Some(object) = objects.get(&key).await? else { continue };
+        match Segment::decode(&object.bytes) {
+            Ok(segment) if newest.as_ref().is_none_or(|(sequence, _)| *sequence < segment.sequence) => {
+                newest = Some((segment.sequence, Part::new(&key, &object.bytes, segment.entries.len())));
+            }
+            Ok(_) => {}
+            Err(damaged) => tracing::warn!(%key, error = %damaged, "a segment of the history cannot be read"),
+        }
+    }
+    Ok(newest)
 }

@@ -14,11 +14,13 @@
 
 mod entry;
 mod export;
+mod findings;
 mod fold;
 mod history;
 mod parts;
 mod pending;
 mod query;
+mod settle;
 mod table;
 mod view;
 

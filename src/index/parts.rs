@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::{Entry, entry::Gained};
 use crate::{
     document::ContentHash,
-    stored::{FormatError, Kind, decode, encode_line},
+    stored::{FormatError, Kind, VersionId, WorkflowId, decode, encode_line},
 };
 
 /// `ops/checkpoint`: which parts make the index.
@@ -36,6 +36,8 @@ pub(super) struct Part {
     pub(super) key: String,
     /// Of all its bytes.
     pub(super) hash: ContentHash,
+    /// In bytes.
+    pub(super) size: u64,
     /// How many entries it holds.
     pub(super) entries: u64,
 }
@@ -43,25 +45,32 @@ pub(super) struct Part {
 /// What changed since the segment before it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Segment {
+    /// Of the root that first named it. So the newest one is known even if all roots are lost.
+    pub(super) sequence: u64,
     /// The segment before it.
     pub(super) previous: Option<Part>,
     pub(super) entries: Vec<Entry>,
     /// Every version that the chains of these entries gained.
     pub(super) gained: Vec<Gained>,
-    /// What pending records with a body told, by the id in their name.
+    /// What pending records of operations told. A fold that died before it deleted them is followed by one that tells it again: whoever
+    /// reads the history takes each operation id once.
     pub(super) operations: Vec<Operation>,
 }
 
 /// An operation that made no version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Operation {
-    pub(super) operation_id: String,
+    /// The workflow; none for one that concerns the whole store.
+    pub(super) id: Option<WorkflowId>,
+    pub(super) operation_id: VersionId,
     pub(super) body: Value,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Header {
     format: String,
+    /// Of the root that first named it.
+    sequence: u64,
     /// Only a segment has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     previous: Option<Part>,
@@ -104,6 +113,11 @@ impl Root {
         decode(Kind::INDEX_ROOT, bytes)
     }
 
+    /// The same without its parts, which were lost. What came before still came before.
+    pub(super) fn without_parts(self) -> Self {
+        Self { base: None, segments: Vec::new(), ..self }
+    }
+
     /// How many entries readers would save if everything were one base.
     pub(super) fn entries_in_segments(&self) -> u64 {
         self.segments.iter().map(|part| part.entries).sum()
@@ -116,16 +130,22 @@ impl Root {
 
 impl Part {
     pub(super) fn new(key: &Key, bytes: &[u8], entries: usize) -> Self {
-        Self { key: key.to_string(), hash: ContentHash::of(bytes), entries: entries as u64 }
+        let (hash, size) = (ContentHash::of(bytes), bytes.len() as u64);
+        Self { key: key.to_string(), hash, size, entries: entries as u64 }
     }
 }
 
 /// A base: all entries, in the order of their ids.
 pub(super) fn encode_base<'a>(
+    sequence: u64,
     entries: impl Iterator<Item = &'a Entry> + Clone,
 ) -> Result<Bytes, FormatError> {
-    let header =
-        Header { format: Kind::INDEX_BASE.tag(), previous: None, lines: entries.clone().count() as u64 };
+    let header = Header {
+        format: Kind::INDEX_BASE.tag(),
+        sequence,
+        previous: None,
+        lines: entries.clone().count() as u64,
+    };
     let mut bytes = encode_line(&header)?;
     for entry in entries {
         bytes.extend(encode_line(entry)?);
@@ -146,6 +166,7 @@ impl Segment {
         let lines = self.entries.len() + self.gained.len() + self.operations.len();
         let header = Header {
             format: Kind::INDEX_SEGMENT.tag(),
+            sequence: self.sequence,
             previous: self.previous.clone(),
             lines: lines as u64,
         };
@@ -163,8 +184,8 @@ impl Segment {
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
-        let (previous, lines) = decode_lines(Kind::INDEX_SEGMENT, bytes)?;
-        let mut segment = Self { previous, ..Self::default() };
+        let (header, lines) = decode_lines(Kind::INDEX_SEGMENT, bytes)?;
+        let mut segment = Self { sequence: header.sequence, previous: header.previous, ..Self::default() };
         for line in lines {
             match line {
                 Line::Entry(entry) => segment.entries.push(entry),
@@ -176,10 +197,7 @@ impl Segment {
     }
 }
 
-fn decode_lines<T: DeserializeOwned>(
-    kind: Kind,
-    bytes: &[u8],
-) -> Result<(Option<Part>, Vec<T>), FormatError> {
+fn decode_lines<T: DeserializeOwned>(kind: Kind, bytes: &[u8]) -> Result<(Header, Vec<T>), FormatError> {
     let mut lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     let header: Header = decode(kind, lines.next().unwrap_or_default())?;
     let malformed = |source| FormatError::Malformed { expected: kind.tag(), source };
@@ -189,7 +207,7 @@ fn decode_lines<T: DeserializeOwned>(
         let (has, says) = (values.len(), header.lines);
         return Err(FormatError::Contradiction(format!("it has {has} lines, its header says {says}")));
     }
-    Ok((header.previous, values))
+    Ok((header, values))
 }
 
 #[cfg(test)]
@@ -202,12 +220,16 @@ mod tests {
         stored::{Ancestor, WorkflowId},
     };
 
+    fn version_id() -> VersionId {
+        VersionId::parse("v".repeat(26)).unwrap()
+    }
+
     fn entry(id: &str) -> Entry {
         let now = ManualEnvironment::new(1).now();
         Entry {
             id: WorkflowId::parse(id).unwrap(),
             generation: 1,
-            version_id: "v".to_owned(),
+            version_id: version_id(),
             hash: None,
             size: 0,
             media_type: MediaType::Json,
@@ -226,15 +248,17 @@ mod tests {
     #[test]
     fn parts_read_back() {
         let entries = [entry("a"), entry("b")];
-        assert_eq!(decode_base(&encode_base(entries.iter()).unwrap()).unwrap(), entries);
-        let version = Ancestor { generation: 1, version_id: "v".to_owned(), hash: None };
+        assert_eq!(decode_base(&encode_base(1, entries.iter()).unwrap()).unwrap(), entries);
+        let version = Ancestor { generation: 1, version_id: version_id(), hash: None };
         let id = WorkflowId::parse("a").unwrap();
         let segment = Segment {
-            previous: Some(Part { key: "k".to_owned(), hash: ContentHash::of(b""), entries: 1 }),
+            previous: Some(Part { key: "k".to_owned(), hash: ContentHash::of(b""), size: 0, entries: 1 }),
             entries: entries.to_vec(),
-            gained: vec![Gained { id, version }],
+            sequence: 7,
+            gained: vec![Gained { id: id.clone(), version }],
             operations: vec![Operation {
-                operation_id: "o".to_owned(),
+                id: Some(id),
+                operation_id: version_id(),
                 body: serde_json::json!({"kind": "gc"}),
             }],
         };
@@ -243,7 +267,7 @@ mod tests {
 
     #[test]
     fn a_part_that_was_cut_is_refused() {
-        let bytes = encode_base([entry("a"), entry("b")].iter()).unwrap();
+        let bytes = encode_base(1, [entry("a"), entry("b")].iter()).unwrap();
         for end in 0..bytes.len() - 1 {
             assert!(decode_base(&bytes[..end]).is_err(), "cut at {end}");
         }

@@ -3,40 +3,60 @@ use pflow_backend::Key;
 
 use crate::{
     Error, Result,
-    stored::{Objects, WorkflowId, layout},
+    stored::{
+        Objects, VersionId, WorkflowId,
+        layout::{self, PendingName},
+    },
 };
+
+/// The records that wait to be folded.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    pub(super) changes: Vec<Change>,
+    pub(super) operations: Vec<PendingOperation>,
+}
 
 /// A record that says: this workflow may have reached this generation by this version.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Pending {
+pub(super) struct Change {
     pub(super) key: Key,
     pub(super) id: WorkflowId,
     pub(super) generation: u64,
-    pub(super) version_id: String,
-    /// Whether it carries an operation that no version tells of.
-    pub(super) has_body: bool,
+    pub(super) version_id: VersionId,
 }
 
-/// The records that are there, in key order, at most `limit`. Names that are none of ours are passed over.
-pub(super) async fn list(objects: &Objects, limit: usize) -> Result<Vec<Pending>> {
-    let mut found = Vec::new();
-    let mut listing = objects.backend.list(&layout::pending_records(), None);
-    while let Some(listed) = listing.try_next().await.map_err(Error::Storage)? {
-        if found.len() >= limit {
-            break;
-        }
-        match layout::parse_pending(&listed.key) {
-            Some((id, generation, version_id)) => {
-                found.push(Pending {
-                    key: listed.key,
-                    id,
-                    generation,
-                    version_id,
-                    has_body: listed.size > 0,
-                });
+/// A record that tells of an operation which made no version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct PendingOperation {
+    pub(super) key: Key,
+    pub(super) id: Option<WorkflowId>,
+    pub(super) operation_id: VersionId,
+}
+
+impl Pending {
+    /// The records that are there, in key order, at most `limit`. Names that are none of ours are passed over.
+    pub(super) async fn list(objects: &Objects, limit: usize) -> Result<Self> {
+        let mut found = Self::default();
+        let mut listing = objects.backend.list(&layout::pending_records(), None);
+        while let Some(listed) = listing.try_next().await.map_err(Error::Storage)? {
+            if found.len() >= limit {
+                break;
             }
-            None => tracing::warn!(key = %listed.key, "not a pending record of ours; passed over"),
+            let key = listed.key;
+            match layout::parse_pending(&key) {
+                Some(PendingName::Change { id, generation, version_id }) => {
+                    found.changes.push(Change { key, id, generation, version_id });
+                }
+                Some(PendingName::Operation { id, operation_id }) => {
+                    found.operations.push(PendingOperation { key, id, operation_id });
+                }
+                None => tracing::warn!(%key, "not a pending record of ours; passed over"),
+            }
         }
+        Ok(found)
     }
-    Ok(found)
+
+    pub(super) fn len(&self) -> usize {
+        self.changes.len() + self.operations.len()
+    }
 }

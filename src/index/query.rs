@@ -77,14 +77,17 @@ fn mentions(entry: &Entry, word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{document::MediaType, stored::WorkflowId};
+    use crate::{
+        document::MediaType,
+        stored::{VersionId, WorkflowId},
+    };
 
     fn entries() -> Vec<Arc<Entry>> {
         let entry = |id: &str, name: Option<&str>, tags: &[&str], nodes: &[&str], at: i64| {
             Arc::new(Entry {
                 id: WorkflowId::parse(id).unwrap(),
                 generation: 1,
-                version_id: String::new(),
+                version_id: VersionId::unnamed(),
                 hash: None,
                 size: 0,
                 media_type: MediaType::Json,

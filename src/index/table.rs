@@ -1,5 +1,6 @@
 use std::{collections::BTreeMap, sync::Arc};
 
+use futures::{StreamExt, stream};
 use pflow_backend::{Key, Version};
 
 use super::{
@@ -14,6 +15,8 @@ use crate::{
 
 /// How often a reader tries again when the root changes under it. Each time somebody's fold got through.
 const ATTEMPTS: u32 = 8;
+/// How many segments are read side by side.
+const READ_AHEAD: usize = 32;
 
 pub(super) type Entries = BTreeMap<WorkflowId, Arc<Entry>>;
 
@@ -42,7 +45,7 @@ impl Table {
         let mut missing = None;
         for _ in 0..ATTEMPTS {
             let Some(object) = objects.get(&key).await? else {
-                return Self::rebuild(objects, None, "it is missing").await;
+                return Self::rebuild(objects, Root::empty(String::new()), None, "it is missing").await;
             };
             let version = object.meta.version;
             if let Some(known) = known
@@ -54,7 +57,10 @@ impl Table {
             let root = match Root::decode(&object.bytes) {
                 Ok(root) => root,
                 Err(newer @ FormatError::TooNew { .. }) => return Err(unreadable(&key, newer)),
-                Err(damaged) => return Self::rebuild(objects, Some(version), &damaged.to_string()).await,
+                Err(damaged) => {
+                    let root = Root::empty(String::new());
+                    return Self::rebuild(objects, root, Some(version), &damaged.to_string()).await;
+                }
             };
             // A part that is missing under the same root twice is lost; under another root it was cleaned up.
             let again = missing.as_ref() == Some(&version);
@@ -69,33 +75,37 @@ impl Table {
                 }
                 Err(Loss::Missing(_)) if !again => missing = Some(version),
                 Err(Loss::Missing(part)) => {
-                    return Self::rebuild(objects, Some(version), &format!("{part} is missing")).await;
+                    let reason = format!("{part} is missing");
+                    return Self::rebuild(objects, root.without_parts(), Some(version), &reason).await;
                 }
                 Err(Loss::Damaged(reason)) => {
-                    return Self::rebuild(objects, Some(version), &reason.to_string()).await;
+                    return Self::rebuild(objects, root.without_parts(), Some(version), &reason.to_string())
+                        .await;
                 }
             }
         }
         Err(Error::IndexBusy { attempts: ATTEMPTS })
     }
 
-    /// Makes the table from the heads. `version` is that of a root which is there and of no use.
-    async fn rebuild(objects: &Objects, version: Option<Version>, reason: &str) -> Result<Self> {
+    /// Makes the table from the heads. `root` is what is left of the root, `version` that of the object which is there.
+    async fn rebuild(objects: &Objects, root: Root, version: Option<Version>, reason: &str) -> Result<Self> {
         tracing::warn!(
             reason,
             "the index is lost; reading every workflow instead (`reindex` writes a new one)"
         );
-        let entries = Arc::new(from_heads(objects).await?);
-        let root = Root::empty(String::new());
+        let entries = Arc::new(from_heads(objects).await?.0);
         Ok(Self { root, version, entries, rebuilt: true })
     }
 }
 
-/// The entries of all heads. A head that cannot be read is named in a warning and left out: `verify` says what is wrong with it.
-pub(super) async fn from_heads(objects: &Objects) -> Result<Entries> {
+/// The entries of all heads, and the workflows whose heads are damaged: `verify` says what is wrong with them.
+///
+/// # Errors
+/// A head that a newer program wrote is an error: an index without it would hide a workflow that is well.
+pub(super) async fn from_heads(objects: &Objects) -> Result<(Entries, Vec<WorkflowId>)> {
     let keys = objects.keys(&layout::workflows()).await?;
     let ids = keys.iter().filter_map(layout::parse_head).collect();
-    let mut entries = Entries::new();
+    let (mut entries, mut damaged) = (Entries::new(), Vec::new());
     for (id, read) in objects.heads(ids).await {
         match read {
             Ok(stored) => {
@@ -103,15 +113,17 @@ pub(super) async fn from_heads(objects: &Objects) -> Result<Entries> {
                     entries.insert(id, Arc::new(entry));
                 }
             }
-            Err(unreadable @ (Error::Corrupt { .. } | Error::Format { .. })) => {
-                tracing::warn!(%id, error = %unreadable, "left out of the index");
+            Err(error) if error.is_of_one_object() => {
+                tracing::warn!(%id, %error, "left out of the index");
+                damaged.push(id);
             }
             Err(other) => return Err(other),
         }
     }
-    Ok(entries)
+    Ok((entries, damaged))
 }
 
+/// All entries that `root` names; a loss if a part of it cannot be had.
 async fn read_parts(
     objects: &Objects,
     root: &Root,
@@ -121,30 +133,37 @@ async fn read_parts(
     let known = known.filter(|known| {
         !known.rebuilt && known.root.base == root.base && root.segments.starts_with(&known.root.segments)
     });
-    let (mut entries, read_before) = match known {
-        Some(known) => ((*known.entries).clone(), known.root.segments.len()),
-        None => {
-            let mut entries = Entries::new();
-            if let Some(base) = &root.base {
-                match read_part(objects, base, decode_base).await? {
-                    Ok(read) => {
-                        entries.extend(read.into_iter().map(|entry| (entry.id.clone(), Arc::new(entry))))
-                    }
-                    Err(loss) => return Ok(Err(loss)),
-                }
-            }
-            (entries, 0)
+    let (mut entries, read_before) =
+        known.map_or_else(Default::default, |known| ((*known.entries).clone(), known.root.segments.len()));
+    if known.is_none()
+        && let Some(base) = &root.base
+    {
+        match read_part(objects, base, decode_base).await {
+            Ok(read) => apply(&mut entries, read),
+            Err(loss) => return loss.or_error(),
         }
-    };
-    for part in root.segments.iter().skip(read_before) {
-        match read_part(objects, part, Segment::decode).await? {
-            Ok(read) => {
-                entries.extend(read.entries.into_iter().map(|entry| (entry.id.clone(), Arc::new(entry))));
-            }
-            Err(loss) => return Ok(Err(loss)),
+    }
+    let segments = root.segments.get(read_before..).unwrap_or_default().to_vec();
+    let mut reads = stream::iter(segments)
+        .map(|part| async move { read_part(objects, &part, decode_entries).await })
+        .buffered(READ_AHEAD);
+    // In their order: a later segment says what is newer.
+    while let Some(read) = reads.next().await {
+        match read {
+            Ok(read) => apply(&mut entries, read),
+            Err(loss) => return loss.or_error(),
         }
     }
     Ok(Ok(entries))
+}
+
+fn decode_entries(bytes: &[u8]) -> std::result::Result<Vec<Entry>, FormatError> {
+    Segment::decode(bytes).map(|segment| segment.entries)
+}
+
+/// Puts newer entries over older ones.
+pub(super) fn apply(entries: &mut Entries, newer: impl IntoIterator<Item = Entry>) {
+    entries.extend(newer.into_iter().map(|entry| (entry.id.clone(), Arc::new(entry))));
 }
 
 /// One part, if its bytes are those that the root names.
@@ -152,15 +171,23 @@ async fn read_part<T>(
     objects: &Objects,
     part: &Part,
     decode: impl FnOnce(&[u8]) -> std::result::Result<T, FormatError>,
-) -> Result<std::result::Result<T, Loss>> {
+) -> std::result::Result<T, Loss> {
     let damaged = |reason: String| Loss::Damaged(Error::Corrupt { key: part.key.clone(), reason });
-    let key = match Key::parse(part.key.as_str()) {
-        Ok(key) => key,
-        Err(invalid) => return Ok(Err(damaged(invalid.to_string()))),
-    };
-    let Some(object) = objects.get(&key).await? else { return Ok(Err(Loss::Missing(part.key.clone()))) };
+    let key = Key::parse(part.key.as_str()).map_err(|invalid| damaged(invalid.to_string()))?;
+    let object = objects.get(&key).await.map_err(Loss::Damaged)?;
+    let object = object.ok_or_else(|| Loss::Missing(part.key.clone()))?;
     if ContentHash::of(&object.bytes) != part.hash {
-        return Ok(Err(damaged("it has not the hash that the root names".to_owned())));
+        return Err(damaged("it has not the hash that the root names".to_owned()));
     }
-    Ok(decode(&object.bytes).map_err(|source| Loss::Damaged(unreadable(&key, source))))
+    decode(&object.bytes).map_err(|source| Loss::Damaged(unreadable(&key, source)))
+}
+
+impl Loss {
+    /// A loss that the heads make good, or an error that they do not: of the storage, or a part that a newer program wrote.
+    fn or_error<T>(self) -> Result<std::result::Result<T, Self>> {
+        match self {
+            Self::Damaged(error) if !error.is_of_one_object() => Err(error),
+            loss => Ok(Err(loss)),
+        }
+    }
 }

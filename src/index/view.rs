@@ -8,22 +8,23 @@ use std::{
 
 use super::{
     Entry,
-    pending::{self, Pending},
+    pending::Pending,
     table::{Entries, Table},
 };
 use crate::{
-    Error, Result,
-    stored::{Head, Objects, WorkflowId},
+    Result,
+    stored::{Gate, Head, Objects, WorkflowId},
 };
 
 /// The index as one process keeps it: what it has read stays in memory until a newer root is seen.
 #[derive(Debug)]
 pub(crate) struct Index {
     pub(super) objects: Objects,
+    pub(super) gate: Arc<Gate>,
     /// Never held across an await.
     kept: Mutex<Kept>,
     /// Writes since this process last looked whether a fold is due.
-    pub(super) writes: AtomicU32,
+    writes: AtomicU32,
     pub(super) policy: super::fold::Policy,
 }
 
@@ -49,14 +50,14 @@ pub(crate) struct View {
 }
 
 impl Index {
-    pub(crate) fn new(objects: Objects, policy: super::fold::Policy) -> Self {
-        Self { objects, kept: Mutex::default(), writes: AtomicU32::new(0), policy }
+    pub(crate) fn new(objects: Objects, gate: Arc<Gate>, policy: super::fold::Policy) -> Self {
+        Self { objects, gate, kept: Mutex::default(), writes: AtomicU32::new(0), policy }
     }
 
     /// What there is now: everything that was acknowledged before this call, and perhaps more.
     pub(crate) async fn view(&self) -> Result<View> {
         // IMPORTANT: records first, root after. A record that is gone by now is covered by the root that we read next.
-        let pending = pending::list(&self.objects, usize::MAX).await?;
+        let pending = Pending::list(&self.objects, usize::MAX).await?;
         let table = self.table().await?;
         let (stale, own) = {
             let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -76,8 +77,8 @@ impl Index {
                         keep_newer(&mut view.own, Arc::new(entry));
                     }
                 }
-                Err(unreadable @ (Error::Corrupt { .. } | Error::Format { .. })) => {
-                    view.unreadable.push((id, unreadable.to_string()));
+                Err(error) if error.is_of_one_object() => {
+                    view.unreadable.push((id, error.to_string()));
                 }
                 Err(other) => return Err(other),
             }
@@ -102,12 +103,20 @@ impl Index {
         Ok(table)
     }
 
-    /// Remembers a head that this process wrote, so that its own next listing need not read it.
-    pub(crate) fn remember(&self, head: &Head) {
-        self.writes.fetch_add(1, Ordering::Relaxed);
+    /// Keeps a table that this process wrote itself.
+    pub(super) fn keep(&self, table: Table) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        *kept = Kept { table: Some(table), own: Entries::new() };
+    }
+
+    /// Remembers a head that this process wrote, so that its own next listing need not read it. Whether it is time to look for records
+    /// to fold: at the first write, and then every so many.
+    pub(crate) fn remember(&self, head: &Head) -> bool {
+        let before = self.writes.fetch_add(1, Ordering::Relaxed);
         if let Some(entry) = Entry::of(head) {
             keep_newer(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner).own, Arc::new(entry));
         }
+        before.is_multiple_of(self.policy.look_every.max(1))
     }
 }
 
@@ -129,9 +138,9 @@ impl View {
 
 /// The workflows whose heads must be read: those with a record of a generation that we have not seen them reach. Once an entry has
 /// reached it, whatever became of that attempt is history that the entry covers.
-fn to_read(pending: &[Pending], table: &Table, own: &Entries) -> Vec<WorkflowId> {
+fn to_read(pending: &Pending, table: &Table, own: &Entries) -> Vec<WorkflowId> {
     let mut highest: BTreeMap<&WorkflowId, u64> = BTreeMap::new();
-    for record in pending {
+    for record in &pending.changes {
         let generation = highest.entry(&record.id).or_default();
         *generation = record.generation.max(*generation);
     }

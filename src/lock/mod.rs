@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use pflow_backend::Environment;
+use pflow_backend::{Environment, Identity};
 
 use change::{LockChange, Wish};
 pub(crate) use node::lock_flow;
@@ -26,6 +26,10 @@ use crate::{
 /// The longest operation, in bytes.
 const MAX_OPERATION_BYTES: usize = 256;
 
+/// The shortest and the longest lease. A year is longer than anybody works on anything.
+const DURATIONS: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(1)..=Duration::from_secs(366 * 86_400);
+
 /// A wish for a lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseRequest {
@@ -40,8 +44,8 @@ pub struct LeaseRequest {
 pub struct Grant {
     /// The lease, with its id and its fence.
     pub lease: Lease,
-    /// Whether the caller had it already: its id was chosen by the caller, and a reply had got lost.
-    pub renewed: bool,
+    /// Whether the caller had it already: it had chosen the id itself, and a reply had got lost.
+    pub already_held: bool,
 }
 
 /// The lock of a workflow at one moment.
@@ -80,13 +84,17 @@ impl LeaseRequest {
         self
     }
 
-    /// Whether this wish was granted already: the caller chose the id, and the reply got lost.
-    pub(crate) fn is_granted_by(&self, lease: &Lease) -> bool {
-        self.id.as_ref() == Some(&lease.id)
+    /// Whether this wish was granted already: the caller chose the id, and the reply got lost. The same id of somebody else is no grant.
+    pub(crate) fn is_granted_by(&self, lease: &Lease, identity: &Identity) -> bool {
+        self.id.as_ref() == Some(&lease.id) && lease.holder() == identity.to_string()
     }
 
     /// The operation goes into the head, which is read and written whole.
     pub(crate) fn check(&self) -> Result<()> {
+        if !DURATIONS.contains(&self.duration) {
+            let reason = format!("it lasts {:?}; a millisecond to 366 days are allowed", self.duration);
+            return Err(Error::InvalidField { field: "lease", reason });
+        }
         check_text("operation", Some(&self.operation), MAX_OPERATION_BYTES)
     }
 

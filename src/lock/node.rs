@@ -56,7 +56,7 @@ pub(super) struct Question {
 
 #[derive(Debug)]
 pub(super) enum Answer {
-    Done { lease: Box<Lease>, renewed: bool },
+    Done { lease: Box<Lease>, already_held: bool },
     Conflict(Conflict),
     LostRace,
     Failed(Error),
@@ -133,8 +133,8 @@ impl Node<LockChange, Error> for LockfileManager {
         _: Visit<'_>,
     ) -> Result<Action> {
         Ok(match answer {
-            Answer::Done { lease, renewed } => {
-                change.grant = Some(Grant { lease: *lease, renewed });
+            Answer::Done { lease, already_held } => {
+                change.grant = Some(Grant { lease: *lease, already_held });
                 actions::SUCCESS
             }
             Answer::LostRace if change.lost_races < RACES => {
@@ -172,11 +172,11 @@ fn decide(
             let hash = request.hash.or(current);
             if let Some(held) = &head.lease {
                 let lease = Box::new(held.clone());
-                if request.is_granted_by(held) {
-                    return Ok(Decision::Answer(Answer::Done { lease, renewed: true }));
+                if request.is_granted_by(held, environment.identity()) && held.is_live(now, skew) {
+                    return Ok(Decision::Answer(Answer::Done { lease, already_held: true }));
                 }
                 if held.is_live(now, skew) {
-                    let conflict = if held.hash == hash {
+                    let conflict = if hash.is_some() && held.hash == hash {
                         Conflict::AlreadyLocked { id, lease, now }
                     } else {
                         Conflict::Locked { id, lease, now }
@@ -215,15 +215,15 @@ async fn swap(objects: &Objects, stored: StoredHead, head: Head, lease: Box<Leas
     };
     let batch = Batch::new().stage([Operation::put(key, bytes).when(when)]).stage([mirror]);
     match objects.backend.commit(batch).await {
-        Ok(Commit::Committed(_)) => Ok(Answer::Done { lease, renewed: false }),
+        Ok(Commit::Committed(_)) => Ok(Answer::Done { lease, already_held: false }),
         Ok(Commit::Conflict(conflict)) if conflict.applied > SWAP => {
-            Ok(Answer::Done { lease, renewed: false })
+            Ok(Answer::Done { lease, already_held: false })
         }
         Ok(Commit::Conflict(_)) => Ok(Answer::LostRace),
         Err(error) => match error.outcome() {
             pflow_backend::Outcome::NotApplied { applied } if applied > SWAP => {
                 tracing::warn!(id = %head.id, %error, "the mirror of the lease could not be refreshed");
-                Ok(Answer::Done { lease, renewed: false })
+                Ok(Answer::Done { lease, already_held: false })
             }
             _ => Err(Error::of_commit(|| format!("the locking of {}", head.id), error)),
         },
@@ -306,7 +306,7 @@ mod tests {
     fn the_own_grant_is_found_again() {
         for passed in [Duration::ZERO, MINUTE * 10] {
             match decided(&wish("held", Some(ContentHash::of(b"other"))), &head(true), passed) {
-                Decision::Answer(Answer::Done { lease, renewed: true }) => assert_eq!(lease.fence, 4),
+                Decision::Answer(Answer::Done { lease, already_held: true }) => assert_eq!(lease.fence, 4),
                 decision => panic!("{decision:?}"),
             }
         }

@@ -6,6 +6,7 @@ use crate::{Result, stored::WorkflowId};
 impl Store {
     /// Saves many workflows, several side by side ([`crate::StoreOptions::concurrency`]), and yields each result in the order in which
     /// they were given. Each is a save of its own: some may fail while others succeed.
+    /// Two of one workflow race with each other.
     ///
     /// Lazy: dropping the stream leaves what was begun with an open outcome and begins nothing more. When it ends by itself the index is
     /// folded, and in a store of up to 1,024 workflows its export, `index.json`, brought up to date; if that fails, a warning says so and a

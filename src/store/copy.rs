@@ -47,7 +47,8 @@ impl CopyState {
     }
 }
 
-/// Whether some version of the chain has this content. Asks the head first and walks the records only for what it has forgotten.
+/// Whether some version of the chain has this content. Asks the head first and walks the records only for what it has forgotten. What cannot
+/// be read is not known: then the copy counts as an edit, which is never overwritten.
 async fn chain_has(objects: &Objects, head: &Head, hash: ContentHash) -> Result<bool> {
     let Some(current) = &head.current else { return Ok(false) };
     let mut oldest = None;
@@ -58,17 +59,11 @@ async fn chain_has(objects: &Objects, head: &Head, hash: ContentHash) -> Result<
         oldest = Some(ancestor);
     }
     let Some(oldest) = oldest else { return Ok(false) };
-    let mut parents = objects
-        .version(&head.id, oldest.generation, &oldest.version_id)
-        .await?
-        .map(|version| version.record.parents)
-        .unwrap_or_default();
-    while let Some(parent) = parents.first() {
-        let version = objects.named_version(&head.id, parent).await?;
+    let mut walk = objects.walk(&head.id, &oldest);
+    while let Some(version) = walk.parent(objects).await? {
         if version.record.hash == Some(hash) {
             return Ok(true);
         }
-        parents = version.record.parents;
     }
     Ok(false)
 }

@@ -1,8 +1,8 @@
 use bytes::Bytes;
 use futures::try_join;
-use pflow_backend::{Batch, Operation, Precondition};
+use pflow_backend::{Batch, Object, Operation, Precondition};
 
-use super::{Store, copy::CopyState};
+use super::{Shared, Store, copy::CopyState};
 use crate::{
     Error, Result,
     conflict::Conflict,
@@ -34,7 +34,6 @@ impl Store {
     pub async fn load(&self, id: &WorkflowId) -> Result<Loaded> {
         let objects = &self.shared.objects;
         let copy_key = layout::content(id, MediaType::Json);
-        let head_key = layout::head(id);
         let (mut stored, mut copy) = try_join!(objects.head(id), objects.get(&copy_key))?;
         for _ in 0..ATTEMPTS {
             let current = live(&stored.head)?;
@@ -43,25 +42,29 @@ impl Store {
             {
                 return Ok(Loaded { record: current.record.clone(), content: copy.bytes.clone() });
             }
-            // The copy may belong to a newer head than ours, and our version may have been pruned since: look again before judging.
+            // The copy is behind, ahead or edited. The version never changes, so it is what the head meant, whatever happens meanwhile.
+            let version = objects.named_version(id, &current.reference()).await;
             let again = objects.head(id).await?;
-            if again != stored {
-                (stored, copy) = (again, objects.get(&copy_key).await?);
-                continue;
-            }
-            let version = objects.named_version(id, &current.reference()).await?;
-            let content = content_of(id, version)?;
-            match CopyState::of(objects, &stored.head, copy.as_ref()).await? {
-                CopyState::Edited(_, found) if objects.backend.capabilities().plain_files => {
-                    let (key, generation) = (copy_key.to_string(), current.record.generation);
-                    return Err(Conflict::ModifiedOutside { id: id.clone(), key, generation, found }.into());
+            match version {
+                Ok(StoredVersion { content: Some(content), .. }) => {
+                    if again == stored {
+                        self.mend_copy(&stored.head, &content, copy.as_ref()).await?;
+                    }
+                    return Ok(Loaded { record: current.record.clone(), content });
                 }
-                // Elsewhere nobody edits in place: it is the late write of a saver whose head was replaced.
-                state => self.refresh_copy(id, &content, &state).await,
+                // It may have been pruned since, if the head moved on.
+                Ok(_) | Err(Error::Corrupt { .. }) if again != stored => {
+                    (stored, copy) = (again, objects.get(&copy_key).await?);
+                }
+                Ok(_) => {
+                    let (generation, version_id) = (current.record.generation, &current.record.version_id);
+                    let key = layout::version(id, generation, version_id);
+                    return Err(corrupt(&key, "its content is missing".to_owned()));
+                }
+                Err(error) => return Err(error),
             }
-            return Ok(Loaded { record: current.record.clone(), content });
         }
-        Err(corrupt(&head_key, format!("it changed {ATTEMPTS} times while it was being read")))
+        Err(Conflict::Busy { id: id.clone(), attempts: ATTEMPTS }.into())
     }
 
     /// The content of one generation of the present chain.
@@ -94,15 +97,30 @@ impl Store {
         content_of(id, version).map(|content| Loaded { record, content })
     }
 
-    /// Brings `workflow.json` up to date, if nothing else is there than what was judged. Whatever prevents it does not concern the
-    /// reader, who has the content.
-    async fn refresh_copy(&self, id: &WorkflowId, content: &Bytes, state: &CopyState) {
-        let when = state.version().cloned().map_or(Precondition::Absent, Precondition::Is);
-        let put = Operation::put(layout::content(id, MediaType::Json), content.clone()).copy().when(when);
-        match self.shared.objects.backend.commit(Batch::new().stage([put])).await {
+    /// Brings `workflow.json` up to date, if nothing else is there than what was read. `head` was read after the copy.
+    ///
+    /// Whatever prevents it does not concern the reader, who has the content. But where people edit files, a copy that no version has is
+    /// theirs.
+    async fn mend_copy(&self, head: &Head, content: &Bytes, copy: Option<&Object>) -> Result<()> {
+        let Shared { objects, gate, .. } = self.shared.as_ref();
+        let id = &head.id;
+        let key = layout::content(id, MediaType::Json);
+        if objects.backend.capabilities().plain_files
+            && let CopyState::Edited(_, found) = CopyState::of(objects, head, copy).await?
+        {
+            let (id, key, generation) = (id.clone(), key.to_string(), Some(head.generation()));
+            return Err(Conflict::ModifiedOutside { id, key, generation, found }.into());
+        }
+        if gate.check_writer().is_err() {
+            return Ok(());
+        }
+        let when = copy.map_or(Precondition::Absent, |copy| Precondition::Is(copy.meta.version.clone()));
+        let put = Operation::put(key, content.clone()).copy().when(when);
+        match objects.backend.commit(Batch::new().stage([put])).await {
             Ok(commit) => tracing::debug!(%id, ?commit, "refreshed the copy"),
             Err(error) => tracing::debug!(%id, %error, "could not refresh the copy"),
         }
+        Ok(())
     }
 }
 

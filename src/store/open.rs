@@ -135,7 +135,7 @@ async fn own_config(objects: &Objects, location: &str) -> Result<Option<Config>>
     match read_config(objects).await {
         Err(Error::Format {
             key,
-            source: source @ (FormatError::OtherKind { .. } | FormatError::Malformed { .. }),
+            source: source @ (FormatError::OtherKind { .. } | FormatError::NotJson { .. }),
         }) => Err(Error::Foreign { location: location.to_owned(), reason: format!("its {key} is {source}") }),
         other => other,
     }

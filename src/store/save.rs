@@ -57,14 +57,14 @@ impl SaveRequest {
         Self { id, content, expect, fields, message: None, lease: None, hold: None }
     }
 
-    /// The title, over what the document says.
+    /// The title, over what the document says. An empty one takes it away.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.fields.name = Some(name.into());
         self
     }
 
-    /// What it is for, over what the document says.
+    /// What it is for, over what the document says. An empty text takes it away.
     #[must_use]
     pub fn description(mut self, description: impl Into<String>) -> Self {
         self.fields.description = Some(description.into());
@@ -111,8 +111,10 @@ impl SaveRequest {
 
     fn into_request(self) -> Result<Request> {
         let Fields { name, description, tags } = &self.fields;
-        check_text("name", name.as_deref(), MAX_NAME_BYTES)?;
-        check_text("description", description.as_deref(), MAX_DESCRIPTION_BYTES)?;
+        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        check_text("name", given(name).as_deref(), MAX_NAME_BYTES)?;
+        check_text("description", given(description).as_deref(), MAX_DESCRIPTION_BYTES)?;
+        self.hold.as_ref().map_or(Ok(()), LeaseRequest::check)?;
         check_message(self.message.as_deref())?;
         self.hold.as_ref().map_or(Ok(()), LeaseRequest::check)?;
         let tags = tags.as_deref().unwrap_or_default();

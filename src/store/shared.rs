@@ -26,7 +26,7 @@ impl Shared {
         config: Config,
     ) -> Result<Self> {
         let gate = Arc::new(Gate::enter(objects.clone(), location, config)?);
-        let index = Index::new(objects.clone(), options.fold);
+        let index = Index::new(objects.clone(), gate.clone(), options.fold);
         let locks = Locks::new(objects.clone(), gate.clone(), options.clock_skew)?;
         Ok(Self { objects, gate, index, locks, flows: Flows::build()?, options })
     }

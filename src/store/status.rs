@@ -98,11 +98,9 @@ impl Store {
 }
 
 fn keep_unreadable(status: &mut Status, id: WorkflowId, error: Error) -> Result<()> {
-    match error {
-        Error::Corrupt { .. } | Error::Format { .. } => {
-            status.unreadable.push((id, error.to_string()));
-            Ok(())
-        }
-        other => Err(other),
+    if !error.is_of_one_object() {
+        return Err(error);
     }
+    status.unreadable.push((id, error.to_string()));
+    Ok(())
 }

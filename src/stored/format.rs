@@ -28,7 +28,15 @@ impl Kind {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FormatError {
-    /// Not JSON of the form that this kind of document has.
+    /// Not JSON, or cut off.
+    #[error("not JSON, where a document of the form {expected} was expected")]
+    NotJson {
+        /// The `format` that was expected.
+        expected: String,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// Not of the form that this kind of document has.
     #[error("not a document of the form {expected}")]
     Malformed {
         /// The `format` that was expected.
@@ -66,9 +74,11 @@ struct Tag {
 /// Checks the `format` before anything else is looked at: a newer document may have any other fields.
 pub(crate) fn decode<T: DeserializeOwned>(kind: Kind, bytes: &[u8]) -> Result<T, FormatError> {
     let malformed = |source| FormatError::Malformed { expected: kind.tag(), source };
-    let Tag { format } = serde_json::from_slice(bytes).map_err(malformed)?;
-    let version = format.strip_prefix(kind.name).and_then(|rest| rest.strip_prefix('/')?.parse::<u32>().ok());
-    match version {
+    let not_json = |source| FormatError::NotJson { expected: kind.tag(), source };
+    let Tag { format } = serde_json::from_slice(bytes).map_err(not_json)?;
+    let version = format.strip_prefix(kind.name).and_then(|rest| rest.strip_prefix('/'));
+    let plain = |digits: &&str| digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
+    match version.filter(plain).and_then(|digits| digits.parse::<u32>().ok()) {
         Some(version) if version > kind.version => {
             Err(FormatError::TooNew { found: format, known: kind.tag() })
         }
@@ -110,7 +120,9 @@ mod tests {
         assert!(matches!(refusal(r#"{"format":"pflow-header/1"}"#), FormatError::OtherKind { .. }));
         assert!(matches!(refusal(r#"{"format":"pflow-head/x"}"#), FormatError::OtherKind { .. }));
         assert!(matches!(refusal("{}"), FormatError::OtherKind { .. }));
-        assert!(matches!(refusal(r#"{"format":"#), FormatError::Malformed { .. }));
+        assert!(matches!(refusal(r#"{"format":"pflow-head/01"}"#), FormatError::OtherKind { .. }));
+        assert!(matches!(refusal(r#"{"format":"pflow-head/+1"}"#), FormatError::OtherKind { .. }));
+        assert!(matches!(refusal(r#"{"format":"#), FormatError::NotJson { .. }));
         assert!(matches!(refusal("[]"), FormatError::OtherKind { .. }));
     }
 }

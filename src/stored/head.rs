@@ -1,8 +1,11 @@
 use bytes::Bytes;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{FormatError, Kind, Lease, VersionRecord, VersionRef, WorkflowId, decode, encode_line};
+use super::{
+    FormatError, Kind, Lease, VersionId, VersionRecord, VersionRef, WorkflowId, decode, encode_line,
+    generation,
+};
 use crate::document::ContentHash;
 
 /// How many ancestors a head names itself.
@@ -14,8 +17,9 @@ const RECENT: usize = 32;
 /// Invariants: `revision` rises by one at every rewrite and `nonce` is new then, so no two states of a head have the same bytes
 /// (a storage may call equal bytes by an equal version); `fence` and the generation never fall; a head is never
 /// removed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
+    pub(crate) format: String,
     /// The workflow.
     pub id: WorkflowId,
     /// How often this register was written.
@@ -29,11 +33,13 @@ pub struct Head {
     /// Fresh at every rewrite.
     pub nonce: String,
     /// Fields that a later program wrote.
+    #[serde(flatten)]
     pub(crate) extra: Map<String, Value>,
 }
 
-/// The version that a head points to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The version that a head points to. Everything in here goes with the version: nothing of it is handed on to the next one but its
+/// place among the ancestors.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Current {
     /// All that is known of it.
     pub record: VersionRecord,
@@ -41,69 +47,28 @@ pub struct Current {
     pub record_hash: ContentHash,
     /// The last 32 ancestors along the first parents, the nearest first.
     pub recent: Vec<Ancestor>,
+    /// Fields that a later program wrote.
+    #[serde(flatten)]
+    pub(crate) extra: Map<String, Value>,
 }
 
 /// An ancestor, as far as a head remembers it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ancestor {
     /// Its generation.
+    #[serde(deserialize_with = "generation")]
     pub generation: u64,
     /// Its version id.
-    pub version_id: String,
+    pub version_id: VersionId,
     /// Of its content; none if it was a deletion.
     pub hash: Option<ContentHash>,
-}
-
-#[derive(Serialize)]
-struct Wire<'a> {
-    format: String,
-    id: &'a WorkflowId,
-    revision: u64,
-    generation: u64,
-    #[serde(flatten)]
-    current: Option<WireCurrent<'a>>,
-    fence: u64,
-    lease: &'a Option<Lease>,
-    nonce: &'a str,
-    #[serde(flatten)]
-    extra: &'a Map<String, Value>,
-}
-
-#[derive(Serialize)]
-struct WireCurrent<'a> {
-    #[serde(flatten)]
-    record: &'a VersionRecord,
-    record_hash: ContentHash,
-    recent: &'a [Ancestor],
-}
-
-#[derive(Deserialize)]
-struct OwnedWire {
-    id: WorkflowId,
-    revision: u64,
-    generation: u64,
-    fence: u64,
-    lease: Option<Lease>,
-    nonce: String,
-    /// The current version's fields, if there is one, and whatever else there is.
-    #[serde(flatten)]
-    rest: Map<String, Value>,
-}
-
-#[derive(Deserialize)]
-struct OwnedCurrent {
-    #[serde(flatten)]
-    record: VersionRecord,
-    record_hash: ContentHash,
-    recent: Vec<Ancestor>,
-    #[serde(flatten)]
-    extra: Map<String, Value>,
 }
 
 impl Head {
     /// The head of a workflow that nothing is known of yet.
     pub(crate) fn new(id: WorkflowId) -> Self {
         Self {
+            format: Kind::HEAD.tag(),
             id,
             revision: 0,
             current: None,
@@ -136,51 +101,21 @@ impl Head {
 
     /// Reads the head of `id`.
     pub(crate) fn decode(id: &WorkflowId, bytes: &[u8]) -> Result<Self, FormatError> {
-        let wire: OwnedWire = decode(Kind::HEAD, bytes)?;
-        if wire.id != *id {
-            return Err(FormatError::Contradiction(format!("it is the head of {}", wire.id)));
+        let head: Self = decode(Kind::HEAD, bytes)?;
+        if head.id != *id {
+            return Err(FormatError::Contradiction(format!("it is the head of {}", head.id)));
         }
-        let mut rest = wire.rest;
-        rest.remove("format");
-        let (current, extra) = if wire.generation == 0 {
-            (None, rest)
-        } else {
-            // In two steps, because an optional part that is flattened counts as missing when it is malformed.
-            let malformed = |source| FormatError::Malformed { expected: Kind::HEAD.tag(), source };
-            let current: OwnedCurrent = serde_json::from_value(Value::Object(rest)).map_err(malformed)?;
-            let record = VersionRecord { generation: wire.generation, ..current.record };
-            let OwnedCurrent { record_hash, recent, extra, .. } = current;
-            (Some(Current { record, record_hash, recent }), extra)
-        };
-        let (revision, fence, lease, nonce) = (wire.revision, wire.fence, wire.lease, wire.nonce);
-        Ok(Self { id: wire.id, revision, current, fence, lease, nonce, extra })
-    }
-}
-
-/// The fields that are stored.
-impl Serialize for Head {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let current = self.current.as_ref().map(|current| WireCurrent {
-            record: &current.record,
-            record_hash: current.record_hash,
-            recent: &current.recent,
-        });
-        let wire = Wire {
-            format: Kind::HEAD.tag(),
-            id: &self.id,
-            revision: self.revision,
-            generation: self.generation(),
-            current,
-            fence: self.fence,
-            lease: &self.lease,
-            nonce: &self.nonce,
-            extra: &self.extra,
-        };
-        wire.serialize(serializer)
+        Ok(head)
     }
 }
 
 impl Current {
+    /// The version of `record`, which follows the one that was current `before`.
+    pub(crate) fn after(before: Option<&Self>, record: VersionRecord, record_hash: ContentHash) -> Self {
+        let recent = before.map(Self::ancestry).unwrap_or_default();
+        Self { record, record_hash, recent, extra: Map::new() }
+    }
+
     /// How other records name this version.
     pub fn reference(&self) -> VersionRef {
         VersionRef {
@@ -196,7 +131,7 @@ impl Current {
     }
 
     /// What the head of this version's successor remembers.
-    pub(crate) fn ancestry(&self) -> Vec<Ancestor> {
+    fn ancestry(&self) -> Vec<Ancestor> {
         self.lineage().take(RECENT).collect()
     }
 }
@@ -216,10 +151,8 @@ mod tests {
     }
 
     fn head() -> Head {
-        let current =
-            Current { record: record(2, b"{}"), record_hash: ContentHash::of(b"line"), recent: Vec::new() };
-        let ancestry = current.ancestry();
-        let current = Current { recent: ancestry, ..current };
+        let first = Current::after(None, record(1, b"{}"), ContentHash::of(b"line"));
+        let current = Current::after(Some(&first), record(2, b"{}"), ContentHash::of(b"line"));
         Head { current: Some(current), fence: 3, nonce: "n".to_owned(), revision: 9, ..Head::new(id()) }
     }
 
@@ -237,10 +170,22 @@ mod tests {
         for head in [head(), Head::new(id())] {
             let mut value: Value = serde_json::from_slice(&head.encode().unwrap()).unwrap();
             value["later"] = serde_json::json!({"deep": [1, 2.5, null]});
+            if head.current.is_some() {
+                value["current"]["later"] = 1.into();
+                value["current"]["record"]["later"] = 2.into();
+            }
             let read = Head::decode(&id(), value.to_string().as_bytes()).unwrap();
             let rewritten: Value = serde_json::from_slice(&read.encode().unwrap()).unwrap();
             assert_eq!(rewritten, value);
         }
+    }
+
+    #[test]
+    fn what_a_version_says_of_itself_does_not_pass_to_the_next() {
+        let mut before = head().current.unwrap();
+        before.extra.insert("later".to_owned(), 1.into());
+        let after = Current::after(Some(&before), record(3, b"{}"), before.record_hash);
+        assert!(after.extra.is_empty());
     }
 
     #[test]
@@ -263,7 +208,7 @@ mod tests {
     fn a_head_remembers_the_last_32_of_its_chain() {
         let mut current = head().current.unwrap();
         for generation in 3..60 {
-            current = Current { record: record(generation, b"{}"), recent: current.ancestry(), ..current };
+            current = Current::after(Some(&current), record(generation, b"{}"), current.record_hash);
         }
         let generations: Vec<u64> = current.recent.iter().map(|ancestor| ancestor.generation).collect();
         assert_eq!(generations, (27..59).rev().collect::<Vec<_>>());

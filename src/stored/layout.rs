@@ -2,7 +2,7 @@
 
 use pflow_backend::{Key, Prefix};
 
-use super::{MAX_GENERATION, WorkflowId};
+use super::{MAX_GENERATION, VersionId, WorkflowId};
 use crate::document::MediaType;
 
 pub(crate) const CONFIG: &str = "config.json";
@@ -38,6 +38,10 @@ pub(crate) fn index_segment(id: &str) -> Key {
     key(&format!("ops/segments/{id}"))
 }
 
+pub(crate) fn index_segments() -> Prefix {
+    prefix("ops/segments")
+}
+
 pub(crate) fn pending_records() -> Prefix {
     prefix("ops/pending")
 }
@@ -61,32 +65,57 @@ pub(crate) fn lockfile(id: &WorkflowId) -> Key {
     key(&format!("workflows/{id}/{LOCKFILE}"))
 }
 
+pub(crate) fn versions() -> Prefix {
+    prefix("versions")
+}
+
 pub(crate) fn versions_of(id: &WorkflowId) -> Prefix {
     prefix(&format!("versions/{id}"))
 }
 
-pub(crate) fn version(id: &WorkflowId, generation: u64, version_id: &str) -> Key {
+pub(crate) fn version(id: &WorkflowId, generation: u64, version_id: &VersionId) -> Key {
     key(&format!("versions/{id}/{generation:012}-{version_id}"))
 }
 
-pub(crate) fn pending(id: &WorkflowId, generation: u64, version_id: &str) -> Key {
+pub(crate) fn pending(id: &WorkflowId, generation: u64, version_id: &VersionId) -> Key {
     key(&format!("ops/pending/{id}.{generation:012}.{version_id}"))
 }
 
-/// The workflow, generation and version id that the name of a pending record says; none if it is no such name.
-pub(crate) fn parse_pending(key: &Key) -> Option<(WorkflowId, u64, String)> {
+/// What the name of a pending record says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum PendingName {
+    /// `<id>.<generation>.<version_id>`: this workflow may have reached this generation by this version. The record is empty.
+    Change { id: WorkflowId, generation: u64, version_id: VersionId },
+    /// `<id>.<operation_id>.op`, or `_store.<operation_id>.op`: an operation that made no version; the record tells which. No id starts
+    /// with `_`, and no version id is `op`, so names of the two kinds cannot be taken for each other.
+    Operation { id: Option<WorkflowId>, operation_id: VersionId },
+}
+
+/// What the name of a pending record says; none if it is no such name.
+pub(crate) fn parse_pending(key: &Key) -> Option<PendingName> {
     let name = key.as_str().strip_prefix("ops/pending/")?;
     // An id may hold dots itself, so the parts are taken from the end.
-    let mut parts = name.rsplitn(3, '.');
-    let (version_id, generation, id) = (parts.next()?, parts.next()?, parts.next()?);
-    Some((WorkflowId::parse(id).ok()?, parse_generation(generation)?, version_id.to_owned()))
+    let (rest, last) = name.rsplit_once('.')?;
+    let (subject, middle) = rest.rsplit_once('.')?;
+    if last == "op" {
+        let id = if subject == "_store" { None } else { Some(WorkflowId::parse(subject).ok()?) };
+        return Some(PendingName::Operation { id, operation_id: VersionId::parse(middle)? });
+    }
+    let (id, generation) = (WorkflowId::parse(subject).ok()?, parse_generation(middle)?);
+    Some(PendingName::Change { id, generation, version_id: VersionId::parse(last)? })
 }
 
 /// The generation and version id that the name of a version object says.
-pub(crate) fn parse_version(id: &WorkflowId, key: &Key) -> Option<(u64, String)> {
+pub(crate) fn parse_version(id: &WorkflowId, key: &Key) -> Option<(u64, VersionId)> {
     let name = key.as_str().strip_prefix(&format!("versions/{id}/"))?;
     let (generation, version_id) = name.split_once('-')?;
-    Some((parse_generation(generation)?, version_id.to_owned()))
+    Some((parse_generation(generation)?, VersionId::parse(version_id)?))
+}
+
+/// The workflow that a version object belongs to; none for any other key.
+pub(crate) fn workflow_of_version(key: &Key) -> Option<WorkflowId> {
+    let (id, _) = key.as_str().strip_prefix("versions/")?.split_once('/')?;
+    WorkflowId::parse(id).ok()
 }
 
 /// The workflow whose head this is; none for any other key.
@@ -106,11 +135,15 @@ fn parse_workflow_file(key: &Key, file: &str) -> Option<WorkflowId> {
 
 fn parse_generation(digits: &str) -> Option<u64> {
     let plain = digits.len() == 12 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    if plain { digits.parse().ok().filter(|generation| *generation <= MAX_GENERATION) } else { None }
+    if plain {
+        digits.parse().ok().filter(|generation| (1..=MAX_GENERATION).contains(generation))
+    } else {
+        None
+    }
 }
 
-/// Invariant: every name in this file is a valid key. Ids have at most 100 bytes, generations 12 digits and version ids and
-/// object ids 26 letters and digits, all of the portable set; the test below tries the longest.
+/// Invariant: every name in this file is a valid key. Workflow ids have at most 100 bytes, generations 12 digits, and version ids and the ids
+/// of index parts 26 letters and digits, all of the portable set and checked where they are read; the test below tries the longest.
 #[allow(clippy::expect_used, reason = "the invariant above")]
 fn key(name: &str) -> Key {
     Key::parse(name).expect("names of the layout are keys")
@@ -128,9 +161,10 @@ mod tests {
     #[test]
     fn the_longest_names_are_keys_and_read_back() {
         let id = WorkflowId::parse(format!("a.b.{}", "x".repeat(96))).unwrap();
-        let version_id = "0".repeat(26);
-        let record = pending(&id, MAX_GENERATION, &version_id);
-        assert_eq!(parse_pending(&record), Some((id.clone(), MAX_GENERATION, version_id.clone())));
+        let version_id = VersionId::parse("0".repeat(26)).unwrap();
+        let (record, generation) = (pending(&id, MAX_GENERATION, &version_id), MAX_GENERATION);
+        let change = PendingName::Change { id: id.clone(), generation, version_id: version_id.clone() };
+        assert_eq!(parse_pending(&record), Some(change));
         let object = version(&id, 7, &version_id);
         assert_eq!(parse_version(&id, &object), Some((7, version_id)));
         assert_eq!(parse_head(&head(&id)), Some(id.clone()));
@@ -140,8 +174,29 @@ mod tests {
     }
 
     #[test]
+    fn operations_are_no_changes() {
+        let (id, operation_id) =
+            (WorkflowId::parse("a.000000000001").unwrap(), VersionId::parse("1".repeat(26)).unwrap());
+        let of_workflow = key(&format!("ops/pending/{id}.{operation_id}.op"));
+        let expected = PendingName::Operation { id: Some(id), operation_id: operation_id.clone() };
+        assert_eq!(parse_pending(&of_workflow), Some(expected));
+        let of_store = key(&format!("ops/pending/_store.{operation_id}.op"));
+        assert_eq!(parse_pending(&of_store), Some(PendingName::Operation { id: None, operation_id }));
+    }
+
+    #[test]
     fn foreign_names_are_no_records() {
-        for name in ["x", "a.1.v", "A.000000000001.v", "a.00000000000x.v", "a.000000000001"] {
+        for name in [
+            "x",
+            "a.1.00000000000000000000000000",
+            "A.000000000001.00000000000000000000000000",
+            "a.00000000000x.00000000000000000000000000",
+            "a.000000000000.00000000000000000000000000",
+            "a.000000000001.v",
+            "a.000000000001",
+            "_x.00000000000000000000000000.op",
+            "a.x.op",
+        ] {
             assert_eq!(parse_pending(&key(&format!("ops/pending/{name}"))), None, "{name}");
         }
     }

@@ -67,8 +67,8 @@ pub struct Lease {
     pub acquired: DateTime<Utc>,
     /// After this, and some allowance for skewed clocks, others may take over.
     pub expires: DateTime<Utc>,
-    /// How long a grant or a renewal lasts, in seconds.
-    pub duration_seconds: u64,
+    /// How long a grant or a renewal lasts, in milliseconds.
+    pub duration_ms: u64,
     /// How often it was renewed.
     pub renewals: u64,
     /// Fields that a later program wrote.
@@ -101,7 +101,7 @@ impl Lease {
             acquired: now,
             // A lease beyond the calendar's end lasts until the calendar's end.
             expires: now.checked_add_signed(chrono_duration(duration)).unwrap_or(DateTime::<Utc>::MAX_UTC),
-            duration_seconds: duration.as_secs(),
+            duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
             renewals: 0,
             extra: Map::new(),
         }

@@ -1,14 +1,19 @@
 //! What is stored: the formats, the names, and typed reads of both.
 //!
 //! Everything here is final: a later program reads what this one wrote, and this one refuses what a later one wrote, by
-//! the `format` that every stored JSON document carries. JSON fields that this program does not know survive a rewrite.
+//! the `format` that every stored JSON document carries.
+//!
+//! Fields that this program does not know survive a rewrite in what is rewritten as a register: config, head, lease, index root. What a
+//! version says of itself is written once. What is repeated elsewhere in short (names of versions, index entries, names of parts) is
+//! closed: a program that adds to one of these adds a feature that writers must know.
 //!
 //! ```text
 //! config.json                                    format, store id, required features, settings
 //! index.json, index.bak                          export of the index, and the one before
 //! ops/checkpoint                                 root of the index
 //! ops/base/<ulid>, ops/segments/<ulid>           its immutable parts
-//! ops/pending/<id>.<generation>.<version_id>     "this workflow may have changed"
+//! ops/pending/<id>.<generation>.<version_id>     "this workflow may have changed"; empty
+//! ops/pending/<id or _store>.<ulid>.op           an operation that makes no version
 //! workflows/<id>/metadata.json                   the head: one register per workflow
 //! workflows/<id>/workflow.json                   current content, byte for byte
 //! workflows/<id>/workflow.lock                   mirror of the lease
@@ -25,6 +30,7 @@ pub(crate) mod layout;
 mod lease;
 mod objects;
 mod version;
+mod version_id;
 
 pub use config::{Config, Features};
 pub(crate) use field::check_text;
@@ -35,4 +41,6 @@ pub use head::{Ancestor, Current, Head};
 pub use id::{InvalidId, WorkflowId};
 pub use lease::{InvalidLeaseId, Lease, LeaseId, Lockfile};
 pub(crate) use objects::{Objects, StoredHead, corrupt, unreadable};
-pub use version::{MAX_GENERATION, StoredVersion, VersionRecord, VersionRef};
+pub use version::{Operation, StoredVersion, VersionRecord, VersionRef};
+pub(crate) use version_id::generation;
+pub use version_id::{MAX_GENERATION, VersionId};

@@ -4,7 +4,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use pflow_backend::{Batch, Commit, Environment, Key, Object, Prefix, StorageBackend, Version};
 
-use super::{FormatError, Head, StoredVersion, VersionRef, WorkflowId, layout};
+use super::{Ancestor, FormatError, Head, StoredVersion, VersionId, VersionRef, WorkflowId, layout};
 use crate::{Error, Result};
 
 /// How many objects are read at the same time.
@@ -73,12 +73,12 @@ impl Objects {
         &self,
         id: &WorkflowId,
         generation: u64,
-        version_id: &str,
+        version_id: &VersionId,
     ) -> Result<Option<StoredVersion>> {
         let key = layout::version(id, generation, version_id);
         let Some(object) = self.get(&key).await? else { return Ok(None) };
         let version = StoredVersion::decode(id, &object.bytes).map_err(|source| unreadable(&key, source))?;
-        let named = (version.record.generation, version.record.version_id.as_str());
+        let named = (version.record.generation, &version.record.version_id);
         if named != (generation, version_id) {
             return Err(corrupt(&key, format!("it says that it is generation {} ({})", named.0, named.1)));
         }
@@ -96,6 +96,11 @@ impl Objects {
         Ok(version)
     }
 
+    /// A walk back along first parents, from a version of the chain that is named without its hash.
+    pub(crate) fn walk(&self, id: &WorkflowId, from: &Ancestor) -> Walk {
+        Walk { id: id.clone(), next: Next::Unread(from.clone()) }
+    }
+
     /// All keys below `prefix`, in order.
     pub(crate) async fn keys(&self, prefix: &Prefix) -> Result<Vec<Key>> {
         self.backend
@@ -104,6 +109,51 @@ impl Objects {
             .map_err(Error::Storage)
             .try_collect()
             .await
+    }
+}
+
+/// A walk along a chain, the newest first. See [`Objects::walk`].
+#[derive(Debug)]
+pub(crate) struct Walk {
+    id: WorkflowId,
+    next: Next,
+}
+
+#[derive(Debug)]
+enum Next {
+    /// Where the walk begins; its record tells the parent.
+    Unread(Ancestor),
+    Named(VersionRef),
+    End,
+}
+
+impl Walk {
+    /// The parent of the version before; none at the end, or where the chain cannot be read any further, which is told in a warning: whoever
+    /// walks wants to know more than the head remembers, and can do with less. `verify` reports the damage.
+    pub(crate) async fn parent(&mut self, objects: &Objects) -> Result<Option<StoredVersion>> {
+        let read = match std::mem::replace(&mut self.next, Next::End) {
+            Next::End => return Ok(None),
+            Next::Named(named) => objects.named_version(&self.id, &named).await.map(Some),
+            Next::Unread(from) => match objects.version(&self.id, from.generation, &from.version_id).await {
+                Ok(Some(version)) => match version.record.parents.first() {
+                    Some(parent) => objects.named_version(&self.id, parent).await.map(Some),
+                    None => Ok(None),
+                },
+                other => other,
+            },
+        };
+        match read {
+            Ok(Some(version)) => {
+                self.next = version.record.parents.first().cloned().map_or(Next::End, Next::Named);
+                Ok(Some(version))
+            }
+            Ok(None) => Ok(None),
+            Err(error) if error.is_of_one_object() => {
+                tracing::warn!(id = %self.id, %error, "the chain cannot be read any further");
+                Ok(None)
+            }
+            Err(other) => Err(other),
+        }
     }
 }
 

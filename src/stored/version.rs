@@ -1,21 +1,23 @@
+use std::{borrow::Cow, fmt};
+
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-use super::{FormatError, Kind, WorkflowId, decode, encode_line};
+use super::{FormatError, Kind, VersionId, WorkflowId, decode, encode_line, generation};
 use crate::document::{ContentHash, MediaType};
-
-/// The last generation that fits the names: 12 digits.
-pub const MAX_GENERATION: u64 = 999_999_999_999;
 
 /// What a version says of itself. It stands in the version's object and, while the version is current, in the head.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VersionRecord {
     /// 1 for the first, one more for each that follows.
-    #[serde(skip)]
+    #[serde(deserialize_with = "generation")]
     pub generation: u64,
-    /// Names this attempt to become that generation; 26 letters and digits that sort by time.
-    pub version_id: String,
+    /// Names this attempt to become that generation.
+    pub version_id: VersionId,
+    /// What made it.
+    pub operation: Operation,
     /// The versions that this one was made from, the one it replaced first. Empty for the first.
     pub parents: Vec<VersionRef>,
     /// Of the exact bytes of the content; none for a deletion, which has no content.
@@ -44,15 +46,44 @@ pub struct VersionRecord {
     pub message: Option<String>,
     /// Whether this generation says that the workflow is deleted.
     pub deleted: bool,
+    /// Fields that a later program wrote. They belong to this version and are not handed on to the next one.
+    #[serde(flatten)]
+    pub(crate) extra: Map<String, Value>,
+}
+
+/// What made a version, in the words of the operation history. Later programs add words; this one keeps those that it does not know.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Operation(Cow<'static, str>);
+
+impl Operation {
+    /// Content or what is said about it was saved.
+    pub const SAVE: Self = Self(Cow::Borrowed("save"));
+    /// The workflow was deleted.
+    pub const DELETE: Self = Self(Cow::Borrowed("delete"));
+    /// The workflow was brought back.
+    pub const UNDELETE: Self = Self(Cow::Borrowed("undelete"));
+
+    /// The word.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
 }
 
 /// A version, named so that nothing else can be taken for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VersionRef {
     /// [`VersionRecord::generation`].
+    #[serde(deserialize_with = "generation")]
     pub generation: u64,
     /// [`VersionRecord::version_id`].
-    pub version_id: String,
+    pub version_id: VersionId,
     /// Of the version's line, without its end.
     pub record_hash: ContentHash,
 }
@@ -72,16 +103,12 @@ pub struct StoredVersion {
 struct Line<'a> {
     format: String,
     id: &'a WorkflowId,
-    generation: u64,
-    #[serde(flatten)]
     record: &'a VersionRecord,
 }
 
 #[derive(Deserialize)]
 struct OwnedLine {
     id: WorkflowId,
-    generation: u64,
-    #[serde(flatten)]
     record: VersionRecord,
 }
 
@@ -92,7 +119,7 @@ impl VersionRecord {
         id: &WorkflowId,
         content: &[u8],
     ) -> Result<(Bytes, ContentHash), FormatError> {
-        let line = Line { format: Kind::VERSION.tag(), id, generation: self.generation, record: self };
+        let line = Line { format: Kind::VERSION.tag(), id, record: self };
         let mut bytes = encode_line(&line)?;
         let hash = ContentHash::of(line_of(&bytes));
         bytes.extend_from_slice(content);
@@ -104,8 +131,7 @@ impl StoredVersion {
     /// Reads a version object and holds it against what it says of itself.
     pub(crate) fn decode(id: &WorkflowId, bytes: &Bytes) -> Result<Self, FormatError> {
         let line = line_of(bytes);
-        let OwnedLine { id: named, generation, record } = decode(Kind::VERSION, line)?;
-        let record = VersionRecord { generation, ..record };
+        let OwnedLine { id: named, record } = decode(Kind::VERSION, line)?;
         if named != *id {
             return Err(FormatError::Contradiction(format!("it is a version of {named}")));
         }
@@ -144,7 +170,8 @@ pub(super) mod tests {
     pub(in crate::stored) fn record(generation: u64, content: &[u8]) -> VersionRecord {
         VersionRecord {
             generation,
-            version_id: format!("{generation:026}"),
+            version_id: VersionId::parse(format!("{generation:026}")).unwrap(),
+            operation: Operation::SAVE,
             parents: Vec::new(),
             hash: Some(ContentHash::of(content)),
             size: content.len() as u64,
@@ -159,6 +186,7 @@ pub(super) mod tests {
             author: "a@b".to_owned(),
             message: None,
             deleted: false,
+            extra: Map::new(),
         }
     }
 

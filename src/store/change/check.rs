@@ -58,8 +58,9 @@ impl Node<Change, Error> for CheckConflicts {
 
     async fn post(&self, change: &mut Change, _: Question, basis: Basis, _: Visit<'_>) -> Result<Action> {
         let skew = change.shared.options.clock_skew;
-        let author = change.shared.objects.environment.identity().to_string();
-        let decision = decide(&change.request, change.document.as_ref(), &basis, &author, skew)?;
+        let environment = Arc::clone(&change.shared.objects.environment);
+        let decision =
+            decide(&change.request, change.document.as_ref(), &basis, environment.identity(), skew)?;
         let head = basis.stored.head.clone();
         change.basis = Some(basis);
         match decision {

@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use pflow_backend::Identity;
+use serde_json::Map;
 
 use super::{Basis, Fields, Kind, LeasePlan, Plan, Request};
 use crate::{
     Error, Result,
     conflict::Conflict,
-    document::Document,
+    document::{ContentHash, Document, MediaType},
     store::copy::CopyState,
-    stored::{Current, Head, MAX_GENERATION, VersionRecord, layout},
+    stored::{Current, Head, MAX_GENERATION, Operation, VersionId, VersionRecord, layout},
 };
 
 #[derive(Debug)]
@@ -26,18 +28,22 @@ pub(super) fn decide(
     request: &Request,
     document: Option<&Document>,
     basis: &Basis,
-    author: &str,
+    identity: &Identity,
     skew: Duration,
 ) -> Result<Decision> {
     let head = &basis.stored.head;
     if let Some(conflict) = lost_lease(request, head) {
         return Ok(Decision::Conflict(conflict));
     }
-    let version = next_version(request, document, basis, author)?;
-    let own = owns_lease(request, head);
+    let version = next_version(request, document, basis, &identity.to_string())?;
+    let own = owns_lease(request, head, identity);
     let wants_lease = request.hold.is_some() && !own;
     if version.is_none() && !wants_lease {
-        return Ok(Decision::Unchanged);
+        return Ok(match edited(basis, head.live().and_then(|current| current.record.hash)) {
+            // To say that all is well while the file says something else would be wrong.
+            Some(conflict) if matches!(request.kind, Kind::Save { .. }) => Decision::Conflict(conflict),
+            _ => Decision::Unchanged,
+        });
     }
     if let Some(lease) = &head.lease
         && !own
@@ -49,12 +55,10 @@ pub(super) fn decide(
     if let Err(conflict) = request.expect.check(head) {
         return Ok(Decision::Conflict(conflict));
     }
-    if let (CopyState::Edited(_, found), Some((record, _))) = (&basis.copy, &version)
-        && Some(*found) != record.hash
+    if let Some((record, _)) = &version
+        && let Some(conflict) = edited(basis, record.hash)
     {
-        let key = layout::content(&head.id, record.media_type).to_string();
-        let (id, generation, found) = (head.id.clone(), head.generation(), *found);
-        return Ok(Decision::Conflict(Conflict::ModifiedOutside { id, key, generation, found }));
+        return Ok(Decision::Conflict(conflict));
     }
     let lease = match (&request.hold, &head.lease) {
         _ if own => LeasePlan::Keep,
@@ -78,9 +82,21 @@ fn lost_lease(request: &Request, head: &Head) -> Option<Conflict> {
 
 /// Whether the lease in the head is the caller's: the one that it names, which is not lost, or the one that it wants to take along and
 /// was granted already, by a save whose reply got lost.
-fn owns_lease(request: &Request, head: &Head) -> bool {
-    let granted = |lease| request.hold.as_ref().is_some_and(|hold| hold.is_granted_by(lease));
+fn owns_lease(request: &Request, head: &Head, identity: &Identity) -> bool {
+    let granted = |lease| request.hold.as_ref().is_some_and(|hold| hold.is_granted_by(lease, identity));
     request.lease.is_some() || head.lease.as_ref().is_some_and(granted)
+}
+
+/// The conflict with a person's edit of the copy, unless the edit is just what the copy is going to hold.
+fn edited(basis: &Basis, next: Option<ContentHash>) -> Option<Conflict> {
+    let CopyState::Edited(_, found) = basis.copy else { return None };
+    if Some(found) == next {
+        return None;
+    }
+    let head = &basis.stored.head;
+    let key = layout::content(&head.id, MediaType::Json).to_string();
+    let generation = head.live().map(|current| current.record.generation);
+    Some(Conflict::ModifiedOutside { id: head.id.clone(), key, generation, found })
 }
 
 /// The version that the change makes; none if everything is that way already.
@@ -129,7 +145,13 @@ fn next_version(
     }
     let record = VersionRecord {
         generation,
-        version_id: String::new(),
+        version_id: VersionId::unnamed(),
+        operation: match request.kind {
+            Kind::Save { .. } => Operation::SAVE,
+            Kind::Delete => Operation::DELETE,
+            Kind::Undelete => Operation::UNDELETE,
+        },
+        extra: Map::new(),
         parents: head.current.iter().map(Current::reference).collect(),
         created: head.current.as_ref().map_or(basis.now, |current| current.record.created),
         modified: basis.now,
@@ -157,13 +179,16 @@ fn describe(document: &Document, fields: &Fields, before: Option<&Current>) -> D
     let tags = fields.tags.clone().or(own_tags).or_else(|| before.map(|before| before.tags.clone()));
     Described {
         generation: 0,
-        version_id: String::new(),
+        version_id: VersionId::unnamed(),
+        operation: Operation::SAVE,
+        extra: Map::new(),
         parents: Vec::new(),
         hash: Some(document.hash()),
         size: document.size(),
         media_type: document.media_type(),
-        name,
-        description,
+        // An empty text takes away what was there.
+        name: name.filter(|name| !name.is_empty()),
+        description: description.filter(|description| !description.is_empty()),
         tags: tags.unwrap_or_default(),
         nodes: own.nodes,
         version: own.version,
@@ -202,6 +227,10 @@ mod tests {
         WorkflowId::parse("a").unwrap()
     }
 
+    fn me() -> Identity {
+        Identity { user: "me".to_owned(), host: "here".to_owned(), ..ManualEnvironment::new(1).identity().clone() }
+    }
+
     fn lease_id(name: &str) -> LeaseId {
         LeaseId::parse(name).unwrap()
     }
@@ -218,9 +247,9 @@ mod tests {
     fn basis(generation: u64) -> Basis {
         let made = now() - TimeDelta::hours(1);
         let mut record = describe(&document("old"), &Fields::default(), None);
-        (record.generation, record.version_id) = (generation, "v".to_owned());
+        (record.generation, record.version_id) = (generation, VersionId::parse("v".repeat(26)).unwrap());
         (record.created, record.modified, record.author) = (made, made, "before@host".to_owned());
-        let current = Current { record, record_hash: ContentHash::of(b"line"), recent: Vec::new() };
+        let current = Current::after(None, record, ContentHash::of(b"line"));
         let head = Head { current: (generation > 0).then_some(current), fence: 7, ..Head::new(id()) };
         let stored = StoredHead { head, version: Some(Version::new("read")) };
         Basis { stored, copy: CopyState::Absent, restored: None, now: now() }
@@ -250,7 +279,7 @@ mod tests {
     }
 
     fn decided(request: &Request, text: &str, basis: &Basis) -> Result<Decision> {
-        decide(request, Some(&document(text)), basis, "me@here", SKEW)
+        decide(request, Some(&document(text)), basis, &me(), SKEW)
     }
 
     /// The first word of the decision.
@@ -320,7 +349,7 @@ mod tests {
         let before = basis.stored.head.current.as_ref().unwrap();
         assert_eq!((record.generation, &record.parents), (4, &vec![before.reference()]));
         assert_eq!((record.created, record.modified), (before.record.created, now()));
-        assert_eq!((record.author.as_str(), record.message.as_deref()), ("me@here", Some("why")));
+        assert_eq!((record.author.as_str(), record.message.as_deref()), (&me(), Some("why")));
         assert_eq!((record.hash, &content), (Some(document("new").hash()), document("new").bytes()));
     }
 
@@ -342,7 +371,7 @@ mod tests {
             Some(StoredVersion { record, record_hash: ContentHash::of(b"line"), content })
         };
         basis.restored = restored(None);
-        let refused = decide(&undelete, None, &basis, "me@here", SKEW).unwrap_err();
+        let refused = decide(&undelete, None, &basis, &me(), SKEW).unwrap_err();
         assert!(matches!(refused, Error::GenerationMissing { generation: 3, pruned: true, .. }), "{refused}");
         basis.restored = restored(Some(Bytes::from_static(b"{}")));
         let (next, content) = plan(&undelete, "", &basis).version.unwrap();

@@ -178,8 +178,14 @@ impl Change {
             Kind::Delete => &shared.flows.delete,
             Kind::Undelete => &shared.flows.undelete,
         };
-        let action = operation::run(flow, &mut self, &shared.objects.environment).await?;
-        self.ended(&action)
+        match operation::run(flow, &mut self, &shared.objects.environment).await {
+            Ok(action) => self.ended(&action),
+            // What is written is written, whatever went wrong after.
+            Err(error) => match self.written {
+                Some(written) => Ok(Written { index_error: Some(error), ..written }),
+                None => Err(error),
+            },
+        }
     }
 
     fn ended(self, action: &Action) -> Result<Written> {

@@ -13,7 +13,7 @@ use crate::{
 pub(super) struct UpdateIndex;
 
 impl Node<Change, Error> for UpdateIndex {
-    type Prep = Arc<Shared>;
+    type Prep = (Arc<Shared>, bool);
     type Exec = Option<Error>;
 
     fn name(&self) -> &str {
@@ -33,14 +33,15 @@ impl Node<Change, Error> for UpdateIndex {
     }
 
     async fn prep(&self, change: &Change, _: Visit<'_>) -> Result<Self::Prep> {
-        if let Some(written) = &change.written {
-            change.shared.index.remember(&written.head);
-        }
-        Ok(Arc::clone(&change.shared))
+        let due = change.written.as_ref().is_some_and(|written| change.shared.index.remember(&written.head));
+        Ok((Arc::clone(&change.shared), due))
     }
 
-    async fn exec(&self, shared: &Self::Prep, _: Visit<'_>) -> Result<Self::Exec> {
-        shared.index.fold_if_due().await.map(|_| None)
+    async fn exec(&self, (shared, due): &Self::Prep, _: Visit<'_>) -> Result<Self::Exec> {
+        if *due {
+            shared.index.fold_if_due().await?;
+        }
+        Ok(None)
     }
 
     async fn exec_fallback(

@@ -9,7 +9,7 @@ use crate::{
     flow::{Action, Failure, Node, Retry, Visit},
     lock::lockfile,
     store::{Shared, copy::CopyState},
-    stored::{Current, Head, Lease, VersionRecord, layout, unreadable},
+    stored::{Current, Head, Lease, VersionId, VersionRecord, layout, unreadable},
 };
 
 /// Where the head stands in the batch: the version and its pending record come before it, what is derived after it.
@@ -162,13 +162,14 @@ fn with_version(
     mut head: Head,
 ) -> Result<(Head, Vec<(pflow_backend::Key, Bytes)>)> {
     let Some((record, content)) = &plan.version else { return Ok((head, Vec::new())) };
-    let record = VersionRecord { version_id: shared.objects.environment.new_id(), ..record.clone() };
+    let version_id = VersionId::of_new(shared.objects.environment.new_id());
+    let version_id = version_id.map_err(|source| unreadable(&layout::head(&head.id), source))?;
+    let record = VersionRecord { version_id, ..record.clone() };
     let key = layout::version(&head.id, record.generation, &record.version_id);
     let pending = layout::pending(&head.id, record.generation, &record.version_id);
     let (object, record_hash) =
         record.encode(&head.id, content).map_err(|source| unreadable(&key, source))?;
-    let recent = head.current.as_ref().map(Current::ancestry).unwrap_or_default();
-    head.current = Some(Current { record, record_hash, recent });
+    head.current = Some(Current::after(head.current.as_ref(), record, record_hash));
     Ok((head, vec![(key, object), (pending, Bytes::new())]))
 }
 

@@ -1,0 +1,111 @@
+use std::collections::BTreeMap;
+
+use pflow_backend::Key;
+
+use super::{
+    Entry, Index,
+    entry::Gained,
+    parts::{Operation, Segment},
+    pending::{Change, Pending, PendingOperation},
+    table::Table,
+};
+use crate::{
+    Result,
+    stored::{Ancestor, Head, StoredHead, WorkflowId},
+};
+
+/// What a fold found out before it writes anything.
+#[derive(Default)]
+pub(super) struct Findings {
+    /// What is new.
+    pub(super) segment: Segment,
+    /// Records that a root with this segment covers.
+    pub(super) covered: Vec<Key>,
+    /// For a workflow, as its head was read, the records of generations that it has not reached.
+    pub(super) unreached: Vec<(StoredHead, Vec<Change>)>,
+}
+
+impl Index {
+    /// Reads the head of every workflow that a record names.
+    pub(super) async fn find(&self, records: Pending, table: &Table) -> Result<Findings> {
+        let mut by_id: BTreeMap<WorkflowId, Vec<Change>> = BTreeMap::new();
+        for record in records.changes {
+            by_id.entry(record.id.clone()).or_default().push(record);
+        }
+        let mut findings = Findings::default();
+        findings.segment.previous.clone_from(&table.root.last_segment);
+        for (id, read) in self.objects.heads(by_id.keys().cloned().collect()).await {
+            let stored = match read {
+                Ok(stored) => stored,
+                // Its records stay. One bad head must not stop the index of the others.
+                Err(error) if error.is_of_one_object() => {
+                    tracing::warn!(%id, %error, "cannot be folded into the index");
+                    continue;
+                }
+                Err(other) => return Err(other),
+            };
+            let known = table.entries.get(&id);
+            if let Some(entry) = Entry::of(&stored.head)
+                && known.is_none_or(|known| **known != entry)
+            {
+                let old = known.map_or(0, |known| known.generation);
+                findings.segment.gained.extend(self.gained(&stored.head, old).await?);
+                findings.segment.entries.push(entry);
+            }
+            let generation = stored.head.generation();
+            let records = by_id.remove(&id).unwrap_or_default();
+            let (reached, unreached): (Vec<_>, Vec<_>) =
+                records.into_iter().partition(|record| record.generation <= generation);
+            findings.covered.extend(reached.into_iter().map(|record| record.key));
+            if !unreached.is_empty() {
+                findings.unreached.push((stored, unreached));
+            }
+        }
+        for record in records.operations {
+            if let Some(operation) = self.operation(&record).await? {
+                findings.segment.operations.push(operation);
+                findings.covered.push(record.key);
+            }
+        }
+        findings.segment.entries.sort_by(|a, b| a.id.cmp(&b.id));
+        findings
+            .segment
+            .gained
+            .sort_by(|a, b| (&a.id, a.version.generation).cmp(&(&b.id, b.version.generation)));
+        Ok(findings)
+    }
+
+    /// Every version behind generation `old` up to the head's own, as far as the chain can be read.
+    async fn gained(&self, head: &Head, old: u64) -> Result<Vec<Gained>> {
+        let Some(current) = &head.current else { return Ok(Vec::new()) };
+        let mut chain: Vec<Ancestor> = current.lineage().take_while(|known| known.generation > old).collect();
+        // Further back than the head remembers, the records themselves tell.
+        if let Some(oldest) = chain.last().cloned()
+            && oldest.generation > old + 1
+            && chain.len() > current.recent.len()
+        {
+            let mut walk = self.objects.walk(&head.id, &oldest);
+            while let Some(version) = walk.parent(&self.objects).await? {
+                if version.record.generation <= old {
+                    break;
+                }
+                chain.push(Ancestor::from(&version.record));
+            }
+        }
+        Ok(chain.into_iter().map(|version| Gained { id: head.id.clone(), version }).collect())
+    }
+
+    async fn operation(&self, record: &PendingOperation) -> Result<Option<Operation>> {
+        let Some(object) = self.objects.get(&record.key).await? else { return Ok(None) };
+        match serde_json::from_slice(&object.bytes) {
+            Ok(body) => {
+                let (id, operation_id) = (record.id.clone(), record.operation_id.clone());
+                Ok(Some(Operation { id, operation_id, body }))
+            }
+            Err(malformed) => {
+                tracing::warn!(key = %record.key, error = %malformed, "an operation that cannot be read stays as it is");
+                Ok(None)
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Everything, held against itself.
+
+mod index;
+mod workflow;
+
+use std::collections::BTreeSet;
+
+use futures::{StreamExt, stream};
+
+use super::Store;
+use crate::{
+    Error, Result,
+    stored::{WorkflowId, layout},
+};
+
+/// How many workflows are verified side by side.
+const LOOK_AHEAD: usize = 16;
+
+/// What a verification found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Report {
+    /// How many workflows were verified, deleted ones included.
+    pub workflows: usize,
+    /// How many versions of their chains.
+    pub versions: usize,
+    /// What was found, by key.
+    pub findings: Vec<Finding>,
+}
+
+/// One thing that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Finding {
+    /// The object.
+    pub key: String,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What is wrong.
+    pub reason: String,
+    /// What mends it, where something does.
+    pub hint: Option<String>,
+}
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Severity {
+    /// Something is lost or contradicts itself.
+    Damage,
+    /// Nothing is lost: what a crash or a person left behind, which the store deals with by itself or leaves to them.
+    Notice,
+}
+
+impl Report {
+    /// Nothing is lost and nothing contradicts itself.
+    pub fn is_sound(&self) -> bool {
+        !self.findings.iter().any(|finding| finding.severity == Severity::Damage)
+    }
+
+    fn add(&mut self, severity: Severity, key: impl ToString, reason: impl ToString, hint: Option<String>) {
+        let (key, reason) = (key.to_string(), reason.to_string());
+        self.findings.push(Finding { key, severity, reason, hint });
+    }
+
+    fn damage(&mut self, key: impl ToString, reason: impl ToString) {
+        self.add(Severity::Damage, key, reason, None);
+    }
+}
+
+impl Store {
+    /// Reads everything and holds it against itself: heads, every version of every chain with its hashes, copies, mirrors of leases, the
+    /// index against the heads, and the history of the index. Changes nothing, and others may go on writing.
+    ///
+    /// # Errors
+    /// Errors of the storage. What is damaged is a finding.
+    pub async fn verify(&self) -> Result<Report> {
+        let shared = &self.shared;
+        let keys = shared.objects.keys(&layout::workflows()).await?;
+        let ids: BTreeSet<WorkflowId> = keys.iter().filter_map(layout::parse_head).collect();
+        let mut checks = stream::iter(ids.clone()).map(|id| self.verify_workflow(id)).buffered(LOOK_AHEAD);
+        let mut report = Report::default();
+        while let Some(one) = checks.next().await {
+            let one = one?;
+            report.workflows += one.workflows;
+            report.versions += one.versions;
+            report.findings.extend(one.findings);
+        }
+        drop(checks);
+        self.verify_versions_without_head(&ids, &mut report).await?;
+        self.verify_index(&ids, &mut report).await?;
+        self.verify_pending(&mut report).await?;
+        report.findings.sort();
+        Ok(report)
+    }
+}
+
+/// What is wrong with an object that could be read but not understood, or that is none; anything else ends the verification.
+fn found(error: Error) -> Result<String> {
+    if !error.is_of_one_object() {
+        return Err(error);
+    }
+    Ok(match error {
+        Error::Corrupt { reason, .. } => reason,
+        Error::Format { source, .. } => match std::error::Error::source(&source) {
+            Some(cause) => format!("{source}: {cause}"),
+            None => source.to_string(),
+        },
+        other => other.to_string(),
+    })
+}

@@ -1,0 +1,188 @@
+use std::collections::BTreeSet;
+
+use futures::TryStreamExt;
+
+use super::{Report, Severity, found};
+use crate::{
+    Error, Result, Store,
+    document::MediaType,
+    store::copy::CopyState,
+    stored::{Ancestor, Current, Head, Lockfile, VersionId, WorkflowId, layout},
+};
+
+impl Store {
+    pub(super) async fn verify_workflow(&self, id: WorkflowId) -> Result<Report> {
+        let mut report = Report::default();
+        let head_key = layout::head(&id);
+        let head = match self.shared.objects.head(&id).await {
+            Ok(stored) => stored.head,
+            Err(unreadable) => {
+                report.damage(&head_key, found(unreadable)?);
+                return Ok(report);
+            }
+        };
+        if let Some(current) = &head.current {
+            report.workflows = 1;
+            let chain = self.verify_chain(&head, current, &mut report).await?;
+            self.verify_leftovers(&head, &chain, &mut report).await?;
+            self.verify_copy(&head, &mut report).await?;
+        }
+        self.verify_mirror(&head, &mut report).await?;
+        Ok(report)
+    }
+
+    /// Every version from the current one along all parents. The versions that the chain names, by generation and version id.
+    async fn verify_chain(
+        &self,
+        head: &Head,
+        current: &Current,
+        report: &mut Report,
+    ) -> Result<BTreeSet<(u64, VersionId)>> {
+        let head_key = layout::head(&head.id);
+        let mut seen = BTreeSet::new();
+        // What the head remembers of the first parents, the nearest first.
+        let mut remembered = current.lineage();
+        // The first parents lie on top, so they come first and in the order in which the head remembers them.
+        let mut next = vec![(current.reference(), true)];
+        while let Some((named, is_first)) = next.pop() {
+            if !seen.insert((named.generation, named.version_id.clone())) {
+                continue;
+            }
+            let key = layout::version(&head.id, named.generation, &named.version_id);
+            let version = match self.shared.objects.named_version(&head.id, &named).await {
+                Ok(version) => version,
+                Err(unreadable) => {
+                    report.damage(&key, found(unreadable)?);
+                    continue;
+                }
+            };
+            report.versions += 1;
+            let record = &version.record;
+            if named == current.reference() {
+                if *record != current.record {
+                    report.damage(&head_key, format!("it contradicts {key}"));
+                }
+                if version.content.is_none() && !record.deleted {
+                    report.damage(&key, "its content is missing");
+                }
+            }
+            if is_first
+                && let Some(known) = remembered.next()
+                && known != Ancestor::from(record)
+            {
+                report.damage(
+                    &head_key,
+                    format!("what it remembers of generation {} is not so", known.generation),
+                );
+            }
+            if let Some(parent) = record.parents.iter().find(|parent| parent.generation >= record.generation)
+            {
+                report.damage(&key, format!("its parent has generation {}", parent.generation));
+                continue;
+            }
+            let parents = record.parents.iter().cloned().enumerate();
+            next.extend(parents.rev().map(|(place, parent)| (parent, is_first && place == 0)));
+        }
+        Ok(seen)
+    }
+
+    /// Versions that no chain names: attempts that lost or died, or that are under way right now.
+    async fn verify_leftovers(
+        &self,
+        head: &Head,
+        chain: &BTreeSet<(u64, VersionId)>,
+        report: &mut Report,
+    ) -> Result<()> {
+        for key in self.shared.objects.keys(&layout::versions_of(&head.id)).await? {
+            let named = layout::parse_version(&head.id, &key).is_some_and(|version| chain.contains(&version));
+            if !named {
+                report.add(
+                    Severity::Notice,
+                    key,
+                    "no version of the chain: left by a crash, or under way",
+                    None,
+                );
+            }
+        }
+        Ok(())
+    }
+
+    async fn verify_copy(&self, head: &Head, report: &mut Report) -> Result<()> {
+        let id = &head.id;
+        let key = layout::content(id, MediaType::Json);
+        let live = head.live().is_some();
+        match self.copy_state(id).await {
+            Ok(CopyState::Current(_)) => {}
+            Ok(CopyState::Absent) if !live => {}
+            Ok(CopyState::Absent) => {
+                report.add(
+                    Severity::Notice,
+                    key,
+                    "missing; the version has the content",
+                    Some(format!("load {id}")),
+                );
+            }
+            Ok(CopyState::Lagging(_)) if live => {
+                report.add(
+                    Severity::Notice,
+                    key,
+                    "behind its head; the version has the content",
+                    Some(format!("load {id}")),
+                );
+            }
+            Ok(CopyState::Lagging(_)) => {
+                report.add(Severity::Notice, key, "left over; the workflow is deleted", None);
+            }
+            Ok(CopyState::Edited(..)) => {
+                let hint = format!("save {id} <store>/{key}");
+                report.add(
+                    Severity::Notice,
+                    key,
+                    "modified outside of the store; the edit is not saved",
+                    Some(hint),
+                );
+            }
+            // The chain has been reported already.
+            Err(unreadable) => drop(found(unreadable)?),
+        }
+        Ok(())
+    }
+
+    async fn verify_mirror(&self, head: &Head, report: &mut Report) -> Result<()> {
+        let key = layout::lockfile(&head.id);
+        let mirror = self.shared.objects.get(&key).await?;
+        let says: Option<Lockfile> =
+            mirror.as_ref().and_then(|mirror| serde_json::from_slice(&mirror.bytes).ok());
+        let should = head.lease.as_ref().map(Lockfile::from);
+        let reason = match (&mirror, &should) {
+            (None, None) => return Ok(()),
+            (None, Some(_)) => "missing; the head has the lease",
+            (Some(_), None) => "left over; the workflow is not locked",
+            (Some(_), Some(_)) if says == should => return Ok(()),
+            (Some(_), Some(_)) => "not what the head says; the head decides",
+        };
+        report.add(Severity::Notice, key, reason, None);
+        Ok(())
+    }
+
+    /// Versions of workflows that have no head: of an attempt to create one, or of a head that somebody took away.
+    pub(super) async fn verify_versions_without_head(
+        &self,
+        ids: &BTreeSet<WorkflowId>,
+        report: &mut Report,
+    ) -> Result<()> {
+        let mut listing = self.shared.objects.backend.list(&layout::versions(), None);
+        let mut last = None;
+        while let Some(listed) = listing.try_next().await.map_err(Error::Storage)? {
+            let id = layout::workflow_of_version(&listed.key);
+            if id != last
+                && let Some(id) = &id
+                && !ids.contains(id)
+            {
+                report.add(Severity::Notice, &listed.key, format!("{id} has versions and no head"), None);
+            }
+            last = id;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,95 @@
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+use super::FormatError;
+
+/// The last generation that fits the names: 12 digits.
+pub const MAX_GENERATION: u64 = 999_999_999_999;
+
+/// Names one attempt to become a generation: 26 lowercase letters and digits that sort by time, a ULID.
+///
+/// An id is used for exactly one attempt, so a version that is found in a chain tells that its attempt succeeded.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VersionId(String);
+
+impl VersionId {
+    /// Takes a text of that form; none for any other.
+    pub(crate) fn parse(text: impl Into<String>) -> Option<Self> {
+        let text = text.into();
+        let plain = text.len() == 26 && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        plain.then_some(Self(text))
+    }
+
+    /// What [`pflow_backend::Environment::new_id`] made. An environment that makes other ids breaks its contract.
+    pub(crate) fn of_new(id: String) -> Result<Self, FormatError> {
+        let refuse = FormatError::Contradiction(format!("{id:?} is no id that an environment makes"));
+        Self::parse(id).ok_or(refuse)
+    }
+
+    /// Stands where an attempt will put its own; never stored.
+    pub(crate) fn unnamed() -> Self {
+        Self("0".repeat(26))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for VersionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for VersionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "VersionId({})", self.0)
+    }
+}
+
+impl Serialize for VersionId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for VersionId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(text).ok_or_else(|| D::Error::custom("a version id has 26 of a-z and 0-9"))
+    }
+}
+
+/// A stored generation: 1 to [`MAX_GENERATION`]. What is outside would not fit into a name.
+pub(crate) fn generation<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let number = u64::deserialize(deserializer)?;
+    let refuse = || D::Error::custom(format_args!("a generation is a number from 1 to {MAX_GENERATION}"));
+    (1..=MAX_GENERATION).contains(&number).then_some(number).ok_or_else(refuse)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct Numbered {
+        #[serde(deserialize_with = "generation")]
+        #[allow(dead_code, reason = "only whether it can be read counts")]
+        generation: u64,
+    }
+
+    #[test]
+    fn what_would_not_fit_into_a_name_is_refused() {
+        for text in ["", "a b", "../../../../../../../../../../x", "01HM6AQH20FQASWN6Q70MQYXXE"] {
+            assert!(serde_json::from_value::<VersionId>(text.into()).is_err(), "{text:?}");
+        }
+        for number in [0, MAX_GENERATION + 1, u64::MAX] {
+            let value = serde_json::json!({ "generation": number });
+            assert!(serde_json::from_value::<Numbered>(value).is_err(), "{number}");
+        }
+        assert!(VersionId::parse("01hm6aqh20fqaswn6q70mqyxxe").is_some());
+    }
+}
