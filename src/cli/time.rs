@@ -119,7 +119,7 @@ mod tests {
         assert_eq!(moment("2024-01-15T11:30:00+02:00"), "2024-01-15T09:30:00+00:00");
         assert_eq!(moment("2024-01-14"), "2024-01-14T00:00:00+00:00");
         assert_eq!(moment("2h"), "2024-01-15T08:30:00+00:00");
-        assert_eq!("99999999999999w".parse::<Since>().unwrap().moment(now), DateTime::<Utc>::MIN_UTC);
+        assert_eq!("9999999999999w".parse::<Since>().unwrap().moment(now), DateTime::<Utc>::MIN_UTC);
         assert!("yesterday".parse::<Since>().is_err());
     }
 
