@@ -7,6 +7,9 @@ use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 /// The units, the largest first, in seconds.
 const UNITS: [(&str, u64); 5] = [("w", 604_800), ("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)];
 
+/// The longest lease. Its end is written as RFC 3339 has it, whose years have four digits, and nobody means more.
+const LONGEST: Duration = Duration::from_secs(3650 * 86_400);
+
 /// How long a lease lasts: `90s`, `1h30m`, `7d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ttl(pub(super) Duration);
@@ -24,6 +27,7 @@ impl FromStr for Ttl {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match duration(text) {
             Some(duration) if duration.is_zero() => Err("it must last longer than nothing".to_owned()),
+            Some(duration) if duration > LONGEST => Err("it must not last longer than 3650d".to_owned()),
             Some(duration) => Ok(Self(duration)),
             None => Err("write a duration such as 90s, 30m, 1h30m or 7d".to_owned()),
         }
@@ -109,7 +113,10 @@ mod tests {
         {
             assert_eq!(duration(text), None, "{text}");
         }
-        assert!("0s".parse::<Ttl>().is_err());
+        assert_eq!("3650d".parse(), Ok(Ttl(LONGEST)));
+        for text in ["0s", "3650d1s"] {
+            assert!(text.parse::<Ttl>().is_err(), "{text}");
+        }
     }
 
     #[test]
@@ -119,7 +126,7 @@ mod tests {
         assert_eq!(moment("2024-01-15T11:30:00+02:00"), "2024-01-15T09:30:00+00:00");
         assert_eq!(moment("2024-01-14"), "2024-01-14T00:00:00+00:00");
         assert_eq!(moment("2h"), "2024-01-15T08:30:00+00:00");
-        assert_eq!("99999999999999w".parse::<Since>().unwrap().moment(now), DateTime::<Utc>::MIN_UTC);
+        assert_eq!("9999999999999w".parse::<Since>().unwrap().moment(now), DateTime::<Utc>::MIN_UTC);
         assert!("yesterday".parse::<Since>().is_err());
     }
 
