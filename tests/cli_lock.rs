@@ -84,8 +84,8 @@ fn asking_again_under_the_same_name_is_safe() {
     let place = Place::with_store();
     let ask = || place.run(["lock", "acquire", "a", "--lease-id", "mine", "--json"]).succeeds().json();
     let (first, second) = (ask(), ask());
-    assert_eq!((&first["fence"], &first["renewed"]), (&1.into(), &false.into()));
-    assert_eq!((&second["fence"], &second["renewed"]), (&1.into(), &true.into()));
+    assert_eq!((&first["fence"], &first["already_held"]), (&1.into(), &false.into()));
+    assert_eq!((&second["fence"], &second["already_held"]), (&1.into(), &true.into()));
 }
 
 #[test]

@@ -1,7 +1,12 @@
 use std::ffi::OsString;
 
 use clap::Args;
-use pflow_store::stored::{Current, Head};
+use pflow_store::{
+    Error, WorkflowId,
+    document::ContentHash,
+    stored::{Ancestor, Current, Head, Lease, VersionRecord},
+};
+use serde::Serialize;
 
 use super::{failure::Result, input, lock::who, output::printable, session::Session, time};
 
@@ -11,13 +16,39 @@ pub(super) struct Show {
     id: OsString,
 }
 
+/// The head's fields, those of its version among them.
+#[derive(Debug, Serialize)]
+struct Document<'a> {
+    id: &'a WorkflowId,
+    revision: u64,
+    #[serde(flatten)]
+    record: &'a VersionRecord,
+    record_hash: ContentHash,
+    recent: &'a [Ancestor],
+    fence: u64,
+    lease: &'a Option<Lease>,
+    nonce: &'a str,
+}
+
 impl Show {
     /// Prints the head.
     pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
         let id = input::id(&self.id)?;
         let store = session.open().await?;
         let head = session.reading(store.show(&id)).await?;
-        session.answer(&describe(&head), &head)
+        let missing = || Error::WorkflowMissing { id: id.clone(), deleted: false };
+        let Current { record, record_hash, recent, .. } = head.current.as_ref().ok_or_else(missing)?;
+        let document = Document {
+            id: &head.id,
+            revision: head.revision,
+            record,
+            record_hash: *record_hash,
+            recent,
+            fence: head.fence,
+            lease: &head.lease,
+            nonce: &head.nonce,
+        };
+        session.answer(&describe(&head), &document)
     }
 }
 

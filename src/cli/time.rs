@@ -8,7 +8,7 @@ use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 const UNITS: [(&str, u64); 5] = [("w", 604_800), ("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)];
 
 /// The longest lease. Its end is written as RFC 3339 has it, whose years have four digits, and nobody means more.
-const LONGEST: Duration = Duration::from_secs(3650 * 86_400);
+const LONGEST: Duration = Duration::from_secs(366 * 86_400);
 
 /// How long a lease lasts: `90s`, `1h30m`, `7d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl FromStr for Ttl {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match duration(text) {
             Some(duration) if duration.is_zero() => Err("it must last longer than nothing".to_owned()),
-            Some(duration) if duration > LONGEST => Err("it must not last longer than 3650d".to_owned()),
+            Some(duration) if duration > LONGEST => Err("it must not last longer than 366d".to_owned()),
             Some(duration) => Ok(Self(duration)),
             None => Err("write a duration such as 90s, 30m, 1h30m or 7d".to_owned()),
         }
@@ -113,8 +113,8 @@ mod tests {
         {
             assert_eq!(duration(text), None, "{text}");
         }
-        assert_eq!("3650d".parse(), Ok(Ttl(LONGEST)));
-        for text in ["0s", "3650d1s"] {
+        assert_eq!("366d".parse(), Ok(Ttl(LONGEST)));
+        for text in ["0s", "366d1s"] {
             assert!(text.parse::<Ttl>().is_err(), "{text}");
         }
     }

@@ -37,7 +37,7 @@ struct Document<'a> {
     lease_id: &'a LeaseId,
     fence: u64,
     expires: DateTime<Utc>,
-    renewed: bool,
+    already_held: bool,
 }
 
 impl Acquire {
@@ -56,7 +56,7 @@ impl Acquire {
         let grant = session.changing(what, Some(left_behind), store.acquire(&id, request)).await?;
         let lease = &grant.lease;
         let (lease_id, fence, expires) = (&lease.id, lease.fence, lease.expires);
-        let document = Document { id: &id, lease_id, fence, expires, renewed: grant.renewed };
+        let document = Document { id: &id, lease_id, fence, expires, already_held: grant.already_held };
         session.answer(&granted(&id, lease), &document)
     }
 }

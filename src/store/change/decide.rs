@@ -228,7 +228,11 @@ mod tests {
     }
 
     fn me() -> Identity {
-        Identity { user: "me".to_owned(), host: "here".to_owned(), ..ManualEnvironment::new(1).identity().clone() }
+        Identity {
+            user: "me".to_owned(),
+            host: "here".to_owned(),
+            ..ManualEnvironment::new(1).identity().clone()
+        }
     }
 
     fn lease_id(name: &str) -> LeaseId {
@@ -349,7 +353,7 @@ mod tests {
         let before = basis.stored.head.current.as_ref().unwrap();
         assert_eq!((record.generation, &record.parents), (4, &vec![before.reference()]));
         assert_eq!((record.created, record.modified), (before.record.created, now()));
-        assert_eq!((record.author.as_str(), record.message.as_deref()), (&me(), Some("why")));
+        assert_eq!((record.author.as_str(), record.message.as_deref()), ("me@here", Some("why")));
         assert_eq!((record.hash, &content), (Some(document("new").hash()), document("new").bytes()));
     }
 
