@@ -1,0 +1,83 @@
+//! Stores by their path or URL, and the folder that the seed asks for.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
+
+mod support;
+
+use std::{fs, path::Path, sync::Arc, time::Duration};
+
+use pflow_store::{Error, Expect, LeaseRequest, Store, StoreOptions, pflow_backend::ManualEnvironment};
+use support::{id, listed, plan, save};
+use tempfile::TempDir;
+
+fn options() -> StoreOptions {
+    StoreOptions::new(Arc::new(ManualEnvironment::new(1)))
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name != ".journal")
+        .collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn a_folder_becomes_a_store_of_the_seeds_form() {
+    let place = TempDir::new().unwrap();
+    let folder = place.path().join("on the way/.pflow");
+    let path = folder.to_str().unwrap();
+    assert!(matches!(Store::open_url(path, options()).await, Err(Error::StoreMissing { .. })));
+    assert_eq!(names(place.path()), [""; 0], "looking makes nothing");
+
+    let store = Store::init_url(path, options()).await.unwrap();
+    assert_eq!(names(&folder), [".gitignore", "config.json", "ops"]);
+    assert!(fs::read_to_string(folder.join(".gitignore")).unwrap().contains("workflow.lock"));
+    let request = save("workflow-id-1", "1", Expect::Absent).hold(LeaseRequest::new("t", Duration::ZERO));
+    store.save(request).await.unwrap();
+    store.reindex().await.unwrap();
+    store.save(save("workflow-id-2", "1", Expect::Absent)).await.unwrap();
+    store.reindex().await.unwrap();
+    store.close().await.unwrap();
+    let seed = [".gitignore", "config.json", "index.bak", "index.json", "ops", "versions", "workflows"];
+    assert_eq!(names(&folder), seed);
+    let workflow = folder.join("workflows/workflow-id-1");
+    assert_eq!(names(&workflow), ["metadata.json", "workflow.json", "workflow.lock"]);
+    assert_eq!(fs::read_to_string(workflow.join("workflow.json")).unwrap(), plan("1"));
+
+    let url = format!("file://{}", path.replace(' ', "%20"));
+    let again = Store::open_url(&url, options()).await.unwrap();
+    assert_eq!(again.config(), store.config());
+    assert_eq!(again.load(&id("workflow-id-1")).await.unwrap().content, plan("1"));
+    assert_eq!(listed(&Store::init_url(path, options()).await.unwrap()).await.len(), 2);
+}
+
+#[tokio::test]
+async fn another_programs_folder_is_left_alone() {
+    let place = TempDir::new().unwrap();
+    let path = place.path().to_str().unwrap();
+    assert!(
+        matches!(Store::open_url(path, options()).await, Err(Error::StoreMissing { .. })),
+        "an empty one"
+    );
+    for (name, text) in [("settings.json", "{}"), ("config.json", r#"{ "version": "1.0" }"#)] {
+        fs::write(place.path().join(name), text).unwrap();
+        let before = names(place.path());
+        for refused in [Store::init_url(path, options()).await, Store::open_url(path, options()).await] {
+            assert!(matches!(refused, Err(Error::Foreign { .. })), "{name}");
+        }
+        assert_eq!(names(place.path()), before);
+        assert!(!place.path().join(".journal").exists(), "not even a lock is made");
+        assert_eq!(fs::read_to_string(place.path().join(name)).unwrap(), text);
+    }
+}
+
+#[tokio::test]
+async fn memory_begins_anew_each_time() {
+    assert!(matches!(Store::open_url("memory:", options()).await, Err(Error::StoreMissing { .. })));
+    let store = Store::init_url("memory:", options()).await.unwrap();
+    store.save(save("a", "1", Expect::Absent)).await.unwrap();
+    assert_eq!(listed(&Store::init_url("memory:", options()).await.unwrap()).await, [""; 0]);
+    assert!(matches!(Store::open_url("s3://bucket", options()).await, Err(Error::InvalidLocation { .. })));
+}
