@@ -36,7 +36,7 @@ async fn a_lock_is_taken_shown_and_given_back(site: Site) {
     assert_eq!((free.lease, free.live, free.fence), (None, false, 0));
 
     let grant = store.acquire(&id("a"), lease("edit")).await.unwrap();
-    assert!(!grant.renewed);
+    assert!(!grant.already_held);
     assert_eq!((grant.lease.fence, grant.lease.holder().as_str()), (1, "tester@host-1"));
     assert_eq!((grant.lease.operation.as_str(), grant.lease.renewals), ("edit", 0));
     assert_eq!(grant.lease.hash, Some(ContentHash::of(plan("1").as_bytes())));
@@ -137,7 +137,7 @@ async fn a_repeated_request_is_the_same_grant(site: Site) {
     let first = store.acquire(&id("a"), mine()).await.unwrap();
     let before = site.dump().await;
     let again = store.acquire(&id("a"), mine()).await.unwrap();
-    assert_eq!((again.lease, again.renewed, first.renewed), (first.lease.clone(), true, false));
+    assert_eq!((again.lease, again.already_held, first.already_held), (first.lease.clone(), true, false));
     assert_eq!(site.dump().await, before);
     assert_eq!(first.lease.id.as_str(), "mine-1");
     let others = site.other_store(2).await.acquire(&id("a"), lease("edit")).await;
