@@ -163,7 +163,9 @@ async fn whoever_dies_at_a_request_to_a_bucket_leaves_the_old_state_or_the_new_o
 #[tokio::test]
 async fn whoever_dies_between_the_stages_of_a_commit_leaves_the_old_state_or_the_new_one() {
     for kind in [Kind::Disk, Kind::PlainMemory] {
-        for operation in ALL {
+        // A disk syncs each of its thousands of files; what it adds to memory shows in these.
+        let few = [Save, SaveOverAnExpiredLease, Delete, Fold];
+        for &operation in if kind == Kind::Disk { &few[..] } else { &ALL[..] } {
             for stages in 0..6 {
                 let site = Site::new(kind).await;
                 let store = site.store().await;
