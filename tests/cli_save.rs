@@ -103,7 +103,7 @@ fn what_the_caller_says_of_a_workflow_is_shown() {
         (&serde_json::json!(["x", "y"]), &serde_json::json!(["echo"]))
     );
     assert_eq!((&head["generation"], &head["message"]), (&1.into(), &"Why".into()));
-    assert_eq!((&head["format"], &head["lease"]), (&"pflow-head/1".into(), &serde_json::Value::Null));
+    assert_eq!((&head["revision"], &head["lease"]), (&1.into(), &serde_json::Value::Null));
     let text = place.run(["show", "a"]).succeeds().out();
     for words in ["The \u{fffd}[2Jname", "x, y", "What for", "Why", "lock         none"] {
         assert!(text.contains(words), "{text}");

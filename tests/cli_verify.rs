@@ -52,7 +52,7 @@ fn a_head_that_cannot_be_read_is_corrupt_and_not_overwritten() {
     let place = place();
     let head = place.file(".pflow/workflows/a/metadata.json", "{\"format\":\"pflow-head/1\"");
     for args in [&["load", "a"][..], &["show", "a"], &["lock", "acquire", "a"]] {
-        let refused = place.run(args).fails(14, "workflows/a/metadata.json cannot be read: not a document");
+        let refused = place.run(args).fails(14, "workflows/a/metadata.json cannot be read: not JSON");
         assert!(refused.err().contains("EOF while parsing"), "the cause is told: {}", refused.err());
         assert!(refused.err().contains("hint: see how far it goes with `verify`"), "{}", refused.err());
     }

@@ -89,7 +89,7 @@ async fn many_savers_over_two_handles_with_constant_folding_lose_nothing(site: S
     let mut heads = Vec::new();
     for key in site.keys("workflows/").await.iter().filter(|key| key.ends_with("metadata.json")) {
         let head = site.json(key).await;
-        heads.push(format!("{}@{}", head["id"].as_str().unwrap(), head["generation"]));
+        heads.push(format!("{}@{}", head["id"].as_str().unwrap(), head["current"]["record"]["generation"]));
     }
     assert_eq!(heads.len(), 17);
     assert!(heads.contains(&"shared@32".to_owned()), "{heads:?}");

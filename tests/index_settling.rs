@@ -42,7 +42,7 @@ async fn attempts_of_the_dead_are_ended_after_fifteen_minutes(site: Site) {
     let settled = site.json("workflows/a/metadata.json").await;
     assert_eq!(settled["revision"].as_u64(), head["revision"].as_u64().map(|revision| revision + 1));
     assert_ne!(settled["nonce"], head["nonce"]);
-    assert_eq!(site.json("workflows/new/metadata.json").await["generation"], 0);
+    assert_eq!(site.json("workflows/new/metadata.json").await["current"], serde_json::Value::Null);
     assert_eq!(generations(&store).await, ["a@1", "fold@1"]);
     assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
     assert_eq!(store.save(save("new", "2", Expect::Absent)).await.unwrap().generation, 1);

@@ -117,7 +117,7 @@ async fn a_lock_on_nothing_makes_no_workflow(site: Site) {
     let grant = store.acquire(&id("new"), lease("create")).await.unwrap();
     assert_eq!((grant.lease.hash, grant.lease.fence), (None, 1));
     let head = site.json("workflows/new/metadata.json").await;
-    assert_eq!((head["generation"].as_u64(), head.get("version_id")), (Some(0), None));
+    assert_eq!(head["current"], serde_json::Value::Null);
     assert!(matches!(store.show(&id("new")).await, Err(Error::WorkflowMissing { deleted: false, .. })));
     assert!(matches!(store.load(&id("new")).await, Err(Error::WorkflowMissing { deleted: false, .. })));
     assert_eq!(generations(&site.other_store(2).await).await, [""; 0]);
@@ -141,7 +141,9 @@ async fn a_repeated_request_is_the_same_grant(site: Site) {
     assert_eq!(site.dump().await, before);
     assert_eq!(first.lease.id.as_str(), "mine-1");
     let others = site.other_store(2).await.acquire(&id("a"), lease("edit")).await;
-    assert!(matches!(conflict(others), Conflict::AlreadyLocked { .. }));
+    assert!(matches!(conflict(others), Conflict::Locked { .. }), "there is no content to be locked already");
+    let others = site.other_store(2).await.acquire(&id("a"), mine()).await;
+    assert!(matches!(conflict(others), Conflict::Locked { .. }), "the same id of somebody else is no grant");
 }
 
 async fn an_expired_lease_is_taken_over_after_the_allowance(site: Site) {

@@ -101,7 +101,10 @@ async fn a_head_without_its_copy_is_everything(site: Site) {
 
 async fn a_record_without_a_change_is_nothing(site: Site) {
     let (store, _) = two(&site).await;
-    for record in ["a.000000000009.x", "never.000000000001.x", "no-record", "a.1.x", "A.000000000001.x"] {
+    const V: &str = "01hm6aqh20fqaswn6q70mqyxxe";
+    let ours = [format!("a.000000000009.{V}"), format!("never.000000000001.{V}")];
+    let foreign = ["no-record".to_owned(), format!("a.1.{V}"), format!("A.000000000001.{V}")];
+    for record in ours.iter().chain(&foreign) {
         site.put(&format!("ops/pending/{record}"), "").await;
     }
     assert_listed(&site, &store, &["a@1", "b@1"]).await;

@@ -82,8 +82,12 @@ async fn heads(site: &Site) -> Vec<String> {
     let mut heads = Vec::new();
     for key in site.keys("workflows/").await.iter().filter(|key| key.ends_with("metadata.json")) {
         let head = site.json(key).await;
-        if head["generation"] != 0 && head["deleted"] == false {
-            heads.push(format!("{}@{}", head["id"].as_str().unwrap(), head["generation"]));
+        if head["current"]["record"]["deleted"] == false {
+            heads.push(format!(
+                "{}@{}",
+                head["id"].as_str().unwrap(),
+                head["current"]["record"]["generation"]
+            ));
         }
     }
     heads

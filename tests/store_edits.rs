@@ -51,9 +51,10 @@ async fn saving_the_edit_itself_adopts_it() {
         let adopted = store.save(save("a", "by hand", Expect::Generation(1))).await.unwrap();
         assert_eq!((adopted.generation, adopted.unchanged), (2, false));
         assert_eq!(store.load(&id("a")).await.unwrap().content, plan("by hand"));
-        // What the head has already is no reason to touch the edit.
+        // What the head has already is no reason to touch the edit, nor to say that all is well.
         site.put(COPY, plan("again")).await;
-        assert!(store.save(save("a", "by hand", Expect::Any)).await.unwrap().unchanged);
+        let refused = store.save(save("a", "by hand", Expect::Any)).await;
+        assert!(matches!(conflict(refused), Conflict::ModifiedOutside { generation: Some(2), .. }));
         assert_eq!(site.get(COPY).await.unwrap(), plan("again"));
         site.put(COPY, plan("by hand")).await;
         assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);

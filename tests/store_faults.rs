@@ -24,7 +24,7 @@ async fn what_surely_did_not_happen_for_a_passing_reason_is_tried_three_times(si
     let store = site.store().await;
     let before = site.dump().await;
     let began = site.environment.monotonic();
-    for kind in [StorageErrorKind::Busy, StorageErrorKind::Unavailable, StorageErrorKind::Io] {
+    for kind in [StorageErrorKind::Exhausted, StorageErrorKind::Unavailable, StorageErrorKind::Io] {
         site.probe.take();
         site.probe.fail(Fault { kind, touching: "versions/", ..Fault::refuse(usize::MAX) });
         let failed = store.save(save("a", "1", Expect::Absent)).await.unwrap_err();

@@ -131,7 +131,8 @@ impl Workflow {
         if let Some((_, end, content)) = self.lease
             && now <= end + SKEW
         {
-            return if content == self.content() { Told::AlreadyLocked } else { Told::Locked };
+            let already = content.is_some() && content == self.content();
+            return if already { Told::AlreadyLocked } else { Told::Locked };
         }
         self.fence += 1;
         self.granted = self.fence;
@@ -283,7 +284,7 @@ fn steps() -> impl Strategy<Value = Vec<(bool, Step)>> {
         8 => (0..3_u8, 0..4_u8, guess(), under()).prop_map(|(w, c, g, u)| Step::Save(w, c, g, u)),
         2 => (0..3_u8, guess(), under()).prop_map(|(w, g, u)| Step::Delete(w, g, u)),
         2 => (0..3_u8, guess(), under()).prop_map(|(w, g, u)| Step::Undelete(w, g, u)),
-        3 => (0..3_u8, 0..90_u64).prop_map(|(w, seconds)| Step::Acquire(w, seconds)),
+        3 => (0..3_u8, 1..90_u64).prop_map(|(w, seconds)| Step::Acquire(w, seconds)),
         2 => (0..3_u8, under()).prop_map(|(w, u)| Step::Release(w, u)),
         3 => (0..120_u64).prop_map(Step::Advance),
         2 => (0..3_u8).prop_map(Step::Load),

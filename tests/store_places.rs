@@ -34,7 +34,8 @@ async fn a_folder_becomes_a_store_of_the_seeds_form() {
     let store = Store::init_url(path, options()).await.unwrap();
     assert_eq!(names(&folder), [".gitignore", "config.json", "ops"]);
     assert!(fs::read_to_string(folder.join(".gitignore")).unwrap().contains("workflow.lock"));
-    let request = save("workflow-id-1", "1", Expect::Absent).hold(LeaseRequest::new("t", Duration::ZERO));
+    let request =
+        save("workflow-id-1", "1", Expect::Absent).hold(LeaseRequest::new("t", Duration::from_millis(1)));
     store.save(request).await.unwrap();
     store.reindex().await.unwrap();
     store.save(save("workflow-id-2", "1", Expect::Absent)).await.unwrap();

@@ -107,7 +107,7 @@ async fn one_gets_the_lock(site: Site) {
     assert_eq!(won.len(), 1);
     let held = &won[0].as_ref().unwrap().lease;
     for refused in lost {
-        let Conflict::AlreadyLocked { lease, .. } = conflict(refused) else { panic!("another conflict") };
+        let Conflict::Locked { lease, .. } = conflict(refused) else { panic!("another conflict") };
         assert_eq!(&*lease, held);
     }
     assert_eq!(site.store().await.lock_state(&id("a")).await.unwrap().fence, 1);

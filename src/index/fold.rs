@@ -5,7 +5,6 @@ use pflow_backend::{Batch, Commit, Key, Operation as Write, Outcome, Position, P
 use super::{
     Entry, Index, export,
     findings::Findings,
-    history::newest_segment,
     parts::{Part, encode_base},
     pending::Pending,
     table::{Entries, Table, apply, from_heads},
@@ -76,7 +75,7 @@ impl Index {
         self.gate.check_writer_again().await?;
         // IMPORTANT: the root first, then the records, the heads last. A record goes only after a swap of the root, so whatever changes
         // behind the heads that we read either still has its record for the next fold, or makes our own swap fail.
-        let mut table = self.table().await?;
+        let mut table = self.anchored(self.table().await?).await?;
         let mut records = Pending::list(&self.objects, usize::MAX).await?;
         let (mut entries, damaged) = from_heads(&self.objects).await?;
         for id in damaged {
@@ -92,15 +91,19 @@ impl Index {
                 return Ok(entries.values().filter(|entry| !entry.deleted).count());
             }
             // Whoever got in between folded records away, so what they named may be newer than what we read.
-            table = self.table().await?;
+            table = self.anchored(self.table().await?).await?;
             records = Pending::list(&self.objects, usize::MAX).await?;
             let changed = table
                 .entries
                 .iter()
                 .filter(|(id, entry)| entries.get(*id).is_none_or(|read| read.generation < entry.generation));
             for (id, read) in self.objects.heads(changed.map(|(id, _)| id.clone()).collect()).await {
-                if let Some(entry) = Entry::of(&read?.head) {
-                    entries.insert(id, Arc::new(entry));
+                match read {
+                    Ok(stored) => apply(&mut entries, Entry::of(&stored.head)),
+                    Err(error) if error.is_of_one_object() => {
+                        tracing::warn!(%id, %error, "as it was known before in the index");
+                    }
+                    Err(other) => return Err(other),
                 }
             }
         }
@@ -111,14 +114,17 @@ impl Index {
         // Once in many saves: a long-lived writer must not write an index that it no longer understands.
         self.gate.check_writer_again().await?;
         let records = Pending::list(&self.objects, usize::MAX).await?;
-        let table = self.table().await?;
+        let mut table = self.table().await?;
+        if table.lost.is_some() {
+            table = self.anchored(table).await?;
+        }
         let findings = self.find(records, &table).await?;
         // Where there is nothing on top of the base, a new one would say the same.
         let changed = !findings.segment.is_empty() || !table.root.segments.is_empty();
         let due = table.root.entries_in_segments() + findings.segment.entries.len() as u64
             >= table.root.entries_in_base().max(self.policy.smallest_base);
         let small = explicit && table.entries.len() <= SMALL;
-        let entries = (table.rebuilt || (changed && (due || small))).then(|| {
+        let entries = (table.lost.is_some() || (changed && (due || small))).then(|| {
             let mut entries = (*table.entries).clone();
             apply(&mut entries, findings.segment.entries.iter().cloned());
             entries
@@ -140,14 +146,6 @@ impl Index {
         }
         let objects = &self.objects;
         let mut root = table.root.next(objects.environment.new_id());
-        if table.rebuilt && root.last_segment.is_none() {
-            // The root was lost as well; the history goes on where it ended.
-            if let Some((sequence, part)) = newest_segment(objects).await? {
-                root.sequence = root.sequence.max(sequence.saturating_add(1));
-                root.last_segment = Some(part);
-            }
-            segment.previous.clone_from(&root.last_segment);
-        }
         let mut parts = Vec::new();
         if !segment.is_empty() {
             segment.sequence = root.sequence;
@@ -210,7 +208,7 @@ impl Index {
                 apply(&mut entries, segment.entries);
                 entries
             });
-            self.keep(Table { root, version, entries: Arc::new(entries), rebuilt: false });
+            self.keep(Table { root, version, entries: Arc::new(entries), lost: None });
         }
         Ok(Folded::Done)
     }

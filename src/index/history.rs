@@ -5,45 +5,66 @@ use pflow_backend::Key;
 use super::{
     Index,
     parts::{Part, Root, Segment},
+    table::{Lost, Table},
 };
 use crate::{
-    Error, Result,
+    Result,
     document::ContentHash,
     stored::{Objects, layout},
 };
 
 impl Index {
-    /// Walks the whole history and says what is wrong with it: the key and the reason. It stops at the first segment that cannot be
-    /// read, because only that one knows the one before it.
-    pub(crate) async fn check_history(&self) -> Result<Vec<(String, String)>> {
+    /// Walks the whole history and says where it breaks off: the key, what became of it, and why. What stands before that segment cannot be
+    /// reached, because only it knows the one before it.
+    pub(crate) async fn check_history(&self) -> Result<Option<(String, Lost, String)>> {
         // A root that cannot be read is reported as a lost index.
-        let Some(root) = self.objects.get(&layout::index_root()).await? else { return Ok(Vec::new()) };
-        let Ok(root) = Root::decode(&root.bytes) else { return Ok(Vec::new()) };
+        let Some(root) = self.objects.get(&layout::index_root()).await? else { return Ok(None) };
+        let Ok(root) = Root::decode(&root.bytes) else { return Ok(None) };
         let mut next = root.last_segment;
         while let Some(part) = next {
-            match self.segment(&part).await {
+            match self.segment(&part).await? {
                 Ok(segment) => next = segment.previous,
-                Err(Error::Corrupt { key, reason }) => return Ok(vec![(key, reason)]),
-                Err(Error::Format { key, source }) => return Ok(vec![(key, source.to_string())]),
-                Err(other) => return Err(other),
+                Err((lost, reason)) => return Ok(Some((part.key, lost, reason))),
             }
         }
-        Ok(Vec::new())
+        Ok(None)
     }
 
-    async fn segment(&self, part: &Part) -> Result<Segment> {
-        let corrupt = |reason: &str| Error::Corrupt { key: part.key.clone(), reason: reason.to_owned() };
-        let key = Key::parse(part.key.as_str()).map_err(|_| corrupt("its name is no key"))?;
-        let object = self.objects.get(&key).await?.ok_or_else(|| corrupt("it is missing"))?;
-        if ContentHash::of(&object.bytes) != part.hash {
-            return Err(corrupt("it has not the hash by which its successor names it"));
+    /// The table with a history that can go on: where its last segment is lost, the newest whole one takes its place. What the lost one told
+    /// is lost.
+    pub(super) async fn anchored(&self, mut table: Table) -> Result<Table> {
+        let intact = match &table.root.last_segment {
+            Some(part) => self.segment(part).await?.is_ok(),
+            // A root that was lost along with everything else begins at 0 as well.
+            None => table.root.sequence > 0,
+        };
+        if !intact {
+            let newest = newest_segment(&self.objects).await?;
+            let sequence = newest.as_ref().map_or(0, |(sequence, _)| *sequence);
+            table.root.sequence = table.root.sequence.max(sequence);
+            table.root.last_segment = newest.map(|(_, part)| part);
         }
-        Segment::decode(&object.bytes).map_err(|source| Error::Format { key: part.key.clone(), source })
+        Ok(table)
+    }
+
+    async fn segment(&self, part: &Part) -> Result<std::result::Result<Segment, (Lost, String)>> {
+        let damaged = |reason: &dyn ToString| Ok(Err((Lost::Damaged, reason.to_string())));
+        let key = match Key::parse(part.key.as_str()) {
+            Ok(key) => key,
+            Err(invalid) => return damaged(&invalid),
+        };
+        let Some(object) = self.objects.get(&key).await? else {
+            return Ok(Err((Lost::Missing, "it is missing".to_owned())));
+        };
+        if ContentHash::of(&object.bytes) != part.hash {
+            return damaged(&"it has not the hash by which its successor names it");
+        }
+        Segment::decode(&object.bytes).map_or_else(|source| damaged(&source), |segment| Ok(Ok(segment)))
     }
 }
 
 /// The newest whole segment there is, and its sequence. Asked only when every root is lost: it reads the whole history.
-pub(super) async fn newest_segment(objects: &Objects) -> Result<Option<(u64, Part)>> {
+async fn newest_segment(objects: &Objects) -> Result<Option<(u64, Part)>> {
     let mut newest = None;
     for key in objects.keys(&layout::index_segments()).await? {
         let Some(object) = objects.get(&key).await? else { continue };

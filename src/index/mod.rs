@@ -34,6 +34,7 @@ use crate::{
 pub use entry::Entry;
 pub(crate) use fold::Policy;
 pub use query::{Query, Sort};
+pub(crate) use table::Lost;
 pub(crate) use view::Index;
 
 /// The root of the index of a store that has no workflows yet.

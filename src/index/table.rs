@@ -27,8 +27,17 @@ pub(super) struct Table {
     /// What a swap of the root must name; none if there is none.
     pub(super) version: Option<Version>,
     pub(super) entries: Arc<Entries>,
-    /// The index was missing or damaged, and this was made from the heads.
-    pub(super) rebuilt: bool,
+    /// Why this was made from the heads instead; none where it was not.
+    pub(super) lost: Option<Lost>,
+}
+
+/// What became of a stored index that is of no use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// The root, or a part that it names, is not there.
+    Missing,
+    /// Bytes are there that nobody wrote like that.
+    Damaged,
 }
 
 /// Why a part could not be had.
@@ -45,12 +54,19 @@ impl Table {
         let mut missing = None;
         for _ in 0..ATTEMPTS {
             let Some(object) = objects.get(&key).await? else {
-                return Self::rebuild(objects, Root::empty(String::new()), None, "it is missing").await;
+                return Self::rebuild(
+                    objects,
+                    Root::empty(String::new()),
+                    None,
+                    Lost::Missing,
+                    "it is missing",
+                )
+                .await;
             };
             let version = object.meta.version;
             if let Some(known) = known
                 && known.version.as_ref() == Some(&version)
-                && !known.rebuilt
+                && known.lost.is_none()
             {
                 return Ok(known.clone());
             }
@@ -59,28 +75,37 @@ impl Table {
                 Err(newer @ FormatError::TooNew { .. }) => return Err(unreadable(&key, newer)),
                 Err(damaged) => {
                     let root = Root::empty(String::new());
-                    return Self::rebuild(objects, root, Some(version), &damaged.to_string()).await;
+                    return Self::rebuild(objects, root, Some(version), Lost::Damaged, &damaged.to_string())
+                        .await;
                 }
             };
             // A part that is missing under the same root twice is lost; under another root it was cleaned up.
             let again = missing.as_ref() == Some(&version);
             match read_parts(objects, &root, known).await? {
                 Ok(entries) => {
-                    return Ok(Self {
-                        root,
-                        version: Some(version),
-                        entries: Arc::new(entries),
-                        rebuilt: false,
-                    });
+                    return Ok(Self { root, version: Some(version), entries: Arc::new(entries), lost: None });
                 }
                 Err(Loss::Missing(_)) if !again => missing = Some(version),
                 Err(Loss::Missing(part)) => {
                     let reason = format!("{part} is missing");
-                    return Self::rebuild(objects, root.without_parts(), Some(version), &reason).await;
+                    return Self::rebuild(
+                        objects,
+                        root.without_parts(),
+                        Some(version),
+                        Lost::Missing,
+                        &reason,
+                    )
+                    .await;
                 }
                 Err(Loss::Damaged(reason)) => {
-                    return Self::rebuild(objects, root.without_parts(), Some(version), &reason.to_string())
-                        .await;
+                    return Self::rebuild(
+                        objects,
+                        root.without_parts(),
+                        Some(version),
+                        Lost::Damaged,
+                        &reason.to_string(),
+                    )
+                    .await;
                 }
             }
         }
@@ -88,13 +113,19 @@ impl Table {
     }
 
     /// Makes the table from the heads. `root` is what is left of the root, `version` that of the object which is there.
-    async fn rebuild(objects: &Objects, root: Root, version: Option<Version>, reason: &str) -> Result<Self> {
+    async fn rebuild(
+        objects: &Objects,
+        root: Root,
+        version: Option<Version>,
+        lost: Lost,
+        reason: &str,
+    ) -> Result<Self> {
         tracing::warn!(
             reason,
             "the index is lost; reading every workflow instead (`reindex` writes a new one)"
         );
         let entries = Arc::new(from_heads(objects).await?.0);
-        Ok(Self { root, version, entries, rebuilt: true })
+        Ok(Self { root, version, entries, lost: Some(lost) })
     }
 }
 
@@ -131,7 +162,9 @@ async fn read_parts(
 ) -> Result<std::result::Result<Entries, Loss>> {
     // Parts never change, so what an older root named too needs no reading.
     let known = known.filter(|known| {
-        !known.rebuilt && known.root.base == root.base && root.segments.starts_with(&known.root.segments)
+        known.lost.is_none()
+            && known.root.base == root.base
+            && root.segments.starts_with(&known.root.segments)
     });
     let (mut entries, read_before) =
         known.map_or_else(Default::default, |known| ((*known.entries).clone(), known.root.segments.len()));

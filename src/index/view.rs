@@ -9,7 +9,7 @@ use std::{
 use super::{
     Entry,
     pending::Pending,
-    table::{Entries, Table},
+    table::{Entries, Lost, Table},
 };
 use crate::{
     Result,
@@ -23,7 +23,7 @@ pub(crate) struct Index {
     pub(super) gate: Arc<Gate>,
     /// Never held across an await.
     kept: Mutex<Kept>,
-    /// Writes since this process last looked whether a fold is due.
+    /// How many heads this process wrote.
     writes: AtomicU32,
     pub(super) policy: super::fold::Policy,
 }
@@ -43,8 +43,8 @@ pub(crate) struct View {
     own: Entries,
     /// How many pending records there were.
     pub(crate) pending: usize,
-    /// The index was missing or damaged, and this was made from the heads.
-    pub(crate) rebuilt: bool,
+    /// Why this was made from the heads instead of the stored index; none where it was not.
+    pub(crate) lost: Option<Lost>,
     /// Workflows that may have changed, whose heads cannot be read.
     pub(crate) unreadable: Vec<(WorkflowId, String)>,
 }
@@ -67,7 +67,7 @@ impl Index {
             entries: table.entries,
             own,
             pending: pending.len(),
-            rebuilt: table.rebuilt,
+            lost: table.lost,
             unreadable: Vec::new(),
         };
         for (id, read) in self.objects.heads(stale).await {
@@ -95,7 +95,7 @@ impl Index {
         let known = self.kept.lock().unwrap_or_else(PoisonError::into_inner).table.clone();
         let table = Table::load(&self.objects, known.as_ref()).await?;
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.is_none_or(|known| known.version != table.version) {
+        if known.is_some_and(|known| known.version != table.version) {
             // The new root may have been made by a reindex that corrected what we remember; what it lacks has a record.
             kept.own.clear();
         }

@@ -244,6 +244,10 @@ mod tests {
         LeaseId::parse(name).unwrap()
     }
 
+    fn content() -> ContentHash {
+        ContentHash::of(b"held")
+    }
+
     fn wish(name: &str, hash: Option<ContentHash>) -> Wish {
         let request = LeaseRequest::new("edit", MINUTE).id(lease_id(name));
         Wish::Acquire(hash.map_or_else(|| request.clone(), |hash| request.clone().hash(hash)))
@@ -254,7 +258,7 @@ mod tests {
         let environment = ManualEnvironment::new(9);
         let grant = || {
             let (identity, now) = (environment.identity(), environment.now());
-            Lease::grant(lease_id("held"), 4, "edit".to_owned(), None, identity, now, MINUTE)
+            Lease::grant(lease_id("held"), 4, "edit".to_owned(), Some(content()), identity, now, MINUTE)
         };
         let id = WorkflowId::parse("a").unwrap();
         let nonce = "old".to_owned();
@@ -262,7 +266,12 @@ mod tests {
     }
 
     fn decided(wish: &Wish, head: &Head, passed: Duration) -> Decision {
-        let environment = ManualEnvironment::new(1);
+        decided_by(1, wish, head, passed)
+    }
+
+    /// By the machine of this seed. The lease of `head` is machine 9's.
+    fn decided_by(seed: u64, wish: &Wish, head: &Head, passed: Duration) -> Decision {
+        let environment = ManualEnvironment::new(seed);
         decide(wish, head, &environment, environment.now() + passed, SKEW).unwrap()
     }
 
@@ -288,9 +297,10 @@ mod tests {
     #[test]
     fn a_live_lease_is_respected_to_the_end_of_the_allowance() {
         let other = Some(ContentHash::of(b"other"));
-        for (wish, passed, already) in
-            [(wish("mine", None), Duration::ZERO, true), (wish("mine", other), MINUTE + SKEW, false)]
-        {
+        for (wish, passed, already) in [
+            (wish("mine", Some(content())), Duration::ZERO, true),
+            (wish("mine", other), MINUTE + SKEW, false),
+        ] {
             match decided(&wish, &head(true), passed) {
                 Decision::Answer(Answer::Conflict(Conflict::AlreadyLocked { .. })) => assert!(already),
                 Decision::Answer(Answer::Conflict(Conflict::Locked { .. })) => assert!(!already),
@@ -304,12 +314,21 @@ mod tests {
 
     #[test]
     fn the_own_grant_is_found_again() {
-        for passed in [Duration::ZERO, MINUTE * 10] {
-            match decided(&wish("held", Some(ContentHash::of(b"other"))), &head(true), passed) {
-                Decision::Answer(Answer::Done { lease, already_held: true }) => assert_eq!(lease.fence, 4),
-                decision => panic!("{decision:?}"),
-            }
+        let again = wish("held", Some(ContentHash::of(b"other")));
+        match decided_by(9, &again, &head(true), MINUTE) {
+            Decision::Answer(Answer::Done { lease, already_held: true }) => assert_eq!(lease.fence, 4),
+            decision => panic!("{decision:?}"),
         }
+        match decided_by(1, &again, &head(true), MINUTE) {
+            Decision::Answer(Answer::Conflict(Conflict::Locked { .. })) => {}
+            decision => panic!("the same id of somebody else: {decision:?}"),
+        }
+        let (after, lease) = swapped(decided_by(9, &again, &head(true), MINUTE * 10));
+        assert_eq!(
+            (after.fence, lease.fence, lease.id),
+            (5, 5, lease_id("held")),
+            "what has ended is granted anew"
+        );
     }
 
     #[test]

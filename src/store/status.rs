@@ -55,7 +55,7 @@ impl Store {
             workflows,
             deleted,
             pending: view.pending,
-            index_lost: view.rebuilt,
+            index_lost: view.lost.is_some(),
             locked: Vec::new(),
             edited: Vec::new(),
             unreadable: view.unreadable,

@@ -191,12 +191,20 @@ mod tests {
     #[test]
     fn a_damaged_head_is_an_error_and_never_an_empty_one() {
         let whole: Value = serde_json::from_slice(&head().encode().unwrap()).unwrap();
-        for field in
-            ["version_id", "record_hash", "recent", "parents", "deleted", "created", "revision", "nonce"]
-        {
+        for (place, field) in [
+            ("", "revision"),
+            ("", "nonce"),
+            ("", "fence"),
+            ("/current", "record_hash"),
+            ("/current", "recent"),
+            ("/current/record", "generation"),
+            ("/current/record", "version_id"),
+            ("/current/record", "deleted"),
+            ("/current/record", "created"),
+        ] {
             let mut value = whole.clone();
-            value.as_object_mut().unwrap().remove(field);
-            assert!(Head::decode(&id(), value.to_string().as_bytes()).is_err(), "without {field}");
+            value.pointer_mut(place).unwrap().as_object_mut().unwrap().remove(field);
+            assert!(Head::decode(&id(), value.to_string().as_bytes()).is_err(), "without {place}/{field}");
         }
         let other = WorkflowId::parse("b").unwrap();
         assert!(

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use pflow_backend::Identity;
 use serde_json::Map;
 
@@ -12,7 +13,7 @@ use crate::{
     conflict::Conflict,
     document::{ContentHash, Document, MediaType},
     store::copy::CopyState,
-    stored::{Current, Head, MAX_GENERATION, Operation, VersionId, VersionRecord, layout},
+    stored::{Current, Head, Lease, MAX_GENERATION, Operation, VersionId, VersionRecord, layout},
 };
 
 #[derive(Debug)]
@@ -36,7 +37,7 @@ pub(super) fn decide(
         return Ok(Decision::Conflict(conflict));
     }
     let version = next_version(request, document, basis, &identity.to_string())?;
-    let own = owns_lease(request, head, identity);
+    let own = owns_lease(request, head, identity, basis.now, skew);
     let wants_lease = request.hold.is_some() && !own;
     if version.is_none() && !wants_lease {
         return Ok(match edited(basis, head.live().and_then(|current| current.record.hash)) {
@@ -82,8 +83,17 @@ fn lost_lease(request: &Request, head: &Head) -> Option<Conflict> {
 
 /// Whether the lease in the head is the caller's: the one that it names, which is not lost, or the one that it wants to take along and
 /// was granted already, by a save whose reply got lost.
-fn owns_lease(request: &Request, head: &Head, identity: &Identity) -> bool {
-    let granted = |lease| request.hold.as_ref().is_some_and(|hold| hold.is_granted_by(lease, identity));
+fn owns_lease(
+    request: &Request,
+    head: &Head,
+    identity: &Identity,
+    now: DateTime<Utc>,
+    skew: Duration,
+) -> bool {
+    let granted = |lease: &Lease| {
+        lease.is_live(now, skew)
+            && request.hold.as_ref().is_some_and(|hold| hold.is_granted_by(lease, identity))
+    };
     request.lease.is_some() || head.lease.as_ref().is_some_and(granted)
 }
 
@@ -227,12 +237,9 @@ mod tests {
         WorkflowId::parse("a").unwrap()
     }
 
+    /// Whoever holds the leases of these tests.
     fn me() -> Identity {
-        Identity {
-            user: "me".to_owned(),
-            host: "here".to_owned(),
-            ..ManualEnvironment::new(1).identity().clone()
-        }
+        ManualEnvironment::new(9).identity().clone()
     }
 
     fn lease_id(name: &str) -> LeaseId {
@@ -315,7 +322,7 @@ mod tests {
             answer(&Request { lease: Some(lease_id("mine")), ..save(Expect::Generation(1)) }, "old", &basis),
             "lost"
         );
-        assert_eq!(answer(&save(Expect::Generation(1)), "old", &basis), "unchanged");
+        assert_eq!(answer(&save(Expect::Generation(1)), "old", &basis), "edited");
         assert_eq!(answer(&save(Expect::Generation(1)), "new", &basis), "locked");
         basis.stored.head.lease = None;
         assert_eq!(answer(&save(Expect::Generation(1)), "new", &basis), "version");
@@ -336,8 +343,9 @@ mod tests {
         assert_eq!(plan_of(&save(Expect::Any), Some(expired)), LeasePlan::Remove);
         for left in [live, expired] {
             assert_eq!(plan_of(&under("held"), Some(left)), LeasePlan::Keep, "its clock does not matter");
-            assert_eq!(plan_of(&holding("held"), Some(left)), LeasePlan::Keep, "granted already");
         }
+        assert_eq!(plan_of(&holding("held"), Some(live)), LeasePlan::Keep, "granted already");
+        assert_eq!(plan_of(&holding("held"), Some(expired)), grant("held"), "what has ended is granted anew");
         assert_eq!(plan_of(&holding("new"), None), grant("new"));
         assert_eq!(plan_of(&holding("new"), Some(expired)), grant("new"));
         assert_eq!(answer(&holding("new"), "new", &leased(basis(1), "held", live)), "locked");
@@ -353,7 +361,7 @@ mod tests {
         let before = basis.stored.head.current.as_ref().unwrap();
         assert_eq!((record.generation, &record.parents), (4, &vec![before.reference()]));
         assert_eq!((record.created, record.modified), (before.record.created, now()));
-        assert_eq!((record.author.as_str(), record.message.as_deref()), ("me@here", Some("why")));
+        assert_eq!((record.author.as_str(), record.message.as_deref()), ("tester@host-9", Some("why")));
         assert_eq!((record.hash, &content), (Some(document("new").hash()), document("new").bytes()));
     }
 

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Report, Severity};
 use crate::{
     Result, Store,
-    index::{Entry, Index},
+    index::{Entry, Index, Lost},
     stored::{
         WorkflowId,
         layout::{self, PendingName},
@@ -19,13 +19,11 @@ impl Store {
         let view = index.view().await?;
         let reindex = || Some("reindex".to_owned());
         let root = layout::index_root();
-        if view.rebuilt && !ids.is_empty() {
-            report.add(
-                Severity::Notice,
-                &root,
-                "the index is lost; it is read from the workflows",
-                reindex(),
-            );
+        if let Some(lost) = view.lost
+            && !ids.is_empty()
+        {
+            let severity = if lost == Lost::Damaged { Severity::Damage } else { Severity::Notice };
+            report.add(severity, &root, "the index is lost; it is read from the workflows", reindex());
         }
         let entries: BTreeMap<&WorkflowId, &Entry> =
             view.iter().map(|entry| (&entry.id, entry.as_ref())).collect();
@@ -46,8 +44,12 @@ impl Store {
                 report.damage(layout::head(id), "missing, but the index knows the workflow");
             }
         }
-        for (key, reason) in index.check_history().await? {
-            report.damage(key, reason);
+        if let Some((key, lost, reason)) = index.check_history().await? {
+            let reason = format!("{reason}; what the operation history told there and before is lost");
+            match lost {
+                Lost::Missing => report.add(Severity::Notice, key, reason, None),
+                Lost::Damaged => report.add(Severity::Damage, key, reason, Some("move it away".to_owned())),
+            }
         }
         Ok(())
     }
