@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    stored::{layout, unreadable},
+    stored::{WorkflowId, layout, unreadable},
 };
 
 /// How often an explicit fold or a reindex tries again when somebody else's got through first.
@@ -77,13 +77,8 @@ impl Index {
         // behind the heads that we read either still has its record for the next fold, or makes our own swap fail.
         let mut table = self.anchored(self.table().await?).await?;
         let mut records = Pending::list(&self.objects, usize::MAX).await?;
-        let (mut entries, damaged) = from_heads(&self.objects).await?;
-        for id in damaged {
-            // What the old index knew of it is better than nothing.
-            if let Some(known) = table.entries.get(&id) {
-                entries.insert(id, known.clone());
-            }
-        }
+        let mut entries = from_heads(&self.objects).await?;
+        self.update(&mut entries, &table).await?;
         for _ in 0..ATTEMPTS {
             let findings = self.find(records, &table).await?;
             apply(&mut entries, findings.segment.entries.iter().cloned());
@@ -93,21 +88,30 @@ impl Index {
             // Whoever got in between folded records away, so what they named may be newer than what we read.
             table = self.anchored(self.table().await?).await?;
             records = Pending::list(&self.objects, usize::MAX).await?;
-            let changed = table
-                .entries
-                .iter()
-                .filter(|(id, entry)| entries.get(*id).is_none_or(|read| read.generation < entry.generation));
-            for (id, read) in self.objects.heads(changed.map(|(id, _)| id.clone()).collect()).await {
-                match read {
-                    Ok(stored) => apply(&mut entries, Entry::of(&stored.head)),
-                    Err(error) if error.is_of_one_object() => {
-                        tracing::warn!(%id, %error, "as it was known before in the index");
-                    }
-                    Err(other) => return Err(other),
-                }
-            }
+            self.update(&mut entries, &table).await?;
         }
         Err(Error::IndexBusy { attempts: ATTEMPTS })
+    }
+
+    /// Reads again what `table` knows better than `entries`, or alone. A head that is damaged now keeps the entry that it had.
+    async fn update(&self, entries: &mut Entries, table: &Table) -> Result<()> {
+        let newer = |(id, known): &(&WorkflowId, &Arc<Entry>)| {
+            entries.get(*id).is_none_or(|read| read.generation < known.generation)
+        };
+        let ids = table.entries.iter().filter(newer).map(|(id, _)| id.clone()).collect();
+        for (id, read) in self.objects.heads(ids).await {
+            match read {
+                Ok(stored) => apply(entries, Entry::of(&stored.head)),
+                Err(error) if error.is_of_one_object() => {
+                    tracing::warn!(%id, %error, "indexed as it was known before");
+                    entries.extend(
+                        table.entries.get_key_value(&id).map(|(id, known)| (id.clone(), known.clone())),
+                    );
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(())
     }
 
     async fn fold_once(&self, explicit: bool) -> Result<Folded> {

@@ -124,19 +124,19 @@ impl Table {
             reason,
             "the index is lost; reading every workflow instead (`reindex` writes a new one)"
         );
-        let entries = Arc::new(from_heads(objects).await?.0);
+        let entries = Arc::new(from_heads(objects).await?);
         Ok(Self { root, version, entries, lost: Some(lost) })
     }
 }
 
-/// The entries of all heads, and the workflows whose heads are damaged: `verify` says what is wrong with them.
+/// The entries of all heads but damaged ones: `verify` says what is wrong with those.
 ///
 /// # Errors
 /// A head that a newer program wrote is an error: an index without it would hide a workflow that is well.
-pub(super) async fn from_heads(objects: &Objects) -> Result<(Entries, Vec<WorkflowId>)> {
+pub(super) async fn from_heads(objects: &Objects) -> Result<Entries> {
     let keys = objects.keys(&layout::workflows()).await?;
     let ids = keys.iter().filter_map(layout::parse_head).collect();
-    let (mut entries, mut damaged) = (Entries::new(), Vec::new());
+    let mut entries = Entries::new();
     for (id, read) in objects.heads(ids).await {
         match read {
             Ok(stored) => {
@@ -146,12 +146,11 @@ pub(super) async fn from_heads(objects: &Objects) -> Result<(Entries, Vec<Workfl
             }
             Err(error) if error.is_of_one_object() => {
                 tracing::warn!(%id, %error, "left out of the index");
-                damaged.push(id);
             }
             Err(other) => return Err(other),
         }
     }
-    Ok((entries, damaged))
+    Ok(entries)
 }
 
 /// All entries that `root` names; a loss if a part of it cannot be had.

@@ -62,6 +62,11 @@ impl Site {
         (Self { kind: Kind::Staged, environment, probe, raw, folder: None }, staged)
     }
 
+    /// The folder, on a disk.
+    pub(crate) fn folder(&self) -> Option<&std::path::Path> {
+        self.folder.as_ref().map(TempDir::path)
+    }
+
     pub(crate) fn options(&self) -> StoreOptions {
         StoreOptions::new(self.environment.clone())
     }

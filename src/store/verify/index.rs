@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Report, Severity};
+use super::{Report, Severity, found};
 use crate::{
     Result, Store,
     index::{Entry, Index, Lost},
@@ -40,8 +40,12 @@ impl Store {
             }
         }
         for id in entries.keys().filter(|id| !ids.contains(**id)) {
-            if shared.objects.head(id).await.is_ok_and(|stored| stored.version.is_none()) {
-                report.damage(layout::head(id), "missing, but the index knows the workflow");
+            match shared.objects.head(id).await {
+                Ok(stored) if stored.version.is_none() => {
+                    report.damage(layout::head(id), "missing, but the index knows the workflow");
+                }
+                Ok(_) => {}
+                Err(unreadable) => report.damage(layout::head(id), found(unreadable)?),
             }
         }
         if let Some((key, lost, reason)) = index.check_history().await? {

@@ -1,0 +1,212 @@
+//! One bad object costs itself alone, and what a newer program wrote is not taken for damage.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
+
+mod support;
+
+use futures::StreamExt;
+use pflow_store::{ErrorKind, Expect, Store};
+use serde_json::Value;
+use support::{Kind, Site, damaged, every_backend, generations, history, id, plan, save};
+
+every_backend!(
+    one_lost_old_version_stops_nothing,
+    names_that_cannot_be_are_corrupt_and_no_panic,
+    what_a_newer_program_wrote_into_the_index_is_left_alone,
+    an_index_is_not_made_without_a_workflow_of_a_newer_program,
+    a_damaged_head_keeps_its_entry_in_a_new_index,
+    a_closed_gate_keeps_every_write_out,
+    a_version_keeps_its_own_unknown_fields_to_itself,
+);
+
+/// 40 generations of `a`, none of them folded.
+async fn long_chain(site: &Site) -> Store {
+    let store = site.store_with(site.options().fold_after(1000)).await;
+    for generation in 0..40 {
+        store.save(save("a", &generation.to_string(), Expect::Generation(generation))).await.unwrap();
+    }
+    store
+}
+
+async fn one_lost_old_version_stops_nothing(site: Site) {
+    let store = long_chain(&site).await;
+    let lost = site.keys("versions/a/000000000005-").await.remove(0);
+    site.remove(&lost).await;
+    site.put("workflows/a/workflow.json", plan("unknown to all versions")).await;
+
+    let loaded = store.load(&id("a")).await;
+    if site.raw.capabilities().plain_files {
+        assert_eq!(loaded.unwrap_err().kind(), ErrorKind::Conflict, "an edit, as far as anybody can tell");
+        let adopted = store.save(save("a", "unknown to all versions", Expect::Generation(40))).await.unwrap();
+        assert_eq!(adopted.generation, 41);
+    } else {
+        assert_eq!(loaded.unwrap().content, plan("39"));
+    }
+    store.save(save("b", "1", Expect::Absent)).await.unwrap();
+    assert_eq!(store.reindex().await.unwrap(), 2);
+    assert_eq!(generations(&site.other_store(2).await).await.len(), 2);
+    assert_eq!(damaged(&store.verify().await.unwrap()), [lost.as_str()]);
+}
+
+async fn names_that_cannot_be_are_corrupt_and_no_panic(site: Site) {
+    let store = site.store().await;
+    store.save(save("a", "1", Expect::Absent)).await.unwrap();
+    let whole = site.json("workflows/a/metadata.json").await;
+    for (field, value) in [
+        ("version_id", Value::from("a b")),
+        ("version_id", "../../../../../../../../etc/x".into()),
+        ("generation", u64::MAX.into()),
+        ("generation", 0.into()),
+        ("generation", (-1).into()),
+    ] {
+        let mut head = whole.clone();
+        head["current"]["record"][field] = value;
+        site.put("workflows/a/metadata.json", head.to_string()).await;
+        for result in [
+            store.load(&id("a")).await.map(drop),
+            store.save(save("a", "2", Expect::Any)).await.map(drop),
+            store.show(&id("a")).await.map(drop),
+        ] {
+            assert_eq!(result.unwrap_err().kind(), ErrorKind::Corrupt, "{field}");
+        }
+        assert!(damaged(&store.verify().await.unwrap()).contains(&"workflows/a/metadata.json"), "{field}");
+        assert_eq!(generations(&store).await, ["a@1"], "as it was known");
+    }
+}
+
+async fn what_a_newer_program_wrote_into_the_index_is_left_alone(site: Site) {
+    let store = site.store().await;
+    for _ in store.save_all([save("a", "1", Expect::Absent)]).collect::<Vec<_>>().await {}
+    let root = site.json("ops/checkpoint").await;
+    let mut newer = root.clone();
+    let segment = "ops/segments/01hm6aqh20fqaswn6q70mqyxxe";
+    let bytes = "{\"format\":\"pflow-index-segment/2\",\"shape\":\"unheard of\"}\n";
+    let hash = pflow_store::document::ContentHash::of(bytes.as_bytes()).to_string();
+    newer["segments"] =
+        serde_json::json!([{ "key": segment, "hash": hash, "size": bytes.len(), "entries": 1 }]);
+    site.put(segment, bytes).await;
+    site.put("ops/checkpoint", newer.to_string()).await;
+
+    let other = site.other_store(2).await;
+    for result in [
+        other.list(&Default::default()).await.map(drop),
+        other.reindex().await.map(drop),
+        other.verify().await.map(drop),
+    ] {
+        assert_eq!(result.unwrap_err().kind(), ErrorKind::Incompatible);
+    }
+    other.save(save("b", "1", Expect::Absent)).await.unwrap();
+    assert_eq!(site.json("ops/checkpoint").await, newer);
+}
+
+async fn an_index_is_not_made_without_a_workflow_of_a_newer_program(site: Site) {
+    let store = site.store().await;
+    store.save(save("a", "1", Expect::Absent)).await.unwrap();
+    store.save(save("b", "1", Expect::Absent)).await.unwrap();
+    site.put("workflows/a/metadata.json", r#"{"format":"pflow-head/2"}"#).await;
+    let before = site.get("ops/checkpoint").await;
+    assert_eq!(store.reindex().await.unwrap_err().kind(), ErrorKind::Incompatible);
+    assert_eq!(site.get("ops/checkpoint").await, before);
+}
+
+async fn a_damaged_head_keeps_its_entry_in_a_new_index(site: Site) {
+    let store = site.store().await;
+    for _ in store.save_all([save("a", "1", Expect::Absent)]).collect::<Vec<_>>().await {}
+    store.save(save("b", "1", Expect::Absent)).await.unwrap();
+    let head = site.get("workflows/a/metadata.json").await.unwrap();
+    site.put("workflows/a/metadata.json", head.slice(..head.len() / 2)).await;
+    let other = site.other_store(2).await;
+    assert_eq!(other.reindex().await.unwrap(), 2);
+    assert_eq!(generations(&other).await, ["a@1", "b@1"]);
+    site.put("workflows/a/metadata.json", head).await;
+    assert_eq!(damaged(&other.verify().await.unwrap()), [""; 0], "it is known again at once");
+}
+
+async fn a_closed_gate_keeps_every_write_out(site: Site) {
+    let store = site.store().await;
+    for _ in store.save_all([save("a", "1", Expect::Absent)]).collect::<Vec<_>>().await {}
+    store.save(save("a", "2", Expect::Any)).await.unwrap();
+    // A copy that lags, which a load would refresh, and a record, which a batch would fold.
+    site.put("workflows/a/workflow.json", plan("1")).await;
+    let mut config = site.json("config.json").await;
+    config["features"]["write"] = serde_json::json!(["shards"]);
+    site.put("config.json", config.to_string()).await;
+    let before = site.dump().await;
+
+    let late = site.other_store(2).await;
+    assert_eq!(late.load(&id("a")).await.unwrap().content, plan("2"));
+    for result in late.save_all([save("a", "3", Expect::Any)]).collect::<Vec<_>>().await {
+        assert_eq!(result.1.unwrap_err().kind(), ErrorKind::Incompatible);
+    }
+    assert_eq!(late.reindex().await.unwrap_err().kind(), ErrorKind::Incompatible);
+    assert_eq!(site.dump().await, before);
+}
+
+async fn a_version_keeps_its_own_unknown_fields_to_itself(site: Site) {
+    let store = site.store().await;
+    store.save(save("a", "1", Expect::Absent)).await.unwrap();
+    let mut head = site.json("workflows/a/metadata.json").await;
+    head["of_the_register"] = 1.into();
+    head["current"]["of_the_version"] = 2.into();
+    head["current"]["record"]["content_encoding"] = "zstd".into();
+    site.put("workflows/a/metadata.json", head.to_string()).await;
+
+    let lease =
+        store.acquire(&id("a"), pflow_store::LeaseRequest::new("t", std::time::Duration::from_secs(9))).await;
+    let locked = site.json("workflows/a/metadata.json").await;
+    assert_eq!(
+        (&locked["of_the_register"], &locked["current"]),
+        (&head["of_the_register"], &head["current"])
+    );
+
+    store.save(save("a", "2", Expect::Any).lease(lease.unwrap().lease.id)).await.unwrap();
+    let saved = site.json("workflows/a/metadata.json").await;
+    assert_eq!(saved["of_the_register"], 1);
+    assert_eq!(
+        (saved["current"].get("of_the_version"), saved["current"]["record"].get("content_encoding")),
+        (None, None)
+    );
+}
+
+#[tokio::test]
+async fn a_link_in_the_place_of_an_object_stops_nothing_else() {
+    let site = Site::new(Kind::Disk).await;
+    let folder = site.folder().unwrap().to_owned();
+    let store = site.store().await;
+    let saves = ["a", "b", "c"].map(|name| save(name, "1", Expect::Absent));
+    for _ in store.save_all(saves).collect::<Vec<_>>().await {}
+    store.save(save("a", "2", Expect::Any)).await.unwrap();
+    for linked in ["workflows/a/metadata.json", "index.json"] {
+        let aside = folder.join(linked).with_extension("aside");
+        std::fs::rename(folder.join(linked), &aside).unwrap();
+        std::os::unix::fs::symlink(&aside, folder.join(linked)).unwrap();
+    }
+    let other = site.other_store(2).await;
+    assert_eq!(generations(&other).await, ["a@1", "b@1", "c@1"]);
+    assert!(damaged(&other.verify().await.unwrap()).contains(&"workflows/a/metadata.json"));
+    assert_eq!(other.status().await.unwrap().unreadable[0].0, id("a"));
+    assert_eq!(other.reindex().await.unwrap(), 3);
+    assert_eq!(other.load(&id("b")).await.unwrap().content, plan("1"));
+}
+
+#[tokio::test]
+async fn the_history_goes_on_after_the_index_was_lost() {
+    for lost in ["ops/checkpoint", "ops/base/"] {
+        let site = Site::new(Kind::Memory).await;
+        let store = site.store().await;
+        for name in ["a", "b"] {
+            for _ in store.save_all([save(name, "1", Expect::Absent)]).collect::<Vec<_>>().await {}
+        }
+        let before = history(&site).await;
+        assert_eq!(before.len(), 2);
+        let sequence = site.json("ops/checkpoint").await["sequence"].as_u64().unwrap();
+        site.remove(&site.keys(lost).await.remove(0)).await;
+
+        let other = site.other_store(2).await;
+        other.reindex().await.unwrap();
+        assert_eq!(history(&site).await, before, "{lost}");
+        assert!(site.json("ops/checkpoint").await["sequence"].as_u64().unwrap() > sequence);
+        for _ in other.save_all([save("c", "1", Expect::Absent)]).collect::<Vec<_>>().await {}
+        assert_eq!(history(&site).await.len(), 3);
+        assert_eq!(damaged(&other.verify().await.unwrap()), [""; 0]);
+    }
+}
