@@ -52,11 +52,24 @@ fn user() -> String {
     named.or_else(uid).unwrap_or_else(|| "unknown".to_owned())
 }
 
-/// The owner of `/proc/self`, where there is one: asking the C library would need unsafe code.
+/// The owner of `/proc/self`, where there is one, by name if the machine's own list has it: asking the C library would need unsafe
+/// code.
 #[cfg(target_os = "linux")]
 fn uid() -> Option<String> {
     use std::os::unix::fs::MetadataExt;
-    std::fs::metadata("/proc/self").ok().map(|owner| format!("uid-{}", owner.uid()))
+    let uid = std::fs::metadata("/proc/self").ok()?.uid();
+    let users = read_trimmed("/etc/passwd").unwrap_or_default();
+    Some(name_of(&users, uid).unwrap_or_else(|| format!("uid-{uid}")))
+}
+
+/// Lines of `name:password:uid:…` (passwd(5)).
+#[cfg(target_os = "linux")]
+fn name_of(users: &str, uid: u32) -> Option<String> {
+    users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, number) = (fields.next()?, fields.nth(1)?);
+        (number.parse() == Ok(uid) && !name.is_empty()).then(|| name.to_owned())
+    })
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -74,4 +87,16 @@ fn process_start() -> Option<String> {
 
 fn read_trimmed(path: &str) -> Option<String> {
     std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_are_known_by_name_where_the_machine_lists_them() {
+        let users = "root:x:0:0:root:/root:/bin/sh\nbroken\nada:x:1001:1001::/home/ada:/bin/sh";
+        assert_eq!(name_of(users, 1001).as_deref(), Some("ada"));
+        assert_eq!(name_of(users, 7), None);
+    }
 }
