@@ -43,15 +43,19 @@ pub enum Error {
         /// Whether there was one.
         deleted: bool,
     },
-    /// The workflow never had this generation, or its content was removed.
-    #[error("{id} has no generation {generation}{}", if *.pruned { " any more: its content was pruned" } else { "" })]
+    /// This generation has no content.
+    #[error("{}", match .why {
+        NoContent::Never => format!("{id} has no generation {generation}"),
+        NoContent::Pruned => format!("generation {generation} of {id} is not there any more: its content was pruned"),
+        NoContent::Deletion => format!("generation {generation} of {id} is a deletion and has no content"),
+    })]
     GenerationMissing {
         /// The workflow.
         id: WorkflowId,
         /// What was asked for.
         generation: u64,
-        /// Whether there was one.
-        pruned: bool,
+        /// Why there is none.
+        why: NoContent,
     },
     /// A name that cannot be an id.
     #[error(transparent)]
@@ -128,6 +132,18 @@ pub enum Error {
     Internal(String),
 }
 
+/// Why a generation has no content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NoContent {
+    /// The chain never had it.
+    Never,
+    /// It was removed, as a retention rule said.
+    Pruned,
+    /// It says that the workflow is deleted; the one before it has the content.
+    Deletion,
+}
+
 /// What a caller can do about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -201,6 +217,12 @@ impl Error {
                 return Some(format!("bring it back with `undelete {id}`"));
             }
             Self::WorkflowMissing { .. } => "see what there is with `list`",
+            Self::GenerationMissing { id, generation, why: NoContent::Deletion } => {
+                return Some(format!(
+                    "the content before it: `load {id} --generation {}`",
+                    generation.saturating_sub(1)
+                ));
+            }
             Self::GenerationMissing { id, .. } => {
                 return Some(format!("see the current one with `show {id}`"));
             }

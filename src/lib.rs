@@ -27,7 +27,7 @@ pub mod store;
 pub mod stored;
 
 pub use conflict::{Conflict, Expect};
-pub use error::{Error, ErrorKind, Result};
+pub use error::{Error, ErrorKind, NoContent, Result};
 pub use index::{Entry, Query, Sort};
 pub use lock::LeaseRequest;
 pub use store::{DeleteRequest, Loaded, SaveRequest, Saved, Store, StoreOptions, UndeleteRequest};

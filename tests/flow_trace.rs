@@ -141,7 +141,7 @@ async fn the_trace_and_tracing_tell_each_step_with_its_attempts_and_times() {
             "> step path=save/batch",
             "> flow path=save/batch",
             "> step path=save/batch/write",
-            "[step path=save/batch/write] WARN message=attempt failed path=save/batch/write attempt=1 error=\"disk full\"",
+            "[step path=save/batch/write] WARN message=attempt failed; trying again path=save/batch/write attempt=1 error=\"disk full\"",
             "[step path=save/batch/write] DEBUG message=step ended action=update_index attempts=2 duration=7s",
             "[step path=save/batch] DEBUG message=step ended action=update_index attempts=0 duration=7s",
         ]

@@ -93,8 +93,10 @@ async fn an_unknown_outcome_is_told_and_never_repeated(site: Site) {
             assert_eq!(store.load(&id("a")).await.unwrap().content, plan(&text));
         }
     }
-    // Whoever repeats it after a look is told that it is so already.
-    assert!(store.save(save("a", "All", Expect::Generation(1))).await.unwrap().unchanged);
+    // Whoever repeats it after a look is told that it is so already; whoever does not look, that somebody has built on generation 1.
+    assert!(store.save(save("a", "All", Expect::Generation(3))).await.unwrap().unchanged);
+    let blind = store.save(save("a", "All", Expect::Generation(1))).await.unwrap_err();
+    assert_eq!(blind.kind(), ErrorKind::Conflict);
     site.probe.fail(Fault::unknown(Left::All));
     let failed = store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.unwrap_err();
     assert_eq!(failed.kind(), ErrorKind::OutcomeUnknown);

@@ -90,6 +90,16 @@ impl Workflow {
         }
     }
 
+    fn unexpected(&self, guess: Guess) -> Option<Told> {
+        match self.expect(guess) {
+            Expect::Absent | Expect::Generation(0) if self.content().is_some() => Some(Told::Exists),
+            Expect::Generation(expected) if expected > 0 && expected != self.generation() => {
+                Some(Told::Version)
+            }
+            _ => None,
+        }
+    }
+
     fn change(&mut self, now: u64, guess: Guess, under: Under, next: Option<Option<u8>>) -> Told {
         let holds = self.lease.is_some_and(|(fence, ..)| fence == self.granted);
         let named = matches!(under, Under::Last) && self.granted > 0;
@@ -98,17 +108,13 @@ impl Workflow {
         }
         let Some(next) = next else { return Told::Missing };
         if self.history.last() == Some(&next) {
-            return Told::Unchanged(self.generation());
+            return self.unexpected(guess).filter(|_| !named).unwrap_or(Told::Unchanged(self.generation()));
         }
         if !named && self.lease.is_some_and(|(_, end, _)| now <= end + SKEW) {
             return Told::Locked;
         }
-        match self.expect(guess) {
-            Expect::Absent | Expect::Generation(0) if self.content().is_some() => return Told::Exists,
-            Expect::Generation(expected) if expected > 0 && expected != self.generation() => {
-                return Told::Version;
-            }
-            _ => {}
+        if let Some(told) = self.unexpected(guess) {
+            return told;
         }
         if !named && self.lease.take().is_some() {
             self.fence += 1;

@@ -82,3 +82,26 @@ async fn memory_begins_anew_each_time() {
     assert_eq!(listed(&Store::init_url("memory:", options()).await.unwrap()).await, [""; 0]);
     assert!(matches!(Store::open_url("s3://bucket", options()).await, Err(Error::InvalidLocation { .. })));
 }
+
+#[tokio::test]
+async fn a_folder_that_holds_anything_else_is_somebody_elses() {
+    for kind in ["file with a space", "link", "folder"] {
+        let place = TempDir::new().unwrap();
+        let folder = place.path().join(".pflow");
+        fs::create_dir(&folder).unwrap();
+        match kind {
+            "link" => std::os::unix::fs::symlink(place.path(), folder.join("workflows")).unwrap(),
+            "folder" => fs::create_dir(folder.join("debug")).unwrap(),
+            _ => fs::write(folder.join("my flow.pflow.md"), "# Mine").unwrap(),
+        }
+        let before = names(&folder);
+        let refused = Store::init_url(folder.to_str().unwrap(), options()).await.unwrap_err();
+        assert!(matches!(refused, Error::Foreign { .. }), "{kind}: {refused}");
+        assert_eq!(names(&folder), before, "{kind}");
+    }
+    // What the disk backend keeps for itself is no sign of anybody: a first `init` may have died.
+    let place = TempDir::new().unwrap();
+    let folder = place.path().join(".pflow");
+    fs::create_dir_all(folder.join(".journal/staging")).unwrap();
+    Store::init_url(folder.to_str().unwrap(), options()).await.unwrap();
+}

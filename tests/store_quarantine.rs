@@ -9,6 +9,8 @@ use serde_json::Value;
 use support::{Kind, Site, damaged, every_backend, generations, history, id, plan, save};
 
 every_backend!(
+    a_lost_head_is_damage,
+    what_is_left_below_a_broken_chain_is_not_garbage,
     one_lost_old_version_stops_nothing,
     names_that_cannot_be_are_corrupt_and_no_panic,
     what_a_newer_program_wrote_into_the_index_is_left_alone,
@@ -45,6 +47,41 @@ async fn one_lost_old_version_stops_nothing(site: Site) {
     assert_eq!(store.reindex().await.unwrap(), 2);
     assert_eq!(generations(&site.other_store(2).await).await.len(), 2);
     assert_eq!(damaged(&store.verify().await.unwrap()), [lost.as_str()]);
+}
+
+async fn a_lost_head_is_damage(site: Site) {
+    let store = site.store().await;
+    for generation in 0..3 {
+        store.save(save("a", &generation.to_string(), Expect::Generation(generation))).await.unwrap();
+    }
+    for name in ["metadata.json", "workflow.json"] {
+        site.remove(&format!("workflows/a/{name}")).await;
+    }
+    let other = site.other_store(2).await;
+    let report = other.verify().await.unwrap();
+    assert_eq!(
+        damaged(&report).len(),
+        2,
+        "the second and third generation prove that there was a head: {report:#?}"
+    );
+    assert!(damaged(&report).iter().all(|key| key.starts_with("versions/a/")));
+}
+
+async fn what_is_left_below_a_broken_chain_is_not_garbage(site: Site) {
+    let store = site.store().await;
+    for generation in 0..4 {
+        store.save(save("a", &generation.to_string(), Expect::Generation(generation))).await.unwrap();
+    }
+    let lost = [3, 1].map(|generation| format!("versions/a/{generation:012}-"));
+    let mut keys = Vec::new();
+    for prefix in lost {
+        keys.push(site.only_key(&prefix).await);
+        site.remove(keys.last().unwrap()).await;
+    }
+    keys.sort();
+    let report = store.verify().await.unwrap();
+    assert_eq!(damaged(&report), keys);
+    assert_eq!((report.findings.len(), report.versions), (2, 2), "{report:#?}");
 }
 
 async fn names_that_cannot_be_are_corrupt_and_no_panic(site: Site) {

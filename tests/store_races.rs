@@ -16,11 +16,48 @@ every_backend!(
     whoever_expects_anything_gets_through,
     one_creator_wins,
     one_of_those_who_saw_the_same_wins,
+    counting_with_equal_documents_loses_nothing,
+    one_creates_even_if_all_bring_the_same,
     one_gets_the_lock,
     a_batch_may_change_one_workflow_often,
 );
 
 const TASKS: u64 = 16;
+
+/// Everybody reads the number and saves the next one, built on what was read. Nothing but the number is in the document, so that two who
+/// count at once come to the very same bytes.
+async fn counting_with_equal_documents_loses_nothing(site: Site) {
+    const TURNS: u64 = 8;
+    let first = site.store().await;
+    first.save(save("counter", "0", Expect::Absent)).await.unwrap();
+    race(&site, |store, _| async move {
+        for _ in 0..TURNS {
+            loop {
+                let loaded = store.load(&id("counter")).await.unwrap();
+                let text = String::from_utf8(loaded.content.to_vec()).unwrap();
+                let number: u64 =
+                    text.chars().filter(char::is_ascii_digit).collect::<String>().parse().unwrap();
+                let expect = Expect::Generation(loaded.record.generation);
+                match store.save(save("counter", &(number + 1).to_string(), expect)).await {
+                    Ok(saved) => break assert!(!saved.unchanged),
+                    Err(Error::Conflict(_)) => {}
+                    Err(other) => panic!("{other}"),
+                }
+            }
+        }
+    })
+    .await;
+    let last = first.load(&id("counter")).await.unwrap();
+    assert_eq!(
+        (last.content, last.record.generation),
+        (plan(&(TASKS * TURNS).to_string()).into(), TASKS * TURNS + 1)
+    );
+}
+
+async fn one_creates_even_if_all_bring_the_same(site: Site) {
+    let saved = race(&site, |store, _| async move { store.save(save("a", "1", Expect::Absent)).await }).await;
+    assert_eq!(saved.iter().filter(|saved| saved.is_ok()).count(), 1);
+}
 
 /// Runs it in as many tasks over two handles; the results in no particular order.
 async fn race<T: Send + 'static, F: Future<Output = T> + Send + 'static>(

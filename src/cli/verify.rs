@@ -45,8 +45,16 @@ pub(super) async fn run(session: &Session<'_>) -> Result<()> {
     session.answer(&describe(&report), &document)?;
     match report.findings.iter().filter(|finding| severity(finding) == "damage").count() {
         0 => Ok(()),
-        damaged => Err(Failure::corrupt(format!("damage was found in {damaged} of the places above"))
-            .with_hint("do not write here; keep a copy as it is, and restore from a good one")),
+        damaged => {
+            let failure = Failure::corrupt(format!("damage was found in {damaged} of the places above"));
+            let mendable =
+                report.findings.iter().all(|finding| severity(finding) != "damage" || finding.hint.is_some());
+            Err(if mendable {
+                failure.with_hint("the workflows are whole; mend what is damaged as it says there")
+            } else {
+                failure.with_hint("do not write here; keep a copy as it is, and restore from a good one")
+            })
+        }
     }
 }
 

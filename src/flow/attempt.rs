@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures::future::{Either, select};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::error::Stop;
 use super::step::Pass;
@@ -53,11 +53,16 @@ where
             None => return Err(cancelled(attempt)),
         };
         let error = with_causes(&failure);
-        // A failure that a retry or the fallback repairs is told nowhere else.
-        warn!(%path, item, attempt, error, "attempt failed");
+        let last = attempt >= policy.retry.total_attempts() || !(policy.is_retryable)(&failure);
+        // A failure that another attempt repairs is told nowhere else; the last one is the caller's or the fallback's to tell.
+        if last {
+            debug!(%path, item, attempt, error, "attempt failed");
+        } else {
+            warn!(%path, item, attempt, error, "attempt failed; trying again");
+        }
         let duration = run.timer.now().saturating_sub(began);
         log.failed(FailedAttempt { item, attempt, duration, error });
-        if attempt >= policy.retry.total_attempts() || !(policy.is_retryable)(&failure) {
+        if last {
             break failure;
         }
         let wait = policy.retry.wait_after(attempt, run.timer.jitter());

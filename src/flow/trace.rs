@@ -118,7 +118,14 @@ impl Attempts {
 /// An error and all its causes in one line.
 pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    let mut told: Vec<String> = Vec::new();
+    for cause in causes.map(ToString::to_string) {
+        // Many errors tell their cause themselves.
+        if !told.iter().any(|before| before.contains(&cause)) {
+            told.push(cause);
+        }
+    }
+    told.join(": ")
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::{
     table::{Entries, Lost, Table},
 };
 use crate::{
-    Result,
+    ErrorKind, Result,
     stored::{Gate, Head, Objects, WorkflowId},
 };
 
@@ -77,7 +77,8 @@ impl Index {
                         keep_newer(&mut view.own, Arc::new(entry));
                     }
                 }
-                Err(error) if error.is_of_one_object() => {
+                // Nothing is written here, so what a newer program wrote may be left out like what is damaged.
+                Err(error) if error.is_of_one_object() || error.kind() == ErrorKind::Incompatible => {
                     view.unreadable.push((id, error.to_string()));
                 }
                 Err(other) => return Err(other),

@@ -4,7 +4,7 @@ use pflow_backend::{Batch, Object, Operation, Precondition};
 
 use super::{Shared, Store, copy::CopyState};
 use crate::{
-    Error, Result,
+    Error, NoContent, Result,
     conflict::Conflict,
     document::{ContentHash, MediaType},
     stored::{Ancestor, Current, Head, StoredVersion, VersionRecord, WorkflowId, corrupt, layout},
@@ -75,7 +75,7 @@ impl Store {
     pub async fn load_generation(&self, id: &WorkflowId, generation: u64) -> Result<Loaded> {
         let objects = &self.shared.objects;
         let head = self.show(id).await?;
-        let missing = || Error::GenerationMissing { id: id.clone(), generation, pruned: false };
+        let missing = || Error::GenerationMissing { id: id.clone(), generation, why: NoContent::Never };
         let current = head.current.as_ref().ok_or_else(missing)?;
         // The nearest version above it or itself that the head remembers, and from there along the parents.
         let from =
@@ -90,8 +90,11 @@ impl Store {
             let parent = version.record.parents.first().ok_or_else(missing)?;
             version = objects.named_version(id, parent).await?;
         }
-        if version.record.generation != generation || version.record.deleted {
+        if version.record.generation != generation {
             return Err(missing());
+        }
+        if version.record.deleted {
+            return Err(Error::GenerationMissing { id: id.clone(), generation, why: NoContent::Deletion });
         }
         let record = version.record.clone();
         content_of(id, version).map(|content| Loaded { record, content })
@@ -131,5 +134,9 @@ fn live(head: &Head) -> Result<&Current> {
 
 fn content_of(id: &WorkflowId, version: StoredVersion) -> Result<Bytes> {
     let generation = version.record.generation;
-    version.content.ok_or_else(|| Error::GenerationMissing { id: id.clone(), generation, pruned: true })
+    version.content.ok_or_else(|| Error::GenerationMissing {
+        id: id.clone(),
+        generation,
+        why: NoContent::Pruned,
+    })
 }

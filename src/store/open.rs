@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use futures::StreamExt;
 use pflow_backend::{Batch, Commit, Operation, Prefix, StorageBackend};
@@ -57,6 +57,10 @@ impl Store {
     pub async fn init_location(location: &Location, options: StoreOptions) -> Result<Self> {
         let backend: Arc<dyn StorageBackend> = match location {
             Location::Folder(path) => {
+                // A listing passes over what is no object. Here anything counts: a folder that has something belongs to somebody.
+                if holds_anything(path) && !holds_config(path) {
+                    return Err(foreign(location.to_string()));
+                }
                 Arc::new(FsBackend::create(path, options.environment.clone()).await.map_err(Error::Storage)?)
             }
             Location::Memory => Arc::new(MemoryBackend::new(options.environment.clone())),
@@ -143,6 +147,16 @@ async fn own_config(objects: &Objects, location: &str) -> Result<Option<Config>>
 
 fn foreign(location: String) -> Error {
     Error::Foreign { location, reason: "it has files, but no config.json of ours".to_owned() }
+}
+
+/// Whether there is anything but what the disk backend keeps for itself. A folder that cannot be read is for the backend to report.
+fn holds_anything(folder: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(folder) else { return false };
+    entries.flatten().any(|entry| !entry.file_name().eq_ignore_ascii_case(".journal"))
+}
+
+fn holds_config(folder: &Path) -> bool {
+    folder.join(layout::CONFIG).symlink_metadata().is_ok()
 }
 
 async fn is_empty(objects: &Objects) -> Result<bool> {

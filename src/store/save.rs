@@ -135,7 +135,8 @@ pub(super) fn check_message(message: Option<&str>) -> Result<()> {
 impl Store {
     /// Saves a workflow as a new generation. Once this returns, it is durable.
     ///
-    /// Nothing is written if nothing is different, whatever was expected: so a save whose answer got lost may be repeated as it is.
+    /// Nothing is written if nothing is different and the expectation holds. A save whose answer got lost may be repeated: with
+    /// [`Expect::Any`] it finds nothing different, otherwise it meets a conflict with what it may have written itself.
     ///
     /// # Errors
     /// [`Error::Document`] with the reason and the place; [`Error::Conflict`] if it does not fit on top of what is there now;

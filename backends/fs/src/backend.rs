@@ -118,7 +118,7 @@ impl StorageBackend for FsBackend {
             plain_files: true,
             durability: Durability::Power,
             // What a file's length can say. A file system that takes less refuses while the object is staged.
-            max_object_size: i64::MAX as u64,
+            max_object_size: content::MAX_OBJECT_BYTES,
         }
     }
 

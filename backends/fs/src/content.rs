@@ -13,12 +13,23 @@ use crate::{
 
 /// How much of a file is in memory while it is hashed.
 const CHUNK_BYTES: usize = 64 * 1024;
+/// The largest object. Objects are read whole, so that a file which somebody put here must not take all the memory there is.
+pub(crate) const MAX_OBJECT_BYTES: u64 = 1 << 30;
 
 /// The whole object; none if there is none.
 ///
 /// A file is replaced by another one and never rewritten, so an open one holds all bytes of one write.
 pub(crate) fn get(root: &Folder, key: &Key) -> Result<Option<Object>> {
     let Some((mut file, stat, folder, name)) = open(root, key)? else { return Ok(None) };
+    if u64::try_from(stat.st_size).is_ok_and(|size| size > MAX_OBJECT_BYTES) {
+        let path = folder.path_of(name);
+        let what = format!(
+            "{} has {} bytes; an object has at most {MAX_OBJECT_BYTES}",
+            path.display(),
+            stat.st_size
+        );
+        return Err(Error::new(ErrorKind::InvalidInput, what));
+    }
     let mut bytes = Vec::new();
     let expected = usize::try_from(stat.st_size).unwrap_or(usize::MAX);
     bytes.try_reserve_exact(expected).map_err(|error| {

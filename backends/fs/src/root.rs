@@ -61,10 +61,15 @@ impl Root {
 
 /// Makes the folder and those above it, durably; harmless if it is there.
 pub(crate) fn create_folders(path: &Path) -> Result<()> {
+    // The folder itself and the one that the first missing one is made in count as new: whoever made them may have died before their
+    // names were on the medium, or may be about to sync them.
     let mut missing: Vec<&Path> = Vec::new();
     for ancestor in path.ancestors() {
         match fs::metadata(ancestor) {
-            Ok(_) => break,
+            Ok(_) => {
+                missing.push(ancestor);
+                break;
+            }
             Err(error) if error.kind() == IoErrorKind::NotFound => missing.push(ancestor),
             Err(error) => return Err(failed("look at", ancestor, error)),
         }

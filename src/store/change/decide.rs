@@ -9,7 +9,7 @@ use serde_json::Map;
 
 use super::{Basis, Fields, Kind, LeasePlan, Plan, Request};
 use crate::{
-    Error, Result,
+    Error, NoContent, Result,
     conflict::Conflict,
     document::{ContentHash, Document, MediaType},
     store::copy::CopyState,
@@ -23,8 +23,8 @@ pub(super) enum Decision {
     Conflict(Conflict),
 }
 
-/// In this order: a lease that the caller relies on must be its own; a change that changes nothing is done; somebody else's lease is
-/// respected; the expectation must hold; a person's edit is not overwritten.
+/// In this order: a lease that the caller relies on must be its own; a change that changes nothing, where the expectation holds, is done;
+/// somebody else's lease is respected; the expectation must hold; a person's edit is not overwritten.
 pub(super) fn decide(
     request: &Request,
     document: Option<&Document>,
@@ -40,6 +40,11 @@ pub(super) fn decide(
     let own = owns_lease(request, head, identity, basis.now, skew);
     let wants_lease = request.hold.is_some() && !own;
     if version.is_none() && !wants_lease {
+        // Two who build on the same generation and come to the same content have both built on it, and one of them has lost: whoever
+        // counts must not be told that both counted. Under a lease of the caller's own it was the caller who wrote it.
+        if !own && let Err(conflict) = request.expect.check(head) {
+            return Ok(Decision::Conflict(conflict));
+        }
         return Ok(match edited(basis, head.live().and_then(|current| current.record.hash)) {
             // To say that all is well while the file says something else would be wrong.
             Some(conflict) if matches!(request.kind, Kind::Save { .. }) => Decision::Conflict(conflict),
@@ -138,7 +143,8 @@ fn next_version(
             if head.current.as_ref().ok_or_else(missing)?.record.deleted {
                 let restored = basis.restored.as_ref().ok_or_else(missing)?;
                 let generation = restored.record.generation;
-                let pruned = || Error::GenerationMissing { id: head.id.clone(), generation, pruned: true };
+                let pruned =
+                    || Error::GenerationMissing { id: head.id.clone(), generation, why: NoContent::Pruned };
                 (restored.record.clone(), restored.content.clone().ok_or_else(pruned)?)
             } else {
                 return Ok(None);
@@ -322,7 +328,8 @@ mod tests {
             answer(&Request { lease: Some(lease_id("mine")), ..save(Expect::Generation(1)) }, "old", &basis),
             "lost"
         );
-        assert_eq!(answer(&save(Expect::Generation(1)), "old", &basis), "edited");
+        assert_eq!(answer(&save(Expect::Generation(1)), "old", &basis), "version");
+        assert_eq!(answer(&save(Expect::Generation(3)), "old", &basis), "edited");
         assert_eq!(answer(&save(Expect::Generation(1)), "new", &basis), "locked");
         basis.stored.head.lease = None;
         assert_eq!(answer(&save(Expect::Generation(1)), "new", &basis), "version");
@@ -384,7 +391,10 @@ mod tests {
         };
         basis.restored = restored(None);
         let refused = decide(&undelete, None, &basis, &me(), SKEW).unwrap_err();
-        assert!(matches!(refused, Error::GenerationMissing { generation: 3, pruned: true, .. }), "{refused}");
+        assert!(
+            matches!(refused, Error::GenerationMissing { generation: 3, why: NoContent::Pruned, .. }),
+            "{refused}"
+        );
         basis.restored = restored(Some(Bytes::from_static(b"{}")));
         let (next, content) = plan(&undelete, "", &basis).version.unwrap();
         assert_eq!(

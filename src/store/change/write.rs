@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use pflow_backend::{Batch, Commit, Operation, Outcome, Precondition};
+use pflow_backend::{Batch, Commit, ErrorKind as StorageErrorKind, Operation, Outcome, Precondition};
 
 use super::{Change, LeasePlan, Plan, Trouble, Written, actions};
 use crate::{
@@ -141,6 +141,8 @@ async fn attempt(shared: &Shared, plan: &Plan) -> Result<Attempted> {
     let atomic = objects.backend.capabilities().atomic_batch;
     let in_place = match &applied {
         Ok(stages) => *stages > 0,
+        // Whoever waited for somebody else's lock has put nothing in place, and need not wait again to clear it away.
+        Err((_, error)) if error.kind() == StorageErrorKind::Busy => false,
         Err((stages, _)) => *stages > 0 || !atomic,
     };
     if in_place {

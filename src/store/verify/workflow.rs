@@ -10,6 +10,15 @@ use crate::{
     stored::{Ancestor, Current, Head, Lockfile, VersionId, WorkflowId, layout},
 };
 
+/// What a walk along a chain found.
+#[derive(Default)]
+struct Chain {
+    /// The versions that it names, by generation and version id.
+    versions: BTreeSet<(u64, VersionId)>,
+    /// The highest generation at which it breaks off; 0 if it is whole.
+    broken_at: u64,
+}
+
 impl Store {
     pub(super) async fn verify_workflow(&self, id: WorkflowId) -> Result<Report> {
         let mut report = Report::default();
@@ -31,21 +40,17 @@ impl Store {
         Ok(report)
     }
 
-    /// Every version from the current one along all parents. The versions that the chain names, by generation and version id.
-    async fn verify_chain(
-        &self,
-        head: &Head,
-        current: &Current,
-        report: &mut Report,
-    ) -> Result<BTreeSet<(u64, VersionId)>> {
+    /// Every version from the current one along all parents. Where a version is lost, its parents are not known; the walk goes on with the
+    /// ancestors that the head remembers.
+    async fn verify_chain(&self, head: &Head, current: &Current, report: &mut Report) -> Result<Chain> {
         let head_key = layout::head(&head.id);
-        let mut seen = BTreeSet::new();
+        let mut chain = Chain::default();
         // What the head remembers of the first parents, the nearest first.
         let mut remembered = current.lineage();
         // The first parents lie on top, so they come first and in the order in which the head remembers them.
         let mut next = vec![(current.reference(), true)];
         while let Some((named, is_first)) = next.pop() {
-            if !seen.insert((named.generation, named.version_id.clone())) {
+            if !chain.versions.insert((named.generation, named.version_id.clone())) {
                 continue;
             }
             let key = layout::version(&head.id, named.generation, &named.version_id);
@@ -53,6 +58,7 @@ impl Store {
                 Ok(version) => version,
                 Err(unreadable) => {
                     report.damage(&key, found(unreadable)?);
+                    chain.broken_at = chain.broken_at.max(named.generation);
                     continue;
                 }
             };
@@ -83,18 +89,25 @@ impl Store {
             let parents = record.parents.iter().cloned().enumerate();
             next.extend(parents.rev().map(|(place, parent)| (parent, is_first && place == 0)));
         }
-        Ok(seen)
+        for known in current.lineage().filter(|known| known.generation < chain.broken_at) {
+            if chain.versions.insert((known.generation, known.version_id.clone())) {
+                let key = layout::version(&head.id, known.generation, &known.version_id);
+                match self.shared.objects.version(&head.id, known.generation, &known.version_id).await {
+                    Ok(Some(_)) => report.versions += 1,
+                    Ok(None) => report.damage(&key, "it is missing"),
+                    Err(unreadable) => report.damage(&key, found(unreadable)?),
+                }
+            }
+        }
+        Ok(chain)
     }
 
-    /// Versions that no chain names: attempts that lost or died, or that are under way right now.
-    async fn verify_leftovers(
-        &self,
-        head: &Head,
-        chain: &BTreeSet<(u64, VersionId)>,
-        report: &mut Report,
-    ) -> Result<()> {
+    /// Versions that no chain names: attempts that lost or died, or that are under way right now. Below a break nobody knows what the chain
+    /// named, so nothing there is called garbage.
+    async fn verify_leftovers(&self, head: &Head, chain: &Chain, report: &mut Report) -> Result<()> {
         for key in self.shared.objects.keys(&layout::versions_of(&head.id)).await? {
-            let named = layout::parse_version(&head.id, &key).is_some_and(|version| chain.contains(&version));
+            let named = layout::parse_version(&head.id, &key)
+                .is_some_and(|version| version.0 < chain.broken_at || chain.versions.contains(&version));
             if !named {
                 report.add(
                     Severity::Notice,
@@ -142,8 +155,8 @@ impl Store {
                     Some(hint),
                 );
             }
-            // The chain has been reported already.
-            Err(unreadable) => drop(found(unreadable)?),
+            // The head and the chain have been read already, so it is the copy.
+            Err(unreadable) => report.damage(key, found(unreadable)?),
         }
         Ok(())
     }
@@ -172,16 +185,20 @@ impl Store {
         report: &mut Report,
     ) -> Result<()> {
         let mut listing = self.shared.objects.backend.list(&layout::versions(), None);
-        let mut last = None;
         while let Some(listed) = listing.try_next().await.map_err(Error::Storage)? {
-            let id = layout::workflow_of_version(&listed.key);
-            if id != last
-                && let Some(id) = &id
-                && !ids.contains(id)
-            {
-                report.add(Severity::Notice, &listed.key, format!("{id} has versions and no head"), None);
+            let Some(id) = layout::workflow_of_version(&listed.key).filter(|id| !ids.contains(id)) else {
+                continue;
+            };
+            match layout::parse_version(&id, &listed.key) {
+                // A second generation was built on a first one, and a head is never removed.
+                Some((generation, _)) if generation > 1 => {
+                    report.damage(&listed.key, format!("{id} has versions, but its head is gone"));
+                }
+                _ => {
+                    let reason = "a version without a workflow: of an attempt to create one";
+                    report.add(Severity::Notice, &listed.key, reason, None);
+                }
             }
-            last = id;
         }
         Ok(())
     }
