@@ -106,6 +106,24 @@ fn a_save_that_is_under_way_is_finished_first() {
 }
 
 #[test]
+fn a_lease_that_was_granted_meanwhile_is_given_back() {
+    let place = Place::with_store();
+    place.file("a.json", document("one"));
+    let lock = hold(&place);
+    let mut save = Talking::start(&place, &["save", "a", "a.json", "--hold", "-vv"]);
+    save.says("CheckConflicts");
+    send("INT", &save.child);
+    save.says(FINISHING);
+    drop(lock);
+    let ran = save.end();
+    assert_eq!(ran.code(), 130);
+    assert!(ran.err().contains("released the lease"), "{}", ran.err());
+    assert!(!ran.out().contains("lease"), "{}", ran.out());
+    let state = place.run(["lock", "show", "a", "--json"]).succeeds().json();
+    assert!(state["lease"].is_null() && state["lease_id"].is_null(), "{state}");
+}
+
+#[test]
 fn a_save_that_failed_meanwhile_says_why() {
     let place = Place::with_store();
     place.file("a.json", document("one"));

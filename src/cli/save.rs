@@ -115,7 +115,12 @@ impl Save {
         }
         let saved = session.changing(format!("the save of {id}"), left_behind, store.save(request)).await?;
         warn(session.output, &saved);
-        let held = saved.lease.as_ref().filter(|_| self.hold);
+        let mut held = saved.lease.as_ref().filter(|_| self.hold);
+        if let Some(lease) = held
+            && session.give_back_if_interrupted(&store, &saved.id, &lease.id).await
+        {
+            held = None;
+        }
         let mut text = describe(&saved);
         if let Some(lease) = held {
             text = format!("{text}\n{}", granted(&saved.id, lease));

@@ -8,7 +8,7 @@ use std::{
 };
 
 use pflow_store::{
-    Error, Store, StoreOptions,
+    Error, LeaseId, Store, StoreOptions, WorkflowId,
     pflow_backend::{Environment, SystemEnvironment},
     store::Location,
 };
@@ -34,6 +34,8 @@ impl<'a> Session<'a> {
     pub(super) fn new(wanted: Option<OsString>, output: &'a Output, signals: &'a Signals) -> Result<Self> {
         let environment = SystemEnvironment::new().map_err(|error| Failure::failed(with_causes(&error)))?;
         let environment: Arc<dyn Environment> = Arc::new(environment);
+        // An empty variable says nothing.
+        let wanted = wanted.filter(|url| !url.is_empty());
         Ok(Self { output, signals, environment, wanted, opened: OnceLock::new() })
     }
 
@@ -110,6 +112,26 @@ impl<'a> Session<'a> {
         let done = work.await;
         self.signals.end();
         Ok(done?)
+    }
+
+    /// Gives a lease back that was granted although a signal had come meanwhile: nobody is there to use it. Whether one had come.
+    pub(super) async fn give_back_if_interrupted(
+        &self,
+        store: &Store,
+        id: &WorkflowId,
+        lease: &LeaseId,
+    ) -> bool {
+        if self.signals.caught().is_none() {
+            return false;
+        }
+        match store.release(id, lease.clone()).await {
+            Ok(_) => self.output.note(&format!("released the lease {lease} on {id}")),
+            Err(error) => self.output.warn(&format!(
+                "the lease {lease} on {id} is left behind: {}; end it with `lock release {id} {lease}`",
+                with_causes(&error)
+            )),
+        }
+        true
     }
 
     /// Prints what the command came to: the text (without the end of its last line), or the document under `--json`.

@@ -55,6 +55,9 @@ impl Acquire {
         let what = format!("the locking of {id}");
         let grant = session.changing(what, Some(left_behind), store.acquire(&id, request)).await?;
         let lease = &grant.lease;
+        if session.give_back_if_interrupted(&store, &id, &lease.id).await {
+            return Ok(());
+        }
         let (lease_id, fence, expires) = (&lease.id, lease.fence, lease.expires);
         let document = Document { id: &id, lease_id, fence, expires, already_held: grant.already_held };
         session.answer(&granted(&id, lease), &document)
