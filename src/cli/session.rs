@@ -34,8 +34,6 @@ impl<'a> Session<'a> {
     pub(super) fn new(wanted: Option<OsString>, output: &'a Output, signals: &'a Signals) -> Result<Self> {
         let environment = SystemEnvironment::new().map_err(|error| Failure::failed(with_causes(&error)))?;
         let environment: Arc<dyn Environment> = Arc::new(environment);
-        // An empty variable says nothing.
-        let wanted = wanted.filter(|url| !url.is_empty());
         Ok(Self { output, signals, environment, wanted, opened: OnceLock::new() })
     }
 
