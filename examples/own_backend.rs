@@ -52,6 +52,7 @@ impl StorageBackend for Counting {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             atomic_batch: true,
+            exact_conflicts: true,
             conditional_delete: true,
             plain_files: false,
             durability: Durability::Process,

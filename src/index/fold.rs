@@ -181,6 +181,8 @@ impl Index {
             .stage(covered.into_iter().chain(old_base).map(Write::delete));
         let version = match objects.backend.commit(batch).await {
             Ok(Commit::Committed(versions)) => versions.get(SWAP).cloned(),
+            // Our root may have been there, and the one after it then names our parts: they stay.
+            Ok(Commit::Overtaken(_)) => return Ok(Folded::Lost),
             Ok(Commit::Conflict(conflict)) => {
                 if conflict.applied > 0 {
                     self.clear(ours).await?;

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use pflow_backend::{Batch, Commit, Operation, Precondition, time_of_id};
+use pflow_backend::{Batch, Operation, Precondition, time_of_id};
 
 use super::{Index, pending::Change};
 use crate::{
@@ -47,7 +47,7 @@ async fn settle(objects: &Objects, stored: StoredHead, overdue: Vec<Change>) -> 
     });
     // IMPORTANT: the head first. Before it is rewritten an attempt may still land and needs both.
     let batch = Batch::new().stage([swap]).stage(garbage);
-    if let Commit::Conflict(_) = objects.commit(batch, || format!("the settling of {id}")).await? {
+    if objects.commit(batch, || format!("the settling of {id}")).await?.into_result().is_err() {
         tracing::debug!(%id, "the workflow changed while it was being settled");
     }
     Ok(())

@@ -216,10 +216,10 @@ async fn swap(objects: &Objects, stored: StoredHead, head: Head, lease: Box<Leas
     let batch = Batch::new().stage([Operation::put(key, bytes).when(when)]).stage([mirror]);
     match objects.backend.commit(batch).await {
         Ok(Commit::Committed(_)) => Ok(Answer::Done { lease, already_held: false }),
-        Ok(Commit::Conflict(conflict)) if conflict.applied > SWAP => {
+        Ok(Commit::Conflict(conflict) | Commit::Overtaken(conflict)) if conflict.applied > SWAP => {
             Ok(Answer::Done { lease, already_held: false })
         }
-        Ok(Commit::Conflict(_)) => Ok(Answer::LostRace),
+        Ok(Commit::Conflict(_) | Commit::Overtaken(_)) => Ok(Answer::LostRace),
         Err(error) => match error.outcome() {
             pflow_backend::Outcome::NotApplied { applied } if applied > SWAP => {
                 tracing::warn!(id = %head.id, %error, "the mirror of the lease could not be refreshed");

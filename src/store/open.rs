@@ -122,7 +122,7 @@ impl Store {
         let config = match objects.commit(batch, || format!("the creation of {location}")).await? {
             Commit::Committed(_) => config,
             // Somebody else created it at the same time: theirs is the store.
-            Commit::Conflict(_) => own_config(&objects, &location)
+            Commit::Conflict(_) | Commit::Overtaken(_) => own_config(&objects, &location)
                 .await?
                 .ok_or_else(|| Error::StoreMissing { location: location.clone() })?,
         };

@@ -1,10 +1,10 @@
 use pflow_store::pflow_backend::{
-    Batch, BoxStream, Capabilities, Commit, Conflict, Error, Key, Listed, Meta, Object, Outcome, Position,
-    Prefix, Result, StorageBackend, Versions, async_trait,
+    Batch, BoxStream, Capabilities, Commit, Conflict, Error, Key, Listed, Meta, Object, Operation, Outcome,
+    Position, Prefix, Result, StorageBackend, Versions, WriteKind, async_trait,
 };
 
-/// Makes of a storage what a bucket is: each operation is a request of its own, a conflict leaves the stages before it, and a delete
-/// takes no condition.
+/// Makes of a storage what a bucket is: each operation is a request of its own, a conflict leaves the stages before it and may be one
+/// with oneself, and a delete takes no condition.
 #[derive(Debug)]
 pub(crate) struct Staged<B>(pub(crate) B);
 
@@ -12,7 +12,13 @@ pub(crate) struct Staged<B>(pub(crate) B);
 impl<B: StorageBackend> StorageBackend for Staged<B> {
     fn capabilities(&self) -> Capabilities {
         let capabilities = self.0.capabilities();
-        Capabilities { atomic_batch: false, conditional_delete: false, plain_files: false, ..capabilities }
+        Capabilities {
+            atomic_batch: false,
+            conditional_delete: false,
+            plain_files: false,
+            exact_conflicts: false,
+            ..capabilities
+        }
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Object>> {
@@ -37,13 +43,19 @@ impl<B: StorageBackend> StorageBackend for Staged<B> {
                     Outcome::Unknown => error,
                     Outcome::NotApplied { .. } => error.with_outcome(Outcome::NotApplied { applied }),
                 };
-                match self.0.commit(Batch::new().stage([it.clone()])).await.map_err(left)? {
-                    Commit::Committed(version) => {
+                match self.0.commit(Batch::new().stage([it.clone()])).await.map_err(left)?.into_result() {
+                    Ok(version) => {
                         of_stage.push(version.get(Position { stage: 0, operation: 0 }).cloned());
                     }
-                    Commit::Conflict(Conflict { current, .. }) => {
+                    Err(Conflict { current, .. }) => {
                         let at = Position { stage: applied, operation };
-                        return Ok(Commit::Conflict(Conflict { at, current, applied }));
+                        let conflict = Conflict { at, current, applied };
+                        let written_once = matches!(it, Operation::Put { kind: WriteKind::Fresh, .. });
+                        return Ok(if written_once {
+                            Commit::Conflict(conflict)
+                        } else {
+                            Commit::Overtaken(conflict)
+                        });
                     }
                 }
                 tokio::task::yield_now().await;

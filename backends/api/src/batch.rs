@@ -71,8 +71,9 @@ pub enum WriteKind {
     Fresh,
     /// Readers may look at any time and see the old bytes or the new ones.
     Swap,
-    /// Derived from something else, and perhaps edited by a person. As `Swap`, but readers may see the old bytes for a while after the
-    /// answer, at the latest until [`crate::StorageBackend::close`] returns. A crash cannot lose it all the same.
+    /// Derived from something else, and perhaps edited by a person. As `Swap`, but in the last stages of a batch it may follow the answer:
+    /// other handles may see the old bytes for a while, at the latest until [`crate::StorageBackend::close`] returns, which reports what
+    /// could not be written. On [`Capabilities::plain_files`] a crash cannot lose it; elsewhere it can, and readers notice what lags.
     Copy,
 }
 
@@ -231,6 +232,7 @@ mod tests {
     fn capabilities() -> Capabilities {
         Capabilities {
             atomic_batch: false,
+            exact_conflicts: true,
             conditional_delete: false,
             plain_files: false,
             durability: Durability::Process,

@@ -8,6 +8,26 @@ pub enum Commit {
     Committed(Versions),
     /// A condition did not hold. This is a lost race, not an error.
     Conflict(Conflict),
+    /// The key holds neither what the condition named nor what this batch put there. Either the condition did not hold, or the write was
+    /// in place, its reply got lost on the way, and somebody has replaced it since. Which of the two only the history inside the object tells.
+    ///
+    /// It is over in both cases: that write will not get into place any more, and nothing beyond the stages named was touched. Only where
+    /// [`crate::Capabilities::exact_conflicts`] is not set, and only for objects that are rewritten.
+    Overtaken(Conflict),
+}
+
+impl Commit {
+    /// The versions, or the conflict whether or not it may be with oneself. For callers to whom it makes no difference whether their
+    /// own write was in place for a moment.
+    ///
+    /// # Errors
+    /// The batch did not commit.
+    pub fn into_result(self) -> Result<Versions, Conflict> {
+        match self {
+            Self::Committed(versions) => Ok(versions),
+            Self::Conflict(conflict) | Self::Overtaken(conflict) => Err(conflict),
+        }
+    }
 }
 
 /// Where an operation stands in its batch; both numbers from 0.

@@ -114,6 +114,7 @@ impl StorageBackend for FsBackend {
         Capabilities {
             // All conditions are checked before anything is touched, but a crash between two stages leaves the first.
             atomic_batch: false,
+            exact_conflicts: true,
             conditional_delete: true,
             plain_files: true,
             durability: Durability::Power,

@@ -38,6 +38,7 @@ impl MemoryBackend {
     pub fn new(environment: Arc<dyn Environment>) -> Self {
         let capabilities = Capabilities {
             atomic_batch: true,
+            exact_conflicts: true,
             conditional_delete: true,
             plain_files: false,
             durability: Durability::Process,

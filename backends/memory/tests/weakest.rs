@@ -41,11 +41,11 @@ impl StorageBackend for Weakest {
             for (number, operation) in stage.iter().enumerate() {
                 let request = Batch::new().stage([operation.clone()]);
                 let left = |error: Error| error.with_outcome(Outcome::NotApplied { applied });
-                match self.0.commit(request).await.map_err(left)? {
-                    Commit::Committed(version) => {
+                match self.0.commit(request).await.map_err(left)?.into_result() {
+                    Ok(version) => {
                         of_stage.push(version.get(Position { stage: 0, operation: 0 }).cloned());
                     }
-                    Commit::Conflict(Conflict { current, .. }) => {
+                    Err(Conflict { current, .. }) => {
                         let at = Position { stage: applied, operation: number };
                         return Ok(Commit::Conflict(Conflict { at, current, applied }));
                     }

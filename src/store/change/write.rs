@@ -118,11 +118,13 @@ async fn attempt(shared: &Shared, plan: &Plan) -> Result<Attempted> {
             return Ok(Attempted::Committed { head: Box::new(head), copy_error: None });
         }
         // Only a copy was in the way: the change stands.
-        Ok(Commit::Conflict(conflict)) if conflict.applied > SWAP => {
+        Ok(Commit::Conflict(conflict) | Commit::Overtaken(conflict)) if conflict.applied > SWAP => {
             tracing::warn!(id = %head.id, "a copy changed while it was being written; it was left alone");
             return Ok(Attempted::Committed { head: Box::new(head), copy_error: None });
         }
         Ok(Commit::Conflict(conflict)) => Ok(conflict.applied),
+        // Ours may have been there: what is there now tells.
+        Ok(Commit::Overtaken(_)) => return Ok(Attempted::LostRace),
         Err(error) => match error.outcome() {
             Outcome::NotApplied { applied } if applied > SWAP => {
                 return Ok(Attempted::Committed {

@@ -4,8 +4,8 @@ use futures::{StreamExt, TryStreamExt};
 
 use super::check::{Checked, Stop, delete, ensure, key, prefix, put, same_bytes};
 use crate::{
-    Batch, Capabilities, Commit, Conflict, ErrorKind, Listed, Meta, Object, Outcome, Position, Precondition,
-    StorageBackend, Version, Versions,
+    Batch, Capabilities, Commit, Conflict, ErrorKind, Listed, Meta, Object, Operation, Outcome, Position,
+    Precondition, StorageBackend, Version, Versions, WriteKind,
 };
 
 /// A backend's handle, asked in the words of the cases. Whatever an answer must hold by itself is checked every time.
@@ -86,13 +86,13 @@ impl Handle {
         match self.attempt(batch.clone()).await? {
             Commit::Committed(versions) => {
                 for (at, operation) in batch.operations() {
-                    let is_put = matches!(operation, crate::Operation::Put { .. });
+                    let is_put = matches!(operation, Operation::Put { .. });
                     let (key, has) = (operation.key(), versions.get(at).is_some());
                     ensure!(is_put == has, "the version of {key} at {at:?}: there {has}, should be {is_put}");
                 }
                 Ok(versions)
             }
-            Commit::Conflict(conflict) => {
+            Commit::Conflict(conflict) | Commit::Overtaken(conflict) => {
                 Err(Stop::Failed(format!("conditions that held met a conflict: {conflict:?}")))
             }
         }
@@ -102,6 +102,16 @@ impl Handle {
     pub(super) async fn conflict(&self, batch: Batch, at: Position) -> Checked<Conflict> {
         let conflict = match self.attempt(batch.clone()).await? {
             Commit::Conflict(conflict) => conflict,
+            Commit::Overtaken(conflict) => {
+                let operation = batch.operations().find(|(position, _)| *position == at).map(|(_, it)| it);
+                let fresh = matches!(operation, Some(Operation::Put { kind: WriteKind::Fresh, .. }));
+                ensure!(
+                    !self.capabilities().exact_conflicts,
+                    "a backend with exact conflicts says overtaken at {at:?}"
+                );
+                ensure!(!fresh, "what is written once cannot be overtaken, at {at:?}");
+                conflict
+            }
             Commit::Committed(_) => {
                 return Err(Stop::Failed(format!("the condition at {at:?} did not hold, and it committed")));
             }

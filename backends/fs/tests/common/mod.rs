@@ -42,14 +42,14 @@ pub(crate) async fn manual(place: &Path) -> FsBackend {
 pub(crate) fn committed(commit: Commit) -> Versions {
     match commit {
         Commit::Committed(versions) => versions,
-        Commit::Conflict(conflict) => panic!("{conflict:?}"),
+        refused => panic!("{refused:?}"),
     }
 }
 
 pub(crate) fn conflict(commit: Commit) -> Conflict {
     match commit {
         Commit::Conflict(conflict) => conflict,
-        Commit::Committed(_) => panic!("committed"),
+        other => panic!("{other:?}"),
     }
 }
 

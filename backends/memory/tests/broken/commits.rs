@@ -123,7 +123,7 @@ impl Faulty {
             }),
             Fault::KeepsTheStagesBeforeAConflict | Fault::GoesOnBehindAConflict => {
                 let answer = self.objects.commit(batch.clone()).await?;
-                if let Commit::Conflict(conflict) = &answer {
+                if let Err(conflict) = answer.clone().into_result() {
                     let before = self.fault == Fault::KeepsTheStagesBeforeAConflict;
                     for (number, stage) in batch.stages().iter().enumerate() {
                         if number != conflict.at.stage && (number < conflict.at.stage) == before {
@@ -136,7 +136,7 @@ impl Faulty {
             Fault::OneByOne => {
                 for (at, operation) in batch.operations() {
                     let one = Batch::new().stage([operation.clone()]);
-                    if let Commit::Conflict(conflict) = self.objects.commit(one).await? {
+                    if let Err(conflict) = self.objects.commit(one).await?.into_result() {
                         return Ok(Commit::Conflict(Conflict { at, ..conflict }));
                     }
                     yield_now().await;

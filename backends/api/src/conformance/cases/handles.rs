@@ -106,7 +106,7 @@ pub(super) async fn a_closed_handle_loses_nothing(ground: &Ground) -> Checked {
     another.expect("a", "before").await?;
     match answer {
         Ok(Commit::Committed(_)) => another.expect("b", "behind").await.map(drop),
-        Ok(Commit::Conflict(conflict)) => {
+        Ok(Commit::Conflict(conflict) | Commit::Overtaken(conflict)) => {
             Err(Stop::Failed(format!("a put without a condition met a conflict: {conflict:?}")))
         }
         Err(error) if error.kind() != ErrorKind::Unavailable => {

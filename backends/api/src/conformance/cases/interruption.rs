@@ -54,7 +54,7 @@ pub(super) async fn a_dropped_commit_leaves_the_old_or_the_new(ground: &Ground) 
         let seen = store.read(head).await?.bytes;
         match answer {
             Some(Ok(Commit::Committed(_))) => same_bytes(head, &seen, b"new")?,
-            Some(Ok(Commit::Conflict(conflict))) => {
+            Some(Ok(Commit::Conflict(conflict) | Commit::Overtaken(conflict))) => {
                 return Err(Stop::Failed(format!("conditions that held met a conflict: {conflict:?}")));
             }
             Some(Err(error)) => return Err(Stop::error("A commit", &error)),

@@ -12,7 +12,7 @@ use crate::{
 fn fits(answer: &crate::Result<Commit>, happened: bool) -> Checked {
     match answer {
         Ok(Commit::Committed(_)) => ensure!(happened, "answered Committed, and it is not there"),
-        Ok(Commit::Conflict(conflict)) => {
+        Ok(Commit::Conflict(conflict) | Commit::Overtaken(conflict)) => {
             return Err(Stop::Failed(format!("nobody else was at work, and it met {conflict:?}")));
         }
         Err(error) if error.outcome() != Outcome::Unknown && happened => {

@@ -85,7 +85,7 @@ async fn put_or_refused(store: &Handle, name: &str) -> Checked<bool> {
             store.expect(name, "x").await?;
             Ok(true)
         }
-        Ok(Commit::Conflict(conflict)) => {
+        Ok(Commit::Conflict(conflict) | Commit::Overtaken(conflict)) => {
             Err(Stop::Failed(format!("a put without a condition met a conflict: {conflict:?}")))
         }
         Err(error) if error.outcome() == Outcome::Unknown => {

@@ -1,0 +1,1 @@
+//! Servers inside the test process.
