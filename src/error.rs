@@ -271,6 +271,20 @@ impl Error {
         matches!(self, Self::Storage(source) if source.is_transient() && source.kind() != StorageErrorKind::Busy)
     }
 
+    /// That nobody knows whether `what` happened: because of `doubt`, or else because `error` ended the search for the answer.
+    pub(crate) fn in_doubt(what: String, doubt: Option<pflow_backend::Error>, error: Self) -> Self {
+        let source = match (doubt, error) {
+            (_, unknown @ Self::OutcomeUnknown { .. }) => return unknown,
+            (Some(doubt), _) => doubt,
+            (None, Self::Storage(source)) => source,
+            (None, other) => {
+                let why = format!("an answer got lost, and then: {other}");
+                pflow_backend::Error::new(StorageErrorKind::Unavailable, why)
+            }
+        };
+        Self::OutcomeUnknown { what, source }
+    }
+
     /// A failed commit of `what`, told apart by its outcome.
     pub(crate) fn of_commit(what: impl FnOnce() -> String, source: pflow_backend::Error) -> Self {
         match source.outcome() {

@@ -54,6 +54,16 @@ impl Index {
         Self { objects, gate, kept: Mutex::default(), writes: AtomicU32::new(0), policy }
     }
 
+    /// The same index with nothing read yet.
+    pub(crate) fn afresh(&self) -> Self {
+        Self::new(self.objects.clone(), self.gate.clone(), self.policy)
+    }
+
+    /// Whether a fold follows the answer of the save that found it due.
+    pub(crate) fn folds_behind(&self) -> bool {
+        self.policy.behind
+    }
+
     /// What there is now: everything that was acknowledged before this call, and perhaps more.
     pub(crate) async fn view(&self) -> Result<View> {
         // IMPORTANT: records first, root after. A record that is gone by now is covered by the root that we read next.

@@ -12,6 +12,7 @@ mod options;
 mod save;
 mod shared;
 mod status;
+mod upkeep;
 mod verify;
 
 use std::sync::Arc;
@@ -119,11 +120,13 @@ impl Store {
         &self.shared.objects.environment
     }
 
-    /// Brings the storage to rest. Everything that was saved is durable without it.
+    /// Brings the storage to rest: waits for what follows the answers (a fold of the index, on a bucket the copies in `workflow.json`).
+    /// Everything that was saved is durable without it.
     ///
     /// # Errors
-    /// Rest was not reached; nothing is lost.
+    /// Rest was not reached, or a copy could not be written; nothing is lost.
     pub async fn close(&self) -> Result<()> {
+        self.shared.upkeep.rest().await;
         self.shared.objects.backend.close().await.map_err(Error::Storage)
     }
 }

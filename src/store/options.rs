@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use pflow_backend::{Environment, SystemEnvironment};
 
-use crate::{Result, document::Limits, index::Policy};
+use crate::{Result, document::Limits};
 
 /// How a store is used. What belongs to the store itself stands in its `config.json`.
 #[derive(Debug, Clone)]
@@ -11,7 +11,8 @@ pub struct StoreOptions {
     pub(crate) limits: Limits,
     pub(crate) clock_skew: Duration,
     pub(crate) concurrency: usize,
-    pub(crate) fold: Policy,
+    pub(crate) fold_after: Option<usize>,
+    pub(crate) fold_behind: Option<bool>,
 }
 
 impl StoreOptions {
@@ -30,7 +31,8 @@ impl StoreOptions {
             limits: Limits::default(),
             clock_skew: Duration::from_secs(60),
             concurrency: 16,
-            fold: Policy::default(),
+            fold_after: None,
+            fold_behind: None,
         }
     }
 
@@ -60,8 +62,16 @@ impl StoreOptions {
     /// cold listings cheaper and saves dearer.
     #[must_use]
     pub fn fold_after(mut self, records: usize) -> Self {
-        self.fold.records = records.max(1);
-        self.fold.look_every = u32::try_from(self.fold.records / 4).unwrap_or(u32::MAX).max(1);
+        self.fold_after = Some(records.max(1));
+        self
+    }
+
+    /// Whether a save that finds a fold due answers first and folds behind its answer. [`crate::Store::close`] waits for such a fold, and a warning
+    /// tells where it failed. Unless set: behind the answer on a remote storage, before it on disk and in memory, where a fold
+    /// takes hardly longer than a save.
+    #[must_use]
+    pub fn fold_behind(mut self, behind: bool) -> Self {
+        self.fold_behind = Some(behind);
         self
     }
 }

@@ -25,6 +25,7 @@ mod field;
 mod format;
 mod gate;
 mod head;
+mod heads;
 mod id;
 pub(crate) mod layout;
 mod lease;
