@@ -1,4 +1,7 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use pflow_backend::{
     Batch, Capabilities, Commit, Durability, Key, Operation as Write, Outcome, Position, Precondition,
@@ -44,9 +47,9 @@ impl Policy {
     /// What suits a storage.
     ///
     /// Elsewhere than on this machine a cold reader pays a request for each workflow that a record names, and a saver one for each
-    /// look. So many writers may not let more than 256 records gather: each looks when it begins and then every eighth write, and
-    /// 16 of them who all looked just too early have added 128 to 64 when the next one looks. And a fold takes longer than a save,
-    /// so nobody is made to wait for it.
+    /// look. So 16 writers may not let more than 256 records gather: each looks when it begins and then every eighth write, so those
+    /// who all looked just too early have added 128 to 64 when they look again, and from then on each waits for its fold before it
+    /// adds more than one. A fold takes longer than a save, so nobody waits for the first one.
     pub(crate) fn of(capabilities: &Capabilities) -> Self {
         let remote = capabilities.durability == Durability::Service;
         Self {
@@ -84,7 +87,9 @@ impl Index {
     /// After a write, when it is time to look: folds if enough records are there.
     pub(crate) async fn fold_if_due(&self) -> Result<Folded> {
         let records = Pending::list(&self.objects, self.policy.records).await?;
-        if records.len() < self.policy.records { Ok(Folded::Nothing) } else { self.fold_once(false).await }
+        let due = records.len() >= self.policy.records;
+        self.crowded.store(due, Ordering::Relaxed);
+        if due { self.fold_once(false).await } else { Ok(Folded::Nothing) }
     }
 
     /// Folds whatever there is. In a small store the exports are brought up to date as well.

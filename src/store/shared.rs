@@ -31,7 +31,7 @@ impl Shared {
             Policy::of(&objects.backend.capabilities()).with(options.fold_after, options.fold_behind);
         let index = Arc::new(Index::new(objects.clone(), gate.clone(), policy));
         let locks = Locks::new(objects.clone(), gate.clone(), options.clock_skew)?;
-        Ok(Self { objects, gate, index, upkeep: Upkeep::new(), locks, flows: Flows::build()?, options })
+        Ok(Self { objects, gate, index, upkeep: Upkeep::default(), locks, flows: Flows::build()?, options })
     }
 }
 

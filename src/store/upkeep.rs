@@ -1,8 +1,6 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::Arc;
 
+use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
 use crate::index::Index;
@@ -11,28 +9,22 @@ use crate::index::Index;
 ///
 /// A task lives until its fold is through, and [`rest`](Self::rest) waits for it. Whoever drops the runtime first leaves what a crash
 /// in a fold leaves, which does no harm.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Upkeep {
     tasks: TaskTracker,
-    folding: Arc<AtomicBool>,
+    turn: Arc<Mutex<()>>,
 }
 
 impl Upkeep {
-    pub(super) fn new() -> Self {
-        Self { tasks: TaskTracker::new(), folding: Arc::default() }
-    }
-
-    /// Folds the index if that is due, unless a fold is under way: then what it misses is for the next one.
-    pub(super) fn fold(&self, index: Arc<Index>) {
-        if self.folding.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let folding = Folding(Arc::clone(&self.folding));
+    /// Looks whether a fold is due and folds, behind the caller. A look that is under way already is waited for: whoever writes faster than
+    /// it folds must not leave more and more to readers.
+    pub(super) async fn fold(&self, index: Arc<Index>) {
+        let turn = Arc::clone(&self.turn).lock_owned().await;
         self.tasks.spawn(async move {
             if let Err(error) = index.fold_if_due().await {
                 tracing::warn!(%error, "what was saved stands, but the index was not folded; a later save makes up for it");
             }
-            drop(folding);
+            drop(turn);
         });
     }
 
@@ -41,14 +33,5 @@ impl Upkeep {
         self.tasks.close();
         self.tasks.wait().await;
         self.tasks.reopen();
-    }
-}
-
-/// Says that no fold runs any more, also where the task is dropped.
-struct Folding(Arc<AtomicBool>);
-
-impl Drop for Folding {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
     }
 }

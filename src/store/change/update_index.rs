@@ -39,7 +39,7 @@ impl Node<Change, Error> for UpdateIndex {
 
     async fn exec(&self, (shared, due): &Self::Prep, _: Visit<'_>) -> Result<Self::Exec> {
         match due {
-            true if shared.index.folds_behind() => shared.upkeep.fold(Arc::clone(&shared.index)),
+            true if shared.index.folds_behind() => shared.upkeep.fold(Arc::clone(&shared.index)).await,
             true => drop(shared.index.fold_if_due().await?),
             false => {}
         }
