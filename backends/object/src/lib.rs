@@ -37,6 +37,8 @@ mod open;
 mod options;
 mod place;
 mod put;
+#[cfg(all(test, feature = "s3"))]
+mod tests;
 mod url;
 mod version;
 #[cfg_attr(not(any(feature = "s3", feature = "gcs", feature = "azure")), path = "no_wire.rs")]
