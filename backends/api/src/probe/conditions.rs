@@ -7,10 +7,11 @@ pub(super) async fn create_twice(ground: &Ground<'_>, name: String) -> Tried<Str
     let (first, second) = (ground.body("first"), ground.body("second"));
     let create = |body| Operation::put(key.clone(), body).absent().fresh();
     ground.store(create(first.clone()), "to create a key that is not there").await?;
-    let again = ground.write(create(second)).await?;
+    let again = ground.write(create(second.clone())).await?;
     ensure!(!matches!(again, Answer::Stored(_)), "It created a key that exists already");
-    let there = ground.read(&key).await?;
-    ensure!(there.bytes == first, "It replaced an object by a create that it refused");
+    let there = ground.read(&key).await?.bytes;
+    ensure!(there != second, "It replaced an object by a create that it refused");
+    ensure!(there == first, "It gave back bytes that nobody wrote");
     Ok("the second create was refused, and the first object stayed".to_owned())
 }
 
@@ -23,11 +24,12 @@ pub(super) async fn stale_update(ground: &Ground<'_>, name: String) -> Tried<Str
     let update = Operation::put(key.clone(), present.clone()).is(old.clone());
     ground.store(update, "an update of the version that it gave itself").await?;
 
-    let stale = Operation::put(key.clone(), ground.body("stale")).is(old.clone());
-    let answer = ground.write(stale).await?;
+    let stale = ground.body("stale");
+    let answer = ground.write(Operation::put(key.clone(), stale.clone()).is(old.clone())).await?;
     ensure!(!matches!(answer, Answer::Stored(_)), "It accepted an update of a version that was replaced");
-    let there = ground.read(&key).await?;
-    ensure!(there.bytes == present, "It replaced an object by an update that it refused");
+    let there = ground.read(&key).await?.bytes;
+    ensure!(there != stale, "It replaced an object by an update that it refused");
+    ensure!(there == present, "It gave back bytes that nobody wrote");
 
     let missing = ground.key(&format!("{name}.missing"))?;
     let answer = ground.write(Operation::put(missing.clone(), ground.body("ghost")).is(old)).await?;
