@@ -163,7 +163,15 @@ pub(super) fn foreign(location: String) -> Error {
 /// Whether there is anything but what the disk backend keeps for itself. A folder that cannot be read is for the backend to report.
 pub(super) fn holds_anything(folder: &Path) -> bool {
     let Ok(entries) = std::fs::read_dir(folder) else { return false };
-    entries.flatten().any(|entry| !entry.file_name().eq_ignore_ascii_case(".journal"))
+    entries.flatten().any(|entry| {
+        let name = entry.file_name();
+        !(name.eq_ignore_ascii_case(".journal") || name == "ops" && holds_only_probes(&entry.path()))
+    })
+}
+
+/// What a probe left that was killed before there was a store.
+fn holds_only_probes(ops: &Path) -> bool {
+    std::fs::read_dir(ops).is_ok_and(|entries| entries.flatten().all(|entry| entry.file_name() == "probe"))
 }
 
 pub(super) fn holds_config(folder: &Path) -> bool {
