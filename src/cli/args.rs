@@ -10,6 +10,7 @@ use clap::{
 
 use super::{
     delete::Delete,
+    doctor::DoctorLock,
     failure::{Failure, exit},
     flow::Flow,
     list::List,
@@ -114,6 +115,11 @@ pub(super) enum Command {
     /// Read everything and hold it against itself; changes nothing
     #[command(after_help = super::verify::MORE)]
     Verify,
+    /// Try what the storage really honours
+    #[command(after_help = super::doctor::MORE)]
+    Doctor,
+    #[command(name = "__doctor-lock", hide = true)]
+    DoctorLock(DoctorLock),
 }
 
 /// Prints the help that was asked for, or says what is wrong with the arguments.

@@ -29,6 +29,7 @@
 
 mod args;
 mod delete;
+mod doctor;
 mod expectation;
 mod failure;
 mod flow;
@@ -115,5 +116,7 @@ async fn dispatch(command: Command, session: &Session<'_>) -> Result<()> {
         Command::Flow(flow) => flow.run(session),
         Command::Reindex => reindex::run(session).await,
         Command::Verify => verify::run(session).await,
+        Command::Doctor => doctor::run(session).await,
+        Command::DoctorLock(lock) => lock.run(session).await,
     }
 }

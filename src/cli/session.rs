@@ -71,7 +71,7 @@ impl<'a> Session<'a> {
     }
 
     /// `--store`, else the nearest store of ours, else `.pflow` in the current folder.
-    fn location(&self) -> Result<Location> {
+    pub(super) fn location(&self) -> Result<Location> {
         let location = match &self.wanted {
             Some(url) => match url.to_str() {
                 Some(url) => url.parse::<Location>()?,

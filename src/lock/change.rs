@@ -45,7 +45,7 @@ impl LockChange {
     }
 
     pub(super) async fn run(mut self) -> Result<Grant> {
-        self.locks.gate.check_writer()?;
+        self.locks.gate.admit_writer().await?;
         let (flow, environment) = (self.locks.flow.clone(), self.locks.objects.environment.clone());
         let ended = operation::run(&flow, &mut self, &environment).await;
         let (unsettled, doubt) = (self.unsettled.is_some(), self.doubt.take());

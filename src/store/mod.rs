@@ -4,6 +4,7 @@ mod batch;
 mod change;
 mod copy;
 mod delete;
+mod doctor;
 mod load;
 mod location;
 mod locks;
@@ -21,6 +22,7 @@ use pflow_backend::{Environment, StorageBackend};
 
 pub use change::{Drawing, flows};
 pub use delete::{DeleteRequest, UndeleteRequest};
+pub use doctor::Diagnosis;
 pub use load::Loaded;
 pub use location::Location;
 pub use options::StoreOptions;
@@ -96,7 +98,7 @@ impl Store {
     /// # Errors
     /// [`Error::IndexBusy`] if others kept rewriting it; errors of the storage. The old index stays in use then.
     pub async fn reindex(&self) -> Result<usize> {
-        self.shared.gate.check_writer()?;
+        self.shared.gate.admit_writer().await?;
         self.shared.index.rebuild().await
     }
 

@@ -183,7 +183,7 @@ impl Change {
     /// Runs the flow that the request asks for and says what became of it.
     pub(super) async fn run(mut self) -> Result<Written> {
         let shared = Arc::clone(&self.shared);
-        shared.gate.check_writer()?;
+        shared.gate.admit_writer().await?;
         let flow = match self.request.kind {
             Kind::Save { .. } => &shared.flows.save,
             Kind::Delete => &shared.flows.delete,
