@@ -4,6 +4,8 @@ use futures::StreamExt;
 use pflow_backend::{Batch, Commit, Operation, Prefix, StorageBackend};
 use pflow_backend_fs::FsBackend;
 use pflow_backend_memory::MemoryBackend;
+#[cfg(feature = "object")]
+use pflow_backend_object::{ObjectBackend, ObjectUrl};
 
 use super::{Location, Shared, Store, StoreOptions};
 use crate::{
@@ -56,6 +58,8 @@ impl Store {
                 Arc::new(FsBackend::create(path, options.environment.clone()).await.map_err(Error::Storage)?)
             }
             Location::Memory => Arc::new(MemoryBackend::new(options.environment.clone())),
+            #[cfg(feature = "object")]
+            Location::Bucket(url) => bucket(url, &options)?,
         };
         Self::init_at(backend, options, location.to_string()).await
     }
@@ -142,7 +146,15 @@ pub(super) async fn existing(location: &Location, options: &StoreOptions) -> Res
             Err(other) => Err(Error::Storage(other)),
         },
         Location::Memory => Err(missing()),
+        #[cfg(feature = "object")]
+        Location::Bucket(url) => bucket(url, options),
     }
+}
+
+#[cfg(feature = "object")]
+fn bucket(url: &ObjectUrl, options: &StoreOptions) -> Result<Arc<dyn StorageBackend>> {
+    let (settings, environment) = (options.object(), options.environment.clone());
+    Ok(Arc::new(ObjectBackend::open(url, settings, environment).map_err(Error::Storage)?))
 }
 
 /// Our config, if there is one. Another program's `config.json` makes the place foreign.

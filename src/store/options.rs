@@ -1,6 +1,10 @@
+#[cfg(feature = "object")]
+use std::ffi::OsString;
 use std::{sync::Arc, time::Duration};
 
 use pflow_backend::{Environment, SystemEnvironment};
+#[cfg(feature = "object")]
+use pflow_backend_object::ObjectOptions;
 
 use crate::{Result, document::Limits};
 
@@ -13,6 +17,8 @@ pub struct StoreOptions {
     pub(crate) concurrency: usize,
     pub(crate) fold_after: Option<usize>,
     pub(crate) fold_behind: Option<bool>,
+    #[cfg(feature = "object")]
+    object: Option<ObjectOptions>,
 }
 
 impl StoreOptions {
@@ -33,6 +39,8 @@ impl StoreOptions {
             concurrency: 16,
             fold_after: None,
             fold_behind: None,
+            #[cfg(feature = "object")]
+            object: None,
         }
     }
 
@@ -49,6 +57,25 @@ impl StoreOptions {
     pub fn clock_skew(mut self, skew: Duration) -> Self {
         self.clock_skew = skew;
         self
+    }
+
+    /// How patient a store in a bucket is, and the settings of its cloud, in place of the variables of this process.
+    #[cfg(feature = "object")]
+    #[must_use]
+    pub fn object_options(mut self, options: ObjectOptions) -> Self {
+        self.object = Some(options);
+        self
+    }
+
+    /// What was set, else the clouds' variables of this process. One that is not UTF-8 is none of theirs.
+    #[cfg(feature = "object")]
+    pub(crate) fn object(&self) -> ObjectOptions {
+        let of_process = || {
+            let text =
+                |(name, value): (OsString, OsString)| name.into_string().ok().zip(value.into_string().ok());
+            ObjectOptions::from_env(std::env::vars_os().filter_map(text))
+        };
+        self.object.clone().unwrap_or_else(of_process)
     }
 
     /// How many workflows of a batch are saved side by side, at least 1; 16 unless set.
