@@ -9,6 +9,7 @@
     reason = "each test file uses its part of it, and a test may panic"
 )]
 
+mod bucket;
 mod history;
 mod probe;
 mod remote;
@@ -17,6 +18,7 @@ mod staged;
 
 use pflow_store::{Conflict, Error, Expect, SaveRequest, WorkflowId};
 
+pub(crate) use bucket::{Server, external};
 pub(crate) use history::{history, versions};
 pub(crate) use probe::{Fault, Left, Log, Probe};
 pub(crate) use remote::Remote;
@@ -47,6 +49,11 @@ macro_rules! every_backend {
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn disk() {
                 super::$name(Site::new(Kind::Disk).await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn bucket() {
+                super::$name(Site::new(Kind::Bucket).await).await;
             }
         }
     )+ };

@@ -1,5 +1,6 @@
 use std::{fmt, sync::Arc};
 
+use futures::{StreamExt, stream};
 use pflow_backend::{
     Batch, BoxStream, Capabilities, Commit, Durability, Environment, Key, Listed, Meta, Object, Prefix,
     Result, StorageBackend, async_trait,
@@ -27,7 +28,7 @@ use crate::{
 /// Clouds keep `a` beside `a/b`; that callers do not is up to them.
 pub struct ObjectBackend {
     client: Arc<Client>,
-    late: Late,
+    late: Arc<Late>,
 }
 
 impl ObjectBackend {
@@ -53,7 +54,7 @@ impl ObjectBackend {
         environment: Arc<dyn Environment>,
     ) -> Self {
         let client = Arc::new(Client::new(service, place, options, environment));
-        Self { late: Late::new(client.clone()), client }
+        Self { late: Arc::new(Late::new(client.clone())), client }
     }
 
     /// What tells this place from others: URL and endpoint, without credentials. Two handles of one place say the same.
@@ -90,7 +91,14 @@ impl StorageBackend for ObjectBackend {
     }
 
     fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {
-        list::lazily(self.client.clone(), prefix, after)
+        let (late, below) = (self.late.clone(), prefix.clone());
+        let lines = list::lazily(self.client.clone(), prefix, after);
+        // Own copies that are under way are listed too.
+        let settled = async move {
+            late.settled_below(&below).await;
+            lines
+        };
+        stream::once(settled).flatten().boxed()
     }
 
     async fn commit(&self, batch: Batch) -> Result<Commit> {

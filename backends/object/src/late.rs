@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use pflow_backend::{Bytes, Error, Key, Precondition, Result, Version, WriteKind};
+use pflow_backend::{Bytes, Error, Key, Precondition, Prefix, Result, Version, WriteKind};
 use tokio::{runtime::Handle, sync::Notify, task::JoinSet};
 
 use crate::{
@@ -109,6 +109,12 @@ impl Late {
     /// Waits until no copy of `key` is under way.
     pub(crate) async fn settled(&self, key: &Key) {
         self.until(|state| !state.keys.contains_key(key)).await;
+    }
+
+    /// Waits until no copy below `prefix` is under way.
+    pub(crate) async fn settled_below(&self, prefix: &Prefix) {
+        let is_below = |key: &Key| prefix.key().is_none_or(|above| key.is_below(above));
+        self.until(|state| !state.keys.keys().any(is_below)).await;
     }
 
     /// Waits until nothing is under way, and lets nothing begin any more. Tells once what could not be written.
