@@ -40,6 +40,7 @@ mod load;
 mod lock;
 mod log;
 mod output;
+mod patience;
 mod reindex;
 mod save;
 mod save_all;
@@ -90,7 +91,7 @@ fn run(cli: Cli, output: &Output) -> Result<()> {
         .map_err(|error| Failure::failed(format!("Failed to start: {error}")))?;
     let result = runtime.block_on(async {
         let signals = Signals::listen(output)?;
-        let session = Session::new(cli.store, output, &signals)?;
+        let session = Session::new(cli.store, cli.patience, output, &signals)?;
         let result = dispatch(cli.command, &session).await;
         session.close().await;
         signals.judge(result)

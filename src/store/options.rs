@@ -67,9 +67,10 @@ impl StoreOptions {
         self
     }
 
-    /// What was set, else the clouds' variables of this process. One that is not UTF-8 is none of theirs.
+    /// How patient a store in a bucket would be, and the settings of its cloud: what was set, else the clouds' variables of this process. A
+    /// variable that is not UTF-8 is none of theirs.
     #[cfg(feature = "object")]
-    pub(crate) fn object(&self) -> ObjectOptions {
+    pub fn object(&self) -> ObjectOptions {
         let of_process = || {
             let text =
                 |(name, value): (OsString, OsString)| name.into_string().ok().zip(value.into_string().ok());
