@@ -1,1 +1,34 @@
-//! Servers inside the test process.
+//! Servers inside the test process, on loopback alone, so that a test of the object stores needs nothing but Rust.
+//!
+//! - [`S3Endpoint`]: S3 over HTTP with signed requests, in front of one linearizable store. [`Quirks`] make it behave like
+//!   known servers that are not; [`Shaping`] makes it slow. [`Requests`] tells what a client asked for, in order.
+//!
+//! Every server has a thread and a runtime of its own: it answers while a test blocks (waiting for a program, for
+//! example) and while the test's own clock stands still. It stops when its handle is dropped.
+//!
+//! A server that cannot be started is a machine on which the test cannot be run: `start` panics and says why.
+#![allow(
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "for tests alone: a failed start fails the test, and a server has a real clock"
+)]
+
+mod quirks;
+mod requests;
+mod s3;
+mod s3_answers;
+mod s3_endpoint;
+mod server;
+mod store;
+
+pub use quirks::{Quirks, Shaping};
+pub use requests::{Condition, Counts, Kind, Request, Requests};
+pub use s3_endpoint::{S3Endpoint, variables as s3_variables};
+pub use store::Bucket;
+
+/// The access key that every server here knows.
+pub const ACCESS_KEY: &str = "test";
+/// The secret that belongs to [`ACCESS_KEY`].
+pub const SECRET_KEY: &str = "testtest";
+/// The region that requests are signed for.
+pub const REGION: &str = "us-east-1";
