@@ -1,4 +1,5 @@
 //! What is wrong with the bucket, the keys, the region or the endpoint is said in one sentence, without a secret.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "this is how a test fails")]
 
 mod common;
 
@@ -66,15 +67,18 @@ async fn wrong_credentials_are_denied() {
     }
 }
 
-/// A port that nobody listens on: bound, and given back.
-fn refused_port() -> u16 {
-    std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+/// A port that refuses for as long as the socket is held: it is bound, so that nobody else gets it, and does not listen.
+fn refusing() -> (tokio::net::TcpSocket, String) {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("http://{}", socket.local_addr().unwrap());
+    (socket, url)
 }
 
 #[tokio::test]
 async fn a_refused_port_is_said_to_be_unreachable() {
     let endpoint = S3Endpoint::start(["plans"]);
-    let nobody = format!("http://127.0.0.1:{}", refused_port());
+    let (_held, nobody) = refusing();
     let variables = with(&endpoint.variables("plans"), "AWS_ENDPOINT_URL", &nobody);
     let options = ObjectOptions { variables, ..ObjectOptions::default() };
     // By default within two seconds: that the pauses keep to it is tested with a clock of its own.
