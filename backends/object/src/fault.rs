@@ -7,6 +7,10 @@ use pflow_backend::{Error, ErrorKind};
 use crate::{place::Place, wire};
 
 /// Why a request did not succeed. Holds no secret: see [`crate::wire`].
+#[cfg_attr(
+    not(any(feature = "s3", feature = "gcs", feature = "azure")),
+    allow(dead_code, reason = "without a cloud no request is ever sent")
+)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// No connection, so nothing was sent. The cause in a few words.
