@@ -1,0 +1,130 @@
+//! What a caller of object_store hears about what went wrong, and what it may conclude.
+
+use std::{error::Error as _, sync::Mutex};
+
+use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, UpdateVersion};
+use pflow_backend::{Commit, Conflict, ErrorKind, Outcome, Position, Version};
+use pflow_backend_object::AsObjectStore;
+
+use crate::{
+    memory, over, path,
+    scripted::{Meddling, Plan},
+};
+
+fn answering(commit: pflow_backend::Result<Commit>) -> AsObjectStore {
+    let plan = Plan { commit: Mutex::new(Some(commit)), ..Plan::default() };
+    over(Meddling::new(&memory(), plan, || Box::pin(async {})))
+}
+
+fn conflict(stage: usize, applied: usize) -> Conflict {
+    Conflict { at: Position { stage, operation: 0 }, current: Some(Version::new("7")), applied }
+}
+
+fn modes() -> [PutMode; 3] {
+    let seen = UpdateVersion { e_tag: Some("6".to_owned()), version: None };
+    [PutMode::Overwrite, PutMode::Create, PutMode::Update(seen)]
+}
+
+/// The backend's own error within.
+fn cause(error: &Error) -> &pflow_backend::Error {
+    error.source().unwrap().downcast_ref().unwrap()
+}
+
+#[tokio::test]
+async fn a_conflict_is_what_the_mode_calls_it() {
+    let answer = |mode: PutMode| async {
+        let store = answering(Ok(Commit::Conflict(conflict(0, 0))));
+        store.put_opts(&path("a"), "1".into(), mode.into()).await.unwrap_err()
+    };
+    let [always, create, update] = modes();
+    // No backend may say this, and if one does, it is no lost race.
+    assert!(matches!(answer(always).await, Error::Generic { .. }));
+    assert!(matches!(answer(create).await, Error::AlreadyExists { .. }));
+    let refused = answer(update).await;
+    assert!(matches!(refused, Error::Precondition { .. }), "{refused:?}");
+    assert!(refused.to_string().contains('7') && refused.to_string().contains('6'), "{refused}");
+}
+
+#[tokio::test]
+async fn a_refusal_that_may_be_by_oneself_is_no_refusal() {
+    for mode in modes() {
+        let store = answering(Ok(Commit::Overtaken(conflict(0, 0))));
+        let unknown = store.put_opts(&path("a"), "1".into(), mode.into()).await.unwrap_err();
+        assert!(matches!(unknown, Error::Generic { .. }), "{unknown:?}");
+        assert_eq!(cause(&unknown).outcome(), Outcome::Unknown);
+        assert!(!cause(&unknown).is_transient());
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_outcome_is_said_to_be_one_whatever_its_kind() {
+    for kind in [ErrorKind::Unavailable, ErrorKind::Denied, ErrorKind::Unsupported, ErrorKind::Missing] {
+        for mode in modes() {
+            let lost = pflow_backend::Error::new(kind, "No reply came").with_outcome(Outcome::Unknown);
+            let unknown =
+                answering(Err(lost)).put_opts(&path("a"), "1".into(), mode.into()).await.unwrap_err();
+            assert!(matches!(unknown, Error::Generic { .. }), "{unknown:?}");
+            assert_eq!(cause(&unknown).outcome(), Outcome::Unknown);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_did_not_happen_has_the_kind_that_object_store_has_for_it() {
+    for (kind, expected) in [
+        (ErrorKind::Denied, "PermissionDenied"),
+        (ErrorKind::Unsupported, "NotSupported"),
+        (ErrorKind::Missing, "Generic"),
+        (ErrorKind::Exhausted, "Generic"),
+        (ErrorKind::Poisoned, "Generic"),
+    ] {
+        let failed = || pflow_backend::Error::new(kind, "It is so");
+        let write = answering(Err(failed())).put(&path("a"), "1".into()).await.unwrap_err();
+        let plan = Plan { read: Mutex::new(Some(failed())), ..Plan::default() };
+        let store = over(Meddling::new(&memory(), plan, || Box::pin(async {})));
+        let read = store.get(&path("a")).await.unwrap_err();
+        for error in [write, read] {
+            assert!(format!("{error:?}").starts_with(expected), "{error:?}");
+            assert_eq!((cause(&error).kind(), cause(&error).to_string()), (kind, "It is so".to_owned()));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_half_done_rename_says_what_is_where() {
+    let renamed = |commit: Commit| async {
+        let objects = memory();
+        objects.put(&path("a"), "1".into()).await.unwrap();
+        let plan = Plan { commit: Mutex::new(Some(Ok(commit))), ..Plan::default() };
+        let store = over(Meddling::new(&objects, plan, || Box::pin(async {})));
+        store.rename(&path("a"), &path("b")).await.unwrap_err()
+    };
+    let both = renamed(Commit::Conflict(conflict(1, 1))).await;
+    assert!(matches!(both, Error::Generic { .. }), "{both:?}");
+    assert!(both.to_string().contains("b was written, but a was changed meanwhile and is kept"), "{both}");
+    for (stage, changed) in [(0, "Whether b was changed"), (1, "Whether a was changed")] {
+        let unknown = renamed(Commit::Overtaken(conflict(stage, stage))).await;
+        assert!(unknown.to_string().contains(changed), "{unknown}");
+        assert_eq!(cause(&unknown).outcome(), Outcome::Unknown);
+    }
+}
+
+#[tokio::test]
+async fn it_shows_nothing_of_its_backend() {
+    let store = over(Meddling::new(&memory(), Plan::default(), || Box::pin(async {})));
+    let upload = store.put_multipart(&path("a")).await.unwrap();
+    for shown in [format!("{store}"), format!("{store:?}"), format!("{upload:?}")] {
+        assert!(!shown.contains("secret"), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_tag_with_a_comma_is_one_tag() {
+    let objects = memory();
+    objects.put(&path("a"), "1".into()).await.unwrap();
+    let tag = objects.head(&path("a")).await.unwrap().e_tag.unwrap();
+    let with = |tag: &str| object_store::GetOptions::new().with_if_match(Some(tag));
+    objects.get_opts(&path("a"), with(&tag)).await.unwrap();
+    objects.get_opts(&path("a"), with(&format!("x, {tag}"))).await.unwrap();
+    objects.get_opts(&path("a"), with("x, y")).await.unwrap_err();
+}
