@@ -2,7 +2,8 @@
 
 use std::{error::Error as _, sync::Mutex};
 
-use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, UpdateVersion};
+use futures::{FutureExt, StreamExt, TryStreamExt};
+use object_store::{Error, GetOptions, ObjectStore, ObjectStoreExt, PutMode, UpdateVersion};
 use pflow_backend::{Commit, Conflict, ErrorKind, Outcome, Position, Version};
 use pflow_backend_object::AsObjectStore;
 
@@ -122,9 +123,34 @@ async fn it_shows_nothing_of_its_backend() {
 async fn a_tag_with_a_comma_is_one_tag() {
     let objects = memory();
     objects.put(&path("a"), "1".into()).await.unwrap();
-    let tag = objects.head(&path("a")).await.unwrap().e_tag.unwrap();
-    let with = |tag: &str| object_store::GetOptions::new().with_if_match(Some(tag));
-    objects.get_opts(&path("a"), with(&tag)).await.unwrap();
-    objects.get_opts(&path("a"), with(&format!("x, {tag}"))).await.unwrap();
-    objects.get_opts(&path("a"), with("x, y")).await.unwrap_err();
+    let plan = Plan { version: Some(Version::new("x, y")), ..Plan::default() };
+    let store = over(Meddling::new(&objects, plan, || Box::pin(async {})));
+    let a = path("a");
+    let read = |options| store.get_opts(&a, options).map(|it| it.map(drop));
+    let matching = |tag: &str| GetOptions::new().with_if_match(Some(tag));
+    let differing = |tag: &str| GetOptions::new().with_if_none_match(Some(tag));
+    read(matching("x, y")).await.unwrap();
+    assert!(matches!(read(matching("x")).await, Err(Error::Precondition { .. })));
+    assert!(matches!(read(differing("x, y")).await, Err(Error::NotModified { .. })));
+    read(differing("x")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_listing_that_breaks_off_says_so_wherever_it_is_used() {
+    let objects = memory();
+    for name in ["a/1", "a/2", "a/3"] {
+        objects.put(&path(name), "1".into()).await.unwrap();
+    }
+    let plan = Plan { listed: Some(2), ..Plan::default() };
+    let store = over(Meddling::new(&objects, plan, || Box::pin(async {})));
+    let entries: Vec<_> = store.list(None).collect().await;
+    assert_eq!(entries.iter().filter(|it| it.is_ok()).count(), 2);
+    let broken = [
+        entries.into_iter().last().unwrap().map(drop).unwrap_err(),
+        store.list_with_offset(None, &path("a/0")).try_collect::<Vec<_>>().await.map(drop).unwrap_err(),
+        store.list_with_delimiter(None).await.map(drop).unwrap_err(),
+    ];
+    for error in broken {
+        assert_eq!(cause(&error).kind(), ErrorKind::Unavailable);
+    }
 }

@@ -1,10 +1,16 @@
 //! Names, and the order of listings.
 
+use std::sync::atomic::Ordering;
+
 use futures::TryStreamExt;
 use object_store::{Error, ObjectStore, ObjectStoreExt, path::Path};
 use pflow_backend::{Batch, Commit, Key, Operation};
 
-use crate::{keys, listed, path, sites, text};
+use crate::{
+    keys, listed, memory, over, path,
+    scripted::{Meddling, Plan},
+    sites, text,
+};
 
 const ODD: [&str; 22] = [
     ".journal",
@@ -94,21 +100,37 @@ async fn a_listing_starts_behind_any_path_whether_it_is_there_or_not() {
 }
 
 #[tokio::test]
-async fn one_level_of_a_large_tree_is_its_folders_and_its_objects() {
-    for site in sites().await.into_iter().take(1) {
-        let store = &site.store;
-        for number in 0..2_500 {
-            store.put(&path(&format!("top/big/{number}/x")), "1".into()).await.unwrap();
-        }
-        for name in ["top/a", "top/big", "top/big!", "top/big0", "top/c/1", "top/c/2", "top/big/zz", "other"]
-        {
-            store.put(&path(name), "1".into()).await.unwrap();
-        }
-        let level = store.list_with_delimiter(Some(&path("top"))).await.unwrap();
-        assert_eq!(level.common_prefixes, [path("top/big"), path("top/c")]);
-        let objects: Vec<_> = level.objects.iter().map(|it| it.location.as_ref()).collect();
-        assert_eq!(objects, ["top/a", "top/big", "top/big!", "top/big0"]);
+async fn one_level_of_a_large_tree_leaps_over_its_folders() {
+    let objects = memory();
+    for number in 0..3_000 {
+        objects.put(&path(&format!("top/big/{number}/x")), "1".into()).await.unwrap();
     }
+    for name in ["top/a", "top/big", "top/big!", "top/big0", "top/c/1", "top/c/2", "top/big/zz", "other"] {
+        objects.put(&path(name), "1".into()).await.unwrap();
+    }
+    let plan = Plan::default();
+    let asked = plan.asked.clone();
+    let store = over(Meddling::new(&objects, plan, || Box::pin(async {})));
+    let level = store.list_with_delimiter(Some(&path("top"))).await.unwrap();
+    assert_eq!(level.common_prefixes, [path("top/big"), path("top/c")]);
+    let found: Vec<_> = level.objects.iter().map(|it| it.location.as_ref()).collect();
+    assert_eq!(found, ["top/a", "top/big", "top/big!", "top/big0"]);
+    // 1,001 of `top/big`, and the other six.
+    assert_eq!(asked.load(Ordering::SeqCst), 1_007);
+}
+
+#[tokio::test]
+async fn an_offset_is_where_a_listing_starts() {
+    let objects = memory();
+    for number in 100..400 {
+        objects.put(&path(&format!("log/{number}")), "1".into()).await.unwrap();
+    }
+    let plan = Plan::default();
+    let asked = plan.asked.clone();
+    let store = over(Meddling::new(&objects, plan, || Box::pin(async {})));
+    let behind: Vec<_> =
+        store.list_with_offset(Some(&path("log")), &path("log/396")).try_collect().await.unwrap();
+    assert_eq!((behind.len(), asked.load(Ordering::SeqCst)), (3, 3));
 }
 
 #[tokio::test]

@@ -3,12 +3,16 @@
 use std::{
     fmt,
     pin::Pin,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
+use futures::{StreamExt, stream};
 use pflow_backend::{
-    Batch, BoxStream, Capabilities, Commit, Error, Key, Listed, Meta, Object, Prefix, Result, StorageBackend,
-    async_trait,
+    Batch, BoxStream, Capabilities, Commit, Error, ErrorKind, Key, Listed, Meta, Object, Prefix, Result,
+    StorageBackend, Version, async_trait,
 };
 use pflow_backend_object::AsObjectStore;
 
@@ -22,6 +26,12 @@ pub(crate) struct Plan {
     pub(crate) commit: Mutex<Option<Result<Commit>>>,
     /// The answer to the next read.
     pub(crate) read: Mutex<Option<Error>>,
+    /// What every object's version is called.
+    pub(crate) version: Option<Version>,
+    /// After how many entries a listing breaks off.
+    pub(crate) listed: Option<usize>,
+    /// How many entries were asked for, in all listings.
+    pub(crate) asked: Arc<AtomicUsize>,
 }
 
 /// The objects of another adapter, with something that happens before every commit.
@@ -57,7 +67,11 @@ impl StorageBackend for Meddling {
         if let Some(error) = self.plan.read.lock().unwrap().take() {
             return Err(error);
         }
-        self.backend.get(key).await
+        let found = self.backend.get(key).await?;
+        Ok(found.map(|mut object| {
+            object.meta.version = self.plan.version.clone().unwrap_or(object.meta.version);
+            object
+        }))
     }
 
     async fn stat(&self, key: &Key) -> Result<Option<Meta>> {
@@ -65,7 +79,13 @@ impl StorageBackend for Meddling {
     }
 
     fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {
-        self.backend.list(prefix, after)
+        let asked = self.plan.asked.clone();
+        let listed = self.backend.list(prefix, after).inspect(move |_| {
+            asked.fetch_add(1, Ordering::SeqCst);
+        });
+        let Some(most) = self.plan.listed else { return listed.boxed() };
+        let broken = stream::iter([Err(Error::new(ErrorKind::Unavailable, "The listing broke off"))]);
+        listed.take(most).chain(broken).boxed()
     }
 
     async fn commit(&self, batch: Batch) -> Result<Commit> {
