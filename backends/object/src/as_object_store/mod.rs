@@ -26,7 +26,7 @@ const DELETES: usize = 16;
 ///
 /// So what is built on `object_store` gets, on a disk, a store whose writes are durable when they are answered and whose
 /// [`PutMode::Update`](object_store::PutMode::Update) is a true compare-and-swap between tasks, handles and processes;
-/// [`LocalFileSystem`](object_store::local) has neither.
+/// its own `LocalFileSystem` has neither.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -85,7 +85,7 @@ const DELETES: usize = 16;
 /// [`AlreadyExists`](object_store::Error::AlreadyExists), [`Precondition`](object_store::Error::Precondition),
 /// [`NotFound`](object_store::Error::NotFound), `PermissionDenied`, `NotSupported` and `NotImplemented` are certain: nothing was written.
 /// Everything else is [`Generic`](object_store::Error::Generic), and where its source is a [`pflow_backend::Error`], its
-/// [`outcome`](pflow_backend::Error::outcome) tells whether the write may have happened. It is
+/// [`outcome`](pflow_backend::Error::outcome) tells whether the write may have happened, or of a rename its first half. It is
 /// [`Unknown`](pflow_backend::Outcome::Unknown) also where a refusal may be one by a write of this very call whose reply got lost
 /// ([`Commit::Overtaken`](pflow_backend::Commit::Overtaken)). **Read before you repeat such a write.** A future of a write that was
 /// dropped has an unknown outcome too. The adapter itself repeats nothing but a rename that touched nothing.

@@ -93,18 +93,23 @@ async fn what_did_not_happen_has_the_kind_that_object_store_has_for_it() {
 
 #[tokio::test]
 async fn a_half_done_rename_says_what_is_where() {
-    let renamed = |commit: Commit| async {
+    let renamed = |commit: pflow_backend::Result<Commit>| async {
         let objects = memory();
         objects.put(&path("a"), "1".into()).await.unwrap();
-        let plan = Plan { commit: Mutex::new(Some(Ok(commit))), ..Plan::default() };
+        let plan = Plan { commit: Mutex::new(Some(commit)), ..Plan::default() };
         let store = over(Meddling::new(&objects, plan, || Box::pin(async {})));
         store.rename(&path("a"), &path("b")).await.unwrap_err()
     };
-    let both = renamed(Commit::Conflict(conflict(1, 1))).await;
+    let both = renamed(Ok(Commit::Conflict(conflict(1, 1)))).await;
     assert!(matches!(both, Error::Generic { .. }), "{both:?}");
     assert!(both.to_string().contains("b was written, but a was changed meanwhile and is kept"), "{both}");
+    let half = Outcome::NotApplied { applied: 1 };
+    let denied = pflow_backend::Error::new(ErrorKind::Denied, "No deletes").with_outcome(half);
+    let half_done = renamed(Err(denied)).await;
+    assert!(matches!(half_done, Error::Generic { .. }), "{half_done:?}");
+    assert_eq!(cause(&half_done).outcome(), half);
     for (stage, changed) in [(0, "Whether b was changed"), (1, "Whether a was changed")] {
-        let unknown = renamed(Commit::Overtaken(conflict(stage, stage))).await;
+        let unknown = renamed(Ok(Commit::Overtaken(conflict(stage, stage)))).await;
         assert!(unknown.to_string().contains(changed), "{unknown}");
         assert_eq!(cause(&unknown).outcome(), Outcome::Unknown);
     }

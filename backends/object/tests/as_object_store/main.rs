@@ -1,4 +1,5 @@
 //! Any storage as an `object_store`: on memory and on disk.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod answers;
 mod names;
