@@ -21,9 +21,12 @@
 //! # }
 //! ```
 //!
+//! The other direction: [`AsObjectStore`] gives any backend, the one on local disk for example, as an `object_store`.
+//!
 //! # Features
 //! `s3`, `gcs` and `azure`, all on by default.
 
+mod as_object_store;
 mod attempts;
 mod backend;
 mod client;
@@ -44,6 +47,7 @@ mod version;
 #[cfg_attr(not(any(feature = "s3", feature = "gcs", feature = "azure")), path = "no_wire.rs")]
 mod wire;
 
+pub use as_object_store::AsObjectStore;
 pub use backend::ObjectBackend;
 pub use options::ObjectOptions;
 pub use url::{InvalidUrl, ObjectUrl, Scheme};
