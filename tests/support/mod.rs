@@ -11,6 +11,7 @@
 
 mod history;
 mod probe;
+mod server;
 mod site;
 mod staged;
 
@@ -18,6 +19,7 @@ use pflow_store::{Conflict, Error, Expect, SaveRequest, WorkflowId};
 
 pub(crate) use history::{history, versions};
 pub(crate) use probe::{Fault, Left, Log, Probe};
+pub(crate) use server::Server;
 pub(crate) use site::{Kind, Site, damaged, generations, listed, notices};
 
 /// Runs each of the functions, which take a [`Site`], on every kind of backend. On two threads, because on one alone memory never
