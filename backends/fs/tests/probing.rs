@@ -52,6 +52,17 @@ async fn a_lock_that_is_held_excludes_commits_and_probes() {
 }
 
 #[tokio::test]
+async fn a_lock_that_somebody_keeps_is_no_broken_promise() {
+    let place = tempfile::tempdir().unwrap();
+    let (backend, environment) = (manual(place.path()).await, system());
+    let held = backend.try_hold().await.unwrap();
+    let refused = probe::run(&backend, &*environment, &ground(), &Depth::default()).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Busy);
+    drop(held);
+    assert!(probe::run(&backend, &*environment, &ground(), &Depth::default()).await.unwrap().is_safe());
+}
+
+#[tokio::test]
 async fn the_kind_of_file_system_is_told() {
     let place = tempfile::tempdir().unwrap();
     let checks = manual(place.path()).await.examine(&ground()).await.unwrap();
