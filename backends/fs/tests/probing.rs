@@ -1,5 +1,7 @@
 //! The probe on a disk: what it finds, and that it leaves nothing.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod common;
 
 use common::{dump, manual, one, put, system, write};
