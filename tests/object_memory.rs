@@ -24,7 +24,14 @@ fn saving_and_listing_many_takes_little_memory() {
     // What is over the limit of writable memory is refused by the kernel, and ends the program.
     let within = |kilobytes: u64, args: &[&str]| {
         let mut command = Command::new("sh");
-        command.args(["-c", r#"ulimit -d "$0" && [ "$(ulimit -d)" = "$0" ] && exec "$@""#, &kilobytes.to_string(), PROGRAM]).args(args);
+        command
+            .args([
+                "-c",
+                r#"ulimit -d "$0" && [ "$(ulimit -d)" = "$0" ] && exec "$@""#,
+                &kilobytes.to_string(),
+                PROGRAM,
+            ])
+            .args(args);
         command.env_clear().envs(server.variables("probe")).env("PFLOW_STORE", "s3://probe/plans");
         Ran(command.current_dir(place.path()).output().unwrap())
     };

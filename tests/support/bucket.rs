@@ -20,12 +20,12 @@ static OWN: LazyLock<S3Endpoint> = LazyLock::new(|| S3Endpoint::start([BUCKET]))
 const BUCKET: &str = "probe";
 
 /// Where a server is, and what a client needs to know to use it.
-pub(crate) struct Server {
+pub(crate) struct BucketServer {
     pub(crate) bucket: String,
     pub(crate) variables: BTreeMap<String, String>,
 }
 
-impl Server {
+impl BucketServer {
     /// The one that `PFLOW_TEST_S3_ENDPOINT` names, with the credentials in `AWS_...`, else the one in this process.
     pub(crate) fn chosen() -> Self {
         let Some(endpoint) = external() else {
@@ -62,6 +62,6 @@ pub(crate) fn external() -> Option<String> {
 
 /// An empty place in a bucket. It has no name that would have it probed: that is for the tests of the probe.
 pub(crate) fn fresh() -> Arc<dyn StorageBackend> {
-    let server = Server::chosen();
+    let server = BucketServer::chosen();
     Arc::new(Remote(Arc::new(server.open(&server.fresh_url()))))
 }

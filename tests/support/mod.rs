@@ -13,15 +13,17 @@ mod bucket;
 mod history;
 mod probe;
 mod remote;
+mod server;
 mod site;
 mod staged;
 
 use pflow_store::{Conflict, Error, Expect, SaveRequest, WorkflowId};
 
-pub(crate) use bucket::{Server, external};
+pub(crate) use bucket::{BucketServer, external};
 pub(crate) use history::{history, versions};
 pub(crate) use probe::{Fault, Left, Log, Probe};
 pub(crate) use remote::Remote;
+pub(crate) use server::Server;
 pub(crate) use site::{Kind, Site, damaged, generations, listed, notices};
 
 /// Runs each of the functions, which take a [`Site`], on every kind of backend. On two threads, because on one alone memory never

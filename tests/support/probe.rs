@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use pflow_store::pflow_backend::{
     Batch, BoxStream, Capabilities, Commit, Conflict, Error, ErrorKind, Key, Listed, Meta, Object, Operation,
-    Outcome, Position, Prefix, Result, StorageBackend, async_trait,
+    Outcome, Position, Prefix, Result, StorageBackend, async_trait, probe::Check,
 };
 
 /// Watches every call to a storage, runs something at one of them, and makes commits fail.
@@ -270,6 +270,14 @@ impl StorageBackend for Probe {
 
     async fn close(&self) -> Result<()> {
         self.inner.close().await
+    }
+
+    fn place(&self) -> Option<String> {
+        self.inner.place()
+    }
+
+    async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>> {
+        self.inner.examine(ground).await
     }
 }
 

@@ -1,5 +1,7 @@
 //! The probe on a disk: what it finds, and that it leaves nothing.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod common;
 
 use common::{dump, manual, one, put, system, write};
@@ -49,6 +51,17 @@ async fn a_lock_that_is_held_excludes_commits_and_probes() {
     drop(held);
     write(&other, put("a", "1")).await;
     assert!(other.try_hold().await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_lock_that_somebody_keeps_is_no_broken_promise() {
+    let place = tempfile::tempdir().unwrap();
+    let (backend, environment) = (manual(place.path()).await, system());
+    let held = backend.try_hold().await.unwrap();
+    let refused = probe::run(&backend, &*environment, &ground(), &Depth::default()).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Busy);
+    drop(held);
+    assert!(probe::run(&backend, &*environment, &ground(), &Depth::default()).await.unwrap().is_safe());
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 //!
 //! On one thread the turns of those who race are the same in every run, so that a fault is found always or never.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
+
 #[allow(dead_code, reason = "the suite's own test uses the rest")]
 mod broken;
 

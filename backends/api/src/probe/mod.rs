@@ -18,7 +18,7 @@ use std::{error::Error as _, time::Duration};
 
 use futures::{FutureExt, future::BoxFuture};
 
-use crate::{Environment, Error, Prefix, Result, StorageBackend};
+use crate::{Environment, Error, ErrorKind, Prefix, Result, StorageBackend};
 
 pub use report::{Check, Report, Verdict};
 
@@ -164,7 +164,10 @@ async fn verdict(ground: &Ground<'_>, trial: &Trial) -> Result<Verdict> {
             Ok(seen) => return Ok(Verdict::Kept(seen)),
             Err(Stop::Broken(sentence)) => return Ok(Verdict::Broken(sentence)),
             Err(Stop::Unclear(reason)) => last = Verdict::Unclear(reason),
-            Err(Stop::Failed(error)) if error.is_transient() && attempt < ATTEMPTS => {
+            // Whoever is held up by somebody else has waited already.
+            Err(Stop::Failed(error))
+                if error.is_transient() && error.kind() != ErrorKind::Busy && attempt < ATTEMPTS =>
+            {
                 ground.environment.sleep(PAUSE * attempt).await;
             }
             Err(Stop::Failed(error)) => return Err(error),
