@@ -35,6 +35,11 @@ impl BucketServer {
         Self { variables: s3_variables(&endpoint, &bucket), bucket }
     }
 
+    /// `http://host:port`.
+    pub(crate) fn endpoint(&self) -> String {
+        self.variables["AWS_ENDPOINT_URL"].clone()
+    }
+
     pub(crate) fn options(&self) -> ObjectOptions {
         ObjectOptions { variables: self.variables.clone(), ..ObjectOptions::default() }
     }

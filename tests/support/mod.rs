@@ -10,6 +10,7 @@
 )]
 
 mod bucket;
+mod hasty;
 mod history;
 mod probe;
 mod remote;
@@ -20,6 +21,7 @@ mod staged;
 use pflow_store::{Conflict, Error, Expect, SaveRequest, WorkflowId};
 
 pub(crate) use bucket::{BucketServer, external};
+pub(crate) use hasty::Hasty;
 pub(crate) use history::{history, versions};
 pub(crate) use probe::{Fault, Left, Log, Probe};
 pub(crate) use remote::Remote;

@@ -35,7 +35,6 @@ pub(crate) enum When {
     Absent,
     Present,
     Etag(String),
-    Generation(u64),
 }
 
 /// Why something did not happen.
@@ -290,8 +289,7 @@ impl State {
             (When::Always, _) | (When::Absent, None) | (When::Present, Some(_)) => true,
             (When::Present | When::Etag(_), None) => return Err(Refusal::NoKey),
             (When::Etag(expected), Some(there)) => *expected == there.etag,
-            (When::Generation(expected), Some(there)) => *expected == there.generation,
-            (When::Generation(_), None) | (When::Absent, Some(_)) => false,
+            (When::Absent, Some(_)) => false,
         };
         if holds { Ok(()) } else { Err(Refusal::Condition) }
     }
