@@ -1,7 +1,7 @@
 use std::{path::Path, sync::Arc};
 
 use futures::StreamExt;
-use pflow_backend::{Batch, Commit, Operation, Prefix, StorageBackend};
+use pflow_backend::{Batch, Commit, Durability, Operation, Prefix, StorageBackend};
 use pflow_backend_fs::FsBackend;
 use pflow_backend_memory::MemoryBackend;
 #[cfg(feature = "object")]
@@ -121,12 +121,19 @@ impl Store {
             rest.push(Operation::put(layout::gitignore(), GITIGNORE).absent());
         }
         let batch = Batch::new().stage([Operation::put(layout::config(), encoded).absent()]).stage(rest);
-        let config = match objects.commit(batch, || format!("the creation of {location}")).await? {
-            Commit::Committed(_) => config,
+        let config = match objects.commit(batch, || format!("the creation of {location}")).await {
+            Ok(Commit::Committed(_)) => config,
             // Somebody else created it at the same time: theirs is the store.
-            Commit::Conflict(_) | Commit::Overtaken(_) => own_config(&objects, &location)
+            Ok(Commit::Conflict(_) | Commit::Overtaken(_)) => own_config(&objects, &location)
                 .await?
                 .ok_or_else(|| Error::StoreMissing { location: location.clone() })?,
+            // A reply got lost: what is there tells, unless a crash could still take it away.
+            Err(unknown @ Error::OutcomeUnknown { .. })
+                if objects.backend.capabilities().durability != Durability::Power =>
+            {
+                own_config(&objects, &location).await.ok().flatten().ok_or(unknown)?
+            }
+            Err(error) => return Err(error),
         };
         Self::with(objects, options, location, config)
     }

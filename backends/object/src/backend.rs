@@ -3,12 +3,12 @@ use std::{fmt, sync::Arc};
 use futures::{StreamExt, stream};
 use pflow_backend::{
     Batch, BoxStream, Capabilities, Commit, Durability, Environment, Key, Listed, Meta, Object, Prefix,
-    Result, StorageBackend, async_trait,
+    Result, StorageBackend, async_trait, probe::Check,
 };
 
 use crate::{
     client::{Client, Service},
-    commit,
+    commit, examine,
     late::Late,
     list, open,
     options::ObjectOptions,
@@ -56,11 +56,6 @@ impl ObjectBackend {
         let client = Arc::new(Client::new(service, place, options, environment));
         Self { late: Arc::new(Late::new(client.clone())), client }
     }
-
-    /// What tells this place from others: URL and endpoint, without credentials. Two handles of one place say the same.
-    pub fn place(&self) -> String {
-        self.client.place.to_string()
-    }
 }
 
 #[async_trait]
@@ -106,6 +101,14 @@ impl StorageBackend for ObjectBackend {
         commit::commit(&self.client, &self.late, batch).await
     }
 
+    fn place(&self) -> Option<String> {
+        Some(self.client.place.to_string())
+    }
+
+    async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>> {
+        examine::examine(&self.client, ground).await
+    }
+
     /// Waits for the copies that follow their answers. Later commits write theirs before they answer.
     async fn close(&self) -> Result<()> {
         self.late.close().await
@@ -115,6 +118,6 @@ impl StorageBackend for ObjectBackend {
 /// Names the place and nothing of the settings.
 impl fmt::Debug for ObjectBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ObjectBackend").field("place", &self.place()).finish_non_exhaustive()
+        f.debug_struct("ObjectBackend").field("place", &self.client.place.to_string()).finish_non_exhaustive()
     }
 }

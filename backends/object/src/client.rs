@@ -28,7 +28,7 @@ impl<T: ObjectStore + PaginatedListStore> Service for T {}
 /// Single requests and repeated reads of one place. Knows nothing of batches.
 #[derive(Debug)]
 pub(crate) struct Client {
-    service: Arc<dyn Service>,
+    pub(crate) service: Arc<dyn Service>,
     pub(crate) place: Place,
     pub(crate) options: ObjectOptions,
     pub(crate) environment: Arc<dyn Environment>,
@@ -96,7 +96,7 @@ impl Client {
         self.place.url.prefix().map(|prefix| format!("{prefix}/")).unwrap_or_default()
     }
 
-    fn path(&self, key: &Key) -> Path {
+    pub(crate) fn path(&self, key: &Key) -> Path {
         Path::from(format!("{}{key}", self.root()))
     }
 
@@ -236,6 +236,6 @@ impl Client {
     }
 }
 
-fn fault(error: object_store::Error) -> Fault {
+pub(crate) fn fault(error: object_store::Error) -> Fault {
     Fault::of(&error)
 }

@@ -33,6 +33,7 @@ mod client;
 #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
 mod clouds;
 mod commit;
+mod examine;
 mod fault;
 mod late;
 mod list;

@@ -58,7 +58,7 @@ pub(crate) async fn put(
 ) -> Result<Written> {
     let _turn = client.turn().await?;
     match when {
-        Precondition::Always => always(client, key, bytes).await.map(Written::Stored),
+        Precondition::Always => always(client, key, bytes).await,
         _ => conditionally(client, key, bytes, when, kind).await,
     }
 }
@@ -66,17 +66,22 @@ pub(crate) async fn put(
 /// Removes the key, whether it is there or not.
 pub(crate) async fn delete(client: &Client, key: &Key) -> Result<()> {
     let _turn = client.turn().await?;
+    delete_in_turn(client, key).await
+}
+
+/// The same for whoever has a turn already.
+pub(crate) async fn delete_in_turn(client: &Client, key: &Key) -> Result<()> {
     let mut attempts = client.attempts();
     let what = format!("delete {key}");
     repeat(client, &mut attempts, &what, || client.delete(key)).await
 }
 
-async fn always(client: &Client, key: &Key, bytes: &Bytes) -> Result<Version> {
+async fn always(client: &Client, key: &Key, bytes: &Bytes) -> Result<Written> {
     let mut attempts = client.attempts();
     let what = format!("write {key}");
     let put = || client.put(key, bytes, &Precondition::Always);
     let version = repeat(client, &mut attempts, &what, put).await?;
-    named(client, &mut attempts, key, &what, version).await
+    named(client, &mut attempts, key, bytes, version).await
 }
 
 /// Repeats an unconditional write until it succeeds.
@@ -116,7 +121,7 @@ async fn conditionally(
     loop {
         let fault = match attempts.one(client.put(key, bytes, when)).await {
             Ok(version) => {
-                return named(client, &mut attempts, key, &what, version).await.map(Written::Stored);
+                return named(client, &mut attempts, key, bytes, version).await;
             }
             Err(fault) => fault,
         };
@@ -190,21 +195,25 @@ async fn read_back(
 }
 
 /// The version that the answer named, or, where it named none (Ceph's to a multipart upload is empty), what the object is called now.
+///
+/// IMPORTANT: only where our bytes are still there. The name of what somebody else put in their place would let a caller swap away what it has
+/// never seen; so that is overtaken, although ours was there.
 async fn named(
     client: &Client,
     attempts: &mut Attempts<'_>,
     key: &Key,
-    what: &str,
+    bytes: &Bytes,
     version: Option<Version>,
-) -> Result<Version> {
+) -> Result<Written> {
     if let Some(version) = version {
-        return Ok(version);
+        return Ok(Written::Stored(version));
     }
-    match client.head(attempts, key).await {
-        Ok(Some(meta)) => Ok(meta.version),
-        // Written, and gone again: by whom, nobody can tell.
-        Ok(None) => Err(unknown(Unread::Nameless.error(&client.place, what))),
-        Err(unread) => Err(unknown(unread.error(&client.place, what))),
+    match read_back(client, attempts, key).await {
+        Ok(Some(object)) if object.bytes == *bytes => Ok(Written::Stored(object.meta.version)),
+        Ok(found) => {
+            Ok(Written::Refused { current: found.map(|object| object.meta.version), overtaken: true })
+        }
+        Err(unread) => Err(unknown(unread.error(&client.place, &format!("write {key}")))),
     }
 }
 

@@ -62,7 +62,7 @@ async fn wrong_credentials_are_denied() {
         for error in refusals(&backend).await {
             assert_sentence(&error, ErrorKind::Denied, &["s3://plans/p", &endpoint.url()]);
         }
-        let shown = format!("{backend:?} {}", backend.place());
+        let shown = format!("{backend:?} {:?}", backend.place());
         assert!(!shown.contains(SECRET) && shown.contains("s3://plans/p"), "{shown}");
     }
 }

@@ -23,8 +23,6 @@ pub(crate) struct Stored {
     pub(crate) content: Content,
     /// Without quotes. Of the content alone, so that it comes back with it, as on real servers.
     pub(crate) etag: String,
-    /// Unique over all buckets and all time, growing.
-    pub(crate) generation: u64,
     pub(crate) modified: SystemTime,
 }
 
@@ -295,7 +293,7 @@ impl State {
     }
 
     fn write(&mut self, bucket: &str, key: &str, content: Content, etag: String) -> Result<Stored, Refusal> {
-        let stored = Stored { content, etag, generation: self.clock + 1, modified: SystemTime::now() };
+        let stored = Stored { content, etag, modified: SystemTime::now() };
         self.objects_mut(bucket)?.insert(key.to_owned(), stored.clone());
         self.tick(bucket, key);
         Ok(stored)
