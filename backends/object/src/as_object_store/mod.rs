@@ -67,7 +67,7 @@ const DELETES: usize = 16;
 /// | delete | succeeds where nothing is |
 /// | copy | reads the source and puts the target; onto itself it changes nothing |
 /// | rename | one batch: the target in its first stage, the removal of the source in its second. See below |
-/// | upload in parts | the parts are gathered in **memory**, up to the backend's [`max_object_size`](pflow_backend::Capabilities::max_object_size), and completed by one commit; before that nothing can be seen, and an abort or a crash leaves nothing. A failed `complete` may be repeated |
+/// | upload in parts | the parts are gathered in **memory**, up to the backend's [`max_object_size`](pflow_backend::Capabilities::max_object_size), and completed by one commit; before that nothing can be seen, and an abort or a crash leaves nothing. A `complete` that did not happen may be repeated |
 /// | [`MultipartStore`] | the same under a number, which this handle and its clones know and no other process. An upload that is neither completed nor aborted takes memory until the last of them is gone |
 ///
 /// # What it does not do
@@ -94,8 +94,8 @@ const DELETES: usize = 16;
 /// On a backend with [`atomic_batch`](pflow_backend::Capabilities::atomic_batch) a rename happens whole or not at all. Elsewhere a crash may leave
 /// both the source and the target, never neither. With [`conditional_delete`](pflow_backend::Capabilities::conditional_delete) the source
 /// goes only as it was read: a rename whose source is changed meanwhile starts anew, or, where the target is in place already, fails
-/// and keeps both. Without it a write to the source between the read and the removal is lost, as with every
-/// other store of `object_store`.
+/// and keeps both. Without it a write to the source between the read and the removal is lost, as with the
+/// rename that `object_store` has by default.
 ///
 /// # How names are kept
 /// Give it a storage of its own; it keeps everything below the folder `objects`, by keys that every backend can hold and in the order of the
