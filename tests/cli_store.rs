@@ -105,7 +105,8 @@ fn the_flag_wins_over_the_variable_and_the_variable_over_the_folder() {
 fn what_is_no_place_for_a_store_is_a_usage_error() {
     let place = Place::empty();
     for (url, words) in [
-        ("s3://bucket/prefix", "s3:"),
+        ("ftp://host/prefix", "ftp:"),
+        ("s3://key:secret@bucket", "credentials"),
         ("memory:", "memory"),
         ("", "empty"),
         ("file:relative", "file:///folder"),

@@ -87,9 +87,15 @@ impl Index {
     /// After a write, when it is time to look: folds if enough records are there.
     pub(crate) async fn fold_if_due(&self) -> Result<Folded> {
         let records = Pending::list(&self.objects, self.policy.records).await?;
-        let due = records.len() >= self.policy.records;
-        self.crowded.store(due, Ordering::Relaxed);
-        if due { self.fold_once(false).await } else { Ok(Folded::Nothing) }
+        if records.len() < self.policy.records {
+            self.crowded.store(false, Ordering::Relaxed);
+            return Ok(Folded::Nothing);
+        }
+        // Until this fold is through, the next write waits for it and looks again.
+        self.crowded.store(self.policy.behind, Ordering::Relaxed);
+        let folded = self.fold_once(false).await?;
+        self.crowded.store(self.policy.behind && folded == Folded::Lost, Ordering::Relaxed);
+        Ok(folded)
     }
 
     /// Folds whatever there is. In a small store the exports are brought up to date as well.

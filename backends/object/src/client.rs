@@ -17,7 +17,7 @@ use crate::{
     fault::{Answer, Fault},
     options::ObjectOptions,
     place::Place,
-    version::Tokens,
+    version::{Form, Tokens},
 };
 
 /// What object_store's clients of the three clouds have in common.
@@ -208,22 +208,26 @@ impl Client {
         self.service.list_paginated(below, options).await.map_err(fault)
     }
 
-    /// One PUT; one request. The version if the answer names it.
+    /// One PUT; one request, a swap with its version in this form. The version if the answer names it.
     pub(crate) async fn put(
         &self,
         key: &Key,
         bytes: &Bytes,
         when: &Precondition,
+        form: Form,
     ) -> std::result::Result<Option<Version>, Fault> {
         let mode = match when {
             Precondition::Always => PutMode::Overwrite,
             Precondition::Absent => PutMode::Create,
-            Precondition::Is(version) => PutMode::Update(self.tokens.condition(version)),
+            Precondition::Is(version) => PutMode::Update(self.tokens.condition(version, form)),
         };
         let payload = PutPayload::from_bytes(bytes.clone());
         let answer = self.service.put_opts(&self.path(key), payload, PutOptions::from(mode)).await;
         let answer = answer.map_err(fault)?;
         self.bucket_seen.store(true, Ordering::Relaxed);
+        if matches!(when, Precondition::Is(_)) {
+            self.tokens.proven(form);
+        }
         Ok(self.tokens.version(answer.e_tag.as_deref(), answer.version.as_deref()))
     }
 

@@ -32,6 +32,7 @@ use crate::{
     attempts::Attempts,
     client::{Client, Unread},
     fault::{Fault, OfAWrite},
+    version::Form,
 };
 
 /// What a conditional or unconditional put came to.
@@ -79,7 +80,7 @@ pub(crate) async fn delete_in_turn(client: &Client, key: &Key) -> Result<()> {
 async fn always(client: &Client, key: &Key, bytes: &Bytes) -> Result<Written> {
     let mut attempts = client.attempts();
     let what = format!("write {key}");
-    let put = || client.put(key, bytes, &Precondition::Always);
+    let put = || client.put(key, bytes, &Precondition::Always, client.tokens.form());
     let version = repeat(client, &mut attempts, &what, put).await?;
     named(client, &mut attempts, key, bytes, version).await
 }
@@ -118,8 +119,10 @@ async fn conditionally(
     let mut attempts = client.attempts();
     // Whether some request may have been applied, or may yet be.
     let mut doubt = false;
+    let mut turned = false;
     loop {
-        let fault = match attempts.one(client.put(key, bytes, when)).await {
+        let form = client.tokens.form();
+        let fault = match attempts.one(client.put(key, bytes, when, form)).await {
             Ok(version) => {
                 return named(client, &mut attempts, key, bytes, version).await;
             }
@@ -139,7 +142,7 @@ async fn conditionally(
                 };
                 match settle(found, bytes, when, kind) {
                     Some(written) => return Ok(written),
-                    None => may_go_on(client, &mut attempts, &fault, when).await,
+                    None => may_go_on(client, &mut attempts, &fault, when, form, &mut turned).await,
                 }
             }
         };
@@ -165,13 +168,22 @@ fn settle(found: Option<Object>, bytes: &Bytes, when: &Precondition, kind: Write
 }
 
 /// The condition holds and the write is not in place. Where a swap was refused all the same, the server may want the version in another
-/// form.
-async fn may_go_on(client: &Client, attempts: &mut Attempts<'_>, fault: &Fault, when: &Precondition) -> bool {
-    if fault.status() == Some(412) && matches!(when, Precondition::Is(_)) {
-        if client.tokens.try_the_other_form() {
-            return true;
-        }
-        client.tokens.settle_on_quotes();
+/// form, which is tried at once when the first one of an operation is refused.
+async fn may_go_on(
+    client: &Client,
+    attempts: &mut Attempts<'_>,
+    fault: &Fault,
+    when: &Precondition,
+    form: Form,
+    turned: &mut bool,
+) -> bool {
+    if fault.status() == Some(412)
+        && matches!(when, Precondition::Is(_))
+        && client.tokens.turn_from(form)
+        && !*turned
+    {
+        *turned = true;
+        return true;
     }
     attempts.pause().await
 }

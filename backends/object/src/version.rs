@@ -20,13 +20,19 @@ pub(crate) enum Tokens {
 }
 
 /// How the server wants ETags in `If-Match`. RFC 9110 has them in double quotes; Ceph RGW 16 compares without.
+///
+/// Bit 0 is the [`Form`], bit 1 whether a swap has succeeded with it: then it is the right one, and stays.
 #[derive(Debug, Default)]
 pub(crate) struct Quoting(AtomicU8);
 
-const QUOTED: u8 = 0;
-const BARE: u8 = 1;
-/// Both were tried on a version that was there, so that the quotes were not to blame.
-const SETTLED: u8 = 2;
+const PROVEN: u8 = 2;
+
+/// How an ETag is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    Quoted = 0,
+    Bare = 1,
+}
 
 impl Tokens {
     pub(crate) fn of(scheme: Scheme) -> Self {
@@ -50,33 +56,39 @@ impl Tokens {
         (!token.is_empty()).then(|| Version::new(token))
     }
 
+    /// The form that the next swap is sent in.
+    pub(crate) fn form(&self) -> Form {
+        match self {
+            Self::ETag(Quoting(state)) if state.load(Ordering::Relaxed) & 1 == Form::Bare as u8 => Form::Bare,
+            _ => Form::Quoted,
+        }
+    }
+
     /// The condition of a swap.
-    pub(crate) fn condition(&self, version: &Version) -> UpdateVersion {
-        match self {
-            Self::ETag(quoting) if quoting.0.load(Ordering::Relaxed) == BARE => {
-                UpdateVersion { e_tag: Some(version.to_string()), version: None }
+    pub(crate) fn condition(&self, version: &Version, form: Form) -> UpdateVersion {
+        match (self, form) {
+            (Self::ETag(_), Form::Bare) => UpdateVersion { e_tag: Some(version.to_string()), version: None },
+            (Self::ETag(_), Form::Quoted) => {
+                UpdateVersion { e_tag: Some(format!("\"{version}\"")), version: None }
             }
-            Self::ETag(_) => UpdateVersion { e_tag: Some(format!("\"{version}\"")), version: None },
-            Self::Generation => UpdateVersion { e_tag: None, version: Some(version.to_string()) },
+            (Self::Generation, _) => UpdateVersion { e_tag: None, version: Some(version.to_string()) },
         }
     }
 
-    /// A swap was refused although the version that it named was still there: perhaps the server wants the other form. Whether there is
-    /// another one to try; each handle tries it once.
-    pub(crate) fn try_the_other_form(&self) -> bool {
-        match self {
-            Self::ETag(Quoting(form)) => {
-                form.compare_exchange(QUOTED, BARE, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-            }
-            Self::Generation => false,
+    /// A swap in this form has succeeded.
+    pub(crate) fn proven(&self, form: Form) {
+        if let Self::ETag(Quoting(state)) = self {
+            state.store(form as u8 | PROVEN, Ordering::Relaxed);
         }
     }
 
-    /// The other form was refused too: back to what the standard says, for good.
-    pub(crate) fn settle_on_quotes(&self) {
-        if let Self::ETag(Quoting(form)) = self {
-            form.store(SETTLED, Ordering::Relaxed);
-        }
+    /// A swap in this form was refused although the version that it named was still there: perhaps the server wants the other one. Whether
+    /// the next swap goes in another form than this; of many that are refused at once, each turns away from its own form alone.
+    pub(crate) fn turn_from(&self, form: Form) -> bool {
+        let Self::ETag(Quoting(state)) = self else { return false };
+        let other = form as u8 ^ 1;
+        let turned = state.compare_exchange(form as u8, other, Ordering::Relaxed, Ordering::Relaxed);
+        turned.is_ok() || turned == Err(other) || turned == Err(other | PROVEN)
     }
 }
 
@@ -102,15 +114,21 @@ mod tests {
     #[test]
     fn a_condition_is_quoted_until_the_server_wants_it_bare() {
         let (tokens, version) = (Tokens::of(Scheme::S3), Version::new("abc"));
-        let sent = || tokens.condition(&version).e_tag.unwrap();
+        let sent = || tokens.condition(&version, tokens.form()).e_tag.unwrap();
         assert_eq!(sent(), "\"abc\"");
-        assert!(tokens.try_the_other_form());
+        // Two that were refused at once turn the same way.
+        assert!(tokens.turn_from(Form::Quoted) && tokens.turn_from(Form::Quoted));
         assert_eq!(sent(), "abc");
-        assert!(!tokens.try_the_other_form());
-        tokens.settle_on_quotes();
-        assert_eq!(sent(), "\"abc\"");
-        assert!(!tokens.try_the_other_form());
-        let condition = Tokens::of(Scheme::Gcs).condition(&Version::new("17"));
+        assert!(tokens.turn_from(Form::Bare));
+        assert_eq!(sent(), "\"abc\"", "the other one was no better");
+        assert!(tokens.turn_from(Form::Quoted));
+        tokens.proven(Form::Bare);
+        assert!(!tokens.turn_from(Form::Bare), "what has worked stays");
+        assert!(tokens.turn_from(Form::Quoted));
+        assert_eq!(sent(), "abc");
+        let generations = Tokens::of(Scheme::Gcs);
+        let condition = generations.condition(&Version::new("17"), generations.form());
         assert_eq!((condition.e_tag, condition.version.as_deref()), (None, Some("17")));
+        assert!(!generations.turn_from(Form::Quoted));
     }
 }

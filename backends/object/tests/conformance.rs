@@ -31,15 +31,17 @@ fn variables<const N: usize>(pairs: [(&str, String); N]) -> BTreeMap<String, Str
     pairs.map(|(name, value)| (name.to_owned(), value)).into()
 }
 
-/// `PFLOW_TEST_S3_ENDPOINT`, with the usual `AWS_…` credentials and `PFLOW_TEST_S3_BUCKET`.
+/// `PFLOW_TEST_S3_ENDPOINT`, with `PFLOW_TEST_S3_BUCKET` and the usual `AWS_…` credentials, else those of the servers in `tests/servers`: a
+/// test never asks the machine for credentials.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_s3_server_elsewhere_keeps_the_contract() {
     let Some(endpoint) = named("PFLOW_TEST_S3_ENDPOINT") else {
         return println!("skipped: PFLOW_TEST_S3_ENDPOINT names no server");
     };
     let bucket = named("PFLOW_TEST_S3_BUCKET").unwrap_or_else(|| "probe".to_owned());
-    let mut settings = pflow_backend_object::ObjectOptions::from_env(std::env::vars()).variables;
-    settings.extend(variables([("AWS_ENDPOINT_URL", endpoint), ("AWS_ALLOW_HTTP", "true".to_owned())]));
+    let mut settings = pflow_test_endpoints::s3_variables(&endpoint, &bucket);
+    settings.extend(pflow_backend_object::ObjectOptions::from_env(std::env::vars()).variables);
+    settings.insert("AWS_ENDPOINT_URL".to_owned(), endpoint);
     let bucket = Bucket::new(&format!("s3://{bucket}"), "AWS_ENDPOINT_URL", settings);
     assert_conformant_in_all(&conformance::run(&bucket).await);
 }

@@ -1,0 +1,71 @@
+//! Two machines share workflows through a bucket: nobody overwrites what they have not seen, and nobody needs a lock server.
+//!
+//! ```sh
+//! cargo run --example bucket                         # a server inside this process
+//! export AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=… AWS_REGION=…
+//! cargo run --example bucket -- s3://my-bucket/plans # a real one; AWS_ENDPOINT_URL for one that is not Amazon's
+//! ```
+//!
+//! `gs://` and `az://` work the same way, with `GOOGLE_…` and `AZURE_…` variables.
+
+#![allow(clippy::print_stdout, reason = "an example talks to whoever runs it")]
+
+use std::{error::Error, time::Duration};
+
+use pflow_store::{
+    Conflict, Expect, SaveRequest, Store, StoreOptions, WorkflowId, pflow_backend_object::ObjectOptions,
+};
+use pflow_test_endpoints::S3Endpoint;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    // A server of the tests, for those who have none at hand. It ends with this process.
+    let (url, mut object, _server) = match std::env::args().nth(1) {
+        Some(url) => (url, ObjectOptions::from_env(std::env::vars()), None),
+        None => {
+            let server = S3Endpoint::start(["plans"]);
+            let object = ObjectOptions { variables: server.variables("plans"), ..ObjectOptions::default() };
+            ("s3://plans/team".to_owned(), object, Some(server))
+        }
+    };
+    // How patient we are: a dead host is given up after a second, a request after ten, an operation after twenty.
+    object.connect_timeout = Duration::from_secs(1);
+    object.request_timeout = Duration::from_secs(10);
+    object.deadline = Duration::from_secs(20);
+    let options = || Ok::<_, pflow_store::Error>(StoreOptions::system()?.object_options(object.clone()));
+
+    // The first one to come makes the store. It probes the server first: one that breaks its promises would lose work.
+    let laptop = Store::init_url(&url, options()?).await?;
+    println!("A store at {}", laptop.location());
+    for check in laptop.doctor().await?.report.checks {
+        println!("  {:<18} {:?}", check.name, check.verdict);
+    }
+
+    let id = WorkflowId::parse("nightly")?;
+    let text = r#"{ "nodes": [ { "id": "fetch", "type": "http" } ] }"#;
+    let saved = laptop.save(SaveRequest::new(id.clone(), text, Expect::Any)).await?;
+    println!("The laptop saved generation {}", saved.generation);
+
+    // Another machine loads it: two requests side by side, and the content is checked against the head's hash.
+    let server = Store::open_url(&url, options()?).await?;
+    let loaded = server.load(&id).await?;
+    let edited = String::from_utf8(loaded.content.to_vec())?.replace("http", "shell");
+    let expect = Expect::Generation(loaded.record.generation);
+    let saved = server.save(SaveRequest::new(id.clone(), edited, expect).message("no proxy here")).await?;
+    println!("The server saved generation {}", saved.generation);
+
+    // The laptop still builds on what it knows. Its swap fails, and it is told what is there instead.
+    let late = laptop.save(SaveRequest::new(id.clone(), r#"{ "nodes": [] }"#, expect)).await;
+    match late {
+        Err(pflow_store::Error::Conflict(conflict)) => match *conflict {
+            Conflict::Version { .. } => println!("The laptop was told: {conflict}"),
+            other => println!("Something else is in the way: {other}"),
+        },
+        other => println!("Unexpected: {other:?}"),
+    }
+
+    // What follows the answers (the copy in workflow.json) is through when this returns.
+    laptop.close().await?;
+    server.close().await?;
+    Ok(())
+}

@@ -1,0 +1,53 @@
+# What the start-up scripts of this folder share. Each of them is called as `NAME.sh FOLDER`: it installs what it needs into
+# target/tools (or as Debian packages), starts one server on a port of its own with its data in FOLDER, makes the bucket `probe`
+# there, and prints what a client needs as NAME=VALUE lines. It starts nothing twice: FOLDER must be new. `stop.sh FOLDER` ends them all.
+
+set -euo pipefail
+here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+tools="$(cd "$here/../.." && pwd)/target/tools"
+folder="${1:?usage: $(basename "$0") FOLDER}"
+name="$(basename "$0" .sh)"
+mkdir -p "$tools" "$folder/pids" "$folder/$name"
+folder="$(cd "$folder" && pwd)"
+data="$folder/$name"
+log="$folder/$name.log"
+
+# Says why, shows the end of the log, and gives up.
+give_up() {
+    echo "$name: $1" >&2
+    [ -s "$log" ] && tail -n 20 "$log" >&2
+    exit 1
+}
+
+# Runs a server in the background and remembers its process for stop.sh.
+serve() {
+    "$@" >> "$log" 2>&1 < /dev/null &
+    remember "$name" $!
+}
+
+remember() {
+    echo "$2" > "$folder/pids/$1.pid"
+}
+
+# Waits until the command succeeds, at most so many seconds.
+wait_for() {
+    local seconds="$1" what="$2"
+    shift 2
+    for ((i = 0; i < seconds * 10; i++)); do
+        if "$@" > /dev/null 2>&1; then return; fi
+        sleep 0.1
+    done
+    give_up "$what was not there after $seconds seconds"
+}
+
+# Makes an S3 bucket; one that is there already is fine.
+make_bucket() {
+    local endpoint="$1" user="$2" answer
+    # Ceph wants the hash of the body (there is none) among what is signed.
+    answer="$(curl -sS -X PUT --aws-sigv4 aws:amz:us-east-1:s3 --user "$user" -w '%{http_code}' \
+        -H "x-amz-content-sha256: $(sha256sum < /dev/null | cut -d ' ' -f 1)" "$endpoint/probe")" || give_up "the bucket could not be made"
+    case "$answer" in
+        *200 | *BucketAlready*) ;;
+        *) give_up "the bucket could not be made: $answer" ;;
+    esac
+}
