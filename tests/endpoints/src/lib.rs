@@ -3,6 +3,8 @@
 //! - [`S3Endpoint`]: S3 over HTTP with signed requests, in front of one linearizable store. [`Quirks`] make it behave like
 //!   known servers that are not; [`Shaping`] makes it slow. [`Requests`] tells what a client asked for, in order.
 //!
+//! - [`Proxy`]: stands before any HTTP server and misbehaves by a seed. [`FaultPlan`] says how often, a one-shot says when.
+//!
 //! Every server has a thread and a runtime of its own: it answers while a test blocks (waiting for a program, for
 //! example) and while the test's own clock stands still. It stops when its handle is dropped.
 //!
@@ -13,6 +15,8 @@
     reason = "for tests alone: a failed start fails the test, and a server has a real clock"
 )]
 
+mod faults;
+mod proxy;
 mod quirks;
 mod requests;
 mod s3;
@@ -20,7 +24,10 @@ mod s3_answers;
 mod s3_endpoint;
 mod server;
 mod store;
+mod upstream;
 
+pub use faults::{Fault, FaultPlan};
+pub use proxy::Proxy;
 pub use quirks::{Quirks, Shaping};
 pub use requests::{Condition, Counts, Kind, Request, Requests};
 pub use s3_endpoint::{S3Endpoint, variables as s3_variables};

@@ -61,7 +61,8 @@ pub struct Request {
 }
 
 impl Request {
-    /// Reads a request's head the way both protocols write it, path style.
+    /// Reads a request's head the way the three protocols write it, path style. Azure's has the account where the others
+    /// have the bucket, so that the container is the key's first segment.
     pub(crate) fn read(method: &Method, uri: &Uri, headers: &HeaderMap) -> Self {
         let path = uri.path().trim_start_matches('/');
         let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
@@ -78,10 +79,15 @@ impl Request {
             .map(Condition::IfGenerationMatch)
             .or_else(|| header("if-match").map(Condition::IfMatch))
             .or_else(|| header("if-none-match").map(Condition::IfNoneMatch));
-        let copies = headers.contains_key("x-amz-copy-source") || headers.contains_key("x-goog-copy-source");
-        let kind = if query("uploadId").is_some() || query("uploads").is_some() {
+        let copies = ["x-amz-copy-source", "x-goog-copy-source", "x-ms-copy-source"]
+            .iter()
+            .any(|name| headers.contains_key(*name));
+        let kind = if query("uploadId").is_some()
+            || query("uploads").is_some()
+            || query("comp").is_some_and(|part| part.starts_with("block"))
+        {
             Kind::Multipart
-        } else if method == Method::GET && key.is_empty() {
+        } else if method == Method::GET && (key.is_empty() || query("comp") == Some("list")) {
             Kind::List
         } else if method == Method::POST && key.is_empty() && query("delete").is_some() {
             Kind::BulkDelete

@@ -35,6 +35,7 @@ pub(crate) enum When {
     Absent,
     Present,
     Etag(String),
+    #[allow(dead_code, reason = "GCS's condition; S3 has none of generations")]
     Generation(u64),
 }
 

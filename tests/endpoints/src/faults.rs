@@ -1,0 +1,197 @@
+//! What a network does to a request, and which request it does it to.
+
+use std::fmt::{self, Display, Formatter};
+use std::time::Duration;
+
+/// One way in which a request goes wrong between a client and a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Fault {
+    /// The connection is cut before the server saw anything.
+    CutBefore,
+    /// 500 at once; the server saw nothing.
+    Error500Before,
+    /// 503 at once; the server saw nothing.
+    Error503Before,
+    /// 409 at once; the server saw nothing.
+    Conflict409Before,
+    /// The server carried the request out, then the connection is cut without an answer.
+    DropReply,
+    /// The server carried the request out, then 500.
+    Error500After,
+    /// The server carried the request out, then 503.
+    Error503After,
+    /// The server carried the request out, then 409.
+    Conflict409After,
+    /// The server's answer breaks off in the middle of its body; an answer without a body is dropped.
+    TruncateReply,
+    /// The server gets the request twice; the second answer is the one that arrives.
+    Duplicate,
+    /// The request reaches the server late, and is answered then.
+    Delay,
+    /// The client is told at once that it failed (500, or a cut connection, by the seed), and the request reaches the
+    /// server later nevertheless.
+    LateWrite,
+}
+
+impl Fault {
+    /// Every kind of fault.
+    pub const ALL: [Self; 12] = [
+        Self::CutBefore,
+        Self::Error500Before,
+        Self::Error503Before,
+        Self::Conflict409Before,
+        Self::DropReply,
+        Self::Error500After,
+        Self::Error503After,
+        Self::Conflict409After,
+        Self::TruncateReply,
+        Self::Duplicate,
+        Self::Delay,
+        Self::LateWrite,
+    ];
+
+    /// Whether the server carries the request out although the client is not told so.
+    #[must_use]
+    pub const fn applies_silently(self) -> bool {
+        matches!(
+            self,
+            Self::DropReply
+                | Self::Error500After
+                | Self::Error503After
+                | Self::Conflict409After
+                | Self::TruncateReply
+                | Self::LateWrite
+        )
+    }
+}
+
+impl Display for Fault {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// How often each fault happens, and how long the slow ones take.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FaultPlan {
+    probabilities: Vec<(Fault, f64)>,
+    longest_delay: Duration,
+}
+
+impl FaultPlan {
+    /// No fault at all.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self { probabilities: Vec::new(), longest_delay: Duration::from_millis(50) }
+    }
+
+    /// Every fault with this probability each: `0.05` spoils 60 of 100 requests, since there are twelve.
+    ///
+    /// # Panics
+    /// When all of them together would be more than certain.
+    #[must_use]
+    pub fn each(probability: f64) -> Self {
+        Fault::ALL.into_iter().fold(Self::none(), |plan, fault| plan.with(fault, probability))
+    }
+
+    /// The same, with this probability for this fault.
+    ///
+    /// # Panics
+    /// When it is not between 0 and 1, or when all faults together would be more than certain: they exclude each other.
+    #[must_use]
+    pub fn with(mut self, fault: Fault, probability: f64) -> Self {
+        assert!((0.0..=1.0).contains(&probability), "{probability} is no probability");
+        self.probabilities.retain(|(other, _)| *other != fault);
+        self.probabilities.push((fault, probability));
+        self.probabilities.sort_by_key(|(fault, _)| *fault);
+        let sum: f64 = self.probabilities.iter().map(|(_, probability)| probability).sum();
+        assert!(sum <= 1.0 + 1e-9, "all faults together would be more than certain: {sum}");
+        self
+    }
+
+    /// The same, with slow faults that take at most this long (50 ms unless said).
+    #[must_use]
+    pub const fn with_longest_delay(mut self, longest: Duration) -> Self {
+        self.longest_delay = longest;
+        self
+    }
+
+    /// What becomes of the request with this ordinal: the same for the same seed, whatever happened to others.
+    pub(crate) fn decide(&self, seed: u64, ordinal: u64) -> Decision {
+        let mut random = SplitMix64::new(seed ^ ordinal.wrapping_mul(0xD6E8_FEB8_6659_FD93));
+        let (mut drawn, delay, cuts) = (random.fraction(), random.fraction(), random.fraction() < 0.5);
+        let fault = self.probabilities.iter().find_map(|(fault, probability)| {
+            drawn -= probability;
+            (drawn < 0.0).then_some(*fault)
+        });
+        Decision { fault, delay: self.longest_delay.mul_f64(delay), cuts }
+    }
+}
+
+impl Default for FaultPlan {
+    fn default() -> Self {
+        Self::none()
+    }
+}
+
+/// What becomes of one request.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Decision {
+    pub(crate) fault: Option<Fault>,
+    /// For faults that take their time.
+    pub(crate) delay: Duration,
+    /// Whether a late write is announced by a cut connection, or by an error.
+    pub(crate) cuts: bool,
+}
+
+/// A small generator of the well-known kind: good enough for faults, and the same on every machine.
+#[derive(Debug)]
+struct SplitMix64(u64);
+
+impl SplitMix64 {
+    const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// At least 0 and below 1.
+    fn fraction(&mut self) -> f64 {
+        // 53 bits, which a double holds exactly.
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_are_as_frequent_as_planned_and_repeat_with_the_seed() {
+        let plan = FaultPlan::each(0.05);
+        let drawn: Vec<_> = (0..20_000).map(|ordinal| plan.decide(7, ordinal)).collect();
+        for fault in Fault::ALL {
+            let times = drawn.iter().filter(|decision| decision.fault == Some(fault)).count();
+            assert!((800..1200).contains(&times), "{fault}: {times} of 20000");
+        }
+        assert!(
+            drawn.iter().enumerate().all(|(ordinal, decision)| plan.decide(7, ordinal as u64) == *decision)
+        );
+        assert!(
+            drawn.iter().enumerate().any(|(ordinal, decision)| plan.decide(8, ordinal as u64) != *decision)
+        );
+        assert!((0..1000).all(|ordinal| FaultPlan::none().decide(7, ordinal).fault.is_none()));
+    }
+
+    #[test]
+    #[should_panic(expected = "more than certain")]
+    fn faults_that_exclude_each_other_cannot_be_more_than_certain() {
+        let _ = FaultPlan::each(0.1);
+    }
+}
