@@ -55,7 +55,7 @@ async fn each_fault_of_a_write_leaves_the_server_as_it_says() {
         assert_eq!((result.is_ok(), seen, there), expected, "{fault}: {result:?}");
         assert_eq!(
             fault.applies_silently(),
-            !result.is_ok() && there && fault != Fault::Duplicate,
+            result.is_err() && there && fault != Fault::Duplicate,
             "{fault}"
         );
         let told = proxy.requests().of_kind(Kind::ConditionalPut)[0].status;
