@@ -124,6 +124,23 @@ pub enum Error {
         /// How often it was tried.
         attempts: u32,
     },
+    /// The storage was probed and breaks promises that a store stands on. Nothing of a store was written there.
+    #[error("{place} does not keep what a store needs: {}", .broken.join("; "))]
+    UnsafeStorage {
+        /// The storage, as [`StorageBackend::place`](pflow_backend::StorageBackend::place) names it.
+        place: String,
+        /// What it did instead, one sentence for each promise, with the name of the check in brackets.
+        broken: Vec<String>,
+    },
+    /// The storage was probed, and nobody can tell whether it keeps what a store stands on, because replies were lost. Nothing of a store was
+    /// written there.
+    #[error("whether {place} keeps what a store needs is not known: {}", .unclear.join("; "))]
+    Unproven {
+        /// The storage, as [`StorageBackend::place`](pflow_backend::StorageBackend::place) names it.
+        place: String,
+        /// Why, one sentence for each promise, with the name of the check in brackets.
+        unclear: Vec<String>,
+    },
     /// The caller cancelled.
     #[error("cancelled before anything was changed")]
     Cancelled,
@@ -194,6 +211,7 @@ impl Error {
             }
             Self::Corrupt { .. } | Self::Format { .. } => ErrorKind::Corrupt,
             Self::OutcomeUnknown { .. } => ErrorKind::OutcomeUnknown,
+            Self::UnsafeStorage { .. } => ErrorKind::Unsafe,
             Self::Cancelled => ErrorKind::Cancelled,
             Self::Storage(source) => match source.kind() {
                 StorageErrorKind::Missing => ErrorKind::NotFound,
@@ -202,9 +220,11 @@ impl Error {
                 StorageErrorKind::Incompatible => ErrorKind::Incompatible,
                 _ => ErrorKind::Failed,
             },
-            Self::Foreign { .. } | Self::Environment(_) | Self::IndexBusy { .. } | Self::Internal(_) => {
-                ErrorKind::Failed
-            }
+            Self::Foreign { .. }
+            | Self::Environment(_)
+            | Self::IndexBusy { .. }
+            | Self::Unproven { .. }
+            | Self::Internal(_) => ErrorKind::Failed,
         }
     }
 
@@ -238,6 +258,10 @@ impl Error {
                 "use a newer pflow-store; nothing was changed"
             }
             Self::OutcomeUnknown { .. } => "look at what is there now before you repeat it",
+            Self::UnsafeStorage { .. } => {
+                "keep the store elsewhere; `doctor` shows everything that was tried"
+            }
+            Self::Unproven { .. } => "try again when the storage answers reliably; nothing was changed",
             Self::IndexBusy { .. } => "try again; the workflows themselves are safe",
             Self::Storage(source) => match source.kind() {
                 StorageErrorKind::Busy => "another process is writing; try again",
@@ -269,6 +293,20 @@ impl Error {
     /// moment.
     pub(crate) fn may_pass(&self) -> bool {
         matches!(self, Self::Storage(source) if source.is_transient() && source.kind() != StorageErrorKind::Busy)
+    }
+
+    /// That nobody knows whether `what` happened: because of `doubt`, or else because `error` ended the search for the answer.
+    pub(crate) fn in_doubt(what: String, doubt: Option<pflow_backend::Error>, error: Self) -> Self {
+        let source = match (doubt, error) {
+            (_, unknown @ Self::OutcomeUnknown { .. }) => return unknown,
+            (Some(doubt), _) => doubt,
+            (None, Self::Storage(source)) => source,
+            (None, other) => {
+                let why = format!("an answer got lost, and then: {other}");
+                pflow_backend::Error::new(StorageErrorKind::Unavailable, why)
+            }
+        };
+        Self::OutcomeUnknown { what, source }
     }
 
     /// A failed commit of `what`, told apart by its outcome.

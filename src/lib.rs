@@ -15,6 +15,8 @@
 //! `cli` (on by default) builds the program. Without default features this is the library alone.
 
 pub use pflow_backend;
+#[cfg(feature = "object")]
+pub use pflow_backend_object;
 
 pub mod conflict;
 pub mod document;

@@ -9,7 +9,7 @@ use pflow_store::{
     Conflict, Error, ErrorKind, Expect, LeaseRequest, pflow_backend::ErrorKind as StorageErrorKind,
     store::flows,
 };
-use support::{Fault, Site, conflict, every_backend, id, listed, plan, save};
+use support::{Fault, Kind, Site, conflict, every_backend, id, listed, plan, save};
 
 every_backend!(atomic_write, atomic_write_where_there_is_no_place, concurrent_access);
 
@@ -34,8 +34,11 @@ async fn atomic_write(site: Site) {
     assert_eq!(store.load(&id("test")).await.unwrap().content, plan("x"));
 }
 
-/// The same with a storage that has a real reason: an object stands where the workflow needs a folder.
+/// The same with a storage that has a real reason: an object stands where the workflow needs a folder. A bucket keeps both.
 async fn atomic_write_where_there_is_no_place(site: Site) {
+    if site.kind == Kind::Bucket {
+        return;
+    }
     let store = site.store().await;
     site.put("workflows/test", "in the way").await;
     let before = site.dump().await;

@@ -10,12 +10,14 @@ use clap::{
 
 use super::{
     delete::Delete,
+    doctor::DoctorLock,
     failure::{Failure, exit},
     flow::Flow,
     list::List,
     load::Load,
     lock::LockArgs,
     output::Output,
+    patience::Patience,
     save::Save,
     save_all::SaveAll,
     search::Search,
@@ -37,7 +39,8 @@ Examples:
   pflow-store list --tag etl --json         for scripts
 
 The store is --store, else PFLOW_STORE, else the nearest .pflow at or above
-the current folder, else ./.pflow.
+the current folder, else ./.pflow. Buckets take their credentials, region
+and endpoint from AWS_*, GOOGLE_* and AZURE_* variables.
 
 Exit codes:
     0  done
@@ -60,7 +63,7 @@ A reader that goes away, as in `pflow-store list | head`, is not an error.";
 #[command(name = "pflow-store", version, after_help = MORE)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 pub(super) struct Cli {
-    /// The store: a path or file:///folder
+    /// The store: a path, file:///folder, or s3://, gs:// or az://bucket/prefix
     #[arg(long, global = true, value_name = "URL", env = "PFLOW_STORE", hide_env_values = true, help_heading = EVERYWHERE)]
     pub(super) store: Option<OsString>,
 
@@ -76,6 +79,9 @@ pub(super) struct Cli {
     /// Say more about what happens; twice for every step
     #[arg(short, long, global = true, action = ArgAction::Count, help_heading = EVERYWHERE)]
     pub(super) verbose: u8,
+
+    #[command(flatten)]
+    pub(super) patience: Patience,
 
     #[command(subcommand)]
     pub(super) command: Command,
@@ -114,6 +120,11 @@ pub(super) enum Command {
     /// Read everything and hold it against itself; changes nothing
     #[command(after_help = super::verify::MORE)]
     Verify,
+    /// Try what the storage really honours
+    #[command(after_help = super::doctor::MORE)]
+    Doctor,
+    #[command(name = "__doctor-lock", hide = true)]
+    DoctorLock(DoctorLock),
 }
 
 /// Prints the help that was asked for, or says what is wrong with the arguments.

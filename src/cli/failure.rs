@@ -162,4 +162,16 @@ mod tests {
         );
         assert_eq!((failure.code, failure.exit), ("outcome_unknown", 16));
     }
+
+    #[test]
+    fn a_storage_that_lies_has_a_code_of_its_own_and_one_that_is_silent_has_not() {
+        let (place, sentences) =
+            ("s3://plans".to_owned(), vec!["It forgot (x)".to_owned(), "It slept (y)".to_owned()]);
+        let failure = Failure::from(Error::UnsafeStorage { place: place.clone(), broken: sentences.clone() });
+        let message = "s3://plans does not keep what a store needs: It forgot (x); It slept (y)";
+        assert_eq!((failure.code, failure.exit, failure.message.as_str()), ("unsafe", 15, message));
+        assert!(failure.hint.is_some());
+        let failure = Failure::from(Error::Unproven { place, unclear: sentences });
+        assert_eq!((failure.code, failure.exit), ("failed", 1));
+    }
 }

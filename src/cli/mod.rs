@@ -29,6 +29,7 @@
 
 mod args;
 mod delete;
+mod doctor;
 mod expectation;
 mod failure;
 mod flow;
@@ -39,6 +40,7 @@ mod load;
 mod lock;
 mod log;
 mod output;
+mod patience;
 mod reindex;
 mod save;
 mod save_all;
@@ -89,7 +91,7 @@ fn run(cli: Cli, output: &Output) -> Result<()> {
         .map_err(|error| Failure::failed(format!("Failed to start: {error}")))?;
     let result = runtime.block_on(async {
         let signals = Signals::listen(output)?;
-        let session = Session::new(cli.store, output, &signals)?;
+        let session = Session::new(cli.store, cli.patience, output, &signals)?;
         let result = dispatch(cli.command, &session).await;
         session.close().await;
         signals.judge(result)
@@ -115,5 +117,7 @@ async fn dispatch(command: Command, session: &Session<'_>) -> Result<()> {
         Command::Flow(flow) => flow.run(session),
         Command::Reindex => reindex::run(session).await,
         Command::Verify => verify::run(session).await,
+        Command::Doctor => doctor::run(session).await,
+        Command::DoctorLock(lock) => lock.run(session).await,
     }
 }

@@ -17,6 +17,7 @@ use serde::Serialize;
 use super::{
     failure::{Failure, Result, with_causes},
     output::Output,
+    patience::Patience,
     signals::Signals,
 };
 
@@ -27,19 +28,25 @@ pub(super) struct Session<'a> {
     pub(super) signals: &'a Signals,
     pub(super) environment: Arc<dyn Environment>,
     wanted: Option<OsString>,
+    patience: Patience,
     opened: OnceLock<Store>,
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(wanted: Option<OsString>, output: &'a Output, signals: &'a Signals) -> Result<Self> {
+    pub(super) fn new(
+        wanted: Option<OsString>,
+        patience: Patience,
+        output: &'a Output,
+        signals: &'a Signals,
+    ) -> Result<Self> {
         let environment = SystemEnvironment::new().map_err(|error| Failure::failed(with_causes(&error)))?;
         let environment: Arc<dyn Environment> = Arc::new(environment);
-        Ok(Self { output, signals, environment, wanted, opened: OnceLock::new() })
+        Ok(Self { output, signals, environment, wanted, patience, opened: OnceLock::new() })
     }
 
     /// The defaults.
     pub(super) fn options(&self) -> StoreOptions {
-        StoreOptions::new(Arc::clone(&self.environment))
+        self.patience.apply(StoreOptions::new(Arc::clone(&self.environment)))
     }
 
     /// The store, for a command that needs nothing special of it.
@@ -71,7 +78,7 @@ impl<'a> Session<'a> {
     }
 
     /// `--store`, else the nearest store of ours, else `.pflow` in the current folder.
-    fn location(&self) -> Result<Location> {
+    pub(super) fn location(&self) -> Result<Location> {
         let location = match &self.wanted {
             Some(url) => match url.to_str() {
                 Some(url) => url.parse::<Location>()?,

@@ -1,4 +1,4 @@
-//! Lists of workflows as people read them.
+//! Tables as people read them, and lists of workflows above all.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub(super) fn answer(session: &Session<'_>, entries: &[Arc<Entry>], none: &str) 
     }
     let cut = session.output.is_for_a_person();
     let rows = entries.iter().map(|entry| row(entry, cut));
-    let text = if entries.is_empty() { String::new() } else { table(rows) };
+    let text = if entries.is_empty() { String::new() } else { table(HEADER, rows) };
     session.answer(&text, &Listing { workflows: entries.iter().map(Arc::as_ref).collect() })
 }
 
@@ -47,15 +47,15 @@ fn shortened(text: &str, widest: usize) -> String {
 }
 
 /// Columns under their headers, without spaces at the ends of lines. A character counts as one column.
-fn table(rows: impl Iterator<Item = [String; 5]>) -> String {
-    let rows: Vec<[String; 5]> = std::iter::once(HEADER.map(str::to_owned)).chain(rows).collect();
-    let mut widths = [0; 5];
+pub(super) fn table<const N: usize>(header: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    let rows: Vec<[String; N]> = std::iter::once(header.map(str::to_owned)).chain(rows).collect();
+    let mut widths = [0; N];
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = cell.chars().count().max(*width);
         }
     }
-    let line = |row: &[String; 5]| {
+    let line = |row: &[String; N]| {
         let cells: Vec<String> =
             row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         cells.join("  ").trim_end().to_owned()
@@ -72,7 +72,7 @@ mod tests {
         let row = |cells: [&str; 5]| cells.map(str::to_owned);
         let rows = [row(["a", "10", "x", "Über", "t"]), row(["longer", "2", "x", "-", ""])];
         assert_eq!(
-            table(rows.into_iter()),
+            table(HEADER, rows.into_iter()),
             "ID      GEN  MODIFIED  NAME  TAGS\na       10   x         Über  t\nlonger  2    x         -"
         );
     }

@@ -1,6 +1,11 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
-use pflow_backend::{Batch, Commit, Key, Operation as Write, Outcome, Position, Precondition};
+use pflow_backend::{
+    Batch, Capabilities, Commit, Durability, Key, Operation as Write, Outcome, Position, Precondition,
+};
 
 use super::{
     Entry, Index, export,
@@ -34,11 +39,36 @@ pub(crate) struct Policy {
     /// A record whose version is not there after this long is settled. Politeness alone: a writer that is still alive
     /// merely has to try again.
     pub(crate) settle_after: Duration,
+    /// A fold follows the answer of the save that found it due, instead of coming before it.
+    pub(crate) behind: bool,
 }
 
-impl Default for Policy {
-    fn default() -> Self {
-        Self { records: 64, look_every: 16, smallest_base: 64, settle_after: Duration::from_secs(15 * 60) }
+impl Policy {
+    /// What suits a storage.
+    ///
+    /// Elsewhere than on this machine a cold reader pays a request for each workflow that a record names, and a saver one for each
+    /// look. So 16 writers may not let more than 256 records gather: each looks when it begins and then every eighth write, so those
+    /// who all looked just too early have added 128 to 64 when they look again, and from then on each waits for its fold before it
+    /// adds more than one. A fold takes longer than a save, so nobody waits for the first one.
+    pub(crate) fn of(capabilities: &Capabilities) -> Self {
+        let remote = capabilities.durability == Durability::Service;
+        Self {
+            records: 64,
+            look_every: if remote { 8 } else { 16 },
+            smallest_base: 64,
+            settle_after: Duration::from_secs(15 * 60),
+            behind: remote,
+        }
+    }
+
+    /// With the caller's wishes.
+    pub(crate) fn with(mut self, records: Option<usize>, behind: Option<bool>) -> Self {
+        if let Some(records) = records {
+            self.records = records;
+            self.look_every = u32::try_from(records / 4).unwrap_or(u32::MAX).clamp(1, self.look_every);
+        }
+        self.behind = behind.unwrap_or(self.behind);
+        self
     }
 }
 
@@ -57,7 +87,9 @@ impl Index {
     /// After a write, when it is time to look: folds if enough records are there.
     pub(crate) async fn fold_if_due(&self) -> Result<Folded> {
         let records = Pending::list(&self.objects, self.policy.records).await?;
-        if records.len() < self.policy.records { Ok(Folded::Nothing) } else { self.fold_once(false).await }
+        let due = records.len() >= self.policy.records;
+        self.crowded.store(due, Ordering::Relaxed);
+        if due { self.fold_once(false).await } else { Ok(Folded::Nothing) }
     }
 
     /// Folds whatever there is. In a small store the exports are brought up to date as well.

@@ -2,7 +2,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
 
@@ -25,6 +25,8 @@ pub(crate) struct Index {
     kept: Mutex<Kept>,
     /// How many heads this process wrote.
     writes: AtomicU32,
+    /// The last look found enough records for a fold, so the next write looks again.
+    pub(super) crowded: AtomicBool,
     pub(super) policy: super::fold::Policy,
 }
 
@@ -51,7 +53,24 @@ pub(crate) struct View {
 
 impl Index {
     pub(crate) fn new(objects: Objects, gate: Arc<Gate>, policy: super::fold::Policy) -> Self {
-        Self { objects, gate, kept: Mutex::default(), writes: AtomicU32::new(0), policy }
+        Self {
+            objects,
+            gate,
+            kept: Mutex::default(),
+            writes: AtomicU32::new(0),
+            crowded: AtomicBool::new(false),
+            policy,
+        }
+    }
+
+    /// The same index with nothing read yet.
+    pub(crate) fn afresh(&self) -> Self {
+        Self::new(self.objects.clone(), self.gate.clone(), self.policy)
+    }
+
+    /// Whether a fold follows the answer of the save that found it due.
+    pub(crate) fn folds_behind(&self) -> bool {
+        self.policy.behind
     }
 
     /// What there is now: everything that was acknowledged before this call, and perhaps more.
@@ -111,13 +130,13 @@ impl Index {
     }
 
     /// Remembers a head that this process wrote, so that its own next listing need not read it. Whether it is time to look for records
-    /// to fold: at the first write, and then every so many.
+    /// to fold: at the first write, then every so many, and while others leave more of them than a fold takes at every one.
     pub(crate) fn remember(&self, head: &Head) -> bool {
         let before = self.writes.fetch_add(1, Ordering::Relaxed);
         if let Some(entry) = Entry::of(head) {
             keep_newer(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner).own, Arc::new(entry));
         }
-        before.is_multiple_of(self.policy.look_every.max(1))
+        before.is_multiple_of(self.policy.look_every.max(1)) || self.crowded.load(Ordering::Relaxed)
     }
 }
 

@@ -3,7 +3,7 @@ use crate::{
     Error, Result,
     conflict::Conflict,
     operation,
-    stored::{LeaseId, WorkflowId},
+    stored::{Lease, LeaseId, WorkflowId},
 };
 
 /// The state of the lock flow.
@@ -12,6 +12,11 @@ pub(crate) struct LockChange {
     pub(super) id: WorkflowId,
     pub(super) wish: Wish,
     pub(super) lost_races: u32,
+    /// The lease that swaps of an open outcome granted or gave back; none where no swap is in doubt.
+    pub(super) unsettled: Option<Lease>,
+    /// How many of them failed with an unknown outcome, and what the last one died of.
+    pub(super) unknown: u32,
+    pub(super) doubt: Option<pflow_backend::Error>,
     pub(super) grant: Option<Grant>,
     pub(super) conflict: Option<Conflict>,
     pub(super) failure: Option<Error>,
@@ -25,20 +30,39 @@ pub(super) enum Wish {
 
 impl LockChange {
     pub(super) fn new(locks: Locks, id: WorkflowId, wish: Wish) -> Self {
-        Self { locks, id, wish, lost_races: 0, grant: None, conflict: None, failure: None }
+        Self {
+            locks,
+            id,
+            wish,
+            lost_races: 0,
+            unsettled: None,
+            unknown: 0,
+            doubt: None,
+            grant: None,
+            conflict: None,
+            failure: None,
+        }
     }
 
     pub(super) async fn run(mut self) -> Result<Grant> {
-        self.locks.gate.check_writer()?;
+        self.locks.gate.admit_writer().await?;
         let (flow, environment) = (self.locks.flow.clone(), self.locks.objects.environment.clone());
-        let action = operation::run(&flow, &mut self, &environment).await?;
-        match (self.grant, self.conflict, self.failure) {
+        let ended = operation::run(&flow, &mut self, &environment).await;
+        let (unsettled, doubt) = (self.unsettled.is_some(), self.doubt.take());
+        let result = ended.and_then(|action| match (self.grant, self.conflict, self.failure) {
             (Some(grant), ..) => Ok(grant),
             (None, Some(conflict), _) => Err(conflict.into()),
             (None, None, Some(failure)) => Err(failure),
             (None, None, None) => {
                 Err(Error::Internal(format!("the lock flow ended with {action} and no result")))
             }
+        });
+        match result {
+            // A conflict was decided by a head that we read after the swap.
+            Err(error) if unsettled && !matches!(error, Error::Conflict(_)) => {
+                Err(Error::in_doubt(format!("the locking of {}", self.id), doubt, error))
+            }
+            other => other,
         }
     }
 }

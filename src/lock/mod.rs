@@ -84,6 +84,12 @@ impl LeaseRequest {
         self
     }
 
+    /// The same wish with a name, so that whoever asks again asks for the same grant.
+    pub(crate) fn named(self, environment: &dyn Environment) -> Result<Self> {
+        let id = self.id.map_or_else(|| LeaseId::parse(environment.new_id()), Ok)?;
+        Ok(Self { id: Some(id), ..self })
+    }
+
     /// Whether this wish was granted already: the caller chose the id, and the reply got lost. The same id of somebody else is no grant.
     pub(crate) fn is_granted_by(&self, lease: &Lease, identity: &Identity) -> bool {
         self.id.as_ref() == Some(&lease.id) && lease.holder() == identity.to_string()
@@ -128,9 +134,7 @@ impl Locks {
     pub(crate) async fn acquire(&self, id: &WorkflowId, request: LeaseRequest) -> Result<Grant> {
         request.check()?;
         // The id is fixed here, once, so that every attempt asks for the same grant.
-        let lease_id =
-            request.id.clone().map_or_else(|| LeaseId::parse(self.objects.environment.new_id()), Ok)?;
-        let wish = Wish::Acquire(LeaseRequest { id: Some(lease_id), ..request });
+        let wish = Wish::Acquire(request.named(self.objects.environment.as_ref())?);
         LockChange::new(self.clone(), id.clone(), wish).run().await
     }
 

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use pflow_backend::{Batch, Commit, Environment, Operation, Precondition};
+use pflow_backend::{Batch, Commit, Durability, Environment, Operation, Outcome, Position, Precondition};
 
 use super::{
     Grant, Locks,
@@ -20,6 +20,8 @@ use crate::{
 const RACES: u32 = 100;
 /// Where the head stands in the batch; behind it comes the mirror.
 const SWAP: usize = 0;
+/// How many unknown outcomes an operation takes before it reports one.
+const UNKNOWN: u32 = 3;
 
 /// The actions of the seed's `LockfileManagerNode`.
 mod actions {
@@ -45,6 +47,10 @@ pub(crate) fn lock_flow() -> Result<Flow<LockChange, Error>> {
 }
 
 /// The seed's `LockfileManagerNode`: reads the head, decides, and swaps it.
+///
+/// A swap whose reply got lost is decided by the lease that the next look finds: the id was fixed before the first attempt, so a lease of
+/// that id is ours, and one that we gave back and that is gone is given back. While the head is still the old one, the next swap of it settles
+/// the one before: only one of them can land.
 pub(super) struct LockfileManager;
 
 pub(super) struct Question {
@@ -52,13 +58,22 @@ pub(super) struct Question {
     id: WorkflowId,
     wish: Wish,
     lost_races: u32,
+    unsettled: Option<Lease>,
 }
 
 #[derive(Debug)]
 pub(super) enum Answer {
-    Done { lease: Box<Lease>, already_held: bool },
+    Done {
+        lease: Box<Lease>,
+        already_held: bool,
+    },
     Conflict(Conflict),
     LostRace,
+    /// The swap that granted this lease or gave it back may be in place.
+    Unsettled {
+        lease: Box<Lease>,
+        doubt: Option<pflow_backend::Error>,
+    },
     Failed(Error),
 }
 
@@ -95,6 +110,7 @@ impl Node<LockChange, Error> for LockfileManager {
             id: change.id.clone(),
             wish: change.wish.clone(),
             lost_races: change.lost_races,
+            unsettled: change.unsettled.clone(),
         })
     }
 
@@ -108,7 +124,10 @@ impl Node<LockChange, Error> for LockfileManager {
             gate.check_writer_again().await?;
         }
         match decide(&question.wish, &stored.head, objects.environment.as_ref(), objects.now(), *skew)? {
-            Decision::Answer(answer) => Ok(answer),
+            Decision::Answer(answer) => match &question.unsettled {
+                Some(lease) => settled(objects, &stored.head, answer, lease).await,
+                None => Ok(answer),
+            },
             Decision::Swap { head, lease } => swap(objects, stored, *head, lease).await,
         }
     }
@@ -136,6 +155,18 @@ impl Node<LockChange, Error> for LockfileManager {
             Answer::Done { lease, already_held } => {
                 change.grant = Some(Grant { lease: *lease, already_held });
                 actions::SUCCESS
+            }
+            Answer::Unsettled { lease, doubt } => {
+                change.unsettled = Some(*lease);
+                change.unknown += u32::from(doubt.is_some());
+                change.doubt = doubt.or(change.doubt.take());
+                change.lost_races += 1;
+                if change.unknown >= UNKNOWN || change.lost_races > RACES {
+                    change.failure = Some(Error::Internal("the outcome stayed unknown".to_owned()));
+                    actions::ERROR
+                } else {
+                    Action::DEFAULT
+                }
             }
             Answer::LostRace if change.lost_races < RACES => {
                 change.lost_races += 1;
@@ -203,6 +234,25 @@ fn decide(
     }
 }
 
+/// What an answer means for whoever has swapped already without hearing of it.
+async fn settled(objects: &Objects, head: &Head, answer: Answer, ours: &Lease) -> Result<Answer> {
+    Ok(match answer {
+        // It was granted now, not before.
+        Answer::Done { lease, .. } => {
+            let mirror = Operation::put(layout::lockfile(&head.id), lockfile(&head.id, &lease)?).copy();
+            if let Err(error) = objects.backend.commit(Batch::new().stage([mirror])).await {
+                tracing::warn!(id = %head.id, %error, "the mirror of the lease could not be refreshed");
+            }
+            Answer::Done { lease, already_held: false }
+        }
+        // What we gave back is gone.
+        Answer::Conflict(Conflict::LeaseLost { lease_id, .. }) if lease_id == ours.id => {
+            Answer::Done { lease: Box::new(ours.clone()), already_held: false }
+        }
+        other => other,
+    })
+}
+
 /// One batch: the head, which is what counts, then the mirror. A crash in between leaves a mirror that lags.
 async fn swap(objects: &Objects, stored: StoredHead, head: Head, lease: Box<Lease>) -> Result<Answer> {
     let key = layout::head(&head.id);
@@ -214,16 +264,25 @@ async fn swap(objects: &Objects, stored: StoredHead, head: Head, lease: Box<Leas
         None => Operation::delete(mirror_key),
     };
     let batch = Batch::new().stage([Operation::put(key, bytes).when(when)]).stage([mirror]);
+    objects.forget_head(&head.id);
     match objects.backend.commit(batch).await {
-        Ok(Commit::Committed(_)) => Ok(Answer::Done { lease, already_held: false }),
+        Ok(Commit::Committed(versions)) => {
+            objects.remember_head(&head, versions.get(Position { stage: SWAP, operation: 0 }));
+            Ok(Answer::Done { lease, already_held: false })
+        }
         Ok(Commit::Conflict(conflict) | Commit::Overtaken(conflict)) if conflict.applied > SWAP => {
             Ok(Answer::Done { lease, already_held: false })
         }
-        Ok(Commit::Conflict(_) | Commit::Overtaken(_)) => Ok(Answer::LostRace),
+        Ok(Commit::Conflict(_)) => Ok(Answer::LostRace),
+        Ok(Commit::Overtaken(_)) => Ok(Answer::Unsettled { lease, doubt: None }),
         Err(error) => match error.outcome() {
-            pflow_backend::Outcome::NotApplied { applied } if applied > SWAP => {
+            Outcome::NotApplied { applied } if applied > SWAP => {
                 tracing::warn!(id = %head.id, %error, "the mirror of the lease could not be refreshed");
                 Ok(Answer::Done { lease, already_held: false })
+            }
+            // What a disk shows after a failed sync may be gone after a crash, so there a look decides nothing.
+            Outcome::Unknown if objects.backend.capabilities().durability != Durability::Power => {
+                Ok(Answer::Unsettled { lease, doubt: Some(error) })
             }
             _ => Err(Error::of_commit(|| format!("the locking of {}", head.id), error)),
         },

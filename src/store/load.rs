@@ -114,7 +114,7 @@ impl Store {
             let (id, key, generation) = (id.clone(), key.to_string(), Some(head.generation()));
             return Err(Conflict::ModifiedOutside { id, key, generation, found }.into());
         }
-        if gate.check_writer().is_err() {
+        if !gate.is_open_to_writers() {
             return Ok(());
         }
         let when = copy.map_or(Precondition::Absent, |copy| Precondition::Is(copy.meta.version.clone()));

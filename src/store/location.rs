@@ -5,6 +5,9 @@ use std::{
     str::FromStr,
 };
 
+#[cfg(feature = "object")]
+use pflow_backend_object::{InvalidUrl, ObjectUrl};
+
 use crate::{
     Error,
     stored::{Config, FormatError, layout},
@@ -12,7 +15,7 @@ use crate::{
 
 /// Where a store is: what a URL or a path means.
 ///
-/// A path, `file:///…` or `memory:`. A relative path counts from the current folder. Anything with another scheme is refused with
+/// A path, `file:///…`, `memory:`, `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`. A relative path counts from the current folder. Anything with another scheme is refused with
 /// the schemes that this build knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -21,6 +24,9 @@ pub enum Location {
     Folder(PathBuf),
     /// The memory of this process; each is a new and empty one.
     Memory,
+    /// A bucket of S3, GCS or Azure, or what is below a prefix of it.
+    #[cfg(feature = "object")]
+    Bucket(ObjectUrl),
 }
 
 /// The name of a store's folder within a project.
@@ -69,10 +75,20 @@ impl FromStr for Location {
             return Ok(Self::Folder(PathBuf::from(format!("/{}", percent_decoded(path).map_err(refuse)?))));
         }
         match scheme(url) {
-            Some(scheme) => Err(refuse(&format!(
-                "this build knows no {scheme}: stores; it knows a path, file:///folder and memory:"
-            ))),
             None => Ok(Self::Folder(PathBuf::from(url))),
+            // The refusal must not repeat what may be a secret.
+            #[cfg(feature = "object")]
+            Some(cloud @ ("s3" | "gs" | "az")) => url.parse().map(Self::Bucket).map_err(|why: InvalidUrl| {
+                Error::InvalidLocation { url: format!("{cloud}://…"), reason: why.to_string() }
+            }),
+            #[cfg(not(feature = "object"))]
+            Some(cloud @ ("s3" | "gs" | "az")) => Err(Error::InvalidLocation {
+                url: format!("{cloud}://…"),
+                reason: "this program was built without the features `s3`, `gcs` and `azure`".to_owned(),
+            }),
+            Some(scheme) => Err(refuse(&format!(
+                "nobody knows {scheme}: stores; there are paths, file:///folder, memory:, s3://, gs:// and az://"
+            ))),
         }
     }
 }
@@ -82,6 +98,8 @@ impl fmt::Display for Location {
         match self {
             Self::Folder(path) => path.display().fmt(f),
             Self::Memory => f.write_str("memory:"),
+            #[cfg(feature = "object")]
+            Self::Bucket(url) => url.fmt(f),
         }
     }
 }
@@ -139,7 +157,7 @@ mod tests {
     fn what_is_no_place_is_refused_with_the_reason() {
         for (url, words) in [
             ("", "empty"),
-            ("s3://bucket/prefix", "s3:"),
+            ("ftp://host/a", "ftp:"),
             ("file://host/a", "file:///"),
             ("file:a", "file:///"),
             ("file:///a%2", "hexadecimal"),
@@ -150,6 +168,22 @@ mod tests {
         ] {
             let refused = url.parse::<Location>().unwrap_err().to_string();
             assert!(refused.contains(words), "{url:?}: {refused}");
+        }
+    }
+
+    #[cfg(feature = "object")]
+    #[test]
+    fn buckets_are_places_and_their_refusal_shows_no_secret() {
+        for url in ["s3://bucket", "s3://bucket/a/b", "gs://bucket/a", "az://container/a"] {
+            let place: Location = url.parse().unwrap();
+            assert!(matches!(place, Location::Bucket(_)));
+            assert_eq!(place.to_string(), url);
+        }
+        for url in
+            ["s3://key:hunter2@bucket/a", "s3://bucket/a?secret=hunter2", "gs://", "az://container/a b"]
+        {
+            let refused = url.parse::<Location>().unwrap_err().to_string();
+            assert!(!refused.contains("hunter2") && refused.contains("://…"), "{url:?}: {refused}");
         }
     }
 

@@ -4,6 +4,7 @@ mod batch;
 mod change;
 mod copy;
 mod delete;
+mod doctor;
 mod load;
 mod location;
 mod locks;
@@ -12,6 +13,7 @@ mod options;
 mod save;
 mod shared;
 mod status;
+mod upkeep;
 mod verify;
 
 use std::sync::Arc;
@@ -20,6 +22,7 @@ use pflow_backend::{Environment, StorageBackend};
 
 pub use change::{Drawing, flows};
 pub use delete::{DeleteRequest, UndeleteRequest};
+pub use doctor::Diagnosis;
 pub use load::Loaded;
 pub use location::Location;
 pub use options::StoreOptions;
@@ -95,7 +98,7 @@ impl Store {
     /// # Errors
     /// [`Error::IndexBusy`] if others kept rewriting it; errors of the storage. The old index stays in use then.
     pub async fn reindex(&self) -> Result<usize> {
-        self.shared.gate.check_writer()?;
+        self.shared.gate.admit_writer().await?;
         self.shared.index.rebuild().await
     }
 
@@ -119,11 +122,13 @@ impl Store {
         &self.shared.objects.environment
     }
 
-    /// Brings the storage to rest. Everything that was saved is durable without it.
+    /// Brings the storage to rest: waits for what follows the answers (a fold of the index, on a bucket the copies in `workflow.json`).
+    /// Everything that was saved is durable without it.
     ///
     /// # Errors
-    /// Rest was not reached; nothing is lost.
+    /// Rest was not reached, or a copy could not be written; nothing is lost.
     pub async fn close(&self) -> Result<()> {
+        self.shared.upkeep.rest().await;
         self.shared.objects.backend.close().await.map_err(Error::Storage)
     }
 }

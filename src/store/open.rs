@@ -1,14 +1,16 @@
 use std::{path::Path, sync::Arc};
 
 use futures::StreamExt;
-use pflow_backend::{Batch, Commit, Operation, Prefix, StorageBackend};
+use pflow_backend::{Batch, Commit, Durability, Operation, Prefix, StorageBackend};
 use pflow_backend_fs::FsBackend;
 use pflow_backend_memory::MemoryBackend;
+#[cfg(feature = "object")]
+use pflow_backend_object::{ObjectBackend, ObjectUrl};
 
 use super::{Location, Shared, Store, StoreOptions};
 use crate::{
     Error, Result, index,
-    stored::{Config, FormatError, Objects, layout, read_config, unreadable},
+    stored::{Config, FormatError, Objects, layout, read_config, trust, unreadable},
 };
 
 /// What stays out of git: mirrors of leases, which belong to one moment, and the folder of the disk backend's lock and journal.
@@ -29,23 +31,15 @@ impl Store {
     /// # Errors
     /// As [`Store::open_url`].
     pub async fn open_location(location: &Location, options: StoreOptions) -> Result<Self> {
-        let backend: Arc<dyn StorageBackend> = match location {
-            Location::Folder(path) => match FsBackend::open(path, options.environment.clone()).await {
-                Ok(backend) => Arc::new(backend),
-                Err(missing) if missing.kind() == pflow_backend::ErrorKind::Missing => {
-                    return Err(Error::StoreMissing { location: location.to_string() });
-                }
-                Err(other) => return Err(Error::Storage(other)),
-            },
-            Location::Memory => return Err(Error::StoreMissing { location: location.to_string() }),
-        };
+        let backend = existing(location, &options).await?;
         Self::open_at(backend, options, location.to_string()).await
     }
 
     /// Creates a store at a URL or path, or opens the one that is there. Folders that are missing on the way are made.
     ///
     /// # Errors
-    /// As [`Store::open_url`], without `StoreMissing`. A place where something else lives is not touched.
+    /// As [`Store::open_url`], without `StoreMissing`. A place where something else lives is not touched. [`Error::UnsafeStorage`] and
+    /// [`Error::Unproven`] where a server was probed and is not fit to keep a store: nothing of one is left there.
     pub async fn init_url(url: &str, options: StoreOptions) -> Result<Self> {
         Self::init_location(&url.parse()?, options).await
     }
@@ -64,6 +58,8 @@ impl Store {
                 Arc::new(FsBackend::create(path, options.environment.clone()).await.map_err(Error::Storage)?)
             }
             Location::Memory => Arc::new(MemoryBackend::new(options.environment.clone())),
+            #[cfg(feature = "object")]
+            Location::Bucket(url) => bucket(url, &options)?,
         };
         Self::init_at(backend, options, location.to_string()).await
     }
@@ -84,7 +80,7 @@ impl Store {
         Self::init_at(backend, options, "the given backend".to_owned()).await
     }
 
-    async fn open_at(
+    pub(super) async fn open_at(
         backend: Arc<dyn StorageBackend>,
         options: StoreOptions,
         location: String,
@@ -109,7 +105,13 @@ impl Store {
         if !is_empty(&objects).await? {
             return Err(foreign(location));
         }
-        let config = Config::new(objects.environment.new_id(), objects.now());
+        let mut config = Config::new(objects.environment.new_id(), objects.now());
+        // IMPORTANT: before anything else is written, so that there is never a store where none can be kept.
+        if let Some(place) = objects.backend.place() {
+            let report = trust::probe(&objects).await?;
+            trust::verdict(&place, &report)?.into_result(&place)?;
+            config.remember_probe(&place, objects.now());
+        }
         let encoded = config.encode().map_err(|source| unreadable(&layout::config(), source))?;
         // IMPORTANT: config.json alone makes a store, so whatever else is there comes after it. A crash in between leaves a store whose
         // index is read from the heads until the first fold writes one. An index root must never be created later than here: an
@@ -119,12 +121,19 @@ impl Store {
             rest.push(Operation::put(layout::gitignore(), GITIGNORE).absent());
         }
         let batch = Batch::new().stage([Operation::put(layout::config(), encoded).absent()]).stage(rest);
-        let config = match objects.commit(batch, || format!("the creation of {location}")).await? {
-            Commit::Committed(_) => config,
+        let config = match objects.commit(batch, || format!("the creation of {location}")).await {
+            Ok(Commit::Committed(_)) => config,
             // Somebody else created it at the same time: theirs is the store.
-            Commit::Conflict(_) | Commit::Overtaken(_) => own_config(&objects, &location)
+            Ok(Commit::Conflict(_) | Commit::Overtaken(_)) => own_config(&objects, &location)
                 .await?
                 .ok_or_else(|| Error::StoreMissing { location: location.clone() })?,
+            // A reply got lost: what is there tells, unless a crash could still take it away.
+            Err(unknown @ Error::OutcomeUnknown { .. })
+                if objects.backend.capabilities().durability != Durability::Power =>
+            {
+                own_config(&objects, &location).await.ok().flatten().ok_or(unknown)?
+            }
+            Err(error) => return Err(error),
         };
         Self::with(objects, options, location, config)
     }
@@ -134,8 +143,29 @@ impl Store {
     }
 }
 
+/// The storage at a place, which must be there.
+pub(super) async fn existing(location: &Location, options: &StoreOptions) -> Result<Arc<dyn StorageBackend>> {
+    let missing = || Error::StoreMissing { location: location.to_string() };
+    match location {
+        Location::Folder(path) => match FsBackend::open(path, options.environment.clone()).await {
+            Ok(backend) => Ok(Arc::new(backend)),
+            Err(error) if error.kind() == pflow_backend::ErrorKind::Missing => Err(missing()),
+            Err(other) => Err(Error::Storage(other)),
+        },
+        Location::Memory => Err(missing()),
+        #[cfg(feature = "object")]
+        Location::Bucket(url) => bucket(url, options),
+    }
+}
+
+#[cfg(feature = "object")]
+fn bucket(url: &ObjectUrl, options: &StoreOptions) -> Result<Arc<dyn StorageBackend>> {
+    let (settings, environment) = (options.object(), options.environment.clone());
+    Ok(Arc::new(ObjectBackend::open(url, settings, environment).map_err(Error::Storage)?))
+}
+
 /// Our config, if there is one. Another program's `config.json` makes the place foreign.
-async fn own_config(objects: &Objects, location: &str) -> Result<Option<Config>> {
+pub(super) async fn own_config(objects: &Objects, location: &str) -> Result<Option<Config>> {
     match read_config(objects).await {
         Err(Error::Format {
             key,
@@ -145,23 +175,35 @@ async fn own_config(objects: &Objects, location: &str) -> Result<Option<Config>>
     }
 }
 
-fn foreign(location: String) -> Error {
+pub(super) fn foreign(location: String) -> Error {
     Error::Foreign { location, reason: "it has files, but no config.json of ours".to_owned() }
 }
 
 /// Whether there is anything but what the disk backend keeps for itself. A folder that cannot be read is for the backend to report.
-fn holds_anything(folder: &Path) -> bool {
+pub(super) fn holds_anything(folder: &Path) -> bool {
     let Ok(entries) = std::fs::read_dir(folder) else { return false };
-    entries.flatten().any(|entry| !entry.file_name().eq_ignore_ascii_case(".journal"))
+    entries.flatten().any(|entry| {
+        let name = entry.file_name();
+        !(name.eq_ignore_ascii_case(".journal") || name == "ops" && holds_only_probes(&entry.path()))
+    })
 }
 
-fn holds_config(folder: &Path) -> bool {
+/// What a probe left that was killed before there was a store.
+fn holds_only_probes(ops: &Path) -> bool {
+    std::fs::read_dir(ops).is_ok_and(|entries| entries.flatten().all(|entry| entry.file_name() == "probe"))
+}
+
+pub(super) fn holds_config(folder: &Path) -> bool {
     folder.join(layout::CONFIG).symlink_metadata().is_ok()
 }
 
-async fn is_empty(objects: &Objects) -> Result<bool> {
-    match objects.backend.list(&Prefix::root(), None).next().await {
-        None => Ok(true),
-        Some(listed) => listed.map(|_| false).map_err(Error::Storage),
+/// Whether there is no object but what a probe left that was killed.
+pub(super) async fn is_empty(objects: &Objects) -> Result<bool> {
+    let mut listing = objects.backend.list(&Prefix::root(), None);
+    while let Some(listed) = listing.next().await {
+        if !layout::probes().contains(&listed.map_err(Error::Storage)?.key) {
+            return Ok(false);
+        }
     }
+    Ok(true)
 }

@@ -1,8 +1,12 @@
+#[cfg(feature = "object")]
+use std::ffi::OsString;
 use std::{sync::Arc, time::Duration};
 
 use pflow_backend::{Environment, SystemEnvironment};
+#[cfg(feature = "object")]
+use pflow_backend_object::ObjectOptions;
 
-use crate::{Result, document::Limits, index::Policy};
+use crate::{Result, document::Limits};
 
 /// How a store is used. What belongs to the store itself stands in its `config.json`.
 #[derive(Debug, Clone)]
@@ -11,7 +15,10 @@ pub struct StoreOptions {
     pub(crate) limits: Limits,
     pub(crate) clock_skew: Duration,
     pub(crate) concurrency: usize,
-    pub(crate) fold: Policy,
+    pub(crate) fold_after: Option<usize>,
+    pub(crate) fold_behind: Option<bool>,
+    #[cfg(feature = "object")]
+    object: Option<ObjectOptions>,
 }
 
 impl StoreOptions {
@@ -30,7 +37,10 @@ impl StoreOptions {
             limits: Limits::default(),
             clock_skew: Duration::from_secs(60),
             concurrency: 16,
-            fold: Policy::default(),
+            fold_after: None,
+            fold_behind: None,
+            #[cfg(feature = "object")]
+            object: None,
         }
     }
 
@@ -49,6 +59,26 @@ impl StoreOptions {
         self
     }
 
+    /// How patient a store in a bucket is, and the settings of its cloud, in place of the variables of this process.
+    #[cfg(feature = "object")]
+    #[must_use]
+    pub fn object_options(mut self, options: ObjectOptions) -> Self {
+        self.object = Some(options);
+        self
+    }
+
+    /// How patient a store in a bucket would be, and the settings of its cloud: what was set, else the clouds' variables of this process. A
+    /// variable that is not UTF-8 is none of theirs.
+    #[cfg(feature = "object")]
+    pub fn object(&self) -> ObjectOptions {
+        let of_process = || {
+            let text =
+                |(name, value): (OsString, OsString)| name.into_string().ok().zip(value.into_string().ok());
+            ObjectOptions::from_env(std::env::vars_os().filter_map(text))
+        };
+        self.object.clone().unwrap_or_else(of_process)
+    }
+
     /// How many workflows of a batch are saved side by side, at least 1; 16 unless set.
     #[must_use]
     pub fn concurrency(mut self, workflows: usize) -> Self {
@@ -60,8 +90,16 @@ impl StoreOptions {
     /// cold listings cheaper and saves dearer.
     #[must_use]
     pub fn fold_after(mut self, records: usize) -> Self {
-        self.fold.records = records.max(1);
-        self.fold.look_every = u32::try_from(self.fold.records / 4).unwrap_or(u32::MAX).max(1);
+        self.fold_after = Some(records.max(1));
+        self
+    }
+
+    /// Whether a save that finds a fold due answers first and folds behind its answer. [`crate::Store::close`] waits for such a fold, and a warning
+    /// tells where it failed. Unless set: behind the answer on a remote storage, before it on disk and in memory, where a fold
+    /// takes hardly longer than a save.
+    #[must_use]
+    pub fn fold_behind(mut self, behind: bool) -> Self {
+        self.fold_behind = Some(behind);
         self
     }
 }

@@ -145,8 +145,11 @@ impl Store {
         self.change(request.into_request()?).await
     }
 
-    pub(super) async fn change(&self, request: Request) -> Result<Saved> {
+    pub(super) async fn change(&self, mut request: Request) -> Result<Saved> {
         let held = request.lease.is_some() || request.hold.is_some();
+        // The id is fixed here, once, so that every attempt asks for the same grant.
+        let environment = &self.shared.objects.environment;
+        request.hold = request.hold.map(|hold| hold.named(environment.as_ref())).transpose()?;
         let Written { head, unchanged, copy_error, index_error } =
             Change::new(Arc::clone(&self.shared), request).run().await?;
         let missing = || Error::Internal("a change left a head without a version".to_owned());

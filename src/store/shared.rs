@@ -1,9 +1,9 @@
 use std::{fmt, sync::Arc};
 
-use super::{StoreOptions, change::Flows};
+use super::{StoreOptions, change::Flows, upkeep::Upkeep};
 use crate::{
     Result,
-    index::Index,
+    index::{Index, Policy},
     lock::Locks,
     stored::{Config, Gate, Objects},
 };
@@ -12,7 +12,8 @@ use crate::{
 pub(crate) struct Shared {
     pub(crate) objects: Objects,
     pub(crate) gate: Arc<Gate>,
-    pub(crate) index: Index,
+    pub(crate) index: Arc<Index>,
+    pub(crate) upkeep: Upkeep,
     pub(crate) locks: Locks,
     pub(crate) flows: Flows,
     pub(crate) options: StoreOptions,
@@ -26,9 +27,11 @@ impl Shared {
         config: Config,
     ) -> Result<Self> {
         let gate = Arc::new(Gate::enter(objects.clone(), location, config)?);
-        let index = Index::new(objects.clone(), gate.clone(), options.fold);
+        let policy =
+            Policy::of(&objects.backend.capabilities()).with(options.fold_after, options.fold_behind);
+        let index = Arc::new(Index::new(objects.clone(), gate.clone(), policy));
         let locks = Locks::new(objects.clone(), gate.clone(), options.clock_skew)?;
-        Ok(Self { objects, gate, index, locks, flows: Flows::build()?, options })
+        Ok(Self { objects, gate, index, upkeep: Upkeep::default(), locks, flows: Flows::build()?, options })
     }
 }
 

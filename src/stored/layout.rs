@@ -42,6 +42,15 @@ pub(crate) fn index_segments() -> Prefix {
     prefix("ops/segments")
 }
 
+/// Where probes of the storage work. What one left that was killed is harmless and belongs to nobody.
+pub(crate) fn probes() -> Prefix {
+    prefix("ops/probe")
+}
+
+pub(crate) fn probe_ground(id: &str) -> Prefix {
+    prefix(&format!("ops/probe/{id}"))
+}
+
 pub(crate) fn pending_records() -> Prefix {
     prefix("ops/pending")
 }

@@ -14,6 +14,7 @@
 //! ops/base/<ulid>, ops/segments/<ulid>           its immutable parts
 //! ops/pending/<id>.<generation>.<version_id>     "this workflow may have changed"; empty
 //! ops/pending/<id or _store>.<ulid>.op           an operation that makes no version
+//! ops/probe/<ulid>/…                             what a probe of the storage tries, and deletes again
 //! workflows/<id>/metadata.json                   the head: one register per workflow
 //! workflows/<id>/workflow.json                   current content, byte for byte
 //! workflows/<id>/workflow.lock                   mirror of the lease
@@ -25,14 +26,16 @@ mod field;
 mod format;
 mod gate;
 mod head;
+mod heads;
 mod id;
 pub(crate) mod layout;
 mod lease;
 mod objects;
+pub(crate) mod trust;
 mod version;
 mod version_id;
 
-pub use config::{Config, Features};
+pub use config::{Config, Features, Probed};
 pub(crate) use field::check_text;
 pub use format::FormatError;
 pub(crate) use format::{Kind, decode, encode_line, encode_pretty};

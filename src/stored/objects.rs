@@ -4,7 +4,9 @@ use chrono::{DateTime, SubsecRound, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use pflow_backend::{Batch, Commit, Environment, Key, Object, Prefix, StorageBackend, Version};
 
-use super::{Ancestor, FormatError, Head, StoredVersion, VersionId, VersionRef, WorkflowId, layout};
+use super::{
+    Ancestor, FormatError, Head, StoredVersion, VersionId, VersionRef, WorkflowId, heads::KnownHeads, layout,
+};
 use crate::{Error, Result};
 
 /// How many objects are read at the same time.
@@ -15,6 +17,7 @@ const READ_AHEAD: usize = 32;
 pub(crate) struct Objects {
     pub(crate) backend: Arc<dyn StorageBackend>,
     pub(crate) environment: Arc<dyn Environment>,
+    known: Arc<KnownHeads>,
 }
 
 /// A head as it was read, and the version that a swap of it must name.
@@ -27,7 +30,7 @@ pub(crate) struct StoredHead {
 
 impl Objects {
     pub(crate) fn new(backend: Arc<dyn StorageBackend>, environment: Arc<dyn Environment>) -> Self {
-        Self { backend, environment }
+        Self { backend, environment, known: Arc::default() }
     }
 
     /// The wall clock in the precision that is stored.
@@ -43,8 +46,35 @@ impl Objects {
         self.backend.commit(batch).await.map_err(|source| Error::of_commit(what, source))
     }
 
-    /// The head of `id`; an empty one without a version if there is none.
+    /// The head of `id`; an empty one without a version if there is none. It is known from then on.
     pub(crate) async fn head(&self, id: &WorkflowId) -> Result<StoredHead> {
+        let stored = self.read_head(id).await?;
+        self.remember_head(&stored.head, stored.version.as_ref());
+        Ok(stored)
+    }
+
+    /// The head of `id` as this process last saw it. Old news perhaps: good for nothing but a swap that names its version. None where
+    /// people edit files, because there the copy must be read as well.
+    pub(crate) fn known_head(&self, id: &WorkflowId) -> Option<StoredHead> {
+        self.known.get(id)
+    }
+
+    /// This is the head now, or was a moment ago.
+    pub(crate) fn remember_head(&self, head: &Head, version: Option<&Version>) {
+        match version {
+            Some(version) if !self.backend.capabilities().plain_files => {
+                self.known.keep(StoredHead { head: head.clone(), version: Some(version.clone()) });
+            }
+            _ => self.known.forget(&head.id),
+        }
+    }
+
+    /// What is known of this head is about to be wrong.
+    pub(crate) fn forget_head(&self, id: &WorkflowId) {
+        self.known.forget(id);
+    }
+
+    async fn read_head(&self, id: &WorkflowId) -> Result<StoredHead> {
         let key = layout::head(id);
         match self.get(&key).await? {
             None => Ok(StoredHead { head: Head::new(id.clone()), version: None }),
@@ -55,12 +85,12 @@ impl Objects {
         }
     }
 
-    /// The heads of `ids`, in no particular order. A head that cannot be read is a result of its own: one bad record must not hide
+    /// The heads of `ids`, in no particular order; they may be many, so they are not kept. A head that cannot be read is a result of its own: one bad record must not hide
     /// the others.
     pub(crate) async fn heads(&self, ids: Vec<WorkflowId>) -> Vec<(WorkflowId, Result<StoredHead>)> {
         stream::iter(ids)
             .map(|id| async move {
-                let head = self.head(&id).await;
+                let head = self.read_head(&id).await;
                 (id, head)
             })
             .buffer_unordered(READ_AHEAD)

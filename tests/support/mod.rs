@@ -9,15 +9,23 @@
     reason = "each test file uses its part of it, and a test may panic"
 )]
 
+mod bucket;
+mod hasty;
 mod history;
 mod probe;
+mod remote;
+mod server;
 mod site;
 mod staged;
 
 use pflow_store::{Conflict, Error, Expect, SaveRequest, WorkflowId};
 
+pub(crate) use bucket::{BucketServer, external};
+pub(crate) use hasty::Hasty;
 pub(crate) use history::{history, versions};
 pub(crate) use probe::{Fault, Left, Log, Probe};
+pub(crate) use remote::Remote;
+pub(crate) use server::Server;
 pub(crate) use site::{Kind, Site, damaged, generations, listed, notices};
 
 /// Runs each of the functions, which take a [`Site`], on every kind of backend. On two threads, because on one alone memory never
@@ -45,6 +53,11 @@ macro_rules! every_backend {
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn disk() {
                 super::$name(Site::new(Kind::Disk).await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn bucket() {
+                super::$name(Site::new(Kind::Bucket).await).await;
             }
         }
     )+ };

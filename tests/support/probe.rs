@@ -2,8 +2,8 @@ use std::sync::{Arc, Mutex};
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use pflow_store::pflow_backend::{
-    Batch, BoxStream, Capabilities, Commit, Error, ErrorKind, Key, Listed, Meta, Object, Operation, Outcome,
-    Prefix, Result, StorageBackend, async_trait,
+    Batch, BoxStream, Capabilities, Commit, Conflict, Error, ErrorKind, Key, Listed, Meta, Object, Operation,
+    Outcome, Position, Prefix, Result, StorageBackend, async_trait, probe::Check,
 };
 
 /// Watches every call to a storage, runs something at one of them, and makes commits fail.
@@ -20,6 +20,15 @@ struct State {
     /// How many commits the fault has hit.
     struck: usize,
     hook: Option<(usize, Hook)>,
+    overtaking: Option<Overtaking>,
+}
+
+/// Somebody else's doing at the next put of a key, which is answered as overtaken.
+struct Overtaking {
+    key: &'static str,
+    /// Whether the put comes first.
+    landed: bool,
+    hook: Hook,
 }
 
 type Hook = Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send>;
@@ -134,6 +143,29 @@ impl Probe {
         self.state.lock().unwrap().hook = Some((calls, Box::new(move || hook().boxed())));
     }
 
+    /// At the next put of `key` this runs once: behind the put if that is to have `landed`, else in its stead. The answer is the same.
+    pub(crate) fn overtake<F>(
+        &self,
+        key: &'static str,
+        landed: bool,
+        hook: impl FnOnce() -> F + Send + 'static,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let hook: Hook = Box::new(move || hook().boxed());
+        self.state.lock().unwrap().overtaking = Some(Overtaking { key, landed, hook });
+    }
+
+    fn overtaking(&self, batch: &Batch) -> Option<Overtaking> {
+        let mut state = self.state.lock().unwrap();
+        let key = state.overtaking.as_ref()?.key;
+        if batch.operations().any(|(_, it)| it.key().as_str() == key) {
+            state.overtaking.take()
+        } else {
+            None
+        }
+    }
+
     /// Whether what was to run at a call has run; forgets it if not.
     pub(crate) fn hook_has_run(&self) -> bool {
         self.state.lock().unwrap().hook.take().is_none()
@@ -214,6 +246,14 @@ impl StorageBackend for Probe {
         let writes = writes.collect();
         self.record(|log| log.commits.push(writes));
         self.due().await;
+        if let Some(Overtaking { landed, hook, .. }) = self.overtaking(&batch) {
+            if landed {
+                assert!(matches!(self.inner.commit(batch).await?, Commit::Committed(_)));
+            }
+            hook().await;
+            let at = Position { stage: 0, operation: 0 };
+            return Ok(Commit::Overtaken(Conflict { at, current: None, applied: 0 }));
+        }
         let Some(fault) = self.fault_of(&batch) else { return self.inner.commit(batch).await };
         let stages = match fault.left {
             Left::All => batch.stages().len(),
@@ -230,6 +270,14 @@ impl StorageBackend for Probe {
 
     async fn close(&self) -> Result<()> {
         self.inner.close().await
+    }
+
+    fn place(&self) -> Option<String> {
+        self.inner.place()
+    }
+
+    async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>> {
+        self.inner.examine(ground).await
     }
 }
 

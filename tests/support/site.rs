@@ -14,7 +14,7 @@ use pflow_store::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Probe, staged::Staged};
+use super::{Probe, bucket, staged::Staged};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -24,6 +24,8 @@ pub(crate) enum Kind {
     /// Memory behind [`Staged`].
     Staged,
     Disk,
+    /// A bucket behind an S3 server: the one in this process, or the one that `PFLOW_TEST_S3_ENDPOINT` names.
+    Bucket,
 }
 
 /// An empty place of one kind.
@@ -47,6 +49,7 @@ impl Site {
             (Some(folder), _) => disk(folder).await,
             (None, Kind::PlainMemory) => Arc::new(memory.with_plain_files(true)),
             (None, Kind::Staged) => Arc::new(Staged(memory)),
+            (None, Kind::Bucket) => bucket::fresh(),
             (None, _) => Arc::new(memory),
         };
         Self { kind, environment, probe: Probe::new(raw.clone()), raw, folder }
@@ -67,8 +70,9 @@ impl Site {
         self.folder.as_ref().map(TempDir::path)
     }
 
+    /// The defaults, but that folds come before the answers on a bucket too: what is there can then be looked at.
     pub(crate) fn options(&self) -> StoreOptions {
-        StoreOptions::new(self.environment.clone())
+        StoreOptions::new(self.environment.clone()).fold_behind(false)
     }
 
     /// The first store here, watched by the probe.
@@ -91,7 +95,7 @@ impl Site {
             Some(folder) => disk(folder).await,
             None => self.raw.clone(),
         };
-        Store::open(backend, options).await.unwrap()
+        Store::open(backend, options.fold_behind(false)).await.unwrap()
     }
 
     /// Everything that is stored.

@@ -1,6 +1,6 @@
 use pflow_store::pflow_backend::{
     Batch, BoxStream, Capabilities, Commit, Conflict, Error, Key, Listed, Meta, Object, Operation, Outcome,
-    Position, Prefix, Result, StorageBackend, Versions, WriteKind, async_trait,
+    Position, Prefix, Result, StorageBackend, Versions, WriteKind, async_trait, probe::Check,
 };
 
 /// Makes of a storage what a bucket is: each operation is a request of its own, a conflict leaves the stages before it and may be one
@@ -67,5 +67,13 @@ impl<B: StorageBackend> StorageBackend for Staged<B> {
 
     async fn close(&self) -> Result<()> {
         self.0.close().await
+    }
+
+    fn place(&self) -> Option<String> {
+        self.0.place()
+    }
+
+    async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>> {
+        self.0.examine(ground).await
     }
 }

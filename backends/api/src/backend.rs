@@ -3,7 +3,7 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
-use crate::{Batch, Capabilities, Commit, Key, Listed, Meta, Object, Prefix, Result};
+use crate::{Batch, Capabilities, Commit, Key, Listed, Meta, Object, Prefix, Result, probe::Check};
 
 /// A place that keeps named objects.
 ///
@@ -76,4 +76,26 @@ pub trait StorageBackend: Debug + Send + Sync + 'static {
     /// # Errors
     /// Rest was not reached; nothing that was committed is lost. Whoever opens the storage next finishes the work.
     async fn close(&self) -> Result<()>;
+
+    /// What tells this place from every other one, and the server that keeps it, without credentials: a URL, say. None where the backend
+    /// itself is all that there is to trust, as with memory and a disk.
+    ///
+    /// Whoever keeps data at a place that has a name probes it before the first write ([`probe`](crate::probe)), and again where the name
+    /// is another one. The same for the life of the handle.
+    fn place(&self) -> Option<String> {
+        None
+    }
+
+    /// What only this backend can look at, below what the contract shows: whether a lock excludes, whether a range is a range. A part of
+    /// [`probe::run`](crate::probe::run).
+    ///
+    /// It may write below `ground`, where nobody else works, and leaves nothing there that it made, as far as it can, nor what it keeps
+    /// there for objects that are gone (folders). A promise that is broken is a [`Check`] that says so, no error.
+    ///
+    /// # Errors
+    /// It could not be looked at. Nothing is said about any promise then.
+    async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>> {
+        let _: &Prefix = ground;
+        Ok(Vec::new())
+    }
 }

@@ -5,6 +5,9 @@ use crate::Version;
 #[must_use = "a batch that met a conflict did not commit"]
 pub enum Commit {
     /// Every operation happened and is durable to the degree that [`crate::Capabilities::durability`] names.
+    ///
+    /// Where [`crate::Capabilities::exact_conflicts`] is not set, a put under a condition that did not hold is also this when the key
+    /// already holds the very bytes: it cannot be told from one whose reply got lost. Whoever must know puts something fresh into them.
     Committed(Versions),
     /// A condition did not hold. This is a lost race, not an error.
     Conflict(Conflict),
@@ -57,12 +60,13 @@ pub struct Conflict {
 pub struct Versions(Vec<Vec<Option<Version>>>);
 
 impl Versions {
-    /// For backends: a version for each put and none for each delete, in the batch's own shape.
+    /// For backends: a version for each put that was made and none for each delete, in the batch's own shape.
     pub fn new(stages: Vec<Vec<Option<Version>>>) -> Self {
         Self(stages)
     }
 
-    /// The version of the object that the operation at `position` stored; none for a delete.
+    /// The version of the object that the operation at `position` stored; none for a delete, and none for a put of a
+    /// [`crate::WriteKind::Copy`] that follows the answer.
     pub fn get(&self, position: Position) -> Option<&Version> {
         self.0.get(position.stage)?.get(position.operation)?.as_ref()
     }

@@ -8,6 +8,7 @@
 //! - [`Batch`], [`Operation`], [`Precondition`]: what to change, in which order, under which conditions
 //! - [`Commit`]: what became of it; a lost race is a value, not an error
 //! - [`Error`]: what failed, and whether the write did not happen or may have
+//! - [`probe`]: whether a storage does what it says
 //! - [`Environment`]: time, randomness and identity, so that tests can set them
 
 mod backend;
@@ -20,6 +21,7 @@ mod environment;
 mod error;
 mod key;
 mod object;
+pub mod probe;
 
 pub use backend::StorageBackend;
 pub use batch::{Batch, Operation, Precondition, WriteKind};

@@ -10,7 +10,7 @@ use std::{
 use futures::stream::BoxStream;
 use pflow_backend::{
     Batch, Capabilities, Commit, Durability, Environment, Error, ErrorKind, Key, Listed, Meta, Object,
-    Outcome, Prefix, Result, StorageBackend, Versions, async_trait,
+    Outcome, Prefix, Result, StorageBackend, Versions, async_trait, probe::Check,
 };
 use tokio::sync::Mutex;
 
@@ -101,6 +101,14 @@ impl FsBackend {
         self.store.root.path()
     }
 
+    pub(crate) fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    pub(crate) fn lock_wait(&self) -> Duration {
+        self.lock_wait
+    }
+
     /// For tests that count or break system calls.
     #[cfg(test)]
     pub(crate) fn disk(&self) -> &Disk {
@@ -187,6 +195,11 @@ impl StorageBackend for FsBackend {
     async fn close(&self) -> Result<()> {
         drop(self.turn.lock().await);
         Ok(())
+    }
+
+    /// The lock, the sync, the rename, the names and the kind of the file system.
+    async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>> {
+        self.look_below(ground).await
     }
 }
 

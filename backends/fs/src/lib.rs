@@ -68,6 +68,7 @@ mod commit;
 mod content;
 mod disk;
 mod error;
+mod file_system;
 mod folder;
 mod journal;
 mod list;
@@ -75,6 +76,7 @@ mod lock;
 mod note;
 mod options;
 mod plan;
+mod probe;
 mod promote;
 mod root;
 
@@ -83,3 +85,4 @@ mod tests;
 
 pub use backend::FsBackend;
 pub use options::FsOptions;
+pub use probe::HeldLock;

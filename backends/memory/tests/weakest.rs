@@ -6,6 +6,7 @@ use pflow_backend::{
     Batch, BoxStream, Capabilities, Commit, Conflict, Error, Key, Listed, ManualEnvironment, Meta, Object,
     Outcome, Position, Prefix, Result, StorageBackend, Versions, async_trait,
     conformance::{self, Harness, Site},
+    probe::Check,
 };
 use pflow_backend_memory::MemoryBackend;
 use tokio::task::yield_now;
@@ -59,6 +60,14 @@ impl StorageBackend for Weakest {
 
     async fn close(&self) -> Result<()> {
         self.0.close().await
+    }
+
+    fn place(&self) -> Option<String> {
+        self.0.place()
+    }
+
+    async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>> {
+        self.0.examine(ground).await
     }
 }
 

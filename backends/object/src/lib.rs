@@ -1,1 +1,54 @@
 //! S3, GCS and Azure behind pflow-store.
+//!
+//! [`ObjectBackend`] keeps the contract of [`pflow_backend::StorageBackend`] on any server that honours conditional writes. What gets lost on the
+//! way is settled by reading back, never guessed: the argument stands at the top of `put.rs`.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use pflow_backend::{Batch, Key, Operation, StorageBackend, SystemEnvironment};
+//! use pflow_backend_object::{ObjectBackend, ObjectOptions};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let options = ObjectOptions::from_env(std::env::vars());
+//! let environment = Arc::new(SystemEnvironment::new()?);
+//! let storage = ObjectBackend::open(&"s3://plans/team".parse()?, options, environment)?;
+//! let create = Operation::put(Key::parse("heads/a")?, "1").absent();
+//! println!("{:?}", storage.commit(Batch::new().stage([create])).await?);
+//! storage.close().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The other direction: [`AsObjectStore`] gives any backend, the one on local disk for example, as an `object_store`.
+//!
+//! # Features
+//! `s3`, `gcs` and `azure`, all on by default.
+
+mod as_object_store;
+mod attempts;
+mod backend;
+mod client;
+#[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+mod clouds;
+mod commit;
+mod examine;
+mod fault;
+mod late;
+mod list;
+mod open;
+mod options;
+mod place;
+mod put;
+#[cfg(all(test, feature = "s3"))]
+mod tests;
+mod url;
+mod version;
+#[cfg_attr(not(any(feature = "s3", feature = "gcs", feature = "azure")), path = "no_wire.rs")]
+mod wire;
+
+pub use as_object_store::AsObjectStore;
+pub use backend::ObjectBackend;
+pub use options::ObjectOptions;
+pub use url::{InvalidUrl, ObjectUrl, Scheme};

@@ -1,72 +1,125 @@
 use std::sync::Arc;
 
 use futures::try_join;
+use pflow_backend::{Batch, Commit};
 
 use super::{
     Basis, Change, Kind, Trouble, Written, actions,
     decide::{Decision, decide},
+    unsettled::{Fate, Unsettled},
 };
 use crate::{
     Error, Result,
+    conflict::Expect,
     document::MediaType,
     flow::{Action, Node, Visit},
     store::{Shared, copy::CopyState},
-    stored::{Objects, StoredHead, StoredVersion, WorkflowId, layout},
+    stored::{Head, Objects, StoredHead, StoredVersion, WorkflowId, layout},
 };
 
-/// Reads the head, the lease in it and the copy, and decides whether the change fits on top.
+/// Reads the head, the lease in it and the copy, settles what became of earlier attempts, and decides whether the change fits on top.
+///
+/// A caller who names the generation that it builds on, and which this process knows, is not made to wait for a read: the swap itself
+/// checks that the head is still the one we know. Only a decision to write is taken on what we know; everything else is looked up.
 pub(super) struct CheckConflicts;
 
 pub(super) struct Question {
     shared: Arc<Shared>,
     id: WorkflowId,
+    expect: Expect,
     creates: bool,
     undeletes: bool,
+    known: Option<StoredHead>,
+    unsettled: Vec<Unsettled>,
+}
+
+/// What was seen.
+pub(super) enum Seen {
+    /// One of the earlier attempts has landed.
+    Landed { head: Box<Head>, copy_error: Option<Error> },
+    /// What a change would build on, and the attempts that may land yet.
+    Basis { basis: Box<Basis>, open: Vec<Unsettled> },
 }
 
 impl Node<Change, Error> for CheckConflicts {
     type Prep = Question;
-    type Exec = Basis;
+    type Exec = Seen;
 
     fn name(&self) -> &str {
         "CheckConflicts"
     }
 
     fn actions(&self) -> &[Action] {
-        const { &[Action::DEFAULT, actions::HANDLE_CONFLICT, actions::UNCHANGED] }
+        const { &[Action::DEFAULT, actions::HANDLE_CONFLICT, actions::UNCHANGED, actions::UPDATE_INDEX] }
     }
 
     async fn prep(&self, change: &Change, _: Visit<'_>) -> Result<Question> {
         Ok(Question {
             shared: Arc::clone(&change.shared),
             id: change.request.id.clone(),
+            expect: change.request.expect,
             creates: matches!(change.request.kind, Kind::Save { .. }),
             undeletes: matches!(change.request.kind, Kind::Undelete),
+            known: known(change)?,
+            unsettled: change.unsettled.clone(),
         })
     }
 
-    async fn exec(&self, question: &Question, _: Visit<'_>) -> Result<Basis> {
+    async fn exec(&self, question: &Question, _: Visit<'_>) -> Result<Seen> {
         let Question { shared, id, .. } = question;
         let objects = &shared.objects;
-        let (stored, copy) = read(objects, id).await?;
-        if stored.version.is_none() && question.creates {
-            shared.gate.check_writer_again().await?;
+        if let Some(stored) = question.known.clone() {
+            let basis = Basis { stored, copy: CopyState::Absent, restored: None, now: objects.now() };
+            return Ok(Seen::Basis { basis: Box::new(basis), open: Vec::new() });
+        }
+        let (stored, copy) = match question.expect {
+            // Most likely there is none, so the gate is asked in the same round trip.
+            Expect::Absent if question.creates => {
+                try_join!(read(objects, id), shared.gate.check_writer_again())?.0
+            }
+            _ => {
+                let read = read(objects, id).await?;
+                if read.0.version.is_none() && question.creates {
+                    shared.gate.check_writer_again().await?;
+                }
+                read
+            }
+        };
+        let mut open = Vec::new();
+        for attempt in question.unsettled.iter().cloned() {
+            match attempt.fate(objects, &stored).await? {
+                Fate::Landed => return finish(objects, &stored, attempt).await,
+                Fate::Dead => attempt.clear(objects).await,
+                Fate::Open => open.push(attempt),
+            }
         }
         let restored = if question.undeletes { last_content(objects, &stored).await? } else { None };
-        Ok(Basis { stored, copy, restored, now: objects.now() })
+        let basis = Basis { stored, copy, restored, now: objects.now() };
+        Ok(Seen::Basis { basis: Box::new(basis), open })
     }
 
-    async fn post(&self, change: &mut Change, _: Question, basis: Basis, _: Visit<'_>) -> Result<Action> {
-        let skew = change.shared.options.clock_skew;
-        let environment = Arc::clone(&change.shared.objects.environment);
-        let decision =
-            decide(&change.request, change.document.as_ref(), &basis, environment.identity(), skew)?;
+    async fn post(&self, change: &mut Change, _: Question, seen: Seen, _: Visit<'_>) -> Result<Action> {
+        let (basis, open) = match seen {
+            Seen::Landed { head, copy_error } => {
+                let unchanged = change.plan.as_ref().is_none_or(|plan| plan.version.is_none());
+                change.written = Some(Written { head: *head, unchanged, copy_error, index_error: None });
+                change.unsettled.clear();
+                return Ok(actions::UPDATE_INDEX);
+            }
+            Seen::Basis { basis, open } => (*basis, open),
+        };
+        change.unsettled = open;
+        let decision = judge(change, &basis)?;
         let head = basis.stored.head.clone();
         change.basis = Some(basis);
         match decision {
             Decision::Write(plan) => {
                 change.plan = Some(*plan);
                 Ok(Action::DEFAULT)
+            }
+            // The same request on the same head wanted to write before.
+            Decision::Unchanged if !change.unsettled.is_empty() => {
+                Err(Error::Internal("a change that was begun is not needed any more".to_owned()))
             }
             Decision::Unchanged => {
                 let (copy_error, index_error) = (None, None);
@@ -79,6 +132,42 @@ impl Node<Change, Error> for CheckConflicts {
             }
         }
     }
+}
+
+fn judge(change: &Change, basis: &Basis) -> Result<Decision> {
+    let shared = &change.shared;
+    let (identity, skew) = (shared.objects.environment.identity(), shared.options.clock_skew);
+    decide(&change.request, change.document.as_ref(), basis, identity, skew)
+}
+
+/// The head that this process knows, if the caller builds on just that one and the change fits on top of it. Not where people edit copies,
+/// which must be read anyway, and not after a lost race, which says that what we know is old.
+fn known(change: &Change) -> Result<Option<StoredHead>> {
+    let Expect::Generation(generation) = change.request.expect else { return Ok(None) };
+    if change.lost_races > 0 || !matches!(change.request.kind, Kind::Save { .. }) {
+        return Ok(None);
+    }
+    let objects = &change.shared.objects;
+    let Some(stored) = objects.known_head(&change.request.id) else { return Ok(None) };
+    if stored.head.generation() != generation {
+        return Ok(None);
+    }
+    let basis = Basis { stored, copy: CopyState::Absent, restored: None, now: objects.now() };
+    let fits = matches!(judge(change, &basis)?, Decision::Write(_));
+    Ok(fits.then_some(basis.stored))
+}
+
+/// Writes the copies of an attempt that has landed without them, unless the workflow has moved on already.
+async fn finish(objects: &Objects, stored: &StoredHead, attempt: Unsettled) -> Result<Seen> {
+    let mut copy_error = None;
+    if stored.head.nonce == attempt.head.nonce {
+        match objects.backend.commit(Batch::new().stage(attempt.copies)).await {
+            Ok(Commit::Committed(_)) => {}
+            Ok(refused) => tracing::debug!(id = %attempt.head.id, ?refused, "the copies changed meanwhile"),
+            Err(error) => copy_error = Some(Error::Storage(error)),
+        }
+    }
+    Ok(Seen::Landed { head: Box::new(attempt.head), copy_error })
 }
 
 /// The head, and where people edit copies what stands in the copy.

@@ -85,6 +85,7 @@ fn write_path(flow: &mut Builder) -> NodeId {
     let resolve = flow.node(ResolveConflict);
     flow.connect(check, Action::DEFAULT, write)
         .connect(check, actions::HANDLE_CONFLICT, resolve)
+        .connect(check, actions::UPDATE_INDEX, index)
         .end(check, actions::UNCHANGED, "Unchanged")
         .connect(write, actions::UPDATE_INDEX, index)
         .connect(write, actions::HANDLE_CONFLICT, resolve)

@@ -17,6 +17,7 @@ mod decide;
 mod flows;
 mod parse;
 mod resolve;
+mod unsettled;
 mod update_index;
 mod write;
 
@@ -24,6 +25,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+
+use unsettled::Unsettled;
 
 use super::{Shared, copy::CopyState};
 use crate::{
@@ -99,6 +102,11 @@ pub(crate) struct Change {
     /// From WriteAtomic.
     written: Option<Written>,
     failure: Option<Error>,
+    /// Attempts that may have landed or may land yet, the oldest first.
+    unsettled: Vec<Unsettled>,
+    /// How many of them failed with an unknown outcome, and what the last one died of.
+    unknown: u32,
+    doubt: Option<pflow_backend::Error>,
     /// From UpdateIndex.
     index_error: Option<Error>,
 }
@@ -165,6 +173,9 @@ impl Change {
             lost_races: 0,
             written: None,
             failure: None,
+            unsettled: Vec::new(),
+            unknown: 0,
+            doubt: None,
             index_error: None,
         }
     }
@@ -172,27 +183,28 @@ impl Change {
     /// Runs the flow that the request asks for and says what became of it.
     pub(super) async fn run(mut self) -> Result<Written> {
         let shared = Arc::clone(&self.shared);
-        shared.gate.check_writer()?;
+        shared.gate.admit_writer().await?;
         let flow = match self.request.kind {
             Kind::Save { .. } => &shared.flows.save,
             Kind::Delete => &shared.flows.delete,
             Kind::Undelete => &shared.flows.undelete,
         };
-        match operation::run(flow, &mut self, &shared.objects.environment).await {
-            Ok(action) => self.ended(&action),
+        let ended = operation::run(flow, &mut self, &shared.objects.environment).await;
+        if let Some(written) = self.written {
             // What is written is written, whatever went wrong after.
-            Err(error) => match self.written {
-                Some(written) => Ok(Written { index_error: Some(error), ..written }),
-                None => Err(error),
-            },
+            let index_error = ended.err().or(self.index_error);
+            return Ok(Written { index_error, ..written });
+        }
+        let unsettled = !self.unsettled.is_empty();
+        let (id, doubt) = (self.request.id.clone(), self.doubt.take());
+        match ended.and_then(|action| self.failed(&action)) {
+            // IMPORTANT: whatever else went wrong, an attempt may be in place.
+            Err(error) if unsettled => Err(Error::in_doubt(format!("the change of {id}"), doubt, error)),
+            other => other,
         }
     }
 
-    fn ended(self, action: &Action) -> Result<Written> {
-        if let Some(mut written) = self.written {
-            written.index_error = self.index_error;
-            return Ok(written);
-        }
+    fn failed(self, action: &Action) -> Result<Written> {
         if let Some(source) = self.refusal {
             return Err(Error::Document { id: self.request.id, source });
         }

@@ -38,8 +38,10 @@ impl Node<Change, Error> for UpdateIndex {
     }
 
     async fn exec(&self, (shared, due): &Self::Prep, _: Visit<'_>) -> Result<Self::Exec> {
-        if *due {
-            shared.index.fold_if_due().await?;
+        match due {
+            true if shared.index.folds_behind() => shared.upkeep.fold(Arc::clone(&shared.index)).await,
+            true => drop(shared.index.fold_if_due().await?),
+            false => {}
         }
         Ok(None)
     }

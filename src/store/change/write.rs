@@ -1,9 +1,11 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use pflow_backend::{Batch, Commit, ErrorKind as StorageErrorKind, Operation, Outcome, Precondition};
+use pflow_backend::{
+    Batch, Commit, Durability, ErrorKind as StorageErrorKind, Operation, Outcome, Position, Precondition,
+};
 
-use super::{Change, LeasePlan, Plan, Trouble, Written, actions};
+use super::{Change, LeasePlan, Plan, Trouble, Written, actions, unsettled::Unsettled};
 use crate::{
     Error, Result,
     flow::{Action, Failure, Node, Retry, Visit},
@@ -14,6 +16,8 @@ use crate::{
 
 /// Where the head stands in the batch: the version and its pending record come before it, what is derived after it.
 const SWAP: usize = 1;
+/// How many unknown outcomes a change takes before it reports one. A storage gives up on each only after a long time of its own.
+const UNKNOWN: u32 = 3;
 
 /// Commits the change: the version beside its pending record, then the head, then the copies.
 ///
@@ -21,13 +25,22 @@ const SWAP: usize = 1;
 /// whatever becomes of the copies. A crash leaves, by stages: a version and a record that nothing refers to; the new head with copies that
 /// lag, which readers notice by their hash; or everything.
 ///
-/// Every attempt has a version id of its own, so that a version that is found in a chain tells that its attempt succeeded.
+/// Every attempt has a version id of its own, so that a version that is found in a chain tells that its attempt succeeded. That is what
+/// settles an attempt whose reply got lost; [`Unsettled`] says how.
 pub(super) struct WriteAtomic;
 
 #[derive(Debug)]
 pub(super) enum Attempted {
-    Committed { head: Box<Head>, copy_error: Option<Error> },
+    Committed {
+        head: Box<Head>,
+        copy_error: Option<Error>,
+    },
     LostRace,
+    /// It may have landed: because of an error, or because it was refused in a way that may be a conflict with itself.
+    Unsettled {
+        attempt: Box<Unsettled>,
+        doubt: Option<pflow_backend::Error>,
+    },
     Failed(Error),
 }
 
@@ -82,12 +95,27 @@ impl Node<Change, Error> for WriteAtomic {
     ) -> Result<Action> {
         match attempted {
             Attempted::Committed { head, copy_error } => {
+                // Only one swap of a version can land, so the attempts that named the same one are dead.
+                for dead in std::mem::take(&mut change.unsettled) {
+                    dead.clear(&change.shared.objects).await;
+                }
                 change.trouble = None;
                 let unchanged = plan.version.is_none();
                 change.written = Some(Written { head: *head, unchanged, copy_error, index_error: None });
                 Ok(actions::UPDATE_INDEX)
             }
             Attempted::LostRace => {
+                change.trouble = Some(Trouble::LostRace);
+                Ok(actions::HANDLE_CONFLICT)
+            }
+            Attempted::Unsettled { attempt, doubt } => {
+                change.unsettled.push(*attempt);
+                change.unknown += u32::from(doubt.is_some());
+                change.doubt = doubt.or(change.doubt.take());
+                if change.unknown >= UNKNOWN {
+                    change.failure = Some(Error::Internal("the outcome stayed unknown".to_owned()));
+                    return Ok(actions::WRITE_ERROR);
+                }
                 change.trouble = Some(Trouble::LostRace);
                 Ok(actions::HANDLE_CONFLICT)
             }
@@ -107,14 +135,22 @@ async fn attempt(shared: &Shared, plan: &Plan) -> Result<Attempted> {
     let head_key = layout::head(&head.id);
     let encoded = head.encode().map_err(|source| unreadable(&head_key, source))?;
     let when = plan.stored.version.clone().map_or(Precondition::Absent, Precondition::Is);
+    let copies = copies(plan, &head, objects.backend.capabilities().plain_files)?;
     let batch = Batch::new()
         .stage(fresh.iter().map(|(key, bytes)| Operation::put(key.clone(), bytes.clone()).absent().fresh()))
         // IMPORTANT: the commit point. What it refers to is durable by now.
         .stage([Operation::put(head_key, encoded).when(when)])
-        .stage(copies(plan, &head, objects.backend.capabilities().plain_files)?);
+        .stage(copies.iter().cloned());
+    let unsettled = |head: Head, fresh: Vec<(pflow_backend::Key, Bytes)>, doubt| {
+        let fresh = fresh.into_iter().map(|(key, _)| key).collect();
+        let attempt = Unsettled { named: plan.stored.version.clone(), head, fresh, copies };
+        Attempted::Unsettled { attempt: Box::new(attempt), doubt }
+    };
 
+    objects.forget_head(&head.id);
     let applied = match objects.backend.commit(batch).await {
-        Ok(Commit::Committed(_)) => {
+        Ok(Commit::Committed(versions)) => {
+            objects.remember_head(&head, versions.get(Position { stage: SWAP, operation: 0 }));
             return Ok(Attempted::Committed { head: Box::new(head), copy_error: None });
         }
         // Only a copy was in the way: the change stands.
@@ -124,7 +160,7 @@ async fn attempt(shared: &Shared, plan: &Plan) -> Result<Attempted> {
         }
         Ok(Commit::Conflict(conflict)) => Ok(conflict.applied),
         // Ours may have been there: what is there now tells.
-        Ok(Commit::Overtaken(_)) => return Ok(Attempted::LostRace),
+        Ok(Commit::Overtaken(_)) => return Ok(unsettled(head, fresh, None)),
         Err(error) => match error.outcome() {
             Outcome::NotApplied { applied } if applied > SWAP => {
                 return Ok(Attempted::Committed {
@@ -133,10 +169,12 @@ async fn attempt(shared: &Shared, plan: &Plan) -> Result<Attempted> {
                 });
             }
             Outcome::NotApplied { applied } => Err((applied, error)),
-            Outcome::Unknown => {
+            // What a disk shows after a failed sync may be gone after a crash, so there a look decides nothing.
+            Outcome::Unknown if objects.backend.capabilities().durability == Durability::Power => {
                 let what = format!("the change of {}", head.id);
                 return Err(Error::OutcomeUnknown { what, source: error });
             }
+            Outcome::Unknown => return Ok(unsettled(head, fresh, Some(error))),
         },
     };
     // The swap surely did not happen, so nothing will ever refer to this version.

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Report, Severity, found};
 use crate::{
     Result, Store,
-    index::{Entry, Index, Lost},
+    index::{Entry, Lost},
     stored::{
         WorkflowId,
         layout::{self, PendingName},
@@ -15,7 +15,7 @@ impl Store {
     pub(super) async fn verify_index(&self, ids: &BTreeSet<WorkflowId>, report: &mut Report) -> Result<()> {
         let shared = &self.shared;
         // Not the one that this process keeps: that knows what the stored one may lack.
-        let index = Index::new(shared.objects.clone(), shared.gate.clone(), shared.options.fold);
+        let index = shared.index.afresh();
         let view = index.view().await?;
         let reindex = || Some("reindex".to_owned());
         let root = layout::index_root();
@@ -62,7 +62,7 @@ impl Store {
     async fn indexed_meanwhile(&self, id: &WorkflowId) -> Result<bool> {
         let shared = &self.shared;
         let stored = shared.objects.head(id).await?;
-        let index = Index::new(shared.objects.clone(), shared.gate.clone(), shared.options.fold);
+        let index = shared.index.afresh();
         let view = index.view().await?;
         let entry = view.iter().find(|entry| entry.id == *id);
         Ok(entry.is_some_and(|entry| entry.generation >= stored.head.generation()))

@@ -23,8 +23,6 @@ pub(crate) struct Stored {
     pub(crate) content: Content,
     /// Without quotes. Of the content alone, so that it comes back with it, as on real servers.
     pub(crate) etag: String,
-    /// Unique over all buckets and all time, growing.
-    pub(crate) generation: u64,
     pub(crate) modified: SystemTime,
 }
 
@@ -35,8 +33,6 @@ pub(crate) enum When {
     Absent,
     Present,
     Etag(String),
-    #[allow(dead_code, reason = "GCS's condition; S3 has none of generations")]
-    Generation(u64),
 }
 
 /// Why something did not happen.
@@ -291,14 +287,13 @@ impl State {
             (When::Always, _) | (When::Absent, None) | (When::Present, Some(_)) => true,
             (When::Present | When::Etag(_), None) => return Err(Refusal::NoKey),
             (When::Etag(expected), Some(there)) => *expected == there.etag,
-            (When::Generation(expected), Some(there)) => *expected == there.generation,
-            (When::Generation(_), None) | (When::Absent, Some(_)) => false,
+            (When::Absent, Some(_)) => false,
         };
         if holds { Ok(()) } else { Err(Refusal::Condition) }
     }
 
     fn write(&mut self, bucket: &str, key: &str, content: Content, etag: String) -> Result<Stored, Refusal> {
-        let stored = Stored { content, etag, generation: self.clock + 1, modified: SystemTime::now() };
+        let stored = Stored { content, etag, modified: SystemTime::now() };
         self.objects_mut(bucket)?.insert(key.to_owned(), stored.clone());
         self.tick(bucket, key);
         Ok(stored)

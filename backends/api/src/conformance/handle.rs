@@ -81,14 +81,18 @@ impl Handle {
         self.0.commit(batch).await.map_err(|error| Stop::error("A commit", &error))
     }
 
-    /// The commit happens; every put has a version, and no delete.
+    /// The commit happens; every put has a version, but perhaps one of a copy that follows the answer, and no delete has.
     pub(super) async fn commit(&self, batch: Batch) -> Checked<Versions> {
         match self.attempt(batch.clone()).await? {
             Commit::Committed(versions) => {
                 for (at, operation) in batch.operations() {
                     let is_put = matches!(operation, Operation::Put { .. });
                     let (key, has) = (operation.key(), versions.get(at).is_some());
-                    ensure!(is_put == has, "the version of {key} at {at:?}: there {has}, should be {is_put}");
+                    let may_follow = matches!(operation, Operation::Put { kind: WriteKind::Copy, .. });
+                    ensure!(
+                        is_put == has || may_follow,
+                        "the version of {key} at {at:?}: there {has}, should be {is_put}"
+                    );
                 }
                 Ok(versions)
             }
@@ -132,6 +136,26 @@ impl Handle {
             ensure!(*found == now, "the conflict found {found:?} at {key}, where {now:?} is");
         }
         Ok(conflict)
+    }
+
+    /// As `conflict`, of a put of the very bytes that are there. Where conflicts are not exact these may be taken for its own, which changes
+    /// nothing either.
+    pub(super) async fn conflict_or_own(&self, batch: Batch, at: Position) -> Checked {
+        if self.capabilities().exact_conflicts {
+            return self.conflict(batch, at).await.map(drop);
+        }
+        match self.attempt(batch.clone()).await? {
+            Commit::Committed(versions) => {
+                let operation = batch.operations().find(|(position, _)| *position == at).map(|(_, it)| it);
+                let Some(operation) = operation else { return Ok(()) };
+                let key = operation.key();
+                let now = self.stat(key.as_str()).await?.map(|meta| meta.version);
+                let says = versions.get(at);
+                ensure!(says == now.as_ref(), "commit took {says:?} at {key} for its own, where {now:?} is");
+                Ok(())
+            }
+            Commit::Conflict(_) | Commit::Overtaken(_) => Ok(()),
+        }
     }
 
     /// The batch is refused as `kind`, surely without a trace.

@@ -5,7 +5,7 @@ use futures::stream::BoxStream;
 
 use crate::{
     Batch, Capabilities, Commit, Error, ErrorKind, Key, Listed, Meta, Object, Outcome, Prefix, Result,
-    StorageBackend,
+    StorageBackend, probe::Check,
 };
 
 /// A handle that does what it is told and never says so: every commit that happened answers that its outcome is unknown.
@@ -47,5 +47,13 @@ impl StorageBackend for LosingReplies {
 
     async fn close(&self) -> Result<()> {
         self.0.close().await
+    }
+
+    fn place(&self) -> Option<String> {
+        self.0.place()
+    }
+
+    async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>> {
+        self.0.examine(ground).await
     }
 }

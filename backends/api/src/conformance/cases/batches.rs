@@ -20,13 +20,14 @@ pub(super) async fn an_empty_batch_commits(ground: &Ground) -> Checked {
 
 /// Versions and conflicts count empty stages too.
 pub(super) async fn an_empty_stage_keeps_its_number(ground: &Ground) -> Checked {
-    let batch = || Ok(Batch::new().stage([]).stage([put("a", "a")?.absent()]).stage([]));
-    let versions = ground.store.commit(batch()?).await?;
+    let batch =
+        |body: &str| Ok(Batch::new().stage([]).stage([put("a", body.to_owned())?.absent()]).stage([]));
+    let versions = ground.store.commit(batch("a")?).await?;
     let here = Position { stage: 1, operation: 0 };
     let committed = versions.get(here).cloned();
     let found = ground.store.expect("a", "a").await?;
     ensure!(committed == Some(found), "the version at {here:?} is not that of a");
-    ground.store.conflict(batch()?, here).await.map(drop)
+    ground.store.conflict(batch("b")?, here).await.map(drop)
 }
 
 /// Puts and deletes of all kinds and stages are in place once the batch has committed.

@@ -1,0 +1,218 @@
+//! The probe finds the faults that would lose data, says which promise they break, and finds nothing where there is none.
+//!
+//! On one thread the turns of those who race are the same in every run, so that a fault is found always or never.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
+
+#[allow(dead_code, reason = "the suite's own test uses the rest")]
+mod broken;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use broken::{Broken, Fault};
+use futures::TryStreamExt;
+use pflow_backend::{
+    Batch, BoxStream, Capabilities, Commit, Error, ErrorKind, Key, Listed, ManualEnvironment, Meta, Object,
+    Prefix, Result, StorageBackend, async_trait,
+    conformance::{Harness, LosingReplies},
+    probe::{self, Check, Depth, Report, Verdict},
+};
+use pflow_backend_memory::MemoryBackend;
+
+/// Each fault, the checks that find it, and what the first of them says.
+const FOUND: &[(Fault, &[&str], &str)] = &[
+    (
+        Fault::DropsTheLastByte,
+        &["create-twice", "racing-updates", "read-after-write", "large-object"],
+        "It gave back bytes that nobody wrote",
+    ),
+    (
+        Fault::VersionIsConstant,
+        &["stale-update", "racing-updates", "versions"],
+        "It accepted an update of a version that was replaced",
+    ),
+    (
+        Fault::VersionIsTheLength,
+        &["racing-updates", "versions"],
+        "It accepted 8 racing updates of one and the same version",
+    ),
+    (Fault::IgnoresAbsent, &["create-twice", "racing-creates"], "It created a key that exists already"),
+    (
+        Fault::IgnoresIs,
+        &["stale-update", "racing-updates"],
+        "It accepted an update of a version that was replaced",
+    ),
+    (Fault::RefusesEveryIs, &["stale-update"], "It refused an update of the version that it gave itself"),
+    (
+        Fault::ChecksThenActs,
+        &["racing-creates", "racing-updates"],
+        "It told 8 of 8 racers that they created one and the same key",
+    ),
+    (
+        Fault::SwapsThroughAGap,
+        &["racing-creates"],
+        "It told 8 of 8 racers that they created one and the same key",
+    ),
+    (
+        Fault::DeletesNothing,
+        &["read-after-write", "list-after-write"],
+        "It gave back an object that was deleted",
+    ),
+    (Fault::FlattensNames, &["list-after-write"], "It left 1 of 1 objects that are there out of a listing"),
+    (Fault::AfterIsInclusive, &["list-after-write"], "It did not go on with a listing where it was told to"),
+    (Fault::PrefixIsAString, &["list-after-write"], "It listed 1 objects that are not there"),
+    (Fault::SharesACursor, &["list-after-write"], "It left 8 of 11 objects that are there out of a listing"),
+    (Fault::ListsNoSizes, &["list-after-write"], "It listed objects without their size"),
+];
+
+/// What stands at the end, where nothing else was put.
+async fn left(backend: &dyn StorageBackend) -> Vec<Listed> {
+    backend.list(&Prefix::root(), None).try_collect().await.unwrap()
+}
+
+fn memory() -> MemoryBackend {
+    MemoryBackend::new(Arc::new(ManualEnvironment::new(3)))
+}
+
+async fn probed(backend: &dyn StorageBackend) -> Result<Report> {
+    let ground = Prefix::parse("ops/probe/1").unwrap();
+    probe::run(backend, &ManualEnvironment::new(3), &ground, &Depth::default()).await
+}
+
+/// Memory that answers as a server across a network may.
+#[derive(Debug)]
+struct Remote {
+    objects: MemoryBackend,
+    /// Every refusal may be one of the own write.
+    is_vague: bool,
+    fails_once: AtomicBool,
+    is_denied: bool,
+}
+
+impl Remote {
+    fn new() -> Self {
+        Self { objects: memory(), is_vague: false, fails_once: AtomicBool::new(false), is_denied: false }
+    }
+}
+
+#[async_trait]
+impl StorageBackend for Remote {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            exact_conflicts: !self.is_vague,
+            conditional_delete: false,
+            ..self.objects.capabilities()
+        }
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Object>> {
+        self.objects.get(key).await
+    }
+
+    async fn stat(&self, key: &Key) -> Result<Option<Meta>> {
+        self.objects.stat(key).await
+    }
+
+    fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {
+        self.objects.list(prefix, after)
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<Commit> {
+        if self.is_denied {
+            return Err(Error::new(ErrorKind::Denied, "The bucket is for reading"));
+        }
+        if self.fails_once.swap(false, Ordering::SeqCst) {
+            return Err(Error::new(ErrorKind::Unavailable, "The server is busy"));
+        }
+        match self.objects.commit(batch).await? {
+            Commit::Conflict(conflict) if self.is_vague => Ok(Commit::Overtaken(conflict)),
+            answer => Ok(answer),
+        }
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.objects.close().await
+    }
+
+    async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>> {
+        let verdict = Verdict::Kept(format!("{} is empty", ground.key().unwrap()));
+        assert!(self.objects.list(ground, None).try_collect::<Vec<_>>().await.unwrap().is_empty());
+        Ok(vec![Check { name: "own", promise: "It looks below", required: true, verdict }])
+    }
+}
+
+#[tokio::test]
+async fn each_fault_breaks_the_promise_that_it_breaks() {
+    for (fault, checks, sentence) in FOUND {
+        let backend = Broken(*fault).fresh().await.unwrap().open().await.unwrap();
+        let report = probed(&*backend).await.unwrap();
+        let broken = report.broken();
+        assert!(!report.is_safe(), "{fault:?}");
+        for check in *checks {
+            assert!(broken.iter().any(|it| it.ends_with(&format!("({check})"))), "{fault:?}: {broken:?}");
+        }
+        assert_eq!(broken[0], format!("{sentence} ({})", checks[0]), "{fault:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_keeps_the_promises_is_safe_and_nothing_stays_behind() {
+    let sound = Broken(Fault::None).fresh().await.unwrap().open().await.unwrap();
+    let vague = Arc::new(Remote { is_vague: true, ..Remote::new() });
+    let busy = Arc::new(Remote { fails_once: AtomicBool::new(true), ..Remote::new() });
+    let backends: [(&str, Arc<dyn StorageBackend>); 4] =
+        [("memory", Arc::new(memory())), ("wrapped", sound), ("vague", vague), ("busy", busy)];
+    for (name, backend) in backends {
+        let report = probed(&*backend).await.unwrap();
+        assert!(report.is_safe() && report.left_behind.is_none(), "{name}: {report:#?}");
+        assert!(report.checks.iter().all(|it| matches!(it.verdict, Verdict::Kept(_))), "{name}: {report:#?}");
+        assert!(left(&*backend).await.is_empty(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_backend_finds_below_comes_last() {
+    let report = probed(&Remote::new()).await.unwrap();
+    let last = report.checks.last().unwrap();
+    assert_eq!((last.name, &last.verdict), ("own", &Verdict::Kept("ops/probe/1 is empty".to_owned())));
+}
+
+#[tokio::test]
+async fn lost_replies_are_no_verdict_either_way() {
+    let objects = memory();
+    let report = probed(&LosingReplies::new(Arc::new(objects.clone()))).await.unwrap();
+    assert!(!report.is_safe() && report.broken().is_empty(), "{report:#?}");
+    let unclear = report.unclear();
+    assert_eq!(unclear[0], "A reply was lost: The reply was lost (create-twice)");
+    assert_eq!(
+        report.left_behind.as_deref(),
+        Some("The reply was lost"),
+        "whether it was cleared is not known"
+    );
+    assert!(left(&objects).await.is_empty(), "and it was");
+}
+
+#[tokio::test]
+async fn a_place_that_fails_is_no_place_that_lies() {
+    let error = probed(&Remote { is_denied: true, ..Remote::new() }).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    assert_eq!(error.to_string(), "Failed to probe the storage (create-twice)");
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(cause, "The bucket is for reading");
+}
+
+#[tokio::test]
+async fn a_clock_that_is_far_off_is_told_and_endangers_nothing() {
+    let ours = ManualEnvironment::new(3);
+    ours.advance(std::time::Duration::from_secs(90));
+    let ground = Prefix::parse("ops/probe/1").unwrap();
+    let depth = Depth { racers: 2, updates: 1, ..Depth::default() };
+    let report = probe::run(&memory(), &ours, &ground, &depth).await.unwrap();
+    let clock = report.checks.iter().find(|check| check.name == "clock").unwrap();
+    let Verdict::Broken(sentence) = &clock.verdict else { panic!("{clock:?}") };
+    assert!(sentence.contains(" s behind of ours"), "{sentence}");
+    assert!(report.is_safe() && !clock.required);
+}

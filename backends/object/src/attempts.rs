@@ -1,0 +1,149 @@
+use std::{pin::pin, time::Duration};
+
+use futures::future::{Either, select};
+use pflow_backend::Environment;
+
+use crate::{fault::Fault, options::ObjectOptions};
+
+/// The first pause between two attempts is up to this long, each further one up to twice the one before.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// No pause is longer.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How often an answer that cannot be read is asked for again: a wrong server never gives another.
+const MOST_GARBLED: u32 = 3;
+
+/// The time and the patience of one operation: how long its next request may take, and whether there is a next one.
+///
+/// Pauses are random from nothing to their length ("full jitter",
+/// <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>), so that writers who met each other part.
+#[derive(Debug)]
+pub(crate) struct Attempts<'a> {
+    environment: &'a dyn Environment,
+    options: &'a ObjectOptions,
+    ends: Duration,
+    pause: Duration,
+    garbled: u32,
+    /// When the running or the last attempt began.
+    began: Duration,
+    /// When the first of the attempts began that ran into a closed door, one after the other up to now.
+    unreachable_since: Option<Duration>,
+}
+
+impl<'a> Attempts<'a> {
+    /// The clock begins to run.
+    pub(crate) fn begin(environment: &'a dyn Environment, options: &'a ObjectOptions) -> Self {
+        let now = environment.monotonic();
+        let ends = now.saturating_add(options.deadline);
+        Self {
+            environment,
+            options,
+            ends,
+            pause: FIRST_PAUSE,
+            garbled: 0,
+            began: now,
+            unreachable_since: None,
+        }
+    }
+
+    /// One attempt, ended when its time is over. Ending it tells nothing about what the server does with it.
+    pub(crate) async fn one<T>(
+        &mut self,
+        request: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<T, Fault> {
+        self.began = self.environment.monotonic();
+        let limit = self.options.request_timeout.min(self.ends.saturating_sub(self.began));
+        match select(pin!(request), pin!(self.environment.sleep(limit))).await {
+            Either::Left((answer, _)) => answer,
+            Either::Right(_) => Err(Fault::TimedOut),
+        }
+    }
+
+    /// After `fault`: pauses and says that there may be another attempt, or that it is hopeless or too late.
+    pub(crate) async fn again(&mut self, fault: &Fault) -> bool {
+        if !fault.is_passing() {
+            return false;
+        }
+        match fault {
+            Fault::Unreachable(_) => {
+                let since = *self.unreachable_since.get_or_insert(self.began);
+                let ends = since.saturating_add(self.options.connect_timeout).min(self.ends);
+                return self.pause_until(ends).await;
+            }
+            Fault::Garbled => {
+                self.garbled += 1;
+                if self.garbled >= MOST_GARBLED {
+                    return false;
+                }
+            }
+            _ => {}
+        }
+        self.unreachable_since = None;
+        self.pause().await
+    }
+
+    /// Pauses, and says whether there is time for another attempt.
+    pub(crate) async fn pause(&mut self) -> bool {
+        self.pause_until(self.ends).await
+    }
+
+    /// A pause that would last beyond the end is not begun: nothing could follow it.
+    async fn pause_until(&mut self, ends: Duration) -> bool {
+        let pause = self.pause.mul_f64(self.environment.jitter());
+        if self.environment.monotonic().saturating_add(pause) >= ends {
+            return false;
+        }
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        self.environment.sleep(pause).await;
+        self.environment.monotonic() < ends
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pflow_backend::ManualEnvironment;
+
+    use super::*;
+    use crate::fault::Answer;
+
+    fn answer(status: u16) -> Fault {
+        Fault::Answer(Answer { status, code: None, region: None })
+    }
+
+    /// How long an operation goes on that meets this fault again and again, each request taking no time.
+    async fn patience(fault: &Fault) -> Duration {
+        let environment = ManualEnvironment::new(7);
+        let options = ObjectOptions::default();
+        let mut attempts = Attempts::begin(&environment, &options);
+        while attempts.again(fault).await {}
+        environment.monotonic()
+    }
+
+    #[tokio::test]
+    async fn a_closed_door_is_tried_for_as_long_as_a_connection_may_take() {
+        let waited = patience(&Fault::Unreachable("refused".to_owned())).await;
+        assert!(waited <= Duration::from_secs(2) && waited > Duration::from_millis(200), "{waited:?}");
+    }
+
+    #[tokio::test]
+    async fn passing_faults_are_met_until_the_deadline_and_hopeless_ones_once() {
+        for fault in [answer(500), answer(503), answer(429), Fault::Cut, Fault::TimedOut] {
+            let waited = patience(&fault).await;
+            assert!((Duration::from_secs(50)..=Duration::from_secs(60)).contains(&waited), "{waited:?}");
+        }
+        for fault in [answer(403), answer(404), answer(400), Fault::Settings(String::new())] {
+            assert_eq!(patience(&fault).await, Duration::ZERO, "{fault:?}");
+        }
+        assert!(patience(&Fault::Garbled).await < Duration::from_secs(1));
+    }
+
+    #[tokio::test]
+    async fn an_attempt_ends_after_its_time() {
+        let environment = ManualEnvironment::new(7);
+        let options = ObjectOptions::default();
+        let mut attempts = Attempts::begin(&environment, &options);
+        let never = std::future::pending::<Result<(), Fault>>();
+        assert_eq!(attempts.one(never).await, Err(Fault::TimedOut));
+        assert_eq!(environment.monotonic(), options.request_timeout);
+        assert_eq!(attempts.one(async { Ok(1) }).await, Ok(1));
+    }
+}

@@ -1,0 +1,123 @@
+use std::{fmt, sync::Arc};
+
+use futures::{StreamExt, stream};
+use pflow_backend::{
+    Batch, BoxStream, Capabilities, Commit, Durability, Environment, Key, Listed, Meta, Object, Prefix,
+    Result, StorageBackend, async_trait, probe::Check,
+};
+
+use crate::{
+    client::{Client, Service},
+    commit, examine,
+    late::Late,
+    list, open,
+    options::ObjectOptions,
+    place::Place,
+    url::ObjectUrl,
+};
+
+/// A bucket, or what is below a prefix of it, on S3, GCS, Azure, or a server that speaks as one of them does.
+///
+/// - Each operation is one request, sent again by one loop of this crate until its deadline; object_store's own retries are off.
+/// - A conditional write is settled by reading the key whenever its answer is anything but a success, so that an own write is never told
+///   as a conflict. Of an object that is rewritten the backend may answer [`Commit::Overtaken`].
+/// - The operations of a stage are sent side by side, [`ObjectOptions::max_in_flight`] at most from the whole handle.
+/// - Unconditional puts of copies in the last stages follow the answer; [`close`](StorageBackend::close) waits for them. Such a put has no version.
+/// - Whether the server keeps what it promises is for a probe to find out: some ignore conditions.
+///
+/// Clouds keep `a` beside `a/b`; that callers do not is up to them.
+pub struct ObjectBackend {
+    client: Arc<Client>,
+    late: Arc<Late>,
+}
+
+impl ObjectBackend {
+    /// A handle on `url`. Sends nothing: what is wrong with the bucket, the keys, the region or the endpoint is said by the first operation,
+    /// in one sentence.
+    ///
+    /// `environment` measures the deadlines and sleeps between attempts. Its sleep has to take its time: under one that returns at once
+    /// every request is late.
+    ///
+    /// # Errors
+    /// [`pflow_backend::ErrorKind::InvalidInput`] where the settings do not fit together, among them an endpoint over plain HTTP that the
+    /// cloud's setting does not allow; [`pflow_backend::ErrorKind::Unsupported`] where this program was built without the cloud. No error ever
+    /// shows the value of a setting that may be a secret.
+    pub fn open(url: &ObjectUrl, options: ObjectOptions, environment: Arc<dyn Environment>) -> Result<Self> {
+        let (service, place) = open::connect(url, &options)?;
+        Ok(Self::over(service, place, options, environment))
+    }
+
+    pub(crate) fn over(
+        service: Arc<dyn Service>,
+        place: Place,
+        options: ObjectOptions,
+        environment: Arc<dyn Environment>,
+    ) -> Self {
+        let client = Arc::new(Client::new(service, place, options, environment));
+        Self { late: Arc::new(Late::new(client.clone())), client }
+    }
+}
+
+#[async_trait]
+impl StorageBackend for ObjectBackend {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            atomic_batch: false,
+            exact_conflicts: false,
+            conditional_delete: false,
+            plain_files: false,
+            durability: Durability::Service,
+            max_object_size: self.client.options.max_object_size,
+        }
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Object>> {
+        self.late.settled(key).await;
+        let _turn = self.client.turn().await?;
+        let found = self.client.get(&mut self.client.attempts(), key).await;
+        found.map_err(|unread| unread.error(&self.client.place, &format!("read {key}")))
+    }
+
+    async fn stat(&self, key: &Key) -> Result<Option<Meta>> {
+        self.late.settled(key).await;
+        let _turn = self.client.turn().await?;
+        let found = self.client.head(&mut self.client.attempts(), key).await;
+        found.map_err(|unread| unread.error(&self.client.place, &format!("look at {key}")))
+    }
+
+    fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {
+        let (late, below) = (self.late.clone(), prefix.clone());
+        let lines = list::lazily(self.client.clone(), prefix, after);
+        // Own copies that are under way are listed too.
+        let settled = async move {
+            late.settled_below(&below).await;
+            lines
+        };
+        stream::once(settled).flatten().boxed()
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<Commit> {
+        batch.check(&self.capabilities())?;
+        commit::commit(&self.client, &self.late, batch).await
+    }
+
+    fn place(&self) -> Option<String> {
+        Some(self.client.place.to_string())
+    }
+
+    async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>> {
+        examine::examine(&self.client, ground).await
+    }
+
+    /// Waits for the copies that follow their answers. Later commits write theirs before they answer.
+    async fn close(&self) -> Result<()> {
+        self.late.close().await
+    }
+}
+
+/// Names the place and nothing of the settings.
+impl fmt::Debug for ObjectBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ObjectBackend").field("place", &self.client.place.to_string()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,241 @@
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use futures::FutureExt;
+use object_store::{
+    GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
+    list::{PaginatedListOptions, PaginatedListResult, PaginatedListStore},
+    path::Path,
+};
+use pflow_backend::{Bytes, Environment, Error, ErrorKind, Key, Meta, Object, Precondition, Result, Version};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::{
+    attempts::Attempts,
+    fault::{Answer, Fault},
+    options::ObjectOptions,
+    place::Place,
+    version::Tokens,
+};
+
+/// What object_store's clients of the three clouds have in common.
+pub(crate) trait Service: ObjectStore + PaginatedListStore {}
+
+impl<T: ObjectStore + PaginatedListStore> Service for T {}
+
+/// Single requests and repeated reads of one place. Knows nothing of batches.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) service: Arc<dyn Service>,
+    pub(crate) place: Place,
+    pub(crate) options: ObjectOptions,
+    pub(crate) environment: Arc<dyn Environment>,
+    pub(crate) tokens: Tokens,
+    turns: Semaphore,
+    /// Whether some answer has shown that the bucket is there. Until then an answer without a word for it ("404" to a HEAD) does not tell
+    /// a missing key from a missing bucket.
+    bucket_seen: AtomicBool,
+}
+
+/// Why a key could not be read.
+#[derive(Debug)]
+pub(crate) enum Unread {
+    Fault(Fault),
+    /// The server does not name the object's state, so that no condition can be made of it.
+    Nameless,
+}
+
+impl From<Fault> for Unread {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl Unread {
+    pub(crate) fn error(&self, place: &Place, what: &str) -> Error {
+        match self {
+            Self::Fault(fault) => fault.error(place, what),
+            Self::Nameless => {
+                let sentence = format!(
+                    "The endpoint {} gives objects no ETag or generation, so that no write can be made conditional (to {what} in {})",
+                    place.endpoint, place.url
+                );
+                Error::new(ErrorKind::Unsafe, sentence)
+            }
+        }
+    }
+}
+
+impl Client {
+    pub(crate) fn new(
+        service: Arc<dyn Service>,
+        place: Place,
+        options: ObjectOptions,
+        environment: Arc<dyn Environment>,
+    ) -> Self {
+        let tokens = Tokens::of(place.url.scheme());
+        let turns = Semaphore::new(options.max_in_flight.clamp(1, Semaphore::MAX_PERMITS));
+        Self { service, place, options, environment, tokens, turns, bucket_seen: AtomicBool::new(false) }
+    }
+
+    /// Waits for a turn. An operation takes one for all of its requests and for the pauses between them, so that a server in trouble gets
+    /// less to do and no operation uses up its time in a queue.
+    pub(crate) async fn turn(&self) -> Result<SemaphorePermit<'_>> {
+        let closed = |_| Error::new(ErrorKind::Poisoned, "The queue of requests is closed");
+        self.turns.acquire().await.map_err(closed)
+    }
+
+    pub(crate) fn attempts(&self) -> Attempts<'_> {
+        Attempts::begin(&*self.environment, &self.options)
+    }
+
+    /// What all names below the place begin with: the prefix and a slash, or nothing.
+    pub(crate) fn root(&self) -> String {
+        self.place.url.prefix().map(|prefix| format!("{prefix}/")).unwrap_or_default()
+    }
+
+    pub(crate) fn path(&self, key: &Key) -> Path {
+        Path::from(format!("{}{key}", self.root()))
+    }
+
+    /// The object, with bytes, version and time from one and the same answer.
+    pub(crate) async fn get(
+        &self,
+        attempts: &mut Attempts<'_>,
+        key: &Key,
+    ) -> std::result::Result<Option<Object>, Unread> {
+        let path = self.path(key);
+        let one = || async {
+            let answer = self.service.get_opts(&path, GetOptions::default()).await.map_err(fault)?;
+            let meta = answer.meta.clone();
+            let bytes = answer.bytes().await.map_err(fault)?;
+            // A connection that ends early is an error in HTTP, but not behind every proxy.
+            if bytes.len() as u64 != meta.size { Err(Fault::Cut) } else { Ok((meta, bytes)) }
+        };
+        let Some((meta, bytes)) = self.look(attempts, one).await? else { return Ok(None) };
+        Ok(Some(Object { meta: self.meta(key, &meta)?, bytes }))
+    }
+
+    /// What is known of the object without its bytes.
+    pub(crate) async fn head(
+        &self,
+        attempts: &mut Attempts<'_>,
+        key: &Key,
+    ) -> std::result::Result<Option<Meta>, Unread> {
+        let path = self.path(key);
+        let one = || async {
+            let answer =
+                self.service.get_opts(&path, GetOptions { head: true, ..GetOptions::default() }).await;
+            Ok(answer.map_err(fault)?.meta)
+        };
+        let Some(meta) = self.look(attempts, one).await? else { return Ok(None) };
+        Ok(Some(self.meta(key, &meta)?))
+    }
+
+    fn meta(&self, key: &Key, meta: &ObjectMeta) -> std::result::Result<Meta, Unread> {
+        let version = self.tokens.version(meta.e_tag.as_deref(), meta.version.as_deref());
+        let version = version.ok_or(Unread::Nameless)?;
+        Ok(Meta { key: key.clone(), size: meta.size, version, modified: meta.last_modified })
+    }
+
+    /// Repeats a read; none where the key is not there.
+    async fn look<T, F>(
+        &self,
+        attempts: &mut Attempts<'_>,
+        one: impl Fn() -> F,
+    ) -> std::result::Result<Option<T>, Fault>
+    where
+        F: Future<Output = std::result::Result<T, Fault>> + Send,
+    {
+        match self.repeat(attempts, one).await {
+            Ok(found) => Ok(Some(found)),
+            Err(Fault::Answer(answer)) if answer.status == 404 && !answer.lacks_bucket() => {
+                self.check_bucket(attempts, &answer).await.map(|()| None)
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// A 404 is about the key only where the bucket is known to be there.
+    async fn check_bucket(
+        &self,
+        attempts: &mut Attempts<'_>,
+        answer: &Answer,
+    ) -> std::result::Result<(), Fault> {
+        if answer.lacks_key() {
+            self.bucket_seen.store(true, Ordering::Relaxed);
+        }
+        if self.bucket_seen.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let root = self.root();
+        let one = || self.page(&root, PaginatedListOptions { max_keys: Some(1), ..Default::default() });
+        self.repeat(attempts, one).await.map(drop)
+    }
+
+    /// Repeats what changes nothing until it succeeds, is hopeless, or its time is over.
+    pub(crate) async fn repeat<T, F>(
+        &self,
+        attempts: &mut Attempts<'_>,
+        one: impl Fn() -> F,
+    ) -> std::result::Result<T, Fault>
+    where
+        F: Future<Output = std::result::Result<T, Fault>> + Send,
+    {
+        loop {
+            let fault = match attempts.one(one().boxed()).await {
+                Ok(found) => {
+                    self.bucket_seen.store(true, Ordering::Relaxed);
+                    return Ok(found);
+                }
+                Err(fault) => fault,
+            };
+            if !attempts.again(&fault).await {
+                return Err(fault);
+            }
+        }
+    }
+
+    /// One page of a listing; one request.
+    pub(crate) async fn page(
+        &self,
+        below: &str,
+        options: PaginatedListOptions,
+    ) -> std::result::Result<PaginatedListResult, Fault> {
+        let below = (!below.is_empty()).then_some(below);
+        self.service.list_paginated(below, options).await.map_err(fault)
+    }
+
+    /// One PUT; one request. The version if the answer names it.
+    pub(crate) async fn put(
+        &self,
+        key: &Key,
+        bytes: &Bytes,
+        when: &Precondition,
+    ) -> std::result::Result<Option<Version>, Fault> {
+        let mode = match when {
+            Precondition::Always => PutMode::Overwrite,
+            Precondition::Absent => PutMode::Create,
+            Precondition::Is(version) => PutMode::Update(self.tokens.condition(version)),
+        };
+        let payload = PutPayload::from_bytes(bytes.clone());
+        let answer = self.service.put_opts(&self.path(key), payload, PutOptions::from(mode)).await;
+        let answer = answer.map_err(fault)?;
+        self.bucket_seen.store(true, Ordering::Relaxed);
+        Ok(self.tokens.version(answer.e_tag.as_deref(), answer.version.as_deref()))
+    }
+
+    /// One DELETE; one request. Removing what is not there succeeds, which S3 says itself and GCS and Azure call a 404.
+    pub(crate) async fn delete(&self, key: &Key) -> std::result::Result<(), Fault> {
+        match self.service.delete(&self.path(key)).await.map_err(fault) {
+            Err(Fault::Answer(answer)) if answer.status == 404 && !answer.lacks_bucket() => Ok(()),
+            other => other,
+        }
+    }
+}
+
+pub(crate) fn fault(error: object_store::Error) -> Fault {
+    Fault::of(&error)
+}

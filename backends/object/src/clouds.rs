@@ -1,0 +1,167 @@
+//! object_store's clients of the three clouds, made from the variables that each of them is usually set up by.
+
+use std::{str::FromStr, sync::Arc, time::Duration};
+
+#[cfg(feature = "s3")]
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+#[cfg(feature = "azure")]
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+#[cfg(feature = "gcs")]
+use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::{BackoffConfig, ClientConfigKey, ClientOptions, RetryConfig};
+use pflow_backend::{Error, ErrorKind, Result};
+use url::Url;
+
+use crate::{client::Service, options::ObjectOptions, place::Place, url::ObjectUrl, wire::Connector};
+
+#[cfg(feature = "s3")]
+pub(crate) fn s3(url: &ObjectUrl, options: &ObjectOptions) -> Result<(Arc<dyn Service>, Place)> {
+    let settings: Vec<(AmazonS3ConfigKey, &str)> = settings("aws_", options);
+    let value = |wanted| settings.iter().find(|(key, _)| *key == wanted).map(|(_, value)| *value);
+    let region = value(AmazonS3ConfigKey::Region).or(value(AmazonS3ConfigKey::DefaultRegion));
+    let region = region.unwrap_or("us-east-1");
+    if value(AmazonS3ConfigKey::AccessKeyId).is_some() != value(AmazonS3ConfigKey::SecretAccessKey).is_some()
+    {
+        let sentence =
+            format!("{url} needs both of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and one is set");
+        return Err(Error::new(ErrorKind::InvalidInput, sentence));
+    }
+    let given = value(AmazonS3ConfigKey::S3Endpoint).or(value(AmazonS3ConfigKey::Endpoint));
+    let allow_http = value(AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp));
+    let usual = format!("https://s3.{region}.amazonaws.com");
+    let endpoint = endpoint(given.unwrap_or(&usual), allow_http, "AWS_ALLOW_HTTP")?;
+    let mut builder = AmazonS3Builder::new()
+        .with_client_options(client(options))
+        .with_retry(no_retries())
+        .with_http_connector(Connector { bucket: url.bucket().to_owned() })
+        // One DELETE for each key: every server knows it, and its answer is about one key.
+        .with_config(AmazonS3ConfigKey::DisableBulkDelete, "true");
+    for (key, value) in &settings {
+        builder = builder.with_config(*key, *value);
+    }
+    let service = builder.with_region(region).with_bucket_name(url.bucket()).build();
+    let service = service.map_err(|_| unfit(url, options))?;
+    Ok((Arc::new(service), Place { url: url.clone(), endpoint, region: Some(region.to_owned()) }))
+}
+
+#[cfg(feature = "gcs")]
+pub(crate) fn gcs(url: &ObjectUrl, options: &ObjectOptions) -> Result<(Arc<dyn Service>, Place)> {
+    let settings: Vec<(GoogleConfigKey, &str)> = settings("google_", options);
+    let value = |wanted| settings.iter().find(|(key, _)| *key == wanted).map(|(_, value)| *value);
+    let allow_http = value(GoogleConfigKey::Client(ClientConfigKey::AllowHttp));
+    let given = match value(GoogleConfigKey::BaseUrl) {
+        Some(given) => Some(given.to_owned()),
+        None => base_url(value(GoogleConfigKey::ServiceAccountKey), value(GoogleConfigKey::ServiceAccount)),
+    };
+    let usual = "https://storage.googleapis.com";
+    let endpoint = endpoint(given.as_deref().unwrap_or(usual), allow_http, "GOOGLE_ALLOW_HTTP")?;
+    let mut builder = GoogleCloudStorageBuilder::new()
+        .with_client_options(client(options))
+        .with_retry(no_retries())
+        .with_http_connector(Connector { bucket: url.bucket().to_owned() });
+    for (key, value) in &settings {
+        builder = builder.with_config(*key, *value);
+    }
+    let service = builder.with_bucket_name(url.bucket()).build();
+    let service = service.map_err(|_| unfit(url, options))?;
+    Ok((Arc::new(service), Place { url: url.clone(), endpoint, region: None }))
+}
+
+/// The endpoint that a service account names for itself, as emulators are set up. What cannot be read here is refused when the client is made.
+#[cfg(feature = "gcs")]
+fn base_url(key: Option<&str>, path: Option<&str>) -> Option<String> {
+    let account = match (key, path) {
+        (Some(key), _) => key.to_owned(),
+        (None, path) => std::fs::read_to_string(path?).ok()?,
+    };
+    let account: serde_json::Value = serde_json::from_str(&account).ok()?;
+    account.get("gcs_base_url")?.as_str().map(str::to_owned)
+}
+
+#[cfg(feature = "azure")]
+pub(crate) fn azure(url: &ObjectUrl, options: &ObjectOptions) -> Result<(Arc<dyn Service>, Place)> {
+    let settings: Vec<(AzureConfigKey, &str)> = settings("azure_", options);
+    let value = |wanted| settings.iter().find(|(key, _)| *key == wanted).map(|(_, value)| *value);
+    let allow_http = value(AzureConfigKey::Client(ClientConfigKey::AllowHttp));
+    let is_emulator = is_on(value(AzureConfigKey::UseEmulator));
+    let Some(account) = value(AzureConfigKey::AccountName).or(is_emulator.then_some("devstoreaccount1"))
+    else {
+        let sentence = format!("{url} needs an account: set AZURE_STORAGE_ACCOUNT_NAME");
+        return Err(Error::new(ErrorKind::InvalidInput, sentence));
+    };
+    let endpoint = if is_emulator {
+        // Where object_store looks for it. That it is plain HTTP on this machine is what the setting is for.
+        "http://127.0.0.1:10000".to_owned()
+    } else {
+        let usual = format!("https://{account}.blob.core.windows.net");
+        endpoint(value(AzureConfigKey::Endpoint).unwrap_or(&usual), allow_http, "AZURE_ALLOW_HTTP")?
+    };
+    let mut builder = MicrosoftAzureBuilder::new()
+        .with_client_options(client(options))
+        .with_retry(no_retries())
+        .with_http_connector(Connector { bucket: url.bucket().to_owned() });
+    for (key, value) in &settings {
+        builder = builder.with_config(*key, *value);
+    }
+    let service = builder.with_container_name(url.bucket()).build();
+    let service = service.map_err(|_| unfit(url, options))?;
+    Ok((Arc::new(service), Place { url: url.clone(), endpoint, region: None }))
+}
+
+/// The variables that are settings of the cloud. Those that are none (`AWS_PROFILE`) are other programs'; the two time-outs are ours.
+fn settings<'a, K: FromStr>(cloud: &str, options: &'a ObjectOptions) -> Vec<(K, &'a str)> {
+    let setting = |(name, value): (&String, &'a String)| {
+        let name = name.to_ascii_lowercase();
+        let is_ours = name.ends_with("_timeout") && !name.ends_with("_idle_timeout");
+        let key = (name.starts_with(cloud) && !is_ours).then(|| name.parse().ok()).flatten()?;
+        Some((key, value.as_str()))
+    };
+    options.variables.iter().filter_map(setting).collect()
+}
+
+fn client(options: &ObjectOptions) -> ClientOptions {
+    ClientOptions::new().with_connect_timeout(options.connect_timeout).with_timeout(options.request_timeout)
+}
+
+/// object_store repeats 5xx, 429 and 408 by itself, so that an own write comes back as one that exists already. Our loop knows better.
+fn no_retries() -> RetryConfig {
+    RetryConfig { backoff: BackoffConfig::default(), max_retries: 0, retry_timeout: Duration::ZERO }
+}
+
+/// The endpoint as it may be shown. Refuses one that carries credentials, and plain HTTP unless its setting is there.
+fn endpoint(given: &str, allow_http: Option<&str>, setting: &str) -> Result<String> {
+    let refuse = |sentence: String| Err(Error::new(ErrorKind::InvalidInput, sentence));
+    let Ok(parsed) = Url::parse(given) else {
+        return refuse("The endpoint is no URL such as https://host:port".to_owned());
+    };
+    if !parsed.username().is_empty() || parsed.password().is_some() || parsed.query().is_some() {
+        return refuse(
+            "The endpoint carries credentials or a query; set the variables of the cloud instead".to_owned(),
+        );
+    }
+    match parsed.scheme() {
+        "https" => {}
+        "http" if is_on(allow_http) => {}
+        "http" => {
+            return refuse(format!(
+                "The endpoint {given} is not encrypted: set {setting}=true to use plain HTTP"
+            ));
+        }
+        _ => return refuse(format!("The endpoint {given} is neither https nor http")),
+    }
+    Ok(given.trim_end_matches('/').to_owned())
+}
+
+/// As object_store reads a switch.
+fn is_on(value: Option<&str>) -> bool {
+    value.is_some_and(|it| ["1", "true", "on", "yes", "y"].contains(&it.to_ascii_lowercase().as_str()))
+}
+
+/// What object_store says of settings may repeat them, so only their names are shown.
+fn unfit(url: &ObjectUrl, options: &ObjectOptions) -> Error {
+    let names: Vec<&str> = options.variables.keys().map(String::as_str).collect();
+    let names = if names.is_empty() { "none is set".to_owned() } else { names.join(", ") };
+    let sentence =
+        format!("{url} cannot be opened: one of its settings has a value that does not fit ({names})");
+    Error::new(ErrorKind::InvalidInput, sentence)
+}

@@ -1,0 +1,66 @@
+//! What a probe wants to know of a server below the contract.
+
+use std::borrow::Cow;
+
+use object_store::{Attribute, AttributeValue, Attributes, GetOptions, GetRange, PutOptions, PutPayload};
+use pflow_backend::{
+    Bytes, Error, ErrorKind, Key, Prefix, Result,
+    probe::{Check, Verdict},
+};
+
+use crate::{
+    client::{Client, fault},
+    put,
+};
+
+/// What is stored as user metadata, and read back.
+const NAME: &str = "pflowprobe";
+const WORDS: &str = "kept beside the object";
+/// The part of an object that is asked for.
+const RANGE: std::ops::Range<u64> = 100..1_100;
+
+/// Whether a part of an object can be had alone, and whether what is said of an object is kept. The store needs neither today.
+pub(crate) async fn examine(client: &Client, ground: &Prefix) -> Result<Vec<Check>> {
+    let name = ground.key().map_or_else(|| "examined".to_owned(), |below| format!("{below}/examined"));
+    let key = Key::parse(name).map_err(|long| Error::new(ErrorKind::InvalidInput, long.to_string()))?;
+    let _turn = client.turn().await?;
+    let body: Bytes = (0..4_096_u32).map(|byte| u8::try_from(byte % 251).unwrap_or_default()).collect();
+    let path = client.path(&key);
+    let attributes: Attributes =
+        [(Attribute::Metadata(Cow::Borrowed(NAME)), AttributeValue::from(WORDS))].into_iter().collect();
+    let failed = |what: &str, fault: crate::fault::Fault| -> Error { fault.error(&client.place, what) };
+    let write = || async {
+        let options = PutOptions { attributes: attributes.clone(), ..PutOptions::default() };
+        client.service.put_opts(&path, PutPayload::from_bytes(body.clone()), options).await.map_err(fault)
+    };
+    client.repeat(&mut client.attempts(), write).await.map_err(|it| failed("write with metadata", it))?;
+    let read = || async {
+        let options = GetOptions { range: Some(GetRange::Bounded(RANGE)), ..GetOptions::default() };
+        let answer = client.service.get_opts(&path, options).await.map_err(fault)?;
+        let kept = answer.attributes.get(&Attribute::Metadata(Cow::Borrowed(NAME))).cloned();
+        Ok((kept, answer.bytes().await.map_err(fault)?))
+    };
+    let found = client.repeat(&mut client.attempts(), read).await;
+    put::delete_in_turn(client, &key).await?;
+    let (kept, part) = found.map_err(|it| failed("read a range", it))?;
+    let wanted = body.get(100..1_100).unwrap_or_default();
+    let range = if part == wanted {
+        Verdict::Kept(format!("{} bytes from the middle", part.len()))
+    } else {
+        Verdict::Broken(format!(
+            "Asked for {} bytes from the middle it gave {} others",
+            wanted.len(),
+            part.len()
+        ))
+    };
+    let metadata = match kept {
+        Some(words) if words.as_ref() == WORDS => Verdict::Kept("comes back as it was".to_owned()),
+        Some(_) => Verdict::Broken("What was said of an object came back changed".to_owned()),
+        None => Verdict::Broken("What was said of an object was not kept".to_owned()),
+    };
+    let check = |name, promise, verdict| Check { name, promise, required: false, verdict };
+    Ok(vec![
+        check("range", "A part of an object can be read alone", range),
+        check("metadata", "What is said of an object is kept with it", metadata),
+    ])
+}

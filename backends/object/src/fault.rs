@@ -1,0 +1,240 @@
+//! What a request came to when it did not succeed, and what that says about a write.
+
+use std::error::Error as StdError;
+
+use pflow_backend::{Error, ErrorKind};
+
+use crate::{place::Place, wire};
+
+/// Why a request did not succeed. Holds no secret: see [`crate::wire`].
+#[cfg_attr(
+    not(any(feature = "s3", feature = "gcs", feature = "azure")),
+    allow(dead_code, reason = "without a cloud no request is ever sent")
+)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// No connection, so nothing was sent. The cause in a few words.
+    Unreachable(String),
+    /// This host handed out no credentials, so nothing was sent.
+    Credentials(String),
+    /// The settings do not allow the request, so nothing was sent.
+    Settings(String),
+    /// The server answered.
+    Answer(Answer),
+    /// No answer in time.
+    TimedOut,
+    /// The connection ended before the whole answer was there.
+    Cut,
+    /// An answer that cannot be read.
+    Garbled,
+}
+
+/// An answer that is no success.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// The server's own word for it, such as `NoSuchBucket`. A HEAD has none.
+    pub(crate) code: Option<String>,
+    /// Where S3 says the bucket is, when the request went to another region.
+    pub(crate) region: Option<String>,
+}
+
+/// What a fault says about a write that met it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OfAWrite {
+    /// Surely not applied by this request, and not by the next one either.
+    Hopeless,
+    /// Surely not applied by this request: it never left. The next one may do better.
+    NotSent,
+    /// Everything else, and every refusal of a condition, for it may be the answer to a repeated request whose first copy was applied.
+    Doubtful,
+}
+
+impl Fault {
+    /// What object_store's error comes to. Its own texts, which may hold URLs and bodies, go no further.
+    pub(crate) fn of(error: &object_store::Error) -> Self {
+        let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
+        while let Some(source) = cause {
+            if let Some(fault) = wire::fault(source) {
+                return fault;
+            }
+            cause = source.source();
+        }
+        let answer = |status| Self::Answer(Answer { status, code: None, region: None });
+        match error {
+            object_store::Error::NotFound { .. } => answer(404),
+            object_store::Error::AlreadyExists { .. } => answer(409),
+            object_store::Error::Precondition { .. } => answer(412),
+            object_store::Error::NotModified { .. } => answer(304),
+            object_store::Error::PermissionDenied { .. } => answer(403),
+            object_store::Error::Unauthenticated { .. } => answer(401),
+            object_store::Error::NotImplemented { operation, .. } => Self::Settings(operation.clone()),
+            object_store::Error::UnknownConfigurationKey { key, .. } => Self::Settings(key.clone()),
+            _ => Self::Garbled,
+        }
+    }
+
+    /// Whether the same request may well succeed a moment later. [`Fault::Unreachable`] and [`Fault::Garbled`] get less patience than
+    /// the others.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::TimedOut | Self::Cut | Self::Garbled => true,
+            Self::Credentials(_) | Self::Settings(_) => false,
+            Self::Answer(answer) => answer.is_passing(),
+        }
+    }
+
+    /// What it says about the write whose request met it.
+    pub(crate) fn of_a_write(&self) -> OfAWrite {
+        match self {
+            Self::Unreachable(_) => OfAWrite::NotSent,
+            Self::Credentials(_) | Self::Settings(_) => OfAWrite::Hopeless,
+            Self::TimedOut | Self::Cut | Self::Garbled => OfAWrite::Doubtful,
+            Self::Answer(answer) if answer.is_a_final_refusal() => OfAWrite::Hopeless,
+            Self::Answer(_) => OfAWrite::Doubtful,
+        }
+    }
+
+    /// The status of the answer, if there was one.
+    pub(crate) fn status(&self) -> Option<u16> {
+        match self {
+            Self::Answer(answer) => Some(answer.status),
+            _ => None,
+        }
+    }
+
+    /// One sentence that says which of bucket, key, region and endpoint is to blame. `what`: "read a/b".
+    pub(crate) fn error(&self, place: &Place, what: &str) -> Error {
+        let endpoint = &place.endpoint;
+        let (kind, sentence) = match self {
+            Self::Unreachable(cause) => {
+                (ErrorKind::Unavailable, format!("The endpoint {endpoint} cannot be reached: {cause}"))
+            }
+            Self::Credentials(host) => (
+                ErrorKind::Denied,
+                format!("There are no credentials: none are set, and {host} hands out none"),
+            ),
+            Self::Settings(what) => {
+                (ErrorKind::InvalidInput, format!("The settings do not allow this: {what}"))
+            }
+            Self::TimedOut => {
+                (ErrorKind::Unavailable, format!("The endpoint {endpoint} did not answer in time"))
+            }
+            Self::Cut => (
+                ErrorKind::Unavailable,
+                format!("The endpoint {endpoint} broke off in the middle of an answer"),
+            ),
+            Self::Garbled => (
+                ErrorKind::Unavailable,
+                format!("The endpoint {endpoint} gives answers that no {} server gives", place.protocol()),
+            ),
+            Self::Answer(answer) => answer.sentence(place),
+        };
+        Error::new(kind, format!("{sentence} (to {what} in {})", place.url))
+    }
+}
+
+impl Answer {
+    pub(crate) fn has_code(&self, codes: &[&str]) -> bool {
+        self.code.as_deref().is_some_and(|code| codes.contains(&code))
+    }
+
+    /// The bucket or container itself is not there.
+    pub(crate) fn lacks_bucket(&self) -> bool {
+        self.has_code(&["NoSuchBucket", "ContainerNotFound", "ContainerBeingDeleted"])
+    }
+
+    /// The bucket is there and the key is not.
+    pub(crate) fn lacks_key(&self) -> bool {
+        self.status == 404 && self.has_code(&["NoSuchKey", "BlobNotFound"])
+    }
+
+    /// The request was signed for, or went to, another region than the bucket's. S3 answers 301 and 307 with the region in a header, and
+    /// 400 with it in the document.
+    fn is_of_another_region(&self) -> bool {
+        let codes = [
+            "PermanentRedirect",
+            "TemporaryRedirect",
+            "AuthorizationHeaderMalformed",
+            "IllegalLocationConstraintException",
+        ];
+        matches!(self.status, 301 | 302 | 307 | 308)
+            || self.has_code(&codes)
+            || self.status == 400 && self.region.is_some()
+    }
+
+    fn is_passing(&self) -> bool {
+        match self.status {
+            501 | 505 | 507 => false,
+            408 | 409 | 425 | 429 | 500.. => true,
+            400 => self.has_code(&["RequestTimeout"]),
+            _ => false,
+        }
+    }
+
+    /// Whether no server that gives this answer applies the request: it looked at who asks, for which bucket, and in which form, before it
+    /// looked at the object. A 404 without a code may be S3's answer to a swap of a key that is gone, so it is not one of these.
+    fn is_a_final_refusal(&self) -> bool {
+        let missing = self.status == 404 && self.lacks_bucket();
+        let malformed = self.status == 400 && !self.is_passing();
+        missing
+            || malformed
+            || matches!(self.status, 301 | 302 | 307 | 308 | 401 | 403 | 405 | 411 | 413 | 501 | 505 | 507)
+    }
+
+    fn sentence(&self, place: &Place) -> (ErrorKind, String) {
+        let Place { url, endpoint, region } = place;
+        let bucket = url.bucket();
+        let code = self.code.as_deref().map(|code| format!(" {code}")).unwrap_or_default();
+        if self.lacks_bucket() {
+            return (ErrorKind::Missing, format!("The bucket {bucket} does not exist at {endpoint}"));
+        }
+        if self.is_of_another_region() {
+            let asked = region.as_deref().unwrap_or("asked");
+            let is_in = self.region.as_deref().map(|it| format!(", but in {it}")).unwrap_or_default();
+            return (
+                ErrorKind::Missing,
+                format!(
+                    "The bucket {bucket} is not in the region {asked}{is_in}: set AWS_REGION to its region"
+                ),
+            );
+        }
+        if self.has_code(&["InvalidAccessKeyId", "InvalidTokenId"]) {
+            return (ErrorKind::Denied, format!("The endpoint {endpoint} does not know the access key"));
+        }
+        if self.has_code(&["SignatureDoesNotMatch", "AuthenticationFailed"]) {
+            return (ErrorKind::Denied, format!("The secret key is wrong: {endpoint} refuses the signature"));
+        }
+        if self.has_code(&["ExpiredToken", "TokenRefreshRequired"]) {
+            return (ErrorKind::Denied, format!("The credentials for {endpoint} have expired"));
+        }
+        if self.has_code(&["RequestTimeTooSkewed"]) {
+            return (
+                ErrorKind::Denied,
+                format!("The clock of this machine is too far from that of {endpoint}"),
+            );
+        }
+        match self.status {
+            401 | 403 => (
+                ErrorKind::Denied,
+                format!("The credentials do not allow this at {endpoint} ({}{code})", self.status),
+            ),
+            404 | 405 | 501 => (
+                ErrorKind::Missing,
+                format!(
+                    "The endpoint {endpoint} is no {} server: it answers {}{code}",
+                    place.protocol(),
+                    self.status
+                ),
+            ),
+            507 => (ErrorKind::Exhausted, format!("The endpoint {endpoint} has no room left")),
+            408 | 409 | 425 | 429 | 500.. => (
+                ErrorKind::Unavailable,
+                format!("The endpoint {endpoint} keeps answering {}{code}", self.status),
+            ),
+            status => {
+                (ErrorKind::Io, format!("The endpoint {endpoint} refuses the request ({status}{code})"))
+            }
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! From a URL to a client of its cloud.
+
+use std::sync::Arc;
+
+use pflow_backend::Result;
+#[cfg(not(all(feature = "s3", feature = "gcs", feature = "azure")))]
+use pflow_backend::{Error, ErrorKind};
+
+use crate::{
+    client::Service,
+    options::ObjectOptions,
+    place::Place,
+    url::{ObjectUrl, Scheme},
+};
+
+/// The client, and where it goes. Sends nothing.
+pub(crate) fn connect(url: &ObjectUrl, options: &ObjectOptions) -> Result<(Arc<dyn Service>, Place)> {
+    match url.scheme() {
+        #[cfg(feature = "s3")]
+        Scheme::S3 => crate::clouds::s3(url, options),
+        #[cfg(feature = "gcs")]
+        Scheme::Gcs => crate::clouds::gcs(url, options),
+        #[cfg(feature = "azure")]
+        Scheme::Azure => crate::clouds::azure(url, options),
+        #[cfg(not(all(feature = "s3", feature = "gcs", feature = "azure")))]
+        scheme => Err(left_out(url, scheme, options)),
+    }
+}
+
+/// Names the feature that is off.
+#[cfg(not(all(feature = "s3", feature = "gcs", feature = "azure")))]
+fn left_out(url: &ObjectUrl, scheme: Scheme, _: &ObjectOptions) -> Error {
+    let feature = match scheme {
+        Scheme::S3 => "s3",
+        Scheme::Gcs => "gcs",
+        Scheme::Azure => "azure",
+    };
+    let sentence = format!("{url} cannot be opened: this program was built without the feature `{feature}`");
+    Error::new(ErrorKind::Unsupported, sentence)
+}

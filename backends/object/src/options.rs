@@ -1,0 +1,110 @@
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+/// How patient a handle is, how much it does at once, and the settings of the cloud.
+///
+/// The defaults read nothing from the process; [`ObjectOptions::from_env`] takes its variables.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ObjectOptions {
+    /// How long an endpoint that cannot be reached (a refused port, a dead host, an unknown name) is tried. 2 seconds.
+    pub connect_timeout: Duration,
+    /// How long one request may take, from its first byte to the last one of its answer. 30 seconds.
+    pub request_timeout: Duration,
+    /// How long all requests of one operation may take together, with the pauses between them. 60 seconds.
+    pub deadline: Duration,
+    /// How many operations of this handle are under way at once; others wait for their turn. At least 1; 32.
+    pub max_in_flight: usize,
+    /// The largest object in bytes. It is sent in one request and held in memory as a whole. 256 MiB.
+    pub max_object_size: u64,
+    /// The variables of the cloud by their usual names (`AWS_…`, `GOOGLE_…`, `AZURE_…`), in place of the process's environment.
+    /// Others are not looked at. Their values are never shown.
+    ///
+    /// | | S3 | GCS | Azure |
+    /// | --- | --- | --- | --- |
+    /// | credentials | `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` | `GOOGLE_APPLICATION_CREDENTIALS`, `GOOGLE_SERVICE_ACCOUNT_KEY` | `AZURE_STORAGE_ACCOUNT_NAME`, `AZURE_STORAGE_ACCOUNT_KEY` |
+    /// | region | `AWS_REGION`, `AWS_DEFAULT_REGION` | | |
+    /// | another server | `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_S3` | `GOOGLE_BASE_URL`, `gcs_base_url` in the key | `AZURE_STORAGE_ENDPOINT` |
+    /// | plain HTTP | `AWS_ALLOW_HTTP=true` | `GOOGLE_ALLOW_HTTP=true` | `AZURE_ALLOW_HTTP=true` |
+    ///
+    /// The whole list: the configuration keys of
+    /// [S3](https://docs.rs/object_store/0.14/object_store/aws/enum.AmazonS3ConfigKey.html),
+    /// [GCS](https://docs.rs/object_store/0.14/object_store/gcp/enum.GoogleConfigKey.html) and
+    /// [Azure](https://docs.rs/object_store/0.14/object_store/azure/enum.AzureConfigKey.html).
+    pub variables: BTreeMap<String, String>,
+}
+
+impl Default for ObjectOptions {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(2),
+            request_timeout: Duration::from_secs(30),
+            deadline: Duration::from_secs(60),
+            max_in_flight: 32,
+            max_object_size: 256 << 20,
+            variables: BTreeMap::new(),
+        }
+    }
+}
+
+impl ObjectOptions {
+    /// The defaults with the clouds' variables among these; the others are left alone.
+    ///
+    /// ```
+    /// let options = pflow_backend_object::ObjectOptions::from_env(std::env::vars());
+    /// assert!(options.variables.keys().all(|name| !name.starts_with("PATH")));
+    /// ```
+    pub fn from_env(variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        let is_of_a_cloud = |name: &str| {
+            ["AWS_", "GOOGLE_", "AZURE_"].iter().any(|cloud| name.to_ascii_uppercase().starts_with(cloud))
+        };
+        let variables = variables.into_iter().filter(|(name, _)| is_of_a_cloud(name)).collect();
+        Self { variables, ..Self::default() }
+    }
+
+    /// The same with one more variable, in place of one that has the same name.
+    #[must_use]
+    pub fn with_variable(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.variables.insert(name.into(), value.into());
+        self
+    }
+}
+
+/// Names the variables and hides their values.
+impl fmt::Debug for ObjectOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ObjectOptions")
+            .field("connect_timeout", &self.connect_timeout)
+            .field("request_timeout", &self.request_timeout)
+            .field("deadline", &self.deadline)
+            .field("max_in_flight", &self.max_in_flight)
+            .field("max_object_size", &self.max_object_size)
+            .field("variables", &self.variables.keys())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limits_are_those_that_a_person_can_wait_for() {
+        let options = ObjectOptions::default();
+        assert_eq!(options.connect_timeout, Duration::from_secs(2));
+        assert!(options.request_timeout <= options.deadline);
+        assert!(options.variables.is_empty());
+    }
+
+    #[test]
+    fn only_the_variables_of_the_clouds_are_taken_and_no_value_is_shown() {
+        let variables =
+            [("AWS_SECRET_ACCESS_KEY", "hunter2"), ("HOME", "/home/ada"), ("AZURE_ALLOW_HTTP", "true")];
+        let options =
+            ObjectOptions::from_env(variables.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        assert_eq!(
+            options.variables.keys().collect::<Vec<_>>(),
+            ["AWS_SECRET_ACCESS_KEY", "AZURE_ALLOW_HTTP"]
+        );
+        let shown = format!("{options:?}");
+        assert!(shown.contains("AWS_SECRET_ACCESS_KEY") && !shown.contains("hunter2"), "{shown}");
+    }
+}

@@ -1,0 +1,30 @@
+use std::fmt;
+
+use crate::url::{ObjectUrl, Scheme};
+
+/// Where a handle reads and writes, in words that hold no secret.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) url: ObjectUrl,
+    /// The server, as `https://host:port` and perhaps a path.
+    pub(crate) endpoint: String,
+    /// The region that requests are signed for (S3).
+    pub(crate) region: Option<String>,
+}
+
+impl Place {
+    /// What the server should speak.
+    pub(crate) fn protocol(&self) -> &'static str {
+        match self.url.scheme() {
+            Scheme::S3 => "S3",
+            Scheme::Gcs => "GCS",
+            Scheme::Azure => "Azure",
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}", self.url, self.endpoint)
+    }
+}

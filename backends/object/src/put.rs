@@ -1,0 +1,227 @@
+//! The one loop that writes.
+//!
+//! # A conditional write is never told wrongly
+//! object_store's own retries are off, so every request is one of ours. Let `b` be the bytes and `c` the condition of the write; every
+//! request of it is the same PUT of `b` under `c`.
+//!
+//! 1. **Committed is true.** It is answered for a success, or when `b` is read back. Whoever swaps puts something fresh into `b`, and a name
+//!    that is written once is used for one attempt, so nobody else wrote `b`. A request that is still under way can only write `b` once more,
+//!    and only where `c` holds again.
+//! 2. **A refusal is not believed.** 412, 409 and 404 may be the answer to a request that a proxy repeated, and servers answer 500 to some lost
+//!    races. So whatever is no success is settled by reading the key:
+//!    - `b` is there: see 1.
+//!    - the state that `c` names is there: the write is not in place *yet*. The same PUT is sent again; sending it twice is sending it once.
+//!    - anything else is there. Under `Absent`, of an object that is written once ([`WriteKind::Fresh`]): others wrote that, and nobody replaced
+//!      ours, so it never was there: **conflict**. Of an object that is rewritten ours may have been there in between: **overtaken**.
+//!
+//!    In both cases no request of this write can land any more. Under `Is` a version does not come back, for it names fresh bytes. Under
+//!    `Absent` what is there would have to be removed first, and a key that is created under a condition and contended for is never removed.
+//! 3. **Not applied is certain.** It is answered only while every request so far surely did not reach the object (no connection, or a refusal
+//!    of the caller, the bucket or the form). After any other request it is answered never: `doubt` stays set, and what cannot be settled by the
+//!    deadline is **unknown**.
+//!
+//! Dropping the future leaves a request that may land at any time: an unknown outcome, as the contract says.
+//!
+//! # An unconditional write is repeated until it succeeds
+//! A copy of a request that was thought lost may land late and bring old bytes back. That is for derived objects alone, whose readers check
+//! them by hash, and for deletes of what nobody reaches any more.
+
+use pflow_backend::{Bytes, Error, Key, Object, Outcome, Precondition, Result, Version, WriteKind};
+
+use crate::{
+    attempts::Attempts,
+    client::{Client, Unread},
+    fault::{Fault, OfAWrite},
+};
+
+/// What a conditional or unconditional put came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// In place, by this version.
+    Stored(Version),
+    /// The condition did not hold.
+    Refused {
+        /// What is there instead.
+        current: Option<Version>,
+        /// Whether ours may have been there in between.
+        overtaken: bool,
+    },
+}
+
+/// Writes under the condition, and says what became of it.
+pub(crate) async fn put(
+    client: &Client,
+    key: &Key,
+    bytes: &Bytes,
+    when: &Precondition,
+    kind: WriteKind,
+) -> Result<Written> {
+    let _turn = client.turn().await?;
+    match when {
+        Precondition::Always => always(client, key, bytes).await,
+        _ => conditionally(client, key, bytes, when, kind).await,
+    }
+}
+
+/// Removes the key, whether it is there or not.
+pub(crate) async fn delete(client: &Client, key: &Key) -> Result<()> {
+    let _turn = client.turn().await?;
+    delete_in_turn(client, key).await
+}
+
+/// The same for whoever has a turn already.
+pub(crate) async fn delete_in_turn(client: &Client, key: &Key) -> Result<()> {
+    let mut attempts = client.attempts();
+    let what = format!("delete {key}");
+    repeat(client, &mut attempts, &what, || client.delete(key)).await
+}
+
+async fn always(client: &Client, key: &Key, bytes: &Bytes) -> Result<Written> {
+    let mut attempts = client.attempts();
+    let what = format!("write {key}");
+    let put = || client.put(key, bytes, &Precondition::Always);
+    let version = repeat(client, &mut attempts, &what, put).await?;
+    named(client, &mut attempts, key, bytes, version).await
+}
+
+/// Repeats an unconditional write until it succeeds.
+async fn repeat<T, F>(
+    client: &Client,
+    attempts: &mut Attempts<'_>,
+    what: &str,
+    one: impl Fn() -> F,
+) -> Result<T>
+where
+    F: Future<Output = std::result::Result<T, Fault>>,
+{
+    let mut doubt = false;
+    loop {
+        let fault = match attempts.one(one()).await {
+            Ok(answer) => return Ok(answer),
+            Err(fault) => fault,
+        };
+        doubt |= fault.of_a_write() == OfAWrite::Doubtful;
+        if !attempts.again(&fault).await {
+            return Err(failed(client, what, &fault, doubt));
+        }
+    }
+}
+
+async fn conditionally(
+    client: &Client,
+    key: &Key,
+    bytes: &Bytes,
+    when: &Precondition,
+    kind: WriteKind,
+) -> Result<Written> {
+    let what = format!("write {key}");
+    let mut attempts = client.attempts();
+    // Whether some request may have been applied, or may yet be.
+    let mut doubt = false;
+    loop {
+        let fault = match attempts.one(client.put(key, bytes, when)).await {
+            Ok(version) => {
+                return named(client, &mut attempts, key, bytes, version).await;
+            }
+            Err(fault) => fault,
+        };
+        let goes_on = match fault.of_a_write() {
+            OfAWrite::Hopeless => false,
+            // With a request in doubt its answer is worth waiting for as long as anything is.
+            OfAWrite::NotSent if doubt => attempts.pause().await,
+            OfAWrite::NotSent => attempts.again(&fault).await,
+            OfAWrite::Doubtful => {
+                // IMPORTANT: stays set. From here on nothing that a later request meets can prove that this one does not land.
+                doubt = true;
+                let found = match read_back(client, &mut attempts, key).await {
+                    Ok(found) => found,
+                    Err(unread) => return Err(unknown(unread.error(&client.place, &what))),
+                };
+                match settle(found, bytes, when, kind) {
+                    Some(written) => return Ok(written),
+                    None => may_go_on(client, &mut attempts, &fault, when).await,
+                }
+            }
+        };
+        if !goes_on {
+            return Err(failed(client, &what, &fault, doubt));
+        }
+    }
+}
+
+/// What the present state of the key says about the write; none if it may still get into place.
+fn settle(found: Option<Object>, bytes: &Bytes, when: &Precondition, kind: WriteKind) -> Option<Written> {
+    match found {
+        Some(object) if object.bytes == *bytes => Some(Written::Stored(object.meta.version)),
+        found => {
+            let current = found.map(|object| object.meta.version);
+            if when.holds(current.as_ref()) {
+                return None;
+            }
+            let written_once = kind == WriteKind::Fresh && *when == Precondition::Absent;
+            Some(Written::Refused { current, overtaken: !written_once })
+        }
+    }
+}
+
+/// The condition holds and the write is not in place. Where a swap was refused all the same, the server may want the version in another
+/// form.
+async fn may_go_on(client: &Client, attempts: &mut Attempts<'_>, fault: &Fault, when: &Precondition) -> bool {
+    if fault.status() == Some(412) && matches!(when, Precondition::Is(_)) {
+        if client.tokens.try_the_other_form() {
+            return true;
+        }
+        client.tokens.settle_on_quotes();
+    }
+    attempts.pause().await
+}
+
+/// Reads until there is an answer or no time is left: nothing else can settle a write in doubt.
+async fn read_back(
+    client: &Client,
+    attempts: &mut Attempts<'_>,
+    key: &Key,
+) -> std::result::Result<Option<Object>, Unread> {
+    loop {
+        match client.get(attempts, key).await {
+            Err(Unread::Fault(fault)) if fault.is_passing() => {
+                if !attempts.pause().await {
+                    return Err(Unread::Fault(fault));
+                }
+            }
+            answer => return answer,
+        }
+    }
+}
+
+/// The version that the answer named, or, where it named none (Ceph's to a multipart upload is empty), what the object is called now.
+///
+/// IMPORTANT: only where our bytes are still there. The name of what somebody else put in their place would let a caller swap away what it has
+/// never seen; so that is overtaken, although ours was there.
+async fn named(
+    client: &Client,
+    attempts: &mut Attempts<'_>,
+    key: &Key,
+    bytes: &Bytes,
+    version: Option<Version>,
+) -> Result<Written> {
+    if let Some(version) = version {
+        return Ok(Written::Stored(version));
+    }
+    match read_back(client, attempts, key).await {
+        Ok(Some(object)) if object.bytes == *bytes => Ok(Written::Stored(object.meta.version)),
+        Ok(found) => {
+            Ok(Written::Refused { current: found.map(|object| object.meta.version), overtaken: true })
+        }
+        Err(unread) => Err(unknown(unread.error(&client.place, &format!("write {key}")))),
+    }
+}
+
+fn failed(client: &Client, what: &str, fault: &Fault, doubt: bool) -> Error {
+    let error = fault.error(&client.place, what);
+    if doubt { unknown(error) } else { error }
+}
+
+fn unknown(error: Error) -> Error {
+    error.with_outcome(Outcome::Unknown)
+}

@@ -1,0 +1,108 @@
+//! Copies that follow the answer.
+
+use futures::FutureExt;
+use pflow_backend::{ErrorKind, Outcome, Position};
+
+use super::*;
+
+fn save(head: &'static str, copy: &'static str) -> Batch {
+    Batch::new().stage([put("head", head)]).stage([put("copy", copy).copy()])
+}
+
+#[tokio::test]
+async fn the_answer_does_not_wait_for_a_copy_and_close_does() {
+    let server = Server::new();
+    let backend = backend(&server);
+    let versions = super::versions(backend.commit(save("1", "one")).await);
+    assert_eq!(versions.get(Position { stage: 1, operation: 0 }), None);
+    assert_eq!((server.holds("p/head").as_deref(), server.holds("p/copy")), (Some("1"), None));
+    backend.close().await.unwrap();
+    assert_eq!(server.holds("p/copy").as_deref(), Some("one"));
+    // From now on nothing runs behind an answer.
+    let versions = super::versions(backend.commit(save("2", "two")).await);
+    assert!(versions.get(Position { stage: 1, operation: 0 }).is_some());
+    assert_eq!(server.holds("p/copy").as_deref(), Some("two"));
+}
+
+#[tokio::test]
+async fn of_the_copies_that_wait_the_newest_is_written() {
+    let server = Server::new();
+    let backend = backend(&server);
+    for (head, copy) in [("1", "one"), ("2", "two"), ("3", "three")] {
+        // Nothing else has a turn while this is polled, so the copies pile up.
+        versions(backend.commit(save(head, copy)).now_or_never().unwrap());
+    }
+    backend.close().await.unwrap();
+    assert_eq!(server.holds("p/copy").as_deref(), Some("three"));
+    let copies = server.requests().iter().filter(|it| *it == "PUT p/copy").count();
+    assert_eq!(copies, 1);
+}
+
+#[tokio::test]
+async fn the_own_handle_never_sees_an_older_copy() {
+    let server = Server::new();
+    let backend = backend(&server);
+    server.plan("PUT", [Plan::Plainly, Plan::Answered(500), Plan::NoAnswer]);
+    versions(backend.commit(save("1", "one")).await);
+    assert_eq!(backend.get(&key("copy")).await.unwrap().unwrap().bytes, "one");
+    versions(backend.commit(save("2", "twice")).await);
+    assert_eq!(backend.stat(&key("copy")).await.unwrap().unwrap().size, 5);
+}
+
+#[tokio::test]
+async fn a_later_write_of_the_key_lands_behind_the_copy() {
+    let server = Server::new();
+    let backend = backend(&server);
+    server.plan("PUT", [Plan::Plainly, Plan::Answered(500), Plan::Answered(503)]);
+    versions(backend.commit(save("1", "one")).await);
+    versions(commit(&backend, Operation::delete(key("copy"))).await);
+    backend.close().await.unwrap();
+    assert_eq!(server.holds("p/copy"), None);
+}
+
+#[tokio::test]
+async fn close_names_what_could_not_be_written_once() {
+    let server = Server::new();
+    let backend = backend(&server);
+    server.plan("PUT", [Plan::Plainly, Plan::Answered(403)]);
+    versions(backend.commit(save("1", "one")).await);
+    let error = backend.close().await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Denied, Outcome::NotApplied { applied: 0 }));
+    assert!(error.to_string().contains("copy"), "{error}");
+    backend.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_later_copy_mended_is_not_told() {
+    let server = Server::new();
+    let backend = backend(&server);
+    server.plan("PUT", [Plan::Plainly, Plan::Answered(403)]);
+    versions(backend.commit(save("1", "one")).await);
+    assert_eq!(backend.get(&key("copy")).await.unwrap(), None);
+    versions(backend.commit(save("2", "two")).await);
+    backend.close().await.unwrap();
+    assert_eq!(server.holds("p/copy").as_deref(), Some("two"));
+}
+
+#[tokio::test]
+async fn more_keys_than_may_wait_are_all_written() {
+    let server = Server::new();
+    let backend = backend(&server);
+    let names: Vec<String> = (0..200).map(|number| format!("copies/{number}")).collect();
+    let copies = names.iter().map(|name| put(name, "x").copy());
+    versions(backend.commit(Batch::new().stage([put("head", "1")]).stage(copies)).await);
+    backend.close().await.unwrap();
+    assert!(names.iter().all(|name| server.holds(&format!("p/{name}")).is_some()));
+}
+
+#[tokio::test]
+async fn a_handle_that_is_dropped_writes_nothing_any_more() {
+    let server = Server::new();
+    let backend = backend(&server);
+    versions(backend.commit(save("1", "one")).now_or_never().unwrap());
+    drop(backend);
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(server.requests(), ["PUT p/head"]);
+}

@@ -1,0 +1,61 @@
+//! The backend before a server that answers as it is told.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::unimplemented,
+    clippy::indexing_slicing,
+    reason = "this is how a test fails"
+)]
+
+mod copies;
+mod listings;
+mod reads;
+mod server;
+mod writes;
+
+use std::sync::Arc;
+
+use pflow_backend::{
+    Batch, Commit, Key, ManualEnvironment, Operation, Result, StorageBackend, Version, Versions,
+};
+
+use crate::{ObjectBackend, ObjectOptions, place::Place};
+use server::{IfMatch, Plan, Server};
+
+fn backend(server: &Arc<Server>) -> ObjectBackend {
+    backend_in(server, Arc::new(ManualEnvironment::new(7)))
+}
+
+fn backend_in(server: &Arc<Server>, environment: Arc<ManualEnvironment>) -> ObjectBackend {
+    let url = "s3://plans/p".parse().unwrap();
+    let place = Place { url, endpoint: "https://test.invalid".to_owned(), region: None };
+    ObjectBackend::over(server.clone(), place, ObjectOptions::default(), environment)
+}
+
+fn key(name: &str) -> Key {
+    Key::parse(name).unwrap()
+}
+
+fn put(name: &str, bytes: &'static str) -> Operation {
+    Operation::put(key(name), bytes)
+}
+
+async fn commit(backend: &ObjectBackend, operation: Operation) -> Result<Commit> {
+    backend.commit(Batch::new().stage([operation])).await
+}
+
+/// The versions of what must commit.
+fn versions(answer: Result<Commit>) -> Versions {
+    match answer {
+        Ok(Commit::Committed(versions)) => versions,
+        other => panic!("it should commit: {other:?}"),
+    }
+}
+
+/// Puts before the test begins, and forgets the requests.
+async fn given(backend: &ObjectBackend, server: &Server, name: &str, bytes: &'static str) -> Version {
+    versions(commit(backend, put(name, bytes)).await);
+    let version = backend.stat(&key(name)).await.unwrap().unwrap().version;
+    server.requests();
+    version
+}

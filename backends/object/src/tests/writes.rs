@@ -1,0 +1,260 @@
+//! What a write is told to have come to, whatever its requests were told.
+
+use std::time::Duration;
+
+use futures::FutureExt;
+use pflow_backend::{Conflict, Environment, ErrorKind, Outcome, Position};
+
+use super::*;
+
+fn first_version(committed: &Commit) -> Option<&Version> {
+    match committed {
+        Commit::Committed(versions) => versions.get(Position { stage: 0, operation: 0 }),
+        _ => None,
+    }
+}
+
+fn is_committed(answer: &Result<Commit>) -> bool {
+    matches!(answer, Ok(Commit::Committed(_)))
+}
+
+/// All that an answer may do to a request that was applied.
+const LOST: [Plan; 9] = [
+    Plan::DoneAndAnswered(412),
+    Plan::DoneAndAnswered(409),
+    Plan::DoneAndAnswered(404),
+    Plan::DoneAndAnswered(500),
+    Plan::DoneAndAnswered(502),
+    Plan::DoneAndAnswered(503),
+    Plan::DoneAndAnswered(429),
+    Plan::DoneWithoutAnswer,
+    Plan::DoneTwice,
+];
+
+/// All that may happen to a request that was not.
+const FAILED: [Plan; 6] = [
+    Plan::Answered(409),
+    Plan::Answered(412),
+    Plan::Answered(404),
+    Plan::Answered(500),
+    Plan::Answered(503),
+    Plan::NoAnswer,
+];
+
+#[tokio::test]
+async fn an_applied_write_is_committed_whatever_was_answered() {
+    for lost in LOST {
+        let server = Server::new();
+        let backend = backend(&server);
+        server.plan("PUT", [lost]);
+        let created = commit(&backend, put("a", "one").absent()).await.unwrap();
+        let version = backend.stat(&key("a")).await.unwrap().unwrap().version;
+        assert_eq!(first_version(&created), Some(&version), "{lost:?}: {created:?}");
+        server.plan("PUT", [lost]);
+        let swapped = commit(&backend, put("a", "two").is(version)).await;
+        assert!(is_committed(&swapped), "{lost:?}: {swapped:?}");
+        assert_eq!(server.holds("p/a").as_deref(), Some("two"));
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_was_not_applied_is_sent_again() {
+    for failed in FAILED {
+        let server = Server::new();
+        let backend = backend(&server);
+        server.plan("PUT", [failed]);
+        let created = commit(&backend, put("a", "one").absent()).await;
+        assert!(is_committed(&created), "{failed:?}: {created:?}");
+        let version = given(&backend, &server, "a", "two").await;
+        server.plan("PUT", [failed]);
+        let swapped = commit(&backend, put("a", "three").is(version)).await;
+        assert!(is_committed(&swapped), "{failed:?}: {swapped:?}");
+        assert_eq!(server.holds("p/a").as_deref(), Some("three"));
+    }
+}
+
+#[tokio::test]
+async fn an_own_write_that_was_replaced_is_overtaken_and_never_a_conflict() {
+    for status in [412, 409, 404, 500, 503] {
+        let server = Server::new();
+        let backend = backend(&server);
+        let version = given(&backend, &server, "a", "one").await;
+        server.plan("PUT", [Plan::DoneAndReplaced("theirs", status)]);
+        let answer = commit(&backend, put("a", "mine").is(version)).await.unwrap();
+        let current = backend.stat(&key("a")).await.unwrap().map(|meta| meta.version);
+        let at = Position { stage: 0, operation: 0 };
+        assert_eq!(answer, Commit::Overtaken(Conflict { at, current, applied: 0 }), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn other_bytes_are_a_conflict_where_objects_are_written_once_alone() {
+    let server = Server::new();
+    let backend = backend(&server);
+    server.store("p/a", "theirs");
+    let fresh = commit(&backend, put("a", "mine").absent().fresh()).await.unwrap();
+    assert!(matches!(fresh, Commit::Conflict(_)), "{fresh:?}");
+    let swap = commit(&backend, put("a", "mine").absent()).await.unwrap();
+    assert!(matches!(swap, Commit::Overtaken(_)), "{swap:?}");
+    let gone = commit(&backend, put("b", "mine").is(Version::new("9"))).await.unwrap();
+    let Commit::Overtaken(Conflict { current: None, .. }) = gone else { panic!("{gone:?}") };
+}
+
+#[tokio::test]
+async fn the_same_bytes_are_ones_own() {
+    let server = Server::new();
+    let backend = backend(&server);
+    server.store("p/a", "mine");
+    let answer = commit(&backend, put("a", "mine").absent()).await.unwrap();
+    assert_eq!(first_version(&answer), Some(&Version::new("1")));
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_caller_or_the_bucket_surely_did_not_happen() {
+    for (status, kind) in [
+        (400, ErrorKind::Io),
+        (401, ErrorKind::Denied),
+        (403, ErrorKind::Denied),
+        (301, ErrorKind::Missing),
+        (405, ErrorKind::Missing),
+        (507, ErrorKind::Exhausted),
+    ] {
+        let server = Server::new();
+        let backend = backend(&server);
+        server.plan("PUT", [Plan::Answered(status)]);
+        let error = commit(&backend, put("a", "one").absent()).await.unwrap_err();
+        assert_eq!((error.kind(), error.outcome()), (kind, Outcome::NotApplied { applied: 0 }), "{error}");
+        assert_eq!(server.requests(), ["PUT p/a"], "{status}");
+    }
+}
+
+#[tokio::test]
+async fn after_one_request_in_doubt_no_refusal_proves_anything() {
+    for doubtful in [Plan::NoAnswer, Plan::Answered(500), Plan::Answered(412)] {
+        let server = Server::new();
+        let backend = backend(&server);
+        server.plan("PUT", [doubtful, Plan::Answered(403)]);
+        let error = commit(&backend, put("a", "one").absent()).await.unwrap_err();
+        assert_eq!((error.kind(), error.outcome()), (ErrorKind::Denied, Outcome::Unknown), "{doubtful:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_settled_by_the_deadline_is_unknown() {
+    let server = Server::new();
+    let environment = Arc::new(ManualEnvironment::new(7));
+    let backend = backend_in(&server, environment.clone());
+    server.plan("PUT", [Plan::DoneAndAnswered(500)]);
+    server.plan("GET", [Plan::Answered(503); 500]);
+    let error = commit(&backend, put("a", "one").absent()).await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Unavailable, Outcome::Unknown), "{error}");
+    assert!(environment.monotonic() <= Duration::from_secs(60));
+    let read_only = Server::new();
+    let backend = super::backend(&read_only);
+    read_only.plan("PUT", [Plan::Answered(500)]);
+    read_only.plan("GET", [Plan::Answered(403)]);
+    let error = commit(&backend, put("a", "one").absent()).await.unwrap_err();
+    assert_eq!(error.outcome(), Outcome::Unknown, "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_never_applies_leaves_it_unknown_within_the_deadline() {
+    for plan in [Plan::NoAnswer, Plan::Answered(409), Plan::Answered(412), Plan::Answered(500)] {
+        let server = Server::new();
+        let environment = Arc::new(ManualEnvironment::new(7));
+        let backend = backend_in(&server, environment.clone());
+        let version = given(&backend, &server, "a", "one").await;
+        server.plan("PUT", [plan; 500]);
+        let error = commit(&backend, put("a", "two").is(version)).await.unwrap_err();
+        assert_eq!(error.outcome(), Outcome::Unknown, "{plan:?}: {error}");
+        assert!(environment.monotonic() <= Duration::from_secs(61), "{plan:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_was_dropped_may_be_repeated_by_its_caller() {
+    let server = Server::new();
+    let backend = backend(&server);
+    let version = given(&backend, &server, "a", "one").await;
+    for plan in [Plan::DoneWithoutAnswer, Plan::NoAnswer] {
+        server.plan("PUT", [plan]);
+        // Dropped while it waits for the answer.
+        assert!(commit(&backend, put("a", "two").is(version.clone())).now_or_never().is_none());
+    }
+    let again = commit(&backend, put("a", "two").is(version)).await;
+    assert!(is_committed(&again), "{again:?}");
+    assert_eq!(server.holds("p/a").as_deref(), Some("two"));
+}
+
+#[tokio::test]
+async fn if_match_is_sent_as_the_server_wants_it_and_remembered() {
+    for (wants, requests) in [(IfMatch::Quoted, 1), (IfMatch::Bare, 3)] {
+        let server = Server::wanting(wants);
+        let backend = backend(&server);
+        let version = given(&backend, &server, "a", "one").await;
+        let swapped = commit(&backend, put("a", "two").is(version)).await.unwrap();
+        assert_eq!(server.requests().len(), requests, "{wants:?}");
+        let version = first_version(&swapped).unwrap().clone();
+        let again = commit(&backend, put("a", "three").is(version)).await;
+        assert!(is_committed(&again), "{wants:?}: {again:?}");
+        assert_eq!(server.requests(), ["PUT p/a"], "{wants:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_version_that_the_answer_does_not_name_is_asked_for() {
+    let server = Server::new();
+    let backend = backend(&server);
+    server.plan("PUT", [Plan::DoneNameless]);
+    let created = commit(&backend, put("a", "one").absent()).await.unwrap();
+    assert_eq!(first_version(&created), Some(&Version::new("1")));
+    assert_eq!(server.requests(), ["PUT p/a", "GET p/a"], "only our own bytes name our version");
+}
+
+#[tokio::test]
+async fn a_server_that_names_no_state_is_unsafe() {
+    let server = Server::nameless();
+    let backend = backend(&server);
+    let error = commit(&backend, put("a", "one").absent()).await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Unsafe, Outcome::Unknown), "{error}");
+    let error = backend.get(&key("a")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsafe, "{error}");
+}
+
+#[tokio::test]
+async fn unconditional_writes_and_deletes_are_repeated_until_they_succeed() {
+    let server = Server::new();
+    let backend = backend(&server);
+    for plan in [Plan::Answered(500), Plan::DoneAndAnswered(503), Plan::Answered(429), Plan::Answered(409)] {
+        server.plan("PUT", [plan]);
+        assert!(is_committed(&commit(&backend, put("a", "one")).await), "{plan:?}");
+        assert_eq!(server.holds("p/a").as_deref(), Some("one"));
+        server.plan("DELETE", [plan]);
+        assert!(is_committed(&commit(&backend, Operation::delete(key("a"))).await), "{plan:?}");
+        assert_eq!(server.holds("p/a"), None);
+    }
+    assert!(is_committed(&commit(&backend, Operation::delete(key("never"))).await));
+}
+
+#[tokio::test]
+async fn a_stage_ends_with_the_worst_of_its_answers() {
+    let server = Server::new();
+    let backend = backend(&server);
+    server.store("p/taken", "theirs");
+    let stage = |operations: Vec<Operation>| Batch::new().stage([put("first", "1")]).stage(operations);
+    let puts = |names: [&str; 2]| names.map(|name| put(name, "mine").absent()).to_vec();
+
+    let conflict = backend.commit(stage(puts(["a", "taken"]))).await.unwrap();
+    let Commit::Overtaken(Conflict { at, applied: 1, .. }) = conflict else { panic!("{conflict:?}") };
+    assert_eq!(at, Position { stage: 1, operation: 1 });
+    assert_eq!(server.holds("p/a").as_deref(), Some("mine"), "the others are not given up");
+
+    server.plan("PUT", [Plan::Plainly, Plan::Answered(403)]);
+    let error = backend.commit(stage(puts(["b", "c"]))).await.unwrap_err();
+    assert_eq!(error.outcome(), Outcome::NotApplied { applied: 1 }, "{error}");
+
+    server.plan("PUT", [Plan::Plainly, Plan::Answered(500)]);
+    server.plan("GET", [Plan::Answered(403)]);
+    let error = backend.commit(stage(puts(["d", "taken"]))).await.unwrap_err();
+    assert_eq!(error.outcome(), Outcome::Unknown, "{error}");
+}

@@ -1,0 +1,171 @@
+use std::{fmt, str::FromStr};
+
+use pflow_backend::{InvalidKey, Key};
+
+/// The most bytes that a prefix may have: S3, GCS and Azure take names of 1,024 bytes, and a [`Key`] has at most 512.
+const MAX_PREFIX_BYTES: usize = 400;
+/// The longest name that any of the three clouds gives to a bucket or container (GCS, with dots).
+const MAX_BUCKET_BYTES: usize = 222;
+
+/// A place in a cloud: `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`.
+///
+/// The prefix may be missing; its segments follow the rules of a [`Key`]. A URL never carries credentials: those come in through
+/// [`crate::ObjectOptions::variables`].
+///
+/// ```
+/// use pflow_backend_object::ObjectUrl;
+///
+/// let url: ObjectUrl = "s3://plans/team/a".parse()?;
+/// assert_eq!((url.bucket(), url.prefix()), ("plans", Some("team/a")));
+/// assert_eq!(url.to_string(), "s3://plans/team/a");
+/// # Ok::<(), pflow_backend_object::InvalidUrl>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ObjectUrl {
+    scheme: Scheme,
+    bucket: String,
+    prefix: Option<Key>,
+}
+
+/// Which protocol is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// `s3://`: Amazon S3 and everything that speaks as it does.
+    S3,
+    /// `gs://`: Google Cloud Storage, through its XML API.
+    Gcs,
+    /// `az://`: Azure Blob Storage.
+    Azure,
+}
+
+/// What is wrong with a URL. Says it without repeating what may be a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidUrl {
+    /// Another scheme, or none.
+    #[error("The URL begins with none of s3://, gs:// and az://")]
+    Scheme,
+    /// `key:secret@bucket`.
+    #[error("The URL carries credentials; set the variables of the cloud instead")]
+    Credentials,
+    /// `?` or `#`.
+    #[error("The URL has a query or a fragment; it is made of a scheme, a bucket and a prefix alone")]
+    Query,
+    /// No bucket, or one that no cloud would take.
+    #[error("{0:?} is no name of a bucket or container")]
+    Bucket(String),
+    /// The prefix has a segment that no key may have.
+    #[error("The prefix of the URL does not fit: {0}")]
+    Prefix(#[from] InvalidKey),
+    /// The prefix leaves no room for keys.
+    #[error("The prefix of the URL has {0} bytes; at most 400 leave room for the keys below it")]
+    PrefixTooLong(usize),
+}
+
+impl Scheme {
+    /// The name in front of `://`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::S3 => "s3",
+            Self::Gcs => "gs",
+            Self::Azure => "az",
+        }
+    }
+}
+
+impl ObjectUrl {
+    /// Which protocol is spoken.
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// The bucket or, on Azure, the container.
+    pub fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
+    /// What all names in the bucket begin with, without slashes at its ends; none for the whole bucket.
+    pub fn prefix(&self) -> Option<&str> {
+        self.prefix.as_ref().map(Key::as_str)
+    }
+}
+
+impl FromStr for ObjectUrl {
+    type Err = InvalidUrl;
+
+    fn from_str(url: &str) -> Result<Self, InvalidUrl> {
+        let (scheme, rest) = url.split_once("://").ok_or(InvalidUrl::Scheme)?;
+        let scheme = [Scheme::S3, Scheme::Gcs, Scheme::Azure].into_iter().find(|it| it.as_str() == scheme);
+        let scheme = scheme.ok_or(InvalidUrl::Scheme)?;
+        if rest.contains('@') {
+            return Err(InvalidUrl::Credentials);
+        }
+        if rest.contains(['?', '#']) {
+            return Err(InvalidUrl::Query);
+        }
+        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        let is_portable = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+        let has_sense =
+            bucket.len() <= MAX_BUCKET_BYTES && bucket.starts_with(|it: char| it.is_ascii_alphanumeric());
+        if !(has_sense && bucket.bytes().all(is_portable)) {
+            return Err(InvalidUrl::Bucket(bucket.chars().take(MAX_BUCKET_BYTES).collect()));
+        }
+        let prefix = match prefix.strip_suffix('/').unwrap_or(prefix) {
+            "" => None,
+            long if long.len() > MAX_PREFIX_BYTES => return Err(InvalidUrl::PrefixTooLong(long.len())),
+            prefix => Some(Key::parse(prefix)?),
+        };
+        Ok(Self { scheme, bucket: bucket.to_owned(), prefix })
+    }
+}
+
+impl fmt::Display for ObjectUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme.as_str(), self.bucket)?;
+        self.prefix.as_ref().map_or(Ok(()), |prefix| write!(f, "/{prefix}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_comes_back_as_it_was_without_a_last_slash() {
+        for (given, shown) in [
+            ("s3://plans", "s3://plans"),
+            ("s3://plans/", "s3://plans"),
+            ("gs://plans.example/a/b_c", "gs://plans.example/a/b_c"),
+            ("az://plans/a/", "az://plans/a"),
+        ] {
+            let url: ObjectUrl = given.parse().unwrap();
+            assert_eq!(url.to_string(), shown);
+            assert_eq!(shown.parse::<ObjectUrl>().unwrap(), url);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_without_repeating_a_secret() {
+        let long = format!("s3://b/{}", ["x"; 201].join("/"));
+        for (url, reason) in [
+            ("plans", "begins with none"),
+            ("http://plans", "begins with none"),
+            ("S3://plans", "begins with none"),
+            ("s3://AKIA:hunter2@plans/a", "carries credentials"),
+            ("s3://plans/a?token=hunter2", "a query"),
+            ("s3://plans/a#hunter2", "a query"),
+            ("s3://", "no name"),
+            ("s3:///a", "no name"),
+            ("s3://plans:9000/a", "no name"),
+            ("s3://pl ans/a", "no name"),
+            ("s3://../a", "no name"),
+            ("s3://plans/a//b", "empty segment"),
+            ("s3://plans/../b", "no segments"),
+            ("s3://plans/a b", "made of"),
+            (&long, "401 bytes"),
+        ] {
+            let refused = url.parse::<ObjectUrl>().unwrap_err().to_string();
+            assert!(refused.contains(reason) && !refused.contains("hunter2"), "{url}: {refused}");
+        }
+    }
+}

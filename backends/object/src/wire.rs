@@ -1,0 +1,189 @@
+//! What object_store hides: which HTTP answer a request had, and whether it left at all.
+//!
+//! The client stands between object_store and its HTTP client. An answer that is no success becomes a [`Failure`], which keeps the
+//! status and the server's short error code and nothing else: bodies, headers and URLs, which may hold a secret, go no further.
+
+use std::{error::Error as StdError, fmt};
+
+use object_store::{
+    ClientOptions, Result,
+    client::{
+        HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
+        ReqwestConnector,
+    },
+};
+use pflow_backend::async_trait;
+
+use crate::fault::{Answer, Fault};
+
+/// Why a request did not succeed, as it travels through object_store's errors to [`crate::fault::Fault::of`].
+#[derive(Debug, Clone)]
+pub(crate) enum Failure {
+    /// The server answered, and not with a success.
+    Answered(Answer),
+    /// No connection came about, so that the request never left.
+    Unreachable(String),
+    /// Credentials that the cloud hands out could not be had from this host.
+    Credentials(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answered(answer) => write!(f, "status {}", answer.status),
+            Self::Unreachable(cause) => f.write_str(cause),
+            Self::Credentials(host) => write!(f, "no credentials from {host}"),
+        }
+    }
+}
+
+impl StdError for Failure {}
+
+/// What this link of an error's chain says of the request, if it says anything.
+pub(crate) fn fault(source: &(dyn StdError + 'static)) -> Option<Fault> {
+    if let Some(failure) = source.downcast_ref::<Failure>() {
+        return Some(match failure.clone() {
+            Failure::Answered(answer) => Fault::Answer(answer),
+            Failure::Unreachable(cause) => Fault::Unreachable(cause),
+            Failure::Credentials(host) => Fault::Credentials(host),
+        });
+    }
+    let error = source.downcast_ref::<HttpError>()?;
+    // Its own failures are told by the next link.
+    if error.source().is_some_and(|cause| cause.is::<Failure>()) {
+        return None;
+    }
+    Some(match error.kind() {
+        HttpErrorKind::Connect => Fault::Unreachable("no connection".to_owned()),
+        HttpErrorKind::Timeout => Fault::TimedOut,
+        // Among these is "the connection closed before the message was complete", which a server does at any moment: before it
+        // applied the request and after.
+        _ => Fault::Cut,
+    })
+}
+
+/// Makes clients that answer with [`Failure`].
+#[derive(Debug)]
+pub(crate) struct Connector {
+    /// The bucket or container. A request that does not name it asks for credentials.
+    pub(crate) bucket: String,
+}
+
+#[derive(Debug)]
+struct Client {
+    inner: HttpClient,
+    bucket: String,
+}
+
+impl HttpConnector for Connector {
+    fn connect(&self, options: &ClientOptions) -> Result<HttpClient> {
+        let inner = ReqwestConnector::default().connect(options)?;
+        Ok(HttpClient::new(Client { inner, bucket: self.bucket.clone() }))
+    }
+}
+
+#[async_trait]
+impl HttpService for Client {
+    async fn call(&self, request: HttpRequest) -> std::result::Result<HttpResponse, HttpError> {
+        let host = request.uri().host().unwrap_or_default().to_owned();
+        let path = request.uri().path().to_owned();
+        if !names(&self.bucket, &host, &path) {
+            return self.for_credentials(request, host, &path).await;
+        }
+        let response = self.inner.execute(request).await.map_err(|error| match unreachable(&error) {
+            Some(cause) => HttpError::new(HttpErrorKind::Connect, Failure::Unreachable(cause)),
+            None => error,
+        })?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status().as_u16();
+        let header = |name| response.headers().get(name).and_then(|it| it.to_str().ok()).map(str::to_owned);
+        let (code, region) = (header("x-ms-error-code"), header("x-amz-bucket-region"));
+        // An answer whose body is lost is still an answer: the status decides.
+        let body = response.into_body().bytes().await.unwrap_or_default();
+        let body = String::from_utf8_lossy(&body);
+        let code = code.as_deref().and_then(short).or_else(|| element(&body, "Code"));
+        let region = region.as_deref().and_then(short).or_else(|| element(&body, "Region"));
+        let failure = Failure::Answered(Answer { status, code, region });
+        Err(HttpError::new(HttpErrorKind::Unknown, failure))
+    }
+}
+
+impl Client {
+    /// Metadata servers and token endpoints. What they answer holds secrets, so only the host is named.
+    async fn for_credentials(
+        &self,
+        request: HttpRequest,
+        host: String,
+        path: &str,
+    ) -> std::result::Result<HttpResponse, HttpError> {
+        // object_store goes on with the older way of the instance metadata service when this one is forbidden.
+        let has_another_way = path == "/latest/api/token";
+        let failure = |host| HttpError::new(HttpErrorKind::Unknown, Failure::Credentials(host));
+        match self.inner.execute(request).await {
+            Ok(response) if response.status().is_success() || has_another_way => Ok(response),
+            Ok(_) | Err(_) => Err(failure(host)),
+        }
+    }
+}
+
+/// Whether the host's first label or one of the first two parts of the path is the bucket.
+fn names(bucket: &str, host: &str, path: &str) -> bool {
+    // GCS is asked for lists with every sign of the bucket's name encoded.
+    let decode = |part: &str| part.replace("%2D", "-").replace("%2E", ".").replace("%5F", "_");
+    let in_host = host.strip_prefix(bucket).is_some_and(|rest| rest.starts_with('.'));
+    in_host || path.split('/').skip(1).take(2).any(|part| decode(part) == bucket)
+}
+
+/// The cause if no connection came about. A connection that timed out while it was made is one of these, which
+/// [`HttpErrorKind::Timeout`] does not tell.
+fn unreachable(error: &HttpError) -> Option<String> {
+    let mut cause = error.source();
+    let mut is_connect = matches!(error.kind(), HttpErrorKind::Connect);
+    let mut last = String::new();
+    while let Some(source) = cause {
+        is_connect |= source.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect);
+        last = source.to_string();
+        cause = source.source();
+    }
+    is_connect.then_some(last)
+}
+
+/// The text of the first `<name>` element of an error document, if it is short and plain.
+fn element(body: &str, name: &str) -> Option<String> {
+    let (_, rest) = body.split_once(&format!("<{name}>"))?;
+    let (text, _) = rest.split_once(&format!("</{name}>"))?;
+    short(text)
+}
+
+/// Codes and regions are short words. Anything else a server may have put there is not repeated.
+fn short(text: &str) -> Option<String> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    (is_plain && (1..=64).contains(&text.len())).then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_for_the_bucket_is_told_from_one_for_credentials() {
+        assert!(names("plans", "127.0.0.1", "/plans/a/b"));
+        assert!(names("plans", "127.0.0.1", "/plans"));
+        assert!(names("plans", "plans.s3.eu-west-1.amazonaws.com", "/a"));
+        assert!(names("plans", "127.0.0.1", "/devstoreaccount1/plans"));
+        assert!(names("my-plans.x", "storage.googleapis.com", "/my%2Dplans%2Ex"));
+        assert!(!names("plans", "169.254.169.254", "/latest/api/token"));
+        assert!(!names("plans", "oauth2.googleapis.com", "/token"));
+    }
+
+    #[test]
+    fn only_short_words_of_an_error_document_are_kept() {
+        let body = "<Error><Code>NoSuchBucket</Code><Message>hunter2</Message></Error>";
+        assert_eq!(element(body, "Code").as_deref(), Some("NoSuchBucket"));
+        for body in ["", "<Code>", "<Code></Code>", "<Code>a b</Code>", "<html>Code</html>"] {
+            assert_eq!(element(body, "Code"), None, "{body}");
+        }
+    }
+}

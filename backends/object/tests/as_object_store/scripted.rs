@@ -1,0 +1,104 @@
+//! A backend that answers what a test wants.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use futures::{StreamExt, stream};
+use pflow_backend::{
+    Batch, BoxStream, Capabilities, Commit, Error, ErrorKind, Key, Listed, Meta, Object, Prefix, Result,
+    StorageBackend, Version, async_trait,
+};
+use pflow_backend_object::AsObjectStore;
+
+type Happening = dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync;
+
+/// What deviates from the backend underneath.
+#[derive(Default)]
+pub(crate) struct Plan {
+    pub(crate) capabilities: Option<Capabilities>,
+    /// The answer to the next commit, of which nothing happens.
+    pub(crate) commit: Mutex<Option<Result<Commit>>>,
+    /// The answer to the next read.
+    pub(crate) read: Mutex<Option<Error>>,
+    /// What every object's version is called.
+    pub(crate) version: Option<Version>,
+    /// After how many entries a listing breaks off.
+    pub(crate) listed: Option<usize>,
+    /// How many entries were asked for, in all listings.
+    pub(crate) asked: Arc<AtomicUsize>,
+}
+
+/// The objects of another adapter, with something that happens before every commit.
+pub(crate) struct Meddling {
+    backend: Arc<dyn StorageBackend>,
+    plan: Plan,
+    before_commit: Box<Happening>,
+}
+
+impl Meddling {
+    pub(crate) fn new(
+        objects: &AsObjectStore,
+        plan: Plan,
+        before_commit: impl Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync + 'static,
+    ) -> Self {
+        Self { backend: objects.backend().clone(), plan, before_commit: Box::new(before_commit) }
+    }
+}
+
+impl fmt::Debug for Meddling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AccountKey=secret")
+    }
+}
+
+#[async_trait]
+impl StorageBackend for Meddling {
+    fn capabilities(&self) -> Capabilities {
+        self.plan.capabilities.clone().unwrap_or_else(|| self.backend.capabilities())
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Object>> {
+        if let Some(error) = self.plan.read.lock().unwrap().take() {
+            return Err(error);
+        }
+        let found = self.backend.get(key).await?;
+        Ok(found.map(|mut object| {
+            object.meta.version = self.plan.version.clone().unwrap_or(object.meta.version);
+            object
+        }))
+    }
+
+    async fn stat(&self, key: &Key) -> Result<Option<Meta>> {
+        self.backend.stat(key).await
+    }
+
+    fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {
+        let asked = self.plan.asked.clone();
+        let listed = self.backend.list(prefix, after).inspect(move |_| {
+            asked.fetch_add(1, Ordering::SeqCst);
+        });
+        let Some(most) = self.plan.listed else { return listed.boxed() };
+        let broken = stream::iter([Err(Error::new(ErrorKind::Unavailable, "The listing broke off"))]);
+        listed.take(most).chain(broken).boxed()
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<Commit> {
+        batch.check(&self.capabilities())?;
+        (self.before_commit)().await;
+        let planned = self.plan.commit.lock().unwrap().take();
+        match planned {
+            Some(answer) => answer,
+            None => self.backend.commit(batch).await,
+        }
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.backend.close().await
+    }
+}

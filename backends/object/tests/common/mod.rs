@@ -1,0 +1,81 @@
+//! Places in buckets, each case on a prefix of its own.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+mod losing;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use pflow_backend::{
+    Environment, Error, ErrorKind, Result, StorageBackend, SystemEnvironment, async_trait,
+    conformance::{Harness, Site},
+};
+use pflow_backend_object::{ObjectBackend, ObjectOptions};
+
+/// A bucket on a server, and how to get at it.
+#[derive(Debug, Clone)]
+pub(crate) struct Bucket {
+    /// `s3://probe`, without a prefix.
+    pub(crate) url: String,
+    pub(crate) variables: BTreeMap<String, String>,
+    /// The variable that names the server.
+    pub(crate) endpoint: &'static str,
+}
+
+impl Bucket {
+    pub(crate) fn new(url: &str, endpoint: &'static str, variables: BTreeMap<String, String>) -> Self {
+        Self { url: url.to_owned(), endpoint, variables }
+    }
+
+    fn options(&self) -> ObjectOptions {
+        let variables = self.variables.clone();
+        ObjectOptions { max_object_size: 2 << 20, variables, ..ObjectOptions::default() }
+    }
+}
+
+/// Opens a place as the clouds' variables say, with a real clock.
+pub(crate) fn open(url: &str, options: ObjectOptions) -> Result<ObjectBackend> {
+    let url = url.parse().map_err(|refused| Error::new(ErrorKind::InvalidInput, format!("{refused}")))?;
+    ObjectBackend::open(&url, options, environment())
+}
+
+pub(crate) fn environment() -> Arc<SystemEnvironment> {
+    Arc::new(SystemEnvironment::new().unwrap())
+}
+
+/// Limits for tests of what fails: long enough for a busy machine, short enough for a person.
+pub(crate) fn impatient(variables: BTreeMap<String, String>) -> ObjectOptions {
+    ObjectOptions { deadline: Duration::from_secs(5), variables, ..ObjectOptions::default() }
+}
+
+struct Place {
+    bucket: Bucket,
+    url: String,
+}
+
+#[async_trait]
+impl Harness for Bucket {
+    async fn fresh(&self) -> Result<Box<dyn Site>> {
+        let url = format!("{}/conformance/{}", self.url, environment().new_id());
+        Ok(Box::new(Place { bucket: self.clone(), url }))
+    }
+}
+
+#[async_trait]
+impl Site for Place {
+    async fn open(&self) -> Result<Arc<dyn StorageBackend>> {
+        Ok(Arc::new(open(&self.url, self.bucket.options())?))
+    }
+
+    async fn reopen(&self) -> Result<Option<Arc<dyn StorageBackend>>> {
+        self.open().await.map(Some)
+    }
+
+    async fn losing_a_reply(&self) -> Result<Option<Arc<dyn StorageBackend>>> {
+        let mut options = self.bucket.options();
+        let endpoint = options.variables.get_mut(self.bucket.endpoint).unwrap();
+        let server = endpoint.strip_prefix("http://").unwrap().to_owned();
+        let (address, path) = server.split_once('/').unwrap_or((&server, ""));
+        *endpoint = format!("http://{}/{path}", losing::one_reply(address.to_owned()).await);
+        Ok(Some(Arc::new(open(&self.url, options)?)))
+    }
+}

@@ -1,0 +1,82 @@
+//! The contract, kept on a real HTTP server in this process, and on every other server that the environment names.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "this is how a test fails")]
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use common::Bucket;
+use pflow_backend::conformance::{self, Report};
+use pflow_test_endpoints::S3Endpoint;
+
+fn assert_conformant_in_all(report: &Report) {
+    report.assert_conformant();
+    let not_promised =
+        ["racing::of_many_conditional_deletes_one_wins", "racing::transfers_between_two_keys_keep_the_sum"];
+    assert_eq!(report.skipped().collect::<Vec<_>>(), not_promised, "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn s3_in_this_process_keeps_the_contract() {
+    let endpoint = S3Endpoint::start(["plans"]);
+    let bucket = Bucket::new("s3://plans", "AWS_ENDPOINT_URL", endpoint.variables("plans"));
+    assert_conformant_in_all(&conformance::run(&bucket).await);
+}
+
+fn named(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn variables<const N: usize>(pairs: [(&str, String); N]) -> BTreeMap<String, String> {
+    pairs.map(|(name, value)| (name.to_owned(), value)).into()
+}
+
+/// `PFLOW_TEST_S3_ENDPOINT`, with the usual `AWS_…` credentials and `PFLOW_TEST_S3_BUCKET`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_s3_server_elsewhere_keeps_the_contract() {
+    let Some(endpoint) = named("PFLOW_TEST_S3_ENDPOINT") else {
+        return println!("skipped: PFLOW_TEST_S3_ENDPOINT names no server");
+    };
+    let bucket = named("PFLOW_TEST_S3_BUCKET").unwrap_or_else(|| "probe".to_owned());
+    let mut settings = pflow_backend_object::ObjectOptions::from_env(std::env::vars()).variables;
+    settings.extend(variables([("AWS_ENDPOINT_URL", endpoint), ("AWS_ALLOW_HTTP", "true".to_owned())]));
+    let bucket = Bucket::new(&format!("s3://{bucket}"), "AWS_ENDPOINT_URL", settings);
+    assert_conformant_in_all(&conformance::run(&bucket).await);
+}
+
+/// `PFLOW_TEST_AZURE_ENDPOINT` (`http://127.0.0.1:10000`): an emulator with its well-known account, and `PFLOW_TEST_AZURE_CONTAINER`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_azure_emulator_keeps_the_contract() {
+    let Some(endpoint) = named("PFLOW_TEST_AZURE_ENDPOINT") else {
+        return println!("skipped: PFLOW_TEST_AZURE_ENDPOINT names no server");
+    };
+    // https://learn.microsoft.com/en-us/azure/storage/common/storage-use-azurite#well-known-storage-account-and-key
+    let account = "devstoreaccount1";
+    let key = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+    let container = named("PFLOW_TEST_AZURE_CONTAINER").unwrap_or_else(|| "probe".to_owned());
+    let settings = variables([
+        ("AZURE_STORAGE_ACCOUNT_NAME", account.to_owned()),
+        ("AZURE_STORAGE_ACCOUNT_KEY", key.to_owned()),
+        ("AZURE_STORAGE_ENDPOINT", format!("{}/{account}", endpoint.trim_end_matches('/'))),
+        ("AZURE_ALLOW_HTTP", "true".to_owned()),
+    ]);
+    let bucket = Bucket::new(&format!("az://{container}"), "AZURE_STORAGE_ENDPOINT", settings);
+    assert_conformant_in_all(&conformance::run(&bucket).await);
+}
+
+/// `PFLOW_TEST_GCS_ENDPOINT`: a server that speaks GCS's XML API and asks for no token, and `PFLOW_TEST_GCS_BUCKET`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_gcs_server_elsewhere_keeps_the_contract() {
+    let Some(endpoint) = named("PFLOW_TEST_GCS_ENDPOINT") else {
+        return println!("skipped: PFLOW_TEST_GCS_ENDPOINT names no server");
+    };
+    let bucket = named("PFLOW_TEST_GCS_BUCKET").unwrap_or_else(|| "probe".to_owned());
+    let account = r#"{"disable_oauth": true, "client_email": "", "private_key": "", "private_key_id": ""}"#;
+    let settings = variables([
+        ("GOOGLE_SERVICE_ACCOUNT_KEY", account.to_owned()),
+        ("GOOGLE_BASE_URL", endpoint),
+        ("GOOGLE_ALLOW_HTTP", "true".to_owned()),
+    ]);
+    let bucket = Bucket::new(&format!("gs://{bucket}"), "GOOGLE_BASE_URL", settings);
+    assert_conformant_in_all(&conformance::run(&bucket).await);
+}

@@ -1,0 +1,172 @@
+//! What is wrong with the bucket, the keys, the region or the endpoint is said in one sentence, without a secret.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "this is how a test fails")]
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use common::{impatient, open};
+use pflow_backend::{Batch, Error, ErrorKind, Key, Operation, Outcome, StorageBackend};
+use pflow_backend_object::{ObjectBackend, ObjectOptions};
+use pflow_test_endpoints::S3Endpoint;
+
+const SECRET: &str = "hunter2hunter2";
+
+fn with(variables: &BTreeMap<String, String>, name: &str, value: &str) -> BTreeMap<String, String> {
+    let mut variables = variables.clone();
+    variables.insert(name.to_owned(), value.to_owned());
+    variables
+}
+
+fn key() -> Key {
+    Key::parse("a/b").unwrap()
+}
+
+/// What each kind of operation says.
+async fn refusals(backend: &ObjectBackend) -> Vec<Error> {
+    let create = Batch::new().stage([Operation::put(key(), "x").absent()]);
+    let delete = Batch::new().stage([Operation::delete(key())]);
+    let listed =
+        futures::TryStreamExt::try_collect::<Vec<_>>(backend.list(&pflow_backend::Prefix::root(), None));
+    vec![
+        backend.get(&key()).await.unwrap_err(),
+        backend.stat(&key()).await.unwrap_err(),
+        backend.commit(create).await.unwrap_err(),
+        backend.commit(delete).await.unwrap_err(),
+        listed.await.unwrap_err(),
+    ]
+}
+
+fn assert_sentence(error: &Error, kind: ErrorKind, words: &[&str]) {
+    let (shown, all) = (error.to_string(), format!("{error} {error:?}"));
+    assert_eq!((error.kind(), error.outcome()), (kind, Outcome::NotApplied { applied: 0 }), "{shown}");
+    assert!(words.iter().all(|word| shown.contains(word)), "{words:?}: {shown}");
+    assert!(!shown.contains('\n') && !all.contains(SECRET) && !all.contains("testtest"), "{all}");
+}
+
+#[tokio::test]
+async fn a_bucket_that_is_not_there_is_named() {
+    let endpoint = S3Endpoint::start(["plans"]);
+    let backend = open("s3://nowhere/p", impatient(endpoint.variables("nowhere"))).unwrap();
+    for error in refusals(&backend).await {
+        assert_sentence(&error, ErrorKind::Missing, &["nowhere", "does not exist"]);
+    }
+}
+
+#[tokio::test]
+async fn wrong_credentials_are_denied() {
+    let endpoint = S3Endpoint::start(["plans"]);
+    let good = endpoint.variables("plans");
+    for (name, value) in [("AWS_SECRET_ACCESS_KEY", SECRET), ("AWS_ACCESS_KEY_ID", "nobody")] {
+        let backend = open("s3://plans/p", impatient(with(&good, name, value))).unwrap();
+        for error in refusals(&backend).await {
+            assert_sentence(&error, ErrorKind::Denied, &["s3://plans/p", &endpoint.url()]);
+        }
+        let shown = format!("{backend:?} {:?}", backend.place());
+        assert!(!shown.contains(SECRET) && shown.contains("s3://plans/p"), "{shown}");
+    }
+}
+
+/// A port that refuses for as long as the socket is held: it is bound, so that nobody else gets it, and does not listen.
+fn refusing() -> (tokio::net::TcpSocket, String) {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("http://{}", socket.local_addr().unwrap());
+    (socket, url)
+}
+
+#[tokio::test]
+async fn a_refused_port_is_said_to_be_unreachable() {
+    let endpoint = S3Endpoint::start(["plans"]);
+    let (_held, nobody) = refusing();
+    let variables = with(&endpoint.variables("plans"), "AWS_ENDPOINT_URL", &nobody);
+    let options = ObjectOptions { variables, ..ObjectOptions::default() };
+    // By default within two seconds: that the pauses keep to it is tested with a clock of its own.
+    assert_eq!(options.connect_timeout, std::time::Duration::from_secs(2));
+    let backend = open("s3://plans", options).unwrap();
+    let error = backend.commit(Batch::new().stage([Operation::put(key(), "x").absent()])).await.unwrap_err();
+    assert_sentence(&error, ErrorKind::Unavailable, &[&nobody, "cannot be reached"]);
+}
+
+#[tokio::test]
+async fn plain_http_needs_its_setting() {
+    let account = r#"{"gcs_base_url": "http://127.0.0.1:1", "disable_oauth": true, "client_email": "", "private_key": "", "private_key_id": ""}"#;
+    for (url, pairs, setting) in [
+        ("s3://plans", vec![("AWS_ENDPOINT_URL", "http://127.0.0.1:1")], "AWS_ALLOW_HTTP=true"),
+        ("s3://plans", vec![("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")], "AWS_ALLOW_HTTP=true"),
+        ("gs://plans", vec![("GOOGLE_SERVICE_ACCOUNT_KEY", account)], "GOOGLE_ALLOW_HTTP=true"),
+        ("gs://plans", vec![("GOOGLE_BASE_URL", "http://127.0.0.1:1")], "GOOGLE_ALLOW_HTTP=true"),
+        (
+            "az://plans",
+            vec![("AZURE_STORAGE_ACCOUNT_NAME", "a"), ("AZURE_STORAGE_ENDPOINT", "http://127.0.0.1:1/a")],
+            "AZURE_ALLOW_HTTP=true",
+        ),
+    ] {
+        let variables = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let error = open(url, impatient(variables)).unwrap_err();
+        assert_sentence(&error, ErrorKind::InvalidInput, &["http://127.0.0.1:1", setting]);
+    }
+}
+
+#[tokio::test]
+async fn settings_that_do_not_fit_are_named_without_their_values() {
+    let secret = SECRET.to_owned();
+    let at = format!("https://user:{SECRET}@example.invalid");
+    for (url, pairs, words) in [
+        ("s3://plans", vec![("AWS_SECRET_ACCESS_KEY", &secret)], "AWS_ACCESS_KEY_ID"),
+        ("s3://plans", vec![("AWS_ENDPOINT_URL", &at)], "carries credentials"),
+        ("s3://plans", vec![("AWS_ENDPOINT_URL", &secret)], "no URL"),
+        ("s3://plans", vec![("AWS_CHECKSUM_ALGORITHM", &secret)], "AWS_CHECKSUM_ALGORITHM"),
+        ("az://plans", vec![("AZURE_STORAGE_ACCOUNT_KEY", &secret)], "AZURE_STORAGE_ACCOUNT_NAME"),
+        ("gs://plans", vec![("GOOGLE_SERVICE_ACCOUNT_KEY", &secret)], "GOOGLE_SERVICE_ACCOUNT_KEY"),
+    ] {
+        let variables = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).clone())).collect();
+        let error = open(url, impatient(variables)).unwrap_err();
+        assert_sentence(&error, ErrorKind::InvalidInput, &[words]);
+    }
+}
+
+#[tokio::test]
+async fn a_server_of_another_kind_is_found_out() {
+    let endpoint = other_server(b"HTTP/1.1 404 Not Found\r\ncontent-length: 9\r\n\r\nnot found");
+    let endpoint = endpoint.await;
+    let variables = with(&S3Endpoint::start(["plans"]).variables("plans"), "AWS_ENDPOINT_URL", &endpoint);
+    let backend = open("s3://plans", impatient(variables)).unwrap();
+    let error = backend.get(&key()).await.unwrap_err();
+    assert_sentence(&error, ErrorKind::Missing, &[&endpoint, "no S3 server"]);
+}
+
+#[tokio::test]
+async fn a_bucket_of_another_region_is_found_out() {
+    let body = "<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-central-1</Region></Error>";
+    let answer = format!("HTTP/1.1 400 Bad Request\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let redirect =
+        "HTTP/1.1 301 Moved\r\nx-amz-bucket-region: eu-central-1\r\ncontent-length: 0\r\n\r\n".to_owned();
+    for answer in [answer, redirect] {
+        let endpoint = other_server(answer.leak().as_bytes()).await;
+        let variables = with(&S3Endpoint::start(["plans"]).variables("plans"), "AWS_ENDPOINT_URL", &endpoint);
+        let backend = open("s3://plans", impatient(variables)).unwrap();
+        let error = backend.get(&key()).await.unwrap_err();
+        assert_sentence(&error, ErrorKind::Missing, &["us-east-1", "eu-central-1", "AWS_REGION"]);
+    }
+}
+
+/// Answers every request with these bytes, until the test's runtime ends.
+async fn other_server(answer: &'static [u8]) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut request = [0; 4096];
+                while stream.read(&mut request).await.is_ok_and(|read| read > 0) {
+                    if stream.write_all(answer).await.is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    url
+}

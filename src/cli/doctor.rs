@@ -1,0 +1,185 @@
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use clap::Args;
+use pflow_backend_fs::{FsBackend, HeldLock};
+use pflow_store::{
+    Error, Store,
+    pflow_backend::probe::{Check, Verdict},
+    store::{Diagnosis, Location},
+};
+use serde::Serialize;
+
+use super::{
+    failure::{Failure, Result, with_causes},
+    output::printable,
+    session::Session,
+    table::table,
+};
+
+pub(super) const MORE: &str = "\
+Tries what a store needs on the storage itself: below a name of its own, deleting what it wrote. Works where there is
+no store yet. What is BROKEN makes the storage unfit (exit 15); a warning is for you to judge. On a server the verdict is
+remembered in the store, and every program that writes relies on it.";
+
+/// What the second process says of the lock.
+const HELD: &str = "held";
+const FREE: &str = "free";
+/// How often the lock is asked for, which others may hold for a moment, and the pause in between.
+const TRIES: usize = 100;
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// The second process of `doctor`, which asks for a lock that the first one holds.
+#[derive(Debug, Args)]
+pub(super) struct DoctorLock {
+    /// The folder
+    folder: PathBuf,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    location: &'a str,
+    place: Option<&'a str>,
+    store_id: Option<&'a str>,
+    safe: bool,
+    checks: Vec<Checked<'a>>,
+    left_behind: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Checked<'a> {
+    name: &'a str,
+    promise: &'a str,
+    required: bool,
+    verdict: &'static str,
+    detail: &'a str,
+}
+
+/// Probes the storage and prints what was found.
+pub(super) async fn run(session: &Session<'_>) -> Result<()> {
+    let location = session.location()?;
+    let what = format!("the probe of {location}");
+    let left_behind = Some("objects below ops/probe, which are harmless".to_owned());
+    let probing = async {
+        let mut diagnosis = Store::doctor_location(&location, session.options()).await?;
+        if let Location::Folder(folder) = &location {
+            let checks = &mut diagnosis.report.checks;
+            let behind =
+                checks.iter().position(|check| check.name == "lock").map_or(checks.len(), |at| at + 1);
+            checks.insert(behind, between_processes(session, folder).await?);
+        }
+        Ok(diagnosis)
+    };
+    let diagnosis = session.changing(what, left_behind, probing).await?;
+    let report = &diagnosis.report;
+    let document = Document {
+        location: &diagnosis.location,
+        place: diagnosis.place.as_deref(),
+        store_id: diagnosis.store_id.as_deref(),
+        safe: report.is_safe(),
+        checks: report.checks.iter().map(Checked::of).collect(),
+        left_behind: report.left_behind.as_deref(),
+    };
+    session.answer(&describe(&diagnosis), &document)?;
+    Ok(diagnosis.check()?)
+}
+
+/// Whether a lock that this process holds is refused to another one. The library cannot start itself a second time; the program can.
+async fn between_processes(session: &Session<'_>, folder: &Path) -> std::result::Result<Check, Error> {
+    let backend = FsBackend::open(folder, session.environment.clone()).await.map_err(Error::Storage)?;
+    let verdict = match held(session, &backend).await? {
+        None => Verdict::Unclear("Another process held the lock all the time".to_owned()),
+        Some(held) => {
+            let root = backend.root().to_owned();
+            let said = tokio::task::spawn_blocking(move || ask_a_second_process(&root)).await;
+            drop(held);
+            said.unwrap_or_else(|error| Verdict::Unclear(format!("The second process was lost: {error}")))
+        }
+    };
+    Ok(Check {
+        name: "lock-between-processes",
+        promise: "A lock that one process holds is given to no other one",
+        required: true,
+        verdict,
+    })
+}
+
+async fn held(session: &Session<'_>, backend: &FsBackend) -> std::result::Result<Option<HeldLock>, Error> {
+    for _ in 0..TRIES {
+        if let Some(held) = backend.try_hold().await.map_err(Error::Storage)? {
+            return Ok(Some(held));
+        }
+        session.environment.sleep(PAUSE).await;
+    }
+    Ok(None)
+}
+
+fn ask_a_second_process(folder: &Path) -> Verdict {
+    let answered = std::env::current_exe().and_then(|program| {
+        let mut second = Command::new(program);
+        second.arg("__doctor-lock").arg("--").arg(folder).stdin(Stdio::null()).output()
+    });
+    let said = match &answered {
+        Ok(output) => String::from_utf8_lossy(&output.stdout),
+        Err(error) => return Verdict::Unclear(format!("No second process could be started: {error}")),
+    };
+    match said.trim() {
+        HELD => Verdict::Kept("a second process was refused while it was held".to_owned()),
+        FREE => Verdict::Broken("It gave one lock to two processes at the same time".to_owned()),
+        _ => Verdict::Unclear("The second process could not ask for the lock".to_owned()),
+    }
+}
+
+impl DoctorLock {
+    /// Says whether the lock of the folder is held.
+    pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
+        let asked = async {
+            let backend = FsBackend::open(&self.folder, session.environment.clone()).await?;
+            Ok(if backend.try_hold().await?.is_some() { FREE } else { HELD })
+        };
+        let said = asked.await.map_err(|error| Failure::failed(with_causes(&Error::Storage(error))))?;
+        session.bytes(said.as_bytes())
+    }
+}
+
+impl<'a> Checked<'a> {
+    fn of(check: &'a Check) -> Self {
+        let (verdict, detail) = match &check.verdict {
+            Verdict::Kept(detail) => ("kept", detail),
+            Verdict::Broken(detail) => ("broken", detail),
+            Verdict::Unclear(detail) => ("unclear", detail),
+        };
+        Self { name: check.name, promise: check.promise, required: check.required, verdict, detail }
+    }
+}
+
+fn describe(diagnosis: &Diagnosis) -> String {
+    let report = &diagnosis.report;
+    let rows = report.checks.iter().map(|check| {
+        let Checked { name, verdict, detail, required, .. } = Checked::of(check);
+        let word = match (verdict, required) {
+            ("kept", _) => "ok",
+            ("broken", true) => "BROKEN",
+            ("unclear", true) => "UNCLEAR",
+            _ => "warning",
+        };
+        [name.to_owned(), word.to_owned(), printable(detail).into_owned()]
+    });
+    let rows = table(["CHECK", "VERDICT", "WHAT WAS SEEN"], rows);
+    let place = diagnosis.place.as_ref().unwrap_or(&diagnosis.location);
+    let state = if report.is_safe() {
+        "keeps what a store needs"
+    } else if report.broken().is_empty() {
+        "may or may not keep what a store needs"
+    } else {
+        "does not keep what a store needs"
+    };
+    let mut text = format!("{rows}\n{} {state}", printable(place));
+    if let Some(reason) = &report.left_behind {
+        text.push_str(&format!("\nobjects of the probe are left below ops/probe: {}", printable(reason)));
+    }
+    text
+}

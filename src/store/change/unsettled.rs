@@ -1,0 +1,96 @@
+//! Attempts whose outcome is open, and how what is there now decides them.
+
+use pflow_backend::{Batch, Key, Operation, Version};
+
+use crate::{
+    Result,
+    stored::{Head, Objects, StoredHead, corrupt, layout},
+};
+
+/// A swap of the head that nobody has told the fate of: its reply got lost, or it was refused in a way that may be a conflict with itself.
+///
+/// Invariant: every attempt names the version of the head that it replaces, and no version of a head ever comes back, because each
+/// rewrite has a fresh nonce. So as soon as a read shows any head other than the named one, the attempt has happened or never will, and it
+/// has happened if and only if its own version is in the chain. Nothing else decides it: no clock, no error code, no guess. This is the protocol of
+/// Icechunk's and Delta's commit checks, with the chain in the place of a log.
+///
+/// While the head is still the named one, a further attempt on top of it settles this one: only one of the two can land.
+#[derive(Debug, Clone)]
+pub(super) struct Unsettled {
+    /// What the swap named; none: that there is no head.
+    pub(super) named: Option<Version>,
+    /// What it would put there.
+    pub(super) head: Head,
+    /// What it put there before; garbage if it did not land.
+    pub(super) fresh: Vec<Key>,
+    /// What was to follow it.
+    pub(super) copies: Vec<Operation>,
+}
+
+/// What a look at the head says of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It is in place, or was and has been built upon.
+    Landed,
+    /// It never was and never will be.
+    Dead,
+    /// The head is still the one that it named: it may land yet.
+    Open,
+}
+
+impl Unsettled {
+    /// What the head, as it was read after the attempt, says of it.
+    ///
+    /// # Errors
+    /// The chain cannot be read back so far.
+    pub(super) async fn fate(&self, objects: &Objects, stored: &StoredHead) -> Result<Fate> {
+        if stored.version == self.named {
+            return Ok(Fate::Open);
+        }
+        if stored.head.nonce == self.head.nonce {
+            return Ok(Fate::Landed);
+        }
+        let told = |landed: bool| if landed { Fate::Landed } else { Fate::Dead };
+        let Some(ours) = self.head.current.as_ref().filter(|_| !self.fresh.is_empty()) else {
+            // A lease alone: it is ours by its id, or it is not ours any more, which comes to the same as never.
+            let id = |head: &Head| head.lease.as_ref().map(|lease| lease.id.clone());
+            return Ok(told(id(&self.head).is_some() && id(&stored.head) == id(&self.head)));
+        };
+        let (generation, version_id) = (ours.record.generation, &ours.record.version_id);
+        let Some(current) = stored.head.current.as_ref().filter(|now| now.record.generation >= generation)
+        else {
+            return Ok(Fate::Dead);
+        };
+        let mut oldest = None;
+        for ancestor in current.lineage() {
+            if ancestor.generation == generation {
+                return Ok(told(ancestor.version_id == *version_id));
+            }
+            oldest = Some(ancestor);
+        }
+        // Further back than the head remembers.
+        if let Some(oldest) = oldest {
+            let mut walk = objects.walk(&self.head.id, &oldest);
+            while let Some(version) = walk.parent(objects).await? {
+                if version.record.generation <= generation {
+                    return Ok(told(version.record.version_id == *version_id));
+                }
+            }
+        }
+        Err(corrupt(
+            &layout::head(&self.head.id),
+            format!("its chain cannot be read back to generation {generation}"),
+        ))
+    }
+
+    /// Deletes what a dead attempt left. What cannot be deleted stays until it is collected.
+    pub(super) async fn clear(self, objects: &Objects) {
+        if self.fresh.is_empty() {
+            return;
+        }
+        let garbage = Batch::new().stage(self.fresh.into_iter().map(Operation::delete));
+        if let Err(error) = objects.backend.commit(garbage).await {
+            tracing::debug!(id = %self.head.id, %error, "garbage of a lost attempt stays until it is collected");
+        }
+    }
+}

@@ -1,0 +1,37 @@
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+use tokio_util::task::TaskTracker;
+
+use crate::index::Index;
+
+/// Housekeeping that runs behind the answers: one fold at a time.
+///
+/// A task lives until its fold is through, and [`rest`](Self::rest) waits for it. Whoever drops the runtime first leaves what a crash
+/// in a fold leaves, which does no harm.
+#[derive(Debug, Default)]
+pub(super) struct Upkeep {
+    tasks: TaskTracker,
+    turn: Arc<Mutex<()>>,
+}
+
+impl Upkeep {
+    /// Looks whether a fold is due and folds, behind the caller. A look that is under way already is waited for: whoever writes faster than
+    /// it folds must not leave more and more to readers.
+    pub(super) async fn fold(&self, index: Arc<Index>) {
+        let turn = Arc::clone(&self.turn).lock_owned().await;
+        self.tasks.spawn(async move {
+            if let Err(error) = index.fold_if_due().await {
+                tracing::warn!(%error, "what was saved stands, but the index was not folded; a later save makes up for it");
+            }
+            drop(turn);
+        });
+    }
+
+    /// Waits until nothing runs any more.
+    pub(super) async fn rest(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.tasks.reopen();
+    }
+}

@@ -1,0 +1,86 @@
+//! Whether the place keeps what everything here stands on: probed once, remembered in `config.json`, never taken for granted.
+
+use pflow_backend::{
+    Batch, Commit, Operation,
+    probe::{self, Depth, Report},
+};
+
+use super::{Config, Objects, gate, layout, unreadable};
+use crate::{Error, Result};
+
+/// How often a verdict is written down that others keep overwriting.
+const ATTEMPTS: usize = 3;
+
+/// What a probe came to, where it came to something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Safe,
+    /// The promises that are broken.
+    Unsafe(Vec<String>),
+}
+
+/// Probes the storage below a ground of its own.
+pub(crate) async fn probe(objects: &Objects) -> Result<Report> {
+    let ground = layout::probe_ground(&objects.environment.new_id());
+    let (backend, environment) = (&*objects.backend, &*objects.environment);
+    let report =
+        probe::run(backend, environment, &ground, &Depth::default()).await.map_err(Error::Storage)?;
+    if let Some(reason) = &report.left_behind {
+        tracing::warn!(%ground, reason, "objects of the probe are left behind; they are harmless");
+    }
+    Ok(report)
+}
+
+/// The verdict of a probe.
+///
+/// # Errors
+/// [`Error::Unproven`]: replies were lost again and again. Nobody may write then, and another probe may tell.
+pub(crate) fn verdict(place: &str, report: &Report) -> Result<Verdict> {
+    let (broken, unclear) = (report.broken(), report.unclear());
+    if !broken.is_empty() {
+        Ok(Verdict::Unsafe(broken))
+    } else if unclear.is_empty() {
+        Ok(Verdict::Safe)
+    } else {
+        Err(Error::Unproven { place: place.to_owned(), unclear })
+    }
+}
+
+impl Verdict {
+    /// Lets nobody write where a promise is broken.
+    pub(crate) fn into_result(self, place: &str) -> Result<()> {
+        match self {
+            Self::Safe => Ok(()),
+            Self::Unsafe(broken) => Err(Error::UnsafeStorage { place: place.to_owned(), broken }),
+        }
+    }
+}
+
+/// Writes down in `config.json` that the place is safe, or strikes out that it was. Answers the config as it is now; none if others kept
+/// rewriting it, and then whoever comes next probes once more.
+///
+/// Two who write the same at the same time may not notice each other; both meant it.
+pub(crate) async fn remember(objects: &Objects, place: &str, verdict: &Verdict) -> Result<Option<Config>> {
+    let key = layout::config();
+    for _ in 0..ATTEMPTS {
+        // Gone, or no store yet: there is nothing to remember it in.
+        let Some(object) = objects.get(&key).await? else { return Ok(None) };
+        let before = Config::decode(&object.bytes).map_err(|source| unreadable(&key, source))?;
+        gate::check(before.features.unknown_to_writers())?;
+        let mut config = before.clone();
+        match verdict {
+            Verdict::Safe => config.remember_probe(place, objects.now()),
+            Verdict::Unsafe(_) => config.forget_probe(place),
+        }
+        if config == before {
+            return Ok(Some(config));
+        }
+        let encoded = config.encode().map_err(|source| unreadable(&key, source))?;
+        let put = Operation::put(key.clone(), encoded).is(object.meta.version);
+        match objects.commit(Batch::new().stage([put]), || format!("the change of {key}")).await? {
+            Commit::Committed(_) => return Ok(Some(config)),
+            Commit::Conflict(_) | Commit::Overtaken(_) => {}
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,117 @@
+//! The program with a store in a bucket.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
+
+mod cli_support;
+
+use std::{collections::BTreeMap, net::TcpListener};
+
+use cli_support::{Place, Ran, document};
+use pflow_test_endpoints::S3Endpoint;
+
+const URL: &str = "s3://probe/plans";
+/// What no output may hold.
+const SECRETS: [&str; 3] = ["testtest", "hunter2", "Signature="];
+
+struct Bucket {
+    server: S3Endpoint,
+    place: Place,
+    variables: BTreeMap<String, String>,
+}
+
+impl Bucket {
+    fn new() -> Self {
+        let server = S3Endpoint::start(["probe"]);
+        Self { variables: server.variables("probe"), server, place: Place::empty() }
+    }
+
+    fn with(mut self, name: &str, value: &str) -> Self {
+        self.variables.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    #[track_caller]
+    fn run(&self, url: &str, args: &[&str]) -> Ran {
+        let mut command = self.place.command(args);
+        let ran = Ran(command.env("PFLOW_STORE", url).envs(&self.variables).output().unwrap());
+        for secret in SECRETS {
+            assert!(!ran.err().contains(secret) && !ran.out().contains(secret), "{secret}: {}", ran.err());
+        }
+        ran
+    }
+}
+
+#[test]
+fn a_store_in_a_bucket_is_used_like_one_in_a_folder() {
+    let bucket = Bucket::new();
+    let run = |args: &[&str]| bucket.run(URL, args);
+    bucket.place.file("greet.json", document("hello"));
+    run(&["list"]).fails(10, URL);
+    assert!(run(&["init"]).succeeds().out().contains(URL));
+    assert!(run(&["init"]).succeeds().out().contains("is there already"));
+    run(&["save", "greet", "greet.json"]).succeeds();
+    assert_eq!(run(&["load", "greet"]).succeeds().out(), document("hello"));
+    bucket.place.file("greet.json", document("again"));
+    run(&["save", "greet", "greet.json", "--if-generation", "1"]).succeeds();
+    run(&["save", "greet", "greet.json", "--if-generation", "1"]).fails(13, "generation 2");
+    assert!(run(&["list"]).succeeds().out().contains("greet"));
+    assert_eq!(run(&["load", "greet", "--generation", "1"]).succeeds().out(), document("hello"));
+    run(&["lock", "acquire", "greet"]).succeeds();
+    run(&["save", "greet", "greet.json", "--message", "other"]).succeeds();
+    bucket.place.file("greet.json", document("third"));
+    run(&["save", "greet", "greet.json"]).fails(11, "greet");
+    let status = run(&["status", "--json"]).succeeds().json();
+    assert_eq!((&status["workflows"], &status["location"]), (&1.into(), &URL.into()));
+    run(&["verify"]).succeeds();
+    run(&["doctor"]).succeeds();
+    run(&["verify", "-vv"]).succeeds();
+    // What follows the answer has been waited for.
+    let keys = bucket.server.bucket("probe").keys("");
+    assert!(keys.contains(&"plans/workflows/greet/workflow.json".to_owned()), "{keys:?}");
+    assert_eq!(
+        bucket.server.bucket("probe").get("plans/workflows/greet/workflow.json").unwrap(),
+        document("again")
+    );
+    // Nothing of the store is in the folder.
+    assert!(!bucket.place.path().join(".pflow").exists());
+}
+
+#[test]
+fn what_is_wrong_with_a_bucket_is_said_in_one_sentence() {
+    let closed = format!("http://{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
+    let cases: [(&str, Bucket, &str, i32, &[&str]); 5] = [
+        ("bucket", Bucket::new(), "s3://nowhere/plans", 10, &["nowhere", "bucket"]),
+        ("key", Bucket::new().with("AWS_ACCESS_KEY_ID", "unknown"), URL, 1, &["credentials"]),
+        ("secret", Bucket::new().with("AWS_SECRET_ACCESS_KEY", "hunter2"), URL, 1, &["secret key"]),
+        ("endpoint", Bucket::new().with("AWS_ENDPOINT_URL", &closed), URL, 1, &[&closed]),
+        ("plain HTTP", Bucket::new().with("AWS_ALLOW_HTTP", "false"), URL, 1, &["AWS_ALLOW_HTTP"]),
+    ];
+    for (what, bucket, url, code, words) in cases {
+        for command in [&["init"][..], &["list"], &["list", "--json", "-q"], &["-vv", "save", "a", "-"]] {
+            let ran = bucket.run(url, command);
+            let said = ran.fails(code, "").err();
+            for word in words {
+                assert!(said.contains(word), "wrong {what}, {command:?}: {said}");
+            }
+        }
+        let said = bucket.run(url, &["list"]).err();
+        assert_eq!(said.lines().filter(|line| line.starts_with("error:")).count(), 1, "{said}");
+    }
+}
+
+#[test]
+fn a_url_with_credentials_is_refused_without_repeating_them() {
+    let bucket = Bucket::new();
+    for args in [&["list"][..], &["--json", "list"], &["-vv", "init"]] {
+        let ran = bucket.run("s3://key:hunter2@probe/plans", args);
+        ran.fails(2, "carries credentials");
+    }
+}
+
+#[test]
+fn patience_is_set_by_options_and_variables() {
+    let closed = format!("http://{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
+    let bucket = Bucket::new().with("AWS_ENDPOINT_URL", &closed).with("PFLOW_CONNECT_TIMEOUT", "1s");
+    bucket.run(URL, &["list"]).fails(1, &closed);
+    bucket.run(URL, &["--connect-timeout", "nonsense", "list"]).fails(2, "duration");
+    assert!(bucket.run(URL, &["list", "--help"]).succeeds().out().contains("--connect-timeout"));
+}

@@ -1,0 +1,144 @@
+//! What each operation asks of a bucket, counted at the server. The table in ARCHITECTURE.md is this one.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
+
+mod support;
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use pflow_store::{
+    DeleteRequest, Expect, LeaseRequest, Query, Store, StoreOptions, UndeleteRequest, pflow_backend::Key,
+    pflow_backend_object::ObjectOptions,
+};
+use pflow_test_endpoints::{Counts, S3Endpoint, Shaping};
+use support::{id, save};
+
+const URL: &str = "s3://probe/plans";
+
+fn options(server: &S3Endpoint) -> StoreOptions {
+    let object = ObjectOptions { variables: server.variables("probe"), ..ObjectOptions::default() };
+    // A fold behind the answer would be counted sometimes here and sometimes there.
+    StoreOptions::system().unwrap().object_options(object).fold_behind(false)
+}
+
+async fn open(server: &S3Endpoint) -> Store {
+    Store::open_url(URL, options(server)).await.unwrap()
+}
+
+/// Gets, lists, puts under a condition, puts without one, deletes.
+fn numbers(counts: Counts) -> [u64; 5] {
+    assert_eq!((counts.head, counts.other), (0, 0), "{counts:?}");
+    [counts.get, counts.list, counts.conditional_put, counts.put, counts.delete]
+}
+
+/// What was asked for since the last time, the copy that follows the answer included.
+async fn cost(server: &S3Endpoint, store: &Store) -> [u64; 5] {
+    // Reads wait for the handle's own late copies.
+    for name in ["workflow.json", "workflow.lock"] {
+        let key = Key::parse(format!("workflows/a/{name}")).unwrap();
+        store.backend().get(&key).await.unwrap();
+    }
+    let counts = server.requests().counts() - Counts { get: 2, ..Counts::default() };
+    server.requests().reset();
+    numbers(counts)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_operation_asks_for_as_little_as_it_can() {
+    let server = S3Endpoint::start(["probe"]);
+    let store = Store::init_url(URL, options(&server)).await.unwrap();
+    // The first save of a process looks whether a fold is due.
+    store.save(save("first", "1", Expect::Absent)).await.unwrap();
+    server.requests().reset();
+    let lease = || LeaseRequest::new("t", Duration::from_secs(60));
+
+    store.save(save("a", "1", Expect::Absent)).await.unwrap();
+    assert_eq!(cost(&server, &store).await, [2, 0, 3, 1, 0], "save of a new one: head and config at once");
+    store.save(save("a", "2", Expect::Generation(1))).await.unwrap();
+    assert_eq!(cost(&server, &store).await, [0, 0, 3, 1, 0], "save on a generation that is known");
+    store.save(save("a", "3", Expect::Any)).await.unwrap();
+    assert_eq!(cost(&server, &store).await, [1, 0, 3, 1, 0], "save on whatever is there: the head");
+    store.save(save("a", "3", Expect::Any)).await.unwrap();
+    assert_eq!(cost(&server, &store).await, [1, 0, 0, 0, 0], "save of what is there");
+    store.load(&id("a")).await.unwrap();
+    assert_eq!(cost(&server, &store).await, [2, 0, 0, 0, 0], "load: head and copy at once");
+    store.load_generation(&id("a"), 1).await.unwrap();
+    assert_eq!(cost(&server, &store).await, [2, 0, 0, 0, 0], "load of a generation: head, then version");
+    let grant = store.acquire(&id("a"), lease()).await.unwrap();
+    assert_eq!(cost(&server, &store).await, [1, 0, 1, 1, 0], "acquire: head; head; mirror");
+    store.save(save("a", "4", Expect::Generation(3)).lease(grant.lease.id.clone())).await.unwrap();
+    assert_eq!(cost(&server, &store).await, [0, 0, 3, 1, 0], "save under a lease");
+    store.release(&id("a"), grant.lease.id).await.unwrap();
+    assert_eq!(cost(&server, &store).await, [1, 0, 1, 0, 1], "release: head; head; mirror");
+    store.save(save("a", "5", Expect::Generation(4)).hold(lease())).await.unwrap();
+    assert_eq!(cost(&server, &store).await, [0, 0, 3, 2, 0], "save that takes the lock along");
+    let held = store.lock_state(&id("a")).await.unwrap().lease.unwrap().id;
+    assert_eq!(cost(&server, &store).await, [1, 0, 0, 0, 0], "look at a lock");
+    store.delete(DeleteRequest::new(id("a"), Expect::Any).lease(held.clone())).await.unwrap();
+    assert_eq!(cost(&server, &store).await, [1, 0, 3, 0, 1], "delete");
+    store.undelete(UndeleteRequest::new(id("a"), Expect::Any).lease(held)).await.unwrap();
+    assert_eq!(cost(&server, &store).await, [2, 0, 3, 1, 0], "undelete: head and the version before");
+}
+
+/// What a run of the program asks for that knows nothing yet.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cold_run_asks_for_little_more() {
+    let server = S3Endpoint::start(["probe"]);
+    let store = Store::init_url(URL, options(&server)).await.unwrap();
+    let many = (0..300).map(|n| save(&format!("w{n:03}"), "1", Expect::Absent));
+    assert_eq!(
+        store.save_all(many).filter(|(_, saved)| std::future::ready(saved.is_ok())).count().await,
+        300
+    );
+    store.close().await.unwrap();
+    let cold = async |what: &str, wanted: [u64; 5]| {
+        assert_eq!(numbers(server.requests().counts()), wanted, "{what}: {:#?}", server.requests().log());
+        server.requests().reset();
+    };
+    server.requests().reset();
+
+    let run = open(&server).await;
+    run.save(save("w000", "2", Expect::Generation(1))).await.unwrap();
+    run.close().await.unwrap();
+    cold("save: config, head, and whether a fold is due", [2, 1, 3, 1, 0]).await;
+    let run = open(&server).await;
+    run.save(save("new", "1", Expect::Absent)).await.unwrap();
+    run.close().await.unwrap();
+    cold("save of a new one: config twice", [3, 1, 3, 1, 0]).await;
+    open(&server).await.load(&id("w001")).await.unwrap();
+    cold("load: config; head and copy", [3, 0, 0, 0, 0]).await;
+    open(&server).await.acquire(&id("w001"), LeaseRequest::new("t", Duration::from_secs(9))).await.unwrap();
+    let counts = numbers(server.requests().counts());
+    assert_eq!(
+        (counts[0], counts[1], counts[2], counts[4]),
+        (2, 0, 1, 0),
+        "acquire: config, head; head; mirror"
+    );
+
+    // Two workflows have records, so their heads are read; the other 299 come with the base.
+    server.requests().reset();
+    let reader = open(&server).await;
+    assert_eq!(reader.list(&Query::default()).await.unwrap().len(), 301);
+    cold("list: config, records, root, base, and the heads that records name", [5, 1, 0, 0, 0]).await;
+    assert_eq!(reader.list(&Query::default()).await.unwrap().len(), 301);
+    cold("list again: records and root", [1, 1, 0, 0, 0]).await;
+    let query = Query { text: Some("w00".to_owned()), ..Query::default() };
+    assert_eq!(open(&server).await.list(&query).await.unwrap().len(), 10);
+    cold("search: as list", [5, 1, 0, 0, 0]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_are_saved_side_by_side_and_not_all_at_once() {
+    let server = S3Endpoint::start(["probe"]);
+    let store = Store::init_url(URL, options(&server).concurrency(8)).await.unwrap();
+    server.set_shaping(Shaping::latency(Duration::from_millis(5)));
+    server.requests().reset();
+    let many = (0..100).map(|n| save(&format!("w{n:03}"), "1", Expect::Absent));
+    assert_eq!(
+        store.save_all(many).filter(|(_, saved)| std::future::ready(saved.is_ok())).count().await,
+        100
+    );
+    store.close().await.unwrap();
+    let most = server.requests().most_in_flight();
+    assert!((4..=32).contains(&most), "{most} requests at once");
+}

@@ -1,0 +1,253 @@
+//! A server is probed before the first write, once for each place, and nothing is kept where it breaks a promise.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
+
+mod support;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+};
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, future::join_all};
+use pflow_backend_memory::MemoryBackend;
+use pflow_store::{
+    Error, ErrorKind, Expect, LeaseRequest, Query, Result, Store, StoreOptions,
+    pflow_backend::{
+        self, Batch, Commit, Key, ManualEnvironment, Operation, Prefix, StorageBackend,
+        probe::{VERSION, Verdict},
+    },
+};
+use serde_json::{Value, json};
+use support::{Probe, Server, id, save};
+
+const HERE: &str = "s3://plans at https://storage.example";
+const THERE: &str = "s3://plans at https://other.example";
+
+fn options() -> StoreOptions {
+    StoreOptions::new(Arc::new(ManualEnvironment::new(1)))
+}
+
+fn server() -> Server {
+    Server::new(Arc::new(MemoryBackend::new(Arc::new(ManualEnvironment::new(1)))), HERE)
+}
+
+/// A server with a store that has one workflow.
+async fn server_with_store() -> Server {
+    let server = server();
+    let store = Store::init(Arc::new(server.clone()), options()).await.unwrap();
+    store.save(save("a", "1", Expect::Absent)).await.unwrap();
+    server
+}
+
+async fn open(backend: impl StorageBackend) -> Result<Store> {
+    Store::open(Arc::new(backend), options()).await
+}
+
+async fn dump(server: &Server) -> BTreeMap<String, Bytes> {
+    let listed: Vec<_> = server.list(&Prefix::root(), None).try_collect().await.unwrap();
+    let objects = listed.into_iter().map(|listed| async move {
+        let object = server.get(&listed.key).await.unwrap().unwrap();
+        (listed.key.to_string(), object.bytes)
+    });
+    join_all(objects).await.into_iter().collect()
+}
+
+async fn config(server: &Server) -> Value {
+    serde_json::from_slice(&dump(server).await["config.json"]).unwrap()
+}
+
+/// The places that the store remembers.
+async fn places(server: &Server) -> Vec<String> {
+    let config = config(server).await;
+    let probed = config["probed"].as_array().cloned().unwrap_or_default();
+    probed.iter().map(|probed| probed["place"].as_str().unwrap().to_owned()).collect()
+}
+
+#[track_caller]
+fn unsafe_storage<T: std::fmt::Debug>(result: Result<T>) -> Vec<String> {
+    match result {
+        Err(Error::UnsafeStorage { place, broken }) => {
+            assert!(place == HERE || place == THERE, "{place}");
+            broken
+        }
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_lies_never_gets_a_store() {
+    let server = server();
+    server.mood.lies.store(true, Ordering::SeqCst);
+    let refused = Store::init(Arc::new(server.clone()), options()).await;
+    assert_eq!(refused.as_ref().unwrap_err().kind(), ErrorKind::Unsafe);
+    let message = refused.as_ref().unwrap_err().to_string();
+    let sentence = "does not keep what a store needs: It accepted an update of a version that was replaced";
+    assert!(message.starts_with(&format!("{HERE} {sentence} (stale-update); ")), "{message}");
+    assert_eq!(unsafe_storage(refused).len(), 2, "and the race");
+    assert!(dump(&server).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_server_that_loses_replies_gets_none_either() {
+    let server = server();
+    server.mood.is_silent.store(true, Ordering::SeqCst);
+    let refused = Store::init(Arc::new(server.clone()), options()).await.unwrap_err();
+    assert!(matches!(&refused, Error::Unproven { unclear, .. } if !unclear.is_empty()), "{refused:?}");
+    assert_eq!(refused.kind(), ErrorKind::Failed);
+    assert!(dump(&server).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_be_probed_gets_none_either() {
+    let server = server();
+    server.mood.denies.store(true, Ordering::SeqCst);
+    let refused = Store::init(Arc::new(server.clone()), options()).await.unwrap_err();
+    let Error::Storage(source) = &refused else { panic!("{refused:?}") };
+    assert_eq!(source.kind(), pflow_backend::ErrorKind::Denied);
+    assert!(dump(&server).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_place_is_probed_once() {
+    let server = server();
+    let probe = Probe::new(Arc::new(server.clone()));
+    let first = Store::init(Arc::new(probe.clone()), options()).await.unwrap();
+    assert!(probe.take().puts("ops/probe/") > 100);
+    let keys: Vec<String> = dump(&server).await.into_keys().collect();
+    assert_eq!(keys, ["config.json", "ops/checkpoint"], "nothing of the probe is left");
+    let remembered = &config(&server).await["probed"][0];
+    assert_eq!((&remembered["place"], &remembered["probe"]), (&json!(HERE), &json!(VERSION)));
+    assert_eq!(first.config().probed[0].place, HERE);
+
+    first.save(save("a", "1", Expect::Absent)).await.unwrap();
+    let log = probe.take();
+    assert_eq!((log.puts("ops/probe/"), log.puts("config.json")), (0, 0));
+    let second = open(probe.clone()).await.unwrap();
+    assert_eq!(probe.take().calls(), (1, 0, 0), "config.json alone");
+    second.save(save("a", "2", Expect::Generation(1))).await.unwrap();
+    second.acquire(&id("a"), LeaseRequest::new("t", std::time::Duration::from_secs(60))).await.unwrap();
+    let log = probe.take();
+    assert_eq!((log.puts("ops/probe/"), log.puts("config.json")), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_place_is_probed_by_its_first_writer_alone() {
+    let server = server_with_store().await;
+    let probe = Probe::new(Arc::new(server.at(THERE)));
+    let store = open(probe.clone()).await.unwrap();
+    assert_eq!(store.load(&id("a")).await.unwrap().record.generation, 1);
+    assert_eq!(store.list(&Query::default()).await.unwrap().len(), 1);
+    assert!(probe.take().commits.is_empty(), "readers do not ask");
+
+    let saves = (0..8).map(|n| save(&format!("b{n}"), "1", Expect::Absent));
+    let saved: Vec<_> = store.save_all(saves).collect().await;
+    assert!(saved.iter().all(|(_, saved)| saved.is_ok()), "{saved:?}");
+    let log = probe.take();
+    let races: std::collections::BTreeSet<&str> =
+        log.writes().filter_map(|write| write.key.strip_prefix("ops/probe/")?.split('/').next()).collect();
+    assert_eq!((races.len(), log.puts("config.json")), (1, 1), "eight writers, one probe");
+    assert_eq!(places(&server).await, [HERE, THERE]);
+    let again = Probe::new(Arc::new(server.at(THERE)));
+    open(again.clone()).await.unwrap().save(save("a", "2", Expect::Any)).await.unwrap();
+    assert_eq!(again.take().puts("ops/probe/"), 0);
+}
+
+#[tokio::test]
+async fn a_store_that_was_moved_to_a_server_that_lies_can_be_read_and_stays_as_it_is() {
+    let server = server_with_store().await;
+    let before = dump(&server).await;
+    let there = server.at(THERE);
+    there.mood.lies.store(true, Ordering::SeqCst);
+    let store = open(there).await.unwrap();
+    store.load(&id("a")).await.unwrap();
+    let requests = (0..20).map(|n| save(&format!("b{n}"), "1", Expect::Absent));
+    let saved: Vec<_> = store.save_all(requests).collect().await;
+    for (_, refused) in saved {
+        assert_eq!(unsafe_storage(refused).len(), 2);
+    }
+    let lease = LeaseRequest::new("t", std::time::Duration::from_secs(60));
+    unsafe_storage(store.acquire(&id("a"), lease).await);
+    unsafe_storage(store.reindex().await);
+    assert_eq!(dump(&server).await, before);
+}
+
+#[tokio::test]
+async fn who_may_only_read_reads_and_learns_why_nothing_is_written() {
+    let server = server_with_store().await;
+    let there = server.at(THERE);
+    there.mood.denies.store(true, Ordering::SeqCst);
+    let store = open(there.clone()).await.unwrap();
+    store.load(&id("a")).await.unwrap();
+    assert_eq!(store.list(&Query::default()).await.unwrap().len(), 1);
+    let refused = store.save(save("a", "2", Expect::Any)).await.unwrap_err();
+    assert_eq!(refused.to_string(), "Failed to probe the storage (create-twice)");
+    let source = std::error::Error::source(&refused).unwrap();
+    assert!(std::error::Error::source(source).unwrap().to_string().contains("for reading"));
+    // A failure is no verdict: the next writer asks again.
+    there.mood.denies.store(false, Ordering::SeqCst);
+    store.save(save("a", "2", Expect::Any)).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_old_probe_is_made_again() {
+    let server = server_with_store().await;
+    let mut old = config(&server).await;
+    old["probed"][0]["probe"] = json!(VERSION - 1);
+    old["later"] = json!("kept");
+    let put = Operation::put(Key::parse("config.json").unwrap(), old.to_string());
+    assert!(matches!(server.commit(Batch::new().stage([put])).await.unwrap(), Commit::Committed(_)));
+    let probe = Probe::new(Arc::new(server.clone()));
+    open(probe.clone()).await.unwrap().save(save("a", "2", Expect::Any)).await.unwrap();
+    assert!(probe.take().puts("ops/probe/") > 100);
+    let now = config(&server).await;
+    assert_eq!((&now["probed"][0]["probe"], &now["later"]), (&json!(VERSION), &json!("kept")));
+    assert_eq!(places(&server).await, [HERE]);
+}
+
+#[tokio::test]
+async fn doctor_takes_a_verdict_back_and_gives_it_again() {
+    let server = server_with_store().await;
+    let store = open(server.clone()).await.unwrap();
+    let diagnosis = store.doctor().await.unwrap();
+    diagnosis.check().unwrap();
+    assert!(diagnosis.report.checks.iter().all(|check| matches!(check.verdict, Verdict::Kept(_))));
+    assert_eq!((diagnosis.place.as_deref(), diagnosis.store_id), (Some(HERE), Some(store.config().store_id)));
+
+    server.mood.lies.store(true, Ordering::SeqCst);
+    let diagnosis = store.doctor().await.unwrap();
+    assert_eq!(unsafe_storage(diagnosis.check()).len(), 2);
+    assert!(places(&server).await.is_empty(), "whoever comes next asks again");
+    unsafe_storage(store.save(save("a", "2", Expect::Any)).await);
+    unsafe_storage(open(server.clone()).await.unwrap().save(save("a", "2", Expect::Any)).await);
+
+    server.mood.lies.store(false, Ordering::SeqCst);
+    store.doctor().await.unwrap().check().unwrap();
+    assert_eq!(places(&server).await, [HERE]);
+    store.save(save("a", "2", Expect::Any)).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_killed_probe_left_disturbs_nobody() {
+    let server = server();
+    let left = Operation::put(Key::parse("ops/probe/1/create-twice.1").unwrap(), "left");
+    assert!(matches!(server.commit(Batch::new().stage([left])).await.unwrap(), Commit::Committed(_)));
+    assert!(matches!(open(server.clone()).await, Err(Error::StoreMissing { .. })));
+    let store = Store::init(Arc::new(server.clone()), options()).await.unwrap();
+    store.save(save("a", "1", Expect::Absent)).await.unwrap();
+    let report = store.verify().await.unwrap();
+    assert!(report.findings.is_empty(), "{report:?}");
+    assert_eq!(store.list(&Query::default()).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_storage_without_a_place_is_never_probed() {
+    let probe = Probe::new(Arc::new(MemoryBackend::new(Arc::new(ManualEnvironment::new(1)))));
+    let store = Store::init(Arc::new(probe.clone()), options()).await.unwrap();
+    store.save(save("a", "1", Expect::Absent)).await.unwrap();
+    assert_eq!(probe.take().puts("ops/probe/"), 0);
+    assert!(store.config().probed.is_empty());
+    store.doctor().await.unwrap().check().unwrap();
+    assert!(probe.take().puts("ops/probe/") > 100, "unless somebody asks");
+    assert!(store.config().probed.is_empty());
+}

@@ -1,0 +1,216 @@
+//! Replies that get lost: the saver finds out what became of its attempt, and never meets a conflict with itself.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
+
+mod support;
+
+use std::{sync::Arc, time::Duration};
+
+use pflow_store::{
+    DeleteRequest, ErrorKind, Expect, LeaseId, LeaseRequest, Store,
+    pflow_backend::{ErrorKind as StorageErrorKind, Outcome},
+};
+use support::{Fault, Kind, Left, Site, generations, id, notices, plan, save};
+
+/// Everything but the disk, where a look decides nothing.
+const KINDS: [Kind; 3] = [Kind::Memory, Kind::PlainMemory, Kind::Staged];
+
+fn lease() -> LeaseRequest {
+    LeaseRequest::new("t", Duration::from_secs(60))
+}
+
+#[tokio::test]
+async fn a_lost_reply_is_settled_by_what_is_there() {
+    for kind in KINDS {
+        for left in [Left::Stages(0), Left::Stages(1), Left::Stages(2), Left::All] {
+            let site = Site::new(kind).await;
+            let store = site.store().await;
+            for (generation, expect) in [(1, Expect::Absent), (2, Expect::Generation(1)), (3, Expect::Any)] {
+                site.probe.fail(Fault::unknown(left));
+                let text = generation.to_string();
+                let saved = store.save(save("a", &text, expect)).await.unwrap();
+                assert_eq!((saved.generation, saved.unchanged), (generation, false), "{kind:?} {left:?}");
+                assert_eq!(site.probe.heal(), 1);
+                assert_eq!(
+                    site.get("workflows/a/workflow.json").await.unwrap(),
+                    plan(&text),
+                    "the copy as well"
+                );
+                assert_eq!(generations(&site.other_store(2).await).await, [format!("a@{generation}")]);
+            }
+            site.probe.fail(Fault::unknown(left));
+            let deleted = store.delete(DeleteRequest::new(id("a"), Expect::Generation(3))).await.unwrap();
+            assert_eq!((deleted.generation, deleted.unchanged), (4, false));
+            assert_eq!(site.keys("versions/").await.len(), 4, "dead attempts are cleared away");
+            assert_eq!(notices(&store.verify().await.unwrap()), [""; 0], "{kind:?} {left:?}");
+        }
+    }
+}
+
+/// Others build on an attempt before its saver looks: it finds itself in the chain, however deep.
+#[tokio::test]
+async fn an_attempt_that_was_built_upon_is_found_in_the_chain() {
+    for kind in [Kind::Memory, Kind::Staged] {
+        for others in [1, 2, 40] {
+            for landed in [true, false] {
+                let site = Site::new(kind).await;
+                let store = site.store().await;
+                store.save(save("a", "before", Expect::Absent)).await.unwrap();
+                let other = site.other_store(2).await;
+                site.probe.fail(Fault::unknown(if landed { Left::All } else { Left::Stages(1) }));
+                // The save knows the head; its commit is the first call, and its look at what became of it the second.
+                site.probe.at_call(1, move || async move {
+                    for n in 0..others {
+                        other.save(save("a", &format!("other {n}"), Expect::Any)).await.unwrap();
+                    }
+                });
+                let text = if landed { "mine" } else { "other 0" };
+                let saved = store.save(save("a", text, Expect::Generation(1))).await;
+                assert!(site.probe.hook_has_run());
+                if landed {
+                    assert_eq!(saved.unwrap().generation, 2, "{kind:?} {others}");
+                } else {
+                    assert_eq!(
+                        saved.unwrap_err().kind(),
+                        ErrorKind::Conflict,
+                        "{kind:?} {others}: it never landed"
+                    );
+                }
+                let generation = others + 1 + u64::from(landed);
+                assert_eq!(generations(&store).await, [format!("a@{generation}")]);
+                assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
+            }
+        }
+    }
+}
+
+/// A refusal that may be a conflict with oneself: the storage says "overtaken" although the swap was in place.
+#[tokio::test]
+async fn whoever_is_overtaken_looks_for_itself_before_it_calls_it_a_conflict() {
+    for (landed, others) in [(true, 1), (true, 3), (false, 1)] {
+        let (site, staged) = Site::below_stages();
+        let store = Store::init(staged, site.options()).await.unwrap();
+        store.save(save("a", "before", Expect::Absent)).await.unwrap();
+        let other = site.other_store(2).await;
+        // The saver's own requests: the version, its record, the head. Others get in before the head, or behind it.
+        site.probe.overtake("workflows/a/metadata.json", landed, move || async move {
+            for n in 0..others {
+                other.save(save("a", &format!("other {n}"), Expect::Any)).await.unwrap();
+            }
+        });
+        let saved = store.save(save("a", "mine", Expect::Generation(1))).await;
+        if landed {
+            assert_eq!(saved.unwrap().generation, 2);
+        } else {
+            assert_eq!(saved.unwrap_err().kind(), ErrorKind::Conflict);
+        }
+        let versions = 1 + others + usize::from(landed);
+        assert_eq!(
+            site.keys("versions/").await.len(),
+            versions,
+            "what landed stays, what did not is cleared away"
+        );
+        assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn an_outcome_that_stays_unknown_is_told() {
+    for kind in KINDS {
+        for left in [Left::Stages(0), Left::Stages(1)] {
+            let site = Site::new(kind).await;
+            let store = site.store().await;
+            store.save(save("a", "1", Expect::Absent)).await.unwrap();
+            site.probe.take();
+            site.probe.fail(Fault { times: usize::MAX, ..Fault::unknown(left) });
+            let failed = store.save(save("a", "2", Expect::Generation(1))).await.unwrap_err();
+            assert_eq!(failed.kind(), ErrorKind::OutcomeUnknown, "{kind:?}");
+            assert_eq!(site.probe.take().puts("workflows/a/metadata.json"), 3, "after three attempts");
+            if left == Left::Stages(0) {
+                let failed = store.acquire(&id("a"), lease()).await.unwrap_err();
+                assert_eq!(failed.kind(), ErrorKind::OutcomeUnknown);
+            }
+            site.probe.heal();
+            assert_eq!(store.save(save("a", "3", Expect::Generation(1))).await.unwrap().generation, 2);
+        }
+        // A later failure of another kind must not hide that an attempt may be in place.
+        let site = Site::new(kind).await;
+        let store = site.store().await;
+        let nothing = Outcome::NotApplied { applied: 0 };
+        let denied = Fault { kind: StorageErrorKind::Denied, outcome: nothing, ..Fault::refuse(usize::MAX) };
+        let probe = site.probe.clone();
+        site.probe.fail(Fault::unknown(Left::Stages(0)));
+        // Behind the reads, of the copy too where people edit it, and the commit.
+        let calls = 3 + usize::from(kind == Kind::PlainMemory);
+        site.probe.at_call(calls, move || async move { probe.fail(denied) });
+        let failed = store.save(save("a", "1", Expect::Absent)).await.unwrap_err();
+        assert!(site.probe.hook_has_run());
+        assert_eq!(failed.kind(), ErrorKind::OutcomeUnknown, "{kind:?}: {failed}");
+    }
+}
+
+#[tokio::test]
+async fn the_lost_reply_of_a_lock_is_settled_by_the_lease() {
+    for kind in KINDS {
+        for left in [Left::Stages(0), Left::Stages(1), Left::All] {
+            let site = Site::new(kind).await;
+            let store = site.store().await;
+            site.probe.fail(Fault::unknown(left));
+            let grant = store.acquire(&id("a"), lease()).await.unwrap();
+            assert_eq!((grant.already_held, grant.lease.fence), (false, 1), "{kind:?} {left:?}");
+            assert_eq!(store.lock_state(&id("a")).await.unwrap().lease, Some(grant.lease.clone()));
+            assert_eq!(site.json("workflows/a/workflow.lock").await["fence"], 1, "the mirror as well");
+            site.probe.fail(Fault::unknown(left));
+            let lease_id: LeaseId = grant.lease.id.clone();
+            assert_eq!(store.release(&id("a"), lease_id).await.unwrap().id, grant.lease.id);
+            assert_eq!(store.lock_state(&id("a")).await.unwrap().lease, None);
+            // A save that takes the lock along, and nothing but the lock.
+            for (text, expect) in [("1", Expect::Absent), ("1", Expect::Generation(1))] {
+                site.probe.fail(Fault::unknown(left));
+                let held = store.save(save("a", text, expect).hold(lease())).await.unwrap().lease.unwrap();
+                assert_eq!(store.lock_state(&id("a")).await.unwrap().lease, Some(held.clone()));
+                store.release(&id("a"), held.id).await.unwrap();
+            }
+            assert_eq!(site.keys("versions/").await.len(), 1);
+        }
+    }
+}
+
+/// What this process knows of a head may be old. The swap finds out.
+#[tokio::test]
+async fn a_known_head_that_is_old_does_no_harm() {
+    for kind in [Kind::Memory, Kind::Staged] {
+        let site = Site::new(kind).await;
+        let (store, other) = (site.store().await, site.other_store(2).await);
+        store.save(save("a", "1", Expect::Absent)).await.unwrap();
+        // A lock alone keeps the generation, and the head that is known is old all the same.
+        let grant = other.acquire(&id("a"), lease()).await.unwrap();
+        let locked = store.save(save("a", "2", Expect::Generation(1))).await.unwrap_err();
+        assert_eq!(locked.kind(), ErrorKind::Locked, "{kind:?}");
+        other.release(&id("a"), grant.lease.id).await.unwrap();
+        assert_eq!(store.save(save("a", "2", Expect::Generation(1))).await.unwrap().generation, 2);
+        other.save(save("a", "3", Expect::Generation(2))).await.unwrap();
+        let conflict = store.save(save("a", "4", Expect::Generation(2))).await.unwrap_err();
+        assert_eq!(conflict.kind(), ErrorKind::Conflict);
+        // Nothing different is never decided by what is known alone.
+        store.show(&id("a")).await.unwrap();
+        other.save(save("a", "5", Expect::Generation(3))).await.unwrap();
+        let stale = store.save(save("a", "3", Expect::Generation(3))).await.unwrap_err();
+        assert_eq!(stale.kind(), ErrorKind::Conflict, "the known head says unchanged, the real one does not");
+        assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_save_on_top_of_what_is_known_asks_nothing_before() {
+    let site = Site::new(Kind::Staged).await;
+    let store = site.store().await;
+    store.save(save("a", "1", Expect::Absent)).await.unwrap();
+    site.probe.take();
+    store.save(save("a", "2", Expect::Generation(1))).await.unwrap();
+    assert_eq!(site.probe.take().calls(), (0, 0, 1));
+    let reader = Store::open(Arc::new(site.probe.clone()), site.options()).await.unwrap();
+    reader.load(&id("a")).await.unwrap();
+    site.probe.take();
+    reader.save(save("a", "3", Expect::Generation(2)).message("after a load")).await.unwrap();
+    assert_eq!(site.probe.take().gets, [""; 0]);
+}

@@ -1,0 +1,37 @@
+use std::sync::Arc;
+
+use pflow_store::pflow_backend::{
+    Batch, BoxStream, Capabilities, Commit, Durability, Key, Listed, Meta, Object, Prefix, Result,
+    StorageBackend, async_trait,
+};
+
+/// A storage that says of itself that it is a service elsewhere.
+#[derive(Debug)]
+pub(crate) struct Remote(pub(crate) Arc<dyn StorageBackend>);
+
+#[async_trait]
+impl StorageBackend for Remote {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { durability: Durability::Service, ..self.0.capabilities() }
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Object>> {
+        self.0.get(key).await
+    }
+
+    async fn stat(&self, key: &Key) -> Result<Option<Meta>> {
+        self.0.stat(key).await
+    }
+
+    fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {
+        self.0.list(prefix, after)
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<Commit> {
+        self.0.commit(batch).await
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.0.close().await
+    }
+}

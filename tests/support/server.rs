@@ -1,0 +1,90 @@
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use pflow_store::pflow_backend::{
+    Batch, BoxStream, Capabilities, Commit, Error, ErrorKind, Key, Listed, Meta, Object, Operation, Outcome,
+    Precondition, Prefix, Result, StorageBackend, async_trait, probe::Check,
+};
+
+/// Makes of a storage a server at a place with a name, which may be one that lies. Clones are the same server.
+#[derive(Debug, Clone)]
+pub(crate) struct Server {
+    inner: Arc<dyn StorageBackend>,
+    place: String,
+    pub(crate) mood: Arc<Mood>,
+}
+
+/// What is wrong with a server; nothing unless it is set.
+#[derive(Debug, Default)]
+pub(crate) struct Mood {
+    /// It accepts updates whatever version they name.
+    pub(crate) lies: AtomicBool,
+    /// It lets nobody write.
+    pub(crate) denies: AtomicBool,
+    /// It writes and never says so.
+    pub(crate) is_silent: AtomicBool,
+}
+
+impl Server {
+    pub(crate) fn new(inner: Arc<dyn StorageBackend>, place: &str) -> Self {
+        Self { inner, place: place.to_owned(), mood: Arc::default() }
+    }
+
+    /// The same objects at another place.
+    pub(crate) fn at(&self, place: &str) -> Self {
+        Self::new(self.inner.clone(), place)
+    }
+}
+
+#[async_trait]
+impl StorageBackend for Server {
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Object>> {
+        self.inner.get(key).await
+    }
+
+    async fn stat(&self, key: &Key) -> Result<Option<Meta>> {
+        self.inner.stat(key).await
+    }
+
+    fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {
+        self.inner.list(prefix, after)
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<Commit> {
+        if self.mood.denies.load(Ordering::SeqCst) {
+            return Err(Error::new(ErrorKind::Denied, "These credentials are for reading"));
+        }
+        let free = |it: &Operation| match it.precondition() {
+            Precondition::Is(_) => it.clone().when(Precondition::Always),
+            _ => it.clone(),
+        };
+        let careless = |stage: &Vec<Operation>| stage.iter().map(free).collect::<Vec<_>>();
+        let batch = match self.mood.lies.load(Ordering::SeqCst) {
+            true => batch.stages().iter().map(careless).fold(Batch::new(), Batch::stage),
+            false => batch,
+        };
+        let answer = self.inner.commit(batch).await?;
+        if self.mood.is_silent.load(Ordering::SeqCst) {
+            return Err(Error::new(ErrorKind::Unavailable, "No reply").with_outcome(Outcome::Unknown));
+        }
+        Ok(answer)
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.inner.close().await
+    }
+
+    fn place(&self) -> Option<String> {
+        Some(self.place.clone())
+    }
+
+    async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>> {
+        self.inner.examine(ground).await
+    }
+}
