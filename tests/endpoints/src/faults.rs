@@ -192,6 +192,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "more than certain")]
     fn faults_that_exclude_each_other_cannot_be_more_than_certain() {
-        let _ = FaultPlan::each(0.1);
+        drop(FaultPlan::each(0.1));
     }
 }

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt::{self, Debug, Display, Formatter};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
-use futures::stream;
+use futures::{StreamExt as _, future, stream};
 use http_body_util::{BodyExt as _, Full, StreamBody, combinators::BoxBody};
 use hyper::body::{Body as _, Frame, Incoming};
 use hyper::{Method, Response, StatusCode, header};
@@ -17,6 +18,9 @@ use crate::quirks::Shaping;
 use crate::requests::{Request, Requests};
 use crate::server::{Answer, Server};
 use crate::upstream::{Error, Reply, Whole};
+
+/// How long half an answer has for leaving this process before the other half is denied.
+const FLUSH: Duration = Duration::from_millis(5);
 
 /// An HTTP/1.1 proxy in front of one server, which does to requests what networks do, by a seed.
 ///
@@ -289,6 +293,11 @@ fn error_reply(status: StatusCode) -> Response<Body> {
 fn truncated(Reply { mut head, mut body }: Reply) -> Response<Body> {
     head.headers.insert(header::CONTENT_LENGTH, body.len().into());
     let half = body.split_to(body.len() / 2);
-    let frames = [Ok(Frame::data(half)), Err(Error::from("the answer breaks off on purpose"))];
-    Response::from_parts(head, BoxBody::new(StreamBody::new(stream::iter(frames))))
+    // The half has to be on its way before the connection is cut, or nothing of the answer would arrive.
+    let broken = async {
+        tokio::time::sleep(FLUSH).await;
+        Err(Error::from("the answer breaks off on purpose"))
+    };
+    let frames = stream::once(future::ready(Ok(Frame::data(half)))).chain(stream::once(broken));
+    Response::from_parts(head, BoxBody::new(StreamBody::new(frames)))
 }

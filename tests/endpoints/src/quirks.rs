@@ -15,7 +15,7 @@ pub struct Quirks {
     /// `If-None-Match` is not looked at: every create succeeds (s3rver).
     pub ignores_if_none_match: bool,
     /// A condition is checked, then others get a turn, then the write happens (s3s-fs, stock moto): of several writers
-    /// at once all may win.
+    /// at once all may win. A write whose condition holds waits up to 0.2 s for a second writer of its key.
     pub racy: bool,
     /// A conditional write that lost to one at the same time is 409 instead of 412 (AWS).
     pub conflict_409_on_race: bool,

@@ -1,6 +1,7 @@
 //! S3's operations on the store, with the quirks that are switched on.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -14,11 +15,46 @@ use crate::store::{Content, Refusal, Store, Stored, When};
 /// How long a conditional write leaves others the chance to come in between, where a quirk wants them to meet.
 const TURN: Duration = Duration::from_millis(5);
 
+/// How many turns a racy server waits for a second writer of the key, so that a race is a race on a busy machine too.
+const TURNS: u32 = 40;
+
 /// The store, spoken to in S3's operations.
 #[derive(Debug, Clone)]
 pub(crate) struct S3Store {
     pub(crate) store: Arc<Store>,
     pub(crate) quirks: Arc<Mutex<Quirks>>,
+    /// How many conditional writes of each key are between their check and their act.
+    pub(crate) between: Arc<Mutex<HashMap<(String, String), usize>>>,
+}
+
+/// A conditional write that was checked and did not act yet; until it is dropped.
+struct Between<'a> {
+    writes: &'a Mutex<HashMap<(String, String), usize>>,
+    key: (String, String),
+}
+
+impl<'a> Between<'a> {
+    fn enter(writes: &'a Mutex<HashMap<(String, String), usize>>, bucket: &str, key: &str) -> Self {
+        let entered = Self { writes, key: (bucket.to_owned(), key.to_owned()) };
+        *entered.lock().entry(entered.key.clone()).or_default() += 1;
+        entered
+    }
+
+    fn is_alone(&self) -> bool {
+        self.lock().get(&self.key).is_none_or(|writes| *writes < 2)
+    }
+
+    fn lock(&self) -> MutexGuard<'a, HashMap<(String, String), usize>> {
+        self.writes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Between<'_> {
+    fn drop(&mut self) {
+        if let Some(writes) = self.lock().get_mut(&self.key) {
+            *writes -= 1;
+        }
+    }
 }
 
 impl S3Store {
@@ -40,7 +76,16 @@ impl S3Store {
         }
         let before = self.store.changed(bucket, key);
         let checked = if quirks.racy { Some(self.store.check(bucket, key, &when)) } else { None };
-        tokio::time::sleep(TURN).await;
+        let entered = Between::enter(&self.between, bucket, key);
+        for _ in 0..if matches!(checked, Some(Ok(()))) { TURNS } else { 0 } {
+            if !entered.is_alone() {
+                break;
+            }
+            tokio::time::sleep(TURN).await;
+        }
+        // Whoever waited for this one has to notice it before it acts and leaves.
+        tokio::time::sleep(TURN * 2).await;
+        drop(entered);
         let result = match checked {
             // What was checked a while ago is acted upon now: exactly what a server must not do.
             Some(Ok(())) => write(&When::Always),

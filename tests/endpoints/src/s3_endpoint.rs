@@ -47,8 +47,11 @@ impl S3Endpoint {
         let store = Arc::new(Store::new(buckets.into_iter().map(Into::into)));
         let requests = Requests::default();
         let (quirks, shaping) = <(Arc<Mutex<Quirks>>, Arc<Mutex<Shaping>>)>::default();
-        let mut service =
-            S3ServiceBuilder::new(S3Store { store: Arc::clone(&store), quirks: Arc::clone(&quirks) });
+        let mut service = S3ServiceBuilder::new(S3Store {
+            store: Arc::clone(&store),
+            quirks: Arc::clone(&quirks),
+            between: Arc::default(),
+        });
         service.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
         let handler = Handler {
             service: service.build(),

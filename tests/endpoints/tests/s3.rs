@@ -1,5 +1,6 @@
 //! The S3 server as a client meets it.
 #![allow(clippy::disallowed_methods, reason = "a server has a real clock")]
+#![allow(clippy::unwrap_used, reason = "helpers fail where they fail")]
 
 mod support;
 
@@ -171,13 +172,17 @@ async fn lost_races_are_worded_as_the_server_words_them() {
         [(Quirks::aws(), 409), (Quirks { error_500_on_lost_race: true, ..Quirks::aws() }, 500)]
     {
         let endpoint = S3Endpoint::start([BUCKET]).with_quirks(quirks);
-        race(&endpoint, 4).await;
-        let statuses: Vec<_> = endpoint
-            .requests()
-            .of_kind(Kind::ConditionalPut)
-            .iter()
-            .filter_map(|request| request.status)
-            .collect();
+        let mut statuses = Vec::new();
+        // On a busy machine the writers may come one after the other, which is no race.
+        for _ in 0..50 {
+            endpoint.requests().reset();
+            race(&endpoint, 4).await;
+            let told = endpoint.requests().of_kind(Kind::ConditionalPut);
+            statuses = told.iter().filter_map(|request| request.status).collect();
+            if statuses.contains(&status) {
+                break;
+            }
+        }
         assert_eq!(statuses.iter().filter(|found| **found == 200).count(), 1, "{statuses:?}");
         assert!(statuses.contains(&status), "{statuses:?}");
         // A stale condition is no race.

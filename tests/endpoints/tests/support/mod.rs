@@ -1,5 +1,9 @@
 //! Clients as users have them.
-#![allow(dead_code, reason = "every test file uses a part of it")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "every test file uses a part of it, and fails where it fails"
+)]
 
 use std::sync::Arc;
 
