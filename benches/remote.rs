@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
 use pflow_store::{
-    Expect, SaveRequest, Store, StoreOptions, WorkflowId, pflow_backend::Key, pflow_backend_object::ObjectOptions,
+    Expect, SaveRequest, Store, StoreOptions, WorkflowId, pflow_backend::Key,
+    pflow_backend_object::ObjectOptions,
 };
 use pflow_test_endpoints::{S3Endpoint, Shaping};
 

@@ -2,7 +2,13 @@
 //!
 //! Whatever they are told must fit one order of what happened. The chain of each workflow is that order: it is read when all is quiet,
 //! without the network in between.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test may panic"
+)]
 
 mod support;
 
@@ -15,10 +21,11 @@ use std::{
 use futures::future::join_all;
 use pflow_store::{
     Error, ErrorKind, Expect, LeaseId, LeaseRequest, SaveRequest, Store, StoreOptions,
-    pflow_backend::{Environment, StorageBackend},
+    pflow_backend::{Environment, Key, StorageBackend},
     pflow_backend_object::{ObjectBackend, ObjectOptions, ObjectUrl},
 };
 use pflow_test_endpoints::{FaultPlan, Proxy, s3_variables};
+use serde_json::Value;
 use support::{BucketServer, Hasty, Remote, damaged, id, plan};
 
 const WRITERS: u64 = 8;
@@ -164,14 +171,23 @@ impl Writer {
     }
 }
 
-/// The texts of a workflow's generations, from the first on.
+/// The texts of a workflow's generations, from the first on: the versions themselves, from the one that the head names back along their parents.
 async fn chain(store: &Store, workflow: &str) -> Vec<String> {
     let mut texts = Vec::new();
     let Ok(head) = store.show(&id(workflow)).await else { return texts };
-    for generation in 1..=head.generation() {
-        let loaded = store.load_generation(&id(workflow), generation).await.unwrap();
-        texts.push(String::from_utf8(loaded.content.to_vec()).unwrap());
+    let record = head.current.unwrap().record;
+    let mut next = Some((record.generation, record.version_id.to_string()));
+    while let Some((generation, version_id)) = next {
+        let key = Key::parse(format!("versions/{workflow}/{generation:012}-{version_id}")).unwrap();
+        let object = store.backend().get(&key).await.unwrap().unwrap_or_else(|| panic!("{key} is not there"));
+        let line = object.bytes.iter().position(|byte| *byte == b'\n').unwrap();
+        let told: Value = serde_json::from_slice(&object.bytes[..line]).unwrap();
+        texts.push(String::from_utf8(object.bytes[line + 1..].to_vec()).unwrap());
+        let parent = told["record"]["parents"].get(0);
+        next = parent
+            .map(|it| (it["generation"].as_u64().unwrap(), it["version_id"].as_str().unwrap().to_owned()));
     }
+    texts.reverse();
     texts
 }
 
@@ -242,9 +258,9 @@ async fn chaos(seed: u64) {
         (0..SHARED).map(|n| format!("shared{n}")).chain((0..WRITERS).map(|n| format!("own{n}"))).collect();
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     let mut listed = BTreeMap::new();
-    for workflow in &workflows {
+    let chains = join_all(workflows.iter().map(|workflow| chain(&store, workflow))).await;
+    for (workflow, chain) in workflows.iter().zip(chains) {
         let of_it: Vec<Event> = events.iter().filter(|event| event.workflow == *workflow).cloned().collect();
-        let chain = chain(&store, workflow).await;
         if let Err(broken) = check(&chain, &of_it) {
             panic!("{workflow}, seed {seed}: {broken}");
         }
