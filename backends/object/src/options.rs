@@ -11,7 +11,7 @@ pub struct ObjectOptions {
     pub request_timeout: Duration,
     /// How long all requests of one operation may take together, with the pauses between them. 60 seconds.
     pub deadline: Duration,
-    /// How many operations of this handle are under way at once; others wait for their turn. At least 1; 32.
+    /// How many operations of this handle are under way at once; others wait for their turn. At least 1; 64.
     pub max_in_flight: usize,
     /// The largest object in bytes. It is sent in one request and held in memory as a whole. 256 MiB.
     pub max_object_size: u64,
@@ -38,7 +38,7 @@ impl Default for ObjectOptions {
             connect_timeout: Duration::from_secs(2),
             request_timeout: Duration::from_secs(30),
             deadline: Duration::from_secs(60),
-            max_in_flight: 32,
+            max_in_flight: 64,
             max_object_size: 256 << 20,
             variables: BTreeMap::new(),
         }
