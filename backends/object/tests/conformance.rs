@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use common::Bucket;
 use pflow_backend::conformance::{self, Report};
-use pflow_test_endpoints::S3Endpoint;
+use pflow_test_endpoints::{GcsEndpoint, S3Endpoint};
 
 fn assert_conformant_in_all(report: &Report) {
     report.assert_conformant();
@@ -20,6 +20,13 @@ fn assert_conformant_in_all(report: &Report) {
 async fn s3_in_this_process_keeps_the_contract() {
     let endpoint = S3Endpoint::start(["plans"]);
     let bucket = Bucket::new("s3://plans", "AWS_ENDPOINT_URL", endpoint.variables("plans"));
+    assert_conformant_in_all(&conformance::run(&bucket).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn gcs_in_this_process_keeps_the_contract() {
+    let endpoint = GcsEndpoint::start(["plans"]);
+    let bucket = Bucket::new("gs://plans", "GOOGLE_BASE_URL", endpoint.variables("plans"));
     assert_conformant_in_all(&conformance::run(&bucket).await);
 }
 

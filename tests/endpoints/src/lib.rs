@@ -3,6 +3,8 @@
 //! - [`S3Endpoint`]: S3 over HTTP with signed requests, in front of one linearizable store. [`Quirks`] make it behave like
 //!   known servers that are not; [`Shaping`] makes it slow. [`Requests`] tells what a client asked for, in order.
 //!
+//! - [`GcsEndpoint`]: GCS's XML API in front of the same kind of store.
+//!
 //! - [`Proxy`]: stands before any HTTP server and misbehaves by a seed. [`FaultPlan`] says how often, a one-shot says when.
 //!
 //! Every server has a thread and a runtime of its own: it answers while a test blocks (waiting for a program, for
@@ -16,6 +18,7 @@
 )]
 
 mod faults;
+mod gcs;
 mod proxy;
 mod quirks;
 mod requests;
@@ -27,6 +30,7 @@ mod store;
 mod upstream;
 
 pub use faults::{Fault, FaultPlan};
+pub use gcs::{GcsEndpoint, variables as gcs_variables};
 pub use proxy::Proxy;
 pub use quirks::{Quirks, Shaping};
 pub use requests::{Condition, Counts, Kind, Request, Requests};

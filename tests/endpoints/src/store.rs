@@ -24,6 +24,8 @@ pub(crate) struct Stored {
     /// Without quotes. Of the content alone, so that it comes back with it, as on real servers.
     pub(crate) etag: String,
     pub(crate) modified: SystemTime,
+    /// The number of the write that made it: never zero, never the same again, also for the same bytes. GCS's generation.
+    pub(crate) generation: u64,
 }
 
 /// When a write may happen.
@@ -33,6 +35,7 @@ pub(crate) enum When {
     Absent,
     Present,
     Etag(String),
+    Generation(u64),
 }
 
 /// Why something did not happen.
@@ -287,21 +290,24 @@ impl State {
             (When::Always, _) | (When::Absent, None) | (When::Present, Some(_)) => true,
             (When::Present | When::Etag(_), None) => return Err(Refusal::NoKey),
             (When::Etag(expected), Some(there)) => *expected == there.etag,
-            (When::Absent, Some(_)) => false,
+            (When::Generation(expected), Some(there)) => *expected == there.generation,
+            (When::Absent, Some(_)) | (When::Generation(_), None) => false,
         };
         if holds { Ok(()) } else { Err(Refusal::Condition) }
     }
 
     fn write(&mut self, bucket: &str, key: &str, content: Content, etag: String) -> Result<Stored, Refusal> {
-        let stored = Stored { content, etag, modified: SystemTime::now() };
+        self.objects(bucket)?;
+        let generation = self.tick(bucket, key);
+        let stored = Stored { content, etag, modified: SystemTime::now(), generation };
         self.objects_mut(bucket)?.insert(key.to_owned(), stored.clone());
-        self.tick(bucket, key);
         Ok(stored)
     }
 
-    fn tick(&mut self, bucket: &str, key: &str) {
+    fn tick(&mut self, bucket: &str, key: &str) -> u64 {
         self.clock += 1;
         self.changes.insert((bucket.to_owned(), key.to_owned()), self.clock);
+        self.clock
     }
 }
 
