@@ -13,7 +13,7 @@ keyring="$data/keyring"
 cat > "$CEPH_CONF" << END
 [global]
 fsid = $(cat /proc/sys/kernel/random/uuid)
-mon host = [v2:127.0.0.1:43300,v1:127.0.0.1:43301]
+mon host = [v2:127.0.0.1:13300,v1:127.0.0.1:13301]
 mon initial members = only
 public network = 127.0.0.0/8
 ms bind ipv4 = true
@@ -55,7 +55,7 @@ everything=(--cap mon 'allow *' --cap osd 'allow *' --cap mgr 'allow *')
     ceph-authtool "$keyring" --gen-key -n client.rgw.only "${everything[@]}"
     ceph-authtool "$keyring" --gen-key -n osd.0 --cap mon 'allow profile osd' --cap osd 'allow *'
     monmaptool --create --fsid "$(sed -n 's/^fsid = //p' "$CEPH_CONF")" \
-        --addv only '[v2:127.0.0.1:43300,v1:127.0.0.1:43301]' "$data/monmap"
+        --addv only '[v2:127.0.0.1:13300,v1:127.0.0.1:13301]' "$data/monmap"
     ceph-mon --mkfs -i only --monmap "$data/monmap" --keyring "$keyring"
 } >> "$log" 2>&1 || give_up "the monitor cannot be made"
 # These put themselves into the background and write their own pid files.
