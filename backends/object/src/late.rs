@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use pflow_backend::{Bytes, Error, Key, Precondition, Prefix, Result, Version, WriteKind};
+use pflow_backend::{Bytes, Error, ErrorKind, Key, Precondition, Prefix, Result, Version, WriteKind};
 use tokio::{runtime::Handle, sync::Notify, task::JoinSet};
 
 use crate::{
@@ -98,11 +98,12 @@ impl Late {
     fn spawn(&self, key: Key) {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         while tasks.try_join_next().is_some() {}
-        let shared = self.shared.clone();
+        let task = Task { shared: self.shared.clone(), key, ended: false };
         tasks.spawn(async move {
-            while let Some(bytes) = shared.next(&key) {
-                shared.write(&key, &bytes).await;
+            while let Some(bytes) = task.shared.next(&task.key) {
+                task.shared.write(&task.key, &bytes).await;
             }
+            task.end();
         });
     }
 
@@ -143,6 +144,34 @@ impl Late {
             }
             changed.await;
         }
+    }
+}
+
+/// The task of a key.
+struct Task {
+    shared: Arc<Shared>,
+    key: Key,
+    ended: bool,
+}
+
+impl Task {
+    /// The key is not under way any more, and perhaps another task's already.
+    fn end(mut self) {
+        self.ended = true;
+    }
+}
+
+/// Whoever waits for the key must not wait for ever where the runtime ended under the task.
+impl Drop for Task {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        let mut state = self.shared.lock();
+        state.keys.remove(&self.key);
+        let sentence = format!("The copy of {} was given up: the runtime ended", self.key);
+        state.failed.insert(self.key.clone(), Error::new(ErrorKind::Unavailable, sentence));
+        self.shared.changed.notify_waiters();
     }
 }
 
