@@ -299,7 +299,7 @@ async fn chaos(seed: u64) {
     assert_eq!(damaged(&store.verify().await.unwrap()), [""; 0], "seed {seed}");
 }
 
-/// The seed, of which there is another one with every run in CI of another server.
+/// The seed: always the same unless `PFLOW_TEST_SEED` sets another one.
 fn seed() -> u64 {
     std::env::var("PFLOW_TEST_SEED").map_or(0x5eed, |seed| seed.parse().unwrap())
 }

@@ -3,6 +3,7 @@
 //! `workflow.lock` mirrors the lease in the seed's lockfile format, for people and older tools. It decides nothing.
 
 mod change;
+mod decide;
 mod node;
 
 use std::{sync::Arc, time::Duration};
