@@ -1,24 +1,22 @@
-//! Folders by descriptor, so that no name is ever looked up through a link.
+//! Folders and files by descriptor, so that no name is ever looked up through a link.
 
 use std::{
     ffi::{OsStr, OsString},
-    fs::File,
     io,
-    os::{
-        fd::{AsFd, BorrowedFd},
-        unix::ffi::OsStringExt,
-    },
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use pflow_backend::{DateTime, Error, ErrorKind, Result, Utc};
+use pflow_backend::{Error, ErrorKind, Result};
 use rustix::{
-    fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat},
-    io::{Errno, retry_on_intr},
+    fs::{FileType, Mode},
+    io::Errno,
 };
 
-use crate::error::{failed, special_file, symbolic_link};
+use crate::{
+    error::{errno_of, failed, special_file, symbolic_link},
+    medium::{FileId, Medium, Node, Open, Status},
+};
 
 /// How deep a tree may be of which it is asked whether it is empty. The longest key has fewer folders.
 const DEEPEST: usize = 600;
@@ -29,8 +27,17 @@ const READINGS: usize = 4;
 /// An open folder. Clones share the descriptor; it closes with the last of them.
 #[derive(Debug, Clone)]
 pub(crate) struct Folder {
-    file: Arc<File>,
+    medium: Arc<dyn Medium>,
+    node: Node,
     /// Absolute, for messages and for nothing else.
+    path: PathBuf,
+}
+
+/// An open file and the path for messages.
+#[derive(Debug, Clone)]
+pub(crate) struct OpenFile {
+    medium: Arc<dyn Medium>,
+    node: Node,
     path: PathBuf,
 }
 
@@ -52,43 +59,20 @@ pub(crate) enum Walk {
     Blocked(PathBuf, FileType),
 }
 
-/// What tells one folder or file from every other one that exists now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct FileId {
-    /// Wide enough for the device numbers of every system.
-    device: i128,
-    inode: u64,
-}
-
-impl FileId {
-    pub(crate) fn of(stat: &Stat) -> Self {
-        Self { device: i128::from(stat.st_dev), inode: stat.st_ino }
-    }
-
-    pub(crate) fn same_device(&self, other: &Self) -> bool {
-        self.device == other.device
-    }
-}
-
-impl AsFd for Folder {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
-    }
-}
-
 impl Folder {
     /// The folder that a path names. Links in it are the user's choice and are followed, here and nowhere else.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        match retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty())) {
-            Ok(fd) => Ok(Self { file: Arc::new(fd.into()), path: path.to_owned() }),
-            Err(Errno::NOENT) => {
-                Err(Error::new(ErrorKind::Missing, format!("{} is not there", path.display())))
-            }
-            Err(Errno::NOTDIR) => {
-                Err(Error::new(ErrorKind::InvalidInput, format!("{} is not a folder", path.display())))
-            }
-            Err(errno) => Err(failed("open", path, errno.into())),
+    pub(crate) fn open(medium: Arc<dyn Medium>, path: &Path) -> Result<Self> {
+        match medium.open_root(path) {
+            Ok(node) => Ok(Self { medium, node, path: path.to_owned() }),
+            Err(error) => Err(match errno_of(&error) {
+                Some(Errno::NOENT) => {
+                    Error::new(ErrorKind::Missing, format!("{} is not there", path.display()))
+                }
+                Some(Errno::NOTDIR) => {
+                    Error::new(ErrorKind::InvalidInput, format!("{} is not a folder", path.display()))
+                }
+                _ => failed("open", path, error),
+            }),
         }
     }
 
@@ -100,34 +84,48 @@ impl Folder {
         self.path.join(name)
     }
 
+    pub(crate) fn medium(&self) -> &Arc<dyn Medium> {
+        &self.medium
+    }
+
+    pub(crate) fn node(&self) -> &Node {
+        &self.node
+    }
+
+    pub(crate) fn status(&self) -> Result<Status> {
+        self.medium.status(&self.node).map_err(|error| failed("look at", &self.path, error))
+    }
+
     pub(crate) fn id(&self) -> Result<FileId> {
-        let stat = rustix::fs::fstat(self).map_err(|errno| failed("look at", &self.path, errno.into()))?;
-        Ok(FileId::of(&stat))
+        Ok(self.status()?.id)
     }
 
     /// What the name stands for itself, a link being a link.
-    pub(crate) fn look(&self, name: impl AsRef<OsStr>) -> Result<Option<Stat>> {
+    pub(crate) fn look(&self, name: impl AsRef<OsStr>) -> Result<Option<Status>> {
         let name = name.as_ref();
-        match rustix::fs::statat(self, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(Some(stat)),
-            Err(Errno::NOENT) => Ok(None),
-            Err(errno) => Err(failed("look at", &self.path_of(name), errno.into())),
+        match self.medium.look(&self.node, name) {
+            Ok(status) => Ok(Some(status)),
+            Err(error) if errno_of(&error) == Some(Errno::NOENT) => Ok(None),
+            Err(error) => Err(failed("look at", &self.path_of(name), error)),
         }
     }
 
     /// One folder down.
     pub(crate) fn step(&self, name: impl AsRef<OsStr>) -> Result<Step> {
         let name = name.as_ref();
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match retry_on_intr(|| rustix::fs::openat(self, name, flags, Mode::empty())) {
-            Ok(fd) => Ok(Step::Folder(Self { file: Arc::new(File::from(fd)), path: self.path_of(name) })),
-            Err(Errno::NOENT) => Ok(Step::Missing),
-            // Systems differ in what they answer for a link, so they are asked what it is.
-            Err(Errno::NOTDIR | Errno::LOOP) => Ok(match self.look(name)? {
-                Some(stat) => Step::Other(type_of(&stat)),
-                None => Step::Missing,
-            }),
-            Err(errno) => Err(failed("open", &self.path_of(name), errno.into())),
+        match self.medium.open_folder(&self.node, name) {
+            Ok(node) => {
+                Ok(Step::Folder(Self { medium: self.medium.clone(), node, path: self.path_of(name) }))
+            }
+            Err(error) => match errno_of(&error) {
+                Some(Errno::NOENT) => Ok(Step::Missing),
+                // Systems differ in what they answer for a link, so they are asked what it is.
+                Some(Errno::NOTDIR | Errno::LOOP) => Ok(match self.look(name)? {
+                    Some(status) => Step::Other(status.kind),
+                    None => Step::Missing,
+                }),
+                _ => Err(failed("open", &self.path_of(name), error)),
+            },
         }
     }
 
@@ -148,54 +146,109 @@ impl Folder {
         Ok(Walk::There(here))
     }
 
-    /// The regular file of this name; none if there is nothing or a folder.
+    /// The regular file of this name for reading; none if there is nothing or a folder.
     ///
     /// # Errors
     /// A link or a special file (`Unsafe`), or it could not be opened.
-    pub(crate) fn open_file(&self, name: &str) -> Result<Option<File>> {
+    pub(crate) fn open_file(&self, name: &str) -> Result<Option<(OpenFile, Status)>> {
         let path = || self.path_of(name);
-        // Without O_NONBLOCK, opening a pipe waits for a writer, perhaps for ever.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let file = match retry_on_intr(|| rustix::fs::openat(self, name, flags, Mode::empty())) {
-            Ok(fd) => File::from(fd),
-            Err(Errno::NOENT) => return Ok(None),
-            // Sockets cannot be opened, and devices without a driver neither.
-            Err(Errno::NXIO | Errno::NODEV | Errno::OPNOTSUPP) => return Err(special_file(&path())),
-            Err(errno) => return Err(failed("open", &path(), errno.into())),
+        let node = match self.medium.open(&self.node, name.as_ref(), Open::Read) {
+            Ok(node) => node,
+            Err(error) => match errno_of(&error) {
+                Some(Errno::NOENT) => return Ok(None),
+                // Sockets cannot be opened, and devices without a driver neither.
+                Some(Errno::NXIO | Errno::NODEV | Errno::OPNOTSUPP) => return Err(special_file(&path())),
+                _ => return Err(failed("open", &path(), error)),
+            },
         };
-        let stat = rustix::fs::fstat(&file).map_err(|errno| failed("look at", &path(), errno.into()))?;
-        match type_of(&stat) {
-            FileType::RegularFile => Ok(Some(file)),
+        let file = OpenFile { medium: self.medium.clone(), node, path: path() };
+        let status = file.status()?;
+        match status.kind {
+            FileType::RegularFile => Ok(Some((file, status))),
             FileType::Directory => Ok(None),
-            _ => Err(special_file(&path())),
+            _ => Err(special_file(&file.path)),
         }
+    }
+
+    /// A file of this crate's own, opened as `how` says.
+    pub(crate) fn open_own(&self, name: &str, how: Open) -> io::Result<OpenFile> {
+        let node = self.medium.open(&self.node, name.as_ref(), how)?;
+        Ok(OpenFile { medium: self.medium.clone(), node, path: self.path_of(name) })
+    }
+
+    /// A file that was not there, for writing; with `mode` instead of the default if there is one.
+    pub(crate) fn create_file(&self, name: &str, mode: Option<Mode>) -> Result<OpenFile> {
+        self.open_own(name, Open::New(mode)).map_err(|error| failed("create", &self.path_of(name), error))
+    }
+
+    /// Makes a folder; one that is there already is welcome.
+    pub(crate) fn create_folder(&self, name: &str) -> Result<()> {
+        match self.medium.create_folder(&self.node, name.as_ref()) {
+            Err(error) if errno_of(&error) == Some(Errno::EXIST) => Ok(()),
+            other => other.map_err(|error| failed("create", &self.path_of(name), error)),
+        }
+    }
+
+    /// The folder of this name, made if need be; whether it was made.
+    pub(crate) fn step_or_create(&self, name: &str) -> Result<(Self, bool)> {
+        if let Step::Folder(folder) = self.step(name)? {
+            return Ok((folder, false));
+        }
+        self.create_folder(name)?;
+        let path = || self.path_of(name);
+        match self.step(name)? {
+            Step::Folder(folder) => Ok((folder, true)),
+            Step::Other(FileType::Symlink) => Err(symbolic_link(&path())),
+            Step::Other(_) => Err(special_file(&path())),
+            Step::Missing => {
+                let what = format!("{} was removed while in use", path().display());
+                Err(Error::new(ErrorKind::Unavailable, what))
+            }
+        }
+    }
+
+    /// Puts a file in the place of `to`, whatever was there: a reader sees the one or the other.
+    pub(crate) fn rename(&self, name: &str, to: (&Self, &str)) -> Result<()> {
+        self.medium
+            .rename((&self.node, name.as_ref()), (&to.0.node, to.1.as_ref()))
+            .map_err(|error| failed("move a file to", &to.0.path_of(to.1), error))
+    }
+
+    /// Two names change places.
+    pub(crate) fn exchange(&self, name: &str, with: (&Self, &str)) -> io::Result<()> {
+        self.medium.exchange((&self.node, name.as_ref()), (&with.0.node, with.1.as_ref()))
+    }
+
+    /// Takes a file's name away; one that is gone already is welcome.
+    pub(crate) fn remove_file(&self, name: &str) -> Result<()> {
+        match self.medium.remove_file(&self.node, name.as_ref()) {
+            Err(error) if errno_of(&error) == Some(Errno::NOENT) => Ok(()),
+            other => other.map_err(|error| failed("remove", &self.path_of(name), error)),
+        }
+    }
+
+    /// Removes a folder, which must be empty.
+    pub(crate) fn remove_folder(&self, name: &str) -> Result<()> {
+        self.medium
+            .remove_folder(&self.node, name.as_ref())
+            .map_err(|error| failed("remove", &self.path_of(name), error))
     }
 
     /// All names in here but `.` and `..`, in no order. One that comes, goes or is replaced meanwhile may be missing or
     /// there twice.
     pub(crate) fn names(&self) -> Result<Vec<(OsString, FileType)>> {
-        let mut names = Vec::new();
-        let read = |names: &mut Vec<_>| -> rustix::io::Result<()> {
-            for entry in Dir::read_from(self)? {
-                let entry = entry?;
-                let name = entry.file_name().to_bytes();
-                if name != b"." && name != b".." {
-                    names.push((OsString::from_vec(name.to_vec()), entry.file_type()));
-                }
-            }
-            Ok(())
+        let mut names = match self.medium.names(&self.node) {
+            Ok(names) => names,
+            // The folder itself was removed meanwhile.
+            Err(error) if errno_of(&error) == Some(Errno::NOENT) => Vec::new(),
+            Err(error) => return Err(failed("read the folder", &self.path, error)),
         };
-        match read(&mut names) {
-            // NOENT: the folder itself was removed meanwhile.
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(errno) => return Err(failed("read the folder", &self.path, errno.into())),
-        }
         for (name, kind) in &mut names {
             // Some file systems do not say it while they list.
             if *kind == FileType::Unknown
-                && let Some(stat) = self.look(&*name)?
+                && let Some(status) = self.look(&*name)?
             {
-                *kind = type_of(&stat);
+                *kind = status.kind;
             }
         }
         Ok(names)
@@ -208,10 +261,10 @@ impl Folder {
     /// add up.
     pub(crate) fn names_while_others_write(&self) -> Result<Vec<(OsString, FileType)>> {
         let mut names = Vec::new();
-        let mut before = self.last_change()?;
+        let mut before = self.status()?.modified;
         for _ in 0..READINGS {
             names.append(&mut self.names()?);
-            let after = self.last_change()?;
+            let after = self.status()?.modified;
             if before == after {
                 break;
             }
@@ -220,22 +273,22 @@ impl Folder {
         Ok(names)
     }
 
-    fn last_change(&self) -> Result<DateTime<Utc>> {
-        let stat = rustix::fs::fstat(self).map_err(|errno| failed("look at", &self.path, errno.into()))?;
-        Ok(modified(&stat))
+    /// The path of anything below that is no folder and not passed over; none if there is nothing else.
+    pub(crate) fn first_inhabitant(&self, passed_over: &dyn Fn(&Path) -> bool) -> Result<Option<PathBuf>> {
+        self.inhabitant_within(DEEPEST, passed_over)
     }
 
-    /// The path of anything below that is no folder; none if there are only folders.
-    pub(crate) fn first_inhabitant(&self) -> Result<Option<PathBuf>> {
-        self.inhabitant_within(DEEPEST)
-    }
-
-    fn inhabitant_within(&self, depth: usize) -> Result<Option<PathBuf>> {
+    fn inhabitant_within(
+        &self,
+        depth: usize,
+        passed_over: &dyn Fn(&Path) -> bool,
+    ) -> Result<Option<PathBuf>> {
         for (name, _) in self.names()? {
+            let path = self.path_of(&name);
             let found = match self.step(&name)? {
                 Step::Missing => None,
-                Step::Folder(below) if depth > 0 => below.inhabitant_within(depth - 1)?,
-                Step::Folder(_) | Step::Other(_) => Some(self.path_of(&name)),
+                Step::Folder(below) if depth > 0 => below.inhabitant_within(depth - 1, passed_over)?,
+                Step::Folder(_) | Step::Other(_) => (!passed_over(&path)).then_some(path),
             };
             if found.is_some() {
                 return Ok(found);
@@ -244,30 +297,66 @@ impl Folder {
         Ok(None)
     }
 
-    pub(crate) fn sync(&self) -> io::Result<()> {
-        self.file.sync_all()
+    /// Returns once the names in the folder are on the medium.
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.medium.sync(&self.node).map_err(|error| failed("sync", &self.path, error))
     }
 }
 
-pub(crate) fn type_of(stat: &Stat) -> FileType {
-    FileType::from_raw_mode(stat.st_mode)
-}
+impl OpenFile {
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
 
-/// When a file was last written; the epoch where the system's answer makes no sense.
-pub(crate) fn modified(stat: &Stat) -> DateTime<Utc> {
-    let nanos = u32::try_from(stat.st_mtime_nsec).unwrap_or(0);
-    DateTime::from_timestamp(stat.st_mtime, nanos).unwrap_or_default()
-}
+    pub(crate) fn status(&self) -> Result<Status> {
+        self.medium.status(&self.node).map_err(|error| failed("look at", &self.path, error))
+    }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    /// Fills `bytes` from `offset` as far as the file goes; how much there was.
+    pub(crate) fn read_at(&self, bytes: &mut [u8], offset: u64) -> Result<usize> {
+        let mut done = 0;
+        while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            match self.medium.read_at(&self.node, rest, offset + done as u64) {
+                Ok(0) => break,
+                Ok(read) => done += read,
+                Err(error) => return Err(failed("read", &self.path, error)),
+            }
+        }
+        Ok(done)
+    }
 
-    #[test]
-    fn a_time_before_the_epoch_is_a_time() {
-        let mut stat = rustix::fs::fstat(tempfile::tempfile().unwrap().as_fd()).unwrap();
-        stat.st_mtime = -1;
-        stat.st_mtime_nsec = 500_000_000;
-        assert_eq!(modified(&stat).timestamp_millis(), -500);
+    /// Writes all of `bytes` at `offset`.
+    ///
+    /// # Errors
+    /// Any part of them may be there.
+    pub(crate) fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        let mut done = 0;
+        while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
+            match self.medium.write_at(&self.node, rest, offset + done as u64) {
+                Ok(0) => return Err(failed("write", &self.path, Errno::NOSPC.into())),
+                Ok(written) => done += written,
+                Err(error) => return Err(failed("write", &self.path, error)),
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn set_length(&self, length: u64) -> Result<()> {
+        self.medium
+            .set_length(&self.node, length)
+            .map_err(|error| failed("set the length of", &self.path, error))
+    }
+
+    /// Returns once content and length are on the medium. The name is not.
+    pub(crate) fn sync_data(&self) -> Result<()> {
+        self.medium.sync_data(&self.node).map_err(|error| failed("sync", &self.path, error))
+    }
+
+    pub(crate) fn try_lock(&self) -> io::Result<bool> {
+        self.medium.try_lock(&self.node)
+    }
+
+    pub(crate) fn unlock(&self) -> io::Result<()> {
+        self.medium.unlock(&self.node)
     }
 }

@@ -63,25 +63,27 @@
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
 compile_error!("pflow-backend-fs knows the durability rules of Linux and macOS only");
 
+mod apply;
 mod backend;
-mod commit;
-mod content;
-mod disk;
+mod checkpoint;
+mod current;
 mod error;
-mod file_system;
+mod files;
 mod folder;
 mod journal;
 mod list;
 mod lock;
-mod note;
+mod medium;
 mod options;
+mod overlay;
 mod plan;
 mod probe;
-mod promote;
+mod queue;
 mod root;
-
-#[cfg(test)]
-mod tests;
+mod store;
+mod values;
+mod view;
+mod writer;
 
 pub use backend::FsBackend;
 pub use options::FsOptions;

@@ -1,17 +1,20 @@
-//! Listing: a walk in key order, a page of it at a time.
+//! Listing: a walk in key order, a page of it at a time, of the files and of what the journal has over them.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures::{
     StreamExt,
     stream::{self, BoxStream},
 };
-use pflow_backend::{Key, Listed, Prefix, Result};
+use pflow_backend::{DateTime, Key, Listed, Prefix, Result, Utc};
 use rustix::fs::FileType;
 
 use crate::{
-    backend::{Store, blocking},
-    folder::{Folder, Step, modified, type_of},
+    backend::blocking,
+    current::edited,
+    folder::{Folder, Step},
+    overlay::Entry,
+    store::Store,
 };
 
 /// How many objects are looked at in one go on a blocking thread.
@@ -65,12 +68,15 @@ enum Progress {
 
 /// A folder that the walk is in.
 struct Level {
-    folder: Folder,
+    /// None where only the journal knows of it.
+    folder: Option<Folder>,
     /// What every key in here begins with: empty, or ending in a slash.
     prefix: String,
     /// What is left, **last first**. A folder's name ends in a slash, and this is why the walk is in key order: the keys below
     /// `a/` are behind `a-b` and `a.b`, because `/` is behind `-` and `.`.
     names: Vec<String>,
+    /// Size and time of those names of which the journal knew when the folder was read.
+    known: BTreeMap<String, (u64, DateTime<Utc>)>,
 }
 
 impl Walker {
@@ -78,8 +84,7 @@ impl Walker {
     fn fill(&mut self, page: &mut Vec<Listed>) -> Result<bool> {
         if let Progress::Start(prefix) = &self.progress {
             self.store.root.check_in_place()?;
-            let levels = self.enter_prefix(prefix)?.into_iter().collect();
-            self.progress = Progress::Below(levels);
+            self.progress = Progress::Below(vec![self.enter_prefix(prefix)?]);
         }
         let Progress::Below(levels) = &mut self.progress else { return Ok(false) };
         while page.len() < PAGE {
@@ -89,40 +94,71 @@ impl Walker {
                 continue;
             };
             if let Some(name) = name.strip_suffix('/') {
-                if let Step::Folder(folder) = level.folder.step(name)? {
-                    let prefix = format!("{}{name}/", level.prefix);
-                    levels.push(Level::read(folder, prefix, self.after.as_ref())?);
-                }
-            } else if let Some(stat) = level.folder.look(&name)?
-                && type_of(&stat) == FileType::RegularFile
-                && let Ok(key) = Key::parse(format!("{}{name}", level.prefix))
+                let folder = match level.folder.as_ref().map(|folder| folder.step(name)).transpose()? {
+                    Some(Step::Folder(folder)) => Some(folder),
+                    _ => None,
+                };
+                let prefix = format!("{}{name}/", level.prefix);
+                levels.push(Level::read(&self.store, folder, prefix, self.after.as_ref())?);
+                continue;
+            }
+            let Ok(key) = Key::parse(format!("{}{name}", level.prefix)) else { continue };
+            if let Some((size, modified)) = level.known.remove(&name) {
+                page.push(Listed { key, size, modified });
+            } else if let Some(folder) = &level.folder
+                && let Some(status) = folder.look(&name)?
+                && status.kind == FileType::RegularFile
             {
-                let size = u64::try_from(stat.st_size).unwrap_or(0);
-                page.push(Listed { key, size, modified: modified(&stat) });
+                page.push(Listed { key, size: status.size, modified: status.modified });
             }
         }
         Ok(true)
     }
 
-    /// The folder of the prefix; none where there is no such folder, or a link in its place.
-    fn enter_prefix(&self, prefix: &Prefix) -> Result<Option<Level>> {
-        let mut folder = self.store.root.folder().clone();
+    /// The folder of the prefix; without a folder where there is none, or a link in its place.
+    fn enter_prefix(&self, prefix: &Prefix) -> Result<Level> {
+        let mut folder = Some(self.store.root.folder().clone());
         let mut text = String::new();
         if let Some(key) = prefix.key() {
             for name in key.segments() {
-                let Step::Folder(next) = folder.step(name)? else { return Ok(None) };
-                folder = next;
+                folder = match folder.map(|folder| folder.step(name)).transpose()? {
+                    Some(Step::Folder(next)) => Some(next),
+                    _ => None,
+                };
             }
             text = format!("{key}/");
         }
-        Level::read(folder, text, self.after.as_ref()).map(Some)
+        Level::read(&self.store, folder, text, self.after.as_ref())
     }
 }
 
 impl Level {
-    fn read(folder: Folder, prefix: String, after: Option<&Key>) -> Result<Self> {
+    /// IMPORTANT: the journal first, then the folder. What is there all the time is in the one or, if it went over meanwhile, in the other.
+    fn read(store: &Store, folder: Option<Folder>, prefix: String, after: Option<&Key>) -> Result<Self> {
+        let entries = entries(store, &prefix)?;
         let mut names = Vec::new();
-        for (name, kind) in folder.names_while_others_write()? {
+        let mut known = BTreeMap::new();
+        let mut deleted = Vec::new();
+        let is_behind = |key: &str| after.is_none_or(|after| key > after.as_str());
+        let is_entered = |key: &str| after.is_none_or(|after| may_follow(key, after));
+        for (key, entry) in entries {
+            let Some(rest) = key.as_str().strip_prefix(prefix.as_str()) else { continue };
+            if let Some((below, _)) = rest.split_once('/') {
+                if entry.now.is_some() && is_entered(&format!("{prefix}{below}")) {
+                    names.push(format!("{below}/"));
+                }
+            } else if let Some((size, modified)) = told(store, &key, &entry)? {
+                if is_behind(key.as_str()) {
+                    names.push(rest.to_owned());
+                    known.insert(rest.to_owned(), (size, modified));
+                }
+            } else {
+                deleted.push(rest.to_owned());
+            }
+        }
+        for (name, kind) in
+            folder.as_ref().map(Folder::names_while_others_write).transpose()?.into_iter().flatten()
+        {
             let Some(name) = name.to_str() else { continue };
             // What is no key is not ours, and neither is anything below it. No key begins with `.journal`, however it is spelt.
             let key = format!("{prefix}{name}");
@@ -130,19 +166,33 @@ impl Level {
                 continue;
             }
             match kind {
-                FileType::RegularFile if after.is_none_or(|after| key.as_str() > after.as_str()) => {
-                    names.push(name.to_owned());
-                }
-                FileType::Directory if after.is_none_or(|after| may_follow(&key, after)) => {
-                    names.push(format!("{name}/"));
-                }
+                FileType::RegularFile if is_behind(&key) => names.push(name.to_owned()),
+                FileType::Directory if is_entered(&key) => names.push(format!("{name}/")),
                 _ => {}
             }
         }
+        // Entries come in the order of keys.
+        names.retain(|name| deleted.binary_search(name).is_err());
         names.sort_unstable_by(|a, b| b.cmp(a));
         names.dedup();
-        Ok(Self { folder, prefix, names })
+        Ok(Self { folder, prefix, names, known })
     }
+}
+
+/// What the journal has below a prefix that is empty or ends in a slash.
+fn entries(store: &Store, prefix: &str) -> Result<Vec<(Key, Entry)>> {
+    store.catch_up()?;
+    let view = store.view();
+    let below = view.overlay.below(prefix.trim_end_matches('/'));
+    Ok(below.map(|(key, entry)| (key.clone(), entry.clone())).collect())
+}
+
+/// Size and time of an object of which the journal knows; none if it was deleted.
+fn told(store: &Store, key: &Key, entry: &Entry) -> Result<Option<(u64, DateTime<Utc>)>> {
+    if let Some((bytes, _, modified)) = edited(store.root.folder(), key, entry)? {
+        return Ok(Some((bytes.len() as u64, modified)));
+    }
+    Ok(entry.now.as_ref().map(|value| (value.size, entry.time)))
 }
 
 /// Whether a key below the folder can be behind `after`.

@@ -1,28 +1,22 @@
 //! One writer at a time: an advisory lock on `.journal/lock` between processes.
 
-use std::{
-    collections::BTreeSet,
-    fs::{File, TryLockError},
-    path::PathBuf,
-};
+use std::{io, path::PathBuf};
 
-use pflow_backend::{Error, ErrorKind, Result};
-use rustix::{
-    fs::{Mode, OFlags},
-    io::retry_on_intr,
-};
+use pflow_backend::{Error, ErrorKind, Identity, Result};
+use rustix::{fs::FileType, io::Errno};
 
 use crate::{
-    disk::Disk,
-    error::{failed, special_file},
-    folder::{FileId, Folder, type_of},
+    error::{errno_of, failed, special_file},
+    folder::{Folder, OpenFile},
     journal::{self, JOURNAL, LOCK},
-    note::Note,
+    medium::Open,
     root::Root,
 };
 
 /// How often one attempt opens the lock file again because somebody deleted it between its opening and its locking.
 const REOPENINGS: usize = 16;
+/// More than any holder writes about itself.
+const LONGEST_NOTE: usize = 512;
 
 /// What came of asking for the lock once.
 #[derive(Debug)]
@@ -32,30 +26,46 @@ pub(crate) enum Attempt {
     Held(String),
 }
 
-/// The right to change what is stored, until it is dropped.
+/// The right to change the journal and the files, until it is dropped.
 ///
 /// While one exists, no other exists for the same folder, in any process and for any handle. The lock belongs to the
-/// open file description, not to the process: **every commit opens the file anew**, so two handles of one process exclude each
+/// open file description, not to the process: **every attempt opens the file anew**, so two handles of one process exclude each
 /// other like strangers, and a forked child shares no description that it would lock with again. A process that dies, however it dies,
 /// gives it back.
 #[derive(Debug)]
 pub(crate) struct StoreLock {
-    file: File,
+    file: OpenFile,
     journal: Folder,
 }
 
 impl StoreLock {
-    /// Asks once, without waiting.
+    /// Asks once, without waiting, and says who has it then.
     ///
     /// # Errors
     /// The root is not where it was, or the lock file cannot be made, opened or locked.
-    pub(crate) fn try_take(root: &Root, disk: &Disk) -> Result<Attempt> {
+    pub(crate) fn try_take(root: &Root, identity: &Identity) -> Result<Attempt> {
         // For a plain answer where the folder is gone, before anything is made in it.
         root.check_in_place()?;
         for _ in 0..REOPENINGS {
-            let journal = journal::folder(root.folder(), disk)?;
-            let file = open(&journal)?;
-            if let Some(attempt) = Self::try_take_file(root, journal, file)? {
+            let journal = journal::find_or_create(root.folder())?;
+            let file = open(&journal, Open::Create)?;
+            match Self::try_take_file(root, journal, file)? {
+                Some(Attempt::Taken(lock)) => {
+                    lock.introduce(identity)?;
+                    return Ok(Attempt::Taken(lock));
+                }
+                Some(held) => return Ok(held),
+                None => {}
+            }
+        }
+        Ok(Attempt::Held("somebody who keeps deleting the lock file".to_owned()))
+    }
+
+    /// The same for whoever only reads, and may not be allowed to write: the lock file must be there.
+    pub(crate) fn try_take_to_read(root: &Root, journal: &Folder) -> Result<Attempt> {
+        for _ in 0..REOPENINGS {
+            let file = open(journal, Open::Read)?;
+            if let Some(attempt) = Self::try_take_file(root, journal.clone(), file)? {
                 return Ok(attempt);
             }
         }
@@ -63,18 +73,11 @@ impl StoreLock {
     }
 
     /// The same with the file that was opened; none if it is not the lock file any more.
-    fn try_take_file(root: &Root, journal: Folder, file: File) -> Result<Option<Attempt>> {
-        let path = || journal.path_of(LOCK);
+    fn try_take_file(root: &Root, journal: Folder, file: OpenFile) -> Result<Option<Attempt>> {
         match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let note = Note::read(&file).map_err(|error| failed("read", &path(), error))?;
-                return Ok(Some(Attempt::Held(note.holder().to_owned())));
-            }
-            Err(TryLockError::Error(error)) => {
-                let what = format!("Failed to lock {}: is this a file system with locks?", path().display());
-                return Err(Error::new(ErrorKind::Unsafe, what).with_source(error));
-            }
+            Ok(true) => {}
+            Ok(false) => return Ok(Some(Attempt::Held(holder(&note(&file)?)))),
+            Err(error) => return Err(no_lock(&file, error)),
         }
         let lock = Self { file, journal };
         // IMPORTANT: only now, under the lock. Whoever finds another root or another lock file here may share them with
@@ -90,40 +93,23 @@ impl StoreLock {
 
     /// Whether the locked file is the one that everybody else finds.
     fn is_in_place(&self, root: &Folder) -> Result<bool> {
-        let journal = root.look(JOURNAL)?.map(|stat| FileId::of(&stat));
+        let journal = root.look(JOURNAL)?.map(|status| status.id);
         if journal != Some(self.journal.id()?) {
             return Ok(false);
         }
-        let mine =
-            rustix::fs::fstat(&self.file).map_err(|errno| failed("look at", &self.path(), errno.into()))?;
-        Ok(self.journal.look(LOCK)?.is_some_and(|stat| FileId::of(&stat) == FileId::of(&mine)))
+        let mine = self.file.status()?.id;
+        Ok(self.journal.look(LOCK)?.is_some_and(|status| status.id == mine))
     }
 
-    /// What the last holder wrote down, and perhaps did not come to do.
-    pub(crate) fn last_note(&self) -> Result<Note> {
-        Note::read(&self.file).map_err(|error| failed("read", &self.path(), error))
-    }
-
-    /// Writes down who holds the lock now, in place of what stands there.
-    pub(crate) fn introduce(&self, note: &Note) -> Result<()> {
-        note.introduce(&self.file).map_err(|error| failed("write", &self.path(), error))
-    }
-
-    /// Writes down which folders are about to change.
-    pub(crate) fn promise(&self, note: &Note, folders: &BTreeSet<&str>) -> Result<()> {
-        note.promise(&self.file, folders).map_err(|error| failed("write", &self.path(), error))
-    }
-
-    /// Takes that back: all of it is synced, or nothing of it happened.
-    pub(crate) fn settle(&self, note: &Note) {
-        if let Err(error) = note.settle(&self.file) {
-            // Whoever locks next syncs once more than it had to.
-            tracing::debug!(%error, path = %self.path().display(), "could not shorten the note");
+    /// Writes down who holds the lock now, unless it stands there already.
+    fn introduce(&self, identity: &Identity) -> Result<()> {
+        let mine = format!("pid {} on host {}", identity.pid, identity.host);
+        let mine = mine.replace(|it: char| it.is_control(), " ") + "\n";
+        if note(&self.file)? == mine.as_bytes() {
+            return Ok(());
         }
-    }
-
-    fn path(&self) -> PathBuf {
-        self.journal.path_of(LOCK)
+        self.file.set_length(0)?;
+        self.file.write_at(mine.as_bytes(), 0)
     }
 }
 
@@ -131,31 +117,57 @@ impl Drop for StoreLock {
     fn drop(&mut self) {
         // Unlocking, not closing: a child that was forked meanwhile and has not called exec yet keeps the description open.
         if let Err(error) = self.file.unlock() {
-            tracing::warn!(%error, path = %self.path().display(), "could not unlock; closing does");
+            tracing::warn!(%error, path = %self.file.path().display(), "could not unlock; closing does");
         }
     }
 }
 
-fn open(journal: &Folder) -> Result<File> {
+fn open(journal: &Folder, how: Open) -> Result<OpenFile> {
     let path = || journal.path_of(LOCK);
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let mode = Mode::from_raw_mode(0o666);
-    let file: File = retry_on_intr(|| rustix::fs::openat(journal, LOCK, flags, mode))
-        .map_err(|errno| failed("open", &path(), errno.into()))?
-        .into();
-    let stat = rustix::fs::fstat(&file).map_err(|errno| failed("look at", &path(), errno.into()))?;
-    if !type_of(&stat).is_file() {
+    let file = journal.open_own(LOCK, how).map_err(|error| match errno_of(&error) {
+        Some(Errno::NXIO | Errno::ISDIR) => special_file(&path()),
+        _ => failed("open", &path(), error),
+    })?;
+    if file.status()?.kind != FileType::RegularFile {
         return Err(special_file(&path()));
     }
     Ok(file)
 }
 
+fn no_lock(file: &OpenFile, error: io::Error) -> Error {
+    let path: PathBuf = file.path().to_owned();
+    let what = format!(
+        "Failed to lock {}: this file system gives no lock that works; keep the store on a local disk",
+        path.display()
+    );
+    Error::new(ErrorKind::Unsafe, what).with_source(error)
+}
+
+fn note(file: &OpenFile) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; LONGEST_NOTE];
+    let read = file.read_at(&mut bytes, 0)?;
+    bytes.truncate(read);
+    Ok(bytes)
+}
+
+/// Who wrote a note, in words fit for a message: whatever stands there.
+fn holder(note: &[u8]) -> String {
+    let text = String::from_utf8_lossy(note);
+    let line = text.lines().next().unwrap_or_default().replace(|it: char| it.is_control(), "");
+    if line.is_empty() { "an unknown process".to_owned() } else { line }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use pflow_backend::{Environment, ManualEnvironment};
+
     use super::*;
+    use crate::medium::System;
 
     fn taken(root: &Root) -> StoreLock {
-        match StoreLock::try_take(root, &Disk::default()).unwrap() {
+        match StoreLock::try_take(root, ManualEnvironment::new(1).identity()).unwrap() {
             Attempt::Taken(lock) => lock,
             Attempt::Held(holder) => panic!("held by {holder}"),
         }
@@ -164,7 +176,7 @@ mod tests {
     #[test]
     fn a_lock_on_a_file_that_was_deleted_is_no_lock() {
         let place = tempfile::tempdir().unwrap();
-        let root = Root::open(place.path()).unwrap();
+        let root = Root::open(Arc::new(System), place.path()).unwrap();
         let old = taken(&root);
         assert!(old.is_in_place(root.folder()).unwrap());
         std::fs::remove_file(place.path().join(".journal/lock")).unwrap();
@@ -181,10 +193,10 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("store");
         std::fs::create_dir(&path).unwrap();
-        let root = Root::open(&path).unwrap();
+        let root = Root::open(Arc::new(System), &path).unwrap();
         let opened = || {
-            let journal = journal::folder(root.folder(), &Disk::default()).unwrap();
-            let file = open(&journal).unwrap();
+            let journal = journal::find_or_create(root.folder()).unwrap();
+            let file = open(&journal, Open::Create).unwrap();
             (journal, file)
         };
         let (journal, file) = opened();
@@ -196,5 +208,13 @@ mod tests {
         std::fs::rename(&path, place.path().join("moved")).unwrap();
         let error = StoreLock::try_take_file(&root, journal, file).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Missing);
+    }
+
+    #[test]
+    fn whatever_stands_in_the_lock_file_is_fit_for_a_message() {
+        assert_eq!(holder(b"pid 1 on host a\nmore"), "pid 1 on host a");
+        assert_eq!(holder(b"\x1b[31mred\0\n"), "[31mred");
+        assert_eq!(holder(b""), "an unknown process");
+        assert_eq!(holder(&[0, 0xff]), "\u{fffd}");
     }
 }

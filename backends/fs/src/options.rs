@@ -2,7 +2,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use pflow_backend::{Environment, Result};
 
-use crate::FsBackend;
+use crate::{FsBackend, medium::System};
 
 /// How a folder is opened, where the defaults do not fit.
 ///
@@ -20,12 +20,14 @@ use crate::FsBackend;
 #[derive(Debug, Clone)]
 pub struct FsOptions {
     pub(crate) lock_wait: Duration,
+    pub(crate) journal_limit: u64,
+    pub(crate) follow: bool,
 }
 
 impl FsOptions {
     /// The defaults.
     pub fn new() -> Self {
-        Self { lock_wait: Duration::from_secs(10) }
+        Self { lock_wait: Duration::from_secs(10), journal_limit: 16 * 1024 * 1024, follow: true }
     }
 
     /// How long a commit waits at most, from its beginning, for other processes and handles that hold the folder's lock; 10
@@ -33,6 +35,22 @@ impl FsOptions {
     #[must_use]
     pub fn lock_wait(mut self, wait: Duration) -> Self {
         self.lock_wait = wait;
+        self
+    }
+
+    /// How large the journal may grow, in bytes, before the files follow and it begins anew; 16 MiB unless set. So much of what was committed is
+    /// in memory too. A single batch that is larger is taken all the same.
+    #[must_use]
+    pub fn journal_limit(mut self, bytes: u64) -> Self {
+        self.journal_limit = bytes;
+        self
+    }
+
+    /// Whether the files follow by themselves when nothing has been committed for a moment, so that people see what is there. They do unless this says
+    /// otherwise; without it they follow when the journal is full and at [`close`](pflow_backend::StorageBackend::close).
+    #[must_use]
+    pub fn follow(mut self, follow: bool) -> Self {
+        self.follow = follow;
         self
     }
 
@@ -45,7 +63,7 @@ impl FsOptions {
         path: impl AsRef<Path>,
         environment: Arc<dyn Environment>,
     ) -> Result<FsBackend> {
-        FsBackend::start(path.as_ref().to_owned(), self, environment, true).await
+        FsBackend::start(path.as_ref().to_owned(), self, environment, Arc::new(System), true).await
     }
 
     /// As [`FsBackend::open`].
@@ -53,7 +71,7 @@ impl FsOptions {
     /// # Errors
     /// As [`FsBackend::open`].
     pub async fn open(self, path: impl AsRef<Path>, environment: Arc<dyn Environment>) -> Result<FsBackend> {
-        FsBackend::start(path.as_ref().to_owned(), self, environment, false).await
+        FsBackend::start(path.as_ref().to_owned(), self, environment, Arc::new(System), false).await
     }
 }
 

@@ -1,146 +1,231 @@
-//! Looking at everything that a batch is about to change, before anything is changed.
+//! One batch held against what is there: the files, under what the journal says, under the batches before it in the same group.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
 
 use pflow_backend::{
-    Batch, Conflict, Error, ErrorKind, Key, Operation, Position, Precondition, Result, Version,
+    Batch, Conflict, DateTime, Error, ErrorKind, Key, Operation, Position, Precondition, Result, Utc,
+    Version, WriteKind,
 };
-use rustix::fs::{FileType, Mode};
+use rustix::fs::FileType;
 
 use crate::{
-    content::{hash, split},
+    current::edited,
     error::{special_file, symbolic_link},
-    folder::{FileId, Folder, Step, Walk, type_of},
+    files::{hash, split},
+    folder::{Folder, Step, Walk},
+    journal::record::{Before, Change},
+    overlay::{Entry, Overlay},
     root::Root,
+    values::Keeper,
+    view::View,
 };
 
-/// What a replaced object hands on. Set-user-id and the like are for programs, which nobody keeps here.
-const PERMISSIONS: Mode = Mode::RWXU.union(Mode::RWXG).union(Mode::RWXO);
-
-/// What stands where an operation goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Target {
-    /// Nothing, or a folder that a delete does not mind.
-    Free,
-    /// An object, with these permission bits.
-    Object { mode: Mode },
-    /// A folder in which there are only folders, as deletes leave them.
-    EmptyFolder,
-}
-
-/// What the look brought.
+/// What the look at a batch brought.
 #[derive(Debug)]
 pub(crate) enum Plan {
-    /// Every condition holds. What stands at each place, in the batch's own shape.
-    Ready(Vec<Vec<Target>>),
+    /// Every condition holds: what changes, in the batch's order.
+    Ready(Vec<Change>),
     Conflict(Conflict),
 }
 
-/// Looks at every condition and every place. The caller holds the lock, so what it finds stays, but for hands that know no
-/// lock.
-///
-/// # Errors
-/// A key cannot have its place: an object is where it needs a folder or the other way round, or a link or another
-/// file system is in the way.
-pub(crate) fn plan(root: &Root, batch: &Batch) -> Result<Plan> {
-    let mut targets = Vec::with_capacity(batch.stages().len());
-    for (stage, operations) in batch.stages().iter().enumerate() {
-        let mut found = Vec::with_capacity(operations.len());
-        for (operation, it) in operations.iter().enumerate() {
-            let place = Place::find(root, it)?;
-            let when = it.precondition();
-            // Only a condition on the bytes, or a failed one, is worth reading the file.
-            let read = match when {
-                Precondition::Always => false,
-                Precondition::Absent => matches!(place.target, Target::Object { .. }),
-                Precondition::Is(_) => true,
-            };
-            if read {
-                let current = place.version()?;
-                if !when.holds(current.as_ref()) {
-                    let at = Position { stage, operation };
-                    return Ok(Plan::Conflict(Conflict { at, current, applied: 0 }));
-                }
-            }
-            found.push(place.target);
-        }
-        targets.push(found);
+/// The batches of a group that were found good so far, over everything else.
+#[derive(Debug)]
+pub(crate) struct Group<'a> {
+    root: &'a Root,
+    view: &'a Mutex<View>,
+    earlier: Overlay,
+    time: DateTime<Utc>,
+}
+
+impl<'a> Group<'a> {
+    pub(crate) fn new(root: &'a Root, view: &'a Mutex<View>, time: DateTime<Utc>) -> Self {
+        Self { root, view, earlier: Overlay::default(), time }
     }
-    Ok(Plan::Ready(targets))
-}
 
-struct Place<'a> {
-    /// None where the folder is not there.
-    folder: Option<Folder>,
-    name: &'a str,
-    target: Target,
-}
+    /// Looks at every condition and every place. The caller holds the lock, so what it finds stays, but for hands that know no lock. A batch
+    /// that is found good stands over the others from then on; of one that is not, nothing stays.
+    ///
+    /// # Errors
+    /// A key cannot have its place: an object is where it needs a folder or the other way round, or a link or another
+    /// file system is in the way; or a large object could not be kept.
+    pub(crate) fn plan(&mut self, batch: &Batch, keeper: &mut Keeper<'_>) -> Result<Plan> {
+        let mut found = Vec::new();
+        for (at, operation) in batch.operations() {
+            match self.look(at, operation)? {
+                Ok(before) => found.push((operation, before)),
+                Err(conflict) => return Ok(Plan::Conflict(conflict)),
+            }
+        }
+        let mut changes = Vec::with_capacity(found.len());
+        for (operation, before) in found {
+            let key = operation.key().clone();
+            let after = match operation {
+                Operation::Put { bytes, kind, .. } => Some((*kind, keeper.value(bytes)?)),
+                // Nothing is there, so nothing changes.
+                Operation::Delete { .. } if before == Before::Absent => continue,
+                Operation::Delete { .. } => None,
+            };
+            changes.push(Change { key, before, after });
+        }
+        for change in &changes {
+            self.take_in(change);
+        }
+        Ok(Plan::Ready(changes))
+    }
 
-impl<'a> Place<'a> {
-    fn find(root: &Root, operation: &'a Operation) -> Result<Self> {
-        let key = operation.key();
-        let is_put = matches!(operation, Operation::Put { .. });
+    /// What the key holds, as far as anybody has to know, if the condition holds.
+    fn look(&self, at: Position, operation: &Operation) -> Result<std::result::Result<Before, Conflict>> {
+        let (key, when) = (operation.key(), operation.precondition());
+        let entry = self.entry(key);
+        let must_know = match operation {
+            Operation::Put { kind, .. } => *when != Precondition::Always || *kind == WriteKind::Copy,
+            Operation::Delete { .. } => true,
+        };
+        let place = match (&entry, operation) {
+            // Where an object is, one can be.
+            (Some(Entry { now: Some(_), .. }), _) => Place::Unseen,
+            (_, Operation::Put { .. }) => self.place_for(key, entry.as_ref())?,
+            (_, Operation::Delete { .. }) => Place::Unseen,
+        };
+        if !must_know {
+            return Ok(Ok(Before::Unknown));
+        }
+        let current = match (&entry, place) {
+            (None, Place::Free) => None,
+            (None, _) => hash(self.root.folder(), key)?.map(|(version, ..)| version),
+            (Some(entry), _) => self.under(key, entry)?,
+        };
+        if !when.holds(current.as_ref()) {
+            return Ok(Err(Conflict { at, current, applied: 0 }));
+        }
+        Ok(Ok(current.map_or(Before::Absent, Before::Was)))
+    }
+
+    fn under(&self, key: &Key, entry: &Entry) -> Result<Option<Version>> {
+        let edit = edited(self.root.folder(), key, entry)?.map(|(_, version, _)| version);
+        Ok(edit.or_else(|| entry.now.as_ref().map(|value| value.version.clone())))
+    }
+
+    fn entry(&self, key: &Key) -> Option<Entry> {
+        self.earlier
+            .get(key)
+            .cloned()
+            .or_else(|| self.view.lock().unwrap_or_else(PoisonError::into_inner).overlay.get(key).cloned())
+    }
+
+    fn take_in(&mut self, change: &Change) {
+        if self.earlier.get(&change.key).is_none()
+            && let Some(entry) = self.entry(&change.key)
+        {
+            self.earlier.adopt(change.key.clone(), entry);
+        }
+        self.earlier.apply(change, self.time);
+    }
+
+    /// Whether the journal says of a key that an object is there, or that none is; none if it says nothing.
+    fn says(&self, key: &Key) -> Option<bool> {
+        let said = |entry: &Entry| entry.now.is_some();
+        self.earlier
+            .get(key)
+            .map(said)
+            .or_else(|| self.view.lock().unwrap_or_else(PoisonError::into_inner).overlay.get(key).map(said))
+    }
+
+    /// Looks for what is in the way of an object under `key`.
+    fn place_for(&self, key: &Key, entry: Option<&Entry>) -> Result<Place> {
+        for (at, _) in key.as_str().match_indices('/') {
+            let above = key.as_str().get(..at).and_then(|name| Key::parse(name).ok());
+            if let Some(above) = above.filter(|above| self.says(above) == Some(true)) {
+                return Err(self.beside(key, above.as_str()));
+            }
+        }
+        if let Some(below) = self.first_below(key) {
+            return Err(self.beside(key, below.as_str()));
+        }
         let (folders, name) = split(key);
-        let nowhere = Self { folder: None, name, target: Target::Free };
-        match root.folder().walk(folders)? {
+        match self.root.folder().walk(folders)? {
             Walk::There(folder) => {
-                check_device(root, &folder)?;
-                let target = target(root, &folder, key, name, is_put)?;
-                Ok(Self { folder: Some(folder), name, target })
+                self.check_device(&folder)?;
+                self.look_at(&folder, key, name, entry)
             }
-            Walk::Missing(deepest) => {
-                check_device(root, &deepest)?;
-                Ok(nowhere)
-            }
-            Walk::Blocked(..) if !is_put => Ok(nowhere),
-            Walk::Blocked(path, FileType::RegularFile) => Err(beside(root, key, &path)),
+            Walk::Missing(deepest) => self.check_device(&deepest).map(|()| Place::Free),
+            Walk::Blocked(path, FileType::RegularFile) => match self.key_of(&path) {
+                Some(file) if self.says(&file) == Some(false) => Ok(Place::Free),
+                _ => Err(self.beside(key, &self.name_of(&path))),
+            },
             Walk::Blocked(path, _) => Err(special_file(&path)),
         }
     }
 
-    /// What the key's present bytes are called.
-    fn version(&self) -> Result<Option<Version>> {
-        let Some(folder) = &self.folder else { return Ok(None) };
-        let Some(file) = folder.open_file(self.name)? else { return Ok(None) };
-        Ok(Some(hash(&file, &folder.path_of(self.name))?.0))
-    }
-}
-
-fn target(root: &Root, folder: &Folder, key: &Key, name: &str, is_put: bool) -> Result<Target> {
-    let Some(stat) = folder.look(name)? else { return Ok(Target::Free) };
-    match type_of(&stat) {
-        FileType::RegularFile => Ok(Target::Object { mode: Mode::from_raw_mode(stat.st_mode) & PERMISSIONS }),
-        FileType::Symlink => Err(symbolic_link(&folder.path_of(name))),
-        FileType::Directory if !is_put => Ok(Target::Free),
-        FileType::Directory => {
-            let inhabitant = match folder.step(name)? {
-                Step::Folder(below) => below.first_inhabitant()?,
-                Step::Missing => return Ok(Target::Free),
-                Step::Other(_) => Some(folder.path_of(name)),
-            };
-            match inhabitant {
-                Some(path) => Err(beside(root, key, &path)),
-                None => Ok(Target::EmptyFolder),
+    fn look_at(&self, folder: &Folder, key: &Key, name: &str, entry: Option<&Entry>) -> Result<Place> {
+        let Some(status) = folder.look(name)? else { return Ok(Place::Free) };
+        match status.kind {
+            FileType::RegularFile if entry.is_some() => Ok(Place::Free),
+            FileType::RegularFile => Ok(Place::Unseen),
+            FileType::Symlink => Err(symbolic_link(&folder.path_of(name))),
+            FileType::Directory => {
+                let is_deleted =
+                    |path: &Path| self.key_of(path).is_some_and(|key| self.says(&key) == Some(false));
+                let inhabitant = match folder.step(name)? {
+                    Step::Folder(below) => below.first_inhabitant(&is_deleted)?,
+                    Step::Missing => None,
+                    Step::Other(_) => Some(folder.path_of(name)),
+                };
+                match inhabitant {
+                    Some(path) => Err(self.beside(key, &self.name_of(&path))),
+                    None => Ok(Place::Free),
+                }
             }
+            _ => Err(special_file(&folder.path_of(name))),
         }
-        _ => Err(special_file(&folder.path_of(name))),
+    }
+
+    /// An object below `key` of which the journal knows.
+    fn first_below(&self, key: &Key) -> Option<Key> {
+        let live = |(key, entry): (&Key, &Entry)| entry.now.is_some().then(|| key.clone());
+        let view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = |(key, entry): &(&Key, &Entry)| {
+            self.earlier.get(key).map_or(entry.now.is_some(), |newer| newer.now.is_some())
+        };
+        self.earlier
+            .below(key.as_str())
+            .find_map(live)
+            .or_else(|| view.overlay.below(key.as_str()).find(known).map(|(key, _)| key.clone()))
+    }
+
+    /// A file gets its place by a move from the folder's own file system, which works within one only.
+    fn check_device(&self, folder: &Folder) -> Result<()> {
+        if folder.id()?.device == self.root.id().device {
+            return Ok(());
+        }
+        let (folder, root) = (folder.path().display(), self.root.path().display());
+        let what =
+            format!("{folder} is on another file system than {root}; nothing can be moved there in one step");
+        Err(Error::new(ErrorKind::Unsafe, what))
+    }
+
+    fn name_of(&self, path: &Path) -> String {
+        path.strip_prefix(self.root.path()).unwrap_or(path).display().to_string()
+    }
+
+    fn key_of(&self, path: &Path) -> Option<Key> {
+        Key::parse(self.name_of(path)).ok()
+    }
+
+    fn beside(&self, key: &Key, other: &str) -> Error {
+        let what = format!("{key} cannot exist beside {other} in {}", self.root.path().display());
+        Error::new(ErrorKind::InvalidInput, what)
     }
 }
 
-/// A file is staged below the root and then moved, which works within one file system only.
-fn check_device(root: &Root, folder: &Folder) -> Result<()> {
-    let id: FileId = folder.id()?;
-    if id.same_device(&root.id()) {
-        return Ok(());
-    }
-    let (folder, root) = (folder.path().display(), root.path().display());
-    let what =
-        format!("{folder} is on another file system than {root}; nothing can be moved there in one step");
-    Err(Error::new(ErrorKind::Unsafe, what))
-}
-
-fn beside(root: &Root, key: &Key, path: &Path) -> Error {
-    let other = path.strip_prefix(root.path()).unwrap_or(path).display();
-    let what = format!("{key} cannot exist beside {other} in {}", root.path().display());
-    Error::new(ErrorKind::InvalidInput, what)
+/// What the look at a key's place brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// No file that counts is there.
+    Free,
+    /// A file may be there.
+    Unseen,
 }

@@ -1,6 +1,6 @@
 //! What a store on a disk stands on below the contract: the lock, the sync, the rename, the file system.
 
-use std::{error::Error as _, io, sync::Arc, time::Duration};
+use std::{error::Error as _, time::Duration};
 
 use pflow_backend::{
     Error, ErrorKind, Prefix, Result,
@@ -10,13 +10,13 @@ use rustix::{fs::FileType, io::Errno};
 
 use crate::{
     FsBackend,
-    backend::{Store, blocking},
-    disk::Disk,
+    backend::blocking,
     error::failed,
-    file_system,
+    files::whole,
     folder::{Folder, Step},
-    journal,
     lock::{Attempt, StoreLock},
+    medium::Kind,
+    store::Store,
 };
 
 /// Between two tries for the lock.
@@ -40,7 +40,8 @@ impl FsBackend {
     /// The lock cannot be asked for: the folder is gone, or this is a file system without locks (`Unsafe`).
     pub async fn try_hold(&self) -> Result<Option<HeldLock>> {
         let store = self.store().clone();
-        let attempt = blocking(move || StoreLock::try_take(&store.root, &store.disk)).await?;
+        let attempt =
+            blocking(move || StoreLock::try_take(&store.root, store.environment.identity())).await?;
         Ok(match attempt {
             Attempt::Taken(lock) => Some(HeldLock { _lock: lock }),
             Attempt::Held(_) => None,
@@ -53,10 +54,11 @@ impl FsBackend {
         let deadline = environment.monotonic().saturating_add(self.lock_wait());
         loop {
             let (store, ground) = (self.store().clone(), ground.clone());
-            let looked = blocking(move || match StoreLock::try_take(&store.root, &store.disk)? {
-                Attempt::Taken(lock) => look_under_lock(&store, &lock, &ground).map(Ok),
-                Attempt::Held(holder) => Ok(Err(holder)),
-            });
+            let looked =
+                blocking(move || match StoreLock::try_take(&store.root, store.environment.identity())? {
+                    Attempt::Taken(_lock) => look_under_lock(&store, &ground).map(Ok),
+                    Attempt::Held(holder) => Ok(Err(holder)),
+                });
             let holder = match looked.await? {
                 Ok(checks) => return Ok(checks),
                 Err(holder) => holder,
@@ -71,19 +73,17 @@ impl FsBackend {
 }
 
 /// Under the lock, so that no commit makes a folder while an empty one is removed.
-fn look_under_lock(store: &Arc<Store>, lock: &StoreLock, ground: &Prefix) -> Result<Vec<Check>> {
-    journal::check(lock.journal())?;
+fn look_under_lock(store: &Store, ground: &Prefix) -> Result<Vec<Check>> {
     let names: Vec<&str> = ground.key().into_iter().flat_map(|key| key.segments()).collect();
     let looked = look(store, &names);
-    clear(&store.disk, store.root.folder(), &names)?;
+    clear(store.root.folder(), &names)?;
     looked
 }
 
 fn look(store: &Store, ground: &[&str]) -> Result<Vec<Check>> {
-    let disk = &store.disk;
     let mut folder = store.root.folder().clone();
     for name in ground {
-        disk.create_folder(&folder, name)?;
+        folder.create_folder(name)?;
         folder = match folder.step(name)? {
             Step::Folder(next) => next,
             Step::Missing | Step::Other(_) => {
@@ -92,43 +92,38 @@ fn look(store: &Store, ground: &[&str]) -> Result<Vec<Check>> {
             }
         };
     }
-    let (lock, sync, rename) = (lock(store)?, sync(disk, &folder)?, rename(disk, &folder)?);
+    let (lock, sync, rename) = (lock(store)?, sync(&folder)?, rename(&folder)?);
     let check = |name, promise, required, verdict| Check { name, promise, required, verdict };
     Ok(vec![
         check("lock", "A lock that somebody holds is given to nobody else", true, lock),
         check("sync", "Files and folders can be synced", true, sync),
         check("rename", "A file that is moved over another one replaces it at once", true, rename),
-        check(
-            "names",
-            "Names may be long, and capitals differ from small letters",
-            false,
-            names(disk, &folder)?,
-        ),
+        check("names", "Names may be long, and capitals differ from small letters", false, names(&folder)?),
         check("file-system", "It is on this machine and outlasts a restart", false, file_system(&folder)?),
     ])
 }
 
 /// The lock is held; asks for it once more. It belongs to an open file, so that this is what a second process would do.
 fn lock(store: &Store) -> Result<Verdict> {
-    Ok(match StoreLock::try_take(&store.root, &store.disk)? {
+    Ok(match StoreLock::try_take(&store.root, store.environment.identity())? {
         Attempt::Held(_) => Verdict::Kept("a second one was refused while it was held".to_owned()),
         Attempt::Taken(_) => Verdict::Broken("It gave one lock to two holders at the same time".to_owned()),
     })
 }
 
-fn sync(disk: &Disk, folder: &Folder) -> Result<Verdict> {
+fn sync(folder: &Folder) -> Result<Verdict> {
     let kept = || Verdict::Kept("a file and its folder were synced".to_owned());
-    match write(disk, folder, "synced", b"synced").and_then(|()| disk.sync_folder(folder)) {
+    match write(folder, "synced", b"synced").and_then(|()| folder.sync()) {
         Ok(()) => Ok(kept()),
         Err(error) if is_unsupported(&error) => Ok(Verdict::Broken(format!("It cannot sync: {error}"))),
         Err(other) => Err(other),
     }
 }
 
-fn rename(disk: &Disk, folder: &Folder) -> Result<Verdict> {
-    write(disk, folder, "old", b"old")?;
-    write(disk, folder, "new", b"new")?;
-    if let Err(error) = disk.rename((folder, "new"), (folder, "old")) {
+fn rename(folder: &Folder) -> Result<Verdict> {
+    write(folder, "old", b"old")?;
+    write(folder, "new", b"new")?;
+    if let Err(error) = folder.rename("new", (folder, "old")) {
         return if is_unsupported(&error) {
             Ok(Verdict::Broken(format!("It cannot move a file over another one: {error}")))
         } else {
@@ -136,12 +131,10 @@ fn rename(disk: &Disk, folder: &Folder) -> Result<Verdict> {
         };
     }
     let there = match folder.open_file("old")? {
-        Some(file) => {
-            io::read_to_string(file).map_err(|error| failed("read", &folder.path_of("old"), error))?
-        }
+        Some((file, status)) => whole(&file, &status)?,
         None => return Ok(Verdict::Broken("A file that was moved is not there".to_owned())),
     };
-    Ok(if there != "new" {
+    Ok(if there.as_ref() != b"new" {
         Verdict::Broken("A file that was moved over another one did not replace it".to_owned())
     } else if folder.look("new")?.is_some() {
         Verdict::Broken("A file that was moved is still where it was".to_owned())
@@ -150,9 +143,9 @@ fn rename(disk: &Disk, folder: &Folder) -> Result<Verdict> {
     })
 }
 
-fn names(disk: &Disk, folder: &Folder) -> Result<Verdict> {
+fn names(folder: &Folder) -> Result<Verdict> {
     let long = "n".repeat(LONGEST_NAME);
-    match write(disk, folder, &long, b"") {
+    match write(folder, &long, b"") {
         Ok(()) => {}
         Err(error) if errno(&error) == Some(Errno::NAMETOOLONG) => {
             return Ok(Verdict::Broken(format!(
@@ -161,7 +154,7 @@ fn names(disk: &Disk, folder: &Folder) -> Result<Verdict> {
         }
         Err(other) => return Err(other),
     }
-    write(disk, folder, "Capital", b"")?;
+    write(folder, "Capital", b"")?;
     Ok(match folder.look("cAPITAL")? {
         None => Verdict::Kept(format!("names of {LONGEST_NAME} bytes, and capitals differ")),
         // Ids are small letters for this reason.
@@ -172,8 +165,9 @@ fn names(disk: &Disk, folder: &Folder) -> Result<Verdict> {
 }
 
 fn file_system(folder: &Folder) -> Result<Verdict> {
-    use file_system::Kind;
-    let (name, kind) = file_system::of(folder)
+    let (name, kind) = folder
+        .medium()
+        .kind(folder.node())
         .map_err(|error| failed("ask for the file system of", folder.path(), error))?;
     Ok(match kind {
         Kind::Local => Verdict::Kept(name),
@@ -185,15 +179,15 @@ fn file_system(folder: &Folder) -> Result<Verdict> {
     })
 }
 
-fn write(disk: &Disk, folder: &Folder, name: &str, bytes: &[u8]) -> Result<()> {
-    let (file, path) = (disk.create_file(folder, name, None)?, folder.path_of(name));
-    disk.write(&file, &path, bytes)?;
-    disk.sync_file(&file, &path)
+fn write(folder: &Folder, name: &str, bytes: &[u8]) -> Result<()> {
+    let file = folder.create_file(name, None)?;
+    file.write_at(bytes, 0)?;
+    file.sync_data()
 }
 
 /// Removes the ground with its files, and the folders above it that are empty then: an empty folder is nothing to this storage, but somebody to
 /// whoever looks with other eyes. Nothing that it leaves does any harm.
-fn clear(disk: &Disk, root: &Folder, names: &[&str]) -> Result<()> {
+fn clear(root: &Folder, names: &[&str]) -> Result<()> {
     let mut folders = vec![root.clone()];
     for name in names {
         let Some(Step::Folder(next)) = folders.last().map(|folder| folder.step(name)).transpose()? else {
@@ -208,8 +202,8 @@ fn clear(disk: &Disk, root: &Folder, names: &[&str]) -> Result<()> {
             // Names of the probe are text. What it listed stood in folders, which are empty by now.
             let Some(name) = name.to_str() else { continue };
             match kind {
-                FileType::Directory => disk.remove_folder(ground, name)?,
-                _ => disk.remove_file(ground, name)?,
+                FileType::Directory => ground.remove_folder(name)?,
+                _ => ground.remove_file(name)?,
             }
         }
     }
@@ -218,7 +212,7 @@ fn clear(disk: &Disk, root: &Folder, names: &[&str]) -> Result<()> {
         if !folder.names()?.is_empty() {
             break;
         }
-        disk.remove_folder(parent, name)?;
+        parent.remove_folder(name)?;
     }
     Ok(())
 }
@@ -230,53 +224,4 @@ fn is_unsupported(error: &Error) -> bool {
 
 fn errno(error: &Error) -> Option<Errno> {
     error.source().and_then(|source| source.downcast_ref()).and_then(Errno::from_io_error)
-}
-
-#[cfg(test)]
-mod tests {
-    use pflow_backend::{ManualEnvironment, StorageBackend};
-
-    use super::*;
-    use crate::disk::Call;
-
-    async fn examined(call: Call, spared: usize, errno: Errno) -> (Result<Vec<Check>>, usize) {
-        let place = tempfile::tempdir().unwrap();
-        let backend = FsBackend::open(place.path(), Arc::new(ManualEnvironment::new(1))).await.unwrap();
-        backend.disk().fail(call, spared, errno);
-        let checks = backend.examine(&Prefix::parse("ops/probe/1").unwrap()).await;
-        let left = std::fs::read_dir(place.path()).unwrap().count();
-        (checks, left)
-    }
-
-    #[tokio::test]
-    async fn a_file_system_that_cannot_sync_or_move_breaks_a_promise() {
-        for (call, name) in [(Call::SyncFile, "sync"), (Call::SyncFolder, "sync"), (Call::Rename, "rename")] {
-            let (checks, left) = examined(call, 0, Errno::INVAL).await;
-            let checks = checks.unwrap();
-            let broken: Vec<&str> = checks
-                .iter()
-                .filter(|check| check.required && matches!(check.verdict, Verdict::Broken(_)))
-                .map(|check| check.name)
-                .collect();
-            assert_eq!((broken, left), (vec![name], 1), "{call:?}: nothing is left but .journal");
-        }
-    }
-
-    #[tokio::test]
-    async fn short_names_are_told_and_endanger_nothing() {
-        // Three files were created before: of `sync` and of `rename`.
-        let (checks, left) = examined(Call::CreateFile, 3, Errno::NAMETOOLONG).await;
-        let names = checks.unwrap().into_iter().find(|check| check.name == "names").unwrap();
-        assert!(matches!(names.verdict, Verdict::Broken(_)) && !names.required, "{names:?}");
-        assert_eq!(left, 1);
-    }
-
-    #[tokio::test]
-    async fn a_disk_that_fails_is_no_disk_that_lies() {
-        for call in [Call::SyncFile, Call::SyncFolder, Call::Rename, Call::CreateFile, Call::Write] {
-            let (checks, left) = examined(call, 0, Errno::IO).await;
-            assert_eq!(checks.unwrap_err().kind(), ErrorKind::Io, "{call:?}");
-            assert_eq!(left, 1, "{call:?}: nothing is left but .journal");
-        }
-    }
 }

@@ -1,17 +1,17 @@
 //! The storage's own folder, and whether its path still leads there.
 
 use std::{
-    fs,
-    io::ErrorKind as IoErrorKind,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use pflow_backend::{Error, ErrorKind, Result};
 use rustix::io::Errno;
 
 use crate::{
-    error::failed,
-    folder::{FileId, Folder},
+    error::{errno_of, failed},
+    folder::Folder,
+    medium::{FileId, Medium},
 };
 
 /// The folder below which everything happens.
@@ -23,8 +23,8 @@ pub(crate) struct Root {
 
 impl Root {
     /// Opens it; `path` is absolute.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
-        let folder = Folder::open(path)?;
+    pub(crate) fn open(medium: Arc<dyn Medium>, path: &Path) -> Result<Self> {
+        let folder = Folder::open(medium, path)?;
         let id = folder.id()?;
         Ok(Self { folder, id })
     }
@@ -45,45 +45,46 @@ impl Root {
     /// elsewhere.
     pub(crate) fn check_in_place(&self) -> Result<()> {
         let path = self.path();
-        match rustix::fs::stat(path) {
-            Ok(stat) if FileId::of(&stat) == self.id => Ok(()),
-            Ok(_) => Err(Error::new(
-                ErrorKind::Unsafe,
-                format!("{} was replaced by another folder; open it anew", path.display()),
-            )),
-            Err(Errno::NOENT | Errno::NOTDIR) => {
-                Err(Error::new(ErrorKind::Missing, format!("{} was moved or removed", path.display())))
+        let error = match self.folder.medium().identify(path) {
+            Ok(id) if id == self.id => return Ok(()),
+            Ok(_) => {
+                let what = format!("{} was replaced by another folder; open it anew", path.display());
+                return Err(Error::new(ErrorKind::Unsafe, what));
             }
-            Err(errno) => Err(failed("look at", path, errno.into())),
-        }
+            Err(error) => error,
+        };
+        Err(match errno_of(&error) {
+            Some(Errno::NOENT | Errno::NOTDIR) => {
+                Error::new(ErrorKind::Missing, format!("{} was moved or removed", path.display()))
+            }
+            _ => failed("look at", path, error),
+        })
     }
 }
 
 /// Makes the folder and those above it, durably; harmless if it is there.
-pub(crate) fn create_folders(path: &Path) -> Result<()> {
+pub(crate) fn create_folders(medium: &Arc<dyn Medium>, path: &Path) -> Result<()> {
     // The folder itself and the one that the first missing one is made in count as new: whoever made them may have died before their
     // names were on the medium, or may be about to sync them.
     let mut missing: Vec<&Path> = Vec::new();
     for ancestor in path.ancestors() {
-        match fs::metadata(ancestor) {
-            Ok(_) => {
-                missing.push(ancestor);
-                break;
-            }
-            Err(error) if error.kind() == IoErrorKind::NotFound => missing.push(ancestor),
+        missing.push(ancestor);
+        match medium.identify(ancestor) {
+            Ok(_) => break,
+            Err(error) if errno_of(&error) == Some(Errno::NOENT) => {}
             Err(error) => return Err(failed("look at", ancestor, error)),
         }
     }
     for folder in missing.into_iter().rev() {
-        match fs::create_dir(folder) {
-            Ok(()) => {}
-            Err(error) if error.kind() == IoErrorKind::AlreadyExists => {}
-            Err(error) => return Err(failed("create", folder, error)),
-        }
+        let (Some(parent), Some(name)) = (folder.parent(), folder.file_name().and_then(|name| name.to_str()))
+        else {
+            continue;
+        };
+        let parent = Folder::open(medium.clone(), parent)?;
+        parent.create_folder(name)?;
         // IMPORTANT: the name of a folder is on the medium only when its parent is; otherwise a loss of power takes
         // everything that is ever committed below it.
-        let parent = folder.parent().unwrap_or(folder);
-        Folder::open(parent)?.sync().map_err(|error| failed("sync", parent, error))?;
+        parent.sync()?;
     }
     Ok(())
 }

@@ -53,7 +53,5 @@ async fn the_disk_keeps_the_contract() {
     let report = conformance::run(&OnDisk(Arc::new(SystemEnvironment::new().unwrap()))).await;
     report.assert_conformant();
     let skipped: Vec<&str> = report.skipped().collect();
-    let without_atomic_batch =
-        ["batches::an_object_over_the_limit_is_refused", "racing::transfers_between_two_keys_keep_the_sum"];
-    assert_eq!(skipped, without_atomic_batch, "{report}");
+    assert_eq!(skipped, ["batches::an_object_over_the_limit_is_refused"], "{report}");
 }

@@ -82,6 +82,10 @@ impl Environment for ManualEnvironment {
         tokio::task::yield_now().await;
     }
 
+    async fn idle(&self, _: Duration) {
+        tokio::task::yield_now().await;
+    }
+
     /// SplitMix64 (Steele, Lea and Flood, 2014).
     fn random(&self) -> u64 {
         const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;

@@ -29,6 +29,13 @@ pub trait Environment: Debug + Send + Sync + 'static {
     /// Returns after at least this long.
     async fn sleep(&self, duration: Duration);
 
+    /// Returns after about this long, if that makes a difference to anybody: housekeeping that gives way to others waits like this.
+    ///
+    /// No clock of a test moves by it.
+    async fn idle(&self, duration: Duration) {
+        self.sleep(duration).await;
+    }
+
     /// 64 random bits. Different in every process and at every call.
     fn random(&self) -> u64;
 

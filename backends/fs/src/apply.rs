@@ -1,0 +1,250 @@
+//! Writing what the journal holds into the files.
+//!
+//! Nothing here needs an order: until the files are durable and the journal has ended, the journal stands over them, for readers and after a
+//! crash. For the eyes of people what is immutable comes first and what they edit last.
+
+use std::{collections::BTreeSet, path::Path};
+
+use pflow_backend::{Bytes, Error, ErrorKind, Key, Result, Version, WriteKind};
+use rustix::{
+    fs::{FileType, Mode},
+    io::Errno,
+};
+
+use crate::{
+    current::bytes_of,
+    error::{errno_of, failed, special_file, symbolic_link},
+    files::{split, whole},
+    folder::{Folder, Step, Walk},
+    journal::{QUARANTINE, STAGING},
+    overlay::{Entry, Judged},
+};
+
+/// How what is written becomes durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sync {
+    /// All of the file system at once, by whoever calls.
+    Later,
+    /// Each file before it gets its name, and the folders by [`Applier::sync_folders`].
+    Each,
+}
+
+/// Writes entries into their files. The caller holds the lock.
+#[derive(Debug)]
+pub(crate) struct Applier<'a> {
+    root: &'a Folder,
+    journal: &'a Folder,
+    sync: Sync,
+    /// Names the staged files; never given before.
+    id: String,
+    staged: usize,
+    staging: Option<Folder>,
+    /// Paths of folders in which a name changed.
+    touched: BTreeSet<std::path::PathBuf>,
+}
+
+impl<'a> Applier<'a> {
+    pub(crate) fn new(root: &'a Folder, journal: &'a Folder, sync: Sync, id: String) -> Self {
+        Self { root, journal, sync, id, staged: 0, staging: None, touched: BTreeSet::new() }
+    }
+
+    /// Makes the file of a key hold what the entry says. A person's edit stays.
+    ///
+    /// # Errors
+    /// It does not, or does and may not be durable. The journal has it still.
+    pub(crate) fn apply(&mut self, key: &Key, entry: &Entry) -> Result<()> {
+        match &entry.now {
+            None => self.delete(key, entry),
+            Some(value) => match bytes_of(self.root, value)? {
+                Some(bytes) => self.put(key, entry, &bytes),
+                None => {
+                    let what = format!("The value of {key} is gone from {}", self.journal.path().display());
+                    Err(Error::new(ErrorKind::Corrupt, what))
+                }
+            },
+        }
+    }
+
+    /// Makes the names durable that were changed.
+    pub(crate) fn sync_folders(&mut self) -> Result<()> {
+        for path in std::mem::take(&mut self.touched) {
+            let below = path.strip_prefix(self.root.path()).unwrap_or(&path).to_owned();
+            // What is gone needs no sync: the folder above it, which was touched too, does not name it.
+            if let Walk::There(folder) = self.root.walk(below.iter().filter_map(|name| name.to_str()))? {
+                folder.sync()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, key: &Key, entry: &Entry, bytes: &Bytes) -> Result<()> {
+        let (folders, name) = split(key);
+        let folder = self.open_or_create(folders)?;
+        let mut there = folder.look(name)?;
+        if there.is_some_and(|it| it.kind == FileType::Directory) {
+            self.touch(&folder);
+            remove_folders(&folder, name)?;
+            there = None;
+        }
+        match there {
+            Some(it) if it.kind == FileType::Symlink => Err(symbolic_link(&folder.path_of(name))),
+            Some(it) if it.kind != FileType::RegularFile => Err(special_file(&folder.path_of(name))),
+            // IMPORTANT: in place only where there was nothing and nobody edits. Whoever sees a part of it has the journal over it.
+            None if !entry.may_be_edited() => {
+                self.touch(&folder);
+                self.write(&folder, name, None, bytes)
+            }
+            None => self.move_in(&folder, name, None, bytes),
+            Some(it) if !entry.may_be_edited() => self.move_in(&folder, name, Some(it.mode), bytes),
+            Some(it) => self.swap_in(&folder, name, it.mode, key, entry, bytes),
+        }
+    }
+
+    fn delete(&mut self, key: &Key, entry: &Entry) -> Result<()> {
+        let (folders, name) = split(key);
+        // The folder stays even if it is empty then: somebody may be about to put the next object there.
+        let Walk::There(folder) = self.root.walk(folders)? else { return Ok(()) };
+        let Some((file, status)) = folder.open_file(name)? else { return Ok(()) };
+        if entry.may_be_edited() {
+            let bytes = whole(&file, &status)?;
+            if entry.judge(&Version::of_content(&bytes), &bytes) == Judged::Edited {
+                return Ok(());
+            }
+        }
+        self.touch(&folder);
+        folder.remove_file(name)
+    }
+
+    fn write(&self, folder: &Folder, name: &str, mode: Option<Mode>, bytes: &[u8]) -> Result<()> {
+        let file = folder.create_file(name, mode)?;
+        file.write_at(bytes, 0)?;
+        match self.sync {
+            // IMPORTANT: by the descriptor that it was written through, which is told of every failure since.
+            Sync::Each => file.sync_data(),
+            Sync::Later => Ok(()),
+        }
+    }
+
+    fn stage(&mut self, mode: Option<Mode>, bytes: &[u8]) -> Result<(Folder, String)> {
+        let staging = match &self.staging {
+            Some(staging) => staging.clone(),
+            None => self.journal.step_or_create(STAGING)?.0,
+        };
+        self.staging = Some(staging.clone());
+        self.staged += 1;
+        let name = format!("{}-{}", self.id, self.staged);
+        match self.write(&staging, &name, mode, bytes) {
+            Ok(()) => Ok((staging, name)),
+            Err(error) => {
+                discard(&staging, &name);
+                Err(error)
+            }
+        }
+    }
+
+    fn move_in(&mut self, folder: &Folder, name: &str, mode: Option<Mode>, bytes: &[u8]) -> Result<()> {
+        let (staging, staged) = self.stage(mode, bytes)?;
+        self.touch(folder);
+        staging.rename(&staged, (folder, name)).inspect_err(|_| discard(&staging, &staged))
+    }
+
+    /// Replaces a file that a person may have edited. The two change places in one step, so that what comes out is what was there last,
+    /// whatever a hand did in between.
+    fn swap_in(
+        &mut self,
+        folder: &Folder,
+        name: &str,
+        mode: Mode,
+        key: &Key,
+        entry: &Entry,
+        bytes: &Bytes,
+    ) -> Result<()> {
+        let Some((file, status)) = folder.open_file(name)? else {
+            return self.move_in(folder, name, Some(mode), bytes);
+        };
+        let there = whole(&file, &status)?;
+        if entry.judge(&Version::of_content(&there), &there) == Judged::Edited {
+            return Ok(());
+        }
+        let (staging, staged) = self.stage(Some(mode), bytes)?;
+        self.touch(folder);
+        match staging.exchange(&staged, (folder, name)) {
+            Ok(()) => self.dismiss(&staging, &staged, key, entry),
+            Err(error) => match errno_of(&error) {
+                // The system has no such call, or somebody took the file away. What it held was looked at a moment ago.
+                Some(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::NOENT) => {
+                    staging.rename(&staged, (folder, name)).inspect_err(|_| discard(&staging, &staged))
+                }
+                _ => {
+                    discard(&staging, &staged);
+                    Err(failed("move a file to", &folder.path_of(name), error))
+                }
+            },
+        }
+    }
+
+    /// What came out goes, if it is ours.
+    fn dismiss(&self, staging: &Folder, name: &str, key: &Key, entry: &Entry) -> Result<()> {
+        if let Some((file, status)) = staging.open_file(name)? {
+            let bytes = whole(&file, &status)?;
+            if bytes.iter().any(|byte| *byte != 0) && !entry.knows(&Version::of_content(&bytes)) {
+                let quarantine = self.journal.step_or_create(QUARANTINE)?.0;
+                let kept = format!("{}.{name}", key.as_str().replace('/', "-"));
+                let kept = kept.get(kept.len().saturating_sub(200)..).unwrap_or(name).to_owned();
+                staging.rename(name, (&quarantine, &kept))?;
+                tracing::warn!(%key, path = %quarantine.path_of(&kept).display(), "kept what somebody had written");
+                return Ok(());
+            }
+        }
+        staging.remove_file(name)
+    }
+
+    fn open_or_create<'n>(&mut self, folders: impl Iterator<Item = &'n str>) -> Result<Folder> {
+        let mut here = self.root.clone();
+        for name in folders {
+            let (next, created) = here.step_or_create(name)?;
+            if created {
+                self.touch(&here);
+            }
+            here = next;
+        }
+        Ok(here)
+    }
+
+    fn touch(&mut self, folder: &Folder) {
+        if self.sync == Sync::Each {
+            self.touched.insert(folder.path().to_owned());
+        }
+    }
+}
+
+/// In which order kinds of entries are written.
+pub(crate) fn rank(entry: &Entry) -> usize {
+    match (&entry.now, entry.kind) {
+        // First, so that a name that was an object may be a folder now.
+        (None, _) => 0,
+        (_, WriteKind::Fresh) => 1,
+        (_, WriteKind::Swap) => 2,
+        (_, WriteKind::Copy) => 3,
+    }
+}
+
+fn discard(staging: &Folder, name: &str) {
+    if let Err(error) = staging.remove_file(name) {
+        tracing::debug!(%error, path = %staging.path_of(Path::new(name)).display(), "a staged file stays until it is swept");
+    }
+}
+
+/// Removes a tree of folders from its leaves up. What somebody put there meanwhile makes it fail.
+fn remove_folders(parent: &Folder, name: &str) -> Result<()> {
+    if let Step::Folder(folder) = parent.step(name)? {
+        for (below, _) in folder.names()? {
+            // Another name than a text has no business here; the folder is not empty then, and removing it says so.
+            if let Some(below) = below.to_str() {
+                remove_folders(&folder, below)?;
+            }
+        }
+        parent.remove_folder(name)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! Making the files durable, and ending the journal that stood over them.
+
+use std::time::Duration;
+
+use pflow_backend::{Environment, Key, Result};
+
+use crate::{
+    apply::{Applier, Sync, rank},
+    error::failed,
+    journal::{self, STAGING, VALUES},
+    overlay::Entry,
+    writer::Journal,
+};
+
+/// Up to so many files are synced one by one: it takes about as many syncs as there are files and folders, and waits for nobody else's data. Of more,
+/// the whole file system is synced.
+const FEW: usize = 32;
+
+/// How long nothing must have been committed before the files follow.
+pub(crate) const FOLLOW_AFTER: Duration = Duration::from_millis(20);
+
+/// Writes everything that the journal holds into the files, durably, and ends it.
+///
+/// **Invariant:** the journal ends only behind a sync that covers every file that it stood over. A file is covered
+/// - if it was written, through a descriptor that was opened before, by whoever syncs: then a failure since is told here;
+/// - and by nothing else. What others wrote is written once more, because a failure of theirs may have been told to them alone.
+///
+/// A crash anywhere leaves the journal, and with it every value; or the files, durable.
+///
+/// # Errors
+/// The journal goes on as it was; nothing is lost.
+pub(crate) fn checkpoint(
+    journal: &mut Journal<'_>,
+    environment: &dyn Environment,
+    empty: bool,
+) -> Result<()> {
+    let root = journal.root.folder();
+    let (few, fresh) = {
+        let view = journal.view();
+        let few = view.overlay.iter().count() <= FEW;
+        (few, view.overlay.iter().all(|(_, entry)| !entry.applied))
+    };
+    // One by one only what is written here and now: a descriptor that is opened later may not be told of an earlier failure.
+    let all_at_once = !(few && fresh) && root.medium().syncs_file_systems();
+    if !all_at_once {
+        journal.view().overlay.iter_mut().for_each(|(_, entry)| entry.applied = false);
+    }
+    let sync = if all_at_once { Sync::Later } else { Sync::Each };
+    let written = follow(journal, environment, sync, &|| false).and_then(|()| match sync {
+        Sync::Each => Ok(()),
+        Sync::Later => {
+            let synced = root.medium().sync_file_system(root.node());
+            synced.map_err(|error| failed("sync the file system of", root.path(), error))
+        }
+    });
+    if let Err(error) = written {
+        // IMPORTANT: what a failed sync covered may be gone although it can be read. It is written anew the next time.
+        journal.view().overlay.iter_mut().for_each(|(_, entry)| entry.applied = false);
+        return Err(error);
+    }
+    journal.end(empty)?;
+    for name in [VALUES, STAGING] {
+        if let Err(error) = journal::sweep(journal.folder, name) {
+            tracing::debug!(%error, "what is not needed any more stays until the next checkpoint");
+        }
+    }
+    Ok(())
+}
+
+/// Writes what is not in its file yet, until `stop` says so. With [`Sync::Each`] it is durable then.
+///
+/// # Errors
+/// The first that could not be written, after all others were.
+pub(crate) fn follow(
+    journal: &Journal<'_>,
+    environment: &dyn Environment,
+    sync: Sync,
+    stop: &dyn Fn() -> bool,
+) -> Result<()> {
+    let root = journal.root.folder();
+    let mut waiting: Vec<(Key, Entry)> = {
+        let view = journal.view();
+        let all = view.overlay.iter().filter(|(_, entry)| !entry.applied);
+        all.map(|(key, entry)| (key.clone(), entry.clone())).collect()
+    };
+    waiting.sort_by_key(|(_, entry)| rank(entry));
+    let mut applier = Applier::new(root, journal.folder, sync, environment.new_id());
+    let mut failure = None;
+    for (key, entry) in waiting {
+        if stop() {
+            break;
+        }
+        match applier.apply(&key, &entry) {
+            Ok(()) => {
+                if let Some(entry) = journal.view().overlay.get_mut(&key) {
+                    entry.applied = true;
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%key, %error, "the file does not follow yet; the journal has it");
+                failure.get_or_insert(error);
+            }
+        }
+    }
+    let synced = applier.sync_folders();
+    failure.map_or(synced, Err)
+}

@@ -1,0 +1,154 @@
+//! What a key holds now: the journal's word, or the file's.
+
+use std::sync::{Mutex, PoisonError};
+
+use pflow_backend::{Bytes, DateTime, Error, ErrorKind, Key, Meta, Object, Result, Utc, Version};
+
+use crate::{
+    files,
+    folder::{Folder, Step},
+    journal::{
+        self, VALUES,
+        record::{Content, Value},
+    },
+    overlay::{Entry, Judged},
+    root::Root,
+    view::View,
+};
+
+/// How often a read begins anew because a commit came between. Each time somebody got on.
+const READS: usize = 1_000;
+
+/// What is read of an object.
+pub(crate) trait Read {
+    type Seen;
+    fn file(&self, root: &Folder, key: &Key) -> Result<Option<Self::Seen>>;
+    /// What an edited file says, which was read already.
+    fn edit(&self, key: &Key, bytes: Bytes, version: Version, modified: DateTime<Utc>) -> Self::Seen;
+    /// None if the value is in its file for good by now.
+    fn value(
+        &self,
+        root: &Folder,
+        key: &Key,
+        value: &Value,
+        time: DateTime<Utc>,
+    ) -> Result<Option<Self::Seen>>;
+}
+
+/// With its bytes.
+pub(crate) struct Whole;
+/// Without.
+pub(crate) struct MetaOnly;
+
+/// The object under a key.
+pub(crate) fn read<R: Read>(root: &Root, view: &Mutex<View>, key: &Key, how: &R) -> Result<Option<R::Seen>> {
+    for _ in 0..READS {
+        let (entry, stamp) = {
+            let mut view = view.lock().unwrap_or_else(PoisonError::into_inner);
+            view.catch_up(root)?;
+            (view.overlay.get(key).cloned(), view.stamp())
+        };
+        let seen = match &entry {
+            None => how.file(root.folder(), key)?,
+            Some(entry) => match under(root.folder(), key, entry, how)? {
+                Some(seen) => return Ok(seen),
+                None => continue,
+            },
+        };
+        // IMPORTANT: a file counts only if nothing was committed for its key while it was read: it may have been written just then.
+        let mut view = view.lock().unwrap_or_else(PoisonError::into_inner);
+        view.catch_up(root)?;
+        if view.stamp() == stamp || view.stamp().0 == stamp.0 && view.overlay.get(key).is_none() {
+            return Ok(seen);
+        }
+    }
+    let what = format!("{key} in {} changed all the time while it was read", root.path().display());
+    Err(Error::new(ErrorKind::Unavailable, what))
+}
+
+/// What an entry says, held against the file where people may have edited it. None to begin anew.
+fn under<R: Read>(root: &Folder, key: &Key, entry: &Entry, how: &R) -> Result<Option<Option<R::Seen>>> {
+    if let Some(edit) = edited(root, key, entry)? {
+        let (bytes, version, modified) = edit;
+        return Ok(Some(Some(how.edit(key, bytes, version, modified))));
+    }
+    match &entry.now {
+        None => Ok(Some(None)),
+        Some(value) => Ok(how.value(root, key, value, entry.time)?.map(Some)),
+    }
+}
+
+/// A person's edit that stands in the file of an entry, if there is one.
+pub(crate) fn edited(
+    root: &Folder,
+    key: &Key,
+    entry: &Entry,
+) -> Result<Option<(Bytes, Version, DateTime<Utc>)>> {
+    if !entry.may_be_edited() {
+        return Ok(None);
+    }
+    let Some((bytes, status)) = files::read(root, key)? else { return Ok(None) };
+    let version = Version::of_content(&bytes);
+    Ok((entry.judge(&version, &bytes) == Judged::Edited).then_some((bytes, version, status.modified)))
+}
+
+/// The bytes of a value; none if its file in `values/` is gone, because the value is in its place for good.
+pub(crate) fn bytes_of(root: &Folder, value: &Value) -> Result<Option<Bytes>> {
+    let name = match &value.content {
+        Content::Inline(bytes) => return Ok(Some(bytes.clone())),
+        Content::Kept(name) => name,
+    };
+    let Some(journal) = journal::find(root)? else { return Ok(None) };
+    let Step::Folder(values) = journal.step(VALUES)? else { return Ok(None) };
+    let Some((file, status)) = values.open_file(name)? else { return Ok(None) };
+    let bytes = files::whole(&file, &status)?;
+    if Version::of_content(&bytes) != value.version {
+        let what = format!("{} does not hold what was committed", file.path().display());
+        return Err(Error::new(ErrorKind::Corrupt, what));
+    }
+    Ok(Some(bytes))
+}
+
+impl Read for Whole {
+    type Seen = Object;
+
+    fn file(&self, root: &Folder, key: &Key) -> Result<Option<Object>> {
+        Ok(files::read(root, key)?.map(|(bytes, status)| {
+            let version = Version::of_content(&bytes);
+            self.edit(key, bytes, version, status.modified)
+        }))
+    }
+
+    fn edit(&self, key: &Key, bytes: Bytes, version: Version, modified: DateTime<Utc>) -> Object {
+        let meta = Meta { key: key.clone(), size: bytes.len() as u64, version, modified };
+        Object { meta, bytes }
+    }
+
+    fn value(&self, root: &Folder, key: &Key, value: &Value, time: DateTime<Utc>) -> Result<Option<Object>> {
+        let bytes = bytes_of(root, value)?;
+        Ok(bytes.map(|bytes| self.edit(key, bytes, value.version.clone(), time)))
+    }
+}
+
+impl Read for MetaOnly {
+    type Seen = Meta;
+
+    fn file(&self, root: &Folder, key: &Key) -> Result<Option<Meta>> {
+        let hashed = files::hash(root, key)?;
+        Ok(hashed.map(|(version, size, status)| Meta {
+            key: key.clone(),
+            size,
+            version,
+            modified: status.modified,
+        }))
+    }
+
+    fn edit(&self, key: &Key, bytes: Bytes, version: Version, modified: DateTime<Utc>) -> Meta {
+        Meta { key: key.clone(), size: bytes.len() as u64, version, modified }
+    }
+
+    fn value(&self, _: &Folder, key: &Key, value: &Value, time: DateTime<Utc>) -> Result<Option<Meta>> {
+        let (size, version) = (value.size, value.version.clone());
+        Ok(Some(Meta { key: key.clone(), size, version, modified: time }))
+    }
+}

@@ -1,0 +1,115 @@
+//! The files of objects, as they are on the disk.
+
+use pflow_backend::{Bytes, Error, ErrorKind, Key, Result, Version};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    folder::{Folder, OpenFile, Walk},
+    medium::Status,
+};
+
+/// How much of a file is in memory while it is hashed.
+const CHUNK_BYTES: usize = 64 * 1024;
+/// The largest object. Objects are read whole, so that a file which somebody put here must not take all the memory there is.
+pub(crate) const MAX_OBJECT_BYTES: u64 = 1 << 30;
+
+/// The whole file of a key; none if there is none.
+pub(crate) fn read(root: &Folder, key: &Key) -> Result<Option<(Bytes, Status)>> {
+    let Some((file, status)) = open(root, key)? else { return Ok(None) };
+    Ok(Some((whole(&file, &status)?, status)))
+}
+
+/// What the file of a key is called, in bounded memory; none if there is none.
+pub(crate) fn hash(root: &Folder, key: &Key) -> Result<Option<(Version, u64, Status)>> {
+    let Some((file, status)) = open(root, key)? else { return Ok(None) };
+    let (version, size) = hash_open(&file)?;
+    Ok(Some((version, size, status)))
+}
+
+/// All bytes of an open file.
+pub(crate) fn whole(file: &OpenFile, status: &Status) -> Result<Bytes> {
+    let path = file.path().display();
+    if status.size > MAX_OBJECT_BYTES {
+        let what = format!("{path} has {} bytes; an object has at most {MAX_OBJECT_BYTES}", status.size);
+        return Err(Error::new(ErrorKind::InvalidInput, what));
+    }
+    let mut expected = usize::try_from(status.size).unwrap_or(usize::MAX);
+    let mut bytes = Vec::new();
+    let mut done = 0;
+    loop {
+        // One more than there should be, to see that there is no more.
+        bytes.try_reserve_exact(expected + 1).map_err(|error| {
+            let what = format!("{path} has {expected} bytes, more than there is memory");
+            Error::new(ErrorKind::Exhausted, what).with_source(error)
+        })?;
+        bytes.resize(done + expected + 1, 0);
+        let read = file.read_at(bytes.get_mut(done..).unwrap_or_default(), done as u64)?;
+        done += read;
+        if read <= expected {
+            bytes.truncate(done);
+            return Ok(bytes.into());
+        }
+        expected = CHUNK_BYTES;
+    }
+}
+
+/// The key's folders and its own name.
+pub(crate) fn split(key: &Key) -> (impl Iterator<Item = &str>, &str) {
+    let (folders, name) = key.as_str().rsplit_once('/').unwrap_or(("", key.as_str()));
+    (folders.split('/').filter(|it| !it.is_empty()), name)
+}
+
+/// What an open file says, in bounded memory: its version and its length.
+fn hash_open(file: &OpenFile) -> Result<(Version, u64)> {
+    let mut buffer = vec![0; CHUNK_BYTES];
+    let mut hash = Sha256::new();
+    let mut size = 0;
+    loop {
+        let read = file.read_at(&mut buffer, size)?;
+        hash.update(buffer.get(..read).unwrap_or_default());
+        size += read as u64;
+        if read < buffer.len() {
+            break;
+        }
+    }
+    // The same as Version::of_content gives for these bytes.
+    Ok((Version::new(base16ct::lower::encode_string(&hash.finalize())), size))
+}
+
+fn open(root: &Folder, key: &Key) -> Result<Option<(OpenFile, Status)>> {
+    let (folders, name) = split(key);
+    let Walk::There(folder) = root.walk(folders)? else { return Ok(None) };
+    folder.open_file(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Write, sync::Arc};
+
+    use super::*;
+    use crate::medium::System;
+
+    #[test]
+    fn reading_and_hashing_by_chunks_give_the_whole() {
+        let place = tempfile::tempdir().unwrap();
+        let root = Folder::open(Arc::new(System), place.path()).unwrap();
+        let key = Key::parse("file").unwrap();
+        for length in [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, 2 * CHUNK_BYTES + 7] {
+            let bytes: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
+            std::fs::File::create(place.path().join("file")).unwrap().write_all(&bytes).unwrap();
+            let (version, size, _) = hash(&root, &key).unwrap().unwrap();
+            assert_eq!((version, size), (Version::of_content(&bytes), length as u64));
+            assert_eq!(read(&root, &key).unwrap().unwrap().0, bytes);
+        }
+    }
+
+    #[test]
+    fn a_file_that_grew_since_it_was_looked_at_is_read_whole() {
+        let place = tempfile::tempdir().unwrap();
+        std::fs::write(place.path().join("file"), "12345").unwrap();
+        let root = Folder::open(Arc::new(System), place.path()).unwrap();
+        let (file, status) = root.open_file("file").unwrap().unwrap();
+        let earlier = Status { size: 2, ..status };
+        assert_eq!(whole(&file, &earlier).unwrap(), "12345");
+    }
+}

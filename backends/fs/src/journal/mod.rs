@@ -1,0 +1,53 @@
+//! `.journal`: the folder that this crate keeps for itself beside the objects.
+//!
+//! | name | what it is |
+//! |---|---|
+//! | `lock` | whoever commits or writes files holds an advisory lock on it; it says who |
+//! | `journal` | what was committed and is not in the files for good yet ([`log`]); empty at rest |
+//! | `state` | how far the journal goes, for everybody who reads ([`state`]); it is never synced |
+//! | `values/` | objects too large for the journal, until they are in their files for good |
+//! | `staging/` | files on their way into their places |
+//! | `quarantine/` | what people had written and a commit replaced without having seen it |
+
+pub(crate) mod frame;
+pub(crate) mod log;
+pub(crate) mod record;
+pub(crate) mod state;
+
+use pflow_backend::Result;
+
+use crate::folder::{Folder, Step};
+
+pub(crate) const JOURNAL: &str = ".journal";
+pub(crate) const LOCK: &str = "lock";
+pub(crate) const LOG: &str = "journal";
+pub(crate) const NEW_LOG: &str = "journal.new";
+pub(crate) const STATE: &str = "state";
+pub(crate) const VALUES: &str = "values";
+pub(crate) const STAGING: &str = "staging";
+pub(crate) const QUARANTINE: &str = "quarantine";
+
+/// The journal's folder; none if there is none, or something else in its place.
+pub(crate) fn find(root: &Folder) -> Result<Option<Folder>> {
+    Ok(match root.step(JOURNAL)? {
+        Step::Folder(folder) => Some(folder),
+        Step::Missing | Step::Other(_) => None,
+    })
+}
+
+/// The journal's folder, made if need be. Its own name is not durable yet then.
+pub(crate) fn find_or_create(root: &Folder) -> Result<Folder> {
+    Ok(root.step_or_create(JOURNAL)?.0)
+}
+
+/// Removes the files in a folder of ours. The caller holds the lock, so nobody is at work on them.
+pub(crate) fn sweep(journal: &Folder, name: &str) -> Result<()> {
+    let Step::Folder(folder) = journal.step(name)? else { return Ok(()) };
+    for (name, kind) in folder.names()? {
+        // Names of ours are text, and there is no folder in there.
+        if let (Some(name), false) = (name.to_str(), kind == rustix::fs::FileType::Directory) {
+            folder.remove_file(name)?;
+        }
+    }
+    Ok(())
+}

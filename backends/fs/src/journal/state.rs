@@ -1,0 +1,95 @@
+//! How far the journal goes, for everybody who reads: what stands before this position is committed.
+//!
+//! Whoever committed writes it, under the lock, **after** its record is durable: so what can be seen is durable. Readers look at it without the
+//! lock, so it carries a check. It is never synced: while the machine runs everybody sees the same bytes, and after a crash of the machine
+//! whoever opens the folder first finds the end of the journal by its records and writes it anew.
+
+use sha2::{Digest, Sha256};
+
+use super::frame::Position;
+
+const MAGIC: &[u8; 8] = b"pflowsta";
+const CHECKED: usize = 96;
+/// The whole file.
+pub(crate) const STATE_BYTES: usize = CHECKED + 32;
+const POISONED: u32 = 1;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct State {
+    /// At rest the sequence and the tail are 0: there is nothing in the journal. The epoch has risen all the same, so that nobody mistakes it
+    /// for the state before.
+    pub(crate) position: Position,
+    /// A sync of the journal failed. Nobody appends to it any more; a new one takes its place first.
+    pub(crate) poisoned: bool,
+}
+
+impl State {
+    pub(crate) fn rest(epoch: u64) -> Self {
+        let position = Position { epoch, salt: [0; 16], sequence: 0, tail: 0, check: [0; 32] };
+        Self { position, poisoned: false }
+    }
+
+    pub(crate) fn at(position: Position) -> Self {
+        Self { position, poisoned: false }
+    }
+
+    pub(crate) fn is_rest(&self) -> bool {
+        self.position.tail == 0
+    }
+
+    pub(crate) fn encode(&self) -> [u8; STATE_BYTES] {
+        let Position { epoch, salt, sequence, tail, check } = self.position;
+        let mut bytes = Vec::with_capacity(STATE_BYTES);
+        bytes.extend(MAGIC);
+        bytes.extend(1_u32.to_le_bytes());
+        bytes.extend((if self.poisoned { POISONED } else { 0 }).to_le_bytes());
+        bytes.extend(epoch.to_le_bytes());
+        bytes.extend(salt);
+        bytes.extend(sequence.to_le_bytes());
+        bytes.extend(tail.to_le_bytes());
+        bytes.extend(check);
+        bytes.resize(CHECKED, 0);
+        bytes.extend(Sha256::digest(&bytes));
+        let mut fixed = [0; STATE_BYTES];
+        fixed.copy_from_slice(&bytes);
+        fixed
+    }
+
+    /// What the bytes say; none if they were torn, lost or never written.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let (checked, check) = bytes.split_at_checked(CHECKED)?;
+        (check == Sha256::digest(checked).as_slice()).then_some(())?;
+        let field = |at: usize, length: usize| checked.get(at..at + length);
+        (field(0, 8)? == MAGIC).then_some(())?;
+        let number = |at| Some(u64::from_le_bytes(field(at, 8)?.try_into().ok()?));
+        let flags = u32::from_le_bytes(field(12, 4)?.try_into().ok()?);
+        let position = Position {
+            epoch: number(16)?,
+            salt: field(24, 16)?.try_into().ok()?,
+            sequence: number(40)?,
+            tail: number(48)?,
+            check: field(56, 32)?.try_into().ok()?,
+        };
+        Some(Self { position, poisoned: flags & POISONED != 0 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_is_read_as_it_was_written_and_nothing_else_is_one() {
+        let position = Position { epoch: 5, salt: [1; 16], sequence: 9, tail: 8192, check: [2; 32] };
+        let state = State { position, poisoned: true };
+        let bytes = state.encode();
+        assert_eq!(State::decode(&bytes), Some(state));
+        assert!(State::decode(&State::rest(7).encode()).unwrap().is_rest());
+        for at in 0..STATE_BYTES {
+            let mut torn = bytes;
+            torn[at] ^= 1;
+            assert_eq!(State::decode(&torn), None, "{at}");
+            assert_eq!(State::decode(&bytes[..at]), None, "{at}");
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! What was committed and is not in the files for good: it stands over the files, for everybody who reads.
+
+use std::{collections::BTreeMap, ops::Bound};
+
+use pflow_backend::{DateTime, Key, Utc, Version, WriteKind};
+
+use crate::journal::record::{Before, Change, Content, Record, Value};
+
+/// The last change of every key that the journal names.
+#[derive(Debug, Default)]
+pub(crate) struct Overlay {
+    entries: BTreeMap<Key, Entry>,
+    changes: u64,
+}
+
+/// What became of one key.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    /// None: deleted.
+    pub(crate) now: Option<Value>,
+    /// `Copy` only as long as nothing but copies and deletions of this key is in the journal. The file of such a key may be a
+    /// person's edit, and is looked at; of every other one the journal knows best.
+    pub(crate) kind: WriteKind,
+    /// What the file may hold that is no edit: the values before, and what somebody replaced knowingly.
+    earlier: Vec<Value>,
+    accepted: Vec<Before>,
+    pub(crate) time: DateTime<Utc>,
+    /// Tells one change of the key from another within an epoch.
+    pub(crate) number: u64,
+    /// This handle has written it into its file, and will hear of a failure until then.
+    pub(crate) applied: bool,
+}
+
+/// What a file says under an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Judged {
+    /// Something that we wrote, or a part of it that a crash left: the entry counts.
+    Ours,
+    /// A person's edit: the file counts.
+    Edited,
+}
+
+impl Overlay {
+    pub(crate) fn get(&self, key: &Key) -> Option<&Entry> {
+        self.entries.get(key)
+    }
+
+    pub(crate) fn get_mut(&mut self, key: &Key) -> Option<&mut Entry> {
+        self.entries.get_mut(key)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.entries.clear();
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Key, &Entry)> {
+        self.entries.iter()
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (&Key, &mut Entry)> {
+        self.entries.iter_mut()
+    }
+
+    /// The entries below `name`, or all for an empty name, in key order.
+    pub(crate) fn below<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a Key, &'a Entry)> {
+        // `name/` is no key, but `name/-` is, and no key below `name` comes before it.
+        let first = (!name.is_empty()).then(|| Key::parse(format!("{name}/-")).ok()).flatten();
+        let from = first.map_or(Bound::Unbounded, Bound::Included);
+        let is_below = move |key: &Key| {
+            name.is_empty() || key.as_str().strip_prefix(name).is_some_and(|rest| rest.starts_with('/'))
+        };
+        self.entries.range((from, Bound::Unbounded)).take_while(move |(key, _)| is_below(key))
+    }
+
+    /// Takes in all changes of a record.
+    pub(crate) fn absorb(&mut self, record: &Record) {
+        for change in &record.changes {
+            self.apply(change, record.time);
+        }
+    }
+
+    /// Takes in one change.
+    pub(crate) fn apply(&mut self, change: &Change, time: DateTime<Utc>) {
+        self.changes += 1;
+        let mut entry = self.entries.remove(&change.key).unwrap_or_else(|| Entry {
+            now: None,
+            kind: WriteKind::Copy,
+            earlier: Vec::new(),
+            accepted: Vec::new(),
+            time,
+            number: 0,
+            applied: false,
+        });
+        if let Some((kind, _)) = &change.after
+            && *kind != WriteKind::Copy
+        {
+            entry.kind = *kind;
+        }
+        let before = entry.now.take();
+        if entry.kind == WriteKind::Copy {
+            entry.earlier.extend(before);
+            if !entry.accepted.contains(&change.before) {
+                entry.accepted.push(change.before.clone());
+            }
+        } else {
+            (entry.earlier, entry.accepted) = (Vec::new(), Vec::new());
+        }
+        entry.now = change.after.as_ref().map(|(_, value)| value.clone());
+        (entry.time, entry.number, entry.applied) = (time, self.changes, false);
+        self.entries.insert(change.key.clone(), entry);
+    }
+
+    /// Puts an entry of another overlay in here, to be changed further.
+    pub(crate) fn adopt(&mut self, key: Key, entry: Entry) {
+        self.entries.insert(key, entry);
+    }
+
+    /// Changes that lead to these entries where nothing was before.
+    pub(crate) fn as_changes(&self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for (key, entry) in &self.entries {
+            let mut before = entry.accepted.iter().cloned();
+            let values = entry.earlier.iter().map(Some).chain([entry.now.as_ref()]);
+            for value in values {
+                let after = value.cloned().map(|value| (entry.kind, value));
+                let before = before.next().unwrap_or(Before::Unknown);
+                changes.push(Change { key: key.clone(), before, after });
+            }
+            // More was accepted than there are values: say it with the last one again.
+            for before in before {
+                let after = entry.now.clone().map(|value| (entry.kind, value));
+                changes.push(Change { key: key.clone(), before, after });
+            }
+        }
+        changes
+    }
+}
+
+impl Entry {
+    /// Whether the file must be looked at before the entry is believed.
+    pub(crate) fn may_be_edited(&self) -> bool {
+        self.kind == WriteKind::Copy
+    }
+
+    /// Judges what the file holds. Only for an entry that may be edited.
+    ///
+    /// After a crash of the machine a file that was not synced may hold the beginning of what was written, or zeros.
+    pub(crate) fn judge(&self, version: &Version, bytes: &[u8]) -> Judged {
+        let mut values = self.earlier.iter().chain(&self.now);
+        let known = values.clone().any(|value| value.version == *version)
+            || self.accepted.iter().any(|it| matches!(it, Before::Was(was) if was == version));
+        let torn = bytes.iter().all(|byte| *byte == 0)
+            || values
+                .any(|value| matches!(&value.content, Content::Inline(whole) if whole.starts_with(bytes)));
+        if known || torn { Judged::Ours } else { Judged::Edited }
+    }
+
+    /// Whether the file holds exactly what we wrote or somebody replaced knowingly, so that it may go.
+    pub(crate) fn knows(&self, version: &Version) -> bool {
+        self.earlier.iter().chain(&self.now).any(|value| value.version == *version)
+            || self.accepted.iter().any(|it| matches!(it, Before::Was(was) if was == version))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pflow_backend::Bytes;
+
+    use super::*;
+
+    fn key(name: &str) -> Key {
+        Key::parse(name).unwrap()
+    }
+
+    fn was(bytes: &str) -> Before {
+        Before::Was(Version::of_content(bytes.as_bytes()))
+    }
+
+    fn put(name: &str, kind: WriteKind, before: Before, bytes: &'static str) -> Change {
+        Change {
+            key: key(name),
+            before,
+            after: Some((kind, Value::inline(Bytes::from_static(bytes.as_bytes())))),
+        }
+    }
+
+    fn overlay(changes: &[Change]) -> Overlay {
+        let mut overlay = Overlay::default();
+        overlay.absorb(&Record { time: DateTime::UNIX_EPOCH, changes: changes.to_vec() });
+        overlay
+    }
+
+    fn judged(overlay: &Overlay, bytes: &str) -> Judged {
+        let version = Version::of_content(bytes.as_bytes());
+        overlay.get(&key("a")).unwrap().judge(&version, bytes.as_bytes())
+    }
+
+    #[test]
+    fn a_file_under_a_copy_is_ours_if_it_holds_what_was_there_or_what_a_crash_left() {
+        let copies = overlay(&[
+            put("a", WriteKind::Copy, was("base"), "first value"),
+            put("a", WriteKind::Copy, was("first value"), "second value"),
+            put("a", WriteKind::Copy, was("an edit that was seen"), "third value"),
+        ]);
+        for ours in
+            ["base", "first value", "third value", "third", "first", "", "\0\0\0", "an edit that was seen"]
+        {
+            assert_eq!(judged(&copies, ours), Judged::Ours, "{ours:?}");
+        }
+        for edited in ["bas", "third value!", "an edit", "\0x"] {
+            assert_eq!(judged(&copies, edited), Judged::Edited, "{edited:?}");
+        }
+    }
+
+    #[test]
+    fn once_a_key_was_written_otherwise_the_journal_knows_best() {
+        let mixed = overlay(&[
+            put("a", WriteKind::Copy, was("base"), "1"),
+            put("a", WriteKind::Swap, Before::Unknown, "2"),
+            put("a", WriteKind::Copy, was("2"), "3"),
+            Change { key: key("a"), before: was("3"), after: None },
+        ]);
+        let entry = mixed.get(&key("a")).unwrap();
+        assert!(!entry.may_be_edited() && entry.now.is_none());
+    }
+
+    #[test]
+    fn the_keys_below_a_name_are_found_and_no_others() {
+        let names = ["a", "a-b/c", "a.b", "a/-", "a/.x", "a/b/c", "a/z", "a0", "ab/c", "b"];
+        let all = names.map(|name| put(name, WriteKind::Swap, Before::Unknown, "x"));
+        let overlay = overlay(&all);
+        let below = |name| overlay.below(name).map(|(key, _)| key.as_str()).collect::<Vec<_>>();
+        assert_eq!(below("a"), ["a/-", "a/.x", "a/b/c", "a/z"]);
+        assert_eq!(below("a/b"), ["a/b/c"]);
+        assert_eq!(below("").len(), names.len());
+        assert!(below("c").is_empty());
+    }
+
+    #[test]
+    fn the_changes_of_an_overlay_lead_to_the_same_overlay() {
+        let before = overlay(&[
+            put("a", WriteKind::Copy, was("base"), "1"),
+            put("a", WriteKind::Copy, was("1"), "2"),
+            put("b", WriteKind::Swap, Before::Unknown, "3"),
+            Change { key: key("c"), before: was("4"), after: None },
+        ]);
+        let after = overlay(&before.as_changes());
+        for (key, entry) in before.iter() {
+            let same = after.get(key).unwrap();
+            assert_eq!((&same.now, same.may_be_edited()), (&entry.now, entry.may_be_edited()), "{key}");
+            assert_eq!((&same.earlier, &same.accepted), (&entry.earlier, &entry.accepted), "{key}");
+        }
+    }
+}

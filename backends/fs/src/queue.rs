@@ -1,0 +1,202 @@
+//! Commits on their way: who waits, and whose turn it is.
+//!
+//! Whoever commits first while nobody is at work starts a run on a blocking thread; whoever comes meanwhile is taken along in its next group. One
+//! hand-over to a thread per commit, or less.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use pflow_backend::{Batch, Commit, Error, ErrorKind, Result};
+use tokio::sync::{Notify, oneshot};
+
+use crate::store::Store;
+
+/// The first pause between two tries for the lock. Most commits take a few milliseconds.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+/// The longest pause: nobody is woken when the lock becomes free, so this is what a waiter loses at most.
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+
+/// A batch that waits for its answer.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    pub(crate) batch: Batch,
+    /// On the environment's monotonic clock: until then it waits for others to give the lock back.
+    pub(crate) deadline: Duration,
+    pub(crate) answer: oneshot::Sender<Result<Commit>>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    /// Told whenever a turn ends.
+    free: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<Ticket>,
+    taken: bool,
+    pause: Option<Duration>,
+    /// Groups so far, to see whether anything happened.
+    groups: u64,
+    following: bool,
+}
+
+/// The right to work on the journal through this handle. It moves from thread to thread; wherever it is dropped, even by a runtime that shuts down,
+/// nobody waits for it in vain.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    store: Arc<Store>,
+    ended: bool,
+}
+
+impl Queue {
+    /// Adds a batch; the turn if nobody has it.
+    pub(crate) fn push(&self, store: &Arc<Store>, ticket: Ticket) -> Option<Turn> {
+        let mut state = self.state();
+        state.waiting.push_back(ticket);
+        Self::take(&mut state, store)
+    }
+
+    /// The turn, if nobody has it.
+    pub(crate) fn try_turn(&self, store: &Arc<Store>) -> Option<Turn> {
+        Self::take(&mut self.state(), store)
+    }
+
+    /// The turn, as soon as it is free.
+    pub(crate) async fn turn(&self, store: &Arc<Store>) -> Turn {
+        loop {
+            let freed = self.free.notified();
+            if let Some(turn) = self.try_turn(store) {
+                return turn;
+            }
+            freed.await;
+        }
+    }
+
+    /// How many groups there have been, and whether somebody is at work.
+    pub(crate) fn activity(&self) -> (u64, bool) {
+        let state = self.state();
+        (state.groups, state.taken)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.state().waiting.is_empty()
+    }
+
+    /// Whether the caller is the one who sees to it that the files follow.
+    pub(crate) fn begin_following(&self) -> bool {
+        !std::mem::replace(&mut self.state().following, true)
+    }
+
+    pub(crate) fn end_following(&self) {
+        self.state().following = false;
+    }
+
+    fn take(state: &mut State, store: &Arc<Store>) -> Option<Turn> {
+        if std::mem::replace(&mut state.taken, true) {
+            return None;
+        }
+        Some(Turn { store: store.clone(), ended: false })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Turn {
+    pub(crate) fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// The batches that go together next: at most so many bytes of them. None, and the turn is over, if there are none.
+    pub(crate) fn next_group(mut self, most_bytes: usize) -> Option<(Self, Vec<Ticket>)> {
+        let mut state = self.store.queue.state();
+        let mut bytes = 0;
+        let mut group = Vec::new();
+        while let Some(next) = state.waiting.front() {
+            bytes += size(&next.batch);
+            if !group.is_empty() && bytes > most_bytes {
+                break;
+            }
+            group.extend(state.waiting.pop_front());
+        }
+        if group.is_empty() {
+            state.taken = false;
+            self.ended = true;
+            drop(state);
+            self.store.queue.free.notify_waiters();
+            return None;
+        }
+        state.groups += 1;
+        drop(state);
+        Some((self, group))
+    }
+
+    /// The lock was taken: whoever waits next waits shortly first.
+    pub(crate) fn got_through(&self) {
+        self.store.queue.state().pause = None;
+    }
+
+    /// Puts back what could not have the lock, and answers who will not wait any longer. How long to wait before the next try; none if nobody
+    /// waits any more.
+    pub(crate) fn put_back(&self, group: Vec<Ticket>, holder: &str) -> Option<Duration> {
+        let environment = &self.store.environment;
+        let now = environment.monotonic();
+        let mut state = self.store.queue.state();
+        for ticket in group.into_iter().rev() {
+            if ticket.deadline <= now {
+                answer(ticket, Err(self.store.busy(holder)));
+            } else {
+                state.waiting.push_front(ticket);
+            }
+        }
+        let left = state.waiting.iter().map(|ticket| ticket.deadline.saturating_sub(now)).min()?;
+        let pause = state.pause.unwrap_or(FIRST_PAUSE);
+        state.pause = Some((pause * 2).min(LONGEST_PAUSE));
+        // Between half and one and a half of it, so that two waiters do not stay in step.
+        Some(pause.mul_f64(0.5 + environment.jitter()).min(left))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        // A panic, or a runtime that shuts down. Those in the group at work learn it by their channel.
+        let mut state = self.store.queue.state();
+        state.taken = false;
+        for ticket in state.waiting.drain(..) {
+            answer(ticket, Err(shutting_down()));
+        }
+        drop(state);
+        self.store.queue.free.notify_waiters();
+    }
+}
+
+/// Tells whoever waits, if it still does.
+pub(crate) fn answer(ticket: Ticket, result: Result<Commit>) {
+    if ticket.answer.send(result).is_err() {
+        tracing::trace!("nobody waited for the answer");
+    }
+}
+
+/// Roughly what a batch takes in the journal.
+pub(crate) fn size(batch: &Batch) -> usize {
+    use pflow_backend::Operation;
+    const AROUND: usize = 256;
+    let bytes = |operation: &Operation| match operation {
+        Operation::Put { bytes, .. } => bytes.len(),
+        Operation::Delete { .. } => 0,
+    };
+    batch.operations().map(|(_, operation)| AROUND + operation.key().as_str().len() + bytes(operation)).sum()
+}
+
+pub(crate) fn shutting_down() -> Error {
+    Error::new(ErrorKind::Unavailable, "The runtime is shutting down")
+}

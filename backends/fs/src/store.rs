@@ -1,0 +1,358 @@
+//! What a handle's blocking half works with, and its runs.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use pflow_backend::{Batch, Commit, Environment, Error, ErrorKind, Key, Outcome, Result, Versions};
+use tokio::runtime::Handle;
+
+use crate::{
+    apply::Sync,
+    checkpoint::{FOLLOW_AFTER, checkpoint, follow},
+    current,
+    error::again,
+    folder::Folder,
+    journal::{
+        self, LOG,
+        record::{Change, Record},
+    },
+    lock::{Attempt, StoreLock},
+    plan::{Group, Plan},
+    queue::{Queue, Ticket, Turn, answer, size},
+    root::Root,
+    values::Keeper,
+    view::{View, open_log},
+    writer::{Journal, Writer},
+};
+
+/// How much of the batches that wait is committed at once.
+const MOST_GROUP_BYTES: usize = 4 * 1024 * 1024;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Store {
+    pub(crate) root: Root,
+    pub(crate) environment: Arc<dyn Environment>,
+    pub(crate) queue: Queue,
+    pub(crate) view: Mutex<View>,
+    writer: Mutex<Writer>,
+    journal_limit: u64,
+    follow: bool,
+}
+
+/// What came of asking for the journal under the lock.
+enum Held<T> {
+    Done(T),
+    ByAnother(String),
+}
+
+impl Store {
+    pub(crate) fn new(
+        root: Root,
+        environment: Arc<dyn Environment>,
+        journal_limit: u64,
+        follow: bool,
+    ) -> Self {
+        Self {
+            root,
+            environment,
+            queue: Queue::default(),
+            view: Mutex::default(),
+            writer: Mutex::default(),
+            journal_limit,
+            follow,
+        }
+    }
+
+    pub(crate) fn busy(&self, holder: &str) -> Error {
+        let what = format!("Failed to lock {}: held by {holder}", self.root.path().display());
+        Error::new(ErrorKind::Busy, what)
+    }
+
+    /// Finds the end of a journal that somebody left, so that its state is right for whoever reads from now on. Writes nothing where there is none.
+    ///
+    /// # Errors
+    /// It is damaged or a newer program's, or could not be read. The holder of the lock, if somebody has it.
+    pub(crate) fn first_look(&self) -> Result<std::result::Result<(), String>> {
+        let Some(folder) = journal::find(self.root.folder())? else { return Ok(Ok(())) };
+        let is_empty = folder.look(LOG)?.is_none_or(|status| status.size == 0);
+        let state = self.view().state(&self.root)?;
+        if is_empty && state.is_none_or(|state| state.is_rest()) {
+            return Ok(Ok(()));
+        }
+        match self.with_journal(|_| Ok(())) {
+            Ok(Held::Done(())) => Ok(Ok(())),
+            Ok(Held::ByAnother(holder)) => Ok(Err(holder)),
+            Err(error) if error.kind() == ErrorKind::Denied => self.look_without_writing(&folder),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The same for whoever may not write. Where the lock file can be read it is asked for, so that nobody is in the middle of a commit.
+    fn look_without_writing(&self, folder: &Folder) -> Result<std::result::Result<(), String>> {
+        let _lock = match StoreLock::try_take_to_read(&self.root, folder) {
+            Ok(Attempt::Taken(lock)) => Some(lock),
+            Ok(Attempt::Held(holder)) => return Ok(Err(holder)),
+            // On a medium that nobody can write to there need not be one.
+            Err(error) if error.kind() == ErrorKind::Unsafe => return Err(error),
+            Err(_) => None,
+        };
+        let Some(log) = open_log(&self.root)? else { return Ok(Ok(())) };
+        if let Err(error) = log.sync() {
+            tracing::debug!(%error, "a journal on a read-only medium is not synced");
+        }
+        let mut view = self.view();
+        view.read_all(&log)?;
+        view.seen = view.state(&self.root)?;
+        Ok(Ok(()))
+    }
+
+    /// Takes in what was committed since the last look.
+    pub(crate) fn catch_up(&self) -> Result<()> {
+        let caught = self.view().catch_up(&self.root);
+        self.or_mend(caught, || self.view().catch_up(&self.root))
+    }
+
+    /// The object under a key.
+    pub(crate) fn read<R: current::Read>(&self, key: &Key, how: &R) -> Result<Option<R::Seen>> {
+        self.root.check_in_place()?;
+        let read = || current::read(&self.root, &self.view, key, how);
+        self.or_mend(read(), read)
+    }
+
+    /// Somebody died while the journal began or ended, so that a reader can make no sense of it: under the lock it is set right.
+    fn or_mend<T>(&self, result: Result<T>, again: impl FnOnce() -> Result<T>) -> Result<T> {
+        match result {
+            Err(error) if error.kind() == ErrorKind::Unavailable => match self.with_journal(|_| Ok(()))? {
+                Held::Done(()) => again(),
+                Held::ByAnother(_) => Err(error),
+            },
+            result => result,
+        }
+    }
+
+    /// Commits what waits, group by group, until nothing does. Answers everybody.
+    pub(crate) fn run(turn: Turn) {
+        let store = turn.store().clone();
+        let mut turn = turn;
+        let mut any = false;
+        loop {
+            let Some((mine, group)) = turn.next_group(MOST_GROUP_BYTES) else { break };
+            turn = mine;
+            let mut waiting = Some(group);
+            let done = store.with_journal(|journal| {
+                turn.got_through();
+                store.commit(journal, waiting.take().unwrap_or_default());
+                Ok(())
+            });
+            match (done, waiting) {
+                (Ok(Held::Done(())), _) => any = true,
+                (Ok(Held::ByAnother(holder)), Some(group)) => return wait(turn, group, &holder),
+                (Err(error), Some(group)) => {
+                    group.into_iter().for_each(|ticket| answer(ticket, Err(again(&error))));
+                }
+                (Ok(Held::ByAnother(_)) | Err(_), None) => {}
+            }
+        }
+        if any && store.follow {
+            follow_soon(&store);
+        }
+    }
+
+    /// Brings the folder to rest: everything is in its file, durably, and the journal is empty. The holder of the lock, if somebody has it.
+    ///
+    /// # Errors
+    /// It is not; the journal has everything.
+    pub(crate) fn rest(&self) -> Result<std::result::Result<(), String>> {
+        let is_at_rest = match journal::find(self.root.folder())? {
+            None => true,
+            Some(folder) => folder.look(LOG)?.is_none_or(|status| status.size == 0),
+        };
+        if is_at_rest {
+            return Ok(Ok(()));
+        }
+        let rested = self.with_journal(|journal| checkpoint(journal, self.environment.as_ref(), true))?;
+        Ok(match rested {
+            Held::Done(()) => Ok(()),
+            Held::ByAnother(holder) => Err(holder),
+        })
+    }
+
+    /// The same where nobody relies on it.
+    pub(crate) fn rest_if_possible(&self) {
+        match self.rest() {
+            Ok(Ok(())) => {}
+            Ok(Err(holder)) => tracing::debug!(holder, "left as it is: somebody is at work"),
+            Err(error) => tracing::debug!(%error, "left as it is"),
+        }
+    }
+
+    /// Whether this handle has tried to commit anything.
+    pub(crate) fn has_written(&self) -> bool {
+        self.queue.activity().0 > 0
+    }
+
+    pub(crate) fn view(&self) -> MutexGuard<'_, View> {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Works on the journal under the lock, if it is free.
+    fn with_journal<T>(&self, work: impl FnOnce(&mut Journal<'_>) -> Result<T>) -> Result<Held<T>> {
+        let lock = match StoreLock::try_take(&self.root, self.environment.identity())? {
+            Attempt::Taken(lock) => lock,
+            Attempt::Held(holder) => return Ok(Held::ByAnother(holder)),
+        };
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let environment = self.environment.as_ref();
+        let mut journal = Journal::begin(&self.root, &lock, &self.view, &mut writer, environment)?;
+        work(&mut journal).map(Held::Done)
+    }
+
+    /// Commits a group under the lock and answers everybody in it.
+    fn commit(&self, journal: &mut Journal<'_>, group: Vec<Ticket>) {
+        let expected: usize = group.iter().map(|ticket| size(&ticket.batch)).sum();
+        let (tail, begun) = (journal.tail(), !journal.view().overlay.is_empty());
+        if begun
+            && tail + expected as u64 > self.journal_limit
+            && let Err(error) = checkpoint(journal, self.environment.as_ref(), false)
+        {
+            // The journal has no room until the files follow.
+            return group.into_iter().for_each(|ticket| answer(ticket, Err(again(&error))));
+        }
+        let (results, failure) = self.try_commit(journal, &group);
+        match failure {
+            // There was room for none of them together: there may be for one after the other.
+            Some(error) if error.outcome() != Outcome::Unknown && group.len() > 1 => {
+                for ticket in group {
+                    self.commit(journal, vec![ticket]);
+                }
+            }
+            failure => {
+                for (ticket, result) in group.into_iter().zip(results) {
+                    let result = match (&failure, result) {
+                        (Some(error), Ok(Commit::Committed(_))) => Err(again(error)),
+                        // It met what may never have been there. It did not happen, but why not nobody can tell.
+                        (Some(error), Ok(_)) => {
+                            Err(again(error).with_outcome(Outcome::NotApplied { applied: 0 }))
+                        }
+                        (_, result) => result,
+                    };
+                    answer(ticket, result);
+                }
+            }
+        }
+    }
+
+    /// What becomes of each batch, if the record can be written; and why it could not.
+    fn try_commit(
+        &self,
+        journal: &mut Journal<'_>,
+        group: &[Ticket],
+    ) -> (Vec<Result<Commit>>, Option<Error>) {
+        let time = self.environment.now();
+        let mut planned = Group::new(&self.root, &self.view, time);
+        let mut changes = Vec::new();
+        let mut keepers = Vec::new();
+        let mut results = Vec::with_capacity(group.len());
+        for ticket in group {
+            let mut keeper = Keeper::new(journal.folder, self.environment.new_id());
+            let plan = planned.plan(&ticket.batch, &mut keeper).and_then(|plan| match plan {
+                Plan::Ready(more) => keeper.sync().map(|()| Plan::Ready(more)),
+                conflict => Ok(conflict),
+            });
+            results.push(plan.map(|plan| match plan {
+                Plan::Ready(more) => {
+                    let versions = versions(&ticket.batch, &more);
+                    changes.extend(more);
+                    keepers.push(keeper);
+                    Commit::Committed(versions)
+                }
+                Plan::Conflict(conflict) => Commit::Conflict(conflict),
+            }));
+        }
+        if changes.is_empty() {
+            return (results, None);
+        }
+        match journal.append(&Record { time, changes }) {
+            Ok(()) => {
+                keepers.into_iter().for_each(Keeper::release);
+                (results, None)
+            }
+            Err(error) => {
+                if error.outcome() == Outcome::Unknown {
+                    // It may be in the journal all the same, and then it names them.
+                    keepers.into_iter().for_each(Keeper::release);
+                }
+                (results, Some(error))
+            }
+        }
+    }
+
+    fn follow_now(self: &Arc<Self>, turn: Turn) {
+        let stop = || !self.queue.is_empty();
+        let followed =
+            self.with_journal(|journal| follow(journal, self.environment.as_ref(), Sync::Later, &stop));
+        if let Err(error) = followed {
+            tracing::debug!(%error, path = %self.root.path().display(), "the files do not follow yet");
+        }
+        Self::run(turn);
+    }
+}
+
+/// Waits for the lock without a thread, and goes on.
+fn wait(turn: Turn, group: Vec<Ticket>, holder: &str) {
+    let Some(pause) = turn.put_back(group, holder) else {
+        return Store::run(turn);
+    };
+    let environment = turn.store().environment.clone();
+    Handle::current().spawn(async move {
+        environment.sleep(pause).await;
+        tokio::task::spawn_blocking(move || Store::run(turn));
+    });
+}
+
+/// Whoever sees to it that the files follow, until this is dropped: by a runtime that shuts down, perhaps.
+struct Following(Weak<Store>);
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        if let Some(store) = self.0.upgrade() {
+            store.queue.end_following();
+        }
+    }
+}
+
+/// Lets the files follow once nothing has been committed for a moment. One task at a time, which holds nothing of the handle while it waits and ends
+/// with it.
+fn follow_soon(store: &Arc<Store>) {
+    if !store.queue.begin_following() {
+        return;
+    }
+    let (following, environment) = (Following(Arc::downgrade(store)), store.environment.clone());
+    let mut seen = store.queue.activity();
+    drop(Handle::current().spawn(async move {
+        loop {
+            environment.idle(FOLLOW_AFTER).await;
+            let Some(store) = following.0.upgrade() else { return };
+            let now = store.queue.activity();
+            if now != seen || now.1 {
+                seen = now;
+                continue;
+            }
+            drop(following);
+            if let Some(turn) = store.queue.try_turn(&store) {
+                drop(tokio::task::spawn_blocking(move || store.follow_now(turn)));
+            }
+            return;
+        }
+    }));
+}
+
+/// The versions that a batch gives to its objects: those of their bytes.
+fn versions(batch: &Batch, changes: &[Change]) -> Versions {
+    let mut given = changes.iter().filter_map(|change| change.after.as_ref());
+    let mut version = |operation: &pflow_backend::Operation| match operation {
+        pflow_backend::Operation::Put { .. } => given.next().map(|(_, value)| value.version.clone()),
+        pflow_backend::Operation::Delete { .. } => None,
+    };
+    Versions::new(batch.stages().iter().map(|stage| stage.iter().map(&mut version).collect()).collect())
+}

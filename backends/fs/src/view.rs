@@ -1,0 +1,229 @@
+//! What a handle knows of the journal, and how it learns of what others committed.
+//!
+//! Readers take no lock. They look at the `state` file, read the records that have come since, and answer from the overlay or, for keys that it
+//! does not name, from the files. **Invariant:** of every key that was changed since the files were last made durable the journal has the
+//! last value, so a file is believed only where the journal says nothing. A crash therefore needs no repair before the next reader.
+
+use std::sync::Arc;
+
+use pflow_backend::{Error, ErrorKind, Result};
+
+use crate::{
+    error::failed,
+    folder::{Folder, OpenFile},
+    journal::{
+        self, JOURNAL, LOG, STATE,
+        frame::Position,
+        log::{Found, Log},
+        record::Record,
+        state::{STATE_BYTES, State},
+    },
+    medium::{FileId, Open},
+    overlay::Overlay,
+    root::Root,
+};
+
+/// How often a reader looks again when the journal changes under it. Each look that fails means that somebody got on meanwhile.
+const LOOKS: usize = 1_000;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct View {
+    /// The last state that was acted on.
+    pub(crate) seen: Option<State>,
+    /// Where the next record goes; none at rest.
+    pub(crate) position: Option<Position>,
+    pub(crate) overlay: Overlay,
+    /// The end of the journal was looked for under the lock once, so that a state which a crash of the machine left behind was set right.
+    pub(crate) verified: bool,
+    /// For reading; others may have put a new file in its place.
+    log: Option<Arc<Log>>,
+    place: Option<Place>,
+}
+
+/// The state file as it was opened last, and what must still be there for it to be the right one.
+#[derive(Debug)]
+struct Place {
+    journal: Folder,
+    journal_id: FileId,
+    file: OpenFile,
+    file_id: FileId,
+}
+
+/// What the state file holds.
+enum Look {
+    /// It is not there.
+    Missing,
+    /// Somebody is writing it, or a crash tore it.
+    Torn,
+    Whole(State),
+}
+
+impl View {
+    /// Takes in what was committed since, without a lock.
+    ///
+    /// # Errors
+    /// The journal cannot be read, or its state makes no sense; `Unavailable` if the latter may mend itself.
+    pub(crate) fn catch_up(&mut self, root: &Root) -> Result<()> {
+        for look in 0..LOOKS {
+            if look > 0 {
+                std::thread::yield_now();
+            }
+            match self.look(root)? {
+                Look::Missing => {
+                    // Nobody has committed here yet. Or somebody took the journal away, and with it what it alone held.
+                    if self.seen.take().is_some() {
+                        (self.position, self.log) = (None, None);
+                        self.overlay.clear();
+                    }
+                    return Ok(());
+                }
+                Look::Torn => {}
+                Look::Whole(state) if Some(state) == self.seen => return Ok(()),
+                Look::Whole(state) => {
+                    if self.follow(root, state)? {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        let what = format!(
+            "The journal in {} does not fit its state; a commit through any handle sets it right",
+            root.path().display()
+        );
+        Err(Error::new(ErrorKind::Unavailable, what))
+    }
+
+    /// What tells whether anything was committed between two looks.
+    pub(crate) fn stamp(&self) -> (u64, u64) {
+        let state = self.position.or(self.seen.map(|state| state.position));
+        state.map_or((0, 0), |position| (position.epoch, position.tail))
+    }
+
+    /// Takes over a state that says what this view knows already.
+    pub(crate) fn agree(&mut self, state: State) {
+        self.position = (!state.is_rest()).then_some(state.position);
+        if state.is_rest() {
+            self.overlay.clear();
+            self.log = None;
+        }
+        self.seen = Some(state);
+    }
+
+    /// Everything that the journal holds, whatever the state says. Under the lock, or where nobody can write.
+    ///
+    /// # Errors
+    /// It is damaged, or a newer program's, or cannot be read.
+    pub(crate) fn read_all(&mut self, log: &Log) -> Result<()> {
+        let mut overlay = Overlay::default();
+        let end = match log.begin()? {
+            None => None,
+            Some(start) => {
+                let (records, end) = records(log, start, None)?;
+                records.iter().for_each(|record| overlay.absorb(record));
+                log.check_nothing_behind(&end)?;
+                Some(end)
+            }
+        };
+        (self.overlay, self.position, self.log) = (overlay, end, None);
+        Ok(())
+    }
+
+    /// What the state file says at this moment.
+    pub(crate) fn state(&mut self, root: &Root) -> Result<Option<State>> {
+        Ok(match self.look(root)? {
+            Look::Whole(state) => Some(state),
+            Look::Missing | Look::Torn => None,
+        })
+    }
+
+    /// Goes to where the state says; false if the journal does not lead there.
+    pub(crate) fn follow(&mut self, root: &Root, state: State) -> Result<bool> {
+        if state.is_rest() {
+            self.agree(state);
+            return Ok(true);
+        }
+        let goal = state.position;
+        let known =
+            self.position.filter(|at| (at.epoch, at.salt) == (goal.epoch, goal.salt) && at.tail <= goal.tail);
+        let (log, overlay, start) = match (known, self.log.clone()) {
+            (Some(start), Some(log)) => (log, None, start),
+            (known, _) => {
+                let Some(log) = open_log(root)? else { return Ok(false) };
+                let Some(start) = log.begin()?.filter(|it| (it.epoch, it.salt) == (goal.epoch, goal.salt))
+                else {
+                    return Ok(false);
+                };
+                match known {
+                    Some(known) => (Arc::new(log), None, known),
+                    None => (Arc::new(log), Some(Overlay::default()), start),
+                }
+            }
+        };
+        // All of them or none: what does not lead to the goal is of another epoch, perhaps.
+        let (more, end) = records(&log, start, Some(&goal))?;
+        if end != goal {
+            self.log = None;
+            return Ok(false);
+        }
+        if let Some(fresh) = overlay {
+            self.overlay = fresh;
+        }
+        more.iter().for_each(|record| self.overlay.absorb(record));
+        (self.position, self.seen, self.log) = (Some(end), Some(state), Some(log));
+        Ok(true)
+    }
+
+    fn look(&mut self, root: &Root) -> Result<Look> {
+        let place = match self.place.take() {
+            Some(place) if place.is_in_place(root)? => place,
+            _ => match Place::find(root)? {
+                Some(place) => place,
+                None => return Ok(Look::Missing),
+            },
+        };
+        let mut bytes = [0; STATE_BYTES];
+        let read = place.file.read_at(&mut bytes, 0)?;
+        self.place = Some(place);
+        Ok(bytes.get(..read).and_then(State::decode).map_or(Look::Torn, Look::Whole))
+    }
+}
+
+impl Place {
+    fn find(root: &Root) -> Result<Option<Self>> {
+        let Some(journal) = journal::find(root.folder())? else { return Ok(None) };
+        if journal.look(STATE)?.is_none() {
+            return Ok(None);
+        }
+        let file = journal
+            .open_own(STATE, Open::Read)
+            .map_err(|error| failed("open", &journal.path_of(STATE), error))?;
+        let (journal_id, file_id) = (journal.id()?, file.status()?.id);
+        Ok(Some(Self { journal, journal_id, file, file_id }))
+    }
+
+    fn is_in_place(&self, root: &Root) -> Result<bool> {
+        Ok(root.folder().look(JOURNAL)?.is_some_and(|it| it.id == self.journal_id)
+            && self.journal.look(STATE)?.is_some_and(|it| it.id == self.file_id))
+    }
+}
+
+/// The journal's file for reading; none if there is none.
+pub(crate) fn open_log(root: &Root) -> Result<Option<Log>> {
+    let Some(journal) = journal::find(root.folder())? else { return Ok(None) };
+    match journal.open_file(LOG)? {
+        Some((file, _)) => Log::new(file).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The records from `start` on, up to `goal` if there is one; and where they end.
+fn records(log: &Log, start: Position, goal: Option<&Position>) -> Result<(Vec<Record>, Position)> {
+    let (mut records, mut at) = (Vec::new(), start);
+    while goal.is_none_or(|goal| at.tail < goal.tail) {
+        let Found::Record(record, next) = log.read(&at)? else { break };
+        records.push(record);
+        at = next;
+    }
+    Ok((records, at))
+}
