@@ -173,7 +173,9 @@ impl StorageBackend for FsBackend {
                 blocking(move || Ok(store.rest_if_possible())).await
             }
         };
-        drop(tokio::task::spawn_blocking(move || Store::run(turn)));
+        if let Some(turn) = turn.end() {
+            drop(tokio::task::spawn_blocking(move || Store::run(turn)));
+        }
         result
     }
 

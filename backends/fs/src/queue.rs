@@ -114,8 +114,9 @@ impl Turn {
     }
 
     /// The batches that go together next: at most so many bytes of them. None, and the turn is over, if there are none.
-    pub(crate) fn next_group(mut self, most_bytes: usize) -> Option<(Self, Vec<Ticket>)> {
-        let mut state = self.store.queue.state();
+    pub(crate) fn next_group(self, most_bytes: usize) -> Option<(Self, Vec<Ticket>)> {
+        let turn = self.end()?;
+        let mut state = turn.store.queue.state();
         let mut bytes = 0;
         let mut group = Vec::new();
         while let Some(next) = state.waiting.front() {
@@ -125,16 +126,23 @@ impl Turn {
             }
             group.extend(state.waiting.pop_front());
         }
-        if group.is_empty() {
-            state.taken = false;
-            self.ended = true;
-            drop(state);
-            self.store.queue.free.notify_waiters();
-            return None;
-        }
         state.groups += 1;
         drop(state);
-        Some((self, group))
+        Some((turn, group))
+    }
+
+    /// Ends the turn, unless somebody waits: then whoever has it must run.
+    pub(crate) fn end(mut self) -> Option<Self> {
+        let mut state = self.store.queue.state();
+        if !state.waiting.is_empty() {
+            drop(state);
+            return Some(self);
+        }
+        state.taken = false;
+        self.ended = true;
+        drop(state);
+        self.store.queue.free.notify_waiters();
+        None
     }
 
     /// The lock was taken: whoever waits next waits shortly first.

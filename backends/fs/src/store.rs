@@ -141,11 +141,14 @@ impl Store {
             let mut waiting = Some(group);
             let done = store.with_journal(|journal| {
                 turn.got_through();
-                store.commit(journal, waiting.take().unwrap_or_default());
-                Ok(())
+                Ok(store.commit(journal, waiting.take().unwrap_or_default()))
             });
+            // The lock is free again before anybody has an answer.
             match (done, waiting) {
-                (Ok(Held::Done(())), _) => any = true,
+                (Ok(Held::Done(results)), _) => {
+                    any = true;
+                    results.into_iter().for_each(|(ticket, result)| answer(ticket, result));
+                }
                 (Ok(Held::ByAnother(holder)), Some(group)) => return wait(turn, group, &holder),
                 (Err(error), Some(group)) => {
                     group.into_iter().for_each(|ticket| answer(ticket, Err(again(&error))));
@@ -207,8 +210,8 @@ impl Store {
         work(&mut journal).map(Held::Done)
     }
 
-    /// Commits a group under the lock and answers everybody in it.
-    fn commit(&self, journal: &mut Journal<'_>, group: Vec<Ticket>) {
+    /// Commits a group under the lock: everybody's answer.
+    fn commit(&self, journal: &mut Journal<'_>, group: Vec<Ticket>) -> Vec<(Ticket, Result<Commit>)> {
         let expected: usize = group.iter().map(|ticket| size(&ticket.batch)).sum();
         let (tail, begun) = (journal.tail(), !journal.view().overlay.is_empty());
         if begun
@@ -216,28 +219,24 @@ impl Store {
             && let Err(error) = checkpoint(journal, self.environment.as_ref(), false)
         {
             // The journal has no room until the files follow.
-            return group.into_iter().for_each(|ticket| answer(ticket, Err(again(&error))));
+            return group.into_iter().map(|ticket| (ticket, Err(again(&error)))).collect();
         }
         let (results, failure) = self.try_commit(journal, &group);
         match failure {
-            // There was room for none of them together: there may be for one after the other.
+            // There was no room for all of them together: there may be for one after the other.
             Some(error) if error.outcome() != Outcome::Unknown && group.len() > 1 => {
-                for ticket in group {
-                    self.commit(journal, vec![ticket]);
-                }
+                group.into_iter().flat_map(|ticket| self.commit(journal, vec![ticket])).collect()
             }
             failure => {
-                for (ticket, result) in group.into_iter().zip(results) {
-                    let result = match (&failure, result) {
-                        (Some(error), Ok(Commit::Committed(_))) => Err(again(error)),
-                        // It met what may never have been there. It did not happen, but why not nobody can tell.
-                        (Some(error), Ok(_)) => {
-                            Err(again(error).with_outcome(Outcome::NotApplied { applied: 0 }))
-                        }
-                        (_, result) => result,
-                    };
-                    answer(ticket, result);
-                }
+                let result = |result| match (&failure, result) {
+                    (Some(error), Ok(Commit::Committed(_))) => Err(again(error)),
+                    // It met what may never have been there. It did not happen, but why not nobody can tell.
+                    (Some(error), Ok(_)) => {
+                        Err(again(error).with_outcome(Outcome::NotApplied { applied: 0 }))
+                    }
+                    (_, result) => result,
+                };
+                group.into_iter().zip(results.into_iter().map(result)).collect()
             }
         }
     }
