@@ -3,6 +3,7 @@ use std::ffi::OsString;
 use std::{sync::Arc, time::Duration};
 
 use pflow_backend::{Environment, SystemEnvironment};
+use pflow_backend_fs::FsOptions;
 #[cfg(feature = "object")]
 use pflow_backend_object::ObjectOptions;
 
@@ -17,6 +18,7 @@ pub struct StoreOptions {
     pub(crate) concurrency: usize,
     pub(crate) fold_after: Option<usize>,
     pub(crate) fold_behind: Option<bool>,
+    any_file_system: bool,
     #[cfg(feature = "object")]
     object: Option<ObjectOptions>,
 }
@@ -39,6 +41,7 @@ impl StoreOptions {
             concurrency: 16,
             fold_after: None,
             fold_behind: None,
+            any_file_system: false,
             #[cfg(feature = "object")]
             object: None,
         }
@@ -57,6 +60,19 @@ impl StoreOptions {
     pub fn clock_skew(mut self, skew: Duration) -> Self {
         self.clock_skew = skew;
         self
+    }
+
+    /// Opens folders on network file systems too, and on those of an unknown kind: their locks may not reach other machines, so they are refused unless
+    /// the caller answers for it that one machine alone uses the folder.
+    #[must_use]
+    pub fn any_file_system(mut self, any: bool) -> Self {
+        self.any_file_system = any;
+        self
+    }
+
+    /// How folders are opened.
+    pub(crate) fn disk(&self) -> FsOptions {
+        FsOptions::new().any_file_system(self.any_file_system)
     }
 
     /// How patient a store in a bucket is, and the settings of its cloud, in place of the variables of this process.

@@ -60,7 +60,8 @@ pub(crate) fn checkpoint(
     }
     journal.end(empty)?;
     for name in [VALUES, STAGING] {
-        if let Err(error) = journal::sweep(journal.folder, name) {
+        // Whoever works on in this process needs it again soon.
+        if let Err(error) = journal::sweep(journal.folder, name, empty) {
             tracing::debug!(%error, "what is not needed any more stays until the next checkpoint");
         }
     }

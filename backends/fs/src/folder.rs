@@ -182,8 +182,9 @@ impl Folder {
     }
 
     /// Makes a folder; one that is there already is welcome.
-    pub(crate) fn create_folder(&self, name: &str) -> Result<()> {
-        match self.medium.create_folder(&self.node, name.as_ref()) {
+    pub(crate) fn create_folder(&self, name: impl AsRef<OsStr>) -> Result<()> {
+        let name = name.as_ref();
+        match self.medium.create_folder(&self.node, name) {
             Err(error) if errno_of(&error) == Some(Errno::EXIST) => Ok(()),
             other => other.map_err(|error| failed("create", &self.path_of(name), error)),
         }

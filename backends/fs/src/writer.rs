@@ -155,7 +155,7 @@ impl<'a> Journal<'a> {
             Some(state) => Some(state) == view.seen || view.follow(root, state)?,
             None => false,
         };
-        let length = self.log()?.file().status()?.size;
+        let length = self.log()?.measure()?;
         // The file was taken away, and this view is not behind what it held.
         let lost = length == 0 && followed && !view.overlay.is_empty();
         if lost || self.writer.poisoned || state.is_some_and(|it| it.poisoned) {

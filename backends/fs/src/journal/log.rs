@@ -51,12 +51,15 @@ pub(crate) enum Found {
 
 impl Log {
     pub(crate) fn new(file: OpenFile) -> Result<Self> {
-        let length = file.status()?.size;
-        Ok(Self { file, length })
+        let mut log = Self { file, length: 0 };
+        log.measure()?;
+        Ok(log)
     }
 
-    pub(crate) fn file(&self) -> &OpenFile {
-        &self.file
+    /// Looks how long the file is by now: others append to it too. The length.
+    pub(crate) fn measure(&mut self) -> Result<u64> {
+        self.length = self.file.status()?.size;
+        Ok(self.length)
     }
 
     /// Where a journal with this header begins.
@@ -138,7 +141,8 @@ impl Log {
         Ok(())
     }
 
-    /// Makes room for `more` bytes at `position`, so that appending them does not run out of space.
+    /// Makes room for `more` bytes at `position`, so that appending them does not run out of space. The file was [measured](Self::measure) under this
+    /// lock: what others appended is not written over.
     ///
     /// # Errors
     /// Nothing was appended.
@@ -154,7 +158,7 @@ impl Log {
             _ => Err(error),
         });
         if grown.is_err() {
-            self.length = self.file.status()?.size;
+            self.measure()?;
         }
         grown
     }

@@ -15,6 +15,7 @@ pub(crate) mod record;
 pub(crate) mod state;
 
 use pflow_backend::Result;
+use rustix::fs::FileType;
 
 use crate::folder::{Folder, Step};
 
@@ -40,14 +41,19 @@ pub(crate) fn find_or_create(root: &Folder) -> Result<Folder> {
     Ok(root.step_or_create(JOURNAL)?.0)
 }
 
-/// Removes the files in a folder of ours. The caller holds the lock, so nobody is at work on them.
-pub(crate) fn sweep(journal: &Folder, name: &str) -> Result<()> {
+/// Removes the files in a folder of ours, and the folder too if asked to. The caller holds the lock, so nobody is at work on them.
+pub(crate) fn sweep(journal: &Folder, name: &str, with_the_folder: bool) -> Result<()> {
     let Step::Folder(folder) = journal.step(name)? else { return Ok(()) };
+    let mut others = false;
     for (name, kind) in folder.names()? {
         // Names of ours are text, and there is no folder in there.
-        if let (Some(name), false) = (name.to_str(), kind == rustix::fs::FileType::Directory) {
-            folder.remove_file(name)?;
+        match name.to_str().filter(|_| kind != FileType::Directory) {
+            Some(name) => folder.remove_file(name)?,
+            None => others = true,
         }
+    }
+    if with_the_folder && !others {
+        journal.remove_folder(name)?;
     }
     Ok(())
 }
