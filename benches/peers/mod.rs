@@ -4,9 +4,11 @@
 //! files or tables: a new version, the current content, the head and an index record, as [`crate::work`] makes them.
 
 mod files;
+mod fjall;
 mod object_store;
 mod ours;
 mod plain;
+mod redb;
 mod sqlite;
 
 use std::{fmt, path::Path, str::FromStr};
@@ -26,6 +28,10 @@ pub(crate) enum Peer {
     Sqlite,
     /// SQLite in a connection for each client.
     SqliteEach,
+    /// redb, every transaction durable at once.
+    Redb,
+    /// fjall, every batch synced.
+    Fjall,
     /// A loop of write, fsync, rename, fsync of the folder.
     Plain,
 }
@@ -63,7 +69,8 @@ pub(crate) trait Client: Send {
 
 impl Peer {
     /// All of them, in the order of a round.
-    pub(crate) const ALL: [Self; 4] = [Self::Ours, Self::ObjectStore, Self::Sqlite, Self::Plain];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Ours, Self::ObjectStore, Self::Sqlite, Self::Redb, Self::Fjall, Self::Plain];
 
     /// Another way to use the same peer. Which is better on a machine is for a trial to tell.
     pub(crate) fn other_way(self) -> Option<Self> {
@@ -82,7 +89,7 @@ impl Peer {
     pub(crate) fn style(self) -> Style {
         match self {
             Self::Ours | Self::ObjectStore => Style::Tasks,
-            Self::Sqlite | Self::SqliteEach | Self::Plain => Style::Threads,
+            Self::Sqlite | Self::SqliteEach | Self::Redb | Self::Fjall | Self::Plain => Style::Threads,
         }
     }
 
@@ -93,6 +100,8 @@ impl Peer {
             Self::ObjectStore => Box::new(object_store::ObjectStore::open(folder)),
             Self::Sqlite => Box::new(sqlite::Shared::open(folder)),
             Self::SqliteEach => Box::new(sqlite::Each::open(folder)),
+            Self::Redb => Box::new(redb::Redb::open(folder)),
+            Self::Fjall => Box::new(fjall::Fjall::open(folder)),
             Self::Plain => Box::new(plain::Plain::open(folder)),
         }
     }
@@ -116,6 +125,8 @@ impl Peer {
             Self::ObjectStore => "object_store",
             Self::Sqlite => "sqlite",
             Self::SqliteEach => "sqlite-each",
+            Self::Redb => "redb",
+            Self::Fjall => "fjall",
             Self::Plain => "plain",
         }
     }
