@@ -1,0 +1,60 @@
+use std::{path::Path, sync::Arc};
+
+use async_trait::async_trait;
+use redb::{Database, Durability, TableDefinition};
+
+use super::{Client, Open};
+use crate::work::Save;
+
+const VERSIONS: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("versions");
+const CONTENTS: TableDefinition<&str, &[u8]> = TableDefinition::new("contents");
+const HEADS: TableDefinition<&str, &[u8]> = TableDefinition::new("heads");
+const ENTRIES: TableDefinition<&str, &[u8]> = TableDefinition::new("entries");
+
+/// redb: a copy-on-write tree in one file. Writers take turns.
+#[derive(Clone)]
+pub(super) struct Redb(Arc<Database>);
+
+impl Redb {
+    pub(super) fn open(folder: &Path) -> Self {
+        Self(Arc::new(Database::create(folder.join("store.redb")).unwrap()))
+    }
+
+    /// All of these saves in one transaction.
+    fn transact(&self, saves: &[Save]) -> Result<(), redb::Error> {
+        let parts: Vec<_> = saves.iter().map(Save::parts).collect();
+        let mut transaction = self.0.begin_write()?;
+        transaction.set_durability(Durability::Immediate)?;
+        {
+            let mut versions = transaction.open_table(VERSIONS)?;
+            let mut contents = transaction.open_table(CONTENTS)?;
+            let mut heads = transaction.open_table(HEADS)?;
+            let mut entries = transaction.open_table(ENTRIES)?;
+            for (save, parts) in saves.iter().zip(&parts) {
+                let id = save.id.as_str();
+                versions.insert((id, save.generation), parts.version.as_slice())?;
+                contents.insert(id, save.content.as_slice())?;
+                heads.insert(id, parts.head.as_slice())?;
+                entries.insert(id, parts.record.as_slice())?;
+            }
+        }
+        Ok(transaction.commit()?)
+    }
+}
+
+impl Open for Redb {
+    fn client(&self) -> Box<dyn Client> {
+        Box::new(self.clone())
+    }
+}
+
+#[async_trait]
+impl Client for Redb {
+    async fn save(&mut self, save: Save) {
+        self.transact(&[save]).unwrap();
+    }
+
+    async fn save_batch(&mut self, saves: Vec<Save>) {
+        self.transact(&saves).unwrap();
+    }
+}
