@@ -7,6 +7,7 @@
 )]
 
 use std::{
+    collections::BTreeMap,
     io::{BufRead, BufReader},
     path::Path,
     process::{Child, ChildStdout, Command, Stdio},
@@ -93,4 +94,22 @@ pub(crate) fn unfinished(place: &Path) -> Vec<String> {
         }
     }
     unfinished
+}
+
+/// The files below a folder with their bytes, but for `.journal`.
+pub(crate) fn files(place: &Path) -> BTreeMap<String, Vec<u8>> {
+    let (mut files, mut folders) = (BTreeMap::new(), vec![place.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(place).unwrap().to_str().unwrap().to_owned();
+            match path.symlink_metadata().unwrap().file_type() {
+                _ if name == ".journal" => {}
+                kind if kind.is_dir() => folders.push(path),
+                kind if kind.is_file() => drop(files.insert(name, std::fs::read(path).unwrap())),
+                kind => panic!("{name} is a {kind:?}"),
+            }
+        }
+    }
+    files
 }
