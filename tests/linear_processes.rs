@@ -67,7 +67,7 @@ fn live(place: &Path, number: u64, careless: bool, kill: Option<(u64, u64)>) -> 
     variables.extend(kill.is_none().then(|| (LAST, "1".to_owned())));
     let mut child = Process::start("the_child", place, &variables);
     let mut said = Vec::new();
-    while let Some(line) = child.line() {
+    for line in child.lines() {
         said.extend(Line::read(&line));
         if let Some((lines, moments)) = kill
             && said.len() as u64 == lines

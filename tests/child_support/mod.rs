@@ -19,7 +19,7 @@ pub(crate) const PLACE: &str = "PFLOW_TEST_CHILD_PLACE";
 /// A child. It is killed when this is dropped.
 pub(crate) struct Process {
     child: Child,
-    lines: BufReader<ChildStdout>,
+    lines: Option<BufReader<ChildStdout>>,
 }
 
 impl Process {
@@ -29,15 +29,13 @@ impl Process {
         command.args(["--exact", name, "--nocapture", "--test-threads=1"]).env(PLACE, place);
         command.envs(variables.iter().map(|(name, value)| (name, value)));
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap());
+        let lines = child.stdout.take().map(BufReader::new);
         Self { child, lines }
     }
 
-    /// What it says next. None: it has ended, and has nothing left to say.
-    pub(crate) fn line(&mut self) -> Option<String> {
-        let mut line = String::new();
-        let read = self.lines.read_line(&mut line).unwrap();
-        (read > 0).then(|| line.trim_end().to_owned())
+    /// What it says, until it has ended and nothing is left to be read. To be asked for once.
+    pub(crate) fn lines(&mut self) -> impl Iterator<Item = String> + Send + use<> {
+        self.lines.take().unwrap().lines().map(Result::unwrap)
     }
 
     /// SIGKILL, wherever it is.
