@@ -1,11 +1,11 @@
 //! Writing what the journal holds into the files.
 //!
 //! Nothing here needs an order: until the files are durable and the journal has ended, the journal stands over them, for readers and after a
-//! crash. For the eyes of people what is immutable comes first and what they edit last.
+//! crash.
 
 use std::{collections::BTreeSet, path::Path};
 
-use pflow_backend::{Bytes, Error, ErrorKind, Key, Result, Version, WriteKind};
+use pflow_backend::{Bytes, Error, ErrorKind, Key, Result, Version};
 use rustix::{
     fs::{FileType, Mode},
     io::Errno,
@@ -39,13 +39,15 @@ pub(crate) struct Applier<'a> {
     id: String,
     staged: usize,
     staging: Option<Folder>,
+    /// The folder that was written to last: keys come in order.
+    last: Option<(String, Folder)>,
     /// Paths of folders in which a name changed.
     touched: BTreeSet<std::path::PathBuf>,
 }
 
 impl<'a> Applier<'a> {
     pub(crate) fn new(root: &'a Folder, journal: &'a Folder, sync: Sync, id: String) -> Self {
-        Self { root, journal, sync, id, staged: 0, staging: None, touched: BTreeSet::new() }
+        Self { root, journal, sync, id, staged: 0, staging: None, last: None, touched: BTreeSet::new() }
     }
 
     /// Makes the file of a key hold what the entry says. A person's edit stays.
@@ -78,8 +80,8 @@ impl<'a> Applier<'a> {
     }
 
     fn put(&mut self, key: &Key, entry: &Entry, bytes: &Bytes) -> Result<()> {
-        let (folders, name) = split(key);
-        let folder = self.open_or_create(folders)?;
+        let name = split(key).1;
+        let folder = self.open_or_create(key)?;
         let mut there = folder.look(name)?;
         if there.is_some_and(|it| it.kind == FileType::Directory) {
             self.touch(&folder);
@@ -199,15 +201,21 @@ impl<'a> Applier<'a> {
         staging.remove_file(name)
     }
 
-    fn open_or_create<'n>(&mut self, folders: impl Iterator<Item = &'n str>) -> Result<Folder> {
+    /// The folder of a key, made if need be.
+    fn open_or_create(&mut self, key: &Key) -> Result<Folder> {
+        let path = key.as_str().rsplit_once('/').map_or("", |(folder, _)| folder);
+        if let Some((_, folder)) = self.last.as_ref().filter(|(last, _)| last == path) {
+            return Ok(folder.clone());
+        }
         let mut here = self.root.clone();
-        for name in folders {
+        for name in split(key).0 {
             let (next, created) = here.step_or_create(name)?;
             if created {
                 self.touch(&here);
             }
             here = next;
         }
+        self.last = Some((path.to_owned(), here.clone()));
         Ok(here)
     }
 
@@ -215,17 +223,6 @@ impl<'a> Applier<'a> {
         if self.sync == Sync::Each {
             self.touched.insert(folder.path().to_owned());
         }
-    }
-}
-
-/// In which order kinds of entries are written.
-pub(crate) fn rank(entry: &Entry) -> usize {
-    match (&entry.now, entry.kind) {
-        // First, so that a name that was an object may be a folder now.
-        (None, _) => 0,
-        (_, WriteKind::Fresh) => 1,
-        (_, WriteKind::Swap) => 2,
-        (_, WriteKind::Copy) => 3,
     }
 }
 

@@ -33,6 +33,8 @@ const RECORDS: u64 = 4096;
 const SMALLEST_STEP: u64 = 64 * 1024;
 const LARGEST_STEP: u64 = 1024 * 1024;
 
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+
 /// The open file.
 #[derive(Debug)]
 pub(crate) struct Log {
@@ -164,10 +166,9 @@ impl Log {
     }
 
     fn grow(&mut self, target: u64) -> Result<()> {
-        let zeros = vec![0; usize::try_from(LARGEST_STEP).unwrap_or_default()];
         while self.length < target {
-            let step = usize::try_from(target - self.length).unwrap_or(usize::MAX).min(zeros.len());
-            self.file.write_at(zeros.get(..step).unwrap_or(&zeros), self.length)?;
+            let step = usize::try_from(target - self.length).unwrap_or(usize::MAX).min(ZEROS.len());
+            self.file.write_at(ZEROS.get(..step).unwrap_or(&ZEROS), self.length)?;
             self.length += step as u64;
         }
         Ok(())
@@ -254,5 +255,7 @@ fn header(bytes: &[u8]) -> Option<(u32, Position)> {
 
 /// The bytes of a record for `position`, and where the next one goes. None if it is larger than the format can say.
 pub(crate) fn encode(position: &Position, record: &Record) -> Option<(Vec<u8>, Position)> {
-    Some(frame::encode(position, &record.encode()?))
+    let mut frame = frame::begin();
+    record.encode(&mut frame)?;
+    Some(frame::finish(position, frame))
 }
