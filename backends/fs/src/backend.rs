@@ -20,6 +20,7 @@ use crate::{
     list,
     medium::{Kind, Medium},
     queue::{Ticket, shutting_down},
+    reads,
     root::{Root, absolute, create_folders},
     store::Store,
 };
@@ -135,13 +136,11 @@ impl StorageBackend for FsBackend {
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Object>> {
-        let (store, key) = (self.store.clone(), key.clone());
-        blocking(move || store.read(&key, &Whole)).await
+        reads::read(&self.store, key.clone(), Whole).await
     }
 
     async fn stat(&self, key: &Key) -> Result<Option<Meta>> {
-        let (store, key) = (self.store.clone(), key.clone());
-        blocking(move || store.read(&key, &MetaOnly)).await
+        reads::read(&self.store, key.clone(), MetaOnly).await
     }
 
     fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {

@@ -98,6 +98,7 @@ mod overlay;
 mod plan;
 mod probe;
 mod queue;
+mod reads;
 mod root;
 mod store;
 mod values;
