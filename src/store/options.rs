@@ -2,7 +2,7 @@
 use std::ffi::OsString;
 use std::{sync::Arc, time::Duration};
 
-use pflow_backend::{Environment, SystemEnvironment};
+use pflow_backend::{Durability, Environment, SystemEnvironment};
 use pflow_backend_fs::FsOptions;
 #[cfg(feature = "object")]
 use pflow_backend_object::ObjectOptions;
@@ -15,7 +15,7 @@ pub struct StoreOptions {
     pub(crate) environment: Arc<dyn Environment>,
     pub(crate) limits: Limits,
     pub(crate) clock_skew: Duration,
-    pub(crate) concurrency: usize,
+    concurrency: Option<usize>,
     pub(crate) fold_after: Option<usize>,
     pub(crate) fold_behind: Option<bool>,
     any_file_system: bool,
@@ -38,7 +38,7 @@ impl StoreOptions {
             environment,
             limits: Limits::default(),
             clock_skew: Duration::from_secs(60),
-            concurrency: 16,
+            concurrency: None,
             fold_after: None,
             fold_behind: None,
             any_file_system: false,
@@ -95,11 +95,17 @@ impl StoreOptions {
         self.object.clone().unwrap_or_else(of_process)
     }
 
-    /// How many workflows of a batch are saved side by side, at least 1; 16 unless set.
+    /// How many workflows of a batch are saved side by side, at least 1; unless set 64 on this machine, where they share a sync, and 16 on a remote
+    /// storage.
     #[must_use]
     pub fn concurrency(mut self, workflows: usize) -> Self {
-        self.concurrency = workflows.max(1);
+        self.concurrency = Some(workflows.max(1));
         self
+    }
+
+    /// How many workflows of a batch are saved side by side on a storage like this.
+    pub(crate) fn side_by_side(&self, durability: Durability) -> usize {
+        self.concurrency.unwrap_or(if durability == Durability::Service { 16 } else { 64 })
     }
 
     /// How many pending records a saver lets gather before it folds them into the index, at least 1; 64 unless set. Fewer make
