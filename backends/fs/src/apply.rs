@@ -103,9 +103,9 @@ impl<'a> Applier<'a> {
     }
 
     fn delete(&mut self, key: &Key, entry: &Entry) -> Result<()> {
-        let (folders, name) = split(key);
+        let name = split(key).1;
         // The folder stays even if it is empty then: somebody may be about to put the next object there.
-        let Walk::There(folder) = self.root.walk(folders)? else { return Ok(()) };
+        let Some(folder) = self.find(key)? else { return Ok(()) };
         let Some((file, status)) = folder.open_file(name)? else { return Ok(()) };
         if entry.may_be_edited() {
             let bytes = whole(&file, &status)?;
@@ -201,11 +201,21 @@ impl<'a> Applier<'a> {
         staging.remove_file(name)
     }
 
+    /// The folder of a key, if it is there.
+    fn find(&mut self, key: &Key) -> Result<Option<Folder>> {
+        let path = path_of(key);
+        if let Some((_, folder)) = self.last.as_ref().filter(|(last, _)| last == path) {
+            return Ok(Some(folder.clone()));
+        }
+        let Walk::There(folder) = self.root.walk(split(key).0)? else { return Ok(None) };
+        self.last = Some((path.to_owned(), folder.clone()));
+        Ok(Some(folder))
+    }
+
     /// The folder of a key, made if need be.
     fn open_or_create(&mut self, key: &Key) -> Result<Folder> {
-        let path = key.as_str().rsplit_once('/').map_or("", |(folder, _)| folder);
-        if let Some((_, folder)) = self.last.as_ref().filter(|(last, _)| last == path) {
-            return Ok(folder.clone());
+        if let Some(folder) = self.find(key)? {
+            return Ok(folder);
         }
         let mut here = self.root.clone();
         for name in split(key).0 {
@@ -215,7 +225,7 @@ impl<'a> Applier<'a> {
             }
             here = next;
         }
-        self.last = Some((path.to_owned(), here.clone()));
+        self.last = Some((path_of(key).to_owned(), here.clone()));
         Ok(here)
     }
 
@@ -224,6 +234,10 @@ impl<'a> Applier<'a> {
             self.touched.insert(folder.path().to_owned());
         }
     }
+}
+
+fn path_of(key: &Key) -> &str {
+    key.as_str().rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
 fn discard(staging: &Folder, name: &str) {
