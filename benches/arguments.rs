@@ -44,6 +44,10 @@ pub(crate) struct Plan {
     #[arg(long)]
     pub(crate) rounds: Option<usize>,
 
+    /// How many saves `flat` makes.
+    #[arg(long, default_value_t = 100_000)]
+    pub(crate) saves: u64,
+
     /// What the workflows are made from.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
@@ -102,12 +106,14 @@ impl Plan {
     }
 
     pub(crate) fn wants_scenario(&self, scenario: Scenario) -> bool {
-        self.scenario.is_empty() || self.scenario.contains(&scenario)
+        let usual = !(self.quick && scenario == Scenario::Flat);
+        if self.scenario.is_empty() { usual } else { self.scenario.contains(&scenario) }
     }
 
-    /// A way of using a peer that is not its first is taken where it is asked for.
-    pub(crate) fn wants_peer(&self, peer: Peer) -> bool {
-        if self.only.is_empty() { Peer::ALL.contains(&peer) } else { self.only.contains(&peer) }
+    /// A way of using a peer that is not its first is taken where it is asked for. So is a peer in `flat`, which takes minutes.
+    pub(crate) fn wants_peer(&self, peer: Peer, scenario: Scenario) -> bool {
+        let usual = Peer::ALL.contains(&peer) && (scenario != Scenario::Flat || peer.is_ours());
+        peer.takes_part(scenario) && if self.only.is_empty() { usual } else { self.only.contains(&peer) }
     }
 }
 

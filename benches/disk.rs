@@ -6,6 +6,8 @@ use std::{
     process,
 };
 
+const FILLED: &str = "filled";
+
 /// A folder for one run, which goes with it.
 #[derive(Debug)]
 pub(crate) struct Ground {
@@ -55,11 +57,18 @@ impl Ground {
         rustix::fs::sync();
     }
 
-    /// Removes what the cells left.
+    /// Where a peer keeps what is filled once and read in several scenarios.
+    pub(crate) fn filled(&self, name: &str) -> PathBuf {
+        self.folder.join(FILLED).join(name)
+    }
+
+    /// Removes what the cells left, but for what is read.
     pub(crate) fn clear(&self) {
         for entry in fs::read_dir(&self.folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.unwrap();
+            let entry = entry.unwrap();
+            if entry.file_name() != FILLED {
+                fs::remove_dir_all(entry.path()).unwrap();
+            }
         }
     }
 }

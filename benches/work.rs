@@ -56,6 +56,12 @@ impl Save {
     }
 }
 
+/// Whether this content is the one that a head of [`Save::parts`] names.
+pub(crate) fn is_named_by(content: &[u8], head: &[u8]) -> bool {
+    let hash = ContentHash::of(content).to_string();
+    head.strip_prefix(br#"{"hash":""#).is_some_and(|rest| rest.starts_with(hash.as_bytes()))
+}
+
 /// What one client saves, one after the other: a new workflow, then one of its own that is there, and so on.
 #[derive(Debug)]
 pub(crate) struct Workload {

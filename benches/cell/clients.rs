@@ -15,7 +15,7 @@ use crate::peers::Style;
 pub(super) struct Span {
     /// How long each of its calls took.
     pub(super) times: Vec<Duration>,
-    /// From its first call to the end of its last.
+    /// From its first call to the end of its last, or what its calls took together.
     pub(super) took: Duration,
 }
 
@@ -77,5 +77,11 @@ impl Stopwatch {
 
     pub(super) fn stop(self) -> Span {
         Span { times: self.times, took: self.began.elapsed() }
+    }
+
+    /// Where more happens between the calls than counts.
+    pub(super) fn stop_without_pauses(self) -> Span {
+        let took = self.times.iter().sum();
+        Span { times: self.times, took }
     }
 }

@@ -1,14 +1,21 @@
 //! What runs in a process of its own: one peer in one scenario.
 
 mod clients;
+mod flat;
 mod memory;
+mod reads;
 mod saves;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{arguments::Order, scenario::Scenario};
+use crate::{
+    arguments::Order,
+    scenario::{BATCH, Scenario},
+};
+
+pub(crate) use flat::Flat;
 
 /// What was found.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -23,6 +30,9 @@ pub(crate) struct Found {
     pub(crate) p99_us: f64,
     /// The most memory that the process held at once.
     pub(crate) peak_kib: u64,
+    /// What only a long run shows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) flat: Option<Flat>,
 }
 
 /// When a client ends.
@@ -37,10 +47,15 @@ pub(crate) enum Until {
 pub(crate) fn measure(order: &Order) -> Found {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     std::fs::create_dir_all(&order.folder).unwrap();
-    let (per_call, spans) = runtime.block_on(async {
+    let per_call = if order.scenario == Scenario::Batch { BATCH as u64 } else { 1 };
+    let (spans, flat) = runtime.block_on(async {
         match order.scenario {
-            Scenario::Save { .. } => (1, saves::singles(order).await),
-            Scenario::Batch => (crate::scenario::BATCH as u64, saves::batches(order).await),
+            Scenario::Save { .. } => (saves::singles(order).await, None),
+            Scenario::Batch => (saves::batches(order).await, None),
+            Scenario::Load => (reads::loads(order).await, None),
+            Scenario::Cold | Scenario::List => (vec![reads::openings(order).await], None),
+            Scenario::Flat => flat::growing(order).await,
+            Scenario::Fill => (reads::fill(order).await, None),
         }
     });
     let mut times: Vec<f64> = spans.iter().flat_map(|span| &span.times).map(|time| micros(*time)).collect();
@@ -53,6 +68,7 @@ pub(crate) fn measure(order: &Order) -> Found {
         p50_us: quantile(&times, 0.5),
         p99_us: quantile(&times, 0.99),
         peak_kib: memory::peak_kib(),
+        flat,
     }
 }
 

@@ -2,7 +2,8 @@
 
 use crate::work::Save;
 
-pub(super) const FOLDERS: [&str; 4] = ["versions", "contents", "heads", "index"];
+pub(super) const INDEX: &str = "index";
+pub(super) const FOLDERS: [&str; 4] = ["versions", "contents", "heads", INDEX];
 
 pub(super) fn version(save: &Save) -> String {
     format!("versions/{}-{:012}", save.id, save.generation)
@@ -17,5 +18,5 @@ pub(super) fn head(id: &str) -> String {
 }
 
 pub(super) fn record(id: &str) -> String {
-    format!("index/{id}.json")
+    format!("{INDEX}/{id}.json")
 }

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::{Client, Open};
-use crate::work::Save;
+use crate::work::{Save, is_named_by};
 
 /// fjall: a log-structured tree behind one journal.
 #[derive(Clone)]
@@ -58,5 +58,16 @@ impl Client for Fjall {
 
     async fn save_batch(&mut self, saves: Vec<Save>) {
         self.write(saves).unwrap();
+    }
+
+    async fn load(&mut self, id: &str) {
+        let [content, head] =
+            [&self.contents, &self.heads].map(|keyspace| keyspace.get(id).unwrap().unwrap());
+        assert!(is_named_by(&content, &head));
+    }
+
+    async fn list(&mut self) -> usize {
+        let records = self.entries.iter().map(|entry| entry.value().unwrap());
+        records.collect::<Vec<_>>().len()
     }
 }

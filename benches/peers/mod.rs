@@ -32,6 +32,8 @@ pub(crate) enum Peer {
     Redb,
     /// fjall, every batch synced.
     Fjall,
+    /// `object_store` again, where the content alone is asked for: the least that a load can be.
+    ObjectStoreGet,
     /// A loop of write, fsync, rename, fsync of the folder.
     Plain,
 }
@@ -65,12 +67,25 @@ pub(crate) trait Client: Send {
 
     /// As many saves as one, in the way that the peer has for it. No two are of one workflow.
     async fn save_batch(&mut self, saves: Vec<Save>);
+
+    /// Head and content of a workflow, verified to belong together.
+    async fn load(&mut self, id: &str);
+
+    /// The index records of all workflows; how many there are.
+    async fn list(&mut self) -> usize;
 }
 
 impl Peer {
     /// All of them, in the order of a round.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Ours, Self::ObjectStore, Self::Sqlite, Self::Redb, Self::Fjall, Self::Plain];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Ours,
+        Self::ObjectStore,
+        Self::ObjectStoreGet,
+        Self::Sqlite,
+        Self::Redb,
+        Self::Fjall,
+        Self::Plain,
+    ];
 
     /// Another way to use the same peer. Which is better on a machine is for a trial to tell.
     pub(crate) fn other_way(self) -> Option<Self> {
@@ -82,13 +97,22 @@ impl Peer {
         Self::ALL.into_iter().flat_map(|peer| [Some(peer), peer.other_way()]).flatten()
     }
 
-    pub(crate) fn takes_part(self, _scenario: Scenario) -> bool {
-        true
+    pub(crate) fn takes_part(self, scenario: Scenario) -> bool {
+        self != Self::ObjectStoreGet || scenario == Scenario::Load
+    }
+
+    /// Whose store it reads.
+    pub(crate) fn filled_by(self) -> Self {
+        match self {
+            Self::ObjectStoreGet => Self::ObjectStore,
+            Self::SqliteEach => Self::Sqlite,
+            other => other,
+        }
     }
 
     pub(crate) fn style(self) -> Style {
         match self {
-            Self::Ours | Self::ObjectStore => Style::Tasks,
+            Self::Ours | Self::ObjectStore | Self::ObjectStoreGet => Style::Tasks,
             Self::Sqlite | Self::SqliteEach | Self::Redb | Self::Fjall | Self::Plain => Style::Threads,
         }
     }
@@ -98,6 +122,7 @@ impl Peer {
         match self {
             Self::Ours => Box::new(ours::Ours::open(folder).await),
             Self::ObjectStore => Box::new(object_store::ObjectStore::open(folder)),
+            Self::ObjectStoreGet => Box::new(object_store::ObjectStore::open(folder).contents_alone()),
             Self::Sqlite => Box::new(sqlite::Shared::open(folder)),
             Self::SqliteEach => Box::new(sqlite::Each::open(folder)),
             Self::Redb => Box::new(redb::Redb::open(folder)),
@@ -123,6 +148,7 @@ impl Peer {
         match self {
             Self::Ours => "ours",
             Self::ObjectStore => "object_store",
+            Self::ObjectStoreGet => "one-get",
             Self::Sqlite => "sqlite",
             Self::SqliteEach => "sqlite-each",
             Self::Redb => "redb",
@@ -136,6 +162,7 @@ impl Peer {
         match self {
             Self::Sqlite => Some("one connection behind a mutex"),
             Self::SqliteEach => Some("a connection for each client"),
+            Self::ObjectStoreGet => Some("the content alone, from object_store"),
             _ => None,
         }
     }

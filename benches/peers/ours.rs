@@ -2,7 +2,7 @@ use std::{path::Path, pin::pin};
 
 use async_trait::async_trait;
 use futures::StreamExt;
-use pflow_store::{Expect, SaveRequest, Store, StoreOptions, WorkflowId};
+use pflow_store::{Expect, Query, SaveRequest, Store, StoreOptions, WorkflowId};
 
 use super::{Client, Open};
 use crate::work::Save;
@@ -12,8 +12,11 @@ pub(super) struct Ours(Store);
 
 impl Ours {
     pub(super) async fn open(folder: &Path) -> Self {
-        let options = StoreOptions::system().unwrap();
-        Self(Store::init_url(folder.to_str().unwrap(), options).await.unwrap())
+        let (url, options) = (folder.to_str().unwrap(), StoreOptions::system().unwrap());
+        let there = folder.join("config.json").exists();
+        let store =
+            if there { Store::open_url(url, options).await } else { Store::init_url(url, options).await };
+        Self(store.unwrap())
     }
 }
 
@@ -41,6 +44,14 @@ impl Client for Ours {
         while let Some((_, saved)) = results.next().await {
             assert!(!saved.unwrap().unchanged);
         }
+    }
+
+    async fn load(&mut self, id: &str) {
+        self.0.load(&WorkflowId::parse(id).unwrap()).await.unwrap();
+    }
+
+    async fn list(&mut self) -> usize {
+        self.0.list(&Query::default()).await.unwrap().len()
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 
 use super::{Client, Open, files};
-use crate::work::Save;
+use crate::work::{Save, is_named_by};
 
 /// What people write who have read that a rename is atomic: each file beside its name, synced, moved over it, and the folder synced.
 #[derive(Clone)]
@@ -64,5 +64,17 @@ impl Client for Plain {
                 scope.spawn(|| Self::save(self, save).unwrap());
             }
         });
+    }
+
+    async fn load(&mut self, id: &str) {
+        let [head, content] =
+            [files::head(id), files::content(id)].map(|key| fs::read(self.folder.join(key)));
+        assert!(is_named_by(&content.unwrap(), &head.unwrap()));
+    }
+
+    async fn list(&mut self) -> usize {
+        let entries = fs::read_dir(self.folder.join(files::INDEX)).unwrap();
+        let records = entries.map(|entry| fs::read(entry.unwrap().path()).unwrap());
+        records.collect::<Vec<_>>().len()
     }
 }

@@ -1,10 +1,10 @@
 use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
-use redb::{Database, Durability, TableDefinition};
+use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
 
 use super::{Client, Open};
-use crate::work::Save;
+use crate::work::{Save, is_named_by};
 
 const VERSIONS: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("versions");
 const CONTENTS: TableDefinition<&str, &[u8]> = TableDefinition::new("contents");
@@ -40,6 +40,18 @@ impl Redb {
         }
         Ok(transaction.commit()?)
     }
+
+    fn load(&self, id: &str) -> Result<bool, redb::Error> {
+        let transaction = self.0.begin_read()?;
+        let (content, head) =
+            (transaction.open_table(CONTENTS)?.get(id)?, transaction.open_table(HEADS)?.get(id)?);
+        Ok(content.zip(head).is_some_and(|(content, head)| is_named_by(content.value(), head.value())))
+    }
+
+    fn list(&self) -> Result<Vec<Vec<u8>>, redb::Error> {
+        let entries = self.0.begin_read()?.open_table(ENTRIES)?;
+        entries.iter()?.map(|entry| Ok(entry?.1.value().to_owned())).collect()
+    }
 }
 
 impl Open for Redb {
@@ -56,5 +68,13 @@ impl Client for Redb {
 
     async fn save_batch(&mut self, saves: Vec<Save>) {
         self.transact(&saves).unwrap();
+    }
+
+    async fn load(&mut self, id: &str) {
+        assert!(Self::load(self, id).unwrap());
+    }
+
+    async fn list(&mut self) -> usize {
+        Self::list(self).unwrap().len()
     }
 }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::{Client, Open};
-use crate::work::Save;
+use crate::work::{Save, is_named_by};
 
 const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS versions (id TEXT, generation INTEGER, version BLOB, PRIMARY KEY (id, generation));
@@ -70,6 +70,15 @@ impl Client for SqliteClient {
     async fn save_batch(&mut self, saves: Vec<Save>) {
         transact(&self.0, &saves).unwrap();
     }
+
+    async fn load(&mut self, id: &str) {
+        let (content, head) = load(&self.0.lock().unwrap(), id).unwrap();
+        assert!(is_named_by(&content, &head));
+    }
+
+    async fn list(&mut self) -> usize {
+        list(&self.0.lock().unwrap()).unwrap().len()
+    }
 }
 
 fn file(folder: &Path) -> PathBuf {
@@ -99,4 +108,15 @@ fn transact(connection: &Mutex<Connection>, saves: &[Save]) -> rusqlite::Result<
         record?.execute(params![save.id, parts.record])?;
     }
     transaction.commit()
+}
+
+fn load(connection: &Connection, id: &str) -> rusqlite::Result<(Vec<u8>, Vec<u8>)> {
+    let mut query = connection
+        .prepare_cached("SELECT content, head FROM contents JOIN heads USING (id) WHERE id = ?1")?;
+    query.query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+fn list(connection: &Connection) -> rusqlite::Result<Vec<Vec<u8>>> {
+    let mut query = connection.prepare_cached("SELECT record FROM entries ORDER BY id")?;
+    query.query_map([], |row| row.get(0))?.collect()
 }
