@@ -175,7 +175,11 @@ impl StorageBackend for FsBackend {
             true => self.under_lock(Store::rest).await,
             false => {
                 let store = self.store.clone();
-                blocking(move || Ok(store.rest_if_possible())).await
+                blocking(move || {
+                    store.rest_if_possible();
+                    Ok(())
+                })
+                .await
             }
         };
         if let Some(turn) = turn.end() {

@@ -116,7 +116,7 @@ impl Drop for Runner {
 fn serve(store: &Store, jobs: Vec<Job>) {
     let caught_up = || store.root.check_in_place().and_then(|()| store.catch_up());
     let first = caught_up();
-    let of_each = || first.as_ref().map(|()| ()).map_err(again);
+    let of_each = || first.as_ref().copied().map_err(again);
     let checks: Vec<Check> = jobs.into_iter().filter_map(|job| job(store, of_each())).collect();
     if checks.is_empty() {
         return;

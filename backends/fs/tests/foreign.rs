@@ -202,8 +202,8 @@ fn header(format: u32) -> Vec<u8> {
     bytes.extend(format.to_le_bytes());
     bytes.resize(40, 0);
     let check = Version::of_content(&bytes);
-    let hex = check.as_str();
-    bytes.extend((0..32).map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap()));
+    let digits: Vec<u32> = check.as_str().chars().map(|digit| digit.to_digit(16).unwrap()).collect();
+    bytes.extend(digits.chunks(2).map(|pair| u8::try_from(pair[0] * 16 + pair[1]).unwrap()));
     bytes
 }
 
