@@ -203,7 +203,8 @@ fn header(format: u32) -> Vec<u8> {
     bytes.resize(40, 0);
     let check = Version::of_content(&bytes);
     let digits: Vec<u32> = check.as_str().chars().map(|digit| digit.to_digit(16).unwrap()).collect();
-    bytes.extend(digits.chunks(2).map(|pair| u8::try_from(pair[0] * 16 + pair[1]).unwrap()));
+    let byte = |pair: &[u32]| u8::try_from(pair.iter().fold(0, |sum, digit| sum * 16 + digit)).unwrap();
+    bytes.extend(digits.chunks(2).map(byte));
     bytes
 }
 
