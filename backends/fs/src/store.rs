@@ -1,6 +1,9 @@
 //! What a handle's blocking half works with, and its runs.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
 
 use pflow_backend::{Batch, Commit, Environment, Error, ErrorKind, Key, Outcome, Result, Versions};
 use tokio::runtime::Handle;
@@ -137,7 +140,6 @@ impl Store {
     pub(crate) fn run(turn: Turn) {
         let store = turn.store().clone();
         let mut turn = turn;
-        let mut any = false;
         loop {
             let Some((mine, group)) = turn.next_group(MOST_GROUP_BYTES) else { break };
             turn = mine;
@@ -149,8 +151,13 @@ impl Store {
             // The lock is free again before anybody has an answer.
             match (done, waiting) {
                 (Ok(Held::Done(results)), _) => {
-                    any = true;
+                    if store.follow {
+                        follow_soon(&store);
+                    }
                     results.into_iter().for_each(|(ticket, result)| answer(ticket, result));
+                    if let Some(pause) = turn.way_to_give() {
+                        return go_on_after(pause, turn);
+                    }
                 }
                 (Ok(Held::ByAnother(holder)), Some(group)) => return wait(turn, group, &holder),
                 (Err(error), Some(group)) => {
@@ -158,9 +165,6 @@ impl Store {
                 }
                 (Ok(Held::ByAnother(_)) | Err(_), None) => {}
             }
-        }
-        if any && store.follow {
-            follow_soon(&store);
         }
     }
 
@@ -301,10 +305,14 @@ impl Store {
 }
 
 /// Waits for the lock without a thread, and goes on.
-fn wait(turn: Turn, group: Vec<Ticket>, holder: &str) {
-    let Some(pause) = turn.put_back(group, holder) else {
-        return Store::run(turn);
-    };
+fn wait(mut turn: Turn, group: Vec<Ticket>, holder: &str) {
+    match turn.put_back(group, holder) {
+        Some(pause) => go_on_after(pause, turn),
+        None => Store::run(turn),
+    }
+}
+
+fn go_on_after(pause: Duration, turn: Turn) {
     let environment = turn.store().environment.clone();
     Handle::current().spawn(async move {
         environment.sleep(pause).await;

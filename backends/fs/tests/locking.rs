@@ -275,3 +275,27 @@ async fn a_process_that_is_killed_while_it_commits_leaves_whole_batches() {
         assert_eq!(unfinished(place.path()), Vec::<String>::new());
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handle_that_is_never_idle_gives_way_to_others() {
+    let place = tempfile::tempdir().unwrap();
+    let open = || FsOptions::new().follow(false).open(place.path(), system());
+    let (busy, other) = (Arc::new(open().await.unwrap()), open().await.unwrap());
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let writers: Vec<_> = (0..8)
+        .map(|writer| {
+            let (busy, stop) = (busy.clone(), stop.clone());
+            tokio::spawn(async move {
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    write(&busy, put(&format!("busy/{writer}"), "x")).await;
+                }
+            })
+        })
+        .collect();
+    for round in 0..20 {
+        write(&other, put("other", &round.to_string())).await;
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    futures::future::try_join_all(writers).await.unwrap();
+    assert_eq!(read(&busy, "other").await.unwrap(), "19");
+}

@@ -3,6 +3,7 @@
 //! | name | what it is |
 //! |---|---|
 //! | `lock` | whoever commits or writes files holds an advisory lock on it; it says who |
+//! | `waiting` | whoever waits for the lock and is next holds an advisory lock on it, so that a busy holder knows to give way |
 //! | `journal` | what was committed and is not in the files for good yet ([`log`]); empty at rest |
 //! | `state` | how far the journal goes, for everybody who reads ([`state`]); it is never synced |
 //! | `values/` | objects too large for the journal, until they are in their files for good |
@@ -21,6 +22,7 @@ use crate::folder::{Folder, Step};
 
 pub(crate) const JOURNAL: &str = ".journal";
 pub(crate) const LOCK: &str = "lock";
+pub(crate) const WAITING: &str = "waiting";
 pub(crate) const LOG: &str = "journal";
 pub(crate) const NEW_LOG: &str = "journal.new";
 pub(crate) const STATE: &str = "state";
