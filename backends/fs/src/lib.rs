@@ -81,6 +81,8 @@ mod probe;
 mod queue;
 mod root;
 mod store;
+#[cfg(test)]
+mod tests;
 mod values;
 mod view;
 mod writer;
