@@ -15,8 +15,9 @@ use crate::{
     current::bytes_of,
     error::{errno_of, failed, special_file, symbolic_link},
     files::{split, whole},
-    folder::{Folder, Step, Walk},
+    folder::{Folder, OpenFile, Step, Walk},
     journal::{QUARANTINE, STAGING},
+    medium::Status,
     overlay::{Entry, Judged},
 };
 
@@ -106,8 +107,7 @@ impl<'a> Applier<'a> {
         let Walk::There(folder) = self.root.walk(folders)? else { return Ok(()) };
         let Some((file, status)) = folder.open_file(name)? else { return Ok(()) };
         if entry.may_be_edited() {
-            let bytes = whole(&file, &status)?;
-            if entry.judge(&Version::of_content(&bytes), &bytes) == Judged::Edited {
+            if self.is_edited(&file, &status, entry)? {
                 return Ok(());
             }
         }
@@ -162,8 +162,7 @@ impl<'a> Applier<'a> {
         let Some((file, status)) = folder.open_file(name)? else {
             return self.move_in(folder, name, Some(mode), bytes);
         };
-        let there = whole(&file, &status)?;
-        if entry.judge(&Version::of_content(&there), &there) == Judged::Edited {
+        if self.is_edited(&file, &status, entry)? {
             return Ok(());
         }
         let (staging, staged) = self.stage(Some(mode), bytes)?;
@@ -181,6 +180,12 @@ impl<'a> Applier<'a> {
                 }
             },
         }
+    }
+
+    fn is_edited(&self, file: &OpenFile, status: &Status, entry: &Entry) -> Result<bool> {
+        let bytes = whole(file, status)?;
+        let judged = entry.judge(&Version::of_content(&bytes), &bytes, |value| bytes_of(self.root, value))?;
+        Ok(judged == Judged::Edited)
     }
 
     /// What came out goes, if it is ours.

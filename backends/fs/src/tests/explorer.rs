@@ -101,7 +101,8 @@ impl Explorer {
             let extremes = [disk.worst(), disk.mildest()];
             for crash in disk.crashes(&effort.budget) {
                 if known.insert((crash.sum, player.answers.clone())) {
-                    let (model, answers) = (player.model.clone(), player.answers.clone());
+                    let (mut model, answers) = (player.model.clone(), player.answers.clone());
+                    model.crashed();
                     let is_extreme = extremes.contains(&crash);
                     candidates.push(Candidate { at, crash, disk: disk.clone(), model, answers, is_extreme });
                 }

@@ -1,6 +1,6 @@
 //! What a store may hold, after all that it answered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pflow_backend::{Batch, Bytes, Operation, Version};
 
@@ -11,12 +11,14 @@ pub(crate) type Objects = BTreeMap<String, Bytes>;
 #[derive(Debug, Clone)]
 pub(crate) struct Model {
     possible: Vec<Objects>,
+    /// What a person wrote, of which nobody says that it is durable.
+    edited: BTreeSet<String>,
 }
 
 impl Model {
     /// A store that holds this.
     pub(crate) fn of(objects: Objects) -> Self {
-        Self { possible: vec![objects] }
+        Self { possible: vec![objects], edited: BTreeSet::new() }
     }
 
     pub(crate) fn empty() -> Self {
@@ -26,6 +28,7 @@ impl Model {
     /// It answered that the batch is there.
     pub(crate) fn committed(&mut self, batch: &Batch) {
         self.replace(|objects| applied(objects, batch).into_iter().collect());
+        batch.operations().for_each(|(_, operation)| drop(self.edited.remove(operation.key().as_str())));
     }
 
     /// It answered that a condition did not hold.
@@ -47,9 +50,15 @@ impl Model {
             edited.insert(key.to_owned(), Bytes::copy_from_slice(bytes.as_bytes()));
             vec![objects.clone(), edited]
         });
+        self.edited.insert(key.to_owned());
     }
 
-    /// This was seen, so nothing else may ever be seen. An error in words if it may not be there.
+    /// The machine starts again: what can be seen from now on is durable.
+    pub(crate) fn crashed(&mut self) {
+        self.edited.clear();
+    }
+
+    /// This was seen, so nothing else may ever be seen, but for edits that get lost. An error in words if it may not be there.
     pub(crate) fn saw(&mut self, seen: &Objects) -> Result<(), String> {
         if !self.possible.contains(seen) {
             let closest = self.possible.iter().min_by_key(|objects| difference(objects, seen).len());
@@ -59,7 +68,9 @@ impl Model {
                 self.possible.len()
             ));
         }
-        self.possible = vec![seen.clone()];
+        if self.edited.is_empty() {
+            self.possible = vec![seen.clone()];
+        }
         Ok(())
     }
 

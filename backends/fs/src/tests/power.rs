@@ -9,7 +9,7 @@ use super::{
 /// Most of what a small script can leave.
 fn effort(traits: Traits, states: usize) -> Effort {
     let states = states * Budget::multiplier();
-    Effort { traits, budget: Budget::new(128, 8), states, again: (states / 50, 20) }
+    Effort { traits, budget: Budget::new(128, 8), states, again: (states / 200, 20) }
 }
 
 fn on_linux(script: &Script, states: usize) {
@@ -33,4 +33,33 @@ fn a_loss_of_power_takes_nothing_of_a_save_that_was_answered() {
 fn nor_of_one_that_was_committed_with_others() {
     on_linux(&scripts::groups(), 800);
     elsewhere(&scripts::groups(), 100);
+}
+
+#[test]
+fn nor_of_large_objects() {
+    on_linux(&scripts::large(), 120);
+    elsewhere(&scripts::large(), 30);
+}
+
+#[test]
+fn nor_while_a_full_journal_begins_anew() {
+    on_linux(&scripts::full(), 800);
+    elsewhere(&scripts::full(), 200);
+}
+
+#[test]
+fn nor_while_more_files_become_durable_than_are_synced_alone() {
+    on_linux(&scripts::full_of_many(), 200);
+    elsewhere(&scripts::full_of_many(), 50);
+}
+
+#[test]
+fn nor_after_a_sync_that_failed() {
+    on_linux(&scripts::renewed(), 600);
+    elsewhere(&scripts::renewed(), 100);
+}
+
+#[test]
+fn nor_while_the_files_follow() {
+    on_linux(&scripts::idle(), 800);
 }
