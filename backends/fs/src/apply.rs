@@ -40,7 +40,7 @@ pub(crate) struct Applier<'a> {
     id: String,
     staged: usize,
     staging: Option<Folder>,
-    /// Paths of folders in which a name changed.
+    /// Paths of folders in which a name changed, now or when somebody else was at it.
     touched: BTreeSet<std::path::PathBuf>,
 }
 
@@ -66,7 +66,7 @@ impl<'a> Applier<'a> {
         }
     }
 
-    /// Makes the names durable that were changed.
+    /// Makes the names durable that lead to what was written, and the removal of others.
     pub(crate) fn sync_folders(&mut self) -> Result<()> {
         for path in std::mem::take(&mut self.touched) {
             let below = path.strip_prefix(self.root.path()).unwrap_or(&path).to_owned();
@@ -83,7 +83,6 @@ impl<'a> Applier<'a> {
         let folder = self.open_or_create(folders)?;
         let mut there = folder.look(name)?;
         if there.is_some_and(|it| it.kind == FileType::Directory) {
-            self.touch(&folder);
             remove_folders(&folder, name)?;
             there = None;
         }
@@ -91,10 +90,7 @@ impl<'a> Applier<'a> {
             Some(it) if it.kind == FileType::Symlink => Err(symbolic_link(&folder.path_of(name))),
             Some(it) if it.kind != FileType::RegularFile => Err(special_file(&folder.path_of(name))),
             // IMPORTANT: in place only where there was nothing and nobody edits. Whoever sees a part of it has the journal over it.
-            None if !entry.may_be_edited() => {
-                self.touch(&folder);
-                self.write(&folder, name, None, bytes)
-            }
+            None if !entry.may_be_edited() => self.write(&folder, name, None, bytes),
             None => self.move_in(&folder, name, None, bytes),
             Some(it) if !entry.may_be_edited() => self.move_in(&folder, name, Some(it.mode), bytes),
             Some(it) => self.swap_in(&folder, name, it.mode, key, entry, bytes),
@@ -104,14 +100,22 @@ impl<'a> Applier<'a> {
     fn delete(&mut self, key: &Key, entry: &Entry) -> Result<()> {
         let (folders, name) = split(key);
         // The folder stays even if it is empty then: somebody may be about to put the next object there.
-        let Walk::There(folder) = self.root.walk(folders)? else { return Ok(()) };
+        let folder = match self.root.walk(folders)? {
+            Walk::There(folder) => folder,
+            Walk::Missing(deepest) => {
+                self.touch(&deepest);
+                return Ok(());
+            }
+            Walk::Blocked(..) => return Ok(()),
+        };
+        // IMPORTANT: also where it is gone already: whoever removed it may not have made that durable.
+        self.touch(&folder);
         let Some((file, status)) = folder.open_file(name)? else { return Ok(()) };
         if entry.may_be_edited() {
             if self.is_edited(&file, &status, entry)? {
-                return Ok(());
+                return self.keep(&file);
             }
         }
-        self.touch(&folder);
         folder.remove_file(name)
     }
 
@@ -144,7 +148,6 @@ impl<'a> Applier<'a> {
 
     fn move_in(&mut self, folder: &Folder, name: &str, mode: Option<Mode>, bytes: &[u8]) -> Result<()> {
         let (staging, staged) = self.stage(mode, bytes)?;
-        self.touch(folder);
         staging.rename(&staged, (folder, name)).inspect_err(|_| discard(&staging, &staged))
     }
 
@@ -163,10 +166,9 @@ impl<'a> Applier<'a> {
             return self.move_in(folder, name, Some(mode), bytes);
         };
         if self.is_edited(&file, &status, entry)? {
-            return Ok(());
+            return self.keep(&file);
         }
         let (staging, staged) = self.stage(Some(mode), bytes)?;
-        self.touch(folder);
         match staging.exchange(&staged, (folder, name)) {
             Ok(()) => self.dismiss(&staging, &staged, key, entry),
             Err(error) => match errno_of(&error) {
@@ -188,6 +190,14 @@ impl<'a> Applier<'a> {
         Ok(judged == Judged::Edited)
     }
 
+    /// A person's edit stays. What it came in the place of must not come back in its stead.
+    fn keep(&self, file: &OpenFile) -> Result<()> {
+        match self.sync {
+            Sync::Each => file.sync_data(),
+            Sync::Later => Ok(()),
+        }
+    }
+
     /// What came out goes, if it is ours.
     fn dismiss(&self, staging: &Folder, name: &str, key: &Key, entry: &Entry) -> Result<()> {
         if let Some((file, status)) = staging.open_file(name)? {
@@ -206,12 +216,11 @@ impl<'a> Applier<'a> {
 
     fn open_or_create<'n>(&mut self, folders: impl Iterator<Item = &'n str>) -> Result<Folder> {
         let mut here = self.root.clone();
+        // IMPORTANT: all of them, whoever made them: their names may not be durable yet.
+        self.touch(&here);
         for name in folders {
-            let (next, created) = here.step_or_create(name)?;
-            if created {
-                self.touch(&here);
-            }
-            here = next;
+            here = here.step_or_create(name)?.0;
+            self.touch(&here);
         }
         Ok(here)
     }

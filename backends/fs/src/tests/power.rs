@@ -54,12 +54,31 @@ fn nor_while_more_files_become_durable_than_are_synced_alone() {
 }
 
 #[test]
+fn nor_while_the_files_follow() {
+    on_linux(&scripts::idle(), 800);
+    elsewhere(&scripts::idle(), 200);
+}
+
+#[test]
+fn nor_of_what_somebody_else_finishes() {
+    on_linux(&scripts::reopened(), 800);
+    elsewhere(&scripts::reopened(), 200);
+}
+
+#[test]
 fn nor_after_a_sync_that_failed() {
     on_linux(&scripts::renewed(), 600);
     elsewhere(&scripts::renewed(), 100);
 }
 
 #[test]
-fn nor_while_the_files_follow() {
-    on_linux(&scripts::idle(), 800);
+fn nor_where_a_person_edits_what_was_saved() {
+    on_linux(&scripts::edited(), 800);
+    elsewhere(&scripts::edited(), 200);
+}
+
+#[test]
+fn nor_where_objects_become_folders() {
+    on_linux(&scripts::renamed(), 600);
+    elsewhere(&scripts::renamed(), 200);
 }
