@@ -15,8 +15,9 @@ use crate::{
     current::bytes_of,
     error::{errno_of, failed, special_file, symbolic_link},
     files::{split, whole},
-    folder::{Folder, Step, Walk},
+    folder::{Folder, OpenFile, Step, Walk},
     journal::{QUARANTINE, STAGING},
+    medium::Status,
     overlay::{Entry, Judged},
 };
 
@@ -39,9 +40,9 @@ pub(crate) struct Applier<'a> {
     id: String,
     staged: usize,
     staging: Option<Folder>,
-    /// The folder that was written to last: keys come in order.
+    /// The folder that was gone to last: keys come in order.
     last: Option<(String, Folder)>,
-    /// Paths of folders in which a name changed.
+    /// Paths of folders in which a name changed, now or when somebody else was at it.
     touched: BTreeSet<std::path::PathBuf>,
 }
 
@@ -67,7 +68,7 @@ impl<'a> Applier<'a> {
         }
     }
 
-    /// Makes the names durable that were changed.
+    /// Makes the names durable that lead to what was written, and the removal of others.
     pub(crate) fn sync_folders(&mut self) -> Result<()> {
         for path in std::mem::take(&mut self.touched) {
             let below = path.strip_prefix(self.root.path()).unwrap_or(&path).to_owned();
@@ -84,7 +85,6 @@ impl<'a> Applier<'a> {
         let folder = self.open_or_create(key)?;
         let mut there = folder.look(name)?;
         if there.is_some_and(|it| it.kind == FileType::Directory) {
-            self.touch(&folder);
             remove_folders(&folder, name)?;
             there = None;
         }
@@ -92,10 +92,7 @@ impl<'a> Applier<'a> {
             Some(it) if it.kind == FileType::Symlink => Err(symbolic_link(&folder.path_of(name))),
             Some(it) if it.kind != FileType::RegularFile => Err(special_file(&folder.path_of(name))),
             // IMPORTANT: in place only where there was nothing and nobody edits. Whoever sees a part of it has the journal over it.
-            None if !entry.may_be_edited() => {
-                self.touch(&folder);
-                self.write(&folder, name, None, bytes)
-            }
+            None if !entry.may_be_edited() => self.write(&folder, name, None, bytes),
             None => self.move_in(&folder, name, None, bytes),
             Some(it) if !entry.may_be_edited() => self.move_in(&folder, name, Some(it.mode), bytes),
             Some(it) => self.swap_in(&folder, name, it.mode, key, entry, bytes),
@@ -107,13 +104,9 @@ impl<'a> Applier<'a> {
         // The folder stays even if it is empty then: somebody may be about to put the next object there.
         let Some(folder) = self.find(key)? else { return Ok(()) };
         let Some((file, status)) = folder.open_file(name)? else { return Ok(()) };
-        if entry.may_be_edited() {
-            let bytes = whole(&file, &status)?;
-            if entry.judge(&Version::of_content(&bytes), &bytes) == Judged::Edited {
-                return Ok(());
-            }
+        if entry.may_be_edited() && self.is_edited(&file, &status, entry)? {
+            return self.keep(&file);
         }
-        self.touch(&folder);
         folder.remove_file(name)
     }
 
@@ -146,7 +139,6 @@ impl<'a> Applier<'a> {
 
     fn move_in(&mut self, folder: &Folder, name: &str, mode: Option<Mode>, bytes: &[u8]) -> Result<()> {
         let (staging, staged) = self.stage(mode, bytes)?;
-        self.touch(folder);
         staging.rename(&staged, (folder, name)).inspect_err(|_| discard(&staging, &staged))
     }
 
@@ -164,12 +156,10 @@ impl<'a> Applier<'a> {
         let Some((file, status)) = folder.open_file(name)? else {
             return self.move_in(folder, name, Some(mode), bytes);
         };
-        let there = whole(&file, &status)?;
-        if entry.judge(&Version::of_content(&there), &there) == Judged::Edited {
-            return Ok(());
+        if self.is_edited(&file, &status, entry)? {
+            return self.keep(&file);
         }
         let (staging, staged) = self.stage(Some(mode), bytes)?;
-        self.touch(folder);
         match staging.exchange(&staged, (folder, name)) {
             Ok(()) => self.dismiss(&staging, &staged, key, entry),
             Err(error) => match errno_of(&error) {
@@ -182,6 +172,20 @@ impl<'a> Applier<'a> {
                     Err(failed("move a file to", &folder.path_of(name), error))
                 }
             },
+        }
+    }
+
+    fn is_edited(&self, file: &OpenFile, status: &Status, entry: &Entry) -> Result<bool> {
+        let bytes = whole(file, status)?;
+        let judged = entry.judge(&Version::of_content(&bytes), &bytes, |value| bytes_of(self.root, value))?;
+        Ok(judged == Judged::Edited)
+    }
+
+    /// A person's edit stays. What it came in the place of must not come back in its stead.
+    fn keep(&self, file: &OpenFile) -> Result<()> {
+        match self.sync {
+            Sync::Each => file.sync_data(),
+            Sync::Later => Ok(()),
         }
     }
 
@@ -201,37 +205,45 @@ impl<'a> Applier<'a> {
         staging.remove_file(name)
     }
 
-    /// The folder of a key, if it is there.
+    /// The folder of a key, if it is there. The names on the way to it, and those in it, become durable with the files.
     fn find(&mut self, key: &Key) -> Result<Option<Folder>> {
         let path = path_of(key);
         if let Some((_, folder)) = self.last.as_ref().filter(|(last, _)| last == path) {
             return Ok(Some(folder.clone()));
         }
-        let Walk::There(folder) = self.root.walk(split(key).0)? else { return Ok(None) };
-        self.last = Some((path.to_owned(), folder.clone()));
-        Ok(Some(folder))
+        match self.root.walk(split(key).0)? {
+            Walk::There(folder) => Ok(Some(self.arrive(path, folder))),
+            Walk::Missing(deepest) => {
+                self.touch(&deepest);
+                Ok(None)
+            }
+            Walk::Blocked(..) => Ok(None),
+        }
     }
 
-    /// The folder of a key, made if need be.
+    /// The same, made if need be.
     fn open_or_create(&mut self, key: &Key) -> Result<Folder> {
         if let Some(folder) = self.find(key)? {
             return Ok(folder);
         }
         let mut here = self.root.clone();
         for name in split(key).0 {
-            let (next, created) = here.step_or_create(name)?;
-            if created {
-                self.touch(&here);
-            }
-            here = next;
+            here = here.step_or_create(name)?.0;
         }
-        self.last = Some((path_of(key).to_owned(), here.clone()));
-        Ok(here)
+        Ok(self.arrive(path_of(key), here))
     }
 
+    fn arrive(&mut self, path: &str, folder: Folder) -> Folder {
+        self.touch(&folder);
+        self.last = Some((path.to_owned(), folder.clone()));
+        folder
+    }
+
+    /// IMPORTANT: also where nothing is changed, and all folders on the way: whoever made or removed a name there may have died before it was durable.
     fn touch(&mut self, folder: &Folder) {
         if self.sync == Sync::Each {
-            self.touched.insert(folder.path().to_owned());
+            let way = folder.path().ancestors().take_while(|path| path.starts_with(self.root.path()));
+            self.touched.extend(way.map(Path::to_owned));
         }
     }
 }

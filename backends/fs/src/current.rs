@@ -113,7 +113,8 @@ pub(crate) fn edited(
     }
     let Some((bytes, status)) = files::read(root, key)? else { return Ok(None) };
     let version = Version::of_content(&bytes);
-    Ok((entry.judge(&version, &bytes) == Judged::Edited).then_some((bytes, version, status.modified)))
+    let judged = entry.judge(&version, &bytes, |value| bytes_of(root, value))?;
+    Ok((judged == Judged::Edited).then_some((bytes, version, status.modified)))
 }
 
 /// The bytes of a value; none if its file in `values/` is gone, because the value is in its place for good.

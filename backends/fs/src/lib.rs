@@ -101,6 +101,8 @@ mod queue;
 mod reads;
 mod root;
 mod store;
+#[cfg(test)]
+mod tests;
 mod values;
 mod view;
 mod writer;

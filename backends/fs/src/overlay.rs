@@ -2,9 +2,12 @@
 
 use std::{collections::BTreeMap, ops::Bound};
 
-use pflow_backend::{DateTime, Key, Utc, Version, WriteKind};
+use pflow_backend::{Bytes, DateTime, Key, Result, Utc, Version, WriteKind};
 
-use crate::journal::record::{Before, Change, Content, Record, Value};
+use crate::journal::record::{Before, Change, Record, Value};
+
+/// What a device writes whole or not at all. Larger ones are made of these.
+const SECTOR: usize = 512;
 
 /// The last change of every key that the journal names.
 #[derive(Debug, Default)]
@@ -146,17 +149,25 @@ impl Entry {
         self.kind == WriteKind::Copy
     }
 
-    /// Judges what the file holds. Only for an entry that may be edited.
+    /// Judges what the file holds. Only for an entry that may be edited. `whole` gives the bytes of a value, if they are still there.
     ///
-    /// After a crash of the machine a file that was not synced may hold the beginning of what was written, or zeros.
-    pub(crate) fn judge(&self, version: &Version, bytes: &[u8]) -> Judged {
-        let mut values = self.earlier.iter().chain(&self.now);
-        let known = values.clone().any(|value| value.version == *version)
-            || self.accepted.iter().any(|it| matches!(it, Before::Was(was) if was == version));
-        let torn = bytes.iter().all(|byte| *byte == 0)
-            || values
-                .any(|value| matches!(&value.content, Content::Inline(whole) if whole.starts_with(bytes)));
-        if known || torn { Judged::Ours } else { Judged::Edited }
+    /// # Errors
+    /// Those of `whole`.
+    pub(crate) fn judge(
+        &self,
+        version: &Version,
+        bytes: &[u8],
+        whole: impl Fn(&Value) -> Result<Option<Bytes>>,
+    ) -> Result<Judged> {
+        if self.knows(version) || is_remnant(bytes, &[]) {
+            return Ok(Judged::Ours);
+        }
+        for value in self.earlier.iter().chain(&self.now) {
+            if whole(value)?.is_some_and(|whole| is_remnant(bytes, &whole)) {
+                return Ok(Judged::Ours);
+            }
+        }
+        Ok(Judged::Edited)
     }
 
     /// Whether the file holds exactly what we wrote or somebody replaced knowingly, so that it may go.
@@ -166,11 +177,22 @@ impl Entry {
     }
 }
 
+/// Whether a crash of the machine can have left these bytes of a file that was written whole and never synced: its length may be any up to the whole,
+/// and each sector may have been written or still be zeros.
+fn is_remnant(bytes: &[u8], whole: &[u8]) -> bool {
+    let is_zero = |sector: &[u8]| sector.iter().all(|byte| *byte == 0);
+    bytes.iter().all(|byte| *byte == 0)
+        || bytes.len() <= whole.len()
+            && bytes
+                .chunks(SECTOR)
+                .zip(whole.chunks(SECTOR))
+                .all(|(sector, written)| written.get(..sector.len()) == Some(sector) || is_zero(sector))
+}
+
 #[cfg(test)]
 mod tests {
-    use pflow_backend::Bytes;
-
     use super::*;
+    use crate::journal::record::Content;
 
     fn key(name: &str) -> Key {
         Key::parse(name).unwrap()
@@ -196,7 +218,11 @@ mod tests {
 
     fn judged(overlay: &Overlay, bytes: &str) -> Judged {
         let version = Version::of_content(bytes.as_bytes());
-        overlay.get(&key("a")).unwrap().judge(&version, bytes.as_bytes())
+        let whole = |value: &Value| match &value.content {
+            Content::Inline(bytes) => Ok(Some(bytes.clone())),
+            Content::Kept(_) => Ok(None),
+        };
+        overlay.get(&key("a")).unwrap().judge(&version, bytes.as_bytes(), whole).unwrap()
     }
 
     #[test]
@@ -213,6 +239,28 @@ mod tests {
         }
         for edited in ["bas", "third value!", "an edit", "\0x"] {
             assert_eq!(judged(&copies, edited), Judged::Edited, "{edited:?}");
+        }
+    }
+
+    #[test]
+    fn any_sector_of_a_file_that_was_not_synced_may_be_missing() {
+        let whole: Vec<u8> = (0..1_300).map(|at| b'a' + (at / 512) as u8).collect();
+        let zeroed = |range: std::ops::Range<usize>| {
+            let mut bytes = whole.clone();
+            bytes[range].fill(0);
+            bytes
+        };
+        for remnant in [
+            zeroed(0..512),
+            zeroed(512..1_024),
+            zeroed(1_024..1_300),
+            zeroed(0..1_300),
+            whole[..1_000].to_vec(),
+        ] {
+            assert!(is_remnant(&remnant, &whole));
+        }
+        for other in [zeroed(0..511), zeroed(500..600), [&whole[..], &[0]].concat(), b"b".repeat(600)] {
+            assert!(!is_remnant(&other, &whole));
         }
     }
 

@@ -34,6 +34,8 @@ const SMALLEST_STEP: u64 = 64 * 1024;
 const LARGEST_STEP: u64 = 1024 * 1024;
 
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+/// How much is looked over at once where most of it is zeros.
+const BLOCK: usize = 512;
 
 /// The open file.
 #[derive(Debug)]
@@ -122,12 +124,15 @@ impl Log {
         let mut rest = vec![0; length];
         let read = self.file.read_at(&mut rest, position.tail)?;
         rest.truncate(read);
-        for (step, piece) in rest.chunks(ALIGN as usize).enumerate() {
-            // Most of it is zeros.
-            if piece.iter().all(|byte| *byte == 0) {
-                continue;
-            }
-            let at = step * ALIGN as usize;
+        // Most of it is zeros.
+        let blocks = rest.chunks(BLOCK).enumerate();
+        let written =
+            blocks.filter(|(_, block)| ZEROS.get(..block.len()).is_none_or(|zeros| zeros != *block));
+        let starts = written.flat_map(|(number, block)| {
+            let from = number * BLOCK;
+            (from..from + block.len()).step_by(ALIGN as usize)
+        });
+        for at in starts {
             let Some(header) = rest.get(at..).and_then(Header::parse) else { continue };
             let (from, length) = (at + HEADER_BYTES, usize::try_from(header.length).unwrap_or(usize::MAX));
             let payload = from.checked_add(length).and_then(|to| rest.get(from..to));

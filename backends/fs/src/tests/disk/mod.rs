@@ -1,0 +1,279 @@
+//! A disk in memory that knows what a loss of power may leave of it.
+//!
+//! It keeps what is durable and, in order, every effect that is not: each sector that was written, each length, each name. **A crash leaves what
+//! is durable and any of the others**: POSIX promises no order between them, not even within one file or one folder. A move is one effect,
+//! and so is an exchange.
+//!
+//! After a failed sync the page cache lies (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020): what the sync
+//! covered can be read, counts as clean, and no later sync makes it durable. Only writing it anew does.
+
+mod crash;
+mod image;
+mod medium;
+mod trouble;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
+
+use rustix::fs::Mode;
+
+use crate::medium::Descriptor;
+use image::{Effect, Image, Ino, Inode, pieces};
+
+pub(crate) use crash::{Budget, Crash};
+pub(crate) use medium::Simulated;
+pub(crate) use trouble::{Call, Called, Trouble};
+
+/// What all processes of a machine share.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// What everybody sees.
+    live: Image,
+    durable: Image,
+    /// Of the effects that are durable: the same set gives the same sum, whatever their order.
+    durable_sum: u64,
+    /// What is not durable, by the number of the effect.
+    pending: Vec<(u64, Effect)>,
+    effects: u64,
+    /// Rises with every change of anything above.
+    changes: u64,
+    modes: BTreeMap<Ino, Mode>,
+    modified: BTreeMap<Ino, u64>,
+    next: u64,
+    nodes: BTreeMap<u64, Opened>,
+    /// Locked files, and by which node.
+    locks: BTreeMap<Ino, u64>,
+    dead: BTreeSet<u64>,
+    /// How often the system failed to write something of a file, or of anything, behind the processes' backs.
+    failures: BTreeMap<Ino, u64>,
+    failures_of_all: u64,
+    traits: Traits,
+}
+
+/// What differs from one system to another.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Traits {
+    /// Linux has a sync of the whole file system that tells failures.
+    pub(crate) syncs_file_systems: bool,
+    /// Two names can change places in one step.
+    pub(crate) exchanges: bool,
+}
+
+impl Traits {
+    pub(crate) const LINUX: Self = Self { syncs_file_systems: true, exchanges: true };
+    pub(crate) const MACOS: Self = Self { syncs_file_systems: false, exchanges: true };
+    /// A file system that knows neither.
+    pub(crate) const POOR: Self = Self { syncs_file_systems: false, exchanges: false };
+}
+
+/// An open file or folder of a process.
+#[derive(Debug)]
+struct Opened {
+    ino: Ino,
+    path: PathBuf,
+    process: u64,
+    alive: Weak<Descriptor>,
+    writable: bool,
+    /// The failures that it need not be told of any more.
+    told: u64,
+    told_of_all: u64,
+}
+
+impl Disk {
+    pub(crate) fn new(traits: Traits) -> Arc<Self> {
+        Self::of(Image::new(), BTreeMap::new(), traits)
+    }
+
+    fn of(image: Image, modes: BTreeMap<Ino, Mode>, traits: Traits) -> Arc<Self> {
+        let state = State {
+            live: image.clone(),
+            durable: image,
+            durable_sum: 0,
+            pending: Vec::new(),
+            effects: 0,
+            changes: 0,
+            modes,
+            modified: BTreeMap::new(),
+            next: 1_000,
+            nodes: BTreeMap::new(),
+            locks: BTreeMap::new(),
+            dead: BTreeSet::new(),
+            failures: BTreeMap::new(),
+            failures_of_all: 0,
+            traits,
+        };
+        Arc::new(Self { state: Mutex::new(state) })
+    }
+
+    /// A process on this machine.
+    pub(crate) fn process(self: &Arc<Self>) -> Arc<Simulated> {
+        Arc::new(Simulated::new(self.clone(), self.state().fresh()))
+    }
+
+    /// All files that can be seen, by their paths.
+    pub(crate) fn files(&self) -> BTreeMap<String, Arc<Vec<u8>>> {
+        self.state().live.files()
+    }
+
+    /// The system tries to write what is dirty in some files and fails, before anybody asks for it.
+    pub(crate) fn fail_in_background(&self, which: impl Fn(&str) -> bool) {
+        let mut state = self.state();
+        let files: Vec<Ino> = state
+            .live
+            .files()
+            .keys()
+            .filter(|path| which(path))
+            .filter_map(|path| state.live.find(path.as_ref()))
+            .collect();
+        for ino in files {
+            state.lose(ino);
+        }
+    }
+
+    /// A person writes a file as an editor does: the new one is whole and durable before it takes the place of the old one.
+    pub(crate) fn edit(&self, path: &str, bytes: &[u8]) {
+        let mut state = self.state();
+        let path = Path::new(path);
+        let folder = state.live.find(path.parent().unwrap()).unwrap();
+        let ino = state.create(Inode::File(Arc::default()));
+        state.write(ino, 0, bytes);
+        state.sync_content(ino);
+        let change = (folder, path.file_name().unwrap().to_owned(), Some(ino));
+        state.change(Effect::Names(vec![change]));
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn fresh(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// A file or folder without a name.
+    fn create(&mut self, inode: Inode) -> Ino {
+        let ino = self.fresh();
+        self.live.add(ino, inode.clone());
+        self.durable.add(ino, inode);
+        ino
+    }
+
+    /// Something that can be seen from now on and is not durable.
+    fn change(&mut self, effect: Effect) {
+        self.live.apply(&effect);
+        self.changes += 1;
+        let now = self.changes;
+        match &effect {
+            Effect::Bytes { file, .. } | Effect::Length { file, .. } => {
+                self.modified.insert(*file, now);
+            }
+            Effect::Names(changes) => {
+                self.modified.extend(changes.iter().map(|(folder, ..)| (*folder, now)));
+            }
+        }
+        self.effects += 1;
+        self.pending.push((self.effects, effect));
+    }
+
+    fn write(&mut self, file: Ino, at: usize, bytes: &[u8]) {
+        let end = at + bytes.len();
+        let seen = self.live.bytes(file).map_or(0, |it| it.len());
+        // What a crash that loses nothing would leave: less than what can be seen if the system failed to write.
+        let kept = self.pending.iter().rev().find_map(|(_, effect)| match effect {
+            Effect::Length { file: it, length } if *it == file => Some(*length),
+            _ => None,
+        });
+        let kept = kept.or_else(|| self.durable.bytes(file).map(|it| it.len())).unwrap_or(0);
+        if end > kept.min(seen) {
+            self.change(Effect::Length { file, length: end.max(seen) });
+        }
+        self.live.write(file, at, bytes);
+        for piece in pieces(at, bytes.len()) {
+            let Some(content) = self.live.bytes(file) else { return };
+            let piece = piece.start..piece.end.min(content.len());
+            let bytes: Arc<[u8]> = content[piece.clone()].into();
+            if !self.is_there_anyway(file, piece.start, &bytes) {
+                self.change(Effect::Bytes { file, at: piece.start, bytes });
+            }
+        }
+    }
+
+    /// Whether a crash leaves these bytes whether they are written or not.
+    fn is_there_anyway(&self, file: Ino, at: usize, bytes: &[u8]) -> bool {
+        let overlaps = |effect: &Effect| {
+            matches!(effect, Effect::Bytes { file: it, at: other, bytes: others }
+                if *it == file && *other < at + bytes.len() && at < *other + others.len())
+        };
+        let shrinks = |effect: &Effect| matches!(effect, Effect::Length { file: it, length } if *it == file && *length < at + bytes.len());
+        if self.pending.iter().any(|(_, effect)| overlaps(effect) || shrinks(effect)) {
+            return false;
+        }
+        let durable = self.durable.bytes(file).map_or(&[][..], |it| it.get(at..).unwrap_or_default());
+        bytes.iter().enumerate().all(|(index, byte)| durable.get(index).unwrap_or(&0) == byte)
+    }
+
+    /// Makes some effects durable, in their order.
+    fn settle(&mut self, which: impl Fn(&Effect) -> bool) {
+        let (settled, left): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.pending).into_iter().partition(|(_, effect)| which(effect));
+        self.pending = left;
+        self.changes += 1;
+        for (number, effect) in settled {
+            self.durable.apply(&effect);
+            self.durable_sum ^= mix(number);
+            if let Effect::Names(changes) = &effect {
+                self.supersede(number, changes);
+            }
+        }
+    }
+
+    /// What happened earlier to a name cannot come back when something later is durable.
+    fn supersede(&mut self, number: u64, changes: &[(Ino, OsString, Option<Ino>)]) {
+        for (earlier, effect) in &mut self.pending {
+            if let (true, Effect::Names(others)) = (*earlier < number, effect) {
+                others.retain(|(folder, name, _)| !changes.iter().any(|it| (&it.0, &it.1) == (folder, name)));
+            }
+        }
+    }
+
+    fn sync_content(&mut self, file: Ino) {
+        self.settle(|effect| effect.is_content_of(file));
+    }
+
+    /// What was to be written of a file is gone, and can be seen still.
+    fn lose(&mut self, file: Ino) {
+        let before = self.pending.len();
+        self.pending.retain(|(_, effect)| !effect.is_content_of(file));
+        if self.pending.len() != before {
+            self.changes += 1;
+            *self.failures.entry(file).or_default() += 1;
+            self.failures_of_all += 1;
+        }
+    }
+
+    fn lose_everything(&mut self) {
+        let files: BTreeSet<Ino> =
+            self.pending.iter().filter_map(|(_, effect)| effect.slot()).map(|it| it.0).collect();
+        files.into_iter().for_each(|file| self.lose(file));
+    }
+}
+
+/// Spreads a small number over 64 bits.
+fn mix(number: u64) -> u64 {
+    let mut mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed ^= mixed >> 32;
+    mixed = mixed.wrapping_mul(0xd6e8_feb8_6659_fd93);
+    mixed ^ (mixed >> 29)
+}

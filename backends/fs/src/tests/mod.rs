@@ -1,0 +1,11 @@
+//! What can only be seen from inside: what a crash leaves, at every moment; what a call that fails leads to; what everything costs.
+//!
+//! The disk is [simulated](disk), so that every state that a loss of power may leave can be looked at. `PFLOW_TEST_CRASH_STATES=10` looks at ten
+//! times as many.
+
+mod disk;
+mod explorer;
+mod model;
+mod player;
+mod power;
+mod scripts;

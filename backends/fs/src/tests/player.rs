@@ -1,0 +1,273 @@
+//! Plays a script on a store, and keeps book of what it answered.
+//!
+//! The same script makes the same calls in the same order, every time: one thread polls, one other does what blocks, the first waits until the
+//! second has nothing left, and the environment stands still. So the number of a call names a moment.
+
+use std::sync::{Arc, mpsc};
+
+use futures::{FutureExt, TryStreamExt, future::join_all};
+use pflow_backend::{
+    Batch, Commit, Environment, Error, Key, ManualEnvironment, Outcome, Prefix, Result, StorageBackend,
+    Version,
+};
+use tokio::runtime::{Builder, Runtime};
+
+use super::{
+    disk::Simulated,
+    model::{Model, Objects},
+};
+use crate::{FsBackend, FsOptions};
+
+pub(crate) const ROOT: &str = "/srv/store";
+
+/// One thing that is done.
+#[derive(Debug, Clone)]
+pub(crate) enum Step {
+    /// The folder is opened, anew if it was open.
+    Open,
+    /// These are committed side by side, in one group.
+    Commit(Vec<Batch>),
+    /// Everything is read.
+    Look,
+    /// A person writes a file.
+    Edit(&'static str, &'static str),
+    /// The next sync fails, and what it covers is lost.
+    LoseSync,
+    /// The system fails to write what is dirty, and tells nobody yet. Not that of the journal.
+    FailInBackground,
+    Close,
+}
+
+/// A runtime on which a script makes the same calls every time.
+pub(crate) fn runtime() -> Runtime {
+    Builder::new_current_thread().max_blocking_threads(1).build().unwrap()
+}
+
+/// A process with a store.
+#[derive(Debug)]
+pub(crate) struct Player {
+    pub(crate) medium: Arc<Simulated>,
+    environment: Arc<dyn Environment>,
+    options: FsOptions,
+    pub(crate) backend: Option<Arc<FsBackend>>,
+    pub(crate) model: Model,
+    /// Of what was answered, a letter for each.
+    pub(crate) answers: String,
+    /// Whether it dies, so that an error means the end.
+    pub(crate) mortal: bool,
+}
+
+/// Why a script ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// It died.
+    Died,
+    /// What it answered is wrong.
+    Wrong(String),
+}
+
+impl Player {
+    pub(crate) fn new(medium: Arc<Simulated>, seed: u64, options: &FsOptions, model: Model) -> Self {
+        let environment = Arc::new(ManualEnvironment::new(seed));
+        let options = options.clone();
+        Self { medium, environment, options, backend: None, model, answers: String::new(), mortal: false }
+    }
+
+    /// Does one thing after the other.
+    pub(crate) async fn play(&mut self, steps: &[Step]) -> std::result::Result<(), End> {
+        for step in steps {
+            let done = self.step(step).await;
+            self.settle().await;
+            match done {
+                Ok(()) => {}
+                Err(End::Died) if !self.mortal => {}
+                Err(end) => return Err(end),
+            }
+            if self.model.is_contradiction() {
+                return Err(End::Wrong(format!("{step:?} contradicts what was answered before")));
+            }
+        }
+        Ok(())
+    }
+
+    async fn step(&mut self, step: &Step) -> std::result::Result<(), End> {
+        match step {
+            Step::Open => self.open().await.map_err(|_| End::Died),
+            Step::Commit(batches) => self.commit(batches).await,
+            Step::Look => self.look().await,
+            Step::Edit(key, text) => {
+                self.medium.disk().edit(&format!("{ROOT}/{key}"), text.as_bytes());
+                self.model.edited(key, text);
+                Ok(())
+            }
+            Step::LoseSync => {
+                self.medium.lose_the_next_sync();
+                Ok(())
+            }
+            Step::FailInBackground => {
+                self.medium.disk().fail_in_background(|path| !path.ends_with(".journal/journal"));
+                Ok(())
+            }
+            Step::Close => {
+                let backend = self.opened().await?;
+                backend.close().await.map_err(|_| End::Died)?;
+                self.settle().await;
+                self.look().await?;
+                self.check_files()
+            }
+        }
+    }
+
+    /// Opens the folder.
+    pub(crate) async fn open(&mut self) -> Result<()> {
+        self.backend = None;
+        self.settle().await;
+        let (options, medium) = (self.options.clone(), self.medium.clone());
+        let backend = FsBackend::start(ROOT.into(), options, self.environment.clone(), medium, true).await?;
+        self.backend = Some(Arc::new(backend));
+        Ok(())
+    }
+
+    async fn opened(&mut self) -> std::result::Result<Arc<FsBackend>, End> {
+        if self.backend.is_none() {
+            self.open().await.map_err(|_| End::Died)?;
+        }
+        self.backend.clone().ok_or(End::Died)
+    }
+
+    async fn commit(&mut self, batches: &[Batch]) -> std::result::Result<(), End> {
+        let mortal = self.mortal;
+        let backend = self.opened().await?;
+        // All wait before the first is taken.
+        let (begin, gate) = mpsc::channel::<()>();
+        let gate = tokio::task::spawn_blocking(move || gate.recv().is_err());
+        let mut all = Box::pin(join_all(batches.iter().map(|batch| backend.commit(batch.clone()))));
+        let early = all.as_mut().now_or_never();
+        drop(begin);
+        let answers = match early {
+            Some(answers) => answers,
+            None => all.await,
+        };
+        gate.await.unwrap();
+        let mut died = false;
+        for (batch, answer) in batches.iter().zip(answers) {
+            let letter = match answer {
+                Ok(Commit::Committed(_)) => {
+                    self.model.committed(batch);
+                    'C'
+                }
+                Ok(_) => {
+                    self.model.refused(batch);
+                    'R'
+                }
+                // What a dead process says nobody hears.
+                Err(error) if mortal || error.outcome() == Outcome::Unknown => {
+                    died = true;
+                    self.model.unknown(batch);
+                    'U'
+                }
+                Err(_) => {
+                    died = true;
+                    'N'
+                }
+            };
+            self.answers.push(letter);
+        }
+        if died { Err(End::Died) } else { Ok(()) }
+    }
+
+    async fn look(&mut self) -> std::result::Result<(), End> {
+        let keys: Vec<String> = self.model.keys().cloned().collect();
+        let backend = self.opened().await?;
+        let seen = observe(&backend, keys.iter()).await.map_err(|error| match error {
+            Seen::Failed(_) => End::Died,
+            Seen::Contradiction(words) => End::Wrong(words),
+        })?;
+        self.answers.push('L');
+        self.model.saw(&seen).map_err(End::Wrong)
+    }
+
+    /// Everything is in plain files, and the journal is empty.
+    fn check_files(&self) -> std::result::Result<(), End> {
+        let mut files = Objects::new();
+        for (path, bytes) in self.medium.disk().files() {
+            let Some(below) = path.strip_prefix(ROOT).and_then(|it| it.strip_prefix('/')) else { continue };
+            match below.strip_prefix(".journal/") {
+                Some("journal") if !bytes.is_empty() => {
+                    return Err(End::Wrong(format!("the journal has {} bytes after close", bytes.len())));
+                }
+                Some(_) => {}
+                None => drop(files.insert(below.to_owned(), bytes.to_vec().into())),
+            }
+        }
+        let words = |error| format!("the files after close: {error}");
+        self.model.allows(&files).map_err(|error| End::Wrong(words(error)))
+    }
+
+    /// Waits until nothing is under way.
+    pub(crate) async fn settle(&self) {
+        loop {
+            tokio::task::spawn_blocking(|| ()).await.unwrap();
+            let Some(backend) = &self.backend else { return };
+            let queue = &backend.store().queue;
+            let follows = !queue.begin_following();
+            if !follows {
+                queue.end_following();
+            }
+            if !follows && !queue.activity().1 {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Why a look brought nothing.
+#[derive(Debug)]
+pub(crate) enum Seen {
+    Failed(Error),
+    Contradiction(String),
+}
+
+impl From<Error> for Seen {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Everything that is there, looked at in every way.
+pub(crate) async fn observe(
+    backend: &FsBackend,
+    keys: impl Iterator<Item = &String>,
+) -> std::result::Result<Objects, Seen> {
+    let listed: Vec<_> = backend.list(&Prefix::root(), None).try_collect().await?;
+    // One after the other: reads at the same time share what they ask, as it happens.
+    let (mut objects, mut metas) = (Vec::new(), Vec::new());
+    for it in &listed {
+        objects.push(backend.get(&it.key).await);
+        metas.push(backend.stat(&it.key).await);
+    }
+    let mut seen = Objects::new();
+    for ((it, object), meta) in listed.iter().zip(objects).zip(metas) {
+        let Some(object) = object? else {
+            return Err(Seen::Contradiction(format!("{} is listed and not there", it.key)));
+        };
+        if object.meta.version != Version::of_content(&object.bytes) || it.size != object.bytes.len() as u64 {
+            return Err(Seen::Contradiction(format!("{} is not what it is said to be", it.key)));
+        }
+        if meta?.map(|meta| meta.version) != Some(object.meta.version) {
+            return Err(Seen::Contradiction(format!("{} has two versions", it.key)));
+        }
+        seen.insert(it.key.as_str().to_owned(), object.bytes);
+    }
+    if !listed.windows(2).all(|pair| pair[0].key < pair[1].key) {
+        return Err(Seen::Contradiction("the listing is in no order".to_owned()));
+    }
+    for key in keys.filter(|key| !seen.contains_key(*key)).collect::<Vec<_>>() {
+        let key = Key::parse(key.as_str()).unwrap();
+        if backend.get(&key).await?.is_some() {
+            return Err(Seen::Contradiction(format!("{key} is there and not listed")));
+        }
+    }
+    Ok(seen)
+}
