@@ -15,6 +15,14 @@ pub(crate) struct Arguments {
 
     #[command(flatten)]
     pub(crate) plan: Plan,
+
+    /// One JSON document on standard output; the table goes to standard error.
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// The page RESULTS.md on standard output; the table goes to standard error.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) markdown: bool,
 }
 
 /// What is run, how often and where.
@@ -88,7 +96,7 @@ pub(crate) struct Order {
 impl Plan {
     /// How long a cell measures, in seconds.
     pub(crate) fn cell_seconds(&self) -> f64 {
-        self.seconds.unwrap_or(if self.quick { 0.3 } else { 2.0 })
+        self.seconds.unwrap_or(if self.quick { 0.25 } else { 2.0 })
     }
 
     pub(crate) fn most_rounds(&self) -> usize {
@@ -100,9 +108,22 @@ impl Plan {
         self.rounds.unwrap_or(usual).max(1)
     }
 
-    /// When no further round may end, where that matters more than how many there are.
-    pub(crate) fn budget(&self) -> Option<Duration> {
-        (self.quick && self.rounds.is_none()).then_some(Duration::from_secs(50))
+    /// How long a run may last, where that matters more than how often everything is measured.
+    pub(crate) fn limit(&self) -> Option<Duration> {
+        (self.quick && self.rounds.is_none()).then_some(Duration::from_secs(55))
+    }
+
+    /// Whoever looks with perf does not want to wait for it.
+    pub(crate) fn counts_syncs(&self) -> bool {
+        self.seconds.is_none()
+    }
+
+    pub(crate) fn counts_syncs_of(&self, scenario: Scenario) -> bool {
+        match scenario {
+            Scenario::Save { clients } => clients == 1 || !self.quick,
+            Scenario::Batch => !self.quick,
+            _ => false,
+        }
     }
 
     pub(crate) fn wants_scenario(&self, scenario: Scenario) -> bool {

@@ -4,6 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process,
+    time::{Duration, Instant},
 };
 
 const FILLED: &str = "filled";
@@ -13,6 +14,8 @@ const FILLED: &str = "filled";
 pub(crate) struct Ground {
     folder: PathBuf,
     pub(crate) mount: Mount,
+    began: Instant,
+    limit: Option<Duration>,
 }
 
 /// A mounted file system.
@@ -25,11 +28,11 @@ pub(crate) struct Mount {
 }
 
 impl Ground {
-    /// A new folder below `dir`.
+    /// A new folder below `dir`, for a run that may last so long.
     ///
     /// # Errors
     /// It cannot be made, or what is there is kept in memory alone.
-    pub(crate) fn below(dir: &Path) -> Result<Self, String> {
+    pub(crate) fn below(dir: &Path, limit: Option<Duration>) -> Result<Self, String> {
         let failed =
             |error| format!("cannot make a folder in {}: {error}; choose another --dir", dir.display());
         fs::create_dir_all(dir).map_err(failed)?;
@@ -44,7 +47,26 @@ impl Ground {
         }
         let folder = dir.join(format!("run-{}", process::id()));
         fs::create_dir(&folder).map_err(failed)?;
-        Ok(Self { folder, mount })
+        Ok(Self { folder, mount, began: Instant::now(), limit })
+    }
+
+    /// Since the run began.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Until the run must be over; none where it may take as long as it does.
+    pub(crate) fn time_left(&self) -> Option<Duration> {
+        self.limit.map(|limit| limit.saturating_sub(self.elapsed()))
+    }
+
+    pub(crate) fn has_time_for(&self, more: Duration) -> bool {
+        self.time_left().is_none_or(|left| left >= more)
+    }
+
+    /// Tells whoever waits what is going on.
+    pub(crate) fn say(&self, what: &str) {
+        eprintln!("{:>6.1} s  {what}", self.elapsed().as_secs_f64());
     }
 
     /// A path that nobody else has, where nothing is yet.
@@ -67,7 +89,8 @@ impl Ground {
         for entry in fs::read_dir(&self.folder).unwrap() {
             let entry = entry.unwrap();
             if entry.file_name() != FILLED {
-                fs::remove_dir_all(entry.path()).unwrap();
+                let path = entry.path();
+                if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.unwrap();
             }
         }
     }

@@ -3,7 +3,8 @@
 //! `cargo run --release -p pflow-bench -- --help` tells how to ask; `RESULTS.md` how to read the answer.
 //!
 //! The program starts itself anew for every cell (one peer in one scenario), so that each has a peak of memory of its own and none
-//! inherits threads, caches or open files of another. The parent (`run.rs`) only starts cells and reports; `cell/` measures.
+//! inherits threads, caches or open files of another. The parent (`run.rs`) only starts cells; `cell/` measures,
+//! `peers/` has who is measured, `report/` what is told.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -16,11 +17,14 @@
 
 mod arguments;
 mod cell;
+mod child;
 mod disk;
+mod machine;
 mod peers;
 mod report;
 mod run;
 mod scenario;
+mod syncs;
 mod work;
 
 use std::process::ExitCode;
@@ -37,7 +41,7 @@ fn main() -> ExitCode {
     }
     match run::all(&arguments.plan) {
         Ok(results) => {
-            report::tell(&results);
+            report::tell(&arguments, &results);
             ExitCode::SUCCESS
         }
         Err(reason) => {

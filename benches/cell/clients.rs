@@ -57,7 +57,10 @@ pub(super) struct Stopwatch {
 
 impl Stopwatch {
     pub(super) fn start(until: Until) -> Self {
-        Self { until, began: Instant::now(), times: Vec::new() }
+        let calls = if let Until::Calls(calls) = until { calls } else { 0 };
+        // At once, so that a list that is moved to grow is not taken for memory of the peer.
+        let times = Vec::with_capacity(calls as usize);
+        Self { until, began: Instant::now(), times }
     }
 
     /// Whether another call is due.

@@ -58,7 +58,10 @@ pub(crate) fn measure(order: &Order) -> Found {
             Scenario::Fill => (reads::fill(order).await, None),
         }
     });
+    // What is computed from here on is no part of the work.
+    let peak_kib = memory::peak_kib();
     let mut times: Vec<f64> = spans.iter().flat_map(|span| &span.times).map(|time| micros(*time)).collect();
+    assert!(!times.is_empty(), "nothing was measured: more clients or a larger batch than operations");
     times.sort_by(f64::total_cmp);
     let rate = |span: &clients::Span| (span.times.len() as u64 * per_call) as f64 / span.took.as_secs_f64();
     Found {
@@ -67,7 +70,7 @@ pub(crate) fn measure(order: &Order) -> Found {
         per_second: spans.iter().map(rate).sum(),
         p50_us: quantile(&times, 0.5),
         p99_us: quantile(&times, 0.99),
-        peak_kib: memory::peak_kib(),
+        peak_kib,
         flat,
     }
 }
