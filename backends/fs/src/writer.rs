@@ -9,7 +9,7 @@ use crate::{
     folder::{Folder, OpenFile},
     journal::{
         LOG, NEW_LOG, STATE,
-        frame::Salt,
+        frame::{Position, Salt},
         log::{Found, Log, encode},
         record::Record,
         state::State,
@@ -155,9 +155,9 @@ impl<'a> Journal<'a> {
             Some(state) => Some(state) == view.seen || view.follow(root, state)?,
             None => false,
         };
-        let length = self.log()?.file().status()?.size;
+        let begun = self.log()?.begin()?;
         // The file was taken away, and this view is not behind what it held.
-        let lost = length == 0 && followed && !view.overlay.is_empty();
+        let lost = begun.is_none() && followed && !view.overlay.is_empty();
         if lost || self.writer.poisoned || state.is_some_and(|it| it.poisoned) {
             if !followed {
                 view.read_all(self.log()?)?;
@@ -165,8 +165,11 @@ impl<'a> Journal<'a> {
             drop(view);
             return self.renew();
         }
+        // IMPORTANT: the header tells which journal this is. Whoever died before it could say that it began another one left the state of the one before,
+        // and what is appended to that nobody finds again.
+        let start = |position: Position| Log::start(position.epoch, position.salt);
         let known = if followed { view.position } else { None };
-        if !view.verified || !followed || (known.is_none() && length > 0) {
+        if !view.verified || !followed || known.map(start) != begun {
             view.read_all(self.log()?)?;
         } else if let Some(mut at) = known {
             // What a process committed that died before it could say so.

@@ -5,6 +5,7 @@
 
 mod disk;
 mod explorer;
+mod kill;
 mod model;
 mod player;
 mod power;

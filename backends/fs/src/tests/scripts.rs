@@ -189,13 +189,39 @@ pub(crate) fn renewed() -> Script {
         one(save("a", 2)),
         Step::Look,
         one(save("b", 1)),
-        one(put("large", text("large", 300_000))),
         Step::LoseSync,
         one(save("c", 1)),
         one(save("d", 1)),
         Step::Close,
     ];
     script("renewed", quiet(), steps)
+}
+
+/// The same with an object that the journal does not hold itself.
+pub(crate) fn renewed_with_large() -> Script {
+    let steps = [
+        Step::Open,
+        one(put("large", text("large", 300_000))),
+        Step::LoseSync,
+        one(save("a", 1)),
+        one(save("b", 1)),
+        Step::Close,
+    ];
+    script("renewed with large", quiet(), steps)
+}
+
+/// The system loses what had followed, and tells whoever syncs everything.
+pub(crate) fn lost_behind_their_backs() -> Script {
+    let steps = [
+        Step::Open,
+        one(save("a", 1)),
+        Step::FailInBackground,
+        one(save("a", 2)),
+        one(delete("a", 3)),
+        Step::Close,
+        Step::Close,
+    ];
+    script("lost behind their backs", FsOptions::new(), steps)
 }
 
 /// A person edits a copy between two saves, and once more.
