@@ -155,7 +155,9 @@ impl<'a> Journal<'a> {
             Some(state) => Some(state) == view.seen || view.follow(root, state)?,
             None => false,
         };
-        let begun = self.log()?.begin()?;
+        let log = self.log()?;
+        log.look_again()?;
+        let begun = log.begin()?;
         // The file was taken away, and this view is not behind what it held.
         let lost = begun.is_none() && followed && !view.overlay.is_empty();
         if lost || self.writer.poisoned || state.is_some_and(|it| it.poisoned) {

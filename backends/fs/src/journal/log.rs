@@ -53,12 +53,19 @@ pub(crate) enum Found {
 
 impl Log {
     pub(crate) fn new(file: OpenFile) -> Result<Self> {
-        let length = file.status()?.size;
-        Ok(Self { file, length })
+        let mut log = Self { file, length: 0 };
+        log.look_again()?;
+        Ok(log)
     }
 
     pub(crate) fn file(&self) -> &OpenFile {
         &self.file
+    }
+
+    /// Learns how long the file is by now: others let it grow and empty it. Under the lock.
+    pub(crate) fn look_again(&mut self) -> Result<()> {
+        self.length = self.file.status()?.size;
+        Ok(())
     }
 
     /// Where a journal with this header begins.
@@ -159,7 +166,7 @@ impl Log {
             _ => Err(error),
         });
         if grown.is_err() {
-            self.length = self.file.status()?.size;
+            self.look_again()?;
         }
         grown
     }

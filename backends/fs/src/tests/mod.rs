@@ -7,6 +7,7 @@ mod disk;
 mod explorer;
 mod kill;
 mod model;
+mod neighbours;
 mod player;
 mod power;
 mod scripts;
