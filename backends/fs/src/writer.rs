@@ -128,8 +128,8 @@ impl<'a> Journal<'a> {
             let (file, id) = self.create(LOG)?;
             self.writer.log = Some((Log::new(file)?, id));
         }
-        if state_id.is_none() {
-            // IMPORTANT: the names of the journal are durable before the state file exists. So whoever finds one need not sync them.
+        if log_id.is_none() || state_id.is_none() {
+            // IMPORTANT: the names of the journal are durable before the state file exists. So whoever finds both need not sync them.
             self.folder.sync()?;
             self.root.folder().sync()?;
         }
