@@ -4,6 +4,7 @@
 //! times as many.
 
 mod disk;
+mod errno;
 mod explorer;
 mod kill;
 mod model;

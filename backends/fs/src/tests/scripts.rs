@@ -132,6 +132,22 @@ pub(crate) fn large() -> Script {
     script("large", quiet(), steps)
 }
 
+/// Several at once, of which the first has an object that the journal does not hold itself, and the last builds on it.
+pub(crate) fn group_with_large() -> Script {
+    let large = text("large", 263_000);
+    let after = Operation::put(key("after"), "large").is(Version::of_content(b"small"));
+    let steps = [
+        Step::Open,
+        Step::Commit(vec![
+            Batch::new().stage([Operation::put(key("large"), large), Operation::put(key("after"), "small")]),
+            save("a", 1),
+            Batch::new().stage([after]),
+        ]),
+        Step::Look,
+    ];
+    script("group with large", quiet(), steps)
+}
+
 /// A journal that is full after each save.
 pub(crate) fn full() -> Script {
     let mut steps = vec![Step::Open];
