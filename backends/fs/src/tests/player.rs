@@ -111,8 +111,9 @@ impl Player {
         match step {
             Step::Open => self.open().await.map_err(died),
             Step::Commit(batches) => self.commit(batches).await,
-            Step::Look => self.look().await,
-            Step::Peek => self.peek().await,
+            // What is unknown and not there may come yet, until something else is committed.
+            Step::Look if self.mortal => self.look().await,
+            Step::Look | Step::Peek => self.peek().await,
             Step::Edit(key, text) => {
                 self.medium.disk().edit(&format!("{ROOT}/{key}"), text.as_bytes());
                 self.model.edited(key, text);
