@@ -76,6 +76,8 @@ impl<'a> Group<'a> {
             };
             changes.push(Change { key, before, after });
         }
+        // IMPORTANT: nothing can fail behind this, so that no later batch of the group builds on one that did not happen.
+        keeper.sync()?;
         for change in &changes {
             self.take_in(change);
         }

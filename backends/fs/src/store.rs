@@ -261,10 +261,7 @@ impl Store {
         let mut results = Vec::with_capacity(group.len());
         for ticket in group {
             let mut keeper = Keeper::new(journal.folder, self.environment.new_id());
-            let plan = planned.plan(&ticket.batch, &mut keeper).and_then(|plan| match plan {
-                Plan::Ready(more) => keeper.sync().map(|()| Plan::Ready(more)),
-                conflict => Ok(conflict),
-            });
+            let plan = planned.plan(&ticket.batch, &mut keeper);
             results.push(plan.map(|plan| match plan {
                 Plan::Ready(more) => {
                     let versions = versions(&ticket.batch, &more);

@@ -9,7 +9,7 @@ use crate::{
     folder::{Folder, OpenFile},
     journal::{
         LOG, NEW_LOG, STATE,
-        frame::Salt,
+        frame::{Position, Salt},
         log::{Found, Log, encode},
         record::Record,
         state::State,
@@ -128,8 +128,8 @@ impl<'a> Journal<'a> {
             let (file, id) = self.create(LOG)?;
             self.writer.log = Some((Log::new(file)?, id));
         }
-        if state_id.is_none() {
-            // IMPORTANT: the names of the journal are durable before the state file exists. So whoever finds one need not sync them.
+        if log_id.is_none() || state_id.is_none() {
+            // IMPORTANT: the names of the journal are durable before the state file exists. So whoever finds both need not sync them.
             self.folder.sync()?;
             self.root.folder().sync()?;
         }
@@ -155,9 +155,11 @@ impl<'a> Journal<'a> {
             Some(state) => Some(state) == view.seen || view.follow(root, state)?,
             None => false,
         };
-        let length = self.log()?.measure()?;
+        let log = self.log()?;
+        log.measure()?;
+        let begun = log.begin()?;
         // The file was taken away, and this view is not behind what it held.
-        let lost = length == 0 && followed && !view.overlay.is_empty();
+        let lost = begun.is_none() && followed && !view.overlay.is_empty();
         if lost || self.writer.poisoned || state.is_some_and(|it| it.poisoned) {
             if !followed {
                 view.read_all(self.log()?)?;
@@ -165,8 +167,11 @@ impl<'a> Journal<'a> {
             drop(view);
             return self.renew();
         }
+        // IMPORTANT: the header tells which journal this is. Whoever died before it could say that it began another one left the state of the one before,
+        // and what is appended to that nobody finds again.
+        let start = |position: Position| Log::start(position.epoch, position.salt);
         let known = if followed { view.position } else { None };
-        if !view.verified || !followed || (known.is_none() && length > 0) {
+        if !view.verified || !followed || known.map(start) != begun {
             view.read_all(self.log()?)?;
         } else if let Some(mut at) = known {
             // What a process committed that died before it could say so.

@@ -60,10 +60,10 @@ impl Log {
         Ok(log)
     }
 
-    /// Looks how long the file is by now: others append to it too. The length.
-    pub(crate) fn measure(&mut self) -> Result<u64> {
+    /// Learns how long the file is by now: others let it grow and empty it. Under the lock.
+    pub(crate) fn measure(&mut self) -> Result<()> {
         self.length = self.file.status()?.size;
-        Ok(self.length)
+        Ok(())
     }
 
     /// Where a journal with this header begins.
@@ -74,7 +74,7 @@ impl Log {
     /// Where the first record is; none if the journal was never begun, or ended.
     ///
     /// # Errors
-    /// `Incompatible` for a newer format, `Corrupt` where there is something and no header is valid.
+    /// `Incompatible` for a newer format, `Corrupt` where there is a record and no header is valid.
     pub(crate) fn begin(&self) -> Result<Option<Position>> {
         let mut newest: Option<Position> = None;
         let mut blank = true;
@@ -95,10 +95,17 @@ impl Log {
                 newest = Some(position);
             }
         }
-        if newest.is_none() && !blank {
+        // Whoever wrote the first header may have died in the middle of it. No record was written before it was whole.
+        if newest.is_none() && !blank && self.has_record(RECORDS)? {
             return Err(self.corrupt("neither of its headers is valid"));
         }
         Ok(newest)
+    }
+
+    fn has_record(&self, at: u64) -> Result<bool> {
+        let mut bytes = [0; HEADER_BYTES];
+        let read = self.file.read_at(&mut bytes, at)?;
+        Ok(bytes.get(..read).is_some_and(|bytes| Header::parse(bytes).is_some()))
     }
 
     /// The record at `position`, if one belongs there.

@@ -126,7 +126,7 @@ impl Explorer {
             player.medium.afflict(Trouble::DeadFrom(at));
         }
         match self.runtime.block_on(player.play(&script.steps)) {
-            Ok(()) | Err(End::Died) => {}
+            Ok(()) | Err(End::Died(_)) => {}
             Err(End::Wrong(words)) => panic!("{}: {words}", script.name),
         }
         player.backend = None;

@@ -4,8 +4,11 @@
 //! times as many.
 
 mod disk;
+mod errno;
 mod explorer;
+mod kill;
 mod model;
+mod neighbours;
 mod player;
 mod power;
 mod scripts;

@@ -74,6 +74,14 @@ impl Model {
         Ok(())
     }
 
+    /// This was seen by somebody who does not wait for what others left under way: if nothing of that is there it may come yet.
+    pub(crate) fn peeked(&mut self, seen: &Objects) -> Result<(), String> {
+        match self.possible.first() == Some(seen) {
+            true => Ok(()),
+            false => self.saw(seen),
+        }
+    }
+
     /// Whether this may be there.
     pub(crate) fn allows(&self, seen: &Objects) -> Result<(), String> {
         self.clone().saw(seen)

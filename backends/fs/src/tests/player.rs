@@ -29,6 +29,8 @@ pub(crate) enum Step {
     Commit(Vec<Batch>),
     /// Everything is read.
     Look,
+    /// The same, where somebody else may have left something that gets into place yet.
+    Peek,
     /// A person writes a file.
     Edit(&'static str, &'static str),
     /// The next sync fails, and what it covers is lost.
@@ -53,24 +55,38 @@ pub(crate) struct Player {
     pub(crate) model: Model,
     /// Of what was answered, a letter for each.
     pub(crate) answers: String,
-    /// Whether it dies, so that an error means the end.
+    /// Whether an error means the end, but for those that something was done for.
     pub(crate) mortal: bool,
+    forgiven: usize,
 }
 
 /// Why a script ended.
 #[derive(Debug)]
 pub(crate) enum End {
-    /// It died.
-    Died,
+    /// It died, or met this error.
+    Died(String),
     /// What it answered is wrong.
     Wrong(String),
+}
+
+fn died(error: Error) -> End {
+    End::Died(format!("{error:?}"))
 }
 
 impl Player {
     pub(crate) fn new(medium: Arc<Simulated>, seed: u64, options: &FsOptions, model: Model) -> Self {
         let environment = Arc::new(ManualEnvironment::new(seed));
         let options = options.clone();
-        Self { medium, environment, options, backend: None, model, answers: String::new(), mortal: false }
+        Self {
+            medium,
+            environment,
+            options,
+            backend: None,
+            model,
+            answers: String::new(),
+            mortal: false,
+            forgiven: 0,
+        }
     }
 
     /// Does one thing after the other.
@@ -80,7 +96,8 @@ impl Player {
             self.settle().await;
             match done {
                 Ok(()) => {}
-                Err(End::Died) if !self.mortal => {}
+                Err(End::Died(_)) if !self.mortal => {}
+                Err(End::Died(_)) if self.forgiven > 0 && !self.medium.is_dead() => self.forgiven -= 1,
                 Err(end) => return Err(end),
             }
             if self.model.is_contradiction() {
@@ -92,9 +109,11 @@ impl Player {
 
     async fn step(&mut self, step: &Step) -> std::result::Result<(), End> {
         match step {
-            Step::Open => self.open().await.map_err(|_| End::Died),
+            Step::Open => self.open().await.map_err(died),
             Step::Commit(batches) => self.commit(batches).await,
-            Step::Look => self.look().await,
+            // What is unknown and not there may come yet, until something else is committed.
+            Step::Look if self.mortal => self.look().await,
+            Step::Look | Step::Peek => self.peek().await,
             Step::Edit(key, text) => {
                 self.medium.disk().edit(&format!("{ROOT}/{key}"), text.as_bytes());
                 self.model.edited(key, text);
@@ -102,15 +121,17 @@ impl Player {
             }
             Step::LoseSync => {
                 self.medium.lose_the_next_sync();
+                self.forgiven += 1;
                 Ok(())
             }
             Step::FailInBackground => {
                 self.medium.disk().fail_in_background(|path| !path.ends_with(".journal/journal"));
+                self.forgiven += 1;
                 Ok(())
             }
             Step::Close => {
                 let backend = self.opened().await?;
-                backend.close().await.map_err(|_| End::Died)?;
+                backend.close().await.map_err(died)?;
                 self.settle().await;
                 self.look().await?;
                 self.check_files()
@@ -130,13 +151,12 @@ impl Player {
 
     async fn opened(&mut self) -> std::result::Result<Arc<FsBackend>, End> {
         if self.backend.is_none() {
-            self.open().await.map_err(|_| End::Died)?;
+            self.open().await.map_err(died)?;
         }
-        self.backend.clone().ok_or(End::Died)
+        self.backend.clone().ok_or(End::Died(String::new()))
     }
 
     async fn commit(&mut self, batches: &[Batch]) -> std::result::Result<(), End> {
-        let mortal = self.mortal;
         let backend = self.opened().await?;
         // All wait before the first is taken.
         let (begin, gate) = mpsc::channel::<()>();
@@ -149,7 +169,8 @@ impl Player {
             None => all.await,
         };
         gate.await.unwrap();
-        let mut died = false;
+        let is_dead = self.medium.is_dead();
+        let mut end = Ok(());
         for (batch, answer) in batches.iter().zip(answers) {
             let letter = match answer {
                 Ok(Commit::Committed(_)) => {
@@ -161,30 +182,40 @@ impl Player {
                     'R'
                 }
                 // What a dead process says nobody hears.
-                Err(error) if mortal || error.outcome() == Outcome::Unknown => {
-                    died = true;
+                Err(error) if is_dead || error.outcome() == Outcome::Unknown => {
+                    end = Err(died(error));
                     self.model.unknown(batch);
                     'U'
                 }
-                Err(_) => {
-                    died = true;
+                Err(error) => {
+                    end = Err(died(error));
                     'N'
                 }
             };
             self.answers.push(letter);
         }
-        if died { Err(End::Died) } else { Ok(()) }
+        end
     }
 
     async fn look(&mut self) -> std::result::Result<(), End> {
-        let keys: Vec<String> = self.model.keys().cloned().collect();
-        let backend = self.opened().await?;
-        let seen = observe(&backend, keys.iter()).await.map_err(|error| match error {
-            Seen::Failed(_) => End::Died,
-            Seen::Contradiction(words) => End::Wrong(words),
-        })?;
+        let seen = self.read_everything().await?;
         self.answers.push('L');
         self.model.saw(&seen).map_err(End::Wrong)
+    }
+
+    async fn peek(&mut self) -> std::result::Result<(), End> {
+        let seen = self.read_everything().await?;
+        self.answers.push('P');
+        self.model.peeked(&seen).map_err(End::Wrong)
+    }
+
+    async fn read_everything(&mut self) -> std::result::Result<Objects, End> {
+        let keys: Vec<String> = self.model.keys().cloned().collect();
+        let backend = self.opened().await?;
+        observe(&backend, keys.iter()).await.map_err(|error| match error {
+            Seen::Failed(error) => died(error),
+            Seen::Contradiction(words) => End::Wrong(words),
+        })
     }
 
     /// Everything is in plain files, and the journal is empty.

@@ -69,6 +69,13 @@ fn nor_of_what_somebody_else_finishes() {
 fn nor_after_a_sync_that_failed() {
     on_linux(&scripts::renewed(), 600);
     elsewhere(&scripts::renewed(), 100);
+    on_linux(&scripts::renewed_with_large(), 60);
+}
+
+#[test]
+fn nor_where_the_system_lost_what_had_followed() {
+    on_linux(&scripts::lost_behind_their_backs(), 600);
+    elsewhere(&scripts::lost_behind_their_backs(), 100);
 }
 
 #[test]

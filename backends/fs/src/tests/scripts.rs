@@ -132,6 +132,22 @@ pub(crate) fn large() -> Script {
     script("large", quiet(), steps)
 }
 
+/// Several at once, of which the first has an object that the journal does not hold itself, and the last builds on it.
+pub(crate) fn group_with_large() -> Script {
+    let large = text("large", 263_000);
+    let after = Operation::put(key("after"), "large").is(Version::of_content(b"small"));
+    let steps = [
+        Step::Open,
+        Step::Commit(vec![
+            Batch::new().stage([Operation::put(key("large"), large), Operation::put(key("after"), "small")]),
+            save("a", 1),
+            Batch::new().stage([after]),
+        ]),
+        Step::Look,
+    ];
+    script("group with large", quiet(), steps)
+}
+
 /// A journal that is full after each save.
 pub(crate) fn full() -> Script {
     let mut steps = vec![Step::Open];
@@ -189,13 +205,39 @@ pub(crate) fn renewed() -> Script {
         one(save("a", 2)),
         Step::Look,
         one(save("b", 1)),
-        one(put("large", text("large", 300_000))),
         Step::LoseSync,
         one(save("c", 1)),
         one(save("d", 1)),
         Step::Close,
     ];
     script("renewed", quiet(), steps)
+}
+
+/// The same with an object that the journal does not hold itself.
+pub(crate) fn renewed_with_large() -> Script {
+    let steps = [
+        Step::Open,
+        one(put("large", text("large", 300_000))),
+        Step::LoseSync,
+        one(save("a", 1)),
+        one(save("b", 1)),
+        Step::Close,
+    ];
+    script("renewed with large", quiet(), steps)
+}
+
+/// The system loses what had followed, and tells whoever syncs everything.
+pub(crate) fn lost_behind_their_backs() -> Script {
+    let steps = [
+        Step::Open,
+        one(save("a", 1)),
+        Step::FailInBackground,
+        one(save("a", 2)),
+        one(delete("a", 3)),
+        Step::Close,
+        Step::Close,
+    ];
+    script("lost behind their backs", FsOptions::new(), steps)
 }
 
 /// A person edits a copy between two saves, and once more.

@@ -64,6 +64,16 @@ impl Simulated {
         std::mem::take(&mut *self.calls()).made
     }
 
+    /// Whether nothing that it asks for happens any more.
+    pub(crate) fn is_dead(&self) -> bool {
+        let calls = self.calls();
+        let is_over = |trouble: &Trouble| match trouble {
+            Trouble::DeadFrom(from) | Trouble::DeadWithin(from) => calls.made.len() > *from,
+            _ => false,
+        };
+        calls.troubles.iter().any(is_over)
+    }
+
     /// Ends it: its locks are free, and whatever it still asks for fails.
     pub(crate) fn kill(&self) {
         self.afflict(Trouble::DeadFrom(0));

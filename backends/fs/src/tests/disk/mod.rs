@@ -151,6 +151,15 @@ impl Disk {
         state.change(Effect::Names(vec![change]));
     }
 
+    /// Somebody takes a file away, for good.
+    pub(crate) fn remove(&self, path: &str) {
+        let mut state = self.state();
+        let path = Path::new(path);
+        let folder = state.live.find(path.parent().unwrap()).unwrap();
+        state.change(Effect::Names(vec![(folder, path.file_name().unwrap().to_owned(), None)]));
+        state.settle(|effect| effect.is_name_in(folder));
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
