@@ -6,9 +6,11 @@
 mod disk;
 mod errno;
 mod explorer;
+mod failed_sync;
 mod kill;
 mod model;
 mod neighbours;
 mod player;
 mod power;
 mod scripts;
+mod truth;
