@@ -13,5 +13,7 @@ mod model;
 mod neighbours;
 mod player;
 mod power;
+mod probing;
+mod read_only;
 mod scripts;
 mod truth;

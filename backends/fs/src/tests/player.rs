@@ -58,6 +58,8 @@ pub(crate) struct Player {
     /// Whether an error means the end, but for those that something was done for.
     pub(crate) mortal: bool,
     forgiven: usize,
+    /// Whether opening makes the folder.
+    pub(crate) creates: bool,
 }
 
 /// Why a script ended.
@@ -86,6 +88,7 @@ impl Player {
             answers: String::new(),
             mortal: false,
             forgiven: 0,
+            creates: true,
         }
     }
 
@@ -144,7 +147,8 @@ impl Player {
         self.backend = None;
         self.settle().await;
         let (options, medium) = (self.options.clone(), self.medium.clone());
-        let backend = FsBackend::start(ROOT.into(), options, self.environment.clone(), medium, true).await?;
+        let backend =
+            FsBackend::start(ROOT.into(), options, self.environment.clone(), medium, self.creates).await?;
         self.backend = Some(Arc::new(backend));
         Ok(())
     }
