@@ -21,12 +21,11 @@ use std::{
 use futures::future::join_all;
 use pflow_store::{
     Error, ErrorKind, Expect, LeaseId, LeaseRequest, SaveRequest, Store, StoreOptions,
-    pflow_backend::{Environment, Key, StorageBackend},
+    pflow_backend::{Environment, StorageBackend},
     pflow_backend_object::{ObjectBackend, ObjectOptions, ObjectUrl},
 };
 use pflow_test_endpoints::{FaultPlan, Proxy, s3_variables};
-use serde_json::Value;
-use support::{BucketServer, Hasty, Remote, damaged, id, plan};
+use support::{BucketServer, Hasty, Remote, chain, damaged, id, plan};
 
 const WRITERS: u64 = 8;
 const OPERATIONS: u64 = 2_000;
@@ -169,26 +168,6 @@ impl Writer {
         let ended = (told != Told::Unknown).then(|| self.clock.monotonic());
         self.events.lock().unwrap().push(Event { workflow, text, began, ended, told });
     }
-}
-
-/// The texts of a workflow's generations, from the first on: the versions themselves, from the one that the head names back along their parents.
-async fn chain(store: &Store, workflow: &str) -> Vec<String> {
-    let mut texts = Vec::new();
-    let Ok(head) = store.show(&id(workflow)).await else { return texts };
-    let record = head.current.unwrap().record;
-    let mut next = Some((record.generation, record.version_id.to_string()));
-    while let Some((generation, version_id)) = next {
-        let key = Key::parse(format!("versions/{workflow}/{generation:012}-{version_id}")).unwrap();
-        let object = store.backend().get(&key).await.unwrap().unwrap_or_else(|| panic!("{key} is not there"));
-        let line = object.bytes.iter().position(|byte| *byte == b'\n').unwrap();
-        let told: Value = serde_json::from_slice(&object.bytes[..line]).unwrap();
-        texts.push(String::from_utf8(object.bytes[line + 1..].to_vec()).unwrap());
-        let parent = told["record"]["parents"].get(0);
-        next = parent
-            .map(|it| (it["generation"].as_u64().unwrap(), it["version_id"].as_str().unwrap().to_owned()));
-    }
-    texts.reverse();
-    texts
 }
 
 /// Whether what was told of one workflow fits its chain: each answer is true, and the order of the chain contradicts no order in time.

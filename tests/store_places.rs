@@ -32,6 +32,7 @@ async fn a_folder_becomes_a_store_of_the_seeds_form() {
     assert_eq!(names(place.path()), [""; 0], "looking makes nothing");
 
     let store = Store::init_url(path, options()).await.unwrap();
+    store.close().await.unwrap();
     assert_eq!(names(&folder), [".gitignore", "config.json", "ops"]);
     assert!(fs::read_to_string(folder.join(".gitignore")).unwrap().contains("workflow.lock"));
     let request =

@@ -212,6 +212,7 @@ async fn a_link_in_the_place_of_an_object_stops_nothing_else() {
     let saves = ["a", "b", "c"].map(|name| save(name, "1", Expect::Absent));
     for _ in store.save_all(saves).collect::<Vec<_>>().await {}
     store.save(save("a", "2", Expect::Any)).await.unwrap();
+    store.close().await.unwrap();
     for linked in ["workflows/a/metadata.json", "index.json"] {
         let aside = folder.join(linked).with_extension("aside");
         std::fs::rename(folder.join(linked), &aside).unwrap();

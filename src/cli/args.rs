@@ -80,6 +80,11 @@ pub(super) struct Cli {
     #[arg(short, long, global = true, action = ArgAction::Count, help_heading = EVERYWHERE)]
     pub(super) verbose: u8,
 
+    /// Use a folder on a network file system; one machine alone may use it
+    #[arg(long, global = true, env = "PFLOW_ANY_FILE_SYSTEM", hide_env_values = true, help_heading = EVERYWHERE)]
+    #[arg(value_parser = FalseyValueParser::new())]
+    pub(super) any_file_system: bool,
+
     #[command(flatten)]
     pub(super) patience: Patience,
 

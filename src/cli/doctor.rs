@@ -5,7 +5,7 @@ use std::{
 };
 
 use clap::Args;
-use pflow_backend_fs::{FsBackend, HeldLock};
+use pflow_backend_fs::{FsBackend, FsOptions, HeldLock};
 use pflow_store::{
     Error, Store,
     pflow_backend::probe::{Check, Verdict},
@@ -64,7 +64,8 @@ pub(super) async fn run(session: &Session<'_>) -> Result<()> {
     let what = format!("the probe of {location}");
     let left_behind = Some("objects below ops/probe, which are harmless".to_owned());
     let probing = async {
-        let mut diagnosis = Store::doctor_location(&location, session.options()).await?;
+        let mut diagnosis =
+            Store::doctor_location(&location, session.options().any_file_system(true)).await?;
         if let Location::Folder(folder) = &location {
             let checks = &mut diagnosis.report.checks;
             let behind =
@@ -87,9 +88,14 @@ pub(super) async fn run(session: &Session<'_>) -> Result<()> {
     Ok(diagnosis.check()?)
 }
 
+/// It looks at any file system, to say what is wrong with it.
+fn any() -> FsOptions {
+    FsOptions::new().any_file_system(true)
+}
+
 /// Whether a lock that this process holds is refused to another one. The library cannot start itself a second time; the program can.
 async fn between_processes(session: &Session<'_>, folder: &Path) -> std::result::Result<Check, Error> {
-    let backend = FsBackend::open(folder, session.environment.clone()).await.map_err(Error::Storage)?;
+    let backend = any().open(folder, session.environment.clone()).await.map_err(Error::Storage)?;
     let verdict = match held(session, &backend).await? {
         None => Verdict::Unclear("Another process held the lock all the time".to_owned()),
         Some(held) => {
@@ -137,7 +143,7 @@ impl DoctorLock {
     /// Says whether the lock of the folder is held.
     pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
         let asked = async {
-            let backend = FsBackend::open(&self.folder, session.environment.clone()).await?;
+            let backend = any().open(&self.folder, session.environment.clone()).await?;
             Ok(if backend.try_hold().await?.is_some() { FREE } else { HELD })
         };
         let said = asked.await.map_err(|error| Failure::failed(with_causes(&Error::Storage(error))))?;

@@ -91,7 +91,7 @@ fn run(cli: Cli, output: &Output) -> Result<()> {
         .map_err(|error| Failure::failed(format!("Failed to start: {error}")))?;
     let result = runtime.block_on(async {
         let signals = Signals::listen(output)?;
-        let session = Session::new(cli.store, cli.patience, output, &signals)?;
+        let session = Session::new(cli.store, cli.patience, cli.any_file_system, output, &signals)?;
         let result = dispatch(cli.command, &session).await;
         session.close().await;
         signals.judge(result)

@@ -29,6 +29,7 @@ pub(super) struct Session<'a> {
     pub(super) environment: Arc<dyn Environment>,
     wanted: Option<OsString>,
     patience: Patience,
+    any_file_system: bool,
     opened: OnceLock<Store>,
 }
 
@@ -36,17 +37,19 @@ impl<'a> Session<'a> {
     pub(super) fn new(
         wanted: Option<OsString>,
         patience: Patience,
+        any_file_system: bool,
         output: &'a Output,
         signals: &'a Signals,
     ) -> Result<Self> {
         let environment = SystemEnvironment::new().map_err(|error| Failure::failed(with_causes(&error)))?;
         let environment: Arc<dyn Environment> = Arc::new(environment);
-        Ok(Self { output, signals, environment, wanted, patience, opened: OnceLock::new() })
+        Ok(Self { output, signals, environment, wanted, patience, any_file_system, opened: OnceLock::new() })
     }
 
     /// The defaults.
     pub(super) fn options(&self) -> StoreOptions {
-        self.patience.apply(StoreOptions::new(Arc::clone(&self.environment)))
+        let options = StoreOptions::new(Arc::clone(&self.environment));
+        self.patience.apply(options.any_file_system(self.any_file_system))
     }
 
     /// The store, for a command that needs nothing special of it.

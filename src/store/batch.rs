@@ -17,7 +17,8 @@ impl Store {
         I::IntoIter: Send + 'static,
     {
         let store = self.clone();
-        let concurrency = store.shared.options.concurrency;
+        let durability = store.shared.objects.backend.capabilities().durability;
+        let concurrency = store.shared.options.side_by_side(durability);
         let saving = store.clone();
         let saves = stream::iter(requests).map(move |request| {
             let store = saving.clone();

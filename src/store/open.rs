@@ -2,7 +2,6 @@ use std::{path::Path, sync::Arc};
 
 use futures::StreamExt;
 use pflow_backend::{Batch, Commit, Durability, Operation, Prefix, StorageBackend};
-use pflow_backend_fs::FsBackend;
 use pflow_backend_memory::MemoryBackend;
 #[cfg(feature = "object")]
 use pflow_backend_object::{ObjectBackend, ObjectUrl};
@@ -55,7 +54,8 @@ impl Store {
                 if holds_anything(path) && !holds_config(path) {
                     return Err(foreign(location.to_string()));
                 }
-                Arc::new(FsBackend::create(path, options.environment.clone()).await.map_err(Error::Storage)?)
+                let created = options.disk().create(path, options.environment.clone()).await;
+                Arc::new(created.map_err(Error::Storage)?)
             }
             Location::Memory => Arc::new(MemoryBackend::new(options.environment.clone())),
             #[cfg(feature = "object")]
@@ -147,7 +147,7 @@ impl Store {
 pub(super) async fn existing(location: &Location, options: &StoreOptions) -> Result<Arc<dyn StorageBackend>> {
     let missing = || Error::StoreMissing { location: location.to_string() };
     match location {
-        Location::Folder(path) => match FsBackend::open(path, options.environment.clone()).await {
+        Location::Folder(path) => match options.disk().open(path, options.environment.clone()).await {
             Ok(backend) => Ok(Arc::new(backend)),
             Err(error) if error.kind() == pflow_backend::ErrorKind::Missing => Err(missing()),
             Err(other) => Err(Error::Storage(other)),

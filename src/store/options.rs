@@ -2,7 +2,8 @@
 use std::ffi::OsString;
 use std::{sync::Arc, time::Duration};
 
-use pflow_backend::{Environment, SystemEnvironment};
+use pflow_backend::{Durability, Environment, SystemEnvironment};
+use pflow_backend_fs::FsOptions;
 #[cfg(feature = "object")]
 use pflow_backend_object::ObjectOptions;
 
@@ -14,9 +15,10 @@ pub struct StoreOptions {
     pub(crate) environment: Arc<dyn Environment>,
     pub(crate) limits: Limits,
     pub(crate) clock_skew: Duration,
-    pub(crate) concurrency: usize,
+    concurrency: Option<usize>,
     pub(crate) fold_after: Option<usize>,
     pub(crate) fold_behind: Option<bool>,
+    any_file_system: bool,
     #[cfg(feature = "object")]
     object: Option<ObjectOptions>,
 }
@@ -36,9 +38,10 @@ impl StoreOptions {
             environment,
             limits: Limits::default(),
             clock_skew: Duration::from_secs(60),
-            concurrency: 16,
+            concurrency: None,
             fold_after: None,
             fold_behind: None,
+            any_file_system: false,
             #[cfg(feature = "object")]
             object: None,
         }
@@ -57,6 +60,19 @@ impl StoreOptions {
     pub fn clock_skew(mut self, skew: Duration) -> Self {
         self.clock_skew = skew;
         self
+    }
+
+    /// Opens folders on network file systems too, and on those of an unknown kind: their locks may not reach other machines, so they are refused unless
+    /// the caller answers for it that one machine alone uses the folder.
+    #[must_use]
+    pub fn any_file_system(mut self, any: bool) -> Self {
+        self.any_file_system = any;
+        self
+    }
+
+    /// How folders are opened.
+    pub(crate) fn disk(&self) -> FsOptions {
+        FsOptions::new().any_file_system(self.any_file_system)
     }
 
     /// How patient a store in a bucket is, and the settings of its cloud, in place of the variables of this process.
@@ -79,11 +95,17 @@ impl StoreOptions {
         self.object.clone().unwrap_or_else(of_process)
     }
 
-    /// How many workflows of a batch are saved side by side, at least 1; 16 unless set.
+    /// How many workflows of a batch are saved side by side, at least 1; unless set 64 on this machine, where they share a sync, and 16 on a remote
+    /// storage.
     #[must_use]
     pub fn concurrency(mut self, workflows: usize) -> Self {
-        self.concurrency = workflows.max(1);
+        self.concurrency = Some(workflows.max(1));
         self
+    }
+
+    /// How many workflows of a batch are saved side by side on a storage like this.
+    pub(crate) fn side_by_side(&self, durability: Durability) -> usize {
+        self.concurrency.unwrap_or(if durability == Durability::Service { 16 } else { 64 })
     }
 
     /// How many pending records a saver lets gather before it folds them into the index, at least 1; 64 unless set. Fewer make

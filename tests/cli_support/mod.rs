@@ -89,10 +89,14 @@ impl Place {
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(&folder).unwrap() {
                 let path = entry.unwrap().path();
+                // What is there at rest, whoever was there last.
+                if path.ends_with(".journal/lock") || path.ends_with(".journal/state") {
+                    continue;
+                }
                 if path.is_dir() {
                     found.insert(path.clone(), None);
                     folders.push(path);
-                } else if !path.ends_with(".journal/lock") {
+                } else {
                     found.insert(path.clone(), Some(fs::read(&path).unwrap()));
                 }
             }

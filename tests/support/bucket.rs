@@ -65,8 +65,12 @@ pub(crate) fn external() -> Option<String> {
     std::env::var("PFLOW_TEST_S3_ENDPOINT").ok().filter(|endpoint| !endpoint.is_empty())
 }
 
-/// An empty place in a bucket. It has no name that would have it probed: that is for the tests of the probe.
-pub(crate) fn fresh() -> Arc<dyn StorageBackend> {
-    let server = BucketServer::chosen();
-    Arc::new(Remote(Arc::new(server.open(&server.fresh_url()))))
+/// An empty place in a bucket.
+pub(crate) fn fresh_url() -> ObjectUrl {
+    BucketServer::chosen().fresh_url()
+}
+
+/// A handle on it. It has no name that would have it probed: that is for the tests of the probe.
+pub(crate) fn open(url: &ObjectUrl) -> Arc<dyn StorageBackend> {
+    Arc::new(Remote(Arc::new(BucketServer::chosen().open(url))))
 }

@@ -1,7 +1,7 @@
-use pflow_store::document::ContentHash;
+use pflow_store::{Store, document::ContentHash, pflow_backend::Key};
 use serde_json::Value;
 
-use super::Site;
+use super::{Site, id};
 
 /// Every version that the operation history names, the newest segment first, as `id@generation-version_id`. Checks that each segment
 /// is the one that its successor, or the root, names.
@@ -36,4 +36,24 @@ pub(crate) async fn versions(site: &Site) -> Vec<String> {
     let mut versions: Vec<_> = keys.into_iter().map(form).collect();
     versions.sort();
     versions
+}
+
+/// The texts of a workflow's generations, from the first on: the versions themselves, from the one that the head names back along their parents.
+pub(crate) async fn chain(store: &Store, workflow: &str) -> Vec<String> {
+    let mut texts = Vec::new();
+    let Ok(head) = store.show(&id(workflow)).await else { return texts };
+    let record = head.current.unwrap().record;
+    let mut next = Some((record.generation, record.version_id.to_string()));
+    while let Some((generation, version_id)) = next {
+        let key = Key::parse(format!("versions/{workflow}/{generation:012}-{version_id}")).unwrap();
+        let object = store.backend().get(&key).await.unwrap().unwrap_or_else(|| panic!("{key} is not there"));
+        let line = object.bytes.iter().position(|byte| *byte == b'\n').unwrap();
+        let told: Value = serde_json::from_slice(&object.bytes[..line]).unwrap();
+        texts.push(String::from_utf8(object.bytes[line + 1..].to_vec()).unwrap());
+        let parent = told["record"]["parents"].get(0);
+        next = parent
+            .map(|it| (it["generation"].as_u64().unwrap(), it["version_id"].as_str().unwrap().to_owned()));
+    }
+    texts.reverse();
+    texts
 }

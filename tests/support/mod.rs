@@ -22,7 +22,7 @@ use pflow_store::{Conflict, Error, Expect, SaveRequest, WorkflowId};
 
 pub(crate) use bucket::{BucketServer, external};
 pub(crate) use hasty::Hasty;
-pub(crate) use history::{history, versions};
+pub(crate) use history::{chain, history, versions};
 pub(crate) use probe::{Fault, Left, Log, Probe};
 pub(crate) use remote::Remote;
 pub(crate) use server::Server;

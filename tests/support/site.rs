@@ -9,6 +9,7 @@ use pflow_store::{
     pflow_backend::{
         Batch, Commit, Key, ManualEnvironment, Operation, Prefix, StorageBackend, SystemEnvironment,
     },
+    pflow_backend_object::ObjectUrl,
     store::{Report, Severity},
 };
 use serde_json::Value;
@@ -38,21 +39,23 @@ pub(crate) struct Site {
     /// The storage without anything in between.
     pub(crate) raw: Arc<dyn StorageBackend>,
     folder: Option<TempDir>,
+    bucket: Option<ObjectUrl>,
 }
 
 impl Site {
     pub(crate) async fn new(kind: Kind) -> Self {
         let environment = Arc::new(ManualEnvironment::new(1));
         let folder = (kind == Kind::Disk).then(|| TempDir::new().unwrap());
+        let bucket = (kind == Kind::Bucket).then(bucket::fresh_url);
         let memory = MemoryBackend::new(environment.clone());
-        let raw: Arc<dyn StorageBackend> = match (&folder, kind) {
-            (Some(folder), _) => disk(folder).await,
-            (None, Kind::PlainMemory) => Arc::new(memory.with_plain_files(true)),
-            (None, Kind::Staged) => Arc::new(Staged(memory)),
-            (None, Kind::Bucket) => bucket::fresh(),
-            (None, _) => Arc::new(memory),
+        let raw: Arc<dyn StorageBackend> = match (&folder, &bucket, kind) {
+            (Some(folder), ..) => disk(folder).await,
+            (_, Some(url), _) => bucket::open(url),
+            (.., Kind::PlainMemory) => Arc::new(memory.with_plain_files(true)),
+            (.., Kind::Staged) => Arc::new(Staged(memory)),
+            _ => Arc::new(memory),
         };
-        Self { kind, environment, probe: Probe::new(raw.clone()), raw, folder }
+        Self { kind, environment, probe: Probe::new(raw.clone()), raw, folder, bucket }
     }
 
     /// Memory behind [`Staged`], with the probe below it: it sees each operation of a batch as a commit of its own.
@@ -62,7 +65,7 @@ impl Site {
         let raw: Arc<dyn StorageBackend> = Arc::new(Staged(memory.clone()));
         let probe = Probe::new(Arc::new(memory));
         let staged = Arc::new(Staged(probe.clone()));
-        (Self { kind: Kind::Staged, environment, probe, raw, folder: None }, staged)
+        (Self { kind: Kind::Staged, environment, probe, raw, folder: None, bucket: None }, staged)
     }
 
     /// The folder, on a disk.
@@ -91,11 +94,21 @@ impl Site {
     }
 
     pub(crate) async fn other_store_with(&self, options: StoreOptions) -> Store {
+        // In a bucket the same handle: another one may not see yet what this one puts off.
         let backend = match &self.folder {
             Some(folder) => disk(folder).await,
             None => self.raw.clone(),
         };
         Store::open(backend, options.fold_behind(false)).await.unwrap()
+    }
+
+    /// The storage through another handle, where a handle keeps anything of its own.
+    pub(crate) async fn other_handle(&self) -> Arc<dyn StorageBackend> {
+        match (&self.folder, &self.bucket) {
+            (Some(folder), _) => disk(folder).await,
+            (None, Some(url)) => bucket::open(url),
+            (None, None) => self.raw.clone(),
+        }
     }
 
     /// Everything that is stored.

@@ -1,11 +1,11 @@
 //! Writing what the journal holds into the files.
 //!
 //! Nothing here needs an order: until the files are durable and the journal has ended, the journal stands over them, for readers and after a
-//! crash. For the eyes of people what is immutable comes first and what they edit last.
+//! crash.
 
 use std::{collections::BTreeSet, path::Path};
 
-use pflow_backend::{Bytes, Error, ErrorKind, Key, Result, Version, WriteKind};
+use pflow_backend::{Bytes, Error, ErrorKind, Key, Result, Version};
 use rustix::{
     fs::{FileType, Mode},
     io::Errno,
@@ -40,13 +40,15 @@ pub(crate) struct Applier<'a> {
     id: String,
     staged: usize,
     staging: Option<Folder>,
+    /// The folder that was gone to last: keys come in order.
+    last: Option<(String, Folder)>,
     /// Paths of folders in which a name changed, now or when somebody else was at it.
     touched: BTreeSet<std::path::PathBuf>,
 }
 
 impl<'a> Applier<'a> {
     pub(crate) fn new(root: &'a Folder, journal: &'a Folder, sync: Sync, id: String) -> Self {
-        Self { root, journal, sync, id, staged: 0, staging: None, touched: BTreeSet::new() }
+        Self { root, journal, sync, id, staged: 0, staging: None, last: None, touched: BTreeSet::new() }
     }
 
     /// Makes the file of a key hold what the entry says. A person's edit stays.
@@ -79,8 +81,8 @@ impl<'a> Applier<'a> {
     }
 
     fn put(&mut self, key: &Key, entry: &Entry, bytes: &Bytes) -> Result<()> {
-        let (folders, name) = split(key);
-        let folder = self.open_or_create(folders)?;
+        let name = split(key).1;
+        let folder = self.open_or_create(key)?;
         let mut there = folder.look(name)?;
         if there.is_some_and(|it| it.kind == FileType::Directory) {
             remove_folders(&folder, name)?;
@@ -98,23 +100,12 @@ impl<'a> Applier<'a> {
     }
 
     fn delete(&mut self, key: &Key, entry: &Entry) -> Result<()> {
-        let (folders, name) = split(key);
+        let name = split(key).1;
         // The folder stays even if it is empty then: somebody may be about to put the next object there.
-        let folder = match self.root.walk(folders)? {
-            Walk::There(folder) => folder,
-            Walk::Missing(deepest) => {
-                self.touch(&deepest);
-                return Ok(());
-            }
-            Walk::Blocked(..) => return Ok(()),
-        };
-        // IMPORTANT: also where it is gone already: whoever removed it may not have made that durable.
-        self.touch(&folder);
+        let Some(folder) = self.find(key)? else { return Ok(()) };
         let Some((file, status)) = folder.open_file(name)? else { return Ok(()) };
-        if entry.may_be_edited() {
-            if self.is_edited(&file, &status, entry)? {
-                return self.keep(&file);
-            }
+        if entry.may_be_edited() && self.is_edited(&file, &status, entry)? {
+            return self.keep(&file);
         }
         folder.remove_file(name)
     }
@@ -214,33 +205,51 @@ impl<'a> Applier<'a> {
         staging.remove_file(name)
     }
 
-    fn open_or_create<'n>(&mut self, folders: impl Iterator<Item = &'n str>) -> Result<Folder> {
-        let mut here = self.root.clone();
-        // IMPORTANT: all of them, whoever made them: their names may not be durable yet.
-        self.touch(&here);
-        for name in folders {
-            here = here.step_or_create(name)?.0;
-            self.touch(&here);
+    /// The folder of a key, if it is there. The names on the way to it, and those in it, become durable with the files.
+    fn find(&mut self, key: &Key) -> Result<Option<Folder>> {
+        let path = path_of(key);
+        if let Some((_, folder)) = self.last.as_ref().filter(|(last, _)| last == path) {
+            return Ok(Some(folder.clone()));
         }
-        Ok(here)
+        match self.root.walk(split(key).0)? {
+            Walk::There(folder) => Ok(Some(self.arrive(path, folder))),
+            Walk::Missing(deepest) => {
+                self.touch(&deepest);
+                Ok(None)
+            }
+            Walk::Blocked(..) => Ok(None),
+        }
     }
 
+    /// The same, made if need be.
+    fn open_or_create(&mut self, key: &Key) -> Result<Folder> {
+        if let Some(folder) = self.find(key)? {
+            return Ok(folder);
+        }
+        let mut here = self.root.clone();
+        for name in split(key).0 {
+            here = here.step_or_create(name)?.0;
+        }
+        Ok(self.arrive(path_of(key), here))
+    }
+
+    fn arrive(&mut self, path: &str, folder: Folder) -> Folder {
+        self.touch(&folder);
+        self.last = Some((path.to_owned(), folder.clone()));
+        folder
+    }
+
+    /// IMPORTANT: also where nothing is changed, and all folders on the way: whoever made or removed a name there may have died before it was durable.
     fn touch(&mut self, folder: &Folder) {
         if self.sync == Sync::Each {
-            self.touched.insert(folder.path().to_owned());
+            let way = folder.path().ancestors().take_while(|path| path.starts_with(self.root.path()));
+            self.touched.extend(way.map(Path::to_owned));
         }
     }
 }
 
-/// In which order kinds of entries are written.
-pub(crate) fn rank(entry: &Entry) -> usize {
-    match (&entry.now, entry.kind) {
-        // First, so that a name that was an object may be a folder now.
-        (None, _) => 0,
-        (_, WriteKind::Fresh) => 1,
-        (_, WriteKind::Swap) => 2,
-        (_, WriteKind::Copy) => 3,
-    }
+fn path_of(key: &Key) -> &str {
+    key.as_str().rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
 fn discard(staging: &Folder, name: &str) {

@@ -6,18 +6,21 @@ use std::{
 
 use futures::stream::BoxStream;
 use pflow_backend::{
-    Batch, Capabilities, Commit, Durability, Environment, Key, Listed, Meta, Object, Outcome, Prefix, Result,
-    StorageBackend, Versions, async_trait, probe::Check,
+    Batch, Capabilities, Commit, Durability, Environment, Error, ErrorKind, Key, Listed, Meta, Object,
+    Outcome, Prefix, Result, StorageBackend, Versions, async_trait, probe::Check,
 };
 use tokio::sync::oneshot;
 
 use crate::{
     FsOptions,
     current::{MetaOnly, Whole},
+    error::failed,
     files::MAX_OBJECT_BYTES,
+    folder::Folder,
     list,
-    medium::Medium,
+    medium::{Kind, Medium},
     queue::{Ticket, shutting_down},
+    reads,
     root::{Root, absolute, create_folders},
     store::Store,
 };
@@ -54,7 +57,8 @@ impl FsBackend {
     /// writes nothing, and a read-only medium can be read in any case.
     ///
     /// # Errors
-    /// [`Missing`](pflow_backend::ErrorKind::Missing) if it is not there, [`InvalidInput`](pflow_backend::ErrorKind::InvalidInput) if it is no folder; where a process left work in the journal:
+    /// [`Missing`](pflow_backend::ErrorKind::Missing) if it is not there, [`InvalidInput`](pflow_backend::ErrorKind::InvalidInput) if it is no folder; [`Unsafe`](pflow_backend::ErrorKind::Unsafe) on
+    /// a file system whose locks may not reach everybody ([`FsOptions::any_file_system`]); where a process left work in the journal:
     /// [`Busy`](pflow_backend::ErrorKind::Busy) while somebody else is at it, [`Incompatible`](pflow_backend::ErrorKind::Incompatible) if a newer program left it, [`Corrupt`](pflow_backend::ErrorKind::Corrupt) if it is
     /// damaged.
     pub async fn open(path: impl AsRef<Path>, environment: Arc<dyn Environment>) -> Result<Self> {
@@ -75,6 +79,9 @@ impl FsBackend {
                 create_folders(&medium, &path)?;
             }
             let root = Root::open(medium, &path)?;
+            if !options.any_file_system {
+                check_file_system(root.folder())?;
+            }
             Ok(Arc::new(Store::new(root, environment, options.journal_limit, options.follow)))
         })
         .await?;
@@ -129,13 +136,11 @@ impl StorageBackend for FsBackend {
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Object>> {
-        let (store, key) = (self.store.clone(), key.clone());
-        blocking(move || store.read(&key, &Whole)).await
+        reads::read(&self.store, key.clone(), Whole).await
     }
 
     async fn stat(&self, key: &Key) -> Result<Option<Meta>> {
-        let (store, key) = (self.store.clone(), key.clone());
-        blocking(move || store.read(&key, &MetaOnly)).await
+        reads::read(&self.store, key.clone(), MetaOnly).await
     }
 
     fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {
@@ -170,10 +175,16 @@ impl StorageBackend for FsBackend {
             true => self.under_lock(Store::rest).await,
             false => {
                 let store = self.store.clone();
-                blocking(move || Ok(store.rest_if_possible())).await
+                blocking(move || {
+                    store.rest_if_possible();
+                    Ok(())
+                })
+                .await
             }
         };
-        drop(tokio::task::spawn_blocking(move || Store::run(turn)));
+        if let Some(turn) = turn.end() {
+            drop(tokio::task::spawn_blocking(move || Store::run(turn)));
+        }
         result
     }
 
@@ -181,6 +192,23 @@ impl StorageBackend for FsBackend {
     async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>> {
         self.look_below(ground).await
     }
+}
+
+/// Refuses a folder whose lock may not exclude everybody who can reach it.
+fn check_file_system(folder: &Folder) -> Result<()> {
+    let (name, kind) = folder
+        .medium()
+        .kind(folder.node())
+        .map_err(|error| failed("ask for the file system of", folder.path(), error))?;
+    if matches!(kind, Kind::Local | Kind::Memory) {
+        return Ok(());
+    }
+    let what = format!(
+        "{} is on {name}, whose locks may not reach other machines. Keep the store on a local disk; or, if this machine alone uses \
+         it, allow any file system",
+        folder.path().display()
+    );
+    Err(Error::new(ErrorKind::Unsafe, what))
 }
 
 /// Runs a call that blocks where it may.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use pflow_backend::{Environment, Key, Result};
 
 use crate::{
-    apply::{Applier, Sync, rank},
+    apply::{Applier, Sync},
     error::failed,
     journal::{self, STAGING, VALUES},
     overlay::Entry,
@@ -60,7 +60,8 @@ pub(crate) fn checkpoint(
     }
     journal.end(empty)?;
     for name in [VALUES, STAGING] {
-        if let Err(error) = journal::sweep(journal.folder, name) {
+        // Whoever works on in this process needs it again soon.
+        if let Err(error) = journal::sweep(journal.folder, name, empty) {
             tracing::debug!(%error, "what is not needed any more stays until the next checkpoint");
         }
     }
@@ -83,7 +84,8 @@ pub(crate) fn follow(
         let all = view.overlay.iter().filter(|(_, entry)| !entry.applied);
         all.map(|(key, entry)| (key.clone(), entry.clone())).collect()
     };
-    waiting.sort_by_key(|(_, entry)| rank(entry));
+    // Deletions first, so that a name that was an object may be a folder now; then in the order of keys, folder by folder.
+    waiting.sort_by_key(|(_, entry)| entry.now.is_some());
     let mut applier = Applier::new(root, journal.folder, sync, environment.new_id());
     let mut failure = None;
     for (key, entry) in waiting {

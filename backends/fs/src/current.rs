@@ -13,15 +13,15 @@ use crate::{
     },
     overlay::{Entry, Judged},
     root::Root,
-    view::View,
+    view::{Stamp, View},
 };
 
 /// How often a read begins anew because a commit came between. Each time somebody got on.
 const READS: usize = 1_000;
 
 /// What is read of an object.
-pub(crate) trait Read {
-    type Seen;
+pub(crate) trait Read: Send + 'static {
+    type Seen: Send;
     fn file(&self, root: &Folder, key: &Key) -> Result<Option<Self::Seen>>;
     /// What an edited file says, which was read already.
     fn edit(&self, key: &Key, bytes: Bytes, version: Version, modified: DateTime<Utc>) -> Self::Seen;
@@ -40,26 +40,50 @@ pub(crate) struct Whole;
 /// Without.
 pub(crate) struct MetaOnly;
 
+/// What one look brought.
+pub(crate) enum Look<T> {
+    /// The journal knows, or a person's edit counts.
+    Known(Option<T>),
+    /// The file says so. It counts only if it [`stands`].
+    File(Option<T>, Stamp),
+    /// The value went into its file just then.
+    Again,
+}
+
+/// Looks once, with a view that was caught up since the read began.
+pub(crate) fn look<R: Read>(root: &Root, view: &Mutex<View>, key: &Key, how: &R) -> Result<Look<R::Seen>> {
+    let (entry, stamp) = {
+        let view = view.lock().unwrap_or_else(PoisonError::into_inner);
+        (view.overlay.get(key).cloned(), view.stamp())
+    };
+    match &entry {
+        None => how.file(root.folder(), key).map(|seen| Look::File(seen, stamp)),
+        Some(entry) => Ok(under(root.folder(), key, entry, how)?.map_or(Look::Again, Look::Known)),
+    }
+}
+
+/// Whether what a file said counts, with a view that was caught up since.
+///
+/// IMPORTANT: it does only if nothing was committed for its key while it was read: it may have been written just then.
+pub(crate) fn stands(view: &Mutex<View>, key: &Key, stamp: Stamp) -> bool {
+    let view = view.lock().unwrap_or_else(PoisonError::into_inner);
+    view.stamp() == stamp || view.stamp().epoch == stamp.epoch && view.overlay.get(key).is_none()
+}
+
 /// The object under a key.
 pub(crate) fn read<R: Read>(root: &Root, view: &Mutex<View>, key: &Key, how: &R) -> Result<Option<R::Seen>> {
+    let catch_up = || view.lock().unwrap_or_else(PoisonError::into_inner).catch_up(root);
     for _ in 0..READS {
-        let (entry, stamp) = {
-            let mut view = view.lock().unwrap_or_else(PoisonError::into_inner);
-            view.catch_up(root)?;
-            (view.overlay.get(key).cloned(), view.stamp())
-        };
-        let seen = match &entry {
-            None => how.file(root.folder(), key)?,
-            Some(entry) => match under(root.folder(), key, entry, how)? {
-                Some(seen) => return Ok(seen),
-                None => continue,
-            },
-        };
-        // IMPORTANT: a file counts only if nothing was committed for its key while it was read: it may have been written just then.
-        let mut view = view.lock().unwrap_or_else(PoisonError::into_inner);
-        view.catch_up(root)?;
-        if view.stamp() == stamp || view.stamp().0 == stamp.0 && view.overlay.get(key).is_none() {
-            return Ok(seen);
+        catch_up()?;
+        match look(root, view, key, how)? {
+            Look::Known(seen) => return Ok(seen),
+            Look::File(seen, stamp) => {
+                catch_up()?;
+                if stands(view, key, stamp) {
+                    return Ok(seen);
+                }
+            }
+            Look::Again => {}
         }
     }
     let what = format!("{key} in {} changed all the time while it was read", root.path().display());

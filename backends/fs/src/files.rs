@@ -4,7 +4,7 @@ use pflow_backend::{Bytes, Error, ErrorKind, Key, Result, Version};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    folder::{Folder, OpenFile, Walk},
+    folder::{Folder, OpenFile},
     medium::Status,
 };
 
@@ -77,9 +77,7 @@ fn hash_open(file: &OpenFile) -> Result<(Version, u64)> {
 }
 
 fn open(root: &Folder, key: &Key) -> Result<Option<(OpenFile, Status)>> {
-    let (folders, name) = split(key);
-    let Walk::There(folder) = root.walk(folders)? else { return Ok(None) };
-    folder.open_file(name)
+    root.open_below(key.as_str())
 }
 
 #[cfg(test)]

@@ -170,6 +170,31 @@ impl Folder {
         }
     }
 
+    /// The regular file of this key for reading; none if there is nothing or a folder.
+    ///
+    /// # Errors
+    /// A link or a special file is in the way (`Unsafe`), or it could not be opened.
+    pub(crate) fn open_below(&self, path: &str) -> Result<Option<(OpenFile, Status)>> {
+        let opened = self.medium.open_path(&self.node, path);
+        match opened {
+            Ok(node) => {
+                let file = OpenFile { medium: self.medium.clone(), node, path: self.path_of(path) };
+                let status = file.status()?;
+                if status.kind == FileType::RegularFile {
+                    return Ok(Some((file, status)));
+                }
+            }
+            Err(error) if errno_of(&error) == Some(Errno::NOENT) => return Ok(None),
+            Err(_) => {}
+        }
+        // Step by step, for a plain word about what is in the way.
+        let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
+        match self.walk(folders.split('/').filter(|it| !it.is_empty()))? {
+            Walk::There(folder) => folder.open_file(name),
+            Walk::Missing(_) | Walk::Blocked(..) => Ok(None),
+        }
+    }
+
     /// A file of this crate's own, opened as `how` says.
     pub(crate) fn open_own(&self, name: &str, how: Open) -> io::Result<OpenFile> {
         let node = self.medium.open(&self.node, name.as_ref(), how)?;
@@ -182,8 +207,9 @@ impl Folder {
     }
 
     /// Makes a folder; one that is there already is welcome.
-    pub(crate) fn create_folder(&self, name: &str) -> Result<()> {
-        match self.medium.create_folder(&self.node, name.as_ref()) {
+    pub(crate) fn create_folder(&self, name: impl AsRef<OsStr>) -> Result<()> {
+        let name = name.as_ref();
+        match self.medium.create_folder(&self.node, name) {
             Err(error) if errno_of(&error) == Some(Errno::EXIST) => Ok(()),
             other => other.map_err(|error| failed("create", &self.path_of(name), error)),
         }

@@ -1,4 +1,4 @@
-//! Local disk behind pflow-store: plain files under a folder, durable, conditional, never torn.
+//! Local disk behind pflow-store: plain files under a folder, durable, atomic, conditional, never torn.
 //!
 //! [`FsBackend`] keeps each object as one file, which any program can read, copy and edit. Beside them it keeps the
 //! folder `.journal` for itself:
@@ -6,55 +6,74 @@
 //! ```text
 //! plans/
 //! ├── .journal/
-//! │   ├── lock        whoever commits holds an advisory lock on it
-//! │   └── staging/    files of the commit under way
-//! └── workflows/a     the object `workflows/a`
+//! │   ├── lock         whoever commits holds an advisory lock on it
+//! │   ├── journal      what was committed and is not in the files for good yet; empty at rest
+//! │   ├── state        how far the journal goes, for readers
+//! │   ├── values/      objects too large for the journal; not there at rest
+//! │   ├── staging/     files on their way; not there at rest
+//! │   └── quarantine/  what people had written where a commit replaced it unseen; theirs to look at and to delete
+//! └── workflows/a      the object `workflows/a`
 //! ```
 //!
 //! # How a batch is committed
-//! Under the lock, in this order; each step is over before the next begins:
-//! 1. What an interrupted commit left is finished or removed: folders that it named in the lock file are synced, staged files
-//!    deleted.
-//! 2. **Every** condition of the batch, whatever its stage, is checked against the files. A conflict ends it here.
-//! 3. Every object of the batch is written into `staging` and synced. A full disk ends it here.
-//! 4. Stage by stage: missing folders are made, files moved into their places and deleted ones removed; then each folder in
-//!    which a name changed is synced, once.
+//! Batches that wait at the same time go together. Under the lock, each step over before the next begins:
+//! 1. What others committed since is taken in; what a process left that died is finished.
+//! 2. Batch by batch, **every** condition is checked against what is there, the batches before it included. A conflict ends that
+//!    batch here. Objects over 256 KiB are written and synced as files of their own: a full disk ends that batch here.
+//! 3. One record with all changes is appended to the journal, which has the room for it by now, and **synced: one sync for the whole group**.
+//! 4. `state` says how far the journal goes now. From here on everybody sees the changes, and the callers have their answers.
 //!
-//! So a batch costs one sync for each put and one for each folder that a stage touches.
+//! **The files follow**: when nothing was committed for some 20 ms, when the journal reaches its limit ([`FsOptions::journal_limit`]), and at
+//! [`close`](pflow_backend::StorageBackend::close), behind which the journal is empty and the folder is plain files. Until then the journal
+//! stands over them, for the readers of every process: they look at `state`, read the records that have come since, and take no lock.
+//! A journal ends only behind a sync that covers every file it stood over.
+//!
+//! Why not write the files at once: a save is four of them, and creating, replacing and removing files is what costs on every file system (20
+//! to 150 µs each on ext4, more where it discards at once), while a record costs its bytes. A head that is saved a hundred times between two
+//! checkpoints is one file, and a record that is made and folded away in between is none. `benches/SPIKE.md` has the figures.
 //!
 //! # What a crash leaves
 //! | Power fails or the process dies | What is there |
 //! |---|---|
-//! | in 1 to 3 | nothing of the batch; perhaps files in `staging`, which nobody sees and the next commit sweeps |
-//! | in stage *n* of 4 | all stages before *n*, any of the operations of *n*, nothing behind it; every object whole |
-//! | after the answer | everything |
+//! | before the sync of 3 is over | nothing of the batch, or all of it if its record happens to be whole; nobody was answered |
+//! | after it | all of it |
+//! | while the files follow | the same: the journal has the last value of every key that they may lack |
 //!
-//! Since earlier stages may stay, [`atomic_batch`](pflow_backend::Capabilities::atomic_batch) is not set, although a conflict always
-//! leaves nothing at all.
+//! So [`atomic_batch`](pflow_backend::Capabilities::atomic_batch) is set, and there is nothing to repair before one may read. Whoever opens a
+//! folder with work in its journal finds the journal's end, under the lock, by its records: each carries the journal's random salt, a number and
+//! a checksum over itself and the one before. What is damaged at the end was never acknowledged; a valid record behind a damaged one means
+//! that the medium lost something, and is an error ([`Corrupt`](pflow_backend::ErrorKind::Corrupt)).
 //!
-//! A process that dies within 4 while the machine runs on leaves names that are visible and not synced. Their folders
-//! stand in the lock file, and the next commit, whoever makes it, syncs them first.
-//!
-//! If a sync of a folder fails, the outcome is unknown and the handle refuses to write from then on
-//! ([`Poisoned`](pflow_backend::ErrorKind::Poisoned)): after a failed sync the kernel may take lost pages for clean, and a second one
-//! succeeds without them (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020).
+//! If a sync of the journal fails, the outcome is unknown, for everybody in the group. Nothing is appended to that file any more, by any
+//! process: the next commit puts a new one in its place, with everything that was seen, written anew. After a failed sync the kernel may
+//! take lost pages for clean, and a second one succeeds without them (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC
+//! 2020). For the same reason files whose sync failed are all written anew before the journal ends.
 //!
 //! # What the medium must do
-//! - `fsync` of a file and of a folder (`F_FULLFSYNC` on macOS) returns when the device has it for good. A disk that acknowledges
-//!   what it has only cached, a virtual one included, voids every promise here.
-//! - A rename within the file system replaces a name in one step, for readers and for crashes.
+//! - A sync of a file or a folder (`fdatasync`, `fsync`, `syncfs`; `F_FULLFSYNC` on macOS) returns when the device has it for good, or says that it failed. A disk
+//!   that acknowledges what it has only cached, a virtual one included, voids every promise here.
+//! - Of what was not synced any part may be lost, in sectors of any size: nothing here rests on what a sector write tears, nor on the order in which things reach the
+//!   medium.
+//! - What was synced stays as it was. A bit that flips in the journal is noticed; in a file at rest only by whoever keeps a hash of it, as the store does.
+//! - A rename within the file system replaces a name in one step, for readers.
 //! - `flock` excludes everybody who shares the folder. On one machine it does. **Network file systems may not reach other
-//!   machines with it: do not share a folder between machines.**
-//! - All of the folder is one file system. A mount inside it is refused.
+//!   machines with it**, so they are refused, unless the caller knows better ([`FsOptions::any_file_system`]). Where there is no lock at
+//!   all, commits and openings fail with a message that says so.
+//! - All of the folder is one file system. A mount inside it is refused for writing.
 //!
 //! # Other programs
-//! Files that people put, edit or delete are objects like any others, if their names are keys. A hand that knows no lock may
-//! change a file between the check of its condition and the move, and is overwritten then. What is no object (names
-//! that are no keys, links, pipes, devices) is passed over in listings and refused where an object is asked for or written; **a link
-//! is never followed**, wherever it leads. Deletes leave empty folders behind, which are no objects.
+//! At rest, files that people put, edit or delete are objects like any others, if their names are keys. While the journal has work, its word counts
+//! for what it names, with one exception: objects that were put as [`Copy`](pflow_backend::WriteKind::Copy) are made for people to edit, and **an edit of theirs is
+//! never lost**. Their files are looked at whenever they are read, judged or replaced; what none of us wrote counts as the object and stays. A hand
+//! that comes between the last look and the move has its bytes kept in `quarantine`.
+//!
+//! What is no object (names that are no keys, links, pipes, devices) is passed over in listings and refused where an object is asked for
+//! or written; **a link is never followed**, wherever it leads. Deletes leave empty folders behind, which are no objects.
 //!
 //! A replaced object keeps its permission bits; new ones get the process's default. Owner, extended attributes and hard
 //! links belong to the file and are lost when it is replaced.
+//!
+//! Whoever deletes `.journal` while it has work deletes what it alone holds.
 //!
 //! # Forks
 //! A forked child must not use a handle of its parent: the runtime's threads are gone. One that opens the folder itself is a
@@ -79,6 +98,7 @@ mod overlay;
 mod plan;
 mod probe;
 mod queue;
+mod reads;
 mod root;
 mod store;
 #[cfg(test)]

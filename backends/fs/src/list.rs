@@ -1,6 +1,9 @@
 //! Listing: a walk in key order, a page of it at a time, of the files and of what the journal has over them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use futures::{
     StreamExt,
@@ -135,25 +138,22 @@ impl Walker {
 impl Level {
     /// IMPORTANT: the journal first, then the folder. What is there all the time is in the one or, if it went over meanwhile, in the other.
     fn read(store: &Store, folder: Option<Folder>, prefix: String, after: Option<&Key>) -> Result<Self> {
-        let entries = entries(store, &prefix)?;
-        let mut names = Vec::new();
-        let mut known = BTreeMap::new();
-        let mut deleted = Vec::new();
         let is_behind = |key: &str| after.is_none_or(|after| key > after.as_str());
         let is_entered = |key: &str| after.is_none_or(|after| may_follow(key, after));
-        for (key, entry) in entries {
-            let Some(rest) = key.as_str().strip_prefix(prefix.as_str()) else { continue };
-            if let Some((below, _)) = rest.split_once('/') {
-                if entry.now.is_some() && is_entered(&format!("{prefix}{below}")) {
-                    names.push(format!("{below}/"));
+        let mut names = Vec::new();
+        let mut known = BTreeMap::new();
+        let mut deleted = BTreeSet::new();
+        for told in told(store, &prefix)? {
+            match told {
+                Told::Folder(name) if is_entered(&format!("{prefix}{name}")) => {
+                    names.push(format!("{name}/"))
                 }
-            } else if let Some((size, modified)) = told(store, &key, &entry)? {
-                if is_behind(key.as_str()) {
-                    names.push(rest.to_owned());
-                    known.insert(rest.to_owned(), (size, modified));
+                Told::Object(name, size, modified) if is_behind(&format!("{prefix}{name}")) => {
+                    names.push(name.clone());
+                    known.insert(name, (size, modified));
                 }
-            } else {
-                deleted.push(rest.to_owned());
+                Told::Deleted(name) => drop(deleted.insert(name)),
+                Told::Folder(_) | Told::Object(..) => {}
             }
         }
         for (name, kind) in
@@ -171,28 +171,56 @@ impl Level {
                 _ => {}
             }
         }
-        // Entries come in the order of keys.
-        names.retain(|name| deleted.binary_search(name).is_err());
+        names.retain(|name| !deleted.contains(name));
         names.sort_unstable_by(|a, b| b.cmp(a));
         names.dedup();
         Ok(Self { folder, prefix, names, known })
     }
 }
 
-/// What the journal has below a prefix that is empty or ends in a slash.
-fn entries(store: &Store, prefix: &str) -> Result<Vec<(Key, Entry)>> {
-    store.catch_up()?;
-    let view = store.view();
-    let below = view.overlay.below(prefix.trim_end_matches('/'));
-    Ok(below.map(|(key, entry)| (key.clone(), entry.clone())).collect())
+/// What the journal says of one name in a folder.
+enum Told {
+    /// Objects are below it.
+    Folder(String),
+    /// With its size and time.
+    Object(String, u64, DateTime<Utc>),
+    Deleted(String),
 }
 
-/// Size and time of an object of which the journal knows; none if it was deleted.
-fn told(store: &Store, key: &Key, entry: &Entry) -> Result<Option<(u64, DateTime<Utc>)>> {
-    if let Some((bytes, _, modified)) = edited(store.root.folder(), key, entry)? {
-        return Ok(Some((bytes.len() as u64, modified)));
+impl Told {
+    fn of(name: String, entry: &Entry) -> Self {
+        match &entry.now {
+            Some(value) => Self::Object(name, value.size, entry.time),
+            None => Self::Deleted(name),
+        }
     }
-    Ok(entry.now.as_ref().map(|value| (value.size, entry.time)))
+}
+
+/// What the journal says of the names below a prefix that is empty or ends in a slash.
+fn told(store: &Store, prefix: &str) -> Result<Vec<Told>> {
+    store.catch_up()?;
+    let mut told = Vec::new();
+    // Those whose files may be edits, which are looked at when the view is free again.
+    let mut unsure = Vec::new();
+    for (key, entry) in store.view().overlay.below(prefix.trim_end_matches('/')) {
+        let Some(name) = key.as_str().strip_prefix(prefix) else { continue };
+        match name.split_once('/') {
+            Some(_) if entry.now.is_none() => {}
+            Some((below, _)) => {
+                let again = matches!(told.last(), Some(Told::Folder(last)) if last == below);
+                told.extend((!again).then(|| Told::Folder(below.to_owned())));
+            }
+            None if entry.may_be_edited() => unsure.push((key.clone(), name.to_owned(), entry.clone())),
+            None => told.push(Told::of(name.to_owned(), entry)),
+        }
+    }
+    for (key, name, entry) in unsure {
+        told.push(match edited(store.root.folder(), &key, &entry)? {
+            Some((bytes, _, modified)) => Told::Object(name, bytes.len() as u64, modified),
+            None => Told::of(name, &entry),
+        });
+    }
+    Ok(told)
 }
 
 /// Whether a key below the folder can be behind `after`.

@@ -8,7 +8,7 @@ use rustix::{fs::FileType, io::Errno};
 use crate::{
     error::{errno_of, failed, special_file},
     folder::{Folder, OpenFile},
-    journal::{self, JOURNAL, LOCK},
+    journal::{self, JOURNAL, LOCK, WAITING},
     medium::Open,
     root::Root,
 };
@@ -118,6 +118,39 @@ impl Drop for StoreLock {
         // Unlocking, not closing: a child that was forked meanwhile and has not called exec yet keeps the description open.
         if let Err(error) = self.file.unlock() {
             tracing::warn!(%error, path = %self.file.path().display(), "could not unlock; closing does");
+        }
+    }
+}
+
+/// The place of whoever waits for the lock and is next, until it is dropped.
+///
+/// Nobody is woken when a lock becomes free, and a holder with work enough takes it again within microseconds, so that others would hardly ever find it
+/// free. It looks here first, and gives way. **Politeness alone**: nothing is decided by it, and where it cannot be had the wait is longer.
+#[derive(Debug)]
+pub(crate) struct NextPlace(OpenFile);
+
+impl NextPlace {
+    /// Takes the place, if it is free.
+    pub(crate) fn try_take(root: &Root) -> Option<Self> {
+        let journal = journal::find(root.folder()).ok().flatten()?;
+        let file = journal.open_own(WAITING, Open::Create).ok()?;
+        matches!(file.try_lock(), Ok(true)).then_some(Self(file))
+    }
+
+    /// Whether somebody has it.
+    pub(crate) fn is_taken(root: &Root) -> bool {
+        let Ok(Some(journal)) = journal::find(root.folder()) else { return false };
+        let Ok(file) = journal.open_own(WAITING, Open::Read) else { return false };
+        let taken = matches!(file.try_lock(), Ok(false));
+        drop(Self(file));
+        taken
+    }
+}
+
+impl Drop for NextPlace {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.unlock() {
+            tracing::debug!(%error, "could not unlock; closing does");
         }
     }
 }

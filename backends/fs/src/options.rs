@@ -22,12 +22,18 @@ pub struct FsOptions {
     pub(crate) lock_wait: Duration,
     pub(crate) journal_limit: u64,
     pub(crate) follow: bool,
+    pub(crate) any_file_system: bool,
 }
 
 impl FsOptions {
     /// The defaults.
     pub fn new() -> Self {
-        Self { lock_wait: Duration::from_secs(10), journal_limit: 16 * 1024 * 1024, follow: true }
+        Self {
+            lock_wait: Duration::from_secs(10),
+            journal_limit: 16 * 1024 * 1024,
+            follow: true,
+            any_file_system: false,
+        }
     }
 
     /// How long a commit waits at most, from its beginning, for other processes and handles that hold the folder's lock; 10
@@ -51,6 +57,14 @@ impl FsOptions {
     #[must_use]
     pub fn follow(mut self, follow: bool) -> Self {
         self.follow = follow;
+        self
+    }
+
+    /// Opens folders on network file systems and on those of an unknown kind too, which are refused unless this says otherwise: their locks may not
+    /// reach other machines. With it the caller answers for it that **one machine alone** uses the folder.
+    #[must_use]
+    pub fn any_file_system(mut self, any: bool) -> Self {
+        self.any_file_system = any;
         self
     }
 

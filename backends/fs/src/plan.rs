@@ -1,6 +1,7 @@
 //! One batch held against what is there: the files, under what the journal says, under the batches before it in the same group.
 
 use std::{
+    collections::HashMap,
     path::Path,
     sync::{Mutex, PoisonError},
 };
@@ -38,11 +39,16 @@ pub(crate) struct Group<'a> {
     view: &'a Mutex<View>,
     earlier: Overlay,
     time: DateTime<Utc>,
+    /// Folders that batches of this group have been to: many go to the same ones.
+    folders: HashMap<String, Folder>,
 }
+
+/// How many folders stay open while a group is looked at.
+const KEPT_OPEN: usize = 64;
 
 impl<'a> Group<'a> {
     pub(crate) fn new(root: &'a Root, view: &'a Mutex<View>, time: DateTime<Utc>) -> Self {
-        Self { root, view, earlier: Overlay::default(), time }
+        Self { root, view, earlier: Overlay::default(), time, folders: HashMap::new() }
     }
 
     /// Looks at every condition and every place. The caller holds the lock, so what it finds stays, but for hands that know no lock. A batch
@@ -79,7 +85,7 @@ impl<'a> Group<'a> {
     }
 
     /// What the key holds, as far as anybody has to know, if the condition holds.
-    fn look(&self, at: Position, operation: &Operation) -> Result<std::result::Result<Before, Conflict>> {
+    fn look(&mut self, at: Position, operation: &Operation) -> Result<std::result::Result<Before, Conflict>> {
         let (key, when) = (operation.key(), operation.precondition());
         let entry = self.entry(key);
         let must_know = match operation {
@@ -137,7 +143,7 @@ impl<'a> Group<'a> {
     }
 
     /// Looks for what is in the way of an object under `key`.
-    fn place_for(&self, key: &Key, entry: Option<&Entry>) -> Result<Place> {
+    fn place_for(&mut self, key: &Key, entry: Option<&Entry>) -> Result<Place> {
         for (at, _) in key.as_str().match_indices('/') {
             let above = key.as_str().get(..at).and_then(|name| Key::parse(name).ok());
             if let Some(above) = above.filter(|above| self.says(above) == Some(true)) {
@@ -147,10 +153,16 @@ impl<'a> Group<'a> {
         if let Some(below) = self.first_below(key) {
             return Err(self.beside(key, below.as_str()));
         }
-        let (folders, name) = split(key);
-        match self.root.folder().walk(folders)? {
+        let (path, name) = key.as_str().rsplit_once('/').unwrap_or(("", key.as_str()));
+        if let Some(folder) = self.folders.get(path) {
+            return self.look_at(folder, key, name, entry);
+        }
+        match self.root.folder().walk(split(key).0)? {
             Walk::There(folder) => {
                 self.check_device(&folder)?;
+                if self.folders.len() < KEPT_OPEN {
+                    self.folders.insert(path.to_owned(), folder.clone());
+                }
                 self.look_at(&folder, key, name, entry)
             }
             Walk::Missing(deepest) => self.check_device(&deepest).map(|()| Place::Free),

@@ -12,12 +12,15 @@ use std::{
 use pflow_backend::{Batch, Commit, Error, ErrorKind, Result};
 use tokio::sync::{Notify, oneshot};
 
-use crate::store::Store;
+use crate::{lock::NextPlace, store::Store};
 
 /// The first pause between two tries for the lock. Most commits take a few milliseconds.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 /// The longest pause: nobody is woken when the lock becomes free, so this is what a waiter loses at most.
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+
+/// How long a busy holder leaves the lock to whoever is next, who looks about once in a millisecond.
+const WAY: Duration = Duration::from_millis(4);
 
 /// A batch that waits for its answer.
 #[derive(Debug)]
@@ -51,6 +54,8 @@ struct State {
 pub(crate) struct Turn {
     store: Arc<Store>,
     ended: bool,
+    /// While it waits for the lock.
+    place: Option<NextPlace>,
 }
 
 impl Queue {
@@ -100,7 +105,7 @@ impl Queue {
         if std::mem::replace(&mut state.taken, true) {
             return None;
         }
-        Some(Turn { store: store.clone(), ended: false })
+        Some(Turn { store: store.clone(), ended: false, place: None })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -114,8 +119,9 @@ impl Turn {
     }
 
     /// The batches that go together next: at most so many bytes of them. None, and the turn is over, if there are none.
-    pub(crate) fn next_group(mut self, most_bytes: usize) -> Option<(Self, Vec<Ticket>)> {
-        let mut state = self.store.queue.state();
+    pub(crate) fn next_group(self, most_bytes: usize) -> Option<(Self, Vec<Ticket>)> {
+        let turn = self.end()?;
+        let mut state = turn.store.queue.state();
         let mut bytes = 0;
         let mut group = Vec::new();
         while let Some(next) = state.waiting.front() {
@@ -125,26 +131,42 @@ impl Turn {
             }
             group.extend(state.waiting.pop_front());
         }
-        if group.is_empty() {
-            state.taken = false;
-            self.ended = true;
-            drop(state);
-            self.store.queue.free.notify_waiters();
-            return None;
-        }
         state.groups += 1;
         drop(state);
-        Some((self, group))
+        Some((turn, group))
+    }
+
+    /// Ends the turn, unless somebody waits: then whoever has it must run.
+    pub(crate) fn end(mut self) -> Option<Self> {
+        let mut state = self.store.queue.state();
+        if !state.waiting.is_empty() {
+            drop(state);
+            return Some(self);
+        }
+        state.taken = false;
+        self.ended = true;
+        drop(state);
+        self.store.queue.free.notify_waiters();
+        None
     }
 
     /// The lock was taken: whoever waits next waits shortly first.
-    pub(crate) fn got_through(&self) {
+    pub(crate) fn got_through(&mut self) {
+        self.place = None;
         self.store.queue.state().pause = None;
+    }
+
+    /// How long to leave the lock to others before the next group; none if nobody waits for it, or nobody here does.
+    pub(crate) fn way_to_give(&self) -> Option<Duration> {
+        (!self.store.queue.is_empty() && NextPlace::is_taken(&self.store.root)).then_some(WAY)
     }
 
     /// Puts back what could not have the lock, and answers who will not wait any longer. How long to wait before the next try; none if nobody
     /// waits any more.
-    pub(crate) fn put_back(&self, group: Vec<Ticket>, holder: &str) -> Option<Duration> {
+    pub(crate) fn put_back(&mut self, group: Vec<Ticket>, holder: &str) -> Option<Duration> {
+        if self.place.is_none() {
+            self.place = NextPlace::try_take(&self.store.root);
+        }
         let environment = &self.store.environment;
         let now = environment.monotonic();
         let mut state = self.store.queue.state();
@@ -156,7 +178,9 @@ impl Turn {
             }
         }
         let left = state.waiting.iter().map(|ticket| ticket.deadline.saturating_sub(now)).min()?;
-        let pause = state.pause.unwrap_or(FIRST_PAUSE);
+        // Whoever is next may find the lock free at any moment.
+        let next = self.place.is_some();
+        let pause = state.pause.filter(|_| !next).unwrap_or(FIRST_PAUSE);
         state.pause = Some((pause * 2).min(LONGEST_PAUSE));
         // Between half and one and a half of it, so that two waiters do not stay in step.
         Some(pause.mul_f64(0.5 + environment.jitter()).min(left))

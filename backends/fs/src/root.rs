@@ -76,10 +76,7 @@ pub(crate) fn create_folders(medium: &Arc<dyn Medium>, path: &Path) -> Result<()
         }
     }
     for folder in missing.into_iter().rev() {
-        let (Some(parent), Some(name)) = (folder.parent(), folder.file_name().and_then(|name| name.to_str()))
-        else {
-            continue;
-        };
+        let (Some(parent), Some(name)) = (folder.parent(), folder.file_name()) else { continue };
         let parent = Folder::open(medium.clone(), parent)?;
         parent.create_folder(name)?;
         // IMPORTANT: the name of a folder is on the medium only when its parent is; otherwise a loss of power takes

@@ -1,6 +1,9 @@
 //! What a handle's blocking half works with, and its runs.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
 
 use pflow_backend::{Batch, Commit, Environment, Error, ErrorKind, Key, Outcome, Result, Versions};
 use tokio::runtime::Handle;
@@ -18,6 +21,7 @@ use crate::{
     lock::{Attempt, StoreLock},
     plan::{Group, Plan},
     queue::{Queue, Ticket, Turn, answer, size},
+    reads::Reads,
     root::Root,
     values::Keeper,
     view::{View, open_log},
@@ -33,6 +37,7 @@ pub(crate) struct Store {
     pub(crate) root: Root,
     pub(crate) environment: Arc<dyn Environment>,
     pub(crate) queue: Queue,
+    pub(crate) reads: Reads,
     pub(crate) view: Mutex<View>,
     writer: Mutex<Writer>,
     journal_limit: u64,
@@ -56,6 +61,7 @@ impl Store {
             root,
             environment,
             queue: Queue::default(),
+            reads: Reads::default(),
             view: Mutex::default(),
             writer: Mutex::default(),
             journal_limit,
@@ -137,27 +143,31 @@ impl Store {
     pub(crate) fn run(turn: Turn) {
         let store = turn.store().clone();
         let mut turn = turn;
-        let mut any = false;
         loop {
             let Some((mine, group)) = turn.next_group(MOST_GROUP_BYTES) else { break };
             turn = mine;
             let mut waiting = Some(group);
             let done = store.with_journal(|journal| {
                 turn.got_through();
-                store.commit(journal, waiting.take().unwrap_or_default());
-                Ok(())
+                Ok(store.commit(journal, waiting.take().unwrap_or_default()))
             });
+            // The lock is free again before anybody has an answer.
             match (done, waiting) {
-                (Ok(Held::Done(())), _) => any = true,
+                (Ok(Held::Done(results)), _) => {
+                    if store.follow {
+                        follow_soon(&store);
+                    }
+                    results.into_iter().for_each(|(ticket, result)| answer(ticket, result));
+                    if let Some(pause) = turn.way_to_give() {
+                        return go_on_after(pause, turn);
+                    }
+                }
                 (Ok(Held::ByAnother(holder)), Some(group)) => return wait(turn, group, &holder),
                 (Err(error), Some(group)) => {
                     group.into_iter().for_each(|ticket| answer(ticket, Err(again(&error))));
                 }
                 (Ok(Held::ByAnother(_)) | Err(_), None) => {}
             }
-        }
-        if any && store.follow {
-            follow_soon(&store);
         }
     }
 
@@ -210,8 +220,8 @@ impl Store {
         work(&mut journal).map(Held::Done)
     }
 
-    /// Commits a group under the lock and answers everybody in it.
-    fn commit(&self, journal: &mut Journal<'_>, group: Vec<Ticket>) {
+    /// Commits a group under the lock: everybody's answer.
+    fn commit(&self, journal: &mut Journal<'_>, group: Vec<Ticket>) -> Vec<(Ticket, Result<Commit>)> {
         let expected: usize = group.iter().map(|ticket| size(&ticket.batch)).sum();
         let (tail, begun) = (journal.tail(), !journal.view().overlay.is_empty());
         if begun
@@ -219,28 +229,24 @@ impl Store {
             && let Err(error) = checkpoint(journal, self.environment.as_ref(), false)
         {
             // The journal has no room until the files follow.
-            return group.into_iter().for_each(|ticket| answer(ticket, Err(again(&error))));
+            return group.into_iter().map(|ticket| (ticket, Err(again(&error)))).collect();
         }
         let (results, failure) = self.try_commit(journal, &group);
         match failure {
-            // There was room for none of them together: there may be for one after the other.
+            // There was no room for all of them together: there may be for one after the other.
             Some(error) if error.outcome() != Outcome::Unknown && group.len() > 1 => {
-                for ticket in group {
-                    self.commit(journal, vec![ticket]);
-                }
+                group.into_iter().flat_map(|ticket| self.commit(journal, vec![ticket])).collect()
             }
             failure => {
-                for (ticket, result) in group.into_iter().zip(results) {
-                    let result = match (&failure, result) {
-                        (Some(error), Ok(Commit::Committed(_))) => Err(again(error)),
-                        // It met what may never have been there. It did not happen, but why not nobody can tell.
-                        (Some(error), Ok(_)) => {
-                            Err(again(error).with_outcome(Outcome::NotApplied { applied: 0 }))
-                        }
-                        (_, result) => result,
-                    };
-                    answer(ticket, result);
-                }
+                let result = |result| match (&failure, result) {
+                    (Some(error), Ok(Commit::Committed(_))) => Err(again(error)),
+                    // It met what may never have been there. It did not happen, but why not nobody can tell.
+                    (Some(error), Ok(_)) => {
+                        Err(again(error).with_outcome(Outcome::NotApplied { applied: 0 }))
+                    }
+                    (_, result) => result,
+                };
+                group.into_iter().zip(results.into_iter().map(result)).collect()
             }
         }
     }
@@ -299,10 +305,14 @@ impl Store {
 }
 
 /// Waits for the lock without a thread, and goes on.
-fn wait(turn: Turn, group: Vec<Ticket>, holder: &str) {
-    let Some(pause) = turn.put_back(group, holder) else {
-        return Store::run(turn);
-    };
+fn wait(mut turn: Turn, group: Vec<Ticket>, holder: &str) {
+    match turn.put_back(group, holder) {
+        Some(pause) => go_on_after(pause, turn),
+        None => Store::run(turn),
+    }
+}
+
+fn go_on_after(pause: Duration, turn: Turn) {
     let environment = turn.store().environment.clone();
     Handle::current().spawn(async move {
         environment.sleep(pause).await;

@@ -43,6 +43,13 @@ pub(crate) struct View {
     place: Option<Place>,
 }
 
+/// A moment in the history of the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Stamp {
+    pub(crate) epoch: u64,
+    tail: u64,
+}
+
 /// The state file as it was opened last, and what must still be there for it to be the right one.
 #[derive(Debug)]
 struct Place {
@@ -98,9 +105,9 @@ impl View {
     }
 
     /// What tells whether anything was committed between two looks.
-    pub(crate) fn stamp(&self) -> (u64, u64) {
+    pub(crate) fn stamp(&self) -> Stamp {
         let state = self.position.or(self.seen.map(|state| state.position));
-        state.map_or((0, 0), |position| (position.epoch, position.tail))
+        state.map_or_else(Stamp::default, |at| Stamp { epoch: at.epoch, tail: at.tail })
     }
 
     /// Takes over a state that says what this view knows already.

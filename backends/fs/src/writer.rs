@@ -160,7 +160,7 @@ impl<'a> Journal<'a> {
             None => false,
         };
         let log = self.log()?;
-        log.look_again()?;
+        log.measure()?;
         let begun = log.begin()?;
         // The file was taken away, and this view is not behind what it held.
         let lost = begun.is_none() && followed && !view.overlay.is_empty();

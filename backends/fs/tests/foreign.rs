@@ -59,29 +59,40 @@ async fn the_folder_itself_may_be_reached_through_a_link() {
     std::fs::create_dir(place.path().join("real")).unwrap();
     symlink("real", place.path().join("link")).unwrap();
     let backend = manual(&place.path().join("link")).await;
-    write(&backend, put("a", "1")).await;
+    write_through(&backend, put("a", "1")).await;
     assert_eq!(std::fs::read(place.path().join("real/a")).unwrap(), b"1");
 }
 
 #[tokio::test]
 async fn links_in_place_of_our_own_folder_are_refused() {
-    for link in [".journal", ".journal/staging", ".journal/lock"] {
+    for link in [".journal", ".journal/staging", ".journal/values", ".journal/lock", ".journal/journal"] {
         let place = tempfile::tempdir().unwrap();
         let outside = tempfile::tempdir().unwrap();
         std::fs::write(outside.path().join("file"), "theirs").unwrap();
         let backend = manual(place.path()).await;
+        write_through(&backend, put("a", "0")).await;
         let target = match link {
-            ".journal/lock" => outside.path().join("file"),
+            ".journal/lock" | ".journal/journal" => outside.path().join("file"),
             _ => outside.path().to_owned(),
         };
-        std::fs::create_dir_all(place.path().join(link).parent().unwrap()).unwrap();
-        symlink(target, place.path().join(link)).unwrap();
+        let path = place.path().join(link);
+        if path.is_dir() {
+            std::fs::rename(&path, place.path().join("aside")).unwrap();
+        } else if path.exists() {
+            std::fs::remove_file(&path).unwrap();
+        }
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        symlink(target, path).unwrap();
         let before = dump(outside.path());
-        let error = backend.commit(one(put("a", "1"))).await.unwrap_err();
+        let large = Operation::put(key("a"), vec![7; 300_000]);
+        let error = match backend.commit(one(large)).await {
+            Err(error) => error,
+            Ok(_) => backend.close().await.unwrap_err(),
+        };
         assert_eq!(error.kind(), ErrorKind::Unsafe, "{link}: {error}");
         assert!(error.to_string().contains("symbolic link"), "{error}");
         assert_eq!(dump(outside.path()), before);
-        assert!(!place.path().join("a").exists());
+        assert_eq!(std::fs::read(place.path().join("a")).unwrap(), b"0");
     }
 }
 
@@ -113,7 +124,7 @@ async fn pipes_and_sockets_are_refused_without_waiting_for_them() {
 async fn names_that_are_no_keys_are_passed_over_and_stay() {
     let place = tempfile::tempdir().unwrap();
     let backend = manual(place.path()).await;
-    write(&backend, put("a/ok", "1")).await;
+    write_through(&backend, put("a/ok", "1")).await;
     std::fs::write(place.path().join("a/with space"), "x").unwrap();
     std::fs::write(place.path().join("a/é"), "x").unwrap();
     std::fs::write(place.path().join("top.txt~"), "x").unwrap();
@@ -163,42 +174,48 @@ async fn our_own_folder_is_listed_under_no_spelling() {
 }
 
 #[tokio::test]
-async fn a_journal_with_work_in_it_is_left_to_the_newer_program() {
+async fn a_newer_programs_journal_is_left_alone() {
     let environment = || Arc::new(ManualEnvironment::new(1));
-    for (name, is_folder, bytes) in [("journal", false, "work"), ("segments", true, "")] {
-        let place = tempfile::tempdir().unwrap();
-        let early = manual(place.path()).await;
-        write(&early, put("a", "1")).await;
-        let path = place.path().join(".journal").join(name);
-        if is_folder {
-            std::fs::create_dir(&path).unwrap();
-        } else {
-            std::fs::write(&path, bytes).unwrap();
-        }
-        let left_over = place.path().join(".journal/staging/theirs");
-        std::fs::write(&left_over, "needed by the newer program").unwrap();
-        let before = dump(place.path());
+    let place = tempfile::tempdir().unwrap();
+    let early = manual(place.path()).await;
+    write_through(&early, put("a", "1")).await;
+    let path = place.path().join(".journal/journal");
+    std::fs::write(&path, header(2)).unwrap();
+    let before = dump(place.path());
 
-        let opened = FsBackend::open(place.path(), environment()).await.unwrap_err();
-        let created = FsBackend::create(place.path(), environment()).await.unwrap_err();
-        let committed = early.commit(one(put("a", "2"))).await.unwrap_err();
-        for error in [opened, created, committed] {
-            assert_eq!(error.kind(), ErrorKind::Incompatible);
-            assert_eq!(error.outcome(), Outcome::NotApplied { applied: 0 });
-            assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
-            assert!(error.to_string().contains("open the store once with the newer program"), "{error}");
-        }
-        assert_eq!(dump(place.path()), before);
-        assert!(left_over.exists());
+    let opened = FsBackend::open(place.path(), environment()).await.unwrap_err();
+    let created = FsBackend::create(place.path(), environment()).await.unwrap_err();
+    let committed = early.commit(one(put("a", "2"))).await.unwrap_err();
+    for error in [opened, created, committed] {
+        assert_eq!(error.kind(), ErrorKind::Incompatible);
+        assert_eq!(error.outcome(), Outcome::NotApplied { applied: 0 });
+        assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+        assert!(error.to_string().contains("open the store once with the newer program"), "{error}");
     }
+    assert_eq!(dump(place.path()), before);
+    assert_eq!(std::fs::read(&path).unwrap(), header(2));
+}
+
+/// The header of a journal of another format.
+fn header(format: u32) -> Vec<u8> {
+    let mut bytes = b"pflowlog".to_vec();
+    bytes.extend(format.to_le_bytes());
+    bytes.resize(40, 0);
+    let check = Version::of_content(&bytes);
+    let digits: Vec<u32> = check.as_str().chars().map(|digit| digit.to_digit(16).unwrap()).collect();
+    let byte = |pair: &[u32]| u8::try_from(pair.iter().fold(0, |sum, digit| sum * 16 + digit)).unwrap();
+    bytes.extend(digits.chunks(2).map(byte));
+    bytes
 }
 
 #[tokio::test]
-async fn a_journal_at_rest_is_in_nobodys_way() {
+async fn what_else_stands_in_our_folder_is_in_nobodys_way() {
     let place = tempfile::tempdir().unwrap();
     std::fs::create_dir(place.path().join(".journal")).unwrap();
-    std::fs::write(place.path().join(".journal/users"), "").unwrap();
+    std::fs::write(place.path().join(".journal/journal"), "").unwrap();
+    std::fs::write(place.path().join(".journal/note"), "theirs").unwrap();
     let backend = manual(place.path()).await;
-    write(&backend, put("a", "1")).await;
+    write_through(&backend, put("a", "1")).await;
     assert_eq!(read(&backend, "a").await.unwrap(), "1");
+    assert_eq!(std::fs::read(place.path().join(".journal/note")).unwrap(), b"theirs");
 }

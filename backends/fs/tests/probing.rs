@@ -42,7 +42,7 @@ async fn what_others_keep_beside_the_ground_stays() {
 async fn a_lock_that_is_held_excludes_commits_and_probes() {
     let place = tempfile::tempdir().unwrap();
     let backend = manual(place.path()).await;
-    let options = FsOptions::new().lock_wait(std::time::Duration::ZERO);
+    let options = FsOptions::new().lock_wait(std::time::Duration::ZERO).follow(false);
     let other = options.open(place.path(), system()).await.unwrap();
     let held = backend.try_hold().await.unwrap().expect("nobody holds it");
     assert!(other.try_hold().await.unwrap().is_none());

@@ -78,12 +78,18 @@ impl Header {
     }
 }
 
+/// Room for the header of a frame. The payload is appended to it.
+pub(crate) fn begin() -> Vec<u8> {
+    vec![0; HEADER_BYTES]
+}
+
 /// The bytes of a record for `position`, and where the next one goes.
-pub(crate) fn encode(position: &Position, payload: &[u8]) -> (Vec<u8>, Position) {
-    let length = payload.len() as u64;
-    let (mut frame, check) = checked(length, position.sequence, &position.salt, &position.check, payload);
-    frame.extend(check);
-    frame.extend(payload);
+pub(crate) fn finish(position: &Position, mut frame: Vec<u8>) -> (Vec<u8>, Position) {
+    let length = frame.len().saturating_sub(HEADER_BYTES) as u64;
+    let payload = frame.get(HEADER_BYTES..).unwrap_or_default();
+    let (mut bytes, check) = checked(length, position.sequence, &position.salt, &position.check, payload);
+    bytes.extend(check);
+    frame.splice(..HEADER_BYTES, bytes);
     frame.resize(usize::try_from(frame_bytes(length)).unwrap_or(frame.len()), 0);
     let header =
         Header { length, sequence: position.sequence, salt: position.salt, before: position.check, check };
@@ -96,7 +102,7 @@ pub(crate) fn frame_bytes(payload: u64) -> u64 {
 }
 
 fn checked(length: u64, sequence: u64, salt: &Salt, before: &Check, payload: &[u8]) -> (Vec<u8>, Check) {
-    let mut bytes = Vec::with_capacity(HEADER_BYTES + payload.len() + ALIGN as usize);
+    let mut bytes = Vec::with_capacity(HEADER_BYTES);
     bytes.extend(MAGIC);
     bytes.extend(length.to_le_bytes());
     bytes.extend(sequence.to_le_bytes());
@@ -112,6 +118,10 @@ mod tests {
 
     fn start() -> Position {
         Position { epoch: 3, salt: [7; 16], sequence: 0, tail: 4096, check: [0; 32] }
+    }
+
+    fn encode(position: &Position, payload: &[u8]) -> (Vec<u8>, Position) {
+        finish(position, [begin(), payload.to_vec()].concat())
     }
 
     #[test]

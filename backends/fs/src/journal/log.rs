@@ -33,7 +33,9 @@ const RECORDS: u64 = 4096;
 const SMALLEST_STEP: u64 = 64 * 1024;
 const LARGEST_STEP: u64 = 1024 * 1024;
 
-const ZEROS: [u8; 512] = [0; 512];
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+/// How much is looked over at once where most of it is zeros.
+const BLOCK: usize = 512;
 
 /// The open file.
 #[derive(Debug)]
@@ -54,16 +56,12 @@ pub(crate) enum Found {
 impl Log {
     pub(crate) fn new(file: OpenFile) -> Result<Self> {
         let mut log = Self { file, length: 0 };
-        log.look_again()?;
+        log.measure()?;
         Ok(log)
     }
 
-    pub(crate) fn file(&self) -> &OpenFile {
-        &self.file
-    }
-
     /// Learns how long the file is by now: others let it grow and empty it. Under the lock.
-    pub(crate) fn look_again(&mut self) -> Result<()> {
+    pub(crate) fn measure(&mut self) -> Result<()> {
         self.length = self.file.status()?.size;
         Ok(())
     }
@@ -134,11 +132,11 @@ impl Log {
         let read = self.file.read_at(&mut rest, position.tail)?;
         rest.truncate(read);
         // Most of it is zeros.
-        let blocks = rest.chunks(ZEROS.len()).enumerate();
+        let blocks = rest.chunks(BLOCK).enumerate();
         let written =
             blocks.filter(|(_, block)| ZEROS.get(..block.len()).is_none_or(|zeros| zeros != *block));
         let starts = written.flat_map(|(number, block)| {
-            let from = number * ZEROS.len();
+            let from = number * BLOCK;
             (from..from + block.len()).step_by(ALIGN as usize)
         });
         for at in starts {
@@ -157,7 +155,8 @@ impl Log {
         Ok(())
     }
 
-    /// Makes room for `more` bytes at `position`, so that appending them does not run out of space.
+    /// Makes room for `more` bytes at `position`, so that appending them does not run out of space. The file was [measured](Self::measure) under this
+    /// lock: what others appended is not written over.
     ///
     /// # Errors
     /// Nothing was appended.
@@ -173,16 +172,15 @@ impl Log {
             _ => Err(error),
         });
         if grown.is_err() {
-            self.look_again()?;
+            self.measure()?;
         }
         grown
     }
 
     fn grow(&mut self, target: u64) -> Result<()> {
-        let zeros = vec![0; usize::try_from(LARGEST_STEP).unwrap_or_default()];
         while self.length < target {
-            let step = usize::try_from(target - self.length).unwrap_or(usize::MAX).min(zeros.len());
-            self.file.write_at(zeros.get(..step).unwrap_or(&zeros), self.length)?;
+            let step = usize::try_from(target - self.length).unwrap_or(usize::MAX).min(ZEROS.len());
+            self.file.write_at(ZEROS.get(..step).unwrap_or(&ZEROS), self.length)?;
             self.length += step as u64;
         }
         Ok(())
@@ -269,5 +267,7 @@ fn header(bytes: &[u8]) -> Option<(u32, Position)> {
 
 /// The bytes of a record for `position`, and where the next one goes. None if it is larger than the format can say.
 pub(crate) fn encode(position: &Position, record: &Record) -> Option<(Vec<u8>, Position)> {
-    Some(frame::encode(position, &record.encode()?))
+    let mut frame = frame::begin();
+    record.encode(&mut frame)?;
+    Some(frame::finish(position, frame))
 }

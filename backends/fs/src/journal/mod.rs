@@ -3,6 +3,7 @@
 //! | name | what it is |
 //! |---|---|
 //! | `lock` | whoever commits or writes files holds an advisory lock on it; it says who |
+//! | `waiting` | whoever waits for the lock and is next holds an advisory lock on it, so that a busy holder knows to give way |
 //! | `journal` | what was committed and is not in the files for good yet ([`log`]); empty at rest |
 //! | `state` | how far the journal goes, for everybody who reads ([`state`]); it is never synced |
 //! | `values/` | objects too large for the journal, until they are in their files for good |
@@ -15,11 +16,13 @@ pub(crate) mod record;
 pub(crate) mod state;
 
 use pflow_backend::Result;
+use rustix::fs::FileType;
 
 use crate::folder::{Folder, Step};
 
 pub(crate) const JOURNAL: &str = ".journal";
 pub(crate) const LOCK: &str = "lock";
+pub(crate) const WAITING: &str = "waiting";
 pub(crate) const LOG: &str = "journal";
 pub(crate) const NEW_LOG: &str = "journal.new";
 pub(crate) const STATE: &str = "state";
@@ -40,14 +43,19 @@ pub(crate) fn find_or_create(root: &Folder) -> Result<Folder> {
     Ok(root.step_or_create(JOURNAL)?.0)
 }
 
-/// Removes the files in a folder of ours. The caller holds the lock, so nobody is at work on them.
-pub(crate) fn sweep(journal: &Folder, name: &str) -> Result<()> {
+/// Removes the files in a folder of ours, and the folder too if asked to. The caller holds the lock, so nobody is at work on them.
+pub(crate) fn sweep(journal: &Folder, name: &str, with_the_folder: bool) -> Result<()> {
     let Step::Folder(folder) = journal.step(name)? else { return Ok(()) };
+    let mut others = false;
     for (name, kind) in folder.names()? {
         // Names of ours are text, and there is no folder in there.
-        if let (Some(name), false) = (name.to_str(), kind == rustix::fs::FileType::Directory) {
-            folder.remove_file(name)?;
+        match name.to_str().filter(|_| kind != FileType::Directory) {
+            Some(name) => folder.remove_file(name)?,
+            None => others = true,
         }
+    }
+    if with_the_folder && !others {
+        journal.remove_folder(name)?;
     }
     Ok(())
 }

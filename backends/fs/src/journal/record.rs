@@ -63,10 +63,23 @@ impl Value {
     }
 }
 
+impl Change {
+    /// About how many bytes it takes.
+    fn around(&self) -> usize {
+        const BESIDES: usize = 96;
+        let inline = match &self.after {
+            Some((_, Value { content: Content::Inline(bytes), .. })) => bytes.len(),
+            _ => 0,
+        };
+        BESIDES + self.key.as_str().len() + inline
+    }
+}
+
 impl Record {
-    /// The payload; none if a key, a name or the number of changes is longer than the format can say, which no key is.
-    pub(crate) fn encode(&self) -> Option<Vec<u8>> {
-        let mut out = Vec::new();
+    /// Appends the payload; none if a key, a name or the number of changes is longer than the format can say, which no key is.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) -> Option<()> {
+        let start = out.len();
+        out.reserve(self.changes.iter().map(Change::around).sum());
         out.extend(self.time.timestamp_millis().to_le_bytes());
         out.extend(u32::try_from(self.changes.len()).ok()?.to_le_bytes());
         let mut values: Vec<(usize, &Bytes)> = Vec::new();
@@ -76,7 +89,7 @@ impl Record {
                 _ => None,
             };
             out.push(tags(before, after.as_ref(), shared.is_some()));
-            put_text(&mut out, key.as_str())?;
+            put_text(out, key.as_str())?;
             if let Before::Was(version) = before {
                 out.extend(raw(version)?);
             }
@@ -85,14 +98,14 @@ impl Record {
             out.extend(value.size.to_le_bytes());
             match (&value.content, shared) {
                 (_, Some(at)) => out.extend((at as u64).to_le_bytes()),
-                (Content::Kept(name), None) => put_text(&mut out, name)?,
+                (Content::Kept(name), None) => put_text(out, name)?,
                 (Content::Inline(bytes), None) => {
-                    values.push((out.len(), bytes));
+                    values.push((out.len() - start, bytes));
                     out.extend(bytes);
                 }
             }
         }
-        Some(out)
+        Some(())
     }
 
     /// What a payload says; none if it is none of ours.
@@ -237,16 +250,22 @@ mod tests {
         }
     }
 
+    fn encoded() -> Vec<u8> {
+        let mut out = Vec::new();
+        record().encode(&mut out).unwrap();
+        out
+    }
+
     #[test]
     fn a_record_is_read_as_it_was_written_and_equal_bytes_are_written_once() {
-        let payload = Bytes::from(record().encode().unwrap());
+        let payload = Bytes::from(encoded());
         assert_eq!(Record::decode(&payload).unwrap(), record());
         assert!(payload.len() < 205 + 200 + 200, "{}", payload.len());
     }
 
     #[test]
     fn what_is_cut_or_longer_is_no_record() {
-        let payload = record().encode().unwrap();
+        let payload = encoded();
         for length in 0..payload.len() {
             assert_eq!(Record::decode(&Bytes::copy_from_slice(&payload[..length])), None, "{length}");
         }
@@ -255,7 +274,7 @@ mod tests {
 
     #[test]
     fn any_byte_may_be_wrong_without_a_panic() {
-        let payload = record().encode().unwrap();
+        let payload = encoded();
         for at in 0..payload.len() {
             for flip in [1, 0x80, 0xff] {
                 let mut broken = payload.clone();

@@ -70,6 +70,16 @@ impl Medium for System {
         Ok(node(opened))
     }
 
+    #[cfg(target_os = "linux")]
+    fn open_path(&self, at: &Node, path: &str) -> io::Result<Node> {
+        use rustix::fs::{ResolveFlags, openat2};
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        Ok(node(retry_on_intr(|| {
+            openat2(fd(at).map_err(|_| Errno::BADF)?, path, flags, Mode::empty(), resolve)
+        })?))
+    }
+
     fn status(&self, node: &Node) -> io::Result<Status> {
         Ok(status(&rustix::fs::fstat(fd(node)?)?))
     }

@@ -280,8 +280,12 @@ pub(crate) async fn observe(
     keys: impl Iterator<Item = &String>,
 ) -> std::result::Result<Objects, Seen> {
     let listed: Vec<_> = backend.list(&Prefix::root(), None).try_collect().await?;
-    let objects = join_all(listed.iter().map(|it| backend.get(&it.key))).await;
-    let metas = join_all(listed.iter().map(|it| backend.stat(&it.key))).await;
+    // One after the other: reads at the same time share what they ask, as it happens.
+    let (mut objects, mut metas) = (Vec::new(), Vec::new());
+    for it in &listed {
+        objects.push(backend.get(&it.key).await);
+        metas.push(backend.stat(&it.key).await);
+    }
     let mut seen = Objects::new();
     for ((it, object), meta) in listed.iter().zip(objects).zip(metas) {
         let Some(object) = object? else {

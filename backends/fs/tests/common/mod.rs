@@ -16,7 +16,7 @@ use pflow_backend::{
     Batch, Commit, Conflict, Environment, Key, ManualEnvironment, Operation, Prefix, StorageBackend,
     SystemEnvironment, Versions,
 };
-use pflow_backend_fs::FsBackend;
+use pflow_backend_fs::{FsBackend, FsOptions};
 
 pub(crate) fn key(name: &str) -> Key {
     Key::parse(name).unwrap()
@@ -34,9 +34,15 @@ pub(crate) fn system() -> Arc<dyn Environment> {
     Arc::new(SystemEnvironment::new().unwrap())
 }
 
-/// A backend whose clock moves only while it sleeps.
+/// A backend whose clock moves only while it sleeps, and whose files follow when it is closed.
 pub(crate) async fn manual(place: &Path) -> FsBackend {
-    FsBackend::open(place, Arc::new(ManualEnvironment::new(7))).await.unwrap()
+    FsOptions::new().follow(false).open(place, Arc::new(ManualEnvironment::new(7))).await.unwrap()
+}
+
+/// Writes, and brings the folder to rest: what was written is a plain file.
+pub(crate) async fn write_through(backend: &FsBackend, operation: Operation) {
+    write(backend, operation).await;
+    backend.close().await.unwrap();
 }
 
 pub(crate) fn committed(commit: Commit) -> Versions {
@@ -97,8 +103,20 @@ pub(crate) fn dump(place: &Path) -> BTreeMap<String, String> {
     found
 }
 
-pub(crate) fn staged(place: &Path) -> usize {
-    std::fs::read_dir(place.join(".journal/staging")).map_or(0, Iterator::count)
+/// What is left in `.journal` of work that is not finished.
+pub(crate) fn unfinished(place: &Path) -> Vec<String> {
+    let mut left = Vec::new();
+    for name in ["staging", "values"] {
+        let files = std::fs::read_dir(place.join(".journal").join(name)).into_iter().flatten();
+        left.extend(files.map(|file| file.unwrap().path().display().to_string()));
+    }
+    left.extend(
+        std::fs::metadata(place.join(".journal/journal"))
+            .ok()
+            .filter(|meta| meta.len() > 0)
+            .map(|meta| format!("{} bytes of journal", meta.len())),
+    );
+    left
 }
 
 pub(crate) fn make_pipe(path: &Path) {
@@ -137,8 +155,19 @@ impl SmallDisk {
     }
 
     pub(crate) fn make_read_only(&self) {
-        let done = Command::new("mount").args(["-o", "remount,ro"]).arg(self.path()).status().unwrap();
-        assert!(done.success());
+        self.remount("ro");
+    }
+
+    pub(crate) fn resize(&self, size: &str) {
+        self.remount(&format!("size={size}"));
+    }
+
+    /// A thread that has just answered may hold the files of a handle that was dropped for a moment more.
+    fn remount(&self, option: &str) {
+        let options = format!("remount,{option}");
+        let tried =
+            || Command::new("mount").args(["-o", &options]).arg(self.path()).status().unwrap().success();
+        assert!((0..50).any(|_| tried()));
     }
 }
 

@@ -1,0 +1,94 @@
+//! What runs in a process of its own: one peer in one scenario.
+
+mod clients;
+mod flat;
+mod memory;
+mod reads;
+mod saves;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    arguments::Order,
+    scenario::{BATCH, Scenario},
+};
+
+pub(crate) use flat::Flat;
+
+/// What was found.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Found {
+    /// How many were measured, over all clients. Of a batch each save counts.
+    pub(crate) operations: u64,
+    /// How many a second all clients together got done.
+    pub(crate) per_second: f64,
+    /// How long a call took: half of them this long at most, of a batch all of it.
+    pub(crate) p50_us: f64,
+    /// And 99 of 100 this long at most.
+    pub(crate) p99_us: f64,
+    /// The most memory that the process held at once.
+    pub(crate) peak_kib: u64,
+    /// What only a long run shows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) flat: Option<Flat>,
+}
+
+/// When a client ends.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Until {
+    /// So long after it began.
+    Elapsed(Duration),
+    /// After so many calls.
+    Calls(u64),
+}
+
+pub(crate) fn measure(order: &Order) -> Found {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    std::fs::create_dir_all(&order.folder).unwrap();
+    let per_call = if order.scenario == Scenario::Batch { BATCH as u64 } else { 1 };
+    let (spans, flat) = runtime.block_on(async {
+        match order.scenario {
+            Scenario::Save { .. } => (saves::singles(order).await, None),
+            Scenario::Batch => (saves::batches(order).await, None),
+            Scenario::Load => (reads::loads(order).await, None),
+            Scenario::Cold | Scenario::List => (vec![reads::openings(order).await], None),
+            Scenario::Flat => flat::growing(order).await,
+            Scenario::Fill => (reads::fill(order).await, None),
+        }
+    });
+    // What is computed from here on is no part of the work.
+    let peak_kib = memory::peak_kib();
+    let mut times: Vec<f64> = spans.iter().flat_map(|span| &span.times).map(|time| micros(*time)).collect();
+    assert!(!times.is_empty(), "nothing was measured: more clients or a larger batch than operations");
+    times.sort_by(f64::total_cmp);
+    let rate = |span: &clients::Span| (span.times.len() as u64 * per_call) as f64 / span.took.as_secs_f64();
+    Found {
+        operations: times.len() as u64 * per_call,
+        // Each client by its own time: one that ends later than the others does not stretch theirs.
+        per_second: spans.iter().map(rate).sum(),
+        p50_us: quantile(&times, 0.5),
+        p99_us: quantile(&times, 0.99),
+        peak_kib,
+        flat,
+    }
+}
+
+impl Order {
+    fn until(&self, clients: usize, per_call: usize) -> Until {
+        match self.operations {
+            Some(operations) => Until::Calls(operations / (clients * per_call) as u64),
+            None => Until::Elapsed(Duration::from_secs_f64(self.seconds)),
+        }
+    }
+}
+
+fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}
+
+fn quantile(sorted: &[f64], part: f64) -> f64 {
+    let rank = (sorted.len() as f64 * part).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).copied().unwrap_or(f64::NAN)
+}

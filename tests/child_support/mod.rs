@@ -1,0 +1,113 @@
+//! This very test binary once more, as processes of their own that can be killed.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "each test file uses its part of it, and a test may panic"
+)]
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, ChildStdout, Command, Stdio},
+};
+
+/// Where a child works. Set for children alone: that is how a test knows that it is one.
+pub(crate) const PLACE: &str = "PFLOW_TEST_CHILD_PLACE";
+
+/// A child. It is killed when this is dropped.
+pub(crate) struct Process {
+    child: Child,
+    lines: Option<BufReader<ChildStdout>>,
+}
+
+impl Process {
+    /// Starts the test `name` of this binary again at `place`, with what else it has to know.
+    pub(crate) fn start(name: &str, place: &Path, variables: &[(&str, String)]) -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", name, "--nocapture", "--test-threads=1"]).env(PLACE, place);
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = child.stdout.take().map(BufReader::new);
+        Self { child, lines }
+    }
+
+    /// What it says, until it has ended and nothing is left to be read. To be asked for once.
+    pub(crate) fn lines(&mut self) -> impl Iterator<Item = String> + Send + use<> {
+        self.lines.take().unwrap().lines().map(Result::unwrap)
+    }
+
+    /// SIGKILL, wherever it is.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+    }
+
+    /// Whether it ended well.
+    pub(crate) fn ended(&mut self) -> bool {
+        self.child.wait().unwrap().success()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended long ago.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// What a child works with, if this process is one.
+pub(crate) fn place_of_a_child() -> Option<std::path::PathBuf> {
+    let place = std::env::var_os(PLACE)?;
+    // The test harness has begun a line.
+    say("");
+    Some(place.into())
+}
+
+/// Says it at once: it is with the parent, whatever happens to this process.
+#[allow(clippy::print_stdout, reason = "it is what the parent reads")]
+pub(crate) fn say(line: &str) {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}").unwrap();
+    out.flush().unwrap();
+}
+
+/// What is under way or unfinished in the `.journal` of a disk that nobody uses: everything but the files that are there for locks
+/// alone, empty files and empty folders.
+pub(crate) fn unfinished(place: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(place.join(".journal")) else { return Vec::new() };
+    let mut unfinished = Vec::new();
+    for entry in entries.map(Result::unwrap) {
+        let name = entry.file_name().into_string().unwrap();
+        let meta = entry.metadata().unwrap();
+        let at_rest = match name.as_str() {
+            "lock" | "users" => true,
+            _ if meta.is_dir() => std::fs::read_dir(entry.path()).unwrap().next().is_none(),
+            _ => meta.len() == 0,
+        };
+        if !at_rest {
+            unfinished.push(name);
+        }
+    }
+    unfinished
+}
+
+/// The files below a folder with their bytes, but for `.journal`.
+pub(crate) fn files(place: &Path) -> BTreeMap<String, Vec<u8>> {
+    let (mut files, mut folders) = (BTreeMap::new(), vec![place.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(place).unwrap().to_str().unwrap().to_owned();
+            match path.symlink_metadata().unwrap().file_type() {
+                _ if name == ".journal" => {}
+                kind if kind.is_dir() => folders.push(path),
+                kind if kind.is_file() => drop(files.insert(name, std::fs::read(path).unwrap())),
+                kind => panic!("{name} is a {kind:?}"),
+            }
+        }
+    }
+    files
+}

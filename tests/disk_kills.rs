@@ -1,0 +1,269 @@
+//! Ten processes save into one folder, and one after the other is killed within whatever it does. Nothing that was acknowledged is lost.
+//!
+//! `PFLOW_TEST_KILL_SECONDS` says for how long (10 unless set), `PFLOW_TEST_SEED` which moments are chosen.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test may panic"
+)]
+
+mod child_support;
+mod support;
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{
+        Arc,
+        mpsc::{Receiver, Sender, channel},
+    },
+    thread,
+    time::Duration,
+};
+
+use child_support::{Process, files, place_of_a_child, say, unfinished};
+use futures::TryStreamExt;
+use pflow_backend_fs::FsBackend;
+use pflow_store::{
+    Error, Expect, Store, StoreOptions,
+    document::ContentHash,
+    pflow_backend::{Environment, ManualEnvironment, Prefix, SystemEnvironment},
+};
+use support::{chain, generations, id, notices, save};
+
+const PROCESSES: u64 = 10;
+/// Workflows that everybody saves. Each process has one more of its own.
+const SHARED: u64 = 4;
+const NUMBER: &str = "PFLOW_TEST_CHILD_NUMBER";
+const SEED: &str = "PFLOW_TEST_CHILD_SEED";
+
+fn seed() -> u64 {
+    std::env::var("PFLOW_TEST_SEED").map_or(0x5eed, |seed| seed.parse().unwrap())
+}
+
+fn duration() -> Duration {
+    let seconds = std::env::var("PFLOW_TEST_KILL_SECONDS").map_or(10, |seconds| seconds.parse().unwrap());
+    Duration::from_secs(seconds)
+}
+
+async fn backend(place: &Path) -> Arc<FsBackend> {
+    Arc::new(FsBackend::open(place, Arc::new(SystemEnvironment::new().unwrap())).await.unwrap())
+}
+
+/// Folds often, so that kills meet folds too.
+fn options() -> StoreOptions {
+    StoreOptions::system().unwrap().fold_after(12)
+}
+
+/// Saves, and says what was saved once that has returned. One of four ends by itself and in order.
+#[tokio::test]
+async fn the_child() {
+    let Some(place) = place_of_a_child() else { return };
+    let variable = |name: &str| std::env::var(name).unwrap().parse::<u64>().unwrap();
+    let (number, seed) = (variable(NUMBER), variable(SEED));
+    let random = ManualEnvironment::new(seed);
+    let store = Store::open(backend(&place).await, options()).await.unwrap();
+    let saves = if random.random().is_multiple_of(4) { 40 + random.random() % 100 } else { u64::MAX };
+    let mut seen: BTreeMap<String, u64> = BTreeMap::new();
+    for n in 0..saves {
+        let workflow = match random.random() % 2 {
+            0 => format!("own{number}"),
+            _ => format!("shared{}", random.random() % SHARED),
+        };
+        let expect = match seen.get(&workflow) {
+            Some(generation) => Expect::Generation(*generation),
+            None => Expect::Absent,
+        };
+        match store.save(save(&workflow, &format!("{seed}.{n}"), expect)).await {
+            Ok(saved) => {
+                // A copy or an index that could not be written is no loss, but on a healthy disk there is no reason.
+                assert!(saved.copy_error.is_none() && saved.index_error.is_none(), "{saved:?}");
+                say(&format!("saved {workflow} {} {}", saved.generation, saved.hash.unwrap()));
+                seen.insert(workflow, saved.generation);
+            }
+            Err(Error::Conflict(_)) => {
+                say("refused");
+                seen.insert(workflow.clone(), store.show(&id(&workflow)).await.unwrap().generation());
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+    store.close().await.unwrap();
+}
+
+/// What the children said, by workflow and generation.
+#[derive(Debug, Default)]
+struct Told {
+    saved: BTreeMap<(String, u64), String>,
+    refused: u64,
+}
+
+impl Told {
+    fn hear(&mut self, line: &str) -> bool {
+        let words: Vec<&str> = line.split(' ').collect();
+        match words[..] {
+            ["saved", workflow, generation, hash] => {
+                let place = (workflow.to_owned(), generation.parse().unwrap());
+                let before = self.saved.insert(place, hash.to_owned());
+                assert_eq!(before, None, "acknowledged twice: {line}");
+                true
+            }
+            ["refused"] => {
+                self.refused += 1;
+                false
+            }
+            _ => false,
+        }
+    }
+}
+
+/// A line of a child, or its end.
+type Said = (usize, Option<String>);
+
+struct Children<'a> {
+    place: &'a Path,
+    random: ManualEnvironment,
+    running: Vec<Process>,
+    killed: Vec<bool>,
+    lives: u64,
+    sender: Sender<Said>,
+}
+
+impl Children<'_> {
+    /// A new one in the place of one that has ended.
+    fn start(&mut self, number: usize) {
+        self.lives += 1;
+        let life = seed().wrapping_mul(1_000_003).wrapping_add(self.lives);
+        let variables = [(NUMBER, number.to_string()), (SEED, life.to_string())];
+        let mut child = Process::start("the_child", self.place, &variables);
+        let (lines, sender) = (child.lines(), self.sender.clone());
+        thread::spawn(move || {
+            let said = lines.map(Some).chain([None]);
+            said.for_each(|line| drop(sender.send((number, line))));
+        });
+        match self.running.get_mut(number) {
+            Some(place) => *place = child,
+            None => self.running.push(child),
+        }
+    }
+
+    fn kill_one(&mut self) {
+        let number = (self.random.random() % PROCESSES) as usize;
+        // Somewhere in what it does now, or in what it does next.
+        (0..self.random.random() % 3_000).for_each(|_| thread::yield_now());
+        self.kill(number);
+    }
+
+    fn kill(&mut self, number: usize) {
+        self.killed[number] = true;
+        self.running[number].kill();
+    }
+}
+
+/// Lets them work until the time is over, and then kills them all. What they said, and how many kills there were.
+fn work(place: &Path) -> (Told, u64) {
+    let clock = SystemEnvironment::new().unwrap();
+    let end = clock.monotonic() + duration();
+    let (sender, said): (_, Receiver<Said>) = channel();
+    let killed = vec![false; PROCESSES as usize];
+    let random = ManualEnvironment::new(seed());
+    let mut children = Children { place, random, running: Vec::new(), killed, lives: 0, sender };
+    (0..PROCESSES as usize).for_each(|number| children.start(number));
+    let (mut told, mut kills, mut alive, mut patience) = (Told::default(), 0, PROCESSES, 20);
+    let mut over = false;
+    while alive > 0 {
+        let (number, line) = said.recv().unwrap();
+        match line {
+            Some(line) => patience -= u64::from(told.hear(&line)),
+            None => {
+                let (well, killed) = (children.running[number].ended(), children.killed[number]);
+                assert!(well || killed, "process {number} failed by itself, seed {}", seed());
+                kills += u64::from(!well);
+                children.killed[number] = false;
+                match over {
+                    true => alive -= 1,
+                    false => children.start(number),
+                }
+            }
+        }
+        if !over && patience == 0 {
+            patience = 3 + children.random.random() % 30;
+            children.kill_one();
+        }
+        if !over && clock.monotonic() > end {
+            over = true;
+            patience = u64::MAX;
+            (0..PROCESSES as usize).for_each(|number| children.kill(number));
+        }
+    }
+    (told, kills)
+}
+
+#[tokio::test]
+async fn nothing_that_was_acknowledged_is_lost_when_processes_are_killed() {
+    let place = tempfile::tempdir().unwrap();
+    Store::init(backend(place.path()).await, options()).await.unwrap().close().await.unwrap();
+    let (told, kills) = work(place.path());
+
+    let store = Store::open(backend(place.path()).await, options()).await.unwrap();
+    let workflows =
+        (0..SHARED).map(|n| format!("shared{n}")).chain((0..PROCESSES).map(|n| format!("own{n}")));
+    let (mut listed, mut silent, mut found) = (Vec::new(), 0, 0);
+    for workflow in workflows {
+        let texts = chain(&store, &workflow).await;
+        for (generation, text) in (1..).zip(&texts) {
+            let hash = ContentHash::of(text.as_bytes()).to_string();
+            match told.saved.get(&(workflow.clone(), generation)) {
+                Some(acknowledged) => {
+                    assert_eq!(hash, *acknowledged, "{workflow}@{generation}, seed {}", seed())
+                }
+                None => silent += 1,
+            }
+        }
+        let last =
+            told.saved.keys().filter(|(it, _)| *it == workflow).map(|(_, generation)| *generation).max();
+        let there = texts.len() as u64;
+        assert!(
+            last.unwrap_or(0) <= there,
+            "{workflow}@{last:?} was acknowledged, and lost; seed {}",
+            seed()
+        );
+        for generation in (1..=there).rev().take(40).chain([1]).filter(|it| *it <= there) {
+            let loaded = store.load_generation(&id(&workflow), generation).await.unwrap();
+            assert_eq!(loaded.content, texts[generation as usize - 1]);
+        }
+        if there > 0 {
+            listed.push(format!("{workflow}@{there}"));
+        }
+        found += there;
+    }
+    println!(
+        "seed {}: {} acknowledged, {} refused, {kills} kills, {silent} saved and not acknowledged, {found} in the chains",
+        seed(),
+        told.saved.len(),
+        told.refused
+    );
+    // Whoever is killed leaves one save at most of which nobody heard.
+    assert!(silent <= kills, "{silent} by nobody, {kills} kills; seed {}", seed());
+    assert!(
+        kills > PROCESSES && told.refused > 0,
+        "{kills} kills, {} refused: that was no test",
+        told.refused
+    );
+    listed.sort();
+    assert_eq!(generations(&store).await, listed);
+    let report = store.verify().await.unwrap();
+    // What died left versions and records that nobody reaches, one of each at most.
+    assert!(notices(&report).len() as u64 <= 2 * kills, "{:#?}", report.findings);
+
+    // Everybody can go on, and at rest all of it is plain files.
+    store.save(save("last", "1", Expect::Absent)).await.unwrap();
+    let keys = store.backend().list(&Prefix::root(), None).map_ok(|it| it.key.to_string());
+    let keys: Vec<String> = keys.try_collect().await.unwrap();
+    store.close().await.unwrap();
+    drop(store);
+    assert_eq!(unfinished(place.path()), [""; 0]);
+    assert_eq!(files(place.path()).into_keys().collect::<Vec<_>>(), keys);
+}

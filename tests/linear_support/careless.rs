@@ -1,0 +1,83 @@
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use pflow_store::pflow_backend::{
+    Batch, BoxStream, Capabilities, Commit, Key, Listed, Meta, Object, Operation, Precondition, Prefix,
+    Result, StorageBackend, Version, Versions, async_trait,
+};
+
+/// A storage that breaks its word at every so many calls.
+#[derive(Debug)]
+pub(crate) struct Careless {
+    inner: Arc<dyn StorageBackend>,
+    fault: Fault,
+    every: usize,
+    calls: AtomicUsize,
+    /// What was read first of each key.
+    old: Mutex<BTreeMap<Key, Option<Object>>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    IgnoresConditions,
+    ForgetsWrites,
+    ReadsWhatWas,
+}
+
+impl Careless {
+    pub(crate) fn new(inner: Arc<dyn StorageBackend>, fault: Fault, every: usize) -> Self {
+        Self { inner, fault, every, calls: AtomicUsize::new(0), old: Mutex::default() }
+    }
+
+    fn is_careless(&self, fault: Fault) -> bool {
+        self.fault == fault && (self.calls.fetch_add(1, Ordering::SeqCst) + 1).is_multiple_of(self.every)
+    }
+}
+
+#[async_trait]
+impl StorageBackend for Careless {
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Object>> {
+        let object = self.inner.get(key).await?;
+        let old = self.old.lock().unwrap().entry(key.clone()).or_insert_with(|| object.clone()).clone();
+        Ok(if self.is_careless(Fault::ReadsWhatWas) { old } else { object })
+    }
+
+    async fn stat(&self, key: &Key) -> Result<Option<Meta>> {
+        self.inner.stat(key).await
+    }
+
+    fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {
+        self.inner.list(prefix, after)
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<Commit> {
+        // Only what a caller cannot see by other objects.
+        if batch.stages().len() == 1 && self.is_careless(Fault::ForgetsWrites) {
+            let version = |it: &Operation| match it {
+                Operation::Put { bytes, .. } => Some(Version::of_content(bytes)),
+                Operation::Delete { .. } => None,
+            };
+            let stages = batch.stages().iter().map(|stage| stage.iter().map(version).collect()).collect();
+            return Ok(Commit::Committed(Versions::new(stages)));
+        }
+        if !self.is_careless(Fault::IgnoresConditions) {
+            return self.inner.commit(batch).await;
+        }
+        let free = |it: &Operation| it.clone().when(Precondition::Always);
+        let stages = batch.stages().iter().map(|stage| stage.iter().map(free).collect::<Vec<_>>());
+        self.inner.commit(stages.fold(Batch::new(), Batch::stage)).await
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.inner.close().await
+    }
+}

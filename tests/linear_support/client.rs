@@ -1,0 +1,181 @@
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use pflow_store::pflow_backend::{
+    Batch, Commit, Conflict, Environment, Key, ManualEnvironment, Operation, Outcome, Position,
+    StorageBackend, Version,
+};
+
+use super::history::{Asked, Event, Found, Told, Value};
+
+/// What a storage answered, with its own names for what it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Read(Option<Value>),
+    Done,
+    Refused(Option<Version>),
+    Overtaken(Option<Version>),
+    /// A failure that surely changed nothing.
+    Failed,
+    Unknown,
+}
+
+/// Uses some keys of a storage as registers, one operation after the other, by a seed.
+pub(crate) struct Client {
+    backend: Arc<dyn StorageBackend>,
+    random: ManualEnvironment,
+    keys: Vec<String>,
+    /// What it saw last.
+    seen: BTreeMap<String, Option<(Value, Version)>>,
+    /// What each version is that it has met.
+    names: HashMap<Version, Value>,
+    last: Value,
+}
+
+impl Client {
+    /// `number` makes its values other ones than those of any other client.
+    pub(crate) fn new(backend: Arc<dyn StorageBackend>, keys: &[&str], number: u64, seed: u64) -> Self {
+        let keys = keys.iter().map(|key| (*key).to_owned()).collect();
+        let random = ManualEnvironment::new(seed.wrapping_mul(1_000_003).wrapping_add(number));
+        let last = (number + 1) * 1_000_000;
+        Self { backend, random, keys, seen: BTreeMap::new(), names: HashMap::new(), last }
+    }
+
+    /// A number below `limit`.
+    pub(crate) fn below(&self, limit: u64) -> u64 {
+        self.random.random() % limit
+    }
+
+    /// What to ask next, and of which register: mostly to swap what was seen last, as old as that may be.
+    pub(crate) fn choose(&mut self) -> (String, Asked) {
+        let key = self.keys[self.below(self.keys.len() as u64) as usize].clone();
+        let dice = self.below(20);
+        let asked = match self.seen.get(&key) {
+            None => Asked::Read,
+            Some(_) if dice < 7 => Asked::Read,
+            Some(Some((value, _))) if dice < 9 && self.backend.capabilities().conditional_delete => {
+                Asked::Swap { expected: Some(*value), new: None }
+            }
+            Some(seen) => {
+                self.last += 1;
+                Asked::Swap { expected: seen.as_ref().map(|it| it.0), new: Some(self.last) }
+            }
+        };
+        (key, asked)
+    }
+
+    /// Asks it. Whoever drops this has asked it all the same, and does not know.
+    pub(crate) async fn ask(&mut self, key: &str, asked: Asked) -> Answer {
+        let Asked::Swap { expected, new } = asked else { return self.read(key).await };
+        let seen = self.seen.remove(key).unwrap();
+        assert_eq!(expected, seen.as_ref().map(|it| it.0));
+        let name = Key::parse(key).unwrap();
+        if let Some(new) = new {
+            // What a disk and memory call it, so that one has a name too whose answer nobody hears.
+            self.names.insert(Version::of_content(new.to_string().as_bytes()), new);
+        }
+        let operation = match new {
+            Some(new) => Operation::put(name, new.to_string()),
+            None => Operation::delete(name),
+        };
+        let operation = match seen {
+            Some((_, version)) => operation.is(version),
+            None => operation.absent(),
+        };
+        // Every third swap as a save does it, between an object that is new and one that is derived.
+        let (batch, at) = match new {
+            Some(new) if new % 3 == 0 => {
+                (surrounded(operation, key, new), Position { stage: 1, operation: 0 })
+            }
+            _ => (Batch::new().stage([operation]), Position { stage: 0, operation: 0 }),
+        };
+        let surrounded = at.stage == 1;
+        match self.backend.commit(batch).await {
+            Ok(Commit::Committed(versions)) => {
+                let version = versions.get(at).cloned();
+                if let (true, Some(new)) = (surrounded, new) {
+                    let there = self.backend.stat(&data(key, new)).await.unwrap();
+                    assert!(there.is_some(), "{key} is {new} without the object of an earlier stage");
+                }
+                self.notice(key, new.map(|new| (new, version.unwrap())));
+                Answer::Done
+            }
+            Ok(Commit::Conflict(conflict)) => Answer::Refused(current(conflict, at)),
+            Ok(Commit::Overtaken(conflict)) => Answer::Overtaken(current(conflict, at)),
+            Err(error) if error.outcome() == Outcome::Unknown => Answer::Unknown,
+            Err(error) => {
+                assert!(error.is_transient(), "{error:?}");
+                Answer::Failed
+            }
+        }
+    }
+
+    async fn read(&mut self, key: &str) -> Answer {
+        let object = self.backend.get(&Key::parse(key).unwrap()).await.unwrap();
+        let found = object.map(|it| {
+            let value: Value = std::str::from_utf8(&it.bytes).unwrap().parse().unwrap();
+            (value, it.meta.version)
+        });
+        let value = found.as_ref().map(|it| it.0);
+        self.notice(key, found);
+        Answer::Read(value)
+    }
+
+    fn notice(&mut self, key: &str, found: Option<(Value, Version)>) {
+        if let Some((value, version)) = &found {
+            self.names.insert(version.clone(), *value);
+        }
+        self.seen.insert(key.to_owned(), found);
+    }
+
+    /// The values of the versions that it has met.
+    pub(crate) fn names(&self) -> &HashMap<Version, Value> {
+        &self.names
+    }
+}
+
+impl Answer {
+    /// The event that this makes, if it tells anything.
+    pub(crate) fn event(
+        self,
+        key: &str,
+        asked: Asked,
+        (began, ended): (u64, u64),
+        names: &HashMap<Version, Value>,
+    ) -> Option<Event> {
+        let found = |version: Option<Version>| match version {
+            None => Found::This(None),
+            Some(version) => names.get(&version).map_or(Found::Other, |value| Found::This(Some(*value))),
+        };
+        let told = match self {
+            Self::Read(value) => Told::Read(value),
+            Self::Done => Told::Done,
+            Self::Refused(version) => Told::Refused(found(version)),
+            Self::Overtaken(version) => Told::Overtaken(found(version)),
+            Self::Failed => return None,
+            // A read that was not told changed nothing.
+            Self::Unknown if asked == Asked::Read => return None,
+            Self::Unknown => Told::Unknown,
+        };
+        Some(Event { key: key.to_owned(), asked, told, began, ended })
+    }
+}
+
+fn data(key: &str, value: Value) -> Key {
+    Key::parse(format!("data/{key}/{value}")).unwrap()
+}
+
+fn surrounded(operation: Operation, key: &str, value: Value) -> Batch {
+    let copy = Key::parse(format!("copies/{key}")).unwrap();
+    Batch::new()
+        .stage([Operation::put(data(key, value), value.to_string()).absent().fresh()])
+        .stage([operation])
+        .stage([Operation::put(copy, value.to_string()).copy()])
+}
+
+fn current(conflict: Conflict, at: Position) -> Option<Version> {
+    assert_eq!(conflict.at, at, "nothing else can be in the way");
+    conflict.current
+}

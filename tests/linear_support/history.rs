@@ -1,0 +1,105 @@
+use std::{collections::BTreeMap, fmt::Write};
+
+use super::search::{Effect, Step, search};
+
+/// What a register holds. Whoever writes gives each write a value of its own, or the check sees less.
+pub(crate) type Value = u64;
+
+/// What was asked of a register. None is a register that is not there: so a swap also creates and removes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    Read,
+    Swap { expected: Option<Value>, new: Option<Value> },
+}
+
+/// What was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Told {
+    Read(Option<Value>),
+    Done,
+    /// It was not done, for this was there.
+    Refused(Found),
+    /// It was not done, or it was and has been replaced since; it is over. Then this was there.
+    Overtaken(Found),
+    /// It may be done at any later time, once, or never.
+    Unknown,
+}
+
+/// What was there instead of what a swap expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Found {
+    This(Option<Value>),
+    /// Something that nobody has a name for.
+    Other,
+}
+
+/// One operation of one register, in the time of one clock that all who take part share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Event {
+    pub(crate) key: String,
+    pub(crate) asked: Asked,
+    pub(crate) told: Told,
+    /// At the latest when it was asked.
+    pub(crate) began: u64,
+    /// At the earliest when it was told. Nothing ends that is unknown.
+    pub(crate) ended: u64,
+}
+
+impl Event {
+    /// The points at which it touches its register. One that is overtaken may do so twice.
+    fn steps(&self) -> Result<Vec<Step>, String> {
+        let Self { began, ended, .. } = *self;
+        let step = |effect, must, ended| Step { effect, must, began, ended };
+        let (expected, new) = match (self.asked, self.told) {
+            (Asked::Read, Told::Read(value)) => return Ok(vec![step(Effect::See(value), true, ended)]),
+            (Asked::Swap { expected, new }, _) => (expected, new),
+            _ => return Err(format!("that is no answer: {self:?}")),
+        };
+        let swap = Effect::Swap { from: expected, to: new };
+        let other = |found| match found {
+            Found::This(current) if current == expected => Err(format!("that is no reason: {self:?}")),
+            Found::This(current) => Ok(step(Effect::See(current), true, ended)),
+            Found::Other => Ok(step(Effect::Miss(expected), true, ended)),
+        };
+        match self.told {
+            Told::Done => Ok(vec![step(swap, true, ended)]),
+            Told::Refused(found) => Ok(vec![other(found)?]),
+            Told::Overtaken(found) => Ok(vec![step(swap, false, ended), other(found)?]),
+            Told::Unknown => Ok(vec![step(swap, false, u64::MAX)]),
+            Told::Read(_) => Err(format!("that is no answer: {self:?}")),
+        }
+    }
+}
+
+/// Whether for each register, which nobody has written before, there is one order of the operations that explains every answer and
+/// contradicts no order in time (Herlihy and Wing, 1990). Answers how many positions were looked at.
+///
+/// # Errors
+/// There is none. The words say for which register, and where the longest order ends.
+pub(crate) fn check(events: &[Event]) -> Result<usize, String> {
+    let mut registers: BTreeMap<&str, Vec<&Event>> = BTreeMap::new();
+    for event in events {
+        registers.entry(&event.key).or_default().push(event);
+    }
+    let mut looked = 0;
+    for (key, events) in registers {
+        let mut steps: Vec<(Step, &Event)> = Vec::new();
+        for event in events {
+            steps.extend(event.steps()?.into_iter().map(|step| (step, event)));
+        }
+        // IMPORTANT: the order that `search` asks for.
+        steps.sort_by_key(|(step, _)| (!step.must, step.began));
+        let (steps, events): (Vec<Step>, Vec<&Event>) = steps.into_iter().unzip();
+        looked += search(&steps).map_err(|stuck| {
+            let (placed, of) = (stuck.placed, steps.iter().filter(|step| step.must).count());
+            let mut words = format!("{key}: no order explains what was told.\n");
+            writeln!(words, "The longest one has {placed} of {of} and ends at {:?}. Next:", stuck.state)
+                .unwrap();
+            for at in stuck.left.iter().take(20) {
+                writeln!(words, "  {:?}", events[*at]).unwrap();
+            }
+            words
+        })?;
+    }
+    Ok(looked)
+}

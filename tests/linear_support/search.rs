@@ -1,0 +1,159 @@
+//! The search of Wing and Gong (1993) for an order, with Lowe's memory (2017) of the positions that lead nowhere.
+
+use std::collections::HashSet;
+
+use super::history::Value;
+
+/// A point in time at which a register is touched, somewhere from `began` to `ended`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Step {
+    pub(crate) effect: Effect,
+    /// Whether it happened for sure.
+    pub(crate) must: bool,
+    pub(crate) began: u64,
+    pub(crate) ended: u64,
+}
+
+/// What happens at such a point.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Effect {
+    /// The register is seen to be this.
+    See(Option<Value>),
+    /// The register is seen not to be this.
+    Miss(Option<Value>),
+    Swap {
+        from: Option<Value>,
+        to: Option<Value>,
+    },
+}
+
+impl Effect {
+    /// What the register is afterwards; none if it cannot happen to a register that is `state`.
+    fn after(self, state: Option<Value>) -> Option<Option<Value>> {
+        match self {
+            Self::See(seen) => (seen == state).then_some(state),
+            Self::Miss(missed) => (missed != state).then_some(state),
+            Self::Swap { from, to } => (from == state).then_some(to),
+        }
+    }
+}
+
+/// Where the longest order ends.
+#[derive(Debug)]
+pub(crate) struct Stuck {
+    /// How many of the steps that happened for sure are in it.
+    pub(crate) placed: usize,
+    /// What the register is there.
+    pub(crate) state: Option<Value>,
+    /// What has begun by then and is not in it.
+    pub(crate) left: Vec<usize>,
+}
+
+/// One step of the order under construction.
+struct Taken {
+    step: Option<usize>,
+    state: Option<Value>,
+    /// The latest beginning of all that is in the order: what ended before it comes too late.
+    latest: u64,
+    /// What may come next, the best last.
+    next: Vec<usize>,
+}
+
+/// The steps that are in the order.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Placed(Vec<u64>);
+
+impl Placed {
+    fn has(&self, step: usize) -> bool {
+        self.0[step / 64] & (1 << (step % 64)) != 0
+    }
+
+    fn flip(&mut self, step: usize) {
+        self.0[step / 64] ^= 1 << (step % 64);
+    }
+
+    /// All before it are in the order.
+    fn first(&self) -> usize {
+        self.0.iter().take_while(|word| **word == u64::MAX).count() * 64
+    }
+}
+
+/// Looks for an order of all steps that happened for sure, and any of the others, that takes a register from nothing through all of
+/// them. `steps`: first those that happened for sure, then the others, both by their beginning. Answers how many positions it looked at.
+pub(crate) fn search(steps: &[Step]) -> Result<usize, Stuck> {
+    let sure = steps.iter().take_while(|step| step.must).count();
+    let mut placed = Placed(vec![0; steps.len().div_ceil(64)]);
+    let mut dead = HashSet::new();
+    let mut stuck = Stuck { placed: 0, state: None, left: open(steps, sure, &placed).collect() };
+    let (mut count, mut looked) = (0, 0);
+    let mut order = vec![Taken { step: None, state: None, latest: 0, next: Vec::new() }];
+    order[0].next = next(steps, sure, &placed, &order[0]);
+    while let Some(here) = order.last_mut() {
+        if count == sure {
+            return Ok(looked);
+        }
+        let Some(step) = here.next.pop() else {
+            // Back: this position leads nowhere.
+            let left = order.pop().and_then(|it| it.step);
+            if let Some(step) = left {
+                placed.flip(step);
+                count -= usize::from(step < sure);
+            }
+            continue;
+        };
+        let Some(state) = steps[step].effect.after(here.state) else { continue };
+        placed.flip(step);
+        // Whatever the order, the same steps and the same state lead to the same end.
+        if !dead.insert((placed.clone(), state)) {
+            placed.flip(step);
+            continue;
+        }
+        looked += 1;
+        count += usize::from(step < sure);
+        let latest = here.latest.max(steps[step].began);
+        let mut taken = Taken { step: Some(step), state, latest, next: Vec::new() };
+        taken.next = next(steps, sure, &placed, &taken);
+        if count > stuck.placed {
+            let left = open(steps, sure, &placed).collect();
+            stuck = Stuck { placed: count, state, left };
+        }
+        order.push(taken);
+    }
+    Err(stuck)
+}
+
+/// What may come next: nothing that began after something else has ended which is not in the order yet.
+fn next(steps: &[Step], sure: usize, placed: &Placed, here: &Taken) -> Vec<usize> {
+    let fits = |step: &usize| steps[*step].effect.after(here.state).is_some();
+    let in_time = |step: &usize| steps[*step].ended >= here.latest;
+    let open: Vec<usize> = open(steps, sure, placed).filter(in_time).collect();
+    let mut next: Vec<usize> = open.iter().copied().filter(fits).collect();
+    // Only looking changes nothing, so whoever may look now may as well: whatever explains all with the look later does with it now, unless
+    // it makes something late that might have come before it.
+    let harmless = |step: &usize| {
+        let looks = !matches!(steps[*step].effect, Effect::Swap { .. });
+        looks && open.iter().all(|other| *other < sure || steps[*other].ended >= steps[*step].began)
+    };
+    if let Some(look) = next.iter().copied().find(harmless) {
+        return vec![look];
+    }
+    // What happened for sure is tried first, in the order in which it ended; what did perhaps only when that is stuck.
+    next.sort_by_key(|step| (*step < sure, std::cmp::Reverse(steps[*step].ended)));
+    next
+}
+
+/// What is not in the order and began before anything ended that happened for sure and is not in it either.
+fn open<'a>(steps: &'a [Step], sure: usize, placed: &'a Placed) -> impl Iterator<Item = usize> + 'a {
+    let mut horizon = u64::MAX;
+    let first = placed.first().min(sure);
+    for step in (first..sure).filter(|step| !placed.has(*step)) {
+        if steps[step].began > horizon {
+            break;
+        }
+        horizon = horizon.min(steps[step].ended);
+    }
+    let begun = move |step: &usize| steps[*step].began <= horizon;
+    let left = move |step: &usize| !placed.has(*step);
+    let certain = (first..sure).filter(left).take_while(begun);
+    certain.chain((sure..steps.len()).take_while(begun).filter(left))
+}

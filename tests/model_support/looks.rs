@@ -1,0 +1,68 @@
+use futures::{StreamExt, TryStreamExt};
+use pflow_store::pflow_backend::{Key, Prefix, Version};
+
+use super::{
+    BODIES, VERSIONS,
+    run::Run,
+    world::{Body, Name},
+};
+use crate::support::Kind;
+
+pub(super) fn key(name: Name) -> Key {
+    Key::parse(name).unwrap()
+}
+
+/// The body of these bytes, or their number where they are none.
+fn body(is: impl Fn(&[u8]) -> bool, size: usize) -> Result<Option<Body>, usize> {
+    BODIES.iter().position(|body| is(body)).map(|at| Some(at as Body)).ok_or(size)
+}
+
+impl Run {
+    /// Whether a version is what the bytes hash to.
+    pub(super) fn names_by_content(&self) -> bool {
+        self.site.kind != Kind::Bucket
+    }
+
+    /// A version differs where the bytes differ, and on a disk and in memory it is their hash.
+    pub(super) fn is_named(&mut self, version: &Version, body: Body) {
+        if self.names_by_content() {
+            assert_eq!(*version, VERSIONS[usize::from(body)]);
+        }
+        let before = self.versions.insert(version.clone(), body);
+        assert!(before.is_none_or(|before| before == body), "{version} is {before:?} and {body}");
+    }
+
+    pub(super) async fn get(&mut self, handle: usize, name: Name) {
+        let object = self.handles[handle].get(&key(name)).await.unwrap();
+        let found =
+            object.as_ref().map_or(Ok(None), |object| body(|it| object.bytes == it, object.bytes.len()));
+        if let (Some(object), Ok(Some(body))) = (&object, found) {
+            assert_eq!((object.meta.key.as_str(), object.meta.size), (name, object.bytes.len() as u64));
+            self.is_named(&object.meta.version, body);
+        }
+        assert!(self.model.read(handle, name, found), "{name} is {found:?}\n{}", self.model);
+    }
+
+    pub(super) async fn stat(&mut self, handle: usize, name: Name) {
+        let meta = self.handles[handle].stat(&key(name)).await.unwrap();
+        let size = meta.as_ref().map_or(0, |meta| meta.size as usize);
+        let found = meta.as_ref().map_or(Ok(None), |_| body(|it| it.len() == size, size));
+        if let (Some(meta), Ok(Some(body))) = (&meta, found) {
+            assert_eq!(meta.key.as_str(), name);
+            self.is_named(&meta.version, body);
+        }
+        assert!(self.model.read(handle, name, found), "{name} is {found:?}\n{}", self.model);
+    }
+
+    pub(super) async fn list(&mut self, handle: usize, below: Option<&str>, after: Option<Name>) {
+        let prefix = below.map_or_else(Prefix::root, |below| Prefix::parse(below).unwrap());
+        // More than there can be would be an end without an end.
+        let listing = self.handles[handle].list(&prefix, after.map(key).as_ref()).take(100);
+        let listed: Vec<_> = listing.try_collect().await.unwrap();
+        let name = |key: &Key| *self.names.iter().find(|name| **name == key.as_str()).unwrap();
+        let found: Vec<(Name, u64)> = listed.iter().map(|listed| (name(&listed.key), listed.size)).collect();
+        let asked = |name: Name| prefix.contains(&key(name)) && after.is_none_or(|after| name > after);
+        let explained = self.model.listed(handle, asked, &found);
+        assert!(explained, "below {below:?} behind {after:?} there is {found:?}\n{}", self.model);
+    }
+}

@@ -1,0 +1,40 @@
+//! What a storage may hold and answer, by a model that is too simple to be wrong.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what a test does outside its #[test] functions is still a test"
+)]
+
+mod batch;
+mod judge;
+mod looks;
+mod model;
+mod run;
+mod steps;
+mod world;
+
+use std::sync::LazyLock;
+
+use pflow_store::pflow_backend::{Bytes, Version};
+
+pub(crate) use run::Run;
+pub(crate) use steps::{Step, steps};
+use world::{Body, Name};
+
+/// Folders beside files of the same beginning, and names that would need each other to be folders.
+const NESTED: [Name; 8] = ["a", "a/b", "a/b/c", "a/c", "a-b", "a0", "b/c", "b/c/d"];
+/// Where no name stands below another one.
+const FLAT: [Name; 8] = ["a/a", "a/b", "a/b-c", "a/c/d", "a-b", "a0", "b/c", "b/d/e"];
+
+/// The bytes of each body: none, few, and more than fit into one write of anything.
+static BODIES: LazyLock<[Bytes; 5]> =
+    LazyLock::new(|| [0, 10, 20, 30, 300_000].map(|size| vec![b'0' + (size % 7) as u8; size].into()));
+/// What storages call them that name versions by content.
+static VERSIONS: LazyLock<[Version; 5]> =
+    LazyLock::new(|| BODIES.each_ref().map(|body| Version::of_content(body)));
+
+fn bytes(body: Body) -> Bytes {
+    BODIES[usize::from(body)].clone()
+}

@@ -1,0 +1,80 @@
+use pflow_store::pflow_backend::WriteKind;
+use proptest::prelude::*;
+
+use super::world::Body;
+
+/// Something that is done through one of two handles.
+#[derive(Debug, Clone)]
+pub(crate) enum Step {
+    Commit(Vec<Vec<Change>>),
+    /// Its future is dropped after one look at it.
+    Drop(Vec<Vec<Change>>),
+    Get(usize),
+    Stat(usize),
+    /// Below the folders of this key, or all, behind that key, or from the first one.
+    List(Option<usize>, Option<usize>),
+    Close,
+    /// Close, and open anew.
+    Reopen,
+    /// Open anew without closing.
+    Forget,
+}
+
+/// One write of a batch, before it is known what is there. Keys are numbers.
+#[derive(Debug, Clone)]
+pub(crate) struct Change {
+    pub(crate) key: usize,
+    /// None: a delete.
+    pub(crate) body: Option<Body>,
+    pub(crate) kind: WriteKind,
+    pub(crate) guess: Guess,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Guess {
+    Always,
+    Absent,
+    /// What is there. If nothing is, that.
+    Present,
+    /// This, there or not.
+    This(Body),
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let guess = prop_oneof![
+        4 => Just(Guess::Always),
+        2 => Just(Guess::Absent),
+        5 => Just(Guess::Present),
+        1 => (0..4_u8).prop_map(Guess::This),
+    ];
+    let body = prop_oneof![16 => (0..4_u8).prop_map(Some), 1 => Just(Some(4)), 6 => Just(None)];
+    let kind =
+        prop_oneof![4 => Just(WriteKind::Swap), 2 => Just(WriteKind::Copy), 1 => Just(WriteKind::Fresh)];
+    (0..8_usize, body, kind, guess).prop_map(|(key, body, kind, guess)| {
+        // Nobody looks for what is fresh: it is not there.
+        let guess = if kind == WriteKind::Fresh && body.is_some() { Guess::Absent } else { guess };
+        Change { key, body, kind, guess }
+    })
+}
+
+fn stages() -> impl Strategy<Value = Vec<Vec<Change>>> {
+    prop_oneof![
+        3 => change().prop_map(|change| vec![vec![change]]),
+        4 => prop::collection::vec(prop::collection::vec(change(), 0..3), 1..4),
+    ]
+}
+
+pub(crate) fn steps() -> impl Strategy<Value = Vec<(usize, Step)>> {
+    let key = || prop::option::of(0..8_usize);
+    let step = prop_oneof![
+        24 => stages().prop_map(Step::Commit),
+        4 => stages().prop_map(Step::Drop),
+        6 => (0..8_usize).prop_map(Step::Get),
+        3 => (0..8_usize).prop_map(Step::Stat),
+        5 => (key(), key()).prop_map(|(below, after)| Step::List(below, after)),
+        1 => Just(Step::Close),
+        2 => Just(Step::Reopen),
+        2 => Just(Step::Forget),
+    ];
+    prop::collection::vec((0..2_usize, step), 1..50)
+}
