@@ -83,6 +83,9 @@ impl Store {
         let is_empty = folder.look(LOG)?.is_none_or(|status| status.size == 0);
         let state = self.view().state(&self.root)?;
         if is_empty && state.is_none_or(|state| state.is_rest()) {
+            if state.is_none() {
+                self.view().believe_what_was_read(&self.root)?;
+            }
             return Ok(Ok(()));
         }
         match self.with_journal(|_| Ok(())) {
@@ -108,7 +111,7 @@ impl Store {
         }
         let mut view = self.view();
         view.read_all(&log)?;
-        view.seen = view.state(&self.root)?;
+        view.believe_what_was_read(&self.root)?;
         Ok(Ok(()))
     }
 

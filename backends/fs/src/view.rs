@@ -36,6 +36,8 @@ pub(crate) struct View {
     pub(crate) overlay: Overlay,
     /// The end of the journal was looked for under the lock once, so that a state which a crash of the machine left behind was set right.
     pub(crate) verified: bool,
+    /// What a crash left in the state file, where nobody may set it right.
+    remains: Option<Vec<u8>>,
     /// For reading; others may have put a new file in its place.
     log: Option<Arc<Log>>,
     place: Option<Place>,
@@ -62,7 +64,7 @@ enum Look {
     /// It is not there.
     Missing,
     /// Somebody is writing it, or a crash tore it.
-    Torn,
+    Torn(Vec<u8>),
     Whole(State),
 }
 
@@ -85,7 +87,8 @@ impl View {
                     }
                     return Ok(());
                 }
-                Look::Torn => {}
+                Look::Torn(bytes) if self.remains.as_ref() == Some(&bytes) => return Ok(()),
+                Look::Torn(_) => {}
                 Look::Whole(state) if Some(state) == self.seen => return Ok(()),
                 Look::Whole(state) => {
                     if self.follow(root, state)? {
@@ -136,11 +139,21 @@ impl View {
         Ok(())
     }
 
+    /// Takes what the state file holds for what belongs to all that was [read](Self::read_all), whatever it is, until somebody writes another one.
+    pub(crate) fn believe_what_was_read(&mut self, root: &Root) -> Result<()> {
+        (self.seen, self.remains) = match self.look(root)? {
+            Look::Missing => (None, None),
+            Look::Torn(bytes) => (None, Some(bytes)),
+            Look::Whole(state) => (Some(state), None),
+        };
+        Ok(())
+    }
+
     /// What the state file says at this moment.
     pub(crate) fn state(&mut self, root: &Root) -> Result<Option<State>> {
         Ok(match self.look(root)? {
             Look::Whole(state) => Some(state),
-            Look::Missing | Look::Torn => None,
+            Look::Missing | Look::Torn(_) => None,
         })
     }
 
@@ -192,7 +205,8 @@ impl View {
         let mut bytes = [0; STATE_BYTES];
         let read = place.file.read_at(&mut bytes, 0)?;
         self.place = Some(place);
-        Ok(bytes.get(..read).and_then(State::decode).map_or(Look::Torn, Look::Whole))
+        let bytes = bytes.get(..read).unwrap_or_default();
+        Ok(State::decode(bytes).map_or_else(|| Look::Torn(bytes.to_vec()), Look::Whole))
     }
 }
 

@@ -72,6 +72,10 @@ impl<'a> Journal<'a> {
     /// # Errors
     /// The outcome tells: there was no room, and nothing happened; or a write or a sync failed, and nobody can tell.
     pub(crate) fn append(&mut self, record: &Record) -> Result<()> {
+        // By an earlier record under the same lock.
+        if self.writer.poisoned {
+            self.renew()?;
+        }
         let known = self.view().position;
         let position = known.unwrap_or_else(|| Log::start(self.next_epoch(), self.salt()));
         let Some((frame, next)) = encode(&position, record) else {

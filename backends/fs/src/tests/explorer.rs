@@ -1,11 +1,11 @@
 //! Looks at what a crash leaves of a script, at every moment of it.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use tokio::runtime::Runtime;
 
 use super::{
-    disk::{Budget, Called, Crash, Disk, Traits, Trouble},
+    disk::{Budget, Crash, Disk, Traits, Trouble},
     model::Model,
     player::{End, Player, Step, runtime},
     scripts::{self, Script},
@@ -25,89 +25,108 @@ pub(crate) struct Effort {
 
 /// What was looked at.
 #[derive(Debug, Default)]
-pub(crate) struct Seen {
-    pub(crate) moments: usize,
-    pub(crate) possible: usize,
-    pub(crate) states: usize,
+struct Seen {
+    moments: usize,
+    possible: usize,
+    states: usize,
 }
 
 /// A state that a crash may leave.
-struct Candidate {
+pub(crate) struct Candidate {
     at: usize,
+    /// The call that did not happen any more.
+    call: String,
     crash: Crash,
-    disk: Arc<Disk>,
-    model: Model,
+    before: Arc<Disk>,
+    /// What may be there.
+    pub(crate) model: Model,
     answers: String,
     /// One of the two that are looked at in any case.
     is_extreme: bool,
 }
 
-/// Tries a script out on one kind of machine.
-pub(crate) struct Explorer {
+impl Candidate {
+    /// The machine as it starts again.
+    pub(crate) fn disk(&self) -> Arc<Disk> {
+        self.before.after(&self.crash)
+    }
+}
+
+/// Where it is, for whoever has to find out why it is wrong.
+impl fmt::Display for Candidate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let effects = self.before.describe(&self.crash);
+        write!(f, "before call {} ({}), answers {:?}:{effects}", self.at, self.call, self.answers)
+    }
+}
+
+/// Tries scripts out.
+struct Explorer {
     runtime: Runtime,
     seen: Seen,
 }
 
 /// Lets the power fail at every moment of a script on an empty disk.
-pub(crate) fn power_fails(script: &Script, effort: Effort) -> Seen {
+pub(crate) fn power_fails(script: &Script, effort: Effort) {
     let mut explorer = Explorer { runtime: runtime(), seen: Seen::default() };
     explorer.explore(&Disk::new(effort.traits), &Model::empty(), script, effort);
     let Seen { moments, possible, states } = explorer.seen;
     println!("{}: crash states: {states} of {possible} at {moments} moments", script.name);
-    explorer.seen
+}
+
+/// States that a loss of power may leave of a script on an empty disk.
+pub(crate) fn states_of(script: &Script, effort: Effort) -> Vec<Candidate> {
+    let mut explorer = Explorer { runtime: runtime(), seen: Seen::default() };
+    explorer.candidates(&Disk::new(effort.traits), &Model::empty(), script, effort)
 }
 
 impl Explorer {
     fn explore(&mut self, start: &Disk, model: &Model, script: &Script, effort: Effort) {
-        let (whole, ..) = self.play(start, model, script, None);
-        let calls = whole.medium.made();
-        let mut candidates = self.candidates(start, model, script, effort, &calls);
-        self.seen.possible += candidates.len();
-        candidates.sort_by_key(|it| (!it.is_extreme, it.crash.sum));
-        candidates.truncate(effort.states);
+        let candidates = self.candidates(start, model, script, effort);
         let every = candidates.len() / effort.again.0.max(1) + 1;
         for (number, it) in candidates.iter().enumerate() {
             self.seen.states += 1;
-            let context = || {
-                let call =
-                    calls.get(it.at).map_or("the end".to_owned(), |it| format!("{:?} {}", it.call, it.path));
-                let effects = it.disk.describe(&it.crash);
-                format!("{}, before call {} ({call}), answers {:?}:{effects}", script.name, it.at, it.answers)
-            };
-            self.check(&it.disk.after(&it.crash), &it.model, script, &context);
+            self.check(it, script);
             if effort.again.0 > 0 && number.is_multiple_of(every) {
                 let less = Effort { again: (0, 0), states: effort.again.1, ..effort };
-                self.explore(&it.disk.after(&it.crash), &it.model, &scripts::recovery(&script.options), less);
+                self.explore(&it.disk(), &it.model, &scripts::recovery(&script.options), less);
             }
         }
     }
 
-    fn candidates(
-        &mut self,
-        start: &Disk,
-        model: &Model,
-        script: &Script,
-        effort: Effort,
-        calls: &[Called],
-    ) -> Vec<Candidate> {
+    fn candidates(&mut self, start: &Disk, model: &Model, script: &Script, effort: Effort) -> Vec<Candidate> {
+        let (whole, ..) = self.play(start, model, script, None);
+        let calls = whole.medium.made();
         let mut candidates = Vec::new();
         let mut known = BTreeSet::new();
         let changes = calls.iter().enumerate().filter(|(_, it)| it.changed).map(|(at, _)| at);
         for at in changes.chain([calls.len()]) {
             let (player, disk) = self.play(start, model, script, Some(at));
             let made = player.medium.made();
-            assert!(made.iter().zip(calls).take(at).all(|(one, other)| one == other), "not deterministic");
+            assert!(made.iter().zip(&calls).take(at).all(|(one, other)| one == other), "not deterministic");
             self.seen.moments += 1;
             let extremes = [disk.worst(), disk.mildest()];
             for crash in disk.crashes(&effort.budget) {
                 if known.insert((crash.sum, player.answers.clone())) {
-                    let (mut model, answers) = (player.model.clone(), player.answers.clone());
+                    let mut model = player.model.clone();
                     model.crashed();
-                    let is_extreme = extremes.contains(&crash);
-                    candidates.push(Candidate { at, crash, disk: disk.clone(), model, answers, is_extreme });
+                    candidates.push(Candidate {
+                        at,
+                        call: calls
+                            .get(at)
+                            .map_or("the end".to_owned(), |it| format!("{:?} {}", it.call, it.path)),
+                        is_extreme: extremes.contains(&crash),
+                        crash,
+                        before: disk.clone(),
+                        model,
+                        answers: player.answers.clone(),
+                    });
                 }
             }
         }
+        self.seen.possible += candidates.len();
+        candidates.sort_by_key(|it| (!it.is_extreme, it.crash.sum));
+        candidates.truncate(effort.states);
         candidates
     }
 
@@ -134,8 +153,9 @@ impl Explorer {
     }
 
     /// Whoever comes next finds what may be there, works on, and brings it to rest; and another crash changes nothing of it.
-    fn check(&self, disk: &Arc<Disk>, model: &Model, script: &Script, context: &dyn Fn() -> String) {
-        let mut player = Player::new(disk.process(), 8, &script.options, model.clone());
+    fn check(&self, candidate: &Candidate, script: &Script) {
+        let disk = candidate.disk();
+        let mut player = Player::new(disk.process(), 8, &script.options, candidate.model.clone());
         player.mortal = true;
         let steps = scripts::recovery(&script.options).steps;
         let (before, close) = steps.split_at(steps.len() - 1);
@@ -153,7 +173,7 @@ impl Explorer {
         ];
         for (what, outcome) in outcomes {
             if let Err(end) = outcome {
-                panic!("{}\n{what}: {end:?}", context());
+                panic!("{}, {candidate}\n{what}: {end:?}", script.name);
             }
         }
     }

@@ -3,12 +3,17 @@
 //! The disk is [simulated](disk), so that every state that a loss of power may leave can be looked at. `PFLOW_TEST_CRASH_STATES=10` looks at ten
 //! times as many.
 
+mod counts;
 mod disk;
 mod errno;
 mod explorer;
+mod failed_sync;
 mod kill;
 mod model;
 mod neighbours;
 mod player;
 mod power;
+mod probing;
+mod read_only;
 mod scripts;
+mod truth;

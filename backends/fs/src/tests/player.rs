@@ -58,6 +58,8 @@ pub(crate) struct Player {
     /// Whether an error means the end, but for those that something was done for.
     pub(crate) mortal: bool,
     forgiven: usize,
+    /// Whether opening makes the folder.
+    pub(crate) creates: bool,
 }
 
 /// Why a script ended.
@@ -86,6 +88,7 @@ impl Player {
             answers: String::new(),
             mortal: false,
             forgiven: 0,
+            creates: true,
         }
     }
 
@@ -111,9 +114,8 @@ impl Player {
         match step {
             Step::Open => self.open().await.map_err(died),
             Step::Commit(batches) => self.commit(batches).await,
-            // What is unknown and not there may come yet, until something else is committed.
-            Step::Look if self.mortal => self.look().await,
-            Step::Look | Step::Peek => self.peek().await,
+            Step::Look => self.look().await,
+            Step::Peek => self.peek().await,
             Step::Edit(key, text) => {
                 self.medium.disk().edit(&format!("{ROOT}/{key}"), text.as_bytes());
                 self.model.edited(key, text);
@@ -134,7 +136,8 @@ impl Player {
                 backend.close().await.map_err(died)?;
                 self.settle().await;
                 self.look().await?;
-                self.check_files()
+                // One that committed nothing leaves it to others if it must.
+                if backend.store().has_written() { self.check_files() } else { Ok(()) }
             }
         }
     }
@@ -144,7 +147,8 @@ impl Player {
         self.backend = None;
         self.settle().await;
         let (options, medium) = (self.options.clone(), self.medium.clone());
-        let backend = FsBackend::start(ROOT.into(), options, self.environment.clone(), medium, true).await?;
+        let backend =
+            FsBackend::start(ROOT.into(), options, self.environment.clone(), medium, self.creates).await?;
         self.backend = Some(Arc::new(backend));
         Ok(())
     }
@@ -198,6 +202,10 @@ impl Player {
     }
 
     async fn look(&mut self) -> std::result::Result<(), End> {
+        // What is unknown and not there may come yet, until something else is committed.
+        if !self.mortal {
+            return self.peek().await;
+        }
         let seen = self.read_everything().await?;
         self.answers.push('L');
         self.model.saw(&seen).map_err(End::Wrong)

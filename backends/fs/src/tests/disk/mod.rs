@@ -124,6 +124,11 @@ impl Disk {
         self.state().live.files()
     }
 
+    /// Whether there is anything at this path.
+    pub(crate) fn has(&self, path: &str) -> bool {
+        self.state().live.find(path.as_ref()).is_some()
+    }
+
     /// The system tries to write what is dirty in some files and fails, before anybody asks for it.
     pub(crate) fn fail_in_background(&self, which: impl Fn(&str) -> bool) {
         let mut state = self.state();

@@ -1,0 +1,144 @@
+//! What everything costs: syncs, and calls that change something.
+
+use pflow_backend::{Batch, Operation};
+
+use super::{
+    disk::{Call, Called, Disk, Traits},
+    model::Model,
+    player::{Player, Step, runtime},
+    scripts::{key, put, save},
+};
+use crate::FsOptions;
+
+/// A store, and what was asked for since the last look.
+struct Counter {
+    runtime: tokio::runtime::Runtime,
+    player: Player,
+}
+
+impl Counter {
+    fn new(traits: Traits, options: &FsOptions) -> Self {
+        let mut player = Player::new(Disk::new(traits).process(), 7, options, Model::empty());
+        player.mortal = true;
+        Self { runtime: runtime(), player }
+    }
+
+    /// Does it and says what it cost.
+    fn of(&mut self, steps: &[Step]) -> Cost {
+        self.player.medium.take_made();
+        self.runtime.block_on(self.player.play(steps)).unwrap();
+        Cost(self.player.medium.take_made())
+    }
+}
+
+struct Cost(Vec<Called>);
+
+impl Cost {
+    fn syncs(&self) -> Vec<Call> {
+        self.0.iter().map(|it| it.call).filter(|call| call.is_sync()).collect()
+    }
+
+    fn changes(&self) -> Vec<Call> {
+        let changes = self.0.iter().filter(|it| it.changed && !it.call.is_sync());
+        changes.map(|it| it.call).collect()
+    }
+}
+
+fn quiet() -> FsOptions {
+    FsOptions::new().follow(false)
+}
+
+fn one(batch: Batch) -> Step {
+    Step::Commit(vec![batch])
+}
+
+/// Puts in many folders.
+fn many(count: usize, text: &'static str) -> Batch {
+    Batch::new().stage((0..count).map(|at| Operation::put(key(&format!("many/{}/{at}", at % 7)), text)))
+}
+
+#[test]
+fn a_commit_costs_one_sync_and_two_writes() {
+    let mut counter = Counter::new(Traits::LINUX, &quiet());
+    counter.of(&[Step::Open, one(save("a", 1))]);
+    for generation in 2..6 {
+        let cost = counter.of(&[one(save("a", generation))]);
+        assert_eq!(cost.syncs(), [Call::SyncData]);
+        assert_eq!(cost.changes(), [Call::Write, Call::Write]);
+    }
+}
+
+#[test]
+fn commits_that_come_together_cost_one_sync_together() {
+    let mut counter = Counter::new(Traits::LINUX, &quiet());
+    counter.of(&[Step::Open, one(put("first", "x"))]);
+    let cost = counter.of(&[Step::Commit((0..64).map(|at| save(&format!("w{at}"), 1)).collect())]);
+    assert_eq!(cost.syncs(), [Call::SyncData]);
+}
+
+#[test]
+fn a_full_journal_costs_two_syncs_however_many_files_follow() {
+    for count in [40, 400] {
+        let mut counter = Counter::new(Traits::LINUX, &quiet().journal_limit(6_000));
+        counter.of(&[Step::Open, one(many(count, "one"))]);
+        let cost = counter.of(&[one(put("after", "x"))]);
+        // Of the files, of the header, and of the record itself.
+        assert_eq!(cost.syncs(), [Call::SyncFileSystem, Call::SyncData, Call::SyncData]);
+    }
+}
+
+#[test]
+fn few_files_are_synced_one_by_one() {
+    let mut counter = Counter::new(Traits::LINUX, &quiet());
+    counter.of(&[Step::Open, one(save("a", 1)), one(save("a", 2))]);
+    let cost = counter.of(&[Step::Close]);
+    // Two versions, two records, a head and a copy; the root, two folders of each kind of object, `ops` and `ops/pending`; the journal.
+    let (files, folders) = (6, 1 + 2 + 2 + 2);
+    let syncs = cost.syncs();
+    assert_eq!(syncs.iter().filter(|call| **call == Call::SyncData).count(), files + 1, "{syncs:?}");
+    assert_eq!(syncs.iter().filter(|call| **call == Call::Sync).count(), folders, "{syncs:?}");
+    assert_eq!(syncs.len(), files + folders + 1);
+}
+
+#[test]
+fn files_that_followed_already_cost_close_two_syncs() {
+    let mut counter = Counter::new(Traits::LINUX, &FsOptions::new());
+    counter.of(&[Step::Open, one(save("a", 1)), one(save("a", 2))]);
+    assert_eq!(counter.of(&[Step::Close]).syncs(), [Call::SyncFileSystem, Call::SyncData]);
+}
+
+#[test]
+fn a_store_costs_syncs_when_it_is_made_and_none_when_it_is_opened_at_rest() {
+    let mut counter = Counter::new(Traits::LINUX, &quiet());
+    // The names of the folder and of the one above it; both had to be made.
+    assert_eq!(counter.of(&[Step::Open]).syncs(), [Call::Sync, Call::Sync]);
+    // The names of the journal and of its folder, and the record.
+    assert_eq!(counter.of(&[one(put("a", "x"))]).syncs(), [Call::Sync, Call::Sync, Call::SyncData]);
+    // The object, its name, and the journal.
+    assert_eq!(counter.of(&[Step::Close]).syncs(), [Call::SyncData, Call::Sync, Call::SyncData]);
+    // `create` cannot know who made the folder.
+    assert_eq!(counter.of(&[Step::Open]).syncs(), [Call::Sync]);
+    let rest = counter.of(&[Step::Look, Step::Close]);
+    assert!(rest.syncs().is_empty() && rest.changes().is_empty());
+    assert_eq!(counter.of(&[one(put("a", "y"))]).syncs(), [Call::SyncData]);
+}
+
+#[test]
+fn a_store_that_somebody_left_at_work_costs_one_sync_to_open() {
+    let mut counter = Counter::new(Traits::LINUX, &quiet());
+    counter.of(&[Step::Open, one(save("a", 1))]);
+    let cost = counter.of(&[Step::Open]);
+    assert_eq!(
+        cost.syncs(),
+        [Call::Sync],
+        "of the folder's own name alone: the journal says that it is durable"
+    );
+}
+
+#[test]
+fn a_value_of_its_own_costs_its_file_and_two_names() {
+    let mut counter = Counter::new(Traits::LINUX, &quiet());
+    counter.of(&[Step::Open, one(put("a", "x"))]);
+    let cost = counter.of(&[one(put("large", super::scripts::text("large", 300_000)))]);
+    assert_eq!(cost.syncs(), [Call::SyncData, Call::Sync, Call::Sync, Call::SyncData]);
+}
