@@ -156,10 +156,12 @@ impl Effect {
 /// of their own.
 pub(crate) fn pieces(at: usize, length: usize) -> Vec<Range<usize>> {
     let (first, end) = (at / SECTOR * SECTOR, (at + length).next_multiple_of(SECTOR));
-    let unit = match length {
-        ..=PAGE => SECTOR,
-        ..=EXTENT => PAGE,
-        _ => EXTENT,
+    let unit = if length <= PAGE {
+        SECTOR
+    } else if length <= EXTENT {
+        PAGE
+    } else {
+        EXTENT
     };
     let mut cuts: BTreeSet<usize> = (first.next_multiple_of(unit)..end).step_by(unit).collect();
     cuts.extend([first, first + SECTOR, end - SECTOR, end]);
