@@ -29,7 +29,7 @@ use strace_support::{Blow, Harm, Scene, is_there, words};
 use support::{generations, id, notices};
 
 /// What is tried of each test unless `PFLOW_TEST_BLOWS` says otherwise.
-const BLOWS: usize = 80;
+const BLOWS: usize = 40;
 const ERRORS: [&str; 6] = ["EIO", "ENOSPC", "EDQUOT", "EACCES", "EMFILE", "EROFS"];
 
 /// A command, and what it makes of workflows: what each is before and after; none where it is not there.

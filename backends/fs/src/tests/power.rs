@@ -8,7 +8,8 @@ use super::{
 
 /// Most of what a small script can leave.
 fn effort(traits: Traits, states: usize) -> Effort {
-    let states = states * Budget::multiplier();
+    // A quarter of it unless more is asked for: a person waits.
+    let states = (states / 4).max(1) * Budget::multiplier();
     Effort { traits, budget: Budget::new(128, 8), states, again: (states / 200, 20) }
 }
 
