@@ -28,7 +28,7 @@ impl Model {
     /// It answered that the batch is there.
     pub(crate) fn committed(&mut self, batch: &Batch) {
         self.replace(|objects| applied(objects, batch).into_iter().collect());
-        batch.operations().for_each(|(_, operation)| drop(self.edited.remove(operation.key().as_str())));
+        self.edited.retain(|edited| !batch.operations().any(|(_, it)| it.key().as_str() == edited));
     }
 
     /// It answered that a condition did not hold.

@@ -10,6 +10,7 @@
 mod crash;
 mod image;
 mod medium;
+mod process;
 mod trouble;
 
 use std::{
@@ -25,7 +26,7 @@ use crate::medium::Descriptor;
 use image::{Effect, Image, Ino, Inode, pieces};
 
 pub(crate) use crash::{Budget, Crash};
-pub(crate) use medium::Simulated;
+pub(crate) use process::Simulated;
 pub(crate) use trouble::{Call, Called, Trouble};
 
 /// What all processes of a machine share.
