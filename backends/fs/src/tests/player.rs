@@ -29,8 +29,10 @@ pub(crate) enum Step {
     Look,
     /// The same, where somebody else may have left something that gets into place yet.
     Peek,
-    /// A person writes a file.
+    /// A person writes a file, durably but for its name.
     Edit(&'static str, &'static str),
+    /// A person writes a file, and syncs nothing.
+    Scrawl(&'static str, &'static str),
     /// The next sync fails, and what it covers is lost.
     LoseSync,
     /// The system fails to write what is dirty, and tells nobody yet. Not that of the journal.
@@ -114,8 +116,9 @@ impl Player {
             Step::Commit(batches) => self.commit(batches).await,
             Step::Look => self.look().await,
             Step::Peek => self.peek().await,
-            Step::Edit(key, text) => {
-                self.medium.disk().edit(&format!("{ROOT}/{key}"), text.as_bytes());
+            Step::Edit(key, text) | Step::Scrawl(key, text) => {
+                let is_synced = matches!(step, Step::Edit(..));
+                self.medium.disk().edit(&format!("{ROOT}/{key}"), text.as_bytes(), is_synced);
                 self.model.edited(key, text);
                 Ok(())
             }
@@ -133,6 +136,8 @@ impl Player {
                 let backend = self.opened().await?;
                 backend.close().await.map_err(died)?;
                 self.settle().await;
+                // A person's edit too.
+                self.model.is_durable();
                 self.look().await?;
                 // One that committed nothing leaves it to others if it must.
                 if backend.store().has_written() { self.check_files() } else { Ok(()) }
