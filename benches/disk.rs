@@ -1,13 +1,16 @@
 //! The folder that is measured in, and what lies under it.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     process,
     time::{Duration, Instant},
 };
 
 const FILLED: &str = "filled";
+
+/// What the name of a run's folder begins with, before the id of its process.
+const RUN: &str = "run-";
 
 /// A folder for one run, which goes with it.
 #[derive(Debug)]
@@ -45,7 +48,8 @@ impl Ground {
                 mount.kind
             ));
         }
-        let folder = dir.join(format!("run-{}", process::id()));
+        sweep(&dir).map_err(failed)?;
+        let folder = dir.join(format!("{RUN}{}", process::id()));
         fs::create_dir(&folder).map_err(failed)?;
         Ok(Self { folder, mount, began: Instant::now(), limit })
     }
@@ -76,6 +80,9 @@ impl Ground {
 
     /// Waits until the disk has everything, so that nobody pays for what another one left in memory.
     pub(crate) fn settle(&self) {
+        #[cfg(target_os = "linux")]
+        fs::File::open(&self.folder).map(rustix::fs::syncfs).unwrap().unwrap();
+        #[cfg(not(target_os = "linux"))]
         rustix::fs::sync();
     }
 
@@ -94,6 +101,21 @@ impl Ground {
             }
         }
     }
+}
+
+/// Removes what runs left that were killed.
+fn sweep(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let process = name.to_str().and_then(|name| name.strip_prefix(RUN)?.parse::<u32>().ok());
+        // Without /proc nobody knows who is alive.
+        let proc = Path::new("/proc");
+        if process.is_some_and(|id| proc.join("self").exists() && !proc.join(id.to_string()).exists()) {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 impl Drop for Ground {

@@ -9,7 +9,7 @@ use std::{
 
 use serde::Serialize;
 
-use crate::{disk::Ground, scenario::BATCH};
+use crate::disk::Ground;
 
 const LOCK: &str = include_str!("../Cargo.lock");
 /// Whose versions matter.
@@ -72,11 +72,9 @@ fn appends_per_second(ground: &Ground) -> f64 {
     let (began, page) = (Instant::now(), [0x5A; 4096]);
     let mut appended = 0_u32;
     while began.elapsed() < Duration::from_millis(500) {
-        for _ in 0..BATCH {
-            file.write_all(&page).unwrap();
-            file.sync_data().unwrap();
-        }
-        appended += BATCH as u32;
+        file.write_all(&page).unwrap();
+        file.sync_data().unwrap();
+        appended += 1;
     }
     let rate = f64::from(appended) / began.elapsed().as_secs_f64();
     fs::remove_file(path).unwrap();

@@ -74,8 +74,8 @@ pub(crate) fn say(line: &str) {
     out.flush().unwrap();
 }
 
-/// What is under way or unfinished in the `.journal` of a disk that nobody uses: everything but the files that are there for locks
-/// alone, empty files and empty folders.
+/// What is under way or unfinished in the `.journal` of a disk that nobody uses: everything but the lock, the state, empty files and
+/// empty folders.
 pub(crate) fn unfinished(place: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(place.join(".journal")) else { return Vec::new() };
     let mut unfinished = Vec::new();
@@ -83,7 +83,7 @@ pub(crate) fn unfinished(place: &Path) -> Vec<String> {
         let name = entry.file_name().into_string().unwrap();
         let meta = entry.metadata().unwrap();
         let at_rest = match name.as_str() {
-            "lock" | "users" => true,
+            "lock" | "state" => true,
             _ if meta.is_dir() => std::fs::read_dir(entry.path()).unwrap().next().is_none(),
             _ => meta.len() == 0,
         };

@@ -11,12 +11,20 @@ use std::{
     collections::BTreeMap,
     ffi::OsStr,
     fs,
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::mpsc::channel,
+    thread,
+    time::Duration,
 };
+
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::cli_support::{Dump, PROGRAM, Place, Ran};
 
+/// What the program never takes for anything here, on whatever machine.
+const PATIENCE: Duration = Duration::from_secs(30);
 const OPEN: &str = "openat";
 /// The calls that change files, make them durable or lock them, where the machine has them.
 const CALLS: [&str; 19] = [
@@ -111,14 +119,21 @@ impl<'a> Scene<'a> {
     pub(crate) fn blows(&self, harms: &[Harm]) -> Vec<Blow> {
         let mut seen = self.watch(&[OPEN]);
         seen.extend(self.watch(&CALLS));
+        // What is no file of the store (a pipe, a library, the runtime's own) may be lost with a process. To make it fail alone is
+        // another test.
+        let of_others =
+            |call: &str, nth: usize| seen.get(&(call.to_owned(), nth)).is_some_and(|it| it.of_others);
+        let ever_of_others = |call: &str| seen.iter().any(|((other, _), it)| other == call && it.of_others);
         let mut blows = Vec::new();
-        for ((call, nth), seen) in seen {
+        for ((call, nth), _) in seen.iter().filter(|(_, it)| it.of_the_store) {
             for harm in harms {
-                // What is no file of the store (a pipe, a library, the runtime's own) may be lost with a process. To make it
-                // fail alone is another test.
-                let meant = *harm == Harm::Kill || !seen.of_others;
-                if seen.of_the_store && meant {
-                    blows.push(Blow { call: call.clone(), nth, harm: *harm });
+                let elsewhere = match harm {
+                    Harm::Kill => false,
+                    Harm::Fail { for_good: false, .. } => of_others(call, *nth),
+                    Harm::Fail { for_good: true, .. } => ever_of_others(call),
+                };
+                if !elsewhere {
+                    blows.push(Blow { call: call.clone(), nth: *nth, harm: *harm });
                 }
             }
         }
@@ -153,18 +168,26 @@ impl<'a> Scene<'a> {
         seen
     }
 
-    /// Runs the command into a blow. Who was killed has no code.
-    pub(crate) fn strike(&self, blow: &Blow) -> Ran {
+    /// Runs the command into a blow. Who was killed has no code. None: its threads did not do what they did when it was watched, and what
+    /// failed was no file of the store.
+    pub(crate) fn strike(&self, blow: &Blow) -> Option<Ran> {
         self.restore();
-        let mut strace = self.strace(&[&blow.call], Path::new("/dev/null"));
+        let trace = self.place.path().join("trace");
+        let mut strace = self.strace(&[&blow.call], &trace);
         let Blow { call, nth, harm } = blow;
         let inject = match harm {
             Harm::Kill => format!("inject={call}:signal=SIGKILL:when={nth}"),
             Harm::Fail { errno, for_good: false } => format!("inject={call}:error={errno}:when={nth}"),
             Harm::Fail { errno, for_good: true } => format!("inject={call}:error={errno}:when={nth}+"),
         };
-        strace.args(["-e", &inject, PROGRAM]).args(self.args);
-        Ran(strace.output().unwrap())
+        strace.args(["-y", "-e", &inject, PROGRAM]).args(self.args);
+        let ran = finish(&mut strace);
+        let text = fs::read_to_string(&trace).unwrap();
+        fs::remove_file(&trace).unwrap();
+        let failed = |line: &&str| *harm != Harm::Kill && line.contains("(INJECTED)");
+        let meant = text.lines().filter(failed).all(|line| call == OPEN || line.contains("/.pflow"));
+        assert!(ran.is_some() || !meant, "it hangs: {strace:?}");
+        ran.filter(|_| meant)
     }
 
     fn strace(&self, calls: &[&str], trace: &Path) -> Command {
@@ -179,6 +202,19 @@ impl<'a> Scene<'a> {
         strace.stdout(Stdio::piped()).stderr(Stdio::piped());
         strace
     }
+}
+
+/// Waits for its end. None: it hangs. Then it is killed, with whatever it traces.
+fn finish(command: &mut Command) -> Option<Ran> {
+    let child = command.process_group(0).spawn().unwrap();
+    let group = Pid::from_child(&child);
+    let (sender, ended) = channel();
+    thread::spawn(move || drop(sender.send(child.wait_with_output())));
+    let output = ended.recv_timeout(PATIENCE).ok();
+    if output.is_none() {
+        kill_process_group(group, Signal::KILL).unwrap();
+    }
+    output.map(|output| Ran(output.unwrap()))
 }
 
 /// The words of an error, as the system says them.

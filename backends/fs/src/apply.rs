@@ -5,14 +5,14 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use pflow_backend::{Bytes, Error, ErrorKind, Key, Result, Version};
+use pflow_backend::{Bytes, Key, Result, Version};
 use rustix::{
     fs::{FileType, Mode},
     io::Errno,
 };
 
 use crate::{
-    current::bytes_of,
+    current::{bytes_of, value_is_gone},
     error::{errno_of, failed, special_file, symbolic_link},
     files::{split, whole},
     folder::{Folder, OpenFile, Step, Walk},
@@ -39,7 +39,6 @@ pub(crate) struct Applier<'a> {
     /// Names the staged files; never given before.
     id: String,
     staged: usize,
-    staging: Option<Folder>,
     /// The folder that was gone to last: keys come in order.
     last: Option<(String, Folder)>,
     /// Paths of folders in which a name changed, now or when somebody else was at it.
@@ -48,7 +47,7 @@ pub(crate) struct Applier<'a> {
 
 impl<'a> Applier<'a> {
     pub(crate) fn new(root: &'a Folder, journal: &'a Folder, sync: Sync, id: String) -> Self {
-        Self { root, journal, sync, id, staged: 0, staging: None, last: None, touched: BTreeSet::new() }
+        Self { root, journal, sync, id, staged: 0, last: None, touched: BTreeSet::new() }
     }
 
     /// Makes the file of a key hold what the entry says. A person's edit stays.
@@ -60,10 +59,7 @@ impl<'a> Applier<'a> {
             None => self.delete(key, entry),
             Some(value) => match bytes_of(self.root, value)? {
                 Some(bytes) => self.put(key, entry, &bytes),
-                None => {
-                    let what = format!("The value of {key} is gone from {}", self.journal.path().display());
-                    Err(Error::new(ErrorKind::Corrupt, what))
-                }
+                None => Err(value_is_gone(self.root, key)),
             },
         }
     }
@@ -120,12 +116,8 @@ impl<'a> Applier<'a> {
         }
     }
 
-    fn stage(&mut self, mode: Option<Mode>, bytes: &[u8]) -> Result<(Folder, String)> {
-        let staging = match &self.staging {
-            Some(staging) => staging.clone(),
-            None => self.journal.step_or_create(STAGING)?.0,
-        };
-        self.staging = Some(staging.clone());
+    fn stage(&mut self, place: &str, mode: Option<Mode>, bytes: &[u8]) -> Result<(Folder, String)> {
+        let staging = self.journal.step_or_create(place)?.0;
         self.staged += 1;
         let name = format!("{}-{}", self.id, self.staged);
         match self.write(&staging, &name, mode, bytes) {
@@ -138,7 +130,7 @@ impl<'a> Applier<'a> {
     }
 
     fn move_in(&mut self, folder: &Folder, name: &str, mode: Option<Mode>, bytes: &[u8]) -> Result<()> {
-        let (staging, staged) = self.stage(mode, bytes)?;
+        let (staging, staged) = self.stage(STAGING, mode, bytes)?;
         staging.rename(&staged, (folder, name)).inspect_err(|_| discard(&staging, &staged))
     }
 
@@ -159,7 +151,8 @@ impl<'a> Applier<'a> {
         if self.is_edited(&file, &status, entry)? {
             return self.keep(&file);
         }
-        let (staging, staged) = self.stage(Some(mode), bytes)?;
+        // IMPORTANT: what comes out is never where leftovers are swept away, whatever happens next.
+        let (staging, staged) = self.stage(QUARANTINE, Some(mode), bytes)?;
         match staging.exchange(&staged, (folder, name)) {
             Ok(()) => self.dismiss(&staging, &staged, key, entry),
             Err(error) => match errno_of(&error) {
@@ -190,19 +183,19 @@ impl<'a> Applier<'a> {
     }
 
     /// What came out goes, if it is ours.
-    fn dismiss(&self, staging: &Folder, name: &str, key: &Key, entry: &Entry) -> Result<()> {
-        if let Some((file, status)) = staging.open_file(name)? {
+    fn dismiss(&mut self, quarantine: &Folder, name: &str, key: &Key, entry: &Entry) -> Result<()> {
+        if let Some((file, status)) = quarantine.open_file(name)? {
             let bytes = whole(&file, &status)?;
             if bytes.iter().any(|byte| *byte != 0) && !entry.knows(&Version::of_content(&bytes)) {
-                let quarantine = self.journal.step_or_create(QUARANTINE)?.0;
                 let kept = format!("{}.{name}", key.as_str().replace('/', "-"));
                 let kept = kept.get(kept.len().saturating_sub(200)..).unwrap_or(name).to_owned();
-                staging.rename(name, (&quarantine, &kept))?;
+                quarantine.rename(name, (quarantine, &kept))?;
+                self.touch(quarantine);
                 tracing::warn!(%key, path = %quarantine.path_of(&kept).display(), "kept what somebody had written");
                 return Ok(());
             }
         }
-        staging.remove_file(name)
+        quarantine.remove_file(name)
     }
 
     /// The folder of a key, if it is there. The names on the way to it, and those in it, become durable with the files.

@@ -7,7 +7,7 @@ use pflow_backend::{Environment, Key, Result};
 use crate::{
     apply::{Applier, Sync},
     error::failed,
-    journal::{self, STAGING, VALUES},
+    journal::{self, NEW_LOG, STAGING, VALUES},
     overlay::Entry,
     writer::Journal,
 };
@@ -59,6 +59,9 @@ pub(crate) fn checkpoint(
         return Err(error);
     }
     journal.end(empty)?;
+    if let Err(error) = journal.folder.remove_file(NEW_LOG) {
+        tracing::debug!(%error, "a journal that never took its place stays until the next checkpoint");
+    }
     for name in [VALUES, STAGING] {
         // Whoever works on in this process needs it again soon.
         if let Err(error) = journal::sweep(journal.folder, name, empty) {

@@ -73,8 +73,13 @@ pub(crate) fn stands(view: &Mutex<View>, key: &Key, stamp: Stamp) -> bool {
 /// The object under a key.
 pub(crate) fn read<R: Read>(root: &Root, view: &Mutex<View>, key: &Key, how: &R) -> Result<Option<R::Seen>> {
     let catch_up = || view.lock().unwrap_or_else(PoisonError::into_inner).catch_up(root);
+    let mut gone = None;
     for _ in 0..READS {
         catch_up()?;
+        let stamp = view.lock().unwrap_or_else(PoisonError::into_inner).stamp();
+        if gone == Some(stamp) {
+            return Err(value_is_gone(root.folder(), key));
+        }
         match look(root, view, key, how)? {
             Look::Known(seen) => return Ok(seen),
             Look::File(seen, stamp) => {
@@ -83,11 +88,20 @@ pub(crate) fn read<R: Read>(root: &Root, view: &Mutex<View>, key: &Key, how: &R)
                     return Ok(seen);
                 }
             }
-            Look::Again => {}
+            Look::Again => gone = Some(stamp),
         }
     }
     let what = format!("{key} in {} changed all the time while it was read", root.path().display());
     Err(Error::new(ErrorKind::Unavailable, what))
+}
+
+/// The journal names a file that is not there, and has not ended since.
+pub(crate) fn value_is_gone(root: &Folder, key: &Key) -> Error {
+    let what = format!(
+        "The bytes of {key} are gone from {}. Bring back a copy of the folder, or write the object again",
+        root.path_of(journal::JOURNAL).join(VALUES).display()
+    );
+    Error::new(ErrorKind::Corrupt, what)
 }
 
 /// What an entry says, held against the file where people may have edited it. None to begin anew.

@@ -87,7 +87,8 @@ impl Walker {
     fn fill(&mut self, page: &mut Vec<Listed>) -> Result<bool> {
         if let Progress::Start(prefix) = &self.progress {
             self.store.root.check_in_place()?;
-            self.progress = Progress::Below(vec![self.enter_prefix(prefix)?]);
+            let text = prefix.key().map(|key| format!("{key}/")).unwrap_or_default();
+            self.progress = Progress::Below(vec![Level::read(&self.store, text, self.after.as_ref())?]);
         }
         let Progress::Below(levels) = &mut self.progress else { return Ok(false) };
         while page.len() < PAGE {
@@ -96,13 +97,9 @@ impl Walker {
                 levels.pop();
                 continue;
             };
-            if let Some(name) = name.strip_suffix('/') {
-                let folder = match level.folder.as_ref().map(|folder| folder.step(name)).transpose()? {
-                    Some(Step::Folder(folder)) => Some(folder),
-                    _ => None,
-                };
-                let prefix = format!("{}{name}/", level.prefix);
-                levels.push(Level::read(&self.store, folder, prefix, self.after.as_ref())?);
+            if name.ends_with('/') {
+                let prefix = format!("{}{name}", level.prefix);
+                levels.push(Level::read(&self.store, prefix, self.after.as_ref())?);
                 continue;
             }
             let Ok(key) = Key::parse(format!("{}{name}", level.prefix)) else { continue };
@@ -117,27 +114,14 @@ impl Walker {
         }
         Ok(true)
     }
-
-    /// The folder of the prefix; without a folder where there is none, or a link in its place.
-    fn enter_prefix(&self, prefix: &Prefix) -> Result<Level> {
-        let mut folder = Some(self.store.root.folder().clone());
-        let mut text = String::new();
-        if let Some(key) = prefix.key() {
-            for name in key.segments() {
-                folder = match folder.map(|folder| folder.step(name)).transpose()? {
-                    Some(Step::Folder(next)) => Some(next),
-                    _ => None,
-                };
-            }
-            text = format!("{key}/");
-        }
-        Level::read(&self.store, folder, text, self.after.as_ref())
-    }
 }
 
 impl Level {
-    /// IMPORTANT: the journal first, then the folder. What is there all the time is in the one or, if it went over meanwhile, in the other.
-    fn read(store: &Store, folder: Option<Folder>, prefix: String, after: Option<&Key>) -> Result<Self> {
+    /// Reads what is in the folder of a prefix, which is empty or ends in a slash. A link on the way is no folder.
+    ///
+    /// IMPORTANT: the journal first, and only then the folder is looked for. What is there all the time is in the one or, if it went over
+    /// meanwhile, in the other.
+    fn read(store: &Store, prefix: String, after: Option<&Key>) -> Result<Self> {
         let is_behind = |key: &str| after.is_none_or(|after| key > after.as_str());
         let is_entered = |key: &str| after.is_none_or(|after| may_follow(key, after));
         let mut names = Vec::new();
@@ -155,6 +139,13 @@ impl Level {
                 Told::Deleted(name) => drop(deleted.insert(name)),
                 Told::Folder(_) | Told::Object(..) => {}
             }
+        }
+        let mut folder = Some(store.root.folder().clone());
+        for name in prefix.split('/').filter(|name| !name.is_empty()) {
+            folder = match folder.map(|folder| folder.step(name)).transpose()? {
+                Some(Step::Folder(next)) => Some(next),
+                _ => None,
+            };
         }
         for (name, kind) in
             folder.as_ref().map(Folder::names_while_others_write).transpose()?.into_iter().flatten()

@@ -51,7 +51,10 @@ impl StoreLock {
             let file = open(&journal, Open::Create)?;
             match Self::try_take_file(root, journal, file)? {
                 Some(Attempt::Taken(lock)) => {
-                    lock.introduce(identity)?;
+                    // For messages alone. A full disk must not keep anybody from reading.
+                    if let Err(error) = lock.introduce(identity) {
+                        tracing::debug!(%error, "could not write down who holds the lock");
+                    }
                     return Ok(Attempt::Taken(lock));
                 }
                 Some(held) => return Ok(held),
@@ -108,8 +111,8 @@ impl StoreLock {
         if note(&self.file)? == mine.as_bytes() {
             return Ok(());
         }
-        self.file.set_length(0)?;
-        self.file.write_at(mine.as_bytes(), 0)
+        self.file.write_at(mine.as_bytes(), 0)?;
+        self.file.set_length(mine.len() as u64)
     }
 }
 

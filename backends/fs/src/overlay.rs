@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ops::Bound};
 
 use pflow_backend::{Bytes, DateTime, Key, Result, Utc, Version, WriteKind};
 
-use crate::journal::record::{Before, Change, Record, Value};
+use crate::journal::record::{Before, Change, Content, Record, Value};
 
 /// What a device writes whole or not at all. Larger ones are made of these.
 const SECTOR: usize = 512;
@@ -13,7 +13,7 @@ const SECTOR: usize = 512;
 #[derive(Debug, Default)]
 pub(crate) struct Overlay {
     entries: BTreeMap<Key, Entry>,
-    changes: u64,
+    kept: u64,
 }
 
 /// What became of one key.
@@ -28,8 +28,6 @@ pub(crate) struct Entry {
     earlier: Vec<Value>,
     accepted: Vec<Before>,
     pub(crate) time: DateTime<Utc>,
-    /// Tells one change of the key from another within an epoch.
-    pub(crate) number: u64,
     /// This handle has written it into its file, and will hear of a failure until then.
     pub(crate) applied: bool,
 }
@@ -58,6 +56,12 @@ impl Overlay {
 
     pub(crate) fn clear(&mut self) {
         self.entries.clear();
+        self.kept = 0;
+    }
+
+    /// How many bytes the files in `values/` have that its changes named.
+    pub(crate) fn kept(&self) -> u64 {
+        self.kept
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&Key, &Entry)> {
@@ -88,14 +92,12 @@ impl Overlay {
 
     /// Takes in one change.
     pub(crate) fn apply(&mut self, change: &Change, time: DateTime<Utc>) {
-        self.changes += 1;
         let mut entry = self.entries.remove(&change.key).unwrap_or_else(|| Entry {
             now: None,
             kind: WriteKind::Copy,
             earlier: Vec::new(),
             accepted: Vec::new(),
             time,
-            number: 0,
             applied: false,
         });
         if let Some((kind, _)) = &change.after
@@ -113,7 +115,10 @@ impl Overlay {
             (entry.earlier, entry.accepted) = (Vec::new(), Vec::new());
         }
         entry.now = change.after.as_ref().map(|(_, value)| value.clone());
-        (entry.time, entry.number, entry.applied) = (time, self.changes, false);
+        if let Some(Value { size, content: Content::Kept(_), .. }) = &entry.now {
+            self.kept += size;
+        }
+        (entry.time, entry.applied) = (time, false);
         self.entries.insert(change.key.clone(), entry);
     }
 
@@ -126,6 +131,11 @@ impl Overlay {
     pub(crate) fn as_changes(&self) -> Vec<Change> {
         let mut changes = Vec::new();
         for (key, entry) in &self.entries {
+            if entry.kind != WriteKind::Copy && entry.now.is_none() {
+                // IMPORTANT: a deletion alone says nothing of its kind, and would be one that gives way to what the file holds.
+                let after = Some((entry.kind, Value::inline(Bytes::new())));
+                changes.push(Change { key: key.clone(), before: Before::Unknown, after });
+            }
             let mut before = entry.accepted.iter().cloned();
             let values = entry.earlier.iter().map(Some).chain([entry.now.as_ref()]);
             for value in values {
@@ -192,7 +202,6 @@ fn is_remnant(bytes: &[u8], whole: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::record::Content;
 
     fn key(name: &str) -> Key {
         Key::parse(name).unwrap()
@@ -295,11 +304,13 @@ mod tests {
             put("a", WriteKind::Copy, was("1"), "2"),
             put("b", WriteKind::Swap, Before::Unknown, "3"),
             Change { key: key("c"), before: was("4"), after: None },
+            put("d", WriteKind::Swap, Before::Unknown, "5"),
+            Change { key: key("d"), before: was("5"), after: None },
         ]);
         let after = overlay(&before.as_changes());
         for (key, entry) in before.iter() {
             let same = after.get(key).unwrap();
-            assert_eq!((&same.now, same.may_be_edited()), (&entry.now, entry.may_be_edited()), "{key}");
+            assert_eq!((&same.now, same.kind), (&entry.now, entry.kind), "{key}");
             assert_eq!((&same.earlier, &same.accepted), (&entry.earlier, &entry.accepted), "{key}");
         }
     }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use pflow_backend::{Batch, Commit, Error, ErrorKind, Result};
-use tokio::sync::{Notify, oneshot};
+use tokio::{runtime::Handle, sync::oneshot};
 
 use crate::{lock::NextPlace, store::Store};
 
@@ -34,13 +34,13 @@ pub(crate) struct Ticket {
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     state: Mutex<State>,
-    /// Told whenever a turn ends.
-    free: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
     waiting: VecDeque<Ticket>,
+    /// Who waits for the turn itself, to close. They come before any batch.
+    closers: VecDeque<oneshot::Sender<Turn>>,
     taken: bool,
     pause: Option<Duration>,
     /// Groups so far, to see whether anything happened.
@@ -56,6 +56,8 @@ pub(crate) struct Turn {
     ended: bool,
     /// While it waits for the lock.
     place: Option<NextPlace>,
+    /// Left to a new run by one that was dropped. That happens once: a runtime that shuts down would drop it too.
+    inherited: bool,
 }
 
 impl Queue {
@@ -74,11 +76,19 @@ impl Queue {
     /// The turn, as soon as it is free.
     pub(crate) async fn turn(&self, store: &Arc<Store>) -> Turn {
         loop {
-            let freed = self.free.notified();
-            if let Some(turn) = self.try_turn(store) {
+            let told = {
+                let mut state = self.state();
+                if let Some(turn) = Self::take(&mut state, store) {
+                    return turn;
+                }
+                let (tell, told) = oneshot::channel();
+                state.closers.push_back(tell);
+                told
+            };
+            // An error: whoever had the turn is gone, and it is free again.
+            if let Ok(turn) = told.await {
                 return turn;
             }
-            freed.await;
         }
     }
 
@@ -105,7 +115,7 @@ impl Queue {
         if std::mem::replace(&mut state.taken, true) {
             return None;
         }
-        Some(Turn { store: store.clone(), ended: false, place: None })
+        Some(Turn { store: store.clone(), ended: false, place: None, inherited: false })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -136,17 +146,22 @@ impl Turn {
         Some((turn, group))
     }
 
-    /// Ends the turn, unless somebody waits: then whoever has it must run.
-    pub(crate) fn end(mut self) -> Option<Self> {
-        let mut state = self.store.queue.state();
+    /// Gives the turn to whoever wants to close, or ends it; unless batches wait: then whoever has it must run.
+    pub(crate) fn end(self) -> Option<Self> {
+        let mut turn = self;
+        let store = turn.store.clone();
+        let mut state = store.queue.state();
+        while let Some(closer) = state.closers.pop_front() {
+            match closer.send(turn) {
+                Ok(()) => return None,
+                Err(mine) => turn = mine,
+            }
+        }
         if !state.waiting.is_empty() {
-            drop(state);
-            return Some(self);
+            return Some(turn);
         }
         state.taken = false;
-        self.ended = true;
-        drop(state);
-        self.store.queue.free.notify_waiters();
+        turn.ended = true;
         None
     }
 
@@ -192,14 +207,21 @@ impl Drop for Turn {
         if self.ended {
             return;
         }
-        // A panic, or a runtime that shuts down. Those in the group at work learn it by their channel.
+        // Somebody gave up closing, or a panic, or a runtime that shuts down. Those in the group at work learn it by their channel.
         let mut state = self.store.queue.state();
+        state.closers.clear();
+        if let Ok(runtime) = Handle::try_current()
+            && !(self.inherited || std::thread::panicking() || state.waiting.is_empty())
+        {
+            drop(state);
+            let turn = Self { store: self.store.clone(), ended: false, place: None, inherited: true };
+            drop(runtime.spawn_blocking(move || Store::run(turn)));
+            return;
+        }
         state.taken = false;
         for ticket in state.waiting.drain(..) {
             answer(ticket, Err(shutting_down()));
         }
-        drop(state);
-        self.store.queue.free.notify_waiters();
     }
 }
 

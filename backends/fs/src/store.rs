@@ -15,7 +15,7 @@ use crate::{
     error::again,
     folder::Folder,
     journal::{
-        self, LOG,
+        self, LOG, NEW_LOG, STAGING, VALUES,
         record::{Change, Record},
     },
     lock::{Attempt, StoreLock},
@@ -67,6 +67,14 @@ impl Store {
             journal_limit,
             follow,
         }
+    }
+
+    /// The journal has no room until the files follow, and they cannot.
+    fn full(&self, cause: &Error) -> Error {
+        let path = self.root.path().display();
+        let what =
+            format!("The journal in {path} is full until its files are written, and they cannot be: {cause}");
+        Error::new(cause.kind(), what).with_source(cause.to_string())
     }
 
     pub(crate) fn busy(&self, holder: &str) -> Error {
@@ -162,7 +170,11 @@ impl Store {
                         return go_on_after(pause, turn);
                     }
                 }
-                (Ok(Held::ByAnother(holder)), Some(group)) => return wait(turn, group, &holder),
+                (Ok(Held::ByAnother(holder)), Some(group)) => {
+                    if let Some(pause) = turn.put_back(group, &holder) {
+                        return go_on_after(pause, turn);
+                    }
+                }
                 (Err(error), Some(group)) => {
                     group.into_iter().for_each(|ticket| answer(ticket, Err(again(&error))));
                 }
@@ -178,7 +190,11 @@ impl Store {
     pub(crate) fn rest(&self) -> Result<std::result::Result<(), String>> {
         let is_at_rest = match journal::find(self.root.folder())? {
             None => true,
-            Some(folder) => folder.look(LOG)?.is_none_or(|status| status.size == 0),
+            Some(folder) => {
+                let left = |name: &str| Ok::<_, Error>(folder.look(name)?.is_some());
+                folder.look(LOG)?.is_none_or(|status| status.size == 0)
+                    && !(left(VALUES)? || left(STAGING)? || left(NEW_LOG)?)
+            }
         };
         if is_at_rest {
             return Ok(Ok(()));
@@ -223,13 +239,16 @@ impl Store {
     /// Commits a group under the lock: everybody's answer.
     fn commit(&self, journal: &mut Journal<'_>, group: Vec<Ticket>) -> Vec<(Ticket, Result<Commit>)> {
         let expected: usize = group.iter().map(|ticket| size(&ticket.batch)).sum();
-        let (tail, begun) = (journal.tail(), !journal.view().overlay.is_empty());
+        let (begun, kept) = {
+            let view = journal.view();
+            (!view.overlay.is_empty(), view.overlay.kept())
+        };
         if begun
-            && tail + expected as u64 > self.journal_limit
+            && journal.tail() + kept + expected as u64 > self.journal_limit
             && let Err(error) = checkpoint(journal, self.environment.as_ref(), false)
         {
-            // The journal has no room until the files follow.
-            return group.into_iter().map(|ticket| (ticket, Err(again(&error)))).collect();
+            let full = self.full(&error);
+            return group.into_iter().map(|ticket| (ticket, Err(again(&full)))).collect();
         }
         let (results, failure) = self.try_commit(journal, &group);
         match failure {
@@ -304,14 +323,7 @@ impl Store {
     }
 }
 
-/// Waits for the lock without a thread, and goes on.
-fn wait(mut turn: Turn, group: Vec<Ticket>, holder: &str) {
-    match turn.put_back(group, holder) {
-        Some(pause) => go_on_after(pause, turn),
-        None => Store::run(turn),
-    }
-}
-
+/// Waits without a thread, and goes on.
 fn go_on_after(pause: Duration, turn: Turn) {
     let environment = turn.store().environment.clone();
     Handle::current().spawn(async move {
@@ -348,10 +360,13 @@ fn follow_soon(store: &Arc<Store>) {
                 seen = now;
                 continue;
             }
-            drop(following);
-            if let Some(turn) = store.queue.try_turn(&store) {
-                drop(tokio::task::spawn_blocking(move || store.follow_now(turn)));
+            if store.view().overlay.iter().all(|(_, entry)| entry.applied) {
+                return;
             }
+            // Whoever has it may have left the files to this task.
+            let Some(turn) = store.queue.try_turn(&store) else { continue };
+            drop(following);
+            drop(tokio::task::spawn_blocking(move || store.follow_now(turn)));
             return;
         }
     }));

@@ -81,9 +81,8 @@ impl View {
             match self.look(root)? {
                 Look::Missing => {
                     // Nobody has committed here yet. Or somebody took the journal away, and with it what it alone held.
-                    if self.seen.take().is_some() {
-                        (self.position, self.log) = (None, None);
-                        self.overlay.clear();
+                    if self.seen.is_some() {
+                        self.forget();
                     }
                     return Ok(());
                 }
@@ -118,6 +117,12 @@ impl View {
             self.log = None;
         }
         self.seen = Some(state);
+    }
+
+    /// Knows nothing any more, so that it is all looked at again.
+    pub(crate) fn forget(&mut self) {
+        (self.seen, self.position, self.log) = (None, None, None);
+        self.overlay.clear();
     }
 
     /// Everything that the journal holds, whatever the state says. Under the lock, or where nobody can write.
@@ -164,6 +169,12 @@ impl View {
             return Ok(true);
         }
         let goal = state.position;
+        if goal.sequence == 0 {
+            // It has just begun anew, and perhaps its header is being written: there is nothing to read in any case.
+            self.overlay.clear();
+            (self.position, self.seen, self.log) = (Some(goal), Some(state), None);
+            return Ok(true);
+        }
         let known =
             self.position.filter(|at| (at.epoch, at.salt) == (goal.epoch, goal.salt) && at.tail <= goal.tail);
         let (log, overlay, start) = match (known, self.log.clone()) {

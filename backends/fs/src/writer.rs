@@ -91,7 +91,10 @@ impl<'a> Journal<'a> {
             return Err(error.with_outcome(Outcome::Unknown));
         }
         let mut view = self.view();
-        view.overlay.absorb(record);
+        // A reader may have followed in between.
+        if view.position != Some(next) {
+            view.overlay.absorb(record);
+        }
         view.agree(State::at(next));
         Ok(())
     }
@@ -102,14 +105,17 @@ impl<'a> Journal<'a> {
     /// It did not end; nothing is lost.
     pub(crate) fn end(&mut self, empty: bool) -> Result<()> {
         let start = Log::start(self.next_epoch(), self.salt());
+        let state = if empty { State::rest(start.epoch) } else { State::at(start) };
+        // IMPORTANT: said first, so that no reader is sent to records that are going away: the files have it all by now. Whoever dies in between leaves
+        // records that whoever locks next takes in once more.
+        let said = self.publish(state);
         let log = self.log()?;
-        let ended = match empty {
+        let ended = said.and_then(|()| match empty {
             true => log.clear(),
             // IMPORTANT: durable before the first record, which is written over one of the epoch before.
             false => log.write_header(&start).and_then(|()| log.sync()),
-        };
-        let state = if empty { State::rest(start.epoch) } else { State::at(start) };
-        if let Err(error) = ended.and_then(|()| self.publish(state)) {
+        });
+        if let Err(error) = ended {
             self.poison();
             return Err(error);
         }
@@ -197,10 +203,16 @@ impl<'a> Journal<'a> {
                 view.position
                     .is_some_and(|end| (it.epoch, it.salt) == (end.epoch, end.salt) && it.tail <= end.tail)
             });
-            if let Some(end) = view.position {
-                self.log()?.write_again(from.as_ref(), &end)?;
+            let durable = match view.position {
+                Some(end) => self.log()?.write_again(from.as_ref(), &end),
+                None => Ok(()),
+            };
+            if let Err(error) = durable.and_then(|()| self.publish(now)) {
+                // Nobody may see here what others do not see, and what may be lost.
+                view.forget();
+                view.verified = false;
+                return Err(error);
             }
-            self.publish(now)?;
         }
         view.agree(now);
         Ok(())

@@ -137,7 +137,7 @@ impl Record {
             let length = usize::try_from(size).ok()?;
             let content = match tags >> 4 {
                 0 => Content::Inline(rest.bytes(length)?),
-                1 => Content::Kept(rest.text()?),
+                1 => Content::Kept(rest.text().filter(|name| is_name(name))?),
                 2 => {
                     let at = usize::try_from(u64::from_le_bytes(rest.array()?)).ok()?;
                     let end = at.checked_add(length).filter(|end| *end <= rest.at)?;
@@ -149,6 +149,11 @@ impl Record {
         }
         (rest.at == payload.len()).then_some(Self { time, changes })
     }
+}
+
+/// Whether it can be a file of ours in `values/`, and not one somewhere else.
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 fn tags(before: &Before, after: Option<&(WriteKind, Value)>, shared: bool) -> u8 {

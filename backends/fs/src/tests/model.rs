@@ -28,7 +28,9 @@ impl Model {
     /// It answered that the batch is there.
     pub(crate) fn committed(&mut self, batch: &Batch) {
         self.replace(|objects| applied(objects, batch).into_iter().collect());
-        self.edited.retain(|edited| !batch.operations().any(|(_, it)| it.key().as_str() == edited));
+        for (_, operation) in batch.operations() {
+            self.edited.remove(operation.key().as_str());
+        }
     }
 
     /// It answered that a condition did not hold.

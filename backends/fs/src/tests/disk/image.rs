@@ -156,8 +156,13 @@ impl Effect {
 /// of their own.
 pub(crate) fn pieces(at: usize, length: usize) -> Vec<Range<usize>> {
     let (first, end) = (at / SECTOR * SECTOR, (at + length).next_multiple_of(SECTOR));
-    let units = [(PAGE, SECTOR), (EXTENT, PAGE)].into_iter();
-    let unit = units.filter(|(most, _)| length <= *most).map(|(_, unit)| unit).next().unwrap_or(EXTENT);
+    let unit = if length <= PAGE {
+        SECTOR
+    } else if length <= EXTENT {
+        PAGE
+    } else {
+        EXTENT
+    };
     let mut cuts: BTreeSet<usize> = (first.next_multiple_of(unit)..end).step_by(unit).collect();
     cuts.extend([first, first + SECTOR, end - SECTOR, end]);
     let cuts: Vec<usize> = cuts.into_iter().filter(|cut| *cut <= end).collect();
