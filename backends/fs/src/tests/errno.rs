@@ -22,7 +22,9 @@ fn every_call_fails(script: &Script) {
     let calls = goes_wrong(&runtime, script, &[]);
     let mut tried = 0;
     for (at, call) in calls.iter().enumerate() {
-        let ways = (if call.changed { 4 } else { 1 }) * Budget::multiplier();
+        // A call that only looks: one in three.
+        let ways = if call.changed { 2 } else { usize::from(at.is_multiple_of(3)) };
+        let ways = ways * Budget::multiplier();
         // Others at each call.
         for trouble in troubles(at).cycle().skip(at * 5 % 12).step_by(7).take(ways.min(12)) {
             goes_wrong(&runtime, script, &[trouble]);
@@ -34,8 +36,10 @@ fn every_call_fails(script: &Script) {
 
 #[test]
 fn wherever_a_call_of_a_commit_fails_the_answer_tells_the_truth() {
-    every_call_fails(&scripts::saves());
     every_call_fails(&scripts::groups());
+    if Budget::multiplier() > 1 {
+        every_call_fails(&scripts::saves());
+    }
 }
 
 #[test]

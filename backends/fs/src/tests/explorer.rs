@@ -109,7 +109,7 @@ impl Explorer {
             for crash in disk.crashes(&effort.budget) {
                 if known.insert((crash.sum, player.answers.clone())) {
                     let mut model = player.model.clone();
-                    model.crashed();
+                    model.is_durable();
                     candidates.push(Candidate {
                         at,
                         call: calls

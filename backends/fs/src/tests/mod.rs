@@ -11,6 +11,7 @@ mod failed_sync;
 mod kill;
 mod model;
 mod neighbours;
+mod observe;
 mod player;
 mod power;
 mod probing;

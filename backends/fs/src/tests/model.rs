@@ -55,8 +55,8 @@ impl Model {
         self.edited.insert(key.to_owned());
     }
 
-    /// The machine starts again: what can be seen from now on is durable.
-    pub(crate) fn crashed(&mut self) {
+    /// What can be seen from now on is durable: the machine started again, or the store is at rest.
+    pub(crate) fn is_durable(&mut self) {
         self.edited.clear();
     }
 

@@ -8,7 +8,7 @@ use super::{
     disk::{Disk, Traits},
     model::Model,
     player::{Player, Step, runtime},
-    scripts::{put, text},
+    scripts::{put, save, text},
 };
 use crate::FsOptions;
 
@@ -22,8 +22,8 @@ struct Neighbours {
 }
 
 impl Neighbours {
-    fn new(options: FsOptions) -> Self {
-        let disk = Disk::new(Traits::LINUX);
+    fn new(traits: Traits, options: FsOptions) -> Self {
+        let disk = Disk::new(traits);
         let players = [7, 8].map(|seed| {
             let mut player = Player::new(disk.process(), seed, &options, Model::empty());
             player.mortal = true;
@@ -59,7 +59,7 @@ fn commit(number: usize, bytes: usize) -> Step {
 
 #[test]
 fn a_journal_that_another_handle_let_grow_keeps_its_records() {
-    let mut both = Neighbours::new(FsOptions::new().follow(false));
+    let mut both = Neighbours::new(Traits::LINUX, FsOptions::new().follow(false));
     both.turn(0, &[Step::Open, commit(0, 10_000)]);
     both.turn(1, &[Step::Open, Step::Look]);
     (1..4).for_each(|number| both.turn(1, &[commit(number, 50_000)]));
@@ -71,7 +71,7 @@ fn a_journal_that_another_handle_let_grow_keeps_its_records() {
 
 #[test]
 fn a_journal_that_another_handle_emptied_or_began_anew_goes_on() {
-    let mut both = Neighbours::new(FsOptions::new().follow(false).journal_limit(60_000));
+    let mut both = Neighbours::new(Traits::LINUX, FsOptions::new().follow(false).journal_limit(60_000));
     both.turn(0, &[Step::Open, commit(0, 10_000)]);
     both.turn(1, &[Step::Open]);
     for number in 1..24 {
@@ -86,9 +86,20 @@ fn a_journal_that_another_handle_emptied_or_began_anew_goes_on() {
 
 #[test]
 fn a_journal_that_somebody_took_away_at_rest_is_durable_again() {
-    let mut both = Neighbours::new(FsOptions::new().follow(false));
+    let mut both = Neighbours::new(Traits::LINUX, FsOptions::new().follow(false));
     both.turn(0, &[Step::Open, commit(0, 100), Step::Close]);
     both.disk.remove("/srv/store/.journal/journal");
     both.turn(0, &[commit(1, 100)]);
     both.crash();
+}
+
+#[test]
+fn what_a_person_wrote_without_syncing_it_is_durable_at_rest() {
+    let copy = "workflows/a/workflow.json";
+    for traits in [Traits::LINUX, Traits::MACOS, Traits::POOR] {
+        let mut both = Neighbours::new(traits, FsOptions::new());
+        both.turn(0, &[Step::Open, Step::Commit(vec![save("a", 1)])]);
+        both.turn(0, &[Step::Scrawl(copy, "what a person thinks"), Step::Close]);
+        both.crash();
+    }
 }

@@ -5,16 +5,14 @@
 
 use std::sync::{Arc, mpsc};
 
-use futures::{FutureExt, TryStreamExt, future::join_all};
-use pflow_backend::{
-    Batch, Commit, Environment, Error, Key, ManualEnvironment, Outcome, Prefix, Result, StorageBackend,
-    Version,
-};
+use futures::{FutureExt, future::join_all};
+use pflow_backend::{Batch, Commit, Environment, Error, ManualEnvironment, Outcome, Result, StorageBackend};
 use tokio::runtime::{Builder, Runtime};
 
 use super::{
     disk::Simulated,
     model::{Model, Objects},
+    observe::{Seen, observe},
 };
 use crate::{FsBackend, FsOptions};
 
@@ -31,8 +29,10 @@ pub(crate) enum Step {
     Look,
     /// The same, where somebody else may have left something that gets into place yet.
     Peek,
-    /// A person writes a file.
+    /// A person writes a file, durably but for its name.
     Edit(&'static str, &'static str),
+    /// A person writes a file, and syncs nothing.
+    Scrawl(&'static str, &'static str),
     /// The next sync fails, and what it covers is lost.
     LoseSync,
     /// The system fails to write what is dirty, and tells nobody yet. Not that of the journal.
@@ -117,8 +117,9 @@ impl Player {
             Step::Commit(batches) => self.commit(batches).await,
             Step::Look => self.look().await,
             Step::Peek => self.peek().await,
-            Step::Edit(key, text) => {
-                self.medium.disk().edit(&format!("{ROOT}/{key}"), text.as_bytes());
+            Step::Edit(key, text) | Step::Scrawl(key, text) => {
+                let is_synced = matches!(step, Step::Edit(..));
+                self.medium.disk().edit(&format!("{ROOT}/{key}"), text.as_bytes(), is_synced);
                 self.model.edited(key, text);
                 Ok(())
             }
@@ -136,6 +137,8 @@ impl Player {
                 let backend = self.opened().await?;
                 backend.close().await.map_err(died)?;
                 self.settle().await;
+                // A person's edit too.
+                self.model.is_durable();
                 self.look().await?;
                 // One that committed nothing leaves it to others if it must.
                 if backend.store().has_written() { self.check_files() } else { Ok(()) }
@@ -260,54 +263,4 @@ impl Player {
             tokio::task::yield_now().await;
         }
     }
-}
-
-/// Why a look brought nothing.
-#[derive(Debug)]
-pub(crate) enum Seen {
-    Failed(Error),
-    Contradiction(String),
-}
-
-impl From<Error> for Seen {
-    fn from(error: Error) -> Self {
-        Self::Failed(error)
-    }
-}
-
-/// Everything that is there, looked at in every way.
-pub(crate) async fn observe(
-    backend: &FsBackend,
-    keys: impl Iterator<Item = &String>,
-) -> std::result::Result<Objects, Seen> {
-    let listed: Vec<_> = backend.list(&Prefix::root(), None).try_collect().await?;
-    // One after the other: reads at the same time share what they ask, as it happens.
-    let (mut objects, mut metas) = (Vec::new(), Vec::new());
-    for it in &listed {
-        objects.push(backend.get(&it.key).await);
-        metas.push(backend.stat(&it.key).await);
-    }
-    let mut seen = Objects::new();
-    for ((it, object), meta) in listed.iter().zip(objects).zip(metas) {
-        let Some(object) = object? else {
-            return Err(Seen::Contradiction(format!("{} is listed and not there", it.key)));
-        };
-        if object.meta.version != Version::of_content(&object.bytes) || it.size != object.bytes.len() as u64 {
-            return Err(Seen::Contradiction(format!("{} is not what it is said to be", it.key)));
-        }
-        if meta?.map(|meta| meta.version) != Some(object.meta.version) {
-            return Err(Seen::Contradiction(format!("{} has two versions", it.key)));
-        }
-        seen.insert(it.key.as_str().to_owned(), object.bytes);
-    }
-    if !listed.windows(2).all(|pair| pair[0].key < pair[1].key) {
-        return Err(Seen::Contradiction("the listing is in no order".to_owned()));
-    }
-    for key in keys.filter(|key| !seen.contains_key(*key)).collect::<Vec<_>>() {
-        let key = Key::parse(key.as_str()).unwrap();
-        if backend.get(&key).await?.is_some() {
-            return Err(Seen::Contradiction(format!("{key} is there and not listed")));
-        }
-    }
-    Ok(seen)
 }

@@ -148,12 +148,12 @@ pub(crate) fn group_with_large() -> Script {
     script("group with large", quiet(), steps)
 }
 
-/// A journal that is full after each save.
+/// A journal that is full after every other save.
 pub(crate) fn full() -> Script {
     let mut steps = vec![Step::Open];
-    steps.extend((1..=3).map(|generation| one(save("a", generation))));
-    steps.extend([Step::Look, one(delete("a", 4)), one(save("b", 1)), Step::Close]);
-    script("full", quiet().journal_limit(6_000), steps)
+    steps.extend((1..=4).map(|generation| one(save("a", generation))));
+    steps.extend([Step::Look, one(delete("a", 5)), one(save("b", 1)), Step::Close]);
+    script("full", quiet().journal_limit(10_500), steps)
 }
 
 /// The same with more objects than are synced one by one.

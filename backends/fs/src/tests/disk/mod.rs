@@ -10,6 +10,7 @@
 mod crash;
 mod image;
 mod medium;
+mod process;
 mod trouble;
 
 use std::{
@@ -25,7 +26,7 @@ use crate::medium::Descriptor;
 use image::{Effect, Image, Ino, Inode, pieces};
 
 pub(crate) use crash::{Budget, Crash};
-pub(crate) use medium::Simulated;
+pub(crate) use process::Simulated;
 pub(crate) use trouble::{Call, Called, Trouble};
 
 /// What all processes of a machine share.
@@ -144,16 +145,17 @@ impl Disk {
         }
     }
 
-    /// A person writes a file as an editor does: the new one is whole and durable before it takes the place of the old one.
-    pub(crate) fn edit(&self, path: &str, bytes: &[u8]) {
+    /// A person writes a file as an editor does: the new one takes the place of the old one, and is durable before if the editor is a good one.
+    pub(crate) fn edit(&self, path: &str, bytes: &[u8], is_synced: bool) {
         let mut state = self.state();
         let path = Path::new(path);
         let folder = state.live.find(path.parent().unwrap()).unwrap();
         let ino = state.create(Inode::File(Arc::default()));
         state.write(ino, 0, bytes);
-        state.sync_content(ino);
-        let change = (folder, path.file_name().unwrap().to_owned(), Some(ino));
-        state.change(Effect::Names(vec![change]));
+        if is_synced {
+            state.sync_content(ino);
+        }
+        state.change(Effect::Names(vec![(folder, path.file_name().unwrap().to_owned(), Some(ino))]));
     }
 
     /// Somebody takes a file away, for good.
