@@ -65,7 +65,9 @@
 //! At rest, files that people put, edit or delete are objects like any others, if their names are keys. While the journal has work, its word counts
 //! for what it names, with one exception: objects that were put as [`Copy`](pflow_backend::WriteKind::Copy) are made for people to edit, and **an edit of theirs is
 //! never lost**. Their files are looked at whenever they are read, judged or replaced; what none of us wrote counts as the object and stays. A hand
-//! that comes between the last look and the move has its bytes kept in `quarantine`.
+//! that comes between the last look and the replacement has its bytes kept in `quarantine`, where the system can exchange two names (Linux). One
+//! limit: a file that holds only the beginning of what was committed, or zeros, may be what a crash left, and counts as that until the
+//! journal ends. Whoever shortens a copy by its end meanwhile finds the shorter one in `quarantine`.
 //!
 //! What is no object (names that are no keys, links, pipes, devices) is passed over in listings and refused where an object is asked for
 //! or written; **a link is never followed**, wherever it leads. Deletes leave empty folders behind, which are no objects.
