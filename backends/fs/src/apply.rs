@@ -116,8 +116,8 @@ impl<'a> Applier<'a> {
         }
     }
 
-    fn stage(&mut self, place: &str, mode: Option<Mode>, bytes: &[u8]) -> Result<(Folder, String)> {
-        let staging = self.journal.step_or_create(place)?.0;
+    fn stage(&mut self, mode: Option<Mode>, bytes: &[u8]) -> Result<(Folder, String)> {
+        let staging = self.journal.step_or_create(STAGING)?.0;
         self.staged += 1;
         let name = format!("{}-{}", self.id, self.staged);
         match self.write(&staging, &name, mode, bytes) {
@@ -130,7 +130,7 @@ impl<'a> Applier<'a> {
     }
 
     fn move_in(&mut self, folder: &Folder, name: &str, mode: Option<Mode>, bytes: &[u8]) -> Result<()> {
-        let (staging, staged) = self.stage(STAGING, mode, bytes)?;
+        let (staging, staged) = self.stage(mode, bytes)?;
         staging.rename(&staged, (folder, name)).inspect_err(|_| discard(&staging, &staged))
     }
 
@@ -151,8 +151,7 @@ impl<'a> Applier<'a> {
         if self.is_edited(&file, &status, entry)? {
             return self.keep(&file);
         }
-        // IMPORTANT: what comes out is never where leftovers are swept away, whatever happens next.
-        let (staging, staged) = self.stage(QUARANTINE, Some(mode), bytes)?;
+        let (staging, staged) = self.stage(Some(mode), bytes)?;
         match staging.exchange(&staged, (folder, name)) {
             Ok(()) => self.dismiss(&staging, &staged, key, entry),
             Err(error) => match errno_of(&error) {
@@ -183,19 +182,20 @@ impl<'a> Applier<'a> {
     }
 
     /// What came out goes, if it is ours.
-    fn dismiss(&mut self, quarantine: &Folder, name: &str, key: &Key, entry: &Entry) -> Result<()> {
-        if let Some((file, status)) = quarantine.open_file(name)? {
+    fn dismiss(&mut self, staging: &Folder, name: &str, key: &Key, entry: &Entry) -> Result<()> {
+        if let Some((file, status)) = staging.open_file(name)? {
             let bytes = whole(&file, &status)?;
             if bytes.iter().any(|byte| *byte != 0) && !entry.knows(&Version::of_content(&bytes)) {
+                let quarantine = self.journal.step_or_create(QUARANTINE)?.0;
                 let kept = format!("{}.{name}", key.as_str().replace('/', "-"));
                 let kept = kept.get(kept.len().saturating_sub(200)..).unwrap_or(name).to_owned();
-                quarantine.rename(name, (quarantine, &kept))?;
-                self.touch(quarantine);
+                staging.rename(name, (&quarantine, &kept))?;
+                self.touch(&quarantine);
                 tracing::warn!(%key, path = %quarantine.path_of(&kept).display(), "kept what somebody had written");
                 return Ok(());
             }
         }
-        quarantine.remove_file(name)
+        staging.remove_file(name)
     }
 
     /// The folder of a key, if it is there. The names on the way to it, and those in it, become durable with the files.
