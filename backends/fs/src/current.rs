@@ -13,7 +13,7 @@ use crate::{
     },
     overlay::{Entry, Judged},
     root::Root,
-    view::{Stamp, View},
+    view::{Stamp, View, catch_up},
 };
 
 /// How often a read begins anew because a commit came between. Each time somebody got on.
@@ -72,7 +72,7 @@ pub(crate) fn stands(view: &Mutex<View>, key: &Key, stamp: Stamp) -> bool {
 
 /// The object under a key.
 pub(crate) fn read<R: Read>(root: &Root, view: &Mutex<View>, key: &Key, how: &R) -> Result<Option<R::Seen>> {
-    let catch_up = || view.lock().unwrap_or_else(PoisonError::into_inner).catch_up(root);
+    let catch_up = || catch_up(view, root);
     let mut gone = None;
     for _ in 0..READS {
         catch_up()?;

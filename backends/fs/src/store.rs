@@ -24,7 +24,7 @@ use crate::{
     reads::Reads,
     root::Root,
     values::Keeper,
-    view::{View, open_log},
+    view::{View, catch_up, open_log},
     writer::{Journal, Writer},
 };
 
@@ -125,8 +125,8 @@ impl Store {
 
     /// Takes in what was committed since the last look.
     pub(crate) fn catch_up(&self) -> Result<()> {
-        let caught = self.view().catch_up(&self.root);
-        self.or_mend(caught, || self.view().catch_up(&self.root))
+        let caught = || catch_up(&self.view, &self.root);
+        self.or_mend(caught(), caught)
     }
 
     /// The object under a key.

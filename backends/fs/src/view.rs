@@ -4,7 +4,7 @@
 //! does not name, from the files. **Invariant:** of every key that was changed since the files were last made durable the journal has the
 //! last value, so a file is believed only where the journal says nothing. A crash therefore needs no repair before the next reader.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use pflow_backend::{Error, ErrorKind, Result};
 
@@ -43,6 +43,26 @@ pub(crate) struct View {
     place: Option<Place>,
 }
 
+/// Takes in what was committed since, without a lock between processes.
+///
+/// IMPORTANT: between two looks the view is free, so that whoever commits through the same handle can go on.
+///
+/// # Errors
+/// The journal cannot be read, or its state makes no sense; `Unavailable` if the latter may mend itself.
+pub(crate) fn catch_up(view: &Mutex<View>, root: &Root) -> Result<()> {
+    for _ in 0..LOOKS {
+        if view.lock().unwrap_or_else(PoisonError::into_inner).try_catch_up(root)? {
+            return Ok(());
+        }
+        std::thread::yield_now();
+    }
+    let what = format!(
+        "The journal in {} does not fit its state; a commit through any handle sets it right",
+        root.path().display()
+    );
+    Err(Error::new(ErrorKind::Unavailable, what))
+}
+
 /// A moment in the history of the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Stamp {
@@ -69,38 +89,21 @@ enum Look {
 }
 
 impl View {
-    /// Takes in what was committed since, without a lock.
-    ///
-    /// # Errors
-    /// The journal cannot be read, or its state makes no sense; `Unavailable` if the latter may mend itself.
-    pub(crate) fn catch_up(&mut self, root: &Root) -> Result<()> {
-        for look in 0..LOOKS {
-            if look > 0 {
-                std::thread::yield_now();
-            }
-            match self.look(root)? {
-                Look::Missing => {
-                    // Nobody has committed here yet. Or somebody took the journal away, and with it what it alone held.
-                    if self.seen.is_some() {
-                        self.forget();
-                    }
-                    return Ok(());
+    /// Looks once, without a lock, and takes in what was committed since; false if the journal changed under the look.
+    fn try_catch_up(&mut self, root: &Root) -> Result<bool> {
+        match self.look(root)? {
+            Look::Missing => {
+                // Nobody has committed here yet. Or somebody took the journal away, and with it what it alone held.
+                if self.seen.is_some() {
+                    self.forget();
                 }
-                Look::Torn(bytes) if self.remains.as_ref() == Some(&bytes) => return Ok(()),
-                Look::Torn(_) => {}
-                Look::Whole(state) if Some(state) == self.seen => return Ok(()),
-                Look::Whole(state) => {
-                    if self.follow(root, state)? {
-                        return Ok(());
-                    }
-                }
+                Ok(true)
             }
+            // What a crash left is known to whoever may not mend it.
+            Look::Torn(bytes) => Ok(self.remains.as_ref() == Some(&bytes)),
+            Look::Whole(state) if Some(state) == self.seen => Ok(true),
+            Look::Whole(state) => self.follow(root, state),
         }
-        let what = format!(
-            "The journal in {} does not fit its state; a commit through any handle sets it right",
-            root.path().display()
-        );
-        Err(Error::new(ErrorKind::Unavailable, what))
     }
 
     /// What tells whether anything was committed between two looks.
