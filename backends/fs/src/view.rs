@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// How often a reader looks again when the journal changes under it. Each look that fails means that somebody got on meanwhile.
-const LOOKS: usize = 1_000;
+const LOOKS: usize = 10_000;
 
 /// See the module.
 #[derive(Debug, Default)]
