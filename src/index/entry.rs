@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -27,9 +29,9 @@ pub struct Entry {
     /// What it is for.
     pub description: Option<String>,
     /// Words to find it by.
-    pub tags: Vec<String>,
+    pub tags: Arc<[Arc<str>]>,
     /// The types of its nodes, each once.
-    pub nodes: Vec<String>,
+    pub nodes: Arc<[Arc<str>]>,
     /// The document's own idea of its version.
     pub version: Option<String>,
     /// When its first generation was made.
@@ -37,7 +39,7 @@ pub struct Entry {
     /// When the current one was made.
     pub modified: DateTime<Utc>,
     /// Who made the current one.
-    pub author: String,
+    pub author: Arc<str>,
     /// Whether it is deleted.
     pub deleted: bool,
 }
@@ -48,6 +50,10 @@ pub(crate) struct Gained {
     pub(crate) id: WorkflowId,
     #[serde(flatten)]
     pub(crate) version: Ancestor,
+}
+
+fn texts(texts: &[String]) -> Arc<[Arc<str>]> {
+    texts.iter().map(|text| Arc::from(text.as_str())).collect()
 }
 
 impl Entry {
@@ -63,12 +69,12 @@ impl Entry {
             media_type: record.media_type,
             name: record.name.clone(),
             description: record.description.clone(),
-            tags: record.tags.clone(),
-            nodes: record.nodes.clone(),
+            tags: texts(&record.tags),
+            nodes: texts(&record.nodes),
             version: record.version.clone(),
             created: record.created,
             modified: record.modified,
-            author: record.author.clone(),
+            author: record.author.as_str().into(),
             deleted: record.deleted,
         })
     }

@@ -1,17 +1,17 @@
 //! `index.json`, in the seed's schema: an object of entries by id. For people and older tools; nothing here reads it.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use pflow_backend::{Batch, Operation};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::{Entry, table::Entries};
 use crate::{
     Result,
     document::ContentHash,
-    stored::{Objects, WorkflowId, encode_pretty, layout, unreadable},
+    stored::{Objects, encode_pretty_into, layout, unreadable},
 };
 
 #[derive(Serialize)]
@@ -20,8 +20,8 @@ struct Exported<'a> {
     description: &'a str,
     created: DateTime<Utc>,
     modified: DateTime<Utc>,
-    nodes: &'a [String],
-    tags: &'a [String],
+    nodes: &'a [Arc<str>],
+    tags: &'a [Arc<str>],
     hash: Option<ContentHash>,
     version: Option<&'a str>,
     path: String,
@@ -43,19 +43,29 @@ impl<'a> Exported<'a> {
     }
 }
 
-/// Brings the export up to date. It has a commit of its own, because nothing may depend on it: what fails here is a warning, and the next
+/// Brings the export up to date; it will have about `size` bytes. It has a commit of its own, because nothing may depend on it: what fails here is a warning, and the next
 /// export makes up for it.
-pub(super) async fn write(objects: &Objects, entries: &Entries) {
-    if let Err(error) = try_write(objects, entries).await {
+pub(super) async fn write(objects: &Objects, entries: &Entries, size: u64) {
+    if let Err(error) = try_write(objects, entries, size).await {
         tracing::warn!(%error, "index.json could not be written");
+    }
+}
+
+/// All of them by id, encoded one after the other.
+struct Export<'a>(&'a Entries);
+
+impl Serialize for Export<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let present = self.0.iter().filter(|(_, entry)| !entry.deleted);
+        serializer.collect_map(present.map(|(id, entry)| (id, Exported::of(entry))))
     }
 }
 
 /// The present export becomes the backup before the new one takes its place. So there is no moment without an export, and the backup is
 /// whole whenever the export is being replaced.
-async fn try_write(objects: &Objects, entries: &Entries) -> Result<()> {
+async fn try_write(objects: &Objects, entries: &Entries, size: u64) -> Result<()> {
     let key = layout::index_export();
-    let bytes = encode(entries)?;
+    let bytes = encode(entries, size)?;
     let present = objects.get(&key).await?;
     if present.as_ref().is_some_and(|present| present.bytes == bytes) {
         return Ok(());
@@ -66,12 +76,10 @@ async fn try_write(objects: &Objects, entries: &Entries) -> Result<()> {
     objects.commit(batch, || "the export of the index".to_owned()).await.map(drop)
 }
 
-fn encode(entries: &Entries) -> Result<Bytes> {
-    let exported: BTreeMap<&WorkflowId, Exported<'_>> = entries
-        .iter()
-        .filter(|(_, entry)| !entry.deleted)
-        .map(|(id, entry)| (id, Exported::of(entry)))
-        .collect();
-    let encoded = encode_pretty(&exported).map_err(|source| unreadable(&layout::index_export(), source))?;
+fn encode(entries: &Entries, size: u64) -> Result<Bytes> {
+    // As large as it will be: growing step by step it would be in memory twice.
+    let text = Vec::with_capacity(usize::try_from(size + size / 8).unwrap_or(0));
+    let encoded = encode_pretty_into(text, &Export(entries))
+        .map_err(|source| unreadable(&layout::index_export(), source))?;
     Ok(encoded.into())
 }

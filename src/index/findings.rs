@@ -34,7 +34,9 @@ impl Index {
         }
         let mut findings = Findings::default();
         findings.segment.previous.clone_from(&table.root.last_segment);
-        for (id, read) in self.objects.heads(by_id.keys().cloned().collect()).await {
+        let (known, unknown) = self.known(&by_id, table);
+        let known = known.into_iter().map(|stored| (stored.head.id.clone(), Ok(stored)));
+        for (id, read) in known.chain(self.objects.heads(unknown).await) {
             let stored = match read {
                 Ok(stored) => stored,
                 // Its records stay. One bad head must not stop the index of the others.
@@ -73,6 +75,27 @@ impl Index {
             .gained
             .sort_by(|a, b| (&a.id, a.version.generation).cmp(&(&b.id, b.version.generation)));
         Ok(findings)
+    }
+
+    /// The heads that need not be read, and the workflows whose heads must be.
+    ///
+    /// IMPORTANT: a head that this process saw covers the records up to its generation, whatever came since: that has records of its own. It counts
+    /// only where it is no older than what the index says already.
+    fn known(
+        &self,
+        records: &BTreeMap<WorkflowId, Vec<Change>>,
+        table: &Table,
+    ) -> (Vec<StoredHead>, Vec<WorkflowId>) {
+        let (mut known, mut unknown) = (Vec::new(), Vec::new());
+        for (id, records) in records {
+            let named = records.iter().map(|record| record.generation).max().unwrap_or_default();
+            let indexed = table.entries.get(id).map_or(0, |entry| entry.generation);
+            match self.objects.known_head(id) {
+                Some(stored) if stored.head.generation() >= named.max(indexed) => known.push(stored),
+                _ => unknown.push(id.clone()),
+            }
+        }
+        (known, unknown)
     }
 
     /// Every version behind generation `old` up to the head's own, as far as the chain can be read.

@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeMap,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -21,8 +22,9 @@ use crate::{
 
 /// How often an explicit fold or a reindex tries again when somebody else's got through first.
 const ATTEMPTS: u32 = 8;
-/// Up to so many entries an explicit fold writes a base and the exports as well: their cost is bounded then.
-const SMALL: usize = 1024;
+/// An explicit fold writes a base and the exports as well where this part of all entries has changed since the last one: what it writes stays in
+/// proportion to what was saved.
+const EXPLICIT_PART: u64 = 2;
 /// Where the root stands in the batch.
 const SWAP: Position = Position { stage: 1, operation: 0 };
 
@@ -83,6 +85,34 @@ pub(crate) enum Folded {
     Lost,
 }
 
+/// What a fold does about the base.
+enum Base {
+    Keep,
+    /// A new one of everything there is.
+    Renew,
+    /// A new one of exactly these.
+    Replace(Entries),
+}
+
+impl Base {
+    /// What the new one has, of a table and what is newer than it; none if there is no new one.
+    fn entries<'a>(
+        &'a self,
+        table: &'a Table,
+        newer: &'a [Entry],
+    ) -> Option<BTreeMap<&'a WorkflowId, &'a Entry>> {
+        let present = match self {
+            Self::Keep => return None,
+            Self::Renew => &*table.entries,
+            Self::Replace(entries) => {
+                return Some(entries.iter().map(|(id, entry)| (id, entry.as_ref())).collect());
+            }
+        };
+        let present = present.iter().map(|(id, entry)| (id, entry.as_ref()));
+        Some(present.chain(newer.iter().map(|entry| (&entry.id, entry))).collect())
+    }
+}
+
 impl Index {
     /// After a write, when it is time to look: folds if enough records are there.
     pub(crate) async fn fold_if_due(&self) -> Result<Folded> {
@@ -98,7 +128,7 @@ impl Index {
         Ok(folded)
     }
 
-    /// Folds whatever there is. In a small store the exports are brought up to date as well.
+    /// Folds whatever there is. Where much of it is new, the exports are brought up to date as well.
     pub(crate) async fn fold_now(&self) -> Result<()> {
         for _ in 0..ATTEMPTS {
             if self.fold_once(true).await? != Folded::Lost {
@@ -115,12 +145,12 @@ impl Index {
         // behind the heads that we read either still has its record for the next fold, or makes our own swap fail.
         let mut table = self.anchored(self.table().await?).await?;
         let mut records = Pending::list(&self.objects, usize::MAX).await?;
-        let mut entries = from_heads(&self.objects).await?;
+        let mut entries = from_heads(&self.objects, &self.texts).await?;
         self.update(&mut entries, &table).await?;
         for _ in 0..ATTEMPTS {
             let findings = self.find(records, &table).await?;
-            apply(&mut entries, findings.segment.entries.iter().cloned());
-            if self.write(&table, findings, Some(entries.clone())).await? == Folded::Done {
+            apply(&mut entries, findings.segment.entries.iter().cloned(), &self.texts);
+            if self.write(table, findings, Base::Replace(entries.clone())).await? == Folded::Done {
                 return Ok(entries.values().filter(|entry| !entry.deleted).count());
             }
             // Whoever got in between folded records away, so what they named may be newer than what we read.
@@ -139,7 +169,7 @@ impl Index {
         let ids = table.entries.iter().filter(newer).map(|(id, _)| id.clone()).collect();
         for (id, read) in self.objects.heads(ids).await {
             match read {
-                Ok(stored) => apply(entries, Entry::of(&stored.head)),
+                Ok(stored) => apply(entries, Entry::of(&stored.head), &self.texts),
                 Err(error) if error.is_of_one_object() => {
                     tracing::warn!(%id, %error, "indexed as it was known before");
                     entries.extend(
@@ -163,27 +193,24 @@ impl Index {
         let findings = self.find(records, &table).await?;
         // Where there is nothing on top of the base, a new one would say the same.
         let changed = !findings.segment.is_empty() || !table.root.segments.is_empty();
-        let due = table.root.entries_in_segments() + findings.segment.entries.len() as u64
-            >= table.root.entries_in_base().max(self.policy.smallest_base);
-        let small = explicit && table.entries.len() <= SMALL;
-        let entries = (table.lost.is_some() || (changed && (due || small))).then(|| {
-            let mut entries = (*table.entries).clone();
-            apply(&mut entries, findings.segment.entries.iter().cloned());
-            entries
-        });
-        self.write(&table, findings, entries).await
+        let new = table.root.entries_in_segments() + findings.segment.entries.len() as u64;
+        let base = table.root.entries_in_base();
+        let due =
+            if explicit { new >= base / EXPLICIT_PART } else { new >= base.max(self.policy.smallest_base) };
+        let base = if table.lost.is_some() || (changed && due) { Base::Renew } else { Base::Keep };
+        self.write(table, findings, base).await
     }
 
-    /// Swaps in a root that covers the findings, then clears away what it covers. `entries` asks for a base of exactly these.
+    /// Swaps in a root that covers the findings, then clears away what it covers.
     ///
     /// A crash leaves, in the order of the stages: parts that nothing names; a root that covers records which are still there and do
     /// no harm; an export that lags.
-    async fn write(&self, table: &Table, findings: Findings, entries: Option<Entries>) -> Result<Folded> {
+    async fn write(&self, table: Table, findings: Findings, base: Base) -> Result<Folded> {
         let Findings { mut segment, covered, unreached } = findings;
         for (stored, records) in unreached {
             self.settle(stored, records).await;
         }
-        if segment.is_empty() && entries.is_none() {
+        if segment.is_empty() && matches!(base, Base::Keep) {
             return self.clear(covered).await;
         }
         let objects = &self.objects;
@@ -198,10 +225,10 @@ impl Index {
             root.last_segment = Some(part);
             parts.push(Write::put(key, bytes).absent().fresh());
         }
-        if let Some(entries) = &entries {
+        if let Some(entries) = base.entries(&table, &segment.entries) {
             let key = layout::index_base(&objects.environment.new_id());
-            let base = encode_base(root.sequence, entries.values().map(AsRef::as_ref));
-            let bytes = base.map_err(|source| unreadable(&key, source))?;
+            let encoded = encode_base(root.sequence, root.size(), entries.values().copied());
+            let bytes = encoded.map_err(|source| unreadable(&key, source))?;
             root.base = Some(Part::new(&key, &bytes, entries.len()));
             // The segments stay where they are: they are the operation history.
             root.segments.clear();
@@ -243,16 +270,16 @@ impl Index {
                 }
             },
         };
-        if let Some(entries) = &entries {
-            export::write(objects, entries).await;
-        }
-        if version.is_some() {
-            let entries = entries.unwrap_or_else(|| {
-                let mut entries = (*table.entries).clone();
-                apply(&mut entries, segment.entries);
-                entries
-            });
-            self.keep(Table { root, version, entries: Arc::new(entries), lost: None });
+        let (is_renewed, size) = (!matches!(base, Base::Keep), root.size());
+        let entries = match base {
+            Base::Replace(entries) => {
+                self.keep(Table { root, version, entries: Arc::new(entries), lost: None })
+            }
+            Base::Keep | Base::Renew => self.keep_grown(table, root, version, segment.entries),
+        };
+        if is_renewed {
+            // An entry in the export is about as long as in a base.
+            export::write(objects, &entries, size).await;
         }
         Ok(Folded::Done)
     }

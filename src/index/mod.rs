@@ -22,6 +22,7 @@ mod pending;
 mod query;
 mod settle;
 mod table;
+mod texts;
 mod view;
 
 use bytes::Bytes;

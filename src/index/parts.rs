@@ -123,6 +123,11 @@ impl Root {
         self.segments.iter().map(|part| part.entries).sum()
     }
 
+    /// How many bytes there are in all parts.
+    pub(super) fn size(&self) -> u64 {
+        self.base.iter().chain(&self.segments).map(|part| part.size).sum()
+    }
+
     pub(super) fn entries_in_base(&self) -> u64 {
         self.base.as_ref().map_or(0, |part| part.entries)
     }
@@ -135,9 +140,10 @@ impl Part {
     }
 }
 
-/// A base: all entries, in the order of their ids.
+/// A base: all entries, in the order of their ids; about `size` bytes.
 pub(super) fn encode_base<'a>(
     sequence: u64,
+    size: u64,
     entries: impl Iterator<Item = &'a Entry> + Clone,
 ) -> Result<Bytes, FormatError> {
     let header = Header {
@@ -146,7 +152,9 @@ pub(super) fn encode_base<'a>(
         previous: None,
         lines: entries.clone().count() as u64,
     };
-    let mut bytes = encode_line(&header)?;
+    // It may be the largest thing in memory: growing step by step it would be there twice.
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+    bytes.extend(encode_line(&header)?);
     for entry in entries {
         bytes.extend(encode_line(entry)?);
     }
@@ -212,6 +220,8 @@ fn decode_lines<T: DeserializeOwned>(kind: Kind, bytes: &[u8]) -> Result<(Header
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use pflow_backend::{Environment, ManualEnvironment};
 
     use super::*;
@@ -235,12 +245,12 @@ mod tests {
             media_type: MediaType::Json,
             name: Some("a\nb".to_owned()),
             description: None,
-            tags: Vec::new(),
-            nodes: Vec::new(),
+            tags: Arc::default(),
+            nodes: Arc::default(),
             version: None,
             created: now,
             modified: now,
-            author: "a@b".to_owned(),
+            author: "a@b".into(),
             deleted: false,
         }
     }
@@ -248,7 +258,7 @@ mod tests {
     #[test]
     fn parts_read_back() {
         let entries = [entry("a"), entry("b")];
-        assert_eq!(decode_base(&encode_base(1, entries.iter()).unwrap()).unwrap(), entries);
+        assert_eq!(decode_base(&encode_base(1, 0, entries.iter()).unwrap()).unwrap(), entries);
         let version = Ancestor { generation: 1, version_id: version_id(), hash: None };
         let id = WorkflowId::parse("a").unwrap();
         let segment = Segment {
@@ -267,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_part_that_was_cut_is_refused() {
-        let bytes = encode_base(1, [entry("a"), entry("b")].iter()).unwrap();
+        let bytes = encode_base(1, 0, [entry("a"), entry("b")].iter()).unwrap();
         for end in 0..bytes.len() - 1 {
             assert!(decode_base(&bytes[..end]).is_err(), "cut at {end}");
         }

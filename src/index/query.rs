@@ -64,13 +64,13 @@ impl Query {
     }
 }
 
-fn has_all(texts: &[String], wanted: &[String]) -> bool {
+fn has_all(texts: &[Arc<str>], wanted: &[String]) -> bool {
     wanted.iter().all(|wanted| texts.iter().any(|text| text.to_lowercase() == *wanted))
 }
 
 fn mentions(entry: &Entry, word: &str) -> bool {
     let texts = [Some(entry.id.as_str()), entry.name.as_deref(), entry.description.as_deref()];
-    let all = texts.into_iter().flatten().chain(entry.tags.iter().chain(&entry.nodes).map(String::as_str));
+    let all = texts.into_iter().flatten().chain(entry.tags.iter().chain(&*entry.nodes).map(AsRef::as_ref));
     all.into_iter().any(|text| text.to_lowercase().contains(word))
 }
 
@@ -93,12 +93,12 @@ mod tests {
                 media_type: MediaType::Json,
                 name: name.map(str::to_owned),
                 description: Some(format!("Does {id} things")),
-                tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
-                nodes: nodes.iter().map(|node| (*node).to_owned()).collect(),
+                tags: tags.iter().map(|tag| Arc::from(*tag)).collect(),
+                nodes: nodes.iter().map(|node| Arc::from(*node)).collect(),
                 version: None,
                 created: DateTime::from_timestamp(100 - at, 0).unwrap(),
                 modified: DateTime::from_timestamp(at, 0).unwrap(),
-                author: String::new(),
+                author: "".into(),
                 deleted: id == "gone",
             })
         };

@@ -6,6 +6,7 @@ use pflow_backend::{Key, Version};
 use super::{
     Entry,
     parts::{Part, Root, Segment, decode_base},
+    texts::Texts,
 };
 use crate::{
     Error, Result,
@@ -49,13 +50,14 @@ enum Loss {
 
 impl Table {
     /// Reads the root and, of its parts, what `known` does not have.
-    pub(super) async fn load(objects: &Objects, known: Option<&Self>) -> Result<Self> {
+    pub(super) async fn load(objects: &Objects, texts: &Texts, known: Option<&Self>) -> Result<Self> {
         let key = layout::index_root();
         let mut missing = None;
         for _ in 0..ATTEMPTS {
             let Some(object) = objects.get(&key).await? else {
                 return Self::rebuild(
                     objects,
+                    texts,
                     Root::empty(String::new()),
                     None,
                     Lost::Missing,
@@ -75,13 +77,20 @@ impl Table {
                 Err(newer @ FormatError::TooNew { .. }) => return Err(unreadable(&key, newer)),
                 Err(damaged) => {
                     let root = Root::empty(String::new());
-                    return Self::rebuild(objects, root, Some(version), Lost::Damaged, &damaged.to_string())
-                        .await;
+                    return Self::rebuild(
+                        objects,
+                        texts,
+                        root,
+                        Some(version),
+                        Lost::Damaged,
+                        &damaged.to_string(),
+                    )
+                    .await;
                 }
             };
             // A part that is missing under the same root twice is lost; under another root it was cleaned up.
             let again = missing.as_ref() == Some(&version);
-            match read_parts(objects, &root, known).await? {
+            match read_parts(objects, texts, &root, known).await? {
                 Ok(entries) => {
                     return Ok(Self { root, version: Some(version), entries: Arc::new(entries), lost: None });
                 }
@@ -90,6 +99,7 @@ impl Table {
                     let reason = format!("{part} is missing");
                     return Self::rebuild(
                         objects,
+                        texts,
                         root.without_parts(),
                         Some(version),
                         Lost::Missing,
@@ -100,6 +110,7 @@ impl Table {
                 Err(Loss::Damaged(reason)) => {
                     return Self::rebuild(
                         objects,
+                        texts,
                         root.without_parts(),
                         Some(version),
                         Lost::Damaged,
@@ -115,6 +126,7 @@ impl Table {
     /// Makes the table from the heads. `root` is what is left of the root, `version` that of the object which is there.
     async fn rebuild(
         objects: &Objects,
+        texts: &Texts,
         root: Root,
         version: Option<Version>,
         lost: Lost,
@@ -124,7 +136,7 @@ impl Table {
             reason,
             "the index is lost; reading every workflow instead (`reindex` writes a new one)"
         );
-        let entries = Arc::new(from_heads(objects).await?);
+        let entries = Arc::new(from_heads(objects, texts).await?);
         Ok(Self { root, version, entries, lost: Some(lost) })
     }
 }
@@ -133,7 +145,7 @@ impl Table {
 ///
 /// # Errors
 /// A head that a newer program wrote is an error: an index without it would hide a workflow that is well.
-pub(super) async fn from_heads(objects: &Objects) -> Result<Entries> {
+pub(super) async fn from_heads(objects: &Objects, texts: &Texts) -> Result<Entries> {
     let keys = objects.keys(&layout::workflows()).await?;
     let ids = keys.iter().filter_map(layout::parse_head).collect();
     let mut entries = Entries::new();
@@ -141,7 +153,7 @@ pub(super) async fn from_heads(objects: &Objects) -> Result<Entries> {
         match read {
             Ok(stored) => {
                 if let Some(entry) = Entry::of(&stored.head) {
-                    entries.insert(id, Arc::new(entry));
+                    entries.insert(id, Arc::new(texts.share(entry)));
                 }
             }
             Err(error) if error.is_of_one_object() => {
@@ -156,6 +168,7 @@ pub(super) async fn from_heads(objects: &Objects) -> Result<Entries> {
 /// All entries that `root` names; a loss if a part of it cannot be had.
 async fn read_parts(
     objects: &Objects,
+    texts: &Texts,
     root: &Root,
     known: Option<&Table>,
 ) -> Result<std::result::Result<Entries, Loss>> {
@@ -171,7 +184,7 @@ async fn read_parts(
         && let Some(base) = &root.base
     {
         match read_part(objects, base, decode_base).await {
-            Ok(read) => apply(&mut entries, read),
+            Ok(read) => apply(&mut entries, read, texts),
             Err(loss) => return loss.or_error(),
         }
     }
@@ -182,7 +195,7 @@ async fn read_parts(
     // In their order: a later segment says what is newer.
     while let Some(read) = reads.next().await {
         match read {
-            Ok(read) => apply(&mut entries, read),
+            Ok(read) => apply(&mut entries, read, texts),
             Err(loss) => return loss.or_error(),
         }
     }
@@ -194,8 +207,8 @@ fn decode_entries(bytes: &[u8]) -> std::result::Result<Vec<Entry>, FormatError> 
 }
 
 /// Puts newer entries over older ones.
-pub(super) fn apply(entries: &mut Entries, newer: impl IntoIterator<Item = Entry>) {
-    entries.extend(newer.into_iter().map(|entry| (entry.id.clone(), Arc::new(entry))));
+pub(super) fn apply(entries: &mut Entries, newer: impl IntoIterator<Item = Entry>, texts: &Texts) {
+    entries.extend(newer.into_iter().map(|entry| (entry.id.clone(), Arc::new(texts.share(entry)))));
 }
 
 /// One part, if its bytes are those that the root names.

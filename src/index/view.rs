@@ -6,10 +6,14 @@ use std::{
     },
 };
 
+use pflow_backend::Version;
+
 use super::{
     Entry,
+    parts::Root,
     pending::Pending,
-    table::{Entries, Lost, Table},
+    table::{Entries, Lost, Table, apply},
+    texts::Texts,
 };
 use crate::{
     ErrorKind, Result,
@@ -21,6 +25,7 @@ use crate::{
 pub(crate) struct Index {
     pub(super) objects: Objects,
     pub(super) gate: Arc<Gate>,
+    pub(super) texts: Texts,
     /// Never held across an await.
     kept: Mutex<Kept>,
     /// How many heads this process wrote.
@@ -56,6 +61,7 @@ impl Index {
         Self {
             objects,
             gate,
+            texts: Texts::default(),
             kept: Mutex::default(),
             writes: AtomicU32::new(0),
             crowded: AtomicBool::new(false),
@@ -113,7 +119,7 @@ impl Index {
     /// The table that the present root names.
     pub(super) async fn table(&self) -> Result<Table> {
         let known = self.kept.lock().unwrap_or_else(PoisonError::into_inner).table.clone();
-        let table = Table::load(&self.objects, known.as_ref()).await?;
+        let table = Table::load(&self.objects, &self.texts, known.as_ref()).await?;
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if known.is_some_and(|known| known.version != table.version) {
             // The new root may have been made by a reindex that corrected what we remember; what it lacks has a record.
@@ -123,10 +129,36 @@ impl Index {
         Ok(table)
     }
 
-    /// Keeps a table that this process wrote itself.
-    pub(super) fn keep(&self, table: Table) {
+    /// Keeps a table that this process wrote itself, if it knows the version of its root; its entries.
+    pub(super) fn keep(&self, table: Table) -> Arc<Entries> {
+        let entries = Arc::clone(&table.entries);
+        if table.version.is_some() {
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            *kept = Kept { table: Some(table), own: Entries::new() };
+        }
+        entries
+    }
+
+    /// The same for a table that a fold has added to. Unless somebody reads it just now it is not copied: that would make a fold cost more the more
+    /// workflows there are.
+    pub(super) fn keep_grown(
+        &self,
+        before: Table,
+        root: Root,
+        version: Option<Version>,
+        newer: Vec<Entry>,
+    ) -> Arc<Entries> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        *kept = Kept { table: Some(table), own: Entries::new() };
+        let mut entries = before.entries;
+        if version.is_some() {
+            *kept = Kept::default();
+        }
+        apply(Arc::make_mut(&mut entries), newer, &self.texts);
+        if version.is_some() {
+            let entries = Arc::clone(&entries);
+            kept.table = Some(Table { root, version, entries, lost: None });
+        }
+        entries
     }
 
     /// Remembers a head that this process wrote, so that its own next listing need not read it. Whether it is time to look for records

@@ -1,7 +1,12 @@
 use futures::{Stream, StreamExt, stream};
+use tokio::task::JoinError;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{SaveRequest, Saved, Store};
-use crate::{Result, stored::WorkflowId};
+use crate::{Error, Result, stored::WorkflowId};
+
+/// After how many saves a long batch folds the index, so that readers need not look at too many heads meanwhile.
+const FOLD_EVERY: usize = 1024;
 
 impl Store {
     /// Saves many workflows, several side by side ([`crate::StoreOptions::concurrency`]), and yields each result in the order in which
@@ -9,8 +14,8 @@ impl Store {
     /// Two of one workflow race with each other.
     ///
     /// Lazy: dropping the stream leaves what was begun with an open outcome and begins nothing more. When it ends by itself the index is
-    /// folded, and in a store of up to 1,024 workflows its export, `index.json`, brought up to date; if that fails, a warning says so and a
-    /// later save makes up for it.
+    /// folded, and where the batch changed a quarter of a store or more its export, `index.json`, brought up to date; if that fails, a warning
+    /// says so and a later save makes up for it.
     pub fn save_all<I>(&self, requests: I) -> impl Stream<Item = (WorkflowId, Result<Saved>)> + Send + use<I>
     where
         I: IntoIterator<Item = SaveRequest>,
@@ -19,20 +24,39 @@ impl Store {
         let store = self.clone();
         let durability = store.shared.objects.backend.capabilities().durability;
         let concurrency = store.shared.options.side_by_side(durability);
+        // Where a fold costs round trips it runs behind the answers, as for any save.
+        let each_folds = store.shared.index.folds_behind();
         let saving = store.clone();
         let saves = stream::iter(requests).map(move |request| {
             let store = saving.clone();
+            let id = request.id().clone();
+            // A task of its own, so that all processors take part; it ends with this stream.
+            let save = AbortOnDropHandle::new(tokio::spawn(async move {
+                if each_folds { store.save(request).await } else { store.save_of_batch(request).await }
+            }));
             async move {
-                let id = request.id().clone();
-                let saved = store.save(request).await;
-                (id, saved)
+                let stopped =
+                    |error: JoinError| Error::Internal(format!("a save of a batch did not end: {error}"));
+                (id, save.await.map_err(stopped).flatten())
             }
         });
-        let fold = stream::once(async move {
-            if let Err(error) = store.shared.index.fold_now().await {
-                tracing::warn!(%error, "the workflows are saved, but the index was not folded");
+        let between = store.clone();
+        let saves = saves.buffered(concurrency).enumerate().then(move |(n, saved)| {
+            let store = between.clone();
+            async move {
+                if !each_folds && (n + 1).is_multiple_of(FOLD_EVERY) {
+                    store.fold(store.shared.index.fold_if_due()).await;
+                }
+                saved
             }
         });
-        saves.buffered(concurrency).map(Some).chain(fold.map(|()| None)).filter_map(futures::future::ready)
+        let end = stream::once(async move { store.fold(store.shared.index.fold_now()).await });
+        saves.map(Some).chain(end.map(|()| None)).filter_map(futures::future::ready)
+    }
+
+    async fn fold<T>(&self, fold: impl Future<Output = Result<T>>) {
+        if let Err(error) = fold.await {
+            tracing::warn!(%error, "the workflows are saved, but the index was not folded");
+        }
     }
 }

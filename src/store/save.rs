@@ -145,13 +145,22 @@ impl Store {
         self.change(request.into_request()?).await
     }
 
-    pub(super) async fn change(&self, mut request: Request) -> Result<Saved> {
+    /// The same as one of many: whoever saves all of them folds the index.
+    pub(super) async fn save_of_batch(&self, request: SaveRequest) -> Result<Saved> {
+        self.make(request.into_request()?, Change::of_batch).await
+    }
+
+    pub(super) async fn change(&self, request: Request) -> Result<Saved> {
+        self.make(request, |change| change).await
+    }
+
+    async fn make(&self, mut request: Request, how: fn(Change) -> Change) -> Result<Saved> {
         let held = request.lease.is_some() || request.hold.is_some();
         // The id is fixed here, once, so that every attempt asks for the same grant.
         let environment = &self.shared.objects.environment;
         request.hold = request.hold.map(|hold| hold.named(environment.as_ref())).transpose()?;
         let Written { head, unchanged, copy_error, index_error } =
-            Change::new(Arc::clone(&self.shared), request).run().await?;
+            how(Change::new(Arc::clone(&self.shared), request)).run().await?;
         let missing = || Error::Internal("a change left a head without a version".to_owned());
         let record = head.current.ok_or_else(missing)?.record;
         Ok(Saved {

@@ -96,7 +96,12 @@ pub(crate) fn encode_line(value: &impl Serialize) -> Result<Vec<u8>, FormatError
 
 /// For what people read and edit.
 pub(crate) fn encode_pretty(value: &impl Serialize) -> Result<Vec<u8>, FormatError> {
-    let mut text = serde_json::to_vec_pretty(value).map_err(unwritable)?;
+    encode_pretty_into(Vec::new(), value)
+}
+
+/// The same behind what is there, in the room that there is.
+pub(crate) fn encode_pretty_into(mut text: Vec<u8>, value: &impl Serialize) -> Result<Vec<u8>, FormatError> {
+    serde_json::to_writer_pretty(&mut text, value).map_err(unwritable)?;
     text.push(b'\n');
     Ok(text)
 }

@@ -1,4 +1,4 @@
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
@@ -12,7 +12,7 @@ const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
 /// bytes; no device name (`con`, `nul`, `com1`, … with or without an extension). So every id is a file name on every system and
 /// no two ids are the same file on any.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct WorkflowId(String);
+pub struct WorkflowId(Arc<str>);
 
 /// A name that cannot be a [`WorkflowId`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,7 +32,7 @@ impl WorkflowId {
     pub fn parse(name: impl Into<String>) -> Result<Self, InvalidId> {
         let name = name.into();
         match broken_rule(&name) {
-            None => Ok(Self(name)),
+            None => Ok(Self(name.into())),
             Some(reason) => Err(InvalidId { name: shown(&name), reason }),
         }
     }

@@ -38,7 +38,7 @@ mod version_id;
 pub use config::{Config, Features, Probed};
 pub(crate) use field::check_text;
 pub use format::FormatError;
-pub(crate) use format::{Kind, decode, encode_line, encode_pretty};
+pub(crate) use format::{Kind, decode, encode_line, encode_pretty, encode_pretty_into};
 pub(crate) use gate::{Gate, read_config};
 pub use head::{Ancestor, Current, Head};
 pub use id::{InvalidId, WorkflowId};

@@ -53,8 +53,7 @@ impl Objects {
         Ok(stored)
     }
 
-    /// The head of `id` as this process last saw it. Old news perhaps: good for nothing but a swap that names its version. None where
-    /// people edit files, because there the copy must be read as well.
+    /// The head of `id` as this process last saw it. Old news perhaps: good for a swap that names its version, and for what was true once.
     pub(crate) fn known_head(&self, id: &WorkflowId) -> Option<StoredHead> {
         self.known.get(id)
     }
@@ -62,10 +61,10 @@ impl Objects {
     /// This is the head now, or was a moment ago.
     pub(crate) fn remember_head(&self, head: &Head, version: Option<&Version>) {
         match version {
-            Some(version) if !self.backend.capabilities().plain_files => {
-                self.known.keep(StoredHead { head: head.clone(), version: Some(version.clone()) });
+            Some(version) => {
+                self.known.keep(StoredHead { head: head.clone(), version: Some(version.clone()) })
             }
-            _ => self.known.forget(&head.id),
+            None => self.known.forget(&head.id),
         }
     }
 

@@ -148,6 +148,9 @@ fn known(change: &Change) -> Result<Option<StoredHead>> {
         return Ok(None);
     }
     let objects = &change.shared.objects;
+    if objects.backend.capabilities().plain_files {
+        return Ok(None);
+    }
     let Some(stored) = objects.known_head(&change.request.id) else { return Ok(None) };
     if stored.head.generation() != generation {
         return Ok(None);

@@ -89,6 +89,8 @@ pub(super) struct Fields {
 pub(crate) struct Change {
     shared: Arc<Shared>,
     request: Request,
+    /// Whoever saves the batch folds for all of it.
+    is_of_batch: bool,
     /// From ValidateData.
     document: Option<Document>,
     /// What StorageOperation found out and ValidateData or the caller reports.
@@ -165,6 +167,7 @@ impl Change {
         Self {
             shared,
             request,
+            is_of_batch: false,
             document: None,
             refusal: None,
             basis: None,
@@ -178,6 +181,11 @@ impl Change {
             doubt: None,
             index_error: None,
         }
+    }
+
+    /// As one of many: the index is folded by whoever saves all of them.
+    pub(super) fn of_batch(self) -> Self {
+        Self { is_of_batch: true, ..self }
     }
 
     /// Runs the flow that the request asks for and says what became of it.

@@ -34,7 +34,7 @@ impl Node<Change, Error> for UpdateIndex {
 
     async fn prep(&self, change: &Change, _: Visit<'_>) -> Result<Self::Prep> {
         let due = change.written.as_ref().is_some_and(|written| change.shared.index.remember(&written.head));
-        Ok((Arc::clone(&change.shared), due))
+        Ok((Arc::clone(&change.shared), due && !change.is_of_batch))
     }
 
     async fn exec(&self, (shared, due): &Self::Prep, _: Visit<'_>) -> Result<Self::Exec> {
