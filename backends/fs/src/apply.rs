@@ -12,12 +12,15 @@ use rustix::{
 };
 
 use crate::{
-    current::{bytes_of, value_is_gone},
+    current::{bytes_of, kept_file, not_what_was_committed, value_is_gone},
     error::{errno_of, failed, special_file, symbolic_link},
-    files::{split, whole},
+    files::{copy, hash_open, split, whole},
     folder::{Folder, OpenFile, Step, Walk},
-    journal::{QUARANTINE, STAGING},
-    medium::Status,
+    journal::{
+        QUARANTINE, STAGING,
+        record::{Content, Value},
+    },
+    medium::{Open, Status},
     overlay::{Entry, Judged},
 };
 
@@ -39,8 +42,8 @@ pub(crate) struct Applier<'a> {
     /// Names the staged files; never given before.
     id: String,
     staged: usize,
-    /// The folder that was gone to last: keys come in order.
-    last: Option<(String, Folder)>,
+    /// The folder that was gone to last, and whether it was made for that: keys come in order.
+    last: Option<(String, Folder, bool)>,
     /// Paths of folders in which a name changed, now or when somebody else was at it.
     touched: BTreeSet<std::path::PathBuf>,
 }
@@ -57,8 +60,8 @@ impl<'a> Applier<'a> {
     pub(crate) fn apply(&mut self, key: &Key, entry: &Entry) -> Result<()> {
         match &entry.now {
             None => self.delete(key, entry),
-            Some(value) => match bytes_of(self.root, value)? {
-                Some(bytes) => self.put(key, entry, &bytes),
+            Some(value) => match Source::of(self.root, value)? {
+                Some(source) => self.put(key, entry, &source),
                 None => Err(value_is_gone(self.root, key)),
             },
         }
@@ -76,9 +79,9 @@ impl<'a> Applier<'a> {
         Ok(())
     }
 
-    fn put(&mut self, key: &Key, entry: &Entry, bytes: &Bytes) -> Result<()> {
+    fn put(&mut self, key: &Key, entry: &Entry, source: &Source<'_>) -> Result<()> {
         let name = split(key).1;
-        let folder = self.open_or_create(key)?;
+        let (folder, is_new) = self.open_or_create(key)?;
         let mut there = folder.look(name)?;
         if there.is_some_and(|it| it.kind == FileType::Directory) {
             remove_folders(&folder, name)?;
@@ -87,11 +90,11 @@ impl<'a> Applier<'a> {
         match there {
             Some(it) if it.kind == FileType::Symlink => Err(symbolic_link(&folder.path_of(name))),
             Some(it) if it.kind != FileType::RegularFile => Err(special_file(&folder.path_of(name))),
-            // IMPORTANT: in place only where there was nothing and nobody edits. Whoever sees a part of it has the journal over it.
-            None if !entry.may_be_edited() => self.write(&folder, name, None, bytes),
-            None => self.move_in(&folder, name, None, bytes),
-            Some(it) if !entry.may_be_edited() => self.move_in(&folder, name, Some(it.mode), bytes),
-            Some(it) => self.swap_in(&folder, name, it.mode, key, entry, bytes),
+            // IMPORTANT: in place only where there was nothing and nobody edits, or can have begun to. Whoever sees a part of it has the journal over it.
+            None if is_new || !entry.may_be_edited() => self.write(&folder, name, None, source),
+            None => self.move_in(&folder, name, None, source),
+            Some(it) if !entry.may_be_edited() => self.write_over(&folder, name, it.mode, source),
+            Some(it) => self.swap_in(&folder, name, it.mode, key, entry, source),
         }
     }
 
@@ -106,21 +109,46 @@ impl<'a> Applier<'a> {
         folder.remove_file(name)
     }
 
-    fn write(&self, folder: &Folder, name: &str, mode: Option<Mode>, bytes: &[u8]) -> Result<()> {
+    fn write(&self, folder: &Folder, name: &str, mode: Option<Mode>, source: &Source<'_>) -> Result<()> {
         let file = folder.create_file(name, mode)?;
-        file.write_at(bytes, 0)?;
+        source.write_to(&file)?;
+        self.sync_written(&file)
+    }
+
+    /// Replaces what nobody edits: in place, because taking a new file's name for an old one makes the file system flush the one and free the other.
+    ///
+    /// IMPORTANT: the journal stands over the file until it is durable, so a crash in the middle loses nothing, and none of our readers believes it
+    /// meanwhile. A file with several names is somebody's snapshot too, which must not change.
+    fn write_over(&mut self, folder: &Folder, name: &str, mode: Mode, source: &Source<'_>) -> Result<()> {
+        let file = match folder.open_own(name, Open::Write) {
+            Ok(file) => file,
+            // It may not be written to, or went away just now.
+            Err(_) => return self.move_in(folder, name, Some(mode), source),
+        };
+        let status = file.status()?;
+        if status.kind != FileType::RegularFile || status.has_other_names {
+            return self.move_in(folder, name, Some(mode), source);
+        }
+        source.write_to(&file)?;
+        if status.size > source.size() {
+            file.set_length(source.size())?;
+        }
+        self.sync_written(&file)
+    }
+
+    /// IMPORTANT: by the descriptor that it was written through, which is told of every failure since.
+    fn sync_written(&self, file: &OpenFile) -> Result<()> {
         match self.sync {
-            // IMPORTANT: by the descriptor that it was written through, which is told of every failure since.
             Sync::Each => file.sync_data(),
             Sync::Later => Ok(()),
         }
     }
 
-    fn stage(&mut self, mode: Option<Mode>, bytes: &[u8]) -> Result<(Folder, String)> {
+    fn stage(&mut self, mode: Option<Mode>, source: &Source<'_>) -> Result<(Folder, String)> {
         let staging = self.journal.step_or_create(STAGING)?.0;
         self.staged += 1;
         let name = format!("{}-{}", self.id, self.staged);
-        match self.write(&staging, &name, mode, bytes) {
+        match self.write(&staging, &name, mode, source) {
             Ok(()) => Ok((staging, name)),
             Err(error) => {
                 discard(&staging, &name);
@@ -129,8 +157,14 @@ impl<'a> Applier<'a> {
         }
     }
 
-    fn move_in(&mut self, folder: &Folder, name: &str, mode: Option<Mode>, bytes: &[u8]) -> Result<()> {
-        let (staging, staged) = self.stage(mode, bytes)?;
+    fn move_in(
+        &mut self,
+        folder: &Folder,
+        name: &str,
+        mode: Option<Mode>,
+        source: &Source<'_>,
+    ) -> Result<()> {
+        let (staging, staged) = self.stage(mode, source)?;
         staging.rename(&staged, (folder, name)).inspect_err(|_| discard(&staging, &staged))
     }
 
@@ -143,15 +177,15 @@ impl<'a> Applier<'a> {
         mode: Mode,
         key: &Key,
         entry: &Entry,
-        bytes: &Bytes,
+        source: &Source<'_>,
     ) -> Result<()> {
         let Some((file, status)) = folder.open_file(name)? else {
-            return self.move_in(folder, name, Some(mode), bytes);
+            return self.move_in(folder, name, Some(mode), source);
         };
         if self.is_edited(&file, &status, entry)? {
             return self.keep(&file);
         }
-        let (staging, staged) = self.stage(Some(mode), bytes)?;
+        let (staging, staged) = self.stage(Some(mode), source)?;
         match staging.exchange(&staged, (folder, name)) {
             Ok(()) => self.dismiss(&staging, &staged, key, entry),
             Err(error) => match errno_of(&error) {
@@ -168,6 +202,9 @@ impl<'a> Applier<'a> {
     }
 
     fn is_edited(&self, file: &OpenFile, status: &Status, entry: &Entry) -> Result<bool> {
+        if entry.knows(&hash_open(file, status)?.0) {
+            return Ok(false);
+        }
         let bytes = whole(file, status)?;
         let judged = entry.judge(&Version::of_content(&bytes), &bytes, |value| bytes_of(self.root, value))?;
         Ok(judged == Judged::Edited)
@@ -175,17 +212,14 @@ impl<'a> Applier<'a> {
 
     /// A person's edit stays. What it came in the place of must not come back in its stead.
     fn keep(&self, file: &OpenFile) -> Result<()> {
-        match self.sync {
-            Sync::Each => file.sync_data(),
-            Sync::Later => Ok(()),
-        }
+        self.sync_written(file)
     }
 
     /// What came out goes, if it is ours.
     fn dismiss(&mut self, staging: &Folder, name: &str, key: &Key, entry: &Entry) -> Result<()> {
         if let Some((file, status)) = staging.open_file(name)? {
-            let bytes = whole(&file, &status)?;
-            if bytes.iter().any(|byte| *byte != 0) && !entry.knows(&Version::of_content(&bytes)) {
+            let is_known = entry.knows(&hash_open(&file, &status)?.0);
+            if !is_known && whole(&file, &status)?.iter().any(|byte| *byte != 0) {
                 let quarantine = self.journal.step_or_create(QUARANTINE)?.0;
                 let kept = format!("{}.{name}", key.as_str().replace('/', "-"));
                 let kept = kept.get(kept.len().saturating_sub(200)..).unwrap_or(name).to_owned();
@@ -200,12 +234,11 @@ impl<'a> Applier<'a> {
 
     /// The folder of a key, if it is there. The names on the way to it, and those in it, become durable with the files.
     fn find(&mut self, key: &Key) -> Result<Option<Folder>> {
-        let path = path_of(key);
-        if let Some((_, folder)) = self.last.as_ref().filter(|(last, _)| last == path) {
-            return Ok(Some(folder.clone()));
+        if let Some((folder, _)) = self.known(key) {
+            return Ok(Some(folder));
         }
         match self.root.walk(split(key).0)? {
-            Walk::There(folder) => Ok(Some(self.arrive(path, folder))),
+            Walk::There(folder) => Ok(Some(self.arrive(key, folder, false))),
             Walk::Missing(deepest) => {
                 self.touch(&deepest);
                 Ok(None)
@@ -214,21 +247,26 @@ impl<'a> Applier<'a> {
         }
     }
 
-    /// The same, made if need be.
-    fn open_or_create(&mut self, key: &Key) -> Result<Folder> {
-        if let Some(folder) = self.find(key)? {
-            return Ok(folder);
+    /// The same, made if need be; whether it was made for this key or the one before.
+    fn open_or_create(&mut self, key: &Key) -> Result<(Folder, bool)> {
+        if let Some(known) = self.known(key) {
+            return Ok(known);
         }
-        let mut here = self.root.clone();
+        let (mut here, mut is_new) = (self.root.clone(), false);
         for name in split(key).0 {
-            here = here.step_or_create(name)?.0;
+            (here, is_new) = here.step_or_create(name)?;
         }
-        Ok(self.arrive(path_of(key), here))
+        Ok((self.arrive(key, here, is_new), is_new))
     }
 
-    fn arrive(&mut self, path: &str, folder: Folder) -> Folder {
+    fn known(&self, key: &Key) -> Option<(Folder, bool)> {
+        let (_, folder, is_new) = self.last.as_ref().filter(|(last, ..)| last == path_of(key))?;
+        Some((folder.clone(), *is_new))
+    }
+
+    fn arrive(&mut self, key: &Key, folder: Folder, is_new: bool) -> Folder {
         self.touch(&folder);
-        self.last = Some((path.to_owned(), folder.clone()));
+        self.last = Some((path_of(key).to_owned(), folder.clone(), is_new));
         folder
     }
 
@@ -241,7 +279,40 @@ impl<'a> Applier<'a> {
     }
 }
 
-fn path_of(key: &Key) -> &str {
+/// Where the bytes of a value are.
+enum Source<'a> {
+    Journal(&'a Bytes),
+    /// A file that may be larger than what anybody wants in memory.
+    Kept(OpenFile, &'a Value),
+}
+
+impl<'a> Source<'a> {
+    /// None if its file in `values/` is gone.
+    fn of(root: &Folder, value: &'a Value) -> Result<Option<Self>> {
+        Ok(match &value.content {
+            Content::Inline(bytes) => Some(Self::Journal(bytes)),
+            Content::Kept(name) => kept_file(root, name)?.map(|(file, _)| Self::Kept(file, value)),
+        })
+    }
+
+    fn size(&self) -> u64 {
+        match self {
+            Self::Journal(bytes) => bytes.len() as u64,
+            Self::Kept(_, value) => value.size,
+        }
+    }
+
+    fn write_to(&self, file: &OpenFile) -> Result<()> {
+        match self {
+            Self::Journal(bytes) => file.write_at(bytes, 0),
+            Self::Kept(kept, value) if copy(kept, file)? == value.version => Ok(()),
+            Self::Kept(kept, _) => Err(not_what_was_committed(kept)),
+        }
+    }
+}
+
+/// The folder that a key is in.
+pub(crate) fn path_of(key: &Key) -> &str {
     key.as_str().rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 

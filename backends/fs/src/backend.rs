@@ -136,11 +136,11 @@ impl StorageBackend for FsBackend {
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Object>> {
-        reads::read(&self.store, key.clone(), Whole).await
+        reads::read(&self.store, key, Whole).await
     }
 
     async fn stat(&self, key: &Key) -> Result<Option<Meta>> {
-        reads::read(&self.store, key.clone(), MetaOnly).await
+        reads::read(&self.store, key, MetaOnly).await
     }
 
     fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {

@@ -1,11 +1,16 @@
 //! Making the files durable, and ending the journal that stood over them.
 
-use std::time::Duration;
+use std::{
+    iter,
+    sync::{Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
 
 use pflow_backend::{Environment, Key, Result};
 
 use crate::{
-    apply::{Applier, Sync},
+    apply::{Applier, Sync, path_of},
     error::failed,
     journal::{self, NEW_LOG, STAGING, VALUES},
     overlay::Entry,
@@ -15,6 +20,9 @@ use crate::{
 /// Up to so many files are synced one by one: it takes about as many syncs as there are files and folders, and waits for nobody else's data. Of more,
 /// the whole file system is synced.
 const FEW: usize = 32;
+
+/// What a thread of its own is worth.
+const SMALLEST_SHARE: usize = 64;
 
 /// How long nothing must have been committed before the files follow.
 pub(crate) const FOLLOW_AFTER: Duration = Duration::from_millis(20);
@@ -74,39 +82,88 @@ pub(crate) fn checkpoint(
 /// Writes what is not in its file yet, until `stop` says so. With [`Sync::Each`] it is durable then.
 ///
 /// # Errors
-/// The first that could not be written, after all others were.
+/// One that could not be written, after all others were.
 pub(crate) fn follow(
     journal: &Journal<'_>,
     environment: &dyn Environment,
     sync: Sync,
-    stop: &dyn Fn() -> bool,
+    stop: &(dyn Fn() -> bool + std::marker::Sync),
 ) -> Result<()> {
-    let root = journal.root.folder();
-    let mut waiting: Vec<(Key, Entry)> = {
+    let waiting: Vec<(Key, Entry)> = {
         let view = journal.view();
         let all = view.overlay.iter().filter(|(_, entry)| !entry.applied);
         all.map(|(key, entry)| (key.clone(), entry.clone())).collect()
     };
     // Deletions first, so that a name that was an object may be a folder now; then in the order of keys, folder by folder.
-    waiting.sort_by_key(|(_, entry)| entry.now.is_some());
-    let mut applier = Applier::new(root, journal.folder, sync, environment.new_id());
-    let mut failure = None;
-    for (key, entry) in waiting {
-        if stop() {
-            break;
-        }
-        match applier.apply(&key, &entry) {
-            Ok(()) => {
-                if let Some(entry) = journal.view().overlay.get_mut(&key) {
-                    entry.applied = true;
+    let (puts, deletions): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(_, entry)| entry.now.is_some());
+    let follower = Follower { journal, environment, sync, stop };
+    follower.write(&deletions).and(follower.write_side_by_side(&puts))
+}
+
+/// Writes what waits.
+#[derive(Clone, Copy)]
+struct Follower<'a> {
+    journal: &'a Journal<'a>,
+    environment: &'a dyn Environment,
+    sync: Sync,
+    stop: &'a (dyn Fn() -> bool + std::marker::Sync),
+}
+
+impl Follower<'_> {
+    /// As many threads as are of use; where the system gives none, this one does all of it.
+    fn write_side_by_side(self, all: &[(Key, Entry)]) -> Result<()> {
+        let shares = shares(all, self.journal.root.folder().medium().parallelism());
+        let threads = shares.len();
+        let shares = Mutex::new(shares.into_iter());
+        let next = || shares.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let work = || iter::from_fn(next).map(|share| self.write(share)).fold(Ok(()), Result::and);
+        thread::scope(|scope| {
+            let others: Vec<_> =
+                (1..threads).filter_map(|_| thread::Builder::new().spawn_scoped(scope, work).ok()).collect();
+            let joined = |thread: thread::ScopedJoinHandle<'_, Result<()>>| {
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
+            others.into_iter().fold(work(), |result, thread| result.and(joined(thread)))
+        })
+    }
+
+    fn write(&self, some: &[(Key, Entry)]) -> Result<()> {
+        let root = self.journal.root.folder();
+        let mut applier = Applier::new(root, self.journal.folder, self.sync, self.environment.new_id());
+        let mut failure = None;
+        for (key, entry) in some {
+            if (self.stop)() {
+                break;
+            }
+            match applier.apply(key, entry) {
+                Ok(()) => {
+                    if let Some(entry) = self.journal.view().overlay.get_mut(key) {
+                        entry.applied = true;
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!(%key, %error, "the file does not follow yet; the journal has it");
+                    failure.get_or_insert(error);
                 }
             }
-            Err(error) => {
-                tracing::debug!(%key, %error, "the file does not follow yet; the journal has it");
-                failure.get_or_insert(error);
-            }
         }
+        let synced = applier.sync_folders();
+        failure.map_or(synced, Err)
     }
-    let synced = applier.sync_folders();
-    failure.map_or(synced, Err)
+}
+
+/// Cuts what waits into parts for so many threads, between folders: two threads never work in one.
+fn shares(all: &[(Key, Entry)], threads: usize) -> Vec<&[(Key, Entry)]> {
+    let size = all.len().div_ceil(threads.max(1)).max(SMALLEST_SHARE);
+    let (mut shares, mut from) = (Vec::new(), 0);
+    let folder = |at: usize| all.get(at).map(|(key, _)| path_of(key));
+    while from < all.len() {
+        let mut to = from + size;
+        while to < all.len() && folder(to) == folder(to - 1) {
+            to += 1;
+        }
+        shares.extend(all.get(from..to.min(all.len())));
+        from = to;
+    }
+    shares
 }

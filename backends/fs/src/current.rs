@@ -6,11 +6,12 @@ use pflow_backend::{Bytes, DateTime, Error, ErrorKind, Key, Meta, Object, Result
 
 use crate::{
     files,
-    folder::{Folder, Step},
+    folder::{Folder, OpenFile, Step},
     journal::{
         self, VALUES,
         record::{Content, Value},
     },
+    medium::Status,
     overlay::{Entry, Judged},
     root::Root,
     view::{Stamp, View, catch_up},
@@ -59,6 +60,31 @@ pub(crate) fn look<R: Read>(root: &Root, view: &Mutex<View>, key: &Key, how: &R)
     match &entry {
         None => how.file(root.folder(), key).map(|seen| Look::File(seen, stamp)),
         Some(entry) => Ok(under(root.folder(), key, entry, how)?.map_or(Look::Again, Look::Known)),
+    }
+}
+
+/// The object under a key, if nothing has to be waited for: everything is in the system's cache, and nobody is at work on the view. Whatever else comes
+/// up is none, for a [`read`] that may wait and says what it is.
+pub(crate) fn read_at_once<R: Read>(
+    root: &Root,
+    view: &Mutex<View>,
+    key: &Key,
+    how: &R,
+) -> Option<Option<R::Seen>> {
+    let folder = root.without_waiting()?;
+    root.check_in_place().ok()?;
+    let current = || view.try_lock().ok().filter(|view| view.is_current(root));
+    let (entry, stamp) = {
+        let view = current()?;
+        (view.overlay.get(key).cloned(), view.stamp())
+    };
+    match &entry {
+        Some(entry) => under(folder, key, entry, how).ok()?,
+        None => {
+            let seen = how.file(folder, key).ok()?;
+            let stands = current()?.stamp() == stamp;
+            stands.then_some(seen)
+        }
     }
 }
 
@@ -137,15 +163,24 @@ pub(crate) fn bytes_of(root: &Folder, value: &Value) -> Result<Option<Bytes>> {
         Content::Inline(bytes) => return Ok(Some(bytes.clone())),
         Content::Kept(name) => name,
     };
-    let Some(journal) = journal::find(root)? else { return Ok(None) };
-    let Step::Folder(values) = journal.step(VALUES)? else { return Ok(None) };
-    let Some((file, status)) = values.open_file(name)? else { return Ok(None) };
+    let Some((file, status)) = kept_file(root, name)? else { return Ok(None) };
     let bytes = files::whole(&file, &status)?;
     if Version::of_content(&bytes) != value.version {
-        let what = format!("{} does not hold what was committed", file.path().display());
-        return Err(Error::new(ErrorKind::Corrupt, what));
+        return Err(not_what_was_committed(&file));
     }
     Ok(Some(bytes))
+}
+
+/// The file of a large value; none if it is gone.
+pub(crate) fn kept_file(root: &Folder, name: &str) -> Result<Option<(OpenFile, Status)>> {
+    let Some(journal) = journal::find(root)? else { return Ok(None) };
+    let Step::Folder(values) = journal.step(VALUES)? else { return Ok(None) };
+    values.open_file(name)
+}
+
+pub(crate) fn not_what_was_committed(file: &OpenFile) -> Error {
+    let what = format!("{} does not hold what was committed", file.path().display());
+    Error::new(ErrorKind::Corrupt, what)
 }
 
 impl Read for Whole {

@@ -22,7 +22,7 @@ pub(crate) fn read(root: &Folder, key: &Key) -> Result<Option<(Bytes, Status)>> 
 /// What the file of a key is called, in bounded memory; none if there is none.
 pub(crate) fn hash(root: &Folder, key: &Key) -> Result<Option<(Version, u64, Status)>> {
     let Some((file, status)) = open(root, key)? else { return Ok(None) };
-    let (version, size) = hash_open(&file)?;
+    let (version, size) = hash_open(&file, &status)?;
     Ok(Some((version, size, status)))
 }
 
@@ -60,20 +60,44 @@ pub(crate) fn split(key: &Key) -> (impl Iterator<Item = &str>, &str) {
 }
 
 /// What an open file says, in bounded memory: its version and its length.
-fn hash_open(file: &OpenFile) -> Result<(Version, u64)> {
-    let mut buffer = vec![0; CHUNK_BYTES];
+pub(crate) fn hash_open(file: &OpenFile, status: &Status) -> Result<(Version, u64)> {
+    // One more than there should be, to see that there is no more.
+    let expected = usize::try_from(status.size).unwrap_or(usize::MAX).saturating_add(1);
     let mut hash = Sha256::new();
+    let size = by_chunks(file, expected.min(CHUNK_BYTES), |_, chunk| {
+        hash.update(chunk);
+        Ok(())
+    })?;
+    Ok((version(hash), size))
+}
+
+/// Copies a file over another one, in bounded memory; the version of what it holds.
+pub(crate) fn copy(from: &OpenFile, to: &OpenFile) -> Result<Version> {
+    let mut hash = Sha256::new();
+    by_chunks(from, CHUNK_BYTES, |at, chunk| {
+        hash.update(chunk);
+        to.write_at(chunk, at)
+    })?;
+    Ok(version(hash))
+}
+
+/// The same as `Version::of_content` gives for these bytes.
+fn version(hash: Sha256) -> Version {
+    Version::new(base16ct::lower::encode_string(&hash.finalize()))
+}
+
+/// Hands out a file piece by piece; its length.
+fn by_chunks(file: &OpenFile, chunk: usize, mut each: impl FnMut(u64, &[u8]) -> Result<()>) -> Result<u64> {
+    let mut buffer = vec![0; chunk];
     let mut size = 0;
     loop {
         let read = file.read_at(&mut buffer, size)?;
-        hash.update(buffer.get(..read).unwrap_or_default());
+        each(size, buffer.get(..read).unwrap_or_default())?;
         size += read as u64;
         if read < buffer.len() {
-            break;
+            return Ok(size);
         }
     }
-    // The same as Version::of_content gives for these bytes.
-    Ok((Version::new(base16ct::lower::encode_string(&hash.finalize())), size))
 }
 
 fn open(root: &Folder, key: &Key) -> Result<Option<(OpenFile, Status)>> {

@@ -60,6 +60,12 @@ pub(crate) enum Walk {
 }
 
 impl Folder {
+    /// The same folder for whoever must not wait: what it has to wait for is an error. None if the system cannot tell.
+    pub(crate) fn without_waiting(&self) -> Option<Self> {
+        let medium = self.medium.without_waiting()?;
+        Some(Self { medium, node: self.node.clone(), path: self.path.clone() })
+    }
+
     /// The folder that a path names. Links in it are the user's choice and are followed, here and nowhere else.
     pub(crate) fn open(medium: Arc<dyn Medium>, path: &Path) -> Result<Self> {
         match medium.open_root(path) {

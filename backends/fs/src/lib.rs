@@ -56,6 +56,7 @@
 //!   medium.
 //! - What was synced stays as it was. A bit that flips in the journal is noticed; in a file at rest only by whoever keeps a hash of it, as the store does.
 //! - A rename within the file system replaces a name in one step, for readers.
+//! - A write in place changes nothing of a file but what it writes. What nobody edits is written over that way; until it is durable the journal has all of it.
 //! - `flock` excludes everybody who shares the folder. On one machine it does. **Network file systems may not reach other
 //!   machines with it**, so they are refused, unless the caller knows better ([`FsOptions::any_file_system`]). Where there is no lock at
 //!   all, commits and openings fail with a message that says so.
@@ -72,8 +73,9 @@
 //! What is no object (names that are no keys, links, pipes, devices) is passed over in listings and refused where an object is asked for
 //! or written; **a link is never followed**, wherever it leads. Deletes leave empty folders behind, which are no objects.
 //!
-//! A replaced object keeps its permission bits; new ones get the process's default. Owner, extended attributes and hard
-//! links belong to the file and are lost when it is replaced.
+//! A replaced object keeps its permission bits; new ones get the process's default. Owner and extended attributes belong to the file and may be lost when
+//! it is replaced. A file with other names beside its own (hard links, a snapshot) is never written to: the object gets a new one.
+//! Copies change in one step for other programs too; of other objects a program that reads them while a store is at work may see a part.
 //!
 //! Whoever deletes `.journal` while it has work deletes what it alone holds.
 //!

@@ -9,10 +9,10 @@ use std::{
 };
 
 use pflow_backend::{Key, Result};
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, task::coop::consume_budget};
 
 use crate::{
-    current::{Look, Read, look, stands},
+    current::{Look, Read, look, read_at_once, stands},
     error::again,
     queue::shutting_down,
     store::Store,
@@ -43,7 +43,13 @@ struct Runner {
 }
 
 /// Reads what is under a key.
-pub(crate) async fn read<R: Read>(store: &Arc<Store>, key: Key, how: R) -> Result<Option<R::Seen>> {
+pub(crate) async fn read<R: Read>(store: &Arc<Store>, key: &Key, how: R) -> Result<Option<R::Seen>> {
+    if let Some(seen) = read_at_once(&store.root, &store.view, key, &how) {
+        // So that a task which does nothing but read leaves room for others.
+        consume_budget().await;
+        return Ok(seen);
+    }
+    let key = key.clone();
     let (answer, told) = oneshot::channel();
     let runner = {
         let mut state = store.reads.state();

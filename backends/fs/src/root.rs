@@ -18,6 +18,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Root {
     folder: Folder,
+    without_waiting: Option<Folder>,
     id: FileId,
 }
 
@@ -26,11 +27,17 @@ impl Root {
     pub(crate) fn open(medium: Arc<dyn Medium>, path: &Path) -> Result<Self> {
         let folder = Folder::open(medium, path)?;
         let id = folder.id()?;
-        Ok(Self { folder, id })
+        let without_waiting = folder.without_waiting();
+        Ok(Self { folder, without_waiting, id })
     }
 
     pub(crate) fn folder(&self) -> &Folder {
         &self.folder
+    }
+
+    /// See [`Folder::without_waiting`].
+    pub(crate) fn without_waiting(&self) -> Option<&Folder> {
+        self.without_waiting.as_ref()
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -106,6 +106,17 @@ impl View {
         }
     }
 
+    /// Whether nothing was committed since the last look, so that there is nothing to take in.
+    pub(crate) fn is_current(&self, root: &Root) -> bool {
+        let unchanged = |place: &Place| {
+            let mut bytes = [0; STATE_BYTES];
+            place.is_in_place(root).ok()?.then_some(())?;
+            let read = place.file.read_at(&mut bytes, 0).ok()?;
+            State::decode(bytes.get(..read)?)
+        };
+        self.seen.is_some() && self.place.as_ref().and_then(unchanged) == self.seen
+    }
+
     /// What tells whether anything was committed between two looks.
     pub(crate) fn stamp(&self) -> Stamp {
         let state = self.position.or(self.seen.map(|state| state.position));

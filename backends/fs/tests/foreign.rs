@@ -84,7 +84,8 @@ async fn links_in_place_of_our_own_folder_are_refused() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         symlink(target, path).unwrap();
         let before = dump(outside.path());
-        let large = Operation::put(key("a"), vec![7; 300_000]);
+        // Large and a copy, so that it is kept and staged.
+        let large = Operation::put(key("a"), vec![7; 300_000]).copy();
         let error = match backend.commit(one(large)).await {
             Err(error) => error,
             Ok(_) => backend.close().await.unwrap_err(),

@@ -3,6 +3,8 @@
 //! So a test can let any call fail, stop at any call, lose what was not synced, and enumerate what a loss of power may leave. The
 //! product has one implementation, [`System`].
 
+#[cfg(target_os = "linux")]
+mod cached;
 mod kind;
 mod system;
 
@@ -38,6 +40,8 @@ pub(crate) enum Descriptor {
 pub(crate) enum Open {
     /// For reading; never waits, whatever it is (a pipe).
     Read,
+    /// For reading and writing, as it is.
+    Write,
     /// For reading and writing; made if it is not there.
     Create,
     /// A file that was not there, with these permissions instead of the default if there are some.
@@ -59,6 +63,8 @@ pub(crate) struct Status {
     pub(crate) kind: FileType,
     pub(crate) mode: Mode,
     pub(crate) size: u64,
+    /// A file that is somebody's under another name too.
+    pub(crate) has_other_names: bool,
     /// For people, and to notice that a folder changed while it was read. Nothing that must be right rests on it.
     pub(crate) modified: DateTime<Utc>,
 }
@@ -75,6 +81,14 @@ pub(crate) struct Status {
 ///
 /// A name changes in one step: whoever opens it meanwhile gets the one file or the other.
 pub(crate) trait Medium: Debug + Send + Sync + 'static {
+    /// How many threads may usefully call at once.
+    fn parallelism(&self) -> usize {
+        1
+    }
+    /// The same for whoever must not wait, if the system can tell.
+    fn without_waiting(&self) -> Option<Arc<dyn Medium>> {
+        None
+    }
     /// The folder that a path names. Links in it are followed, here and in `identify` alone.
     fn open_root(&self, path: &Path) -> io::Result<Node>;
     /// What a path leads to at this moment.

@@ -27,7 +27,7 @@ const PERMISSIONS: Mode = Mode::RWXU.union(Mode::RWXG).union(Mode::RWXO);
 #[derive(Debug)]
 pub(crate) struct System;
 
-fn fd(node: &Node) -> io::Result<BorrowedFd<'_>> {
+pub(super) fn fd(node: &Node) -> io::Result<BorrowedFd<'_>> {
     match node.as_ref() {
         Descriptor::System(fd) => Ok(fd.as_fd()),
         #[cfg(test)]
@@ -35,11 +35,20 @@ fn fd(node: &Node) -> io::Result<BorrowedFd<'_>> {
     }
 }
 
-fn node(fd: std::os::fd::OwnedFd) -> Node {
+pub(super) fn node(fd: std::os::fd::OwnedFd) -> Node {
     Arc::new(Descriptor::System(fd))
 }
 
 impl Medium for System {
+    fn parallelism(&self) -> usize {
+        *PROCESSORS
+    }
+
+    #[cfg(target_os = "linux")]
+    fn without_waiting(&self) -> Option<Arc<dyn Medium>> {
+        Some(Arc::new(super::cached::Cached))
+    }
+
     fn open_root(&self, path: &Path) -> io::Result<Node> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(node(retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))?))
@@ -60,6 +69,7 @@ impl Medium for System {
         let always = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let (flags, mode) = match how {
             Open::Read => (OFlags::RDONLY, None),
+            Open::Write => (OFlags::RDWR, None),
             Open::Create => (OFlags::RDWR | OFlags::CREATE, None),
             Open::New(mode) => (OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, mode),
         };
@@ -202,6 +212,9 @@ impl Medium for System {
     }
 }
 
+static PROCESSORS: std::sync::LazyLock<usize> =
+    std::sync::LazyLock::new(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
+
 /// Since 5.8 `syncfs` answers failures of writes that happened since the descriptor was opened (syncfs(2)); before, it hid them.
 #[cfg(target_os = "linux")]
 static SYNCFS_TELLS_FAILURES: std::sync::LazyLock<bool> = std::sync::LazyLock::new(|| {
@@ -224,6 +237,7 @@ fn status(stat: &Stat) -> Status {
         kind: FileType::from_raw_mode(stat.st_mode),
         mode: Mode::from_raw_mode(stat.st_mode) & PERMISSIONS,
         size: u64::try_from(stat.st_size).unwrap_or(0),
+        has_other_names: stat.st_nlink > 1,
         modified: DateTime::from_timestamp(stat.st_mtime, nanos).unwrap_or_default(),
     }
 }

@@ -184,6 +184,7 @@ impl State {
             kind,
             mode: self.modes.get(&ino).copied().unwrap_or(Mode::from_raw_mode(0o644)),
             size,
+            has_other_names: false,
             modified: DateTime::from_timestamp_millis(modified).unwrap_or_default(),
         })
     }
