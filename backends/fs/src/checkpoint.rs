@@ -14,6 +14,7 @@ use crate::{
     error::failed,
     journal::{self, NEW_LOG, STAGING, VALUES},
     overlay::Entry,
+    rescue::rescue,
     writer::Journal,
 };
 
@@ -42,6 +43,7 @@ pub(crate) fn checkpoint(
     environment: &dyn Environment,
     empty: bool,
 ) -> Result<()> {
+    rescue(journal)?;
     let root = journal.root.folder();
     let (few, fresh) = {
         let view = journal.view();

@@ -103,6 +103,7 @@ mod plan;
 mod probe;
 mod queue;
 mod reads;
+mod rescue;
 mod root;
 mod store;
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What was committed and is not in the files for good: it stands over the files, for everybody who reads.
 
-use std::{collections::BTreeMap, ops::Bound};
+use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 use pflow_backend::{Bytes, DateTime, Key, Result, Utc, Version, WriteKind};
 
@@ -25,8 +25,9 @@ pub(crate) struct Entry {
     /// person's edit, and is looked at; of every other one the journal knows best.
     pub(crate) kind: WriteKind,
     /// What the file may hold that is no edit: the values before, and what somebody replaced knowingly.
-    earlier: Vec<Value>,
-    accepted: Vec<Before>,
+    /// Shared: a key that is written again and again has as many as the journal, and whoever looks at it takes a clone of the entry.
+    earlier: Arc<Vec<Value>>,
+    accepted: Vec<Version>,
     pub(crate) time: DateTime<Utc>,
     /// This handle has written it into its file, and will hear of a failure until then.
     pub(crate) applied: bool,
@@ -95,7 +96,7 @@ impl Overlay {
         let mut entry = self.entries.remove(&change.key).unwrap_or_else(|| Entry {
             now: None,
             kind: WriteKind::Copy,
-            earlier: Vec::new(),
+            earlier: Arc::default(),
             accepted: Vec::new(),
             time,
             applied: false,
@@ -107,12 +108,16 @@ impl Overlay {
         }
         let before = entry.now.take();
         if entry.kind == WriteKind::Copy {
-            entry.earlier.extend(before);
-            if !entry.accepted.contains(&change.before) {
-                entry.accepted.push(change.before.clone());
+            // What a change replaces is what the one before it wrote, unless somebody came in between.
+            if let Before::Was(was) = &change.before
+                && before.as_ref().is_none_or(|value| value.version != *was)
+                && !entry.accepted.contains(was)
+            {
+                entry.accepted.push(was.clone());
             }
+            Arc::make_mut(&mut entry.earlier).extend(before);
         } else {
-            (entry.earlier, entry.accepted) = (Vec::new(), Vec::new());
+            (entry.earlier, entry.accepted) = (Arc::default(), Vec::new());
         }
         entry.now = change.after.as_ref().map(|(_, value)| value.clone());
         if let Some(Value { size, content: Content::Kept(_), .. }) = &entry.now {
@@ -136,7 +141,7 @@ impl Overlay {
                 let after = Some((entry.kind, Value::inline(Bytes::new())));
                 changes.push(Change { key: key.clone(), before: Before::Unknown, after });
             }
-            let mut before = entry.accepted.iter().cloned();
+            let mut before = entry.accepted.iter().cloned().map(Before::Was);
             let values = entry.earlier.iter().map(Some).chain([entry.now.as_ref()]);
             for value in values {
                 let after = value.cloned().map(|value| (entry.kind, value));
@@ -183,7 +188,7 @@ impl Entry {
     /// Whether the file holds exactly what we wrote or somebody replaced knowingly, so that it may go.
     pub(crate) fn knows(&self, version: &Version) -> bool {
         self.earlier.iter().chain(&self.now).any(|value| value.version == *version)
-            || self.accepted.iter().any(|it| matches!(it, Before::Was(was) if was == version))
+            || self.accepted.contains(version)
     }
 }
 

@@ -297,6 +297,8 @@ impl Store {
         if changes.is_empty() {
             return (results, None);
         }
+        // Whatever it took from the view is not shared any more when the view takes in the record.
+        drop(planned);
         match journal.append(&Record { time, changes }) {
             Ok(()) => {
                 keepers.into_iter().for_each(Keeper::release);

@@ -11,8 +11,8 @@ use std::{
 };
 
 use common::*;
-use pflow_backend::{ErrorKind, ManualEnvironment, Operation, Outcome, StorageBackend, Version};
-use pflow_backend_fs::FsBackend;
+use pflow_backend::{Commit, ErrorKind, ManualEnvironment, Operation, Outcome, StorageBackend, Version};
+use pflow_backend_fs::{FsBackend, FsOptions};
 
 #[tokio::test]
 async fn links_are_never_followed_and_their_targets_stay_as_they_are() {
@@ -51,6 +51,28 @@ async fn links_are_never_followed_and_their_targets_stay_as_they_are() {
     assert_eq!(names(&backend, "", None).await, Vec::<String>::new());
     assert_eq!(names(&backend, "folder", None).await, Vec::<String>::new());
     assert_eq!((dump(place.path()), dump(outside.path())), before);
+}
+
+#[tokio::test]
+async fn an_edit_that_a_killed_process_had_moved_out_is_kept() {
+    let place = tempfile::tempdir().unwrap();
+    let options = FsOptions::new().follow(false);
+    let backend = options.create(place.path(), Arc::new(ManualEnvironment::new(1))).await.unwrap();
+    for value in ["first value", "second value"] {
+        assert!(matches!(backend.commit(one(put("a", value).copy())).await, Ok(Commit::Committed(_))));
+    }
+    // Killed between the exchange and the look at what came out: a value of ours, a part of one that was being staged, and a person's words.
+    let staging = place.path().join(".journal/staging");
+    std::fs::create_dir_all(&staging).unwrap();
+    for (name, bytes) in [("x-1", "first value"), ("x-2", "second"), ("x-3", "a person's words")] {
+        std::fs::write(staging.join(name), bytes).unwrap();
+    }
+    backend.close().await.unwrap();
+    let kept = dump(&place.path().join(".journal/quarantine"));
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    assert_eq!(std::fs::read(place.path().join(".journal/quarantine/x-3")).unwrap(), b"a person's words");
+    assert!(!staging.exists());
+    assert_eq!(std::fs::read(place.path().join("a")).unwrap(), b"second value");
 }
 
 #[tokio::test]
