@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use pflow_backend::Key;
 
@@ -22,7 +22,7 @@ pub(super) struct Findings {
     /// Records that a root with this segment covers.
     pub(super) covered: Vec<Key>,
     /// For a workflow, as its head was read, the records of generations that it has not reached.
-    pub(super) unreached: Vec<(StoredHead, Vec<Change>)>,
+    pub(super) unreached: Vec<(Arc<StoredHead>, Vec<Change>)>,
 }
 
 impl Index {
@@ -36,7 +36,8 @@ impl Index {
         findings.segment.previous.clone_from(&table.root.last_segment);
         let (known, unknown) = self.known(&by_id, table);
         let known = known.into_iter().map(|stored| (stored.head.id.clone(), Ok(stored)));
-        for (id, read) in known.chain(self.objects.heads(unknown).await) {
+        let read = self.objects.heads(unknown).await;
+        for (id, read) in known.chain(read.into_iter().map(|(id, read)| (id, read.map(Arc::new)))) {
             let stored = match read {
                 Ok(stored) => stored,
                 // Its records stay. One bad head must not stop the index of the others.
@@ -85,7 +86,7 @@ impl Index {
         &self,
         records: &BTreeMap<WorkflowId, Vec<Change>>,
         table: &Table,
-    ) -> (Vec<StoredHead>, Vec<WorkflowId>) {
+    ) -> (Vec<Arc<StoredHead>>, Vec<WorkflowId>) {
         let (mut known, mut unknown) = (Vec::new(), Vec::new());
         for (id, records) in records {
             let named = records.iter().map(|record| record.generation).max().unwrap_or_default();

@@ -56,7 +56,7 @@ impl Policy {
         let remote = capabilities.durability == Durability::Service;
         Self {
             records: 64,
-            look_every: if remote { 8 } else { 16 },
+            look_every: if remote { 8 } else { 64 },
             smallest_base: 64,
             settle_after: Duration::from_secs(15 * 60),
             behind: remote,
@@ -208,7 +208,7 @@ impl Index {
     async fn write(&self, table: Table, findings: Findings, base: Base) -> Result<Folded> {
         let Findings { mut segment, covered, unreached } = findings;
         for (stored, records) in unreached {
-            self.settle(stored, records).await;
+            self.settle(&stored, records).await;
         }
         if segment.is_empty() && matches!(base, Base::Keep) {
             return self.clear(covered).await;

@@ -15,7 +15,7 @@ impl Index {
     /// after all tries again with a new version id.
     ///
     /// Housekeeping: what fails here is tried again by a later fold.
-    pub(super) async fn settle(&self, stored: StoredHead, unreached: Vec<Change>) {
+    pub(super) async fn settle(&self, stored: &StoredHead, unreached: Vec<Change>) {
         let (now, patience) = (self.objects.now(), self.policy.settle_after);
         let overdue: Vec<Change> =
             unreached.into_iter().filter(|record| is_overdue(record, now, patience)).collect();
@@ -35,12 +35,12 @@ fn is_overdue(record: &Change, now: DateTime<Utc>, patience: Duration) -> bool {
     age.is_none_or(|age| age.to_std().is_ok_and(|age| age > patience))
 }
 
-async fn settle(objects: &Objects, stored: StoredHead, overdue: Vec<Change>) -> Result<()> {
+async fn settle(objects: &Objects, stored: &StoredHead, overdue: Vec<Change>) -> Result<()> {
     let id = stored.head.id.clone();
     let key = layout::head(&id);
     let head = stored.head.next(objects.environment.new_id());
     let bytes = head.encode().map_err(|source| unreadable(&key, source))?;
-    let swap = Operation::put(key, bytes).when(stored.version.map_or(Precondition::Absent, Precondition::Is));
+    let swap = Operation::put(key, bytes).when(stored.version.clone().map_or(Precondition::Absent, Precondition::Is));
     let garbage = overdue.into_iter().flat_map(|record| {
         let version = layout::version(&id, record.generation, &record.version_id);
         [record.key, version].map(Operation::delete)

@@ -1,6 +1,6 @@
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use super::{StoredHead, WorkflowId};
@@ -16,13 +16,13 @@ pub(super) struct KnownHeads(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    heads: HashMap<WorkflowId, StoredHead>,
+    heads: HashMap<WorkflowId, Arc<StoredHead>>,
     /// The ids in the order in which they came, at least once each.
     order: VecDeque<WorkflowId>,
 }
 
 impl KnownHeads {
-    pub(super) fn get(&self, id: &WorkflowId) -> Option<StoredHead> {
+    pub(super) fn get(&self, id: &WorkflowId) -> Option<Arc<StoredHead>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).heads.get(id).cloned()
     }
 
@@ -32,9 +32,9 @@ impl KnownHeads {
         let id = stored.head.id.clone();
         match inner.heads.get_mut(&id) {
             Some(known) if known.head.revision > stored.head.revision => {}
-            Some(known) => *known = stored,
+            Some(known) => *known = Arc::new(stored),
             None => {
-                inner.heads.insert(id.clone(), stored);
+                inner.heads.insert(id.clone(), Arc::new(stored));
                 inner.order.push_back(id);
                 while inner.order.len() > KNOWN {
                     if let Some(oldest) = inner.order.pop_front() {
@@ -67,7 +67,7 @@ mod tests {
         let (known, id) = (KnownHeads::default(), |name: &str| WorkflowId::parse(name).unwrap());
         known.keep(stored("a", 2));
         known.keep(stored("a", 1));
-        assert_eq!(known.get(&id("a")), Some(stored("a", 2)));
+        assert_eq!(known.get(&id("a")).as_deref(), Some(&stored("a", 2)));
         known.forget(&id("a"));
         assert_eq!(known.get(&id("a")), None);
         for n in 0..2 * KNOWN {

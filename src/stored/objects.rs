@@ -54,7 +54,7 @@ impl Objects {
     }
 
     /// The head of `id` as this process last saw it. Old news perhaps: good for a swap that names its version, and for what was true once.
-    pub(crate) fn known_head(&self, id: &WorkflowId) -> Option<StoredHead> {
+    pub(crate) fn known_head(&self, id: &WorkflowId) -> Option<Arc<StoredHead>> {
         self.known.get(id)
     }
 

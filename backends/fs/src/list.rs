@@ -1,22 +1,18 @@
 //! Listing: a walk in key order, a page of it at a time, of the files and of what the journal has over them.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures::{
     StreamExt,
     stream::{self, BoxStream},
 };
-use pflow_backend::{DateTime, Key, Listed, Prefix, Result, Utc};
+use pflow_backend::{DateTime, Error, Key, Listed, Prefix, Result, Utc};
 use rustix::fs::FileType;
 
 use crate::{
     backend::blocking,
     current::edited,
     folder::{Folder, Step},
-    overlay::Entry,
     store::Store,
 };
 
@@ -126,7 +122,6 @@ impl Level {
         let is_entered = |key: &str| after.is_none_or(|after| may_follow(key, after));
         let mut names = Vec::new();
         let mut known = BTreeMap::new();
-        let mut deleted = BTreeSet::new();
         for told in told(store, &prefix)? {
             match told {
                 Told::Folder(name) if is_entered(&format!("{prefix}{name}")) => {
@@ -136,7 +131,6 @@ impl Level {
                     names.push(name.clone());
                     known.insert(name, (size, modified));
                 }
-                Told::Deleted(name) => drop(deleted.insert(name)),
                 Told::Folder(_) | Told::Object(..) => {}
             }
         }
@@ -147,22 +141,22 @@ impl Level {
                 _ => None,
             };
         }
-        for (name, kind) in
-            folder.as_ref().map(Folder::names_while_others_write).transpose()?.into_iter().flatten()
-        {
-            let Some(name) = name.to_str() else { continue };
+        let found = folder.as_ref().map(Folder::names_while_others_write).transpose()?;
+        for (name, kind) in found.into_iter().flatten() {
+            let (Some(folder), Some(name)) = (&folder, name.to_str()) else { continue };
             // What is no key is not ours, and neither is anything below it. No key begins with `.journal`, however it is spelt.
             let key = format!("{prefix}{name}");
             if Key::parse(key.as_str()).is_err() {
                 continue;
             }
             match kind {
-                FileType::RegularFile if is_behind(&key) => names.push(name.to_owned()),
+                FileType::RegularFile if is_behind(&key) && !is_deleted(store, folder, &key, name)? => {
+                    names.push(name.to_owned())
+                }
                 FileType::Directory if is_entered(&key) => names.push(format!("{name}/")),
                 _ => {}
             }
         }
-        names.retain(|name| !deleted.contains(name));
         names.sort_unstable_by(|a, b| b.cmp(a));
         names.dedup();
         Ok(Self { folder, prefix, names, known })
@@ -175,19 +169,9 @@ enum Told {
     Folder(String),
     /// With its size and time.
     Object(String, u64, DateTime<Utc>),
-    Deleted(String),
 }
 
-impl Told {
-    fn of(name: String, entry: &Entry) -> Self {
-        match &entry.now {
-            Some(value) => Self::Object(name, value.size, entry.time),
-            None => Self::Deleted(name),
-        }
-    }
-}
-
-/// What the journal says of the names below a prefix that is empty or ends in a slash.
+/// What the journal says is there below a prefix that is empty or ends in a slash.
 fn told(store: &Store, prefix: &str) -> Result<Vec<Told>> {
     store.catch_up()?;
     let mut told = Vec::new();
@@ -195,23 +179,38 @@ fn told(store: &Store, prefix: &str) -> Result<Vec<Told>> {
     let mut unsure = Vec::new();
     for (key, entry) in store.view().overlay.below(prefix.trim_end_matches('/')) {
         let Some(name) = key.as_str().strip_prefix(prefix) else { continue };
+        // Of what is deleted a file may be left: whoever comes across it asks. There may be many more of them.
+        let Some(value) = &entry.now else { continue };
         match name.split_once('/') {
-            Some(_) if entry.now.is_none() => {}
             Some((below, _)) => {
                 let again = matches!(told.last(), Some(Told::Folder(last)) if last == below);
                 told.extend((!again).then(|| Told::Folder(below.to_owned())));
             }
-            None if entry.may_be_edited() => unsure.push((key.clone(), name.to_owned(), entry.clone())),
-            None => told.push(Told::of(name.to_owned(), entry)),
+            None if entry.may_be_edited() => {
+                let object = (name.to_owned(), value.size, entry.time);
+                unsure.push((key.clone(), entry.clone(), object));
+            }
+            None => told.push(Told::Object(name.to_owned(), value.size, entry.time)),
         }
     }
-    for (key, name, entry) in unsure {
+    for (key, entry, (name, size, time)) in unsure {
         told.push(match edited(store.root.folder(), &key, &entry)? {
             Some((bytes, _, modified)) => Told::Object(name, bytes.len() as u64, modified),
-            None => Told::of(name, &entry),
+            None => Told::Object(name, size, time),
         });
     }
     Ok(told)
+}
+
+/// Whether a file is left of an object that is deleted. Not where the file is a person's edit.
+fn is_deleted(store: &Store, folder: &Folder, key: &str, name: &str) -> Result<bool> {
+    let Ok(key) = Key::parse(key) else { return Ok(false) };
+    let entry = store.view().overlay.get(&key).filter(|entry| entry.now.is_none()).cloned();
+    // A journal that ended meanwhile took the file with it, and then its status is not found.
+    let Some(entry) = entry else { return Ok(false) };
+    // An empty file is no edit, and records that were folded away are empty.
+    let is_empty = || Ok::<_, Error>(folder.look(name)?.is_some_and(|status| status.size == 0));
+    Ok(!entry.may_be_edited() || is_empty()? || edited(store.root.folder(), &key, &entry)?.is_none())
 }
 
 /// Whether a key below the folder can be behind `after`.

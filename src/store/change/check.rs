@@ -151,7 +151,9 @@ fn known(change: &Change) -> Result<Option<StoredHead>> {
     if objects.backend.capabilities().plain_files {
         return Ok(None);
     }
-    let Some(stored) = objects.known_head(&change.request.id) else { return Ok(None) };
+    let Some(stored) = objects.known_head(&change.request.id).map(|stored| (*stored).clone()) else {
+        return Ok(None);
+    };
     if stored.head.generation() != generation {
         return Ok(None);
     }
