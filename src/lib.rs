@@ -24,6 +24,7 @@ mod error;
 pub mod flow;
 pub mod index;
 pub mod lock;
+pub mod merge;
 mod operation;
 pub mod store;
 pub mod stored;
