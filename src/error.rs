@@ -200,12 +200,8 @@ impl Error {
             Self::StoreMissing { .. } | Self::WorkflowMissing { .. } | Self::GenerationMissing { .. } => {
                 ErrorKind::NotFound
             }
-            Self::Conflict(conflict) => match **conflict {
-                Conflict::Locked { .. } | Conflict::AlreadyLocked { .. } | Conflict::LeaseLost { .. } => {
-                    ErrorKind::Locked
-                }
-                _ => ErrorKind::Conflict,
-            },
+            Self::Conflict(conflict) if conflict.is_about_a_lock() => ErrorKind::Locked,
+            Self::Conflict(_) => ErrorKind::Conflict,
             Self::Format { source: FormatError::TooNew { .. }, .. } | Self::MissingFeatures { .. } => {
                 ErrorKind::Incompatible
             }

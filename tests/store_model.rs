@@ -163,7 +163,7 @@ fn told<T>(result: Result<T, Error>, good: impl FnOnce(T) -> Told) -> Told {
         Err(Error::WorkflowMissing { .. }) => Told::Missing,
         Err(Error::Conflict(conflict)) => match *conflict {
             Conflict::Exists { .. } => Told::Exists,
-            Conflict::Version { .. } => Told::Version,
+            Conflict::Version { .. } | Conflict::DeletedMeanwhile { .. } => Told::Version,
             Conflict::Locked { .. } => Told::Locked,
             Conflict::AlreadyLocked { .. } => Told::AlreadyLocked,
             Conflict::LeaseLost { .. } => Told::LeaseLost,

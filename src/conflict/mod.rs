@@ -1,15 +1,28 @@
-//! What a conflict is: a change that is possible, but not on top of what is there now.
+//! What a conflict is, a change that is possible but not on top of what is there now, and who decides what becomes of it.
+//!
+//! A change that meets one asks its [`ConflictResolver`], with the [`Case`] before it, for a [`Resolution`]. A [`Policy`] is a resolver
+//! that is ready made. Without a resolver the conflict is the caller's answer, as [`crate::Error::Conflict`].
 
+mod case;
 mod expect;
+mod policy;
+mod resolved;
+mod resolver;
 
 use chrono::{DateTime, SubsecRound, Utc};
 
 use crate::{
     document::ContentHash,
+    merge::Overlap,
     stored::{Current, Lease, LeaseId, WorkflowId},
 };
 
+pub use case::{Case, ChangeKind, Side};
+pub(crate) use case::{Question, Wanted};
 pub use expect::Expect;
+pub use policy::{InvalidPolicy, Policy};
+pub use resolved::{How, Resolved};
+pub use resolver::{ConflictResolver, Obstacle, Resolution};
 
 /// Why a change was not made. Nothing was changed, and every variant says what a person needs to decide.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -57,6 +70,16 @@ pub enum Conflict {
         /// What is there.
         found: Found,
     },
+    /// The workflow was deleted since the caller looked: the version that is there says so.
+    #[error("{id} was deleted meanwhile{}: it is at generation {}, expected {expected}", describe_deletion(.found), .found.generation)]
+    DeletedMeanwhile {
+        /// The workflow.
+        id: WorkflowId,
+        /// What the caller expected: at least 1.
+        expected: u64,
+        /// The deletion.
+        found: Found,
+    },
     /// The caller wanted to create it.
     #[error("{id} exists already, at generation {}{}", .found.generation, describe_change(.found))]
     Exists {
@@ -87,6 +110,14 @@ pub enum Conflict {
         id: WorkflowId,
         /// How often the change was tried.
         attempts: u32,
+    },
+    /// A resolution was chosen for a conflict, and could not be carried out.
+    #[error("{conflict}; {obstacle}")]
+    Unresolved {
+        /// The conflict, never one of this kind.
+        conflict: Box<Conflict>,
+        /// What stood in the way.
+        obstacle: Obstacle,
     },
 }
 
@@ -120,9 +151,32 @@ impl Conflict {
             | Self::LeaseLost { id, .. }
             | Self::Version { id, .. }
             | Self::Exists { id, .. }
+            | Self::DeletedMeanwhile { id, .. }
             | Self::ModifiedOutside { id, .. }
             | Self::Busy { id, .. } => id,
+            Self::Unresolved { conflict, .. } => conflict.id(),
         }
+    }
+
+    /// The conflict itself, without what stood in the way of its resolution.
+    pub fn cause(&self) -> &Self {
+        match self {
+            Self::Unresolved { conflict, .. } => conflict,
+            other => other,
+        }
+    }
+
+    /// What stood in the way of its resolution, if one was tried.
+    pub fn obstacle(&self) -> Option<&Obstacle> {
+        match self {
+            Self::Unresolved { obstacle, .. } => Some(obstacle),
+            _ => None,
+        }
+    }
+
+    /// Whether it is about a lock, not about what is there.
+    pub fn is_about_a_lock(&self) -> bool {
+        matches!(self.cause(), Self::Locked { .. } | Self::AlreadyLocked { .. } | Self::LeaseLost { .. })
     }
 
     /// The commands that help.
@@ -139,6 +193,10 @@ impl Conflict {
                 "look at it with `show {id}` and `load {id}`, then try again with `--if-generation {}`",
                 found.generation
             ),
+            Self::DeletedMeanwhile { id, found, .. } => format!(
+                "bring it back with `undelete {id}`, or save over the deletion with `--if-generation {}`",
+                found.generation
+            ),
             Self::Exists { found, .. } => {
                 format!("save over it with `--if-generation {}`, or choose another id", found.generation)
             }
@@ -150,6 +208,7 @@ impl Conflict {
                  --generation {generation} -o <store>/{key}`"
             ),
             Self::Busy { .. } => "try again".to_owned(),
+            Self::Unresolved { conflict, obstacle } => obstacle.hint().unwrap_or_else(|| conflict.hint()),
         }
     }
 }
@@ -191,6 +250,23 @@ fn describe_change(found: &Found) -> String {
     let verb = if found.deleted { "deleted" } else { "saved" };
     found.made.as_ref().map_or_else(String::new, |(author, at)| {
         format!(" ({verb} by {author} at {})", at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
+    })
+}
+
+/// The first places, so that the message stays one that a person reads.
+fn describe_overlaps(overlaps: &[Overlap]) -> String {
+    const SHOWN: usize = 5;
+    let mut shown: Vec<String> =
+        overlaps.iter().take(SHOWN).map(|overlap| overlap.path.to_string()).collect();
+    if let Some(more) = overlaps.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        shown.push(format!("{more} more"));
+    }
+    shown.join(", ")
+}
+
+fn describe_deletion(found: &Found) -> String {
+    found.made.as_ref().map_or_else(String::new, |(author, at)| {
+        format!(" by {author} at {}", at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
     })
 }
 

@@ -3,9 +3,12 @@ use std::fmt;
 use super::{
     Change, actions,
     check::CheckConflicts,
+    keep_edit::KeepEdit,
+    merge_versions::MergeVersions,
     parse::{StorageOperation, ValidateData},
     resolve::ResolveConflict,
     update_index::UpdateIndex,
+    wait::WaitForLock,
     write::WriteAtomic,
 };
 use crate::{
@@ -83,6 +86,9 @@ fn write_path(flow: &mut Builder) -> NodeId {
     let write = flow.node(WriteAtomic);
     let index = flow.node(UpdateIndex);
     let resolve = flow.node(ResolveConflict);
+    let wait = flow.node(WaitForLock);
+    let keep = flow.node(KeepEdit);
+    let merge = flow.node(MergeVersions);
     flow.connect(check, Action::DEFAULT, write)
         .connect(check, actions::HANDLE_CONFLICT, resolve)
         .connect(check, actions::UPDATE_INDEX, index)
@@ -91,6 +97,18 @@ fn write_path(flow: &mut Builder) -> NodeId {
         .connect(write, actions::HANDLE_CONFLICT, resolve)
         .end(write, actions::WRITE_ERROR, "WriteError")
         .connect(resolve, Action::DEFAULT, check)
+        // The swap that is decided next takes it away.
+        .connect(resolve, actions::REMOVE_LOCK, check)
+        .connect(resolve, actions::WAIT_FOR_LOCK, wait)
+        .connect(wait, Action::DEFAULT, check)
+        .connect(resolve, actions::KEEP_EDIT, keep)
+        .connect(keep, Action::DEFAULT, check)
+        .connect(keep, actions::HANDLE_CONFLICT, resolve)
+        .connect(resolve, actions::MERGE, merge)
+        .connect(merge, Action::DEFAULT, check)
+        .connect(merge, actions::HANDLE_CONFLICT, resolve)
+        .end(merge, actions::TAKE_THEIRS, "Unchanged")
+        .end(resolve, actions::TAKE_THEIRS, "Unchanged")
         .end(resolve, actions::CANCELLED, "ConflictError")
         .end(index, actions::SUCCESS, "Success")
         .end(index, actions::INDEX_ERROR, "IndexError");

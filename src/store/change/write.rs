@@ -5,7 +5,7 @@ use pflow_backend::{
     Batch, Commit, Durability, ErrorKind as StorageErrorKind, Operation, Outcome, Position, Precondition,
 };
 
-use super::{Change, LeasePlan, Plan, Trouble, Written, actions, unsettled::Unsettled};
+use super::{Change, LeasePlan, Plan, Trouble, actions, unsettled::Unsettled};
 use crate::{
     Error, Result,
     flow::{Action, Failure, Node, Retry, Visit},
@@ -89,7 +89,7 @@ impl Node<Change, Error> for WriteAtomic {
     async fn post(
         &self,
         change: &mut Change,
-        (_, plan): Self::Prep,
+        _: Self::Prep,
         attempted: Attempted,
         _: Visit<'_>,
     ) -> Result<Action> {
@@ -100,8 +100,7 @@ impl Node<Change, Error> for WriteAtomic {
                     dead.clear(&change.shared.objects).await;
                 }
                 change.trouble = None;
-                let unchanged = plan.version.is_none();
-                change.written = Some(Written { head: *head, unchanged, copy_error, index_error: None });
+                change.landed(*head, copy_error);
                 Ok(actions::UPDATE_INDEX)
             }
             Attempted::LostRace => {
@@ -141,7 +140,7 @@ async fn attempt(shared: &Shared, plan: &Plan) -> Result<Attempted> {
         // IMPORTANT: the commit point. What it refers to is durable by now.
         .stage([Operation::put(head_key, encoded).when(when)])
         .stage(copies.iter().cloned());
-    let unsettled = |head: Head, fresh: Vec<(pflow_backend::Key, Bytes)>, doubt| {
+    let unsettled = |head: Head, fresh: Fresh, doubt| {
         let fresh = fresh.into_iter().map(|(key, _)| key).collect();
         let attempt = Unsettled { named: plan.stored.version.clone(), head, fresh, copies };
         Attempted::Unsettled { attempt: Box::new(attempt), doubt }
@@ -197,22 +196,24 @@ async fn attempt(shared: &Shared, plan: &Plan) -> Result<Attempted> {
     }
 }
 
-/// The head with the new version, and the objects that must be there before it.
-fn with_version(
-    shared: &Shared,
-    plan: &Plan,
-    mut head: Head,
-) -> Result<(Head, Vec<(pflow_backend::Key, Bytes)>)> {
-    let Some((record, content)) = &plan.version else { return Ok((head, Vec::new())) };
-    let version_id = VersionId::of_new(shared.objects.environment.new_id());
-    let version_id = version_id.map_err(|source| unreadable(&layout::head(&head.id), source))?;
-    let record = VersionRecord { version_id, ..record.clone() };
-    let key = layout::version(&head.id, record.generation, &record.version_id);
-    let pending = layout::pending(&head.id, record.generation, &record.version_id);
-    let (object, record_hash) =
-        record.encode(&head.id, content).map_err(|source| unreadable(&key, source))?;
-    head.current = Some(Current::after(head.current.as_ref(), record, record_hash));
-    Ok((head, vec![(key, object), (pending, Bytes::new())]))
+type Fresh = Vec<(pflow_backend::Key, Bytes)>;
+
+/// The head with the new version, behind the edit that it keeps, and the objects that must be there before it.
+fn with_version(shared: &Shared, plan: &Plan, mut head: Head) -> Result<(Head, Fresh)> {
+    let mut fresh = Vec::new();
+    for (record, content) in plan.kept.iter().chain(&plan.version) {
+        let version_id = VersionId::of_new(shared.objects.environment.new_id());
+        let version_id = version_id.map_err(|source| unreadable(&layout::head(&head.id), source))?;
+        let parents = head.current.iter().map(Current::reference).collect();
+        let record = VersionRecord { version_id, parents, ..record.clone() };
+        let key = layout::version(&head.id, record.generation, &record.version_id);
+        let pending = layout::pending(&head.id, record.generation, &record.version_id);
+        let (object, record_hash) =
+            record.encode(&head.id, content).map_err(|source| unreadable(&key, source))?;
+        head.current = Some(Current::after(head.current.as_ref(), record, record_hash));
+        fresh.extend([(key, object), (pending, Bytes::new())]);
+    }
+    Ok((head, fresh))
 }
 
 fn with_lease(shared: &Shared, plan: &Plan, mut head: Head) -> Result<Head> {
