@@ -2,7 +2,7 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use async_trait::async_trait;
 
-use super::{Case, Conflict, ConflictResolver, Resolution};
+use super::{Case, ChangeKind, Conflict, ConflictResolver, Resolution};
 use crate::Result;
 
 /// How long [`Policy::Wait`] waits for a lock where the request does not say.
@@ -71,6 +71,10 @@ impl Policy {
         }
     }
 
+    fn left(self, case: &Case) -> Duration {
+        case.lock_timeout().unwrap_or(self.lock_timeout()).saturating_sub(case.waited())
+    }
+
     /// The answer to a conflict when so much of the time for locks is left.
     pub fn answer(self, conflict: &Conflict, left: Duration) -> Resolution {
         match (conflict, self) {
@@ -85,6 +89,10 @@ impl Policy {
             ) => match self {
                 Self::Fail | Self::Wait => Resolution::Cancel,
                 Self::Ours | Self::Override => Resolution::Override,
+                // There has never been anything to take.
+                Self::Theirs if matches!(conflict, Conflict::Version { found, .. } if found.generation == 0) => {
+                    Resolution::Cancel
+                }
                 Self::Theirs => Resolution::TakeTheirs,
                 Self::Merge => Resolution::Merge,
             },
@@ -100,8 +108,10 @@ impl ConflictResolver for Policy {
             // A rule would give the same answer again.
             return Ok(Resolution::Cancel);
         }
-        let limit = case.lock_timeout().unwrap_or(self.lock_timeout());
-        Ok(self.answer(case.conflict(), limit.saturating_sub(case.waited())))
+        if self == &Self::Merge && case.kind() != ChangeKind::Save {
+            return Ok(Self::Fail.answer(case.conflict(), self.left(case)));
+        }
+        Ok(self.answer(case.conflict(), self.left(case)))
     }
 }
 
@@ -142,9 +152,13 @@ mod tests {
         Box::new(Lease::grant(lease_id, 1, "edit".to_owned(), None, identity, now, WAIT))
     }
 
+    fn seen() -> Found {
+        Found { generation: 2, ..Found::new(None) }
+    }
+
     /// One of each kind, in the order of the rows below.
     fn conflicts() -> [Conflict; 8] {
-        let (now, found) = (ManualEnvironment::new(1).now(), Found::new(None));
+        let (now, found) = (ManualEnvironment::new(1).now(), seen());
         let lease_id = LeaseId::parse("mine").unwrap();
         let key = "workflows/a/workflow.json".to_owned();
         [
@@ -181,6 +195,12 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn nothing_is_no_answer() {
+        let never = Conflict::Version { id: id(), expected: 1, found: Found::new(None) };
+        assert_eq!(Policy::Theirs.answer(&never, Duration::ZERO), Resolution::Cancel);
     }
 
     #[test]

@@ -86,3 +86,127 @@ pub(super) fn numbered(
     let kept = id.as_str().get(..room).unwrap_or(id.as_str());
     WorkflowId::parse(format!("{kept}{suffix}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, Utc};
+    use pflow_backend::{Environment, ManualEnvironment};
+
+    use super::*;
+    use crate::{conflict::Found, document::ContentHash, stored::Lease};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn id() -> WorkflowId {
+        WorkflowId::parse("a").unwrap()
+    }
+
+    fn now() -> DateTime<Utc> {
+        ManualEnvironment::new(1).now()
+    }
+
+    fn lease() -> Box<Lease> {
+        let environment = ManualEnvironment::new(1);
+        let held = LeaseId::parse("held").unwrap();
+        let (identity, now) = (environment.identity(), environment.now());
+        Box::new(Lease::grant(held, 1, "edit".to_owned(), None, identity, now, SECOND))
+    }
+
+    /// The first letters of what each answer comes to, in the order of `answers`; `-` for none.
+    fn row(conflict: &Conflict, kind: ChangeKind) -> String {
+        let answers = [
+            Resolution::Cancel,
+            Resolution::Wait { limit: SECOND },
+            Resolution::Wait { limit: Duration::ZERO },
+            Resolution::Override,
+            Resolution::TakeTheirs,
+            Resolution::KeepBoth { id: None },
+            Resolution::Merge,
+        ];
+        let word = |answer: &Resolution| match step(answer, conflict, kind) {
+            Ok(Step::GiveUp) => "give-up",
+            Ok(Step::Wait(SECOND)) => "wait",
+            Ok(Step::Wait(_)) => "wait?",
+            Ok(Step::BreakLease(lease)) if lease.as_str() == "held" => "break",
+            Ok(Step::BreakLease(_)) => "break?",
+            Ok(Step::BuildOnTheirs) => "build",
+            Ok(Step::KeepEdit) => "keep-edit",
+            Ok(Step::TakeEdit) => "take-edit",
+            Ok(Step::TakeTheirs) => "theirs",
+            Ok(Step::KeepBoth(_)) => "both",
+            Ok(Step::Merge) => "merge",
+            Err(Obstacle::Unfit { resolution }) => {
+                assert_eq!(resolution, answer.name());
+                "-"
+            }
+            Err(other) => panic!("{other}"),
+        };
+        answers.iter().map(word).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn every_answer_to_every_conflict_has_a_meaning_or_none() {
+        let found = |generation| Found { generation, ..Found::new(None) };
+        let key = "workflows/a/workflow.json".to_owned();
+        let mine = LeaseId::parse("mine").unwrap();
+        let (save, delete) = (ChangeKind::Save, ChangeKind::Delete);
+        for (conflict, of_a_save, of_a_deletion) in [
+            (
+                Conflict::Locked { id: id(), lease: lease(), now: now() },
+                "give-up wait give-up break - both -",
+                "give-up wait give-up break - - -",
+            ),
+            (
+                Conflict::Version { id: id(), expected: 1, found: found(2) },
+                "give-up - - build theirs both merge",
+                "give-up - - build theirs - -",
+            ),
+            (
+                Conflict::Version { id: id(), expected: 1, found: found(0) },
+                "give-up - - build - both merge",
+                "give-up - - build - - -",
+            ),
+            (
+                Conflict::DeletedMeanwhile { id: id(), expected: 1, found: found(2) },
+                "give-up - - build theirs both merge",
+                "give-up - - build theirs - -",
+            ),
+            (
+                Conflict::Exists { id: id(), found: found(1) },
+                "give-up - - build theirs both merge",
+                "give-up - - build theirs - -",
+            ),
+            (
+                Conflict::ModifiedOutside {
+                    id: id(),
+                    key,
+                    generation: None,
+                    found: ContentHash::of(b"edit"),
+                },
+                "give-up - - keep-edit take-edit both merge",
+                "give-up - - keep-edit take-edit - -",
+            ),
+            (
+                Conflict::LeaseLost { id: id(), lease_id: mine, held: None, fence: 1 },
+                "give-up - - - - both -",
+                "give-up - - - - - -",
+            ),
+            (Conflict::Busy { id: id(), attempts: 1 }, "give-up - - - - - -", "give-up - - - - - -"),
+        ] {
+            assert_eq!(row(&conflict, save), of_a_save, "{conflict}");
+            assert_eq!(row(&conflict, delete), of_a_deletion, "{conflict}");
+            assert_eq!(row(&conflict, ChangeKind::Undelete), of_a_deletion, "{conflict}");
+        }
+    }
+
+    #[test]
+    fn a_number_always_fits_behind_an_id() {
+        assert_eq!(numbered(&id(), 7).unwrap().as_str(), "a-conflict-7");
+        let long = WorkflowId::parse("x".repeat(WorkflowId::MAX_BYTES)).unwrap();
+        for number in [1, u32::MAX] {
+            let id = numbered(&long, number).unwrap();
+            assert_eq!(id.as_str().len(), WorkflowId::MAX_BYTES);
+            assert!(id.as_str().ends_with(&format!("x-conflict-{number}")), "{id}");
+        }
+    }
+}
