@@ -1,6 +1,6 @@
 use std::{
     ffi::OsString,
-    io::{self, BufRead, IsTerminal},
+    io::{self, BufRead},
 };
 
 use clap::Args;
@@ -8,6 +8,7 @@ use pflow_store::{DeleteRequest, Error, Expect, Store, WorkflowId, conflict::Con
 use serde::Serialize;
 
 use super::{
+    conflict::OnConflict,
     expectation::Expectation,
     failure::{Failure, Result},
     input,
@@ -31,6 +32,9 @@ pub(super) struct Delete {
 
     #[command(flatten)]
     expectation: Expectation,
+
+    #[command(flatten)]
+    on_conflict: OnConflict,
 
     /// Say what would happen, and leave it
     #[arg(short = 'n', long)]
@@ -67,17 +71,24 @@ impl Delete {
             // What was agreed to is what is deleted, not what came in between.
             expect = self.expectation.given().unwrap_or(Expect::Generation(head.generation()));
         }
-        let mut request = DeleteRequest::new(id.clone(), expect);
+        let decider = self.on_conflict.decider(session, &store)?;
+        let mut request = DeleteRequest::new(id.clone(), expect)
+            .resolver(decider.resolver.clone())
+            .lock_timeout(decider.lock_timeout)
+            .cancelled_by(session.signals.stop());
         if let Some(message) = self.expectation.message {
             request = request.message(message);
         }
         if let Some(lease) = self.expectation.lease {
             request = request.lease(lease);
         }
-        let saved = session.changing(format!("the deletion of {id}"), None, store.delete(request)).await?;
+        let saved = session.changing(format!("the deletion of {id}"), None, store.delete(request)).await;
+        let saved = saved.map_err(|failure| decider.failure(failure))?;
         warn(session.output, &saved);
         session.answer(&describe(&saved), &Changed::of(&saved, None))?;
-        session.output.note(&format!("`undelete {id}` brings it back"));
+        if saved.hash.is_none() {
+            session.output.note(&format!("`undelete {id}` brings it back"));
+        }
         Ok(())
     }
 
@@ -119,7 +130,7 @@ fn refused(conflict: Conflict) -> Failure {
 /// Asks on a terminal. Elsewhere nobody can answer, so the flag that would is named.
 async fn confirm(session: &Session<'_>, head: &Head) -> Result<bool> {
     let id = &head.id;
-    if session.output.is_json() || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+    if !session.output.can_ask() {
         let hint = "say `--yes` to delete it, or `--dry-run` to see what would happen";
         return Err(Failure::usage(format!("delete {id}? Nobody is there to answer")).with_hint(hint));
     }

@@ -5,7 +5,10 @@ use std::{error::Error as StdError, io};
 use pflow_store::{Error, ErrorKind, document::DocumentError};
 use serde::Serialize;
 
-use super::signals::Signal;
+use super::{
+    conflict::{Overlapping, overlaps},
+    signals::Signal,
+};
 
 /// A result of a command.
 pub(super) type Result<T> = std::result::Result<T, Failure>;
@@ -40,11 +43,14 @@ pub(super) struct Failure {
     /// Everything that is wrong with a document, where that is more than the message says.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) details: Vec<String>,
+    /// The places that both sides of a merge changed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) overlaps: Vec<Overlapping>,
 }
 
 impl Failure {
     fn new(code: &'static str, exit: u8, message: impl Into<String>) -> Self {
-        Self { code, exit, message: message.into(), hint: None, details: Vec::new() }
+        Self { code, exit, message: message.into(), hint: None, details: Vec::new(), overlaps: Vec::new() }
     }
 
     pub(super) fn failed(message: impl Into<String>) -> Self {
@@ -86,6 +92,11 @@ impl Failure {
         Self::failed(format!("Failed to {verb} {file}: {error}"))
     }
 
+    /// Whether somebody else was in the way.
+    pub(super) fn is_conflict(&self) -> bool {
+        matches!(self.exit, exit::LOCKED | exit::CONFLICT)
+    }
+
     pub(super) fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into()).filter(|hint| !hint.is_empty());
         self
@@ -110,12 +121,19 @@ impl From<Error> for Failure {
             _ => ("failed", exit::FAILED),
         };
         let details = details(&error);
-        Self { code, exit, message: with_causes(&error), hint: error.hint(), details }
+        let overlaps = match &error {
+            Error::Conflict(conflict) => overlaps(conflict).iter().map(Overlapping::from).collect(),
+            _ => Vec::new(),
+        };
+        Self { code, exit, message: with_causes(&error), hint: error.hint(), details, overlaps }
     }
 }
 
-/// All defects of a document, if there is more than the one that the message names.
+/// All defects of a document, if there is more than the one that the message names; the values that a merge could not choose from.
 fn details(error: &Error) -> Vec<String> {
+    if let Error::Conflict(conflict) = error {
+        return overlaps(conflict).iter().map(ToString::to_string).collect();
+    }
     let Error::Document { source: DocumentError::Invalid { defects, more }, .. } = error else {
         return Vec::new();
     };

@@ -28,6 +28,7 @@
 //! and nothing new begins. The second leaves at once and says what it leaves in doubt.
 
 mod args;
+mod conflict;
 mod delete;
 mod doctor;
 mod expectation;

@@ -10,6 +10,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     failure::{Failure, Result},
@@ -32,6 +33,7 @@ pub(super) enum Signal {
 #[derive(Debug, Clone)]
 pub(super) struct Signals {
     first: watch::Receiver<Option<Signal>>,
+    stop: CancellationToken,
     stake: Arc<Mutex<Stake>>,
 }
 
@@ -61,6 +63,8 @@ impl Signals {
         let mut interrupts = signal(SignalKind::interrupt()).map_err(deaf)?;
         let mut terminations = signal(SignalKind::terminate()).map_err(deaf)?;
         let (tell, first) = watch::channel(None);
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
         let stake = Arc::new(Mutex::new(Stake::default()));
         let (at_stake, output) = (Arc::clone(&stake), output.clone());
         tokio::spawn(async move {
@@ -75,6 +79,7 @@ impl Signals {
                     process::exit(i32::from(caught.exit()));
                 }
                 tell.send_replace(Some(caught));
+                stopped.cancel();
                 if at_stake.lock().unwrap_or_else(PoisonError::into_inner).is_open() {
                     output.note(
                         "interrupted; what is under way is finished first (once more to leave at once)",
@@ -82,12 +87,17 @@ impl Signals {
                 }
             }
         });
-        Ok(Self { first, stake })
+        Ok(Self { first, stop, stake })
     }
 
     /// The first request to stop, if there has been one.
     pub(super) fn caught(&self) -> Option<Signal> {
         *self.first.borrow()
+    }
+
+    /// Cancelled by the first request: for what waits or asks in the midst of a change.
+    pub(super) fn stop(&self) -> CancellationToken {
+        self.stop.clone()
     }
 
     /// Refuses to go on after the first request.

@@ -1,5 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
+use tokio_util::sync::CancellationToken;
+
 use super::{
     Saved, Store,
     change::{Kind, Request},
@@ -44,8 +46,15 @@ macro_rules! common_options {
 
         /// How long to wait for a lock, as with [`crate::SaveRequest::lock_timeout`].
         #[must_use]
-        pub fn lock_timeout(mut self, limit: Duration) -> Self {
-            self.0.lock_timeout = Some(limit);
+        pub fn lock_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
+            self.0.lock_timeout = limit.into();
+            self
+        }
+
+        /// Ends waits and questions, as with [`crate::SaveRequest::cancelled_by`].
+        #[must_use]
+        pub fn cancelled_by(mut self, token: CancellationToken) -> Self {
+            self.0.cancel = token;
             self
         }
     };

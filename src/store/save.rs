@@ -1,6 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Store,
@@ -29,6 +30,7 @@ pub struct SaveRequest {
     hold: Option<LeaseRequest>,
     resolver: Arc<dyn ConflictResolver>,
     lock_timeout: Option<Duration>,
+    cancel: CancellationToken,
 }
 
 /// What a change of a workflow came to.
@@ -58,9 +60,9 @@ impl SaveRequest {
     /// This content for this workflow, built on what `expect` says.
     pub fn new(id: WorkflowId, content: impl Into<Bytes>, expect: Expect) -> Self {
         let (content, fields) = (content.into(), Fields::default());
-        let (message, lease, hold, lock_timeout) = Default::default();
+        let (message, lease, hold, lock_timeout, cancel) = Default::default();
         let resolver = Arc::new(Policy::Fail);
-        Self { id, content, expect, fields, message, lease, hold, resolver, lock_timeout }
+        Self { id, content, expect, fields, message, lease, hold, resolver, lock_timeout, cancel }
     }
 
     /// The title, over what the document says. An empty one takes it away.
@@ -115,8 +117,16 @@ impl SaveRequest {
     /// How long to wait for a lock of somebody else, altogether, before the conflict is anything else than waited for. Unless set the
     /// resolver decides: 30 seconds with [`Policy::Wait`], no time with the other policies.
     #[must_use]
-    pub fn lock_timeout(mut self, limit: Duration) -> Self {
-        self.lock_timeout = Some(limit);
+    pub fn lock_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.lock_timeout = limit.into();
+        self
+    }
+
+    /// Ends waits for locks and questions to the resolver when the token is cancelled, with [`Error::Cancelled`] and nothing changed. What is being written
+    /// goes on to its end.
+    #[must_use]
+    pub fn cancelled_by(mut self, token: CancellationToken) -> Self {
+        self.cancel = token;
         self
     }
 
@@ -145,9 +155,9 @@ impl SaveRequest {
             let reason = format!("{} are given, at most {MAX_TAGS} are allowed", tags.len());
             return Err(Error::InvalidField { field: "tags", reason });
         }
-        let Self { id, content, expect, fields, message, lease, hold, resolver, lock_timeout } = self;
+        let Self { id, content, expect, fields, message, lease, hold, resolver, lock_timeout, cancel } = self;
         let kind = Kind::Save { content, fields };
-        Ok(Request { id, kind, expect, lease, hold, message, resolver, lock_timeout })
+        Ok(Request { id, kind, expect, lease, hold, message, resolver, lock_timeout, cancel })
     }
 }
 

@@ -101,6 +101,7 @@ fn write_path(flow: &mut Builder) -> NodeId {
         .connect(resolve, actions::REMOVE_LOCK, check)
         .connect(resolve, actions::WAIT_FOR_LOCK, wait)
         .connect(wait, Action::DEFAULT, check)
+        .end(wait, actions::CANCELLED, "Cancelled")
         .connect(resolve, actions::KEEP_EDIT, keep)
         .connect(keep, Action::DEFAULT, check)
         .connect(keep, actions::HANDLE_CONFLICT, resolve)

@@ -35,6 +35,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use tokio_util::sync::CancellationToken;
 
 use agreed::Agreed;
 use unsettled::Unsettled;
@@ -88,12 +89,24 @@ pub(super) struct Request {
     pub(super) resolver: Arc<dyn ConflictResolver>,
     /// How long locks of others are waited for; the resolver's own idea of it unless set.
     pub(super) lock_timeout: Option<Duration>,
+    /// Ends waits and questions, never a write.
+    pub(super) cancel: CancellationToken,
 }
 
 impl Request {
     pub(super) fn new(id: WorkflowId, kind: Kind, expect: Expect) -> Self {
-        let (lease, hold, message, lock_timeout) = Default::default();
-        Self { id, kind, expect, lease, hold, message, resolver: Arc::new(Policy::Fail), lock_timeout }
+        let (lease, hold, message, lock_timeout, cancel) = Default::default();
+        Self {
+            id,
+            kind,
+            expect,
+            lease,
+            hold,
+            message,
+            resolver: Arc::new(Policy::Fail),
+            lock_timeout,
+            cancel,
+        }
     }
 }
 
@@ -287,7 +300,7 @@ impl Change {
             self.resolved.broken = plan.breaks.clone();
         }
         if let Some(broken) = &self.resolved.broken {
-            tracing::warn!(id = %head.id, lease = %broken.id, holder = %broken.holder(), fence = head.fence, "took a live lease away");
+            tracing::info!(id = %head.id, lease = %broken.id, holder = %broken.holder(), fence = head.fence, "took a live lease away");
             self.resolved.how.get_or_insert(How::Overridden);
         }
         self.written = Some(Written { copy_error, unchanged, ..Written::unchanged(head) });

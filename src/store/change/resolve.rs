@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
+
 use super::{
     Change, Keeps, Kind, Trouble, Written, actions,
     agreed::Agreed,
@@ -35,6 +37,7 @@ pub(super) enum Doing {
     Ask {
         resolver: Arc<dyn ConflictResolver>,
         case: Box<Case>,
+        cancel: CancellationToken,
     },
     /// The number behind the id is taken: the next one.
     Renumber,
@@ -90,7 +93,8 @@ impl Node<Change, Error> for ResolveConflict {
         let question =
             question(change)?.ok_or_else(|| Error::Internal("a conflict with nothing".to_owned()))?;
         let case = Case::new(change.shared.objects.clone(), question);
-        Ok(Doing::Ask { resolver: Arc::clone(&change.request.resolver), case: Box::new(case) })
+        let (resolver, cancel) = (Arc::clone(&change.request.resolver), change.request.cancel.clone());
+        Ok(Doing::Ask { resolver, case: Box::new(case), cancel })
     }
 
     async fn exec(&self, doing: &Doing, _: Visit<'_>) -> Result<Answer> {
@@ -99,7 +103,12 @@ impl Node<Change, Error> for ResolveConflict {
                 back_off(shared.objects.environment.as_ref(), *races).await;
                 Ok(Answer::Retry)
             }
-            Doing::Ask { resolver, case } => resolver.resolve(case).await.map(Answer::Given),
+            Doing::Ask { resolver, case, cancel } => {
+                match cancel.run_until_cancelled(resolver.resolve(case)).await {
+                    Some(answer) => answer.map(Answer::Given),
+                    None => Err(Error::Cancelled),
+                }
+            }
             Doing::Renumber => Ok(Answer::Given(Resolution::KeepBoth { id: None })),
             Doing::GiveUp(_) => Ok(Answer::None),
         }

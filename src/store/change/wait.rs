@@ -1,6 +1,8 @@
 use std::{sync::Arc, time::Duration};
 
-use super::{Change, Trouble};
+use tokio_util::sync::CancellationToken;
+
+use super::{Change, Trouble, actions};
 use crate::{
     Error, Result,
     conflict::Conflict,
@@ -20,12 +22,20 @@ pub(super) struct Watch {
     id: WorkflowId,
     lease: Lease,
     limit: Duration,
+    cancel: CancellationToken,
 }
 
-/// How long it took, and whether the lock is another one now or gone.
+/// How long it took, and how it ended.
 pub(super) struct Waited {
     time: Duration,
-    changed: bool,
+    end: End,
+}
+
+enum End {
+    /// The lock is another one now, or gone.
+    Changed,
+    TimedOut,
+    Cancelled,
 }
 
 impl Node<Change, Error> for WaitForLock {
@@ -36,6 +46,10 @@ impl Node<Change, Error> for WaitForLock {
         "WaitForLock"
     }
 
+    fn actions(&self) -> &[Action] {
+        const { &[Action::DEFAULT, actions::CANCELLED] }
+    }
+
     async fn prep(&self, change: &Change, _: Visit<'_>) -> Result<Watch> {
         match (&change.trouble, change.wait) {
             (Some(Trouble::Conflict(Conflict::Locked { id, lease, .. })), Some(limit)) => Ok(Watch {
@@ -43,6 +57,7 @@ impl Node<Change, Error> for WaitForLock {
                 id: id.clone(),
                 lease: lease.as_ref().clone(),
                 limit,
+                cancel: change.request.cancel.clone(),
             }),
             _ => Err(Error::Internal("a wait for no lock".to_owned())),
         }
@@ -51,23 +66,32 @@ impl Node<Change, Error> for WaitForLock {
     async fn exec(&self, watch: &Watch, _: Visit<'_>) -> Result<Waited> {
         let environment = &watch.shared.objects.environment;
         let began = environment.monotonic();
-        let changed = changes(watch, began).await?;
-        Ok(Waited { time: environment.monotonic().saturating_sub(began), changed })
+        let end = match watch.cancel.run_until_cancelled(changes(watch, began)).await.transpose()? {
+            Some(true) => End::Changed,
+            Some(false) => End::TimedOut,
+            None => End::Cancelled,
+        };
+        Ok(Waited { time: environment.monotonic().saturating_sub(began), end })
     }
 
     async fn post(&self, change: &mut Change, _: Watch, waited: Waited, _: Visit<'_>) -> Result<Action> {
         change.resolved.waited += waited.time;
         change.wait = None;
-        if waited.changed {
+        match waited.end {
             // Somebody else got on. Only a wait in vain uses up the resolver's answers.
-            change.answers = change.answers.saturating_sub(1);
+            End::Changed => change.answers = change.answers.saturating_sub(1),
+            End::TimedOut => {}
+            End::Cancelled => {
+                change.failure = Some(Error::Cancelled);
+                return Ok(actions::CANCELLED);
+            }
         }
         Ok(Action::DEFAULT)
     }
 }
 
 async fn changes(watch: &Watch, began: Duration) -> Result<bool> {
-    let Watch { shared, id, lease, limit } = watch;
+    let Watch { shared, id, lease, limit, .. } = watch;
     let environment = &shared.objects.environment;
     loop {
         let left = limit.saturating_sub(environment.monotonic().saturating_sub(began));

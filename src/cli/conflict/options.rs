@@ -1,0 +1,130 @@
+use std::{str::FromStr, sync::Arc, time::Duration};
+
+use clap::Args;
+use pflow_store::{
+    Store,
+    conflict::{ConflictResolver, Policy},
+};
+
+use super::{patient::Patient, talk::Stderr, terminal::Terminal};
+use crate::cli::{
+    failure::{Failure, Result},
+    session::Session,
+    time::Ttl,
+};
+
+/// Options of every command that changes a workflow.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct OnConflict {
+    /// What to do about a conflict: fail, wait, ours, theirs, merge, override; ask, on a terminal, unless set
+    #[arg(long, value_name = "POLICY", env = "PFLOW_ON_CONFLICT", hide_env_values = true)]
+    on_conflict: Option<Choice>,
+
+    /// How long to wait for somebody else's lock; 0s unless set, 30s with `wait`
+    #[arg(long, value_name = "DURATION", env = "PFLOW_LOCK_TIMEOUT", hide_env_values = true)]
+    lock_timeout: Option<Timeout>,
+}
+
+/// Who decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Choice {
+    /// Whoever sits at the terminal, and nobody where there is none.
+    Ask,
+    Rule(Policy),
+}
+
+/// How long to wait, perhaps not at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Timeout(Duration);
+
+/// What decides about the conflicts of one command.
+#[derive(Debug, Clone)]
+pub(in crate::cli) struct Decider {
+    pub(in crate::cli) resolver: Arc<dyn ConflictResolver>,
+    pub(in crate::cli) lock_timeout: Option<Duration>,
+    /// Nobody decided, because nobody was there to be asked.
+    is_alone: bool,
+}
+
+impl OnConflict {
+    /// The flag, else its variable, else the setting of the store, else a question where somebody can answer it.
+    ///
+    /// # Errors
+    /// The store has a setting that is none.
+    pub(in crate::cli) fn decider(&self, session: &Session<'_>, store: &Store) -> Result<Decider> {
+        self.decide(session, store, session.output.can_ask())
+    }
+
+    /// The same for a batch, in which nobody is asked about one of many.
+    pub(in crate::cli) fn decider_of_many(&self, session: &Session<'_>, store: &Store) -> Result<Decider> {
+        self.decide(session, store, false)
+    }
+
+    fn decide(&self, session: &Session<'_>, store: &Store, asks: bool) -> Result<Decider> {
+        let choice = match self.on_conflict {
+            Some(choice) => Some(choice),
+            None => setting(store, "on_conflict")?,
+        };
+        let lock_timeout = match self.lock_timeout {
+            Some(timeout) => Some(timeout),
+            None => setting(store, "lock_timeout")?,
+        };
+        let lock_timeout = lock_timeout.map(|Timeout(limit)| limit);
+        let resolver: Arc<dyn ConflictResolver> = match choice {
+            Some(Choice::Rule(policy)) => Arc::new(Patient::new(policy, session.output.clone())),
+            _ if asks => Arc::new(Terminal::new(Stderr::new(session.output.clone()))),
+            _ => Arc::new(Patient::new(Policy::Fail, session.output.clone())),
+        };
+        let is_alone = !asks && !matches!(choice, Some(Choice::Rule(_)));
+        Ok(Decider { resolver, lock_timeout, is_alone })
+    }
+}
+
+impl Decider {
+    /// The failure of a change. Where nobody could be asked it names the flag that would have answered.
+    pub(in crate::cli) fn failure(&self, failure: Failure) -> Failure {
+        match &failure.hint {
+            Some(hint) if self.is_alone && failure.is_conflict() => {
+                let hint = format!("{hint}; or decide beforehand with `--on-conflict`");
+                failure.with_hint(hint)
+            }
+            _ => failure,
+        }
+    }
+}
+
+/// A setting of `config.json`.
+fn setting<T: FromStr<Err = String>>(store: &Store, name: &str) -> Result<Option<T>> {
+    let config = store.config();
+    let Some(value) = config.settings.get(name) else { return Ok(None) };
+    let read = value.as_str().ok_or_else(|| "it is no text".to_owned()).and_then(str::parse);
+    read.map(Some).map_err(|reason| {
+        Failure::failed(format!("config.json: {name}: {reason}"))
+            .with_hint("mend the setting, or say what you want on the command line")
+    })
+}
+
+impl FromStr for Choice {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        match text {
+            "ask" => Ok(Self::Ask),
+            word => word.parse().map(Self::Rule).map_err(|_| {
+                let words: Vec<&str> = Policy::ALL.map(Policy::as_str).to_vec();
+                format!("choose one of ask, {}", words.join(", "))
+            }),
+        }
+    }
+}
+
+impl FromStr for Timeout {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        match text {
+            "0" | "0s" => Ok(Self(Duration::ZERO)),
+            other => other.parse::<Ttl>().map(|Ttl(limit)| Self(limit)),
+        }
+    }
+}

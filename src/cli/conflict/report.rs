@@ -1,0 +1,98 @@
+//! What was in the way of a change, and how it was resolved, in words and for `--json`.
+
+use pflow_store::{
+    LeaseId, Saved, WorkflowId,
+    conflict::{Conflict, How, Obstacle, Resolved},
+    merge::{Change, Fragment, Overlap},
+};
+use serde::Serialize;
+
+use crate::cli::{lock::who, output::Output};
+
+/// The fields that a change gains in `--json` when something was in its way.
+#[derive(Debug, Serialize)]
+pub(in crate::cli) struct Outcome<'a> {
+    /// `ours`, `theirs`, `merged`, `kept_both`, `overridden`, or `waited` where a lock ended by itself.
+    resolved: &'static str,
+    waited_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instead_of: Option<&'a WorkflowId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    broken_lease: Option<&'a LeaseId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept_edit: Option<u64>,
+}
+
+/// A place that both sides changed, in an error of `--json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(in crate::cli) struct Overlapping {
+    path: String,
+    base: Option<Fragment>,
+    ours: Option<Fragment>,
+    theirs: Option<Fragment>,
+}
+
+impl<'a> Outcome<'a> {
+    pub(in crate::cli) fn of(resolved: &'a Resolved) -> Self {
+        let instead_of = match &resolved.how {
+            Some(How::KeptBoth { instead_of }) => Some(instead_of),
+            _ => None,
+        };
+        Self {
+            resolved: resolved.how.as_ref().map_or("waited", How::as_str),
+            waited_ms: u64::try_from(resolved.waited.as_millis()).unwrap_or(u64::MAX),
+            instead_of,
+            broken_lease: resolved.broken.as_ref().map(|lease| &lease.id),
+            kept_edit: resolved.kept_edit,
+        }
+    }
+}
+
+/// `, merged with what was there`, or nothing.
+pub(in crate::cli) fn describe_outcome(saved: &Saved) -> String {
+    match saved.resolved.as_ref().and_then(|resolved| resolved.how.as_ref()) {
+        Some(How::Ours) => ", on top of what was there".to_owned(),
+        Some(How::Theirs) => ", theirs; yours was dropped".to_owned(),
+        Some(How::Merged) if saved.unchanged => ", which has your changes".to_owned(),
+        Some(How::Merged) => ", merged with what was there".to_owned(),
+        Some(How::KeptBoth { instead_of }) => format!(", instead of {instead_of}, which is as it was"),
+        _ => String::new(),
+    }
+}
+
+/// What nobody should have to find out later.
+pub(in crate::cli) fn tell(output: &Output, saved: &Saved) {
+    let Some(resolved) = &saved.resolved else { return };
+    if let Some(lease) = &resolved.broken {
+        let lost =
+            format!("took the lock away from {} ({}): lease {}", who(lease), lease.operation, lease.id);
+        output.warn(&format!("{}: {lost} is lost, and its holder cannot save any more", saved.id));
+    }
+    if let Some(generation) = resolved.kept_edit {
+        output.note(&format!("{}: what stood in workflow.json is kept as generation {generation}", saved.id));
+    }
+}
+
+/// The places that both sides changed, if that is why it failed.
+pub(in crate::cli) fn overlaps(conflict: &Conflict) -> &[Overlap] {
+    match conflict.obstacle() {
+        Some(Obstacle::Overlaps(overlaps)) => overlaps,
+        _ => &[],
+    }
+}
+
+/// A place and its three values, a line each.
+pub(super) fn overlap_lines(overlaps: &[Overlap]) -> Vec<String> {
+    overlaps.iter().map(ToString::to_string).collect()
+}
+
+pub(super) fn change_lines(changes: &[Change]) -> Vec<String> {
+    changes.iter().map(ToString::to_string).collect()
+}
+
+impl From<&Overlap> for Overlapping {
+    fn from(overlap: &Overlap) -> Self {
+        let Overlap { path, base, ours, theirs, .. } = overlap;
+        Self { path: path.to_string(), base: base.clone(), ours: ours.clone(), theirs: theirs.clone() }
+    }
+}

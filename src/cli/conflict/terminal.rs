@@ -1,0 +1,476 @@
+use std::{io, time::Duration};
+
+use pflow_store::{
+    Result, WorkflowId,
+    conflict::{Case, ChangeKind, Conflict, ConflictResolver, Obstacle, Policy, Resolution},
+    pflow_backend::async_trait,
+    stored::Lease,
+};
+
+use super::{
+    report::{change_lines, overlap_lines},
+    talk::Talk,
+};
+use crate::cli::{
+    failure::with_causes,
+    lock::who,
+    output::printable,
+    time::{human, moment},
+};
+
+/// So many lines of a difference are shown.
+const SHOWN: usize = 40;
+
+/// Asks whoever sits at the terminal.
+///
+/// The end of the input is like [`Resolution::Cancel`]; Ctrl-C ends the question, as it ends everything that only waits.
+#[derive(Debug)]
+pub(super) struct Terminal<T> {
+    talk: T,
+}
+
+/// One thing that can be chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Choice {
+    Merge,
+    Ours,
+    Theirs,
+    KeepBoth,
+    Wait,
+    Break,
+    Difference,
+    Cancel,
+    Help,
+}
+
+impl Choice {
+    /// The letter, its name and what it does to this case.
+    fn describe(self, case: &Case) -> (char, &'static str, String) {
+        let edited = matches!(case.conflict(), Conflict::ModifiedOutside { .. });
+        let ours = match case.kind() {
+            ChangeKind::Delete => "delete it all the same",
+            ChangeKind::Undelete => "bring it back all the same",
+            _ => "save yours on top",
+        };
+        match self {
+            Self::Merge => {
+                ('m', "merge", "save what both sides come to; asks again if they overlap".to_owned())
+            }
+            Self::Ours if edited => ('o', "ours", format!("keep the edit as a version, then {ours}")),
+            Self::Ours => ('o', "ours", format!("{ours}; theirs stays in the history")),
+            Self::Theirs if edited => {
+                ('t', "theirs", "drop yours; the edit becomes the next version".to_owned())
+            }
+            Self::Theirs => ('t', "theirs", "drop yours and leave what is there".to_owned()),
+            Self::KeepBoth => ('k', "keep both", "save yours as a new workflow".to_owned()),
+            Self::Wait => ('w', "wait", format!("until the lock ends, up to {}", human_of(patience(case)))),
+            Self::Break => ('b', "break", "take the lock away; its holder cannot save any more".to_owned()),
+            Self::Difference => ('d', "difference", "show what they changed, and what you would".to_owned()),
+            Self::Cancel => ('c', "cancel", "change nothing".to_owned()),
+            Self::Help => ('?', "help", "explain this".to_owned()),
+        }
+    }
+
+    /// What can be chosen, the safest first.
+    fn of(case: &Case) -> Vec<Self> {
+        let saves = case.kind() == ChangeKind::Save;
+        let mut choices = match case.conflict() {
+            Conflict::Locked { .. } => vec![Self::Wait, Self::Break],
+            Conflict::LeaseLost { .. } => vec![],
+            Conflict::Version { found, .. } if found.generation == 0 => vec![Self::Ours],
+            _ if saves => vec![Self::Merge, Self::Ours, Self::Theirs],
+            _ => vec![Self::Ours, Self::Theirs],
+        };
+        if case.obstacle().is_some() {
+            // It would come to the same again.
+            choices.retain(|choice| *choice != Self::Merge);
+        }
+        if matches!(case.obstacle(), Some(Obstacle::UnusableEdit { .. })) {
+            choices.clear();
+        }
+        if saves {
+            choices.push(Self::KeepBoth);
+        }
+        let is_about_a_lock = matches!(case.conflict(), Conflict::Locked { .. } | Conflict::LeaseLost { .. });
+        if saves && !is_about_a_lock {
+            choices.push(Self::Difference);
+        }
+        choices.extend([Self::Cancel, Self::Help]);
+        choices
+    }
+}
+
+impl<T: Talk> Terminal<T> {
+    pub(super) fn new(talk: T) -> Self {
+        Self { talk }
+    }
+
+    async fn ask(&self, case: &Case) -> io::Result<Resolution> {
+        self.introduce(case);
+        let choices = Choice::of(case);
+        let letters: Vec<String> = choices.iter().map(|choice| choice.describe(case).0.to_string()).collect();
+        let question = format!("What now? [{}] ", letters.join("/"));
+        loop {
+            let Some(answer) = self.talk.ask(&question).await? else { return Ok(Resolution::Cancel) };
+            let answer = answer.trim().to_lowercase();
+            let chosen = choices.iter().find(|choice| {
+                let (letter, name, _) = choice.describe(case);
+                answer == letter.to_string() || answer == name
+            });
+            let resolution = match chosen {
+                Some(Choice::Merge) => Some(Resolution::Merge),
+                Some(Choice::Ours) => Some(Resolution::Override),
+                Some(Choice::Theirs) => Some(Resolution::TakeTheirs),
+                Some(Choice::Cancel) => Some(Resolution::Cancel),
+                Some(Choice::Wait) => {
+                    self.talk.say("waiting; Ctrl-C gives up");
+                    Some(Resolution::Wait { limit: patience(case) })
+                }
+                Some(Choice::Break) => self.confirm_break(case).await?,
+                Some(Choice::KeepBoth) => self.name_ours(case).await?,
+                Some(Choice::Difference) => {
+                    self.show_difference(case).await;
+                    None
+                }
+                Some(Choice::Help) | None => {
+                    for choice in &choices {
+                        let (letter, name, what) = choice.describe(case);
+                        self.talk.say(&format!("  {letter}  {name:<10}  {what}"));
+                    }
+                    None
+                }
+            };
+            if let Some(resolution) = resolution {
+                return Ok(resolution);
+            }
+        }
+    }
+
+    /// What is wrong, and what stood in the way of the answer before.
+    fn introduce(&self, case: &Case) {
+        match case.obstacle() {
+            None => {
+                self.talk.say(&format!(
+                    "{} {}",
+                    self.talk.strong("conflict:"),
+                    printable(&case.conflict().to_string())
+                ));
+            }
+            Some(Obstacle::Overlaps(overlaps)) => {
+                let count = overlaps.len();
+                self.talk.say(&format!(
+                    "both sides changed {count} {}:",
+                    if count == 1 { "place" } else { "places" }
+                ));
+                self.show(overlap_lines(overlaps));
+            }
+            Some(obstacle) => self.talk.say(&printable(&obstacle.to_string())),
+        }
+    }
+
+    async fn show_difference(&self, case: &Case) {
+        let (theirs, ours) = (case.their_changes().await, case.difference().await);
+        for (title, changes) in
+            [("they changed since then:", theirs), ("yours would change what is there now:", ours)]
+        {
+            match changes {
+                Ok(Some(changes)) if changes.is_empty() => self.talk.say(&format!("{title} nothing")),
+                Ok(Some(changes)) => {
+                    self.talk.say(title);
+                    self.show(change_lines(&changes));
+                }
+                Ok(None) => self.talk.say(&format!("{title} there is nothing to compare with")),
+                Err(error) => self.talk.say(&format!("{title} {}", printable(&with_causes(&error)))),
+            }
+        }
+    }
+
+    fn show(&self, lines: Vec<String>) {
+        for line in lines.iter().take(SHOWN) {
+            self.talk.say(&format!("  {}", printable(line)));
+        }
+        if let Some(more) = lines.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+            self.talk.say(&format!("  … and {more} more"));
+        }
+    }
+
+    async fn confirm_break(&self, case: &Case) -> io::Result<Option<Resolution>> {
+        let Conflict::Locked { lease, now, .. } = case.conflict() else { return Ok(None) };
+        let left = human(lease.expires.signed_duration_since(*now));
+        let question =
+            format!("{} holds it for another {left}. Take it away? [y/N] ", printable(&holder(lease)));
+        let answer = self.talk.ask(&question).await?.unwrap_or_default();
+        Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes").then_some(Resolution::Override))
+    }
+
+    async fn name_ours(&self, case: &Case) -> io::Result<Option<Resolution>> {
+        let question = format!("The id for yours [{}-conflict-…]: ", case.id());
+        loop {
+            let Some(answer) = self.talk.ask(&question).await? else { return Ok(Some(Resolution::Cancel)) };
+            match answer.trim() {
+                "" => return Ok(Some(Resolution::KeepBoth { id: None })),
+                name => match WorkflowId::parse(name) {
+                    Ok(id) => return Ok(Some(Resolution::KeepBoth { id: Some(id) })),
+                    Err(invalid) => self.talk.say(&printable(&invalid.to_string())),
+                },
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl<T: Talk> ConflictResolver for Terminal<T> {
+    async fn resolve(&self, case: &Case) -> Result<Resolution> {
+        // What was said on the command line about locks needs no question.
+        if let (Conflict::Locked { .. }, Some(limit)) = (case.conflict(), case.lock_timeout())
+            && case.waited() < limit
+        {
+            let Conflict::Locked { lease, .. } = case.conflict() else { return Ok(Resolution::Cancel) };
+            self.talk.say(&format!("waiting for {}", printable(&holder(lease))));
+            return Ok(Resolution::Wait { limit: limit.saturating_sub(case.waited()) });
+        }
+        match self.ask(case).await {
+            Ok(resolution) => Ok(resolution),
+            Err(error) => {
+                self.talk.say(&format!("the answer could not be read: {error}"));
+                Ok(Resolution::Cancel)
+            }
+        }
+    }
+}
+
+/// How long the choice to wait waits.
+fn patience(case: &Case) -> Duration {
+    case.lock_timeout().filter(|limit| !limit.is_zero()).unwrap_or(Policy::Wait.lock_timeout())
+}
+
+fn human_of(duration: Duration) -> String {
+    human(chrono::Duration::from_std(duration).unwrap_or(chrono::Duration::MAX))
+}
+
+fn holder(lease: &Lease) -> String {
+    format!("{}, {}, since {},", who(lease), lease.operation, moment(lease.acquired))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::VecDeque,
+        sync::{Arc, Mutex},
+    };
+
+    use pflow_store::{
+        Error, Expect, LeaseRequest, SaveRequest, Saved, Store, StoreOptions,
+        conflict::How,
+        pflow_backend::{Batch, Key, ManualEnvironment, Operation, StorageBackend},
+    };
+
+    use super::*;
+
+    /// A person who knows in advance what to say, and whatever was said to them.
+    #[derive(Debug)]
+    struct Person {
+        answers: Mutex<VecDeque<&'static str>>,
+        heard: Mutex<String>,
+    }
+
+    #[async_trait]
+    impl Talk for Arc<Person> {
+        fn say(&self, text: &str) {
+            let mut heard = self.heard.lock().unwrap();
+            heard.push_str(text);
+            heard.push('\n');
+        }
+
+        fn strong(&self, word: &str) -> String {
+            word.to_owned()
+        }
+
+        async fn ask(&self, question: &str) -> io::Result<Option<String>> {
+            let answer = self.answers.lock().unwrap().pop_front();
+            self.say(&format!("{question}{}", answer.unwrap_or("^D")));
+            match answer {
+                Some("broken") => Err(io::Error::other("the line is dead")),
+                answer => Ok(answer.map(str::to_owned)),
+            }
+        }
+    }
+
+    fn id(name: &str) -> WorkflowId {
+        WorkflowId::parse(name).unwrap()
+    }
+
+    fn plan(a: &str, b: &str) -> String {
+        let node =
+            |id, text| format!(r#"{{ "id": "{id}", "type": "echo", "params": {{ "text": "{text}" }} }}"#);
+        format!("{{ \"nodes\": [ {}, {} ] }}", node("a", a), node("b", b))
+    }
+
+    struct Scene {
+        store: Store,
+        backend: Arc<dyn StorageBackend>,
+    }
+
+    impl Scene {
+        /// Generation 1 of `a` is `1,1`, and generation 2 is `1,2`.
+        async fn new() -> Self {
+            let environment = Arc::new(ManualEnvironment::new(1));
+            let memory = pflow_backend_memory::MemoryBackend::new(environment.clone()).with_plain_files(true);
+            let backend: Arc<dyn StorageBackend> = Arc::new(memory);
+            let store = Store::init(backend.clone(), StoreOptions::new(environment)).await.unwrap();
+            for (b, expect) in [("1", Expect::Absent), ("2", Expect::Generation(1))] {
+                store.save(SaveRequest::new(id("a"), plan("1", b), expect)).await.unwrap();
+            }
+            Self { store, backend }
+        }
+
+        /// Saves on top of generation 1, or of what is expected, and answers what is asked.
+        async fn save(
+            &self,
+            request: SaveRequest,
+            answers: &[&'static str],
+        ) -> (std::result::Result<Saved, Error>, String) {
+            let person = Arc::new(Person {
+                answers: Mutex::new(answers.iter().copied().collect()),
+                heard: Mutex::default(),
+            });
+            let saved = self.store.save(request.resolver(Arc::new(Terminal::new(Arc::clone(&person))))).await;
+            assert_eq!(person.answers.lock().unwrap().len(), 0, "everything was asked for: {person:?}");
+            let heard = person.heard.lock().unwrap().clone();
+            (saved, heard)
+        }
+
+        async fn edit(&self, text: &str) {
+            let key = Key::parse("workflows/a/workflow.json").unwrap();
+            let put = Operation::put(key, text.to_owned());
+            self.backend.commit(Batch::new().stage([put])).await.unwrap();
+        }
+    }
+
+    fn ours(expect: Expect) -> SaveRequest {
+        SaveRequest::new(id("a"), plan("2", "1"), expect)
+    }
+
+    const STALE: Expect = Expect::Generation(1);
+
+    #[track_caller]
+    fn how(saved: std::result::Result<Saved, Error>) -> (u64, How) {
+        let saved = saved.unwrap();
+        (saved.generation, saved.resolved.unwrap().how.unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_letter_or_its_word_decides() {
+        for (answer, wanted) in [
+            ("o", (3, How::Ours)),
+            (" Ours ", (3, How::Ours)),
+            ("t", (2, How::Theirs)),
+            ("m", (3, How::Merged)),
+            ("merge", (3, How::Merged)),
+        ] {
+            let scene = Scene::new().await;
+            let (saved, heard) = scene.save(ours(STALE), &[answer]).await;
+            assert_eq!(how(saved), wanted, "{answer}");
+            assert!(
+                heard.starts_with("conflict: a is at generation 2, expected 1 (saved by tester@host-1 at "),
+                "{heard}"
+            );
+            assert!(heard.contains("\nWhat now? [m/o/t/k/d/c/?] "), "{heard}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_not_understood_is_explained_and_asked_again() {
+        let (saved, heard) = Scene::new().await.save(ours(STALE), &["", "yes please", "?", "c"]).await;
+        let Err(Error::Conflict(conflict)) = saved else { panic!("{saved:?}") };
+        assert!(matches!(*conflict, Conflict::Version { expected: 1, .. }), "as without a question");
+        assert_eq!(heard.matches("What now?").count(), 4);
+        assert_eq!(
+            heard.matches("  o  ours        save yours on top; theirs stays in the history\n").count(),
+            3
+        );
+    }
+
+    #[tokio::test]
+    async fn the_end_of_the_input_and_a_dead_line_change_nothing() {
+        for answers in [&[][..], &["k"], &["broken"]] {
+            let scene = Scene::new().await;
+            let (saved, _) = scene.save(ours(STALE), answers).await;
+            assert!(matches!(saved, Err(Error::Conflict(_))), "{saved:?}");
+            assert_eq!(scene.store.show(&id("a")).await.unwrap().generation(), 2);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_difference_is_shown_on_request() {
+        let (_, heard) = Scene::new().await.save(ours(STALE), &["d", "c"]).await;
+        let theirs = "they changed since then:\n  ~ nodes[id=b].params.text: \"1\" -> \"2\"\n";
+        let yours = "yours would change what is there now:\n  ~ nodes[id=a].params.text: \"1\" -> \"2\"\n";
+        assert!(heard.contains(theirs) && heard.contains(yours), "{heard}");
+        let (_, heard) = Scene::new().await.save(ours(STALE), &["c"]).await;
+        assert!(!heard.contains("nodes["), "{heard}");
+    }
+
+    #[tokio::test]
+    async fn what_overlaps_is_listed_and_another_answer_asked_for() {
+        let scene = Scene::new().await;
+        let both = SaveRequest::new(id("a"), plan("1", "3"), STALE);
+        let (saved, heard) = scene.save(both, &["m", "m", "k", "Not An Id", "mine"]).await;
+        let saved = saved.unwrap();
+        assert_eq!((saved.id, saved.generation), (id("mine"), 1));
+        let listed = "both sides changed 1 place:\n  nodes[id=b].params.text: ours \"3\", theirs \"2\", before \"1\"\n";
+        assert!(heard.contains(listed), "{heard}");
+        assert!(heard.contains("What now? [o/t/k/d/c/?] m\n"), "a merge is not offered again: {heard}");
+        assert!(heard.contains("\"Not An Id\" is no workflow id"), "{heard}");
+        assert_eq!(scene.store.show(&id("a")).await.unwrap().generation(), 2);
+    }
+
+    #[tokio::test]
+    async fn ours_is_kept_under_the_next_free_number() {
+        let scene = Scene::new().await;
+        for (text, wanted) in [("x", "a-conflict-1"), ("y", "a-conflict-2"), ("x", "a-conflict-1")] {
+            let request = SaveRequest::new(id("a"), plan(text, "1"), STALE);
+            let saved = scene.save(request, &["k", ""]).await.0.unwrap();
+            assert_eq!(saved.id, id(wanted), "{text}");
+            assert_eq!(saved.resolved.unwrap().how, Some(How::KeptBoth { instead_of: id("a") }));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lock_is_taken_away_only_after_a_second_question() {
+        let scene = Scene::new().await;
+        let request = LeaseRequest::new("a long\nedit", Duration::from_secs(600));
+        scene.store.acquire(&id("a"), request).await.unwrap();
+        let (saved, heard) = scene.save(ours(Expect::Any), &["b", "no", "w", "b", "y"]).await;
+        assert_eq!(how(saved), (3, How::Overridden));
+        assert!(heard.contains("[w/b/k/c/?]") && heard.contains("waiting; Ctrl-C gives up"), "{heard}");
+        let question = "tester@host-1 (pid 4242), a long\u{fffd}edit, since ";
+        assert_eq!(heard.matches(question).count(), 2, "{heard}");
+        assert!(heard.contains("Take it away? [y/N] no"), "{heard}");
+        assert!(scene.store.lock_state(&id("a")).await.unwrap().lease.is_none());
+    }
+
+    #[tokio::test]
+    async fn the_time_that_was_given_for_locks_is_waited_without_a_question() {
+        let scene = Scene::new().await;
+        scene.store.acquire(&id("a"), LeaseRequest::new("edit", Duration::from_secs(600))).await.unwrap();
+        let request = ours(Expect::Any).lock_timeout(Duration::from_secs(5));
+        let (saved, heard) = scene.save(request, &["c"]).await;
+        assert!(matches!(saved, Err(Error::Conflict(_))), "{saved:?}");
+        assert!(heard.starts_with("waiting for tester@host-1 (pid 4242), edit, since "), "{heard}");
+    }
+
+    #[tokio::test]
+    async fn an_edit_that_cannot_be_kept_leaves_little_to_choose() {
+        let scene = Scene::new().await;
+        scene.edit("{ broken\u{1b}[2J").await;
+        let (saved, heard) = scene.save(ours(Expect::Generation(2)), &["o", "k", ""]).await;
+        assert_eq!(saved.unwrap().id, id("a-conflict-1"));
+        assert!(heard.contains("cannot be kept: line 1") && heard.contains("What now? [k/d/c/?]"), "{heard}");
+        assert!(!heard.contains('\u{1b}'), "{heard}");
+        scene.edit(&plan("5", "5")).await;
+        let (saved, heard) = scene.save(ours(Expect::Generation(2)), &["o"]).await;
+        assert_eq!(saved.unwrap().resolved.unwrap().kept_edit, Some(3));
+        assert!(heard.contains("workflows/a/workflow.json was modified outside of the store"), "{heard}");
+    }
+}
