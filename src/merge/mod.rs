@@ -26,18 +26,32 @@
 //!   are those of one side is that side's document, byte for byte.
 //! - A merged document that is not valid is never given out: [`Merge::Refused`].
 
+mod align;
+mod combine;
+mod diff;
 mod fields;
 mod fragment;
+mod graph;
+mod merged;
 mod path;
+mod style;
 mod text;
+mod three;
+mod value;
+mod write;
 
 use std::fmt;
 
-use crate::document::{Document, DocumentError, Limits};
+use crate::document::{Document, DocumentError, Limits, quoted};
 
 pub use fields::{Fields, merge_fields};
 pub use fragment::Fragment;
 pub use path::{EdgeName, Path, Step};
+pub use three::Side;
+
+use combine::Merger;
+use three::Three;
+use value::Value;
 
 /// What became of a merge.
 #[derive(Debug, Clone)]
@@ -72,8 +86,13 @@ pub struct Overlap {
 pub enum Clash {
     /// Both sides changed the value, one perhaps by removing it. Without an ancestor: the sides differ.
     Value,
-    /// One side has an edge or a start that names this node, and the other one removed the node.
-    RemovedNode(String),
+    /// A side has an edge or a start that names a node which the other one removed.
+    RemovedNode {
+        /// The node.
+        id: String,
+        /// Who removed it.
+        by: Side,
+    },
     /// Both sides put the nodes into another order. The values are the ids of the nodes that all have.
     Order,
     /// Together the edits would start the workflow at another node than either side meant. The values are the ids of the nodes that
@@ -98,25 +117,49 @@ pub struct Change {
 /// Takes time and memory in proportion to the documents, as [`Document::parse`] does: an async caller merges large ones on a thread that
 /// may block. A merged document is held against `limits`; one that a side has already is given back as it is.
 pub fn merge(base: Option<&Document>, ours: &Document, theirs: &Document, limits: &Limits) -> Merge {
-    let _ = (base, limits, theirs);
-    Merge::Clean(ours.clone())
+    let same = |a: Option<&Document>, b: &Document| a.is_some_and(|a| a.bytes() == b.bytes());
+    if same(base, ours) || same(Some(ours), theirs) {
+        return Merge::Clean(theirs.clone());
+    }
+    if same(base, theirs) {
+        return Merge::Clean(ours.clone());
+    }
+    let texts = Three { base, ours: Some(ours), theirs: Some(theirs) }.map(|document| document.map(text_of));
+    let values = texts.map(|text| text.map(Value::read));
+    let roots =
+        Three { base: values.base.as_ref(), ours: values.ours.as_ref(), theirs: values.theirs.as_ref() };
+    // Whichever it is, it is the same one when the sides are exchanged.
+    let leader = if ours.bytes() <= theirs.bytes() { Side::Ours } else { Side::Theirs };
+    let mut merger = Merger { leader, overlaps: Vec::new() };
+    let merged = merger.root(roots);
+    graph::judge(&mut merger, &merged, roots);
+    if !merger.overlaps.is_empty() {
+        return Merge::Overlapping(merger.overlaps);
+    }
+    match write::write(&merged, texts, leader, limits.max_bytes) {
+        Err(Side::Ours) => Merge::Clean(ours.clone()),
+        Err(Side::Theirs) => Merge::Clean(theirs.clone()),
+        Ok(text) => Document::parse(text, limits).map_or_else(Merge::Refused, Merge::Clean),
+    }
 }
 
 /// What makes `after` out of `before`, in the order of the documents: additions and changes where they stand in `after`, removals at the end of
 /// the object or list that they left. Two documents that say the same have none, however they are written.
 pub fn changes(before: &Document, after: &Document) -> Vec<Change> {
-    let _ = (before, after);
-    Vec::new()
+    diff::changes(&Value::read(text_of(before)), &Value::read(text_of(after)))
+}
+
+/// A document is UTF-8; were it not, nothing of it would be merged, and nothing is no valid document.
+fn text_of(document: &Document) -> &str {
+    std::str::from_utf8(document.bytes()).unwrap_or_default()
 }
 
 impl fmt::Display for Overlap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { path, clash, base, ours, theirs } = self;
         write!(f, "{path}: ")?;
-        if let Clash::RemovedNode(id) = clash {
-            let side = if ours.is_some() && (theirs.is_none() || theirs == base) { "ours" } else { "theirs" };
-            let other = if side == "ours" { "theirs" } else { "ours" };
-            return write!(f, "{side} leads to {}, which {other} removed", crate::document::quoted(id));
+        if let Clash::RemovedNode { id, by } = clash {
+            return write!(f, "{} leads to {}, which {by} removed", by.other(), quoted(id));
         }
         write!(f, "ours {}, theirs {}, before {}", Shown(ours), Shown(theirs), Shown(base))
     }
