@@ -11,8 +11,9 @@ use serde_json::Value;
 
 /// Two nodes, which two can edit without getting in each other's way.
 fn doc(a: &str, b: &str) -> String {
-    let node = |id, text| format!(r#"{{ "id": "{id}", "type": "echo", "params": {{ "text": "{text}" }} }}"#);
-    format!("{{ \"nodes\": [ {}, {} ] }}\n", node("a", a), node("b", b))
+    let node =
+        |id, text| format!(r#"    {{ "id": "{id}", "type": "echo", "params": {{ "text": "{text}" }} }}"#);
+    format!("{{\n  \"nodes\": [\n{},\n{}\n  ]\n}}\n", node("a", a), node("b", b))
 }
 
 /// A store where generation 2 of `a` is `1,2`, and generation 1 was `1,1`.
