@@ -4,7 +4,9 @@ use std::{
 };
 
 use clap::Args;
-use pflow_store::{DeleteRequest, Error, Expect, Store, WorkflowId, conflict::Conflict, stored::Head};
+use pflow_store::{
+    DeleteRequest, Error, Expect, Store, WorkflowId, conflict::Conflict, lock::Standing, stored::Head,
+};
 use serde::Serialize;
 
 use super::{
@@ -88,14 +90,15 @@ impl Delete {
         if let Some(lease_id) = &self.expectation.lease
             && head.lease.as_ref().is_none_or(|held| held.id != *lease_id)
         {
-            let (lease_id, held) = (lease_id.clone(), head.lease.clone().map(Box::new));
-            return Err(refused(Conflict::LeaseLost { id: id.clone(), lease_id, held, fence: head.fence }));
+            return Err(refused(Conflict::lease_lost(lease_id.clone(), &head)));
         }
         let unchanged = head.live().is_none();
         if !unchanged {
-            if let Some(lease) = state.lease.filter(|_| state.live && self.expectation.lease.is_none()) {
+            if let (Some(lease), Some(standing)) = (state.lease, state.standing.filter(Standing::is_live))
+                && self.expectation.lease.is_none()
+            {
                 let (id, lease, now) = (id.clone(), Box::new(lease), state.now);
-                return Err(refused(Conflict::Locked { id, lease, now }));
+                return Err(refused(Conflict::Locked { id, lease, standing, now }));
             }
             self.expectation.expect().check(&head).map_err(refused)?;
         }

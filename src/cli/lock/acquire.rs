@@ -51,7 +51,7 @@ impl Acquire {
             None => LeaseId::parse(session.environment.new_id()).map_err(Error::from)?,
         };
         let left_behind = format!("the lease {lease_id}; see `lock show {id}`");
-        let request = LeaseRequest::new(self.operation, self.ttl.0).id(lease_id);
+        let request = LeaseRequest::new(self.operation, self.ttl.0).id(lease_id).detached();
         let what = format!("the locking of {id}");
         let grant = session.changing(what, Some(left_behind), store.acquire(&id, request)).await?;
         let lease = &grant.lease;

@@ -1,9 +1,6 @@
 //! Whether a change fits on top of what was seen, and what it will be. Pure, so that every case can be tried.
 
-use std::time::Duration;
-
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
 use pflow_backend::Identity;
 use serde_json::Map;
 
@@ -13,7 +10,7 @@ use crate::{
     conflict::Conflict,
     document::{ContentHash, Document, MediaType},
     store::copy::CopyState,
-    stored::{Current, Head, Lease, MAX_GENERATION, Operation, VersionId, VersionRecord, layout},
+    stored::{Current, Head, Lease, MAX_GENERATION, Operation, Standing, VersionId, VersionRecord, layout},
 };
 
 #[derive(Debug)]
@@ -30,14 +27,13 @@ pub(super) fn decide(
     document: Option<&Document>,
     basis: &Basis,
     identity: &Identity,
-    skew: Duration,
 ) -> Result<Decision> {
     let head = &basis.stored.head;
     if let Some(conflict) = lost_lease(request, head) {
         return Ok(Decision::Conflict(conflict));
     }
     let version = next_version(request, document, basis, &identity.to_string())?;
-    let own = owns_lease(request, head, identity, basis.now, skew);
+    let own = owns_lease(request, basis, identity);
     let wants_lease = request.hold.is_some() && !own;
     if version.is_none() && !wants_lease {
         // Two who build on the same generation and come to the same content have both built on it, and one of them has lost: whoever
@@ -53,10 +49,10 @@ pub(super) fn decide(
     }
     if let Some(lease) = &head.lease
         && !own
-        && lease.is_live(basis.now, skew)
+        && let Some(standing) = basis.standing.filter(Standing::is_live)
     {
         let (id, lease) = (head.id.clone(), Box::new(lease.clone()));
-        return Ok(Decision::Conflict(Conflict::Locked { id, lease, now: basis.now }));
+        return Ok(Decision::Conflict(Conflict::Locked { id, lease, standing, now: basis.now }));
     }
     if let Err(conflict) = request.expect.check(head) {
         return Ok(Decision::Conflict(conflict));
@@ -82,24 +78,17 @@ fn lost_lease(request: &Request, head: &Head) -> Option<Conflict> {
     if head.lease.as_ref().is_some_and(|lease| lease.id == lease_id) {
         return None;
     }
-    let held = head.lease.clone().map(Box::new);
-    Some(Conflict::LeaseLost { id: head.id.clone(), lease_id, held, fence: head.fence })
+    Some(Conflict::lease_lost(lease_id, head))
 }
 
 /// Whether the lease in the head is the caller's: the one that it names, which is not lost, or the one that it wants to take along and
 /// was granted already, by a save whose reply got lost.
-fn owns_lease(
-    request: &Request,
-    head: &Head,
-    identity: &Identity,
-    now: DateTime<Utc>,
-    skew: Duration,
-) -> bool {
+fn owns_lease(request: &Request, basis: &Basis, identity: &Identity) -> bool {
     let granted = |lease: &Lease| {
-        lease.is_live(now, skew)
+        basis.standing.is_some_and(|standing| standing.is_live())
             && request.hold.as_ref().is_some_and(|hold| hold.is_granted_by(lease, identity))
     };
-    request.lease.is_some() || head.lease.as_ref().is_some_and(granted)
+    request.lease.is_some() || basis.stored.head.lease.as_ref().is_some_and(granted)
 }
 
 /// The conflict with a person's edit of the copy, unless the edit is just what the copy is going to hold.
@@ -225,6 +214,8 @@ fn says_the_same(current: &VersionRecord, next: &Described) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use chrono::{DateTime, TimeDelta, Utc};
     use pflow_backend::{Environment, ManualEnvironment, Version};
 
@@ -233,7 +224,7 @@ mod tests {
         conflict::Expect,
         document::{ContentHash, Limits},
         lock::LeaseRequest,
-        stored::{Lease, LeaseId, StoredHead, StoredVersion, WorkflowId},
+        stored::{Holder, Lease, LeaseId, Sight, StoredHead, StoredVersion, WorkflowId},
     };
 
     const SKEW: Duration = Duration::from_secs(60);
@@ -269,7 +260,7 @@ mod tests {
         let current = Current::after(None, record, ContentHash::of(b"line"));
         let head = Head { current: (generation > 0).then_some(current), fence: 7, ..Head::new(id()) };
         let stored = StoredHead { head, version: Some(Version::new("read")) };
-        Basis { stored, copy: CopyState::Absent, restored: None, now: now() }
+        Basis { stored, standing: None, copy: CopyState::Absent, restored: None, now: now() }
     }
 
     fn leased(mut basis: Basis, name: &str, left: TimeDelta) -> Basis {
@@ -277,6 +268,8 @@ mod tests {
         let granted = now() + left - TimeDelta::minutes(1);
         let identity = environment.identity();
         let lease = Lease::grant(lease_id(name), 7, "edit".to_owned(), None, identity, granted, MINUTE);
+        let (unchanged, holder) = (Duration::ZERO, Holder::Unknown);
+        basis.standing = Some(Standing::of(&lease, &Sight { now: now(), skew: SKEW, unchanged, holder }));
         basis.stored.head.lease = Some(lease);
         basis
     }
@@ -296,7 +289,7 @@ mod tests {
     }
 
     fn decided(request: &Request, text: &str, basis: &Basis) -> Result<Decision> {
-        decide(request, Some(&document(text)), basis, &me(), SKEW)
+        decide(request, Some(&document(text)), basis, &me())
     }
 
     /// The first word of the decision.
@@ -390,7 +383,7 @@ mod tests {
             Some(StoredVersion { record, record_hash: ContentHash::of(b"line"), content })
         };
         basis.restored = restored(None);
-        let refused = decide(&undelete, None, &basis, &me(), SKEW).unwrap_err();
+        let refused = decide(&undelete, None, &basis, &me()).unwrap_err();
         assert!(
             matches!(refused, Error::GenerationMissing { generation: 3, why: NoContent::Pruned, .. }),
             "{refused}"

@@ -36,7 +36,7 @@ use crate::{
     flow::Action,
     lock::LeaseRequest,
     operation,
-    stored::{Head, LeaseId, StoredHead, StoredVersion, VersionRecord, WorkflowId},
+    stored::{Head, LeaseId, Standing, StoredHead, StoredVersion, VersionRecord, WorkflowId},
 };
 
 pub(crate) use flows::Flows;
@@ -115,6 +115,8 @@ pub(crate) struct Change {
 #[derive(Debug, Clone)]
 struct Basis {
     stored: StoredHead,
+    /// Whether the lease in the head must be respected; none if there is none.
+    standing: Option<Standing>,
     copy: CopyState,
     /// What an undelete brings back.
     restored: Option<StoredVersion>,
