@@ -1,7 +1,4 @@
-use std::{
-    ffi::OsString,
-    io::{self, BufRead, IsTerminal},
-};
+use std::ffi::OsString;
 
 use clap::Args;
 use pflow_store::{
@@ -10,6 +7,7 @@ use pflow_store::{
 use serde::Serialize;
 
 use super::{
+    confirm,
     expectation::Expectation,
     failure::{Failure, Result},
     input,
@@ -119,26 +117,12 @@ fn refused(conflict: Conflict) -> Failure {
     Error::from(conflict).into()
 }
 
-/// Asks on a terminal. Elsewhere nobody can answer, so the flag that would is named.
+/// Whether the deletion of what is there now is wanted.
 async fn confirm(session: &Session<'_>, head: &Head) -> Result<bool> {
-    let id = &head.id;
-    if session.output.is_json() || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-        let hint = "say `--yes` to delete it, or `--dry-run` to see what would happen";
-        return Err(Failure::usage(format!("delete {id}? Nobody is there to answer")).with_hint(hint));
-    }
+    let (id, generation) = (&head.id, head.generation());
     let name = head.current.as_ref().and_then(|current| current.record.name.as_deref());
     let name = name.map_or_else(String::new, |name| format!(", {name:?}"));
-    let generation = head.generation();
-    session
-        .output
-        .ask(&format!("Delete {id} (generation {generation}{name})? `undelete {id}` brings it back. [y/N] "));
-    let answer = tokio::task::spawn_blocking(|| {
-        let mut answer = String::new();
-        io::stdin().lock().read_line(&mut answer).map(|_| answer)
-    });
-    match session.signals.unless(answer).await? {
-        Ok(Ok(answer)) => Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")),
-        Ok(Err(error)) => Err(Failure::file("read", "the answer", &error)),
-        Err(error) => Err(Failure::failed(format!("Failed to read the answer: {error}"))),
-    }
+    let question =
+        format!("Delete {id} (generation {generation}{name})? `undelete {id}` brings it back. [y/N] ");
+    confirm::ask(session, &format!("delete {id}"), "delete it", &question).await
 }
