@@ -26,7 +26,14 @@ pub(super) mod exit {
     pub(in crate::cli) const UNSAFE: u8 = 15;
     pub(in crate::cli) const UNKNOWN: u8 = 16;
     pub(in crate::cli) const INCOMPATIBLE: u8 = 17;
+    /// Of `lock run`, as `env` has them.
+    pub(in crate::cli) const RUN_FAILED: u8 = 125;
+    pub(in crate::cli) const NOT_RUNNABLE: u8 = 126;
+    pub(in crate::cli) const NO_COMMAND: u8 = 127;
 }
+
+/// The word for the code of a command that `lock run` ran.
+const COMMAND: &str = "command";
 
 /// The end of a command that did not do what it was asked for. Serializes as the error object of `--json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -71,6 +78,22 @@ impl Failure {
 
     pub(super) fn batch(message: impl Into<String>) -> Self {
         Self::new("batch", exit::BATCH, message)
+    }
+
+    /// The command that was run ended like this, and has said why.
+    pub(super) fn of_command(exit: u8) -> Self {
+        Self::new(COMMAND, exit, format!("the command ended with {exit}"))
+    }
+
+    pub(super) fn is_of_command(&self) -> bool {
+        self.code == COMMAND
+    }
+
+    /// A command that could not be started.
+    pub(super) fn not_started(command: impl std::fmt::Display, error: &io::Error) -> Self {
+        let exit =
+            if error.kind() == io::ErrorKind::NotFound { exit::NO_COMMAND } else { exit::NOT_RUNNABLE };
+        Self::new("not_started", exit, format!("Failed to start {command}: {error}"))
     }
 
     pub(super) fn interrupted(signal: Signal, message: impl Into<String>) -> Self {

@@ -132,7 +132,7 @@ impl Save {
             // Chosen here, so that it can be named whatever happens.
             let lease = LeaseId::parse(session.environment.new_id()).map_err(Error::from)?;
             left_behind = Some(format!("the lease {lease}; see `lock show {id}`"));
-            request = request.hold(LeaseRequest::new(self.operation, self.ttl.0).id(lease));
+            request = request.hold(LeaseRequest::new(self.operation, self.ttl.0).id(lease).detached());
         }
         let saved = session.changing(format!("the save of {id}"), left_behind, store.save(request)).await;
         let saved = saved.map_err(|failure| decider.failure(failure))?;

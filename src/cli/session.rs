@@ -116,10 +116,7 @@ impl<'a> Session<'a> {
         left_behind: Option<String>,
         work: impl Future<Output = std::result::Result<T, Error>>,
     ) -> Result<T> {
-        self.signals.begin(what, left_behind)?;
-        let done = work.await;
-        self.signals.end();
-        Ok(done?)
+        Ok(self.trying(what, left_behind, work).await??)
     }
 
     /// Gives a lease back that was granted although a signal had come meanwhile: nobody is there to use it. Whether one had come.
@@ -140,6 +137,19 @@ impl<'a> Session<'a> {
             )),
         }
         true
+    }
+
+    /// Gives up nothing of a change, but leaves to the caller what its failure means.
+    pub(super) async fn trying<T>(
+        &self,
+        what: String,
+        left_behind: Option<String>,
+        work: impl Future<Output = std::result::Result<T, Error>>,
+    ) -> Result<std::result::Result<T, Error>> {
+        self.signals.begin(what, left_behind)?;
+        let done = work.await;
+        self.signals.end();
+        Ok(done)
     }
 
     /// Prints what the command came to: the text (without the end of its last line), or the document under `--json`.

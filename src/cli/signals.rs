@@ -105,19 +105,21 @@ impl Signals {
         self.caught().map_or(Ok(()), |signal| Err(nothing_changed(signal)))
     }
 
+    /// The first request to stop, once there is one.
+    pub(super) async fn first(&self) -> Signal {
+        let mut first = self.first.clone();
+        match first.wait_for(Option::is_some).await.map(|signal| *signal) {
+            Ok(Some(signal)) => signal,
+            // The listener is gone, so nothing will ever be heard.
+            _ => std::future::pending().await,
+        }
+    }
+
     /// The result of what changes nothing, unless the first request comes before.
     pub(super) async fn unless<T>(&self, reading: impl Future<Output = T>) -> Result<T> {
-        let mut first = self.first.clone();
-        let request = async {
-            match first.wait_for(Option::is_some).await.map(|signal| *signal) {
-                Ok(Some(signal)) => signal,
-                // The listener is gone, so nothing will ever be heard.
-                _ => std::future::pending().await,
-            }
-        };
         tokio::select! {
             biased;
-            signal = request => Err(nothing_changed(signal)),
+            signal = self.first() => Err(nothing_changed(signal)),
             done = reading => Ok(done),
         }
     }
@@ -145,6 +147,7 @@ impl Signals {
         let Some(signal) = self.caught() else { return result };
         let stake = self.stake.lock().unwrap_or_else(PoisonError::into_inner);
         match (result, &stake.change) {
+            (Err(failure), _) if failure.is_of_command() => Err(failure),
             (Err(failure), _) if failure.exit == signal.exit() => Err(failure),
             (Ok(()), Some(change)) => {
                 Err(Failure::interrupted(signal, format!("interrupted, but {change} was finished first")))

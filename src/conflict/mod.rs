@@ -14,7 +14,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 use crate::{
     document::ContentHash,
     merge::Overlap,
-    stored::{Current, Lease, LeaseId, WorkflowId},
+    stored::{Current, Ended, Head, Lease, LeaseId, Standing, WorkflowId, human},
 };
 
 pub use case::{Case, ChangeKind, Side};
@@ -29,27 +29,31 @@ pub use resolver::{ConflictResolver, Obstacle, Resolution};
 #[non_exhaustive]
 pub enum Conflict {
     /// Somebody else holds the lock. Wait, or ask them.
-    #[error("{}", describe_locked(.id, .lease, .now, ""))]
+    #[error("{}", describe_locked(.id, .lease, .standing, .now, ""))]
     Locked {
         /// The workflow.
         id: WorkflowId,
         /// Who holds it.
         lease: Box<Lease>,
+        /// Why it is not stale.
+        standing: Standing,
         /// When this was found, by our clock.
         now: DateTime<Utc>,
     },
     /// The very content that the lock was asked for is locked already. That is no grant.
-    #[error("{}", describe_locked(.id, .lease, .now, " already"))]
+    #[error("{}", describe_locked(.id, .lease, .standing, .now, " already"))]
     AlreadyLocked {
         /// The workflow.
         id: WorkflowId,
         /// Who holds it.
         lease: Box<Lease>,
+        /// Why it is not stale.
+        standing: Standing,
         /// When this was found, by our clock.
         now: DateTime<Utc>,
     },
     /// The lease that the caller relied on is gone: released, expired and overwritten, or taken over.
-    #[error("the lease {lease_id} on {id} is lost: {}", describe_successor(.held.as_deref(), *.fence))]
+    #[error("the lease {lease_id} on {id} is lost: {}", describe_successor(.held.as_deref(), .ended.as_ref(), *.fence))]
     LeaseLost {
         /// The workflow.
         id: WorkflowId,
@@ -57,6 +61,8 @@ pub enum Conflict {
         lease_id: LeaseId,
         /// Who holds it now; none if nobody.
         held: Option<Box<Lease>>,
+        /// Who took it away, how and when, where that is known and nobody has it now.
+        ended: Option<Ended>,
         /// The fence now.
         fence: u64,
     },
@@ -143,6 +149,13 @@ impl Found {
 }
 
 impl Conflict {
+    /// That the lease `lease_id` is not the one in `head`.
+    pub fn lease_lost(lease_id: LeaseId, head: &Head) -> Self {
+        let held = head.lease.clone().map(Box::new);
+        let ended = head.ended.clone().filter(|ended| ended.lease_id == lease_id);
+        Self::LeaseLost { id: head.id.clone(), lease_id, held, ended, fence: head.fence }
+    }
+
     /// The workflow that it is about.
     pub fn id(&self) -> &WorkflowId {
         match self {
@@ -183,7 +196,8 @@ impl Conflict {
     pub fn hint(&self) -> String {
         match self {
             Self::Locked { id, lease, .. } | Self::AlreadyLocked { id, lease, .. } => format!(
-                "see `lock show {id}`; its holder ends it with `lock release {id} {lease}`",
+                "see `lock show {id}`; wait with `--lock-timeout`; its holder ends it with `lock release {id} {lease}`, and if nobody does, \
+                 `lock break {id} {lease}`",
                 lease = lease.id
             ),
             Self::LeaseLost { id, .. } => {
@@ -213,37 +227,50 @@ impl Conflict {
     }
 }
 
-fn describe_locked(id: &WorkflowId, lease: &Lease, now: &DateTime<Utc>, already: &str) -> String {
+fn describe_locked(
+    id: &WorkflowId,
+    lease: &Lease,
+    standing: &Standing,
+    now: &DateTime<Utc>,
+    already: &str,
+) -> String {
     let left = lease.expires.signed_duration_since(*now);
-    let (lasts, stale) = if left >= chrono::Duration::zero() {
-        (format!("for another {}", human(left)), "its lease has not ended".to_owned())
+    let lasts = if left >= chrono::Duration::zero() {
+        format!("for another {}", human(left))
     } else {
-        let allowance = "its end lies within the allowance for skewed clocks".to_owned();
-        (format!("ended {} ago", human(-left)), allowance)
+        format!("ended {} ago", human(left))
     };
     format!(
         "{id} is{already} locked by {holder} (pid {pid}), {operation}, since {since}, {lasts}; lease {lease_id}, fence {fence}; \
-         it is not stale: {stale}",
+         it is not stale: {reason}",
         holder = lease.holder(),
         pid = lease.pid,
         operation = lease.operation,
-        since = lease.acquired.trunc_subsecs(0).to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+        since = moment(lease.acquired),
         lease_id = lease.id,
         fence = lease.fence,
+        reason = standing.reason(lease, *now),
     )
 }
 
-fn describe_successor(held: Option<&Lease>, fence: u64) -> String {
-    match held {
-        Some(lease) => format!(
-            "{} (pid {}) holds it since {} under fence {}",
+fn describe_successor(held: Option<&Lease>, ended: Option<&Ended>, fence: u64) -> String {
+    match (held, ended) {
+        (Some(lease), _) => format!(
+            "{} (pid {}) holds it since {} under fence {fence}, {}",
             lease.holder(),
             lease.pid,
-            lease.acquired.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
-            lease.fence
+            moment(lease.acquired),
+            lease.operation
         ),
-        None => format!("nobody holds it now, and the fence is {fence}"),
+        (None, Some(Ended { how, by, at, .. })) => {
+            format!("it was {how} by {by} at {}, and nobody holds it now; the fence is {fence}", moment(*at))
+        }
+        (None, None) => format!("nobody holds it now, and the fence is {fence}"),
     }
+}
+
+fn moment(at: DateTime<Utc>) -> String {
+    at.trunc_subsecs(0).to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
 }
 
 fn describe_change(found: &Found) -> String {
@@ -268,33 +295,4 @@ fn describe_deletion(found: &Found) -> String {
     found.made.as_ref().map_or_else(String::new, |(author, at)| {
         format!(" by {author} at {}", at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
     })
-}
-
-/// The two largest units, as in `1h 5m`.
-fn human(duration: chrono::Duration) -> String {
-    let seconds = duration.num_seconds();
-    let units =
-        [("d", seconds / 86_400), ("h", seconds / 3600 % 24), ("m", seconds / 60 % 60), ("s", seconds % 60)];
-    let shown: Vec<String> = units
-        .iter()
-        .skip_while(|(_, count)| *count == 0)
-        .take(2)
-        .filter(|(_, count)| *count > 0)
-        .map(|(unit, count)| format!("{count}{unit}"))
-        .collect();
-    if shown.is_empty() { "0s".to_owned() } else { shown.join(" ") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_show_two_units() {
-        for (seconds, text) in
-            [(0, "0s"), (59, "59s"), (60, "1m"), (3665, "1h 1m"), (90_000, "1d 1h"), (86_405, "1d")]
-        {
-            assert_eq!(human(chrono::Duration::seconds(seconds)), text);
-        }
-    }
 }

@@ -138,8 +138,10 @@ mod tests {
     use crate::{
         conflict::Found,
         document::ContentHash,
-        stored::{Lease, LeaseId, WorkflowId},
+        stored::{Holder, Lease, LeaseId, Live, Standing, WorkflowId},
     };
+
+    const LIVE: Standing = Standing::Live { why: Live::NotEnded, holder: Holder::Unknown };
 
     fn id() -> WorkflowId {
         WorkflowId::parse("a").unwrap()
@@ -162,13 +164,13 @@ mod tests {
         let lease_id = LeaseId::parse("mine").unwrap();
         let key = "workflows/a/workflow.json".to_owned();
         [
-            Conflict::Locked { id: id(), lease: lease(), now },
+            Conflict::Locked { id: id(), lease: lease(), standing: LIVE, now },
             Conflict::Version { id: id(), expected: 1, found: found.clone() },
             Conflict::DeletedMeanwhile { id: id(), expected: 1, found: found.clone() },
             Conflict::Exists { id: id(), found },
             Conflict::ModifiedOutside { id: id(), key, generation: None, found: ContentHash::of(b"edit") },
-            Conflict::LeaseLost { id: id(), lease_id, held: None, fence: 1 },
-            Conflict::AlreadyLocked { id: id(), lease: lease(), now },
+            Conflict::LeaseLost { id: id(), lease_id, held: None, ended: None, fence: 1 },
+            Conflict::AlreadyLocked { id: id(), lease: lease(), standing: LIVE, now },
             Conflict::Busy { id: id(), attempts: 1 },
         ]
     }

@@ -93,9 +93,15 @@ mod tests {
     use pflow_backend::{Environment, ManualEnvironment};
 
     use super::*;
-    use crate::{conflict::Found, document::ContentHash, stored::Lease};
+    use crate::{
+        conflict::Found,
+        document::ContentHash,
+        stored::{Holder, Lease, Live, Standing},
+    };
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    const LIVE: Standing = Standing::Live { why: Live::NotEnded, holder: Holder::Unknown };
 
     fn id() -> WorkflowId {
         WorkflowId::parse("a").unwrap()
@@ -152,7 +158,7 @@ mod tests {
         let (save, delete) = (ChangeKind::Save, ChangeKind::Delete);
         for (conflict, of_a_save, of_a_deletion) in [
             (
-                Conflict::Locked { id: id(), lease: lease(), now: now() },
+                Conflict::Locked { id: id(), lease: lease(), standing: LIVE, now: now() },
                 "give-up wait give-up break - both -",
                 "give-up wait give-up break - - -",
             ),
@@ -187,7 +193,7 @@ mod tests {
                 "give-up - - keep-edit take-edit - -",
             ),
             (
-                Conflict::LeaseLost { id: id(), lease_id: mine, held: None, fence: 1 },
+                Conflict::LeaseLost { id: id(), lease_id: mine, held: None, ended: None, fence: 1 },
                 "give-up - - - - both -",
                 "give-up - - - - - -",
             ),

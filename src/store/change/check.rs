@@ -69,7 +69,7 @@ impl Node<Change, Error> for CheckConflicts {
         let Question { shared, id, .. } = question;
         let objects = &shared.objects;
         if let Some(stored) = question.known.clone() {
-            let basis = Basis { stored, copy: CopyState::Absent, restored: None, now: objects.now() };
+            let basis = seen(shared, stored, CopyState::Absent, None);
             return Ok(Seen::Basis { basis: Box::new(basis), open: Vec::new() });
         }
         let (stored, copy) = match question.expect {
@@ -94,7 +94,7 @@ impl Node<Change, Error> for CheckConflicts {
             }
         }
         let restored = if question.undeletes { last_content(objects, &stored).await? } else { None };
-        let basis = Basis { stored, copy, restored, now: objects.now() };
+        let basis = seen(shared, stored, copy, restored);
         Ok(Seen::Basis { basis: Box::new(basis), open })
     }
 
@@ -134,9 +134,14 @@ impl Node<Change, Error> for CheckConflicts {
 }
 
 fn judge(change: &Change, basis: &Basis) -> Result<Decision> {
-    let shared = &change.shared;
-    let (identity, skew) = (shared.objects.environment.identity(), shared.options.clock_skew);
-    decide(&change.request, change.document.as_ref(), &change.agreed, basis, identity, skew)
+    let identity = change.shared.objects.environment.identity();
+    decide(&change.request, change.document.as_ref(), &change.agreed, basis, identity)
+}
+
+/// What is there to build on, judged at this moment.
+fn seen(shared: &Shared, stored: StoredHead, copy: CopyState, restored: Option<StoredVersion>) -> Basis {
+    let standing = shared.locks.standing(&stored.head);
+    Basis { stored, standing, copy, restored, now: shared.objects.now() }
 }
 
 /// The head that this process knows, if the caller builds on just that one and the change fits on top of it. Not where people edit copies,
@@ -151,7 +156,7 @@ fn known(change: &Change) -> Result<Option<StoredHead>> {
     if stored.head.generation() != generation {
         return Ok(None);
     }
-    let basis = Basis { stored, copy: CopyState::Absent, restored: None, now: objects.now() };
+    let basis = seen(&change.shared, stored, CopyState::Absent, None);
     let fits = matches!(judge(change, &basis)?, Decision::Write(_));
     Ok(fits.then_some(basis.stored))
 }

@@ -1,9 +1,6 @@
 //! Whether a change fits on top of what was seen, and what it will be. Pure, so that every case can be tried.
 
-use std::time::Duration;
-
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
 use pflow_backend::Identity;
 use serde_json::Map;
 
@@ -38,7 +35,6 @@ pub(super) fn decide(
     agreed: &Agreed,
     basis: &Basis,
     identity: &Identity,
-    skew: Duration,
 ) -> Result<Decision> {
     let head = &basis.stored.head;
     if let Some(conflict) = lost_lease(request, head) {
@@ -47,7 +43,7 @@ pub(super) fn decide(
     let expectation = if agreed.covers(basis) { Ok(()) } else { request.expect.check(head) };
     let author = identity.to_string();
     let Next { version, kept } = next(request, document, agreed, basis, &author)?;
-    let own = owns_lease(request, head, identity, basis.now, skew);
+    let own = owns_lease(request, basis, identity);
     let wants_lease = request.hold.is_some() && !own;
     if version.is_none() && !wants_lease {
         // Two who build on the same generation and come to the same content have both built on it, and one of them has lost: whoever
@@ -61,12 +57,13 @@ pub(super) fn decide(
             _ => Decision::Unchanged,
         });
     }
-    let live = head.lease.as_ref().filter(|lease| !own && lease.is_live(basis.now, skew));
-    if let Some(lease) = live
+    let standing = basis.standing.filter(|standing| !own && standing.is_live());
+    let live = head.lease.as_ref().zip(standing);
+    if let Some((lease, standing)) = live
         && agreed.lease.as_ref() != Some(&lease.id)
     {
         let (id, lease) = (head.id.clone(), Box::new(lease.clone()));
-        return Ok(Decision::Conflict(Conflict::Locked { id, lease, now: basis.now }));
+        return Ok(Decision::Conflict(Conflict::Locked { id, lease, standing, now: basis.now }));
     }
     if let Err(conflict) = expectation {
         return Ok(Decision::Conflict(conflict));
@@ -83,7 +80,8 @@ pub(super) fn decide(
         (None, Some(_)) => LeasePlan::Remove,
         (None, None) => LeasePlan::Keep,
     };
-    let (stored, copy, breaks) = (basis.stored.clone(), basis.copy.clone(), live.cloned());
+    let (stored, copy, breaks) =
+        (basis.stored.clone(), basis.copy.clone(), live.map(|(lease, _)| lease.clone()));
     Ok(Decision::Write(Box::new(Plan { stored, copy, kept, version, lease, breaks })))
 }
 
@@ -93,24 +91,17 @@ fn lost_lease(request: &Request, head: &Head) -> Option<Conflict> {
     if head.lease.as_ref().is_some_and(|lease| lease.id == lease_id) {
         return None;
     }
-    let held = head.lease.clone().map(Box::new);
-    Some(Conflict::LeaseLost { id: head.id.clone(), lease_id, held, fence: head.fence })
+    Some(Conflict::lease_lost(lease_id, head))
 }
 
 /// Whether the lease in the head is the caller's: the one that it names, which is not lost, or the one that it wants to take along and
 /// was granted already, by a save whose reply got lost.
-fn owns_lease(
-    request: &Request,
-    head: &Head,
-    identity: &Identity,
-    now: DateTime<Utc>,
-    skew: Duration,
-) -> bool {
+fn owns_lease(request: &Request, basis: &Basis, identity: &Identity) -> bool {
     let granted = |lease: &Lease| {
-        lease.is_live(now, skew)
+        basis.standing.is_some_and(|standing| standing.is_live())
             && request.hold.as_ref().is_some_and(|hold| hold.is_granted_by(lease, identity))
     };
-    request.lease.is_some() || head.lease.as_ref().is_some_and(granted)
+    request.lease.is_some() || basis.stored.head.lease.as_ref().is_some_and(granted)
 }
 
 /// The conflict with a person's edit of the copy, unless the edit is just what the copy is going to hold.

@@ -48,7 +48,7 @@ use crate::{
     flow::Action,
     lock::LeaseRequest,
     operation,
-    stored::{Head, Lease, LeaseId, StoredHead, StoredVersion, VersionRecord, WorkflowId},
+    stored::{Head, Lease, LeaseId, Standing, StoredHead, StoredVersion, VersionRecord, WorkflowId},
 };
 
 pub(crate) use flows::Flows;
@@ -164,6 +164,8 @@ pub(crate) struct Change {
 #[derive(Debug, Clone)]
 struct Basis {
     stored: StoredHead,
+    /// Whether the lease in the head must be respected; none if there is none.
+    standing: Option<Standing>,
     copy: CopyState,
     /// What an undelete brings back.
     restored: Option<StoredVersion>,

@@ -8,11 +8,8 @@ use crate::{
     conflict::Conflict,
     flow::{Action, Node, Visit},
     store::Shared,
-    stored::{Lease, WorkflowId},
+    stored::{LeaseId, WorkflowId},
 };
-
-/// How long to wait between two looks at a lock.
-const POLL: Duration = Duration::from_millis(50);
 
 /// Waits until the lock that is in the way ends or changes hands, as long as the resolver has said.
 pub(super) struct WaitForLock;
@@ -20,7 +17,7 @@ pub(super) struct WaitForLock;
 pub(super) struct Watch {
     shared: Arc<Shared>,
     id: WorkflowId,
-    lease: Lease,
+    lease: LeaseId,
     limit: Duration,
     cancel: CancellationToken,
 }
@@ -55,7 +52,7 @@ impl Node<Change, Error> for WaitForLock {
             (Some(Trouble::Conflict(Conflict::Locked { id, lease, .. })), Some(limit)) => Ok(Watch {
                 shared: Arc::clone(&change.shared),
                 id: id.clone(),
-                lease: lease.as_ref().clone(),
+                lease: lease.id.clone(),
                 limit,
                 cancel: change.request.cancel.clone(),
             }),
@@ -66,12 +63,15 @@ impl Node<Change, Error> for WaitForLock {
     async fn exec(&self, watch: &Watch, _: Visit<'_>) -> Result<Waited> {
         let environment = &watch.shared.objects.environment;
         let began = environment.monotonic();
-        let end = match watch.cancel.run_until_cancelled(changes(watch, began)).await.transpose()? {
-            Some(true) => End::Changed,
-            Some(false) => End::TimedOut,
+        let waiting = watch.shared.locks.await_change(&watch.id, &watch.lease, watch.limit);
+        let waited = watch.cancel.run_until_cancelled(waiting).await.transpose()?;
+        let time = environment.monotonic().saturating_sub(began);
+        let end = match waited {
             None => End::Cancelled,
+            Some(()) if time < watch.limit => End::Changed,
+            Some(()) => End::TimedOut,
         };
-        Ok(Waited { time: environment.monotonic().saturating_sub(began), end })
+        Ok(Waited { time, end })
     }
 
     async fn post(&self, change: &mut Change, _: Watch, waited: Waited, _: Visit<'_>) -> Result<Action> {
@@ -87,21 +87,5 @@ impl Node<Change, Error> for WaitForLock {
             }
         }
         Ok(Action::DEFAULT)
-    }
-}
-
-async fn changes(watch: &Watch, began: Duration) -> Result<bool> {
-    let Watch { shared, id, lease, limit, .. } = watch;
-    let environment = &shared.objects.environment;
-    loop {
-        let left = limit.saturating_sub(environment.monotonic().saturating_sub(began));
-        if left.is_zero() {
-            return Ok(false);
-        }
-        environment.sleep(left.min(POLL)).await;
-        let state = shared.locks.state(id).await?;
-        if !state.live || state.lease.as_ref().is_none_or(|now| now.id != lease.id) {
-            return Ok(true);
-        }
     }
 }

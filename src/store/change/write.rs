@@ -11,7 +11,7 @@ use crate::{
     flow::{Action, Failure, Node, Retry, Visit},
     lock::lockfile,
     store::{Shared, copy::CopyState},
-    stored::{Current, Head, Lease, VersionId, VersionRecord, layout, unreadable},
+    stored::{Current, Ended, Head, Lease, VersionId, VersionRecord, layout, unreadable},
 };
 
 /// Where the head stands in the batch: the version and its pending record come before it, what is derived after it.
@@ -221,13 +221,15 @@ fn with_lease(shared: &Shared, plan: &Plan, mut head: Head) -> Result<Head> {
     match &plan.lease {
         LeasePlan::Keep => {}
         LeasePlan::Remove => {
-            head.lease = None;
-            head.fence = head.fence.saturating_add(1);
+            let by = environment.identity().to_string();
+            let how = if plan.breaks.is_some() { Ended::BROKEN } else { Ended::OVERRIDDEN };
+            head = head.without_lease(how, by, shared.objects.now());
         }
         LeasePlan::Grant(request) => {
             let hash = head.current.as_ref().and_then(|current| current.record.hash);
             head.fence = head.fence.saturating_add(1);
-            head.lease = Some(request.grant(environment.as_ref(), head.fence, hash, shared.objects.now())?);
+            head.lease =
+                Some(request.grant(environment.identity(), head.fence, hash, shared.objects.now())?);
         }
     }
     Ok(head)

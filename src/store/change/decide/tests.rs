@@ -1,5 +1,7 @@
 //! Every case of a decision.
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use pflow_backend::{Environment, ManualEnvironment, Version};
 
@@ -9,7 +11,7 @@ use crate::{
     document::Limits,
     lock::LeaseRequest,
     store::copy::CopyState,
-    stored::{Current, LeaseId, StoredHead, StoredVersion, WorkflowId},
+    stored::{Current, Holder, LeaseId, Sight, Standing, StoredHead, StoredVersion, WorkflowId},
 };
 
 const SKEW: Duration = Duration::from_secs(60);
@@ -45,7 +47,7 @@ fn basis(generation: u64) -> Basis {
     let current = Current::after(None, record, ContentHash::of(b"line"));
     let head = Head { current: (generation > 0).then_some(current), fence: 7, ..Head::new(id()) };
     let stored = StoredHead { head, version: Some(Version::new("read")) };
-    Basis { stored, copy: CopyState::Absent, restored: None, now: now() }
+    Basis { stored, standing: None, copy: CopyState::Absent, restored: None, now: now() }
 }
 
 fn leased(mut basis: Basis, name: &str, left: TimeDelta) -> Basis {
@@ -53,6 +55,8 @@ fn leased(mut basis: Basis, name: &str, left: TimeDelta) -> Basis {
     let granted = now() + left - TimeDelta::minutes(1);
     let identity = environment.identity();
     let lease = Lease::grant(lease_id(name), 7, "edit".to_owned(), None, identity, granted, MINUTE);
+    let (unchanged, holder) = (Duration::ZERO, Holder::Unknown);
+    basis.standing = Some(Standing::of(&lease, &Sight { now: now(), skew: SKEW, unchanged, holder }));
     basis.stored.head.lease = Some(lease);
     basis
 }
@@ -72,7 +76,7 @@ fn holding(name: &str) -> Request {
 }
 
 fn decided(request: &Request, text: &str, basis: &Basis) -> Result<Decision> {
-    decide(request, Some(&document(text)), &Agreed::default(), basis, &me(), SKEW)
+    decide(request, Some(&document(text)), &Agreed::default(), basis, &me())
 }
 
 /// The first word of the decision.
@@ -155,7 +159,7 @@ fn with_edit(mut basis: Basis, text: &str) -> Basis {
 }
 
 fn with(agreed: &Agreed, request: &Request, text: &str, basis: &Basis) -> Decision {
-    decide(request, Some(&document(text)), agreed, basis, &me(), SKEW).unwrap()
+    decide(request, Some(&document(text)), agreed, basis, &me()).unwrap()
 }
 
 #[track_caller]
@@ -248,7 +252,7 @@ fn there_is_no_generation_behind_the_last() {
     assert_eq!(answer(&save(Expect::Any), "new", &basis(MAX_GENERATION - 1)), "write");
     let agreed = Agreed { edit: Some(document("edit")), ..Agreed::default() };
     let basis = with_edit(basis(MAX_GENERATION - 1), "edit");
-    let refused = decide(&save(Expect::Any), Some(&document("new")), &agreed, &basis, &me(), SKEW);
+    let refused = decide(&save(Expect::Any), Some(&document("new")), &agreed, &basis, &me());
     assert!(matches!(refused, Err(Error::Corrupt { .. })), "the edit would need one too");
 }
 
@@ -263,7 +267,7 @@ fn a_pruned_content_cannot_be_brought_back() {
         Some(StoredVersion { record, record_hash: ContentHash::of(b"line"), content })
     };
     basis.restored = restored(None);
-    let refused = decide(&undelete, None, &Agreed::default(), &basis, &me(), SKEW).unwrap_err();
+    let refused = decide(&undelete, None, &Agreed::default(), &basis, &me()).unwrap_err();
     assert!(
         matches!(refused, Error::GenerationMissing { generation: 3, why: NoContent::Pruned, .. }),
         "{refused}"

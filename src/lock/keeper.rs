@@ -1,0 +1,131 @@
+use std::{pin::pin, time::Duration};
+
+use futures::future::{Either, select};
+use tokio::sync::watch;
+
+use super::{
+    Locks,
+    guard::{Order, State},
+    moment::Moment,
+};
+use crate::{
+    Error, Result,
+    conflict::Conflict,
+    stored::{Lease, WorkflowId},
+};
+
+/// A lease is renewed after this part of its duration.
+const PART: u32 = 3;
+/// After a renewal that failed, another one is tried after this part of the duration, but not before and not after:
+const RETRY_PART: u32 = 24;
+const RETRY: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(5);
+/// The clocks are compared so often at least. A timer does not notice that the machine was suspended.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// The task behind a [`LeaseGuard`](super::LeaseGuard).
+pub(super) struct Keeper {
+    locks: Locks,
+    id: WorkflowId,
+    state: watch::Sender<State>,
+    orders: watch::Receiver<Order>,
+}
+
+impl Keeper {
+    pub(super) fn new(
+        locks: Locks,
+        id: WorkflowId,
+        state: watch::Sender<State>,
+        orders: watch::Receiver<Order>,
+    ) -> Self {
+        Self { locks, id, state, orders }
+    }
+
+    /// Renews until it is told to give the lease back or finds it lost; what came of giving it back.
+    pub(super) async fn run(mut self) -> Result<Lease> {
+        let mut due = self.due(false);
+        loop {
+            match self.next_order(due).await {
+                Order::GiveBack => return self.give_back().await,
+                Order::Keep | Order::Renew => {}
+            }
+            match self.renew().await {
+                Ok(()) => due = self.due(false),
+                Err(Error::Conflict(lost)) if matches!(*lost, Conflict::LeaseLost { .. }) => {
+                    return self.lose(*lost).await;
+                }
+                // The lease is there for a while yet, and perhaps longer. The guard refuses when that is not certain any more.
+                Err(error) => {
+                    tracing::warn!(id = %self.id, %error, "the lease could not be renewed; it is tried again");
+                    due = self.due(true);
+                }
+            }
+        }
+    }
+
+    /// How long after the last renewal, or after a failed one, the next one is due. At random, so that many leases that were taken together are not
+    /// renewed together for ever.
+    fn due(&self, failed: bool) -> Duration {
+        let duration = self.state.borrow().lease.duration();
+        let jitter = 1.0 - 0.2 * self.locks.objects.environment.jitter();
+        let pause = if failed {
+            (duration / RETRY_PART).clamp(*RETRY.start(), *RETRY.end())
+        } else {
+            duration / PART
+        };
+        pause.mul_f64(jitter)
+    }
+
+    /// The next order, or [`Order::Keep`] when the time is over by either clock.
+    async fn next_order(&mut self, due: Duration) -> Order {
+        let environment = self.locks.objects.environment.clone();
+        let begun = Moment::now(environment.as_ref());
+        loop {
+            let order = *self.orders.borrow_and_update();
+            if order != Order::Keep {
+                return order;
+            }
+            let left = due.saturating_sub(begun.elapsed(environment.as_ref()));
+            if left.is_zero() {
+                return Order::Keep;
+            }
+            let changed =
+                match select(pin!(self.orders.changed()), pin!(environment.sleep(left.min(LOOK)))).await {
+                    Either::Left((changed, _)) => changed,
+                    Either::Right(_) => Ok(()),
+                };
+            if changed.is_err() {
+                // The guard is gone, which says so first; but whatever happens, no lease is kept for nobody.
+                return Order::GiveBack;
+            }
+        }
+    }
+
+    async fn renew(&mut self) -> Result<()> {
+        let refreshed = Moment::now(self.locks.objects.environment.as_ref());
+        let lease_id = self.state.borrow().lease.id.clone();
+        let lease = self.locks.renew(&self.id, lease_id, None).await?;
+        self.state.send_modify(|state| (state.lease, state.refreshed) = (lease, refreshed));
+        Ok(())
+    }
+
+    async fn give_back(&self) -> Result<Lease> {
+        let lease_id = self.state.borrow().lease.id.clone();
+        let result = self.locks.release(&self.id, lease_id.clone()).await;
+        if let Err(error) = &result {
+            tracing::warn!(id = %self.id, %lease_id, %error, "the lease was not given back");
+        }
+        result
+    }
+
+    /// Tells the guard, and waits until it is done with.
+    async fn lose(mut self, lost: Conflict) -> Result<Lease> {
+        tracing::warn!(id = %self.id, %lost, "the lease is lost");
+        self.state.send_modify(|state| state.lost = Some(lost.clone()));
+        while *self.orders.borrow_and_update() != Order::GiveBack {
+            if self.orders.changed().await.is_err() {
+                break;
+            }
+        }
+        Err(lost.into())
+    }
+}
