@@ -79,6 +79,24 @@ fn what_cannot_be_merged_is_listed() {
 }
 
 #[test]
+fn a_conflict_says_what_others_changed() {
+    let place = contested();
+    let args = ["save", "a", "--if-generation", "1"];
+    let refused = place.run_with_input(args, doc("2", "1")).fails(13, "a is at generation 2, expected 1");
+    assert!(refused.err().contains("\n  ~ nodes[id=b].params.text: \"1\" -> \"2\"\n"), "{}", refused.err());
+    let error = place.run_with_input([&args[..], &["--json"]].concat(), doc("2", "1")).json_error();
+    let changes = serde_json::json!([{ "path": "nodes[id=b].params.text", "before": "1", "after": "2" }]);
+    assert_eq!(error["changes"], changes);
+    place.file(".pflow/workflows/a/workflow.json", doc("4", "2"));
+    let refused =
+        place.run_with_input(["save", "a"], doc("2", "1")).fails(13, "was modified outside of the store");
+    assert!(refused.err().contains("\n  ~ nodes[id=a].params.text: \"1\" -> \"4\"\n"), "{}", refused.err());
+    let deleted = contested();
+    deleted.run(["delete", "a", "-y"]).succeeds();
+    deleted.run_with_input(args, doc("2", "1")).fails(13, "a was deleted meanwhile by ");
+}
+
+#[test]
 fn the_flag_goes_over_the_variable_and_that_over_the_setting() {
     let place = contested();
     let config = place.path().join(".pflow/config.json");
@@ -132,9 +150,9 @@ fn a_lock_is_waited_for_in_silence_and_then_with_a_word() {
         place.run_with_input(["save", "a", "--lock-timeout", timeout, "--on-conflict", "wait"], doc("9", "9"))
     };
     let waited = save("1s").fails(11, "a is locked by");
-    let word = waited.err().lines().filter(|line| line.starts_with("waiting up to")).count();
+    let word = waited.err().lines().filter(|line| line.starts_with("waiting for a: ")).count();
     assert_eq!(word, 1, "{}", waited.err());
-    assert!(waited.err().contains(", who holds a for \"a long edit\""), "{}", waited.err());
+    assert!(waited.err().contains(", a long edit, for another 59m "), "{}", waited.err());
     assert!(!save("0s").fails(11, "a is locked by").err().contains("waiting"));
 
     // It is given back while somebody waits.

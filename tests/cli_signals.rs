@@ -69,7 +69,7 @@ impl Talking {
     }
 }
 
-const FINISHING: &str = "what is under way is finished first";
+const FINISHING: &str = "what is being written is finished first";
 
 #[test]
 fn a_wait_for_the_document_ends_at_once() {

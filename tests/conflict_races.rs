@@ -6,14 +6,14 @@ mod support;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use conflict_support::{doc, texts};
+use conflict_support::{Situation, doc, texts};
 use futures::future::join_all;
 use pflow_store::{
     ErrorKind, Expect, LeaseRequest, SaveRequest, Store, StoreOptions,
     conflict::{How, Policy},
 };
 use proptest::prelude::*;
-use support::{Fault, Hasty, Kind, Left, Site, chain, every_backend, id, notices};
+use support::{Fault, Hasty, Kind, Left, Site, chain, every_backend, history, id, notices, versions};
 
 every_backend!(
     edits_of_many_are_all_merged,
@@ -152,6 +152,38 @@ async fn a_merge_whose_reply_got_lost_is_settled() {
                 assert_eq!(site.keys("versions/").await.len(), history.len(), "{name}");
                 assert_eq!(notices(&store.verify().await.unwrap()), [""; 0], "{name}");
             }
+        }
+    }
+}
+
+/// The swap of two versions at once, an edit and what is saved over it: both are there, or neither, and nothing of a dead attempt stays.
+#[tokio::test]
+async fn an_edit_that_is_kept_survives_a_lost_reply() {
+    for left in [Left::Stages(0), Left::Stages(1), Left::Stages(2), Left::All] {
+        for policy in [Policy::Ours, Policy::Merge, Policy::Theirs] {
+            let site = Site::new(Kind::PlainMemory).await;
+            let store = site.store_with(site.options().fold_after(1)).await;
+            let other = site.other_store(2).await;
+            let request = Situation::Edited.bring(&site, &store, &other, "a").await;
+            site.probe.fail(Fault::unknown(left));
+            let saved = store.save(request.resolver(Arc::new(policy))).await.unwrap();
+            assert_eq!(site.probe.heal(), 1);
+            let contents: Vec<String> =
+                chain(&store, "a").await.iter().map(|text| texts(text.as_bytes())).collect();
+            let (wanted, kept): (&[&str], _) = match policy {
+                Policy::Ours => (&["1,1", "1,2", "2,1"], Some(2)),
+                Policy::Merge => (&["1,1", "1,2", "2,2"], Some(2)),
+                _ => (&["1,1", "1,2"], None),
+            };
+            assert_eq!(contents, wanted, "{policy} {left:?}");
+            assert_eq!(saved.resolved.unwrap().kept_edit, kept, "{policy} {left:?}");
+            assert_eq!(store.load(&id("a")).await.unwrap().content, chain(&store, "a").await.pop().unwrap());
+            store.save(SaveRequest::new(id("b"), doc("1", "1"), Expect::Absent)).await.unwrap();
+            let (mut told, there) = (history(&site).await, versions(&site).await);
+            told.sort();
+            assert_eq!(told, there, "the operation history has both, and nothing else is there");
+            assert_eq!(site.keys("ops/pending/").await, [""; 0]);
+            assert_eq!(notices(&store.verify().await.unwrap()), [""; 0], "{policy} {left:?}");
         }
     }
 }

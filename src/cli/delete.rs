@@ -82,8 +82,8 @@ impl Delete {
         if let Some(lease) = self.expectation.lease {
             request = request.lease(lease);
         }
-        let saved = session.changing(format!("the deletion of {id}"), None, store.delete(request)).await;
-        let saved = saved.map_err(|failure| decider.failure(failure))?;
+        let saved = session.trying(format!("the deletion of {id}"), None, store.delete(request)).await?;
+        let saved = decider.judge(&store, saved).await?;
         warn(session.output, &saved);
         session.answer(&describe(&saved), &Changed::of(&saved, None))?;
         if saved.hash.is_none() {

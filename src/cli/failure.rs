@@ -6,7 +6,7 @@ use pflow_store::{Error, ErrorKind, document::DocumentError};
 use serde::Serialize;
 
 use super::{
-    conflict::{Overlapping, overlaps},
+    conflict::{Changed, Overlapping, overlaps},
     signals::Signal,
 };
 
@@ -53,11 +53,22 @@ pub(super) struct Failure {
     /// The places that both sides of a merge changed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) overlaps: Vec<Overlapping>,
+    /// What others changed since the version that the caller built on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) changes: Vec<Changed>,
 }
 
 impl Failure {
     fn new(code: &'static str, exit: u8, message: impl Into<String>) -> Self {
-        Self { code, exit, message: message.into(), hint: None, details: Vec::new(), overlaps: Vec::new() }
+        Self {
+            code,
+            exit,
+            message: message.into(),
+            hint: None,
+            details: Vec::new(),
+            overlaps: Vec::new(),
+            changes: Vec::new(),
+        }
     }
 
     pub(super) fn failed(message: impl Into<String>) -> Self {
@@ -115,11 +126,6 @@ impl Failure {
         Self::failed(format!("Failed to {verb} {file}: {error}"))
     }
 
-    /// Whether somebody else was in the way.
-    pub(super) fn is_conflict(&self) -> bool {
-        matches!(self.exit, exit::LOCKED | exit::CONFLICT)
-    }
-
     pub(super) fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into()).filter(|hint| !hint.is_empty());
         self
@@ -148,7 +154,15 @@ impl From<Error> for Failure {
             Error::Conflict(conflict) => overlaps(conflict).iter().map(Overlapping::from).collect(),
             _ => Vec::new(),
         };
-        Self { code, exit, message: with_causes(&error), hint: error.hint(), details, overlaps }
+        Self {
+            code,
+            exit,
+            message: with_causes(&error),
+            hint: error.hint(),
+            details,
+            overlaps,
+            changes: Vec::new(),
+        }
     }
 }
 

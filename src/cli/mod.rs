@@ -14,7 +14,7 @@
 //! | 5 | the document, id or archive is refused |
 //! | 10 | store or workflow not found |
 //! | 11 | locked, lease lost, or already locked |
-//! | 13 | version conflict, exists already, or modified outside |
+//! | 13 | version conflict, deleted meanwhile, exists already, or modified outside |
 //! | 14 | corruption found |
 //! | 15 | the storage cannot do this safely |
 //! | 16 | outcome unknown |

@@ -134,8 +134,8 @@ impl Save {
             left_behind = Some(format!("the lease {lease}; see `lock show {id}`"));
             request = request.hold(LeaseRequest::new(self.operation, self.ttl.0).id(lease).detached());
         }
-        let saved = session.changing(format!("the save of {id}"), left_behind, store.save(request)).await;
-        let saved = saved.map_err(|failure| decider.failure(failure))?;
+        let saved = session.trying(format!("the save of {id}"), left_behind, store.save(request)).await?;
+        let saved = decider.judge(&store, saved).await?;
         warn(session.output, &saved);
         let mut held = saved.lease.as_ref().filter(|_| self.hold);
         if let Some(lease) = held

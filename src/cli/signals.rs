@@ -82,7 +82,7 @@ impl Signals {
                 stopped.cancel();
                 if at_stake.lock().unwrap_or_else(PoisonError::into_inner).is_open() {
                     output.note(
-                        "interrupted; what is under way is finished first (once more to leave at once)",
+                        "interrupted; what is being written is finished first (once more to leave at once)",
                     );
                 }
             }

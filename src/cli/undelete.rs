@@ -41,8 +41,8 @@ impl Undelete {
             request = request.lease(lease);
         }
         let what = format!("the undeletion of {id}");
-        let saved = session.changing(what, None, store.undelete(request)).await;
-        let saved = saved.map_err(|failure| decider.failure(failure))?;
+        let saved = session.trying(what, None, store.undelete(request)).await?;
+        let saved = decider.judge(&store, saved).await?;
         warn(session.output, &saved);
         session.answer(&describe(&saved), &Changed::of(&saved, None))
     }

@@ -171,11 +171,8 @@ impl Case {
         }
     }
 
-    /// What was stored was accepted once, whatever is asked of documents today.
     fn read(&self, content: Bytes) -> Result<Document> {
-        let limits =
-            Limits { max_bytes: usize::MAX, max_depth: Limits::DEPTH_CEILING, strictness: Strictness::Plain };
-        Document::parse(content, &limits).map_err(|source| Error::Document { id: self.id().clone(), source })
+        accepted(self.id(), content)
     }
 
     pub(crate) async fn theirs_version(&self, current: &Current) -> Result<StoredVersion> {
@@ -205,4 +202,11 @@ impl Side {
     fn of(version: StoredVersion) -> Self {
         Self { record: Some(version.record), content: version.content }
     }
+}
+
+/// A content that is stored: it was accepted once, whatever is asked of documents today. A person's edit may be anything.
+pub(crate) fn accepted(id: &WorkflowId, content: Bytes) -> Result<Document> {
+    let (max_bytes, max_depth) = (usize::MAX, Limits::DEPTH_CEILING);
+    let limits = Limits { max_bytes, max_depth, strictness: Strictness::Plain };
+    Document::parse(content, &limits).map_err(|source| Error::Document { id: id.clone(), source })
 }

@@ -2,16 +2,24 @@ use std::{str::FromStr, sync::Arc, time::Duration};
 
 use clap::Args;
 use pflow_store::{
-    Store,
+    Error, Saved, Store,
     conflict::{ConflictResolver, Policy},
 };
 
-use super::{patient::Patient, talk::Stderr, terminal::Terminal};
+use super::{
+    patient::Patient,
+    report::{Changed, lines},
+    talk::Stderr,
+    terminal::Terminal,
+};
 use crate::cli::{
     failure::{Failure, Result},
     session::Session,
     time::Ttl,
 };
+
+/// So many changes are listed in a failure.
+const SHOWN: usize = 10;
 
 /// Options of every command that changes a workflow.
 #[derive(Debug, Clone, Args)]
@@ -81,15 +89,31 @@ impl OnConflict {
 }
 
 impl Decider {
-    /// The failure of a change. Where nobody could be asked it names the flag that would have answered.
-    pub(in crate::cli) fn failure(&self, failure: Failure) -> Failure {
-        match &failure.hint {
-            Some(hint) if self.is_alone && failure.is_conflict() => {
-                let hint = format!("{hint}; or decide beforehand with `--on-conflict`");
-                failure.with_hint(hint)
+    /// What a change came to. A conflict says what others have changed; where nobody could be asked it names the flag that would have answered.
+    pub(in crate::cli) async fn judge(
+        &self,
+        store: &Store,
+        result: std::result::Result<Saved, Error>,
+    ) -> Result<Saved> {
+        let Err(Error::Conflict(conflict)) = &result else { return Ok(result?) };
+        let changes = match store.what_changed(conflict).await {
+            Ok(changes) => changes.unwrap_or_default(),
+            Err(error) => {
+                tracing::debug!(%error, "what changed cannot be told");
+                Vec::new()
             }
-            _ => failure,
+        };
+        let Err(error) = result else { return Ok(result?) };
+        let mut failure = Failure::from(error);
+        if failure.details.is_empty() {
+            failure.details = lines(&changes, SHOWN);
         }
+        failure.changes = changes.iter().map(Changed::from).collect();
+        if self.is_alone {
+            failure.hint =
+                failure.hint.map(|hint| format!("{hint}; or decide beforehand with `--on-conflict`"));
+        }
+        Err(failure)
     }
 }
 

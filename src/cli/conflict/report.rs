@@ -32,6 +32,14 @@ pub(in crate::cli) struct Overlapping {
     theirs: Option<Fragment>,
 }
 
+/// A place that others changed, in an error of `--json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(in crate::cli) struct Changed {
+    path: String,
+    before: Option<Fragment>,
+    after: Option<Fragment>,
+}
+
 impl<'a> Outcome<'a> {
     pub(in crate::cli) fn of(resolved: &'a Resolved) -> Self {
         let instead_of = match &resolved.how {
@@ -81,13 +89,20 @@ pub(in crate::cli) fn overlaps(conflict: &Conflict) -> &[Overlap] {
     }
 }
 
-/// A place and its three values, a line each.
-pub(super) fn overlap_lines(overlaps: &[Overlap]) -> Vec<String> {
-    overlaps.iter().map(ToString::to_string).collect()
+/// A line each, the first `most` of them.
+pub(super) fn lines(places: &[impl ToString], most: usize) -> Vec<String> {
+    let mut lines: Vec<String> = places.iter().take(most).map(ToString::to_string).collect();
+    if let Some(more) = places.len().checked_sub(most).filter(|more| *more > 0) {
+        lines.push(format!("… and {more} more"));
+    }
+    lines
 }
 
-pub(super) fn change_lines(changes: &[Change]) -> Vec<String> {
-    changes.iter().map(ToString::to_string).collect()
+impl From<&Change> for Changed {
+    fn from(change: &Change) -> Self {
+        let Change { path, before, after, .. } = change;
+        Self { path: path.to_string(), before: before.clone(), after: after.clone() }
+    }
 }
 
 impl From<&Overlap> for Overlapping {

@@ -40,7 +40,7 @@ impl Talk for Stderr {
         self.0.strong(word)
     }
 
-    /// Dropping the future leaves the read to itself, on a thread that nobody waits for: a read of a terminal cannot be ended.
+    /// Ends the line of the question where no answer comes. Dropping the future leaves the read to itself, on a thread that nobody waits for: a read of a terminal cannot be ended.
     async fn ask(&self, question: &str) -> io::Result<Option<String>> {
         self.0.ask(question);
         let reading = tokio::task::spawn_blocking(|| {
@@ -48,6 +48,20 @@ impl Talk for Stderr {
             let bytes = io::stdin().lock().read_line(&mut line)?;
             Ok((bytes > 0).then(|| line.trim_end_matches(['\n', '\r']).to_owned()))
         });
-        reading.await.unwrap_or_else(|broken| Err(io::Error::other(broken)))
+        let unanswered = EndOfLine(&self.0);
+        let answer = reading.await.unwrap_or_else(|broken| Err(io::Error::other(broken)));
+        if matches!(answer, Ok(Some(_))) {
+            std::mem::forget(unanswered);
+        }
+        answer
+    }
+}
+
+/// Ends a line when it is dropped.
+struct EndOfLine<'a>(&'a Output);
+
+impl Drop for EndOfLine<'_> {
+    fn drop(&mut self) {
+        self.0.lines("");
     }
 }

@@ -7,10 +7,7 @@ use pflow_store::{
     stored::Lease,
 };
 
-use super::{
-    report::{change_lines, overlap_lines},
-    talk::Talk,
-};
+use super::{report::lines, talk::Talk};
 use crate::cli::{
     failure::with_causes,
     lock::who,
@@ -162,7 +159,7 @@ impl<T: Talk> Terminal<T> {
                     "both sides changed {count} {}:",
                     if count == 1 { "place" } else { "places" }
                 ));
-                self.show(overlap_lines(overlaps));
+                self.show(&lines(overlaps, SHOWN));
             }
             Some(obstacle) => self.talk.say(&printable(&obstacle.to_string())),
         }
@@ -177,7 +174,7 @@ impl<T: Talk> Terminal<T> {
                 Ok(Some(changes)) if changes.is_empty() => self.talk.say(&format!("{title} nothing")),
                 Ok(Some(changes)) => {
                     self.talk.say(title);
-                    self.show(change_lines(&changes));
+                    self.show(&lines(&changes, SHOWN));
                 }
                 Ok(None) => self.talk.say(&format!("{title} there is nothing to compare with")),
                 Err(error) => self.talk.say(&format!("{title} {}", printable(&with_causes(&error)))),
@@ -185,12 +182,9 @@ impl<T: Talk> Terminal<T> {
         }
     }
 
-    fn show(&self, lines: Vec<String>) {
-        for line in lines.iter().take(SHOWN) {
+    fn show(&self, lines: &[String]) {
+        for line in lines {
             self.talk.say(&format!("  {}", printable(line)));
-        }
-        if let Some(more) = lines.len().checked_sub(SHOWN).filter(|more| *more > 0) {
-            self.talk.say(&format!("  … and {more} more"));
         }
     }
 
