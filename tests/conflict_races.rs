@@ -188,6 +188,27 @@ async fn an_edit_that_is_kept_survives_a_lost_reply() {
     }
 }
 
+/// "Theirs stands" would be a lie about a swap that may land yet, and so would be another id.
+#[tokio::test]
+async fn nobody_is_asked_while_an_attempt_is_open() {
+    for policy in Policy::ALL {
+        let site = Site::new(Kind::PlainMemory).await;
+        let (store, other) = (site.store().await, site.other_store(2).await);
+        let request = Situation::Free.bring(&site, &store, &other, "a").await;
+        site.probe.fail(Fault::unknown(Left::Stages(0)));
+        let raw = site.raw.clone();
+        // Behind the look at the head and the copy, and the commit whose fate nobody knows.
+        site.probe.at_call(3, move || async move {
+            use pflow_store::pflow_backend::{Batch, Key, Operation};
+            let put = Operation::put(Key::parse("workflows/a/workflow.json").unwrap(), doc("1", "2"));
+            let _committed = raw.commit(Batch::new().stage([put])).await.unwrap();
+        });
+        let unknown = store.save(request.resolver(Arc::new(policy))).await.unwrap_err();
+        assert!(site.probe.hook_has_run());
+        assert_eq!(unknown.kind(), ErrorKind::OutcomeUnknown, "{policy}: {unknown}");
+    }
+}
+
 /// An edit: how many generations ago its base was current, and which node it makes what.
 type Edit = (u64, usize, u32);
 
