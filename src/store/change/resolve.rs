@@ -26,7 +26,21 @@ const ANSWERS: u32 = 100;
 /// Decides what to do about a conflict: a lost race is tried again, on top of what is there now; about anything else the resolver is asked.
 ///
 /// It writes nothing. What was answered is noted, and holds for what was seen alone: CheckConflicts decides again.
-pub(super) struct ResolveConflict;
+pub(super) struct ResolveConflict {
+    /// Whether there is a document that could be merged.
+    pub(super) merges: bool,
+}
+
+/// The last of them only where something can be merged.
+const ACTIONS: &[Action] = &[
+    Action::DEFAULT,
+    actions::REMOVE_LOCK,
+    actions::WAIT_FOR_LOCK,
+    actions::KEEP_EDIT,
+    actions::TAKE_THEIRS,
+    actions::CANCELLED,
+    actions::MERGE,
+];
 
 pub(super) enum Doing {
     /// The ground moved, that is all.
@@ -59,17 +73,7 @@ impl Node<Change, Error> for ResolveConflict {
     }
 
     fn actions(&self) -> &[Action] {
-        const {
-            &[
-                Action::DEFAULT,
-                actions::REMOVE_LOCK,
-                actions::WAIT_FOR_LOCK,
-                actions::KEEP_EDIT,
-                actions::MERGE,
-                actions::TAKE_THEIRS,
-                actions::CANCELLED,
-            ]
-        }
+        if self.merges { ACTIONS } else { ACTIONS.split_last().map_or(ACTIONS, |(_merge, others)| others) }
     }
 
     async fn prep(&self, change: &Change, _: Visit<'_>) -> Result<Doing> {
