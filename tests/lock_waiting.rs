@@ -1,5 +1,11 @@
 //! Waiting for a lock: as long as was said, in order, promptly, and without everybody asking.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout, reason = "a test may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test may panic"
+)]
 
 mod support;
 
@@ -32,7 +38,8 @@ fn request() -> LeaseRequest {
 
 async fn nobody_waits_longer_than_it_said(site: Site) {
     let store = site.store().await;
-    let held = site.other_store(2).await.acquire(&id("a"), LeaseRequest::new("edit", HOUR)).await.unwrap().lease;
+    let held =
+        site.other_store(2).await.acquire(&id("a"), LeaseRequest::new("edit", HOUR)).await.unwrap().lease;
     let begun = site.environment.monotonic();
     let refused = conflict(store.acquire(&id("a"), request().wait(MINUTE)).await);
     assert!(matches!(&refused, Conflict::Locked { lease, .. } if lease.id == held.id), "{refused}");
@@ -155,7 +162,10 @@ async fn a_lock_that_many_want_goes_from_hand_to_hand_without_a_herd() {
     handovers.sort();
     let median = handovers[TASKS / 2];
     let (gets, commits) = (log.gets.len(), log.commits.len());
-    println!("{TASKS} hand-overs: median {median:?}, slowest {:?}; {gets} reads, {commits} commits", handovers[TASKS - 1]);
+    println!(
+        "{TASKS} hand-overs: median {median:?}, slowest {:?}; {gets} reads, {commits} commits",
+        handovers[TASKS - 1]
+    );
     assert_eq!(order.len(), TASKS);
     assert_eq!(store.lock_state(&id("a")).await.unwrap().fence, TASKS as u64 + 1);
     // One to take and one to give back. Only the one in front asks, so nobody loses a race.
