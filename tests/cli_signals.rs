@@ -173,3 +173,17 @@ fn a_batch_begins_nothing_new() {
     place.run(["load", "b"]).succeeds();
     place.run(["load", "c"]).fails(10, "there is no workflow c");
 }
+
+#[test]
+fn a_wait_for_a_lock_ends_at_once() {
+    let place = Place::with_store();
+    place.run(["lock", "acquire", "a", "--lease-id", "held"]).succeeds();
+    let before = place.dump();
+    for command in [&["lock", "acquire", "a", "--wait"][..], &["lock", "run", "a", "--wait", "--", "true"]] {
+        let mut waiting = Talking::start(&place, command);
+        waiting.says("waiting for a: ");
+        send("INT", &waiting.child);
+        waiting.end().fails(130, "interrupted; nothing was changed");
+    }
+    place.is_as(&before);
+}

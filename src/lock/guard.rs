@@ -1,6 +1,10 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
 
 use super::{Grant, Locks, keeper::Keeper, moment::Moment};
 use crate::{
@@ -26,7 +30,7 @@ pub struct LeaseGuard {
     id: WorkflowId,
     /// What the task knows.
     state: watch::Receiver<State>,
-    orders: watch::Sender<Order>,
+    orders: Arc<Orders>,
     /// Ends with the result of giving the lease back.
     task: JoinHandle<Result<Lease>>,
 }
@@ -40,15 +44,13 @@ pub(super) struct State {
     pub(super) lost: Option<Conflict>,
 }
 
-/// What the task is to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Order {
-    /// Renew when it is time.
-    Keep,
-    /// Renew at once.
-    Renew,
-    /// Give it back and end.
-    GiveBack,
+/// What the task is told.
+#[derive(Debug, Default)]
+pub(super) struct Orders {
+    /// To renew at once. A wish that comes while it renews is kept.
+    pub(super) renew: Notify,
+    /// To give the lease back, and end.
+    pub(super) give_back: CancellationToken,
 }
 
 impl LeaseGuard {
@@ -57,9 +59,11 @@ impl LeaseGuard {
     pub(super) fn new(locks: Locks, id: WorkflowId, grant: Grant, asked: Moment) -> Self {
         let (tell, state) = watch::channel(State { lease: grant.lease, refreshed: asked, lost: None });
         // What was granted before, in answer to a request whose reply got lost, may have lasted for a while already.
-        let first = if grant.already_held { Order::Renew } else { Order::Keep };
-        let (orders, ordered) = watch::channel(first);
-        let keeper = Keeper::new(locks.clone(), id.clone(), tell, ordered);
+        let orders = Arc::<Orders>::default();
+        if grant.already_held {
+            orders.renew.notify_one();
+        }
+        let keeper = Keeper::new(locks.clone(), id.clone(), tell, orders.clone());
         Self { locks, id, state, orders, task: tokio::spawn(keeper.run()) }
     }
 
@@ -92,7 +96,7 @@ impl LeaseGuard {
         if silent < state.lease.duration() {
             return Ok(state.lease.id.clone());
         }
-        self.orders.send_replace(Order::Renew);
+        self.orders.renew.notify_one();
         Err(Error::LeaseUncertain { id: self.id.clone(), lease_id: state.lease.id.clone(), silent })
     }
 
@@ -140,7 +144,7 @@ impl LeaseGuard {
     /// [`Conflict::LeaseLost`] if it was not held any more: what was written under it is written, but somebody else may have begun meanwhile. Otherwise the lease
     /// is still there and ends by itself; errors of the storage.
     pub async fn release(mut self) -> Result<Lease> {
-        self.orders.send_replace(Order::GiveBack);
+        self.orders.give_back.cancel();
         (&mut self.task).await.unwrap_or_else(|_| Err(self.gone()))
     }
 
@@ -156,7 +160,7 @@ impl LeaseGuard {
 impl Drop for LeaseGuard {
     /// Whoever released it has said so already.
     fn drop(&mut self) {
-        self.orders.send_replace(Order::GiveBack);
+        self.orders.give_back.cancel();
     }
 }
 

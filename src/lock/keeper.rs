@@ -1,11 +1,11 @@
-use std::{pin::pin, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use futures::future::{Either, select};
 use tokio::sync::watch;
 
 use super::{
     Locks,
-    guard::{Order, State},
+    guard::{Orders, State},
     moment::Moment,
 };
 use crate::{
@@ -27,7 +27,7 @@ pub(super) struct Keeper {
     locks: Locks,
     id: WorkflowId,
     state: watch::Sender<State>,
-    orders: watch::Receiver<Order>,
+    orders: Arc<Orders>,
 }
 
 impl Keeper {
@@ -35,18 +35,17 @@ impl Keeper {
         locks: Locks,
         id: WorkflowId,
         state: watch::Sender<State>,
-        orders: watch::Receiver<Order>,
+        orders: Arc<Orders>,
     ) -> Self {
         Self { locks, id, state, orders }
     }
 
     /// Renews until it is told to give the lease back or finds it lost; what came of giving it back.
-    pub(super) async fn run(mut self) -> Result<Lease> {
+    pub(super) async fn run(self) -> Result<Lease> {
         let mut due = self.due(false);
         loop {
-            match self.next_order(due).await {
-                Order::GiveBack => return self.give_back().await,
-                Order::Keep | Order::Renew => {}
+            if !self.time_to_renew(due).await {
+                return self.give_back().await;
             }
             match self.renew().await {
                 Ok(()) => due = self.due(false),
@@ -75,32 +74,26 @@ impl Keeper {
         pause.mul_f64(jitter)
     }
 
-    /// The next order, or [`Order::Keep`] when the time is over by either clock.
-    async fn next_order(&mut self, due: Duration) -> Order {
-        let environment = self.locks.objects.environment.clone();
-        let begun = Moment::now(environment.as_ref());
+    /// Waits until the time is over by either clock, or a renewal is wished for; false when the lease is to be given back.
+    async fn time_to_renew(&self, due: Duration) -> bool {
+        let environment = self.locks.objects.environment.as_ref();
+        let begun = Moment::now(environment);
         loop {
-            let order = *self.orders.borrow_and_update();
-            if order != Order::Keep {
-                return order;
-            }
-            let left = due.saturating_sub(begun.elapsed(environment.as_ref()));
+            let left = due.saturating_sub(begun.elapsed(environment));
             if left.is_zero() {
-                return Order::Keep;
+                return true;
             }
-            let changed =
-                match select(pin!(self.orders.changed()), pin!(environment.sleep(left.min(LOOK)))).await {
-                    Either::Left((changed, _)) => changed,
-                    Either::Right(_) => Ok(()),
-                };
-            if changed.is_err() {
-                // The guard is gone, which says so first; but whatever happens, no lease is kept for nobody.
-                return Order::GiveBack;
+            let (asked, slept) =
+                (pin!(self.orders.renew.notified()), pin!(environment.sleep(left.min(LOOK))));
+            match select(pin!(self.orders.give_back.cancelled()), select(asked, slept)).await {
+                Either::Left(_) => return false,
+                Either::Right((Either::Left(_), _)) => return true,
+                Either::Right((Either::Right(_), _)) => {}
             }
         }
     }
 
-    async fn renew(&mut self) -> Result<()> {
+    async fn renew(&self) -> Result<()> {
         let refreshed = Moment::now(self.locks.objects.environment.as_ref());
         let lease_id = self.state.borrow().lease.id.clone();
         let lease = self.locks.renew(&self.id, lease_id, None).await?;
@@ -118,14 +111,10 @@ impl Keeper {
     }
 
     /// Tells the guard, and waits until it is done with.
-    async fn lose(mut self, lost: Conflict) -> Result<Lease> {
+    async fn lose(self, lost: Conflict) -> Result<Lease> {
         tracing::warn!(id = %self.id, %lost, "the lease is lost");
         self.state.send_modify(|state| state.lost = Some(lost.clone()));
-        while *self.orders.borrow_and_update() != Order::GiveBack {
-            if self.orders.changed().await.is_err() {
-                break;
-            }
-        }
+        self.orders.give_back.cancelled().await;
         Err(lost.into())
     }
 }

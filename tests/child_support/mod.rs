@@ -43,6 +43,12 @@ impl Process {
         self.child.kill().unwrap();
     }
 
+    /// Sends it a signal, by name.
+    pub(crate) fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
     /// Whether it ended well.
     pub(crate) fn ended(&mut self) -> bool {
         self.child.wait().unwrap().success()
