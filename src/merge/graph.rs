@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use super::combine::Merger;
 use super::merged::{Merged, MergedPart, View, What};
-use super::path::Path;
+use super::path::{Path, Step};
 use super::three::{Pick, Side, Three};
 use super::value::Value;
 use super::{Clash, Fragment, Overlap};
@@ -31,14 +31,14 @@ pub(super) fn judge<'d>(merger: &mut Merger, merged: &Merged<'_, 'd>, roots: Thr
     let (tops, irs) =
         (versions.as_ref().map(|graphs| &graphs.top), versions.as_ref().map(|graphs| &graphs.ir));
     // What clashes already may not be there in the end.
+    let ir_path = Path::ROOT.key("ir");
     let open = merger.overlaps.iter().flat_map(|overlap| [Some(&overlap.path), overlap.path.parent()]);
-    let open: HashSet<Path> = open.flatten().cloned().collect();
+    let open = open.flatten().filter(|path| is_judged(path, &ir_path)).cloned().collect();
     let mut ends = Ends { merger, open };
     // A wrapper without nodes of its own speaks of the IR's.
     let (named, named_versions) =
         if graphs.top.ids.is_empty() { (&graphs.ir, irs) } else { (&graphs.top, tops) };
     ends.judge(&Path::ROOT, merged, named, named_versions);
-    let ir_path = Path::ROOT.key("ir");
     if let Some(ir) = merged.part("ir") {
         ends.judge(&ir_path, &ir.value, &graphs.ir, irs);
     }
@@ -49,7 +49,19 @@ pub(super) fn judge<'d>(merger: &mut Merger, merged: &Merged<'_, 'd>, roots: Thr
     }
 }
 
+/// Whether the path is that of an edge or a start. All others stay out of the set: there may be many, and long ones.
+fn is_judged(path: &Path, ir: &Path) -> bool {
+    match path.last() {
+        Some(Step::Edge(_)) => true,
+        Some(Step::Key(key)) if key == "start_node" => {
+            path.parent().is_some_and(|level| *level == Path::ROOT || level == ir)
+        }
+        _ => false,
+    }
+}
+
 /// Judges whether every edge, and the start, of the result is at a node. What only one version has was judged with that version.
+#[derive(Debug)]
 struct Ends<'m> {
     merger: &'m mut Merger,
     /// What clashes already.

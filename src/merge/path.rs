@@ -74,6 +74,11 @@ impl Path {
         self.0.as_ref().map(|joint| &joint.parent)
     }
 
+    /// The last step; none for the root.
+    pub fn last(&self) -> Option<&Step> {
+        self.0.as_ref().map(|joint| &joint.step)
+    }
+
     /// All steps, from the root on.
     pub fn steps(&self) -> Vec<&Step> {
         let mut steps: Vec<&Step> =
