@@ -200,8 +200,9 @@ fn patched(mut value: Value, changes: &[Change]) -> Value {
 
 /// Where in a list a named element stands.
 fn position(list: &Value, step: &Step) -> Option<usize> {
+    type Test = Box<dyn Fn(&Value) -> bool>;
     let action = |edge: &Value| edge.get("action").and_then(Value::as_str).unwrap_or("default").to_owned();
-    let (nth, is_it): (usize, Box<dyn Fn(&Value) -> bool>) = match step.clone() {
+    let (nth, is_it): (usize, Test) = match step.clone() {
         Step::Node(id) => (0, Box::new(move |node| node["id"] == id.as_str())),
         Step::Tag { tag, nth } => (nth, Box::new(move |value| *value == tag.as_str())),
         Step::Edge(edge) => {

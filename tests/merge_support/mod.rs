@@ -204,7 +204,7 @@ impl Workflow {
     fn edge_to(&self, from: usize, error: bool) -> Option<usize> {
         let edges = self.value["edges"].as_array().unwrap();
         let edge = edges.iter().find(|edge| is_edge(edge, from, error))?;
-        edge["to"].as_str().unwrap()[1..].parse().ok()
+        edge["to"].as_str().unwrap().trim_start_matches('n').parse().ok()
     }
 
     /// The workflow with those edits, as that side makes them.
