@@ -117,6 +117,17 @@ fn the_flag_goes_over_the_variable_and_that_over_the_setting() {
     assert_eq!(resolved(&["save", "a"], None), "theirs");
     assert_eq!(resolved(&["save", "a"], Some("merge")), "merged");
     assert_eq!(resolved(&["save", "a", "--on-conflict", "ours"], Some("merge")), "ours");
+    // How long to wait is a setting too, of locks as well.
+    settings["settings"]["lock_timeout"] = "1s".into();
+    fs::write(&config, settings.to_string()).unwrap();
+    place.run(["lock", "acquire", "a", "--lease-id", "held"]).succeeds();
+    for args in [&["lock", "acquire", "a"][..], &["delete", "a", "-y", "--on-conflict", "fail"]] {
+        assert!(place.run(args).fails(11, "a is").err().contains("waiting for a: "), "{args:?}");
+    }
+    let mut impatient = place.command(["lock", "acquire", "a"]);
+    let impatient = impatient.env("PFLOW_LOCK_TIMEOUT", "0s").output().unwrap();
+    assert!(!String::from_utf8(impatient.stderr).unwrap().contains("waiting"));
+    place.run(["lock", "release", "a", "held"]).succeeds();
     settings["settings"]["on_conflict"] = "sometimes".into();
     fs::write(&config, settings.to_string()).unwrap();
     place

@@ -267,6 +267,41 @@ async fn nothing_is_read_for_a_conflict_that_nobody_asks_about() {
     ));
 }
 
+/// What stood in the way of one answer says nothing about what is there later.
+#[tokio::test]
+async fn an_obstacle_is_told_until_the_ground_moves() {
+    /// Merges, which overlaps, then lets somebody else get in and overrides.
+    #[derive(Debug)]
+    struct Meddled {
+        other: pflow_store::Store,
+        obstacles: Mutex<Vec<bool>>,
+    }
+    #[async_trait]
+    impl ConflictResolver for Meddled {
+        async fn resolve(&self, case: &Case) -> Result<Resolution> {
+            let nth = {
+                let mut obstacles = self.obstacles.lock().unwrap();
+                obstacles.push(case.obstacle().is_some());
+                obstacles.len()
+            };
+            if nth == 1 {
+                return Ok(Resolution::Merge);
+            }
+            if nth == 2 {
+                self.other.save(SaveRequest::new(id("a"), doc("4", "1"), Expect::Any)).await?;
+            }
+            Ok(Resolution::Override)
+        }
+    }
+    let site = Site::new(Kind::Memory).await;
+    let (store, other) = (site.store().await, site.other_store(2).await);
+    let request = Situation::Overlapping.bring(&site, &store, &other, "a").await;
+    let meddled = Arc::new(Meddled { other, obstacles: Mutex::default() });
+    let saved = store.save(request.resolver(meddled.clone())).await.unwrap();
+    assert_eq!((saved.generation, saved.resolved.unwrap().how), (4, Some(How::Ours)));
+    assert_eq!(*meddled.obstacles.lock().unwrap(), [false, true, false]);
+}
+
 /// A person goes on editing while a save of ours goes over the first edit.
 #[tokio::test]
 async fn an_edit_that_changes_again_is_asked_about_again() {

@@ -4,6 +4,7 @@ use std::{
     ffi::OsString,
     future::Future,
     path::{Path, PathBuf},
+    str::FromStr,
     sync::{Arc, OnceLock},
 };
 
@@ -186,4 +187,15 @@ impl<'a> Session<'a> {
 /// A path as it is shown.
 pub(super) fn shown(path: &Path) -> String {
     path.display().to_string()
+}
+
+/// A setting of `config.json`.
+pub(super) fn setting<T: FromStr<Err = String>>(store: &Store, name: &str) -> Result<Option<T>> {
+    let config = store.config();
+    let Some(value) = config.settings.get(name) else { return Ok(None) };
+    let read = value.as_str().ok_or_else(|| "it is no text".to_owned()).and_then(str::parse);
+    read.map(Some).map_err(|reason| {
+        Failure::failed(format!("config.json: {name}: {reason}"))
+            .with_hint("mend the setting, or say what you want on the command line")
+    })
 }

@@ -39,18 +39,21 @@ pub(super) enum View<'m, 'v, 'd> {
     Value(&'m Value<'d>),
 }
 
+impl<'v, 'd> Merged<'v, 'd> {
+    /// The member `key` of an object that was made of parts.
+    pub(super) fn part(&self, key: &str) -> Option<&MergedPart<'v, 'd>> {
+        let What::Built { parts, .. } = &self.what else { return None };
+        parts.iter().find(|part| matches!(&part.key, Key::Member(name) if name == key))
+    }
+}
+
 impl<'m, 'd> View<'m, '_, 'd> {
     /// The member `key` of an object.
     pub(super) fn get(self, key: &str) -> Option<Self> {
         match self {
             Self::Value(value) => value.get(key).map(Self::Value),
             Self::Merged(Merged { what: What::Taken(value), .. }) => value.get(key).map(Self::Value),
-            Self::Merged(Merged { what: What::Built { is_list: true, .. }, .. }) => None,
-            Self::Merged(Merged { what: What::Built { parts, .. }, .. }) => {
-                let named =
-                    |part: &&'m MergedPart<'_, 'd>| matches!(&part.key, Key::Member(name) if name == key);
-                parts.iter().find(named).map(|part| Self::Merged(&part.value))
-            }
+            Self::Merged(merged) => merged.part(key).map(|part| Self::Merged(&part.value)),
         }
     }
 

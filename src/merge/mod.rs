@@ -8,12 +8,15 @@
 //! | --- | --- | --- |
 //! | objects, `params` among them | keys | key by key |
 //! | `nodes`, at the top and in `ir` | `id` | node by node, and their order as one value |
-//! | `edges`, at the same places | `from` and action | edge by edge; where an action of a node has several edges also by `to`, as a set |
+//! | `edges`, at the same places | `from` and action | edge by edge; where an action of a node has several edges, also by `to` |
 //! | `tags`, there and in `metadata` | text | as a set |
 //! | any other list, strings, numbers | | as a whole |
 //!
 //! - One side removes what the other changes: an overlap. An edge, or `start_node`, that leads to a node which the other side removed:
 //!   an overlap.
+//! - Edges are a set whose elements are told apart by what they leave, because pflow follows one edge for an action: two sides that each
+//!   give a node another successor for it overlap, rather than to make a workflow that takes one of them silently. Where some version
+//!   has several edges for an action, edges to different nodes are different elements.
 //! - What both sides add under one name overlaps wherever the two differ, because nothing tells an addition from an omission. Only
 //!   `nodes edges tags params inputs outputs mappings` that the ancestor lacks count as empty there.
 //! - The order of nodes and the node that a workflow starts at (the first, where `start_node` does not say) are values like any other.
@@ -58,7 +61,8 @@ use value::Value;
 pub enum Merge {
     /// The edits of both sides, in a valid document.
     Clean(Document),
-    /// Both sides changed the same things differently: at least one, in the order of the documents. A person decides.
+    /// Both sides changed the same things differently: at least one, in the order of the merged document, those of the graph last. A
+    /// person decides.
     Overlapping(Vec<Overlap>),
     /// No two edits overlap, but together they make no valid document: it got too large, for example. A person decides.
     Refused(DocumentError),

@@ -69,6 +69,16 @@ impl Path {
         self.join(Step::Key(key.into()))
     }
 
+    /// The path of what it is in; none for the root.
+    pub fn parent(&self) -> Option<&Self> {
+        self.0.as_ref().map(|joint| &joint.parent)
+    }
+
+    /// The last step; none for the root.
+    pub fn last(&self) -> Option<&Step> {
+        self.0.as_ref().map(|joint| &joint.step)
+    }
+
     /// All steps, from the root on.
     pub fn steps(&self) -> Vec<&Step> {
         let mut steps: Vec<&Step> =

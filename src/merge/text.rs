@@ -145,19 +145,24 @@ fn same_strings(a: &str, b: &str) -> bool {
 }
 
 fn same_arrays(a: &mut Cursor<'_>, b: &mut Cursor<'_>) -> bool {
-    (a.eat(b'['), b.eat(b'['));
+    a.eat(b'[');
+    b.eat(b'[');
     loop {
         match (a.eat(b']'), b.eat(b']')) {
             (true, true) => return true,
-            (false, false) if same_next(a, b) => (a.eat(b','), b.eat(b',')),
+            (false, false) if same_next(a, b) => {
+                a.eat(b',');
+                b.eat(b',');
+            }
             _ => return false,
-        };
+        }
     }
 }
 
 /// In lockstep while the keys are in the same order, then by key.
 fn same_objects(a: &mut Cursor<'_>, b: &mut Cursor<'_>) -> bool {
-    (a.eat(b'{'), b.eat(b'{'));
+    a.eat(b'{');
+    b.eat(b'{');
     loop {
         match (a.eat(b'}'), b.eat(b'}')) {
             (true, true) => return true,
@@ -173,7 +178,8 @@ fn same_objects(a: &mut Cursor<'_>, b: &mut Cursor<'_>) -> bool {
         if !same_next(a, b) {
             return false;
         }
-        (a.eat(b','), b.eat(b','));
+        a.eat(b',');
+        b.eat(b',');
     }
 }
 

@@ -14,8 +14,8 @@ use super::{
 };
 use crate::cli::{
     failure::{Failure, Result},
-    session::Session,
-    time::Ttl,
+    session::{Session, setting},
+    time::Timeout,
 };
 
 /// So many changes are listed in a failure.
@@ -40,10 +40,6 @@ enum Choice {
     Ask,
     Rule(Policy),
 }
-
-/// How long to wait, perhaps not at all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Timeout(Duration);
 
 /// What decides about the conflicts of one command.
 #[derive(Debug, Clone)]
@@ -117,17 +113,6 @@ impl Decider {
     }
 }
 
-/// A setting of `config.json`.
-fn setting<T: FromStr<Err = String>>(store: &Store, name: &str) -> Result<Option<T>> {
-    let config = store.config();
-    let Some(value) = config.settings.get(name) else { return Ok(None) };
-    let read = value.as_str().ok_or_else(|| "it is no text".to_owned()).and_then(str::parse);
-    read.map(Some).map_err(|reason| {
-        Failure::failed(format!("config.json: {name}: {reason}"))
-            .with_hint("mend the setting, or say what you want on the command line")
-    })
-}
-
 impl FromStr for Choice {
     type Err = String;
 
@@ -138,17 +123,6 @@ impl FromStr for Choice {
                 let words: Vec<&str> = Policy::ALL.map(Policy::as_str).to_vec();
                 format!("choose one of ask, {}", words.join(", "))
             }),
-        }
-    }
-}
-
-impl FromStr for Timeout {
-    type Err = String;
-
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        match text {
-            "0" | "0s" => Ok(Self(Duration::ZERO)),
-            other => other.parse::<Ttl>().map(|Ttl(limit)| Self(limit)),
         }
     }
 }

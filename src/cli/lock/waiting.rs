@@ -9,15 +9,15 @@ use super::{lasting, who};
 use crate::cli::{
     failure::Result,
     output::{Output, printable},
-    session::Session,
-    time::Ttl,
+    session::{Session, setting},
+    time::Timeout,
 };
 
 /// A wait that is over before this is not told.
 pub(in crate::cli) const SILENCE: Duration = Duration::from_millis(400);
 
 /// As long as anybody waits.
-const ENDLESS: Duration = Duration::from_secs(366 * 86_400);
+const ENDLESS: Timeout = Timeout(Duration::from_secs(366 * 86_400));
 
 /// How long to wait for a lock.
 #[derive(Debug, Clone, Copy, Args)]
@@ -28,7 +28,7 @@ pub(super) struct Waiting {
 
     /// Wait at most so long while somebody else holds the lock
     #[arg(long, value_name = "DURATION", env = "PFLOW_LOCK_TIMEOUT", hide_env_values = true)]
-    lock_timeout: Option<Ttl>,
+    lock_timeout: Option<Timeout>,
 }
 
 /// A line of `--json` on stderr.
@@ -42,8 +42,14 @@ struct Waited<'a> {
 }
 
 impl Waiting {
-    fn limit(self) -> Duration {
-        if self.wait { ENDLESS } else { self.lock_timeout.map_or(Duration::ZERO, |Ttl(limit)| limit) }
+    /// The flag, else its variable, else the setting of the store, else no time at all.
+    fn limit(self, store: &Store) -> Result<Duration> {
+        let timeout = match (self.wait, self.lock_timeout) {
+            (true, _) => Some(ENDLESS),
+            (false, Some(timeout)) => Some(timeout),
+            (false, None) => setting(store, "lock_timeout")?,
+        };
+        Ok(timeout.map_or(Duration::ZERO, |Timeout(limit)| limit))
     }
 
     /// What `attempt` gets once it does not meet somebody else's lock any more, or the lock itself when there is no more time. A signal ends the wait, but not an
@@ -59,6 +65,7 @@ impl Waiting {
     where
         F: Future<Output = std::result::Result<T, Error>>,
     {
+        let limit = self.limit(store)?;
         let environment = &session.environment;
         let begun = environment.monotonic();
         let waited = || environment.monotonic().saturating_sub(begun);
@@ -69,7 +76,7 @@ impl Waiting {
                 Err(Error::Conflict(conflict)) => conflict,
                 other => return Ok(other?),
             };
-            let left = self.limit().saturating_sub(waited());
+            let left = limit.saturating_sub(waited());
             let (Conflict::Locked { lease, .. } | Conflict::AlreadyLocked { lease, .. }) = refused.as_ref()
             else {
                 return Err(Error::Conflict(refused).into());
