@@ -196,7 +196,8 @@ fn a_wait_says_whom_it_waits_for_and_ends_when_it_was_to_end() {
     assert_eq!(err.matches("waiting for a: ").count(), 1, "{err}");
     let first = err.lines().next().unwrap();
     assert!(first.contains(", editing, for another ") && first.ends_with("; lease held"), "{err}");
-    place.run(["lock", "acquire", "a", "--lock-timeout", "0s"]).fails(2, "longer than nothing");
+    let refused = place.run(["lock", "acquire", "a", "--lock-timeout", "0s"]).fails(11, "a is locked by ");
+    assert!(!refused.err().contains("waiting"), "no time is no wait: {}", refused.err());
     // Whoever comes meanwhile gets it.
     let mut command = place.command(["lock", "acquire", "a", "--wait", "--json"]);
     let waiting = command.spawn().unwrap();

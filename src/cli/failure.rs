@@ -6,7 +6,7 @@ use pflow_store::{Error, ErrorKind, document::DocumentError};
 use serde::Serialize;
 
 use super::{
-    conflict::{Changed, Overlapping, overlaps},
+    conflict::{Places, overlaps},
     signals::Signal,
 };
 
@@ -50,25 +50,14 @@ pub(super) struct Failure {
     /// Everything that is wrong with a document, where that is more than the message says.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) details: Vec<String>,
-    /// The places that both sides of a merge changed.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) overlaps: Vec<Overlapping>,
-    /// What others changed since the version that the caller built on.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) changes: Vec<Changed>,
+    /// Where a conflict is, by path.
+    #[serde(flatten)]
+    pub(super) places: Option<Box<Places>>,
 }
 
 impl Failure {
     fn new(code: &'static str, exit: u8, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            exit,
-            message: message.into(),
-            hint: None,
-            details: Vec::new(),
-            overlaps: Vec::new(),
-            changes: Vec::new(),
-        }
+        Self { code, exit, message: message.into(), hint: None, details: Vec::new(), places: None }
     }
 
     pub(super) fn failed(message: impl Into<String>) -> Self {
@@ -150,19 +139,11 @@ impl From<Error> for Failure {
             _ => ("failed", exit::FAILED),
         };
         let details = details(&error);
-        let overlaps = match &error {
-            Error::Conflict(conflict) => overlaps(conflict).iter().map(Overlapping::from).collect(),
-            _ => Vec::new(),
+        let places = match &error {
+            Error::Conflict(conflict) => Places::of(overlaps(conflict), &[]),
+            _ => None,
         };
-        Self {
-            code,
-            exit,
-            message: with_causes(&error),
-            hint: error.hint(),
-            details,
-            overlaps,
-            changes: Vec::new(),
-        }
+        Self { code, exit, message: with_causes(&error), hint: error.hint(), details, places }
     }
 }
 

@@ -7,4 +7,4 @@ mod talk;
 mod terminal;
 
 pub(super) use options::{Decider, OnConflict};
-pub(super) use report::{Changed, Outcome, Overlapping, describe_outcome, overlaps, tell};
+pub(super) use report::{Outcome, Places, describe_outcome, overlaps, tell};

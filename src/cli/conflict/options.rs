@@ -8,7 +8,7 @@ use pflow_store::{
 
 use super::{
     patient::Patient,
-    report::{Changed, lines},
+    report::{Places, lines, overlaps},
     talk::Stderr,
     terminal::Terminal,
 };
@@ -91,20 +91,22 @@ impl Decider {
         store: &Store,
         result: std::result::Result<Saved, Error>,
     ) -> Result<Saved> {
-        let Err(Error::Conflict(conflict)) = &result else { return Ok(result?) };
-        let changes = match store.what_changed(conflict).await {
+        let conflict = match result {
+            Err(Error::Conflict(conflict)) => conflict,
+            other => return Ok(other?),
+        };
+        let changes = match store.what_changed(&conflict).await {
             Ok(changes) => changes.unwrap_or_default(),
             Err(error) => {
                 tracing::debug!(%error, "what changed cannot be told");
                 Vec::new()
             }
         };
-        let Err(error) = result else { return Ok(result?) };
-        let mut failure = Failure::from(error);
+        let places = Places::of(overlaps(&conflict), &changes);
+        let mut failure = Failure { places, ..Failure::from(Error::Conflict(conflict)) };
         if failure.details.is_empty() {
             failure.details = lines(&changes, SHOWN);
         }
-        failure.changes = changes.iter().map(Changed::from).collect();
         if self.is_alone {
             failure.hint =
                 failure.hint.map(|hint| format!("{hint}; or decide beforehand with `--on-conflict`"));

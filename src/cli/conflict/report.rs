@@ -23,18 +23,27 @@ pub(in crate::cli) struct Outcome<'a> {
     kept_edit: Option<u64>,
 }
 
-/// A place that both sides changed, in an error of `--json`.
+/// Where a conflict is, in an error of `--json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(in crate::cli) struct Overlapping {
+pub(in crate::cli) struct Places {
+    /// What both sides of a merge changed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    overlaps: Vec<Overlapping>,
+    /// What others changed since the version that the caller built on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    changes: Vec<Changed>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Overlapping {
     path: String,
     base: Option<Fragment>,
     ours: Option<Fragment>,
     theirs: Option<Fragment>,
 }
 
-/// A place that others changed, in an error of `--json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(in crate::cli) struct Changed {
+struct Changed {
     path: String,
     before: Option<Fragment>,
     after: Option<Fragment>,
@@ -96,6 +105,15 @@ pub(super) fn lines(places: &[impl ToString], most: usize) -> Vec<String> {
         lines.push(format!("… and {more} more"));
     }
     lines
+}
+
+impl Places {
+    /// These, if there are any.
+    pub(in crate::cli) fn of(overlaps: &[Overlap], changes: &[Change]) -> Option<Box<Self>> {
+        let (overlaps, changes): (Vec<Overlapping>, Vec<Changed>) =
+            (overlaps.iter().map(Into::into).collect(), changes.iter().map(Into::into).collect());
+        (!overlaps.is_empty() || !changes.is_empty()).then(|| Box::new(Self { overlaps, changes }))
+    }
 }
 
 impl From<&Change> for Changed {

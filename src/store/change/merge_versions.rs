@@ -32,16 +32,19 @@ pub(super) struct Sides {
 }
 
 pub(super) enum Outcome {
-    Merged {
-        document: Document,
-        fields: Fields,
-        edit: Option<Document>,
-    },
+    Merged(Box<Merged>),
     /// Ours changed nothing, so theirs is what both come to, a deletion perhaps.
     Theirs,
     /// What was to be merged is not there any more.
     Moved,
     Blocked(Obstacle),
+}
+
+/// What both sides come to, and the edit that went into it.
+pub(super) struct Merged {
+    document: Document,
+    fields: Fields,
+    edit: Option<Document>,
 }
 
 impl Node<Change, Error> for MergeVersions {
@@ -118,7 +121,8 @@ impl Node<Change, Error> for MergeVersions {
                 change.resolved.how = Some(How::Merged);
                 return Ok(actions::TAKE_THEIRS);
             }
-            Outcome::Merged { document, fields, edit } => {
+            Outcome::Merged(merged) => {
+                let Merged { document, fields, edit } = *merged;
                 let of_edit = edit.as_ref().map(Document::hash);
                 let instead = Some(Instead { document, fields, operation: Operation::SAVE, of_edit });
                 let (on_top_of, lease) = (Some(head.generation()), change.agreed.lease.take());
@@ -206,7 +210,7 @@ impl Work {
             description: Some(fields.description.unwrap_or_default()),
             tags: Some(fields.tags),
         };
-        Ok(Outcome::Merged { document, fields, edit })
+        Ok(Outcome::Merged(Box::new(Merged { document, fields, edit })))
     }
 }
 
