@@ -19,12 +19,14 @@ struct KeepWhatCannotBeMerged;
 #[async_trait]
 impl ConflictResolver for KeepWhatCannotBeMerged {
     async fn resolve(&self, case: &Case) -> pflow_store::Result<Resolution> {
-        println!("  {}", case.conflict());
-        for change in case.their_changes().await?.unwrap_or_default() {
-            println!("    they: {change}");
-        }
         Ok(match case.obstacle() {
-            None => Resolution::Merge,
+            None => {
+                println!("  {}", case.conflict());
+                for change in case.their_changes().await?.unwrap_or_default() {
+                    println!("    they: {change}");
+                }
+                Resolution::Merge
+            }
             Some(Obstacle::Overlaps(overlaps)) => {
                 for overlap in overlaps {
                     println!("    both: {overlap}");
