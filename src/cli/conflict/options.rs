@@ -74,11 +74,12 @@ impl OnConflict {
             None => setting(store, "lock_timeout")?,
         };
         let lock_timeout = lock_timeout.map(|Timeout(limit)| limit);
-        let resolver: Arc<dyn ConflictResolver> = match choice {
-            Some(Choice::Rule(policy)) => Arc::new(Patient::new(policy, session.output.clone())),
-            _ if asks => Arc::new(Terminal::new(Stderr::new(session.output.clone()))),
-            _ => Arc::new(Patient::new(Policy::Fail, session.output.clone())),
+        let (then, usual): (Arc<dyn ConflictResolver>, Duration) = match choice {
+            Some(Choice::Rule(policy)) => (Arc::new(policy), policy.lock_timeout()),
+            _ if asks => (Arc::new(Terminal::new(Stderr::new(session.output.clone()))), Duration::ZERO),
+            _ => (Arc::new(Policy::Fail), Duration::ZERO),
         };
+        let resolver = Arc::new(Patient::new(then, usual, session.output.clone()));
         let is_alone = !asks && !matches!(choice, Some(Choice::Rule(_)));
         Ok(Decider { resolver, lock_timeout, is_alone })
     }

@@ -215,14 +215,6 @@ impl<T: Talk> Terminal<T> {
 #[async_trait]
 impl<T: Talk> ConflictResolver for Terminal<T> {
     async fn resolve(&self, case: &Case) -> Result<Resolution> {
-        // What was said on the command line about locks needs no question.
-        if let (Conflict::Locked { .. }, Some(limit)) = (case.conflict(), case.lock_timeout())
-            && case.waited() < limit
-        {
-            let Conflict::Locked { lease, .. } = case.conflict() else { return Ok(Resolution::Cancel) };
-            self.talk.say(&format!("waiting for {}", printable(&holder(lease))));
-            return Ok(Resolution::Wait { limit: limit.saturating_sub(case.waited()) });
-        }
         match self.ask(case).await {
             Ok(resolution) => Ok(resolution),
             Err(error) => {
@@ -442,16 +434,6 @@ mod tests {
         assert_eq!(heard.matches(question).count(), 2, "{heard}");
         assert!(heard.contains("Take it away? [y/N] no"), "{heard}");
         assert!(scene.store.lock_state(&id("a")).await.unwrap().lease.is_none());
-    }
-
-    #[tokio::test]
-    async fn the_time_that_was_given_for_locks_is_waited_without_a_question() {
-        let scene = Scene::new().await;
-        scene.store.acquire(&id("a"), LeaseRequest::new("edit", Duration::from_secs(600))).await.unwrap();
-        let request = ours(Expect::Any).lock_timeout(Duration::from_secs(5));
-        let (saved, heard) = scene.save(request, &["c"]).await;
-        assert!(matches!(saved, Err(Error::Conflict(_))), "{saved:?}");
-        assert!(heard.starts_with("waiting for tester@host-1 (pid 4242), edit, since "), "{heard}");
     }
 
     #[tokio::test]

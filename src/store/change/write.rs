@@ -19,7 +19,8 @@ const SWAP: usize = 1;
 /// How many unknown outcomes a change takes before it reports one. A storage gives up on each only after a long time of its own.
 const UNKNOWN: u32 = 3;
 
-/// Commits the change: the version beside its pending record, then the head, then the copies.
+/// Commits the change: the version beside its pending record, then the head, then the copies. A person's edit that is kept is a version of its own in
+/// the same batch, below that one, so that a crash leaves both or neither in the chain.
 ///
 /// Invariant: the swap of the head is the commit point. Before it nothing refers to the version, after it the change stands
 /// whatever becomes of the copies. A crash leaves, by stages: a version and a record that nothing refers to; the new head with copies that
