@@ -34,7 +34,7 @@ impl Pace {
     pub(super) fn of(capabilities: &Capabilities) -> Self {
         let (shortest, longest) = match capabilities.durability {
             Durability::Service => (100, 2000),
-            _ => (1, 50),
+            _ => (1, 25),
         };
         Self { shortest: Duration::from_millis(shortest), longest: Duration::from_millis(longest) }
     }
@@ -163,11 +163,11 @@ mod tests {
 
     #[test]
     fn looks_become_rarer_and_stay_within_bounds() {
-        let local = Pace { shortest: Duration::from_millis(1), longest: Duration::from_millis(50) };
+        let local = Pace { shortest: Duration::from_millis(1), longest: Duration::from_millis(25) };
         let pauses =
             [0, 16, 160, 1600, 160_000].map(|waited| local.pause(Duration::from_millis(waited), 0.5));
-        assert_eq!(pauses.map(|pause| pause.as_millis()), [1, 1, 10, 50, 50]);
+        assert_eq!(pauses.map(|pause| pause.as_millis()), [1, 1, 10, 25, 25]);
         let spread = [0.0, 0.999].map(|jitter| local.pause(Duration::from_secs(60), jitter).as_millis());
-        assert_eq!(spread, [25, 74]);
+        assert_eq!(spread, [12, 37]);
     }
 }
