@@ -190,6 +190,12 @@ fn a_table_of_clashes() {
             r#"edges[from=b,action=default]: theirs leads to "c", which ours removed"#,
         ),
         (
+            "an edge is edited here and goes with its node there",
+            with(json!({ "edges": [{ "from": "a", "label": "x", "to": "b" }] })),
+            with(json!({ "nodes": [node("a"), node("c")], "edges": [] })),
+            r#"edges[from=a,action=default]: ours {"from":"a","label":"x","to":"b"}, theirs nothing, before {"from":"a","to":"b"}"#,
+        ),
+        (
             "a new start was removed by the other side",
             with(json!({ "nodes": [node("a"), node("b")] })),
             with(json!({ "start_node": "c" })),
