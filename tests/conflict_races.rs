@@ -188,6 +188,32 @@ async fn an_edit_that_is_kept_survives_a_lost_reply() {
     }
 }
 
+/// The lease goes with the swap or stays: whoever finds out that its swap landed has broken it, and nobody else has.
+#[tokio::test]
+async fn a_broken_lock_survives_a_lost_reply() {
+    for kind in [Kind::Memory, Kind::PlainMemory, Kind::Staged] {
+        for left in [Left::Stages(0), Left::Stages(1), Left::Stages(2), Left::All] {
+            let site = Site::new(kind).await;
+            let (store, other) = (site.store().await, site.other_store(2).await);
+            let request = Situation::Locked.bring(&site, &store, &other, "a").await;
+            let held = store.lock_state(&id("a")).await.unwrap().lease.unwrap();
+            site.probe.fail(Fault::unknown(left));
+            let saved = store.save(request.resolver(Arc::new(Policy::Override))).await.unwrap();
+            assert_eq!(site.probe.heal(), 1);
+            assert_eq!(saved.generation, 2, "{kind:?} {left:?}");
+            assert_eq!(saved.resolved.unwrap().broken.map(|lease| lease.id), Some(held.id.clone()));
+            let state = store.lock_state(&id("a")).await.unwrap();
+            assert_eq!((state.lease, state.fence), (None, 2), "{kind:?} {left:?}");
+            assert_eq!(site.get("workflows/a/workflow.lock").await, None, "{kind:?} {left:?}");
+            let late = SaveRequest::new(id("a"), doc("9", "9"), Expect::Any).lease(held.id);
+            assert_eq!(other.save(late).await.unwrap_err().kind(), ErrorKind::Locked);
+            let records = site.keys("ops/pending/a.").await;
+            assert_eq!(records.iter().filter(|key| key.ends_with(".op")).count(), 1, "{kind:?} {left:?}");
+            assert_eq!(notices(&store.verify().await.unwrap()), [""; 0], "{kind:?} {left:?}");
+        }
+    }
+}
+
 /// "Theirs stands" would be a lie about a swap that may land yet, and so would be another id.
 #[tokio::test]
 async fn nobody_is_asked_while_an_attempt_is_open() {

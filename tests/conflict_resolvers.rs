@@ -136,6 +136,14 @@ async fn a_wait_ends_when_the_lock_does(site: Site) {
     let resolved = saved.resolved.unwrap();
     assert_eq!((resolved.how, resolved.broken.unwrap().operation.as_str()), (Some(How::Overridden), "next"));
     assert!(resolved.waited < Duration::from_secs(60) && !resolved.waited.is_zero());
+    // Nor is it silent: the head tells its holder, and the operation history everybody.
+    let ended = store.show(&id("a")).await.unwrap().ended.unwrap();
+    assert_eq!((ended.how.as_str(), ended.by.as_str()), ("broken", "tester@host-1"));
+    let mut records = site.keys("ops/pending/a.").await;
+    records.retain(|key| key.ends_with(".op"));
+    let record = site.json(&records.pop().unwrap()).await;
+    assert_eq!((&record["kind"], &record["operation"]), (&"lock_broken".into(), &"next".into()));
+    assert_eq!(records, [""; 0]);
 
     // A lock that ends by itself is no more in the way.
     other.acquire(&id("a"), LeaseRequest::new("brief", Duration::from_secs(5))).await.unwrap();

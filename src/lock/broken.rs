@@ -25,7 +25,7 @@ struct LockBroken<'a> {
 }
 
 /// What records that `lease` was broken.
-pub(super) fn record(objects: &Objects, id: &WorkflowId, lease: &Lease) -> Result<Operation> {
+pub(crate) fn record(objects: &Objects, id: &WorkflowId, lease: &Lease) -> Result<Operation> {
     let operation_id = VersionId::of_new(objects.environment.new_id())
         .map_err(|source| unreadable(&layout::head(id), source))?;
     let key = layout::pending_operation(id, &operation_id);

@@ -22,6 +22,7 @@ mod waiting;
 
 use std::sync::Arc;
 
+pub(crate) use broken::record as broken_record;
 use change::LockChange;
 use line::Lines;
 pub(crate) use mirror::lockfile;

@@ -9,9 +9,9 @@ use super::{Change, LeasePlan, Plan, Trouble, actions, unsettled::Unsettled};
 use crate::{
     Error, Result,
     flow::{Action, Failure, Node, Retry, Visit},
-    lock::lockfile,
+    lock::{broken_record, lockfile},
     store::{Shared, copy::CopyState},
-    stored::{Current, Ended, Head, Lease, VersionId, VersionRecord, layout, unreadable},
+    stored::{Current, Ended, Head, Lease, Objects, VersionId, VersionRecord, layout, unreadable},
 };
 
 /// Where the head stands in the batch: the version and its pending record come before it, what is derived after it.
@@ -135,7 +135,7 @@ async fn attempt(shared: &Shared, plan: &Plan) -> Result<Attempted> {
     let head_key = layout::head(&head.id);
     let encoded = head.encode().map_err(|source| unreadable(&head_key, source))?;
     let when = plan.stored.version.clone().map_or(Precondition::Absent, Precondition::Is);
-    let copies = copies(plan, &head, objects.backend.capabilities().plain_files)?;
+    let copies = copies(objects, plan, &head)?;
     let batch = Batch::new()
         .stage(fresh.iter().map(|(key, bytes)| Operation::put(key.clone(), bytes.clone()).absent().fresh()))
         // IMPORTANT: the commit point. What it refers to is durable by now.
@@ -236,8 +236,9 @@ fn with_lease(shared: &Shared, plan: &Plan, mut head: Head) -> Result<Head> {
     Ok(head)
 }
 
-/// What is derived from the head: the content under the name that people know, and the mirror of the lease.
-fn copies(plan: &Plan, head: &Head, plain_files: bool) -> Result<Vec<Operation>> {
+/// What follows from the head: the content under the name that people know, the mirror of the lease, and the record of a lease that was broken.
+fn copies(objects: &Objects, plan: &Plan, head: &Head) -> Result<Vec<Operation>> {
+    let plain_files = objects.backend.capabilities().plain_files;
     let mut copies = Vec::new();
     if let Some((record, content)) = &plan.version {
         let key = layout::content(&head.id, record.media_type);
@@ -257,6 +258,10 @@ fn copies(plan: &Plan, head: &Head, plain_files: bool) -> Result<Vec<Operation>>
         (LeasePlan::Grant(_), Some(lease)) => copies.push(mirror(head, lease)?),
         (LeasePlan::Remove, _) => copies.push(Operation::delete(layout::lockfile(&head.id))),
         _ => {}
+    }
+    if let Some(broken) = &plan.breaks {
+        // For the operation history, as when it is broken by itself. It may be written again with the copies, and is the same then.
+        copies.push(broken_record(objects, &head.id, broken)?.when(Precondition::Always));
     }
     Ok(copies)
 }
