@@ -42,9 +42,15 @@ pub(super) struct Signals {
 struct Stake {
     change: Option<String>,
     done: bool,
+    /// It asks a person, so it writes nothing.
+    asks: bool,
     /// What a change that is abandoned may leave behind.
     left_behind: Option<String>,
 }
+
+/// A question that is open. See [`Signals::asking`].
+#[derive(Debug)]
+pub(super) struct Asking(Arc<Mutex<Stake>>);
 
 impl Signal {
     /// 128 and the number of the signal, as shells have it.
@@ -78,9 +84,10 @@ impl Signals {
                     output.failure(&Failure::interrupted(caught, message));
                     process::exit(i32::from(caught.exit()));
                 }
+                let writes = at_stake.lock().unwrap_or_else(PoisonError::into_inner).writes();
                 tell.send_replace(Some(caught));
                 stopped.cancel();
-                if at_stake.lock().unwrap_or_else(PoisonError::into_inner).is_open() {
+                if writes {
                     output.note(
                         "interrupted; what is being written is finished first (once more to leave at once)",
                     );
@@ -128,8 +135,14 @@ impl Signals {
     pub(super) fn begin(&self, change: String, left_behind: Option<String>) -> Result<()> {
         self.check()?;
         let mut stake = self.stake.lock().unwrap_or_else(PoisonError::into_inner);
-        *stake = Stake { change: Some(change), done: false, left_behind };
+        *stake = Stake { change: Some(change), done: false, asks: false, left_behind };
         Ok(())
+    }
+
+    /// While this is kept the change asks a person, and ends at the first request.
+    pub(super) fn asking(&self) -> Asking {
+        self.stake.lock().unwrap_or_else(PoisonError::into_inner).asks = true;
+        Asking(Arc::clone(&self.stake))
     }
 
     /// The change came to its end, good or bad.
@@ -161,9 +174,19 @@ impl Signals {
     }
 }
 
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).asks = false;
+    }
+}
+
 impl Stake {
     fn is_open(&self) -> bool {
         self.change.is_some() && !self.done
+    }
+
+    fn writes(&self) -> bool {
+        self.is_open() && !self.asks
     }
 
     fn in_doubt(&self) -> String {

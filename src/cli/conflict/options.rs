@@ -76,7 +76,10 @@ impl OnConflict {
         let lock_timeout = lock_timeout.map(|Timeout(limit)| limit);
         let (then, usual): (Arc<dyn ConflictResolver>, Duration) = match choice {
             Some(Choice::Rule(policy)) => (Arc::new(policy), policy.lock_timeout()),
-            _ if asks => (Arc::new(Terminal::new(Stderr::new(session.output.clone()))), Duration::ZERO),
+            _ if asks => (
+                Arc::new(Terminal::new(Stderr::new(session.output.clone(), session.signals.clone()))),
+                Duration::ZERO,
+            ),
             _ => (Arc::new(Policy::Fail), Duration::ZERO),
         };
         let resolver = Arc::new(Patient::new(then, usual, session.output.clone()));

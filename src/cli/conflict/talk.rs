@@ -5,7 +5,7 @@ use std::{
 
 use pflow_store::pflow_backend::async_trait;
 
-use crate::cli::output::Output;
+use crate::cli::{output::Output, signals::Signals};
 
 /// A conversation with a person, so that a test can hold one.
 #[async_trait]
@@ -22,35 +22,40 @@ pub(super) trait Talk: Debug + Send + Sync {
 
 /// The terminal: questions on stderr, answers from stdin.
 #[derive(Debug)]
-pub(super) struct Stderr(Output);
+pub(super) struct Stderr {
+    output: Output,
+    signals: Signals,
+}
 
 impl Stderr {
-    pub(super) fn new(output: Output) -> Self {
-        Self(output)
+    pub(super) fn new(output: Output, signals: Signals) -> Self {
+        Self { output, signals }
     }
 }
 
 #[async_trait]
 impl Talk for Stderr {
     fn say(&self, text: &str) {
-        self.0.lines(text);
+        self.output.lines(text);
     }
 
     fn strong(&self, word: &str) -> String {
-        self.0.strong(word)
+        self.output.strong(word)
     }
 
     /// Ends the line of the question where no answer comes. Dropping the future leaves the read to itself, on a thread that nobody waits for: a read of a terminal cannot be ended.
     async fn ask(&self, question: &str) -> io::Result<Option<String>> {
-        self.0.ask(question);
+        let _asking = self.signals.asking();
+        self.output.ask(question);
         let reading = tokio::task::spawn_blocking(|| {
             let mut line = String::new();
             let bytes = io::stdin().lock().read_line(&mut line)?;
             Ok((bytes > 0).then(|| line.trim_end_matches(['\n', '\r']).to_owned()))
         });
-        let unanswered = EndOfLine(&self.0);
+        let unanswered = EndOfLine(&self.output);
         let answer = reading.await.unwrap_or_else(|broken| Err(io::Error::other(broken)));
         if matches!(answer, Ok(Some(_))) {
+            // The person has ended it.
             std::mem::forget(unanswered);
         }
         answer
