@@ -6,14 +6,14 @@ use pflow_backend::{Capabilities, Durability};
 
 use super::{
     Grant, LeaseRequest, Locks,
-    change::{Act, LockChange, Wish},
+    change::{LockChange, Wish},
     line::Line,
     moment::Moment,
 };
 use crate::{
     Error, Result,
     conflict::Conflict,
-    stored::{Lease, LeaseId, Standing, WorkflowId},
+    stored::{LeaseId, Standing, WorkflowId},
 };
 
 /// How often whoever is first in line looks at the head: after a part of the time that it has waited already, so that a lock that is handed over quickly is
@@ -137,23 +137,6 @@ impl Locks {
             }
             stale_in = Standing::left(lease, &sight);
         }
-    }
-
-    /// Gives a lease back.
-    pub(crate) async fn release(&self, id: &WorkflowId, lease: LeaseId) -> Result<Lease> {
-        self.end(id, Wish::Of(lease, Act::Release)).await
-    }
-
-    /// Takes a lease away from whoever holds it.
-    pub(crate) async fn break_lease(&self, id: &WorkflowId, lease: LeaseId) -> Result<Lease> {
-        self.end(id, Wish::Of(lease, Act::Break)).await
-    }
-
-    async fn end(&self, id: &WorkflowId, wish: Wish) -> Result<Lease> {
-        let ended = LockChange::new(self.clone(), id.clone(), wish).run().await;
-        // Whatever came of it, it is worth a look.
-        self.lines.wake(id);
-        ended.map(|grant| grant.lease)
     }
 }
 
