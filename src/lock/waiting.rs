@@ -13,7 +13,7 @@ use super::{
 use crate::{
     Error, Result,
     conflict::Conflict,
-    stored::{LeaseId, Standing, WorkflowId},
+    stored::{Lease, LeaseId, Standing, WorkflowId},
 };
 
 /// How often whoever is first in line looks at the head: after a part of the time that it has waited already, so that a lock that is handed over quickly is
@@ -96,13 +96,13 @@ impl Locks {
     ///
     /// # Errors
     /// Errors of the storage that a moment does not mend.
-    pub(crate) async fn await_change(&self, id: &WorkflowId, seen: &LeaseId, limit: Duration) -> Result<()> {
+    pub(crate) async fn await_change(&self, id: &WorkflowId, seen: &Lease, limit: Duration) -> Result<()> {
         let environment = self.objects.environment.as_ref();
         let begun = environment.monotonic();
         let line = self.lines.of(id);
         let Some(_turn) = line.turn(environment, limit).await else { return Ok(()) };
         let left = limit.saturating_sub(environment.monotonic().saturating_sub(begun));
-        self.watch(&line, id, seen, left).await
+        self.watch(&line, id, &seen.id, left).await
     }
 
     /// The same for the first in line.
