@@ -48,7 +48,7 @@ async fn nobody_waits_longer_than_it_said(site: Site) {
     let looks = site.probe.take().gets.len();
     // A sixteenth of the wait between two looks, and a moment at least: the longer it takes, the rarer.
     assert!((10..4000).contains(&looks), "{looks}");
-    store.await_unlock(&id("a"), &held.id, MINUTE).await.unwrap();
+    store.await_unlock(&id("a"), &held, MINUTE).await.unwrap();
     assert!(site.environment.monotonic() - begun >= MINUTE * 2);
 }
 
