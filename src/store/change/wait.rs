@@ -8,7 +8,7 @@ use crate::{
     conflict::Conflict,
     flow::{Action, Node, Visit},
     store::Shared,
-    stored::{LeaseId, WorkflowId},
+    stored::{Lease, WorkflowId},
 };
 
 /// Waits until the lock that is in the way ends or changes hands, as long as the resolver has said.
@@ -17,7 +17,7 @@ pub(super) struct WaitForLock;
 pub(super) struct Watch {
     shared: Arc<Shared>,
     id: WorkflowId,
-    lease: LeaseId,
+    lease: Lease,
     limit: Duration,
     cancel: CancellationToken,
 }
@@ -52,7 +52,7 @@ impl Node<Change, Error> for WaitForLock {
             (Some(Trouble::Conflict(Conflict::Locked { id, lease, .. })), Some(limit)) => Ok(Watch {
                 shared: Arc::clone(&change.shared),
                 id: id.clone(),
-                lease: lease.id.clone(),
+                lease: lease.as_ref().clone(),
                 limit,
                 cancel: change.request.cancel.clone(),
             }),
