@@ -3,7 +3,7 @@ use pflow_backend::{EnvironmentError, ErrorKind as StorageErrorKind, Outcome};
 use crate::{
     conflict::Conflict,
     document::DocumentError,
-    stored::{FormatError, InvalidId, InvalidLeaseId, WorkflowId},
+    stored::{FormatError, InvalidId, InvalidLeaseId, LeaseId, WorkflowId},
 };
 
 /// A result of this crate.
@@ -82,6 +82,19 @@ pub enum Error {
     /// The change is possible, but not on top of what is there now.
     #[error(transparent)]
     Conflict(#[from] Box<Conflict>),
+    /// A lease was not renewed for as long as it lasts, because this process, the machine or the storage stood still. It may be held still, or not: the guard
+    /// renews it now, and refuses until it has.
+    #[error(
+        "whether the lease {lease_id} on {id} is still held is not certain: it was not renewed for {silent:?}"
+    )]
+    LeaseUncertain {
+        /// The workflow.
+        id: WorkflowId,
+        /// The lease.
+        lease_id: LeaseId,
+        /// For how long it was not renewed.
+        silent: std::time::Duration,
+    },
     /// What is stored contradicts itself.
     #[error("{key} is corrupt: {reason}")]
     Corrupt {
@@ -200,16 +213,13 @@ impl Error {
             Self::StoreMissing { .. } | Self::WorkflowMissing { .. } | Self::GenerationMissing { .. } => {
                 ErrorKind::NotFound
             }
-            Self::Conflict(conflict) => match **conflict {
-                Conflict::Locked { .. } | Conflict::AlreadyLocked { .. } | Conflict::LeaseLost { .. } => {
-                    ErrorKind::Locked
-                }
-                _ => ErrorKind::Conflict,
-            },
+            Self::Conflict(conflict) if conflict.is_about_a_lock() => ErrorKind::Locked,
+            Self::Conflict(_) => ErrorKind::Conflict,
             Self::Format { source: FormatError::TooNew { .. }, .. } | Self::MissingFeatures { .. } => {
                 ErrorKind::Incompatible
             }
             Self::Corrupt { .. } | Self::Format { .. } => ErrorKind::Corrupt,
+            Self::LeaseUncertain { .. } => ErrorKind::Locked,
             Self::OutcomeUnknown { .. } => ErrorKind::OutcomeUnknown,
             Self::UnsafeStorage { .. } => ErrorKind::Unsafe,
             Self::Cancelled => ErrorKind::Cancelled,
@@ -261,6 +271,7 @@ impl Error {
             Self::UnsafeStorage { .. } => {
                 "keep the store elsewhere; `doctor` shows everything that was tried"
             }
+            Self::LeaseUncertain { .. } => "wait until it is renewed; nothing was changed",
             Self::Unproven { .. } => "try again when the storage answers reliably; nothing was changed",
             Self::IndexBusy { .. } => "try again; the workflows themselves are safe",
             Self::Storage(source) => match source.kind() {

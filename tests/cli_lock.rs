@@ -1,6 +1,11 @@
 //! `lock`, and saves with and without a lease.
 
 #![cfg(feature = "cli")]
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what a test does outside its #[test] functions is still a test"
+)]
 
 mod cli_support;
 
@@ -61,7 +66,11 @@ fn a_lock_is_shown_in_the_order_that_a_person_asks() {
     let names: Vec<&str> = text.lines().skip(1).map(|line| line.get(2..12).unwrap().trim()).collect();
     assert_eq!(names, ["by", "operation", "since", "lasts", "lease", "stale", "to end it"], "{text}");
     assert!(text.starts_with("a is locked\n") && text.contains("no: its lease has not ended"), "{text}");
-    assert!(text.contains("x\u{fffd}y") && text.ends_with("`lock release a mine`\n"), "{text}");
+    assert!(
+        text.contains("x\u{fffd}y")
+            && text.contains("runs `lock release a mine`; by force: `lock break a mine`\n"),
+        "{text}"
+    );
     let json = place.run(["lock", "show", "a", "--json"]).succeeds().json();
     assert_eq!(
         (&json["locked"], &json["stale"], &json["operation"]),
@@ -124,4 +133,75 @@ fn senseless_locks_are_usage_errors() {
         .run_with_input(["save", "a", "--hold", "--operation", &long], document("x"))
         .fails(2, "at most 256");
     assert_eq!(place.run(["lock", "show", "a"]).out(), "a is not locked (fence 0)\n");
+}
+
+#[test]
+fn a_lease_is_renewed_listed_and_broken() {
+    let place = Place::with_store();
+    let listed = || place.run(["lock", "list", "--json"]).succeeds().json()["locks"].clone();
+    assert_eq!(listed(), serde_json::json!([]));
+    assert_eq!(place.run(["lock", "list"]).succeeds().out(), "");
+    place.run(["lock", "acquire", "a", "--lease-id", "mine", "--ttl", "1m"]).succeeds();
+    let renewed = place.run(["lock", "renew", "a", "mine", "--ttl", "2h", "--json"]).succeeds().json();
+    assert_eq!((&renewed["renewals"], &renewed["fence"]), (&1.into(), &1.into()));
+    let text = place.run(["lock", "show", "a"]).succeeds().out();
+    assert!(text.contains("renewed once") && text.contains("for another 1h 59m"), "{text}");
+    assert!(text.contains("it was taken to outlast the process that took it"), "{text}");
+    place.run(["lock", "renew", "a", "other"]).fails(11, "is lost");
+
+    let locks = listed();
+    assert_eq!((&locks[0]["id"], &locks[0]["why"]), (&"a".into(), &"not_ended".into()));
+    assert_eq!((&locks[0]["process"], &locks[0]["mirror"]), (&"detached".into(), &"faithful".into()));
+    let table = place.run(["lock", "list"]).succeeds().out();
+    assert!(table.lines().nth(1).unwrap().ends_with("  mine"), "{table}");
+
+    let before = place.dump();
+    let planned = place.run(["lock", "break", "a", "mine", "-n", "--json"]).succeeds().json();
+    assert_eq!((&planned["dry_run"], &planned["lease_id"]), (&true.into(), &"mine".into()));
+    place.run(["lock", "break", "a", "mine"]).fails(2, "Nobody is there to answer");
+    place.run(["lock", "break", "a", "other", "-y"]).fails(11, "is lost");
+    place.is_as(&before);
+    let broken = place.run(["lock", "break", "a", "mine", "-y"]).succeeds().out();
+    assert!(broken.starts_with("a: broke the lease mine of "), "{broken}");
+    place.run_with_input(["save", "a", "--lease", "mine"], document("x")).fails(11, "it was broken by ");
+    place.save("a", "x").succeeds();
+    assert_eq!(place.run(["status", "--json"]).json()["pending"], 2, "the break is recorded beside the save");
+    place.run(["verify"]).succeeds();
+}
+
+#[test]
+fn a_mirror_that_a_person_edited_is_mended_and_kept() {
+    let place = Place::with_store();
+    place.run(["lock", "acquire", "a", "--lease-id", "mine"]).succeeds();
+    let mirror = place.path().join(".pflow/workflows/a/workflow.lock");
+    let faithful = std::fs::read(&mirror).unwrap();
+    std::fs::write(&mirror, "mine!").unwrap();
+    place.run(["lock", "list"]).succeeds();
+    let text = place.run(["lock", "show", "a"]).succeeds().out();
+    let line = text.lines().find(|line| line.contains("mirror")).unwrap_or_else(|| panic!("{text}"));
+    assert!(line.contains("was no mirror of ours; it is in line again; it is kept as "), "{line}");
+    let kept = line.rsplit_once(" as ").unwrap().1;
+    assert_eq!(std::fs::read(place.path().join(".pflow").join(kept)).unwrap(), b"mine!");
+    assert_eq!(std::fs::read(&mirror).unwrap(), faithful);
+    assert!(!place.run(["lock", "show", "a"]).succeeds().out().contains("mirror"));
+    place.run(["verify"]).succeeds();
+}
+
+#[test]
+fn a_wait_says_whom_it_waits_for_and_ends_when_it_was_to_end() {
+    let place = Place::with_store();
+    place.run(["lock", "acquire", "a", "--lease-id", "held", "--operation", "editing"]).succeeds();
+    let refused = place.run(["lock", "acquire", "a", "--lock-timeout", "1s"]).fails(11, "a is locked by ");
+    let err = refused.err();
+    assert_eq!(err.matches("waiting for a: ").count(), 1, "{err}");
+    let first = err.lines().next().unwrap();
+    assert!(first.contains(", editing, for another ") && first.ends_with("; lease held"), "{err}");
+    let refused = place.run(["lock", "acquire", "a", "--lock-timeout", "0s"]).fails(11, "a is locked by ");
+    assert!(!refused.err().contains("waiting"), "no time is no wait: {}", refused.err());
+    // Whoever comes meanwhile gets it.
+    let mut command = place.command(["lock", "acquire", "a", "--wait", "--json"]);
+    let waiting = command.spawn().unwrap();
+    place.run(["lock", "release", "a", "held"]).succeeds();
+    let grant = cli_support::Ran(waiting.wait_with_output().unwrap()).succeeds().json();
+    assert_eq!(grant["fence"], 2);
 }

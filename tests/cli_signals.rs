@@ -69,7 +69,7 @@ impl Talking {
     }
 }
 
-const FINISHING: &str = "what is under way is finished first";
+const FINISHING: &str = "what is being written is finished first";
 
 #[test]
 fn a_wait_for_the_document_ends_at_once() {
@@ -172,4 +172,18 @@ fn a_batch_begins_nothing_new() {
     assert!(ran.err().contains(words), "{}", ran.err());
     place.run(["load", "b"]).succeeds();
     place.run(["load", "c"]).fails(10, "there is no workflow c");
+}
+
+#[test]
+fn a_wait_for_a_lock_ends_at_once() {
+    let place = Place::with_store();
+    place.run(["lock", "acquire", "a", "--lease-id", "held"]).succeeds();
+    let before = place.dump();
+    for command in [&["lock", "acquire", "a", "--wait"][..], &["lock", "run", "a", "--wait", "--", "true"]] {
+        let mut waiting = Talking::start(&place, command);
+        waiting.says("waiting for a: ");
+        send("INT", &waiting.child);
+        waiting.end().fails(130, "interrupted; nothing was changed");
+    }
+    place.is_as(&before);
 }

@@ -59,7 +59,14 @@ fn answer(result: pflow_store::Result<pflow_store::Saved>) -> Answer {
         }
         refused => match conflict(refused) {
             Conflict::Exists { found, .. } => Exists(found.generation, found.deleted),
-            Conflict::Version { found, .. } => Version(found.generation, found.deleted),
+            Conflict::Version { found, .. } => {
+                assert!(!found.deleted);
+                Version(found.generation, false)
+            }
+            Conflict::DeletedMeanwhile { found, .. } => {
+                assert!(found.deleted);
+                Version(found.generation, true)
+            }
             other => panic!("{other:?}"),
         },
     }

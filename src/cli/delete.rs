@@ -1,13 +1,14 @@
-use std::{
-    ffi::OsString,
-    io::{self, BufRead, IsTerminal},
-};
+use std::ffi::OsString;
 
 use clap::Args;
-use pflow_store::{DeleteRequest, Error, Expect, Store, WorkflowId, conflict::Conflict, stored::Head};
+use pflow_store::{
+    DeleteRequest, Error, Expect, Store, WorkflowId, conflict::Conflict, lock::Standing, stored::Head,
+};
 use serde::Serialize;
 
 use super::{
+    confirm,
+    conflict::OnConflict,
     expectation::Expectation,
     failure::{Failure, Result},
     input,
@@ -31,6 +32,9 @@ pub(super) struct Delete {
 
     #[command(flatten)]
     expectation: Expectation,
+
+    #[command(flatten)]
+    on_conflict: OnConflict,
 
     /// Say what would happen, and leave it
     #[arg(short = 'n', long)]
@@ -67,17 +71,24 @@ impl Delete {
             // What was agreed to is what is deleted, not what came in between.
             expect = self.expectation.given().unwrap_or(Expect::Generation(head.generation()));
         }
-        let mut request = DeleteRequest::new(id.clone(), expect);
+        let decider = self.on_conflict.decider(session, &store)?;
+        let mut request = DeleteRequest::new(id.clone(), expect)
+            .resolver(decider.resolver.clone())
+            .lock_timeout(decider.lock_timeout)
+            .cancelled_by(session.signals.stop());
         if let Some(message) = self.expectation.message {
             request = request.message(message);
         }
         if let Some(lease) = self.expectation.lease {
             request = request.lease(lease);
         }
-        let saved = session.changing(format!("the deletion of {id}"), None, store.delete(request)).await?;
+        let saved = session.trying(format!("the deletion of {id}"), None, store.delete(request)).await?;
+        let saved = decider.judge(&store, saved).await?;
         warn(session.output, &saved);
         session.answer(&describe(&saved), &Changed::of(&saved, None))?;
-        session.output.note(&format!("`undelete {id}` brings it back"));
+        if saved.hash.is_none() {
+            session.output.note(&format!("`undelete {id}` brings it back"));
+        }
         Ok(())
     }
 
@@ -88,14 +99,15 @@ impl Delete {
         if let Some(lease_id) = &self.expectation.lease
             && head.lease.as_ref().is_none_or(|held| held.id != *lease_id)
         {
-            let (lease_id, held) = (lease_id.clone(), head.lease.clone().map(Box::new));
-            return Err(refused(Conflict::LeaseLost { id: id.clone(), lease_id, held, fence: head.fence }));
+            return Err(refused(Conflict::lease_lost(lease_id.clone(), &head)));
         }
         let unchanged = head.live().is_none();
         if !unchanged {
-            if let Some(lease) = state.lease.filter(|_| state.live && self.expectation.lease.is_none()) {
+            if let (Some(lease), Some(standing)) = (state.lease, state.standing.filter(Standing::is_live))
+                && self.expectation.lease.is_none()
+            {
                 let (id, lease, now) = (id.clone(), Box::new(lease), state.now);
-                return Err(refused(Conflict::Locked { id, lease, now }));
+                return Err(refused(Conflict::Locked { id, lease, standing, now }));
             }
             self.expectation.expect().check(&head).map_err(refused)?;
         }
@@ -116,26 +128,12 @@ fn refused(conflict: Conflict) -> Failure {
     Error::from(conflict).into()
 }
 
-/// Asks on a terminal. Elsewhere nobody can answer, so the flag that would is named.
+/// Whether the deletion of what is there now is wanted.
 async fn confirm(session: &Session<'_>, head: &Head) -> Result<bool> {
-    let id = &head.id;
-    if session.output.is_json() || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-        let hint = "say `--yes` to delete it, or `--dry-run` to see what would happen";
-        return Err(Failure::usage(format!("delete {id}? Nobody is there to answer")).with_hint(hint));
-    }
+    let (id, generation) = (&head.id, head.generation());
     let name = head.current.as_ref().and_then(|current| current.record.name.as_deref());
     let name = name.map_or_else(String::new, |name| format!(", {name:?}"));
-    let generation = head.generation();
-    session
-        .output
-        .ask(&format!("Delete {id} (generation {generation}{name})? `undelete {id}` brings it back. [y/N] "));
-    let answer = tokio::task::spawn_blocking(|| {
-        let mut answer = String::new();
-        io::stdin().lock().read_line(&mut answer).map(|_| answer)
-    });
-    match session.signals.unless(answer).await? {
-        Ok(Ok(answer)) => Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")),
-        Ok(Err(error)) => Err(Failure::file("read", "the answer", &error)),
-        Err(error) => Err(Failure::failed(format!("Failed to read the answer: {error}"))),
-    }
+    let question =
+        format!("Delete {id} (generation {generation}{name})? `undelete {id}` brings it back. [y/N] ");
+    confirm::ask(session, &format!("delete {id}"), "delete it", &question).await
 }

@@ -5,7 +5,10 @@ use std::{error::Error as StdError, io};
 use pflow_store::{Error, ErrorKind, document::DocumentError};
 use serde::Serialize;
 
-use super::signals::Signal;
+use super::{
+    conflict::{Places, overlaps},
+    signals::Signal,
+};
 
 /// A result of a command.
 pub(super) type Result<T> = std::result::Result<T, Failure>;
@@ -23,7 +26,14 @@ pub(super) mod exit {
     pub(in crate::cli) const UNSAFE: u8 = 15;
     pub(in crate::cli) const UNKNOWN: u8 = 16;
     pub(in crate::cli) const INCOMPATIBLE: u8 = 17;
+    /// Of `lock run`, as `env` has them.
+    pub(in crate::cli) const RUN_FAILED: u8 = 125;
+    pub(in crate::cli) const NOT_RUNNABLE: u8 = 126;
+    pub(in crate::cli) const NO_COMMAND: u8 = 127;
 }
+
+/// The word for the code of a command that `lock run` ran.
+const COMMAND: &str = "command";
 
 /// The end of a command that did not do what it was asked for. Serializes as the error object of `--json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -40,11 +50,14 @@ pub(super) struct Failure {
     /// Everything that is wrong with a document, where that is more than the message says.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) details: Vec<String>,
+    /// Where a conflict is, by path.
+    #[serde(flatten)]
+    pub(super) places: Option<Box<Places>>,
 }
 
 impl Failure {
     fn new(code: &'static str, exit: u8, message: impl Into<String>) -> Self {
-        Self { code, exit, message: message.into(), hint: None, details: Vec::new() }
+        Self { code, exit, message: message.into(), hint: None, details: Vec::new(), places: None }
     }
 
     pub(super) fn failed(message: impl Into<String>) -> Self {
@@ -65,6 +78,22 @@ impl Failure {
 
     pub(super) fn batch(message: impl Into<String>) -> Self {
         Self::new("batch", exit::BATCH, message)
+    }
+
+    /// The command that was run ended like this, and has said why.
+    pub(super) fn of_command(exit: u8) -> Self {
+        Self::new(COMMAND, exit, format!("the command ended with {exit}"))
+    }
+
+    pub(super) fn is_of_command(&self) -> bool {
+        self.code == COMMAND
+    }
+
+    /// A command that could not be started.
+    pub(super) fn not_started(command: impl std::fmt::Display, error: &io::Error) -> Self {
+        let exit =
+            if error.kind() == io::ErrorKind::NotFound { exit::NO_COMMAND } else { exit::NOT_RUNNABLE };
+        Self::new("not_started", exit, format!("Failed to start {command}: {error}"))
     }
 
     pub(super) fn interrupted(signal: Signal, message: impl Into<String>) -> Self {
@@ -110,12 +139,19 @@ impl From<Error> for Failure {
             _ => ("failed", exit::FAILED),
         };
         let details = details(&error);
-        Self { code, exit, message: with_causes(&error), hint: error.hint(), details }
+        let places = match &error {
+            Error::Conflict(conflict) => Places::of(overlaps(conflict), &[]),
+            _ => None,
+        };
+        Self { code, exit, message: with_causes(&error), hint: error.hint(), details, places }
     }
 }
 
-/// All defects of a document, if there is more than the one that the message names.
+/// All defects of a document, if there is more than the one that the message names; the values that a merge could not choose from.
 fn details(error: &Error) -> Vec<String> {
+    if let Error::Conflict(conflict) = error {
+        return overlaps(conflict).iter().map(ToString::to_string).collect();
+    }
     let Error::Document { source: DocumentError::Invalid { defects, more }, .. } = error else {
         return Vec::new();
     };

@@ -14,12 +14,16 @@
 //! | 5 | the document, id or archive is refused |
 //! | 10 | store or workflow not found |
 //! | 11 | locked, lease lost, or already locked |
-//! | 13 | version conflict, exists already, or modified outside |
+//! | 13 | version conflict, deleted meanwhile, exists already, or modified outside |
 //! | 14 | corruption found |
 //! | 15 | the storage cannot do this safely |
 //! | 16 | outcome unknown |
 //! | 17 | the store's format does not match this program |
+//! | 125 | `lock run` itself failed, the loss of its lease included |
+//! | 126, 127 | the command of `lock run` could not be started, could not be found |
 //! | 130, 143 | interrupted by Ctrl-C, by a termination signal |
+//!
+//! `lock run` ends with the code of its command, whatever it is (128 and the number of the signal that ended it).
 //!
 //! **A reader that goes away** (`pflow-store list | head`) is not an error: what is left unsaid stays unsaid, and the exit code is the
 //! one that it would have been. Any other failure to write to stdout is 1, or 16 behind a change, whose answer nobody has seen.
@@ -28,6 +32,8 @@
 //! and nothing new begins. The second leaves at once and says what it leaves in doubt.
 
 mod args;
+mod confirm;
+mod conflict;
 mod delete;
 mod doctor;
 mod expectation;
@@ -76,7 +82,10 @@ pub(crate) fn main() -> ExitCode {
     match run(cli, &output) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            output.failure(&failure);
+            // What a command of the person's own had to say it has said itself.
+            if !failure.is_of_command() {
+                output.failure(&failure);
+            }
             failure.exit.into()
         }
     }

@@ -70,6 +70,11 @@ impl Output {
         self.stdout_is_terminal && !self.json
     }
 
+    /// Whether somebody is there who can be asked a question.
+    pub(super) fn can_ask(&self) -> bool {
+        !self.json && io::stdin().is_terminal() && io::stderr().is_terminal()
+    }
+
     /// Whether a bar that moves is welcome on stderr.
     pub(super) fn shows_progress(&self) -> bool {
         self.lively.1 && !self.json && !self.quiet
@@ -123,6 +128,16 @@ impl Output {
             text.push_str(&format!("{}{}\n", self.mark(CYAN, "hint:"), printable(hint)));
         }
         self.say(&text);
+    }
+
+    /// Lines of a conversation, said whatever else is kept quiet.
+    pub(super) fn lines(&self, text: &str) {
+        self.say(&format!("{text}\n"));
+    }
+
+    /// A word in colour where that is welcome.
+    pub(super) fn strong(&self, word: &str) -> String {
+        self.mark(YELLOW, word).trim_end().to_owned()
     }
 
     /// A question, without an end of line.

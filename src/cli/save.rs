@@ -8,6 +8,7 @@ use pflow_store::{
 use serde::Serialize;
 
 use super::{
+    conflict::{OnConflict, Outcome, describe_outcome, tell},
     expectation::Expectation,
     failure::{Result, with_causes},
     input,
@@ -23,7 +24,18 @@ Examples:
   pflow-store save greet greet.json --if-generation 3     only on top of generation 3 (else exit 13)
   pflow-store save greet greet.json --if-generation 0     only if there is none yet
   generate | pflow-store save greet -m 'nightly run'      from a pipe
-  pflow-store save greet greet.json --hold --ttl 30m      and keep it locked for half an hour";
+  pflow-store save greet greet.json --hold --ttl 30m      and keep it locked for half an hour
+  pflow-store save greet greet.json --if-generation 3 --on-conflict merge
+                                                          with what others changed since 3
+
+On a terminal you are asked about a conflict; elsewhere it is a failure unless
+--on-conflict decides:
+  fail      report it
+  wait      wait for a lock, report anything else
+  ours      save on top of what is there, which stays in the history
+  theirs    leave what is there
+  merge     save what both sides come to; what both changed is reported
+  override  as ours, and take locks away";
 
 #[derive(Debug, Args)]
 #[command(after_help = MORE)]
@@ -48,6 +60,9 @@ pub(super) struct Save {
 
     #[command(flatten)]
     expectation: Expectation,
+
+    #[command(flatten)]
+    on_conflict: OnConflict,
 
     /// Take the lock along with the save
     #[arg(long)]
@@ -74,6 +89,8 @@ pub(super) struct Changed<'a> {
     hash: Option<ContentHash>,
     unchanged: bool,
     #[serde(flatten)]
+    outcome: Option<Outcome<'a>>,
+    #[serde(flatten)]
     lease: Option<Held<'a>>,
 }
 
@@ -90,7 +107,11 @@ impl Save {
         let id = input::id(&self.id)?;
         let store = session.open_with(session.options().limits(input::limits(self.strict_ir))).await?;
         let content = input::document(session, &id, self.file.as_deref()).await?;
-        let mut request = SaveRequest::new(id.clone(), content, self.expectation.expect());
+        let decider = self.on_conflict.decider(session, &store)?;
+        let mut request = SaveRequest::new(id.clone(), content, self.expectation.expect())
+            .resolver(decider.resolver.clone())
+            .lock_timeout(decider.lock_timeout)
+            .cancelled_by(session.signals.stop());
         if let Some(name) = self.name {
             request = request.name(name);
         }
@@ -111,9 +132,10 @@ impl Save {
             // Chosen here, so that it can be named whatever happens.
             let lease = LeaseId::parse(session.environment.new_id()).map_err(Error::from)?;
             left_behind = Some(format!("the lease {lease}; see `lock show {id}`"));
-            request = request.hold(LeaseRequest::new(self.operation, self.ttl.0).id(lease));
+            request = request.hold(LeaseRequest::new(self.operation, self.ttl.0).id(lease).detached());
         }
-        let saved = session.changing(format!("the save of {id}"), left_behind, store.save(request)).await?;
+        let saved = session.trying(format!("the save of {id}"), left_behind, store.save(request)).await?;
+        let saved = decider.judge(&store, saved).await?;
         warn(session.output, &saved);
         let mut held = saved.lease.as_ref().filter(|_| self.hold);
         if let Some(lease) = held
@@ -136,6 +158,7 @@ impl<'a> Changed<'a> {
             generation: saved.generation,
             hash: saved.hash,
             unchanged: saved.unchanged,
+            outcome: saved.resolved.as_ref().map(Outcome::of),
             lease: held.map(|lease| Held { lease_id: &lease.id, fence: lease.fence, expires: lease.expires }),
         }
     }
@@ -144,15 +167,17 @@ impl<'a> Changed<'a> {
 /// `greet: generation 3 (sha256:…)`.
 pub(super) fn describe(saved: &Saved) -> String {
     let (id, generation) = (&saved.id, saved.generation);
+    let outcome = describe_outcome(saved);
     match saved.hash {
-        _ if saved.unchanged => format!("{id}: unchanged at generation {generation}"),
-        Some(hash) => format!("{id}: generation {generation} ({hash})"),
-        None => format!("{id}: generation {generation} (deleted)"),
+        _ if saved.unchanged => format!("{id}: unchanged at generation {generation}{outcome}"),
+        Some(hash) => format!("{id}: generation {generation} ({hash}){outcome}"),
+        None => format!("{id}: generation {generation} (deleted){outcome}"),
     }
 }
 
 /// What went wrong around a change that stands.
 pub(super) fn warn(output: &Output, saved: &Saved) {
+    tell(output, saved);
     if let Some(error) = &saved.copy_error {
         let text = "is changed, but its copy for people could not be refreshed";
         output.warn(&format!("{} {text}: {}", saved.id, with_causes(error)));

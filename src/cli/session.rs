@@ -4,6 +4,7 @@ use std::{
     ffi::OsString,
     future::Future,
     path::{Path, PathBuf},
+    str::FromStr,
     sync::{Arc, OnceLock},
 };
 
@@ -116,10 +117,7 @@ impl<'a> Session<'a> {
         left_behind: Option<String>,
         work: impl Future<Output = std::result::Result<T, Error>>,
     ) -> Result<T> {
-        self.signals.begin(what, left_behind)?;
-        let done = work.await;
-        self.signals.end();
-        Ok(done?)
+        Ok(self.trying(what, left_behind, work).await??)
     }
 
     /// Gives a lease back that was granted although a signal had come meanwhile: nobody is there to use it. Whether one had come.
@@ -140,6 +138,19 @@ impl<'a> Session<'a> {
             )),
         }
         true
+    }
+
+    /// Gives up nothing of a change, but leaves to the caller what its failure means.
+    pub(super) async fn trying<T>(
+        &self,
+        what: String,
+        left_behind: Option<String>,
+        work: impl Future<Output = std::result::Result<T, Error>>,
+    ) -> Result<std::result::Result<T, Error>> {
+        self.signals.begin(what, left_behind)?;
+        let done = work.await;
+        self.signals.end();
+        Ok(done)
     }
 
     /// Prints what the command came to: the text (without the end of its last line), or the document under `--json`.
@@ -176,4 +187,15 @@ impl<'a> Session<'a> {
 /// A path as it is shown.
 pub(super) fn shown(path: &Path) -> String {
     path.display().to_string()
+}
+
+/// A setting of `config.json`.
+pub(super) fn setting<T: FromStr<Err = String>>(store: &Store, name: &str) -> Result<Option<T>> {
+    let config = store.config();
+    let Some(value) = config.settings.get(name) else { return Ok(None) };
+    let read = value.as_str().ok_or_else(|| "it is no text".to_owned()).and_then(str::parse);
+    read.map(Some).map_err(|reason| {
+        Failure::failed(format!("config.json: {name}: {reason}"))
+            .with_hint("mend the setting, or say what you want on the command line")
+    })
 }

@@ -10,6 +10,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     failure::{Failure, Result},
@@ -32,6 +33,7 @@ pub(super) enum Signal {
 #[derive(Debug, Clone)]
 pub(super) struct Signals {
     first: watch::Receiver<Option<Signal>>,
+    stop: CancellationToken,
     stake: Arc<Mutex<Stake>>,
 }
 
@@ -40,9 +42,15 @@ pub(super) struct Signals {
 struct Stake {
     change: Option<String>,
     done: bool,
+    /// It asks a person, so it writes nothing.
+    asks: bool,
     /// What a change that is abandoned may leave behind.
     left_behind: Option<String>,
 }
+
+/// A question that is open. See [`Signals::asking`].
+#[derive(Debug)]
+pub(super) struct Asking(Arc<Mutex<Stake>>);
 
 impl Signal {
     /// 128 and the number of the signal, as shells have it.
@@ -61,6 +69,8 @@ impl Signals {
         let mut interrupts = signal(SignalKind::interrupt()).map_err(deaf)?;
         let mut terminations = signal(SignalKind::terminate()).map_err(deaf)?;
         let (tell, first) = watch::channel(None);
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
         let stake = Arc::new(Mutex::new(Stake::default()));
         let (at_stake, output) = (Arc::clone(&stake), output.clone());
         tokio::spawn(async move {
@@ -74,15 +84,17 @@ impl Signals {
                     output.failure(&Failure::interrupted(caught, message));
                     process::exit(i32::from(caught.exit()));
                 }
+                let writes = at_stake.lock().unwrap_or_else(PoisonError::into_inner).writes();
                 tell.send_replace(Some(caught));
-                if at_stake.lock().unwrap_or_else(PoisonError::into_inner).is_open() {
+                stopped.cancel();
+                if writes {
                     output.note(
-                        "interrupted; what is under way is finished first (once more to leave at once)",
+                        "interrupted; what is being written is finished first (once more to leave at once)",
                     );
                 }
             }
         });
-        Ok(Self { first, stake })
+        Ok(Self { first, stop, stake })
     }
 
     /// The first request to stop, if there has been one.
@@ -90,24 +102,31 @@ impl Signals {
         *self.first.borrow()
     }
 
+    /// Cancelled by the first request: for what waits or asks in the midst of a change.
+    pub(super) fn stop(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
     /// Refuses to go on after the first request.
     pub(super) fn check(&self) -> Result<()> {
         self.caught().map_or(Ok(()), |signal| Err(nothing_changed(signal)))
     }
 
+    /// The first request to stop, once there is one.
+    pub(super) async fn first(&self) -> Signal {
+        let mut first = self.first.clone();
+        match first.wait_for(Option::is_some).await.map(|signal| *signal) {
+            Ok(Some(signal)) => signal,
+            // The listener is gone, so nothing will ever be heard.
+            _ => std::future::pending().await,
+        }
+    }
+
     /// The result of what changes nothing, unless the first request comes before.
     pub(super) async fn unless<T>(&self, reading: impl Future<Output = T>) -> Result<T> {
-        let mut first = self.first.clone();
-        let request = async {
-            match first.wait_for(Option::is_some).await.map(|signal| *signal) {
-                Ok(Some(signal)) => signal,
-                // The listener is gone, so nothing will ever be heard.
-                _ => std::future::pending().await,
-            }
-        };
         tokio::select! {
             biased;
-            signal = request => Err(nothing_changed(signal)),
+            signal = self.first() => Err(nothing_changed(signal)),
             done = reading => Ok(done),
         }
     }
@@ -116,8 +135,14 @@ impl Signals {
     pub(super) fn begin(&self, change: String, left_behind: Option<String>) -> Result<()> {
         self.check()?;
         let mut stake = self.stake.lock().unwrap_or_else(PoisonError::into_inner);
-        *stake = Stake { change: Some(change), done: false, left_behind };
+        *stake = Stake { change: Some(change), done: false, asks: false, left_behind };
         Ok(())
+    }
+
+    /// While this is kept the change asks a person, and ends at the first request.
+    pub(super) fn asking(&self) -> Asking {
+        self.stake.lock().unwrap_or_else(PoisonError::into_inner).asks = true;
+        Asking(Arc::clone(&self.stake))
     }
 
     /// The change came to its end, good or bad.
@@ -135,6 +160,7 @@ impl Signals {
         let Some(signal) = self.caught() else { return result };
         let stake = self.stake.lock().unwrap_or_else(PoisonError::into_inner);
         match (result, &stake.change) {
+            (Err(failure), _) if failure.is_of_command() => Err(failure),
             (Err(failure), _) if failure.exit == signal.exit() => Err(failure),
             (Ok(()), Some(change)) => {
                 Err(Failure::interrupted(signal, format!("interrupted, but {change} was finished first")))
@@ -148,9 +174,19 @@ impl Signals {
     }
 }
 
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).asks = false;
+    }
+}
+
 impl Stake {
     fn is_open(&self) -> bool {
         self.change.is_some() && !self.done
+    }
+
+    fn writes(&self) -> bool {
+        self.is_open() && !self.asks
     }
 
     fn in_doubt(&self) -> String {

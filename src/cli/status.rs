@@ -50,7 +50,7 @@ fn describe(status: &Status) -> String {
         items => items.join("\n                   "),
     };
     let locked = |state: &LockState| {
-        let holder = state.lease.as_ref().map(|lease| holding(lease, state)).unwrap_or_default();
+        let holder = state.lease.as_ref().map(|lease| holding(lease, state.now)).unwrap_or_default();
         format!("{}: {holder}", state.id)
     };
     let index = match (status.index_lost, status.pending) {

@@ -14,6 +14,10 @@ const LONGEST: Duration = Duration::from_secs(366 * 86_400);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ttl(pub(super) Duration);
 
+/// How long to wait for something, perhaps not at all: `0s`, `30s`, `1h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Timeout(pub(super) Duration);
+
 /// A moment in the past: RFC 3339, a date, or how long ago.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Since {
@@ -30,6 +34,17 @@ impl FromStr for Ttl {
             Some(duration) if duration > LONGEST => Err("it must not last longer than 366d".to_owned()),
             Some(duration) => Ok(Self(duration)),
             None => Err("write a duration such as 90s, 30m, 1h30m or 7d".to_owned()),
+        }
+    }
+}
+
+impl FromStr for Timeout {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match duration(text) {
+            Some(Duration::ZERO) => Ok(Self(Duration::ZERO)),
+            _ => text.parse().map(|Ttl(limit)| Self(limit)),
         }
     }
 }
@@ -114,6 +129,11 @@ mod tests {
             assert_eq!(duration(text), None, "{text}");
         }
         assert_eq!("366d".parse(), Ok(Ttl(LONGEST)));
+        assert_eq!("0s".parse(), Ok(Timeout(Duration::ZERO)));
+        assert_eq!("1m30s".parse(), Ok(Timeout(Duration::from_secs(90))));
+        for text in ["0", "", "366d1s"] {
+            assert!(text.parse::<Timeout>().is_err(), "{text}");
+        }
         for text in ["0s", "366d1s"] {
             assert!(text.parse::<Ttl>().is_err(), "{text}");
         }

@@ -4,6 +4,7 @@ use clap::Args;
 use pflow_store::UndeleteRequest;
 
 use super::{
+    conflict::OnConflict,
     expectation::Expectation,
     failure::Result,
     input,
@@ -18,6 +19,9 @@ pub(super) struct Undelete {
 
     #[command(flatten)]
     expectation: Expectation,
+
+    #[command(flatten)]
+    on_conflict: OnConflict,
 }
 
 impl Undelete {
@@ -25,7 +29,11 @@ impl Undelete {
     pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
         let id = input::id(&self.id)?;
         let store = session.open().await?;
-        let mut request = UndeleteRequest::new(id.clone(), self.expectation.expect());
+        let decider = self.on_conflict.decider(session, &store)?;
+        let mut request = UndeleteRequest::new(id.clone(), self.expectation.expect())
+            .resolver(decider.resolver.clone())
+            .lock_timeout(decider.lock_timeout)
+            .cancelled_by(session.signals.stop());
         if let Some(message) = self.expectation.message {
             request = request.message(message);
         }
@@ -33,7 +41,8 @@ impl Undelete {
             request = request.lease(lease);
         }
         let what = format!("the undeletion of {id}");
-        let saved = session.changing(what, None, store.undelete(request)).await?;
+        let saved = session.trying(what, None, store.undelete(request)).await?;
+        let saved = decider.judge(&store, saved).await?;
         warn(session.output, &saved);
         session.answer(&describe(&saved), &Changed::of(&saved, None))
     }

@@ -29,6 +29,9 @@ impl Expect {
                 Err(Conflict::Exists { id: head.id.clone(), found: found() })
             }
             Self::Generation(expected) if expected == generation => Ok(()),
+            Self::Generation(expected) if head.current.is_some() && head.live().is_none() => {
+                Err(Conflict::DeletedMeanwhile { id: head.id.clone(), expected, found: found() })
+            }
             Self::Generation(expected) => {
                 Err(Conflict::Version { id: head.id.clone(), expected, found: found() })
             }

@@ -1,42 +1,59 @@
-//! What a conflict is: a change that is possible, but not on top of what is there now.
+//! What a conflict is, a change that is possible but not on top of what is there now, and who decides what becomes of it.
+//!
+//! A change that meets one asks its [`ConflictResolver`], with the [`Case`] before it, for a [`Resolution`]. A [`Policy`] is a resolver
+//! that is ready made. Without a resolver the conflict is the caller's answer, as [`crate::Error::Conflict`].
 
+mod case;
 mod expect;
+mod policy;
+mod resolved;
+mod resolver;
 
 use chrono::{DateTime, SubsecRound, Utc};
 
 use crate::{
     document::ContentHash,
-    stored::{Current, Lease, LeaseId, WorkflowId},
+    merge::Overlap,
+    stored::{Current, Ended, Head, Lease, LeaseId, Standing, WorkflowId, human},
 };
 
+pub use case::{Case, ChangeKind, Side};
+pub(crate) use case::{Question, Wanted, accepted};
 pub use expect::Expect;
+pub use policy::{InvalidPolicy, Policy};
+pub use resolved::{How, Resolved};
+pub use resolver::{ConflictResolver, Obstacle, Resolution};
 
 /// Why a change was not made. Nothing was changed, and every variant says what a person needs to decide.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Conflict {
     /// Somebody else holds the lock. Wait, or ask them.
-    #[error("{}", describe_locked(.id, .lease, .now, ""))]
+    #[error("{}", describe_locked(.id, .lease, .standing, .now, ""))]
     Locked {
         /// The workflow.
         id: WorkflowId,
         /// Who holds it.
         lease: Box<Lease>,
+        /// Why it is not stale.
+        standing: Standing,
         /// When this was found, by our clock.
         now: DateTime<Utc>,
     },
     /// The very content that the lock was asked for is locked already. That is no grant.
-    #[error("{}", describe_locked(.id, .lease, .now, " already"))]
+    #[error("{}", describe_locked(.id, .lease, .standing, .now, " already"))]
     AlreadyLocked {
         /// The workflow.
         id: WorkflowId,
         /// Who holds it.
         lease: Box<Lease>,
+        /// Why it is not stale.
+        standing: Standing,
         /// When this was found, by our clock.
         now: DateTime<Utc>,
     },
     /// The lease that the caller relied on is gone: released, expired and overwritten, or taken over.
-    #[error("the lease {lease_id} on {id} is lost: {}", describe_successor(.held.as_deref(), *.fence))]
+    #[error("the lease {lease_id} on {id} is lost: {}", describe_successor(.held.as_deref(), .ended.as_deref(), *.fence))]
     LeaseLost {
         /// The workflow.
         id: WorkflowId,
@@ -44,6 +61,8 @@ pub enum Conflict {
         lease_id: LeaseId,
         /// Who holds it now; none if nobody.
         held: Option<Box<Lease>>,
+        /// Who took it away, how and when, where that is known and nobody has it now.
+        ended: Option<Box<Ended>>,
         /// The fence now.
         fence: u64,
     },
@@ -55,6 +74,16 @@ pub enum Conflict {
         /// What the caller expected: at least 1.
         expected: u64,
         /// What is there.
+        found: Found,
+    },
+    /// The workflow was deleted since the caller looked: the version that is there says so.
+    #[error("{id} was deleted meanwhile{}: it is at generation {}, expected {expected}", describe_deletion(.found), .found.generation)]
+    DeletedMeanwhile {
+        /// The workflow.
+        id: WorkflowId,
+        /// What the caller expected: at least 1.
+        expected: u64,
+        /// The deletion.
         found: Found,
     },
     /// The caller wanted to create it.
@@ -88,6 +117,14 @@ pub enum Conflict {
         /// How often the change was tried.
         attempts: u32,
     },
+    /// A resolution was chosen for a conflict, and could not be carried out.
+    #[error("{conflict}; {obstacle}")]
+    Unresolved {
+        /// The conflict, never one of this kind.
+        conflict: Box<Conflict>,
+        /// What stood in the way.
+        obstacle: Obstacle,
+    },
 }
 
 /// The version that stands where another one was expected.
@@ -112,6 +149,13 @@ impl Found {
 }
 
 impl Conflict {
+    /// That the lease `lease_id` is not the one in `head`.
+    pub fn lease_lost(lease_id: LeaseId, head: &Head) -> Self {
+        let held = head.lease.clone().map(Box::new);
+        let ended = head.ended.clone().filter(|ended| ended.lease_id == lease_id).map(Box::new);
+        Self::LeaseLost { id: head.id.clone(), lease_id, held, ended, fence: head.fence }
+    }
+
     /// The workflow that it is about.
     pub fn id(&self) -> &WorkflowId {
         match self {
@@ -120,16 +164,40 @@ impl Conflict {
             | Self::LeaseLost { id, .. }
             | Self::Version { id, .. }
             | Self::Exists { id, .. }
+            | Self::DeletedMeanwhile { id, .. }
             | Self::ModifiedOutside { id, .. }
             | Self::Busy { id, .. } => id,
+            Self::Unresolved { conflict, .. } => conflict.id(),
         }
+    }
+
+    /// The conflict itself, without what stood in the way of its resolution.
+    pub fn cause(&self) -> &Self {
+        match self {
+            Self::Unresolved { conflict, .. } => conflict,
+            other => other,
+        }
+    }
+
+    /// What stood in the way of its resolution, if one was tried.
+    pub fn obstacle(&self) -> Option<&Obstacle> {
+        match self {
+            Self::Unresolved { obstacle, .. } => Some(obstacle),
+            _ => None,
+        }
+    }
+
+    /// Whether it is about a lock, not about what is there.
+    pub fn is_about_a_lock(&self) -> bool {
+        matches!(self.cause(), Self::Locked { .. } | Self::AlreadyLocked { .. } | Self::LeaseLost { .. })
     }
 
     /// The commands that help.
     pub fn hint(&self) -> String {
         match self {
             Self::Locked { id, lease, .. } | Self::AlreadyLocked { id, lease, .. } => format!(
-                "see `lock show {id}`; its holder ends it with `lock release {id} {lease}`",
+                "see `lock show {id}`; wait with `--lock-timeout`; its holder ends it with `lock release {id} {lease}`, and if nobody does, \
+                 `lock break {id} {lease}`",
                 lease = lease.id
             ),
             Self::LeaseLost { id, .. } => {
@@ -137,6 +205,10 @@ impl Conflict {
             }
             Self::Version { id, found, .. } => format!(
                 "look at it with `show {id}` and `load {id}`, then try again with `--if-generation {}`",
+                found.generation
+            ),
+            Self::DeletedMeanwhile { id, found, .. } => format!(
+                "bring it back with `undelete {id}`, or save over the deletion with `--if-generation {}`",
                 found.generation
             ),
             Self::Exists { found, .. } => {
@@ -150,41 +222,55 @@ impl Conflict {
                  --generation {generation} -o <store>/{key}`"
             ),
             Self::Busy { .. } => "try again".to_owned(),
+            Self::Unresolved { conflict, obstacle } => obstacle.hint().unwrap_or_else(|| conflict.hint()),
         }
     }
 }
 
-fn describe_locked(id: &WorkflowId, lease: &Lease, now: &DateTime<Utc>, already: &str) -> String {
+fn describe_locked(
+    id: &WorkflowId,
+    lease: &Lease,
+    standing: &Standing,
+    now: &DateTime<Utc>,
+    already: &str,
+) -> String {
     let left = lease.expires.signed_duration_since(*now);
-    let (lasts, stale) = if left >= chrono::Duration::zero() {
-        (format!("for another {}", human(left)), "its lease has not ended".to_owned())
+    let lasts = if left >= chrono::Duration::zero() {
+        format!("for another {}", human(left))
     } else {
-        let allowance = "its end lies within the allowance for skewed clocks".to_owned();
-        (format!("ended {} ago", human(-left)), allowance)
+        format!("ended {} ago", human(left))
     };
     format!(
         "{id} is{already} locked by {holder} (pid {pid}), {operation}, since {since}, {lasts}; lease {lease_id}, fence {fence}; \
-         it is not stale: {stale}",
+         it is not stale: {reason}",
         holder = lease.holder(),
         pid = lease.pid,
         operation = lease.operation,
-        since = lease.acquired.trunc_subsecs(0).to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+        since = moment(lease.acquired),
         lease_id = lease.id,
         fence = lease.fence,
+        reason = standing.reason(lease, *now),
     )
 }
 
-fn describe_successor(held: Option<&Lease>, fence: u64) -> String {
-    match held {
-        Some(lease) => format!(
-            "{} (pid {}) holds it since {} under fence {}",
+fn describe_successor(held: Option<&Lease>, ended: Option<&Ended>, fence: u64) -> String {
+    match (held, ended) {
+        (Some(lease), _) => format!(
+            "{} (pid {}) holds it since {} under fence {fence}, {}",
             lease.holder(),
             lease.pid,
-            lease.acquired.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
-            lease.fence
+            moment(lease.acquired),
+            lease.operation
         ),
-        None => format!("nobody holds it now, and the fence is {fence}"),
+        (None, Some(Ended { how, by, at, .. })) => {
+            format!("it was {how} by {by} at {}, and nobody holds it now; the fence is {fence}", moment(*at))
+        }
+        (None, None) => format!("nobody holds it now, and the fence is {fence}"),
     }
+}
+
+fn moment(at: DateTime<Utc>) -> String {
+    at.trunc_subsecs(0).to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
 }
 
 fn describe_change(found: &Found) -> String {
@@ -194,31 +280,19 @@ fn describe_change(found: &Found) -> String {
     })
 }
 
-/// The two largest units, as in `1h 5m`.
-fn human(duration: chrono::Duration) -> String {
-    let seconds = duration.num_seconds();
-    let units =
-        [("d", seconds / 86_400), ("h", seconds / 3600 % 24), ("m", seconds / 60 % 60), ("s", seconds % 60)];
-    let shown: Vec<String> = units
-        .iter()
-        .skip_while(|(_, count)| *count == 0)
-        .take(2)
-        .filter(|(_, count)| *count > 0)
-        .map(|(unit, count)| format!("{count}{unit}"))
-        .collect();
-    if shown.is_empty() { "0s".to_owned() } else { shown.join(" ") }
+/// The first places, so that the message stays one that a person reads.
+fn describe_overlaps(overlaps: &[Overlap]) -> String {
+    const SHOWN: usize = 5;
+    let mut shown: Vec<String> =
+        overlaps.iter().take(SHOWN).map(|overlap| overlap.path.to_string()).collect();
+    if let Some(more) = overlaps.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        shown.push(format!("{more} more"));
+    }
+    shown.join(", ")
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_show_two_units() {
-        for (seconds, text) in
-            [(0, "0s"), (59, "59s"), (60, "1m"), (3665, "1h 1m"), (90_000, "1d 1h"), (86_405, "1d")]
-        {
-            assert_eq!(human(chrono::Duration::seconds(seconds)), text);
-        }
-    }
+fn describe_deletion(found: &Found) -> String {
+    found.made.as_ref().map_or_else(String::new, |(author, at)| {
+        format!(" by {author} at {}", at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
+    })
 }

@@ -67,7 +67,7 @@ impl fmt::Display for Place<'_> {
 }
 
 /// `text` in double quotes, of a length fit for a message, with everything escaped that a terminal might obey.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     format!("{:?}", excerpt(text))
 }
 
@@ -76,7 +76,8 @@ pub(super) fn excerpt(text: &str) -> Cow<'_, str> {
     cut(text, MAX_SHOWN_BYTES)
 }
 
-fn is_identifier(key: &str) -> bool {
+/// Whether `key` needs no quotes in a path.
+pub(crate) fn is_identifier(key: &str) -> bool {
     key.len() <= MAX_SHOWN_BYTES
         && !key.starts_with(|c: char| c.is_ascii_digit())
         && !key.is_empty()

@@ -40,7 +40,8 @@ async fn settle(objects: &Objects, stored: &StoredHead, overdue: Vec<Change>) ->
     let key = layout::head(&id);
     let head = stored.head.next(objects.environment.new_id());
     let bytes = head.encode().map_err(|source| unreadable(&key, source))?;
-    let swap = Operation::put(key, bytes).when(stored.version.clone().map_or(Precondition::Absent, Precondition::Is));
+    let swap = Operation::put(key, bytes)
+        .when(stored.version.clone().map_or(Precondition::Absent, Precondition::Is));
     let garbage = overdue.into_iter().flat_map(|record| {
         let version = layout::version(&id, record.generation, &record.version_id);
         [record.key, version].map(Operation::delete)

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::{Grant, LeaseRequest, Locks};
 use crate::{
     Error, Result,
@@ -12,7 +14,7 @@ pub(crate) struct LockChange {
     pub(super) id: WorkflowId,
     pub(super) wish: Wish,
     pub(super) lost_races: u32,
-    /// The lease that swaps of an open outcome granted or gave back; none where no swap is in doubt.
+    /// The lease that swaps of an open outcome granted, renewed, gave back or broke; none where no swap is in doubt.
     pub(super) unsettled: Option<Lease>,
     /// How many of them failed with an unknown outcome, and what the last one died of.
     pub(super) unknown: u32,
@@ -25,7 +27,32 @@ pub(crate) struct LockChange {
 #[derive(Debug, Clone)]
 pub(super) enum Wish {
     Acquire(LeaseRequest),
-    Release(LeaseId),
+    /// Of the lease with this id.
+    Of(LeaseId, Act),
+}
+
+/// What can be done with a lease that is there.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Act {
+    /// From now on for so long; for as long as before where nothing is said.
+    Renew(Option<Duration>),
+    Release,
+    Break,
+}
+
+impl Wish {
+    /// Whether a lease that is gone is what was wished for.
+    pub(super) fn ends_lease(&self) -> bool {
+        matches!(self, Self::Of(_, Act::Release | Act::Break))
+    }
+
+    pub(super) fn is_renewal(&self) -> bool {
+        matches!(self, Self::Of(_, Act::Renew(_)))
+    }
+
+    pub(super) fn is_break(&self) -> bool {
+        matches!(self, Self::Of(_, Act::Break))
+    }
 }
 
 impl LockChange {

@@ -1,79 +1,101 @@
-//! What becomes of a wish for a lease, by what stands in the head. Pure, so that every case can be tried.
+//! What becomes of a wish about a lease, by what stands in the head. Pure, so that every case, and every interleaving of cases, can be tried.
 
-use std::time::Duration;
+use pflow_backend::Identity;
 
-use chrono::{DateTime, Utc};
-use pflow_backend::Environment;
-
-use super::{change::Wish, node::Answer};
+use super::{
+    LeaseRequest,
+    change::{Act, Wish},
+    node::Answer,
+};
 use crate::{
     Result,
     conflict::Conflict,
-    stored::{Head, Lease},
+    stored::{Ended, Head, Lease, Sight, Standing},
 };
 
-/// The next state of the head and the lease that the caller gets or gave back.
+/// The next state of the head and the lease that the caller gets, gave back or took away.
 #[derive(Debug)]
 pub(super) enum Decision {
     Swap { head: Box<Head>, lease: Box<Lease> },
     Answer(Answer),
 }
 
-/// By the lease in the head alone: who has it, and whether it is live.
-pub(super) fn decide(
-    wish: &Wish,
-    head: &Head,
-    environment: &dyn Environment,
-    now: DateTime<Utc>,
-    skew: Duration,
-) -> Result<Decision> {
-    let id = head.id.clone();
+/// Who decides, and what it knows.
+#[derive(Debug, Clone)]
+pub(super) struct Decider<'a> {
+    pub(super) identity: &'a Identity,
+    /// What it sees of the lease in the head.
+    pub(super) sight: Sight,
+    /// Never given before anywhere, for the next state of the head.
+    pub(super) nonce: String,
+}
+
+/// By the lease in the head alone: who has it, and whether it must be respected.
+///
+/// Invariants, whatever the wish and the sight: the fence never falls; it rises by one when a lease is granted, broken or taken over, and only then; a lease is
+/// renewed, given back and broken by its id alone, whatever any clock says; nothing but lease, fence, nonce, revision and the note of how a lease ended
+/// is changed.
+pub(super) fn decide(wish: &Wish, head: &Head, decider: Decider<'_>) -> Result<Decision> {
     match wish {
-        Wish::Acquire(request) => {
-            let current = head.current.as_ref().and_then(|current| current.record.hash);
-            let hash = request.hash.or(current);
-            if let Some(held) = &head.lease {
-                let lease = Box::new(held.clone());
-                if request.is_granted_by(held, environment.identity()) && held.is_live(now, skew) {
-                    return Ok(Decision::Answer(Answer::Done { lease, already_held: true }));
-                }
-                if held.is_live(now, skew) {
-                    let conflict = if hash.is_some() && held.hash == hash {
-                        Conflict::AlreadyLocked { id, lease, now }
-                    } else {
-                        Conflict::Locked { id, lease, now }
-                    };
-                    return Ok(Decision::Answer(Answer::Conflict(conflict)));
-                }
-            }
-            let fence = head.fence.saturating_add(1);
-            let lease = request.grant(environment, fence, hash, now)?;
-            let next = Head { fence, lease: Some(lease.clone()), ..head.next(environment.new_id()) };
-            Ok(Decision::Swap { head: Box::new(next), lease: Box::new(lease) })
-        }
-        Wish::Release(lease_id) => match &head.lease {
-            Some(held) if held.id == *lease_id => {
-                let next = Head { lease: None, ..head.next(environment.new_id()) };
-                Ok(Decision::Swap { head: Box::new(next), lease: Box::new(held.clone()) })
-            }
-            other => {
-                let (lease_id, held) = (lease_id.clone(), other.clone().map(Box::new));
-                let conflict = Conflict::LeaseLost { id, lease_id, held, fence: head.fence };
-                Ok(Decision::Answer(Answer::Conflict(conflict)))
+        Wish::Acquire(request) => acquire(request, head, decider),
+        Wish::Of(lease_id, act) => match head.lease.clone().filter(|held| held.id == *lease_id) {
+            Some(held) => Ok(apply(*act, held, head, decider)),
+            None => {
+                let lost = Conflict::lease_lost(lease_id.clone(), head);
+                Ok(Decision::Answer(Answer::Conflict(lost)))
             }
         },
     }
 }
 
+fn acquire(request: &LeaseRequest, head: &Head, decider: Decider<'_>) -> Result<Decision> {
+    let Decider { identity, sight, nonce } = decider;
+    let current = head.current.as_ref().and_then(|current| current.record.hash);
+    let hash = request.wanted_hash().or(current);
+    if let Some(held) = &head.lease {
+        let (id, lease, now) = (head.id.clone(), Box::new(held.clone()), sight.now);
+        let standing = Standing::of(held, &sight);
+        if standing.is_live() {
+            return Ok(Decision::Answer(if request.is_granted_by(held, identity) {
+                Answer::Done { lease, already_held: true }
+            } else if hash.is_some() && held.hash == hash {
+                Answer::Conflict(Conflict::AlreadyLocked { id, lease, standing, now })
+            } else {
+                Answer::Conflict(Conflict::Locked { id, lease, standing, now })
+            }));
+        }
+    }
+    let fence = head.fence.saturating_add(1);
+    let lease = request.grant(identity, fence, hash, sight.now)?;
+    let next = Head { fence, lease: Some(lease.clone()), ..head.next(nonce) };
+    Ok(Decision::Swap { head: Box::new(next), lease: Box::new(lease) })
+}
+
+fn apply(act: Act, held: Lease, head: &Head, decider: Decider<'_>) -> Decision {
+    let Decider { identity, sight: Sight { now, .. }, nonce } = decider;
+    let next = head.next(nonce);
+    let (head, lease) = match act {
+        Act::Renew(duration) => {
+            let renewed = held.renewed(now, duration.unwrap_or(held.duration()));
+            (Head { lease: Some(renewed.clone()), ..next }, renewed)
+        }
+        Act::Release => (Head { lease: None, ..next }, held),
+        Act::Break => (next.without_lease(Ended::BROKEN, identity.to_string(), now), held),
+    };
+    Decision::Swap { head: Box::new(head), lease: Box::new(lease) }
+}
+
 #[cfg(test)]
 mod tests {
-    use pflow_backend::ManualEnvironment;
+    use std::time::Duration;
+
+    use pflow_backend::{Environment, ManualEnvironment};
+    use proptest::prelude::*;
 
     use super::*;
     use crate::{
         document::ContentHash,
-        lock::LeaseRequest,
-        stored::{LeaseId, WorkflowId},
+        stored::{Holder, LeaseId, WorkflowId},
     };
 
     const MINUTE: Duration = Duration::from_secs(60);
@@ -111,7 +133,10 @@ mod tests {
     /// By the machine of this seed. The lease of `head` is machine 9's.
     fn decided_by(seed: u64, wish: &Wish, head: &Head, passed: Duration) -> Decision {
         let environment = ManualEnvironment::new(seed);
-        decide(wish, head, &environment, environment.now() + passed, SKEW).unwrap()
+        let (now, holder) = (environment.now() + passed, Holder::Unknown);
+        let sight = Sight { now, skew: SKEW, unchanged: Duration::ZERO, holder };
+        let decider = Decider { identity: environment.identity(), sight, nonce: environment.new_id() };
+        decide(wish, head, decider).unwrap()
     }
 
     #[track_caller]
@@ -172,7 +197,7 @@ mod tests {
 
     #[test]
     fn only_the_lease_that_is_there_can_be_given_back() {
-        let release = |name: &str| Wish::Release(lease_id(name));
+        let release = |name: &str| Wish::Of(lease_id(name), Act::Release);
         let (after, lease) = swapped(decided(&release("held"), &head(true), MINUTE * 10));
         assert_eq!((after.fence, after.lease, lease.id), (4, None, lease_id("held")));
         for (wish, head) in [(release("mine"), head(true)), (release("held"), head(false))] {
@@ -182,6 +207,66 @@ mod tests {
                 panic!("{decision:?}");
             };
             assert_eq!(held.as_deref(), head.lease.as_ref());
+        }
+    }
+
+    #[test]
+    fn a_lease_is_renewed_by_its_id_whatever_the_clock_says() {
+        let renew = |name: &str, duration| Wish::Of(lease_id(name), Act::Renew(duration));
+        let late = MINUTE * 10;
+        let (after, lease) = swapped(decided(&renew("held", None), &head(true), late));
+        let before = head(true).lease.unwrap();
+        assert_eq!((after.fence, after.lease.as_ref()), (4, Some(&lease)));
+        assert_eq!((lease.renewals, lease.expires), (1, before.expires + late));
+        let (_, longer) = swapped(decided(&renew("held", Some(MINUTE * 2)), &head(true), Duration::ZERO));
+        assert_eq!((longer.duration(), longer.expires), (MINUTE * 2, before.expires + MINUTE));
+        for head in [head(true), head(false)] {
+            let decision = decided(&renew("mine", None), &head, Duration::ZERO);
+            assert!(
+                matches!(decision, Decision::Answer(Answer::Conflict(Conflict::LeaseLost { .. }))),
+                "{decision:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn breaking_raises_the_fence_and_tells_the_holder_by_whom() {
+        let lease_break = |name: &str| Wish::Of(lease_id(name), Act::Break);
+        let (after, lease) = swapped(decided(&lease_break("held"), &head(true), Duration::ZERO));
+        assert_eq!((after.fence, &after.lease, &lease.id), (5, &None, &lease_id("held")));
+        let lost = decided(&Wish::Of(lease_id("held"), Act::Renew(None)), &after, Duration::ZERO);
+        let Decision::Answer(Answer::Conflict(lost)) = lost else { panic!("{lost:?}") };
+        let text = lost.to_string();
+        assert!(text.contains("it was broken by tester@host-1 at 2024-01-15T10:30:00Z"), "{text}");
+        let another = decided(&Wish::Of(lease_id("mine"), Act::Release), &after, Duration::ZERO);
+        let Decision::Answer(Answer::Conflict(another)) = another else { panic!("{another:?}") };
+        assert!(!another.to_string().contains("broken"), "that was not this lease: {another}");
+    }
+
+    fn wishes() -> impl Strategy<Value = Wish> {
+        let name = prop_oneof![Just("held"), Just("mine"), Just("other")];
+        let act = prop_oneof![Just(Act::Renew(None)), Just(Act::Release), Just(Act::Break)];
+        prop_oneof![
+            name.clone().prop_map(|name| wish(name, None)),
+            (name, act).prop_map(|(name, act)| Wish::Of(lease_id(name), act)),
+        ]
+    }
+
+    proptest! {
+        /// Of every wish at every moment, whoever wishes.
+        #[test]
+        fn the_fence_tells_every_change_of_hands(wish in wishes(), locked: bool, seconds in 0_u64..200, seed in 1_u64..3) {
+            let before = head(locked);
+            if let Decision::Swap { head: after, .. } = decided_by(seed, &wish, &before, Duration::from_secs(seconds)) {
+                let id = |head: &Head| head.lease.as_ref().map(|lease| lease.id.clone());
+                let given_back = matches!(wish, Wish::Of(_, Act::Release));
+                let renewed = matches!(wish, Wish::Of(_, Act::Renew(_)));
+                prop_assert_eq!(after.fence - before.fence, u64::from(!given_back && !renewed));
+                prop_assert_eq!(after.revision, before.revision + 1);
+                prop_assert_ne!(&after.nonce, &before.nonce);
+                if renewed { prop_assert_eq!(id(&after), id(&before)); }
+                if let Some(lease) = &after.lease { prop_assert_eq!(lease.fence, after.fence); }
+            }
         }
     }
 }

@@ -4,9 +4,10 @@ use pflow_backend::{Batch, Commit, Durability, Operation, Outcome, Position, Pre
 
 use super::{
     Grant, Locks,
+    broken::record,
     change::{LockChange, Wish},
-    decide::{Decision, decide},
-    lockfile,
+    decide::{Decider, Decision, decide},
+    mirror::{self, Pair},
 };
 use crate::{
     Error, Result,
@@ -49,7 +50,7 @@ pub(crate) fn lock_flow() -> Result<Flow<LockChange, Error>> {
 /// The seed's `LockfileManagerNode`: reads the head, decides, and swaps it.
 ///
 /// A swap whose reply got lost is decided by the lease that the next look finds: the id was fixed before the first attempt, so a lease of
-/// that id is ours, and one that we gave back and that is gone is given back. While the head is still the old one, the next swap of it settles
+/// that id is ours, and one that we gave back or broke and that is gone is gone; a renewal is simply made once more. While the head is still the old one, the next swap of it settles
 /// the one before: only one of them can land.
 pub(super) struct LockfileManager;
 
@@ -108,20 +109,10 @@ impl Node<LockChange, Error> for LockfileManager {
     }
 
     async fn exec(&self, question: &Question, _: Visit<'_>) -> Result<Answer> {
-        if question.lost_races > 0 {
-            back_off(question.locks.objects.environment.as_ref(), question.lost_races).await;
-        }
-        let Locks { objects, gate, skew, .. } = &question.locks;
-        let stored = objects.head(&question.id).await?;
-        if stored.version.is_none() {
-            gate.check_writer_again().await?;
-        }
-        match decide(&question.wish, &stored.head, objects.environment.as_ref(), objects.now(), *skew)? {
-            Decision::Answer(answer) => match &question.unsettled {
-                Some(lease) => settled(objects, &stored.head, answer, lease).await,
-                None => Ok(answer),
-            },
-            Decision::Swap { head, lease } => swap(objects, stored, *head, lease).await,
+        match answer(question).await {
+            // Whoever renews in the background has a patience of its own, by the length of its lease.
+            Err(error) if question.wish.is_renewal() => Ok(Answer::Failed(error)),
+            other => other,
         }
     }
 
@@ -182,36 +173,84 @@ impl Node<LockChange, Error> for LockfileManager {
     }
 }
 
-/// What an answer means for whoever has swapped already without hearing of it.
-async fn settled(objects: &Objects, head: &Head, answer: Answer, ours: &Lease) -> Result<Answer> {
-    Ok(match answer {
-        // It was granted now, not before.
-        Answer::Done { lease, .. } => {
-            let mirror = Operation::put(layout::lockfile(&head.id), lockfile(&head.id, &lease)?).copy();
-            if let Err(error) = objects.backend.commit(Batch::new().stage([mirror])).await {
-                tracing::warn!(id = %head.id, %error, "the mirror of the lease could not be refreshed");
-            }
-            Answer::Done { lease, already_held: false }
-        }
-        // What we gave back is gone.
-        Answer::Conflict(Conflict::LeaseLost { lease_id, .. }) if lease_id == ours.id => {
-            Answer::Done { lease: Box::new(ours.clone()), already_held: false }
-        }
-        other => other,
-    })
+async fn answer(question: &Question) -> Result<Answer> {
+    let Question { locks, id, wish, .. } = question;
+    let Locks { objects, gate, observer, .. } = locks;
+    if question.lost_races > 0 {
+        back_off(objects.environment.as_ref(), question.lost_races).await;
+    }
+    let (stored, seen) = if objects.backend.capabilities().plain_files {
+        // Where people edit files, what they did to the mirror is looked at before it is replaced.
+        let pair = Pair::read(objects, id).await?;
+        (pair.stored.clone(), Some(pair))
+    } else {
+        (objects.head(id).await?, None)
+    };
+    if stored.version.is_none() {
+        gate.check_writer_again().await?;
+    }
+    let (identity, sight) = (objects.environment.identity(), observer.sight(&stored.head));
+    let decider = Decider { identity, sight, nonce: objects.environment.new_id() };
+    match decide(wish, &stored.head, decider)? {
+        Decision::Answer(answer) => match &question.unsettled {
+            Some(lease) => settled(objects, &stored.head, wish, answer, lease).await,
+            None => Ok(answer),
+        },
+        Decision::Swap { head, lease } => swap(objects, stored, *head, lease, wish, seen).await,
+    }
 }
 
-/// One batch: the head, which is what counts, then the mirror. A crash in between leaves a mirror that lags.
-async fn swap(objects: &Objects, stored: StoredHead, head: Head, lease: Box<Lease>) -> Result<Answer> {
+/// What an answer means for whoever has swapped already without hearing of it.
+async fn settled(
+    objects: &Objects,
+    head: &Head,
+    wish: &Wish,
+    answer: Answer,
+    ours: &Lease,
+) -> Result<Answer> {
+    let (follow_up, answer) = match answer {
+        // It was granted now, not before.
+        Answer::Done { lease, .. } => {
+            (Some(mirror::write(head)?), Answer::Done { lease, already_held: false })
+        }
+        // What we gave back or broke is gone.
+        Answer::Conflict(Conflict::LeaseLost { lease_id, .. })
+            if lease_id == ours.id && wish.ends_lease() =>
+        {
+            let follow_up = if wish.is_break() { Some(record(objects, &head.id, ours)?) } else { None };
+            (follow_up, Answer::Done { lease: Box::new(ours.clone()), already_held: false })
+        }
+        other => (None, other),
+    };
+    if let Some(operation) = follow_up
+        && let Err(error) = objects.backend.commit(Batch::new().stage([operation])).await
+    {
+        tracing::warn!(id = %head.id, %error, "what follows the change of the lease could not be written");
+    }
+    Ok(answer)
+}
+
+/// One batch: the head, which is what counts, then the mirror. A crash in between leaves a mirror that lags, and after a break no record of
+/// it but the one in the head: an operation that is told and did not happen would be worse.
+async fn swap(
+    objects: &Objects,
+    stored: StoredHead,
+    head: Head,
+    lease: Box<Lease>,
+    wish: &Wish,
+    seen: Option<Pair>,
+) -> Result<Answer> {
     let key = layout::head(&head.id);
     let bytes = head.encode().map_err(|source| unreadable(&key, source))?;
     let when = stored.version.map_or(Precondition::Absent, Precondition::Is);
-    let mirror_key = layout::lockfile(&head.id);
-    let mirror = match &head.lease {
-        Some(lease) => Operation::put(mirror_key, lockfile(&head.id, lease)?).copy(),
-        None => Operation::delete(mirror_key),
+    let (kept, mirror) = match &seen {
+        Some(pair) => (pair.keeping(objects)?, pair.writing(&head)?),
+        None => (None, Some(mirror::write(&head)?)),
     };
-    let batch = Batch::new().stage([Operation::put(key, bytes).when(when)]).stage([mirror]);
+    let record = if wish.is_break() { Some(record(objects, &head.id, &lease)?) } else { None };
+    let batch = Batch::new()
+        .stage([Operation::put(key, bytes).when(when)].into_iter().chain(kept))
+        .stage(mirror.into_iter().chain(record));
     objects.forget_head(&head.id);
     match objects.backend.commit(batch).await {
         Ok(Commit::Committed(versions)) => {

@@ -1,3 +1,7 @@
+use std::{sync::Arc, time::Duration};
+
+use tokio_util::sync::CancellationToken;
+
 use super::{
     Saved, Store,
     change::{Kind, Request},
@@ -5,7 +9,7 @@ use super::{
 };
 use crate::{
     Result,
-    conflict::Expect,
+    conflict::{ConflictResolver, Expect},
     stored::{LeaseId, WorkflowId},
 };
 
@@ -32,13 +36,34 @@ macro_rules! common_options {
             self.0.lease = Some(lease);
             self
         }
+
+        /// Who decides about conflicts, as with [`crate::SaveRequest::resolver`]. There is nothing to merge, and nothing to keep elsewhere.
+        #[must_use]
+        pub fn resolver(mut self, resolver: Arc<dyn ConflictResolver>) -> Self {
+            self.0.resolver = resolver;
+            self
+        }
+
+        /// How long to wait for a lock, as with [`crate::SaveRequest::lock_timeout`].
+        #[must_use]
+        pub fn lock_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
+            self.0.lock_timeout = limit.into();
+            self
+        }
+
+        /// Ends waits and questions, as with [`crate::SaveRequest::cancelled_by`].
+        #[must_use]
+        pub fn cancelled_by(mut self, token: CancellationToken) -> Self {
+            self.0.cancel = token;
+            self
+        }
     };
 }
 
 impl DeleteRequest {
     /// This workflow, if it is what `expect` says.
     pub fn new(id: WorkflowId, expect: Expect) -> Self {
-        Self(Request { id, kind: Kind::Delete, expect, lease: None, hold: None, message: None })
+        Self(Request::new(id, Kind::Delete, expect))
     }
 
     common_options!();
@@ -47,7 +72,7 @@ impl DeleteRequest {
 impl UndeleteRequest {
     /// This workflow, if it is what `expect` says. The generation of a deleted workflow is that of its deletion.
     pub fn new(id: WorkflowId, expect: Expect) -> Self {
-        Self(Request { id, kind: Kind::Undelete, expect, lease: None, hold: None, message: None })
+        Self(Request::new(id, Kind::Undelete, expect))
     }
 
     common_options!();

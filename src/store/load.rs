@@ -7,7 +7,7 @@ use crate::{
     Error, NoContent, Result,
     conflict::Conflict,
     document::{ContentHash, MediaType},
-    stored::{Ancestor, Current, Head, StoredVersion, VersionRecord, WorkflowId, corrupt, layout},
+    stored::{Current, Head, StoredVersion, VersionRecord, WorkflowId, corrupt, layout},
 };
 
 /// How often a load tries again when the workflow changes under it.
@@ -73,26 +73,9 @@ impl Store {
     /// [`Error::WorkflowMissing`] where there has never been a version, [`Error::GenerationMissing`] where the chain does not have it or its
     /// content was pruned; otherwise as [`Store::load`].
     pub async fn load_generation(&self, id: &WorkflowId, generation: u64) -> Result<Loaded> {
-        let objects = &self.shared.objects;
         let head = self.show(id).await?;
         let missing = || Error::GenerationMissing { id: id.clone(), generation, why: NoContent::Never };
-        let current = head.current.as_ref().ok_or_else(missing)?;
-        // The nearest version above it or itself that the head remembers, and from there along the parents.
-        let from =
-            current.lineage().filter(|known| known.generation >= generation).last().ok_or_else(missing)?;
-        let version = objects.version(id, from.generation, &from.version_id).await?;
-        let key = layout::version(id, from.generation, &from.version_id);
-        let mut version = version.ok_or_else(|| corrupt(&key, "it is missing".to_owned()))?;
-        if Ancestor::from(&version.record) != from {
-            return Err(corrupt(&key, "it is not the version that the head remembers".to_owned()));
-        }
-        while version.record.generation > generation {
-            let parent = version.record.parents.first().ok_or_else(missing)?;
-            version = objects.named_version(id, parent).await?;
-        }
-        if version.record.generation != generation {
-            return Err(missing());
-        }
+        let version = self.shared.objects.generation(&head, generation).await?.ok_or_else(missing)?;
         if version.record.deleted {
             return Err(Error::GenerationMissing { id: id.clone(), generation, why: NoContent::Deletion });
         }

@@ -15,6 +15,7 @@ mod shared;
 mod status;
 mod upkeep;
 mod verify;
+mod what_changed;
 
 use std::sync::Arc;
 

@@ -1,6 +1,7 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Store,
@@ -8,10 +9,10 @@ use super::{
 };
 use crate::{
     Error, Result,
-    conflict::Expect,
+    conflict::{ConflictResolver, Expect, Policy, Resolved},
     document::{ContentHash, MAX_DESCRIPTION_BYTES, MAX_NAME_BYTES, MAX_TAG_BYTES, MAX_TAGS},
     lock::LeaseRequest,
-    stored::{LeaseId, VersionRecord, WorkflowId, check_text},
+    stored::{Lease, LeaseId, VersionRecord, WorkflowId, check_text},
 };
 
 /// The longest message, in bytes.
@@ -27,6 +28,9 @@ pub struct SaveRequest {
     message: Option<String>,
     lease: Option<LeaseId>,
     hold: Option<LeaseRequest>,
+    resolver: Arc<dyn ConflictResolver>,
+    lock_timeout: Option<Duration>,
+    cancel: CancellationToken,
 }
 
 /// What a change of a workflow came to.
@@ -43,7 +47,9 @@ pub struct Saved {
     /// The current version.
     pub record: VersionRecord,
     /// The lease that the caller holds now, if it holds one.
-    pub lease: Option<crate::stored::Lease>,
+    pub lease: Option<Lease>,
+    /// What was in the way and how it was resolved; none if nothing was.
+    pub resolved: Option<Resolved>,
     /// The change stands, but `workflow.json` or `workflow.lock` could not be refreshed. Loads notice and mend it.
     pub copy_error: Option<Error>,
     /// The change stands and is listed, but housekeeping of the index failed. A later save or `reindex` makes up for it.
@@ -54,7 +60,9 @@ impl SaveRequest {
     /// This content for this workflow, built on what `expect` says.
     pub fn new(id: WorkflowId, content: impl Into<Bytes>, expect: Expect) -> Self {
         let (content, fields) = (content.into(), Fields::default());
-        Self { id, content, expect, fields, message: None, lease: None, hold: None }
+        let (message, lease, hold, lock_timeout, cancel) = Default::default();
+        let resolver = Arc::new(Policy::Fail);
+        Self { id, content, expect, fields, message, lease, hold, resolver, lock_timeout, cancel }
     }
 
     /// The title, over what the document says. An empty one takes it away.
@@ -98,6 +106,30 @@ impl SaveRequest {
         self
     }
 
+    /// Who decides what becomes of it when it meets a conflict: a [`Policy`], or a resolver of the caller's own. Unless set the conflict is reported,
+    /// as [`Policy::Fail`] does.
+    #[must_use]
+    pub fn resolver(mut self, resolver: Arc<dyn ConflictResolver>) -> Self {
+        self.resolver = resolver;
+        self
+    }
+
+    /// How long to wait for a lock of somebody else, altogether, before the conflict is anything else than waited for. Unless set the
+    /// resolver decides: 30 seconds with [`Policy::Wait`], no time with the other policies.
+    #[must_use]
+    pub fn lock_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.lock_timeout = limit.into();
+        self
+    }
+
+    /// Ends waits for locks and questions to the resolver when the token is cancelled, with [`Error::Cancelled`] and nothing changed. What is being written
+    /// goes on to its end.
+    #[must_use]
+    pub fn cancelled_by(mut self, token: CancellationToken) -> Self {
+        self.cancel = token;
+        self
+    }
+
     /// Takes the lock in the same swap. Under a lease that the caller holds already nothing is taken.
     #[must_use]
     pub fn hold(mut self, lease: LeaseRequest) -> Self {
@@ -123,8 +155,9 @@ impl SaveRequest {
             let reason = format!("{} are given, at most {MAX_TAGS} are allowed", tags.len());
             return Err(Error::InvalidField { field: "tags", reason });
         }
-        let Self { id, content, expect, fields, message, lease, hold } = self;
-        Ok(Request { id, kind: Kind::Save { content, fields }, expect, lease, hold, message })
+        let Self { id, content, expect, fields, message, lease, hold, resolver, lock_timeout, cancel } = self;
+        let kind = Kind::Save { content, fields };
+        Ok(Request { id, kind, expect, lease, hold, message, resolver, lock_timeout, cancel })
     }
 }
 
@@ -134,6 +167,8 @@ pub(super) fn check_message(message: Option<&str>) -> Result<()> {
 
 impl Store {
     /// Saves a workflow as a new generation. Once this returns, it is durable.
+    ///
+    /// What it meets on the way is for the request's [`resolver`](SaveRequest::resolver) to decide; [`Saved::resolved`] tells what came of it.
     ///
     /// Nothing is written if nothing is different and the expectation holds. A save whose answer got lost may be repeated: with
     /// [`Expect::Any`] it finds nothing different, otherwise it meets a conflict with what it may have written itself.
@@ -155,11 +190,16 @@ impl Store {
     }
 
     async fn make(&self, mut request: Request, how: fn(Change) -> Change) -> Result<Saved> {
-        let held = request.lease.is_some() || request.hold.is_some();
         // The id is fixed here, once, so that every attempt asks for the same grant.
         let environment = &self.shared.objects.environment;
         request.hold = request.hold.map(|hold| hold.named(environment.as_ref())).transpose()?;
-        let Written { head, unchanged, copy_error, index_error } =
+        let named = request.lease.clone();
+        let wanted = request.hold.clone();
+        let held = |lease: &Lease| {
+            named.as_ref() == Some(&lease.id)
+                || wanted.is_some_and(|hold| hold.is_granted_by(lease, environment.identity()))
+        };
+        let Written { head, unchanged, copy_error, index_error, resolved } =
             how(Change::new(Arc::clone(&self.shared), request)).run().await?;
         let missing = || Error::Internal("a change left a head without a version".to_owned());
         let record = head.current.ok_or_else(missing)?.record;
@@ -168,8 +208,9 @@ impl Store {
             generation: record.generation,
             hash: record.hash,
             unchanged,
-            lease: head.lease.filter(|_| held),
+            lease: head.lease.filter(held),
             record,
+            resolved: resolved.if_any(),
             copy_error,
             index_error,
         })

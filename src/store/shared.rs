@@ -4,7 +4,7 @@ use super::{StoreOptions, change::Flows, upkeep::Upkeep};
 use crate::{
     Result,
     index::{Index, Policy},
-    lock::Locks,
+    lock::{Locks, Observer},
     stored::{Config, Gate, Objects},
 };
 
@@ -30,7 +30,8 @@ impl Shared {
         let policy =
             Policy::of(&objects.backend.capabilities()).with(options.fold_after, options.fold_behind);
         let index = Arc::new(Index::new(objects.clone(), gate.clone(), policy));
-        let locks = Locks::new(objects.clone(), gate.clone(), options.clock_skew)?;
+        let observer = Observer::new(objects.environment.clone(), options.clock_skew);
+        let locks = Locks::new(objects.clone(), gate.clone(), observer)?;
         Ok(Self { objects, gate, index, upkeep: Upkeep::default(), locks, flows: Flows::build()?, options })
     }
 }

@@ -1,9 +1,10 @@
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    FormatError, Kind, Lease, VersionId, VersionRecord, VersionRef, WorkflowId, decode, encode_line,
+    FormatError, Kind, Lease, LeaseId, VersionId, VersionRecord, VersionRef, WorkflowId, decode, encode_line,
     generation,
 };
 use crate::document::ContentHash;
@@ -30,11 +31,35 @@ pub struct Head {
     pub fence: u64,
     /// Who may write; none if everybody.
     pub lease: Option<Lease>,
+    /// The last lease that was taken away from its holder without another one in its place, for whoever comes back to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Ended>,
     /// Fresh at every rewrite.
     pub nonce: String,
     /// Fields that a later program wrote.
     #[serde(flatten)]
     pub(crate) extra: Map<String, Value>,
+}
+
+/// How a lease ended that its holder did not give back. For its holder's information alone: that it cannot write any more is decided by the lease
+/// that the head has, or has not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// Which.
+    pub lease_id: LeaseId,
+    /// How: [`BROKEN`](Self::BROKEN), [`OVERRIDDEN`](Self::OVERRIDDEN), or what a later program says.
+    pub how: String,
+    /// By whom, as `user@host`.
+    pub by: String,
+    /// When, by the clock of whoever did it.
+    pub at: DateTime<Utc>,
+}
+
+impl Ended {
+    /// Somebody broke it.
+    pub const BROKEN: &str = "broken";
+    /// It was stale, and somebody changed the workflow.
+    pub const OVERRIDDEN: &str = "overridden";
 }
 
 /// The version that a head points to. Everything in here goes with the version: nothing of it is handed on to the next one but its
@@ -74,6 +99,7 @@ impl Head {
             current: None,
             fence: 0,
             lease: None,
+            ended: None,
             nonce: String::new(),
             extra: Map::new(),
         }
@@ -87,6 +113,17 @@ impl Head {
     /// The current version, unless there is none or it says that the workflow is deleted.
     pub fn live(&self) -> Option<&Current> {
         self.current.as_ref().filter(|current| !current.record.deleted)
+    }
+
+    /// The same without a lease, whose holder's next write fails because of that; none takes nothing away.
+    pub(crate) fn without_lease(self, how: &str, by: String, at: DateTime<Utc>) -> Self {
+        let ended = self.lease.as_ref().map(|lease| Ended {
+            lease_id: lease.id.clone(),
+            how: how.to_owned(),
+            by,
+            at,
+        });
+        Self { fence: self.fence.saturating_add(1), lease: None, ended: ended.or(self.ended), ..self }
     }
 
     /// The next state of the register: the caller changes what it came for and swaps it in.

@@ -2,7 +2,6 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-const MAX_BYTES: usize = 100;
 /// Names that Windows gives to devices, with or without an extension: a checkout there could not hold them.
 const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
 
@@ -25,6 +24,9 @@ pub struct InvalidId {
 }
 
 impl WorkflowId {
+    /// The longest name.
+    pub const MAX_BYTES: usize = 100;
+
     /// Takes a name that fits the rules.
     ///
     /// # Errors
@@ -47,7 +49,7 @@ fn broken_rule(name: &str) -> Option<&'static str> {
     if name.is_empty() {
         return Some("it is empty");
     }
-    if name.len() > MAX_BYTES {
+    if name.len() > WorkflowId::MAX_BYTES {
         return Some("it is longer than 100 bytes");
     }
     if name.bytes().any(|byte| byte.is_ascii_uppercase()) {

@@ -74,6 +74,11 @@ pub(crate) fn lockfile(id: &WorkflowId) -> Key {
     key(&format!("workflows/{id}/{LOCKFILE}"))
 }
 
+/// Where something is kept that somebody else had put in the place of the mirror.
+pub(crate) fn odd_lockfile(id: &WorkflowId, kept_id: &VersionId) -> Key {
+    key(&format!("workflows/{id}/{LOCKFILE}.{kept_id}.odd"))
+}
+
 pub(crate) fn versions() -> Prefix {
     prefix("versions")
 }
@@ -88,6 +93,11 @@ pub(crate) fn version(id: &WorkflowId, generation: u64, version_id: &VersionId) 
 
 pub(crate) fn pending(id: &WorkflowId, generation: u64, version_id: &VersionId) -> Key {
     key(&format!("ops/pending/{id}.{generation:012}.{version_id}"))
+}
+
+/// The record of an operation that made no version.
+pub(crate) fn pending_operation(id: &WorkflowId, operation_id: &VersionId) -> Key {
+    key(&format!("ops/pending/{id}.{operation_id}.op"))
 }
 
 /// What the name of a pending record says.
@@ -179,6 +189,7 @@ mod tests {
         assert_eq!(parse_head(&head(&id)), Some(id.clone()));
         assert_eq!(parse_lockfile(&lockfile(&id)), Some(id.clone()));
         assert_eq!(parse_head(&lockfile(&id)), None);
+        assert_eq!(parse_lockfile(&odd_lockfile(&id, &VersionId::parse("0".repeat(26)).unwrap())), None);
         assert_eq!(parse_head(&content(&id, MediaType::Json)), None);
     }
 
@@ -186,7 +197,7 @@ mod tests {
     fn operations_are_no_changes() {
         let (id, operation_id) =
             (WorkflowId::parse("a.000000000001").unwrap(), VersionId::parse("1".repeat(26)).unwrap());
-        let of_workflow = key(&format!("ops/pending/{id}.{operation_id}.op"));
+        let of_workflow = pending_operation(&id, &operation_id);
         let expected = PendingName::Operation { id: Some(id), operation_id: operation_id.clone() };
         assert_eq!(parse_pending(&of_workflow), Some(expected));
         let of_store = key(&format!("ops/pending/_store.{operation_id}.op"));

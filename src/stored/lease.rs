@@ -71,6 +71,9 @@ pub struct Lease {
     pub duration_ms: u64,
     /// How often it was renewed.
     pub renewals: u64,
+    /// It outlasts the process that took it, so whether that process runs says nothing about it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub detached: bool,
     /// Fields that a later program wrote.
     #[serde(flatten)]
     pub(crate) extra: Map<String, Value>,
@@ -99,18 +102,44 @@ impl Lease {
             boot_id: identity.boot_id.clone(),
             pid_namespace: identity.pid_namespace.clone(),
             acquired: now,
-            // A lease beyond the calendar's end lasts until the calendar's end.
-            expires: now.checked_add_signed(chrono_duration(duration)).unwrap_or(DateTime::<Utc>::MAX_UTC),
-            duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+            expires: end_of(now, duration),
+            duration_ms: millis(duration),
             renewals: 0,
+            detached: false,
             extra: Map::new(),
         }
     }
 
-    /// Whether others must respect it: it has not expired by more than `skew`. Politeness, not safety: a write of a holder
-    /// whose lease was taken over fails whatever its clock says.
-    pub fn is_live(&self, now: DateTime<Utc>, skew: Duration) -> bool {
-        self.expires.checked_add_signed(chrono_duration(skew)).is_none_or(|end| now <= end)
+    /// The same lease once more renewed, by a clock that says `now`.
+    pub(crate) fn renewed(&self, now: DateTime<Utc>, duration: Duration) -> Self {
+        Self {
+            expires: end_of(now, duration),
+            duration_ms: millis(duration),
+            renewals: self.renewals.saturating_add(1),
+            ..self.clone()
+        }
+    }
+
+    /// How long a grant or a renewal lasts.
+    pub fn duration(&self) -> Duration {
+        Duration::from_millis(self.duration_ms)
+    }
+
+    /// When it was granted or renewed last, by the clock of whoever did.
+    pub fn refreshed(&self) -> DateTime<Utc> {
+        self.expires.checked_sub_signed(chrono_duration(self.duration())).unwrap_or(self.acquired)
+    }
+
+    /// The process that holds it.
+    pub(crate) fn process(&self) -> Identity {
+        Identity {
+            host: self.host.clone(),
+            user: self.user.clone(),
+            pid: self.pid,
+            process_start: self.process_start.clone(),
+            boot_id: self.boot_id.clone(),
+            pid_namespace: self.pid_namespace.clone(),
+        }
     }
 
     /// `user@host`.
@@ -119,61 +148,17 @@ impl Lease {
     }
 }
 
+/// A lease beyond the calendar's end lasts until the calendar's end.
+fn end_of(now: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
+    now.checked_add_signed(chrono_duration(duration)).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn chrono_duration(duration: Duration) -> chrono::Duration {
     chrono::Duration::from_std(duration).unwrap_or(chrono::Duration::MAX)
-}
-
-/// The mirror of a lease in `workflow.lock`: the seed's lockfile format and what else identifies the holder.
-///
-/// For people and for older tools. Nothing here decides anything: the head does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lockfile {
-    /// Of the lockfile format: `1.0`.
-    pub version: String,
-    /// The content that is locked.
-    pub hash: Option<ContentHash>,
-    /// When it was locked.
-    pub timestamp: DateTime<Utc>,
-    /// The holder's process.
-    pub pid: u32,
-    /// The holder's machine.
-    pub host: String,
-    /// The holder's user.
-    pub user: String,
-    /// When the lease ends unless it is renewed.
-    pub expires: DateTime<Utc>,
-    /// [`Lease::id`].
-    pub lease_id: LeaseId,
-    /// [`Lease::fence`].
-    pub fence: u64,
-    /// [`Lease::operation`].
-    pub operation: String,
-    /// [`Lease::process_start`].
-    pub process_start: Option<String>,
-    /// [`Lease::boot_id`].
-    pub boot_id: Option<String>,
-    /// [`Lease::pid_namespace`].
-    pub pid_namespace: Option<String>,
-}
-
-impl From<&Lease> for Lockfile {
-    fn from(lease: &Lease) -> Self {
-        Self {
-            version: "1.0".to_owned(),
-            hash: lease.hash,
-            timestamp: lease.acquired,
-            pid: lease.pid,
-            host: lease.host.clone(),
-            user: lease.user.clone(),
-            expires: lease.expires,
-            lease_id: lease.id.clone(),
-            fence: lease.fence,
-            operation: lease.operation.clone(),
-            process_start: lease.process_start.clone(),
-            boot_id: lease.boot_id.clone(),
-            pid_namespace: lease.pid_namespace.clone(),
-        }
-    }
 }
 
 impl fmt::Display for LeaseId {
@@ -221,34 +206,23 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_is_live_until_its_end_and_the_allowance_are_over() {
+    fn a_renewal_lasts_from_its_own_moment_on() {
         let lease = lease(Duration::from_secs(60));
-        let skew = Duration::from_secs(10);
-        let at = |seconds| lease.acquired + chrono::Duration::seconds(seconds);
-        assert!(lease.is_live(at(0), skew) && lease.is_live(at(70), skew));
-        assert!(!lease.is_live(at(71), skew));
-        assert!(lease.is_live(at(-86_400), skew), "a clock that is behind never frees a lease");
+        let later = lease.acquired + chrono::Duration::seconds(40);
+        let renewed = lease.renewed(later, Duration::from_secs(90));
+        assert_eq!((renewed.renewals, renewed.expires), (1, later + chrono::Duration::seconds(90)));
+        assert_eq!((renewed.refreshed(), lease.refreshed()), (later, lease.acquired));
+        assert_eq!((&renewed.id, renewed.fence, renewed.acquired), (&lease.id, lease.fence, lease.acquired));
     }
 
     #[test]
     fn an_endless_lease_does_not_overflow() {
-        assert!(lease(Duration::MAX).is_live(DateTime::<Utc>::MAX_UTC, Duration::MAX));
-    }
-
-    #[test]
-    fn the_mirror_has_the_fields_of_the_seed() {
-        let text = serde_json::to_value(Lockfile::from(&lease(Duration::from_secs(3600)))).unwrap();
-        for (field, value) in [
-            ("version", "1.0".into()),
-            ("hash", Value::Null),
-            ("timestamp", "2024-01-15T10:30:00Z".into()),
-            ("expires", "2024-01-15T11:30:00Z".into()),
-            ("pid", 4242.into()),
-            ("host", "host-1".into()),
-            ("user", "tester".into()),
-        ] {
-            assert_eq!(text[field], value, "{field}");
-        }
+        let endless = lease(Duration::MAX);
+        assert_eq!(endless.expires, DateTime::<Utc>::MAX_UTC);
+        assert_eq!(
+            endless.renewed(DateTime::<Utc>::MAX_UTC, Duration::MAX).expires,
+            DateTime::<Utc>::MAX_UTC
+        );
     }
 
     #[test]

@@ -18,6 +18,7 @@
 //! workflows/<id>/metadata.json                   the head: one register per workflow
 //! workflows/<id>/workflow.json                   current content, byte for byte
 //! workflows/<id>/workflow.lock                   mirror of the lease
+//! workflows/<id>/workflow.lock.<ulid>.odd        what somebody else had put in the mirror's place; theirs to look at and to delete
 //! versions/<id>/<generation>-<version_id>        a version's record in one line, then its content
 //! ```
 
@@ -30,7 +31,9 @@ mod heads;
 mod id;
 pub(crate) mod layout;
 mod lease;
+mod lockfile;
 mod objects;
+mod standing;
 pub(crate) mod trust;
 mod version;
 mod version_id;
@@ -40,10 +43,13 @@ pub(crate) use field::check_text;
 pub use format::FormatError;
 pub(crate) use format::{Kind, decode, encode_line, encode_pretty, encode_pretty_into};
 pub(crate) use gate::{Gate, read_config};
-pub use head::{Ancestor, Current, Head};
+pub use head::{Ancestor, Current, Ended, Head};
 pub use id::{InvalidId, WorkflowId};
-pub use lease::{InvalidLeaseId, Lease, LeaseId, Lockfile};
+pub use lease::{InvalidLeaseId, Lease, LeaseId};
+pub use lockfile::Lockfile;
 pub(crate) use objects::{Objects, StoredHead, corrupt, unreadable};
+pub(crate) use standing::human;
+pub use standing::{Holder, Live, Sight, Stale, Standing};
 pub use version::{Operation, StoredVersion, VersionRecord, VersionRef};
 pub(crate) use version_id::generation;
 pub use version_id::{MAX_GENERATION, VersionId};

@@ -5,7 +5,8 @@ use futures::{StreamExt, TryStreamExt, stream};
 use pflow_backend::{Batch, Commit, Environment, Key, Object, Prefix, StorageBackend, Version};
 
 use super::{
-    Ancestor, FormatError, Head, StoredVersion, VersionId, VersionRef, WorkflowId, heads::KnownHeads, layout,
+    Ancestor, Current, FormatError, Head, StoredVersion, VersionId, VersionRef, WorkflowId,
+    heads::KnownHeads, layout,
 };
 use crate::{Error, Result};
 
@@ -123,6 +124,27 @@ impl Objects {
             return Err(corrupt(&key, format!("its record has not the hash {}", named.record_hash)));
         }
         Ok(version)
+    }
+
+    /// The version of that generation in the chain of `head`; none if the chain does not have one.
+    pub(crate) async fn generation(&self, head: &Head, generation: u64) -> Result<Option<StoredVersion>> {
+        // The nearest version above it or itself that the head remembers, and from there along the parents.
+        let current = head.current.iter().flat_map(Current::lineage);
+        let Some(from) = current.take_while(|known| known.generation >= generation).last() else {
+            return Ok(None);
+        };
+        let id = &head.id;
+        let version = self.version(id, from.generation, &from.version_id).await?;
+        let key = layout::version(id, from.generation, &from.version_id);
+        let mut version = version.ok_or_else(|| corrupt(&key, "it is missing".to_owned()))?;
+        if Ancestor::from(&version.record) != from {
+            return Err(corrupt(&key, "it is not the version that the head remembers".to_owned()));
+        }
+        while version.record.generation > generation {
+            let Some(parent) = version.record.parents.first() else { return Ok(None) };
+            version = self.named_version(id, parent).await?;
+        }
+        Ok((version.record.generation == generation).then_some(version))
     }
 
     /// A walk back along first parents, from a version of the chain that is named without its hash.

@@ -61,6 +61,8 @@ impl Operation {
     pub const SAVE: Self = Self(Cow::Borrowed("save"));
     /// The workflow was deleted.
     pub const DELETE: Self = Self(Cow::Borrowed("delete"));
+    /// A person's edit of `workflow.json` was kept.
+    pub const ADOPT: Self = Self(Cow::Borrowed("adopt"));
     /// The workflow was brought back.
     pub const UNDELETE: Self = Self(Cow::Borrowed("undelete"));
 

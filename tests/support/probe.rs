@@ -135,6 +135,11 @@ impl Probe {
         std::mem::take(&mut state.struck)
     }
 
+    /// How many commits the fault has hit so far.
+    pub(crate) fn struck(&self) -> usize {
+        self.state.lock().unwrap().struck
+    }
+
     /// Runs this once, before the call that comes after `calls` others.
     pub(crate) fn at_call<F>(&self, calls: usize, hook: impl FnOnce() -> F + Send + 'static)
     where

@@ -28,7 +28,7 @@ pub use batch::{Batch, Operation, Precondition, WriteKind};
 pub use capabilities::{Capabilities, Durability};
 pub use commit::{Commit, Conflict, Position, Versions};
 pub use environment::{
-    Environment, EnvironmentError, Identity, ManualEnvironment, SystemEnvironment, time_of_id,
+    Environment, EnvironmentError, Identity, ManualEnvironment, Process, SystemEnvironment, time_of_id,
 };
 pub use error::{Error, ErrorKind, Outcome, Result};
 pub use key::{InvalidKey, Key, Prefix};

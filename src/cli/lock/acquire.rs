@@ -1,16 +1,17 @@
 use std::ffi::OsString;
 
-use chrono::{DateTime, Utc};
 use clap::Args;
-use pflow_store::{Error, LeaseId, LeaseRequest, WorkflowId};
-use serde::Serialize;
+use pflow_store::{Error, LeaseId, LeaseRequest};
 
-use super::granted;
+use super::{Granted, granted, waiting::Waiting};
 use crate::cli::{failure::Result, input, session::Session, time::Ttl};
 
 const MORE: &str = "\
+The lease outlasts this command: nobody takes it for abandoned before it has
+ended. `lock run` holds one while a command runs.
+
 In a script:
-  lease=$(pflow-store lock acquire greet --json | jq -r .lease_id)";
+  lease=$(pflow-store lock acquire greet --lock-timeout 30s --json | jq -r .lease_id)";
 
 #[derive(Debug, Args)]
 #[command(after_help = MORE)]
@@ -18,7 +19,7 @@ pub(super) struct Acquire {
     /// The workflow
     id: OsString,
 
-    /// How long it lasts unless it is released
+    /// How long it lasts unless it is renewed or released
     #[arg(long, value_name = "DURATION", default_value = "1h")]
     ttl: Ttl,
 
@@ -29,15 +30,9 @@ pub(super) struct Acquire {
     /// Name the lease yourself, so that asking again after a lost answer is safe
     #[arg(long, value_name = "LEASE-ID")]
     lease_id: Option<LeaseId>,
-}
 
-#[derive(Serialize)]
-struct Document<'a> {
-    id: &'a WorkflowId,
-    lease_id: &'a LeaseId,
-    fence: u64,
-    expires: DateTime<Utc>,
-    already_held: bool,
+    #[command(flatten)]
+    waiting: Waiting,
 }
 
 impl Acquire {
@@ -51,15 +46,14 @@ impl Acquire {
             None => LeaseId::parse(session.environment.new_id()).map_err(Error::from)?,
         };
         let left_behind = format!("the lease {lease_id}; see `lock show {id}`");
-        let request = LeaseRequest::new(self.operation, self.ttl.0).id(lease_id);
-        let what = format!("the locking of {id}");
-        let grant = session.changing(what, Some(left_behind), store.acquire(&id, request)).await?;
+        let request = LeaseRequest::new(self.operation, self.ttl.0).id(lease_id).detached();
+        let attempt = || store.acquire(&id, request.clone());
+        let grant = self.waiting.until_granted(session, &store, &id, &left_behind, attempt).await?;
         let lease = &grant.lease;
         if session.give_back_if_interrupted(&store, &id, &lease.id).await {
             return Ok(());
         }
-        let (lease_id, fence, expires) = (&lease.id, lease.fence, lease.expires);
-        let document = Document { id: &id, lease_id, fence, expires, already_held: grant.already_held };
+        let document = Granted::of(&id, lease, grant.already_held);
         session.answer(&granted(&id, lease), &document)
     }
 }

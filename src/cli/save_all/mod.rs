@@ -14,6 +14,7 @@ use futures::StreamExt;
 use pflow_store::{Expect, SaveRequest, Saved};
 
 use super::{
+    conflict::{Decider, OnConflict},
     expectation::expect,
     failure::{Failure, Result},
     input,
@@ -50,6 +51,9 @@ pub(super) struct SaveAll {
     #[arg(short, long, value_name = "TEXT")]
     message: Option<String>,
 
+    #[command(flatten)]
+    on_conflict: OnConflict,
+
     /// Refuse documents that are not complete IR
     #[arg(long)]
     strict_ir: bool,
@@ -67,6 +71,7 @@ struct Requests {
     tags: Vec<String>,
     expect: Expect,
     message: Option<String>,
+    decider: Decider,
 }
 
 impl SaveAll {
@@ -89,6 +94,7 @@ impl SaveAll {
             tags: self.tags,
             expect: self.if_generation.map_or(Expect::Any, expect),
             message: self.message,
+            decider: self.on_conflict.decider_of_many(session, &store)?,
         };
         session.signals.begin("the batch".to_owned(), None)?;
         let mut saves = std::pin::pin!(store.save_all(requests));
@@ -145,6 +151,10 @@ impl Iterator for Requests {
 
 impl Requests {
     fn describe(&self, mut request: SaveRequest) -> SaveRequest {
+        request = request
+            .resolver(self.decider.resolver.clone())
+            .lock_timeout(self.decider.lock_timeout)
+            .cancelled_by(self.signals.stop());
         if !self.tags.is_empty() {
             request = request.tags(self.tags.iter().cloned());
         }

@@ -69,7 +69,7 @@ impl Node<Change, Error> for CheckConflicts {
         let Question { shared, id, .. } = question;
         let objects = &shared.objects;
         if let Some(stored) = question.known.clone() {
-            let basis = Basis { stored, copy: CopyState::Absent, restored: None, now: objects.now() };
+            let basis = seen(shared, stored, CopyState::Absent, None);
             return Ok(Seen::Basis { basis: Box::new(basis), open: Vec::new() });
         }
         let (stored, copy) = match question.expect {
@@ -94,16 +94,15 @@ impl Node<Change, Error> for CheckConflicts {
             }
         }
         let restored = if question.undeletes { last_content(objects, &stored).await? } else { None };
-        let basis = Basis { stored, copy, restored, now: objects.now() };
+        let basis = seen(shared, stored, copy, restored);
         Ok(Seen::Basis { basis: Box::new(basis), open })
     }
 
     async fn post(&self, change: &mut Change, _: Question, seen: Seen, _: Visit<'_>) -> Result<Action> {
         let (basis, open) = match seen {
             Seen::Landed { head, copy_error } => {
-                let unchanged = change.plan.as_ref().is_none_or(|plan| plan.version.is_none());
-                change.written = Some(Written { head: *head, unchanged, copy_error, index_error: None });
                 change.unsettled.clear();
+                change.landed(*head, copy_error);
                 return Ok(actions::UPDATE_INDEX);
             }
             Seen::Basis { basis, open } => (*basis, open),
@@ -122,11 +121,11 @@ impl Node<Change, Error> for CheckConflicts {
                 Err(Error::Internal("a change that was begun is not needed any more".to_owned()))
             }
             Decision::Unchanged => {
-                let (copy_error, index_error) = (None, None);
-                change.written = Some(Written { head, unchanged: true, copy_error, index_error });
+                change.written = Some(Written::unchanged(head));
                 Ok(actions::UNCHANGED)
             }
             Decision::Conflict(conflict) => {
+                change.obstacle = None;
                 change.trouble = Some(Trouble::Conflict(conflict));
                 Ok(actions::HANDLE_CONFLICT)
             }
@@ -135,16 +134,21 @@ impl Node<Change, Error> for CheckConflicts {
 }
 
 fn judge(change: &Change, basis: &Basis) -> Result<Decision> {
-    let shared = &change.shared;
-    let (identity, skew) = (shared.objects.environment.identity(), shared.options.clock_skew);
-    decide(&change.request, change.document.as_ref(), basis, identity, skew)
+    let identity = change.shared.objects.environment.identity();
+    decide(&change.request, change.document.as_ref(), &change.agreed, basis, identity)
+}
+
+/// What is there to build on, judged at this moment.
+fn seen(shared: &Shared, stored: StoredHead, copy: CopyState, restored: Option<StoredVersion>) -> Basis {
+    let standing = shared.locks.standing(&stored.head);
+    Basis { stored, standing, copy, restored, now: shared.objects.now() }
 }
 
 /// The head that this process knows, if the caller builds on just that one and the change fits on top of it. Not where people edit copies,
-/// which must be read anyway, and not after a lost race, which says that what we know is old.
+/// which must be read anyway, and not after a lost race or a conflict, which say that what we know is old.
 fn known(change: &Change) -> Result<Option<StoredHead>> {
     let Expect::Generation(generation) = change.request.expect else { return Ok(None) };
-    if change.lost_races > 0 || !matches!(change.request.kind, Kind::Save { .. }) {
+    if change.lost_races > 0 || change.answers > 0 || !matches!(change.request.kind, Kind::Save { .. }) {
         return Ok(None);
     }
     let objects = &change.shared.objects;
@@ -157,7 +161,7 @@ fn known(change: &Change) -> Result<Option<StoredHead>> {
     if stored.head.generation() != generation {
         return Ok(None);
     }
-    let basis = Basis { stored, copy: CopyState::Absent, restored: None, now: objects.now() };
+    let basis = seen(&change.shared, stored, CopyState::Absent, None);
     let fits = matches!(judge(change, &basis)?, Decision::Write(_));
     Ok(fits.then_some(basis.stored))
 }

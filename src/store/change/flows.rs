@@ -3,9 +3,12 @@ use std::fmt;
 use super::{
     Change, actions,
     check::CheckConflicts,
+    keep_edit::KeepEdit,
+    merge_versions::MergeVersions,
     parse::{StorageOperation, ValidateData},
     resolve::ResolveConflict,
     update_index::UpdateIndex,
+    wait::WaitForLock,
     write::WriteAtomic,
 };
 use crate::{
@@ -61,28 +64,35 @@ fn save() -> std::result::Result<Flow<Change, Error>, GraphError> {
     let mut flow = Flow::builder("save");
     let parse = flow.node(StorageOperation);
     let validate = flow.node(ValidateData);
-    let check = write_path(&mut flow);
+    let (check, resolve) = write_path(&mut flow, true);
+    let merge = flow.node(MergeVersions);
     flow.start(parse)
         .connect(parse, Action::DEFAULT, validate)
         .end(parse, actions::PARSE_ERROR, "ParseError")
         .connect(validate, Action::DEFAULT, check)
-        .end(validate, actions::VALIDATION_ERROR, "ValidationError");
+        .end(validate, actions::VALIDATION_ERROR, "ValidationError")
+        .connect(resolve, actions::MERGE, merge)
+        .connect(merge, Action::DEFAULT, check)
+        .connect(merge, actions::HANDLE_CONFLICT, resolve)
+        .end(merge, actions::TAKE_THEIRS, "Unchanged");
     flow.build()
 }
 
 fn from_check(name: &str) -> std::result::Result<Flow<Change, Error>, GraphError> {
     let mut flow = Flow::builder(name);
-    let check = write_path(&mut flow);
+    let (check, _) = write_path(&mut flow, false);
     flow.start(check);
     flow.build()
 }
 
-/// What every change of a head has in common; its first node.
-fn write_path(flow: &mut Builder) -> NodeId {
+/// What every change of a head has in common: its first node, and the one that resolves conflicts.
+fn write_path(flow: &mut Builder, merges: bool) -> (NodeId, NodeId) {
     let check = flow.node(CheckConflicts);
     let write = flow.node(WriteAtomic);
     let index = flow.node(UpdateIndex);
-    let resolve = flow.node(ResolveConflict);
+    let resolve = flow.node(ResolveConflict { merges });
+    let wait = flow.node(WaitForLock);
+    let keep = flow.node(KeepEdit);
     flow.connect(check, Action::DEFAULT, write)
         .connect(check, actions::HANDLE_CONFLICT, resolve)
         .connect(check, actions::UPDATE_INDEX, index)
@@ -91,10 +101,19 @@ fn write_path(flow: &mut Builder) -> NodeId {
         .connect(write, actions::HANDLE_CONFLICT, resolve)
         .end(write, actions::WRITE_ERROR, "WriteError")
         .connect(resolve, Action::DEFAULT, check)
+        // The swap that is decided next takes it away.
+        .connect(resolve, actions::REMOVE_LOCK, check)
+        .connect(resolve, actions::WAIT_FOR_LOCK, wait)
+        .connect(wait, Action::DEFAULT, check)
+        .end(wait, actions::CANCELLED, "Cancelled")
+        .connect(resolve, actions::KEEP_EDIT, keep)
+        .connect(keep, Action::DEFAULT, check)
+        .connect(keep, actions::HANDLE_CONFLICT, resolve)
+        .end(resolve, actions::TAKE_THEIRS, "Unchanged")
         .end(resolve, actions::CANCELLED, "ConflictError")
         .end(index, actions::SUCCESS, "Success")
         .end(index, actions::INDEX_ERROR, "IndexError");
-    check
+    (check, resolve)
 }
 
 impl fmt::Debug for Flows {

@@ -6,43 +6,55 @@
 //!   ParseError    ValidationError     |  |    Unchanged    |  WriteError  IndexError
 //!                                       v  |                 |
 //!                                   ResolveConflict <--------+
-//!                                       |
-//!                                   ConflictError
+//!                                    |   |  ^  |
+//!                       ConflictError    |  |  +-> Unchanged (theirs stands)
+//!                                        v  |
+//!                    WaitForLock, KeepEdit, MergeVersions (and on to CheckConflicts)
 //! ```
+//!
+//! A conflict never goes straight to a write: whatever a resolver answers is noted as [`agreed`], and CheckConflicts decides on what is there then.
 //!
 //! Deleting and undeleting have no document and start at CheckConflicts.
 
+mod agreed;
+mod answer;
 mod check;
 mod decide;
+mod describe;
 mod flows;
+mod keep_edit;
+mod merge_versions;
 mod parse;
 mod resolve;
 mod unsettled;
 mod update_index;
+mod wait;
 mod write;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use tokio_util::sync::CancellationToken;
 
+use agreed::Agreed;
 use unsettled::Unsettled;
 
 use super::{Shared, copy::CopyState};
 use crate::{
     Error, Result,
-    conflict::{Conflict, Expect},
+    conflict::{ChangeKind, Conflict, ConflictResolver, Expect, How, Obstacle, Policy, Resolved},
     document::Document,
     flow::Action,
     lock::LeaseRequest,
     operation,
-    stored::{Head, LeaseId, StoredHead, StoredVersion, VersionRecord, WorkflowId},
+    stored::{Head, Lease, LeaseId, Standing, StoredHead, StoredVersion, VersionRecord, WorkflowId},
 };
 
 pub(crate) use flows::Flows;
 pub use flows::{Drawing, flows};
 
-/// The actions of the seed's nodes, and the one that it has no name for.
+/// The actions of the seed's nodes, and those that it has no name for.
 pub(super) mod actions {
     use crate::flow::Action;
 
@@ -52,6 +64,11 @@ pub(super) mod actions {
     pub(crate) const UNCHANGED: Action = Action::named("unchanged");
     pub(crate) const UPDATE_INDEX: Action = Action::named("update_index");
     pub(crate) const WRITE_ERROR: Action = Action::named("write_error");
+    pub(crate) const REMOVE_LOCK: Action = Action::named("remove_lock");
+    pub(crate) const WAIT_FOR_LOCK: Action = Action::named("wait_for_lock");
+    pub(crate) const KEEP_EDIT: Action = Action::named("keep_edit");
+    pub(crate) const MERGE: Action = Action::named("merge");
+    pub(crate) const TAKE_THEIRS: Action = Action::named("take_theirs");
     pub(crate) const CANCELLED: Action = Action::named("cancelled");
     pub(crate) const SUCCESS: Action = Action::named("success");
     pub(crate) const INDEX_ERROR: Action = Action::named("index_error");
@@ -68,6 +85,29 @@ pub(super) struct Request {
     /// The lease that the caller wants along with the change.
     pub(super) hold: Option<LeaseRequest>,
     pub(super) message: Option<String>,
+    /// Who decides about conflicts.
+    pub(super) resolver: Arc<dyn ConflictResolver>,
+    /// How long locks of others are waited for; the resolver's own idea of it unless set.
+    pub(super) lock_timeout: Option<Duration>,
+    /// Ends waits and questions, never a write.
+    pub(super) cancel: CancellationToken,
+}
+
+impl Request {
+    pub(super) fn new(id: WorkflowId, kind: Kind, expect: Expect) -> Self {
+        let (lease, hold, message, lock_timeout, cancel) = Default::default();
+        Self {
+            id,
+            kind,
+            expect,
+            lease,
+            hold,
+            message,
+            resolver: Arc::new(Policy::Fail),
+            lock_timeout,
+            cancel,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -101,6 +141,15 @@ pub(crate) struct Change {
     /// For ResolveConflict.
     trouble: Option<Trouble>,
     lost_races: u32,
+    /// From ResolveConflict and the nodes that carry out what it was told.
+    agreed: Agreed,
+    obstacle: Option<Obstacle>,
+    answers: u32,
+    wait: Option<Duration>,
+    /// Whether the edit that KeepEdit reads is all that becomes of the change.
+    takes_edit: bool,
+    keeps: Keeps,
+    resolved: Resolved,
     /// From WriteAtomic.
     written: Option<Written>,
     failure: Option<Error>,
@@ -117,6 +166,8 @@ pub(crate) struct Change {
 #[derive(Debug, Clone)]
 struct Basis {
     stored: StoredHead,
+    /// Whether the lease in the head must be respected; none if there is none.
+    standing: Option<Standing>,
     copy: CopyState,
     /// What an undelete brings back.
     restored: Option<StoredVersion>,
@@ -128,9 +179,13 @@ struct Basis {
 struct Plan {
     stored: StoredHead,
     copy: CopyState,
+    /// A person's edit that becomes a version of its own, below the next one.
+    kept: Option<(VersionRecord, Bytes)>,
     /// The next version and its content; none if only a lease is taken.
     version: Option<(VersionRecord, Bytes)>,
     lease: LeasePlan,
+    /// The live lease of somebody else that `lease` takes away.
+    breaks: Option<Lease>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,6 +205,17 @@ enum Trouble {
     Conflict(Conflict),
 }
 
+/// Whether the change goes to another workflow than the one that it was meant for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+enum Keeps {
+    #[default]
+    InPlace,
+    /// Under an id that the resolver has named.
+    Named { instead_of: WorkflowId },
+    /// Under an id with this number.
+    Numbered { instead_of: WorkflowId, number: u32 },
+}
+
 /// How a change ended well.
 #[derive(Debug)]
 pub(crate) struct Written {
@@ -160,6 +226,15 @@ pub(crate) struct Written {
     pub(crate) copy_error: Option<Error>,
     /// The change stands, but the index could not be folded.
     pub(crate) index_error: Option<Error>,
+    /// What was in the way.
+    pub(crate) resolved: Resolved,
+}
+
+impl Written {
+    /// Nothing was to be done on top of this head.
+    fn unchanged(head: Head) -> Self {
+        Self { head, unchanged: true, copy_error: None, index_error: None, resolved: Resolved::default() }
+    }
 }
 
 impl Change {
@@ -174,6 +249,13 @@ impl Change {
             plan: None,
             trouble: None,
             lost_races: 0,
+            agreed: Agreed::default(),
+            obstacle: None,
+            answers: 0,
+            wait: None,
+            takes_edit: false,
+            keeps: Keeps::default(),
+            resolved: Resolved::default(),
             written: None,
             failure: None,
             unsettled: Vec::new(),
@@ -201,7 +283,7 @@ impl Change {
         if let Some(written) = self.written {
             // What is written is written, whatever went wrong after.
             let index_error = ended.err().or(self.index_error);
-            return Ok(Written { index_error, ..written });
+            return Ok(Written { index_error, resolved: self.resolved, ..written });
         }
         let unsettled = !self.unsettled.is_empty();
         let (id, doubt) = (self.request.id.clone(), self.doubt.take());
@@ -212,6 +294,28 @@ impl Change {
         }
     }
 
+    fn kind(&self) -> ChangeKind {
+        match self.request.kind {
+            Kind::Save { .. } => ChangeKind::Save,
+            Kind::Delete => ChangeKind::Delete,
+            Kind::Undelete => ChangeKind::Undelete,
+        }
+    }
+
+    /// The swap of the present plan is in place, with this head.
+    fn landed(&mut self, head: Head, copy_error: Option<Error>) {
+        let unchanged = self.plan.as_ref().is_none_or(|plan| plan.version.is_none());
+        if let Some(plan) = &self.plan {
+            self.resolved.kept_edit = plan.kept.as_ref().map(|(record, _)| record.generation);
+            self.resolved.broken = plan.breaks.clone();
+        }
+        if let Some(broken) = &self.resolved.broken {
+            tracing::info!(id = %head.id, lease = %broken.id, holder = %broken.holder(), fence = head.fence, "took a live lease away");
+            self.resolved.how.get_or_insert(How::Overridden);
+        }
+        self.written = Some(Written { copy_error, unchanged, ..Written::unchanged(head) });
+    }
+
     fn failed(self, action: &Action) -> Result<Written> {
         if let Some(source) = self.refusal {
             return Err(Error::Document { id: self.request.id, source });
@@ -220,7 +324,10 @@ impl Change {
             return Err(failure);
         }
         match self.trouble {
-            Some(Trouble::Conflict(conflict)) => Err(conflict.into()),
+            Some(Trouble::Conflict(conflict)) => Err(match self.obstacle {
+                Some(obstacle) => Conflict::Unresolved { conflict: Box::new(conflict), obstacle }.into(),
+                None => conflict.into(),
+            }),
             Some(Trouble::LostRace) => {
                 Err(Conflict::Busy { id: self.request.id, attempts: self.lost_races }.into())
             }

@@ -8,13 +8,25 @@ use crate::{
 };
 
 /// Documents up to this size are parsed where they are; larger ones would hold up other tasks.
-const PARSED_IN_PLACE: usize = 64 << 10;
+pub(super) const PARSED_IN_PLACE: usize = 64 << 10;
 
 /// Reads the document.
 pub(super) struct StorageOperation;
 
 /// Says whether what was read is a workflow.
 pub(super) struct ValidateData;
+
+/// The document, or why it is refused.
+pub(super) async fn parse(
+    content: Bytes,
+    limits: Limits,
+) -> Result<std::result::Result<Document, DocumentError>> {
+    if content.len() <= PARSED_IN_PLACE {
+        return Ok(Document::parse(content, &limits));
+    }
+    let parsing = tokio::task::spawn_blocking(move || Document::parse(content, &limits));
+    parsing.await.map_err(|broken| Error::Internal(format!("the parser stopped: {broken}")))
+}
 
 impl Node<Change, Error> for StorageOperation {
     type Prep = (Bytes, Limits);
@@ -36,12 +48,7 @@ impl Node<Change, Error> for StorageOperation {
     }
 
     async fn exec(&self, (content, limits): &Self::Prep, _: Visit<'_>) -> Result<Self::Exec> {
-        let (content, limits) = (content.clone(), *limits);
-        if content.len() <= PARSED_IN_PLACE {
-            return Ok(Document::parse(content, &limits));
-        }
-        let parsing = tokio::task::spawn_blocking(move || Document::parse(content, &limits));
-        parsing.await.map_err(|broken| Error::Internal(format!("the parser stopped: {broken}")))
+        parse(content.clone(), *limits).await
     }
 
     async fn post(

@@ -1,8 +1,16 @@
 use std::sync::Arc;
 
-use super::{Change, Trouble, actions};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Change, Keeps, Kind, Trouble, Written, actions,
+    agreed::Agreed,
+    answer::{Step, numbered, step},
+    describe::describe,
+};
 use crate::{
     Error, Result,
+    conflict::{Case, Conflict, ConflictResolver, Expect, How, Obstacle, Question, Resolution, Wanted},
     flow::{Action, Node, Visit},
     operation::back_off,
     store::Shared,
@@ -11,48 +19,236 @@ use crate::{
 /// How often a change is tried again after it lost a race that was no conflict. Many writers of one workflow all get through; a
 /// program that rewrites a head without end is noticed.
 const RACES: u32 = 100;
+/// How many answers a resolver gives about one change before the conflict is reported: as many as races, since every merge that is overtaken is
+/// an answer too.
+const ANSWERS: u32 = 100;
 
-/// Decides what to do about a conflict: a lost race is tried again, on top of what is there now; anything else is the caller's to
-/// decide.
-pub(super) struct ResolveConflict;
+/// Decides what to do about a conflict: a lost race is tried again, on top of what is there now; about anything else the resolver is asked.
+///
+/// It writes nothing. What was answered is noted, and holds for what was seen alone: CheckConflicts decides again.
+pub(super) struct ResolveConflict {
+    /// Whether there is a document that could be merged.
+    pub(super) merges: bool,
+}
+
+/// The last of them only where something can be merged.
+const ACTIONS: &[Action] = &[
+    Action::DEFAULT,
+    actions::REMOVE_LOCK,
+    actions::WAIT_FOR_LOCK,
+    actions::KEEP_EDIT,
+    actions::TAKE_THEIRS,
+    actions::CANCELLED,
+    actions::MERGE,
+];
+
+pub(super) enum Doing {
+    /// The ground moved, that is all.
+    Retry {
+        shared: Arc<Shared>,
+        races: u32,
+    },
+    Ask {
+        resolver: Arc<dyn ConflictResolver>,
+        case: Box<Case>,
+        cancel: CancellationToken,
+    },
+    /// The number behind the id is taken: the next one.
+    Renumber,
+    GiveUp(Option<Obstacle>),
+}
+
+pub(super) enum Answer {
+    Retry,
+    Given(Resolution),
+    None,
+}
 
 impl Node<Change, Error> for ResolveConflict {
-    type Prep = (Arc<Shared>, bool, u32);
-    type Exec = ();
+    type Prep = Doing;
+    type Exec = Answer;
 
     fn name(&self) -> &str {
         "ResolveConflict"
     }
 
     fn actions(&self) -> &[Action] {
-        const { &[Action::DEFAULT, actions::CANCELLED] }
+        if self.merges { ACTIONS } else { ACTIONS.split_last().map_or(ACTIONS, |(_merge, others)| others) }
     }
 
-    async fn prep(&self, change: &Change, _: Visit<'_>) -> Result<Self::Prep> {
-        let raced = matches!(change.trouble, Some(Trouble::LostRace));
-        Ok((Arc::clone(&change.shared), raced, change.lost_races + 1))
-    }
-
-    async fn exec(&self, (shared, raced, races): &Self::Prep, _: Visit<'_>) -> Result<()> {
-        if *raced && *races <= RACES {
-            back_off(shared.objects.environment.as_ref(), *races).await;
+    async fn prep(&self, change: &Change, _: Visit<'_>) -> Result<Doing> {
+        let conflict = match &change.trouble {
+            Some(Trouble::LostRace) if change.lost_races < RACES => {
+                return Ok(Doing::Retry { shared: Arc::clone(&change.shared), races: change.lost_races + 1 });
+            }
+            Some(Trouble::Conflict(conflict)) => conflict,
+            _ => return Ok(Doing::GiveUp(None)),
+        };
+        // IMPORTANT: an attempt that may land yet must not be answered by "theirs stands" or be made again elsewhere.
+        if !change.unsettled.is_empty() {
+            return Ok(Doing::GiveUp(None));
         }
-        Ok(())
+        if change.answers >= ANSWERS {
+            return Ok(Doing::GiveUp(Some(Obstacle::Endless { answers: change.answers })));
+        }
+        if matches!((&change.keeps, conflict), (Keeps::Numbered { .. }, Conflict::Exists { .. })) {
+            return Ok(Doing::Renumber);
+        }
+        let question =
+            question(change)?.ok_or_else(|| Error::Internal("a conflict with nothing".to_owned()))?;
+        let case = Case::new(change.shared.objects.clone(), question);
+        let (resolver, cancel) = (Arc::clone(&change.request.resolver), change.request.cancel.clone());
+        Ok(Doing::Ask { resolver, case: Box::new(case), cancel })
     }
 
-    async fn post(
-        &self,
-        change: &mut Change,
-        (_, raced, races): Self::Prep,
-        (): (),
-        _: Visit<'_>,
-    ) -> Result<Action> {
-        if raced && races <= RACES {
-            change.lost_races = races;
-            change.trouble = None;
-            Ok(Action::DEFAULT)
-        } else {
-            Ok(actions::CANCELLED)
+    async fn exec(&self, doing: &Doing, _: Visit<'_>) -> Result<Answer> {
+        match doing {
+            Doing::Retry { shared, races } => {
+                back_off(shared.objects.environment.as_ref(), *races).await;
+                Ok(Answer::Retry)
+            }
+            Doing::Ask { resolver, case, cancel } => {
+                match cancel.run_until_cancelled(resolver.resolve(case)).await {
+                    Some(answer) => answer.map(Answer::Given),
+                    None => Err(Error::Cancelled),
+                }
+            }
+            Doing::Renumber => Ok(Answer::Given(Resolution::KeepBoth { id: None })),
+            Doing::GiveUp(_) => Ok(Answer::None),
         }
     }
+
+    async fn post(&self, change: &mut Change, doing: Doing, answer: Answer, _: Visit<'_>) -> Result<Action> {
+        match (doing, answer) {
+            (Doing::Retry { races, .. }, _) => {
+                change.lost_races = races;
+                change.trouble = None;
+                Ok(Action::DEFAULT)
+            }
+            (_, Answer::Given(resolution)) => follow(change, &resolution),
+            (Doing::GiveUp(Some(obstacle)), _) => {
+                change.obstacle.get_or_insert(obstacle);
+                Ok(actions::CANCELLED)
+            }
+            _ => Ok(actions::CANCELLED),
+        }
+    }
+}
+
+/// What there is to decide; none if there is no conflict.
+pub(super) fn question(change: &Change) -> Result<Option<Question>> {
+    let (Some(Trouble::Conflict(conflict)), Some(basis)) = (&change.trouble, &change.basis) else {
+        return Ok(None);
+    };
+    let wanted = match &change.request.kind {
+        Kind::Save { .. } => Wanted::Save(
+            change.document.clone().ok_or_else(|| Error::Internal("a save without a document".to_owned()))?,
+        ),
+        Kind::Delete => Wanted::Delete,
+        Kind::Undelete => Wanted::Undelete,
+    };
+    Ok(Some(Question {
+        conflict: conflict.clone(),
+        obstacle: change.obstacle.clone(),
+        head: basis.stored.head.clone(),
+        expect: change.request.expect,
+        wanted,
+        answers: change.answers,
+        waited: change.resolved.waited,
+        lock_timeout: change.request.lock_timeout,
+    }))
+}
+
+/// Notes what was answered and says where that leads.
+fn follow(change: &mut Change, resolution: &Resolution) -> Result<Action> {
+    let internal = || Error::Internal("an answer without a conflict".to_owned());
+    let (Some(Trouble::Conflict(conflict)), Some(basis)) = (&change.trouble, &change.basis) else {
+        return Err(internal());
+    };
+    let kind = change.kind();
+    change.answers += 1;
+    let step = match step(resolution, conflict, kind) {
+        Ok(step) => step,
+        Err(obstacle) => {
+            change.obstacle = Some(obstacle);
+            return Ok(actions::CANCELLED);
+        }
+    };
+    let head = basis.stored.head.clone();
+    Ok(match step {
+        Step::GiveUp => actions::CANCELLED,
+        Step::Wait(limit) => {
+            change.wait = Some(limit);
+            actions::WAIT_FOR_LOCK
+        }
+        Step::BreakLease(lease) => {
+            change.agreed.lease = Some(lease);
+            actions::REMOVE_LOCK
+        }
+        Step::BuildOnTheirs => {
+            change.agreed = Agreed {
+                on_top_of: Some(head.generation()),
+                lease: change.agreed.lease.take(),
+                ..Agreed::default()
+            };
+            change.resolved.how = Some(How::Ours);
+            Action::DEFAULT
+        }
+        Step::KeepEdit | Step::TakeEdit => {
+            change.takes_edit = step == Step::TakeEdit;
+            actions::KEEP_EDIT
+        }
+        Step::Merge => actions::MERGE,
+        Step::TakeTheirs => {
+            if head.current.is_none() {
+                return Err(internal());
+            }
+            change.written = Some(Written::unchanged(head));
+            change.resolved.how = Some(How::Theirs);
+            actions::TAKE_THEIRS
+        }
+        Step::KeepBoth(named) => {
+            let same = change.document.as_ref().map(crate::document::Document::hash);
+            let there = head.live().and_then(|current| current.record.hash);
+            if matches!(change.keeps, Keeps::Numbered { .. }) && there == same {
+                // A copy like this is kept there already: ours perhaps, by a program that died before it could say so.
+                change.written = Some(Written::unchanged(head));
+                return Ok(actions::TAKE_THEIRS);
+            }
+            elsewhere(change, named)?;
+            Action::DEFAULT
+        }
+    })
+}
+
+/// Turns the change into the creation of another workflow, described as it would have been here.
+fn elsewhere(change: &mut Change, named: Option<crate::stored::WorkflowId>) -> Result<()> {
+    let instead_of = match &change.keeps {
+        Keeps::InPlace => change.request.id.clone(),
+        Keeps::Named { instead_of } | Keeps::Numbered { instead_of, .. } => instead_of.clone(),
+    };
+    if change.keeps == Keeps::InPlace
+        && let (Kind::Save { fields, .. }, Some(document)) = (&mut change.request.kind, &change.document)
+    {
+        let before = change.basis.as_ref().and_then(|basis| basis.stored.head.live());
+        let record = describe(document, fields, before.map(|current| &current.record));
+        fields.name = record.name.or_else(|| fields.name.take());
+        fields.description = record.description.or_else(|| fields.description.take());
+        fields.tags = Some(record.tags);
+    }
+    (change.request.id, change.keeps) = match named {
+        Some(id) => (id, Keeps::Named { instead_of: instead_of.clone() }),
+        None => {
+            let number = match change.keeps {
+                Keeps::Numbered { number, .. } => number.saturating_add(1),
+                _ => 1,
+            };
+            let id = numbered(&instead_of, number)?;
+            (id, Keeps::Numbered { instead_of: instead_of.clone(), number })
+        }
+    };
+    (change.request.expect, change.request.lease, change.request.hold) = (Expect::Absent, None, None);
+    (change.agreed, change.plan, change.lost_races) = (Agreed::default(), None, 0);
+    change.resolved.how = Some(How::KeptBoth { instead_of });
+    Ok(())
 }

@@ -5,13 +5,13 @@ use pflow_backend::{
     Batch, Commit, Durability, ErrorKind as StorageErrorKind, Operation, Outcome, Position, Precondition,
 };
 
-use super::{Change, LeasePlan, Plan, Trouble, Written, actions, unsettled::Unsettled};
+use super::{Change, LeasePlan, Plan, Trouble, actions, unsettled::Unsettled};
 use crate::{
     Error, Result,
     flow::{Action, Failure, Node, Retry, Visit},
-    lock::lockfile,
+    lock::{broken_record, lockfile},
     store::{Shared, copy::CopyState},
-    stored::{Current, Head, Lease, VersionId, VersionRecord, layout, unreadable},
+    stored::{Current, Ended, Head, Lease, Objects, VersionId, VersionRecord, layout, unreadable},
 };
 
 /// Where the head stands in the batch: the version and its pending record come before it, what is derived after it.
@@ -19,7 +19,8 @@ const SWAP: usize = 1;
 /// How many unknown outcomes a change takes before it reports one. A storage gives up on each only after a long time of its own.
 const UNKNOWN: u32 = 3;
 
-/// Commits the change: the version beside its pending record, then the head, then the copies.
+/// Commits the change: the version beside its pending record, then the head, then the copies. A person's edit that is kept is a version of its own in
+/// the same batch, below that one, so that a crash leaves both or neither in the chain.
 ///
 /// Invariant: the swap of the head is the commit point. Before it nothing refers to the version, after it the change stands
 /// whatever becomes of the copies. A crash leaves, by stages: a version and a record that nothing refers to; the new head with copies that
@@ -89,7 +90,7 @@ impl Node<Change, Error> for WriteAtomic {
     async fn post(
         &self,
         change: &mut Change,
-        (_, plan): Self::Prep,
+        _: Self::Prep,
         attempted: Attempted,
         _: Visit<'_>,
     ) -> Result<Action> {
@@ -100,8 +101,7 @@ impl Node<Change, Error> for WriteAtomic {
                     dead.clear(&change.shared.objects).await;
                 }
                 change.trouble = None;
-                let unchanged = plan.version.is_none();
-                change.written = Some(Written { head: *head, unchanged, copy_error, index_error: None });
+                change.landed(*head, copy_error);
                 Ok(actions::UPDATE_INDEX)
             }
             Attempted::LostRace => {
@@ -135,13 +135,13 @@ async fn attempt(shared: &Shared, plan: &Plan) -> Result<Attempted> {
     let head_key = layout::head(&head.id);
     let encoded = head.encode().map_err(|source| unreadable(&head_key, source))?;
     let when = plan.stored.version.clone().map_or(Precondition::Absent, Precondition::Is);
-    let copies = copies(plan, &head, objects.backend.capabilities().plain_files)?;
+    let copies = copies(objects, plan, &head)?;
     let batch = Batch::new()
         .stage(fresh.iter().map(|(key, bytes)| Operation::put(key.clone(), bytes.clone()).absent().fresh()))
         // IMPORTANT: the commit point. What it refers to is durable by now.
         .stage([Operation::put(head_key, encoded).when(when)])
         .stage(copies.iter().cloned());
-    let unsettled = |head: Head, fresh: Vec<(pflow_backend::Key, Bytes)>, doubt| {
+    let unsettled = |head: Head, fresh: Fresh, doubt| {
         let fresh = fresh.into_iter().map(|(key, _)| key).collect();
         let attempt = Unsettled { named: plan.stored.version.clone(), head, fresh, copies };
         Attempted::Unsettled { attempt: Box::new(attempt), doubt }
@@ -197,22 +197,24 @@ async fn attempt(shared: &Shared, plan: &Plan) -> Result<Attempted> {
     }
 }
 
-/// The head with the new version, and the objects that must be there before it.
-fn with_version(
-    shared: &Shared,
-    plan: &Plan,
-    mut head: Head,
-) -> Result<(Head, Vec<(pflow_backend::Key, Bytes)>)> {
-    let Some((record, content)) = &plan.version else { return Ok((head, Vec::new())) };
-    let version_id = VersionId::of_new(shared.objects.environment.new_id());
-    let version_id = version_id.map_err(|source| unreadable(&layout::head(&head.id), source))?;
-    let record = VersionRecord { version_id, ..record.clone() };
-    let key = layout::version(&head.id, record.generation, &record.version_id);
-    let pending = layout::pending(&head.id, record.generation, &record.version_id);
-    let (object, record_hash) =
-        record.encode(&head.id, content).map_err(|source| unreadable(&key, source))?;
-    head.current = Some(Current::after(head.current.as_ref(), record, record_hash));
-    Ok((head, vec![(key, object), (pending, Bytes::new())]))
+type Fresh = Vec<(pflow_backend::Key, Bytes)>;
+
+/// The head with the new version, behind the edit that it keeps, and the objects that must be there before it.
+fn with_version(shared: &Shared, plan: &Plan, mut head: Head) -> Result<(Head, Fresh)> {
+    let mut fresh = Vec::new();
+    for (record, content) in plan.kept.iter().chain(&plan.version) {
+        let version_id = VersionId::of_new(shared.objects.environment.new_id());
+        let version_id = version_id.map_err(|source| unreadable(&layout::head(&head.id), source))?;
+        let parents = head.current.iter().map(Current::reference).collect();
+        let record = VersionRecord { version_id, parents, ..record.clone() };
+        let key = layout::version(&head.id, record.generation, &record.version_id);
+        let pending = layout::pending(&head.id, record.generation, &record.version_id);
+        let (object, record_hash) =
+            record.encode(&head.id, content).map_err(|source| unreadable(&key, source))?;
+        head.current = Some(Current::after(head.current.as_ref(), record, record_hash));
+        fresh.extend([(key, object), (pending, Bytes::new())]);
+    }
+    Ok((head, fresh))
 }
 
 fn with_lease(shared: &Shared, plan: &Plan, mut head: Head) -> Result<Head> {
@@ -220,20 +222,23 @@ fn with_lease(shared: &Shared, plan: &Plan, mut head: Head) -> Result<Head> {
     match &plan.lease {
         LeasePlan::Keep => {}
         LeasePlan::Remove => {
-            head.lease = None;
-            head.fence = head.fence.saturating_add(1);
+            let by = environment.identity().to_string();
+            let how = if plan.breaks.is_some() { Ended::BROKEN } else { Ended::OVERRIDDEN };
+            head = head.without_lease(how, by, shared.objects.now());
         }
         LeasePlan::Grant(request) => {
             let hash = head.current.as_ref().and_then(|current| current.record.hash);
             head.fence = head.fence.saturating_add(1);
-            head.lease = Some(request.grant(environment.as_ref(), head.fence, hash, shared.objects.now())?);
+            head.lease =
+                Some(request.grant(environment.identity(), head.fence, hash, shared.objects.now())?);
         }
     }
     Ok(head)
 }
 
-/// What is derived from the head: the content under the name that people know, and the mirror of the lease.
-fn copies(plan: &Plan, head: &Head, plain_files: bool) -> Result<Vec<Operation>> {
+/// What follows from the head: the content under the name that people know, the mirror of the lease, and the record of a lease that was broken.
+fn copies(objects: &Objects, plan: &Plan, head: &Head) -> Result<Vec<Operation>> {
+    let plain_files = objects.backend.capabilities().plain_files;
     let mut copies = Vec::new();
     if let Some((record, content)) = &plan.version {
         let key = layout::content(&head.id, record.media_type);
@@ -253,6 +258,10 @@ fn copies(plan: &Plan, head: &Head, plain_files: bool) -> Result<Vec<Operation>>
         (LeasePlan::Grant(_), Some(lease)) => copies.push(mirror(head, lease)?),
         (LeasePlan::Remove, _) => copies.push(Operation::delete(layout::lockfile(&head.id))),
         _ => {}
+    }
+    if let Some(broken) = &plan.breaks {
+        // For the operation history, as when it is broken by itself. It may be written again with the copies, and is the same then.
+        copies.push(broken_record(objects, &head.id, broken)?.when(Precondition::Always));
     }
     Ok(copies)
 }

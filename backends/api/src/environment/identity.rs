@@ -1,5 +1,7 @@
 use std::fmt;
 
+use super::process;
+
 /// Who a process is: enough to tell a person whom to ask, and to tell on the same machine whether it still runs.
 ///
 /// A pid alone says nothing: it is used again after its process is gone, and a container has its own numbers. So the start
@@ -29,7 +31,7 @@ impl Identity {
             host: gethostname::gethostname().to_string_lossy().into_owned(),
             user: user(),
             pid,
-            process_start: process_start(),
+            process_start: process::stat("self").map(|stat| stat.start),
             boot_id: read_trimmed("/proc/sys/kernel/random/boot_id"),
             pid_namespace: std::fs::read_link("/proc/self/ns/pid")
                 .ok()
@@ -75,14 +77,6 @@ fn name_of(users: &str, uid: u32) -> Option<String> {
 #[cfg(not(target_os = "linux"))]
 fn uid() -> Option<String> {
     None
-}
-
-/// Field 22 of `/proc/self/stat` (proc(5)). The second field is the program's name in parentheses and may hold anything, so
-/// counting begins behind the last one.
-fn process_start() -> Option<String> {
-    let stat = read_trimmed("/proc/self/stat")?;
-    let (_, fields) = stat.rsplit_once(')')?;
-    fields.split_whitespace().nth(19).map(str::to_owned)
 }
 
 fn read_trimmed(path: &str) -> Option<String> {

@@ -1,4 +1,5 @@
 use std::{
+    collections::HashMap,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -8,21 +9,26 @@ use std::{
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use tokio::sync::watch;
 
-use super::{Environment, Identity};
+use super::{Environment, Identity, Process};
 
 /// An environment for tests: the clock stands still until it is told otherwise, and the same seed gives the same numbers.
 ///
-/// Sleeping moves the clock forward and returns at once, so nothing that waits makes a test slow. Two environments that stand for
-/// two machines need different seeds, or they give the same ids.
+/// Sleeping moves the clock forward and returns at once, so nothing that waits makes a test slow; see [`stepped`](Self::stepped) for the
+/// other way. Two environments that stand for two machines need different seeds, or they give the same ids.
 #[derive(Debug)]
 pub struct ManualEnvironment {
-    clock: Mutex<Clock>,
+    clock: watch::Sender<Clock>,
     state: AtomicU64,
     identity: Identity,
+    /// Whether whoever sleeps waits until the test lets the time pass.
+    stepped: bool,
+    /// What a test says of processes.
+    processes: Mutex<HashMap<u32, Process>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Clock {
     now: DateTime<Utc>,
     monotonic: Duration,
@@ -41,9 +47,11 @@ impl ManualEnvironment {
             pid_namespace: Some("pid:[1]".to_owned()),
         };
         Self {
-            clock: Mutex::new(Clock { now, monotonic: Duration::ZERO }),
+            clock: watch::Sender::new(Clock { now, monotonic: Duration::ZERO }),
             state: AtomicU64::new(seed),
             identity,
+            stepped: false,
+            processes: Mutex::default(),
         }
     }
 
@@ -54,32 +62,52 @@ impl ManualEnvironment {
         self
     }
 
-    /// Lets time pass on both clocks.
-    pub fn advance(&self, duration: Duration) {
-        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
-        clock.now += duration;
-        clock.monotonic += duration;
+    /// The same, but sleeping ends when [`advance`](Self::advance) has let so much time pass: for tests of what works in the background.
+    #[must_use]
+    pub fn stepped(mut self) -> Self {
+        self.stepped = true;
+        self
     }
 
-    /// Sets the wall clock alone, as a person or a time server does.
+    /// Lets time pass on both clocks.
+    pub fn advance(&self, duration: Duration) {
+        self.clock.send_modify(|clock| {
+            clock.now += duration;
+            clock.monotonic += duration;
+        });
+    }
+
+    /// Sets the wall clock alone, as a person or a time server does, or a machine that was suspended.
     pub fn set_now(&self, now: DateTime<Utc>) {
-        self.clock.lock().unwrap_or_else(PoisonError::into_inner).now = now;
+        self.clock.send_modify(|clock| clock.now = now);
+    }
+
+    /// Says what has the number `pid` from now on. Until then it is this very process under its own number, and unknown under any other.
+    pub fn set_process(&self, pid: u32, process: Process) {
+        self.processes.lock().unwrap_or_else(PoisonError::into_inner).insert(pid, process);
     }
 }
 
 #[async_trait]
 impl Environment for ManualEnvironment {
     fn now(&self) -> DateTime<Utc> {
-        self.clock.lock().unwrap_or_else(PoisonError::into_inner).now
+        self.clock.borrow().now
     }
 
     fn monotonic(&self) -> Duration {
-        self.clock.lock().unwrap_or_else(PoisonError::into_inner).monotonic
+        self.clock.borrow().monotonic
     }
 
     async fn sleep(&self, duration: Duration) {
-        self.advance(duration);
-        tokio::task::yield_now().await;
+        if self.stepped {
+            let mut clock = self.clock.subscribe();
+            let end = self.monotonic().saturating_add(duration);
+            let passed = clock.wait_for(|clock| clock.monotonic >= end).await.is_ok();
+            debug_assert!(passed, "the sender is a part of this environment");
+        } else {
+            self.advance(duration);
+            tokio::task::yield_now().await;
+        }
     }
 
     async fn idle(&self, _: Duration) {
@@ -97,5 +125,14 @@ impl Environment for ManualEnvironment {
 
     fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    fn process(&self, pid: u32) -> Process {
+        let told = self.processes.lock().unwrap_or_else(PoisonError::into_inner).get(&pid).cloned();
+        match (told, &self.identity.process_start) {
+            (Some(told), _) => told,
+            (None, Some(start)) if pid == self.identity.pid => Process::Started(start.clone()),
+            _ => Process::Unknown,
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod identity;
 mod manual;
+mod process;
 mod system;
 
 use std::{fmt::Debug, time::Duration};
@@ -12,6 +13,7 @@ use ulid::Ulid;
 
 pub use identity::Identity;
 pub use manual::ManualEnvironment;
+pub use process::Process;
 pub use system::{EnvironmentError, SystemEnvironment};
 
 /// Where a program gets the time, randomness and its own identity from.
@@ -41,6 +43,12 @@ pub trait Environment: Debug + Send + Sync + 'static {
 
     /// Who this process is.
     fn identity(&self) -> &Identity;
+
+    /// What has the number `pid` now, on this machine and in this process's pid namespace. Without a way to find out: [`Process::Unknown`].
+    fn process(&self, pid: u32) -> Process {
+        let _: u32 = pid;
+        Process::Unknown
+    }
 
     /// A new id, never given before anywhere: a ULID in lowercase, 26 letters and digits that sort by time.
     ///

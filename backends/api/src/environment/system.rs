@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
-use super::{Environment, Identity};
+use super::{Environment, Identity, Process};
 
 /// The machine's own clock, randomness and identity.
 #[derive(Debug)]
@@ -73,5 +73,9 @@ impl Environment for SystemEnvironment {
 
     fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    fn process(&self, pid: u32) -> Process {
+        Process::look(pid)
     }
 }

@@ -1,0 +1,10 @@
+//! What becomes of conflicts: by a rule that was given, or by whoever sits at the terminal.
+
+mod options;
+mod patient;
+mod report;
+mod talk;
+mod terminal;
+
+pub(super) use options::{Decider, OnConflict};
+pub(super) use report::{Outcome, Places, describe_outcome, overlaps, tell};

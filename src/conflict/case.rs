@@ -1,0 +1,212 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{Conflict, Expect, Obstacle};
+use crate::{
+    Error, Result,
+    document::{Document, Limits, MediaType, Strictness},
+    merge::{self, Change},
+    stored::{Current, Head, Objects, StoredVersion, VersionRecord, WorkflowId, layout},
+};
+
+/// A conflict, with all that whoever decides may want to know. What has to be read is read when it is asked for.
+#[derive(Debug)]
+pub struct Case {
+    question: Question,
+    objects: Objects,
+}
+
+/// What the flow knows when it asks.
+#[derive(Debug, Clone)]
+pub(crate) struct Question {
+    pub(crate) conflict: Conflict,
+    pub(crate) obstacle: Option<Obstacle>,
+    /// What was seen when the conflict was found.
+    pub(crate) head: Head,
+    pub(crate) expect: Expect,
+    pub(crate) wanted: Wanted,
+    pub(crate) answers: u32,
+    pub(crate) waited: Duration,
+    pub(crate) lock_timeout: Option<Duration>,
+}
+
+/// What the caller wants.
+#[derive(Debug, Clone)]
+pub(crate) enum Wanted {
+    Save(Document),
+    Delete,
+    Undelete,
+}
+
+/// What kind of change meets the conflict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ChangeKind {
+    /// A save.
+    Save,
+    /// A deletion.
+    Delete,
+    /// The undoing of a deletion.
+    Undelete,
+}
+
+/// One side of a conflict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Side {
+    /// What is known of the version; none for a person's edit of `workflow.json`, which is no version yet.
+    pub record: Option<VersionRecord>,
+    /// Byte for byte; none for a deletion, and where it was pruned.
+    pub content: Option<Bytes>,
+}
+
+impl Case {
+    pub(crate) fn new(objects: Objects, question: Question) -> Self {
+        Self { question, objects }
+    }
+
+    /// The conflict, never one of the kind [`Conflict::Unresolved`].
+    pub fn conflict(&self) -> &Conflict {
+        &self.question.conflict
+    }
+
+    /// Why the answer before this question could not be carried out; none if it was, or this is the first question about what is there now.
+    pub fn obstacle(&self) -> Option<&Obstacle> {
+        self.question.obstacle.as_ref()
+    }
+
+    /// The workflow. After [`super::Resolution::KeepBoth`] it is the new one.
+    pub fn id(&self) -> &WorkflowId {
+        &self.question.head.id
+    }
+
+    /// How many answers were given for this change before, waits that saw the lock change hands not counted.
+    pub fn answers(&self) -> u32 {
+        self.question.answers
+    }
+
+    /// How long this change has waited for locks.
+    pub fn waited(&self) -> Duration {
+        self.question.waited
+    }
+
+    /// How long it shall wait for locks, if the request says.
+    pub fn lock_timeout(&self) -> Option<Duration> {
+        self.question.lock_timeout
+    }
+
+    /// What is to be done.
+    pub fn kind(&self) -> ChangeKind {
+        match self.question.wanted {
+            Wanted::Save(_) => ChangeKind::Save,
+            Wanted::Delete => ChangeKind::Delete,
+            Wanted::Undelete => ChangeKind::Undelete,
+        }
+    }
+
+    /// The document that is to be saved; none for other changes.
+    pub fn ours(&self) -> Option<&Document> {
+        match &self.question.wanted {
+            Wanted::Save(document) => Some(document),
+            Wanted::Delete | Wanted::Undelete => None,
+        }
+    }
+
+    /// The head when the conflict was found.
+    pub fn head(&self) -> &Head {
+        &self.question.head
+    }
+
+    /// The version that ours was built on; none where the caller named none and nothing can stand for it, and where it is not kept any more.
+    ///
+    /// It is the generation that the caller expected. A caller who expected anything has built, for a person's edit, on the current version, as the
+    /// person has.
+    ///
+    /// # Errors
+    /// Errors of the storage; what is stored is damaged.
+    pub async fn base(&self) -> Result<Option<Side>> {
+        Ok(self.base_version().await?.map(Side::of))
+    }
+
+    /// What is there: the current version, or what a person put into `workflow.json` if the conflict is about that. None where there is nothing.
+    ///
+    /// # Errors
+    /// Errors of the storage; what is stored is damaged.
+    pub async fn theirs(&self) -> Result<Option<Side>> {
+        let head = self.head();
+        if matches!(self.conflict(), Conflict::ModifiedOutside { .. }) {
+            let edit = self.objects.get(&layout::content(&head.id, MediaType::Json)).await?;
+            return Ok(edit.map(|object| Side { record: None, content: Some(object.bytes) }));
+        }
+        match &head.current {
+            Some(current) => self.theirs_version(current).await.map(Side::of).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// What they changed since the version that ours was built on; none where one of them has no content, and then `theirs` says it all.
+    ///
+    /// # Errors
+    /// As [`base`](Self::base) and [`theirs`](Self::theirs); [`crate::Error::Document`] for an edit that is no workflow.
+    pub async fn their_changes(&self) -> Result<Option<Vec<Change>>> {
+        let (base, theirs) = (self.base().await?, self.theirs().await?);
+        match (base.and_then(|side| side.content), theirs.and_then(|side| side.content)) {
+            (Some(base), Some(theirs)) => {
+                let (base, theirs) = (self.read(base)?, self.read(theirs)?);
+                Ok(Some(merge::changes(&base, &theirs)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// What would be different if ours stood in the place of theirs; none where one of them has no content.
+    ///
+    /// # Errors
+    /// As [`theirs`](Self::theirs); [`crate::Error::Document`] for an edit that is no workflow.
+    pub async fn difference(&self) -> Result<Option<Vec<Change>>> {
+        let theirs = self.theirs().await?.and_then(|side| side.content);
+        match (theirs, self.ours()) {
+            (Some(theirs), Some(ours)) => Ok(Some(merge::changes(&self.read(theirs)?, ours))),
+            _ => Ok(None),
+        }
+    }
+
+    fn read(&self, content: Bytes) -> Result<Document> {
+        accepted(self.id(), content)
+    }
+
+    pub(crate) async fn theirs_version(&self, current: &Current) -> Result<StoredVersion> {
+        self.objects.named_version(&self.head().id, &current.reference()).await
+    }
+
+    /// The generation that ours was built on, as far as anybody can know; none where it is not known.
+    pub(crate) fn base_generation(&self) -> Option<u64> {
+        match (self.question.expect, self.conflict()) {
+            (Expect::Generation(generation), _) if generation > 0 => Some(generation),
+            (Expect::Any, Conflict::ModifiedOutside { .. }) => {
+                self.head().live().map(|current| current.record.generation)
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) async fn base_version(&self) -> Result<Option<StoredVersion>> {
+        match self.base_generation() {
+            Some(generation) => self.objects.generation(self.head(), generation).await,
+            None => Ok(None),
+        }
+    }
+}
+
+impl Side {
+    fn of(version: StoredVersion) -> Self {
+        Self { record: Some(version.record), content: version.content }
+    }
+}
+
+/// A content that is stored: it was accepted once, whatever is asked of documents today. A person's edit may be anything.
+pub(crate) fn accepted(id: &WorkflowId, content: Bytes) -> Result<Document> {
+    let (max_bytes, max_depth) = (usize::MAX, Limits::DEPTH_CEILING);
+    let limits = Limits { max_bytes, max_depth, strictness: Strictness::Plain };
+    Document::parse(content, &limits).map_err(|source| Error::Document { id: id.clone(), source })
+}

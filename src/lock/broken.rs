@@ -1,0 +1,43 @@
+//! The record of a broken lock, for the operation history.
+
+use chrono::{DateTime, Utc};
+use pflow_backend::Operation;
+use serde::Serialize;
+
+use crate::{
+    Result,
+    stored::{Lease, LeaseId, Objects, VersionId, WorkflowId, encode_line, layout, unreadable},
+};
+
+/// The body of the pending record, which a fold takes into the operation history.
+#[derive(Serialize)]
+struct LockBroken<'a> {
+    kind: &'static str,
+    at: DateTime<Utc>,
+    /// Who broke it, as `user@host`.
+    by: String,
+    lease_id: &'a LeaseId,
+    fence: u64,
+    /// Who held it, as `user@host`.
+    holder: String,
+    /// What for.
+    operation: &'a str,
+}
+
+/// What records that `lease` was broken.
+pub(crate) fn record(objects: &Objects, id: &WorkflowId, lease: &Lease) -> Result<Operation> {
+    let operation_id = VersionId::of_new(objects.environment.new_id())
+        .map_err(|source| unreadable(&layout::head(id), source))?;
+    let key = layout::pending_operation(id, &operation_id);
+    let body = LockBroken {
+        kind: "lock_broken",
+        at: objects.now(),
+        by: objects.environment.identity().to_string(),
+        lease_id: &lease.id,
+        fence: lease.fence,
+        holder: lease.holder(),
+        operation: &lease.operation,
+    };
+    let bytes = encode_line(&body).map_err(|source| unreadable(&key, source))?;
+    Ok(Operation::put(key, bytes).absent())
+}

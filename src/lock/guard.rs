@@ -1,0 +1,175 @@
+use std::sync::Arc;
+
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Grant, LeaseRequest, Locks, keeper::Keeper, moment::Moment};
+use crate::{
+    Error, Result,
+    conflict::Conflict,
+    stored::{Lease, LeaseId, WorkflowId},
+};
+
+/// A lease that is held: a task of its own renews it until it is released, dropped or lost.
+///
+/// It is renewed after about a third of its duration, so that two renewals may fail before anybody could take over. While it is not certain that it is held,
+/// because nothing could be renewed for as long as it lasts, or because this process or the machine stood still for so long, [`lease_id`](Self::lease_id)
+/// refuses until it has been renewed. That is a courtesy: whoever took over has raised the fence, so a write under the old lease fails in any case
+/// ([`Conflict::LeaseLost`]).
+///
+/// # How it ends
+/// - [`release`](Self::release) gives it back for certain, or says why not.
+/// - Dropping it asks its task to give it back: the runtime has to go on for a moment, and nobody hears of a failure but the log.
+/// - When the process dies the lease stays; others on the same machine take it over at once, the rest when it has ended.
+#[derive(Debug)]
+pub struct LeaseGuard {
+    locks: Locks,
+    id: WorkflowId,
+    /// What the task knows.
+    state: watch::Receiver<State>,
+    orders: Arc<Orders>,
+    /// Ends with the result of giving the lease back.
+    task: JoinHandle<Result<Lease>>,
+}
+
+/// What is known of a lease that is held.
+#[derive(Debug, Clone)]
+pub(super) struct State {
+    pub(super) lease: Lease,
+    /// When the last renewal that succeeded was begun, or the grant.
+    pub(super) refreshed: Moment,
+    pub(super) lost: Option<Conflict>,
+}
+
+/// What the task is told.
+#[derive(Debug, Default)]
+pub(super) struct Orders {
+    /// To renew at once. A wish that comes while it renews is kept.
+    pub(super) renew: Notify,
+    /// To give the lease back, and end.
+    pub(super) give_back: CancellationToken,
+}
+
+impl LeaseGuard {
+    /// Holds what was granted, which was asked for at `asked`. The task lives until the lease is given back or lost, and this guard waits for it or leaves
+    /// it to itself.
+    pub(super) fn new(locks: Locks, id: WorkflowId, grant: Grant, asked: Moment) -> Self {
+        let (orders, mut refreshed) = (Arc::<Orders>::default(), asked);
+        // What was granted before, in answer to a request whose reply got lost, may have lasted for a while already.
+        if grant.already_held {
+            refreshed = asked.not_after(grant.lease.refreshed());
+            orders.renew.notify_one();
+        }
+        let (tell, state) = watch::channel(State { lease: grant.lease, refreshed, lost: None });
+        let keeper = Keeper::new(locks.clone(), id.clone(), tell, orders.clone());
+        Self { locks, id, state, orders, task: tokio::spawn(keeper.run()) }
+    }
+
+    /// The workflow that is locked.
+    pub fn workflow(&self) -> &WorkflowId {
+        &self.id
+    }
+
+    /// The lease as it was granted or renewed last, whatever has become of it.
+    pub fn lease(&self) -> Lease {
+        self.state.borrow().lease.clone()
+    }
+
+    /// The number of this grant: the highest that there is while the lease is held. Good for systems outside of the store that compare fences.
+    pub fn fence(&self) -> u64 {
+        self.state.borrow().lease.fence
+    }
+
+    /// The lease to name in a request ([`crate::SaveRequest::lease`]), while it is certain that it is held.
+    ///
+    /// # Errors
+    /// [`Conflict::LeaseLost`] when it is not held any more. [`Error::LeaseUncertain`] when it was not renewed for as long as it lasts; it is being renewed now, and
+    /// [`ensure`](Self::ensure) waits for that.
+    pub fn lease_id(&self) -> Result<LeaseId> {
+        let state = self.state.borrow();
+        if let Some(lost) = &state.lost {
+            return Err(lost.clone().into());
+        }
+        let silent = state.refreshed.elapsed(self.locks.objects.environment.as_ref());
+        if silent < state.lease.duration() {
+            return Ok(state.lease.id.clone());
+        }
+        self.orders.renew.notify_one();
+        Err(Error::LeaseUncertain { id: self.id.clone(), lease_id: state.lease.id.clone(), silent })
+    }
+
+    /// Whether it is certain that the lease is held.
+    ///
+    /// # Errors
+    /// As [`lease_id`](Self::lease_id).
+    pub fn check(&self) -> Result<()> {
+        self.lease_id().map(drop)
+    }
+
+    /// The same, but waits for a renewal where that is what it takes.
+    ///
+    /// # Errors
+    /// [`Conflict::LeaseLost`] when it is not held any more. While the storage does not answer this waits.
+    pub async fn ensure(&self) -> Result<LeaseId> {
+        let mut state = self.state.clone();
+        loop {
+            state.mark_unchanged();
+            match self.lease_id() {
+                Err(Error::LeaseUncertain { .. }) => {}
+                certain => return certain,
+            }
+            if state.changed().await.is_err() {
+                return Err(self.gone());
+            }
+        }
+    }
+
+    /// Returns when the lease is lost: who has it now, or how it ended. Whoever works under it stops then.
+    pub async fn lost(&self) -> Conflict {
+        let mut state = self.state.clone();
+        let lost =
+            state.wait_for(|state| state.lost.is_some()).await.ok().and_then(|state| state.lost.clone());
+        match lost {
+            Some(lost) => lost,
+            // The runtime is shutting down, and with it whoever waits.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Gives the lease back; the lease as it was. Dropping the future leaves that to the task, as dropping the guard does.
+    ///
+    /// # Errors
+    /// [`Conflict::LeaseLost`] if it was not held any more: what was written under it is written, but somebody else may have begun meanwhile. Otherwise the lease
+    /// is still there and ends by itself; errors of the storage.
+    pub async fn release(mut self) -> Result<Lease> {
+        self.orders.give_back.cancel();
+        (&mut self.task).await.unwrap_or_else(|_| Err(self.gone()))
+    }
+
+    /// The task is gone, and only a runtime that shuts down ends it early.
+    fn gone(&self) -> Error {
+        Error::Internal(format!(
+            "the task that keeps the lease on {} is gone; the lease ends by itself",
+            self.id
+        ))
+    }
+}
+
+impl Drop for LeaseGuard {
+    /// Whoever released it has said so already.
+    fn drop(&mut self) {
+        self.orders.give_back.cancel();
+    }
+}
+
+impl Locks {
+    /// Acquires and holds.
+    pub(crate) async fn hold(&self, id: &WorkflowId, request: LeaseRequest) -> Result<LeaseGuard> {
+        let request = request.attached();
+        let (grant, asked) = self.acquire_at(id, request).await?;
+        Ok(LeaseGuard::new(self.clone(), id.clone(), grant, asked))
+    }
+}

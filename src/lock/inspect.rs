@@ -1,0 +1,154 @@
+//! Looking at locks.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use futures::{StreamExt, stream};
+use pflow_backend::Batch;
+
+use super::{
+    Locks,
+    mirror::{Mirror, Pair},
+};
+use crate::{
+    Result,
+    stored::{Head, Lease, Standing, WorkflowId, layout},
+};
+
+/// How many locks are looked at side by side.
+const LOOK_AHEAD: usize = 32;
+
+/// The lock of a workflow at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockState {
+    /// The workflow.
+    pub id: WorkflowId,
+    /// The lease in its head; none if it is not locked.
+    pub lease: Option<Lease>,
+    /// Whether others must respect it.
+    pub live: bool,
+    /// Why it is live or stale; none if it is not locked.
+    pub standing: Option<Standing>,
+    /// How many leases were ever granted or overridden.
+    pub fence: u64,
+    /// When this was looked at, by our clock.
+    pub now: DateTime<Utc>,
+}
+
+/// A lock, and what stands in `workflow.lock` for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspection {
+    /// What the head says, which decides.
+    pub state: LockState,
+    /// What `workflow.lock` was worth.
+    pub mirror: Mirror,
+    /// It was brought in line with the head.
+    pub mended: bool,
+    /// Where something is kept that somebody else had put in its place.
+    pub kept: Option<String>,
+}
+
+/// Which workflows a listing of locks looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LockScope {
+    /// Those that have a `workflow.lock`: one listing, and a read for each of them. A lease whose mirror a crash left out is missing until it is renewed,
+    /// which whoever works under one does three times while it lasts.
+    #[default]
+    Mirrored,
+    /// All of them: a read for every workflow.
+    Everything,
+}
+
+/// What a listing of locks found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LockList {
+    /// Every lease, stale ones included, and every `workflow.lock` that is not what the head says; in the order of their ids.
+    pub locks: Vec<Inspection>,
+    /// Workflows whose head cannot be read, and why.
+    pub unreadable: Vec<(WorkflowId, String)>,
+}
+
+impl Locks {
+    /// What the head says.
+    pub(crate) async fn state(&self, id: &WorkflowId) -> Result<LockState> {
+        Ok(self.state_of(self.objects.head(id).await?.head))
+    }
+
+    /// Whether the lease in `head`, which was read just now, must be respected; none if there is none.
+    pub(crate) fn standing(&self, head: &Head) -> Option<Standing> {
+        self.observer.standing(head)
+    }
+
+    /// Looks at the mirror as well, and brings it in line. What somebody else put there is kept beside it.
+    pub(crate) async fn inspect(&self, id: &WorkflowId) -> Result<Inspection> {
+        let pair = Pair::read(&self.objects, id).await?;
+        let mut inspection = self.inspected(&pair);
+        if pair.mirror != Mirror::Faithful && self.gate.is_open_to_writers() {
+            match self.mend(&pair).await {
+                Ok(Some(Mended { kept })) => (inspection.mended, inspection.kept) = (true, kept),
+                Ok(None) => tracing::debug!(%id, "the mirror of the lease was left as it is"),
+                // Whoever only wanted to look may not be allowed to write.
+                Err(error) => tracing::debug!(%id, %error, "the mirror of the lease was not mended"),
+            }
+        }
+        Ok(inspection)
+    }
+
+    /// Every lock in the store, by the mirrors as hints and by the heads as the truth.
+    pub(crate) async fn list(&self, scope: LockScope) -> Result<LockList> {
+        let keys = self.objects.keys(&layout::workflows()).await?;
+        let mut ids: BTreeSet<WorkflowId> = keys.iter().filter_map(layout::parse_lockfile).collect();
+        if scope == LockScope::Everything {
+            ids.extend(keys.iter().filter_map(layout::parse_head));
+        }
+        let looks = stream::iter(ids).map(|id| async move {
+            let pair = Pair::read(&self.objects, &id).await;
+            (id, pair)
+        });
+        let mut looks = looks.buffered(LOOK_AHEAD);
+        let mut found = LockList::default();
+        while let Some((id, read)) = looks.next().await {
+            match read {
+                Ok(pair) if pair.stored.head.lease.is_none() && pair.mirror == Mirror::Faithful => {}
+                Ok(pair) => found.locks.push(self.inspected(&pair)),
+                Err(error) if error.is_of_one_object() => found.unreadable.push((id, error.to_string())),
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(found)
+    }
+
+    fn state_of(&self, head: Head) -> LockState {
+        let sight = self.observer.sight(&head);
+        let standing = head.lease.as_ref().map(|lease| Standing::of(lease, &sight));
+        let live = standing.is_some_and(|standing| standing.is_live());
+        LockState { id: head.id, lease: head.lease, live, standing, fence: head.fence, now: sight.now }
+    }
+
+    fn inspected(&self, pair: &Pair) -> Inspection {
+        let state = self.state_of(pair.stored.head.clone());
+        Inspection { state, mirror: pair.mirror, mended: false, kept: None }
+    }
+
+    /// None: it was left as it is.
+    async fn mend(&self, pair: &Pair) -> Result<Option<Mended>> {
+        let head = &pair.stored.head;
+        // Without a condition a deletion could take the mirror of a lease that is just being granted. Where there is none it is left to the next lock.
+        let conditional = self.objects.backend.capabilities().conditional_delete;
+        let writing = pair.writing(head)?.filter(|_| head.lease.is_some() || conditional);
+        let Some(writing) = writing else { return Ok(None) };
+        let keeping = pair.keeping(&self.objects)?;
+        let kept = keeping.as_ref().map(|operation| operation.key().to_string());
+        // IMPORTANT: what somebody put there is kept before it is replaced.
+        let batch = Batch::new().stage(keeping).stage([writing]);
+        let what = || format!("the mending of the mirror of {}", head.id);
+        let done = self.objects.commit(batch, what).await?.into_result().is_ok();
+        Ok(done.then_some(Mended { kept }))
+    }
+}
+
+/// A mirror that was brought in line.
+struct Mended {
+    /// Where what somebody else had put in its place is kept.
+    kept: Option<String>,
+}

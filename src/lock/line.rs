@@ -1,0 +1,137 @@
+use std::{
+    collections::HashMap,
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
+
+use futures::future::{Either, select};
+use pflow_backend::Environment;
+use tokio::sync::{MutexGuard, Notify};
+
+use crate::stored::WorkflowId;
+
+/// Above so many lines, those that nobody stands in are looked for.
+const FEW: usize = 64;
+
+/// Those who wait for the locks of one store in this process: one line for each workflow.
+///
+/// Only the first in a line asks the storage, so a lock that many wait for costs as much as one that one waits for, and a release wakes one of them, who
+/// has the lock before the next one looks. Nothing here is needed for correctness: other processes know nothing of it.
+#[derive(Debug, Default)]
+pub(super) struct Lines(Mutex<HashMap<WorkflowId, Weak<Line>>>);
+
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    /// Held by the first in line. Tokio's mutex serves in the order of asking, and whoever gives up leaves the line.
+    turn: tokio::sync::Mutex<()>,
+    /// Something happened in this process that the first in line waits for. It keeps one wake-up for whoever comes next.
+    wake: Notify,
+}
+
+impl Lines {
+    /// The line for `id`.
+    pub(super) fn of(&self, id: &WorkflowId) -> Arc<Line> {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(line) = lines.get(id).and_then(Weak::upgrade) {
+            return line;
+        }
+        if lines.len() >= FEW {
+            lines.retain(|_, line| line.strong_count() > 0);
+        }
+        let line = Arc::<Line>::default();
+        lines.insert(id.clone(), Arc::downgrade(&line));
+        line
+    }
+
+    /// Wakes the first in the line for `id`, if there is one.
+    pub(super) fn wake(&self, id: &WorkflowId) {
+        let line = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).and_then(Weak::upgrade);
+        if let Some(line) = line {
+            line.wake.notify_one();
+        }
+    }
+}
+
+impl Line {
+    /// Waits to become the first in line; none if that took longer than `limit`.
+    pub(super) async fn turn(
+        &self,
+        environment: &dyn Environment,
+        limit: Duration,
+    ) -> Option<MutexGuard<'_, ()>> {
+        if let Ok(turn) = self.turn.try_lock() {
+            return Some(turn);
+        }
+        match select(pin!(self.turn.lock()), pin!(environment.sleep(limit))).await {
+            Either::Left((turn, _)) => Some(turn),
+            Either::Right(_) => None,
+        }
+    }
+
+    /// Waits for so long, or until something happens in this process; whether that was so.
+    pub(super) async fn pause(&self, environment: &dyn Environment, pause: Duration) -> bool {
+        match select(pin!(self.wake.notified()), pin!(environment.sleep(pause))).await {
+            Either::Left(_) => true,
+            Either::Right(_) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pflow_backend::ManualEnvironment;
+
+    use super::*;
+
+    fn id(name: &str) -> WorkflowId {
+        WorkflowId::parse(name).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_line_is_served_in_order_and_forgets_who_gives_up() {
+        let environment = Arc::new(ManualEnvironment::new(1).stepped());
+        let lines = Arc::new(Lines::default());
+        let line = lines.of(&id("a"));
+        let first = line.turn(environment.as_ref(), Duration::ZERO).await.unwrap();
+        let served = Arc::new(Mutex::new(Vec::new()));
+        let mut tasks = Vec::new();
+        for (n, limit) in [(0, 9), (1, 1), (2, 9)] {
+            let (line, served, environment) = (lines.of(&id("a")), served.clone(), environment.clone());
+            tasks.push(tokio::spawn(async move {
+                let turn = line.turn(environment.as_ref(), Duration::from_secs(limit)).await;
+                served.lock().unwrap().push((n, turn.is_some()));
+            }));
+            tokio::task::yield_now().await;
+        }
+        environment.advance(Duration::from_secs(1));
+        tokio::task::yield_now().await;
+        drop(first);
+        for task in tasks {
+            task.await.unwrap();
+        }
+        assert_eq!(*served.lock().unwrap(), [(1, false), (0, true), (2, true)]);
+    }
+
+    #[tokio::test]
+    async fn a_wake_up_is_kept_for_whoever_comes_next() {
+        let environment = ManualEnvironment::new(1).stepped();
+        let lines = Lines::default();
+        lines.wake(&id("a"));
+        let line = lines.of(&id("a"));
+        lines.wake(&id("b"));
+        lines.wake(&id("a"));
+        assert!(line.pause(&environment, Duration::from_secs(1)).await);
+    }
+
+    #[test]
+    fn lines_that_nobody_stands_in_are_forgotten() {
+        let lines = Lines::default();
+        let kept = lines.of(&id("kept"));
+        for n in 0..FEW * 3 {
+            lines.of(&id(&format!("w{n}")));
+        }
+        assert!(lines.0.lock().unwrap().len() <= FEW);
+        assert!(Arc::ptr_eq(&kept, &lines.of(&id("kept"))));
+    }
+}

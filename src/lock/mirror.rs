@@ -1,0 +1,190 @@
+//! What stands in `workflow.lock`, seen beside the head. The head decides; the mirror is for people, and what they put there is kept.
+
+use bytes::Bytes;
+use pflow_backend::{Object, Operation, Precondition};
+
+use crate::{
+    Result,
+    stored::{
+        Head, Lease, Lockfile, Objects, StoredHead, VersionId, WorkflowId, encode_pretty, layout, unreadable,
+    },
+};
+
+/// What stands in `workflow.lock`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Mirror {
+    /// What the head says: the lease, or nothing where there is none.
+    Faithful,
+    /// Nothing, although the head has a lease: a crash came between the two, or somebody deleted it.
+    Missing,
+    /// An earlier lease or renewal: a crash came before it was refreshed.
+    Lagging,
+    /// Something in the form of a mirror that was never this workflow's: somebody edited it.
+    Edited,
+    /// Something else: garbage, or the lockfile of another program.
+    Foreign,
+}
+
+impl Mirror {
+    /// Whether somebody else put it there. It is kept beside the mirror when that is written again.
+    pub fn is_odd(&self) -> bool {
+        matches!(self, Self::Edited | Self::Foreign)
+    }
+
+    /// Judges the object under the mirror's name by the head.
+    pub(super) fn of(head: &Head, object: Option<&Object>) -> Result<Self> {
+        let Some(object) = object else {
+            return Ok(if head.lease.is_some() { Self::Missing } else { Self::Faithful });
+        };
+        if let Some(lease) = &head.lease
+            && object.bytes == lockfile(&head.id, lease)?
+        {
+            return Ok(Self::Faithful);
+        }
+        let Ok(says) = serde_json::from_slice::<Lockfile>(&object.bytes) else { return Ok(Self::Foreign) };
+        let as_written = encode_pretty(&says).is_ok_and(|text| text == object.bytes);
+        let earlier = match &head.lease {
+            Some(lease) if lease.id == says.lease_id => says.renewals < lease.renewals,
+            Some(lease) => says.fence < lease.fence,
+            None => says.fence <= head.fence,
+        };
+        Ok(if as_written && earlier { Self::Lagging } else { Self::Edited })
+    }
+}
+
+/// A head, and what was under the mirror's name at about the same time.
+#[derive(Debug)]
+pub(super) struct Pair {
+    pub(super) stored: StoredHead,
+    pub(super) object: Option<Object>,
+    pub(super) mirror: Mirror,
+}
+
+impl Pair {
+    /// Reads both. A mirror that does not fit may belong to a head that is newer than the one that was read, so that is read again.
+    pub(super) async fn read(objects: &Objects, id: &WorkflowId) -> Result<Self> {
+        let key = layout::lockfile(id);
+        let (mut stored, mut object) = futures::try_join!(objects.head(id), objects.get(&key))?;
+        loop {
+            let mirror = Mirror::of(&stored.head, object.as_ref())?;
+            if mirror == Mirror::Faithful {
+                return Ok(Self { stored, object, mirror });
+            }
+            let again = objects.head(id).await?;
+            if again == stored {
+                return Ok(Self { stored, object, mirror });
+            }
+            (stored, object) = (again, objects.get(&key).await?);
+        }
+    }
+
+    /// What keeps an odd mirror when it is replaced; none where nobody would miss it. And under which name.
+    pub(super) fn keeping(&self, objects: &Objects) -> Result<Option<Operation>> {
+        let Some(object) = self.object.as_ref().filter(|_| self.mirror.is_odd()) else { return Ok(None) };
+        let id = &self.stored.head.id;
+        let kept_id = VersionId::of_new(objects.environment.new_id())
+            .map_err(|source| unreadable(&layout::lockfile(id), source))?;
+        Ok(Some(Operation::put(layout::odd_lockfile(id, &kept_id), object.bytes.clone()).absent()))
+    }
+
+    /// What brings the mirror in line with `head`; none where there is nothing and should be nothing. Only what was seen is replaced.
+    pub(super) fn writing(&self, head: &Head) -> Result<Option<Operation>> {
+        let when = match &self.object {
+            Some(object) => Precondition::Is(object.meta.version.clone()),
+            None => Precondition::Absent,
+        };
+        match (&head.lease, &self.object) {
+            (None, None) => Ok(None),
+            _ => write(head).map(|operation| Some(operation.when(when))),
+        }
+    }
+}
+
+/// What brings the mirror in line with `head`, whatever is there.
+pub(super) fn write(head: &Head) -> Result<Operation> {
+    let key = layout::lockfile(&head.id);
+    Ok(match &head.lease {
+        Some(lease) => Operation::put(key, lockfile(&head.id, lease)?).copy(),
+        None => Operation::delete(key),
+    })
+}
+
+/// The text of `workflow.lock`.
+pub(crate) fn lockfile(id: &WorkflowId, lease: &Lease) -> Result<Bytes> {
+    let text = encode_pretty(&Lockfile::from(lease));
+    text.map(Bytes::from).map_err(|source| unreadable(&layout::lockfile(id), source))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use pflow_backend::{Environment, ManualEnvironment, Meta, Version};
+
+    use super::*;
+    use crate::stored::LeaseId;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn head(fence: u64, lease: Option<&str>) -> Head {
+        let environment = ManualEnvironment::new(1);
+        let lease = lease.map(|name| {
+            let (id, identity) = (LeaseId::parse(name).unwrap(), environment.identity());
+            Lease::grant(id, fence, "edit".to_owned(), None, identity, environment.now(), MINUTE)
+        });
+        Head { fence, lease, ..Head::new(WorkflowId::parse("a").unwrap()) }
+    }
+
+    fn mirror_of(head: &Head) -> Vec<u8> {
+        lockfile(&head.id, head.lease.as_ref().unwrap()).unwrap().to_vec()
+    }
+
+    fn judged(head: &Head, bytes: Option<Vec<u8>>) -> Mirror {
+        let key = layout::lockfile(&head.id);
+        let object = bytes.map(|bytes| Object {
+            meta: Meta {
+                key,
+                size: bytes.len() as u64,
+                version: Version::new("v"),
+                modified: chrono::DateTime::UNIX_EPOCH,
+            },
+            bytes: bytes.into(),
+        });
+        Mirror::of(head, object.as_ref()).unwrap()
+    }
+
+    #[test]
+    fn the_head_decides_what_a_mirror_is_worth() {
+        let now = head(4, Some("now"));
+        let renewed = |head: &Head, times: u64| {
+            let mut head = head.clone();
+            head.lease.as_mut().unwrap().renewals += times;
+            head
+        };
+        let by_hand = String::from_utf8(mirror_of(&now)).unwrap().replace("edit", "mine");
+        for (head, bytes, expected) in [
+            (&now, Some(mirror_of(&now)), Mirror::Faithful),
+            (&head(4, None), None, Mirror::Faithful),
+            (&now, None, Mirror::Missing),
+            (&now, Some(mirror_of(&head(3, Some("before")))), Mirror::Lagging),
+            (&renewed(&now, 2), Some(mirror_of(&renewed(&now, 1))), Mirror::Lagging),
+            (&head(4, None), Some(mirror_of(&now)), Mirror::Lagging),
+            (&now, Some(by_hand.into_bytes()), Mirror::Edited),
+            (&now, Some(mirror_of(&renewed(&now, 1))), Mirror::Edited),
+            (&now, Some(mirror_of(&head(5, Some("after")))), Mirror::Edited),
+            (&now, Some([mirror_of(&now), b"\n".to_vec()].concat()), Mirror::Edited),
+            (&head(3, None), Some(mirror_of(&now)), Mirror::Edited),
+            (&now, Some(b"garbage".to_vec()), Mirror::Foreign),
+            (&now, Some(Vec::new()), Mirror::Foreign),
+            // The seed's own lockfile.
+            (
+                &now,
+                Some(br#"{"hash": "x", "timestamp": "y", "pid": 7, "host": "h"}"#.to_vec()),
+                Mirror::Foreign,
+            ),
+        ] {
+            assert_eq!(judged(head, bytes), expected);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use chrono::SubsecRound;
+use pflow_backend::Environment;
+
+use crate::stored::{Head, Holder, LeaseId, Sight, Standing, WorkflowId};
+
+/// So many leases are watched at a time.
+const WATCHED: usize = 1024;
+
+/// What this process has seen of other people's leases: for how long each has stood unchanged, by its own monotonic clock.
+///
+/// That tells a holder which is gone from one whose clock is wrong: whoever lives renews. What is forgotten is seen for the first time again, and waited
+/// for a little longer.
+#[derive(Debug, Clone)]
+pub(crate) struct Observer {
+    environment: Arc<dyn Environment>,
+    skew: Duration,
+    /// Never held across an await.
+    seen: Arc<Mutex<HashMap<WorkflowId, Seen>>>,
+}
+
+/// A lease between two renewals, and when this process saw it first, by its monotonic clock.
+#[derive(Debug)]
+struct Seen {
+    id: LeaseId,
+    fence: u64,
+    renewals: u64,
+    since: Duration,
+}
+
+impl Observer {
+    pub(crate) fn new(environment: Arc<dyn Environment>, skew: Duration) -> Self {
+        Self { environment, skew, seen: Arc::default() }
+    }
+
+    /// What there is to say of the lease in `head`, which was read just now, and takes note of it.
+    pub(crate) fn sight(&self, head: &Head) -> Sight {
+        let (unchanged, holder) = match &head.lease {
+            Some(lease) => {
+                let (me, pid) = (self.environment.identity(), lease.pid);
+                let holder = Holder::of(lease, me, || self.environment.process(pid));
+                (self.unchanged(head), holder)
+            }
+            None => {
+                self.seen.lock().unwrap_or_else(PoisonError::into_inner).remove(&head.id);
+                (Duration::ZERO, Holder::Unknown)
+            }
+        };
+        Sight { now: self.environment.now().trunc_subsecs(3), skew: self.skew, unchanged, holder }
+    }
+
+    /// Whether the lease in `head`, which was read just now, must be respected; none if there is none.
+    pub(crate) fn standing(&self, head: &Head) -> Option<Standing> {
+        let sight = self.sight(head);
+        head.lease.as_ref().map(|lease| Standing::of(lease, &sight))
+    }
+
+    fn unchanged(&self, head: &Head) -> Duration {
+        let Some(lease) = &head.lease else { return Duration::ZERO };
+        let now = self.environment.monotonic();
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = seen.get(&head.id)
+            && (&known.id, known.fence, known.renewals) == (&lease.id, lease.fence, lease.renewals)
+        {
+            return now.saturating_sub(known.since);
+        }
+        if seen.len() >= WATCHED && !seen.contains_key(&head.id) {
+            // Any of them: it is watched anew when it is looked at again.
+            let any = seen.keys().next().cloned();
+            any.and_then(|any| seen.remove(&any));
+        }
+        let first = Seen { id: lease.id.clone(), fence: lease.fence, renewals: lease.renewals, since: now };
+        seen.insert(head.id.clone(), first);
+        Duration::ZERO
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pflow_backend::ManualEnvironment;
+
+    use super::*;
+    use crate::stored::{Lease, Stale};
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn head(name: &str, clock_ahead: chrono::Duration) -> Head {
+        let holder = ManualEnvironment::new(9);
+        let now = holder.now() + clock_ahead;
+        let id = LeaseId::parse("held").unwrap();
+        let lease = Lease::grant(id, 4, "edit".to_owned(), None, holder.identity(), now, MINUTE);
+        Head { fence: 4, lease: Some(lease), ..Head::new(WorkflowId::parse(name).unwrap()) }
+    }
+
+    #[test]
+    fn a_lease_that_nobody_renews_for_as_long_as_it_lasts_is_stale_whatever_its_clock_says() {
+        let environment = Arc::new(ManualEnvironment::new(1));
+        let observer = Observer::new(environment.clone(), Duration::ZERO);
+        let mut head = head("a", chrono::Duration::days(3));
+        let live = |head: &Head| observer.standing(head).unwrap().is_live();
+        for _ in 0..5 {
+            assert!(live(&head));
+            environment.advance(MINUTE);
+            assert!(live(&head), "not longer than it lasts");
+            // It is renewed, by a clock that stands still.
+            head.lease.as_mut().unwrap().renewals += 1;
+        }
+        assert!(live(&head));
+        environment.advance(MINUTE + Duration::from_millis(1));
+        assert!(matches!(observer.standing(&head), Some(Standing::Stale(Stale::Unrenewed { .. }))));
+        let other = Observer::new(environment, Duration::ZERO);
+        assert!(other.standing(&head).unwrap().is_live(), "who sees it for the first time has seen nothing");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_frees_nothing_that_is_renewed() {
+        let environment = Arc::new(ManualEnvironment::new(1));
+        let observer = Observer::new(environment.clone(), MINUTE);
+        let head = head("a", chrono::Duration::days(3));
+        assert!(observer.standing(&head).unwrap().is_live());
+        environment.set_now(environment.now() + chrono::Duration::days(2));
+        assert!(observer.standing(&head).unwrap().is_live(), "the wall clock counts nothing");
+    }
+
+    #[test]
+    fn memory_stays_bounded() {
+        let environment = Arc::new(ManualEnvironment::new(1));
+        let observer = Observer::new(environment, MINUTE);
+        for n in 0..WATCHED * 2 {
+            observer.sight(&head(&format!("w{n}"), chrono::Duration::zero()));
+        }
+        assert_eq!(observer.seen.lock().unwrap().len(), WATCHED);
+        let last = Head { lease: None, ..head(&format!("w{}", WATCHED * 2 - 1), chrono::Duration::zero()) };
+        observer.sight(&last);
+        assert_eq!(observer.seen.lock().unwrap().len(), WATCHED - 1, "what is released is forgotten");
+    }
+}

@@ -1,0 +1,160 @@
+//! Waiting for a lock that somebody else holds.
+
+use std::time::Duration;
+
+use pflow_backend::{Capabilities, Durability};
+
+use super::{
+    Grant, LeaseRequest, Locks,
+    change::{LockChange, Wish},
+    line::Line,
+    moment::Moment,
+};
+use crate::{
+    Error, Result,
+    conflict::Conflict,
+    stored::{Lease, LeaseId, Standing, WorkflowId},
+};
+
+/// How often whoever is first in line looks at the head: after a part of the time that it has waited already, so that a lock that is handed over quickly is
+/// had quickly, and one that is held for long costs little.
+///
+/// Why looks and no watch on the files: ARCHITECTURE.md, "Waiting for a lock".
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    shortest: Duration,
+    longest: Duration,
+}
+
+/// A look follows the one before after this part of the whole wait, up to the longest pause.
+const PART: u32 = 16;
+/// And after this part, up to ten times as long, of a wait that has taken so long that it makes no difference.
+const LONG_PART: u32 = 400;
+
+impl Pace {
+    /// What suits a storage. On this machine a look is a read of a few bytes, elsewhere a request.
+    pub(super) fn of(capabilities: &Capabilities) -> Self {
+        let (shortest, longest) = match capabilities.durability {
+            Durability::Service => (100, 2000),
+            _ => (1, 25),
+        };
+        Self { shortest: Duration::from_millis(shortest), longest: Duration::from_millis(longest) }
+    }
+
+    /// How long until the next look of somebody who has waited for so long. At random, so that processes that wait together do not look together.
+    fn pause(self, waited: Duration, jitter: f64) -> Duration {
+        let prompt = (waited / PART).clamp(self.shortest, self.longest);
+        let patient = (waited / LONG_PART).min(self.longest * 10);
+        prompt.max(patient).mul_f64(0.5 + jitter)
+    }
+}
+
+impl Locks {
+    /// Acquires, and waits for it as long as the request says.
+    ///
+    /// Dropped while it waits, it changes nothing; dropped while it asks for the lease, its outcome is unknown, and a lease that was granted ends by itself.
+    pub(crate) async fn acquire(&self, id: &WorkflowId, request: LeaseRequest) -> Result<Grant> {
+        self.acquire_at(id, request).await.map(|(grant, _)| grant)
+    }
+
+    /// The same, and a moment before it was granted.
+    pub(super) async fn acquire_at(&self, id: &WorkflowId, request: LeaseRequest) -> Result<(Grant, Moment)> {
+        request.check()?;
+        let environment = self.objects.environment.as_ref();
+        // The id is fixed here, once, so that every attempt asks for the same grant.
+        let request = request.named(environment)?;
+        let (begun, patience) = (environment.monotonic(), request.patience());
+        let left = || patience.saturating_sub(environment.monotonic().saturating_sub(begun));
+        if patience.is_zero() {
+            return self.attempt(id, &request).await;
+        }
+        let line = self.lines.of(id);
+        let Some(_turn) = line.turn(environment, patience).await else {
+            // Out of patience within the line: the answer says who holds it, or is the lock after all.
+            return self.attempt(id, &request).await;
+        };
+        loop {
+            let held = match self.attempt(id, &request).await {
+                Err(Error::Conflict(conflict)) => match *conflict {
+                    Conflict::Locked { ref lease, .. } | Conflict::AlreadyLocked { ref lease, .. }
+                        if !left().is_zero() =>
+                    {
+                        lease.id.clone()
+                    }
+                    other => return Err(other.into()),
+                },
+                other => return other,
+            };
+            self.watch(&line, id, &held, left()).await?;
+        }
+    }
+
+    async fn attempt(&self, id: &WorkflowId, request: &LeaseRequest) -> Result<(Grant, Moment)> {
+        let asked = Moment::now(self.objects.environment.as_ref());
+        let change = LockChange::new(self.clone(), id.clone(), Wish::Acquire(request.clone()));
+        Ok((change.run().await?, asked))
+    }
+
+    /// Waits until the lease `seen` is not in the head any more, or may be taken over, or `limit` is over, whichever comes first. Whoever comes back looks
+    /// for itself: this is a hint, and another one may have the lock by then.
+    ///
+    /// # Errors
+    /// Errors of the storage that a moment does not mend.
+    pub(crate) async fn await_change(&self, id: &WorkflowId, seen: &Lease, limit: Duration) -> Result<()> {
+        let environment = self.objects.environment.as_ref();
+        let begun = environment.monotonic();
+        let line = self.lines.of(id);
+        let Some(_turn) = line.turn(environment, limit).await else { return Ok(()) };
+        let left = limit.saturating_sub(environment.monotonic().saturating_sub(begun));
+        self.watch(&line, id, &seen.id, left).await
+    }
+
+    /// The same for the first in line.
+    async fn watch(&self, line: &Line, id: &WorkflowId, seen: &LeaseId, limit: Duration) -> Result<()> {
+        let environment = self.objects.environment.as_ref();
+        let begun = environment.monotonic();
+        // What is known of the lease, from the last look on.
+        let mut stale_in = Duration::MAX;
+        loop {
+            let waited = environment.monotonic().saturating_sub(begun);
+            if waited >= limit {
+                return Ok(());
+            }
+            // A moment longer than it takes to be stale: at the very end it is not yet.
+            let by_lease = stale_in.saturating_add(Duration::from_millis(1));
+            let pause = self.pace.pause(waited, environment.jitter()).min(by_lease).min(limit - waited);
+            if line.pause(environment, pause).await {
+                return Ok(());
+            }
+            let head = match self.objects.head(id).await {
+                Ok(stored) => stored.head,
+                Err(error) if error.may_pass() => {
+                    tracing::debug!(%id, %error, "the lock that is waited for could not be looked at");
+                    continue;
+                }
+                Err(other) => return Err(other),
+            };
+            let Some(lease) = head.lease.as_ref().filter(|lease| lease.id == *seen) else { return Ok(()) };
+            let sight = self.observer.sight(&head);
+            if !Standing::of(lease, &sight).is_live() {
+                return Ok(());
+            }
+            stale_in = Standing::left(lease, &sight);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_become_rarer_and_stay_within_bounds() {
+        let local = Pace { shortest: Duration::from_millis(1), longest: Duration::from_millis(25) };
+        let pauses = [0, 16, 160, 1600, 10_000, 40_000, 400_000]
+            .map(|waited| local.pause(Duration::from_millis(waited), 0.5));
+        assert_eq!(pauses.map(|pause| pause.as_millis()), [1, 1, 10, 25, 25, 100, 250]);
+        let spread = [0.0, 0.999].map(|jitter| local.pause(Duration::from_secs(6), jitter).as_millis());
+        assert_eq!(spread, [12, 37]);
+    }
+}

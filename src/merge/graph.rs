@@ -1,0 +1,149 @@
+//! Whether the merged graph means what the sides meant: no merge of values can see that.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use super::combine::Merger;
+use super::merged::{Merged, MergedPart, View, What};
+use super::path::{Path, Step};
+use super::three::{Pick, Side, Three};
+use super::value::Value;
+use super::{Clash, Fragment, Overlap};
+
+/// The graphs of one version, at the root and in `ir`.
+#[derive(Debug, Default)]
+struct Graphs<'d> {
+    top: Graph<'d>,
+    ir: Graph<'d>,
+}
+
+/// The nodes of a graph, and where it starts.
+#[derive(Debug, Default)]
+struct Graph<'d> {
+    ids: HashSet<Cow<'d, str>>,
+    start: Option<Cow<'d, str>>,
+}
+
+/// Adds to the overlaps those of the graphs.
+pub(super) fn judge<'d>(merger: &mut Merger, merged: &Merged<'_, 'd>, roots: Three<Option<&Value<'d>>>) {
+    let graphs = Graphs::of(View::Merged(merged));
+    let versions = roots.map(|root| root.map(|root| Graphs::of(View::Value(root))).unwrap_or_default());
+    let (tops, irs) =
+        (versions.as_ref().map(|graphs| &graphs.top), versions.as_ref().map(|graphs| &graphs.ir));
+    // What clashes already may not be there in the end.
+    let ir_path = Path::ROOT.key("ir");
+    let open = merger.overlaps.iter().flat_map(|overlap| [Some(&overlap.path), overlap.path.parent()]);
+    let open = open.flatten().filter(|path| is_judged(path, &ir_path)).cloned().collect();
+    let mut ends = Ends { merger, open };
+    // A wrapper without nodes of its own speaks of the IR's.
+    let (named, named_versions) =
+        if graphs.top.ids.is_empty() { (&graphs.ir, irs) } else { (&graphs.top, tops) };
+    ends.judge(&Path::ROOT, merged, named, named_versions);
+    if let Some(ir) = merged.part("ir") {
+        ends.judge(&ir_path, &ir.value, &graphs.ir, irs);
+    }
+    // Where edits clash already, it is open where the workflow starts.
+    if merger.overlaps.is_empty() {
+        starts(merger, &Path::ROOT, &graphs.top, tops);
+        starts(merger, &ir_path, &graphs.ir, irs);
+    }
+}
+
+/// Whether the path is that of an edge or a start. All others stay out of the set: there may be many, and long ones.
+fn is_judged(path: &Path, ir: &Path) -> bool {
+    match path.last() {
+        Some(Step::Edge(_)) => true,
+        Some(Step::Key(key)) if key == "start_node" => {
+            path.parent().is_some_and(|level| *level == Path::ROOT || level == ir)
+        }
+        _ => false,
+    }
+}
+
+/// Judges whether every edge, and the start, of the result is at a node. What only one version has was judged with that version.
+#[derive(Debug)]
+struct Ends<'m> {
+    merger: &'m mut Merger,
+    /// What clashes already.
+    open: HashSet<Path>,
+}
+
+impl Ends<'_> {
+    fn judge(&mut self, path: &Path, level: &Merged<'_, '_>, named: &Graph<'_>, versions: Three<&Graph<'_>>) {
+        if let Some(start) = level.part("start_node") {
+            let id = View::Merged(&start.value).string();
+            self.removed(path.key("start_node"), start, id, named, versions);
+        }
+        let Some(edges) = level.part("edges") else { return };
+        let What::Built { parts, .. } = &edges.value.what else { return };
+        let path = path.key("edges");
+        for part in parts {
+            let edge = View::Merged(&part.value);
+            let ids = ["from", "to"].into_iter().filter_map(|key| edge.get(key).and_then(View::string));
+            self.removed(path.join(part.key.step()), part, ids, named, versions);
+        }
+    }
+
+    /// An overlap if one of the `ids` that a part names is missing because a side removed it.
+    fn removed<'d>(
+        &mut self,
+        path: Path,
+        part: &MergedPart<'_, '_>,
+        ids: impl IntoIterator<Item = Cow<'d, str>>,
+        named: &Graph<'_>,
+        versions: Three<&Graph<'_>>,
+    ) {
+        let has = |graph: &Graph<'_>, id: &str| graph.ids.contains(id);
+        let remover = |id: &str| {
+            let by = [Side::Ours, Side::Theirs].into_iter().find(|side| !has(versions.side(*side), id))?;
+            has(versions.side(by.other()), id).then_some(by)
+        };
+        let mut missing = ids.into_iter().filter(|id| !has(named, id));
+        let clash =
+            missing.find_map(|id| Some(Clash::RemovedNode { by: remover(&id)?, id: id.into_owned() }));
+        if let Some(clash) = clash
+            && !self.open.contains(&path)
+        {
+            self.merger.overlap(path, clash, part.from.map(|part| part.map(|part| &part.value)));
+        }
+    }
+}
+
+/// The result starts where the side starts that changed the start.
+fn starts(merger: &mut Merger, path: &Path, merged: &Graph<'_>, versions: Three<&Graph<'_>>) {
+    let three = versions.map(|graph| graph.start.as_ref());
+    let meant = match three.pick(true, |a, b| a == b) {
+        Pick::Only(side) => *three.side(side),
+        Pick::Same => three.ours,
+        Pick::Neither => None,
+    };
+    if merged.start.as_ref() == meant {
+        return;
+    }
+    let fragment = |id: &Cow<'_, str>| Fragment::written(&serde_json::Value::from(id.as_ref()));
+    let Three { base, ours, theirs } = three.map(|start| start.map(fragment));
+    merger.overlaps.push(Overlap { path: path.key("start_node"), clash: Clash::Start, base, ours, theirs });
+}
+
+impl<'d> Graphs<'d> {
+    fn of(root: View<'_, '_, 'd>) -> Self {
+        let (top, ir) = (Graph::of(root), root.get("ir").map(Graph::of).unwrap_or_default());
+        // A wrapper may say for the IR within it where to start.
+        let start = named_start(root).filter(|_| top.ids.is_empty()).or(ir.start);
+        Self { top, ir: Graph { start, ..ir } }
+    }
+}
+
+impl<'d> Graph<'d> {
+    fn of(level: View<'_, '_, 'd>) -> Self {
+        let nodes = level.get("nodes").map(View::elements).unwrap_or_default();
+        let mut ids = nodes.iter().filter_map(|node| node.get("id").and_then(View::string)).peekable();
+        // pflow starts at the first node where nothing is said. Where there are no nodes, nothing starts.
+        let start = ids.peek().cloned().map(|first| named_start(level).unwrap_or(first));
+        Self { ids: ids.collect(), start }
+    }
+}
+
+fn named_start<'d>(level: View<'_, '_, 'd>) -> Option<Cow<'d, str>> {
+    level.get("start_node").and_then(View::string).filter(|start| !start.is_empty())
+}

@@ -1,0 +1,305 @@
+//! JSON text that a document holds: read where it stands, compared, and written anew.
+//!
+//! The text is known to be JSON, because a [`Document`](crate::document::Document) has read it. So nothing here can fail; on other text
+//! it ends early, and the document made of the rest would be refused. Values are read from the text rather than through serde_json's
+//! `Value`, which reorders keys and rounds numbers.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use super::style::Style;
+
+/// A place in a text, before a value or a sign.
+#[derive(Debug)]
+pub(super) struct Cursor<'d> {
+    text: &'d str,
+    at: usize,
+}
+
+impl<'d> Cursor<'d> {
+    pub(super) fn new(text: &'d str) -> Self {
+        Self { text, at: 0 }
+    }
+
+    /// The next byte that is not white space. The cursor is moved to it.
+    pub(super) fn peek(&mut self) -> Option<u8> {
+        let rest = self.text.as_bytes().get(self.at..)?;
+        let space = rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        self.at += space;
+        rest.get(space).copied()
+    }
+
+    /// Goes over `sign`, if it comes next.
+    pub(super) fn eat(&mut self, sign: u8) -> bool {
+        let next = self.peek() == Some(sign);
+        self.at += usize::from(next);
+        next
+    }
+
+    /// Where the cursor stands, in bytes.
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// The text from `start` to the cursor.
+    pub(super) fn since(&self, start: usize) -> &'d str {
+        self.text.get(start..self.at).unwrap_or_default()
+    }
+
+    /// The text behind the cursor.
+    pub(super) fn rest(&self) -> &'d str {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    /// Goes over a key and its colon. The key as it is written, quotes included.
+    pub(super) fn key(&mut self) -> &'d str {
+        let key = self.value();
+        self.eat(b':');
+        key
+    }
+
+    /// Goes over a value, whatever is in it. The value as it is written.
+    pub(super) fn value(&mut self) -> &'d str {
+        let first = self.peek();
+        let start = self.at;
+        let rest = self.text.as_bytes().get(start..).unwrap_or_default();
+        let len = match first {
+            Some(b'"') => string_len(rest),
+            Some(b'[' | b'{') => container_len(rest),
+            _ => rest.iter().take_while(|byte| !ends_scalar(**byte)).count(),
+        };
+        self.at += len;
+        self.since(start)
+    }
+}
+
+/// Bytes of the string at the beginning of `text`, both quotes included.
+fn string_len(text: &[u8]) -> usize {
+    let mut escaped = true; // for the opening quote
+    for (nth, byte) in text.iter().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return nth + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// Bytes of the array or object at the beginning of `text`.
+fn container_len(text: &[u8]) -> usize {
+    let (mut at, mut depth) = (0, 0_usize);
+    while let Some(byte) = text.get(at) {
+        match byte {
+            b'"' => {
+                at += string_len(text.get(at..).unwrap_or_default());
+                continue;
+            }
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth -= 1,
+            _ => {}
+        }
+        at += 1;
+        if depth == 0 {
+            break;
+        }
+    }
+    at
+}
+
+fn ends_scalar(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || b",]}:".contains(&byte)
+}
+
+/// What a string says, given as it is written.
+pub(super) fn unquoted(written: &str) -> Cow<'_, str> {
+    let inner = written.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(written);
+    if !inner.contains('\\') {
+        return Cow::Borrowed(inner);
+    }
+    serde_json::from_str(written).map_or(Cow::Borrowed(inner), Cow::Owned)
+}
+
+/// Whether two values are the same: strings whatever their escapes, objects whatever their order, numbers only when spelled alike.
+pub(super) fn same(a: &str, b: &str) -> bool {
+    a == b || same_next(&mut Cursor::new(a), &mut Cursor::new(b))
+}
+
+/// In lockstep, so that large arrays take no memory.
+fn same_next(a: &mut Cursor<'_>, b: &mut Cursor<'_>) -> bool {
+    match (a.peek(), b.peek()) {
+        (Some(b'['), Some(b'[')) => same_arrays(a, b),
+        (Some(b'{'), Some(b'{')) => same_objects(a, b),
+        (Some(b'"'), Some(b'"')) => same_strings(a.value(), b.value()),
+        (Some(_), Some(_)) => {
+            let (a, b) = (a.value(), b.value());
+            a == b && !a.is_empty()
+        }
+        _ => false,
+    }
+}
+
+fn same_strings(a: &str, b: &str) -> bool {
+    a == b || unquoted(a) == unquoted(b)
+}
+
+fn same_arrays(a: &mut Cursor<'_>, b: &mut Cursor<'_>) -> bool {
+    a.eat(b'[');
+    b.eat(b'[');
+    loop {
+        match (a.eat(b']'), b.eat(b']')) {
+            (true, true) => return true,
+            (false, false) if same_next(a, b) => {
+                a.eat(b',');
+                b.eat(b',');
+            }
+            _ => return false,
+        }
+    }
+}
+
+/// In lockstep while the keys are in the same order, then by key.
+fn same_objects(a: &mut Cursor<'_>, b: &mut Cursor<'_>) -> bool {
+    a.eat(b'{');
+    b.eat(b'{');
+    loop {
+        match (a.eat(b'}'), b.eat(b'}')) {
+            (true, true) => return true,
+            (false, false) if a.peek().is_some() && b.peek().is_some() => {}
+            _ => return false,
+        }
+        let (a_key, b_key) = (a.key(), b.key());
+        if !same_strings(a_key, b_key) {
+            let (a, mut b) = (members(a, a_key), members(b, b_key));
+            return a.len() == b.len()
+                && a.into_iter().all(|(key, a)| b.remove(&key).is_some_and(|b| same(a, b)));
+        }
+        if !same_next(a, b) {
+            return false;
+        }
+        a.eat(b',');
+        b.eat(b',');
+    }
+}
+
+/// The rest of an object's members, the cursor standing behind the first one's key.
+fn members<'d>(cursor: &mut Cursor<'d>, first: &'d str) -> HashMap<Cow<'d, str>, &'d str> {
+    let mut members = HashMap::new();
+    let mut key = first;
+    loop {
+        members.insert(unquoted(key), cursor.value());
+        if !cursor.eat(b',') {
+            cursor.eat(b'}');
+            return members;
+        }
+        key = cursor.key();
+    }
+}
+
+/// Without white space.
+pub(super) fn compact(text: &str) -> String {
+    let mut out = String::new();
+    print(&mut Cursor::new(text), Style::COMPACT, 0, usize::MAX, &mut out);
+    out
+}
+
+/// Writes the next value in a style, its first line being `depth` levels deep. Stops when `out` is longer than `max` bytes.
+pub(super) fn print(cursor: &mut Cursor<'_>, style: Style<'_>, depth: usize, max: usize, out: &mut String) {
+    let (open, close) = match cursor.peek() {
+        Some(b'{') => (b'{', b'}'),
+        Some(b'[') => (b'[', b']'),
+        _ => return out.push_str(cursor.value()),
+    };
+    cursor.eat(open);
+    out.push(char::from(open));
+    let mut first = true;
+    while cursor.peek().is_some_and(|next| next != close) && out.len() <= max {
+        style.begin_member(first, depth + 1, out);
+        first = false;
+        if open == b'{' {
+            style.key(cursor.key(), out);
+        }
+        print(cursor, style, depth + 1, max, out);
+        if !cursor.eat(b',') {
+            break;
+        }
+    }
+    cursor.eat(close);
+    style.end_members(first, depth, out);
+    out.push(char::from(close));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_the_same_whatever_their_spelling_but_numbers() {
+        for (a, b) in [
+            ("1", " 1 "),
+            ("\"\\u00e9\"", "\"é\""),
+            ("[1,2]", "[ 1 ,\n2 ]"),
+            ("[]", "[ ]"),
+            (r#"{"a":1,"b":[{"c":2,"d":3}]}"#, r#"{"b":[{"d":3,"c":2}],"a":1}"#),
+            (r#"{"a":1,"b":2,"c":3}"#, r#"{"a":1,"c":3,"b":2}"#),
+            (r#"[{"\u0061":"]"}]"#, r#"[ {"a" : "]"} ]"#),
+        ] {
+            assert!(same(a, b) && same(b, a), "{a} {b}");
+        }
+        for (a, b) in [
+            ("1", "1.0"),
+            ("1", "\"1\""),
+            ("9007199254740993", "9007199254740992"),
+            ("[1]", "[1,2]"),
+            ("[1,2]", "[2,1]"),
+            ("[]", "{}"),
+            ("[null]", "[]"),
+            (r#"{"a":1}"#, r#"{"a":1,"b":2}"#),
+            (r#"{"a":1,"b":2}"#, r#"{"b":1,"a":2}"#),
+            (r#"{"b":1,"a":2}"#, r#"{"a":2}"#),
+            (r#"{"a":1}"#, r#"{"b":1}"#),
+        ] {
+            assert!(!same(a, b) && !same(b, a), "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_json_ends_early() {
+        for text in [
+            "",
+            "[",
+            "{",
+            "{\"a\"",
+            "{\"a\":",
+            "[1",
+            "[1,",
+            "\"",
+            "\"\\",
+            "{,",
+            "[}",
+            ":",
+            "{\"a\":1 \"b\"",
+            "]",
+        ] {
+            compact(text);
+            same(text, "[[1]]");
+            same(text, "{\"b\":1}");
+            same(&format!("{text} "), text);
+        }
+    }
+
+    #[test]
+    fn a_value_is_written_in_a_style() {
+        let text = r#"{"a":[1,{"b":"x, y"},[],{}]}"#;
+        let printed = |style| {
+            let mut out = String::new();
+            print(&mut Cursor::new(text), style, 0, usize::MAX, &mut out);
+            out
+        };
+        assert_eq!(printed(Style::COMPACT), text);
+        let value: serde_json::Value = serde_json::from_str(text).unwrap();
+        assert_eq!(printed(Style::default()), format!("{value:#}"));
+        assert_eq!(printed(Style { space: true, ..Style::COMPACT }), r#"{"a": [1, {"b": "x, y"}, [], {}]}"#);
+    }
+}

@@ -1,0 +1,72 @@
+//! Writes a merged document.
+
+use super::merged::{Merged, What};
+use super::style::{Style, end_of};
+use super::text::{self, Cursor};
+use super::three::{Pick, Side, Three};
+
+/// Writes in the style that a document has: values as the sides spelled them, where that fits.
+#[derive(Debug)]
+struct Writer<'d> {
+    style: Style<'d>,
+    /// The sides whose text fits into that style.
+    fitting: Vec<Side>,
+    /// Beyond this many bytes nothing needs to be written.
+    max: usize,
+    out: String,
+}
+
+/// The text of a document, or the side whose document it is. A text that is longer than `max` bytes was not finished.
+pub(super) fn write(
+    merged: &Merged<'_, '_>,
+    texts: Three<Option<&str>>,
+    leader: Side,
+    max: usize,
+) -> Result<String, Side> {
+    let styles = texts.map(|text| text.map(Style::of));
+    let pick = |pick| match pick {
+        Pick::Only(side) => side,
+        Pick::Same | Pick::Neither => leader,
+    };
+    let owner = pick(styles.pick(true, |a, b| a == b));
+    if let Some(side) = [owner, owner.other()].into_iter().find(|side| merged.spelled.side(*side).is_some()) {
+        return Err(side);
+    }
+    let style = (*styles.side(owner)).unwrap_or_default();
+    let fitting =
+        [owner, owner.other()].into_iter().filter(|side| *styles.side(*side) == Some(style)).collect();
+    let mut writer = Writer { style, fitting, max, out: String::new() };
+    writer.value(merged, 0);
+    let ends = texts.map(|text| text.map(end_of));
+    writer.out.push_str((*ends.side(pick(ends.pick(true, |a, b| a == b)))).unwrap_or_default());
+    Ok(writer.out)
+}
+
+impl Writer<'_> {
+    fn value(&mut self, merged: &Merged<'_, '_>, depth: usize) {
+        let Merged { what, spelled } = merged;
+        if let Some(text) = self.fitting.iter().find_map(|side| *spelled.side(*side)) {
+            return self.out.push_str(text);
+        }
+        match what {
+            What::Taken(value) => {
+                text::print(&mut Cursor::new(value.text()), self.style, depth, self.max, &mut self.out);
+            }
+            What::Built { is_list, parts } => {
+                self.out.push(if *is_list { '[' } else { '{' });
+                for (nth, part) in parts.iter().enumerate() {
+                    if self.out.len() > self.max {
+                        break;
+                    }
+                    self.style.begin_member(nth == 0, depth + 1, &mut self.out);
+                    if !is_list {
+                        self.style.key(part.written_key, &mut self.out);
+                    }
+                    self.value(&part.value, depth + 1);
+                }
+                self.style.end_members(parts.is_empty(), depth, &mut self.out);
+                self.out.push(if *is_list { ']' } else { '}' });
+            }
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! Every case of a decision.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use pflow_backend::{Environment, ManualEnvironment, Version};
+
+use super::{super::agreed::Instead, *};
+use crate::{
+    conflict::Expect,
+    document::Limits,
+    lock::LeaseRequest,
+    store::copy::CopyState,
+    stored::{Current, Holder, LeaseId, Sight, Standing, StoredHead, StoredVersion, WorkflowId},
+};
+
+const SKEW: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn id() -> WorkflowId {
+    WorkflowId::parse("a").unwrap()
+}
+
+/// Whoever holds the leases of these tests.
+fn me() -> Identity {
+    ManualEnvironment::new(9).identity().clone()
+}
+
+fn lease_id(name: &str) -> LeaseId {
+    LeaseId::parse(name).unwrap()
+}
+
+fn now() -> DateTime<Utc> {
+    ManualEnvironment::new(1).now()
+}
+
+fn document(text: &str) -> Document {
+    Document::parse(format!(r#"{{ "x": "{text}" }}"#), &Limits::default()).unwrap()
+}
+
+/// At this generation with the content `old`, made an hour ago.
+fn basis(generation: u64) -> Basis {
+    let made = now() - TimeDelta::hours(1);
+    let mut record = describe(&document("old"), &Fields::default(), None);
+    (record.generation, record.version_id) = (generation, VersionId::parse("v".repeat(26)).unwrap());
+    (record.created, record.modified, record.author) = (made, made, "before@host".to_owned());
+    let current = Current::after(None, record, ContentHash::of(b"line"));
+    let head = Head { current: (generation > 0).then_some(current), fence: 7, ..Head::new(id()) };
+    let stored = StoredHead { head, version: Some(Version::new("read")) };
+    Basis { stored, standing: None, copy: CopyState::Absent, restored: None, now: now() }
+}
+
+fn leased(mut basis: Basis, name: &str, left: TimeDelta) -> Basis {
+    let environment = ManualEnvironment::new(9);
+    let granted = now() + left - TimeDelta::minutes(1);
+    let identity = environment.identity();
+    let lease = Lease::grant(lease_id(name), 7, "edit".to_owned(), None, identity, granted, MINUTE);
+    let (unchanged, holder) = (Duration::ZERO, Holder::Unknown);
+    basis.standing = Some(Standing::of(&lease, &Sight { now: now(), skew: SKEW, unchanged, holder }));
+    basis.stored.head.lease = Some(lease);
+    basis
+}
+
+fn save(expect: Expect) -> Request {
+    let kind = Kind::Save { content: Bytes::new(), fields: Fields::default() };
+    Request::new(id(), kind, expect)
+}
+
+fn under(name: &str) -> Request {
+    Request { lease: Some(lease_id(name)), ..save(Expect::Any) }
+}
+
+fn holding(name: &str) -> Request {
+    let hold = LeaseRequest::new("edit", MINUTE).id(lease_id(name));
+    Request { hold: Some(hold), ..save(Expect::Any) }
+}
+
+fn decided(request: &Request, text: &str, basis: &Basis) -> Result<Decision> {
+    decide(request, Some(&document(text)), &Agreed::default(), basis, &me())
+}
+
+/// The first word of the decision.
+fn answer(request: &Request, text: &str, basis: &Basis) -> &'static str {
+    match decided(request, text, basis).unwrap() {
+        Decision::Write(_) => "write",
+        Decision::Unchanged => "unchanged",
+        Decision::Conflict(Conflict::LeaseLost { .. }) => "lost",
+        Decision::Conflict(Conflict::Locked { .. }) => "locked",
+        Decision::Conflict(Conflict::Version { .. }) => "version",
+        Decision::Conflict(Conflict::ModifiedOutside { .. }) => "edited",
+        Decision::Conflict(other) => panic!("{other}"),
+    }
+}
+
+fn plan(request: &Request, text: &str, basis: &Basis) -> Plan {
+    match decided(request, text, basis).unwrap() {
+        Decision::Write(plan) => *plan,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Each line has everything that is wrong with the lines behind it.
+#[test]
+fn the_first_reason_that_matters_is_told() {
+    let mut basis = leased(basis(3), "theirs", TimeDelta::minutes(1));
+    basis.copy = CopyState::Edited(Version::new("edit"), ContentHash::of(b"edit"));
+    assert_eq!(
+        answer(&Request { lease: Some(lease_id("mine")), ..save(Expect::Generation(1)) }, "old", &basis),
+        "lost"
+    );
+    assert_eq!(answer(&save(Expect::Generation(1)), "old", &basis), "version");
+    assert_eq!(answer(&save(Expect::Generation(3)), "old", &basis), "edited");
+    assert_eq!(answer(&save(Expect::Generation(1)), "new", &basis), "locked");
+    basis.stored.head.lease = None;
+    assert_eq!(answer(&save(Expect::Generation(1)), "new", &basis), "version");
+    assert_eq!(answer(&save(Expect::Generation(3)), "new", &basis), "edited");
+    basis.copy = CopyState::Lagging(Version::new("old"));
+    assert_eq!(answer(&save(Expect::Generation(3)), "new", &basis), "write");
+}
+
+#[test]
+fn a_lease_is_kept_removed_or_granted() {
+    let (live, expired) = (TimeDelta::seconds(-60), TimeDelta::milliseconds(-60_001));
+    let plan_of = |request: &Request, left: Option<TimeDelta>| {
+        let basis = left.map_or_else(|| basis(1), |left| leased(basis(1), "held", left));
+        plan(request, "new", &basis).lease
+    };
+    let grant = |name: &str| LeasePlan::Grant(holding(name).hold.unwrap());
+    assert_eq!(plan_of(&save(Expect::Any), None), LeasePlan::Keep);
+    assert_eq!(plan_of(&save(Expect::Any), Some(expired)), LeasePlan::Remove);
+    for left in [live, expired] {
+        assert_eq!(plan_of(&under("held"), Some(left)), LeasePlan::Keep, "its clock does not matter");
+    }
+    assert_eq!(plan_of(&holding("held"), Some(live)), LeasePlan::Keep, "granted already");
+    assert_eq!(plan_of(&holding("held"), Some(expired)), grant("held"), "what has ended is granted anew");
+    assert_eq!(plan_of(&holding("new"), None), grant("new"));
+    assert_eq!(plan_of(&holding("new"), Some(expired)), grant("new"));
+    assert_eq!(answer(&holding("new"), "new", &leased(basis(1), "held", live)), "locked");
+    assert_eq!(answer(&holding("held"), "old", &leased(basis(1), "held", live)), "unchanged");
+    assert!(plan(&holding("new"), "old", &basis(1)).version.is_none(), "a lease alone is no version");
+}
+
+#[test]
+fn the_next_version_stands_on_the_present_one() {
+    let basis = basis(3);
+    let request = Request { message: Some("why".to_owned()), ..save(Expect::Any) };
+    let (record, content) = plan(&request, "new", &basis).version.unwrap();
+    let before = basis.stored.head.current.as_ref().unwrap();
+    assert_eq!(record.generation, 4);
+    assert_eq!((record.created, record.modified), (before.record.created, now()));
+    assert_eq!((record.author.as_str(), record.message.as_deref()), ("tester@host-9", Some("why")));
+    assert_eq!((record.hash, &content), (Some(document("new").hash()), document("new").bytes()));
+}
+
+/// With a person's edit of the copy that says this.
+fn with_edit(mut basis: Basis, text: &str) -> Basis {
+    basis.copy = CopyState::Edited(Version::new("edit"), document(text).hash());
+    basis
+}
+
+fn with(agreed: &Agreed, request: &Request, text: &str, basis: &Basis) -> Decision {
+    decide(request, Some(&document(text)), agreed, basis, &me()).unwrap()
+}
+
+#[track_caller]
+fn planned(decision: Decision) -> Plan {
+    match decision {
+        Decision::Write(plan) => *plan,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_was_agreed_holds_for_the_generation_that_was_seen() {
+    let agreed = Agreed { on_top_of: Some(3), ..Agreed::default() };
+    for expect in [Expect::Generation(1), Expect::Generation(9), Expect::Absent] {
+        let (record, _) = planned(with(&agreed, &save(expect), "new", &basis(3))).version.unwrap();
+        assert_eq!(record.generation, 4);
+        assert!(matches!(with(&agreed, &save(expect), "old", &basis(3)), Decision::Unchanged));
+        let moved = with(&agreed, &save(expect), "new", &basis(4));
+        assert!(matches!(moved, Decision::Conflict(_)), "{moved:?}");
+    }
+    let edited = with_edit(basis(3), "edit");
+    let decision = with(&agreed, &save(Expect::Generation(1)), "new", &edited);
+    assert!(matches!(decision, Decision::Conflict(Conflict::ModifiedOutside { .. })), "{decision:?}");
+}
+
+#[test]
+fn only_the_lease_that_was_seen_is_taken_away() {
+    let live = leased(basis(1), "held", TimeDelta::minutes(1));
+    let agreed = |name: &str| Agreed { lease: Some(lease_id(name)), ..Agreed::default() };
+    let plan = planned(with(&agreed("held"), &save(Expect::Any), "new", &live));
+    assert_eq!((plan.lease, plan.breaks), (LeasePlan::Remove, live.stored.head.lease.clone()));
+    let plan = planned(with(&agreed("held"), &holding("mine"), "new", &live));
+    assert_eq!(plan.lease, LeasePlan::Grant(holding("mine").hold.unwrap()));
+    assert!(plan.breaks.is_some());
+    let next = with(&agreed("before"), &save(Expect::Any), "new", &live);
+    assert!(matches!(next, Decision::Conflict(Conflict::Locked { .. })), "{next:?}");
+    let lost = with(&agreed("held"), &under("mine"), "new", &live);
+    assert!(matches!(lost, Decision::Conflict(Conflict::LeaseLost { .. })), "{lost:?}");
+    let over = leased(basis(1), "held", TimeDelta::hours(-1));
+    assert_eq!(planned(with(&agreed("held"), &save(Expect::Any), "new", &over)).breaks, None);
+}
+
+#[test]
+fn an_edit_becomes_a_version_below_the_one_that_is_written_over_it() {
+    let agreed = Agreed { edit: Some(document("edit")), ..Agreed::default() };
+    for text in ["new", "old"] {
+        let edited = with_edit(basis(3), "edit");
+        let plan = planned(with(&agreed, &save(Expect::Any), text, &edited));
+        let ((kept, content), (record, _)) = (plan.kept.unwrap(), plan.version.unwrap());
+        assert_eq!((kept.generation, record.generation), (4, 5), "{text}");
+        assert_eq!((kept.operation, record.operation), (Operation::ADOPT, Operation::SAVE));
+        assert_eq!((kept.hash, &content), (Some(document("edit").hash()), document("edit").bytes()));
+        assert_eq!(record.hash, Some(document(text).hash()));
+    }
+    // Saving the edit itself keeps it, and another edit was not agreed to.
+    let plan = planned(with(&agreed, &save(Expect::Any), "edit", &with_edit(basis(3), "edit")));
+    assert_eq!((plan.kept, plan.version.unwrap().0.generation), (None, 4));
+    let other = with(&agreed, &save(Expect::Any), "new", &with_edit(basis(3), "other"));
+    assert!(matches!(other, Decision::Conflict(Conflict::ModifiedOutside { .. })), "{other:?}");
+    let delete = Request { kind: Kind::Delete, ..save(Expect::Any) };
+    let plan = planned(with(&agreed, &delete, "", &with_edit(basis(3), "edit")));
+    assert_eq!((plan.kept.unwrap().0.generation, plan.version.unwrap().0.deleted), (4, true));
+}
+
+#[test]
+fn a_merge_holds_for_the_generation_and_the_edit_that_went_into_it() {
+    let merged = |of_edit: Option<&str>| {
+        let (document, of_edit) = (document("merged"), of_edit.map(|text| document(text).hash()));
+        let instead = Instead { document, fields: Fields::default(), operation: Operation::SAVE, of_edit };
+        let edit = of_edit.map(|_| self::document("edit"));
+        Agreed { on_top_of: Some(3), instead: Some(instead), edit, lease: None }
+    };
+    let stale = save(Expect::Generation(1));
+    let saved = |agreed: &Agreed, basis: &Basis| match with(agreed, &stale, "new", basis) {
+        Decision::Write(plan) => plan.version.unwrap().0.hash,
+        _ => None,
+    };
+    let hash = Some(document("merged").hash());
+    assert_eq!(saved(&merged(None), &basis(3)), hash);
+    assert_eq!(saved(&merged(None), &basis(4)), None, "the ground moved");
+    assert_eq!(saved(&merged(Some("edit")), &with_edit(basis(3), "edit")), hash);
+    assert_eq!(saved(&merged(Some("edit")), &with_edit(basis(3), "other")), None, "another edit");
+    assert_eq!(saved(&merged(Some("edit")), &basis(3)), None, "the edit was taken back");
+}
+
+#[test]
+fn there_is_no_generation_behind_the_last() {
+    let refused = decided(&save(Expect::Any), "new", &basis(MAX_GENERATION)).unwrap_err();
+    assert!(matches!(refused, Error::Corrupt { .. }), "{refused}");
+    assert_eq!(answer(&save(Expect::Any), "new", &basis(MAX_GENERATION - 1)), "write");
+    let agreed = Agreed { edit: Some(document("edit")), ..Agreed::default() };
+    let basis = with_edit(basis(MAX_GENERATION - 1), "edit");
+    let refused = decide(&save(Expect::Any), Some(&document("new")), &agreed, &basis, &me());
+    assert!(matches!(refused, Err(Error::Corrupt { .. })), "the edit would need one too");
+}
+
+#[test]
+fn a_pruned_content_cannot_be_brought_back() {
+    let mut basis = basis(4);
+    let record = basis.stored.head.current.as_ref().unwrap().record.clone();
+    basis.stored.head.current.as_mut().unwrap().record.deleted = true;
+    let undelete = Request { kind: Kind::Undelete, ..save(Expect::Any) };
+    let restored = |content| {
+        let record = VersionRecord { generation: 3, ..record.clone() };
+        Some(StoredVersion { record, record_hash: ContentHash::of(b"line"), content })
+    };
+    basis.restored = restored(None);
+    let refused = decide(&undelete, None, &Agreed::default(), &basis, &me()).unwrap_err();
+    assert!(
+        matches!(refused, Error::GenerationMissing { generation: 3, why: NoContent::Pruned, .. }),
+        "{refused}"
+    );
+    basis.restored = restored(Some(Bytes::from_static(b"{}")));
+    let (next, content) = plan(&undelete, "", &basis).version.unwrap();
+    assert_eq!((next.generation, next.deleted, next.hash, &content[..]), (5, false, record.hash, &b"{}"[..]));
+}

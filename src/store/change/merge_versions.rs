@@ -1,0 +1,224 @@
+use bytes::Bytes;
+
+use super::{
+    Change, Fields, Kind, Written, actions,
+    agreed::{Agreed, Instead},
+    describe::{describe, says_the_same},
+    keep_edit::{Edit, Sought},
+    parse::PARSED_IN_PLACE,
+    resolve::question,
+};
+use crate::{
+    Error, Result,
+    conflict::{Case, How, Obstacle},
+    document::{Document, DocumentError, Limits, Strictness},
+    flow::{Action, Node, Visit},
+    merge::{self, Merge, merge_fields},
+    stored::{Operation, StoredVersion, VersionRecord},
+};
+
+/// Merges ours with what is there, from the version that ours was built on.
+///
+/// What comes out is saved like any other version, on top of theirs and of theirs alone: the common ancestor is an ancestor of theirs anyway, and a
+/// chain has one parent for each version. If theirs is a person's edit, it becomes a version of its own between the two.
+pub(super) struct MergeVersions;
+
+pub(super) struct Sides {
+    case: Case,
+    ours: Document,
+    fields: Fields,
+    edit: Option<Sought>,
+    limits: Limits,
+}
+
+pub(super) enum Outcome {
+    Merged(Box<Merged>),
+    /// Ours changed nothing, so theirs is what both come to, a deletion perhaps.
+    Theirs,
+    /// What was to be merged is not there any more.
+    Moved,
+    Blocked(Obstacle),
+}
+
+/// What both sides come to, and the edit that went into it.
+pub(super) struct Merged {
+    document: Document,
+    fields: Fields,
+    edit: Option<Document>,
+}
+
+impl Node<Change, Error> for MergeVersions {
+    type Prep = Sides;
+    type Exec = Outcome;
+
+    fn name(&self) -> &str {
+        "MergeVersions"
+    }
+
+    fn actions(&self) -> &[Action] {
+        const { &[Action::DEFAULT, actions::HANDLE_CONFLICT, actions::TAKE_THEIRS] }
+    }
+
+    async fn prep(&self, change: &Change, _: Visit<'_>) -> Result<Sides> {
+        let nothing = || Error::Internal("nothing is to be merged".to_owned());
+        let question = question(change)?.ok_or_else(nothing)?;
+        let (Kind::Save { fields, .. }, Some(ours)) = (&change.request.kind, change.document.clone()) else {
+            return Err(nothing());
+        };
+        let (fields, edit) = (fields.clone(), Sought::of(change));
+        let case = Case::new(change.shared.objects.clone(), question);
+        Ok(Sides { case, ours, fields, edit, limits: change.shared.options.limits })
+    }
+
+    async fn exec(&self, sides: &Sides, _: Visit<'_>) -> Result<Outcome> {
+        let Sides { case, ours, fields, edit, limits } = sides;
+        let edit = match edit {
+            None => None,
+            Some(sought) => match sought.read().await? {
+                Edit::Usable(document) => Some(document),
+                Edit::Gone => return Ok(Outcome::Moved),
+                Edit::Unusable(source) => return Ok(Outcome::Blocked(sought.obstacle(source))),
+            },
+        };
+        let base = case.base_version().await?;
+        if let Some(generation) = case.base_generation()
+            && base.as_ref().is_none_or(|base| base.content.is_none() && !base.record.deleted)
+        {
+            return Ok(Outcome::Blocked(Obstacle::BaseMissing { generation }));
+        }
+        let current = case.head().current.as_ref();
+        let theirs = match (&edit, current) {
+            (Some(edit), _) => {
+                Theirs::Edit { document: edit.clone(), before: current.map(|it| it.record.clone()) }
+            }
+            (None, Some(current)) => Theirs::Version(case.theirs_version(current).await?),
+            (None, None) => return Ok(Outcome::Blocked(Obstacle::Deletion)),
+        };
+        let work = Work { base, ours: ours.clone(), fields: fields.clone(), theirs, limits: *limits };
+        if work.ours.bytes().len() <= PARSED_IN_PLACE && work.theirs.size() <= PARSED_IN_PLACE {
+            return Ok(work.done());
+        }
+        let merging = tokio::task::spawn_blocking(move || work.done());
+        merging.await.map_err(|broken| Error::Internal(format!("the merge stopped: {broken}")))
+    }
+
+    async fn post(
+        &self,
+        change: &mut Change,
+        sides: Sides,
+        outcome: Outcome,
+        _: Visit<'_>,
+    ) -> Result<Action> {
+        let head = sides.case.head();
+        match outcome {
+            Outcome::Moved => return Ok(Action::DEFAULT),
+            Outcome::Blocked(obstacle) => {
+                change.obstacle = Some(obstacle);
+                return Ok(actions::HANDLE_CONFLICT);
+            }
+            Outcome::Theirs => {
+                change.written = Some(Written::unchanged(head.clone()));
+                change.resolved.how = Some(How::Merged);
+                return Ok(actions::TAKE_THEIRS);
+            }
+            Outcome::Merged(merged) => {
+                let Merged { document, fields, edit } = *merged;
+                let of_edit = edit.as_ref().map(Document::hash);
+                let instead = Some(Instead { document, fields, operation: Operation::SAVE, of_edit });
+                let (on_top_of, lease) = (Some(head.generation()), change.agreed.lease.take());
+                change.agreed = Agreed { on_top_of, instead, edit, lease };
+                change.resolved.how = Some(How::Merged);
+            }
+        }
+        Ok(Action::DEFAULT)
+    }
+}
+
+enum Theirs {
+    Version(StoredVersion),
+    Edit { document: Document, before: Option<VersionRecord> },
+}
+
+/// Everything that a merge needs.
+struct Work {
+    base: Option<StoredVersion>,
+    ours: Document,
+    fields: Fields,
+    theirs: Theirs,
+    limits: Limits,
+}
+
+impl Theirs {
+    fn size(&self) -> usize {
+        match self {
+            Self::Version(version) => version.content.as_ref().map_or(0, Bytes::len),
+            Self::Edit { document, .. } => document.bytes().len(),
+        }
+    }
+}
+
+impl Work {
+    fn done(self) -> Outcome {
+        self.merged().unwrap_or_else(|source| Outcome::Blocked(Obstacle::Unmergeable { source }))
+    }
+
+    fn merged(self) -> std::result::Result<Outcome, DocumentError> {
+        let Self { base, ours, fields, theirs, limits } = self;
+        let read = |content: &Bytes| {
+            Document::parse(content.clone(), &Limits { strictness: Strictness::Plain, ..limits })
+        };
+        let base_record = base.as_ref().map(|base| &base.record).filter(|record| !record.deleted);
+        let base_document = base.as_ref().and_then(|base| base.content.as_ref()).map(read).transpose()?;
+        let (theirs, their_record, edit) = match theirs {
+            Theirs::Version(StoredVersion { record, content: Some(content), .. }) => {
+                (read(&content)?, record, None)
+            }
+            Theirs::Version(_) => {
+                // They deleted it. That is what both come to if ours is what they deleted.
+                let same = base_record
+                    .is_some_and(|base| says_the_same(base, &describe(&ours, &fields, Some(base))));
+                return Ok(if same { Outcome::Theirs } else { Outcome::Blocked(Obstacle::Deletion) });
+            }
+            Theirs::Edit { document, before } => {
+                let before = before.filter(|before| !before.deleted);
+                let record = describe(&document, &Fields::default(), before.as_ref());
+                (document.clone(), record, Some(document))
+            }
+        };
+        let our_record = describe(&ours, &fields, base_record.or(Some(&their_record)));
+        let fields = merge_fields(base_record.map(said).as_ref(), &said(&our_record), &said(&their_record));
+        let document = merge::merge(base_document.as_ref(), &ours, &theirs, &limits);
+        let (document, fields) = match (document, fields) {
+            (Merge::Clean(document), Ok(fields)) => (document, fields),
+            (Merge::Refused(source), Ok(_)) => return Err(source),
+            (Merge::Overlapping(overlaps), Ok(_)) => {
+                return Ok(Outcome::Blocked(Obstacle::Overlaps(overlaps)));
+            }
+            (document, Err(more)) => {
+                let mut overlaps = match document {
+                    Merge::Overlapping(overlaps) => overlaps,
+                    _ => Vec::new(),
+                };
+                // A title that stands in the document is said by the document.
+                let known: Vec<_> = overlaps.iter().map(|overlap| overlap.path.clone()).collect();
+                overlaps.extend(more.into_iter().filter(|overlap| !known.contains(&overlap.path)));
+                return Ok(Outcome::Blocked(Obstacle::Overlaps(overlaps)));
+            }
+        };
+        let fields = Fields {
+            name: Some(fields.name.unwrap_or_default()),
+            description: Some(fields.description.unwrap_or_default()),
+            tags: Some(fields.tags),
+        };
+        Ok(Outcome::Merged(Box::new(Merged { document, fields, edit })))
+    }
+}
+
+/// What a record says beside the document.
+fn said(record: &VersionRecord) -> merge::Fields {
+    merge::Fields {
+        name: record.name.clone(),
+        description: record.description.clone(),
+        tags: record.tags.clone(),
+    }
+}

@@ -1,0 +1,37 @@
+use super::Store;
+use crate::{
+    Result,
+    conflict::{Conflict, accepted},
+    document::MediaType,
+    merge::{self, Change},
+    stored::layout,
+};
+
+impl Store {
+    /// What is different now from the version that a refused change was built on, for whoever was told of a conflict. A resolver asks its
+    /// [`Case`](crate::conflict::Case) instead.
+    ///
+    /// None where the conflict is about something else than content, and where one of the two is not there: deleted, pruned, never made.
+    ///
+    /// # Errors
+    /// [`crate::Error::Document`] for a person's edit that is no workflow; errors of the storage; what is stored is damaged.
+    pub async fn what_changed(&self, conflict: &Conflict) -> Result<Option<Vec<Change>>> {
+        let objects = &self.shared.objects;
+        let (id, base) = match conflict.cause() {
+            Conflict::Version { id, expected, .. } => (id, *expected),
+            Conflict::ModifiedOutside { id, generation: Some(generation), .. } => (id, *generation),
+            _ => return Ok(None),
+        };
+        let head = objects.head(id).await?.head;
+        let before = objects.generation(&head, base).await?.and_then(|version| version.content);
+        let after = match (conflict.cause(), &head.current) {
+            (Conflict::ModifiedOutside { .. }, _) => {
+                objects.get(&layout::content(id, MediaType::Json)).await?.map(|object| object.bytes)
+            }
+            (_, Some(current)) => objects.named_version(id, &current.reference()).await?.content,
+            (_, None) => None,
+        };
+        let (Some(before), Some(after)) = (before, after) else { return Ok(None) };
+        Ok(Some(merge::changes(&accepted(id, before)?, &accepted(id, after)?)))
+    }
+}

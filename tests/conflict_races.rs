@@ -1,0 +1,296 @@
+//! Many who save at the same time and leave it to a policy: every edit ends up in the document, and every version in the history.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
+
+mod conflict_support;
+mod support;
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use conflict_support::{Situation, doc, texts};
+use futures::future::join_all;
+use pflow_store::{
+    ErrorKind, Expect, LeaseRequest, SaveRequest, Store, StoreOptions,
+    conflict::{How, Policy},
+};
+use proptest::prelude::*;
+use support::{Fault, Hasty, Kind, Left, Site, chain, every_backend, history, id, notices, versions};
+
+every_backend!(
+    edits_of_many_are_all_merged,
+    whoever_overrides_at_the_same_time_loses_nothing,
+    many_who_wait_for_the_lock_all_get_it,
+);
+
+/// A workflow with a node for each text.
+fn plan(texts: &[u32]) -> String {
+    let node = |(nth, text)| {
+        format!(r#"    {{ "id": "n{nth}", "type": "echo", "params": {{ "text": "{text}" }} }}"#)
+    };
+    let nodes: Vec<String> = texts.iter().enumerate().map(node).collect();
+    format!("{{\n  \"nodes\": [\n{}\n  ]\n}}\n", nodes.join(",\n"))
+}
+
+/// Its texts.
+fn read(content: &[u8]) -> Vec<u32> {
+    let value: serde_json::Value = serde_json::from_slice(content).unwrap();
+    let text = |node: &serde_json::Value| node["params"]["text"].as_str().unwrap().parse().unwrap();
+    value["nodes"].as_array().unwrap().iter().map(text).collect()
+}
+
+/// Each edits a node of its own, on top of what all of them have seen, from two handles.
+async fn edits_of_many_are_all_merged(site: Site) {
+    const MANY: usize = 24;
+    let stores = [site.store().await, site.other_store(2).await];
+    stores[0].save(SaveRequest::new(id("a"), plan(&[0; MANY]), Expect::Absent)).await.unwrap();
+    let saves = (0..MANY).map(|nth| {
+        let store = stores[nth % 2].clone();
+        tokio::spawn(async move {
+            let mut ours = [0; MANY];
+            ours[nth] = 1;
+            let request = SaveRequest::new(id("a"), plan(&ours), Expect::Generation(1));
+            store.save(request.resolver(Arc::new(Policy::Merge))).await.unwrap()
+        })
+    });
+    let mut generations = BTreeSet::new();
+    for saved in join_all(saves).await {
+        let saved = saved.unwrap();
+        assert!(!saved.unchanged);
+        if saved.generation > 2 {
+            assert_eq!(saved.resolved.unwrap().how, Some(How::Merged));
+        }
+        assert!(generations.insert(saved.generation), "two were told the same generation");
+    }
+    assert_eq!(generations, (2..=MANY as u64 + 1).collect());
+    assert_eq!(read(&stores[0].load(&id("a")).await.unwrap().content), [1; MANY]);
+    // Nobody takes an edit away on the way.
+    let sums: Vec<u32> =
+        chain(&stores[0], "a").await.iter().map(|text| read(text.as_bytes()).iter().sum()).collect();
+    assert_eq!(sums, (0..=MANY as u32).collect::<Vec<_>>());
+    assert_eq!(notices(&stores[0].verify().await.unwrap()), [""; 0]);
+}
+
+async fn whoever_overrides_at_the_same_time_loses_nothing(site: Site) {
+    let stores = [site.store().await, site.other_store(2).await];
+    stores[0].save(SaveRequest::new(id("a"), plan(&[0]), Expect::Absent)).await.unwrap();
+    let saves = (1..=16).map(|nth| {
+        let store = stores[nth % 2].clone();
+        tokio::spawn(async move {
+            let request = SaveRequest::new(id("a"), plan(&[nth as u32]), Expect::Generation(1));
+            store.save(request.resolver(Arc::new(Policy::Override))).await.unwrap()
+        })
+    });
+    let mut acknowledged = vec![(1, 0)];
+    for (nth, saved) in join_all(saves).await.into_iter().enumerate() {
+        acknowledged.push((saved.unwrap().generation, nth as u32 + 1));
+    }
+    acknowledged.sort_unstable();
+    let history = chain(&stores[0], "a").await;
+    let kept: Vec<_> =
+        history.iter().enumerate().map(|(at, text)| (at as u64 + 1, read(text.as_bytes())[0])).collect();
+    assert_eq!(kept, acknowledged);
+    assert_eq!(notices(&stores[0].verify().await.unwrap()), [""; 0]);
+}
+
+async fn many_who_wait_for_the_lock_all_get_it(site: Site) {
+    site.store().await;
+    let open = || async { site.other_store_with(StoreOptions::new(Hasty::new(20))).await };
+    let stores = [open().await, open().await];
+    let saves = (0..8).map(|nth: u32| {
+        let store = stores[nth as usize % 2].clone();
+        tokio::spawn(async move {
+            let request = SaveRequest::new(id("a"), plan(&[nth]), Expect::Any)
+                .resolver(Arc::new(Policy::Wait))
+                .lock_timeout(Duration::from_secs(3600))
+                .hold(LeaseRequest::new("edit", Duration::from_secs(86_400)));
+            let saved = store.save(request).await.unwrap();
+            let lease = saved.lease.unwrap();
+            store.release(&id("a"), lease.id).await.unwrap();
+            lease.fence
+        })
+    });
+    let mut fences: Vec<u64> = join_all(saves).await.into_iter().map(Result::unwrap).collect();
+    fences.sort_unstable();
+    assert_eq!(fences, (1..=8).collect::<Vec<u64>>(), "one after the other");
+    assert_eq!(stores[0].show(&id("a")).await.unwrap().generation(), 8);
+}
+
+/// A merge whose reply gets lost finds itself, whatever was in place and whoever built on it meanwhile.
+#[tokio::test]
+async fn a_merge_whose_reply_got_lost_is_settled() {
+    for kind in [Kind::Memory, Kind::PlainMemory, Kind::Staged] {
+        for left in [Left::Stages(0), Left::Stages(1), Left::Stages(2), Left::All] {
+            for others in [false, true] {
+                let site = Site::new(kind).await;
+                let (store, other) = (site.store().await, site.other_store(2).await);
+                for (a, b, expect) in [("1", "1", Expect::Absent), ("1", "2", Expect::Any)] {
+                    other.save(SaveRequest::new(id("a"), doc(a, b), expect)).await.unwrap();
+                }
+                site.probe.fail(Fault::unknown(left));
+                if others {
+                    // Behind the commit whose reply gets lost: head, versions of both sides, commit, and with a copy that is read as well.
+                    let calls = 4 + usize::from(kind == Kind::PlainMemory);
+                    let meddler = other.clone();
+                    site.probe.at_call(calls, move || async move {
+                        let expect = meddler.show(&id("a")).await.unwrap().generation();
+                        let current = meddler.load(&id("a")).await.unwrap().content;
+                        let a = texts(&current).split_once(',').unwrap().0.to_owned();
+                        let theirs = SaveRequest::new(id("a"), doc(&a, "3"), Expect::Generation(expect));
+                        meddler.save(theirs).await.unwrap();
+                    });
+                }
+                let request = SaveRequest::new(id("a"), doc("2", "1"), Expect::Generation(1));
+                let saved = store.save(request.resolver(Arc::new(Policy::Merge))).await.unwrap();
+                let name = format!("{kind:?} {left:?} {others}");
+                assert_eq!(site.probe.heal(), 1, "{name}");
+                assert!(!others || site.probe.hook_has_run(), "{name}");
+                assert_eq!(saved.resolved.unwrap().how, Some(How::Merged), "{name}");
+                let history: Vec<String> =
+                    chain(&store, "a").await.iter().map(|text| texts(text.as_bytes())).collect();
+                let b = if others { "3" } else { "2" };
+                assert_eq!(history.last(), Some(&format!("2,{b}")), "{name}: {history:?}");
+                assert_eq!(history.len(), 3 + usize::from(others), "ours is in it once: {name}: {history:?}");
+                assert_eq!(site.keys("versions/").await.len(), history.len(), "{name}");
+                assert_eq!(notices(&store.verify().await.unwrap()), [""; 0], "{name}");
+            }
+        }
+    }
+}
+
+/// The swap of two versions at once, an edit and what is saved over it: both are there, or neither, and nothing of a dead attempt stays.
+#[tokio::test]
+async fn an_edit_that_is_kept_survives_a_lost_reply() {
+    for left in [Left::Stages(0), Left::Stages(1), Left::Stages(2), Left::All] {
+        for policy in [Policy::Ours, Policy::Merge, Policy::Theirs] {
+            let site = Site::new(Kind::PlainMemory).await;
+            let store = site.store_with(site.options().fold_after(1)).await;
+            let other = site.other_store(2).await;
+            let request = Situation::Edited.bring(&site, &store, &other, "a").await;
+            site.probe.fail(Fault::unknown(left));
+            let saved = store.save(request.resolver(Arc::new(policy))).await.unwrap();
+            assert_eq!(site.probe.heal(), 1);
+            let contents: Vec<String> =
+                chain(&store, "a").await.iter().map(|text| texts(text.as_bytes())).collect();
+            let (wanted, kept): (&[&str], _) = match policy {
+                Policy::Ours => (&["1,1", "1,2", "2,1"], Some(2)),
+                Policy::Merge => (&["1,1", "1,2", "2,2"], Some(2)),
+                _ => (&["1,1", "1,2"], None),
+            };
+            assert_eq!(contents, wanted, "{policy} {left:?}");
+            assert_eq!(saved.resolved.unwrap().kept_edit, kept, "{policy} {left:?}");
+            assert_eq!(store.load(&id("a")).await.unwrap().content, chain(&store, "a").await.pop().unwrap());
+            store.save(SaveRequest::new(id("b"), doc("1", "1"), Expect::Absent)).await.unwrap();
+            let (mut told, there) = (history(&site).await, versions(&site).await);
+            told.sort();
+            assert_eq!(told, there, "the operation history has both, and nothing else is there");
+            assert_eq!(site.keys("ops/pending/").await, [""; 0]);
+            assert_eq!(notices(&store.verify().await.unwrap()), [""; 0], "{policy} {left:?}");
+        }
+    }
+}
+
+/// The lease goes with the swap or stays: whoever finds out that its swap landed has broken it, and nobody else has.
+#[tokio::test]
+async fn a_broken_lock_survives_a_lost_reply() {
+    for kind in [Kind::Memory, Kind::PlainMemory, Kind::Staged] {
+        for left in [Left::Stages(0), Left::Stages(1), Left::Stages(2), Left::All] {
+            let site = Site::new(kind).await;
+            let (store, other) = (site.store().await, site.other_store(2).await);
+            let request = Situation::Locked.bring(&site, &store, &other, "a").await;
+            let held = store.lock_state(&id("a")).await.unwrap().lease.unwrap();
+            site.probe.fail(Fault::unknown(left));
+            let saved = store.save(request.resolver(Arc::new(Policy::Override))).await.unwrap();
+            assert_eq!(site.probe.heal(), 1);
+            assert_eq!(saved.generation, 2, "{kind:?} {left:?}");
+            assert_eq!(saved.resolved.unwrap().broken.map(|lease| lease.id), Some(held.id.clone()));
+            let state = store.lock_state(&id("a")).await.unwrap();
+            assert_eq!((state.lease, state.fence), (None, 2), "{kind:?} {left:?}");
+            assert_eq!(site.get("workflows/a/workflow.lock").await, None, "{kind:?} {left:?}");
+            let late = SaveRequest::new(id("a"), doc("9", "9"), Expect::Any).lease(held.id);
+            assert_eq!(other.save(late).await.unwrap_err().kind(), ErrorKind::Locked);
+            let records = site.keys("ops/pending/a.").await;
+            assert_eq!(records.iter().filter(|key| key.ends_with(".op")).count(), 1, "{kind:?} {left:?}");
+            assert_eq!(notices(&store.verify().await.unwrap()), [""; 0], "{kind:?} {left:?}");
+        }
+    }
+}
+
+/// "Theirs stands" would be a lie about a swap that may land yet, and so would be another id.
+#[tokio::test]
+async fn nobody_is_asked_while_an_attempt_is_open() {
+    for policy in Policy::ALL {
+        let site = Site::new(Kind::PlainMemory).await;
+        let (store, other) = (site.store().await, site.other_store(2).await);
+        let request = Situation::Free.bring(&site, &store, &other, "a").await;
+        site.probe.fail(Fault::unknown(Left::Stages(0)));
+        let raw = site.raw.clone();
+        // Behind the look at the head and the copy, and the commit whose fate nobody knows.
+        site.probe.at_call(3, move || async move {
+            use pflow_store::pflow_backend::{Batch, Key, Operation};
+            let put = Operation::put(Key::parse("workflows/a/workflow.json").unwrap(), doc("1", "2"));
+            let _committed = raw.commit(Batch::new().stage([put])).await.unwrap();
+        });
+        let unknown = store.save(request.resolver(Arc::new(policy))).await.unwrap_err();
+        assert!(site.probe.hook_has_run());
+        assert_eq!(unknown.kind(), ErrorKind::OutcomeUnknown, "{policy}: {unknown}");
+    }
+}
+
+/// An edit: how many generations ago its base was current, and which node it makes what.
+type Edit = (u64, usize, u32);
+
+const NODES: usize = 3;
+
+/// What two sides come to, node by node; none where they get in each other's way.
+fn merged(base: &[u32], ours: &[u32], theirs: &[u32]) -> Option<Vec<u32>> {
+    (0..NODES)
+        .map(|at| match (base[at], ours[at], theirs[at]) {
+            (base, ours, theirs) if ours == base || ours == theirs => Some(theirs),
+            (base, ours, theirs) if theirs == base => Some(ours),
+            _ => None,
+        })
+        .collect()
+}
+
+async fn merges_as_the_model(store: &Store, edits: Vec<Edit>) {
+    let mut history = vec![vec![0; NODES]];
+    store.save(SaveRequest::new(id("a"), plan(&history[0]), Expect::Absent)).await.unwrap();
+    for (back, node, text) in edits {
+        let newest = history.len() as u64;
+        let base = newest.saturating_sub(back).max(1);
+        let mut ours = history[base as usize - 1].clone();
+        ours[node] = text;
+        let request = SaveRequest::new(id("a"), plan(&ours), Expect::Generation(base));
+        let saved = store.save(request.resolver(Arc::new(Policy::Merge))).await;
+        let theirs = history.last().unwrap().clone();
+        match merged(&history[base as usize - 1], &ours, &theirs) {
+            Some(wanted) if wanted == theirs => {
+                let saved = saved.unwrap();
+                assert_eq!((saved.generation, saved.unchanged), (newest, true));
+            }
+            Some(wanted) => {
+                assert_eq!(saved.unwrap().generation, newest + 1);
+                assert_eq!(read(&store.load(&id("a")).await.unwrap().content), wanted);
+                history.push(wanted);
+            }
+            None => assert_eq!(saved.unwrap_err().kind(), ErrorKind::Conflict),
+        }
+    }
+    let kept: Vec<_> = chain(store, "a").await.iter().map(|text| read(text.as_bytes())).collect();
+    assert_eq!(kept, history);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn stale_edits_come_to_what_a_simple_model_says(
+        edits in prop::collection::vec((0..4_u64, 0..NODES, 0..3_u32), 1..16),
+        bucket in any::<bool>(),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let site = Site::new(if bucket { Kind::Staged } else { Kind::PlainMemory }).await;
+            merges_as_the_model(&site.store().await, edits).await;
+        });
+    }
+}

@@ -1,0 +1,247 @@
+//! A guard keeps its lease, notices when it cannot, and gives it back, on every backend.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
+
+mod support;
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::TimeDelta;
+use pflow_store::{
+    Conflict, Error, ErrorKind, Expect, LeaseRequest, Store, StoreOptions,
+    lock::LeaseGuard,
+    pflow_backend::{Environment, ManualEnvironment},
+};
+use support::{Fault, Kind, Left, Site, conflict, every_backend, id, save};
+
+every_backend!(
+    a_guard_renews_until_it_is_released,
+    a_guard_that_is_dropped_gives_the_lease_back,
+    after_a_gap_a_guard_refuses_until_it_has_renewed,
+    whoever_was_overtaken_in_a_gap_writes_nothing,
+    a_broken_lease_wakes_whoever_works_under_it,
+    a_storage_that_fails_for_a_while_loses_nothing,
+    a_lease_that_was_granted_before_is_renewed_first,
+    a_lost_reply_of_a_renewal_is_no_loss,
+    a_broken_lock_is_recorded_and_only_the_one_that_is_meant_is_broken,
+);
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn request() -> LeaseRequest {
+    LeaseRequest::new("edit", MINUTE)
+}
+
+/// The first store, whose time passes when the test says so.
+async fn stepped(site: &Site) -> (Store, Arc<ManualEnvironment>) {
+    let environment = Arc::new(ManualEnvironment::new(5).stepped());
+    let options = StoreOptions::new(environment.clone()).fold_behind(false);
+    (site.store_with(options).await, environment)
+}
+
+/// Lets time pass, second by second, until it is so.
+async fn until(environment: &ManualEnvironment, so: impl Fn() -> bool) {
+    while !so() {
+        environment.advance(Duration::from_secs(1));
+        settle().await;
+    }
+}
+
+/// Lets the tasks that can run do so.
+async fn settle() {
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Waits, without letting time pass, until nothing is locked.
+async fn unlocked(store: &Store) {
+    while store.lock_state(&id("a")).await.unwrap().lease.is_some() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[track_caller]
+fn is_uncertain(guard: &LeaseGuard) {
+    let refused = guard.check().unwrap_err();
+    assert!(matches!(refused, Error::LeaseUncertain { .. }), "{refused}");
+    assert_eq!(refused.kind(), ErrorKind::Locked);
+}
+
+async fn a_guard_renews_until_it_is_released(site: Site) {
+    let (store, environment) = stepped(&site).await;
+    let guard = store.lock(&id("a"), request()).await.unwrap();
+    let first = guard.lease();
+    settle().await;
+    assert_eq!((guard.lease(), guard.fence()), (first.clone(), 1), "not before it is time");
+    for renewals in 1..=3 {
+        until(&environment, || guard.lease().renewals == renewals).await;
+    }
+    let lease = store.lock_state(&id("a")).await.unwrap().lease.unwrap();
+    assert!(lease.renewals >= 3 && lease.expires > first.expires, "{lease:?}");
+    assert_eq!((&lease.id, lease.fence), (&first.id, first.fence));
+    assert_eq!(site.json("workflows/a/workflow.lock").await["renewals"], lease.renewals);
+    let saved = store.save(save("a", "1", Expect::Absent).lease(guard.ensure().await.unwrap())).await;
+    assert_eq!(saved.unwrap().generation, 1);
+
+    guard.release().await.unwrap();
+    let state = store.lock_state(&id("a")).await.unwrap();
+    assert_eq!((state.lease, state.fence), (None, 1));
+    assert_eq!(site.get("workflows/a/workflow.lock").await, None);
+    let before = site.dump().await;
+    environment.advance(MINUTE * 10);
+    settle().await;
+    assert_eq!(site.dump().await, before, "nobody renews any more");
+}
+
+async fn a_guard_that_is_dropped_gives_the_lease_back(site: Site) {
+    let (store, _environment) = stepped(&site).await;
+    drop(store.lock(&id("a"), request()).await.unwrap());
+    unlocked(&store).await;
+    let guard = store.lock(&id("a"), request()).await.unwrap();
+    let mut releasing = Box::pin(guard.release());
+    // Given up at once: the task does it all the same.
+    drop(futures::poll!(&mut releasing));
+    drop(releasing);
+    unlocked(&store).await;
+}
+
+async fn after_a_gap_a_guard_refuses_until_it_has_renewed(site: Site) {
+    let (store, environment) = stepped(&site).await;
+    let guard = store.lock(&id("a"), request()).await.unwrap();
+    guard.check().unwrap();
+    // The machine is suspended: the timers do not notice.
+    environment.set_now(environment.now() + TimeDelta::minutes(10));
+    is_uncertain(&guard);
+    assert_eq!(guard.ensure().await.unwrap(), guard.lease().id);
+    assert!(guard.lease().renewals >= 1);
+    guard.check().unwrap();
+    // A clock that is set back does not make a lease last.
+    environment.set_now(environment.now() - TimeDelta::days(1));
+    environment.advance(MINUTE * 2);
+    guard.ensure().await.unwrap();
+    assert!(guard.lease().renewals >= 2);
+    guard.release().await.unwrap();
+}
+
+async fn whoever_was_overtaken_in_a_gap_writes_nothing(site: Site) {
+    let (store, environment) = stepped(&site).await;
+    store.save(save("a", "1", Expect::Absent)).await.unwrap();
+    let guard = store.lock(&id("a"), request()).await.unwrap();
+    let mine = guard.lease_id().unwrap();
+    let later = environment.now() + TimeDelta::minutes(3);
+    let other = Arc::new(ManualEnvironment::new(2));
+    other.set_now(later);
+    let other = site.other_store_with(StoreOptions::new(other)).await;
+    let theirs = other.acquire(&id("a"), request()).await.unwrap().lease;
+    environment.set_now(later);
+    let before = site.dump().await;
+    is_uncertain(&guard);
+    let late = store.save(save("a", "2", Expect::Any).lease(mine)).await;
+    assert_eq!(late.as_ref().unwrap_err().kind(), ErrorKind::Locked);
+    let text = conflict(late).to_string();
+    assert!(text.contains("tester@host-2 (pid 4242) holds it since 2024-01-15T10:33:00Z"), "{text}");
+    let lost = conflict(guard.ensure().await);
+    assert!(matches!(&lost, Conflict::LeaseLost { held: Some(held), .. } if held.id == theirs.id), "{lost}");
+    assert_eq!(guard.lost().await, lost);
+    assert_eq!(conflict(guard.check()), lost);
+    assert!(matches!(conflict(guard.release().await), Conflict::LeaseLost { .. }));
+    assert_eq!(site.dump().await, before);
+}
+
+async fn a_broken_lease_wakes_whoever_works_under_it(site: Site) {
+    let (store, environment) = stepped(&site).await;
+    let guard = store.lock(&id("a"), request()).await.unwrap();
+    let other = site.other_store(2).await;
+    let broken = other.break_lock(&id("a"), guard.lease().id).await.unwrap();
+    assert_eq!(broken.id, guard.lease().id);
+    let (lost, ()) = futures::join!(guard.lost(), until(&environment, || guard.check().is_err()));
+    let text = lost.to_string();
+    assert!(text.contains("it was broken by tester@host-2 at 2024-01-15T10:30:00Z"), "{text}");
+    let late = store.save(save("a", "2", Expect::Any).lease(guard.lease().id)).await;
+    assert_eq!(conflict(late), lost);
+    assert_eq!(store.lock_state(&id("a")).await.unwrap().fence, 2);
+    drop(guard);
+    // Whoever saves over a stale lease is named as well.
+    let old = store.acquire(&id("a"), request()).await.unwrap().lease;
+    let later = Arc::new(ManualEnvironment::new(3));
+    later.set_now(later.now() + TimeDelta::days(1));
+    let other = site.other_store_with(StoreOptions::new(later)).await;
+    other.save(save("a", "1", Expect::Absent)).await.unwrap();
+    let text = conflict(store.renew(&id("a"), old.id, None).await).to_string();
+    assert!(text.contains("it was overridden by tester@host-3 at 2024-01-16T10:30:00Z"), "{text}");
+}
+
+async fn a_storage_that_fails_for_a_while_loses_nothing(site: Site) {
+    let (store, environment) = stepped(&site).await;
+    let guard = store.lock(&id("a"), request()).await.unwrap();
+    site.probe.fail(Fault::refuse(usize::MAX));
+    environment.set_now(environment.now() + TimeDelta::minutes(2));
+    until(&environment, || guard.check().is_err() && site.probe.struck() > 2).await;
+    is_uncertain(&guard);
+    assert_eq!(guard.lease().renewals, 0);
+    assert!(site.probe.heal() > 2, "it keeps trying");
+    let ((), lease) = futures::join!(until(&environment, || guard.check().is_ok()), guard.ensure());
+    assert_eq!(lease.unwrap(), guard.lease().id);
+    guard.release().await.unwrap();
+    assert_eq!(store.lock_state(&id("a")).await.unwrap().lease, None);
+}
+
+async fn a_lease_that_was_granted_before_is_renewed_first(site: Site) {
+    let (store, environment) = stepped(&site).await;
+    let mine = || request().id(pflow_store::LeaseId::parse("mine").unwrap());
+    let before = store.acquire(&id("a"), mine()).await.unwrap().lease;
+    // Over, but within the allowance for skewed clocks.
+    environment.set_now(environment.now() + TimeDelta::seconds(70));
+    let guard = store.lock(&id("a"), mine()).await.unwrap();
+    assert_eq!(guard.ensure().await.unwrap(), before.id);
+    assert_eq!((guard.fence(), guard.lease().renewals > 0), (1, true));
+    guard.release().await.unwrap();
+}
+
+async fn a_lost_reply_of_a_renewal_is_no_loss(site: Site) {
+    let store = site.store().await;
+    let held = store.acquire(&id("a"), request()).await.unwrap().lease;
+    let mut renewals = 0;
+    for left in [Left::All, Left::Stages(0)] {
+        site.probe.fail(Fault::unknown(left));
+        // On a disk nobody knows until it is asked again; elsewhere it is found out at once.
+        if store.renew(&id("a"), held.id.clone(), None).await.is_err() {
+            assert_eq!(site.kind, Kind::Disk);
+            store.renew(&id("a"), held.id.clone(), None).await.unwrap();
+        }
+        let now = store.lock_state(&id("a")).await.unwrap().lease.unwrap();
+        assert!(now.renewals > renewals && now.id == held.id && now.fence == held.fence);
+        renewals = now.renewals;
+    }
+    site.probe.fail(Fault::unknown(Left::All));
+    let broken = store.break_lock(&id("a"), held.id.clone()).await;
+    assert_eq!(broken.is_err(), site.kind == Kind::Disk);
+    let state = store.lock_state(&id("a")).await.unwrap();
+    assert_eq!((state.lease, state.fence), (None, 2));
+}
+
+async fn a_broken_lock_is_recorded_and_only_the_one_that_is_meant_is_broken(site: Site) {
+    let store = site.store().await;
+    let old = store.acquire(&id("a"), request()).await.unwrap().lease;
+    store.release(&id("a"), old.id.clone()).await.unwrap();
+    let held = store.acquire(&id("a"), request()).await.unwrap().lease;
+    let before = site.dump().await;
+    let refused = conflict(site.other_store(2).await.break_lock(&id("a"), old.id).await);
+    assert!(matches!(&refused, Conflict::LeaseLost { held: Some(now), .. } if now.id == held.id));
+    assert_eq!(site.dump().await, before);
+    site.other_store(2).await.break_lock(&id("a"), held.id.clone()).await.unwrap();
+    assert_eq!(site.get("workflows/a/workflow.lock").await, None);
+    let key = site.only_key("ops/pending/").await;
+    assert!(key.starts_with("ops/pending/a.") && key.ends_with(".op"), "{key}");
+    let record = site.json(&key).await;
+    assert_eq!(
+        (&record["kind"], &record["by"], &record["lease_id"], &record["holder"]),
+        (&"lock_broken".into(), &"tester@host-2".into(), &held.id.as_str().into(), &"tester@host-1".into())
+    );
+    assert_eq!(store.verify().await.unwrap().findings, []);
+    store.reindex().await.unwrap();
+    assert_eq!(site.keys("ops/pending/").await, [""; 0]);
+    let segment = site.get(&site.only_key("ops/segments/").await).await.unwrap();
+    let history = String::from_utf8(segment.to_vec()).unwrap();
+    assert!(history.contains(r#""kind":"lock_broken""#), "{history}");
+}

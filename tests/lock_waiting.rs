@@ -1,0 +1,196 @@
+//! Waiting for a lock: as long as was said, in order, promptly, and without everybody asking.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test may panic"
+)]
+
+mod support;
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use chrono::TimeDelta;
+use pflow_store::{
+    Conflict, LeaseRequest, Store, StoreOptions,
+    pflow_backend::{Environment, ManualEnvironment, Process, SystemEnvironment},
+};
+use support::{Kind, Site, conflict, every_backend, id};
+
+every_backend!(
+    nobody_waits_longer_than_it_said,
+    what_becomes_stale_meanwhile_is_taken_over,
+    a_release_elsewhere_is_noticed,
+    whoever_gives_up_leaves_the_line,
+    what_is_free_costs_one_commit_each_way,
+);
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn request() -> LeaseRequest {
+    LeaseRequest::new("edit", MINUTE)
+}
+
+async fn nobody_waits_longer_than_it_said(site: Site) {
+    let store = site.store().await;
+    let held =
+        site.other_store(2).await.acquire(&id("a"), LeaseRequest::new("edit", HOUR)).await.unwrap().lease;
+    let begun = site.environment.monotonic();
+    let refused = conflict(store.acquire(&id("a"), request().wait(MINUTE)).await);
+    assert!(matches!(&refused, Conflict::Locked { lease, .. } if lease.id == held.id), "{refused}");
+    let waited = site.environment.monotonic() - begun;
+    assert!((MINUTE..MINUTE + Duration::from_secs(3)).contains(&waited), "{waited:?}");
+    let looks = site.probe.take().gets.len();
+    // A sixteenth of the wait between two looks, and a moment at least: the longer it takes, the rarer.
+    assert!((10..4000).contains(&looks), "{looks}");
+    store.await_unlock(&id("a"), &held, MINUTE).await.unwrap();
+    assert!(site.environment.monotonic() - begun >= MINUTE * 2);
+}
+
+async fn what_becomes_stale_meanwhile_is_taken_over(site: Site) {
+    let store = site.store().await;
+    // By its own clock it ends in three days. Nobody renews it.
+    let ahead = Arc::new(ManualEnvironment::new(2));
+    ahead.set_now(ahead.now() + TimeDelta::days(3));
+    let theirs = site.other_store_with(StoreOptions::new(ahead)).await;
+    theirs.acquire(&id("a"), request()).await.unwrap();
+    let begun = site.environment.monotonic();
+    let grant = store.acquire(&id("a"), request().wait(HOUR)).await.unwrap();
+    let waited = site.environment.monotonic() - begun;
+    assert!((MINUTE..MINUTE + Duration::from_secs(3)).contains(&waited), "{waited:?}");
+    assert_eq!(grant.lease.fence, 2);
+    store.release(&id("a"), grant.lease.id).await.unwrap();
+    // A process of this machine that dies frees its lock at the next look.
+    let mut neighbour = ManualEnvironment::new(1).identity().clone();
+    (neighbour.pid, neighbour.process_start) = (77, Some("5".to_owned()));
+    let neighbour = Arc::new(ManualEnvironment::new(3).with_identity(neighbour));
+    let theirs = site.other_store_with(StoreOptions::new(neighbour)).await;
+    theirs.acquire(&id("a"), LeaseRequest::new("edit", HOUR)).await.unwrap();
+    site.environment.set_process(77, Process::Started("5".to_owned()));
+    conflict(store.acquire(&id("a"), request().wait(MINUTE)).await);
+    let environment = site.environment.clone();
+    site.probe.at_call(5, move || async move { environment.set_process(77, Process::Gone) });
+    let begun = site.environment.monotonic();
+    store.acquire(&id("a"), request().wait(HOUR)).await.unwrap();
+    assert!(site.environment.monotonic() - begun < Duration::from_secs(5));
+}
+
+async fn a_release_elsewhere_is_noticed(site: Site) {
+    let store = site.store().await;
+    let other = site.other_store(2).await;
+    let held = other.acquire(&id("a"), LeaseRequest::new("edit", HOUR)).await.unwrap().lease;
+    site.probe.at_call(7, move || async move { drop(other.release(&id("a"), held.id).await.unwrap()) });
+    let grant = store.acquire(&id("a"), request().wait(HOUR)).await.unwrap();
+    assert_eq!(grant.lease.fence, 2);
+    assert!(site.environment.monotonic() < MINUTE, "{:?}", site.environment.monotonic());
+}
+
+async fn whoever_gives_up_leaves_the_line(site: Site) {
+    let environment = Arc::new(ManualEnvironment::new(5).stepped());
+    let store = site.store_with(StoreOptions::new(environment).fold_behind(false)).await;
+    let held = store.acquire(&id("a"), request()).await.unwrap().lease;
+    let a = id("a");
+    let wait = || Box::pin(store.acquire(&a, request().wait(HOUR)));
+    let (mut first, mut second) = (wait(), wait());
+    for _ in 0..50 {
+        assert!(futures::poll!(&mut first).is_pending() && futures::poll!(&mut second).is_pending());
+        tokio::task::yield_now().await;
+    }
+    let before = site.dump().await;
+    drop(first);
+    assert_eq!(site.dump().await, before, "giving up changes nothing");
+    store.release(&id("a"), held.id).await.unwrap();
+    // No time has to pass: the release wakes it.
+    assert_eq!(second.await.unwrap().lease.fence, 2);
+}
+
+async fn what_is_free_costs_one_commit_each_way(site: Site) {
+    let store = site.store().await;
+    store.acquire(&id("a"), request()).await.unwrap();
+    let looks = if matches!(site.kind, Kind::Disk | Kind::PlainMemory) { 2 } else { 1 };
+    for wait in [Duration::ZERO, MINUTE] {
+        let lease = store.lock_state(&id("a")).await.unwrap().lease.unwrap();
+        site.probe.take();
+        store.renew(&id("a"), lease.id.clone(), None).await.unwrap();
+        assert_eq!(site.probe.take().calls(), (looks, 0, 1), "renew");
+        store.release(&id("a"), lease.id).await.unwrap();
+        assert_eq!(site.probe.take().calls(), (looks, 0, 1), "release");
+        store.acquire(&id("a"), request().wait(wait)).await.unwrap();
+        assert_eq!(site.probe.take().calls(), (looks, 0, 1), "acquire");
+    }
+}
+
+/// How many tasks want the same lock.
+const TASKS: usize = 64;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lock_that_many_want_goes_from_hand_to_hand_without_a_herd() {
+    let site = Site::new(Kind::Disk).await;
+    let clock = Arc::new(SystemEnvironment::new().unwrap());
+    let store = site.store_with(StoreOptions::new(clock.clone())).await;
+    let first = store.acquire(&id("a"), request()).await.unwrap().lease;
+    let released = Arc::new(Mutex::new((clock.monotonic(), Vec::new(), Vec::new())));
+    let mut tasks = Vec::new();
+    for n in 0..TASKS {
+        let (store, clock, released) = (store.clone(), clock.clone(), released.clone());
+        tasks.push(tokio::spawn(async move {
+            let grant = store.acquire(&id("a"), request().wait(HOUR)).await.unwrap();
+            {
+                let (since, handovers, order) = &mut *released.lock().unwrap();
+                handovers.push(clock.monotonic() - *since);
+                order.push(n);
+            }
+            released.lock().unwrap().0 = clock.monotonic();
+            store.release(&id("a"), grant.lease.id).await.unwrap();
+        }));
+        // In the order in which they are to be served.
+        tokio::task::yield_now().await;
+    }
+    released.lock().unwrap().0 = clock.monotonic();
+    site.probe.take();
+    store.release(&id("a"), first.id).await.unwrap();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let log = site.probe.take();
+    let (_, mut handovers, order) = std::mem::take(&mut *released.lock().unwrap());
+    handovers.sort();
+    let median = handovers[TASKS / 2];
+    let (gets, commits) = (log.gets.len(), log.commits.len());
+    println!(
+        "{TASKS} hand-overs: median {median:?}, slowest {:?}; {gets} reads, {commits} commits",
+        handovers[TASKS - 1]
+    );
+    assert_eq!(order.len(), TASKS);
+    assert_eq!(store.lock_state(&id("a")).await.unwrap().fence, TASKS as u64 + 1);
+    // One to take and one to give back. Only the one in front asks, so nobody loses a race.
+    assert_eq!(commits, TASKS * 2 + 1);
+    // Two reads (head and mirror) for each of those, as many for a refusal of whoever comes to the front, and a few looks meanwhile.
+    assert!(gets <= TASKS * 12, "{gets}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn those_who_wait_in_a_process_are_served_in_order() {
+    let site = Site::new(Kind::Memory).await;
+    let environment = Arc::new(ManualEnvironment::new(5).stepped());
+    let store: Store = site.store_with(StoreOptions::new(environment)).await;
+    let first = store.acquire(&id("a"), request()).await.unwrap().lease;
+    let served = Mutex::new(Vec::new());
+    let wait = async |n: usize| {
+        let grant = store.acquire(&id("a"), request().wait(HOUR)).await.unwrap();
+        served.lock().unwrap().push(n);
+        store.release(&id("a"), grant.lease.id).await.unwrap();
+    };
+    let release = async {
+        tokio::task::yield_now().await;
+        store.release(&id("a"), first.id.clone()).await.unwrap();
+    };
+    // Polled in this order, so they stand in line in this order.
+    futures::join!(wait(0), wait(1), wait(2), wait(3), release);
+    assert_eq!(*served.lock().unwrap(), [0, 1, 2, 3]);
+}
