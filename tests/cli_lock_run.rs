@@ -153,7 +153,9 @@ fn signals_are_handed_on_and_the_lease_is_given_back() {
     }
     let running = Running::start(&place, &[], "echo ready; exec sleep 60");
     running.send("TERM");
-    assert_eq!(running.end().code(), 143, "the command's own end");
+    let ran = running.end();
+    assert_eq!(ran.code(), 143, "the command's own end");
+    assert!(ran.err().contains("released the lease "), "{}", ran.err());
     is_free(&place);
 }
 
