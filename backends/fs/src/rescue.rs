@@ -4,6 +4,7 @@
 //! leaves there what stood in the place last, and that may be an edit which a person made at that very moment.
 
 use pflow_backend::{Result, Version};
+use rustix::fs::FileType;
 
 use crate::{
     current::bytes_of,
@@ -20,8 +21,9 @@ use crate::{
 /// It could not be looked at or moved. It stays.
 pub(crate) fn rescue(journal: &Journal<'_>) -> Result<()> {
     let Step::Folder(staging) = journal.folder.step(STAGING)? else { return Ok(()) };
-    for (name, _) in staging.names()? {
-        let Some(name) = name.to_str() else { continue };
+    for (name, kind) in staging.names()? {
+        // Nothing else is ever staged, or edited.
+        let Some(name) = name.to_str().filter(|_| kind == FileType::RegularFile) else { continue };
         let Some((file, status)) = staging.open_file(name)? else { continue };
         let bytes = whole(&file, &status)?;
         if is_ours(journal, &bytes)? {
