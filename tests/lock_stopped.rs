@@ -1,6 +1,6 @@
 //! A process that is stopped (SIGSTOP) for three times as long as its lease lasts, and goes on: it knows that it does not know, and what it writes lands only if
 //! nobody was there meanwhile.
-#![cfg(all(unix, feature = "cli"))]
+#![cfg(all(target_os = "linux", feature = "cli"))]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod child_support;
@@ -10,8 +10,7 @@ use std::{path::Path, process::Command, sync::Arc, time::Duration};
 
 use child_support::{Process, files, place_of_a_child, say};
 use pflow_store::{
-    Error, ErrorKind, Expect, LeaseRequest, Store, StoreOptions,
-    pflow_backend::{Environment, SystemEnvironment},
+    Error, ErrorKind, Expect, LeaseRequest, Store, StoreOptions, pflow_backend::SystemEnvironment,
 };
 use support::{id, save};
 
@@ -86,7 +85,9 @@ async fn stopped(place: &Path, meanwhile: Meanwhile) -> (Vec<String>, String) {
     let mut child = Process::start("a_child_that_holds_a_lease", place, &[]);
     let mut lines = child.lines();
     let lease = lines.find_map(|line| line.strip_prefix("held ").map(str::to_owned)).unwrap();
-    // It stops itself.
+    while !child.is_stopped() {
+        store.environment().sleep(Duration::from_millis(5)).await;
+    }
     // There is no other way for a lease of a stopped process to end than that time passes.
     store.environment().sleep(LEASE * 3).await;
     let before = match meanwhile {

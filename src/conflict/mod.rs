@@ -40,7 +40,7 @@ pub enum Conflict {
         now: DateTime<Utc>,
     },
     /// The lease that the caller relied on is gone: released, expired and overwritten, or taken over.
-    #[error("the lease {lease_id} on {id} is lost: {}", describe_successor(.held.as_deref(), .ended.as_ref(), *.fence))]
+    #[error("the lease {lease_id} on {id} is lost: {}", describe_successor(.held.as_deref(), .ended.as_deref(), *.fence))]
     LeaseLost {
         /// The workflow.
         id: WorkflowId,
@@ -49,7 +49,7 @@ pub enum Conflict {
         /// Who holds it now; none if nobody.
         held: Option<Box<Lease>>,
         /// Who took it away, how and when, where that is known and nobody has it now.
-        ended: Option<Ended>,
+        ended: Option<Box<Ended>>,
         /// The fence now.
         fence: u64,
     },
@@ -121,7 +121,7 @@ impl Conflict {
     /// That the lease `lease_id` is not the one in `head`.
     pub fn lease_lost(lease_id: LeaseId, head: &Head) -> Self {
         let held = head.lease.clone().map(Box::new);
-        let ended = head.ended.clone().filter(|ended| ended.lease_id == lease_id);
+        let ended = head.ended.clone().filter(|ended| ended.lease_id == lease_id).map(Box::new);
         Self::LeaseLost { id: head.id.clone(), lease_id, held, ended, fence: head.fence }
     }
 

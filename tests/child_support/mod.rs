@@ -49,6 +49,12 @@ impl Process {
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     }
 
+    /// Whether a signal has stopped it (proc(5), field 3 of `stat`).
+    pub(crate) fn is_stopped(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        stat.rsplit_once(") ").unwrap().1.starts_with('T')
+    }
+
     /// Whether it ended well.
     pub(crate) fn ended(&mut self) -> bool {
         self.child.wait().unwrap().success()
