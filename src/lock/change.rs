@@ -25,7 +25,7 @@ pub(crate) struct LockChange {
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Wish {
+pub(crate) enum Wish {
     Acquire(LeaseRequest),
     /// Of the lease with this id.
     Of(LeaseId, Act),
@@ -33,7 +33,7 @@ pub(super) enum Wish {
 
 /// What can be done with a lease that is there.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Act {
+pub(crate) enum Act {
     /// From now on for so long; for as long as before where nothing is said.
     Renew(Option<Duration>),
     Release,

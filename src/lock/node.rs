@@ -5,8 +5,8 @@ use pflow_backend::{Batch, Commit, Durability, Operation, Outcome, Position, Pre
 use super::{
     Grant, Locks,
     broken::record,
-    change::{LockChange, Wish},
-    decide::{Decider, Decision, decide},
+    change::{Act, LockChange, Wish},
+    decide::{Decider, Decision, decide, settled},
     mirror::{self, Pair},
 };
 use crate::{
@@ -63,7 +63,7 @@ pub(super) struct Question {
 }
 
 #[derive(Debug)]
-pub(super) enum Answer {
+pub(crate) enum Answer {
     Done {
         lease: Box<Lease>,
         already_held: bool,
@@ -193,41 +193,30 @@ async fn answer(question: &Question) -> Result<Answer> {
     let decider = Decider { identity, sight, nonce: objects.environment.new_id() };
     match decide(wish, &stored.head, decider)? {
         Decision::Answer(answer) => match &question.unsettled {
-            Some(lease) => settled(objects, &stored.head, wish, answer, lease).await,
+            Some(ours) => {
+                let answer = settled(wish, answer, ours);
+                if matches!(answer, Answer::Done { .. }) {
+                    follow_up(objects, &stored.head, wish, ours).await?;
+                }
+                Ok(answer)
+            }
             None => Ok(answer),
         },
         Decision::Swap { head, lease } => swap(objects, stored, *head, lease, wish, seen).await,
     }
 }
 
-/// What an answer means for whoever has swapped already without hearing of it.
-async fn settled(
-    objects: &Objects,
-    head: &Head,
-    wish: &Wish,
-    answer: Answer,
-    ours: &Lease,
-) -> Result<Answer> {
-    let (follow_up, answer) = match answer {
-        // It was granted now, not before.
-        Answer::Done { lease, .. } => {
-            (Some(mirror::write(head)?), Answer::Done { lease, already_held: false })
-        }
-        // What we gave back or broke is gone.
-        Answer::Conflict(Conflict::LeaseLost { lease_id, .. })
-            if lease_id == ours.id && wish.ends_lease() =>
-        {
-            let follow_up = if wish.is_break() { Some(record(objects, &head.id, ours)?) } else { None };
-            (follow_up, Answer::Done { lease: Box::new(ours.clone()), already_held: false })
-        }
-        other => (None, other),
+/// What belongs behind a swap that was found in place, and may be missing.
+async fn follow_up(objects: &Objects, head: &Head, wish: &Wish, ours: &Lease) -> Result<()> {
+    let operation = match wish {
+        Wish::Acquire(_) => mirror::write(head)?,
+        Wish::Of(_, Act::Break) => record(objects, &head.id, ours)?,
+        Wish::Of(_, Act::Renew(_) | Act::Release) => return Ok(()),
     };
-    if let Some(operation) = follow_up
-        && let Err(error) = objects.backend.commit(Batch::new().stage([operation])).await
-    {
+    if let Err(error) = objects.backend.commit(Batch::new().stage([operation])).await {
         tracing::warn!(id = %head.id, %error, "what follows the change of the lease could not be written");
     }
-    Ok(answer)
+    Ok(())
 }
 
 /// One batch: the head, which is what counts, then the mirror. A crash in between leaves a mirror that lags, and after a break no record of

@@ -15,6 +15,8 @@
 mod check;
 mod decide;
 mod flows;
+#[cfg(test)]
+mod model;
 mod parse;
 mod resolve;
 mod unsettled;
