@@ -27,9 +27,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         println!("  saved {id} as generation {}", saved?.generation);
     }
 
-    // A lock is a lease: it has an id, a fence that only rises, and an end.
+    // A lock is a lease: it has an id, a fence that only rises, and an end. The guard renews it until it is released.
     let id = WorkflowId::parse("daily-report")?;
-    let lease = store.acquire(&id, LeaseRequest::new("edit", Duration::from_secs(60))).await?.lease;
+    let request = LeaseRequest::new("edit", Duration::from_secs(60)).wait(Duration::from_secs(10));
+    let guard = store.lock(&id, request).await?;
+    let lease = guard.lease();
     println!("Locked {id} until {} under fence {}", lease.expires, lease.fence);
 
     // Whoever has no lease is told who has it; nothing is changed.
@@ -40,10 +42,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     // Built on generation 1: had somebody else saved meanwhile, this would be a conflict and not a loss.
     let request = SaveRequest::new(id.clone(), edited, Expect::Generation(1))
-        .lease(lease.id.clone())
+        .lease(guard.lease_id()?)
         .message("Shorter");
     let saved = store.save(request).await?;
-    store.release(&id, lease.id).await?;
+    guard.release().await?;
     println!(
         "With it: generation {} ({})",
         saved.generation,

@@ -7,7 +7,7 @@
 //! - [`Store::init_url`], [`Store::open_url`]: where to begin
 //! - [`SaveRequest`] with [`Expect`]: a save says what it builds on; there is no default
 //! - [`Store::load`], [`Store::list`] with a [`Query`]: what is there
-//! - [`LeaseRequest`]: locks that a holder can lose and then cannot write
+//! - [`Store::lock`] with a [`LeaseRequest`]: a lock that a [`LeaseGuard`] keeps, and that a holder can lose and then cannot write
 //! - [`Error::kind`], [`Error::hint`]: what to do when something fails
 //! - [`flow`]: the runner that all of this runs on, of use by itself
 //!
@@ -31,7 +31,7 @@ pub mod stored;
 pub use conflict::{Conflict, Expect};
 pub use error::{Error, ErrorKind, NoContent, Result};
 pub use index::{Entry, Query, Sort};
-pub use lock::LeaseRequest;
+pub use lock::{LeaseGuard, LeaseRequest};
 pub use store::{DeleteRequest, Loaded, SaveRequest, Saved, Store, StoreOptions, UndeleteRequest};
 pub use stored::{LeaseId, WorkflowId};
 

@@ -111,6 +111,8 @@ fn what_the_program_itself_cannot_do_has_codes_of_its_own() {
     let lines: Vec<serde_json::Value> = err.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!((&lines[0]["type"], &lines[0]["lease_id"]), (&"waiting".into(), &"held".into()));
     assert_eq!((&lines[1]["code"], &lines[1]["exit_code"]), (&"locked".into(), &125.into()));
+    place.run(["lock", "--json", "run", "a"]).fails(125, "COMMAND");
+    place.run(["lock", "run", "a", "--nonsense", "--", "true"]).fails(125, "--nonsense");
     place.run(["lock", "run", "../a", "--", "true"]).fails(125, "id");
     Place::empty().run(["lock", "run", "a", "--", "true"]).fails(125, "there is no store");
 }
@@ -151,7 +153,9 @@ fn signals_are_handed_on_and_the_lease_is_given_back() {
     }
     let running = Running::start(&place, &[], "echo ready; exec sleep 60");
     running.send("TERM");
-    assert_eq!(running.end().code(), 143, "the command's own end");
+    let ran = running.end();
+    assert_eq!(ran.code(), 143, "the command's own end");
+    assert!(ran.err().contains("released the lease "), "{}", ran.err());
     is_free(&place);
 }
 

@@ -20,6 +20,7 @@ every_backend!(
     whoever_was_overtaken_in_a_gap_writes_nothing,
     a_broken_lease_wakes_whoever_works_under_it,
     a_storage_that_fails_for_a_while_loses_nothing,
+    a_lease_that_was_granted_before_is_renewed_first,
     a_lost_reply_of_a_renewal_is_no_loss,
     a_broken_lock_is_recorded_and_only_the_one_that_is_meant_is_broken,
 );
@@ -185,6 +186,18 @@ async fn a_storage_that_fails_for_a_while_loses_nothing(site: Site) {
     assert_eq!(store.lock_state(&id("a")).await.unwrap().lease, None);
 }
 
+async fn a_lease_that_was_granted_before_is_renewed_first(site: Site) {
+    let (store, environment) = stepped(&site).await;
+    let mine = || request().id(pflow_store::LeaseId::parse("mine").unwrap());
+    let before = store.acquire(&id("a"), mine()).await.unwrap().lease;
+    // Over, but within the allowance for skewed clocks.
+    environment.set_now(environment.now() + TimeDelta::seconds(70));
+    let guard = store.lock(&id("a"), mine()).await.unwrap();
+    assert_eq!(guard.ensure().await.unwrap(), before.id);
+    assert_eq!((guard.fence(), guard.lease().renewals > 0), (1, true));
+    guard.release().await.unwrap();
+}
+
 async fn a_lost_reply_of_a_renewal_is_no_loss(site: Site) {
     let store = site.store().await;
     let held = store.acquire(&id("a"), request()).await.unwrap().lease;
@@ -226,4 +239,9 @@ async fn a_broken_lock_is_recorded_and_only_the_one_that_is_meant_is_broken(site
         (&"lock_broken".into(), &"tester@host-2".into(), &held.id.as_str().into(), &"tester@host-1".into())
     );
     assert_eq!(store.verify().await.unwrap().findings, []);
+    store.reindex().await.unwrap();
+    assert_eq!(site.keys("ops/pending/").await, [""; 0]);
+    let segment = site.get(&site.only_key("ops/segments/").await).await.unwrap();
+    let history = String::from_utf8(segment.to_vec()).unwrap();
+    assert!(history.contains(r#""kind":"lock_broken""#), "{history}");
 }

@@ -47,8 +47,8 @@ async fn nobody_waits_longer_than_it_said(site: Site) {
     assert!((MINUTE..MINUTE + Duration::from_secs(3)).contains(&waited), "{waited:?}");
     let looks = site.probe.take().gets.len();
     // A sixteenth of the wait between two looks, and a moment at least: the longer it takes, the rarer.
-    assert!((10..3000).contains(&looks), "{looks}");
-    store.await_unlock(&id("a"), &held.id, MINUTE).await.unwrap();
+    assert!((10..4000).contains(&looks), "{looks}");
+    store.await_unlock(&id("a"), &held, MINUTE).await.unwrap();
     assert!(site.environment.monotonic() - begun >= MINUTE * 2);
 }
 
@@ -131,8 +131,10 @@ const TASKS: usize = 64;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lock_that_many_want_goes_from_hand_to_hand_without_a_herd() {
     let site = Site::new(Kind::Disk).await;
+    // The store's time stands still: nobody looks again but who is woken, so that the counts are those of the hand-overs alone.
+    let still = Arc::new(ManualEnvironment::new(5).stepped());
+    let store = site.store_with(StoreOptions::new(still)).await;
     let clock = Arc::new(SystemEnvironment::new().unwrap());
-    let store = site.store_with(StoreOptions::new(clock.clone())).await;
     let first = store.acquire(&id("a"), request()).await.unwrap().lease;
     let released = Arc::new(Mutex::new((clock.monotonic(), Vec::new(), Vec::new())));
     let mut tasks = Vec::new();
@@ -170,8 +172,8 @@ async fn a_lock_that_many_want_goes_from_hand_to_hand_without_a_herd() {
     assert_eq!(store.lock_state(&id("a")).await.unwrap().fence, TASKS as u64 + 1);
     // One to take and one to give back. Only the one in front asks, so nobody loses a race.
     assert_eq!(commits, TASKS * 2 + 1);
-    // Two reads (head and mirror) for each of those, as many for a refusal of whoever comes to the front, and a few looks meanwhile.
-    assert!(gets <= TASKS * 12, "{gets}");
+    // Two reads (head and mirror) for each of those, and as many for a refusal of whoever comes to the front, twice where it is woken by the release before.
+    assert!(gets <= TASKS * 8 + 2, "{gets}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

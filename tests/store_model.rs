@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use pflow_store::{
     Conflict, DeleteRequest, Error, Expect, LeaseId, LeaseRequest, Saved, Store, UndeleteRequest,
+    lock::{Stale, Standing},
 };
 use proptest::prelude::*;
 use support::{Kind, Site, generations, history, id, notices, plan, save, versions};
@@ -23,6 +24,19 @@ enum Step {
     Advance(u64),
     Load(u8),
     List,
+}
+
+impl Step {
+    fn workflow(&self) -> Option<u8> {
+        match self {
+            Self::Save(number, ..)
+            | Self::Delete(number, ..)
+            | Self::Undelete(number, ..)
+            | Self::Acquire(number, _)
+            | Self::Release(number, _) => Some(*number),
+            Self::Advance(_) | Self::Load(_) | Self::List => None,
+        }
+    }
 }
 
 /// What the caller expects.
@@ -71,6 +85,8 @@ struct Workflow {
     lease: Option<(u64, u64, Option<u8>)>,
     /// The fence of the last grant, which names it.
     granted: u64,
+    /// Whether the handle that is used next has counted for itself that nobody renewed the lease for as long as it lasts.
+    counted: bool,
 }
 
 impl Workflow {
@@ -88,6 +104,10 @@ impl Workflow {
             Guess::Any => Expect::Any,
             Guess::Near(by) => Expect::Generation(self.generation().saturating_add_signed(by)),
         }
+    }
+
+    fn is_locked(&self, now: u64) -> bool {
+        self.lease.is_some_and(|(_, end, _)| now <= end + SKEW && !self.counted)
     }
 
     fn unexpected(&self, guess: Guess) -> Option<Told> {
@@ -110,7 +130,7 @@ impl Workflow {
         if self.history.last() == Some(&next) {
             return self.unexpected(guess).filter(|_| !named).unwrap_or(Told::Unchanged(self.generation()));
         }
-        if !named && self.lease.is_some_and(|(_, end, _)| now <= end + SKEW) {
+        if !named && self.is_locked(now) {
             return Told::Locked;
         }
         if let Some(told) = self.unexpected(guess) {
@@ -134,9 +154,7 @@ impl Workflow {
     }
 
     fn acquire(&mut self, now: u64, seconds: u64) -> Told {
-        if let Some((_, end, content)) = self.lease
-            && now <= end + SKEW
-        {
+        if let Some((.., content)) = self.lease.filter(|_| self.is_locked(now)) {
             let already = content.is_some() && content == self.content();
             return if already { Told::AlreadyLocked } else { Told::Locked };
         }
@@ -217,6 +235,17 @@ impl Model {
 async fn take(site: &Site, store: &Store, model: &mut Model, step: Step) {
     let now = model.now;
     let of = |number: u8| id(&name(number));
+    if let Some(number) = step.workflow() {
+        let state = store.lock_state(&of(number)).await.unwrap();
+        let workflow = model.workflows.entry(number).or_default();
+        workflow.counted = matches!(state.standing, Some(Standing::Stale(Stale::Unrenewed { .. })));
+        let end = workflow.lease.map(|(_, end, _)| end);
+        assert!(
+            !workflow.counted || end.is_some_and(|end| now > end),
+            "it counts no less than a whole lease"
+        );
+        assert_eq!(state.live, workflow.is_locked(now), "{step:?} at {now} s: {model:#?}");
+    }
     let (did, wanted) = match step.clone() {
         Step::Save(number, content, guess, under) => {
             let workflow = model.workflows.entry(number).or_default();

@@ -1,6 +1,9 @@
 //! The command line: what there is to say, and the answer when it is said wrong.
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{
+    ffi::{OsStr, OsString},
+    process::ExitCode,
+};
 
 use clap::{
     ArgAction, Parser, Subcommand,
@@ -56,6 +59,7 @@ Exit codes:
    16  outcome unknown: look before you repeat it
    17  the store's format does not match this program
   130  interrupted (143: terminated)
+`lock run` ends with its command's code; 125 to 127 are its own, as `env` has them.
 A reader that goes away, as in `pflow-store list | head`, is not an error.";
 
 /// Keeps workflow plans, their locks and versions safe on any storage.
@@ -155,7 +159,18 @@ pub(super) fn answer(refusal: &clap::Error, args: &[OsString]) -> ExitCode {
     } else {
         output.usage(&refusal.render());
     }
-    exit::USAGE.into()
+    if runs_a_command(args) { exit::RUN_FAILED.into() } else { exit::USAGE.into() }
+}
+
+/// Whether the arguments that could not be understood ask for `lock run`, whose 2 would be its command's.
+fn runs_a_command(args: &[OsString]) -> bool {
+    let words: Vec<&OsString> =
+        args.iter().skip(1).take_while(|arg| *arg != "--").filter(|arg| !is_option(arg)).collect();
+    words.windows(2).any(|pair| matches!(pair, [first, second] if *first == "lock" && *second == "run"))
+}
+
+fn is_option(arg: &OsStr) -> bool {
+    arg.as_encoded_bytes().starts_with(b"-")
 }
 
 /// Whether the arguments that could not be understood ask for JSON, as far as anybody can tell.

@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use tokio::{
     sync::{Notify, watch},
@@ -6,7 +6,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Grant, Locks, keeper::Keeper, moment::Moment};
+use super::{Grant, LeaseRequest, Locks, keeper::Keeper, moment::Moment};
 use crate::{
     Error, Result,
     conflict::Conflict,
@@ -57,12 +57,13 @@ impl LeaseGuard {
     /// Holds what was granted, which was asked for at `asked`. The task lives until the lease is given back or lost, and this guard waits for it or leaves
     /// it to itself.
     pub(super) fn new(locks: Locks, id: WorkflowId, grant: Grant, asked: Moment) -> Self {
-        let (tell, state) = watch::channel(State { lease: grant.lease, refreshed: asked, lost: None });
+        let (orders, mut refreshed) = (Arc::<Orders>::default(), asked);
         // What was granted before, in answer to a request whose reply got lost, may have lasted for a while already.
-        let orders = Arc::<Orders>::default();
         if grant.already_held {
+            refreshed = asked.not_after(grant.lease.refreshed());
             orders.renew.notify_one();
         }
+        let (tell, state) = watch::channel(State { lease: grant.lease, refreshed, lost: None });
         let keeper = Keeper::new(locks.clone(), id.clone(), tell, orders.clone());
         Self { locks, id, state, orders, task: tokio::spawn(keeper.run()) }
     }
@@ -166,22 +167,9 @@ impl Drop for LeaseGuard {
 
 impl Locks {
     /// Acquires and holds.
-    pub(crate) async fn hold(&self, id: &WorkflowId, request: super::LeaseRequest) -> Result<LeaseGuard> {
+    pub(crate) async fn hold(&self, id: &WorkflowId, request: LeaseRequest) -> Result<LeaseGuard> {
         let request = request.attached();
         let (grant, asked) = self.acquire_at(id, request).await?;
         Ok(LeaseGuard::new(self.clone(), id.clone(), grant, asked))
-    }
-
-    /// Renews, once.
-    pub(crate) async fn renew(
-        &self,
-        id: &WorkflowId,
-        lease: LeaseId,
-        duration: Option<Duration>,
-    ) -> Result<Lease> {
-        use super::change::{Act, LockChange, Wish};
-        duration.map_or(Ok(()), super::request::check_duration)?;
-        let wish = Wish::Of(lease, Act::Renew(duration));
-        LockChange::new(self.clone(), id.clone(), wish).run().await.map(|grant| grant.lease)
     }
 }

@@ -16,9 +16,11 @@ use crate::{
 
 /// A lease is renewed after this part of its duration.
 const PART: u32 = 3;
-/// After a renewal that failed, another one is tried after this part of the duration, but not before and not after:
+/// After a renewal that failed another one is tried after this part of the duration, but not much later than in:
 const RETRY_PART: u32 = 24;
-const RETRY: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(5);
+const LONGEST_RETRY: Duration = Duration::from_secs(5);
+/// There is so much between two renewals at least.
+const SHORTEST: Duration = Duration::from_millis(10);
 /// The clocks are compared so often at least. A timer does not notice that the machine was suspended.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -66,12 +68,9 @@ impl Keeper {
     fn due(&self, failed: bool) -> Duration {
         let duration = self.state.borrow().lease.duration();
         let jitter = 1.0 - 0.2 * self.locks.objects.environment.jitter();
-        let pause = if failed {
-            (duration / RETRY_PART).clamp(*RETRY.start(), *RETRY.end())
-        } else {
-            duration / PART
-        };
-        pause.mul_f64(jitter)
+        let pause = if failed { (duration / RETRY_PART).min(LONGEST_RETRY) } else { duration / PART };
+        // Whoever asks for a lease of a moment does not get a storm of renewals.
+        pause.max(SHORTEST).mul_f64(jitter)
     }
 
     /// Waits until the time is over by either clock, or a renewal is wished for; false when the lease is to be given back.
@@ -79,6 +78,9 @@ impl Keeper {
         let environment = self.locks.objects.environment.as_ref();
         let begun = Moment::now(environment);
         loop {
+            if self.orders.give_back.is_cancelled() {
+                return false;
+            }
             let left = due.saturating_sub(begun.elapsed(environment));
             if left.is_zero() {
                 return true;

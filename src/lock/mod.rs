@@ -6,6 +6,7 @@
 //! the swap that writes. So whoever lost a lease, and has not noticed, writes nothing. Clocks, processes and waiting decide only when a takeover is polite
 //! ([`Standing`]).
 
+mod acts;
 mod broken;
 mod change;
 mod decide;

@@ -15,6 +15,11 @@ impl Moment {
         Self { wall: environment.now(), monotonic: environment.monotonic() }
     }
 
+    /// The same moment, or an earlier one that another process of this machine saw.
+    pub(super) fn not_after(self, wall: DateTime<Utc>) -> Self {
+        Self { wall: self.wall.min(wall), ..self }
+    }
+
     /// How long ago it was, by the clock that says more: the monotonic one stands still while the machine is suspended, the wall clock can be set back.
     /// A wall clock that was set forward says too much, which costs whoever asks a renewal.
     pub(super) fn elapsed(self, environment: &dyn Environment) -> Duration {

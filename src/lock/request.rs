@@ -56,7 +56,7 @@ impl LeaseRequest {
         self
     }
 
-    /// How long to wait while somebody else holds the lock; unless set, that is answered at once. Those who wait in one process are served in the order in which
+    /// How long to wait while somebody else holds the lock, for whatever content; unless set, that is answered at once. Those who wait in one process are served in the order in which
     /// they came, and only the first of them asks the storage.
     #[must_use]
     pub fn wait(mut self, limit: Duration) -> Self {

@@ -6,7 +6,7 @@ use pflow_backend::{Capabilities, Durability};
 
 use super::{
     Grant, LeaseRequest, Locks,
-    change::{Act, LockChange, Wish},
+    change::{LockChange, Wish},
     line::Line,
     moment::Moment,
 };
@@ -26,22 +26,26 @@ pub(super) struct Pace {
     longest: Duration,
 }
 
-/// A look follows the one before after this part of the whole wait.
+/// A look follows the one before after this part of the whole wait, up to the longest pause.
 const PART: u32 = 16;
+/// And after this part, up to ten times as long, of a wait that has taken so long that it makes no difference.
+const LONG_PART: u32 = 400;
 
 impl Pace {
     /// What suits a storage. On this machine a look is a read of a few bytes, elsewhere a request.
     pub(super) fn of(capabilities: &Capabilities) -> Self {
         let (shortest, longest) = match capabilities.durability {
             Durability::Service => (100, 2000),
-            _ => (1, 50),
+            _ => (1, 25),
         };
         Self { shortest: Duration::from_millis(shortest), longest: Duration::from_millis(longest) }
     }
 
     /// How long until the next look of somebody who has waited for so long. At random, so that processes that wait together do not look together.
     fn pause(self, waited: Duration, jitter: f64) -> Duration {
-        (waited / PART).clamp(self.shortest, self.longest).mul_f64(0.5 + jitter)
+        let prompt = (waited / PART).clamp(self.shortest, self.longest);
+        let patient = (waited / LONG_PART).min(self.longest * 10);
+        prompt.max(patient).mul_f64(0.5 + jitter)
     }
 }
 
@@ -96,13 +100,13 @@ impl Locks {
     ///
     /// # Errors
     /// Errors of the storage that a moment does not mend.
-    pub(crate) async fn await_change(&self, id: &WorkflowId, seen: &LeaseId, limit: Duration) -> Result<()> {
+    pub(crate) async fn await_change(&self, id: &WorkflowId, seen: &Lease, limit: Duration) -> Result<()> {
         let environment = self.objects.environment.as_ref();
         let begun = environment.monotonic();
         let line = self.lines.of(id);
         let Some(_turn) = line.turn(environment, limit).await else { return Ok(()) };
         let left = limit.saturating_sub(environment.monotonic().saturating_sub(begun));
-        self.watch(&line, id, seen, left).await
+        self.watch(&line, id, &seen.id, left).await
     }
 
     /// The same for the first in line.
@@ -138,23 +142,6 @@ impl Locks {
             stale_in = Standing::left(lease, &sight);
         }
     }
-
-    /// Gives a lease back.
-    pub(crate) async fn release(&self, id: &WorkflowId, lease: LeaseId) -> Result<Lease> {
-        self.end(id, Wish::Of(lease, Act::Release)).await
-    }
-
-    /// Takes a lease away from whoever holds it.
-    pub(crate) async fn break_lease(&self, id: &WorkflowId, lease: LeaseId) -> Result<Lease> {
-        self.end(id, Wish::Of(lease, Act::Break)).await
-    }
-
-    async fn end(&self, id: &WorkflowId, wish: Wish) -> Result<Lease> {
-        let ended = LockChange::new(self.clone(), id.clone(), wish).run().await;
-        // Whatever came of it, it is worth a look.
-        self.lines.wake(id);
-        ended.map(|grant| grant.lease)
-    }
 }
 
 #[cfg(test)]
@@ -163,11 +150,11 @@ mod tests {
 
     #[test]
     fn looks_become_rarer_and_stay_within_bounds() {
-        let local = Pace { shortest: Duration::from_millis(1), longest: Duration::from_millis(50) };
-        let pauses =
-            [0, 16, 160, 1600, 160_000].map(|waited| local.pause(Duration::from_millis(waited), 0.5));
-        assert_eq!(pauses.map(|pause| pause.as_millis()), [1, 1, 10, 50, 50]);
-        let spread = [0.0, 0.999].map(|jitter| local.pause(Duration::from_secs(60), jitter).as_millis());
-        assert_eq!(spread, [25, 74]);
+        let local = Pace { shortest: Duration::from_millis(1), longest: Duration::from_millis(25) };
+        let pauses = [0, 16, 160, 1600, 10_000, 40_000, 400_000]
+            .map(|waited| local.pause(Duration::from_millis(waited), 0.5));
+        assert_eq!(pauses.map(|pause| pause.as_millis()), [1, 1, 10, 25, 25, 100, 250]);
+        let spread = [0.0, 0.999].map(|jitter| local.pause(Duration::from_secs(6), jitter).as_millis());
+        assert_eq!(spread, [12, 37]);
     }
 }

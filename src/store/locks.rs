@@ -89,7 +89,7 @@ impl Store {
     ///
     /// # Errors
     /// Errors of the storage that a moment does not mend.
-    pub async fn await_unlock(&self, id: &WorkflowId, held: &LeaseId, limit: Duration) -> Result<()> {
+    pub async fn await_unlock(&self, id: &WorkflowId, held: &Lease, limit: Duration) -> Result<()> {
         self.shared.locks.await_change(id, held, limit).await
     }
 }

@@ -91,11 +91,15 @@ impl Run {
             // The command went on to its end before it could be stopped, but not under the lease.
             (Ok(_), Err(Error::Conflict(lost))) => Err(Error::Conflict(lost).into()),
             (ended, released) => {
-                if let Err(error) = released
-                    && !matches!(error, Error::Conflict(_))
-                {
-                    let text = "the lease was not given back and ends by itself";
-                    session.output.warn(&format!("{text}: {}", with_causes(&error)));
+                match released {
+                    Ok(lease) if session.signals.caught().is_some() => {
+                        session.output.note(&format!("released the lease {} on {id}", lease.id));
+                    }
+                    Ok(_) | Err(Error::Conflict(_)) => {}
+                    Err(error) => {
+                        let text = "the lease was not given back and ends by itself";
+                        session.output.warn(&format!("{text}: {}", with_causes(&error)));
+                    }
                 }
                 match ended? {
                     0 if session.signals.caught().is_none() => Ok(()),

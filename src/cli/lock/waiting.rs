@@ -71,7 +71,7 @@ impl Waiting {
             if left.is_zero() {
                 return Err(Error::Conflict(refused).into());
             }
-            let unlocked = session.reading(store.await_unlock(id, &lease.id, left));
+            let unlocked = session.reading(store.await_unlock(id, lease, left));
             tokio::pin!(unlocked);
             if !told {
                 tokio::select! {
