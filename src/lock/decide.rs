@@ -49,8 +49,8 @@ pub(crate) fn decide(wish: &Wish, head: &Head, decider: Decider<'_>) -> Result<D
 }
 
 /// What an answer means for a wish that may have been granted already without anybody's hearing of it: `ours` is the lease that its swaps put there, renewed
-/// or took away.
-pub(crate) fn settled(wish: &Wish, answer: Answer, ours: &Lease) -> Answer {
+/// or took away, and `open` says that the head still is the one that they name, so that they may happen yet.
+pub(crate) fn settled(wish: &Wish, answer: Answer, ours: &Lease, open: bool) -> Answer {
     match answer {
         // It was granted now, not before.
         Answer::Done { lease, .. } => Answer::Done { lease, already_held: false },
@@ -60,6 +60,8 @@ pub(crate) fn settled(wish: &Wish, answer: Answer, ours: &Lease) -> Answer {
         {
             Answer::Done { lease: Box::new(ours.clone()), already_held: false }
         }
+        // It was stale when we swapped, and is not any more: a clock was set back. Nobody may be refused what may be granted yet.
+        Answer::Conflict(conflict) if open => Answer::Failed(conflict.into()),
         other => other,
     }
 }
@@ -257,6 +259,19 @@ mod tests {
         let another = decided(&Wish::Of(lease_id("mine"), Act::Release), &after, Duration::ZERO);
         let Decision::Answer(Answer::Conflict(another)) = another else { panic!("{another:?}") };
         assert!(!another.to_string().contains("broken"), "that was not this lease: {another}");
+    }
+
+    #[test]
+    fn nobody_is_refused_what_a_swap_in_doubt_may_still_grant() {
+        let wish = wish("mine", None);
+        let ours = Lease { id: lease_id("mine"), ..head(true).lease.unwrap() };
+        for (open, refused) in [(false, true), (true, false)] {
+            let decision = decided(&wish, &head(true), Duration::ZERO);
+            let Decision::Answer(answer) = decision else { panic!("{decision:?}") };
+            let answer = settled(&wish, answer, &ours, open);
+            assert_eq!(matches!(answer, Answer::Conflict(Conflict::Locked { .. })), refused, "{answer:?}");
+            assert_eq!(matches!(answer, Answer::Failed(_)), open, "{answer:?}");
+        }
     }
 
     fn wishes() -> impl Strategy<Value = Wish> {

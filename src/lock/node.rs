@@ -5,7 +5,7 @@ use pflow_backend::{Batch, Commit, Durability, Operation, Outcome, Position, Pre
 use super::{
     Grant, Locks,
     broken::record,
-    change::{Act, LockChange, Wish},
+    change::{Act, LockChange, Unsettled, Wish},
     decide::{Decider, Decision, decide, settled},
     mirror::{self, Pair},
 };
@@ -59,7 +59,7 @@ pub(super) struct Question {
     id: WorkflowId,
     wish: Wish,
     lost_races: u32,
-    unsettled: Option<Lease>,
+    unsettled: Option<Unsettled>,
 }
 
 #[derive(Debug)]
@@ -72,7 +72,7 @@ pub(crate) enum Answer {
     LostRace,
     /// The swap that granted this lease or gave it back may be in place.
     Unsettled {
-        lease: Box<Lease>,
+        swap: Box<Unsettled>,
         doubt: Option<pflow_backend::Error>,
     },
     Failed(Error),
@@ -140,8 +140,8 @@ impl Node<LockChange, Error> for LockfileManager {
                 change.grant = Some(Grant { lease: *lease, already_held });
                 actions::SUCCESS
             }
-            Answer::Unsettled { lease, doubt } => {
-                change.unsettled = Some(*lease);
+            Answer::Unsettled { swap, doubt } => {
+                change.unsettled = Some(*swap);
                 change.unknown += u32::from(doubt.is_some());
                 change.doubt = doubt.or(change.doubt.take());
                 change.lost_races += 1;
@@ -157,7 +157,9 @@ impl Node<LockChange, Error> for LockfileManager {
                 Action::DEFAULT
             }
             Answer::LostRace => {
-                change.conflict = Some(Conflict::Busy { id: change.id.clone(), attempts: change.lost_races });
+                // It says nothing of a swap that is in doubt, so it does not decide one.
+                let busy = Conflict::Busy { id: change.id.clone(), attempts: change.lost_races };
+                change.failure = Some(busy.into());
                 actions::CONFLICT
             }
             Answer::Conflict(conflict) => {
@@ -194,9 +196,9 @@ async fn answer(question: &Question) -> Result<Answer> {
     match decide(wish, &stored.head, decider)? {
         Decision::Answer(answer) => match &question.unsettled {
             Some(ours) => {
-                let answer = settled(wish, answer, ours);
+                let answer = settled(wish, answer, &ours.lease, stored.version == ours.named);
                 if matches!(answer, Answer::Done { .. }) {
-                    follow_up(objects, &stored.head, wish, ours).await?;
+                    follow_up(objects, &stored.head, wish, &ours.lease).await?;
                 }
                 Ok(answer)
             }
@@ -231,7 +233,8 @@ async fn swap(
 ) -> Result<Answer> {
     let key = layout::head(&head.id);
     let bytes = head.encode().map_err(|source| unreadable(&key, source))?;
-    let when = stored.version.map_or(Precondition::Absent, Precondition::Is);
+    let named = stored.version;
+    let when = named.clone().map_or(Precondition::Absent, Precondition::Is);
     let (kept, mirror) = match &seen {
         Some(pair) => (pair.keeping(objects)?, pair.writing(&head)?),
         None => (None, Some(mirror::write(&head)?)),
@@ -240,6 +243,10 @@ async fn swap(
     let batch = Batch::new()
         .stage([Operation::put(key, bytes).when(when)].into_iter().chain(kept))
         .stage(mirror.into_iter().chain(record));
+    let unsettled = |lease: Box<Lease>, doubt| Answer::Unsettled {
+        swap: Box::new(Unsettled { lease: *lease, named }),
+        doubt,
+    };
     objects.forget_head(&head.id);
     match objects.backend.commit(batch).await {
         Ok(Commit::Committed(versions)) => {
@@ -250,7 +257,7 @@ async fn swap(
             Ok(Answer::Done { lease, already_held: false })
         }
         Ok(Commit::Conflict(_)) => Ok(Answer::LostRace),
-        Ok(Commit::Overtaken(_)) => Ok(Answer::Unsettled { lease, doubt: None }),
+        Ok(Commit::Overtaken(_)) => Ok(unsettled(lease, None)),
         Err(error) => match error.outcome() {
             Outcome::NotApplied { applied } if applied > SWAP => {
                 tracing::warn!(id = %head.id, %error, "the mirror of the lease could not be refreshed");
@@ -258,7 +265,7 @@ async fn swap(
             }
             // What a disk shows after a failed sync may be gone after a crash, so there a look decides nothing.
             Outcome::Unknown if objects.backend.capabilities().durability != Durability::Power => {
-                Ok(Answer::Unsettled { lease, doubt: Some(error) })
+                Ok(unsettled(lease, Some(error)))
             }
             _ => Err(Error::of_commit(|| format!("the locking of {}", head.id), error)),
         },

@@ -12,7 +12,7 @@ pub(crate) struct Checked {
     pub(crate) unknown: usize,
     pub(crate) refused: usize,
     pub(crate) deaths: usize,
-    /// Leases that somebody had, or had asked for, when it was killed.
+    /// Leases that somebody had when it was killed.
     pub(crate) held_in_death: usize,
 }
 
@@ -138,6 +138,8 @@ fn available(lives: &[Life], lasts: u64, checked: &mut Checked) -> Result<(), St
         for line in &life.lines {
             if let Line::Asks { lease, .. } = line {
                 dead.insert(lease, died);
+            }
+            if let Line::Granted { lease, .. } = line {
                 checked.held_in_death += usize::from(!left.contains(lease.as_str()));
             }
         }

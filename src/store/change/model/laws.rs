@@ -96,6 +96,9 @@ pub(super) fn of_answers(world: &World, by: Role, doing: Doing, verdict: Verdict
             ensure(!actor.landed, || "a save is refused that did happen".to_owned())?;
             ensure(!may_land, || "a save is refused that may happen yet".to_owned())
         }
+        (Verdict::Locked, Doing::Acquire(wished)) => {
+            ensure(!may_land, || format!("{wished:?} is refused, and may be granted yet"))
+        }
         _ => Ok(()),
     }
 }

@@ -123,13 +123,15 @@ impl Rules {
             LockDecision::Answer(answer) if look.doubts == [None; OPEN] => answer,
             LockDecision::Answer(answer) => {
                 let ours = Held { name, fence: look.register.fence, refreshed: 0 };
-                settled(&wish, answer, &self.lease(ours))
+                let open = look.doubts.iter().flatten().any(|doubt| doubt.named_is_present);
+                settled(&wish, answer, &self.lease(ours), open)
             }
         };
         match answer {
             Answer::Done { .. } => Verdict::Done,
             Answer::Conflict(Conflict::LeaseLost { .. }) => Verdict::Lost,
             Answer::Conflict(Conflict::Locked { .. } | Conflict::AlreadyLocked { .. }) => Verdict::Locked,
+            Answer::Failed(_) => Verdict::Unknown,
             other => panic!("{other:?}"),
         }
     }
