@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use pflow_backend::Version;
+
 use super::{Grant, LeaseRequest, Locks};
 use crate::{
     Error, Result,
@@ -14,8 +16,8 @@ pub(crate) struct LockChange {
     pub(super) id: WorkflowId,
     pub(super) wish: Wish,
     pub(super) lost_races: u32,
-    /// The lease that swaps of an open outcome granted, renewed, gave back or broke; none where no swap is in doubt.
-    pub(super) unsettled: Option<Lease>,
+    /// The last swap of an open outcome; none where no swap is in doubt.
+    pub(super) unsettled: Option<Unsettled>,
     /// How many of them failed with an unknown outcome, and what the last one died of.
     pub(super) unknown: u32,
     pub(super) doubt: Option<pflow_backend::Error>,
@@ -24,8 +26,18 @@ pub(crate) struct LockChange {
     pub(super) failure: Option<Error>,
 }
 
+/// A swap of the head that nobody has told the fate of. It has happened or never will as soon as the head is another one than it named; those before it named
+/// the same head, or one that is gone.
 #[derive(Debug, Clone)]
-pub(super) enum Wish {
+pub(crate) struct Unsettled {
+    /// What it granted, renewed, gave back or broke, if it did.
+    pub(super) lease: Lease,
+    /// The version of the head that it replaces; none: that there is none.
+    pub(super) named: Option<Version>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Wish {
     Acquire(LeaseRequest),
     /// Of the lease with this id.
     Of(LeaseId, Act),
@@ -33,7 +45,7 @@ pub(super) enum Wish {
 
 /// What can be done with a lease that is there.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Act {
+pub(crate) enum Act {
     /// From now on for so long; for as long as before where nothing is said.
     Renew(Option<Duration>),
     Release,
@@ -75,7 +87,8 @@ impl LockChange {
         self.locks.gate.admit_writer().await?;
         let (flow, environment) = (self.locks.flow.clone(), self.locks.objects.environment.clone());
         let ended = operation::run(&flow, &mut self, &environment).await;
-        let (unsettled, doubt) = (self.unsettled.is_some(), self.doubt.take());
+        let (unsettled, decided) = (self.unsettled.is_some(), self.conflict.is_some());
+        let doubt = self.doubt.take();
         let result = ended.and_then(|action| match (self.grant, self.conflict, self.failure) {
             (Some(grant), ..) => Ok(grant),
             (None, Some(conflict), _) => Err(conflict.into()),
@@ -85,8 +98,8 @@ impl LockChange {
             }
         });
         match result {
-            // A conflict was decided by a head that we read after the swap.
-            Err(error) if unsettled && !matches!(error, Error::Conflict(_)) => {
+            // A conflict was decided by a head that we read after the swap, and that is not the one which the swap named.
+            Err(error) if unsettled && !decided => {
                 Err(Error::in_doubt(format!("the locking of {}", self.id), doubt, error))
             }
             other => other,

@@ -15,19 +15,19 @@ use crate::{
 
 /// The next state of the head and the lease that the caller gets, gave back or took away.
 #[derive(Debug)]
-pub(super) enum Decision {
+pub(crate) enum Decision {
     Swap { head: Box<Head>, lease: Box<Lease> },
     Answer(Answer),
 }
 
 /// Who decides, and what it knows.
 #[derive(Debug, Clone)]
-pub(super) struct Decider<'a> {
-    pub(super) identity: &'a Identity,
+pub(crate) struct Decider<'a> {
+    pub(crate) identity: &'a Identity,
     /// What it sees of the lease in the head.
-    pub(super) sight: Sight,
+    pub(crate) sight: Sight,
     /// Never given before anywhere, for the next state of the head.
-    pub(super) nonce: String,
+    pub(crate) nonce: String,
 }
 
 /// By the lease in the head alone: who has it, and whether it must be respected.
@@ -35,7 +35,7 @@ pub(super) struct Decider<'a> {
 /// Invariants, whatever the wish and the sight: the fence never falls; it rises by one when a lease is granted, broken or taken over, and only then; a lease is
 /// renewed, given back and broken by its id alone, whatever any clock says; nothing but lease, fence, nonce, revision and the note of how a lease ended
 /// is changed.
-pub(super) fn decide(wish: &Wish, head: &Head, decider: Decider<'_>) -> Result<Decision> {
+pub(crate) fn decide(wish: &Wish, head: &Head, decider: Decider<'_>) -> Result<Decision> {
     match wish {
         Wish::Acquire(request) => acquire(request, head, decider),
         Wish::Of(lease_id, act) => match head.lease.clone().filter(|held| held.id == *lease_id) {
@@ -45,6 +45,24 @@ pub(super) fn decide(wish: &Wish, head: &Head, decider: Decider<'_>) -> Result<D
                 Ok(Decision::Answer(Answer::Conflict(lost)))
             }
         },
+    }
+}
+
+/// What an answer means for a wish that may have been granted already without anybody's hearing of it: `ours` is the lease that its swaps put there, renewed
+/// or took away, and `open` says that the head still is the one that they name, so that they may happen yet.
+pub(crate) fn settled(wish: &Wish, answer: Answer, ours: &Lease, open: bool) -> Answer {
+    match answer {
+        // It was granted now, not before.
+        Answer::Done { lease, .. } => Answer::Done { lease, already_held: false },
+        // What we gave back or broke is gone.
+        Answer::Conflict(Conflict::LeaseLost { lease_id, .. })
+            if lease_id == ours.id && wish.ends_lease() =>
+        {
+            Answer::Done { lease: Box::new(ours.clone()), already_held: false }
+        }
+        // It was stale when we swapped, and is not any more: a clock was set back. Nobody may be refused what may be granted yet.
+        Answer::Conflict(conflict) if open => Answer::Failed(conflict.into()),
+        other => other,
     }
 }
 
@@ -241,6 +259,19 @@ mod tests {
         let another = decided(&Wish::Of(lease_id("mine"), Act::Release), &after, Duration::ZERO);
         let Decision::Answer(Answer::Conflict(another)) = another else { panic!("{another:?}") };
         assert!(!another.to_string().contains("broken"), "that was not this lease: {another}");
+    }
+
+    #[test]
+    fn nobody_is_refused_what_a_swap_in_doubt_may_still_grant() {
+        let wish = wish("mine", None);
+        let ours = Lease { id: lease_id("mine"), ..head(true).lease.unwrap() };
+        for (open, refused) in [(false, true), (true, false)] {
+            let decision = decided(&wish, &head(true), Duration::ZERO);
+            let Decision::Answer(answer) = decision else { panic!("{decision:?}") };
+            let answer = settled(&wish, answer, &ours, open);
+            assert_eq!(matches!(answer, Answer::Conflict(Conflict::Locked { .. })), refused, "{answer:?}");
+            assert_eq!(matches!(answer, Answer::Failed(_)), open, "{answer:?}");
+        }
     }
 
     fn wishes() -> impl Strategy<Value = Wish> {

@@ -31,6 +31,14 @@ pub(crate) use node::lock_flow;
 pub(crate) use observer::Observer;
 use waiting::Pace;
 
+/// For the model of the lease protocol, which stands beside the save flow because it runs both.
+#[cfg(test)]
+pub(crate) use {
+    change::{Act, Wish},
+    decide::{Decider, Decision, decide, settled},
+    node::Answer,
+};
+
 pub use crate::stored::{Holder, Live, Sight, Stale, Standing};
 use crate::{
     Error, Result,

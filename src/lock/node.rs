@@ -5,8 +5,8 @@ use pflow_backend::{Batch, Commit, Durability, Operation, Outcome, Position, Pre
 use super::{
     Grant, Locks,
     broken::record,
-    change::{LockChange, Wish},
-    decide::{Decider, Decision, decide},
+    change::{Act, LockChange, Unsettled, Wish},
+    decide::{Decider, Decision, decide, settled},
     mirror::{self, Pair},
 };
 use crate::{
@@ -59,11 +59,11 @@ pub(super) struct Question {
     id: WorkflowId,
     wish: Wish,
     lost_races: u32,
-    unsettled: Option<Lease>,
+    unsettled: Option<Unsettled>,
 }
 
 #[derive(Debug)]
-pub(super) enum Answer {
+pub(crate) enum Answer {
     Done {
         lease: Box<Lease>,
         already_held: bool,
@@ -72,7 +72,7 @@ pub(super) enum Answer {
     LostRace,
     /// The swap that granted this lease or gave it back may be in place.
     Unsettled {
-        lease: Box<Lease>,
+        swap: Box<Unsettled>,
         doubt: Option<pflow_backend::Error>,
     },
     Failed(Error),
@@ -140,8 +140,8 @@ impl Node<LockChange, Error> for LockfileManager {
                 change.grant = Some(Grant { lease: *lease, already_held });
                 actions::SUCCESS
             }
-            Answer::Unsettled { lease, doubt } => {
-                change.unsettled = Some(*lease);
+            Answer::Unsettled { swap, doubt } => {
+                change.unsettled = Some(*swap);
                 change.unknown += u32::from(doubt.is_some());
                 change.doubt = doubt.or(change.doubt.take());
                 change.lost_races += 1;
@@ -157,7 +157,9 @@ impl Node<LockChange, Error> for LockfileManager {
                 Action::DEFAULT
             }
             Answer::LostRace => {
-                change.conflict = Some(Conflict::Busy { id: change.id.clone(), attempts: change.lost_races });
+                // It says nothing of a swap that is in doubt, so it does not decide one.
+                let busy = Conflict::Busy { id: change.id.clone(), attempts: change.lost_races };
+                change.failure = Some(busy.into());
                 actions::CONFLICT
             }
             Answer::Conflict(conflict) => {
@@ -193,41 +195,30 @@ async fn answer(question: &Question) -> Result<Answer> {
     let decider = Decider { identity, sight, nonce: objects.environment.new_id() };
     match decide(wish, &stored.head, decider)? {
         Decision::Answer(answer) => match &question.unsettled {
-            Some(lease) => settled(objects, &stored.head, wish, answer, lease).await,
+            Some(ours) => {
+                let answer = settled(wish, answer, &ours.lease, stored.version == ours.named);
+                if matches!(answer, Answer::Done { .. }) {
+                    follow_up(objects, &stored.head, wish, &ours.lease).await?;
+                }
+                Ok(answer)
+            }
             None => Ok(answer),
         },
         Decision::Swap { head, lease } => swap(objects, stored, *head, lease, wish, seen).await,
     }
 }
 
-/// What an answer means for whoever has swapped already without hearing of it.
-async fn settled(
-    objects: &Objects,
-    head: &Head,
-    wish: &Wish,
-    answer: Answer,
-    ours: &Lease,
-) -> Result<Answer> {
-    let (follow_up, answer) = match answer {
-        // It was granted now, not before.
-        Answer::Done { lease, .. } => {
-            (Some(mirror::write(head)?), Answer::Done { lease, already_held: false })
-        }
-        // What we gave back or broke is gone.
-        Answer::Conflict(Conflict::LeaseLost { lease_id, .. })
-            if lease_id == ours.id && wish.ends_lease() =>
-        {
-            let follow_up = if wish.is_break() { Some(record(objects, &head.id, ours)?) } else { None };
-            (follow_up, Answer::Done { lease: Box::new(ours.clone()), already_held: false })
-        }
-        other => (None, other),
+/// What belongs behind a swap that was found in place, and may be missing.
+async fn follow_up(objects: &Objects, head: &Head, wish: &Wish, ours: &Lease) -> Result<()> {
+    let operation = match wish {
+        Wish::Acquire(_) => mirror::write(head)?,
+        Wish::Of(_, Act::Break) => record(objects, &head.id, ours)?,
+        Wish::Of(_, Act::Renew(_) | Act::Release) => return Ok(()),
     };
-    if let Some(operation) = follow_up
-        && let Err(error) = objects.backend.commit(Batch::new().stage([operation])).await
-    {
+    if let Err(error) = objects.backend.commit(Batch::new().stage([operation])).await {
         tracing::warn!(id = %head.id, %error, "what follows the change of the lease could not be written");
     }
-    Ok(answer)
+    Ok(())
 }
 
 /// One batch: the head, which is what counts, then the mirror. A crash in between leaves a mirror that lags, and after a break no record of
@@ -242,7 +233,8 @@ async fn swap(
 ) -> Result<Answer> {
     let key = layout::head(&head.id);
     let bytes = head.encode().map_err(|source| unreadable(&key, source))?;
-    let when = stored.version.map_or(Precondition::Absent, Precondition::Is);
+    let named = stored.version;
+    let when = named.clone().map_or(Precondition::Absent, Precondition::Is);
     let (kept, mirror) = match &seen {
         Some(pair) => (pair.keeping(objects)?, pair.writing(&head)?),
         None => (None, Some(mirror::write(&head)?)),
@@ -251,6 +243,10 @@ async fn swap(
     let batch = Batch::new()
         .stage([Operation::put(key, bytes).when(when)].into_iter().chain(kept))
         .stage(mirror.into_iter().chain(record));
+    let unsettled = |lease: Box<Lease>, doubt| Answer::Unsettled {
+        swap: Box::new(Unsettled { lease: *lease, named }),
+        doubt,
+    };
     objects.forget_head(&head.id);
     match objects.backend.commit(batch).await {
         Ok(Commit::Committed(versions)) => {
@@ -261,7 +257,7 @@ async fn swap(
             Ok(Answer::Done { lease, already_held: false })
         }
         Ok(Commit::Conflict(_)) => Ok(Answer::LostRace),
-        Ok(Commit::Overtaken(_)) => Ok(Answer::Unsettled { lease, doubt: None }),
+        Ok(Commit::Overtaken(_)) => Ok(unsettled(lease, None)),
         Err(error) => match error.outcome() {
             Outcome::NotApplied { applied } if applied > SWAP => {
                 tracing::warn!(id = %head.id, %error, "the mirror of the lease could not be refreshed");
@@ -269,7 +265,7 @@ async fn swap(
             }
             // What a disk shows after a failed sync may be gone after a crash, so there a look decides nothing.
             Outcome::Unknown if objects.backend.capabilities().durability != Durability::Power => {
-                Ok(Answer::Unsettled { lease, doubt: Some(error) })
+                Ok(unsettled(lease, Some(error)))
             }
             _ => Err(Error::of_commit(|| format!("the locking of {}", head.id), error)),
         },

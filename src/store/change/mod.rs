@@ -24,6 +24,8 @@ mod describe;
 mod flows;
 mod keep_edit;
 mod merge_versions;
+#[cfg(test)]
+mod model;
 mod parse;
 mod resolve;
 mod unsettled;

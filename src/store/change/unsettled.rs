@@ -4,7 +4,7 @@ use pflow_backend::{Batch, Key, Operation, Version};
 
 use crate::{
     Result,
-    stored::{Head, Objects, StoredHead, corrupt, layout},
+    stored::{Ancestor, Head, Objects, StoredHead, VersionId, corrupt, layout},
 };
 
 /// A swap of the head that nobody has told the fate of: its reply got lost, or it was refused in a way that may be a conflict with itself.
@@ -38,49 +38,70 @@ pub(super) enum Fate {
     Open,
 }
 
+/// What the head alone says of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ByHead {
+    Decided(Fate),
+    /// Its generation is further back than the head remembers: whether it is `version_id` is to be read behind the `oldest`.
+    Further {
+        generation: u64,
+        version_id: VersionId,
+        oldest: Ancestor,
+    },
+}
+
+fn told(landed: bool) -> Fate {
+    if landed { Fate::Landed } else { Fate::Dead }
+}
+
 impl Unsettled {
     /// What the head, as it was read after the attempt, says of it.
     ///
     /// # Errors
     /// The chain cannot be read back so far.
     pub(super) async fn fate(&self, objects: &Objects, stored: &StoredHead) -> Result<Fate> {
-        if stored.version == self.named {
-            return Ok(Fate::Open);
-        }
-        if stored.head.nonce == self.head.nonce {
-            return Ok(Fate::Landed);
-        }
-        let told = |landed: bool| if landed { Fate::Landed } else { Fate::Dead };
-        let Some(ours) = self.head.current.as_ref().filter(|_| !self.fresh.is_empty()) else {
-            // A lease alone: it is ours by its id, or it is not ours any more, which comes to the same as never.
-            let id = |head: &Head| head.lease.as_ref().map(|lease| lease.id.clone());
-            return Ok(told(id(&self.head).is_some() && id(&stored.head) == id(&self.head)));
+        let (generation, version_id, oldest) = match self.fate_by_head(stored) {
+            ByHead::Decided(fate) => return Ok(fate),
+            ByHead::Further { generation, version_id, oldest } => (generation, version_id, oldest),
         };
-        let (generation, version_id) = (ours.record.generation, &ours.record.version_id);
-        let Some(current) = stored.head.current.as_ref().filter(|now| now.record.generation >= generation)
-        else {
-            return Ok(Fate::Dead);
-        };
-        let mut oldest = None;
-        for ancestor in current.lineage() {
-            if ancestor.generation == generation {
-                return Ok(told(ancestor.version_id == *version_id));
-            }
-            oldest = Some(ancestor);
-        }
-        // Further back than the head remembers.
-        if let Some(oldest) = oldest {
-            let mut walk = objects.walk(&self.head.id, &oldest);
-            while let Some(version) = walk.parent(objects).await? {
-                if version.record.generation <= generation {
-                    return Ok(told(version.record.version_id == *version_id));
-                }
+        let mut walk = objects.walk(&self.head.id, &oldest);
+        while let Some(version) = walk.parent(objects).await? {
+            if version.record.generation <= generation {
+                return Ok(told(version.record.version_id == version_id));
             }
         }
         Err(corrupt(
             &layout::head(&self.head.id),
             format!("its chain cannot be read back to generation {generation}"),
         ))
+    }
+
+    /// The same as far as the head itself remembers. Pure, so that every case can be tried.
+    pub(super) fn fate_by_head(&self, stored: &StoredHead) -> ByHead {
+        if stored.version == self.named {
+            return ByHead::Decided(Fate::Open);
+        }
+        if stored.head.nonce == self.head.nonce {
+            return ByHead::Decided(Fate::Landed);
+        }
+        let Some(ours) = self.head.current.as_ref().filter(|_| !self.fresh.is_empty()) else {
+            // A lease alone: it is ours by its id, or it is not ours any more, which comes to the same as never.
+            let id = |head: &Head| head.lease.as_ref().map(|lease| lease.id.clone());
+            return ByHead::Decided(told(id(&self.head).is_some() && id(&stored.head) == id(&self.head)));
+        };
+        let (generation, version_id) = (ours.record.generation, &ours.record.version_id);
+        let Some(current) = stored.head.current.as_ref().filter(|now| now.record.generation >= generation)
+        else {
+            return ByHead::Decided(Fate::Dead);
+        };
+        let mut oldest = Ancestor::from(&current.record);
+        for ancestor in current.lineage() {
+            if ancestor.generation == generation {
+                return ByHead::Decided(told(ancestor.version_id == *version_id));
+            }
+            oldest = ancestor;
+        }
+        ByHead::Further { generation, version_id: version_id.clone(), oldest }
     }
 
     /// Deletes what a dead attempt left. What cannot be deleted stays until it is collected.

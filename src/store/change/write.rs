@@ -1,8 +1,10 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use pflow_backend::{
-    Batch, Commit, Durability, ErrorKind as StorageErrorKind, Operation, Outcome, Position, Precondition,
+    Batch, Commit, Durability, ErrorKind as StorageErrorKind, Identity, Operation, Outcome, Position,
+    Precondition,
 };
 
 use super::{Change, LeasePlan, Plan, Trouble, actions, unsettled::Unsettled};
@@ -131,7 +133,8 @@ async fn attempt(shared: &Shared, plan: &Plan) -> Result<Attempted> {
     let objects = &shared.objects;
     let head = plan.stored.head.next(objects.environment.new_id());
     let (head, fresh) = with_version(shared, plan, head)?;
-    let head = with_lease(shared, plan, head)?;
+    let environment = &objects.environment;
+    let head = with_lease(&plan.lease, plan.breaks.is_some(), head, environment.identity(), objects.now())?;
     let head_key = layout::head(&head.id);
     let encoded = head.encode().map_err(|source| unreadable(&head_key, source))?;
     let when = plan.stored.version.clone().map_or(Precondition::Absent, Precondition::Is);
@@ -217,20 +220,24 @@ fn with_version(shared: &Shared, plan: &Plan, mut head: Head) -> Result<(Head, F
     Ok((head, fresh))
 }
 
-fn with_lease(shared: &Shared, plan: &Plan, mut head: Head) -> Result<Head> {
-    let environment = &shared.objects.environment;
-    match &plan.lease {
+/// The head with what becomes of the lease.
+pub(super) fn with_lease(
+    plan: &LeasePlan,
+    breaks: bool,
+    mut head: Head,
+    identity: &Identity,
+    now: DateTime<Utc>,
+) -> Result<Head> {
+    match plan {
         LeasePlan::Keep => {}
         LeasePlan::Remove => {
-            let by = environment.identity().to_string();
-            let how = if plan.breaks.is_some() { Ended::BROKEN } else { Ended::OVERRIDDEN };
-            head = head.without_lease(how, by, shared.objects.now());
+            let how = if breaks { Ended::BROKEN } else { Ended::OVERRIDDEN };
+            head = head.without_lease(how, identity.to_string(), now);
         }
         LeasePlan::Grant(request) => {
             let hash = head.current.as_ref().and_then(|current| current.record.hash);
             head.fence = head.fence.saturating_add(1);
-            head.lease =
-                Some(request.grant(environment.identity(), head.fence, hash, shared.objects.now())?);
+            head.lease = Some(request.grant(identity, head.fence, hash, now)?);
         }
     }
     Ok(head)

@@ -1,0 +1,121 @@
+//! The search through everything that can happen, the shortest ways first.
+
+use std::{
+    collections::HashSet,
+    fmt,
+    hash::{BuildHasherDefault, Hasher},
+    rc::Rc,
+};
+
+use super::{
+    laws,
+    rules::Rules,
+    steps::{Event, after, events},
+    world::World,
+};
+
+/// Where whoever asked for it has asked for too much.
+const TOO_MANY: usize = 4_000_000;
+
+/// A world, the number of the one before it, and what happened in between.
+type Found = (Rc<World>, usize, Option<Event>);
+
+/// What was looked at.
+#[derive(Debug, Default)]
+pub(super) struct Searched {
+    /// Worlds that differ.
+    pub(super) states: usize,
+    /// Steps from one to another.
+    pub(super) steps: usize,
+    /// How many steps it takes to the furthest.
+    pub(super) depth: usize,
+    /// Decisions of the program that differ in what was seen.
+    pub(super) decisions: usize,
+}
+
+/// A law is broken, and no shorter way leads there.
+#[derive(Debug)]
+pub(super) struct Counterexample {
+    pub(super) law: String,
+    pub(super) way: Vec<(Event, World)>,
+}
+
+/// A hash for many small values of which nobody wishes us ill: the default one would take most of the time.
+#[derive(Default)]
+pub(super) struct Quick(u64);
+
+impl Hasher for Quick {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u8(*byte));
+    }
+
+    fn write_u8(&mut self, byte: u8) {
+        self.0 = (self.0.rotate_left(5) ^ u64::from(byte)).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+
+    fn write_isize(&mut self, number: isize) {
+        self.write_u8(number as u8);
+    }
+
+    fn write_usize(&mut self, number: usize) {
+        self.write_u8(number as u8);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0 ^ (self.0 >> 29)
+    }
+}
+
+/// Looks at every world that can come of `first`.
+pub(super) fn search(first: World, rules: &mut Rules) -> Result<Searched, Counterexample> {
+    let mut found: Vec<Found> = vec![(Rc::new(first), 0, None)];
+    let mut known = HashSet::<Rc<World>, BuildHasherDefault<Quick>>::default();
+    known.insert(Rc::new(first));
+    let mut registers = HashSet::new();
+    let mut searched = Searched::default();
+    let (mut at, mut end_of_depth) = (0, 1);
+    while let Some(world) = found.get(at).map(|(world, ..)| *Rc::as_ref(world)) {
+        let here = |law| Counterexample { law, way: way(&found, at, None) };
+        if registers.insert(world.register) {
+            laws::of_availability(world.register, rules).map_err(here)?;
+        }
+        for event in events(&world) {
+            let next = after(&world, event, rules)
+                .map_err(|law| Counterexample { law, way: way(&found, at, Some((event, world))) })?;
+            searched.steps += 1;
+            if !known.contains(&next) {
+                let next = Rc::new(next);
+                known.insert(next.clone());
+                found.push((next, at, Some(event)));
+                assert!(found.len() < TOO_MANY, "more than {TOO_MANY} states: let them do less");
+            }
+        }
+        at += 1;
+        if at == end_of_depth && at < found.len() {
+            (searched.depth, end_of_depth) = (searched.depth + 1, found.len());
+        }
+    }
+    (searched.states, searched.decisions) = (found.len(), rules.decisions());
+    Ok(searched)
+}
+
+fn way(found: &[Found], mut at: usize, last: Option<(Event, World)>) -> Vec<(Event, World)> {
+    let mut way: Vec<(Event, World)> = last.into_iter().collect();
+    while let Some((world, before, Some(event))) = found.get(at) {
+        way.push((*event, **world));
+        at = *before;
+    }
+    way.reverse();
+    way
+}
+
+impl fmt::Display for Counterexample {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, (event, world)) in (1_usize..).zip(&self.way) {
+            let here =
+                if number < self.way.len() { format!("{:?}", world.register) } else { self.law.clone() };
+            writeln!(f, "  {number:2} {event:?} => {here}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,154 @@
+use std::{sync::Arc, time::Duration};
+
+use pflow_store::{
+    Conflict, Error, ErrorKind, Expect, LeaseId, LeaseRequest, SaveRequest, Store, WorkflowId,
+    pflow_backend::{Environment, ManualEnvironment},
+};
+
+use super::{Line, WORKFLOWS, workflow};
+
+/// Asks for leases, works and pauses under them, and gives them back or does not. It tells everything before and after it does it.
+///
+/// It is as careless as a client can be: it never asks whether its lease still is its own, and goes on after pauses that are longer than the lease.
+pub(crate) struct Client<T> {
+    pub(crate) store: Store,
+    /// Of all lives.
+    pub(crate) number: u64,
+    pub(crate) random: ManualEnvironment,
+    /// How long a lease lasts, and how often somebody who waits looks.
+    pub(crate) lease: Duration,
+    pub(crate) poll: Duration,
+    /// Whether it renews now and then.
+    pub(crate) renews: bool,
+    pub(crate) now: fn(&Arc<dyn Environment>) -> u64,
+    pub(crate) tell: T,
+}
+
+impl<T: FnMut(Line) + Send> Client<T> {
+    /// Works until it is killed, or has held so many leases.
+    pub(crate) async fn live(&mut self, leases: u64) {
+        for number in 0..leases {
+            let workflow = workflow(self.random.random() % WORKFLOWS);
+            let lease = LeaseId::parse(format!("{}-{number}", self.number)).unwrap();
+            let fence = self.acquire(&workflow, &lease).await;
+            for save in 0..=self.random.random() % 4 {
+                let text = format!("{fence}/{}/{number}.{save}", self.number);
+                if !self.work(&workflow, &lease, text).await {
+                    break;
+                }
+            }
+            // One of four walks away.
+            if !self.random.random().is_multiple_of(4) {
+                self.release(&workflow, &lease).await;
+            }
+            (self.tell)(Line::Left { lease: lease.to_string() });
+        }
+    }
+
+    fn now(&self) -> u64 {
+        (self.now)(self.store.environment())
+    }
+
+    async fn pause(&self, pause: Duration) {
+        self.store.environment().sleep(pause).await;
+    }
+
+    /// Looks until it has the lease; its fence.
+    async fn acquire(&mut self, workflow: &str, lease: &LeaseId) -> u64 {
+        let detached = self.random.random().is_multiple_of(2);
+        let request = LeaseRequest::new("work", self.lease).id(lease.clone());
+        let request = if detached { request.detached() } else { request };
+        (self.tell)(Line::Asks { workflow: workflow.to_owned(), lease: lease.to_string(), detached });
+        loop {
+            let began = self.now();
+            let answer = self.store.acquire(&id(workflow), request.clone()).await;
+            let (workflow, ended) = (workflow.to_owned(), self.now());
+            match answer {
+                Ok(grant) => {
+                    let (lease, fence) = (lease.to_string(), grant.lease.fence);
+                    (self.tell)(Line::Granted { workflow, lease, fence, began, ended });
+                    return fence;
+                }
+                Err(Error::Conflict(conflict)) => match *conflict {
+                    Conflict::Locked { lease, .. } | Conflict::AlreadyLocked { lease, .. } => {
+                        (self.tell)(Line::Refused { workflow, by: lease.id.to_string(), began, ended });
+                    }
+                    Conflict::Busy { .. } => {}
+                    other => panic!("{other}"),
+                },
+                Err(error) => assert!(is_of_the_network(&error), "{error:?}"),
+            }
+            self.pause(self.poll).await;
+        }
+    }
+
+    /// Saves under the lease, after a pause or a renewal perhaps; whether the lease is still there, as far as it was told.
+    async fn work(&mut self, workflow: &str, lease: &LeaseId, text: String) -> bool {
+        match self.random.random() % 8 {
+            0 => self.pause(self.lease * 3 / 2).await,
+            1..=2 if self.renews => match self.store.renew(&id(workflow), lease.clone(), None).await {
+                Ok(_) => {}
+                Err(Error::Conflict(lost)) if matches!(*lost, Conflict::LeaseLost { .. }) => return false,
+                Err(error) => assert!(is_of_the_network(&error), "{error:?}"),
+            },
+            _ => {}
+        }
+        let (name, workflow) = (id(workflow), workflow.to_owned());
+        (self.tell)(Line::Saves { workflow: workflow.clone(), text: text.clone() });
+        let content = format!(r#"{{"x":"{text}"}}"#);
+        let save = SaveRequest::new(name, content, Expect::Any).lease(lease.clone());
+        let (line, held) = match self.store.save(save).await {
+            Ok(saved) => (Line::Saved { workflow, text, generation: saved.generation }, true),
+            Err(Error::Conflict(lost)) if matches!(*lost, Conflict::LeaseLost { .. }) => {
+                (Line::Lost { workflow, text }, false)
+            }
+            Err(error) => {
+                assert!(is_of_the_network(&error), "{error:?}");
+                (Line::Unknown { workflow, text }, true)
+            }
+        };
+        (self.tell)(line);
+        held
+    }
+
+    async fn release(&self, workflow: &str, lease: &LeaseId) {
+        match self.store.release(&id(workflow), lease.clone()).await {
+            Ok(_) => {}
+            Err(Error::Conflict(lost)) if matches!(*lost, Conflict::LeaseLost { .. }) => {}
+            Err(error) => assert!(is_of_the_network(&error), "{error:?}"),
+        }
+    }
+}
+
+/// Takes and gives back the lock of every workflow, when everybody is dead; how often it had to look at one at most.
+pub(crate) async fn take_in_the_end(store: &Store, lease: Duration, poll: Duration) -> u64 {
+    let mut most = 0;
+    for number in 0..WORKFLOWS {
+        let id = id(&workflow(number));
+        let mut looks = 1;
+        let grant = loop {
+            match store.acquire(&id, LeaseRequest::new("end", lease)).await {
+                Ok(grant) => break grant,
+                Err(error) => assert_eq!(error.kind(), ErrorKind::Locked, "{error:?}"),
+            }
+            looks += 1;
+            store.environment().sleep(poll).await;
+        };
+        store.release(&id, grant.lease.id).await.unwrap();
+        most = most.max(looks);
+    }
+    most
+}
+
+fn is_of_the_network(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::OutcomeUnknown | ErrorKind::Failed)
+}
+
+fn id(workflow: &str) -> WorkflowId {
+    WorkflowId::parse(workflow).unwrap()
+}
+
+/// What a client wrote into a document.
+pub(crate) fn text_of(content: &str) -> String {
+    content.trim_start_matches(r#"{"x":""#).trim_end_matches(r#""}"#).to_owned()
+}

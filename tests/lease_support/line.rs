@@ -1,0 +1,110 @@
+use std::collections::BTreeMap;
+
+/// One life of a client, from its start to its end or its death.
+#[derive(Debug, Default)]
+pub(crate) struct Life {
+    pub(crate) lines: Vec<Line>,
+    /// When it surely was dead, if it was killed, in milliseconds of the clock of its lines.
+    pub(crate) died: Option<u64>,
+}
+
+impl Life {
+    /// All lives by their numbers, which the texts name. One that never was is a life without a word.
+    pub(crate) fn all(mut numbered: BTreeMap<u64, Self>) -> Vec<Self> {
+        let last = numbered.keys().max().copied().unwrap_or_default();
+        (0..=last).map(|number| numbered.remove(&number).unwrap_or_default()).collect()
+    }
+}
+
+/// What a client says, in one line of words. Times are milliseconds on a clock that all share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Line {
+    /// It is going to ask for this lease, which others may take over only when its time is over if it is detached.
+    Asks {
+        workflow: String,
+        lease: String,
+        detached: bool,
+    },
+    /// Somebody else has it.
+    Refused {
+        workflow: String,
+        by: String,
+        began: u64,
+        ended: u64,
+    },
+    Granted {
+        workflow: String,
+        lease: String,
+        fence: u64,
+        began: u64,
+        ended: u64,
+    },
+    Saves {
+        workflow: String,
+        text: String,
+    },
+    Saved {
+        workflow: String,
+        text: String,
+        generation: u64,
+    },
+    /// The lease is lost, and the text was not saved.
+    Lost {
+        workflow: String,
+        text: String,
+    },
+    /// Nobody can tell whether it was saved.
+    Unknown {
+        workflow: String,
+        text: String,
+    },
+    /// It has given it back, or does not know.
+    Left {
+        lease: String,
+    },
+}
+
+impl Line {
+    pub(crate) fn write(&self) -> String {
+        match self {
+            Self::Asks { workflow, lease, detached } => format!("asks {workflow} {lease} {detached}"),
+            Self::Refused { workflow, by, began, ended } => {
+                format!("refused {workflow} {by} {began} {ended}")
+            }
+            Self::Granted { workflow, lease, fence, began, ended } => {
+                format!("granted {workflow} {lease} {fence} {began} {ended}")
+            }
+            Self::Saves { workflow, text } => format!("saves {workflow} {text}"),
+            Self::Saved { workflow, text, generation } => format!("saved {workflow} {text} {generation}"),
+            Self::Lost { workflow, text } => format!("lost {workflow} {text}"),
+            Self::Unknown { workflow, text } => format!("unknown {workflow} {text}"),
+            Self::Left { lease } => format!("left {lease}"),
+        }
+    }
+
+    /// None: it is the test harness that speaks.
+    pub(crate) fn read(line: &str) -> Option<Self> {
+        let words: Vec<&str> = line.split(' ').collect();
+        let text = |at: usize| words[at].to_owned();
+        let number = |at: usize| words[at].parse().unwrap();
+        Some(match (words[0], words.len()) {
+            ("asks", 4) => Self::Asks { workflow: text(1), lease: text(2), detached: words[3] == "true" },
+            ("refused", 5) => {
+                Self::Refused { workflow: text(1), by: text(2), began: number(3), ended: number(4) }
+            }
+            ("granted", 6) => Self::Granted {
+                workflow: text(1),
+                lease: text(2),
+                fence: number(3),
+                began: number(4),
+                ended: number(5),
+            },
+            ("saves", 3) => Self::Saves { workflow: text(1), text: text(2) },
+            ("saved", 4) => Self::Saved { workflow: text(1), text: text(2), generation: number(3) },
+            ("lost", 3) => Self::Lost { workflow: text(1), text: text(2) },
+            ("unknown", 3) => Self::Unknown { workflow: text(1), text: text(2) },
+            ("left", 2) => Self::Left { lease: text(1) },
+            _ => return None,
+        })
+    }
+}

@@ -1,0 +1,35 @@
+//! Clients that take leases, work under them, pause, lose them and die; and what they tell must be true of.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "each test file uses its part of it, and a test may panic"
+)]
+
+mod check;
+mod client;
+mod line;
+
+pub(crate) use check::check;
+pub(crate) use client::{Client, take_in_the_end, text_of};
+pub(crate) use line::{Life, Line};
+
+/// The seed: always the same unless `PFLOW_TEST_SEED` sets another one.
+pub(crate) fn seed() -> u64 {
+    std::env::var("PFLOW_TEST_SEED").map_or(0x5eed, |seed| seed.parse().unwrap())
+}
+
+/// For how long they work: `PFLOW_TEST_LEASE_SECONDS`, 5 unless set.
+pub(crate) fn duration() -> std::time::Duration {
+    let seconds = std::env::var("PFLOW_TEST_LEASE_SECONDS").map_or(5, |seconds| seconds.parse().unwrap());
+    std::time::Duration::from_secs(seconds)
+}
+
+/// What everybody works on.
+pub(crate) const WORKFLOWS: u64 = 8;
+
+pub(crate) fn workflow(number: u64) -> String {
+    format!("w{number}")
+}

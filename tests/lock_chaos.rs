@@ -1,0 +1,148 @@
+//! Sixteen clients take leases on a bucket behind a network that loses replies and delivers writes late, work under them, pause for longer than they last,
+//! and die: their futures are dropped wherever they are, and what they sent goes on.
+//!
+//! They are tasks of this process, each with a handle of its own. So nobody sees that a holder is dead, as on another machine, and only time frees its locks.
+//! The clock of whoever waits runs faster than the leases' own, so takeovers come early, and holders that live lose their leases too.
+//!
+//! `PFLOW_TEST_LEASE_SECONDS` says for how long (5 unless set), `PFLOW_TEST_SEED` which moments are chosen.
+#![cfg(feature = "s3")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test may panic"
+)]
+
+mod lease_support;
+mod support;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures::future::join_all;
+use lease_support::{
+    Client, Life, Line, WORKFLOWS, check, duration, seed, take_in_the_end, text_of, workflow,
+};
+use pflow_store::{
+    Store, StoreOptions,
+    pflow_backend::{Environment, ManualEnvironment, StorageBackend},
+    pflow_backend_object::{ObjectBackend, ObjectOptions, ObjectUrl},
+};
+use pflow_test_endpoints::{Fault, FaultPlan, Proxy, s3_variables};
+use support::{BucketServer, Hasty, Remote, chain, damaged};
+
+const CLIENTS: u64 = 16;
+/// By the clock of those who wait, which runs so many times faster than ours.
+const LEASE: Duration = Duration::from_secs(5);
+const POLL: Duration = Duration::from_millis(400);
+const HASTE: u32 = 10;
+
+fn open(url: &ObjectUrl, endpoint: Option<&str>, server: &BucketServer) -> Arc<dyn StorageBackend> {
+    let variables =
+        endpoint.map_or_else(|| server.variables.clone(), |url| s3_variables(url, &server.bucket));
+    let options = ObjectOptions { variables, ..ObjectOptions::default() };
+    Arc::new(Remote(Arc::new(ObjectBackend::open(url, options, Hasty::new(HASTE)).unwrap())))
+}
+
+fn options(clock: &Arc<dyn Environment>) -> StoreOptions {
+    StoreOptions::new(clock.clone()).clock_skew(Duration::ZERO)
+}
+
+/// Milliseconds by the clock of those who wait.
+fn now(environment: &Arc<dyn Environment>) -> u64 {
+    u64::try_from(environment.monotonic().as_millis()).unwrap()
+}
+
+/// Lives one after the other, each ended by a dropped future, until the time is over.
+async fn live(
+    client: u64,
+    backend: impl Fn() -> Arc<dyn StorageBackend>,
+    clock: Arc<dyn Environment>,
+    end: u64,
+) -> BTreeMap<u64, Life> {
+    let random = ManualEnvironment::new(seed().wrapping_add(client));
+    let mut lives = BTreeMap::new();
+    for life in 0.. {
+        let number = life * CLIENTS + client;
+        let said = Arc::new(Mutex::new(Vec::<Line>::new()));
+        let heard = said.clone();
+        let working = async {
+            let Ok(store) = Store::open(backend(), options(&clock)).await else { return };
+            let mut client = Client {
+                store,
+                number,
+                random: ManualEnvironment::new(random.random()),
+                lease: LEASE,
+                poll: POLL,
+                renews: false,
+                now,
+                tell: move |line| heard.lock().unwrap().push(line),
+            };
+            client.live(u64::MAX).await;
+        };
+        let patience = Duration::from_millis(1_000 + random.random() % 20_000);
+        tokio::select! {
+            () = working => {}
+            () = clock.sleep(patience) => {}
+        }
+        let died = Some(now(&clock));
+        let lines = std::mem::take(&mut *said.lock().unwrap());
+        lives.insert(number, Life { lines, died });
+        if now(&clock) > end {
+            break;
+        }
+    }
+    lives
+}
+
+async fn chaos(seed: u64) {
+    let server = BucketServer::chosen();
+    let url = server.fresh_url();
+    let clock: Arc<dyn Environment> = Hasty::new(HASTE);
+    Store::init(open(&url, None, &server), options(&clock)).await.unwrap();
+    let proxy = Proxy::start(&server.endpoint(), seed);
+    proxy.set_plan(FaultPlan::each(0.01).with(Fault::DropReply, 0.05).with(Fault::LateWrite, 0.05));
+    let end = now(&clock) + u64::try_from(duration().as_millis()).unwrap() * u64::from(HASTE);
+    let living = (0..CLIENTS).map(|client| {
+        let (url, server, endpoint, clock) =
+            (url.clone(), BucketServer::chosen(), proxy.url(), clock.clone());
+        tokio::spawn(async move { live(client, || open(&url, Some(&endpoint), &server), clock, end).await })
+    });
+    let mut numbered = BTreeMap::new();
+    for lives in join_all(living).await {
+        numbered.extend(lives.unwrap());
+    }
+    proxy.set_plan(FaultPlan::none());
+    proxy.settled().await;
+
+    let store = Store::open(open(&url, None, &server), options(&clock)).await.unwrap();
+    let looks = take_in_the_end(&store, LEASE, POLL).await;
+    let mut chains = BTreeMap::new();
+    for number in 0..WORKFLOWS {
+        let texts = chain(&store, &workflow(number)).await;
+        chains.insert(workflow(number), texts.iter().map(|content| text_of(content)).collect());
+    }
+    assert_eq!(damaged(&store.verify().await.unwrap()), [""; 0], "seed {seed}");
+    let lasts = u64::try_from(LEASE.as_millis()).unwrap();
+    let checked =
+        check(&Life::all(numbered), &chains, lasts).unwrap_or_else(|broken| panic!("seed {seed}: {broken}"));
+    println!(
+        "seed {seed}: {checked:?}; {looks} looks at most for the locks of the dead; {:?}",
+        proxy.injected()
+    );
+    assert!(u128::from(looks) <= LEASE.as_millis() / (POLL.as_millis()) + 3, "{looks} looks, seed {seed}");
+    assert!(
+        checked.lost > 0 && checked.refused > 0 && checked.held_in_death > 10,
+        "that was no race: {checked:?}"
+    );
+    assert!(proxy.injected().len() == 12, "{:?}", proxy.injected());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_client_writes_behind_its_successor_or_keeps_a_lock_in_death() {
+    chaos(seed()).await;
+}
