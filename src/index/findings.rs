@@ -81,7 +81,8 @@ impl Index {
     /// The heads that need not be read, and the workflows whose heads must be.
     ///
     /// IMPORTANT: a head that this process saw covers the records up to its generation, whatever came since: that has records of its own. It counts
-    /// only where it is no older than what the index says already.
+    /// only where it is no older than what the index says already, and where its own record is among those: so it is no head of a time before the store
+    /// was brought back from a copy.
     fn known(
         &self,
         records: &BTreeMap<WorkflowId, Vec<Change>>,
@@ -91,9 +92,17 @@ impl Index {
         for (id, records) in records {
             let named = records.iter().map(|record| record.generation).max().unwrap_or_default();
             let indexed = table.entries.get(id).map_or(0, |entry| entry.generation);
-            match self.objects.known_head(id) {
-                Some(stored) if stored.head.generation() >= named.max(indexed) => known.push(stored),
-                _ => unknown.push(id.clone()),
+            let is_named = |stored: &Arc<StoredHead>| {
+                stored.head.generation() >= named.max(indexed)
+                    && stored.head.current.as_ref().is_some_and(|current| {
+                        let (generation, version_id) =
+                            (current.record.generation, &current.record.version_id);
+                        records.iter().any(|it| it.generation == generation && it.version_id == *version_id)
+                    })
+            };
+            match self.objects.known_head(id).filter(is_named) {
+                Some(stored) => known.push(stored),
+                None => unknown.push(id.clone()),
             }
         }
         (known, unknown)

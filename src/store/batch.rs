@@ -1,6 +1,8 @@
 use futures::{Stream, StreamExt, stream};
+use pflow_backend::{ErrorKind, Outcome};
 use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
 
 use super::{SaveRequest, Saved, Store};
 use crate::{Error, Result, stored::WorkflowId};
@@ -14,7 +16,7 @@ impl Store {
     /// Two of one workflow race with each other.
     ///
     /// Lazy: dropping the stream leaves what was begun with an open outcome and begins nothing more. When it ends by itself the index is
-    /// folded, and where the batch changed a quarter of a store or more its export, `index.json`, brought up to date; if that fails, a warning
+    /// folded, and where half of the store or more has changed since, its export, `index.json`, brought up to date; if that fails, a warning
     /// says so and a later save makes up for it.
     pub fn save_all<I>(&self, requests: I) -> impl Stream<Item = (WorkflowId, Result<Saved>)> + Send + use<I>
     where
@@ -30,13 +32,19 @@ impl Store {
         let saves = stream::iter(requests).map(move |request| {
             let store = saving.clone();
             let id = request.id().clone();
+            let what = format!("the save of {id}");
             // A task of its own, so that all processors take part; it ends with this stream.
-            let save = AbortOnDropHandle::new(tokio::spawn(async move {
+            let save = async move {
                 if each_folds { store.save(request).await } else { store.save_of_batch(request).await }
-            }));
+            };
+            let save = AbortOnDropHandle::new(tokio::spawn(save.in_current_span()));
             async move {
-                let stopped =
-                    |error: JoinError| Error::Internal(format!("a save of a batch did not end: {error}"));
+                let stopped = |error: JoinError| {
+                    let source = pflow_backend::Error::new(ErrorKind::Unavailable, "The save was stopped")
+                        .with_source(error)
+                        .with_outcome(Outcome::Unknown);
+                    Error::OutcomeUnknown { what, source }
+                };
                 (id, save.await.map_err(stopped).flatten())
             }
         });

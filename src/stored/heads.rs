@@ -10,20 +10,27 @@ const KNOWN: usize = 1024;
 
 /// The heads that this process read or wrote last.
 ///
-/// Never trusted: whoever uses one names its version in a swap, which fails if it is old.
+/// Never trusted: whoever uses one names its version in a swap, which fails if it is old, or takes from it only what was true once and stays true: a fold,
+/// that a version of this process is in place.
 #[derive(Debug, Default)]
 pub(super) struct KnownHeads(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    heads: HashMap<WorkflowId, Arc<StoredHead>>,
-    /// The ids in the order in which they came, at least once each.
-    order: VecDeque<WorkflowId>,
+    heads: HashMap<WorkflowId, (u64, Arc<StoredHead>)>,
+    /// The ids in the order in which they came, each with the number of its coming. An older one of an id that came again counts for nothing.
+    order: VecDeque<(u64, WorkflowId)>,
+    came: u64,
 }
 
 impl KnownHeads {
     pub(super) fn get(&self, id: &WorkflowId) -> Option<Arc<StoredHead>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).heads.get(id).cloned()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .heads
+            .get(id)
+            .map(|(_, stored)| Arc::clone(stored))
     }
 
     /// The oldest make room. A head that was read may be older than one that was written meanwhile; the higher revision stays.
@@ -31,13 +38,16 @@ impl KnownHeads {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let id = stored.head.id.clone();
         match inner.heads.get_mut(&id) {
-            Some(known) if known.head.revision > stored.head.revision => {}
-            Some(known) => *known = Arc::new(stored),
+            Some((_, known)) if known.head.revision > stored.head.revision => {}
+            Some((_, known)) => *known = Arc::new(stored),
             None => {
-                inner.heads.insert(id.clone(), Arc::new(stored));
-                inner.order.push_back(id);
+                inner.came += 1;
+                let came = inner.came;
+                inner.heads.insert(id.clone(), (came, Arc::new(stored)));
+                inner.order.push_back((came, id));
                 while inner.order.len() > KNOWN {
-                    if let Some(oldest) = inner.order.pop_front() {
+                    let Some((came, oldest)) = inner.order.pop_front() else { break };
+                    if inner.heads.get(&oldest).is_some_and(|(number, _)| *number == came) {
                         inner.heads.remove(&oldest);
                     }
                 }
@@ -75,6 +85,7 @@ mod tests {
             // What was forgotten and comes again must not pile up.
             known.forget(&id("again"));
             known.keep(stored("again", 1));
+            assert!(known.get(&id("again")).is_some(), "what came last is known, however often it came");
         }
         let inner = known.0.lock().unwrap();
         assert!(inner.heads.len() <= KNOWN && inner.order.len() <= KNOWN);

@@ -103,10 +103,16 @@ impl<'a> Applier<'a> {
         // The folder stays even if it is empty then: somebody may be about to put the next object there.
         let Some(folder) = self.find(key)? else { return Ok(()) };
         let Some((file, status)) = folder.open_file(name)? else { return Ok(()) };
-        if entry.may_be_edited() && self.is_edited(&file, &status, entry)? {
+        if !entry.may_be_edited() {
+            return folder.remove_file(name);
+        }
+        if self.is_edited(&file, &status, entry)? {
             return self.keep(&file);
         }
-        folder.remove_file(name)
+        // Taken out of its place first and looked at there, whatever a hand did in between.
+        let (staging, staged) = self.staged_name()?;
+        folder.rename(name, (&staging, &staged))?;
+        self.dismiss(&staging, &staged, key, entry)
     }
 
     fn write(&self, folder: &Folder, name: &str, mode: Option<Mode>, source: &Source<'_>) -> Result<()> {
@@ -145,9 +151,7 @@ impl<'a> Applier<'a> {
     }
 
     fn stage(&mut self, mode: Option<Mode>, source: &Source<'_>) -> Result<(Folder, String)> {
-        let staging = self.journal.step_or_create(STAGING)?.0;
-        self.staged += 1;
-        let name = format!("{}-{}", self.id, self.staged);
+        let (staging, name) = self.staged_name()?;
         match self.write(&staging, &name, mode, source) {
             Ok(()) => Ok((staging, name)),
             Err(error) => {
@@ -155,6 +159,13 @@ impl<'a> Applier<'a> {
                 Err(error)
             }
         }
+    }
+
+    /// A name in the staging folder that nothing has.
+    fn staged_name(&mut self) -> Result<(Folder, String)> {
+        let staging = self.journal.step_or_create(STAGING)?.0;
+        self.staged += 1;
+        Ok((staging, format!("{}-{}", self.id, self.staged)))
     }
 
     fn move_in(

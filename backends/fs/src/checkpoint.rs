@@ -154,7 +154,7 @@ impl Follower<'_> {
     }
 }
 
-/// Cuts what waits into parts for so many threads, between folders: two threads never work in one.
+/// Cuts what waits into parts for so many threads, between folders, so that they hardly ever work in one at the same time.
 fn shares(all: &[(Key, Entry)], threads: usize) -> Vec<&[(Key, Entry)]> {
     let size = all.len().div_ceil(threads.max(1)).max(SMALLEST_SHARE);
     let (mut shares, mut from) = (Vec::new(), 0);

@@ -43,12 +43,19 @@ pub(crate) struct MetaOnly;
 
 /// What one look brought.
 pub(crate) enum Look<T> {
-    /// The journal knows, or a person's edit counts.
+    /// The journal knows.
     Known(Option<T>),
     /// The file says so. It counts only if it [`stands`].
-    File(Option<T>, Stamp),
+    File(Option<T>, Basis),
     /// The value went into its file just then.
     Again,
+}
+
+/// What a file was read under.
+#[derive(Debug)]
+pub(crate) struct Basis {
+    stamp: Stamp,
+    entry: Option<Entry>,
 }
 
 /// Looks once, with a view that was caught up since the read began.
@@ -57,10 +64,20 @@ pub(crate) fn look<R: Read>(root: &Root, view: &Mutex<View>, key: &Key, how: &R)
         let view = view.lock().unwrap_or_else(PoisonError::into_inner);
         (view.overlay.get(key).cloned(), view.stamp())
     };
-    match &entry {
-        None => how.file(root.folder(), key).map(|seen| Look::File(seen, stamp)),
-        Some(entry) => Ok(under(root.folder(), key, entry, how)?.map_or(Look::Again, Look::Known)),
+    look_under(root.folder(), key, how, Basis { stamp, entry })
+}
+
+fn look_under<R: Read>(root: &Folder, key: &Key, how: &R, basis: Basis) -> Result<Look<R::Seen>> {
+    let Some(entry) = &basis.entry else { return Ok(Look::File(how.file(root, key)?, basis)) };
+    if let Some((bytes, version, modified)) = edited(root, key, entry)? {
+        return Ok(Look::File(Some(how.edit(key, bytes, version, modified)), basis));
     }
+    Ok(match &entry.now {
+        None => Look::Known(None),
+        Some(value) => {
+            how.value(root, key, value, entry.time)?.map_or(Look::Again, |seen| Look::Known(Some(seen)))
+        }
+    })
 }
 
 /// The object under a key, if nothing has to be waited for: everything is in the system's cache, and nobody is at work on the view. Whatever else comes
@@ -73,17 +90,19 @@ pub(crate) fn read_at_once<R: Read>(
 ) -> Option<Option<R::Seen>> {
     let folder = root.without_waiting()?;
     root.check_in_place().ok()?;
-    let current = || view.try_lock().ok().filter(|view| view.is_current(root));
-    let (entry, stamp) = {
-        let view = current()?;
-        (view.overlay.get(key).cloned(), view.stamp())
+    let (known, basis) = {
+        let view = view.try_lock().ok()?;
+        (view.what_it_knows()?, Basis { stamp: view.stamp(), entry: view.overlay.get(key).cloned() })
     };
-    match &entry {
-        Some(entry) => under(folder, key, entry, how).ok()?,
-        None => {
-            let seen = how.file(folder, key).ok()?;
-            let stands = current()?.stamp() == stamp;
-            stands.then_some(seen)
+    if !known.is_current(root) {
+        return None;
+    }
+    match look_under(folder, key, how, basis).ok()? {
+        Look::Known(seen) => Some(seen),
+        Look::Again => None,
+        Look::File(seen, basis) => {
+            let known = view.try_lock().ok()?.what_it_knows()?;
+            (known.is_current(root) && stands(view, key, &basis)).then_some(seen)
         }
     }
 }
@@ -91,9 +110,16 @@ pub(crate) fn read_at_once<R: Read>(
 /// Whether what a file said counts, with a view that was caught up since.
 ///
 /// IMPORTANT: it does only if nothing was committed for its key while it was read: it may have been written just then.
-pub(crate) fn stands(view: &Mutex<View>, key: &Key, stamp: Stamp) -> bool {
+pub(crate) fn stands(view: &Mutex<View>, key: &Key, basis: &Basis) -> bool {
     let view = view.lock().unwrap_or_else(PoisonError::into_inner);
-    view.stamp() == stamp || view.stamp().epoch == stamp.epoch && view.overlay.get(key).is_none()
+    let now = view.stamp();
+    now == basis.stamp
+        || now.epoch == basis.stamp.epoch
+            && match (view.overlay.get(key), &basis.entry) {
+                (None, None) => true,
+                (Some(now), Some(then)) => now.is_as(then),
+                _ => false,
+            }
 }
 
 /// The object under a key.
@@ -108,9 +134,9 @@ pub(crate) fn read<R: Read>(root: &Root, view: &Mutex<View>, key: &Key, how: &R)
         }
         match look(root, view, key, how)? {
             Look::Known(seen) => return Ok(seen),
-            Look::File(seen, stamp) => {
+            Look::File(seen, basis) => {
                 catch_up()?;
-                if stands(view, key, stamp) {
+                if stands(view, key, &basis) {
                     return Ok(seen);
                 }
             }
@@ -128,18 +154,6 @@ pub(crate) fn value_is_gone(root: &Folder, key: &Key) -> Error {
         root.path_of(journal::JOURNAL).join(VALUES).display()
     );
     Error::new(ErrorKind::Corrupt, what)
-}
-
-/// What an entry says, held against the file where people may have edited it. None to begin anew.
-fn under<R: Read>(root: &Folder, key: &Key, entry: &Entry, how: &R) -> Result<Option<Option<R::Seen>>> {
-    if let Some(edit) = edited(root, key, entry)? {
-        let (bytes, version, modified) = edit;
-        return Ok(Some(Some(how.edit(key, bytes, version, modified))));
-    }
-    match &entry.now {
-        None => Ok(Some(None)),
-        Some(value) => Ok(how.value(root, key, value, entry.time)?.map(Some)),
-    }
 }
 
 /// A person's edit that stands in the file of an entry, if there is one.

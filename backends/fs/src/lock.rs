@@ -50,6 +50,10 @@ impl StoreLock {
             let journal = journal::find_or_create(root.folder())?;
             let file = open(&journal, Open::Create)?;
             match Self::try_take_file(root, journal, file)? {
+                // Whoever has the other folder would keep us out, and we them.
+                Some(Attempt::Taken(lock)) if lock.file.status()?.has_other_names => {
+                    journal::part(lock.journal(), LOCK)?;
+                }
                 Some(Attempt::Taken(lock)) => {
                     // For messages alone. A full disk must not keep anybody from reading.
                     if let Err(error) = lock.introduce(identity) {

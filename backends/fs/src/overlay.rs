@@ -159,6 +159,15 @@ impl Overlay {
 }
 
 impl Entry {
+    /// Whether nothing was committed for the key between the two.
+    pub(crate) fn is_as(&self, other: &Self) -> bool {
+        // Every change of a key that may be edited leaves a value or a deletion behind; the files of others are not asked.
+        let version = |entry: &Self| entry.now.as_ref().map(|value| value.version.clone());
+        (self.kind, self.earlier.len(), self.accepted.len(), self.time)
+            == (other.kind, other.earlier.len(), other.accepted.len(), other.time)
+            && version(self) == version(other)
+    }
+
     /// Whether the file must be looked at before the entry is believed.
     pub(crate) fn may_be_edited(&self) -> bool {
         self.kind == WriteKind::Copy

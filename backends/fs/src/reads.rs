@@ -75,9 +75,9 @@ fn job<R: Read>(key: Key, how: R, answer: oneshot::Sender<Result<Option<R::Seen>
             Ok(Look::Known(seen)) => tell(answer, Ok(seen)),
             Ok(Look::Again) => tell(answer, store.read(&key, &how)),
             Err(error) => tell(answer, Err(error)),
-            Ok(Look::File(seen, stamp)) => {
+            Ok(Look::File(seen, basis)) => {
                 return Some(Box::new(move |store, caught_up| {
-                    let stands = caught_up && stands(&store.view, &key, stamp);
+                    let stands = caught_up && stands(&store.view, &key, &basis);
                     tell(answer, if stands { Ok(seen) } else { store.read(&key, &how) });
                 }));
             }

@@ -11,7 +11,7 @@ use crate::{
     files::whole,
     folder::{Folder, Step},
     journal::{QUARANTINE, STAGING},
-    overlay::Judged,
+    overlay::{Entry, Judged},
     writer::Journal,
 };
 
@@ -27,6 +27,7 @@ pub(crate) fn rescue(journal: &Journal<'_>) -> Result<()> {
         let Some((file, status)) = staging.open_file(name)? else { continue };
         let bytes = whole(&file, &status)?;
         if is_ours(journal, &bytes)? {
+            staging.remove_file(name)?;
             continue;
         }
         file.sync_data()?;
@@ -36,9 +37,13 @@ pub(crate) fn rescue(journal: &Journal<'_>) -> Result<()> {
 }
 
 fn is_ours(journal: &Journal<'_>, bytes: &[u8]) -> Result<bool> {
+    if bytes.iter().all(|byte| *byte == 0) {
+        return Ok(true);
+    }
     let (root, version) = (journal.root.folder(), Version::of_content(bytes));
-    let view = journal.view();
-    for (_, entry) in view.overlay.iter() {
+    // Cloned, so that nobody waits for the view while files are read.
+    let entries: Vec<Entry> = journal.view().overlay.iter().map(|(_, entry)| entry.clone()).collect();
+    for entry in entries {
         if entry.judge(&version, bytes, |value| bytes_of(root, value))? == Judged::Ours {
             return Ok(true);
         }

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use crate::{
     error::{errno_of, failed},
     folder::Folder,
-    medium::{FileId, Medium},
+    medium::{FileId, Kind, Medium},
 };
 
 /// The folder below which everything happens.
@@ -27,7 +27,9 @@ impl Root {
     pub(crate) fn open(medium: Arc<dyn Medium>, path: &Path) -> Result<Self> {
         let folder = Folder::open(medium, path)?;
         let id = folder.id()?;
-        let without_waiting = folder.without_waiting();
+        // Elsewhere even a look at a name may wait for a server.
+        let is_near = matches!(folder.medium().kind(folder.node()), Ok((_, Kind::Local | Kind::Memory)));
+        let without_waiting = folder.without_waiting().filter(|_| is_near);
         Ok(Self { folder, without_waiting, id })
     }
 

@@ -363,6 +363,11 @@ fn follow_soon(store: &Arc<Store>) {
                 continue;
             }
             if store.view().overlay.iter().all(|(_, entry)| entry.applied) {
+                drop(following);
+                // Whoever committed in between left the files to this task.
+                if store.queue.activity() != now {
+                    follow_soon(&store);
+                }
                 return;
             }
             // Whoever has it may have left the files to this task.

@@ -40,7 +40,7 @@ pub(crate) struct View {
     remains: Option<Vec<u8>>,
     /// For reading; others may have put a new file in its place.
     log: Option<Arc<Log>>,
-    place: Option<Place>,
+    place: Option<Arc<Place>>,
 }
 
 /// Takes in what was committed since, without a lock between processes.
@@ -79,6 +79,25 @@ struct Place {
     file_id: FileId,
 }
 
+/// What a view went by at one moment.
+#[derive(Debug)]
+pub(crate) struct Known {
+    seen: State,
+    place: Arc<Place>,
+}
+
+impl Known {
+    /// Whether nothing was committed since, so that there is nothing to take in.
+    pub(crate) fn is_current(&self, root: &Root) -> bool {
+        let state = || {
+            let mut bytes = [0; STATE_BYTES];
+            let read = self.place.file.read_at(&mut bytes, 0).ok()?;
+            State::decode(bytes.get(..read)?)
+        };
+        self.place.is_in_place(root).unwrap_or(false) && state() == Some(self.seen)
+    }
+}
+
 /// What the state file holds.
 enum Look {
     /// It is not there.
@@ -106,15 +125,9 @@ impl View {
         }
     }
 
-    /// Whether nothing was committed since the last look, so that there is nothing to take in.
-    pub(crate) fn is_current(&self, root: &Root) -> bool {
-        let unchanged = |place: &Place| {
-            let mut bytes = [0; STATE_BYTES];
-            place.is_in_place(root).ok()?.then_some(())?;
-            let read = place.file.read_at(&mut bytes, 0).ok()?;
-            State::decode(bytes.get(..read)?)
-        };
-        self.seen.is_some() && self.place.as_ref().and_then(unchanged) == self.seen
+    /// What this view goes by, to be held against what is there without keeping others from the view.
+    pub(crate) fn what_it_knows(&self) -> Option<Known> {
+        Some(Known { seen: self.seen?, place: self.place.clone()? })
     }
 
     /// What tells whether anything was committed between two looks.
@@ -223,7 +236,7 @@ impl View {
         let place = match self.place.take() {
             Some(place) if place.is_in_place(root)? => place,
             _ => match Place::find(root)? {
-                Some(place) => place,
+                Some(place) => Arc::new(place),
                 None => return Ok(Look::Missing),
             },
         };

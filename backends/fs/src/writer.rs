@@ -11,6 +11,7 @@ use crate::{
         LOG, NEW_LOG, STATE,
         frame::{Position, Salt},
         log::{Found, Log, encode},
+        part,
         record::Record,
         state::State,
     },
@@ -132,7 +133,14 @@ impl<'a> Journal<'a> {
 
     /// Opens what others may have replaced or taken away since.
     fn open(&mut self) -> Result<()> {
-        let there = |name: &str| Ok::<_, Error>(self.folder.look(name)?.map(|status| status.id));
+        let there = |name: &str| {
+            let mut status = self.folder.look(name)?;
+            if status.is_some_and(|status| status.has_other_names) {
+                part(self.folder, name)?;
+                status = self.folder.look(name)?;
+            }
+            Ok::<_, Error>(status.map(|status| status.id))
+        };
         let (log_id, state_id) = (there(LOG)?, there(STATE)?);
         if log_id.is_none() || self.writer.log.as_ref().map(|(_, id)| *id) != log_id {
             let (file, id) = self.create(LOG)?;

@@ -6,7 +6,11 @@ mod common;
 
 use std::{
     ffi::OsStr,
-    os::unix::{ffi::OsStrExt, fs::symlink, net::UnixListener},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{PermissionsExt, symlink},
+        net::UnixListener,
+    },
     sync::Arc,
 };
 
@@ -51,6 +55,57 @@ async fn links_are_never_followed_and_their_targets_stay_as_they_are() {
     assert_eq!(names(&backend, "", None).await, Vec::<String>::new());
     assert_eq!(names(&backend, "folder", None).await, Vec::<String>::new());
     assert_eq!((dump(place.path()), dump(outside.path())), before);
+}
+
+/// As `cp -al` makes it.
+fn link_all(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() { link_all(&from, &to) } else { std::fs::hard_link(from, to).unwrap() }
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_of_hard_links_and_its_folder_do_not_touch_each_other() {
+    for at_rest in [true, false] {
+        let place = tempfile::tempdir().unwrap();
+        let (live, copy) = (place.path().join("live"), place.path().join("copy"));
+        let open = async |path: &std::path::Path| {
+            let options = FsOptions::new().follow(false);
+            options.create(path, Arc::new(ManualEnvironment::new(1))).await.unwrap()
+        };
+        let backend = open(&live).await;
+        write(&backend, put("a", "1")).await;
+        if at_rest {
+            backend.close().await.unwrap();
+        }
+        link_all(&live, &copy);
+        // Both go on, and each overwrites what the other has.
+        write(&backend, put("a", "live")).await;
+        let snapshot = open(&copy).await;
+        assert_eq!(read(&snapshot, "a").await.unwrap(), "1", "at rest: {at_rest}");
+        write(&snapshot, put("a", "copy")).await;
+        snapshot.close().await.unwrap();
+        assert_eq!(read(&backend, "a").await.unwrap(), "live");
+        let other = open(&live).await;
+        assert_eq!(read(&other, "a").await.unwrap(), "live");
+        backend.close().await.unwrap();
+        assert_eq!(std::fs::read(live.join("a")).unwrap(), b"live");
+        assert_eq!(std::fs::read(copy.join("a")).unwrap(), b"copy");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_may_not_be_written_to_is_replaced() {
+    let place = tempfile::tempdir().unwrap();
+    let backend = manual(place.path()).await;
+    write_through(&backend, put("a", "1")).await;
+    std::fs::set_permissions(place.path().join("a"), std::fs::Permissions::from_mode(0o444)).unwrap();
+    write_through(&backend, put("a", "2")).await;
+    assert_eq!(std::fs::read(place.path().join("a")).unwrap(), b"2");
+    let mode = std::fs::metadata(place.path().join("a")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o444);
 }
 
 #[tokio::test]

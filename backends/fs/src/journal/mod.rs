@@ -18,13 +18,18 @@ pub(crate) mod state;
 use pflow_backend::Result;
 use rustix::fs::FileType;
 
-use crate::folder::{Folder, Step};
+use crate::{
+    files,
+    folder::{Folder, Step},
+};
 
 pub(crate) const JOURNAL: &str = ".journal";
 pub(crate) const LOCK: &str = "lock";
 pub(crate) const WAITING: &str = "waiting";
 pub(crate) const LOG: &str = "journal";
 pub(crate) const NEW_LOG: &str = "journal.new";
+/// A file on its way to be this folder's alone.
+const PARTED: &str = "parted";
 pub(crate) const STATE: &str = "state";
 pub(crate) const VALUES: &str = "values";
 pub(crate) const STAGING: &str = "staging";
@@ -41,6 +46,18 @@ pub(crate) fn find(root: &Folder) -> Result<Option<Folder>> {
 /// The journal's folder, made if need be. Its own name is not durable yet then.
 pub(crate) fn find_or_create(root: &Folder) -> Result<Folder> {
     Ok(root.step_or_create(JOURNAL)?.0)
+}
+
+/// Gives a file of ours that is another folder's too to this folder alone: a copy of the folder by hard links is a snapshot, and neither may write to what
+/// the other one has. The caller holds the lock.
+pub(crate) fn part(journal: &Folder, name: &str) -> Result<()> {
+    let Some((shared, status)) = journal.open_file(name)? else { return Ok(()) };
+    journal.remove_file(PARTED)?;
+    let own = journal.create_file(PARTED, Some(status.mode))?;
+    files::copy(&shared, &own)?;
+    own.sync_data()?;
+    journal.rename(PARTED, (journal, name))?;
+    journal.sync()
 }
 
 /// Removes the files in a folder of ours, and the folder too if asked to. The caller holds the lock, so nobody is at work on them.

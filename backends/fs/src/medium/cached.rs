@@ -23,17 +23,19 @@ const LARGEST: u64 = 128 * 1024;
 /// Small files whose names and bytes are in the system's cache; everything else is `EAGAIN`.
 ///
 /// A hand-over to a thread that may wait costs several times what such a read does, so whoever reads tries this one first.
-#[derive(Debug)]
-pub(crate) struct Cached;
+#[derive(Debug, Default)]
+pub(crate) struct Cached {
+    /// The system or the file system cannot tell whether it would wait, so it is not asked again.
+    cannot_tell: AtomicBool,
+}
 
-/// The system or the file system cannot tell whether it would wait, so it is not asked again.
-static CANNOT_TELL: AtomicBool = AtomicBool::new(false);
-
-fn tell<T>(result: rustix::io::Result<T>) -> io::Result<T> {
-    if let Err(Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL) = result {
-        CANNOT_TELL.store(true, Ordering::Relaxed);
+impl Cached {
+    fn tell<T>(&self, result: rustix::io::Result<T>) -> io::Result<T> {
+        if let Err(Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL | Errno::PERM) = result {
+            self.cannot_tell.store(true, Ordering::Relaxed);
+        }
+        Ok(result?)
     }
-    Ok(result?)
 }
 
 fn waits<T>() -> io::Result<T> {
@@ -42,13 +44,13 @@ fn waits<T>() -> io::Result<T> {
 
 impl Medium for Cached {
     fn open_path(&self, at: &Node, path: &str) -> io::Result<Node> {
-        if CANNOT_TELL.load(Ordering::Relaxed) {
+        if self.cannot_tell.load(Ordering::Relaxed) {
             return waits();
         }
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         // RESOLVE_CACHED, since Linux 5.12: openat2(2).
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::CACHED;
-        tell(openat2(fd(at)?, path, flags, Mode::empty(), resolve)).map(node)
+        self.tell(openat2(fd(at)?, path, flags, Mode::empty(), resolve)).map(node)
     }
 
     fn status(&self, node: &Node) -> io::Result<Status> {
@@ -58,7 +60,13 @@ impl Medium for Cached {
 
     fn read_at(&self, file: &Node, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
         // RWF_NOWAIT, since Linux 4.14: preadv2(2).
-        tell(preadv2(fd(file)?, &mut [IoSliceMut::new(bytes)], offset, ReadWriteFlags::NOWAIT))
+        let read =
+            self.tell(preadv2(fd(file)?, &mut [IoSliceMut::new(bytes)], offset, ReadWriteFlags::NOWAIT))?;
+        // Some kernels said so before the end.
+        if read == 0 && !bytes.is_empty() && offset < System.status(file)?.size {
+            return waits();
+        }
+        Ok(read)
     }
 
     fn open_root(&self, _: &Path) -> io::Result<Node> {

@@ -46,7 +46,7 @@ impl Medium for System {
 
     #[cfg(target_os = "linux")]
     fn without_waiting(&self) -> Option<Arc<dyn Medium>> {
-        Some(Arc::new(super::cached::Cached))
+        Some(Arc::new(super::cached::Cached::default()))
     }
 
     fn open_root(&self, path: &Path) -> io::Result<Node> {
