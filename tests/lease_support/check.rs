@@ -18,11 +18,13 @@ pub(crate) struct Checked {
 
 /// Whether what was told in all these lives is true, given the texts of each workflow's generations from the first on.
 ///
-/// `lasts`: how long a lease keeps others away without a renewal, clocks included, in the milliseconds of the lines.
+/// `lasts`: how long a lease keeps others away without a renewal, clocks included, in the milliseconds of the lines. `seen`: those who wait can see that a
+/// process is gone, so that only a detached lease outlasts its holder.
 pub(crate) fn check(
     lives: &[Life],
     chains: &BTreeMap<String, Vec<String>>,
     lasts: u64,
+    seen: bool,
 ) -> Result<Checked, String> {
     let mut checked = Checked::default();
     let owners = owners(lives, &mut checked)?;
@@ -30,7 +32,7 @@ pub(crate) fn check(
         fenced(workflow, chain, &owners)?;
     }
     acknowledged(lives, chains, &mut checked)?;
-    available(lives, lasts, &mut checked)?;
+    available(lives, lasts, seen, &mut checked)?;
     Ok(checked)
 }
 
@@ -125,8 +127,8 @@ fn acknowledged(
 
 /// Nobody is kept away by the dead for longer than a lease lasts: whoever looks twice and that far apart, after the death, is not refused because of the
 /// same lease the second time. Looks are counted, so a slow machine makes the test slow and nothing else.
-fn available(lives: &[Life], lasts: u64, checked: &mut Checked) -> Result<(), String> {
-    let mut dead: BTreeMap<&str, u64> = BTreeMap::new();
+fn available(lives: &[Life], lasts: u64, seen: bool, checked: &mut Checked) -> Result<(), String> {
+    let mut dead: BTreeMap<&str, (u64, bool)> = BTreeMap::new();
     for life in lives {
         let Some(died) = life.died else { continue };
         checked.deaths += 1;
@@ -136,8 +138,8 @@ fn available(lives: &[Life], lasts: u64, checked: &mut Checked) -> Result<(), St
             .filter_map(|line| if let Line::Left { lease } = line { Some(lease.as_str()) } else { None })
             .collect();
         for line in &life.lines {
-            if let Line::Asks { lease, .. } = line {
-                dead.insert(lease, died);
+            if let Line::Asks { lease, detached, .. } = line {
+                dead.insert(lease, (died, *detached));
             }
             if let Line::Granted { lease, .. } = line {
                 checked.held_in_death += usize::from(!left.contains(lease.as_str()));
@@ -149,7 +151,14 @@ fn available(lives: &[Life], lasts: u64, checked: &mut Checked) -> Result<(), St
         for line in &life.lines {
             let Line::Refused { by, began, ended, .. } = line else { continue };
             checked.refused += 1;
-            let Some(died) = dead.get(by.as_str()).filter(|died| *died < began) else { continue };
+            let Some((died, detached)) = dead.get(by.as_str()).filter(|(died, _)| died < began) else {
+                continue;
+            };
+            if seen && !detached {
+                return Err(format!(
+                    "{number} was refused at {began} because of {by}, whose process was gone at {died}"
+                ));
+            }
             let since = *first.entry(by).or_insert(*ended);
             if began.saturating_sub(since) > lasts {
                 return Err(format!(
@@ -185,7 +194,7 @@ fn the_check_can_fail() {
     let life = |lines: &[Line], died| Life { lines: lines.to_vec(), died };
     let told = |lives: &[Life], chain: &[&String]| {
         let chain = chain.iter().map(|text| (*text).clone()).collect();
-        check(lives, &BTreeMap::from([("w".to_owned(), chain)]), 100)
+        check(lives, &BTreeMap::from([("w".to_owned(), chain)]), 100, true)
     };
     let (a, b, c) = (text(1, 0, 0), text(2, 1, 0), text(1, 0, 1));
     let first = life(&[asks, granted(1, 0), saves(&a), saved(&a, 1), saves(&c)], Some(10));
@@ -210,6 +219,11 @@ fn the_check_can_fail() {
         let broken = told(&both(&more), &[&a, &b]).unwrap_err();
         assert!(broken.contains(law), "{broken}");
     }
+    let mut attached = both(&[refused(30)]);
+    if let Line::Asks { detached, .. } = &mut attached[0].lines[0] {
+        *detached = false;
+    }
+    assert!(told(&attached, &[&a, &b]).unwrap_err().contains("process was gone at 10"));
     let stray = text(3, 1, 0);
     assert!(told(&both(&[]), &[&a, &b, &stray]).unwrap_err().contains("without a grant"));
 }
