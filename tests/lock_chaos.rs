@@ -137,7 +137,7 @@ async fn chaos(seed: u64) {
     );
     assert!(u128::from(looks) <= LEASE.as_millis() / (POLL.as_millis()) + 3, "{looks} looks, seed {seed}");
     assert!(
-        checked.lost > 0 && checked.refused > 0 && checked.held_in_death > 5,
+        checked.lost > 0 && checked.by_the_dead > 0 && checked.held_in_death > 2,
         "that was no race: {checked:?}"
     );
     assert!(proxy.injected().len() == 12, "{:?}", proxy.injected());

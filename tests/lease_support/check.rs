@@ -11,6 +11,8 @@ pub(crate) struct Checked {
     pub(crate) lost: usize,
     pub(crate) unknown: usize,
     pub(crate) refused: usize,
+    /// Of them because of somebody who was dead.
+    pub(crate) by_the_dead: usize,
     pub(crate) deaths: usize,
     /// Leases that somebody had when it was killed.
     pub(crate) held_in_death: usize,
@@ -154,6 +156,7 @@ fn available(lives: &[Life], lasts: u64, seen: bool, checked: &mut Checked) -> R
             let Some((died, detached)) = dead.get(by.as_str()).filter(|(died, _)| died < began) else {
                 continue;
             };
+            checked.by_the_dead += 1;
             if seen && !detached {
                 return Err(format!(
                     "{number} was refused at {began} because of {by}, whose process was gone at {died}"
@@ -201,7 +204,7 @@ fn the_check_can_fail() {
     let second = |more: &[Line]| life(&[&[granted(2, 20), saves(&b), saved(&b, 2)], more].concat(), None);
     let both = |more: &[Line]| [life(&first.lines, first.died), second(more)];
     let fine = told(&both(&[refused(30), refused(130)]), &[&a, &b]).unwrap();
-    assert_eq!((fine.grants, fine.saved, fine.refused, fine.deaths, fine.held_in_death), (2, 2, 2, 1, 1));
+    assert_eq!((fine.grants, fine.saved, fine.by_the_dead, fine.deaths, fine.held_in_death), (2, 2, 2, 1, 1));
     for (chain, law) in [
         (vec![&a, &b, &c], "behind fence 2"),
         (vec![&b, &a], "behind fence 2"),

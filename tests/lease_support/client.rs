@@ -85,7 +85,7 @@ impl<T: FnMut(Line) + Send> Client<T> {
 
     /// Saves under the lease, after a pause or a renewal perhaps; whether the lease is still there, as far as it was told.
     async fn work(&mut self, workflow: &str, lease: &LeaseId, text: String) -> bool {
-        match self.random.random() % 8 {
+        match self.random.random() % 6 {
             0 => self.pause(self.lease * 3 / 2).await,
             1..=2 if self.renews => match self.store.renew(&id(workflow), lease.clone(), None).await {
                 Ok(_) => {}

@@ -28,7 +28,7 @@ pub(crate) fn duration() -> std::time::Duration {
 }
 
 /// What everybody works on.
-pub(crate) const WORKFLOWS: u64 = 8;
+pub(crate) const WORKFLOWS: u64 = 6;
 
 pub(crate) fn workflow(number: u64) -> String {
     format!("w{number}")
