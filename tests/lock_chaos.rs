@@ -4,7 +4,7 @@
 //! They are tasks of this process, each with a handle of its own. So nobody sees that a holder is dead, as on another machine, and only time frees its locks.
 //! The clock of whoever waits runs faster than the leases' own, so takeovers come early, and holders that live lose their leases too.
 //!
-//! `PFLOW_TEST_LEASE_SECONDS` says for how long (5 unless set), `PFLOW_TEST_SEED` which moments are chosen.
+//! `PFLOW_TEST_LEASE_SECONDS` says for how long (4 unless set), `PFLOW_TEST_SEED` which moments are chosen.
 #![cfg(feature = "s3")]
 #![allow(
     clippy::unwrap_used,
@@ -84,7 +84,8 @@ async fn live(
             };
             client.live(u64::MAX).await;
         };
-        let patience = Duration::from_millis(1_000 + random.random() % 20_000);
+        let patience =
+            Duration::from_millis(1_000 + (random.random() % 20_000).min(end.saturating_sub(now(&clock))));
         tokio::select! {
             () = working => {}
             () = clock.sleep(patience) => {}
@@ -128,15 +129,15 @@ async fn chaos(seed: u64) {
     }
     assert_eq!(damaged(&store.verify().await.unwrap()), [""; 0], "seed {seed}");
     let lasts = u64::try_from(LEASE.as_millis()).unwrap();
-    let checked =
-        check(&Life::all(numbered), &chains, lasts).unwrap_or_else(|broken| panic!("seed {seed}: {broken}"));
+    let checked = check(&Life::all(numbered), &chains, lasts, false)
+        .unwrap_or_else(|broken| panic!("seed {seed}: {broken}"));
     println!(
         "seed {seed}: {checked:?}; {looks} looks at most for the locks of the dead; {:?}",
         proxy.injected()
     );
     assert!(u128::from(looks) <= LEASE.as_millis() / (POLL.as_millis()) + 3, "{looks} looks, seed {seed}");
     assert!(
-        checked.lost > 0 && checked.refused > 0 && checked.held_in_death > 10,
+        checked.lost > 0 && checked.by_the_dead > 0 && checked.held_in_death > 2,
         "that was no race: {checked:?}"
     );
     assert!(proxy.injected().len() == 12, "{:?}", proxy.injected());

@@ -1,7 +1,7 @@
 //! Sixteen processes take leases in one folder, work under them, pause for longer than they last, and are killed. Nobody writes behind a successor, and no
 //! dead one keeps a lock for longer than its lease lasts.
 //!
-//! `PFLOW_TEST_LEASE_SECONDS` says for how long (5 unless set), `PFLOW_TEST_SEED` which moments are chosen.
+//! `PFLOW_TEST_LEASE_SECONDS` says for how long (4 unless set), `PFLOW_TEST_SEED` which moments are chosen.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -115,13 +115,13 @@ fn no_process_writes_behind_its_successor_or_keeps_a_lock_in_death() {
         (looks, chains)
     });
     let lasts = u64::try_from((LEASE + SKEW).as_millis()).unwrap();
-    let checked = check(&Life::all(numbered), &chains, lasts)
+    let checked = check(&Life::all(numbered), &chains, lasts, cfg!(target_os = "linux"))
         .unwrap_or_else(|broken| panic!("seed {}: {broken}", seed()));
     println!("seed {}: {checked:?}; {looks} looks at most for the locks of the dead", seed());
     let most = (LEASE + SKEW).as_millis() / POLL.as_millis() + 3;
     assert!(u128::from(looks) <= most, "{looks} looks");
     assert!(
-        checked.lost > 0 && checked.refused > 0 && checked.held_in_death > 10,
+        checked.lost > 0 && checked.by_the_dead > 0 && checked.held_in_death > 2,
         "that was no race: {checked:?}"
     );
     assert_eq!(unfinished(place.path()), [""; 0]);

@@ -11,6 +11,8 @@ pub(crate) struct Checked {
     pub(crate) lost: usize,
     pub(crate) unknown: usize,
     pub(crate) refused: usize,
+    /// Of them because of somebody who was dead.
+    pub(crate) by_the_dead: usize,
     pub(crate) deaths: usize,
     /// Leases that somebody had when it was killed.
     pub(crate) held_in_death: usize,
@@ -18,11 +20,13 @@ pub(crate) struct Checked {
 
 /// Whether what was told in all these lives is true, given the texts of each workflow's generations from the first on.
 ///
-/// `lasts`: how long a lease keeps others away without a renewal, clocks included, in the milliseconds of the lines.
+/// `lasts`: how long a lease keeps others away without a renewal, clocks included, in the milliseconds of the lines. `seen`: those who wait can see that a
+/// process is gone, so that only a detached lease outlasts its holder.
 pub(crate) fn check(
     lives: &[Life],
     chains: &BTreeMap<String, Vec<String>>,
     lasts: u64,
+    seen: bool,
 ) -> Result<Checked, String> {
     let mut checked = Checked::default();
     let owners = owners(lives, &mut checked)?;
@@ -30,7 +34,7 @@ pub(crate) fn check(
         fenced(workflow, chain, &owners)?;
     }
     acknowledged(lives, chains, &mut checked)?;
-    available(lives, lasts, &mut checked)?;
+    available(lives, lasts, seen, &mut checked)?;
     Ok(checked)
 }
 
@@ -125,8 +129,8 @@ fn acknowledged(
 
 /// Nobody is kept away by the dead for longer than a lease lasts: whoever looks twice and that far apart, after the death, is not refused because of the
 /// same lease the second time. Looks are counted, so a slow machine makes the test slow and nothing else.
-fn available(lives: &[Life], lasts: u64, checked: &mut Checked) -> Result<(), String> {
-    let mut dead: BTreeMap<&str, u64> = BTreeMap::new();
+fn available(lives: &[Life], lasts: u64, seen: bool, checked: &mut Checked) -> Result<(), String> {
+    let mut dead: BTreeMap<&str, (u64, bool)> = BTreeMap::new();
     for life in lives {
         let Some(died) = life.died else { continue };
         checked.deaths += 1;
@@ -136,8 +140,8 @@ fn available(lives: &[Life], lasts: u64, checked: &mut Checked) -> Result<(), St
             .filter_map(|line| if let Line::Left { lease } = line { Some(lease.as_str()) } else { None })
             .collect();
         for line in &life.lines {
-            if let Line::Asks { lease, .. } = line {
-                dead.insert(lease, died);
+            if let Line::Asks { lease, detached, .. } = line {
+                dead.insert(lease, (died, *detached));
             }
             if let Line::Granted { lease, .. } = line {
                 checked.held_in_death += usize::from(!left.contains(lease.as_str()));
@@ -149,7 +153,15 @@ fn available(lives: &[Life], lasts: u64, checked: &mut Checked) -> Result<(), St
         for line in &life.lines {
             let Line::Refused { by, began, ended, .. } = line else { continue };
             checked.refused += 1;
-            let Some(died) = dead.get(by.as_str()).filter(|died| *died < began) else { continue };
+            let Some((died, detached)) = dead.get(by.as_str()).filter(|(died, _)| died < began) else {
+                continue;
+            };
+            checked.by_the_dead += 1;
+            if seen && !detached {
+                return Err(format!(
+                    "{number} was refused at {began} because of {by}, whose process was gone at {died}"
+                ));
+            }
             let since = *first.entry(by).or_insert(*ended);
             if began.saturating_sub(since) > lasts {
                 return Err(format!(
@@ -185,14 +197,14 @@ fn the_check_can_fail() {
     let life = |lines: &[Line], died| Life { lines: lines.to_vec(), died };
     let told = |lives: &[Life], chain: &[&String]| {
         let chain = chain.iter().map(|text| (*text).clone()).collect();
-        check(lives, &BTreeMap::from([("w".to_owned(), chain)]), 100)
+        check(lives, &BTreeMap::from([("w".to_owned(), chain)]), 100, true)
     };
     let (a, b, c) = (text(1, 0, 0), text(2, 1, 0), text(1, 0, 1));
     let first = life(&[asks, granted(1, 0), saves(&a), saved(&a, 1), saves(&c)], Some(10));
     let second = |more: &[Line]| life(&[&[granted(2, 20), saves(&b), saved(&b, 2)], more].concat(), None);
     let both = |more: &[Line]| [life(&first.lines, first.died), second(more)];
     let fine = told(&both(&[refused(30), refused(130)]), &[&a, &b]).unwrap();
-    assert_eq!((fine.grants, fine.saved, fine.refused, fine.deaths, fine.held_in_death), (2, 2, 2, 1, 1));
+    assert_eq!((fine.grants, fine.saved, fine.by_the_dead, fine.deaths, fine.held_in_death), (2, 2, 2, 1, 1));
     for (chain, law) in [
         (vec![&a, &b, &c], "behind fence 2"),
         (vec![&b, &a], "behind fence 2"),
@@ -210,6 +222,11 @@ fn the_check_can_fail() {
         let broken = told(&both(&more), &[&a, &b]).unwrap_err();
         assert!(broken.contains(law), "{broken}");
     }
+    let mut attached = both(&[refused(30)]);
+    if let Line::Asks { detached, .. } = &mut attached[0].lines[0] {
+        *detached = false;
+    }
+    assert!(told(&attached, &[&a, &b]).unwrap_err().contains("process was gone at 10"));
     let stray = text(3, 1, 0);
     assert!(told(&both(&[]), &[&a, &b, &stray]).unwrap_err().contains("without a grant"));
 }

@@ -1,5 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
+use futures::future::join_all;
 use pflow_store::{
     Conflict, Error, ErrorKind, Expect, LeaseId, LeaseRequest, SaveRequest, Store, WorkflowId,
     pflow_backend::{Environment, ManualEnvironment},
@@ -84,7 +85,7 @@ impl<T: FnMut(Line) + Send> Client<T> {
 
     /// Saves under the lease, after a pause or a renewal perhaps; whether the lease is still there, as far as it was told.
     async fn work(&mut self, workflow: &str, lease: &LeaseId, text: String) -> bool {
-        match self.random.random() % 8 {
+        match self.random.random() % 6 {
             0 => self.pause(self.lease * 3 / 2).await,
             1..=2 if self.renews => match self.store.renew(&id(workflow), lease.clone(), None).await {
                 Ok(_) => {}
@@ -122,8 +123,7 @@ impl<T: FnMut(Line) + Send> Client<T> {
 
 /// Takes and gives back the lock of every workflow, when everybody is dead; how often it had to look at one at most.
 pub(crate) async fn take_in_the_end(store: &Store, lease: Duration, poll: Duration) -> u64 {
-    let mut most = 0;
-    for number in 0..WORKFLOWS {
+    let taking = (0..WORKFLOWS).map(|number| async move {
         let id = id(&workflow(number));
         let mut looks = 1;
         let grant = loop {
@@ -135,9 +135,9 @@ pub(crate) async fn take_in_the_end(store: &Store, lease: Duration, poll: Durati
             store.environment().sleep(poll).await;
         };
         store.release(&id, grant.lease.id).await.unwrap();
-        most = most.max(looks);
-    }
-    most
+        looks
+    });
+    join_all(taking).await.into_iter().max().unwrap()
 }
 
 fn is_of_the_network(error: &Error) -> bool {

@@ -21,14 +21,14 @@ pub(crate) fn seed() -> u64 {
     std::env::var("PFLOW_TEST_SEED").map_or(0x5eed, |seed| seed.parse().unwrap())
 }
 
-/// For how long they work: `PFLOW_TEST_LEASE_SECONDS`, 5 unless set.
+/// For how long they work: `PFLOW_TEST_LEASE_SECONDS`, 4 unless set.
 pub(crate) fn duration() -> std::time::Duration {
-    let seconds = std::env::var("PFLOW_TEST_LEASE_SECONDS").map_or(5, |seconds| seconds.parse().unwrap());
+    let seconds = std::env::var("PFLOW_TEST_LEASE_SECONDS").map_or(4, |seconds| seconds.parse().unwrap());
     std::time::Duration::from_secs(seconds)
 }
 
 /// What everybody works on.
-pub(crate) const WORKFLOWS: u64 = 8;
+pub(crate) const WORKFLOWS: u64 = 6;
 
 pub(crate) fn workflow(number: u64) -> String {
     format!("w{number}")

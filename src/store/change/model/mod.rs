@@ -7,7 +7,11 @@
 //!
 //! Nobody in here is careful: a holder goes on to save until it is told that its lease is lost. So what holds here does not lean on guards, renewals in
 //! time or clocks.
+//!
+//! Left out: guards and waiting, which only keep people polite; the copies and the mirror, which decide nothing; that a dead process is seen, which comes to the
+//! same as a clock that is ahead; and a save that takes a lease along.
 
+mod heads;
 mod laws;
 mod rules;
 mod search;

@@ -1,0 +1,145 @@
+//! The heads that the model's registers stand for, and back.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use pflow_backend::{Environment, Identity, ManualEnvironment};
+use serde_json::Map;
+
+use super::world::{Attempt, Held, Name, Register, Role};
+use crate::{
+    document::{ContentHash, Document, Limits, MediaType},
+    lock::LeaseRequest,
+    stored::{Current, Head, Lease, LeaseId, Operation, VersionId, VersionRecord, WorkflowId},
+};
+
+/// How long a lease lasts and clocks may differ. Together they are less than a unit of the model's time.
+pub(super) const LEASE: Duration = Duration::from_secs(60);
+pub(super) const SKEW: Duration = Duration::from_secs(5);
+pub(super) const UNIT: Duration = Duration::from_secs(100);
+
+pub(super) struct Heads {
+    identities: [Identity; 5],
+}
+
+impl Heads {
+    pub(super) fn new() -> Self {
+        let identity = |role: Role| ManualEnvironment::new(role as u64).identity().clone();
+        Self { identities: Role::ALL.map(identity) }
+    }
+
+    /// Everybody is on a machine of its own.
+    pub(super) fn identity(&self, role: Role) -> &Identity {
+        &self.identities[role as usize]
+    }
+
+    /// The head that a register stands for.
+    pub(super) fn expand(&self, register: Register) -> Head {
+        let mut current = None;
+        for (generation, attempt) in (1..).zip(register.chain()) {
+            let record = self.record(generation, *attempt);
+            current = Some(Current::after(current.as_ref(), record, ContentHash::of(b"line")));
+        }
+        let lease = register.held.map(|held| self.lease(held));
+        let (fence, nonce) = (register.fence.into(), "now".to_owned());
+        Head { current, fence, lease, nonce, ..Head::new(workflow()) }
+    }
+
+    /// What a register keeps of a head. What is not in it decides nothing: how often it was written, how often a lease was renewed, how one ended.
+    pub(super) fn compress(&self, head: &Head) -> Register {
+        let held = head.lease.as_ref().map(|lease| Held {
+            name: name_of(&lease.id),
+            fence: lease.fence.try_into().unwrap(),
+            refreshed: units(lease.refreshed()),
+        });
+        let generation = head.generation().try_into().unwrap();
+        let mut register =
+            Register { fence: head.fence.try_into().unwrap(), held, generation, ..Register::new() };
+        for ancestor in head.current.iter().flat_map(Current::lineage) {
+            register.chain[ancestor.generation as usize - 1] = attempt_of(&ancestor.version_id);
+        }
+        let again = self.expand(register);
+        assert_eq!(again.current.as_ref().map(|it| &it.recent), head.current.as_ref().map(|it| &it.recent));
+        assert_eq!(again.lease.as_ref().map(Lease::holder), head.lease.as_ref().map(Lease::holder));
+        register
+    }
+
+    pub(super) fn lease(&self, held: Held) -> Lease {
+        let identity = self.identity(held.name.holder);
+        request(held.name).grant(identity, held.fence.into(), None, at(held.refreshed)).unwrap()
+    }
+
+    fn record(&self, generation: u64, attempt: Attempt) -> VersionRecord {
+        let hash = match attempt {
+            Attempt::Anybodys => ContentHash::of(b"anybody's"),
+            Attempt::Of(role, _) => document(role).hash(),
+        };
+        VersionRecord {
+            generation,
+            version_id: version_id(attempt),
+            operation: Operation::SAVE,
+            parents: Vec::new(),
+            hash: Some(hash),
+            size: 0,
+            media_type: MediaType::Json,
+            name: None,
+            description: None,
+            tags: Vec::new(),
+            nodes: Vec::new(),
+            version: None,
+            created: at(0),
+            modified: at(0),
+            author: "somebody".to_owned(),
+            message: None,
+            deleted: false,
+            extra: Map::new(),
+        }
+    }
+}
+
+pub(super) fn workflow() -> WorkflowId {
+    WorkflowId::parse("a").unwrap()
+}
+
+/// What somebody saves.
+pub(super) fn document(role: Role) -> Document {
+    Document::parse(format!(r#"{{ "by": "{role:?}" }}"#), &Limits::default()).unwrap()
+}
+
+pub(super) fn request(name: Name) -> LeaseRequest {
+    LeaseRequest::new("work", LEASE).id(id_of(name))
+}
+
+pub(super) fn id_of(name: Name) -> LeaseId {
+    LeaseId::parse(format!("{}-{}", name.holder as u8, name.wish)).unwrap()
+}
+
+fn name_of(id: &LeaseId) -> Name {
+    let (holder, wish) = id.as_str().split_once('-').unwrap();
+    Name { holder: Role::ALL[holder.parse::<usize>().unwrap()], wish: wish.parse().unwrap() }
+}
+
+pub(super) fn version_id(attempt: Attempt) -> VersionId {
+    let number = match attempt {
+        Attempt::Anybodys => 0,
+        Attempt::Of(role, number) => 1 + role as u64 + u64::from(number) * 10,
+    };
+    VersionId::parse(format!("{number:026}")).unwrap()
+}
+
+fn attempt_of(id: &VersionId) -> Attempt {
+    match id.as_str().parse::<usize>().unwrap() {
+        0 => Attempt::Anybodys,
+        number => Attempt::Of(Role::ALL[number % 10 - 1], u8::try_from(number / 10).unwrap()),
+    }
+}
+
+pub(super) fn at(units: i8) -> DateTime<Utc> {
+    ManualEnvironment::new(0).now() + TimeDelta::from_std(UNIT).unwrap() * i32::from(units)
+}
+
+fn units(moment: DateTime<Utc>) -> i8 {
+    let passed =
+        moment.signed_duration_since(at(0)).num_seconds() / TimeDelta::from_std(UNIT).unwrap().num_seconds();
+    passed.try_into().unwrap()
+}
