@@ -22,8 +22,8 @@ use crate::{
 
 /// How often an explicit fold or a reindex tries again when somebody else's got through first.
 const ATTEMPTS: u32 = 8;
-/// An explicit fold writes a base and the exports as well where this part of all entries has changed since the last one: what it writes stays in
-/// proportion to what was saved.
+/// An explicit fold writes a base and the exports as well where so many entries have changed since the last base, as a part of what that has: what it
+/// writes stays in proportion to what was saved.
 const EXPLICIT_PART: u64 = 2;
 /// Where the root stands in the batch.
 const SWAP: Position = Position { stage: 1, operation: 0 };

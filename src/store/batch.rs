@@ -16,7 +16,7 @@ impl Store {
     /// Two of one workflow race with each other.
     ///
     /// Lazy: dropping the stream leaves what was begun with an open outcome and begins nothing more. When it ends by itself the index is
-    /// folded, and where half of the store or more has changed since, its export, `index.json`, brought up to date; if that fails, a warning
+    /// folded, and where half as much has changed since as it has, its export, `index.json`, brought up to date; if that fails, a warning
     /// says so and a later save makes up for it.
     pub fn save_all<I>(&self, requests: I) -> impl Stream<Item = (WorkflowId, Result<Saved>)> + Send + use<I>
     where

@@ -75,7 +75,7 @@
 //!
 //! A replaced object keeps its permission bits; new ones get the process's default. Owner and extended attributes belong to the file and may be lost when
 //! it is replaced. A file with other names beside its own (hard links, a snapshot) is never written to: the object gets a new one.
-//! Copies change in one step for other programs too; of other objects a program that reads them while a store is at work may see a part.
+//! Copies change in one step for other programs too, but for those that are new in a new folder; of other objects a program that reads them while a store is at work may see a part.
 //!
 //! Whoever deletes `.journal` while it has work deletes what it alone holds.
 //!
