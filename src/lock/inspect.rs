@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     Result,
-    stored::{Head, Lease, Standing, WorkflowId, layout},
+    stored::{Ended, Head, Lease, Standing, WorkflowId, layout},
 };
 
 /// How many locks are looked at side by side.
@@ -29,6 +29,8 @@ pub struct LockState {
     pub live: bool,
     /// Why it is live or stale; none if it is not locked.
     pub standing: Option<Standing>,
+    /// How the last lease ended that was taken away from its holder, if one was.
+    pub ended: Option<Ended>,
     /// How many leases were ever granted or overridden.
     pub fence: u64,
     /// When this was looked at, by our clock.
@@ -122,7 +124,8 @@ impl Locks {
         let sight = self.observer.sight(&head);
         let standing = head.lease.as_ref().map(|lease| Standing::of(lease, &sight));
         let live = standing.is_some_and(|standing| standing.is_live());
-        LockState { id: head.id, lease: head.lease, live, standing, fence: head.fence, now: sight.now }
+        let Head { id, lease, ended, fence, .. } = head;
+        LockState { id, lease, live, standing, ended, fence, now: sight.now }
     }
 
     fn inspected(&self, pair: &Pair) -> Inspection {

@@ -7,7 +7,7 @@ use std::{
 
 use futures::future::{Either, select};
 use pflow_backend::Environment;
-use tokio::sync::{MutexGuard, Notify};
+use tokio::sync::{Notify, OwnedMutexGuard};
 
 use crate::stored::WorkflowId;
 
@@ -24,9 +24,16 @@ pub(super) struct Lines(Mutex<HashMap<WorkflowId, Weak<Line>>>);
 #[derive(Debug, Default)]
 pub(super) struct Line {
     /// Held by the first in line. Tokio's mutex serves in the order of asking, and whoever gives up leaves the line.
-    turn: tokio::sync::Mutex<()>,
+    turn: Arc<tokio::sync::Mutex<()>>,
     /// Something happened in this process that the first in line waits for. It keeps one wake-up for whoever comes next.
     wake: Notify,
+}
+
+/// The first place in a line, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    line: Arc<Line>,
+    _first: OwnedMutexGuard<()>,
 }
 
 impl Lines {
@@ -56,22 +63,25 @@ impl Lines {
 impl Line {
     /// Waits to become the first in line; none if that took longer than `limit`.
     pub(super) async fn turn(
-        &self,
+        self: &Arc<Self>,
         environment: &dyn Environment,
         limit: Duration,
-    ) -> Option<MutexGuard<'_, ()>> {
-        if let Ok(turn) = self.turn.try_lock() {
-            return Some(turn);
+    ) -> Option<Turn> {
+        let mine = |first| Turn { line: Arc::clone(self), _first: first };
+        if let Ok(first) = Arc::clone(&self.turn).try_lock_owned() {
+            return Some(mine(first));
         }
-        match select(pin!(self.turn.lock()), pin!(environment.sleep(limit))).await {
-            Either::Left((turn, _)) => Some(turn),
+        match select(pin!(Arc::clone(&self.turn).lock_owned()), pin!(environment.sleep(limit))).await {
+            Either::Left((first, _)) => Some(mine(first)),
             Either::Right(_) => None,
         }
     }
+}
 
+impl Turn {
     /// Waits for so long, or until something happens in this process; whether that was so.
     pub(super) async fn pause(&self, environment: &dyn Environment, pause: Duration) -> bool {
-        match select(pin!(self.wake.notified()), pin!(environment.sleep(pause))).await {
+        match select(pin!(self.line.wake.notified()), pin!(environment.sleep(pause))).await {
             Either::Left(_) => true,
             Either::Right(_) => false,
         }
@@ -121,7 +131,8 @@ mod tests {
         let line = lines.of(&id("a"));
         lines.wake(&id("b"));
         lines.wake(&id("a"));
-        assert!(line.pause(&environment, Duration::from_secs(1)).await);
+        let turn = line.turn(&environment, Duration::ZERO).await.unwrap();
+        assert!(turn.pause(&environment, Duration::from_secs(1)).await);
     }
 
     #[test]

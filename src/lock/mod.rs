@@ -26,6 +26,7 @@ use std::sync::Arc;
 pub(crate) use broken::record as broken_record;
 use change::LockChange;
 use line::Lines;
+pub(crate) use line::Turn;
 pub(crate) use mirror::lockfile;
 pub(crate) use node::lock_flow;
 pub(crate) use observer::Observer;

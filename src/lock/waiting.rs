@@ -7,7 +7,7 @@ use pflow_backend::{Capabilities, Durability};
 use super::{
     Grant, LeaseRequest, Locks,
     change::{LockChange, Wish},
-    line::Line,
+    line::Turn,
     moment::Moment,
 };
 use crate::{
@@ -69,7 +69,7 @@ impl Locks {
             return self.attempt(id, &request).await;
         }
         let line = self.lines.of(id);
-        let Some(_turn) = line.turn(environment, patience).await else {
+        let Some(turn) = line.turn(environment, patience).await else {
             // Out of patience within the line: the answer says who holds it, or is the lock after all.
             return self.attempt(id, &request).await;
         };
@@ -85,7 +85,7 @@ impl Locks {
                 },
                 other => return other,
             };
-            self.watch(&line, id, &held, left()).await?;
+            self.watch(&turn, id, &held, left()).await?;
         }
     }
 
@@ -104,13 +104,48 @@ impl Locks {
         let environment = self.objects.environment.as_ref();
         let begun = environment.monotonic();
         let line = self.lines.of(id);
-        let Some(_turn) = line.turn(environment, limit).await else { return Ok(()) };
+        let Some(turn) = line.turn(environment, limit).await else { return Ok(()) };
         let left = limit.saturating_sub(environment.monotonic().saturating_sub(begun));
-        self.watch(&line, id, &seen.id, left).await
+        self.watch(&turn, id, &seen.id, left).await
+    }
+
+    /// Becomes the first in line, unless `turn` says that the caller is, and waits like [`await_change`](Self::await_change) for the end of whatever lease is in
+    /// the head **then**: the one that was `met` on arrival has long changed hands, and whoever came back for that would find the next one and stand last again.
+    ///
+    /// The turn is the caller's until it is dropped, so that nobody of this process comes between the end of the wait and what it was for. None if the time was
+    /// over before it came.
+    ///
+    /// # Errors
+    /// Errors of the storage that a moment does not mend.
+    pub(crate) async fn await_turn(
+        &self,
+        id: &WorkflowId,
+        met: &Lease,
+        turn: Option<Turn>,
+        limit: Duration,
+    ) -> Result<Option<Turn>> {
+        let environment = self.objects.environment.as_ref();
+        let begun = environment.monotonic();
+        let Some(turn) = (match turn {
+            Some(turn) => Some(turn),
+            None => self.lines.of(id).turn(environment, limit).await,
+        }) else {
+            return Ok(None);
+        };
+        let held = match self.look(id).await {
+            Ok(Some((held, _))) => held,
+            Ok(None) => return Ok(Some(turn)),
+            // The look that succeeds will tell.
+            Err(error) if error.may_pass() => met.id.clone(),
+            Err(other) => return Err(other),
+        };
+        let left = limit.saturating_sub(environment.monotonic().saturating_sub(begun));
+        self.watch(&turn, id, &held, left).await?;
+        Ok(Some(turn))
     }
 
     /// The same for the first in line.
-    async fn watch(&self, line: &Line, id: &WorkflowId, seen: &LeaseId, limit: Duration) -> Result<()> {
+    async fn watch(&self, turn: &Turn, id: &WorkflowId, seen: &LeaseId, limit: Duration) -> Result<()> {
         let environment = self.objects.environment.as_ref();
         let begun = environment.monotonic();
         // What is known of the lease, from the last look on.
@@ -123,24 +158,27 @@ impl Locks {
             // A moment longer than it takes to be stale: at the very end it is not yet.
             let by_lease = stale_in.saturating_add(Duration::from_millis(1));
             let pause = self.pace.pause(waited, environment.jitter()).min(by_lease).min(limit - waited);
-            if line.pause(environment, pause).await {
+            if turn.pause(environment, pause).await {
                 return Ok(());
             }
-            let head = match self.objects.head(id).await {
-                Ok(stored) => stored.head,
+            match self.look(id).await {
+                Ok(Some((held, left))) if held == *seen => stale_in = left,
+                Ok(_) => return Ok(()),
                 Err(error) if error.may_pass() => {
                     tracing::debug!(%id, %error, "the lock that is waited for could not be looked at");
-                    continue;
                 }
                 Err(other) => return Err(other),
-            };
-            let Some(lease) = head.lease.as_ref().filter(|lease| lease.id == *seen) else { return Ok(()) };
-            let sight = self.observer.sight(&head);
-            if !Standing::of(lease, &sight).is_live() {
-                return Ok(());
             }
-            stale_in = Standing::left(lease, &sight);
         }
+    }
+
+    /// The lease that must be respected now, if there is one, and how long until it is stale unless it is renewed.
+    async fn look(&self, id: &WorkflowId) -> Result<Option<(LeaseId, Duration)>> {
+        let head = self.objects.head(id).await?.head;
+        let Some(lease) = &head.lease else { return Ok(None) };
+        let sight = self.observer.sight(&head);
+        let is_live = Standing::of(lease, &sight).is_live();
+        Ok(is_live.then(|| (lease.id.clone(), Standing::left(lease, &sight))))
     }
 }
 

@@ -148,7 +148,6 @@ impl SaveRequest {
         check_text("description", given(description).as_deref(), MAX_DESCRIPTION_BYTES)?;
         self.hold.as_ref().map_or(Ok(()), LeaseRequest::check)?;
         check_message(self.message.as_deref())?;
-        self.hold.as_ref().map_or(Ok(()), LeaseRequest::check)?;
         let tags = tags.as_deref().unwrap_or_default();
         tags.iter().try_for_each(|tag| check_text("tag", Some(tag), MAX_TAG_BYTES))?;
         if tags.len() > MAX_TAGS {
