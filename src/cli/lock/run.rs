@@ -11,6 +11,7 @@ use super::{
     waiting::Waiting,
 };
 use crate::cli::{
+    expectation::{LEASE, WORKFLOW},
     failure::{Failure, Result, exit, with_causes},
     input,
     session::Session,
@@ -20,8 +21,8 @@ use crate::cli::{
 const MORE: &str = "\
 The lease is renewed while the command runs, and given back when it has ended.
 The command finds PFLOW_LEASE, PFLOW_FENCE, PFLOW_WORKFLOW and PFLOW_STORE in
-its environment: `pflow-store save` in it saves under the lease. (PFLOW_LEASE
-counts for every change that it makes; for another workflow unset it.)
+its environment: `pflow-store save` and `save-all` in it save that workflow
+under the lease, and others without one.
 
 When the lease is lost the command is told to stop (SIGTERM, and SIGKILL after
 --grace), because somebody else may be at work. Signals are handed on.
@@ -119,9 +120,9 @@ impl Run {
     ) -> Result<u8> {
         let lease = guard.lease();
         let variables = [
-            ("PFLOW_LEASE", lease.id.to_string().into()),
+            (LEASE, lease.id.to_string().into()),
             ("PFLOW_FENCE", lease.fence.to_string().into()),
-            ("PFLOW_WORKFLOW", id.to_string().into()),
+            (WORKFLOW, id.to_string().into()),
             ("PFLOW_STORE", place(session, store)?),
         ];
         let mut others = Others::listen()?;
