@@ -1,16 +1,21 @@
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc, time::Duration};
 
+use futures::future::select;
 use tokio::{
     sync::{Notify, watch},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Grant, LeaseRequest, Locks, keeper::Keeper, moment::Moment};
+use super::{
+    Grant, LeaseRequest, Locks,
+    keeper::{Keeper, LOOK},
+    moment::Moment,
+};
 use crate::{
     Error, Result,
     conflict::Conflict,
-    stored::{Lease, LeaseId, WorkflowId},
+    stored::{Ended, Lease, LeaseId, WorkflowId},
 };
 
 /// A lease that is held: a task of its own renews it until it is released, dropped or lost.
@@ -86,16 +91,25 @@ impl LeaseGuard {
     /// The lease to name in a request ([`crate::SaveRequest::lease`]), while it is certain that it is held.
     ///
     /// # Errors
-    /// [`Conflict::LeaseLost`] when it is not held any more. [`Error::LeaseUncertain`] when it was not renewed for as long as it lasts; it is being renewed now, and
-    /// [`ensure`](Self::ensure) waits for that.
+    /// [`Conflict::LeaseLost`] when it is not held any more, or nobody renews it any more because its task has died. [`Error::LeaseUncertain`] when it was not
+    /// renewed for as long as it lasts; it is being renewed now, and [`ensure`](Self::ensure) waits for that.
     pub fn lease_id(&self) -> Result<LeaseId> {
+        self.certain().map(|(lease_id, _)| lease_id)
+    }
+
+    /// The lease, and for how long it is certain that it is held.
+    fn certain(&self) -> Result<(LeaseId, Duration)> {
         let state = self.state.borrow();
         if let Some(lost) = &state.lost {
             return Err(lost.clone().into());
         }
+        if self.task.is_finished() {
+            return Err(self.abandoned(&state.lease).into());
+        }
         let silent = state.refreshed.elapsed(self.locks.objects.environment.as_ref());
-        if silent < state.lease.duration() {
-            return Ok(state.lease.id.clone());
+        let left = state.lease.duration().saturating_sub(silent);
+        if !left.is_zero() {
+            return Ok((state.lease.id.clone(), left));
         }
         self.orders.renew.notify_one();
         Err(Error::LeaseUncertain { id: self.id.clone(), lease_id: state.lease.id.clone(), silent })
@@ -122,20 +136,39 @@ impl LeaseGuard {
                 certain => return certain,
             }
             if state.changed().await.is_err() {
-                return Err(self.gone());
+                return Err(self.lost().await.into());
             }
         }
     }
 
     /// Returns when the lease is lost: who has it now, or how it ended. Whoever works under it stops then.
+    ///
+    /// The head is looked at every 20 seconds at least, so a break or a takeover is noticed in that time, however long the lease lasts. A task that has died
+    /// counts as a loss: nobody renews the lease any more.
     pub async fn lost(&self) -> Conflict {
         let mut state = self.state.clone();
         let lost =
             state.wait_for(|state| state.lost.is_some()).await.ok().and_then(|state| state.lost.clone());
-        match lost {
-            Some(lost) => lost,
-            // The runtime is shutting down, and with it whoever waits.
-            None => std::future::pending().await,
+        lost.unwrap_or_else(|| self.abandoned(&self.state.borrow().lease))
+    }
+
+    /// Returns when it is not certain any more that the lease is held, and says why: [`Error::LeaseUncertain`] when it was not renewed for as long as it
+    /// lasts, [`Conflict::LeaseLost`] when it is lost. From then on somebody else may work under a lease of their own, so whoever does something that
+    /// the store does not fence stops.
+    ///
+    /// It compares the clocks every 5 seconds, as no timer notices that the machine was suspended.
+    pub async fn uncertain(&self) -> Error {
+        let environment = self.locks.objects.environment.as_ref();
+        let mut state = self.state.clone();
+        loop {
+            state.mark_unchanged();
+            let left = match self.certain() {
+                Ok((_, left)) => left,
+                Err(error) => return error,
+            };
+            // It does not matter which: both are looked at.
+            let (changed, slept) = (pin!(state.changed()), pin!(environment.sleep(left.min(LOOK))));
+            select(changed, slept).await;
         }
     }
 
@@ -149,7 +182,21 @@ impl LeaseGuard {
         (&mut self.task).await.unwrap_or_else(|_| Err(self.gone()))
     }
 
-    /// The task is gone, and only a runtime that shuts down ends it early.
+    /// The lease when nobody renews it any more.
+    fn abandoned(&self, lease: &Lease) -> Conflict {
+        let objects = &self.locks.objects;
+        let (by, at) = (objects.environment.identity().to_string(), objects.now());
+        let ended = Ended { lease_id: lease.id.clone(), how: Ended::ABANDONED.to_owned(), by, at };
+        Conflict::LeaseLost {
+            id: self.id.clone(),
+            lease_id: lease.id.clone(),
+            held: None,
+            ended: Some(Box::new(ended)),
+            fence: lease.fence,
+        }
+    }
+
+    /// The task is gone: it has died, or the runtime shuts down.
     fn gone(&self) -> Error {
         Error::Internal(format!(
             "the task that keeps the lease on {} is gone; the lease ends by itself",

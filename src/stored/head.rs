@@ -60,6 +60,8 @@ impl Ended {
     pub const BROKEN: &str = "broken";
     /// It was stale, and somebody changed the workflow.
     pub const OVERRIDDEN: &str = "overridden";
+    /// Never in a head: its holder does not renew it any more, because the task that did has died.
+    pub const ABANDONED: &str = "abandoned";
 }
 
 /// The version that a head points to. Everything in here goes with the version: nothing of it is handed on to the next one but its
