@@ -95,6 +95,8 @@ fn asking_again_under_the_same_name_is_safe() {
     let (first, second) = (ask(), ask());
     assert_eq!((&first["fence"], &first["already_held"]), (&1.into(), &false.into()));
     assert_eq!((&second["fence"], &second["already_held"]), (&1.into(), &true.into()));
+    let text = place.run(["lock", "acquire", "a", "--lease-id", "mine"]).succeeds().out();
+    assert!(text.ends_with(", fence 1, held already\n"), "{text}");
 }
 
 #[test]

@@ -3,8 +3,8 @@
 
 mod merge_support;
 
-use merge_support::cases::{BASE, clean, document, edited, merged, pretty};
-use pflow_store::merge::{changes, merge};
+use merge_support::cases::{BASE, clean, document, edited, pretty};
+use pflow_store::merge::changes;
 use serde_json::{Value, json};
 
 #[test]
