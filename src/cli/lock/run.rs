@@ -29,12 +29,14 @@ command. Off a terminal all of that reaches what the command started, too, as
 long as it stays in its process group; on a terminal the command alone.
 
 Not covered: what the command leaves running when it ends, and a command whose
-`lock run` was killed (SIGKILL). Both go on without the lease. Every save under
-it fails from then on; for anything else compare PFLOW_FENCE.
+`lock run` was killed (SIGKILL). Both go on while others may take the lock. A
+save under the lease fails once it was given back or taken over; for anything
+else compare PFLOW_FENCE.
 
 The exit code is the command's own (128 and the number of the signal that
 ended it). 125: this program failed, or the lease was lost, or it is not certain
-that it was held to the end. 126: the command could not be started. 127: there is no such command.
+that it was held to the end. 126: the command could not be started. 127: there
+is no such command.
 
 Example:
   pflow-store lock run greet --lock-timeout 1m -- ./refresh.sh --all";
