@@ -11,7 +11,7 @@ use tokio::sync::{Notify, OwnedMutexGuard};
 
 use crate::stored::WorkflowId;
 
-/// Below so many lines, those that nobody stands in are not looked for.
+/// Above so many lines, those that nobody stands in are looked for.
 const FEW: usize = 64;
 
 /// Those who wait for the locks of one store in this process: one line for each workflow.
@@ -19,15 +19,7 @@ const FEW: usize = 64;
 /// Only the first in a line asks the storage, so a lock that many wait for costs as much as one that one waits for, and a release wakes one of them, who
 /// has the lock before the next one looks. Nothing here is needed for correctness: other processes know nothing of it.
 #[derive(Debug, Default)]
-pub(super) struct Lines(Mutex<Known>);
-
-#[derive(Debug, Default)]
-struct Known {
-    lines: HashMap<WorkflowId, Weak<Line>>,
-    /// When there are so many, those that nobody stands in are looked for: twice as many as were left the last time, so that a new line costs the same however
-    /// many people stand in others.
-    look_at: usize,
-}
+pub(super) struct Lines(Mutex<HashMap<WorkflowId, Weak<Line>>>);
 
 #[derive(Debug, Default)]
 pub(super) struct Line {
@@ -47,24 +39,21 @@ pub(crate) struct Turn {
 impl Lines {
     /// The line for `id`.
     pub(super) fn of(&self, id: &WorkflowId) -> Arc<Line> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(line) = known.lines.get(id).and_then(Weak::upgrade) {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(line) = lines.get(id).and_then(Weak::upgrade) {
             return line;
         }
-        if known.lines.len() >= known.look_at.max(FEW) {
-            known.lines.retain(|_, line| line.strong_count() > 0);
-            known.look_at = known.lines.len().saturating_mul(2);
+        if lines.len() >= FEW {
+            lines.retain(|_, line| line.strong_count() > 0);
         }
         let line = Arc::<Line>::default();
-        known.lines.insert(id.clone(), Arc::downgrade(&line));
+        lines.insert(id.clone(), Arc::downgrade(&line));
         line
     }
 
     /// Wakes the first in the line for `id`, if there is one.
     pub(super) fn wake(&self, id: &WorkflowId) {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let line = known.lines.get(id).and_then(Weak::upgrade);
-        drop(known);
+        let line = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).and_then(Weak::upgrade);
         if let Some(line) = line {
             line.wake.notify_one();
         }
@@ -153,19 +142,7 @@ mod tests {
         for n in 0..FEW * 3 {
             lines.of(&id(&format!("w{n}")));
         }
-        assert!(lines.0.lock().unwrap().lines.len() <= FEW);
+        assert!(lines.0.lock().unwrap().len() <= FEW);
         assert!(Arc::ptr_eq(&kept, &lines.of(&id("kept"))));
-    }
-
-    #[test]
-    fn lines_that_people_stand_in_are_not_looked_through_for_each_new_one() {
-        let lines = Lines::default();
-        let (mut looks, mut kept) = (0, Vec::new());
-        for n in 0..FEW * 64 {
-            let before = lines.0.lock().unwrap().look_at;
-            kept.push(lines.of(&id(&format!("w{n}"))));
-            looks += usize::from(lines.0.lock().unwrap().look_at != before);
-        }
-        assert!((1..10).contains(&looks), "{looks}");
     }
 }
