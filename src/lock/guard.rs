@@ -1,11 +1,15 @@
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    pin::pin,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use futures::future::select;
 use tokio::{
     sync::{Notify, watch},
     task::JoinHandle,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::task_tracker::TaskTrackerToken};
 
 use super::{
     Grant, LeaseRequest, Locks,
@@ -27,7 +31,8 @@ use crate::{
 ///
 /// # How it ends
 /// - [`release`](Self::release) gives it back for certain, or says why not.
-/// - Dropping it asks its task to give it back: the runtime has to go on for a moment, and nobody hears of a failure but the log.
+/// - Dropping it asks its task to give it back: nobody hears of a failure but the log. [`Store::close`](crate::Store::close) waits for it, or the runtime has to go
+///   on for a moment.
 /// - When the process dies the lease stays; others on the same machine take it over at once, the rest when it has ended.
 #[derive(Debug)]
 pub struct LeaseGuard {
@@ -56,6 +61,15 @@ pub(super) struct Orders {
     pub(super) renew: Notify,
     /// To give the lease back, and end.
     pub(super) give_back: CancellationToken,
+    /// Lives as long as the task from then on, so that closing the store waits for it.
+    closing: OnceLock<TaskTrackerToken>,
+}
+
+impl Orders {
+    fn give_back(&self, locks: &Locks) {
+        self.closing.get_or_init(|| locks.behind.token());
+        self.give_back.cancel();
+    }
 }
 
 impl LeaseGuard {
@@ -178,7 +192,7 @@ impl LeaseGuard {
     /// [`Conflict::LeaseLost`] if it was not held any more: what was written under it is written, but somebody else may have begun meanwhile. Otherwise the lease
     /// is still there and ends by itself; errors of the storage.
     pub async fn release(mut self) -> Result<Lease> {
-        self.orders.give_back.cancel();
+        self.orders.give_back(&self.locks);
         (&mut self.task).await.unwrap_or_else(|_| Err(self.gone()))
     }
 
@@ -208,7 +222,7 @@ impl LeaseGuard {
 impl Drop for LeaseGuard {
     /// Whoever released it has said so already.
     fn drop(&mut self) {
-        self.orders.give_back.cancel();
+        self.orders.give_back(&self.locks);
     }
 }
 
@@ -218,5 +232,37 @@ impl Locks {
         let request = request.attached();
         let (grant, asked) = self.acquire_at(id, request).await?;
         Ok(LeaseGuard::new(self.clone(), id.clone(), grant, asked))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use pflow_backend::ManualEnvironment;
+
+    use super::*;
+    use crate::{Store, StoreOptions};
+
+    /// Nothing but a defect ends the task early, and the runtime that shuts down.
+    #[tokio::test]
+    async fn a_task_that_has_died_is_a_loss_and_nobody_waits_for_it_for_ever() {
+        let environment = Arc::new(ManualEnvironment::new(1).stepped());
+        let store = Store::init_url("memory:", StoreOptions::new(environment.clone())).await.unwrap();
+        let id = WorkflowId::parse("a").unwrap();
+        let guard = store.lock(&id, LeaseRequest::new("edit", Duration::from_secs(60))).await.unwrap();
+        guard.check().unwrap();
+        guard.task.abort();
+        let lost = guard.lost().await;
+        assert!(lost.to_string().contains("it was abandoned by tester@host-1"), "{lost}");
+        while !guard.task.is_finished() {
+            tokio::task::yield_now().await;
+        }
+        for error in [guard.uncertain().await, guard.check().unwrap_err(), guard.ensure().await.unwrap_err()]
+        {
+            assert_eq!(error.to_string(), Error::from(lost.clone()).to_string());
+        }
+        assert!(matches!(guard.release().await, Err(Error::Internal(_))));
+        store.close().await.unwrap();
     }
 }

@@ -81,6 +81,11 @@ impl Locks {
         self.observer.standing(head)
     }
 
+    /// The same of a head that was read some time ago.
+    pub(crate) fn standing_as_known(&self, head: &Head) -> Option<Standing> {
+        self.observer.standing_as_known(head)
+    }
+
     /// Looks at the mirror as well, and brings it in line. What somebody else put there is kept beside it.
     pub(crate) async fn inspect(&self, id: &WorkflowId) -> Result<Inspection> {
         let pair = Pair::read(&self.objects, id).await?;
@@ -140,7 +145,7 @@ impl Locks {
         let conditional = self.objects.backend.capabilities().conditional_delete;
         let writing = pair.writing(head)?.filter(|_| head.lease.is_some() || conditional);
         let Some(writing) = writing else { return Ok(None) };
-        let keeping = pair.keeping(&self.objects)?;
+        let keeping = pair.keeping();
         let kept = keeping.as_ref().map(|operation| operation.key().to_string());
         // IMPORTANT: what somebody put there is kept before it is replaced.
         let batch = Batch::new().stage(keeping).stage([writing]);

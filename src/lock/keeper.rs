@@ -11,7 +11,7 @@ use super::{
 use crate::{
     Error, Result,
     conflict::Conflict,
-    stored::{Lease, WorkflowId},
+    stored::{Lease, LeaseRef, WorkflowId},
 };
 
 /// A lease is renewed after this part of its duration.
@@ -39,7 +39,7 @@ struct Due {
     /// The lease is renewed so long after this moment.
     from: Moment,
     pause: Duration,
-    /// When the head was read last.
+    /// When the head was asked for last.
     watched: Moment,
 }
 
@@ -70,12 +70,14 @@ impl Keeper {
         let mut failures = 0_u32;
         let mut due = self.after_renewal();
         loop {
-            let done = match self.next(&due).await {
+            let next = self.next(&due).await;
+            // What an answer says was so when it was asked for: it may take long to come.
+            let asked = self.now();
+            let done = match next {
                 Next::GiveBack => return self.give_back().await,
                 Next::Watch => self.watch().await,
                 Next::Renew => self.renew().await,
             };
-            let now = self.now();
             match done {
                 Ok(Done::Renewed) => {
                     if failures > 0 {
@@ -83,7 +85,7 @@ impl Keeper {
                     }
                     (failures, due) = (0, self.after_renewal());
                 }
-                Ok(Done::Seen) => due.watched = now,
+                Ok(Done::Seen) => due.watched = asked,
                 Err(Error::Conflict(lost)) if matches!(*lost, Conflict::LeaseLost { .. }) => {
                     return self.lose(*lost).await;
                 }
@@ -95,7 +97,7 @@ impl Keeper {
                         tracing::debug!(id = %self.id, %error, failures, "the lease could not be renewed again");
                     }
                     failures = failures.saturating_add(1);
-                    due = Due { from: now, pause: self.pause(true), watched: now };
+                    due = Due { from: self.now(), pause: self.pause(true), watched: asked };
                 }
             }
         }
@@ -103,10 +105,10 @@ impl Keeper {
 
     /// The next renewal is counted from the beginning of the last one, as its end is: a storage that takes long to answer does not push it out.
     fn after_renewal(&self) -> Due {
-        let (from, now) = (self.state.borrow().refreshed, self.now());
+        let from = self.state.borrow().refreshed;
         let taken = from.elapsed(self.locks.objects.environment.as_ref());
         // Whoever asks for a lease of a moment does not get a storm of renewals.
-        Due { from, pause: self.pause(false).max(taken.saturating_add(SHORTEST)), watched: now }
+        Due { from, pause: self.pause(false).max(taken.saturating_add(SHORTEST)), watched: from }
     }
 
     /// How long after a renewal was begun, or after one that failed, the next one is due. At random, so that many leases that were taken together are not
@@ -149,10 +151,10 @@ impl Keeper {
 
     /// Looks whether the lease is there still. A look that fails says nothing: the next renewal does.
     async fn watch(&self) -> Result<Done> {
-        let lease_id = self.state.borrow().lease.id.clone();
+        let held = LeaseRef::from(&self.state.borrow().lease);
         match self.locks.objects.head(&self.id).await {
-            Ok(stored) if stored.head.lease.as_ref().is_none_or(|lease| lease.id != lease_id) => {
-                return Err(Conflict::lease_lost(lease_id, &stored.head).into());
+            Ok(stored) if stored.head.lease.as_ref().is_none_or(|lease| !held.is(lease)) => {
+                return Err(Conflict::lease_lost(held.id, &stored.head).into());
             }
             Ok(_) => {}
             Err(error) => tracing::debug!(id = %self.id, %error, "the lease could not be looked at"),
@@ -162,17 +164,17 @@ impl Keeper {
 
     async fn renew(&self) -> Result<Done> {
         let refreshed = self.now();
-        let lease_id = self.state.borrow().lease.id.clone();
-        let lease = self.locks.renew(&self.id, lease_id, None).await?;
+        let held = LeaseRef::from(&self.state.borrow().lease);
+        let lease = self.locks.renew(&self.id, held, None).await?;
         self.state.send_modify(|state| (state.lease, state.refreshed) = (lease, refreshed));
         Ok(Done::Renewed)
     }
 
     async fn give_back(&self) -> Result<Lease> {
-        let lease_id = self.state.borrow().lease.id.clone();
-        let result = self.locks.release(&self.id, lease_id.clone()).await;
+        let held = LeaseRef::from(&self.state.borrow().lease);
+        let result = self.locks.release(&self.id, held.clone()).await;
         if let Err(error) = &result {
-            tracing::warn!(id = %self.id, %lease_id, %error, "the lease was not given back");
+            tracing::warn!(id = %self.id, lease_id = %held.id, %error, "the lease was not given back");
         }
         result
     }

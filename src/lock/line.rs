@@ -19,7 +19,14 @@ const FEW: usize = 64;
 /// Only the first in a line asks the storage, so a lock that many wait for costs as much as one that one waits for, and a release wakes one of them, who
 /// has the lock before the next one looks. Nothing here is needed for correctness: other processes know nothing of it.
 #[derive(Debug, Default)]
-pub(super) struct Lines(Mutex<HashMap<WorkflowId, Weak<Line>>>);
+pub(super) struct Lines(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    lines: HashMap<WorkflowId, Weak<Line>>,
+    /// How many there were when they were looked through last.
+    kept: usize,
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Line {
@@ -39,12 +46,15 @@ pub(crate) struct Turn {
 impl Lines {
     /// The line for `id`.
     pub(super) fn of(&self, id: &WorkflowId) -> Arc<Line> {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Known { lines, kept } = &mut *known;
         if let Some(line) = lines.get(id).and_then(Weak::upgrade) {
             return line;
         }
-        if lines.len() >= FEW {
+        // Not before there are twice as many: where all of them are stood in, a new one must not cost a look at all.
+        if lines.len() >= FEW.max(kept.saturating_mul(2)) {
             lines.retain(|_, line| line.strong_count() > 0);
+            *kept = lines.len();
         }
         let line = Arc::<Line>::default();
         lines.insert(id.clone(), Arc::downgrade(&line));
@@ -53,7 +63,8 @@ impl Lines {
 
     /// Wakes the first in the line for `id`, if there is one.
     pub(super) fn wake(&self, id: &WorkflowId) {
-        let line = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).and_then(Weak::upgrade);
+        let line =
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).lines.get(id).and_then(Weak::upgrade);
         if let Some(line) = line {
             line.wake.notify_one();
         }
@@ -142,7 +153,22 @@ mod tests {
         for n in 0..FEW * 3 {
             lines.of(&id(&format!("w{n}")));
         }
-        assert!(lines.0.lock().unwrap().len() <= FEW);
+        assert!(lines.0.lock().unwrap().lines.len() <= FEW);
         assert!(Arc::ptr_eq(&kept, &lines.of(&id("kept"))));
+    }
+
+    #[test]
+    fn many_lines_that_are_stood_in_are_looked_through_rarely() {
+        let lines = Lines::default();
+        let mut looks = std::collections::BTreeSet::new();
+        let stood_in: Vec<_> = (0..FEW * 8)
+            .map(|n| {
+                let line = lines.of(&id(&format!("w{n}")));
+                looks.insert(lines.0.lock().unwrap().kept);
+                line
+            })
+            .collect();
+        assert_eq!(stood_in.len(), FEW * 8);
+        assert_eq!(looks.into_iter().collect::<Vec<_>>(), [0, FEW, FEW * 2, FEW * 4]);
     }
 }

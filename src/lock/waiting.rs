@@ -4,12 +4,7 @@ use std::time::Duration;
 
 use pflow_backend::{Capabilities, Durability};
 
-use super::{
-    Grant, LeaseRequest, Locks,
-    change::{LockChange, Wish},
-    line::Turn,
-    moment::Moment,
-};
+use super::{Grant, LeaseRequest, Locks, line::Turn, moment::Moment};
 use crate::{
     Error, Result,
     conflict::Conflict,
@@ -52,7 +47,7 @@ impl Pace {
 impl Locks {
     /// Acquires, and waits for it as long as the request says.
     ///
-    /// Dropped while it waits, it changes nothing; dropped while it asks for the lease, its outcome is unknown, and a lease that was granted ends by itself.
+    /// Dropped while it waits, it changes nothing; dropped while it asks for the lease, what it is granted all the same is given back behind it.
     pub(crate) async fn acquire(&self, id: &WorkflowId, request: LeaseRequest) -> Result<Grant> {
         self.acquire_at(id, request).await.map(|(grant, _)| grant)
     }
@@ -83,6 +78,14 @@ impl Locks {
                     }
                     other => return Err(other.into()),
                 },
+                // A storage that fails for a while ends no wait, as it ends none in which only the head is looked at. What is asked for is the same grant.
+                Err(error) if error.may_pass() && !left().is_zero() => {
+                    tracing::warn!(%id, %error, "the lock could not be asked for; it is tried again while it is waited for");
+                    let pause =
+                        self.pace.pause(patience.saturating_sub(left()), environment.jitter()).min(left());
+                    turn.pause(environment, pause).await;
+                    continue;
+                }
                 other => return other,
             };
             self.watch(&turn, id, &held, left()).await?;
@@ -91,8 +94,7 @@ impl Locks {
 
     async fn attempt(&self, id: &WorkflowId, request: &LeaseRequest) -> Result<(Grant, Moment)> {
         let asked = Moment::now(self.objects.environment.as_ref());
-        let change = LockChange::new(self.clone(), id.clone(), Wish::Acquire(request.clone()));
-        Ok((change.run().await?, asked))
+        Ok((self.ask(id, request).await?, asked))
     }
 
     /// Waits until the lease `seen` is not in the head any more, or may be taken over, or `limit` is over, whichever comes first. Whoever comes back looks

@@ -50,7 +50,7 @@ use crate::{
     flow::Action,
     lock::LeaseRequest,
     operation,
-    stored::{Head, Lease, LeaseId, Standing, StoredHead, StoredVersion, VersionRecord, WorkflowId},
+    stored::{Head, Lease, LeaseRef, Standing, StoredHead, StoredVersion, VersionRecord, WorkflowId},
 };
 
 pub(crate) use flows::Flows;
@@ -83,7 +83,7 @@ pub(super) struct Request {
     pub(super) kind: Kind,
     pub(super) expect: Expect,
     /// The lease that the caller holds.
-    pub(super) lease: Option<LeaseId>,
+    pub(super) lease: Option<LeaseRef>,
     /// The lease that the caller wants along with the change.
     pub(super) hold: Option<LeaseRequest>,
     pub(super) message: Option<String>,

@@ -17,7 +17,8 @@ use crate::{
     conflict::{Conflict, Expect, Policy},
     document::{ContentHash, Document, Limits, MediaType},
     lock::{
-        Act, Answer, Decider, Decision as LockDecision, LeaseRequest, Wish, decide as decide_lock, settled,
+        self, Act, Answer, Decider, Decision as LockDecision, LeaseRequest, Wish, decide as decide_lock,
+        settled,
     },
     store::{
         change::{
@@ -96,14 +97,14 @@ impl Rules {
             Doing::Save => self.save(look, None),
             Doing::SaveUnder(name) => self.save(look, Some(name)),
             Doing::Acquire(name) => self.lock(look, Wish::Acquire(request(name)), name),
-            Doing::Renew(name) => self.lock(look, Wish::Of(id_of(name), Act::Renew(None)), name),
-            Doing::Release(name) => self.lock(look, Wish::Of(id_of(name), Act::Release), name),
+            Doing::Renew(name) => self.lock(look, Wish::Of(id_of(name).into(), Act::Renew(None)), name),
+            Doing::Release(name) => self.lock(look, Wish::Of(id_of(name).into(), Act::Release), name),
             Doing::Break(name) => {
                 let name = match look.register.held {
                     Some(held) if self.flaw == Some(Flaw::BreaksWhateverIsThere) => held.name,
                     _ => name,
                 };
-                self.lock(look, Wish::Of(id_of(name), Act::Break), name)
+                self.lock(look, Wish::Of(id_of(name).into(), Act::Break), name)
             }
         };
         self.made.insert(look, verdict);
@@ -126,7 +127,10 @@ impl Rules {
             LockDecision::Answer(answer) => {
                 let ours = Held { name, fence: look.register.fence, refreshed: 0 };
                 let open = look.doubts.iter().flatten().any(|doubt| doubt.named_is_present);
-                settled(&wish, answer, &self.lease(ours), open)
+                // Notes of how a lease ended are not modelled: the last one is ours.
+                let (lease, ended) = (self.lease(ours), head.ended.clone());
+                let ours = lock::Unsettled { lease, ended, named: None };
+                settled(&wish, answer, &ours, &head, open)
             }
         };
         match answer {
@@ -156,7 +160,7 @@ impl Rules {
             _ if self.flaw != Some(Flaw::SaveForgetsItsLease) => under,
             held => under.and(held.map(|held| held.name)),
         };
-        let lease = lease.map(id_of);
+        let lease = lease.map(|name| id_of(name).into());
         let kind = Kind::Save { content: Bytes::new(), fields: Fields::default() };
         let id = workflow();
         let request = Request {
