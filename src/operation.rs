@@ -10,13 +10,17 @@ use crate::{
     flow::{Action, Cause, Flow, Run, Timer},
 };
 
+/// How many nodes one run may visit: above whatever the store's flows allow themselves (races, answers of a resolver, waits for locks), so that only a
+/// defect meets it and a lock that goes through many hands does not look like one.
+const STEP_LIMIT: u32 = 1_000_000;
+
 /// The action that a flow ends with. The runner's clock is the environment's, and a node's own error comes back as it is.
 pub(crate) async fn run<S: Send + Sync>(
     flow: &Flow<S, Error>,
     state: &mut S,
     environment: &Arc<dyn Environment>,
 ) -> Result<Action> {
-    let run = Run::new(Arc::new(EnvironmentTimer(environment.clone())));
+    let run = Run::new(Arc::new(EnvironmentTimer(environment.clone()))).step_limit(STEP_LIMIT);
     match flow.run(state, &run).await {
         Ok(outcome) => Ok(outcome.action),
         Err(stopped) => {

@@ -139,6 +139,16 @@ fn the_flag_goes_over_the_variable_and_that_over_the_setting() {
 }
 
 #[test]
+fn a_lock_that_was_wanted_along_and_not_taken_is_missed_aloud() {
+    let place = contested();
+    let theirs = place.run_with_input([&on_1("theirs")[..], &["--hold"]].concat(), doc("2", "1")).succeeds();
+    assert!(theirs.err().contains("warning: a is not locked"), "{}", theirs.err());
+    assert!(!place.run(["lock", "show", "a", "--json"]).succeeds().json()["locked"].as_bool().unwrap());
+    let merged = place.run_with_input([&on_1("merge")[..], &["--hold"]].concat(), doc("2", "1")).succeeds();
+    assert!(merged.out().contains("a: locked until ") && merged.err().is_empty(), "{}", merged.err());
+}
+
+#[test]
 fn off_a_terminal_nobody_is_asked_and_the_flag_is_named() {
     let place = contested();
     for policy in [None, Some("ask")] {

@@ -95,6 +95,8 @@ fn asking_again_under_the_same_name_is_safe() {
     let (first, second) = (ask(), ask());
     assert_eq!((&first["fence"], &first["already_held"]), (&1.into(), &false.into()));
     assert_eq!((&second["fence"], &second["already_held"]), (&1.into(), &true.into()));
+    let text = place.run(["lock", "acquire", "a", "--lease-id", "mine"]).succeeds().out();
+    assert!(text.ends_with(", fence 1, held already\n"), "{text}");
 }
 
 #[test]
@@ -163,10 +165,20 @@ fn a_lease_is_renewed_listed_and_broken() {
     place.is_as(&before);
     let broken = place.run(["lock", "break", "a", "mine", "-y"]).succeeds().out();
     assert!(broken.starts_with("a: broke the lease mine of "), "{broken}");
-    place.run_with_input(["save", "a", "--lease", "mine"], document("x")).fails(11, "it was broken by ");
+    let lost = place.run_with_input(["save", "a", "--lease", "mine"], document("x"));
+    let lost = lost.fails(11, "it was broken by ");
+    assert!(!lost.err().contains("--on-conflict"), "no policy brings it back: {}", lost.err());
+    place.run(["lock", "break", "a", "mine", "-y"]).fails(11, "it was broken by ");
     place.save("a", "x").succeeds();
     assert_eq!(place.run(["status", "--json"]).json()["pending"], 2, "the break is recorded beside the save");
     place.run(["verify"]).succeeds();
+    place.run(["lock", "acquire", "a", "--lease-id", "again"]).succeeds();
+    let json = place.run(["lock", "break", "a", "again", "-y", "--json"]).succeeds().json();
+    assert_eq!((&json["broken_lease"], &json["locked"]), (&"again".into(), &false.into()));
+    let shown = place.run(["lock", "show", "a", "--json"]).succeeds().json();
+    for (name, value) in shown.as_object().unwrap() {
+        assert!(["mirror", "mended"].contains(&name.as_str()) || json[name] == *value, "{name}: {json}");
+    }
 }
 
 #[test]

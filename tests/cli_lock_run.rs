@@ -136,6 +136,81 @@ fn a_command_whose_lease_is_lost_is_stopped() {
 }
 
 #[test]
+fn a_command_is_stopped_when_the_store_cannot_be_reached_for_as_long_as_its_lease_lasts() {
+    let place = Place::with_store();
+    let away = || fs::rename(place.path().join(".pflow"), place.path().join("away")).unwrap();
+    let script = "trap 'echo stopped; exit 0' TERM; echo ready; for n in $(seq 200); do sleep 0.05; done";
+    let mut running = Running::start(&place, &["--ttl", "1s"], script);
+    away();
+    assert_eq!(running.line(), "stopped\n");
+    let ran = running.end();
+    assert_eq!(ran.code(), 125, "{}", ran.err());
+    let err = ran.err();
+    assert!(err.contains("is still held is not certain") && err.contains("is being stopped"), "{err}");
+}
+
+#[test]
+fn a_command_that_ends_after_its_lease_became_uncertain_did_not_end_well() {
+    let place = Place::with_store();
+    // Nobody watches it meanwhile, as in a machine that is suspended.
+    let script = "kill -STOP $PPID; mv .pflow away; sleep 1.5; kill -CONT $PPID; exit 0";
+    let ran = run(&place, &["--ttl", "1s"], script);
+    assert_eq!(ran.code(), 125, "{}", ran.err());
+    assert!(ran.err().contains("is still held is not certain"), "{}", ran.err());
+}
+
+#[test]
+fn what_the_command_started_is_stopped_with_it() {
+    let place = Place::with_store();
+    let script = r#"(trap 'echo child stopped; exit' TERM; for n in $(seq 100); do sleep 0.05; done) &
+        trap 'exit 3' TERM
+        "$0" lock break a "$PFLOW_LEASE" -y > /dev/null
+        for n in $(seq 100); do sleep 0.05; done"#;
+    let ran = run(&place, &["--ttl", "1s"], script);
+    assert_eq!((ran.code(), ran.out().as_str()), (125, "child stopped\n"), "{}", ran.err());
+    // Also what does not listen, when the command itself has ended already.
+    let script = r#"(trap '' TERM; for n in $(seq 100); do sleep 0.05; done; echo survived) &
+        trap 'exit 3' TERM
+        "$0" lock break a "$PFLOW_LEASE" -y > /dev/null
+        for n in $(seq 100); do sleep 0.05; done"#;
+    let ran = run(&place, &["--ttl", "1s", "--grace", "1s"], script);
+    assert_eq!((ran.code(), ran.out().as_str()), (125, ""), "{}", ran.err());
+    assert!(ran.err().contains("did not stop in time"), "{}", ran.err());
+}
+
+#[test]
+fn the_second_request_to_stop_kills_the_command() {
+    let place = Place::with_store();
+    let script = "trap '' TERM INT; echo ready; for n in $(seq 200); do sleep 0.05; done; echo survived";
+    let mut running = Running::start(&place, &[], script);
+    let mut stderr = BufReader::new(running.child.stderr.take().unwrap());
+    running.send("TERM");
+    let mut line = String::new();
+    stderr.read_line(&mut line).unwrap();
+    assert!(line.contains("interrupted"), "{line}");
+    running.send("TERM");
+    // Whoever has it open has ended when it ends.
+    assert_eq!(running.line(), "");
+    assert_eq!(running.end().code(), 143);
+}
+
+#[test]
+fn other_workflows_are_changed_without_the_lease() {
+    let place = Place::with_store();
+    for name in ["a", "b"] {
+        place.file(&format!("plans/{name}.json"), r#"{"nodes": []}"#);
+    }
+    let script = r#""$0" save b plans/b.json && "$0" save-all plans && "$0" delete b -n && "$0" delete b -y"#;
+    let out = run(&place, &[], script).succeeds().out();
+    assert!(out.contains("a: generation 1 ") && out.contains("b: generation 2 (deleted)"), "{out}");
+    // Who says so saves under no lease but that one.
+    let wrong = r#""$0" save b plans/b.json --lease "$PFLOW_LEASE""#;
+    assert_eq!(run(&place, &[], wrong).code(), 11);
+    let broken = r#"PFLOW_LEASE= "$0" save a plans/a.json"#;
+    assert_eq!(run(&place, &[], broken).code(), 2);
+}
+
+#[test]
 fn a_command_that_ended_before_anybody_noticed_did_not_end_under_its_lease() {
     let place = Place::with_store();
     run(&place, &[], r#""$0" lock break a "$PFLOW_LEASE" -y > /dev/null"#).fails(125, "it was broken by ");

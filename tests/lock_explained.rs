@@ -275,6 +275,10 @@ async fn the_mirror_is_mended_and_what_others_put_there_is_kept(site: Site) {
             kept.push(key);
         }
     }
+    // What is put there again is kept once.
+    site.put(MIRROR, "garbage").await;
+    let again = store.inspect_lock(&id("a")).await.unwrap();
+    assert!((again.mended, again.kept.as_ref()) == (true, kept.first()), "{again:?}");
     // Where people edit files, every other lock operation looks too.
     site.put(MIRROR, "by hand").await;
     store.renew(&id("a"), held.id.clone(), None).await.unwrap();

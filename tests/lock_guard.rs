@@ -22,6 +22,10 @@ every_backend!(
     a_storage_that_fails_for_a_while_loses_nothing,
     a_lease_that_was_granted_before_is_renewed_first,
     a_lost_reply_of_a_renewal_is_no_loss,
+    a_guard_says_when_it_is_not_certain_any_more,
+    a_break_is_noticed_soon_however_long_the_lease_lasts,
+    closing_waits_for_what_is_given_back,
+    whoever_stops_asking_leaves_no_lease_behind,
     a_broken_lock_is_recorded_and_only_the_one_that_is_meant_is_broken,
 );
 
@@ -218,6 +222,112 @@ async fn a_lost_reply_of_a_renewal_is_no_loss(site: Site) {
     assert_eq!(broken.is_err(), site.kind == Kind::Disk);
     let state = store.lock_state(&id("a")).await.unwrap();
     assert_eq!((state.lease, state.fence), (None, 2));
+    if site.kind != Kind::Disk {
+        assert_eq!(site.keys("ops/pending/").await.len(), 1, "it is recorded once");
+    }
+}
+
+/// Waits until it is so, while no more than ten seconds pass: a task need not have begun to wait before time passed.
+#[track_caller]
+fn soon(environment: &ManualEnvironment, so: impl Fn() -> bool) -> impl Future<Output = ()> {
+    let place = std::panic::Location::caller();
+    async move {
+        for _ in 0..10 {
+            for _ in 0..300_000 {
+                if so() {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+            environment.advance(Duration::from_secs(1));
+        }
+        panic!("it is not so at {place}");
+    }
+}
+
+async fn a_guard_says_when_it_is_not_certain_any_more(site: Site) {
+    let (store, environment) = stepped(&site).await;
+    let guard = store.lock(&id("a"), request()).await.unwrap();
+    {
+        let mut uncertain = Box::pin(guard.uncertain());
+        // While it is renewed it is certain.
+        for renewals in 1..=5 {
+            environment.advance(MINUTE / 3);
+            soon(&environment, || guard.lease().renewals >= renewals).await;
+            assert!(futures::poll!(&mut uncertain).is_pending());
+        }
+        site.probe.fail(Fault::refuse(usize::MAX));
+        environment.advance(MINUTE / 2);
+        settle().await;
+        assert!(futures::poll!(&mut uncertain).is_pending(), "not before it is time");
+        environment.advance(MINUTE / 2);
+        let error = uncertain.await;
+        assert!(matches!(&error, Error::LeaseUncertain { silent, .. } if *silent >= MINUTE), "{error}");
+    }
+    site.probe.heal();
+    until(&environment, || guard.check().is_ok()).await;
+    site.other_store(2).await.break_lock(&id("a"), guard.lease().id).await.unwrap();
+    until(&environment, || matches!(guard.check(), Err(Error::Conflict(_)))).await;
+    assert_eq!(guard.uncertain().await.to_string(), Error::from(guard.lost().await).to_string());
+}
+
+async fn a_break_is_noticed_soon_however_long_the_lease_lasts(site: Site) {
+    let (store, environment) = stepped(&site).await;
+    let guard = store.lock(&id("a"), LeaseRequest::new("edit", MINUTE * 600)).await.unwrap();
+    for _ in 0..3 {
+        environment.advance(Duration::from_secs(20));
+        settle().await;
+    }
+    guard.check().unwrap();
+    site.other_store(2).await.break_lock(&id("a"), guard.lease().id).await.unwrap();
+    environment.advance(Duration::from_secs(20));
+    soon(&environment, || guard.check().is_err()).await;
+    assert!(guard.lost().await.to_string().contains("it was broken by tester@host-2"));
+}
+
+async fn closing_waits_for_what_is_given_back(site: Site) {
+    let store = site.store().await;
+    let held = store.lock(&id("b"), request()).await.unwrap();
+    for _ in 0..20 {
+        drop(store.lock(&id("a"), request()).await.unwrap());
+        store.close().await.unwrap();
+        assert_eq!(site.other_store(2).await.lock_state(&id("a")).await.unwrap().lease, None);
+    }
+    held.check().unwrap();
+    held.release().await.unwrap();
+}
+
+async fn whoever_stops_asking_leaves_no_lease_behind(site: Site) {
+    let a = id("a");
+    let store = site.store().await;
+    for polls in 1..100 {
+        let mut asking = Box::pin(store.acquire(&a, request()));
+        let mut granted = None;
+        for _ in 0..polls {
+            if let std::task::Poll::Ready(grant) = futures::poll!(&mut asking) {
+                granted = Some(grant.unwrap());
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        drop(asking);
+        if let Some(grant) = granted {
+            store.release(&id("a"), grant.lease.id).await.unwrap();
+        }
+        store.close().await.unwrap();
+        let left = site.other_store(2).await.lock_state(&id("a")).await.unwrap().lease;
+        assert_eq!(left, None, "after {polls} polls");
+    }
+    // What was granted before is not taken away with the question.
+    let mine = || request().id(pflow_store::LeaseId::parse("mine").unwrap());
+    let held = store.acquire(&id("a"), mine()).await.unwrap().lease;
+    for _ in 0..20 {
+        let mut asking = Box::pin(store.acquire(&a, mine()));
+        drop(futures::poll!(&mut asking));
+        drop(asking);
+        store.close().await.unwrap();
+    }
+    assert_eq!(store.lock_state(&id("a")).await.unwrap().lease, Some(held));
 }
 
 async fn a_broken_lock_is_recorded_and_only_the_one_that_is_meant_is_broken(site: Site) {

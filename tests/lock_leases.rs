@@ -18,6 +18,7 @@ every_backend!(
     asking_for_the_content_that_is_locked_already_is_answered_so,
     a_lock_on_nothing_makes_no_workflow,
     a_repeated_request_is_the_same_grant,
+    a_reused_id_is_told_from_the_grant_before_by_its_fence,
     an_expired_lease_is_taken_over_after_the_allowance,
     the_fence_never_falls,
     a_lost_race_for_the_head_is_tried_again,
@@ -146,6 +147,33 @@ async fn a_repeated_request_is_the_same_grant(site: Site) {
     assert!(matches!(conflict(others), Conflict::Locked { .. }), "the same id of somebody else is no grant");
 }
 
+async fn a_reused_id_is_told_from_the_grant_before_by_its_fence(site: Site) {
+    let store = site.store_with(site.options().clock_skew(Duration::ZERO)).await;
+    let name = LeaseId::parse("mine-1").unwrap();
+    let mine = || lease("edit").id(name.clone());
+    store.acquire(&id("a"), mine()).await.unwrap();
+    store.release(&id("a"), name.clone()).await.unwrap();
+    // Given back by its holder it is forgotten, so the id can be had again.
+    assert_eq!(store.acquire(&id("a"), mine()).await.unwrap().lease.fence, 2);
+    let under = |fence| save("a", "1", Expect::Absent).lease(name.clone()).fence(fence);
+    let lost = conflict(store.save(under(1)).await);
+    assert!(lost.to_string().contains("each id is for one grant"), "{lost}");
+    store.save(under(2)).await.unwrap();
+    // Taken from its holder it is not.
+    site.environment.advance(MINUTE * 2);
+    let stale = conflict(store.acquire(&id("a"), mine()).await);
+    assert!(matches!(&stale, Conflict::LeaseLost { held: Some(_), .. }), "{stale}");
+    let hold = save("a", "2", Expect::Generation(1)).hold(mine());
+    assert!(matches!(conflict(store.save(hold).await), Conflict::LeaseLost { .. }));
+    let hold = save("a", "2", Expect::Generation(1)).hold(lease("take over"));
+    let theirs = store.save(hold).await.unwrap().lease.unwrap();
+    let text = conflict(store.renew(&id("a"), name.clone(), None).await).to_string();
+    assert!(text.contains("it was taken over by tester@host-1 at 2024-01-15T10:3"), "{text}");
+    store.release(&id("a"), theirs.id).await.unwrap();
+    let ended = conflict(store.acquire(&id("a"), mine()).await).to_string();
+    assert!(ended.contains("it was taken over by"), "{ended}");
+}
+
 async fn an_expired_lease_is_taken_over_after_the_allowance(site: Site) {
     let store = site.store_with(site.options().clock_skew(Duration::from_secs(5))).await;
     let old = store.acquire(&id("a"), lease("edit")).await.unwrap().lease;
@@ -165,7 +193,9 @@ async fn an_expired_lease_is_taken_over_after_the_allowance(site: Site) {
         store.release(&id("a"), old.id.clone()).await.map(drop),
         store.save(save("a", "1", Expect::Absent).lease(old.id.clone())).await.map(drop),
     ] {
-        let Conflict::LeaseLost { held, fence, lease_id, .. } = conflict(lost) else { panic!("not lost") };
+        let lost = conflict(lost);
+        assert!(lost.to_string().contains("it was taken over by tester@host-1 at 2024-"), "{lost}");
+        let Conflict::LeaseLost { held, fence, lease_id, .. } = lost else { panic!("not lost") };
         assert_eq!((held.as_deref(), fence, &lease_id), (Some(&new), 2, &old.id));
     }
 }

@@ -16,15 +16,16 @@ use std::{
 
 use chrono::TimeDelta;
 use pflow_store::{
-    Conflict, LeaseRequest, Store, StoreOptions,
+    Conflict, Error, LeaseRequest, Store, StoreOptions,
     pflow_backend::{Environment, ManualEnvironment, Process, SystemEnvironment},
 };
-use support::{Kind, Site, conflict, every_backend, id};
+use support::{Fault, Kind, Site, conflict, every_backend, id};
 
 every_backend!(
     nobody_waits_longer_than_it_said,
     what_becomes_stale_meanwhile_is_taken_over,
     a_release_elsewhere_is_noticed,
+    a_storage_that_fails_for_a_while_ends_no_wait,
     whoever_gives_up_leaves_the_line,
     what_is_free_costs_one_commit_each_way,
 );
@@ -50,6 +51,20 @@ async fn nobody_waits_longer_than_it_said(site: Site) {
     assert!((10..4000).contains(&looks), "{looks}");
     store.await_unlock(&id("a"), &held, MINUTE).await.unwrap();
     assert!(site.environment.monotonic() - begun >= MINUTE * 2);
+}
+
+async fn a_storage_that_fails_for_a_while_ends_no_wait(site: Site) {
+    let store = site.store().await;
+    // More often than one request tries for itself.
+    site.probe.fail(Fault::refuse(30));
+    let granted = store.acquire(&id("a"), request().wait(HOUR)).await.unwrap();
+    assert!((granted.lease.fence, granted.already_held) == (1, false));
+    site.probe.fail(Fault::refuse(usize::MAX));
+    let begun = site.environment.monotonic();
+    let refused = store.acquire(&id("b"), request().wait(MINUTE)).await.unwrap_err();
+    assert!(matches!(refused, Error::Storage(_)), "{refused}");
+    let waited = site.environment.monotonic() - begun;
+    assert!((MINUTE..MINUTE * 2).contains(&waited), "{waited:?}");
 }
 
 async fn what_becomes_stale_meanwhile_is_taken_over(site: Site) {

@@ -76,10 +76,11 @@ impl Delete {
             .resolver(decider.resolver.clone())
             .lock_timeout(decider.lock_timeout)
             .cancelled_by(session.signals.stop());
+        let lease = self.expectation.lease(&id)?;
         if let Some(message) = self.expectation.message {
             request = request.message(message);
         }
-        if let Some(lease) = self.expectation.lease {
+        if let Some(lease) = lease {
             request = request.lease(lease);
         }
         let saved = session.trying(format!("the deletion of {id}"), None, store.delete(request)).await?;
@@ -96,15 +97,16 @@ impl Delete {
     async fn rehearse(&self, session: &Session<'_>, store: &Store, id: &WorkflowId) -> Result<()> {
         let head = session.reading(store.show(id)).await?;
         let state = session.reading(store.lock_state(id)).await?;
-        if let Some(lease_id) = &self.expectation.lease
+        let lease = self.expectation.lease(id)?;
+        if let Some(lease_id) = &lease
             && head.lease.as_ref().is_none_or(|held| held.id != *lease_id)
         {
             return Err(refused(Conflict::lease_lost(lease_id.clone(), &head)));
         }
         let unchanged = head.live().is_none();
         if !unchanged {
-            if let (Some(lease), Some(standing)) = (state.lease, state.standing.filter(Standing::is_live))
-                && self.expectation.lease.is_none()
+            if let (None, Some(lease), Some(standing)) =
+                (&lease, state.lease, state.standing.filter(Standing::is_live))
             {
                 let (id, lease, now) = (id.clone(), Box::new(lease), state.now);
                 return Err(refused(Conflict::Locked { id, lease, standing, now }));

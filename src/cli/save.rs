@@ -121,10 +121,11 @@ impl Save {
         if !self.tags.is_empty() {
             request = request.tags(self.tags);
         }
+        let lease = self.expectation.lease(&id)?;
         if let Some(message) = self.expectation.message {
             request = request.message(message);
         }
-        if let Some(lease) = self.expectation.lease {
+        if let Some(lease) = lease {
             request = request.lease(lease);
         }
         let mut left_behind = None;
@@ -142,6 +143,12 @@ impl Save {
             && session.give_back_if_interrupted(&store, &saved.id, &lease.id).await
         {
             held = None;
+        }
+        if self.hold && saved.lease.is_none() {
+            session.output.warn(&format!(
+                "{} is not locked: what you saved is not what is there, so nothing was taken",
+                saved.id
+            ));
         }
         let mut text = describe(&saved);
         if let Some(lease) = held {

@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use rustix::process::{Pid, Signal as Number, kill_process, kill_process_group};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
@@ -46,6 +47,30 @@ struct Stake {
     asks: bool,
     /// What a change that is abandoned may leave behind.
     left_behind: Option<String>,
+    /// What must not go on when this program is gone.
+    works: Option<Target>,
+}
+
+/// Whom a signal is sent to.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Target {
+    /// One process.
+    Process(Pid),
+    /// A process and all that it started and that did not leave its group.
+    Group(Pid),
+}
+
+impl Target {
+    pub(super) fn send(self, number: Number) {
+        let sent = match self {
+            Self::Process(pid) => kill_process(pid, number),
+            Self::Group(pid) => kill_process_group(pid, number),
+        };
+        if let Err(error) = sent {
+            // It may just have ended.
+            tracing::debug!(%error, target = ?self, "the signal did not arrive");
+        }
+    }
 }
 
 /// A question that is open. See [`Signals::asking`].
@@ -80,7 +105,13 @@ impl Signals {
                     _ = terminations.recv() => Signal::Terminate,
                 };
                 if tell.borrow().is_some() {
-                    let message = at_stake.lock().unwrap_or_else(PoisonError::into_inner).in_doubt();
+                    let stake = at_stake.lock().unwrap_or_else(PoisonError::into_inner);
+                    // IMPORTANT: before this program is gone, since its lock is free then.
+                    if let Some(target) = stake.works {
+                        target.send(Number::KILL);
+                    }
+                    let message = stake.in_doubt();
+                    drop(stake);
                     output.failure(&Failure::interrupted(caught, message));
                     process::exit(i32::from(caught.exit()));
                 }
@@ -135,8 +166,13 @@ impl Signals {
     pub(super) fn begin(&self, change: String, left_behind: Option<String>) -> Result<()> {
         self.check()?;
         let mut stake = self.stake.lock().unwrap_or_else(PoisonError::into_inner);
-        *stake = Stake { change: Some(change), done: false, asks: false, left_behind };
+        *stake = Stake { change: Some(change), done: false, asks: false, left_behind, works: None };
         Ok(())
+    }
+
+    /// What works under the lease that this command holds, or that nothing does any more. It is killed when a second request makes us leave at once.
+    pub(super) fn works(&self, target: Option<Target>) {
+        self.stake.lock().unwrap_or_else(PoisonError::into_inner).works = target;
     }
 
     /// While this is kept the change asks a person, and ends at the first request.

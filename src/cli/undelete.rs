@@ -34,10 +34,11 @@ impl Undelete {
             .resolver(decider.resolver.clone())
             .lock_timeout(decider.lock_timeout)
             .cancelled_by(session.signals.stop());
+        let lease = self.expectation.lease(&id)?;
         if let Some(message) = self.expectation.message {
             request = request.message(message);
         }
-        if let Some(lease) = self.expectation.lease {
+        if let Some(lease) = lease {
             request = request.lease(lease);
         }
         let what = format!("the undeletion of {id}");

@@ -53,7 +53,7 @@ pub enum Conflict {
         now: DateTime<Utc>,
     },
     /// The lease that the caller relied on is gone: released, expired and overwritten, or taken over.
-    #[error("the lease {lease_id} on {id} is lost: {}", describe_successor(.held.as_deref(), .ended.as_deref(), *.fence))]
+    #[error("the lease {lease_id} on {id} is lost: {}", describe_successor(lease_id, .held.as_deref(), .ended.as_deref(), *.fence))]
     LeaseLost {
         /// The workflow.
         id: WorkflowId,
@@ -253,15 +253,23 @@ fn describe_locked(
     )
 }
 
-fn describe_successor(held: Option<&Lease>, ended: Option<&Ended>, fence: u64) -> String {
+fn describe_successor(lease_id: &LeaseId, held: Option<&Lease>, ended: Option<&Ended>, fence: u64) -> String {
+    let holds = |lease: &Lease| {
+        let (holder, pid, since) = (lease.holder(), lease.pid, moment(lease.acquired));
+        format!("{holder} (pid {pid}) holds it since {since} under fence {fence}, {}", lease.operation)
+    };
     match (held, ended) {
-        (Some(lease), _) => format!(
-            "{} (pid {}) holds it since {} under fence {fence}, {}",
+        (Some(lease), _) if lease.id == *lease_id => format!(
+            "that id stands for the grant to {} (pid {}) of {} under fence {}, and each id is for one grant; choose another one",
             lease.holder(),
             lease.pid,
             moment(lease.acquired),
-            lease.operation
+            lease.fence
         ),
+        (Some(lease), Some(Ended { how, by, at, .. })) => {
+            format!("it was {how} by {by} at {}, and {}", moment(*at), holds(lease))
+        }
+        (Some(lease), None) => holds(lease),
         (None, Some(Ended { how, by, at, .. })) => {
             format!("it was {how} by {by} at {}, and nobody holds it now; the fence is {fence}", moment(*at))
         }

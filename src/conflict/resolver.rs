@@ -45,7 +45,8 @@ pub trait ConflictResolver: Debug + Send + Sync {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Resolution {
-    /// Wait until the lock ends or changes hands, at most so long, and look again. For [`super::Conflict::Locked`] alone; none at all is
+    /// Wait until the lock ends or changes hands, at most so long, and look again. Those of one process who wait for a lock, savers or not, are served in the
+    /// order in which they came. For [`super::Conflict::Locked`] alone; none at all is
     /// like [`Resolution::Cancel`].
     Wait {
         /// The longest wait.

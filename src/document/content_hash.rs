@@ -40,6 +40,11 @@ impl ContentHash {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// The digits alone, as a part of a name.
+    pub(crate) fn hex(&self) -> String {
+        base16ct::lower::encode_string(&self.0)
+    }
+
     /// Reads the text form.
     ///
     /// # Errors
@@ -55,7 +60,7 @@ impl ContentHash {
 
 impl fmt::Display for ContentHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{PREFIX}{}", base16ct::lower::encode_string(&self.0))
+        write!(f, "{PREFIX}{}", self.hex())
     }
 }
 

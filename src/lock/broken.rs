@@ -24,11 +24,19 @@ struct LockBroken<'a> {
     operation: &'a str,
 }
 
-/// What records that `lease` was broken.
-pub(crate) fn record(objects: &Objects, id: &WorkflowId, lease: &Lease) -> Result<Operation> {
-    let operation_id = VersionId::of_new(objects.environment.new_id())
-        .map_err(|source| unreadable(&layout::head(id), source))?;
-    let key = layout::pending_operation(id, &operation_id);
+/// A name for a record. Whoever may write one more than once draws it once, so that it is the same one.
+pub(crate) fn new_id(objects: &Objects, id: &WorkflowId) -> Result<VersionId> {
+    VersionId::of_new(objects.environment.new_id()).map_err(|source| unreadable(&layout::head(id), source))
+}
+
+/// What records that `lease` was broken, whether it is there already or not.
+pub(crate) fn record(
+    objects: &Objects,
+    id: &WorkflowId,
+    lease: &Lease,
+    operation_id: &VersionId,
+) -> Result<Operation> {
+    let key = layout::pending_operation(id, operation_id);
     let body = LockBroken {
         kind: "lock_broken",
         at: objects.now(),
@@ -39,5 +47,5 @@ pub(crate) fn record(objects: &Objects, id: &WorkflowId, lease: &Lease) -> Resul
         operation: &lease.operation,
     };
     let bytes = encode_line(&body).map_err(|source| unreadable(&key, source))?;
-    Ok(Operation::put(key, bytes).absent())
+    Ok(Operation::put(key, bytes))
 }

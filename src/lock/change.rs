@@ -1,13 +1,14 @@
 use std::time::Duration;
 
 use pflow_backend::Version;
+use tokio_util::sync::CancellationToken;
 
-use super::{Grant, LeaseRequest, Locks};
+use super::{Grant, LeaseRequest, Locks, broken};
 use crate::{
     Error, Result,
     conflict::Conflict,
     operation,
-    stored::{Lease, LeaseId, WorkflowId},
+    stored::{Ended, Lease, LeaseRef, VersionId, WorkflowId},
 };
 
 /// The state of the lock flow.
@@ -15,6 +16,10 @@ pub(crate) struct LockChange {
     pub(super) locks: Locks,
     pub(super) id: WorkflowId,
     pub(super) wish: Wish,
+    /// Names the record of a break in the operation history, whichever attempt writes it.
+    pub(super) record: Option<VersionId>,
+    /// Nobody waits for the answer any more, so nothing new is begun.
+    pub(super) abandoned: CancellationToken,
     pub(super) lost_races: u32,
     /// The last swap of an open outcome; none where no swap is in doubt.
     pub(super) unsettled: Option<Unsettled>,
@@ -31,16 +36,18 @@ pub(crate) struct LockChange {
 #[derive(Debug, Clone)]
 pub(crate) struct Unsettled {
     /// What it granted, renewed, gave back or broke, if it did.
-    pub(super) lease: Lease,
+    pub(crate) lease: Lease,
+    /// The note of how a lease ended that the head has afterwards.
+    pub(crate) ended: Option<Ended>,
     /// The version of the head that it replaces; none: that there is none.
-    pub(super) named: Option<Version>,
+    pub(crate) named: Option<Version>,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) enum Wish {
     Acquire(LeaseRequest),
-    /// Of the lease with this id.
-    Of(LeaseId, Act),
+    /// Of this lease.
+    Of(LeaseRef, Act),
 }
 
 /// What can be done with a lease that is there.
@@ -68,11 +75,14 @@ impl Wish {
 }
 
 impl LockChange {
-    pub(super) fn new(locks: Locks, id: WorkflowId, wish: Wish) -> Self {
-        Self {
+    pub(super) fn new(locks: Locks, id: WorkflowId, wish: Wish) -> Result<Self> {
+        let record = if wish.is_break() { Some(broken::new_id(&locks.objects, &id)?) } else { None };
+        Ok(Self {
             locks,
             id,
             wish,
+            record,
+            abandoned: CancellationToken::new(),
             lost_races: 0,
             unsettled: None,
             unknown: 0,
@@ -80,7 +90,12 @@ impl LockChange {
             grant: None,
             conflict: None,
             failure: None,
-        }
+        })
+    }
+
+    /// The same, which begins nothing new once the token is cancelled.
+    pub(super) fn unless(self, abandoned: CancellationToken) -> Self {
+        Self { abandoned, ..self }
     }
 
     pub(super) async fn run(mut self) -> Result<Grant> {

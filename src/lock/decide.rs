@@ -4,7 +4,7 @@ use pflow_backend::Identity;
 
 use super::{
     LeaseRequest,
-    change::{Act, Wish},
+    change::{Act, Unsettled, Wish},
     node::Answer,
 };
 use crate::{
@@ -33,32 +33,36 @@ pub(crate) struct Decider<'a> {
 /// By the lease in the head alone: who has it, and whether it must be respected.
 ///
 /// Invariants, whatever the wish and the sight: the fence never falls; it rises by one when a lease is granted, broken or taken over, and only then; a lease is
-/// renewed, given back and broken by its id alone, whatever any clock says; nothing but lease, fence, nonce, revision and the note of how a lease ended
+/// renewed, given back and broken by its id and, where the caller knows it, its fence, whatever any clock says; nothing but lease, fence, nonce, revision and the note of how a lease ended
 /// is changed.
 pub(crate) fn decide(wish: &Wish, head: &Head, decider: Decider<'_>) -> Result<Decision> {
     match wish {
         Wish::Acquire(request) => acquire(request, head, decider),
-        Wish::Of(lease_id, act) => match head.lease.clone().filter(|held| held.id == *lease_id) {
+        Wish::Of(named, act) => match head.lease.clone().filter(|held| named.is(held)) {
             Some(held) => Ok(apply(*act, held, head, decider)),
             None => {
-                let lost = Conflict::lease_lost(lease_id.clone(), head);
+                let lost = Conflict::lease_lost(named.id.clone(), head);
                 Ok(Decision::Answer(Answer::Conflict(lost)))
             }
         },
     }
 }
 
-/// What an answer means for a wish that may have been granted already without anybody's hearing of it: `ours` is the lease that its swaps put there, renewed
-/// or took away, and `open` says that the head still is the one that they name, so that they may happen yet.
-pub(crate) fn settled(wish: &Wish, answer: Answer, ours: &Lease, open: bool) -> Answer {
+/// What an answer means for a wish that may have been granted already without anybody's hearing of it: `ours` is what its swaps put there, `head` what is there,
+/// and `open` says that the head still is the one that they name, so that they may happen yet.
+///
+/// That a lease is gone does not tell who took it away. Whoever takes one from its holder leaves a note of it in the head. So the lease is gone because of us if
+/// and only if the last note is the one that our swap leaves: its own after a break, the one that was there before after a release. If somebody else's lease was taken away since, which
+/// leaves another note, nobody can tell any more, and the lease is reported lost.
+pub(crate) fn settled(wish: &Wish, answer: Answer, ours: &Unsettled, head: &Head, open: bool) -> Answer {
     match answer {
         // It was granted now, not before.
         Answer::Done { lease, .. } => Answer::Done { lease, already_held: false },
-        // What we gave back or broke is gone.
+        // What we gave back or broke is gone, and nobody else did it.
         Answer::Conflict(Conflict::LeaseLost { lease_id, .. })
-            if lease_id == ours.id && wish.ends_lease() =>
+            if lease_id == ours.lease.id && wish.ends_lease() && head.ended == ours.ended =>
         {
-            Answer::Done { lease: Box::new(ours.clone()), already_held: false }
+            Answer::Done { lease: Box::new(ours.lease.clone()), already_held: false }
         }
         // It was stale when we swapped, and is not any more: a clock was set back. Nobody may be refused what may be granted yet.
         Answer::Conflict(conflict) if open => Answer::Failed(conflict.into()),
@@ -83,9 +87,12 @@ fn acquire(request: &LeaseRequest, head: &Head, decider: Decider<'_>) -> Result<
             }));
         }
     }
+    if let Some(lost) = request.spent(head) {
+        return Ok(Decision::Answer(Answer::Conflict(lost)));
+    }
     let fence = head.fence.saturating_add(1);
     let lease = request.grant(identity, fence, hash, sight.now)?;
-    let next = Head { fence, lease: Some(lease.clone()), ..head.next(nonce) };
+    let next = head.next(nonce).with_lease(lease.clone(), Ended::TAKEN_OVER, identity.to_string(), sight.now);
     Ok(Decision::Swap { head: Box::new(next), lease: Box::new(lease) })
 }
 
@@ -113,7 +120,7 @@ mod tests {
     use super::*;
     use crate::{
         document::ContentHash,
-        stored::{Holder, LeaseId, WorkflowId},
+        stored::{Holder, LeaseId, LeaseRef, WorkflowId},
     };
 
     const MINUTE: Duration = Duration::from_secs(60);
@@ -170,7 +177,7 @@ mod tests {
         for before in [head(false), Head { lease: None, ..head(true) }] {
             let (after, lease) = swapped(decided(&wish("mine", None), &before, Duration::ZERO));
             assert_eq!((after.fence, lease.fence, after.lease.as_ref()), (5, 5, Some(&lease)));
-            assert_eq!(after.revision, 7);
+            assert_eq!((after.revision, &after.ended), (7, &None));
             assert_ne!(after.nonce, before.nonce);
             assert_eq!(Head { fence: 4, revision: 6, nonce: "old".to_owned(), lease: None, ..after }, before);
         }
@@ -205,17 +212,79 @@ mod tests {
             Decision::Answer(Answer::Conflict(Conflict::Locked { .. })) => {}
             decision => panic!("the same id of somebody else: {decision:?}"),
         }
-        let (after, lease) = swapped(decided_by(9, &again, &head(true), MINUTE * 10));
-        assert_eq!(
-            (after.fence, lease.fence, lease.id),
-            (5, 5, lease_id("held")),
-            "what has ended is granted anew"
+        let another_process = ManualEnvironment::new(9).identity().pid + 1;
+        let mut elsewhere = head(true);
+        elsewhere.lease.as_mut().unwrap().pid = another_process;
+        match decided_by(9, &again, &elsewhere, MINUTE) {
+            Decision::Answer(Answer::Conflict(Conflict::Locked { .. })) => {}
+            decision => panic!("the same id of another process: {decision:?}"),
+        }
+    }
+
+    #[test]
+    fn an_id_is_granted_once() {
+        let again = wish("held", None);
+        match decided_by(9, &again, &head(true), MINUTE * 10) {
+            Decision::Answer(Answer::Conflict(lost @ Conflict::LeaseLost { held: Some(_), .. })) => {
+                assert!(lost.to_string().contains("each id is for one grant"), "{lost}");
+            }
+            decision => panic!("it has ended: {decision:?}"),
+        }
+        let broken = Wish::Of(lease_id("held").into(), Act::Break);
+        let (broken, _) = swapped(decided(&broken, &head(true), Duration::ZERO));
+        match decided_by(9, &again, &broken, Duration::ZERO) {
+            Decision::Answer(Answer::Conflict(lost @ Conflict::LeaseLost { held: None, .. })) => {
+                assert!(lost.to_string().contains("it was broken by tester@host-1"), "{lost}");
+            }
+            decision => panic!("it was broken: {decision:?}"),
+        }
+    }
+
+    #[test]
+    fn a_grant_is_told_from_another_one_of_its_id_by_its_fence() {
+        for (fence, is) in [(Some(4), true), (None, true), (Some(3), false)] {
+            for act in [Act::Renew(None), Act::Release, Act::Break] {
+                let wish = Wish::Of(LeaseRef { id: lease_id("held"), fence }, act);
+                let decision = decided(&wish, &head(true), Duration::ZERO);
+                assert_eq!(matches!(decision, Decision::Swap { .. }), is, "{fence:?} {act:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_takeover_tells_the_holder_by_whom() {
+        let (after, _) = swapped(decided(&wish("mine", None), &head(true), MINUTE * 10));
+        let lost = decided(&Wish::Of(lease_id("held").into(), Act::Release), &after, Duration::ZERO);
+        let Decision::Answer(Answer::Conflict(lost)) = lost else { panic!("{lost:?}") };
+        let text = lost.to_string();
+        assert!(
+            text.contains("it was taken over by tester@host-1 at 2024-01-15T10:40:00Z, and tester@host-1"),
+            "{text}"
         );
     }
 
     #[test]
+    fn what_somebody_else_took_away_in_a_swap_in_doubt_was_not_us() {
+        for act in [Act::Break, Act::Release] {
+            let wish = Wish::Of(lease_id("held").into(), act);
+            let (ours, lease) = swapped(decided(&wish, &head(true), Duration::ZERO));
+            let put = Unsettled { lease, ended: ours.ended.clone(), named: None };
+            let broken = Wish::Of(lease_id("held").into(), Act::Break);
+            let (theirs, _) = swapped(decided_by(2, &broken, &head(true), Duration::ZERO));
+            let (taken, _) = swapped(decided_by(2, &self::wish("mine", None), &head(true), MINUTE * 10));
+            // Somebody acquires it after we gave it back or broke it.
+            let (next, _) = swapped(decided_by(2, &self::wish("mine", None), &ours, Duration::ZERO));
+            for (found, done) in [(ours, true), (next, true), (theirs, false), (taken, false)] {
+                let Decision::Answer(answer) = decided(&wish, &found, Duration::ZERO) else { panic!() };
+                let answer = settled(&wish, answer, &put, &found, false);
+                assert_eq!(matches!(answer, Answer::Done { .. }), done, "{act:?} {found:?}: {answer:?}");
+            }
+        }
+    }
+
+    #[test]
     fn only_the_lease_that_is_there_can_be_given_back() {
-        let release = |name: &str| Wish::Of(lease_id(name), Act::Release);
+        let release = |name: &str| Wish::Of(lease_id(name).into(), Act::Release);
         let (after, lease) = swapped(decided(&release("held"), &head(true), MINUTE * 10));
         assert_eq!((after.fence, after.lease, lease.id), (4, None, lease_id("held")));
         for (wish, head) in [(release("mine"), head(true)), (release("held"), head(false))] {
@@ -230,7 +299,7 @@ mod tests {
 
     #[test]
     fn a_lease_is_renewed_by_its_id_whatever_the_clock_says() {
-        let renew = |name: &str, duration| Wish::Of(lease_id(name), Act::Renew(duration));
+        let renew = |name: &str, duration| Wish::Of(lease_id(name).into(), Act::Renew(duration));
         let late = MINUTE * 10;
         let (after, lease) = swapped(decided(&renew("held", None), &head(true), late));
         let before = head(true).lease.unwrap();
@@ -249,14 +318,14 @@ mod tests {
 
     #[test]
     fn breaking_raises_the_fence_and_tells_the_holder_by_whom() {
-        let lease_break = |name: &str| Wish::Of(lease_id(name), Act::Break);
+        let lease_break = |name: &str| Wish::Of(lease_id(name).into(), Act::Break);
         let (after, lease) = swapped(decided(&lease_break("held"), &head(true), Duration::ZERO));
         assert_eq!((after.fence, &after.lease, &lease.id), (5, &None, &lease_id("held")));
-        let lost = decided(&Wish::Of(lease_id("held"), Act::Renew(None)), &after, Duration::ZERO);
+        let lost = decided(&Wish::Of(lease_id("held").into(), Act::Renew(None)), &after, Duration::ZERO);
         let Decision::Answer(Answer::Conflict(lost)) = lost else { panic!("{lost:?}") };
         let text = lost.to_string();
         assert!(text.contains("it was broken by tester@host-1 at 2024-01-15T10:30:00Z"), "{text}");
-        let another = decided(&Wish::Of(lease_id("mine"), Act::Release), &after, Duration::ZERO);
+        let another = decided(&Wish::Of(lease_id("mine").into(), Act::Release), &after, Duration::ZERO);
         let Decision::Answer(Answer::Conflict(another)) = another else { panic!("{another:?}") };
         assert!(!another.to_string().contains("broken"), "that was not this lease: {another}");
     }
@@ -264,11 +333,12 @@ mod tests {
     #[test]
     fn nobody_is_refused_what_a_swap_in_doubt_may_still_grant() {
         let wish = wish("mine", None);
-        let ours = Lease { id: lease_id("mine"), ..head(true).lease.unwrap() };
+        let lease = Lease { id: lease_id("mine"), ..head(true).lease.unwrap() };
+        let ours = Unsettled { lease, ended: None, named: None };
         for (open, refused) in [(false, true), (true, false)] {
             let decision = decided(&wish, &head(true), Duration::ZERO);
             let Decision::Answer(answer) = decision else { panic!("{decision:?}") };
-            let answer = settled(&wish, answer, &ours, open);
+            let answer = settled(&wish, answer, &ours, &head(true), open);
             assert_eq!(matches!(answer, Answer::Conflict(Conflict::Locked { .. })), refused, "{answer:?}");
             assert_eq!(matches!(answer, Answer::Failed(_)), open, "{answer:?}");
         }
@@ -279,7 +349,7 @@ mod tests {
         let act = prop_oneof![Just(Act::Renew(None)), Just(Act::Release), Just(Act::Break)];
         prop_oneof![
             name.clone().prop_map(|name| wish(name, None)),
-            (name, act).prop_map(|(name, act)| Wish::Of(lease_id(name), act)),
+            (name, act).prop_map(|(name, act)| Wish::Of(lease_id(name).into(), act)),
         ]
     }
 

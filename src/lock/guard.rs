@@ -1,16 +1,25 @@
-use std::sync::Arc;
+use std::{
+    pin::pin,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
+use futures::future::select;
 use tokio::{
     sync::{Notify, watch},
     task::JoinHandle,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::task_tracker::TaskTrackerToken};
 
-use super::{Grant, LeaseRequest, Locks, keeper::Keeper, moment::Moment};
+use super::{
+    Grant, LeaseRequest, Locks,
+    keeper::{Keeper, LOOK},
+    moment::Moment,
+};
 use crate::{
     Error, Result,
     conflict::Conflict,
-    stored::{Lease, LeaseId, WorkflowId},
+    stored::{Ended, Lease, LeaseId, WorkflowId},
 };
 
 /// A lease that is held: a task of its own renews it until it is released, dropped or lost.
@@ -22,7 +31,8 @@ use crate::{
 ///
 /// # How it ends
 /// - [`release`](Self::release) gives it back for certain, or says why not.
-/// - Dropping it asks its task to give it back: the runtime has to go on for a moment, and nobody hears of a failure but the log.
+/// - Dropping it asks its task to give it back: nobody hears of a failure but the log. [`Store::close`](crate::Store::close) waits for it, or the runtime has to go
+///   on for a moment.
 /// - When the process dies the lease stays; others on the same machine take it over at once, the rest when it has ended.
 #[derive(Debug)]
 pub struct LeaseGuard {
@@ -51,6 +61,15 @@ pub(super) struct Orders {
     pub(super) renew: Notify,
     /// To give the lease back, and end.
     pub(super) give_back: CancellationToken,
+    /// Lives as long as the task from then on, so that closing the store waits for it.
+    closing: OnceLock<TaskTrackerToken>,
+}
+
+impl Orders {
+    fn give_back(&self, locks: &Locks) {
+        self.closing.get_or_init(|| locks.behind.token());
+        self.give_back.cancel();
+    }
 }
 
 impl LeaseGuard {
@@ -86,16 +105,25 @@ impl LeaseGuard {
     /// The lease to name in a request ([`crate::SaveRequest::lease`]), while it is certain that it is held.
     ///
     /// # Errors
-    /// [`Conflict::LeaseLost`] when it is not held any more. [`Error::LeaseUncertain`] when it was not renewed for as long as it lasts; it is being renewed now, and
-    /// [`ensure`](Self::ensure) waits for that.
+    /// [`Conflict::LeaseLost`] when it is not held any more, or nobody renews it any more because its task has died. [`Error::LeaseUncertain`] when it was not
+    /// renewed for as long as it lasts; it is being renewed now, and [`ensure`](Self::ensure) waits for that.
     pub fn lease_id(&self) -> Result<LeaseId> {
+        self.certain().map(|(lease_id, _)| lease_id)
+    }
+
+    /// The lease, and for how long it is certain that it is held.
+    fn certain(&self) -> Result<(LeaseId, Duration)> {
         let state = self.state.borrow();
         if let Some(lost) = &state.lost {
             return Err(lost.clone().into());
         }
+        if self.task.is_finished() {
+            return Err(self.abandoned(&state.lease).into());
+        }
         let silent = state.refreshed.elapsed(self.locks.objects.environment.as_ref());
-        if silent < state.lease.duration() {
-            return Ok(state.lease.id.clone());
+        let left = state.lease.duration().saturating_sub(silent);
+        if !left.is_zero() {
+            return Ok((state.lease.id.clone(), left));
         }
         self.orders.renew.notify_one();
         Err(Error::LeaseUncertain { id: self.id.clone(), lease_id: state.lease.id.clone(), silent })
@@ -122,20 +150,39 @@ impl LeaseGuard {
                 certain => return certain,
             }
             if state.changed().await.is_err() {
-                return Err(self.gone());
+                return Err(self.lost().await.into());
             }
         }
     }
 
     /// Returns when the lease is lost: who has it now, or how it ended. Whoever works under it stops then.
+    ///
+    /// The head is looked at every 20 seconds at least, so a break or a takeover is noticed in that time, however long the lease lasts. A task that has died
+    /// counts as a loss: nobody renews the lease any more.
     pub async fn lost(&self) -> Conflict {
         let mut state = self.state.clone();
         let lost =
             state.wait_for(|state| state.lost.is_some()).await.ok().and_then(|state| state.lost.clone());
-        match lost {
-            Some(lost) => lost,
-            // The runtime is shutting down, and with it whoever waits.
-            None => std::future::pending().await,
+        lost.unwrap_or_else(|| self.abandoned(&self.state.borrow().lease))
+    }
+
+    /// Returns when it is not certain any more that the lease is held, and says why: [`Error::LeaseUncertain`] when it was not renewed for as long as it
+    /// lasts, [`Conflict::LeaseLost`] when it is lost. From then on somebody else may work under a lease of their own, so whoever does something that
+    /// the store does not fence stops.
+    ///
+    /// It compares the clocks every 5 seconds, as no timer notices that the machine was suspended.
+    pub async fn uncertain(&self) -> Error {
+        let environment = self.locks.objects.environment.as_ref();
+        let mut state = self.state.clone();
+        loop {
+            state.mark_unchanged();
+            let left = match self.certain() {
+                Ok((_, left)) => left,
+                Err(error) => return error,
+            };
+            // It does not matter which: both are looked at.
+            let (changed, slept) = (pin!(state.changed()), pin!(environment.sleep(left.min(LOOK))));
+            select(changed, slept).await;
         }
     }
 
@@ -145,11 +192,25 @@ impl LeaseGuard {
     /// [`Conflict::LeaseLost`] if it was not held any more: what was written under it is written, but somebody else may have begun meanwhile. Otherwise the lease
     /// is still there and ends by itself; errors of the storage.
     pub async fn release(mut self) -> Result<Lease> {
-        self.orders.give_back.cancel();
+        self.orders.give_back(&self.locks);
         (&mut self.task).await.unwrap_or_else(|_| Err(self.gone()))
     }
 
-    /// The task is gone, and only a runtime that shuts down ends it early.
+    /// The lease when nobody renews it any more.
+    fn abandoned(&self, lease: &Lease) -> Conflict {
+        let objects = &self.locks.objects;
+        let (by, at) = (objects.environment.identity().to_string(), objects.now());
+        let ended = Ended { lease_id: lease.id.clone(), how: Ended::ABANDONED.to_owned(), by, at };
+        Conflict::LeaseLost {
+            id: self.id.clone(),
+            lease_id: lease.id.clone(),
+            held: None,
+            ended: Some(Box::new(ended)),
+            fence: lease.fence,
+        }
+    }
+
+    /// The task is gone: it has died, or the runtime shuts down.
     fn gone(&self) -> Error {
         Error::Internal(format!(
             "the task that keeps the lease on {} is gone; the lease ends by itself",
@@ -161,7 +222,7 @@ impl LeaseGuard {
 impl Drop for LeaseGuard {
     /// Whoever released it has said so already.
     fn drop(&mut self) {
-        self.orders.give_back.cancel();
+        self.orders.give_back(&self.locks);
     }
 }
 
@@ -171,5 +232,37 @@ impl Locks {
         let request = request.attached();
         let (grant, asked) = self.acquire_at(id, request).await?;
         Ok(LeaseGuard::new(self.clone(), id.clone(), grant, asked))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use pflow_backend::ManualEnvironment;
+
+    use super::*;
+    use crate::{Store, StoreOptions};
+
+    /// Nothing but a defect ends the task early, and the runtime that shuts down.
+    #[tokio::test]
+    async fn a_task_that_has_died_is_a_loss_and_nobody_waits_for_it_for_ever() {
+        let environment = Arc::new(ManualEnvironment::new(1).stepped());
+        let store = Store::init_url("memory:", StoreOptions::new(environment.clone())).await.unwrap();
+        let id = WorkflowId::parse("a").unwrap();
+        let guard = store.lock(&id, LeaseRequest::new("edit", Duration::from_secs(60))).await.unwrap();
+        guard.check().unwrap();
+        guard.task.abort();
+        let lost = guard.lost().await;
+        assert!(lost.to_string().contains("it was abandoned by tester@host-1"), "{lost}");
+        while !guard.task.is_finished() {
+            tokio::task::yield_now().await;
+        }
+        for error in [guard.uncertain().await, guard.check().unwrap_err(), guard.ensure().await.unwrap_err()]
+        {
+            assert_eq!(error.to_string(), Error::from(lost.clone()).to_string());
+        }
+        assert!(matches!(guard.release().await, Err(Error::Internal(_))));
+        store.close().await.unwrap();
     }
 }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     Result,
-    stored::{Head, Lease, Standing, WorkflowId, layout},
+    stored::{Ended, Head, Lease, Standing, WorkflowId, layout},
 };
 
 /// How many locks are looked at side by side.
@@ -29,6 +29,8 @@ pub struct LockState {
     pub live: bool,
     /// Why it is live or stale; none if it is not locked.
     pub standing: Option<Standing>,
+    /// How the last lease ended that was taken away from its holder, if one was.
+    pub ended: Option<Ended>,
     /// How many leases were ever granted or overridden.
     pub fence: u64,
     /// When this was looked at, by our clock.
@@ -79,6 +81,11 @@ impl Locks {
         self.observer.standing(head)
     }
 
+    /// The same of a head that was read some time ago.
+    pub(crate) fn standing_as_known(&self, head: &Head) -> Option<Standing> {
+        self.observer.standing_as_known(head)
+    }
+
     /// Looks at the mirror as well, and brings it in line. What somebody else put there is kept beside it.
     pub(crate) async fn inspect(&self, id: &WorkflowId) -> Result<Inspection> {
         let pair = Pair::read(&self.objects, id).await?;
@@ -122,7 +129,8 @@ impl Locks {
         let sight = self.observer.sight(&head);
         let standing = head.lease.as_ref().map(|lease| Standing::of(lease, &sight));
         let live = standing.is_some_and(|standing| standing.is_live());
-        LockState { id: head.id, lease: head.lease, live, standing, fence: head.fence, now: sight.now }
+        let Head { id, lease, ended, fence, .. } = head;
+        LockState { id, lease, live, standing, ended, fence, now: sight.now }
     }
 
     fn inspected(&self, pair: &Pair) -> Inspection {
@@ -137,7 +145,7 @@ impl Locks {
         let conditional = self.objects.backend.capabilities().conditional_delete;
         let writing = pair.writing(head)?.filter(|_| head.lease.is_some() || conditional);
         let Some(writing) = writing else { return Ok(None) };
-        let keeping = pair.keeping(&self.objects)?;
+        let keeping = pair.keeping();
         let kept = keeping.as_ref().map(|operation| operation.key().to_string());
         // IMPORTANT: what somebody put there is kept before it is replaced.
         let batch = Batch::new().stage(keeping).stage([writing]);

@@ -5,9 +5,8 @@ use pflow_backend::{Object, Operation, Precondition};
 
 use crate::{
     Result,
-    stored::{
-        Head, Lease, Lockfile, Objects, StoredHead, VersionId, WorkflowId, encode_pretty, layout, unreadable,
-    },
+    document::ContentHash,
+    stored::{Head, Lease, Lockfile, Objects, StoredHead, WorkflowId, encode_pretty, layout, unreadable},
 };
 
 /// What stands in `workflow.lock`.
@@ -80,12 +79,12 @@ impl Pair {
     }
 
     /// What keeps an odd mirror when it is replaced; none where nobody would miss it. And under which name.
-    pub(super) fn keeping(&self, objects: &Objects) -> Result<Option<Operation>> {
-        let Some(object) = self.object.as_ref().filter(|_| self.mirror.is_odd()) else { return Ok(None) };
-        let id = &self.stored.head.id;
-        let kept_id = VersionId::of_new(objects.environment.new_id())
-            .map_err(|source| unreadable(&layout::lockfile(id), source))?;
-        Ok(Some(Operation::put(layout::odd_lockfile(id, &kept_id), object.bytes.clone()).absent()))
+    ///
+    /// It is named by its content: a program that puts the same there again and again has it kept once.
+    pub(super) fn keeping(&self) -> Option<Operation> {
+        let object = self.object.as_ref().filter(|_| self.mirror.is_odd())?;
+        let key = layout::odd_lockfile(&self.stored.head.id, ContentHash::of(&object.bytes));
+        Some(Operation::put(key, object.bytes.clone()))
     }
 
     /// What brings the mirror in line with `head`; none where there is nothing and should be nothing. Only what was seen is replaced.

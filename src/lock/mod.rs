@@ -7,7 +7,7 @@
 //! ([`Standing`]).
 
 mod acts;
-mod broken;
+pub(crate) mod broken;
 mod change;
 mod decide;
 mod guard;
@@ -18,23 +18,25 @@ mod mirror;
 mod moment;
 mod node;
 mod observer;
+mod pending;
 mod request;
 mod waiting;
 
 use std::sync::Arc;
 
-pub(crate) use broken::record as broken_record;
 use change::LockChange;
 use line::Lines;
+pub(crate) use line::Turn;
 pub(crate) use mirror::lockfile;
 pub(crate) use node::lock_flow;
 pub(crate) use observer::Observer;
+use tokio_util::task::TaskTracker;
 use waiting::Pace;
 
 /// For the model of the lease protocol, which stands beside the save flow because it runs both.
 #[cfg(test)]
 pub(crate) use {
-    change::{Act, Wish},
+    change::{Act, Unsettled, Wish},
     decide::{Decider, Decision, decide, settled},
     node::Answer,
 };
@@ -68,11 +70,19 @@ pub(crate) struct Locks {
     flow: Arc<Flow<LockChange, Error>>,
     lines: Arc<Lines>,
     pace: Pace,
+    /// What goes on behind whoever has gone: the store waits for it when it is closed.
+    behind: TaskTracker,
 }
 
 impl Locks {
-    pub(crate) fn new(objects: Objects, gate: Arc<Gate>, observer: Observer) -> Result<Self> {
+    pub(crate) fn new(
+        objects: Objects,
+        gate: Arc<Gate>,
+        observer: Observer,
+        behind: TaskTracker,
+    ) -> Result<Self> {
         let pace = Pace::of(&objects.backend.capabilities());
-        Ok(Self { objects, gate, observer, flow: Arc::new(lock_flow()?), lines: Arc::default(), pace })
+        let (flow, lines) = (Arc::new(lock_flow()?), Arc::default());
+        Ok(Self { objects, gate, observer, flow, lines, pace, behind })
     }
 }

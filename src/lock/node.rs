@@ -1,10 +1,10 @@
 use std::time::Duration;
 
 use pflow_backend::{Batch, Commit, Durability, Operation, Outcome, Position, Precondition};
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    Grant, Locks,
-    broken::record,
+    Grant, Locks, broken,
     change::{Act, LockChange, Unsettled, Wish},
     decide::{Decider, Decision, decide, settled},
     mirror::{self, Pair},
@@ -14,7 +14,7 @@ use crate::{
     conflict::Conflict,
     flow::{Action, Failure, Flow, GraphError, Node, Retry, Visit},
     operation::back_off,
-    stored::{Head, Lease, Objects, StoredHead, WorkflowId, layout, unreadable},
+    stored::{Head, Lease, StoredHead, VersionId, WorkflowId, layout, unreadable},
 };
 
 /// How often a swap is tried again because the head changed in between.
@@ -58,8 +58,18 @@ pub(super) struct Question {
     locks: Locks,
     id: WorkflowId,
     wish: Wish,
+    record: Option<VersionId>,
+    abandoned: CancellationToken,
     lost_races: u32,
     unsettled: Option<Unsettled>,
+}
+
+impl Question {
+    /// What records that `lease` was broken, where that is what was wished for. Every attempt has the same, so it is recorded once.
+    fn record(&self, lease: &Lease) -> Result<Option<Operation>> {
+        let record = |name| broken::record(&self.locks.objects, &self.id, lease, name);
+        self.record.as_ref().map(record).transpose()
+    }
 }
 
 #[derive(Debug)]
@@ -103,6 +113,8 @@ impl Node<LockChange, Error> for LockfileManager {
             locks: change.locks.clone(),
             id: change.id.clone(),
             wish: change.wish.clone(),
+            record: change.record.clone(),
+            abandoned: change.abandoned.clone(),
             lost_races: change.lost_races,
             unsettled: change.unsettled.clone(),
         })
@@ -196,25 +208,31 @@ async fn answer(question: &Question) -> Result<Answer> {
     match decide(wish, &stored.head, decider)? {
         Decision::Answer(answer) => match &question.unsettled {
             Some(ours) => {
-                let answer = settled(wish, answer, &ours.lease, stored.version == ours.named);
+                let answer = settled(wish, answer, ours, &stored.head, stored.version == ours.named);
                 if matches!(answer, Answer::Done { .. }) {
-                    follow_up(objects, &stored.head, wish, &ours.lease).await?;
+                    follow_up(question, &stored.head, &ours.lease).await?;
                 }
                 Ok(answer)
             }
             None => Ok(answer),
         },
-        Decision::Swap { head, lease } => swap(objects, stored, *head, lease, wish, seen).await,
+        // Nobody would hear of the grant. A swap in doubt is still settled, so that what it granted can be given back.
+        Decision::Swap { .. } if question.abandoned.is_cancelled() && question.unsettled.is_none() => {
+            Ok(Answer::Failed(Error::Cancelled))
+        }
+        Decision::Swap { head, lease } => swap(question, stored, *head, lease, seen).await,
     }
 }
 
 /// What belongs behind a swap that was found in place, and may be missing.
-async fn follow_up(objects: &Objects, head: &Head, wish: &Wish, ours: &Lease) -> Result<()> {
-    let operation = match wish {
-        Wish::Acquire(_) => mirror::write(head)?,
-        Wish::Of(_, Act::Break) => record(objects, &head.id, ours)?,
-        Wish::Of(_, Act::Renew(_) | Act::Release) => return Ok(()),
+async fn follow_up(question: &Question, head: &Head, ours: &Lease) -> Result<()> {
+    let objects = &question.locks.objects;
+    let operation = match question.wish {
+        Wish::Acquire(_) => Some(mirror::write(head)?),
+        Wish::Of(_, Act::Break) => question.record(ours)?,
+        Wish::Of(_, Act::Renew(_) | Act::Release) => None,
     };
+    let Some(operation) = operation else { return Ok(()) };
     if let Err(error) = objects.backend.commit(Batch::new().stage([operation])).await {
         tracing::warn!(id = %head.id, %error, "what follows the change of the lease could not be written");
     }
@@ -224,27 +242,27 @@ async fn follow_up(objects: &Objects, head: &Head, wish: &Wish, ours: &Lease) ->
 /// One batch: the head, which is what counts, then the mirror. A crash in between leaves a mirror that lags, and after a break no record of
 /// it but the one in the head: an operation that is told and did not happen would be worse.
 async fn swap(
-    objects: &Objects,
+    question: &Question,
     stored: StoredHead,
     head: Head,
     lease: Box<Lease>,
-    wish: &Wish,
     seen: Option<Pair>,
 ) -> Result<Answer> {
+    let objects = &question.locks.objects;
     let key = layout::head(&head.id);
     let bytes = head.encode().map_err(|source| unreadable(&key, source))?;
     let named = stored.version;
     let when = named.clone().map_or(Precondition::Absent, Precondition::Is);
     let (kept, mirror) = match &seen {
-        Some(pair) => (pair.keeping(objects)?, pair.writing(&head)?),
+        Some(pair) => (pair.keeping(), pair.writing(&head)?),
         None => (None, Some(mirror::write(&head)?)),
     };
-    let record = if wish.is_break() { Some(record(objects, &head.id, &lease)?) } else { None };
+    let record = question.record(&lease)?;
     let batch = Batch::new()
         .stage([Operation::put(key, bytes).when(when)].into_iter().chain(kept))
         .stage(mirror.into_iter().chain(record));
     let unsettled = |lease: Box<Lease>, doubt| Answer::Unsettled {
-        swap: Box::new(Unsettled { lease: *lease, named }),
+        swap: Box::new(Unsettled { lease: *lease, ended: head.ended.clone(), named }),
         doubt,
     };
     objects.forget_head(&head.id);

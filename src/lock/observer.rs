@@ -7,7 +7,7 @@ use std::{
 use chrono::SubsecRound;
 use pflow_backend::Environment;
 
-use crate::stored::{Head, Holder, LeaseId, Sight, Standing, WorkflowId};
+use crate::stored::{Head, Holder, Lease, LeaseId, Sight, Standing, WorkflowId};
 
 /// So many leases are watched at a time.
 const WATCHED: usize = 1024;
@@ -33,6 +33,12 @@ struct Seen {
     since: Duration,
 }
 
+impl Seen {
+    fn is(&self, lease: &Lease) -> bool {
+        (&self.id, self.fence, self.renewals) == (&lease.id, lease.fence, lease.renewals)
+    }
+}
+
 impl Observer {
     pub(crate) fn new(environment: Arc<dyn Environment>, skew: Duration) -> Self {
         Self { environment, skew, seen: Arc::default() }
@@ -40,18 +46,13 @@ impl Observer {
 
     /// What there is to say of the lease in `head`, which was read just now, and takes note of it.
     pub(crate) fn sight(&self, head: &Head) -> Sight {
-        let (unchanged, holder) = match &head.lease {
-            Some(lease) => {
-                let (me, pid) = (self.environment.identity(), lease.pid);
-                let holder = Holder::of(lease, me, || self.environment.process(pid));
-                (self.unchanged(head), holder)
-            }
-            None => {
-                self.seen.lock().unwrap_or_else(PoisonError::into_inner).remove(&head.id);
-                (Duration::ZERO, Holder::Unknown)
-            }
-        };
-        Sight { now: self.environment.now().trunc_subsecs(3), skew: self.skew, unchanged, holder }
+        if let Some(lease) = &head.lease {
+            return self.sight_of(lease, self.unchanged(head));
+        }
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).remove(&head.id);
+        let (now, unchanged, holder) =
+            (self.environment.now().trunc_subsecs(3), Duration::ZERO, Holder::Unknown);
+        Sight { now, skew: self.skew, unchanged, holder }
     }
 
     /// Whether the lease in `head`, which was read just now, must be respected; none if there is none.
@@ -60,12 +61,28 @@ impl Observer {
         head.lease.as_ref().map(|lease| Standing::of(lease, &sight))
     }
 
+    /// The same of a head that was read some time ago, of which no note is taken: a lease may have been renewed since, and seen so.
+    pub(crate) fn standing_as_known(&self, head: &Head) -> Option<Standing> {
+        let lease = head.lease.as_ref()?;
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = seen.get(&head.id).filter(|known| known.is(lease));
+        let unchanged =
+            known.map_or(Duration::ZERO, |it| self.environment.monotonic().saturating_sub(it.since));
+        Some(Standing::of(lease, &self.sight_of(lease, unchanged)))
+    }
+
+    fn sight_of(&self, lease: &Lease, unchanged: Duration) -> Sight {
+        let (me, pid) = (self.environment.identity(), lease.pid);
+        let holder = Holder::of(lease, me, || self.environment.process(pid));
+        Sight { now: self.environment.now().trunc_subsecs(3), skew: self.skew, unchanged, holder }
+    }
+
     fn unchanged(&self, head: &Head) -> Duration {
         let Some(lease) = &head.lease else { return Duration::ZERO };
         let now = self.environment.monotonic();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = seen.get(&head.id)
-            && (&known.id, known.fence, known.renewals) == (&lease.id, lease.fence, lease.renewals)
+            && known.is(lease)
         {
             return now.saturating_sub(known.since);
         }
@@ -85,7 +102,7 @@ mod tests {
     use pflow_backend::ManualEnvironment;
 
     use super::*;
-    use crate::stored::{Lease, Stale};
+    use crate::stored::Stale;
 
     const MINUTE: Duration = Duration::from_secs(60);
 
@@ -125,6 +142,22 @@ mod tests {
         assert!(observer.standing(&head).unwrap().is_live());
         environment.set_now(environment.now() + chrono::Duration::days(2));
         assert!(observer.standing(&head).unwrap().is_live(), "the wall clock counts nothing");
+    }
+
+    #[test]
+    fn what_was_read_before_is_judged_and_not_noted() {
+        let environment = Arc::new(ManualEnvironment::new(1));
+        let observer = Observer::new(environment.clone(), Duration::ZERO);
+        let old = head("a", chrono::Duration::days(3));
+        let mut now = old.clone();
+        now.lease.as_mut().unwrap().renewals += 1;
+        let free = Head { lease: None, ..old.clone() };
+        assert!(observer.standing(&now).unwrap().is_live());
+        environment.advance(MINUTE + Duration::from_millis(1));
+        assert!(observer.standing_as_known(&old).unwrap().is_live());
+        assert_eq!(observer.standing_as_known(&free), None);
+        assert!(!observer.standing_as_known(&now).unwrap().is_live());
+        assert!(!observer.standing(&now).unwrap().is_live(), "the count goes on");
     }
 
     #[test]

@@ -5,8 +5,9 @@ use pflow_backend::{Environment, Identity};
 
 use crate::{
     Error, Result,
+    conflict::Conflict,
     document::ContentHash,
-    stored::{Lease, LeaseId, check_text},
+    stored::{Head, Lease, LeaseId, check_text},
 };
 
 /// The longest operation, in bytes.
@@ -33,7 +34,8 @@ impl LeaseRequest {
         Self { id: None, operation: operation.into(), duration, hash: None, detached: false, wait: None }
     }
 
-    /// Names the lease, so that the caller knows its own after a lost reply. Each id is for one grant.
+    /// Names the lease, so that the caller knows its own after a lost reply. Each id is for one grant: asking
+    /// for one that is over is answered by [`Conflict::LeaseLost`], as far as the head remembers.
     #[must_use]
     pub fn id(mut self, id: LeaseId) -> Self {
         self.id = Some(id);
@@ -86,9 +88,20 @@ impl LeaseRequest {
         Ok(Self { id: Some(id), ..self })
     }
 
-    /// Whether this wish was granted already: the caller chose the id, and the reply got lost. The same id of somebody else is no grant.
+    /// Whether this wish was granted already: the caller chose the id, and the reply got lost. The same id of somebody else is no grant: of another process, or
+    /// for a lease that outlasts its process, which others ask for again, of another `user@host`.
     pub(crate) fn is_granted_by(&self, lease: &Lease, identity: &Identity) -> bool {
-        self.id.as_ref() == Some(&lease.id) && lease.holder() == identity.to_string()
+        let outlasts = self.detached && lease.detached && lease.holder() == identity.to_string();
+        self.id.as_ref() == Some(&lease.id) && (outlasts || lease.process() == *identity)
+    }
+
+    /// That this id, which does not stand for a live lease of the caller's, was granted before: it is in the head still, or the last one that was taken away. Granted
+    /// again it would give two holders one name, and who lost the first grant could write under the second one.
+    pub(crate) fn spent(&self, head: &Head) -> Option<Conflict> {
+        let id = self.id.as_ref()?;
+        let held = head.lease.as_ref().is_some_and(|lease| lease.id == *id);
+        let ended = head.ended.as_ref().is_some_and(|ended| ended.lease_id == *id);
+        (held || ended).then(|| Conflict::lease_lost(id.clone(), head))
     }
 
     /// The operation goes into the head, which is read and written whole.

@@ -4,12 +4,7 @@ use std::time::Duration;
 
 use pflow_backend::{Capabilities, Durability};
 
-use super::{
-    Grant, LeaseRequest, Locks,
-    change::{LockChange, Wish},
-    line::Line,
-    moment::Moment,
-};
+use super::{Grant, LeaseRequest, Locks, line::Turn, moment::Moment};
 use crate::{
     Error, Result,
     conflict::Conflict,
@@ -52,7 +47,7 @@ impl Pace {
 impl Locks {
     /// Acquires, and waits for it as long as the request says.
     ///
-    /// Dropped while it waits, it changes nothing; dropped while it asks for the lease, its outcome is unknown, and a lease that was granted ends by itself.
+    /// Dropped while it waits, it changes nothing; dropped while it asks for the lease, what it is granted all the same is given back behind it.
     pub(crate) async fn acquire(&self, id: &WorkflowId, request: LeaseRequest) -> Result<Grant> {
         self.acquire_at(id, request).await.map(|(grant, _)| grant)
     }
@@ -69,7 +64,7 @@ impl Locks {
             return self.attempt(id, &request).await;
         }
         let line = self.lines.of(id);
-        let Some(_turn) = line.turn(environment, patience).await else {
+        let Some(turn) = line.turn(environment, patience).await else {
             // Out of patience within the line: the answer says who holds it, or is the lock after all.
             return self.attempt(id, &request).await;
         };
@@ -83,16 +78,23 @@ impl Locks {
                     }
                     other => return Err(other.into()),
                 },
+                // A storage that fails for a while ends no wait, as it ends none in which only the head is looked at. What is asked for is the same grant.
+                Err(error) if error.may_pass() && !left().is_zero() => {
+                    tracing::warn!(%id, %error, "the lock could not be asked for; it is tried again while it is waited for");
+                    let pause =
+                        self.pace.pause(patience.saturating_sub(left()), environment.jitter()).min(left());
+                    turn.pause(environment, pause).await;
+                    continue;
+                }
                 other => return other,
             };
-            self.watch(&line, id, &held, left()).await?;
+            self.watch(&turn, id, &held, left()).await?;
         }
     }
 
     async fn attempt(&self, id: &WorkflowId, request: &LeaseRequest) -> Result<(Grant, Moment)> {
         let asked = Moment::now(self.objects.environment.as_ref());
-        let change = LockChange::new(self.clone(), id.clone(), Wish::Acquire(request.clone()));
-        Ok((change.run().await?, asked))
+        Ok((self.ask(id, request).await?, asked))
     }
 
     /// Waits until the lease `seen` is not in the head any more, or may be taken over, or `limit` is over, whichever comes first. Whoever comes back looks
@@ -104,13 +106,48 @@ impl Locks {
         let environment = self.objects.environment.as_ref();
         let begun = environment.monotonic();
         let line = self.lines.of(id);
-        let Some(_turn) = line.turn(environment, limit).await else { return Ok(()) };
+        let Some(turn) = line.turn(environment, limit).await else { return Ok(()) };
         let left = limit.saturating_sub(environment.monotonic().saturating_sub(begun));
-        self.watch(&line, id, &seen.id, left).await
+        self.watch(&turn, id, &seen.id, left).await
+    }
+
+    /// Becomes the first in line, unless `turn` says that the caller is, and waits like [`await_change`](Self::await_change) for the end of whatever lease is in
+    /// the head **then**: the one that was `met` on arrival has long changed hands, and whoever came back for that would find the next one and stand last again.
+    ///
+    /// The turn is the caller's until it is dropped, so that nobody of this process comes between the end of the wait and what it was for. None if the time was
+    /// over before it came.
+    ///
+    /// # Errors
+    /// Errors of the storage that a moment does not mend.
+    pub(crate) async fn await_turn(
+        &self,
+        id: &WorkflowId,
+        met: &Lease,
+        turn: Option<Turn>,
+        limit: Duration,
+    ) -> Result<Option<Turn>> {
+        let environment = self.objects.environment.as_ref();
+        let begun = environment.monotonic();
+        let Some(turn) = (match turn {
+            Some(turn) => Some(turn),
+            None => self.lines.of(id).turn(environment, limit).await,
+        }) else {
+            return Ok(None);
+        };
+        let held = match self.look(id).await {
+            Ok(Some((held, _))) => held,
+            Ok(None) => return Ok(Some(turn)),
+            // The look that succeeds will tell.
+            Err(error) if error.may_pass() => met.id.clone(),
+            Err(other) => return Err(other),
+        };
+        let left = limit.saturating_sub(environment.monotonic().saturating_sub(begun));
+        self.watch(&turn, id, &held, left).await?;
+        Ok(Some(turn))
     }
 
     /// The same for the first in line.
-    async fn watch(&self, line: &Line, id: &WorkflowId, seen: &LeaseId, limit: Duration) -> Result<()> {
+    async fn watch(&self, turn: &Turn, id: &WorkflowId, seen: &LeaseId, limit: Duration) -> Result<()> {
         let environment = self.objects.environment.as_ref();
         let begun = environment.monotonic();
         // What is known of the lease, from the last look on.
@@ -123,24 +160,27 @@ impl Locks {
             // A moment longer than it takes to be stale: at the very end it is not yet.
             let by_lease = stale_in.saturating_add(Duration::from_millis(1));
             let pause = self.pace.pause(waited, environment.jitter()).min(by_lease).min(limit - waited);
-            if line.pause(environment, pause).await {
+            if turn.pause(environment, pause).await {
                 return Ok(());
             }
-            let head = match self.objects.head(id).await {
-                Ok(stored) => stored.head,
+            match self.look(id).await {
+                Ok(Some((held, left))) if held == *seen => stale_in = left,
+                Ok(_) => return Ok(()),
                 Err(error) if error.may_pass() => {
                     tracing::debug!(%id, %error, "the lock that is waited for could not be looked at");
-                    continue;
                 }
                 Err(other) => return Err(other),
-            };
-            let Some(lease) = head.lease.as_ref().filter(|lease| lease.id == *seen) else { return Ok(()) };
-            let sight = self.observer.sight(&head);
-            if !Standing::of(lease, &sight).is_live() {
-                return Ok(());
             }
-            stale_in = Standing::left(lease, &sight);
         }
+    }
+
+    /// The lease that must be respected now, if there is one, and how long until it is stale unless it is renewed.
+    async fn look(&self, id: &WorkflowId) -> Result<Option<(LeaseId, Duration)>> {
+        let head = self.objects.head(id).await?.head;
+        let Some(lease) = &head.lease else { return Ok(None) };
+        let sight = self.observer.sight(&head);
+        let is_live = Standing::of(lease, &sight).is_live();
+        Ok(is_live.then(|| (lease.id.clone(), Standing::left(lease, &sight))))
     }
 }
 

@@ -33,7 +33,7 @@ macro_rules! common_options {
         /// Under this lease: if it was lost, nothing is changed.
         #[must_use]
         pub fn lease(mut self, lease: LeaseId) -> Self {
-            self.0.lease = Some(lease);
+            self.0.lease = Some(lease.into());
             self
         }
 

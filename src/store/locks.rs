@@ -68,7 +68,7 @@ impl Store {
     }
 
     /// The same, with a look at `workflow.lock`, which is brought in line with the head where it is not. What somebody else had put there is kept beside it, as
-    /// `workflow.lock.<ulid>.odd`. Where writing is not allowed everything stays as it is.
+    /// `workflow.lock.<sha256>.odd`. Where writing is not allowed everything stays as it is.
     ///
     /// # Errors
     /// As [`lock_state`](Self::lock_state).

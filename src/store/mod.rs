@@ -123,7 +123,8 @@ impl Store {
         &self.shared.objects.environment
     }
 
-    /// Brings the storage to rest: waits for what follows the answers (a fold of the index, on a bucket the copies in `workflow.json`).
+    /// Brings the storage to rest: waits for what follows the answers (a fold of the index, on a bucket the copies in `workflow.json`, the giving back
+    /// of leases whose guards were dropped). A guard that is held goes on, and is not waited for.
     /// Everything that was saved is durable without it.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use crate::{
     conflict::{ConflictResolver, Expect, Policy, Resolved},
     document::{ContentHash, MAX_DESCRIPTION_BYTES, MAX_NAME_BYTES, MAX_TAG_BYTES, MAX_TAGS},
     lock::LeaseRequest,
-    stored::{Lease, LeaseId, VersionRecord, WorkflowId, check_text},
+    stored::{Lease, LeaseId, LeaseRef, VersionRecord, WorkflowId, check_text},
 };
 
 /// The longest message, in bytes.
@@ -27,6 +27,7 @@ pub struct SaveRequest {
     fields: Fields,
     message: Option<String>,
     lease: Option<LeaseId>,
+    fence: Option<u64>,
     hold: Option<LeaseRequest>,
     resolver: Arc<dyn ConflictResolver>,
     lock_timeout: Option<Duration>,
@@ -60,9 +61,9 @@ impl SaveRequest {
     /// This content for this workflow, built on what `expect` says.
     pub fn new(id: WorkflowId, content: impl Into<Bytes>, expect: Expect) -> Self {
         let (content, fields) = (content.into(), Fields::default());
-        let (message, lease, hold, lock_timeout, cancel) = Default::default();
+        let (message, lease, fence, hold, lock_timeout, cancel) = Default::default();
         let resolver = Arc::new(Policy::Fail);
-        Self { id, content, expect, fields, message, lease, hold, resolver, lock_timeout, cancel }
+        Self { id, content, expect, fields, message, lease, fence, hold, resolver, lock_timeout, cancel }
     }
 
     /// The title, over what the document says. An empty one takes it away.
@@ -103,6 +104,14 @@ impl SaveRequest {
     #[must_use]
     pub fn lease(mut self, lease: LeaseId) -> Self {
         self.lease = Some(lease);
+        self
+    }
+
+    /// And under this fence of it ([`Lease::fence`]), which tells it from another grant that somebody gave the same id. Without a [`lease`](Self::lease)
+    /// it says nothing.
+    #[must_use]
+    pub fn fence(mut self, fence: u64) -> Self {
+        self.fence = Some(fence);
         self
     }
 
@@ -148,14 +157,15 @@ impl SaveRequest {
         check_text("description", given(description).as_deref(), MAX_DESCRIPTION_BYTES)?;
         self.hold.as_ref().map_or(Ok(()), LeaseRequest::check)?;
         check_message(self.message.as_deref())?;
-        self.hold.as_ref().map_or(Ok(()), LeaseRequest::check)?;
         let tags = tags.as_deref().unwrap_or_default();
         tags.iter().try_for_each(|tag| check_text("tag", Some(tag), MAX_TAG_BYTES))?;
         if tags.len() > MAX_TAGS {
             let reason = format!("{} are given, at most {MAX_TAGS} are allowed", tags.len());
             return Err(Error::InvalidField { field: "tags", reason });
         }
-        let Self { id, content, expect, fields, message, lease, hold, resolver, lock_timeout, cancel } = self;
+        let Self { id, content, expect, fields, message, lease, fence, hold, resolver, lock_timeout, cancel } =
+            self;
+        let lease = lease.map(|id| LeaseRef { id, fence });
         let kind = Kind::Save { content, fields };
         Ok(Request { id, kind, expect, lease, hold, message, resolver, lock_timeout, cancel })
     }
@@ -196,7 +206,7 @@ impl Store {
         let named = request.lease.clone();
         let wanted = request.hold.clone();
         let held = |lease: &Lease| {
-            named.as_ref() == Some(&lease.id)
+            named.as_ref().is_some_and(|named| named.is(lease))
                 || wanted.is_some_and(|hold| hold.is_granted_by(lease, environment.identity()))
         };
         let Written { head, unchanged, copy_error, index_error, resolved } =

@@ -31,8 +31,9 @@ impl Shared {
             Policy::of(&objects.backend.capabilities()).with(options.fold_after, options.fold_behind);
         let index = Arc::new(Index::new(objects.clone(), gate.clone(), policy));
         let observer = Observer::new(objects.environment.clone(), options.clock_skew);
-        let locks = Locks::new(objects.clone(), gate.clone(), observer)?;
-        Ok(Self { objects, gate, index, upkeep: Upkeep::default(), locks, flows: Flows::build()?, options })
+        let upkeep = Upkeep::default();
+        let locks = Locks::new(objects.clone(), gate.clone(), observer, upkeep.tasks())?;
+        Ok(Self { objects, gate, index, upkeep, locks, flows: Flows::build()?, options })
     }
 }
 

@@ -5,9 +5,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::index::Index;
 
-/// Housekeeping that runs behind the answers: one fold at a time.
+/// What runs behind the answers: one fold of the index at a time, and what is given back for whoever has gone ([`crate::lock`]).
 ///
-/// A task lives until its fold is through, and [`rest`](Self::rest) waits for it. Whoever drops the runtime first leaves what a crash
+/// A task lives until it is through, and [`rest`](Self::rest) waits for it. Whoever drops the runtime first leaves what a crash
 /// in a fold leaves, which does no harm.
 #[derive(Debug, Default)]
 pub(super) struct Upkeep {
@@ -26,6 +26,11 @@ impl Upkeep {
             }
             drop(turn);
         });
+    }
+
+    /// For others who have something to do behind an answer.
+    pub(super) fn tasks(&self) -> TaskTracker {
+        self.tasks.clone()
     }
 
     /// Waits until nothing runs any more.

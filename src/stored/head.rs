@@ -31,7 +31,7 @@ pub struct Head {
     pub fence: u64,
     /// Who may write; none if everybody.
     pub lease: Option<Lease>,
-    /// The last lease that was taken away from its holder without another one in its place, for whoever comes back to it.
+    /// The last lease that was taken away from its holder, for whoever comes back to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<Ended>,
     /// Fresh at every rewrite.
@@ -47,7 +47,7 @@ pub struct Head {
 pub struct Ended {
     /// Which.
     pub lease_id: LeaseId,
-    /// How: [`BROKEN`](Self::BROKEN), [`OVERRIDDEN`](Self::OVERRIDDEN), or what a later program says.
+    /// How: [`BROKEN`](Self::BROKEN), [`TAKEN_OVER`](Self::TAKEN_OVER), [`OVERRIDDEN`](Self::OVERRIDDEN), or what a later program says.
     pub how: String,
     /// By whom, as `user@host`.
     pub by: String,
@@ -58,8 +58,12 @@ pub struct Ended {
 impl Ended {
     /// Somebody broke it.
     pub const BROKEN: &str = "broken";
+    /// It was stale, and somebody else was granted one in its place.
+    pub const TAKEN_OVER: &str = "taken over";
     /// It was stale, and somebody changed the workflow.
     pub const OVERRIDDEN: &str = "overridden";
+    /// Never in a head: its holder does not renew it any more, because the task that did has died.
+    pub const ABANDONED: &str = "abandoned";
 }
 
 /// The version that a head points to. Everything in here goes with the version: nothing of it is handed on to the next one but its
@@ -117,13 +121,24 @@ impl Head {
 
     /// The same without a lease, whose holder's next write fails because of that; none takes nothing away.
     pub(crate) fn without_lease(self, how: &str, by: String, at: DateTime<Utc>) -> Self {
+        let ended = self.noting_end(how, by, at);
+        Self { fence: ended.fence.saturating_add(1), lease: None, ..ended }
+    }
+
+    /// The same with another lease, which takes the place of the one that was there.
+    pub(crate) fn with_lease(self, lease: Lease, how: &str, by: String, at: DateTime<Utc>) -> Self {
+        Self { fence: lease.fence, lease: Some(lease), ..self.noting_end(how, by, at) }
+    }
+
+    /// Says how the lease that is there ends, if there is one.
+    fn noting_end(self, how: &str, by: String, at: DateTime<Utc>) -> Self {
         let ended = self.lease.as_ref().map(|lease| Ended {
             lease_id: lease.id.clone(),
             how: how.to_owned(),
             by,
             at,
         });
-        Self { fence: self.fence.saturating_add(1), lease: None, ended: ended.or(self.ended), ..self }
+        Self { ended: ended.or(self.ended), ..self }
     }
 
     /// The next state of the register: the caller changes what it came for and swaps it in.

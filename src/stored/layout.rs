@@ -3,7 +3,7 @@
 use pflow_backend::{Key, Prefix};
 
 use super::{MAX_GENERATION, VersionId, WorkflowId};
-use crate::document::MediaType;
+use crate::document::{ContentHash, MediaType};
 
 pub(crate) const CONFIG: &str = "config.json";
 const HEAD: &str = "metadata.json";
@@ -74,9 +74,9 @@ pub(crate) fn lockfile(id: &WorkflowId) -> Key {
     key(&format!("workflows/{id}/{LOCKFILE}"))
 }
 
-/// Where something is kept that somebody else had put in the place of the mirror.
-pub(crate) fn odd_lockfile(id: &WorkflowId, kept_id: &VersionId) -> Key {
-    key(&format!("workflows/{id}/{LOCKFILE}.{kept_id}.odd"))
+/// Where something with this content is kept that somebody else had put in the place of the mirror.
+pub(crate) fn odd_lockfile(id: &WorkflowId, content: ContentHash) -> Key {
+    key(&format!("workflows/{id}/{LOCKFILE}.{}.odd", content.hex()))
 }
 
 pub(crate) fn versions() -> Prefix {
@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(parse_head(&head(&id)), Some(id.clone()));
         assert_eq!(parse_lockfile(&lockfile(&id)), Some(id.clone()));
         assert_eq!(parse_head(&lockfile(&id)), None);
-        assert_eq!(parse_lockfile(&odd_lockfile(&id, &VersionId::parse("0".repeat(26)).unwrap())), None);
+        assert_eq!(parse_lockfile(&odd_lockfile(&id, ContentHash::of(b"odd"))), None);
         assert_eq!(parse_head(&content(&id, MediaType::Json)), None);
     }
 

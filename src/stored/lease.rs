@@ -39,6 +39,33 @@ impl LeaseId {
     }
 }
 
+/// One grant, as whoever relies on it names it: by its id, and by its fence where that is known. The fence tells the grants apart that
+/// somebody gave the same id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LeaseRef {
+    pub(crate) id: LeaseId,
+    pub(crate) fence: Option<u64>,
+}
+
+impl LeaseRef {
+    /// Whether this is the lease that is meant.
+    pub(crate) fn is(&self, lease: &Lease) -> bool {
+        self.id == lease.id && self.fence.is_none_or(|fence| fence == lease.fence)
+    }
+}
+
+impl From<LeaseId> for LeaseRef {
+    fn from(id: LeaseId) -> Self {
+        Self { id, fence: None }
+    }
+}
+
+impl From<&Lease> for LeaseRef {
+    fn from(lease: &Lease) -> Self {
+        Self { id: lease.id.clone(), fence: Some(lease.fence) }
+    }
+}
+
 /// Who may write a workflow, until when, and under which fence. It stands in the head, so that taking, using and
 /// losing it are the same compare-and-swap as saving.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -18,7 +18,7 @@
 //! workflows/<id>/metadata.json                   the head: one register per workflow
 //! workflows/<id>/workflow.json                   current content, byte for byte
 //! workflows/<id>/workflow.lock                   mirror of the lease
-//! workflows/<id>/workflow.lock.<ulid>.odd        what somebody else had put in the mirror's place; theirs to look at and to delete
+//! workflows/<id>/workflow.lock.<sha256>.odd      what somebody else had put in the mirror's place; theirs to look at and to delete
 //! versions/<id>/<generation>-<version_id>        a version's record in one line, then its content
 //! ```
 
@@ -45,6 +45,7 @@ pub(crate) use format::{Kind, decode, encode_line, encode_pretty, encode_pretty_
 pub(crate) use gate::{Gate, read_config};
 pub use head::{Ancestor, Current, Ended, Head};
 pub use id::{InvalidId, WorkflowId};
+pub(crate) use lease::LeaseRef;
 pub use lease::{InvalidLeaseId, Lease, LeaseId};
 pub use lockfile::Lockfile;
 pub(crate) use objects::{Objects, StoredHead, corrupt, unreadable};

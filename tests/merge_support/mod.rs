@@ -8,6 +8,8 @@
     reason = "each test file uses its part of it, and a test may panic"
 )]
 
+pub(crate) mod cases;
+
 use std::collections::{BTreeSet, HashMap};
 
 use pflow_store::document::{Document, Limits};

@@ -3,7 +3,7 @@ use std::{str::FromStr, sync::Arc, time::Duration};
 use clap::Args;
 use pflow_store::{
     Error, Saved, Store,
-    conflict::{ConflictResolver, Policy},
+    conflict::{Conflict, ConflictResolver, Policy},
 };
 
 use super::{
@@ -89,7 +89,8 @@ impl OnConflict {
 }
 
 impl Decider {
-    /// What a change came to. A conflict says what others have changed; where nobody could be asked it names the flag that would have answered.
+    /// What a change came to. A conflict says what others have changed; where nobody could be asked it names the flag that would have answered, if one would:
+    /// no policy brings back a lost lease.
     pub(in crate::cli) async fn judge(
         &self,
         store: &Store,
@@ -106,12 +107,13 @@ impl Decider {
                 Vec::new()
             }
         };
+        let is_decidable = !matches!(conflict.cause(), Conflict::LeaseLost { .. } | Conflict::Busy { .. });
         let places = Places::of(overlaps(&conflict), &changes);
         let mut failure = Failure { places, ..Failure::from(Error::Conflict(conflict)) };
         if failure.details.is_empty() {
             failure.details = lines(&changes, SHOWN);
         }
-        if self.is_alone {
+        if self.is_alone && is_decidable {
             failure.hint =
                 failure.hint.map(|hint| format!("{hint}; or decide beforehand with `--on-conflict`"));
         }

@@ -54,6 +54,7 @@ impl Acquire {
             return Ok(());
         }
         let document = Granted::of(&id, lease, grant.already_held);
-        session.answer(&granted(&id, lease), &document)
+        let held_already = if grant.already_held { ", held already" } else { "" };
+        session.answer(&format!("{}{held_already}", granted(&id, lease)), &document)
     }
 }

@@ -1,7 +1,7 @@
 use std::ffi::OsString;
 
 use clap::Args;
-use pflow_store::{Conflict, Error, LeaseId, Store, WorkflowId, stored::Lease};
+use pflow_store::{Conflict, Error, LeaseId, Store, WorkflowId, lock::LockState, stored::Lease};
 use serde::Serialize;
 
 use super::{Lock, holding};
@@ -37,6 +37,9 @@ pub(super) struct Break {
 #[derive(Serialize)]
 struct Document<'a> {
     dry_run: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    broken_lease: Option<&'a LeaseId>,
+    /// As it is when the command ends.
     #[serde(flatten)]
     lock: Lock<'a>,
 }
@@ -50,7 +53,8 @@ impl Break {
         let who = holding(&held, state.now);
         if self.dry_run {
             let text = format!("{id}: the lease of {who} would be broken");
-            return session.answer(&text, &Document { dry_run: true, lock: Lock::of(&state) });
+            return session
+                .answer(&text, &Document { dry_run: true, broken_lease: None, lock: Lock::of(&state) });
         }
         if !self.yes {
             let (what, question) =
@@ -63,7 +67,10 @@ impl Break {
         let breaking = store.break_lock(&id, self.lease_id);
         let broken = session.changing(format!("the breaking of the lock of {id}"), None, breaking).await?;
         let text = format!("{id}: broke the lease {} of {}", broken.id, super::who(&broken));
-        session.answer(&text, &Document { dry_run: false, lock: Lock::of(&state) })
+        // What the break itself has left: somebody else may have the lock already.
+        let after = LockState { lease: None, live: false, standing: None, fence: broken.fence + 1, ..state };
+        let document = Document { dry_run: false, broken_lease: Some(&broken.id), lock: Lock::of(&after) };
+        session.answer(&text, &document)
     }
 
     /// The lock, which must be the one that is meant.
@@ -72,14 +79,15 @@ impl Break {
         session: &Session<'_>,
         store: &Store,
         id: &WorkflowId,
-    ) -> Result<(pflow_store::lock::LockState, Lease)> {
+    ) -> Result<(LockState, Lease)> {
         let state = session.reading(store.lock_state(id)).await?;
         match state.lease.clone() {
             Some(lease) if lease.id == self.lease_id => Ok((state, lease)),
             other => {
                 let (id, lease_id, fence) = (id.clone(), self.lease_id.clone(), state.fence);
                 let held = other.map(Box::new);
-                Err(Error::from(Conflict::LeaseLost { id, lease_id, held, ended: None, fence }).into())
+                let ended = state.ended.filter(|ended| ended.lease_id == lease_id).map(Box::new);
+                Err(Error::from(Conflict::LeaseLost { id, lease_id, held, ended, fence }).into())
             }
         }
     }

@@ -7,7 +7,10 @@ use std::{
     process::ExitStatus,
 };
 
-use rustix::process::{Pid, Signal as Number, kill_process};
+use rustix::{
+    io::Errno,
+    process::{Pid, Signal as Number, test_kill_process_group},
+};
 use tokio::{
     process::{Child, Command},
     signal::unix::{Signal as Stream, SignalKind, signal},
@@ -15,14 +18,17 @@ use tokio::{
 
 use crate::cli::{
     failure::{Failure, Result},
-    signals::Signal,
+    signals::{Signal, Target},
 };
 
-/// A command that runs. It has the streams and the process group of this program.
+/// A command that runs, with the streams of this program.
+///
+/// On a terminal it stays in the terminal's process group, so that it may read there and Ctrl-C reaches it. Elsewhere it gets a group of its own, and what is
+/// handed on to it reaches all that it started and that did not leave the group.
 pub(super) struct Running {
     child: Child,
-    /// None once it has been waited for: its pid may belong to somebody else then.
-    pid: Option<Pid>,
+    /// None once nobody is left to be reached: the number may belong to somebody else then.
+    target: Option<Target>,
 }
 
 impl Running {
@@ -32,34 +38,53 @@ impl Running {
         };
         let mut command = Command::new(program);
         command.args(arguments).envs(variables.iter().map(|(name, value)| (name, value)));
+        let has_group = !has_terminal();
+        if has_group {
+            command.process_group(0);
+        }
         let child = command.spawn().map_err(|error| Failure::not_started(shown(program), &error))?;
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
-        Ok(Self { child, pid })
+        let target = pid.map(if has_group { Target::Group } else { Target::Process });
+        Ok(Self { child, target })
     }
 
     /// How it ended, in the numbers of a shell. May be dropped and asked again.
     pub(super) async fn ended(&mut self) -> Result<u8> {
         let status = self.child.wait().await;
-        self.pid = None;
+        if let Some(Target::Process(_)) = self.target {
+            self.target = None;
+        }
         status.map(code).map_err(|error| Failure::failed(format!("Failed to wait for the command: {error}")))
     }
 
     /// Hands on a request to stop. What a terminal's Ctrl-C interrupts it interrupts in the whole process group, so the command has heard of it.
     pub(super) fn stop(&self, request: Signal) {
         match request {
-            Signal::Interrupt if has_terminal() => {}
+            Signal::Interrupt if matches!(self.target, Some(Target::Process(_))) => {}
             Signal::Interrupt => self.send(Number::INT),
             Signal::Terminate => self.send(Number::TERM),
         }
     }
 
     pub(super) fn send(&self, number: Number) {
-        if let Some(pid) = self.pid
-            && let Err(error) = kill_process(pid, number)
-        {
-            // It may just have ended.
-            tracing::debug!(%error, "the signal did not reach the command");
+        if let Some(target) = self.target {
+            target.send(number);
         }
+    }
+
+    /// Whom its signals reach.
+    pub(super) fn target(&self) -> Option<Target> {
+        self.target
+    }
+
+    /// Whether the command has left anybody behind in its group. Ask once it has ended: as long as somebody is there the number of the group is theirs.
+    pub(super) fn has_left_others(&mut self) -> bool {
+        let Some(Target::Group(group)) = self.target else { return false };
+        let is_there = test_kill_process_group(group) != Err(Errno::SRCH);
+        if !is_there {
+            self.target = None;
+        }
+        is_there
     }
 }
 

@@ -5,17 +5,17 @@ mod report;
 
 use std::{
     collections::VecDeque,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use clap::Args;
 use futures::StreamExt;
-use pflow_store::{Expect, SaveRequest, Saved};
+use pflow_store::{Expect, SaveRequest, Saved, WorkflowId};
 
 use super::{
     conflict::{Decider, OnConflict},
-    expectation::expect,
+    expectation::{HeldLease, expect},
     failure::{Failure, Result},
     input,
     session::Session,
@@ -27,6 +27,7 @@ use report::Report;
 const MORE: &str = "\
 A file's name without `.json` is the id. Of a folder every `*.json` is taken, by name, without sub folders and hidden files;
 links to files are followed. Each save stands alone: one that fails does not stop the others, and the exit code is 3 then.
+A lease is held on one workflow: PFLOW_LEASE counts for the one that PFLOW_WORKFLOW names, as in `lock run`.
 
 Examples:
   pflow-store save-all plans/
@@ -71,6 +72,7 @@ struct Requests {
     tags: Vec<String>,
     expect: Expect,
     message: Option<String>,
+    lease: HeldLease,
     decider: Decider,
 }
 
@@ -94,6 +96,7 @@ impl SaveAll {
             tags: self.tags,
             expect: self.if_generation.map_or(Expect::Any, expect),
             message: self.message,
+            lease: HeldLease::from_environment(),
             decider: self.on_conflict.decider_of_many(session, &store)?,
         };
         session.signals.begin("the batch".to_owned(), None)?;
@@ -136,31 +139,35 @@ impl Iterator for Requests {
                 return None;
             }
             let File { path, id } = self.files.next()?;
-            let read = id.and_then(|id| input::read_file(&id, &path).map(|content| (id, content)));
-            let (request, failure) = match read {
-                Ok((id, content)) => (Some(SaveRequest::new(id, content, self.expect)), None),
+            let (request, failure) = match id.and_then(|id| self.request(id, &path)) {
+                Ok(request) => (Some(request), None),
                 Err(failure) => (None, Some(failure)),
             };
             self.begun.lock().unwrap_or_else(PoisonError::into_inner).push_back((path, failure));
-            if let Some(request) = request {
-                return Some(self.describe(request));
+            if request.is_some() {
+                return request;
             }
         }
     }
 }
 
 impl Requests {
-    fn describe(&self, mut request: SaveRequest) -> SaveRequest {
-        request = request
+    fn request(&self, id: WorkflowId, path: &Path) -> Result<SaveRequest> {
+        let content = input::read_file(&id, path)?;
+        let lease = self.lease.named(&id)?;
+        let mut request = SaveRequest::new(id, content, self.expect)
             .resolver(self.decider.resolver.clone())
             .lock_timeout(self.decider.lock_timeout)
             .cancelled_by(self.signals.stop());
         if !self.tags.is_empty() {
             request = request.tags(self.tags.iter().cloned());
         }
-        match &self.message {
-            Some(message) => request.message(message.clone()),
-            None => request,
+        if let Some(message) = &self.message {
+            request = request.message(message.clone());
         }
+        if let Some(lease) = lease {
+            request = request.lease(lease);
+        }
+        Ok(request)
     }
 }

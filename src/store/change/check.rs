@@ -69,7 +69,7 @@ impl Node<Change, Error> for CheckConflicts {
         let Question { shared, id, .. } = question;
         let objects = &shared.objects;
         if let Some(stored) = question.known.clone() {
-            let basis = seen(shared, stored, CopyState::Absent, None);
+            let basis = seen_before(shared, stored);
             return Ok(Seen::Basis { basis: Box::new(basis), open: Vec::new() });
         }
         let (stored, copy) = match question.expect {
@@ -144,6 +144,12 @@ fn seen(shared: &Shared, stored: StoredHead, copy: CopyState, restored: Option<S
     Basis { stored, standing, copy, restored, now: shared.objects.now() }
 }
 
+/// What there was to build on when this process read it last, judged at this moment.
+fn seen_before(shared: &Shared, stored: StoredHead) -> Basis {
+    let standing = shared.locks.standing_as_known(&stored.head);
+    Basis { stored, standing, copy: CopyState::Absent, restored: None, now: shared.objects.now() }
+}
+
 /// The head that this process knows, if the caller builds on just that one and the change fits on top of it. Not where people edit copies,
 /// which must be read anyway, and not after a lost race or a conflict, which say that what we know is old.
 fn known(change: &Change) -> Result<Option<StoredHead>> {
@@ -161,7 +167,7 @@ fn known(change: &Change) -> Result<Option<StoredHead>> {
     if stored.head.generation() != generation {
         return Ok(None);
     }
-    let basis = seen(&change.shared, stored, CopyState::Absent, None);
+    let basis = seen_before(&change.shared, stored);
     let fits = matches!(judge(change, &basis)?, Decision::Write(_));
     Ok(fits.then_some(basis.stored))
 }

@@ -74,6 +74,9 @@ pub(super) fn decide(
     {
         return Ok(Decision::Conflict(conflict));
     }
+    if let Some(lost) = request.hold.as_ref().filter(|_| !own).and_then(|hold| hold.spent(head)) {
+        return Ok(Decision::Conflict(lost));
+    }
     let lease = match (&request.hold, &head.lease) {
         _ if own => LeasePlan::Keep,
         (Some(hold), _) => LeasePlan::Grant(hold.clone()),
@@ -85,13 +88,13 @@ pub(super) fn decide(
     Ok(Decision::Write(Box::new(Plan { stored, copy, kept, version, lease, breaks })))
 }
 
-/// The lease is compared by its id alone. Whether it has expired by some clock does not matter as long as nobody else took over.
+/// The lease is compared by its id, and by its fence where the caller names that, and by nothing else. Whether it has expired by some clock does not matter as long as nobody else took over.
 fn lost_lease(request: &Request, head: &Head) -> Option<Conflict> {
-    let lease_id = request.lease.clone()?;
-    if head.lease.as_ref().is_some_and(|lease| lease.id == lease_id) {
+    let named = request.lease.as_ref()?;
+    if head.lease.as_ref().is_some_and(|lease| named.is(lease)) {
         return None;
     }
-    Some(Conflict::lease_lost(lease_id, head))
+    Some(Conflict::lease_lost(named.id.clone(), head))
 }
 
 /// Whether the lease in the head is the caller's: the one that it names, which is not lost, or the one that it wants to take along and

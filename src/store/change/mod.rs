@@ -50,7 +50,7 @@ use crate::{
     flow::Action,
     lock::LeaseRequest,
     operation,
-    stored::{Head, Lease, LeaseId, Standing, StoredHead, StoredVersion, VersionRecord, WorkflowId},
+    stored::{Head, Lease, LeaseRef, Standing, StoredHead, StoredVersion, VersionRecord, WorkflowId},
 };
 
 pub(crate) use flows::Flows;
@@ -83,7 +83,7 @@ pub(super) struct Request {
     pub(super) kind: Kind,
     pub(super) expect: Expect,
     /// The lease that the caller holds.
-    pub(super) lease: Option<LeaseId>,
+    pub(super) lease: Option<LeaseRef>,
     /// The lease that the caller wants along with the change.
     pub(super) hold: Option<LeaseRequest>,
     pub(super) message: Option<String>,
@@ -148,6 +148,10 @@ pub(crate) struct Change {
     obstacle: Option<Obstacle>,
     answers: u32,
     wait: Option<Duration>,
+    /// Waits that saw the lock change hands.
+    handovers: u32,
+    /// From WaitForLock: others in line for the lock wait until this change is through.
+    place: wait::Place,
     /// Whether the edit that KeepEdit reads is all that becomes of the change.
     takes_edit: bool,
     keeps: Keeps,
@@ -255,6 +259,8 @@ impl Change {
             obstacle: None,
             answers: 0,
             wait: None,
+            handovers: 0,
+            place: wait::Place::default(),
             takes_edit: false,
             keeps: Keeps::default(),
             resolved: Resolved::default(),
@@ -306,6 +312,7 @@ impl Change {
 
     /// The swap of the present plan is in place, with this head.
     fn landed(&mut self, head: Head, copy_error: Option<Error>) {
+        self.place.leave();
         let unchanged = self.plan.as_ref().is_none_or(|plan| plan.version.is_none());
         if let Some(plan) = &self.plan {
             self.resolved.kept_edit = plan.kept.as_ref().map(|(record, _)| record.generation);

@@ -248,6 +248,7 @@ fn elsewhere(change: &mut Change, named: Option<crate::stored::WorkflowId>) -> R
         }
     };
     (change.request.expect, change.request.lease, change.request.hold) = (Expect::Absent, None, None);
+    change.place.leave();
     (change.agreed, change.plan, change.lost_races) = (Agreed::default(), None, 0);
     change.resolved.how = Some(How::KeptBoth { instead_of });
     Ok(())

@@ -1,4 +1,7 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio_util::sync::CancellationToken;
 
@@ -7,17 +10,41 @@ use crate::{
     Error, Result,
     conflict::Conflict,
     flow::{Action, Node, Visit},
+    lock::Turn,
     store::Shared,
     stored::{Lease, WorkflowId},
 };
 
 /// Waits until the lock that is in the way ends or changes hands, as long as the resolver has said.
+///
+/// Whoever waits stands in one line with those of this process who acquire the lock. The place at its head is kept until the change has landed or failed
+/// ([`Place`]), so whoever stands behind waits no longer than one write, or than the resolver takes to answer where somebody of another process was faster.
 pub(super) struct WaitForLock;
+
+/// So many waits of one change do not use up its answers. That is days of a lock that never rests, and few enough for the step limit of a flow.
+const HANDOVERS: u32 = 100_000;
+
+/// The place of a change in the line for the lock of its workflow. Kept where a node that only sees the change can take it along.
+#[derive(Default)]
+pub(super) struct Place(Mutex<Option<Turn>>);
+
+impl Place {
+    fn take(&self) -> Option<Turn> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Lets the next one go on.
+    pub(super) fn leave(&mut self) {
+        *self = Self::default();
+    }
+}
 
 pub(super) struct Watch {
     shared: Arc<Shared>,
     id: WorkflowId,
     lease: Lease,
+    /// For the wait itself, which may be tried again.
+    place: Place,
     limit: Duration,
     cancel: CancellationToken,
 }
@@ -26,6 +53,7 @@ pub(super) struct Watch {
 pub(super) struct Waited {
     time: Duration,
     end: End,
+    turn: Option<Turn>,
 }
 
 enum End {
@@ -53,6 +81,7 @@ impl Node<Change, Error> for WaitForLock {
                 shared: Arc::clone(&change.shared),
                 id: id.clone(),
                 lease: lease.as_ref().clone(),
+                place: Place(Mutex::new(change.place.take())),
                 limit,
                 cancel: change.request.cancel.clone(),
             }),
@@ -63,15 +92,16 @@ impl Node<Change, Error> for WaitForLock {
     async fn exec(&self, watch: &Watch, _: Visit<'_>) -> Result<Waited> {
         let environment = &watch.shared.objects.environment;
         let began = environment.monotonic();
-        let waiting = watch.shared.locks.await_change(&watch.id, &watch.lease, watch.limit);
+        let waiting = watch.shared.locks.await_turn(&watch.id, &watch.lease, watch.place.take(), watch.limit);
         let waited = watch.cancel.run_until_cancelled(waiting).await.transpose()?;
         let time = environment.monotonic().saturating_sub(began);
-        let end = match waited {
-            None => End::Cancelled,
-            Some(()) if time < watch.limit => End::Changed,
-            Some(()) => End::TimedOut,
+        let (end, turn) = match waited {
+            None => (End::Cancelled, None),
+            Some(Some(turn)) if time < watch.limit => (End::Changed, Some(turn)),
+            // IMPORTANT: the place goes with the time. A resolver may ask a person next, and nobody stands behind that.
+            Some(_) => (End::TimedOut, None),
         };
-        Ok(Waited { time, end })
+        Ok(Waited { time, end, turn })
     }
 
     async fn post(&self, change: &mut Change, _: Watch, waited: Waited, _: Visit<'_>) -> Result<Action> {
@@ -79,7 +109,13 @@ impl Node<Change, Error> for WaitForLock {
         change.wait = None;
         match waited.end {
             // Somebody else got on. Only a wait in vain uses up the resolver's answers.
-            End::Changed => change.answers = change.answers.saturating_sub(1),
+            End::Changed => {
+                change.place = Place(Mutex::new(waited.turn));
+                if change.handovers < HANDOVERS {
+                    change.handovers += 1;
+                    change.answers = change.answers.saturating_sub(1);
+                }
+            }
             End::TimedOut => {}
             End::Cancelled => {
                 change.failure = Some(Error::Cancelled);

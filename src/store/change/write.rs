@@ -11,7 +11,7 @@ use super::{Change, LeasePlan, Plan, Trouble, actions, unsettled::Unsettled};
 use crate::{
     Error, Result,
     flow::{Action, Failure, Node, Retry, Visit},
-    lock::{broken_record, lockfile},
+    lock::{broken, lockfile},
     store::{Shared, copy::CopyState},
     stored::{Current, Ended, Head, Lease, Objects, VersionId, VersionRecord, layout, unreadable},
 };
@@ -236,8 +236,9 @@ pub(super) fn with_lease(
         }
         LeasePlan::Grant(request) => {
             let hash = head.current.as_ref().and_then(|current| current.record.hash);
-            head.fence = head.fence.saturating_add(1);
-            head.lease = Some(request.grant(identity, head.fence, hash, now)?);
+            let lease = request.grant(identity, head.fence.saturating_add(1), hash, now)?;
+            let how = if breaks { Ended::BROKEN } else { Ended::TAKEN_OVER };
+            head = head.with_lease(lease, how, identity.to_string(), now);
         }
     }
     Ok(head)
@@ -268,7 +269,7 @@ fn copies(objects: &Objects, plan: &Plan, head: &Head) -> Result<Vec<Operation>>
     }
     if let Some(broken) = &plan.breaks {
         // For the operation history, as when it is broken by itself. It may be written again with the copies, and is the same then.
-        copies.push(broken_record(objects, &head.id, broken)?.when(Precondition::Always));
+        copies.push(broken::record(objects, &head.id, broken, &broken::new_id(objects, &head.id)?)?);
     }
     Ok(copies)
 }

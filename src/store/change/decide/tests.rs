@@ -67,7 +67,7 @@ fn save(expect: Expect) -> Request {
 }
 
 fn under(name: &str) -> Request {
-    Request { lease: Some(lease_id(name)), ..save(Expect::Any) }
+    Request { lease: Some(lease_id(name).into()), ..save(Expect::Any) }
 }
 
 fn holding(name: &str) -> Request {
@@ -105,7 +105,11 @@ fn the_first_reason_that_matters_is_told() {
     let mut basis = leased(basis(3), "theirs", TimeDelta::minutes(1));
     basis.copy = CopyState::Edited(Version::new("edit"), ContentHash::of(b"edit"));
     assert_eq!(
-        answer(&Request { lease: Some(lease_id("mine")), ..save(Expect::Generation(1)) }, "old", &basis),
+        answer(
+            &Request { lease: Some(lease_id("mine").into()), ..save(Expect::Generation(1)) },
+            "old",
+            &basis
+        ),
         "lost"
     );
     assert_eq!(answer(&save(Expect::Generation(1)), "old", &basis), "version");
@@ -132,7 +136,11 @@ fn a_lease_is_kept_removed_or_granted() {
         assert_eq!(plan_of(&under("held"), Some(left)), LeasePlan::Keep, "its clock does not matter");
     }
     assert_eq!(plan_of(&holding("held"), Some(live)), LeasePlan::Keep, "granted already");
-    assert_eq!(plan_of(&holding("held"), Some(expired)), grant("held"), "what has ended is granted anew");
+    assert_eq!(
+        answer(&holding("held"), "new", &leased(basis(1), "held", expired)),
+        "lost",
+        "an id is granted once"
+    );
     assert_eq!(plan_of(&holding("new"), None), grant("new"));
     assert_eq!(plan_of(&holding("new"), Some(expired)), grant("new"));
     assert_eq!(answer(&holding("new"), "new", &leased(basis(1), "held", live)), "locked");

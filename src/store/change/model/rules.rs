@@ -15,7 +15,7 @@ use super::{
 use crate::{
     conflict::{Conflict, Expect, Policy},
     document::ContentHash,
-    lock::{Act, Answer, Decider, Decision as LockDecision, Wish, decide as decide_lock, settled},
+    lock::{self, Act, Answer, Decider, Decision as LockDecision, Wish, decide as decide_lock, settled},
     store::{
         change::{
             Basis, Fields, Kind, Request,
@@ -84,14 +84,14 @@ impl Rules {
             Doing::Save => self.save(look, None),
             Doing::SaveUnder(name) => self.save(look, Some(name)),
             Doing::Acquire(name) => self.lock(look, Wish::Acquire(request(name)), name),
-            Doing::Renew(name) => self.lock(look, Wish::Of(id_of(name), Act::Renew(None)), name),
-            Doing::Release(name) => self.lock(look, Wish::Of(id_of(name), Act::Release), name),
+            Doing::Renew(name) => self.lock(look, Wish::Of(id_of(name).into(), Act::Renew(None)), name),
+            Doing::Release(name) => self.lock(look, Wish::Of(id_of(name).into(), Act::Release), name),
             Doing::Break(name) => {
                 let name = match look.register.held {
                     Some(held) if self.flaw == Some(Flaw::BreaksWhateverIsThere) => held.name,
                     _ => name,
                 };
-                self.lock(look, Wish::Of(id_of(name), Act::Break), name)
+                self.lock(look, Wish::Of(id_of(name).into(), Act::Break), name)
             }
         };
         self.made.insert(look, verdict);
@@ -114,7 +114,10 @@ impl Rules {
             LockDecision::Answer(answer) => {
                 let ours = Held { name, fence: look.register.fence, refreshed: 0 };
                 let open = look.doubts.iter().flatten().any(|doubt| doubt.named_is_present);
-                settled(&wish, answer, &self.heads.lease(ours), open)
+                // Notes of how a lease ended are not modelled: the last one is ours.
+                let (lease, ended) = (self.heads.lease(ours), head.ended.clone());
+                let ours = lock::Unsettled { lease, ended, named: None };
+                settled(&wish, answer, &ours, &head, open)
             }
         };
         match answer {
@@ -144,7 +147,7 @@ impl Rules {
             _ if self.flaw != Some(Flaw::SaveForgetsItsLease) => under,
             held => under.and(held.map(|held| held.name)),
         };
-        let lease = lease.map(id_of);
+        let lease = lease.map(|name| id_of(name).into());
         let kind = Kind::Save { content: Bytes::new(), fields: Fields::default() };
         let id = workflow();
         let request = Request {

@@ -1,0 +1,112 @@
+//! One line for everybody of a process who wants a lock, savers and acquirers alike.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+mod support;
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use pflow_store::{
+    Expect, LeaseRequest, StoreOptions,
+    conflict::{Case, ConflictResolver, Policy, Resolution},
+    pflow_backend::{ManualEnvironment, async_trait},
+};
+use support::{Kind, Site, id, save};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn request() -> LeaseRequest {
+    LeaseRequest::new("edit", MINUTE)
+}
+
+#[tokio::test]
+async fn savers_and_acquirers_are_served_in_the_order_in_which_they_came() {
+    let site = Site::new(Kind::Memory).await;
+    let environment = Arc::new(ManualEnvironment::new(5).stepped());
+    let store = site.store_with(StoreOptions::new(environment.clone()).fold_behind(false)).await;
+    store.save(save("a", "0", Expect::Absent)).await.unwrap();
+    let first = store.acquire(&id("a"), request()).await.unwrap().lease;
+    let served = Arc::new(Mutex::new(Vec::new()));
+    let mut tasks = Vec::new();
+    for n in 0..8 {
+        let (store, environment, served) = (store.clone(), environment.clone(), served.clone());
+        tasks.push(tokio::spawn(async move {
+            if n % 2 == 0 {
+                let request = save("a", &format!("{}", n + 1), Expect::Any).lock_timeout(HOUR);
+                store.save(request.resolver(Arc::new(Policy::Wait))).await.unwrap();
+                served.lock().unwrap().push(n);
+                return;
+            }
+            let lease = store.acquire(&id("a"), request().wait(HOUR)).await.unwrap().lease;
+            served.lock().unwrap().push(n);
+            // Long enough for whoever is first in line to look, and to find another lease than it met on arrival.
+            for _ in 0..20 {
+                environment.advance(Duration::from_millis(5));
+                rest().await;
+            }
+            store.release(&id("a"), lease.id).await.unwrap();
+        }));
+        rest().await;
+    }
+    store.release(&id("a"), first.id).await.unwrap();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(*served.lock().unwrap(), [0, 1, 2, 3, 4, 5, 6, 7]);
+}
+
+/// Lets everybody get on.
+async fn rest() {
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Waits, and counts how often it is asked.
+#[derive(Debug, Default)]
+struct Counting(AtomicU32);
+
+#[async_trait]
+impl ConflictResolver for Counting {
+    async fn resolve(&self, _: &Case) -> pflow_store::Result<Resolution> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(Resolution::Wait { limit: HOUR * 24 })
+    }
+}
+
+#[tokio::test]
+async fn a_lock_that_changes_hands_thousands_of_times_is_waited_for() {
+    // Three nodes are visited for each, which is more than a flow may visit that sets no limit.
+    const TIMES: u32 = 3500;
+    let site = Site::new(Kind::Memory).await;
+    let (store, other) = (site.store().await, site.other_store(2).await);
+    store.save(save("a", "0", Expect::Absent)).await.unwrap();
+    let asked = Arc::new(Counting::default());
+    let waits = async {
+        let saved = store.save(save("a", "1", Expect::Any).resolver(asked.clone())).await;
+        // Nobody waits any more, however it ended.
+        asked.0.fetch_max(TIMES, Ordering::Relaxed);
+        saved
+    };
+    // From one to the next in one swap, so that it is never free.
+    let hand_over = async || {
+        let request = save("a", "0", Expect::Any).hold(request().detached());
+        other.save(request.resolver(Arc::new(Policy::Override))).await.unwrap().lease.unwrap()
+    };
+    let mut last = hand_over().await;
+    let busy = async {
+        while asked.0.load(Ordering::Relaxed) < TIMES {
+            last = hand_over().await;
+            tokio::task::yield_now().await;
+        }
+        other.release(&id("a"), last.id).await.unwrap();
+    };
+    let (saved, ()) = futures::join!(waits, busy);
+    assert_eq!(saved.unwrap().generation, 2);
+}
