@@ -199,7 +199,12 @@ async fn a_lease_that_was_granted_before_is_renewed_first(site: Site) {
     let guard = store.lock(&id("a"), mine()).await.unwrap();
     assert_eq!(guard.ensure().await.unwrap(), before.id);
     assert_eq!((guard.fence(), guard.lease().renewals > 0), (1, true));
+    let second = conflict(store.lock(&id("a"), mine()).await);
+    assert!(matches!(second, Conflict::Locked { .. }), "it has a guard: {second}");
+    guard.check().unwrap();
     guard.release().await.unwrap();
+    // Whoever had it can have it again.
+    store.lock(&id("a"), mine()).await.unwrap().release().await.unwrap();
 }
 
 async fn a_lost_reply_of_a_renewal_is_no_loss(site: Site) {

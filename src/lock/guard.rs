@@ -1,6 +1,7 @@
 use std::{
+    collections::HashSet,
     pin::pin,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -19,7 +20,7 @@ use super::{
 use crate::{
     Error, Result,
     conflict::Conflict,
-    stored::{Ended, Lease, LeaseId, WorkflowId},
+    stored::{Ended, Holder, Lease, LeaseId, Live, Standing, WorkflowId},
 };
 
 /// A lease that is held: a task of its own renews it until it is released, dropped or lost.
@@ -55,7 +56,7 @@ pub(super) struct State {
 }
 
 /// What the task is told.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Orders {
     /// To renew at once. A wish that comes while it renews is kept.
     pub(super) renew: Notify,
@@ -63,6 +64,33 @@ pub(super) struct Orders {
     pub(super) give_back: CancellationToken,
     /// Lives as long as the task from then on, so that closing the store waits for it.
     closing: OnceLock<TaskTrackerToken>,
+    /// Until the lease is given back there is no other guard for it.
+    _guarded: Guarded,
+}
+
+/// The leases of one store that a guard holds in this process. Two guards for one lease would each give back what the other one works under.
+pub(super) type AllGuarded = Arc<Mutex<HashSet<(WorkflowId, LeaseId)>>>;
+
+/// That a lease has a guard, as long as this lives.
+#[derive(Debug)]
+pub(super) struct Guarded {
+    all: AllGuarded,
+    name: (WorkflowId, LeaseId),
+}
+
+impl Guarded {
+    /// None where it has one already.
+    fn begin(all: &AllGuarded, id: &WorkflowId, lease_id: &LeaseId) -> Option<Self> {
+        let name = (id.clone(), lease_id.clone());
+        let new = all.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone());
+        new.then(|| Self { all: all.clone(), name })
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
+    }
 }
 
 impl Orders {
@@ -75,8 +103,10 @@ impl Orders {
 impl LeaseGuard {
     /// Holds what was granted, which was asked for at `asked`. The task lives until the lease is given back or lost, and this guard waits for it or leaves
     /// it to itself.
-    pub(super) fn new(locks: Locks, id: WorkflowId, grant: Grant, asked: Moment) -> Self {
-        let (orders, mut refreshed) = (Arc::<Orders>::default(), asked);
+    fn new(locks: Locks, id: WorkflowId, grant: Grant, asked: Moment, guarded: Guarded) -> Self {
+        let (renew, give_back, closing) = Default::default();
+        let (orders, mut refreshed) =
+            (Arc::new(Orders { renew, give_back, closing, _guarded: guarded }), asked);
         // What was granted before, in answer to a request whose reply got lost, may have lasted for a while already.
         if grant.already_held {
             refreshed = asked.not_after(grant.lease.refreshed());
@@ -227,11 +257,16 @@ impl Drop for LeaseGuard {
 }
 
 impl Locks {
-    /// Acquires and holds.
+    /// Acquires and holds. What was granted before is held by one guard alone.
     pub(crate) async fn hold(&self, id: &WorkflowId, request: LeaseRequest) -> Result<LeaseGuard> {
         let request = request.attached();
         let (grant, asked) = self.acquire_at(id, request).await?;
-        Ok(LeaseGuard::new(self.clone(), id.clone(), grant, asked))
+        let Some(guarded) = Guarded::begin(&self.guarded, id, &grant.lease.id) else {
+            let standing = Standing::Live { why: Live::NotEnded, holder: Holder::Running };
+            let (lease, now) = (Box::new(grant.lease), self.objects.now());
+            return Err(Conflict::Locked { id: id.clone(), lease, standing, now }.into());
+        };
+        Ok(LeaseGuard::new(self.clone(), id.clone(), grant, asked, guarded))
     }
 }
 

@@ -47,6 +47,7 @@ use crate::{
     flow::Flow,
     stored::{Gate, Lease, Objects},
 };
+use guard::AllGuarded;
 pub use guard::LeaseGuard;
 pub use inspect::{Inspection, LockList, LockScope, LockState};
 pub use mirror::Mirror;
@@ -72,6 +73,7 @@ pub(crate) struct Locks {
     pace: Pace,
     /// What goes on behind whoever has gone: the store waits for it when it is closed.
     behind: TaskTracker,
+    guarded: AllGuarded,
 }
 
 impl Locks {
@@ -82,7 +84,8 @@ impl Locks {
         behind: TaskTracker,
     ) -> Result<Self> {
         let pace = Pace::of(&objects.backend.capabilities());
-        let (flow, lines) = (Arc::new(lock_flow()?), Arc::default());
-        Ok(Self { objects, gate, observer, flow, lines, pace, behind })
+        let flow = Arc::new(lock_flow()?);
+        let (lines, guarded) = Default::default();
+        Ok(Self { objects, gate, observer, flow, lines, pace, behind, guarded })
     }
 }
