@@ -12,6 +12,7 @@
 //! **Why nothing depends on it.** A lost or damaged index is made anew from the heads, by readers in memory and by the next fold or
 //! [`crate::Store::reindex`] for good.
 
+mod ancestry;
 mod entry;
 mod export;
 mod findings;
@@ -32,6 +33,7 @@ use crate::{
     stored::{Objects, layout, unreadable},
 };
 
+pub(crate) use ancestry::Ancestry;
 pub use entry::Entry;
 pub(crate) use fold::Policy;
 pub use query::{Query, Sort};

@@ -29,14 +29,17 @@ impl Store {
     /// `workflow.json` is brought up to date if that is allowed.
     ///
     /// # Errors
-    /// [`Error::WorkflowMissing`]; [`Conflict::ModifiedOutside`] where a person edited `workflow.json` on a disk, because returning either
+    /// [`Error::WorkflowMissing`]; [`Error::HeadHurt`] where the head was lost; [`Conflict::ModifiedOutside`] where a person edited `workflow.json` on a disk, because returning either
     /// text in silence would be wrong; [`Error::Corrupt`] where the version is missing or damaged; errors of the storage.
     pub async fn load(&self, id: &WorkflowId) -> Result<Loaded> {
         let objects = &self.shared.objects;
         let copy_key = layout::content(id, MediaType::Json);
         let (mut stored, mut copy) = try_join!(objects.head(id), objects.get(&copy_key))?;
         for _ in 0..ATTEMPTS {
-            let current = live(&stored.head)?;
+            let current = match live(&stored.head) {
+                Ok(current) => current,
+                Err(missing) => return Err(self.shared.explain(missing).await),
+            };
             if let Some(copy) = &copy
                 && current.record.hash == Some(ContentHash::of(&copy.bytes))
             {
@@ -86,16 +89,18 @@ impl Store {
     /// Brings `workflow.json` up to date, if nothing else is there than what was read. `head` was read after the copy.
     ///
     /// Whatever prevents it does not concern the reader, who has the content. But where people edit files, a copy that no version has is
-    /// theirs.
+    /// theirs, and anywhere a copy with the content of a version that a lost head had says that the head is hurt.
     async fn mend_copy(&self, head: &Head, content: &Bytes, copy: Option<&Object>) -> Result<()> {
-        let Shared { objects, gate, .. } = self.shared.as_ref();
+        let Shared { objects, gate, index, .. } = self.shared.as_ref();
         let id = &head.id;
         let key = layout::content(id, MediaType::Json);
-        if objects.backend.capabilities().plain_files
-            && let CopyState::Edited(_, found) = CopyState::of(objects, head, copy).await?
-        {
-            let (id, key, generation) = (id.clone(), key.to_string(), Some(head.generation()));
-            return Err(Conflict::ModifiedOutside { id, key, generation, found }.into());
+        if let CopyState::Edited(_, found) = CopyState::of(objects, head, copy).await? {
+            // IMPORTANT: the content of a version that a lost head had is the witness of it. It is neither an edit nor to be replaced.
+            index.refuse_hurt(id, &[]).await?;
+            if objects.backend.capabilities().plain_files {
+                let (id, key, generation) = (id.clone(), key.to_string(), Some(head.generation()));
+                return Err(Conflict::ModifiedOutside { id, key, generation, found }.into());
+            }
         }
         if !gate.is_open_to_writers() {
             return Ok(());

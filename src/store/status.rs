@@ -77,7 +77,11 @@ impl Store {
             let states: Vec<_> = looks.buffered(LOOK_AHEAD).try_collect().await?;
             for (id, state) in states {
                 match state {
-                    Ok(CopyState::Edited(..)) => status.edited.push(id),
+                    // A copy of a version that a lost head had is no edit.
+                    Ok(CopyState::Edited(..)) => match shared.index.refuse_hurt(&id, &[]).await {
+                        Ok(()) => status.edited.push(id),
+                        Err(hurt) => keep_unreadable(&mut status, id, hurt)?,
+                    },
                     Ok(_) => {}
                     Err(error) => keep_unreadable(&mut status, id, error)?,
                 }

@@ -85,6 +85,25 @@ impl Objects {
         }
     }
 
+    /// The head of `id`, or, where it cannot be read, an empty one with the version of the object that is there, and why. What a newer program wrote is
+    /// an error.
+    pub(crate) async fn head_or_damage(&self, id: &WorkflowId) -> Result<(StoredHead, Option<Error>)> {
+        let key = layout::head(id);
+        let empty = |version| StoredHead { head: Head::new(id.clone()), version };
+        match self.get(&key).await {
+            Ok(None) => Ok((empty(None), None)),
+            Ok(Some(object)) => {
+                let version = Some(object.meta.version);
+                match Head::decode(id, &object.bytes).map_err(|source| unreadable(&key, source)) {
+                    Ok(head) => Ok((StoredHead { head, version }, None)),
+                    Err(error) if error.is_of_one_object() => Ok((empty(version), Some(error))),
+                    Err(other) => Err(other),
+                }
+            }
+            Err(other) => Err(other),
+        }
+    }
+
     /// The heads of `ids`, in no particular order; they may be many, so they are not kept. A head that cannot be read is a result of its own: one bad record must not hide
     /// the others.
     pub(crate) async fn heads(&self, ids: Vec<WorkflowId>) -> Vec<(WorkflowId, Result<StoredHead>)> {

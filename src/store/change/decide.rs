@@ -16,9 +16,6 @@ use crate::{
     stored::{Head, Lease, MAX_GENERATION, Operation, VersionId, VersionRecord, layout},
 };
 
-/// What an edit says of itself that was kept because somebody saved over it.
-const KEPT: &str = "edited in place, outside of the store";
-
 #[derive(Debug)]
 pub(super) enum Decision {
     Write(Box<Plan>),
@@ -169,7 +166,7 @@ fn next(
     };
     let Some((described, content)) = wanted else { return Ok(Next { version: None, kept: None }) };
     let adopted = Described { operation: Operation::ADOPT, ..describe(edit, &Fields::default(), before) };
-    let kept = (numbered(adopted, 1, Some(KEPT.to_owned()))?, edit.bytes().clone());
+    let kept = (numbered(adopted, 1, Some(VersionRecord::KEPT.to_owned()))?, edit.bytes().clone());
     let version = (numbered(described, 2, request.message.clone())?, content);
     Ok(Next { version: Some(version), kept: Some(kept) })
 }
