@@ -48,7 +48,7 @@ mod log;
 mod output;
 mod patience;
 mod reindex;
-mod repair;
+mod repair_heads;
 mod save;
 mod save_all;
 mod search;

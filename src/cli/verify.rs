@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{
     failure::{Failure, Result},
     output::printable,
-    repair::{Repaired, repair},
+    repair_heads::{Repaired, repair},
     session::Session,
 };
 
