@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{FormatError, Kind, VersionId, WorkflowId, decode, encode_line, generation};
+use super::{Ancestor, FormatError, Kind, VersionId, WorkflowId, decode, encode_line, generation};
 use crate::document::{ContentHash, MediaType};
 
 /// What a version says of itself. It stands in the version's object and, while the version is current, in the head.
@@ -152,11 +152,12 @@ impl StoredVersion {
 
     /// How other records name this version.
     pub fn reference(&self) -> VersionRef {
-        VersionRef {
-            generation: self.record.generation,
-            version_id: self.record.version_id.clone(),
-            record_hash: self.record_hash,
-        }
+        self.as_ancestor().reference()
+    }
+
+    /// How the heads of its successors remember this version.
+    pub(crate) fn as_ancestor(&self) -> Ancestor {
+        Ancestor::of(&self.record, self.record_hash)
     }
 }
 
