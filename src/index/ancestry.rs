@@ -124,7 +124,7 @@ impl Index {
     /// The versions that are still there, in the order of their names.
     async fn candidates(&self, id: &WorkflowId, names: Vec<VersionName>) -> Result<Vec<Candidate>> {
         let reads = stream::iter(names).map(|name| async move {
-            match self.objects.version(id, name.0, &name.1).await {
+            match self.objects.unvouched_version(id, &name).await {
                 Ok(version) => Ok(version.map(Candidate::of)),
                 Err(error) if error.is_of_one_object() => Ok(Some(Candidate::unreadable(name))),
                 Err(other) => Err(other),

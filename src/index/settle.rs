@@ -83,6 +83,6 @@ fn unconfirmed(ancestry: &Ancestry, record: &Change) -> Option<Unconfirmed> {
     let name = (record.generation, record.version_id.clone());
     let candidate = ancestry.candidates.iter().find(|candidate| candidate.name == name)?;
     let is_unconfirmed = ancestry.statuses.get(&name) == Some(&VersionStatus::Unconfirmed);
-    let version = candidate.record().filter(|_| is_unconfirmed).map(Ancestor::from)?;
-    Some(Unconfirmed { id: record.id.clone(), version })
+    let (version, record_hash) = candidate.version.as_ref().filter(|_| is_unconfirmed)?;
+    Some(Unconfirmed { id: record.id.clone(), version: Ancestor::of(version, *record_hash) })
 }

@@ -299,7 +299,7 @@ impl Lineage {
             match objects.named_version(id, &named).await {
                 Ok(version) => {
                     if is_first {
-                        lineage.recent.push(Ancestor::from(&version.record));
+                        lineage.recent.push(version.as_ancestor());
                     }
                     lineage.contents.extend(version.record.hash);
                     next.extend(parents(&version.record, is_first));
@@ -328,8 +328,9 @@ async fn copy_of(
     if chosen.record().is_some_and(|record| record.deleted) {
         return Ok(is_there.then(|| Operation::delete(key).when(when)));
     }
-    let version = objects.version(id, chosen.name.0, &chosen.name.1).await?;
-    Ok(version
+    let Some(named) = chosen.reference() else { return Ok(None) };
+    let version = objects.named_version(id, &named).await?;
+    Ok(Some(version)
         .and_then(|version| version.content)
         .map(|content| Operation::put(key, content).copy().when(when)))
 }

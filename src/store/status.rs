@@ -2,10 +2,12 @@ use std::collections::BTreeSet;
 
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::{Store, copy::CopyState};
+use super::{
+    Store,
+    copy::{CopyState, Look},
+};
 use crate::{
     Error, Result,
-    document::MediaType,
     index::Query,
     lock::LockState,
     stored::{WorkflowId, layout},
@@ -58,7 +60,7 @@ impl Store {
             index_lost: view.lost.is_some(),
             locked: Vec::new(),
             edited: Vec::new(),
-            unreadable: view.unreadable,
+            unreadable: view.unreadable.clone(),
         };
         for id in locked {
             // The mirror says where to look; the head says whether it is so.
@@ -78,7 +80,7 @@ impl Store {
             for (id, state) in states {
                 match state {
                     // A copy of a version that a lost head had is no edit.
-                    Ok(CopyState::Edited(..)) => match shared.index.refuse_hurt(&id, &[]).await {
+                    Ok(Some(CopyState::Edited(..))) => match shared.index.refuse_hurt(&id, &[]).await {
                         Ok(()) => status.edited.push(id),
                         Err(hurt) => keep_unreadable(&mut status, id, hurt)?,
                     },
@@ -87,17 +89,21 @@ impl Store {
                 }
             }
         }
+        // A workflow that the index knows and that has no head was not looked at above.
+        let heads: BTreeSet<WorkflowId> = keys.iter().filter_map(layout::parse_head).collect();
+        for entry in view.iter().filter(|entry| !heads.contains(&entry.id)) {
+            if let Err(hurt) = shared.index.refuse_hurt(&entry.id, &[]).await {
+                keep_unreadable(&mut status, entry.id.clone(), hurt)?;
+            }
+        }
         status.unreadable.sort();
         status.unreadable.dedup_by(|a, b| a.0 == b.0);
         Ok(status)
     }
 
-    /// What stands in a workflow's copy, judged by a head that was read after it.
-    pub(super) async fn copy_state(&self, id: &WorkflowId) -> Result<CopyState> {
-        let objects = &self.shared.objects;
-        let copy = objects.get(&layout::content(id, MediaType::Json)).await?;
-        let stored = objects.head(id).await?;
-        CopyState::of(objects, &stored.head, copy.as_ref()).await
+    /// What the working copy of a workflow holds; none if other writers changed the workflow at every look.
+    pub(super) async fn copy_state(&self, id: &WorkflowId) -> Result<Option<CopyState>> {
+        Ok(Look::at(&self.shared.objects, id).await?.map(|look| look.state))
     }
 }
 

@@ -80,7 +80,7 @@ pub(crate) fn version(head: &Bytes, text: &str, number: usize, parents: &[Value]
     record["message"] = Value::Null;
     record["hash"] = ContentHash::of(content.as_bytes()).to_string().into();
     record["size"] = content.len().into();
-    let line = json!({ "format": "pflow-version/1", "id": "a", "record": record }).to_string();
+    let line = sealed_like(head, json!({ "format": "pflow-version/1", "id": "a", "record": record }));
     let record_hash = ContentHash::of(line.as_bytes()).to_string();
     RawVersion {
         key: format!("versions/a/{generation:012}-{version_id}"),
@@ -91,18 +91,28 @@ pub(crate) fn version(head: &Bytes, text: &str, number: usize, parents: &[Value]
     }
 }
 
+/// One line of JSON, ending with a checksum if the head does.
+fn sealed_like(head: &Bytes, mut value: Value) -> String {
+    value.as_object_mut().unwrap().remove("checksum");
+    let line = value.to_string();
+    if json_of(head).get("checksum").is_none() {
+        return line;
+    }
+    let checksum = ContentHash::of(line.as_bytes());
+    format!("{},\"checksum\":\"{checksum}\"}}", line.strip_suffix('}').unwrap())
+}
+
 /// The head with `version` on top.
 pub(crate) fn head_with(head: &Bytes, version: &RawVersion) -> Bytes {
     let mut next = json_of(head);
     let before = &next["current"];
-    let short = |record: &Value| {
-        json!({
-            "generation": record["generation"],
-            "version_id": record["version_id"],
-            "hash": record["hash"],
-        })
-    };
-    let mut recent = vec![short(&before["record"])];
+    let record = &before["record"];
+    let mut recent = vec![json!({
+        "generation": record["generation"],
+        "version_id": record["version_id"],
+        "hash": record["hash"],
+        "record_hash": before["record_hash"],
+    })];
     recent.extend(before["recent"].as_array().unwrap().iter().cloned());
     next["current"] = json!({
         "record": version.record,
@@ -111,5 +121,5 @@ pub(crate) fn head_with(head: &Bytes, version: &RawVersion) -> Bytes {
     });
     next["revision"] = (next["revision"].as_u64().unwrap() + 1).into();
     next["nonce"] = version.reference["record_hash"].clone();
-    format!("{next}\n").into()
+    format!("{}\n", sealed_like(head, next)).into()
 }

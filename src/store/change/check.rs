@@ -10,10 +10,13 @@ use super::{
 };
 use crate::{
     Error, Result,
-    conflict::Expect,
+    conflict::{Conflict, Expect},
     document::MediaType,
     flow::{Action, Node, Visit},
-    store::{Shared, copy::CopyState},
+    store::{
+        Shared,
+        copy::{CopyState, LOOKS, Look},
+    },
     stored::{Head, Objects, StoredHead, StoredVersion, WorkflowId, layout},
 };
 
@@ -189,7 +192,7 @@ async fn finish(objects: &Objects, stored: &StoredHead, attempt: Unsettled) -> R
     Ok(Seen::Landed { head: Box::new(attempt.head), copy_error })
 }
 
-/// The head, and where people edit copies what stands in the copy.
+/// The head, and where people edit files also the state of the working copy at the same moment.
 ///
 /// # Errors
 /// A copy that looks edited may be the content of a version that a lost head had: then the head is hurt, and that is the error.
@@ -199,19 +202,18 @@ async fn read(shared: &Shared, id: &WorkflowId) -> Result<(StoredHead, CopyState
         return Ok((objects.head(id).await?, CopyState::Absent));
     }
     let copy_key = layout::content(id, MediaType::Json);
-    let (mut stored, mut copy) = try_join!(objects.head(id), objects.get(&copy_key))?;
-    loop {
-        let state = CopyState::of(objects, &stored.head, copy.as_ref()).await?;
-        if !matches!(state, CopyState::Edited(..)) {
-            return Ok((stored, state));
+    let (stored, copy) = try_join!(objects.head(id), objects.get(&copy_key))?;
+    if let Some(state) = CopyState::at_a_glance(objects, &stored.head, copy.as_ref()) {
+        return Ok((stored, state));
+    }
+    match Look::from(objects, stored).await? {
+        Some(Look { stored, state }) => {
+            if matches!(state, CopyState::Edited(..)) {
+                shared.index.refuse_hurt(id, &[]).await?;
+            }
+            Ok((stored, state))
         }
-        // It may belong to a head that is newer than the one we read.
-        let again = objects.head(id).await?;
-        if again == stored {
-            shared.index.refuse_hurt(id, &[]).await?;
-            return Ok((stored, state));
-        }
-        (stored, copy) = (again, objects.get(&copy_key).await?);
+        None => Err(Conflict::Busy { id: id.clone(), attempts: LOOKS }.into()),
     }
 }
 

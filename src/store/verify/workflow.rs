@@ -5,7 +5,7 @@ use crate::{
     Result, Store,
     document::MediaType,
     store::copy::CopyState,
-    stored::{Ancestor, Current, Head, Lockfile, VersionName, WorkflowId, layout},
+    stored::{Current, Head, Lockfile, VersionName, WorkflowId, layout},
 };
 
 /// What a walk along a chain found.
@@ -77,7 +77,7 @@ impl Store {
             }
             if is_first
                 && let Some(known) = remembered.next()
-                && known != Ancestor::from(record)
+                && known != version.as_ancestor()
             {
                 report.damage(
                     &head_key,
@@ -95,9 +95,8 @@ impl Store {
         for known in current.lineage().filter(|known| known.generation < chain.broken_at) {
             if chain.versions.insert((known.generation, known.version_id.clone())) {
                 let key = layout::version(&head.id, known.generation, &known.version_id);
-                match self.shared.objects.version(&head.id, known.generation, &known.version_id).await {
-                    Ok(Some(_)) => report.versions += 1,
-                    Ok(None) => report.damage(&key, "it is missing"),
+                match self.shared.objects.named_version(&head.id, &known.reference()).await {
+                    Ok(_) => report.versions += 1,
                     Err(unreadable) => report.damage(&key, found(unreadable)?),
                 }
             }
@@ -110,9 +109,9 @@ impl Store {
         let key = layout::content(id, MediaType::Json);
         let live = head.live().is_some();
         match self.copy_state(id).await {
-            Ok(CopyState::Current(_)) => {}
-            Ok(CopyState::Absent) if !live => {}
-            Ok(CopyState::Absent) => {
+            Ok(None | Some(CopyState::Current(_))) => {}
+            Ok(Some(CopyState::Absent)) if !live => {}
+            Ok(Some(CopyState::Absent)) => {
                 report.add(
                     Severity::Notice,
                     key,
@@ -120,7 +119,7 @@ impl Store {
                     Some(format!("load {id}")),
                 );
             }
-            Ok(CopyState::Lagging(_)) if live => {
+            Ok(Some(CopyState::Lagging(_))) if live => {
                 report.add(
                     Severity::Notice,
                     key,
@@ -128,10 +127,10 @@ impl Store {
                     Some(format!("load {id}")),
                 );
             }
-            Ok(CopyState::Lagging(_)) => {
+            Ok(Some(CopyState::Lagging(_))) => {
                 report.add(Severity::Notice, key, "left over; the workflow is deleted", None);
             }
-            Ok(CopyState::Edited(..)) => {
+            Ok(Some(CopyState::Edited(..))) => {
                 let hint = format!("save {id} <store>/{key}");
                 report.add(
                     Severity::Notice,
