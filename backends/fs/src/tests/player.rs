@@ -35,7 +35,7 @@ pub(crate) enum Step {
     Scrawl(&'static str, &'static str),
     /// The next sync fails, and what it covers is lost.
     LoseSync,
-    /// The system fails to write what is dirty, and tells nobody yet. Not that of the journal.
+    /// The system fails to write back every dirty file and folder except the journal, and no process is told yet.
     FailInBackground,
     Close,
 }
