@@ -16,6 +16,7 @@ mod shared;
 mod status;
 mod upkeep;
 mod verify;
+mod waiting;
 mod what_changed;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ pub use doctor::Diagnosis;
 pub use load::Loaded;
 pub use location::Location;
 pub use options::StoreOptions;
+pub use pflow_backend::Waiting;
 pub use repair_heads::{HeadMove, RepairPlan, RepairReport, UndecidedHead, VersionTip};
 pub use save::{SaveRequest, Saved};
 use shared::Shared;

@@ -61,7 +61,13 @@ impl Report {
         !self.findings.iter().any(|finding| finding.severity == Severity::Damage)
     }
 
-    fn add(&mut self, severity: Severity, key: impl ToString, reason: impl ToString, hint: Option<String>) {
+    pub(super) fn add(
+        &mut self,
+        severity: Severity,
+        key: impl ToString,
+        reason: impl ToString,
+        hint: Option<String>,
+    ) {
         let (key, reason) = (key.to_string(), reason.to_string());
         self.findings.push(Finding { key, severity, reason, hint });
     }
@@ -99,6 +105,7 @@ impl Store {
         self.verify_outside(&mut report).await?;
         self.verify_index(&ids, &mut report).await?;
         self.verify_pending(&mut report).await?;
+        self.verify_waiting(&mut report).await?;
         report.findings.sort();
         Ok(report)
     }
