@@ -17,6 +17,7 @@ mod export;
 mod findings;
 mod fold;
 mod history;
+mod listing;
 mod parts;
 mod pending;
 mod query;
@@ -34,6 +35,7 @@ use crate::{
 
 pub use entry::Entry;
 pub(crate) use fold::Policy;
+pub use listing::{Listing, Unreadable};
 pub use query::{Query, Sort};
 pub(crate) use table::Lost;
 pub(crate) use view::Index;
