@@ -44,6 +44,9 @@ pub(super) async fn run(session: &Session<'_>) -> Result<()> {
     };
     session.answer(&describe(&report), &document)?;
     match report.findings.iter().filter(|finding| severity(finding) == "damage").count() {
+        0 if report.findings.iter().any(|finding| finding.severity == Severity::Newer) => {
+            Err(Failure::incompatible("some of it can only be verified by a newer pflow-store"))
+        }
         0 => Ok(()),
         damaged => {
             let failure = Failure::corrupt(format!("damage was found in {damaged} of the places above"));
@@ -61,6 +64,7 @@ pub(super) async fn run(session: &Session<'_>) -> Result<()> {
 fn severity(finding: &Finding) -> &'static str {
     match finding.severity {
         Severity::Notice => "notice",
+        Severity::Newer => "newer",
         // What is not known to be harmless is not.
         _ => "damage",
     }

@@ -1,5 +1,6 @@
 //! Everything, held against itself.
 
+mod again;
 mod index;
 mod workflow;
 
@@ -7,9 +8,11 @@ use std::collections::BTreeSet;
 
 use futures::{StreamExt, stream};
 
+use again::Again;
+
 use super::Store;
 use crate::{
-    Error, Result,
+    Error, ErrorKind, Result,
     stored::{WorkflowId, layout},
 };
 
@@ -46,6 +49,8 @@ pub struct Finding {
 pub enum Severity {
     /// Something is lost or contradicts itself.
     Damage,
+    /// A newer program wrote it, so this one cannot verify it.
+    Newer,
     /// Nothing is lost: what a crash or a person left behind, which the store deals with by itself or leaves to them.
     Notice,
 }
@@ -61,14 +66,41 @@ impl Report {
         self.findings.push(Finding { key, severity, reason, hint });
     }
 
+    fn add_all(&mut self, other: Self) {
+        self.workflows += other.workflows;
+        self.versions += other.versions;
+        self.findings.extend(other.findings);
+    }
+
     fn damage(&mut self, key: impl ToString, reason: impl ToString) {
         self.add(Severity::Damage, key, reason, None);
+    }
+
+    /// An object that could be read but not understood. Any other error ends the verification.
+    fn unreadable(&mut self, key: impl ToString, error: Error) -> Result<()> {
+        let is_newer = error.kind() == ErrorKind::Incompatible;
+        if !error.spares_others() {
+            return Err(error);
+        }
+        let reason = match error {
+            Error::Corrupt { reason, .. } => reason,
+            Error::Format { source, .. } => match std::error::Error::source(&source) {
+                Some(cause) => format!("{source}: {cause}"),
+                None => source.to_string(),
+            },
+            other => other.to_string(),
+        };
+        self.add(if is_newer { Severity::Newer } else { Severity::Damage }, key, reason, None);
+        Ok(())
     }
 }
 
 impl Store {
-    /// Reads everything and holds it against itself: heads, every version of every chain with its hashes, copies, mirrors of leases, the
-    /// index against the heads, and the history of the index. Changes nothing, and others may go on writing.
+    /// Reads everything and compares it: heads, every version of every chain with its hashes, working copies, mirrors of leases, the
+    /// index with the heads, and the history of the index. Changes nothing.
+    ///
+    /// Other clients may go on writing: what looks wrong is compared again, after it was read again, and only what still holds is reported. A workflow that is
+    /// created while the verification runs may be left out.
     ///
     /// # Errors
     /// Errors of the storage. What is damaged is a finding.
@@ -76,34 +108,35 @@ impl Store {
         let shared = &self.shared;
         let keys = shared.objects.keys(&layout::workflows()).await?;
         let ids: BTreeSet<WorkflowId> = keys.iter().filter_map(layout::parse_head).collect();
-        let mut checks = stream::iter(ids.clone()).map(|id| self.verify_workflow(id)).buffered(LOOK_AHEAD);
+        let mut checks =
+            stream::iter(ids.clone()).map(|id| self.verify_workflow_again(id)).buffered(LOOK_AHEAD);
         let mut report = Report::default();
         while let Some(one) = checks.next().await {
-            let one = one?;
-            report.workflows += one.workflows;
-            report.versions += one.versions;
-            report.findings.extend(one.findings);
+            report.add_all(one?);
         }
         drop(checks);
-        self.verify_versions_without_head(&ids, &mut report).await?;
+        report.add_all(self.verify_versions_without_head(&ids).await?);
         self.verify_index(&ids, &mut report).await?;
-        self.verify_pending(&mut report).await?;
+        report.add_all(self.verify_pending_again().await?);
         report.findings.sort();
         Ok(report)
     }
-}
 
-/// What is wrong with an object that could be read but not understood, or that is none; anything else ends the verification.
-fn found(error: Error) -> Result<String> {
-    if !error.is_of_one_object() {
-        return Err(error);
+    async fn verify_workflow_again(&self, id: WorkflowId) -> Result<Report> {
+        let mut again = Again::default();
+        loop {
+            if let Some(report) = again.take(self.verify_workflow(&id).await?) {
+                return Ok(report);
+            }
+        }
     }
-    Ok(match error {
-        Error::Corrupt { reason, .. } => reason,
-        Error::Format { source, .. } => match std::error::Error::source(&source) {
-            Some(cause) => format!("{source}: {cause}"),
-            None => source.to_string(),
-        },
-        other => other.to_string(),
-    })
+
+    async fn verify_pending_again(&self) -> Result<Report> {
+        let mut again = Again::default();
+        loop {
+            if let Some(report) = again.take(self.verify_pending().await?) {
+                return Ok(report);
+            }
+        }
+    }
 }

@@ -1,0 +1,72 @@
+//! What looks wrong is looked at again before it is reported.
+//!
+//! Writers go on while a verification runs, and a check reads several objects one after the other. So what a check finds may be two states of a sound
+//! store. A check of its own that finds the same thing again, after everything that it compares was read again, is no such mixture: what
+//! a healthy writer leaves between two of its stages is gone by then, or has another name.
+
+use super::{Finding, Report};
+
+/// How often a check is repeated while it keeps finding other things than before.
+const ROUNDS: u32 = 8;
+
+/// The checks of one thing, until two in a row agree.
+#[derive(Debug, Default)]
+pub(super) struct Again {
+    before: Option<Vec<Finding>>,
+    rounds: u32,
+}
+
+impl Again {
+    /// Takes the report of the next check. Gives back what is to be reported, or none if the check must be repeated.
+    ///
+    /// Invariant: whatever is reported was found by this check and by the one before it. Damage stays, so it is found by both. If every check finds
+    /// something else, other writers are at work, and only what was found twice is reported.
+    pub(super) fn take(&mut self, mut report: Report) -> Option<Report> {
+        let Some(before) = self.before.replace(report.findings.clone()) else {
+            return report.findings.is_empty().then_some(report);
+        };
+        self.rounds += 1;
+        let is_known = |finding: &Finding| before.contains(finding);
+        if self.rounds < ROUNDS && !report.findings.iter().all(is_known) {
+            return None;
+        }
+        report.findings.retain(is_known);
+        Some(report)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(reasons: &[&str]) -> Report {
+        let mut report = Report::default();
+        reasons.iter().for_each(|reason| report.damage("key", reason));
+        report
+    }
+
+    fn reasons(report: &Report) -> Vec<&str> {
+        report.findings.iter().map(|finding| finding.reason.as_str()).collect()
+    }
+
+    #[test]
+    fn only_what_two_checks_in_a_row_find_is_reported() {
+        assert_eq!(Again::default().take(report(&[])), Some(report(&[])), "nothing need not be confirmed");
+
+        let mut again = Again::default();
+        assert_eq!(again.take(report(&["lasting", "passing"])), None);
+        assert_eq!(reasons(&again.take(report(&["lasting"])).unwrap()), ["lasting"]);
+
+        let mut again = Again::default();
+        assert_eq!(again.take(report(&["lasting"])), None);
+        assert_eq!(again.take(report(&["lasting", "new"])), None, "what is new is looked at again");
+        assert_eq!(reasons(&again.take(report(&["lasting", "new"])).unwrap()), ["lasting", "new"]);
+    }
+
+    #[test]
+    fn checks_that_never_agree_end() {
+        let mut again = Again::default();
+        let found = (0..).find_map(|n| again.take(report(&["lasting", &n.to_string()]))).unwrap();
+        assert_eq!(reasons(&found), ["lasting"]);
+    }
+}
