@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use pflow_store::{
     DeleteRequest, Expect, LeaseRequest, Store, UndeleteRequest,
-    store::{Report, Severity},
+    store::{Finding, Report, Severity},
 };
 use support::{Kind, Probe, Site, damaged, id, save};
 
@@ -26,6 +26,14 @@ async fn populate(site: &Site) -> Store {
     store.acquire(&id("held"), LeaseRequest::new("edit", MINUTE)).await.unwrap();
     store.save(save("a", "3", Expect::Any)).await.unwrap();
     store
+}
+
+/// All findings but the notice of a change that is under way: where batches are not atomic, one may stay between two stages for as long as a
+/// verification takes.
+fn wrong(report: &Report) -> Vec<&Finding> {
+    let under_way =
+        |finding: &&Finding| finding.severity == Severity::Notice && finding.reason.ends_with("under way");
+    report.findings.iter().filter(|finding| !under_way(finding)).collect()
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -97,7 +105,7 @@ async fn a_change_at_any_moment_is_no_finding() {
                     break;
                 }
                 moments += 1;
-                assert_eq!(report.findings, [], "{kind:?}: {change:?} before call {calls}");
+                assert_eq!(wrong(&report), [], "{kind:?}: {change:?} before call {calls}");
             }
         }
     }
@@ -147,7 +155,7 @@ async fn a_busy_writer_is_no_finding() {
         let site = Site::new(kind).await;
         let store = populate(&site).await;
         let report = verified_beside_a_busy_writer(&site, &store).await;
-        assert_eq!(report.findings, [], "{kind:?}");
+        assert_eq!(wrong(&report), [], "{kind:?}");
     }
 }
 
@@ -167,9 +175,8 @@ async fn damage_is_found_beside_a_busy_writer() {
         for key in [version.as_str(), "workflows/held/metadata.json", "workflows/gone/metadata.json"] {
             assert!(found.contains(&key), "{kind:?}: {key} is not in {report:#?}");
         }
-        let headless = found.iter().filter(|key| key.starts_with("versions/gone/000000000002-")).count();
-        assert_eq!((headless, found.len()), (1, 4), "{kind:?}: {report:#?}");
-        let odd = |finding: &&pflow_store::store::Finding| finding.key == "ops/pending/odd";
+        assert_eq!(found.len(), 3, "{kind:?}: {report:#?}");
+        let odd = |finding: &&Finding| finding.key == "ops/pending/odd";
         assert_eq!(report.findings.iter().find(odd).unwrap().severity, Severity::Notice);
     }
 }

@@ -51,6 +51,7 @@ mod log;
 mod output;
 mod patience;
 mod reindex;
+mod repair_heads;
 mod save;
 mod save_all;
 mod search;
@@ -63,6 +64,7 @@ mod time;
 mod undelete;
 mod unreadable;
 mod verify;
+mod waiting;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -129,7 +131,7 @@ async fn dispatch(command: Command, session: &Session<'_>) -> Result<()> {
         Command::Lock(lock) => lock.run(session).await,
         Command::Flow(flow) => flow.run(session),
         Command::Reindex => reindex::run(session).await,
-        Command::Verify => verify::run(session).await,
+        Command::Verify(verify) => verify.run(session).await,
         Command::Doctor => doctor::run(session).await,
         Command::DoctorLock(lock) => lock.run(session).await,
     }

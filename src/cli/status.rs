@@ -6,6 +6,7 @@ use super::{
     lock::{Lock, holding},
     session::Session,
     unreadable::{self, Unread},
+    waiting::{self, Waits},
 };
 
 #[derive(Serialize)]
@@ -19,6 +20,7 @@ struct Document<'a> {
     locked: Vec<Lock<'a>>,
     modified_outside: &'a [WorkflowId],
     unreadable: Vec<Unread<'a>>,
+    waiting: Vec<Waits<'a>>,
 }
 
 /// Prints the store at a glance.
@@ -35,6 +37,7 @@ pub(super) async fn run(session: &Session<'_>) -> Result<()> {
         locked: status.locked.iter().map(Lock::of).collect(),
         modified_outside: &status.edited,
         unreadable: unreadable::documents(&status.unreadable),
+        waiting: status.waiting.iter().map(Waits::of).collect(),
     };
     session.answer(&describe(&status), &document)?;
     unreadable::judge(&status.unreadable)
@@ -64,6 +67,7 @@ fn describe(status: &Status) -> String {
         format!("locked             {}", lines(status.locked.iter().map(locked).collect())),
         format!("modified outside   {}", lines(status.edited.iter().map(ToString::to_string).collect())),
         format!("unreadable         {}", lines(unreadable::lines(&status.unreadable))),
+        format!("only in journal    {}", lines(status.waiting.iter().map(waiting::line).collect())),
     ]
     .join("\n")
 }

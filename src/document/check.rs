@@ -246,7 +246,7 @@ impl<'de> Check<'de> {
         self.optional_array(object, &place, "tags");
         let version = object.get("version").and_then(|version| match &version.data {
             Data::Text(text) => Some(Cow::Borrowed(text.as_ref())),
-            Data::Number(number) => Some(Cow::Owned(number.to_string())),
+            Data::Number(number) => Some(Cow::Borrowed(*number)),
             _ => {
                 self.wrong_type(version, &place.key("version"), "a string or a number");
                 None

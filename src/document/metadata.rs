@@ -50,7 +50,7 @@ pub struct Metadata {
     /// only if there are none of what `metadata.nodes` claims. At most [`MAX_NODE_TYPES`] of
     /// [`MAX_NODE_TYPE_BYTES`].
     pub nodes: Vec<String>,
-    /// The `version` that the author gave; a number as serde_json writes it (`1.10` is the number `1.1`).
+    /// The `version` that the author gave; a number as it is written, so `1.10` is not `1.1`.
     /// At most [`MAX_VERSION_BYTES`].
     pub version: Option<String>,
     /// Which fields the document mentions, if only to leave them blank.

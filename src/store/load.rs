@@ -29,15 +29,18 @@ impl Store {
     /// version itself, and `workflow.json` is brought up to date if that is allowed and the file is no person's edit.
     ///
     /// # Errors
-    /// [`Error::WorkflowMissing`]; [`Conflict::ModifiedOutside`] if a person edited `workflow.json` on a disk, because returning either
-    /// text in silence would be wrong; [`Error::Corrupt`] if the version is missing or damaged; errors of the storage.
+    /// [`Error::WorkflowMissing`]; [`Error::HeadHurt`] if the head was lost; [`Conflict::ModifiedOutside`] if a person edited `workflow.json` on a disk, because
+    /// returning either text in silence would be wrong; [`Error::Corrupt`] if the version is missing or damaged; errors of the storage.
     pub async fn load(&self, id: &WorkflowId) -> Result<Loaded> {
         let objects = &self.shared.objects;
         let copy_key = layout::content(id, MediaType::Json);
         let plain_files = objects.backend.capabilities().plain_files;
         let (mut stored, mut copy) = try_join!(objects.head(id), objects.get(&copy_key))?;
         for _ in 0..ATTEMPTS {
-            let current = live(&stored.head)?;
+            let current = match live(&stored.head) {
+                Ok(current) => current,
+                Err(missing) => return Err(self.shared.explain(missing).await),
+            };
             check_known(&layout::head(id), &current.record)?;
             if let Some(copy) = &copy
                 && current.record.hash == Some(ContentHash::of(&copy.bytes))
@@ -98,20 +101,22 @@ impl Store {
 
     /// Brings `workflow.json` up to date, if it still holds what was read as `copy` between two reads of `head`.
     ///
-    /// A failure to write does not concern the reader, who has the content. A person's edit does: it is reported and kept.
+    /// A failure to write does not concern the reader, who has the content. A person's edit does: it is reported and kept. So does a copy with the content
+    /// of a version that a lost head had: it is the witness of that, neither an edit nor to be replaced.
     async fn mend_copy(&self, head: &Head, content: &Bytes, copy: Option<&Object>) -> Result<()> {
-        let Shared { objects, gate, .. } = self.shared.as_ref();
+        let Shared { objects, gate, index, .. } = self.shared.as_ref();
         let id = &head.id;
         let key = layout::content(id, MediaType::Json);
-        if objects.backend.capabilities().plain_files {
-            match CopyState::of(objects, head, copy).await? {
-                CopyState::Edited(_, found) => {
+        match CopyState::of(objects, head, copy).await? {
+            CopyState::Edited(_, found) => {
+                index.refuse_hurt(id, &[]).await?;
+                if objects.backend.capabilities().plain_files {
                     let (id, key, generation) = (id.clone(), key.to_string(), Some(head.generation()));
                     return Err(Conflict::ModifiedOutside { id, key, generation, found }.into());
                 }
-                CopyState::Current(_) => return Ok(()),
-                CopyState::Absent | CopyState::Lagging(_) => {}
             }
+            CopyState::Current(_) => return Ok(()),
+            CopyState::Absent | CopyState::Lagging(_) => {}
         }
         if !gate.is_open_to_writers() {
             return Ok(());

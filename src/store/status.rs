@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use futures::{StreamExt, TryStreamExt, stream};
+use pflow_backend::Waiting;
 
 use super::{
     Store,
@@ -37,6 +38,8 @@ pub struct Status {
     pub edited: Vec<WorkflowId>,
     /// Workflows that cannot be read, and why.
     pub unreadable: Vec<Unreadable>,
+    /// Objects that only the journal has, because their files cannot be written. See [`Store::waiting`].
+    pub waiting: Vec<Waiting>,
 }
 
 impl Store {
@@ -60,7 +63,8 @@ impl Store {
             index_lost: view.lost.is_some(),
             locked: Vec::new(),
             edited: Vec::new(),
-            unreadable: view.unreadable,
+            unreadable: view.unreadable.clone(),
+            waiting: self.waiting().await?,
         };
         for id in locked {
             // The mirror says where to look; the head says whether it is so.
@@ -79,10 +83,21 @@ impl Store {
             let states: Vec<_> = looks.buffered(LOOK_AHEAD).try_collect().await?;
             for (id, state) in states {
                 match state {
-                    Ok(Some(CopyState::Edited(..))) => status.edited.push(id),
+                    // A copy of a version that a lost head had is no edit.
+                    Ok(Some(CopyState::Edited(..))) => match shared.index.refuse_hurt(&id, &[]).await {
+                        Ok(()) => status.edited.push(id),
+                        Err(hurt) => keep_unreadable(&mut status, id, hurt)?,
+                    },
                     Ok(_) => {}
                     Err(error) => keep_unreadable(&mut status, id, error)?,
                 }
+            }
+        }
+        // A workflow that the index knows and that has no head was not looked at above.
+        let heads: BTreeSet<WorkflowId> = keys.iter().filter_map(layout::parse_head).collect();
+        for entry in view.iter().filter(|entry| !heads.contains(&entry.id)) {
+            if let Err(hurt) = shared.index.refuse_hurt(&entry.id, &[]).await {
+                keep_unreadable(&mut status, entry.id.clone(), hurt)?;
             }
         }
         status.unreadable.sort_by(|a, b| a.id.cmp(&b.id));

@@ -22,6 +22,7 @@
 //! versions/<id>/<generation>-<version_id>        a version's record in one line, then its content
 //! ```
 
+mod ancestry;
 mod config;
 mod field;
 mod format;
@@ -40,6 +41,7 @@ pub(crate) mod trust;
 mod version;
 mod version_id;
 
+pub(crate) use ancestry::{Candidate, VersionName, VersionStatus, Witnesses, classify};
 pub use config::{Config, Features, Probed};
 pub(crate) use field::check_text;
 pub use format::FormatError;

@@ -121,6 +121,17 @@ struct OwnedLine {
 }
 
 impl VersionRecord {
+    /// The message of a person's edit that the same commit saved over.
+    pub(crate) const KEPT: &str = "edited in place, outside of the store";
+
+    /// Whether this is a person's edit that was kept by the very commit which wrote `above`. One commit has one author and one time; they are compared for
+    /// equality alone, so no clock decides anything.
+    pub(crate) fn is_kept_below(&self, above: &Self) -> bool {
+        self.operation == Operation::ADOPT
+            && self.message.as_deref() == Some(Self::KEPT)
+            && (self.modified, &self.author) == (above.modified, &above.author)
+    }
+
     /// The object that keeps this version, and the hash of its line: the record in one line of JSON, then the content.
     pub(crate) fn encode(
         &self,

@@ -40,8 +40,8 @@ pub(super) struct Question {
 pub(super) enum Seen {
     /// One of the earlier attempts has landed.
     Landed { head: Box<Head>, copy_error: Option<Error> },
-    /// What a change would build on, and the attempts that may land yet.
-    Basis { basis: Box<Basis>, open: Vec<Unsettled> },
+    /// What a change would build on, the attempts that may land yet, and those that cannot any more.
+    Basis { basis: Box<Basis>, open: Vec<Unsettled>, fenced: Vec<Unsettled> },
 }
 
 impl Node<Change, Error> for CheckConflicts {
@@ -73,32 +73,33 @@ impl Node<Change, Error> for CheckConflicts {
         let objects = &shared.objects;
         if let Some(stored) = question.known.clone() {
             let basis = seen_before(shared, stored);
-            return Ok(Seen::Basis { basis: Box::new(basis), open: Vec::new() });
+            return Ok(Seen::Basis { basis: Box::new(basis), open: Vec::new(), fenced: Vec::new() });
         }
         let (stored, copy) = match question.expect {
             // Most likely there is none, so the gate is asked in the same round trip.
             Expect::Absent if question.creates => {
-                try_join!(read(objects, id), shared.gate.check_writer_again())?.0
+                try_join!(read(shared, id), shared.gate.check_writer_again())?.0
             }
             _ => {
-                let read = read(objects, id).await?;
+                let read = read(shared, id).await?;
                 if read.0.version.is_none() && question.creates {
                     shared.gate.check_writer_again().await?;
                 }
                 read
             }
         };
-        let mut open = Vec::new();
+        let (mut open, mut fenced) = (Vec::new(), Vec::new());
         for attempt in question.unsettled.iter().cloned() {
             match attempt.fate(objects, &stored).await? {
                 Fate::Landed => return finish(objects, &stored, attempt).await,
                 Fate::Dead => attempt.clear(objects).await,
+                Fate::Fenced => fenced.push(attempt),
                 Fate::Open => open.push(attempt),
             }
         }
         let restored = if question.undeletes { last_content(objects, &stored).await? } else { None };
         let basis = seen(shared, stored, copy, restored);
-        Ok(Seen::Basis { basis: Box::new(basis), open })
+        Ok(Seen::Basis { basis: Box::new(basis), open, fenced })
     }
 
     async fn post(&self, change: &mut Change, _: Question, seen: Seen, _: Visit<'_>) -> Result<Action> {
@@ -108,7 +109,10 @@ impl Node<Change, Error> for CheckConflicts {
                 change.landed(*head, copy_error);
                 return Ok(actions::UPDATE_INDEX);
             }
-            Seen::Basis { basis, open } => (*basis, open),
+            Seen::Basis { basis, open, fenced } => {
+                change.fenced.extend(fenced);
+                (*basis, open)
+            }
         };
         change.unsettled = open;
         let decision = judge(change, &basis)?;
@@ -189,7 +193,11 @@ async fn finish(objects: &Objects, stored: &StoredHead, attempt: Unsettled) -> R
 }
 
 /// The head, and where people edit files also the state of the working copy at the same moment.
-async fn read(objects: &Objects, id: &WorkflowId) -> Result<(StoredHead, CopyState)> {
+///
+/// # Errors
+/// A copy that looks edited may be the content of a version that a lost head had: then the head is hurt, and that is the error.
+async fn read(shared: &Shared, id: &WorkflowId) -> Result<(StoredHead, CopyState)> {
+    let objects = &shared.objects;
     if !objects.backend.capabilities().plain_files {
         return Ok((objects.head(id).await?, CopyState::Absent));
     }
@@ -199,7 +207,12 @@ async fn read(objects: &Objects, id: &WorkflowId) -> Result<(StoredHead, CopySta
         return Ok((stored, state));
     }
     match Look::from(objects, stored).await? {
-        Some(Look { stored, state }) => Ok((stored, state)),
+        Some(Look { stored, state }) => {
+            if matches!(state, CopyState::Edited(..)) {
+                shared.index.refuse_hurt(id, &[]).await?;
+            }
+            Ok((stored, state))
+        }
         None => Err(Conflict::Busy { id: id.clone(), attempts: LOOKS }.into()),
     }
 }

@@ -16,9 +16,6 @@ use crate::{
     stored::{Given, Head, Lease, MAX_GENERATION, Operation, VersionId, VersionRecord, layout, unreadable},
 };
 
-/// What an edit says of itself that was kept because somebody saved over it.
-const KEPT: &str = "edited in place, outside of the store";
-
 #[derive(Debug)]
 pub(super) enum Decision {
     Write(Box<Plan>),
@@ -173,7 +170,7 @@ fn next(
     };
     let Some((described, content)) = wanted else { return Ok(Next { version: None, kept: None }) };
     let adopted = Described { operation: Operation::ADOPT, ..describe(edit, &Given::default(), before) };
-    let kept = (numbered(adopted, 1, Some(KEPT.to_owned()))?, edit.bytes().clone());
+    let kept = (numbered(adopted, 1, Some(VersionRecord::KEPT.to_owned()))?, edit.bytes().clone());
     let version = (numbered(described, 2, request.message.clone())?, content);
     Ok(Next { version: Some(version), kept: Some(kept) })
 }

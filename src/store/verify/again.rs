@@ -4,7 +4,7 @@
 //! store. A check of its own that finds the same thing again, after everything that it compares was read again, is no such mixture: what
 //! a healthy writer leaves between two of its stages is gone by then, or has another name.
 
-use super::{Finding, Report};
+use super::Report;
 
 /// How often a check is repeated while it keeps finding other things than before.
 const ROUNDS: u32 = 8;
@@ -12,7 +12,7 @@ const ROUNDS: u32 = 8;
 /// The checks of one thing, until two in a row agree.
 #[derive(Debug, Default)]
 pub(super) struct Again {
-    before: Option<Vec<Finding>>,
+    before: Option<Report>,
     rounds: u32,
 }
 
@@ -22,16 +22,17 @@ impl Again {
     /// Invariant: whatever is reported was found by this check and by the one before it. Damage stays, so it is found by both. If every check finds
     /// something else, other writers are at work, and only what was found twice is reported.
     pub(super) fn take(&mut self, mut report: Report) -> Option<Report> {
-        let Some(before) = self.before.replace(report.findings.clone()) else {
-            return report.findings.is_empty().then_some(report);
+        let nothing = report.findings.is_empty() && report.hurt.is_empty() && report.outside.is_empty();
+        let Some(before) = self.before.replace(report.clone()) else {
+            return nothing.then_some(report);
         };
         self.rounds += 1;
-        let is_known = |finding: &Finding| before.contains(finding);
-        if self.rounds < ROUNDS && !report.findings.iter().all(is_known) {
-            return None;
-        }
-        report.findings.retain(is_known);
-        Some(report)
+        let found = report.findings.len() + report.hurt.len() + report.outside.len();
+        report.findings.retain(|finding| before.findings.contains(finding));
+        report.hurt.retain(|id| before.hurt.contains(id));
+        report.outside.retain(|name, status| before.outside.get(name) == Some(status));
+        let confirmed = report.findings.len() + report.hurt.len() + report.outside.len();
+        (self.rounds >= ROUNDS || confirmed == found).then_some(report)
     }
 }
 

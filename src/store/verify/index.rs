@@ -34,8 +34,9 @@ impl Store {
             view.iter().map(|entry| (&entry.id, entry.as_ref())).collect();
         let mut suspects = Vec::new();
         for (id, read) in shared.objects.heads(ids.iter().cloned().collect()).await {
-            // Unreadable heads have been reported.
+            // Unreadable and hurt heads have been reported. The entry of a hurt one is right: it is the head that is wrong.
             if let Ok(stored) = read
+                && !report.hurt.contains(&id)
                 && entries.get(&id).copied() != Entry::of(&stored.head).as_ref()
             {
                 suspects.push(id);
@@ -44,7 +45,8 @@ impl Store {
         for id in self.wrong_in_index(suspects).await? {
             report.add(Severity::Damage, &root, format!("the index is wrong about {id}"), reindex());
         }
-        for id in entries.keys().filter(|id| !ids.contains(**id)) {
+        let others = entries.keys().filter(|id| !ids.contains(**id) && !report.hurt.contains(id));
+        for id in others.copied().collect::<Vec<_>>() {
             match shared.objects.head(id).await {
                 Ok(stored) if stored.version.is_none() => {
                     report.damage(layout::head(id), "missing, but the index knows the workflow");
@@ -98,13 +100,14 @@ impl Store {
     }
 
     /// One check of the pending records: those of changes that did not happen, and those that are none of ours.
-    pub(super) async fn verify_pending(&self) -> Result<Report> {
+    pub(super) async fn verify_pending(&self, hurt: &[WorkflowId]) -> Result<Report> {
         let objects = &self.shared.objects;
         let mut report = Report::default();
         for key in objects.keys(&layout::pending_records()).await? {
             let reason = match layout::parse_pending(&key) {
                 None => "not a record of ours",
                 Some(PendingName::Operation { .. }) => continue,
+                Some(PendingName::Change { id, .. }) if hurt.contains(&id) => continue,
                 Some(PendingName::Change { id, generation, .. }) => match objects.head(&id).await {
                     Ok(stored) if stored.head.generation() >= generation => continue,
                     Ok(_) => "a change that did not happen: left by a crash, or under way",

@@ -2,6 +2,7 @@
 
 mod again;
 mod index;
+mod lineage;
 mod workflow;
 
 use std::collections::BTreeSet;
@@ -28,6 +29,10 @@ pub struct Report {
     pub versions: usize,
     /// What was found, by key.
     pub findings: Vec<Finding>,
+    /// Workflows whose head was removed, replaced by an older state, or cannot be read: [`Store::repair`] moves it.
+    pub hurt: Vec<WorkflowId>,
+    /// Versions outside of the chains. What they are is decided by the operation history, which is read once for all of them.
+    outside: lineage::Outside,
 }
 
 /// One thing that is not as it should be.
@@ -61,15 +66,23 @@ impl Report {
         !self.findings.iter().any(|finding| finding.severity == Severity::Damage)
     }
 
-    fn add(&mut self, severity: Severity, key: impl ToString, reason: impl ToString, hint: Option<String>) {
+    pub(super) fn add(
+        &mut self,
+        severity: Severity,
+        key: impl ToString,
+        reason: impl ToString,
+        hint: Option<String>,
+    ) {
         let (key, reason) = (key.to_string(), reason.to_string());
         self.findings.push(Finding { key, severity, reason, hint });
     }
 
-    fn add_all(&mut self, other: Self) {
-        self.workflows += other.workflows;
-        self.versions += other.versions;
-        self.findings.extend(other.findings);
+    fn take_in(&mut self, one: Self) {
+        self.workflows += one.workflows;
+        self.versions += one.versions;
+        self.findings.extend(one.findings);
+        self.hurt.extend(one.hurt);
+        self.outside.extend(one.outside);
     }
 
     fn damage(&mut self, key: impl ToString, reason: impl ToString) {
@@ -78,19 +91,11 @@ impl Report {
 
     /// An object that could be read but not understood. Any other error ends the verification.
     fn unreadable(&mut self, key: impl ToString, error: Error) -> Result<()> {
-        let is_newer = error.kind() == ErrorKind::Incompatible;
-        if !error.spares_others() {
-            return Err(error);
+        if error.kind() == ErrorKind::Incompatible {
+            self.add(Severity::Newer, key, reason(error), None);
+        } else {
+            self.damage(key, found(error)?);
         }
-        let reason = match error {
-            Error::Corrupt { reason, .. } => reason,
-            Error::Format { source, .. } => match std::error::Error::source(&source) {
-                Some(cause) => format!("{source}: {cause}"),
-                None => source.to_string(),
-            },
-            other => other.to_string(),
-        };
-        self.add(if is_newer { Severity::Newer } else { Severity::Damage }, key, reason, None);
         Ok(())
     }
 }
@@ -112,12 +117,15 @@ impl Store {
             stream::iter(ids.clone()).map(|id| self.verify_workflow_again(id)).buffered(LOOK_AHEAD);
         let mut report = Report::default();
         while let Some(one) = checks.next().await {
-            report.add_all(one?);
+            report.take_in(one?);
         }
         drop(checks);
-        report.add_all(self.verify_versions_without_head(&ids).await?);
+        report.take_in(self.verify_versions_without_head_again(&ids).await?);
+        self.verify_outside(&mut report).await?;
         self.verify_index(&ids, &mut report).await?;
-        report.add_all(self.verify_pending_again().await?);
+        let pending = self.verify_pending_again(&report.hurt).await?;
+        report.take_in(pending);
+        self.verify_waiting(&mut report).await?;
         report.findings.sort();
         Ok(report)
     }
@@ -131,12 +139,39 @@ impl Store {
         }
     }
 
-    async fn verify_pending_again(&self) -> Result<Report> {
+    async fn verify_versions_without_head_again(&self, ids: &BTreeSet<WorkflowId>) -> Result<Report> {
         let mut again = Again::default();
         loop {
-            if let Some(report) = again.take(self.verify_pending().await?) {
+            let mut report = Report::default();
+            self.verify_versions_without_head(ids, &mut report).await?;
+            if let Some(report) = again.take(report) {
                 return Ok(report);
             }
         }
+    }
+
+    async fn verify_pending_again(&self, hurt: &[WorkflowId]) -> Result<Report> {
+        let mut again = Again::default();
+        loop {
+            if let Some(report) = again.take(self.verify_pending(hurt).await?) {
+                return Ok(report);
+            }
+        }
+    }
+}
+
+/// What is wrong with an object that could be read but not understood; any other error ends the verification.
+fn found(error: Error) -> Result<String> {
+    if error.is_of_one_object() { Ok(reason(error)) } else { Err(error) }
+}
+
+fn reason(error: Error) -> String {
+    match error {
+        Error::Corrupt { reason, .. } => reason,
+        Error::Format { source, .. } => match std::error::Error::source(&source) {
+            Some(cause) => format!("{source}: {cause}"),
+            None => source.to_string(),
+        },
+        other => other.to_string(),
     }
 }

@@ -1,22 +1,20 @@
 use std::collections::BTreeSet;
 
-use futures::TryStreamExt;
-
-use super::{Report, Severity};
+use super::{Report, Severity, found};
 use crate::{
-    Error, Result, Store,
+    ErrorKind, Result, Store,
     document::MediaType,
     store::copy::CopyState,
-    stored::{Ancestor, Current, Head, Lockfile, VersionId, VersionRef, WorkflowId, layout},
+    stored::{Ancestor, Current, Head, Lockfile, VersionName, VersionRef, WorkflowId, layout},
 };
 
 /// What a walk along a chain found.
 #[derive(Default)]
-struct Chain {
-    /// The versions that it names, by generation and version id.
-    versions: BTreeSet<(u64, VersionId)>,
+pub(super) struct Chain {
+    /// The versions that it names.
+    pub(super) versions: BTreeSet<VersionName>,
     /// The highest generation at which it breaks off; 0 if it is whole.
-    broken_at: u64,
+    pub(super) broken_at: u64,
 }
 
 /// The nearest version below a break that the head remembers and the walk has not reached; its parents lead on.
@@ -32,22 +30,28 @@ impl Store {
     /// One check of everything that belongs to a workflow.
     pub(super) async fn verify_workflow(&self, id: &WorkflowId) -> Result<Report> {
         let mut report = Report::default();
-        let head_key = layout::head(id);
         let head = match self.shared.objects.head(id).await {
             Ok(stored) => stored.head,
+            Err(newer) if newer.kind() == ErrorKind::Incompatible => {
+                report.unreadable(layout::head(id), newer)?;
+                return Ok(report);
+            }
             Err(unreadable) => {
-                report.unreadable(&head_key, unreadable)?;
+                let reason = found(unreadable)?;
+                self.verify_lost_head(id, Some(reason), &mut report).await?;
                 return Ok(report);
             }
         };
         if let Some(current) = &head.current {
             report.workflows = 1;
             let chain = self.verify_chain(&head, current, &mut report).await?;
-            self.verify_leftovers(&head, &chain, &mut report).await?;
-            // Only a newer program knows which file holds its content.
-            if current.record.media_type.known().is_ok() {
+            self.verify_lineage(&head, &chain, &mut report).await?;
+            // Where the head is hurt, a copy of a later version looks like an edit. And only a newer program knows the file of a content that it wrote.
+            if report.hurt.is_empty() && current.record.media_type.known().is_ok() {
                 self.verify_copy(&head, &mut report).await?;
             }
+        } else {
+            self.verify_lost_head(id, None, &mut report).await?;
         }
         self.verify_mirror(&head, &mut report).await?;
         Ok(report)
@@ -103,24 +107,6 @@ impl Store {
             next.extend(parents.rev().map(|(place, parent)| (parent, is_first && place == 0)));
         }
         Ok(chain)
-    }
-
-    /// Versions that no chain names: attempts that lost or died, or that are under way right now. Below a break nobody knows what the chain
-    /// named, so nothing there is called garbage.
-    async fn verify_leftovers(&self, head: &Head, chain: &Chain, report: &mut Report) -> Result<()> {
-        for key in self.shared.objects.keys(&layout::versions_of(&head.id)).await? {
-            let named = layout::parse_version(&head.id, &key)
-                .is_some_and(|version| version.0 < chain.broken_at || chain.versions.contains(&version));
-            if !named {
-                report.add(
-                    Severity::Notice,
-                    key,
-                    "no version of the chain: left by a crash, or under way",
-                    None,
-                );
-            }
-        }
-        Ok(())
     }
 
     async fn verify_copy(&self, head: &Head, report: &mut Report) -> Result<()> {
@@ -183,43 +169,5 @@ impl Store {
         };
         report.add(Severity::Notice, key, reason, None);
         Ok(())
-    }
-
-    /// Versions of workflows that have no head: of an attempt to create one, or of a head that was removed.
-    ///
-    /// `ids` are the heads that were listed before. A workflow may have been created since, so each head is read again, behind the last look at
-    /// its versions: a second generation is built on a head, and a head is never removed, so where there is a second generation and no head
-    /// behind it, the head is lost.
-    pub(super) async fn verify_versions_without_head(&self, ids: &BTreeSet<WorkflowId>) -> Result<Report> {
-        let objects = &self.shared.objects;
-        let mut report = Report::default();
-        let mut headless = BTreeSet::new();
-        let mut listing = objects.backend.list(&layout::versions(), None);
-        while let Some(listed) = listing.try_next().await.map_err(Error::Storage)? {
-            headless.extend(layout::workflow_of_version(&listed.key).filter(|id| !ids.contains(id)));
-        }
-        for id in headless {
-            let keys = objects.keys(&layout::versions_of(&id)).await?;
-            match objects.head(&id).await {
-                Ok(stored) if stored.version.is_some() => continue,
-                Ok(_) => {}
-                Err(unreadable) => {
-                    report.unreadable(layout::head(&id), unreadable)?;
-                    continue;
-                }
-            }
-            for key in keys {
-                match layout::parse_version(&id, &key) {
-                    Some((generation, _)) if generation > 1 => {
-                        report.damage(&key, format!("{id} has versions, but its head is gone"));
-                    }
-                    _ => {
-                        let reason = "a version without a workflow: of an attempt to create one";
-                        report.add(Severity::Notice, &key, reason, None);
-                    }
-                }
-            }
-        }
-        Ok(report)
     }
 }
