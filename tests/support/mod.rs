@@ -14,6 +14,7 @@ mod hasty;
 mod history;
 mod probe;
 mod remote;
+mod seal;
 mod server;
 mod site;
 mod staged;
@@ -25,6 +26,7 @@ pub(crate) use hasty::Hasty;
 pub(crate) use history::{chain, history, versions};
 pub(crate) use probe::{Fault, Left, Log, Probe};
 pub(crate) use remote::Remote;
+pub(crate) use seal::{config_checksum, resealed, sealed_line};
 pub(crate) use server::Server;
 pub(crate) use site::{Kind, Site, damaged, generations, listed, notices};
 
