@@ -110,7 +110,11 @@ async fn a_record_without_a_change_is_nothing(site: Site) {
     assert_listed(&site, &store, &["a@1", "b@1"]).await;
     let found = notices(&store.verify().await.unwrap());
     assert_eq!(found.iter().filter(|notice| notice.contains("did not happen")).count(), 2, "{found:?}");
-    assert_eq!(found.iter().filter(|notice| notice.contains("not a record of ours")).count(), 3, "{found:?}");
+    assert_eq!(
+        found.iter().filter(|notice| notice.contains("not a file of this store")).count(),
+        3,
+        "{found:?}"
+    );
     fold(&store).await;
     assert_listed(&site, &store, &["a@1", "b@1", "fold@1"]).await;
     assert_eq!(site.keys("ops/pending/").await.len(), 5, "what nobody understands is left alone");

@@ -1,9 +1,14 @@
-use pflow_store::{WorkflowId, lock::LockState, store::Status};
+use pflow_store::{
+    WorkflowId,
+    lock::LockState,
+    store::{Finding, Status},
+};
 use serde::Serialize;
 
 use super::{
     failure::Result,
     lock::{Lock, holding},
+    output::printable,
     session::Session,
 };
 
@@ -18,6 +23,14 @@ struct Document<'a> {
     locked: Vec<Lock<'a>>,
     modified_outside: &'a [WorkflowId],
     unreadable: Vec<Unreadable<'a>>,
+    strangers: Vec<Stranger<'a>>,
+}
+
+#[derive(Serialize)]
+struct Stranger<'a> {
+    key: &'a str,
+    reason: &'a str,
+    hint: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -40,8 +53,18 @@ pub(super) async fn run(session: &Session<'_>) -> Result<()> {
         locked: status.locked.iter().map(Lock::of).collect(),
         modified_outside: &status.edited,
         unreadable: status.unreadable.iter().map(|(id, reason)| Unreadable { id, reason }).collect(),
+        strangers: status
+            .strangers
+            .iter()
+            .map(|it| Stranger { key: &it.key, reason: &it.reason, hint: it.hint.as_deref() })
+            .collect(),
     };
     session.answer(&describe(&status), &document)
+}
+
+fn stranger(found: &Finding) -> String {
+    let hint = found.hint.as_ref().map_or_else(String::new, |hint| format!(" (`{hint}`)"));
+    printable(&format!("{}: {}{hint}", found.key, found.reason)).into_owned()
 }
 
 fn describe(status: &Status) -> String {
@@ -71,6 +94,7 @@ fn describe(status: &Status) -> String {
             "unreadable         {}",
             lines(status.unreadable.iter().map(|(id, why)| format!("{id}: {why}")).collect())
         ),
+        format!("not of this store  {}", lines(status.strangers.iter().map(stranger).collect())),
     ]
     .join("\n")
 }

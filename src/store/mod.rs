@@ -16,6 +16,7 @@ mod repository;
 mod save;
 mod shared;
 mod status;
+pub(crate) mod strangers;
 mod upkeep;
 mod verify;
 mod what_changed;

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::{Store, copy::CopyState};
+use super::{Store, copy::CopyState, strangers::Depth, verify::Finding};
 use crate::{
     Error, Result,
     document::MediaType,
@@ -35,6 +35,8 @@ pub struct Status {
     pub edited: Vec<WorkflowId>,
     /// Workflows that cannot be read, and why.
     pub unreadable: Vec<(WorkflowId, String)>,
+    /// What lies in the store and is not of it, as [`Store::verify`] reports it; versions are not looked at.
+    pub strangers: Vec<Finding>,
 }
 
 impl Store {
@@ -59,6 +61,7 @@ impl Store {
             locked: Vec::new(),
             edited: Vec::new(),
             unreadable: view.unreadable,
+            strangers: self.strangers(Depth::WithoutVersions).await?,
         };
         for id in locked {
             // The mirror says where to look; the head says whether it is so.

@@ -68,11 +68,12 @@ impl Store {
         Ok(entry.is_some_and(|entry| entry.generation >= stored.head.generation()))
     }
 
-    /// Records that wait: of changes that did not happen, and none of ours.
+    /// Records that wait for changes that did not happen.
     pub(super) async fn verify_pending(&self, report: &mut Report) -> Result<()> {
         for key in self.shared.objects.keys(&layout::pending_records()).await? {
             let reason = match layout::parse_pending(&key) {
-                None => "not a record of ours",
+                // Reported with everything else that is not of this store.
+                None => continue,
                 Some(PendingName::Change { id, generation, .. })
                     if self
                         .shared

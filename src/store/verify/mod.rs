@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use futures::{StreamExt, stream};
 
-use super::Store;
+use super::{Store, strangers::Depth};
 use crate::{
     Error, Result,
     stored::{WorkflowId, layout},
@@ -88,6 +88,7 @@ impl Store {
         self.verify_versions_without_head(&ids, &mut report).await?;
         self.verify_index(&ids, &mut report).await?;
         self.verify_pending(&mut report).await?;
+        report.findings.extend(self.strangers(Depth::Everything).await?);
         report.findings.sort();
         Ok(report)
     }
@@ -100,10 +101,7 @@ fn found(error: Error) -> Result<String> {
     }
     Ok(match error {
         Error::Corrupt { reason, .. } => reason,
-        Error::Format { source, .. } => match std::error::Error::source(&source) {
-            Some(cause) => format!("{source}: {cause}"),
-            None => source.to_string(),
-        },
+        Error::Format { source, .. } => source.to_string(),
         other => other.to_string(),
     })
 }

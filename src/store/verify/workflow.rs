@@ -106,8 +106,9 @@ impl Store {
     /// named, so nothing there is called garbage.
     async fn verify_leftovers(&self, head: &Head, chain: &Chain, report: &mut Report) -> Result<()> {
         for key in self.shared.objects.keys(&layout::versions_of(&head.id)).await? {
+            // What has no version's name is reported with everything else that is not of this store.
             let named = layout::parse_version(&head.id, &key)
-                .is_some_and(|version| version.0 < chain.broken_at || chain.versions.contains(&version));
+                .is_none_or(|version| version.0 < chain.broken_at || chain.versions.contains(&version));
             if !named {
                 report.add(
                     Severity::Notice,
@@ -194,7 +195,8 @@ impl Store {
                 Some((generation, _)) if generation > 1 => {
                     report.damage(&listed.key, format!("{id} has versions, but its head is gone"));
                 }
-                _ => {
+                None => {}
+                Some(_) => {
                     let reason = "a version without a workflow: of an attempt to create one";
                     report.add(Severity::Notice, &listed.key, reason, None);
                 }
