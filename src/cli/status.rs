@@ -10,6 +10,7 @@ use super::{
     lock::{Lock, holding},
     output::printable,
     session::Session,
+    waiting::{self, Waits},
 };
 
 #[derive(Serialize)]
@@ -23,6 +24,7 @@ struct Document<'a> {
     locked: Vec<Lock<'a>>,
     modified_outside: &'a [WorkflowId],
     unreadable: Vec<Unreadable<'a>>,
+    waiting: Vec<Waits<'a>>,
     strangers: Vec<Stranger<'a>>,
 }
 
@@ -58,6 +60,7 @@ pub(super) async fn run(session: &Session<'_>) -> Result<()> {
             .iter()
             .map(|it| Stranger { key: &it.key, reason: &it.reason, hint: it.hint.as_deref() })
             .collect(),
+        waiting: status.waiting.iter().map(Waits::of).collect(),
     };
     session.answer(&describe(&status), &document)
 }
@@ -95,6 +98,7 @@ fn describe(status: &Status) -> String {
             lines(status.unreadable.iter().map(|(id, why)| format!("{id}: {why}")).collect())
         ),
         format!("not of this store  {}", lines(status.strangers.iter().map(stranger).collect())),
+        format!("only in journal    {}", lines(status.waiting.iter().map(waiting::line).collect())),
     ]
     .join("\n")
 }

@@ -37,7 +37,7 @@ pub use error::{Defect, DocumentError, Reason};
 pub use media_type::MediaType;
 pub use metadata::{
     MAX_DESCRIPTION_BYTES, MAX_NAME_BYTES, MAX_NODE_TYPE_BYTES, MAX_NODE_TYPES, MAX_TAG_BYTES, MAX_TAGS,
-    MAX_VERSION_BYTES, Metadata,
+    MAX_VERSION_BYTES, Mentions, Metadata,
 };
 pub(crate) use place::{is_identifier, quoted};
 pub use syntax::SyntaxError;

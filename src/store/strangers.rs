@@ -2,7 +2,7 @@
 //!
 //! Nothing here is read, moved or deleted. What file managers, editors and sync tools leave everywhere is not worth a word.
 
-use std::{fs, io, path::Path};
+use std::{collections::HashSet, fs, io, path::Path};
 
 use futures::TryStreamExt;
 use pflow_backend::Prefix;
@@ -43,10 +43,14 @@ impl Store {
             }
             None => self.names_of_objects(depth).await?,
         };
+        let known: HashSet<&str> = names.iter().map(String::as_str).collect();
         let mut found = Vec::new();
         for name in &names {
-            if let Some(copied) = copied_by_hand(name) {
-                found.extend(self.judge_copied(name, copied).await?);
+            if let Some(folder) = copied_by_hand(name) {
+                // Nearly every workflow has the file of its head beside its content. A head that only the journal has is asked for.
+                if !WorkflowId::parse(folder).is_ok_and(|id| known.contains(layout::head(&id).as_str())) {
+                    found.extend(self.judge_copied(name, folder).await?);
+                }
             } else if !layout::is_ours(name) {
                 found.push(stranger(name));
             }
@@ -78,9 +82,13 @@ impl Store {
         let id = match WorkflowId::parse(folder) {
             Ok(id) => {
                 let objects = &self.shared.objects;
-                if objects.get(&layout::head(&id)).await?.is_some()
-                    || !objects.keys(&layout::versions_of(&id)).await?.is_empty()
-                {
+                let has_head = match objects.get(&layout::head(&id)).await {
+                    Ok(head) => head.is_some(),
+                    // A link or a folder, for example. Whoever reads the head says so.
+                    Err(error) if error.is_of_one_object() => true,
+                    Err(other) => return Err(other),
+                };
+                if has_head || !objects.keys(&layout::versions_of(&id)).await?.is_empty() {
                     return Ok(None);
                 }
                 Some(id)
