@@ -62,31 +62,53 @@ pub(crate) fn checkpoint(
     if !all_at_once {
         journal.view().overlay.iter_mut().for_each(|(_, entry)| entry.applied = false);
     }
-    let sync = if all_at_once { Sync::Later } else { Sync::Each };
-    let mut stuck = follow(journal, environment, sync, &|| false);
-    if !stuck.is_empty() {
-        // Most failures pass.
-        stuck = follow(journal, environment, sync, &|| false);
-    }
-    let durable = match (stuck.iter().find(|it| !it.is_of_one_file), sync) {
-        (Some(failure), _) => Err(again(&failure.error)),
-        (None, Sync::Each) => Ok(()),
-        (None, Sync::Later) => {
-            let synced = root.medium().sync_file_system(root.node());
-            synced.map_err(|error| failed("sync the file system of", root.path(), error))
-        }
+    let written = match all_at_once {
+        false => write_each(journal, environment),
+        true => write_all(journal, environment),
     };
-    if let Err(error) = durable {
-        // IMPORTANT: what a failed sync covered may be gone although it can be read. It is written anew the next time.
-        journal.view().overlay.iter_mut().for_each(|(_, entry)| entry.applied = false);
-        return Err(error);
-    }
+    let stuck = written.inspect_err(|_| distrust(journal))?;
     match stuck.is_empty() {
         true => journal.end(empty)?,
         false => carry(journal, &stuck, most)?,
     }
     clean_up(journal, empty, &left);
     Ok(stuck)
+}
+
+/// Makes everything durable by one sync of the file system, and where that fails file by file: the cause may be a single file, or one of another program.
+fn write_all(journal: &Journal<'_>, environment: &dyn Environment) -> Result<Vec<Stuck>> {
+    let root = journal.root.folder();
+    let stuck = write(journal, environment, Sync::Later)?;
+    let Err(error) = root.medium().sync_file_system(root.node()) else { return Ok(stuck) };
+    let error = failed("sync the file system of", root.path(), error);
+    tracing::debug!(%error, "the files are synced one by one");
+    distrust(journal);
+    write_each(journal, environment)
+}
+
+fn write_each(journal: &Journal<'_>, environment: &dyn Environment) -> Result<Vec<Stuck>> {
+    write(journal, environment, Sync::Each)
+}
+
+/// Writes what is not in its file yet, and returns what could not be written.
+///
+/// # Errors
+/// Something failed that concerns more than one file.
+fn write(journal: &Journal<'_>, environment: &dyn Environment, sync: Sync) -> Result<Vec<Stuck>> {
+    let mut stuck = follow(journal, environment, sync, &|| false);
+    if !stuck.is_empty() {
+        // A failure of one moment does not happen twice.
+        stuck = follow(journal, environment, sync, &|| false);
+    }
+    match stuck.iter().find(|it| !it.is_of_one_file) {
+        Some(failure) => Err(again(&failure.error)),
+        None => Ok(stuck),
+    }
+}
+
+/// IMPORTANT: what a failed sync covered may be gone although it can be read. It is written anew the next time.
+fn distrust(journal: &Journal<'_>) {
+    journal.view().overlay.iter_mut().for_each(|(_, entry)| entry.applied = false);
 }
 
 /// Removes what an ended epoch leaves in `.journal`.

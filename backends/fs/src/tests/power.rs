@@ -88,6 +88,14 @@ fn nor_where_a_person_edits_what_was_saved() {
 }
 
 #[test]
+fn nor_where_files_cannot_be_written() {
+    on_linux(&scripts::blocked(), 400);
+    on_macos(&scripts::blocked(), 60);
+    on_a_poor_medium(&scripts::blocked(), 60);
+    on_linux(&scripts::blocked_and_full(), 200);
+}
+
+#[test]
 fn nor_where_objects_become_folders() {
     on_linux(&scripts::renamed(), 300);
     on_macos(&scripts::renamed(), 100);

@@ -257,6 +257,39 @@ pub(crate) fn edited() -> Script {
     script("edited", FsOptions::new(), steps)
 }
 
+/// Files that cannot be written: a head, a copy, and for a while all of a workflow.
+pub(crate) fn blocked() -> Script {
+    let steps = [
+        Step::Open,
+        one(save("a", 1)),
+        Step::Block("workflows/a/metadata.json"),
+        one(save("a", 2)),
+        one(save("b", 1)),
+        Step::Close,
+        Step::Look,
+        Step::Block("workflows/a/workflow.json"),
+        one(save("a", 3)),
+        one(delete("b", 2)),
+        Step::Close,
+        Step::Open,
+        Step::Look,
+        one(save_over("b", 3, None)),
+        Step::Close,
+        Step::Unblock,
+        one(save("a", 4)),
+        Step::Close,
+    ];
+    script("blocked", quiet(), steps)
+}
+
+/// The same with a journal that is full from time to time.
+pub(crate) fn blocked_and_full() -> Script {
+    let mut steps = vec![Step::Open, one(save("a", 1)), Step::Block("workflows/a/metadata.json")];
+    steps.extend((2..=4).map(|generation| one(save("a", generation))));
+    steps.extend([Step::Look, one(save("b", 1)), one(save("b", 2)), Step::Unblock, Step::Close]);
+    script("blocked and full", quiet().journal_limit(10_500), steps)
+}
+
 /// Names that are an object, a folder and an object again.
 pub(crate) fn renamed() -> Script {
     let gone = |name: &str| Operation::delete(key(name));

@@ -47,6 +47,11 @@ impl Simulated {
         self.calls().troubles.clear();
     }
 
+    /// From now on every file can be changed again.
+    pub(crate) fn unblock(&self) {
+        self.calls().troubles.retain(|trouble| !matches!(trouble, Trouble::Of(..)));
+    }
+
     /// The next sync fails, and what it covers is lost.
     pub(crate) fn lose_the_next_sync(&self) {
         let mut calls = self.calls();
