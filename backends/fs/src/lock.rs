@@ -99,7 +99,7 @@ impl StoreLock {
     }
 
     /// Whether the locked file is the one that everybody else finds.
-    fn is_in_place(&self, root: &Folder) -> Result<bool> {
+    pub(crate) fn is_in_place(&self, root: &Folder) -> Result<bool> {
         let journal = root.look(JOURNAL)?.map(|status| status.id);
         if journal != Some(self.journal.id()?) {
             return Ok(false);

@@ -115,6 +115,32 @@ impl Medium for System {
         Ok(retry_on_intr(|| rustix::io::pread(file, &mut *bytes, offset))?)
     }
 
+    #[cfg(target_os = "linux")]
+    fn next_data(&self, file: &Node, offset: u64) -> io::Result<Option<u64>> {
+        // It moves the offset of the descriptor, which nothing here goes by.
+        match rustix::fs::seek(fd(file)?, rustix::fs::SeekFrom::Data(offset)) {
+            Ok(data) => Ok(Some(data)),
+            Err(Errno::NXIO) => Ok(None),
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(Some(offset)),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn mount(&self, at: &Node, name: Option<&OsStr>) -> io::Result<Option<u64>> {
+        use rustix::fs::{StatxFlags, statx};
+        let (name, flags) = match name {
+            Some(name) => (name, AtFlags::SYMLINK_NOFOLLOW),
+            None => (OsStr::new(""), AtFlags::EMPTY_PATH),
+        };
+        match statx(fd(at)?, name, flags, StatxFlags::MNT_ID) {
+            // Since Linux 5.8: statx(2).
+            Ok(status) if status.stx_mask & StatxFlags::MNT_ID.bits() != 0 => Ok(Some(status.stx_mnt_id)),
+            Ok(_) | Err(Errno::NOSYS | Errno::PERM) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
     fn write_at(&self, file: &Node, bytes: &[u8], offset: u64) -> io::Result<usize> {
         let file = fd(file)?;
         Ok(retry_on_intr(|| rustix::io::pwrite(file, bytes, offset))?)
