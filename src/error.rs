@@ -202,6 +202,11 @@ pub enum ErrorKind {
     Failed,
 }
 
+/// Whether committed records of a folder's journal cannot be read.
+fn is_lost_tail(error: &pflow_backend::Error) -> bool {
+    std::error::Error::source(error).is_some_and(|source| source.is::<pflow_backend_fs::LostTail>())
+}
+
 impl Error {
     /// What a caller can do about it.
     pub fn kind(&self) -> ErrorKind {
@@ -274,6 +279,10 @@ impl Error {
             Self::LeaseUncertain { .. } => "wait until it is renewed; nothing was changed",
             Self::Unproven { .. } => "try again when the storage answers reliably; nothing was changed",
             Self::IndexBusy { .. } => "try again; the workflows themselves are safe",
+            Self::Storage(source) if is_lost_tail(source) => {
+                "restore the folder from a backup; or go on without what cannot be read: `verify --repair --accept-tail`. A copy of the \
+                 folder that was made while the store was in use needs that"
+            }
             Self::Storage(source) => match source.kind() {
                 StorageErrorKind::Busy => "another process is writing; try again",
                 StorageErrorKind::Exhausted => "make room and try again; nothing was changed",

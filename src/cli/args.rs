@@ -26,6 +26,7 @@ use super::{
     search::Search,
     show::Show,
     undelete::Undelete,
+    verify::Verify,
 };
 
 const JSON: &str = "--json";
@@ -128,7 +129,7 @@ pub(super) enum Command {
     Reindex,
     /// Read everything and hold it against itself; changes nothing
     #[command(after_help = super::verify::MORE)]
-    Verify,
+    Verify(Verify),
     /// Try what the storage really honours
     #[command(after_help = super::doctor::MORE)]
     Doctor,

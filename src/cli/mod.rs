@@ -125,7 +125,7 @@ async fn dispatch(command: Command, session: &Session<'_>) -> Result<()> {
         Command::Lock(lock) => lock.run(session).await,
         Command::Flow(flow) => flow.run(session),
         Command::Reindex => reindex::run(session).await,
-        Command::Verify => verify::run(session).await,
+        Command::Verify(verify) => verify::run(session, verify).await,
         Command::Doctor => doctor::run(session).await,
         Command::DoctorLock(lock) => lock.run(session).await,
     }

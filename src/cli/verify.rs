@@ -10,6 +10,17 @@ use super::{
 pub(super) const MORE: &str = "\
 DAMAGE is what is lost or contradicts itself (exit 14). A NOTICE is what a crash or a person left behind: nothing is lost.";
 
+#[derive(Debug, clap::Args)]
+pub(super) struct Verify {
+    /// Mend what loses nothing; with --accept-tail also what does
+    #[arg(long, requires = "accept_tail")]
+    repair: bool,
+
+    /// Go on without the end of a damaged journal, and name what is lost
+    #[arg(long, requires = "repair")]
+    accept_tail: bool,
+}
+
 #[derive(Serialize)]
 struct Document<'a> {
     workflows: usize,
@@ -27,9 +38,19 @@ struct Found<'a> {
 }
 
 /// Verifies the store and prints what was found.
-pub(super) async fn run(session: &Session<'_>) -> Result<()> {
-    let store = session.open().await?;
-    let report = session.reading(store.verify()).await?;
+pub(super) async fn run(session: &Session<'_>, wanted: &Verify) -> Result<()> {
+    let (store, lost) = match wanted.accept_tail {
+        true => session.open_without_tail().await?,
+        false => (session.open().await?, None),
+    };
+    let mut report = session.reading(store.verify()).await?;
+    let given_up = lost.map(|lost| Finding {
+        key: ".journal/journal".to_owned(),
+        severity: Severity::Notice,
+        reason: format!("given up: {lost}; a copy of the damaged journal is in .journal/quarantine"),
+        hint: None,
+    });
+    report.findings.splice(0..0, given_up);
     let findings = report.findings.iter().map(|finding| Found {
         key: &finding.key,
         severity: severity(finding),

@@ -27,6 +27,7 @@ pub use doctor::Diagnosis;
 pub use load::Loaded;
 pub use location::Location;
 pub use options::StoreOptions;
+pub use pflow_backend_fs::LostTail;
 pub use save::{SaveRequest, Saved};
 use shared::Shared;
 pub use status::Status;
