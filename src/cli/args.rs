@@ -127,8 +127,7 @@ pub(super) enum Command {
     /// Make the index anew from the workflows
     #[command(after_help = super::reindex::MORE)]
     Reindex,
-    /// Read everything and hold it against itself; changes nothing
-    #[command(after_help = super::verify::MORE)]
+    /// Read everything and compare it; changes nothing without `--repair`
     Verify(Verify),
     /// Try what the storage really honours
     #[command(after_help = super::doctor::MORE)]

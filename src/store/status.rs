@@ -1,11 +1,14 @@
 use std::collections::BTreeSet;
 
 use futures::{StreamExt, TryStreamExt, stream};
+use pflow_backend::Waiting;
 
-use super::{Store, copy::CopyState};
+use super::{
+    Store,
+    copy::{CopyState, Look},
+};
 use crate::{
     Error, Result,
-    document::MediaType,
     index::Query,
     lock::LockState,
     stored::{WorkflowId, layout},
@@ -35,6 +38,8 @@ pub struct Status {
     pub edited: Vec<WorkflowId>,
     /// Workflows that cannot be read, and why.
     pub unreadable: Vec<(WorkflowId, String)>,
+    /// Objects that only the journal has, because their files cannot be written. See [`Store::waiting`].
+    pub waiting: Vec<Waiting>,
 }
 
 impl Store {
@@ -58,7 +63,8 @@ impl Store {
             index_lost: view.lost.is_some(),
             locked: Vec::new(),
             edited: Vec::new(),
-            unreadable: view.unreadable,
+            unreadable: view.unreadable.clone(),
+            waiting: self.waiting().await?,
         };
         for id in locked {
             // The mirror says where to look; the head says whether it is so.
@@ -77,10 +83,21 @@ impl Store {
             let states: Vec<_> = looks.buffered(LOOK_AHEAD).try_collect().await?;
             for (id, state) in states {
                 match state {
-                    Ok(CopyState::Edited(..)) => status.edited.push(id),
+                    // A copy of a version that a lost head had is no edit.
+                    Ok(Some(CopyState::Edited(..))) => match shared.index.refuse_hurt(&id, &[]).await {
+                        Ok(()) => status.edited.push(id),
+                        Err(hurt) => keep_unreadable(&mut status, id, hurt)?,
+                    },
                     Ok(_) => {}
                     Err(error) => keep_unreadable(&mut status, id, error)?,
                 }
+            }
+        }
+        // A workflow that the index knows and that has no head was not looked at above.
+        let heads: BTreeSet<WorkflowId> = keys.iter().filter_map(layout::parse_head).collect();
+        for entry in view.iter().filter(|entry| !heads.contains(&entry.id)) {
+            if let Err(hurt) = shared.index.refuse_hurt(&entry.id, &[]).await {
+                keep_unreadable(&mut status, entry.id.clone(), hurt)?;
             }
         }
         status.unreadable.sort();
@@ -88,12 +105,9 @@ impl Store {
         Ok(status)
     }
 
-    /// What stands in a workflow's copy, judged by a head that was read after it.
-    pub(super) async fn copy_state(&self, id: &WorkflowId) -> Result<CopyState> {
-        let objects = &self.shared.objects;
-        let copy = objects.get(&layout::content(id, MediaType::Json)).await?;
-        let stored = objects.head(id).await?;
-        CopyState::of(objects, &stored.head, copy.as_ref()).await
+    /// What the working copy of a workflow holds; none if other writers changed the workflow at every look.
+    pub(super) async fn copy_state(&self, id: &WorkflowId) -> Result<Option<CopyState>> {
+        Ok(Look::at(&self.shared.objects, id).await?.map(|look| look.state))
     }
 }
 

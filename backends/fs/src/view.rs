@@ -173,7 +173,7 @@ impl View {
     /// Knows nothing any more, so that it is all looked at again.
     pub(crate) fn forget(&mut self) {
         (self.seen, self.position, self.log) = (None, None, None);
-        self.overlay.clear();
+        self.overlay = self.overlay.emptied();
     }
 
     /// Reads everything that the journal holds and that has not ended: up to what `state` vouches for at least. Under the lock, or where
@@ -208,12 +208,13 @@ impl View {
             if let Some(start) = start.filter(|_| vouched.is_some_and(|it| it.sequence > 0)) {
                 return Err(damaged(&root.path().join(JOURNAL).join(LOG), missing(&start)));
             }
-            (self.overlay, self.position, self.log) = (Overlay::default(), None, None);
+            (self.overlay, self.position, self.log) = (self.overlay.emptied(), None, None);
             return Ok(Recovered { renew: false, lost: unreadable });
         };
         // What was appended before a failed sync was answered as unknown, and has been seen not to be there since. It stays out.
         let stop = vouched.filter(|_| state.is_some_and(|state| state.poisoned));
-        let read = Reading::from(log, start, vouched, stop, &accepted)?;
+        let read = Reading { overlay: self.overlay.emptied(), end: start, reached: false, torn: false };
+        let read = read.on(log, vouched, stop, &accepted)?;
         let lost = match (read.reached, accept_tail) {
             (false, false) => {
                 let lost = log.what_is_lost(&read.end, vouched.map(|it| it.sequence))?;
@@ -274,7 +275,7 @@ impl View {
                 let Some(log) = open_log(root)? else { return Ok(false) };
                 match known {
                     Some(known) => (Arc::new(log), None, known),
-                    None => (Arc::new(log), Some(Overlay::default()), Log::start(goal.epoch, goal.salt)),
+                    None => (Arc::new(log), Some(self.overlay.emptied()), Log::start(goal.epoch, goal.salt)),
                 }
             }
         };
@@ -367,14 +368,15 @@ struct Reading {
 }
 
 impl Reading {
-    fn from(
+    /// Reads to the end, or to `stop`.
+    fn on(
+        self,
         log: &Log,
-        start: Position,
         vouched: Option<Position>,
         stop: Option<Position>,
         accepted: &dyn Fn(&Error) -> bool,
     ) -> Result<Self> {
-        let mut read = Self { overlay: Overlay::default(), end: start, reached: false, torn: false };
+        let mut read = self;
         loop {
             read.reached |= vouched.is_none_or(|vouched| vouched == read.end || vouched.sequence == 0);
             if stop == Some(read.end) {

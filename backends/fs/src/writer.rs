@@ -22,6 +22,7 @@ use crate::{
     },
     lock::StoreLock,
     medium::{FileId, Open},
+    overlay::Overlay,
     root::Root,
     view::View,
 };
@@ -38,6 +39,14 @@ pub(crate) struct Writer {
     state_in_doubt: bool,
     /// A sync failed under this handle, and the mark in the state file may not have come about.
     poisoned: bool,
+}
+
+/// A journal that has not taken its place yet.
+#[derive(Debug)]
+struct NewLog {
+    log: Log,
+    id: FileId,
+    state: State,
 }
 
 /// The journal under the lock, up to date.
@@ -165,6 +174,30 @@ impl<'a> Journal<'a> {
         }
         self.folder.remove_file(NEW_STATE)?;
         self.log()?.empty()
+    }
+
+    /// Ends the epoch, whose every value is in its file, durably, but for what is `left`: the next epoch begins with that, in a new file.
+    ///
+    /// **Invariant:** the record of what is left is durable before the new file takes the place of the old one. A crash leaves the old epoch, with
+    /// everything, or the new one, with what is left.
+    ///
+    /// # Errors
+    /// It did not end, or may not have; nothing is lost.
+    pub(crate) fn carry(&mut self, left: Overlay) -> Result<()> {
+        let record = Record { time: self.environment.now(), changes: left.as_changes(), carries: true };
+        let epoch = self.unused_epoch(&self.view())?;
+        let new = self.write_new(epoch, Some(&record))?;
+        let state = new.state;
+        if let Err(error) = self.put_in_place(new) {
+            // Which of the two files the name leads to after a crash is not known, so another one takes its place.
+            self.poison();
+            return Err(error);
+        }
+        let mut view = self.view();
+        view.overlay = left;
+        view.overlay.are_carried();
+        view.agree(state);
+        Ok(())
     }
 
     fn log(&mut self) -> Result<&mut Log> {
@@ -349,45 +382,66 @@ impl<'a> Journal<'a> {
     ///
     /// The view is held to the end: none of its readers sees what is not durable yet.
     fn renew(&mut self, view: &mut View) -> Result<()> {
-        let changes = view.overlay.as_changes();
-        // IMPORTANT: an epoch names one journal only. An end that failed may have said the next epoch in a state that is durable, so that
-        // one is passed over; and so is every epoch that the file names which is replaced here.
-        let in_file = match self.log()?.begin() {
-            Ok(begun) => begun.map_or(0, |begun| begun.start.epoch),
-            Err(error) if error.kind() == ErrorKind::Corrupt => 0,
-            Err(error) => return Err(error),
-        };
-        let start = Log::start(self.newest_epoch(view).max(in_file) + 2, self.salt());
-        self.folder.remove_file(NEW_LOG)?;
-        let (file, id) = self.create(NEW_LOG)?;
-        let mut log = Log::new(file)?;
-        let mut position = start;
-        if changes.is_empty() {
-            // Without a header it could not be told from one that was emptied.
-            log.write_header(&start)?;
-            log.measure()?;
-        } else {
-            let record = Record { time: self.environment.now(), changes };
-            let too_large =
-                || Error::new(ErrorKind::InvalidInput, "The journal is larger than one record can say");
-            let (frame, next) = encode(&start, &record).ok_or_else(too_large)?;
-            log.reserve(&start, frame.len() as u64)?;
-            log.append(&start, &frame)?;
-            position = next;
-        }
-        log.sync()?;
-        self.check_lock()?;
-        self.folder.rename(NEW_LOG, (self.folder, LOG))?;
-        self.writer.log = Some((log, id));
-        // IMPORTANT: before anything is appended, which the old file would not have, and before a state vouches for what the old file does not have.
-        self.folder.sync()?;
-        let state = State::at(position);
-        self.replace_state(state)?;
+        let record =
+            Record { time: self.environment.now(), changes: view.overlay.as_changes(), carries: false };
+        let epoch = self.unused_epoch(view)?;
+        let new = self.write_new(epoch, Some(&record).filter(|record| !record.changes.is_empty()))?;
+        let state = new.state;
+        self.writer.state_in_doubt = true;
+        self.put_in_place(new)?;
         self.writer.poisoned = false;
         view.verified = true;
         view.agree(state);
         tracing::warn!(path = %self.root.path().display(), "a new journal took the place of one that may not have been durable");
         Ok(())
+    }
+
+    /// Writes a new journal that begins with a record, durably, beside the one that is in use.
+    fn write_new(&self, epoch: u64, record: Option<&Record>) -> Result<NewLog> {
+        self.folder.remove_file(NEW_LOG)?;
+        let (file, id) = self.create(NEW_LOG)?;
+        let mut log = Log::new(file)?;
+        let mut position = Log::start(epoch, self.salt());
+        if let Some(record) = record {
+            let too_large =
+                || Error::new(ErrorKind::InvalidInput, "The journal is larger than one record can say");
+            let (frame, next) = encode(&position, record).ok_or_else(too_large)?;
+            log.reserve(&position, frame.len() as u64)?;
+            log.append(&position, &frame)?;
+            position = next;
+        } else {
+            // Without a header it could not be told from one that was emptied.
+            log.write_header(&position)?;
+            log.measure()?;
+        }
+        log.sync()?;
+        Ok(NewLog { log, id, state: State::at(position) })
+    }
+
+    /// Puts a new journal in the place of the old one, and says so.
+    fn put_in_place(&mut self, new: NewLog) -> Result<()> {
+        self.check_lock()?;
+        self.folder.rename(NEW_LOG, (self.folder, LOG))?;
+        self.writer.log = Some((new.log, new.id));
+        // IMPORTANT: before anything is appended, which the old file would not have, and before a state vouches for what the old file does not have.
+        self.folder.sync()?;
+        match self.writer.state_in_doubt {
+            true => self.replace_state(new.state),
+            false => self.publish(new.state),
+        }
+    }
+
+    /// An epoch for a new file.
+    ///
+    /// IMPORTANT: an epoch names one journal only. An end that failed may have said the next epoch in a state that is durable, so that
+    /// one is passed over; and so is every epoch that the file names which is in use.
+    fn unused_epoch(&mut self, view: &View) -> Result<u64> {
+        let in_file = match self.log()?.begin() {
+            Ok(begun) => begun.map_or(0, |begun| begun.start.epoch),
+            Err(error) if error.kind() == ErrorKind::Corrupt => 0,
+            Err(error) => return Err(error),
+        };
+        Ok(self.newest_epoch(view).max(in_file) + 2)
     }
 
     /// Nobody appends any more to what could not be synced.

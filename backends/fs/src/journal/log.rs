@@ -344,11 +344,10 @@ impl Log {
 
 /// The error of a journal at `path` of which committed records cannot be read.
 pub(crate) fn damaged(path: &Path, lost: LostTail) -> Error {
-    let what = format!(
-        "{} is damaged. Restore the folder from a backup, or open it without what cannot be read (`accept_tail`)",
-        path.display()
-    );
-    Error::new(ErrorKind::Corrupt, what).with_source(lost)
+    Error::new(ErrorKind::Corrupt, format!("{} is damaged", path.display())).with_source(lost).with_hint(
+        "restore the folder from a backup; or go on without what cannot be read: `verify --repair --accept-tail`. A copy of the \
+         folder that was made while the store was in use needs that",
+    )
 }
 
 /// Where records can begin in the first `looked` of these bytes: not in blocks of zeros, which most of it is.

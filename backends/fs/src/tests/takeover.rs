@@ -124,7 +124,7 @@ fn without_its_lock_file_nothing_is_appended() {
     disk.remove(&format!("{ROOT}/.journal/lock"));
     let after = Some((WriteKind::Swap, Value::inline("x".into())));
     let changes = vec![Change { key: key("second"), before: Before::Unknown, after }];
-    let error = journal.append(&Record { time: environment.now(), changes }).unwrap_err();
+    let error = journal.append(&Record { time: environment.now(), changes, carries: false }).unwrap_err();
     assert_eq!((error.kind(), error.outcome()), (ErrorKind::Unavailable, Outcome::NotApplied { applied: 0 }));
     assert!(journal.end(true).is_err());
     runtime.block_on(player.play(&[Step::Look, commit("third"), Step::Look])).unwrap();
