@@ -110,7 +110,11 @@ impl Verify {
 fn judge(report: &Report, repaired: Option<&Repaired>) -> Result<()> {
     let damaged = report.findings.iter().filter(|finding| severity(finding) == "damage").count();
     if damaged == 0 {
-        return Ok(());
+        return if report.findings.iter().any(|finding| finding.severity == Severity::Newer) {
+            Err(Failure::incompatible("some of it can only be verified by a newer pflow-store"))
+        } else {
+            Ok(())
+        };
     }
     let failure = Failure::corrupt(format!("damage was found in {damaged} of the places above"));
     let mendable =
@@ -127,6 +131,7 @@ fn judge(report: &Report, repaired: Option<&Repaired>) -> Result<()> {
 fn severity(finding: &Finding) -> &'static str {
     match finding.severity {
         Severity::Notice => "notice",
+        Severity::Newer => "newer",
         // What is not known to be harmless is not.
         _ => "damage",
     }
