@@ -12,7 +12,9 @@ use pflow_backend::{Environment, Key, Result};
 use crate::{
     apply::{Applier, Sync, path_of},
     error::failed,
+    folder::Folder,
     journal::{self, NEW_LOG, STAGING, VALUES},
+    names::name_folders_again,
     overlay::Entry,
     rescue::rescue,
     writer::Journal,
@@ -30,9 +32,12 @@ pub(crate) const FOLLOW_AFTER: Duration = Duration::from_millis(20);
 
 /// Writes everything that the journal holds into the files, durably, and ends it.
 ///
-/// **Invariant:** the journal ends only behind a sync that covers every file that it stood over. A file is covered
-/// - if it was written, through a descriptor that was opened before, by whoever syncs: then a failure since is told here;
-/// - and by nothing else. What others wrote is written once more, because a failure of theirs may have been told to them alone.
+/// **Invariant:** the journal ends only behind a sync that covers every file that it stood over, and every name that leads there.
+/// - A file is covered if it was written by this handle, through a descriptor that was opened before, or since the descriptor of the whole file system
+///   was opened: then a failure since is reported here. Every file that another process wrote is written again, because a failure may
+///   have been reported to that process alone.
+/// - A name is covered on the same terms. If another handle wrote files in this epoch, or a sync of this handle failed in it, every name is
+///   given again ([`Journal::claim_files`]).
 ///
 /// A crash anywhere leaves the journal, and with it every value; or the files, durable.
 ///
@@ -44,28 +49,10 @@ pub(crate) fn checkpoint(
     empty: bool,
 ) -> Result<()> {
     rescue(journal)?;
-    let root = journal.root.folder();
-    let (few, fresh) = {
-        let view = journal.view();
-        let few = view.overlay.iter().count() <= FEW;
-        (few, view.overlay.iter().all(|(_, entry)| !entry.applied))
-    };
-    // One by one only what is written here and now: a descriptor that is opened later may not be told of an earlier failure.
-    let all_at_once = !(few && fresh) && root.medium().syncs_file_systems();
-    if !all_at_once {
+    if let Err(error) = write_durably(journal, environment) {
+        // IMPORTANT: what a failed sync covered may be lost although it can be read. All of it is written and named again the next time.
         journal.view().overlay.iter_mut().for_each(|(_, entry)| entry.applied = false);
-    }
-    let sync = if all_at_once { Sync::Later } else { Sync::Each };
-    let written = follow(journal, environment, sync, &|| false).and_then(|()| match sync {
-        Sync::Each => Ok(()),
-        Sync::Later => {
-            let synced = root.medium().sync_file_system(root.node());
-            synced.map_err(|error| failed("sync the file system of", root.path(), error))
-        }
-    });
-    if let Err(error) = written {
-        // IMPORTANT: what a failed sync covered may be gone although it can be read. It is written anew the next time.
-        journal.view().overlay.iter_mut().for_each(|(_, entry)| entry.applied = false);
+        journal.distrust_files();
         return Err(error);
     }
     journal.end(empty)?;
@@ -81,14 +68,57 @@ pub(crate) fn checkpoint(
     Ok(())
 }
 
-/// Writes what is not in its file yet, until `stop` says so. With [`Sync::Each`] it is durable then.
+/// The first half of a [`checkpoint`].
+fn write_durably(journal: &mut Journal<'_>, environment: &dyn Environment) -> Result<()> {
+    let (few, fresh) = {
+        let view = journal.view();
+        if view.overlay.is_empty() {
+            return Ok(());
+        }
+        let few = view.overlay.iter().count() <= FEW;
+        (few, view.overlay.iter().all(|(_, entry)| !entry.applied))
+    };
+    let again = journal.claim_files()?;
+    let root = journal.root.folder();
+    // One by one only what is written here and now: a descriptor that is opened later may not be told of an earlier failure.
+    let all_at_once = !(few && (fresh || again)) && root.medium().syncs_file_systems();
+    if !all_at_once || again {
+        journal.view().overlay.iter_mut().for_each(|(_, entry)| entry.applied = false);
+    }
+    let moved_in = if again { name_folders_again(journal)? } else { Vec::new() };
+    let sync = if all_at_once { Sync::Later } else { Sync::Each };
+    write_files(journal, environment, sync, again, &|| false)?;
+    match sync {
+        Sync::Each => moved_in.iter().try_for_each(Folder::sync),
+        Sync::Later => {
+            let synced = root.medium().sync_file_system(root.node());
+            synced.map_err(|error| failed("sync the file system of", root.path(), error))
+        }
+    }
+}
+
+/// Writes what is not in its file yet, until `stop` says so. Nothing of it is durable then.
 ///
 /// # Errors
 /// One that could not be written, after all others were.
 pub(crate) fn follow(
+    journal: &mut Journal<'_>,
+    environment: &dyn Environment,
+    stop: &(dyn Fn() -> bool + std::marker::Sync),
+) -> Result<()> {
+    if journal.view().overlay.iter().all(|(_, entry)| entry.applied) {
+        return Ok(());
+    }
+    journal.claim_files()?;
+    write_files(journal, environment, Sync::Later, false, stop)
+}
+
+/// Writes what is not in its file yet, until `stop` says so. With [`Sync::Each`] it is durable then.
+fn write_files(
     journal: &Journal<'_>,
     environment: &dyn Environment,
     sync: Sync,
+    again: bool,
     stop: &(dyn Fn() -> bool + std::marker::Sync),
 ) -> Result<()> {
     let waiting: Vec<(Key, Entry)> = {
@@ -98,7 +128,7 @@ pub(crate) fn follow(
     };
     // Deletions first, so that a name that was an object may be a folder now; then in the order of keys, folder by folder.
     let (puts, deletions): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(_, entry)| entry.now.is_some());
-    let follower = Follower { journal, environment, sync, stop };
+    let follower = Follower { journal, environment, sync, again, stop };
     follower.write(&deletions).and(follower.write_side_by_side(&puts))
 }
 
@@ -108,6 +138,7 @@ struct Follower<'a> {
     journal: &'a Journal<'a>,
     environment: &'a dyn Environment,
     sync: Sync,
+    again: bool,
     stop: &'a (dyn Fn() -> bool + std::marker::Sync),
 }
 
@@ -131,7 +162,8 @@ impl Follower<'_> {
 
     fn write(&self, some: &[(Key, Entry)]) -> Result<()> {
         let root = self.journal.root.folder();
-        let mut applier = Applier::new(root, self.journal.folder, self.sync, self.environment.new_id());
+        let id = self.environment.new_id();
+        let mut applier = Applier::new(root, self.journal.folder, self.sync, self.again, id);
         let mut failure = None;
         for (key, entry) in some {
             if (self.stop)() {

@@ -97,6 +97,7 @@ mod journal;
 mod list;
 mod lock;
 mod medium;
+mod names;
 mod options;
 mod overlay;
 mod plan;

@@ -120,7 +120,7 @@ impl Overlay {
             (entry.earlier, entry.accepted) = (Arc::default(), Vec::new());
         }
         entry.now = change.after.as_ref().map(|(_, value)| value.clone());
-        if let Some(Value { size, content: Content::Kept(_), .. }) = &entry.now {
+        if let Some(Value { size, content: Content::Kept { .. }, .. }) = &entry.now {
             self.kept += size;
         }
         (entry.time, entry.applied) = (time, false);
@@ -171,6 +171,13 @@ impl Entry {
     /// Whether the file must be looked at before the entry is believed.
     pub(crate) fn may_be_edited(&self) -> bool {
         self.kind == WriteKind::Copy
+    }
+
+    /// The same entry where this version may be replaced too.
+    pub(crate) fn accepting(&self, version: Version) -> Self {
+        let mut entry = self.clone();
+        entry.accepted.push(version);
+        entry
     }
 
     /// Judges what the file holds. Only for an entry that may be edited. `whole` gives the bytes of a value, if they are still there.
@@ -243,7 +250,7 @@ mod tests {
         let version = Version::of_content(bytes.as_bytes());
         let whole = |value: &Value| match &value.content {
             Content::Inline(bytes) => Ok(Some(bytes.clone())),
-            Content::Kept(_) => Ok(None),
+            Content::Kept { .. } => Ok(None),
         };
         overlay.get(&key("a")).unwrap().judge(&version, bytes.as_bytes(), whole).unwrap()
     }

@@ -1,16 +1,19 @@
-//! What a process left in `staging/` that died while it moved files in.
+//! What a process left in `staging/` and `moved/` that died while it worked there.
 //!
-//! Most of it is ours: a value that had not got its place yet, or one that had left it. But who dies between an exchange and the look at what came out
-//! leaves there what stood in the place last, and that may be an edit which a person made at that very moment.
+//! Most of it is ours: a value that had not got its place yet, or one that had left it. But a process that dies between an exchange and the look at what
+//! came out leaves what was in the place last, and that may be an edit which a person made at that very moment. And one that dies while it [gives the
+//! name of a folder again](crate::names) leaves the folder. Its values are in the journal; edits in it are brought back.
 
-use pflow_backend::{Result, Version};
+use std::ffi::OsStr;
+
+use pflow_backend::{Key, Result, Version};
 use rustix::fs::FileType;
 
 use crate::{
     current::bytes_of,
     files::whole,
     folder::{Folder, Step},
-    journal::{QUARANTINE, STAGING},
+    journal::{JOURNAL, MOVED, QUARANTINE, STAGING},
     overlay::{Entry, Judged},
     writer::Journal,
 };
@@ -20,9 +23,10 @@ use crate::{
 /// # Errors
 /// It could not be looked at or moved. It stays.
 pub(crate) fn rescue(journal: &Journal<'_>) -> Result<()> {
+    rescue_folders(journal)?;
     let Step::Folder(staging) = journal.folder.step(STAGING)? else { return Ok(()) };
     for (name, kind) in staging.names()? {
-        // Nothing else is ever staged, or edited.
+        // No other kind is ever staged, or edited.
         let Some(name) = name.to_str().filter(|_| kind == FileType::RegularFile) else { continue };
         let Some((file, status)) = staging.open_file(name)? else { continue };
         let bytes = whole(&file, &status)?;
@@ -31,7 +35,96 @@ pub(crate) fn rescue(journal: &Journal<'_>) -> Result<()> {
             continue;
         }
         file.sync_data()?;
-        keep(journal, &staging, name)?;
+        keep(journal, &staging, name, name)?;
+    }
+    Ok(())
+}
+
+/// Brings back what a process left that died while it [gave the name of a folder again](crate::names): edits, and what other programs put there. What
+/// the journal has is removed. What cannot be brought back goes to `quarantine/`.
+///
+/// # Errors
+/// It could not be looked at or moved. It stays.
+pub(crate) fn rescue_folders(journal: &Journal<'_>) -> Result<()> {
+    let Step::Folder(moved) = journal.folder.step(MOVED)? else { return Ok(()) };
+    let epoch = journal.view().position.map(|position| format!("{}-", position.epoch));
+    for (name, _) in moved.names()? {
+        // IMPORTANT: only of this epoch. What a crash leaves of an earlier one was rescued before that ended, and the files at rest count.
+        let is_now = epoch.as_ref().is_some_and(|epoch| name.to_string_lossy().starts_with(epoch));
+        if is_now && let Step::Folder(group) = moved.step(&name)? {
+            rescue_from(journal, &group, "")?;
+            remove_if_empty(&moved, &group, &name)?;
+        }
+    }
+    if !moved.names()?.is_empty() {
+        return keep(journal, journal.folder, MOVED, &format!("{MOVED}-{}", journal.new_id()));
+    }
+    journal.folder.remove_folder(MOVED)?;
+    journal.folder.sync()
+}
+
+/// `way` is the path below the store's folder that `moved` was at, empty or with a slash at its end.
+fn rescue_from(journal: &Journal<'_>, moved: &Folder, way: &str) -> Result<()> {
+    for (name, kind) in moved.names()? {
+        // No name of ours, and no name of an object, is anything else than text.
+        let Some(name) = name.to_str() else { continue };
+        let path = format!("{way}{name}");
+        match kind {
+            FileType::Directory => {
+                if let Step::Folder(below) = moved.step(name)? {
+                    rescue_from(journal, &below, &format!("{path}/"))?;
+                    remove_if_empty(moved, &below, name)?;
+                }
+            }
+            FileType::RegularFile if holds_what_the_journal_has(journal, moved, name, &path)? => {
+                moved.remove_file(name)?;
+            }
+            _ => bring_back(journal, moved, name, way)?,
+        }
+    }
+    Ok(())
+}
+
+fn remove_if_empty(parent: &Folder, folder: &Folder, name: impl AsRef<OsStr>) -> Result<()> {
+    if folder.names()?.is_empty() { parent.remove_folder(name) } else { Ok(()) }
+}
+
+fn holds_what_the_journal_has(journal: &Journal<'_>, moved: &Folder, name: &str, path: &str) -> Result<bool> {
+    let Ok(key) = Key::parse(path) else { return Ok(false) };
+    let entry = journal.view().overlay.get(&key).cloned();
+    let Some(entry) = entry else { return Ok(false) };
+    if !entry.may_be_edited() {
+        return Ok(true);
+    }
+    let Some((file, status)) = moved.open_file(name)? else { return Ok(false) };
+    let bytes = whole(&file, &status)?;
+    let root = journal.root.folder();
+    let judged = entry.judge(&Version::of_content(&bytes), &bytes, |value| bytes_of(root, value))?;
+    Ok(judged == Judged::Ours)
+}
+
+/// Moves a file to where it was, durably, unless something else is there now, or it was in a folder of the journal.
+fn bring_back(journal: &Journal<'_>, moved: &Folder, name: &str, way: &str) -> Result<()> {
+    let mut folder = journal.root.folder().clone();
+    for step in way.split('/').filter(|it| !it.is_empty()) {
+        if step == JOURNAL || matches!(folder.step(step)?, Step::Other(_)) {
+            return Ok(());
+        }
+        let (next, is_new) = folder.step_or_create(step)?;
+        if is_new && let Err(error) = folder.sync() {
+            folder.remove_folder(step)?;
+            return Err(error);
+        }
+        folder = next;
+    }
+    if folder.look(name)?.is_some() {
+        return Ok(());
+    }
+    moved.rename(name, (&folder, name))?;
+    if let Err(error) = folder.sync() {
+        // IMPORTANT: as in `keep`: its name may be lost, and is given again the next time.
+        folder.rename(name, (moved, name))?;
+        return Err(error);
     }
     Ok(())
 }
@@ -51,11 +144,25 @@ fn is_ours(journal: &Journal<'_>, bytes: &[u8]) -> Result<bool> {
     Ok(false)
 }
 
-fn keep(journal: &Journal<'_>, staging: &Folder, name: &str) -> Result<()> {
+fn keep(journal: &Journal<'_>, from: &Folder, name: &str, kept: &str) -> Result<()> {
     let quarantine = journal.folder.step_or_create(QUARANTINE)?.0;
-    staging.rename(name, (&quarantine, name))?;
-    quarantine.sync()?;
-    journal.folder.sync()?;
-    tracing::warn!(path = %quarantine.path_of(name).display(), "kept what may be an edit that somebody made");
+    let kept = short(kept.to_owned());
+    from.rename(name, (&quarantine, &kept))?;
+    if let Err(error) = quarantine.sync().and_then(|()| journal.folder.sync()) {
+        // IMPORTANT: its name may be lost, and a second sync would succeed without it. It is given again by the next checkpoint.
+        quarantine.rename(&kept, (from, name))?;
+        if let Err(error) = journal.folder.remove_folder(QUARANTINE) {
+            tracing::debug!(%error, "the quarantine holds more and stays");
+        }
+        return Err(error);
+    }
+    tracing::warn!(path = %quarantine.path_of(&kept).display(), "kept what may be an edit that somebody made");
     Ok(())
+}
+
+/// The end of a name, which is the telling part, as far as a file system takes it.
+pub(crate) fn short(name: String) -> String {
+    const LONGEST: usize = 200;
+    let from = (name.len().saturating_sub(LONGEST)..).find(|at| name.is_char_boundary(*at));
+    from.and_then(|from| name.get(from..)).map_or(name.clone(), str::to_owned)
 }

@@ -9,21 +9,21 @@ use pflow_backend::{Batch, Commit, Environment, Error, ErrorKind, Key, Outcome, 
 use tokio::runtime::Handle;
 
 use crate::{
-    apply::Sync,
     checkpoint::{FOLLOW_AFTER, checkpoint, follow},
     current,
     error::again,
     folder::Folder,
     journal::{
-        self, LOG, NEW_LOG, STAGING, VALUES,
+        self, LOG, MOVED, NEW_LOG, STAGING, VALUES,
         record::{Change, Record},
     },
     lock::{Attempt, StoreLock},
     plan::{Group, Plan},
     queue::{Queue, Ticket, Turn, answer, size},
     reads::Reads,
+    rescue::rescue_folders,
     root::Root,
-    values::Keeper,
+    values::{Keeper, Values},
     view::{View, catch_up, open_log},
     writer::{Journal, Writer},
 };
@@ -96,7 +96,7 @@ impl Store {
             }
             return Ok(Ok(()));
         }
-        match self.with_journal(|_| Ok(())) {
+        match self.with_journal(|journal| rescue_folders(journal)) {
             Ok(Held::Done(())) => Ok(Ok(())),
             Ok(Held::ByAnother(holder)) => Ok(Err(holder)),
             Err(error) if error.kind() == ErrorKind::Denied => self.look_without_writing(&folder),
@@ -193,7 +193,7 @@ impl Store {
             Some(folder) => {
                 let left = |name: &str| Ok::<_, Error>(folder.look(name)?.is_some());
                 folder.look(LOG)?.is_none_or(|status| status.size == 0)
-                    && !(left(VALUES)? || left(STAGING)? || left(NEW_LOG)?)
+                    && !(left(VALUES)? || left(STAGING)? || left(MOVED)? || left(NEW_LOG)?)
             }
         };
         if is_at_rest {
@@ -277,12 +277,14 @@ impl Store {
         group: &[Ticket],
     ) -> (Vec<Result<Commit>>, Option<Error>) {
         let time = self.environment.now();
+        let is_named = journal.view().overlay.kept() > 0;
+        let values = Values::new(journal.folder, is_named);
         let mut planned = Group::new(&self.root, &self.view, time);
         let mut changes = Vec::new();
         let mut keepers = Vec::new();
         let mut results = Vec::with_capacity(group.len());
         for ticket in group {
-            let mut keeper = Keeper::new(journal.folder, self.environment.new_id());
+            let mut keeper = Keeper::new(&values, self.environment.new_id());
             let plan = planned.plan(&ticket.batch, &mut keeper);
             results.push(plan.map(|plan| match plan {
                 Plan::Ready(more) => {
@@ -316,8 +318,7 @@ impl Store {
 
     fn follow_now(self: &Arc<Self>, turn: Turn) {
         let stop = || !self.queue.is_empty();
-        let followed =
-            self.with_journal(|journal| follow(journal, self.environment.as_ref(), Sync::Later, &stop));
+        let followed = self.with_journal(|journal| follow(journal, self.environment.as_ref(), &stop));
         if let Err(error) = followed {
             tracing::debug!(%error, path = %self.root.path().display(), "the files do not follow yet");
         }

@@ -13,7 +13,7 @@ use crate::{
         log::{Found, Log, encode},
         part,
         record::Record,
-        state::State,
+        state::{NOBODY, SEVERAL, State},
     },
     lock::StoreLock,
     medium::{FileId, Open},
@@ -28,6 +28,10 @@ pub(crate) struct Writer {
     state: Option<(OpenFile, FileId)>,
     /// A sync failed under this handle, and the mark in the state file may not have come about.
     poisoned: bool,
+    /// What this handle calls itself in [`State::written_by`]; none before it writes files, and after it could not make them durable.
+    id: Option<u64>,
+    /// What the state says of that now.
+    written_by: u64,
 }
 
 /// The journal under the lock, up to date.
@@ -63,6 +67,11 @@ impl<'a> Journal<'a> {
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A name that was never given before.
+    pub(crate) fn new_id(&self) -> String {
+        self.environment.new_id()
+    }
+
     /// How far the file of records goes; 0 at rest.
     pub(crate) fn tail(&self) -> u64 {
         self.view().position.map_or(0, |position| position.tail)
@@ -86,7 +95,8 @@ impl<'a> Journal<'a> {
         log.reserve(&position, frame.len() as u64)?;
         let written = log.append(&position, &frame).and_then(|()| log.sync());
         // IMPORTANT: only now. What can be seen is durable.
-        let published = written.and_then(|()| self.publish(State::at(next)));
+        let state = self.signed(State::at(next));
+        let published = written.and_then(|()| self.publish(state));
         if let Err(error) = published {
             self.poison();
             return Err(error.with_outcome(Outcome::Unknown));
@@ -96,8 +106,42 @@ impl<'a> Journal<'a> {
         if view.position != Some(next) {
             view.overlay.absorb(record);
         }
-        view.agree(State::at(next));
+        view.agree(state);
         Ok(())
+    }
+
+    /// Says to all processes that this handle writes files from now on; whether names that were written in this epoch must be given again.
+    ///
+    /// They must if any other handle has written files in it, or this one and a sync failed then. The system may have failed to write such a name back
+    /// without telling this handle, and may call it clean, so that no sync makes it durable.
+    ///
+    /// # Errors
+    /// It could not be said. No file may be written.
+    pub(crate) fn claim_files(&mut self) -> Result<bool> {
+        if self.writer.poisoned {
+            self.renew()?;
+        }
+        let environment = self.environment;
+        let is_id = |id: &u64| *id != NOBODY && *id != SEVERAL;
+        let mut fresh = || std::iter::repeat_with(|| environment.random()).find(is_id).unwrap_or(SEVERAL);
+        let id = *self.writer.id.get_or_insert_with(&mut fresh);
+        let claimed = match self.writer.written_by {
+            NOBODY => id,
+            known if known == id => id,
+            _ => SEVERAL,
+        };
+        if claimed != self.writer.written_by {
+            self.writer.written_by = claimed;
+            let state = self.signed(self.said());
+            self.publish(state)?;
+            self.view().agree(state);
+        }
+        Ok(claimed == SEVERAL)
+    }
+
+    /// What this handle wrote into files may be lost although it can be read: from now on it trusts its own files as little as those of others.
+    pub(crate) fn distrust_files(&mut self) {
+        self.writer.id = None;
     }
 
     /// Ends the journal, whose every value is in its file for good: empties it, or begins it anew in the room that it has.
@@ -106,6 +150,7 @@ impl<'a> Journal<'a> {
     /// It did not end; nothing is lost.
     pub(crate) fn end(&mut self, empty: bool) -> Result<()> {
         let start = Log::start(self.next_epoch(), self.salt());
+        self.writer.written_by = NOBODY;
         let state = if empty { State::rest(start.epoch) } else { State::at(start) };
         // IMPORTANT: said first, so that no reader is sent to records that are going away: the files have it all by now. Whoever dies in between leaves
         // records that whoever locks next takes in once more.
@@ -135,13 +180,17 @@ impl<'a> Journal<'a> {
     fn open(&mut self) -> Result<()> {
         let there = |name: &str| {
             let mut status = self.folder.look(name)?;
-            if status.is_some_and(|status| status.has_other_names) {
+            let is_shared = status.is_some_and(|status| status.has_other_names);
+            if is_shared && name == STATE {
                 part(self.folder, name)?;
                 status = self.folder.look(name)?;
             }
-            Ok::<_, Error>(status.map(|status| status.id))
+            Ok::<_, Error>((status.map(|status| status.id), is_shared))
         };
-        let (log_id, state_id) = (there(LOG)?, there(STATE)?);
+        let ((log_id, is_shared), (state_id, _)) = (there(LOG)?, there(STATE)?);
+        // IMPORTANT: not by `part`. If the sync of the new name failed, the next process would append to a file that a crash takes away;
+        // a journal that is put in the place of another one is noticed.
+        self.writer.poisoned |= is_shared;
         if log_id.is_none() || self.writer.log.as_ref().map(|(_, id)| *id) != log_id {
             let (file, id) = self.create(LOG)?;
             self.writer.log = Some((Log::new(file)?, id));
@@ -176,6 +225,9 @@ impl<'a> Journal<'a> {
         let log = self.log()?;
         log.measure()?;
         let begun = log.begin()?;
+        // A state that is missing or torn does not say who wrote files.
+        let unknown = if begun.is_some() { SEVERAL } else { NOBODY };
+        self.writer.written_by = state.map_or(unknown, |state| state.written_by);
         // The file was taken away, and this view is not behind what it held.
         let lost = begun.is_none() && followed && !view.overlay.is_empty();
         if lost || self.writer.poisoned || state.is_some_and(|it| it.poisoned) {
@@ -204,6 +256,7 @@ impl<'a> Journal<'a> {
             || State::rest(state.map_or(1, |state| state.position.epoch + u64::from(!state.is_rest()))),
             State::at,
         );
+        let now = self.signed(now);
         if Some(now) != state {
             // IMPORTANT: a record that nobody vouches for may not be durable, and what a failed sync left may only look so. Written once more and
             // synced it is.
@@ -250,25 +303,37 @@ impl<'a> Journal<'a> {
         self.folder.rename(NEW_LOG, (self.folder, LOG))?;
         // IMPORTANT: before anything is appended, which the old file would not have.
         self.folder.sync()?;
-        let state = position.map_or_else(|| State::rest(self.next_epoch()), State::at);
+        let state = self.signed(position.map_or_else(|| State::rest(self.next_epoch()), State::at));
         self.writer.log = Some((log, id));
         self.publish(state)?;
         self.writer.poisoned = false;
         let mut view = self.view();
         view.verified = true;
         view.agree(state);
-        tracing::warn!(path = %self.root.path().display(), "a new journal took the place of one that could not be synced");
+        tracing::warn!(path = %self.root.path().display(), "a new journal file took the place of the old one");
         Ok(())
     }
 
     /// Nobody appends any more to what could not be synced.
     fn poison(&mut self) {
         self.writer.poisoned = true;
-        let seen = self.view().seen.unwrap_or_else(|| State::rest(1));
+        let seen = self.said();
         if let Err(error) = self.publish(State { poisoned: true, ..seen }) {
             tracing::warn!(%error, "other processes do not learn of a failed sync");
         }
         self.view().seen = None;
+    }
+
+    /// What the state file says, or what it said before this handle's last attempt failed.
+    fn said(&self) -> State {
+        let view = self.view();
+        let at = || view.position.map_or_else(|| State::rest(1), State::at);
+        self.signed(view.seen.unwrap_or_else(at))
+    }
+
+    /// The same state with who has written files in this epoch.
+    fn signed(&self, state: State) -> State {
+        State { written_by: self.writer.written_by, ..state }
     }
 
     fn publish(&self, state: State) -> Result<()> {

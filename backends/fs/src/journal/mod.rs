@@ -8,6 +8,7 @@
 //! | `state` | how far the journal goes, for everybody who reads ([`state`]); it is never synced |
 //! | `values/` | objects too large for the journal, until they are in their files for good |
 //! | `staging/` | files on their way into their places |
+//! | `moved/` | folders whose names are given again, for a moment |
 //! | `quarantine/` | what people had written and a commit replaced without having seen it |
 
 pub(crate) mod frame;
@@ -33,6 +34,7 @@ const PARTED: &str = "parted";
 pub(crate) const STATE: &str = "state";
 pub(crate) const VALUES: &str = "values";
 pub(crate) const STAGING: &str = "staging";
+pub(crate) const MOVED: &str = "moved";
 pub(crate) const QUARANTINE: &str = "quarantine";
 
 /// The journal's folder; none if there is none, or something else in its place.

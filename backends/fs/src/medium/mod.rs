@@ -40,8 +40,6 @@ pub(crate) enum Descriptor {
 pub(crate) enum Open {
     /// For reading; never waits, whatever it is (a pipe).
     Read,
-    /// For reading and writing, as it is.
-    Write,
     /// For reading and writing; made if it is not there.
     Create,
     /// A file that was not there, with these permissions instead of the default if there are some.

@@ -69,7 +69,6 @@ impl Medium for System {
         let always = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let (flags, mode) = match how {
             Open::Read => (OFlags::RDONLY, None),
-            Open::Write => (OFlags::RDWR, None),
             Open::Create => (OFlags::RDWR | OFlags::CREATE, None),
             Open::New(mode) => (OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, mode),
         };
