@@ -122,7 +122,7 @@ impl Index {
                 if version.record.generation <= old {
                     break;
                 }
-                chain.push(Ancestor::from(&version.record));
+                chain.push(version.as_ancestor());
             }
         }
         Ok(chain.into_iter().map(|version| Gained { id: head.id.clone(), version }).collect())

@@ -259,7 +259,12 @@ mod tests {
     fn parts_read_back() {
         let entries = [entry("a"), entry("b")];
         assert_eq!(decode_base(&encode_base(1, 0, entries.iter()).unwrap()).unwrap(), entries);
-        let version = Ancestor { generation: 1, version_id: version_id(), hash: None };
+        let version = Ancestor {
+            generation: 1,
+            version_id: version_id(),
+            hash: None,
+            record_hash: ContentHash::of(b""),
+        };
         let id = WorkflowId::parse("a").unwrap();
         let segment = Segment {
             previous: Some(Part { key: "k".to_owned(), hash: ContentHash::of(b""), size: 0, entries: 1 }),

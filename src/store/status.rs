@@ -2,10 +2,12 @@ use std::collections::BTreeSet;
 
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::{Store, copy::CopyState};
+use super::{
+    Store,
+    copy::{CopyState, Look},
+};
 use crate::{
     Error, Result,
-    document::MediaType,
     index::Query,
     lock::LockState,
     stored::{WorkflowId, layout},
@@ -77,7 +79,7 @@ impl Store {
             let states: Vec<_> = looks.buffered(LOOK_AHEAD).try_collect().await?;
             for (id, state) in states {
                 match state {
-                    Ok(CopyState::Edited(..)) => status.edited.push(id),
+                    Ok(Some(CopyState::Edited(..))) => status.edited.push(id),
                     Ok(_) => {}
                     Err(error) => keep_unreadable(&mut status, id, error)?,
                 }
@@ -88,12 +90,9 @@ impl Store {
         Ok(status)
     }
 
-    /// What stands in a workflow's copy, judged by a head that was read after it.
-    pub(super) async fn copy_state(&self, id: &WorkflowId) -> Result<CopyState> {
-        let objects = &self.shared.objects;
-        let copy = objects.get(&layout::content(id, MediaType::Json)).await?;
-        let stored = objects.head(id).await?;
-        CopyState::of(objects, &stored.head, copy.as_ref()).await
+    /// What the working copy of a workflow holds; none if other writers changed the workflow at every look.
+    pub(super) async fn copy_state(&self, id: &WorkflowId) -> Result<Option<CopyState>> {
+        Ok(Look::at(&self.shared.objects, id).await?.map(|look| look.state))
     }
 }
 

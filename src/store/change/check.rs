@@ -10,10 +10,13 @@ use super::{
 };
 use crate::{
     Error, Result,
-    conflict::Expect,
+    conflict::{Conflict, Expect},
     document::MediaType,
     flow::{Action, Node, Visit},
-    store::{Shared, copy::CopyState},
+    store::{
+        Shared,
+        copy::{CopyState, LOOKS, Look},
+    },
     stored::{Head, Objects, StoredHead, StoredVersion, WorkflowId, layout},
 };
 
@@ -185,24 +188,19 @@ async fn finish(objects: &Objects, stored: &StoredHead, attempt: Unsettled) -> R
     Ok(Seen::Landed { head: Box::new(attempt.head), copy_error })
 }
 
-/// The head, and where people edit copies what stands in the copy.
+/// The head, and where people edit files also the state of the working copy at the same moment.
 async fn read(objects: &Objects, id: &WorkflowId) -> Result<(StoredHead, CopyState)> {
     if !objects.backend.capabilities().plain_files {
         return Ok((objects.head(id).await?, CopyState::Absent));
     }
     let copy_key = layout::content(id, MediaType::Json);
-    let (mut stored, mut copy) = try_join!(objects.head(id), objects.get(&copy_key))?;
-    loop {
-        let state = CopyState::of(objects, &stored.head, copy.as_ref()).await?;
-        if !matches!(state, CopyState::Edited(..)) {
-            return Ok((stored, state));
-        }
-        // It may belong to a head that is newer than the one we read.
-        let again = objects.head(id).await?;
-        if again == stored {
-            return Ok((stored, state));
-        }
-        (stored, copy) = (again, objects.get(&copy_key).await?);
+    let (stored, copy) = try_join!(objects.head(id), objects.get(&copy_key))?;
+    if let Some(state) = CopyState::at_a_glance(objects, &stored.head, copy.as_ref()) {
+        return Ok((stored, state));
+    }
+    match Look::from(objects, stored).await? {
+        Some(Look { stored, state }) => Ok((stored, state)),
+        None => Err(Conflict::Busy { id: id.clone(), attempts: LOOKS }.into()),
     }
 }
 

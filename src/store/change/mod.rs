@@ -50,7 +50,7 @@ use crate::{
     flow::Action,
     lock::LeaseRequest,
     operation,
-    stored::{Head, Lease, LeaseRef, Standing, StoredHead, StoredVersion, VersionRecord, WorkflowId},
+    stored::{Given, Head, Lease, LeaseRef, Standing, StoredHead, StoredVersion, VersionRecord, WorkflowId},
 };
 
 pub(crate) use flows::Flows;
@@ -114,17 +114,9 @@ impl Request {
 
 #[derive(Debug, Clone)]
 pub(super) enum Kind {
-    Save { content: Bytes, fields: Fields },
+    Save { content: Bytes, given: Given },
     Delete,
     Undelete,
-}
-
-/// What the caller says about a document, over what it says itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Fields {
-    pub(super) name: Option<String>,
-    pub(super) description: Option<String>,
-    pub(super) tags: Option<Vec<String>>,
 }
 
 /// The state that the nodes share.

@@ -94,7 +94,7 @@ impl Unsettled {
         else {
             return ByHead::Decided(Fate::Dead);
         };
-        let mut oldest = Ancestor::from(&current.record);
+        let mut oldest = Ancestor::of(&current.record, current.record_hash);
         for ancestor in current.lineage() {
             if ancestor.generation == generation {
                 return ByHead::Decided(told(ancestor.version_id == *version_id));

@@ -7,7 +7,7 @@ use crate::{
     Error, Result, Store,
     document::MediaType,
     store::copy::CopyState,
-    stored::{Ancestor, Current, Head, Lockfile, VersionId, WorkflowId, layout},
+    stored::{Current, Head, Lockfile, VersionId, WorkflowId, layout},
 };
 
 /// What a walk along a chain found.
@@ -74,7 +74,7 @@ impl Store {
             }
             if is_first
                 && let Some(known) = remembered.next()
-                && known != Ancestor::from(record)
+                && known != version.as_ancestor()
             {
                 report.damage(
                     &head_key,
@@ -92,9 +92,8 @@ impl Store {
         for known in current.lineage().filter(|known| known.generation < chain.broken_at) {
             if chain.versions.insert((known.generation, known.version_id.clone())) {
                 let key = layout::version(&head.id, known.generation, &known.version_id);
-                match self.shared.objects.version(&head.id, known.generation, &known.version_id).await {
-                    Ok(Some(_)) => report.versions += 1,
-                    Ok(None) => report.damage(&key, "it is missing"),
+                match self.shared.objects.named_version(&head.id, &known.reference()).await {
+                    Ok(_) => report.versions += 1,
                     Err(unreadable) => report.damage(&key, found(unreadable)?),
                 }
             }
@@ -125,9 +124,9 @@ impl Store {
         let key = layout::content(id, MediaType::Json);
         let live = head.live().is_some();
         match self.copy_state(id).await {
-            Ok(CopyState::Current(_)) => {}
-            Ok(CopyState::Absent) if !live => {}
-            Ok(CopyState::Absent) => {
+            Ok(None | Some(CopyState::Current(_))) => {}
+            Ok(Some(CopyState::Absent)) if !live => {}
+            Ok(Some(CopyState::Absent)) => {
                 report.add(
                     Severity::Notice,
                     key,
@@ -135,7 +134,7 @@ impl Store {
                     Some(format!("load {id}")),
                 );
             }
-            Ok(CopyState::Lagging(_)) if live => {
+            Ok(Some(CopyState::Lagging(_))) if live => {
                 report.add(
                     Severity::Notice,
                     key,
@@ -143,10 +142,10 @@ impl Store {
                     Some(format!("load {id}")),
                 );
             }
-            Ok(CopyState::Lagging(_)) => {
+            Ok(Some(CopyState::Lagging(_))) => {
                 report.add(Severity::Notice, key, "left over; the workflow is deleted", None);
             }
-            Ok(CopyState::Edited(..)) => {
+            Ok(Some(CopyState::Edited(..))) => {
                 let hint = format!("save {id} <store>/{key}");
                 report.add(
                     Severity::Notice,
