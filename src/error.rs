@@ -274,6 +274,7 @@ impl Error {
             Self::LeaseUncertain { .. } => "wait until it is renewed; nothing was changed",
             Self::Unproven { .. } => "try again when the storage answers reliably; nothing was changed",
             Self::IndexBusy { .. } => "try again; the workflows themselves are safe",
+            Self::Storage(source) if source.hint().is_some() => return source.hint().map(str::to_owned),
             Self::Storage(source) => match source.kind() {
                 StorageErrorKind::Busy => "another process is writing; try again",
                 StorageErrorKind::Exhausted => "make room and try again; nothing was changed",

@@ -59,6 +59,7 @@ mod table;
 mod time;
 mod undelete;
 mod verify;
+mod waiting;
 
 use std::{ffi::OsString, process::ExitCode};
 

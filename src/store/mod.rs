@@ -15,6 +15,7 @@ mod shared;
 mod status;
 mod upkeep;
 mod verify;
+mod waiting;
 mod what_changed;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub use doctor::Diagnosis;
 pub use load::Loaded;
 pub use location::Location;
 pub use options::StoreOptions;
+pub use pflow_backend::Waiting;
 pub use save::{SaveRequest, Saved};
 use shared::Shared;
 pub use status::Status;

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use futures::{StreamExt, TryStreamExt, stream};
+use pflow_backend::Waiting;
 
 use super::{
     Store,
@@ -37,6 +38,8 @@ pub struct Status {
     pub edited: Vec<WorkflowId>,
     /// Workflows that cannot be read, and why.
     pub unreadable: Vec<(WorkflowId, String)>,
+    /// Objects that only the journal has, because their files cannot be written. See [`Store::waiting`].
+    pub waiting: Vec<Waiting>,
 }
 
 impl Store {
@@ -61,6 +64,7 @@ impl Store {
             locked: Vec::new(),
             edited: Vec::new(),
             unreadable: view.unreadable,
+            waiting: self.waiting().await?,
         };
         for id in locked {
             // The mirror says where to look; the head says whether it is so.

@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use pflow_backend::{Bytes, Key, Result, Version};
+use pflow_backend::{Bytes, Error, Key, Result, Version};
 use rustix::{
     fs::{FileType, Mode},
     io::Errno,
@@ -25,12 +25,12 @@ use crate::{
     files::{copy_part, hash_open, split, whole},
     folder::{Folder, OpenFile, Step, Walk},
     journal::{
-        QUARANTINE, STAGING,
+        STAGING,
         record::{Content, Value},
     },
     medium::Status,
     overlay::{Entry, Judged},
-    rescue::short,
+    taken_out,
 };
 
 /// How what is written becomes durable.
@@ -55,19 +55,42 @@ pub(crate) struct Applier<'a> {
     again: bool,
     /// Names the staged files; never given before.
     id: String,
+    epoch: u64,
     staged: usize,
-    /// The folder that was gone to last, and whether it was made for that: keys come in order.
-    last: Option<(String, Folder, bool)>,
-    /// Folders in which a name changed, now or when another process wrote there, by path.
+    /// The folder that was opened last: keys come in order.
+    last: Option<(String, Folder)>,
+    /// Folders in which a name changed, now or when another process worked on it, by path.
     ///
     /// IMPORTANT: those that are changed here stay open from before the change until their sync, so that every failure since is told to it.
     touched: BTreeMap<PathBuf, Option<Folder>>,
+    /// Those that could not be synced.
+    unsynced: Vec<(PathBuf, Error)>,
+    /// The staging folder failed since it was asked last.
+    staging_failed: bool,
 }
 
 impl<'a> Applier<'a> {
     /// `id` was never given before; see [`Journal::claim_files`](crate::writer::Journal::claim_files) for `again`.
-    pub(crate) fn new(root: &'a Folder, journal: &'a Folder, sync: Sync, again: bool, id: String) -> Self {
-        Self { root, journal, sync, again, id, staged: 0, last: None, touched: BTreeMap::new() }
+    pub(crate) fn new(
+        root: &'a Folder,
+        journal: &'a Folder,
+        (sync, again): (Sync, bool),
+        id: String,
+        epoch: u64,
+    ) -> Self {
+        Self {
+            root,
+            journal,
+            sync,
+            again,
+            id,
+            epoch,
+            staged: 0,
+            last: None,
+            touched: BTreeMap::new(),
+            unsynced: Vec::new(),
+            staging_failed: false,
+        }
     }
 
     /// Makes the file of a key hold what the entry says. A person's edit stays.
@@ -84,25 +107,39 @@ impl<'a> Applier<'a> {
         }
     }
 
-    /// Makes the names durable that lead to what was written, and the removal of others.
-    pub(crate) fn sync_folders(&mut self) -> Result<()> {
+    /// Makes the names durable that lead to what was written, and the removal of others. Returns the folders for which that failed: no name in
+    /// them or below them may be durable.
+    pub(crate) fn sync_folders(&mut self) -> Vec<(PathBuf, Error)> {
+        self.sync_touched();
+        std::mem::take(&mut self.unsynced)
+    }
+
+    fn sync_touched(&mut self) {
         for (path, folder) in std::mem::take(&mut self.touched) {
-            if let Some(folder) = folder {
-                folder.sync()?;
-                continue;
-            }
-            let below = path.strip_prefix(self.root.path()).unwrap_or(&path).to_owned();
-            // What is gone needs no sync: the folder above it, which was touched too, does not name it.
-            if let Walk::There(folder) = self.root.walk(below.iter().filter_map(|name| name.to_str()))? {
-                folder.sync()?;
+            let synced = folder.map_or_else(|| self.sync_folder(&path), |folder| folder.sync());
+            if let Err(error) = synced {
+                self.unsynced.push((path, error));
             }
         }
-        Ok(())
+    }
+
+    fn sync_folder(&self, path: &Path) -> Result<()> {
+        let below = path.strip_prefix(self.root.path()).unwrap_or(path).to_owned();
+        // A folder that is gone needs no sync: the folder above it, which was touched too, does not name it.
+        match self.root.walk(below.iter().filter_map(|name| name.to_str()))? {
+            Walk::There(folder) => folder.sync(),
+            Walk::Missing(_) | Walk::Blocked(..) => Ok(()),
+        }
+    }
+
+    /// Whether the last failure was one of the staging folder, which every key needs.
+    pub(crate) fn staging_failed(&mut self) -> bool {
+        std::mem::take(&mut self.staging_failed)
     }
 
     fn put(&mut self, key: &Key, entry: &Entry, source: &Source<'_>) -> Result<()> {
         let name = split(key).1;
-        let (folder, is_new) = self.open_or_create(key)?;
+        let folder = self.open_or_create(key)?;
         let mut there = folder.look(name)?;
         if there.is_some_and(|it| it.kind == FileType::Directory) {
             remove_folders(&folder, name)?;
@@ -111,8 +148,9 @@ impl<'a> Applier<'a> {
         match there {
             Some(it) if it.kind == FileType::Symlink => Err(symbolic_link(&folder.path_of(name))),
             Some(it) if it.kind != FileType::RegularFile => Err(special_file(&folder.path_of(name))),
-            // IMPORTANT: under its own name at once only where nothing was and nobody edits, or can have begun to. Until it is durable the journal counts.
-            None if is_new || !entry.may_be_edited() => self.write(&folder, name, None, source),
+            // IMPORTANT: under its name only what no person edits: readers believe the journal until it is durable. A copy never has a part of a value
+            // under its name unless the machine crashes, so that such a part is a person's edit otherwise.
+            None if !entry.may_be_edited() => self.write(&folder, name, None, source),
             None => self.move_in(&folder, name, None, source),
             Some(it) if !entry.may_be_edited() => self.move_in(&folder, name, Some(it.mode), source),
             Some(it) => self.swap_in(&folder, name, it.mode, key, entry, source),
@@ -127,13 +165,19 @@ impl<'a> Applier<'a> {
         if !entry.may_be_edited() {
             return folder.remove_file(name);
         }
-        if self.is_edited(&file, &status, entry)? {
-            return self.keep(&folder, name, key, entry, (&file, &status));
-        }
-        // Taken out of its place first and looked at there, whatever a hand did in between.
-        let (staging, staged) = self.staged_name()?;
+        let Some(held) = self.version_of_ours(&file, &status, entry)? else {
+            return self.keep(&folder, name, key, (&file, &status));
+        };
+        // Taken out of its place first and looked at there, whatever a person did in between.
+        let (staging, number) = self.staged_name()?;
+        let staged = taken_out::name(self.epoch, &held, &number, key);
         folder.rename(name, (&staging, &staged))?;
-        self.dismiss(&staging, &staged, key, entry)
+        self.look_again(&staging, &staged)?;
+        // Pending records are empty and many; a person's work is not.
+        if status.size == 0 && taken_out::is_unchanged(&staging, &staged)? {
+            staging.remove_file(&staged)?;
+        }
+        Ok(())
     }
 
     fn write(&self, folder: &Folder, name: &str, mode: Option<Mode>, source: &Source<'_>) -> Result<()> {
@@ -163,18 +207,25 @@ impl<'a> Applier<'a> {
 
     fn stage(&mut self, mode: Option<Mode>, source: &Source<'_>) -> Result<(Folder, String)> {
         let (staging, name) = self.staged_name()?;
-        match self.write(&staging, &name, mode, source) {
-            Ok(()) => Ok((staging, name)),
-            Err(error) => {
-                discard(&staging, &name);
-                Err(error)
-            }
-        }
+        self.stage_as(&staging, &name, mode, source)?;
+        Ok((staging, name))
+    }
+
+    fn stage_as(
+        &mut self,
+        staging: &Folder,
+        name: &str,
+        mode: Option<Mode>,
+        source: &Source<'_>,
+    ) -> Result<()> {
+        let file = staging.create_file(name, mode).inspect_err(|_| self.staging_failed = true)?;
+        let written = source.write_to(&file).and_then(|()| self.sync_written(&file));
+        written.inspect_err(|_| discard(staging, name))
     }
 
     /// A name in the staging folder that nothing has.
     fn staged_name(&mut self) -> Result<(Folder, String)> {
-        let staging = self.journal.step_or_create(STAGING)?.0;
+        let staging = self.journal.step_or_create(STAGING).inspect_err(|_| self.staging_failed = true)?.0;
         self.staged += 1;
         Ok((staging, format!("{}-{}", self.id, self.staged)))
     }
@@ -191,7 +242,7 @@ impl<'a> Applier<'a> {
     }
 
     /// Replaces a file that a person may have edited. The two change places in one step, so that what comes out is what was there last,
-    /// whatever a hand did in between.
+    /// whatever a person did in between. It stays in staging, because an editor may have it open: see [`taken_out`].
     fn swap_in(
         &mut self,
         folder: &Folder,
@@ -204,24 +255,27 @@ impl<'a> Applier<'a> {
         let Some((file, status)) = folder.open_file(name)? else {
             return self.move_in(folder, name, Some(mode), source);
         };
-        if self.is_edited(&file, &status, entry)? {
-            return self.keep(folder, name, key, entry, (&file, &status));
-        }
-        self.exchange_in(folder, name, mode, key, entry, source)
+        let Some(held) = self.version_of_ours(&file, &status, entry)? else {
+            return self.keep(folder, name, key, (&file, &status));
+        };
+        self.exchange_in(folder, name, mode, key, &held, source)
     }
 
+    /// `held` is what the file holds that is taken out.
     fn exchange_in(
         &mut self,
         folder: &Folder,
         name: &str,
         mode: Mode,
         key: &Key,
-        entry: &Entry,
+        held: &Version,
         source: &Source<'_>,
     ) -> Result<()> {
-        let (staging, staged) = self.stage(Some(mode), source)?;
+        let (staging, number) = self.staged_name()?;
+        let staged = taken_out::name(self.epoch, held, &number, key);
+        self.stage_as(&staging, &staged, Some(mode), source)?;
         match staging.exchange(&staged, (folder, name)) {
-            Ok(()) => self.dismiss(&staging, &staged, key, entry),
+            Ok(()) => self.look_again(&staging, &staged),
             Err(error) => match errno_of(&error) {
                 // The system has no such call, or somebody took the file away. What it held was looked at a moment ago.
                 Some(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::NOENT) => {
@@ -235,13 +289,16 @@ impl<'a> Applier<'a> {
         }
     }
 
-    fn is_edited(&self, file: &OpenFile, status: &Status, entry: &Entry) -> Result<bool> {
-        if entry.knows(&hash_open(file, status)?.0) {
-            return Ok(false);
+    /// What the file holds, if that is not a person's edit.
+    fn version_of_ours(&self, file: &OpenFile, status: &Status, entry: &Entry) -> Result<Option<Version>> {
+        let version = hash_open(file, status)?.0;
+        if entry.knows(&version) {
+            return Ok(Some(version));
         }
         let bytes = whole(file, status)?;
-        let judged = entry.judge(&Version::of_content(&bytes), &bytes, |value| bytes_of(self.root, value))?;
-        Ok(judged == Judged::Edited)
+        let version = Version::of_content(&bytes);
+        let judged = entry.judge(&version, &bytes, |value| bytes_of(self.root, value))?;
+        Ok((judged == Judged::Ours).then_some(version))
     }
 
     /// A person's edit stays, and becomes durable: what it replaced must not come back after a crash.
@@ -252,40 +309,32 @@ impl<'a> Applier<'a> {
         folder: &Folder,
         name: &str,
         key: &Key,
-        entry: &Entry,
         (file, status): (&OpenFile, &Status),
     ) -> Result<()> {
         if !self.again {
             return self.sync_written(file);
         }
         let bytes = whole(file, status)?;
-        let accepted = entry.accepting(Version::of_content(&bytes));
-        self.exchange_in(folder, name, status.mode, key, &accepted, &Source::Journal(&bytes))
+        let held = Version::of_content(&bytes);
+        self.exchange_in(folder, name, status.mode, key, &held, &Source::Journal(&bytes))
     }
 
-    /// What came out goes, if it is ours.
-    fn dismiss(&mut self, staging: &Folder, name: &str, key: &Key, entry: &Entry) -> Result<()> {
-        if let Some((file, status)) = staging.open_file(name)? {
-            let is_known = entry.knows(&hash_open(&file, &status)?.0);
-            if !is_known && whole(&file, &status)?.iter().any(|byte| *byte != 0) {
-                let quarantine = self.journal.step_or_create(QUARANTINE)?.0;
-                let kept = short(format!("{}.{name}", key.as_str().replace('/', "-")));
-                staging.rename(name, (&quarantine, &kept))?;
-                self.touch(&quarantine);
-                tracing::warn!(%key, path = %quarantine.path_of(&kept).display(), "kept what somebody had written");
-                return Ok(());
-            }
+    /// Looks at what was taken out, where a person cannot replace it any more. What changed since the look before is theirs.
+    fn look_again(&mut self, staging: &Folder, name: &str) -> Result<()> {
+        if !taken_out::is_unchanged(staging, name)? {
+            let quarantine = taken_out::quarantine(self.journal, staging, name)?;
+            self.touch(&quarantine);
         }
-        staging.remove_file(name)
+        Ok(())
     }
 
     /// The folder of a key, if it is there. The names on the way to it, and those in it, become durable with the files.
     fn find(&mut self, key: &Key) -> Result<Option<Folder>> {
-        if let Some((folder, _)) = self.known(key) {
+        if let Some(folder) = self.known(key) {
             return Ok(Some(folder));
         }
         match self.root.walk(split(key).0)? {
-            Walk::There(folder) => Ok(Some(self.arrive(key, folder, false)?)),
+            Walk::There(folder) => Ok(Some(self.arrive(key, folder))),
             Walk::Missing(deepest) => {
                 self.touch(&deepest);
                 Ok(None)
@@ -294,31 +343,31 @@ impl<'a> Applier<'a> {
         }
     }
 
-    /// The same, made if need be; whether it was made for this key or the one before.
-    fn open_or_create(&mut self, key: &Key) -> Result<(Folder, bool)> {
+    /// The same, made if need be.
+    fn open_or_create(&mut self, key: &Key) -> Result<Folder> {
         if let Some(known) = self.known(key) {
             return Ok(known);
         }
-        let (mut here, mut is_new) = (self.root.clone(), false);
+        let mut here = self.root.clone();
         for name in split(key).0 {
             self.touch(&here);
-            (here, is_new) = here.step_or_create(name)?;
+            here = here.step_or_create(name)?.0;
         }
-        Ok((self.arrive(key, here, is_new)?, is_new))
+        Ok(self.arrive(key, here))
     }
 
-    fn known(&self, key: &Key) -> Option<(Folder, bool)> {
-        let (_, folder, is_new) = self.last.as_ref().filter(|(last, ..)| last == path_of(key))?;
-        Some((folder.clone(), *is_new))
+    fn known(&self, key: &Key) -> Option<Folder> {
+        let (_, folder) = self.last.as_ref().filter(|(last, _)| last == path_of(key))?;
+        Some(folder.clone())
     }
 
-    fn arrive(&mut self, key: &Key, folder: Folder, is_new: bool) -> Result<Folder> {
+    fn arrive(&mut self, key: &Key, folder: Folder) -> Folder {
         if self.touched.len() > MOST_TOUCHED {
-            self.sync_folders()?;
+            self.sync_touched();
         }
         self.touch(&folder);
-        self.last = Some((path_of(key).to_owned(), folder.clone(), is_new));
-        Ok(folder)
+        self.last = Some((path_of(key).to_owned(), folder.clone()));
+        folder
     }
 
     /// IMPORTANT: also where nothing is changed, and all folders on the way: whoever made or removed a name there may have died before it was durable.

@@ -12,37 +12,44 @@
 //!   nothing else changes it in its folder, a crash of the machine takes the folder.
 //! - For a moment another program does not find a folder that is moved. A reader of ours sees the committed value in place of a person's edit in it.
 //! - A crash between the two moves leaves the folder in `moved/`, below the same path as in the store. The next handle that opens the store, or the
-//!   next checkpoint, brings back what the journal does not have ([`crate::rescue`]). Until then a handle that is open already sees the
+//!   next checkpoint, brings back what the journal does not have ([`crate::moved`]). Until then a handle that is open already sees the
 //!   committed value in place of a person's edit.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
-use pflow_backend::{Key, Result};
+use pflow_backend::{Error, Key, Result};
 
 use crate::{
     apply::{path_of, remove_folders},
     folder::{Folder, Step, Walk},
     journal::{JOURNAL, MOVED, QUARANTINE},
-    rescue::rescue_folders,
+    moved::rescue_folders,
     writer::Journal,
 };
 
 /// How many folders stay open until they are synced with everything else.
 const MOST_OPEN: usize = 200;
 
+/// What came of giving names again.
+#[derive(Debug, Default)]
+pub(crate) struct Renamed {
+    /// What must be synced before the names are durable.
+    pub(crate) to_sync: Vec<Folder>,
+    /// Folders whose names, or the names in which, may not be durable.
+    pub(crate) failures: Vec<(PathBuf, Error)>,
+}
+
 /// Gives all names again that lead to the files of the journal's entries, but not those of the files themselves. The caller holds the lock.
 ///
-/// Returns folders that must be synced before the names are durable.
-///
 /// # Errors
-/// A folder could not be moved. The journal has all values still.
-pub(crate) fn name_folders_again(journal: &Journal<'_>) -> Result<Vec<Folder>> {
+/// A folder was moved and could not be moved back, or something failed that concerns more than one folder. The journal has all values still.
+pub(crate) fn name_folders_again(journal: &Journal<'_>) -> Result<Renamed> {
     rescue_folders(journal)?;
     let epoch = journal.view().position.map_or(0, |position| position.epoch);
-    let mut mover = Mover { journal: journal.folder, epoch, groups: 0, to_sync: Vec::new() };
+    let mut mover = Mover { journal: journal.folder, epoch, groups: 0, renamed: Renamed::default() };
     let root = journal.root.folder();
     let is_named = |path: &Path| {
         let below = path.strip_prefix(root.path()).ok().and_then(Path::to_str);
@@ -70,8 +77,8 @@ pub(crate) fn name_folders_again(journal: &Journal<'_>) -> Result<Vec<Folder>> {
         mover.move_there_and_back(journal.folder.clone(), JOURNAL, &[QUARANTINE.to_owned()])?;
     }
     // So that a crash does not bring back empty copies of paths.
-    mover.to_sync.push(journal.folder.clone());
-    Ok(mover.to_sync)
+    mover.renamed.to_sync.push(journal.folder.clone());
+    Ok(mover.renamed)
 }
 
 /// The names of all folders on the way to a value, by the path of the folder that they are in.
@@ -99,7 +106,7 @@ struct Mover<'a> {
     journal: &'a Folder,
     epoch: u64,
     groups: usize,
-    to_sync: Vec<Folder>,
+    renamed: Renamed,
 }
 
 impl Mover<'_> {
@@ -121,14 +128,18 @@ impl Mover<'_> {
             place = next;
         }
         for name in names {
-            parent.rename(name, (&place, name))?;
-            place.rename(name, (&parent, name))?;
+            match parent.rename(name, (&place, name)) {
+                Ok(()) => place.rename(name, (&parent, name))?,
+                Err(error) => self.renamed.failures.push((parent.path_of(name), error)),
+            }
         }
         // Only an empty copy of the way is left.
         remove_folders(self.journal, MOVED)?;
-        self.to_sync.push(parent);
-        if self.to_sync.len() >= MOST_OPEN {
-            std::mem::take(&mut self.to_sync).iter().try_for_each(Folder::sync)?;
+        self.renamed.to_sync.push(parent);
+        if self.renamed.to_sync.len() >= MOST_OPEN {
+            let failed = |folder: Folder| Some((folder.path().to_owned(), folder.sync().err()?));
+            let failures = std::mem::take(&mut self.renamed.to_sync).into_iter().filter_map(failed);
+            self.renamed.failures.extend(failures);
         }
         Ok(())
     }

@@ -1,168 +1,95 @@
-//! What a process left in `staging/` and `moved/` that died while it worked there.
+//! What is in `staging/` before a checkpoint begins: copies that earlier ones took out ([`taken_out`]), and what a process left that died while it moved
+//! files in.
 //!
-//! Most of it is ours: a value that had not got its place yet, or one that had left it. But a process that dies between an exchange and the look at what
-//! came out leaves what was in the place last, and that may be an edit which a person made at that very moment. And one that dies while it [gives the
-//! name of a folder again](crate::names) leaves the folder. Its values are in the journal; edits in it are brought back.
+//! Most of the latter is ours: a value that had not got its place yet, or one that had left it. But a process that dies between an exchange and the look
+//! at what came out leaves there what had the name last, and that may be an edit which a person made at that very moment.
 
-use std::ffi::OsStr;
+use std::collections::BTreeSet;
 
-use pflow_backend::{Key, Result, Version};
+use pflow_backend::{Result, Version};
 use rustix::fs::FileType;
 
 use crate::{
     current::bytes_of,
     files::whole,
     folder::{Folder, Step},
-    journal::{JOURNAL, MOVED, QUARANTINE, STAGING},
+    journal::{QUARANTINE, STAGING},
     overlay::{Entry, Judged},
+    taken_out,
     writer::Journal,
 };
 
-/// Moves what no journaled value explains to `quarantine/`. The caller holds the lock and has staged nothing yet, so whatever is there was left.
+/// Removes what is ours and moves what no journaled value explains to `quarantine/`. The caller holds the lock and has staged nothing yet.
 ///
-/// # Errors
-/// It could not be looked at or moved. It stays.
-pub(crate) fn rescue(journal: &Journal<'_>) -> Result<()> {
-    rescue_folders(journal)?;
-    let Step::Folder(staging) = journal.folder.step(STAGING)? else { return Ok(()) };
-    for (name, kind) in staging.names()? {
-        // No other kind is ever staged, or edited.
+/// What cannot be looked at or moved stays, and its name is returned: one such file must not keep all others from being written.
+pub(crate) fn rescue(journal: &Journal<'_>) -> BTreeSet<String> {
+    let mut left = BTreeSet::new();
+    let names = match journal.folder.step(STAGING) {
+        Ok(Step::Folder(staging)) => staging.names().map(|names| (staging, names)),
+        Ok(_) => return left,
+        Err(error) => Err(error),
+    };
+    let (staging, names) = match names {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::debug!(%error, "what is in staging stays there");
+            return left;
+        }
+    };
+    for (name, kind) in names {
+        // Nothing else is ever staged, or edited.
         let Some(name) = name.to_str().filter(|_| kind == FileType::RegularFile) else { continue };
-        let Some((file, status)) = staging.open_file(name)? else { continue };
-        let bytes = whole(&file, &status)?;
-        if is_ours(journal, &bytes)? {
-            staging.remove_file(name)?;
-            continue;
-        }
-        file.sync_data()?;
-        keep(journal, &staging, name, name)?;
-    }
-    Ok(())
-}
-
-/// Brings back what a process left that died while it [gave the name of a folder again](crate::names): edits, and what other programs put there. What
-/// the journal has is removed. What cannot be brought back goes to `quarantine/`.
-///
-/// # Errors
-/// It could not be looked at or moved. It stays.
-pub(crate) fn rescue_folders(journal: &Journal<'_>) -> Result<()> {
-    let Step::Folder(moved) = journal.folder.step(MOVED)? else { return Ok(()) };
-    let epoch = journal.view().position.map(|position| format!("{}-", position.epoch));
-    for (name, _) in moved.names()? {
-        // IMPORTANT: only of this epoch. What a crash leaves of an earlier one was rescued before that ended, and the files at rest count.
-        let is_now = epoch.as_ref().is_some_and(|epoch| name.to_string_lossy().starts_with(epoch));
-        if is_now && let Step::Folder(group) = moved.step(&name)? {
-            rescue_from(journal, &group, "")?;
-            remove_if_empty(&moved, &group, &name)?;
+        if let Err(error) = rescue_one(journal, &staging, name) {
+            tracing::debug!(%error, name, "a file in staging stays there");
+            left.insert(name.to_owned());
         }
     }
-    if !moved.names()?.is_empty() {
-        return keep(journal, journal.folder, MOVED, &format!("{MOVED}-{}", journal.new_id()));
-    }
-    journal.folder.remove_folder(MOVED)?;
-    journal.folder.sync()
+    left
 }
 
-/// `way` is the path below the store's folder that `moved` was at, empty or with a slash at its end.
-fn rescue_from(journal: &Journal<'_>, moved: &Folder, way: &str) -> Result<()> {
-    for (name, kind) in moved.names()? {
-        // No name of ours, and no name of an object, is anything else than text.
-        let Some(name) = name.to_str() else { continue };
-        let path = format!("{way}{name}");
-        match kind {
-            FileType::Directory => {
-                if let Step::Folder(below) = moved.step(name)? {
-                    rescue_from(journal, &below, &format!("{path}/"))?;
-                    remove_if_empty(moved, &below, name)?;
-                }
-            }
-            FileType::RegularFile if holds_what_the_journal_has(journal, moved, name, &path)? => {
-                moved.remove_file(name)?;
-            }
-            _ => bring_back(journal, moved, name, way)?,
-        }
+fn rescue_one(journal: &Journal<'_>, staging: &Folder, name: &str) -> Result<()> {
+    let was_taken_out = taken_out::held(name).is_some();
+    if was_taken_out && taken_out::is_unchanged(staging, name)? {
+        return staging.remove_file(name);
     }
-    Ok(())
+    let Some((file, status)) = staging.open_file(name)? else { return Ok(()) };
+    if is_ours(journal, &whole(&file, &status)?, was_taken_out)? {
+        return staging.remove_file(name);
+    }
+    file.sync_data()?;
+    keep(journal, staging, name, name)
 }
 
-fn remove_if_empty(parent: &Folder, folder: &Folder, name: impl AsRef<OsStr>) -> Result<()> {
-    if folder.names()?.is_empty() { parent.remove_folder(name) } else { Ok(()) }
-}
-
-fn holds_what_the_journal_has(journal: &Journal<'_>, moved: &Folder, name: &str, path: &str) -> Result<bool> {
-    let Ok(key) = Key::parse(path) else { return Ok(false) };
-    let entry = journal.view().overlay.get(&key).cloned();
-    let Some(entry) = entry else { return Ok(false) };
-    if !entry.may_be_edited() {
-        return Ok(true);
-    }
-    let Some((file, status)) = moved.open_file(name)? else { return Ok(false) };
-    let bytes = whole(&file, &status)?;
-    let root = journal.root.folder();
-    let judged = entry.judge(&Version::of_content(&bytes), &bytes, |value| bytes_of(root, value))?;
-    Ok(judged == Judged::Ours)
-}
-
-/// Moves a file to where it was, durably, unless something else is there now, or it was in a folder of the journal.
-fn bring_back(journal: &Journal<'_>, moved: &Folder, name: &str, way: &str) -> Result<()> {
-    let mut folder = journal.root.folder().clone();
-    for step in way.split('/').filter(|it| !it.is_empty()) {
-        if step == JOURNAL || matches!(folder.step(step)?, Step::Other(_)) {
-            return Ok(());
-        }
-        let (next, is_new) = folder.step_or_create(step)?;
-        if is_new && let Err(error) = folder.sync() {
-            folder.remove_folder(step)?;
-            return Err(error);
-        }
-        folder = next;
-    }
-    if folder.look(name)?.is_some() {
-        return Ok(());
-    }
-    moved.rename(name, (&folder, name))?;
-    if let Err(error) = folder.sync() {
-        // IMPORTANT: as in `keep`: its name may be lost, and is given again the next time.
-        folder.rename(name, (moved, name))?;
-        return Err(error);
-    }
-    Ok(())
-}
-
-fn is_ours(journal: &Journal<'_>, bytes: &[u8]) -> Result<bool> {
-    if bytes.iter().all(|byte| *byte == 0) {
-        return Ok(true);
-    }
-    let (root, version) = (journal.root.folder(), Version::of_content(bytes));
-    // Cloned, so that nobody waits for the view while files are read.
-    let entries: Vec<Entry> = journal.view().overlay.iter().map(|(_, entry)| entry.clone()).collect();
-    for entry in entries {
-        if entry.judge(&version, bytes, |value| bytes_of(root, value))? == Judged::Ours {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-fn keep(journal: &Journal<'_>, from: &Folder, name: &str, kept: &str) -> Result<()> {
+/// Moves a file or folder to `quarantine/`, durably, where people find it.
+pub(crate) fn keep(journal: &Journal<'_>, from: &Folder, name: &str, kept: &str) -> Result<()> {
     let quarantine = journal.folder.step_or_create(QUARANTINE)?.0;
-    let kept = short(kept.to_owned());
-    from.rename(name, (&quarantine, &kept))?;
+    from.rename(name, (&quarantine, kept))?;
     if let Err(error) = quarantine.sync().and_then(|()| journal.folder.sync()) {
         // IMPORTANT: its name may be lost, and a second sync would succeed without it. It is given again by the next checkpoint.
-        quarantine.rename(&kept, (from, name))?;
+        quarantine.rename(kept, (from, name))?;
         if let Err(error) = journal.folder.remove_folder(QUARANTINE) {
             tracing::debug!(%error, "the quarantine holds more and stays");
         }
         return Err(error);
     }
-    tracing::warn!(path = %quarantine.path_of(&kept).display(), "kept what may be an edit that somebody made");
+    tracing::warn!(path = %quarantine.path_of(kept).display(), "kept what a person may have written");
     Ok(())
 }
 
-/// The end of a name, which is the telling part, as far as a file system takes it.
-pub(crate) fn short(name: String) -> String {
-    const LONGEST: usize = 200;
-    let from = (name.len().saturating_sub(LONGEST)..).find(|at| name.is_char_boundary(*at));
-    from.and_then(|from| name.get(from..)).map_or(name.clone(), str::to_owned)
+/// Whether a file holds a value of ours, or what a crash left of one. A part of one in a file that was taken out is an editor's beginning, unless there was
+/// a crash.
+fn is_ours(journal: &Journal<'_>, bytes: &[u8], was_taken_out: bool) -> Result<bool> {
+    if !was_taken_out && bytes.iter().all(|byte| *byte == 0) {
+        return Ok(true);
+    }
+    let (root, version) = (journal.root.folder(), Version::of_content(bytes));
+    // Cloned, so that other threads need not wait for the view while files are read.
+    let entries: Vec<Entry> = journal.view().overlay.iter().map(|(_, entry)| entry.clone()).collect();
+    for mut entry in entries {
+        entry.after_crash |= !was_taken_out;
+        if entry.judge(&version, bytes, |value| bytes_of(root, value))? == Judged::Ours {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

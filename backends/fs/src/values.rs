@@ -2,7 +2,7 @@
 //!
 //! However many there are, they cost one sync of that file and two of its names.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, fmt};
 
 use pflow_backend::{Bytes, Result, Version};
 
@@ -20,14 +20,16 @@ const LARGEST_INLINE: usize = 256 * 1024;
 const LARGEST_SUM: usize = 1024 * 1024;
 
 /// The folder `values/`, for the batches of a group.
-#[derive(Debug)]
 pub(crate) struct Values<'a> {
     journal: &'a Folder,
+    is_named: &'a dyn Fn() -> bool,
     state: RefCell<State>,
 }
 
 #[derive(Debug)]
 enum State {
+    /// It was not needed yet.
+    Unknown,
     /// A record names a file in it, so its own name is durable.
     Named,
     /// No record does, and its name may have been lost by a sync that failed, of whichever process.
@@ -57,19 +59,21 @@ struct Kept {
 
 impl<'a> Values<'a> {
     /// `is_named`: whether a record of this epoch names a file in the folder.
-    pub(crate) fn new(journal: &'a Folder, is_named: bool) -> Self {
-        let state = if is_named { State::Named } else { State::Unnamed };
-        Self { journal, state: RefCell::new(state) }
+    pub(crate) fn new(journal: &'a Folder, is_named: &'a dyn Fn() -> bool) -> Self {
+        Self { journal, is_named, state: RefCell::new(State::Unknown) }
     }
 
     fn folder(&self) -> Result<Folder> {
         let mut state = self.state.borrow_mut();
+        if matches!(*state, State::Unknown) {
+            *state = if (self.is_named)() { State::Named } else { State::Unnamed };
+        }
         match &*state {
             State::Named => Ok(self.journal.step_or_create(VALUES)?.0),
             State::Made(folder) => Ok(folder.clone()),
-            State::Unnamed => {
+            State::Unknown | State::Unnamed => {
                 // IMPORTANT: made again, because a sync succeeds without a name that an earlier one lost (see `Medium`). Nothing names what is in it.
-                journal::sweep(self.journal, VALUES, true)?;
+                journal::sweep(self.journal, VALUES, true, &|_| false)?;
                 let folder = self.journal.step_or_create(VALUES)?.0;
                 *state = State::Made(folder.clone());
                 Ok(folder)
@@ -87,6 +91,12 @@ impl<'a> Values<'a> {
             _ => {}
         }
         synced
+    }
+}
+
+impl fmt::Debug for Values<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Values").field("state", &self.state).finish_non_exhaustive()
     }
 }
 

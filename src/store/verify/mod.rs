@@ -56,7 +56,13 @@ impl Report {
         !self.findings.iter().any(|finding| finding.severity == Severity::Damage)
     }
 
-    fn add(&mut self, severity: Severity, key: impl ToString, reason: impl ToString, hint: Option<String>) {
+    pub(super) fn add(
+        &mut self,
+        severity: Severity,
+        key: impl ToString,
+        reason: impl ToString,
+        hint: Option<String>,
+    ) {
         let (key, reason) = (key.to_string(), reason.to_string());
         self.findings.push(Finding { key, severity, reason, hint });
     }
@@ -88,6 +94,7 @@ impl Store {
         self.verify_versions_without_head(&ids, &mut report).await?;
         self.verify_index(&ids, &mut report).await?;
         self.verify_pending(&mut report).await?;
+        self.verify_waiting(&mut report).await?;
         report.findings.sort();
         Ok(report)
     }

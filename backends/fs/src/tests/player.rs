@@ -149,11 +149,13 @@ impl Player {
                 let backend = self.opened().await?;
                 backend.close().await.map_err(died)?;
                 self.settle().await;
+                let is_at_rest = backend.waiting().await.map_err(died)?.is_empty();
                 // A person's edit too.
                 self.model.is_durable();
                 self.look().await?;
                 // One that committed nothing leaves it to others if it must.
-                if backend.store().has_written() { self.check_files() } else { Ok(()) }
+                // What cannot be written is in the journal.
+                if backend.store().has_written() && is_at_rest { self.check_files() } else { Ok(()) }
             }
         }
     }

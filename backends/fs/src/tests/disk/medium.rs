@@ -49,7 +49,7 @@ impl Medium for Simulated {
                 (Ok(_), Open::New(_)) => return Err(Errno::EXIST.into()),
                 (Ok(ino), Open::Create) if state.live.names(ino).is_some() => return Err(Errno::ISDIR.into()),
                 (Ok(ino), _) => ino,
-                (Err(error), Open::Read) => return Err(error),
+                (Err(error), Open::Read | Open::Write) => return Err(error),
                 (Err(_), Open::Create | Open::New(_)) => {
                     state.check_new(folder, name)?;
                     let ino = state.create(Inode::File(Arc::default()));
