@@ -53,7 +53,14 @@
 //! If a sync of the journal fails, the outcome is unknown, for everybody in the group. Nothing is appended to that file any more, by any
 //! process: the next commit puts a new one in its place, with everything that was seen, written anew. After a failed sync the kernel may
 //! take lost pages for clean, and a second one succeeds without them (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC
-//! 2020). For the same reason files whose sync failed are all written anew before the journal ends.
+//! 2020).
+//!
+//! The same holds for files and folders, and it is worse there: on ext4 a file that could not be written back and is written over in place later is zeros after a
+//! restart, although its second sync succeeded. Therefore
+//! - a value is always written into a new file, which takes the name of the old one;
+//! - if another handle wrote files since the journal began, or a sync failed, all names are given again before the journal ends, and folders that may be
+//!   new are moved away and back for that. One limit: a new folder that holds a file of another program too is taken for an old one, and its name
+//!   is not given again.
 //!
 //! # What the medium must do
 //! - A sync of a file or a folder (`fdatasync`, `fsync`, `syncfs`; `F_FULLFSYNC` on macOS) returns when the device has it for good, or says that it failed. A disk
@@ -62,7 +69,8 @@
 //!   medium.
 //! - What was synced stays as it was. A bit that flips in the journal is noticed; in a file at rest only by whoever keeps a hash of it, as the store does.
 //! - A rename within the file system replaces a name in one step, for readers.
-//! - A write in place changes nothing of a file but what it writes. What nobody edits is written over that way; until it is durable the journal has all of it.
+//! - A new file, and a name that is changed again, can become durable where an earlier write failed. What is written into an old file, or stays under an old name,
+//!   need not.
 //! - `flock` excludes everybody who shares the folder. On one machine it does. **Network file systems may not reach other
 //!   machines with it**, so they are refused, unless the caller knows better ([`FsOptions::any_file_system`]). Where there is no lock at
 //!   all, commits and openings fail with a message that says so.
