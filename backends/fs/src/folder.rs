@@ -303,9 +303,10 @@ impl Folder {
     }
 
     /// Removes a folder, which must be empty.
-    pub(crate) fn remove_folder(&self, name: &str) -> Result<()> {
+    pub(crate) fn remove_folder(&self, name: impl AsRef<OsStr>) -> Result<()> {
+        let name = name.as_ref();
         self.medium
-            .remove_folder(&self.node, name.as_ref())
+            .remove_folder(&self.node, name)
             .map_err(|error| failed("remove", &self.path_of(name), error))
     }
 

@@ -60,8 +60,15 @@
 //! puts a new file in its place, with everything that was seen. The same happens where the journal holds a record that no `state` vouches for, or
 //! a part of one, because the process that wrote it may have died of a failed sync. After a failed sync the kernel may take lost pages for clean: a
 //! second sync succeeds without them (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020), and on ext4 even the same
-//! bytes written into the same file again may be lost. For the same reason files whose sync failed are all written again before the journal ends,
-//! and `state` gets a new file if another process wrote the old one.
+//! bytes written into the same file again may be lost. For the same reason `state` gets a new file at rest if another
+//! process wrote the old one.
+//!
+//! The same holds for files and folders, and it is worse there: on ext4 a file that could not be written back and is written over in place later is zeros after a
+//! restart, although its second sync succeeded. Therefore
+//! - a value is always written into a new file, which takes the name of the old one;
+//! - if another handle wrote files since the journal began, or a sync failed, all names are given again before the journal ends, and folders that may be
+//!   new are moved away and back for that. One limit: a new folder that holds a file of another program too is taken for an old one, and its name
+//!   is not given again.
 //!
 //! # What the medium must do
 //! - A sync of a file or a folder (`fdatasync`, `fsync`, `syncfs`; `F_FULLFSYNC` on macOS) returns when the device has it for good, or says that it failed. A disk
@@ -70,7 +77,8 @@
 //!   medium.
 //! - What was synced stays as it was. A bit that flips in the journal is noticed; in a file at rest only by whoever keeps a hash of it, as the store does.
 //! - A rename within the file system replaces a name in one step, for readers.
-//! - A write in place changes nothing of a file but what it writes. What nobody edits is written over that way; until it is durable the journal has all of it.
+//! - A new file, and a name that is changed again, can become durable where an earlier write failed. What is written into an old file, or stays under an old name,
+//!   need not.
 //! - `flock` excludes everybody who shares the folder. On one machine it does. **Network file systems may not reach other
 //!   machines with it**, so they are refused, unless the caller knows better ([`FsOptions::any_file_system`]). Where there is no lock at
 //!   all, commits and openings fail with a message that says so.
@@ -130,6 +138,8 @@ mod journal;
 mod list;
 mod lock;
 mod medium;
+mod moved;
+mod names;
 mod options;
 mod overlay;
 mod plan;

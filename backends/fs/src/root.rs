@@ -94,10 +94,17 @@ pub(crate) fn create_folders(medium: &Arc<dyn Medium>, path: &Path) -> Result<()
     for folder in missing.into_iter().rev() {
         let (Some(parent), Some(name)) = (folder.parent(), folder.file_name()) else { continue };
         let parent = Folder::open(medium.clone(), parent)?;
+        let is_new = parent.look(name)?.is_none();
         parent.create_folder(name)?;
         // IMPORTANT: the name of a folder is on the medium only when its parent is; otherwise a loss of power takes
         // everything that is ever committed below it.
-        parent.sync()?;
+        if let Err(error) = parent.sync() {
+            // IMPORTANT: a second sync may succeed without the name (see `Medium`). Only a folder that is made again has it written again.
+            if is_new && let Err(error) = parent.remove_folder(name) {
+                tracing::warn!(%error, "a folder whose name may not be durable stays");
+            }
+            return Err(error);
+        }
     }
     Ok(())
 }

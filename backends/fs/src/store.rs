@@ -10,24 +10,24 @@ use tokio::runtime::Handle;
 
 use crate::{
     FsOptions,
-    apply::Sync,
     carry::{self, Stuck},
     checkpoint::{FOLLOW_AFTER, checkpoint, follow},
     current,
     error::{again, with_cause},
     folder::Folder,
     journal::{
-        self, LOG, NEW_LOG, NEW_STATE, STAGING, VALUES,
+        self, LOG, MOVED, NEW_LOG, NEW_STATE, STAGING, VALUES,
         log::Log,
         lost::LostTail,
         record::{Change, Record},
     },
     lock::{Attempt, StoreLock},
+    moved::rescue_folders,
     plan::{Group, Plan},
     queue::{Queue, Ticket, Turn, answer, size},
     reads::Reads,
     root::Root,
-    values::Keeper,
+    values::{Keeper, Values},
     view::{View, catch_up, open_log},
     writer::{Journal, Writer},
 };
@@ -106,17 +106,18 @@ impl Store {
             }
             return Ok(Ok(()));
         }
-        let opened = self.open_journal(self.accept_tail, |journal| {
+        let rescued = self.open_journal(self.accept_tail, |journal| {
             if let Some(lost) = journal.lost.take() {
                 self.lost.get_or_init(|| lost);
             }
+            journal.view().overlay.is_after_crash();
+            if let Err(error) = rescue_folders(journal) {
+                tracing::warn!(%error, "what is in `.journal/moved` stays there until the next checkpoint");
+            }
             Ok(())
         });
-        match opened {
-            Ok(Held::Done(())) => {
-                self.view().overlay.is_after_crash();
-                Ok(Ok(()))
-            }
+        match rescued {
+            Ok(Held::Done(())) => Ok(Ok(())),
             Ok(Held::ByAnother(holder)) => Ok(Err(holder)),
             Err(error) if error.kind() == ErrorKind::Denied => self.look_without_writing(&folder),
             Err(error) => Err(error),
@@ -215,7 +216,8 @@ impl Store {
             Some(folder) => {
                 let left = |name: &str| Ok::<_, Error>(folder.look(name)?.is_some());
                 folder.look(LOG)?.is_none_or(|status| status.size == 0)
-                    && !(left(VALUES)? || left(STAGING)? || left(NEW_LOG)? || left(NEW_STATE)?)
+                    && !(left(VALUES)? || left(STAGING)? || left(MOVED)?)
+                    && !(left(NEW_LOG)? || left(NEW_STATE)?)
             }
         };
         if is_at_rest {
@@ -368,12 +370,16 @@ impl Store {
         group: &[Ticket],
     ) -> (Vec<Result<Commit>>, Option<Error>) {
         let time = self.environment.now();
+        let folder = journal.folder;
+        let view = &self.view;
+        let is_named = || !view.lock().unwrap_or_else(PoisonError::into_inner).overlay.names().is_empty();
+        let values = Values::new(folder, &is_named);
         let mut planned = Group::new(&self.root, &self.view, time);
         let mut changes = Vec::new();
         let mut keepers = Vec::new();
         let mut results = Vec::with_capacity(group.len());
         for ticket in group {
-            let mut keeper = Keeper::new(journal.folder, self.environment.new_id());
+            let mut keeper = Keeper::new(&values, self.environment.new_id());
             let plan = planned.plan(&ticket.batch, &mut keeper);
             results.push(plan.map(|plan| match plan {
                 Plan::Ready(more) => {
@@ -411,8 +417,7 @@ impl Store {
     /// could not be written is tried again with the next commit.
     fn follow_now(self: &Arc<Self>, turn: Turn) {
         let stop = || !self.queue.is_empty();
-        let followed =
-            self.with_journal(|journal| Ok(follow(journal, self.environment.as_ref(), Sync::Later, &stop)));
+        let followed = self.with_journal(|journal| follow(journal, self.environment.as_ref(), &stop));
         let goes_on = match followed {
             Ok(Held::Done(stuck)) => {
                 for it in stuck.iter().filter(|it| it.is_news) {

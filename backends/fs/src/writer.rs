@@ -18,7 +18,7 @@ use crate::{
         lost::LostTail,
         part,
         record::Record,
-        state::State,
+        state::{NOBODY, SEVERAL, State},
     },
     lock::StoreLock,
     medium::{FileId, Open},
@@ -39,6 +39,10 @@ pub(crate) struct Writer {
     state_in_doubt: bool,
     /// A sync failed under this handle, and the mark in the state file may not have come about.
     poisoned: bool,
+    /// What this handle calls itself in [`State::written_by`]; none before it writes files, and after it could not make them durable.
+    id: Option<u64>,
+    /// What the state says of that now.
+    written_by: u64,
 }
 
 /// A journal that has not taken its place yet.
@@ -87,6 +91,11 @@ impl<'a> Journal<'a> {
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A name that was never given before.
+    pub(crate) fn new_id(&self) -> String {
+        self.environment.new_id()
+    }
+
     /// How far the file of records goes; 0 at rest.
     pub(crate) fn tail(&self) -> u64 {
         self.view().position.map_or(0, |position| position.tail)
@@ -116,9 +125,10 @@ impl<'a> Journal<'a> {
         let log = self.log()?;
         let written = log.append(&position, &frame).and_then(|()| log.sync());
         // IMPORTANT: only now. What can be seen is durable.
+        let state = self.signed(State::at(next));
         let published = written.and_then(|()| {
             self.check_lock()?;
-            self.publish(State::at(next))
+            self.publish(state)
         });
         if let Err(error) = published {
             self.writer.poisoned = true;
@@ -133,8 +143,43 @@ impl<'a> Journal<'a> {
         if view.position != Some(next) {
             view.overlay.absorb(record);
         }
-        view.agree(State::at(next));
+        view.agree(state);
         Ok(())
+    }
+
+    /// Says to all processes that this handle writes files from now on; whether names that were written in this epoch must be given again.
+    ///
+    /// They must if any other handle has written files in it, or this one and a sync failed then. The system may have failed to write such a name back
+    /// without telling this handle, and may call it clean, so that no sync makes it durable.
+    ///
+    /// # Errors
+    /// It could not be said. No file may be written.
+    pub(crate) fn claim_files(&mut self) -> Result<bool> {
+        if self.writer.poisoned {
+            let mut view = self.view();
+            self.renew(&mut view)?;
+        }
+        let environment = self.environment;
+        let is_id = |id: &u64| *id != NOBODY && *id != SEVERAL;
+        let mut fresh = || std::iter::repeat_with(|| environment.random()).find(is_id).unwrap_or(SEVERAL);
+        let id = *self.writer.id.get_or_insert_with(&mut fresh);
+        let claimed = match self.writer.written_by {
+            NOBODY => id,
+            known if known == id => id,
+            _ => SEVERAL,
+        };
+        if claimed != self.writer.written_by {
+            self.writer.written_by = claimed;
+            let state = self.signed(self.said());
+            self.publish(state)?;
+            self.view().agree(state);
+        }
+        Ok(claimed == SEVERAL)
+    }
+
+    /// What this handle wrote into files may be lost although it can be read: from now on it trusts its own files as little as those of others.
+    pub(crate) fn distrust_files(&mut self) {
+        self.writer.id = None;
     }
 
     /// Ends the journal, whose every value is durable in its file: empties it, or begins it again in the room that it has.
@@ -150,6 +195,7 @@ impl<'a> Journal<'a> {
             return self.log()?.empty();
         }
         let start = Log::start(self.newest_epoch(&self.view()) + 1, self.salt());
+        self.writer.written_by = NOBODY;
         let state = if empty { State::rest(start.epoch) } else { State::at(start) };
         // IMPORTANT: said first, so that no reader is sent to records that are going away: the files have it all by now.
         let ended = match empty {
@@ -185,6 +231,8 @@ impl<'a> Journal<'a> {
     /// It did not end, or may not have; nothing is lost.
     pub(crate) fn carry(&mut self, left: Overlay) -> Result<()> {
         let record = Record { time: self.environment.now(), changes: left.as_changes(), carries: true };
+        // What could not be written may have lost its names too.
+        self.writer.written_by = SEVERAL;
         let epoch = self.unused_epoch(&self.view())?;
         let new = self.write_new(epoch, Some(&record))?;
         let state = new.state;
@@ -209,14 +257,18 @@ impl<'a> Journal<'a> {
     fn open(&mut self) -> Result<()> {
         let there = |name: &str| {
             let mut status = self.folder.look(name)?;
-            if status.is_some_and(|status| status.has_other_names) {
+            let is_shared = status.is_some_and(|status| status.has_other_names);
+            if is_shared && name == STATE {
                 part(self.folder, name)?;
                 status = self.folder.look(name)?;
             }
-            Ok::<_, Error>(status)
+            Ok::<_, Error>((status, is_shared))
         };
-        let (log, state) = (there(LOG)?, there(STATE)?);
+        let ((log, is_shared), (state, _)) = (there(LOG)?, there(STATE)?);
         let (log_id, state_id) = (log.map(|it| it.id), state.map(|it| it.id));
+        // IMPORTANT: not by `part`. If the sync of the new name failed, the next process would append to a file that a crash takes away;
+        // a journal that is put in the place of another one is noticed.
+        self.writer.poisoned |= is_shared;
         if log_id.is_none() || self.writer.log.as_ref().map(|(_, id)| *id) != log_id {
             let (file, id) = self.create(LOG)?;
             self.writer.log = Some((Log::new(file)?, id));
@@ -265,12 +317,19 @@ impl<'a> Journal<'a> {
         // What this view knows is everything that the state vouches for.
         let knows_all = followed && view.verified;
         let poisoned = self.writer.poisoned || state.is_some_and(|it| it.poisoned);
+        // A state that is missing or torn, or of an earlier epoch, does not say who wrote files.
+        let unknown = if self.log()?.length() > 0 { SEVERAL } else { NOBODY };
+        self.writer.written_by = state.map_or(unknown, |state| state.written_by);
         let renew = match state.filter(|_| knows_all) {
             // What was appended since the failed sync was not acknowledged, and stays out.
             Some(_) if poisoned => true,
             Some(state) => self.go_on(&mut view, state)?,
             None => self.recover(&mut view, state, accept_tail)? || poisoned,
         };
+        let epoch = |position: Option<Position>| position.map(|at| at.epoch);
+        if view.position.is_some() && epoch(view.position) != epoch(state.map(|state| state.position)) {
+            self.writer.written_by = SEVERAL;
+        }
         if renew {
             return self.renew(&mut view).inspect_err(|_| {
                 let published = state.filter(|_| knows_all).map(|state| state.position);
@@ -287,6 +346,7 @@ impl<'a> Journal<'a> {
         }
         let now =
             view.position.map_or_else(|| State::rest(state.map_or(1, |state| state.ended())), State::at);
+        let now = self.signed(now);
         if Some(now) != state {
             self.publish(now)?;
         }
@@ -415,7 +475,7 @@ impl<'a> Journal<'a> {
             log.measure()?;
         }
         log.sync()?;
-        Ok(NewLog { log, id, state: State::at(position) })
+        Ok(NewLog { log, id, state: self.signed(State::at(position)) })
     }
 
     /// Puts a new journal in the place of the old one, and says so.
@@ -448,11 +508,23 @@ impl<'a> Journal<'a> {
     fn poison(&mut self) {
         self.writer.poisoned = true;
         // What a publication that failed left is in doubt; what was said before it holds.
-        let said = self.view().seen.or(self.writer.said).unwrap_or_else(|| State::rest(1));
-        if let Err(error) = self.publish(State { poisoned: true, ..said }) {
+        let seen = self.said();
+        if let Err(error) = self.publish(State { poisoned: true, ..seen }) {
             tracing::warn!(%error, "other processes do not learn of a failed sync");
         }
         self.view().seen = None;
+    }
+
+    /// What the state file says, or what it said before this handle's last attempt failed.
+    fn said(&self) -> State {
+        let view = self.view();
+        let at = || view.position.map_or_else(|| State::rest(1), State::at);
+        self.signed(view.seen.or(self.writer.said).unwrap_or_else(at))
+    }
+
+    /// The same state with who has written files in this epoch.
+    fn signed(&self, state: State) -> State {
+        State { written_by: self.writer.written_by, ..state }
     }
 
     /// Lets everybody see a state. It is not durable.

@@ -8,6 +8,7 @@
 //! | `state` | how far the journal goes: readers follow it, and what it vouches for must be readable ([`state`]) |
 //! | `values/` | objects too large for the journal, until they are in their files for good |
 //! | `staging/` | files on their way into their places, and copies that were taken out of theirs ([`taken_out`](crate::taken_out)) |
+//! | `moved/` | folders whose names are given again, for a moment |
 //! | `quarantine/` | what people had written and a commit replaced without having seen it |
 
 pub(crate) mod frame;
@@ -35,6 +36,7 @@ pub(crate) const STATE: &str = "state";
 pub(crate) const NEW_STATE: &str = "state.new";
 pub(crate) const VALUES: &str = "values";
 pub(crate) const STAGING: &str = "staging";
+pub(crate) const MOVED: &str = "moved";
 pub(crate) const QUARANTINE: &str = "quarantine";
 
 /// The journal's folder; none if there is none, or something else in its place.

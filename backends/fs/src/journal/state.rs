@@ -31,16 +31,27 @@ pub(crate) struct State {
     pub(crate) position: Position,
     /// A sync of the journal failed. Nobody appends to it any more; a new one takes its place first.
     pub(crate) poisoned: bool,
+    /// Which handle has written files in this epoch: [`NOBODY`], the random id of a handle that alone did, or [`SEVERAL`].
+    ///
+    /// Only the handle that wrote a name is certain to be told that the system failed to write it back. A handle that finds another id than its own
+    /// therefore gives all names of the epoch again before it ends the journal. A crash of the machine may leave an older value here, which does no
+    /// harm: the page cache is gone then, and what can be read is on the medium.
+    pub(crate) written_by: u64,
 }
+
+/// No handle has written a file in this epoch.
+pub(crate) const NOBODY: u64 = 0;
+/// More than one handle has, or it is not known which.
+pub(crate) const SEVERAL: u64 = u64::MAX;
 
 impl State {
     pub(crate) fn rest(epoch: u64) -> Self {
         let position = Position { epoch, salt: [0; 16], sequence: 0, tail: 0, check: [0; 32] };
-        Self { position, poisoned: false }
+        Self { position, poisoned: false, written_by: NOBODY }
     }
 
     pub(crate) fn at(position: Position) -> Self {
-        Self { position, poisoned: false }
+        Self { position, poisoned: false, written_by: NOBODY }
     }
 
     pub(crate) fn is_rest(&self) -> bool {
@@ -63,7 +74,7 @@ impl State {
         bytes.extend(sequence.to_le_bytes());
         bytes.extend(tail.to_le_bytes());
         bytes.extend(check);
-        bytes.resize(CHECKED, 0);
+        bytes.extend(self.written_by.to_le_bytes());
         bytes.extend(Sha256::digest(&bytes));
         let mut fixed = [0; STATE_BYTES];
         fixed.copy_from_slice(&bytes);
@@ -85,7 +96,7 @@ impl State {
             tail: number(48)?,
             check: field(56, 32)?.try_into().ok()?,
         };
-        Some(Self { position, poisoned: flags & POISONED != 0 })
+        Some(Self { position, poisoned: flags & POISONED != 0, written_by: number(88)? })
     }
 }
 
@@ -96,7 +107,7 @@ mod tests {
     #[test]
     fn a_state_is_read_as_it_was_written_and_nothing_else_is_one() {
         let position = Position { epoch: 5, salt: [1; 16], sequence: 9, tail: 8192, check: [2; 32] };
-        let state = State { position, poisoned: true };
+        let state = State { position, poisoned: true, written_by: 77 };
         let bytes = state.encode();
         assert_eq!(State::decode(&bytes), Some(state));
         assert!(State::decode(&State::rest(7).encode()).unwrap().is_rest());

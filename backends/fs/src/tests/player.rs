@@ -10,7 +10,7 @@ use pflow_backend::{Batch, Commit, Environment, Error, ManualEnvironment, Outcom
 use tokio::runtime::{Builder, Runtime};
 
 use super::{
-    disk::Simulated,
+    disk::{BadBlock, Simulated},
     model::{Model, Objects},
     observe::{Seen, observe},
 };
@@ -37,6 +37,10 @@ pub(crate) enum Step {
     LoseSync,
     /// The system fails to write back every dirty file and folder except the journal, and no process is told yet.
     FailInBackground,
+    /// A part of the medium refuses writes from now on.
+    BreakBlock(BadBlock),
+    /// No part does any more.
+    MendBlocks,
     Close,
 }
 
@@ -131,6 +135,14 @@ impl Player {
             Step::FailInBackground => {
                 self.medium.disk().fail_in_background(|path| !path.ends_with(".journal/journal"));
                 self.forgiven += 1;
+                Ok(())
+            }
+            Step::BreakBlock(block) => {
+                self.medium.disk().break_block(block.clone());
+                Ok(())
+            }
+            Step::MendBlocks => {
+                self.medium.disk().mend_blocks();
                 Ok(())
             }
             Step::Close => {
