@@ -103,6 +103,15 @@ pub enum Error {
         /// What contradicts what.
         reason: String,
     },
+    /// Versions are there that the head of their workflow must have reached once: the head was removed, or replaced by an older state. Nothing is saved
+    /// over it until [`crate::Store::repair`] has moved it.
+    #[error("the head of {id} is hurt: {reason}")]
+    HeadHurt {
+        /// The workflow.
+        id: WorkflowId,
+        /// What the head says, and which versions contradict it.
+        reason: String,
+    },
     /// An object has not the form that it should have.
     #[error("{key} cannot be read: {source}")]
     Format {
@@ -215,10 +224,9 @@ impl Error {
             }
             Self::Conflict(conflict) if conflict.is_about_a_lock() => ErrorKind::Locked,
             Self::Conflict(_) => ErrorKind::Conflict,
-            Self::Format { source: FormatError::TooNew { .. }, .. } | Self::MissingFeatures { .. } => {
-                ErrorKind::Incompatible
-            }
-            Self::Corrupt { .. } | Self::Format { .. } => ErrorKind::Corrupt,
+            Self::Format { source, .. } if source.is_newer() => ErrorKind::Incompatible,
+            Self::MissingFeatures { .. } => ErrorKind::Incompatible,
+            Self::Corrupt { .. } | Self::HeadHurt { .. } | Self::Format { .. } => ErrorKind::Corrupt,
             Self::LeaseUncertain { .. } => ErrorKind::Locked,
             Self::OutcomeUnknown { .. } => ErrorKind::OutcomeUnknown,
             Self::UnsafeStorage { .. } => ErrorKind::Unsafe,
@@ -261,6 +269,7 @@ impl Error {
             }
             Self::Document { .. } => "mend the document and save again; nothing was changed",
             Self::Conflict(conflict) => return Some(conflict.hint()),
+            Self::HeadHurt { .. } => "look with `verify`, then move the head with `verify --repair`",
             Self::Corrupt { .. } | Self::Format { .. } if self.kind() == ErrorKind::Corrupt => {
                 "see how far it goes with `verify`"
             }
@@ -291,14 +300,20 @@ impl Error {
     /// format is no damage, and what a newer program wrote must not be taken for lost.
     pub(crate) fn is_of_one_object(&self) -> bool {
         match self {
-            Self::Corrupt { .. } => true,
-            Self::Format { source, .. } => !matches!(source, FormatError::TooNew { .. }),
+            Self::Corrupt { .. } | Self::HeadHurt { .. } => true,
+            Self::Format { source, .. } => !source.is_newer(),
             Self::Storage(source) => matches!(
                 source.kind(),
                 StorageErrorKind::Unsafe | StorageErrorKind::InvalidInput | StorageErrorKind::Corrupt
             ),
             _ => false,
         }
+    }
+
+    /// Whether the error is about one object, damaged or written by a newer program, so that the others can be read. For lists, which name such an object and go
+    /// on; whoever writes something that must cover all objects stops at what is newer.
+    pub(crate) fn spares_others(&self) -> bool {
+        self.is_of_one_object() || self.kind() == ErrorKind::Incompatible
     }
 
     /// Whether it surely changed nothing and a moment may make a difference. Not after a wait for somebody else's lock: that was the

@@ -49,11 +49,17 @@ async fn every_operation_asks_for_as_little_as_it_can() {
     let store = Store::init_url(URL, options(&server)).await.unwrap();
     // The first save of a process looks whether a fold is due.
     store.save(save("first", "1", Expect::Absent)).await.unwrap();
+    // A read waits for the copy that follows the answer.
+    store.backend().get(&Key::parse("workflows/first/workflow.json").unwrap()).await.unwrap();
     server.requests().reset();
     let lease = || LeaseRequest::new("t", Duration::from_secs(60));
 
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
-    assert_eq!(cost(&server, &store).await, [2, 0, 3, 1, 0], "save of a new one: head and config at once");
+    assert_eq!(
+        cost(&server, &store).await,
+        [2, 1, 3, 1, 0],
+        "save of a new one: head and config at once; version, record and the list of versions at once; head"
+    );
     store.save(save("a", "2", Expect::Generation(1))).await.unwrap();
     assert_eq!(cost(&server, &store).await, [0, 0, 3, 1, 0], "save on a generation that is known");
     store.save(save("a", "3", Expect::Any)).await.unwrap();
@@ -104,7 +110,7 @@ async fn a_cold_run_asks_for_little_more() {
     let run = open(&server).await;
     run.save(save("new", "1", Expect::Absent)).await.unwrap();
     run.close().await.unwrap();
-    cold("save of a new one: config twice", [3, 1, 3, 1, 0]).await;
+    cold("save of a new one: config twice, and the list of its versions", [3, 2, 3, 1, 0]).await;
     open(&server).await.load(&id("w001")).await.unwrap();
     cold("load: config; head and copy", [3, 0, 0, 0, 0]).await;
     let run = open(&server).await;
@@ -115,12 +121,12 @@ async fn a_cold_run_asks_for_little_more() {
 
     // Two workflows have records, so their heads are read; the other 299 come with the base.
     let reader = open(&server).await;
-    assert_eq!(reader.list(&Query::default()).await.unwrap().len(), 301);
+    assert_eq!(reader.list(&Query::default()).await.unwrap().workflows.len(), 301);
     cold("list: config, records, root, base, and the heads that records name", [5, 1, 0, 0, 0]).await;
-    assert_eq!(reader.list(&Query::default()).await.unwrap().len(), 301);
+    assert_eq!(reader.list(&Query::default()).await.unwrap().workflows.len(), 301);
     cold("list again: records and root", [1, 1, 0, 0, 0]).await;
     let query = Query { text: Some("w00".to_owned()), ..Query::default() };
-    assert_eq!(open(&server).await.list(&query).await.unwrap().len(), 10);
+    assert_eq!(open(&server).await.list(&query).await.unwrap().workflows.len(), 10);
     cold("search: as list", [5, 1, 0, 0, 0]).await;
 }
 

@@ -5,6 +5,7 @@ use super::{
     failure::Result,
     lock::{Lock, holding},
     session::Session,
+    unreadable::{self, Unread},
     waiting::{self, Waits},
 };
 
@@ -18,14 +19,8 @@ struct Document<'a> {
     index_lost: bool,
     locked: Vec<Lock<'a>>,
     modified_outside: &'a [WorkflowId],
-    unreadable: Vec<Unreadable<'a>>,
+    unreadable: Vec<Unread<'a>>,
     waiting: Vec<Waits<'a>>,
-}
-
-#[derive(Serialize)]
-struct Unreadable<'a> {
-    id: &'a WorkflowId,
-    reason: &'a str,
 }
 
 /// Prints the store at a glance.
@@ -41,10 +36,11 @@ pub(super) async fn run(session: &Session<'_>) -> Result<()> {
         index_lost: status.index_lost,
         locked: status.locked.iter().map(Lock::of).collect(),
         modified_outside: &status.edited,
-        unreadable: status.unreadable.iter().map(|(id, reason)| Unreadable { id, reason }).collect(),
+        unreadable: unreadable::documents(&status.unreadable),
         waiting: status.waiting.iter().map(Waits::of).collect(),
     };
-    session.answer(&describe(&status), &document)
+    session.answer(&describe(&status), &document)?;
+    unreadable::judge(&status.unreadable)
 }
 
 fn describe(status: &Status) -> String {
@@ -70,10 +66,7 @@ fn describe(status: &Status) -> String {
         format!("index              {index}"),
         format!("locked             {}", lines(status.locked.iter().map(locked).collect())),
         format!("modified outside   {}", lines(status.edited.iter().map(ToString::to_string).collect())),
-        format!(
-            "unreadable         {}",
-            lines(status.unreadable.iter().map(|(id, why)| format!("{id}: {why}")).collect())
-        ),
+        format!("unreadable         {}", lines(unreadable::lines(&status.unreadable))),
         format!("only in journal    {}", lines(status.waiting.iter().map(waiting::line).collect())),
     ]
     .join("\n")

@@ -9,14 +9,19 @@
 //!
 //! **Why nothing is invented.** A record is only a hint. Entries are made from heads and never from records.
 //!
+//! **What it is a witness of.** An entry or a line of the history says that a head had a version once. Where a head is behind that, it was put back or lost, and the entry stays
+//! ([`crate::stored`] has the rules). Lines about unconfirmed versions are no witnesses.
+//!
 //! **Why nothing depends on it.** A lost or damaged index is made anew from the heads, by readers in memory and by the next fold or
 //! [`crate::Store::reindex`] for good.
 
+mod ancestry;
 mod entry;
 mod export;
 mod findings;
 mod fold;
 mod history;
+mod listing;
 mod parts;
 mod pending;
 mod query;
@@ -32,8 +37,10 @@ use crate::{
     stored::{Objects, layout, unreadable},
 };
 
+pub(crate) use ancestry::Ancestry;
 pub use entry::Entry;
 pub(crate) use fold::Policy;
+pub use listing::{Listing, Unreadable};
 pub use query::{Query, Sort};
 pub(crate) use table::Lost;
 pub(crate) use view::Index;

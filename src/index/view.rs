@@ -9,14 +9,14 @@ use std::{
 use pflow_backend::Version;
 
 use super::{
-    Entry,
+    Entry, Unreadable,
     parts::Root,
     pending::Pending,
     table::{Entries, Lost, Table, apply},
     texts::Texts,
 };
 use crate::{
-    ErrorKind, Result,
+    Result,
     stored::{Gate, Head, Objects, WorkflowId},
 };
 
@@ -53,7 +53,7 @@ pub(crate) struct View {
     /// Why this was made from the heads instead of the stored index; none where it was not.
     pub(crate) lost: Option<Lost>,
     /// Workflows that may have changed, whose heads cannot be read.
-    pub(crate) unreadable: Vec<(WorkflowId, String)>,
+    pub(crate) unreadable: Vec<Unreadable>,
 }
 
 impl Index {
@@ -93,27 +93,44 @@ impl Index {
             own,
             pending: pending.len(),
             lost: table.lost,
-            unreadable: Vec::new(),
+            unreadable: table.unreadable.to_vec(),
         };
-        for (id, read) in self.objects.heads(stale).await {
+        for (id, read) in self.objects.heads(stale.keys().cloned().collect()).await {
             match read {
                 Ok(stored) => {
+                    let named = stale.get(&id).copied().unwrap_or_default();
+                    if stored.head.generation() < named
+                        && self.may_be_hurt(&stored.head, &view.entries)
+                        && let Err(hurt) = self.refuse_hurt(&id, &[]).await
+                    {
+                        if !hurt.is_of_one_object() {
+                            return Err(hurt);
+                        }
+                        view.unreadable.push(Unreadable::new(id.clone(), &hurt));
+                    }
                     if let Some(entry) = Entry::of(&stored.head) {
                         keep_newer(&mut view.own, Arc::new(entry));
                     }
                 }
-                // Nothing is written here, so what a newer program wrote may be left out like what is damaged.
-                Err(error) if error.is_of_one_object() || error.kind() == ErrorKind::Incompatible => {
-                    view.unreadable.push((id, error.to_string()));
-                }
+                Err(error) if error.spares_others() => view.unreadable.push(Unreadable::new(id, &error)),
                 Err(other) => return Err(other),
             }
         }
+        view.unreadable.sort_by(|a, b| a.id.cmp(&b.id));
+        view.unreadable.dedup_by(|a, b| a.id == b.id);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         for entry in view.own.values() {
             keep_newer(&mut kept.own, entry.clone());
         }
         Ok(view)
+    }
+
+    /// Whether a head that has not reached its pending records is worth a look at the versions: it has no version, is behind its entry, or the storage has
+    /// atomic batches, where no record comes before its head. Elsewhere a writer at work leaves the same.
+    fn may_be_hurt(&self, head: &Head, entries: &Entries) -> bool {
+        head.current.is_none()
+            || self.objects.backend.capabilities().atomic_batch
+            || entries.get(&head.id).is_some_and(|entry| entry.generation > head.generation())
     }
 
     /// The table that the present root names.
@@ -156,7 +173,7 @@ impl Index {
         apply(Arc::make_mut(&mut entries), newer, &self.texts);
         if version.is_some() {
             let entries = Arc::clone(&entries);
-            kept.table = Some(Table { root, version, entries, lost: None });
+            kept.table = Some(Table { root, version, entries, lost: None, unreadable: Arc::default() });
         }
         entries
     }
@@ -188,9 +205,9 @@ impl View {
     }
 }
 
-/// The workflows whose heads must be read: those with a record of a generation that we have not seen them reach. Once an entry has
-/// reached it, whatever became of that attempt is history that the entry covers.
-fn to_read(pending: &Pending, table: &Table, own: &Entries) -> Vec<WorkflowId> {
+/// The workflows whose heads must be read, and the highest generation that a record names: those with a record of a generation that we have not seen them
+/// reach. Once an entry has reached it, whatever became of that attempt is history that the entry covers.
+fn to_read(pending: &Pending, table: &Table, own: &Entries) -> BTreeMap<WorkflowId, u64> {
     let mut highest: BTreeMap<&WorkflowId, u64> = BTreeMap::new();
     for record in &pending.changes {
         let generation = highest.entry(&record.id).or_default();
@@ -200,7 +217,11 @@ fn to_read(pending: &Pending, table: &Table, own: &Entries) -> Vec<WorkflowId> {
         let of = |entries: &Entries| entries.get(id).map_or(0, |entry| entry.generation);
         of(&table.entries).max(of(own))
     };
-    highest.into_iter().filter(|(id, generation)| known(id) < *generation).map(|(id, _)| id.clone()).collect()
+    highest
+        .into_iter()
+        .filter(|(id, generation)| known(id) < *generation)
+        .map(|(id, generation)| (id.clone(), generation))
+        .collect()
 }
 
 fn keep_newer(entries: &mut Entries, entry: Arc<Entry>) {

@@ -45,6 +45,7 @@ pub use crate::stored::{Holder, Live, Sight, Stale, Standing};
 use crate::{
     Error, Result,
     flow::Flow,
+    index::Index,
     stored::{Gate, Lease, Objects},
 };
 use guard::AllGuarded;
@@ -67,6 +68,7 @@ pub struct Grant {
 pub(crate) struct Locks {
     objects: Objects,
     gate: Arc<Gate>,
+    index: Arc<Index>,
     observer: Observer,
     flow: Arc<Flow<LockChange, Error>>,
     lines: Arc<Lines>,
@@ -80,12 +82,13 @@ impl Locks {
     pub(crate) fn new(
         objects: Objects,
         gate: Arc<Gate>,
+        index: Arc<Index>,
         observer: Observer,
         behind: TaskTracker,
     ) -> Result<Self> {
         let pace = Pace::of(&objects.backend.capabilities());
         let flow = Arc::new(lock_flow()?);
         let (lines, guarded) = Default::default();
-        Ok(Self { objects, gate, observer, flow, lines, pace, behind, guarded })
+        Ok(Self { objects, gate, index, observer, flow, lines, pace, behind, guarded })
     }
 }

@@ -1,13 +1,13 @@
 use bytes::Bytes;
 use futures::{join, try_join};
-use pflow_backend::{Batch, Object, Operation, Precondition};
+use pflow_backend::{Batch, Key, Object, Operation, Precondition};
 
 use super::{Shared, Store, copy::CopyState};
 use crate::{
     Error, NoContent, Result,
     conflict::Conflict,
     document::{ContentHash, MediaType},
-    stored::{Current, Head, StoredVersion, VersionRecord, WorkflowId, corrupt, layout},
+    stored::{Current, Head, StoredVersion, VersionRecord, WorkflowId, corrupt, layout, unreadable},
 };
 
 /// How often a load tries again when the workflow changes under it.
@@ -29,15 +29,19 @@ impl Store {
     /// version itself, and `workflow.json` is brought up to date if that is allowed and the file is no person's edit.
     ///
     /// # Errors
-    /// [`Error::WorkflowMissing`]; [`Conflict::ModifiedOutside`] if a person edited `workflow.json` on a disk, because returning either
-    /// text in silence would be wrong; [`Error::Corrupt`] if the version is missing or damaged; errors of the storage.
+    /// [`Error::WorkflowMissing`]; [`Error::HeadHurt`] if the head was lost; [`Conflict::ModifiedOutside`] if a person edited `workflow.json` on a disk, because
+    /// returning either text in silence would be wrong; [`Error::Corrupt`] if the version is missing or damaged; errors of the storage.
     pub async fn load(&self, id: &WorkflowId) -> Result<Loaded> {
         let objects = &self.shared.objects;
         let copy_key = layout::content(id, MediaType::Json);
         let plain_files = objects.backend.capabilities().plain_files;
         let (mut stored, mut copy) = try_join!(objects.head(id), objects.get(&copy_key))?;
         for _ in 0..ATTEMPTS {
-            let current = live(&stored.head)?;
+            let current = match live(&stored.head) {
+                Ok(current) => current,
+                Err(missing) => return Err(self.shared.explain(missing).await),
+            };
+            check_known(&layout::head(id), &current.record)?;
             if let Some(copy) = &copy
                 && current.record.hash == Some(ContentHash::of(&copy.bytes))
             {
@@ -91,25 +95,28 @@ impl Store {
             return Err(Error::GenerationMissing { id: id.clone(), generation, why: NoContent::Deletion });
         }
         let record = version.record.clone();
+        check_known(&layout::version(id, generation, &record.version_id), &record)?;
         content_of(id, version).map(|content| Loaded { record, content })
     }
 
     /// Brings `workflow.json` up to date, if it still holds what was read as `copy` between two reads of `head`.
     ///
-    /// A failure to write does not concern the reader, who has the content. A person's edit does: it is reported and kept.
+    /// A failure to write does not concern the reader, who has the content. A person's edit does: it is reported and kept. So does a copy with the content
+    /// of a version that a lost head had: it is the witness of that, neither an edit nor to be replaced.
     async fn mend_copy(&self, head: &Head, content: &Bytes, copy: Option<&Object>) -> Result<()> {
-        let Shared { objects, gate, .. } = self.shared.as_ref();
+        let Shared { objects, gate, index, .. } = self.shared.as_ref();
         let id = &head.id;
         let key = layout::content(id, MediaType::Json);
-        if objects.backend.capabilities().plain_files {
-            match CopyState::of(objects, head, copy).await? {
-                CopyState::Edited(_, found) => {
+        match CopyState::of(objects, head, copy).await? {
+            CopyState::Edited(_, found) => {
+                index.refuse_hurt(id, &[]).await?;
+                if objects.backend.capabilities().plain_files {
                     let (id, key, generation) = (id.clone(), key.to_string(), Some(head.generation()));
                     return Err(Conflict::ModifiedOutside { id, key, generation, found }.into());
                 }
-                CopyState::Current(_) => return Ok(()),
-                CopyState::Absent | CopyState::Lagging(_) => {}
             }
+            CopyState::Current(_) => return Ok(()),
+            CopyState::Absent | CopyState::Lagging(_) => {}
         }
         if !gate.is_open_to_writers() {
             return Ok(());
@@ -127,6 +134,11 @@ impl Store {
 fn live(head: &Head) -> Result<&Current> {
     let deleted = head.current.is_some();
     head.live().ok_or_else(|| Error::WorkflowMissing { id: head.id.clone(), deleted })
+}
+
+/// Refuses a content that only a newer program can read.
+fn check_known(key: &Key, record: &VersionRecord) -> Result<()> {
+    record.media_type.known().map(drop).map_err(|source| unreadable(key, source))
 }
 
 fn content_of(id: &WorkflowId, version: StoredVersion) -> Result<Bytes> {

@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc};
 
 use super::{StoreOptions, change::Flows, upkeep::Upkeep};
 use crate::{
-    Result,
+    Error, Result,
     index::{Index, Policy},
     lock::{Locks, Observer},
     stored::{Config, Gate, Objects},
@@ -32,8 +32,16 @@ impl Shared {
         let index = Arc::new(Index::new(objects.clone(), gate.clone(), policy));
         let observer = Observer::new(objects.environment.clone(), options.clock_skew);
         let upkeep = Upkeep::default();
-        let locks = Locks::new(objects.clone(), gate.clone(), observer, upkeep.tasks())?;
+        let locks = Locks::new(objects.clone(), gate.clone(), index.clone(), observer, upkeep.tasks())?;
         Ok(Self { objects, gate, index, upkeep, locks, flows: Flows::build()?, options })
+    }
+}
+
+impl Shared {
+    /// What `error` is about a workflow of which the head has no version. It is missing, unless versions say that the head was lost.
+    pub(crate) async fn explain(&self, error: Error) -> Error {
+        let Error::WorkflowMissing { id, deleted: false } = &error else { return error };
+        self.index.refuse_hurt(id, &[]).await.err().unwrap_or(error)
     }
 }
 

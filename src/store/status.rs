@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    index::Query,
+    index::{Query, Unreadable},
     lock::LockState,
     stored::{WorkflowId, layout},
 };
@@ -37,7 +37,7 @@ pub struct Status {
     /// Workflows whose `workflow.json` a person edited in place.
     pub edited: Vec<WorkflowId>,
     /// Workflows that cannot be read, and why.
-    pub unreadable: Vec<(WorkflowId, String)>,
+    pub unreadable: Vec<Unreadable>,
     /// Objects that only the journal has, because their files cannot be written. See [`Store::waiting`].
     pub waiting: Vec<Waiting>,
 }
@@ -63,7 +63,7 @@ impl Store {
             index_lost: view.lost.is_some(),
             locked: Vec::new(),
             edited: Vec::new(),
-            unreadable: view.unreadable,
+            unreadable: view.unreadable.clone(),
             waiting: self.waiting().await?,
         };
         for id in locked {
@@ -83,14 +83,25 @@ impl Store {
             let states: Vec<_> = looks.buffered(LOOK_AHEAD).try_collect().await?;
             for (id, state) in states {
                 match state {
-                    Ok(Some(CopyState::Edited(..))) => status.edited.push(id),
+                    // A copy of a version that a lost head had is no edit.
+                    Ok(Some(CopyState::Edited(..))) => match shared.index.refuse_hurt(&id, &[]).await {
+                        Ok(()) => status.edited.push(id),
+                        Err(hurt) => keep_unreadable(&mut status, id, hurt)?,
+                    },
                     Ok(_) => {}
                     Err(error) => keep_unreadable(&mut status, id, error)?,
                 }
             }
         }
-        status.unreadable.sort();
-        status.unreadable.dedup_by(|a, b| a.0 == b.0);
+        // A workflow that the index knows and that has no head was not looked at above.
+        let heads: BTreeSet<WorkflowId> = keys.iter().filter_map(layout::parse_head).collect();
+        for entry in view.iter().filter(|entry| !heads.contains(&entry.id)) {
+            if let Err(hurt) = shared.index.refuse_hurt(&entry.id, &[]).await {
+                keep_unreadable(&mut status, entry.id.clone(), hurt)?;
+            }
+        }
+        status.unreadable.sort_by(|a, b| a.id.cmp(&b.id));
+        status.unreadable.dedup_by(|a, b| a.id == b.id);
         Ok(status)
     }
 
@@ -101,9 +112,9 @@ impl Store {
 }
 
 fn keep_unreadable(status: &mut Status, id: WorkflowId, error: Error) -> Result<()> {
-    if !error.is_of_one_object() {
+    if !error.spares_others() {
         return Err(error);
     }
-    status.unreadable.push((id, error.to_string()));
+    status.unreadable.push(Unreadable::new(id, &error));
     Ok(())
 }

@@ -170,6 +170,16 @@ impl Current {
         Self { record, record_hash, recent, extra: Map::new() }
     }
 
+    /// The version of `record` above the ancestors `recent`, the nearest first, as far as they are known.
+    pub(crate) fn restored(
+        record: VersionRecord,
+        record_hash: ContentHash,
+        mut recent: Vec<Ancestor>,
+    ) -> Self {
+        recent.truncate(RECENT);
+        Self { record, record_hash, recent, extra: Map::new() }
+    }
+
     /// How other records name this version.
     pub fn reference(&self) -> VersionRef {
         VersionRef {

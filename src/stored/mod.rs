@@ -22,6 +22,7 @@
 //! versions/<id>/<generation>-<version_id>        a version's record in one line, then its content
 //! ```
 
+mod ancestry;
 mod config;
 mod field;
 mod format;
@@ -33,12 +34,14 @@ mod id;
 pub(crate) mod layout;
 mod lease;
 mod lockfile;
+mod media_type;
 mod objects;
 mod standing;
 pub(crate) mod trust;
 mod version;
 mod version_id;
 
+pub(crate) use ancestry::{Candidate, VersionName, VersionStatus, Witnesses, classify};
 pub use config::{Config, Features, Probed};
 pub(crate) use field::check_text;
 pub use format::FormatError;
@@ -50,6 +53,7 @@ pub use id::{InvalidId, WorkflowId};
 pub(crate) use lease::LeaseRef;
 pub use lease::{InvalidLeaseId, Lease, LeaseId};
 pub use lockfile::Lockfile;
+pub use media_type::StoredMediaType;
 pub(crate) use objects::{Objects, StoredHead, corrupt, unreadable};
 pub(crate) use standing::human;
 pub use standing::{Holder, Live, Sight, Stale, Standing};

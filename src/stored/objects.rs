@@ -5,7 +5,8 @@ use futures::{StreamExt, TryStreamExt, stream};
 use pflow_backend::{Batch, Commit, Environment, Key, Object, Prefix, StorageBackend, Version};
 
 use super::{
-    Ancestor, Current, FormatError, Head, StoredVersion, VersionRef, WorkflowId, heads::KnownHeads, layout,
+    Ancestor, Current, FormatError, Head, StoredVersion, VersionName, VersionRef, WorkflowId,
+    heads::KnownHeads, layout,
 };
 use crate::{Error, Result};
 
@@ -84,6 +85,25 @@ impl Objects {
         }
     }
 
+    /// The head of `id`, or, where it cannot be read, an empty one with the version of the object that is there, and why. What a newer program wrote is
+    /// an error.
+    pub(crate) async fn head_or_damage(&self, id: &WorkflowId) -> Result<(StoredHead, Option<Error>)> {
+        let key = layout::head(id);
+        let empty = |version| StoredHead { head: Head::new(id.clone()), version };
+        match self.get(&key).await {
+            Ok(None) => Ok((empty(None), None)),
+            Ok(Some(object)) => {
+                let version = Some(object.meta.version);
+                match Head::decode(id, &object.bytes).map_err(|source| unreadable(&key, source)) {
+                    Ok(head) => Ok((StoredHead { head, version }, None)),
+                    Err(error) if error.is_of_one_object() => Ok((empty(version), Some(error))),
+                    Err(other) => Err(other),
+                }
+            }
+            Err(other) => Err(other),
+        }
+    }
+
     /// The heads of `ids`, in no particular order; they may be many, so they are not kept. A head that cannot be read is a result of its own: one bad record must not hide
     /// the others.
     pub(crate) async fn heads(&self, ids: Vec<WorkflowId>) -> Vec<(WorkflowId, Result<StoredHead>)> {
@@ -99,13 +119,19 @@ impl Objects {
 
     /// The version that a head or another record names. It must be there and be exactly that one.
     ///
-    /// Invariant: this is the only way to read a version, and every name that is passed here comes from a head or from a record that was read here. So every
+    /// Invariant: this is the only way to read a version whose content is used, and every name that is passed here comes from a head or from a record that was read here. So every
     /// record is verified by the hashes along its chain from the head, and every content by the hash in its record. The head itself is taken as it
     /// is: nothing above it vouches for it.
     pub(crate) async fn named_version(&self, id: &WorkflowId, named: &VersionRef) -> Result<StoredVersion> {
         let key = layout::version(id, named.generation, &named.version_id);
         let object = self.get(&key).await?.ok_or_else(|| corrupt(&key, "it is missing".to_owned()))?;
-        let version = StoredVersion::decode(id, &object.bytes).map_err(|source| unreadable(&key, source))?;
+        let version = match StoredVersion::decode(id, &object.bytes) {
+            // A line of a newer program has the hash that names it; a damaged one does not, whatever it says.
+            Err(newer) if newer.is_newer() && StoredVersion::hash_of(&object.bytes) != named.record_hash => {
+                return Err(corrupt(&key, format!("its record has not the hash {}", named.record_hash)));
+            }
+            decoded => decoded.map_err(|source| unreadable(&key, source))?,
+        };
         let (generation, version_id) = (version.record.generation, &version.record.version_id);
         if (generation, version_id) != (named.generation, &named.version_id) {
             return Err(corrupt(&key, format!("it says that it is generation {generation} ({version_id})")));
@@ -114,6 +140,22 @@ impl Objects {
             return Err(corrupt(&key, format!("its record has not the hash {}", named.record_hash)));
         }
         Ok(version)
+    }
+
+    /// A version that only its key names; none if there is no such object. Nothing vouches for its record, so it says how it lies to a head and nothing else.
+    pub(crate) async fn unvouched_version(
+        &self,
+        id: &WorkflowId,
+        name: &VersionName,
+    ) -> Result<Option<StoredVersion>> {
+        let key = layout::version(id, name.0, &name.1);
+        let Some(object) = self.get(&key).await? else { return Ok(None) };
+        let version = StoredVersion::decode(id, &object.bytes).map_err(|source| unreadable(&key, source))?;
+        let says = (version.record.generation, version.record.version_id.clone());
+        if says != *name {
+            return Err(corrupt(&key, format!("it says that it is generation {} ({})", says.0, says.1)));
+        }
+        Ok(Some(version))
     }
 
     /// The version of that generation in the chain of `head`; none if the chain does not have one. One read for a generation that the head remembers.
@@ -133,6 +175,19 @@ impl Objects {
             version = self.named_version(&head.id, parent).await?;
         }
         Ok((version.record.generation == generation).then_some(version))
+    }
+
+    /// The same for a version whose content is to be read as a document.
+    ///
+    /// # Errors
+    /// Only a newer program knows its media type.
+    pub(crate) async fn document_of(&self, head: &Head, generation: u64) -> Result<Option<StoredVersion>> {
+        let version = self.generation(head, generation).await?;
+        if let Some(StoredVersion { record, .. }) = &version {
+            let key = layout::version(&head.id, record.generation, &record.version_id);
+            record.media_type.known().map_err(|source| unreadable(&key, source))?;
+        }
+        Ok(version)
     }
 
     /// A walk back along first parents, from a version that the head remembers.

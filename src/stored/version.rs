@@ -5,8 +5,11 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Ancestor, FormatError, Given, Kind, VersionId, WorkflowId, decode, encode_line, generation};
-use crate::document::{ContentHash, MediaType};
+use super::{
+    Ancestor, FormatError, Given, Kind, StoredMediaType, VersionId, WorkflowId, decode, encode_line,
+    generation,
+};
+use crate::document::ContentHash;
 
 /// What a version says of itself. It stands in the version's object and, while the version is current, in the head.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +28,7 @@ pub struct VersionRecord {
     /// Of the content, in bytes.
     pub size: u64,
     /// Of the content.
-    pub media_type: MediaType,
+    pub media_type: StoredMediaType,
     /// The title: the one that is [`given`](Self::given), else the document's.
     pub name: Option<String>,
     /// What it is for; from the same places.
@@ -118,6 +121,17 @@ struct OwnedLine {
 }
 
 impl VersionRecord {
+    /// The message of a person's edit that the same commit saved over.
+    pub(crate) const KEPT: &str = "edited in place, outside of the store";
+
+    /// Whether this is a person's edit that was kept by the very commit which wrote `above`. One commit has one author and one time; they are compared for
+    /// equality alone, so no clock decides anything.
+    pub(crate) fn is_kept_below(&self, above: &Self) -> bool {
+        self.operation == Operation::ADOPT
+            && self.message.as_deref() == Some(Self::KEPT)
+            && (self.modified, &self.author) == (above.modified, &above.author)
+    }
+
     /// The object that keeps this version, and the hash of its line: the record in one line of JSON, then the content.
     pub(crate) fn encode(
         &self,
@@ -153,6 +167,11 @@ impl StoredVersion {
         Ok(Self { record, record_hash: ContentHash::of(line), content })
     }
 
+    /// The hash of the line of a version object, whatever it says.
+    pub(crate) fn hash_of(bytes: &[u8]) -> ContentHash {
+        ContentHash::of(line_of(bytes))
+    }
+
     /// How other records name this version.
     pub fn reference(&self) -> VersionRef {
         self.as_ancestor().reference()
@@ -172,6 +191,7 @@ fn line_of(bytes: &[u8]) -> &[u8] {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::document::MediaType;
 
     pub(in crate::stored) fn record(generation: u64, content: &[u8]) -> VersionRecord {
         VersionRecord {
@@ -181,7 +201,7 @@ pub(super) mod tests {
             parents: Vec::new(),
             hash: Some(ContentHash::of(content)),
             size: content.len() as u64,
-            media_type: MediaType::Json,
+            media_type: MediaType::Json.into(),
             name: Some("Naïve \n name".to_owned()),
             description: None,
             tags: vec!["etl".to_owned()],

@@ -13,11 +13,8 @@ use crate::{
     Error, NoContent, Result,
     conflict::Conflict,
     document::{ContentHash, Document, MediaType},
-    stored::{Given, Head, Lease, MAX_GENERATION, Operation, VersionId, VersionRecord, layout},
+    stored::{Given, Head, Lease, MAX_GENERATION, Operation, VersionId, VersionRecord, layout, unreadable},
 };
-
-/// What an edit says of itself that was kept because somebody saved over it.
-const KEPT: &str = "edited in place, outside of the store";
 
 #[derive(Debug)]
 pub(super) enum Decision {
@@ -39,6 +36,10 @@ pub(super) fn decide(
     let head = &basis.stored.head;
     if let Some(conflict) = lost_lease(request, head) {
         return Ok(Decision::Conflict(conflict));
+    }
+    // Its content and its files are known to a newer program alone, so nothing can be saved over it, merged with it or deleted.
+    if let Some(current) = head.live() {
+        current.record.media_type.known().map_err(|source| unreadable(&layout::head(&head.id), source))?;
     }
     let expectation = if agreed.covers(basis) { Ok(()) } else { request.expect.check(head) };
     let author = identity.to_string();
@@ -169,7 +170,7 @@ fn next(
     };
     let Some((described, content)) = wanted else { return Ok(Next { version: None, kept: None }) };
     let adopted = Described { operation: Operation::ADOPT, ..describe(edit, &Given::default(), before) };
-    let kept = (numbered(adopted, 1, Some(KEPT.to_owned()))?, edit.bytes().clone());
+    let kept = (numbered(adopted, 1, Some(VersionRecord::KEPT.to_owned()))?, edit.bytes().clone());
     let version = (numbered(described, 2, request.message.clone())?, content);
     Ok(Next { version: Some(version), kept: Some(kept) })
 }
@@ -204,6 +205,9 @@ fn wanted(
         (Kind::Undelete, true) => {
             let restored = basis.restored.as_ref().ok_or_else(missing)?;
             let generation = restored.record.generation;
+            restored.record.media_type.known().map_err(|source| {
+                unreadable(&layout::version(&head.id, generation, &restored.record.version_id), source)
+            })?;
             let pruned =
                 || Error::GenerationMissing { id: head.id.clone(), generation, why: NoContent::Pruned };
             let content = restored.content.clone().ok_or_else(pruned)?;

@@ -153,6 +153,8 @@ pub(crate) struct Change {
     failure: Option<Error>,
     /// Attempts that may have landed or may land yet, the oldest first.
     unsettled: Vec<Unsettled>,
+    /// Attempts that cannot land any more, whose versions stay until the head has reached their generation by another version.
+    fenced: Vec<Unsettled>,
     /// How many of them failed with an unknown outcome, and what the last one died of.
     unknown: u32,
     doubt: Option<pflow_backend::Error>,
@@ -259,6 +261,7 @@ impl Change {
             written: None,
             failure: None,
             unsettled: Vec::new(),
+            fenced: Vec::new(),
             unknown: 0,
             doubt: None,
             index_error: None,
@@ -290,7 +293,8 @@ impl Change {
         match ended.and_then(|action| self.failed(&action)) {
             // IMPORTANT: whatever else went wrong, an attempt may be in place.
             Err(error) if unsettled => Err(Error::in_doubt(format!("the change of {id}"), doubt, error)),
-            other => other,
+            Err(error) => Err(shared.explain(error).await),
+            written => written,
         }
     }
 

@@ -1,40 +1,57 @@
 use std::collections::BTreeSet;
 
-use futures::TryStreamExt;
-
 use super::{Report, Severity, found};
 use crate::{
-    Error, Result, Store,
+    ErrorKind, Result, Store,
     document::MediaType,
     store::copy::CopyState,
-    stored::{Current, Head, Lockfile, VersionId, WorkflowId, layout},
+    stored::{Ancestor, Current, Head, Lockfile, VersionName, VersionRef, WorkflowId, layout},
 };
 
 /// What a walk along a chain found.
 #[derive(Default)]
-struct Chain {
-    /// The versions that it names, by generation and version id.
-    versions: BTreeSet<(u64, VersionId)>,
+pub(super) struct Chain {
+    /// The versions that it names.
+    pub(super) versions: BTreeSet<VersionName>,
     /// The highest generation at which it breaks off; 0 if it is whole.
-    broken_at: u64,
+    pub(super) broken_at: u64,
+}
+
+/// The nearest version below a break that the head remembers and the walk has not reached; its parents lead on.
+fn behind_a_break(current: &Current, chain: &Chain) -> Option<(VersionRef, bool)> {
+    let is_unseen = |known: &Ancestor| {
+        known.generation < chain.broken_at
+            && !chain.versions.contains(&(known.generation, known.version_id.clone()))
+    };
+    current.lineage().find(is_unseen).map(|known| (known.reference(), false))
 }
 
 impl Store {
-    pub(super) async fn verify_workflow(&self, id: WorkflowId) -> Result<Report> {
+    /// One check of everything that belongs to a workflow.
+    pub(super) async fn verify_workflow(&self, id: &WorkflowId) -> Result<Report> {
         let mut report = Report::default();
-        let head_key = layout::head(&id);
-        let head = match self.shared.objects.head(&id).await {
+        let head = match self.shared.objects.head(id).await {
             Ok(stored) => stored.head,
+            Err(newer) if newer.kind() == ErrorKind::Incompatible => {
+                report.unreadable(layout::head(id), newer)?;
+                return Ok(report);
+            }
             Err(unreadable) => {
-                report.damage(&head_key, found(unreadable)?);
+                let reason = found(unreadable)?;
+                self.verify_lost_head(id, Some(reason), &mut report).await?;
                 return Ok(report);
             }
         };
         if let Some(current) = &head.current {
             report.workflows = 1;
             let chain = self.verify_chain(&head, current, &mut report).await?;
-            self.verify_leftovers(&head, &chain, &mut report).await?;
-            self.verify_copy(&head, &mut report).await?;
+            self.verify_lineage(&head, &chain, &mut report).await?;
+            // Where the head is hurt, a copy of a later version looks like an edit. And only a newer program knows the file of a content that it wrote.
+            if report.hurt.is_empty() && current.record.media_type.known().is_ok() {
+                self.verify_copy(&head, &mut report).await?;
+            }
+        } else {
+            self.verify_lost_head(id, None, &mut report).await?;
         }
         self.verify_mirror(&head, &mut report).await?;
         Ok(report)
@@ -49,7 +66,7 @@ impl Store {
         let mut remembered = current.lineage();
         // The first parents lie on top, so they come first and in the order in which the head remembers them.
         let mut next = vec![(current.reference(), true)];
-        while let Some((named, is_first)) = next.pop() {
+        while let Some((named, is_first)) = next.pop().or_else(|| behind_a_break(current, &chain)) {
             if !chain.versions.insert((named.generation, named.version_id.clone())) {
                 continue;
             }
@@ -57,7 +74,7 @@ impl Store {
             let version = match self.shared.objects.named_version(&head.id, &named).await {
                 Ok(version) => version,
                 Err(unreadable) => {
-                    report.damage(&key, found(unreadable)?);
+                    report.unreadable(&key, unreadable)?;
                     chain.broken_at = chain.broken_at.max(named.generation);
                     continue;
                 }
@@ -89,34 +106,7 @@ impl Store {
             let parents = record.parents.iter().cloned().enumerate();
             next.extend(parents.rev().map(|(place, parent)| (parent, is_first && place == 0)));
         }
-        for known in current.lineage().filter(|known| known.generation < chain.broken_at) {
-            if chain.versions.insert((known.generation, known.version_id.clone())) {
-                let key = layout::version(&head.id, known.generation, &known.version_id);
-                match self.shared.objects.named_version(&head.id, &known.reference()).await {
-                    Ok(_) => report.versions += 1,
-                    Err(unreadable) => report.damage(&key, found(unreadable)?),
-                }
-            }
-        }
         Ok(chain)
-    }
-
-    /// Versions that no chain names: attempts that lost or died, or that are under way right now. Below a break nobody knows what the chain
-    /// named, so nothing there is called garbage.
-    async fn verify_leftovers(&self, head: &Head, chain: &Chain, report: &mut Report) -> Result<()> {
-        for key in self.shared.objects.keys(&layout::versions_of(&head.id)).await? {
-            let named = layout::parse_version(&head.id, &key)
-                .is_some_and(|version| version.0 < chain.broken_at || chain.versions.contains(&version));
-            if !named {
-                report.add(
-                    Severity::Notice,
-                    key,
-                    "no version of the chain: left by a crash, or under way",
-                    None,
-                );
-            }
-        }
-        Ok(())
     }
 
     async fn verify_copy(&self, head: &Head, report: &mut Report) -> Result<()> {
@@ -155,7 +145,7 @@ impl Store {
                 );
             }
             // The head and the chain have been read already, so it is the copy.
-            Err(unreadable) => report.damage(key, found(unreadable)?),
+            Err(unreadable) => report.unreadable(key, unreadable)?,
         }
         Ok(())
     }
@@ -163,6 +153,10 @@ impl Store {
     async fn verify_mirror(&self, head: &Head, report: &mut Report) -> Result<()> {
         let key = layout::lockfile(&head.id);
         let mirror = self.shared.objects.get(&key).await?;
+        // The head and the mirror that are compared must be of one moment.
+        if self.shared.objects.head(&head.id).await?.head.lease != head.lease {
+            return Ok(());
+        }
         let says: Option<Lockfile> =
             mirror.as_ref().and_then(|mirror| serde_json::from_slice(&mirror.bytes).ok());
         let should = head.lease.as_ref().map(Lockfile::from);
@@ -174,31 +168,6 @@ impl Store {
             (Some(_), Some(_)) => "not what the head says; the head decides",
         };
         report.add(Severity::Notice, key, reason, None);
-        Ok(())
-    }
-
-    /// Versions of workflows that have no head: of an attempt to create one, or of a head that somebody took away.
-    pub(super) async fn verify_versions_without_head(
-        &self,
-        ids: &BTreeSet<WorkflowId>,
-        report: &mut Report,
-    ) -> Result<()> {
-        let mut listing = self.shared.objects.backend.list(&layout::versions(), None);
-        while let Some(listed) = listing.try_next().await.map_err(Error::Storage)? {
-            let Some(id) = layout::workflow_of_version(&listed.key).filter(|id| !ids.contains(id)) else {
-                continue;
-            };
-            match layout::parse_version(&id, &listed.key) {
-                // A second generation was built on a first one, and a head is never removed.
-                Some((generation, _)) if generation > 1 => {
-                    report.damage(&listed.key, format!("{id} has versions, but its head is gone"));
-                }
-                _ => {
-                    let reason = "a version without a workflow: of an attempt to create one";
-                    report.add(Severity::Notice, &listed.key, reason, None);
-                }
-            }
-        }
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use tokio::runtime::{Builder, Runtime};
 
 use super::{
-    disk::{Simulated, Trouble},
+    disk::{BadBlock, Simulated, Trouble},
     model::{Model, Objects},
     observe::{Seen, observe},
 };
@@ -42,6 +42,10 @@ pub(crate) enum Step {
     Block(&'static str),
     /// It may change all files again.
     Unblock,
+    /// A part of the medium refuses writes from now on.
+    BreakBlock(BadBlock),
+    /// No part does any more.
+    MendBlocks,
     Close,
 }
 
@@ -144,6 +148,14 @@ impl Player {
             }
             Step::Unblock => {
                 self.medium.unblock();
+                Ok(())
+            }
+            Step::BreakBlock(block) => {
+                self.medium.disk().break_block(block.clone());
+                Ok(())
+            }
+            Step::MendBlocks => {
+                self.medium.disk().mend_blocks();
                 Ok(())
             }
             Step::Close => {
