@@ -30,6 +30,7 @@ pub use load::Loaded;
 pub use location::Location;
 pub use options::StoreOptions;
 pub use pflow_backend::Waiting;
+pub use pflow_backend_fs::LostTail;
 pub use repair_heads::{HeadMove, RepairPlan, RepairReport, UndecidedHead, VersionTip};
 pub use save::{SaveRequest, Saved};
 use shared::Shared;

@@ -20,6 +20,7 @@ pub(crate) struct Root {
     folder: Folder,
     without_waiting: Option<Folder>,
     id: FileId,
+    mount: Option<u64>,
 }
 
 impl Root {
@@ -30,7 +31,8 @@ impl Root {
         // Elsewhere even a look at a name may wait for a server.
         let is_near = matches!(folder.medium().kind(folder.node()), Ok((_, Kind::Local | Kind::Memory)));
         let without_waiting = folder.without_waiting().filter(|_| is_near);
-        Ok(Self { folder, without_waiting, id })
+        let mount = folder.mount(None)?;
+        Ok(Self { folder, without_waiting, id, mount })
     }
 
     pub(crate) fn folder(&self) -> &Folder {
@@ -44,6 +46,11 @@ impl Root {
 
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// The number of the mount that the folder is reached through; none where the system cannot tell.
+    pub(crate) fn mount(&self) -> Option<u64> {
+        self.mount
     }
 
     pub(crate) fn id(&self) -> FileId {

@@ -1,7 +1,7 @@
 //! What a handle's blocking half works with, and its runs.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
     time::Duration,
 };
 
@@ -9,13 +9,16 @@ use pflow_backend::{Batch, Commit, Environment, Error, ErrorKind, Key, Outcome, 
 use tokio::runtime::Handle;
 
 use crate::{
+    FsOptions,
     carry::{self, Stuck},
     checkpoint::{FOLLOW_AFTER, checkpoint, follow},
     current,
     error::{again, with_cause},
     folder::Folder,
     journal::{
-        self, LOG, MOVED, NEW_LOG, STAGING, VALUES,
+        self, LOG, MOVED, NEW_LOG, NEW_STATE, STAGING, VALUES,
+        log::Log,
+        lost::LostTail,
         record::{Change, Record},
     },
     lock::{Attempt, StoreLock},
@@ -43,6 +46,8 @@ pub(crate) struct Store {
     writer: Mutex<Writer>,
     journal_limit: u64,
     follow: bool,
+    accept_tail: bool,
+    lost: OnceLock<LostTail>,
 }
 
 /// Batches and what became of them.
@@ -55,12 +60,7 @@ enum Held<T> {
 }
 
 impl Store {
-    pub(crate) fn new(
-        root: Root,
-        environment: Arc<dyn Environment>,
-        journal_limit: u64,
-        follow: bool,
-    ) -> Self {
+    pub(crate) fn new(root: Root, environment: Arc<dyn Environment>, options: &FsOptions) -> Self {
         Self {
             root,
             environment,
@@ -68,8 +68,10 @@ impl Store {
             reads: Reads::default(),
             view: Mutex::default(),
             writer: Mutex::default(),
-            journal_limit,
-            follow,
+            journal_limit: options.journal_limit,
+            follow: options.follow,
+            accept_tail: options.accept_tail,
+            lost: OnceLock::new(),
         }
     }
 
@@ -89,10 +91,11 @@ impl Store {
         Error::new(ErrorKind::Busy, what)
     }
 
-    /// Finds the end of a journal that somebody left, so that its state is right for whoever reads from now on. Writes nothing where there is none.
+    /// Finds the end of a journal that another process left, so that its state is right for all who read from now on. Writes nothing where there is none.
+    /// With [`FsOptions::accept_tail`] it is opened without what cannot be read, which [`lost`](Self::lost) says then.
     ///
     /// # Errors
-    /// It is damaged or a newer program's, or could not be read. The holder of the lock, if somebody has it.
+    /// It is damaged or a newer program's, or could not be read. The holder of the lock, if another process has it.
     pub(crate) fn first_look(&self) -> Result<std::result::Result<(), String>> {
         let Some(folder) = journal::find(self.root.folder())? else { return Ok(Ok(())) };
         let is_empty = folder.look(LOG)?.is_none_or(|status| status.size == 0);
@@ -103,7 +106,10 @@ impl Store {
             }
             return Ok(Ok(()));
         }
-        let rescued = self.with_journal(|journal| {
+        let rescued = self.open_journal(self.accept_tail, |journal| {
+            if let Some(lost) = journal.lost.take() {
+                self.lost.get_or_init(|| lost);
+            }
             journal.view().overlay.is_after_crash();
             if let Err(error) = rescue_folders(journal) {
                 tracing::warn!(%error, "what is in `.journal/moved` stays there until the next checkpoint");
@@ -127,12 +133,13 @@ impl Store {
             Err(error) if error.kind() == ErrorKind::Unsafe => return Err(error),
             Err(_) => None,
         };
-        let Some(log) = open_log(&self.root)? else { return Ok(Ok(())) };
-        if let Err(error) = log.sync() {
+        let log = open_log(&self.root)?;
+        if let Some(Err(error)) = log.as_ref().map(Log::sync) {
             tracing::debug!(%error, "a journal on a read-only medium is not synced");
         }
         let mut view = self.view();
-        view.read_all(&log)?;
+        let state = view.state(&self.root)?;
+        view.recover(&self.root, log.as_ref(), state, false)?;
         view.overlay.is_after_crash();
         view.believe_what_was_read(&self.root)?;
         Ok(Ok(()))
@@ -209,7 +216,8 @@ impl Store {
             Some(folder) => {
                 let left = |name: &str| Ok::<_, Error>(folder.look(name)?.is_some());
                 folder.look(LOG)?.is_none_or(|status| status.size == 0)
-                    && !(left(VALUES)? || left(STAGING)? || left(MOVED)? || left(NEW_LOG)?)
+                    && !(left(VALUES)? || left(STAGING)? || left(MOVED)?)
+                    && !(left(NEW_LOG)? || left(NEW_STATE)?)
             }
         };
         if is_at_rest {
@@ -257,15 +265,29 @@ impl Store {
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What the folder was opened without.
+    pub(crate) fn lost(&self) -> Option<&LostTail> {
+        self.lost.get()
+    }
+
     /// Works on the journal under the lock, if it is free.
     fn with_journal<T>(&self, work: impl FnOnce(&mut Journal<'_>) -> Result<T>) -> Result<Held<T>> {
+        self.open_journal(false, work)
+    }
+
+    fn open_journal<T>(
+        &self,
+        accept_tail: bool,
+        work: impl FnOnce(&mut Journal<'_>) -> Result<T>,
+    ) -> Result<Held<T>> {
         let lock = match StoreLock::try_take(&self.root, self.environment.identity())? {
             Attempt::Taken(lock) => lock,
             Attempt::Held(holder) => return Ok(Held::ByAnother(holder)),
         };
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let environment = self.environment.as_ref();
-        let mut journal = Journal::begin(&self.root, &lock, &self.view, &mut writer, environment)?;
+        let mut journal =
+            Journal::begin(&self.root, &lock, &self.view, &mut writer, environment, accept_tail)?;
         work(&mut journal).map(Held::Done)
     }
 

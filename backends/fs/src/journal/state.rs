@@ -1,8 +1,18 @@
-//! How far the journal goes, for everybody who reads: what stands before this position is committed.
+//! How far the journal goes: what comes before this position is committed.
 //!
-//! Whoever committed writes it, under the lock, **after** its record is durable: so what can be seen is durable. Readers look at it without the
-//! lock, so it carries a check. It is never synced: while the machine runs everybody sees the same bytes, and after a crash of the machine
-//! whoever opens the folder first finds the end of the journal by its records and writes it anew.
+//! The writer writes it in place, under the lock, **after** its record is durable: what can be seen is durable. Readers look at it
+//! without the lock, so it carries a check.
+//!
+//! # What it vouches for
+//! It is synced only when the journal ends. So on the medium it may be older than the journal, never newer, and after a crash
+//! **a valid state vouches**:
+//! - at a position of an epoch: the journal can be read up to exactly this position, or it has begun a later epoch. The changes
+//!   of every earlier epoch are durable in the files.
+//! - at rest: the changes of its epoch and of all before are durable in the files. Records of these epochs that are still in the
+//!   journal are ignored; the journal may be empty or missing.
+//!
+//! A journal that does not fit what a valid state vouches for is damaged, and nothing older is answered in its place. A state that
+//! is missing or torn vouches for nothing: the records of the journal count as far as they can be read.
 
 use sha2::{Digest, Sha256};
 
@@ -16,8 +26,8 @@ const POISONED: u32 = 1;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct State {
-    /// At rest the sequence and the tail are 0: there is nothing in the journal. The epoch has risen all the same, so that nobody mistakes it
-    /// for the state before.
+    /// At rest the sequence and the tail are 0: there is nothing in the journal. The epoch has risen all the same, so that the state
+    /// differs from the one before, and every epoch up to it has ended.
     pub(crate) position: Position,
     /// A sync of the journal failed. Nobody appends to it any more; a new one takes its place first.
     pub(crate) poisoned: bool,
@@ -46,6 +56,11 @@ impl State {
 
     pub(crate) fn is_rest(&self) -> bool {
         self.position.tail == 0
+    }
+
+    /// The changes of this epoch and of all before are durable in the files.
+    pub(crate) fn ended(&self) -> u64 {
+        if self.is_rest() { self.position.epoch } else { self.position.epoch.saturating_sub(1) }
     }
 
     pub(crate) fn encode(&self) -> [u8; STATE_BYTES] {
