@@ -11,7 +11,7 @@ use std::{
 use pflow_store::{
     Error, LeaseId, Store, StoreOptions, WorkflowId,
     pflow_backend::{Environment, SystemEnvironment},
-    store::{Location, LostTail},
+    store::{Location, LostTail, Repaired},
 };
 use serde::Serialize;
 
@@ -89,6 +89,25 @@ impl<'a> Session<'a> {
                 opened => (opened?, false),
             };
         Ok((self.remember(store), created))
+    }
+
+    /// The store, which must be there, with what stands around its workflows made anew where that is damaged.
+    pub(super) async fn repair(&self) -> Result<(Store, Repaired)> {
+        let location = self.location()?;
+        let what = format!("the repair of {location}");
+        let (store, repaired) =
+            self.changing(what, None, Store::repair_location(&location, self.options())).await?;
+        Ok((self.remember(store), repaired))
+    }
+
+    /// Whether nobody named the store, and it was found in a folder above the current one.
+    pub(super) fn is_further_up(&self) -> Result<bool> {
+        if self.wanted.is_some() {
+            return Ok(false);
+        }
+        let folder =
+            std::env::current_dir().map_err(|error| Failure::file("find", "the current folder", &error))?;
+        Ok(self.location()? != Location::within(&folder))
     }
 
     /// `--store`, else the nearest store of ours, else `.pflow` in the current folder.

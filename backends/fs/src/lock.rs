@@ -109,10 +109,15 @@ impl StoreLock {
         Ok(self.journal.look(LOCK)?.is_some_and(|status| status.id == mine))
     }
 
-    /// Whether a process died, or its sync failed, after it made the journal's file and before the names of the journal were durable: then
-    /// nothing was ever committed here.
+    /// Whether a process died, or its sync failed, after it made a file of the journal and before the names of the journal were durable: then
+    /// no state says anything, and nothing was ever committed here.
     fn is_half_made(&self) -> Result<bool> {
-        Ok(self.journal.look(STATE)?.is_none() && self.journal.look(LOG)?.is_some_and(|log| log.size == 0))
+        let state = self.journal.look(STATE)?;
+        if state.is_some_and(|state| state.size > 0) {
+            return Ok(false);
+        }
+        let log = self.journal.look(LOG)?;
+        Ok((state.is_some() || log.is_some()) && log.is_none_or(|log| log.size == 0))
     }
 
     /// Removes a journal that is half made, so that the next attempt makes it again.
@@ -120,7 +125,7 @@ impl StoreLock {
     /// IMPORTANT: the names may have been lost by a failed sync, and a second sync succeeds without them (see `Medium`). Only names that are given
     /// again become durable.
     fn unmake(&self, root: &Folder) -> Result<()> {
-        for name in [LOG, WAITING, LOCK] {
+        for name in [STATE, LOG, WAITING, LOCK] {
             self.journal.remove_file(name)?;
         }
         // It may hold more, `quarantine/` for example. Then its name is of an earlier time, and durable.

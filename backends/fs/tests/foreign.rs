@@ -36,8 +36,10 @@ async fn links_are_never_followed_and_their_targets_stay_as_they_are() {
             assert_eq!(error.kind(), ErrorKind::Unsafe, "{name}: {error}");
             assert_eq!(error.outcome(), Outcome::NotApplied { applied: 0 });
             let link = place.path().join(name.split('/').next().unwrap());
-            let words =
-                format!("{} is a symbolic link; links inside the store are never followed", link.display());
+            let words = format!(
+                "{} is a symbolic link; links inside the store are never followed: put the file that it leads to in its place",
+                link.display()
+            );
             assert_eq!(error.to_string(), words);
         };
         refused(backend.get(&key(name)).await.unwrap_err());
