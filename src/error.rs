@@ -233,9 +233,8 @@ impl Error {
             }
             Self::Conflict(conflict) if conflict.is_about_a_lock() => ErrorKind::Locked,
             Self::Conflict(_) => ErrorKind::Conflict,
-            Self::Format { source: FormatError::TooNew { .. }, .. } | Self::MissingFeatures { .. } => {
-                ErrorKind::Incompatible
-            }
+            Self::Format { source, .. } if source.is_newer() => ErrorKind::Incompatible,
+            Self::MissingFeatures { .. } => ErrorKind::Incompatible,
             Self::Corrupt { .. } | Self::HeadHurt { .. } | Self::Format { .. } => ErrorKind::Corrupt,
             Self::LeaseUncertain { .. } => ErrorKind::Locked,
             Self::OutcomeUnknown { .. } => ErrorKind::OutcomeUnknown,
@@ -318,13 +317,19 @@ impl Error {
     pub(crate) fn is_of_one_object(&self) -> bool {
         match self {
             Self::Corrupt { .. } | Self::HeadHurt { .. } => true,
-            Self::Format { source, .. } => !matches!(source, FormatError::TooNew { .. }),
+            Self::Format { source, .. } => !source.is_newer(),
             Self::Storage(source) => matches!(
                 source.kind(),
                 StorageErrorKind::Unsafe | StorageErrorKind::InvalidInput | StorageErrorKind::Corrupt
             ),
             _ => false,
         }
+    }
+
+    /// Whether the error is about one object, damaged or written by a newer program, so that the others can be read. For lists, which name such an object and go
+    /// on; whoever writes something that must cover all objects stops at what is newer.
+    pub(crate) fn spares_others(&self) -> bool {
+        self.is_of_one_object() || self.kind() == ErrorKind::Incompatible
     }
 
     /// Whether it surely changed nothing and a moment may make a difference. Not after a wait for somebody else's lock: that was the

@@ -241,9 +241,16 @@ async fn what_is_lost_is_named_and_never_invented(site: Site) {
     assert_eq!(damaged(&store.verify().await.unwrap()), [version.as_str(), "workflows/b/metadata.json"]);
     // One bad head does not hide the others.
     assert!(
-        site.other_store(2).await.list(&Query::default()).await.unwrap().iter().any(|it| it.id == id("a"))
+        site.other_store(2)
+            .await
+            .list(&Query::default())
+            .await
+            .unwrap()
+            .workflows
+            .iter()
+            .any(|it| it.id == id("a"))
     );
-    assert_eq!(site.other_store(2).await.status().await.unwrap().unreadable[0].0, id("b"));
+    assert_eq!(site.other_store(2).await.status().await.unwrap().unreadable[0].id, id("b"));
     store.save(save("c", "1", Expect::Absent)).await.unwrap();
 }
 

@@ -222,7 +222,7 @@ async fn a_link_in_the_place_of_an_object_stops_nothing_else() {
     let other = site.other_store(2).await;
     assert_eq!(generations(&other).await, ["a@1", "b@1", "c@1"]);
     assert!(damaged(&other.verify().await.unwrap()).contains(&"workflows/a/metadata.json"));
-    assert_eq!(other.status().await.unwrap().unreadable[0].0, id("a"));
+    assert_eq!(other.status().await.unwrap().unreadable[0].id, id("a"));
     assert_eq!(other.reindex().await.unwrap(), 3);
     assert_eq!(other.load(&id("b")).await.unwrap().content, plan("1"));
 }

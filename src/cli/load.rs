@@ -6,10 +6,7 @@ use std::{
 };
 
 use clap::Args;
-use pflow_store::{
-    Loaded, WorkflowId,
-    document::{ContentHash, MediaType},
-};
+use pflow_store::{Loaded, WorkflowId, document::ContentHash};
 use serde::Serialize;
 
 use super::{
@@ -44,7 +41,7 @@ struct Document<'a> {
     id: &'a WorkflowId,
     generation: u64,
     hash: Option<ContentHash>,
-    media_type: MediaType,
+    media_type: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<String>,
     #[serde(flatten)]
@@ -93,9 +90,9 @@ impl Load {
     }
 }
 
-fn document<'a>(id: &'a WorkflowId, loaded: &Loaded, content: Option<Content<'a>>) -> Document<'a> {
+fn document<'a>(id: &'a WorkflowId, loaded: &'a Loaded, content: Option<Content<'a>>) -> Document<'a> {
     let record = &loaded.record;
-    let (generation, hash, media_type) = (record.generation, record.hash, record.media_type);
+    let (generation, hash, media_type) = (record.generation, record.hash, record.media_type.as_str());
     Document { id, generation, hash, media_type, file: None, content }
 }
 

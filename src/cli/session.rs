@@ -11,7 +11,7 @@ use std::{
 use pflow_store::{
     Error, LeaseId, Store, StoreOptions, WorkflowId,
     pflow_backend::{Environment, SystemEnvironment},
-    store::{Location, Repaired},
+    store::{Location, LostTail, Repaired},
 };
 use serde::Serialize;
 
@@ -65,6 +65,15 @@ impl<'a> Session<'a> {
         let store = self.reading(Store::open_location(&location, options)).await?;
         tracing::info!(store = %location, "opened");
         Ok(self.remember(store))
+    }
+
+    /// The store without what its journal lost, and what that is. It is a change, which runs to its end.
+    pub(super) async fn open_without_tail(&self) -> Result<(Store, Option<LostTail>)> {
+        let location = self.location()?;
+        let what = format!("the repair of {location}");
+        let opening = Store::open_without_tail(&location, self.options());
+        let (store, lost) = self.changing(what, None, opening).await?;
+        Ok((self.remember(store), lost))
     }
 
     /// The store, made if it is not there, and whether it was made.

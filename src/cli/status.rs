@@ -10,6 +10,7 @@ use super::{
     lock::{Lock, holding},
     output::printable,
     session::Session,
+    unreadable::{self, Unread},
     waiting::{self, Waits},
 };
 
@@ -23,7 +24,7 @@ struct Document<'a> {
     index_lost: bool,
     locked: Vec<Lock<'a>>,
     modified_outside: &'a [WorkflowId],
-    unreadable: Vec<Unreadable<'a>>,
+    unreadable: Vec<Unread<'a>>,
     waiting: Vec<Waits<'a>>,
     strangers: Vec<Stranger<'a>>,
 }
@@ -33,12 +34,6 @@ struct Stranger<'a> {
     key: &'a str,
     reason: &'a str,
     hint: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct Unreadable<'a> {
-    id: &'a WorkflowId,
-    reason: &'a str,
 }
 
 /// Prints the store at a glance.
@@ -54,7 +49,7 @@ pub(super) async fn run(session: &Session<'_>) -> Result<()> {
         index_lost: status.index_lost,
         locked: status.locked.iter().map(Lock::of).collect(),
         modified_outside: &status.edited,
-        unreadable: status.unreadable.iter().map(|(id, reason)| Unreadable { id, reason }).collect(),
+        unreadable: unreadable::documents(&status.unreadable),
         strangers: status
             .strangers
             .iter()
@@ -62,7 +57,8 @@ pub(super) async fn run(session: &Session<'_>) -> Result<()> {
             .collect(),
         waiting: status.waiting.iter().map(Waits::of).collect(),
     };
-    session.answer(&describe(&status), &document)
+    session.answer(&describe(&status), &document)?;
+    unreadable::judge(&status.unreadable)
 }
 
 fn stranger(found: &Finding) -> String {
@@ -93,10 +89,7 @@ fn describe(status: &Status) -> String {
         format!("index              {index}"),
         format!("locked             {}", lines(status.locked.iter().map(locked).collect())),
         format!("modified outside   {}", lines(status.edited.iter().map(ToString::to_string).collect())),
-        format!(
-            "unreadable         {}",
-            lines(status.unreadable.iter().map(|(id, why)| format!("{id}: {why}")).collect())
-        ),
+        format!("unreadable         {}", lines(unreadable::lines(&status.unreadable))),
         format!("not of this store  {}", lines(status.strangers.iter().map(stranger).collect())),
         format!("only in journal    {}", lines(status.waiting.iter().map(waiting::line).collect())),
     ]

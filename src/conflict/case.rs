@@ -188,7 +188,7 @@ impl Case {
 
     pub(crate) async fn base_version(&self) -> Result<Option<StoredVersion>> {
         match self.base_generation() {
-            Some(generation) => self.objects.generation(self.head(), generation).await,
+            Some(generation) => self.objects.document_of(self.head(), generation).await,
             None => Ok(None),
         }
     }

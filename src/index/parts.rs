@@ -256,7 +256,7 @@ mod tests {
             version_id: version_id(),
             hash: None,
             size: 0,
-            media_type: MediaType::Json,
+            media_type: MediaType::Json.into(),
             name: Some("a\nb".to_owned()),
             description: None,
             tags: Arc::default(),

@@ -118,7 +118,7 @@ impl Locks {
             match read {
                 Ok(pair) if pair.stored.head.lease.is_none() && pair.mirror == Mirror::Faithful => {}
                 Ok(pair) => found.locks.push(self.inspected(&pair)),
-                Err(error) if error.is_of_one_object() => found.unreadable.push((id, error.to_string())),
+                Err(error) if error.spares_others() => found.unreadable.push((id, error.to_string())),
                 Err(other) => return Err(other),
             }
         }

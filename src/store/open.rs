@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use pflow_backend::{Batch, Commit, Durability, Operation, StorageBackend};
+use pflow_backend_fs::{FsBackend, FsOptions, LostTail};
 use pflow_backend_memory::MemoryBackend;
 #[cfg(feature = "object")]
 use pflow_backend_object::{ObjectBackend, ObjectUrl};
@@ -32,6 +33,25 @@ impl Store {
     pub async fn open_location(location: &Location, options: StoreOptions) -> Result<Self> {
         let backend = existing(location, &options).await?;
         Ok(Self::open_at(backend, options, location.to_string()).await?.in_folder(location))
+    }
+
+    /// Opens a store whose folder lost committed records of its journal, without them, and says what they are; none if nothing is lost.
+    ///
+    /// They are given up for everybody: the store goes on with what is older. Such a folder is refused by every other way to open it. A copy of
+    /// the damaged journal stays in `.journal/quarantine`. A copy of a folder that was made while a store was in use can need it.
+    ///
+    /// # Errors
+    /// As [`Store::open_url`].
+    pub async fn open_without_tail(
+        location: &Location,
+        options: StoreOptions,
+    ) -> Result<(Self, Option<LostTail>)> {
+        let Location::Folder(path) = location else {
+            return Ok((Self::open_location(location, options).await?, None));
+        };
+        let backend = folder(path, options.disk().accept_tail(true), location, &options).await?;
+        let lost = backend.lost_tail().cloned();
+        Ok((Self::open_at(Arc::new(backend), options, location.to_string()).await?, lost))
     }
 
     /// Creates a store at a URL or path, or opens the one that is there. Folders that are missing on the way are made.
@@ -151,17 +171,28 @@ impl Store {
 
 /// The storage at a place, which must be there.
 pub(super) async fn existing(location: &Location, options: &StoreOptions) -> Result<Arc<dyn StorageBackend>> {
-    let missing = || Error::StoreMissing { location: location.to_string() };
     match location {
-        Location::Folder(path) => match options.disk().open(path, options.environment.clone()).await {
-            Ok(backend) => Ok(Arc::new(backend)),
-            Err(error) if error.kind() == pflow_backend::ErrorKind::Missing => Err(missing()),
-            Err(other) => Err(Error::Storage(other)),
-        },
-        Location::Memory => Err(missing()),
+        Location::Folder(path) => Ok(Arc::new(folder(path, options.disk(), location, options).await?)),
+        Location::Memory => Err(missing(location)),
         #[cfg(feature = "object")]
         Location::Bucket(url) => bucket(url, options),
     }
+}
+
+async fn folder(
+    path: &Path,
+    disk: FsOptions,
+    location: &Location,
+    options: &StoreOptions,
+) -> Result<FsBackend> {
+    match disk.open(path, options.environment.clone()).await {
+        Err(error) if error.kind() == pflow_backend::ErrorKind::Missing => Err(missing(location)),
+        opened => opened.map_err(Error::Storage),
+    }
+}
+
+fn missing(location: &Location) -> Error {
+    Error::StoreMissing { location: location.to_string() }
 }
 
 #[cfg(feature = "object")]

@@ -7,8 +7,11 @@ use crate::{
     stored::{Objects, layout},
 };
 
-/// What stays out of git: mirrors of leases, which belong to one moment, and the folder of the disk backend's lock and journal.
-const GITIGNORE: &str = "# Written by pflow-store: what belongs to this machine and this moment.\n/.journal/\n/workflows/*/workflow.lock\n";
+/// What stays out of git, and what `git clean -X` may remove: mirrors of leases, and of the disk backend's folder only what can be made again.
+///
+/// IMPORTANT: never the journal, `values/` or `quarantine/`. After a crash they may hold the only copy of what was saved. At rest the
+/// journal is an empty file.
+const GITIGNORE: &str = "# Written by pflow-store: what belongs to this machine and this moment.\n/.journal/lock\n/.journal/waiting\n/.journal/state\n/.journal/staging/\n/workflows/*/workflow.lock\n";
 
 /// The bytes of a store are hashed, so git must not change any: no line ends (`text=auto`, `core.autocrlf`, `eol`), no `$Id$`, no other
 /// encoding, whatever files above say. `-text` makes `eol` count for nothing.

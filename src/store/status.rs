@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    index::Query,
+    index::{Query, Unreadable},
     lock::LockState,
     stored::{WorkflowId, layout},
 };
@@ -39,7 +39,7 @@ pub struct Status {
     /// Workflows whose `workflow.json` a person edited in place.
     pub edited: Vec<WorkflowId>,
     /// Workflows that cannot be read, and why.
-    pub unreadable: Vec<(WorkflowId, String)>,
+    pub unreadable: Vec<Unreadable>,
     /// What lies in the store and is not of it, as [`Store::verify`] reports it; versions are not looked at.
     pub strangers: Vec<Finding>,
     /// Objects that only the journal has, because their files cannot be written. See [`Store::waiting`].
@@ -105,8 +105,8 @@ impl Store {
                 keep_unreadable(&mut status, entry.id.clone(), hurt)?;
             }
         }
-        status.unreadable.sort();
-        status.unreadable.dedup_by(|a, b| a.0 == b.0);
+        status.unreadable.sort_by(|a, b| a.id.cmp(&b.id));
+        status.unreadable.dedup_by(|a, b| a.id == b.id);
         Ok(status)
     }
 
@@ -117,9 +117,9 @@ impl Store {
 }
 
 fn keep_unreadable(status: &mut Status, id: WorkflowId, error: Error) -> Result<()> {
-    if !error.is_of_one_object() {
+    if !error.spares_others() {
         return Err(error);
     }
-    status.unreadable.push((id, error.to_string()));
+    status.unreadable.push(Unreadable::new(id, &error));
     Ok(())
 }

@@ -24,7 +24,7 @@ impl Store {
             _ => return Ok(None),
         };
         let head = objects.head(id).await?.head;
-        let before = objects.generation(&head, base).await?.and_then(|version| version.content);
+        let before = objects.document_of(&head, base).await?.and_then(|version| version.content);
         let after = match (conflict.cause(), &head.current) {
             (Conflict::ModifiedOutside { .. }, _) => {
                 objects.get(&layout::content(id, MediaType::Json)).await?.map(|object| object.bytes)

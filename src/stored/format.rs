@@ -63,6 +63,14 @@ pub enum FormatError {
         /// The newest that is known here.
         known: String,
     },
+    /// The content is in a format that a later program added.
+    #[error("the media type is {found}, this program knows {known}: use a newer pflow-store")]
+    UnknownMediaType {
+        /// The one that stands there.
+        found: String,
+        /// Those that are known here.
+        known: String,
+    },
     /// The checksum that every document of this kind has is not there.
     #[error("it has no checksum: its end was changed or cut off")]
     NoChecksum,
@@ -72,6 +80,13 @@ pub enum FormatError {
     /// The fields contradict each other, or what they should describe.
     #[error("{0}")]
     Contradiction(String),
+}
+
+impl FormatError {
+    /// Whether a newer program wrote this. It is no damage, and must not be taken for lost.
+    pub fn is_newer(&self) -> bool {
+        matches!(self, Self::TooNew { .. } | Self::UnknownMediaType { .. })
+    }
 }
 
 #[derive(Deserialize)]

@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    Ancestor, FormatError, Given, Kind, VersionId, WorkflowId, decode_sealed, encode_sealed_line, generation,
+    Ancestor, FormatError, Given, Kind, StoredMediaType, VersionId, WorkflowId, decode_sealed,
+    encode_sealed_line, generation,
 };
-use crate::document::{ContentHash, MediaType};
+use crate::document::ContentHash;
 
 /// What a version says of itself. It stands in the version's object and, while the version is current, in the head.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,7 +28,7 @@ pub struct VersionRecord {
     /// Of the content, in bytes.
     pub size: u64,
     /// Of the content.
-    pub media_type: MediaType,
+    pub media_type: StoredMediaType,
     /// The title: the one that is [`given`](Self::given), else the document's.
     pub name: Option<String>,
     /// What it is for; from the same places.
@@ -166,6 +167,11 @@ impl StoredVersion {
         Ok(Self { record, record_hash: ContentHash::of(line), content })
     }
 
+    /// The hash of the line of a version object, whatever it says.
+    pub(crate) fn hash_of(bytes: &[u8]) -> ContentHash {
+        ContentHash::of(line_of(bytes))
+    }
+
     /// How other records name this version.
     pub fn reference(&self) -> VersionRef {
         self.as_ancestor().reference()
@@ -185,6 +191,7 @@ fn line_of(bytes: &[u8]) -> &[u8] {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::document::MediaType;
 
     pub(in crate::stored) fn record(generation: u64, content: &[u8]) -> VersionRecord {
         VersionRecord {
@@ -194,7 +201,7 @@ pub(super) mod tests {
             parents: Vec::new(),
             hash: Some(ContentHash::of(content)),
             size: content.len() as u64,
-            media_type: MediaType::Json,
+            media_type: MediaType::Json.into(),
             name: Some("Naïve \n name".to_owned()),
             description: None,
             tags: vec!["etl".to_owned()],

@@ -181,13 +181,13 @@ impl Site {
 
 /// The ids that a store lists.
 pub(crate) async fn listed(store: &Store) -> Vec<String> {
-    let entries = store.list(&Query::default()).await.unwrap();
+    let entries = store.list(&Query::default()).await.unwrap().workflows;
     entries.iter().map(|entry| entry.id.to_string()).collect()
 }
 
 /// `id@generation` of everything that a store lists.
 pub(crate) async fn generations(store: &Store) -> Vec<String> {
-    let entries = store.list(&Query::default()).await.unwrap();
+    let entries = store.list(&Query::default()).await.unwrap().workflows;
     entries.iter().map(|entry| format!("{}@{}", entry.id, entry.generation)).collect()
 }
 
