@@ -141,7 +141,8 @@ fn a_document_that_is_none_is_refused_with_all_reasons() {
     let save = |args: &[&str], content: &[u8]| place.run_with_input(args, content);
     save(&["save", "a"], b"{\n  \"x\": tru }").fails(5, "line 2, column");
     save(&["save", "a"], b"").fails(5, "line 1, column 1");
-    save(&["save", "a"], b"{\"x\": \"\xff\"}").fails(5, "not UTF-8 at byte 7");
+    save(&["save", "a"], b"{\"x\": \"\xff\"}")
+        .fails(5, "line 1, column 8: the document is not UTF-8 (byte 7)");
     let two = br#"{"nodes": [{"id": "", "type": "t"}, {"id": "b"}]}"#;
     let refused = save(&["save", "a"], two).fails(5, "nodes[0].id");
     assert!(refused.err().contains("nodes[1].type"), "{}", refused.err());

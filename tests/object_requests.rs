@@ -49,6 +49,8 @@ async fn every_operation_asks_for_as_little_as_it_can() {
     let store = Store::init_url(URL, options(&server)).await.unwrap();
     // The first save of a process looks whether a fold is due.
     store.save(save("first", "1", Expect::Absent)).await.unwrap();
+    // A read waits for the copy that follows the answer.
+    store.backend().get(&Key::parse("workflows/first/workflow.json").unwrap()).await.unwrap();
     server.requests().reset();
     let lease = || LeaseRequest::new("t", Duration::from_secs(60));
 

@@ -195,7 +195,10 @@ async fn an_old_probe_is_made_again() {
     let mut old = config(&server).await;
     old["probed"][0]["probe"] = json!(VERSION - 1);
     old["later"] = json!("kept");
-    let put = Operation::put(Key::parse("config.json").unwrap(), old.to_string());
+    let put = Operation::put(
+        Key::parse("config.json").unwrap(),
+        support::resealed("config.json", old.to_string().into()),
+    );
     assert!(matches!(server.commit(Batch::new().stage([put])).await.unwrap(), Commit::Committed(_)));
     let probe = Probe::new(Arc::new(server.clone()));
     open(probe.clone()).await.unwrap().save(save("a", "2", Expect::Any)).await.unwrap();

@@ -122,6 +122,7 @@ async fn what_a_newer_program_wrote_into_the_index_is_left_alone(site: Site) {
         serde_json::json!([{ "key": segment, "hash": hash, "size": bytes.len(), "entries": 1 }]);
     site.put(segment, bytes).await;
     site.put("ops/checkpoint", newer.to_string()).await;
+    let newer = site.json("ops/checkpoint").await;
 
     let other = site.other_store(2).await;
     for result in [

@@ -80,8 +80,9 @@ impl Load {
             Ok(())
         } else if session.output.is_json() {
             // Every document was checked to be UTF-8 before it was saved, and its hash has been checked since.
-            let text = std::str::from_utf8(&loaded.content)
-                .map_err(|error| Failure::corrupt(format!("{id} is not UTF-8: {error}")))?;
+            let text = std::str::from_utf8(&loaded.content).map_err(|error| {
+                Failure::corrupt(format!("{id} is not UTF-8 at byte {}", error.valid_up_to()))
+            })?;
             session.answer("", &document(&id, &loaded, Some(Content { encoding: "utf-8", content: text })))
         } else {
             session.bytes(&loaded.content)

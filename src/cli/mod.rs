@@ -118,7 +118,7 @@ fn run(cli: Cli, output: &Output) -> Result<()> {
 
 async fn dispatch(command: Command, session: &Session<'_>) -> Result<()> {
     match command {
-        Command::Init => init::run(session).await,
+        Command::Init(init) => init.run(session).await,
         Command::Status => status::run(session).await,
         Command::Save(save) => save.run(session).await,
         Command::SaveAll(save_all) => save_all.run(session).await,

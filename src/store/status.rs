@@ -6,6 +6,8 @@ use pflow_backend::Waiting;
 use super::{
     Store,
     copy::{CopyState, Look},
+    strangers::Depth,
+    verify::Finding,
 };
 use crate::{
     Error, Result,
@@ -38,6 +40,8 @@ pub struct Status {
     pub edited: Vec<WorkflowId>,
     /// Workflows that cannot be read, and why.
     pub unreadable: Vec<Unreadable>,
+    /// What lies in the store and is not of it, as [`Store::verify`] reports it; versions are not looked at.
+    pub strangers: Vec<Finding>,
     /// Objects that only the journal has, because their files cannot be written. See [`Store::waiting`].
     pub waiting: Vec<Waiting>,
 }
@@ -65,6 +69,7 @@ impl Store {
             edited: Vec::new(),
             unreadable: view.unreadable.clone(),
             waiting: self.waiting().await?,
+            strangers: self.strangers(Depth::WithoutVersions).await?,
         };
         for id in locked {
             // The mirror says where to look; the head says whether it is so.

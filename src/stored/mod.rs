@@ -8,6 +8,9 @@
 //! closed: a program that adds to one of these adds a feature that writers must know. The media type of a content is open: one that this
 //! program does not know is kept as it is, and only that content is refused.
 //!
+//! Heads, the lines of versions and the index root end with a checksum of themselves (`seal.rs`), and config.json has one of what makes
+//! the store (`config.rs`): a flipped bit is noticed by whoever reads it. Index parts are named by their hash.
+//!
 //! ```text
 //! config.json                                    format, store id, required features, settings
 //! index.json, index.bak                          export of the index, and the one before
@@ -37,6 +40,7 @@ mod lease;
 mod lockfile;
 mod media_type;
 mod objects;
+mod seal;
 mod standing;
 pub(crate) mod trust;
 mod version;
@@ -46,7 +50,9 @@ pub(crate) use ancestry::{Candidate, VersionName, VersionStatus, Witnesses, clas
 pub use config::{Config, Features, Probed};
 pub(crate) use field::check_text;
 pub use format::FormatError;
-pub(crate) use format::{Kind, decode, encode_line, encode_pretty, encode_pretty_into};
+pub(crate) use format::{
+    Kind, decode, decode_sealed, encode_line, encode_pretty, encode_pretty_into, encode_sealed_line, parse,
+};
 pub(crate) use gate::{Gate, read_config};
 pub use given::Given;
 pub use head::{Ancestor, Current, Ended, Head};

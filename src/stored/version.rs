@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    Ancestor, FormatError, Given, Kind, StoredMediaType, VersionId, WorkflowId, decode, encode_line,
-    generation,
+    Ancestor, FormatError, Given, Kind, StoredMediaType, VersionId, WorkflowId, decode_sealed,
+    encode_sealed_line, generation,
 };
 use crate::document::ContentHash;
 
@@ -132,14 +132,14 @@ impl VersionRecord {
             && (self.modified, &self.author) == (above.modified, &above.author)
     }
 
-    /// The object that keeps this version, and the hash of its line: the record in one line of JSON, then the content.
+    /// The object that keeps this version, and the hash of its line: the record in one line of JSON with a checksum, then the content.
     pub(crate) fn encode(
         &self,
         id: &WorkflowId,
         content: &[u8],
     ) -> Result<(Bytes, ContentHash), FormatError> {
         let line = Line { format: Kind::VERSION.tag(), id, record: self };
-        let mut bytes = encode_line(&line)?;
+        let mut bytes = encode_sealed_line(&line)?;
         let hash = ContentHash::of(line_of(&bytes));
         bytes.extend_from_slice(content);
         Ok((bytes.into(), hash))
@@ -150,7 +150,7 @@ impl StoredVersion {
     /// Reads a version object and holds it against what it says of itself.
     pub(crate) fn decode(id: &WorkflowId, bytes: &Bytes) -> Result<Self, FormatError> {
         let line = line_of(bytes);
-        let OwnedLine { id: named, record } = decode(Kind::VERSION, line)?;
+        let OwnedLine { id: named, record } = decode_sealed(Kind::VERSION, line)?;
         if named != *id {
             return Err(FormatError::Contradiction(format!("it is a version of {named}")));
         }

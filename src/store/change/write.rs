@@ -26,7 +26,10 @@ const UNKNOWN: u32 = 3;
 ///
 /// Invariant: the swap of the head is the commit point. Before it nothing refers to the version, after it the change stands
 /// whatever becomes of the copies. On a storage with atomic batches a crash leaves all of the batch or nothing. Elsewhere it leaves, by stages: a version and
-/// a record that nothing refers to; the new head with copies that lag, which readers notice by their hash; or everything.
+/// a record that nothing refers to; the new head with copies that lag, which readers notice by their hash; or everything. A cancelled write leaves the
+/// same, or goes on to its end in the backend.
+///
+/// Before the first version of a workflow its other versions are looked at: over a head that was lost nothing is saved.
 ///
 /// Every attempt has a version id of its own, so that a version that is found in a chain tells that its attempt succeeded. That is what
 /// settles an attempt whose reply got lost; [`Unsettled`] says how.

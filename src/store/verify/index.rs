@@ -99,14 +99,14 @@ impl Store {
         Ok(wrong)
     }
 
-    /// One check of the pending records: those of changes that did not happen, and those that are none of ours.
+    /// One check of the pending records: those of changes that did not happen.
     pub(super) async fn verify_pending(&self, hurt: &[WorkflowId]) -> Result<Report> {
         let objects = &self.shared.objects;
         let mut report = Report::default();
         for key in objects.keys(&layout::pending_records()).await? {
             let reason = match layout::parse_pending(&key) {
-                None => "not a record of ours",
-                Some(PendingName::Operation { .. }) => continue,
+                // A name that is none of ours is reported with everything else that is not of this store.
+                None | Some(PendingName::Operation { .. }) => continue,
                 Some(PendingName::Change { id, .. }) if hurt.contains(&id) => continue,
                 Some(PendingName::Change { id, generation, .. }) => match objects.head(&id).await {
                     Ok(stored) if stored.head.generation() >= generation => continue,

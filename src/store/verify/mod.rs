@@ -11,7 +11,7 @@ use futures::{StreamExt, stream};
 
 use again::Again;
 
-use super::Store;
+use super::{Store, strangers::Depth};
 use crate::{
     Error, ErrorKind, Result,
     stored::{WorkflowId, layout},
@@ -125,6 +125,7 @@ impl Store {
         self.verify_index(&ids, &mut report).await?;
         let pending = self.verify_pending_again(&report.hurt).await?;
         report.take_in(pending);
+        report.findings.extend(self.strangers(Depth::Everything).await?);
         self.verify_waiting(&mut report).await?;
         report.findings.sort();
         Ok(report)
@@ -168,10 +169,7 @@ fn found(error: Error) -> Result<String> {
 fn reason(error: Error) -> String {
     match error {
         Error::Corrupt { reason, .. } => reason,
-        Error::Format { source, .. } => match std::error::Error::source(&source) {
-            Some(cause) => format!("{source}: {cause}"),
-            None => source.to_string(),
-        },
+        Error::Format { source, .. } => source.to_string(),
         other => other.to_string(),
     }
 }
