@@ -30,7 +30,6 @@ pub(crate) use line::Turn;
 pub(crate) use mirror::lockfile;
 pub(crate) use node::lock_flow;
 pub(crate) use observer::Observer;
-use tokio_util::task::TaskTracker;
 use waiting::Pace;
 
 /// For the model of the lease protocol, which stands beside the save flow because it runs both.
@@ -44,6 +43,7 @@ pub(crate) use {
 pub use crate::stored::{Holder, Live, Sight, Stale, Standing};
 use crate::{
     Error, Result,
+    behind::Behind,
     flow::Flow,
     stored::{Gate, Lease, Objects},
 };
@@ -71,8 +71,8 @@ pub(crate) struct Locks {
     flow: Arc<Flow<LockChange, Error>>,
     lines: Arc<Lines>,
     pace: Pace,
-    /// What goes on behind whoever has gone: the store waits for it when it is closed.
-    behind: TaskTracker,
+    /// What goes on behind callers that are gone: the store waits for it when it is closed.
+    behind: Behind,
     guarded: AllGuarded,
 }
 
@@ -81,7 +81,7 @@ impl Locks {
         objects: Objects,
         gate: Arc<Gate>,
         observer: Observer,
-        behind: TaskTracker,
+        behind: Behind,
     ) -> Result<Self> {
         let pace = Pace::of(&objects.backend.capabilities());
         let flow = Arc::new(lock_flow()?);

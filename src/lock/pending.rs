@@ -68,6 +68,6 @@ impl Drop for Unclaimed {
                 tracing::warn!(%id, lease_id = %grant.lease.id, %error, "a lease that nobody waited for any more was not given back; it ends by itself");
             }
         };
-        self.locks.behind.spawn_on(giving_back, &self.runtime);
+        self.locks.behind.spawn_on(&self.runtime, giving_back);
     }
 }
