@@ -10,6 +10,7 @@ mod acts;
 pub(crate) mod broken;
 mod change;
 mod decide;
+mod grants;
 mod guard;
 mod inspect;
 mod keeper;
@@ -20,6 +21,7 @@ mod node;
 mod observer;
 mod pending;
 mod request;
+mod shared_by_key;
 mod waiting;
 
 use std::sync::Arc;
@@ -47,7 +49,7 @@ use crate::{
     flow::Flow,
     stored::{Gate, Lease, Objects},
 };
-use guard::AllGuarded;
+use grants::Grants;
 pub use guard::LeaseGuard;
 pub use inspect::{Inspection, LockList, LockScope, LockState};
 pub use mirror::Mirror;
@@ -73,19 +75,15 @@ pub(crate) struct Locks {
     pace: Pace,
     /// What goes on behind callers that are gone: the store waits for it when it is closed.
     behind: Behind,
-    guarded: AllGuarded,
+    grants: Arc<Grants>,
 }
 
 impl Locks {
-    pub(crate) fn new(
-        objects: Objects,
-        gate: Arc<Gate>,
-        observer: Observer,
-        behind: Behind,
-    ) -> Result<Self> {
+    pub(crate) fn new(objects: Objects, gate: Arc<Gate>, observer: Observer, behind: Behind) -> Result<Self> {
+        let grants = Grants::of_store(&objects, &gate.config().store_id);
         let pace = Pace::of(&objects.backend.capabilities());
         let flow = Arc::new(lock_flow()?);
-        let (lines, guarded) = Default::default();
-        Ok(Self { objects, gate, observer, flow, lines, pace, behind, guarded })
+        let lines = Arc::default();
+        Ok(Self { objects, gate, observer, flow, lines, pace, behind, grants })
     }
 }

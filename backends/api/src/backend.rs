@@ -86,6 +86,14 @@ pub trait StorageBackend: Debug + Send + Sync + 'static {
         None
     }
 
+    /// Names where the objects are, so that a caller can tell that two handles of this process keep the same ones: two names are equal exactly if they do. None
+    /// where the backend cannot say, and then the caller takes each handle for another storage.
+    ///
+    /// It need not tell places apart over time or between processes. A backend that only passes calls on passes this one on too.
+    fn location_id(&self) -> Option<String> {
+        self.place()
+    }
+
     /// What only this backend can look at, below what the contract shows: whether a lock excludes, whether a range is a range. A part of
     /// [`probe::run`](crate::probe::run).
     ///

@@ -188,6 +188,12 @@ impl StorageBackend for FsBackend {
         result
     }
 
+    /// The folder by its device and inode, whatever path leads to it.
+    fn location_id(&self) -> Option<String> {
+        let id = self.store.root.id();
+        Some(format!("folder:{}:{}", id.device, id.inode))
+    }
+
     /// The lock, the sync, the rename, the names and the kind of the file system.
     async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>> {
         self.look_below(ground).await
