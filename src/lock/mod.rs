@@ -29,7 +29,7 @@ use std::sync::Arc;
 use change::LockChange;
 use line::Lines;
 pub(crate) use line::Turn;
-pub(crate) use mirror::lockfile;
+pub(crate) use mirror::MirrorUpdate;
 pub(crate) use node::lock_flow;
 pub(crate) use observer::Observer;
 use waiting::Pace;
@@ -51,7 +51,7 @@ use crate::{
 };
 use grants::Grants;
 pub use guard::LeaseGuard;
-pub use inspect::{Inspection, LockList, LockScope, LockState};
+pub use inspect::{Inspection, LockList, LockState};
 pub use mirror::Mirror;
 pub use request::LeaseRequest;
 

@@ -1,14 +1,14 @@
 use std::collections::BTreeSet;
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 
-use super::{Store, copy::CopyState};
+use super::{Shared, Store, copy::CopyState};
 use crate::{
     Error, Result,
     document::MediaType,
     index::Query,
     lock::LockState,
-    stored::{WorkflowId, layout},
+    stored::{StoredHead, WorkflowId, layout},
 };
 
 /// How many workflows are looked at side by side.
@@ -38,7 +38,7 @@ pub struct Status {
 }
 
 impl Store {
-    /// The store at a glance. Where people may edit files in place it reads every workflow to find their edits.
+    /// The store at a glance. It reads every head to find the locks, and where people may edit files in place every `workflow.json` to find their edits.
     ///
     /// # Errors
     /// Errors of the storage. What is damaged is listed instead.
@@ -48,7 +48,7 @@ impl Store {
         let count = |deleted| Query { deleted, ..Query::default() }.select(view.iter()).len();
         let (workflows, deleted) = (count(false), count(true));
         let keys = shared.objects.keys(&layout::workflows()).await?;
-        let locked: Vec<WorkflowId> = keys.iter().filter_map(layout::parse_lockfile).collect();
+        let ids: BTreeSet<WorkflowId> = keys.iter().filter_map(layout::parse_head).collect();
         let mut status = Status {
             location: shared.gate.location().to_owned(),
             store_id: shared.gate.config().store_id,
@@ -60,40 +60,49 @@ impl Store {
             edited: Vec::new(),
             unreadable: view.unreadable,
         };
-        for id in locked {
-            // The mirror says where to look; the head says whether it is so.
-            match self.lock_state(&id).await {
-                Ok(state) if state.lease.is_some() => status.locked.push(state),
-                Ok(_) => {}
+        let looks = stream::iter(ids).map(|id| async move {
+            let look = self.look(&id).await;
+            (id, look)
+        });
+        let mut looks = looks.buffered(LOOK_AHEAD);
+        while let Some((id, look)) = looks.next().await {
+            match look {
+                Ok((lock, copy)) => {
+                    if matches!(copy, CopyState::Edited(..)) {
+                        status.edited.push(id);
+                    }
+                    status.locked.extend(lock.lease.is_some().then_some(lock));
+                }
                 Err(error) => keep_unreadable(&mut status, id, error)?,
             }
         }
-        if shared.objects.backend.capabilities().plain_files {
-            let ids: BTreeSet<WorkflowId> = keys.iter().filter_map(layout::parse_head).collect();
-            let looks = stream::iter(ids).map(|id| async move {
-                let state = self.copy_state(&id).await;
-                Ok::<_, Error>((id, state))
-            });
-            let states: Vec<_> = looks.buffered(LOOK_AHEAD).try_collect().await?;
-            for (id, state) in states {
-                match state {
-                    Ok(CopyState::Edited(..)) => status.edited.push(id),
-                    Ok(_) => {}
-                    Err(error) => keep_unreadable(&mut status, id, error)?,
-                }
-            }
-        }
+        drop(looks);
         status.unreadable.sort();
         status.unreadable.dedup_by(|a, b| a.0 == b.0);
         Ok(status)
     }
 
+    /// The lock of a workflow, and what stands in its copy.
+    async fn look(&self, id: &WorkflowId) -> Result<(LockState, CopyState)> {
+        let Shared { objects, locks, .. } = self.shared.as_ref();
+        if !objects.backend.capabilities().plain_files {
+            return Ok((locks.state(id).await?, CopyState::Absent));
+        }
+        let (stored, copy) = self.head_and_copy(id).await?;
+        Ok((locks.state_of(stored.head), copy))
+    }
+
     /// What stands in a workflow's copy, judged by a head that was read after it.
     pub(super) async fn copy_state(&self, id: &WorkflowId) -> Result<CopyState> {
+        self.head_and_copy(id).await.map(|(_, copy)| copy)
+    }
+
+    async fn head_and_copy(&self, id: &WorkflowId) -> Result<(StoredHead, CopyState)> {
         let objects = &self.shared.objects;
         let copy = objects.get(&layout::content(id, MediaType::Json)).await?;
         let stored = objects.head(id).await?;
-        CopyState::of(objects, &stored.head, copy.as_ref()).await
+        let state = CopyState::of(objects, &stored.head, copy.as_ref()).await?;
+        Ok((stored, state))
     }
 }
 
