@@ -30,12 +30,16 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::WorkflowMissing`]; [`Conflict::ModifiedOutside`] where a person edited `workflow.json` on a disk, because returning either
-    /// text in silence would be wrong; [`Error::Corrupt`] where the version is missing or damaged; errors of the storage.
+    /// text in silence would be wrong; [`Error::Corrupt`] where the version is missing or damaged, or the head is missing and the index lists the workflow; errors of the
+    /// storage.
     pub async fn load(&self, id: &WorkflowId) -> Result<Loaded> {
         let objects = &self.shared.objects;
         let copy_key = layout::content(id, MediaType::Json);
         let (mut stored, mut copy) = try_join!(objects.head(id), objects.get(&copy_key))?;
         for _ in 0..ATTEMPTS {
+            if stored.head.current.is_none() {
+                return Err(self.missing(id).await);
+            }
             let current = live(&stored.head)?;
             if let Some(copy) = &copy
                 && current.record.hash == Some(ContentHash::of(&copy.bytes))

@@ -8,6 +8,7 @@ mod doctor;
 mod load;
 mod location;
 mod locks;
+mod missing;
 mod open;
 mod options;
 mod save;
@@ -73,11 +74,11 @@ impl Store {
     /// The head of a workflow: all that is known of it but the content. A deleted workflow has one too.
     ///
     /// # Errors
-    /// [`Error::WorkflowMissing`] where there has never been a version; errors of the storage.
+    /// [`Error::WorkflowMissing`] where there has never been a version, [`Error::Corrupt`] where the index lists one; errors of the storage.
     pub async fn show(&self, id: &WorkflowId) -> Result<Head> {
         let head = self.shared.objects.head(id).await?.head;
         if head.current.is_none() {
-            return Err(Error::WorkflowMissing { id: id.clone(), deleted: false });
+            return Err(self.missing(id).await);
         }
         Ok(head)
     }

@@ -212,8 +212,11 @@ impl Store {
             named.as_ref().is_some_and(|named| named.is(lease))
                 || wanted.is_some_and(|hold| hold.is_granted_by(lease, environment.identity()))
         };
-        let Written { head, unchanged, copy_error, index_error, resolved } =
-            how(Change::new(Arc::clone(&self.shared), request)).run().await?;
+        let written = how(Change::new(Arc::clone(&self.shared), request)).run().await;
+        let Written { head, unchanged, copy_error, index_error, resolved } = match written {
+            Err(Error::WorkflowMissing { id, deleted: false }) => return Err(self.missing(&id).await),
+            other => other?,
+        };
         let missing = || Error::Internal("a change left a head without a version".to_owned());
         let record = head.current.ok_or_else(missing)?.record;
         Ok(Saved {
