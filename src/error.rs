@@ -103,6 +103,15 @@ pub enum Error {
         /// What contradicts what.
         reason: String,
     },
+    /// Versions are there that the head of their workflow must have reached once: the head was removed, or replaced by an older state. Nothing is saved
+    /// over it until [`crate::Store::repair`] has moved it.
+    #[error("the head of {id} is hurt: {reason}")]
+    HeadHurt {
+        /// The workflow.
+        id: WorkflowId,
+        /// What the head says, and which versions contradict it.
+        reason: String,
+    },
     /// An object has not the form that it should have.
     #[error("{key} cannot be read: {source}")]
     Format {
@@ -218,7 +227,7 @@ impl Error {
             Self::Format { source: FormatError::TooNew { .. }, .. } | Self::MissingFeatures { .. } => {
                 ErrorKind::Incompatible
             }
-            Self::Corrupt { .. } | Self::Format { .. } => ErrorKind::Corrupt,
+            Self::Corrupt { .. } | Self::HeadHurt { .. } | Self::Format { .. } => ErrorKind::Corrupt,
             Self::LeaseUncertain { .. } => ErrorKind::Locked,
             Self::OutcomeUnknown { .. } => ErrorKind::OutcomeUnknown,
             Self::UnsafeStorage { .. } => ErrorKind::Unsafe,
@@ -261,6 +270,7 @@ impl Error {
             }
             Self::Document { .. } => "mend the document and save again; nothing was changed",
             Self::Conflict(conflict) => return Some(conflict.hint()),
+            Self::HeadHurt { .. } => "look with `verify`, then move the head with `verify --repair`",
             Self::Corrupt { .. } | Self::Format { .. } if self.kind() == ErrorKind::Corrupt => {
                 "see how far it goes with `verify`"
             }
@@ -274,6 +284,7 @@ impl Error {
             Self::LeaseUncertain { .. } => "wait until it is renewed; nothing was changed",
             Self::Unproven { .. } => "try again when the storage answers reliably; nothing was changed",
             Self::IndexBusy { .. } => "try again; the workflows themselves are safe",
+            Self::Storage(source) if source.hint().is_some() => return source.hint().map(str::to_owned),
             Self::Storage(source) => match source.kind() {
                 StorageErrorKind::Busy => "another process is writing; try again",
                 StorageErrorKind::Exhausted => "make room and try again; nothing was changed",
@@ -290,7 +301,7 @@ impl Error {
     /// format is no damage, and what a newer program wrote must not be taken for lost.
     pub(crate) fn is_of_one_object(&self) -> bool {
         match self {
-            Self::Corrupt { .. } => true,
+            Self::Corrupt { .. } | Self::HeadHurt { .. } => true,
             Self::Format { source, .. } => !matches!(source, FormatError::TooNew { .. }),
             Self::Storage(source) => matches!(
                 source.kind(),

@@ -89,3 +89,40 @@ fn a_lost_index_loses_nothing() {
     assert_eq!((again.out(), again.err()), (before, String::new()));
     assert_eq!(place.run(["reindex", "--json"]).succeeds().json()["workflows"], 2);
 }
+
+#[test]
+fn a_lost_head_is_moved_to_the_newest_version() {
+    let place = place();
+    fs::remove_dir_all(place.path().join(".pflow/workflows/a")).unwrap();
+    let hurt = "the head of a is hurt: it is missing, and 2 versions are there, up to generation 2";
+    let refused = place.save("a", "three").fails(14, hurt);
+    assert!(refused.err().contains("verify --repair"), "{}", refused.err());
+    for args in [&["load", "a"][..], &["show", "a"], &["lock", "acquire", "a"], &["delete", "a", "-y"]] {
+        place.run(args).fails(14, hurt);
+    }
+    place.run(["reindex"]).succeeds();
+    let found = place.run(["verify"]);
+    assert_eq!(found.code(), 14);
+    assert!(found.out().contains("DAMAGE  workflows/a/metadata.json: it is missing"), "{}", found.out());
+    assert!(found.out().contains("(mend it with `verify --repair`)"), "{}", found.out());
+
+    place.run(["verify", "--repair"]).fails(2, "--yes");
+    let planned = place.run(["verify", "--repair", "-n"]);
+    assert_eq!(planned.code(), 14, "nothing is repaired yet");
+    assert!(
+        planned.out().contains("REPAIR  a: its head would be moved to generation 2"),
+        "{}",
+        planned.out()
+    );
+    let unknown = ["verify", "--repair", "-y", "--take", "00000000000000000000000000"];
+    place.run(unknown).fails(2, "no head that is hurt can be moved to a version 0");
+
+    let repaired = place.run(["verify", "--repair", "-y"]).succeeds();
+    assert!(repaired.out().contains("was moved to generation 2"), "{}", repaired.out());
+    assert!(repaired.out().contains("with the fence 1000000"), "{}", repaired.out());
+    assert!(repaired.out().ends_with("sound: 2 workflows, 3 versions\n"), "{}", repaired.out());
+    place.run(["load", "a"]).succeeds();
+    place.save("a", "three").succeeds();
+    let json = place.run(["verify", "--repair", "-y", "--json"]).succeeds().json();
+    assert_eq!((&json["sound"], &json["repair"]["moved"]), (&true.into(), &serde_json::json!([])));
+}

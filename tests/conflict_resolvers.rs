@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 every_backend!(
     ours_is_kept_as_a_new_workflow,
+    keeping_both_keeps_what_is_known,
     a_wait_ends_when_the_lock_does,
     an_answer_holds_for_what_was_seen_alone,
     an_answer_that_does_not_fit_is_reported,
@@ -108,6 +109,32 @@ async fn ours_is_kept_as_a_new_workflow(site: Site) {
     assert_eq!(saved.id, id("a-conflict-1"));
     assert_eq!(script.asked(), ["0 2, not 1", "1 stale.mine is there at 1"]);
     assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
+}
+
+async fn keeping_both_keeps_what_is_known(site: Site) {
+    let store = site.store().await;
+    store.save(support::save("a", "1", Expect::Absent)).await.unwrap();
+    let both = |request: SaveRequest| request.resolver(Arc::new(Always(keep(None))));
+    let ours = || support::save("a", "2", Expect::Absent);
+    for (request, wanted) in [
+        (ours().name("one"), "a-conflict-1"),
+        (ours().name("two"), "a-conflict-2"),
+        (ours().name("one").tags(["t"]), "a-conflict-3"),
+        (ours().name("one").description("d"), "a-conflict-4"),
+        // Each of them again: it is kept already.
+        (ours().name("one"), "a-conflict-1"),
+        (ours().name("two"), "a-conflict-2"),
+        (ours().name("one").tags(["t"]), "a-conflict-3"),
+        (ours().name("one").description("d"), "a-conflict-4"),
+    ] {
+        let wants = request.clone();
+        let saved = store.save(both(request)).await.unwrap();
+        assert_eq!((saved.id.as_str(), saved.generation), (wanted, 1));
+        let there = store.show(&saved.id).await.unwrap().current.unwrap().record;
+        assert_eq!(there, saved.record);
+        let again = store.save(both(wants)).await.unwrap();
+        assert!(again.unchanged && again.id == saved.id);
+    }
 }
 
 async fn a_wait_ends_when_the_lock_does(site: Site) {

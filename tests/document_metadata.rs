@@ -16,7 +16,8 @@ fn metadata(text: &str) -> Metadata {
 
 #[test]
 fn the_bytes_are_kept_and_hashed_as_they_are() {
-    let text = "\r\n{ \"z\": 1.0e0,\t\"a\":\"\\u00e4\", \"big\": 12345678901234567890123 }  \n";
+    let text =
+        "\r\n{ \"z\": 1.0e0,\t\"a\":\"\\u00e4\", \"big\": 12345678901234567890123, \"huge\": -1e400 }  \n";
     let document = document(text);
     assert_eq!(document.bytes(), text.as_bytes());
     assert_eq!(document.hash(), ContentHash::of(text.as_bytes()));
@@ -71,8 +72,8 @@ fn a_version_may_be_text_or_number() {
         ("-1", "-1"),
         ("1.5", "1.5"),
         ("1.0", "1.0"),
-        // As a number arrives when some crate of the build has switched on `arbitrary_precision`.
-        (r#"{"$serde_json::private::Number": "7"}"#, "7"),
+        ("1.10", "1.10"),
+        ("1e400", "1e400"),
     ] {
         let found = metadata(&format!(r#"{{"version": {version}}}"#)).version;
         assert_eq!(found.as_deref(), Some(expected));

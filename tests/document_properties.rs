@@ -99,8 +99,12 @@ proptest! {
         "\"metadata\"", "\"version\"", "1", "-", "1e400", "null", "tru", "NaN", " ", "\n", "\\", "\"", "//",
     ]), 0..24)) {
         let text = tokens.concat();
-        let accepted = parse(text.clone()).map_err(|error| error.to_string()).is_ok();
-        prop_assert!(!accepted || serde_json::from_str::<Map<String, Value>>(&text).is_ok());
+        let is_json = !matches!(
+            parse(text.clone()),
+            Err(DocumentError::Syntax { .. } | DocumentError::NotUtf8 { .. })
+        );
+        // serde_json has no room for the number, and is otherwise the second opinion.
+        prop_assert_eq!(is_json, serde_json::from_str::<Value>(&text.replace("e400", "e40")).is_ok());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Attempts whose writers died are ended after a while; a writer that was only slow tries again.
+//! Attempts whose writers stopped are fenced by the next fold, and nothing of them is deleted. A writer that was only slow tries again.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -7,9 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures::StreamExt;
 use pflow_store::{Expect, Store, StoreOptions, pflow_backend::ManualEnvironment};
-use support::{Site, every_backend, generations, history, id, notices, plan, save, versions};
-
-every_backend!(attempts_of_the_dead_are_ended_after_fifteen_minutes);
+use support::{Kind, Site, damaged, generations, history, id, notices, plan, save, versions};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -18,41 +16,79 @@ async fn fold(store: &Store) {
     results[0].1.as_ref().unwrap();
 }
 
-async fn attempts_of_the_dead_are_ended_after_fifteen_minutes(site: Site) {
+/// A store with `a`, and what is there when the heads of `a` and of `new` are taken back to where they were before a last save of each.
+async fn taken_back(kind: Kind) -> (Site, Store) {
+    let site = Site::new(kind).await;
     let store = site.store().await;
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
     fold(&store).await;
     let before = site.dump().await;
-    let dying = site.other_store(2).await;
-    dying.save(save("a", "2", Expect::Any)).await.unwrap();
-    dying.save(save("new", "1", Expect::Absent)).await.unwrap();
+    let stopping = site.other_store(2).await;
+    stopping.save(save("a", "2", Expect::Any)).await.unwrap();
+    stopping.save(save("new", "1", Expect::Absent)).await.unwrap();
     site.roll_back("workflows/", &before).await;
-    let head = site.json("workflows/a/metadata.json").await;
-
-    site.environment.advance(MINUTE * 15);
-    fold(&store).await;
-    assert_eq!(site.keys("ops/pending/").await.len(), 2, "whoever is slow is not disturbed");
-    assert_eq!(site.json("workflows/a/metadata.json").await, head);
-
-    site.environment.advance(Duration::from_millis(1));
-    fold(&store).await;
-    assert_eq!(site.keys("ops/pending/").await, [""; 0]);
-    assert_eq!(site.keys("versions/new/").await, [""; 0]);
-    assert_eq!(site.keys("versions/a/").await.len(), 1);
-    let settled = site.json("workflows/a/metadata.json").await;
-    assert_eq!(settled["revision"].as_u64(), head["revision"].as_u64().map(|revision| revision + 1));
-    assert_ne!(settled["nonce"], head["nonce"]);
-    assert_eq!(site.json("workflows/new/metadata.json").await["current"], serde_json::Value::Null);
-    assert_eq!(generations(&store).await, ["a@1", "fold@1"]);
-    assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
-    assert_eq!(store.save(save("new", "2", Expect::Absent)).await.unwrap().generation, 1);
-    assert_eq!(store.save(save("a", "3", Expect::Generation(1))).await.unwrap().generation, 2);
+    (site, store)
 }
 
-/// A writer that sleeps for sixteen minutes before one of its requests, whichever it is.
+/// On a bucket this is what a writer leaves that stops between its version and its head.
+#[tokio::test]
+async fn a_fold_fences_unconfirmed_versions_and_keeps_them() {
+    for kind in [Kind::Staged, Kind::Bucket] {
+        let (site, store) = taken_back(kind).await;
+        let head = site.json("workflows/a/metadata.json").await;
+
+        fold(&store).await;
+        assert_eq!(site.keys("ops/pending/").await, [""; 0]);
+        assert_eq!((site.keys("versions/new/").await.len(), site.keys("versions/a/").await.len()), (1, 2));
+        let fenced = site.json("workflows/a/metadata.json").await;
+        assert_eq!(fenced["revision"].as_u64(), head["revision"].as_u64().map(|revision| revision + 1));
+        assert_ne!(fenced["nonce"], head["nonce"]);
+        assert_eq!(site.json("workflows/new/metadata.json").await["current"], serde_json::Value::Null);
+        assert_eq!(generations(&store).await, ["a@1", "fold@1"]);
+        let last = site.json("ops/checkpoint").await["last_segment"]["key"].as_str().unwrap().to_owned();
+        let lines = String::from_utf8(site.get(&last).await.unwrap().to_vec()).unwrap();
+        assert_eq!(
+            lines.lines().filter(|line| line.starts_with(r#"{"unconfirmed":{"id":"#)).count(),
+            2,
+            "{lines}"
+        );
+        let found = notices(&store.verify().await.unwrap());
+        assert_eq!(found.iter().filter(|notice| notice.contains("unconfirmed")).count(), 2, "{found:?}");
+
+        assert_eq!(store.save(save("new", "2", Expect::Absent)).await.unwrap().generation, 1);
+        assert_eq!(store.save(save("a", "3", Expect::Generation(1))).await.unwrap().generation, 2);
+        fold(&store).await;
+        assert_eq!(site.keys("versions/").await.len(), 6, "nothing was deleted");
+        let found = notices(&store.verify().await.unwrap());
+        assert_eq!(found.iter().filter(|notice| notice.contains("beside the chain")).count(), 2, "{found:?}");
+    }
+}
+
+/// On a disk a version never comes before its head, so the heads were put back: nothing is settled, however long ago that was.
+#[tokio::test]
+async fn a_fold_settles_nothing_where_the_head_is_hurt() {
+    for kind in [Kind::Memory, Kind::PlainMemory, Kind::Disk] {
+        let (site, store) = taken_back(kind).await;
+        site.environment.advance(MINUTE * 60 * 24 * 365);
+        let head = site.get("workflows/a/metadata.json").await;
+        fold(&store).await;
+        store.reindex().await.unwrap();
+        assert_eq!(site.keys("ops/pending/").await.len(), 2, "{kind:?}");
+        assert_eq!(site.keys("versions/").await.len(), 4, "{kind:?}");
+        assert_eq!(site.get("workflows/a/metadata.json").await, head, "{kind:?}");
+        let report = store.verify().await.unwrap();
+        assert_eq!(
+            damaged(&report),
+            ["workflows/a/metadata.json", "workflows/new/metadata.json"],
+            "{kind:?}"
+        );
+    }
+}
+
+/// A writer that sleeps before one of its requests, whichever it is, while another process folds.
 #[tokio::test]
 async fn a_late_writer_loses_its_race_and_tries_again() {
-    for (existing, last) in [(false, 4), (true, 3)] {
+    for (existing, last) in [(false, 5), (true, 3)] {
         for call in 0.. {
             let (site, staged) = Site::below_stages();
             let store = Store::init(staged, site.options()).await.unwrap();
@@ -60,7 +96,6 @@ async fn a_late_writer_loses_its_race_and_tries_again() {
                 store.save(save("a", "1", Expect::Absent)).await.unwrap();
             }
             let environment = Arc::new(ManualEnvironment::new(2));
-            environment.advance(MINUTE * 16);
             let other = site.other_store_with(StoreOptions::new(environment)).await;
             site.probe.take();
             site.probe.at_call(call, move || async move { fold(&other).await });
@@ -75,7 +110,15 @@ async fn a_late_writer_loses_its_race_and_tries_again() {
             assert_eq!(saved.generation, generation, "before call {call}");
             // The head is put once more only if the writer slept between its record and its head.
             let swaps = site.probe.take().puts("workflows/a/metadata.json");
-            assert_eq!(swaps, if call == last { 2 } else { 1 }, "before call {call}");
+            // A first version is put while its workflow's versions are listed (call 3), so there the fold may come before the record or after it.
+            let wanted = if call == last {
+                2..=2
+            } else if !existing && call == 3 {
+                1..=2
+            } else {
+                1..=1
+            };
+            assert!(wanted.contains(&swaps), "{swaps} swaps before call {call}");
             assert_eq!(store.load(&id("a")).await.unwrap().content, plan("late"));
             let fresh = site.other_store(3).await;
             assert_eq!(generations(&fresh).await, [format!("a@{generation}"), "fold@1".to_owned()]);

@@ -12,6 +12,7 @@ use support::{Fault, Kind, Left, Site, conflict, every_backend, generations, id,
 
 every_backend!(
     only_the_holder_saves,
+    what_is_there_already_needs_no_lock,
     a_lost_lease_saves_nothing,
     an_expired_lease_still_serves_its_holder_while_nobody_took_over,
     whoever_saves_over_an_expired_lease_ends_it,
@@ -58,6 +59,39 @@ async fn only_the_holder_saves(site: Site) {
     store.release(&id("a"), held.id).await.unwrap();
     assert_eq!(other.save(save("a", "9", Expect::Any)).await.unwrap().generation, 5);
     assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
+}
+
+/// `docs/decisions/unchanged-under-a-lock.md` has the reasons.
+async fn what_is_there_already_needs_no_lock(site: Site) {
+    let store = site.store().await;
+    store.save(save("a", "1", Expect::Absent).name("name")).await.unwrap();
+    store.save(save("b", "1", Expect::Absent)).await.unwrap();
+    store.delete(DeleteRequest::new(id("b"), Expect::Any)).await.unwrap();
+    for name in ["a", "b"] {
+        store.acquire(&id(name), lease("edit")).await.unwrap();
+    }
+    let (other, before) = (site.other_store(2).await, site.dump().await);
+    for unchanged in [
+        other.save(save("a", "1", Expect::Any)).await,
+        other.save(save("a", "1", Expect::Generation(1)).name("name")).await,
+        other.delete(DeleteRequest::new(id("b"), Expect::Any)).await,
+        other.undelete(UndeleteRequest::new(id("a"), Expect::Any)).await,
+    ] {
+        let unchanged = unchanged.unwrap();
+        assert!(unchanged.unchanged && unchanged.lease.is_none() && unchanged.resolved.is_none());
+    }
+    // Whatever is to be written, taken or built on anything else is refused.
+    for refused in [
+        other.save(save("a", "1", Expect::Any).name("other")).await,
+        other.save(save("a", "1", Expect::Any).hold(lease("too"))).await,
+        other.delete(DeleteRequest::new(id("a"), Expect::Any)).await,
+        other.undelete(UndeleteRequest::new(id("b"), Expect::Any)).await,
+    ] {
+        assert!(matches!(conflict(refused), Conflict::Locked { .. }));
+    }
+    let stale = other.save(save("a", "1", Expect::Absent)).await;
+    assert!(matches!(conflict(stale), Conflict::Exists { .. }));
+    assert_eq!(site.dump().await, before);
 }
 
 async fn a_lost_lease_saves_nothing(site: Site) {

@@ -181,7 +181,7 @@ fn patched(mut value: Value, changes: &[Change]) -> Value {
                 &mut value[at]
             }
         });
-        let after = change.after.as_ref().map(|after| after.to_value().unwrap());
+        let after = change.after.as_ref().map(|after| after.to_value());
         match (last, after) {
             (Step::Order, _) => {}
             (Step::Key(key), None) => {

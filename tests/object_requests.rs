@@ -53,7 +53,11 @@ async fn every_operation_asks_for_as_little_as_it_can() {
     let lease = || LeaseRequest::new("t", Duration::from_secs(60));
 
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
-    assert_eq!(cost(&server, &store).await, [2, 0, 3, 1, 0], "save of a new one: head and config at once");
+    assert_eq!(
+        cost(&server, &store).await,
+        [2, 1, 3, 1, 0],
+        "save of a new one: head and config at once; version, record and the list of versions at once; head"
+    );
     store.save(save("a", "2", Expect::Generation(1))).await.unwrap();
     assert_eq!(cost(&server, &store).await, [0, 0, 3, 1, 0], "save on a generation that is known");
     store.save(save("a", "3", Expect::Any)).await.unwrap();
@@ -104,7 +108,7 @@ async fn a_cold_run_asks_for_little_more() {
     let run = open(&server).await;
     run.save(save("new", "1", Expect::Absent)).await.unwrap();
     run.close().await.unwrap();
-    cold("save of a new one: config twice", [3, 1, 3, 1, 0]).await;
+    cold("save of a new one: config twice, and the list of its versions", [3, 2, 3, 1, 0]).await;
     open(&server).await.load(&id("w001")).await.unwrap();
     cold("load: config; head and copy", [3, 0, 0, 0, 0]).await;
     let run = open(&server).await;

@@ -8,11 +8,9 @@ use std::time::Duration;
 use futures::StreamExt;
 use pflow_store::document::ContentHash;
 use pflow_store::{DeleteRequest, Error, ErrorKind, Expect, LeaseRequest, Query, Store};
-use support::{Site, damaged, every_backend, generations, history, id, notices, plan, save, versions};
+use support::{Kind, Site, damaged, every_backend, generations, history, id, notices, plan, save, versions};
 
 every_backend!(
-    a_version_without_its_head_is_nothing,
-    the_first_version_without_its_head_is_nothing,
     a_head_without_its_copy_is_everything,
     a_record_without_a_change_is_nothing,
     a_fold_that_died_before_its_swap_is_nothing,
@@ -23,6 +21,16 @@ every_backend!(
     what_is_lost_is_named_and_never_invented,
     a_version_that_was_exchanged_is_not_taken_for_it,
 );
+
+/// A writer that stops between its version and its head leaves this where batches are not atomic. Elsewhere it is a head that was put back,
+/// see `store_lost_heads`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_writer_leaves_before_its_head_is_nothing() {
+    for kind in [Kind::Staged, Kind::Bucket] {
+        a_version_without_its_head_is_nothing(Site::new(kind).await).await;
+        the_first_version_without_its_head_is_nothing(Site::new(kind).await).await;
+    }
+}
 
 /// The same by everybody: this process, another one, and one that begins now.
 async fn assert_listed(site: &Site, store: &Store, wanted: &[&str]) {
@@ -55,7 +63,7 @@ async fn a_version_without_its_head_is_nothing(site: Site) {
     let found = notices(&store.verify().await.unwrap());
     assert_eq!(found.len(), 2, "{found:?}");
     assert!(found[0].starts_with("ops/pending/a.000000000002.") && found[0].contains("did not happen"));
-    assert!(found[1].starts_with("versions/a/000000000002-") && found[1].contains("no version of the chain"));
+    assert!(found[1].starts_with("versions/a/000000000002-") && found[1].contains("unconfirmed"));
 
     assert_eq!(store.save(save("a", "3", Expect::Generation(1))).await.unwrap().generation, 2);
     assert_listed(&site, &store, &["a@2", "b@1"]).await;
@@ -113,7 +121,7 @@ async fn a_record_without_a_change_is_nothing(site: Site) {
     assert_eq!(found.iter().filter(|notice| notice.contains("not a record of ours")).count(), 3, "{found:?}");
     fold(&store).await;
     assert_listed(&site, &store, &["a@1", "b@1", "fold@1"]).await;
-    assert_eq!(site.keys("ops/pending/").await.len(), 5, "what nobody understands is left alone");
+    assert_eq!(site.keys("ops/pending/").await.len(), 3, "what is not understood is left alone");
 }
 
 async fn a_fold_that_died_before_its_swap_is_nothing(site: Site) {

@@ -82,20 +82,18 @@ async fn an_edit_between_the_look_and_the_write_is_noticed() {
     }
 }
 
+/// A batch that is not atomic can leave the copy of an earlier version behind.
 #[tokio::test]
-async fn a_copy_that_lags_or_is_gone_is_mended_by_a_load() {
-    for kind in [Kind::Memory, Kind::PlainMemory, Kind::Staged, Kind::Disk] {
+async fn a_copy_that_lags_is_mended_by_a_load() {
+    for kind in [Kind::Memory, Kind::Staged, Kind::PlainStaged] {
         let site = Site::new(kind).await;
         let store = site.store().await;
         // One more than the head remembers, so that the oldest is known by its record alone.
         for n in 1..=35 {
             store.save(save("a", &n.to_string(), Expect::Any)).await.unwrap();
         }
-        for lagging in [Some(plan("34")), Some(plan("1")), None] {
-            match &lagging {
-                Some(text) => site.put(COPY, text.clone()).await,
-                None => site.remove(COPY).await,
-            }
+        for lagging in ["34", "1"] {
+            site.put(COPY, plan(lagging)).await;
             let report = store.verify().await.unwrap();
             assert_eq!(notices(&report).len(), 1, "{lagging:?}");
             assert_eq!(report.findings[0].hint.as_deref(), Some("load a"));
@@ -106,6 +104,119 @@ async fn a_copy_that_lags_or_is_gone_is_mended_by_a_load() {
         assert_eq!(store.save(save("a", "36", Expect::Generation(35))).await.unwrap().generation, 36);
         assert_eq!(site.get(COPY).await.unwrap(), plan("36"));
         assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_copy_that_is_gone_is_mended_by_a_load() {
+    for kind in [Kind::Memory, Kind::PlainMemory, Kind::Staged, Kind::PlainStaged, Kind::Disk] {
+        let site = Site::new(kind).await;
+        let store = site.store().await;
+        store.save(save("a", "1", Expect::Absent)).await.unwrap();
+        site.remove(COPY).await;
+        let report = store.verify().await.unwrap();
+        assert_eq!(notices(&report).len(), 1);
+        assert_eq!(report.findings[0].hint.as_deref(), Some("load a"));
+        assert_eq!(store.load(&id("a")).await.unwrap().content, plan("1"));
+        assert_eq!(site.get(COPY).await.unwrap(), plan("1"), "{kind:?}");
+    }
+}
+
+/// Where batches are atomic a copy never lags, so whatever differs from the head was put there by a person.
+#[tokio::test]
+async fn an_edit_back_to_an_older_version_is_an_edit() {
+    for site in plain_sites().await {
+        let store = site.store().await;
+        for n in 1..=35 {
+            store.save(save("a", &n.to_string(), Expect::Any)).await.unwrap();
+        }
+        // The disk moves its files into place first: while its journal has work an older file is one that has not followed yet.
+        store.close().await.unwrap();
+        for older in ["34", "1"] {
+            site.put(COPY, plan(older)).await;
+            for refused in [
+                store.load(&id("a")).await.map(drop),
+                store.save(save("a", "36", Expect::Generation(35))).await.map(drop),
+                store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.map(drop),
+            ] {
+                let conflict = conflict(refused);
+                assert!(
+                    matches!(conflict, Conflict::ModifiedOutside { generation: Some(35), .. }),
+                    "{conflict}"
+                );
+            }
+            assert_eq!(site.get(COPY).await.unwrap(), plan(older));
+            assert_eq!(store.status().await.unwrap().edited, [id("a")]);
+        }
+        // Saving it adopts it.
+        assert_eq!(store.save(save("a", "1", Expect::Generation(35))).await.unwrap().generation, 36);
+        assert_eq!(store.load(&id("a")).await.unwrap().content, plan("1"));
+        // The same for what was put in the place of a deleted workflow.
+        store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.unwrap();
+        store.close().await.unwrap();
+        site.put(COPY, plan("35")).await;
+        let refused = conflict(store.save(save("a", "37", Expect::Any)).await);
+        assert!(matches!(refused, Conflict::ModifiedOutside { generation: None, .. }), "{refused}");
+        assert_eq!(site.get(COPY).await.unwrap(), plan("35"));
+    }
+}
+
+/// A reader that reads the copy before another writer's batch and the head behind it has seen no edit.
+#[tokio::test]
+async fn a_copy_that_is_replaced_during_a_look_is_no_edit() {
+    for kind in [Kind::PlainMemory, Kind::Disk, Kind::PlainStaged] {
+        // Before each of the first calls of the operation.
+        for calls in 0..5 {
+            for what in ["load", "save", "status", "verify"] {
+                let site = Site::new(kind).await;
+                let store = site.store().await;
+                store.save(save("a", "1", Expect::Absent)).await.unwrap();
+                let other = site.other_store(2).await;
+                site.probe.take();
+                site.probe.at_call(calls, move || async move {
+                    other.save(save("a", "2", Expect::Generation(1))).await.unwrap();
+                });
+                match what {
+                    "load" => drop(store.load(&id("a")).await.unwrap()),
+                    "save" => drop(store.save(save("a", "3", Expect::Any)).await.unwrap()),
+                    "status" => assert_eq!(store.status().await.unwrap().edited, []),
+                    _ => {
+                        let report = store.verify().await.unwrap();
+                        let edits =
+                            report.findings.iter().filter(|it| it.reason.contains("modified outside"));
+                        assert_eq!(edits.count(), 0, "{report:#?}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What the head does not remember is looked for in the old records, but only for a copy and a head of the same moment.
+#[tokio::test]
+async fn a_race_on_a_long_chain_reads_no_old_records() {
+    for kind in [Kind::PlainMemory, Kind::PlainStaged] {
+        let site = Site::new(kind).await;
+        let store = site.store().await;
+        for n in 0..100 {
+            store.save(save("a", &n.to_string(), Expect::Any)).await.unwrap();
+        }
+        let other = site.other_store(2).await;
+        let mut old = 0;
+        for n in 0..20 {
+            site.probe.take();
+            let other = other.clone();
+            // Behind the head, before the copy.
+            site.probe.at_call(1, move || async move {
+                other.save(save("a", &format!("theirs {n}"), Expect::Any)).await.unwrap();
+            });
+            store.save(save("a", &format!("ours {n}"), Expect::Any)).await.unwrap();
+            assert!(site.probe.hook_has_run());
+            let log = site.probe.take();
+            old += log.gets.iter().filter(|key| key.starts_with("versions/")).count();
+            assert!(log.gets.len() <= 8, "{kind:?}: {:?}", log.gets);
+        }
+        assert_eq!(old, 0, "{kind:?}");
     }
 }
 

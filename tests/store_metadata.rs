@@ -3,17 +3,22 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use pflow_store::{
-    DeleteRequest, Error, Expect, SaveRequest, UndeleteRequest,
+    DeleteRequest, Error, Expect, Query, SaveRequest, UndeleteRequest,
+    conflict::Policy,
     document::{ContentHash, MAX_DESCRIPTION_BYTES, MAX_NAME_BYTES, MAX_TAG_BYTES, MAX_TAGS},
     pflow_backend::Environment,
+    stored::VersionRecord,
 };
 use support::{Site, every_backend, id, listed, plan, save};
 
 every_backend!(
     the_caller_knows_better_than_the_document_and_that_better_than_before,
+    what_a_document_drops_is_gone,
+    an_empty_field_takes_away_what_was_given,
+    a_merge_keeps_apart_what_was_given,
     limits_are_kept,
     every_record_names_its_parent_by_its_hash,
 );
@@ -32,16 +37,114 @@ async fn the_caller_knows_better_than_the_document_and_that_better_than_before(s
     let saved = store.save(told(Expect::Absent).name("given").tags(["x", "y", "x"])).await.unwrap();
     assert_eq!((saved.record.version.as_deref(), saved.record.nodes.len()), (Some("1.5"), 0));
     assert_eq!(seen(saved), three("given", "own", "x,y"));
-    // A document that says nothing of itself leaves what is known.
+    // A document that says nothing of itself leaves what was given, and nothing of what another document said.
     let saved = store.save(save("a", "1", Expect::Any)).await.unwrap();
     assert_eq!((saved.record.version.clone(), saved.record.nodes.clone()), (None, vec!["echo".to_owned()]));
-    assert_eq!(seen(saved), three("given", "own", "x,y"));
+    assert_eq!(seen(saved), three("given", "", "x,y"));
     // One that says something is heard.
     assert_eq!(seen(store.save(told(Expect::Any)).await.unwrap()), three("own", "own", "own"));
     let saved = store.save(told(Expect::Any).description("given").tags([""; 0])).await.unwrap();
     assert_eq!(seen(saved), three("own", "given", ""));
     let saved = store.save(save("a", "2", Expect::Any)).await.unwrap();
-    assert_eq!(seen(saved), three("own", "given", ""), "no tags are known too");
+    assert_eq!(seen(saved), three("", "given", ""), "the name was the document's, the description was given");
+}
+
+/// A workflow whose document says this besides its nodes, and text in a node.
+fn saying(fields: &str, text: &str) -> String {
+    format!(
+        r#"{{ {fields} "nodes": [ {{ "id": "n", "type": "echo", "params": {{ "text": "{text}" }} }} ] }}"#
+    )
+}
+
+fn known(record: &VersionRecord) -> (Option<&str>, Option<&str>, String) {
+    (record.name.as_deref(), record.description.as_deref(), record.tags.join(","))
+}
+
+const ALL: &str = r#""name": "own", "description": "own", "tags": ["own"],"#;
+
+async fn what_a_document_drops_is_gone(site: Site) {
+    let store = site.store().await;
+    let request = |fields: &str| SaveRequest::new(id("a"), saying(fields, "1"), Expect::Any);
+    let first = store.save(request(ALL)).await.unwrap().record;
+    assert_eq!(
+        (known(&first), first.given.is_nothing()),
+        ((Some("own"), Some("own"), "own".to_owned()), true)
+    );
+    let dropped = store.save(request("")).await.unwrap().record;
+    assert_eq!((known(&dropped), dropped.given.is_nothing()), ((None, None, String::new()), true));
+    assert_eq!(
+        store.list(&Query { tags: vec!["own".to_owned()], ..Query::default() }).await.unwrap().len(),
+        0
+    );
+    // What was given stays through deletion and return, and through a person's edit that says nothing.
+    let given = |fields: &str| request(fields).name("given").description("given").tags(["given"]);
+    store.save(given("")).await.unwrap();
+    store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.unwrap();
+    store.undelete(UndeleteRequest::new(id("a"), Expect::Any)).await.unwrap();
+    let kept = store.save(SaveRequest::new(id("a"), saying("", "2"), Expect::Any)).await.unwrap().record;
+    assert_eq!(known(&kept), (Some("given"), Some("given"), "given".to_owned()));
+    // A blank field, or an empty list, says that there is none; null says nothing.
+    let null = request(r#""name": null, "description": null, "tags": null,"#);
+    assert_eq!(known(&store.save(null).await.unwrap().record), known(&kept));
+    let blank = request(r#""name": " ", "description": "", "tags": [],"#);
+    assert_eq!(known(&store.save(blank).await.unwrap().record), (None, None, String::new()));
+    assert_eq!(known(&store.save(request("")).await.unwrap().record), (None, None, String::new()));
+}
+
+async fn an_empty_field_takes_away_what_was_given(site: Site) {
+    let store = site.store().await;
+    let request = |fields: &str| SaveRequest::new(id("a"), saying(fields, "1"), Expect::Any);
+    let none = |fields: &str| request(fields).name("").description("").tags([""; 0]);
+    for fields in ["", ALL] {
+        store.save(request(fields).name("given").description("given").tags(["given"])).await.unwrap();
+        let cleared = store.save(none(fields)).await.unwrap();
+        assert_eq!((known(&cleared.record), cleared.unchanged), ((None, None, String::new()), false));
+        assert!(store.save(none(fields)).await.unwrap().unchanged);
+    }
+    // To take away what is not there changes nothing.
+    store.save(request("")).await.unwrap();
+    assert!(store.save(none("")).await.unwrap().unchanged);
+    // To give what the document says already is a change: it stays when the document drops it.
+    store.save(request(ALL)).await.unwrap();
+    assert!(!store.save(request(ALL).name("own")).await.unwrap().unchanged);
+    assert_eq!(known(&store.save(request("")).await.unwrap().record).0, Some("own"));
+}
+
+async fn a_merge_keeps_apart_what_was_given(site: Site) {
+    let store = site.store().await;
+    let name = r#""name": "own","#;
+    let tags = r#""tags": ["own"],"#;
+    let base = |case: &str, fields: &str| SaveRequest::new(id(case), saying(fields, "1"), Expect::Absent);
+    let theirs = |case: &str, fields: &str| SaveRequest::new(id(case), saying(fields, "1"), Expect::Any);
+    let ours = |case: &str, fields: &str| {
+        let request = SaveRequest::new(id(case), saying(fields, "ours"), Expect::Generation(1));
+        request.resolver(Arc::new(Policy::Merge))
+    };
+    let saves = [
+        [base("a", name), theirs("a", name).tags(["t"]), ours("a", "")],
+        [base("b", "").name("given"), theirs("b", "").tags(["t"]), ours("b", "")],
+        [base("c", name), theirs("c", name).tags(["t"]), ours("c", name).name("mine")],
+        [base("d", tags), theirs("d", ""), ours("d", tags)],
+        [base("e", tags).name("given"), theirs("e", tags).name(""), ours("e", tags)],
+    ];
+    // The name and the tags that are known after the merge, and which of them were given.
+    let wanted = [
+        (None, "t", None, Some("t")),
+        (Some("given"), "t", Some("given"), Some("t")),
+        (Some("mine"), "t", Some("mine"), Some("t")),
+        (None, "", None, None),
+        (None, "own", None, None),
+    ];
+    for ([base, theirs, ours], wanted) in saves.into_iter().zip(wanted) {
+        store.save(base).await.unwrap();
+        store.save(theirs).await.unwrap();
+        let record = store.save(ours).await.unwrap().record;
+        let given = record.given.tags.as_ref().map(|tags| tags.join(","));
+        let tags = record.tags.join(",");
+        let seen = (record.name.as_deref(), tags.as_str(), record.given.name.as_deref(), given.as_deref());
+        assert_eq!(seen, wanted);
+        assert_eq!(record.generation, 3);
+    }
 }
 
 async fn limits_are_kept(site: Site) {

@@ -26,6 +26,7 @@ use super::{
     search::Search,
     show::Show,
     undelete::Undelete,
+    verify::Verify,
 };
 
 const JSON: &str = "--json";
@@ -126,9 +127,8 @@ pub(super) enum Command {
     /// Make the index anew from the workflows
     #[command(after_help = super::reindex::MORE)]
     Reindex,
-    /// Read everything and hold it against itself; changes nothing
-    #[command(after_help = super::verify::MORE)]
-    Verify,
+    /// Read everything and compare it; changes nothing without `--repair`
+    Verify(Verify),
     /// Try what the storage really honours
     #[command(after_help = super::doctor::MORE)]
     Doctor,

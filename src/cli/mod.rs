@@ -48,6 +48,7 @@ mod log;
 mod output;
 mod patience;
 mod reindex;
+mod repair_heads;
 mod save;
 mod save_all;
 mod search;
@@ -59,6 +60,7 @@ mod table;
 mod time;
 mod undelete;
 mod verify;
+mod waiting;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -125,7 +127,7 @@ async fn dispatch(command: Command, session: &Session<'_>) -> Result<()> {
         Command::Lock(lock) => lock.run(session).await,
         Command::Flow(flow) => flow.run(session),
         Command::Reindex => reindex::run(session).await,
-        Command::Verify => verify::run(session).await,
+        Command::Verify(verify) => verify.run(session).await,
         Command::Doctor => doctor::run(session).await,
         Command::DoctorLock(lock) => lock.run(session).await,
     }

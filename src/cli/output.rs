@@ -105,9 +105,13 @@ impl Output {
 
     /// Something that a person should know.
     pub(super) fn warn(&self, text: &str) {
-        if self.quiet {
-            return;
+        if !self.quiet {
+            self.insist(text);
         }
+    }
+
+    /// Something that a person must know, whatever else is kept quiet: data is not where they look for it.
+    pub(super) fn insist(&self, text: &str) {
         if self.json {
             self.event("warning", &Message { message: text });
         } else {

@@ -28,6 +28,10 @@ Examples:
   pflow-store save greet greet.json --if-generation 3 --on-conflict merge
                                                           with what others changed since 3
 
+A name, description or tag that you give stays for later versions until you give
+another one or the document mentions the field itself; what a document says is
+gone when it does not say it any more.
+
 On a terminal you are asked about a conflict; elsewhere it is a failure unless
 --on-conflict decides:
   fail      report it
@@ -46,15 +50,15 @@ pub(super) struct Save {
     /// The document; - or nothing for stdin
     file: Option<PathBuf>,
 
-    /// The title, over what the document says
+    /// The title, over what the document says; '' for none
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
 
-    /// What it is for, over what the document says
+    /// What it is for, over what the document says; '' for none
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
 
-    /// A tag, over what the document says; repeat it for more
+    /// A tag, over what the document says; repeat it for more, '' for none
     #[arg(long = "tag", value_name = "TAG")]
     tags: Vec<String>,
 
@@ -119,7 +123,8 @@ impl Save {
             request = request.description(description);
         }
         if !self.tags.is_empty() {
-            request = request.tags(self.tags);
+            // An empty tag adds none, so it alone takes all away.
+            request = request.tags(self.tags.into_iter().filter(|tag| !tag.is_empty()));
         }
         let lease = self.expectation.lease(&id)?;
         if let Some(message) = self.expectation.message {

@@ -20,6 +20,7 @@ use super::{
     output::Output,
     patience::Patience,
     signals::Signals,
+    waiting,
 };
 
 /// What every command gets.
@@ -170,12 +171,20 @@ impl<'a> Session<'a> {
         self.output.data(bytes).map_err(|error| Failure::unwritten(&error, self.signals.has_begun()))
     }
 
-    /// Brings the storage to rest, what was given up included.
+    /// Brings the storage to rest, what was given up included. Behind a change it says what is not where people look for it.
     pub(super) async fn close(&self) {
-        if let Some(store) = self.opened.get()
-            && let Err(error) = store.close().await
-        {
-            self.output.warn(&format!("the store was not left at rest: {}", with_causes(&error)));
+        let Some(store) = self.opened.get() else { return };
+        if let Err(error) = store.close().await {
+            let hint = error.hint().map_or_else(String::new, |hint| format!("; {hint}"));
+            self.output.insist(&format!("the store was not left at rest: {}{hint}", with_causes(&error)));
+        } else if self.signals.has_begun() {
+            match store.waiting().await {
+                Ok(waiting) => waiting::warn(self.output, &waiting),
+                Err(error) => {
+                    self.output
+                        .warn(&format!("what is not in its file is not known: {}", with_causes(&error)));
+                }
+            }
         }
     }
 

@@ -93,6 +93,9 @@ impl Signals {
         let deaf = |error| Failure::failed(format!("Failed to listen for signals: {error}"));
         let mut interrupts = signal(SignalKind::interrupt()).map_err(deaf)?;
         let mut terminations = signal(SignalKind::terminate()).map_err(deaf)?;
+        // A signal that is listened to does not end the program: a write beyond the limit of the file size fails then, and says why. What `lock run`
+        // starts has the default again.
+        drop(signal(SignalKind::from_raw(Number::XFSZ.as_raw())).map_err(deaf)?);
         let (tell, first) = watch::channel(None);
         let stop = CancellationToken::new();
         let stopped = stop.clone();

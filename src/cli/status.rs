@@ -5,6 +5,7 @@ use super::{
     failure::Result,
     lock::{Lock, holding},
     session::Session,
+    waiting::{self, Waits},
 };
 
 #[derive(Serialize)]
@@ -18,6 +19,7 @@ struct Document<'a> {
     locked: Vec<Lock<'a>>,
     modified_outside: &'a [WorkflowId],
     unreadable: Vec<Unreadable<'a>>,
+    waiting: Vec<Waits<'a>>,
 }
 
 #[derive(Serialize)]
@@ -40,6 +42,7 @@ pub(super) async fn run(session: &Session<'_>) -> Result<()> {
         locked: status.locked.iter().map(Lock::of).collect(),
         modified_outside: &status.edited,
         unreadable: status.unreadable.iter().map(|(id, reason)| Unreadable { id, reason }).collect(),
+        waiting: status.waiting.iter().map(Waits::of).collect(),
     };
     session.answer(&describe(&status), &document)
 }
@@ -71,6 +74,7 @@ fn describe(status: &Status) -> String {
             "unreadable         {}",
             lines(status.unreadable.iter().map(|(id, why)| format!("{id}: {why}")).collect())
         ),
+        format!("only in journal    {}", lines(status.waiting.iter().map(waiting::line).collect())),
     ]
     .join("\n")
 }

@@ -1,14 +1,45 @@
+use clap::Args;
 use pflow_store::store::{Finding, Report, Severity};
 use serde::Serialize;
 
 use super::{
     failure::{Failure, Result},
     output::printable,
+    repair_heads::{Repaired, repair},
     session::Session,
 };
 
-pub(super) const MORE: &str = "\
-DAMAGE is what is lost or contradicts itself (exit 14). A NOTICE is what a crash or a person left behind: nothing is lost.";
+const MORE: &str = "\
+DAMAGE is what is lost or contradicts itself (exit 14). A NOTICE is what a crash or a person left behind: nothing is lost.
+
+`--repair` moves the head of a workflow that was removed, replaced by an older state, emptied or damaged to the newest version that
+descends from it. The versions stay as they are, and so does an edit of workflow.json. A lease on the workflow is taken away.
+
+Examples:
+  pflow-store verify
+  pflow-store verify --repair -n                     what would be moved
+  pflow-store verify --repair -y
+  pflow-store verify --repair --take 01hm6aqh20fqaswn6q70mqyxxe";
+
+#[derive(Debug, Args)]
+#[command(after_help = MORE)]
+pub(super) struct Verify {
+    /// Move the heads of workflows that were lost
+    #[arg(long)]
+    repair: bool,
+
+    /// Of several newest versions of a workflow, take this one; may be repeated
+    #[arg(long, value_name = "VERSION-ID", requires = "repair")]
+    take: Vec<String>,
+
+    /// Say what would be moved, and leave it
+    #[arg(short = 'n', long, requires = "repair")]
+    dry_run: bool,
+
+    /// Do not ask
+    #[arg(short, long, requires = "repair")]
+    yes: bool,
+}
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -16,6 +47,8 @@ struct Document<'a> {
     versions: usize,
     sound: bool,
     findings: Vec<Found<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repair: Option<&'a Repaired>,
 }
 
 #[derive(Serialize)]
@@ -26,36 +59,53 @@ struct Found<'a> {
     hint: Option<&'a str>,
 }
 
-/// Verifies the store and prints what was found.
-pub(super) async fn run(session: &Session<'_>) -> Result<()> {
-    let store = session.open().await?;
-    let report = session.reading(store.verify()).await?;
-    let findings = report.findings.iter().map(|finding| Found {
-        key: &finding.key,
-        severity: severity(finding),
-        reason: &finding.reason,
-        hint: finding.hint.as_deref(),
-    });
-    let document = Document {
-        workflows: report.workflows,
-        versions: report.versions,
-        sound: report.is_sound(),
-        findings: findings.collect(),
-    };
-    session.answer(&describe(&report), &document)?;
-    match report.findings.iter().filter(|finding| severity(finding) == "damage").count() {
-        0 => Ok(()),
-        damaged => {
-            let failure = Failure::corrupt(format!("damage was found in {damaged} of the places above"));
-            let mendable =
-                report.findings.iter().all(|finding| severity(finding) != "damage" || finding.hint.is_some());
-            Err(if mendable {
-                failure.with_hint("the workflows are whole; mend what is damaged as it says there")
-            } else {
-                failure.with_hint("do not write here; keep a copy as it is, and restore from a good one")
-            })
-        }
+impl Verify {
+    /// Repairs what it is told to, verifies the store, and prints what was done and found.
+    pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
+        let store = session.open().await?;
+        let repaired = if self.repair {
+            let done = repair(session, &store, &self.take, self.dry_run, self.yes).await?;
+            let Some(done) = done else { return Ok(()) };
+            Some(done)
+        } else {
+            None
+        };
+        let report = session.reading(store.verify()).await?;
+        let findings = report.findings.iter().map(|finding| Found {
+            key: &finding.key,
+            severity: severity(finding),
+            reason: &finding.reason,
+            hint: finding.hint.as_deref(),
+        });
+        let document = Document {
+            workflows: report.workflows,
+            versions: report.versions,
+            sound: report.is_sound(),
+            findings: findings.collect(),
+            repair: repaired.as_ref(),
+        };
+        let mut lines = repaired.as_ref().map(Repaired::describe).unwrap_or_default();
+        lines.push(describe(&report));
+        session.answer(&lines.join("\n"), &document)?;
+        judge(&report, repaired.as_ref())
     }
+}
+
+fn judge(report: &Report, repaired: Option<&Repaired>) -> Result<()> {
+    let damaged = report.findings.iter().filter(|finding| severity(finding) == "damage").count();
+    if damaged == 0 {
+        return Ok(());
+    }
+    let failure = Failure::corrupt(format!("damage was found in {damaged} of the places above"));
+    let mendable =
+        report.findings.iter().all(|finding| severity(finding) != "damage" || finding.hint.is_some());
+    Err(if repaired.is_some_and(Repaired::is_undecided) {
+        failure.with_hint("choose a version for each workflow with `verify --repair --take VERSION-ID`")
+    } else if mendable {
+        failure.with_hint("the workflows are whole; mend what is damaged as it says there")
+    } else {
+        failure.with_hint("do not write here; keep a copy as it is, and restore from a good one")
+    })
 }
 
 fn severity(finding: &Finding) -> &'static str {

@@ -230,6 +230,10 @@ impl<'de> Check<'de> {
     /// Fills what is still open in `found` from one level.
     fn describe(&mut self, level: Level, object: &Value<'de>, found: &mut Metadata) {
         let place = level.place();
+        let mentions = &mut found.mentions;
+        mentions.name |= object.get("name").is_some();
+        mentions.description |= object.get("description").is_some();
+        mentions.tags |= object.get("tags").is_some();
         let open = |field: &mut Option<String>, text: Option<&str>, max| {
             if field.is_none() {
                 *field = text.and_then(|text| metadata::label(text, max)).map(Cow::into_owned);
@@ -242,7 +246,7 @@ impl<'de> Check<'de> {
         self.optional_array(object, &place, "tags");
         let version = object.get("version").and_then(|version| match &version.data {
             Data::Text(text) => Some(Cow::Borrowed(text.as_ref())),
-            Data::Number(number) => Some(Cow::Owned(number.to_string())),
+            Data::Number(number) => Some(Cow::Borrowed(*number)),
             _ => {
                 self.wrong_type(version, &place.key("version"), "a string or a number");
                 None

@@ -26,8 +26,12 @@ pub enum DocumentError {
     },
 
     /// Not UTF-8.
-    #[error("the document is not UTF-8 at byte {offset}{}", if *.truncated { ": it ends within a character" } else { "" })]
+    #[error("line {line}, column {column}: the document is not UTF-8 (byte {offset}){}", if *.truncated { ": it ends within a character" } else { "" })]
     NotUtf8 {
+        /// The line, from 1.
+        line: usize,
+        /// The column in characters, from 1.
+        column: usize,
         /// Bytes before the first that is not UTF-8.
         offset: usize,
         /// The text ends within a character: probably the document was cut off.

@@ -17,6 +17,18 @@ pub const MAX_NODE_TYPES: usize = 64;
 /// The longest node type, in bytes.
 pub const MAX_NODE_TYPE_BYTES: usize = 128;
 
+/// Which of the fields that a caller may also give beside a document the document mentions. A field that is there and blank, or an empty
+/// list of tags, is mentioned: the document says that there is none. `null` mentions nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Mentions {
+    /// `name`, at any level.
+    pub name: bool,
+    /// `description`, at any level.
+    pub description: bool,
+    /// `tags`, at any level.
+    pub tags: bool,
+}
+
 /// What a document says about itself.
 ///
 /// Each field comes from the first level of the document that says something: the top level, then the
@@ -38,9 +50,11 @@ pub struct Metadata {
     /// only if there are none of what `metadata.nodes` claims. At most [`MAX_NODE_TYPES`] of
     /// [`MAX_NODE_TYPE_BYTES`].
     pub nodes: Vec<String>,
-    /// The `version` that the author gave; a number as serde_json writes it (`1.10` is the number `1.1`).
+    /// The `version` that the author gave; a number as it is written, so `1.10` is not `1.1`.
     /// At most [`MAX_VERSION_BYTES`].
     pub version: Option<String>,
+    /// Which fields the document mentions, if only to leave them blank.
+    pub mentions: Mentions,
 }
 
 /// `text` trimmed and within `max` bytes, or nothing if it is blank.

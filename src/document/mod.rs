@@ -24,6 +24,7 @@ mod metadata;
 mod outline;
 mod place;
 mod read;
+mod scan;
 mod syntax;
 
 use std::fmt;
@@ -36,7 +37,7 @@ pub use error::{Defect, DocumentError, Reason};
 pub use media_type::MediaType;
 pub use metadata::{
     MAX_DESCRIPTION_BYTES, MAX_NAME_BYTES, MAX_NODE_TYPE_BYTES, MAX_NODE_TYPES, MAX_TAG_BYTES, MAX_TAGS,
-    MAX_VERSION_BYTES, Metadata,
+    MAX_VERSION_BYTES, Mentions, Metadata,
 };
 pub(crate) use place::{is_identifier, quoted};
 pub use syntax::SyntaxError;
@@ -169,8 +170,19 @@ fn decode(bytes: &[u8]) -> Result<&str, DocumentError> {
     if let Some((_, encoding)) = MARKS.iter().find(|(mark, _)| bytes.starts_with(mark)) {
         return Err(DocumentError::ByteOrderMark { encoding });
     }
-    std::str::from_utf8(bytes).map_err(|error| DocumentError::NotUtf8 {
-        offset: error.valid_up_to(),
-        truncated: error.error_len().is_none(),
+    std::str::from_utf8(bytes).map_err(|error| {
+        if let Some(encoding) = syntax::unmarked_encoding(bytes) {
+            return DocumentError::Syntax { line: 1, column: 1, reason: SyntaxError::Encoding { encoding } };
+        }
+        let offset = error.valid_up_to();
+        let before = bytes.get(..offset).map(String::from_utf8_lossy).unwrap_or_default();
+        let (line, column) = syntax::position(&before);
+        DocumentError::NotUtf8 { line, column, offset, truncated: error.error_len().is_none() }
     })
+}
+
+/// Why `bytes` are not JSON, in the words that a document is refused with; none if they are.
+pub(crate) fn why_not_json(bytes: &[u8]) -> Option<DocumentError> {
+    let read = |text| read::read(text, Limits::DEPTH_CEILING, &mut Check::new()).map(drop);
+    decode(bytes).and_then(read).err()
 }

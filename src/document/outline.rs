@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use serde_json::Number;
-
 use super::place::Place;
 
 /// An object that may describe the workflow.
@@ -86,7 +84,8 @@ pub(super) struct Value<'de> {
 pub(super) enum Data<'de> {
     Null,
     Bool,
-    Number(Number),
+    /// As it is written: no digit is lost, and none is too much.
+    Number(&'de str),
     /// Empty in the role [`Role::Other`].
     Text(Cow<'de, str>),
     Array,

@@ -1,8 +1,7 @@
 //! Says in plain words why a text is not JSON.
 
-use serde_json::error::Category;
-
 use super::error::DocumentError;
+use super::scan::Failure;
 
 /// Why a text is not JSON.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -14,6 +13,37 @@ pub enum SyntaxError {
     /// The text ends too early: it was probably cut off.
     #[error("the document is truncated, it ends in the middle")]
     Truncated,
+    /// Nothing but zero bytes: a file whose length reached the disk in a crash and whose content did not.
+    #[error(
+        "the document is {bytes} zero bytes: its content was lost, as in a crash before it was written out"
+    )]
+    Zeros {
+        /// How many.
+        bytes: usize,
+    },
+    /// The text ends in zero bytes, for the same reason.
+    #[error(
+        "only zero bytes from here to the end: the rest was lost, as in a crash before it was written out"
+    )]
+    ZeroTail,
+    /// The text is in another encoding, which no mark tells.
+    #[error("the document is {encoding} without a byte order mark; save it as UTF-8")]
+    Encoding {
+        /// `UTF-16LE`, `UTF-16BE`, `UTF-32LE` or `UTF-32BE`.
+        encoding: &'static str,
+    },
+    /// What git leaves in a file when a merge conflicts.
+    #[error("a conflict marker of git (`{marker}`); resolve the conflict in the file first")]
+    ConflictMarker {
+        /// The seven characters.
+        marker: &'static str,
+    },
+    /// The text is written in another language.
+    #[error("the document is {language}, a workflow is JSON")]
+    Language {
+        /// Which.
+        language: &'static str,
+    },
     /// Something follows the end of the JSON value.
     #[error("text after the end of the document")]
     Trailing,
@@ -28,9 +58,56 @@ pub enum SyntaxError {
         /// What JSON has instead.
         hint: &'static str,
     },
-    /// Anything else, in the words of serde_json.
-    #[error("{0}")]
-    Other(String),
+    /// Something else is needed here.
+    #[error("expected {0}")]
+    Expected(&'static str),
+    /// A comma with nothing behind it.
+    #[error("trailing comma")]
+    TrailingComma,
+    /// A key that is no string.
+    #[error("a key must be a string in double quotes")]
+    Key,
+    /// A control character that stands in a string as it is.
+    #[error("{}", control(*.0))]
+    ControlCharacter(char),
+    /// An escape that JSON does not have.
+    #[error("`\\{}` in a string is not an escape of JSON; a backslash is written `\\\\`", .escape.escape_debug())]
+    Escape {
+        /// What follows the backslash.
+        escape: String,
+    },
+    /// Half of a surrogate pair: the text was cut within a character.
+    #[error(
+        "`{escape}` in a string is half of a surrogate pair, which is no character; write both halves or the character itself"
+    )]
+    HalfSurrogate {
+        /// As it is written.
+        escape: String,
+    },
+    /// An escape `\u` without its digits.
+    #[error("`\\u` in a string needs four hexadecimal digits")]
+    HexDigits,
+    /// A number like `01`.
+    #[error("a number with a leading zero")]
+    LeadingZero,
+    /// A number like `1.` or `-`.
+    #[error("a number needs a digit {place}")]
+    DigitMissing {
+        /// Where in the number.
+        place: &'static str,
+    },
+}
+
+fn control(c: char) -> String {
+    match c {
+        '\n' => "a raw line break in a string; write it as `\\n`".to_owned(),
+        '\r' => "a raw carriage return in a string; write it as `\\r`".to_owned(),
+        '\t' => "a raw tab in a string; write it as `\\t`".to_owned(),
+        other => {
+            let code = u32::from(other);
+            format!("the raw control character U+{code:04X} in a string; write it as `\\u{code:04x}`")
+        }
+    }
 }
 
 const NO_SUCH_NUMBER: &str = "which has no such number";
@@ -47,59 +124,116 @@ const FOREIGN: [(&str, &str); 8] = [
     ("'", "strings stand in double quotes"),
 ];
 
-/// Turns serde_json's error about `text` into ours: with a column in characters, which is what an editor
-/// shows, and by name if it is one of the usual mistakes.
-pub(super) fn explain(text: &str, error: &serde_json::Error) -> DocumentError {
-    let offset = match error.classify() {
-        Category::Eof => text.len(),
-        Category::Syntax | Category::Data | Category::Io => offset_of(text, error),
-    };
+const CONFLICT_MARKERS: [&str; 4] = ["<<<<<<<", "|||||||", "=======", ">>>>>>>"];
+
+/// How much of a text is looked at to tell its encoding.
+const SAMPLE: usize = 256;
+
+/// The refusal of `text`: with a column in characters, which is what an editor shows, and by name if it is one of the usual mistakes.
+pub(super) fn explain(text: &str, failure: Failure) -> DocumentError {
+    let Failure { offset, reason } = failure;
     let (before, after) = text.split_at_checked(offset).unwrap_or((text, ""));
-    let reason = match error.classify() {
-        Category::Eof if text.trim_ascii().is_empty() => SyntaxError::Empty,
-        Category::Eof => SyntaxError::Truncated,
-        Category::Syntax | Category::Data | Category::Io => reason(before, after, error),
+    let is_first = before.trim_ascii().is_empty();
+    if let Some(encoding) = unmarked_encoding(text.as_bytes()).filter(|_| after.starts_with('\0')) {
+        return DocumentError::Syntax { line: 1, column: 1, reason: SyntaxError::Encoding { encoding } };
+    }
+    let reason = match reason {
+        SyntaxError::Truncated if text.trim_ascii().is_empty() => SyntaxError::Empty,
+        SyntaxError::Truncated => SyntaxError::Truncated,
+        _ if after.starts_with('\0') && after.bytes().all(|byte| byte == 0) => {
+            if before.is_empty() {
+                SyntaxError::Zeros { bytes: text.len() }
+            } else {
+                SyntaxError::ZeroTail
+            }
+        }
+        reason => conflict_marker(before, after)
+            .or_else(|| if is_first { language(after) } else { None })
+            .or_else(|| foreign(after))
+            .unwrap_or(reason),
     };
     let (line, column) = position(before);
     DocumentError::Syntax { line, column, reason }
 }
 
-fn reason(before: &str, after: &str, error: &serde_json::Error) -> SyntaxError {
-    if ["//", "/*", "#"].iter().any(|sign| after.starts_with(sign)) {
-        return SyntaxError::Comment;
-    }
-    // serde_json stops behind the minus sign.
-    let signed = before.ends_with('-') && after.starts_with("Infinity");
-    let foreign = FOREIGN.iter().find(|(found, _)| match found.strip_prefix('-') {
-        Some(unsigned) => signed && after.starts_with(unsigned),
-        None => !signed && after.starts_with(found),
-    });
-    if let Some(&(found, hint)) = foreign {
-        return SyntaxError::Foreign { found, hint };
-    }
-    let message = error.to_string();
-    // serde_json appends the position, which is told apart here.
-    let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
-    if message == "trailing characters" {
-        return SyntaxError::Trailing;
-    }
-    SyntaxError::Other(message.to_owned())
+/// The encoding of a text in which every second byte, or three of four, are zero, as they are where most of it is Latin.
+pub(super) fn unmarked_encoding(bytes: &[u8]) -> Option<&'static str> {
+    let sample = bytes.get(..bytes.len().min(SAMPLE)).unwrap_or_default();
+    let is = |unit: usize, zeros: &[usize]| {
+        let fits =
+            |unit: &&[u8]| unit.iter().enumerate().all(|(nth, byte)| (*byte == 0) == zeros.contains(&nth));
+        let units = sample.chunks_exact(unit);
+        let all = units.len();
+        all > 0 && units.filter(fits).count() * 4 >= all * 3
+    };
+    // The wider ones first: the first half of a UTF-32LE unit looks like UTF-16LE.
+    let encodings: [(&str, usize, &[usize]); 4] = [
+        ("UTF-32LE", 4, &[1, 2, 3]),
+        ("UTF-32BE", 4, &[0, 1, 2]),
+        ("UTF-16LE", 2, &[1]),
+        ("UTF-16BE", 2, &[0]),
+    ];
+    encodings.into_iter().find(|(_, unit, zeros)| is(*unit, zeros)).map(|(name, ..)| name)
 }
 
-/// The offset that serde_json means: it counts lines from 1 and bytes within the line up to and including
-/// the one that it stopped at; of a line's end it says the next line, byte 0.
-fn offset_of(text: &str, error: &serde_json::Error) -> usize {
-    let line_start: usize =
-        text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
-    let mut offset = (line_start + error.column()).saturating_sub(1).min(text.len());
-    while !text.is_char_boundary(offset) {
-        offset -= 1;
+/// A marker that the line begins with in which reading stopped.
+fn conflict_marker(before: &str, after: &str) -> Option<SyntaxError> {
+    let begun = before.rsplit('\n').next().unwrap_or_default();
+    let line = format!("{begun}{}", after.get(..after.len().min(8)).unwrap_or_default());
+    let marker = CONFLICT_MARKERS.into_iter().find(|marker| {
+        line.strip_prefix(marker).is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\r', '\n']))
+    });
+    marker.map(|marker| SyntaxError::ConflictMarker { marker })
+}
+
+/// The language of a text that does not even begin as JSON, given from its first sign.
+fn language(text: &str) -> Option<SyntaxError> {
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+    let first = lines.next()?.trim_end();
+    let heading = |line: &str| line.trim_start_matches('#').starts_with(' ') && line.starts_with('#');
+    let language = if first == "---" {
+        // Front matter of Markdown ends with a second line like the first.
+        let body = lines.skip_while(|line| line.trim_end() != "---").nth(1);
+        if body.is_some_and(heading) { "Markdown" } else { "YAML or Markdown" }
+    } else if heading(first) {
+        // A comment above JSON looks like a heading.
+        if lines
+            .find(|line| !line.starts_with('#'))
+            .is_some_and(|line| line.trim_start().starts_with(['{', '[']))
+        {
+            return None;
+        }
+        "Markdown"
+    } else if first.starts_with("- ") || is_yaml_key(first) {
+        "YAML"
+    } else if first.starts_with('<')
+        && first.chars().nth(1).is_some_and(|c| c.is_alphabetic() || "!?".contains(c))
+    {
+        "XML or HTML"
+    } else {
+        return None;
+    };
+    Some(SyntaxError::Language { language })
+}
+
+/// Whether a line is `key:` or `key: value`.
+fn is_yaml_key(line: &str) -> bool {
+    line.split_once(':').is_some_and(|(key, value)| {
+        let plain = key.chars().all(|c| c.is_alphanumeric() || "_-. ".contains(c));
+        !key.is_empty() && plain && (value.is_empty() || value.starts_with(' '))
+    })
+}
+
+fn foreign(after: &str) -> Option<SyntaxError> {
+    if ["//", "/*", "#"].iter().any(|sign| after.starts_with(sign)) {
+        return Some(SyntaxError::Comment);
     }
-    offset
+    let (found, hint) = FOREIGN.into_iter().find(|(found, _)| after.starts_with(found))?;
+    Some(SyntaxError::Foreign { found, hint })
 }
 
 /// The line and the column in characters, both from 1, of what follows `before`.
-fn position(before: &str) -> (usize, usize) {
+pub(super) fn position(before: &str) -> (usize, usize) {
     let line = before.bytes().filter(|b| *b == b'\n').count() + 1;
     let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
     (line, column)
@@ -108,10 +242,10 @@ fn position(before: &str) -> (usize, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::document::why_not_json;
 
     fn message(text: &str) -> String {
-        let error = serde_json::from_str::<serde_json::Value>(text).unwrap_err();
-        explain(text, &error).to_string()
+        why_not_json(text.as_bytes()).map_or_else(|| "accepted".to_owned(), |refusal| refusal.to_string())
     }
 
     #[test]
@@ -122,31 +256,111 @@ mod tests {
             ("{\n  \"a\": [1, 2", "line 2, column 13: the document is truncated, it ends in the middle"),
             ("{\"a\": \"é", "line 1, column 9: the document is truncated, it ends in the middle"),
             ("{\"a\": tru", "line 1, column 10: the document is truncated, it ends in the middle"),
+            ("[\"\\u00", "line 1, column 7: the document is truncated, it ends in the middle"),
+            ("[\"\\ud83d\\", "line 1, column 10: the document is truncated, it ends in the middle"),
+            ("[1.", "line 1, column 4: the document is truncated, it ends in the middle"),
             ("{}\n{}", "line 2, column 1: text after the end of the document"),
             ("{} x", "line 1, column 4: text after the end of the document"),
             ("{} // x", "line 1, column 4: a comment, which JSON does not have"),
             ("{ /* x */ }", "line 1, column 3: a comment, which JSON does not have"),
             ("{\n# x\n}", "line 2, column 1: a comment, which JSON does not have"),
+            ("# x\n{}", "line 1, column 1: a comment, which JSON does not have"),
             ("{\"a\": 1 // x\n}", "line 1, column 9: a comment, which JSON does not have"),
             ("[1, // x\n2]", "line 1, column 5: a comment, which JSON does not have"),
             ("{\"é\": NaN}", "line 1, column 7: `NaN` is not JSON, which has no such number"),
             ("[Infinity]", "line 1, column 2: `Infinity` is not JSON, which has no such number"),
-            ("[-Infinity]", "line 1, column 3: `-Infinity` is not JSON, which has no such number"),
+            ("[-Infinity]", "line 1, column 2: `-Infinity` is not JSON, which has no such number"),
             ("[None]", "line 1, column 2: `None` is not JSON, write `null`"),
             ("[True]", "line 1, column 2: `True` is not JSON, write `true`"),
             ("{'a': 1}", "line 1, column 2: `'` is not JSON, strings stand in double quotes"),
             ("[1,]", "line 1, column 4: trailing comma"),
+            ("{\"a\": 1,}", "line 1, column 9: trailing comma"),
             ("{\"a\" 1}", "line 1, column 6: expected `:`"),
             ("{\"a\": 1 \"b\": 2}", "line 1, column 9: expected `,` or `}`"),
-            ("{a: 1}", "line 1, column 2: key must be a string"),
-            ("[1e999]", "line 1, column 6: number out of range"),
-            ("[é]", "line 1, column 2: expected value"),
+            ("[1 2]", "line 1, column 4: expected `,` or `]`"),
+            ("{a: 1}", "line 1, column 2: a key must be a string in double quotes"),
+            ("[é]", "line 1, column 2: expected a value"),
+            ("[nil]", "line 1, column 2: expected a value"),
+            ("[01]", "line 1, column 2: a number with a leading zero"),
+            ("[1.]", "line 1, column 2: a number needs a digit behind `.`"),
+            ("[-]", "line 1, column 2: a number needs a digit behind `-`"),
+            ("[1e+]", "line 1, column 2: a number needs a digit in the exponent"),
+            ("[\"aé\n\"]", "line 1, column 5: a raw line break in a string; write it as `\\n`"),
+            ("[\"\t\"]", "line 1, column 3: a raw tab in a string; write it as `\\t`"),
             (
-                "[\"aé\n\"]",
-                "line 1, column 5: control character (\\u0000-\\u001F) found while parsing a string",
+                "[\"\u{1}\"]",
+                "line 1, column 3: the raw control character U+0001 in a string; write it as `\\u0001`",
+            ),
+            (
+                r#"["a\x"]"#,
+                r"line 1, column 4: `\x` in a string is not an escape of JSON; a backslash is written `\\`",
+            ),
+            (r#"["\u12G4"]"#, r"line 1, column 3: `\u` in a string needs four hexadecimal digits"),
+            (
+                r#"["cut \ud83d here"]"#,
+                r"line 1, column 7: `\ud83d` in a string is half of a surrogate pair, which is no character; write both halves or the character itself",
             ),
         ] {
             assert_eq!(message(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn every_half_of_a_surrogate_pair_is_refused_and_a_pair_is_not() {
+        for text in
+            [r#"["\ude00 x"]"#, r#"["\ud83d\ud83d"]"#, r#"["\ud83d\n"]"#, r#"["\ud83dx"]"#, r#"{"\udc00":1}"#]
+        {
+            assert!(message(text).contains("half of a surrogate pair"), "{text}: {}", message(text));
+        }
+        assert_eq!(message(r#"["\ud83d\ude00", "\uD83D\uDE00\uE000"]"#), "accepted");
+    }
+
+    #[test]
+    fn other_languages_and_lost_content_are_named() {
+        for (text, expected) in [
+            ("\0\0\0", "line 1, column 1: the document is 3 zero bytes"),
+            ("{\"a\":\n \"b\0\0", "line 2, column 4: only zero bytes from here to the end"),
+            ("{\"a\": 1}\0\0", "line 1, column 9: only zero bytes from here to the end"),
+            ("{\0\"\0a\0\"\0:\01\0}\0", "line 1, column 1: the document is UTF-16LE without"),
+            ("\0{\0\"\0a\0\"\0:\01\0}", "line 1, column 1: the document is UTF-16BE without"),
+            ("{\0\0\0\"\0\0\0", "line 1, column 1: the document is UTF-32LE without"),
+            (
+                "<<<<<<< HEAD\n{}\n=======\n{}\n>>>>>>> b\n",
+                "line 1, column 1: a conflict marker of git (`<<<<<<<`)",
+            ),
+            ("{\n\"a\": [\n<<<<<<< HEAD\n1\n", "line 3, column 1: a conflict marker of git (`<<<<<<<`)"),
+            ("{}\n>>>>>>> b\n", "line 2, column 1: a conflict marker of git (`>>>>>>>`)"),
+            ("# Title\n\nprose\n", "line 1, column 1: the document is Markdown, a workflow is JSON"),
+            ("---\nname: x\n---\n# Title\n", "line 1, column 1: the document is Markdown"),
+            ("---\nname: x\n", "line 1, column 1: the document is YAML or Markdown"),
+            ("name: x\nnodes:\n", "line 1, column 1: the document is YAML, a workflow is JSON"),
+            ("- id: a\n", "line 1, column 1: the document is YAML"),
+            ("<!DOCTYPE html>\n", "line 1, column 1: the document is XML or HTML"),
+        ] {
+            assert!(message(text).starts_with(expected), "{text:?}: {}", message(text));
+        }
+    }
+
+    #[test]
+    fn numbers_are_those_of_the_grammar_whatever_their_size() {
+        let digits = "9".repeat(617);
+        for number in ["0", "-0", "1.10", "1e400", "-1e400", "1E-400", "1e+5", "0.0e0", &digits] {
+            assert_eq!(message(&format!("[{number}]")), "accepted", "{number}");
+        }
+        for number in ["+1", "00", "-01", ".5", "1.e5", "1e", "0x10", "1_000", "--1"] {
+            assert_ne!(message(&format!("[{number}]")), "accepted", "{number}");
+        }
+    }
+
+    #[test]
+    fn strings_say_what_serde_json_reads() {
+        for written in [r#""a\u00e9\n\/\"\\""#, r#""\ud83d\ude00x\ud83d\ude01""#, r#""\b\f\r\t""#, r#""é""#]
+        {
+            let mut scanner = crate::document::scan::Scanner::new(written);
+            let crate::document::scan::Token::String(read) = scanner.value().unwrap() else {
+                panic!("{written}")
+            };
+            assert_eq!(read.text(), serde_json::from_str::<String>(written).unwrap());
         }
     }
 }

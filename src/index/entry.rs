@@ -52,6 +52,14 @@ pub(crate) struct Gained {
     pub(crate) version: Ancestor,
 }
 
+/// A version that a writer left ahead of the head and that a fold fenced: its swap can never happen. The version itself stays, for `prune --unconfirmed`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Unconfirmed {
+    pub(crate) id: WorkflowId,
+    #[serde(flatten)]
+    pub(crate) version: Ancestor,
+}
+
 fn texts(texts: &[String]) -> Arc<[Arc<str>]> {
     texts.iter().map(|text| Arc::from(text.as_str())).collect()
 }

@@ -21,8 +21,8 @@ pub(super) struct Findings {
     pub(super) segment: Segment,
     /// Records that a root with this segment covers.
     pub(super) covered: Vec<Key>,
-    /// For a workflow, as its head was read, the records of generations that it has not reached.
-    pub(super) unreached: Vec<(Arc<StoredHead>, Vec<Change>)>,
+    /// For a workflow the records of generations that its head has not reached.
+    pub(super) unreached: Vec<(WorkflowId, Vec<Change>)>,
 }
 
 impl Index {
@@ -50,6 +50,7 @@ impl Index {
             let known = table.entries.get(&id);
             if let Some(entry) = Entry::of(&stored.head)
                 && known.is_none_or(|known| **known != entry)
+                && !self.is_behind(&stored.head, known).await?
             {
                 let old = known.map_or(0, |known| known.generation);
                 findings.segment.gained.extend(self.gained(&stored.head, old).await?);
@@ -61,7 +62,7 @@ impl Index {
                 records.into_iter().partition(|record| record.generation <= generation);
             findings.covered.extend(reached.into_iter().map(|record| record.key));
             if !unreached.is_empty() {
-                findings.unreached.push((stored, unreached));
+                findings.unreached.push((id, unreached));
             }
         }
         for record in records.operations {
@@ -76,6 +77,12 @@ impl Index {
             .gained
             .sort_by(|a, b| (&a.id, a.version.generation).cmp(&(&b.id, b.version.generation)));
         Ok(findings)
+    }
+
+    /// Whether the head is hurt and the index has seen a later version than the head's. That entry is the witness, so nothing older replaces it.
+    pub(super) async fn is_behind(&self, head: &Head, known: Option<&Arc<Entry>>) -> Result<bool> {
+        Ok(known.is_some_and(|known| known.generation > head.generation())
+            && self.ancestry(&head.id).await?.is_hurt())
     }
 
     /// The heads that need not be read, and the workflows whose heads must be.
@@ -122,13 +129,13 @@ impl Index {
                 if version.record.generation <= old {
                     break;
                 }
-                chain.push(Ancestor::from(&version.record));
+                chain.push(version.as_ancestor());
             }
         }
         Ok(chain.into_iter().map(|version| Gained { id: head.id.clone(), version }).collect())
     }
 
-    async fn operation(&self, record: &PendingOperation) -> Result<Option<Operation>> {
+    pub(super) async fn operation(&self, record: &PendingOperation) -> Result<Option<Operation>> {
         let Some(object) = self.objects.get(&record.key).await? else { return Ok(None) };
         match serde_json::from_slice(&object.bytes) {
             Ok(body) => {

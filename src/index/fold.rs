@@ -1,7 +1,6 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, atomic::Ordering},
-    time::Duration,
 };
 
 use pflow_backend::{
@@ -38,9 +37,6 @@ pub(crate) struct Policy {
     pub(crate) look_every: u32,
     /// A base is never written for fewer entries than this in the segments.
     pub(crate) smallest_base: u64,
-    /// A record whose version is not there after this long is settled. Politeness alone: a writer that is still alive
-    /// merely has to try again.
-    pub(crate) settle_after: Duration,
     /// A fold follows the answer of the save that found it due, instead of coming before it.
     pub(crate) behind: bool,
 }
@@ -54,13 +50,7 @@ impl Policy {
     /// adds more than one. A fold takes longer than a save, so nobody waits for the first one.
     pub(crate) fn of(capabilities: &Capabilities) -> Self {
         let remote = capabilities.durability == Durability::Service;
-        Self {
-            records: 64,
-            look_every: if remote { 8 } else { 64 },
-            smallest_base: 64,
-            settle_after: Duration::from_secs(15 * 60),
-            behind: remote,
-        }
+        Self { records: 64, look_every: if remote { 8 } else { 64 }, smallest_base: 64, behind: remote }
     }
 
     /// With the caller's wishes.
@@ -161,7 +151,8 @@ impl Index {
         Err(Error::IndexBusy { attempts: ATTEMPTS })
     }
 
-    /// Reads again what `table` knows better than `entries`, or alone. A head that is damaged now keeps the entry that it had.
+    /// Reads again the heads of workflows of which `table` has a later entry than `entries`, or the only one. A head that is damaged or hurt keeps the entry
+    /// that it had.
     async fn update(&self, entries: &mut Entries, table: &Table) -> Result<()> {
         let newer = |(id, known): &(&WorkflowId, &Arc<Entry>)| {
             entries.get(*id).is_none_or(|read| read.generation < known.generation)
@@ -169,7 +160,13 @@ impl Index {
         let ids = table.entries.iter().filter(newer).map(|(id, _)| id.clone()).collect();
         for (id, read) in self.objects.heads(ids).await {
             match read {
-                Ok(stored) => apply(entries, Entry::of(&stored.head), &self.texts),
+                Ok(stored) => match table.entries.get_key_value(&id) {
+                    Some((id, known)) if self.is_behind(&stored.head, Some(known)).await? => {
+                        tracing::warn!(%id, "its head is hurt; indexed as it was known before");
+                        entries.insert(id.clone(), known.clone());
+                    }
+                    _ => apply(entries, Entry::of(&stored.head), &self.texts),
+                },
                 Err(error) if error.is_of_one_object() => {
                     tracing::warn!(%id, %error, "indexed as it was known before");
                     entries.extend(
@@ -206,10 +203,10 @@ impl Index {
     /// A crash leaves, in the order of the stages: parts that nothing names; a root that covers records which are still there and do
     /// no harm; an export that lags.
     async fn write(&self, table: Table, findings: Findings, base: Base) -> Result<Folded> {
-        let Findings { mut segment, covered, unreached } = findings;
-        for (stored, records) in unreached {
-            self.settle(&stored, records).await;
-        }
+        let Findings { mut segment, mut covered, unreached } = findings;
+        let settled = self.settle(unreached).await;
+        covered.extend(settled.covered);
+        segment.unconfirmed.extend(settled.unconfirmed);
         if segment.is_empty() && matches!(base, Base::Keep) {
             return self.clear(covered).await;
         }

@@ -7,7 +7,10 @@ use pflow_backend::Key;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-use super::{Entry, entry::Gained};
+use super::{
+    Entry,
+    entry::{Gained, Unconfirmed},
+};
 use crate::{
     document::ContentHash,
     stored::{FormatError, Kind, VersionId, WorkflowId, decode, encode_line},
@@ -52,6 +55,8 @@ pub(super) struct Segment {
     pub(super) entries: Vec<Entry>,
     /// Every version that the chains of these entries gained.
     pub(super) gained: Vec<Gained>,
+    /// Versions that were found ahead of their head and fenced.
+    pub(super) unconfirmed: Vec<Unconfirmed>,
     /// What pending records of operations told. A fold that died before it deleted them is followed by one that tells it again: whoever
     /// reads the history takes each operation id once.
     pub(super) operations: Vec<Operation>,
@@ -83,6 +88,7 @@ struct Header {
 enum Line {
     Entry(Entry),
     Gained(Gained),
+    Unconfirmed(Unconfirmed),
     Operation(Operation),
 }
 
@@ -167,16 +173,19 @@ pub(super) fn decode_base(bytes: &[u8]) -> Result<Vec<Entry>, FormatError> {
 
 impl Segment {
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.gained.is_empty() && self.operations.is_empty()
+        self.lines() == 0
+    }
+
+    fn lines(&self) -> usize {
+        self.entries.len() + self.gained.len() + self.unconfirmed.len() + self.operations.len()
     }
 
     pub(super) fn encode(&self) -> Result<Bytes, FormatError> {
-        let lines = self.entries.len() + self.gained.len() + self.operations.len();
         let header = Header {
             format: Kind::INDEX_SEGMENT.tag(),
             sequence: self.sequence,
             previous: self.previous.clone(),
-            lines: lines as u64,
+            lines: self.lines() as u64,
         };
         let mut bytes = encode_line(&header)?;
         for entry in &self.entries {
@@ -184,6 +193,9 @@ impl Segment {
         }
         for gained in &self.gained {
             bytes.extend(encode_line(&Line::Gained(gained.clone()))?);
+        }
+        for unconfirmed in &self.unconfirmed {
+            bytes.extend(encode_line(&Line::Unconfirmed(unconfirmed.clone()))?);
         }
         for operation in &self.operations {
             bytes.extend(encode_line(&Line::Operation(operation.clone()))?);
@@ -198,6 +210,7 @@ impl Segment {
             match line {
                 Line::Entry(entry) => segment.entries.push(entry),
                 Line::Gained(gained) => segment.gained.push(gained),
+                Line::Unconfirmed(unconfirmed) => segment.unconfirmed.push(unconfirmed),
                 Line::Operation(operation) => segment.operations.push(operation),
             }
         }
@@ -259,13 +272,19 @@ mod tests {
     fn parts_read_back() {
         let entries = [entry("a"), entry("b")];
         assert_eq!(decode_base(&encode_base(1, 0, entries.iter()).unwrap()).unwrap(), entries);
-        let version = Ancestor { generation: 1, version_id: version_id(), hash: None };
+        let version = Ancestor {
+            generation: 1,
+            version_id: version_id(),
+            hash: None,
+            record_hash: ContentHash::of(b""),
+        };
         let id = WorkflowId::parse("a").unwrap();
         let segment = Segment {
             previous: Some(Part { key: "k".to_owned(), hash: ContentHash::of(b""), size: 0, entries: 1 }),
             entries: entries.to_vec(),
             sequence: 7,
-            gained: vec![Gained { id: id.clone(), version }],
+            gained: vec![Gained { id: id.clone(), version: version.clone() }],
+            unconfirmed: vec![Unconfirmed { id: id.clone(), version }],
             operations: vec![Operation {
                 id: Some(id),
                 operation_id: version_id(),

@@ -1,55 +1,88 @@
-use std::time::Duration;
+use futures::{StreamExt, stream};
+use pflow_backend::{Batch, Key, Operation, Precondition};
 
-use chrono::{DateTime, Utc};
-use pflow_backend::{Batch, Operation, Precondition, time_of_id};
-
-use super::{Index, pending::Change};
+use super::{Ancestry, Index, entry::Unconfirmed, pending::Change};
 use crate::{
     Result,
-    stored::{Objects, StoredHead, layout, unreadable},
+    stored::{Ancestor, StoredHead, VersionStatus, WorkflowId, layout, unreadable},
 };
 
+/// How many workflows are settled side by side.
+const AT_ONCE: usize = 32;
+
+/// What became of records whose generation the head of their workflow has not reached.
+#[derive(Debug, Default)]
+pub(super) struct Settled {
+    /// Records that say nothing any more once the root has the lines below.
+    pub(super) covered: Vec<Key>,
+    pub(super) unconfirmed: Vec<Unconfirmed>,
+}
+
 impl Index {
-    /// Ends the attempts whose writers seem to be dead: records of generations that their workflow has not reached for long. Rewriting the
-    /// head makes sure that such an attempt cannot land any more, so its record and its version are garbage from then on. Whoever is alive
-    /// after all tries again with a new version id.
+    /// Ends the attempts behind these records, and deletes no version.
     ///
-    /// Housekeeping: what fails here is tried again by a later fold.
-    pub(super) async fn settle(&self, stored: &StoredHead, unreached: Vec<Change>) {
-        let (now, patience) = (self.objects.now(), self.policy.settle_after);
-        let overdue: Vec<Change> =
-            unreached.into_iter().filter(|record| is_overdue(record, now, patience)).collect();
-        if !overdue.is_empty() {
-            let id = stored.head.id.clone();
-            if let Err(error) = settle(&self.objects, stored, overdue).await {
-                tracing::debug!(%id, %error, "not settled");
+    /// Ancestry decides, see [`crate::stored::classify`]. Where the head is hurt, nothing is settled: the records stay. Elsewhere the head is rewritten, so
+    /// that the swap of the attempt can never happen, and the record becomes a line of the index. A writer that is still at work loses its swap and tries
+    /// again with a new version id. A crash in between leaves the record, and the next fold does the same again.
+    ///
+    /// A workflow that cannot be settled now keeps its records for a later fold.
+    pub(super) async fn settle(&self, unreached: Vec<(WorkflowId, Vec<Change>)>) -> Settled {
+        let mut settled = Settled::default();
+        let mut each = stream::iter(unreached)
+            .map(|(id, records)| async move {
+                let one = self.settle_one(&id, records).await;
+                (id, one)
+            })
+            .buffer_unordered(AT_ONCE);
+        while let Some((id, one)) = each.next().await {
+            match one {
+                Ok(one) => {
+                    settled.covered.extend(one.covered);
+                    settled.unconfirmed.extend(one.unconfirmed);
+                }
+                Err(error) => tracing::warn!(%id, %error, "its pending records stay for a later fold"),
             }
         }
+        settled.unconfirmed.sort_by(|a, b| (&a.id, a.version.generation).cmp(&(&b.id, b.version.generation)));
+        settled
+    }
+
+    async fn settle_one(&self, id: &WorkflowId, mut records: Vec<Change>) -> Result<Settled> {
+        let ancestry = self.ancestry(id).await?;
+        if let Some(hurt) = ancestry.hurt() {
+            return Err(hurt);
+        }
+        // What the head has reached meanwhile is for the next fold: this one has no entry that covers it.
+        records.retain(|record| record.generation > ancestry.stored.head.generation());
+        // On a storage with atomic batches there is no record before its head, so there is nothing to fence.
+        let is_fenced = self.objects.backend.capabilities().atomic_batch
+            || records.is_empty()
+            || self.fence(&ancestry.stored).await?;
+        if !is_fenced {
+            return Ok(Settled::default());
+        }
+        let unconfirmed = records.iter().filter_map(|record| unconfirmed(&ancestry, record)).collect();
+        Ok(Settled { covered: records.into_iter().map(|record| record.key).collect(), unconfirmed })
+    }
+
+    /// Rewrites the head as it is, or makes one of generation 0 where there is none. Whether that happened: then no swap that names an earlier state of
+    /// the head can happen any more.
+    async fn fence(&self, stored: &StoredHead) -> Result<bool> {
+        let id = &stored.head.id;
+        let key = layout::head(id);
+        let head = stored.head.next(self.objects.environment.new_id());
+        let bytes = head.encode().map_err(|source| unreadable(&key, source))?;
+        let when = stored.version.clone().map_or(Precondition::Absent, Precondition::Is);
+        let batch = Batch::new().stage([Operation::put(key, bytes).when(when)]);
+        self.objects.forget_head(id);
+        Ok(self.objects.commit(batch, || format!("the fencing of {id}")).await?.into_result().is_ok())
     }
 }
 
-/// By the clock of whoever made the record. One that is far ahead says as little as one that is far behind; being wrong costs a writer
-/// another attempt and nothing else.
-fn is_overdue(record: &Change, now: DateTime<Utc>, patience: Duration) -> bool {
-    let age = time_of_id(record.version_id.as_str()).map(|made| now.signed_duration_since(made).abs());
-    age.is_none_or(|age| age.to_std().is_ok_and(|age| age > patience))
-}
-
-async fn settle(objects: &Objects, stored: &StoredHead, overdue: Vec<Change>) -> Result<()> {
-    let id = stored.head.id.clone();
-    let key = layout::head(&id);
-    let head = stored.head.next(objects.environment.new_id());
-    let bytes = head.encode().map_err(|source| unreadable(&key, source))?;
-    let swap = Operation::put(key, bytes)
-        .when(stored.version.clone().map_or(Precondition::Absent, Precondition::Is));
-    let garbage = overdue.into_iter().flat_map(|record| {
-        let version = layout::version(&id, record.generation, &record.version_id);
-        [record.key, version].map(Operation::delete)
-    });
-    // IMPORTANT: the head first. Before it is rewritten an attempt may still land and needs both.
-    let batch = Batch::new().stage([swap]).stage(garbage);
-    if objects.commit(batch, || format!("the settling of {id}")).await?.into_result().is_err() {
-        tracing::debug!(%id, "the workflow changed while it was being settled");
-    }
-    Ok(())
+fn unconfirmed(ancestry: &Ancestry, record: &Change) -> Option<Unconfirmed> {
+    let name = (record.generation, record.version_id.clone());
+    let candidate = ancestry.candidates.iter().find(|candidate| candidate.name == name)?;
+    let is_unconfirmed = ancestry.statuses.get(&name) == Some(&VersionStatus::Unconfirmed);
+    let (version, record_hash) = candidate.version.as_ref().filter(|_| is_unconfirmed)?;
+    Some(Unconfirmed { id: record.id.clone(), version: Ancestor::of(version, *record_hash) })
 }

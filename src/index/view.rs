@@ -95,9 +95,19 @@ impl Index {
             lost: table.lost,
             unreadable: Vec::new(),
         };
-        for (id, read) in self.objects.heads(stale).await {
+        for (id, read) in self.objects.heads(stale.keys().cloned().collect()).await {
             match read {
                 Ok(stored) => {
+                    let named = stale.get(&id).copied().unwrap_or_default();
+                    if stored.head.generation() < named
+                        && self.may_be_hurt(&stored.head, &view.entries)
+                        && let Err(hurt) = self.refuse_hurt(&id, &[]).await
+                    {
+                        if !hurt.is_of_one_object() {
+                            return Err(hurt);
+                        }
+                        view.unreadable.push((id.clone(), hurt.to_string()));
+                    }
                     if let Some(entry) = Entry::of(&stored.head) {
                         keep_newer(&mut view.own, Arc::new(entry));
                     }
@@ -114,6 +124,14 @@ impl Index {
             keep_newer(&mut kept.own, entry.clone());
         }
         Ok(view)
+    }
+
+    /// Whether a head that has not reached its pending records is worth a look at the versions: it has no version, is behind its entry, or the storage has
+    /// atomic batches, where no record comes before its head. Elsewhere a writer at work leaves the same.
+    fn may_be_hurt(&self, head: &Head, entries: &Entries) -> bool {
+        head.current.is_none()
+            || self.objects.backend.capabilities().atomic_batch
+            || entries.get(&head.id).is_some_and(|entry| entry.generation > head.generation())
     }
 
     /// The table that the present root names.
@@ -188,9 +206,9 @@ impl View {
     }
 }
 
-/// The workflows whose heads must be read: those with a record of a generation that we have not seen them reach. Once an entry has
-/// reached it, whatever became of that attempt is history that the entry covers.
-fn to_read(pending: &Pending, table: &Table, own: &Entries) -> Vec<WorkflowId> {
+/// The workflows whose heads must be read, and the highest generation that a record names: those with a record of a generation that we have not seen them
+/// reach. Once an entry has reached it, whatever became of that attempt is history that the entry covers.
+fn to_read(pending: &Pending, table: &Table, own: &Entries) -> BTreeMap<WorkflowId, u64> {
     let mut highest: BTreeMap<&WorkflowId, u64> = BTreeMap::new();
     for record in &pending.changes {
         let generation = highest.entry(&record.id).or_default();
@@ -200,7 +218,11 @@ fn to_read(pending: &Pending, table: &Table, own: &Entries) -> Vec<WorkflowId> {
         let of = |entries: &Entries| entries.get(id).map_or(0, |entry| entry.generation);
         of(&table.entries).max(of(own))
     };
-    highest.into_iter().filter(|(id, generation)| known(id) < *generation).map(|(id, _)| id.clone()).collect()
+    highest
+        .into_iter()
+        .filter(|(id, generation)| known(id) < *generation)
+        .map(|(id, generation)| (id.clone(), generation))
+        .collect()
 }
 
 fn keep_newer(entries: &mut Entries, entry: Arc<Entry>) {

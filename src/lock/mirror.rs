@@ -70,7 +70,7 @@ pub(super) struct Pair {
 ///
 /// Invariant: where people edit files, what is not ours under the mirror's name is kept beside it before it is replaced or deleted, and nothing else is replaced
 /// than what was looked at.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct MirrorUpdate {
     /// Keeps what somebody else put there; it belongs before the stage of `write`. None where there is nothing to keep.
     pub(crate) keep: Option<Operation>,

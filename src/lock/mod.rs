@@ -47,6 +47,7 @@ use crate::{
     Error, Result,
     behind::Behind,
     flow::Flow,
+    index::Index,
     stored::{Gate, Lease, Objects},
 };
 use grants::Grants;
@@ -69,6 +70,7 @@ pub struct Grant {
 pub(crate) struct Locks {
     objects: Objects,
     gate: Arc<Gate>,
+    index: Arc<Index>,
     observer: Observer,
     flow: Arc<Flow<LockChange, Error>>,
     lines: Arc<Lines>,
@@ -79,11 +81,17 @@ pub(crate) struct Locks {
 }
 
 impl Locks {
-    pub(crate) fn new(objects: Objects, gate: Arc<Gate>, observer: Observer, behind: Behind) -> Result<Self> {
+    pub(crate) fn new(
+        objects: Objects,
+        gate: Arc<Gate>,
+        index: Arc<Index>,
+        observer: Observer,
+        behind: Behind,
+    ) -> Result<Self> {
         let grants = Grants::of_store(&objects, &gate.config().store_id);
         let pace = Pace::of(&objects.backend.capabilities());
         let flow = Arc::new(lock_flow()?);
         let lines = Arc::default();
-        Ok(Self { objects, gate, observer, flow, lines, pace, behind, grants })
+        Ok(Self { objects, gate, index, observer, flow, lines, pace, behind, grants })
     }
 }

@@ -189,7 +189,7 @@ impl Node<LockChange, Error> for LockfileManager {
 
 async fn answer(question: &Question) -> Result<Answer> {
     let Question { locks, id, wish, .. } = question;
-    let Locks { objects, gate, observer, .. } = locks;
+    let Locks { objects, gate, index, observer, .. } = locks;
     if question.lost_races > 0 {
         back_off(objects.environment.as_ref(), question.lost_races).await;
     }
@@ -201,7 +201,8 @@ async fn answer(question: &Question) -> Result<Answer> {
         (objects.head(id).await?, None)
     };
     if stored.version.is_none() {
-        gate.check_writer_again().await?;
+        // A lock may be asked for before there is a version. But where the head was removed, the fences that it granted are not known.
+        futures::try_join!(gate.check_writer_again(), index.refuse_hurt(id, &[]))?;
     }
     let (identity, sight) = (objects.environment.identity(), observer.sight(&stored.head));
     let decider = Decider { identity, sight, nonce: objects.environment.new_id() };

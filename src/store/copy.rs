@@ -1,41 +1,68 @@
-//! The copy of the current content that people look at, held against the history.
+//! The working copy of the current content, compared with the head.
 
 use pflow_backend::{Object, Version};
 
 use crate::{
     Result,
-    document::ContentHash,
-    stored::{Head, Objects},
+    document::{ContentHash, MediaType},
+    stored::{Head, Objects, StoredHead, WorkflowId, layout},
 };
 
-/// What stands in `workflow.json`.
+/// How often a look is repeated while other writers change the head. Each repetition means that another writer finished a change.
+pub(super) const LOOKS: u32 = 100;
+
+/// What the working copy `workflow.json` holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum CopyState {
-    /// Nothing: not written yet, or taken away.
+    /// Nothing: not written yet, or removed.
     Absent,
     /// The current content.
     Current(Version),
-    /// The content of an earlier version: a crash, or a writer that is still busy, left it behind.
+    /// The content of an earlier version, which a writer has not replaced yet or will never replace because it crashed. Only on storages whose batches
+    /// are not atomic; see [`CopyState::of`].
     Lagging(Version),
-    /// Bytes that no version has: a person's edit. It must not be overwritten.
+    /// A person's edit. It must not be overwritten.
     Edited(Version, ContentHash),
 }
 
+/// A working copy and the head of the same moment.
+#[derive(Debug)]
+pub(super) struct Look {
+    pub(super) stored: StoredHead,
+    pub(super) state: CopyState,
+}
+
 impl CopyState {
-    /// Judges `copy` by the history of `head`.
+    /// Judges a copy that was read between two reads of the head that returned the same current version, `head`'s.
     ///
-    /// The head must have been read **after** the copy, or both be what one reader saw with no other head since. A writer swaps the
-    /// head first and refreshes the copy after, so a copy newer than that head cannot be seen.
+    /// Invariant: on a storage with plain files and atomic batches, every batch that changes the current version replaces or deletes the copy in the same
+    /// step, so a copy and a head of the same moment differ only if a person edited the copy. Its content does not matter: a person may put an
+    /// older version's bytes back. Without atomic batches a crash can leave an older copy behind, so there a copy with the content of any
+    /// version of the chain lags, and only other bytes are an edit.
     pub(super) async fn of(objects: &Objects, head: &Head, copy: Option<&Object>) -> Result<Self> {
+        if let Some(state) = Self::at_a_glance(objects, head, copy) {
+            return Ok(state);
+        }
         let Some(copy) = copy else { return Ok(Self::Absent) };
         let (version, hash) = (copy.meta.version.clone(), ContentHash::of(&copy.bytes));
-        if head.current.as_ref().is_some_and(|current| current.record.hash == Some(hash)) {
-            Ok(Self::Current(version))
-        } else if chain_has(objects, head, hash).await? {
-            Ok(Self::Lagging(version))
-        } else {
-            Ok(Self::Edited(version, hash))
+        if copies_lag(objects) && older_record_has(objects, head, hash).await? {
+            return Ok(Self::Lagging(version));
         }
+        Ok(Self::Edited(version, hash))
+    }
+
+    /// The same as far as the head alone tells, for a copy that was read before or after the head: none where the order of the reads matters, or
+    /// old records would have to be read.
+    pub(super) fn at_a_glance(objects: &Objects, head: &Head, copy: Option<&Object>) -> Option<Self> {
+        let Some(copy) = copy else { return Some(Self::Absent) };
+        let hash = ContentHash::of(&copy.bytes);
+        let version = || copy.meta.version.clone();
+        let current = head.current.as_ref();
+        if current.is_some_and(|current| current.record.hash == Some(hash)) {
+            return Some(Self::Current(version()));
+        }
+        let remembered = || current.is_some_and(|current| current.lineage().any(|it| it.hash == Some(hash)));
+        (copies_lag(objects) && remembered()).then(|| Self::Lagging(version()))
     }
 
     /// What a write of the copy must name so that it overwrites nothing but what was judged.
@@ -47,18 +74,45 @@ impl CopyState {
     }
 }
 
-/// Whether some version of the chain has this content. Asks the head first and walks the records only for what it has forgotten. What cannot
-/// be read is not known: then the copy counts as an edit, which is never overwritten.
-async fn chain_has(objects: &Objects, head: &Head, hash: ContentHash) -> Result<bool> {
-    let Some(current) = &head.current else { return Ok(false) };
-    let mut oldest = None;
-    for ancestor in current.lineage() {
-        if ancestor.hash == Some(hash) {
-            return Ok(true);
+impl Look {
+    /// Judges the copy of a workflow whose head was `stored` a moment ago. None if other writers changed the head at every look.
+    ///
+    /// Old records are read only for a copy and a head of the same moment: a copy that another writer has just replaced looks like an edit to a reader with
+    /// an older head, and reading the whole chain for it would cost a read for each version.
+    pub(super) async fn from(objects: &Objects, mut stored: StoredHead) -> Result<Option<Self>> {
+        let id = stored.head.id.clone();
+        let key = layout::content(&id, MediaType::Json);
+        for _ in 0..LOOKS {
+            let copy = objects.get(&key).await?;
+            let again = objects.head(&id).await?;
+            // A generation never returns, so the current version was the same all the time.
+            if again.head.current == stored.head.current {
+                let state = CopyState::of(objects, &again.head, copy.as_ref()).await?;
+                return Ok(Some(Self { stored: again, state }));
+            }
+            stored = again;
         }
-        oldest = Some(ancestor);
+        Ok(None)
     }
-    let Some(oldest) = oldest else { return Ok(false) };
+
+    /// The same for a workflow of which nothing was read yet.
+    pub(super) async fn at(objects: &Objects, id: &WorkflowId) -> Result<Option<Self>> {
+        Self::from(objects, objects.head(id).await?).await
+    }
+}
+
+/// Whether a copy can be older than its head without a person's doing.
+fn copies_lag(objects: &Objects) -> bool {
+    let capabilities = objects.backend.capabilities();
+    !(capabilities.atomic_batch && capabilities.plain_files)
+}
+
+/// Whether a version that the head does not remember has this content. A record that cannot be read ends the search: then the copy counts as an edit,
+/// which is never overwritten.
+async fn older_record_has(objects: &Objects, head: &Head, hash: ContentHash) -> Result<bool> {
+    let Some(oldest) = head.current.as_ref().and_then(|current| current.lineage().last()) else {
+        return Ok(false);
+    };
     let mut walk = objects.walk(&head.id, &oldest);
     while let Some(version) = walk.parent(objects).await? {
         if version.record.hash == Some(hash) {

@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use futures::try_join;
+use futures::{join, try_join};
 use pflow_backend::{Batch, Object, Operation, Precondition};
 
 use super::{Shared, Store, copy::CopyState};
@@ -25,39 +25,49 @@ pub struct Loaded {
 impl Store {
     /// The current content. Its hash was checked.
     ///
-    /// The content comes from `workflow.json`, in the same round trip as the head; where that is behind, from the version itself, and then
-    /// `workflow.json` is brought up to date if that is allowed.
+    /// The content comes from `workflow.json`, in the same round trip as the head. If that file holds something else, the content comes from the
+    /// version itself, and `workflow.json` is brought up to date if that is allowed and the file is no person's edit.
     ///
     /// # Errors
-    /// [`Error::WorkflowMissing`]; [`Conflict::ModifiedOutside`] where a person edited `workflow.json` on a disk, because returning either
-    /// text in silence would be wrong; [`Error::Corrupt`] where the version is missing or damaged, or the head is missing and the index lists the workflow; errors of the
-    /// storage.
+    /// [`Error::WorkflowMissing`]; [`Error::HeadHurt`] if the head was lost; [`Conflict::ModifiedOutside`] if a person edited `workflow.json` on a disk, because
+    /// returning either text in silence would be wrong; [`Error::Corrupt`] if the version is missing or damaged; errors of the storage.
     pub async fn load(&self, id: &WorkflowId) -> Result<Loaded> {
         let objects = &self.shared.objects;
         let copy_key = layout::content(id, MediaType::Json);
+        let plain_files = objects.backend.capabilities().plain_files;
         let (mut stored, mut copy) = try_join!(objects.head(id), objects.get(&copy_key))?;
         for _ in 0..ATTEMPTS {
-            if stored.head.current.is_none() {
-                return Err(self.missing(id).await);
-            }
-            let current = live(&stored.head)?;
+            let current = match live(&stored.head) {
+                Ok(current) => current,
+                Err(missing) => return Err(self.shared.explain(missing).await),
+            };
             if let Some(copy) = &copy
                 && current.record.hash == Some(ContentHash::of(&copy.bytes))
             {
                 return Ok(Loaded { record: current.record.clone(), content: copy.bytes.clone() });
             }
-            // The copy is behind, ahead or edited. The version never changes, so it is what the head meant, whatever happens meanwhile.
-            let version = objects.named_version(id, &current.reference()).await;
+            // The version never changes, so it is what the head meant, whatever other writers do.
+            let reference = current.reference();
+            let version = objects.named_version(id, &reference);
+            let version = if plain_files {
+                // IMPORTANT: an edit is judged by a copy that was read between two reads of the same head.
+                let (version, again) = join!(version, objects.get(&copy_key));
+                copy = again?;
+                version
+            } else {
+                version.await
+            };
             let again = objects.head(id).await?;
+            let moved = again.head.current != stored.head.current;
             match version {
                 Ok(StoredVersion { content: Some(content), .. }) => {
-                    if again == stored {
-                        self.mend_copy(&stored.head, &content, copy.as_ref()).await?;
+                    if !moved {
+                        self.mend_copy(&again.head, &content, copy.as_ref()).await?;
                     }
                     return Ok(Loaded { record: current.record.clone(), content });
                 }
                 // It may have been pruned since, if the head moved on.
-                Ok(_) | Err(Error::Corrupt { .. }) if again != stored => {
+                Ok(_) | Err(Error::Corrupt { .. }) if moved => {
                     (stored, copy) = (again, objects.get(&copy_key).await?);
                 }
                 Ok(_) => {
@@ -87,19 +97,24 @@ impl Store {
         content_of(id, version).map(|content| Loaded { record, content })
     }
 
-    /// Brings `workflow.json` up to date, if nothing else is there than what was read. `head` was read after the copy.
+    /// Brings `workflow.json` up to date, if it still holds what was read as `copy` between two reads of `head`.
     ///
-    /// Whatever prevents it does not concern the reader, who has the content. But where people edit files, a copy that no version has is
-    /// theirs.
+    /// A failure to write does not concern the reader, who has the content. A person's edit does: it is reported and kept. So does a copy with the content
+    /// of a version that a lost head had: it is the witness of that, neither an edit nor to be replaced.
     async fn mend_copy(&self, head: &Head, content: &Bytes, copy: Option<&Object>) -> Result<()> {
-        let Shared { objects, gate, .. } = self.shared.as_ref();
+        let Shared { objects, gate, index, .. } = self.shared.as_ref();
         let id = &head.id;
         let key = layout::content(id, MediaType::Json);
-        if objects.backend.capabilities().plain_files
-            && let CopyState::Edited(_, found) = CopyState::of(objects, head, copy).await?
-        {
-            let (id, key, generation) = (id.clone(), key.to_string(), Some(head.generation()));
-            return Err(Conflict::ModifiedOutside { id, key, generation, found }.into());
+        match CopyState::of(objects, head, copy).await? {
+            CopyState::Edited(_, found) => {
+                index.refuse_hurt(id, &[]).await?;
+                if objects.backend.capabilities().plain_files {
+                    let (id, key, generation) = (id.clone(), key.to_string(), Some(head.generation()));
+                    return Err(Conflict::ModifiedOutside { id, key, generation, found }.into());
+                }
+            }
+            CopyState::Current(_) => return Ok(()),
+            CopyState::Absent | CopyState::Lagging(_) => {}
         }
         if !gate.is_open_to_writers() {
             return Ok(());

@@ -8,14 +8,15 @@ mod doctor;
 mod load;
 mod location;
 mod locks;
-mod missing;
 mod open;
 mod options;
+mod repair_heads;
 mod save;
 mod shared;
 mod status;
 mod upkeep;
 mod verify;
+mod waiting;
 mod what_changed;
 
 use std::sync::Arc;
@@ -28,6 +29,8 @@ pub use doctor::Diagnosis;
 pub use load::Loaded;
 pub use location::Location;
 pub use options::StoreOptions;
+pub use pflow_backend::Waiting;
+pub use repair_heads::{HeadMove, RepairPlan, RepairReport, UndecidedHead, VersionTip};
 pub use save::{SaveRequest, Saved};
 use shared::Shared;
 pub use status::Status;
@@ -74,11 +77,12 @@ impl Store {
     /// The head of a workflow: all that is known of it but the content. A deleted workflow has one too.
     ///
     /// # Errors
-    /// [`Error::WorkflowMissing`] where there has never been a version, [`Error::Corrupt`] where the index lists one; errors of the storage.
+    /// [`Error::WorkflowMissing`] where there has never been a version, [`Error::HeadHurt`] where the head was lost; errors of the storage.
     pub async fn show(&self, id: &WorkflowId) -> Result<Head> {
         let head = self.shared.objects.head(id).await?.head;
         if head.current.is_none() {
-            return Err(self.missing(id).await);
+            let missing = Error::WorkflowMissing { id: id.clone(), deleted: false };
+            return Err(self.shared.explain(missing).await);
         }
         Ok(head)
     }

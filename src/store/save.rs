@@ -5,14 +5,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Store,
-    change::{Change, Fields, Kind, Request, Written},
+    change::{Change, Kind, Request, Written},
 };
 use crate::{
     Error, Result,
     conflict::{ConflictResolver, Expect, Policy, Resolved},
     document::{ContentHash, MAX_DESCRIPTION_BYTES, MAX_NAME_BYTES, MAX_TAG_BYTES, MAX_TAGS},
     lock::LeaseRequest,
-    stored::{Lease, LeaseId, LeaseRef, VersionRecord, WorkflowId, check_text},
+    stored::{Given, Lease, LeaseId, LeaseRef, VersionRecord, WorkflowId, check_text},
 };
 
 /// The longest message, in bytes.
@@ -24,7 +24,7 @@ pub struct SaveRequest {
     id: WorkflowId,
     content: Bytes,
     expect: Expect,
-    fields: Fields,
+    given: Given,
     message: Option<String>,
     lease: Option<LeaseId>,
     fence: Option<u64>,
@@ -60,27 +60,28 @@ pub struct Saved {
 impl SaveRequest {
     /// This content for this workflow, built on what `expect` says.
     pub fn new(id: WorkflowId, content: impl Into<Bytes>, expect: Expect) -> Self {
-        let (content, fields) = (content.into(), Fields::default());
+        let (content, given) = (content.into(), Given::default());
         let (message, lease, fence, hold, lock_timeout, cancel) = Default::default();
         let resolver = Arc::new(Policy::Fail);
-        Self { id, content, expect, fields, message, lease, fence, hold, resolver, lock_timeout, cancel }
+        Self { id, content, expect, given, message, lease, fence, hold, resolver, lock_timeout, cancel }
     }
 
-    /// The title, over what the document says. An empty one takes it away.
+    /// The title, over what the document says. It stays for later versions until another one is given or the document mentions a `name` itself.
+    /// An empty one says that there is none.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.fields.name = Some(name.into());
+        self.given.name = Some(name.into());
         self
     }
 
-    /// What it is for, over what the document says. An empty text takes it away.
+    /// What it is for, over what the document says, by the same rule as [`name`](Self::name).
     #[must_use]
     pub fn description(mut self, description: impl Into<String>) -> Self {
-        self.fields.description = Some(description.into());
+        self.given.description = Some(description.into());
         self
     }
 
-    /// Exactly these tags, over what the document says. None of them takes all away.
+    /// Exactly these tags, over what the document says, by the same rule as [`name`](Self::name). An empty list says that there are none.
     #[must_use]
     pub fn tags<T: Into<String>>(mut self, tags: impl IntoIterator<Item = T>) -> Self {
         let mut kept: Vec<String> = Vec::new();
@@ -89,7 +90,7 @@ impl SaveRequest {
                 kept.push(tag);
             }
         }
-        self.fields.tags = Some(kept);
+        self.given.tags = Some(kept);
         self
     }
 
@@ -151,10 +152,10 @@ impl SaveRequest {
     }
 
     fn into_request(self) -> Result<Request> {
-        let Fields { name, description, tags } = &self.fields;
-        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        check_text("name", given(name).as_deref(), MAX_NAME_BYTES)?;
-        check_text("description", given(description).as_deref(), MAX_DESCRIPTION_BYTES)?;
+        let Given { name, description, tags } = &self.given;
+        let checked = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        check_text("name", checked(name).as_deref(), MAX_NAME_BYTES)?;
+        check_text("description", checked(description).as_deref(), MAX_DESCRIPTION_BYTES)?;
         self.hold.as_ref().map_or(Ok(()), LeaseRequest::check)?;
         check_message(self.message.as_deref())?;
         let tags = tags.as_deref().unwrap_or_default();
@@ -163,10 +164,10 @@ impl SaveRequest {
             let reason = format!("{} are given, at most {MAX_TAGS} are allowed", tags.len());
             return Err(Error::InvalidField { field: "tags", reason });
         }
-        let Self { id, content, expect, fields, message, lease, fence, hold, resolver, lock_timeout, cancel } =
+        let Self { id, content, expect, given, message, lease, fence, hold, resolver, lock_timeout, cancel } =
             self;
         let lease = lease.map(|id| LeaseRef { id, fence });
-        let kind = Kind::Save { content, fields };
+        let kind = Kind::Save { content, given };
         Ok(Request { id, kind, expect, lease, hold, message, resolver, lock_timeout, cancel })
     }
 }
@@ -212,11 +213,8 @@ impl Store {
             named.as_ref().is_some_and(|named| named.is(lease))
                 || wanted.is_some_and(|hold| hold.is_granted_by(lease, environment.identity()))
         };
-        let written = how(Change::new(Arc::clone(&self.shared), request)).run().await;
-        let Written { head, unchanged, copy_error, index_error, resolved } = match written {
-            Err(Error::WorkflowMissing { id, deleted: false }) => return Err(self.missing(&id).await),
-            other => other?,
-        };
+        let Written { head, unchanged, copy_error, index_error, resolved } =
+            how(Change::new(Arc::clone(&self.shared), request)).run().await?;
         let missing = || Error::Internal("a change left a head without a version".to_owned());
         let record = head.current.ok_or_else(missing)?.record;
         Ok(Saved {

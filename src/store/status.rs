@@ -1,14 +1,17 @@
 use std::collections::BTreeSet;
 
 use futures::{StreamExt, stream};
+use pflow_backend::Waiting;
 
-use super::{Shared, Store, copy::CopyState};
+use super::{
+    Shared, Store,
+    copy::{CopyState, Look},
+};
 use crate::{
     Error, Result,
-    document::MediaType,
     index::Query,
     lock::LockState,
-    stored::{StoredHead, WorkflowId, layout},
+    stored::{WorkflowId, layout},
 };
 
 /// How many workflows are looked at side by side.
@@ -35,6 +38,8 @@ pub struct Status {
     pub edited: Vec<WorkflowId>,
     /// Workflows that cannot be read, and why.
     pub unreadable: Vec<(WorkflowId, String)>,
+    /// Objects that only the journal has, because their files cannot be written. See [`Store::waiting`].
+    pub waiting: Vec<Waiting>,
 }
 
 impl Store {
@@ -48,7 +53,7 @@ impl Store {
         let count = |deleted| Query { deleted, ..Query::default() }.select(view.iter()).len();
         let (workflows, deleted) = (count(false), count(true));
         let keys = shared.objects.keys(&layout::workflows()).await?;
-        let ids: BTreeSet<WorkflowId> = keys.iter().filter_map(layout::parse_head).collect();
+        let heads: BTreeSet<WorkflowId> = keys.iter().filter_map(layout::parse_head).collect();
         let mut status = Status {
             location: shared.gate.location().to_owned(),
             store_id: shared.gate.config().store_id,
@@ -58,9 +63,10 @@ impl Store {
             index_lost: view.lost.is_some(),
             locked: Vec::new(),
             edited: Vec::new(),
-            unreadable: view.unreadable,
+            unreadable: view.unreadable.clone(),
+            waiting: self.waiting().await?,
         };
-        let looks = stream::iter(ids).map(|id| async move {
+        let looks = stream::iter(heads.clone()).map(|id| async move {
             let look = self.look(&id).await;
             (id, look)
         });
@@ -68,41 +74,45 @@ impl Store {
         while let Some((id, look)) = looks.next().await {
             match look {
                 Ok((lock, copy)) => {
-                    if matches!(copy, CopyState::Edited(..)) {
-                        status.edited.push(id);
-                    }
                     status.locked.extend(lock.lease.is_some().then_some(lock));
+                    if !matches!(copy, Some(CopyState::Edited(..))) {
+                        continue;
+                    }
+                    // A copy of a version that a lost head had is no edit.
+                    match shared.index.refuse_hurt(&id, &[]).await {
+                        Ok(()) => status.edited.push(id),
+                        Err(hurt) => keep_unreadable(&mut status, id, hurt)?,
+                    }
                 }
                 Err(error) => keep_unreadable(&mut status, id, error)?,
             }
         }
         drop(looks);
+        // A workflow that the index knows and that has no head was not looked at above.
+        for entry in view.iter().filter(|entry| !heads.contains(&entry.id)) {
+            if let Err(hurt) = shared.index.refuse_hurt(&entry.id, &[]).await {
+                keep_unreadable(&mut status, entry.id.clone(), hurt)?;
+            }
+        }
         status.unreadable.sort();
         status.unreadable.dedup_by(|a, b| a.0 == b.0);
         Ok(status)
     }
 
-    /// The lock of a workflow, and what stands in its copy.
-    async fn look(&self, id: &WorkflowId) -> Result<(LockState, CopyState)> {
+    /// The lock of a workflow, and what stands in its copy; no copy if other writers changed the workflow at every look.
+    async fn look(&self, id: &WorkflowId) -> Result<(LockState, Option<CopyState>)> {
         let Shared { objects, locks, .. } = self.shared.as_ref();
-        if !objects.backend.capabilities().plain_files {
-            return Ok((locks.state(id).await?, CopyState::Absent));
+        if objects.backend.capabilities().plain_files
+            && let Some(look) = Look::at(objects, id).await?
+        {
+            return Ok((locks.state_of(look.stored.head), Some(look.state)));
         }
-        let (stored, copy) = self.head_and_copy(id).await?;
-        Ok((locks.state_of(stored.head), copy))
+        Ok((locks.state(id).await?, None))
     }
 
-    /// What stands in a workflow's copy, judged by a head that was read after it.
-    pub(super) async fn copy_state(&self, id: &WorkflowId) -> Result<CopyState> {
-        self.head_and_copy(id).await.map(|(_, copy)| copy)
-    }
-
-    async fn head_and_copy(&self, id: &WorkflowId) -> Result<(StoredHead, CopyState)> {
-        let objects = &self.shared.objects;
-        let copy = objects.get(&layout::content(id, MediaType::Json)).await?;
-        let stored = objects.head(id).await?;
-        let state = CopyState::of(objects, &stored.head, copy.as_ref()).await?;
-        Ok((stored, state))
+    /// What the working copy of a workflow holds; none if other writers changed the workflow at every look.
+    pub(super) async fn copy_state(&self, id: &WorkflowId) -> Result<Option<CopyState>> {
+        Ok(Look::at(&self.shared.objects, id).await?.map(|look| look.state))
     }
 }
 

@@ -91,6 +91,8 @@ pub struct Ancestor {
     pub version_id: VersionId,
     /// Of its content; none if it was a deletion.
     pub hash: Option<ContentHash>,
+    /// Of the line in its version object, so that its record can be verified without reading the versions above it.
+    pub record_hash: ContentHash,
 }
 
 impl Head {
@@ -168,6 +170,16 @@ impl Current {
         Self { record, record_hash, recent, extra: Map::new() }
     }
 
+    /// The version of `record` above the ancestors `recent`, the nearest first, as far as they are known.
+    pub(crate) fn restored(
+        record: VersionRecord,
+        record_hash: ContentHash,
+        mut recent: Vec<Ancestor>,
+    ) -> Self {
+        recent.truncate(RECENT);
+        Self { record, record_hash, recent, extra: Map::new() }
+    }
+
     /// How other records name this version.
     pub fn reference(&self) -> VersionRef {
         VersionRef {
@@ -179,7 +191,7 @@ impl Current {
 
     /// This version and the ancestors that its head remembers, the newest first.
     pub(crate) fn lineage(&self) -> impl Iterator<Item = Ancestor> + '_ {
-        std::iter::once(Ancestor::from(&self.record)).chain(self.recent.iter().cloned())
+        std::iter::once(Ancestor::of(&self.record, self.record_hash)).chain(self.recent.iter().cloned())
     }
 
     /// What the head of this version's successor remembers.
@@ -188,9 +200,17 @@ impl Current {
     }
 }
 
-impl From<&VersionRecord> for Ancestor {
-    fn from(record: &VersionRecord) -> Self {
-        Self { generation: record.generation, version_id: record.version_id.clone(), hash: record.hash }
+impl Ancestor {
+    /// How a head remembers the version of `record`, whose line has the hash `record_hash`.
+    pub(crate) fn of(record: &VersionRecord, record_hash: ContentHash) -> Self {
+        let (generation, version_id) = (record.generation, record.version_id.clone());
+        Self { generation, version_id, hash: record.hash, record_hash }
+    }
+
+    /// How other records name this version.
+    pub fn reference(&self) -> VersionRef {
+        let (generation, version_id) = (self.generation, self.version_id.clone());
+        VersionRef { generation, version_id, record_hash: self.record_hash }
     }
 }
 

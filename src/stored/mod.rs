@@ -22,10 +22,12 @@
 //! versions/<id>/<generation>-<version_id>        a version's record in one line, then its content
 //! ```
 
+mod ancestry;
 mod config;
 mod field;
 mod format;
 mod gate;
+mod given;
 mod head;
 mod heads;
 mod id;
@@ -38,11 +40,13 @@ pub(crate) mod trust;
 mod version;
 mod version_id;
 
+pub(crate) use ancestry::{Candidate, VersionName, VersionStatus, Witnesses, classify};
 pub use config::{Config, Features, Probed};
 pub(crate) use field::check_text;
 pub use format::FormatError;
 pub(crate) use format::{Kind, decode, encode_line, encode_pretty, encode_pretty_into};
 pub(crate) use gate::{Gate, read_config};
+pub use given::Given;
 pub use head::{Ancestor, Current, Ended, Head};
 pub use id::{InvalidId, WorkflowId};
 pub(crate) use lease::LeaseRef;

@@ -5,7 +5,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use pflow_backend::{Batch, Commit, Environment, Key, Object, Prefix, StorageBackend, Version};
 
 use super::{
-    Ancestor, Current, FormatError, Head, StoredVersion, VersionId, VersionRef, WorkflowId,
+    Ancestor, Current, FormatError, Head, StoredVersion, VersionName, VersionRef, WorkflowId,
     heads::KnownHeads, layout,
 };
 use crate::{Error, Result};
@@ -85,6 +85,25 @@ impl Objects {
         }
     }
 
+    /// The head of `id`, or, where it cannot be read, an empty one with the version of the object that is there, and why. What a newer program wrote is
+    /// an error.
+    pub(crate) async fn head_or_damage(&self, id: &WorkflowId) -> Result<(StoredHead, Option<Error>)> {
+        let key = layout::head(id);
+        let empty = |version| StoredHead { head: Head::new(id.clone()), version };
+        match self.get(&key).await {
+            Ok(None) => Ok((empty(None), None)),
+            Ok(Some(object)) => {
+                let version = Some(object.meta.version);
+                match Head::decode(id, &object.bytes).map_err(|source| unreadable(&key, source)) {
+                    Ok(head) => Ok((StoredHead { head, version }, None)),
+                    Err(error) if error.is_of_one_object() => Ok((empty(version), Some(error))),
+                    Err(other) => Err(other),
+                }
+            }
+            Err(other) => Err(other),
+        }
+    }
+
     /// The heads of `ids`, in no particular order; they may be many, so they are not kept. A head that cannot be read is a result of its own: one bad record must not hide
     /// the others.
     pub(crate) async fn heads(&self, ids: Vec<WorkflowId>) -> Vec<(WorkflowId, Result<StoredHead>)> {
@@ -98,58 +117,63 @@ impl Objects {
             .await
     }
 
-    /// A version of `id`; none if there is no such object.
-    pub(crate) async fn version(
-        &self,
-        id: &WorkflowId,
-        generation: u64,
-        version_id: &VersionId,
-    ) -> Result<Option<StoredVersion>> {
-        let key = layout::version(id, generation, version_id);
-        let Some(object) = self.get(&key).await? else { return Ok(None) };
-        let version = StoredVersion::decode(id, &object.bytes).map_err(|source| unreadable(&key, source))?;
-        let named = (version.record.generation, &version.record.version_id);
-        if named != (generation, version_id) {
-            return Err(corrupt(&key, format!("it says that it is generation {} ({})", named.0, named.1)));
-        }
-        Ok(Some(version))
-    }
-
-    /// The version that another record names. It must be there and be exactly that one.
+    /// The version that a head or another record names. It must be there and be exactly that one.
+    ///
+    /// Invariant: this is the only way to read a version whose content is used, and every name that is passed here comes from a head or from a record that was read here. So every
+    /// record is verified by the hashes along its chain from the head, and every content by the hash in its record. The head itself is taken as it
+    /// is: nothing above it vouches for it.
     pub(crate) async fn named_version(&self, id: &WorkflowId, named: &VersionRef) -> Result<StoredVersion> {
         let key = layout::version(id, named.generation, &named.version_id);
-        let version = self.version(id, named.generation, &named.version_id).await?;
-        let version = version.ok_or_else(|| corrupt(&key, "it is missing".to_owned()))?;
+        let object = self.get(&key).await?.ok_or_else(|| corrupt(&key, "it is missing".to_owned()))?;
+        let version = StoredVersion::decode(id, &object.bytes).map_err(|source| unreadable(&key, source))?;
+        let (generation, version_id) = (version.record.generation, &version.record.version_id);
+        if (generation, version_id) != (named.generation, &named.version_id) {
+            return Err(corrupt(&key, format!("it says that it is generation {generation} ({version_id})")));
+        }
         if version.record_hash != named.record_hash {
             return Err(corrupt(&key, format!("its record has not the hash {}", named.record_hash)));
         }
         Ok(version)
     }
 
-    /// The version of that generation in the chain of `head`; none if the chain does not have one.
+    /// A version that only its key names; none if there is no such object. Nothing vouches for its record, so it says how it lies to a head and nothing else.
+    pub(crate) async fn unvouched_version(
+        &self,
+        id: &WorkflowId,
+        name: &VersionName,
+    ) -> Result<Option<StoredVersion>> {
+        let key = layout::version(id, name.0, &name.1);
+        let Some(object) = self.get(&key).await? else { return Ok(None) };
+        let version = StoredVersion::decode(id, &object.bytes).map_err(|source| unreadable(&key, source))?;
+        let says = (version.record.generation, version.record.version_id.clone());
+        if says != *name {
+            return Err(corrupt(&key, format!("it says that it is generation {} ({})", says.0, says.1)));
+        }
+        Ok(Some(version))
+    }
+
+    /// The version of that generation in the chain of `head`; none if the chain does not have one. One read for a generation that the head remembers.
     pub(crate) async fn generation(&self, head: &Head, generation: u64) -> Result<Option<StoredVersion>> {
         // The nearest version above it or itself that the head remembers, and from there along the parents.
         let current = head.current.iter().flat_map(Current::lineage);
         let Some(from) = current.take_while(|known| known.generation >= generation).last() else {
             return Ok(None);
         };
-        let id = &head.id;
-        let version = self.version(id, from.generation, &from.version_id).await?;
-        let key = layout::version(id, from.generation, &from.version_id);
-        let mut version = version.ok_or_else(|| corrupt(&key, "it is missing".to_owned()))?;
-        if Ancestor::from(&version.record) != from {
+        let mut version = self.named_version(&head.id, &from.reference()).await?;
+        if version.as_ancestor() != from {
+            let key = layout::version(&head.id, from.generation, &from.version_id);
             return Err(corrupt(&key, "it is not the version that the head remembers".to_owned()));
         }
         while version.record.generation > generation {
             let Some(parent) = version.record.parents.first() else { return Ok(None) };
-            version = self.named_version(id, parent).await?;
+            version = self.named_version(&head.id, parent).await?;
         }
         Ok((version.record.generation == generation).then_some(version))
     }
 
-    /// A walk back along first parents, from a version of the chain that is named without its hash.
+    /// A walk back along first parents, from a version that the head remembers.
     pub(crate) fn walk(&self, id: &WorkflowId, from: &Ancestor) -> Walk {
-        Walk { id: id.clone(), next: Next::Unread(from.clone()) }
+        Walk { id: id.clone(), next: Next::Unread(from.reference()) }
     }
 
     /// All keys below `prefix`, in order.
@@ -173,24 +197,24 @@ pub(crate) struct Walk {
 #[derive(Debug)]
 enum Next {
     /// Where the walk begins; its record tells the parent.
-    Unread(Ancestor),
+    Unread(VersionRef),
     Named(VersionRef),
     End,
 }
 
 impl Walk {
-    /// The parent of the version before; none at the end, or where the chain cannot be read any further, which is told in a warning: whoever
-    /// walks wants to know more than the head remembers, and can do with less. `verify` reports the damage.
+    /// The parent of the version before, verified by the hash that names it; none at the end. None with a warning if the chain cannot be read any further: the
+    /// caller wants more than the head remembers, and can do with less. `verify` reports the damage.
     pub(crate) async fn parent(&mut self, objects: &Objects) -> Result<Option<StoredVersion>> {
         let read = match std::mem::replace(&mut self.next, Next::End) {
             Next::End => return Ok(None),
             Next::Named(named) => objects.named_version(&self.id, &named).await.map(Some),
-            Next::Unread(from) => match objects.version(&self.id, from.generation, &from.version_id).await {
-                Ok(Some(version)) => match version.record.parents.first() {
+            Next::Unread(from) => match objects.named_version(&self.id, &from).await {
+                Ok(version) => match version.record.parents.first() {
                     Some(parent) => objects.named_version(&self.id, parent).await.map(Some),
                     None => Ok(None),
                 },
-                other => other,
+                Err(error) => Err(error),
             },
         };
         match read {

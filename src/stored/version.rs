@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{FormatError, Kind, VersionId, WorkflowId, decode, encode_line, generation};
+use super::{Ancestor, FormatError, Given, Kind, VersionId, WorkflowId, decode, encode_line, generation};
 use crate::document::{ContentHash, MediaType};
 
 /// What a version says of itself. It stands in the version's object and, while the version is current, in the head.
@@ -26,12 +26,15 @@ pub struct VersionRecord {
     pub size: u64,
     /// Of the content.
     pub media_type: MediaType,
-    /// The title: given when it was saved, else from the document, else as before.
+    /// The title: the one that is [`given`](Self::given), else the document's.
     pub name: Option<String>,
     /// What it is for; from the same places.
     pub description: Option<String>,
     /// Words to find it by; from the same places.
     pub tags: Vec<String>,
+    /// What of these a person gave beside the document, with this version or an earlier one.
+    #[serde(default, skip_serializing_if = "Given::is_nothing")]
+    pub given: Given,
     /// The types of its nodes, each once, in the order of the document.
     pub nodes: Vec<String>,
     /// The document's own idea of its version.
@@ -115,6 +118,17 @@ struct OwnedLine {
 }
 
 impl VersionRecord {
+    /// The message of a person's edit that the same commit saved over.
+    pub(crate) const KEPT: &str = "edited in place, outside of the store";
+
+    /// Whether this is a person's edit that was kept by the very commit which wrote `above`. One commit has one author and one time; they are compared for
+    /// equality alone, so no clock decides anything.
+    pub(crate) fn is_kept_below(&self, above: &Self) -> bool {
+        self.operation == Operation::ADOPT
+            && self.message.as_deref() == Some(Self::KEPT)
+            && (self.modified, &self.author) == (above.modified, &above.author)
+    }
+
     /// The object that keeps this version, and the hash of its line: the record in one line of JSON, then the content.
     pub(crate) fn encode(
         &self,
@@ -152,11 +166,12 @@ impl StoredVersion {
 
     /// How other records name this version.
     pub fn reference(&self) -> VersionRef {
-        VersionRef {
-            generation: self.record.generation,
-            version_id: self.record.version_id.clone(),
-            record_hash: self.record_hash,
-        }
+        self.as_ancestor().reference()
+    }
+
+    /// How the heads of its successors remember this version.
+    pub(crate) fn as_ancestor(&self) -> Ancestor {
+        Ancestor::of(&self.record, self.record_hash)
     }
 }
 
@@ -181,6 +196,7 @@ pub(super) mod tests {
             name: Some("Naïve \n name".to_owned()),
             description: None,
             tags: vec!["etl".to_owned()],
+            given: Given::default(),
             nodes: vec!["llm".to_owned()],
             version: None,
             created: DateTime::from_timestamp(0, 0).unwrap(),

@@ -15,7 +15,7 @@ pub struct VersionId(String);
 
 impl VersionId {
     /// Takes a text of that form; none for any other.
-    pub(crate) fn parse(text: impl Into<String>) -> Option<Self> {
+    pub fn parse(text: impl Into<String>) -> Option<Self> {
         let text = text.into();
         let plain = text.len() == 26 && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
         plain.then_some(Self(text))

@@ -82,7 +82,7 @@ impl Place {
         self.run_with_input(["save", id], document(text))
     }
 
-    /// Every file of the store with its bytes, and `None` for folders. Who last held the lock is left out.
+    /// Every file of the store with its bytes, and `None` for folders. Who last held the lock is left out, and copies that were taken out of their place.
     pub(crate) fn dump(&self) -> Dump {
         let mut found = BTreeMap::new();
         let mut folders = vec![self.path().join(".pflow")];
@@ -90,7 +90,8 @@ impl Place {
             for entry in fs::read_dir(&folder).unwrap() {
                 let path = entry.unwrap().path();
                 // What is there at rest, whoever was there last.
-                if path.ends_with(".journal/lock") || path.ends_with(".journal/state") {
+                let ours = [".journal/lock", ".journal/state", ".journal/staging"];
+                if ours.iter().any(|name| path.ends_with(name)) {
                     continue;
                 }
                 if path.is_dir() {

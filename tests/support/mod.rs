@@ -27,6 +27,7 @@ pub(crate) use probe::{Fault, Left, Log, Probe};
 pub(crate) use remote::Remote;
 pub(crate) use server::Server;
 pub(crate) use site::{Kind, Site, damaged, generations, listed, notices};
+pub(crate) use staged::Staged;
 
 /// Runs each of the functions, which take a [`Site`], on every kind of backend. On two threads, because on one alone memory never
 /// gives tasks that race a reason to interleave.

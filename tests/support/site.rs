@@ -24,6 +24,8 @@ pub(crate) enum Kind {
     PlainMemory,
     /// Memory behind [`Staged`].
     Staged,
+    /// The same, whose objects people edit in place: files without atomic batches.
+    PlainStaged,
     Disk,
     /// A bucket behind an S3 server: the one in this process, or the one that `PFLOW_TEST_S3_ENDPOINT` names.
     Bucket,
@@ -53,6 +55,7 @@ impl Site {
             (_, Some(url), _) => bucket::open(url),
             (.., Kind::PlainMemory) => Arc::new(memory.with_plain_files(true)),
             (.., Kind::Staged) => Arc::new(Staged(memory)),
+            (.., Kind::PlainStaged) => Arc::new(Staged(memory.with_plain_files(true))),
             _ => Arc::new(memory),
         };
         Self { kind, environment, probe: Probe::new(raw.clone()), raw, folder, bucket }

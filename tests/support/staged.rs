@@ -4,7 +4,7 @@ use pflow_store::pflow_backend::{
 };
 
 /// Makes of a storage what a bucket is: each operation is a request of its own, a conflict leaves the stages before it and may be one
-/// with oneself, and a delete takes no condition.
+/// with oneself, and a delete takes no condition unless people edit the objects in place.
 #[derive(Debug)]
 pub(crate) struct Staged<B>(pub(crate) B);
 
@@ -14,8 +14,7 @@ impl<B: StorageBackend> StorageBackend for Staged<B> {
         let capabilities = self.0.capabilities();
         Capabilities {
             atomic_batch: false,
-            conditional_delete: false,
-            plain_files: false,
+            conditional_delete: capabilities.plain_files,
             exact_conflicts: false,
             ..capabilities
         }

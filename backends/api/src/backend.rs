@@ -3,7 +3,7 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
-use crate::{Batch, Capabilities, Commit, Key, Listed, Meta, Object, Prefix, Result, probe::Check};
+use crate::{Batch, Capabilities, Commit, Key, Listed, Meta, Object, Prefix, Result, Waiting, probe::Check};
 
 /// A place that keeps named objects.
 ///
@@ -69,8 +69,8 @@ pub trait StorageBackend: Debug + Send + Sync + 'static {
     /// what is there.
     async fn commit(&self, batch: Batch) -> Result<Commit>;
 
-    /// Brings the storage to rest: what is stored is then plain objects that anybody may copy, and nothing of this handle runs in the
-    /// background. Idempotent. Later calls may work or fail as [`crate::ErrorKind::Unavailable`], but never lose anything. Everything that was
+    /// Brings the storage to rest: what is stored is then plain objects that anybody may copy, except for what [`waiting`](Self::waiting)
+    /// lists, and nothing of this handle runs in the background. Idempotent. Later calls may work or fail as [`crate::ErrorKind::Unavailable`], but never lose anything. Everything that was
     /// committed is durable without it.
     ///
     /// # Errors
@@ -92,6 +92,17 @@ pub trait StorageBackend: Debug + Send + Sync + 'static {
     /// It need not tell places apart over time or between processes. A backend that only passes calls on passes this one on too.
     fn location_id(&self) -> Option<String> {
         self.place()
+    }
+
+    /// The objects whose last committed value is durable, but not in the place where people look for it, and why: a file that cannot be
+    /// written, for example. Reads return the value all the same. Empty where objects have one place only.
+    ///
+    /// The backend tries once more to write them before it answers.
+    ///
+    /// # Errors
+    /// It cannot tell.
+    async fn waiting(&self) -> Result<Vec<Waiting>> {
+        Ok(Vec::new())
     }
 
     /// What only this backend can look at, below what the contract shows: whether a lock excludes, whether a range is a range. A part of

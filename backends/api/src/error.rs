@@ -13,6 +13,7 @@ struct Inner {
     kind: ErrorKind,
     outcome: Outcome,
     message: String,
+    hint: Option<String>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -63,13 +64,20 @@ impl Error {
     /// An error of something that did not happen. `message` is a sentence without a full stop that names the place.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         let outcome = Outcome::NotApplied { applied: 0 };
-        Self(Box::new(Inner { kind, outcome, message: message.into(), source: None }))
+        Self(Box::new(Inner { kind, outcome, message: message.into(), hint: None, source: None }))
     }
 
     /// Keeps what caused it.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
+        self
+    }
+
+    /// Adds what a person can do about it: one imperative sentence, with the command to run.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.0.hint = Some(hint.into());
         self
     }
 
@@ -83,6 +91,11 @@ impl Error {
     /// What a caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
+    }
+
+    /// What a person can do about it, where the backend knows more than the kind tells.
+    pub fn hint(&self) -> Option<&str> {
+        self.0.hint.as_deref()
     }
 
     /// Whether a commit may have happened all the same.
@@ -112,6 +125,7 @@ impl fmt::Debug for Error {
             .field("kind", &self.0.kind)
             .field("outcome", &self.0.outcome)
             .field("message", &self.0.message)
+            .field("hint", &self.0.hint)
             .field("source", &self.0.source)
             .finish()
     }

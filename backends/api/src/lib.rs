@@ -22,6 +22,7 @@ mod error;
 mod key;
 mod object;
 pub mod probe;
+mod waiting;
 
 pub use backend::StorageBackend;
 pub use batch::{Batch, Operation, Precondition, WriteKind};
@@ -33,6 +34,7 @@ pub use environment::{
 pub use error::{Error, ErrorKind, Outcome, Result};
 pub use key::{InvalidKey, Key, Prefix};
 pub use object::{Listed, Meta, Object, Version};
+pub use waiting::Waiting;
 
 // What the signatures above are made of, so that an implementer needs no version juggling.
 pub use async_trait::async_trait;

@@ -3,9 +3,12 @@
 //! Nothing here needs an order: until the files are durable and the journal has ended, the journal stands over them, for readers and after a
 //! crash.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
-use pflow_backend::{Bytes, Key, Result, Version};
+use pflow_backend::{Bytes, Error, Key, Result, Version};
 use rustix::{
     fs::{FileType, Mode},
     io::Errno,
@@ -17,11 +20,12 @@ use crate::{
     files::{copy, hash_open, split, whole},
     folder::{Folder, OpenFile, Step, Walk},
     journal::{
-        QUARANTINE, STAGING,
+        STAGING,
         record::{Content, Value},
     },
     medium::{Open, Status},
     overlay::{Entry, Judged},
+    taken_out,
 };
 
 /// How what is written becomes durable.
@@ -41,16 +45,29 @@ pub(crate) struct Applier<'a> {
     sync: Sync,
     /// Names the staged files; never given before.
     id: String,
+    epoch: u64,
     staged: usize,
-    /// The folder that was gone to last, and whether it was made for that: keys come in order.
-    last: Option<(String, Folder, bool)>,
-    /// Paths of folders in which a name changed, now or when somebody else was at it.
-    touched: BTreeSet<std::path::PathBuf>,
+    /// The folder that was opened last: keys come in order.
+    last: Option<(String, Folder)>,
+    /// Paths of folders in which a name changed, now or when another process worked on it.
+    touched: BTreeSet<PathBuf>,
+    /// The staging folder failed since it was asked last.
+    staging_failed: bool,
 }
 
 impl<'a> Applier<'a> {
-    pub(crate) fn new(root: &'a Folder, journal: &'a Folder, sync: Sync, id: String) -> Self {
-        Self { root, journal, sync, id, staged: 0, last: None, touched: BTreeSet::new() }
+    pub(crate) fn new(root: &'a Folder, journal: &'a Folder, sync: Sync, id: String, epoch: u64) -> Self {
+        Self {
+            root,
+            journal,
+            sync,
+            id,
+            epoch,
+            staged: 0,
+            last: None,
+            touched: BTreeSet::new(),
+            staging_failed: false,
+        }
     }
 
     /// Makes the file of a key hold what the entry says. A person's edit stays.
@@ -67,21 +84,35 @@ impl<'a> Applier<'a> {
         }
     }
 
-    /// Makes the names durable that lead to what was written, and the removal of others.
-    pub(crate) fn sync_folders(&mut self) -> Result<()> {
+    /// Makes the names durable that lead to what was written, and the removal of others. Returns the folders for which that failed: no name in
+    /// them or below them may be durable.
+    pub(crate) fn sync_folders(&mut self) -> Vec<(PathBuf, Error)> {
+        let mut unsynced = Vec::new();
         for path in std::mem::take(&mut self.touched) {
-            let below = path.strip_prefix(self.root.path()).unwrap_or(&path).to_owned();
-            // What is gone needs no sync: the folder above it, which was touched too, does not name it.
-            if let Walk::There(folder) = self.root.walk(below.iter().filter_map(|name| name.to_str()))? {
-                folder.sync()?;
+            if let Err(error) = self.sync_folder(&path) {
+                unsynced.push((path, error));
             }
         }
-        Ok(())
+        unsynced
+    }
+
+    fn sync_folder(&self, path: &Path) -> Result<()> {
+        let below = path.strip_prefix(self.root.path()).unwrap_or(path).to_owned();
+        // A folder that is gone needs no sync: the folder above it, which was touched too, does not name it.
+        match self.root.walk(below.iter().filter_map(|name| name.to_str()))? {
+            Walk::There(folder) => folder.sync(),
+            Walk::Missing(_) | Walk::Blocked(..) => Ok(()),
+        }
+    }
+
+    /// Whether the last failure was one of the staging folder, which every key needs.
+    pub(crate) fn staging_failed(&mut self) -> bool {
+        std::mem::take(&mut self.staging_failed)
     }
 
     fn put(&mut self, key: &Key, entry: &Entry, source: &Source<'_>) -> Result<()> {
         let name = split(key).1;
-        let (folder, is_new) = self.open_or_create(key)?;
+        let folder = self.open_or_create(key)?;
         let mut there = folder.look(name)?;
         if there.is_some_and(|it| it.kind == FileType::Directory) {
             remove_folders(&folder, name)?;
@@ -90,8 +121,9 @@ impl<'a> Applier<'a> {
         match there {
             Some(it) if it.kind == FileType::Symlink => Err(symbolic_link(&folder.path_of(name))),
             Some(it) if it.kind != FileType::RegularFile => Err(special_file(&folder.path_of(name))),
-            // IMPORTANT: in place only where there was nothing and nobody edits, or can have begun to. Whoever sees a part of it has the journal over it.
-            None if is_new || !entry.may_be_edited() => self.write(&folder, name, None, source),
+            // IMPORTANT: under its name only what no person edits: readers believe the journal until it is durable. A copy never has a part of a value
+            // under its name unless the machine crashes, so that such a part is a person's edit otherwise.
+            None if !entry.may_be_edited() => self.write(&folder, name, None, source),
             None => self.move_in(&folder, name, None, source),
             Some(it) if !entry.may_be_edited() => self.write_over(&folder, name, it.mode, source),
             Some(it) => self.swap_in(&folder, name, it.mode, key, entry, source),
@@ -106,13 +138,19 @@ impl<'a> Applier<'a> {
         if !entry.may_be_edited() {
             return folder.remove_file(name);
         }
-        if self.is_edited(&file, &status, entry)? {
+        let Some(held) = self.version_of_ours(&file, &status, entry)? else {
             return self.keep(&file);
-        }
-        // Taken out of its place first and looked at there, whatever a hand did in between.
-        let (staging, staged) = self.staged_name()?;
+        };
+        // Taken out of its place first and looked at there, whatever a person did in between.
+        let (staging, number) = self.staged_name()?;
+        let staged = taken_out::name(self.epoch, &held, &number, key);
         folder.rename(name, (&staging, &staged))?;
-        self.dismiss(&staging, &staged, key, entry)
+        self.look_again(&staging, &staged)?;
+        // Pending records are empty and many; a person's work is not.
+        if status.size == 0 && taken_out::is_unchanged(&staging, &staged)? {
+            staging.remove_file(&staged)?;
+        }
+        Ok(())
     }
 
     fn write(&self, folder: &Folder, name: &str, mode: Option<Mode>, source: &Source<'_>) -> Result<()> {
@@ -152,18 +190,25 @@ impl<'a> Applier<'a> {
 
     fn stage(&mut self, mode: Option<Mode>, source: &Source<'_>) -> Result<(Folder, String)> {
         let (staging, name) = self.staged_name()?;
-        match self.write(&staging, &name, mode, source) {
-            Ok(()) => Ok((staging, name)),
-            Err(error) => {
-                discard(&staging, &name);
-                Err(error)
-            }
-        }
+        self.stage_as(&staging, &name, mode, source)?;
+        Ok((staging, name))
+    }
+
+    fn stage_as(
+        &mut self,
+        staging: &Folder,
+        name: &str,
+        mode: Option<Mode>,
+        source: &Source<'_>,
+    ) -> Result<()> {
+        let file = staging.create_file(name, mode).inspect_err(|_| self.staging_failed = true)?;
+        let written = source.write_to(&file).and_then(|()| self.sync_written(&file));
+        written.inspect_err(|_| discard(staging, name))
     }
 
     /// A name in the staging folder that nothing has.
     fn staged_name(&mut self) -> Result<(Folder, String)> {
-        let staging = self.journal.step_or_create(STAGING)?.0;
+        let staging = self.journal.step_or_create(STAGING).inspect_err(|_| self.staging_failed = true)?.0;
         self.staged += 1;
         Ok((staging, format!("{}-{}", self.id, self.staged)))
     }
@@ -180,7 +225,7 @@ impl<'a> Applier<'a> {
     }
 
     /// Replaces a file that a person may have edited. The two change places in one step, so that what comes out is what was there last,
-    /// whatever a hand did in between.
+    /// whatever a person did in between. It stays in staging, because an editor may have it open: see [`taken_out`].
     fn swap_in(
         &mut self,
         folder: &Folder,
@@ -193,12 +238,14 @@ impl<'a> Applier<'a> {
         let Some((file, status)) = folder.open_file(name)? else {
             return self.move_in(folder, name, Some(mode), source);
         };
-        if self.is_edited(&file, &status, entry)? {
+        let Some(held) = self.version_of_ours(&file, &status, entry)? else {
             return self.keep(&file);
-        }
-        let (staging, staged) = self.stage(Some(mode), source)?;
+        };
+        let (staging, number) = self.staged_name()?;
+        let staged = taken_out::name(self.epoch, &held, &number, key);
+        self.stage_as(&staging, &staged, Some(mode), source)?;
         match staging.exchange(&staged, (folder, name)) {
-            Ok(()) => self.dismiss(&staging, &staged, key, entry),
+            Ok(()) => self.look_again(&staging, &staged),
             Err(error) => match errno_of(&error) {
                 // The system has no such call, or somebody took the file away. What it held was looked at a moment ago.
                 Some(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::NOENT) => {
@@ -212,13 +259,16 @@ impl<'a> Applier<'a> {
         }
     }
 
-    fn is_edited(&self, file: &OpenFile, status: &Status, entry: &Entry) -> Result<bool> {
-        if entry.knows(&hash_open(file, status)?.0) {
-            return Ok(false);
+    /// What the file holds, if that is not a person's edit.
+    fn version_of_ours(&self, file: &OpenFile, status: &Status, entry: &Entry) -> Result<Option<Version>> {
+        let version = hash_open(file, status)?.0;
+        if entry.knows(&version) {
+            return Ok(Some(version));
         }
         let bytes = whole(file, status)?;
-        let judged = entry.judge(&Version::of_content(&bytes), &bytes, |value| bytes_of(self.root, value))?;
-        Ok(judged == Judged::Edited)
+        let version = Version::of_content(&bytes);
+        let judged = entry.judge(&version, &bytes, |value| bytes_of(self.root, value))?;
+        Ok((judged == Judged::Ours).then_some(version))
     }
 
     /// A person's edit stays. What it came in the place of must not come back in its stead.
@@ -226,30 +276,22 @@ impl<'a> Applier<'a> {
         self.sync_written(file)
     }
 
-    /// What came out goes, if it is ours.
-    fn dismiss(&mut self, staging: &Folder, name: &str, key: &Key, entry: &Entry) -> Result<()> {
-        if let Some((file, status)) = staging.open_file(name)? {
-            let is_known = entry.knows(&hash_open(&file, &status)?.0);
-            if !is_known && whole(&file, &status)?.iter().any(|byte| *byte != 0) {
-                let quarantine = self.journal.step_or_create(QUARANTINE)?.0;
-                let kept = format!("{}.{name}", key.as_str().replace('/', "-"));
-                let kept = kept.get(kept.len().saturating_sub(200)..).unwrap_or(name).to_owned();
-                staging.rename(name, (&quarantine, &kept))?;
-                self.touch(&quarantine);
-                tracing::warn!(%key, path = %quarantine.path_of(&kept).display(), "kept what somebody had written");
-                return Ok(());
-            }
+    /// Looks at what was taken out, where a person cannot replace it any more. What changed since the look before is theirs.
+    fn look_again(&mut self, staging: &Folder, name: &str) -> Result<()> {
+        if !taken_out::is_unchanged(staging, name)? {
+            let quarantine = taken_out::quarantine(self.journal, staging, name)?;
+            self.touch(&quarantine);
         }
-        staging.remove_file(name)
+        Ok(())
     }
 
     /// The folder of a key, if it is there. The names on the way to it, and those in it, become durable with the files.
     fn find(&mut self, key: &Key) -> Result<Option<Folder>> {
-        if let Some((folder, _)) = self.known(key) {
+        if let Some(folder) = self.known(key) {
             return Ok(Some(folder));
         }
         match self.root.walk(split(key).0)? {
-            Walk::There(folder) => Ok(Some(self.arrive(key, folder, false))),
+            Walk::There(folder) => Ok(Some(self.arrive(key, folder))),
             Walk::Missing(deepest) => {
                 self.touch(&deepest);
                 Ok(None)
@@ -258,26 +300,26 @@ impl<'a> Applier<'a> {
         }
     }
 
-    /// The same, made if need be; whether it was made for this key or the one before.
-    fn open_or_create(&mut self, key: &Key) -> Result<(Folder, bool)> {
+    /// The same, made if need be.
+    fn open_or_create(&mut self, key: &Key) -> Result<Folder> {
         if let Some(known) = self.known(key) {
             return Ok(known);
         }
-        let (mut here, mut is_new) = (self.root.clone(), false);
+        let mut here = self.root.clone();
         for name in split(key).0 {
-            (here, is_new) = here.step_or_create(name)?;
+            here = here.step_or_create(name)?.0;
         }
-        Ok((self.arrive(key, here, is_new), is_new))
+        Ok(self.arrive(key, here))
     }
 
-    fn known(&self, key: &Key) -> Option<(Folder, bool)> {
-        let (_, folder, is_new) = self.last.as_ref().filter(|(last, ..)| last == path_of(key))?;
-        Some((folder.clone(), *is_new))
+    fn known(&self, key: &Key) -> Option<Folder> {
+        let (_, folder) = self.last.as_ref().filter(|(last, _)| last == path_of(key))?;
+        Some(folder.clone())
     }
 
-    fn arrive(&mut self, key: &Key, folder: Folder, is_new: bool) -> Folder {
+    fn arrive(&mut self, key: &Key, folder: Folder) -> Folder {
         self.touch(&folder);
-        self.last = Some((path_of(key).to_owned(), folder.clone(), is_new));
+        self.last = Some((path_of(key).to_owned(), folder.clone()));
         folder
     }
 

@@ -7,14 +7,14 @@ use std::{
 use futures::stream::BoxStream;
 use pflow_backend::{
     Batch, Capabilities, Commit, Durability, Environment, Error, ErrorKind, Key, Listed, Meta, Object,
-    Outcome, Prefix, Result, StorageBackend, Versions, async_trait, probe::Check,
+    Outcome, Prefix, Result, StorageBackend, Versions, Waiting, async_trait, probe::Check,
 };
 use tokio::sync::oneshot;
 
 use crate::{
     FsOptions,
     current::{MetaOnly, Whole},
-    error::failed,
+    error::{failed, with_cause},
     files::MAX_OBJECT_BYTES,
     folder::Folder,
     list,
@@ -91,15 +91,18 @@ impl FsBackend {
     }
 
     /// Does something that needs the lock, as soon as it is free.
-    async fn under_lock(
+    async fn under_lock<T: Send + 'static>(
         &self,
-        work: impl Fn(&Store) -> Result<std::result::Result<(), String>> + Copy + Send + 'static,
-    ) -> Result<()> {
+        work: impl Fn(&Store) -> Result<std::result::Result<T, String>> + Copy + Send + 'static,
+    ) -> Result<T> {
         let environment = &self.store.environment;
         let deadline = environment.monotonic().saturating_add(self.lock_wait);
         loop {
             let store = self.store.clone();
-            let Err(holder) = blocking(move || work(&store)).await? else { return Ok(()) };
+            let holder = match blocking(move || work(&store)).await? {
+                Ok(done) => return Ok(done),
+                Err(holder) => holder,
+            };
             let left = deadline.saturating_sub(environment.monotonic());
             if left.is_zero() {
                 return Err(self.store.busy(&holder));
@@ -166,13 +169,14 @@ impl StorageBackend for FsBackend {
     }
 
     /// Waits for the commits of this handle that are under way, those with a dropped future included; then every object is in its file, durably, and
-    /// the journal is empty, as far as nobody else goes on committing. The handle works on.
+    /// the journal is empty, unless others go on committing. What cannot be written stays in the journal and is no error: see
+    /// [`waiting`](StorageBackend::waiting). The handle works on.
     ///
-    /// Where this handle committed nothing it is tried once, and no error: whoever wrote sees to it.
+    /// Where this handle committed nothing it is tried once, and no error: the process that wrote brings the folder to rest.
     async fn close(&self) -> Result<()> {
         let turn = self.store.queue.turn(&self.store).await;
         let result = match self.store.has_written() {
-            true => self.under_lock(Store::rest).await,
+            true => self.under_lock(Store::rest).await.map(drop),
             false => {
                 let store = self.store.clone();
                 blocking(move || {
@@ -194,6 +198,17 @@ impl StorageBackend for FsBackend {
         Some(format!("folder:{}:{}", id.device, id.inode))
     }
 
+    /// The objects that only the journal has because their files cannot be written. Where this process may not write at all, or another one keeps the
+    /// lock, or the disk is full, everything that is not in its file yet.
+    async fn waiting(&self) -> Result<Vec<Waiting>> {
+        let reason = match self.under_lock(Store::rest).await {
+            Ok(waiting) => return Ok(waiting),
+            Err(error) => with_cause(&error),
+        };
+        let store = self.store.clone();
+        blocking(move || store.all_wait(&reason)).await
+    }
+
     /// The lock, the sync, the rename, the names and the kind of the file system.
     async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>> {
         self.look_below(ground).await
@@ -209,12 +224,9 @@ fn check_file_system(folder: &Folder) -> Result<()> {
     if matches!(kind, Kind::Local | Kind::Memory) {
         return Ok(());
     }
-    let what = format!(
-        "{} is on {name}, whose locks may not reach other machines. Keep the store on a local disk; or, if this machine alone uses \
-         it, allow any file system",
-        folder.path().display()
-    );
-    Err(Error::new(ErrorKind::Unsafe, what))
+    let what = format!("{} is on {name}, whose locks may not reach other machines", folder.path().display());
+    let hint = "keep the store on a local disk; or, if this machine alone uses it, repeat the command with `--any-file-system`";
+    Err(Error::new(ErrorKind::Unsafe, what).with_hint(hint))
 }
 
 /// Runs a call that blocks where it may.

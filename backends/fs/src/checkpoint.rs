@@ -1,6 +1,7 @@
 //! Making the files durable, and ending the journal that stood over them.
 
 use std::{
+    collections::BTreeSet,
     iter,
     sync::{Mutex, PoisonError},
     thread,
@@ -11,10 +12,12 @@ use pflow_backend::{Environment, Key, Result};
 
 use crate::{
     apply::{Applier, Sync, path_of},
-    error::failed,
+    carry::{Stuck, carry},
+    error::{again, failed},
     journal::{self, NEW_LOG, STAGING, VALUES},
     overlay::Entry,
     rescue::rescue,
+    taken_out,
     writer::Journal,
 };
 
@@ -28,26 +31,30 @@ const SMALLEST_SHARE: usize = 64;
 /// How long nothing must have been committed before the files follow.
 pub(crate) const FOLLOW_AFTER: Duration = Duration::from_millis(20);
 
-/// Writes everything that the journal holds into the files, durably, and ends it.
+/// Writes everything that the journal holds into the files, durably, and ends it. Returns what could not be written.
 ///
 /// **Invariant:** the journal ends only behind a sync that covers every file that it stood over. A file is covered
 /// - if it was written, through a descriptor that was opened before, by whoever syncs: then a failure since is told here;
 /// - and by nothing else. What others wrote is written once more, because a failure of theirs may have been told to them alone.
 ///
+/// A value whose file cannot be written goes on in the journal ([`Journal::carry`]), so that one such file stops nothing else.
+///
 /// A crash anywhere leaves the journal, and with it every value; or the files, durable.
 ///
 /// # Errors
+/// Something failed that concerns more than one file (no space, a sync of the file system), or what cannot be written is more than `most` bytes.
 /// The journal goes on as it was; nothing is lost.
 pub(crate) fn checkpoint(
     journal: &mut Journal<'_>,
     environment: &dyn Environment,
+    most: u64,
     empty: bool,
-) -> Result<()> {
-    rescue(journal)?;
+) -> Result<Vec<Stuck>> {
+    let left = rescue(journal);
     let root = journal.root.folder();
     let (few, fresh) = {
         let view = journal.view();
-        let few = view.overlay.iter().count() <= FEW;
+        let few = view.overlay.len() <= FEW;
         (few, view.overlay.iter().all(|(_, entry)| !entry.applied))
     };
     // One by one only what is written here and now: a descriptor that is opened later may not be told of an earlier failure.
@@ -56,41 +63,55 @@ pub(crate) fn checkpoint(
         journal.view().overlay.iter_mut().for_each(|(_, entry)| entry.applied = false);
     }
     let sync = if all_at_once { Sync::Later } else { Sync::Each };
-    let written = follow(journal, environment, sync, &|| false).and_then(|()| match sync {
-        Sync::Each => Ok(()),
-        Sync::Later => {
+    let mut stuck = follow(journal, environment, sync, &|| false);
+    if !stuck.is_empty() {
+        // Most failures pass.
+        stuck = follow(journal, environment, sync, &|| false);
+    }
+    let durable = match (stuck.iter().find(|it| !it.is_of_one_file), sync) {
+        (Some(failure), _) => Err(again(&failure.error)),
+        (None, Sync::Each) => Ok(()),
+        (None, Sync::Later) => {
             let synced = root.medium().sync_file_system(root.node());
             synced.map_err(|error| failed("sync the file system of", root.path(), error))
         }
-    });
-    if let Err(error) = written {
+    };
+    if let Err(error) = durable {
         // IMPORTANT: what a failed sync covered may be gone although it can be read. It is written anew the next time.
         journal.view().overlay.iter_mut().for_each(|(_, entry)| entry.applied = false);
         return Err(error);
     }
-    journal.end(empty)?;
+    match stuck.is_empty() {
+        true => journal.end(empty)?,
+        false => carry(journal, &stuck, most)?,
+    }
+    clean_up(journal, empty, &left);
+    Ok(stuck)
+}
+
+/// Removes what an ended epoch leaves in `.journal`.
+fn clean_up(journal: &Journal<'_>, empty: bool, left: &BTreeSet<String>) {
     if let Err(error) = journal.folder.remove_file(NEW_LOG) {
         tracing::debug!(%error, "a journal that never took its place stays until the next checkpoint");
     }
-    for name in [VALUES, STAGING] {
-        // Whoever works on in this process needs it again soon.
-        if let Err(error) = journal::sweep(journal.folder, name, empty) {
+    let named = journal.view().overlay.names();
+    let is_named = |name: &str| named.contains(name);
+    let stays = |name: &str| taken_out::held(name).is_some() || left.contains(name);
+    for (name, is_needed) in [(VALUES, &is_named as &dyn Fn(&str) -> bool), (STAGING, &stays)] {
+        // The next commits of this process need the folder again.
+        if let Err(error) = journal::sweep(journal.folder, name, empty, is_needed) {
             tracing::debug!(%error, "what is not needed any more stays until the next checkpoint");
         }
     }
-    Ok(())
 }
 
-/// Writes what is not in its file yet, until `stop` says so. With [`Sync::Each`] it is durable then.
-///
-/// # Errors
-/// One that could not be written, after all others were.
+/// Writes what is not in its file yet, until `stop` says so. With [`Sync::Each`] it is durable then. Returns what could not be written.
 pub(crate) fn follow(
     journal: &Journal<'_>,
     environment: &dyn Environment,
     sync: Sync,
     stop: &(dyn Fn() -> bool + std::marker::Sync),
-) -> Result<()> {
+) -> Vec<Stuck> {
     let waiting: Vec<(Key, Entry)> = {
         let view = journal.view();
         let all = view.overlay.iter().filter(|(_, entry)| !entry.applied);
@@ -99,7 +120,9 @@ pub(crate) fn follow(
     // Deletions first, so that a name that was an object may be a folder now; then in the order of keys, folder by folder.
     let (puts, deletions): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(_, entry)| entry.now.is_some());
     let follower = Follower { journal, environment, sync, stop };
-    follower.write(&deletions).and(follower.write_side_by_side(&puts))
+    let mut stuck = follower.write(&deletions);
+    stuck.append(&mut follower.write_side_by_side(&puts));
+    stuck
 }
 
 /// Writes what waits.
@@ -113,44 +136,60 @@ struct Follower<'a> {
 
 impl Follower<'_> {
     /// As many threads as are of use; where the system gives none, this one does all of it.
-    fn write_side_by_side(self, all: &[(Key, Entry)]) -> Result<()> {
+    fn write_side_by_side(self, all: &[(Key, Entry)]) -> Vec<Stuck> {
         let shares = shares(all, self.journal.root.folder().medium().parallelism());
         let threads = shares.len();
         let shares = Mutex::new(shares.into_iter());
         let next = || shares.lock().unwrap_or_else(PoisonError::into_inner).next();
-        let work = || iter::from_fn(next).map(|share| self.write(share)).fold(Ok(()), Result::and);
+        let work = || iter::from_fn(next).flat_map(|share| self.write(share)).collect::<Vec<_>>();
         thread::scope(|scope| {
             let others: Vec<_> =
                 (1..threads).filter_map(|_| thread::Builder::new().spawn_scoped(scope, work).ok()).collect();
-            let joined = |thread: thread::ScopedJoinHandle<'_, Result<()>>| {
+            let joined = |thread: thread::ScopedJoinHandle<'_, Vec<Stuck>>| {
                 thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
             };
-            others.into_iter().fold(work(), |result, thread| result.and(joined(thread)))
+            let mut stuck = work();
+            stuck.extend(others.into_iter().flat_map(joined));
+            stuck
         })
     }
 
-    fn write(&self, some: &[(Key, Entry)]) -> Result<()> {
+    fn write(&self, some: &[(Key, Entry)]) -> Vec<Stuck> {
         let root = self.journal.root.folder();
-        let mut applier = Applier::new(root, self.journal.folder, self.sync, self.environment.new_id());
-        let mut failure = None;
+        let epoch = self.journal.view().position.map_or(0, |position| position.epoch);
+        let id = self.environment.new_id();
+        let mut applier = Applier::new(root, self.journal.folder, self.sync, id, epoch);
+        let (mut written, mut stuck) = (Vec::new(), Vec::new());
         for (key, entry) in some {
             if (self.stop)() {
                 break;
             }
             match applier.apply(key, entry) {
-                Ok(()) => {
-                    if let Some(entry) = self.journal.view().overlay.get_mut(key) {
-                        entry.applied = true;
-                    }
-                }
-                Err(error) => {
-                    tracing::debug!(%key, %error, "the file does not follow yet; the journal has it");
-                    failure.get_or_insert(error);
-                }
+                Ok(()) => written.push(key),
+                Err(error) => stuck.push(Stuck::new(key, error, applier.staging_failed())),
             }
         }
-        let synced = applier.sync_folders();
-        failure.map_or(synced, Err)
+        // IMPORTANT: a file whose name may not be durable was not written.
+        let unsynced = applier.sync_folders();
+        written.retain(|key| {
+            let path = root.path_of(key.as_str());
+            let error = unsynced.iter().find(|(folder, _)| path.starts_with(folder)).map(|(_, error)| error);
+            stuck.extend(error.map(|error| Stuck::new(key, again(error), false)));
+            error.is_none()
+        });
+        let mut view = self.journal.view();
+        for key in written {
+            if let Some(entry) = view.overlay.get_mut(key) {
+                entry.applied = true;
+            }
+        }
+        for it in &mut stuck {
+            tracing::debug!(key = %it.key, error = %it.error, "the file cannot be written; the journal has the value");
+            if let Some(entry) = view.overlay.get_mut(&it.key) {
+                it.is_news = !std::mem::replace(&mut entry.failed, true);
+            }
+        }
+        stuck
     }
 }
 

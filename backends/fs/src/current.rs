@@ -3,8 +3,10 @@
 use std::sync::{Mutex, PoisonError};
 
 use pflow_backend::{Bytes, DateTime, Error, ErrorKind, Key, Meta, Object, Result, Utc, Version};
+use rustix::io::Errno;
 
 use crate::{
+    error::cause,
     files,
     folder::{Folder, OpenFile, Step},
     journal::{
@@ -156,7 +158,9 @@ pub(crate) fn value_is_gone(root: &Folder, key: &Key) -> Error {
     Error::new(ErrorKind::Corrupt, what)
 }
 
-/// A person's edit that stands in the file of an entry, if there is one.
+/// A person's edit in the file of an entry, if there is one.
+///
+/// What this process cannot read is no edit to it: the journal has the last value that was committed. Such a file is not replaced either.
 pub(crate) fn edited(
     root: &Folder,
     key: &Key,
@@ -165,10 +169,23 @@ pub(crate) fn edited(
     if !entry.may_be_edited() {
         return Ok(None);
     }
-    let Some((bytes, status)) = files::read(root, key)? else { return Ok(None) };
+    let (bytes, status) = match files::read(root, key) {
+        Ok(Some(read)) => read,
+        Ok(None) => return Ok(None),
+        Err(error) if is_unreadable(&error) => {
+            tracing::debug!(%key, %error, "the file cannot be read; the journal's value counts");
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
     let version = Version::of_content(&bytes);
     let judged = entry.judge(&version, &bytes, |value| bytes_of(root, value))?;
     Ok((judged == Judged::Edited).then_some((bytes, version, status.modified)))
+}
+
+/// Whether a file cannot be read because of what it is, and not because of what this process lacks at the moment.
+fn is_unreadable(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Unsafe | ErrorKind::Denied) || cause(error) == Some(Errno::IO)
 }
 
 /// The bytes of a value; none if its file in `values/` is gone, because the value is in its place for good.

@@ -5,7 +5,7 @@ use std::{io, path::Path};
 use pflow_backend::{Error, ErrorKind};
 use rustix::io::Errno;
 
-/// "Failed to sync /a/b", with the kind that fits the cause.
+/// "Failed to sync /a/b", with the kind that fits the cause, and the way out where the kind does not tell it.
 pub(crate) fn failed(what: &str, path: &Path, source: io::Error) -> Error {
     let errno = errno_of(&source);
     // Opening with O_NOFOLLOW answers ELOOP for a link.
@@ -13,7 +13,24 @@ pub(crate) fn failed(what: &str, path: &Path, source: io::Error) -> Error {
         return symbolic_link(path).with_source(source);
     }
     let kind = errno.map_or(ErrorKind::Io, kind_of);
-    Error::new(kind, format!("Failed to {what} {}", path.display())).with_source(source)
+    let error = Error::new(kind, format!("Failed to {what} {}", path.display())).with_source(source);
+    match errno.and_then(hint_for) {
+        Some(hint) => error.with_hint(hint),
+        None => error,
+    }
+}
+
+/// An error and what caused it, for people.
+pub(crate) fn with_cause(error: &Error) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+/// The number behind an error of ours, if the system gave one.
+pub(crate) fn cause(error: &Error) -> Option<Errno> {
+    std::error::Error::source(error)?.downcast_ref::<io::Error>().and_then(errno_of)
 }
 
 /// The number behind an error, if the system gave one.
@@ -34,9 +51,12 @@ pub(crate) fn special_file(path: &Path) -> Error {
     Error::new(ErrorKind::Unsafe, what)
 }
 
-/// The same error for the next one whom it concerns.
+/// The same error for another batch or key that it concerns.
 pub(crate) fn again(error: &Error) -> Error {
     let mut same = Error::new(error.kind(), error.to_string()).with_outcome(error.outcome());
+    if let Some(hint) = error.hint() {
+        same = same.with_hint(hint);
+    }
     if let Some(source) = std::error::Error::source(error) {
         same = match source.downcast_ref::<io::Error>().and_then(errno_of) {
             Some(errno) => same.with_source(io::Error::from(errno)),
@@ -44,6 +64,20 @@ pub(crate) fn again(error: &Error) -> Error {
         };
     }
     same
+}
+
+/// What a person can do about a cause, where the kind of the error says too little.
+fn hint_for(errno: Errno) -> Option<&'static str> {
+    Some(match errno {
+        Errno::MFILE => "raise the limit of open files with `ulimit -n`, then try again",
+        Errno::NFILE => {
+            "close other programs, or raise the system's limit of open files with `sysctl fs.file-max`"
+        }
+        Errno::FBIG => "raise the limit of the file size with `ulimit -f unlimited`, then try again",
+        Errno::DQUOT => "make room within your disk quota, which `quota` shows, then try again",
+        Errno::ROFS => "mount the file system for writing, or work on a copy of the store elsewhere",
+        _ => return None,
+    })
 }
 
 fn kind_of(errno: Errno) -> ErrorKind {
@@ -68,6 +102,7 @@ mod tests {
             (Errno::NOSPC, ErrorKind::Exhausted),
             (Errno::DQUOT, ErrorKind::Exhausted),
             (Errno::MFILE, ErrorKind::Exhausted),
+            (Errno::FBIG, ErrorKind::Exhausted),
             (Errno::ROFS, ErrorKind::Denied),
             (Errno::LOOP, ErrorKind::Unsafe),
             (Errno::NAMETOOLONG, ErrorKind::InvalidInput),
@@ -78,6 +113,22 @@ mod tests {
             assert_eq!(error.kind(), kind, "{errno:?}");
             assert!(error.to_string().contains("/x/y"), "{error}");
             assert!(error.source().is_some());
+            assert_eq!(cause(&error), Some(errno));
         }
+    }
+
+    #[test]
+    fn a_cause_that_its_kind_does_not_explain_has_a_hint() {
+        for (errno, command) in [
+            (Errno::MFILE, "`ulimit -n`"),
+            (Errno::NFILE, "`sysctl fs.file-max`"),
+            (Errno::FBIG, "`ulimit -f unlimited`"),
+            (Errno::DQUOT, "`quota`"),
+        ] {
+            let error = failed("open", Path::new("/x"), errno.into());
+            assert!(error.hint().is_some_and(|hint| hint.contains(command)), "{errno:?}: {error:?}");
+            assert_eq!(again(&error).hint(), error.hint());
+        }
+        assert_eq!(failed("open", Path::new("/x"), Errno::NOSPC.into()).hint(), None);
     }
 }

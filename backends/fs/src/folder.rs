@@ -15,7 +15,7 @@ use rustix::{
 
 use crate::{
     error::{errno_of, failed, special_file, symbolic_link},
-    medium::{FileId, Medium, Node, Open, Status},
+    medium::{FileId, Medium, Node, Open, Sharing, Status},
 };
 
 /// How deep a tree may be of which it is asked whether it is empty. The longest key has fewer folders.
@@ -31,6 +31,8 @@ pub(crate) struct Folder {
     node: Node,
     /// Absolute, for messages and for nothing else.
     path: PathBuf,
+    /// What new files and folders take over from the store's own folder.
+    sharing: Option<Sharing>,
 }
 
 /// An open file and the path for messages.
@@ -63,13 +65,13 @@ impl Folder {
     /// The same folder for whoever must not wait: what it has to wait for is an error. None if the system cannot tell.
     pub(crate) fn without_waiting(&self) -> Option<Self> {
         let medium = self.medium.without_waiting()?;
-        Some(Self { medium, node: self.node.clone(), path: self.path.clone() })
+        Some(Self { medium, node: self.node.clone(), path: self.path.clone(), sharing: None })
     }
 
     /// The folder that a path names. Links in it are the user's choice and are followed, here and nowhere else.
     pub(crate) fn open(medium: Arc<dyn Medium>, path: &Path) -> Result<Self> {
         match medium.open_root(path) {
-            Ok(node) => Ok(Self { medium, node, path: path.to_owned() }),
+            Ok(node) => Ok(Self { medium, node, path: path.to_owned(), sharing: None }),
             Err(error) => Err(match errno_of(&error) {
                 Some(Errno::NOENT) => {
                     Error::new(ErrorKind::Missing, format!("{} is not there", path.display()))
@@ -80,6 +82,14 @@ impl Folder {
                 _ => failed("open", path, error),
             }),
         }
+    }
+
+    /// The same folder, of which everything that is made below it takes over the group and the mode, so that users who share it can work together (as
+    /// `core.sharedRepository` of git does).
+    pub(crate) fn shared(mut self) -> Result<Self> {
+        let sharing = self.medium.sharing(&self.node);
+        self.sharing = sharing.map_err(|error| failed("look at", &self.path, error))?;
+        Ok(self)
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -121,7 +131,8 @@ impl Folder {
         let name = name.as_ref();
         match self.medium.open_folder(&self.node, name) {
             Ok(node) => {
-                Ok(Step::Folder(Self { medium: self.medium.clone(), node, path: self.path_of(name) }))
+                let (medium, sharing) = (self.medium.clone(), self.sharing);
+                Ok(Step::Folder(Self { medium, node, path: self.path_of(name), sharing }))
             }
             Err(error) => match errno_of(&error) {
                 Some(Errno::NOENT) => Ok(Step::Missing),
@@ -203,7 +214,27 @@ impl Folder {
 
     /// A file of this crate's own, opened as `how` says.
     pub(crate) fn open_own(&self, name: &str, how: Open) -> io::Result<OpenFile> {
-        let node = self.medium.open(&self.node, name.as_ref(), how)?;
+        let open = |how| self.medium.open(&self.node, name.as_ref(), how);
+        let node = match (self.sharing, how) {
+            (Some(sharing), Open::New(mode)) => {
+                let node = open(how)?;
+                self.medium.share(&node, sharing, mode.is_some());
+                node
+            }
+            // Only what is made here is shared.
+            (Some(sharing), Open::Create) => match open(Open::Write) {
+                Err(error) if errno_of(&error) == Some(Errno::NOENT) => match open(Open::New(None)) {
+                    Ok(node) => {
+                        self.medium.share(&node, sharing, false);
+                        node
+                    }
+                    Err(error) if errno_of(&error) == Some(Errno::EXIST) => open(Open::Create)?,
+                    Err(error) => return Err(error),
+                },
+                opened => opened?,
+            },
+            _ => open(how)?,
+        };
         Ok(OpenFile { medium: self.medium.clone(), node, path: self.path_of(name) })
     }
 
@@ -212,12 +243,12 @@ impl Folder {
         self.open_own(name, Open::New(mode)).map_err(|error| failed("create", &self.path_of(name), error))
     }
 
-    /// Makes a folder; one that is there already is welcome.
-    pub(crate) fn create_folder(&self, name: impl AsRef<OsStr>) -> Result<()> {
+    /// Makes a folder, unless there is one already; whether it was made.
+    pub(crate) fn create_folder(&self, name: impl AsRef<OsStr>) -> Result<bool> {
         let name = name.as_ref();
         match self.medium.create_folder(&self.node, name) {
-            Err(error) if errno_of(&error) == Some(Errno::EXIST) => Ok(()),
-            other => other.map_err(|error| failed("create", &self.path_of(name), error)),
+            Err(error) if errno_of(&error) == Some(Errno::EXIST) => Ok(false),
+            other => other.map(|()| true).map_err(|error| failed("create", &self.path_of(name), error)),
         }
     }
 
@@ -226,10 +257,15 @@ impl Folder {
         if let Step::Folder(folder) = self.step(name)? {
             return Ok((folder, false));
         }
-        self.create_folder(name)?;
+        let is_new = self.create_folder(name)?;
         let path = || self.path_of(name);
         match self.step(name)? {
-            Step::Folder(folder) => Ok((folder, true)),
+            Step::Folder(folder) => {
+                if let Some(sharing) = self.sharing.filter(|_| is_new) {
+                    self.medium.share(&folder.node, sharing, false);
+                }
+                Ok((folder, true))
+            }
             Step::Other(FileType::Symlink) => Err(symbolic_link(&path())),
             Step::Other(_) => Err(special_file(&path())),
             Step::Missing => {

@@ -10,7 +10,7 @@
 //! │   ├── journal      what was committed and is not in the files for good yet; empty at rest
 //! │   ├── state        how far the journal goes, for readers
 //! │   ├── values/      objects too large for the journal; not there at rest
-//! │   ├── staging/     files on their way; not there at rest
+//! │   ├── staging/     files that are moved in, and copies that were taken out and are looked at once more
 //! │   └── quarantine/  what people had written where a commit replaced it unseen; theirs to look at and to delete
 //! └── workflows/a      the object `workflows/a`
 //! ```
@@ -27,6 +27,12 @@
 //! [`close`](pflow_backend::StorageBackend::close), behind which the journal is empty and the folder is plain files. Until then the journal
 //! stands over them, for the readers of every process: they look at `state`, read the records that have come since, and take no lock.
 //! A journal ends only behind a sync that covers every file it stood over.
+//!
+//! **A file that cannot be written costs its key alone**: it belongs to another user, a link, a mount or a special file has its name, or the device
+//! fails for one block. Everything else becomes durable in its file, and the next epoch of the journal begins with the values that are left, in a new
+//! file that is durable before it takes the place of the old one. They can be read as before, and each checkpoint tries them again.
+//! [`waiting`](pflow_backend::StorageBackend::waiting) lists them with the cause. When they take half of the journal's limit, batches that put something
+//! into their folders are refused with a message that names them; all others go on.
 //!
 //! Why not write the files at once: a save is four of them, and creating, replacing and removing files is what costs on every file system (20
 //! to 150 µs each on ext4, more where it discards at once), while a record costs its bytes. A head that is saved a hundred times between two
@@ -65,19 +71,29 @@
 //! # Other programs
 //! At rest, files that people put, edit or delete are objects like any others, if their names are keys. While the journal has work, its word counts
 //! for what it names, with one exception: objects that were put as [`Copy`](pflow_backend::WriteKind::Copy) are made for people to edit, and **an edit of theirs is
-//! never lost**. Their files are looked at whenever they are read, judged or replaced; what none of us wrote counts as the object and stays. A hand
-//! that comes between the last look and the replacement has its bytes kept in `quarantine`, where the system can exchange two names (Linux). One
-//! limit: a file that holds only the beginning of what was committed, or zeros, may be what a crash left, and counts as that until the
-//! journal ends. Whoever shortens a copy by its end meanwhile finds the shorter one in `quarantine`.
+//! never lost**. Their files are looked at whenever they are read, judged or replaced; what no handle wrote counts as the object and stays. Bytes that
+//! a person writes between the last look and the replacement are kept in `quarantine`, where the system can exchange two names (Linux).
+//!
+//! A copy that is replaced or deleted stays in `staging` until the next checkpoint, or the next `close`, because an editor may have it open. It is removed
+//! then only if it did not change; otherwise it goes to `quarantine`. Three limits:
+//! - What an editor writes to such a file after that look is lost. Nothing tells who has a file open.
+//! - Where the system cannot exchange two names, the replaced file is not kept.
+//! - A handle that finds work in the journal when it opens the folder cannot know whether the machine crashed. Until the journal ends, a copy that holds
+//!   only the beginning of a committed value, or zeros, is what a crash left to it: the value counts, and such a beginning goes to `quarantine`. A handle
+//!   that was open before keeps it as an edit.
+//!
+//! A file that this process cannot read is no edit to it: the journal's value counts, and the file stays as it is.
 //!
 //! What is no object (names that are no keys, links, pipes, devices) is passed over in listings and refused where an object is asked for
 //! or written; **a link is never followed**, wherever it leads. Deletes leave empty folders behind, which are no objects.
 //!
-//! A replaced object keeps its permission bits; new ones get the process's default. Owner and extended attributes belong to the file and may be lost when
+//! New folders and files take over the group of the storage's folder and what its mode allows (folders its set-group-id bit too), whatever the umask of the
+//! process, but never the right of all users to write. So users of one group share a folder after `chgrp GROUP` and `chmod g+rwxs` of it, before the
+//! first commit. Where the system refuses it, the process's default stays. A replaced object keeps its permission bits. Owner and extended attributes belong to the file and may be lost when
 //! it is replaced. A file with other names beside its own (hard links, a snapshot) is never written to: the object gets a new one.
-//! Copies change in one step for other programs too, but for those that are new in a new folder; of other objects a program that reads them while a store is at work may see a part.
+//! Copies change in one step for other programs too; of other objects a program that reads them while a store is at work may see a part.
 //!
-//! Whoever deletes `.journal` while it has work deletes what it alone holds.
+//! Deleting `.journal` while it has work loses the values that only the journal has.
 //!
 //! # Forks
 //! A forked child must not use a handle of its parent: the runtime's threads are gone. One that opens the folder itself is a
@@ -88,6 +104,7 @@ compile_error!("pflow-backend-fs knows the durability rules of Linux and macOS o
 
 mod apply;
 mod backend;
+mod carry;
 mod checkpoint;
 mod current;
 mod error;
@@ -103,9 +120,11 @@ mod plan;
 mod probe;
 mod queue;
 mod reads;
+mod remedy;
 mod rescue;
 mod root;
 mod store;
+mod taken_out;
 #[cfg(test)]
 mod tests;
 mod values;

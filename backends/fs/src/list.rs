@@ -6,7 +6,7 @@ use futures::{
     StreamExt,
     stream::{self, BoxStream},
 };
-use pflow_backend::{DateTime, Error, Key, Listed, Prefix, Result, Utc};
+use pflow_backend::{DateTime, Error, Key, Listed, Prefix, Result, Utc, Version};
 use rustix::fs::FileType;
 
 use crate::{
@@ -208,9 +208,10 @@ fn is_deleted(store: &Store, folder: &Folder, key: &str, name: &str) -> Result<b
     let entry = store.view().overlay.get(&key).filter(|entry| entry.now.is_none()).cloned();
     // A journal that ended meanwhile took the file with it, and then its status is not found.
     let Some(entry) = entry else { return Ok(false) };
-    // An empty file is no edit, and records that were folded away are empty.
+    // Records that were folded away are empty, and there are many of them: their files need not be read.
     let is_empty = || Ok::<_, Error>(folder.look(name)?.is_some_and(|status| status.size == 0));
-    Ok(!entry.may_be_edited() || is_empty()? || edited(store.root.folder(), &key, &entry)?.is_none())
+    let was_empty = || Ok::<_, Error>(entry.knows(&Version::of_content(b"")) && is_empty()?);
+    Ok(!entry.may_be_edited() || was_empty()? || edited(store.root.folder(), &key, &entry)?.is_none())
 }
 
 /// Whether a key below the folder can be behind `after`.

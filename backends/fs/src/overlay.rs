@@ -1,6 +1,10 @@
-//! What was committed and is not in the files for good: it stands over the files, for everybody who reads.
+//! The last committed value of every key whose file may not be durable yet. Readers believe it and not the file.
 
-use std::{collections::BTreeMap, ops::Bound, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+    sync::Arc,
+};
 
 use pflow_backend::{Bytes, DateTime, Key, Result, Utc, Version, WriteKind};
 
@@ -14,6 +18,8 @@ const SECTOR: usize = 512;
 pub(crate) struct Overlay {
     entries: BTreeMap<Key, Entry>,
     kept: u64,
+    carried: u64,
+    after_crash: bool,
 }
 
 /// What became of one key.
@@ -31,12 +37,18 @@ pub(crate) struct Entry {
     pub(crate) time: DateTime<Utc>,
     /// This handle has written it into its file, and will hear of a failure until then.
     pub(crate) applied: bool,
+    /// This handle has tried to write it and could not. The next commit or checkpoint tries again.
+    pub(crate) failed: bool,
+    /// The epoch before could not write it, so this one began with it.
+    pub(crate) carried: bool,
+    /// The machine may have crashed while the journal had it, so that its file may hold a part of a value.
+    pub(crate) after_crash: bool,
 }
 
 /// What a file says under an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Judged {
-    /// Something that we wrote, or a part of it that a crash left: the entry counts.
+    /// Something that we wrote, or a part of it that a crash of the machine may have left: the entry counts.
     Ours,
     /// A person's edit: the file counts.
     Edited,
@@ -57,10 +69,32 @@ impl Overlay {
 
     pub(crate) fn clear(&mut self) {
         self.entries.clear();
-        self.kept = 0;
+        (self.kept, self.carried, self.after_crash) = (0, 0, false);
     }
 
-    /// How many bytes the files in `values/` have that its changes named.
+    /// Whatever it holds, now or later in this epoch, may be in its file in part. **Rule:** said by every handle that finds work in the journal when it
+    /// opens the folder, and only by these: a handle that was open before has seen no crash of the machine, and a process that dies leaves no part of
+    /// a copy under its name.
+    pub(crate) fn is_after_crash(&mut self) {
+        self.after_crash = true;
+        self.entries.values_mut().for_each(|entry| entry.after_crash = true);
+    }
+
+    /// One without entries, for what is read anew.
+    pub(crate) fn emptied(&self) -> Self {
+        Self { after_crash: self.after_crash, ..Self::default() }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// How many bytes of the journal are values that the epoch before could not write into their files.
+    pub(crate) fn carried(&self) -> u64 {
+        self.carried
+    }
+
+    /// How many bytes the files in `values/` have that this epoch's commits named.
     pub(crate) fn kept(&self) -> u64 {
         self.kept
     }
@@ -89,6 +123,33 @@ impl Overlay {
         for change in &record.changes {
             self.apply(change, record.time);
         }
+        if record.carries {
+            self.are_carried();
+        }
+    }
+
+    /// What it holds was not committed in this epoch, but could not be written in the one before. It takes nothing of the room that commits have.
+    pub(crate) fn are_carried(&mut self) {
+        (self.kept, self.carried) = (0, self.inline());
+        for entry in self.entries.values_mut() {
+            (entry.carried, entry.applied) = (true, false);
+        }
+    }
+
+    /// How many bytes of its values are in the journal itself.
+    pub(crate) fn inline(&self) -> u64 {
+        let values = self.entries.values().flat_map(|entry| entry.earlier.iter().chain(&entry.now));
+        values.map(|value| if matches!(value.content, Content::Inline(_)) { value.size } else { 0 }).sum()
+    }
+
+    /// The files in `values/` that its entries name.
+    pub(crate) fn names(&self) -> BTreeSet<String> {
+        let values = self.entries.values().flat_map(|entry| entry.earlier.iter().chain(&entry.now));
+        let name = |value: &Value| match &value.content {
+            Content::Kept(name) => Some(name.clone()),
+            Content::Inline(_) => None,
+        };
+        values.filter_map(name).collect()
     }
 
     /// Takes in one change.
@@ -100,6 +161,9 @@ impl Overlay {
             accepted: Vec::new(),
             time,
             applied: false,
+            failed: false,
+            carried: false,
+            after_crash: self.after_crash,
         });
         if let Some((kind, _)) = &change.after
             && *kind != WriteKind::Copy
@@ -123,7 +187,7 @@ impl Overlay {
         if let Some(Value { size, content: Content::Kept(_), .. }) = &entry.now {
             self.kept += size;
         }
-        (entry.time, entry.applied) = (time, false);
+        (entry.time, entry.applied, entry.failed) = (time, false, false);
         self.entries.insert(change.key.clone(), entry);
     }
 
@@ -173,6 +237,13 @@ impl Entry {
         self.kind == WriteKind::Copy
     }
 
+    /// What may be forgotten of an entry whose file is durable as it is and holds this version, or nothing of ours: what it held before.
+    pub(crate) fn forget_all_but(&mut self, held: Option<&Version>) {
+        let known = self.earlier.iter().find(|value| Some(&value.version) == held).cloned();
+        self.earlier = Arc::new(known.into_iter().collect());
+        self.accepted = held.into_iter().cloned().collect();
+    }
+
     /// Judges what the file holds. Only for an entry that may be edited. `whole` gives the bytes of a value, if they are still there.
     ///
     /// # Errors
@@ -183,7 +254,13 @@ impl Entry {
         bytes: &[u8],
         whole: impl Fn(&Value) -> Result<Option<Bytes>>,
     ) -> Result<Judged> {
-        if self.knows(version) || is_remnant(bytes, &[]) {
+        if self.knows(version) {
+            return Ok(Judged::Ours);
+        }
+        if !self.after_crash {
+            return Ok(Judged::Edited);
+        }
+        if is_remnant(bytes, &[]) {
             return Ok(Judged::Ours);
         }
         for value in self.earlier.iter().chain(&self.now) {
@@ -235,7 +312,7 @@ mod tests {
 
     fn overlay(changes: &[Change]) -> Overlay {
         let mut overlay = Overlay::default();
-        overlay.absorb(&Record { time: DateTime::UNIX_EPOCH, changes: changes.to_vec() });
+        overlay.absorb(&Record { time: DateTime::UNIX_EPOCH, changes: changes.to_vec(), carries: false });
         overlay
     }
 
@@ -250,17 +327,29 @@ mod tests {
 
     #[test]
     fn a_file_under_a_copy_is_ours_if_it_holds_what_was_there_or_what_a_crash_left() {
-        let copies = overlay(&[
+        let mut copies = overlay(&[
             put("a", WriteKind::Copy, was("base"), "first value"),
             put("a", WriteKind::Copy, was("first value"), "second value"),
             put("a", WriteKind::Copy, was("an edit that was seen"), "third value"),
         ]);
+        copies.is_after_crash();
         for ours in
             ["base", "first value", "third value", "third", "first", "", "\0\0\0", "an edit that was seen"]
         {
             assert_eq!(judged(&copies, ours), Judged::Ours, "{ours:?}");
         }
         for edited in ["bas", "third value!", "an edit", "\0x"] {
+            assert_eq!(judged(&copies, edited), Judged::Edited, "{edited:?}");
+        }
+    }
+
+    #[test]
+    fn without_a_crash_a_part_of_a_copy_is_an_edit() {
+        let copies = overlay(&[put("a", WriteKind::Copy, was("base"), "first value")]);
+        for ours in ["base", "first value"] {
+            assert_eq!(judged(&copies, ours), Judged::Ours, "{ours:?}");
+        }
+        for edited in ["first", "", "\0\0\0", "bas"] {
             assert_eq!(judged(&copies, edited), Judged::Edited, "{edited:?}");
         }
     }

@@ -1,7 +1,10 @@
-//! What a process left in `staging/` that died while it moved files in.
+//! What is in `staging/` before a checkpoint begins: copies that earlier ones took out ([`taken_out`]), and what a process left that died while it moved
+//! files in.
 //!
-//! Most of it is ours: a value that had not got its place yet, or one that had left it. But who dies between an exchange and the look at what came out
-//! leaves there what stood in the place last, and that may be an edit which a person made at that very moment.
+//! Most of the latter is ours: a value that had not got its place yet, or one that had left it. But a process that dies between an exchange and the look
+//! at what came out leaves there what had the name last, and that may be an edit which a person made at that very moment.
+
+use std::collections::BTreeSet;
 
 use pflow_backend::{Result, Version};
 use rustix::fs::FileType;
@@ -10,52 +13,68 @@ use crate::{
     current::bytes_of,
     files::whole,
     folder::{Folder, Step},
-    journal::{QUARANTINE, STAGING},
+    journal::STAGING,
     overlay::{Entry, Judged},
+    taken_out,
     writer::Journal,
 };
 
-/// Moves what no journaled value explains to `quarantine/`. The caller holds the lock and has staged nothing yet, so whatever is there was left.
+/// Removes what is ours and moves what no journaled value explains to `quarantine/`. The caller holds the lock and has staged nothing yet.
 ///
-/// # Errors
-/// It could not be looked at or moved. It stays.
-pub(crate) fn rescue(journal: &Journal<'_>) -> Result<()> {
-    let Step::Folder(staging) = journal.folder.step(STAGING)? else { return Ok(()) };
-    for (name, kind) in staging.names()? {
+/// What cannot be looked at or moved stays, and its name is returned: one such file must not keep all others from being written.
+pub(crate) fn rescue(journal: &Journal<'_>) -> BTreeSet<String> {
+    let mut left = BTreeSet::new();
+    let names = match journal.folder.step(STAGING) {
+        Ok(Step::Folder(staging)) => staging.names().map(|names| (staging, names)),
+        Ok(_) => return left,
+        Err(error) => Err(error),
+    };
+    let (staging, names) = match names {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::debug!(%error, "what is in staging stays there");
+            return left;
+        }
+    };
+    for (name, kind) in names {
         // Nothing else is ever staged, or edited.
         let Some(name) = name.to_str().filter(|_| kind == FileType::RegularFile) else { continue };
-        let Some((file, status)) = staging.open_file(name)? else { continue };
-        let bytes = whole(&file, &status)?;
-        if is_ours(journal, &bytes)? {
-            staging.remove_file(name)?;
-            continue;
+        if let Err(error) = rescue_one(journal, &staging, name) {
+            tracing::debug!(%error, name, "a file in staging stays there");
+            left.insert(name.to_owned());
         }
-        file.sync_data()?;
-        keep(journal, &staging, name)?;
     }
-    Ok(())
+    left
 }
 
-fn is_ours(journal: &Journal<'_>, bytes: &[u8]) -> Result<bool> {
-    if bytes.iter().all(|byte| *byte == 0) {
+fn rescue_one(journal: &Journal<'_>, staging: &Folder, name: &str) -> Result<()> {
+    let was_taken_out = taken_out::held(name).is_some();
+    if was_taken_out && taken_out::is_unchanged(staging, name)? {
+        return staging.remove_file(name);
+    }
+    let Some((file, status)) = staging.open_file(name)? else { return Ok(()) };
+    if is_ours(journal, &whole(&file, &status)?, was_taken_out)? {
+        return staging.remove_file(name);
+    }
+    file.sync_data()?;
+    taken_out::quarantine(journal.folder, staging, name)?.sync()?;
+    journal.folder.sync()
+}
+
+/// Whether a file holds a value of ours, or what a crash left of one. A part of one in a file that was taken out is an editor's beginning, unless there was
+/// a crash.
+fn is_ours(journal: &Journal<'_>, bytes: &[u8], was_taken_out: bool) -> Result<bool> {
+    if !was_taken_out && bytes.iter().all(|byte| *byte == 0) {
         return Ok(true);
     }
     let (root, version) = (journal.root.folder(), Version::of_content(bytes));
-    // Cloned, so that nobody waits for the view while files are read.
+    // Cloned, so that other threads need not wait for the view while files are read.
     let entries: Vec<Entry> = journal.view().overlay.iter().map(|(_, entry)| entry.clone()).collect();
-    for entry in entries {
+    for mut entry in entries {
+        entry.after_crash |= !was_taken_out;
         if entry.judge(&version, bytes, |value| bytes_of(root, value))? == Judged::Ours {
             return Ok(true);
         }
     }
     Ok(false)
-}
-
-fn keep(journal: &Journal<'_>, staging: &Folder, name: &str) -> Result<()> {
-    let quarantine = journal.folder.step_or_create(QUARANTINE)?.0;
-    staging.rename(name, (&quarantine, name))?;
-    quarantine.sync()?;
-    journal.folder.sync()?;
-    tracing::warn!(path = %quarantine.path_of(name).display(), "kept what may be an edit that somebody made");
-    Ok(())
 }

@@ -25,7 +25,7 @@ pub(crate) struct Root {
 impl Root {
     /// Opens it; `path` is absolute.
     pub(crate) fn open(medium: Arc<dyn Medium>, path: &Path) -> Result<Self> {
-        let folder = Folder::open(medium, path)?;
+        let folder = Folder::open(medium, path)?.shared()?;
         let id = folder.id()?;
         // Elsewhere even a look at a name may wait for a server.
         let is_near = matches!(folder.medium().kind(folder.node()), Ok((_, Kind::Local | Kind::Memory)));

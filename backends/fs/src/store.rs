@@ -5,14 +5,15 @@ use std::{
     time::Duration,
 };
 
-use pflow_backend::{Batch, Commit, Environment, Error, ErrorKind, Key, Outcome, Result, Versions};
+use pflow_backend::{Batch, Commit, Environment, Error, ErrorKind, Key, Outcome, Result, Versions, Waiting};
 use tokio::runtime::Handle;
 
 use crate::{
     apply::Sync,
+    carry::{self, Stuck},
     checkpoint::{FOLLOW_AFTER, checkpoint, follow},
     current,
-    error::again,
+    error::{again, with_cause},
     folder::Folder,
     journal::{
         self, LOG, NEW_LOG, STAGING, VALUES,
@@ -44,6 +45,9 @@ pub(crate) struct Store {
     follow: bool,
 }
 
+/// Batches and what became of them.
+type Answers = Vec<(Ticket, Result<Commit>)>;
+
 /// What came of asking for the journal under the lock.
 enum Held<T> {
     Done(T),
@@ -72,9 +76,12 @@ impl Store {
     /// The journal has no room until the files follow, and they cannot.
     fn full(&self, cause: &Error) -> Error {
         let path = self.root.path().display();
-        let what =
-            format!("The journal in {path} is full until its files are written, and they cannot be: {cause}");
-        Error::new(cause.kind(), what).with_source(cause.to_string())
+        let what = format!("the journal in {path} is full, and its files cannot be written");
+        let error = Error::new(cause.kind(), what).with_source(with_cause(cause));
+        match cause.hint() {
+            Some(hint) => error.with_hint(hint),
+            None => error,
+        }
     }
 
     pub(crate) fn busy(&self, holder: &str) -> Error {
@@ -97,7 +104,10 @@ impl Store {
             return Ok(Ok(()));
         }
         match self.with_journal(|_| Ok(())) {
-            Ok(Held::Done(())) => Ok(Ok(())),
+            Ok(Held::Done(())) => {
+                self.view().overlay.is_after_crash();
+                Ok(Ok(()))
+            }
             Ok(Held::ByAnother(holder)) => Ok(Err(holder)),
             Err(error) if error.kind() == ErrorKind::Denied => self.look_without_writing(&folder),
             Err(error) => Err(error),
@@ -119,6 +129,7 @@ impl Store {
         }
         let mut view = self.view();
         view.read_all(&log)?;
+        view.overlay.is_after_crash();
         view.believe_what_was_read(&self.root)?;
         Ok(Ok(()))
     }
@@ -183,11 +194,12 @@ impl Store {
         }
     }
 
-    /// Brings the folder to rest: everything is in its file, durably, and the journal is empty. The holder of the lock, if somebody has it.
+    /// Brings the folder to rest: everything is in its file, durably, and the journal is empty, but for what cannot be written, which is returned. Or
+    /// the holder of the lock, if another process or handle has it.
     ///
     /// # Errors
     /// It is not; the journal has everything.
-    pub(crate) fn rest(&self) -> Result<std::result::Result<(), String>> {
+    pub(crate) fn rest(&self) -> Result<std::result::Result<Vec<Waiting>, String>> {
         let is_at_rest = match journal::find(self.root.folder())? {
             None => true,
             Some(folder) => {
@@ -197,11 +209,11 @@ impl Store {
             }
         };
         if is_at_rest {
-            return Ok(Ok(()));
+            return Ok(Ok(Vec::new()));
         }
-        let rested = self.with_journal(|journal| checkpoint(journal, self.environment.as_ref(), true))?;
+        let rested = self.with_journal(|journal| self.checkpoint(journal, true))?;
         Ok(match rested {
-            Held::Done(()) => Ok(()),
+            Held::Done(stuck) => Ok(stuck.iter().map(|it| it.waiting(&self.root)).collect()),
             Held::ByAnother(holder) => Err(holder),
         })
     }
@@ -209,10 +221,27 @@ impl Store {
     /// The same where nobody relies on it.
     pub(crate) fn rest_if_possible(&self) {
         match self.rest() {
-            Ok(Ok(())) => {}
-            Ok(Err(holder)) => tracing::debug!(holder, "left as it is: somebody is at work"),
+            Ok(Ok(_)) => {}
+            Ok(Err(holder)) => tracing::debug!(holder, "left as it is: another process is at work"),
             Err(error) => tracing::debug!(%error, "left as it is"),
         }
+    }
+
+    /// Everything that the journal holds, where this handle cannot write it, and why.
+    pub(crate) fn all_wait(&self, reason: &str) -> Result<Vec<Waiting>> {
+        self.catch_up()?;
+        let view = self.view();
+        let waiting = |key: &Key| Waiting {
+            key: key.clone(),
+            path: self.root.folder().path_of(key.as_str()).display().to_string(),
+            reason: reason.to_owned(),
+            remedy: None,
+        };
+        Ok(view.overlay.iter().map(|(key, _)| waiting(key)).collect())
+    }
+
+    fn checkpoint(&self, journal: &mut Journal<'_>, empty: bool) -> Result<Vec<Stuck>> {
+        checkpoint(journal, self.environment.as_ref(), self.journal_limit, empty)
     }
 
     /// Whether this handle has tried to commit anything.
@@ -237,21 +266,24 @@ impl Store {
     }
 
     /// Commits a group under the lock: everybody's answer.
-    fn commit(&self, journal: &mut Journal<'_>, group: Vec<Ticket>) -> Vec<(Ticket, Result<Commit>)> {
+    fn commit(&self, journal: &mut Journal<'_>, group: Vec<Ticket>) -> Answers {
         let expected: usize = group.iter().map(|ticket| size(&ticket.batch)).sum();
-        let (begun, kept) = {
+        let tail = journal.tail();
+        let (begun, used) = {
             let view = journal.view();
-            (!view.overlay.is_empty(), view.overlay.kept())
+            let (kept, carried) = (view.overlay.kept(), view.overlay.carried());
+            (!view.overlay.is_empty(), (tail + kept).saturating_sub(carried))
         };
         if begun
-            && journal.tail() + kept + expected as u64 > self.journal_limit
-            && let Err(error) = checkpoint(journal, self.environment.as_ref(), false)
+            && used + expected as u64 > self.journal_limit
+            && let Err(error) = self.checkpoint(journal, false)
         {
             let full = self.full(&error);
             return group.into_iter().map(|ticket| (ticket, Err(again(&full)))).collect();
         }
+        let (group, mut refused) = self.refuse_what_would_wait(journal, group);
         let (results, failure) = self.try_commit(journal, &group);
-        match failure {
+        let mut answers: Vec<_> = match failure {
             // There was no room for all of them together: there may be for one after the other.
             Some(error) if error.outcome() != Outcome::Unknown && group.len() > 1 => {
                 group.into_iter().flat_map(|ticket| self.commit(journal, vec![ticket])).collect()
@@ -267,7 +299,42 @@ impl Store {
                 };
                 group.into_iter().zip(results.into_iter().map(result)).collect()
             }
+        };
+        answers.append(&mut refused);
+        answers
+    }
+
+    /// Refuses the batches that would add to values whose files cannot be written, where these take much of the journal already.
+    fn refuse_what_would_wait(
+        &self,
+        journal: &mut Journal<'_>,
+        group: Vec<Ticket>,
+    ) -> (Vec<Ticket>, Answers) {
+        let would_wait = |ticket: &Ticket| {
+            let view = journal.view();
+            view.overlay.carried() > self.journal_limit / 2 && carry::would_wait(&view.overlay, &ticket.batch)
+        };
+        if !group.iter().any(would_wait) {
+            return (group, Vec::new());
         }
+        // The cause may be removed by now.
+        let stuck = match self.checkpoint(journal, false) {
+            Ok(stuck) => stuck,
+            Err(error) => {
+                let full = self.full(&error);
+                return (Vec::new(), group.into_iter().map(|ticket| (ticket, Err(again(&full)))).collect());
+            }
+        };
+        let (bytes, refused, taken) = {
+            let view = journal.view();
+            let bytes = view.overlay.carried();
+            let (refused, taken): (Vec<_>, Vec<_>) = group.into_iter().partition(|ticket| {
+                bytes > self.journal_limit / 2 && carry::would_wait(&view.overlay, &ticket.batch)
+            });
+            (bytes, refused, taken)
+        };
+        let error = carry::too_much(&self.root, &stuck, bytes);
+        (taken, refused.into_iter().map(|ticket| (ticket, Err(again(&error)))).collect())
     }
 
     /// What becomes of each batch, if the record can be written; and why it could not.
@@ -299,7 +366,7 @@ impl Store {
         }
         // Whatever it took from the view is not shared any more when the view takes in the record.
         drop(planned);
-        match journal.append(&Record { time, changes }) {
+        match journal.append(&Record { time, changes, carries: false }) {
             Ok(()) => {
                 keepers.into_iter().for_each(Keeper::release);
                 (results, None)
@@ -314,14 +381,38 @@ impl Store {
         }
     }
 
+    /// Lets the files follow, as far as nothing is to be committed, and commits what is.
+    ///
+    /// **Invariant:** while this handle lives, its files follow: whatever ends an attempt early begins the next one, unless the attempt failed. What
+    /// could not be written is tried again with the next commit.
     fn follow_now(self: &Arc<Self>, turn: Turn) {
         let stop = || !self.queue.is_empty();
         let followed =
-            self.with_journal(|journal| follow(journal, self.environment.as_ref(), Sync::Later, &stop));
-        if let Err(error) = followed {
-            tracing::debug!(%error, path = %self.root.path().display(), "the files do not follow yet");
-        }
+            self.with_journal(|journal| Ok(follow(journal, self.environment.as_ref(), Sync::Later, &stop)));
+        let goes_on = match followed {
+            Ok(Held::Done(stuck)) => {
+                for it in stuck.iter().filter(|it| it.is_news) {
+                    let Waiting { key, reason, .. } = it.waiting(&self.root);
+                    tracing::warn!(%key, reason, "saved in the journal, but its file cannot be written");
+                }
+                true
+            }
+            // Another process or handle was at work at that moment.
+            Ok(Held::ByAnother(_)) => true,
+            Err(error) => {
+                tracing::debug!(%error, path = %self.root.path().display(), "the files do not follow yet");
+                false
+            }
+        };
         Self::run(turn);
+        if goes_on && !self.has_followed() {
+            follow_soon(self);
+        }
+    }
+
+    /// Whether this handle has tried to write everything that the journal holds.
+    fn has_followed(&self) -> bool {
+        self.view().overlay.iter().all(|(_, entry)| entry.applied || entry.failed)
     }
 }
 
@@ -362,7 +453,7 @@ fn follow_soon(store: &Arc<Store>) {
                 seen = now;
                 continue;
             }
-            if store.view().overlay.iter().all(|(_, entry)| entry.applied) {
+            if store.has_followed() {
                 drop(following);
                 // Whoever committed in between left the files to this task.
                 if store.queue.activity() != now {

@@ -149,7 +149,7 @@ impl View {
     /// Knows nothing any more, so that it is all looked at again.
     pub(crate) fn forget(&mut self) {
         (self.seen, self.position, self.log) = (None, None, None);
-        self.overlay.clear();
+        self.overlay = self.overlay.emptied();
     }
 
     /// Everything that the journal holds, whatever the state says. Under the lock, or where nobody can write.
@@ -157,7 +157,7 @@ impl View {
     /// # Errors
     /// It is damaged, or a newer program's, or cannot be read.
     pub(crate) fn read_all(&mut self, log: &Log) -> Result<()> {
-        let mut overlay = Overlay::default();
+        let mut overlay = self.overlay.emptied();
         let end = match log.begin()? {
             None => None,
             Some(start) => {
@@ -214,7 +214,7 @@ impl View {
                 };
                 match known {
                     Some(known) => (Arc::new(log), None, known),
-                    None => (Arc::new(log), Some(Overlay::default()), start),
+                    None => (Arc::new(log), Some(self.overlay.emptied()), start),
                 }
             }
         };

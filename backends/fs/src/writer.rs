@@ -17,6 +17,7 @@ use crate::{
     },
     lock::StoreLock,
     medium::{FileId, Open},
+    overlay::Overlay,
     root::Root,
     view::View,
 };
@@ -28,6 +29,14 @@ pub(crate) struct Writer {
     state: Option<(OpenFile, FileId)>,
     /// A sync failed under this handle, and the mark in the state file may not have come about.
     poisoned: bool,
+}
+
+/// A journal that has not taken its place yet.
+#[derive(Debug)]
+struct NewLog {
+    log: Log,
+    id: FileId,
+    state: State,
 }
 
 /// The journal under the lock, up to date.
@@ -122,6 +131,29 @@ impl<'a> Journal<'a> {
         }
         let mut view = self.view();
         view.overlay.clear();
+        view.agree(state);
+        Ok(())
+    }
+
+    /// Ends the epoch, whose every value is in its file, durably, but for what is `left`: the next epoch begins with that, in a new file.
+    ///
+    /// **Invariant:** the record of what is left is durable before the new file takes the place of the old one. A crash leaves the old epoch, with
+    /// everything, or the new one, with what is left.
+    ///
+    /// # Errors
+    /// It did not end, or may not have; nothing is lost.
+    pub(crate) fn carry(&mut self, left: Overlay) -> Result<()> {
+        let record = Record { time: self.environment.now(), changes: left.as_changes(), carries: true };
+        let new = self.write_new(Some(&record))?;
+        let state = new.state;
+        if let Err(error) = self.put_in_place(new) {
+            // Which of the two files the name leads to after a crash is not known, so another one takes its place.
+            self.poison();
+            return Err(error);
+        }
+        let mut view = self.view();
+        view.overlay = left;
+        view.overlay.are_carried();
         view.agree(state);
         Ok(())
     }
@@ -232,33 +264,44 @@ impl<'a> Journal<'a> {
     /// al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020). What is written anew into a new file is synced for the first time.
     fn renew(&mut self) -> Result<()> {
         let changes = self.view().overlay.as_changes();
-        self.folder.remove_file(NEW_LOG)?;
-        let (file, id) = self.create(NEW_LOG)?;
-        let mut log = Log::new(file)?;
-        let mut position = None;
-        if !changes.is_empty() {
-            let record = Record { time: self.environment.now(), changes };
-            let start = Log::start(self.next_epoch(), self.salt());
-            let too_large =
-                || Error::new(ErrorKind::InvalidInput, "The journal is larger than one record can say");
-            let (frame, next) = encode(&start, &record).ok_or_else(too_large)?;
-            log.reserve(&start, frame.len() as u64)?;
-            log.append(&start, &frame)?;
-            position = Some(next);
-        }
-        log.sync()?;
-        self.folder.rename(NEW_LOG, (self.folder, LOG))?;
-        // IMPORTANT: before anything is appended, which the old file would not have.
-        self.folder.sync()?;
-        let state = position.map_or_else(|| State::rest(self.next_epoch()), State::at);
-        self.writer.log = Some((log, id));
-        self.publish(state)?;
+        let record = Record { time: self.environment.now(), changes, carries: false };
+        let new = self.write_new(Some(&record).filter(|record| !record.changes.is_empty()))?;
+        let state = new.state;
+        self.put_in_place(new)?;
         self.writer.poisoned = false;
         let mut view = self.view();
         view.verified = true;
         view.agree(state);
         tracing::warn!(path = %self.root.path().display(), "a new journal took the place of one that could not be synced");
         Ok(())
+    }
+
+    /// Writes a new journal that begins with a record, durably, beside the one that is in use.
+    fn write_new(&self, record: Option<&Record>) -> Result<NewLog> {
+        self.folder.remove_file(NEW_LOG)?;
+        let (file, id) = self.create(NEW_LOG)?;
+        let mut log = Log::new(file)?;
+        let mut state = State::rest(self.next_epoch());
+        if let Some(record) = record {
+            let start = Log::start(self.next_epoch(), self.salt());
+            let too_large =
+                || Error::new(ErrorKind::InvalidInput, "The journal is larger than one record can say");
+            let (frame, next) = encode(&start, record).ok_or_else(too_large)?;
+            log.reserve(&start, frame.len() as u64)?;
+            log.append(&start, &frame)?;
+            state = State::at(next);
+        }
+        log.sync()?;
+        Ok(NewLog { log, id, state })
+    }
+
+    /// Puts a new journal in the place of the old one, and says so.
+    fn put_in_place(&mut self, new: NewLog) -> Result<()> {
+        self.folder.rename(NEW_LOG, (self.folder, LOG))?;
+        // IMPORTANT: before anything is appended, which the old file would not have.
+        self.folder.sync()?;
+        self.writer.log = Some((new.log, new.id));
+        self.publish(new.state)
     }
 
     /// Nobody appends any more to what could not be synced.

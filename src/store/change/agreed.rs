@@ -1,8 +1,8 @@
-use super::{Basis, Fields};
+use super::Basis;
 use crate::{
     document::{ContentHash, Document},
     store::copy::CopyState,
-    stored::{LeaseId, Operation},
+    stored::{Given, LeaseId, Operation},
 };
 
 /// What a resolver has agreed to.
@@ -25,7 +25,8 @@ pub(super) struct Agreed {
 #[derive(Debug, Clone)]
 pub(super) struct Instead {
     pub(super) document: Document,
-    pub(super) fields: Fields,
+    /// What is given beside it, exactly; none: what was given before, as for any save that gives nothing.
+    pub(super) given: Option<Given>,
     pub(super) operation: Operation,
     /// The edit that went into it, by the hash of the whole file.
     pub(super) of_edit: Option<ContentHash>,

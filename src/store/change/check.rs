@@ -10,10 +10,13 @@ use super::{
 };
 use crate::{
     Error, Result,
-    conflict::Expect,
+    conflict::{Conflict, Expect},
     document::MediaType,
     flow::{Action, Node, Visit},
-    store::{Shared, copy::CopyState},
+    store::{
+        Shared,
+        copy::{CopyState, LOOKS, Look},
+    },
     stored::{Head, Objects, StoredHead, StoredVersion, WorkflowId, layout},
 };
 
@@ -37,8 +40,8 @@ pub(super) struct Question {
 pub(super) enum Seen {
     /// One of the earlier attempts has landed.
     Landed { head: Box<Head>, copy_error: Option<Error> },
-    /// What a change would build on, and the attempts that may land yet.
-    Basis { basis: Box<Basis>, open: Vec<Unsettled> },
+    /// What a change would build on, the attempts that may land yet, and those that cannot any more.
+    Basis { basis: Box<Basis>, open: Vec<Unsettled>, fenced: Vec<Unsettled> },
 }
 
 impl Node<Change, Error> for CheckConflicts {
@@ -70,32 +73,33 @@ impl Node<Change, Error> for CheckConflicts {
         let objects = &shared.objects;
         if let Some(stored) = question.known.clone() {
             let basis = seen_before(shared, stored);
-            return Ok(Seen::Basis { basis: Box::new(basis), open: Vec::new() });
+            return Ok(Seen::Basis { basis: Box::new(basis), open: Vec::new(), fenced: Vec::new() });
         }
         let (stored, copy) = match question.expect {
             // Most likely there is none, so the gate is asked in the same round trip.
             Expect::Absent if question.creates => {
-                try_join!(read(objects, id), shared.gate.check_writer_again())?.0
+                try_join!(read(shared, id), shared.gate.check_writer_again())?.0
             }
             _ => {
-                let read = read(objects, id).await?;
+                let read = read(shared, id).await?;
                 if read.0.version.is_none() && question.creates {
                     shared.gate.check_writer_again().await?;
                 }
                 read
             }
         };
-        let mut open = Vec::new();
+        let (mut open, mut fenced) = (Vec::new(), Vec::new());
         for attempt in question.unsettled.iter().cloned() {
             match attempt.fate(objects, &stored).await? {
                 Fate::Landed => return finish(objects, &stored, attempt).await,
                 Fate::Dead => attempt.clear(objects).await,
+                Fate::Fenced => fenced.push(attempt),
                 Fate::Open => open.push(attempt),
             }
         }
         let restored = if question.undeletes { last_content(objects, &stored).await? } else { None };
         let basis = seen(shared, stored, copy, restored);
-        Ok(Seen::Basis { basis: Box::new(basis), open })
+        Ok(Seen::Basis { basis: Box::new(basis), open, fenced })
     }
 
     async fn post(&self, change: &mut Change, _: Question, seen: Seen, _: Visit<'_>) -> Result<Action> {
@@ -105,7 +109,10 @@ impl Node<Change, Error> for CheckConflicts {
                 change.landed(*head, copy_error);
                 return Ok(actions::UPDATE_INDEX);
             }
-            Seen::Basis { basis, open } => (*basis, open),
+            Seen::Basis { basis, open, fenced } => {
+                change.fenced.extend(fenced);
+                (*basis, open)
+            }
         };
         change.unsettled = open;
         let decision = judge(change, &basis)?;
@@ -185,24 +192,28 @@ async fn finish(objects: &Objects, stored: &StoredHead, attempt: Unsettled) -> R
     Ok(Seen::Landed { head: Box::new(attempt.head), copy_error })
 }
 
-/// The head, and where people edit copies what stands in the copy.
-async fn read(objects: &Objects, id: &WorkflowId) -> Result<(StoredHead, CopyState)> {
+/// The head, and where people edit files also the state of the working copy at the same moment.
+///
+/// # Errors
+/// A copy that looks edited may be the content of a version that a lost head had: then the head is hurt, and that is the error.
+async fn read(shared: &Shared, id: &WorkflowId) -> Result<(StoredHead, CopyState)> {
+    let objects = &shared.objects;
     if !objects.backend.capabilities().plain_files {
         return Ok((objects.head(id).await?, CopyState::Absent));
     }
     let copy_key = layout::content(id, MediaType::Json);
-    let (mut stored, mut copy) = try_join!(objects.head(id), objects.get(&copy_key))?;
-    loop {
-        let state = CopyState::of(objects, &stored.head, copy.as_ref()).await?;
-        if !matches!(state, CopyState::Edited(..)) {
-            return Ok((stored, state));
+    let (stored, copy) = try_join!(objects.head(id), objects.get(&copy_key))?;
+    if let Some(state) = CopyState::at_a_glance(objects, &stored.head, copy.as_ref()) {
+        return Ok((stored, state));
+    }
+    match Look::from(objects, stored).await? {
+        Some(Look { stored, state }) => {
+            if matches!(state, CopyState::Edited(..)) {
+                shared.index.refuse_hurt(id, &[]).await?;
+            }
+            Ok((stored, state))
         }
-        // It may belong to a head that is newer than the one we read.
-        let again = objects.head(id).await?;
-        if again == stored {
-            return Ok((stored, state));
-        }
-        (stored, copy) = (again, objects.get(&copy_key).await?);
+        None => Err(Conflict::Busy { id: id.clone(), attempts: LOOKS }.into()),
     }
 }
 

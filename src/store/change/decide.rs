@@ -5,19 +5,16 @@ use pflow_backend::Identity;
 use serde_json::Map;
 
 use super::{
-    Basis, Fields, Kind, LeasePlan, Plan, Request,
+    Basis, Kind, LeasePlan, Plan, Request,
     agreed::{Agreed, edited},
-    describe::{Described, describe, says_the_same},
+    describe::{Described, describe, describe_exactly, says_the_same},
 };
 use crate::{
     Error, NoContent, Result,
     conflict::Conflict,
     document::{ContentHash, Document, MediaType},
-    stored::{Head, Lease, MAX_GENERATION, Operation, VersionId, VersionRecord, layout},
+    stored::{Given, Head, Lease, MAX_GENERATION, Operation, VersionId, VersionRecord, layout},
 };
-
-/// What an edit says of itself that was kept because somebody saved over it.
-const KEPT: &str = "edited in place, outside of the store";
 
 #[derive(Debug)]
 pub(super) enum Decision {
@@ -168,8 +165,8 @@ fn next(
         some => some,
     };
     let Some((described, content)) = wanted else { return Ok(Next { version: None, kept: None }) };
-    let adopted = Described { operation: Operation::ADOPT, ..describe(edit, &Fields::default(), before) };
-    let kept = (numbered(adopted, 1, Some(KEPT.to_owned()))?, edit.bytes().clone());
+    let adopted = Described { operation: Operation::ADOPT, ..describe(edit, &Given::default(), before) };
+    let kept = (numbered(adopted, 1, Some(VersionRecord::KEPT.to_owned()))?, edit.bytes().clone());
     let version = (numbered(described, 2, request.message.clone())?, content);
     Ok(Next { version: Some(version), kept: Some(kept) })
 }
@@ -222,13 +219,16 @@ fn saved(
 ) -> Result<Option<Content>> {
     let before = basis.stored.head.live().map(|current| &current.record);
     if let Some(instead) = agreed.instead(basis) {
-        let described = describe(&instead.document, &instead.fields, before);
+        let described = match &instead.given {
+            Some(given) => describe_exactly(&instead.document, given.clone()),
+            None => describe(&instead.document, &Given::default(), before),
+        };
         let described = Described { operation: instead.operation.clone(), ..described };
         return Ok(Some((described, instead.document.bytes().clone())));
     }
-    let Kind::Save { fields, .. } = &request.kind else { return Ok(None) };
+    let Kind::Save { given, .. } = &request.kind else { return Ok(None) };
     let document = document.ok_or_else(|| Error::Internal("a save without a document".to_owned()))?;
-    Ok(Some((describe(document, fields, before), document.bytes().clone())))
+    Ok(Some((describe(document, given, before), document.bytes().clone())))
 }
 
 #[cfg(test)]

@@ -2,26 +2,29 @@
 
 use serde_json::Map;
 
-use super::Fields;
 use crate::{
     document::Document,
-    stored::{Operation, VersionId, VersionRecord},
+    stored::{Given, Operation, VersionId, VersionRecord},
 };
 
 /// A record of which only the description counts.
 pub(super) type Described = VersionRecord;
 
-/// What is known of a document: what the caller says of it, else what it says itself, else what was known before.
-pub(super) fn describe(document: &Document, fields: &Fields, before: Option<&VersionRecord>) -> Described {
+/// What is known of a document that is saved over the version of `before`, with what the caller gives beside it.
+pub(super) fn describe(document: &Document, given: &Given, before: Option<&VersionRecord>) -> Described {
+    describe_exactly(document, given.carried(document.metadata(), before))
+}
+
+/// What is known of a document if exactly this is given beside it, now or before.
+///
+/// Invariant: each field of a record is what is given for it, else what the document says. So a record tells where each comes from, and what
+/// the document drops is gone.
+pub(super) fn describe_exactly(document: &Document, given: Given) -> Described {
     let own = document.metadata().clone();
-    let name = fields.name.clone().or(own.name).or_else(|| before.and_then(|before| before.name.clone()));
-    let description = fields
-        .description
-        .clone()
-        .or(own.description)
-        .or_else(|| before.and_then(|before| before.description.clone()));
-    let own_tags = Some(own.tags).filter(|tags| !tags.is_empty());
-    let tags = fields.tags.clone().or(own_tags).or_else(|| before.map(|before| before.tags.clone()));
+    let text =
+        |given: &Option<String>, own: Option<String>| given.clone().or(own).filter(|text| !text.is_empty());
+    let (name, description) = (text(&given.name, own.name), text(&given.description, own.description));
+    let tags = given.tags.clone().unwrap_or(own.tags);
     Described {
         generation: 0,
         version_id: VersionId::unnamed(),
@@ -31,10 +34,10 @@ pub(super) fn describe(document: &Document, fields: &Fields, before: Option<&Ver
         hash: Some(document.hash()),
         size: document.size(),
         media_type: document.media_type(),
-        // An empty text takes away what was there.
-        name: name.filter(|name| !name.is_empty()),
-        description: description.filter(|description| !description.is_empty()),
-        tags: tags.unwrap_or_default(),
+        name,
+        description,
+        tags,
+        given,
         nodes: own.nodes,
         version: own.version,
         created: chrono::DateTime::UNIX_EPOCH,
@@ -45,9 +48,18 @@ pub(super) fn describe(document: &Document, fields: &Fields, before: Option<&Ver
     }
 }
 
+/// Whether a save of `next` over `current` would change anything: the content, what is known of it, or where that comes from.
 pub(super) fn says_the_same(current: &VersionRecord, next: &Described) -> bool {
     let key = |record: &VersionRecord| {
-        (record.hash, record.name.clone(), record.description.clone(), record.tags.clone(), record.media_type)
+        let (name, description, tags) = (&record.name, &record.description, &record.tags);
+        (
+            record.hash,
+            record.media_type,
+            name.clone(),
+            description.clone(),
+            tags.clone(),
+            record.given.clone(),
+        )
     };
     key(current) == key(next)
 }

@@ -1,7 +1,7 @@
 use bytes::Bytes;
 
 use super::{
-    Change, Fields, Trouble, actions,
+    Change, Trouble, actions,
     agreed::{Agreed, Instead},
     parse::parse,
 };
@@ -85,8 +85,7 @@ impl Node<Change, Error> for KeepEdit {
         match edit {
             Edit::Usable(document) if change.takes_edit => {
                 let of_edit = Some(document.hash());
-                let instead =
-                    Instead { document, fields: Fields::default(), operation: Operation::ADOPT, of_edit };
+                let instead = Instead { document, given: None, operation: Operation::ADOPT, of_edit };
                 let lease = change.agreed.lease.take();
                 change.agreed = Agreed { on_top_of: generation, instead: Some(instead), edit: None, lease };
                 change.resolved.how = Some(How::Theirs);

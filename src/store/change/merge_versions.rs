@@ -1,7 +1,7 @@
 use bytes::Bytes;
 
 use super::{
-    Change, Fields, Kind, Written, actions,
+    Change, Kind, Written, actions,
     agreed::{Agreed, Instead},
     describe::{describe, says_the_same},
     keep_edit::{Edit, Sought},
@@ -11,10 +11,10 @@ use super::{
 use crate::{
     Error, Result,
     conflict::{Case, How, Obstacle},
-    document::{Document, DocumentError, Limits, Strictness},
+    document::{Document, DocumentError, Limits, Metadata, Strictness},
     flow::{Action, Node, Visit},
     merge::{self, Merge, merge_fields},
-    stored::{Operation, StoredVersion, VersionRecord},
+    stored::{Given, Operation, StoredVersion, VersionRecord},
 };
 
 /// Merges ours with what is there, from the version that ours was built on.
@@ -26,7 +26,7 @@ pub(super) struct MergeVersions;
 pub(super) struct Sides {
     case: Case,
     ours: Document,
-    fields: Fields,
+    given: Given,
     edit: Option<Sought>,
     limits: Limits,
 }
@@ -43,7 +43,7 @@ pub(super) enum Outcome {
 /// What both sides come to, and the edit that went into it.
 pub(super) struct Merged {
     document: Document,
-    fields: Fields,
+    given: Given,
     edit: Option<Document>,
 }
 
@@ -62,16 +62,16 @@ impl Node<Change, Error> for MergeVersions {
     async fn prep(&self, change: &Change, _: Visit<'_>) -> Result<Sides> {
         let nothing = || Error::Internal("nothing is to be merged".to_owned());
         let question = question(change)?.ok_or_else(nothing)?;
-        let (Kind::Save { fields, .. }, Some(ours)) = (&change.request.kind, change.document.clone()) else {
+        let (Kind::Save { given, .. }, Some(ours)) = (&change.request.kind, change.document.clone()) else {
             return Err(nothing());
         };
-        let (fields, edit) = (fields.clone(), Sought::of(change));
+        let (given, edit) = (given.clone(), Sought::of(change));
         let case = Case::new(change.shared.objects.clone(), question);
-        Ok(Sides { case, ours, fields, edit, limits: change.shared.options.limits })
+        Ok(Sides { case, ours, given, edit, limits: change.shared.options.limits })
     }
 
     async fn exec(&self, sides: &Sides, _: Visit<'_>) -> Result<Outcome> {
-        let Sides { case, ours, fields, edit, limits } = sides;
+        let Sides { case, ours, given, edit, limits } = sides;
         let edit = match edit {
             None => None,
             Some(sought) => match sought.read().await? {
@@ -94,7 +94,7 @@ impl Node<Change, Error> for MergeVersions {
             (None, Some(current)) => Theirs::Version(case.theirs_version(current).await?),
             (None, None) => return Ok(Outcome::Blocked(Obstacle::Deletion)),
         };
-        let work = Work { base, ours: ours.clone(), fields: fields.clone(), theirs, limits: *limits };
+        let work = Work { base, ours: ours.clone(), given: given.clone(), theirs, limits: *limits };
         if work.ours.bytes().len() <= PARSED_IN_PLACE && work.theirs.size() <= PARSED_IN_PLACE {
             return Ok(work.done());
         }
@@ -122,9 +122,10 @@ impl Node<Change, Error> for MergeVersions {
                 return Ok(actions::TAKE_THEIRS);
             }
             Outcome::Merged(merged) => {
-                let Merged { document, fields, edit } = *merged;
+                let Merged { document, given, edit } = *merged;
                 let of_edit = edit.as_ref().map(Document::hash);
-                let instead = Some(Instead { document, fields, operation: Operation::SAVE, of_edit });
+                let instead =
+                    Some(Instead { document, given: Some(given), operation: Operation::SAVE, of_edit });
                 let (on_top_of, lease) = (Some(head.generation()), change.agreed.lease.take());
                 change.agreed = Agreed { on_top_of, instead, edit, lease };
                 change.resolved.how = Some(How::Merged);
@@ -143,7 +144,7 @@ enum Theirs {
 struct Work {
     base: Option<StoredVersion>,
     ours: Document,
-    fields: Fields,
+    given: Given,
     theirs: Theirs,
     limits: Limits,
 }
@@ -163,7 +164,7 @@ impl Work {
     }
 
     fn merged(self) -> std::result::Result<Outcome, DocumentError> {
-        let Self { base, ours, fields, theirs, limits } = self;
+        let Self { base, ours, given, theirs, limits } = self;
         let read = |content: &Bytes| {
             Document::parse(content.clone(), &Limits { strictness: Strictness::Plain, ..limits })
         };
@@ -175,17 +176,17 @@ impl Work {
             }
             Theirs::Version(_) => {
                 // They deleted it. That is what both come to if ours is what they deleted.
-                let same = base_record
-                    .is_some_and(|base| says_the_same(base, &describe(&ours, &fields, Some(base))));
+                let same =
+                    base_record.is_some_and(|base| says_the_same(base, &describe(&ours, &given, Some(base))));
                 return Ok(if same { Outcome::Theirs } else { Outcome::Blocked(Obstacle::Deletion) });
             }
             Theirs::Edit { document, before } => {
                 let before = before.filter(|before| !before.deleted);
-                let record = describe(&document, &Fields::default(), before.as_ref());
+                let record = describe(&document, &Given::default(), before.as_ref());
                 (document.clone(), record, Some(document))
             }
         };
-        let our_record = describe(&ours, &fields, base_record.or(Some(&their_record)));
+        let our_record = describe(&ours, &given, base_record.or(Some(&their_record)));
         let fields = merge_fields(base_record.map(said).as_ref(), &said(&our_record), &said(&their_record));
         let document = merge::merge(base_document.as_ref(), &ours, &theirs, &limits);
         let (document, fields) = match (document, fields) {
@@ -205,12 +206,9 @@ impl Work {
                 return Ok(Outcome::Blocked(Obstacle::Overlaps(overlaps)));
             }
         };
-        let fields = Fields {
-            name: Some(fields.name.unwrap_or_default()),
-            description: Some(fields.description.unwrap_or_default()),
-            tags: Some(fields.tags),
-        };
-        Ok(Outcome::Merged(Box::new(Merged { document, fields, edit })))
+        let before = base_record.map(|base| base.given.clone()).unwrap_or_default();
+        let given = given_after(&before, &our_record.given, &their_record.given, fields, document.metadata());
+        Ok(Outcome::Merged(Box::new(Merged { document, given, edit })))
     }
 }
 
@@ -221,4 +219,33 @@ fn said(record: &VersionRecord) -> merge::Fields {
         description: record.description.clone(),
         tags: record.tags.clone(),
     }
+}
+
+/// What is given beside a merged document, so that the merged `fields` are what is known of it: field by field the merge of what was given, where that
+/// comes to the same; else the merged field itself. So what both sides leave to the document is left to it.
+fn given_after(base: &Given, ours: &Given, theirs: &Given, fields: merge::Fields, own: &Metadata) -> Given {
+    let name = field(
+        [&base.name, &ours.name, &theirs.name],
+        fields.name.unwrap_or_default(),
+        own.name.clone().unwrap_or_default(),
+    );
+    let description = field(
+        [&base.description, &ours.description, &theirs.description],
+        fields.description.unwrap_or_default(),
+        own.description.clone().unwrap_or_default(),
+    );
+    let tags = field([&base.tags, &ours.tags, &theirs.tags], fields.tags, own.tags.clone());
+    Given { name, description, tags }
+}
+
+/// One field of it: what the base, ours and theirs give, what the merge comes to, and what the merged document says; empty for nothing.
+fn field<T: Clone + PartialEq>([base, ours, theirs]: [&Option<T>; 3], merged: T, own: T) -> Option<T> {
+    let given = if ours == theirs || theirs == base {
+        ours.clone()
+    } else if ours == base {
+        theirs.clone()
+    } else {
+        Some(merged.clone())
+    };
+    if *given.as_ref().unwrap_or(&own) == merged { given } else { Some(merged) }
 }

@@ -50,7 +50,7 @@ use crate::{
     flow::Action,
     lock::LeaseRequest,
     operation,
-    stored::{Head, Lease, LeaseRef, Standing, StoredHead, StoredVersion, VersionRecord, WorkflowId},
+    stored::{Given, Head, Lease, LeaseRef, Standing, StoredHead, StoredVersion, VersionRecord, WorkflowId},
 };
 
 pub(crate) use flows::Flows;
@@ -114,17 +114,9 @@ impl Request {
 
 #[derive(Debug, Clone)]
 pub(super) enum Kind {
-    Save { content: Bytes, fields: Fields },
+    Save { content: Bytes, given: Given },
     Delete,
     Undelete,
-}
-
-/// What the caller says about a document, over what it says itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Fields {
-    pub(super) name: Option<String>,
-    pub(super) description: Option<String>,
-    pub(super) tags: Option<Vec<String>>,
 }
 
 /// The state that the nodes share.
@@ -161,6 +153,8 @@ pub(crate) struct Change {
     failure: Option<Error>,
     /// Attempts that may have landed or may land yet, the oldest first.
     unsettled: Vec<Unsettled>,
+    /// Attempts that cannot land any more, whose versions stay until the head has reached their generation by another version.
+    fenced: Vec<Unsettled>,
     /// How many of them failed with an unknown outcome, and what the last one died of.
     unknown: u32,
     doubt: Option<pflow_backend::Error>,
@@ -267,6 +261,7 @@ impl Change {
             written: None,
             failure: None,
             unsettled: Vec::new(),
+            fenced: Vec::new(),
             unknown: 0,
             doubt: None,
             index_error: None,
@@ -298,7 +293,8 @@ impl Change {
         match ended.and_then(|action| self.failed(&action)) {
             // IMPORTANT: whatever else went wrong, an attempt may be in place.
             Err(error) if unsettled => Err(Error::in_doubt(format!("the change of {id}"), doubt, error)),
-            other => other,
+            Err(error) => Err(shared.explain(error).await),
+            written => written,
         }
     }
 

@@ -7,7 +7,7 @@ use super::{
     Change, Keeps, Kind, Trouble, Written, actions,
     agreed::Agreed,
     answer::{Step, numbered, step},
-    describe::describe,
+    describe::{describe, says_the_same},
     wait::Place,
 };
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
     flow::{Action, Node, Visit},
     operation::back_off,
     store::Shared,
+    stored::Head,
 };
 
 /// How often a change is tried again after it lost a race that was no conflict. Many writers of one workflow all get through; a
@@ -224,10 +225,8 @@ fn follow(change: &mut Change, resolution: &Resolution) -> Result<Action> {
             actions::TAKE_THEIRS
         }
         Step::KeepBoth(named) => {
-            let same = change.document.as_ref().map(crate::document::Document::hash);
-            let there = head.live().and_then(|current| current.record.hash);
-            if matches!(change.keeps, Keeps::Numbered { .. }) && there == same {
-                // A copy like this is kept there already: ours perhaps, by a program that died before it could say so.
+            if matches!(change.keeps, Keeps::Numbered { .. }) && is_kept(change, &head) {
+                // Ours perhaps, by a program that died before it could say so.
                 change.written = Some(Written::unchanged(head));
                 return Ok(actions::TAKE_THEIRS);
             }
@@ -237,6 +236,15 @@ fn follow(change: &mut Change, resolution: &Resolution) -> Result<Action> {
     })
 }
 
+/// Whether the very version that the change would create is there already: content, and what is known of it.
+fn is_kept(change: &Change, there: &Head) -> bool {
+    let (Kind::Save { given, .. }, Some(document)) = (&change.request.kind, &change.document) else {
+        return false;
+    };
+    let created = describe(document, given, None);
+    there.live().is_some_and(|current| says_the_same(&current.record, &created))
+}
+
 /// Turns the change into the creation of another workflow, described as it would have been here.
 fn elsewhere(change: &mut Change, named: Option<crate::stored::WorkflowId>) -> Result<()> {
     let instead_of = match &change.keeps {
@@ -244,13 +252,10 @@ fn elsewhere(change: &mut Change, named: Option<crate::stored::WorkflowId>) -> R
         Keeps::Named { instead_of } | Keeps::Numbered { instead_of, .. } => instead_of.clone(),
     };
     if change.keeps == Keeps::InPlace
-        && let (Kind::Save { fields, .. }, Some(document)) = (&mut change.request.kind, &change.document)
+        && let (Kind::Save { given, .. }, Some(document)) = (&mut change.request.kind, &change.document)
     {
         let before = change.basis.as_ref().and_then(|basis| basis.stored.head.live());
-        let record = describe(document, fields, before.map(|current| &current.record));
-        fields.name = record.name.or_else(|| fields.name.take());
-        fields.description = record.description.or_else(|| fields.description.take());
-        fields.tags = Some(record.tags);
+        *given = given.carried(document.metadata(), before.map(|current| &current.record));
     }
     (change.request.id, change.keeps) = match named {
         Some(id) => (id, Keeps::Named { instead_of: instead_of.clone() }),

@@ -12,7 +12,8 @@ use crate::{
 /// Invariant: every attempt names the version of the head that it replaces, and no version of a head ever comes back, because each
 /// rewrite has a fresh nonce. So as soon as a read shows any head other than the named one, the attempt has happened or never will, and it
 /// has happened if and only if its own version is in the chain. Nothing else decides it: no clock, no error code, no guess. This is the protocol of
-/// Icechunk's and Delta's commit checks, with the chain in the place of a log.
+/// Icechunk's and Delta's commit checks, with the chain in the place of a log. A person can put back an older head, and then the version of an attempt that did
+/// happen is not in the chain: so its versions are deleted only if the head has reached their generation by another version.
 ///
 /// While the head is still the named one, a further attempt on top of it settles this one: only one of the two can land.
 #[derive(Debug, Clone)]
@@ -32,8 +33,11 @@ pub(super) struct Unsettled {
 pub(super) enum Fate {
     /// It is in place, or was and has been built upon.
     Landed,
-    /// It never was and never will be.
+    /// It never was and never will be: the head reached its generation by another version.
     Dead,
+    /// The head has changed, so it cannot land any more, and the head has not reached its generation. It is not certain that it never was in place: a
+    /// person may have put back an older head over it. So its versions stay.
+    Fenced,
     /// The head is still the one that it named: it may land yet.
     Open,
 }
@@ -92,9 +96,9 @@ impl Unsettled {
         let (generation, version_id) = (ours.record.generation, &ours.record.version_id);
         let Some(current) = stored.head.current.as_ref().filter(|now| now.record.generation >= generation)
         else {
-            return ByHead::Decided(Fate::Dead);
+            return ByHead::Decided(Fate::Fenced);
         };
-        let mut oldest = Ancestor::from(&current.record);
+        let mut oldest = Ancestor::of(&current.record, current.record_hash);
         for ancestor in current.lineage() {
             if ancestor.generation == generation {
                 return ByHead::Decided(told(ancestor.version_id == *version_id));

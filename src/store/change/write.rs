@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use pflow_backend::{
-    Batch, Commit, Durability, ErrorKind as StorageErrorKind, Identity, Operation, Outcome, Position,
+    Batch, Commit, Durability, ErrorKind as StorageErrorKind, Identity, Key, Operation, Outcome, Position,
     Precondition,
 };
 
@@ -48,7 +48,7 @@ pub(super) enum Attempted {
 }
 
 impl Node<Change, Error> for WriteAtomic {
-    type Prep = (Arc<Shared>, Plan);
+    type Prep = (Arc<Shared>, Plan, Vec<Key>);
     type Exec = Attempted;
 
     fn name(&self) -> &str {
@@ -70,11 +70,12 @@ impl Node<Change, Error> for WriteAtomic {
 
     async fn prep(&self, change: &Change, _: Visit<'_>) -> Result<Self::Prep> {
         let plan = change.plan.clone().ok_or_else(|| Error::Internal("a write without a plan".to_owned()))?;
-        Ok((Arc::clone(&change.shared), plan))
+        let earlier = change.unsettled.iter().flat_map(|attempt| attempt.fresh.iter().cloned());
+        Ok((Arc::clone(&change.shared), plan, earlier.collect()))
     }
 
-    async fn exec(&self, (shared, plan): &Self::Prep, _: Visit<'_>) -> Result<Attempted> {
-        attempt(shared, plan).await
+    async fn exec(&self, (shared, plan, earlier): &Self::Prep, _: Visit<'_>) -> Result<Attempted> {
+        attempt(shared, plan, earlier).await
     }
 
     async fn exec_fallback(
@@ -98,9 +99,13 @@ impl Node<Change, Error> for WriteAtomic {
     ) -> Result<Action> {
         match attempted {
             Attempted::Committed { head, copy_error } => {
-                // Only one swap of a version can land, so the attempts that named the same one are dead.
-                for dead in std::mem::take(&mut change.unsettled) {
-                    dead.clear(&change.shared.objects).await;
+                // Only one swap of a version can land, so the attempts that named the same one are dead. See `Fate` for what may be deleted of them.
+                let mut dead = std::mem::take(&mut change.unsettled);
+                dead.append(&mut change.fenced);
+                for dead in dead {
+                    if dead.head.generation() <= head.generation() {
+                        dead.clear(&change.shared.objects).await;
+                    }
                 }
                 change.trouble = None;
                 change.landed(*head, copy_error);
@@ -129,7 +134,8 @@ impl Node<Change, Error> for WriteAtomic {
     }
 }
 
-async fn attempt(shared: &Shared, plan: &Plan) -> Result<Attempted> {
+/// `earlier` are the versions and records of earlier attempts of the same change.
+async fn attempt(shared: &Shared, plan: &Plan, earlier: &[Key]) -> Result<Attempted> {
     let objects = &shared.objects;
     let head = plan.stored.head.next(objects.environment.new_id());
     let (head, fresh) = with_version(shared, plan, head)?;
@@ -138,33 +144,35 @@ async fn attempt(shared: &Shared, plan: &Plan) -> Result<Attempted> {
     let head_key = layout::head(&head.id);
     let encoded = head.encode().map_err(|source| unreadable(&head_key, source))?;
     let when = plan.stored.version.clone().map_or(Precondition::Absent, Precondition::Is);
-    let mirror = match plan.lease {
-        LeasePlan::Keep => None,
-        LeasePlan::Remove | LeasePlan::Grant(_) => {
-            Some(MirrorUpdate::of(objects, &plan.stored.head, &head).await?)
-        }
+    let mirror = mirror(objects, plan, &head).await?;
+    let copies = copies(objects, plan, &head, mirror.write)?;
+    let swap = Operation::put(head_key, encoded).when(when);
+    let puts = puts(&fresh);
+
+    objects.forget_head(&head.id);
+    let (batch, at) = if plan.stored.head.current.is_some() {
+        (Batch::new().stage(puts), SWAP)
+    } else if objects.backend.capabilities().atomic_batch {
+        shared.index.refuse_hurt(&head.id, earlier).await?;
+        (Batch::new().stage(puts), SWAP)
+    } else {
+        put_first(shared, &head, &fresh, earlier).await?;
+        (Batch::new(), 0)
     };
-    let (keep, mirror) = mirror.map_or((None, None), |update| (update.keep, update.write));
-    let copies = copies(objects, plan, &head, mirror)?;
-    let batch = Batch::new()
-        .stage(fresh.iter().map(|(key, bytes)| Operation::put(key.clone(), bytes.clone()).absent().fresh()))
-        // IMPORTANT: the commit point. What it refers to is durable by now.
-        .stage([Operation::put(head_key, encoded).when(when)].into_iter().chain(keep))
-        .stage(copies.iter().cloned());
+    // IMPORTANT: the commit point. What it refers to is durable by now.
+    let batch = batch.stage([swap].into_iter().chain(mirror.keep)).stage(copies.iter().cloned());
     let unsettled = |head: Head, fresh: Fresh, doubt| {
         let fresh = fresh.into_iter().map(|(key, _)| key).collect();
         let attempt = Unsettled { named: plan.stored.version.clone(), head, fresh, copies };
         Attempted::Unsettled { attempt: Box::new(attempt), doubt }
     };
-
-    objects.forget_head(&head.id);
     let applied = match objects.backend.commit(batch).await {
         Ok(Commit::Committed(versions)) => {
-            objects.remember_head(&head, versions.get(Position { stage: SWAP, operation: 0 }));
+            objects.remember_head(&head, versions.get(Position { stage: at, operation: 0 }));
             return Ok(Attempted::Committed { head: Box::new(head), copy_error: None });
         }
         // Only a copy was in the way: the change stands.
-        Ok(Commit::Conflict(conflict) | Commit::Overtaken(conflict)) if conflict.applied > SWAP => {
+        Ok(Commit::Conflict(conflict) | Commit::Overtaken(conflict)) if conflict.applied > at => {
             tracing::warn!(id = %head.id, "a copy changed while it was being written; it was left alone");
             return Ok(Attempted::Committed { head: Box::new(head), copy_error: None });
         }
@@ -172,7 +180,7 @@ async fn attempt(shared: &Shared, plan: &Plan) -> Result<Attempted> {
         // Ours may have been there: what is there now tells.
         Ok(Commit::Overtaken(_)) => return Ok(unsettled(head, fresh, None)),
         Err(error) => match error.outcome() {
-            Outcome::NotApplied { applied } if applied > SWAP => {
+            Outcome::NotApplied { applied } if applied > at => {
                 return Ok(Attempted::Committed {
                     head: Box::new(head),
                     copy_error: Some(Error::Storage(error)),
@@ -190,16 +198,13 @@ async fn attempt(shared: &Shared, plan: &Plan) -> Result<Attempted> {
     // The swap surely did not happen, so nothing will ever refer to this version.
     let atomic = objects.backend.capabilities().atomic_batch;
     let in_place = match &applied {
-        Ok(stages) => *stages > 0,
+        Ok(stages) => *stages > 0 || at == 0,
         // Whoever waited for somebody else's lock has put nothing in place, and need not wait again to clear it away.
-        Err((_, error)) if error.kind() == StorageErrorKind::Busy => false,
+        Err((_, error)) if error.kind() == StorageErrorKind::Busy => at == 0,
         Err((stages, _)) => *stages > 0 || !atomic,
     };
     if in_place {
-        let garbage = Batch::new().stage(fresh.into_iter().map(|(key, _)| Operation::delete(key)));
-        if let Err(error) = objects.backend.commit(garbage).await {
-            tracing::debug!(id = %head.id, %error, "garbage of a lost attempt stays until it is collected");
-        }
+        clear(objects, &head, &fresh).await;
     }
     match applied {
         Ok(_) => Ok(Attempted::LostRace),
@@ -207,7 +212,43 @@ async fn attempt(shared: &Shared, plan: &Plan) -> Result<Attempted> {
     }
 }
 
-type Fresh = Vec<(pflow_backend::Key, Bytes)>;
+/// Puts the first version of a workflow and its record, and looks in the same round trip whether other versions are there that a lost head must have
+/// reached. Without atomic batches only: then the swap is a commit of its own, and the look has been answered before it.
+///
+/// # Errors
+/// Those of the puts and of the look. The swap was not sent, so what was put is garbage, and is deleted.
+async fn put_first(shared: &Shared, head: &Head, fresh: &Fresh, earlier: &[Key]) -> Result<()> {
+    let objects = &shared.objects;
+    let own: Vec<Key> = fresh.iter().map(|(key, _)| key).chain(earlier).cloned().collect();
+    let batch = Batch::new().stage(puts(fresh));
+    let (put, looked) =
+        futures::join!(objects.backend.commit(batch), shared.index.refuse_hurt(&head.id, &own));
+    let put = match put {
+        Ok(Commit::Committed(_)) => Ok(()),
+        // The ids are new, so this was the storage's doing.
+        Ok(refused) => Err(Error::Internal(format!("a new version of {} was refused: {refused:?}", head.id))),
+        Err(error) => Err(Error::Storage(error.with_outcome(Outcome::NotApplied { applied: 0 }))),
+    };
+    let ready = looked.and(put);
+    if ready.is_err() {
+        clear(objects, head, fresh).await;
+    }
+    ready
+}
+
+/// Deletes what an attempt left whose swap surely did not happen.
+async fn clear(objects: &Objects, head: &Head, fresh: &Fresh) {
+    let garbage = Batch::new().stage(fresh.iter().map(|(key, _)| Operation::delete(key.clone())));
+    if let Err(error) = objects.backend.commit(garbage).await {
+        tracing::debug!(id = %head.id, %error, "what a lost attempt left stays until it is collected");
+    }
+}
+
+fn puts(fresh: &Fresh) -> Vec<Operation> {
+    fresh.iter().map(|(key, bytes)| Operation::put(key.clone(), bytes.clone()).absent().fresh()).collect()
+}
+
+type Fresh = Vec<(Key, Bytes)>;
 
 /// The head with the new version, behind the edit that it keeps, and the objects that must be there before it.
 fn with_version(shared: &Shared, plan: &Plan, mut head: Head) -> Result<(Head, Fresh)> {
@@ -249,6 +290,14 @@ pub(super) fn with_lease(
         }
     }
     Ok(head)
+}
+
+/// What becomes of the mirror of the lease.
+async fn mirror(objects: &Objects, plan: &Plan, head: &Head) -> Result<MirrorUpdate> {
+    match plan.lease {
+        LeasePlan::Keep => Ok(MirrorUpdate::default()),
+        LeasePlan::Remove | LeasePlan::Grant(_) => MirrorUpdate::of(objects, &plan.stored.head, head).await,
+    }
 }
 
 /// What follows from the head: the content under the name that people know, the mirror of the lease, and the record of a lease that was broken.

@@ -28,8 +28,11 @@ impl Store {
         let entries: BTreeMap<&WorkflowId, &Entry> =
             view.iter().map(|entry| (&entry.id, entry.as_ref())).collect();
         for (id, read) in shared.objects.heads(ids.iter().cloned().collect()).await {
-            // Unreadable heads have been reported.
+            // Unreadable and hurt heads have been reported. The entry of a hurt one is right: it is the head that is wrong.
             let Ok(stored) = read else { continue };
+            if report.hurt.contains(&id) {
+                continue;
+            }
             let (entry, should) = (entries.get(&id).copied(), Entry::of(&stored.head));
             // A head that moved on since the view was made is newer than its entry.
             let newer = should
@@ -39,7 +42,12 @@ impl Store {
                 report.add(Severity::Damage, &root, format!("the index is wrong about {id}"), reindex());
             }
         }
-        for id in entries.keys().filter(|id| !ids.contains(**id)) {
+        for id in entries
+            .keys()
+            .filter(|id| !ids.contains(**id) && !report.hurt.contains(id))
+            .copied()
+            .collect::<Vec<_>>()
+        {
             match shared.objects.head(id).await {
                 Ok(stored) if stored.version.is_none() => {
                     report.damage(layout::head(id), "missing, but the index knows the workflow");
@@ -73,6 +81,7 @@ impl Store {
         for key in self.shared.objects.keys(&layout::pending_records()).await? {
             let reason = match layout::parse_pending(&key) {
                 None => "not a record of ours",
+                Some(PendingName::Change { id, .. }) if report.hurt.contains(&id) => continue,
                 Some(PendingName::Change { id, generation, .. })
                     if self
                         .shared

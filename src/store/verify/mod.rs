@@ -1,6 +1,7 @@
 //! Everything, held against itself.
 
 mod index;
+mod lineage;
 mod workflow;
 
 use std::collections::BTreeSet;
@@ -25,6 +26,10 @@ pub struct Report {
     pub versions: usize,
     /// What was found, by key.
     pub findings: Vec<Finding>,
+    /// Workflows whose head was removed, replaced by an older state, or cannot be read: [`Store::repair`] moves it.
+    pub hurt: Vec<WorkflowId>,
+    /// Versions outside of the chains. What they are is decided by the operation history, which is read once for all of them.
+    outside: lineage::Outside,
 }
 
 /// One thing that is not as it should be.
@@ -56,9 +61,23 @@ impl Report {
         !self.findings.iter().any(|finding| finding.severity == Severity::Damage)
     }
 
-    fn add(&mut self, severity: Severity, key: impl ToString, reason: impl ToString, hint: Option<String>) {
+    pub(super) fn add(
+        &mut self,
+        severity: Severity,
+        key: impl ToString,
+        reason: impl ToString,
+        hint: Option<String>,
+    ) {
         let (key, reason) = (key.to_string(), reason.to_string());
         self.findings.push(Finding { key, severity, reason, hint });
+    }
+
+    fn take_in(&mut self, one: Self) {
+        self.workflows += one.workflows;
+        self.versions += one.versions;
+        self.findings.extend(one.findings);
+        self.hurt.extend(one.hurt);
+        self.outside.extend(one.outside);
     }
 
     fn damage(&mut self, key: impl ToString, reason: impl ToString) {
@@ -79,15 +98,14 @@ impl Store {
         let mut checks = stream::iter(ids.clone()).map(|id| self.verify_workflow(id)).buffered(LOOK_AHEAD);
         let mut report = Report::default();
         while let Some(one) = checks.next().await {
-            let one = one?;
-            report.workflows += one.workflows;
-            report.versions += one.versions;
-            report.findings.extend(one.findings);
+            report.take_in(one?);
         }
         drop(checks);
         self.verify_versions_without_head(&ids, &mut report).await?;
+        self.verify_outside(&mut report).await?;
         self.verify_index(&ids, &mut report).await?;
         self.verify_pending(&mut report).await?;
+        self.verify_waiting(&mut report).await?;
         report.findings.sort();
         Ok(report)
     }

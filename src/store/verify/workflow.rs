@@ -1,40 +1,43 @@
 use std::collections::BTreeSet;
 
-use futures::TryStreamExt;
-
 use super::{Report, Severity, found};
 use crate::{
-    Error, Result, Store,
+    Result, Store,
     document::MediaType,
     store::copy::CopyState,
-    stored::{Ancestor, Current, Head, Lockfile, VersionId, WorkflowId, layout},
+    stored::{Current, Head, Lockfile, VersionName, WorkflowId, layout},
 };
 
 /// What a walk along a chain found.
 #[derive(Default)]
-struct Chain {
-    /// The versions that it names, by generation and version id.
-    versions: BTreeSet<(u64, VersionId)>,
+pub(super) struct Chain {
+    /// The versions that it names.
+    pub(super) versions: BTreeSet<VersionName>,
     /// The highest generation at which it breaks off; 0 if it is whole.
-    broken_at: u64,
+    pub(super) broken_at: u64,
 }
 
 impl Store {
     pub(super) async fn verify_workflow(&self, id: WorkflowId) -> Result<Report> {
         let mut report = Report::default();
-        let head_key = layout::head(&id);
         let head = match self.shared.objects.head(&id).await {
             Ok(stored) => stored.head,
             Err(unreadable) => {
-                report.damage(&head_key, found(unreadable)?);
+                let reason = found(unreadable)?;
+                self.verify_lost_head(&id, Some(reason), &mut report).await?;
                 return Ok(report);
             }
         };
         if let Some(current) = &head.current {
             report.workflows = 1;
             let chain = self.verify_chain(&head, current, &mut report).await?;
-            self.verify_leftovers(&head, &chain, &mut report).await?;
-            self.verify_copy(&head, &mut report).await?;
+            self.verify_lineage(&head, &chain, &mut report).await?;
+            // Where the head is hurt, a copy of a later version looks like an edit.
+            if report.hurt.is_empty() {
+                self.verify_copy(&head, &mut report).await?;
+            }
+        } else {
+            self.verify_lost_head(&id, None, &mut report).await?;
         }
         self.verify_mirror(&head, &mut report).await?;
         Ok(report)
@@ -74,7 +77,7 @@ impl Store {
             }
             if is_first
                 && let Some(known) = remembered.next()
-                && known != Ancestor::from(record)
+                && known != version.as_ancestor()
             {
                 report.damage(
                     &head_key,
@@ -92,9 +95,8 @@ impl Store {
         for known in current.lineage().filter(|known| known.generation < chain.broken_at) {
             if chain.versions.insert((known.generation, known.version_id.clone())) {
                 let key = layout::version(&head.id, known.generation, &known.version_id);
-                match self.shared.objects.version(&head.id, known.generation, &known.version_id).await {
-                    Ok(Some(_)) => report.versions += 1,
-                    Ok(None) => report.damage(&key, "it is missing"),
+                match self.shared.objects.named_version(&head.id, &known.reference()).await {
+                    Ok(_) => report.versions += 1,
                     Err(unreadable) => report.damage(&key, found(unreadable)?),
                 }
             }
@@ -102,32 +104,14 @@ impl Store {
         Ok(chain)
     }
 
-    /// Versions that no chain names: attempts that lost or died, or that are under way right now. Below a break nobody knows what the chain
-    /// named, so nothing there is called garbage.
-    async fn verify_leftovers(&self, head: &Head, chain: &Chain, report: &mut Report) -> Result<()> {
-        for key in self.shared.objects.keys(&layout::versions_of(&head.id)).await? {
-            let named = layout::parse_version(&head.id, &key)
-                .is_some_and(|version| version.0 < chain.broken_at || chain.versions.contains(&version));
-            if !named {
-                report.add(
-                    Severity::Notice,
-                    key,
-                    "no version of the chain: left by a crash, or under way",
-                    None,
-                );
-            }
-        }
-        Ok(())
-    }
-
     async fn verify_copy(&self, head: &Head, report: &mut Report) -> Result<()> {
         let id = &head.id;
         let key = layout::content(id, MediaType::Json);
         let live = head.live().is_some();
         match self.copy_state(id).await {
-            Ok(CopyState::Current(_)) => {}
-            Ok(CopyState::Absent) if !live => {}
-            Ok(CopyState::Absent) => {
+            Ok(None | Some(CopyState::Current(_))) => {}
+            Ok(Some(CopyState::Absent)) if !live => {}
+            Ok(Some(CopyState::Absent)) => {
                 report.add(
                     Severity::Notice,
                     key,
@@ -135,7 +119,7 @@ impl Store {
                     Some(format!("load {id}")),
                 );
             }
-            Ok(CopyState::Lagging(_)) if live => {
+            Ok(Some(CopyState::Lagging(_))) if live => {
                 report.add(
                     Severity::Notice,
                     key,
@@ -143,10 +127,10 @@ impl Store {
                     Some(format!("load {id}")),
                 );
             }
-            Ok(CopyState::Lagging(_)) => {
+            Ok(Some(CopyState::Lagging(_))) => {
                 report.add(Severity::Notice, key, "left over; the workflow is deleted", None);
             }
-            Ok(CopyState::Edited(..)) => {
+            Ok(Some(CopyState::Edited(..))) => {
                 let hint = format!("save {id} <store>/{key}");
                 report.add(
                     Severity::Notice,
@@ -175,31 +159,6 @@ impl Store {
             (Some(_), Some(_)) => "not what the head says; the head decides",
         };
         report.add(Severity::Notice, key, reason, None);
-        Ok(())
-    }
-
-    /// Versions of workflows that have no head: of an attempt to create one, or of a head that somebody took away.
-    pub(super) async fn verify_versions_without_head(
-        &self,
-        ids: &BTreeSet<WorkflowId>,
-        report: &mut Report,
-    ) -> Result<()> {
-        let mut listing = self.shared.objects.backend.list(&layout::versions(), None);
-        while let Some(listed) = listing.try_next().await.map_err(Error::Storage)? {
-            let Some(id) = layout::workflow_of_version(&listed.key).filter(|id| !ids.contains(id)) else {
-                continue;
-            };
-            match layout::parse_version(&id, &listed.key) {
-                // A second generation was built on a first one, and a head is never removed.
-                Some((generation, _)) if generation > 1 => {
-                    report.damage(&listed.key, format!("{id} has versions, but its head is gone"));
-                }
-                _ => {
-                    let reason = "a version without a workflow: of an attempt to create one";
-                    report.add(Severity::Notice, &listed.key, reason, None);
-                }
-            }
-        }
         Ok(())
     }
 }

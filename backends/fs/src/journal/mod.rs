@@ -7,7 +7,7 @@
 //! | `journal` | what was committed and is not in the files for good yet ([`log`]); empty at rest |
 //! | `state` | how far the journal goes, for everybody who reads ([`state`]); it is never synced |
 //! | `values/` | objects too large for the journal, until they are in their files for good |
-//! | `staging/` | files on their way into their places |
+//! | `staging/` | files on their way into their places, and copies that were taken out of theirs ([`taken_out`](crate::taken_out)) |
 //! | `quarantine/` | what people had written and a commit replaced without having seen it |
 
 pub(crate) mod frame;
@@ -60,13 +60,19 @@ pub(crate) fn part(journal: &Folder, name: &str) -> Result<()> {
     journal.sync()
 }
 
-/// Removes the files in a folder of ours, and the folder too if asked to. The caller holds the lock, so nobody is at work on them.
-pub(crate) fn sweep(journal: &Folder, name: &str, with_the_folder: bool) -> Result<()> {
+/// Removes the files in a folder of ours but for those that are needed, and the folder too if asked to and nothing is left in it. The caller
+/// holds the lock, so no other process works on them.
+pub(crate) fn sweep(
+    journal: &Folder,
+    name: &str,
+    with_the_folder: bool,
+    is_needed: &dyn Fn(&str) -> bool,
+) -> Result<()> {
     let Step::Folder(folder) = journal.step(name)? else { return Ok(()) };
     let mut others = false;
     for (name, kind) in folder.names()? {
         // Names of ours are text, and there is no folder in there.
-        match name.to_str().filter(|_| kind != FileType::Directory) {
+        match name.to_str().filter(|name| kind != FileType::Directory && !is_needed(name)) {
             Some(name) => folder.remove_file(name)?,
             None => others = true,
         }

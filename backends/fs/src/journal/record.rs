@@ -1,7 +1,7 @@
 //! What one record of the journal says, and its bytes.
 //!
 //! ```text
-//! payload  time (milliseconds since the epoch, i64), number of changes (u32), changes
+//! payload  time (milliseconds since the epoch, i64), number of changes (u32, highest bit: carries), changes
 //! change   tags (u8), key length (u16), key, [version before (32)], if put: version (32), size (u64), content
 //! tags     bits 0-1: 0 deleted, 1 Fresh, 2 Swap, 3 Copy; bits 2-3: before unknown, absent, was; bits 4-5: content inline, kept, shared
 //! content  inline: the bytes; kept: name length (u16), name in `values/`; shared: where they begin in this payload (u64)
@@ -15,6 +15,8 @@ use pflow_backend::{Bytes, DateTime, Key, Utc, Version, WriteKind};
 const SHORTEST_SHARED: usize = 64;
 /// How many of the values before are looked at for the same bytes.
 const SHARED_WITHIN: usize = 4;
+/// Set in the number of changes of a record that carries what could not be written.
+const CARRIES: u32 = 1 << 31;
 
 /// What a group of batches changed, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub(crate) struct Record {
     /// The committer's wall clock, for people.
     pub(crate) time: DateTime<Utc>,
     pub(crate) changes: Vec<Change>,
+    /// Nothing was committed by it: it holds the last values of keys whose files could not be written in the epoch before.
+    pub(crate) carries: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +85,8 @@ impl Record {
         let start = out.len();
         out.reserve(self.changes.iter().map(Change::around).sum());
         out.extend(self.time.timestamp_millis().to_le_bytes());
-        out.extend(u32::try_from(self.changes.len()).ok()?.to_le_bytes());
+        let count = u32::try_from(self.changes.len()).ok().filter(|count| count & CARRIES == 0)?;
+        out.extend((if self.carries { count | CARRIES } else { count }).to_le_bytes());
         let mut values: Vec<(usize, &Bytes)> = Vec::new();
         for Change { key, before, after } in &self.changes {
             let shared = match after {
@@ -113,6 +118,7 @@ impl Record {
         let mut rest = Cursor { payload, at: 0 };
         let time = DateTime::from_timestamp_millis(i64::from_le_bytes(rest.array()?))?;
         let count = u32::from_le_bytes(rest.array()?);
+        let (carries, count) = (count & CARRIES != 0, count & !CARRIES);
         let mut changes = Vec::new();
         for _ in 0..count {
             let [tags] = rest.array()?;
@@ -147,7 +153,7 @@ impl Record {
             };
             changes.push(Change { key, before, after: Some((kind, Value { version, size, content })) });
         }
-        (rest.at == payload.len()).then_some(Self { time, changes })
+        (rest.at == payload.len()).then_some(Self { time, changes, carries })
     }
 }
 
@@ -252,6 +258,7 @@ mod tests {
                 put("copy", WriteKind::Copy, Before::Unknown, Value::inline(content)),
                 Change { key: key("gone"), before: Before::Was(Version::of_content(b"x")), after: None },
             ],
+            carries: true,
         }
     }
 

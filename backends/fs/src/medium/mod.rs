@@ -56,6 +56,13 @@ pub(crate) struct FileId {
     pub(crate) inode: u64,
 }
 
+/// Who may use what is below a folder, as its mode and group say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sharing {
+    pub(crate) mode: Mode,
+    pub(crate) group: u32,
+}
+
 /// What is known of a file or folder without its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Status {
@@ -107,6 +114,16 @@ pub(crate) trait Medium: Debug + Send + Sync + 'static {
     /// All names but `.` and `..`, in no order.
     fn names(&self, at: &Node) -> io::Result<Vec<(OsString, FileType)>>;
     fn read_at(&self, file: &Node, bytes: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// What new files and folders below a folder take over from it; none if the medium knows no users.
+    fn sharing(&self, folder: &Node) -> io::Result<Option<Sharing>> {
+        let _ = folder;
+        Ok(None)
+    }
+    /// Gives a file or an empty folder that this process has just made to the group, and to whom the mode lets in, unless it keeps its own mode. Whatever
+    /// the system refuses is left out.
+    fn share(&self, node: &Node, sharing: Sharing, keeps_mode: bool) {
+        let _ = (node, sharing, keeps_mode);
+    }
     fn write_at(&self, file: &Node, bytes: &[u8], offset: u64) -> io::Result<usize>;
     fn set_length(&self, file: &Node, length: u64) -> io::Result<()>;
     fn create_folder(&self, at: &Node, name: &OsStr) -> io::Result<()>;

@@ -15,11 +15,16 @@ use rustix::{
     io::{Errno, retry_on_intr},
 };
 
-use super::{Descriptor, FileId, Kind, Medium, Node, Open, Status, kind};
+use super::{Descriptor, FileId, Kind, Medium, Node, Open, Sharing, Status, kind};
 
 /// The mode of new files and folders before the process's umask.
 const FILE_MODE: Mode = Mode::from_raw_mode(0o666);
 const FOLDER_MODE: Mode = Mode::from_raw_mode(0o777);
+/// What new folders take over from the folder of the store.
+const SHARED_FOLDER: Mode =
+    Mode::RWXU.union(Mode::RWXG).union(Mode::ROTH).union(Mode::XOTH).union(Mode::SGID);
+/// What new files take over.
+const SHARED_FILE: Mode = Mode::RUSR.union(Mode::WUSR).union(Mode::RGRP).union(Mode::WGRP).union(Mode::ROTH);
 /// What a replaced object hands on. Set-user-id and the like are for programs, which nobody keeps here.
 const PERMISSIONS: Mode = Mode::RWXU.union(Mode::RWXG).union(Mode::RWXO);
 
@@ -113,6 +118,17 @@ impl Medium for System {
     fn read_at(&self, file: &Node, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
         let file = fd(file)?;
         Ok(retry_on_intr(|| rustix::io::pread(file, &mut *bytes, offset))?)
+    }
+
+    fn sharing(&self, folder: &Node) -> io::Result<Option<Sharing>> {
+        let stat = rustix::fs::fstat(fd(folder)?)?;
+        Ok(Some(Sharing { mode: Mode::from_raw_mode(stat.st_mode), group: stat.st_gid }))
+    }
+
+    fn share(&self, node: &Node, sharing: Sharing, keeps_mode: bool) {
+        if let Err(error) = share(node, sharing, keeps_mode) {
+            tracing::debug!(%error, "a new file or folder keeps the group or mode that the process gives");
+        }
     }
 
     fn write_at(&self, file: &Node, bytes: &[u8], offset: u64) -> io::Result<usize> {
@@ -224,6 +240,30 @@ static SYNCFS_TELLS_FAILURES: std::sync::LazyLock<bool> = std::sync::LazyLock::n
     let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     version >= (5, 8)
 });
+
+/// See [`Medium::share`].
+fn share(node: &Node, sharing: Sharing, keeps_mode: bool) -> io::Result<()> {
+    let made = fd(node)?;
+    let stat = rustix::fs::fstat(made)?;
+    let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+    // IMPORTANT: a folder is opened by its name after it was made. A superuser must not hand on what another user has put there meanwhile.
+    if is_folder && !System.names(node)?.is_empty() {
+        return Ok(());
+    }
+    // Before the mode: it takes the set-group-id bit away.
+    let owned = match stat.st_gid == sharing.group {
+        true => Ok(()),
+        false => rustix::fs::fchown(made, None, Some(rustix::fs::Gid::from_raw(sharing.group))),
+    };
+    // Bits are only added: what the process's umask takes away the folder gives back, but never the right of all users to write.
+    let given = if is_folder { SHARED_FOLDER } else { SHARED_FILE };
+    let before = Mode::from_raw_mode(stat.st_mode);
+    let mode = before | (sharing.mode & given);
+    if !keeps_mode && owned.is_ok() && mode != before {
+        rustix::fs::fchmod(made, mode)?;
+    }
+    Ok(owned?)
+}
 
 fn id(stat: &Stat) -> FileId {
     FileId { device: i128::from(stat.st_dev), inode: stat.st_ino }

@@ -35,7 +35,7 @@ pub(crate) enum Step {
     Scrawl(&'static str, &'static str),
     /// The next sync fails, and what it covers is lost.
     LoseSync,
-    /// The system fails to write what is dirty, and tells nobody yet. Not that of the journal.
+    /// The system fails to write back every dirty file and folder except the journal, and no process is told yet.
     FailInBackground,
     Close,
 }
@@ -137,11 +137,13 @@ impl Player {
                 let backend = self.opened().await?;
                 backend.close().await.map_err(died)?;
                 self.settle().await;
+                let is_at_rest = backend.waiting().await.map_err(died)?.is_empty();
                 // A person's edit too.
                 self.model.is_durable();
                 self.look().await?;
                 // One that committed nothing leaves it to others if it must.
-                if backend.store().has_written() { self.check_files() } else { Ok(()) }
+                // What cannot be written is in the journal.
+                if backend.store().has_written() && is_at_rest { self.check_files() } else { Ok(()) }
             }
         }
     }

@@ -103,12 +103,14 @@ pub(crate) fn dump(place: &Path) -> BTreeMap<String, String> {
     found
 }
 
-/// What is left in `.journal` of work that is not finished.
+/// What is left in `.journal` of work that is not finished. A copy that was taken out of its place stays for a while without being any.
 pub(crate) fn unfinished(place: &Path) -> Vec<String> {
     let mut left = Vec::new();
     for name in ["staging", "values"] {
         let files = std::fs::read_dir(place.join(".journal").join(name)).into_iter().flatten();
-        left.extend(files.map(|file| file.unwrap().path().display().to_string()));
+        let files = files.map(|file| file.unwrap());
+        let files = files.filter(|file| !file.file_name().to_string_lossy().starts_with("out."));
+        left.extend(files.map(|file| file.path().display().to_string()));
     }
     left.extend(
         std::fs::metadata(place.join(".journal/journal"))

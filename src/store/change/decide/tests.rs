@@ -41,7 +41,7 @@ fn document(text: &str) -> Document {
 /// At this generation with the content `old`, made an hour ago.
 fn basis(generation: u64) -> Basis {
     let made = now() - TimeDelta::hours(1);
-    let mut record = describe(&document("old"), &Fields::default(), None);
+    let mut record = describe(&document("old"), &Given::default(), None);
     (record.generation, record.version_id) = (generation, VersionId::parse("v".repeat(26)).unwrap());
     (record.created, record.modified, record.author) = (made, made, "before@host".to_owned());
     let current = Current::after(None, record, ContentHash::of(b"line"));
@@ -62,7 +62,7 @@ fn leased(mut basis: Basis, name: &str, left: TimeDelta) -> Basis {
 }
 
 fn save(expect: Expect) -> Request {
-    let kind = Kind::Save { content: Bytes::new(), fields: Fields::default() };
+    let kind = Kind::Save { content: Bytes::new(), given: Given::default() };
     Request::new(id(), kind, expect)
 }
 
@@ -236,7 +236,7 @@ fn an_edit_becomes_a_version_below_the_one_that_is_written_over_it() {
 fn a_merge_holds_for_the_generation_and_the_edit_that_went_into_it() {
     let merged = |of_edit: Option<&str>| {
         let (document, of_edit) = (document("merged"), of_edit.map(|text| document(text).hash()));
-        let instead = Instead { document, fields: Fields::default(), operation: Operation::SAVE, of_edit };
+        let instead = Instead { document, given: None, operation: Operation::SAVE, of_edit };
         let edit = of_edit.map(|_| self::document("edit"));
         Agreed { on_top_of: Some(3), instead: Some(instead), edit, lease: None }
     };

@@ -10,7 +10,7 @@ use super::world::{Attempt, Held, Name, Register, Role};
 use crate::{
     document::{ContentHash, Document, Limits, MediaType},
     lock::LeaseRequest,
-    stored::{Current, Head, Lease, LeaseId, Operation, VersionId, VersionRecord, WorkflowId},
+    stored::{Current, Given, Head, Lease, LeaseId, Operation, VersionId, VersionRecord, WorkflowId},
 };
 
 /// How long a lease lasts and clocks may differ. Together they are less than a unit of the model's time.
@@ -85,6 +85,7 @@ impl Heads {
             name: None,
             description: None,
             tags: Vec::new(),
+            given: Given::default(),
             nodes: Vec::new(),
             version: None,
             created: at(0),

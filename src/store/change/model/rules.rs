@@ -18,7 +18,7 @@ use crate::{
     lock::{self, Act, Answer, Decider, Decision as LockDecision, Wish, decide as decide_lock, settled},
     store::{
         change::{
-            Basis, Fields, Kind, Request,
+            Basis, Kind, Request,
             agreed::Agreed,
             decide::{Decision, decide},
             unsettled::{ByHead, Fate, Unsettled},
@@ -26,7 +26,7 @@ use crate::{
         },
         copy::CopyState,
     },
-    stored::{Current, Head, Holder, Sight, Standing, StoredHead, VersionRecord, layout},
+    stored::{Current, Given, Head, Holder, Sight, Standing, StoredHead, VersionRecord, layout},
 };
 
 /// What somebody sees when it looks at the head.
@@ -137,7 +137,7 @@ impl Rules {
             match doubt.map(|doubt| self.fate(doubt, &stored)) {
                 Some(Fate::Landed) => return Verdict::Done,
                 Some(Fate::Open) => doubts[at] = *doubt,
-                Some(Fate::Dead) | None => {}
+                Some(Fate::Dead | Fate::Fenced) | None => {}
             }
         }
         let sight = self.sight(look);
@@ -148,7 +148,7 @@ impl Rules {
             held => under.and(held.map(|held| held.name)),
         };
         let lease = lease.map(|name| id_of(name).into());
-        let kind = Kind::Save { content: Bytes::new(), fields: Fields::default() };
+        let kind = Kind::Save { content: Bytes::new(), given: Given::default() };
         let id = workflow();
         let request = Request {
             id,

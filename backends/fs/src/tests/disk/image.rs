@@ -104,6 +104,18 @@ impl Image {
         Some(here)
     }
 
+    /// All files and folders by their paths.
+    pub(crate) fn paths(&self) -> BTreeMap<String, Ino> {
+        let mut paths = BTreeMap::new();
+        let mut waiting = vec![(String::new(), TOP)];
+        while let Some((path, ino)) = waiting.pop() {
+            let below = |(name, ino): (&OsString, &Ino)| (format!("{path}/{}", name.display()), *ino);
+            waiting.extend(self.names(ino).into_iter().flatten().map(below));
+            paths.insert(path, ino);
+        }
+        paths
+    }
+
     /// All files by their paths.
     pub(crate) fn files(&self) -> BTreeMap<String, Arc<Vec<u8>>> {
         let mut files = BTreeMap::new();

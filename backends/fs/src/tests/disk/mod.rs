@@ -4,10 +4,17 @@
 //! is durable and any of the others**: POSIX promises no order between them, not even within one file or one folder. A move is one effect,
 //! and so is an exchange.
 //!
-//! After a failed sync the page cache lies (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020): what the sync
-//! covered can be read, counts as clean, and no later sync makes it durable. Only writing it anew does.
+//! After a failed write-back, whether a sync reports it or the system fails in the background, the page cache no longer shows what is on the medium
+//! (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020). What was to be written can still be read, counts as clean,
+//! and no later sync makes it durable:
+//! - **A file whose bytes were lost stays lost.** Bytes that are written into the same file later can be read, their sync succeeds, and they are not
+//!   on the medium. ext4 does this to blocks that were allocated and could not be written. Only a new file is durable.
+//! - **A name that was lost stays lost until the same name is changed again**: a directory block that could not be written counts as clean.
+//!   Of a move between two folders each half is lost by itself.
+//! - **A bad block fails for ever**: see [`BadBlock`].
 
 mod crash;
+mod fault;
 mod image;
 mod medium;
 mod process;
@@ -26,6 +33,7 @@ use crate::medium::Descriptor;
 use image::{Effect, Image, Ino, Inode, pieces};
 
 pub(crate) use crash::{Budget, Crash};
+pub(crate) use fault::BadBlock;
 pub(crate) use process::Simulated;
 pub(crate) use trouble::{Call, Called, Trouble};
 
@@ -54,9 +62,12 @@ struct State {
     /// Locked files, and by which node.
     locks: BTreeMap<Ino, u64>,
     dead: BTreeSet<u64>,
-    /// How often the system failed to write something of a file, or of anything, behind the processes' backs.
+    /// How often the system failed to write something of a file or folder, or of anything.
     failures: BTreeMap<Ino, u64>,
     failures_of_all: u64,
+    /// Files of which bytes were lost: no byte that is written into them becomes durable.
+    lost: BTreeSet<Ino>,
+    bad_blocks: Vec<BadBlock>,
     traits: Traits,
 }
 
@@ -110,6 +121,8 @@ impl Disk {
             dead: BTreeSet::new(),
             failures: BTreeMap::new(),
             failures_of_all: 0,
+            lost: BTreeSet::new(),
+            bad_blocks: Vec::new(),
             traits,
         };
         Arc::new(Self { state: Mutex::new(state) })
@@ -128,21 +141,6 @@ impl Disk {
     /// Whether there is anything at this path.
     pub(crate) fn has(&self, path: &str) -> bool {
         self.state().live.find(path.as_ref()).is_some()
-    }
-
-    /// The system tries to write what is dirty in some files and fails, before anybody asks for it.
-    pub(crate) fn fail_in_background(&self, which: impl Fn(&str) -> bool) {
-        let mut state = self.state();
-        let files: Vec<Ino> = state
-            .live
-            .files()
-            .keys()
-            .filter(|path| which(path))
-            .filter_map(|path| state.live.find(path.as_ref()))
-            .collect();
-        for ino in files {
-            state.lose(ino);
-        }
     }
 
     /// A person writes a file as an editor does: the new one takes the place of the old one, and is durable before if the editor is a good one.
@@ -198,6 +196,9 @@ impl State {
             Effect::Names(changes) => {
                 self.modified.extend(changes.iter().map(|(folder, ..)| (*folder, now)));
             }
+        }
+        if matches!(&effect, Effect::Bytes { file, .. } if self.lost.contains(file)) {
+            return;
         }
         self.effects += 1;
         self.pending.push((self.effects, effect));
@@ -266,23 +267,6 @@ impl State {
 
     fn sync_content(&mut self, file: Ino) {
         self.settle(|effect| effect.is_content_of(file));
-    }
-
-    /// What was to be written of a file is gone, and can be seen still.
-    fn lose(&mut self, file: Ino) {
-        let before = self.pending.len();
-        self.pending.retain(|(_, effect)| !effect.is_content_of(file));
-        if self.pending.len() != before {
-            self.changes += 1;
-            *self.failures.entry(file).or_default() += 1;
-            self.failures_of_all += 1;
-        }
-    }
-
-    fn lose_everything(&mut self) {
-        let files: BTreeSet<Ino> =
-            self.pending.iter().filter_map(|(_, effect)| effect.slot()).map(|it| it.0).collect();
-        files.into_iter().for_each(|file| self.lose(file));
     }
 }
 

@@ -113,14 +113,18 @@ impl Simulated {
         &self,
         call: Call,
         node: &Node,
-        what: impl FnOnce(&mut State, Ino),
+        what: impl Fn(&mut State, Ino),
     ) -> io::Result<()> {
         self.call(call, At::Node(node), |state, ino, fate| {
-            if fate == Fate::Loses {
-                match call {
-                    Call::SyncFileSystem => state.lose_everything(),
-                    _ => state.lose(ino),
-                }
+            match (fate, call) {
+                (Fate::Loses, Call::SyncFileSystem) => state.lose_everything(),
+                (Fate::Loses, _) => state.lose(ino),
+                _ => {}
+            }
+            let is_bad = state.lose_what_is_bad((call != Call::SyncFileSystem).then_some(ino));
+            if is_bad && call == Call::SyncFileSystem {
+                // The rest of it becomes durable.
+                what(state, ino);
             }
             let (failures, all) = (state.failures.get(&ino).copied().unwrap_or(0), state.failures_of_all);
             let opened = state.nodes.get_mut(&number(node)?).ok_or(Errno::BADF)?;
@@ -129,7 +133,7 @@ impl Simulated {
                 Call::SyncFileSystem => std::mem::replace(&mut opened.told_of_all, all) != all,
                 _ => std::mem::replace(&mut opened.told, failures) != failures,
             };
-            if is_news || fate == Fate::Loses {
+            if is_news || is_bad || fate == Fate::Loses {
                 return Err(Errno::IO.into());
             }
             what(state, ino);

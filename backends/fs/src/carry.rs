@@ -1,0 +1,150 @@
+//! What cannot be written into its file: it goes on in the journal, and costs nothing but its own room there.
+//!
+//! A file may belong to another user, a link, a mount or a special file may have its name, or the device may fail for one block. Its key alone is
+//! concerned: the checkpoint makes everything else durable and begins the next epoch with a record of what is left, in a new journal file that is durable
+//! before it takes the place of the old one. Readers believe the journal, as they do for every key that it names.
+//!
+//! **Bounds.** The values that are carried take at most the journal's limit. From half of it on, a batch that puts something into a folder with such a
+//! file is refused, so that they cannot fill the journal and stop everybody else.
+
+use std::collections::BTreeSet;
+
+use pflow_backend::{Batch, Error, ErrorKind, Key, Operation, Result, Waiting};
+use rustix::fs::FileType;
+
+use crate::{
+    apply::path_of,
+    error::with_cause,
+    files::{hash_open, split},
+    folder::{Folder, Walk},
+    overlay::{Entry, Overlay},
+    remedy::remedy,
+    root::Root,
+    writer::Journal,
+};
+
+/// How many keys a message names.
+const NAMED: usize = 3;
+
+/// A key whose file could not be written.
+#[derive(Debug)]
+pub(crate) struct Stuck {
+    pub(crate) key: Key,
+    pub(crate) error: Error,
+    /// Whether the cause concerns this file alone, as far as the error tells.
+    pub(crate) is_of_one_file: bool,
+    /// Whether it failed for the first time since the key was committed.
+    pub(crate) is_news: bool,
+}
+
+impl Stuck {
+    pub(crate) fn new(key: &Key, error: Error, staging_failed: bool) -> Self {
+        // Space, quota and descriptors are everybody's, and so is the staging folder.
+        let is_of_one_file = !staging_failed && error.kind() != ErrorKind::Exhausted;
+        Self { key: key.clone(), error, is_of_one_file, is_news: true }
+    }
+
+    /// For people.
+    pub(crate) fn waiting(&self, root: &Root) -> Waiting {
+        Waiting {
+            key: self.key.clone(),
+            path: root.folder().path_of(self.key.as_str()).display().to_string(),
+            reason: with_cause(&self.error),
+            remedy: remedy(root.path(), &self.key, &self.error),
+        }
+    }
+}
+
+/// Ends the epoch, whose every value is in its file, durably, but for those that are stuck: the next epoch begins with them.
+///
+/// # Errors
+/// They take more than `most` bytes, or the new journal could not be written. Nothing is lost.
+pub(crate) fn carry(journal: &mut Journal<'_>, stuck: &[Stuck], most: u64) -> Result<()> {
+    let left = {
+        let view = journal.view();
+        let is_carried_already = view.position.is_some_and(|position| position.sequence == 1)
+            && view.overlay.len() == stuck.len()
+            && view.overlay.iter().all(|(_, entry)| entry.carried);
+        if is_carried_already {
+            return Ok(());
+        }
+        let entries =
+            stuck.iter().filter_map(|it| Some((it.key.clone(), view.overlay.get(&it.key)?.clone())));
+        entries.collect::<Vec<_>>()
+    };
+    let mut overlay = Overlay::default();
+    for (key, mut entry) in left {
+        shorten(journal.root.folder(), &key, &mut entry);
+        overlay.adopt(key, entry);
+    }
+    let bytes = overlay.inline();
+    if bytes > most {
+        return Err(too_much(journal.root, stuck, bytes));
+    }
+    journal.carry(overlay)
+}
+
+/// Whether a batch would add to what is carried: it puts something into a folder in which a file could not be written.
+pub(crate) fn would_wait(overlay: &Overlay, batch: &Batch) -> bool {
+    let carried = overlay.iter().filter(|(_, entry)| entry.carried);
+    let folders: BTreeSet<&str> = carried.map(|(key, _)| path_of(key)).collect();
+    let is_put = |operation: &Operation| matches!(operation, Operation::Put { .. });
+    batch.operations().any(|(_, operation)| is_put(operation) && folders.contains(path_of(operation.key())))
+}
+
+/// So much waits in the journal that nothing may be added to it.
+pub(crate) fn too_much(root: &Root, stuck: &[Stuck], bytes: u64) -> Error {
+    let named: Vec<String> =
+        stuck.iter().take(NAMED).map(|it| format!("{} ({})", it.key, with_cause(&it.error))).collect();
+    let more = match stuck.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    let what = format!(
+        "the journal in {} holds {bytes} bytes whose files cannot be written: {}{more}",
+        root.path().display(),
+        named.join(", ")
+    );
+    let way_out = stuck.first().and_then(|it| remedy(root.path(), &it.key, &it.error));
+    let hint = match way_out {
+        Some(command) => format!("run `{command}`, then repeat the command"),
+        None => "remove the cause, then repeat the command; do not delete `.journal`".to_owned(),
+    };
+    Error::new(ErrorKind::Exhausted, what).with_hint(hint)
+}
+
+/// Forgets what the file of an entry held earlier, where that is durable and known, so that a key that is saved again and again takes the room of one
+/// value. Where it cannot be told everything stays.
+fn shorten(root: &Folder, key: &Key, entry: &mut Entry) {
+    if !entry.may_be_edited() {
+        return;
+    }
+    let held = || {
+        let (names, name) = split(key);
+        let folder = match root.walk(names) {
+            Ok(Walk::There(folder)) => folder,
+            Ok(Walk::Missing(deepest)) => {
+                deepest.sync()?;
+                return Ok(None);
+            }
+            Ok(Walk::Blocked(..)) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let is_file = folder.look(name)?.is_some_and(|it| it.kind == FileType::RegularFile);
+        let version = match is_file.then(|| folder.open_file(name)).transpose()?.flatten() {
+            None => None,
+            Some((file, status)) => {
+                file.sync_data()?;
+                Some(hash_open(&file, &status)?.0)
+            }
+        };
+        folder.sync()?;
+        Ok::<_, Error>(version)
+    };
+    match held() {
+        Ok(None) => entry.forget_all_but(None),
+        Ok(Some(version)) if entry.knows(&version) => entry.forget_all_but(Some(&version)),
+        Ok(Some(_)) => {}
+        Err(error) => tracing::debug!(%key, %error, "what the file held earlier stays in the journal"),
+    }
+}

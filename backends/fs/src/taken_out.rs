@@ -1,0 +1,66 @@
+//! A copy that was taken out of its place: it stays in `staging/` for a while, because an editor may have it open and write to it.
+//!
+//! **Rule:** a file that a person may edit is removed only by a later checkpoint than the one that took it out, or by `close`, and only if it still holds what
+//! it held then. If it changed it goes to `quarantine/`. What is written to it after that last look is lost; nothing tells who has a file open.
+//!
+//! Its name says what it held, so that any process can look again: `out.<epoch>.<sha-256>.<number>.<key>`.
+
+use pflow_backend::{Key, Result, Version};
+
+use crate::{files::hash_open, folder::Folder, journal::QUARANTINE};
+
+const MARK: &str = "out";
+/// How much of a key is in a name: with everything else it stays below the 255 bytes that file systems take.
+const LONGEST_KEY: usize = 100;
+
+/// The name of a file that holds `version` and was taken out of the place of `key`.
+pub(crate) fn name(epoch: u64, version: &Version, number: &str, key: &Key) -> String {
+    format!("{MARK}.{epoch}.{version}.{number}.{}", flat(key))
+}
+
+/// A key as a part of one name: its end, if it is long.
+fn flat(key: &Key) -> String {
+    let flat = key.as_str().replace('/', "-");
+    flat.get(flat.len().saturating_sub(LONGEST_KEY)..).unwrap_or(&flat).to_owned()
+}
+
+/// What a file of this name held when it was taken out; none if the name is another one.
+pub(crate) fn held(name: &str) -> Option<&str> {
+    let mut parts = name.splitn(5, '.');
+    let is_mark = parts.next() == Some(MARK);
+    let version = parts.nth(1)?;
+    (is_mark && parts.next().is_some()).then_some(version)
+}
+
+/// Whether the file still holds what its name says.
+pub(crate) fn is_unchanged(staging: &Folder, name: &str) -> Result<bool> {
+    let Some((file, status)) = staging.open_file(name)? else { return Ok(true) };
+    Ok(held(name) == Some(hash_open(&file, &status)?.0.as_str()))
+}
+
+/// Moves a staged file to `quarantine/`, where people find it, and returns that folder.
+pub(crate) fn quarantine(journal: &Folder, staging: &Folder, name: &str) -> Result<Folder> {
+    let quarantine = journal.step_or_create(QUARANTINE)?.0;
+    staging.rename(name, (&quarantine, name))?;
+    tracing::warn!(path = %quarantine.path_of(name).display(), "kept what a person may have written");
+    Ok(quarantine)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_says_what_the_file_held() {
+        let version = Version::of_content(b"x");
+        let key = Key::parse("workflows/a.b/workflow.json").unwrap();
+        let name = name(7, &version, "01abc-2", &key);
+        assert_eq!(held(&name), Some(version.as_str()));
+        assert!(name.ends_with(".workflows-a.b-workflow.json"), "{name}");
+        let long = Key::parse(vec!["k".repeat(200); 2].join("/")).unwrap();
+        assert!(super::name(u64::MAX, &version, &format!("{}-99999", "0".repeat(26)), &long).len() < 255);
+        for other in ["01abc-2", "out", "out.7", "out.7.abc", "journal", ""] {
+            assert_eq!(held(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! `verify --repair`: moves the heads of workflows that were lost.
+
+use pflow_store::{
+    Store,
+    store::{HeadMove, RepairPlan, UndecidedHead, VersionTip},
+    stored::VersionId,
+};
+use serde::Serialize;
+
+use super::{
+    confirm,
+    failure::{Failure, Result},
+    output::printable,
+    session::Session,
+};
+
+/// What a repair did, or would do.
+#[derive(Debug, Serialize)]
+pub(super) struct Repaired {
+    dry_run: bool,
+    moved: Vec<Moved>,
+    undecided: Vec<Undecided>,
+    /// Workflows that changed meanwhile and were left as they are.
+    changed: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Moved {
+    id: String,
+    reason: String,
+    from: Option<u64>,
+    to: u64,
+    version_id: String,
+    fence: u64,
+    missing: Vec<String>,
+    keeps_edit: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Undecided {
+    id: String,
+    reason: String,
+    tips: Vec<Tip>,
+}
+
+#[derive(Debug, Serialize)]
+struct Tip {
+    generation: u64,
+    version_id: String,
+    modified: String,
+    author: String,
+}
+
+impl Repaired {
+    fn of(dry_run: bool, moves: &[HeadMove], undecided: &[UndecidedHead]) -> Self {
+        let moved = |head: &HeadMove| Moved {
+            id: head.id.to_string(),
+            reason: head.reason.clone(),
+            from: head.from,
+            to: head.to.generation,
+            version_id: head.to.version_id.to_string(),
+            fence: head.fence,
+            missing: head.missing.clone(),
+            keeps_edit: head.keeps_edit,
+        };
+        let tip = |tip: &VersionTip| Tip {
+            generation: tip.generation,
+            version_id: tip.version_id.to_string(),
+            modified: tip.modified.to_rfc3339(),
+            author: tip.author.clone(),
+        };
+        let choice = |head: &UndecidedHead| Undecided {
+            id: head.id.to_string(),
+            reason: head.reason.clone(),
+            tips: head.tips.iter().map(tip).collect(),
+        };
+        Self {
+            dry_run,
+            moved: moves.iter().map(moved).collect(),
+            undecided: undecided.iter().map(choice).collect(),
+            changed: Vec::new(),
+        }
+    }
+
+    pub(super) fn is_undecided(&self) -> bool {
+        !self.undecided.is_empty()
+    }
+
+    /// The lines for a person.
+    pub(super) fn describe(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for head in &self.moved {
+            let done = if self.dry_run { "would be moved" } else { "was moved" };
+            let (id, to, version) = (&head.id, head.to, &head.version_id);
+            lines.push(format!(
+                "REPAIR  {id}: its head {done} to generation {to} ({version}), with the fence {}",
+                head.fence
+            ));
+            lines.extend(head.from.map(|from| {
+                format!("        the content before is generation {from}: `load {id} --generation {from}` prints it; save that to return to it")
+            }));
+            lines.extend(head.missing.iter().map(|key| format!("        missing and not restored: {key}")));
+            if head.keeps_edit {
+                lines
+                    .push("        workflow.json holds an edit of a person, which stays as it is".to_owned());
+            }
+        }
+        for head in &self.undecided {
+            lines.push(format!(
+                "CHOOSE  {}: {}; take one of these with `--take VERSION-ID`",
+                head.id, head.reason
+            ));
+            lines.extend(head.tips.iter().map(|tip| {
+                format!(
+                    "        generation {}  {}  {} by {}",
+                    tip.generation, tip.version_id, tip.modified, tip.author
+                )
+            }));
+        }
+        lines.extend(
+            self.changed.iter().map(|id| format!("CHANGED {id}: it changed meanwhile and was left as it is")),
+        );
+        lines.iter().map(|line| printable(line).into_owned()).collect()
+    }
+}
+
+/// Plans the repair, asks, and carries it out. None: the person said no.
+pub(super) async fn repair(
+    session: &Session<'_>,
+    store: &Store,
+    take: &[String],
+    dry_run: bool,
+    yes: bool,
+) -> Result<Option<Repaired>> {
+    let take = take.iter().map(|text| {
+        VersionId::parse(text.as_str()).ok_or_else(|| {
+            Failure::usage(format!("{text:?} is no version id"))
+                .with_hint("see the ids with `verify --repair -n`")
+        })
+    });
+    let take: Vec<VersionId> = take.collect::<Result<_>>()?;
+    let plan: RepairPlan = session.reading(store.plan_repair(&take)).await?;
+    let planned = Repaired::of(true, &plan.moves, &plan.undecided);
+    if dry_run || plan.moves.is_empty() {
+        return Ok(Some(Repaired { dry_run, ..planned }));
+    }
+    if !yes {
+        for line in planned.describe() {
+            session.output.note(&line);
+        }
+        let question = format!("Move the heads of {} workflows? [y/N] ", plan.moves.len());
+        if !confirm::ask(session, "move the heads", "move them", &question).await? {
+            session.output.note("left as it is");
+            return Ok(None);
+        }
+    }
+    let undecided = plan.undecided.clone();
+    let done = session.changing("the repair".to_owned(), None, store.repair(plan)).await?;
+    let changed = done.changed.iter().map(ToString::to_string).collect();
+    Ok(Some(Repaired { changed, ..Repaired::of(false, &done.moved, &undecided) }))
+}

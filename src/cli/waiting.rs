@@ -1,0 +1,49 @@
+//! What is said about objects that only the journal has.
+
+use pflow_store::store::Waiting;
+use serde::Serialize;
+
+use super::output::{Output, printable};
+
+/// How many are named one by one.
+const NAMED: usize = 3;
+
+/// One of them in a document of `--json`.
+#[derive(Debug, Serialize)]
+pub(super) struct Waits<'a> {
+    key: &'a str,
+    path: &'a str,
+    reason: &'a str,
+    remedy: Option<&'a str>,
+}
+
+impl<'a> Waits<'a> {
+    pub(super) fn of(waiting: &'a Waiting) -> Self {
+        let Waiting { key, path, reason, remedy } = waiting;
+        Self { key: key.as_str(), path, reason, remedy: remedy.as_deref() }
+    }
+}
+
+/// One of them for a person.
+pub(super) fn line(waiting: &Waiting) -> String {
+    let Waiting { key, reason, remedy, .. } = waiting;
+    let remedy = remedy.as_ref().map_or_else(String::new, |command| format!(" (run `{command}`)"));
+    printable(&format!("{key}: {reason}{remedy}")).into_owned()
+}
+
+/// Warns of them, also under `-q`: people look for the files, and whoever removes the journal loses the values.
+pub(super) fn warn(output: &Output, waiting: &[Waiting]) {
+    for one in waiting.iter().take(NAMED) {
+        let Waiting { key, reason, remedy, .. } = one;
+        let help = match remedy {
+            Some(command) => format!("run `{command}`, then any command on the store"),
+            None => "remove the cause, then run any command on the store".to_owned(),
+        };
+        output.insist(&format!(
+            "{key} is saved, but only in the store's journal: {reason}; {help}, and do not delete `.journal`"
+        ));
+    }
+    if let Some(more @ 1..) = waiting.len().checked_sub(NAMED) {
+        output.insist(&format!("{more} more objects are only in the store's journal; `status` lists them"));
+    }
+}

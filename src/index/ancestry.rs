@@ -1,0 +1,253 @@
+//! Reads what [`classify`] decides on: the versions of one workflow, its head, and the witnesses.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use pflow_backend::Key;
+
+use super::{Index, parts::Segment, pending::Pending};
+use crate::{
+    Error, Result,
+    conflict::Conflict,
+    document::{ContentHash, MediaType},
+    stored::{Candidate, StoredHead, VersionName, VersionStatus, Witnesses, WorkflowId, classify, layout},
+};
+
+/// How often a look starts again because the head changed meanwhile.
+const ATTEMPTS: u32 = 16;
+/// How many versions or segments are read side by side.
+const READ_AHEAD: usize = 32;
+
+/// The versions of a workflow that its head does not name, by their status.
+#[derive(Debug)]
+pub(crate) struct Ancestry {
+    /// The head, read after the versions were listed. Empty where it cannot be read.
+    pub(crate) stored: StoredHead,
+    /// Why the head cannot be read; none where it can be or is not there.
+    pub(crate) damage: Option<Error>,
+    /// The versions of a higher generation than the head's.
+    pub(crate) candidates: Vec<Candidate>,
+    /// Of every candidate.
+    pub(crate) statuses: BTreeMap<VersionName, VersionStatus>,
+}
+
+impl Ancestry {
+    pub(crate) fn is_hurt(&self) -> bool {
+        self.statuses.values().any(|status| *status == VersionStatus::Hurt)
+    }
+
+    /// The error of a hurt head; none where the head is not hurt.
+    pub(crate) fn hurt(&self) -> Option<Error> {
+        let hurt = || self.statuses.iter().filter(|(_, status)| **status == VersionStatus::Hurt);
+        let (highest, _) = hurt().map(|(name, _)| name).next_back()?;
+        let there = match hurt().count() {
+            1 => format!("a version of generation {highest} is there"),
+            many => format!("{many} versions are there, up to generation {highest}"),
+        };
+        let found = match (&self.stored.version, &self.stored.head.current) {
+            _ if self.damage.is_some() => format!("it cannot be read, and {there}"),
+            (None, _) => format!("it is missing, and {there}"),
+            (Some(_), None) => format!("it has no version, and {there}"),
+            (Some(_), Some(current)) => {
+                let generation = current.record.generation;
+                format!("it is at generation {generation}, and made after that {there}")
+            }
+        };
+        Some(Error::HeadHurt { id: self.stored.head.id.clone(), reason: found })
+    }
+}
+
+impl Index {
+    /// An error if the head of `id` is hurt. Costs one listing where nothing is there but `own`, the versions of the caller's attempts.
+    pub(crate) async fn refuse_hurt(&self, id: &WorkflowId, own: &[Key]) -> Result<()> {
+        let listed = self.objects.keys(&layout::versions_of(id)).await?;
+        if listed.iter().all(|key| own.contains(key)) {
+            return Ok(());
+        }
+        let ancestry = self.look(id, own).await?;
+        match (ancestry.hurt(), ancestry.damage) {
+            (_, Some(damage)) => Err(damage),
+            (Some(hurt), None) => Err(hurt),
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// The versions of `id` by their status. A head that cannot be read counts as one that has no version.
+    pub(crate) async fn ancestry(&self, id: &WorkflowId) -> Result<Ancestry> {
+        self.look(id, &[]).await
+    }
+
+    /// IMPORTANT: the listing first, the head after. A version is written before its head and on top of a version that the head had reached, so
+    /// beside writers at work the listing can show a version one commit ahead of the later head, and never more. What follows is read later
+    /// still, so a head that changed meanwhile makes the look start again before anything is called hurt.
+    async fn look(&self, id: &WorkflowId, own: &[Key]) -> Result<Ancestry> {
+        for _ in 0..ATTEMPTS {
+            let listed = self.objects.keys(&layout::versions_of(id)).await?;
+            let (stored, damage) = self.objects.head_or_damage(id).await?;
+            let ancestry = self.judge(stored, damage, &listed, own).await?;
+            if !ancestry.is_hurt()
+                || self.objects.head_or_damage(id).await?.0.version == ancestry.stored.version
+            {
+                return Ok(ancestry);
+            }
+        }
+        Err(Conflict::Busy { id: id.clone(), attempts: ATTEMPTS }.into())
+    }
+
+    async fn judge(
+        &self,
+        stored: StoredHead,
+        damage: Option<Error>,
+        listed: &[Key],
+        own: &[Key],
+    ) -> Result<Ancestry> {
+        let (id, generation) = (&stored.head.id, stored.head.generation());
+        let names = |key: &Key| layout::parse_version(id, key);
+        let ahead: Vec<VersionName> = listed
+            .iter()
+            .filter(|key| !own.contains(key))
+            .filter_map(names)
+            .filter(|(of_version, _)| *of_version > generation)
+            .collect();
+        let candidates = self.candidates(id, ahead).await?;
+        let head = stored.head.current.as_ref().map(|current| current.reference());
+        let atomic = self.objects.backend.capabilities().atomic_batch;
+        let mut witnesses = Witnesses { head_is_lost: damage.is_some(), ..Witnesses::default() };
+        let mut statuses = classify(head.as_ref(), &candidates, atomic, &witnesses);
+        if statuses.values().any(|status| *status == VersionStatus::Unconfirmed) {
+            witnesses = self.witnesses(&stored, &candidates).await?;
+            statuses = classify(head.as_ref(), &candidates, atomic, &witnesses);
+        }
+        Ok(Ancestry { stored, damage, candidates, statuses })
+    }
+
+    /// The versions that are still there, in the order of their names.
+    async fn candidates(&self, id: &WorkflowId, names: Vec<VersionName>) -> Result<Vec<Candidate>> {
+        let reads = stream::iter(names).map(|name| async move {
+            match self.objects.unvouched_version(id, &name).await {
+                Ok(version) => Ok(version.map(Candidate::of)),
+                Err(error) if error.is_of_one_object() => Ok(Some(Candidate::unreadable(name))),
+                Err(other) => Err(other),
+            }
+        });
+        let read: Vec<Option<Candidate>> = reads.buffered(READ_AHEAD).try_collect().await?;
+        Ok(read.into_iter().flatten().collect())
+    }
+
+    async fn witnesses(&self, stored: &StoredHead, candidates: &[Candidate]) -> Result<Witnesses> {
+        let id = &stored.head.id;
+        let table = self.table().await?;
+        let entry = table.entries.get(id);
+        let mut indexed: BTreeSet<VersionName> =
+            entry.map(|entry| (entry.generation, entry.version_id.clone())).into_iter().collect();
+        if table.lost.is_some() {
+            let names = candidates.iter().map(|candidate| (id.clone(), candidate.name.clone())).collect();
+            indexed.extend(self.in_history(&names).await?.into_iter().map(|(_, name)| name));
+        }
+        let head_is_lost = stored.head.current.is_none() && entry.is_some();
+        Ok(Witnesses { indexed, head_is_lost, copy: self.copy_ahead(stored, candidates).await? })
+    }
+
+    /// Those of `names` that an entry or a line of the operation history names. Reads the whole history.
+    pub(crate) async fn has_seen(
+        &self,
+        names: &BTreeSet<(WorkflowId, VersionName)>,
+    ) -> Result<BTreeSet<(WorkflowId, VersionName)>> {
+        let table = self.table().await?;
+        let has_entry = |(id, name): &&(WorkflowId, VersionName)| {
+            let entry = table.entries.get(id);
+            entry.is_some_and(|entry| (entry.generation, &entry.version_id) == (name.0, &name.1))
+        };
+        let mut seen: BTreeSet<_> = names.iter().filter(has_entry).cloned().collect();
+        seen.extend(self.in_history(names).await?);
+        Ok(seen)
+    }
+
+    /// Those of `names` that a line of the operation history says a chain gained. Reads the whole history.
+    async fn in_history(
+        &self,
+        names: &BTreeSet<(WorkflowId, VersionName)>,
+    ) -> Result<BTreeSet<(WorkflowId, VersionName)>> {
+        let mut found = BTreeSet::new();
+        self.each_segment(|segment| {
+            let gained = segment.gained.into_iter();
+            let named = gained.map(|it| (it.id, (it.version.generation, it.version.version_id)));
+            found.extend(named.filter(|name| names.contains(name)));
+        })
+        .await?;
+        Ok(found)
+    }
+
+    /// Every segment that is there, in no order. One that cannot be read is passed over with a warning; `verify` reports it.
+    async fn each_segment(&self, mut take_in: impl FnMut(Segment)) -> Result<()> {
+        let keys = self.objects.keys(&layout::index_segments()).await?;
+        let mut reads = stream::iter(keys)
+            .map(|key| async move { Ok::<_, Error>((self.objects.get(&key).await?, key)) })
+            .buffer_unordered(READ_AHEAD);
+        while let Some((object, key)) = reads.try_next().await? {
+            let Some(object) = object else { continue };
+            match Segment::decode(&object.bytes) {
+                Ok(segment) => take_in(segment),
+                Err(damaged) => {
+                    tracing::warn!(%key, error = %damaged, "a segment of the history cannot be read");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The highest fence of each of `ids` that the operation history or a pending record tells. Reads the whole history.
+    pub(crate) async fn fences(&self, ids: &BTreeSet<WorkflowId>) -> Result<BTreeMap<WorkflowId, u64>> {
+        let mut fences = BTreeMap::new();
+        if ids.is_empty() {
+            return Ok(fences);
+        }
+        let mut take_in = |id: Option<WorkflowId>, body: &serde_json::Value| {
+            if let (Some(id), Some(fence)) = (id, body.get("fence").and_then(serde_json::Value::as_u64)) {
+                let highest: &mut u64 = fences.entry(id).or_default();
+                *highest = fence.max(*highest);
+            }
+        };
+        for record in Pending::list(&self.objects, usize::MAX).await?.operations {
+            if record.id.as_ref().is_some_and(|id| ids.contains(id))
+                && let Some(operation) = self.operation(&record).await?
+            {
+                take_in(operation.id, &operation.body);
+            }
+        }
+        self.each_segment(|segment| {
+            for operation in segment.operations {
+                take_in(operation.id, &operation.body);
+            }
+        })
+        .await?;
+        fences.retain(|id, _| ids.contains(id));
+        Ok(fences)
+    }
+
+    /// The content of the working copy, if a candidate has it and no version of the chain has: the copy is written after the head.
+    async fn copy_ahead(&self, stored: &StoredHead, candidates: &[Candidate]) -> Result<Option<ContentHash>> {
+        let head = &stored.head;
+        let Some(copy) = self.objects.get(&layout::content(&head.id, MediaType::Json)).await? else {
+            return Ok(None);
+        };
+        let hash = ContentHash::of(&copy.bytes);
+        let has_it = |candidate: &Candidate| candidate.record().is_some_and(|it| it.hash == Some(hash));
+        if !candidates.iter().any(has_it) {
+            return Ok(None);
+        }
+        let lineage: Vec<_> = head.current.iter().flat_map(|current| current.lineage()).collect();
+        if lineage.iter().any(|ancestor| ancestor.hash == Some(hash)) {
+            return Ok(None);
+        }
+        if let Some(oldest) = lineage.last() {
+            let mut walk = self.objects.walk(&head.id, oldest);
+            while let Some(version) = walk.parent(&self.objects).await? {
+                if version.record.hash == Some(hash) {
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(Some(hash))
+    }
+}

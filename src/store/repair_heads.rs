@@ -1,0 +1,336 @@
+//! Moving heads that were lost: removed, replaced by an older state, emptied, or damaged.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use pflow_backend::{Batch, Key, Operation, Precondition};
+use serde::Serialize;
+
+use super::Store;
+use crate::{
+    Error, Result,
+    document::ContentHash,
+    index::Ancestry,
+    stored::{
+        Ancestor, Candidate, Current, Ended, Lockfile, Objects, StoredHead, VersionId, VersionName,
+        VersionStatus, WorkflowId, encode_line, layout, unreadable,
+    },
+};
+
+/// How far above the highest fence that is seen the new one lies: leases that were given back leave no trace, so nobody knows how many there were.
+const FENCE_GAP: u64 = 1_000_000;
+
+/// What a repair would do. Nothing has happened yet.
+#[derive(Debug, Clone, Default)]
+pub struct RepairPlan {
+    /// Heads that would be moved.
+    pub moves: Vec<HeadMove>,
+    /// Workflows with several newest versions: a person takes one of them.
+    pub undecided: Vec<UndecidedHead>,
+}
+
+/// A head that a repair moves.
+#[derive(Debug, Clone)]
+pub struct HeadMove {
+    /// The workflow.
+    pub id: WorkflowId,
+    /// What is wrong with its head.
+    pub reason: String,
+    /// The generation that the head has now; none where it has none or cannot be read.
+    pub from: Option<u64>,
+    /// The version that it gets.
+    pub to: VersionTip,
+    /// The fence that it gets.
+    pub fence: u64,
+    /// Ancestors of that version which are missing or damaged, by key. They stay missing.
+    pub missing: Vec<String>,
+    /// `workflow.json` holds a person's edit, which stays there.
+    pub keeps_edit: bool,
+    stored: StoredHead,
+    current: Current,
+    copy: Option<Operation>,
+}
+
+/// A workflow whose head nothing but a person can place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UndecidedHead {
+    /// The workflow.
+    pub id: WorkflowId,
+    /// What is wrong with its head.
+    pub reason: String,
+    /// The versions that the head can be moved to, the newest first. Empty where none can be read.
+    pub tips: Vec<VersionTip>,
+}
+
+/// A version that a head can be moved to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionTip {
+    /// Its generation.
+    pub generation: u64,
+    /// Its id, which tells it from others of the same generation.
+    pub version_id: VersionId,
+    /// When it was made, by the clock of its author.
+    pub modified: DateTime<Utc>,
+    /// Who made it.
+    pub author: String,
+}
+
+/// What a repair did.
+#[derive(Debug, Clone, Default)]
+pub struct RepairReport {
+    /// Heads that were moved.
+    pub moved: Vec<HeadMove>,
+    /// Workflows that changed after the plan was made. They were left as they are.
+    pub changed: Vec<WorkflowId>,
+}
+
+/// The body of the record for the operation history.
+#[derive(Serialize)]
+struct HeadRepaired<'a> {
+    kind: &'static str,
+    at: DateTime<Utc>,
+    by: String,
+    from: Option<u64>,
+    to: u64,
+    version_id: &'a VersionId,
+    fence: u64,
+}
+
+impl Store {
+    /// Says how the heads that [`Store::verify`] calls hurt can be moved. Each goes to the only newest version that descends from what it has now; where there are several, to the
+    /// one that `take` names. A version of `take` that no hurt head can be moved to is an error. Changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::InvalidField`] for a version that cannot be taken; errors of the storage.
+    pub async fn plan_repair(&self, take: &[VersionId]) -> Result<RepairPlan> {
+        let hurt: BTreeSet<WorkflowId> = self.verify().await?.hurt.into_iter().collect();
+        let mut fences = self.shared.index.fences(&hurt).await?;
+        let (mut plan, mut taken) = (RepairPlan::default(), BTreeSet::new());
+        for id in hurt {
+            let ancestry = self.shared.index.ancestry(&id).await?;
+            let reason = reason(&ancestry);
+            match choose(&ancestry, take) {
+                Ok(chosen) => {
+                    taken.extend(Some(chosen.name.1.clone()));
+                    let seen = fences.remove(&id).unwrap_or_default();
+                    let chosen = chosen.clone();
+                    plan.moves.extend(self.plan_move(ancestry, reason, &chosen, seen).await?);
+                }
+                Err(tips) => plan.undecided.push(UndecidedHead { id, reason, tips }),
+            }
+        }
+        if let Some(unknown) = take.iter().find(|version| !taken.contains(version)) {
+            let reason = format!("no head that is hurt can be moved to a version {unknown}");
+            return Err(Error::InvalidField { field: "take", reason });
+        }
+        Ok(plan)
+    }
+
+    /// Carries out a plan. The old content stays in the chain. A lease that a hurt head has is taken away and the fence raised, so whoever held it writes
+    /// nothing more under it.
+    ///
+    /// Each move is one swap of a head that names the state which the plan was made from: a crash leaves some heads moved and the others as they were.
+    ///
+    /// # Errors
+    /// Errors of the storage. What was moved before stays moved.
+    pub async fn repair(&self, plan: RepairPlan) -> Result<RepairReport> {
+        self.shared.gate.admit_writer().await?;
+        let mut report = RepairReport::default();
+        for head in plan.moves {
+            if self.move_head(&head).await? {
+                report.moved.push(head);
+            } else {
+                report.changed.push(head.id);
+            }
+        }
+        Ok(report)
+    }
+
+    async fn plan_move(
+        &self,
+        ancestry: Ancestry,
+        reason: String,
+        chosen: &Candidate,
+        seen: u64,
+    ) -> Result<Option<HeadMove>> {
+        let objects = &self.shared.objects;
+        let (Some((record, record_hash)), stored) = (&chosen.version, ancestry.stored) else {
+            return Ok(None);
+        };
+        let id = stored.head.id.clone();
+        let lineage = Lineage::read(objects, &id, chosen).await?;
+        let mirror = objects.get(&layout::lockfile(&id)).await?;
+        let mirror = mirror.and_then(|mirror| serde_json::from_slice::<Lockfile>(&mirror.bytes).ok());
+        let fence = seen.max(stored.head.fence).max(mirror.map_or(0, |mirror| mirror.fence));
+        let key = layout::content(&id, record.media_type);
+        let found = objects.get(&key).await?;
+        let (copy, keeps_edit) = match &found {
+            Some(copy) if Some(ContentHash::of(&copy.bytes)) == record.hash => (None, false),
+            Some(copy) if !lineage.contents.contains(&ContentHash::of(&copy.bytes)) => (None, true),
+            found => {
+                let when = found
+                    .as_ref()
+                    .map_or(Precondition::Absent, |copy| Precondition::Is(copy.meta.version.clone()));
+                (copy_of(objects, &id, chosen, key, found.is_some(), when).await?, false)
+            }
+        };
+        Ok(Some(HeadMove {
+            reason,
+            from: stored.head.current.as_ref().map(|current| current.record.generation),
+            to: VersionTip::of(chosen)?,
+            fence: fence.saturating_add(FENCE_GAP),
+            missing: lineage.missing,
+            keeps_edit,
+            current: Current::restored(record.clone(), *record_hash, lineage.recent),
+            copy,
+            id,
+            stored,
+        }))
+    }
+
+    /// False: the head has changed since the plan was made.
+    async fn move_head(&self, head: &HeadMove) -> Result<bool> {
+        let (objects, id) = (&self.shared.objects, &head.id);
+        let (now, by) = (objects.now(), objects.environment.identity().to_string());
+        let next = head.stored.head.next(objects.environment.new_id());
+        let mut next = match next.lease {
+            Some(_) => next.without_lease(Ended::BROKEN, by.clone(), now),
+            None => next,
+        };
+        next.fence = head.fence;
+        next.current = Some(head.current.clone());
+        let key = layout::head(id);
+        let bytes = next.encode().map_err(|source| unreadable(&key, source))?;
+        let when = head.stored.version.clone().map_or(Precondition::Absent, Precondition::Is);
+        let body = HeadRepaired {
+            kind: "head_repaired",
+            at: now,
+            by,
+            from: head.from,
+            to: head.to.generation,
+            version_id: &head.to.version_id,
+            fence: head.fence,
+        };
+        let operation_id =
+            VersionId::of_new(objects.environment.new_id()).map_err(|source| unreadable(&key, source))?;
+        let told = layout::pending_operation(id, &operation_id);
+        let line = encode_line(&body).map_err(|source| unreadable(&told, source))?;
+        let pending = layout::pending(id, head.to.generation, &head.to.version_id);
+        // IMPORTANT: the record first, so that no reader of the index misses the move; the copy and the history after the head.
+        let batch = Batch::new()
+            .stage([Operation::put(pending, Vec::new())])
+            .stage([Operation::put(key, bytes).when(when)])
+            .stage([Operation::put(told, line)].into_iter().chain(head.copy.clone()));
+        objects.forget_head(id);
+        match objects.commit(batch, || format!("the repair of {id}")).await?.into_result() {
+            Ok(_) => Ok(true),
+            // Only the copy has changed: the head is moved, and the copy is left as it is.
+            Err(conflict) if conflict.applied > 1 => Ok(true),
+            Err(_) => Ok(false),
+        }
+    }
+}
+
+impl VersionTip {
+    fn of(candidate: &Candidate) -> Result<Self> {
+        let record =
+            candidate.record().ok_or_else(|| Error::Internal("a version without a record".to_owned()))?;
+        let (generation, version_id) = candidate.name.clone();
+        Ok(Self { generation, version_id, modified: record.modified, author: record.author.clone() })
+    }
+}
+
+/// What is wrong with the head.
+fn reason(ancestry: &Ancestry) -> String {
+    match ancestry.hurt() {
+        Some(Error::HeadHurt { reason, .. }) => reason,
+        Some(other) => other.to_string(),
+        None => "a version that was current once is ahead of it".to_owned(),
+    }
+}
+
+/// The version that the head is moved to, or those that a person can choose from.
+fn choose<'a>(
+    ancestry: &'a Ancestry,
+    take: &[VersionId],
+) -> std::result::Result<&'a Candidate, Vec<VersionTip>> {
+    let is_ahead = |candidate: &&Candidate| {
+        candidate.version.is_some()
+            && ancestry.statuses.get(&candidate.name).is_some_and(|status| *status != VersionStatus::Beside)
+    };
+    let ahead: Vec<&Candidate> = ancestry.candidates.iter().filter(is_ahead).collect();
+    if let Some(taken) = ahead.iter().find(|candidate| take.contains(&candidate.name.1)) {
+        return Ok(taken);
+    }
+    // Where only the history tells that the head is hurt, it may be any of them.
+    let any = !ancestry.is_hurt();
+    let is_hurt = |it: &&&Candidate| any || ancestry.statuses.get(&it.name) == Some(&VersionStatus::Hurt);
+    let newest = ahead.iter().filter(is_hurt).map(|candidate| candidate.name.0).max();
+    let mut of_newest = ahead.iter().filter(is_hurt).filter(|candidate| Some(candidate.name.0) == newest);
+    match (of_newest.next(), of_newest.next()) {
+        (Some(only), None) => Ok(only),
+        _ => Err(ahead.iter().rev().filter_map(|candidate| VersionTip::of(candidate).ok()).collect()),
+    }
+}
+
+/// What lies below the version that a head is moved to.
+#[derive(Default)]
+struct Lineage {
+    /// Along the first parents, the nearest first.
+    recent: Vec<Ancestor>,
+    missing: Vec<String>,
+    contents: BTreeSet<ContentHash>,
+}
+
+impl Lineage {
+    async fn read(objects: &Objects, id: &WorkflowId, tip: &Candidate) -> Result<Self> {
+        let mut lineage = Self::default();
+        let mut seen: BTreeSet<VersionName> = BTreeSet::new();
+        let parents = |record: &crate::stored::VersionRecord, is_first: bool| {
+            let parents = record.parents.clone().into_iter().enumerate();
+            parents.map(move |(place, parent)| (parent, is_first && place == 0)).collect::<Vec<_>>()
+        };
+        let mut next: Vec<_> = tip.record().map(|record| parents(record, true)).unwrap_or_default();
+        lineage.contents.extend(tip.record().and_then(|record| record.hash));
+        while let Some((named, is_first)) = next.pop() {
+            if !seen.insert((named.generation, named.version_id.clone())) {
+                continue;
+            }
+            match objects.named_version(id, &named).await {
+                Ok(version) => {
+                    if is_first {
+                        lineage.recent.push(version.as_ancestor());
+                    }
+                    lineage.contents.extend(version.record.hash);
+                    next.extend(parents(&version.record, is_first));
+                }
+                Err(error) if error.is_of_one_object() => {
+                    lineage
+                        .missing
+                        .push(layout::version(id, named.generation, &named.version_id).to_string());
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(lineage)
+    }
+}
+
+/// What brings the copy in line with `chosen`; none where nothing needs to be done.
+async fn copy_of(
+    objects: &Objects,
+    id: &WorkflowId,
+    chosen: &Candidate,
+    key: Key,
+    is_there: bool,
+    when: Precondition,
+) -> Result<Option<Operation>> {
+    if chosen.record().is_some_and(|record| record.deleted) {
+        return Ok(is_there.then(|| Operation::delete(key).when(when)));
+    }
+    let Some(named) = chosen.reference() else { return Ok(None) };
+    let version = objects.named_version(id, &named).await?;
+    Ok(Some(version)
+        .and_then(|version| version.content)
+        .map(|content| Operation::put(key, content).copy().when(when)))
+}

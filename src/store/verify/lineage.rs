@@ -1,0 +1,142 @@
+//! Versions outside of the chains, and heads that were lost.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::TryStreamExt;
+
+use super::{Report, Severity, workflow::Chain};
+use crate::{
+    Error, Result, Store,
+    index::Ancestry,
+    stored::{Head, VersionName, VersionStatus, WorkflowId, layout},
+};
+
+/// Versions outside of the chains of their workflows.
+pub(super) type Outside = BTreeMap<(WorkflowId, VersionName), VersionStatus>;
+
+const REPAIR: &str = "verify --repair";
+
+impl Store {
+    /// The versions that the chain does not name. Below a break nobody knows what the chain named, so nothing there is judged.
+    pub(super) async fn verify_lineage(&self, head: &Head, chain: &Chain, report: &mut Report) -> Result<()> {
+        let id = &head.id;
+        let keys = self.shared.objects.keys(&layout::versions_of(id)).await?;
+        let mut outside = BTreeSet::new();
+        for key in keys {
+            match layout::parse_version(id, &key) {
+                Some(name) if name.0 < chain.broken_at || chain.versions.contains(&name) => {}
+                Some(name) => drop(outside.insert(name)),
+                None => report.add(Severity::Notice, key, "not a version of ours", None),
+            }
+        }
+        if outside.is_empty() {
+            return Ok(());
+        }
+        let ancestry = self.shared.index.ancestry(id).await?;
+        add_hurt(&ancestry, report);
+        for name in outside {
+            let status = match ancestry.statuses.get(&name) {
+                Some(status) => *status,
+                None if name.0 <= head.generation() => VersionStatus::Beside,
+                // The head has reached it meanwhile, or its writer has deleted it.
+                None => continue,
+            };
+            report.outside.insert((id.clone(), name), status);
+        }
+        Ok(())
+    }
+
+    /// A workflow whose head is missing, has no version, or cannot be read, which is the `damage`.
+    pub(super) async fn verify_lost_head(
+        &self,
+        id: &WorkflowId,
+        damage: Option<String>,
+        report: &mut Report,
+    ) -> Result<()> {
+        let ancestry = self.shared.index.ancestry(id).await?;
+        if ancestry.damage.is_none() && ancestry.stored.head.current.is_some() {
+            // It was created or mended meanwhile.
+            return Ok(());
+        }
+        match damage {
+            Some(reason) if ancestry.is_hurt() => {
+                report.add(Severity::Damage, layout::head(id), reason, Some(REPAIR.to_owned()));
+                report.hurt.push(id.clone());
+            }
+            Some(reason) => report.damage(layout::head(id), reason),
+            None => add_hurt(&ancestry, report),
+        }
+        for (name, status) in &ancestry.statuses {
+            report.outside.insert((id.clone(), name.clone()), *status);
+        }
+        Ok(())
+    }
+
+    /// Versions of workflows that have no head.
+    pub(super) async fn verify_versions_without_head(
+        &self,
+        ids: &BTreeSet<WorkflowId>,
+        report: &mut Report,
+    ) -> Result<()> {
+        let mut without = BTreeSet::new();
+        let mut listing = self.shared.objects.backend.list(&layout::versions(), None);
+        while let Some(listed) = listing.try_next().await.map_err(Error::Storage)? {
+            without.extend(layout::workflow_of_version(&listed.key).filter(|id| !ids.contains(id)));
+        }
+        for id in without {
+            self.verify_lost_head(&id, None, report).await?;
+        }
+        Ok(())
+    }
+
+    /// Reports every version outside of a chain. One that the index has seen was current once, so its head was replaced: that is damage. Others are what
+    /// a lost race or a stopped writer left.
+    pub(super) async fn verify_outside(&self, report: &mut Report) -> Result<()> {
+        let outside = std::mem::take(&mut report.outside);
+        if outside.is_empty() {
+            return Ok(());
+        }
+        let index = self.shared.index.afresh();
+        let seen = index.has_seen(&outside.keys().cloned().collect()).await?;
+        for ((id, name), status) in outside {
+            let key = layout::version(&id, name.0, &name.1);
+            match (status, seen.contains(&(id.clone(), name.clone()))) {
+                // Reported at the head.
+                (VersionStatus::Hurt, _) => {}
+                (VersionStatus::Beside, true) => report.damage(
+                    key,
+                    "it was current once, and is outside of the chain: the head was replaced by another state",
+                ),
+                (VersionStatus::Unconfirmed, true) if report.hurt.contains(&id) => {}
+                // It may have been reached since it was judged, and indexed then.
+                (VersionStatus::Unconfirmed, true)
+                    if !self.shared.index.ancestry(&id).await?.statuses.contains_key(&name) => {}
+                (VersionStatus::Unconfirmed, true) => {
+                    let reason = "it is hurt: a version that was current once is ahead of it";
+                    report.add(Severity::Damage, layout::head(&id), reason, Some(REPAIR.to_owned()));
+                    report.hurt.push(id);
+                }
+                (VersionStatus::Beside, false) => report.add(
+                    Severity::Notice,
+                    key,
+                    "beside the chain: of a race that was lost or another branch, or under way",
+                    None,
+                ),
+                (VersionStatus::Unconfirmed, false) => report.add(
+                    Severity::Notice,
+                    key,
+                    "unconfirmed: a writer stopped before it reached the head, or is under way",
+                    None,
+                ),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn add_hurt(ancestry: &Ancestry, report: &mut Report) {
+    if let Some(Error::HeadHurt { id, reason }) = ancestry.hurt() {
+        report.add(Severity::Damage, layout::head(&id), reason, Some(REPAIR.to_owned()));
+        report.hurt.push(id);
+    }
+}

@@ -1,0 +1,190 @@
+//! Where the versions of a workflow lie relative to its head. Pure.
+//!
+//! Ancestry over all parents decides, and no age: a clock, a file time or a pending record proves nothing about a version.
+//!
+//! - **In the chain**: the version of the head or one of its ancestors. The caller knows these; they are not classified here.
+//! - **Beside**: neither in the chain nor a descendant of the head's version. A race that was lost, another branch, or a head that
+//!   was put back and saved over leaves such versions. They refuse nothing.
+//! - **Ahead**: the head's version is an ancestor. Where the head has no version, every version is ahead. It is one of two things:
+//!   - **Unconfirmed**: one commit ahead, on a storage whose batches are not atomic, and without a witness. A writer that stopped
+//!     between the version and the head leaves this, and so does a writer that is still at work.
+//!   - **Hurt**: anything else. The head was at this version or behind it once, and was removed or replaced by an older state. On a storage with atomic
+//!     batches a version never exists before its head, so there every version ahead says so.
+//!
+//! A witness is an index entry or a line of the operation history (both are made from heads alone), a commit that was built on the version,
+//! or a working copy with its content (it is written after the head).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{StoredVersion, VersionId, VersionRecord, VersionRef};
+use crate::document::ContentHash;
+
+/// Names a version within its workflow: generation and version id.
+pub(crate) type VersionName = (u64, VersionId);
+
+/// How a version outside of the chain lies relative to the head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum VersionStatus {
+    Beside,
+    Unconfirmed,
+    Hurt,
+}
+
+/// A version whose generation is higher than the head's.
+#[derive(Debug, Clone)]
+pub(crate) struct Candidate {
+    pub(crate) name: VersionName,
+    /// The record and its hash; none where the version cannot be read.
+    pub(crate) version: Option<(VersionRecord, ContentHash)>,
+}
+
+/// What else is known of the candidates.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Witnesses {
+    /// Versions that an index entry or a line of the operation history names.
+    pub(crate) indexed: BTreeSet<VersionName>,
+    /// The index has an entry of a workflow whose head has no version.
+    pub(crate) head_is_lost: bool,
+    /// The content of the working copy, where no version of the chain has it.
+    pub(crate) copy: Option<ContentHash>,
+}
+
+impl Candidate {
+    pub(crate) fn of(version: StoredVersion) -> Self {
+        let name = (version.record.generation, version.record.version_id.clone());
+        Self { name, version: Some((version.record, version.record_hash)) }
+    }
+
+    pub(crate) fn unreadable(name: VersionName) -> Self {
+        Self { name, version: None }
+    }
+
+    pub(crate) fn record(&self) -> Option<&VersionRecord> {
+        self.version.as_ref().map(|(record, _)| record)
+    }
+
+    /// How other records name this version.
+    pub(crate) fn reference(&self) -> Option<VersionRef> {
+        let (record, record_hash) = self.version.as_ref()?;
+        let (generation, version_id) = (record.generation, record.version_id.clone());
+        Some(VersionRef { generation, version_id, record_hash: *record_hash })
+    }
+
+    /// The parents that can be ancestors. A parent of the same or a higher generation is damage, and following it could go in a circle.
+    fn parents(&self) -> impl Iterator<Item = &VersionRef> {
+        let parents = self.record().map(|record| record.parents.as_slice()).unwrap_or_default();
+        parents.iter().filter(|parent| parent.generation < self.name.0)
+    }
+}
+
+/// The status of every candidate. `head` is the version of the head; none where there is no head, or where it has no version.
+pub(crate) fn classify(
+    head: Option<&VersionRef>,
+    candidates: &[Candidate],
+    atomic_batch: bool,
+    witnesses: &Witnesses,
+) -> BTreeMap<VersionName, VersionStatus> {
+    let mut candidates: Vec<&Candidate> = candidates.iter().collect();
+    candidates.sort_by(|a, b| a.name.cmp(&b.name));
+    let ahead = ahead(head, &candidates);
+    let commits = Commits::of(head, &candidates, &ahead);
+    let witnessed = |candidate: &Candidate| {
+        witnesses.indexed.contains(&candidate.name)
+            || commits.built_upon.contains(&candidate.name)
+            || candidate.record().is_some_and(|it| it.hash.is_some() && it.hash == witnesses.copy)
+    };
+    // What is known of one version of a commit is known of the whole commit.
+    let confirmed: BTreeSet<&VersionName> = candidates
+        .iter()
+        .filter(|it| witnessed(it))
+        .flat_map(|it| commits.partner.get(&it.name).copied().into_iter().chain([&it.name]))
+        .collect();
+    let status = |candidate: &Candidate| {
+        if !ahead.contains_key(&candidate.name) {
+            VersionStatus::Beside
+        } else if atomic_batch
+            || witnesses.head_is_lost
+            || !commits.first.contains(&candidate.name)
+            || confirmed.contains(&candidate.name)
+        {
+            VersionStatus::Hurt
+        } else {
+            VersionStatus::Unconfirmed
+        }
+    };
+    candidates.iter().map(|candidate| (candidate.name.clone(), status(candidate))).collect()
+}
+
+type AheadVersions<'a> = BTreeMap<&'a VersionName, Option<VersionRef>>;
+
+/// The candidates that descend from the head's version. Parents come before their children in the order of generations.
+fn ahead<'a>(head: Option<&VersionRef>, candidates: &[&'a Candidate]) -> AheadVersions<'a> {
+    let mut ahead = AheadVersions::new();
+    for candidate in candidates {
+        let descends = match head {
+            None => true,
+            Some(head) => candidate.parents().any(|parent| parent == head || is_among(parent, &ahead)),
+        };
+        if descends {
+            ahead.insert(&candidate.name, candidate.reference());
+        }
+    }
+    ahead
+}
+
+fn is_among(named: &VersionRef, versions: &AheadVersions<'_>) -> bool {
+    let name = (named.generation, named.version_id.clone());
+    versions.get(&name).is_some_and(|version| version.as_ref() == Some(named))
+}
+
+/// Which versions ahead were written by one commit on top of the head, and which had a later commit built on them.
+struct Commits<'a> {
+    first: BTreeSet<&'a VersionName>,
+    built_upon: BTreeSet<VersionName>,
+    /// A commit that keeps a person's edit writes two versions: each is the partner of the other.
+    partner: BTreeMap<&'a VersionName, &'a VersionName>,
+}
+
+impl<'a> Commits<'a> {
+    fn of(head: Option<&VersionRef>, candidates: &[&'a Candidate], ahead: &AheadVersions<'a>) -> Self {
+        let (mut first, mut built_upon, mut partner) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
+        let by_name: BTreeMap<&VersionName, &'a Candidate> =
+            candidates.iter().map(|candidate| (&candidate.name, *candidate)).collect();
+        for candidate in candidates {
+            let Some(record) = candidate.record() else { continue };
+            let mut is_first = ahead.contains_key(&candidate.name);
+            for parent in candidate.parents() {
+                let name = (parent.generation, parent.version_id.clone());
+                let kept = by_name.get(&name).filter(|below| {
+                    below.reference().as_ref() == Some(parent)
+                        && below.record().is_some_and(|below| below.is_kept_below(record))
+                });
+                match kept {
+                    Some(below) => {
+                        partner.insert(&candidate.name, &below.name);
+                        partner.insert(&below.name, &candidate.name);
+                        is_first &= first.contains(&below.name);
+                    }
+                    None => {
+                        is_first &= match head {
+                            None => false,
+                            // A parent that is no candidate has a generation up to the head's, or is missing: then nobody knows how far ahead it was.
+                            Some(head) => {
+                                !ahead.contains_key(&name)
+                                    && (parent.generation <= head.generation || by_name.contains_key(&name))
+                            }
+                        };
+                        built_upon.insert(name);
+                    }
+                }
+            }
+            if is_first {
+                first.insert(&candidate.name);
+            }
+        }
+        Self { first, built_upon, partner }
+    }
+}
+
+#[cfg(test)]
+mod tests;

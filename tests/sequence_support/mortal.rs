@@ -1,0 +1,101 @@
+use std::sync::{Arc, Mutex};
+
+use futures::future::BoxFuture;
+use futures::{FutureExt, channel::oneshot};
+use pflow_store::pflow_backend::{
+    Batch, BoxStream, Capabilities, Commit, Key, Listed, Meta, Object, Operation, Prefix, Result,
+    StorageBackend, async_trait, probe::Check,
+};
+
+/// A storage whose next put of a key is never answered, or comes after something else.
+#[derive(Clone)]
+pub(crate) struct Mortal {
+    inner: Arc<dyn StorageBackend>,
+    at: Arc<Mutex<Option<(&'static str, Event)>>>,
+}
+
+enum Event {
+    Dies(oneshot::Sender<()>),
+    Runs(BoxFuture<'static, ()>),
+}
+
+impl Mortal {
+    pub(crate) fn new(inner: Arc<dyn StorageBackend>) -> Self {
+        Self { inner, at: Arc::default() }
+    }
+
+    /// The next commit that puts `key` does not happen and is never answered. What is returned ends then.
+    pub(crate) fn dies_before(&self, key: &'static str) -> oneshot::Receiver<()> {
+        let (sender, receiver) = oneshot::channel();
+        *self.at.lock().unwrap() = Some((key, Event::Dies(sender)));
+        receiver
+    }
+
+    /// This comes before the next commit that puts `key`.
+    pub(crate) fn runs_before(&self, key: &'static str, what: impl Future<Output = ()> + Send + 'static) {
+        *self.at.lock().unwrap() = Some((key, Event::Runs(what.boxed())));
+    }
+
+    /// Nothing more happens.
+    pub(crate) fn lives(&self) {
+        *self.at.lock().unwrap() = None;
+    }
+
+    fn event(&self, batch: &Batch) -> Option<Event> {
+        let mut at = self.at.lock().unwrap();
+        let key = at.as_ref()?.0;
+        let puts = |it: &Operation| matches!(it, Operation::Put { .. }) && it.key().as_str() == key;
+        if batch.operations().any(|(_, it)| puts(it)) { at.take().map(|(_, event)| event) } else { None }
+    }
+}
+
+#[async_trait]
+impl StorageBackend for Mortal {
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Object>> {
+        self.inner.get(key).await
+    }
+
+    async fn stat(&self, key: &Key) -> Result<Option<Meta>> {
+        self.inner.stat(key).await
+    }
+
+    fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {
+        self.inner.list(prefix, after)
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<Commit> {
+        match self.event(&batch) {
+            Some(Event::Dies(sender)) => {
+                sender.send(()).unwrap();
+                std::future::pending().await
+            }
+            Some(Event::Runs(what)) => {
+                what.await;
+                self.inner.commit(batch).await
+            }
+            None => self.inner.commit(batch).await,
+        }
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.inner.close().await
+    }
+
+    fn place(&self) -> Option<String> {
+        self.inner.place()
+    }
+
+    async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>> {
+        self.inner.examine(ground).await
+    }
+}
+
+impl std::fmt::Debug for Mortal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Mortal").field(&self.inner).finish()
+    }
+}

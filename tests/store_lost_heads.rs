@@ -1,0 +1,301 @@
+//! Heads that were removed, emptied, damaged or put back from a backup: nothing is saved over them, upkeep keeps every version, and a repair brings the newest
+//! version back.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
+
+mod support;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use bytes::Bytes;
+use futures::StreamExt;
+use pflow_store::{
+    DeleteRequest, Error, ErrorKind, Expect, LeaseRequest, Query, Store, UndeleteRequest, stored::VersionId,
+};
+use support::{Kind, Site, damaged, every_backend, generations, id, notices, plan, save};
+
+every_backend!(
+    a_head_that_was_removed_is_hurt_and_comes_back,
+    a_head_that_was_emptied_or_damaged_comes_back,
+    a_head_that_was_put_back_is_hurt_if_the_index_knows_better,
+    a_head_that_was_put_back_and_saved_over_refuses_nothing,
+    of_two_newest_versions_a_person_takes_one,
+    a_missing_ancestor_is_reported_and_not_taken,
+    a_repair_keeps_an_edit_of_the_copy,
+    a_repair_takes_a_lease_away_and_raises_the_fence,
+    a_repair_of_what_changed_meanwhile_does_nothing,
+);
+
+const HEAD: &str = "workflows/a/metadata.json";
+
+fn lease() -> LeaseRequest {
+    LeaseRequest::new("edit", Duration::from_secs(60))
+}
+
+async fn fold(store: &Store) {
+    let results: Vec<_> = store.save_all([save("fold", "1", Expect::Any)]).collect().await;
+    results[0].1.as_ref().unwrap();
+}
+
+/// Three versions of `a`, and everything that was there after each.
+async fn three(site: &Site) -> (Store, Vec<BTreeMap<String, Bytes>>) {
+    let store = site.store().await;
+    let mut dumps = Vec::new();
+    for text in ["1", "2", "3"] {
+        store.save(save("a", text, Expect::Any)).await.unwrap();
+        dumps.push(site.dump().await);
+    }
+    (store, dumps)
+}
+
+#[track_caller]
+fn assert_hurt<T: std::fmt::Debug>(result: Result<T, Error>) {
+    match result {
+        Err(error @ Error::HeadHurt { .. }) => {
+            assert_eq!(error.kind(), ErrorKind::Corrupt);
+            assert!(error.hint().unwrap().contains("verify --repair"));
+        }
+        other => panic!("not hurt: {other:?}"),
+    }
+}
+
+/// Nothing is done on top of a head that is not there.
+async fn assert_refused(store: &Store) {
+    assert_hurt(store.save(save("a", "4", Expect::Any)).await);
+    assert_hurt(store.save(save("a", "4", Expect::Absent)).await);
+    assert_hurt(store.load(&id("a")).await);
+    assert_hurt(store.load_generation(&id("a"), 1).await);
+    assert_hurt(store.show(&id("a")).await);
+    assert_hurt(store.delete(DeleteRequest::new(id("a"), Expect::Any)).await);
+    assert_hurt(store.undelete(UndeleteRequest::new(id("a"), Expect::Any)).await);
+    let status = store.status().await.unwrap();
+    assert_eq!((status.edited, status.unreadable.len()), (vec![], 1), "{:?}", status.unreadable);
+}
+
+/// Upkeep, by clocks of any time, changes no version and no head of `a`.
+async fn assert_kept(site: &Site, store: &Store) {
+    let of_a = |dump: BTreeMap<String, Bytes>| -> Vec<_> {
+        let is_of_a = |key: &str| key.starts_with("versions/a/") || key.starts_with("workflows/a/");
+        dump.into_iter().filter(|(key, _)| is_of_a(key)).collect()
+    };
+    let before = of_a(site.dump().await);
+    site.environment.advance(Duration::from_secs(60 * 60 * 24 * 400));
+    fold(store).await;
+    store.reindex().await.unwrap();
+    fold(&site.other_store(7).await).await;
+    assert_eq!(of_a(site.dump().await), before);
+}
+
+async fn repair(store: &Store, take: &[VersionId]) -> pflow_store::store::RepairReport {
+    let plan = store.plan_repair(take).await.unwrap();
+    assert_eq!(plan.undecided, []);
+    store.repair(plan).await.unwrap()
+}
+
+async fn a_head_that_was_removed_is_hurt_and_comes_back(site: Site) {
+    for folded in [false, true] {
+        let site = Site::new(site.kind).await;
+        let (store, _) = three(&site).await;
+        if folded {
+            fold(&store).await;
+        }
+        for key in site.keys("workflows/a/").await {
+            site.remove(&key).await;
+        }
+        for store in [&site.other_store(2).await, &store] {
+            assert_refused(store).await;
+            assert_hurt(store.acquire(&id("a"), lease()).await);
+        }
+        assert_kept(&site, &store).await;
+        assert_refused(&store).await;
+        let report = store.verify().await.unwrap();
+        assert_eq!((damaged(&report), &report.hurt), (vec![HEAD], &vec![id("a")]));
+
+        let planned = store.plan_repair(&[]).await.unwrap();
+        assert_eq!((planned.moves.len(), site.get(HEAD).await), (1, None), "a plan changes nothing");
+        let done = store.repair(planned).await.unwrap();
+        let moved = &done.moved[0];
+        assert_eq!((moved.from, moved.to.generation, moved.fence), (None, 3, 1_000_000));
+        assert_eq!(store.load(&id("a")).await.unwrap().content, plan("3"));
+        assert_eq!(store.load_generation(&id("a"), 1).await.unwrap().content, plan("1"));
+        assert_eq!(site.get("workflows/a/workflow.json").await.unwrap(), plan("3"));
+        assert!(generations(&site.other_store(3).await).await.contains(&"a@3".to_owned()));
+        assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
+        assert_eq!(store.acquire(&id("a"), lease()).await.unwrap().lease.fence, 1_000_001);
+        assert_eq!(repair(&store, &[]).await.moved.len(), 0, "nothing is left to do");
+        fold(&store).await;
+        assert_eq!(notices(&store.verify().await.unwrap()).len(), 0);
+    }
+}
+
+async fn a_head_that_was_emptied_or_damaged_comes_back(site: Site) {
+    for bytes in ["", "{", r#"{"format":"pflow-head/1"}"#] {
+        let site = Site::new(site.kind).await;
+        let (store, _) = three(&site).await;
+        site.put(HEAD, bytes).await;
+        assert_eq!(store.save(save("a", "4", Expect::Any)).await.unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_kept(&site, &store).await;
+        let report = store.verify().await.unwrap();
+        assert_eq!((damaged(&report), &report.hurt), (vec![HEAD], &vec![id("a")]));
+        assert_eq!(repair(&store, &[]).await.moved[0].to.generation, 3);
+        assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
+        assert_eq!(store.save(save("a", "4", Expect::Generation(3))).await.unwrap().generation, 4);
+    }
+}
+
+async fn a_head_that_was_put_back_is_hurt_if_the_index_knows_better(site: Site) {
+    let (store, dumps) = three(&site).await;
+    fold(&store).await;
+    site.roll_back("workflows/a/", &dumps[1]).await;
+    assert_kept(&site, &store).await;
+    let report = store.verify().await.unwrap();
+    assert_eq!((damaged(&report), &report.hurt), (vec![HEAD], &vec![id("a")]));
+    assert!(
+        generations(&site.other_store(2).await).await.contains(&"a@3".to_owned()),
+        "the entry is the witness"
+    );
+    let moved = repair(&store, &[]).await.moved;
+    assert_eq!((moved[0].from, moved[0].to.generation), (Some(2), 3));
+    assert_eq!(store.load(&id("a")).await.unwrap().content, plan("3"));
+    assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
+}
+
+async fn a_head_that_was_put_back_and_saved_over_refuses_nothing(site: Site) {
+    let (store, dumps) = three(&site).await;
+    fold(&store).await;
+    site.roll_back("workflows/a/", &dumps[0]).await;
+    let other = site.other_store(2).await;
+    assert_eq!(other.save(save("a", "over", Expect::Generation(1))).await.unwrap().generation, 2);
+    assert_eq!(other.save(save("a", "again", Expect::Generation(2))).await.unwrap().generation, 3);
+    assert_kept(&site, &other).await;
+    assert_eq!(other.load(&id("a")).await.unwrap().content, plan("again"));
+    let report = other.verify().await.unwrap();
+    assert_eq!((damaged(&report).len(), report.hurt.len()), (2, 0), "the index has seen both: {report:#?}");
+    assert!(damaged(&report).iter().all(|key| key.starts_with("versions/a/")));
+    assert_eq!(site.keys("versions/a/").await.len(), 5);
+}
+
+async fn of_two_newest_versions_a_person_takes_one(site: Site) {
+    let (store, dumps) = three(&site).await;
+    fold(&store).await;
+    site.roll_back("workflows/a/", &dumps[1]).await;
+    let other = site.other_store(2).await;
+    other.save(save("a", "other", Expect::Generation(2))).await.unwrap();
+    fold(&other).await;
+    site.remove(HEAD).await;
+    let plan_of = store.plan_repair(&[]).await.unwrap();
+    assert_eq!(plan_of.moves.len(), 0);
+    let tips: Vec<_> = plan_of.undecided[0].tips.iter().filter(|tip| tip.generation == 3).collect();
+    assert_eq!(tips.len(), 2);
+    let unknown = VersionId::parse("0".repeat(26)).unwrap();
+    assert_eq!(store.plan_repair(&[unknown]).await.unwrap_err().kind(), ErrorKind::Usage);
+    for tip in tips {
+        let moved = repair(&store, std::slice::from_ref(&tip.version_id)).await.moved;
+        assert_eq!(moved[0].to, *tip);
+        assert_eq!(store.show(&id("a")).await.unwrap().current.unwrap().record.version_id, tip.version_id);
+        site.remove(HEAD).await;
+    }
+}
+
+async fn a_missing_ancestor_is_reported_and_not_taken(site: Site) {
+    let (store, _) = three(&site).await;
+    let second = site.keys("versions/a/").await.remove(1);
+    site.remove(&second).await;
+    site.remove(HEAD).await;
+    let moved = repair(&store, &[]).await.moved;
+    assert_eq!((moved[0].to.generation, &moved[0].missing), (3, &vec![second.clone()]));
+    assert_eq!(store.load(&id("a")).await.unwrap().content, plan("3"));
+    assert_eq!(damaged(&store.verify().await.unwrap()), [second.as_str()]);
+}
+
+async fn a_repair_keeps_an_edit_of_the_copy(site: Site) {
+    let (store, _) = three(&site).await;
+    let copy = "workflows/a/workflow.json";
+    site.put(copy, plan("by a person")).await;
+    site.remove(HEAD).await;
+    let moved = repair(&store, &[]).await.moved;
+    assert!(moved[0].keeps_edit);
+    assert_eq!(site.get(copy).await.unwrap(), plan("by a person"));
+    if matches!(site.kind, Kind::PlainMemory | Kind::Disk) {
+        assert_eq!(store.load(&id("a")).await.unwrap_err().kind(), ErrorKind::Conflict);
+        assert_eq!(store.save(save("a", "4", Expect::Any)).await.unwrap_err().kind(), ErrorKind::Conflict);
+    } else {
+        assert_eq!(store.load(&id("a")).await.unwrap().content, plan("3"));
+    }
+}
+
+async fn a_repair_takes_a_lease_away_and_raises_the_fence(site: Site) {
+    let (store, _) = three(&site).await;
+    let held = store.acquire(&id("a"), lease()).await.unwrap().lease;
+    store.backend().close().await.unwrap();
+    let with_lease = site.dump().await;
+    store.save(save("a", "4", Expect::Any).lease(held.id.clone())).await.unwrap();
+    fold(&store).await;
+    site.roll_back("workflows/a/", &with_lease).await;
+    let moved = repair(&store, &[]).await.moved;
+    assert_eq!((moved[0].to.generation, moved[0].fence), (4, held.fence + 1_000_000));
+    let head = store.show(&id("a")).await.unwrap();
+    assert_eq!((head.lease, head.ended.map(|ended| ended.lease_id)), (None, Some(held.id.clone())));
+    let late = store.save(save("a", "late", Expect::Any).lease(held.id)).await;
+    assert_eq!(late.unwrap_err().kind(), ErrorKind::Locked);
+}
+
+async fn a_repair_of_what_changed_meanwhile_does_nothing(site: Site) {
+    let (store, dumps) = three(&site).await;
+    site.remove(HEAD).await;
+    let planned = store.plan_repair(&[]).await.unwrap();
+    site.put(HEAD, dumps[2][HEAD].clone()).await;
+    let before = site.get(HEAD).await;
+    let report = store.repair(planned).await.unwrap();
+    assert_eq!((report.moved.len(), report.changed), (0, vec![id("a")]));
+    assert_eq!(site.get(HEAD).await, before);
+}
+
+/// Where people edit files and batches are atomic, the copy of a later version tells.
+#[tokio::test]
+async fn a_copy_of_a_later_version_is_no_edit() {
+    for kind in [Kind::PlainMemory, Kind::Disk] {
+        let site = Site::new(kind).await;
+        let (store, dumps) = three(&site).await;
+        site.put(HEAD, dumps[1][HEAD].clone()).await;
+        for store in [&site.other_store(2).await, &store] {
+            assert_hurt(store.save(save("a", "4", Expect::Any)).await);
+            assert_hurt(store.load(&id("a")).await);
+            let status = store.status().await.unwrap();
+            assert_eq!((status.edited, status.unreadable.len()), (vec![], 1));
+        }
+        assert_kept(&site, &store).await;
+        repair(&store, &[]).await;
+        assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
+    }
+}
+
+/// On a bucket too a load does not write over the only witness.
+#[tokio::test]
+async fn a_load_keeps_the_copy_that_shows_a_lost_head() {
+    for kind in [Kind::Staged, Kind::Bucket] {
+        let site = Site::new(kind).await;
+        let (store, dumps) = three(&site).await;
+        store.close().await.unwrap();
+        site.put(HEAD, dumps[1][HEAD].clone()).await;
+        let other = site.other_store(2).await;
+        assert_hurt(other.load(&id("a")).await);
+        assert_eq!(site.get("workflows/a/workflow.json").await.unwrap(), plan("3"));
+        assert_kept(&site, &other).await;
+        assert_eq!(repair(&other, &[]).await.moved[0].to.generation, 3);
+    }
+}
+
+/// The entry of a workflow whose head was lost stays, because it is a witness.
+#[tokio::test]
+async fn a_reindex_keeps_the_entry_of_a_lost_head() {
+    for kind in [Kind::Memory, Kind::Staged, Kind::Disk] {
+        let site = Site::new(kind).await;
+        let (store, _) = three(&site).await;
+        fold(&store).await;
+        site.remove(HEAD).await;
+        let before = generations(&site.other_store(2).await).await;
+        store.reindex().await.unwrap();
+        assert_eq!(generations(&site.other_store(3).await).await, before, "{kind:?}");
+        assert_eq!(store.list(&Query::default()).await.unwrap().len(), 2);
+    }
+}

@@ -1,0 +1,60 @@
+//! Every sequence of a few steps of writers, crashes, persons and upkeep: no acknowledged version is gone, and nothing sound is refused.
+//!
+//! Three steps by default, `PFLOW_TEST_SEQUENCES=4` for more. The clocks of the two machines jump before every step.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test may panic, and tells what it counted"
+)]
+
+mod sequence_support;
+mod support;
+
+use sequence_support::{Place, STEPS, Step, Tally, World};
+
+fn depth() -> usize {
+    std::env::var("PFLOW_TEST_SEQUENCES").ok().and_then(|depth| depth.parse().ok()).unwrap_or(3)
+}
+
+/// Every sequence of `depth` steps: the shorter ones are their beginnings.
+async fn every_sequence(place: Place, depth: usize) {
+    let mut tally = Tally::default();
+    let total = STEPS.len().pow(u32::try_from(depth).unwrap());
+    for number in 0..total {
+        let mut rest = number;
+        let mut steps: Vec<Step> = Vec::new();
+        for _ in 0..depth {
+            steps.push(STEPS[rest % STEPS.len()]);
+            rest /= STEPS.len();
+        }
+        let mut world = World::new(place).await;
+        for (at, step) in steps.iter().enumerate() {
+            world.step(*step).await;
+            // Each beginning is checked once: by the sequence that goes on with the first step.
+            if steps[at + 1..].iter().all(|later| *later == STEPS[0]) {
+                world.check(&steps[..=at]).await;
+            } else {
+                world.check_versions(&steps[..=at]).await;
+            }
+        }
+        world.count(&mut tally);
+    }
+    println!("{place:?}: {total} sequences of {depth} steps; {tally}");
+    assert!(
+        tally.refused > 0 && tally.repaired > 0 && tally.hurt > 0,
+        "the steps reach every outcome: {tally}"
+    );
+    assert_eq!(tally.unconfirmed > 0, place == Place::Bucket, "{tally}");
+}
+
+#[tokio::test]
+async fn no_sequence_on_a_disk_loses_a_version() {
+    every_sequence(Place::Disk, depth()).await;
+}
+
+#[tokio::test]
+async fn no_sequence_on_a_bucket_loses_a_version() {
+    every_sequence(Place::Bucket, depth()).await;
+}
