@@ -53,11 +53,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     );
 
     println!("All workflows:");
-    for entry in store.list(&Query::default()).await? {
+    for entry in store.list(&Query::default()).await?.workflows {
         println!("  {:<26} {} [{}]", entry.id, entry.title(), entry.tags.join(", "));
     }
     let query = Query { text: Some("model".to_owned()), nodes: vec!["llm".to_owned()], ..Query::default() };
-    let found: Vec<String> = store.list(&query).await?.iter().map(|entry| entry.id.to_string()).collect();
+    let found: Vec<String> =
+        store.list(&query).await?.workflows.iter().map(|entry| entry.id.to_string()).collect();
     println!("With `model` in the text and an `llm` node: {}", found.join(", "));
 
     let before = store.load_generation(&id, 1).await?;

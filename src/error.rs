@@ -3,7 +3,8 @@ use pflow_backend::{EnvironmentError, ErrorKind as StorageErrorKind, Outcome};
 use crate::{
     conflict::Conflict,
     document::DocumentError,
-    stored::{FormatError, InvalidId, InvalidLeaseId, LeaseId, WorkflowId},
+    merge::TooMuch,
+    stored::{FormatError, InvalidId, InvalidLeaseId, LeaseId, WorkflowId, layout},
 };
 
 /// A result of this crate.
@@ -70,6 +71,14 @@ pub enum Error {
         id: WorkflowId,
         /// The reason and the place.
         source: DocumentError,
+    },
+    /// The documents of a workflow are too large to be compared. Saving them is not affected.
+    #[error("what changed in {id} is not shown: {source}")]
+    TooMuch {
+        /// The workflow.
+        id: WorkflowId,
+        /// In which way.
+        source: TooMuch,
     },
     /// A name, description, tag or message is too long or empty.
     #[error("{field}: {reason}")]
@@ -218,15 +227,14 @@ impl Error {
             Self::InvalidLocation { .. } | Self::InvalidField { .. } | Self::InvalidLeaseId(_) => {
                 ErrorKind::Usage
             }
-            Self::InvalidId(_) | Self::Document { .. } => ErrorKind::Refused,
+            Self::InvalidId(_) | Self::Document { .. } | Self::TooMuch { .. } => ErrorKind::Refused,
             Self::StoreMissing { .. } | Self::WorkflowMissing { .. } | Self::GenerationMissing { .. } => {
                 ErrorKind::NotFound
             }
             Self::Conflict(conflict) if conflict.is_about_a_lock() => ErrorKind::Locked,
             Self::Conflict(_) => ErrorKind::Conflict,
-            Self::Format { source: FormatError::TooNew { .. }, .. } | Self::MissingFeatures { .. } => {
-                ErrorKind::Incompatible
-            }
+            Self::Format { source, .. } if source.is_newer() => ErrorKind::Incompatible,
+            Self::MissingFeatures { .. } => ErrorKind::Incompatible,
             Self::Corrupt { .. } | Self::HeadHurt { .. } | Self::Format { .. } => ErrorKind::Corrupt,
             Self::LeaseUncertain { .. } => ErrorKind::Locked,
             Self::OutcomeUnknown { .. } => ErrorKind::OutcomeUnknown,
@@ -251,7 +259,9 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::StoreMissing { .. } => "create it with `init`, or name another one with `--store`",
-            Self::Foreign { .. } => "choose another place with `--store`; nothing was changed here",
+            Self::Foreign { .. } => {
+                "choose another place with `--store`, for example `--store ./.pflow-store`; nothing was changed here"
+            }
             Self::WorkflowMissing { id, deleted: true } => {
                 return Some(format!("bring it back with `undelete {id}`"));
             }
@@ -270,6 +280,11 @@ impl Error {
             }
             Self::Document { .. } => "mend the document and save again; nothing was changed",
             Self::Conflict(conflict) => return Some(conflict.hint()),
+            Self::Corrupt { key, .. } | Self::Format { key, .. }
+                if self.kind() == ErrorKind::Corrupt && key == layout::CONFIG =>
+            {
+                "make it anew from what can be read of it with `init --repair`; the workflows are not touched"
+            }
             Self::HeadHurt { .. } => "look with `verify`, then move the head with `verify --repair`",
             Self::Corrupt { .. } | Self::Format { .. } if self.kind() == ErrorKind::Corrupt => {
                 "see how far it goes with `verify`"
@@ -302,13 +317,19 @@ impl Error {
     pub(crate) fn is_of_one_object(&self) -> bool {
         match self {
             Self::Corrupt { .. } | Self::HeadHurt { .. } => true,
-            Self::Format { source, .. } => !matches!(source, FormatError::TooNew { .. }),
+            Self::Format { source, .. } => !source.is_newer(),
             Self::Storage(source) => matches!(
                 source.kind(),
                 StorageErrorKind::Unsafe | StorageErrorKind::InvalidInput | StorageErrorKind::Corrupt
             ),
             _ => false,
         }
+    }
+
+    /// Whether the error is about one object, damaged or written by a newer program, so that the others can be read. For lists, which name such an object and go
+    /// on; whoever writes something that must cover all objects stops at what is newer.
+    pub(crate) fn spares_others(&self) -> bool {
+        self.is_of_one_object() || self.kind() == ErrorKind::Incompatible
     }
 
     /// Whether it surely changed nothing and a moment may make a difference. Not after a wait for somebody else's lock: that was the

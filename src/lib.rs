@@ -19,6 +19,7 @@ pub use pflow_backend;
 pub use pflow_backend_object;
 
 mod behind;
+mod blocking;
 pub mod conflict;
 pub mod document;
 mod error;
@@ -32,7 +33,7 @@ pub mod stored;
 
 pub use conflict::{Conflict, Expect};
 pub use error::{Error, ErrorKind, NoContent, Result};
-pub use index::{Entry, Query, Sort};
+pub use index::{Entry, Listing, Query, Sort, Unreadable};
 pub use lock::{LeaseGuard, LeaseRequest};
 pub use store::{DeleteRequest, Loaded, SaveRequest, Saved, Store, StoreOptions, UndeleteRequest};
 pub use stored::{LeaseId, WorkflowId};

@@ -82,3 +82,29 @@ fn an_empty_list_says_so_beside_the_data() {
     let ran = place.run(["list", "--json"]).succeeds();
     assert_eq!((ran.json()["workflows"].clone(), ran.err()), (serde_json::json!([]), String::new()));
 }
+
+/// What cannot be read is part of the answer, and the exit code says that the answer is not whole.
+#[test]
+fn unreadable_workflows_are_listed_and_have_a_code() {
+    for (newer, code, state) in [(true, 17, "newer"), (false, 14, "damaged")] {
+        let place = place();
+        let head = place.path().join(".pflow/workflows/b/metadata.json");
+        let text = std::fs::read_to_string(&head).unwrap();
+        let changed = if newer { text.replace("pflow-head/1", "pflow-head/2") } else { text[..9].to_owned() };
+        std::fs::write(&head, changed).unwrap();
+        for args in [&["list"][..], &["search", "zebra"], &["status"]] {
+            let ran = place.run(args);
+            assert_eq!(ran.code(), code, "{args:?}: {}", ran.err());
+            assert!(ran.out().contains(&format!("b: {state}: ")), "{args:?}: {}", ran.out());
+            let ran = place.run(args.iter().copied().chain(["--json"]));
+            let unreadable = &ran.json()["unreadable"];
+            assert_eq!(
+                (&unreadable[0]["id"], &unreadable[0]["state"]),
+                (&"b".into(), &state.into()),
+                "{unreadable}"
+            );
+            assert_eq!(ran.json_error()["exit_code"], code);
+        }
+        assert!(ids(&place.run(["list", "--json"])).contains(&"a".to_owned()));
+    }
+}

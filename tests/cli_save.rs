@@ -141,7 +141,8 @@ fn a_document_that_is_none_is_refused_with_all_reasons() {
     let save = |args: &[&str], content: &[u8]| place.run_with_input(args, content);
     save(&["save", "a"], b"{\n  \"x\": tru }").fails(5, "line 2, column");
     save(&["save", "a"], b"").fails(5, "line 1, column 1");
-    save(&["save", "a"], b"{\"x\": \"\xff\"}").fails(5, "not UTF-8 at byte 7");
+    save(&["save", "a"], b"{\"x\": \"\xff\"}")
+        .fails(5, "line 1, column 8: the document is not UTF-8 (byte 7)");
     let two = br#"{"nodes": [{"id": "", "type": "t"}, {"id": "b"}]}"#;
     let refused = save(&["save", "a"], two).fails(5, "nodes[0].id");
     assert!(refused.err().contains("nodes[1].type"), "{}", refused.err());
@@ -187,4 +188,35 @@ fn a_file_is_written_whole_or_not_at_all() {
     assert_eq!(place.run(["load", "a", "-o", "/dev/stdout"]).succeeds().out(), document("one"));
     place.run(["load", "b", "-o", "out.json"]).fails(10, "there is no workflow b");
     assert_eq!(fs::read_to_string(place.path().join("out.json")).unwrap(), document("one"));
+}
+
+#[test]
+fn what_was_given_can_be_taken_away() {
+    let place = Place::with_store();
+    let save = |args: &[&str]| {
+        let args = ["save", "a"].iter().chain(args).copied();
+        place.run_with_input(args, r#"{"name":"own","tags":["own"],"nodes":[]}"#).succeeds();
+        let json = place.run(["show", "a", "--json"]).succeeds().json();
+        (json["name"].clone(), json["description"].clone(), json["tags"].clone())
+    };
+    let (none, tags) = (serde_json::Value::Null, |tags: &[&str]| serde_json::json!(tags));
+    let given = save(&["--name", "n", "--description", "d", "--tag", "t", "--tag", "u"]);
+    assert_eq!(given, ("n".into(), "d".into(), tags(&["t", "u"])));
+    assert_eq!(save(&["--tag", "", "--description", ""]), ("own".into(), none.clone(), tags(&[])));
+    assert_eq!(save(&["--name", ""]), (none.clone(), none.clone(), tags(&["own"])));
+    assert_eq!(save(&[]), ("own".into(), none, tags(&["own"])));
+}
+
+/// On a disk nothing but a person puts the bytes of an older version back.
+#[test]
+fn an_edit_back_to_an_older_version_is_not_overwritten() {
+    let place = Place::with_store();
+    place.save("a", "one").succeeds();
+    place.save("a", "two").succeeds();
+    let copy = place.file(".pflow/workflows/a/workflow.json", &document("one"));
+    place.run(["load", "a"]).fails(13, "modified outside of the store after generation 2");
+    place.save("a", "three").fails(13, "modified outside of the store after generation 2");
+    assert_eq!(fs::read_to_string(&copy).unwrap(), document("one"));
+    place.save("a", "one").succeeds();
+    assert_eq!(place.run(["load", "a"]).succeeds().out(), document("one"));
 }

@@ -46,7 +46,7 @@ fn the_bad_ones_leave_nothing_and_do_not_stop_the_others() {
     assert_eq!(out, ["a:", "z:"]);
     for words in [
         "broken.json: the document for broken is refused: line 1, column 2",
-        "Upper.json: \"Upper\" is no workflow id",
+        "Upper.json: \"Upper\" is no workflow id; `upper` would be one",
         "gone.json: Failed to read gone.json: No such file",
         "3 of 5 failed (2 saved, 0 unchanged, 3 failed)",
     ] {
@@ -94,4 +94,54 @@ fn an_empty_folder_is_nothing_to_do() {
     fs::create_dir(place.path().join("plans")).unwrap();
     let ran = place.run(["save-all", "plans"]).succeeds();
     assert!(ran.err().contains("nothing to do"), "{}", ran.err());
+}
+
+#[test]
+fn an_id_is_offered_and_the_rule_is_said_once() {
+    let place = Place::with_store();
+    for name in ["My Workflow.json", "Größe.json", "日本.json", "fine.json"] {
+        place.file(&format!("plans/{name}"), document(name));
+    }
+    let ran = place.run(["save-all", "plans"]);
+    assert_eq!(ran.code(), 3);
+    for words in [
+        "plans/My Workflow.json: \"My Workflow\" is no workflow id; `my-workflow` would be one",
+        "plans/Größe.json: \"Größe\" is no workflow id; `groesse` would be one",
+        "plans/日本.json: \"日本\" is no workflow id\n",
+        "`--rename` accepts",
+    ] {
+        assert!(ran.err().contains(words), "{words:?} is not in: {}", ran.err());
+    }
+    assert_eq!(ran.err().matches("a-z, 0-9").count(), 1, "{}", ran.err());
+    let json = place.run(["save-all", "plans", "--json"]).json();
+    let offered: Vec<_> =
+        json["results"].as_array().unwrap().iter().map(|it| it["offered_id"].clone()).collect();
+    assert!(offered.contains(&json!("my-workflow")), "{json}");
+
+    fs::remove_file(place.path().join("plans/日本.json")).unwrap();
+    let renamed = place.run(["save-all", "plans", "--rename"]).succeeds();
+    assert!(renamed.out().contains("my-workflow: generation 1"), "{}", renamed.out());
+    place.run(["load", "groesse"]).succeeds();
+    place.file("nested/etl/Daily Run.json", document("d"));
+    place.run(["save-all", "nested", "--id-from", "path", "--rename"]).succeeds();
+    place.run(["load", "etl.daily-run"]).succeeds();
+}
+
+#[test]
+fn what_is_no_regular_file_is_skipped_and_said() {
+    let place = Place::with_store();
+    place.file("plans/q.json", document("q"));
+    let pipe = place.path().join("plans/p.json");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    if !made.is_ok_and(|status| status.success()) {
+        println!("skipped: no pipe can be made");
+        return;
+    }
+    let ran = place.run(["save-all", "plans"]).succeeds();
+    assert!(ran.err().contains("warning: skipped plans/p.json: it is a pipe"), "{}", ran.err());
+    assert!(ran.err().contains("1 saved, 0 unchanged, 0 failed"), "{}", ran.err());
+    let json = place.run(["save-all", "plans", "--json"]).succeeds().json();
+    assert_eq!(json["skipped"][0]["file"], "plans/p.json");
+    let named = place.run(["save-all", "plans/p.json"]).fails(3, "it is a pipe, not a regular file");
+    assert!(!named.err().contains("skipped"), "{}", named.err());
 }

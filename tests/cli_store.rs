@@ -7,11 +7,21 @@ mod cli_support;
 use std::fs;
 
 use cli_support::{Place, document};
+use pflow_store::document::ContentHash;
+use serde_json::json;
 
-fn config(format: &str) -> String {
-    format!(
-        r#"{{"format":"{format}","store_id":"s","created":"2024-01-15T10:30:00Z","features":{{"read":[],"write":[]}},"settings":{{}}}}"#
-    )
+fn config(format: &str, read: &[&str], write: &[&str]) -> String {
+    let created = "2024-01-15T10:30:00Z";
+    let covered = json!([format, "s", created, read, write, []]).to_string();
+    json!({
+        "format": format,
+        "store_id": "s",
+        "created": created,
+        "features": { "read": read, "write": write },
+        "settings": {},
+        "checksum": ContentHash::of(covered.as_bytes()),
+    })
+    .to_string()
 }
 
 #[test]
@@ -131,8 +141,8 @@ fn a_path_need_not_be_text() {
 #[test]
 fn a_newer_store_is_refused_and_left_alone() {
     for (config, words) in [
-        (config("pflow-store/2"), "pflow-store/2"),
-        (config("pflow-store/1").replace(r#""read":[]"#, r#""read":["encryption"]"#), "encryption"),
+        (config("pflow-store/2", &[], &[]), "pflow-store/2"),
+        (config("pflow-store/1", &["encryption"], &[]), "encryption"),
     ] {
         let place = Place::with_store();
         place.file(".pflow/config.json", config);
@@ -149,10 +159,7 @@ fn a_newer_store_is_refused_and_left_alone() {
 fn a_writer_that_does_not_know_a_feature_may_read() {
     let place = Place::with_store();
     place.save("greet", "hi").succeeds();
-    place.file(
-        ".pflow/config.json",
-        config("pflow-store/1").replace(r#""write":[]"#, r#""write":["shards"]"#),
-    );
+    place.file(".pflow/config.json", config("pflow-store/1", &[], &["shards"]));
     place.run(["load", "greet"]).succeeds();
     place.save("greet", "ho").fails(17, "shards");
 }
@@ -175,4 +182,139 @@ fn status_tells_what_there_is() {
     for words in ["workflows          2", "modified outside   a", "locked             b: ", "lease mine"] {
         assert!(text.contains(words), "{text}");
     }
+}
+
+#[test]
+fn init_below_a_store_says_how_to_get_one_here() {
+    let place = Place::with_store();
+    let folder = place.path().join("project");
+    fs::create_dir(&folder).unwrap();
+    let mut command = place.command(["init"]);
+    let ran = cli_support::Ran(command.current_dir(&folder).output().unwrap()).succeeds();
+    assert!(ran.out().contains("is there already"), "{}", ran.out());
+    assert!(ran.err().contains("create one here with `pflow-store --store ./.pflow init`"), "{}", ran.err());
+    let mut command = place.command(["--store", "./.pflow", "init"]);
+    let ran = cli_support::Ran(command.current_dir(&folder).output().unwrap()).succeeds();
+    assert!(ran.out().starts_with("created") && ran.err().is_empty(), "{} {}", ran.out(), ran.err());
+    assert!(!place.run(["init"]).succeeds().err().contains("above"));
+}
+
+#[test]
+fn a_foreign_place_is_said_to_be_whose_it_is() {
+    for (file, content, words) in [
+        ("config.json", r#"{"version":1}"#, "pflow's first storage had one like that"),
+        ("settings.json", "{}", "it is pflow's own folder, with its settings.json"),
+        ("notes/todo", "x", "it has notes, but no config.json of ours"),
+    ] {
+        let place = Place::empty();
+        place.file(&format!(".pflow/{file}"), content);
+        for args in [&["init"][..], &["list"], &["init", "--repair"]] {
+            let refused = place.run(args).fails(1, words);
+            assert!(refused.err().contains("hint: choose another place with `--store`"), "{}", refused.err());
+        }
+        assert_eq!(fs::read_dir(place.path().join(".pflow")).unwrap().count(), 1);
+    }
+}
+
+#[test]
+fn a_damaged_config_is_made_anew_from_what_is_there() {
+    let place = Place::with_store();
+    place.save("greet", "hi").succeeds();
+    let config = place.path().join(".pflow/config.json");
+    let whole = fs::read_to_string(&config).unwrap();
+    let store_id = place.run(["status", "--json"]).succeeds().json()["store_id"].clone();
+    let loaded = place.run(["load", "greet"]).succeeds().out();
+    let flipped = whole.replacen("\"created\": \"2", "\"created\": \"1", 1);
+    for (damaged, words, keeps) in [
+        (Some(format!("\u{feff}{whole}")), "byte order mark", true),
+        (Some(whole[..whole.len() / 2].to_owned()), "truncated", true),
+        (Some(flipped), "its checksum does not fit its content", true),
+        (Some("\0".repeat(whole.len())), "zero bytes: its content was lost", false),
+        (None, "it is missing, but there are versions or an index of a store", false),
+    ] {
+        match &damaged {
+            Some(text) => fs::write(&config, text).unwrap(),
+            None => fs::remove_file(&config).unwrap(),
+        }
+        // From below too: the store is not passed over.
+        let refused = place.run(["list"]).fails(14, words);
+        assert!(refused.err().contains("hint: make it anew"), "{}", refused.err());
+        place.run(["init"]).fails(14, words);
+        let repaired = place.run(["init", "--repair", "--json"]).succeeds().json();
+        assert_eq!(repaired["store_id"] == store_id, keeps, "{words}: {repaired}");
+        assert!(!repaired["repaired"]["config"].as_array().unwrap().is_empty(), "what was made anew is said");
+        assert_eq!(place.run(["load", "greet"]).succeeds().out(), loaded);
+        if let Some(text) = &damaged {
+            let kept = place.path().join(".pflow").join(repaired["repaired"]["kept"].as_str().unwrap());
+            assert_eq!(&fs::read_to_string(kept).unwrap(), text);
+        }
+        assert!(place.run(["verify"]).succeeds().out().contains("sound: 1 workflows"));
+        fs::write(&config, &whole).unwrap();
+    }
+    assert!(place.run(["init", "--repair"]).succeeds().out().contains("needs no repair"));
+}
+
+#[test]
+fn a_link_in_place_of_a_working_copy_has_a_way_out() {
+    let place = Place::with_store();
+    place.save("a", "1").succeeds();
+    place.run(["reindex"]).succeeds();
+    let copy = place.path().join(".pflow/workflows/a/workflow.json");
+    let elsewhere = place.path().join("elsewhere.json");
+    fs::rename(&copy, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &copy).unwrap();
+    place.run(["load", "a"]).fails(15, "put the file that it leads to in its place");
+}
+
+#[test]
+fn what_is_not_of_the_store_is_named_and_litter_is_not() {
+    let place = Place::with_store();
+    place.save("w", "1").succeeds();
+    let sound = place.run(["verify", "--json"]).succeeds().json();
+    for litter in [
+        "ops/pending/.DS_Store",
+        "workflows/w/._metadata.json",
+        "workflows/Thumbs.db",
+        "desktop.ini",
+        "workflows/w/.workflow.json.swp",
+    ] {
+        place.file(&format!(".pflow/{litter}"), "x");
+    }
+    assert_eq!(place.run(["verify", "--json"]).succeeds().json()["findings"], sound["findings"]);
+    assert_eq!(place.run(["list"]).succeeds().err(), "");
+    let head = fs::read(place.path().join(".pflow/workflows/w/metadata.json")).unwrap();
+    place.file(".pflow/workflows/w/metadata (conflicted copy).json", &head);
+    place.file(".pflow/workflows/w/workflow.sync-conflict-20240115-103000-ABCDEFG.json", document("theirs"));
+    place.file(".pflow/workflows/w 2/metadata.json", &head);
+    place.file(".pflow/workflows/mine/workflow.json", document("mine"));
+    place.file(".pflow/workflows/Other One/workflow.json", document("other"));
+    place.file(".pflow/notes.txt", "x");
+    let expected = [
+        ("notes.txt", "not a file of this store"),
+        ("workflows/Other One/workflow.json", "put there by hand"),
+        ("workflows/mine/workflow.json", "put there by hand"),
+        ("workflows/w 2", "a copy of workflows/w "),
+        ("workflows/w/metadata (conflicted copy).json", "a copy of workflows/w/metadata.json "),
+        (
+            "workflows/w/workflow.sync-conflict-20240115-103000-ABCDEFG.json",
+            "a copy of workflows/w/workflow.json ",
+        ),
+    ];
+    let status = place.run(["status", "--json"]).succeeds().json();
+    let verify = place.run(["verify", "--json"]).succeeds().json();
+    for (report, field) in [(&status, "strangers"), (&verify, "findings")] {
+        let found = report[field].as_array().unwrap();
+        assert_eq!(found.len(), expected.len(), "{found:#?}");
+        for (key, words) in expected {
+            let one =
+                found.iter().find(|it| it["key"] == key).unwrap_or_else(|| panic!("no {key}: {found:#?}"));
+            assert!(one["reason"].as_str().unwrap().contains(words), "{one}");
+        }
+    }
+    let text = place.run(["status"]).succeeds().out();
+    assert!(text.contains("not of this store  notes.txt: not a file of this store"), "{text}");
+    assert!(text.contains("(`save other-one '<store>/workflows/Other One/workflow.json'`)"), "{text}");
+    place.run(["save", "mine", ".pflow/workflows/mine/workflow.json"]).succeeds();
+    let left = place.run(["status", "--json"]).succeeds().json();
+    assert_eq!(left["strangers"].as_array().unwrap().len(), expected.len() - 1);
 }

@@ -59,7 +59,7 @@ async fn whatever_is_lost_of_the_index_lists_are_right(site: Site) {
         for reader in [&fresh, &store] {
             assert_eq!(generations(reader).await, WANTED, "{key} {bytes:?}");
         }
-        let deleted = fresh.list(&Query { deleted: true, ..Query::default() }).await.unwrap();
+        let deleted = fresh.list(&Query { deleted: true, ..Query::default() }).await.unwrap().workflows;
         assert_eq!(deleted[0].id, id("gone"));
         assert!(fresh.status().await.unwrap().index_lost, "{key} {bytes:?}");
         let report = fresh.verify().await.unwrap();

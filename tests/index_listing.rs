@@ -34,7 +34,7 @@ async fn a_listing_shows_every_acknowledged_change_at_once(site: Site) {
         assert_eq!(generations(&reader).await, wanted, "another process that has listed before");
         assert_eq!(generations(&site.other_store(3).await).await, wanted, "another process that begins now");
     }
-    let deleted = reader.list(&Query { deleted: true, ..Query::default() }).await.unwrap();
+    let deleted = reader.list(&Query { deleted: true, ..Query::default() }).await.unwrap().workflows;
     assert_eq!(deleted.len(), 4);
     assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
 }

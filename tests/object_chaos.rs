@@ -269,7 +269,7 @@ async fn chaos(seed: u64) {
         if folded {
             store.reindex().await.unwrap();
         }
-        let index = store.list(&pflow_store::Query::default()).await.unwrap();
+        let index = store.list(&pflow_store::Query::default()).await.unwrap().workflows;
         let index: BTreeMap<String, u64> =
             index.iter().map(|entry| (entry.id.to_string(), entry.generation)).collect();
         let written = listed.iter().filter(|(_, generation)| **generation > 0);

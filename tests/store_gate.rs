@@ -162,5 +162,5 @@ async fn two_who_create_a_store_get_the_same(site: Site) {
     assert!(site.probe.hook_has_run());
     assert_eq!(site.json("config.json").await["store_id"], json!(store.config().store_id));
     assert_eq!(reopen(&site).await.unwrap().config(), store.config());
-    assert_eq!(site.keys("").await.len(), if site.raw.capabilities().plain_files { 3 } else { 2 });
+    assert_eq!(site.keys("").await.len(), if site.raw.capabilities().plain_files { 4 } else { 2 });
 }

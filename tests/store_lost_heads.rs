@@ -62,6 +62,7 @@ fn assert_hurt<T: std::fmt::Debug>(result: Result<T, Error>) {
 async fn assert_refused(store: &Store) {
     assert_hurt(store.save(save("a", "4", Expect::Any)).await);
     assert_hurt(store.save(save("a", "4", Expect::Absent)).await);
+    assert_hurt(store.save(save("a", "4", Expect::Generation(3))).await);
     assert_hurt(store.load(&id("a")).await);
     assert_hurt(store.load_generation(&id("a"), 1).await);
     assert_hurt(store.show(&id("a")).await);

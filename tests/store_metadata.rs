@@ -73,7 +73,12 @@ async fn what_a_document_drops_is_gone(site: Site) {
     let dropped = store.save(request("")).await.unwrap().record;
     assert_eq!((known(&dropped), dropped.given.is_nothing()), ((None, None, String::new()), true));
     assert_eq!(
-        store.list(&Query { tags: vec!["own".to_owned()], ..Query::default() }).await.unwrap().len(),
+        store
+            .list(&Query { tags: vec!["own".to_owned()], ..Query::default() })
+            .await
+            .unwrap()
+            .workflows
+            .len(),
         0
     );
     // What was given stays through deletion and return, and through a person's edit that says nothing.

@@ -33,7 +33,7 @@ async fn a_folder_becomes_a_store_of_the_seeds_form() {
 
     let store = Store::init_url(path, options()).await.unwrap();
     store.close().await.unwrap();
-    assert_eq!(names(&folder), [".gitignore", "config.json", "ops"]);
+    assert_eq!(names(&folder), [".gitattributes", ".gitignore", "config.json", "ops"]);
     assert!(fs::read_to_string(folder.join(".gitignore")).unwrap().contains("workflow.lock"));
     let request =
         save("workflow-id-1", "1", Expect::Absent).hold(LeaseRequest::new("t", Duration::from_millis(1)));
@@ -42,7 +42,16 @@ async fn a_folder_becomes_a_store_of_the_seeds_form() {
     store.save(save("workflow-id-2", "1", Expect::Absent)).await.unwrap();
     store.reindex().await.unwrap();
     store.close().await.unwrap();
-    let seed = [".gitignore", "config.json", "index.bak", "index.json", "ops", "versions", "workflows"];
+    let seed = [
+        ".gitattributes",
+        ".gitignore",
+        "config.json",
+        "index.bak",
+        "index.json",
+        "ops",
+        "versions",
+        "workflows",
+    ];
     assert_eq!(names(&folder), seed);
     let workflow = folder.join("workflows/workflow-id-1");
     assert_eq!(names(&workflow), ["metadata.json", "workflow.json", "workflow.lock"]);

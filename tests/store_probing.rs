@@ -137,7 +137,7 @@ async fn another_place_is_probed_by_its_first_writer_alone() {
     let probe = Probe::new(Arc::new(server.at(THERE)));
     let store = open(probe.clone()).await.unwrap();
     assert_eq!(store.load(&id("a")).await.unwrap().record.generation, 1);
-    assert_eq!(store.list(&Query::default()).await.unwrap().len(), 1);
+    assert_eq!(store.list(&Query::default()).await.unwrap().workflows.len(), 1);
     assert!(probe.take().commits.is_empty(), "readers do not ask");
 
     let saves = (0..8).map(|n| save(&format!("b{n}"), "1", Expect::Absent));
@@ -179,7 +179,7 @@ async fn who_may_only_read_reads_and_learns_why_nothing_is_written() {
     there.mood.denies.store(true, Ordering::SeqCst);
     let store = open(there.clone()).await.unwrap();
     store.load(&id("a")).await.unwrap();
-    assert_eq!(store.list(&Query::default()).await.unwrap().len(), 1);
+    assert_eq!(store.list(&Query::default()).await.unwrap().workflows.len(), 1);
     let refused = store.save(save("a", "2", Expect::Any)).await.unwrap_err();
     assert_eq!(refused.to_string(), "Failed to probe the storage (create-twice)");
     let source = std::error::Error::source(&refused).unwrap();
@@ -195,7 +195,10 @@ async fn an_old_probe_is_made_again() {
     let mut old = config(&server).await;
     old["probed"][0]["probe"] = json!(VERSION - 1);
     old["later"] = json!("kept");
-    let put = Operation::put(Key::parse("config.json").unwrap(), old.to_string());
+    let put = Operation::put(
+        Key::parse("config.json").unwrap(),
+        support::resealed("config.json", old.to_string().into()),
+    );
     assert!(matches!(server.commit(Batch::new().stage([put])).await.unwrap(), Commit::Committed(_)));
     let probe = Probe::new(Arc::new(server.clone()));
     open(probe.clone()).await.unwrap().save(save("a", "2", Expect::Any)).await.unwrap();
@@ -237,7 +240,7 @@ async fn what_a_killed_probe_left_disturbs_nobody() {
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
     let report = store.verify().await.unwrap();
     assert!(report.findings.is_empty(), "{report:?}");
-    assert_eq!(store.list(&Query::default()).await.unwrap().len(), 1);
+    assert_eq!(store.list(&Query::default()).await.unwrap().workflows.len(), 1);
 }
 
 #[tokio::test]

@@ -122,6 +122,7 @@ async fn what_a_newer_program_wrote_into_the_index_is_left_alone(site: Site) {
         serde_json::json!([{ "key": segment, "hash": hash, "size": bytes.len(), "entries": 1 }]);
     site.put(segment, bytes).await;
     site.put("ops/checkpoint", newer.to_string()).await;
+    let newer = site.json("ops/checkpoint").await;
 
     let other = site.other_store(2).await;
     for result in [
@@ -221,7 +222,7 @@ async fn a_link_in_the_place_of_an_object_stops_nothing_else() {
     let other = site.other_store(2).await;
     assert_eq!(generations(&other).await, ["a@1", "b@1", "c@1"]);
     assert!(damaged(&other.verify().await.unwrap()).contains(&"workflows/a/metadata.json"));
-    assert_eq!(other.status().await.unwrap().unreadable[0].0, id("a"));
+    assert_eq!(other.status().await.unwrap().unreadable[0].id, id("a"));
     assert_eq!(other.reindex().await.unwrap(), 3);
     assert_eq!(other.load(&id("b")).await.unwrap().content, plan("1"));
 }

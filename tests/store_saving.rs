@@ -75,7 +75,7 @@ async fn deleting_hides_and_undeleting_brings_back(site: Site) {
     assert!(matches!(store.load(&id("a")).await, Err(Error::WorkflowMissing { deleted: true, .. })));
     assert_eq!(site.get("workflows/a/workflow.json").await, None);
     assert_eq!(listed(&store).await, [""; 0]);
-    let gone = store.list(&Query { deleted: true, ..Query::default() }).await.unwrap();
+    let gone = store.list(&Query { deleted: true, ..Query::default() }).await.unwrap().workflows;
     assert_eq!((gone.len(), gone[0].title()), (1, "Name"));
     assert_eq!(store.load_generation(&id("a"), 1).await.unwrap().content, plan("1"));
     let again = store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.unwrap();
@@ -175,7 +175,7 @@ async fn lists_find_and_search(site: Site) {
     store.save(save("etl.weekly", "2", Expect::Absent).description("the DAILY one, weekly")).await.unwrap();
     store.save(save("other", "3", Expect::Absent).tags(["prod"])).await.unwrap();
     let find = async |query: Query| {
-        let found = site.other_store(2).await.list(&query).await.unwrap();
+        let found = site.other_store(2).await.list(&query).await.unwrap().workflows;
         found.iter().map(|entry| entry.id.to_string()).collect::<Vec<_>>()
     };
     let text = |text: &str| Query { text: Some(text.to_owned()), ..Query::default() };

@@ -51,7 +51,7 @@ impl Client for Ours {
     }
 
     async fn list(&mut self) -> usize {
-        self.0.list(&Query::default()).await.unwrap().len()
+        self.0.list(&Query::default()).await.unwrap().workflows.len()
     }
 }
 

@@ -16,6 +16,7 @@ use super::{
     doctor::DoctorLock,
     failure::{Failure, exit},
     flow::Flow,
+    init::Init,
     list::List,
     load::Load,
     lock::LockArgs,
@@ -101,7 +102,7 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Create a store; harmless when it exists
     #[command(after_help = super::init::MORE)]
-    Init,
+    Init(Init),
     /// The store at a glance: where, how many, what is locked or changed outside
     Status,
     /// Save a workflow; prints the new generation once it is durable

@@ -76,6 +76,10 @@ impl Failure {
         Self::new("corrupt", exit::CORRUPT, message)
     }
 
+    pub(super) fn incompatible(message: impl Into<String>) -> Self {
+        Self::new("incompatible", exit::INCOMPATIBLE, message)
+    }
+
     pub(super) fn batch(message: impl Into<String>) -> Self {
         Self::new("batch", exit::BATCH, message)
     }

@@ -1,3 +1,5 @@
+use clap::Args;
+use pflow_store::store::Repaired;
 use serde::Serialize;
 
 use super::{failure::Result, session::Session};
@@ -6,19 +8,67 @@ pub(super) const MORE: &str = "\
 Examples:
   pflow-store init                        ./.pflow, unless there is one above
   pflow-store --store ./.pflow init       here, whatever there is above
-  pflow-store --store /srv/plans init";
+  pflow-store --store /srv/plans init
+  pflow-store init --repair               make a damaged config.json anew";
+
+#[derive(Debug, Args)]
+pub(super) struct Init {
+    /// Make a damaged or missing config.json anew from what can be read of it, and add files that are missing; never touches workflows
+    #[arg(long)]
+    repair: bool,
+}
 
 #[derive(Serialize)]
 struct Made {
     location: String,
     store_id: String,
     created: bool,
+    /// What was made anew, under `--repair`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repaired: Option<Document>,
 }
 
-/// Creates the store, unless it is there.
-pub(super) async fn run(session: &Session<'_>) -> Result<()> {
-    let (store, created) = session.create().await?;
+#[derive(Serialize)]
+struct Document {
+    config: Vec<String>,
+    kept: Option<String>,
+    added: Vec<String>,
+}
+
+impl Init {
+    /// Creates the store, unless it is there, or repairs what stands around its workflows.
+    pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
+        if self.repair {
+            return repair(session).await;
+        }
+        let (store, created) = session.create().await?;
+        let location = store.location().to_owned();
+        let text =
+            if created { format!("created {location}") } else { format!("{location} is there already") };
+        if !created && session.is_further_up()? {
+            session.output.note(
+                "it belongs to a folder above this one; create one here with `pflow-store --store ./.pflow init`",
+            );
+        }
+        let store_id = store.config().store_id;
+        session.answer(&text, &Made { location, store_id, created, repaired: None })
+    }
+}
+
+async fn repair(session: &Session<'_>) -> Result<()> {
+    let (store, Repaired { config, kept, added }) = session.repair().await?;
     let location = store.location().to_owned();
-    let text = if created { format!("created {location}") } else { format!("{location} is there already") };
-    session.answer(&text, &Made { location, store_id: store.config().store_id, created })
+    let mut lines = Vec::new();
+    if !config.is_empty() {
+        lines.push(format!("made config.json of {location} anew"));
+        lines.extend(config.iter().map(|field| format!("  {field}")));
+        lines.extend(kept.iter().map(|key| format!("  the damaged one is kept as {key}")));
+    }
+    lines.extend(added.iter().map(|key| format!("added {key}")));
+    if lines.is_empty() {
+        lines.push(format!("{location} needs no repair"));
+    }
+    let store_id = store.config().store_id;
+    let repaired = Some(Document { config, kept, added });
+    session.answer(&lines.join("\n"), &Made { location, store_id, created: false, repaired })
 }

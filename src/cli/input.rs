@@ -4,6 +4,7 @@ use std::{
     ffi::OsStr,
     fs::File,
     io::{self, IsTerminal, Read},
+    os::unix::fs::OpenOptionsExt,
     path::Path,
 };
 
@@ -11,6 +12,8 @@ use pflow_store::{
     Error, WorkflowId,
     document::{DocumentError, Limits, Strictness},
 };
+
+use rustix::fs::OFlags;
 
 use super::{
     failure::{Failure, Result},
@@ -45,10 +48,24 @@ pub(super) async fn document(session: &Session<'_>, id: &WorkflowId, file: Optio
     read.unwrap_or_else(|error| Err(Failure::failed(format!("Failed to read: {error}"))))
 }
 
-/// A file, if it is not larger than a document may be.
+/// A file, if it is not larger than a document may be. A pipe is waited for.
 pub(super) fn read_file(id: &WorkflowId, path: &Path) -> Result<Vec<u8>> {
+    read_opened(id, path, File::open(path))
+}
+
+/// The same for a file that must be a regular one: opening it never waits for another program, whatever it has become since it was looked at.
+pub(super) fn read_regular_file(id: &WorkflowId, path: &Path) -> Result<Vec<u8>> {
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let opened = File::options().read(true).custom_flags(flags).open(path).and_then(|file| {
+        let is_regular = file.metadata()?.is_file();
+        if is_regular { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
+    });
+    read_opened(id, path, opened)
+}
+
+fn read_opened(id: &WorkflowId, path: &Path, opened: io::Result<File>) -> Result<Vec<u8>> {
     let failed = |error| Failure::file("read", shown(path), &error);
-    let file = File::open(path).map_err(failed)?;
+    let file = opened.map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     let limit = limits(false).max_bytes;
     let size = usize::try_from(metadata.len()).unwrap_or(usize::MAX);

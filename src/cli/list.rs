@@ -59,11 +59,11 @@ impl List {
         };
         let query = Query { sort, deleted: self.deleted, ..self.filter.query() };
         let store = session.open().await?;
-        let entries = session.reading(store.list(&query)).await?;
+        let found = session.reading(store.list(&query)).await?;
         let nothing = Query { sort, ..Query::default() };
         table::answer(
             session,
-            &entries,
+            &found,
             if query == nothing { "no workflows yet" } else { "no workflow matches" },
         )
     }

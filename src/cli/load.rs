@@ -6,10 +6,7 @@ use std::{
 };
 
 use clap::Args;
-use pflow_store::{
-    Loaded, WorkflowId,
-    document::{ContentHash, MediaType},
-};
+use pflow_store::{Loaded, WorkflowId, document::ContentHash};
 use serde::Serialize;
 
 use super::{
@@ -44,7 +41,7 @@ struct Document<'a> {
     id: &'a WorkflowId,
     generation: u64,
     hash: Option<ContentHash>,
-    media_type: MediaType,
+    media_type: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<String>,
     #[serde(flatten)]
@@ -83,8 +80,9 @@ impl Load {
             Ok(())
         } else if session.output.is_json() {
             // Every document was checked to be UTF-8 before it was saved, and its hash has been checked since.
-            let text = std::str::from_utf8(&loaded.content)
-                .map_err(|error| Failure::corrupt(format!("{id} is not UTF-8: {error}")))?;
+            let text = std::str::from_utf8(&loaded.content).map_err(|error| {
+                Failure::corrupt(format!("{id} is not UTF-8 at byte {}", error.valid_up_to()))
+            })?;
             session.answer("", &document(&id, &loaded, Some(Content { encoding: "utf-8", content: text })))
         } else {
             session.bytes(&loaded.content)
@@ -92,9 +90,9 @@ impl Load {
     }
 }
 
-fn document<'a>(id: &'a WorkflowId, loaded: &Loaded, content: Option<Content<'a>>) -> Document<'a> {
+fn document<'a>(id: &'a WorkflowId, loaded: &'a Loaded, content: Option<Content<'a>>) -> Document<'a> {
     let record = &loaded.record;
-    let (generation, hash, media_type) = (record.generation, record.hash, record.media_type);
+    let (generation, hash, media_type) = (record.generation, record.hash, record.media_type.as_str());
     Document { id, generation, hash, media_type, file: None, content }
 }
 

@@ -23,6 +23,9 @@
 //! | 126, 127 | the command of `lock run` could not be started, could not be found |
 //! | 130, 143 | interrupted by Ctrl-C, by a termination signal |
 //!
+//! `list`, `search` and `status` name the workflows that cannot be read behind the others, and end with 14 then, or with 17 if a newer program
+//! wrote all of them.
+//!
 //! `lock run` ends with the code of its command, whatever it is (128 and the number of the signal that ended it).
 //!
 //! **A reader that goes away** (`pflow-store list | head`) is not an error: what is left unsaid stays unsaid, and the exit code is the
@@ -59,6 +62,7 @@ mod status;
 mod table;
 mod time;
 mod undelete;
+mod unreadable;
 mod verify;
 mod waiting;
 
@@ -114,7 +118,7 @@ fn run(cli: Cli, output: &Output) -> Result<()> {
 
 async fn dispatch(command: Command, session: &Session<'_>) -> Result<()> {
     match command {
-        Command::Init => init::run(session).await,
+        Command::Init(init) => init.run(session).await,
         Command::Status => status::run(session).await,
         Command::Save(save) => save.run(session).await,
         Command::SaveAll(save_all) => save_all.run(session).await,

@@ -31,7 +31,7 @@ impl Search {
         let since = self.since.map(|since| since.moment(session.environment.now()));
         let query = Query { text: Some(self.text), since, ..self.filter.query() };
         let store = session.open().await?;
-        let entries = session.reading(store.list(&query)).await?;
-        table::answer(session, &entries, "no workflow matches")
+        let found = session.reading(store.list(&query)).await?;
+        table::answer(session, &found, "no workflow matches")
     }
 }

@@ -11,7 +11,7 @@ use std::{
 use pflow_store::{
     Error, LeaseId, Store, StoreOptions, WorkflowId,
     pflow_backend::{Environment, SystemEnvironment},
-    store::Location,
+    store::{Location, LostTail, Repaired},
 };
 use serde::Serialize;
 
@@ -67,6 +67,15 @@ impl<'a> Session<'a> {
         Ok(self.remember(store))
     }
 
+    /// The store without what its journal lost, and what that is. It is a change, which runs to its end.
+    pub(super) async fn open_without_tail(&self) -> Result<(Store, Option<LostTail>)> {
+        let location = self.location()?;
+        let what = format!("the repair of {location}");
+        let opening = Store::open_without_tail(&location, self.options());
+        let (store, lost) = self.changing(what, None, opening).await?;
+        Ok((self.remember(store), lost))
+    }
+
     /// The store, made if it is not there, and whether it was made.
     pub(super) async fn create(&self) -> Result<(Store, bool)> {
         let location = self.location()?;
@@ -80,6 +89,25 @@ impl<'a> Session<'a> {
                 opened => (opened?, false),
             };
         Ok((self.remember(store), created))
+    }
+
+    /// The store, which must be there, with what stands around its workflows made anew where that is damaged.
+    pub(super) async fn repair(&self) -> Result<(Store, Repaired)> {
+        let location = self.location()?;
+        let what = format!("the repair of {location}");
+        let (store, repaired) =
+            self.changing(what, None, Store::repair_location(&location, self.options())).await?;
+        Ok((self.remember(store), repaired))
+    }
+
+    /// Whether nobody named the store, and it was found in a folder above the current one.
+    pub(super) fn is_further_up(&self) -> Result<bool> {
+        if self.wanted.is_some() {
+            return Ok(false);
+        }
+        let folder =
+            std::env::current_dir().map_err(|error| Failure::file("find", "the current folder", &error))?;
+        Ok(self.location()? != Location::within(&folder))
     }
 
     /// `--store`, else the nearest store of ours, else `.pflow` in the current folder.

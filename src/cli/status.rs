@@ -1,10 +1,16 @@
-use pflow_store::{WorkflowId, lock::LockState, store::Status};
+use pflow_store::{
+    WorkflowId,
+    lock::LockState,
+    store::{Finding, Status},
+};
 use serde::Serialize;
 
 use super::{
     failure::Result,
     lock::{Lock, holding},
+    output::printable,
     session::Session,
+    unreadable::{self, Unread},
     waiting::{self, Waits},
 };
 
@@ -18,14 +24,16 @@ struct Document<'a> {
     index_lost: bool,
     locked: Vec<Lock<'a>>,
     modified_outside: &'a [WorkflowId],
-    unreadable: Vec<Unreadable<'a>>,
+    unreadable: Vec<Unread<'a>>,
     waiting: Vec<Waits<'a>>,
+    strangers: Vec<Stranger<'a>>,
 }
 
 #[derive(Serialize)]
-struct Unreadable<'a> {
-    id: &'a WorkflowId,
+struct Stranger<'a> {
+    key: &'a str,
     reason: &'a str,
+    hint: Option<&'a str>,
 }
 
 /// Prints the store at a glance.
@@ -41,10 +49,21 @@ pub(super) async fn run(session: &Session<'_>) -> Result<()> {
         index_lost: status.index_lost,
         locked: status.locked.iter().map(Lock::of).collect(),
         modified_outside: &status.edited,
-        unreadable: status.unreadable.iter().map(|(id, reason)| Unreadable { id, reason }).collect(),
+        unreadable: unreadable::documents(&status.unreadable),
+        strangers: status
+            .strangers
+            .iter()
+            .map(|it| Stranger { key: &it.key, reason: &it.reason, hint: it.hint.as_deref() })
+            .collect(),
         waiting: status.waiting.iter().map(Waits::of).collect(),
     };
-    session.answer(&describe(&status), &document)
+    session.answer(&describe(&status), &document)?;
+    unreadable::judge(&status.unreadable)
+}
+
+fn stranger(found: &Finding) -> String {
+    let hint = found.hint.as_ref().map_or_else(String::new, |hint| format!(" (`{hint}`)"));
+    printable(&format!("{}: {}{hint}", found.key, found.reason)).into_owned()
 }
 
 fn describe(status: &Status) -> String {
@@ -70,10 +89,8 @@ fn describe(status: &Status) -> String {
         format!("index              {index}"),
         format!("locked             {}", lines(status.locked.iter().map(locked).collect())),
         format!("modified outside   {}", lines(status.edited.iter().map(ToString::to_string).collect())),
-        format!(
-            "unreadable         {}",
-            lines(status.unreadable.iter().map(|(id, why)| format!("{id}: {why}")).collect())
-        ),
+        format!("unreadable         {}", lines(unreadable::lines(&status.unreadable))),
+        format!("not of this store  {}", lines(status.strangers.iter().map(stranger).collect())),
         format!("only in journal    {}", lines(status.waiting.iter().map(waiting::line).collect())),
     ]
     .join("\n")

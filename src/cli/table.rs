@@ -5,7 +5,13 @@ use std::sync::Arc;
 use pflow_store::Entry;
 use serde::Serialize;
 
-use super::{failure::Result, output::printable, session::Session, time};
+use super::{
+    failure::Result,
+    output::printable,
+    session::Session,
+    time,
+    unreadable::{self, Unread},
+};
 
 /// How many characters of a name or of tags a person is shown.
 const WIDEST: usize = 48;
@@ -15,17 +21,26 @@ const HEADER: [&str; 5] = ["ID", "GEN", "MODIFIED", "NAME", "TAGS"];
 #[derive(Serialize)]
 struct Listing<'a> {
     workflows: Vec<&'a Entry>,
+    unreadable: Vec<Unread<'a>>,
 }
 
-/// Prints the workflows that were found, or says that there are none.
-pub(super) fn answer(session: &Session<'_>, entries: &[Arc<Entry>], none: &str) -> Result<()> {
-    if entries.is_empty() {
+/// Prints the workflows that were found, or says that there are none, and behind them those that cannot be read.
+///
+/// # Errors
+/// Some cannot be read.
+pub(super) fn answer(session: &Session<'_>, found: &pflow_store::Listing, none: &str) -> Result<()> {
+    let entries = &found.workflows;
+    if entries.is_empty() && found.unreadable.is_empty() {
         session.output.note(none);
     }
     let cut = session.output.is_for_a_person();
     let rows = entries.iter().map(|entry| row(entry, cut));
-    let text = if entries.is_empty() { String::new() } else { table(HEADER, rows) };
-    session.answer(&text, &Listing { workflows: entries.iter().map(Arc::as_ref).collect() })
+    let mut lines: Vec<String> = if entries.is_empty() { Vec::new() } else { vec![table(HEADER, rows)] };
+    lines.extend(unreadable::lines(&found.unreadable));
+    let workflows = entries.iter().map(Arc::as_ref).collect();
+    let listing = Listing { workflows, unreadable: unreadable::documents(&found.unreadable) };
+    session.answer(&lines.join("\n"), &listing)?;
+    unreadable::judge(&found.unreadable)
 }
 
 fn row(entry: &Entry, cut: bool) -> [String; 5] {

@@ -15,6 +15,8 @@ DAMAGE is what is lost or contradicts itself (exit 14). A NOTICE is what a crash
 `--repair` moves the head of a workflow that was removed, replaced by an older state, emptied or damaged to the newest version that
 descends from it. The versions stay as they are, and so does an edit of workflow.json. A lease on the workflow is taken away.
 
+`--repair --accept-tail` opens a store whose journal is damaged without the saves that cannot be read, and names them.
+
 Examples:
   pflow-store verify
   pflow-store verify --repair -n                     what would be moved
@@ -32,8 +34,12 @@ pub(super) struct Verify {
     #[arg(long, value_name = "VERSION-ID", requires = "repair")]
     take: Vec<String>,
 
+    /// Go on without the end of a damaged journal, and name what is lost
+    #[arg(long, requires = "repair")]
+    accept_tail: bool,
+
     /// Say what would be moved, and leave it
-    #[arg(short = 'n', long, requires = "repair")]
+    #[arg(short = 'n', long, requires = "repair", conflicts_with = "accept_tail")]
     dry_run: bool,
 
     /// Do not ask
@@ -62,7 +68,10 @@ struct Found<'a> {
 impl Verify {
     /// Repairs what it is told to, verifies the store, and prints what was done and found.
     pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
-        let store = session.open().await?;
+        let (store, lost) = match self.accept_tail {
+            true => session.open_without_tail().await?,
+            false => (session.open().await?, None),
+        };
         let repaired = if self.repair {
             let done = repair(session, &store, &self.take, self.dry_run, self.yes).await?;
             let Some(done) = done else { return Ok(()) };
@@ -70,7 +79,14 @@ impl Verify {
         } else {
             None
         };
-        let report = session.reading(store.verify()).await?;
+        let mut report = session.reading(store.verify()).await?;
+        let given_up = lost.map(|lost| Finding {
+            key: ".journal/journal".to_owned(),
+            severity: Severity::Notice,
+            reason: format!("given up: {lost}; a copy of the damaged journal is in .journal/quarantine"),
+            hint: None,
+        });
+        report.findings.splice(0..0, given_up);
         let findings = report.findings.iter().map(|finding| Found {
             key: &finding.key,
             severity: severity(finding),
@@ -94,7 +110,11 @@ impl Verify {
 fn judge(report: &Report, repaired: Option<&Repaired>) -> Result<()> {
     let damaged = report.findings.iter().filter(|finding| severity(finding) == "damage").count();
     if damaged == 0 {
-        return Ok(());
+        return if report.findings.iter().any(|finding| finding.severity == Severity::Newer) {
+            Err(Failure::incompatible("some of it can only be verified by a newer pflow-store"))
+        } else {
+            Ok(())
+        };
     }
     let failure = Failure::corrupt(format!("damage was found in {damaged} of the places above"));
     let mendable =
@@ -111,6 +131,7 @@ fn judge(report: &Report, repaired: Option<&Repaired>) -> Result<()> {
 fn severity(finding: &Finding) -> &'static str {
     match finding.severity {
         Severity::Notice => "notice",
+        Severity::Newer => "newer",
         // What is not known to be harmless is not.
         _ => "damage",
     }

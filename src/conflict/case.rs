@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{Conflict, Expect, Obstacle};
 use crate::{
-    Error, Result,
+    Error, Result, blocking,
     document::{Document, Limits, MediaType, Strictness},
     merge::{self, Change},
     stored::{Current, Head, Objects, StoredVersion, VersionRecord, WorkflowId, layout},
@@ -147,14 +147,12 @@ impl Case {
     /// What they changed since the version that ours was built on; none where one of them has no content, and then `theirs` says it all.
     ///
     /// # Errors
-    /// As [`base`](Self::base) and [`theirs`](Self::theirs); [`crate::Error::Document`] for an edit that is no workflow.
+    /// As [`base`](Self::base) and [`theirs`](Self::theirs); [`crate::Error::Document`] for an edit that is no workflow,
+    /// [`crate::Error::TooMuch`] for documents that are too large to be compared.
     pub async fn their_changes(&self) -> Result<Option<Vec<Change>>> {
         let (base, theirs) = (self.base().await?, self.theirs().await?);
         match (base.and_then(|side| side.content), theirs.and_then(|side| side.content)) {
-            (Some(base), Some(theirs)) => {
-                let (base, theirs) = (self.read(base)?, self.read(theirs)?);
-                Ok(Some(merge::changes(&base, &theirs)))
-            }
+            (Some(base), Some(theirs)) => differences(self.id(), base, theirs).await.map(Some),
             _ => Ok(None),
         }
     }
@@ -162,17 +160,15 @@ impl Case {
     /// What would be different if ours stood in the place of theirs; none where one of them has no content.
     ///
     /// # Errors
-    /// As [`theirs`](Self::theirs); [`crate::Error::Document`] for an edit that is no workflow.
+    /// As [`theirs`](Self::theirs) and [`their_changes`](Self::their_changes).
     pub async fn difference(&self) -> Result<Option<Vec<Change>>> {
         let theirs = self.theirs().await?.and_then(|side| side.content);
         match (theirs, self.ours()) {
-            (Some(theirs), Some(ours)) => Ok(Some(merge::changes(&self.read(theirs)?, ours))),
+            (Some(theirs), Some(ours)) => {
+                differences(self.id(), theirs, ours.bytes().clone()).await.map(Some)
+            }
             _ => Ok(None),
         }
-    }
-
-    fn read(&self, content: Bytes) -> Result<Document> {
-        accepted(self.id(), content)
     }
 
     pub(crate) async fn theirs_version(&self, current: &Current) -> Result<StoredVersion> {
@@ -192,7 +188,7 @@ impl Case {
 
     pub(crate) async fn base_version(&self) -> Result<Option<StoredVersion>> {
         match self.base_generation() {
-            Some(generation) => self.objects.generation(self.head(), generation).await,
+            Some(generation) => self.objects.document_of(self.head(), generation).await,
             None => Ok(None),
         }
     }
@@ -204,8 +200,21 @@ impl Side {
     }
 }
 
+/// What makes `after` out of `before`, both read as [`accepted`] does, off the async threads where they are large.
+///
+/// # Errors
+/// [`Error::Document`], [`Error::TooMuch`].
+pub(crate) async fn differences(id: &WorkflowId, before: Bytes, after: Bytes) -> Result<Vec<Change>> {
+    let id = id.clone();
+    let compare = move |before: Bytes, after: Bytes| {
+        let (before, after) = (accepted(&id, before)?, accepted(&id, after)?);
+        merge::changes(&before, &after).map_err(|source| Error::TooMuch { id, source })
+    };
+    blocking::on_compared(before.len() + after.len(), move || compare(before, after)).await?
+}
+
 /// A content that is stored: it was accepted once, whatever is asked of documents today. A person's edit may be anything.
-pub(crate) fn accepted(id: &WorkflowId, content: Bytes) -> Result<Document> {
+fn accepted(id: &WorkflowId, content: Bytes) -> Result<Document> {
     let (max_bytes, max_depth) = (usize::MAX, Limits::DEPTH_CEILING);
     let limits = Limits { max_bytes, max_depth, strictness: Strictness::Plain };
     Document::parse(content, &limits).map_err(|source| Error::Document { id: id.clone(), source })

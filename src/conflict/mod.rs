@@ -18,7 +18,7 @@ use crate::{
 };
 
 pub use case::{Case, ChangeKind, Side};
-pub(crate) use case::{Question, Wanted, accepted};
+pub(crate) use case::{Question, Wanted, differences};
 pub use expect::Expect;
 pub use policy::{InvalidPolicy, Policy};
 pub use resolved::{How, Resolved};

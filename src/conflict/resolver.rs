@@ -3,7 +3,12 @@ use std::{fmt::Debug, time::Duration};
 use async_trait::async_trait;
 
 use super::{Case, describe_overlaps};
-use crate::{Result, document::DocumentError, merge::Overlap, stored::WorkflowId};
+use crate::{
+    Result,
+    document::DocumentError,
+    merge::{Overlap, TooMuch},
+    stored::WorkflowId,
+};
 
 /// Decides what becomes of a change that meets a conflict: a person, a rule, another program.
 ///
@@ -99,6 +104,12 @@ pub enum Obstacle {
         /// What is wrong.
         source: DocumentError,
     },
+    /// The documents are too large to be merged.
+    #[error("it cannot be merged: {source}")]
+    TooMuch {
+        /// In which way.
+        source: TooMuch,
+    },
     /// The resolution does not fit the conflict or the change.
     #[error("{resolution} is no answer to that")]
     Unfit {
@@ -133,6 +144,7 @@ impl Obstacle {
             Self::Overlaps(_) => {
                 Some("settle these places by hand on top of what is there now, or choose a side with `--on-conflict ours` or `theirs`".to_owned())
             }
+            Self::TooMuch { .. } => Some("choose a side with `--on-conflict ours` or `theirs`".to_owned()),
             Self::UnusableEdit { key, .. } => Some(format!("mend <store>/{key}, or move it away")),
             _ => None,
         }

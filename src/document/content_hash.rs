@@ -35,6 +35,9 @@ pub struct ContentHash([u8; LEN]);
 pub struct InvalidContentHash;
 
 impl ContentHash {
+    /// Bytes of the text form.
+    pub(crate) const TEXT_BYTES: usize = PREFIX.len() + 2 * LEN;
+
     /// Hashes `bytes` as they are.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())

@@ -66,6 +66,7 @@ pub struct Document {
     hash: ContentHash,
     media_type: MediaType,
     metadata: Metadata,
+    effort: u64,
 }
 
 /// What a document may be: how large, how deep, and how much of the IR it must have.
@@ -120,10 +121,10 @@ impl Document {
         }
         let mut check = Check::new();
         let max_depth = limits.max_depth.min(Limits::DEPTH_CEILING);
-        let root = read::read(decode(&bytes)?, max_depth, &mut check)?;
+        let (root, effort) = read::read(decode(&bytes)?, max_depth, &mut check)?;
         let metadata = check.finish(&root, limits.strictness)?;
         let hash = ContentHash::of(&bytes);
-        Ok(Self { bytes, hash, media_type: MediaType::Json, metadata })
+        Ok(Self { bytes, hash, media_type: MediaType::Json, metadata, effort })
     }
 
     /// The document, exactly as it was given.
@@ -144,6 +145,12 @@ impl Document {
     /// What the document says about itself.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
+    }
+
+    /// What comparing the document with another one may cost, in bytes that are looked at: for each array and object its size, as often
+    /// as it is looked at from the levels above it.
+    pub(crate) fn effort(&self) -> u64 {
+        self.effort
     }
 
     /// The size in bytes.

@@ -10,7 +10,8 @@ use super::place::Place;
 use super::scan::{Failure, Scanner, Token};
 use super::syntax;
 
-/// Reads `text` and returns its root; nodes, edges and tags have gone to `check` on the way.
+/// Reads `text` and returns its root, and the [effort](super::Document::effort) of comparing it; nodes, edges and tags have gone to `check`
+/// on the way.
 ///
 /// # Errors
 ///
@@ -19,11 +20,11 @@ pub(super) fn read<'de>(
     text: &'de str,
     max_depth: usize,
     check: &mut Check<'de>,
-) -> Result<Value<'de>, DocumentError> {
-    let mut pass = Pass { scanner: Scanner::new(text), check, max_depth, values: 0 };
+) -> Result<(Value<'de>, u64), DocumentError> {
+    let mut pass = Pass { scanner: Scanner::new(text), check, max_depth, values: 0, effort: 0 };
     let root = pass.value(&Place::Root, Role::Level(Level::Top), 1);
     match root.and_then(|root| pass.scanner.end().map(|()| root).map_err(Stop::from)) {
-        Ok(root) => Ok(root),
+        Ok(root) => Ok((root, pass.effort)),
         Err(Stop::TooDeep { place }) => Err(DocumentError::TooDeep { place, limit: max_depth }),
         Err(Stop::Syntax(failure)) => Err(syntax::explain(text, failure)),
     }
@@ -48,13 +49,15 @@ struct Pass<'c, 'de> {
     max_depth: usize,
     /// Values begun so far.
     values: u64,
+    /// See [`Document::effort`](super::Document::effort).
+    effort: u64,
 }
 
 impl<'de> Pass<'_, 'de> {
     /// Reads one value and all within it. `depth` is its level if it is an array or object.
     fn value(&mut self, place: &Place<'_>, role: Role, depth: usize) -> Result<Value<'de>, Stop> {
         self.values += 1;
-        let ordinal = self.values;
+        let (ordinal, start) = (self.values, self.scanner.at());
         let data = match self.scanner.value()? {
             Token::Null => Data::Null,
             Token::Bool => Data::Bool,
@@ -67,6 +70,10 @@ impl<'de> Pass<'_, 'de> {
             Token::Array => self.elements(place, role, depth)?,
             Token::Object => self.members(place, role, depth)?,
         };
+        if matches!(data, Data::Array | Data::Object(_)) {
+            let bytes = (self.scanner.at() - start) as u64;
+            self.effort = self.effort.saturating_add(bytes.saturating_mul(depth as u64));
+        }
         Ok(Value { ordinal, data })
     }
 

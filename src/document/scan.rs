@@ -48,6 +48,11 @@ impl<'d> Scanner<'d> {
         Self { text, at: 0 }
     }
 
+    /// Where it stands, in bytes.
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
     /// Goes over the beginning of a value.
     pub(super) fn value(&mut self) -> Result<Token<'d>> {
         match self.next_token()? {

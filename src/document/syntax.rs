@@ -241,7 +241,6 @@ pub(super) fn position(before: &str) -> (usize, usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::document::why_not_json;
 
     fn message(text: &str) -> String {

@@ -64,7 +64,8 @@ impl Index {
         if listed.iter().all(|key| own.contains(key)) {
             return Ok(());
         }
-        let ancestry = self.look(id, own).await?;
+        // A hit is rare: its future does not make those of all callers large.
+        let ancestry = Box::pin(self.look(id, own)).await?;
         match (ancestry.hurt(), ancestry.damage) {
             (_, Some(damage)) => Err(damage),
             (Some(hurt), None) => Err(hurt),
@@ -74,7 +75,7 @@ impl Index {
 
     /// The versions of `id` by their status. A head that cannot be read counts as one that has no version.
     pub(crate) async fn ancestry(&self, id: &WorkflowId) -> Result<Ancestry> {
-        self.look(id, &[]).await
+        Box::pin(self.look(id, &[])).await
     }
 
     /// IMPORTANT: the listing first, the head after. A version is written before its head and on top of a version that the head had reached, so

@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    document::{ContentHash, MediaType},
-    stored::{Ancestor, Head, VersionId, WorkflowId, generation},
+    document::ContentHash,
+    stored::{Ancestor, Head, StoredMediaType, VersionId, WorkflowId, generation},
 };
 
 /// What the index knows of a workflow: its current version without the content.
@@ -23,7 +23,7 @@ pub struct Entry {
     /// Of the content, in bytes.
     pub size: u64,
     /// Of the content.
-    pub media_type: MediaType,
+    pub media_type: StoredMediaType,
     /// The title.
     pub name: Option<String>,
     /// What it is for.
@@ -74,7 +74,7 @@ impl Entry {
             version_id: record.version_id.clone(),
             hash: record.hash,
             size: record.size,
-            media_type: record.media_type,
+            media_type: record.media_type.clone(),
             name: record.name.clone(),
             description: record.description.clone(),
             tags: texts(&record.tags),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use pflow_backend::{Batch, Operation};
+use pflow_backend::{Batch, Key, Operation};
 use serde::{Serialize, Serializer};
 
 use super::{Entry, table::Entries};
@@ -38,8 +38,16 @@ impl<'a> Exported<'a> {
             tags: &entry.tags,
             hash: entry.hash,
             version: entry.version.as_deref(),
-            path: format!(".pflow/{}", layout::content(&entry.id, entry.media_type)),
+            path: format!(".pflow/{}", path(entry)),
         }
+    }
+}
+
+/// Where the content is: in the file that its media type has, or in its version if only a newer program knows that file.
+fn path(entry: &Entry) -> Key {
+    match entry.media_type.known() {
+        Ok(media_type) => layout::content(&entry.id, media_type),
+        Err(_) => layout::version(&entry.id, entry.generation, &entry.version_id),
     }
 }
 

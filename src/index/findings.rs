@@ -40,8 +40,8 @@ impl Index {
         for (id, read) in known.chain(read.into_iter().map(|(id, read)| (id, read.map(Arc::new)))) {
             let stored = match read {
                 Ok(stored) => stored,
-                // Its records stay. One bad head must not stop the index of the others.
-                Err(error) if error.is_of_one_object() => {
+                // Its records stay, so every reader looks at the head. One head that cannot be read must not stop the index of the others.
+                Err(error) if error.spares_others() => {
                     tracing::warn!(%id, %error, "cannot be folded into the index");
                     continue;
                 }

@@ -8,7 +8,7 @@ use pflow_backend::{
 };
 
 use super::{
-    Entry, Index, export,
+    Entry, Index, Unreadable, export,
     findings::Findings,
     parts::{Part, encode_base},
     pending::Pending,
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    stored::{WorkflowId, layout, unreadable},
+    stored::{Objects, WorkflowId, layout, unreadable},
 };
 
 /// How often an explicit fold or a reindex tries again when somebody else's got through first.
@@ -135,7 +135,8 @@ impl Index {
         // behind the heads that we read either still has its record for the next fold, or makes our own swap fail.
         let mut table = self.anchored(self.table().await?).await?;
         let mut records = Pending::list(&self.objects, usize::MAX).await?;
-        let mut entries = from_heads(&self.objects, &self.texts).await?;
+        let (mut entries, unreadable) = from_heads(&self.objects, &self.texts).await?;
+        refuse_newer(&self.objects, &unreadable).await?;
         self.update(&mut entries, &table).await?;
         for _ in 0..ATTEMPTS {
             let findings = self.find(records, &table).await?;
@@ -185,6 +186,8 @@ impl Index {
         let records = Pending::list(&self.objects, usize::MAX).await?;
         let mut table = self.table().await?;
         if table.lost.is_some() {
+            // A new base would hide what it lacks.
+            refuse_newer(&self.objects, &table.unreadable).await?;
             table = self.anchored(table).await?;
         }
         let findings = self.find(records, &table).await?;
@@ -269,9 +272,13 @@ impl Index {
         };
         let (is_renewed, size) = (!matches!(base, Base::Keep), root.size());
         let entries = match base {
-            Base::Replace(entries) => {
-                self.keep(Table { root, version, entries: Arc::new(entries), lost: None })
-            }
+            Base::Replace(entries) => self.keep(Table {
+                root,
+                version,
+                entries: Arc::new(entries),
+                lost: None,
+                unreadable: Arc::default(),
+            }),
             Base::Keep | Base::Renew => self.keep_grown(table, root, version, segment.entries),
         };
         if is_renewed {
@@ -289,4 +296,19 @@ impl Index {
         // Deletes without a condition meet no conflict.
         self.objects.commit(batch, || "the clearing of records".to_owned()).await.map(|_| Folded::Done)
     }
+}
+
+/// Refuses to write an index of everything while a head is there that only a newer program can read: its present version would be hidden. A damaged head hides
+/// nothing, `verify` names it.
+///
+/// # Errors
+/// What reading such a head now comes to.
+async fn refuse_newer(objects: &Objects, unreadable: &[Unreadable]) -> Result<()> {
+    for newer in unreadable.iter().filter(|unreadable| unreadable.is_newer()) {
+        objects.head(&newer.id).await?;
+    }
+    for damaged in unreadable.iter().filter(|unreadable| !unreadable.is_newer()) {
+        tracing::warn!(id = %damaged.id, error = damaged.reason, "left out of the index");
+    }
+    Ok(())
 }

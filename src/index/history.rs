@@ -10,7 +10,7 @@ use super::{
 use crate::{
     Result,
     document::ContentHash,
-    stored::{Objects, layout},
+    stored::{Objects, layout, unreadable},
 };
 
 impl Index {
@@ -59,7 +59,11 @@ impl Index {
         if ContentHash::of(&object.bytes) != part.hash {
             return damaged(&"it has not the hash by which its successor names it");
         }
-        Segment::decode(&object.bytes).map_or_else(|source| damaged(&source), |segment| Ok(Ok(segment)))
+        match Segment::decode(&object.bytes) {
+            Ok(segment) => Ok(Ok(segment)),
+            Err(newer) if newer.is_newer() => Err(unreadable(&key, newer)),
+            Err(source) => damaged(&source),
+        }
     }
 }
 
@@ -73,6 +77,7 @@ async fn newest_segment(objects: &Objects) -> Result<Option<(u64, Part)>> {
                 newest = Some((segment.sequence, Part::new(&key, &object.bytes, segment.entries.len())));
             }
             Ok(_) => {}
+            Err(newer) if newer.is_newer() => return Err(unreadable(&key, newer)),
             Err(damaged) => tracing::warn!(%key, error = %damaged, "a segment of the history cannot be read"),
         }
     }

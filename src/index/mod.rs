@@ -21,6 +21,7 @@ mod export;
 mod findings;
 mod fold;
 mod history;
+mod listing;
 mod parts;
 mod pending;
 mod query;
@@ -39,6 +40,7 @@ use crate::{
 pub(crate) use ancestry::Ancestry;
 pub use entry::Entry;
 pub(crate) use fold::Policy;
+pub use listing::{Listing, Unreadable};
 pub use query::{Query, Sort};
 pub(crate) use table::Lost;
 pub(crate) use view::Index;

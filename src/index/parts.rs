@@ -1,6 +1,6 @@
 //! The root and the immutable parts that it names.
 //!
-//! The root is one JSON object. A part is lines of JSON: a header, then a line for each thing it holds.
+//! The root is one line of JSON with a checksum. A part is lines of JSON: a header, then a line for each thing it holds.
 
 use bytes::Bytes;
 use pflow_backend::Key;
@@ -13,7 +13,10 @@ use super::{
 };
 use crate::{
     document::ContentHash,
-    stored::{FormatError, Kind, VersionId, WorkflowId, decode, encode_line},
+    stored::{
+        FormatError, Kind, VersionId, WorkflowId, decode, decode_sealed, encode_line, encode_sealed_line,
+        parse,
+    },
 };
 
 /// `ops/checkpoint`: which parts make the index.
@@ -112,11 +115,11 @@ impl Root {
     }
 
     pub(super) fn encode(&self) -> Result<Bytes, FormatError> {
-        encode_line(self).map(Bytes::from)
+        encode_sealed_line(self).map(Bytes::from)
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
-        decode(Kind::INDEX_ROOT, bytes)
+        decode_sealed(Kind::INDEX_ROOT, bytes)
     }
 
     /// The same without its parts, which were lost. What came before still came before.
@@ -221,9 +224,7 @@ impl Segment {
 fn decode_lines<T: DeserializeOwned>(kind: Kind, bytes: &[u8]) -> Result<(Header, Vec<T>), FormatError> {
     let mut lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     let header: Header = decode(kind, lines.next().unwrap_or_default())?;
-    let malformed = |source| FormatError::Malformed { expected: kind.tag(), source };
-    let values =
-        lines.map(|line| serde_json::from_slice(line).map_err(malformed)).collect::<Result<Vec<T>, _>>()?;
+    let values = lines.map(|line| parse(kind, line)).collect::<Result<Vec<T>, _>>()?;
     if values.len() as u64 != header.lines {
         let (has, says) = (values.len(), header.lines);
         return Err(FormatError::Contradiction(format!("it has {has} lines, its header says {says}")));
@@ -255,7 +256,7 @@ mod tests {
             version_id: version_id(),
             hash: None,
             size: 0,
-            media_type: MediaType::Json,
+            media_type: MediaType::Json.into(),
             name: Some("a\nb".to_owned()),
             description: None,
             tags: Arc::default(),
@@ -307,7 +308,10 @@ mod tests {
         let mut value: Value =
             serde_json::from_slice(&Root::empty("n".to_owned()).encode().unwrap()).unwrap();
         value["later"] = 1.into();
-        let root = Root::decode(value.to_string().as_bytes()).unwrap();
-        assert_eq!(serde_json::from_slice::<Value>(&root.encode().unwrap()).unwrap(), value);
+        value.as_object_mut().unwrap().remove("checksum").unwrap();
+        let root = Root::decode(&encode_sealed_line(&value).unwrap()).unwrap();
+        let mut again: Value = serde_json::from_slice(&root.encode().unwrap()).unwrap();
+        again.as_object_mut().unwrap().remove("checksum").unwrap();
+        assert_eq!(again, value);
     }
 }

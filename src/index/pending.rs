@@ -3,6 +3,7 @@ use pflow_backend::Key;
 
 use crate::{
     Error, Result,
+    store::strangers::is_litter,
     stored::{
         Objects, VersionId, WorkflowId,
         layout::{self, PendingName},
@@ -50,6 +51,7 @@ impl Pending {
                 Some(PendingName::Operation { id, operation_id }) => {
                     found.operations.push(PendingOperation { key, id, operation_id });
                 }
+                None if key.as_str().rsplit('/').next().is_some_and(is_litter) => {}
                 None => tracing::warn!(%key, "not a pending record of ours; passed over"),
             }
         }

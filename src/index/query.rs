@@ -90,7 +90,7 @@ mod tests {
                 version_id: VersionId::unnamed(),
                 hash: None,
                 size: 0,
-                media_type: MediaType::Json,
+                media_type: MediaType::Json.into(),
                 name: name.map(str::to_owned),
                 description: Some(format!("Does {id} things")),
                 tags: tags.iter().map(|tag| Arc::from(*tag)).collect(),

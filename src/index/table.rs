@@ -4,7 +4,7 @@ use futures::{StreamExt, stream};
 use pflow_backend::{Key, Version};
 
 use super::{
-    Entry,
+    Entry, Unreadable,
     parts::{Part, Root, Segment, decode_base},
     texts::Texts,
 };
@@ -30,6 +30,8 @@ pub(super) struct Table {
     pub(super) entries: Arc<Entries>,
     /// Why this was made from the heads instead; none where it was not.
     pub(super) lost: Option<Lost>,
+    /// Workflows whose heads could not be read then, so that `entries` lacks them.
+    pub(super) unreadable: Arc<[Unreadable]>,
 }
 
 /// What became of a stored index that is of no use.
@@ -92,7 +94,14 @@ impl Table {
             let again = missing.as_ref() == Some(&version);
             match read_parts(objects, texts, &root, known).await? {
                 Ok(entries) => {
-                    return Ok(Self { root, version: Some(version), entries: Arc::new(entries), lost: None });
+                    let unreadable = Arc::default();
+                    return Ok(Self {
+                        root,
+                        version: Some(version),
+                        entries: Arc::new(entries),
+                        lost: None,
+                        unreadable,
+                    });
                 }
                 Err(Loss::Missing(_)) if !again => missing = Some(version),
                 Err(Loss::Missing(part)) => {
@@ -136,19 +145,17 @@ impl Table {
             reason,
             "the index is lost; reading every workflow instead (`reindex` writes a new one)"
         );
-        let entries = Arc::new(from_heads(objects, texts).await?);
-        Ok(Self { root, version, entries, lost: Some(lost) })
+        let (entries, unreadable) = from_heads(objects, texts).await?;
+        let (entries, unreadable) = (Arc::new(entries), unreadable.into());
+        Ok(Self { root, version, entries, lost: Some(lost), unreadable })
     }
 }
 
-/// The entries of all heads but damaged ones: `verify` says what is wrong with those.
-///
-/// # Errors
-/// A head that a newer program wrote is an error: an index without it would hide a workflow that is well.
-pub(super) async fn from_heads(objects: &Objects, texts: &Texts) -> Result<Entries> {
+/// The entries of all heads, and those that cannot be read: damaged ones, and what a newer program wrote. `verify` says what is wrong with those.
+pub(super) async fn from_heads(objects: &Objects, texts: &Texts) -> Result<(Entries, Vec<Unreadable>)> {
     let keys = objects.keys(&layout::workflows()).await?;
     let ids = keys.iter().filter_map(layout::parse_head).collect();
-    let mut entries = Entries::new();
+    let (mut entries, mut unreadable) = (Entries::new(), Vec::new());
     for (id, read) in objects.heads(ids).await {
         match read {
             Ok(stored) => {
@@ -156,13 +163,11 @@ pub(super) async fn from_heads(objects: &Objects, texts: &Texts) -> Result<Entri
                     entries.insert(id, Arc::new(texts.share(entry)));
                 }
             }
-            Err(error) if error.is_of_one_object() => {
-                tracing::warn!(%id, %error, "left out of the index");
-            }
+            Err(error) if error.spares_others() => unreadable.push(Unreadable::new(id, &error)),
             Err(other) => return Err(other),
         }
     }
-    Ok(entries)
+    Ok((entries, unreadable))
 }
 
 /// All entries that `root` names; a loss if a part of it cannot be had.

@@ -68,7 +68,7 @@ mod tests {
             version_id: VersionId::unnamed(),
             hash: None,
             size: 0,
-            media_type: MediaType::Json,
+            media_type: MediaType::Json.into(),
             name: None,
             description: None,
             tags: tags.iter().map(|tag| Arc::from(*tag)).collect(),

@@ -9,14 +9,14 @@ use std::{
 use pflow_backend::Version;
 
 use super::{
-    Entry,
+    Entry, Unreadable,
     parts::Root,
     pending::Pending,
     table::{Entries, Lost, Table, apply},
     texts::Texts,
 };
 use crate::{
-    ErrorKind, Result,
+    Result,
     stored::{Gate, Head, Objects, WorkflowId},
 };
 
@@ -53,7 +53,7 @@ pub(crate) struct View {
     /// Why this was made from the heads instead of the stored index; none where it was not.
     pub(crate) lost: Option<Lost>,
     /// Workflows that may have changed, whose heads cannot be read.
-    pub(crate) unreadable: Vec<(WorkflowId, String)>,
+    pub(crate) unreadable: Vec<Unreadable>,
 }
 
 impl Index {
@@ -93,7 +93,7 @@ impl Index {
             own,
             pending: pending.len(),
             lost: table.lost,
-            unreadable: Vec::new(),
+            unreadable: table.unreadable.to_vec(),
         };
         for (id, read) in self.objects.heads(stale.keys().cloned().collect()).await {
             match read {
@@ -106,19 +106,18 @@ impl Index {
                         if !hurt.is_of_one_object() {
                             return Err(hurt);
                         }
-                        view.unreadable.push((id.clone(), hurt.to_string()));
+                        view.unreadable.push(Unreadable::new(id.clone(), &hurt));
                     }
                     if let Some(entry) = Entry::of(&stored.head) {
                         keep_newer(&mut view.own, Arc::new(entry));
                     }
                 }
-                // Nothing is written here, so what a newer program wrote may be left out like what is damaged.
-                Err(error) if error.is_of_one_object() || error.kind() == ErrorKind::Incompatible => {
-                    view.unreadable.push((id, error.to_string()));
-                }
+                Err(error) if error.spares_others() => view.unreadable.push(Unreadable::new(id, &error)),
                 Err(other) => return Err(other),
             }
         }
+        view.unreadable.sort_by(|a, b| a.id.cmp(&b.id));
+        view.unreadable.dedup_by(|a, b| a.id == b.id);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         for entry in view.own.values() {
             keep_newer(&mut kept.own, entry.clone());
@@ -174,7 +173,7 @@ impl Index {
         apply(Arc::make_mut(&mut entries), newer, &self.texts);
         if version.is_some() {
             let entries = Arc::clone(&entries);
-            kept.table = Some(Table { root, version, entries, lost: None });
+            kept.table = Some(Table { root, version, entries, lost: None, unreadable: Arc::default() });
         }
         entries
     }

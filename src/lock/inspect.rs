@@ -108,7 +108,7 @@ impl Locks {
         while let Some((id, found)) = looks.next().await {
             match found {
                 Ok(found) => list.locks.extend(found),
-                Err(error) if error.is_of_one_object() => list.unreadable.push((id, error.to_string())),
+                Err(error) if error.spares_others() => list.unreadable.push((id, error.to_string())),
                 Err(other) => return Err(other),
             }
         }

@@ -30,6 +30,7 @@
 //! - A merged document that is not valid is never given out: [`Merge::Refused`].
 
 mod align;
+mod bounds;
 mod combine;
 mod diff;
 mod fields;
@@ -47,6 +48,7 @@ use std::fmt;
 
 use crate::document::{Document, DocumentError, Limits, quoted};
 
+pub use bounds::{MAX_COMPARED_BYTES, MAX_EFFORT, TooMuch};
 pub use fields::{Fields, merge_fields};
 pub use fragment::Fragment;
 pub use path::{EdgeName, Path, Step};
@@ -66,6 +68,8 @@ pub enum Merge {
     Overlapping(Vec<Overlap>),
     /// No two edits overlap, but together they make no valid document: it got too large, for example. A person decides.
     Refused(DocumentError),
+    /// They are too large to be merged at once, and were not looked into. A person decides.
+    TooMuch(TooMuch),
 }
 
 /// Something that both sides changed, and not alike.
@@ -118,8 +122,8 @@ pub struct Change {
 
 /// Merges the edits of two sides since `base`; without one everything in which they differ overlaps.
 ///
-/// Takes time and memory in proportion to the documents, as [`Document::parse`] does: an async caller merges large ones on a thread that
-/// may block. A merged document is held against `limits`; one that a side has already is given back as it is.
+/// Takes up to some seconds and some hundred MiB for what is just not [`TooMuch`]: an async caller merges large documents on a thread that
+/// may block. A merged document is held against `limits`; one that a side has already is given back as it is, whatever its size.
 pub fn merge(base: Option<&Document>, ours: &Document, theirs: &Document, limits: &Limits) -> Merge {
     let same = |a: Option<&Document>, b: &Document| a.is_some_and(|a| a.bytes() == b.bytes());
     if same(base, ours) || same(Some(ours), theirs) {
@@ -127,6 +131,9 @@ pub fn merge(base: Option<&Document>, ours: &Document, theirs: &Document, limits
     }
     if same(base, theirs) {
         return Merge::Clean(ours.clone());
+    }
+    if let Err(too_much) = bounds::check(base.into_iter().chain([ours, theirs])) {
+        return Merge::TooMuch(too_much);
     }
     let texts = Three { base, ours: Some(ours), theirs: Some(theirs) }.map(|document| document.map(text_of));
     let values = texts.map(|text| text.map(Value::read));
@@ -149,8 +156,18 @@ pub fn merge(base: Option<&Document>, ours: &Document, theirs: &Document, limits
 
 /// What makes `after` out of `before`, in the order of the documents: additions and changes where they stand in `after`, removals at the end of
 /// the object or list that they left. Two documents that say the same have none, however they are written.
-pub fn changes(before: &Document, after: &Document) -> Vec<Change> {
-    diff::changes(&Value::read(text_of(before)), &Value::read(text_of(after)))
+///
+/// Takes up to some seconds, as [`merge`] does.
+///
+/// # Errors
+///
+/// They are too large to be compared at once.
+pub fn changes(before: &Document, after: &Document) -> Result<Vec<Change>, TooMuch> {
+    if before.bytes() == after.bytes() {
+        return Ok(Vec::new());
+    }
+    bounds::check([before, after])?;
+    Ok(diff::changes(&Value::read(text_of(before)), &Value::read(text_of(after))))
 }
 
 /// A document is UTF-8; were it not, nothing of it would be merged, and nothing is no valid document.

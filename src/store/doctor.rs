@@ -2,7 +2,8 @@ use pflow_backend::probe::Report;
 
 use super::{
     Location, Store, StoreOptions,
-    open::{existing, foreign, holds_anything, holds_config, is_empty, own_config},
+    open::existing,
+    place::{folder_without_config, holds_anything, holds_config, is_empty, own_config, without_config},
 };
 use crate::{
     Error, Result,
@@ -64,10 +65,14 @@ impl Store {
         let diagnosis = match own_config(&objects, &location.to_string()).await? {
             Some(_) => Self::open_at(backend.clone(), options, location.to_string()).await?.doctor().await?,
             None => {
-                let is_foreign =
-                    matches!(location, Location::Folder(path) if holds_anything(path) && !holds_config(path));
-                if is_foreign || !is_empty(&objects).await? {
-                    return Err(foreign(location.to_string()));
+                if let Location::Folder(path) = location
+                    && holds_anything(path)
+                    && !holds_config(path)
+                {
+                    return Err(folder_without_config(location.to_string(), path));
+                }
+                if !is_empty(&objects).await? {
+                    return Err(without_config(&objects, location.to_string()).await?);
                 }
                 let (place, report) = (backend.place(), trust::probe(&objects).await?);
                 Diagnosis { location: location.to_string(), place, store_id: None, report }

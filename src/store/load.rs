@@ -1,13 +1,13 @@
 use bytes::Bytes;
 use futures::{join, try_join};
-use pflow_backend::{Batch, Object, Operation, Precondition};
+use pflow_backend::{Batch, Key, Object, Operation, Precondition};
 
 use super::{Shared, Store, copy::CopyState};
 use crate::{
     Error, NoContent, Result,
     conflict::Conflict,
     document::{ContentHash, MediaType},
-    stored::{Current, Head, StoredVersion, VersionRecord, WorkflowId, corrupt, layout},
+    stored::{Current, Head, StoredVersion, VersionRecord, WorkflowId, corrupt, layout, unreadable},
 };
 
 /// How often a load tries again when the workflow changes under it.
@@ -41,6 +41,7 @@ impl Store {
                 Ok(current) => current,
                 Err(missing) => return Err(self.shared.explain(missing).await),
             };
+            check_known(&layout::head(id), &current.record)?;
             if let Some(copy) = &copy
                 && current.record.hash == Some(ContentHash::of(&copy.bytes))
             {
@@ -94,6 +95,7 @@ impl Store {
             return Err(Error::GenerationMissing { id: id.clone(), generation, why: NoContent::Deletion });
         }
         let record = version.record.clone();
+        check_known(&layout::version(id, generation, &record.version_id), &record)?;
         content_of(id, version).map(|content| Loaded { record, content })
     }
 
@@ -132,6 +134,11 @@ impl Store {
 fn live(head: &Head) -> Result<&Current> {
     let deleted = head.current.is_some();
     head.live().ok_or_else(|| Error::WorkflowMissing { id: head.id.clone(), deleted })
+}
+
+/// Refuses a content that only a newer program can read.
+fn check_known(key: &Key, record: &VersionRecord) -> Result<()> {
+    record.media_type.known().map(drop).map_err(|source| unreadable(key, source))
 }
 
 fn content_of(id: &WorkflowId, version: StoredVersion) -> Result<Bytes> {

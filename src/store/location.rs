@@ -8,6 +8,7 @@ use std::{
 #[cfg(feature = "object")]
 use pflow_backend_object::{InvalidUrl, ObjectUrl};
 
+use super::place::folder_has_traces;
 use crate::{
     Error,
     stored::{Config, FormatError, layout},
@@ -36,7 +37,8 @@ impl Location {
     /// The nearest store of ours: the folder `.pflow` in `folder`, else in the one above it, and so on.
     ///
     /// A `.pflow` without a `config.json` of ours belongs to another program and is passed over. One whose `config.json` cannot be
-    /// read is taken: whoever opens it learns why, instead of working in another store further up. Asks the disk and may block.
+    /// read, or is damaged or missing beside objects that only a store of ours has, is taken: whoever opens it learns why, instead of
+    /// working in another store further up. Asks the disk and may block.
     pub fn nearest(folder: &Path) -> Option<Self> {
         folder.ancestors().map(|above| above.join(FOLDER)).find(|store| is_ours(store)).map(Self::Folder)
     }
@@ -49,9 +51,13 @@ impl Location {
 
 fn is_ours(store: &Path) -> bool {
     match fs::read(store.join(layout::config().as_str())) {
-        // A newer program's is ours too.
-        Ok(bytes) => matches!(Config::decode(&bytes), Ok(_) | Err(FormatError::TooNew { .. })),
-        Err(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+        Ok(bytes) => match Config::decode(&bytes) {
+            Err(FormatError::OtherKind { .. } | FormatError::NotJson { .. }) => folder_has_traces(store),
+            // A newer program's is ours too, and so is a damaged one with our format.
+            _ => true,
+        },
+        Err(error) if error.kind() == ErrorKind::NotFound => folder_has_traces(store),
+        Err(error) => error.kind() != ErrorKind::NotADirectory,
     }
 }
 

@@ -26,7 +26,7 @@ impl Store {
     ///
     /// # Errors
     /// [`crate::conflict::Conflict::Locked`] while somebody else holds it, [`crate::conflict::Conflict::AlreadyLocked`] if they hold it
-    /// for the same content (that is no grant); [`crate::Error::InvalidField`] for an operation that is empty or too long; errors of the
+    /// for the same content (that is no grant); [`crate::Error::HeadHurt`] if the head of the workflow was lost, because the fences that it granted are not known; [`crate::Error::InvalidField`] for an operation that is empty or too long; errors of the
     /// storage.
     pub async fn acquire(&self, id: &WorkflowId, request: LeaseRequest) -> Result<Grant> {
         self.shared.locks.acquire(id, request).await

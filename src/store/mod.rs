@@ -10,10 +10,14 @@ mod location;
 mod locks;
 mod open;
 mod options;
+mod place;
+mod repair;
 mod repair_heads;
+mod repository;
 mod save;
 mod shared;
 mod status;
+pub(crate) mod strangers;
 mod upkeep;
 mod verify;
 mod waiting;
@@ -30,6 +34,8 @@ pub use load::Loaded;
 pub use location::Location;
 pub use options::StoreOptions;
 pub use pflow_backend::Waiting;
+pub use pflow_backend_fs::LostTail;
+pub use repair::Repaired;
 pub use repair_heads::{HeadMove, RepairPlan, RepairReport, UndecidedHead, VersionTip};
 pub use save::{SaveRequest, Saved};
 use shared::Shared;
@@ -38,7 +44,7 @@ pub use verify::{Finding, Report, Severity};
 
 use crate::{
     Error, Result,
-    index::{Entry, Query},
+    index::{Listing, Query},
     stored::{Config, Head, WorkflowId},
 };
 
@@ -87,22 +93,21 @@ impl Store {
         Ok(head)
     }
 
-    /// The workflows that match, as the index has them: everything that was acknowledged before this call is in it.
+    /// The workflows that match, as the index has them: everything that was acknowledged before this call is in it, and what cannot be read is named.
     ///
     /// # Errors
     /// Errors of the storage. A damaged index is none: it is read from the workflows instead, and a warning says so.
-    pub async fn list(&self, query: &Query) -> Result<Vec<Arc<Entry>>> {
+    pub async fn list(&self, query: &Query) -> Result<Listing> {
         let view = self.shared.index.view().await?;
-        for (id, error) in &view.unreadable {
-            tracing::warn!(%id, error, "a workflow that may have changed cannot be read");
-        }
-        Ok(query.select(view.iter()))
+        Ok(Listing { workflows: query.select(view.iter()), unreadable: view.unreadable })
     }
 
-    /// Makes the index anew from the heads, and the exports with it; how many workflows it holds.
+    /// Makes the index anew from the heads, and the exports with it; how many workflows it holds. A workflow whose head is damaged keeps the entry
+    /// that it had.
     ///
     /// # Errors
-    /// [`Error::IndexBusy`] if others kept rewriting it; errors of the storage. The old index stays in use then.
+    /// [`Error::IndexBusy`] if other clients kept rewriting it; [`ErrorKind::Incompatible`](crate::ErrorKind) if only a newer program can read a head, because an index
+    /// without its present version would hide that; errors of the storage. The old index stays in use then.
     pub async fn reindex(&self) -> Result<usize> {
         self.shared.gate.admit_writer().await?;
         self.shared.index.rebuild().await

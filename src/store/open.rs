@@ -1,19 +1,20 @@
 use std::{path::Path, sync::Arc};
 
-use futures::StreamExt;
-use pflow_backend::{Batch, Commit, Durability, Operation, Prefix, StorageBackend};
+use pflow_backend::{Batch, Commit, Durability, Operation, StorageBackend};
+use pflow_backend_fs::{FsBackend, FsOptions, LostTail};
 use pflow_backend_memory::MemoryBackend;
 #[cfg(feature = "object")]
 use pflow_backend_object::{ObjectBackend, ObjectUrl};
 
-use super::{Location, Shared, Store, StoreOptions};
+use super::{
+    Location, Shared, Store, StoreOptions,
+    place::{folder_without_config, holds_anything, holds_config, is_empty, own_config, without_config},
+    repository,
+};
 use crate::{
     Error, Result, index,
-    stored::{Config, FormatError, Objects, layout, read_config, trust, unreadable},
+    stored::{Config, Objects, layout, trust, unreadable},
 };
-
-/// What stays out of git: mirrors of leases, which belong to one moment, and the folder of the disk backend's lock and journal.
-const GITIGNORE: &str = "# Written by pflow-store: what belongs to this machine and this moment.\n/.journal/\n/workflows/*/workflow.lock\n";
 
 impl Store {
     /// Opens the store at a URL or path ([`Location`]).
@@ -31,7 +32,26 @@ impl Store {
     /// As [`Store::open_url`].
     pub async fn open_location(location: &Location, options: StoreOptions) -> Result<Self> {
         let backend = existing(location, &options).await?;
-        Self::open_at(backend, options, location.to_string()).await
+        Ok(Self::open_at(backend, options, location.to_string()).await?.in_folder(location))
+    }
+
+    /// Opens a store whose folder lost committed records of its journal, without them, and says what they are; none if nothing is lost.
+    ///
+    /// They are given up for everybody: the store goes on with what is older. Such a folder is refused by every other way to open it. A copy of
+    /// the damaged journal stays in `.journal/quarantine`. A copy of a folder that was made while a store was in use can need it.
+    ///
+    /// # Errors
+    /// As [`Store::open_url`].
+    pub async fn open_without_tail(
+        location: &Location,
+        options: StoreOptions,
+    ) -> Result<(Self, Option<LostTail>)> {
+        let Location::Folder(path) = location else {
+            return Ok((Self::open_location(location, options).await?, None));
+        };
+        let backend = folder(path, options.disk().accept_tail(true), location, &options).await?;
+        let lost = backend.lost_tail().cloned();
+        Ok((Self::open_at(Arc::new(backend), options, location.to_string()).await?, lost))
     }
 
     /// Creates a store at a URL or path, or opens the one that is there. Folders that are missing on the way are made.
@@ -52,7 +72,7 @@ impl Store {
             Location::Folder(path) => {
                 // A listing passes over what is no object. Here anything counts: a folder that has something belongs to somebody.
                 if holds_anything(path) && !holds_config(path) {
-                    return Err(foreign(location.to_string()));
+                    return Err(folder_without_config(location.to_string(), path));
                 }
                 let created = options.disk().create(path, options.environment.clone()).await;
                 Arc::new(created.map_err(Error::Storage)?)
@@ -61,7 +81,15 @@ impl Store {
             #[cfg(feature = "object")]
             Location::Bucket(url) => bucket(url, &options)?,
         };
-        Self::init_at(backend, options, location.to_string()).await
+        Ok(Self::init_at(backend, options, location.to_string()).await?.in_folder(location))
+    }
+
+    /// Remembers the folder that the store is.
+    pub(super) fn in_folder(self, location: &Location) -> Self {
+        if let Location::Folder(path) = location {
+            self.shared.folder.get_or_init(|| path.clone());
+        }
+        self
     }
 
     /// Opens the store on a backend of one's own.
@@ -89,7 +117,7 @@ impl Store {
         match own_config(&objects, &location).await? {
             Some(config) => Self::with(objects, options, location, config),
             None if is_empty(&objects).await? => Err(Error::StoreMissing { location }),
-            None => Err(foreign(location)),
+            None => Err(without_config(&objects, location).await?),
         }
     }
 
@@ -103,7 +131,7 @@ impl Store {
             return Self::with(objects, options, location, config);
         }
         if !is_empty(&objects).await? {
-            return Err(foreign(location));
+            return Err(without_config(&objects, location).await?);
         }
         let mut config = Config::new(objects.environment.new_id(), objects.now());
         // IMPORTANT: before anything else is written, so that there is never a store where none can be kept.
@@ -117,9 +145,7 @@ impl Store {
         // index is read from the heads until the first fold writes one. An index root must never be created later than here: an
         // empty one would hide the workflows that are there.
         let mut rest = vec![Operation::put(layout::index_root(), index::empty_root(&objects)?).absent()];
-        if objects.backend.capabilities().plain_files {
-            rest.push(Operation::put(layout::gitignore(), GITIGNORE).absent());
-        }
+        rest.extend(repository::files(&objects).map(Operation::absent));
         let batch = Batch::new().stage([Operation::put(layout::config(), encoded).absent()]).stage(rest);
         let config = match objects.commit(batch, || format!("the creation of {location}")).await {
             Ok(Commit::Committed(_)) => config,
@@ -145,65 +171,32 @@ impl Store {
 
 /// The storage at a place, which must be there.
 pub(super) async fn existing(location: &Location, options: &StoreOptions) -> Result<Arc<dyn StorageBackend>> {
-    let missing = || Error::StoreMissing { location: location.to_string() };
     match location {
-        Location::Folder(path) => match options.disk().open(path, options.environment.clone()).await {
-            Ok(backend) => Ok(Arc::new(backend)),
-            Err(error) if error.kind() == pflow_backend::ErrorKind::Missing => Err(missing()),
-            Err(other) => Err(Error::Storage(other)),
-        },
-        Location::Memory => Err(missing()),
+        Location::Folder(path) => Ok(Arc::new(folder(path, options.disk(), location, options).await?)),
+        Location::Memory => Err(missing(location)),
         #[cfg(feature = "object")]
         Location::Bucket(url) => bucket(url, options),
     }
+}
+
+async fn folder(
+    path: &Path,
+    disk: FsOptions,
+    location: &Location,
+    options: &StoreOptions,
+) -> Result<FsBackend> {
+    match disk.open(path, options.environment.clone()).await {
+        Err(error) if error.kind() == pflow_backend::ErrorKind::Missing => Err(missing(location)),
+        opened => opened.map_err(Error::Storage),
+    }
+}
+
+fn missing(location: &Location) -> Error {
+    Error::StoreMissing { location: location.to_string() }
 }
 
 #[cfg(feature = "object")]
 fn bucket(url: &ObjectUrl, options: &StoreOptions) -> Result<Arc<dyn StorageBackend>> {
     let (settings, environment) = (options.object(), options.environment.clone());
     Ok(Arc::new(ObjectBackend::open(url, settings, environment).map_err(Error::Storage)?))
-}
-
-/// Our config, if there is one. Another program's `config.json` makes the place foreign.
-pub(super) async fn own_config(objects: &Objects, location: &str) -> Result<Option<Config>> {
-    match read_config(objects).await {
-        Err(Error::Format {
-            key,
-            source: source @ (FormatError::OtherKind { .. } | FormatError::NotJson { .. }),
-        }) => Err(Error::Foreign { location: location.to_owned(), reason: format!("its {key} is {source}") }),
-        other => other,
-    }
-}
-
-pub(super) fn foreign(location: String) -> Error {
-    Error::Foreign { location, reason: "it has files, but no config.json of ours".to_owned() }
-}
-
-/// Whether there is anything but what the disk backend keeps for itself. A folder that cannot be read is for the backend to report.
-pub(super) fn holds_anything(folder: &Path) -> bool {
-    let Ok(entries) = std::fs::read_dir(folder) else { return false };
-    entries.flatten().any(|entry| {
-        let name = entry.file_name();
-        !(name.eq_ignore_ascii_case(".journal") || name == "ops" && holds_only_probes(&entry.path()))
-    })
-}
-
-/// What a probe left that was killed before there was a store.
-fn holds_only_probes(ops: &Path) -> bool {
-    std::fs::read_dir(ops).is_ok_and(|entries| entries.flatten().all(|entry| entry.file_name() == "probe"))
-}
-
-pub(super) fn holds_config(folder: &Path) -> bool {
-    folder.join(layout::CONFIG).symlink_metadata().is_ok()
-}
-
-/// Whether there is no object but what a probe left that was killed.
-pub(super) async fn is_empty(objects: &Objects) -> Result<bool> {
-    let mut listing = objects.backend.list(&Prefix::root(), None);
-    while let Some(listed) = listing.next().await {
-        if !layout::probes().contains(&listed.map_err(Error::Storage)?.key) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }

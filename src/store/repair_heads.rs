@@ -162,7 +162,10 @@ impl Store {
         let mirror = objects.get(&layout::lockfile(&id)).await?;
         let mirror = mirror.and_then(|mirror| serde_json::from_slice::<Lockfile>(&mirror.bytes).ok());
         let fence = seen.max(stored.head.fence).max(mirror.map_or(0, |mirror| mirror.fence));
-        let key = layout::content(&id, record.media_type);
+        let media_type = record.media_type.known().map_err(|source| {
+            unreadable(&layout::version(&id, record.generation, &record.version_id), source)
+        })?;
+        let key = layout::content(&id, media_type);
         let found = objects.get(&key).await?;
         let (copy, keeps_edit) = match &found {
             Some(copy) if Some(ContentHash::of(&copy.bytes)) == record.hash => (None, false),

@@ -186,7 +186,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Document`] with the reason and the place; [`Error::Conflict`] if it does not fit on top of what is there now;
-    /// [`Error::OutcomeUnknown`] if only a look at what is there can tell. In all other cases nothing was changed.
+    /// [`Error::HeadHurt`] if the head of the workflow was lost; [`Error::OutcomeUnknown`] if only a look at what is there can tell. In all other cases nothing was changed.
     pub async fn save(&self, request: SaveRequest) -> Result<Saved> {
         self.change(request.into_request()?).await
     }

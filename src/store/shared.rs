@@ -1,4 +1,8 @@
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
 
 use super::{StoreOptions, change::Flows, upkeep::Upkeep};
 use crate::{
@@ -17,6 +21,8 @@ pub(crate) struct Shared {
     pub(crate) locks: Locks,
     pub(crate) flows: Flows,
     pub(crate) options: StoreOptions,
+    /// The folder on the local disk that the store is, where it was opened as one.
+    pub(crate) folder: OnceLock<PathBuf>,
 }
 
 impl Shared {
@@ -33,7 +39,16 @@ impl Shared {
         let observer = Observer::new(objects.environment.clone(), options.clock_skew);
         let upkeep = Upkeep::default();
         let locks = Locks::new(objects.clone(), gate.clone(), index.clone(), observer, upkeep.tasks())?;
-        Ok(Self { objects, gate, index, upkeep, locks, flows: Flows::build()?, options })
+        Ok(Self {
+            objects,
+            gate,
+            index,
+            upkeep,
+            locks,
+            flows: Flows::build()?,
+            options,
+            folder: OnceLock::new(),
+        })
     }
 }
 

@@ -6,10 +6,12 @@ use pflow_backend::Waiting;
 use super::{
     Shared, Store,
     copy::{CopyState, Look},
+    strangers::Depth,
+    verify::Finding,
 };
 use crate::{
     Error, Result,
-    index::Query,
+    index::{Query, Unreadable},
     lock::LockState,
     stored::{WorkflowId, layout},
 };
@@ -37,7 +39,9 @@ pub struct Status {
     /// Workflows whose `workflow.json` a person edited in place.
     pub edited: Vec<WorkflowId>,
     /// Workflows that cannot be read, and why.
-    pub unreadable: Vec<(WorkflowId, String)>,
+    pub unreadable: Vec<Unreadable>,
+    /// What lies in the store and is not of it, as [`Store::verify`] reports it; versions are not looked at.
+    pub strangers: Vec<Finding>,
     /// Objects that only the journal has, because their files cannot be written. See [`Store::waiting`].
     pub waiting: Vec<Waiting>,
 }
@@ -65,6 +69,7 @@ impl Store {
             edited: Vec::new(),
             unreadable: view.unreadable.clone(),
             waiting: self.waiting().await?,
+            strangers: self.strangers(Depth::WithoutVersions).await?,
         };
         let looks = stream::iter(heads.clone()).map(|id| async move {
             let look = self.look(&id).await;
@@ -94,8 +99,8 @@ impl Store {
                 keep_unreadable(&mut status, entry.id.clone(), hurt)?;
             }
         }
-        status.unreadable.sort();
-        status.unreadable.dedup_by(|a, b| a.0 == b.0);
+        status.unreadable.sort_by(|a, b| a.id.cmp(&b.id));
+        status.unreadable.dedup_by(|a, b| a.id == b.id);
         Ok(status)
     }
 
@@ -117,9 +122,9 @@ impl Store {
 }
 
 fn keep_unreadable(status: &mut Status, id: WorkflowId, error: Error) -> Result<()> {
-    if !error.is_of_one_object() {
+    if !error.spares_others() {
         return Err(error);
     }
-    status.unreadable.push((id, error.to_string()));
+    status.unreadable.push(Unreadable::new(id, &error));
     Ok(())
 }

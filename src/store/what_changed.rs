@@ -1,9 +1,9 @@
 use super::Store;
 use crate::{
     Result,
-    conflict::{Conflict, accepted},
+    conflict::{Conflict, differences},
     document::MediaType,
-    merge::{self, Change},
+    merge::Change,
     stored::layout,
 };
 
@@ -14,7 +14,8 @@ impl Store {
     /// None where the conflict is about something else than content, and where one of the two is not there: deleted, pruned, never made.
     ///
     /// # Errors
-    /// [`crate::Error::Document`] for a person's edit that is no workflow; errors of the storage; what is stored is damaged.
+    /// [`crate::Error::Document`] for a person's edit that is no workflow, [`crate::Error::TooMuch`] for documents that are too large to be
+    /// compared; errors of the storage; what is stored is damaged.
     pub async fn what_changed(&self, conflict: &Conflict) -> Result<Option<Vec<Change>>> {
         let objects = &self.shared.objects;
         let (id, base) = match conflict.cause() {
@@ -23,7 +24,7 @@ impl Store {
             _ => return Ok(None),
         };
         let head = objects.head(id).await?.head;
-        let before = objects.generation(&head, base).await?.and_then(|version| version.content);
+        let before = objects.document_of(&head, base).await?.and_then(|version| version.content);
         let after = match (conflict.cause(), &head.current) {
             (Conflict::ModifiedOutside { .. }, _) => {
                 objects.get(&layout::content(id, MediaType::Json)).await?.map(|object| object.bytes)
@@ -32,6 +33,6 @@ impl Store {
             (_, None) => None,
         };
         let (Some(before), Some(after)) = (before, after) else { return Ok(None) };
-        Ok(Some(merge::changes(&accepted(id, before)?, &accepted(id, after)?)))
+        differences(id, before, after).await.map(Some)
     }
 }

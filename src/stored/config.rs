@@ -4,7 +4,8 @@ use pflow_backend::probe::VERSION;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{FormatError, Kind, decode, encode_pretty};
+use super::{FormatError, Kind, VersionId, decode, encode_line, encode_pretty};
+use crate::document::ContentHash;
 
 /// The features that this program understands. None yet: a store of the first format needs none.
 const KNOWN: [&str; 0] = [];
@@ -27,6 +28,9 @@ pub struct Config {
     /// Places where this store was found to be safe, the newest last. None on a disk and in memory, which have no place of a server.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub probed: Vec<Probed>,
+    /// Of everything above but the settings, which people edit; see [`Config::checksum_now`].
+    #[serde(default)]
+    checksum: Option<ContentHash>,
     #[serde(flatten)]
     extra: Map<String, Value>,
 }
@@ -60,11 +64,22 @@ pub struct Features {
 impl Config {
     pub(crate) fn new(store_id: String, created: DateTime<Utc>) -> Self {
         let (features, settings, probed, extra) = Default::default();
-        Self { format: Kind::STORE.tag(), store_id, created, features, settings, probed, extra }
+        let format = Kind::STORE.tag();
+        Self { format, store_id, created, features, settings, probed, checksum: None, extra }
     }
 
     pub(crate) fn encode(&self) -> Result<Bytes, FormatError> {
-        encode_pretty(self).map(Bytes::from)
+        encode_pretty(&Self { checksum: Some(self.checksum_now()?), ..self.clone() }).map(Bytes::from)
+    }
+
+    /// The hash of what a person does not edit, as one line of JSON:
+    /// `[format, store id, created, [feature…], [feature…], [[place, probe, at]…]]`. It is made of the values and not of the text, so
+    /// that the text may be set as people like it. Fields of a later program are that program's to protect.
+    fn checksum_now(&self) -> Result<ContentHash, FormatError> {
+        let probed: Vec<_> = self.probed.iter().map(|it| (&it.place, it.probe, it.at)).collect();
+        let Features { read, write, .. } = &self.features;
+        let line = encode_line(&(&self.format, &self.store_id, self.created, read, write, probed))?;
+        Ok(ContentHash::of(line.strip_suffix(b"\n").unwrap_or(&line)))
     }
 
     /// Whether the place was found safe by a probe that looks at no less than ours.
@@ -88,8 +103,73 @@ impl Config {
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
-        decode(Kind::STORE, bytes)
+        let config: Self = decode(Kind::STORE, bytes)?;
+        match config.checksum {
+            None => Err(FormatError::NoChecksum),
+            Some(checksum) if checksum == config.checksum_now()? => Ok(Self { checksum: None, ..config }),
+            Some(_) => Err(FormatError::Checksum),
+        }
     }
+}
+
+/// A config made of what could be read of a damaged one.
+#[derive(Debug)]
+pub(crate) struct Salvaged {
+    pub(crate) config: Config,
+    /// The fields that were made anew, each with what became of it.
+    pub(crate) rebuilt: Vec<String>,
+}
+
+impl Config {
+    /// Makes a config of what can be read in `bytes`, and what is left of `new`, a config for a new store.
+    ///
+    /// What was read may be wrong all the same where the checksum did not fit; that is said. Probes are dropped: whoever writes first where
+    /// one is needed probes again.
+    pub(crate) fn salvage(bytes: &[u8], new: Self) -> Salvaged {
+        let text = String::from_utf8_lossy(bytes);
+        let text = text.trim_start_matches('\u{feff}');
+        let fields: Map<String, Value> = serde_json::from_str(text).unwrap_or_default();
+        let mut rebuilt = Vec::new();
+        let string = |key: &str| match fields.get(key) {
+            Some(value) => value.as_str().map(str::to_owned),
+            None => string_after(text, key),
+        };
+        let mut config = new;
+        match string("store_id").filter(|id| VersionId::parse(id.as_str()).is_some()) {
+            Some(store_id) => config.store_id = store_id,
+            None => rebuilt.push(format!("store_id: not readable, a new one: {}", config.store_id)),
+        }
+        match string("created").and_then(|at| DateTime::parse_from_rfc3339(&at).ok()) {
+            Some(created) => config.created = created.to_utc(),
+            None => rebuilt.push("created: not readable, set to now".to_owned()),
+        }
+        match fields.get("features").and_then(|features| serde_json::from_value(features.clone()).ok()) {
+            Some(features) => config.features = features,
+            None => rebuilt.push(
+                "features: not readable, set to none; if a newer pflow-store wrote here, use that one"
+                    .to_owned(),
+            ),
+        }
+        match fields.get("settings").and_then(Value::as_object) {
+            Some(settings) => config.settings = settings.clone(),
+            None => rebuilt.push("settings: not readable, set to none".to_owned()),
+        }
+        let known = ["format", "store_id", "created", "features", "settings", "probed", "checksum"];
+        config.extra = fields.into_iter().filter(|(key, _)| !known.contains(&key.as_str())).collect();
+        if rebuilt.is_empty() {
+            rebuilt.push(
+                "checksum: it did not fit; check store_id, created and features in config.json".to_owned(),
+            );
+        }
+        Salvaged { config, rebuilt }
+    }
+}
+
+/// The string that stands behind `"key":` in a text that need not be JSON.
+fn string_after(text: &str, key: &str) -> Option<String> {
+    let (_, rest) = text.split_once(&format!("\"{key}\""))?;
+    let rest = rest.trim_start().strip_prefix(':')?.trim_start().strip_prefix('"')?;
+    rest.split_once('"').map(|(value, _)| value.to_owned())
 }
 
 impl Features {
@@ -115,12 +195,31 @@ mod tests {
     #[test]
     fn the_gate_names_what_is_not_known() {
         let text = r#"{"format":"pflow-store/1","store_id":"s","created":"2024-01-15T10:30:00Z","settings":{},
-            "features":{"read":["encryption"],"write":["shards"],"later":1},"also_later":2}"#;
+            "features":{"read":["encryption"],"write":["shards"],"later":1},"also_later":2,
+            "checksum":"CHECKSUM"}"#;
+        let covered = r#"["pflow-store/1","s","2024-01-15T10:30:00Z",["encryption"],["shards"],[]]"#;
+        let text = &text.replace("CHECKSUM", &ContentHash::of(covered.as_bytes()).to_string());
         let config = Config::decode(text.as_bytes()).unwrap();
         assert_eq!(config.features.unknown_to_readers(), ["encryption"]);
         assert_eq!(config.features.unknown_to_writers(), ["encryption", "shards"]);
         let again: Value = serde_json::from_slice(&config.encode().unwrap()).unwrap();
         assert_eq!(again, serde_json::from_str::<Value>(text).unwrap(), "unknown fields survive");
+    }
+
+    #[test]
+    fn what_can_be_read_of_a_damaged_config_is_kept() {
+        let (now, other) = (DateTime::UNIX_EPOCH, "1".repeat(26));
+        let mut config = Config::new("0".repeat(26), now + chrono::Duration::days(9));
+        config.settings.insert("on_conflict".to_owned(), "merge".into());
+        let text = String::from_utf8(config.encode().unwrap().to_vec()).unwrap();
+        let salvage = |text: &str| Config::salvage(text.as_bytes(), Config::new(other.clone(), now));
+        let marked = salvage(&format!("\u{feff}{text}"));
+        assert_eq!(marked.config, config, "{:?}", marked.rebuilt);
+        let cut = salvage(text.split_once("features").unwrap().0);
+        assert_eq!((&cut.config.store_id, cut.config.created), (&config.store_id, config.created));
+        assert_eq!(cut.rebuilt.len(), 2, "{:?}", cut.rebuilt);
+        let zeros = salvage("\0\0\0");
+        assert_eq!((&zeros.config.store_id, zeros.rebuilt.len()), (&other, 4));
     }
 
     #[test]

@@ -1,5 +1,8 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use super::seal::{seal, unseal};
+use crate::document::{DocumentError, why_not_json};
+
 /// What a stored JSON document is: its `format` reads `<name>/<version>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Kind {
@@ -29,27 +32,27 @@ impl Kind {
 #[non_exhaustive]
 pub enum FormatError {
     /// Not JSON, or cut off.
-    #[error("not JSON, where a document of the form {expected} was expected")]
+    #[error("not JSON, where a document of the form {expected} was expected: {reason}")]
     NotJson {
         /// The `format` that was expected.
         expected: String,
         /// Where and why.
-        source: serde_json::Error,
+        reason: DocumentError,
     },
     /// Not of the form that this kind of document has.
-    #[error("not a document of the form {expected}")]
+    #[error("not a document of the form {expected}: {reason}")]
     Malformed {
         /// The `format` that was expected.
         expected: String,
         /// Where and why.
-        source: serde_json::Error,
+        reason: String,
     },
     /// JSON, but of another kind, or without a `format`.
-    #[error("the format is {found:?}, expected {expected:?}")]
+    #[error("{}, expected {expected:?}", if .found.is_empty() { "it has no format".to_owned() } else { format!("the format is {found:?}") })]
     OtherKind {
         /// The `format` that was expected.
         expected: String,
-        /// The one that stands there.
+        /// The one that stands there; empty if there is none.
         found: String,
     },
     /// A later program wrote it.
@@ -60,9 +63,30 @@ pub enum FormatError {
         /// The newest that is known here.
         known: String,
     },
+    /// The content is in a format that a later program added.
+    #[error("the media type is {found}, this program knows {known}: use a newer pflow-store")]
+    UnknownMediaType {
+        /// The one that stands there.
+        found: String,
+        /// Those that are known here.
+        known: String,
+    },
+    /// The checksum that every document of this kind has is not there.
+    #[error("it has no checksum: its end was changed or cut off")]
+    NoChecksum,
+    /// The content is not the one that the checksum was made of.
+    #[error("its checksum does not fit its content: it was changed by something other than this program")]
+    Checksum,
     /// The fields contradict each other, or what they should describe.
     #[error("{0}")]
     Contradiction(String),
+}
+
+impl FormatError {
+    /// Whether a newer program wrote this. It is no damage, and must not be taken for lost.
+    pub fn is_newer(&self) -> bool {
+        matches!(self, Self::TooNew { .. } | Self::UnknownMediaType { .. })
+    }
 }
 
 #[derive(Deserialize)]
@@ -73,23 +97,90 @@ struct Tag {
 
 /// Checks the `format` before anything else is looked at: a newer document may have any other fields.
 pub(crate) fn decode<T: DeserializeOwned>(kind: Kind, bytes: &[u8]) -> Result<T, FormatError> {
-    let malformed = |source| FormatError::Malformed { expected: kind.tag(), source };
-    let not_json = |source| FormatError::NotJson { expected: kind.tag(), source };
-    let Tag { format } = serde_json::from_slice(bytes).map_err(not_json)?;
+    check_format(kind, bytes)?;
+    parse(kind, bytes)
+}
+
+/// The same for a line that ends with a checksum, which is compared before anything but the `format` is believed.
+pub(crate) fn decode_sealed<T: DeserializeOwned>(kind: Kind, line: &[u8]) -> Result<T, FormatError> {
+    check_format(kind, line)?;
+    parse(kind, &unseal(line)?)
+}
+
+fn check_format(kind: Kind, bytes: &[u8]) -> Result<(), FormatError> {
+    let format = match serde_json::from_slice(bytes) {
+        Ok(Tag { format }) => format,
+        Err(error) => match why_not_json(bytes) {
+            Some(reason) => return Err(FormatError::NotJson { expected: kind.tag(), reason }),
+            // The `format` is no text, or occurs twice.
+            None if error.is_data() => String::new(),
+            None => return Err(malformed(kind, &error)),
+        },
+    };
     let version = format.strip_prefix(kind.name).and_then(|rest| rest.strip_prefix('/'));
     let plain = |digits: &&str| digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
     match version.filter(plain).and_then(|digits| digits.parse::<u32>().ok()) {
         Some(version) if version > kind.version => {
             Err(FormatError::TooNew { found: format, known: kind.tag() })
         }
-        Some(_) => serde_json::from_slice(bytes).map_err(malformed),
+        Some(_) => Ok(()),
         None => Err(FormatError::OtherKind { expected: kind.tag(), found: format }),
     }
 }
 
+/// Reads bytes whose format was checked.
+pub(crate) fn parse<T: DeserializeOwned>(kind: Kind, bytes: &[u8]) -> Result<T, FormatError> {
+    serde_json::from_slice(bytes).map_err(|error| malformed(kind, &error))
+}
+
+/// What serde found, in our words: its own are about types of this program.
+fn malformed(kind: Kind, error: &serde_json::Error) -> FormatError {
+    let message = error.to_string();
+    let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
+    let what = if let Some(field) = message.strip_prefix("missing field ") {
+        format!("the field {field} is missing")
+    } else if let Some(field) = message.strip_prefix("duplicate field ") {
+        format!("the field {field} occurs twice")
+    } else if ["invalid type", "invalid value", "invalid length"].iter().any(|it| message.starts_with(it)) {
+        "a value has not the type that it should have".to_owned()
+    } else if message.starts_with("unknown variant") {
+        "a word is not one of those that may stand there".to_owned()
+    } else if OF_CHRONO.iter().any(|it| message.starts_with(it)) {
+        "a time is not of the form of RFC 3339".to_owned()
+    } else if error.is_data() {
+        // A type of ours has refused the value.
+        message.to_owned()
+    } else {
+        "a number is too large for this program".to_owned()
+    };
+    // Where a field is missing there is no place.
+    let place = match (error.line(), error.column()) {
+        (0, _) => String::new(),
+        (line, column) => format!("line {line}, column {column}: "),
+    };
+    FormatError::Malformed { expected: kind.tag(), reason: format!("{place}{what}") }
+}
+
+/// How the refusals begin that chrono has for a time.
+const OF_CHRONO: [&str; 6] = [
+    "input contains invalid",
+    "input is not enough",
+    "input is out of range",
+    "no possible date",
+    "premature end of input",
+    "trailing input",
+];
+
 /// One line, with its end.
 pub(crate) fn encode_line(value: &impl Serialize) -> Result<Vec<u8>, FormatError> {
     let mut line = serde_json::to_vec(value).map_err(unwritable)?;
+    line.push(b'\n');
+    Ok(line)
+}
+
+/// One line that ends with a checksum, with its end.
+pub(crate) fn encode_sealed_line(value: &impl Serialize) -> Result<Vec<u8>, FormatError> {
+    let mut line = seal(serde_json::to_vec(value).map_err(unwritable)?);
     line.push(b'\n');
     Ok(line)
 }
@@ -106,8 +197,9 @@ pub(crate) fn encode_pretty_into(mut text: Vec<u8>, value: &impl Serialize) -> R
     Ok(text)
 }
 
-fn unwritable(source: serde_json::Error) -> FormatError {
-    FormatError::Malformed { expected: "JSON".to_owned(), source }
+/// Never seen: no value here has what JSON cannot say.
+fn unwritable(_: serde_json::Error) -> FormatError {
+    FormatError::Malformed { expected: "JSON".to_owned(), reason: "it cannot be written".to_owned() }
 }
 
 #[cfg(test)]
@@ -129,5 +221,33 @@ mod tests {
         assert!(matches!(refusal(r#"{"format":"pflow-head/+1"}"#), FormatError::OtherKind { .. }));
         assert!(matches!(refusal(r#"{"format":"#), FormatError::NotJson { .. }));
         assert!(matches!(refusal("[]"), FormatError::OtherKind { .. }));
+        assert!(matches!(refusal(r#"{"format":7}"#), FormatError::OtherKind { .. }));
+    }
+
+    #[test]
+    fn refusals_are_in_our_words_and_name_the_place() {
+        #[derive(Debug, Deserialize)]
+        #[allow(dead_code, reason = "read for its refusals alone")]
+        struct Fields {
+            n: u32,
+            at: chrono::DateTime<chrono::Utc>,
+            kind: crate::document::MediaType,
+        }
+        for (text, expected) in [
+            ("{\"format\":", "line 1, column 11: the document is truncated, it ends in the middle"),
+            ("\u{feff}{}", "the document begins with a UTF-8 byte order mark; save it as UTF-8 without one"),
+            ("\0\0", "line 1, column 1: the document is 2 zero bytes"),
+            (r#"{"format":"pflow-head/1"}"#, "line 1, column 25: the field `n` is missing"),
+            (
+                r#"{"format":"pflow-head/1","n":"x"}"#,
+                "column 32: a value has not the type that it should have",
+            ),
+            (r#"{"format":"pflow-head/1","n":1,"n":2}"#, "the field `n` occurs twice"),
+            (r#"{"format":"pflow-head/1","n":1,"at":"x"}"#, "a time is not of the form of RFC 3339"),
+            (r#"{"format":"pflow-head/1","n":1e400}"#, "a number is too large for this program"),
+        ] {
+            let refused = decode::<Fields>(Kind::HEAD, text.as_bytes()).unwrap_err().to_string();
+            assert!(refused.contains(expected), "{text}: {refused}");
+        }
     }
 }

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    FormatError, Kind, Lease, LeaseId, VersionId, VersionRecord, VersionRef, WorkflowId, decode, encode_line,
-    generation,
+    FormatError, Kind, Lease, LeaseId, VersionId, VersionRecord, VersionRef, WorkflowId, decode_sealed,
+    encode_sealed_line, generation,
 };
 use crate::document::ContentHash;
 
@@ -148,14 +148,14 @@ impl Head {
         Self { revision: self.revision.saturating_add(1), nonce, ..self.clone() }
     }
 
-    /// One line of JSON.
+    /// One line of JSON with a checksum.
     pub(crate) fn encode(&self) -> Result<Bytes, FormatError> {
-        encode_line(self).map(Bytes::from)
+        encode_sealed_line(self).map(Bytes::from)
     }
 
     /// Reads the head of `id`.
     pub(crate) fn decode(id: &WorkflowId, bytes: &[u8]) -> Result<Self, FormatError> {
-        let head: Self = decode(Kind::HEAD, bytes)?;
+        let head: Self = decode_sealed(Kind::HEAD, bytes)?;
         if head.id != *id {
             return Err(FormatError::Contradiction(format!("it is the head of {}", head.id)));
         }
@@ -241,13 +241,15 @@ mod tests {
     fn unknown_fields_survive_a_rewrite() {
         for head in [head(), Head::new(id())] {
             let mut value: Value = serde_json::from_slice(&head.encode().unwrap()).unwrap();
+            value.as_object_mut().unwrap().remove("checksum").unwrap();
             value["later"] = serde_json::json!({"deep": [1, 2.5, null]});
             if head.current.is_some() {
                 value["current"]["later"] = 1.into();
                 value["current"]["record"]["later"] = 2.into();
             }
-            let read = Head::decode(&id(), value.to_string().as_bytes()).unwrap();
-            let rewritten: Value = serde_json::from_slice(&read.encode().unwrap()).unwrap();
+            let read = Head::decode(&id(), &encode_sealed_line(&value).unwrap()).unwrap();
+            let mut rewritten: Value = serde_json::from_slice(&read.encode().unwrap()).unwrap();
+            rewritten.as_object_mut().unwrap().remove("checksum").unwrap();
             assert_eq!(rewritten, value);
         }
     }
@@ -262,7 +264,12 @@ mod tests {
 
     #[test]
     fn a_damaged_head_is_an_error_and_never_an_empty_one() {
-        let whole: Value = serde_json::from_slice(&head().encode().unwrap()).unwrap();
+        let mut whole: Value = serde_json::from_slice(&head().encode().unwrap()).unwrap();
+        assert!(
+            Head::decode(&id(), whole.to_string().as_bytes()).is_err(),
+            "the checksum is of these very bytes"
+        );
+        whole.as_object_mut().unwrap().remove("checksum").unwrap();
         for (place, field) in [
             ("", "revision"),
             ("", "nonce"),
@@ -276,7 +283,10 @@ mod tests {
         ] {
             let mut value = whole.clone();
             value.pointer_mut(place).unwrap().as_object_mut().unwrap().remove(field);
-            assert!(Head::decode(&id(), value.to_string().as_bytes()).is_err(), "without {place}/{field}");
+            assert!(
+                Head::decode(&id(), &encode_sealed_line(&value).unwrap()).is_err(),
+                "without {place}/{field}"
+            );
         }
         let other = WorkflowId::parse("b").unwrap();
         assert!(

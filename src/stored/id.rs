@@ -39,11 +39,48 @@ impl WorkflowId {
         }
     }
 
+    /// An id that resembles `name`, for somebody to accept: `My Workflow` gives `my-workflow`. None where nothing of the name can stand in an
+    /// id. Two names may give the same id.
+    pub fn resembling(name: &str) -> Option<Self> {
+        let mut id = String::new();
+        for c in name.chars().flat_map(char::to_lowercase) {
+            match c {
+                'a'..='z' | '0'..='9' | '_' | '.' => id.push(c),
+                _ => match LATIN.iter().find(|(letters, _)| letters.contains(c)) {
+                    Some((_, plain)) => id.push_str(plain),
+                    None if id.ends_with('-') => {}
+                    None => id.push('-'),
+                },
+            }
+        }
+        let id = id.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
+        // Everything in it is ASCII by now.
+        let id =
+            id.get(..id.len().min(Self::MAX_BYTES)).unwrap_or_default().trim_end_matches(['-', '_', '.']);
+        Self::parse(id).or_else(|_| Self::parse(format!("w-{id}"))).ok().filter(|_| !id.is_empty())
+    }
+
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
+
+/// Letters and what is written for them in ASCII.
+const LATIN: [(&str, &str); 12] = [
+    ("àáâãå", "a"),
+    ("ä", "ae"),
+    ("ç", "c"),
+    ("èéêë", "e"),
+    ("ìíîï", "i"),
+    ("ñ", "n"),
+    ("òóôõø", "o"),
+    ("ö", "oe"),
+    ("ùúû", "u"),
+    ("ü", "ue"),
+    ("ýÿ", "y"),
+    ("ß", "ss"),
+];
 
 fn broken_rule(name: &str) -> Option<&'static str> {
     if name.is_empty() {
@@ -114,6 +151,23 @@ impl<'de> Deserialize<'de> for WorkflowId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_is_offered_for_most_names() {
+        for (name, expected) in [
+            ("My Workflow", Some("my-workflow")),
+            ("Übersicht (2)", Some("uebersicht-2")),
+            (".hidden", Some("hidden")),
+            ("a--b  c.", Some("a-b-c")),
+            ("con", Some("w-con")),
+            ("v1.2_x", Some("v1.2_x")),
+            ("日本", None),
+            ("", None),
+        ] {
+            assert_eq!(WorkflowId::resembling(name).as_ref().map(WorkflowId::as_str), expected, "{name}");
+        }
+        assert_eq!(WorkflowId::resembling(&"X".repeat(200)).unwrap().as_str().len(), WorkflowId::MAX_BYTES);
+    }
 
     #[test]
     fn ordinary_names_are_ids() {

@@ -8,6 +8,7 @@ use crate::document::{ContentHash, MediaType};
 pub(crate) const CONFIG: &str = "config.json";
 const HEAD: &str = "metadata.json";
 const LOCKFILE: &str = "workflow.lock";
+const CONTENT: &str = "workflow.json";
 
 pub(crate) fn config() -> Key {
     key(CONFIG)
@@ -16,6 +17,16 @@ pub(crate) fn config() -> Key {
 /// What git must not take along: locks are of one machine, and the journal of one moment.
 pub(crate) fn gitignore() -> Key {
     key(".gitignore")
+}
+
+/// What git must not do to the bytes of a store.
+pub(crate) fn gitattributes() -> Key {
+    key(".gitattributes")
+}
+
+/// Where a config is kept that could not be read and was made anew; named by its content.
+pub(crate) fn odd_config(content: ContentHash) -> Key {
+    key(&format!("{CONFIG}.{}.odd", content.hex()))
 }
 
 pub(crate) fn index_export() -> Key {
@@ -66,7 +77,7 @@ pub(crate) fn head(id: &WorkflowId) -> Key {
 /// The current content under the name that its type has. `workflow.json` is the seed's name.
 pub(crate) fn content(id: &WorkflowId, media_type: MediaType) -> Key {
     match media_type {
-        MediaType::Json => key(&format!("workflows/{id}/workflow.json")),
+        MediaType::Json => key(&format!("workflows/{id}/{CONTENT}")),
     }
 }
 
@@ -135,6 +146,39 @@ pub(crate) fn parse_version(id: &WorkflowId, key: &Key) -> Option<(u64, VersionI
 pub(crate) fn workflow_of_version(key: &Key) -> Option<WorkflowId> {
     let (id, _) = key.as_str().strip_prefix("versions/")?.split_once('/')?;
     WorkflowId::parse(id).ok()
+}
+
+/// Whether a store has an object of this name, if it is that of one. What is in the disk backend's own folder is not looked at.
+pub(crate) fn is_ours(name: &str) -> bool {
+    if [config(), gitignore(), gitattributes(), index_export(), index_backup(), index_root()]
+        .iter()
+        .any(|key| key.as_str() == name)
+    {
+        return true;
+    }
+    let Ok(key) = Key::parse(name) else { return false };
+    let (top, rest) = name.split_once('/').unwrap_or(("", name));
+    match top {
+        "" => odd(rest, CONFIG),
+        "ops" => {
+            let part = rest.strip_prefix("base/").or_else(|| rest.strip_prefix("segments/"));
+            probes().contains(&key)
+                || parse_pending(&key).is_some()
+                || part.is_some_and(|part| VersionId::parse(part).is_some())
+        }
+        "workflows" => rest.split_once('/').is_some_and(|(id, file)| {
+            WorkflowId::parse(id).is_ok()
+                && (matches!(file, HEAD | LOCKFILE) || file == CONTENT || odd(file, LOCKFILE))
+        }),
+        "versions" => workflow_of_version(&key).is_some_and(|id| parse_version(&id, &key).is_some()),
+        _ => false,
+    }
+}
+
+/// Whether `name` is that of something kept in place of `file`, by its content.
+fn odd(name: &str, file: &str) -> bool {
+    let digits = name.strip_prefix(file).and_then(|rest| rest.strip_prefix('.')?.strip_suffix(".odd"));
+    digits.is_some_and(|digits| ContentHash::parse(&format!("sha256:{digits}")).is_ok())
 }
 
 /// The workflow whose head this is; none for any other key.

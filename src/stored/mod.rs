@@ -7,6 +7,9 @@
 //! version says of itself is written once. What is repeated elsewhere in short (names of versions, index entries, names of parts) is
 //! closed: a program that adds to one of these adds a feature that writers must know.
 //!
+//! Heads, the lines of versions and the index root end with a checksum of themselves (`seal.rs`), and config.json has one of what makes
+//! the store (`config.rs`): a flipped bit is noticed by whoever reads it. Index parts are named by their hash.
+//!
 //! ```text
 //! config.json                                    format, store id, required features, settings
 //! index.json, index.bak                          export of the index, and the one before
@@ -34,7 +37,9 @@ mod id;
 pub(crate) mod layout;
 mod lease;
 mod lockfile;
+mod media_type;
 mod objects;
+mod seal;
 mod standing;
 pub(crate) mod trust;
 mod version;
@@ -44,7 +49,9 @@ pub(crate) use ancestry::{Candidate, VersionName, VersionStatus, Witnesses, clas
 pub use config::{Config, Features, Probed};
 pub(crate) use field::check_text;
 pub use format::FormatError;
-pub(crate) use format::{Kind, decode, encode_line, encode_pretty, encode_pretty_into};
+pub(crate) use format::{
+    Kind, decode, decode_sealed, encode_line, encode_pretty, encode_pretty_into, encode_sealed_line, parse,
+};
 pub(crate) use gate::{Gate, read_config};
 pub use given::Given;
 pub use head::{Ancestor, Current, Ended, Head};
@@ -52,6 +59,7 @@ pub use id::{InvalidId, WorkflowId};
 pub(crate) use lease::LeaseRef;
 pub use lease::{InvalidLeaseId, Lease, LeaseId};
 pub use lockfile::Lockfile;
+pub use media_type::StoredMediaType;
 pub(crate) use objects::{Objects, StoredHead, corrupt, unreadable};
 pub(crate) use standing::human;
 pub use standing::{Holder, Live, Sight, Stale, Standing};

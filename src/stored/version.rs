@@ -5,8 +5,11 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Ancestor, FormatError, Given, Kind, VersionId, WorkflowId, decode, encode_line, generation};
-use crate::document::{ContentHash, MediaType};
+use super::{
+    Ancestor, FormatError, Given, Kind, StoredMediaType, VersionId, WorkflowId, decode_sealed,
+    encode_sealed_line, generation,
+};
+use crate::document::ContentHash;
 
 /// What a version says of itself. It stands in the version's object and, while the version is current, in the head.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +28,7 @@ pub struct VersionRecord {
     /// Of the content, in bytes.
     pub size: u64,
     /// Of the content.
-    pub media_type: MediaType,
+    pub media_type: StoredMediaType,
     /// The title: the one that is [`given`](Self::given), else the document's.
     pub name: Option<String>,
     /// What it is for; from the same places.
@@ -129,14 +132,14 @@ impl VersionRecord {
             && (self.modified, &self.author) == (above.modified, &above.author)
     }
 
-    /// The object that keeps this version, and the hash of its line: the record in one line of JSON, then the content.
+    /// The object that keeps this version, and the hash of its line: the record in one line of JSON with a checksum, then the content.
     pub(crate) fn encode(
         &self,
         id: &WorkflowId,
         content: &[u8],
     ) -> Result<(Bytes, ContentHash), FormatError> {
         let line = Line { format: Kind::VERSION.tag(), id, record: self };
-        let mut bytes = encode_line(&line)?;
+        let mut bytes = encode_sealed_line(&line)?;
         let hash = ContentHash::of(line_of(&bytes));
         bytes.extend_from_slice(content);
         Ok((bytes.into(), hash))
@@ -147,7 +150,7 @@ impl StoredVersion {
     /// Reads a version object and holds it against what it says of itself.
     pub(crate) fn decode(id: &WorkflowId, bytes: &Bytes) -> Result<Self, FormatError> {
         let line = line_of(bytes);
-        let OwnedLine { id: named, record } = decode(Kind::VERSION, line)?;
+        let OwnedLine { id: named, record } = decode_sealed(Kind::VERSION, line)?;
         if named != *id {
             return Err(FormatError::Contradiction(format!("it is a version of {named}")));
         }
@@ -162,6 +165,11 @@ impl StoredVersion {
             ));
         }
         Ok(Self { record, record_hash: ContentHash::of(line), content })
+    }
+
+    /// The hash of the line of a version object, whatever it says.
+    pub(crate) fn hash_of(bytes: &[u8]) -> ContentHash {
+        ContentHash::of(line_of(bytes))
     }
 
     /// How other records name this version.
@@ -183,6 +191,7 @@ fn line_of(bytes: &[u8]) -> &[u8] {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::document::MediaType;
 
     pub(in crate::stored) fn record(generation: u64, content: &[u8]) -> VersionRecord {
         VersionRecord {
@@ -192,7 +201,7 @@ pub(super) mod tests {
             parents: Vec::new(),
             hash: Some(ContentHash::of(content)),
             size: content.len() as u64,
-            media_type: MediaType::Json,
+            media_type: MediaType::Json.into(),
             name: Some("Naïve \n name".to_owned()),
             description: None,
             tags: vec!["etl".to_owned()],

@@ -149,20 +149,20 @@ impl World {
         let store = self.stores[self.taken % 2].clone();
         let before = self.keys("versions/").await;
         match step {
-            Step::Save => self.save(&store).await,
-            Step::CrashBeforeHead => self.crash(&store, HEAD).await,
-            Step::CrashBeforeCopy => self.crash(&store, COPY).await,
-            Step::LostRace => self.lose_race(&store).await,
-            Step::Merge => self.merge().await,
-            Step::InterruptedPush => self.push().await,
-            Step::DeleteHead => self.delete_head().await,
-            Step::PutHeadBack => self.put_head_back(true).await,
-            Step::PutHeadAloneBack => self.put_head_back(false).await,
-            Step::Fold => self.save_all(&store, &["other"]).await,
-            Step::SaveAll => self.save_all(&store, &["a", "other"]).await,
-            Step::Reindex => drop(store.reindex().await.unwrap()),
-            Step::Verify => drop(store.verify().await.unwrap()),
-            Step::Repair => self.repair(&store).await,
+            Step::Save => Box::pin(self.save(&store)).await,
+            Step::CrashBeforeHead => Box::pin(self.crash(&store, HEAD)).await,
+            Step::CrashBeforeCopy => Box::pin(self.crash(&store, COPY)).await,
+            Step::LostRace => Box::pin(self.lose_race(&store)).await,
+            Step::Merge => Box::pin(self.merge()).await,
+            Step::InterruptedPush => Box::pin(self.push()).await,
+            Step::DeleteHead => Box::pin(self.delete_head()).await,
+            Step::PutHeadBack => Box::pin(self.put_head_back(true)).await,
+            Step::PutHeadAloneBack => Box::pin(self.put_head_back(false)).await,
+            Step::Fold => Box::pin(self.save_all(&store, &["other"])).await,
+            Step::SaveAll => Box::pin(self.save_all(&store, &["a", "other"])).await,
+            Step::Reindex => drop(Box::pin(store.reindex()).await.unwrap()),
+            Step::Verify => drop(Box::pin(store.verify()).await.unwrap()),
+            Step::Repair => Box::pin(self.repair(&store)).await,
         }
         if matches!(step, Step::Fold | Step::Reindex | Step::Verify | Step::Repair) {
             let after = self.keys("versions/a/").await;

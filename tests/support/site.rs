@@ -15,7 +15,7 @@ use pflow_store::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Probe, bucket, staged::Staged};
+use super::{Probe, bucket, seal::resealed, staged::Staged};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -146,8 +146,14 @@ impl Site {
         serde_json::from_slice(&self.get(key).await.unwrap_or_else(|| panic!("no {key}"))).unwrap()
     }
 
-    /// What a crash, a person or another program does behind the store's back.
+    /// What a crash, a person or another program does behind the store's back. Changed JSON gets the checksum that its new content needs,
+    /// so that it says what the test wants it to say; see [`put_raw`](Self::put_raw) for damage.
     pub(crate) async fn put(&self, key: &str, bytes: impl Into<Bytes>) {
+        self.put_raw(key, resealed(key, bytes.into())).await;
+    }
+
+    /// These very bytes.
+    pub(crate) async fn put_raw(&self, key: &str, bytes: impl Into<Bytes>) {
         self.tamper(Operation::put(Key::parse(key).unwrap(), bytes)).await;
     }
 
@@ -175,13 +181,13 @@ impl Site {
 
 /// The ids that a store lists.
 pub(crate) async fn listed(store: &Store) -> Vec<String> {
-    let entries = store.list(&Query::default()).await.unwrap();
+    let entries = store.list(&Query::default()).await.unwrap().workflows;
     entries.iter().map(|entry| entry.id.to_string()).collect()
 }
 
 /// `id@generation` of everything that a store lists.
 pub(crate) async fn generations(store: &Store) -> Vec<String> {
-    let entries = store.list(&Query::default()).await.unwrap();
+    let entries = store.list(&Query::default()).await.unwrap().workflows;
     entries.iter().map(|entry| format!("{}@{}", entry.id, entry.generation)).collect()
 }
 

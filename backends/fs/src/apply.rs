@@ -1,10 +1,15 @@
 //! Writing what the journal holds into the files.
 //!
-//! Nothing here needs an order: until the files are durable and the journal has ended, the journal stands over them, for readers and after a
-//! crash.
+//! Nothing here needs an order: until the files are durable and the journal has ended, the journal counts and not the files, for readers and after
+//! a crash.
+//!
+//! **Invariant:** a value is always written into a new file, never into one that is there. If the system once failed to write a file back, what is
+//! written into the same file later may be lost although its sync succeeds (ext4 keeps the blocks marked as unwritten; see the decision
+//! `docs/decisions/new-files-only.md`). Whether it failed is known only to those who had the file open then, and that may be another
+//! process, an editor or a copy program. A new file is not affected by what happened to the old one.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     path::{Path, PathBuf},
 };
 
@@ -17,13 +22,13 @@ use rustix::{
 use crate::{
     current::{bytes_of, kept_file, not_what_was_committed, value_is_gone},
     error::{errno_of, failed, special_file, symbolic_link},
-    files::{copy, hash_open, split, whole},
+    files::{copy_part, hash_open, split, whole},
     folder::{Folder, OpenFile, Step, Walk},
     journal::{
         STAGING,
         record::{Content, Value},
     },
-    medium::{Open, Status},
+    medium::Status,
     overlay::{Entry, Judged},
     taken_out,
 };
@@ -37,35 +42,53 @@ pub(crate) enum Sync {
     Each,
 }
 
+/// After how many folders these are synced before others are touched, so that few are open at a time.
+const MOST_TOUCHED: usize = 200;
+
 /// Writes entries into their files. The caller holds the lock.
 #[derive(Debug)]
 pub(crate) struct Applier<'a> {
     root: &'a Folder,
     journal: &'a Folder,
     sync: Sync,
+    /// Whether names that were given before may be lost without being dirty, so that every name is given again.
+    again: bool,
     /// Names the staged files; never given before.
     id: String,
     epoch: u64,
     staged: usize,
     /// The folder that was opened last: keys come in order.
     last: Option<(String, Folder)>,
-    /// Paths of folders in which a name changed, now or when another process worked on it.
-    touched: BTreeSet<PathBuf>,
+    /// Folders in which a name changed, now or when another process worked on it, by path.
+    ///
+    /// IMPORTANT: those that are changed here stay open from before the change until their sync, so that every failure since is told to it.
+    touched: BTreeMap<PathBuf, Option<Folder>>,
+    /// Those that could not be synced.
+    unsynced: Vec<(PathBuf, Error)>,
     /// The staging folder failed since it was asked last.
     staging_failed: bool,
 }
 
 impl<'a> Applier<'a> {
-    pub(crate) fn new(root: &'a Folder, journal: &'a Folder, sync: Sync, id: String, epoch: u64) -> Self {
+    /// `id` was never given before; see [`Journal::claim_files`](crate::writer::Journal::claim_files) for `again`.
+    pub(crate) fn new(
+        root: &'a Folder,
+        journal: &'a Folder,
+        (sync, again): (Sync, bool),
+        id: String,
+        epoch: u64,
+    ) -> Self {
         Self {
             root,
             journal,
             sync,
+            again,
             id,
             epoch,
             staged: 0,
             last: None,
-            touched: BTreeSet::new(),
+            touched: BTreeMap::new(),
+            unsynced: Vec::new(),
             staging_failed: false,
         }
     }
@@ -87,13 +110,17 @@ impl<'a> Applier<'a> {
     /// Makes the names durable that lead to what was written, and the removal of others. Returns the folders for which that failed: no name in
     /// them or below them may be durable.
     pub(crate) fn sync_folders(&mut self) -> Vec<(PathBuf, Error)> {
-        let mut unsynced = Vec::new();
-        for path in std::mem::take(&mut self.touched) {
-            if let Err(error) = self.sync_folder(&path) {
-                unsynced.push((path, error));
+        self.sync_touched();
+        std::mem::take(&mut self.unsynced)
+    }
+
+    fn sync_touched(&mut self) {
+        for (path, folder) in std::mem::take(&mut self.touched) {
+            let synced = folder.map_or_else(|| self.sync_folder(&path), |folder| folder.sync());
+            if let Err(error) = synced {
+                self.unsynced.push((path, error));
             }
         }
-        unsynced
     }
 
     fn sync_folder(&self, path: &Path) -> Result<()> {
@@ -125,7 +152,7 @@ impl<'a> Applier<'a> {
             // under its name unless the machine crashes, so that such a part is a person's edit otherwise.
             None if !entry.may_be_edited() => self.write(&folder, name, None, source),
             None => self.move_in(&folder, name, None, source),
-            Some(it) if !entry.may_be_edited() => self.write_over(&folder, name, it.mode, source),
+            Some(it) if !entry.may_be_edited() => self.move_in(&folder, name, Some(it.mode), source),
             Some(it) => self.swap_in(&folder, name, it.mode, key, entry, source),
         }
     }
@@ -134,12 +161,12 @@ impl<'a> Applier<'a> {
         let name = split(key).1;
         // The folder stays even if it is empty then: somebody may be about to put the next object there.
         let Some(folder) = self.find(key)? else { return Ok(()) };
-        let Some((file, status)) = folder.open_file(name)? else { return Ok(()) };
+        let Some((file, status)) = folder.open_file(name)? else { return self.remove_again(&folder, name) };
         if !entry.may_be_edited() {
             return folder.remove_file(name);
         }
         let Some(held) = self.version_of_ours(&file, &status, entry)? else {
-            return self.keep(&file);
+            return self.keep(&folder, name, key, (&file, &status));
         };
         // Taken out of its place first and looked at there, whatever a person did in between.
         let (staging, number) = self.staged_name()?;
@@ -159,25 +186,15 @@ impl<'a> Applier<'a> {
         self.sync_written(&file)
     }
 
-    /// Replaces what nobody edits: in place, because taking a new file's name for an old one makes the file system flush the one and free the other.
+    /// Removes a name once more that is not there: the removal may have been lost, and then a crash brings the file back.
     ///
-    /// IMPORTANT: the journal stands over the file until it is durable, so a crash in the middle loses nothing, and none of our readers believes it
-    /// meanwhile. A file with several names is somebody's snapshot too, which must not change.
-    fn write_over(&mut self, folder: &Folder, name: &str, mode: Mode, source: &Source<'_>) -> Result<()> {
-        let file = match folder.open_own(name, Open::Write) {
-            Ok(file) => file,
-            // It may not be written to, or went away just now.
-            Err(_) => return self.move_in(folder, name, Some(mode), source),
-        };
-        let status = file.status()?;
-        if status.kind != FileType::RegularFile || status.has_other_names {
-            return self.move_in(folder, name, Some(mode), source);
+    /// A folder takes the name in between and not a file, because a folder is no object for any reader.
+    fn remove_again(&self, folder: &Folder, name: &str) -> Result<()> {
+        if !self.again || folder.look(name)?.is_some() {
+            return Ok(());
         }
-        source.write_to(&file)?;
-        if status.size > source.size() {
-            file.set_length(source.size())?;
-        }
-        self.sync_written(&file)
+        folder.create_folder(name)?;
+        folder.remove_folder(name)
     }
 
     /// IMPORTANT: by the descriptor that it was written through, which is told of every failure since.
@@ -239,10 +256,23 @@ impl<'a> Applier<'a> {
             return self.move_in(folder, name, Some(mode), source);
         };
         let Some(held) = self.version_of_ours(&file, &status, entry)? else {
-            return self.keep(&file);
+            return self.keep(folder, name, key, (&file, &status));
         };
+        self.exchange_in(folder, name, mode, key, &held, source)
+    }
+
+    /// `held` is what the file holds that is taken out.
+    fn exchange_in(
+        &mut self,
+        folder: &Folder,
+        name: &str,
+        mode: Mode,
+        key: &Key,
+        held: &Version,
+        source: &Source<'_>,
+    ) -> Result<()> {
         let (staging, number) = self.staged_name()?;
-        let staged = taken_out::name(self.epoch, &held, &number, key);
+        let staged = taken_out::name(self.epoch, held, &number, key);
         self.stage_as(&staging, &staged, Some(mode), source)?;
         match staging.exchange(&staged, (folder, name)) {
             Ok(()) => self.look_again(&staging, &staged),
@@ -271,9 +301,22 @@ impl<'a> Applier<'a> {
         Ok((judged == Judged::Ours).then_some(version))
     }
 
-    /// A person's edit stays. What it came in the place of must not come back in its stead.
-    fn keep(&self, file: &OpenFile) -> Result<()> {
-        self.sync_written(file)
+    /// A person's edit stays, and becomes durable: what it replaced must not come back after a crash.
+    ///
+    /// If its name, or its bytes, may have been lost, a copy of it takes its place.
+    fn keep(
+        &mut self,
+        folder: &Folder,
+        name: &str,
+        key: &Key,
+        (file, status): (&OpenFile, &Status),
+    ) -> Result<()> {
+        if !self.again {
+            return self.sync_written(file);
+        }
+        let bytes = whole(file, status)?;
+        let held = Version::of_content(&bytes);
+        self.exchange_in(folder, name, status.mode, key, &held, &Source::Journal(&bytes))
     }
 
     /// Looks at what was taken out, where a person cannot replace it any more. What changed since the look before is theirs.
@@ -307,6 +350,7 @@ impl<'a> Applier<'a> {
         }
         let mut here = self.root.clone();
         for name in split(key).0 {
+            self.touch(&here);
             here = here.step_or_create(name)?.0;
         }
         Ok(self.arrive(key, here))
@@ -318,6 +362,9 @@ impl<'a> Applier<'a> {
     }
 
     fn arrive(&mut self, key: &Key, folder: Folder) -> Folder {
+        if self.touched.len() > MOST_TOUCHED {
+            self.sync_touched();
+        }
         self.touch(&folder);
         self.last = Some((path_of(key).to_owned(), folder.clone()));
         folder
@@ -326,8 +373,11 @@ impl<'a> Applier<'a> {
     /// IMPORTANT: also where nothing is changed, and all folders on the way: whoever made or removed a name there may have died before it was durable.
     fn touch(&mut self, folder: &Folder) {
         if self.sync == Sync::Each {
-            let way = folder.path().ancestors().take_while(|path| path.starts_with(self.root.path()));
-            self.touched.extend(way.map(Path::to_owned));
+            let above = folder.path().ancestors().skip(1);
+            for path in above.take_while(|path| path.starts_with(self.root.path())) {
+                self.touched.entry(path.to_owned()).or_default();
+            }
+            self.touched.entry(folder.path().to_owned()).or_default().get_or_insert_with(|| folder.clone());
         }
     }
 }
@@ -335,8 +385,8 @@ impl<'a> Applier<'a> {
 /// Where the bytes of a value are.
 enum Source<'a> {
     Journal(&'a Bytes),
-    /// A file that may be larger than what anybody wants in memory.
-    Kept(OpenFile, &'a Value),
+    /// A part of a file in `values/`, from an offset on, that may be larger than what should be in memory.
+    Kept(OpenFile, u64, &'a Value),
 }
 
 impl<'a> Source<'a> {
@@ -344,22 +394,17 @@ impl<'a> Source<'a> {
     fn of(root: &Folder, value: &'a Value) -> Result<Option<Self>> {
         Ok(match &value.content {
             Content::Inline(bytes) => Some(Self::Journal(bytes)),
-            Content::Kept(name) => kept_file(root, name)?.map(|(file, _)| Self::Kept(file, value)),
+            Content::Kept { name, at } => {
+                kept_file(root, name)?.map(|(file, _)| Self::Kept(file, *at, value))
+            }
         })
-    }
-
-    fn size(&self) -> u64 {
-        match self {
-            Self::Journal(bytes) => bytes.len() as u64,
-            Self::Kept(_, value) => value.size,
-        }
     }
 
     fn write_to(&self, file: &OpenFile) -> Result<()> {
         match self {
             Self::Journal(bytes) => file.write_at(bytes, 0),
-            Self::Kept(kept, value) if copy(kept, file)? == value.version => Ok(()),
-            Self::Kept(kept, _) => Err(not_what_was_committed(kept)),
+            Self::Kept(kept, at, value) if copy_part(kept, *at, value.size, file)? == value.version => Ok(()),
+            Self::Kept(kept, ..) => Err(not_what_was_committed(kept)),
         }
     }
 }
@@ -376,7 +421,7 @@ fn discard(staging: &Folder, name: &str) {
 }
 
 /// Removes a tree of folders from its leaves up. What somebody put there meanwhile makes it fail.
-fn remove_folders(parent: &Folder, name: &str) -> Result<()> {
+pub(crate) fn remove_folders(parent: &Folder, name: &str) -> Result<()> {
     if let Step::Folder(folder) = parent.step(name)? {
         for (below, _) in folder.names()? {
             // Another name than a text has no business here; the folder is not empty then, and removing it says so.

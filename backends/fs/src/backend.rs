@@ -12,7 +12,7 @@ use pflow_backend::{
 use tokio::sync::oneshot;
 
 use crate::{
-    FsOptions,
+    FsOptions, LostTail,
     current::{MetaOnly, Whole},
     error::{failed, with_cause},
     files::MAX_OBJECT_BYTES,
@@ -82,7 +82,7 @@ impl FsBackend {
             if !options.any_file_system {
                 check_file_system(root.folder())?;
             }
-            Ok(Arc::new(Store::new(root, environment, options.journal_limit, options.follow)))
+            Ok(Arc::new(Store::new(root, environment, &options)))
         })
         .await?;
         let backend = Self { store, lock_wait };
@@ -109,6 +109,11 @@ impl FsBackend {
             }
             environment.sleep(PAUSE.mul_f64(0.5 + environment.jitter()).min(left)).await;
         }
+    }
+
+    /// What the folder was opened without, because it was committed and cannot be read ([`FsOptions::accept_tail`]).
+    pub fn lost_tail(&self) -> Option<&LostTail> {
+        self.store.lost()
     }
 
     /// The folder, as an absolute path.

@@ -13,8 +13,10 @@ use pflow_backend::{Environment, Key, Result};
 use crate::{
     apply::{Applier, Sync, path_of},
     carry::{Stuck, carry},
-    error::{again, failed},
+    error::{again as again_for, failed},
+    folder::Folder,
     journal::{self, NEW_LOG, STAGING, VALUES},
+    names::{Renamed, name_folders_again},
     overlay::Entry,
     rescue::rescue,
     taken_out,
@@ -33,9 +35,12 @@ pub(crate) const FOLLOW_AFTER: Duration = Duration::from_millis(20);
 
 /// Writes everything that the journal holds into the files, durably, and ends it. Returns what could not be written.
 ///
-/// **Invariant:** the journal ends only behind a sync that covers every file that it stood over. A file is covered
-/// - if it was written, through a descriptor that was opened before, by whoever syncs: then a failure since is told here;
-/// - and by nothing else. What others wrote is written once more, because a failure of theirs may have been told to them alone.
+/// **Invariant:** the journal ends only behind a sync that covers every file that it stood over, and every name that leads there.
+/// - A file is covered if it was written by this handle, through a descriptor that was opened before, or since the descriptor of the whole file system
+///   was opened: then a failure since is reported here. Every file that another process wrote is written again, because a failure may
+///   have been reported to that process alone.
+/// - A name is covered on the same terms. If another handle wrote files in this epoch, or a sync of this handle failed in it, every name is
+///   given again ([`Journal::claim_files`]).
 ///
 /// A value whose file cannot be written goes on in the journal ([`Journal::carry`]), so that one such file stops nothing else.
 ///
@@ -51,36 +56,14 @@ pub(crate) fn checkpoint(
     empty: bool,
 ) -> Result<Vec<Stuck>> {
     let left = rescue(journal);
-    let root = journal.root.folder();
-    let (few, fresh) = {
-        let view = journal.view();
-        let few = view.overlay.len() <= FEW;
-        (few, view.overlay.iter().all(|(_, entry)| !entry.applied))
-    };
-    // One by one only what is written here and now: a descriptor that is opened later may not be told of an earlier failure.
-    let all_at_once = !(few && fresh) && root.medium().syncs_file_systems();
-    if !all_at_once {
+    let written = write_durably(journal, environment, true);
+    if !matches!(&written, Ok(stuck) if stuck.is_empty()) {
+        journal.distrust_files();
+    }
+    let stuck = written.inspect_err(|_| {
+        // IMPORTANT: what a failed sync covered may be lost although it can be read. All of it is written and named again the next time.
         journal.view().overlay.iter_mut().for_each(|(_, entry)| entry.applied = false);
-    }
-    let sync = if all_at_once { Sync::Later } else { Sync::Each };
-    let mut stuck = follow(journal, environment, sync, &|| false);
-    if !stuck.is_empty() {
-        // Most failures pass.
-        stuck = follow(journal, environment, sync, &|| false);
-    }
-    let durable = match (stuck.iter().find(|it| !it.is_of_one_file), sync) {
-        (Some(failure), _) => Err(again(&failure.error)),
-        (None, Sync::Each) => Ok(()),
-        (None, Sync::Later) => {
-            let synced = root.medium().sync_file_system(root.node());
-            synced.map_err(|error| failed("sync the file system of", root.path(), error))
-        }
-    };
-    if let Err(error) = durable {
-        // IMPORTANT: what a failed sync covered may be gone although it can be read. It is written anew the next time.
-        journal.view().overlay.iter_mut().for_each(|(_, entry)| entry.applied = false);
-        return Err(error);
-    }
+    })?;
     match stuck.is_empty() {
         true => journal.end(empty)?,
         false => carry(journal, &stuck, most)?,
@@ -105,11 +88,99 @@ fn clean_up(journal: &Journal<'_>, empty: bool, left: &BTreeSet<String>) {
     }
 }
 
-/// Writes what is not in its file yet, until `stop` says so. With [`Sync::Each`] it is durable then. Returns what could not be written.
-pub(crate) fn follow(
+/// The first half of a [`checkpoint`]. With `may_sync_all` one sync of the file system may take the place of many.
+fn write_durably(
+    journal: &mut Journal<'_>,
+    environment: &dyn Environment,
+    may_sync_all: bool,
+) -> Result<Vec<Stuck>> {
+    let (few, fresh) = {
+        let view = journal.view();
+        if view.overlay.is_empty() {
+            return Ok(Vec::new());
+        }
+        let few = view.overlay.len() <= FEW;
+        (few, view.overlay.iter().all(|(_, entry)| !entry.applied))
+    };
+    let again = journal.claim_files()?;
+    let root = journal.root.folder();
+    // One by one only what is written here and now: a descriptor that is opened later may not be told of an earlier failure.
+    let all_at_once = may_sync_all && !(few && (fresh || again)) && root.medium().syncs_file_systems();
+    let sync = if all_at_once { Sync::Later } else { Sync::Each };
+    if !all_at_once || again {
+        journal.view().overlay.iter_mut().for_each(|(_, entry)| entry.applied = false);
+    }
+    let mut stuck = write_named(journal, environment, sync, again)?;
+    if !stuck.is_empty() {
+        // Most failures pass. If a sync was among them, names may be lost, so that all are given again.
+        stuck = write_named(journal, environment, sync, true)?;
+    }
+    if let Some(failure) = stuck.iter().find(|it| !it.is_of_one_file) {
+        return Err(again_for(&failure.error));
+    }
+    if sync == Sync::Later
+        && let Err(error) = root.medium().sync_file_system(root.node())
+    {
+        let error = failed("sync the file system of", root.path(), error);
+        tracing::debug!(%error, "the files are written again and synced one by one");
+        // The cause may be one block of a single file, for ever, or a file of another program. Synced one by one the file that fails is known.
+        journal.view().overlay.iter_mut().for_each(|(_, entry)| entry.applied = false);
+        journal.distrust_files();
+        return write_durably(journal, environment, false);
+    }
+    Ok(stuck)
+}
+
+/// Writes what is not in its file yet. If names may have been lost all are given `again`. With [`Sync::Each`] everything is durable then that is not stuck.
+fn write_named(
     journal: &Journal<'_>,
     environment: &dyn Environment,
     sync: Sync,
+    again: bool,
+) -> Result<Vec<Stuck>> {
+    if !again {
+        return Ok(write_files(journal, environment, (sync, false), &|| false));
+    }
+    let Renamed { to_sync, mut failures } = name_folders_again(journal)?;
+    let mut stuck = write_files(journal, environment, (sync, true), &|| false);
+    if sync == Sync::Each {
+        let failed = |folder: Folder| Some((folder.path().to_owned(), folder.sync().err()?));
+        failures.extend(to_sync.into_iter().filter_map(failed));
+    }
+    // IMPORTANT: a file below a name that may not be durable was not written.
+    let known: BTreeSet<Key> = stuck.iter().map(|it| it.key.clone()).collect();
+    let root = journal.root.folder();
+    for (key, entry) in journal.view().overlay.iter_mut().filter(|(key, _)| !known.contains(key)) {
+        let path = root.path_of(key.as_str());
+        if let Some((_, error)) = failures.iter().find(|(folder, _)| path.starts_with(folder)) {
+            entry.applied = false;
+            stuck.push(Stuck::new(key, again_for(error), false));
+        }
+    }
+    Ok(stuck)
+}
+
+/// Writes what is not in its file yet, until `stop` says so. Nothing of it is durable then. Returns what could not be written.
+///
+/// # Errors
+/// Other processes could not be told. Nothing was written.
+pub(crate) fn follow(
+    journal: &mut Journal<'_>,
+    environment: &dyn Environment,
+    stop: &(dyn Fn() -> bool + std::marker::Sync),
+) -> Result<Vec<Stuck>> {
+    if journal.view().overlay.iter().all(|(_, entry)| entry.applied) {
+        return Ok(Vec::new());
+    }
+    journal.claim_files()?;
+    Ok(write_files(journal, environment, (Sync::Later, false), stop))
+}
+
+/// Writes what is not in its file yet, until `stop` says so. Returns what could not be written.
+fn write_files(
+    journal: &Journal<'_>,
+    environment: &dyn Environment,
+    (sync, again): (Sync, bool),
     stop: &(dyn Fn() -> bool + std::marker::Sync),
 ) -> Vec<Stuck> {
     let waiting: Vec<(Key, Entry)> = {
@@ -119,7 +190,7 @@ pub(crate) fn follow(
     };
     // Deletions first, so that a name that was an object may be a folder now; then in the order of keys, folder by folder.
     let (puts, deletions): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(_, entry)| entry.now.is_some());
-    let follower = Follower { journal, environment, sync, stop };
+    let follower = Follower { journal, environment, sync, again, stop };
     let mut stuck = follower.write(&deletions);
     stuck.append(&mut follower.write_side_by_side(&puts));
     stuck
@@ -131,6 +202,7 @@ struct Follower<'a> {
     journal: &'a Journal<'a>,
     environment: &'a dyn Environment,
     sync: Sync,
+    again: bool,
     stop: &'a (dyn Fn() -> bool + std::marker::Sync),
 }
 
@@ -158,7 +230,8 @@ impl Follower<'_> {
         let root = self.journal.root.folder();
         let epoch = self.journal.view().position.map_or(0, |position| position.epoch);
         let id = self.environment.new_id();
-        let mut applier = Applier::new(root, self.journal.folder, self.sync, id, epoch);
+        let how = (self.sync, self.again);
+        let mut applier = Applier::new(root, self.journal.folder, how, id, epoch);
         let (mut written, mut stuck) = (Vec::new(), Vec::new());
         for (key, entry) in some {
             if (self.stop)() {
@@ -174,7 +247,7 @@ impl Follower<'_> {
         written.retain(|key| {
             let path = root.path_of(key.as_str());
             let error = unsynced.iter().find(|(folder, _)| path.starts_with(folder)).map(|(_, error)| error);
-            stuck.extend(error.map(|error| Stuck::new(key, again(error), false)));
+            stuck.extend(error.map(|error| Stuck::new(key, again_for(error), false)));
             error.is_none()
         });
         let mut view = self.journal.view();

@@ -190,19 +190,19 @@ fn is_unreadable(error: &Error) -> bool {
 
 /// The bytes of a value; none if its file in `values/` is gone, because the value is in its place for good.
 pub(crate) fn bytes_of(root: &Folder, value: &Value) -> Result<Option<Bytes>> {
-    let name = match &value.content {
+    let (name, at) = match &value.content {
         Content::Inline(bytes) => return Ok(Some(bytes.clone())),
-        Content::Kept(name) => name,
+        Content::Kept { name, at } => (name, *at),
     };
-    let Some((file, status)) = kept_file(root, name)? else { return Ok(None) };
-    let bytes = files::whole(&file, &status)?;
+    let Some((file, _)) = kept_file(root, name)? else { return Ok(None) };
+    let bytes = files::part(&file, at, value.size)?;
     if Version::of_content(&bytes) != value.version {
         return Err(not_what_was_committed(&file));
     }
     Ok(Some(bytes))
 }
 
-/// The file of a large value; none if it is gone.
+/// The file in `values/` of this name; none if it is gone.
 pub(crate) fn kept_file(root: &Folder, name: &str) -> Result<Option<(OpenFile, Status)>> {
     let Some(journal) = journal::find(root)? else { return Ok(None) };
     let Step::Folder(values) = journal.step(VALUES)? else { return Ok(None) };

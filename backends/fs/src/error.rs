@@ -40,7 +40,10 @@ pub(crate) fn errno_of(error: &io::Error) -> Option<Errno> {
 
 /// A link where an object or a folder of this storage should be.
 pub(crate) fn symbolic_link(path: &Path) -> Error {
-    let what = format!("{} is a symbolic link; links inside the store are never followed", path.display());
+    let what = format!(
+        "{} is a symbolic link; links inside the store are never followed: put the file that it leads to in its place",
+        path.display()
+    );
     Error::new(ErrorKind::Unsafe, what)
 }
 

@@ -64,20 +64,48 @@ pub(crate) fn hash_open(file: &OpenFile, status: &Status) -> Result<(Version, u6
     // One more than there should be, to see that there is no more.
     let expected = usize::try_from(status.size).unwrap_or(usize::MAX).saturating_add(1);
     let mut hash = Sha256::new();
-    let size = by_chunks(file, expected.min(CHUNK_BYTES), |_, chunk| {
-        hash.update(chunk);
-        Ok(())
-    })?;
+    let size = by_chunks(file, expected.min(CHUNK_BYTES), |chunk| hash.update(chunk))?;
     Ok((version(hash), size))
+}
+
+/// So many bytes of an open file from `at` on, or as many as there are.
+pub(crate) fn part(file: &OpenFile, at: u64, size: u64) -> Result<Bytes> {
+    let left = file.status()?.size.saturating_sub(at).min(size);
+    let too_large = |error: String| {
+        let what = format!("{left} bytes of {} are more than there is memory", file.path().display());
+        Error::new(ErrorKind::Exhausted, what).with_source(error)
+    };
+    let left_here = usize::try_from(left).map_err(|error| too_large(error.to_string()))?;
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(left_here).map_err(|error| too_large(error.to_string()))?;
+    bytes.resize(left_here, 0);
+    let read = file.read_at(&mut bytes, at)?;
+    bytes.truncate(read);
+    Ok(bytes.into())
 }
 
 /// Copies a file over another one, in bounded memory; the version of what it holds.
 pub(crate) fn copy(from: &OpenFile, to: &OpenFile) -> Result<Version> {
+    copy_part(from, 0, u64::MAX, to)
+}
+
+/// Copies so many bytes of a file from `at` on, or as many as there are, over another one, in bounded memory; the version of what was copied.
+pub(crate) fn copy_part(from: &OpenFile, at: u64, size: u64, to: &OpenFile) -> Result<Version> {
     let mut hash = Sha256::new();
-    by_chunks(from, CHUNK_BYTES, |at, chunk| {
+    let mut buffer = vec![0; CHUNK_BYTES];
+    let mut done = 0;
+    while done < size {
+        let most = usize::try_from(size - done).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
+        let chunk = buffer.get_mut(..most).unwrap_or_default();
+        let read = from.read_at(chunk, at + done)?;
+        let chunk = chunk.get(..read).unwrap_or_default();
         hash.update(chunk);
-        to.write_at(chunk, at)
-    })?;
+        to.write_at(chunk, done)?;
+        done += read as u64;
+        if read < most {
+            break;
+        }
+    }
     Ok(version(hash))
 }
 
@@ -87,12 +115,12 @@ fn version(hash: Sha256) -> Version {
 }
 
 /// Hands out a file piece by piece; its length.
-fn by_chunks(file: &OpenFile, chunk: usize, mut each: impl FnMut(u64, &[u8]) -> Result<()>) -> Result<u64> {
+fn by_chunks(file: &OpenFile, chunk: usize, mut each: impl FnMut(&[u8])) -> Result<u64> {
     let mut buffer = vec![0; chunk];
     let mut size = 0;
     loop {
         let read = file.read_at(&mut buffer, size)?;
-        each(size, buffer.get(..read).unwrap_or_default())?;
+        each(buffer.get(..read).unwrap_or_default());
         size += read as u64;
         if read < buffer.len() {
             return Ok(size);

@@ -116,6 +116,13 @@ impl Folder {
         Ok(self.status()?.id)
     }
 
+    /// The number of the mount that this folder, or the name in it, is reached through; none where the system cannot tell.
+    pub(crate) fn mount(&self, name: Option<&str>) -> Result<Option<u64>> {
+        let path = || name.map_or_else(|| self.path.clone(), |name| self.path_of(name));
+        let mount = self.medium.mount(&self.node, name.map(OsStr::new));
+        mount.map_err(|error| failed("look at", &path(), error))
+    }
+
     /// What the name stands for itself, a link being a link.
     pub(crate) fn look(&self, name: impl AsRef<OsStr>) -> Result<Option<Status>> {
         let name = name.as_ref();
@@ -296,9 +303,10 @@ impl Folder {
     }
 
     /// Removes a folder, which must be empty.
-    pub(crate) fn remove_folder(&self, name: &str) -> Result<()> {
+    pub(crate) fn remove_folder(&self, name: impl AsRef<OsStr>) -> Result<()> {
+        let name = name.as_ref();
         self.medium
-            .remove_folder(&self.node, name.as_ref())
+            .remove_folder(&self.node, name)
             .map_err(|error| failed("remove", &self.path_of(name), error))
     }
 
@@ -391,6 +399,11 @@ impl OpenFile {
             }
         }
         Ok(done)
+    }
+
+    /// Where the first bytes at or behind `offset` are that are no hole, as far as the system tells; none up to the end of the file.
+    pub(crate) fn next_data(&self, offset: u64) -> Result<Option<u64>> {
+        self.medium.next_data(&self.node, offset).map_err(|error| failed("read", &self.path, error))
     }
 
     /// Writes all of `bytes` at `offset`.

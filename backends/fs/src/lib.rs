@@ -6,9 +6,9 @@
 //! ```text
 //! plans/
 //! ├── .journal/
-//! │   ├── lock         whoever commits holds an advisory lock on it
-//! │   ├── journal      what was committed and is not in the files for good yet; empty at rest
-//! │   ├── state        how far the journal goes, for readers
+//! │   ├── lock         the process that commits holds an advisory lock on it
+//! │   ├── journal      what was committed and is not durable in the files yet; empty at rest
+//! │   ├── state        how far the journal goes: readers follow it, and it vouches for what must be readable
 //! │   ├── values/      objects too large for the journal; not there at rest
 //! │   ├── staging/     files that are moved in, and copies that were taken out and are looked at once more
 //! │   └── quarantine/  what people had written where a commit replaced it unseen; theirs to look at and to delete
@@ -45,15 +45,30 @@
 //! | after it | all of it |
 //! | while the files follow | the same: the journal has the last value of every key that they may lack |
 //!
-//! So [`atomic_batch`](pflow_backend::Capabilities::atomic_batch) is set, and there is nothing to repair before one may read. Whoever opens a
-//! folder with work in its journal finds the journal's end, under the lock, by its records: each carries the journal's random salt, a number and
-//! a checksum over itself and the one before. What is damaged at the end was never acknowledged; a valid record behind a damaged one means
-//! that the medium lost something, and is an error ([`Corrupt`](pflow_backend::ErrorKind::Corrupt)).
+//! So [`atomic_batch`](pflow_backend::Capabilities::atomic_batch) is set, and there is nothing to repair before one may read. The process that opens a
+//! folder with work in its journal finds the journal's end, under the lock, by its records: each carries the journal's epoch and random salt, a number
+//! and a checksum over itself and the one before.
 //!
-//! If a sync of the journal fails, the outcome is unknown, for everybody in the group. Nothing is appended to that file any more, by any
-//! process: the next commit puts a new one in its place, with everything that was seen, written anew. After a failed sync the kernel may
-//! take lost pages for clean, and a second one succeeds without them (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC
-//! 2020). For the same reason files whose sync failed are all written anew before the journal ends.
+//! **`state` vouches.** It is written after the sync of a record and not synced itself, so on the medium it may be older than the journal and never
+//! newer. Whatever a valid `state` says must be readable: where the journal is missing, cut, or damaged before that position, opening the folder
+//! is an error ([`Corrupt`](pflow_backend::ErrorKind::Corrupt)), and no older value is answered. At rest `state` says so and is synced before the journal
+//! is emptied, so a journal that is legitimately empty is never taken for one that lost its content. Behind what `state` vouches for, and
+//! where there is no valid `state`, the records count as far as they can be read: a damaged one at the end was never acknowledged; a valid record
+//! behind a damaged one is an error too. [`FsOptions::accept_tail`] opens such a folder without what cannot be read.
+//!
+//! If a sync of the journal fails, the outcome is unknown for every batch of the group. **No process appends to that file any more**: the next commit
+//! puts a new file in its place, with everything that was seen. The same happens where the journal holds a record that no `state` vouches for, or
+//! a part of one, because the process that wrote it may have died of a failed sync. After a failed sync the kernel may take lost pages for clean: a
+//! second sync succeeds without them (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020), and on ext4 even the same
+//! bytes written into the same file again may be lost. For the same reason `state` gets a new file at rest if another
+//! process wrote the old one.
+//!
+//! The same holds for files and folders, and it is worse there: on ext4 a file that could not be written back and is written over in place later is zeros after a
+//! restart, although its second sync succeeded. Therefore
+//! - a value is always written into a new file, which takes the name of the old one;
+//! - if another handle wrote files since the journal began, or a sync failed, all names are given again before the journal ends, and folders that may be
+//!   new are moved away and back for that. One limit: a new folder that holds a file of another program too is taken for an old one, and its name
+//!   is not given again.
 //!
 //! # What the medium must do
 //! - A sync of a file or a folder (`fdatasync`, `fsync`, `syncfs`; `F_FULLFSYNC` on macOS) returns when the device has it for good, or says that it failed. A disk
@@ -62,11 +77,13 @@
 //!   medium.
 //! - What was synced stays as it was. A bit that flips in the journal is noticed; in a file at rest only by whoever keeps a hash of it, as the store does.
 //! - A rename within the file system replaces a name in one step, for readers.
-//! - A write in place changes nothing of a file but what it writes. What nobody edits is written over that way; until it is durable the journal has all of it.
+//! - A new file, and a name that is changed again, can become durable where an earlier write failed. What is written into an old file, or stays under an old name,
+//!   need not.
 //! - `flock` excludes everybody who shares the folder. On one machine it does. **Network file systems may not reach other
 //!   machines with it**, so they are refused, unless the caller knows better ([`FsOptions::any_file_system`]). Where there is no lock at
 //!   all, commits and openings fail with a message that says so.
-//! - All of the folder is one file system. A mount inside it is refused for writing.
+//! - All of the folder is one file system and one mount. A mount inside it is refused for writing, also a bind mount of the same file system
+//!   where the system tells (Linux 5.8). What cannot be seen: a bind mount on other systems, and one that appears after the place was looked at.
 //!
 //! # Other programs
 //! At rest, files that people put, edit or delete are objects like any others, if their names are keys. While the journal has work, its word counts
@@ -93,7 +110,14 @@
 //! it is replaced. A file with other names beside its own (hard links, a snapshot) is never written to: the object gets a new one.
 //! Copies change in one step for other programs too; of other objects a program that reads them while a store is at work may see a part.
 //!
-//! Deleting `.journal` while it has work loses the values that only the journal has.
+//! # What must not be removed from `.journal`
+//! | Removed | What happens |
+//! |---|---|
+//! | anything, at rest | nothing: it is made again, but for `quarantine`, which holds what people wrote |
+//! | `journal` or a file in `values/`, while the journal has work | changes that the files do not have are lost; it is noticed ([`Corrupt`](pflow_backend::ErrorKind::Corrupt)) |
+//! | `state`, while the journal has work | nothing is lost; until it is written again damage at the end of the journal is not noticed |
+//! | `lock`, under a process at work | that process notices before it appends and before it answers. Two processes that write in between may damage each other's record |
+//! | all of `.journal`, while the journal has work | **every change that the files do not have is lost, and nothing is left to notice it by**; a handle that knew of work refuses to go on |
 //!
 //! # Forks
 //! A forked child must not use a handle of its parent: the runtime's threads are gone. One that opens the folder itself is a
@@ -114,6 +138,8 @@ mod journal;
 mod list;
 mod lock;
 mod medium;
+mod moved;
+mod names;
 mod options;
 mod overlay;
 mod plan;
@@ -132,5 +158,6 @@ mod view;
 mod writer;
 
 pub use backend::FsBackend;
+pub use journal::lost::LostTail;
 pub use options::FsOptions;
 pub use probe::HeldLock;

@@ -8,7 +8,7 @@ use rustix::{fs::FileType, io::Errno};
 use crate::{
     error::{errno_of, failed, special_file},
     folder::{Folder, OpenFile},
-    journal::{self, JOURNAL, LOCK, WAITING},
+    journal::{self, JOURNAL, LOCK, LOG, STATE, WAITING},
     medium::Open,
     root::Root,
 };
@@ -54,6 +54,7 @@ impl StoreLock {
                 Some(Attempt::Taken(lock)) if lock.file.status()?.has_other_names => {
                     journal::part(lock.journal(), LOCK)?;
                 }
+                Some(Attempt::Taken(lock)) if lock.is_half_made()? => lock.unmake(root.folder())?,
                 Some(Attempt::Taken(lock)) => {
                     // For messages alone. A full disk must not keep anybody from reading.
                     if let Err(error) = lock.introduce(identity) {
@@ -99,13 +100,39 @@ impl StoreLock {
     }
 
     /// Whether the locked file is the one that everybody else finds.
-    fn is_in_place(&self, root: &Folder) -> Result<bool> {
+    pub(crate) fn is_in_place(&self, root: &Folder) -> Result<bool> {
         let journal = root.look(JOURNAL)?.map(|status| status.id);
         if journal != Some(self.journal.id()?) {
             return Ok(false);
         }
         let mine = self.file.status()?.id;
         Ok(self.journal.look(LOCK)?.is_some_and(|status| status.id == mine))
+    }
+
+    /// Whether a process died, or its sync failed, after it made a file of the journal and before the names of the journal were durable: then
+    /// no state says anything, and nothing was ever committed here.
+    fn is_half_made(&self) -> Result<bool> {
+        let state = self.journal.look(STATE)?;
+        if state.is_some_and(|state| state.size > 0) {
+            return Ok(false);
+        }
+        let log = self.journal.look(LOG)?;
+        Ok((state.is_some() || log.is_some()) && log.is_none_or(|log| log.size == 0))
+    }
+
+    /// Removes a journal that is half made, so that the next attempt makes it again.
+    ///
+    /// IMPORTANT: the names may have been lost by a failed sync, and a second sync succeeds without them (see `Medium`). Only names that are given
+    /// again become durable.
+    fn unmake(&self, root: &Folder) -> Result<()> {
+        for name in [STATE, LOG, WAITING, LOCK] {
+            self.journal.remove_file(name)?;
+        }
+        // It may hold more, `quarantine/` for example. Then its name is of an earlier time, and durable.
+        if let Err(error) = root.remove_folder(JOURNAL) {
+            tracing::debug!(%error, "the journal's folder stays");
+        }
+        Ok(())
     }
 
     /// Writes down who holds the lock now, unless it stands there already.

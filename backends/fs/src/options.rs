@@ -23,6 +23,7 @@ pub struct FsOptions {
     pub(crate) journal_limit: u64,
     pub(crate) follow: bool,
     pub(crate) any_file_system: bool,
+    pub(crate) accept_tail: bool,
 }
 
 impl FsOptions {
@@ -33,6 +34,7 @@ impl FsOptions {
             journal_limit: 16 * 1024 * 1024,
             follow: true,
             any_file_system: false,
+            accept_tail: false,
         }
     }
 
@@ -65,6 +67,17 @@ impl FsOptions {
     #[must_use]
     pub fn any_file_system(mut self, any: bool) -> Self {
         self.any_file_system = any;
+        self
+    }
+
+    /// Opens a folder whose journal is damaged without the committed records that cannot be read, and without those after them;
+    /// [`FsBackend::lost_tail`] says which these are. They are given up: the folder goes on with what is older. A copy of the damaged journal
+    /// stays in `.journal/quarantine`. Unless this is set such a folder is refused as [`Corrupt`](pflow_backend::ErrorKind::Corrupt).
+    ///
+    /// A copy of a folder that was made while a store was in use can need it: its journal may be older than what says how far the journal goes.
+    #[must_use]
+    pub fn accept_tail(mut self, accept: bool) -> Self {
+        self.accept_tail = accept;
         self
     }
 

@@ -146,7 +146,7 @@ impl Overlay {
     pub(crate) fn names(&self) -> BTreeSet<String> {
         let values = self.entries.values().flat_map(|entry| entry.earlier.iter().chain(&entry.now));
         let name = |value: &Value| match &value.content {
-            Content::Kept(name) => Some(name.clone()),
+            Content::Kept { name, .. } => Some(name.clone()),
             Content::Inline(_) => None,
         };
         values.filter_map(name).collect()
@@ -184,7 +184,7 @@ impl Overlay {
             (entry.earlier, entry.accepted) = (Arc::default(), Vec::new());
         }
         entry.now = change.after.as_ref().map(|(_, value)| value.clone());
-        if let Some(Value { size, content: Content::Kept(_), .. }) = &entry.now {
+        if let Some(Value { size, content: Content::Kept { .. }, .. }) = &entry.now {
             self.kept += size;
         }
         (entry.time, entry.applied, entry.failed) = (time, false, false);
@@ -320,7 +320,7 @@ mod tests {
         let version = Version::of_content(bytes.as_bytes());
         let whole = |value: &Value| match &value.content {
             Content::Inline(bytes) => Ok(Some(bytes.clone())),
-            Content::Kept(_) => Ok(None),
+            Content::Kept { .. } => Ok(None),
         };
         overlay.get(&key("a")).unwrap().judge(&version, bytes.as_bytes(), whole).unwrap()
     }

@@ -178,7 +178,7 @@ impl<'a> Group<'a> {
         let Some(status) = folder.look(name)? else { return Ok(Place::Free) };
         match status.kind {
             FileType::RegularFile if entry.is_some() => Ok(Place::Free),
-            FileType::RegularFile => Ok(Place::Unseen),
+            FileType::RegularFile => self.check_mount(folder, Some(name)).map(|()| Place::Unseen),
             FileType::Symlink => Err(symbolic_link(&folder.path_of(name))),
             FileType::Directory => {
                 let is_deleted =
@@ -210,15 +210,32 @@ impl<'a> Group<'a> {
             .or_else(|| view.overlay.below(key.as_str()).find(known).map(|(key, _)| key.clone()))
     }
 
-    /// A file gets its place by a move from the folder's own file system, which works within one only.
+    /// Refuses a folder of another file system or another mount: a file gets its place by a move, which works within one mount only.
     fn check_device(&self, folder: &Folder) -> Result<()> {
-        if folder.id()?.device == self.root.id().device {
-            return Ok(());
+        if folder.id()?.device != self.root.id().device {
+            return Err(self.elsewhere(folder.path()));
         }
-        let (folder, root) = (folder.path().display(), self.root.path().display());
-        let what =
-            format!("{folder} is on another file system than {root}; nothing can be moved there in one step");
-        Err(Error::new(ErrorKind::Unsafe, what))
+        self.check_mount(folder, None)
+    }
+
+    /// Refuses what is reached through another mount than the root, even if the file system is the same (a bind mount).
+    fn check_mount(&self, folder: &Folder, name: Option<&str>) -> Result<()> {
+        match (self.root.mount(), folder.mount(name)?) {
+            (Some(root), Some(mount)) if root != mount => {
+                Err(self
+                    .elsewhere(&name.map_or_else(|| folder.path().to_owned(), |name| folder.path_of(name))))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn elsewhere(&self, path: &Path) -> Error {
+        let (path, root) = (path.display(), self.root.path().display());
+        let what = format!(
+            "{path} is on another file system or mount than {root}; nothing can be moved there in one step. Unmount it, or keep the \
+             store elsewhere"
+        );
+        Error::new(ErrorKind::Unsafe, what)
     }
 
     fn name_of(&self, path: &Path) -> String {

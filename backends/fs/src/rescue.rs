@@ -13,7 +13,7 @@ use crate::{
     current::bytes_of,
     files::whole,
     folder::{Folder, Step},
-    journal::STAGING,
+    journal::{QUARANTINE, STAGING},
     overlay::{Entry, Judged},
     taken_out,
     writer::Journal,
@@ -57,8 +57,23 @@ fn rescue_one(journal: &Journal<'_>, staging: &Folder, name: &str) -> Result<()>
         return staging.remove_file(name);
     }
     file.sync_data()?;
-    taken_out::quarantine(journal.folder, staging, name)?.sync()?;
-    journal.folder.sync()
+    keep(journal, staging, name, name)
+}
+
+/// Moves a file or folder to `quarantine/`, durably, where people find it.
+pub(crate) fn keep(journal: &Journal<'_>, from: &Folder, name: &str, kept: &str) -> Result<()> {
+    let quarantine = journal.folder.step_or_create(QUARANTINE)?.0;
+    from.rename(name, (&quarantine, kept))?;
+    if let Err(error) = quarantine.sync().and_then(|()| journal.folder.sync()) {
+        // IMPORTANT: its name may be lost, and a second sync would succeed without it. It is given again by the next checkpoint.
+        quarantine.rename(kept, (from, name))?;
+        if let Err(error) = journal.folder.remove_folder(QUARANTINE) {
+            tracing::debug!(%error, "the quarantine holds more and stays");
+        }
+        return Err(error);
+    }
+    tracing::warn!(path = %quarantine.path_of(kept).display(), "kept what a person may have written");
+    Ok(())
 }
 
 /// Whether a file holds a value of ours, or what a crash left of one. A part of one in a file that was taken out is an editor's beginning, unless there was

@@ -20,6 +20,7 @@ pub(crate) struct Root {
     folder: Folder,
     without_waiting: Option<Folder>,
     id: FileId,
+    mount: Option<u64>,
 }
 
 impl Root {
@@ -30,7 +31,8 @@ impl Root {
         // Elsewhere even a look at a name may wait for a server.
         let is_near = matches!(folder.medium().kind(folder.node()), Ok((_, Kind::Local | Kind::Memory)));
         let without_waiting = folder.without_waiting().filter(|_| is_near);
-        Ok(Self { folder, without_waiting, id })
+        let mount = folder.mount(None)?;
+        Ok(Self { folder, without_waiting, id, mount })
     }
 
     pub(crate) fn folder(&self) -> &Folder {
@@ -44,6 +46,11 @@ impl Root {
 
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// The number of the mount that the folder is reached through; none where the system cannot tell.
+    pub(crate) fn mount(&self) -> Option<u64> {
+        self.mount
     }
 
     pub(crate) fn id(&self) -> FileId {
@@ -87,10 +94,17 @@ pub(crate) fn create_folders(medium: &Arc<dyn Medium>, path: &Path) -> Result<()
     for folder in missing.into_iter().rev() {
         let (Some(parent), Some(name)) = (folder.parent(), folder.file_name()) else { continue };
         let parent = Folder::open(medium.clone(), parent)?;
+        let is_new = parent.look(name)?.is_none();
         parent.create_folder(name)?;
         // IMPORTANT: the name of a folder is on the medium only when its parent is; otherwise a loss of power takes
         // everything that is ever committed below it.
-        parent.sync()?;
+        if let Err(error) = parent.sync() {
+            // IMPORTANT: a second sync may succeed without the name (see `Medium`). Only a folder that is made again has it written again.
+            if is_new && let Err(error) = parent.remove_folder(name) {
+                tracing::warn!(%error, "a folder whose name may not be durable stays");
+            }
+            return Err(error);
+        }
     }
     Ok(())
 }

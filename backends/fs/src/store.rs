@@ -1,7 +1,7 @@
 //! What a handle's blocking half works with, and its runs.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
     time::Duration,
 };
 
@@ -9,22 +9,25 @@ use pflow_backend::{Batch, Commit, Environment, Error, ErrorKind, Key, Outcome, 
 use tokio::runtime::Handle;
 
 use crate::{
-    apply::Sync,
+    FsOptions,
     carry::{self, Stuck},
     checkpoint::{FOLLOW_AFTER, checkpoint, follow},
     current,
     error::{again, with_cause},
     folder::Folder,
     journal::{
-        self, LOG, NEW_LOG, STAGING, VALUES,
+        self, LOG, MOVED, NEW_LOG, NEW_STATE, STAGING, VALUES,
+        log::Log,
+        lost::LostTail,
         record::{Change, Record},
     },
     lock::{Attempt, StoreLock},
+    moved::rescue_folders,
     plan::{Group, Plan},
     queue::{Queue, Ticket, Turn, answer, size},
     reads::Reads,
     root::Root,
-    values::Keeper,
+    values::{Keeper, Values},
     view::{View, catch_up, open_log},
     writer::{Journal, Writer},
 };
@@ -43,6 +46,8 @@ pub(crate) struct Store {
     writer: Mutex<Writer>,
     journal_limit: u64,
     follow: bool,
+    accept_tail: bool,
+    lost: OnceLock<LostTail>,
 }
 
 /// Batches and what became of them.
@@ -55,12 +60,7 @@ enum Held<T> {
 }
 
 impl Store {
-    pub(crate) fn new(
-        root: Root,
-        environment: Arc<dyn Environment>,
-        journal_limit: u64,
-        follow: bool,
-    ) -> Self {
+    pub(crate) fn new(root: Root, environment: Arc<dyn Environment>, options: &FsOptions) -> Self {
         Self {
             root,
             environment,
@@ -68,8 +68,10 @@ impl Store {
             reads: Reads::default(),
             view: Mutex::default(),
             writer: Mutex::default(),
-            journal_limit,
-            follow,
+            journal_limit: options.journal_limit,
+            follow: options.follow,
+            accept_tail: options.accept_tail,
+            lost: OnceLock::new(),
         }
     }
 
@@ -89,10 +91,11 @@ impl Store {
         Error::new(ErrorKind::Busy, what)
     }
 
-    /// Finds the end of a journal that somebody left, so that its state is right for whoever reads from now on. Writes nothing where there is none.
+    /// Finds the end of a journal that another process left, so that its state is right for all who read from now on. Writes nothing where there is none.
+    /// With [`FsOptions::accept_tail`] it is opened without what cannot be read, which [`lost`](Self::lost) says then.
     ///
     /// # Errors
-    /// It is damaged or a newer program's, or could not be read. The holder of the lock, if somebody has it.
+    /// It is damaged or a newer program's, or could not be read. The holder of the lock, if another process has it.
     pub(crate) fn first_look(&self) -> Result<std::result::Result<(), String>> {
         let Some(folder) = journal::find(self.root.folder())? else { return Ok(Ok(())) };
         let is_empty = folder.look(LOG)?.is_none_or(|status| status.size == 0);
@@ -103,11 +106,18 @@ impl Store {
             }
             return Ok(Ok(()));
         }
-        match self.with_journal(|_| Ok(())) {
-            Ok(Held::Done(())) => {
-                self.view().overlay.is_after_crash();
-                Ok(Ok(()))
+        let rescued = self.open_journal(self.accept_tail, |journal| {
+            if let Some(lost) = journal.lost.take() {
+                self.lost.get_or_init(|| lost);
             }
+            journal.view().overlay.is_after_crash();
+            if let Err(error) = rescue_folders(journal) {
+                tracing::warn!(%error, "what is in `.journal/moved` stays there until the next checkpoint");
+            }
+            Ok(())
+        });
+        match rescued {
+            Ok(Held::Done(())) => Ok(Ok(())),
             Ok(Held::ByAnother(holder)) => Ok(Err(holder)),
             Err(error) if error.kind() == ErrorKind::Denied => self.look_without_writing(&folder),
             Err(error) => Err(error),
@@ -123,12 +133,13 @@ impl Store {
             Err(error) if error.kind() == ErrorKind::Unsafe => return Err(error),
             Err(_) => None,
         };
-        let Some(log) = open_log(&self.root)? else { return Ok(Ok(())) };
-        if let Err(error) = log.sync() {
+        let log = open_log(&self.root)?;
+        if let Some(Err(error)) = log.as_ref().map(Log::sync) {
             tracing::debug!(%error, "a journal on a read-only medium is not synced");
         }
         let mut view = self.view();
-        view.read_all(&log)?;
+        let state = view.state(&self.root)?;
+        view.recover(&self.root, log.as_ref(), state, false)?;
         view.overlay.is_after_crash();
         view.believe_what_was_read(&self.root)?;
         Ok(Ok(()))
@@ -205,7 +216,8 @@ impl Store {
             Some(folder) => {
                 let left = |name: &str| Ok::<_, Error>(folder.look(name)?.is_some());
                 folder.look(LOG)?.is_none_or(|status| status.size == 0)
-                    && !(left(VALUES)? || left(STAGING)? || left(NEW_LOG)?)
+                    && !(left(VALUES)? || left(STAGING)? || left(MOVED)?)
+                    && !(left(NEW_LOG)? || left(NEW_STATE)?)
             }
         };
         if is_at_rest {
@@ -253,15 +265,29 @@ impl Store {
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What the folder was opened without.
+    pub(crate) fn lost(&self) -> Option<&LostTail> {
+        self.lost.get()
+    }
+
     /// Works on the journal under the lock, if it is free.
     fn with_journal<T>(&self, work: impl FnOnce(&mut Journal<'_>) -> Result<T>) -> Result<Held<T>> {
+        self.open_journal(false, work)
+    }
+
+    fn open_journal<T>(
+        &self,
+        accept_tail: bool,
+        work: impl FnOnce(&mut Journal<'_>) -> Result<T>,
+    ) -> Result<Held<T>> {
         let lock = match StoreLock::try_take(&self.root, self.environment.identity())? {
             Attempt::Taken(lock) => lock,
             Attempt::Held(holder) => return Ok(Held::ByAnother(holder)),
         };
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let environment = self.environment.as_ref();
-        let mut journal = Journal::begin(&self.root, &lock, &self.view, &mut writer, environment)?;
+        let mut journal =
+            Journal::begin(&self.root, &lock, &self.view, &mut writer, environment, accept_tail)?;
         work(&mut journal).map(Held::Done)
     }
 
@@ -344,12 +370,16 @@ impl Store {
         group: &[Ticket],
     ) -> (Vec<Result<Commit>>, Option<Error>) {
         let time = self.environment.now();
+        let folder = journal.folder;
+        let view = &self.view;
+        let is_named = || !view.lock().unwrap_or_else(PoisonError::into_inner).overlay.names().is_empty();
+        let values = Values::new(folder, &is_named);
         let mut planned = Group::new(&self.root, &self.view, time);
         let mut changes = Vec::new();
         let mut keepers = Vec::new();
         let mut results = Vec::with_capacity(group.len());
         for ticket in group {
-            let mut keeper = Keeper::new(journal.folder, self.environment.new_id());
+            let mut keeper = Keeper::new(&values, self.environment.new_id());
             let plan = planned.plan(&ticket.batch, &mut keeper);
             results.push(plan.map(|plan| match plan {
                 Plan::Ready(more) => {
@@ -387,8 +417,7 @@ impl Store {
     /// could not be written is tried again with the next commit.
     fn follow_now(self: &Arc<Self>, turn: Turn) {
         let stop = || !self.queue.is_empty();
-        let followed =
-            self.with_journal(|journal| Ok(follow(journal, self.environment.as_ref(), Sync::Later, &stop)));
+        let followed = self.with_journal(|journal| follow(journal, self.environment.as_ref(), &stop));
         let goes_on = match followed {
             Ok(Held::Done(stuck)) => {
                 for it in stuck.iter().filter(|it| it.is_news) {

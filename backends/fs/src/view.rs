@@ -3,6 +3,9 @@
 //! Readers take no lock. They look at the `state` file, read the records that have come since, and answer from the overlay or, for keys that it
 //! does not name, from the files. **Invariant:** of every key that was changed since the files were last made durable the journal has the
 //! last value, so a file is believed only where the journal says nothing. A crash therefore needs no repair before the next reader.
+//!
+//! What [`state`](crate::journal::state) vouches for and the journal does not hold is an error, for everybody who opens the folder or
+//! takes the lock: [`View::recover`] decides it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,7 +17,8 @@ use crate::{
     journal::{
         self, JOURNAL, LOG, STATE,
         frame::Position,
-        log::{Found, Log},
+        log::{Begun, Found, Log, damaged},
+        lost::LostTail,
         record::Record,
         state::{STATE_BYTES, State},
     },
@@ -36,7 +40,7 @@ pub(crate) struct View {
     pub(crate) overlay: Overlay,
     /// The end of the journal was looked for under the lock once, so that a state which a crash of the machine left behind was set right.
     pub(crate) verified: bool,
-    /// What a crash left in the state file, where nobody may set it right.
+    /// What a crash left in the state file, where nobody may set it right; no bytes where there is no such file.
     remains: Option<Vec<u8>>,
     /// For reading; others may have put a new file in its place.
     log: Option<Arc<Log>>,
@@ -111,18 +115,38 @@ impl View {
     /// Looks once, without a lock, and takes in what was committed since; false if the journal changed under the look.
     fn try_catch_up(&mut self, root: &Root) -> Result<bool> {
         match self.look(root)? {
-            Look::Missing => {
-                // Nobody has committed here yet. Or somebody took the journal away, and with it what it alone held.
-                if self.seen.is_some() {
-                    self.forget();
-                }
-                Ok(true)
-            }
+            Look::Missing => self.is_nothing_missing(root),
             // What a crash left is known to whoever may not mend it.
             Look::Torn(bytes) => Ok(self.remains.as_ref() == Some(&bytes)),
             Look::Whole(state) if Some(state) == self.seen => Ok(true),
             Look::Whole(state) => self.follow(root, state),
         }
+    }
+
+    /// Whether there is no state file because nobody has committed here yet, or because it was removed at rest, when it is not needed.
+    ///
+    /// # Errors
+    /// `Unavailable` if the file was removed while the journal had work: under the lock it is written again.
+    fn is_nothing_missing(&mut self, root: &Root) -> Result<bool> {
+        if self.remains.as_ref().is_some_and(Vec::is_empty) {
+            return Ok(true);
+        }
+        let has_work = || {
+            let folder = journal::find(root.folder())?;
+            let log = folder.map(|folder| folder.look(LOG)).transpose()?.flatten();
+            Ok::<_, Error>(log.is_some_and(|status| status.size > 0))
+        };
+        if self.seen.is_some_and(|state| !state.is_rest()) || has_work()? {
+            let what = format!(
+                "The file {JOURNAL}/{STATE} in {} was removed while the journal was in use",
+                root.path().display()
+            );
+            return Err(Error::new(ErrorKind::Unavailable, what));
+        }
+        if self.seen.is_some() {
+            self.forget();
+        }
+        Ok(true)
     }
 
     /// What this view goes by, to be held against what is there without keeping others from the view.
@@ -152,29 +176,70 @@ impl View {
         self.overlay = self.overlay.emptied();
     }
 
-    /// Everything that the journal holds, whatever the state says. Under the lock, or where nobody can write.
+    /// Reads everything that the journal holds and that has not ended: up to what `state` vouches for at least. Under the lock, or where
+    /// nobody can write. `log` is none if the file is missing.
     ///
     /// # Errors
-    /// It is damaged, or a newer program's, or cannot be read.
-    pub(crate) fn read_all(&mut self, log: &Log) -> Result<()> {
-        let mut overlay = self.overlay.emptied();
-        let end = match log.begin()? {
-            None => None,
-            Some(start) => {
-                let (records, end) = records(log, start, None)?;
-                records.iter().for_each(|record| overlay.absorb(record));
-                log.check_nothing_behind(&end)?;
-                Some(end)
+    /// `Corrupt` if what the state vouches for cannot be read, or a whole record is behind a damaged one; nothing has changed then. With
+    /// `accept_tail` that is no error, and the answer says what is lost. The journal is a newer program's, or cannot be read.
+    pub(crate) fn recover(
+        &mut self,
+        root: &Root,
+        log: Option<&Log>,
+        state: Option<State>,
+        accept_tail: bool,
+    ) -> Result<Recovered> {
+        let accepted = |error: &Error| accept_tail && error.kind() == ErrorKind::Corrupt;
+        let (begun, unreadable) = match log.map_or(Ok(None), Log::begin) {
+            Err(error) if accepted(&error) => (None, Some(LostTail::all())),
+            begun => (begun?, None),
+        };
+        let start = start_of(begun, state);
+        let vouched = state.filter(|state| !state.is_rest()).map(|state| state.position);
+        // A later epoch has begun: what the state vouches for is in the files.
+        let vouched = vouched.filter(|it| start.is_none_or(|start| start.epoch <= it.epoch));
+        let missing = |end: &Position| LostTail {
+            epoch: Some(end.epoch),
+            first: end.sequence + 1,
+            last: vouched.map(|it| it.sequence),
+            keys: Vec::new(),
+        };
+        let (Some(start), Some(log)) = (start, log) else {
+            if let Some(start) = start.filter(|_| vouched.is_some_and(|it| it.sequence > 0)) {
+                return Err(damaged(&root.path().join(JOURNAL).join(LOG), missing(&start)));
+            }
+            (self.overlay, self.position, self.log) = (self.overlay.emptied(), None, None);
+            return Ok(Recovered { renew: false, lost: unreadable });
+        };
+        // What was appended before a failed sync was answered as unknown, and has been seen not to be there since. It stays out.
+        let stop = vouched.filter(|_| state.is_some_and(|state| state.poisoned));
+        let read = Reading { overlay: self.overlay.emptied(), end: start, reached: false, torn: false };
+        let read = read.on(log, vouched, stop, &accepted)?;
+        let lost = match (read.reached, accept_tail) {
+            (false, false) => {
+                let lost = log.what_is_lost(&read.end, vouched.map(|it| it.sequence))?;
+                return Err(log.corrupt(lost.unwrap_or_else(|| missing(&read.end))));
+            }
+            (_, true) => log.what_is_lost(&read.end, vouched.map(|it| it.sequence))?,
+            (true, false) => {
+                if stop.is_none() {
+                    log.check_nothing_behind(&read.end)?;
+                }
+                None
             }
         };
-        (self.overlay, self.position, self.log) = (overlay, end, None);
-        Ok(())
+        let is_begun = begun.is_some_and(|begun| begun.has_header && begun.start == start);
+        let is_vouched_for = state.is_some_and(|state| state.position == read.end);
+        let renew = !is_begun || !is_vouched_for || read.torn || lost.is_some();
+        (self.overlay, self.position, self.log) = (read.overlay, Some(read.end), None);
+        Ok(Recovered { renew, lost })
     }
 
-    /// Takes what the state file holds for what belongs to all that was [read](Self::read_all), whatever it is, until somebody writes another one.
+    /// Takes what the state file holds for what belongs to all that was [read](Self::recover), whatever it is, until somebody writes another one.
     pub(crate) fn believe_what_was_read(&mut self, root: &Root) -> Result<()> {
         (self.seen, self.remains) = match self.look(root)? {
-            Look::Missing => (None, None),
+            // Where nothing was read there is nothing to miss.
+            Look::Missing => (None, self.position.is_some().then(Vec::new)),
             Look::Torn(bytes) => (None, Some(bytes)),
             Look::Whole(state) => (Some(state), None),
         };
@@ -208,13 +273,9 @@ impl View {
             (Some(start), Some(log)) => (log, None, start),
             (known, _) => {
                 let Some(log) = open_log(root)? else { return Ok(false) };
-                let Some(start) = log.begin()?.filter(|it| (it.epoch, it.salt) == (goal.epoch, goal.salt))
-                else {
-                    return Ok(false);
-                };
                 match known {
                     Some(known) => (Arc::new(log), None, known),
-                    None => (Arc::new(log), Some(self.overlay.emptied()), start),
+                    None => (Arc::new(log), Some(self.overlay.emptied()), Log::start(goal.epoch, goal.salt)),
                 }
             }
         };
@@ -273,6 +334,68 @@ pub(crate) fn open_log(root: &Root) -> Result<Option<Log>> {
     match journal.open_file(LOG)? {
         Some((file, _)) => Log::new(file).map(Some),
         None => Ok(None),
+    }
+}
+
+/// What [`View::recover`] found.
+#[derive(Debug, Default)]
+pub(crate) struct Recovered {
+    /// Nothing may be appended to this file: it holds records that no state vouches for, or a part of one, or its header is damaged. What is
+    /// not vouched for may not be durable although it can be read: after a failed sync the system may take it for clean, and writing
+    /// the same bytes into the same file again changes nothing. A new file takes its place.
+    pub(crate) renew: bool,
+    /// What is given up.
+    pub(crate) lost: Option<LostTail>,
+}
+
+/// Where the records begin that have not ended; none if there are none.
+fn start_of(begun: Option<Begun>, state: Option<State>) -> Option<Position> {
+    let ended = state.map_or(0, |state| state.ended());
+    let newest = begun.map(|begun| begun.start).filter(|start| start.epoch > ended);
+    // The state knows where its own epoch begins, whatever became of the header.
+    let known = state.filter(|state| !state.is_rest()).map(|state| state.position);
+    newest.or_else(|| known.map(|at| Log::start(at.epoch, at.salt)))
+}
+
+/// What was read of a journal from its beginning.
+struct Reading {
+    overlay: Overlay,
+    end: Position,
+    /// Everything that the state vouches for was read.
+    reached: bool,
+    /// There is a record at the end that is not whole.
+    torn: bool,
+}
+
+impl Reading {
+    /// Reads to the end, or to `stop`.
+    fn on(
+        self,
+        log: &Log,
+        vouched: Option<Position>,
+        stop: Option<Position>,
+        accepted: &dyn Fn(&Error) -> bool,
+    ) -> Result<Self> {
+        let mut read = self;
+        loop {
+            read.reached |= vouched.is_none_or(|vouched| vouched == read.end || vouched.sequence == 0);
+            if stop == Some(read.end) {
+                return Ok(read);
+            }
+            match log.read(&read.end) {
+                Ok(Found::Record(record, next)) => {
+                    read.overlay.absorb(&record);
+                    read.end = next;
+                }
+                Ok(Found::End) => return Ok(read),
+                Ok(Found::Torn) => {
+                    read.torn = true;
+                    return Ok(read);
+                }
+                Err(error) if accepted(&error) => return Ok(read),
+                Err(error) => return Err(error),
+            }
+        }
     }
 }
 

@@ -1,19 +1,24 @@
 //! The journal in the hands of whoever holds the lock.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    path::PathBuf,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use pflow_backend::{Environment, Error, ErrorKind, Outcome, Result};
 
 use crate::{
     error::failed,
+    files::copy,
     folder::{Folder, OpenFile},
     journal::{
-        LOG, NEW_LOG, STATE,
+        JOURNAL, LOG, NEW_LOG, NEW_STATE, QUARANTINE, STATE,
         frame::{Position, Salt},
         log::{Found, Log, encode},
+        lost::LostTail,
         part,
         record::Record,
-        state::State,
+        state::{NOBODY, SEVERAL, State},
     },
     lock::StoreLock,
     medium::{FileId, Open},
@@ -27,8 +32,17 @@ use crate::{
 pub(crate) struct Writer {
     log: Option<(Log, FileId)>,
     state: Option<(OpenFile, FileId)>,
+    /// What the state file says, as this handle read or wrote it last.
+    said: Option<State>,
+    /// Somebody else wrote this state file since it was durable, or a write or a sync of it failed here. Syncing it proves nothing then: a
+    /// failure may have been told to somebody else alone. A new file takes its place before anything rests on it.
+    state_in_doubt: bool,
     /// A sync failed under this handle, and the mark in the state file may not have come about.
     poisoned: bool,
+    /// What this handle calls itself in [`State::written_by`]; none before it writes files, and after it could not make them durable.
+    id: Option<u64>,
+    /// What the state says of that now.
+    written_by: u64,
 }
 
 /// A journal that has not taken its place yet.
@@ -44,32 +58,42 @@ struct NewLog {
 pub(crate) struct Journal<'a> {
     pub(crate) root: &'a Root,
     pub(crate) folder: &'a Folder,
+    lock: &'a StoreLock,
     view: &'a Mutex<View>,
     writer: &'a mut Writer,
     environment: &'a dyn Environment,
+    /// What was given up to open the journal.
+    pub(crate) lost: Option<LostTail>,
 }
 
 impl<'a> Journal<'a> {
-    /// Brings the view up to date and makes the journal fit to be written to: what a process left that died is taken in, and after a failed sync
-    /// a new file takes the place of the old one.
+    /// Brings the view up to date and makes the journal fit to be written to: what a process left that died is taken in, and where anything of the
+    /// journal may not be durable a new file takes its place.
     ///
     /// # Errors
-    /// It is damaged, or cannot be read or mended. Nothing that was committed is lost.
+    /// It is damaged, or cannot be read or mended. Nothing was changed. With `accept_tail` it is opened without what cannot be read, and
+    /// [`lost`](Self::lost) says what that is.
     pub(crate) fn begin(
         root: &'a Root,
         lock: &'a StoreLock,
         view: &'a Mutex<View>,
         writer: &'a mut Writer,
         environment: &'a dyn Environment,
+        accept_tail: bool,
     ) -> Result<Self> {
-        let mut journal = Self { root, folder: lock.journal(), view, writer, environment };
+        let mut journal = Self { root, folder: lock.journal(), lock, view, writer, environment, lost: None };
         journal.open()?;
-        journal.take_in()?;
+        journal.take_in(accept_tail)?;
         Ok(journal)
     }
 
     pub(crate) fn view(&self) -> MutexGuard<'a, View> {
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A name that was never given before.
+    pub(crate) fn new_id(&self) -> String {
+        self.environment.new_id()
     }
 
     /// How far the file of records goes; 0 at rest.
@@ -84,20 +108,34 @@ impl<'a> Journal<'a> {
     pub(crate) fn append(&mut self, record: &Record) -> Result<()> {
         // By an earlier record under the same lock.
         if self.writer.poisoned {
-            self.renew()?;
+            let mut view = self.view();
+            self.renew(&mut view)?;
         }
         let known = self.view().position;
-        let position = known.unwrap_or_else(|| Log::start(self.next_epoch(), self.salt()));
+        let position = match known {
+            Some(position) => position,
+            None => Log::start(self.newest_epoch(&self.view()) + 1, self.salt()),
+        };
         let Some((frame, next)) = encode(&position, record) else {
             return Err(Error::new(ErrorKind::InvalidInput, "The batch is larger than a journal can say"));
         };
         let log = self.log()?;
         log.reserve(&position, frame.len() as u64)?;
+        self.check_lock()?;
+        let log = self.log()?;
         let written = log.append(&position, &frame).and_then(|()| log.sync());
         // IMPORTANT: only now. What can be seen is durable.
-        let published = written.and_then(|()| self.publish(State::at(next)));
+        let state = self.signed(State::at(next));
+        let published = written.and_then(|()| {
+            self.check_lock()?;
+            self.publish(state)
+        });
         if let Err(error) = published {
-            self.poison();
+            self.writer.poisoned = true;
+            // Without the lock the state is another process's, which may have written over the record too.
+            if self.check_lock().is_ok() {
+                self.poison();
+            }
             return Err(error.with_outcome(Outcome::Unknown));
         }
         let mut view = self.view();
@@ -105,34 +143,83 @@ impl<'a> Journal<'a> {
         if view.position != Some(next) {
             view.overlay.absorb(record);
         }
-        view.agree(State::at(next));
+        view.agree(state);
         Ok(())
     }
 
-    /// Ends the journal, whose every value is in its file for good: empties it, or begins it anew in the room that it has.
+    /// Says to all processes that this handle writes files from now on; whether names that were written in this epoch must be given again.
+    ///
+    /// They must if any other handle has written files in it, or this one and a sync failed then. The system may have failed to write such a name back
+    /// without telling this handle, and may call it clean, so that no sync makes it durable.
     ///
     /// # Errors
-    /// It did not end; nothing is lost.
+    /// It could not be said. No file may be written.
+    pub(crate) fn claim_files(&mut self) -> Result<bool> {
+        if self.writer.poisoned {
+            let mut view = self.view();
+            self.renew(&mut view)?;
+        }
+        let environment = self.environment;
+        let is_id = |id: &u64| *id != NOBODY && *id != SEVERAL;
+        let mut fresh = || std::iter::repeat_with(|| environment.random()).find(is_id).unwrap_or(SEVERAL);
+        let id = *self.writer.id.get_or_insert_with(&mut fresh);
+        let claimed = match self.writer.written_by {
+            NOBODY => id,
+            known if known == id => id,
+            _ => SEVERAL,
+        };
+        if claimed != self.writer.written_by {
+            self.writer.written_by = claimed;
+            let state = self.signed(self.said());
+            self.publish(state)?;
+            self.view().agree(state);
+        }
+        Ok(claimed == SEVERAL)
+    }
+
+    /// What this handle wrote into files may be lost although it can be read: from now on it trusts its own files as little as those of others.
+    pub(crate) fn distrust_files(&mut self) {
+        self.writer.id = None;
+    }
+
+    /// Ends the journal, whose every value is durable in its file: empties it, or begins it again in the room that it has.
+    ///
+    /// **Invariant:** a state at rest is durable before the journal is emptied. So a journal that is empty or missing although a valid state vouches for
+    /// records was damaged; and the emptying needs no sync, because what comes back of it after a crash has ended.
+    ///
+    /// # Errors
+    /// It did not end; nothing is lost. Or it ended, and its file could not be emptied.
     pub(crate) fn end(&mut self, empty: bool) -> Result<()> {
-        let start = Log::start(self.next_epoch(), self.salt());
+        self.check_lock()?;
+        if empty && self.writer.said.is_some_and(|said| said.is_rest() && !said.poisoned) {
+            return self.log()?.empty();
+        }
+        let start = Log::start(self.newest_epoch(&self.view()) + 1, self.salt());
+        self.writer.written_by = NOBODY;
         let state = if empty { State::rest(start.epoch) } else { State::at(start) };
-        // IMPORTANT: said first, so that no reader is sent to records that are going away: the files have it all by now. Whoever dies in between leaves
-        // records that whoever locks next takes in once more.
-        let said = self.publish(state);
-        let log = self.log()?;
-        let ended = said.and_then(|()| match empty {
-            true => log.clear(),
-            // IMPORTANT: durable before the first record, which is written over one of the epoch before.
-            false => log.write_header(&start).and_then(|()| log.sync()),
-        });
+        // IMPORTANT: said first, so that no reader is sent to records that are going away: the files have it all by now.
+        let ended = match empty {
+            true => self.publish_durably(state),
+            false => self.publish(state).and_then(|()| {
+                // IMPORTANT: durable before the first record, which is written over one of the epoch before.
+                let log = self.log()?;
+                log.write_header(&start).and_then(|()| log.sync())
+            }),
+        };
         if let Err(error) = ended {
             self.poison();
             return Err(error);
         }
-        let mut view = self.view();
-        view.overlay.clear();
-        view.agree(state);
-        Ok(())
+        {
+            let mut view = self.view();
+            view.overlay.clear();
+            view.agree(state);
+        }
+        if !empty {
+            return Ok(());
+        }
+        self.folder.remove_file(NEW_STATE)?;
+        self.log()?.empty()
     }
 
     /// Ends the epoch, whose every value is in its file, durably, but for what is `left`: the next epoch begins with that, in a new file.
@@ -144,7 +231,10 @@ impl<'a> Journal<'a> {
     /// It did not end, or may not have; nothing is lost.
     pub(crate) fn carry(&mut self, left: Overlay) -> Result<()> {
         let record = Record { time: self.environment.now(), changes: left.as_changes(), carries: true };
-        let new = self.write_new(Some(&record))?;
+        // What could not be written may have lost its names too.
+        self.writer.written_by = SEVERAL;
+        let epoch = self.unused_epoch(&self.view())?;
+        let new = self.write_new(epoch, Some(&record))?;
         let state = new.state;
         if let Err(error) = self.put_in_place(new) {
             // Which of the two files the name leads to after a crash is not known, so another one takes its place.
@@ -167,24 +257,29 @@ impl<'a> Journal<'a> {
     fn open(&mut self) -> Result<()> {
         let there = |name: &str| {
             let mut status = self.folder.look(name)?;
-            if status.is_some_and(|status| status.has_other_names) {
+            let is_shared = status.is_some_and(|status| status.has_other_names);
+            if is_shared && name == STATE {
                 part(self.folder, name)?;
                 status = self.folder.look(name)?;
             }
-            Ok::<_, Error>(status.map(|status| status.id))
+            Ok::<_, Error>((status, is_shared))
         };
-        let (log_id, state_id) = (there(LOG)?, there(STATE)?);
+        let ((log, is_shared), (state, _)) = (there(LOG)?, there(STATE)?);
+        let (log_id, state_id) = (log.map(|it| it.id), state.map(|it| it.id));
+        // IMPORTANT: not by `part`. If the sync of the new name failed, the next process would append to a file that a crash takes away;
+        // a journal that is put in the place of another one is noticed.
+        self.writer.poisoned |= is_shared;
         if log_id.is_none() || self.writer.log.as_ref().map(|(_, id)| *id) != log_id {
             let (file, id) = self.create(LOG)?;
             self.writer.log = Some((Log::new(file)?, id));
         }
-        if log_id.is_none() || state_id.is_none() {
-            // IMPORTANT: the names of the journal are durable before the state file exists. So whoever finds both need not sync them.
-            self.folder.sync()?;
-            self.root.folder().sync()?;
-        }
         if state_id.is_none() || self.writer.state.as_ref().map(|(_, id)| *id) != state_id {
             self.writer.state = Some(self.create(STATE)?);
+        }
+        if log_id.is_none() || state.is_none_or(|it| it.size == 0) {
+            // IMPORTANT: both names are durable before the state file says anything. So a process that finds them need not sync them.
+            self.folder.sync()?;
+            self.root.folder().sync()?;
         }
         Ok(())
     }
@@ -197,133 +292,296 @@ impl<'a> Journal<'a> {
     }
 
     /// Takes in what is there, whoever left it.
-    fn take_in(&mut self) -> Result<()> {
+    ///
+    /// **Invariant:** nothing is appended to a file of records that no state vouches for, nor over a part of a record: they may be what
+    /// a failed sync left, and would stay lost. The journal is [renewed](Self::renew) instead.
+    fn take_in(&mut self, accept_tail: bool) -> Result<()> {
         let root = self.root;
         let mut view = self.view();
+        self.log()?.measure()?;
         let state = view.state(root)?;
+        self.check_not_removed(&view, state)?;
+        if state != self.writer.said && state.is_some_and(|state| !state.is_rest()) {
+            self.writer.state_in_doubt = true;
+        }
+        self.writer.said = state;
         let followed = match state {
-            Some(state) => Some(state) == view.seen || view.follow(root, state)?,
+            Some(state) if Some(state) == view.seen => true,
+            Some(state) => match view.follow(root, state) {
+                // What is lost is for the recovery to tell.
+                Err(error) if error.kind() == ErrorKind::Corrupt => false,
+                followed => followed?,
+            },
             None => false,
         };
-        let log = self.log()?;
-        log.measure()?;
-        let begun = log.begin()?;
-        // The file was taken away, and this view is not behind what it held.
-        let lost = begun.is_none() && followed && !view.overlay.is_empty();
-        if lost || self.writer.poisoned || state.is_some_and(|it| it.poisoned) {
-            if !followed {
-                view.read_all(self.log()?)?;
-            }
-            drop(view);
-            return self.renew();
+        // What this view knows is everything that the state vouches for.
+        let knows_all = followed && view.verified;
+        let poisoned = self.writer.poisoned || state.is_some_and(|it| it.poisoned);
+        // A state that is missing or torn, or of an earlier epoch, does not say who wrote files.
+        let unknown = if self.log()?.length() > 0 { SEVERAL } else { NOBODY };
+        self.writer.written_by = state.map_or(unknown, |state| state.written_by);
+        let renew = match state.filter(|_| knows_all) {
+            // What was appended since the failed sync was not acknowledged, and stays out.
+            Some(_) if poisoned => true,
+            Some(state) => self.go_on(&mut view, state)?,
+            None => self.recover(&mut view, state, accept_tail)? || poisoned,
+        };
+        let epoch = |position: Option<Position>| position.map(|at| at.epoch);
+        if view.position.is_some() && epoch(view.position) != epoch(state.map(|state| state.position)) {
+            self.writer.written_by = SEVERAL;
         }
-        // IMPORTANT: the header tells which journal this is. Whoever died before it could say that it began another one left the state of the one before,
-        // and what is appended to that nobody finds again.
-        let start = |position: Position| Log::start(position.epoch, position.salt);
-        let known = if followed { view.position } else { None };
-        if !view.verified || !followed || known.map(start) != begun {
-            view.read_all(self.log()?)?;
-        } else if let Some(mut at) = known {
-            // What a process committed that died before it could say so.
-            while let Found::Record(record, next) = self.log()?.read(&at)? {
-                view.overlay.absorb(&record);
-                at = next;
-            }
-            view.position = Some(at);
+        if renew {
+            return self.renew(&mut view).inspect_err(|_| {
+                let published = state.filter(|_| knows_all).map(|state| state.position);
+                if view.position != published {
+                    // Nobody may see here what others do not see, and what may be lost.
+                    view.forget();
+                    view.verified = false;
+                }
+            });
+        }
+        if view.position.is_none() && self.log()?.length() > 0 {
+            // A process died before it could do it. Harmless until then: these epochs have ended.
+            self.log()?.empty()?;
+        }
+        let now =
+            view.position.map_or_else(|| State::rest(state.map_or(1, |state| state.ended())), State::at);
+        let now = self.signed(now);
+        if Some(now) != state {
+            self.publish(now)?;
         }
         view.verified = true;
-        let now = view.position.map_or_else(
-            || State::rest(state.map_or(1, |state| state.position.epoch + u64::from(!state.is_rest()))),
-            State::at,
-        );
-        if Some(now) != state {
-            // IMPORTANT: a record that nobody vouches for may not be durable, and what a failed sync left may only look so. Written once more and
-            // synced it is.
-            let from = state.map(|state| state.position).filter(|it| {
-                view.position
-                    .is_some_and(|end| (it.epoch, it.salt) == (end.epoch, end.salt) && it.tail <= end.tail)
-            });
-            let durable = match view.position {
-                Some(end) => self.log()?.write_again(from.as_ref(), &end),
-                None => Ok(()),
-            };
-            if let Err(error) = durable.and_then(|()| self.publish(now)) {
-                // Nobody may see here what others do not see, and what may be lost.
-                view.forget();
-                view.verified = false;
-                return Err(error);
-            }
-        }
         view.agree(now);
         Ok(())
     }
 
-    /// Puts a new file in the place of the journal, with what the old one says that can be seen.
+    /// Reads on from where this view is, which knows all that `state` vouches for. Whether the journal must be renewed.
+    fn go_on(&mut self, view: &mut View, state: State) -> Result<bool> {
+        let log = self.log()?;
+        let begun = match log.begin() {
+            // This view has what the file lost.
+            Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(true),
+            begun => begun?,
+        };
+        // Somebody began an epoch and died before they could say so.
+        if begun.is_some_and(|begun| begun.start.epoch > state.position.epoch) {
+            return self.recover(view, Some(state), false);
+        }
+        let Some(mut at) = view.position else { return Ok(false) };
+        let is_begun = begun.is_some_and(|begun| {
+            begun.has_header && (begun.start.epoch, begun.start.salt) == (at.epoch, at.salt)
+        });
+        let is_there = at.sequence == 0 || log.length() >= at.tail;
+        if !is_begun || !is_there {
+            return Ok(true);
+        }
+        let mut renew = false;
+        loop {
+            match log.read(&at)? {
+                // What a process committed that died before it could say so.
+                Found::Record(record, next) => {
+                    view.overlay.absorb(&record);
+                    (at, renew) = (next, true);
+                }
+                Found::Torn => return self.taken_in(view, at, true),
+                Found::End => return self.taken_in(view, at, renew),
+            }
+        }
+    }
+
+    fn taken_in(&self, view: &mut View, at: Position, renew: bool) -> Result<bool> {
+        view.position = Some(at);
+        Ok(renew)
+    }
+
+    /// Reads everything. Whether the journal must be renewed.
+    fn recover(&mut self, view: &mut View, state: Option<State>, accept_tail: bool) -> Result<bool> {
+        let root = self.root;
+        let recovered = view.recover(root, Some(self.log()?), state, accept_tail)?;
+        if let Some(lost) = recovered.lost {
+            let kept = self.keep_damaged()?;
+            tracing::warn!(%lost, kept = %kept.display(), "opened without what cannot be read of the journal");
+            self.lost = Some(lost);
+        }
+        Ok(recovered.renew)
+    }
+
+    /// Copies the damaged journal to `quarantine/`, durably, before anything takes its place.
+    fn keep_damaged(&self) -> Result<PathBuf> {
+        let quarantine = self.folder.step_or_create(QUARANTINE)?.0;
+        let name = format!("{LOG}.{}", self.environment.new_id());
+        let kept = quarantine.create_file(&name, None)?;
+        if let Some((damaged, _)) = self.folder.open_file(LOG)? {
+            copy(&damaged, &kept)?;
+        }
+        kept.sync_data()?;
+        quarantine.sync()?;
+        self.folder.sync()?;
+        Ok(quarantine.path_of(&name))
+    }
+
+    /// Refuses to go on where this view knows changes and both the journal and its state are gone: whether the files have them nobody knows.
+    fn check_not_removed(&mut self, view: &View, state: Option<State>) -> Result<()> {
+        let knew_work = view.seen.is_some_and(|seen| !seen.is_rest()) && !view.overlay.is_empty();
+        if state.is_some() || !knew_work || self.log()?.length() > 0 {
+            return Ok(());
+        }
+        let what = format!(
+            "The journal in {} was removed while it held changes that may not be in the files; open the store again, and look at what \
+             is there",
+            self.root.folder().path_of(JOURNAL).display()
+        );
+        Err(Error::new(ErrorKind::Poisoned, what))
+    }
+
+    /// Puts a new file in the place of the journal, with everything that this view holds.
     ///
     /// After a failed sync the system may take for clean what never reached the medium, so that a second sync proves nothing (Rebello et
-    /// al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020). What is written anew into a new file is synced for the first time.
-    fn renew(&mut self) -> Result<()> {
-        let changes = self.view().overlay.as_changes();
-        let record = Record { time: self.environment.now(), changes, carries: false };
-        let new = self.write_new(Some(&record).filter(|record| !record.changes.is_empty()))?;
+    /// al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020), and writing the same bytes into the same file again may change
+    /// nothing either (ext4). What is written into a new file is synced for the first time.
+    ///
+    /// The view is held to the end: none of its readers sees what is not durable yet.
+    fn renew(&mut self, view: &mut View) -> Result<()> {
+        let record =
+            Record { time: self.environment.now(), changes: view.overlay.as_changes(), carries: false };
+        let epoch = self.unused_epoch(view)?;
+        let new = self.write_new(epoch, Some(&record).filter(|record| !record.changes.is_empty()))?;
         let state = new.state;
+        self.writer.state_in_doubt = true;
         self.put_in_place(new)?;
         self.writer.poisoned = false;
-        let mut view = self.view();
         view.verified = true;
         view.agree(state);
-        tracing::warn!(path = %self.root.path().display(), "a new journal took the place of one that could not be synced");
+        tracing::warn!(path = %self.root.path().display(), "a new journal took the place of one that may not have been durable");
         Ok(())
     }
 
     /// Writes a new journal that begins with a record, durably, beside the one that is in use.
-    fn write_new(&self, record: Option<&Record>) -> Result<NewLog> {
+    fn write_new(&self, epoch: u64, record: Option<&Record>) -> Result<NewLog> {
         self.folder.remove_file(NEW_LOG)?;
         let (file, id) = self.create(NEW_LOG)?;
         let mut log = Log::new(file)?;
-        let mut state = State::rest(self.next_epoch());
+        let mut position = Log::start(epoch, self.salt());
         if let Some(record) = record {
-            let start = Log::start(self.next_epoch(), self.salt());
             let too_large =
                 || Error::new(ErrorKind::InvalidInput, "The journal is larger than one record can say");
-            let (frame, next) = encode(&start, record).ok_or_else(too_large)?;
-            log.reserve(&start, frame.len() as u64)?;
-            log.append(&start, &frame)?;
-            state = State::at(next);
+            let (frame, next) = encode(&position, record).ok_or_else(too_large)?;
+            log.reserve(&position, frame.len() as u64)?;
+            log.append(&position, &frame)?;
+            position = next;
+        } else {
+            // Without a header it could not be told from one that was emptied.
+            log.write_header(&position)?;
+            log.measure()?;
         }
         log.sync()?;
-        Ok(NewLog { log, id, state })
+        Ok(NewLog { log, id, state: self.signed(State::at(position)) })
     }
 
     /// Puts a new journal in the place of the old one, and says so.
     fn put_in_place(&mut self, new: NewLog) -> Result<()> {
+        self.check_lock()?;
         self.folder.rename(NEW_LOG, (self.folder, LOG))?;
-        // IMPORTANT: before anything is appended, which the old file would not have.
-        self.folder.sync()?;
         self.writer.log = Some((new.log, new.id));
-        self.publish(new.state)
+        // IMPORTANT: before anything is appended, which the old file would not have, and before a state vouches for what the old file does not have.
+        self.folder.sync()?;
+        match self.writer.state_in_doubt {
+            true => self.replace_state(new.state),
+            false => self.publish(new.state),
+        }
+    }
+
+    /// An epoch for a new file.
+    ///
+    /// IMPORTANT: an epoch names one journal only. An end that failed may have said the next epoch in a state that is durable, so that
+    /// one is passed over; and so is every epoch that the file names which is in use.
+    fn unused_epoch(&mut self, view: &View) -> Result<u64> {
+        let in_file = match self.log()?.begin() {
+            Ok(begun) => begun.map_or(0, |begun| begun.start.epoch),
+            Err(error) if error.kind() == ErrorKind::Corrupt => 0,
+            Err(error) => return Err(error),
+        };
+        Ok(self.newest_epoch(view).max(in_file) + 2)
     }
 
     /// Nobody appends any more to what could not be synced.
     fn poison(&mut self) {
         self.writer.poisoned = true;
-        let seen = self.view().seen.unwrap_or_else(|| State::rest(1));
+        // What a publication that failed left is in doubt; what was said before it holds.
+        let seen = self.said();
         if let Err(error) = self.publish(State { poisoned: true, ..seen }) {
             tracing::warn!(%error, "other processes do not learn of a failed sync");
         }
         self.view().seen = None;
     }
 
-    fn publish(&self, state: State) -> Result<()> {
-        let missing = || Error::new(ErrorKind::Unavailable, "The journal's state is not open");
-        let (file, _) = self.writer.state.as_ref().ok_or_else(missing)?;
-        file.write_at(&state.encode(), 0)
+    /// What the state file says, or what it said before this handle's last attempt failed.
+    fn said(&self) -> State {
+        let view = self.view();
+        let at = || view.position.map_or_else(|| State::rest(1), State::at);
+        self.signed(view.seen.or(self.writer.said).unwrap_or_else(at))
     }
 
-    fn next_epoch(&self) -> u64 {
-        let view = self.view();
-        let seen = view.seen.map_or(0, |state| state.position.epoch);
-        view.position.map_or(0, |position| position.epoch).max(seen) + 1
+    /// The same state with who has written files in this epoch.
+    fn signed(&self, state: State) -> State {
+        State { written_by: self.writer.written_by, ..state }
+    }
+
+    /// Lets everybody see a state. It is not durable.
+    fn publish(&mut self, state: State) -> Result<()> {
+        let missing = || Error::new(ErrorKind::Unavailable, "The journal's state is not open");
+        let (file, _) = self.writer.state.as_ref().ok_or_else(missing)?;
+        let written = file.write_at(&state.encode(), 0);
+        match &written {
+            Ok(()) => self.writer.said = Some(state),
+            Err(_) => self.writer.state_in_doubt = true,
+        }
+        written
+    }
+
+    /// Lets everybody see a state, durably.
+    fn publish_durably(&mut self, state: State) -> Result<()> {
+        if self.writer.state_in_doubt {
+            return self.replace_state(state);
+        }
+        self.publish(state)?;
+        let missing = || Error::new(ErrorKind::Unavailable, "The journal's state is not open");
+        let (file, _) = self.writer.state.as_ref().ok_or_else(missing)?;
+        file.sync_data().inspect_err(|_| self.writer.state_in_doubt = true)
+    }
+
+    /// Puts a new state file in the place of the old one, durably.
+    fn replace_state(&mut self, state: State) -> Result<()> {
+        self.writer.state_in_doubt = true;
+        self.folder.remove_file(NEW_STATE)?;
+        let (file, id) = self.create(NEW_STATE)?;
+        file.write_at(&state.encode(), 0)?;
+        file.sync_data()?;
+        self.folder.rename(NEW_STATE, (self.folder, STATE))?;
+        (self.writer.state, self.writer.said) = (Some((file, id)), Some(state));
+        // IMPORTANT: the old file must not come back behind a journal that was emptied since.
+        self.folder.sync()?;
+        self.writer.state_in_doubt = false;
+        Ok(())
+    }
+
+    /// Refuses to go on without the lock: a lock file that was deleted excludes nobody.
+    fn check_lock(&self) -> Result<()> {
+        if self.lock.is_in_place(self.root.folder())? {
+            return Ok(());
+        }
+        let what = format!(
+            "The lock file in {} was deleted or replaced while it was locked; try again",
+            self.folder.path().display()
+        );
+        Err(Error::new(ErrorKind::Unavailable, what))
+    }
+
+    /// The newest epoch that this view knows of.
+    fn newest_epoch(&self, view: &View) -> u64 {
+        let epoch = |state: Option<State>| state.map_or(0, |state| state.position.epoch);
+        let known = view.position.map_or(0, |position| position.epoch);
+        known.max(epoch(view.seen)).max(epoch(self.writer.said))
     }
 
     fn salt(&self) -> Salt {

@@ -36,8 +36,10 @@ async fn links_are_never_followed_and_their_targets_stay_as_they_are() {
             assert_eq!(error.kind(), ErrorKind::Unsafe, "{name}: {error}");
             assert_eq!(error.outcome(), Outcome::NotApplied { applied: 0 });
             let link = place.path().join(name.split('/').next().unwrap());
-            let words =
-                format!("{} is a symbolic link; links inside the store are never followed", link.display());
+            let words = format!(
+                "{} is a symbolic link; links inside the store are never followed: put the file that it leads to in its place",
+                link.display()
+            );
             assert_eq!(error.to_string(), words);
         };
         refused(backend.get(&key(name)).await.unwrap_err());
@@ -239,6 +241,47 @@ async fn another_file_system_inside_the_folder_is_read_but_not_written_to() {
     assert_eq!(read(&backend, "first").await.unwrap(), "1");
     assert_eq!(read(&backend, "mount/a").await.unwrap(), "theirs");
     assert_eq!(names(&backend, "", None).await, ["first", "mount/a"]);
+}
+
+/// A folder or file that is mounted at another place too, until this is dropped.
+struct Bound(std::path::PathBuf);
+
+impl Bound {
+    fn mount(what: &std::path::Path, at: &std::path::Path) -> Option<Self> {
+        let mounted = std::process::Command::new("mount").arg("--bind").args([what, at]).output();
+        mounted.is_ok_and(|it| it.status.success()).then(|| Self(at.to_owned()))
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        drop(std::process::Command::new("umount").arg("-l").arg(&self.0).status());
+    }
+}
+
+#[tokio::test]
+async fn a_bind_mount_inside_the_folder_is_not_written_to() {
+    let (place, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let backend = manual(place.path()).await;
+    write_through(&backend, put("first", "1")).await;
+    write_through(&backend, put("file", "ours")).await;
+    let mount = place.path().join("mount");
+    std::fs::create_dir(&mount).unwrap();
+    std::fs::write(outside.path().join("a"), "theirs").unwrap();
+    let bound = Bound::mount(outside.path(), &mount);
+    let file = Bound::mount(&outside.path().join("a"), &place.path().join("file"));
+    let (Some(_bound), Some(_file)) = (bound, file) else {
+        println!("skipped: this process may not mount anything");
+        return;
+    };
+    for name in ["mount/a", "mount/new", "mount/new/deeper", "file"] {
+        let batch = pflow_backend::Batch::new().stage([put("first", "2")]).stage([put(name, "ours")]);
+        let error = backend.commit(batch).await.unwrap_err();
+        assert_eq!((error.kind(), error.outcome()), (ErrorKind::Unsafe, Outcome::NotApplied { applied: 0 }));
+        assert!(error.to_string().contains("another file system or mount"), "{error}");
+    }
+    assert_eq!(read(&backend, "first").await.unwrap(), "1");
+    assert_eq!(read(&backend, "mount/a").await.unwrap(), "theirs");
 }
 
 #[tokio::test]

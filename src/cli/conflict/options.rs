@@ -13,7 +13,7 @@ use super::{
     terminal::Terminal,
 };
 use crate::cli::{
-    failure::{Failure, Result},
+    failure::{Failure, Result, with_causes},
     session::{Session, setting},
     time::Timeout,
 };
@@ -100,12 +100,10 @@ impl Decider {
             Err(Error::Conflict(conflict)) => conflict,
             other => return Ok(other?),
         };
-        let changes = match store.what_changed(&conflict).await {
-            Ok(changes) => changes.unwrap_or_default(),
-            Err(error) => {
-                tracing::debug!(%error, "what changed cannot be told");
-                Vec::new()
-            }
+        let (changes, untold) = match store.what_changed(&conflict).await {
+            Ok(changes) => (changes.unwrap_or_default(), None),
+            // The conflict is the answer all the same.
+            Err(error) => (Vec::new(), Some(with_causes(&error))),
         };
         let is_decidable = !matches!(conflict.cause(), Conflict::LeaseLost { .. } | Conflict::Busy { .. });
         let places = Places::of(overlaps(&conflict), &changes);
@@ -113,6 +111,7 @@ impl Decider {
         if failure.details.is_empty() {
             failure.details = lines(&changes, SHOWN);
         }
+        failure.details.extend(untold);
         if self.is_alone && is_decidable {
             failure.hint =
                 failure.hint.map(|hint| format!("{hint}; or decide beforehand with `--on-conflict`"));

@@ -21,16 +21,18 @@ use super::{
     session::Session,
     signals::Signals,
 };
-use files::{File, expand};
+use files::{Expanded, File, IdFrom, Naming, Unusable, expand};
 use report::Report;
 
 const MORE: &str = "\
-A file's name without `.json` is the id. Of a folder every `*.json` is taken, by name, without sub folders and hidden files;
-links to files are followed. Each save stands alone: one that fails does not stop the others, and the exit code is 3 then.
+A file's name without `.json` is the id: 1 to 100 of a-z, 0-9, `-`, `_` and `.`, beginning with a letter or digit. For another name an id is
+offered, which `--rename` accepts. Of a folder every `*.json` is taken, by name, without hidden files and, unless `--id-from path` makes
+them a part of the id, without sub folders; links to files are followed, and what is no regular file is skipped. Each save stands alone: one that fails does not stop the others, and the exit code is 3 then.
 A lease is held on one workflow: PFLOW_LEASE counts for the one that PFLOW_WORKFLOW names, as in `lock run`.
 
 Examples:
   pflow-store save-all plans/
+  pflow-store save-all plans/ --id-from path --rename
   pflow-store save-all *.json --tag etl --if-generation 0";
 
 #[derive(Debug, Args)]
@@ -39,6 +41,14 @@ pub(super) struct SaveAll {
     /// Folders and files
     #[arg(required = true, value_name = "DIR|FILE")]
     paths: Vec<PathBuf>,
+
+    /// What the ids are made of
+    #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
+    id_from: IdFrom,
+
+    /// Save under the id that is offered where a name is none
+    #[arg(long)]
+    rename: bool,
 
     /// A tag for each, over what the documents say; repeat it for more
     #[arg(long = "tag", value_name = "TAG")]
@@ -61,7 +71,7 @@ pub(super) struct SaveAll {
 }
 
 /// What becomes of a file, in the order of the files. The reader of files fills it, and whoever gets the results takes it out.
-type Begun = Arc<Mutex<VecDeque<(PathBuf, Option<Failure>)>>>;
+type Begun = Arc<Mutex<VecDeque<(PathBuf, Option<Unusable>)>>>;
 
 /// Reads one file after the other, as the saves ask for them, so that only those under way are in memory. It reads where it is asked:
 /// the saves that are under way go on meanwhile, on the threads that write.
@@ -81,13 +91,15 @@ impl SaveAll {
     pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
         let store = session.open_with(session.options().limits(input::limits(self.strict_ir))).await?;
         let paths = self.paths;
-        let expanding = tokio::task::spawn_blocking(move || expand(&paths));
-        let files = session.signals.unless(expanding).await?;
-        let files = files.unwrap_or_else(|error| Err(Failure::failed(format!("Failed to look: {error}"))))?;
+        let naming = Naming { id_from: self.id_from, rename: self.rename };
+        let expanding = tokio::task::spawn_blocking(move || expand(&paths, naming));
+        let expanded = session.signals.unless(expanding).await?;
+        let Expanded { files, skipped } =
+            expanded.unwrap_or_else(|_| Err(Failure::failed("Failed to look into the folders")))?;
         if files.is_empty() {
             session.output.note("no `*.json` there; nothing to do");
         }
-        let mut report = Report::new(session, files.len());
+        let mut report = Report::new(session, files.len(), skipped);
         let begun = Begun::default();
         let requests = Requests {
             files: files.into_iter(),
@@ -112,10 +124,17 @@ impl SaveAll {
 
 /// Reports the files that came to nothing before the one that `saved` belongs to, and then that one.
 fn settle(begun: &Begun, saved: Option<pflow_store::Result<Saved>>, report: &mut Report<'_>) {
-    while let Some((path, failure)) = first(begun) {
-        if let Some(failure) = failure {
-            report.failed(&path, failure);
-            continue;
+    while let Some((path, unusable)) = first(begun) {
+        match unusable {
+            Some(Unusable::Name { name, offered }) => {
+                report.misnamed(&path, &name, offered.as_ref());
+                continue;
+            }
+            Some(Unusable::Other(failure)) => {
+                report.failed(&path, failure);
+                continue;
+            }
+            None => {}
         }
         match saved {
             Some(Ok(saved)) => report.saved(&path, &saved),
@@ -126,7 +145,7 @@ fn settle(begun: &Begun, saved: Option<pflow_store::Result<Saved>>, report: &mut
     }
 }
 
-fn first(begun: &Begun) -> Option<(PathBuf, Option<Failure>)> {
+fn first(begun: &Begun) -> Option<(PathBuf, Option<Unusable>)> {
     begun.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
 }
 
@@ -139,11 +158,12 @@ impl Iterator for Requests {
                 return None;
             }
             let File { path, id } = self.files.next()?;
-            let (request, failure) = match id.and_then(|id| self.request(id, &path)) {
+            let request = id.and_then(|id| self.request(id, &path).map_err(Unusable::Other));
+            let (request, unusable) = match request {
                 Ok(request) => (Some(request), None),
-                Err(failure) => (None, Some(failure)),
+                Err(unusable) => (None, Some(unusable)),
             };
-            self.begun.lock().unwrap_or_else(PoisonError::into_inner).push_back((path, failure));
+            self.begun.lock().unwrap_or_else(PoisonError::into_inner).push_back((path, unusable));
             if request.is_some() {
                 return request;
             }
@@ -153,7 +173,7 @@ impl Iterator for Requests {
 
 impl Requests {
     fn request(&self, id: WorkflowId, path: &Path) -> Result<SaveRequest> {
-        let content = input::read_file(&id, path)?;
+        let content = input::read_regular_file(&id, path)?;
         let lease = self.lease.named(&id)?;
         let mut request = SaveRequest::new(id, content, self.expect)
             .resolver(self.decider.resolver.clone())

@@ -1,9 +1,12 @@
 //! What became of the files: a line each as it happens, or one document at the end.
 
-use std::{io, path::Path};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use pflow_store::Saved;
+use pflow_store::{Saved, WorkflowId};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -20,6 +23,11 @@ pub(super) struct Report<'a> {
     counts: Counts,
     /// For `--json` alone.
     results: Vec<Value>,
+    /// What was passed over in folders, and what it is.
+    skipped: Vec<(PathBuf, &'static str)>,
+    /// Files whose names are no ids, and for how many of them an id was offered.
+    misnamed: usize,
+    offered: usize,
     /// stdout took no more. The saves go on: abandoning those under way would leave them in doubt.
     unwritten: Option<io::Error>,
 }
@@ -37,6 +45,7 @@ struct Document<'a> {
     counts: Counts,
     /// Files that were not begun, because a signal came.
     left_out: usize,
+    skipped: Vec<Skipped>,
     results: &'a [Value],
 }
 
@@ -48,12 +57,27 @@ struct Outcome<'a, T> {
 }
 
 #[derive(Serialize)]
-struct Refused {
-    error: Failure,
+struct Skipped {
+    file: String,
+    reason: String,
 }
 
+#[derive(Serialize)]
+struct Refused<'a> {
+    error: Failure,
+    /// An id that resembles the name, which is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offered_id: Option<&'a WorkflowId>,
+}
+
+/// The rule for ids, said once for all files that break it.
+const RULE: &str = "an id has 1 to 100 of a-z, 0-9, `-`, `_` and `.`, and starts with a letter or digit";
+
 impl<'a> Report<'a> {
-    pub(super) fn new(session: &'a Session<'a>, files: usize) -> Self {
+    pub(super) fn new(session: &'a Session<'a>, files: usize, skipped: Vec<(PathBuf, &'static str)>) -> Self {
+        for (path, what) in &skipped {
+            session.output.warn(&format!("skipped {}: it is {what}, not a regular file", shown(path)));
+        }
         let bar = if session.output.shows_progress() && files > 1 {
             let bar = ProgressBar::with_draw_target(Some(files as u64), ProgressDrawTarget::stderr());
             bar.set_style(style());
@@ -61,7 +85,8 @@ impl<'a> Report<'a> {
         } else {
             ProgressBar::hidden()
         };
-        Self { session, bar, files, counts: Counts::default(), results: Vec::new(), unwritten: None }
+        let (counts, results) = (Counts::default(), Vec::new());
+        Self { session, bar, files, counts, results, skipped, misnamed: 0, offered: 0, unwritten: None }
     }
 
     pub(super) fn saved(&mut self, path: &Path, saved: &Saved) {
@@ -83,10 +108,28 @@ impl<'a> Report<'a> {
     }
 
     pub(super) fn failed(&mut self, path: &Path, failure: Failure) {
+        self.refused(path, failure, None);
+    }
+
+    /// The file's name is no id.
+    pub(super) fn misnamed(&mut self, path: &Path, name: &str, offered: Option<&WorkflowId>) {
+        self.misnamed += 1;
+        self.offered += usize::from(offered.is_some());
+        let offer = offered.map_or_else(String::new, |id| format!("; `{id}` would be one"));
+        let failure = Failure::refused(format!("{name:?} is no workflow id{offer}"));
+        let failure = failure.with_hint(if offered.is_some() {
+            "accept it with `--rename`"
+        } else {
+            "rename the file"
+        });
+        self.refused(path, failure, offered);
+    }
+
+    fn refused(&mut self, path: &Path, failure: Failure, offered_id: Option<&WorkflowId>) {
         self.counts.failed += 1;
         let output = self.session.output;
         if output.is_json() {
-            self.keep(path, &Refused { error: failure });
+            self.keep(path, &Refused { error: failure, offered_id });
         } else {
             // A hint for every one of a thousand files would bury the reasons.
             let message = format!("{}: {}", shown(path), failure.message);
@@ -107,7 +150,12 @@ impl<'a> Report<'a> {
         let written = match self.unwritten {
             Some(error) => Err(error),
             None if output.is_json() => {
-                output.document(&Document { counts: self.counts, left_out, results: &self.results })
+                let skipped = self.skipped.iter().map(|(path, what)| Skipped {
+                    file: shown(path),
+                    reason: format!("it is {what}, not a regular file"),
+                });
+                let (counts, skipped) = (self.counts, skipped.collect());
+                output.document(&Document { counts, left_out, skipped, results: &self.results })
             }
             None => Ok(()),
         };
@@ -119,7 +167,7 @@ impl<'a> Report<'a> {
             }
             _ if failed > 0 => {
                 let message = format!("{failed} of {} failed ({sum})", self.files);
-                Err(Failure::batch(message).with_hint("the others are saved; mend these and save them again"))
+                Err(Failure::batch(message).with_hint(hint(self.misnamed, self.offered)))
             }
             _ => {
                 output.note(&sum);
@@ -132,6 +180,17 @@ impl<'a> Report<'a> {
         let outcome = Outcome { file: shown(path), outcome };
         self.results.extend(serde_json::to_value(&outcome).ok());
     }
+}
+
+fn hint(misnamed: usize, offered: usize) -> String {
+    let mut hint = "the others are saved; mend these and save them again".to_owned();
+    if misnamed > 0 {
+        hint = format!("{hint}; {RULE}");
+    }
+    if offered > 0 {
+        hint = format!("{hint}; `--rename` accepts the ids that are offered");
+    }
+    hint
 }
 
 fn style() -> ProgressStyle {

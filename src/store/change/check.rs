@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use futures::try_join;
-use pflow_backend::{Batch, Commit};
+use pflow_backend::{Batch, Commit, Key};
 
 use super::{
     Basis, Change, Kind, Trouble, Written, actions,
@@ -32,6 +32,8 @@ pub(super) struct Question {
     expect: Expect,
     creates: bool,
     undeletes: bool,
+    /// The caller has seen a version or a lease of the workflow, so a head without either may have been lost.
+    has_seen: bool,
     known: Option<StoredHead>,
     unsettled: Vec<Unsettled>,
 }
@@ -63,6 +65,8 @@ impl Node<Change, Error> for CheckConflicts {
             expect: change.request.expect,
             creates: matches!(change.request.kind, Kind::Save { .. }),
             undeletes: matches!(change.request.kind, Kind::Undelete),
+            has_seen: matches!(change.request.expect, Expect::Generation(_))
+                || change.request.lease.is_some(),
             known: known(change)?,
             unsettled: change.unsettled.clone(),
         })
@@ -75,13 +79,15 @@ impl Node<Change, Error> for CheckConflicts {
             let basis = seen_before(shared, stored);
             return Ok(Seen::Basis { basis: Box::new(basis), open: Vec::new(), fenced: Vec::new() });
         }
+        let own: Vec<Key> =
+            question.unsettled.iter().flat_map(|attempt| attempt.fresh.iter().cloned()).collect();
         let (stored, copy) = match question.expect {
             // Most likely there is none, so the gate is asked in the same round trip.
             Expect::Absent if question.creates => {
-                try_join!(read(shared, id), shared.gate.check_writer_again())?.0
+                try_join!(read(shared, id, &own), shared.gate.check_writer_again())?.0
             }
             _ => {
-                let read = read(shared, id).await?;
+                let read = read(shared, id, &own).await?;
                 if read.0.version.is_none() && question.creates {
                     shared.gate.check_writer_again().await?;
                 }
@@ -96,6 +102,10 @@ impl Node<Change, Error> for CheckConflicts {
                 Fate::Fenced => fenced.push(attempt),
                 Fate::Open => open.push(attempt),
             }
+        }
+        // A conflict with a head that was lost would tell the caller nothing of the loss.
+        if question.has_seen && stored.version.is_none() {
+            shared.index.refuse_hurt(id, &own).await?;
         }
         let restored = if question.undeletes { last_content(objects, &stored).await? } else { None };
         let basis = seen(shared, stored, copy, restored);
@@ -192,11 +202,11 @@ async fn finish(objects: &Objects, stored: &StoredHead, attempt: Unsettled) -> R
     Ok(Seen::Landed { head: Box::new(attempt.head), copy_error })
 }
 
-/// The head, and where people edit files also the state of the working copy at the same moment.
+/// The head, and where people edit files also the state of the working copy at the same moment. `own` are the versions of earlier attempts of the change.
 ///
 /// # Errors
 /// A copy that looks edited may be the content of a version that a lost head had: then the head is hurt, and that is the error.
-async fn read(shared: &Shared, id: &WorkflowId) -> Result<(StoredHead, CopyState)> {
+async fn read(shared: &Shared, id: &WorkflowId, own: &[Key]) -> Result<(StoredHead, CopyState)> {
     let objects = &shared.objects;
     if !objects.backend.capabilities().plain_files {
         return Ok((objects.head(id).await?, CopyState::Absent));
@@ -209,7 +219,7 @@ async fn read(shared: &Shared, id: &WorkflowId) -> Result<(StoredHead, CopyState
     match Look::from(objects, stored).await? {
         Some(Look { stored, state }) => {
             if matches!(state, CopyState::Edited(..)) {
-                shared.index.refuse_hurt(id, &[]).await?;
+                shared.index.refuse_hurt(id, own).await?;
             }
             Ok((stored, state))
         }

@@ -13,7 +13,7 @@ use crate::{
     Error, NoContent, Result,
     conflict::Conflict,
     document::{ContentHash, Document, MediaType},
-    stored::{Given, Head, Lease, MAX_GENERATION, Operation, VersionId, VersionRecord, layout},
+    stored::{Given, Head, Lease, MAX_GENERATION, Operation, VersionId, VersionRecord, layout, unreadable},
 };
 
 #[derive(Debug)]
@@ -36,6 +36,10 @@ pub(super) fn decide(
     let head = &basis.stored.head;
     if let Some(conflict) = lost_lease(request, head) {
         return Ok(Decision::Conflict(conflict));
+    }
+    // Its content and its files are known to a newer program alone, so nothing can be saved over it, merged with it or deleted.
+    if let Some(current) = head.live() {
+        current.record.media_type.known().map_err(|source| unreadable(&layout::head(&head.id), source))?;
     }
     let expectation = if agreed.covers(basis) { Ok(()) } else { request.expect.check(head) };
     let author = identity.to_string();
@@ -201,6 +205,9 @@ fn wanted(
         (Kind::Undelete, true) => {
             let restored = basis.restored.as_ref().ok_or_else(missing)?;
             let generation = restored.record.generation;
+            restored.record.media_type.known().map_err(|source| {
+                unreadable(&layout::version(&head.id, generation, &restored.record.version_id), source)
+            })?;
             let pruned =
                 || Error::GenerationMissing { id: head.id.clone(), generation, why: NoContent::Pruned };
             let content = restored.content.clone().ok_or_else(pruned)?;

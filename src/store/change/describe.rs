@@ -33,7 +33,7 @@ pub(super) fn describe_exactly(document: &Document, given: Given) -> Described {
         parents: Vec::new(),
         hash: Some(document.hash()),
         size: document.size(),
-        media_type: document.media_type(),
+        media_type: document.media_type().into(),
         name,
         description,
         tags,
@@ -54,7 +54,7 @@ pub(super) fn says_the_same(current: &VersionRecord, next: &Described) -> bool {
         let (name, description, tags) = (&record.name, &record.description, &record.tags);
         (
             record.hash,
-            record.media_type,
+            record.media_type.clone(),
             name.clone(),
             description.clone(),
             tags.clone(),

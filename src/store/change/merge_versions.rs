@@ -5,11 +5,10 @@ use super::{
     agreed::{Agreed, Instead},
     describe::{describe, says_the_same},
     keep_edit::{Edit, Sought},
-    parse::PARSED_IN_PLACE,
     resolve::question,
 };
 use crate::{
-    Error, Result,
+    Error, Result, blocking,
     conflict::{Case, How, Obstacle},
     document::{Document, DocumentError, Limits, Metadata, Strictness},
     flow::{Action, Node, Visit},
@@ -95,11 +94,7 @@ impl Node<Change, Error> for MergeVersions {
             (None, None) => return Ok(Outcome::Blocked(Obstacle::Deletion)),
         };
         let work = Work { base, ours: ours.clone(), given: given.clone(), theirs, limits: *limits };
-        if work.ours.bytes().len() <= PARSED_IN_PLACE && work.theirs.size() <= PARSED_IN_PLACE {
-            return Ok(work.done());
-        }
-        let merging = tokio::task::spawn_blocking(move || work.done());
-        merging.await.map_err(|broken| Error::Internal(format!("the merge stopped: {broken}")))
+        blocking::on_compared(work.size(), move || work.done()).await
     }
 
     async fn post(
@@ -159,6 +154,12 @@ impl Theirs {
 }
 
 impl Work {
+    /// Bytes of all three documents.
+    fn size(&self) -> usize {
+        let base = self.base.as_ref().and_then(|base| base.content.as_ref()).map_or(0, Bytes::len);
+        base + self.ours.bytes().len() + self.theirs.size()
+    }
+
     fn done(self) -> Outcome {
         self.merged().unwrap_or_else(|source| Outcome::Blocked(Obstacle::Unmergeable { source }))
     }
@@ -191,6 +192,7 @@ impl Work {
         let document = merge::merge(base_document.as_ref(), &ours, &theirs, &limits);
         let (document, fields) = match (document, fields) {
             (Merge::Clean(document), Ok(fields)) => (document, fields),
+            (Merge::TooMuch(source), _) => return Ok(Outcome::Blocked(Obstacle::TooMuch { source })),
             (Merge::Refused(source), Ok(_)) => return Err(source),
             (Merge::Overlapping(overlaps), Ok(_)) => {
                 return Ok(Outcome::Blocked(Obstacle::Overlaps(overlaps)));

@@ -2,13 +2,10 @@ use bytes::Bytes;
 
 use super::{Change, Kind, actions};
 use crate::{
-    Error, Result,
+    Error, Result, blocking,
     document::{Document, DocumentError, Limits},
     flow::{Action, Node, Visit},
 };
-
-/// Documents up to this size are parsed where they are; larger ones would hold up other tasks.
-pub(super) const PARSED_IN_PLACE: usize = 64 << 10;
 
 /// Reads the document.
 pub(super) struct StorageOperation;
@@ -21,11 +18,7 @@ pub(super) async fn parse(
     content: Bytes,
     limits: Limits,
 ) -> Result<std::result::Result<Document, DocumentError>> {
-    if content.len() <= PARSED_IN_PLACE {
-        return Ok(Document::parse(content, &limits));
-    }
-    let parsing = tokio::task::spawn_blocking(move || Document::parse(content, &limits));
-    parsing.await.map_err(|broken| Error::Internal(format!("the parser stopped: {broken}")))
+    blocking::on_documents(content.len(), move || Document::parse(content, &limits)).await
 }
 
 impl Node<Change, Error> for StorageOperation {

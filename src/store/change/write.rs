@@ -25,8 +25,11 @@ const UNKNOWN: u32 = 3;
 /// the same batch, below that one, so that a crash leaves both or neither in the chain.
 ///
 /// Invariant: the swap of the head is the commit point. Before it nothing refers to the version, after it the change stands
-/// whatever becomes of the copies. A crash leaves, by stages: a version and a record that nothing refers to; the new head with copies that
-/// lag, which readers notice by their hash; or everything.
+/// whatever becomes of the copies. On a storage with atomic batches a crash leaves all of the batch or nothing. Elsewhere it leaves, by stages: a version and
+/// a record that nothing refers to; the new head with copies that lag, which readers notice by their hash; or everything. A cancelled write leaves the
+/// same, or goes on to its end in the backend.
+///
+/// Before the first version of a workflow its other versions are looked at: over a head that was lost nothing is saved.
 ///
 /// Every attempt has a version id of its own, so that a version that is found in a chain tells that its attempt succeeded. That is what
 /// settles an attempt whose reply got lost; [`Unsettled`] says how.
@@ -305,7 +308,9 @@ fn copies(objects: &Objects, plan: &Plan, head: &Head, mirror: Option<Operation>
     let plain_files = objects.backend.capabilities().plain_files;
     let mut copies = Vec::new();
     if let Some((record, content)) = &plan.version {
-        let key = layout::content(&head.id, record.media_type);
+        let media_type = record.media_type.known();
+        let media_type = media_type.map_err(|source| unreadable(&layout::head(&head.id), source))?;
+        let key = layout::content(&head.id, media_type);
         // Where people edit the copy, only what was judged may be overwritten.
         let when = match (plain_files, &plan.copy) {
             (false, _) => Precondition::Always,

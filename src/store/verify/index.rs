@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Report, Severity, found};
+use super::{Report, Severity};
 use crate::{
     Result, Store,
     index::{Entry, Lost},
@@ -9,6 +9,9 @@ use crate::{
         layout::{self, PendingName},
     },
 };
+
+/// How often the index is compared again with heads that other writers keep changing.
+const LOOKS: u32 = 8;
 
 impl Store {
     /// The index as it is stored against the heads, and the history of the index.
@@ -19,7 +22,9 @@ impl Store {
         let view = index.view().await?;
         let reindex = || Some("reindex".to_owned());
         let root = layout::index_root();
-        if let Some(lost) = view.lost
+        // A fold may have replaced a part while it was read.
+        let lost = if view.lost.is_some() { shared.index.afresh().view().await?.lost } else { None };
+        if let Some(lost) = lost
             && !ids.is_empty()
         {
             let severity = if lost == Lost::Damaged { Severity::Damage } else { Severity::Notice };
@@ -27,33 +32,27 @@ impl Store {
         }
         let entries: BTreeMap<&WorkflowId, &Entry> =
             view.iter().map(|entry| (&entry.id, entry.as_ref())).collect();
+        let mut suspects = Vec::new();
         for (id, read) in shared.objects.heads(ids.iter().cloned().collect()).await {
             // Unreadable and hurt heads have been reported. The entry of a hurt one is right: it is the head that is wrong.
-            let Ok(stored) = read else { continue };
-            if report.hurt.contains(&id) {
-                continue;
-            }
-            let (entry, should) = (entries.get(&id).copied(), Entry::of(&stored.head));
-            // A head that moved on since the view was made is newer than its entry.
-            let newer = should
-                .as_ref()
-                .is_some_and(|should| entry.is_none_or(|entry| entry.generation < should.generation));
-            if entry != should.as_ref() && !(newer && self.indexed_meanwhile(&id).await?) {
-                report.add(Severity::Damage, &root, format!("the index is wrong about {id}"), reindex());
+            if let Ok(stored) = read
+                && !report.hurt.contains(&id)
+                && entries.get(&id).copied() != Entry::of(&stored.head).as_ref()
+            {
+                suspects.push(id);
             }
         }
-        for id in entries
-            .keys()
-            .filter(|id| !ids.contains(**id) && !report.hurt.contains(id))
-            .copied()
-            .collect::<Vec<_>>()
-        {
+        for id in self.wrong_in_index(suspects).await? {
+            report.add(Severity::Damage, &root, format!("the index is wrong about {id}"), reindex());
+        }
+        let others = entries.keys().filter(|id| !ids.contains(**id) && !report.hurt.contains(id));
+        for id in others.copied().collect::<Vec<_>>() {
             match shared.objects.head(id).await {
                 Ok(stored) if stored.version.is_none() => {
                     report.damage(layout::head(id), "missing, but the index knows the workflow");
                 }
                 Ok(_) => {}
-                Err(unreadable) => report.damage(layout::head(id), found(unreadable)?),
+                Err(unreadable) => report.unreadable(layout::head(id), unreadable)?,
             }
         }
         if let Some((key, lost, reason)) = index.check_history().await? {
@@ -66,36 +65,59 @@ impl Store {
         Ok(())
     }
 
-    /// Whether a new look at the index agrees with a look at the head before it.
-    async fn indexed_meanwhile(&self, id: &WorkflowId) -> Result<bool> {
+    /// Those of `suspects` about which the index is wrong, in the order of their ids.
+    ///
+    /// Whatever was acknowledged before a view is in it. So a view that is made between two reads of the same current version has that version's
+    /// entry. A workflow that other writers change at every look is not judged.
+    async fn wrong_in_index(&self, mut suspects: Vec<WorkflowId>) -> Result<BTreeSet<WorkflowId>> {
         let shared = &self.shared;
-        let stored = shared.objects.head(id).await?;
-        let index = shared.index.afresh();
-        let view = index.view().await?;
-        let entry = view.iter().find(|entry| entry.id == *id);
-        Ok(entry.is_some_and(|entry| entry.generation >= stored.head.generation()))
+        let mut wrong = BTreeSet::new();
+        for _ in 0..LOOKS {
+            if suspects.is_empty() {
+                break;
+            }
+            let mut before = BTreeMap::new();
+            for (id, read) in shared.objects.heads(suspects).await {
+                if let Ok(stored) = read {
+                    before.insert(id, stored.head.current);
+                }
+            }
+            let index = shared.index.afresh();
+            let view = index.view().await?;
+            let entries: BTreeMap<&WorkflowId, &Entry> =
+                view.iter().map(|entry| (&entry.id, entry.as_ref())).collect();
+            suspects = Vec::new();
+            for (id, read) in shared.objects.heads(before.keys().cloned().collect()).await {
+                let Ok(stored) = read else { continue };
+                if before.get(&id) != Some(&stored.head.current) {
+                    suspects.push(id);
+                } else if entries.get(&id).copied() != Entry::of(&stored.head).as_ref() {
+                    wrong.insert(id);
+                }
+            }
+        }
+        Ok(wrong)
     }
 
-    /// Records that wait: of changes that did not happen, and none of ours.
-    pub(super) async fn verify_pending(&self, report: &mut Report) -> Result<()> {
-        for key in self.shared.objects.keys(&layout::pending_records()).await? {
+    /// One check of the pending records: those of changes that did not happen.
+    pub(super) async fn verify_pending(&self, hurt: &[WorkflowId]) -> Result<Report> {
+        let objects = &self.shared.objects;
+        let mut report = Report::default();
+        for key in objects.keys(&layout::pending_records()).await? {
             let reason = match layout::parse_pending(&key) {
-                None => "not a record of ours",
-                Some(PendingName::Change { id, .. }) if report.hurt.contains(&id) => continue,
-                Some(PendingName::Change { id, generation, .. })
-                    if self
-                        .shared
-                        .objects
-                        .head(&id)
-                        .await
-                        .is_ok_and(|stored| stored.head.generation() < generation) =>
-                {
-                    "a change that did not happen: left by a crash, or under way"
-                }
-                Some(_) => continue,
+                // A name that is none of ours is reported with everything else that is not of this store.
+                None | Some(PendingName::Operation { .. }) => continue,
+                Some(PendingName::Change { id, .. }) if hurt.contains(&id) => continue,
+                Some(PendingName::Change { id, generation, .. }) => match objects.head(&id).await {
+                    Ok(stored) if stored.head.generation() >= generation => continue,
+                    Ok(_) => "a change that did not happen: left by a crash, or under way",
+                    // Unreadable heads have been reported.
+                    Err(error) if error.spares_others() => continue,
+                    Err(error) => return Err(error),
+                },
             };
             report.add(Severity::Notice, key, reason, None);
         }
-        Ok(())
+        Ok(report)
     }
 }

@@ -26,7 +26,8 @@ impl Store {
             match layout::parse_version(id, &key) {
                 Some(name) if name.0 < chain.broken_at || chain.versions.contains(&name) => {}
                 Some(name) => drop(outside.insert(name)),
-                None => report.add(Severity::Notice, key, "not a version of ours", None),
+                // Reported with everything else that is not of this store.
+                None => {}
             }
         }
         if outside.is_empty() {

@@ -1,5 +1,6 @@
 //! Everything, held against itself.
 
+mod again;
 mod index;
 mod lineage;
 mod workflow;
@@ -8,9 +9,11 @@ use std::collections::BTreeSet;
 
 use futures::{StreamExt, stream};
 
-use super::Store;
+use again::Again;
+
+use super::{Store, strangers::Depth};
 use crate::{
-    Error, Result,
+    Error, ErrorKind, Result,
     stored::{WorkflowId, layout},
 };
 
@@ -51,6 +54,8 @@ pub struct Finding {
 pub enum Severity {
     /// Something is lost or contradicts itself.
     Damage,
+    /// A newer program wrote it, so this one cannot verify it.
+    Newer,
     /// Nothing is lost: what a crash or a person left behind, which the store deals with by itself or leaves to them.
     Notice,
 }
@@ -83,11 +88,24 @@ impl Report {
     fn damage(&mut self, key: impl ToString, reason: impl ToString) {
         self.add(Severity::Damage, key, reason, None);
     }
+
+    /// An object that could be read but not understood. Any other error ends the verification.
+    fn unreadable(&mut self, key: impl ToString, error: Error) -> Result<()> {
+        if error.kind() == ErrorKind::Incompatible {
+            self.add(Severity::Newer, key, reason(error), None);
+        } else {
+            self.damage(key, found(error)?);
+        }
+        Ok(())
+    }
 }
 
 impl Store {
-    /// Reads everything and holds it against itself: heads, every version of every chain with its hashes, copies, mirrors of leases, the
-    /// index against the heads, and the history of the index. Changes nothing, and others may go on writing.
+    /// Reads everything and compares it: heads, every version of every chain with its hashes, working copies, mirrors of leases, the
+    /// index with the heads, and the history of the index. Changes nothing.
+    ///
+    /// Other clients may go on writing: what looks wrong is compared again, after it was read again, and only what still holds is reported. A workflow that is
+    /// created while the verification runs may be left out.
     ///
     /// # Errors
     /// Errors of the storage. What is damaged is a finding.
@@ -95,33 +113,63 @@ impl Store {
         let shared = &self.shared;
         let keys = shared.objects.keys(&layout::workflows()).await?;
         let ids: BTreeSet<WorkflowId> = keys.iter().filter_map(layout::parse_head).collect();
-        let mut checks = stream::iter(ids.clone()).map(|id| self.verify_workflow(id)).buffered(LOOK_AHEAD);
+        let mut checks =
+            stream::iter(ids.clone()).map(|id| self.verify_workflow_again(id)).buffered(LOOK_AHEAD);
         let mut report = Report::default();
         while let Some(one) = checks.next().await {
             report.take_in(one?);
         }
         drop(checks);
-        self.verify_versions_without_head(&ids, &mut report).await?;
+        report.take_in(self.verify_versions_without_head_again(&ids).await?);
         self.verify_outside(&mut report).await?;
         self.verify_index(&ids, &mut report).await?;
-        self.verify_pending(&mut report).await?;
+        let pending = self.verify_pending_again(&report.hurt).await?;
+        report.take_in(pending);
+        report.findings.extend(self.strangers(Depth::Everything).await?);
         self.verify_waiting(&mut report).await?;
         report.findings.sort();
         Ok(report)
     }
+
+    async fn verify_workflow_again(&self, id: WorkflowId) -> Result<Report> {
+        let mut again = Again::default();
+        loop {
+            if let Some(report) = again.take(self.verify_workflow(&id).await?) {
+                return Ok(report);
+            }
+        }
+    }
+
+    async fn verify_versions_without_head_again(&self, ids: &BTreeSet<WorkflowId>) -> Result<Report> {
+        let mut again = Again::default();
+        loop {
+            let mut report = Report::default();
+            self.verify_versions_without_head(ids, &mut report).await?;
+            if let Some(report) = again.take(report) {
+                return Ok(report);
+            }
+        }
+    }
+
+    async fn verify_pending_again(&self, hurt: &[WorkflowId]) -> Result<Report> {
+        let mut again = Again::default();
+        loop {
+            if let Some(report) = again.take(self.verify_pending(hurt).await?) {
+                return Ok(report);
+            }
+        }
+    }
 }
 
-/// What is wrong with an object that could be read but not understood, or that is none; anything else ends the verification.
+/// What is wrong with an object that could be read but not understood; any other error ends the verification.
 fn found(error: Error) -> Result<String> {
-    if !error.is_of_one_object() {
-        return Err(error);
-    }
-    Ok(match error {
+    if error.is_of_one_object() { Ok(reason(error)) } else { Err(error) }
+}
+
+fn reason(error: Error) -> String {
+    match error {
         Error::Corrupt { reason, .. } => reason,
-        Error::Format { source, .. } => match std::error::Error::source(&source) {
-            Some(cause) => format!("{source}: {cause}"),
-            None => source.to_string(),
-        },
+        Error::Format { source, .. } => source.to_string(),
         other => other.to_string(),
-    })
+    }
 }

@@ -2,10 +2,10 @@ use std::collections::BTreeSet;
 
 use super::{Report, Severity, found};
 use crate::{
-    Result, Store,
+    ErrorKind, Result, Store,
     document::MediaType,
     store::copy::CopyState,
-    stored::{Current, Head, Lockfile, VersionName, WorkflowId, layout},
+    stored::{Ancestor, Current, Head, Lockfile, VersionName, VersionRef, WorkflowId, layout},
 };
 
 /// What a walk along a chain found.
@@ -17,14 +17,28 @@ pub(super) struct Chain {
     pub(super) broken_at: u64,
 }
 
+/// The nearest version below a break that the head remembers and the walk has not reached; its parents lead on.
+fn behind_a_break(current: &Current, chain: &Chain) -> Option<(VersionRef, bool)> {
+    let is_unseen = |known: &Ancestor| {
+        known.generation < chain.broken_at
+            && !chain.versions.contains(&(known.generation, known.version_id.clone()))
+    };
+    current.lineage().find(is_unseen).map(|known| (known.reference(), false))
+}
+
 impl Store {
-    pub(super) async fn verify_workflow(&self, id: WorkflowId) -> Result<Report> {
+    /// One check of everything that belongs to a workflow.
+    pub(super) async fn verify_workflow(&self, id: &WorkflowId) -> Result<Report> {
         let mut report = Report::default();
-        let head = match self.shared.objects.head(&id).await {
+        let head = match self.shared.objects.head(id).await {
             Ok(stored) => stored.head,
+            Err(newer) if newer.kind() == ErrorKind::Incompatible => {
+                report.unreadable(layout::head(id), newer)?;
+                return Ok(report);
+            }
             Err(unreadable) => {
                 let reason = found(unreadable)?;
-                self.verify_lost_head(&id, Some(reason), &mut report).await?;
+                self.verify_lost_head(id, Some(reason), &mut report).await?;
                 return Ok(report);
             }
         };
@@ -32,12 +46,12 @@ impl Store {
             report.workflows = 1;
             let chain = self.verify_chain(&head, current, &mut report).await?;
             self.verify_lineage(&head, &chain, &mut report).await?;
-            // Where the head is hurt, a copy of a later version looks like an edit.
-            if report.hurt.is_empty() {
+            // Where the head is hurt, a copy of a later version looks like an edit. And only a newer program knows the file of a content that it wrote.
+            if report.hurt.is_empty() && current.record.media_type.known().is_ok() {
                 self.verify_copy(&head, &mut report).await?;
             }
         } else {
-            self.verify_lost_head(&id, None, &mut report).await?;
+            self.verify_lost_head(id, None, &mut report).await?;
         }
         self.verify_mirror(&head, &mut report).await?;
         Ok(report)
@@ -52,7 +66,7 @@ impl Store {
         let mut remembered = current.lineage();
         // The first parents lie on top, so they come first and in the order in which the head remembers them.
         let mut next = vec![(current.reference(), true)];
-        while let Some((named, is_first)) = next.pop() {
+        while let Some((named, is_first)) = next.pop().or_else(|| behind_a_break(current, &chain)) {
             if !chain.versions.insert((named.generation, named.version_id.clone())) {
                 continue;
             }
@@ -60,7 +74,7 @@ impl Store {
             let version = match self.shared.objects.named_version(&head.id, &named).await {
                 Ok(version) => version,
                 Err(unreadable) => {
-                    report.damage(&key, found(unreadable)?);
+                    report.unreadable(&key, unreadable)?;
                     chain.broken_at = chain.broken_at.max(named.generation);
                     continue;
                 }
@@ -91,15 +105,6 @@ impl Store {
             }
             let parents = record.parents.iter().cloned().enumerate();
             next.extend(parents.rev().map(|(place, parent)| (parent, is_first && place == 0)));
-        }
-        for known in current.lineage().filter(|known| known.generation < chain.broken_at) {
-            if chain.versions.insert((known.generation, known.version_id.clone())) {
-                let key = layout::version(&head.id, known.generation, &known.version_id);
-                match self.shared.objects.named_version(&head.id, &known.reference()).await {
-                    Ok(_) => report.versions += 1,
-                    Err(unreadable) => report.damage(&key, found(unreadable)?),
-                }
-            }
         }
         Ok(chain)
     }
@@ -140,7 +145,7 @@ impl Store {
                 );
             }
             // The head and the chain have been read already, so it is the copy.
-            Err(unreadable) => report.damage(key, found(unreadable)?),
+            Err(unreadable) => report.unreadable(key, unreadable)?,
         }
         Ok(())
     }
@@ -148,6 +153,10 @@ impl Store {
     async fn verify_mirror(&self, head: &Head, report: &mut Report) -> Result<()> {
         let key = layout::lockfile(&head.id);
         let mirror = self.shared.objects.get(&key).await?;
+        // The head and the mirror that are compared must be of one moment.
+        if self.shared.objects.head(&head.id).await?.head.lease != head.lease {
+            return Ok(());
+        }
         let says: Option<Lockfile> =
             mirror.as_ref().and_then(|mirror| serde_json::from_slice(&mirror.bytes).ok());
         let should = head.lease.as_ref().map(Lockfile::from);

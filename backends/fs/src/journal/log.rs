@@ -1,22 +1,27 @@
-//! The file of records: two slots for a header, then records one behind the other.
+//! The file of records: two slots for a header, then the records.
 //!
 //! ```text
-//! 0     header: magic (8), format (u32), zeros (4), epoch (u64), salt (16), check (32): the SHA-256 of what stands before it
+//! 0     header: magic (8), format (u32), zeros (4), epoch (u64), salt (16), check (32): the SHA-256 of what comes before it
 //! 512   the other header
 //! 4096  records ([`super::frame`]), then zeros or what is left of earlier epochs
 //! ```
-//! A journal begins anew by the header of the next epoch in the slot that the present one does not use: **the newest valid header wins**, so a
-//! header that is torn leaves the epoch before, whose records are all in their files for good by then.
+//! A journal begins again by the header of the next epoch in the slot that the present one does not use: **the newest valid
+//! header counts**. So a torn header leaves the epoch before, whose changes are all durable in the files by then. Where the first
+//! record is whole and of a later epoch than every valid header, its own header was damaged, and the record counts in its place.
 //!
 //! # The end of the journal
-//! A record is appended only when the one before it is durable. So what is damaged at the end was never acknowledged, and a valid record
-//! **behind** a damaged one proves that something was lost that had been acknowledged.
+//! A record is appended only when the one before it is durable. `state` vouches for the records up to a position
+//! ([`super::state`]): whatever of them cannot be read was acknowledged and is lost, which is an error. Behind that position a
+//! damaged record at the end was never acknowledged; but a valid record **behind** a damaged one proves that something was lost.
 
-use pflow_backend::{Bytes, Error, ErrorKind, Result};
+use std::path::Path;
+
+use pflow_backend::{Bytes, Error, ErrorKind, Key, Result};
 use sha2::{Digest, Sha256};
 
 use super::{
-    frame::{self, ALIGN, HEADER_BYTES, Header, Position, Salt},
+    frame::{self, ALIGN, HEADER_BYTES, Header, Position, Salt, frame_bytes},
+    lost::LostTail,
     record::Record,
 };
 use crate::folder::OpenFile;
@@ -34,8 +39,10 @@ const SMALLEST_STEP: u64 = 64 * 1024;
 const LARGEST_STEP: u64 = 1024 * 1024;
 
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
-/// How much is looked over at once where most of it is zeros.
+/// How much is compared with zeros at once.
 const BLOCK: usize = 512;
+/// How much of the file is in memory at once while it is searched or hashed: its length may be anything.
+const PIECE: usize = 1024 * 1024;
 
 /// The open file.
 #[derive(Debug)]
@@ -44,13 +51,30 @@ pub(crate) struct Log {
     length: u64,
 }
 
-/// What stands at a position.
+/// What is at a position.
 #[derive(Debug)]
 pub(crate) enum Found {
     /// A record that belongs there, and where the next one goes.
     Record(Record, Position),
+    /// A record that belongs there and is not whole: a process died while it wrote it, or it was damaged since.
+    Torn,
     /// Nothing that belongs there.
     End,
+}
+
+/// Where a journal begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Begun {
+    pub(crate) start: Position,
+    /// There is a valid header. Otherwise the first record says it.
+    pub(crate) has_header: bool,
+}
+
+/// A whole record behind one that cannot be read.
+#[derive(Debug)]
+pub(crate) struct Later {
+    at: u64,
+    header: Header,
 }
 
 impl Log {
@@ -66,16 +90,21 @@ impl Log {
         Ok(())
     }
 
+    /// How long the file was when it was last [measured](Self::measure) or changed.
+    pub(crate) fn length(&self) -> u64 {
+        self.length
+    }
+
     /// Where a journal with this header begins.
     pub(crate) fn start(epoch: u64, salt: Salt) -> Position {
         Position { epoch, salt, sequence: 0, tail: RECORDS, check: [0; 32] }
     }
 
-    /// Where the first record is; none if the journal was never begun, or ended.
+    /// Where the newest epoch begins; none if the journal was never begun, or was emptied.
     ///
     /// # Errors
-    /// `Incompatible` for a newer format, `Corrupt` where there is a record and no header is valid.
-    pub(crate) fn begin(&self) -> Result<Option<Position>> {
+    /// `Incompatible` for a newer format, `Corrupt` where there is a record and neither it nor any header is valid.
+    pub(crate) fn begin(&self) -> Result<Option<Begun>> {
         let mut newest: Option<Position> = None;
         let mut blank = true;
         for slot in SLOTS {
@@ -95,17 +124,18 @@ impl Log {
                 newest = Some(position);
             }
         }
-        // Whoever wrote the first header may have died in the middle of it. No record was written before it was whole.
-        if newest.is_none() && !blank && self.has_record(RECORDS)? {
-            return Err(self.corrupt("neither of its headers is valid"));
+        let first = self.header_at(RECORDS)?;
+        if let Some((first, start)) = first.and_then(|first| Some((first, first.as_first(RECORDS)?)))
+            && newest.is_none_or(|known| known.epoch < start.epoch)
+            && self.is_whole_at(RECORDS, &first)?
+        {
+            return Ok(Some(Begun { start, has_header: false }));
         }
-        Ok(newest)
-    }
-
-    fn has_record(&self, at: u64) -> Result<bool> {
-        let mut bytes = [0; HEADER_BYTES];
-        let read = self.file.read_at(&mut bytes, at)?;
-        Ok(bytes.get(..read).is_some_and(|bytes| Header::parse(bytes).is_some()))
+        // A process that died while it wrote the first header may have left it torn, but then it left no record that looks like one.
+        if newest.is_none() && !blank && first.is_some() {
+            return Err(self.corrupt(LostTail::all()));
+        }
+        Ok(newest.map(|start| Begun { start, has_header: true }))
     }
 
     /// The record at `position`, if one belongs there.
@@ -113,46 +143,90 @@ impl Log {
     /// # Errors
     /// It could not be read, or it is valid and says what no program of this format writes.
     pub(crate) fn read(&self, position: &Position) -> Result<Found> {
-        let mut bytes = [0; HEADER_BYTES];
-        let read = self.file.read_at(&mut bytes, position.tail)?;
-        let header = bytes.get(..read).and_then(Header::parse).filter(|it| it.follows(position));
+        let header = self.header_at(position.tail)?.filter(|it| it.follows(position));
         let Some(header) = header else { return Ok(Found::End) };
-        let Some(payload) = self.payload(position.tail, &header)? else { return Ok(Found::End) };
+        let Some(payload) = self.payload(position.tail, &header)? else { return Ok(Found::Torn) };
         match Record::decode(&payload) {
             Some(record) => Ok(Found::Record(record, header.next(position))),
-            None => Err(self.corrupt(&format!("the record at {} makes no sense", position.tail))),
+            None => Err(self.lost_from(position, Some(position.sequence + 1), Vec::new())),
         }
     }
 
-    /// Refuses a journal in which a valid record stands behind `position`, where none was found.
+    /// Refuses a journal that has a valid record behind `position`, where none was found.
     pub(crate) fn check_nothing_behind(&self, position: &Position) -> Result<()> {
-        let end = self.file.status()?.size;
-        let length = usize::try_from(end.saturating_sub(position.tail)).unwrap_or(0);
-        let mut rest = vec![0; length];
-        let read = self.file.read_at(&mut rest, position.tail)?;
-        rest.truncate(read);
-        // Most of it is zeros.
-        let blocks = rest.chunks(BLOCK).enumerate();
-        let written =
-            blocks.filter(|(_, block)| ZEROS.get(..block.len()).is_none_or(|zeros| zeros != *block));
-        let starts = written.flat_map(|(number, block)| {
-            let from = number * BLOCK;
-            (from..from + block.len()).step_by(ALIGN as usize)
-        });
-        for at in starts {
-            let Some(header) = rest.get(at..).and_then(Header::parse) else { continue };
-            let (from, length) = (at + HEADER_BYTES, usize::try_from(header.length).unwrap_or(usize::MAX));
-            let payload = from.checked_add(length).and_then(|to| rest.get(from..to));
-            let is_later = header.salt == position.salt && header.sequence > position.sequence;
-            if is_later && payload.is_some_and(|payload| header.is_whole(payload)) {
-                return Err(self.corrupt(&format!(
-                    "the record at {} is damaged, and what was committed after it stands at {}",
-                    position.tail,
-                    position.tail + at as u64
-                )));
+        match self.later(position, 1)?.first() {
+            None => Ok(()),
+            Some(later) => {
+                let last = Some(later.header.sequence + 1);
+                Err(self.lost_from(position, last, self.keys_of(std::slice::from_ref(later))?))
             }
         }
-        Ok(())
+    }
+
+    /// What is lost of a journal that can be read up to `end` and no further. `vouched` is how many records its state vouches for.
+    pub(crate) fn what_is_lost(&self, end: &Position, vouched: Option<u64>) -> Result<Option<LostTail>> {
+        let later = self.later(end, usize::MAX)?;
+        let last = later.last().map(|it| it.header.sequence + 1).max(vouched);
+        let last = last.filter(|last| *last > end.sequence);
+        let keys = self.keys_of(&later)?;
+        Ok(last.map(|last| LostTail {
+            epoch: Some(end.epoch),
+            first: end.sequence + 1,
+            last: Some(last),
+            keys,
+        }))
+    }
+
+    /// The error of records that were committed and cannot be read.
+    pub(crate) fn corrupt(&self, lost: LostTail) -> Error {
+        damaged(self.file.path(), lost)
+    }
+
+    fn lost_from(&self, end: &Position, last: Option<u64>, keys: Vec<Key>) -> Error {
+        self.corrupt(LostTail { epoch: Some(end.epoch), first: end.sequence + 1, last, keys })
+    }
+
+    /// Whole records of the same epoch behind `position`, at most so many, in bounded memory whatever the length of the file.
+    fn later(&self, position: &Position, most: usize) -> Result<Vec<Later>> {
+        let mut found: Vec<Later> = Vec::new();
+        let mut piece = vec![0; PIECE];
+        let mut at = position.tail;
+        while found.len() < most {
+            // A tail of holes costs nothing.
+            let Some(from) = self.file.next_data(at)? else { break };
+            let from = from.max(at) / ALIGN * ALIGN;
+            let read = self.file.read_at(&mut piece, from)?;
+            let bytes = piece.get(..read).unwrap_or_default();
+            if read < HEADER_BYTES {
+                break;
+            }
+            // Headers that begin further on are whole in the next piece.
+            let looked = (read - HEADER_BYTES + 1).next_multiple_of(ALIGN as usize);
+            at = from.saturating_add(looked as u64);
+            for offset in starts(bytes, looked) {
+                let Some(header) = bytes.get(offset..).and_then(Header::parse) else { continue };
+                let is_later = (header.epoch, header.salt) == (position.epoch, position.salt)
+                    && header.sequence > position.sequence;
+                let start = from + offset as u64;
+                if is_later && self.is_whole_at(start, &header)? {
+                    found.push(Later { at: start, header });
+                    // What it carries may look like a record too.
+                    at = start.saturating_add(frame_bytes(header.length));
+                    break;
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The keys that whole records change, each once, in order.
+    fn keys_of(&self, records: &[Later]) -> Result<Vec<Key>> {
+        let mut keys = std::collections::BTreeSet::new();
+        for Later { at, header } in records {
+            let record = self.payload(*at, header)?.as_ref().and_then(Record::decode);
+            keys.extend(record.into_iter().flat_map(|it| it.changes).map(|change| change.key));
+        }
+        Ok(keys.into_iter().collect())
     }
 
     /// Makes room for `more` bytes at `position`, so that appending them does not run out of space. The file was [measured](Self::measure) under this
@@ -210,48 +284,79 @@ impl Log {
         self.file.write_at(&bytes, slot)
     }
 
-    /// Writes what stands from `from` up to `end` once more, with the header, and syncs it.
-    pub(crate) fn write_again(&self, from: Option<&Position>, end: &Position) -> Result<()> {
-        let start = from.map_or(RECORDS, |from| from.tail.max(RECORDS));
-        let mut bytes = vec![0; usize::try_from(end.tail.saturating_sub(start)).unwrap_or_default()];
-        let read = self.file.read_at(&mut bytes, start)?;
-        self.write_header(&Self::start(end.epoch, end.salt))?;
-        self.file.write_at(bytes.get(..read).unwrap_or_default(), start)?;
-        self.sync()
-    }
-
     /// Returns once everything that was written is durable.
     pub(crate) fn sync(&self) -> Result<()> {
         self.file.sync_data()
     }
 
-    /// Empties the file, durably.
-    pub(crate) fn clear(&mut self) -> Result<()> {
+    /// Empties the file. It need not be durable: a state that is says that what the file held has ended.
+    pub(crate) fn empty(&mut self) -> Result<()> {
         self.file.set_length(0)?;
         self.length = 0;
-        self.file.sync_data()
+        Ok(())
     }
 
+    fn header_at(&self, at: u64) -> Result<Option<Header>> {
+        let mut bytes = [0; HEADER_BYTES];
+        let read = self.file.read_at(&mut bytes, at)?;
+        Ok(bytes.get(..read).and_then(Header::parse))
+    }
+
+    /// The payload behind a header; none if it is not whole.
     fn payload(&self, at: u64, header: &Header) -> Result<Option<Bytes>> {
-        let from = at + HEADER_BYTES as u64;
-        // What claims to be longer than the file was torn.
-        let end = from.checked_add(header.length);
-        if end.is_none_or(|end| end > self.length && self.file.status().is_ok_and(|it| end > it.size)) {
+        let length = usize::try_from(header.length).unwrap_or(usize::MAX);
+        // A header that was torn may claim any length: a large payload is hashed piece by piece before all of it is in memory.
+        if !self.is_within(at, header)? || length > PIECE && !self.is_whole_at(at, header)? {
             return Ok(None);
         }
-        let mut payload = vec![0; usize::try_from(header.length).unwrap_or_default()];
-        let read = self.file.read_at(&mut payload, from)?;
+        let mut payload = vec![0; length];
+        let read = self.file.read_at(&mut payload, at + HEADER_BYTES as u64)?;
         payload.truncate(read);
         Ok(header.is_whole(&payload).then(|| payload.into()))
     }
 
-    fn corrupt(&self, why: &str) -> Error {
-        let what = format!(
-            "{} is damaged: {why}. Bring back a copy of the folder; or move this file away, and what it held alone is lost",
-            self.file.path().display()
-        );
-        Error::new(ErrorKind::Corrupt, what)
+    /// Whether header and payload belong together, in bounded memory.
+    fn is_whole_at(&self, at: u64, header: &Header) -> Result<bool> {
+        if !self.is_within(at, header)? {
+            return Ok(false);
+        }
+        let (mut from, mut left, mut hash) = (at + HEADER_BYTES as u64, header.length, header.hasher());
+        let mut piece = vec![0; usize::try_from(left).unwrap_or(PIECE).min(PIECE)];
+        while left > 0 {
+            let wanted = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
+            let read = self.file.read_at(piece.get_mut(..wanted).unwrap_or_default(), from)?;
+            if read < wanted {
+                return Ok(false);
+            }
+            hash.update(piece.get(..read).unwrap_or_default());
+            (from, left) = (from + read as u64, left - read as u64);
+        }
+        Ok(header.is_check(hash))
     }
+
+    /// Whether the file is long enough for what a header claims.
+    fn is_within(&self, at: u64, header: &Header) -> Result<bool> {
+        let end = at.checked_add(HEADER_BYTES as u64).and_then(|from| from.checked_add(header.length));
+        let Some(end) = end else { return Ok(false) };
+        Ok(end <= self.length || end <= self.file.status()?.size)
+    }
+}
+
+/// The error of a journal at `path` of which committed records cannot be read.
+pub(crate) fn damaged(path: &Path, lost: LostTail) -> Error {
+    Error::new(ErrorKind::Corrupt, format!("{} is damaged", path.display())).with_source(lost).with_hint(
+        "restore the folder from a backup; or go on without what cannot be read: `verify --repair --accept-tail`. A copy of the \
+         folder that was made while the store was in use needs that",
+    )
+}
+
+/// Where records can begin in the first `looked` of these bytes: not in blocks of zeros, which most of it is.
+fn starts(bytes: &[u8], looked: usize) -> impl Iterator<Item = usize> + '_ {
+    let blocks = bytes.chunks(BLOCK).enumerate();
+    let written = blocks.filter(|(_, block)| ZEROS.get(..block.len()).is_none_or(|zeros| zeros != *block));
+    written
+        .flat_map(|(number, block)| (number * BLOCK..number * BLOCK + block.len()).step_by(ALIGN as usize))
+        .take_while(move |offset| *offset < looked)
 }
 
 /// Format and beginning, if these are the bytes of a valid header.

@@ -4,14 +4,16 @@
 //! |---|---|
 //! | `lock` | whoever commits or writes files holds an advisory lock on it; it says who |
 //! | `waiting` | whoever waits for the lock and is next holds an advisory lock on it, so that a busy holder knows to give way |
-//! | `journal` | what was committed and is not in the files for good yet ([`log`]); empty at rest |
-//! | `state` | how far the journal goes, for everybody who reads ([`state`]); it is never synced |
+//! | `journal` | what was committed and is not durable in the files yet ([`log`]); empty at rest |
+//! | `state` | how far the journal goes: readers follow it, and what it vouches for must be readable ([`state`]) |
 //! | `values/` | objects too large for the journal, until they are in their files for good |
 //! | `staging/` | files on their way into their places, and copies that were taken out of theirs ([`taken_out`](crate::taken_out)) |
+//! | `moved/` | folders whose names are given again, for a moment |
 //! | `quarantine/` | what people had written and a commit replaced without having seen it |
 
 pub(crate) mod frame;
 pub(crate) mod log;
+pub(crate) mod lost;
 pub(crate) mod record;
 pub(crate) mod state;
 
@@ -31,8 +33,10 @@ pub(crate) const NEW_LOG: &str = "journal.new";
 /// A file on its way to be this folder's alone.
 const PARTED: &str = "parted";
 pub(crate) const STATE: &str = "state";
+pub(crate) const NEW_STATE: &str = "state.new";
 pub(crate) const VALUES: &str = "values";
 pub(crate) const STAGING: &str = "staging";
+pub(crate) const MOVED: &str = "moved";
 pub(crate) const QUARANTINE: &str = "quarantine";
 
 /// The journal's folder; none if there is none, or something else in its place.

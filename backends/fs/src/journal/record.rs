@@ -4,7 +4,7 @@
 //! payload  time (milliseconds since the epoch, i64), number of changes (u32, highest bit: carries), changes
 //! change   tags (u8), key length (u16), key, [version before (32)], if put: version (32), size (u64), content
 //! tags     bits 0-1: 0 deleted, 1 Fresh, 2 Swap, 3 Copy; bits 2-3: before unknown, absent, was; bits 4-5: content inline, kept, shared
-//! content  inline: the bytes; kept: name length (u16), name in `values/`; shared: where they begin in this payload (u64)
+//! content  inline: the bytes; kept: name length (u16), name in `values/`, where they begin in that file (u64); shared: where they begin in this payload (u64)
 //! ```
 //! All numbers are little-endian. A version is the SHA-256 of the bytes. `shared` saves the second copy of bytes that end another value of
 //! the same record, as a workflow's content ends its version.
@@ -56,8 +56,11 @@ pub(crate) struct Value {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Content {
     Inline(Bytes),
-    /// A file in `values/` of this name.
-    Kept(String),
+    /// In the file in `values/` of this name, from this offset on.
+    Kept {
+        name: String,
+        at: u64,
+    },
 }
 
 impl Value {
@@ -103,7 +106,10 @@ impl Record {
             out.extend(value.size.to_le_bytes());
             match (&value.content, shared) {
                 (_, Some(at)) => out.extend((at as u64).to_le_bytes()),
-                (Content::Kept(name), None) => put_text(out, name)?,
+                (Content::Kept { name, at }, None) => {
+                    put_text(out, name)?;
+                    out.extend(at.to_le_bytes());
+                }
                 (Content::Inline(bytes), None) => {
                     values.push((out.len() - start, bytes));
                     out.extend(bytes);
@@ -143,7 +149,10 @@ impl Record {
             let length = usize::try_from(size).ok()?;
             let content = match tags >> 4 {
                 0 => Content::Inline(rest.bytes(length)?),
-                1 => Content::Kept(rest.text().filter(|name| is_name(name))?),
+                1 => Content::Kept {
+                    name: rest.text().filter(|name| is_name(name))?,
+                    at: u64::from_le_bytes(rest.array()?),
+                },
                 2 => {
                     let at = usize::try_from(u64::from_le_bytes(rest.array()?)).ok()?;
                     let end = at.checked_add(length).filter(|end| *end <= rest.at)?;
@@ -178,7 +187,7 @@ fn tags(before: &Before, after: Option<&(WriteKind, Value)>, shared: bool) -> u8
             };
             let content = match (&value.content, shared) {
                 (_, true) => 2,
-                (Content::Kept(_), false) => 1,
+                (Content::Kept { .. }, false) => 1,
                 (Content::Inline(_), false) => 0,
             };
             (kind, content)
@@ -247,7 +256,7 @@ mod tests {
         let kept = Value {
             version: Version::of_content(b"large"),
             size: 5,
-            content: Content::Kept("01-2".to_owned()),
+            content: Content::Kept { name: "01-2".to_owned(), at: 700 },
         };
         Record {
             time: DateTime::from_timestamp_millis(1_705_314_600_123).unwrap(),

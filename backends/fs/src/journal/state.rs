@@ -1,8 +1,18 @@
-//! How far the journal goes, for everybody who reads: what stands before this position is committed.
+//! How far the journal goes: what comes before this position is committed.
 //!
-//! Whoever committed writes it, under the lock, **after** its record is durable: so what can be seen is durable. Readers look at it without the
-//! lock, so it carries a check. It is never synced: while the machine runs everybody sees the same bytes, and after a crash of the machine
-//! whoever opens the folder first finds the end of the journal by its records and writes it anew.
+//! The writer writes it in place, under the lock, **after** its record is durable: what can be seen is durable. Readers look at it
+//! without the lock, so it carries a check.
+//!
+//! # What it vouches for
+//! It is synced only when the journal ends. So on the medium it may be older than the journal, never newer, and after a crash
+//! **a valid state vouches**:
+//! - at a position of an epoch: the journal can be read up to exactly this position, or it has begun a later epoch. The changes
+//!   of every earlier epoch are durable in the files.
+//! - at rest: the changes of its epoch and of all before are durable in the files. Records of these epochs that are still in the
+//!   journal are ignored; the journal may be empty or missing.
+//!
+//! A journal that does not fit what a valid state vouches for is damaged, and nothing older is answered in its place. A state that
+//! is missing or torn vouches for nothing: the records of the journal count as far as they can be read.
 
 use sha2::{Digest, Sha256};
 
@@ -16,25 +26,41 @@ const POISONED: u32 = 1;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct State {
-    /// At rest the sequence and the tail are 0: there is nothing in the journal. The epoch has risen all the same, so that nobody mistakes it
-    /// for the state before.
+    /// At rest the sequence and the tail are 0: there is nothing in the journal. The epoch has risen all the same, so that the state
+    /// differs from the one before, and every epoch up to it has ended.
     pub(crate) position: Position,
     /// A sync of the journal failed. Nobody appends to it any more; a new one takes its place first.
     pub(crate) poisoned: bool,
+    /// Which handle has written files in this epoch: [`NOBODY`], the random id of a handle that alone did, or [`SEVERAL`].
+    ///
+    /// Only the handle that wrote a name is certain to be told that the system failed to write it back. A handle that finds another id than its own
+    /// therefore gives all names of the epoch again before it ends the journal. A crash of the machine may leave an older value here, which does no
+    /// harm: the page cache is gone then, and what can be read is on the medium.
+    pub(crate) written_by: u64,
 }
+
+/// No handle has written a file in this epoch.
+pub(crate) const NOBODY: u64 = 0;
+/// More than one handle has, or it is not known which.
+pub(crate) const SEVERAL: u64 = u64::MAX;
 
 impl State {
     pub(crate) fn rest(epoch: u64) -> Self {
         let position = Position { epoch, salt: [0; 16], sequence: 0, tail: 0, check: [0; 32] };
-        Self { position, poisoned: false }
+        Self { position, poisoned: false, written_by: NOBODY }
     }
 
     pub(crate) fn at(position: Position) -> Self {
-        Self { position, poisoned: false }
+        Self { position, poisoned: false, written_by: NOBODY }
     }
 
     pub(crate) fn is_rest(&self) -> bool {
         self.position.tail == 0
+    }
+
+    /// The changes of this epoch and of all before are durable in the files.
+    pub(crate) fn ended(&self) -> u64 {
+        if self.is_rest() { self.position.epoch } else { self.position.epoch.saturating_sub(1) }
     }
 
     pub(crate) fn encode(&self) -> [u8; STATE_BYTES] {
@@ -48,7 +74,7 @@ impl State {
         bytes.extend(sequence.to_le_bytes());
         bytes.extend(tail.to_le_bytes());
         bytes.extend(check);
-        bytes.resize(CHECKED, 0);
+        bytes.extend(self.written_by.to_le_bytes());
         bytes.extend(Sha256::digest(&bytes));
         let mut fixed = [0; STATE_BYTES];
         fixed.copy_from_slice(&bytes);
@@ -70,7 +96,7 @@ impl State {
             tail: number(48)?,
             check: field(56, 32)?.try_into().ok()?,
         };
-        Some(Self { position, poisoned: flags & POISONED != 0 })
+        Some(Self { position, poisoned: flags & POISONED != 0, written_by: number(88)? })
     }
 }
 
@@ -81,7 +107,7 @@ mod tests {
     #[test]
     fn a_state_is_read_as_it_was_written_and_nothing_else_is_one() {
         let position = Position { epoch: 5, salt: [1; 16], sequence: 9, tail: 8192, check: [2; 32] };
-        let state = State { position, poisoned: true };
+        let state = State { position, poisoned: true, written_by: 77 };
         let bytes = state.encode();
         assert_eq!(State::decode(&bytes), Some(state));
         assert!(State::decode(&State::rest(7).encode()).unwrap().is_rest());

@@ -98,6 +98,11 @@ pub(crate) trait Medium: Debug + Send + Sync + 'static {
     }
     /// The folder that a path names. Links in it are followed, here and in `identify` alone.
     fn open_root(&self, path: &Path) -> io::Result<Node>;
+    /// The number of the mount that a folder, or the name in it, is reached through; none where the system cannot tell.
+    fn mount(&self, at: &Node, name: Option<&OsStr>) -> io::Result<Option<u64>> {
+        let _ = (at, name);
+        Ok(None)
+    }
     /// What a path leads to at this moment.
     fn identify(&self, path: &Path) -> io::Result<FileId>;
     fn open_folder(&self, at: &Node, name: &OsStr) -> io::Result<Node>;
@@ -114,6 +119,11 @@ pub(crate) trait Medium: Debug + Send + Sync + 'static {
     /// All names but `.` and `..`, in no order.
     fn names(&self, at: &Node) -> io::Result<Vec<(OsString, FileType)>>;
     fn read_at(&self, file: &Node, bytes: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// The offset of the first bytes at or behind `offset` that are no hole; none up to the end. `offset` itself where the system cannot tell.
+    fn next_data(&self, file: &Node, offset: u64) -> io::Result<Option<u64>> {
+        let _ = file;
+        Ok(Some(offset))
+    }
     /// What new files and folders below a folder take over from it; none if the medium knows no users.
     fn sharing(&self, folder: &Node) -> io::Result<Option<Sharing>> {
         let _ = folder;

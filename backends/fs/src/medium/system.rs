@@ -120,6 +120,32 @@ impl Medium for System {
         Ok(retry_on_intr(|| rustix::io::pread(file, &mut *bytes, offset))?)
     }
 
+    #[cfg(target_os = "linux")]
+    fn next_data(&self, file: &Node, offset: u64) -> io::Result<Option<u64>> {
+        // It moves the offset of the descriptor, which nothing here goes by.
+        match rustix::fs::seek(fd(file)?, rustix::fs::SeekFrom::Data(offset)) {
+            Ok(data) => Ok(Some(data)),
+            Err(Errno::NXIO) => Ok(None),
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(Some(offset)),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn mount(&self, at: &Node, name: Option<&OsStr>) -> io::Result<Option<u64>> {
+        use rustix::fs::{StatxFlags, statx};
+        let (name, flags) = match name {
+            Some(name) => (name, AtFlags::SYMLINK_NOFOLLOW),
+            None => (OsStr::new(""), AtFlags::EMPTY_PATH),
+        };
+        match statx(fd(at)?, name, flags, StatxFlags::MNT_ID) {
+            // Since Linux 5.8: statx(2).
+            Ok(status) if status.stx_mask & StatxFlags::MNT_ID.bits() != 0 => Ok(Some(status.stx_mnt_id)),
+            Ok(_) | Err(Errno::NOSYS | Errno::PERM) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
     fn sharing(&self, folder: &Node) -> io::Result<Option<Sharing>> {
         let stat = rustix::fs::fstat(fd(folder)?)?;
         Ok(Some(Sharing { mode: Mode::from_raw_mode(stat.st_mode), group: stat.st_gid }))

@@ -6,7 +6,7 @@ use super::{
     disk::{Call, Called, Disk, Traits},
     model::Model,
     player::{Player, Step, runtime},
-    scripts::{key, put, save},
+    scripts::{key, put, save, text},
 };
 use crate::FsOptions;
 
@@ -139,6 +139,18 @@ fn a_store_that_somebody_left_at_work_costs_one_sync_to_open() {
 fn a_value_of_its_own_costs_its_file_and_two_names() {
     let mut counter = Counter::new(Traits::LINUX, &quiet());
     counter.of(&[Step::Open, one(put("a", "x"))]);
-    let cost = counter.of(&[one(put("large", super::scripts::text("large", 300_000)))]);
+    let cost = counter.of(&[one(put("large", text("large", 300_000)))]);
     assert_eq!(cost.syncs(), [Call::SyncData, Call::Sync, Call::Sync, Call::SyncData]);
+}
+
+#[test]
+fn a_batch_of_many_small_values_costs_as_many_syncs_as_one() {
+    for (count, bytes) in [(40, 30_000), (4_000, 1_024)] {
+        let mut counter = Counter::new(Traits::LINUX, &quiet());
+        counter.of(&[Step::Open, one(put("a", "x"))]);
+        let value = |at: usize| Operation::put(key(&format!("many/{}/{at}", at % 7)), text("value", bytes));
+        let cost = counter.of(&[one(Batch::new().stage((0..count).map(value)))]);
+        // The file of the values that the journal does not hold, its two names, and the record.
+        assert_eq!(cost.syncs(), [Call::SyncData, Call::Sync, Call::Sync, Call::SyncData], "{count}");
+    }
 }

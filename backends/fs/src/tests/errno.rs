@@ -46,6 +46,7 @@ fn wherever_a_call_of_a_commit_fails_the_answer_tells_the_truth() {
 fn wherever_a_call_fails_while_the_files_follow_nothing_is_lost() {
     every_call_fails(&scripts::idle());
     every_call_fails(&scripts::full());
+    every_call_fails(&scripts::blocked());
 }
 
 #[test]

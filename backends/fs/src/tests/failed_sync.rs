@@ -3,9 +3,10 @@
 use rustix::io::Errno;
 
 use super::{
-    disk::{Call, Called, Trouble},
-    player::{Step, runtime},
-    scripts::{self, Script, put, text},
+    disk::{Call, Called, Disk, Traits, Trouble},
+    model::Model,
+    player::{End, Player, Step, runtime},
+    scripts::{self, Script, delete, put, save, text},
     truth::goes_wrong,
 };
 use crate::FsOptions;
@@ -35,6 +36,56 @@ fn what_a_failed_sync_of_the_files_lost_is_written_anew() {
     every_sync_loses(&scripts::full());
     every_sync_loses(&scripts::full_of_many());
     every_sync_loses(&scripts::renamed());
+    every_sync_loses(&scripts::saved_over());
+}
+
+#[test]
+fn what_one_handle_failed_to_sync_another_one_writes_anew() {
+    let runtime = runtime();
+    let save_and_close = [
+        Step::Commit(vec![save("a", 2)]),
+        Step::Commit(vec![delete("b", 2)]),
+        Step::Commit(vec![save("c", 1)]),
+        Step::Close,
+    ];
+    let start = || {
+        let disk = Disk::new(Traits::LINUX);
+        let options = FsOptions::new().follow(false);
+        let [mut one, mut other] =
+            [7, 8].map(|seed| Player::new(disk.process(), seed, &options, Model::empty()));
+        let first =
+            [Step::Open, Step::Commit(vec![save("a", 1)]), Step::Commit(vec![save("b", 1)]), Step::Close];
+        runtime.block_on(one.play(&first)).unwrap();
+        runtime.block_on(other.play(&[Step::Open])).unwrap();
+        one.medium.take_made();
+        (disk, one, other)
+    };
+    let (_, mut one, _) = start();
+    runtime.block_on(one.play(&save_and_close)).unwrap();
+    let syncs = one.medium.take_made().iter().filter(|it| it.call.is_sync()).count();
+    assert!(syncs > 10, "{syncs}");
+    for nth in 0..syncs {
+        let (disk, mut one, mut other) = start();
+        one.medium.lose_a_sync_after(nth);
+        runtime.block_on(one.play(&save_and_close)).unwrap();
+        other.model = one.model.clone();
+        // It is told once of a failure of the whole file system.
+        runtime
+            .block_on(other.play(&[Step::Look, Step::Commit(vec![put("other", "x")]), Step::Close]))
+            .unwrap();
+        other.mortal = true;
+        let wrong = |end: End| panic!("the sync {nth} was lost: {end:?}");
+        runtime.block_on(other.play(&[Step::Look, Step::Close])).unwrap_or_else(wrong);
+        let after = disk.after(&disk.worst());
+        let mut again = Player::new(after.process(), 9, &FsOptions::new(), other.model.clone());
+        again.mortal = true;
+        runtime.block_on(again.play(&[Step::Open, Step::Look])).unwrap_or_else(wrong);
+    }
+}
+
+#[test]
+fn a_value_that_no_block_takes_is_not_lost() {
+    goes_wrong(&runtime(), &scripts::bad_block_everywhere(), &[]);
 }
 
 #[test]

@@ -120,6 +120,7 @@ fn a_journal_that_a_dying_process_began_anew_is_that_of_everybody() {
         process_dies(&scripts::full(), Traits::POOR);
         process_dies(&scripts::full_of_many(), Traits::LINUX);
         process_dies(&scripts::edited(), Traits::LINUX);
+        process_dies(&scripts::taken_over_with_edits(), Traits::LINUX);
         process_dies(&scripts::renamed(), Traits::MACOS);
     }
 }

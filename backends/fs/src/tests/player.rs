@@ -7,10 +7,11 @@ use std::sync::{Arc, mpsc};
 
 use futures::{FutureExt, future::join_all};
 use pflow_backend::{Batch, Commit, Environment, Error, ManualEnvironment, Outcome, Result, StorageBackend};
+use rustix::io::Errno;
 use tokio::runtime::{Builder, Runtime};
 
 use super::{
-    disk::Simulated,
+    disk::{BadBlock, Simulated, Trouble},
     model::{Model, Objects},
     observe::{Seen, observe},
 };
@@ -37,6 +38,14 @@ pub(crate) enum Step {
     LoseSync,
     /// The system fails to write back every dirty file and folder except the journal, and no process is told yet.
     FailInBackground,
+    /// From now on this process may not change the file with this path.
+    Block(&'static str),
+    /// It may change all files again.
+    Unblock,
+    /// A part of the medium refuses writes from now on.
+    BreakBlock(BadBlock),
+    /// No part does any more.
+    MendBlocks,
     Close,
 }
 
@@ -131,6 +140,22 @@ impl Player {
             Step::FailInBackground => {
                 self.medium.disk().fail_in_background(|path| !path.ends_with(".journal/journal"));
                 self.forgiven += 1;
+                Ok(())
+            }
+            Step::Block(path) => {
+                self.medium.afflict(Trouble::Of(path, Errno::ACCESS));
+                Ok(())
+            }
+            Step::Unblock => {
+                self.medium.unblock();
+                Ok(())
+            }
+            Step::BreakBlock(block) => {
+                self.medium.disk().break_block(block.clone());
+                Ok(())
+            }
+            Step::MendBlocks => {
+                self.medium.disk().mend_blocks();
                 Ok(())
             }
             Step::Close => {

@@ -82,9 +82,35 @@ fn nor_where_the_system_lost_what_had_followed() {
 }
 
 #[test]
+fn nor_where_another_handle_ends_what_the_system_lost() {
+    on_linux(&scripts::taken_over(), 300);
+    on_macos(&scripts::taken_over(), 80);
+    on_a_poor_medium(&scripts::taken_over(), 80);
+}
+
+#[test]
+fn nor_of_a_persons_edit_that_the_system_lost() {
+    on_linux(&scripts::taken_over_with_edits(), 200);
+    on_a_poor_medium(&scripts::taken_over_with_edits(), 60);
+}
+
+#[test]
+fn nor_where_a_block_under_a_file_is_bad() {
+    on_linux(&scripts::bad_block_under_a_file(), 100);
+}
+
+#[test]
 fn nor_where_a_person_edits_what_was_saved() {
     on_linux(&scripts::edited(), 400);
     on_a_poor_medium(&scripts::edited(), 150);
+}
+
+#[test]
+fn nor_where_files_cannot_be_written() {
+    on_linux(&scripts::blocked(), 400);
+    on_macos(&scripts::blocked(), 60);
+    on_a_poor_medium(&scripts::blocked(), 60);
+    on_linux(&scripts::blocked_and_full(), 200);
 }
 
 #[test]

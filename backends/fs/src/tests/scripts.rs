@@ -2,7 +2,10 @@
 
 use pflow_backend::{Batch, Bytes, Key, Operation, Version};
 
-use super::player::Step;
+use super::{
+    disk::BadBlock,
+    player::{ROOT, Step},
+};
 use crate::FsOptions;
 
 /// A script and how the folder is opened for it.
@@ -144,6 +147,8 @@ pub(crate) fn group_with_large() -> Script {
             Batch::new().stage([after]),
         ]),
         Step::Look,
+        one(put("larger", text("larger", 270_000))),
+        Step::Look,
     ];
     script("group with large", quiet(), steps)
 }
@@ -240,6 +245,98 @@ pub(crate) fn lost_behind_their_backs() -> Script {
     script("lost behind their backs", FsOptions::new(), steps)
 }
 
+/// Saves over files that are at rest, and new ones beside them.
+pub(crate) fn saved_over() -> Script {
+    let steps = [
+        Step::Open,
+        one(save("a", 1)),
+        one(save("b", 1)),
+        Step::Close,
+        one(save("a", 2)),
+        one(delete("b", 2)),
+        one(save("c", 1)),
+        Step::Look,
+        Step::Close,
+        Step::Close,
+    ];
+    script("saved over", quiet(), steps)
+}
+
+/// The system loses what one handle wrote, and another handle, which is not told, ends the journal.
+pub(crate) fn taken_over() -> Script {
+    let steps = [
+        Step::Open,
+        one(save("a", 1)),
+        one(save("b", 1)),
+        Step::Close,
+        one(save("a", 2)),
+        one(delete("b", 2)),
+        one(save("c", 1)),
+        Step::FailInBackground,
+        Step::Open,
+        Step::Look,
+        Step::Close,
+        one(save("c", 2)),
+        Step::Close,
+    ];
+    script("taken over", FsOptions::new(), steps)
+}
+
+/// The same where a person has edited copies, one in a folder that is new.
+pub(crate) fn taken_over_with_edits() -> Script {
+    let steps = [
+        Step::Open,
+        one(save("a", 1)),
+        Step::Close,
+        one(save("a", 2)),
+        one(save("b", 1)),
+        // The folder of `b` is there once this is committed.
+        one(save("c", 1)),
+        Step::Scrawl("workflows/a/workflow.json", "what a person thinks"),
+        Step::Edit("workflows/b/workflow.json", "and another"),
+        Step::FailInBackground,
+        Step::Open,
+        Step::Look,
+        Step::Close,
+    ];
+    script("taken over with edits", FsOptions::new(), steps)
+}
+
+/// A block under a head that is at rest refuses writes.
+pub(crate) fn bad_block_under_a_file() -> Script {
+    let steps = [
+        Step::Open,
+        one(save("a", 1)),
+        Step::Close,
+        Step::BreakBlock(BadBlock::Under(format!("{ROOT}/workflows/a/metadata.json"))),
+        one(save("a", 2)),
+        Step::Look,
+        Step::Close,
+    ];
+    script("bad block under a file", quiet(), steps)
+}
+
+/// No block takes what is to be written into one file.
+pub(crate) fn bad_block_everywhere() -> Script {
+    let steps = [
+        Step::Open,
+        one(save("a", 1)),
+        Step::BreakBlock(BadBlock::Holding(b"head a 1".to_vec())),
+        Step::Close,
+        Step::Look,
+        one(save("b", 1)),
+        Step::Close,
+        Step::Look,
+        Step::Open,
+        Step::Look,
+        one(save("b", 2)),
+        Step::Close,
+        Step::Look,
+        Step::MendBlocks,
+    ];
+    script("bad block everywhere", quiet(), steps)
+}
+
 /// A person edits a copy between two saves, and once more.
 pub(crate) fn edited() -> Script {
     let copy = "workflows/a/workflow.json";
@@ -255,6 +352,39 @@ pub(crate) fn edited() -> Script {
         Step::Close,
     ];
     script("edited", FsOptions::new(), steps)
+}
+
+/// Files that cannot be written: a head, a copy, and for a while all of a workflow.
+pub(crate) fn blocked() -> Script {
+    let steps = [
+        Step::Open,
+        one(save("a", 1)),
+        Step::Block("workflows/a/metadata.json"),
+        one(save("a", 2)),
+        one(save("b", 1)),
+        Step::Close,
+        Step::Look,
+        Step::Block("workflows/a/workflow.json"),
+        one(save("a", 3)),
+        one(delete("b", 2)),
+        Step::Close,
+        Step::Open,
+        Step::Look,
+        one(save_over("b", 3, None)),
+        Step::Close,
+        Step::Unblock,
+        one(save("a", 4)),
+        Step::Close,
+    ];
+    script("blocked", quiet(), steps)
+}
+
+/// The same with a journal that is full from time to time.
+pub(crate) fn blocked_and_full() -> Script {
+    let mut steps = vec![Step::Open, one(save("a", 1)), Step::Block("workflows/a/metadata.json")];
+    steps.extend((2..=4).map(|generation| one(save("a", generation))));
+    steps.extend([Step::Look, one(save("b", 1)), one(save("b", 2)), Step::Unblock, Step::Close]);
+    script("blocked and full", quiet().journal_limit(10_500), steps)
 }
 
 /// Names that are an object, a folder and an object again.

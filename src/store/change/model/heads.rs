@@ -81,7 +81,7 @@ impl Heads {
             parents: Vec::new(),
             hash: Some(hash),
             size: 0,
-            media_type: MediaType::Json,
+            media_type: MediaType::Json.into(),
             name: None,
             description: None,
             tags: Vec::new(),

@@ -149,7 +149,9 @@ impl Disk {
         let path = Path::new(path);
         let folder = state.live.find(path.parent().unwrap()).unwrap();
         let ino = state.create(Inode::File(Arc::default()));
-        state.write(ino, 0, bytes);
+        if !bytes.is_empty() {
+            state.write(ino, 0, bytes);
+        }
         if is_synced {
             state.sync_content(ino);
         }

@@ -47,11 +47,21 @@ impl Simulated {
         self.calls().troubles.clear();
     }
 
+    /// From now on every file can be changed again.
+    pub(crate) fn unblock(&self) {
+        self.calls().troubles.retain(|trouble| !matches!(trouble, Trouble::Of(..)));
+    }
+
     /// The next sync fails, and what it covers is lost.
     pub(crate) fn lose_the_next_sync(&self) {
+        self.lose_a_sync_after(0);
+    }
+
+    /// After so many more syncs, one fails, and what it covers is lost.
+    pub(crate) fn lose_a_sync_after(&self, syncs: usize) {
         let mut calls = self.calls();
-        let so_far = calls.syncs;
-        calls.troubles.push(Trouble::LosingSync(so_far));
+        let number = calls.syncs + syncs;
+        calls.troubles.push(Trouble::LosingSync(number));
     }
 
     /// What it has asked for so far.

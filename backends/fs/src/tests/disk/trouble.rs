@@ -67,6 +67,8 @@ pub(crate) enum Trouble {
     LosingSync(usize),
     /// The nth write, from 0, takes a part of the bytes, and the next call fails if there is an error.
     ShortWrite(usize, Option<Errno>),
+    /// Every call that would change the file with this path fails, as where it belongs to another user.
+    Of(&'static str, Errno),
     /// Nothing can be written.
     ReadOnly,
 }
@@ -100,6 +102,11 @@ impl Calls {
         let (nth, nth_sync) = (self.counts[call as usize], self.syncs);
         self.counts[call as usize] += 1;
         self.syncs += usize::from(call.is_sync());
+        let of = |it: &str| call.writes() && path.ends_with(it);
+        let stuck = self.troubles.iter().find_map(|trouble| match trouble {
+            Trouble::Of(it, errno) if of(it) => Some(Fate::Fails(*errno)),
+            _ => None,
+        });
         self.made.push(Called { call, path, changed: false });
         if let Some(errno) = self.next_fails.take() {
             return Fate::Fails(errno);
@@ -121,6 +128,6 @@ impl Calls {
             };
             return fate;
         }
-        Fate::Happens
+        stuck.unwrap_or(Fate::Happens)
     }
 }

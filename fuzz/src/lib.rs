@@ -1,0 +1,278 @@
+//! What the fuzz targets do with their input. Each function goes through the public API of the library, and panics where an answer is
+//! wrong. `tests/fuzz.rs` of the library runs the same functions as property tests.
+//!
+//! Invariants: no panic, no hang, memory in proportion to the input, errors of the documented kinds, and never a value that was not
+//! stored.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    unreachable_pub,
+    reason = "a target reports by a panic"
+)]
+
+use std::{fs, path::Path, sync::Arc, sync::OnceLock};
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use pflow_backend::{
+    Batch, Commit, Environment, Key, ManualEnvironment, Operation, StorageBackend, SystemEnvironment,
+};
+use pflow_backend_memory::MemoryBackend;
+use pflow_store::{
+    Error, ErrorKind, Expect, LeaseRequest, Query, SaveRequest, Store, StoreOptions, WorkflowId,
+    document::{ContentHash, Document, Limits},
+    merge::{Merge, changes, merge},
+    store::Location,
+};
+
+/// The workflow of the known store.
+const ID: &str = "a";
+/// Its contents by generation.
+const CONTENTS: [&str; 3] = [
+    r#"{ "nodes": [ { "id": "n", "type": "echo", "params": { "text": "1" } } ] }"#,
+    r#"{ "nodes": [ { "id": "n", "type": "echo", "params": { "text": "2" } } ] }"#,
+    r#"{ "nodes": [ { "id": "n", "type": "echo", "params": { "text": "3" } } ] }"#,
+];
+pub const HEAD: &str = "workflows/a/metadata.json";
+pub const LOCKFILE: &str = "workflows/a/workflow.lock";
+pub const CONFIG: &str = "config.json";
+const VERSION: &str = "versions/a/000000000002-";
+
+/// The known store as its objects.
+pub fn known_objects() -> &'static [(String, Bytes)] {
+    static OBJECTS: OnceLock<Vec<(String, Bytes)>> = OnceLock::new();
+    OBJECTS.get_or_init(|| {
+        runtime().block_on(async {
+            let environment = Arc::new(ManualEnvironment::new(1));
+            let backend = Arc::new(MemoryBackend::new(environment.clone()));
+            let store = Store::init(backend.clone(), StoreOptions::new(environment)).await.unwrap();
+            fill(&store).await;
+            store.reindex().await.unwrap();
+            store.close().await.unwrap();
+            let mut objects = Vec::new();
+            for name in known_names(&store).await {
+                let object = backend.get(&key(&name)).await.unwrap().unwrap();
+                objects.push((name, object.bytes));
+            }
+            objects
+        })
+    })
+}
+
+/// The key of the version that [`version`] replaces.
+pub fn version_key() -> &'static str {
+    let found = known_objects().iter().find(|(name, _)| name.starts_with(VERSION));
+    &found.expect("the second generation").0
+}
+
+async fn fill(store: &Store) {
+    for content in CONTENTS {
+        let request = SaveRequest::new(id(), content, Expect::Any).name("name").tags(["etl"]);
+        store.save(request).await.unwrap();
+    }
+    let lease = LeaseRequest::new("t", std::time::Duration::from_secs(60));
+    store.acquire(&id(), lease).await.unwrap();
+}
+
+async fn known_names(store: &Store) -> Vec<String> {
+    let listing = store.backend().list(&pflow_backend::Prefix::root(), None);
+    listing.map_ok(|listed| listed.key.to_string()).try_collect().await.unwrap()
+}
+
+fn runtime() -> &'static tokio::runtime::Runtime {
+    static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| {
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+    })
+}
+
+fn id() -> WorkflowId {
+    WorkflowId::parse(ID).unwrap()
+}
+
+fn key(name: &str) -> Key {
+    Key::parse(name).unwrap()
+}
+
+/// A document: kept byte for byte or refused with a message for people.
+pub fn document(data: &[u8]) {
+    let limits = Limits::default();
+    match Document::parse(data.to_vec(), &limits) {
+        Ok(document) => {
+            assert_eq!(document.bytes(), data);
+            assert_eq!(document.hash(), ContentHash::of(data));
+            let mut spaced = b" \n".to_vec();
+            spaced.extend_from_slice(data);
+            spaced.push(b'\t');
+            let spaced = Document::parse(spaced, &limits).expect("white space around a document");
+            assert_eq!(spaced.metadata(), document.metadata());
+            if let Ok(changes) = changes(&document, &spaced) {
+                assert!(changes.is_empty(), "{changes:?}");
+            }
+            match merge(Some(&document), &document, &spaced, &limits) {
+                Merge::Clean(merged) => assert_eq!(merged.bytes(), spaced.bytes()),
+                other => panic!("{other:?}"),
+            }
+            match merge(None, &spaced, &document, &limits) {
+                Merge::Clean(_) | Merge::TooMuch(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        Err(refusal) => {
+            let message = refusal.to_string();
+            assert!(!message.is_empty() && message.len() < 2000, "{message}");
+            assert!(!message.chars().any(char::is_control), "{message:?}");
+        }
+    }
+}
+
+/// A head under its key.
+pub fn head(data: &[u8]) {
+    object(HEAD, data, &[ErrorKind::Corrupt, ErrorKind::Incompatible]);
+}
+
+/// A version under its key. One that was cut behind its line counts as pruned.
+pub fn version(data: &[u8]) {
+    object(version_key(), data, &[ErrorKind::Corrupt, ErrorKind::Incompatible, ErrorKind::NotFound]);
+}
+
+/// A mirror of a lease. It decides nothing, so no operation fails because of it.
+pub fn lockfile(data: &[u8]) {
+    object(LOCKFILE, data, &[]);
+}
+
+/// The config. What is another program's is a failure, since the place is not ours then.
+pub fn config(data: &[u8]) {
+    object(CONFIG, data, &[ErrorKind::Corrupt, ErrorKind::Incompatible, ErrorKind::Failed]);
+}
+
+fn object(name: &str, data: &[u8], kinds: &[ErrorKind]) {
+    runtime().block_on(async {
+        let environment = Arc::new(ManualEnvironment::new(2));
+        let backend = MemoryBackend::new(environment.clone());
+        let puts = known_objects().iter().map(|(known, bytes)| {
+            let bytes = if known == name { Bytes::copy_from_slice(data) } else { bytes.clone() };
+            Operation::put(key(known), bytes)
+        });
+        let mut batch: Vec<Operation> = puts.collect();
+        if !known_objects().iter().any(|(known, _)| known == name) {
+            batch.push(Operation::put(key(name), data.to_vec()));
+        }
+        assert!(matches!(backend.commit(Batch::new().stage(batch)).await, Ok(Commit::Committed(_))));
+        let store = Store::open(Arc::new(backend), StoreOptions::new(environment)).await;
+        read_everything(store, kinds).await;
+    });
+}
+
+/// Reads the store in every way; what it answers must have been stored, and what it refuses must be of `kinds`.
+async fn read_everything(store: Result<Store, Error>, kinds: &[ErrorKind]) {
+    let refused = |error: &Error| {
+        assert!(kinds.contains(&error.kind()), "{:?}: {error:?}", error.kind());
+        assert!(!error.to_string().is_empty());
+    };
+    let store = match store {
+        Ok(store) => store,
+        Err(error) => return refused(&error),
+    };
+    let was_stored = |content: &Bytes| CONTENTS.iter().any(|known| *known == content);
+    match store.load(&id()).await {
+        Ok(loaded) => assert!(was_stored(&loaded.content), "{loaded:?}"),
+        Err(error) => refused(&error),
+    }
+    for (generation, content) in (1..).zip(CONTENTS) {
+        match store.load_generation(&id(), generation).await {
+            Ok(loaded) => assert_eq!(loaded.content, content),
+            Err(error) => refused(&error),
+        }
+    }
+    match store.list(&Query::default()).await {
+        Ok(list) => {
+            let ids: Vec<&str> = list.iter().map(|entry| entry.id.as_str()).collect();
+            assert!(ids.iter().all(|id| *id == ID), "{ids:?}");
+            assert!(list.iter().all(|entry| (1..=3).contains(&entry.generation)), "{list:?}");
+        }
+        Err(error) => refused(&error),
+    }
+    if let Err(error) = store.verify().await {
+        refused(&error);
+    }
+    match store.inspect_lock(&id()).await {
+        Ok(lock) => assert!(lock.state.lease.is_none_or(|lease| lease.fence == 1 && lease.operation == "t")),
+        Err(error) => refused(&error),
+    }
+}
+
+/// The file `.journal/journal` of a folder with a store.
+pub fn journal(data: &[u8]) {
+    folder("journal", data);
+}
+
+/// The file `.journal/state` of a folder with a store.
+pub fn state(data: &[u8]) {
+    folder("state", data);
+}
+
+/// A file of the disk backend's own folder, in a store that was killed with work in its journal. Which kinds of errors the disk reports for
+/// damage of its own is its business; a value that was not stored is no answer in any case.
+fn folder(name: &str, data: &[u8]) {
+    let place = tempfile::tempdir().unwrap();
+    copy(known_folder(), place.path());
+    fs::write(place.path().join(".journal").join(name), data).unwrap();
+    runtime().block_on(async {
+        let environment: Arc<dyn Environment> = Arc::new(SystemEnvironment::new().unwrap());
+        let location = Location::Folder(place.path().to_owned());
+        let store = Store::open_location(&location, StoreOptions::new(environment)).await;
+        let opened = store.as_ref().ok().cloned();
+        let kinds = [
+            ErrorKind::Corrupt,
+            ErrorKind::Incompatible,
+            ErrorKind::Failed,
+            ErrorKind::NotFound,
+            ErrorKind::Conflict,
+            ErrorKind::Unsafe,
+        ];
+        read_everything(store, &kinds).await;
+        if let Some(store) = opened {
+            // Damage may keep it from coming to rest.
+            let _: Result<(), Error> = store.close().await;
+        }
+    });
+}
+
+/// A folder with the known store, whose last changes are in its journal alone.
+pub fn known_folder() -> &'static Path {
+    static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
+    FOLDER
+        .get_or_init(|| {
+            let (live, kept) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            runtime().block_on(async {
+                let environment: Arc<dyn Environment> = Arc::new(SystemEnvironment::new().unwrap());
+                let location = Location::Folder(live.path().to_owned());
+                let store = Store::init_location(&location, StoreOptions::new(environment)).await.unwrap();
+                fill(&store).await;
+                // As a kill leaves it: before the files have followed.
+                copy(live.path(), kept.path());
+                store.close().await.unwrap();
+            });
+            kept
+        })
+        .path()
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => {
+                fs::create_dir_all(&target).unwrap();
+                copy(&entry.path(), &target);
+            }
+            // What follows the journal meanwhile may be renamed away; the journal has it.
+            _ => drop(fs::copy(entry.path(), &target)),
+        }
+    }
+}

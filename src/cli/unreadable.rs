@@ -1,0 +1,48 @@
+//! Workflows that are there and cannot be read, as part of an answer.
+
+use pflow_store::{Unreadable, WorkflowId};
+use serde::Serialize;
+
+use super::{
+    failure::{Failure, Result},
+    output::printable,
+};
+
+/// One of them, for `--json`.
+#[derive(Debug, Serialize)]
+pub(super) struct Unread<'a> {
+    id: &'a WorkflowId,
+    /// `newer` or `damaged`.
+    state: &'static str,
+    reason: &'a str,
+}
+
+pub(super) fn documents(unreadable: &[Unreadable]) -> Vec<Unread<'_>> {
+    unreadable.iter().map(|it| Unread { id: &it.id, state: state(it), reason: &it.reason }).collect()
+}
+
+/// A line for each of them.
+pub(super) fn lines(unreadable: &[Unreadable]) -> Vec<String> {
+    let line = |it: &Unreadable| format!("{}: {}: {}", it.id, state(it), printable(&it.reason));
+    unreadable.iter().map(line).collect()
+}
+
+/// The end of a command whose answer has workflows that cannot be read: 14 if one of them is damaged, 17 if a newer program wrote them all.
+pub(super) fn judge(unreadable: &[Unreadable]) -> Result<()> {
+    let count = match unreadable.len() {
+        0 => return Ok(()),
+        1 => "1 workflow".to_owned(),
+        many => format!("{many} workflows"),
+    };
+    Err(if unreadable.iter().all(Unreadable::is_newer) {
+        let failure = Failure::incompatible(format!("{count} can only be read by a newer pflow-store"));
+        failure.with_hint("use a newer pflow-store; the others are listed")
+    } else {
+        let failure = Failure::corrupt(format!("{count} cannot be read"));
+        failure.with_hint("see how far it goes with `verify`; the others are listed")
+    })
+}
+
+fn state(unreadable: &Unreadable) -> &'static str {
+    if unreadable.is_newer() { "newer" } else { "damaged" }
+}

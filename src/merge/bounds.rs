@@ -1,0 +1,45 @@
+//! How much may be compared or merged at once.
+
+use crate::document::Document;
+
+/// The most bytes that the documents of one comparison may have together, equal ones not counted: 4 MiB for each of three.
+///
+/// A merge holds some 30 bytes in memory for each byte that it reads.
+pub const MAX_COMPARED_BYTES: u64 = 12 << 20;
+
+/// The most that comparing them may cost, in bytes that are looked at. A document that is large or deep alone stays far below; one that is
+/// both, or whose keys come in another order at every level, is looked at again from every level above.
+pub const MAX_EFFORT: u64 = 512 << 20;
+
+/// The documents are too much to be compared at once. None of them was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TooMuch {
+    /// Together they are too large.
+    #[error("the documents have {bytes} bytes together, {limit} can be compared at once")]
+    Bytes {
+        /// Their size.
+        bytes: u64,
+        /// The size that may be.
+        limit: u64,
+    },
+    /// They are nested too deeply for their size.
+    #[error("the documents are nested too deeply for their size of {bytes} bytes to be compared")]
+    Effort {
+        /// Their size.
+        bytes: u64,
+    },
+}
+
+/// Refuses what would take seconds and hundreds of MiB, before anything is read.
+pub(super) fn check<'a>(documents: impl IntoIterator<Item = &'a Document>) -> Result<(), TooMuch> {
+    let (mut bytes, mut effort) = (0_u64, 0_u64);
+    for document in documents {
+        bytes = bytes.saturating_add(document.size());
+        effort = effort.saturating_add(document.effort());
+    }
+    if bytes > MAX_COMPARED_BYTES {
+        return Err(TooMuch::Bytes { bytes, limit: MAX_COMPARED_BYTES });
+    }
+    if effort > MAX_EFFORT { Err(TooMuch::Effort { bytes }) } else { Ok(()) }
+}

@@ -1,0 +1,46 @@
+//! What git is told about a store that lies in a repository.
+
+use pflow_backend::{Batch, Commit, Key, Operation};
+
+use crate::{
+    Result,
+    stored::{Objects, layout},
+};
+
+/// What stays out of git, and what `git clean -X` may remove: mirrors of leases, and of the disk backend's folder only what can be made again.
+///
+/// IMPORTANT: never the journal, `values/` or `quarantine/`. After a crash they may hold the only copy of what was saved. At rest the
+/// journal is an empty file.
+const GITIGNORE: &str = "# Written by pflow-store: what belongs to this machine and this moment.\n/.journal/lock\n/.journal/waiting\n/.journal/state\n/.journal/staging/\n/workflows/*/workflow.lock\n";
+
+/// The bytes of a store are hashed, so git must not change any: no line ends (`text=auto`, `core.autocrlf`, `eol`), no `$Id$`, no other
+/// encoding, whatever files above say. `-text` makes `eol` count for nothing.
+const GITATTRIBUTES: &str = "# Written by pflow-store: every byte counts, so git changes none.\n* -text -ident !working-tree-encoding\n";
+
+/// The files for git, where people keep a store as files.
+pub(super) fn files(objects: &Objects) -> impl Iterator<Item = Operation> + use<> {
+    texts(objects).map(|(key, text)| Operation::put(key, text))
+}
+
+fn texts(objects: &Objects) -> impl Iterator<Item = (Key, &'static str)> + use<> {
+    let all = [(layout::gitignore(), GITIGNORE), (layout::gitattributes(), GITATTRIBUTES)];
+    all.into_iter().filter({
+        let plain = objects.backend.capabilities().plain_files;
+        move |_| plain
+    })
+}
+
+/// Writes those files that are not there; their names. A file that a person or an earlier program put there stays as it is.
+pub(super) async fn add_missing(objects: &Objects) -> Result<Vec<String>> {
+    let mut added = Vec::new();
+    for (key, text) in texts(objects) {
+        if objects.get(&key).await?.is_some() {
+            continue;
+        }
+        let batch = Batch::new().stage([Operation::put(key.clone(), text).absent()]);
+        if let Commit::Committed(_) = objects.commit(batch, || format!("the creation of {key}")).await? {
+            added.push(key.to_string());
+        }
+    }
+    Ok(added)
+}

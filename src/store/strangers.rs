@@ -1,0 +1,314 @@
+//! What lies in a store and is not of it: conflicted copies of sync tools, workflows that were put there by hand, other files.
+//!
+//! Nothing here is read, moved or deleted. What file managers, editors and sync tools leave everywhere is not worth a word.
+
+use std::{collections::HashSet, fs, io, path::Path};
+
+use futures::TryStreamExt;
+use pflow_backend::Prefix;
+
+use super::{
+    Store,
+    verify::{Finding, Severity},
+};
+use crate::{
+    Error, Result,
+    stored::{WorkflowId, layout},
+};
+
+/// How far to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// Everywhere.
+    Everything,
+    /// Not at the versions, of which there may be many.
+    WithoutVersions,
+}
+
+impl Store {
+    /// What is not of this store, by name. Where the store is a folder, names that are no keys are among it.
+    pub(super) async fn strangers(&self, depth: Depth) -> Result<Vec<Finding>> {
+        let names = match self.shared.folder.get() {
+            Some(folder) => {
+                let folder = folder.clone();
+                let walking = tokio::task::spawn_blocking(move || walk(&folder, depth));
+                let walked =
+                    walking.await.map_err(|_| Error::Internal("a look at a folder stopped".to_owned()))?;
+                walked.map_err(|source| {
+                    let what = "Failed to look for files that are not of this store";
+                    Error::Storage(
+                        pflow_backend::Error::new(pflow_backend::ErrorKind::Io, what).with_source(source),
+                    )
+                })?
+            }
+            None => self.names_of_objects(depth).await?,
+        };
+        let known: HashSet<&str> = names.iter().map(String::as_str).collect();
+        let mut found = Vec::new();
+        for name in &names {
+            if let Some(folder) = copied_by_hand(name) {
+                // Nearly every workflow has the file of its head beside its content. A head that only the journal has is asked for.
+                if !WorkflowId::parse(folder).is_ok_and(|id| known.contains(layout::head(&id).as_str())) {
+                    found.extend(self.judge_copied(name, folder).await?);
+                }
+            } else if !layout::is_ours(name) {
+                found.push(stranger(name));
+            }
+        }
+        found.sort();
+        found.dedup();
+        Ok(found)
+    }
+
+    async fn names_of_objects(&self, depth: Depth) -> Result<Vec<String>> {
+        let prefix = match depth {
+            Depth::Everything => Prefix::root(),
+            // What `status` lists anyway: listing a bucket costs requests.
+            Depth::WithoutVersions => layout::workflows(),
+        };
+        let mut listing = self.shared.objects.backend.list(&prefix, None);
+        let mut names = Vec::new();
+        while let Some(listed) = listing.try_next().await.map_err(Error::Storage)? {
+            if !listed.key.as_str().split('/').any(is_litter) {
+                names.push(listed.key.to_string());
+            }
+        }
+        Ok(names)
+    }
+
+    /// Judges a `workflow.json`, whose folder may be that of a workflow, or of one that lost its head, which is damage and reported as such.
+    async fn judge_copied(&self, name: &str, folder: &str) -> Result<Option<Finding>> {
+        let reason = "a workflow that was put there by hand; no version of it is saved".to_owned();
+        let id = match WorkflowId::parse(folder) {
+            Ok(id) => {
+                let objects = &self.shared.objects;
+                let has_head = match objects.get(&layout::head(&id)).await {
+                    Ok(head) => head.is_some(),
+                    // A link or a folder, for example. Whoever reads the head says so.
+                    Err(error) if error.is_of_one_object() => true,
+                    Err(other) => return Err(other),
+                };
+                if has_head || !objects.keys(&layout::versions_of(&id)).await?.is_empty() {
+                    return Ok(None);
+                }
+                Some(id)
+            }
+            Err(_) => match original(&format!("workflows/{folder}")) {
+                Some(original) => return Ok(Some(conflicted(&format!("workflows/{folder}"), &original))),
+                None => WorkflowId::resembling(folder),
+            },
+        };
+        let hint = id.map(|id| format!("save {id} '<store>/{name}'"));
+        Ok(Some(Finding { key: name.to_owned(), severity: Severity::Notice, reason, hint }))
+    }
+}
+
+/// The folder of a `workflows/<folder>/workflow.json`.
+fn copied_by_hand(name: &str) -> Option<&str> {
+    let folder = name.strip_prefix("workflows/")?.strip_suffix("/workflow.json")?;
+    (!folder.contains('/')).then_some(folder)
+}
+
+fn stranger(name: &str) -> Finding {
+    // A folder that was duplicated is one finding, whatever is in it.
+    let folders = name.match_indices('/').map(|(at, _)| name.get(..at).unwrap_or(name));
+    for place in folders.chain([name]) {
+        if let Some(original) = original(place) {
+            return conflicted(place, &original);
+        }
+    }
+    let reason = "not a file of this store; it is left alone".to_owned();
+    Finding { key: name.to_owned(), severity: Severity::Notice, reason, hint: None }
+}
+
+fn conflicted(place: &str, original: &str) -> Finding {
+    let reason =
+        format!("a copy of {original} as sync tools and editors make it; compare the two, then move it away");
+    Finding { key: place.to_owned(), severity: Severity::Notice, reason, hint: None }
+}
+
+/// The object or folder of ours that a sync tool or file manager has named this copy after; none if it is no such copy.
+fn original(place: &str) -> Option<String> {
+    let (folder, name) = place.rsplit_once('/').map_or(("", place), |(folder, name)| (folder, name));
+    let within = |name: &str| if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
+    let is_ours = |place: &String| {
+        layout::is_ours(place)
+            || place
+                .strip_prefix("workflows/")
+                .or_else(|| place.strip_prefix("versions/"))
+                .is_some_and(|id| WorkflowId::parse(id).is_ok())
+    };
+    if WorkflowId::parse(name).is_ok() && matches!(folder, "workflows" | "versions") {
+        return None;
+    }
+    uncopied(name).into_iter().map(|name| within(&name)).find(is_ours)
+}
+
+/// What a copy may have been called before it was one.
+fn uncopied(name: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    // Syncthing: `name.sync-conflict-20240115-103000-ABCDEFG.ext`.
+    if let Some((stem, rest)) = name.split_once(".sync-conflict-") {
+        found.push(match rest.split_once('.') {
+            Some((_, extension)) => format!("{stem}.{extension}"),
+            None => stem.to_owned(),
+        });
+    }
+    // Left beside a file by merges, editors and Resilio.
+    for suffix in [".orig", ".rej", ".Conflict", "~", ".bak"] {
+        found.extend(name.strip_suffix(suffix).map(str::to_owned));
+    }
+    found.extend(name.strip_prefix("Copy of ").map(str::to_owned));
+    let whole = [(name, "")];
+    let parts = name.rsplit_once('.').map(|(stem, extension)| (stem, extension));
+    for (stem, extension) in parts.into_iter().chain(whole) {
+        let named =
+            |stem: &str| if extension.is_empty() { stem.to_owned() } else { format!("{stem}.{extension}") };
+        // Dropbox, Nextcloud, Seafile, Google Drive: `name (somebody's conflicted copy 2024-01-15).ext`, `name (1).ext`.
+        if let Some((before, _)) = stem.strip_suffix(')').and_then(|stem| stem.rsplit_once(" (")) {
+            found.push(named(before));
+        }
+        // iCloud and Finder: `name 2.ext`, `name copy.ext`, `name copy 2.ext`; Windows: `name - Copy.ext`.
+        let unnumbered = match stem.rsplit_once(' ') {
+            Some((before, number)) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
+                found.push(named(before));
+                before
+            }
+            _ => stem,
+        };
+        for suffix in [" - Copy", " copy"] {
+            found.extend(unnumbered.strip_suffix(suffix).map(named));
+        }
+        // ownCloud: `name_conflict-20240115-103000.ext`. OneDrive: `name-MACHINE.ext`.
+        found.extend(stem.split_once("_conflict-").map(|(before, _)| named(before)));
+        found.extend(stem.rsplit_once('-').map(|(before, _)| named(before)));
+    }
+    found
+}
+
+/// What systems, editors and sync tools leave in folders and nobody wants to hear of.
+pub(crate) fn is_litter(name: &str) -> bool {
+    const NAMES: [&str; 19] = [
+        ".DS_Store",
+        ".localized",
+        ".fseventsd",
+        ".Spotlight-V100",
+        ".Trashes",
+        ".TemporaryItems",
+        "Icon\r",
+        "Thumbs.db",
+        "ehthumbs.db",
+        "desktop.ini",
+        ".directory",
+        "@eaDir",
+        ".stfolder",
+        ".stignore",
+        ".stversions",
+        ".dropbox",
+        ".dropbox.cache",
+        ".dropbox.attr",
+        "4913",
+    ];
+    const BEGINNINGS: [&str; 7] = ["._", ".nfs", ".Trash-", ".syncthing.", "~syncthing~", ".#", ".~lock."];
+    let swap = name.starts_with('.') && [".swp", ".swo", ".swx"].iter().any(|end| name.ends_with(end));
+    NAMES.iter().any(|it| name.eq_ignore_ascii_case(it))
+        || BEGINNINGS.iter().any(|it| name.starts_with(it))
+        || swap
+}
+
+/// The files below `folder` by their paths from it, without litter and the disk backend's own. Links are named and not followed.
+fn walk(folder: &Path, depth: Depth) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    let mut folders = vec![(folder.to_owned(), String::new())];
+    while let Some((folder, prefix)) = folders.pop() {
+        let entries = match fs::read_dir(&folder) {
+            // Another process may remove what is empty.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let is_top = prefix.is_empty();
+            if is_litter(&name)
+                || is_top && name.eq_ignore_ascii_case(".journal")
+                || is_top && name == "versions" && depth == Depth::WithoutVersions
+            {
+                continue;
+            }
+            let path = if is_top { name } else { format!("{prefix}/{name}") };
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => folders.push((entry.path(), path)),
+                Ok(_) => names.push(path),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_are_told_from_foreign_files() {
+        for (name, of) in [
+            ("workflows/w/metadata (conflicted copy).json", "workflows/w/metadata.json"),
+            ("workflows/w/metadata (Anna's conflicted copy 2024-01-15).json", "workflows/w/metadata.json"),
+            ("workflows/w/workflow.sync-conflict-20240115-103000-ABCDEFG.json", "workflows/w/workflow.json"),
+            ("workflows/w/workflow 2.json", "workflows/w/workflow.json"),
+            ("workflows/w/workflow copy.json", "workflows/w/workflow.json"),
+            ("workflows/w/workflow - Copy.json", "workflows/w/workflow.json"),
+            ("workflows/w/metadata-LAPTOP.json", "workflows/w/metadata.json"),
+            ("workflows/w/metadata_conflict-20240115-103000.json", "workflows/w/metadata.json"),
+            ("workflows/w/metadata.json.orig", "workflows/w/metadata.json"),
+            ("workflows/w/workflow (SFConflict a@b 2024-01-15-10-30-00).lock", "workflows/w/workflow.lock"),
+            ("config 2.json", "config.json"),
+            ("ops/checkpoint (1)", "ops/checkpoint"),
+            ("ops/checkpoint.sync-conflict-20240115-103000-ABCDEFG", "ops/checkpoint"),
+            (
+                "versions/w/000000000001-00000000000000000000000000 2",
+                "versions/w/000000000001-00000000000000000000000000",
+            ),
+            ("workflows/w 2/metadata.json", "workflows/w"),
+        ] {
+            let finding = stranger(name);
+            assert!(finding.reason.contains(&format!("a copy of {of} ")), "{name}: {}", finding.reason);
+        }
+        for name in
+            ["notes.txt", "workflows/w/notes.md", "ops/pending/x", "workflows/w/other.json", "a/b (1).json"]
+        {
+            assert!(stranger(name).reason.contains("not a file of this store"), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_ours_is_ours_and_litter_is_litter() {
+        for name in [
+            "config.json",
+            ".gitattributes",
+            "ops/probe/x/y",
+            "workflows/a/workflow.json",
+            "workflows/a/workflow.lock",
+            "ops/pending/a.000000000001.00000000000000000000000000",
+            "ops/base/00000000000000000000000000",
+        ] {
+            assert!(layout::is_ours(name), "{name}");
+        }
+        for name in [
+            ".DS_Store",
+            "._metadata.json",
+            "thumbs.db",
+            ".workflow.json.swp",
+            ".#workflow.json",
+            "desktop.ini",
+        ] {
+            assert!(is_litter(name) && !layout::is_ours(name), "{name}");
+        }
+        for name in ["workflow.json", ".gitignore", "a~", "0"] {
+            assert!(!is_litter(name), "{name}");
+        }
+    }
+}

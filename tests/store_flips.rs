@@ -1,0 +1,200 @@
+//! Damage of small stored documents: every flipped bit and every truncation gives the right answer or an error.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
+
+mod support;
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use pflow_store::{
+    Entry, Error, ErrorKind, Expect, LeaseRequest, Loaded, Query, Store, StoreOptions,
+    lock::LockState,
+    pflow_backend::ManualEnvironment,
+    stored::{Config, Head},
+};
+use support::{Kind, Site, id, save};
+
+/// Everything that was acknowledged.
+struct Truth {
+    config: Config,
+    current: Loaded,
+    earlier: Loaded,
+    head: Head,
+    lock: LockState,
+    list: Vec<Arc<Entry>>,
+}
+
+/// What became of the damage of one object.
+#[derive(Debug, Default)]
+struct Count {
+    damaged: u32,
+    /// An operation or `verify` said so.
+    noticed: u32,
+    /// Everything was answered, and rightly: the damage is of white space, or of what is derived.
+    harmless: u32,
+}
+
+async fn site() -> Site {
+    let site = Site::new(Kind::Memory).await;
+    let store = site.store().await;
+    for text in ["1", "2"] {
+        store.save(save("a", text, Expect::Any).name(format!("name {text}"))).await.unwrap();
+    }
+    store.acquire(&id("a"), LeaseRequest::new("t", Duration::from_secs(60))).await.unwrap();
+    store.save(save("b", "1", Expect::Absent)).await.unwrap();
+    store.reindex().await.unwrap();
+    site
+}
+
+async fn truth(store: &Store) -> Truth {
+    let id = id("a");
+    Truth {
+        config: store.config(),
+        current: store.load(&id).await.unwrap(),
+        earlier: store.load_generation(&id, 1).await.unwrap(),
+        head: store.show(&id).await.unwrap(),
+        lock: store.lock_state(&id).await.unwrap(),
+        list: store.list(&Query::default()).await.unwrap(),
+    }
+}
+
+async fn open(site: &Site) -> Result<Store, Error> {
+    let environment = Arc::new(ManualEnvironment::new(2));
+    Store::open(site.raw.clone(), StoreOptions::new(environment)).await
+}
+
+/// Whether the damage was noticed by an operation or, where none did, by `verify`. Panics where an answer is wrong.
+async fn notices(store: Result<Store, Error>, truth: &Truth, what: &str) -> bool {
+    let mut refusals: Vec<Error> = Vec::new();
+    let mut refused = |error: Error| {
+        let documented = matches!(
+            error.kind(),
+            ErrorKind::Corrupt | ErrorKind::Incompatible | ErrorKind::NotFound | ErrorKind::Failed
+        );
+        assert!(documented && !error.to_string().is_empty(), "{what}: {error:?}");
+        refusals.push(error);
+    };
+    let store = match store {
+        Ok(store) => store,
+        Err(error) => {
+            refused(error);
+            return true;
+        }
+    };
+    let id = id("a");
+    let config = store.config();
+    assert_eq!(
+        (&config.store_id, config.created, &config.features),
+        (&truth.config.store_id, truth.config.created, &truth.config.features),
+        "{what}"
+    );
+    match store.load(&id).await {
+        Ok(loaded) => assert_eq!(loaded, truth.current, "{what}"),
+        Err(error) => refused(error),
+    }
+    match store.load_generation(&id, 1).await {
+        Ok(loaded) => assert_eq!(loaded, truth.earlier, "{what}"),
+        Err(error) => refused(error),
+    }
+    match store.show(&id).await {
+        Ok(head) => assert_eq!(head, truth.head, "{what}"),
+        Err(error) => refused(error),
+    }
+    match store.lock_state(&id).await {
+        Ok(lock) => assert_eq!(
+            (&lock.lease, lock.fence, &lock.ended),
+            (&truth.lock.lease, truth.lock.fence, &truth.lock.ended),
+            "{what}"
+        ),
+        Err(error) => refused(error),
+    }
+    match store.list(&Query::default()).await {
+        Ok(list) => assert_eq!(list, truth.list, "{what}"),
+        Err(error) => refused(error),
+    }
+    if !refusals.is_empty() {
+        return true;
+    }
+    match store.verify().await {
+        Ok(report) => !report.is_sound(),
+        Err(error) => {
+            assert!(
+                matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Incompatible),
+                "{what}: {error:?}"
+            );
+            true
+        }
+    }
+}
+
+/// Tries all damage of `key`; `may_be_silent` says of which damage `verify` need not speak, by its bytes.
+async fn try_all(key: &str, may_be_silent: impl Fn(&[u8]) -> bool) {
+    let site = site().await;
+    let reader = open(&site).await.unwrap();
+    let truth = truth(&reader).await;
+    let key = if key.ends_with('-') { site.only_key(key).await } else { key.to_owned() };
+    let whole = site.get(&key).await.unwrap();
+    let flips = (0..whole.len() * 8).map(|bit| {
+        let mut bytes = whole.to_vec();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        (format!("{key}: bit {bit}"), Bytes::from(bytes))
+    });
+    let cuts = (0..whole.len()).map(|end| (format!("{key}: cut at {end}"), whole.slice(..end)));
+    let mut count = Count::default();
+    for (what, bytes) in flips.chain(cuts) {
+        site.put_raw(&key, bytes.clone()).await;
+        count.damaged += 1;
+        // A reader keeps nothing of what it has not checked, so one may read all. The config is read once, by whoever opens the store.
+        let store = if key == "config.json" { open(&site).await } else { Ok(reader.clone()) };
+        if notices(store, &truth, &what).await {
+            count.noticed += 1;
+        } else {
+            count.harmless += 1;
+            assert!(may_be_silent(&bytes), "{what}: nothing was said, by verify neither");
+        }
+    }
+    println!("{key}: {count:?}");
+    assert!(count.noticed > count.damaged / 2, "{count:?}");
+    site.put_raw(&key, whole).await;
+    assert!(!notices(open(&site).await, &truth, "whole again").await);
+}
+
+/// A line without its end is whole.
+fn only_its_end_is_missing(bytes: &[u8]) -> bool {
+    bytes.ends_with(b"\"}") && !bytes.contains(&b'\n')
+}
+
+#[tokio::test]
+async fn a_damaged_head_gives_no_wrong_answer() {
+    try_all("workflows/a/metadata.json", only_its_end_is_missing).await;
+}
+
+#[tokio::test]
+async fn a_damaged_current_version_gives_no_wrong_answer() {
+    try_all("versions/a/000000000002-", |_| false).await;
+}
+
+#[tokio::test]
+async fn a_damaged_earlier_version_gives_no_wrong_answer() {
+    // Pruning leaves the line, so a version that was cut behind it counts as pruned.
+    try_all("versions/a/000000000001-", |bytes| {
+        let line = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        line.ends_with(b"\"}") && !line.contains(&b'\n')
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_damaged_index_root_gives_no_wrong_answer() {
+    try_all("ops/checkpoint", only_its_end_is_missing).await;
+}
+
+#[tokio::test]
+async fn a_damaged_config_gives_no_wrong_answer() {
+    // White space, and settings, which people edit and the checksum leaves out.
+    try_all("config.json", |bytes| {
+        let text = std::str::from_utf8(bytes).unwrap();
+        text.contains("\"checksum\": \"sha256:") && serde_json::from_str::<Config>(text).is_ok()
+    })
+    .await;
+}
