@@ -18,6 +18,7 @@ pub use pflow_backend;
 #[cfg(feature = "object")]
 pub use pflow_backend_object;
 
+mod behind;
 mod blocking;
 pub mod conflict;
 pub mod document;

@@ -3,11 +3,12 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use pflow_store::{
-    Conflict, DeleteRequest, Error, Expect, LeaseId, LeaseRequest, UndeleteRequest, document::ContentHash,
-    pflow_backend::Environment,
+    Conflict, DeleteRequest, Error, Expect, LeaseId, LeaseRequest, StoreOptions, UndeleteRequest,
+    document::ContentHash,
+    pflow_backend::{Environment, ManualEnvironment},
 };
 use support::{Site, conflict, every_backend, generations, id, notices, plan, save};
 
@@ -175,15 +176,21 @@ async fn a_reused_id_is_told_from_the_grant_before_by_its_fence(site: Site) {
 }
 
 async fn an_expired_lease_is_taken_over_after_the_allowance(site: Site) {
-    let store = site.store_with(site.options().clock_skew(Duration::from_secs(5))).await;
-    let old = store.acquire(&id("a"), lease("edit")).await.unwrap().lease;
+    let holder = site.store_with(site.options().clock_skew(Duration::from_secs(5))).await;
+    let other = Arc::new(ManualEnvironment::new(2));
+    let options = StoreOptions::new(other.clone()).clock_skew(Duration::from_secs(5));
+    let store = site.other_store_with(options).await;
+    let old = holder.acquire(&id("a"), lease("edit")).await.unwrap().lease;
     let take = async || store.acquire(&id("a"), lease("take").hash(ContentHash::of(b"x"))).await;
-    site.environment.advance(MINUTE + Duration::from_secs(5));
+    for clock in [&site.environment, &other] {
+        clock.advance(MINUTE + Duration::from_secs(5));
+    }
     assert!(store.lock_state(&id("a")).await.unwrap().live);
+    assert!(!holder.lock_state(&id("a")).await.unwrap().live, "on one machine there is one clock");
     let refused = conflict(take().await);
     assert!(refused.to_string().contains("within the allowance"), "{refused}");
 
-    site.environment.advance(Duration::from_millis(1));
+    other.advance(Duration::from_millis(1));
     let state = store.lock_state(&id("a")).await.unwrap();
     assert_eq!((state.live, state.lease), (false, Some(old.clone())));
     let new = take().await.unwrap().lease;
@@ -194,7 +201,7 @@ async fn an_expired_lease_is_taken_over_after_the_allowance(site: Site) {
         store.save(save("a", "1", Expect::Absent).lease(old.id.clone())).await.map(drop),
     ] {
         let lost = conflict(lost);
-        assert!(lost.to_string().contains("it was taken over by tester@host-1 at 2024-"), "{lost}");
+        assert!(lost.to_string().contains("it was taken over by tester@host-2 at 2024-"), "{lost}");
         let Conflict::LeaseLost { held, fence, lease_id, .. } = lost else { panic!("not lost") };
         assert_eq!((held.as_deref(), fence, &lease_id), (Some(&new), 2, &old.id));
     }

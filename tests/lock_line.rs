@@ -6,17 +6,17 @@ mod support;
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
 
 use pflow_store::{
-    Expect, LeaseRequest, StoreOptions,
+    Conflict, Expect, LeaseRequest, Store, StoreOptions,
     conflict::{Case, ConflictResolver, Policy, Resolution},
     pflow_backend::{ManualEnvironment, async_trait},
 };
-use support::{Kind, Site, id, save};
+use support::{Kind, Site, conflict, id, save};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -109,4 +109,57 @@ async fn a_lock_that_changes_hands_thousands_of_times_is_waited_for() {
     };
     let (saved, ()) = futures::join!(waits, busy);
     assert_eq!(saved.unwrap().generation, 2);
+}
+
+/// Waits for the lock; then locks the workflow, which is free by now, to look at it in peace.
+#[derive(Debug)]
+struct Looks {
+    store: Store,
+    waits: AtomicBool,
+    took: Mutex<Option<Duration>>,
+}
+
+#[async_trait]
+impl ConflictResolver for Looks {
+    async fn resolve(&self, case: &Case) -> pflow_store::Result<Resolution> {
+        if matches!(case.conflict(), Conflict::Locked { .. }) {
+            self.waits.store(true, Ordering::Relaxed);
+            return Ok(Resolution::Wait { limit: MINUTE });
+        }
+        let environment = self.store.environment();
+        let begun = environment.monotonic();
+        let grant = self.store.acquire(case.id(), request().wait(MINUTE)).await?;
+        *self.took.lock().unwrap() = Some(environment.monotonic() - begun);
+        self.store.release(case.id(), grant.lease.id).await?;
+        Ok(Resolution::Cancel)
+    }
+}
+
+#[tokio::test]
+async fn a_resolver_that_locks_is_not_held_up_by_its_own_change() {
+    let site = Site::new(Kind::Memory).await;
+    let environment = Arc::new(ManualEnvironment::new(5).stepped());
+    let store = site.store_with(StoreOptions::new(environment.clone()).fold_behind(false)).await;
+    store.save(save("a", "1", Expect::Absent)).await.unwrap();
+    let other = site.other_store(2).await;
+    let held = other.acquire(&id("a"), request()).await.unwrap().lease;
+    let looks =
+        Arc::new(Looks { store: store.clone(), waits: AtomicBool::new(false), took: Mutex::default() });
+    let saver = tokio::spawn({
+        let request = save("a", "mine", Expect::Generation(1)).resolver(looks.clone());
+        async move { store.save(request).await }
+    });
+    while !looks.waits.load(Ordering::Relaxed) {
+        tokio::task::yield_now().await;
+    }
+    rest().await;
+    other.save(save("a", "2", Expect::Any).lease(held.id.clone())).await.unwrap();
+    other.release(&id("a"), held.id).await.unwrap();
+    while !saver.is_finished() {
+        environment.advance(Duration::from_millis(5));
+        rest().await;
+    }
+    assert!(matches!(conflict(saver.await.unwrap()), Conflict::Version { .. }));
+    let took = looks.took.lock().unwrap().unwrap();
+    assert!(took < Duration::from_secs(1), "it waited {took:?} for a free lock");
 }

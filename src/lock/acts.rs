@@ -8,7 +8,7 @@ use super::{
     request::check_duration,
 };
 use crate::{
-    Result,
+    Error, Result,
     stored::{Lease, LeaseId, LeaseRef, WorkflowId},
 };
 
@@ -24,19 +24,39 @@ impl Locks {
         self.act(id, lease.into(), Act::Renew(duration)).await
     }
 
-    /// Gives a lease back.
-    pub(crate) async fn release(&self, id: &WorkflowId, lease: impl Into<LeaseRef>) -> Result<Lease> {
-        self.end(id, lease.into(), Act::Release).await
+    /// Gives a lease back. Dropping the future withdraws nothing.
+    pub(crate) async fn release(&self, id: &WorkflowId, lease: LeaseId) -> Result<Lease> {
+        self.end(id, lease, Act::Release).await
     }
 
-    /// Takes a lease away from whoever holds it.
+    /// Takes a lease away from its holder. Dropping the future withdraws nothing.
     pub(crate) async fn break_lease(&self, id: &WorkflowId, lease: LeaseId) -> Result<Lease> {
-        self.end(id, lease.into(), Act::Break).await
+        self.end(id, lease, Act::Break).await
     }
 
-    async fn end(&self, id: &WorkflowId, lease: LeaseRef, act: Act) -> Result<Lease> {
+    /// Gives a lease back within the caller's task.
+    pub(super) async fn release_here(&self, id: &WorkflowId, lease: LeaseRef) -> Result<Lease> {
+        self.end_here(id, lease, Act::Release).await
+    }
+
+    /// Ends a lease in a task of its own. A swap whose future is dropped may land later, and would take away what this process was granted under the same id in between.
+    async fn end(&self, id: &WorkflowId, lease: LeaseId, act: Act) -> Result<Lease> {
+        let leaving = self.grants.leave(id, &lease);
+        let (locks, of) = (self.clone(), id.clone());
+        let task = self.behind.spawn(async move {
+            let ended = locks.end_here(&of, lease.into(), act).await;
+            leaving.ended(&ended);
+            ended
+        });
+        task.await.unwrap_or_else(|_| {
+            let what = format!("the task that ends the lease on {id} is gone; the lease ends by itself");
+            Err(Error::Internal(what))
+        })
+    }
+
+    async fn end_here(&self, id: &WorkflowId, lease: LeaseRef, act: Act) -> Result<Lease> {
         let ended = self.act(id, lease, act).await;
-        // Whatever came of it, it is worth a look to whoever waits in this process.
+        // Whatever came of it, the first in line looks again.
         self.lines.wake(id);
         ended
     }

@@ -1,7 +1,6 @@
 use std::{
-    collections::HashSet,
     pin::pin,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -14,13 +13,15 @@ use tokio_util::{sync::CancellationToken, task::task_tracker::TaskTrackerToken};
 
 use super::{
     Grant, LeaseRequest, Locks,
+    grants::{Guarded, Leaving},
     keeper::{Keeper, LOOK},
     moment::Moment,
+    pending::Use,
 };
 use crate::{
     Error, Result,
     conflict::Conflict,
-    stored::{Ended, Holder, Lease, LeaseId, Live, Standing, WorkflowId},
+    stored::{Ended, Lease, LeaseId, WorkflowId},
 };
 
 /// A lease that is held: a task of its own renews it until it is released, dropped or lost.
@@ -62,41 +63,26 @@ pub(super) struct Orders {
     pub(super) renew: Notify,
     /// To give the lease back, and end.
     pub(super) give_back: CancellationToken,
-    /// Lives as long as the task from then on, so that closing the store waits for it.
-    closing: OnceLock<TaskTrackerToken>,
-    /// Until the lease is given back there is no other guard for it.
+    /// Until the lease is given back there is no other guard for it. Dropped before `leaving`: a request for the same id that waited for that finds no guard.
     _guarded: Guarded,
-}
-
-/// The leases of one store that a guard holds in this process. Two guards for one lease would each give back what the other one works under.
-pub(super) type AllGuarded = Arc<Mutex<HashSet<(WorkflowId, LeaseId)>>>;
-
-/// That a lease has a guard, as long as this lives.
-#[derive(Debug)]
-pub(super) struct Guarded {
-    all: AllGuarded,
-    name: (WorkflowId, LeaseId),
-}
-
-impl Guarded {
-    /// None where it has one already.
-    fn begin(all: &AllGuarded, id: &WorkflowId, lease_id: &LeaseId) -> Option<Self> {
-        let name = (id.clone(), lease_id.clone());
-        let new = all.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone());
-        new.then(|| Self { all: all.clone(), name })
-    }
-}
-
-impl Drop for Guarded {
-    fn drop(&mut self) {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
-    }
+    /// From the order to give it back on: no request for the same id begins until it is given back.
+    leaving: OnceLock<Leaving>,
+    /// From then on too: closing the store waits for it.
+    closing: OnceLock<TaskTrackerToken>,
 }
 
 impl Orders {
-    fn give_back(&self, locks: &Locks) {
+    fn give_back(&self, locks: &Locks, id: &WorkflowId, lease_id: &LeaseId) {
+        self.leaving.get_or_init(|| locks.grants.leave(id, lease_id));
         self.closing.get_or_init(|| locks.behind.token());
         self.give_back.cancel();
+    }
+
+    /// Notes how giving it back ended.
+    pub(super) fn ended(&self, result: &Result<Lease>) {
+        if let Some(leaving) = self.leaving.get() {
+            leaving.ended(result);
+        }
     }
 }
 
@@ -104,9 +90,9 @@ impl LeaseGuard {
     /// Holds what was granted, which was asked for at `asked`. The task lives until the lease is given back or lost, and this guard waits for it or leaves
     /// it to itself.
     fn new(locks: Locks, id: WorkflowId, grant: Grant, asked: Moment, guarded: Guarded) -> Self {
-        let (renew, give_back, closing) = Default::default();
-        let (orders, mut refreshed) =
-            (Arc::new(Orders { renew, give_back, closing, _guarded: guarded }), asked);
+        let (renew, give_back, leaving, closing) = Default::default();
+        let orders = Arc::new(Orders { renew, give_back, _guarded: guarded, leaving, closing });
+        let mut refreshed = asked;
         // What was granted before, in answer to a request whose reply got lost, may have lasted for a while already.
         if grant.already_held {
             refreshed = asked.not_after(grant.lease.refreshed());
@@ -222,8 +208,13 @@ impl LeaseGuard {
     /// [`Conflict::LeaseLost`] if it was not held any more: what was written under it is written, but somebody else may have begun meanwhile. Otherwise the lease
     /// is still there and ends by itself; errors of the storage.
     pub async fn release(mut self) -> Result<Lease> {
-        self.orders.give_back(&self.locks);
+        self.give_back();
         (&mut self.task).await.unwrap_or_else(|_| Err(self.gone()))
+    }
+
+    fn give_back(&self) {
+        let lease_id = self.state.borrow().lease.id.clone();
+        self.orders.give_back(&self.locks, &self.id, &lease_id);
     }
 
     /// The lease when nobody renews it any more.
@@ -250,22 +241,16 @@ impl LeaseGuard {
 }
 
 impl Drop for LeaseGuard {
-    /// Whoever released it has said so already.
     fn drop(&mut self) {
-        self.orders.give_back(&self.locks);
+        self.give_back();
     }
 }
 
 impl Locks {
-    /// Acquires and holds. What was granted before is held by one guard alone.
+    /// Acquires and holds. A grant has one guard in this process, whichever handle of the store it was asked through.
     pub(crate) async fn hold(&self, id: &WorkflowId, request: LeaseRequest) -> Result<LeaseGuard> {
-        let request = request.attached();
-        let (grant, asked) = self.acquire_at(id, request).await?;
-        let Some(guarded) = Guarded::begin(&self.guarded, id, &grant.lease.id) else {
-            let standing = Standing::Live { why: Live::NotEnded, holder: Holder::Running };
-            let (lease, now) = (Box::new(grant.lease), self.objects.now());
-            return Err(Conflict::Locked { id: id.clone(), lease, standing, now }.into());
-        };
+        let (grant, asked, asking) = self.acquire_at(id, request.attached(), Use::Guard).await?;
+        let guarded = asking.guard().ok_or_else(|| Error::Internal("a grant has two guards".to_owned()))?;
         Ok(LeaseGuard::new(self.clone(), id.clone(), grant, asked, guarded))
     }
 }

@@ -50,17 +50,6 @@ pub struct Inspection {
     pub kept: Option<String>,
 }
 
-/// Which workflows a listing of locks looks at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LockScope {
-    /// Those that have a `workflow.lock`: one listing, and a read for each of them. A lease whose mirror a crash left out is missing until it is renewed,
-    /// which whoever works under one does three times while it lasts.
-    #[default]
-    Mirrored,
-    /// All of them: a read for every workflow.
-    Everything,
-}
-
 /// What a listing of locks found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LockList {
@@ -90,7 +79,7 @@ impl Locks {
     pub(crate) async fn inspect(&self, id: &WorkflowId) -> Result<Inspection> {
         let pair = Pair::read(&self.objects, id).await?;
         let mut inspection = self.inspected(&pair);
-        if pair.mirror != Mirror::Faithful && self.gate.is_open_to_writers() {
+        if pair.seen.mirror != Mirror::Faithful && self.gate.is_open_to_writers() {
             match self.mend(&pair).await {
                 Ok(Some(Mended { kept })) => (inspection.mended, inspection.kept) = (true, kept),
                 Ok(None) => tracing::debug!(%id, "the mirror of the lease was left as it is"),
@@ -101,31 +90,44 @@ impl Locks {
         Ok(inspection)
     }
 
-    /// Every lock in the store, by the mirrors as hints and by the heads as the truth.
-    pub(crate) async fn list(&self, scope: LockScope) -> Result<LockList> {
+    /// Every lock in the store. The heads say which there are: a mirror may be missing. One listing, a read for each workflow, and one for each lock or mirror.
+    pub(crate) async fn list(&self) -> Result<LockList> {
         let keys = self.objects.keys(&layout::workflows()).await?;
-        let mut ids: BTreeSet<WorkflowId> = keys.iter().filter_map(layout::parse_lockfile).collect();
-        if scope == LockScope::Everything {
-            ids.extend(keys.iter().filter_map(layout::parse_head));
-        }
-        let looks = stream::iter(ids).map(|id| async move {
-            let pair = Pair::read(&self.objects, &id).await;
-            (id, pair)
+        let mirrored: BTreeSet<WorkflowId> = keys.iter().filter_map(layout::parse_lockfile).collect();
+        let mut ids = mirrored.clone();
+        ids.extend(keys.iter().filter_map(layout::parse_head));
+        let looks = stream::iter(ids).map(|id| {
+            let is_mirrored = mirrored.contains(&id);
+            async move {
+                let found = self.found(&id, is_mirrored).await;
+                (id, found)
+            }
         });
         let mut looks = looks.buffered(LOOK_AHEAD);
-        let mut found = LockList::default();
-        while let Some((id, read)) = looks.next().await {
-            match read {
-                Ok(pair) if pair.stored.head.lease.is_none() && pair.mirror == Mirror::Faithful => {}
-                Ok(pair) => found.locks.push(self.inspected(&pair)),
-                Err(error) if error.spares_others() => found.unreadable.push((id, error.to_string())),
+        let mut list = LockList::default();
+        while let Some((id, found)) = looks.next().await {
+            match found {
+                Ok(found) => list.locks.extend(found),
+                Err(error) if error.spares_others() => list.unreadable.push((id, error.to_string())),
                 Err(other) => return Err(other),
             }
         }
-        Ok(found)
+        Ok(list)
     }
 
-    fn state_of(&self, head: Head) -> LockState {
+    /// The lock of a workflow, or what is in its mirror's place; none if there is neither.
+    async fn found(&self, id: &WorkflowId, is_mirrored: bool) -> Result<Option<Inspection>> {
+        let stored = self.objects.head(id).await?;
+        if stored.head.lease.is_none() && !is_mirrored {
+            return Ok(None);
+        }
+        let pair = Pair::beside(&self.objects, stored).await?;
+        let worth_telling = pair.stored.head.lease.is_some() || pair.seen.mirror != Mirror::Faithful;
+        Ok(worth_telling.then(|| self.inspected(&pair)))
+    }
+
+    /// What a head that was read just now says.
+    pub(crate) fn state_of(&self, head: Head) -> LockState {
         let sight = self.observer.sight(&head);
         let standing = head.lease.as_ref().map(|lease| Standing::of(lease, &sight));
         let live = standing.is_some_and(|standing| standing.is_live());
@@ -135,7 +137,7 @@ impl Locks {
 
     fn inspected(&self, pair: &Pair) -> Inspection {
         let state = self.state_of(pair.stored.head.clone());
-        Inspection { state, mirror: pair.mirror, mended: false, kept: None }
+        Inspection { state, mirror: pair.seen.mirror, mended: false, kept: None }
     }
 
     /// None: it was left as it is.
@@ -143,12 +145,13 @@ impl Locks {
         let head = &pair.stored.head;
         // Without a condition a deletion could take the mirror of a lease that is just being granted. Where there is none it is left to the next lock.
         let conditional = self.objects.backend.capabilities().conditional_delete;
-        let writing = pair.writing(head)?.filter(|_| head.lease.is_some() || conditional);
-        let Some(writing) = writing else { return Ok(None) };
-        let keeping = pair.keeping();
-        let kept = keeping.as_ref().map(|operation| operation.key().to_string());
+        let update = pair.seen.update(head)?;
+        let Some(write) = update.write.filter(|_| head.lease.is_some() || conditional) else {
+            return Ok(None);
+        };
+        let kept = update.keep.as_ref().map(|operation| operation.key().to_string());
         // IMPORTANT: what somebody put there is kept before it is replaced.
-        let batch = Batch::new().stage(keeping).stage([writing]);
+        let batch = Batch::new().stage(update.keep).stage([write]);
         let what = || format!("the mending of the mirror of {}", head.id);
         let done = self.objects.commit(batch, what).await?.into_result().is_ok();
         Ok(done.then_some(Mended { kept }))

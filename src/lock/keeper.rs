@@ -172,7 +172,8 @@ impl Keeper {
 
     async fn give_back(&self) -> Result<Lease> {
         let held = LeaseRef::from(&self.state.borrow().lease);
-        let result = self.locks.release(&self.id, held.clone()).await;
+        let result = self.locks.release_here(&self.id, held.clone()).await;
+        self.orders.ended(&result);
         if let Err(error) = &result {
             tracing::warn!(id = %self.id, lease_id = %held.id, %error, "the lease was not given back");
         }
@@ -184,6 +185,8 @@ impl Keeper {
         tracing::warn!(id = %self.id, %lost, "the lease is lost");
         self.state.send_modify(|state| state.lost = Some(lost.clone()));
         self.orders.give_back.cancelled().await;
-        Err(lost.into())
+        let lost = Err(lost.into());
+        self.orders.ended(&lost);
+        lost
     }
 }

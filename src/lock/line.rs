@@ -1,38 +1,24 @@
-use std::{
-    collections::HashMap,
-    pin::pin,
-    sync::{Arc, Mutex, PoisonError, Weak},
-    time::Duration,
-};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use futures::future::{Either, select};
 use pflow_backend::Environment;
 use tokio::sync::{Notify, OwnedMutexGuard};
 
+use super::shared_by_key::SharedByKey;
 use crate::stored::WorkflowId;
 
-/// Above so many lines, those that nobody stands in are looked for.
-const FEW: usize = 64;
-
-/// Those who wait for the locks of one store in this process: one line for each workflow.
+/// The callers that wait for the locks of one store in this process: one line for each workflow.
 ///
-/// Only the first in a line asks the storage, so a lock that many wait for costs as much as one that one waits for, and a release wakes one of them, who
+/// Only the first in a line asks the storage, so a lock that many wait for costs as much as one that one waits for, and a release wakes one of them, which
 /// has the lock before the next one looks. Nothing here is needed for correctness: other processes know nothing of it.
 #[derive(Debug, Default)]
-pub(super) struct Lines(Mutex<Known>);
-
-#[derive(Debug, Default)]
-struct Known {
-    lines: HashMap<WorkflowId, Weak<Line>>,
-    /// How many there were when they were looked through last.
-    kept: usize,
-}
+pub(super) struct Lines(SharedByKey<WorkflowId, Line>);
 
 #[derive(Debug, Default)]
 pub(super) struct Line {
-    /// Held by the first in line. Tokio's mutex serves in the order of asking, and whoever gives up leaves the line.
+    /// Held by the first in line. Tokio's mutex serves in the order of asking, and a caller that gives up leaves the line.
     turn: Arc<tokio::sync::Mutex<()>>,
-    /// Something happened in this process that the first in line waits for. It keeps one wake-up for whoever comes next.
+    /// Something happened in this process that the first in line waits for. It keeps one wake-up for the next one.
     wake: Notify,
 }
 
@@ -46,26 +32,12 @@ pub(crate) struct Turn {
 impl Lines {
     /// The line for `id`.
     pub(super) fn of(&self, id: &WorkflowId) -> Arc<Line> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Known { lines, kept } = &mut *known;
-        if let Some(line) = lines.get(id).and_then(Weak::upgrade) {
-            return line;
-        }
-        // Not before there are twice as many: where all of them are stood in, a new one must not cost a look at all.
-        if lines.len() >= FEW.max(kept.saturating_mul(2)) {
-            lines.retain(|_, line| line.strong_count() > 0);
-            *kept = lines.len();
-        }
-        let line = Arc::<Line>::default();
-        lines.insert(id.clone(), Arc::downgrade(&line));
-        line
+        self.0.of(id.clone())
     }
 
     /// Wakes the first in the line for `id`, if there is one.
     pub(super) fn wake(&self, id: &WorkflowId) {
-        let line =
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).lines.get(id).and_then(Weak::upgrade);
-        if let Some(line) = line {
+        if let Some(line) = self.0.held(id) {
             line.wake.notify_one();
         }
     }
@@ -101,6 +73,8 @@ impl Turn {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use pflow_backend::ManualEnvironment;
 
     use super::*;
@@ -144,31 +118,5 @@ mod tests {
         lines.wake(&id("a"));
         let turn = line.turn(&environment, Duration::ZERO).await.unwrap();
         assert!(turn.pause(&environment, Duration::from_secs(1)).await);
-    }
-
-    #[test]
-    fn lines_that_nobody_stands_in_are_forgotten() {
-        let lines = Lines::default();
-        let kept = lines.of(&id("kept"));
-        for n in 0..FEW * 3 {
-            lines.of(&id(&format!("w{n}")));
-        }
-        assert!(lines.0.lock().unwrap().lines.len() <= FEW);
-        assert!(Arc::ptr_eq(&kept, &lines.of(&id("kept"))));
-    }
-
-    #[test]
-    fn many_lines_that_are_stood_in_are_looked_through_rarely() {
-        let lines = Lines::default();
-        let mut looks = std::collections::BTreeSet::new();
-        let stood_in: Vec<_> = (0..FEW * 8)
-            .map(|n| {
-                let line = lines.of(&id(&format!("w{n}")));
-                looks.insert(lines.0.lock().unwrap().kept);
-                line
-            })
-            .collect();
-        assert_eq!(stood_in.len(), FEW * 8);
-        assert_eq!(looks.into_iter().collect::<Vec<_>>(), [0, FEW, FEW * 2, FEW * 4]);
     }
 }

@@ -52,43 +52,93 @@ impl Mirror {
     }
 }
 
+/// What was under the mirror's name, and what it is worth.
+#[derive(Debug)]
+pub(super) struct Seen {
+    object: Option<Object>,
+    pub(super) mirror: Mirror,
+}
+
 /// A head, and what was under the mirror's name at about the same time.
 #[derive(Debug)]
 pub(super) struct Pair {
     pub(super) stored: StoredHead,
-    pub(super) object: Option<Object>,
-    pub(super) mirror: Mirror,
+    pub(super) seen: Seen,
+}
+
+/// What a change of the lease does to the mirror.
+///
+/// Invariant: where people edit files, what is not ours under the mirror's name is kept beside it before it is replaced or deleted, and nothing else is replaced
+/// than what was looked at.
+#[derive(Debug, Default)]
+pub(crate) struct MirrorUpdate {
+    /// Keeps what somebody else put there; it belongs before the stage of `write`. None where there is nothing to keep.
+    pub(crate) keep: Option<Operation>,
+    /// Brings the mirror in line; none where there is nothing and should be nothing.
+    pub(crate) write: Option<Operation>,
+}
+
+impl MirrorUpdate {
+    /// For a swap of `before`, which was read, to `after`.
+    pub(crate) async fn of(objects: &Objects, before: &Head, after: &Head) -> Result<Self> {
+        if !objects.backend.capabilities().plain_files {
+            return Ok(Self { keep: None, write: Some(write(after)?) });
+        }
+        let object = objects.get(&layout::lockfile(&before.id)).await?;
+        Seen::new(before, object)?.update(after)
+    }
 }
 
 impl Pair {
     /// Reads both. A mirror that does not fit may belong to a head that is newer than the one that was read, so that is read again.
     pub(super) async fn read(objects: &Objects, id: &WorkflowId) -> Result<Self> {
         let key = layout::lockfile(id);
-        let (mut stored, mut object) = futures::try_join!(objects.head(id), objects.get(&key))?;
-        loop {
-            let mirror = Mirror::of(&stored.head, object.as_ref())?;
-            if mirror == Mirror::Faithful {
-                return Ok(Self { stored, object, mirror });
-            }
-            let again = objects.head(id).await?;
-            if again == stored {
-                return Ok(Self { stored, object, mirror });
-            }
-            (stored, object) = (again, objects.get(&key).await?);
-        }
+        let (stored, object) = futures::try_join!(objects.head(id), objects.get(&key))?;
+        Self::settled(objects, stored, object).await
     }
 
-    /// What keeps an odd mirror when it is replaced; none where nobody would miss it. And under which name.
-    ///
+    /// The same beside a head that was read just now.
+    pub(super) async fn beside(objects: &Objects, stored: StoredHead) -> Result<Self> {
+        let object = objects.get(&layout::lockfile(&stored.head.id)).await?;
+        Self::settled(objects, stored, object).await
+    }
+
+    async fn settled(objects: &Objects, mut stored: StoredHead, mut object: Option<Object>) -> Result<Self> {
+        let id = stored.head.id.clone();
+        loop {
+            let seen = Seen::new(&stored.head, object)?;
+            if seen.mirror == Mirror::Faithful {
+                return Ok(Self { stored, seen });
+            }
+            let again = objects.head(&id).await?;
+            if again == stored {
+                return Ok(Self { stored, seen });
+            }
+            (stored, object) = (again, objects.get(&layout::lockfile(&id)).await?);
+        }
+    }
+}
+
+impl Seen {
+    fn new(head: &Head, object: Option<Object>) -> Result<Self> {
+        let mirror = Mirror::of(head, object.as_ref())?;
+        Ok(Self { object, mirror })
+    }
+
+    /// What brings this in line with `head`.
+    pub(super) fn update(&self, head: &Head) -> Result<MirrorUpdate> {
+        Ok(MirrorUpdate { keep: self.keeping(&head.id), write: self.writing(head)? })
+    }
+
     /// It is named by its content: a program that puts the same there again and again has it kept once.
-    pub(super) fn keeping(&self) -> Option<Operation> {
+    fn keeping(&self, id: &WorkflowId) -> Option<Operation> {
         let object = self.object.as_ref().filter(|_| self.mirror.is_odd())?;
-        let key = layout::odd_lockfile(&self.stored.head.id, ContentHash::of(&object.bytes));
+        let key = layout::odd_lockfile(id, ContentHash::of(&object.bytes));
         Some(Operation::put(key, object.bytes.clone()))
     }
 
-    /// What brings the mirror in line with `head`; none where there is nothing and should be nothing. Only what was seen is replaced.
-    pub(super) fn writing(&self, head: &Head) -> Result<Option<Operation>> {
+    /// Only what was seen is replaced.
+    fn writing(&self, head: &Head) -> Result<Option<Operation>> {
         let when = match &self.object {
             Some(object) => Precondition::Is(object.meta.version.clone()),
             None => Precondition::Absent,
@@ -101,7 +151,7 @@ impl Pair {
 }
 
 /// What brings the mirror in line with `head`, whatever is there.
-pub(super) fn write(head: &Head) -> Result<Operation> {
+fn write(head: &Head) -> Result<Operation> {
     let key = layout::lockfile(&head.id);
     Ok(match &head.lease {
         Some(lease) => Operation::put(key, lockfile(&head.id, lease)?).copy(),
@@ -110,7 +160,7 @@ pub(super) fn write(head: &Head) -> Result<Operation> {
 }
 
 /// The text of `workflow.lock`.
-pub(crate) fn lockfile(id: &WorkflowId, lease: &Lease) -> Result<Bytes> {
+fn lockfile(id: &WorkflowId, lease: &Lease) -> Result<Bytes> {
     let text = encode_pretty(&Lockfile::from(lease));
     text.map(Bytes::from).map_err(|source| unreadable(&layout::lockfile(id), source))
 }

@@ -10,6 +10,7 @@ mod acts;
 pub(crate) mod broken;
 mod change;
 mod decide;
+mod grants;
 mod guard;
 mod inspect;
 mod keeper;
@@ -20,6 +21,7 @@ mod node;
 mod observer;
 mod pending;
 mod request;
+mod shared_by_key;
 mod waiting;
 
 use std::sync::Arc;
@@ -27,10 +29,9 @@ use std::sync::Arc;
 use change::LockChange;
 use line::Lines;
 pub(crate) use line::Turn;
-pub(crate) use mirror::lockfile;
+pub(crate) use mirror::MirrorUpdate;
 pub(crate) use node::lock_flow;
 pub(crate) use observer::Observer;
-use tokio_util::task::TaskTracker;
 use waiting::Pace;
 
 /// For the model of the lease protocol, which stands beside the save flow because it runs both.
@@ -44,13 +45,14 @@ pub(crate) use {
 pub use crate::stored::{Holder, Live, Sight, Stale, Standing};
 use crate::{
     Error, Result,
+    behind::Behind,
     flow::Flow,
     index::Index,
     stored::{Gate, Lease, Objects},
 };
-use guard::AllGuarded;
+use grants::Grants;
 pub use guard::LeaseGuard;
-pub use inspect::{Inspection, LockList, LockScope, LockState};
+pub use inspect::{Inspection, LockList, LockState};
 pub use mirror::Mirror;
 pub use request::LeaseRequest;
 
@@ -73,9 +75,9 @@ pub(crate) struct Locks {
     flow: Arc<Flow<LockChange, Error>>,
     lines: Arc<Lines>,
     pace: Pace,
-    /// What goes on behind whoever has gone: the store waits for it when it is closed.
-    behind: TaskTracker,
-    guarded: AllGuarded,
+    /// What goes on behind callers that are gone: the store waits for it when it is closed.
+    behind: Behind,
+    grants: Arc<Grants>,
 }
 
 impl Locks {
@@ -84,11 +86,12 @@ impl Locks {
         gate: Arc<Gate>,
         index: Arc<Index>,
         observer: Observer,
-        behind: TaskTracker,
+        behind: Behind,
     ) -> Result<Self> {
+        let grants = Grants::of_store(&objects, &gate.config().store_id);
         let pace = Pace::of(&objects.backend.capabilities());
         let flow = Arc::new(lock_flow()?);
-        let (lines, guarded) = Default::default();
-        Ok(Self { objects, gate, index, observer, flow, lines, pace, behind, guarded })
+        let lines = Arc::default();
+        Ok(Self { objects, gate, index, observer, flow, lines, pace, behind, grants })
     }
 }

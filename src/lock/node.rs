@@ -7,7 +7,7 @@ use super::{
     Grant, Locks, broken,
     change::{Act, LockChange, Unsettled, Wish},
     decide::{Decider, Decision, decide, settled},
-    mirror::{self, Pair},
+    mirror::{MirrorUpdate, Pair, Seen},
 };
 use crate::{
     Error, Result,
@@ -196,7 +196,7 @@ async fn answer(question: &Question) -> Result<Answer> {
     let (stored, seen) = if objects.backend.capabilities().plain_files {
         // Where people edit files, what they did to the mirror is looked at before it is replaced.
         let pair = Pair::read(objects, id).await?;
-        (pair.stored.clone(), Some(pair))
+        (pair.stored, Some(pair.seen))
     } else {
         (objects.head(id).await?, None)
     };
@@ -228,13 +228,16 @@ async fn answer(question: &Question) -> Result<Answer> {
 /// What belongs behind a swap that was found in place, and may be missing.
 async fn follow_up(question: &Question, head: &Head, ours: &Lease) -> Result<()> {
     let objects = &question.locks.objects;
-    let operation = match question.wish {
-        Wish::Acquire(_) => Some(mirror::write(head)?),
-        Wish::Of(_, Act::Break) => question.record(ours)?,
-        Wish::Of(_, Act::Renew(_) | Act::Release) => None,
+    let (keep, operation) = match question.wish {
+        Wish::Acquire(_) => {
+            let update = MirrorUpdate::of(objects, head, head).await?;
+            (update.keep, update.write)
+        }
+        Wish::Of(_, Act::Break) => (None, question.record(ours)?),
+        Wish::Of(_, Act::Renew(_) | Act::Release) => (None, None),
     };
     let Some(operation) = operation else { return Ok(()) };
-    if let Err(error) = objects.backend.commit(Batch::new().stage([operation])).await {
+    if let Err(error) = objects.backend.commit(Batch::new().stage(keep).stage([operation])).await {
         tracing::warn!(id = %head.id, %error, "what follows the change of the lease could not be written");
     }
     Ok(())
@@ -247,21 +250,21 @@ async fn swap(
     stored: StoredHead,
     head: Head,
     lease: Box<Lease>,
-    seen: Option<Pair>,
+    seen: Option<Seen>,
 ) -> Result<Answer> {
     let objects = &question.locks.objects;
     let key = layout::head(&head.id);
     let bytes = head.encode().map_err(|source| unreadable(&key, source))?;
     let named = stored.version;
     let when = named.clone().map_or(Precondition::Absent, Precondition::Is);
-    let (kept, mirror) = match &seen {
-        Some(pair) => (pair.keeping(), pair.writing(&head)?),
-        None => (None, Some(mirror::write(&head)?)),
+    let mirror = match &seen {
+        Some(seen) => seen.update(&head)?,
+        None => MirrorUpdate::of(objects, &stored.head, &head).await?,
     };
     let record = question.record(&lease)?;
     let batch = Batch::new()
-        .stage([Operation::put(key, bytes).when(when)].into_iter().chain(kept))
-        .stage(mirror.into_iter().chain(record));
+        .stage([Operation::put(key, bytes).when(when)].into_iter().chain(mirror.keep))
+        .stage(mirror.write.into_iter().chain(record));
     let unsettled = |lease: Box<Lease>, doubt| Answer::Unsettled {
         swap: Box::new(Unsettled { lease: *lease, ended: head.ended.clone(), named }),
         doubt,

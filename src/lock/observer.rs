@@ -74,7 +74,8 @@ impl Observer {
     fn sight_of(&self, lease: &Lease, unchanged: Duration) -> Sight {
         let (me, pid) = (self.environment.identity(), lease.pid);
         let holder = Holder::of(lease, me, || self.environment.process(pid));
-        Sight { now: self.environment.now().trunc_subsecs(3), skew: self.skew, unchanged, holder }
+        let skew = if lease.shares_clock_with(me) { Duration::ZERO } else { self.skew };
+        Sight { now: self.environment.now().trunc_subsecs(3), skew, unchanged, holder }
     }
 
     fn unchanged(&self, head: &Head) -> Duration {
@@ -142,6 +143,27 @@ mod tests {
         assert!(observer.standing(&head).unwrap().is_live());
         environment.set_now(environment.now() + chrono::Duration::days(2));
         assert!(observer.standing(&head).unwrap().is_live(), "the wall clock counts nothing");
+    }
+
+    #[test]
+    fn a_lease_of_the_same_boot_has_no_allowance() {
+        let mine = Arc::new(ManualEnvironment::new(9));
+        let (same, other) = (Observer::new(mine.clone(), MINUTE), ManualEnvironment::new(1));
+        let other = Arc::new(other);
+        let elsewhere = Observer::new(other.clone(), MINUTE);
+        let mut head = head("a", chrono::Duration::zero());
+        head.lease.as_mut().unwrap().host = "renamed".to_owned();
+        for (clock, observer, ends) in [(mine, same, MINUTE), (other, elsewhere, MINUTE * 2)] {
+            // A renewal that is seen each time, so that the wall clock alone decides.
+            let mut live = || {
+                head.lease.as_mut().unwrap().renewals += 1;
+                observer.standing(&head).unwrap().is_live()
+            };
+            clock.advance(ends);
+            assert!(live());
+            clock.advance(Duration::from_millis(1));
+            assert!(!live());
+        }
     }
 
     #[test]

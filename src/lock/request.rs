@@ -88,6 +88,11 @@ impl LeaseRequest {
         Ok(Self { id: Some(id), ..self })
     }
 
+    /// The name of the grant, which [`named`](Self::named) fixes.
+    pub(crate) fn lease_id(&self) -> Result<LeaseId> {
+        self.id.clone().ok_or_else(|| Error::Internal("a lease without a name".to_owned()))
+    }
+
     /// Whether this wish was granted already: the caller chose the id, and the reply got lost. The same id of somebody else is no grant: of another process, or
     /// for a lease that outlasts its process, which others ask for again, of another `user@host`.
     pub(crate) fn is_granted_by(&self, lease: &Lease, identity: &Identity) -> bool {
@@ -118,7 +123,7 @@ impl LeaseRequest {
         hash: Option<ContentHash>,
         now: DateTime<Utc>,
     ) -> Result<Lease> {
-        let id = self.id.clone().ok_or_else(|| Error::Internal("a lease without a name".to_owned()))?;
+        let id = self.lease_id()?;
         let lease = Lease::grant(id, fence, self.operation.clone(), hash, identity, now, self.duration);
         Ok(Lease { detached: self.detached, ..lease })
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pflow_backend::{Capabilities, Durability};
 
-use super::{Grant, LeaseRequest, Locks, line::Turn, moment::Moment};
+use super::{Grant, LeaseRequest, Locks, grants::Asking, line::Turn, moment::Moment, pending::Use};
 use crate::{
     Error, Result,
     conflict::Conflict,
@@ -49,11 +49,16 @@ impl Locks {
     ///
     /// Dropped while it waits, it changes nothing; dropped while it asks for the lease, what it is granted all the same is given back behind it.
     pub(crate) async fn acquire(&self, id: &WorkflowId, request: LeaseRequest) -> Result<Grant> {
-        self.acquire_at(id, request).await.map(|(grant, _)| grant)
+        self.acquire_at(id, request, Use::Caller).await.map(|(grant, ..)| grant)
     }
 
-    /// The same, and a moment before it was granted.
-    pub(super) async fn acquire_at(&self, id: &WorkflowId, request: LeaseRequest) -> Result<(Grant, Moment)> {
+    /// The same, a moment before it was granted, and what keeps other requests for it waiting until it is dropped.
+    pub(super) async fn acquire_at(
+        &self,
+        id: &WorkflowId,
+        request: LeaseRequest,
+        wanted: Use,
+    ) -> Result<(Grant, Moment, Asking)> {
         request.check()?;
         let environment = self.objects.environment.as_ref();
         // The id is fixed here, once, so that every attempt asks for the same grant.
@@ -61,15 +66,15 @@ impl Locks {
         let (begun, patience) = (environment.monotonic(), request.patience());
         let left = || patience.saturating_sub(environment.monotonic().saturating_sub(begun));
         if patience.is_zero() {
-            return self.attempt(id, &request).await;
+            return self.attempt(id, &request, wanted).await;
         }
         let line = self.lines.of(id);
         let Some(turn) = line.turn(environment, patience).await else {
             // Out of patience within the line: the answer says who holds it, or is the lock after all.
-            return self.attempt(id, &request).await;
+            return self.attempt(id, &request, wanted).await;
         };
         loop {
-            let held = match self.attempt(id, &request).await {
+            let held = match self.attempt(id, &request, wanted).await {
                 Err(Error::Conflict(conflict)) => match *conflict {
                     Conflict::Locked { ref lease, .. } | Conflict::AlreadyLocked { ref lease, .. }
                         if !left().is_zero() =>
@@ -92,9 +97,15 @@ impl Locks {
         }
     }
 
-    async fn attempt(&self, id: &WorkflowId, request: &LeaseRequest) -> Result<(Grant, Moment)> {
+    async fn attempt(
+        &self,
+        id: &WorkflowId,
+        request: &LeaseRequest,
+        wanted: Use,
+    ) -> Result<(Grant, Moment, Asking)> {
         let asked = Moment::now(self.objects.environment.as_ref());
-        Ok((self.ask(id, request).await?, asked))
+        let (grant, asking) = self.ask(id, request, wanted).await?;
+        Ok((grant, asked, asking))
     }
 
     /// Waits until the lease `seen` is not in the head any more, or may be taken over, or `limit` is over, whichever comes first. Whoever comes back looks

@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::Store;
 use crate::{
     Result,
-    lock::{Grant, Inspection, LeaseGuard, LeaseRequest, LockList, LockScope, LockState},
+    lock::{Grant, Inspection, LeaseGuard, LeaseRequest, LockList, LockState},
     stored::{Lease, LeaseId, WorkflowId},
 };
 
@@ -14,7 +14,7 @@ impl Store {
     /// As [`acquire`](Self::acquire).
     ///
     /// # Panics
-    /// Outside of a tokio runtime, which the task that renews needs.
+    /// Outside of a tokio runtime, which the task that renews needs. The runtime need not have a timer.
     pub async fn lock(&self, id: &WorkflowId, request: LeaseRequest) -> Result<LeaseGuard> {
         self.shared.locks.hold(id, request).await
     }
@@ -76,12 +76,12 @@ impl Store {
         self.shared.locks.inspect(id).await
     }
 
-    /// All locks, stale ones included.
+    /// All locks, stale ones included, as the heads have them. Reads every workflow's head.
     ///
     /// # Errors
     /// Errors of the storage. A workflow that cannot be read is a part of the answer.
-    pub async fn locks(&self, scope: LockScope) -> Result<LockList> {
-        self.shared.locks.list(scope).await
+    pub async fn locks(&self) -> Result<LockList> {
+        self.shared.locks.list().await
     }
 
     /// Waits until the lease `held` is not there any more, or may be taken over, or `limit` is over, whichever comes first. Another one may have the lock by then.

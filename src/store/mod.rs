@@ -133,9 +133,9 @@ impl Store {
         &self.shared.objects.environment
     }
 
-    /// Brings the storage to rest: waits for what follows the answers (a fold of the index, on a bucket the copies in `workflow.json`, the giving back
-    /// of leases whose guards were dropped). A guard that is held goes on, and is not waited for.
-    /// Everything that was saved is durable without it.
+    /// Brings the storage to rest: waits for what follows the answers that came before this call (a fold of the index, on a bucket the copies in `workflow.json`,
+    /// the giving back of leases whose guards were dropped). A guard that is held goes on, and is not waited for, nor is what begins meanwhile. Several callers may
+    /// close at the same time. Everything that was saved is durable without it.
     ///
     /// # Errors
     /// Rest was not reached, or a copy could not be written; nothing is lost.

@@ -205,6 +205,9 @@ impl Store {
         // The id is fixed here, once, so that every attempt asks for the same grant.
         let environment = &self.shared.objects.environment;
         request.hold = request.hold.map(|hold| hold.named(environment.as_ref())).transpose()?;
+        if let Some(hold) = &request.hold {
+            self.shared.locks.await_releases(&request.id, &hold.lease_id()?).await;
+        }
         let named = request.lease.clone();
         let wanted = request.hold.clone();
         let held = |lease: &Lease| {

@@ -53,10 +53,28 @@ impl Shared {
 }
 
 impl Shared {
-    /// What `error` is about a workflow of which the head has no version. It is missing, unless versions say that the head was lost.
+    /// What `error` is about a workflow of which the head has no version. It is missing, unless versions or the index say that the head was lost: a head is
+    /// never removed, and the index has only workflows that have a version.
     pub(crate) async fn explain(&self, error: Error) -> Error {
         let Error::WorkflowMissing { id, deleted: false } = &error else { return error };
-        self.index.refuse_hurt(id, &[]).await.err().unwrap_or(error)
+        if let Err(hurt) = self.index.refuse_hurt(id, &[]).await {
+            return hurt;
+        }
+        let listed = match self.index.view().await {
+            Ok(view) => view.iter().find(|entry| entry.id == *id).map(|entry| entry.generation),
+            Err(unread) => return unread,
+        };
+        let Some(generation) = listed else { return error };
+        match self.objects.head(id).await {
+            // It was created since the caller looked.
+            Ok(stored) if stored.head.current.is_some() => error,
+            Ok(_) => {
+                let reason =
+                    format!("it has no version, and the index has the workflow at generation {generation}");
+                Error::HeadHurt { id: id.clone(), reason }
+            }
+            Err(unread) => unread,
+        }
     }
 }
 

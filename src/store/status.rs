@@ -1,10 +1,10 @@
 use std::collections::BTreeSet;
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use pflow_backend::Waiting;
 
 use super::{
-    Store,
+    Shared, Store,
     copy::{CopyState, Look},
     strangers::Depth,
     verify::Finding,
@@ -47,7 +47,7 @@ pub struct Status {
 }
 
 impl Store {
-    /// The store at a glance. Where people may edit files in place it reads every workflow to find their edits.
+    /// The store at a glance. It reads every head to find the locks, and where people may edit files in place every `workflow.json` to find their edits.
     ///
     /// # Errors
     /// Errors of the storage. What is damaged is listed instead.
@@ -57,7 +57,7 @@ impl Store {
         let count = |deleted| Query { deleted, ..Query::default() }.select(view.iter()).len();
         let (workflows, deleted) = (count(false), count(true));
         let keys = shared.objects.keys(&layout::workflows()).await?;
-        let locked: Vec<WorkflowId> = keys.iter().filter_map(layout::parse_lockfile).collect();
+        let heads: BTreeSet<WorkflowId> = keys.iter().filter_map(layout::parse_head).collect();
         let mut status = Status {
             location: shared.gate.location().to_owned(),
             store_id: shared.gate.config().store_id,
@@ -71,35 +71,29 @@ impl Store {
             waiting: self.waiting().await?,
             strangers: self.strangers(Depth::WithoutVersions).await?,
         };
-        for id in locked {
-            // The mirror says where to look; the head says whether it is so.
-            match self.lock_state(&id).await {
-                Ok(state) if state.lease.is_some() => status.locked.push(state),
-                Ok(_) => {}
+        let looks = stream::iter(heads.clone()).map(|id| async move {
+            let look = self.look(&id).await;
+            (id, look)
+        });
+        let mut looks = looks.buffered(LOOK_AHEAD);
+        while let Some((id, look)) = looks.next().await {
+            match look {
+                Ok((lock, copy)) => {
+                    status.locked.extend(lock.lease.is_some().then_some(lock));
+                    if !matches!(copy, Some(CopyState::Edited(..))) {
+                        continue;
+                    }
+                    // A copy of a version that a lost head had is no edit.
+                    match shared.index.refuse_hurt(&id, &[]).await {
+                        Ok(()) => status.edited.push(id),
+                        Err(hurt) => keep_unreadable(&mut status, id, hurt)?,
+                    }
+                }
                 Err(error) => keep_unreadable(&mut status, id, error)?,
             }
         }
-        if shared.objects.backend.capabilities().plain_files {
-            let ids: BTreeSet<WorkflowId> = keys.iter().filter_map(layout::parse_head).collect();
-            let looks = stream::iter(ids).map(|id| async move {
-                let state = self.copy_state(&id).await;
-                Ok::<_, Error>((id, state))
-            });
-            let states: Vec<_> = looks.buffered(LOOK_AHEAD).try_collect().await?;
-            for (id, state) in states {
-                match state {
-                    // A copy of a version that a lost head had is no edit.
-                    Ok(Some(CopyState::Edited(..))) => match shared.index.refuse_hurt(&id, &[]).await {
-                        Ok(()) => status.edited.push(id),
-                        Err(hurt) => keep_unreadable(&mut status, id, hurt)?,
-                    },
-                    Ok(_) => {}
-                    Err(error) => keep_unreadable(&mut status, id, error)?,
-                }
-            }
-        }
+        drop(looks);
         // A workflow that the index knows and that has no head was not looked at above.
-        let heads: BTreeSet<WorkflowId> = keys.iter().filter_map(layout::parse_head).collect();
         for entry in view.iter().filter(|entry| !heads.contains(&entry.id)) {
             if let Err(hurt) = shared.index.refuse_hurt(&entry.id, &[]).await {
                 keep_unreadable(&mut status, entry.id.clone(), hurt)?;
@@ -108,6 +102,17 @@ impl Store {
         status.unreadable.sort_by(|a, b| a.id.cmp(&b.id));
         status.unreadable.dedup_by(|a, b| a.id == b.id);
         Ok(status)
+    }
+
+    /// The lock of a workflow, and what stands in its copy; no copy if other writers changed the workflow at every look.
+    async fn look(&self, id: &WorkflowId) -> Result<(LockState, Option<CopyState>)> {
+        let Shared { objects, locks, .. } = self.shared.as_ref();
+        if objects.backend.capabilities().plain_files
+            && let Some(look) = Look::at(objects, id).await?
+        {
+            return Ok((locks.state_of(look.stored.head), Some(look.state)));
+        }
+        Ok((locks.state(id).await?, None))
     }
 
     /// What the working copy of a workflow holds; none if other writers changed the workflow at every look.

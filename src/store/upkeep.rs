@@ -1,17 +1,15 @@
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
-use tokio_util::task::TaskTracker;
 
-use crate::index::Index;
+use crate::{behind::Behind, index::Index};
 
-/// What runs behind the answers: one fold of the index at a time, and what is given back for whoever has gone ([`crate::lock`]).
+/// What runs behind the answers: one fold of the index at a time, and leases that are given back for callers that are gone ([`crate::lock`]).
 ///
-/// A task lives until it is through, and [`rest`](Self::rest) waits for it. Whoever drops the runtime first leaves what a crash
-/// in a fold leaves, which does no harm.
+/// A task lives until it is through, and [`rest`](Self::rest) waits for it. A runtime that is dropped first leaves what a crash in a fold leaves, which does no harm.
 #[derive(Debug, Default)]
 pub(super) struct Upkeep {
-    tasks: TaskTracker,
+    tasks: Behind,
     turn: Arc<Mutex<()>>,
 }
 
@@ -29,14 +27,12 @@ impl Upkeep {
     }
 
     /// For others who have something to do behind an answer.
-    pub(super) fn tasks(&self) -> TaskTracker {
+    pub(super) fn tasks(&self) -> Behind {
         self.tasks.clone()
     }
 
-    /// Waits until nothing runs any more.
+    /// Waits until everything has ended that has begun so far.
     pub(super) async fn rest(&self) {
-        self.tasks.close();
-        self.tasks.wait().await;
-        self.tasks.reopen();
+        self.tasks.rest().await;
     }
 }

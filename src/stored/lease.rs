@@ -169,6 +169,11 @@ impl Lease {
         }
     }
 
+    /// Whether the holder runs, or ran, on the machine of `me` since it was started: then both look at the same clock. Without boot ids nobody can tell.
+    pub fn shares_clock_with(&self, me: &Identity) -> bool {
+        self.boot_id.is_some() && self.boot_id == me.boot_id
+    }
+
     /// `user@host`.
     pub fn holder(&self) -> String {
         format!("{}@{}", self.user, self.host)

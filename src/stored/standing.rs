@@ -30,10 +30,10 @@ pub enum Standing {
 pub enum Live {
     /// Its end has not come.
     NotEnded,
-    /// Its end has passed by our clock, but not by more than clocks may differ.
+    /// Its end has passed by our clock, but not by more than clocks may differ. Never on the holder's own machine, which has one clock.
     Allowance,
-    /// It was taken or renewed in the future, so the clocks differ by more than they may. It has ended when nobody renews it for as long as it lasts, by
-    /// the observer's own count.
+    /// It was taken or renewed in the future: the clocks differ by more than they may, or the one clock was set back. It has ended when it was not renewed for as
+    /// long as it lasts, by the observer's own count.
     Ahead,
 }
 
@@ -41,7 +41,7 @@ pub enum Live {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Stale {
-    /// It ended longer ago than clocks may differ.
+    /// It ended longer ago than clocks may differ. On the holder's own machine: it ended.
     Expired {
         /// What is known of the process that holds it.
         holder: Holder,
@@ -69,7 +69,7 @@ pub enum Holder {
     Replaced,
     /// The lease was taken to outlast it.
     Detached,
-    /// It is on another machine.
+    /// It is on another machine, as far as its host name tells.
     OtherHost,
     /// It belongs to another boot of this machine, or to another machine with the same name.
     OtherBoot,
@@ -84,7 +84,7 @@ pub enum Holder {
 pub struct Sight {
     /// The observer's wall clock.
     pub now: DateTime<Utc>,
-    /// How far clocks may differ.
+    /// How far the holder's clock and the observer's may differ; zero where it is one clock ([`Lease::shares_clock_with`]).
     pub skew: Duration,
     /// For how long the observer has seen the lease as it is, without a renewal, by its own monotonic clock; zero at first sight.
     pub unchanged: Duration,
@@ -129,20 +129,21 @@ impl Standing {
 }
 
 impl Holder {
-    /// What `me`, who sees `process` under the pid of `lease`, knows of its holder. A pid is judged only where host, boot and pid namespace are known
-    /// and the same, and a process only by its start time: anything less could take a stranger for the holder.
+    /// What `me`, who sees `process` under the pid of `lease`, knows of its holder.
+    ///
+    /// The same boot id is the same machine, whatever its host name is: containers have their own, and a network may assign another one. A pid is judged only where boot
+    /// and pid namespace are known and the same, and a process only by its start time: anything less could take a stranger for the holder.
     pub fn of(lease: &Lease, me: &Identity, process: impl FnOnce() -> Process) -> Self {
         let theirs = lease.process();
         if lease.detached {
             return Self::Detached;
         }
-        if theirs.host != me.host {
-            return Self::OtherHost;
-        }
-        match (&theirs.boot_id, &me.boot_id) {
-            (Some(theirs), Some(mine)) if theirs == mine => {}
-            (Some(_), Some(_)) => return Self::OtherBoot,
-            _ => return Self::Unknown,
+        if !lease.shares_clock_with(me) {
+            return match (&theirs.boot_id, &me.boot_id) {
+                _ if theirs.host != me.host => Self::OtherHost,
+                (Some(_), Some(_)) => Self::OtherBoot,
+                _ => Self::Unknown,
+            };
         }
         match (&theirs.pid_namespace, &me.pid_namespace) {
             (Some(theirs), Some(mine)) if theirs == mine => {}
@@ -187,10 +188,15 @@ impl Standing {
                 format!("its end lies within the allowance for skewed clocks, and {holder}")
             }
             Self::Live { why: Live::Ahead, holder } => format!(
-                "by our clock it was taken or renewed {} in the future, so the clocks differ and its end says little; who waits for it takes over \
-                 once nobody has renewed it for {lasts}; {holder}",
+                "by our clock it was taken or renewed {} in the future, so the clocks differ or the clock was set back, and its end says little; a \
+                 caller that waits takes over once it was not renewed for {lasts}; {holder}",
                 human(lease.refreshed().signed_duration_since(now))
             ),
+            // These two are known of processes of the same boot alone, which have the same clock.
+            Self::Stale(Stale::Expired { holder: holder @ (Holder::Running | Holder::OtherNamespace) }) => {
+                let ago = human(now.signed_duration_since(lease.expires));
+                format!("its lease ended {ago} ago, and its holder did not renew it; {holder}")
+            }
             Self::Stale(Stale::Expired { holder }) => format!(
                 "its lease ended {} ago, longer than clocks may differ (if its holder's clock is behind ours it may still be in use: then its next write \
                  fails once somebody takes over); {holder}",
@@ -312,8 +318,12 @@ mod tests {
         assert_eq!(seen(&lease(), Process::Gone), Holder::Gone);
         assert_eq!(seen(&lease(), Process::Unknown), Holder::Unknown);
         type Change = fn(&mut Lease);
-        let others: [(Change, Holder); 7] = [
-            (|it| it.host = "elsewhere".to_owned(), Holder::OtherHost),
+        let others: [(Change, Holder); 8] = [
+            (
+                |it| (it.host, it.boot_id) = ("elsewhere".to_owned(), Some("before".to_owned())),
+                Holder::OtherHost,
+            ),
+            (|it| (it.host, it.boot_id) = ("elsewhere".to_owned(), None), Holder::OtherHost),
             (|it| it.boot_id = Some("before".to_owned()), Holder::OtherBoot),
             (|it| it.pid_namespace = Some("pid:[2]".to_owned()), Holder::OtherNamespace),
             (|it| it.boot_id = None, Holder::Unknown),
@@ -325,6 +335,21 @@ mod tests {
             let mut lease = lease();
             change(&mut lease);
             assert_eq!(seen(&lease, Process::Gone), expected);
+        }
+    }
+
+    #[test]
+    fn the_same_boot_is_the_same_machine_whatever_its_name() {
+        let me = ManualEnvironment::new(1).identity().clone();
+        let renamed = Lease { host: "elsewhere".to_owned(), ..lease() };
+        assert!(renamed.shares_clock_with(&me));
+        assert_eq!(Holder::of(&renamed, &me, || Process::Gone), Holder::Gone);
+        assert_eq!(Holder::of(&renamed, &me, || Process::Started("1".to_owned())), Holder::Running);
+        let contained = Lease { pid_namespace: Some("pid:[2]".to_owned()), ..renamed };
+        assert_eq!(Holder::of(&contained, &me, || Process::Gone), Holder::OtherNamespace);
+        assert!(contained.shares_clock_with(&me));
+        for boot_id in [None, Some("before".to_owned())] {
+            assert!(!Lease { boot_id, ..lease() }.shares_clock_with(&me));
         }
     }
 

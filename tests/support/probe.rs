@@ -281,6 +281,10 @@ impl StorageBackend for Probe {
         self.inner.place()
     }
 
+    fn location_id(&self) -> Option<String> {
+        self.inner.location_id()
+    }
+
     async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>> {
         self.inner.examine(ground).await
     }

@@ -34,4 +34,8 @@ impl StorageBackend for Remote {
     async fn close(&self) -> Result<()> {
         self.0.close().await
     }
+
+    fn location_id(&self) -> Option<String> {
+        self.0.location_id()
+    }
 }

@@ -84,6 +84,10 @@ impl StorageBackend for Server {
         Some(self.place.clone())
     }
 
+    fn location_id(&self) -> Option<String> {
+        self.inner.location_id()
+    }
+
     async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>> {
         self.inner.examine(ground).await
     }

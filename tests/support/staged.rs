@@ -72,6 +72,10 @@ impl<B: StorageBackend> StorageBackend for Staged<B> {
         self.0.place()
     }
 
+    fn location_id(&self) -> Option<String> {
+        self.0.location_id()
+    }
+
     async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>> {
         self.0.examine(ground).await
     }

@@ -86,6 +86,14 @@ pub trait StorageBackend: Debug + Send + Sync + 'static {
         None
     }
 
+    /// Names where the objects are, so that a caller can tell that two handles of this process keep the same ones: two names are equal exactly if they do. None
+    /// where the backend cannot say, and then the caller takes each handle for another storage.
+    ///
+    /// It need not tell places apart over time or between processes. A backend that only passes calls on passes this one on too.
+    fn location_id(&self) -> Option<String> {
+        self.place()
+    }
+
     /// The objects whose last committed value is durable, but not in the place where people look for it, and why: a file that cannot be
     /// written, for example. Reads return the value all the same. Empty where objects have one place only.
     ///

@@ -197,6 +197,12 @@ impl StorageBackend for FsBackend {
         result
     }
 
+    /// The folder by its device and inode, whatever path leads to it.
+    fn location_id(&self) -> Option<String> {
+        let id = self.store.root.id();
+        Some(format!("folder:{}:{}", id.device, id.inode))
+    }
+
     /// The objects that only the journal has because their files cannot be written. Where this process may not write at all, or another one keeps the
     /// lock, or the disk is full, everything that is not in its file yet.
     async fn waiting(&self) -> Result<Vec<Waiting>> {

@@ -89,6 +89,10 @@ impl StorageBackend for MemoryBackend {
     }
 
     /// Nothing to bring to rest: the objects stay, and the handle goes on working.
+    fn location_id(&self) -> Option<String> {
+        Some(format!("memory:{:p}", Arc::as_ptr(&self.shared.0)))
+    }
+
     async fn close(&self) -> Result<()> {
         Ok(())
     }

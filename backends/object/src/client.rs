@@ -3,6 +3,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use object_store::{
     GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
@@ -82,7 +83,15 @@ impl Client {
 
     /// Waits for a turn. An operation takes one for all of its requests and for the pauses between them, so that a server in trouble gets
     /// less to do and no operation uses up its time in a queue.
+    ///
+    /// Requests are signed with the time. `object_store` asks the system for it, in a way that panics before 1970, and no server would take that time.
     pub(crate) async fn turn(&self) -> Result<SemaphorePermit<'_>> {
+        let now = self.environment.now();
+        if now < DateTime::<Utc>::UNIX_EPOCH {
+            let sentence =
+                format!("Requests to {} cannot be signed, as the clock is before 1970 ({now})", self.place);
+            return Err(Error::new(ErrorKind::Denied, sentence));
+        }
         let closed = |_| Error::new(ErrorKind::Poisoned, "The queue of requests is closed");
         self.turns.acquire().await.map_err(closed)
     }

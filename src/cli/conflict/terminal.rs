@@ -41,8 +41,36 @@ enum Choice {
 }
 
 impl Choice {
-    /// The letter, its name and what it does to this case.
-    fn describe(self, case: &Case) -> (char, &'static str, String) {
+    /// How the question spells it, with its letter in brackets.
+    fn label(self) -> &'static str {
+        match self {
+            Self::Merge => "[m]erge",
+            Self::Ours => "keep [o]urs",
+            Self::Theirs => "take [t]heirs",
+            Self::KeepBoth => "keep [b]oth",
+            Self::Wait => "[w]ait",
+            Self::Break => "brea[k] the lock",
+            Self::Difference => "show [d]ifference",
+            Self::Cancel => "[c]ancel",
+            Self::Help => "[?]",
+        }
+    }
+
+    /// Its words without brackets.
+    fn words(self) -> String {
+        self.label().replace(['[', ']'], "")
+    }
+
+    /// Whether this is what was answered: its letter, its words, or the word that the letter stands in.
+    fn is_meant_by(self, answer: &str) -> bool {
+        let words = self.words();
+        let word = self.label().split(' ').find(|word| word.contains('[')).unwrap_or_default();
+        let letter = word.split(['[', ']']).nth(1).unwrap_or_default();
+        [letter, words.as_str(), word.replace(['[', ']'], "").as_str()].contains(&answer)
+    }
+
+    /// What it does to this case.
+    fn effect(self, case: &Case) -> String {
         let edited = matches!(case.conflict(), Conflict::ModifiedOutside { .. });
         let ours = match case.kind() {
             ChangeKind::Delete => "delete it all the same",
@@ -50,21 +78,17 @@ impl Choice {
             _ => "save yours on top",
         };
         match self {
-            Self::Merge => {
-                ('m', "merge", "save what both sides come to; asks again if they overlap".to_owned())
-            }
-            Self::Ours if edited => ('o', "ours", format!("keep the edit as a version, then {ours}")),
-            Self::Ours => ('o', "ours", format!("{ours}; theirs stays in the history")),
-            Self::Theirs if edited => {
-                ('t', "theirs", "drop yours; the edit becomes the next version".to_owned())
-            }
-            Self::Theirs => ('t', "theirs", "drop yours and leave what is there".to_owned()),
-            Self::KeepBoth => ('k', "keep both", "save yours as a new workflow".to_owned()),
-            Self::Wait => ('w', "wait", format!("until the lock ends, up to {}", human_of(patience(case)))),
-            Self::Break => ('b', "break", "take the lock away; its holder cannot save any more".to_owned()),
-            Self::Difference => ('d', "difference", "show what they changed, and what you would".to_owned()),
-            Self::Cancel => ('c', "cancel", "change nothing".to_owned()),
-            Self::Help => ('?', "help", "explain this".to_owned()),
+            Self::Merge => "save what both sides come to; asks again if they overlap".to_owned(),
+            Self::Ours if edited => format!("keep the edit as a version, then {ours}"),
+            Self::Ours => format!("{ours}; theirs stays in the history"),
+            Self::Theirs if edited => "drop yours; the edit becomes the next version".to_owned(),
+            Self::Theirs => "drop yours and leave what is there".to_owned(),
+            Self::KeepBoth => "save yours as a new workflow".to_owned(),
+            Self::Wait => format!("until the lock ends, up to {}", human_of(patience(case))),
+            Self::Break => "its holder cannot save any more".to_owned(),
+            Self::Difference => "what they changed, and what you would".to_owned(),
+            Self::Cancel => "change nothing".to_owned(),
+            Self::Help => "explain this".to_owned(),
         }
     }
 
@@ -105,15 +129,13 @@ impl<T: Talk> Terminal<T> {
     async fn ask(&self, case: &Case) -> io::Result<Resolution> {
         self.introduce(case);
         let choices = Choice::of(case);
-        let letters: Vec<String> = choices.iter().map(|choice| choice.describe(case).0.to_string()).collect();
-        let question = format!("What now? [{}] ", letters.join("/"));
+        let asked = choices.iter().filter(|choice| **choice != Choice::Help);
+        let labels: Vec<&str> = asked.map(|choice| choice.label()).collect();
+        let question = format!("What now? {}: ", labels.join(", "));
         loop {
             let Some(answer) = self.talk.ask(&question).await? else { return Ok(Resolution::Cancel) };
             let answer = answer.trim().to_lowercase();
-            let chosen = choices.iter().find(|choice| {
-                let (letter, name, _) = choice.describe(case);
-                answer == letter.to_string() || answer == name
-            });
+            let chosen = choices.iter().find(|choice| choice.is_meant_by(&answer));
             let resolution = match chosen {
                 Some(Choice::Merge) => Some(Resolution::Merge),
                 Some(Choice::Ours) => Some(Resolution::Override),
@@ -131,8 +153,7 @@ impl<T: Talk> Terminal<T> {
                 }
                 Some(Choice::Help) | None => {
                     for choice in &choices {
-                        let (letter, name, what) = choice.describe(case);
-                        self.talk.say(&format!("  {letter}  {name:<10}  {what}"));
+                        self.talk.say(&format!("  {:<18}  {}", choice.label(), choice.effect(case)));
                     }
                     None
                 }

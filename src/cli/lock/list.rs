@@ -1,8 +1,5 @@
 use clap::Args;
-use pflow_store::{
-    WorkflowId,
-    lock::{Inspection, LockScope},
-};
+use pflow_store::{WorkflowId, lock::Inspection};
 use serde::Serialize;
 
 use super::{Lock, lasting, mirror_word, who};
@@ -11,11 +8,7 @@ use crate::cli::{failure::Result, output::printable, session::Session, table::ta
 const HEADER: [&str; 6] = ["ID", "BY", "OPERATION", "LASTS", "STALE", "LEASE"];
 
 #[derive(Debug, Args)]
-pub(super) struct List {
-    /// Read every workflow, not only those with a workflow.lock
-    #[arg(long)]
-    all: bool,
-}
+pub(super) struct List {}
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -33,8 +26,7 @@ impl List {
     /// Prints every lock.
     pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
         let store = session.open().await?;
-        let scope = if self.all { LockScope::Everything } else { LockScope::Mirrored };
-        let found = session.reading(store.locks(scope)).await?;
+        let found = session.reading(store.locks()).await?;
         for Inspection { state, mirror, .. } in found.locks.iter().filter(|lock| lock.mirror.is_odd()) {
             let (id, word) = (&state.id, mirror_word(*mirror));
             session.output.warn(&format!(

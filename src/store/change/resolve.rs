@@ -1,5 +1,6 @@
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc, task::Poll};
 
+use futures::poll;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -7,6 +8,7 @@ use super::{
     agreed::Agreed,
     answer::{Step, numbered, step},
     describe::{describe, says_the_same},
+    wait::Place,
 };
 use crate::{
     Error, Result,
@@ -53,6 +55,8 @@ pub(super) enum Doing {
         resolver: Arc<dyn ConflictResolver>,
         case: Box<Case>,
         cancel: CancellationToken,
+        /// In the line for the lock, which the change may stand at the front of.
+        place: Place,
     },
     /// The number behind the id is taken: the next one.
     Renumber,
@@ -99,7 +103,7 @@ impl Node<Change, Error> for ResolveConflict {
             question(change)?.ok_or_else(|| Error::Internal("a conflict with nothing".to_owned()))?;
         let case = Case::new(change.shared.objects.clone(), question);
         let (resolver, cancel) = (Arc::clone(&change.request.resolver), change.request.cancel.clone());
-        Ok(Doing::Ask { resolver, case: Box::new(case), cancel })
+        Ok(Doing::Ask { resolver, case: Box::new(case), cancel, place: change.place.moved() })
     }
 
     async fn exec(&self, doing: &Doing, _: Visit<'_>) -> Result<Answer> {
@@ -108,11 +112,18 @@ impl Node<Change, Error> for ResolveConflict {
                 back_off(shared.objects.environment.as_ref(), *races).await;
                 Ok(Answer::Retry)
             }
-            Doing::Ask { resolver, case, cancel } => {
-                match cancel.run_until_cancelled(resolver.resolve(case)).await {
-                    Some(answer) => answer.map(Answer::Given),
-                    None => Err(Error::Cancelled),
-                }
+            Doing::Ask { resolver, case, cancel, place } => {
+                let mut asking = pin!(cancel.run_until_cancelled(resolver.resolve(case)));
+                let answer = match poll!(&mut asking) {
+                    // A policy answers at once, and the change that waits on is still the first in line.
+                    Poll::Ready(answer) => answer,
+                    // IMPORTANT: what the resolver waits for may be a turn in this very line.
+                    Poll::Pending => {
+                        place.leave();
+                        asking.await
+                    }
+                };
+                answer.map_or(Err(Error::Cancelled), |answer| answer.map(Answer::Given))
             }
             Doing::Renumber => Ok(Answer::Given(Resolution::KeepBoth { id: None })),
             Doing::GiveUp(_) => Ok(Answer::None),
@@ -126,7 +137,12 @@ impl Node<Change, Error> for ResolveConflict {
                 change.trouble = None;
                 Ok(Action::DEFAULT)
             }
-            (_, Answer::Given(resolution)) => follow(change, &resolution),
+            (doing, Answer::Given(resolution)) => {
+                if let Doing::Ask { place, .. } = doing {
+                    change.place = place;
+                }
+                follow(change, &resolution)
+            }
             (Doing::GiveUp(Some(obstacle)), _) => {
                 change.obstacle.get_or_insert(obstacle);
                 Ok(actions::CANCELLED)

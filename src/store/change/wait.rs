@@ -17,8 +17,8 @@ use crate::{
 
 /// Waits until the lock that is in the way ends or changes hands, as long as the resolver has said.
 ///
-/// Whoever waits stands in one line with those of this process who acquire the lock. The place at its head is kept until the change has landed or failed
-/// ([`Place`]), so whoever stands behind waits no longer than one write, or than the resolver takes to answer where somebody of another process was faster.
+/// A change that waits stands in one line with the callers of this process that acquire the lock. It keeps its place at the front until it has landed or failed
+/// ([`Place`]), so that the next in line waits no longer than one write. It leaves the line before it waits for a resolver, which may lock the workflow itself.
 pub(super) struct WaitForLock;
 
 /// So many waits of one change do not use up its answers. That is days of a lock that never rests, and few enough for the step limit of a flow.
@@ -33,9 +33,14 @@ impl Place {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Lets the next one go on.
-    pub(super) fn leave(&mut self) {
-        *self = Self::default();
+    /// The same place, which this no longer is.
+    pub(super) fn moved(&self) -> Self {
+        Self(Mutex::new(self.take()))
+    }
+
+    /// Lets the next in line go on.
+    pub(super) fn leave(&self) {
+        drop(self.take());
     }
 }
 
@@ -81,7 +86,7 @@ impl Node<Change, Error> for WaitForLock {
                 shared: Arc::clone(&change.shared),
                 id: id.clone(),
                 lease: lease.as_ref().clone(),
-                place: Place(Mutex::new(change.place.take())),
+                place: change.place.moved(),
                 limit,
                 cancel: change.request.cancel.clone(),
             }),
@@ -98,7 +103,7 @@ impl Node<Change, Error> for WaitForLock {
         let (end, turn) = match waited {
             None => (End::Cancelled, None),
             Some(Some(turn)) if time < watch.limit => (End::Changed, Some(turn)),
-            // IMPORTANT: the place goes with the time. A resolver may ask a person next, and nobody stands behind that.
+            // The place goes with the time.
             Some(_) => (End::TimedOut, None),
         };
         Ok(Waited { time, end, turn })

@@ -11,9 +11,9 @@ use super::{Change, LeasePlan, Plan, Trouble, actions, unsettled::Unsettled};
 use crate::{
     Error, Result,
     flow::{Action, Failure, Node, Retry, Visit},
-    lock::{broken, lockfile},
+    lock::{MirrorUpdate, broken},
     store::{Shared, copy::CopyState},
-    stored::{Current, Ended, Head, Lease, Objects, VersionId, VersionRecord, layout, unreadable},
+    stored::{Current, Ended, Head, Objects, VersionId, VersionRecord, layout, unreadable},
 };
 
 /// Where the head stands in the batch: the version and its pending record come before it, what is derived after it.
@@ -147,7 +147,8 @@ async fn attempt(shared: &Shared, plan: &Plan, earlier: &[Key]) -> Result<Attemp
     let head_key = layout::head(&head.id);
     let encoded = head.encode().map_err(|source| unreadable(&head_key, source))?;
     let when = plan.stored.version.clone().map_or(Precondition::Absent, Precondition::Is);
-    let copies = copies(objects, plan, &head)?;
+    let mirror = mirror(objects, plan, &head).await?;
+    let copies = copies(objects, plan, &head, mirror.write)?;
     let swap = Operation::put(head_key, encoded).when(when);
     let puts = puts(&fresh);
 
@@ -162,7 +163,7 @@ async fn attempt(shared: &Shared, plan: &Plan, earlier: &[Key]) -> Result<Attemp
         (Batch::new(), 0)
     };
     // IMPORTANT: the commit point. What it refers to is durable by now.
-    let batch = batch.stage([swap]).stage(copies.iter().cloned());
+    let batch = batch.stage([swap].into_iter().chain(mirror.keep)).stage(copies.iter().cloned());
     let unsettled = |head: Head, fresh: Fresh, doubt| {
         let fresh = fresh.into_iter().map(|(key, _)| key).collect();
         let attempt = Unsettled { named: plan.stored.version.clone(), head, fresh, copies };
@@ -294,8 +295,16 @@ pub(super) fn with_lease(
     Ok(head)
 }
 
+/// What becomes of the mirror of the lease.
+async fn mirror(objects: &Objects, plan: &Plan, head: &Head) -> Result<MirrorUpdate> {
+    match plan.lease {
+        LeasePlan::Keep => Ok(MirrorUpdate::default()),
+        LeasePlan::Remove | LeasePlan::Grant(_) => MirrorUpdate::of(objects, &plan.stored.head, head).await,
+    }
+}
+
 /// What follows from the head: the content under the name that people know, the mirror of the lease, and the record of a lease that was broken.
-fn copies(objects: &Objects, plan: &Plan, head: &Head) -> Result<Vec<Operation>> {
+fn copies(objects: &Objects, plan: &Plan, head: &Head, mirror: Option<Operation>) -> Result<Vec<Operation>> {
     let plain_files = objects.backend.capabilities().plain_files;
     let mut copies = Vec::new();
     if let Some((record, content)) = &plan.version {
@@ -314,18 +323,10 @@ fn copies(objects: &Objects, plan: &Plan, head: &Head) -> Result<Vec<Operation>>
             copies.push(Operation::delete(key).when(when));
         }
     }
-    match (&plan.lease, &head.lease) {
-        (LeasePlan::Grant(_), Some(lease)) => copies.push(mirror(head, lease)?),
-        (LeasePlan::Remove, _) => copies.push(Operation::delete(layout::lockfile(&head.id))),
-        _ => {}
-    }
+    copies.extend(mirror);
     if let Some(broken) = &plan.breaks {
         // For the operation history, as when it is broken by itself. It may be written again with the copies, and is the same then.
         copies.push(broken::record(objects, &head.id, broken, &broken::new_id(objects, &head.id)?)?);
     }
     Ok(copies)
-}
-
-fn mirror(head: &Head, lease: &Lease) -> Result<Operation> {
-    Ok(Operation::put(layout::lockfile(&head.id), lockfile(&head.id, lease)?).copy())
 }

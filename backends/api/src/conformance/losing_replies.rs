@@ -53,6 +53,10 @@ impl StorageBackend for LosingReplies {
         self.0.place()
     }
 
+    fn location_id(&self) -> Option<String> {
+        self.0.location_id()
+    }
+
     async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>> {
         self.0.examine(ground).await
     }

@@ -6,7 +6,7 @@ use super::process;
 ///
 /// A pid alone says nothing: it is used again after its process is gone, and a container has its own numbers. So the start
 /// time, the boot and the pid namespace go with it; what the system does not tell is none.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// The machine's name.
     pub host: String,

@@ -4,6 +4,7 @@ mod identity;
 mod manual;
 mod process;
 mod system;
+mod timer;
 
 use std::{fmt::Debug, time::Duration};
 
@@ -54,6 +55,7 @@ pub trait Environment: Debug + Send + Sync + 'static {
     ///
     /// Source of the format: <https://github.com/ulid/spec>.
     fn new_id(&self) -> String {
+        // The format counts from 1970 on, so before that only the random part differs.
         let millis = u64::try_from(self.now().timestamp_millis()).unwrap_or(0);
         let random = (u128::from(self.random()) << 64) | u128::from(self.random());
         Ulid::from_parts(millis, random).to_string().to_ascii_lowercase()

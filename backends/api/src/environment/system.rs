@@ -1,13 +1,13 @@
 use std::{
     sync::atomic::{AtomicU64, Ordering},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
-use super::{Environment, Identity, Process};
+use super::{Environment, Identity, Process, timer};
 
 /// The machine's own clock, randomness and identity.
 #[derive(Debug)]
@@ -43,16 +43,16 @@ impl SystemEnvironment {
 impl Environment for SystemEnvironment {
     #[allow(clippy::disallowed_methods, reason = "the one place that asks the machine")]
     fn now(&self) -> DateTime<Utc> {
-        Utc::now()
+        moment(SystemTime::now())
     }
 
     fn monotonic(&self) -> Duration {
         self.started.elapsed()
     }
 
-    #[allow(clippy::disallowed_methods, reason = "the one place that sleeps")]
+    /// On any runtime, also on one without a timer.
     async fn sleep(&self, duration: Duration) {
-        tokio::time::sleep(duration).await;
+        timer::sleep(duration).await;
     }
 
     /// A hash of the seed, the process and a counter: unlike a call into the system it cannot fail, and a forked
@@ -77,5 +77,45 @@ impl Environment for SystemEnvironment {
 
     fn process(&self, pid: u32) -> Process {
         Process::look(pid)
+    }
+}
+
+/// The moment that a clock shows. A clock may be before 1970, where [`Utc::now`] panics. Beyond the calendar's ends it shows the nearer one of them.
+fn moment(time: SystemTime) -> DateTime<Utc> {
+    let (seconds, nanos) = match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => (i64::try_from(since.as_secs()).unwrap_or(i64::MAX), since.subsec_nanos()),
+        Err(before) => {
+            let before = before.duration();
+            let seconds = i64::try_from(before.as_secs()).map_or(i64::MIN, |seconds| -seconds);
+            match before.subsec_nanos() {
+                0 => (seconds, 0),
+                nanos => (seconds.saturating_sub(1), 1_000_000_000 - nanos),
+            }
+        }
+    };
+    let end = if seconds < 0 { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC };
+    DateTime::from_timestamp(seconds, nanos).unwrap_or(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_may_be_before_1970() {
+        let epoch = SystemTime::UNIX_EPOCH;
+        for (millis, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (1500, "1970-01-01T00:00:01.500Z"),
+            (-1500, "1969-12-31T23:59:58.500Z"),
+            (-2000, "1969-12-31T23:59:58Z"),
+        ] {
+            let offset = Duration::from_millis(i64::unsigned_abs(millis));
+            let shown = moment(if millis < 0 { epoch - offset } else { epoch + offset });
+            assert_eq!(shown.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true), text);
+        }
+        let far = Duration::from_secs(1 << 50);
+        assert_eq!(moment(epoch - far), DateTime::<Utc>::MIN_UTC);
+        assert_eq!(moment(epoch + far), DateTime::<Utc>::MAX_UTC);
     }
 }

@@ -112,6 +112,8 @@ async fn a_letter_or_its_word_decides() {
         ("t", (2, How::Theirs)),
         ("m", (3, How::Merged)),
         ("merge", (3, How::Merged)),
+        ("keep ours", (3, How::Ours)),
+        ("take theirs", (2, How::Theirs)),
     ] {
         let scene = Scene::new().await;
         let (saved, heard) = scene.save(ours(STALE), &[answer]).await;
@@ -120,7 +122,9 @@ async fn a_letter_or_its_word_decides() {
             heard.starts_with("conflict: a is at generation 2, expected 1 (saved by tester@host-1 at "),
             "{heard}"
         );
-        assert!(heard.contains("\nWhat now? [m/o/t/k/d/c/?] "), "{heard}");
+        let question =
+            "\nWhat now? [m]erge, keep [o]urs, take [t]heirs, keep [b]oth, show [d]ifference, [c]ancel: ";
+        assert!(heard.contains(question), "{heard}");
     }
 }
 
@@ -130,12 +134,15 @@ async fn what_is_not_understood_is_explained_and_asked_again() {
     let Err(Error::Conflict(conflict)) = saved else { panic!("{saved:?}") };
     assert!(matches!(*conflict, Conflict::Version { expected: 1, .. }), "as without a question");
     assert_eq!(heard.matches("What now?").count(), 4);
-    assert_eq!(heard.matches("  o  ours        save yours on top; theirs stays in the history\n").count(), 3);
+    assert_eq!(
+        heard.matches("  keep [o]urs         save yours on top; theirs stays in the history\n").count(),
+        3
+    );
 }
 
 #[tokio::test]
 async fn the_end_of_the_input_and_a_dead_line_change_nothing() {
-    for answers in [&[][..], &["k"], &["broken"]] {
+    for answers in [&[][..], &["b"], &["broken"]] {
         let scene = Scene::new().await;
         let (saved, _) = scene.save(ours(STALE), answers).await;
         assert!(matches!(saved, Err(Error::Conflict(_))), "{saved:?}");
@@ -157,13 +164,16 @@ async fn the_difference_is_shown_on_request() {
 async fn what_overlaps_is_listed_and_another_answer_asked_for() {
     let scene = Scene::new().await;
     let both = SaveRequest::new(id("a"), plan("1", "3"), STALE);
-    let (saved, heard) = scene.save(both, &["m", "m", "k", "Not An Id", "mine"]).await;
+    let (saved, heard) = scene.save(both, &["m", "m", "b", "Not An Id", "mine"]).await;
     let saved = saved.unwrap();
     assert_eq!((saved.id, saved.generation), (id("mine"), 1));
     let listed =
         "both sides changed 1 place:\n  nodes[id=b].params.text: ours \"3\", theirs \"2\", before \"1\"\n";
     assert!(heard.contains(listed), "{heard}");
-    assert!(heard.contains("What now? [o/t/k/d/c/?] m\n"), "a merge is not offered again: {heard}");
+    assert!(
+        heard.contains("What now? keep [o]urs, take [t]heirs, keep [b]oth, show [d]ifference, [c]ancel: m\n"),
+        "a merge is not offered again: {heard}"
+    );
     assert!(heard.contains("\"Not An Id\" is no workflow id"), "{heard}");
     assert_eq!(scene.store.show(&id("a")).await.unwrap().generation(), 2);
 }
@@ -173,7 +183,7 @@ async fn ours_is_kept_under_the_next_free_number() {
     let scene = Scene::new().await;
     for (text, wanted) in [("x", "a-conflict-1"), ("y", "a-conflict-2"), ("x", "a-conflict-1")] {
         let request = SaveRequest::new(id("a"), plan(text, "1"), STALE);
-        let saved = scene.save(request, &["k", ""]).await.0.unwrap();
+        let saved = scene.save(request, &["both", ""]).await.0.unwrap();
         assert_eq!(saved.id, id(wanted), "{text}");
         assert_eq!(saved.resolved.unwrap().how, Some(How::KeptBoth { instead_of: id("a") }));
     }
@@ -184,9 +194,13 @@ async fn a_lock_is_taken_away_only_after_a_second_question() {
     let scene = Scene::new().await;
     let request = LeaseRequest::new("a long\nedit", Duration::from_secs(600));
     scene.store.acquire(&id("a"), request).await.unwrap();
-    let (saved, heard) = scene.save(ours(Expect::Any), &["b", "no", "w", "b", "y"]).await;
+    let (saved, heard) = scene.save(ours(Expect::Any), &["k", "no", "w", "break", "y"]).await;
     assert_eq!(how(saved), (3, How::Overridden));
-    assert!(heard.contains("[w/b/k/c/?]") && heard.contains("waiting; Ctrl-C gives up"), "{heard}");
+    assert!(
+        heard.contains("[w]ait, brea[k] the lock, keep [b]oth, [c]ancel: k\n")
+            && heard.contains("waiting; Ctrl-C gives up"),
+        "{heard}"
+    );
     let question = "a long\u{fffd}edit, since 2024-01-15T10:30:00Z, holds it for another ";
     assert_eq!(heard.matches(question).count(), 2, "{heard}");
     assert!(heard.contains("Take it away? [y/N] no"), "{heard}");
@@ -197,9 +211,13 @@ async fn a_lock_is_taken_away_only_after_a_second_question() {
 async fn an_edit_that_cannot_be_kept_leaves_little_to_choose() {
     let scene = Scene::new().await;
     scene.edit("{ broken\u{1b}[2J").await;
-    let (saved, heard) = scene.save(ours(Expect::Generation(2)), &["o", "k", ""]).await;
+    let (saved, heard) = scene.save(ours(Expect::Generation(2)), &["o", "b", ""]).await;
     assert_eq!(saved.unwrap().id, id("a-conflict-1"));
-    assert!(heard.contains("cannot be kept: line 1") && heard.contains("What now? [k/d/c/?]"), "{heard}");
+    assert!(
+        heard.contains("cannot be kept: line 1")
+            && heard.contains("What now? keep [b]oth, show [d]ifference, [c]ancel: "),
+        "{heard}"
+    );
     assert!(!heard.contains('\u{1b}'), "{heard}");
     scene.edit(&plan("5", "5")).await;
     let (saved, heard) = scene.save(ours(Expect::Generation(2)), &["o"]).await;

@@ -1,0 +1,81 @@
+//! Closing a store waits for what began before, and for nothing else, whoever closes at the same time.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+mod support;
+
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::future::{Either, select};
+use pflow_store::{
+    LeaseRequest, Store,
+    pflow_backend::{Environment, SystemEnvironment},
+};
+use support::{Kind, Site, every_backend, id};
+
+every_backend!(closing_returns_while_others_drop_guards);
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Fails instead of hanging.
+async fn within_a_minute<T>(work: impl Future<Output = T>) -> T {
+    let environment = SystemEnvironment::new().unwrap();
+    match select(pin!(work), environment.sleep(MINUTE)).await {
+        Either::Left((done, _)) => done,
+        Either::Right(_) => panic!("it does not return"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closes_that_overlap_all_return() {
+    let store = Site::new(Kind::Memory).await.store().await;
+    let close = |store: Store| async move {
+        for round in 0..200_000_u32 {
+            store.close().await.unwrap();
+            // Both threads are to close most of the time, not to hand over.
+            if round % 512 == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+    };
+    let closing = [(); 2].map(|()| tokio::spawn(close(store.clone())));
+    within_a_minute(async {
+        for one in closing {
+            one.await.unwrap();
+        }
+    })
+    .await;
+}
+
+async fn closing_returns_while_others_drop_guards(site: Site) {
+    let store = site.store().await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let droppers = ["a", "b", "c", "d"].map(|name| {
+        let (store, stop) = (store.clone(), stop.clone());
+        tokio::spawn(async move {
+            while !stop.load(Ordering::Relaxed) {
+                drop(store.lock(&id(name), LeaseRequest::new("edit", MINUTE).wait(MINUTE)).await.unwrap());
+            }
+        })
+    });
+    within_a_minute(async {
+        for _ in 0..50 {
+            futures::try_join!(store.close(), store.close()).unwrap();
+        }
+    })
+    .await;
+    stop.store(true, Ordering::Relaxed);
+    for dropper in droppers {
+        dropper.await.unwrap();
+    }
+    store.close().await.unwrap();
+    for name in ["a", "b", "c", "d"] {
+        assert_eq!(site.other_store(2).await.lock_state(&id(name)).await.unwrap().lease, None);
+    }
+}

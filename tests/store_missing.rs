@@ -1,0 +1,37 @@
+//! What the index lists and the heads do not have is damage.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+mod support;
+
+use pflow_store::{DeleteRequest, Error, ErrorKind, Expect, UndeleteRequest};
+use support::{Site, every_backend, id, listed, save};
+
+every_backend!(a_workflow_that_is_listed_without_a_head_is_damaged);
+
+async fn a_workflow_that_is_listed_without_a_head_is_damaged(site: Site) {
+    let store = site.store().await;
+    store.save(save("a", "1", Expect::Absent)).await.unwrap();
+    store.reindex().await.unwrap();
+    site.remove("workflows/a/metadata.json").await;
+    // Without its head, and then without its versions too.
+    for left in [1, 0] {
+        for version in site.keys("versions/a/").await.iter().skip(left) {
+            site.remove(version).await;
+        }
+        let store = site.other_store(2).await;
+        assert_eq!(listed(&store).await, ["a"]);
+        for damage in [
+            store.load(&id("a")).await.map(drop),
+            store.load_generation(&id("a"), 1).await.map(drop),
+            store.show(&id("a")).await.map(drop),
+            store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.map(drop),
+            store.undelete(UndeleteRequest::new(id("a"), Expect::Any)).await.map(drop),
+        ] {
+            let damage = damage.unwrap_err();
+            assert!(matches!(damage, Error::HeadHurt { .. }), "{damage}");
+            assert_eq!(damage.kind(), ErrorKind::Corrupt, "{damage}");
+        }
+    }
+    let missing = site.other_store(2).await.load(&id("b")).await;
+    assert!(matches!(missing, Err(Error::WorkflowMissing { deleted: false, .. })), "{missing:?}");
+}
