@@ -2,7 +2,13 @@
 //!
 //! Runs as root where loop devices and the tools of ext4 are there, and says so where it is skipped.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "these are tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "these are tests"
+)]
 
 mod common;
 
