@@ -159,9 +159,15 @@ async fn a_merge_whose_reply_got_lost_is_settled() {
 /// The swap of two versions at once, an edit and what is saved over it: both are there, or neither, and nothing of a dead attempt stays.
 #[tokio::test]
 async fn an_edit_that_is_kept_survives_a_lost_reply() {
-    for left in [Left::Stages(0), Left::Stages(1), Left::Stages(2), Left::All] {
+    // Atomic batches leave everything or nothing.
+    let (atomic, staged) = (Kind::PlainMemory, Kind::PlainStaged);
+    let lefts = [Left::Stages(0), Left::All]
+        .map(|left| (atomic, left))
+        .into_iter()
+        .chain([Left::Stages(0), Left::Stages(1), Left::Stages(2), Left::All].map(|left| (staged, left)));
+    for (kind, left) in lefts {
         for policy in [Policy::Ours, Policy::Merge, Policy::Theirs] {
-            let site = Site::new(Kind::PlainMemory).await;
+            let site = Site::new(kind).await;
             let store = site.store_with(site.options().fold_after(1)).await;
             let other = site.other_store(2).await;
             let request = Situation::Edited.bring(&site, &store, &other, "a").await;

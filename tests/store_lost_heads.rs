@@ -297,6 +297,6 @@ async fn a_reindex_keeps_the_entry_of_a_lost_head() {
         let before = generations(&site.other_store(2).await).await;
         store.reindex().await.unwrap();
         assert_eq!(generations(&site.other_store(3).await).await, before, "{kind:?}");
-        assert_eq!(store.list(&Query::default()).await.unwrap().len(), 2);
+        assert_eq!(store.list(&Query::default()).await.unwrap().workflows.len(), 2);
     }
 }

@@ -105,7 +105,8 @@ async fn a_change_at_any_moment_is_no_finding() {
                     break;
                 }
                 moments += 1;
-                assert_eq!(wrong(&report), [], "{kind:?}: {change:?} before call {calls}");
+                let wrong = wrong(&report);
+                assert!(wrong.is_empty(), "{kind:?}: {change:?} before call {calls}: {wrong:#?}");
             }
         }
     }
@@ -155,7 +156,8 @@ async fn a_busy_writer_is_no_finding() {
         let site = Site::new(kind).await;
         let store = populate(&site).await;
         let report = verified_beside_a_busy_writer(&site, &store).await;
-        assert_eq!(wrong(&report), [], "{kind:?}");
+        let wrong = wrong(&report);
+        assert!(wrong.is_empty(), "{kind:?}: {wrong:#?}");
     }
 }
 

@@ -78,7 +78,7 @@ pub(super) struct Cli {
     #[arg(value_parser = FalseyValueParser::new())]
     pub(super) json: bool,
 
-    /// Only data and errors: no warnings, notes or progress
+    /// Only data and errors, and warnings of data that is not where people look for it
     #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = EVERYWHERE)]
     pub(super) quiet: bool,
 

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use pflow_backend::{Batch, Commit, Durability, Operation, StorageBackend};
 use pflow_backend_fs::{FsBackend, FsOptions, LostTail};

@@ -181,8 +181,9 @@ impl Store {
     ///
     /// What it meets on the way is for the request's [`resolver`](SaveRequest::resolver) to decide; [`Saved::resolved`] tells what came of it.
     ///
-    /// Nothing is written if nothing is different and the expectation holds. A save whose answer got lost may be repeated: with
-    /// [`Expect::Any`] it finds nothing different, otherwise it meets a conflict with what it may have written itself.
+    /// Nothing is written if nothing is different and the expectation holds, even while another client holds the lock: a lease protects against
+    /// writes, and there is none. A save whose answer was lost may be repeated: with [`Expect::Any`] it finds nothing different, otherwise it meets a
+    /// conflict with what it may have written itself.
     ///
     /// # Errors
     /// [`Error::Document`] with the reason and the place; [`Error::Conflict`] if it does not fit on top of what is there now;

@@ -6,6 +6,18 @@ use serde_json::{Map, Value, json};
 
 /// `bytes` with the checksum that fits them, if they are a document under `key` that has one; else as they are.
 pub(crate) fn resealed(key: &str, bytes: Bytes) -> Bytes {
+    // A version is a line, then its content.
+    if key.starts_with("versions/")
+        && let Some(end) = bytes.iter().position(|byte| *byte == b'\n')
+    {
+        let line = resealed_document(key, bytes.slice(..end));
+        let line = line.strip_suffix(b"\n").unwrap_or(&line);
+        return [line, b"\n", bytes.slice(end + 1..).as_ref()].concat().into();
+    }
+    resealed_document(key, bytes)
+}
+
+fn resealed_document(key: &str, bytes: Bytes) -> Bytes {
     let Ok(mut fields) = serde_json::from_slice::<Map<String, Value>>(&bytes) else { return bytes };
     if key == "config.json" {
         if fields.contains_key("checksum") {

@@ -1,6 +1,6 @@
 //! A journal that lost what was acknowledged: by damage, by a hand, by a copy that was made while the store was in use.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod common;
 
