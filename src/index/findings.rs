@@ -79,10 +79,20 @@ impl Index {
         Ok(findings)
     }
 
-    /// Whether the head is hurt and the index has seen a later version than the head's. That entry is the witness, so nothing older replaces it.
+    /// Whether the head is hurt and the index has seen a later version than the head's. That entry is the witness, so nothing older replaces it. It stays also
+    /// where a newer program wrote the versions, because then this program cannot tell.
     pub(super) async fn is_behind(&self, head: &Head, known: Option<&Arc<Entry>>) -> Result<bool> {
-        Ok(known.is_some_and(|known| known.generation > head.generation())
-            && self.ancestry(&head.id).await?.is_hurt())
+        if known.is_none_or(|known| known.generation <= head.generation()) {
+            return Ok(false);
+        }
+        match self.ancestry(&head.id).await {
+            Ok(ancestry) => Ok(ancestry.is_hurt()),
+            Err(error) if error.spares_others() => {
+                tracing::warn!(id = %head.id, %error, "its index entry stays as it is");
+                Ok(true)
+            }
+            Err(other) => Err(other),
+        }
     }
 
     /// The heads that need not be read, and the workflows whose heads must be.

@@ -103,7 +103,7 @@ impl Index {
                         && self.may_be_hurt(&stored.head, &view.entries)
                         && let Err(hurt) = self.refuse_hurt(&id, &[]).await
                     {
-                        if !hurt.is_of_one_object() {
+                        if !hurt.spares_others() {
                             return Err(hurt);
                         }
                         view.unreadable.push(Unreadable::new(id.clone(), &hurt));

@@ -33,7 +33,11 @@ impl Store {
         if outside.is_empty() {
             return Ok(());
         }
-        let ancestry = self.shared.index.ancestry(id).await?;
+        let ancestry = match self.shared.index.ancestry(id).await {
+            Ok(ancestry) => ancestry,
+            Err(error) if error.spares_others() => return report.unreadable(layout::versions_of(id), error),
+            Err(other) => return Err(other),
+        };
         add_hurt(&ancestry, report);
         for name in outside {
             let status = match ancestry.statuses.get(&name) {
@@ -54,7 +58,16 @@ impl Store {
         damage: Option<String>,
         report: &mut Report,
     ) -> Result<()> {
-        let ancestry = self.shared.index.ancestry(id).await?;
+        let ancestry = match self.shared.index.ancestry(id).await {
+            Ok(ancestry) => ancestry,
+            Err(error) if error.spares_others() => {
+                if let Some(reason) = damage {
+                    report.damage(layout::head(id), reason);
+                }
+                return report.unreadable(layout::versions_of(id), error);
+            }
+            Err(other) => return Err(other),
+        };
         if ancestry.damage.is_none() && ancestry.stored.head.current.is_some() {
             // It was created or mended meanwhile.
             return Ok(());
