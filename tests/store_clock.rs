@@ -32,7 +32,7 @@ async fn use_everything(store: &Store, name: &str) {
     store.undelete(UndeleteRequest::new(id(name), Expect::Any)).await.unwrap();
     store.reindex().await.unwrap();
     assert!(listed(store).await.contains(&name.to_owned()));
-    assert_eq!(store.list(&Query::default()).await.unwrap().len(), 1);
+    assert_eq!(store.list(&Query::default()).await.unwrap().workflows.len(), 1);
     assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
     store.close().await.unwrap();
 }

@@ -190,9 +190,9 @@ async fn read_everything(store: Result<Store, Error>, kinds: &[ErrorKind]) {
     }
     match store.list(&Query::default()).await {
         Ok(list) => {
-            let ids: Vec<&str> = list.iter().map(|entry| entry.id.as_str()).collect();
+            let ids: Vec<&str> = list.workflows.iter().map(|entry| entry.id.as_str()).collect();
             assert!(ids.iter().all(|id| *id == ID), "{ids:?}");
-            assert!(list.iter().all(|entry| (1..=3).contains(&entry.generation)), "{list:?}");
+            assert!(list.workflows.iter().all(|entry| (1..=3).contains(&entry.generation)), "{list:?}");
         }
         Err(error) => refused(&error),
     }
