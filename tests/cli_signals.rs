@@ -37,6 +37,14 @@ fn hold(place: &Place) -> File {
     file
 }
 
+/// Returns once a program waits for the disk's lock: it holds the place of the next holder then.
+fn wait_until_somebody_waits(place: &Place) {
+    let path = place.path().join(".pflow/.journal/waiting");
+    while !File::open(&path).is_ok_and(|file| file.try_lock().is_err()) {
+        std::thread::yield_now();
+    }
+}
+
 /// A program whose stderr is read line by line.
 struct Talking {
     child: Child,
@@ -156,22 +164,26 @@ fn the_second_signal_leaves_at_once_and_names_what_is_in_doubt() {
 
 #[test]
 fn a_batch_begins_nothing_new() {
+    // More than are saved side by side.
+    const FILES: usize = 200;
     let place = Place::with_store();
-    place.file("a.json", document("a"));
-    pipe(&place, "b.json");
-    place.file("c.json", document("c"));
-    let mut batch = Talking::start(&place, &["save-all", "a.json", "b.json", "c.json"]);
-    let mut second = File::create(place.path().join("b.json")).unwrap();
+    for n in 0..FILES {
+        place.file(&format!("batch/w{n:03}.json"), document("a"));
+    }
+    let held = hold(&place);
+    let mut batch = Talking::start(&place, &["save-all", "batch"]);
+    wait_until_somebody_waits(&place);
     send("INT", &batch.child);
     batch.says(FINISHING);
-    second.write_all(document("b").as_bytes()).unwrap();
-    drop(second);
+    drop(held);
     let ran = batch.end();
-    assert_eq!((ran.code(), ran.out().lines().count()), (130, 2));
-    let words = "error: interrupted after 2 of 3: 2 saved, 0 unchanged, 0 failed";
-    assert!(ran.err().contains(words), "{}", ran.err());
-    place.run(["load", "b"]).succeeds();
-    place.run(["load", "c"]).fails(10, "there is no workflow c");
+    assert_eq!(ran.code(), 130);
+    let saved = ran.out().lines().count();
+    assert!((1..FILES).contains(&saved), "{saved}");
+    let words = format!("error: interrupted after {saved} of {FILES}: {saved} saved, 0 unchanged, 0 failed");
+    assert!(ran.err().contains(&words), "{}", ran.err());
+    place.run(["load", "w000"]).succeeds();
+    place.run(["load", "w199"]).fails(10, "there is no workflow w199");
 }
 
 #[test]

@@ -86,12 +86,13 @@ async fn every_operation_costs_what_it_must() {
                 "{what}: {log:#?}"
             );
         };
-        count("init", (1, 1, 1), 2 + copy, 0);
+        count("init", (1, 1, 1), 2 + 2 * copy, 0);
         // The first save of a process looks whether a fold is due, and then every sixteenth.
         store.save(save("first", "1", Expect::Absent)).await.unwrap();
-        count("first save", (2 + copy, 1, 1), 4, 0);
+        // Before the first version of a workflow, those that are there are listed.
+        count("first save", (2 + copy, 2, 1), 4, 0);
         store.save(save("a", "1", Expect::Absent)).await.unwrap();
-        count("save of a new one", (2 + copy, 0, 1), 4, 0);
+        count("save of a new one", (2 + copy, 1, 1), 4, 0);
         store.save(save("a", "2", Expect::Generation(1))).await.unwrap();
         count("save on top of what this process knows", (2 * copy, 0, 1), 4, 0);
         store.save(save("a", "2", Expect::Any)).await.unwrap();
@@ -109,10 +110,10 @@ async fn every_operation_costs_what_it_must() {
             .save(save("a", "4", Expect::Any).hold(LeaseRequest::new("t", Duration::from_millis(1))))
             .await
             .unwrap();
-        count("save that takes the lock along", (1 + copy, 0, 1), 5, 0);
+        count("save that takes the lock along", (1 + 2 * copy, 0, 1), 5, 0);
         site.environment.advance(Duration::from_secs(61));
         store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.unwrap();
-        count("delete over an expired lease", (1 + copy, 0, 1), 3, 2);
+        count("delete over an expired lease", (1 + 2 * copy, 0, 1), 3, 2);
         support::listed(&store).await;
         count("first list: the root; the heads that records name are its own", (1, 1, 0), 0, 0);
         store.save(save("first", "2", Expect::Any)).await.unwrap();

@@ -149,8 +149,10 @@ async fn a_resolver_that_locks_is_not_held_up_by_its_own_change() {
         let request = save("a", "mine", Expect::Generation(1)).resolver(looks.clone());
         async move { store.save(request).await }
     });
+    // The first attempt loses its race with the lease, and goes on after a random wait.
     while !looks.waits.load(Ordering::Relaxed) {
-        tokio::task::yield_now().await;
+        environment.advance(Duration::from_millis(5));
+        rest().await;
     }
     rest().await;
     other.save(save("a", "2", Expect::Any).lease(held.id.clone())).await.unwrap();

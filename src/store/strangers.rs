@@ -160,8 +160,7 @@ fn uncopied(name: &str) -> Vec<String> {
     }
     found.extend(name.strip_prefix("Copy of ").map(str::to_owned));
     let whole = [(name, "")];
-    let parts = name.rsplit_once('.').map(|(stem, extension)| (stem, extension));
-    for (stem, extension) in parts.into_iter().chain(whole) {
+    for (stem, extension) in name.rsplit_once('.').into_iter().chain(whole) {
         let named =
             |stem: &str| if extension.is_empty() { stem.to_owned() } else { format!("{stem}.{extension}") };
         // Dropbox, Nextcloud, Seafile, Google Drive: `name (somebody's conflicted copy 2024-01-15).ext`, `name (1).ext`.
