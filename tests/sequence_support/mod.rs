@@ -195,8 +195,10 @@ impl World {
         if self.place == Place::Disk && self.is_behind().await {
             assert!(!report.hurt.is_empty(), "{steps:?}: a lost head is found: {:#?}", report.findings);
         }
+        // Whatever was done to this workflow, nothing is said of the other one. The index has seen a version that is beside a head which was put back and saved over.
         for finding in report.findings.iter().filter(|it| it.severity == Severity::Damage) {
-            assert!(finding.key.contains("/a/"), "{steps:?}: {finding:?}");
+            let is_about_it = finding.key.contains("/a/") || finding.reason == "the index is wrong about a";
+            assert!(is_about_it, "{steps:?}: {finding:?}");
         }
     }
 
