@@ -279,6 +279,7 @@ async fn a_version_that_was_exchanged_is_not_taken_for_it(site: Site) {
         let read = store.load_generation(&id("a"), generation).await;
         assert_eq!(read.unwrap_err().kind(), ErrorKind::Corrupt, "generation {generation}");
         assert_eq!(damaged(&store.verify().await.unwrap())[..], [key.as_str()][..]);
-        site.put(&key, whole).await;
+        site.put_raw(&key, whole).await;
+        assert_eq!(notices(&store.verify().await.unwrap()), [""; 0], "generation {generation} is back");
     }
 }

@@ -9,7 +9,7 @@ use pflow_store::{
 };
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
-use support::{Site, damaged, every_backend, generations, id, listed, notices, save};
+use support::{Site, damaged, every_backend, generations, id, listed, notices, resealed, save, sealed_line};
 
 every_backend!(
     a_workflow_of_an_unknown_media_type_is_kept_and_listed,
@@ -35,10 +35,11 @@ async fn write_as_markdown(site: &Site) {
     let generation = current["record"]["generation"].as_u64().unwrap();
     let key = site.only_key(&format!("versions/a/{generation:012}-")).await;
     let text = String::from_utf8(site.get(&key).await.unwrap().to_vec()).unwrap();
-    let text = text.replacen("application/json", MARKDOWN, 1);
+    let version = resealed(&key, text.replacen("application/json", MARKDOWN, 1).into());
+    let line = version.split(|byte| *byte == b'\n').next().unwrap();
     current["record"]["media_type"] = MARKDOWN.into();
-    current["record_hash"] = ContentHash::of(text.lines().next().unwrap().as_bytes()).to_string().into();
-    site.put(&key, text).await;
+    current["record_hash"] = ContentHash::of(line).to_string().into();
+    site.put_raw(&key, version).await;
     site.put(HEAD, format!("{head}\n")).await;
     site.remove("workflows/a/workflow.json").await;
 }
@@ -103,16 +104,18 @@ async fn an_old_version_of_an_unknown_media_type_is_refused_alone(site: Site) {
     for deleted in [false, true] {
         let record = record(deleted);
         let line =
-            serde_json::json!({ "format": "pflow-version/1", "id": "a", "record": record }).to_string();
+            sealed_line(&serde_json::json!({ "format": "pflow-version/1", "id": "a", "record": record }));
+        let record_hash = ContentHash::of(line.trim_end().as_bytes()).to_string();
         let content = if deleted { String::new() } else { support::plan("1") };
         let remembered = serde_json::json!({
             "generation": 1, "version_id": old["record"]["version_id"], "hash": old["record"]["hash"],
             "record_hash": old["record_hash"],
         });
         head["current"] = serde_json::json!({
-            "record": record, "record_hash": ContentHash::of(line.as_bytes()).to_string(), "recent": [remembered],
+            "record": record, "record_hash": record_hash, "recent": [remembered],
         });
-        site.put("versions/a/000000000002-01hm6aqh20kyyrptxv1pa56rkz", format!("{line}\n{content}")).await;
+        let key = "versions/a/000000000002-01hm6aqh20kyyrptxv1pa56rkz";
+        site.put_raw(key, format!("{line}{content}")).await;
         site.put(HEAD, format!("{head}\n")).await;
         let other = site.other_store(2).await;
         if deleted {

@@ -80,7 +80,7 @@ impl Fault {
         Self { left, outcome: Outcome::Unknown, ..Self::refuse(1) }
     }
 
-    /// One commit fails behind its first stages, which stay.
+    /// One commit fails behind its first stages, which stay. Not on a storage with atomic batches, which leaves nothing then.
     pub(crate) fn stop_after(stages: usize) -> Self {
         let outcome = Outcome::NotApplied { applied: stages };
         Self { left: Left::Stages(stages), outcome, ..Self::refuse(1) }
@@ -260,6 +260,9 @@ impl StorageBackend for Probe {
             return Ok(Commit::Overtaken(Conflict { at, current: None, applied: 0 }));
         }
         let Some(fault) = self.fault_of(&batch) else { return self.inner.commit(batch).await };
+        let atomic = self.capabilities().atomic_batch;
+        let leaves_some = matches!(fault.outcome, Outcome::NotApplied { applied } if applied > 0);
+        assert!(!(atomic && leaves_some), "a storage with atomic batches never fails like this: {fault:?}");
         let stages = match fault.left {
             Left::All => batch.stages().len(),
             Left::Stages(stages) => stages,

@@ -4,7 +4,8 @@ use bytes::Bytes;
 use pflow_store::document::ContentHash;
 use serde_json::{Map, Value, json};
 
-/// `bytes` with the checksum that fits them, if they are a document under `key` that has one; else as they are.
+/// `bytes` with the checksum that fits them, if they are a document under `key` that has one; else as they are. A line whose checksum fits already is
+/// not written anew: another order of its fields would give it another hash, by which others name it.
 pub(crate) fn resealed(key: &str, bytes: Bytes) -> Bytes {
     // A version is a line, then its content.
     if key.starts_with("versions/")
@@ -25,10 +26,19 @@ fn resealed_document(key: &str, bytes: Bytes) -> Bytes {
         }
         return Value::Object(fields).to_string().into();
     }
-    if fields.remove("checksum").is_none() {
-        return bytes;
+    match fields.remove("checksum") {
+        Some(Value::String(checksum)) if fits(&bytes, &checksum) => return bytes,
+        Some(_) => {}
+        None => return bytes,
     }
     sealed_line(&Value::Object(fields)).into()
+}
+
+/// Whether the line ends with this checksum, and it is the one of the fields before it.
+fn fits(line: &[u8], checksum: &str) -> bool {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    let fields = line.strip_suffix(format!(",\"checksum\":\"{checksum}\"}}").as_bytes());
+    fields.is_some_and(|fields| ContentHash::of(&[fields, b"}"].concat()).to_string() == checksum)
 }
 
 /// One line of JSON that ends with its checksum.
