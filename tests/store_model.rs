@@ -1,17 +1,20 @@
-//! Random sequences of operations over two handles, held against a model that is too simple to be wrong.
+//! Random sequences of operations over two handles, on one machine or on two, held against a model that is too simple to be wrong.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use pflow_store::{
-    Conflict, DeleteRequest, Error, Expect, LeaseId, LeaseRequest, Saved, Store, UndeleteRequest,
+    Conflict, DeleteRequest, Error, Expect, LeaseId, LeaseRequest, Saved, Store, StoreOptions,
+    UndeleteRequest,
     lock::{Stale, Standing},
+    pflow_backend::ManualEnvironment,
 };
 use proptest::prelude::*;
 use support::{Kind, Site, generations, history, id, notices, plan, save, versions};
 
+/// How far the clocks of two machines may differ.
 const SKEW: u64 = 60;
 
 #[derive(Debug, Clone)]
@@ -76,13 +79,36 @@ struct Model {
     workflows: BTreeMap<u8, Workflow>,
 }
 
+/// When and where something is done.
+#[derive(Debug, Clone, Copy)]
+struct At {
+    now: u64,
+    machine: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    fence: u64,
+    end: u64,
+    /// The content that it was granted for.
+    content: Option<u8>,
+    /// The machine that it was granted on.
+    machine: usize,
+}
+
+impl Held {
+    /// One machine has one clock, which does not differ from itself.
+    fn allowance(&self, observer: usize) -> u64 {
+        if self.machine == observer { 0 } else { SKEW }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Workflow {
     /// The content of each generation, none for a deletion.
     history: Vec<Option<u8>>,
     fence: u64,
-    /// Its fence, its end, and the content that it was granted for.
-    lease: Option<(u64, u64, Option<u8>)>,
+    lease: Option<Held>,
     /// The fence of the last grant, which names it.
     granted: u64,
     /// Whether the handle that is used next has counted for itself that nobody renewed the lease for as long as it lasts.
@@ -106,8 +132,8 @@ impl Workflow {
         }
     }
 
-    fn is_locked(&self, now: u64) -> bool {
-        self.lease.is_some_and(|(_, end, _)| now <= end + SKEW && !self.counted)
+    fn is_locked(&self, at: At) -> bool {
+        self.lease.is_some_and(|held| at.now <= held.end + held.allowance(at.machine) && !self.counted)
     }
 
     fn unexpected(&self, guess: Guess) -> Option<Told> {
@@ -120,8 +146,8 @@ impl Workflow {
         }
     }
 
-    fn change(&mut self, now: u64, guess: Guess, under: Under, next: Option<Option<u8>>) -> Told {
-        let holds = self.lease.is_some_and(|(fence, ..)| fence == self.granted);
+    fn change(&mut self, at: At, guess: Guess, under: Under, next: Option<Option<u8>>) -> Told {
+        let holds = self.lease.is_some_and(|held| held.fence == self.granted);
         let named = matches!(under, Under::Last) && self.granted > 0;
         if named && !holds {
             return Told::LeaseLost;
@@ -130,7 +156,7 @@ impl Workflow {
         if self.history.last() == Some(&next) {
             return self.unexpected(guess).filter(|_| !named).unwrap_or(Told::Unchanged(self.generation()));
         }
-        if !named && self.is_locked(now) {
+        if !named && self.is_locked(at) {
             return Told::Locked;
         }
         if let Some(told) = self.unexpected(guess) {
@@ -153,20 +179,21 @@ impl Workflow {
         self.history.last().map(|last| last.or_else(|| before.and_then(|at| self.history[at])))
     }
 
-    fn acquire(&mut self, now: u64, seconds: u64) -> Told {
-        if let Some((.., content)) = self.lease.filter(|_| self.is_locked(now)) {
+    fn acquire(&mut self, at: At, seconds: u64) -> Told {
+        if let Some(Held { content, .. }) = self.lease.filter(|_| self.is_locked(at)) {
             let already = content.is_some() && content == self.content();
             return if already { Told::AlreadyLocked } else { Told::Locked };
         }
         self.fence += 1;
         self.granted = self.fence;
-        self.lease = Some((self.fence, now + seconds, self.content()));
+        let (end, content) = (at.now + seconds, self.content());
+        self.lease = Some(Held { fence: self.fence, end, content, machine: at.machine });
         Told::Granted(self.fence)
     }
 
     fn release(&mut self, under: Under) -> Told {
         let named = matches!(under, Under::Last) && self.granted > 0;
-        if named && self.lease.is_some_and(|(fence, ..)| fence == self.granted) {
+        if named && self.lease.is_some_and(|held| held.fence == self.granted) {
             self.lease = None;
             Told::Released
         } else {
@@ -204,13 +231,23 @@ fn lease_id(workflow: u8, fence: u64) -> LeaseId {
     LeaseId::parse(format!("lease-{workflow}-{fence}")).unwrap()
 }
 
-async fn run(kind: Kind, steps: Vec<(bool, Step)>) {
+/// Each handle is on a machine of its own if they are `apart`.
+async fn run(kind: Kind, steps: Vec<(bool, Step)>, apart: bool) {
     let site = Site::new(kind).await;
-    let options = || site.options().fold_after(3).clock_skew(Duration::from_secs(SKEW));
-    let stores = [site.store_with(options()).await, site.other_store_with(options()).await];
+    let mut machines = vec![site.environment.clone()];
+    machines.extend(apart.then(|| Arc::new(ManualEnvironment::new(2))));
+    let options = |machine: usize| {
+        StoreOptions::new(machines[machine].clone())
+            .fold_behind(false)
+            .fold_after(3)
+            .clock_skew(Duration::from_secs(SKEW))
+    };
+    let stores =
+        [site.store_with(options(0)).await, site.other_store_with(options(usize::from(apart))).await];
     let mut model = Model::default();
     for (second, step) in steps {
-        take(&site, &stores[usize::from(second)], &mut model, step).await;
+        let at = At { now: model.now, machine: usize::from(apart && second) };
+        take(&machines, &stores[usize::from(second)], &mut model, at, step).await;
     }
     for store in &stores {
         assert_eq!(generations(store).await, model.listed());
@@ -232,19 +269,17 @@ impl Model {
     }
 }
 
-async fn take(site: &Site, store: &Store, model: &mut Model, step: Step) {
-    let now = model.now;
+async fn take(machines: &[Arc<ManualEnvironment>], store: &Store, model: &mut Model, at: At, step: Step) {
     let of = |number: u8| id(&name(number));
     if let Some(number) = step.workflow() {
         let state = store.lock_state(&of(number)).await.unwrap();
         let workflow = model.workflows.entry(number).or_default();
         workflow.counted = matches!(state.standing, Some(Standing::Stale(Stale::Unrenewed { .. })));
-        let end = workflow.lease.map(|(_, end, _)| end);
         assert!(
-            !workflow.counted || end.is_some_and(|end| now > end),
+            !workflow.counted || workflow.lease.is_some_and(|held| at.now > held.end),
             "it counts no less than a whole lease"
         );
-        assert_eq!(state.live, workflow.is_locked(now), "{step:?} at {now} s: {model:#?}");
+        assert_eq!(state.live, workflow.is_locked(at), "{step:?}, {at:?}: {model:#?}");
     }
     let (did, wanted) = match step.clone() {
         Step::Save(number, content, guess, under) => {
@@ -253,7 +288,7 @@ async fn take(site: &Site, store: &Store, model: &mut Model, step: Step) {
             if let (Under::Last, 1..) = (under, workflow.granted) {
                 request = request.lease(lease_id(number, workflow.granted));
             }
-            let wanted = workflow.change(now, guess, under, Some(Some(content)));
+            let wanted = workflow.change(at, guess, under, Some(Some(content)));
             (told(store.save(request).await, changed), wanted)
         }
         Step::Delete(number, guess, under) => {
@@ -262,7 +297,7 @@ async fn take(site: &Site, store: &Store, model: &mut Model, step: Step) {
             if let (Under::Last, 1..) = (under, workflow.granted) {
                 request = request.lease(lease_id(number, workflow.granted));
             }
-            let wanted = workflow.change(now, guess, under, workflow.deleted());
+            let wanted = workflow.change(at, guess, under, workflow.deleted());
             (told(store.delete(request).await, changed), wanted)
         }
         Step::Undelete(number, guess, under) => {
@@ -271,14 +306,14 @@ async fn take(site: &Site, store: &Store, model: &mut Model, step: Step) {
             if let (Under::Last, 1..) = (under, workflow.granted) {
                 request = request.lease(lease_id(number, workflow.granted));
             }
-            let wanted = workflow.change(now, guess, under, workflow.undeleted());
+            let wanted = workflow.change(at, guess, under, workflow.undeleted());
             (told(store.undelete(request).await, changed), wanted)
         }
         Step::Acquire(number, seconds) => {
             let workflow = model.workflows.entry(number).or_default();
             let chosen = lease_id(number, workflow.fence + 1);
             let request = LeaseRequest::new("model", Duration::from_secs(seconds)).id(chosen);
-            let wanted = workflow.acquire(now, seconds);
+            let wanted = workflow.acquire(at, seconds);
             (
                 told(store.acquire(&of(number), request).await, |grant| Told::Granted(grant.lease.fence)),
                 wanted,
@@ -292,7 +327,7 @@ async fn take(site: &Site, store: &Store, model: &mut Model, step: Step) {
         }
         Step::Advance(seconds) => {
             model.now += seconds;
-            return site.environment.advance(Duration::from_secs(seconds));
+            return machines.iter().for_each(|machine| machine.advance(Duration::from_secs(seconds)));
         }
         Step::Load(number) => {
             let workflow = model.workflows.entry(number).or_default();
@@ -302,7 +337,7 @@ async fn take(site: &Site, store: &Store, model: &mut Model, step: Step) {
         }
         Step::List => return assert_eq!(generations(store).await, model.listed()),
     };
-    assert_eq!(did, wanted, "{step:?} at {now} s: {model:#?}");
+    assert_eq!(did, wanted, "{step:?}, {at:?}: {model:#?}");
 }
 
 fn steps() -> impl Strategy<Value = Vec<(bool, Step)>> {
@@ -332,8 +367,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn the_store_does_what_the_model_does(steps in steps(), kind in prop_oneof![Just(Kind::Memory), Just(Kind::PlainMemory), Just(Kind::Staged)]) {
+    fn the_store_does_what_the_model_does(steps in steps(), kind in prop_oneof![Just(Kind::Memory), Just(Kind::PlainMemory), Just(Kind::Staged)], apart: bool) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(run(kind, steps));
+        runtime.block_on(run(kind, steps, apart));
     }
 }
