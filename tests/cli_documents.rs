@@ -20,7 +20,10 @@ fn each_way_to_be_no_json_has_a_sentence_and_a_place() {
             b"{\"name\":\"line one\nline two\"}",
             "line 1, column 18: a raw line break in a string; write it as `\\n`",
         ),
-        (b"{\0\"\0a\0\"\0:\01\0}\0", "line 1, column 1: the document is UTF-16LE without a byte order mark"),
+        (
+            b"{\0\"\0a\0\"\0:\x001\0}\0",
+            "line 1, column 1: the document is UTF-16LE without a byte order mark",
+        ),
         (&[0; 4096], "line 1, column 1: the document is 4096 zero bytes: its content was lost"),
         (b"{\"a\": 1, \"b\0\0\0", "line 1, column 12: only zero bytes from here to the end"),
         (b"<<<<<<< HEAD\n{}\n=======\n{}\n>>>>>>> b\n", "a conflict marker of git (`<<<<<<<`)"),

@@ -1,6 +1,7 @@
 //! A store in a git repository that normalises text, with the real git.
 
 #![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used, reason = "what a test does outside its #[test] functions is still a test")]
 
 mod cli_support;
 

@@ -213,7 +213,7 @@ fn an_edit_back_to_an_older_version_is_not_overwritten() {
     let place = Place::with_store();
     place.save("a", "one").succeeds();
     place.save("a", "two").succeeds();
-    let copy = place.file(".pflow/workflows/a/workflow.json", &document("one"));
+    let copy = place.file(".pflow/workflows/a/workflow.json", document("one"));
     place.run(["load", "a"]).fails(13, "modified outside of the store after generation 2");
     place.save("a", "three").fails(13, "modified outside of the store after generation 2");
     assert_eq!(fs::read_to_string(&copy).unwrap(), document("one"));

@@ -11,7 +11,7 @@ mod cli_support;
 
 use std::{
     fs::{self, File},
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, Read},
     path::PathBuf,
     process::{Child, Command, Output},
 };

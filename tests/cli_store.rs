@@ -227,7 +227,7 @@ fn a_damaged_config_is_made_anew_from_what_is_there() {
     let flipped = whole.replacen("\"created\": \"2", "\"created\": \"1", 1);
     for (damaged, words, keeps) in [
         (Some(format!("\u{feff}{whole}")), "byte order mark", true),
-        (Some(whole[..whole.len() / 2].to_owned()), "truncated", true),
+        (whole.get(..whole.len() / 2).map(str::to_owned), "truncated", true),
         (Some(flipped), "its checksum does not fit its content", true),
         (Some("\0".repeat(whole.len())), "zero bytes: its content was lost", false),
         (None, "it is missing, but there are versions or an index of a store", false),

@@ -28,7 +28,7 @@ fn large(bytes: usize, text: &str) -> String {
     let mut nodes = String::new();
     for nth in 0..bytes / 60 + 1 {
         let comma = if nth == 0 { "" } else { "," };
-        let _ = write!(nodes, r#"{comma}{{"id":"node-{nth:010}","type":"echo","params":{{"text":"x"}}}}"#);
+        write!(nodes, r#"{comma}{{"id":"node-{nth:010}","type":"echo","params":{{"text":"x"}}}}"#).unwrap();
     }
     format!(r#"{{"text":"{text}","nodes":[{nodes}]}}"#)
 }

@@ -1,5 +1,11 @@
 //! Damage of small stored documents: every flipped bit and every truncation gives the right answer or an error.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test may panic, and tells what it counted"
+)]
 
 mod support;
 

@@ -320,8 +320,8 @@ mod tests {
             ("\0\0\0", "line 1, column 1: the document is 3 zero bytes"),
             ("{\"a\":\n \"b\0\0", "line 2, column 4: only zero bytes from here to the end"),
             ("{\"a\": 1}\0\0", "line 1, column 9: only zero bytes from here to the end"),
-            ("{\0\"\0a\0\"\0:\01\0}\0", "line 1, column 1: the document is UTF-16LE without"),
-            ("\0{\0\"\0a\0\"\0:\01\0}", "line 1, column 1: the document is UTF-16BE without"),
+            ("{\0\"\0a\0\"\0:\x001\0}\0", "line 1, column 1: the document is UTF-16LE without"),
+            ("\0{\0\"\0a\0\"\0:\x001\0}", "line 1, column 1: the document is UTF-16BE without"),
             ("{\0\0\0\"\0\0\0", "line 1, column 1: the document is UTF-32LE without"),
             (
                 "<<<<<<< HEAD\n{}\n=======\n{}\n>>>>>>> b\n",

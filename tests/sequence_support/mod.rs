@@ -323,7 +323,8 @@ impl World {
         }
         if let Some(parent) = raw::parent(&head) {
             let first = raw::version(&head, "pushed, a branch", self.taken, &[parent]);
-            let second = raw::version(&head, "pushed, its end", self.taken, &[first.reference.clone()]);
+            let second =
+                raw::version(&head, "pushed, its end", self.taken, std::slice::from_ref(&first.reference));
             self.put(&first.key, first.bytes).await;
             self.put(&second.key, second.bytes).await;
         }

@@ -31,7 +31,7 @@ pub(crate) fn generation(head: &Bytes) -> u64 {
 
 /// The generation that the key of a version says.
 pub(crate) fn generation_of(key: &str) -> u64 {
-    key.strip_prefix("versions/a/").unwrap()[..12].parse().unwrap()
+    key.strip_prefix("versions/a/").unwrap().get(..12).unwrap().parse().unwrap()
 }
 
 pub(crate) fn fence(head: &Bytes) -> Option<u64> {
