@@ -122,7 +122,7 @@ fn judge(report: &Report, repaired: Option<&Repaired>) -> Result<()> {
     Err(if repaired.is_some_and(Repaired::is_undecided) {
         failure.with_hint("choose a version for each workflow with `verify --repair --take VERSION-ID`")
     } else if mendable {
-        failure.with_hint("mend what is damaged with the command that stands beside it")
+        failure.with_hint("mend what is damaged with the command beside it")
     } else {
         failure.with_hint("do not write here; keep a copy as it is, and restore from a good one")
     })

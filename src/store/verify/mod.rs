@@ -102,7 +102,8 @@ impl Report {
 
 impl Store {
     /// Reads everything and compares it: heads, every version of every chain with its hashes, working copies, mirrors of leases, the
-    /// index with the heads, and the history of the index. Changes nothing.
+    /// index with the heads, and the history of the index. Changes no object. On a disk, values that only the journal has are written into their files if that
+    /// is possible by now.
     ///
     /// Other clients may go on writing: what looks wrong is compared again, after it was read again, and only what still holds is reported. A workflow that is
     /// created while the verification runs may be left out.
