@@ -59,7 +59,7 @@ pub trait StorageBackend: Debug + Send + Sync + 'static {
     /// - [`Commit::Conflict`]: a condition did not hold. Nothing happened but the stages named in it.
     /// - [`Commit::Overtaken`]: as a conflict, but it may be one with a write of this very batch that was replaced since.
     /// - While it runs a reader, and after it a crash, may see any number of its stages from the first on. With
-    ///   [`Capabilities::atomic_batch`] a crash leaves all or nothing, and whoever has read a part of it reads all of it from then on.
+    ///   [`Capabilities::atomic_batch`] a crash leaves all or nothing, and a reader that has read a part of it reads all of it from then on.
     /// - Dropping the future: see above.
     ///
     /// An implementer calls [`Batch::check`] first, so that every backend refuses the same batches.
