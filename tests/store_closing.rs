@@ -9,17 +9,21 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
 use futures::future::{Either, select};
 use pflow_store::{
-    LeaseRequest, Store,
+    LeaseId, LeaseRequest, Store,
     pflow_backend::{Environment, SystemEnvironment},
 };
 use support::{Kind, Site, every_backend, id};
 
-every_backend!(closing_returns_while_others_drop_guards);
+every_backend!(
+    closing_returns_while_others_drop_guards,
+    a_release_that_its_caller_does_not_ask_any_more_stops_nothing
+);
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -78,4 +82,19 @@ async fn closing_returns_while_others_drop_guards(site: Site) {
     for name in ["a", "b", "c", "d"] {
         assert_eq!(site.other_store(2).await.lock_state(&id(name)).await.unwrap().lease, None);
     }
+}
+
+async fn a_release_that_its_caller_does_not_ask_any_more_stops_nothing(site: Site) {
+    let store = site.store().await;
+    let request = || LeaseRequest::new("edit", MINUTE).id(LeaseId::parse("mine").unwrap());
+    let guard = store.lock(&id("a"), request()).await.unwrap();
+    let mut release = pin!(guard.release());
+    let asked_once = futures::poll!(&mut release);
+    within_a_minute(store.close()).await.unwrap();
+    let again = within_a_minute(store.lock(&id("a"), request())).await.unwrap();
+    let released = match asked_once {
+        Poll::Ready(released) => released,
+        Poll::Pending => release.await,
+    };
+    assert_eq!(released.unwrap().fence + 1, again.fence());
 }

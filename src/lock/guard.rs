@@ -1,6 +1,6 @@
 use std::{
     pin::pin,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -63,26 +63,58 @@ pub(super) struct Orders {
     pub(super) renew: Notify,
     /// To give the lease back, and end.
     pub(super) give_back: CancellationToken,
-    /// Until the lease is given back there is no other guard for it. Dropped before `leaving`: a request for the same id that waited for that finds no guard.
-    _guarded: Guarded,
-    /// From the order to give it back on: no request for the same id begins until it is given back.
-    leaving: OnceLock<Leaving>,
-    /// From then on too: closing the store waits for it.
-    closing: OnceLock<TaskTrackerToken>,
+    ties: Mutex<Ties>,
+}
+
+/// What others wait for until the lease is given back.
+///
+/// Invariant: the task loosens the ties when it ends, however it ends. The guard may outlive it, in the future of a release that its
+/// caller keeps and does not ask any more.
+#[derive(Debug)]
+struct Ties {
+    /// There is no other guard for the lease.
+    guarded: Option<Guarded>,
+    /// From the order to give it back on: no request for the same id begins.
+    leaving: Option<Leaving>,
+    /// From then on too: closing the store waits.
+    closing: Option<TaskTrackerToken>,
 }
 
 impl Orders {
+    fn new(guarded: Guarded) -> Self {
+        let ties = Ties { guarded: Some(guarded), leaving: None, closing: None };
+        Self { renew: Notify::new(), give_back: CancellationToken::new(), ties: Mutex::new(ties) }
+    }
+
     fn give_back(&self, locks: &Locks, id: &WorkflowId, lease_id: &LeaseId) {
-        self.leaving.get_or_init(|| locks.grants.leave(id, lease_id));
-        self.closing.get_or_init(|| locks.behind.token());
-        self.give_back.cancel();
+        let mut ties = self.ties();
+        if !self.give_back.is_cancelled() {
+            ties.leaving = Some(locks.grants.leave(id, lease_id));
+            ties.closing = Some(locks.behind.token());
+            self.give_back.cancel();
+        }
     }
 
     /// Notes how giving it back ended.
     pub(super) fn ended(&self, result: &Result<Lease>) {
-        if let Some(leaving) = self.leaving.get() {
+        if let Some(leaving) = &self.ties().leaving {
             leaving.ended(result);
         }
+    }
+
+    /// The task has ended.
+    pub(super) fn loosen(&self) {
+        let loosened = Ties { guarded: None, leaving: None, closing: None };
+        let Ties { guarded, leaving, closing } = std::mem::replace(&mut *self.ties(), loosened);
+        // A request for the same id that waited for `leaving` finds no guard.
+        drop(guarded);
+        drop(leaving);
+        drop(closing);
+    }
+
+    /// Never held across an await.
+    fn ties(&self) -> MutexGuard<'_, Ties> {
+        self.ties.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -90,8 +122,7 @@ impl LeaseGuard {
     /// Holds what was granted, which was asked for at `asked`. The task lives until the lease is given back or lost, and this guard waits for it or leaves
     /// it to itself.
     fn new(locks: Locks, id: WorkflowId, grant: Grant, asked: Moment, guarded: Guarded) -> Self {
-        let (renew, give_back, leaving, closing) = Default::default();
-        let orders = Arc::new(Orders { renew, give_back, _guarded: guarded, leaving, closing });
+        let orders = Arc::new(Orders::new(guarded));
         let mut refreshed = asked;
         // What was granted before, in answer to a request whose reply got lost, may have lasted for a while already.
         if grant.already_held {

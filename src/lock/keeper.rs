@@ -190,3 +190,9 @@ impl Keeper {
         lost
     }
 }
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.orders.loosen();
+    }
+}
