@@ -69,7 +69,7 @@ impl Store {
             edited: Vec::new(),
             unreadable: view.unreadable.clone(),
             waiting: self.waiting().await?,
-            strangers: self.strangers(Depth::WithoutVersions).await?,
+            strangers: self.strangers(Depth::WithoutVersions(&keys)).await?,
         };
         let looks = stream::iter(heads.clone()).map(|id| async move {
             let look = self.look(&id).await;

@@ -4,8 +4,7 @@
 
 use std::{collections::HashSet, fs, io, path::Path};
 
-use futures::TryStreamExt;
-use pflow_backend::Prefix;
+use pflow_backend::{Key, Prefix};
 
 use super::{
     Store,
@@ -18,33 +17,30 @@ use crate::{
 
 /// How far to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Depth {
+pub(super) enum Depth<'a> {
     /// Everywhere.
     Everything,
-    /// Not at the versions, of which there may be many.
-    WithoutVersions,
+    /// Not at the versions, of which there may be many. In a bucket, where a listing costs requests, only at these names, which are
+    /// those below `workflows/`.
+    WithoutVersions(&'a [Key]),
 }
 
 impl Store {
     /// What is not of this store, by name. Where the store is a folder, names that are no keys are among it.
-    pub(super) async fn strangers(&self, depth: Depth) -> Result<Vec<Finding>> {
+    pub(super) async fn strangers(&self, depth: Depth<'_>) -> Result<Vec<Finding>> {
+        let mut found = Vec::new();
         let names = match self.shared.folder.get() {
             Some(folder) => {
-                let folder = folder.clone();
-                let walking = tokio::task::spawn_blocking(move || walk(&folder, depth));
+                let (folder, with_versions) = (folder.clone(), depth == Depth::Everything);
+                let walking = tokio::task::spawn_blocking(move || walk(&folder, with_versions));
                 let walked =
                     walking.await.map_err(|_| Error::Internal("a look at a folder stopped".to_owned()))?;
-                walked.map_err(|source| {
-                    let what = "Failed to look for files that are not of this store";
-                    Error::Storage(
-                        pflow_backend::Error::new(pflow_backend::ErrorKind::Io, what).with_source(source),
-                    )
-                })?
+                found.extend(walked.closed.iter().map(|(folder, error)| closed(folder, error)));
+                walked.names
             }
             None => self.names_of_objects(depth).await?,
         };
         let known: HashSet<&str> = names.iter().map(String::as_str).collect();
-        let mut found = Vec::new();
         for name in &names {
             if let Some(folder) = copied_by_hand(name) {
                 // Nearly every workflow has the file of its head beside its content. A head that only the journal has is asked for.
@@ -60,20 +56,13 @@ impl Store {
         Ok(found)
     }
 
-    async fn names_of_objects(&self, depth: Depth) -> Result<Vec<String>> {
-        let prefix = match depth {
-            Depth::Everything => Prefix::root(),
-            // What `status` lists anyway: listing a bucket costs requests.
-            Depth::WithoutVersions => layout::workflows(),
+    async fn names_of_objects(&self, depth: Depth<'_>) -> Result<Vec<String>> {
+        let keys = match depth {
+            Depth::Everything => &self.shared.objects.keys(&Prefix::root()).await?,
+            Depth::WithoutVersions(workflows) => workflows,
         };
-        let mut listing = self.shared.objects.backend.list(&prefix, None);
-        let mut names = Vec::new();
-        while let Some(listed) = listing.try_next().await.map_err(Error::Storage)? {
-            if !listed.key.as_str().split('/').any(is_litter) {
-                names.push(listed.key.to_string());
-            }
-        }
-        Ok(names)
+        let is_worth_a_word = |key: &&Key| !key.as_str().split('/').any(is_litter);
+        Ok(keys.iter().filter(is_worth_a_word).map(Key::to_string).collect())
     }
 
     /// Judges a `workflow.json`, whose folder may be that of a workflow, or of one that lost its head, which is damage and reported as such.
@@ -119,6 +108,12 @@ fn stranger(name: &str) -> Finding {
     }
     let reason = "not a file of this store; it is left alone".to_owned();
     Finding { key: name.to_owned(), severity: Severity::Notice, reason, hint: None }
+}
+
+/// A folder that cannot be looked into. Where an object of ours is in there, reading that object says more.
+fn closed(folder: &str, error: &io::Error) -> Finding {
+    let key = if folder.is_empty() { ".".to_owned() } else { folder.to_owned() };
+    Finding { key, severity: Severity::Notice, reason: format!("cannot be looked into: {error}"), hint: None }
 }
 
 fn conflicted(place: &str, original: &str) -> Finding {
@@ -187,7 +182,7 @@ fn uncopied(name: &str) -> Vec<String> {
 
 /// What systems, editors and sync tools leave in folders and nobody wants to hear of.
 pub(crate) fn is_litter(name: &str) -> bool {
-    const NAMES: [&str; 19] = [
+    const NAMES: [&str; 20] = [
         ".DS_Store",
         ".localized",
         ".fseventsd",
@@ -207,6 +202,7 @@ pub(crate) fn is_litter(name: &str) -> bool {
         ".dropbox.cache",
         ".dropbox.attr",
         "4913",
+        "lost+found",
     ];
     const BEGINNINGS: [&str; 7] = ["._", ".nfs", ".Trash-", ".syncthing.", "~syncthing~", ".#", ".~lock."];
     let swap = name.starts_with('.') && [".swp", ".swo", ".swx"].iter().any(|end| name.ends_with(end));
@@ -215,36 +211,52 @@ pub(crate) fn is_litter(name: &str) -> bool {
         || swap
 }
 
-/// The files below `folder` by their paths from it, without litter and the disk backend's own. Links are named and not followed.
-fn walk(folder: &Path, depth: Depth) -> io::Result<Vec<String>> {
-    let mut names = Vec::new();
+/// What a walk through a folder found, by paths from that folder.
+#[derive(Debug, Default)]
+struct Walked {
+    /// The files, and links, which are not followed.
+    names: Vec<String>,
+    /// Folders that could not be read to their end, and why.
+    closed: Vec<(String, io::Error)>,
+}
+
+/// Everything below `folder`, without litter and the disk backend's own.
+fn walk(folder: &Path, with_versions: bool) -> Walked {
+    let mut walked = Walked::default();
     let mut folders = vec![(folder.to_owned(), String::new())];
     while let Some((folder, prefix)) = folders.pop() {
-        let entries = match fs::read_dir(&folder) {
-            // Another process may remove what is empty.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            entries => entries?,
+        let mut look = || -> io::Result<()> {
+            for entry in fs::read_dir(&folder)? {
+                let entry = entry?;
+                let name = entry.file_name().to_string_lossy().into_owned();
+                let is_top = prefix.is_empty();
+                if is_litter(&name)
+                    || is_top && name.eq_ignore_ascii_case(".journal")
+                    || is_top && name == "versions" && !with_versions
+                {
+                    continue;
+                }
+                let path = if is_top { name } else { format!("{prefix}/{name}") };
+                match entry.file_type() {
+                    Ok(kind) if kind.is_dir() => folders.push((entry.path(), path)),
+                    Ok(_) => walked.names.push(path),
+                    Err(error) if is_gone(&error) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(())
         };
-        for entry in entries {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let is_top = prefix.is_empty();
-            if is_litter(&name)
-                || is_top && name.eq_ignore_ascii_case(".journal")
-                || is_top && name == "versions" && depth == Depth::WithoutVersions
-            {
-                continue;
-            }
-            let path = if is_top { name } else { format!("{prefix}/{name}") };
-            match entry.file_type() {
-                Ok(kind) if kind.is_dir() => folders.push((entry.path(), path)),
-                Ok(_) => names.push(path),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-            }
+        match look() {
+            Err(error) if !is_gone(&error) => walked.closed.push((prefix, error)),
+            _ => {}
         }
     }
-    Ok(names)
+    walked
+}
+
+/// Another process removed what was listed just now, or put a file in the place of a folder.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 #[cfg(test)]
