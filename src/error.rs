@@ -312,22 +312,19 @@ impl Error {
         Some(hint.to_owned())
     }
 
-    /// Whether one object is damaged or not what it should be, while the others can be read. Nobody who reads many stops at it. A newer
-    /// format is no damage, and what a newer program wrote must not be taken for lost.
+    /// Whether one object is damaged, not what it should be, or cannot be read, while the others can. A reader of many goes on. A
+    /// newer format is no damage, and what a newer program wrote must not be taken for lost.
     pub(crate) fn is_of_one_object(&self) -> bool {
         match self {
             Self::Corrupt { .. } | Self::HeadHurt { .. } => true,
             Self::Format { source, .. } => !source.is_newer(),
-            Self::Storage(source) => matches!(
-                source.kind(),
-                StorageErrorKind::Unsafe | StorageErrorKind::InvalidInput | StorageErrorKind::Corrupt
-            ),
+            Self::Storage(source) => source.is_of_one_object(),
             _ => false,
         }
     }
 
-    /// Whether the error is about one object, damaged or written by a newer program, so that the others can be read. For lists, which name such an object and go
-    /// on; whoever writes something that must cover all objects stops at what is newer.
+    /// The same for an object that a newer program wrote as well. For lists, which name such an object and go on; what must cover all
+    /// objects is not written where one is newer.
     pub(crate) fn spares_others(&self) -> bool {
         self.is_of_one_object() || self.kind() == ErrorKind::Incompatible
     }

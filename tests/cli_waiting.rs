@@ -7,51 +7,15 @@ mod cli_support;
 
 use std::{
     fs::{self, Permissions},
-    os::unix::{
-        fs::{MetadataExt, PermissionsExt, chown},
-        process::CommandExt,
-    },
+    os::unix::fs::{MetadataExt, PermissionsExt, chown},
     path::Path,
     process::Command,
 };
 
-use cli_support::{Place, Ran, document};
-
-/// A user and a group that this machine need not know.
-const USER: u32 = 61_001;
-const OTHER: u32 = 61_002;
-const GROUP: u32 = 62_000;
-
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
-
-/// Runs the program as a user of the group where this process may, else as itself.
-fn run_as<'a>(place: &Place, user: u32, args: impl IntoIterator<Item = &'a str>) -> Ran {
-    let mut command = place.command(args);
-    if is_root() {
-        command.uid(user).gid(GROUP);
-    }
-    Ran(command.output().unwrap())
-}
-
-fn run<'a>(place: &Place, args: impl IntoIterator<Item = &'a str>) -> Ran {
-    run_as(place, USER, args)
-}
-
-/// A folder of that user with a document in it.
-fn place_of_user() -> Place {
-    let place = Place::empty();
-    for number in 1..4 {
-        let file = place.file(&format!("v{number}.json"), document(&format!("version {number}")));
-        fs::set_permissions(file, Permissions::from_mode(0o644)).unwrap();
-    }
-    fs::set_permissions(place.path(), Permissions::from_mode(0o755)).unwrap();
-    if is_root() {
-        chown(place.path(), Some(USER), Some(GROUP)).unwrap();
-    }
-    place
-}
+use cli_support::{
+    Place, Ran, document,
+    user::{GROUP, OTHER, USER, is_root, place_of_user, run, run_as},
+};
 
 /// A store of that user with a workflow, whose folder may not be written to, and a version that it should have got.
 fn store_with_a_locked_folder() -> Place {

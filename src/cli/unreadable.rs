@@ -12,7 +12,7 @@ use super::{
 #[derive(Debug, Serialize)]
 pub(super) struct Unread<'a> {
     id: &'a WorkflowId,
-    /// `newer` or `damaged`.
+    /// `newer`, `damaged` or `inaccessible`.
     state: &'static str,
     reason: &'a str,
 }
@@ -44,5 +44,9 @@ pub(super) fn judge(unreadable: &[Unreadable]) -> Result<()> {
 }
 
 fn state(unreadable: &Unreadable) -> &'static str {
-    if unreadable.is_newer() { "newer" } else { "damaged" }
+    match unreadable.is_newer() {
+        true => "newer",
+        false if unreadable.is_damaged() => "damaged",
+        false => "inaccessible",
+    }
 }

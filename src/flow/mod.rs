@@ -50,12 +50,13 @@ pub use params::Params;
 pub use retry::Retry;
 pub use run::{Run, Timer};
 pub use step::Visit;
+pub(crate) use trace::with_causes;
 pub use trace::{FailedAttempt, NodePath, StepTrace, Trace};
 
 use error::Stop;
 use graph::{Graph, Place, Target};
 use step::{Pass, Step};
-use trace::{Attempts, Recorder, with_causes};
+use trace::{Attempts, Recorder};
 
 /// A graph of nodes over a shared state `S`, failing with `E`. It keeps nothing between runs, so one flow can
 /// serve any number of runs at the same time.

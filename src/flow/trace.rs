@@ -116,7 +116,7 @@ impl Attempts {
 }
 
 /// An error and all its causes in one line.
-pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     let mut told: Vec<String> = Vec::new();
     for cause in causes.map(ToString::to_string) {

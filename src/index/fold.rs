@@ -136,7 +136,7 @@ impl Index {
         let mut table = self.anchored(self.table().await?).await?;
         let mut records = Pending::list(&self.objects, usize::MAX).await?;
         let (mut entries, unreadable) = from_heads(&self.objects, &self.texts).await?;
-        refuse_newer(&self.objects, &unreadable).await?;
+        refuse_others(&self.objects, &unreadable).await?;
         self.update(&mut entries, &table).await?;
         for _ in 0..ATTEMPTS {
             let findings = self.find(records, &table).await?;
@@ -187,7 +187,7 @@ impl Index {
         let mut table = self.table().await?;
         if table.lost.is_some() {
             // A new base would hide what it lacks.
-            refuse_newer(&self.objects, &table.unreadable).await?;
+            refuse_others(&self.objects, &table.unreadable).await?;
             table = self.anchored(table).await?;
         }
         let findings = self.find(records, &table).await?;
@@ -298,16 +298,16 @@ impl Index {
     }
 }
 
-/// Refuses to write an index of everything while a head is there that only a newer program can read: its present version would be hidden. A damaged head hides
-/// nothing, `verify` names it.
+/// Refuses to write an index of everything while there is a head that only others can read, a newer program or another user: its present
+/// version would be hidden from them. A damaged head hides nothing; `verify` names it.
 ///
 /// # Errors
-/// What reading such a head now comes to.
-async fn refuse_newer(objects: &Objects, unreadable: &[Unreadable]) -> Result<()> {
-    for newer in unreadable.iter().filter(|unreadable| unreadable.is_newer()) {
-        objects.head(&newer.id).await?;
+/// The failure to read such a head now.
+async fn refuse_others(objects: &Objects, unreadable: &[Unreadable]) -> Result<()> {
+    for readable_by_others in unreadable.iter().filter(|unreadable| !unreadable.is_damaged()) {
+        objects.head(&readable_by_others.id).await?;
     }
-    for damaged in unreadable.iter().filter(|unreadable| !unreadable.is_newer()) {
+    for damaged in unreadable.iter().filter(|unreadable| unreadable.is_damaged()) {
         tracing::warn!(id = %damaged.id, error = damaged.reason, "left out of the index");
     }
     Ok(())

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::Entry;
-use crate::{Error, ErrorKind, stored::WorkflowId};
+use crate::{Error, ErrorKind, flow::with_causes, stored::WorkflowId};
 
 /// The answer to a [`Query`](super::Query).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,7 +18,8 @@ pub struct Listing {
 pub struct Unreadable {
     /// The workflow.
     pub id: WorkflowId,
-    /// What a caller can do about it: [`ErrorKind::Incompatible`] if a newer program wrote it, [`ErrorKind::Corrupt`] if it is damaged.
+    /// What a caller can do about it: [`ErrorKind::Incompatible`] if a newer program wrote it, [`ErrorKind::Failed`] if the system does
+    /// not let this process read it, else it is damaged.
     pub kind: ErrorKind,
     /// Why.
     pub reason: String,
@@ -26,11 +27,16 @@ pub struct Unreadable {
 
 impl Unreadable {
     pub(crate) fn new(id: WorkflowId, error: &Error) -> Self {
-        Self { id, kind: error.kind(), reason: error.to_string() }
+        Self { id, kind: error.kind(), reason: with_causes(error) }
     }
 
     /// Whether a newer program wrote it, so that it is no damage.
     pub fn is_newer(&self) -> bool {
         self.kind == ErrorKind::Incompatible
+    }
+
+    /// Whether it is damaged, as any program of any user finds it.
+    pub fn is_damaged(&self) -> bool {
+        !matches!(self.kind, ErrorKind::Incompatible | ErrorKind::Failed)
     }
 }

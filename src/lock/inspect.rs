@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     Result,
+    index::Unreadable,
     stored::{Ended, Head, Lease, Standing, WorkflowId, layout},
 };
 
@@ -55,8 +56,8 @@ pub struct Inspection {
 pub struct LockList {
     /// Every lease, stale ones included, and every `workflow.lock` that is not what the head says; in the order of their ids.
     pub locks: Vec<Inspection>,
-    /// Workflows whose head cannot be read, and why.
-    pub unreadable: Vec<(WorkflowId, String)>,
+    /// Workflows whose head cannot be read.
+    pub unreadable: Vec<Unreadable>,
 }
 
 impl Locks {
@@ -79,7 +80,9 @@ impl Locks {
     pub(crate) async fn inspect(&self, id: &WorkflowId) -> Result<Inspection> {
         let pair = Pair::read(&self.objects, id).await?;
         let mut inspection = self.inspected(&pair);
-        if pair.seen.mirror != Mirror::Faithful && self.gate.is_open_to_writers() {
+        if !matches!(pair.seen.mirror, Mirror::Faithful | Mirror::Unreadable)
+            && self.gate.is_open_to_writers()
+        {
             match self.mend(&pair).await {
                 Ok(Some(Mended { kept })) => (inspection.mended, inspection.kept) = (true, kept),
                 Ok(None) => tracing::debug!(%id, "the mirror of the lease was left as it is"),
@@ -108,7 +111,7 @@ impl Locks {
         while let Some((id, found)) = looks.next().await {
             match found {
                 Ok(found) => list.locks.extend(found),
-                Err(error) if error.spares_others() => list.unreadable.push((id, error.to_string())),
+                Err(error) if error.spares_others() => list.unreadable.push(Unreadable::new(id, &error)),
                 Err(other) => return Err(other),
             }
         }

@@ -6,6 +6,7 @@ use pflow_backend::{Object, Operation, Precondition};
 use crate::{
     Result,
     document::ContentHash,
+    flow::with_causes,
     stored::{Head, Lease, Lockfile, Objects, StoredHead, WorkflowId, encode_pretty, layout, unreadable},
 };
 
@@ -23,6 +24,30 @@ pub enum Mirror {
     Edited,
     /// Something else: garbage, or the lockfile of another program.
     Foreign,
+    /// Something that cannot be read as a file: a link, a folder, a file of another user. It is left alone.
+    Unreadable,
+}
+
+/// What is under the mirror's name.
+#[derive(Debug)]
+enum There {
+    Nothing,
+    Object(Object),
+    Unreadable,
+}
+
+impl There {
+    /// A name that cannot be read is no error: the mirror decides nothing.
+    async fn look(objects: &Objects, id: &WorkflowId) -> Result<Self> {
+        match objects.get(&layout::lockfile(id)).await {
+            Ok(object) => Ok(object.map_or(Self::Nothing, Self::Object)),
+            Err(error) if error.is_of_one_object() => {
+                tracing::warn!(%id, error = with_causes(&error), "the file of the lock is left alone; the lock itself counts");
+                Ok(Self::Unreadable)
+            }
+            Err(other) => Err(other),
+        }
+    }
 }
 
 impl Mirror {
@@ -31,10 +56,13 @@ impl Mirror {
         matches!(self, Self::Edited | Self::Foreign)
     }
 
-    /// Judges the object under the mirror's name by the head.
-    pub(super) fn of(head: &Head, object: Option<&Object>) -> Result<Self> {
-        let Some(object) = object else {
-            return Ok(if head.lease.is_some() { Self::Missing } else { Self::Faithful });
+    /// Judges what is under the mirror's name by the head.
+    fn of(head: &Head, there: &There) -> Result<Self> {
+        let object = match there {
+            There::Nothing if head.lease.is_some() => return Ok(Self::Missing),
+            There::Nothing => return Ok(Self::Faithful),
+            There::Unreadable => return Ok(Self::Unreadable),
+            There::Object(object) => object,
         };
         if let Some(lease) = &head.lease
             && object.bytes == lockfile(&head.id, lease)?
@@ -55,7 +83,7 @@ impl Mirror {
 /// What was under the mirror's name, and what it is worth.
 #[derive(Debug)]
 pub(super) struct Seen {
-    object: Option<Object>,
+    there: There,
     pub(super) mirror: Mirror,
 }
 
@@ -84,29 +112,27 @@ impl MirrorUpdate {
         if !objects.backend.capabilities().plain_files {
             return Ok(Self { keep: None, write: Some(write(after)?) });
         }
-        let object = objects.get(&layout::lockfile(&before.id)).await?;
-        Seen::new(before, object)?.update(after)
+        Seen::new(before, There::look(objects, &before.id).await?)?.update(after)
     }
 }
 
 impl Pair {
     /// Reads both. A mirror that does not fit may belong to a head that is newer than the one that was read, so that is read again.
     pub(super) async fn read(objects: &Objects, id: &WorkflowId) -> Result<Self> {
-        let key = layout::lockfile(id);
-        let (stored, object) = futures::try_join!(objects.head(id), objects.get(&key))?;
-        Self::settled(objects, stored, object).await
+        let (stored, there) = futures::try_join!(objects.head(id), There::look(objects, id))?;
+        Self::settled(objects, stored, there).await
     }
 
     /// The same beside a head that was read just now.
     pub(super) async fn beside(objects: &Objects, stored: StoredHead) -> Result<Self> {
-        let object = objects.get(&layout::lockfile(&stored.head.id)).await?;
-        Self::settled(objects, stored, object).await
+        let there = There::look(objects, &stored.head.id).await?;
+        Self::settled(objects, stored, there).await
     }
 
-    async fn settled(objects: &Objects, mut stored: StoredHead, mut object: Option<Object>) -> Result<Self> {
+    async fn settled(objects: &Objects, mut stored: StoredHead, mut there: There) -> Result<Self> {
         let id = stored.head.id.clone();
         loop {
-            let seen = Seen::new(&stored.head, object)?;
+            let seen = Seen::new(&stored.head, there)?;
             if seen.mirror == Mirror::Faithful {
                 return Ok(Self { stored, seen });
             }
@@ -114,15 +140,15 @@ impl Pair {
             if again == stored {
                 return Ok(Self { stored, seen });
             }
-            (stored, object) = (again, objects.get(&layout::lockfile(&id)).await?);
+            (stored, there) = (again, There::look(objects, &id).await?);
         }
     }
 }
 
 impl Seen {
-    fn new(head: &Head, object: Option<Object>) -> Result<Self> {
-        let mirror = Mirror::of(head, object.as_ref())?;
-        Ok(Self { object, mirror })
+    fn new(head: &Head, there: There) -> Result<Self> {
+        let mirror = Mirror::of(head, &there)?;
+        Ok(Self { there, mirror })
     }
 
     /// What brings this in line with `head`.
@@ -132,21 +158,22 @@ impl Seen {
 
     /// It is named by its content: a program that puts the same there again and again has it kept once.
     fn keeping(&self, id: &WorkflowId) -> Option<Operation> {
-        let object = self.object.as_ref().filter(|_| self.mirror.is_odd())?;
+        let There::Object(object) = &self.there else { return None };
+        if !self.mirror.is_odd() {
+            return None;
+        }
         let key = layout::odd_lockfile(id, ContentHash::of(&object.bytes));
         Some(Operation::put(key, object.bytes.clone()))
     }
 
     /// Only what was seen is replaced.
     fn writing(&self, head: &Head) -> Result<Option<Operation>> {
-        let when = match &self.object {
-            Some(object) => Precondition::Is(object.meta.version.clone()),
-            None => Precondition::Absent,
+        let when = match &self.there {
+            There::Object(object) => Precondition::Is(object.meta.version.clone()),
+            There::Nothing if head.lease.is_some() => Precondition::Absent,
+            There::Nothing | There::Unreadable => return Ok(None),
         };
-        match (&head.lease, &self.object) {
-            (None, None) => Ok(None),
-            _ => write(head).map(|operation| Some(operation.when(when))),
-        }
+        write(head).map(|operation| Some(operation.when(when)))
     }
 }
 
@@ -200,7 +227,7 @@ mod tests {
             },
             bytes: bytes.into(),
         });
-        Mirror::of(head, object.as_ref()).unwrap()
+        Mirror::of(head, &object.map_or(There::Nothing, There::Object)).unwrap()
     }
 
     #[test]

@@ -8,6 +8,8 @@
     reason = "what a test does outside its #[test] functions is still a test"
 )]
 
+pub(crate) mod user;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsStr,

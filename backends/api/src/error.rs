@@ -12,6 +12,7 @@ pub struct Error(Box<Inner>);
 struct Inner {
     kind: ErrorKind,
     outcome: Outcome,
+    of_one_object: bool,
     message: String,
     hint: Option<String>,
     source: Option<Box<dyn StdError + Send + Sync>>,
@@ -64,7 +65,8 @@ impl Error {
     /// An error of something that did not happen. `message` is a sentence without a full stop that names the place.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         let outcome = Outcome::NotApplied { applied: 0 };
-        Self(Box::new(Inner { kind, outcome, message: message.into(), hint: None, source: None }))
+        let (message, of_one_object) = (message.into(), false);
+        Self(Box::new(Inner { kind, outcome, of_one_object, message, hint: None, source: None }))
     }
 
     /// Keeps what caused it.
@@ -88,6 +90,14 @@ impl Error {
         self
     }
 
+    /// Says that the cause lies in the one object that was asked for, such as a bad block or a file of another user, so that other
+    /// objects can be read.
+    #[must_use]
+    pub fn of_one_object(mut self) -> Self {
+        self.0.of_one_object = true;
+        self
+    }
+
     /// What a caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
@@ -101,6 +111,12 @@ impl Error {
     /// Whether a commit may have happened all the same.
     pub fn outcome(&self) -> Outcome {
         self.0.outcome
+    }
+
+    /// Whether the cause lies in the one object that was asked for. A caller that reads many names such an object and goes on.
+    pub fn is_of_one_object(&self) -> bool {
+        let by_kind = matches!(self.0.kind, ErrorKind::Unsafe | ErrorKind::InvalidInput | ErrorKind::Corrupt);
+        self.0.of_one_object || by_kind
     }
 
     /// Whether the same call may be repeated as it is and may well succeed a moment later. Never after an unknown outcome.

@@ -6,7 +6,7 @@ use pflow_backend::{Bytes, DateTime, Error, ErrorKind, Key, Meta, Object, Result
 use rustix::io::Errno;
 
 use crate::{
-    error::cause,
+    error::{cause, of_object},
     files,
     folder::{Folder, OpenFile, Step},
     journal::{
@@ -66,7 +66,7 @@ pub(crate) fn look<R: Read>(root: &Root, view: &Mutex<View>, key: &Key, how: &R)
         let view = view.lock().unwrap_or_else(PoisonError::into_inner);
         (view.overlay.get(key).cloned(), view.stamp())
     };
-    look_under(root.folder(), key, how, Basis { stamp, entry })
+    look_under(root.folder(), key, how, Basis { stamp, entry }).map_err(of_object)
 }
 
 fn look_under<R: Read>(root: &Folder, key: &Key, how: &R, basis: Basis) -> Result<Look<R::Seen>> {

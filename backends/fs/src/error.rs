@@ -54,11 +54,22 @@ pub(crate) fn special_file(path: &Path) -> Error {
     Error::new(ErrorKind::Unsafe, what)
 }
 
+/// The error of a read, marked where its cause lies in the object: a bad block, or a file that this user may not read.
+pub(crate) fn of_object(error: Error) -> Error {
+    match cause(&error) {
+        Some(Errno::IO | Errno::ACCESS | Errno::PERM) => error.of_one_object(),
+        _ => error,
+    }
+}
+
 /// The same error for another batch or key that it concerns.
 pub(crate) fn again(error: &Error) -> Error {
     let mut same = Error::new(error.kind(), error.to_string()).with_outcome(error.outcome());
     if let Some(hint) = error.hint() {
         same = same.with_hint(hint);
+    }
+    if error.is_of_one_object() {
+        same = same.of_one_object();
     }
     if let Some(source) = std::error::Error::source(error) {
         same = match source.downcast_ref::<io::Error>().and_then(errno_of) {
@@ -117,6 +128,17 @@ mod tests {
             assert!(error.to_string().contains("/x/y"), "{error}");
             assert!(error.source().is_some());
             assert_eq!(cause(&error), Some(errno));
+        }
+    }
+
+    #[test]
+    fn a_read_that_fails_for_the_object_alone_says_so() {
+        for (errno, of_one) in
+            [(Errno::IO, true), (Errno::ACCESS, true), (Errno::MFILE, false), (Errno::NOMEM, false)]
+        {
+            let error = of_object(failed("read", Path::new("/x"), errno.into()));
+            assert_eq!(error.is_of_one_object(), of_one, "{errno:?}");
+            assert_eq!(again(&error).is_of_one_object(), of_one);
         }
     }
 

@@ -1,9 +1,15 @@
 use clap::Args;
-use pflow_store::{WorkflowId, lock::Inspection};
+use pflow_store::lock::Inspection;
 use serde::Serialize;
 
 use super::{Lock, lasting, mirror_word, who};
-use crate::cli::{failure::Result, output::printable, session::Session, table::table};
+use crate::cli::{
+    failure::Result,
+    output::printable,
+    session::Session,
+    table::table,
+    unreadable::{self, Unread},
+};
 
 const HEADER: [&str; 6] = ["ID", "BY", "OPERATION", "LASTS", "STALE", "LEASE"];
 
@@ -13,17 +19,11 @@ pub(super) struct List {}
 #[derive(Serialize)]
 struct Document<'a> {
     locks: Vec<Lock<'a>>,
-    unreadable: Vec<Unreadable<'a>>,
-}
-
-#[derive(Serialize)]
-struct Unreadable<'a> {
-    id: &'a WorkflowId,
-    reason: &'a str,
+    unreadable: Vec<Unread<'a>>,
 }
 
 impl List {
-    /// Prints every lock.
+    /// Prints every lock. It ends with 14 or 17 if there are workflows that cannot be read.
     pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
         let store = session.open().await?;
         let found = session.reading(store.locks()).await?;
@@ -33,19 +33,20 @@ impl List {
                 "the workflow.lock of {id} {word}; `lock show {id}` writes it again and keeps what is there"
             ));
         }
-        for (id, reason) in &found.unreadable {
-            session.output.warn(&format!("{id} cannot be read: {reason}"));
-        }
         let rows: Vec<[String; 6]> = found.locks.iter().filter_map(row).collect();
-        let text = if rows.is_empty() { String::new() } else { table(HEADER, rows.into_iter()) };
-        if text.is_empty() {
+        let mut lines = Vec::new();
+        if rows.is_empty() {
             session.output.note("nothing is locked");
+        } else {
+            lines.push(table(HEADER, rows.into_iter()));
         }
+        lines.extend(unreadable::lines(&found.unreadable));
         let document = Document {
             locks: found.locks.iter().map(Lock::inspected).collect(),
-            unreadable: found.unreadable.iter().map(|(id, reason)| Unreadable { id, reason }).collect(),
+            unreadable: unreadable::documents(&found.unreadable),
         };
-        session.answer(&text, &document)
+        session.answer(&lines.join("\n"), &document)?;
+        unreadable::judge(&found.unreadable)
     }
 }
 

@@ -132,6 +132,7 @@ impl<'a> Lock<'a> {
             Mirror::Lagging => "lagging",
             Mirror::Edited => "edited",
             Mirror::Foreign => "foreign",
+            Mirror::Unreadable => "unreadable",
             _ => "unknown",
         };
         Self {
@@ -180,6 +181,7 @@ fn mirror_word(mirror: Mirror) -> &'static str {
         Mirror::Lagging => "was of an earlier lease or renewal",
         Mirror::Edited => "was edited by hand",
         Mirror::Foreign => "was no mirror of ours",
+        Mirror::Unreadable => "cannot be read and is left alone",
         _ => "was something else",
     }
 }

@@ -8,12 +8,14 @@ mod workflow;
 use std::collections::BTreeSet;
 
 use futures::{StreamExt, stream};
+use pflow_backend::ErrorKind as StorageErrorKind;
 
 use again::Again;
 
 use super::{Store, strangers::Depth};
 use crate::{
     Error, ErrorKind, Result,
+    flow::with_causes,
     stored::{WorkflowId, layout},
 };
 
@@ -89,12 +91,15 @@ impl Report {
         self.add(Severity::Damage, key, reason, None);
     }
 
-    /// An object that could be read but not understood. Any other error ends the verification.
+    /// An object that cannot be read or not be understood. An error that is not about one object ends the verification.
     fn unreadable(&mut self, key: impl ToString, error: Error) -> Result<()> {
         if error.kind() == ErrorKind::Incompatible {
             self.add(Severity::Newer, key, reason(error), None);
         } else {
-            self.damage(key, found(error)?);
+            let is_denied =
+                matches!(&error, Error::Storage(source) if source.kind() == StorageErrorKind::Denied);
+            let hint = is_denied.then(|| format!("chmod u+r <store>/{}", key.to_string()));
+            self.add(Severity::Damage, key, found(error)?, hint);
         }
         Ok(())
     }
@@ -162,7 +167,7 @@ impl Store {
     }
 }
 
-/// What is wrong with an object that could be read but not understood; any other error ends the verification.
+/// What is wrong with an object; an error that is not about one object ends the verification.
 fn found(error: Error) -> Result<String> {
     if error.is_of_one_object() { Ok(reason(error)) } else { Err(error) }
 }
@@ -171,6 +176,6 @@ fn reason(error: Error) -> String {
     match error {
         Error::Corrupt { reason, .. } => reason,
         Error::Format { source, .. } => source.to_string(),
-        other => other.to_string(),
+        other => with_causes(&other),
     }
 }

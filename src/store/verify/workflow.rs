@@ -32,8 +32,9 @@ impl Store {
         let mut report = Report::default();
         let head = match self.shared.objects.head(id).await {
             Ok(stored) => stored.head,
-            Err(newer) if newer.kind() == ErrorKind::Incompatible => {
-                report.unreadable(layout::head(id), newer)?;
+            // Only others can read it, so it is not lost.
+            Err(others) if matches!(others.kind(), ErrorKind::Incompatible | ErrorKind::Failed) => {
+                report.unreadable(layout::head(id), others)?;
                 return Ok(report);
             }
             Err(unreadable) => {
