@@ -32,7 +32,7 @@ fn answers_with_damage(place: &Place, command: &str, words: &str) {
 }
 
 fn close(place: &Place, name: &str) {
-    fs::set_permissions(place.path().join(name), Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(place.path().join(name), Permissions::from_mode(0o0)).unwrap();
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn a_version_that_may_not_be_read_does_not_stop_verification() {
     run(&place, ["save", "a", "v2.json"]).succeeds();
     let versions = place.path().join(".pflow/versions/a");
     let first = fs::read_dir(versions).unwrap().map(|entry| entry.unwrap().path()).min().unwrap();
-    fs::set_permissions(first, Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(first, Permissions::from_mode(0o0)).unwrap();
     answers_with_damage(&place, "verify", "Permission denied");
     answers_with_damage(&place, "verify", "2 workflows");
 }
