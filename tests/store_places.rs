@@ -64,6 +64,24 @@ async fn a_folder_becomes_a_store_of_the_seeds_form() {
     assert_eq!(listed(&Store::init_url(path, options()).await.unwrap()).await.len(), 2);
 }
 
+/// A process that is killed in its first checkpoint may have written some files, and its config only into the journal.
+#[tokio::test]
+async fn a_store_that_never_had_a_checkpoint_is_opened() {
+    let place = TempDir::new().unwrap();
+    let [first, copy] = ["first", "copy"].map(|name| place.path().join(name));
+    let store = Store::init_url(first.to_str().unwrap(), options()).await.unwrap();
+    assert_eq!(names(&first), [""; 0], "everything is in the journal");
+    fs::create_dir_all(copy.join(".journal")).unwrap();
+    for entry in fs::read_dir(first.join(".journal")).unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_file() {
+            fs::copy(entry.path(), copy.join(".journal").join(entry.file_name())).unwrap();
+        }
+    }
+    fs::write(copy.join(".gitattributes"), "* -text\n").unwrap();
+    let again = Store::init_url(copy.to_str().unwrap(), options()).await.unwrap();
+    assert_eq!(again.config(), store.config());
+}
+
 #[tokio::test]
 async fn another_programs_folder_is_left_alone() {
     let place = TempDir::new().unwrap();

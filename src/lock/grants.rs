@@ -43,6 +43,8 @@ struct StoreKey {
 
 /// The stores that are open in this process.
 static OPEN: LazyLock<SharedByKey<StoreKey, Grants>> = LazyLock::new(SharedByKey::default);
+/// Those of stores where a release is in doubt, so that a handle that is opened later knows of it as well.
+static DOUBTED: Mutex<Vec<Arc<Grants>>> = Mutex::new(Vec::new());
 
 #[derive(Debug, Default)]
 struct Name {
@@ -176,8 +178,8 @@ impl Leaving {
 
 impl Drop for Leaving {
     fn drop(&mut self) {
-        if !self.settled.load(Ordering::Acquire) {
-            self.grants.doubted.store(true, Ordering::Release);
+        if !self.settled.load(Ordering::Acquire) && !self.grants.doubted.swap(true, Ordering::AcqRel) {
+            DOUBTED.lock().unwrap_or_else(PoisonError::into_inner).push(self.grants.clone());
         }
         self.name.change(|state| state.leaving = state.leaving.saturating_sub(1));
     }
@@ -186,6 +188,7 @@ impl Drop for Leaving {
 #[cfg(test)]
 mod tests {
     use futures::{FutureExt, poll};
+    use pflow_backend::{Environment, ManualEnvironment};
 
     use super::*;
 
@@ -221,9 +224,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_release_that_nobody_knows_the_end_of_leaves_a_doubt() {
-        let (grants, (id, mine)) = (Arc::new(Grants::default()), names());
-        drop(grants.leave(&id, &mine));
-        assert!(grants.are_doubted());
+    async fn a_release_without_a_known_end_leaves_a_doubt_for_as_long_as_the_process_lives() {
+        let (id, mine) = names();
+        let environment = ManualEnvironment::new(1);
+        let grants = |location: &str| {
+            let identity = environment.identity().clone();
+            OPEN.of(StoreKey { location: location.to_owned(), store_id: "s".to_owned(), identity })
+        };
+        drop(grants("doubted").leave(&id, &mine));
+        let settled = grants("settled").leave(&id, &mine);
+        settled.ended(&Ok(()));
+        drop(settled);
+        assert!(grants("doubted").are_doubted());
+        assert!(!grants("settled").are_doubted());
     }
 }

@@ -8,7 +8,10 @@ use pflow_backend_object::{ObjectBackend, ObjectUrl};
 
 use super::{
     Location, Shared, Store, StoreOptions,
-    place::{folder_without_config, holds_anything, holds_config, is_empty, own_config, without_config},
+    place::{
+        folder_without_config, holds_anything, holds_config, holds_journal, is_empty, own_config,
+        without_config,
+    },
     repository,
 };
 use crate::{
@@ -70,8 +73,9 @@ impl Store {
     pub async fn init_location(location: &Location, options: StoreOptions) -> Result<Self> {
         let backend: Arc<dyn StorageBackend> = match location {
             Location::Folder(path) => {
-                // A listing passes over what is no object. Here anything counts: a folder that has something belongs to somebody.
-                if holds_anything(path) && !holds_config(path) {
+                // A listing passes over what is no object. Here anything counts: a folder that has something has an owner. A store that was
+                // stopped before its first checkpoint has its config in the journal.
+                if holds_anything(path) && !holds_config(path) && !holds_journal(path) {
                     return Err(folder_without_config(location.to_string(), path));
                 }
                 let created = options.disk().create(path, options.environment.clone()).await;
