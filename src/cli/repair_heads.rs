@@ -40,6 +40,7 @@ struct Moved {
 struct Undecided {
     id: String,
     reason: String,
+    why: String,
     tips: Vec<Tip>,
 }
 
@@ -72,6 +73,7 @@ impl Repaired {
         let choice = |head: &UndecidedHead| Undecided {
             id: head.id.to_string(),
             reason: head.reason.clone(),
+            why: head.why.clone(),
             tips: head.tips.iter().map(tip).collect(),
         };
         Self {
@@ -82,8 +84,9 @@ impl Repaired {
         }
     }
 
+    /// Whether there is something to choose.
     pub(super) fn is_undecided(&self) -> bool {
-        !self.undecided.is_empty()
+        self.undecided.iter().any(|head| !head.tips.is_empty())
     }
 
     /// The lines for a person.
@@ -106,10 +109,12 @@ impl Repaired {
             }
         }
         for head in &self.undecided {
-            lines.push(format!(
-                "CHOOSE  {}: {}; take one of these with `--take VERSION-ID`",
-                head.id, head.reason
-            ));
+            let Undecided { id, reason, why, tips } = head;
+            if tips.is_empty() {
+                lines.push(format!("LEFT    {id}: {reason}; {why}"));
+                continue;
+            }
+            lines.push(format!("CHOOSE  {id}: {reason}; {why}; take one of these with `--take VERSION-ID`"));
             lines.extend(head.tips.iter().map(|tip| {
                 format!(
                     "        generation {}  {}  {} by {}",

@@ -46,7 +46,7 @@ pub(crate) mod trust;
 mod version;
 mod version_id;
 
-pub(crate) use ancestry::{Candidate, VersionName, VersionStatus, Witnesses, classify};
+pub(crate) use ancestry::{Candidate, VersionName, VersionStatus, Witnesses, classify, tips};
 pub use config::{Config, Features, Probed};
 pub(crate) use field::check_text;
 pub use format::FormatError;

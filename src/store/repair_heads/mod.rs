@@ -1,10 +1,14 @@
 //! Moving heads that were lost: removed, replaced by an older state, emptied, or damaged.
 
-use std::collections::BTreeSet;
+mod choose;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use pflow_backend::{Batch, Key, Operation, Precondition};
 use serde::Serialize;
+
+use choose::{Choice, choose};
 
 use super::Store;
 use crate::{
@@ -13,7 +17,7 @@ use crate::{
     index::Ancestry,
     stored::{
         Ancestor, Candidate, Current, Ended, Lockfile, Objects, StoredHead, VersionId, VersionName,
-        VersionStatus, WorkflowId, encode_line, layout, unreadable,
+        WorkflowId, encode_line, layout, unreadable,
     },
 };
 
@@ -25,7 +29,7 @@ const FENCE_GAP: u64 = 1_000_000;
 pub struct RepairPlan {
     /// Heads that would be moved.
     pub moves: Vec<HeadMove>,
-    /// Workflows with several newest versions: a person takes one of them.
+    /// Workflows whose newest version is not certain: a person takes one of them.
     pub undecided: Vec<UndecidedHead>,
 }
 
@@ -58,6 +62,8 @@ pub struct UndecidedHead {
     pub id: WorkflowId,
     /// What is wrong with its head.
     pub reason: String,
+    /// Why a person must choose.
+    pub why: String,
     /// The versions that the head can be moved to, the newest first. Empty where none can be read.
     pub tips: Vec<VersionTip>,
 }
@@ -97,8 +103,11 @@ struct HeadRepaired<'a> {
 }
 
 impl Store {
-    /// Says how the heads that [`Store::verify`] calls hurt can be moved. Each goes to the only newest version that descends from what it has now; where there are several, to the
-    /// one that `take` names. A version of `take` that no hurt head can be moved to is an error. Changes nothing.
+    /// Says how the heads that [`Store::verify`] calls hurt can be moved. Changes nothing.
+    ///
+    /// Each goes to the only newest version that descends from what it has now, if that version surely was current once. Where there are several,
+    /// where the newest one cannot be read, and where nothing shows that it was ever current, it goes to the one that `take` names. Only newest versions can be
+    /// taken: those that no later version was built on. A version of `take` that no hurt head can be moved to is an error.
     ///
     /// # Errors
     /// [`Error::InvalidField`] for a version that cannot be taken; errors of the storage.
@@ -106,17 +115,30 @@ impl Store {
         let hurt: BTreeSet<WorkflowId> = self.verify().await?.hurt.into_iter().collect();
         let mut fences = self.shared.index.fences(&hurt).await?;
         let (mut plan, mut taken) = (RepairPlan::default(), BTreeSet::new());
+        let mut ancestries = Vec::new();
         for id in hurt {
-            let ancestry = self.shared.index.ancestry(&id).await?;
-            let reason = reason(&ancestry);
-            match choose(&ancestry, take) {
-                Ok(chosen) => {
+            ancestries.push(self.shared.index.ancestry(&id).await?);
+        }
+        let names = ancestries.iter().flat_map(|ancestry| {
+            ancestry.candidates.iter().map(|it| (ancestry.stored.head.id.clone(), it.name.clone()))
+        });
+        let mut indexed: BTreeMap<WorkflowId, BTreeSet<VersionName>> = BTreeMap::new();
+        for (id, name) in self.shared.index.has_seen(&names.collect()).await? {
+            indexed.entry(id).or_default().insert(name);
+        }
+        let atomic = self.shared.objects.backend.capabilities().atomic_batch;
+        for ancestry in ancestries {
+            let (id, reason) = (ancestry.stored.head.id.clone(), reason(&ancestry));
+            let indexed = indexed.remove(&id).unwrap_or_default();
+            let witnesses = self.shared.index.witnesses_beside(&ancestry, indexed).await?;
+            match choose(&ancestry, &witnesses, atomic, take)? {
+                Choice::Take(chosen) => {
                     taken.extend(Some(chosen.name.1.clone()));
                     let seen = fences.remove(&id).unwrap_or_default();
-                    let chosen = chosen.clone();
                     plan.moves.extend(self.plan_move(ancestry, reason, &chosen, seen).await?);
                 }
-                Err(tips) => plan.undecided.push(UndecidedHead { id, reason, tips }),
+                Choice::Ask { why, tips } => plan.undecided.push(UndecidedHead { id, reason, why, tips }),
+                Choice::Nothing => {}
             }
         }
         if let Some(unknown) = take.iter().find(|version| !taken.contains(version)) {
@@ -249,30 +271,6 @@ fn reason(ancestry: &Ancestry) -> String {
         Some(Error::HeadHurt { reason, .. }) => reason,
         Some(other) => other.to_string(),
         None => "a version that was current once is ahead of it".to_owned(),
-    }
-}
-
-/// The version that the head is moved to, or those that a person can choose from.
-fn choose<'a>(
-    ancestry: &'a Ancestry,
-    take: &[VersionId],
-) -> std::result::Result<&'a Candidate, Vec<VersionTip>> {
-    let is_ahead = |candidate: &&Candidate| {
-        candidate.version.is_some()
-            && ancestry.statuses.get(&candidate.name).is_some_and(|status| *status != VersionStatus::Beside)
-    };
-    let ahead: Vec<&Candidate> = ancestry.candidates.iter().filter(is_ahead).collect();
-    if let Some(taken) = ahead.iter().find(|candidate| take.contains(&candidate.name.1)) {
-        return Ok(taken);
-    }
-    // Where only the history tells that the head is hurt, it may be any of them.
-    let any = !ancestry.is_hurt();
-    let is_hurt = |it: &&&Candidate| any || ancestry.statuses.get(&it.name) == Some(&VersionStatus::Hurt);
-    let newest = ahead.iter().filter(is_hurt).map(|candidate| candidate.name.0).max();
-    let mut of_newest = ahead.iter().filter(is_hurt).filter(|candidate| Some(candidate.name.0) == newest);
-    match (of_newest.next(), of_newest.next()) {
-        (Some(only), None) => Ok(only),
-        _ => Err(ahead.iter().rev().filter_map(|candidate| VersionTip::of(candidate).ok()).collect()),
     }
 }
 
