@@ -24,7 +24,7 @@ impl Store {
         let mut outside = BTreeSet::new();
         for key in keys {
             match layout::parse_version(id, &key) {
-                Some(name) if name.0 < chain.broken_at || chain.versions.contains(&name) => {}
+                Some(name) if name.0 < chain.broken_at || chain.has(&name) => {}
                 Some(name) => drop(outside.insert(name)),
                 // Reported with everything else that is not of this store.
                 None => {}
