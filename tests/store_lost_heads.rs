@@ -14,7 +14,7 @@ use pflow_store::{
     store::RepairPlan,
     stored::VersionId,
 };
-use support::{Kind, Site, damaged, every_backend, generations, id, notices, plan, save};
+use support::{Fault, Kind, Left, Site, damaged, every_backend, generations, id, notices, plan, save};
 
 every_backend!(
     a_head_that_was_removed_is_hurt_and_comes_back,
@@ -28,6 +28,8 @@ every_backend!(
     a_repair_keeps_an_edit_of_the_copy,
     a_repair_takes_a_lease_away_and_raises_the_fence,
     a_repair_of_what_changed_meanwhile_does_nothing,
+    a_repair_that_fails_tells_what_it_moved_before,
+    a_fence_that_a_lock_file_tells_is_no_end_of_all_fences,
 );
 
 const HEAD: &str = "workflows/a/metadata.json";
@@ -94,7 +96,9 @@ async fn assert_kept(site: &Site, store: &Store) {
 async fn repair(store: &Store, take: &[VersionId]) -> pflow_store::store::RepairReport {
     let plan = store.plan_repair(take).await.unwrap();
     assert_eq!(plan.undecided, []);
-    store.repair(plan).await.unwrap()
+    let report = store.repair(plan).await.unwrap();
+    assert!(report.failed.is_none(), "{:?}", report.failed);
+    report
 }
 
 fn committed(commit: Commit) {
@@ -289,6 +293,7 @@ async fn a_repair_takes_a_lease_away_and_raises_the_fence(site: Site) {
     site.roll_back("workflows/a/", &with_lease).await;
     let moved = repair(&store, &[]).await.moved;
     assert_eq!((moved[0].to.generation, moved[0].fence), (4, held.fence + 1_000_000));
+    assert_eq!(site.get("workflows/a/workflow.lock").await, None);
     let head = store.show(&id("a")).await.unwrap();
     assert_eq!((head.lease, head.ended.map(|ended| ended.lease_id)), (None, Some(held.id.clone())));
     let late = store.save(save("a", "late", Expect::Any).lease(held.id)).await;
@@ -446,4 +451,89 @@ async fn a_head_that_is_whole_again_is_not_planned() {
         }
         assert!(skipped > 0);
     }
+}
+
+async fn a_repair_that_fails_tells_what_it_moved_before(site: Site) {
+    let (store, _) = three(&site).await;
+    store.save(save("b", "1", Expect::Any)).await.unwrap();
+    fold(&store).await;
+    site.remove(HEAD).await;
+    site.remove("workflows/b/metadata.json").await;
+    let planned = store.plan_repair(&[]).await.unwrap();
+    assert_eq!(planned.moves.len(), 2);
+    site.probe.fail(Fault { touching: "workflows/b/", ..Fault::refuse(1) });
+    let report = store.repair(planned).await.unwrap();
+    assert_eq!((report.moved.len(), report.moved[0].id.clone()), (1, id("a")));
+    assert_eq!(
+        report.failed.map(|(failed, error)| (failed, error.kind())),
+        Some((id("b"), ErrorKind::Failed))
+    );
+}
+
+async fn a_fence_that_a_lock_file_tells_is_no_end_of_all_fences(site: Site) {
+    let (store, _) = three(&site).await;
+    store.acquire(&id("a"), lease()).await.unwrap();
+    fold(&store).await;
+    store.backend().close().await.unwrap();
+    let lockfile = "workflows/a/workflow.lock";
+    let mut told = site.json(lockfile).await;
+    told["fence"] = u64::MAX.into();
+    site.put(lockfile, told.to_string()).await;
+    site.remove(HEAD).await;
+    let fence = repair(&store, &[]).await.moved[0].fence;
+    assert!(fence < u64::MAX);
+    assert_eq!(store.acquire(&id("a"), lease()).await.unwrap().lease.fence, fence + 1);
+}
+
+/// On a bucket the head may be in place although its swap was refused, or although what follows it failed.
+#[tokio::test]
+async fn a_move_that_was_overtaken_is_looked_up() {
+    for landed in [true, false] {
+        let site = Site::new(Kind::Staged).await;
+        let (store, dumps) = three(&site).await;
+        site.remove(HEAD).await;
+        let planned = store.plan_repair(&[]).await.unwrap();
+        let (other, raw, whole) = (site.other_store(2).await, site.raw.clone(), dumps[2][HEAD].clone());
+        site.probe.overtake(HEAD, landed, move || async move {
+            if landed {
+                other.save(save("a", "4", Expect::Generation(3))).await.unwrap();
+            } else {
+                let put = Operation::put(Key::parse(HEAD).unwrap(), whole);
+                committed(raw.commit(Batch::new().stage([put])).await.unwrap());
+            }
+        });
+        let report = store.repair(planned).await.unwrap();
+        let expected = if landed { (1, vec![]) } else { (0, vec![id("a")]) };
+        assert_eq!((report.moved.len(), report.changed), expected);
+    }
+    let site = Site::new(Kind::Staged).await;
+    let (store, _) = three(&site).await;
+    for fault in [Fault::stop_after(2), Fault::unknown(Left::All)] {
+        site.remove(HEAD).await;
+        let planned = store.plan_repair(&[]).await.unwrap();
+        site.probe.fail(Fault { touching: HEAD, ..fault });
+        let report = store.repair(planned).await.unwrap();
+        assert_eq!((report.moved.len(), report.failed.is_some()), (1, false));
+    }
+}
+
+/// A link or a pipe under the name of an object concerns that workflow alone.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_lock_file_that_cannot_be_read_stops_nothing() {
+    let site = Site::new(Kind::Disk).await;
+    let (store, _) = three(&site).await;
+    store.save(save("b", "1", Expect::Any)).await.unwrap();
+    store.backend().close().await.unwrap();
+    let lockfile = "workflows/a/workflow.lock";
+    std::os::unix::fs::symlink("elsewhere", site.folder().unwrap().join(lockfile)).unwrap();
+    assert!(damaged(&store.verify().await.unwrap()).contains(&lockfile));
+    site.remove(HEAD).await;
+    site.remove("workflows/b/metadata.json").await;
+    assert!(damaged(&store.verify().await.unwrap()).contains(&HEAD));
+    let planned = store.plan_repair(&[]).await.unwrap();
+    assert_eq!((planned.moves.len(), planned.undecided.len()), (1, 1));
+    let left = &planned.undecided[0];
+    assert!(left.id == id("a") && left.tips.is_empty() && left.why.contains(lockfile), "{left:?}");
+    assert_eq!(store.repair(planned).await.unwrap().moved[0].id, id("b"));
 }

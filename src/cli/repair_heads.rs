@@ -22,6 +22,10 @@ pub(super) struct Repaired {
     undecided: Vec<Undecided>,
     /// Workflows that changed meanwhile and were left as they are.
     changed: Vec<String>,
+    /// The workflow at which the repair ended.
+    failed: Option<String>,
+    #[serde(skip)]
+    failure: Option<Failure>,
 }
 
 #[derive(Debug, Serialize)]
@@ -81,7 +85,14 @@ impl Repaired {
             moved: moves.iter().map(moved).collect(),
             undecided: undecided.iter().map(choice).collect(),
             changed: Vec::new(),
+            failed: None,
+            failure: None,
         }
+    }
+
+    /// Why the repair ended before its end, if it did.
+    pub(super) fn take_failure(&mut self) -> Option<Failure> {
+        self.failure.take()
     }
 
     /// Whether there is something to choose.
@@ -125,6 +136,9 @@ impl Repaired {
         lines.extend(
             self.changed.iter().map(|id| format!("CHANGED {id}: it changed meanwhile and was left as it is")),
         );
+        lines.extend(self.failed.iter().map(|id| {
+            format!("FAILED  {id}: its head could not be moved; the workflows behind it were not tried")
+        }));
         lines.iter().map(|line| printable(line).into_owned()).collect()
     }
 }
@@ -162,5 +176,6 @@ pub(super) async fn repair(
     let undecided = plan.undecided.clone();
     let done = session.changing("the repair".to_owned(), None, store.repair(plan)).await?;
     let changed = done.changed.iter().map(ToString::to_string).collect();
-    Ok(Some(Repaired { changed, ..Repaired::of(false, &done.moved, &undecided) }))
+    let (failed, failure) = done.failed.map(|(id, error)| (id.to_string(), error.into())).unzip();
+    Ok(Some(Repaired { changed, failed, failure, ..Repaired::of(false, &done.moved, &undecided) }))
 }

@@ -58,6 +58,12 @@ struct Document<'a> {
     repair: Option<&'a Repaired>,
 }
 
+/// What is told where a repair ended before its end, so that nothing was verified.
+#[derive(Serialize)]
+struct Ended<'a> {
+    repair: &'a Repaired,
+}
+
 #[derive(Serialize)]
 struct Found<'a> {
     key: &'a str,
@@ -75,7 +81,11 @@ impl Verify {
         };
         let repaired = if self.repair {
             let done = repair(session, &store, &self.take, self.dry_run, self.yes).await?;
-            let Some(done) = done else { return Ok(()) };
+            let Some(mut done) = done else { return Ok(()) };
+            if let Some(failure) = done.take_failure() {
+                session.answer(&done.describe().join("\n"), &Ended { repair: &done })?;
+                return Err(failure);
+            }
             Some(done)
         } else {
             None
