@@ -22,6 +22,10 @@ pub(super) struct Repaired {
     undecided: Vec<Undecided>,
     /// Workflows that changed meanwhile and were left as they are.
     changed: Vec<String>,
+    /// The workflow at which the repair ended.
+    failed: Option<String>,
+    #[serde(skip)]
+    failure: Option<Failure>,
 }
 
 #[derive(Debug, Serialize)]
@@ -40,6 +44,7 @@ struct Moved {
 struct Undecided {
     id: String,
     reason: String,
+    why: String,
     tips: Vec<Tip>,
 }
 
@@ -72,6 +77,7 @@ impl Repaired {
         let choice = |head: &UndecidedHead| Undecided {
             id: head.id.to_string(),
             reason: head.reason.clone(),
+            why: head.why.clone(),
             tips: head.tips.iter().map(tip).collect(),
         };
         Self {
@@ -79,11 +85,19 @@ impl Repaired {
             moved: moves.iter().map(moved).collect(),
             undecided: undecided.iter().map(choice).collect(),
             changed: Vec::new(),
+            failed: None,
+            failure: None,
         }
     }
 
+    /// Why the repair ended before its end, if it did.
+    pub(super) fn take_failure(&mut self) -> Option<Failure> {
+        self.failure.take()
+    }
+
+    /// Whether there is something to choose.
     pub(super) fn is_undecided(&self) -> bool {
-        !self.undecided.is_empty()
+        self.undecided.iter().any(|head| !head.tips.is_empty())
     }
 
     /// The lines for a person.
@@ -106,10 +120,12 @@ impl Repaired {
             }
         }
         for head in &self.undecided {
-            lines.push(format!(
-                "CHOOSE  {}: {}; take one of these with `--take VERSION-ID`",
-                head.id, head.reason
-            ));
+            let Undecided { id, reason, why, tips } = head;
+            if tips.is_empty() {
+                lines.push(format!("LEFT    {id}: {reason}; {why}"));
+                continue;
+            }
+            lines.push(format!("CHOOSE  {id}: {reason}; {why}; take one of these with `--take VERSION-ID`"));
             lines.extend(head.tips.iter().map(|tip| {
                 format!(
                     "        generation {}  {}  {} by {}",
@@ -120,6 +136,9 @@ impl Repaired {
         lines.extend(
             self.changed.iter().map(|id| format!("CHANGED {id}: it changed meanwhile and was left as it is")),
         );
+        lines.extend(self.failed.iter().map(|id| {
+            format!("FAILED  {id}: its head could not be moved; the workflows behind it were not tried")
+        }));
         lines.iter().map(|line| printable(line).into_owned()).collect()
     }
 }
@@ -157,5 +176,6 @@ pub(super) async fn repair(
     let undecided = plan.undecided.clone();
     let done = session.changing("the repair".to_owned(), None, store.repair(plan)).await?;
     let changed = done.changed.iter().map(ToString::to_string).collect();
-    Ok(Some(Repaired { changed, ..Repaired::of(false, &done.moved, &undecided) }))
+    let (failed, failure) = done.failed.map(|(id, error)| (id.to_string(), error.into())).unzip();
+    Ok(Some(Repaired { changed, failed, failure, ..Repaired::of(false, &done.moved, &undecided) }))
 }

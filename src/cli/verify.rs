@@ -13,7 +13,8 @@ const MORE: &str = "\
 DAMAGE is what is lost or contradicts itself (exit 14). A NOTICE is what a crash or a person left behind: nothing is lost.
 
 `--repair` moves the head of a workflow that was removed, replaced by an older state, emptied or damaged to the newest version that
-descends from it. The versions stay as they are, and so does an edit of workflow.json. A lease on the workflow is taken away.
+descends from it, if that surely was current once. If there are several, or it is not certain, `--take` names the one to take.
+The versions stay as they are, and so does an edit of workflow.json. A lease on the workflow is taken away.
 
 `--repair --accept-tail` opens a store whose journal is damaged without the saves that cannot be read, and names them.
 
@@ -57,6 +58,12 @@ struct Document<'a> {
     repair: Option<&'a Repaired>,
 }
 
+/// What is told where a repair ended before its end, so that nothing was verified.
+#[derive(Serialize)]
+struct Ended<'a> {
+    repair: &'a Repaired,
+}
+
 #[derive(Serialize)]
 struct Found<'a> {
     key: &'a str,
@@ -74,7 +81,11 @@ impl Verify {
         };
         let repaired = if self.repair {
             let done = repair(session, &store, &self.take, self.dry_run, self.yes).await?;
-            let Some(done) = done else { return Ok(()) };
+            let Some(mut done) = done else { return Ok(()) };
+            if let Some(failure) = done.take_failure() {
+                session.answer(&done.describe().join("\n"), &Ended { repair: &done })?;
+                return Err(failure);
+            }
             Some(done)
         } else {
             None

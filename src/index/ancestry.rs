@@ -149,6 +149,16 @@ impl Index {
         Ok(Witnesses { indexed, head_is_lost, copy: self.copy_ahead(stored, candidates).await? })
     }
 
+    /// All that is known of the candidates of a hurt head, of which the index has seen `indexed`.
+    pub(crate) async fn witnesses_beside(
+        &self,
+        ancestry: &Ancestry,
+        indexed: BTreeSet<VersionName>,
+    ) -> Result<Witnesses> {
+        let copy = self.copy_ahead(&ancestry.stored, &ancestry.candidates).await?;
+        Ok(Witnesses { indexed, head_is_lost: true, copy })
+    }
+
     /// Those of `names` that an entry or a line of the operation history names. Reads the whole history.
     pub(crate) async fn has_seen(
         &self,

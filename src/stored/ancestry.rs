@@ -88,17 +88,7 @@ pub(crate) fn classify(
     candidates.sort_by(|a, b| a.name.cmp(&b.name));
     let ahead = ahead(head, &candidates);
     let commits = Commits::of(head, &candidates, &ahead);
-    let witnessed = |candidate: &Candidate| {
-        witnesses.indexed.contains(&candidate.name)
-            || commits.built_upon.contains(&candidate.name)
-            || candidate.record().is_some_and(|it| it.hash.is_some() && it.hash == witnesses.copy)
-    };
-    // What is known of one version of a commit is known of the whole commit.
-    let confirmed: BTreeSet<&VersionName> = candidates
-        .iter()
-        .filter(|it| witnessed(it))
-        .flat_map(|it| commits.partner.get(&it.name).copied().into_iter().chain([&it.name]))
-        .collect();
+    let confirmed = commits.confirmed(&candidates, witnesses);
     let status = |candidate: &Candidate| {
         if !ahead.contains_key(&candidate.name) {
             VersionStatus::Beside
@@ -113,6 +103,32 @@ pub(crate) fn classify(
         }
     };
     candidates.iter().map(|candidate| (candidate.name.clone(), status(candidate))).collect()
+}
+
+/// The versions ahead that a head can be moved to, each with whether it surely was current once: no later version was built on them.
+///
+/// A version without a witness may never have been current, so the version that it was built on is one of them as well.
+pub(crate) fn tips(
+    head: Option<&VersionRef>,
+    candidates: &[Candidate],
+    atomic_batch: bool,
+    witnesses: &Witnesses,
+) -> BTreeMap<VersionName, bool> {
+    let mut candidates: Vec<&Candidate> = candidates.iter().collect();
+    candidates.sort_by(|a, b| a.name.cmp(&b.name));
+    let ahead = ahead(head, &candidates);
+    let commits = Commits::of(head, &candidates, &ahead);
+    let confirmed = commits.confirmed(&candidates, witnesses);
+    let is_confirmed = |name: &VersionName| atomic_batch || confirmed.contains(name);
+    let candidates = || candidates.iter().filter(|it| ahead.contains_key(&it.name));
+    let mut covered = BTreeSet::new();
+    for candidate in candidates() {
+        let names = candidate.parents().map(|parent| (parent.generation, parent.version_id.clone()));
+        let partner = commits.partner.get(&candidate.name);
+        covered.extend(names.filter(|name| is_confirmed(&candidate.name) || partner == Some(&name)));
+    }
+    let names = candidates().map(|it| &it.name).filter(|name| !covered.contains(*name));
+    names.map(|name| (name.clone(), is_confirmed(name))).collect()
 }
 
 type AheadVersions<'a> = BTreeMap<&'a VersionName, Option<VersionRef>>;
@@ -183,6 +199,17 @@ impl<'a> Commits<'a> {
             }
         }
         Self { first, built_upon, partner }
+    }
+
+    /// The candidates with a witness. What is known of one version of a commit is known of the whole commit.
+    fn confirmed(&self, candidates: &[&'a Candidate], witnesses: &Witnesses) -> BTreeSet<&'a VersionName> {
+        let is_witnessed = |candidate: &&&'a Candidate| {
+            witnesses.indexed.contains(&candidate.name)
+                || self.built_upon.contains(&candidate.name)
+                || candidate.record().is_some_and(|it| it.hash.is_some() && it.hash == witnesses.copy)
+        };
+        let commit = |it: &&'a Candidate| self.partner.get(&it.name).copied().into_iter().chain([&it.name]);
+        candidates.iter().filter(is_witnessed).flat_map(commit).collect()
     }
 }
 

@@ -24,7 +24,7 @@ impl Store {
         let mut outside = BTreeSet::new();
         for key in keys {
             match layout::parse_version(id, &key) {
-                Some(name) if name.0 < chain.broken_at || chain.versions.contains(&name) => {}
+                Some(name) if name.0 < chain.broken_at || chain.has(&name) => {}
                 Some(name) => drop(outside.insert(name)),
                 // Reported with everything else that is not of this store.
                 None => {}
@@ -39,7 +39,11 @@ impl Store {
             Err(other) => return Err(other),
         };
         add_hurt(&ancestry, report);
+        let damaged = self.verify_candidates(&ancestry, report).await?;
         for name in outside {
+            if damaged.contains(&name) {
+                continue;
+            }
             let status = match ancestry.statuses.get(&name) {
                 Some(status) => *status,
                 None if name.0 <= head.generation() => VersionStatus::Beside,
@@ -80,10 +84,31 @@ impl Store {
             Some(reason) => report.damage(layout::head(id), reason),
             None => add_hurt(&ancestry, report),
         }
-        for (name, status) in &ancestry.statuses {
+        let damaged = self.verify_candidates(&ancestry, report).await?;
+        for (name, status) in ancestry.statuses.iter().filter(|(name, _)| !damaged.contains(*name)) {
             report.outside.insert((id.clone(), name.clone()), *status);
         }
         Ok(())
+    }
+
+    /// Reports the versions of a higher generation than the head's that cannot be read, and returns their names. How such a version lies to the head is not
+    /// known, and it may have been acknowledged: so it is damage.
+    async fn verify_candidates(
+        &self,
+        ancestry: &Ancestry,
+        report: &mut Report,
+    ) -> Result<BTreeSet<VersionName>> {
+        let id = &ancestry.stored.head.id;
+        let mut damaged = BTreeSet::new();
+        for candidate in ancestry.candidates.iter().filter(|candidate| candidate.version.is_none()) {
+            // It is read again for the reason.
+            if let Err(error) = self.shared.objects.unvouched_version(id, &candidate.name).await {
+                let key = layout::version(id, candidate.name.0, &candidate.name.1);
+                report.unreadable(key, error)?;
+                damaged.insert(candidate.name.clone());
+            }
+        }
+        Ok(damaged)
     }
 
     /// Versions of workflows that have no head.

@@ -1,29 +1,32 @@
-use std::collections::BTreeSet;
-
 use super::{Report, Severity, found};
 use crate::{
     ErrorKind, Result, Store,
     document::MediaType,
     store::copy::CopyState,
-    stored::{Ancestor, Current, Head, Lockfile, VersionName, VersionRef, WorkflowId, layout},
+    stored::{Ancestor, Current, Head, Lockfile, ParentWalk, VersionName, VersionRef, WorkflowId, layout},
 };
 
 /// What a walk along a chain found.
 #[derive(Default)]
 pub(super) struct Chain {
-    /// The versions that it names.
-    pub(super) versions: BTreeSet<VersionName>,
+    walk: ParentWalk,
     /// The highest generation at which it breaks off; 0 if it is whole.
     pub(super) broken_at: u64,
 }
 
+impl Chain {
+    /// Whether the chain names the version.
+    pub(super) fn has(&self, name: &VersionName) -> bool {
+        self.walk.seen.contains(name)
+    }
+}
+
 /// The nearest version below a break that the head remembers and the walk has not reached; its parents lead on.
-fn behind_a_break(current: &Current, chain: &Chain) -> Option<(VersionRef, bool)> {
+fn behind_a_break(current: &Current, chain: &Chain) -> Option<VersionRef> {
     let is_unseen = |known: &Ancestor| {
-        known.generation < chain.broken_at
-            && !chain.versions.contains(&(known.generation, known.version_id.clone()))
+        known.generation < chain.broken_at && !chain.has(&(known.generation, known.version_id.clone()))
     };
-    current.lineage().find(is_unseen).map(|known| (known.reference(), false))
+    current.lineage().find(is_unseen).map(|known| known.reference())
 }
 
 impl Store {
@@ -65,12 +68,13 @@ impl Store {
         let mut chain = Chain::default();
         // What the head remembers of the first parents, the nearest first.
         let mut remembered = current.lineage();
-        // The first parents lie on top, so they come first and in the order in which the head remembers them.
-        let mut next = vec![(current.reference(), true)];
-        while let Some((named, is_first)) = next.pop().or_else(|| behind_a_break(current, &chain)) {
-            if !chain.versions.insert((named.generation, named.version_id.clone())) {
+        chain.walk.add(current.reference(), true);
+        loop {
+            let Some((named, is_first)) = chain.walk.next() else {
+                let Some(behind) = behind_a_break(current, &chain) else { break };
+                chain.walk.add(behind, false);
                 continue;
-            }
+            };
             let key = layout::version(&head.id, named.generation, &named.version_id);
             let version = match self.shared.objects.named_version(&head.id, &named).await {
                 Ok(version) => version,
@@ -104,8 +108,7 @@ impl Store {
                 report.damage(&key, format!("its parent has generation {}", parent.generation));
                 continue;
             }
-            let parents = record.parents.iter().cloned().enumerate();
-            next.extend(parents.rev().map(|(place, parent)| (parent, is_first && place == 0)));
+            chain.walk.go_on(record, is_first);
         }
         Ok(chain)
     }
@@ -153,10 +156,17 @@ impl Store {
 
     async fn verify_mirror(&self, head: &Head, report: &mut Report) -> Result<()> {
         let key = layout::lockfile(&head.id);
-        let mirror = self.shared.objects.get(&key).await?;
+        let mirror = match self.shared.objects.get(&key).await {
+            Ok(mirror) => mirror,
+            Err(unreadable) => return report.unreadable(key, unreadable),
+        };
         // The head and the mirror that are compared must be of one moment.
-        if self.shared.objects.head(&head.id).await?.head.lease != head.lease {
-            return Ok(());
+        match self.shared.objects.head(&head.id).await {
+            Ok(again) if again.head.lease == head.lease => {}
+            Ok(_) => return Ok(()),
+            // It could be read a moment ago: another client or a person is changing it.
+            Err(error) if error.spares_others() => return Ok(()),
+            Err(other) => return Err(other),
         }
         let says: Option<Lockfile> =
             mirror.as_ref().and_then(|mirror| serde_json::from_slice(&mirror.bytes).ok());

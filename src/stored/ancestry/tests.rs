@@ -97,6 +97,30 @@ fn what_cannot_be_read_is_hurt_only_where_there_is_no_version() {
     assert_eq!(statuses(None, &[&orphan], &Witnesses::default()), [Hurt]);
 }
 
+fn tips_of(head: Option<&Candidate>, versions: &[&Candidate], witnesses: &Witnesses) -> Vec<(u64, bool)> {
+    let versions: Vec<Candidate> = versions.iter().map(|version| (*version).clone()).collect();
+    let head = head.map(|head| head.reference().unwrap());
+    let tips = tips(head.as_ref(), &versions, false, witnesses);
+    tips.into_iter().map(|((generation, _), is_confirmed)| (generation, is_confirmed)).collect()
+}
+
+#[test]
+fn what_was_built_upon_is_a_tip_only_below_a_version_without_a_witness() {
+    let first = version(1, 1, &[]);
+    let second = version(2, 2, &[&first]);
+    let third = version(3, 3, &[&second]);
+    let all = [&first, &second, &third];
+    assert_eq!(tips_of(None, &all, &Witnesses::default()), [(2, true), (3, false)]);
+    let indexed = Witnesses { indexed: [third.name.clone()].into(), ..Witnesses::default() };
+    assert_eq!(tips_of(None, &all, &indexed), [(3, true)]);
+    assert_eq!(tips_of(Some(&second), &[&third], &Witnesses::default()), [(3, false)]);
+    // A kept edit is never taken without the version that was saved over it.
+    let edit = kept(version(4, 4, &[&third]));
+    let saved = version(5, 5, &[&edit]);
+    let all = [&first, &second, &third, &edit, &saved];
+    assert_eq!(tips_of(None, &all, &Witnesses::default()), [(3, true), (5, false)]);
+}
+
 /// All ways from a version back to the head's, by brute force: the number of commits of each.
 fn ways(versions: &[Candidate], from: &Candidate, head: Option<&VersionRef>) -> Vec<usize> {
     let mut ways = Vec::new();

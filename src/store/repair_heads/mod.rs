@@ -1,31 +1,43 @@
 //! Moving heads that were lost: removed, replaced by an older state, emptied, or damaged.
 
-use std::collections::BTreeSet;
+mod choose;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use pflow_backend::{Batch, Key, Operation, Precondition};
+use pflow_backend::{Batch, Commit, Durability, Key, Operation, Outcome, Precondition};
 use serde::Serialize;
+
+use choose::{Choice, choose};
 
 use super::Store;
 use crate::{
     Error, Result,
     document::ContentHash,
     index::Ancestry,
+    lock::MirrorUpdate,
     stored::{
-        Ancestor, Candidate, Current, Ended, Lockfile, Objects, StoredHead, VersionId, VersionName,
-        VersionStatus, WorkflowId, encode_line, layout, unreadable,
+        Ancestor, Candidate, Current, Ended, Lockfile, Objects, ParentWalk, StoredHead, VersionId,
+        VersionName, WorkflowId, encode_line, layout, unreadable,
     },
 };
 
 /// How far above the highest fence that is seen the new one lies: leases that were given back leave no trace, so nobody knows how many there were.
 const FENCE_GAP: u64 = 1_000_000;
 
+/// The highest fence that is believed of a `workflow.lock` and of the operation history, which have no checksum. The highest number of all would stay the fence
+/// for ever, because nothing is above it.
+const HIGHEST_TOLD: u64 = u64::MAX / 2;
+
+/// Where the head stands in the batch of a move.
+const SWAP: usize = 1;
+
 /// What a repair would do. Nothing has happened yet.
 #[derive(Debug, Clone, Default)]
 pub struct RepairPlan {
     /// Heads that would be moved.
     pub moves: Vec<HeadMove>,
-    /// Workflows with several newest versions: a person takes one of them.
+    /// Workflows whose newest version is not certain: a person takes one of them.
     pub undecided: Vec<UndecidedHead>,
 }
 
@@ -51,14 +63,16 @@ pub struct HeadMove {
     copy: Option<Operation>,
 }
 
-/// A workflow whose head nothing but a person can place.
+/// A workflow whose head nothing but a person can place, or with an object in the way that a person must look at first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UndecidedHead {
     /// The workflow.
     pub id: WorkflowId,
     /// What is wrong with its head.
     pub reason: String,
-    /// The versions that the head can be moved to, the newest first. Empty where none can be read.
+    /// Why a person must choose.
+    pub why: String,
+    /// The versions that the head can be moved to, the newest first. Empty where none can be read, or where taking one does not help.
     pub tips: Vec<VersionTip>,
 }
 
@@ -76,12 +90,14 @@ pub struct VersionTip {
 }
 
 /// What a repair did.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct RepairReport {
     /// Heads that were moved.
     pub moved: Vec<HeadMove>,
     /// Workflows that changed after the plan was made. They were left as they are.
     pub changed: Vec<WorkflowId>,
+    /// The move that failed and ended the repair, if one did. Those behind it in the plan were not tried.
+    pub failed: Option<(WorkflowId, Error)>,
 }
 
 /// The body of the record for the operation history.
@@ -97,8 +113,11 @@ struct HeadRepaired<'a> {
 }
 
 impl Store {
-    /// Says how the heads that [`Store::verify`] calls hurt can be moved. Each goes to the only newest version that descends from what it has now; where there are several, to the
-    /// one that `take` names. A version of `take` that no hurt head can be moved to is an error. Changes nothing.
+    /// Says how the heads that [`Store::verify`] calls hurt can be moved. Changes nothing.
+    ///
+    /// Each goes to the only newest version that descends from what it has now, if that version surely was current once. Where there are several,
+    /// where the newest one cannot be read, and where nothing shows that it was ever current, it goes to the one that `take` names. Only newest versions can be
+    /// taken: those that no later version was built on. A version of `take` that no hurt head can be moved to is an error.
     ///
     /// # Errors
     /// [`Error::InvalidField`] for a version that cannot be taken; errors of the storage.
@@ -106,17 +125,45 @@ impl Store {
         let hurt: BTreeSet<WorkflowId> = self.verify().await?.hurt.into_iter().collect();
         let mut fences = self.shared.index.fences(&hurt).await?;
         let (mut plan, mut taken) = (RepairPlan::default(), BTreeSet::new());
+        let mut ancestries = Vec::new();
         for id in hurt {
-            let ancestry = self.shared.index.ancestry(&id).await?;
-            let reason = reason(&ancestry);
-            match choose(&ancestry, take) {
-                Ok(chosen) => {
+            match self.shared.index.ancestry(&id).await {
+                Ok(ancestry) => ancestries.push(ancestry),
+                Err(error) => {
+                    let reason = "its head is hurt".to_owned();
+                    plan.undecided.push(UndecidedHead::because_of(id, reason, error)?);
+                }
+            }
+        }
+        let names = ancestries.iter().flat_map(|ancestry| {
+            ancestry.candidates.iter().map(|it| (ancestry.stored.head.id.clone(), it.name.clone()))
+        });
+        let mut indexed: BTreeMap<WorkflowId, BTreeSet<VersionName>> = BTreeMap::new();
+        for (id, name) in self.shared.index.has_seen(&names.collect()).await? {
+            indexed.entry(id).or_default().insert(name);
+        }
+        let atomic = self.shared.objects.backend.capabilities().atomic_batch;
+        for ancestry in ancestries {
+            let (id, reason) = (ancestry.stored.head.id.clone(), reason(&ancestry));
+            let indexed = indexed.remove(&id).unwrap_or_default();
+            let choice = match self.shared.index.witnesses_beside(&ancestry, indexed).await {
+                Ok(witnesses) => choose(&ancestry, &witnesses, atomic, take)?,
+                Err(error) => {
+                    plan.undecided.push(UndecidedHead::because_of(id, reason, error)?);
+                    continue;
+                }
+            };
+            match choice {
+                Choice::Take(chosen) => {
                     taken.extend(Some(chosen.name.1.clone()));
                     let seen = fences.remove(&id).unwrap_or_default();
-                    let chosen = chosen.clone();
-                    plan.moves.extend(self.plan_move(ancestry, reason, &chosen, seen).await?);
+                    match self.plan_move(ancestry, reason.clone(), &chosen, seen).await {
+                        Ok(planned) => plan.moves.extend(planned),
+                        Err(error) => plan.undecided.push(UndecidedHead::because_of(id, reason, error)?),
+                    }
                 }
-                Err(tips) => plan.undecided.push(UndecidedHead { id, reason, tips }),
+                Choice::Ask { why, tips } => plan.undecided.push(UndecidedHead { id, reason, why, tips }),
+                Choice::Nothing => {}
             }
         }
         if let Some(unknown) = take.iter().find(|version| !taken.contains(version)) {
@@ -132,15 +179,18 @@ impl Store {
     /// Each move is one swap of a head that names the state which the plan was made from: a crash leaves some heads moved and the others as they were.
     ///
     /// # Errors
-    /// Errors of the storage. What was moved before stays moved.
+    /// Nothing may be written here, and nothing was. An error on the way is [`RepairReport::failed`], beside what was moved before it.
     pub async fn repair(&self, plan: RepairPlan) -> Result<RepairReport> {
         self.shared.gate.admit_writer().await?;
         let mut report = RepairReport::default();
         for head in plan.moves {
-            if self.move_head(&head).await? {
-                report.moved.push(head);
-            } else {
-                report.changed.push(head.id);
+            match self.move_head(&head).await {
+                Ok(true) => report.moved.push(head),
+                Ok(false) => report.changed.push(head.id),
+                Err(error) => {
+                    report.failed = Some((head.id, error));
+                    break;
+                }
             }
         }
         Ok(report)
@@ -161,7 +211,8 @@ impl Store {
         let lineage = Lineage::read(objects, &id, chosen).await?;
         let mirror = objects.get(&layout::lockfile(&id)).await?;
         let mirror = mirror.and_then(|mirror| serde_json::from_slice::<Lockfile>(&mirror.bytes).ok());
-        let fence = seen.max(stored.head.fence).max(mirror.map_or(0, |mirror| mirror.fence));
+        let told = seen.max(mirror.map_or(0, |mirror| mirror.fence));
+        let fence = told.min(HIGHEST_TOLD).max(stored.head.fence);
         let media_type = record.media_type.known().map_err(|source| {
             unreadable(&layout::version(&id, record.generation, &record.version_id), source)
         })?;
@@ -202,6 +253,8 @@ impl Store {
         };
         next.fence = head.fence;
         next.current = Some(head.current.clone());
+        // By the new head, whose fence is above that of every lease before: so a mirror of one of them is no edit of a person.
+        let mirror = MirrorUpdate::of(objects, &next, &next).await?;
         let key = layout::head(id);
         let bytes = next.encode().map_err(|source| unreadable(&key, source))?;
         let when = head.stored.version.clone().map_or(Precondition::Absent, Precondition::Is);
@@ -222,14 +275,53 @@ impl Store {
         // IMPORTANT: the record first, so that no reader of the index misses the move; the copy and the history after the head.
         let batch = Batch::new()
             .stage([Operation::put(pending, Vec::new())])
-            .stage([Operation::put(key, bytes).when(when)])
-            .stage([Operation::put(told, line)].into_iter().chain(head.copy.clone()));
+            .stage([Operation::put(key, bytes).when(when)].into_iter().chain(mirror.keep))
+            .stage([Operation::put(told, line)].into_iter().chain(head.copy.clone()).chain(mirror.write));
         objects.forget_head(id);
-        match objects.commit(batch, || format!("the repair of {id}")).await?.into_result() {
-            Ok(_) => Ok(true),
-            // Only the copy has changed: the head is moved, and the copy is left as it is.
-            Err(conflict) if conflict.applied > 1 => Ok(true),
-            Err(_) => Ok(false),
+        match objects.backend.commit(batch).await {
+            Ok(Commit::Committed(_)) => Ok(true),
+            // Only what follows from the head has changed: the head is moved, and that is left as it is.
+            Ok(Commit::Conflict(conflict) | Commit::Overtaken(conflict)) if conflict.applied > SWAP => {
+                Ok(true)
+            }
+            Ok(Commit::Conflict(_)) => Ok(false),
+            // Our head may have been there, and another client may have built on it.
+            Ok(Commit::Overtaken(_)) => self.has_reached(head).await,
+            Err(error) => match error.outcome() {
+                Outcome::NotApplied { applied } if applied > SWAP => {
+                    tracing::warn!(%id, %error, "its head is moved, but what follows from it could not be written");
+                    Ok(true)
+                }
+                // What a disk shows after a failed sync may be gone after a crash, so there a look decides nothing.
+                Outcome::Unknown
+                    if objects.backend.capabilities().durability != Durability::Power
+                        && self.has_reached(head).await? =>
+                {
+                    Ok(true)
+                }
+                _ => Err(Error::of_commit(|| format!("the repair of {id}"), error)),
+            },
+        }
+    }
+
+    /// Whether the move happened: its version is in the chain now, under its fence or a higher one. No other writer raises a fence so far.
+    async fn has_reached(&self, head: &HeadMove) -> Result<bool> {
+        let stored = self.shared.objects.head(&head.id).await?;
+        if stored.head.fence < head.fence {
+            return Ok(false);
+        }
+        let version = self.shared.objects.generation(&stored.head, head.to.generation).await?;
+        Ok(version.is_some_and(|version| version.record.version_id == head.to.version_id))
+    }
+}
+
+impl UndecidedHead {
+    /// A workflow that cannot be repaired because one of its objects cannot be read. Any other error ends the plan.
+    fn because_of(id: WorkflowId, reason: String, error: Error) -> Result<Self> {
+        if error.spares_others() {
+            Ok(Self { id, reason, why: error.to_string(), tips: Vec::new() })
+        } else {
+            Err(error)
         }
     }
 }
@@ -252,30 +344,6 @@ fn reason(ancestry: &Ancestry) -> String {
     }
 }
 
-/// The version that the head is moved to, or those that a person can choose from.
-fn choose<'a>(
-    ancestry: &'a Ancestry,
-    take: &[VersionId],
-) -> std::result::Result<&'a Candidate, Vec<VersionTip>> {
-    let is_ahead = |candidate: &&Candidate| {
-        candidate.version.is_some()
-            && ancestry.statuses.get(&candidate.name).is_some_and(|status| *status != VersionStatus::Beside)
-    };
-    let ahead: Vec<&Candidate> = ancestry.candidates.iter().filter(is_ahead).collect();
-    if let Some(taken) = ahead.iter().find(|candidate| take.contains(&candidate.name.1)) {
-        return Ok(taken);
-    }
-    // Where only the history tells that the head is hurt, it may be any of them.
-    let any = !ancestry.is_hurt();
-    let is_hurt = |it: &&&Candidate| any || ancestry.statuses.get(&it.name) == Some(&VersionStatus::Hurt);
-    let newest = ahead.iter().filter(is_hurt).map(|candidate| candidate.name.0).max();
-    let mut of_newest = ahead.iter().filter(is_hurt).filter(|candidate| Some(candidate.name.0) == newest);
-    match (of_newest.next(), of_newest.next()) {
-        (Some(only), None) => Ok(only),
-        _ => Err(ahead.iter().rev().filter_map(|candidate| VersionTip::of(candidate).ok()).collect()),
-    }
-}
-
 /// What lies below the version that a head is moved to.
 #[derive(Default)]
 struct Lineage {
@@ -288,24 +356,19 @@ struct Lineage {
 impl Lineage {
     async fn read(objects: &Objects, id: &WorkflowId, tip: &Candidate) -> Result<Self> {
         let mut lineage = Self::default();
-        let mut seen: BTreeSet<VersionName> = BTreeSet::new();
-        let parents = |record: &crate::stored::VersionRecord, is_first: bool| {
-            let parents = record.parents.clone().into_iter().enumerate();
-            parents.map(move |(place, parent)| (parent, is_first && place == 0)).collect::<Vec<_>>()
-        };
-        let mut next: Vec<_> = tip.record().map(|record| parents(record, true)).unwrap_or_default();
-        lineage.contents.extend(tip.record().and_then(|record| record.hash));
-        while let Some((named, is_first)) = next.pop() {
-            if !seen.insert((named.generation, named.version_id.clone())) {
-                continue;
-            }
+        let mut walk = ParentWalk::default();
+        if let Some(record) = tip.record() {
+            lineage.contents.extend(record.hash);
+            walk.go_on(record, true);
+        }
+        while let Some((named, is_first)) = walk.next() {
             match objects.named_version(id, &named).await {
                 Ok(version) => {
                     if is_first {
                         lineage.recent.push(version.as_ancestor());
                     }
                     lineage.contents.extend(version.record.hash);
-                    next.extend(parents(&version.record, is_first));
+                    walk.go_on(&version.record, is_first);
                 }
                 Err(error) if error.is_of_one_object() => {
                     lineage

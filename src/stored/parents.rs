@@ -1,0 +1,70 @@
+//! The order of a walk along all parents of a version.
+
+use std::collections::BTreeSet;
+
+use super::{VersionName, VersionRecord, VersionRef};
+
+/// A walk along all parents. The caller reads each version that [`next`](Self::next) names and hands its record to [`go_on`](Self::go_on).
+///
+/// Invariant: the first parents come first, the nearest first, and each version comes once. So a version that is an ancestor along the first parents is
+/// told as that, also where other parents lead to it as well.
+#[derive(Debug, Default)]
+pub(crate) struct ParentWalk {
+    /// The versions that were named so far.
+    pub(crate) seen: BTreeSet<VersionName>,
+    next: Vec<(VersionRef, bool)>,
+}
+
+impl ParentWalk {
+    /// Goes on with this version next, which is an ancestor along the first parents if it `is_first`.
+    pub(crate) fn add(&mut self, named: VersionRef, is_first: bool) {
+        self.next.push((named, is_first));
+    }
+
+    /// Goes on with the parents of a version. One of the same or a higher generation is damage, and is passed over.
+    pub(crate) fn go_on(&mut self, record: &VersionRecord, is_first: bool) {
+        let parents = record.parents.iter().enumerate().rev();
+        let older = parents.filter(|(_, parent)| parent.generation < record.generation);
+        self.next.extend(older.map(|(place, parent)| (parent.clone(), is_first && place == 0)));
+    }
+
+    /// The next version, and whether it is an ancestor along the first parents; none at the end.
+    pub(crate) fn next(&mut self) -> Option<(VersionRef, bool)> {
+        while let Some((named, is_first)) = self.next.pop() {
+            if self.seen.insert((named.generation, named.version_id.clone())) {
+                return Some((named, is_first));
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::{super::version::tests::record, *};
+    use crate::{document::ContentHash, stored::VersionId};
+
+    fn named(generation: u64) -> VersionRef {
+        let version_id = VersionId::parse(format!("{generation:026}")).unwrap();
+        VersionRef { generation, version_id, record_hash: ContentHash::of(b"line") }
+    }
+
+    #[test]
+    fn first_parents_come_first_where_several_ways_lead_to_them() {
+        // 5 has merged 3 and 4, and 4 has merged 3 again.
+        let parents: BTreeMap<u64, &[u64]> = [(5, &[3, 4][..]), (4, &[2, 3]), (3, &[1]), (2, &[1])].into();
+        let mut walk = ParentWalk::default();
+        walk.add(named(5), true);
+        let mut told = Vec::new();
+        while let Some((version, is_first)) = walk.next() {
+            told.push((version.generation, is_first));
+            let mut record = record(version.generation, b"{}");
+            let of = parents.get(&version.generation).copied().unwrap_or_default();
+            record.parents = of.iter().map(|generation| named(*generation)).collect();
+            walk.go_on(&record, is_first);
+        }
+        assert_eq!(told, [(5, true), (3, true), (1, true), (4, false), (2, false)]);
+    }
+}
