@@ -165,12 +165,14 @@ impl<'a> Applier<'a> {
         if !entry.may_be_edited() {
             return folder.remove_file(name);
         }
-        let Some(held) = self.version_of_ours(&file, &status, entry)? else {
-            return self.keep(&folder, name, key, (&file, &status));
+        let held = match self.judge(&file, &status, entry)? {
+            (Judged::Ours, version) => Some(version),
+            (Judged::Remnant, _) => None,
+            (Judged::Edited, _) => return self.keep(&folder, name, key, (&file, &status)),
         };
         // Taken out of its place first and looked at there, whatever a person did in between.
         let (staging, number) = self.staged_name()?;
-        let staged = taken_out::name(self.epoch, &held, &number, key);
+        let staged = taken_out::name(self.epoch, held.as_ref(), &number, key);
         folder.rename(name, (&staging, &staged))?;
         self.look_again(&staging, &staged)?;
         // Pending records are empty and many; a person's work is not.
@@ -255,20 +257,22 @@ impl<'a> Applier<'a> {
         let Some((file, status)) = folder.open_file(name)? else {
             return self.move_in(folder, name, Some(mode), source);
         };
-        let Some(held) = self.version_of_ours(&file, &status, entry)? else {
-            return self.keep(folder, name, key, (&file, &status));
+        let held = match self.judge(&file, &status, entry)? {
+            (Judged::Ours, version) => Some(version),
+            (Judged::Remnant, _) => None,
+            (Judged::Edited, _) => return self.keep(folder, name, key, (&file, &status)),
         };
-        self.exchange_in(folder, name, mode, key, &held, source)
+        self.exchange_in(folder, name, mode, key, held.as_ref(), source)
     }
 
-    /// `held` is what the file holds that is taken out.
+    /// `held` is what the file holds that is taken out; none if that may be the work of a person, which goes to `quarantine`.
     fn exchange_in(
         &mut self,
         folder: &Folder,
         name: &str,
         mode: Mode,
         key: &Key,
-        held: &Version,
+        held: Option<&Version>,
         source: &Source<'_>,
     ) -> Result<()> {
         let (staging, number) = self.staged_name()?;
@@ -289,16 +293,16 @@ impl<'a> Applier<'a> {
         }
     }
 
-    /// What the file holds, if that is not a person's edit.
-    fn version_of_ours(&self, file: &OpenFile, status: &Status, entry: &Entry) -> Result<Option<Version>> {
+    /// What the file holds, and whose it is.
+    fn judge(&self, file: &OpenFile, status: &Status, entry: &Entry) -> Result<(Judged, Version)> {
         let version = hash_open(file, status)?.0;
         if entry.knows(&version) {
-            return Ok(Some(version));
+            return Ok((Judged::Ours, version));
         }
         let bytes = whole(file, status)?;
         let version = Version::of_content(&bytes);
         let judged = entry.judge(&version, &bytes, |value| bytes_of(self.root, value))?;
-        Ok((judged == Judged::Ours).then_some(version))
+        Ok((judged, version))
     }
 
     /// A person's edit stays, and becomes durable: what it replaced must not come back after a crash.
@@ -316,7 +320,7 @@ impl<'a> Applier<'a> {
         }
         let bytes = whole(file, status)?;
         let held = Version::of_content(&bytes);
-        self.exchange_in(folder, name, status.mode, key, &held, &Source::Journal(&bytes))
+        self.exchange_in(folder, name, status.mode, key, Some(&held), &Source::Journal(&bytes))
     }
 
     /// Looks at what was taken out, where a person cannot replace it any more. What changed since the look before is theirs.
