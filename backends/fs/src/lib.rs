@@ -94,7 +94,7 @@
 //! A copy that is replaced or deleted stays in `staging` until the next checkpoint, or the next `close`, because an editor may have it open. It is removed
 //! then only if it did not change; otherwise it goes to `quarantine`. Three limits:
 //! - What an editor writes to such a file after that look is lost. Nothing tells who has a file open.
-//! - Where the system cannot exchange two names, the replaced file is not kept.
+//! - Where the system can neither exchange two names nor refuse to replace one, a file that is replaced is not kept.
 //! - A handle that finds work in the journal when it opens the folder cannot know whether the machine crashed. Until it sees the journal end, a copy that
 //!   holds only the beginning of a committed value, no bytes, or zeros, is what a crash left to it: the value counts, and such a beginning goes to
 //!   `quarantine`. A handle that was open before keeps it as an edit.

@@ -5,6 +5,7 @@
 
 mod counts;
 mod disk;
+mod editors;
 mod errno;
 mod explorer;
 mod failed_sync;

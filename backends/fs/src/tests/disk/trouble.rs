@@ -18,6 +18,7 @@ pub(crate) enum Call {
     SetLength,
     CreateFolder,
     Rename,
+    RenameNew,
     Exchange,
     RemoveFile,
     RemoveFolder,
@@ -36,8 +37,11 @@ impl Call {
 
     /// Whether a medium that cannot be written to refuses it.
     pub(crate) fn writes(self) -> bool {
-        use Call::{CreateFolder, Exchange, RemoveFile, RemoveFolder, Rename, SetLength, Write};
-        matches!(self, Write | SetLength | CreateFolder | Rename | Exchange | RemoveFile | RemoveFolder)
+        use Call::{CreateFolder, Exchange, RemoveFile, RemoveFolder, Rename, RenameNew, SetLength, Write};
+        matches!(
+            self,
+            Write | SetLength | CreateFolder | Rename | RenameNew | Exchange | RemoveFile | RemoveFolder
+        )
     }
 }
 
@@ -71,6 +75,16 @@ pub(crate) enum Trouble {
     Of(&'static str, Errno),
     /// Nothing can be written.
     ReadOnly,
+    /// Right before the next call of this kind for the file with this path, a person does something to the file.
+    Before(Call, &'static str, Hand),
+}
+
+/// What a person does to a file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Hand {
+    /// Writes it as an editor does.
+    Writes(&'static str),
+    Removes,
 }
 
 /// What a call does then.
@@ -96,6 +110,18 @@ pub(super) struct Calls {
 }
 
 impl Calls {
+    /// What a person does right before a call, once.
+    pub(super) fn before(&mut self, call: Call, path: &str) -> Option<Hand> {
+        let at = self.troubles.iter().position(|trouble| match trouble {
+            Trouble::Before(it, of, _) => *it == call && path.ends_with(of),
+            _ => false,
+        })?;
+        match self.troubles.remove(at) {
+            Trouble::Before(_, _, hand) => Some(hand),
+            _ => None,
+        }
+    }
+
     /// Notes a call and decides what becomes of it.
     pub(super) fn begin(&mut self, call: Call, path: String) -> Fate {
         let at = self.made.len();
