@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use pflow_backend::{Bytes, Error, Key, Result, Version};
+use pflow_backend::{Bytes, Error, ErrorKind, Key, Result, Version};
 use rustix::{
     fs::{FileType, Mode},
     io::Errno,
@@ -21,7 +21,7 @@ use rustix::{
 
 use crate::{
     current::{bytes_of, kept_file, not_what_was_committed, value_is_gone},
-    error::{errno_of, failed, special_file, symbolic_link},
+    error::{errno_of, failed, is_no_call, special_file, symbolic_link},
     files::{copy_part, hash_open, split, whole},
     folder::{Folder, OpenFile, Step, Walk},
     journal::{
@@ -44,6 +44,9 @@ pub(crate) enum Sync {
 
 /// After how many folders these are synced before others are touched, so that few are open at a time.
 const MOST_TOUCHED: usize = 200;
+
+/// How often a copy is put where another program makes and removes files at the same moments.
+const TRIES: usize = 4;
 
 /// Writes entries into their files. The caller holds the lock.
 #[derive(Debug)]
@@ -148,13 +151,43 @@ impl<'a> Applier<'a> {
         match there {
             Some(it) if it.kind == FileType::Symlink => Err(symbolic_link(&folder.path_of(name))),
             Some(it) if it.kind != FileType::RegularFile => Err(special_file(&folder.path_of(name))),
-            // IMPORTANT: under its name only what no person edits: readers believe the journal until it is durable. A copy never has a part of a value
-            // under its name unless the machine crashes, so that such a part is a person's edit otherwise.
-            None if !entry.may_be_edited() => self.write(&folder, name, None, source),
-            None => self.move_in(&folder, name, None, source),
-            Some(it) if !entry.may_be_edited() => self.move_in(&folder, name, Some(it.mode), source),
-            Some(it) => self.swap_in(&folder, name, it.mode, key, entry, source),
+            // IMPORTANT: a copy never has a part of a value under its name unless the machine crashes, so that such a part is a person's edit
+            // otherwise. Of what no person edits it may: readers believe the journal until it is durable.
+            _ if entry.may_be_edited() => {
+                self.put_copy(&folder, name, there.map(|it| it.mode), key, entry, source)
+            }
+            None => self.write(&folder, name, None, source),
+            Some(it) => {
+                let (staging, staged) = self.stage(Some(it.mode), source)?;
+                staging.rename(&staged, (&folder, name)).inspect_err(|_| discard(&staging, &staged))
+            }
         }
+    }
+
+    /// Puts a value where a person may write a file at any moment: nothing is replaced that was not looked at.
+    fn put_copy(
+        &mut self,
+        folder: &Folder,
+        name: &str,
+        mode: Option<Mode>,
+        key: &Key,
+        entry: &Entry,
+        source: &Source<'_>,
+    ) -> Result<()> {
+        for _ in 0..TRIES {
+            let is_done = match folder.open_file(name)? {
+                None => self.move_in(folder, name, mode, source)?,
+                Some((file, status)) => self.swap_in(folder, name, key, entry, (&file, &status), source)?,
+            };
+            if is_done {
+                return Ok(());
+            }
+        }
+        let what = format!(
+            "{} was made or removed by another program each time it was to be written",
+            folder.path_of(name).display()
+        );
+        Err(Error::new(ErrorKind::Unavailable, what))
     }
 
     fn delete(&mut self, key: &Key, entry: &Entry) -> Result<()> {
@@ -165,12 +198,14 @@ impl<'a> Applier<'a> {
         if !entry.may_be_edited() {
             return folder.remove_file(name);
         }
-        let Some(held) = self.version_of_ours(&file, &status, entry)? else {
-            return self.keep(&folder, name, key, (&file, &status));
+        let held = match self.judge(&file, &status, entry)? {
+            (Judged::Ours, version) => Some(version),
+            (Judged::Remnant, _) => None,
+            (Judged::Edited, _) => return self.keep(&folder, name, key, (&file, &status)).map(drop),
         };
         // Taken out of its place first and looked at there, whatever a person did in between.
         let (staging, number) = self.staged_name()?;
-        let staged = taken_out::name(self.epoch, &held, &number, key);
+        let staged = taken_out::name(self.epoch, held.as_ref(), &number, key);
         folder.rename(name, (&staging, &staged))?;
         self.look_again(&staging, &staged)?;
         // Pending records are empty and many; a person's work is not.
@@ -230,93 +265,100 @@ impl<'a> Applier<'a> {
         Ok((staging, format!("{}-{}", self.id, self.staged)))
     }
 
+    /// Writes a file where there was none; false if there is one by now.
     fn move_in(
         &mut self,
         folder: &Folder,
         name: &str,
         mode: Option<Mode>,
         source: &Source<'_>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let (staging, staged) = self.stage(mode, source)?;
-        staging.rename(&staged, (folder, name)).inspect_err(|_| discard(&staging, &staged))
+        let moved = staging.rename_new(&staged, (folder, name));
+        if !matches!(moved, Ok(true)) {
+            discard(&staging, &staged);
+        }
+        moved
     }
 
-    /// Replaces a file that a person may have edited. The two change places in one step, so that what comes out is what was there last,
-    /// whatever a person did in between. It stays in staging, because an editor may have it open: see [`taken_out`].
+    /// Replaces a file that a person may have edited; false if it is gone by now. The two change places in one step, so that what comes out is
+    /// what was there last, whatever a person did in between. It stays in staging, because an editor may have it open: see [`taken_out`].
     fn swap_in(
         &mut self,
         folder: &Folder,
         name: &str,
-        mode: Mode,
         key: &Key,
         entry: &Entry,
+        (file, status): (&OpenFile, &Status),
         source: &Source<'_>,
-    ) -> Result<()> {
-        let Some((file, status)) = folder.open_file(name)? else {
-            return self.move_in(folder, name, Some(mode), source);
+    ) -> Result<bool> {
+        let held = match self.judge(file, status, entry)? {
+            (Judged::Ours, version) => Some(version),
+            (Judged::Remnant, _) => None,
+            (Judged::Edited, _) => return self.keep(folder, name, key, (file, status)),
         };
-        let Some(held) = self.version_of_ours(&file, &status, entry)? else {
-            return self.keep(folder, name, key, (&file, &status));
-        };
-        self.exchange_in(folder, name, mode, key, &held, source)
+        self.exchange_in(folder, name, status.mode, key, held.as_ref(), source)
     }
 
-    /// `held` is what the file holds that is taken out.
+    /// `held` is what the file holds that is taken out; none if that may be the work of a person, which goes to `quarantine`.
     fn exchange_in(
         &mut self,
         folder: &Folder,
         name: &str,
         mode: Mode,
         key: &Key,
-        held: &Version,
+        held: Option<&Version>,
         source: &Source<'_>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let (staging, number) = self.staged_name()?;
         let staged = taken_out::name(self.epoch, held, &number, key);
         self.stage_as(&staging, &staged, Some(mode), source)?;
-        match staging.exchange(&staged, (folder, name)) {
-            Ok(()) => self.look_again(&staging, &staged),
-            Err(error) => match errno_of(&error) {
-                // The system has no such call, or somebody took the file away. What it held was looked at a moment ago.
-                Some(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::NOENT) => {
-                    staging.rename(&staged, (folder, name)).inspect_err(|_| discard(&staging, &staged))
-                }
-                _ => {
-                    discard(&staging, &staged);
-                    Err(failed("move a file to", &folder.path_of(name), error))
-                }
-            },
+        let Err(error) = staging.exchange(&staged, (folder, name)) else {
+            self.look_again(&staging, &staged)?;
+            return Ok(true);
+        };
+        let errno = errno_of(&error);
+        if errno.is_some_and(is_no_call) {
+            // The system has no such call. What the file held was looked at a moment ago.
+            staging.rename(&staged, (folder, name)).inspect_err(|_| discard(&staging, &staged))?;
+            return Ok(true);
+        }
+        discard(&staging, &staged);
+        match errno {
+            Some(Errno::NOENT) => Ok(false),
+            _ => Err(failed("move a file to", &folder.path_of(name), error)),
         }
     }
 
-    /// What the file holds, if that is not a person's edit.
-    fn version_of_ours(&self, file: &OpenFile, status: &Status, entry: &Entry) -> Result<Option<Version>> {
+    /// What the file holds, and whose it is.
+    fn judge(&self, file: &OpenFile, status: &Status, entry: &Entry) -> Result<(Judged, Version)> {
         let version = hash_open(file, status)?.0;
         if entry.knows(&version) {
-            return Ok(Some(version));
+            return Ok((Judged::Ours, version));
         }
         let bytes = whole(file, status)?;
         let version = Version::of_content(&bytes);
         let judged = entry.judge(&version, &bytes, |value| bytes_of(self.root, value))?;
-        Ok((judged == Judged::Ours).then_some(version))
+        Ok((judged, version))
     }
 
     /// A person's edit stays, and becomes durable: what it replaced must not come back after a crash.
     ///
-    /// If its name, or its bytes, may have been lost, a copy of it takes its place.
+    /// If its name, or its bytes, may have been lost, a copy of it takes its place. False if it is gone by now.
     fn keep(
         &mut self,
         folder: &Folder,
         name: &str,
         key: &Key,
         (file, status): (&OpenFile, &Status),
-    ) -> Result<()> {
+    ) -> Result<bool> {
         if !self.again {
-            return self.sync_written(file);
+            self.sync_written(file)?;
+            return Ok(true);
         }
         let bytes = whole(file, status)?;
         let held = Version::of_content(&bytes);
-        self.exchange_in(folder, name, status.mode, key, &held, &Source::Journal(&bytes))
+        self.exchange_in(folder, name, status.mode, key, Some(&held), &Source::Journal(&bytes))
     }
 
     /// Looks at what was taken out, where a person cannot replace it any more. What changed since the look before is theirs.

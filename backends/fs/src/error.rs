@@ -38,6 +38,11 @@ pub(crate) fn errno_of(error: &io::Error) -> Option<Errno> {
     Errno::from_io_error(error)
 }
 
+/// Whether the system or the file system has no such call. On macOS the last two differ.
+pub(crate) fn is_no_call(errno: Errno) -> bool {
+    [Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP, Errno::NOTSUP].contains(&errno)
+}
+
 /// A link where an object or a folder of this storage should be.
 pub(crate) fn symbolic_link(path: &Path) -> Error {
     let what = format!(

@@ -14,7 +14,7 @@ use rustix::{
 };
 
 use crate::{
-    error::{errno_of, failed, special_file, symbolic_link},
+    error::{errno_of, failed, is_no_call, special_file, symbolic_link},
     medium::{FileId, Medium, Node, Open, Sharing, Status},
 };
 
@@ -287,6 +287,18 @@ impl Folder {
         self.medium
             .rename((&self.node, name.as_ref()), (&to.0.node, to.1.as_ref()))
             .map_err(|error| failed("move a file to", &to.0.path_of(to.1), error))
+    }
+
+    /// Gives a file a name that nothing has; false if something has it by now. Where the system cannot tell, that is replaced.
+    pub(crate) fn rename_new(&self, name: &str, to: (&Self, &str)) -> Result<bool> {
+        match self.medium.rename_new((&self.node, name.as_ref()), (&to.0.node, to.1.as_ref())) {
+            Ok(()) => Ok(true),
+            Err(error) => match errno_of(&error) {
+                Some(Errno::EXIST) => Ok(false),
+                Some(errno) if is_no_call(errno) => self.rename(name, to).map(|()| true),
+                _ => Err(failed("move a file to", &to.0.path_of(to.1), error)),
+            },
+        }
     }
 
     /// Two names change places.

@@ -94,10 +94,10 @@
 //! A copy that is replaced or deleted stays in `staging` until the next checkpoint, or the next `close`, because an editor may have it open. It is removed
 //! then only if it did not change; otherwise it goes to `quarantine`. Three limits:
 //! - What an editor writes to such a file after that look is lost. Nothing tells who has a file open.
-//! - Where the system cannot exchange two names, the replaced file is not kept.
-//! - A handle that finds work in the journal when it opens the folder cannot know whether the machine crashed. Until the journal ends, a copy that holds
-//!   only the beginning of a committed value, or zeros, is what a crash left to it: the value counts, and such a beginning goes to `quarantine`. A handle
-//!   that was open before keeps it as an edit.
+//! - Where the system can neither exchange two names nor refuse to replace one, a file that is replaced is not kept.
+//! - A handle that finds work in the journal when it opens the folder cannot know whether the machine crashed. Until it sees the journal end, a copy that
+//!   holds only the beginning of a committed value, no bytes, or zeros, is what a crash left to it: the value counts, and such a beginning goes to
+//!   `quarantine`. A handle that was open before keeps it as an edit.
 //!
 //! A file that this process cannot read is no edit to it: the journal's value counts, and the file stays as it is.
 //!

@@ -94,10 +94,9 @@ fn bring_back(journal: &Journal<'_>, moved: &Folder, name: &str, way: &str) -> R
         }
         folder = next;
     }
-    if folder.look(name)?.is_some() {
+    if !moved.rename_new(name, (&folder, name))? {
         return Ok(());
     }
-    moved.rename(name, (&folder, name))?;
     if let Err(error) = folder.sync() {
         // IMPORTANT: as in `keep`: its name may be lost, and is given again the next time.
         folder.rename(name, (moved, name))?;

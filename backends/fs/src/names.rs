@@ -8,8 +8,8 @@
 //! **Only a folder in which the journal names everything is moved.** Our readers miss nothing meanwhile, because the journal counts for them.
 //!
 //! # Limits
-//! - A folder that was made in this epoch and holds a file of another program is taken for one that was there before. If its name was lost, and
-//!   nothing else changes it in its folder, a crash of the machine takes the folder.
+//! - A folder that was made in this epoch and holds a file of another program, or a folder that cannot be read, is taken for one that was
+//!   there before. If its name was lost, and nothing else changes it in its folder, a crash of the machine takes the folder.
 //! - For a moment another program does not find a folder that is moved. A reader of ours sees the committed value in place of a person's edit in it.
 //! - A crash between the two moves leaves the folder in `moved/`, below the same path as in the store. The next handle that opens the store, or the
 //!   next checkpoint, brings back what the journal does not have ([`crate::moved`]). Until then a handle that is open already sees the
@@ -20,7 +20,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use pflow_backend::{Error, Key, Result};
+use pflow_backend::{Error, ErrorKind, Key, Result};
 
 use crate::{
     apply::{path_of, remove_folders},
@@ -58,14 +58,22 @@ pub(crate) fn name_folders_again(journal: &Journal<'_>) -> Result<Renamed> {
     };
     // Each folder before those that it is in.
     for (above, names) in folders_of_values(journal).into_iter().rev() {
-        // What is in the way is reported when the files are written.
-        let Ok(Walk::There(parent)) = root.walk(steps(&above)) else { continue };
+        let parent = match root.walk(steps(&above)) {
+            Ok(Walk::There(parent)) => parent,
+            // What is there in its place is reported when the files are written.
+            Ok(Walk::Missing(_) | Walk::Blocked(..)) => continue,
+            Err(error) => {
+                mover.renamed.failures.push((root.path_of(&above), error));
+                continue;
+            }
+        };
         let mut new = Vec::new();
         for name in names {
-            if let Step::Folder(folder) = parent.step(&name)?
-                && folder.first_inhabitant(&is_named)?.is_none()
-            {
-                new.push(name);
+            // IMPORTANT: a name that could not be looked at is not given again, so nothing below it counts as written: the cause may have passed by then.
+            match is_new(&parent, &name, &is_named) {
+                Ok(true) => new.push(name),
+                Ok(false) => {}
+                Err(error) => mover.renamed.failures.push((parent.path_of(&name), error)),
             }
         }
         mover.move_there_and_back(parent, &above, &new)?;
@@ -79,6 +87,20 @@ pub(crate) fn name_folders_again(journal: &Journal<'_>) -> Result<Renamed> {
     // So that a crash does not bring back empty copies of paths.
     mover.renamed.to_sync.push(journal.folder.clone());
     Ok(mover.renamed)
+}
+
+/// Whether the journal names everything in a folder, so that it may have been made in this epoch.
+fn is_new(parent: &Folder, name: &str, is_named: &dyn Fn(&Path) -> bool) -> Result<bool> {
+    let Step::Folder(folder) = parent.step(name)? else { return Ok(false) };
+    match folder.first_inhabitant(is_named) {
+        Ok(inhabitant) => Ok(inhabitant.is_none()),
+        // This passes, and then nothing would tell that the name was not given again.
+        Err(error) if error.kind() == ErrorKind::Exhausted => Err(error),
+        Err(error) => {
+            tracing::debug!(%error, "a folder in which not everything can be read is not moved");
+            Ok(false)
+        }
+    }
 }
 
 /// The names of all folders on the way to a value, by the path of the folder that they are in.

@@ -48,8 +48,12 @@ pub(crate) struct Entry {
 /// What a file says under an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Judged {
-    /// Something that we wrote, or a part of it that a crash of the machine may have left: the entry counts.
+    /// What a handle wrote or a commit replaced knowingly, or after a crash of the machine no bytes or zeros: the entry counts, and the file holds no
+    /// work of a person.
     Ours,
+    /// What a crash of the machine may have left of a value, or the beginning of it that a person kept: the entry counts, and the bytes are kept in
+    /// `quarantine`.
+    Remnant,
     /// A person's edit: the file counts.
     Edited,
 }
@@ -80,7 +84,7 @@ impl Overlay {
         self.entries.values_mut().for_each(|entry| entry.after_crash = true);
     }
 
-    /// One without entries, for what is read anew.
+    /// One without entries, for reading the same journal again.
     pub(crate) fn emptied(&self) -> Self {
         Self { after_crash: self.after_crash, ..Self::default() }
     }
@@ -265,7 +269,7 @@ impl Entry {
         }
         for value in self.earlier.iter().chain(&self.now) {
             if whole(value)?.is_some_and(|whole| is_remnant(bytes, &whole)) {
-                return Ok(Judged::Ours);
+                return Ok(Judged::Remnant);
             }
         }
         Ok(Judged::Edited)
@@ -333,10 +337,11 @@ mod tests {
             put("a", WriteKind::Copy, was("an edit that was seen"), "third value"),
         ]);
         copies.is_after_crash();
-        for ours in
-            ["base", "first value", "third value", "third", "first", "", "\0\0\0", "an edit that was seen"]
-        {
+        for ours in ["base", "first value", "third value", "", "\0\0\0", "an edit that was seen"] {
             assert_eq!(judged(&copies, ours), Judged::Ours, "{ours:?}");
+        }
+        for remnant in ["third", "first"] {
+            assert_eq!(judged(&copies, remnant), Judged::Remnant, "{remnant:?}");
         }
         for edited in ["bas", "third value!", "an edit", "\0x"] {
             assert_eq!(judged(&copies, edited), Judged::Edited, "{edited:?}");

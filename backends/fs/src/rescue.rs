@@ -76,8 +76,8 @@ pub(crate) fn keep(journal: &Journal<'_>, from: &Folder, name: &str, kept: &str)
     Ok(())
 }
 
-/// Whether a file holds a value of ours, or what a crash left of one. A part of one in a file that was taken out is an editor's beginning, unless there was
-/// a crash.
+/// Whether a file holds a value of ours, or what a crash left of one. A part of one in a file that was taken out may be the work of a person, and is none
+/// of ours.
 fn is_ours(journal: &Journal<'_>, bytes: &[u8], was_taken_out: bool) -> Result<bool> {
     if !was_taken_out && bytes.iter().all(|byte| *byte == 0) {
         return Ok(true);
@@ -87,8 +87,10 @@ fn is_ours(journal: &Journal<'_>, bytes: &[u8], was_taken_out: bool) -> Result<b
     let entries: Vec<Entry> = journal.view().overlay.iter().map(|(_, entry)| entry.clone()).collect();
     for mut entry in entries {
         entry.after_crash |= !was_taken_out;
-        if entry.judge(&version, bytes, |value| bytes_of(root, value))? == Judged::Ours {
-            return Ok(true);
+        match entry.judge(&version, bytes, |value| bytes_of(root, value))? {
+            Judged::Ours => return Ok(true),
+            Judged::Remnant if !was_taken_out => return Ok(true),
+            Judged::Remnant | Judged::Edited => {}
         }
     }
     Ok(false)

@@ -3,19 +3,23 @@
 //! **Rule:** a file that a person may edit is removed only by a later checkpoint than the one that took it out, or by `close`, and only if it still holds what
 //! it held then. If it changed it goes to `quarantine/`. What is written to it after that last look is lost; nothing tells who has a file open.
 //!
-//! Its name says what it held, so that any process can look again: `out.<epoch>.<sha-256>.<number>.<key>`.
+//! Its name says what it held, so that any process can look again: `out.<epoch>.<sha-256>.<number>.<key>`. Where it held what may be the work of a
+//! person, there is `part` in place of the hash: no file holds that, so the next look moves it to `quarantine/`, whichever process has it.
 
 use pflow_backend::{Key, Result, Version};
 
 use crate::{files::hash_open, folder::Folder, journal::QUARANTINE};
 
 const MARK: &str = "out";
+/// In place of a hash; no hash is so short.
+const PART: &str = "part";
 /// How much of a key is in a name: with everything else it stays below the 255 bytes that file systems take.
 const LONGEST_KEY: usize = 100;
 
-/// The name of a file that holds `version` and was taken out of the place of `key`.
-pub(crate) fn name(epoch: u64, version: &Version, number: &str, key: &Key) -> String {
-    format!("{MARK}.{epoch}.{version}.{number}.{}", flat(key))
+/// The name of a file that was taken out of the place of `key` and holds `version`, or without one what may be the work of a person.
+pub(crate) fn name(epoch: u64, version: Option<&Version>, number: &str, key: &Key) -> String {
+    let held = version.map_or(PART, Version::as_str);
+    format!("{MARK}.{epoch}.{held}.{number}.{}", flat(key))
 }
 
 /// A key as a part of one name: its end, if it is long.
@@ -54,11 +58,14 @@ mod tests {
     fn a_name_says_what_the_file_held() {
         let version = Version::of_content(b"x");
         let key = Key::parse("workflows/a.b/workflow.json").unwrap();
-        let name = name(7, &version, "01abc-2", &key);
+        let name = name(7, Some(&version), "01abc-2", &key);
         assert_eq!(held(&name), Some(version.as_str()));
         assert!(name.ends_with(".workflows-a.b-workflow.json"), "{name}");
         let long = Key::parse(vec!["k".repeat(200); 2].join("/")).unwrap();
-        assert!(super::name(u64::MAX, &version, &format!("{}-99999", "0".repeat(26)), &long).len() < 255);
+        assert!(
+            super::name(u64::MAX, Some(&version), &format!("{}-99999", "0".repeat(26)), &long).len() < 255
+        );
+        assert_eq!(held(&super::name(7, None, "01abc-2", &key)), Some(PART));
         for other in ["01abc-2", "out", "out.7", "out.7.abc", "journal", ""] {
             assert_eq!(held(other), None, "{other}");
         }

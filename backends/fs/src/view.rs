@@ -275,7 +275,13 @@ impl View {
                 let Some(log) = open_log(root)? else { return Ok(false) };
                 match known {
                     Some(known) => (Arc::new(log), None, known),
-                    None => (Arc::new(log), Some(self.overlay.emptied()), Log::start(goal.epoch, goal.salt)),
+                    None => {
+                        // IMPORTANT: only the end of an epoch begins the one right behind it; a journal that is renewed passes one over. So a handle that
+                        // saw the epoch before knows that no file holds what a crash left, and cannot know it of a later one.
+                        let has_ended = self.position.is_some_and(|at| at.epoch + 1 == goal.epoch);
+                        let fresh = if has_ended { Overlay::default() } else { self.overlay.emptied() };
+                        (Arc::new(log), Some(fresh), Log::start(goal.epoch, goal.salt))
+                    }
                 }
             }
         };

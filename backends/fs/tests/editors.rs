@@ -111,8 +111,8 @@ async fn a_copy_that_a_person_shortens_stays_as_it_is() {
 }
 
 #[tokio::test]
-async fn after_a_crash_a_part_of_a_copy_is_what_the_crash_left() {
-    for remnant in ["version", "", "\0\0\0"] {
+async fn after_a_crash_the_beginning_of_a_copy_goes_to_quarantine() {
+    for (remnant, kept) in [("version", vec!["version"]), ("", vec![]), ("\0\0\0", vec![])] {
         let (place, backend) = two_versions().await;
         drop(backend);
         fs::write(place.path().join("w/copy"), remnant).unwrap();
@@ -122,5 +122,48 @@ async fn after_a_crash_a_part_of_a_copy_is_what_the_crash_left() {
         write(&other, put("more", "x")).await;
         other.close().await.unwrap();
         assert_eq!(fs::read_to_string(place.path().join("w/copy")).unwrap(), "version 2");
+        // The next checkpoint removes what was taken out and did not change.
+        other.close().await.unwrap();
+        assert_eq!(quarantined(place.path()), kept, "{remnant:?}");
+        assert_eq!(staged(place.path()), 0);
     }
+}
+
+#[tokio::test]
+async fn after_a_crash_a_deletion_keeps_the_beginning_of_a_copy() {
+    let (place, backend) = two_versions().await;
+    drop(backend);
+    let other = quiet(place.path()).await;
+    write(&other, Operation::delete(key("w/copy"))).await;
+    fs::write(place.path().join("w/copy"), "version").unwrap();
+    other.close().await.unwrap();
+    other.close().await.unwrap();
+    assert!(!place.path().join("w/copy").exists());
+    assert_eq!(quarantined(place.path()), ["version"]);
+}
+
+#[tokio::test]
+async fn a_handle_that_saw_the_journal_end_keeps_a_shortened_copy() {
+    let (place, backend) = two_versions().await;
+    // It finds work in the journal, and another handle ends that.
+    let late = quiet(place.path()).await;
+    backend.close().await.unwrap();
+    assert_eq!(read(&late, "w/copy").await.unwrap(), "version 2");
+    write(&backend, copy("version 3")).await;
+    fs::write(place.path().join("w/copy"), "version").unwrap();
+    assert_eq!(read(&late, "w/copy").await.unwrap(), "version", "an edit, not what a crash left");
+}
+
+#[tokio::test]
+async fn a_handle_that_sees_the_next_epoch_keeps_a_shortened_copy() {
+    let place = tempfile::tempdir().unwrap();
+    let options = || FsOptions::new().follow(false).journal_limit(1);
+    let open = || options().open(place.path(), Arc::new(ManualEnvironment::new(1)));
+    let backend = open().await.unwrap();
+    write(&backend, copy("version 1")).await;
+    let late = open().await.unwrap();
+    // The journal is full, so that each commit ends the epoch and begins the next one.
+    write(&backend, copy("version 2")).await;
+    fs::write(place.path().join("w/copy"), "version").unwrap();
+    assert_eq!(read(&late, "w/copy").await.unwrap(), "version", "an edit, not what a crash left");
 }

@@ -109,6 +109,10 @@ impl Medium for Cached {
         waits()
     }
 
+    fn rename_new(&self, _: (&Node, &OsStr), _: (&Node, &OsStr)) -> io::Result<()> {
+        waits()
+    }
+
     fn exchange(&self, _: (&Node, &OsStr), _: (&Node, &OsStr)) -> io::Result<()> {
         waits()
     }

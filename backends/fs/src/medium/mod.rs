@@ -139,6 +139,8 @@ pub(crate) trait Medium: Debug + Send + Sync + 'static {
     fn create_folder(&self, at: &Node, name: &OsStr) -> io::Result<()>;
     /// Replaces what is under the new name.
     fn rename(&self, from: (&Node, &OsStr), to: (&Node, &OsStr)) -> io::Result<()>;
+    /// The same; `EEXIST` if the new name is there. `EINVAL` and `ENOSYS` where the system has no such call.
+    fn rename_new(&self, from: (&Node, &OsStr), to: (&Node, &OsStr)) -> io::Result<()>;
     /// Both names must be there. `EINVAL` and `ENOSYS` where the system has no such call.
     fn exchange(&self, one: (&Node, &OsStr), other: (&Node, &OsStr)) -> io::Result<()>;
     fn remove_file(&self, at: &Node, name: &OsStr) -> io::Result<()>;

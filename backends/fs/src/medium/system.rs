@@ -174,6 +174,11 @@ impl Medium for System {
         Ok(rustix::fs::renameat(fd(from.0)?, from.1, fd(to.0)?, to.1)?)
     }
 
+    fn rename_new(&self, from: (&Node, &OsStr), to: (&Node, &OsStr)) -> io::Result<()> {
+        let flags = rustix::fs::RenameFlags::NOREPLACE;
+        Ok(rustix::fs::renameat_with(fd(from.0)?, from.1, fd(to.0)?, to.1, flags)?)
+    }
+
     fn exchange(&self, one: (&Node, &OsStr), other: (&Node, &OsStr)) -> io::Result<()> {
         let flags = rustix::fs::RenameFlags::EXCHANGE;
         Ok(rustix::fs::renameat_with(fd(one.0)?, one.1, fd(other.0)?, other.1, flags)?)

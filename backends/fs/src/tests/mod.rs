@@ -3,8 +3,10 @@
 //! The disk is [simulated](disk), so that every state that a loss of power may leave can be looked at. `PFLOW_TEST_CRASH_STATES=10` looks at ten
 //! times as many.
 
+mod closed;
 mod counts;
 mod disk;
+mod editors;
 mod errno;
 mod explorer;
 mod failed_sync;

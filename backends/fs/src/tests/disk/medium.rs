@@ -133,6 +133,20 @@ impl Medium for Simulated {
         })
     }
 
+    fn rename_new(&self, from: (&Node, &OsStr), to: (&Node, &OsStr)) -> io::Result<()> {
+        self.call(Call::RenameNew, At::Name(to.0, to.1), |state, target, _| {
+            if !state.traits.exchanges {
+                return Err(Errno::INVAL.into());
+            }
+            let source = state.opened(from.0)?.ino;
+            let moved = state.named(source, from.1)?;
+            state.check_new(target, to.1)?;
+            let names = vec![(source, from.1.to_owned(), None), (target, to.1.to_owned(), Some(moved))];
+            state.change(Effect::Names(names));
+            Ok(())
+        })
+    }
+
     fn exchange(&self, one: (&Node, &OsStr), other: (&Node, &OsStr)) -> io::Result<()> {
         self.call(Call::Exchange, At::Name(other.0, other.1), |state, folder, _| {
             if !state.traits.exchanges {

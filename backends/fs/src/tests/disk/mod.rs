@@ -35,7 +35,7 @@ use image::{Effect, Image, Ino, Inode, pieces};
 pub(crate) use crash::{Budget, Crash};
 pub(crate) use fault::BadBlock;
 pub(crate) use process::Simulated;
-pub(crate) use trouble::{Call, Called, Trouble};
+pub(crate) use trouble::{Call, Called, Hand, Trouble};
 
 /// What all processes of a machine share.
 #[derive(Debug)]
@@ -76,7 +76,7 @@ struct State {
 pub(crate) struct Traits {
     /// Linux has a sync of the whole file system that tells failures.
     pub(crate) syncs_file_systems: bool,
-    /// Two names can change places in one step.
+    /// Two names can change places in one step, and a name can be given on the condition that nothing has it.
     pub(crate) exchanges: bool,
 }
 
@@ -145,17 +145,7 @@ impl Disk {
 
     /// A person writes a file as an editor does: the new one takes the place of the old one, and is durable before if the editor is a good one.
     pub(crate) fn edit(&self, path: &str, bytes: &[u8], is_synced: bool) {
-        let mut state = self.state();
-        let path = Path::new(path);
-        let folder = state.live.find(path.parent().unwrap()).unwrap();
-        let ino = state.create(Inode::File(Arc::default()));
-        if !bytes.is_empty() {
-            state.write(ino, 0, bytes);
-        }
-        if is_synced {
-            state.sync_content(ino);
-        }
-        state.change(Effect::Names(vec![(folder, path.file_name().unwrap().to_owned(), Some(ino))]));
+        self.state().edit(Path::new(path), bytes, is_synced);
     }
 
     /// Somebody takes a file away, for good.
@@ -204,6 +194,18 @@ impl State {
         }
         self.effects += 1;
         self.pending.push((self.effects, effect));
+    }
+
+    fn edit(&mut self, path: &Path, bytes: &[u8], is_synced: bool) {
+        let folder = self.live.find(path.parent().unwrap()).unwrap();
+        let ino = self.create(Inode::File(Arc::default()));
+        if !bytes.is_empty() {
+            self.write(ino, 0, bytes);
+        }
+        if is_synced {
+            self.sync_content(ino);
+        }
+        self.change(Effect::Names(vec![(folder, path.file_name().unwrap().to_owned(), Some(ino))]));
     }
 
     fn write(&mut self, file: Ino, at: usize, bytes: &[u8]) {

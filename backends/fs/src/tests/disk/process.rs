@@ -14,7 +14,7 @@ use rustix::{
 };
 
 use super::{
-    Call, Called, Disk, Opened, State, Trouble,
+    Call, Called, Disk, Hand, Opened, State, Trouble,
     image::{Effect, Ino},
     trouble::{Calls, Fate},
 };
@@ -107,6 +107,14 @@ impl Simulated {
             At::Node(node) => state.opened(node).map(|it| (Some(it.ino), it.path.clone()))?,
             At::Name(node, name) => state.opened(node).map(|it| (Some(it.ino), it.path.join(name)))?,
         };
+        match calls.before(call, &path.display().to_string()) {
+            Some(Hand::Writes(text)) => state.edit(&path, text.as_bytes(), true),
+            Some(Hand::Removes) => {
+                let folder = path.parent().and_then(|folder| state.live.find(folder)).ok_or(Errno::NOENT)?;
+                state.name(folder, path.file_name().unwrap_or_default(), None);
+            }
+            None => {}
+        }
         let fate = calls.begin(call, path.display().to_string());
         if let Fate::Fails(errno) = fate {
             return Err(errno.into());

@@ -18,6 +18,7 @@ pub(crate) enum Call {
     SetLength,
     CreateFolder,
     Rename,
+    RenameNew,
     Exchange,
     RemoveFile,
     RemoveFolder,
@@ -36,8 +37,11 @@ impl Call {
 
     /// Whether a medium that cannot be written to refuses it.
     pub(crate) fn writes(self) -> bool {
-        use Call::{CreateFolder, Exchange, RemoveFile, RemoveFolder, Rename, SetLength, Write};
-        matches!(self, Write | SetLength | CreateFolder | Rename | Exchange | RemoveFile | RemoveFolder)
+        use Call::{CreateFolder, Exchange, RemoveFile, RemoveFolder, Rename, RenameNew, SetLength, Write};
+        matches!(
+            self,
+            Write | SetLength | CreateFolder | Rename | RenameNew | Exchange | RemoveFile | RemoveFolder
+        )
     }
 }
 
@@ -69,8 +73,20 @@ pub(crate) enum Trouble {
     ShortWrite(usize, Option<Errno>),
     /// Every call that would change the file with this path fails, as where it belongs to another user.
     Of(&'static str, Errno),
+    /// The folder with this path cannot be opened.
+    Closed(&'static str, Errno),
     /// Nothing can be written.
     ReadOnly,
+    /// Right before the next call of this kind for the file with this path, a person does something to the file.
+    Before(Call, &'static str, Hand),
+}
+
+/// What a person does to a file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Hand {
+    /// Writes it as an editor does.
+    Writes(&'static str),
+    Removes,
 }
 
 /// What a call does then.
@@ -96,6 +112,18 @@ pub(super) struct Calls {
 }
 
 impl Calls {
+    /// What a person does right before a call, once.
+    pub(super) fn before(&mut self, call: Call, path: &str) -> Option<Hand> {
+        let at = self.troubles.iter().position(|trouble| match trouble {
+            Trouble::Before(it, of, _) => *it == call && path.ends_with(of),
+            _ => false,
+        })?;
+        match self.troubles.remove(at) {
+            Trouble::Before(_, _, hand) => Some(hand),
+            _ => None,
+        }
+    }
+
     /// Notes a call and decides what becomes of it.
     pub(super) fn begin(&mut self, call: Call, path: String) -> Fate {
         let at = self.made.len();
@@ -105,6 +133,9 @@ impl Calls {
         let of = |it: &str| call.writes() && path.ends_with(it);
         let stuck = self.troubles.iter().find_map(|trouble| match trouble {
             Trouble::Of(it, errno) if of(it) => Some(Fate::Fails(*errno)),
+            Trouble::Closed(it, errno) if call == Call::OpenFolder && path.ends_with(it) => {
+                Some(Fate::Fails(*errno))
+            }
             _ => None,
         });
         self.made.push(Called { call, path, changed: false });
