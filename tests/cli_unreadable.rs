@@ -81,6 +81,8 @@ fn a_foreign_folder_that_may_not_be_entered_is_named() {
 fn a_link_in_the_place_of_the_lock_s_file_stops_nothing() {
     let place = store();
     symlink("elsewhere", place.path().join(".pflow/workflows/a/workflow.lock")).unwrap();
+    let verified = run(&place, ["verify"]).succeeds();
+    assert!(verified.out().contains("it is left alone, and the head decides"), "{}", verified.out());
     let acquired = run(&place, ["lock", "acquire", "a", "--json"]).succeeds().json();
     let lease = acquired["lease_id"].as_str().unwrap();
     let shown = run(&place, ["lock", "show", "a"]).succeeds();

@@ -158,7 +158,12 @@ impl Store {
         let key = layout::lockfile(&head.id);
         let mirror = match self.shared.objects.get(&key).await {
             Ok(mirror) => mirror,
-            Err(unreadable) => return report.unreadable(key, unreadable),
+            // The lock does not depend on it.
+            Err(unreadable) => {
+                let reason = format!("{}; it is left alone, and the head decides", found(unreadable)?);
+                report.add(Severity::Notice, key, reason, None);
+                return Ok(());
+            }
         };
         // The head and the mirror that are compared must be of one moment.
         match self.shared.objects.head(&head.id).await {
