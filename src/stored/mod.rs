@@ -62,7 +62,7 @@ pub(crate) use lease::LeaseRef;
 pub use lease::{InvalidLeaseId, Lease, LeaseId};
 pub use lockfile::Lockfile;
 pub use media_type::StoredMediaType;
-pub(crate) use objects::{Objects, StoredHead, corrupt, unreadable};
+pub(crate) use objects::{Objects, StoredHead, Walk, corrupt, unreadable};
 pub(crate) use parents::ParentWalk;
 pub(crate) use standing::human;
 pub use standing::{Holder, Live, Sight, Stale, Standing};
