@@ -80,8 +80,7 @@ impl Verify {
             false => (session.open().await?, None),
         };
         let repaired = if self.repair {
-            let done = repair(session, &store, &self.take, self.dry_run, self.yes).await?;
-            let Some(mut done) = done else { return Ok(()) };
+            let mut done = repair(session, &store, &self.take, self.dry_run, self.yes).await?;
             if let Some(failure) = done.take_failure() {
                 session.answer(&done.describe().join("\n"), &Ended { repair: &done })?;
                 return Err(failure);
