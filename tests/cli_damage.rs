@@ -12,7 +12,7 @@ use std::{
     sync::Arc,
 };
 
-use cli_support::{Place, document};
+use cli_support::{PROGRAM, Place, document};
 use pflow_backend_fs::FsOptions;
 use pflow_store::{Expect, SaveRequest, Store, StoreOptions, pflow_backend::SystemEnvironment};
 
@@ -66,7 +66,23 @@ fn a_damaged_journal_is_refused_until_its_tail_is_accepted() {
     let json = place.run(["load", "w", "--json"]).json_error();
     assert!(json["hint"].as_str().unwrap().contains("--accept-tail"), "{json}");
 
-    let mended = place.run(["verify", "--repair", "--accept-tail"]).succeeds();
+    let before = fs::read(journal(&place)).unwrap();
+    let planned = place.run(["verify", "--repair", "--accept-tail", "-n"]);
+    assert_eq!(planned.code(), 14, "nothing is given up yet");
+    assert!(planned.out().starts_with("TAIL    would be given up: record 1 of epoch "), "{}", planned.out());
+    let json = place.run(["verify", "--repair", "--accept-tail", "-n", "-y", "--json"]).json();
+    assert!(json["would_give_up"].as_str().unwrap().starts_with("record 1 of epoch "), "{json}");
+    place.run(["verify", "--repair", "--accept-tail"]).fails(2, "--yes");
+    if Command::new("script").arg("--version").output().is_ok() {
+        let line = format!("printf 'n\\n' | script -qec '{PROGRAM} verify --repair --accept-tail' /dev/null");
+        let asked = Command::new("sh").args(["-c", &line]).current_dir(place.path()).output().unwrap();
+        let asked = String::from_utf8_lossy(&asked.stdout).into_owned();
+        assert!(asked.contains("Give up what cannot be read") && asked.contains("left as it is"), "{asked}");
+    }
+    assert_eq!(fs::read(journal(&place)).unwrap(), before);
+    place.run(["load", "w"]).fails(14, "record 1 of epoch");
+
+    let mended = place.run(["verify", "--repair", "--accept-tail", "-y"]).succeeds();
     let first = mended.out().lines().next().unwrap().to_owned();
     assert!(first.starts_with("NOTICE  .journal/journal: given up: record 1 of epoch "), "{first}");
     assert!(mended.out().ends_with("sound: 1 workflows, 1 versions\n"), "{}", mended.out());
@@ -81,6 +97,8 @@ fn accepting_the_tail_of_a_sound_store_changes_nothing() {
     let found = place.run(["verify", "--repair", "--accept-tail"]).succeeds();
     assert_eq!(found.out(), "sound: 1 workflows, 2 versions\n");
     assert_eq!(place.run(["load", "w"]).succeeds().out(), document("two"));
+    let planned = place.run(["verify", "--repair", "--accept-tail", "-n"]).succeeds();
+    assert_eq!(planned.out(), "sound: 1 workflows, 2 versions\n");
     place.run(["verify", "--accept-tail"]).fails(2, "--repair");
 }
 

@@ -252,6 +252,11 @@ fn a_damaged_config_is_made_anew_from_what_is_there() {
         fs::write(&config, &whole).unwrap();
     }
     assert!(place.run(["init", "--repair"]).succeeds().out().contains("needs no repair"));
+    let newer = whole.replace("pflow-store/1", "pflow-store/2");
+    let cut = newer.get(..newer.len() / 2).unwrap();
+    fs::write(&config, cut).unwrap();
+    place.run(["init", "--repair"]).fails(17, "the format is pflow-store/2");
+    assert_eq!(fs::read_to_string(&config).unwrap(), cut);
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod cli_support;
 
 use std::fs;
 
-use cli_support::Place;
+use cli_support::{PROGRAM, Place};
 
 fn place() -> Place {
     let place = Place::with_store();
@@ -121,6 +121,14 @@ fn a_lost_head_is_moved_to_the_newest_version() {
     let unknown = ["verify", "--repair", "-y", "--take", "00000000000000000000000000"];
     place.run(unknown).fails(2, "no head that is hurt can be moved to a version 0");
 
+    if std::process::Command::new("script").arg("--version").output().is_ok() {
+        let line = format!("printf 'n\\n' | script -qec '{PROGRAM} verify --repair; echo code $?' /dev/null");
+        let asked = std::process::Command::new("sh").args(["-c", &line]).current_dir(place.path()).output();
+        let asked = String::from_utf8_lossy(&asked.unwrap().stdout).into_owned();
+        for told in ["left as it is", "DAMAGE  workflows/a/metadata.json", "code 14"] {
+            assert!(asked.contains(told), "{told}: {asked}");
+        }
+    }
     let repaired = place.run(["verify", "--repair", "-y"]).succeeds();
     assert!(repaired.out().contains("was moved to generation 2"), "{}", repaired.out());
     assert!(repaired.out().contains("with the fence 1000000"), "{}", repaired.out());

@@ -14,7 +14,9 @@ use pflow_store::{
     store::RepairPlan,
     stored::VersionId,
 };
-use support::{Fault, Kind, Left, Site, damaged, every_backend, generations, id, notices, plan, save};
+use support::{
+    Fault, Kind, Left, Site, damaged, every_backend, generations, history, id, notices, plan, save, versions,
+};
 
 every_backend!(
     a_head_that_was_removed_is_hurt_and_comes_back,
@@ -29,6 +31,7 @@ every_backend!(
     a_repair_takes_a_lease_away_and_raises_the_fence,
     a_repair_of_what_changed_meanwhile_does_nothing,
     a_repair_that_fails_tells_what_it_moved_before,
+    a_head_that_was_put_back_to_its_lock_is_hurt_and_no_conflict,
     a_fence_that_a_lock_file_tells_is_no_end_of_all_fences,
 );
 
@@ -536,4 +539,140 @@ async fn a_lock_file_that_cannot_be_read_stops_nothing() {
     let left = &planned.undecided[0];
     assert!(left.id == id("a") && left.tips.is_empty() && left.why.contains(lockfile), "{left:?}");
     assert_eq!(store.repair(planned).await.unwrap().moved[0].id, id("b"));
+}
+
+/// The history names every version that was current once, also of a branch that replaced an indexed one.
+#[tokio::test]
+async fn the_history_has_every_version_of_a_branch_that_replaced_another() {
+    for kind in [Kind::Memory, Kind::Staged, Kind::Disk] {
+        for over in ["1", "1 2", "1 2 3"] {
+            let site = Site::new(kind).await;
+            let store = site.store().await;
+            store.save(save("a", "0", Expect::Any)).await.unwrap();
+            let before = site.dump().await;
+            store.save(save("a", "1", Expect::Any)).await.unwrap();
+            store.save(save("a", "2", Expect::Any)).await.unwrap();
+            fold(&store).await;
+            site.roll_back("workflows/a/", &before).await;
+            let other = site.other_store(2).await;
+            for (text, generation) in over.split(' ').zip(1..) {
+                other.save(save("a", &format!("over {text}"), Expect::Generation(generation))).await.unwrap();
+            }
+            fold(&other).await;
+            let mut named = history(&site).await;
+            named.sort();
+            assert_eq!(named, versions(&site).await, "{kind:?}, {over}");
+        }
+    }
+}
+
+/// The history still knows better than a head that was put back, when the index is lost as well.
+#[tokio::test]
+async fn an_index_that_is_made_anew_keeps_the_entry_of_a_head_that_was_put_back() {
+    for kind in [Kind::Memory, Kind::Staged, Kind::Bucket, Kind::Disk] {
+        for (is_reindex, is_removed) in [(true, false), (false, false), (true, true), (false, true)] {
+            let site = Site::new(kind).await;
+            let (store, dumps) = three(&site).await;
+            fold(&store).await;
+            site.roll_back("workflows/a/", &dumps[1]).await;
+            if is_removed {
+                site.remove(HEAD).await;
+            }
+            site.remove("ops/checkpoint").await;
+            let other = site.other_store(2).await;
+            match is_reindex {
+                true => drop(other.reindex().await.unwrap()),
+                false => fold(&other).await,
+            }
+            assert!(generations(&site.other_store(3).await).await.contains(&"a@3".to_owned()), "{kind:?}");
+            fold(&other).await;
+            let report = other.verify().await.unwrap();
+            assert_eq!((damaged(&report), &report.hurt), (vec![HEAD], &vec![id("a")]), "{kind:?}");
+            assert_eq!(repair(&other, &[]).await.moved[0].to.generation, 3);
+        }
+    }
+}
+
+/// A branch that replaced another one is what a new index has.
+#[tokio::test]
+async fn an_index_that_is_made_anew_has_the_branch_that_was_saved_over_another() {
+    let site = Site::new(Kind::Staged).await;
+    let (store, dumps) = three(&site).await;
+    fold(&store).await;
+    site.roll_back("workflows/a/", &dumps[0]).await;
+    let other = site.other_store(2).await;
+    other.save(save("a", "over", Expect::Generation(1))).await.unwrap();
+    site.remove("ops/checkpoint").await;
+    other.reindex().await.unwrap();
+    assert!(generations(&site.other_store(3).await).await.contains(&"a@2".to_owned()));
+}
+
+/// A lock alone makes a head of generation 0.
+async fn a_head_that_was_put_back_to_its_lock_is_hurt_and_no_conflict(site: Site) {
+    let store = site.store().await;
+    let held = store.acquire(&id("a"), lease()).await.unwrap().lease;
+    store.backend().close().await.unwrap();
+    let before = site.dump().await;
+    for (text, generation) in [("1", 0), ("2", 1)] {
+        let request = save("a", text, Expect::Generation(generation)).lease(held.id.clone());
+        store.save(request).await.unwrap();
+    }
+    fold(&store).await;
+    site.roll_back("workflows/a/", &before).await;
+    let other = site.other_store(2).await;
+    let request = || save("a", "3", Expect::Generation(2)).lease(held.id.clone());
+    assert_hurt(other.save(request()).await);
+    assert_hurt(
+        other.delete(DeleteRequest::new(id("a"), Expect::Generation(2)).lease(held.id.clone())).await,
+    );
+}
+
+/// A head is damaged while a fold settles its records, at whichever moment.
+#[tokio::test]
+async fn a_fold_writes_over_no_damaged_head() {
+    for call in 0.. {
+        let site = Site::new(Kind::Staged).await;
+        let store = site.store().await;
+        store.save(save("b", "1", Expect::Any)).await.unwrap();
+        let record = format!("ops/pending/a.000000000001.{}", "0".repeat(26));
+        site.put(&record, "").await;
+        let raw = site.raw.clone();
+        site.probe.take();
+        site.probe.at_call(call, move || async move {
+            let put = Operation::put(Key::parse(HEAD).unwrap(), "{");
+            committed(raw.commit(Batch::new().stage([put])).await.unwrap());
+        });
+        fold(&store).await;
+        if !site.probe.hook_has_run() {
+            break;
+        }
+        assert_eq!(site.get(HEAD).await.unwrap(), "{", "before call {call}");
+    }
+}
+
+/// A load puts back a copy that a person removed, while another client deletes the workflow.
+#[tokio::test]
+async fn a_load_puts_no_copy_beside_a_deletion() {
+    for kind in [Kind::PlainMemory, Kind::Disk, Kind::PlainStaged] {
+        for call in 0.. {
+            let site = Site::new(kind).await;
+            let (store, _) = three(&site).await;
+            let copy = "workflows/a/workflow.json";
+            site.remove(copy).await;
+            let other = site.other_store(2).await;
+            site.probe.take();
+            site.probe.at_call(call, move || async move {
+                other.delete(DeleteRequest::new(id("a"), Expect::Any)).await.unwrap();
+            });
+            let loaded = store.load(&id("a")).await;
+            if !site.probe.hook_has_run() {
+                assert_eq!(loaded.unwrap().content, plan("3"));
+                assert_eq!(site.get(copy).await.unwrap(), plan("3"));
+                assert_eq!(store.save(save("a", "4", Expect::Generation(3))).await.unwrap().generation, 4);
+                break;
+            }
+            let found = notices(&store.verify().await.unwrap());
+            assert!(!found.iter().any(|it| it.contains("modified outside")), "{kind:?}, {call}: {found:?}");
+        }
+    }
 }

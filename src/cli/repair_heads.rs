@@ -143,14 +143,14 @@ impl Repaired {
     }
 }
 
-/// Plans the repair, asks, and carries it out. None: the person said no.
+/// Plans the repair, asks, and carries it out. The plan alone where the person said no.
 pub(super) async fn repair(
     session: &Session<'_>,
     store: &Store,
     take: &[String],
     dry_run: bool,
     yes: bool,
-) -> Result<Option<Repaired>> {
+) -> Result<Repaired> {
     let take = take.iter().map(|text| {
         VersionId::parse(text.as_str()).ok_or_else(|| {
             Failure::usage(format!("{text:?} is no version id"))
@@ -161,7 +161,7 @@ pub(super) async fn repair(
     let plan: RepairPlan = session.reading(store.plan_repair(&take)).await?;
     let planned = Repaired::of(true, &plan.moves, &plan.undecided);
     if dry_run || plan.moves.is_empty() {
-        return Ok(Some(Repaired { dry_run, ..planned }));
+        return Ok(Repaired { dry_run, ..planned });
     }
     if !yes {
         for line in planned.describe() {
@@ -170,12 +170,12 @@ pub(super) async fn repair(
         let question = format!("Move the heads of {} workflows? [y/N] ", plan.moves.len());
         if !confirm::ask(session, "move the heads", "move them", &question).await? {
             session.output.note("left as it is");
-            return Ok(None);
+            return Ok(planned);
         }
     }
     let undecided = plan.undecided.clone();
     let done = session.changing("the repair".to_owned(), None, store.repair(plan)).await?;
     let changed = done.changed.iter().map(ToString::to_string).collect();
     let (failed, failure) = done.failed.map(|(id, error)| (id.to_string(), error.into())).unzip();
-    Ok(Some(Repaired { changed, failed, failure, ..Repaired::of(false, &done.moved, &undecided) }))
+    Ok(Repaired { changed, failed, failure, ..Repaired::of(false, &done.moved, &undecided) })
 }

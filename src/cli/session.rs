@@ -23,6 +23,16 @@ use super::{
     waiting,
 };
 
+/// A store that was asked for with its whole journal.
+pub(super) enum Opened {
+    Whole(Store),
+    /// The journal lost committed records, so the store was not opened.
+    Damaged {
+        lost: LostTail,
+        refusal: Failure,
+    },
+}
+
 /// What every command gets.
 #[derive(Debug)]
 pub(super) struct Session<'a> {
@@ -65,6 +75,18 @@ impl<'a> Session<'a> {
         let store = self.reading(Store::open_location(&location, options)).await?;
         tracing::info!(store = %location, "opened");
         Ok(self.remember(store))
+    }
+
+    /// The store, or what its journal lost, without which it can be opened. Changes nothing.
+    pub(super) async fn open_or_tail(&self) -> Result<Opened> {
+        let location = self.location()?;
+        match self.signals.unless(Store::open_location(&location, self.options())).await? {
+            Ok(store) => Ok(Opened::Whole(self.remember(store))),
+            Err(error) => match lost_tail(&error) {
+                Some(lost) => Ok(Opened::Damaged { lost, refusal: error.into() }),
+                None => Err(error.into()),
+            },
+        }
     }
 
     /// The store without what its journal lost, and what that is. It is a change, which runs to its end.
@@ -235,4 +257,16 @@ pub(super) fn setting<T: FromStr<Err = String>>(store: &Store, name: &str) -> Re
         Failure::failed(format!("config.json: {name}: {reason}"))
             .with_hint("mend the setting, or say what you want on the command line")
     })
+}
+
+/// The records that a journal lost, if that is the cause.
+fn lost_tail(error: &Error) -> Option<LostTail> {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if let Some(lost) = error.downcast_ref::<LostTail>() {
+            return Some(lost.clone());
+        }
+        cause = error.source();
+    }
+    None
 }

@@ -1,12 +1,16 @@
 use clap::Args;
-use pflow_store::store::{Finding, Report, Severity};
+use pflow_store::{
+    Store,
+    store::{Finding, LostTail, Report, Severity},
+};
 use serde::Serialize;
 
 use super::{
+    confirm,
     failure::{Failure, Result},
     output::printable,
     repair_heads::{Repaired, repair},
-    session::Session,
+    session::{Opened, Session},
 };
 
 const MORE: &str = "\
@@ -16,13 +20,15 @@ DAMAGE is what is lost or contradicts itself (exit 14). A NOTICE is what a crash
 descends from it, if that surely was current once. If there are several, or it is not certain, `--take` names the one to take.
 The versions stay as they are, and so does an edit of workflow.json. A lease on the workflow is taken away.
 
-`--repair --accept-tail` opens a store whose journal is damaged without the saves that cannot be read, and names them.
+`--repair --accept-tail` opens a store whose journal is damaged without the saves that cannot be read, and names them. They are lost
+then, so it asks first. `-n` names them and leaves the store as it is.
 
 Examples:
   pflow-store verify
   pflow-store verify --repair -n                     what would be moved
   pflow-store verify --repair -y
-  pflow-store verify --repair --take 01hm6aqh20fqaswn6q70mqyxxe";
+  pflow-store verify --repair --take 01hm6aqh20fqaswn6q70mqyxxe
+  pflow-store verify --repair --accept-tail -n       what would be given up";
 
 #[derive(Debug, Args)]
 #[command(after_help = MORE)]
@@ -39,8 +45,8 @@ pub(super) struct Verify {
     #[arg(long, requires = "repair")]
     accept_tail: bool,
 
-    /// Say what would be moved, and leave it
-    #[arg(short = 'n', long, requires = "repair", conflicts_with = "accept_tail")]
+    /// Say what would be moved or given up, and leave it
+    #[arg(short = 'n', long, requires = "repair")]
     dry_run: bool,
 
     /// Do not ask
@@ -64,6 +70,13 @@ struct Ended<'a> {
     repair: &'a Repaired,
 }
 
+/// What is told of a store that cannot be opened with its whole journal.
+#[derive(Serialize)]
+struct Tail<'a> {
+    dry_run: bool,
+    would_give_up: &'a str,
+}
+
 #[derive(Serialize)]
 struct Found<'a> {
     key: &'a str,
@@ -76,12 +89,11 @@ impl Verify {
     /// Repairs what it is told to, verifies the store, and prints what was done and found.
     pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
         let (store, lost) = match self.accept_tail {
-            true => session.open_without_tail().await?,
+            true => self.open_without_tail(session).await?,
             false => (session.open().await?, None),
         };
         let repaired = if self.repair {
-            let done = repair(session, &store, &self.take, self.dry_run, self.yes).await?;
-            let Some(mut done) = done else { return Ok(()) };
+            let mut done = repair(session, &store, &self.take, self.dry_run, self.yes).await?;
             if let Some(failure) = done.take_failure() {
                 session.answer(&done.describe().join("\n"), &Ended { repair: &done })?;
                 return Err(failure);
@@ -115,6 +127,33 @@ impl Verify {
         lines.push(describe(&report));
         session.answer(&lines.join("\n"), &document)?;
         judge(&report, repaired.as_ref())
+    }
+}
+
+impl Verify {
+    /// The store, without what its journal lost if the person says so. Anything else is left as it is, and is the error that the store is refused with.
+    async fn open_without_tail(&self, session: &Session<'_>) -> Result<(Store, Option<LostTail>)> {
+        if self.yes && !self.dry_run {
+            return session.open_without_tail().await;
+        }
+        let (lost, refusal) = match session.open_or_tail().await? {
+            Opened::Whole(store) => return Ok((store, None)),
+            Opened::Damaged { lost, refusal } => (lost.to_string(), refusal),
+        };
+        let planned = printable(&format!("TAIL    would be given up: {lost}")).into_owned();
+        if self.dry_run {
+            session.answer(&planned, &Tail { dry_run: true, would_give_up: &lost })?;
+            return Err(refusal);
+        }
+        if !session.output.is_json() {
+            session.output.note(&planned);
+        }
+        let question = "Give up what cannot be read, for good? [y/N] ";
+        if confirm::ask(session, "give up what the journal lost", "give it up", question).await? {
+            return session.open_without_tail().await;
+        }
+        session.output.note("left as it is");
+        Err(refusal)
     }
 }
 

@@ -190,7 +190,7 @@ impl Index {
     }
 
     /// Every segment that is there, in no order. One that cannot be read is passed over with a warning; `verify` reports it.
-    async fn each_segment(&self, mut take_in: impl FnMut(Segment)) -> Result<()> {
+    pub(super) async fn each_segment(&self, mut take_in: impl FnMut(Segment)) -> Result<()> {
         let keys = self.objects.keys(&layout::index_segments()).await?;
         let mut reads = stream::iter(keys)
             .map(|key| async move { Ok::<_, Error>((self.objects.get(&key).await?, key)) })

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Result,
-    stored::{Ancestor, Head, StoredHead, WorkflowId},
+    stored::{Ancestor, Head, StoredHead, VersionName, Walk, WorkflowId},
 };
 
 /// What a fold found out before it writes anything.
@@ -52,8 +52,7 @@ impl Index {
                 && known.is_none_or(|known| **known != entry)
                 && !self.is_behind(&stored.head, known).await?
             {
-                let old = known.map_or(0, |known| known.generation);
-                findings.segment.gained.extend(self.gained(&stored.head, old).await?);
+                findings.segment.gained.extend(self.gained(&stored.head, known).await?);
                 findings.segment.entries.push(entry);
             }
             let generation = stored.head.generation();
@@ -125,24 +124,63 @@ impl Index {
         (known, unknown)
     }
 
-    /// Every version behind generation `old` up to the head's own, as far as the chain can be read.
-    async fn gained(&self, head: &Head, old: u64) -> Result<Vec<Gained>> {
+    /// Every version of the head's chain that the chain of `known` does not have, as far as both can be read: those above the version of `known`, or, where
+    /// a head was put back and saved over, those above the version at which the two chains part.
+    async fn gained(&self, head: &Head, known: Option<&Arc<Entry>>) -> Result<Vec<Gained>> {
         let Some(current) = &head.current else { return Ok(Vec::new()) };
-        let mut chain: Vec<Ancestor> = current.lineage().take_while(|known| known.generation > old).collect();
+        let remembered: Vec<Ancestor> = current.lineage().collect();
         // Further back than the head remembers, the records themselves tell.
-        if let Some(oldest) = chain.last().cloned()
-            && oldest.generation > old + 1
-            && chain.len() > current.recent.len()
-        {
-            let mut walk = self.objects.walk(&head.id, &oldest);
-            while let Some(version) = walk.parent(&self.objects).await? {
-                if version.record.generation <= old {
-                    break;
-                }
-                chain.push(version.as_ancestor());
+        let oldest = remembered.last().filter(|oldest| oldest.generation > 1);
+        let mut further = oldest.map(|oldest| self.objects.walk(&head.id, oldest));
+        let mut remembered = remembered.into_iter();
+        let mut theirs = known.map(|known| (known.generation, known.version_id.clone()));
+        let (mut their_walk, mut gained) = (None, Vec::new());
+        loop {
+            let version = match (remembered.next(), &mut further) {
+                (Some(version), _) => version,
+                (None, None) => break,
+                (None, Some(walk)) => match walk.parent(&self.objects).await? {
+                    Some(version) => version.as_ancestor(),
+                    None => break,
+                },
+            };
+            while let Some(name) = theirs.as_ref().filter(|(generation, _)| *generation > version.generation)
+            {
+                theirs = self.below(&head.id, name, &mut their_walk).await?;
             }
+            if theirs.as_ref() == Some(&(version.generation, version.version_id.clone())) {
+                break;
+            }
+            gained.push(Gained { id: head.id.clone(), version });
         }
-        Ok(chain.into_iter().map(|version| Gained { id: head.id.clone(), version }).collect())
+        Ok(gained)
+    }
+
+    /// The first parent of the version `name`, which `walk` has come to; none at the end, and where the chain cannot be read any further.
+    async fn below(
+        &self,
+        id: &WorkflowId,
+        name: &VersionName,
+        walk: &mut Option<Walk>,
+    ) -> Result<Option<VersionName>> {
+        let read = async {
+            let walk = match walk {
+                Some(walk) => walk,
+                None => match self.objects.unvouched_version(id, name).await? {
+                    Some(version) => walk.insert(self.objects.walk(id, &version.as_ancestor())),
+                    None => return Ok(None),
+                },
+            };
+            walk.parent(&self.objects).await
+        };
+        match read.await {
+            Ok(parent) => Ok(parent.map(|parent| (parent.record.generation, parent.record.version_id))),
+            Err(error) if error.spares_others() => {
+                tracing::warn!(%id, %error, "where its chain parts from the indexed one is not known; all of it is indexed");
+                Ok(None)
+            }
+            Err(other) => Err(other),
+        }
     }
 
     pub(super) async fn operation(&self, record: &PendingOperation) -> Result<Option<Operation>> {

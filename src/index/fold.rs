@@ -133,7 +133,7 @@ impl Index {
         self.gate.check_writer_again().await?;
         // IMPORTANT: the root first, then the records, the heads last. A record goes only after a swap of the root, so whatever changes
         // behind the heads that we read either still has its record for the next fold, or makes our own swap fail.
-        let mut table = self.anchored(self.table().await?).await?;
+        let mut table = self.with_lost_heads(self.anchored(self.table().await?).await?).await?;
         let mut records = Pending::list(&self.objects, usize::MAX).await?;
         let (mut entries, unreadable) = from_heads(&self.objects, &self.texts).await?;
         refuse_others(&self.objects, &unreadable).await?;
@@ -145,7 +145,7 @@ impl Index {
                 return Ok(entries.values().filter(|entry| !entry.deleted).count());
             }
             // Whoever got in between folded records away, so what they named may be newer than what we read.
-            table = self.anchored(self.table().await?).await?;
+            table = self.with_lost_heads(self.anchored(self.table().await?).await?).await?;
             records = Pending::list(&self.objects, usize::MAX).await?;
             self.update(&mut entries, &table).await?;
         }
@@ -188,7 +188,7 @@ impl Index {
         if table.lost.is_some() {
             // A new base would hide what it lacks.
             refuse_others(&self.objects, &table.unreadable).await?;
-            table = self.anchored(table).await?;
+            table = self.with_lost_heads(self.anchored(table).await?).await?;
         }
         let findings = self.find(records, &table).await?;
         // Where there is nothing on top of the base, a new one would say the same.

@@ -25,6 +25,7 @@ mod listing;
 mod parts;
 mod pending;
 mod query;
+mod remembered;
 mod settle;
 mod table;
 mod texts;

@@ -48,7 +48,11 @@ impl Index {
     }
 
     async fn settle_one(&self, id: &WorkflowId, mut records: Vec<Change>) -> Result<Settled> {
-        let ancestry = self.ancestry(id).await?;
+        let mut ancestry = self.ancestry(id).await?;
+        // IMPORTANT: a head that cannot be read counts as an empty one here, and must not be written over.
+        if let Some(damage) = ancestry.damage.take() {
+            return Err(damage);
+        }
         if let Some(hurt) = ancestry.hurt() {
             return Err(hurt);
         }

@@ -102,7 +102,7 @@ impl Look {
 }
 
 /// Whether a copy can be older than its head without a person's doing.
-fn copies_lag(objects: &Objects) -> bool {
+pub(super) fn copies_lag(objects: &Objects) -> bool {
     let capabilities = objects.backend.capabilities();
     !(capabilities.atomic_batch && capabilities.plain_files)
 }

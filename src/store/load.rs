@@ -2,12 +2,17 @@ use bytes::Bytes;
 use futures::{join, try_join};
 use pflow_backend::{Batch, Key, Object, Operation, Precondition};
 
-use super::{Shared, Store, copy::CopyState};
+use super::{
+    Shared, Store,
+    copy::{CopyState, copies_lag},
+};
 use crate::{
     Error, NoContent, Result,
     conflict::Conflict,
     document::{ContentHash, MediaType},
-    stored::{Current, Head, StoredVersion, VersionRecord, WorkflowId, corrupt, layout, unreadable},
+    stored::{
+        Current, Head, StoredHead, StoredVersion, VersionRecord, WorkflowId, corrupt, layout, unreadable,
+    },
 };
 
 /// How often a load tries again when the workflow changes under it.
@@ -63,7 +68,7 @@ impl Store {
             match version {
                 Ok(StoredVersion { content: Some(content), .. }) => {
                     if !moved {
-                        self.mend_copy(&again.head, &content, copy.as_ref()).await?;
+                        self.mend_copy(&again, &content, copy.as_ref()).await?;
                     }
                     return Ok(Loaded { record: current.record.clone(), content });
                 }
@@ -103,9 +108,13 @@ impl Store {
     ///
     /// A failure to write does not concern the reader, who has the content. A person's edit does: it is reported and kept. So does a copy with the content
     /// of a version that a lost head had: it is the witness of that, neither an edit nor to be replaced.
-    async fn mend_copy(&self, head: &Head, content: &Bytes, copy: Option<&Object>) -> Result<()> {
+    ///
+    /// IMPORTANT: where a copy and a head of the same moment differ by a person's hand alone, a copy that is missing is written together with a swap of
+    /// that head. Another client may delete the workflow meanwhile, and the copy would look like an edit for ever. A copy that is there is replaced on
+    /// the condition that it is still the same, which a deletion breaks as well.
+    async fn mend_copy(&self, stored: &StoredHead, content: &Bytes, copy: Option<&Object>) -> Result<()> {
         let Shared { objects, gate, index, .. } = self.shared.as_ref();
-        let id = &head.id;
+        let (head, id) = (&stored.head, &stored.head.id);
         let key = layout::content(id, MediaType::Json);
         match CopyState::of(objects, head, copy).await? {
             CopyState::Edited(_, found) => {
@@ -123,7 +132,15 @@ impl Store {
         }
         let when = copy.map_or(Precondition::Absent, |copy| Precondition::Is(copy.meta.version.clone()));
         let put = Operation::put(key, content.clone()).copy().when(when);
-        match objects.backend.commit(Batch::new().stage([put])).await {
+        let mut batch = Batch::new();
+        let is_alone = copy.is_some() || copies_lag(objects);
+        if let Some(version) = stored.version.clone().filter(|_| !is_alone) {
+            let bytes = head.next(objects.environment.new_id()).encode();
+            let bytes = bytes.map_err(|source| unreadable(&layout::head(id), source))?;
+            batch = batch.stage([Operation::put(layout::head(id), bytes).is(version)]);
+            objects.forget_head(id);
+        }
+        match objects.backend.commit(batch.stage([put])).await {
             Ok(commit) => tracing::debug!(%id, ?commit, "refreshed the copy"),
             Err(error) => tracing::debug!(%id, %error, "could not refresh the copy"),
         }

@@ -30,7 +30,8 @@ impl Store {
     /// The damaged bytes are kept beside it. Also adds the files for git that an earlier program did not write.
     ///
     /// # Errors
-    /// As [`Store::open_url`]. A place without anything that only a store of ours has is not touched, nor is a newer program's.
+    /// As [`Store::open_url`]. A place without anything that only a store of ours has is not touched, nor is a newer program's, also where what is left of
+    /// its `config.json` only names its format.
     pub async fn repair_location(location: &Location, options: StoreOptions) -> Result<(Self, Repaired)> {
         let backend = existing(location, &options).await?;
         let objects = Objects::new(backend.clone(), options.environment.clone());
@@ -66,7 +67,8 @@ async fn rebuild(objects: &Objects, repaired: &mut Repaired) -> Result<()> {
     let key = layout::config();
     let damaged = objects.get(&key).await?;
     let bytes = damaged.as_ref().map(|object| object.bytes.clone()).unwrap_or_default();
-    let salvaged = Config::salvage(&bytes, Config::new(objects.environment.new_id(), objects.now()));
+    let new = Config::new(objects.environment.new_id(), objects.now());
+    let salvaged = Config::salvage(&bytes, new).map_err(|source| unreadable(&key, source))?;
     let encoded = salvaged.config.encode().map_err(|source| unreadable(&key, source))?;
     let mut batch = Batch::new();
     let when = match damaged {

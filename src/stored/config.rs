@@ -4,7 +4,7 @@ use pflow_backend::probe::VERSION;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{FormatError, Kind, VersionId, decode, encode_line, encode_pretty};
+use super::{FormatError, Kind, VersionId, check_tag, decode, encode_line, encode_pretty};
 use crate::document::ContentHash;
 
 /// The features that this program understands. None yet: a store of the first format needs none.
@@ -125,7 +125,10 @@ impl Config {
     ///
     /// What was read may be wrong all the same where the checksum did not fit; that is said. Probes are dropped: whoever writes first where
     /// one is needed probes again.
-    pub(crate) fn salvage(bytes: &[u8], new: Self) -> Salvaged {
+    ///
+    /// # Errors
+    /// The text names a newer format: a config of this program would open the store to programs that do not know it.
+    pub(crate) fn salvage(bytes: &[u8], new: Self) -> Result<Salvaged, FormatError> {
         let text = String::from_utf8_lossy(bytes);
         let text = text.trim_start_matches('\u{feff}');
         let fields: Map<String, Value> = serde_json::from_str(text).unwrap_or_default();
@@ -134,6 +137,13 @@ impl Config {
             Some(value) => value.as_str().map(str::to_owned),
             None => string_after(text, key),
         };
+        // Any other format than a newer one is what was damaged.
+        let told = string("format").map(|format| check_tag(Kind::STORE, format));
+        if let Some(Err(newer)) = told
+            && newer.is_newer()
+        {
+            return Err(newer);
+        }
         let mut config = new;
         match string("store_id").filter(|id| VersionId::parse(id.as_str()).is_some()) {
             Some(store_id) => config.store_id = store_id,
@@ -161,7 +171,7 @@ impl Config {
                 "checksum: it did not fit; check store_id, created and features in config.json".to_owned(),
             );
         }
-        Salvaged { config, rebuilt }
+        Ok(Salvaged { config, rebuilt })
     }
 }
 
@@ -212,7 +222,7 @@ mod tests {
         let mut config = Config::new("0".repeat(26), now + chrono::Duration::days(9));
         config.settings.insert("on_conflict".to_owned(), "merge".into());
         let text = String::from_utf8(config.encode().unwrap().to_vec()).unwrap();
-        let salvage = |text: &str| Config::salvage(text.as_bytes(), Config::new(other.clone(), now));
+        let salvage = |text: &str| Config::salvage(text.as_bytes(), Config::new(other.clone(), now)).unwrap();
         let marked = salvage(&format!("\u{feff}{text}"));
         assert_eq!(marked.config, config, "{:?}", marked.rebuilt);
         let cut = salvage(text.split_once("features").unwrap().0);
@@ -220,6 +230,18 @@ mod tests {
         assert_eq!(cut.rebuilt.len(), 2, "{:?}", cut.rebuilt);
         let zeros = salvage("\0\0\0");
         assert_eq!((&zeros.config.store_id, zeros.rebuilt.len()), (&other, 4));
+    }
+
+    #[test]
+    fn a_damaged_config_of_a_newer_program_is_not_replaced() {
+        let new = || Config::new("0".repeat(26), DateTime::UNIX_EPOCH);
+        let text = String::from_utf8(new().encode().unwrap().to_vec()).unwrap();
+        let newer = text.replace("pflow-store/1", "pflow-store/2");
+        for damaged in [newer.as_str(), newer.split_once("features").unwrap().0] {
+            let refused = Config::salvage(damaged.as_bytes(), new());
+            assert!(matches!(refused, Err(FormatError::TooNew { .. })), "{refused:?}");
+        }
+        assert!(Config::salvage(text.replace("pflow-store/1", "pflow-").as_bytes(), new()).is_ok());
     }
 
     #[test]

@@ -117,6 +117,11 @@ fn check_format(kind: Kind, bytes: &[u8]) -> Result<(), FormatError> {
             None => return Err(malformed(kind, &error)),
         },
     };
+    check_tag(kind, format)
+}
+
+/// Checks what a `format` says.
+pub(crate) fn check_tag(kind: Kind, format: String) -> Result<(), FormatError> {
     let version = format.strip_prefix(kind.name).and_then(|rest| rest.strip_prefix('/'));
     let plain = |digits: &&str| digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
     match version.filter(plain).and_then(|digits| digits.parse::<u32>().ok()) {

@@ -52,7 +52,8 @@ pub use config::{Config, Features, Probed};
 pub(crate) use field::check_text;
 pub use format::FormatError;
 pub(crate) use format::{
-    Kind, decode, decode_sealed, encode_line, encode_pretty, encode_pretty_into, encode_sealed_line, parse,
+    Kind, check_tag, decode, decode_sealed, encode_line, encode_pretty, encode_pretty_into,
+    encode_sealed_line, parse,
 };
 pub(crate) use gate::{Gate, read_config};
 pub use given::Given;
@@ -62,7 +63,7 @@ pub(crate) use lease::LeaseRef;
 pub use lease::{InvalidLeaseId, Lease, LeaseId};
 pub use lockfile::Lockfile;
 pub use media_type::StoredMediaType;
-pub(crate) use objects::{Objects, StoredHead, corrupt, unreadable};
+pub(crate) use objects::{Objects, StoredHead, Walk, corrupt, unreadable};
 pub(crate) use parents::ParentWalk;
 pub(crate) use standing::human;
 pub use standing::{Holder, Live, Sight, Stale, Standing};

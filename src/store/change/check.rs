@@ -32,10 +32,21 @@ pub(super) struct Question {
     expect: Expect,
     creates: bool,
     undeletes: bool,
-    /// The caller has seen a version or a lease of the workflow, so a head without either may have been lost.
-    has_seen: bool,
+    /// The caller has seen a lease of the workflow.
+    has_leased: bool,
     known: Option<StoredHead>,
     unsettled: Vec<Unsettled>,
+}
+
+impl Question {
+    /// Whether the caller has seen more of the workflow than the head has: a version, or a lease where there is no head.
+    fn may_be_lost(&self, stored: &StoredHead) -> bool {
+        match self.expect {
+            Expect::Generation(generation) if generation > 0 => stored.head.current.is_none(),
+            Expect::Generation(_) => stored.version.is_none(),
+            _ => self.has_leased && stored.version.is_none(),
+        }
+    }
 }
 
 /// What was seen.
@@ -65,8 +76,7 @@ impl Node<Change, Error> for CheckConflicts {
             expect: change.request.expect,
             creates: matches!(change.request.kind, Kind::Save { .. }),
             undeletes: matches!(change.request.kind, Kind::Undelete),
-            has_seen: matches!(change.request.expect, Expect::Generation(_))
-                || change.request.lease.is_some(),
+            has_leased: change.request.lease.is_some(),
             known: known(change)?,
             unsettled: change.unsettled.clone(),
         })
@@ -104,7 +114,7 @@ impl Node<Change, Error> for CheckConflicts {
             }
         }
         // A conflict with a head that was lost would tell the caller nothing of the loss.
-        if question.has_seen && stored.version.is_none() {
+        if question.may_be_lost(&stored) {
             shared.index.refuse_hurt(id, &own).await?;
         }
         let restored = if question.undeletes { last_content(objects, &stored).await? } else { None };

@@ -4,7 +4,10 @@
 //! store. A check of its own that finds the same thing again, after everything that it compares was read again, is no such mixture: what
 //! a healthy writer leaves between two of its stages is gone by then, or has another name.
 
-use super::Report;
+use std::collections::BTreeSet;
+
+use super::{Finding, Report};
+use crate::stored::WorkflowId;
 
 /// How often a check is repeated while it keeps finding other things than before.
 const ROUNDS: u32 = 8;
@@ -28,8 +31,10 @@ impl Again {
         };
         self.rounds += 1;
         let found = report.findings.len() + report.hurt.len() + report.outside.len();
-        report.findings.retain(|finding| before.findings.contains(finding));
-        report.hurt.retain(|id| before.hurt.contains(id));
+        let findings: BTreeSet<&Finding> = before.findings.iter().collect();
+        report.findings.retain(|finding| findings.contains(finding));
+        let hurt: BTreeSet<&WorkflowId> = before.hurt.iter().collect();
+        report.hurt.retain(|id| hurt.contains(id));
         report.outside.retain(|name, status| before.outside.get(name) == Some(status));
         let confirmed = report.findings.len() + report.hurt.len() + report.outside.len();
         (self.rounds >= ROUNDS || confirmed == found).then_some(report)

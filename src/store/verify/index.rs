@@ -32,11 +32,12 @@ impl Store {
         }
         let entries: BTreeMap<&WorkflowId, &Entry> =
             view.iter().map(|entry| (&entry.id, entry.as_ref())).collect();
+        let hurt: BTreeSet<WorkflowId> = report.hurt.iter().cloned().collect();
         let mut suspects = Vec::new();
         for (id, read) in shared.objects.heads(ids.iter().cloned().collect()).await {
             // Unreadable and hurt heads have been reported. The entry of a hurt one is right: it is the head that is wrong.
             if let Ok(stored) = read
-                && !report.hurt.contains(&id)
+                && !hurt.contains(&id)
                 && entries.get(&id).copied() != Entry::of(&stored.head).as_ref()
             {
                 suspects.push(id);
@@ -45,7 +46,7 @@ impl Store {
         for id in self.wrong_in_index(suspects).await? {
             report.add(Severity::Damage, &root, format!("the index is wrong about {id}"), reindex());
         }
-        let others = entries.keys().filter(|id| !ids.contains(**id) && !report.hurt.contains(id));
+        let others = entries.keys().filter(|id| !ids.contains(**id) && !hurt.contains(**id));
         for id in others.copied().collect::<Vec<_>>() {
             match shared.objects.head(id).await {
                 Ok(stored) if stored.version.is_none() => {
@@ -102,6 +103,7 @@ impl Store {
     /// One check of the pending records: those of changes that did not happen.
     pub(super) async fn verify_pending(&self, hurt: &[WorkflowId]) -> Result<Report> {
         let objects = &self.shared.objects;
+        let hurt: BTreeSet<&WorkflowId> = hurt.iter().collect();
         let mut report = Report::default();
         for key in objects.keys(&layout::pending_records()).await? {
             let reason = match layout::parse_pending(&key) {

@@ -137,6 +137,7 @@ impl Store {
         }
         let index = self.shared.index.afresh();
         let seen = index.has_seen(&outside.keys().cloned().collect()).await?;
+        let mut hurt: BTreeSet<WorkflowId> = report.hurt.iter().cloned().collect();
         for ((id, name), status) in outside {
             let key = layout::version(&id, name.0, &name.1);
             match (status, seen.contains(&(id.clone(), name.clone()))) {
@@ -146,15 +147,21 @@ impl Store {
                     key,
                     "it was current once, and is outside of the chain: the head was replaced by another state",
                 ),
-                (VersionStatus::Unconfirmed, true) if report.hurt.contains(&id) => {}
-                // It may have been reached since it was judged, and indexed then.
-                (VersionStatus::Unconfirmed, true)
-                    if !self.shared.index.ancestry(&id).await?.statuses.contains_key(&name) => {}
-                (VersionStatus::Unconfirmed, true) => {
-                    let reason = "it is hurt: a version that was current once is ahead of it";
-                    report.add(Severity::Damage, layout::head(&id), reason, Some(REPAIR.to_owned()));
-                    report.hurt.push(id);
-                }
+                (VersionStatus::Unconfirmed, true) if hurt.contains(&id) => {}
+                (VersionStatus::Unconfirmed, true) => match self.shared.index.ancestry(&id).await {
+                    // It has been reached since it was judged, and indexed then.
+                    Ok(ancestry) if !ancestry.statuses.contains_key(&name) => {}
+                    Ok(_) => {
+                        let reason = "it is hurt: a version that was current once is ahead of it";
+                        report.add(Severity::Damage, layout::head(&id), reason, Some(REPAIR.to_owned()));
+                        hurt.insert(id.clone());
+                        report.hurt.push(id);
+                    }
+                    Err(error) if error.spares_others() => {
+                        report.unreadable(layout::versions_of(&id), error)?;
+                    }
+                    Err(other) => return Err(other),
+                },
                 (VersionStatus::Beside, false) => report.add(
                     Severity::Notice,
                     key,
