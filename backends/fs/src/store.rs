@@ -221,7 +221,8 @@ impl Store {
                     && !(left(NEW_LOG)? || left(NEW_STATE)?)
             }
         };
-        if is_at_rest {
+        // IMPORTANT: what this view knows is not at rest although the journal is gone or was cut: `take_in` writes it again, or says that it is lost.
+        if is_at_rest && self.view().overlay.is_empty() {
             return Ok(Ok(Vec::new()));
         }
         let rested = self.with_journal(|journal| self.checkpoint(journal, true))?;
