@@ -4,19 +4,21 @@
 //! concerned: the checkpoint makes everything else durable and begins the next epoch with a record of what is left, in a new journal file that is durable
 //! before it takes the place of the old one. Readers believe the journal, as they do for every key that it names.
 //!
-//! **Bounds.** The values that are carried take at most the journal's limit. From half of it on, a batch that puts something into a folder with such a
-//! file is refused, so that they cannot fill the journal and stop everybody else.
+//! **Bounds.** What is carried stops no other key, however much it is:
+//! - When the carried values have more bytes than half of the journal's limit, a batch is refused that puts something where a file could not be
+//!   written: in the same folder, or in a new one in the same folder ([`Ways`]).
+//! - An epoch takes new values of at most the limit, less half of what is carried in the journal. So the journal has at most twice the limit, and one batch
+//!   that is larger than the limit, whatever cannot be written next. Values in `values/` take room on the disk alone; they count for the refusal only.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use pflow_backend::{Batch, Error, ErrorKind, Key, Operation, Result, Waiting};
 use rustix::fs::FileType;
 
 use crate::{
-    apply::path_of,
     error::with_cause,
     files::{hash_open, split},
-    folder::{Folder, Walk},
+    folder::{Folder, Step, Walk},
     overlay::{Entry, Overlay},
     remedy::remedy,
     root::Root,
@@ -58,8 +60,8 @@ impl Stuck {
 /// Ends the epoch, whose every value is in its file, durably, but for those that are stuck: the next epoch begins with them.
 ///
 /// # Errors
-/// They take more than `most` bytes, or the new journal could not be written. Nothing is lost.
-pub(crate) fn carry(journal: &mut Journal<'_>, stuck: &[Stuck], most: u64) -> Result<()> {
+/// The new journal could not be written. Nothing is lost.
+pub(crate) fn carry(journal: &mut Journal<'_>, stuck: &[Stuck]) -> Result<()> {
     let left = {
         let view = journal.view();
         let is_carried_already = view.position.is_some_and(|position| position.sequence == 1)
@@ -77,19 +79,44 @@ pub(crate) fn carry(journal: &mut Journal<'_>, stuck: &[Stuck], most: u64) -> Re
         shorten(journal.root.folder(), &key, &mut entry);
         overlay.adopt(key, entry);
     }
-    let bytes = overlay.inline();
-    if bytes > most {
-        return Err(too_much(journal.root, stuck, bytes));
-    }
     journal.carry(overlay)
 }
 
-/// Whether a batch would add to what is carried: it puts something into a folder in which a file could not be written.
-pub(crate) fn would_wait(overlay: &Overlay, batch: &Batch) -> bool {
-    let carried = overlay.iter().filter(|(_, entry)| entry.carried);
-    let folders: BTreeSet<&str> = carried.map(|(key, _)| path_of(key)).collect();
-    let is_put = |operation: &Operation| matches!(operation, Operation::Put { .. });
-    batch.operations().any(|(_, operation)| is_put(operation) && folders.contains(path_of(operation.key())))
+/// Where the ways to the files end that could not be written.
+#[derive(Debug)]
+pub(crate) struct Ways<'a> {
+    root: &'a Root,
+    ends: BTreeSet<PathBuf>,
+}
+
+impl<'a> Ways<'a> {
+    pub(crate) fn of(root: &'a Root, overlay: &Overlay) -> Self {
+        let carried = overlay.iter().filter(|(_, entry)| entry.carried);
+        Self { root, ends: carried.map(|(key, _)| end_of_way(root, key)).collect() }
+    }
+
+    /// Whether a batch would add to what is carried: the way to something that it puts ends in the same folder, or at the same obstacle.
+    pub(crate) fn are_of(&self, batch: &Batch) -> bool {
+        let is_put = |operation: &Operation| matches!(operation, Operation::Put { .. });
+        let mut puts = batch.operations().filter(|(_, operation)| is_put(operation));
+        puts.any(|(_, operation)| self.ends.contains(&end_of_way(self.root, operation.key())))
+    }
+}
+
+/// The deepest folder that is there on the way to a key, or what is there in place of a folder.
+///
+/// Not the folder of the key: each new workflow has one of its own, which is not made where the folder above it cannot be written.
+fn end_of_way(root: &Root, key: &Key) -> PathBuf {
+    let mut here = root.folder().clone();
+    for name in split(key).0 {
+        match here.step(name) {
+            Ok(Step::Folder(next)) => here = next,
+            Ok(Step::Missing) => break,
+            // Every other key below it meets the same.
+            Ok(Step::Other(_)) | Err(_) => return here.path_of(name),
+        }
+    }
+    here.path().to_owned()
 }
 
 /// So much waits in the journal that nothing may be added to it.

@@ -47,12 +47,10 @@ pub(crate) const FOLLOW_AFTER: Duration = Duration::from_millis(20);
 /// A crash anywhere leaves the journal, and with it every value; or the files, durable.
 ///
 /// # Errors
-/// Something failed that concerns more than one file (no space, a sync of the file system), or what cannot be written is more than `most` bytes.
-/// The journal goes on as it was; nothing is lost.
+/// Something failed that concerns more than one file: no space, a sync of the file system. The journal goes on as it was; nothing is lost.
 pub(crate) fn checkpoint(
     journal: &mut Journal<'_>,
     environment: &dyn Environment,
-    most: u64,
     empty: bool,
 ) -> Result<Vec<Stuck>> {
     let left = rescue(journal);
@@ -66,7 +64,7 @@ pub(crate) fn checkpoint(
     })?;
     match stuck.is_empty() {
         true => journal.end(empty)?,
-        false => carry(journal, &stuck, most)?,
+        false => carry(journal, &stuck)?,
     }
     clean_up(journal, empty, &left);
     Ok(stuck)

@@ -31,8 +31,8 @@
 //! **A file that cannot be written costs its key alone**: it belongs to another user, a link, a mount or a special file has its name, or the device
 //! fails for one block. Everything else becomes durable in its file, and the next epoch of the journal begins with the values that are left, in a new
 //! file that is durable before it takes the place of the old one. They can be read as before, and each checkpoint tries them again.
-//! [`waiting`](pflow_backend::StorageBackend::waiting) lists them with the cause. When they take half of the journal's limit, batches that put something
-//! into their folders are refused with a message that names them; all others go on.
+//! [`waiting`](pflow_backend::StorageBackend::waiting) lists them with the cause. When they have more bytes than half of the journal's limit, batches that
+//! put something into their folders, or into new folders beside them, are refused with a message that names them; all others go on.
 //!
 //! Why not write the files at once: a save is four of them, and creating, replacing and removing files is what costs on every file system (20
 //! to 150 µs each on ext4, more where it discards at once), while a record costs its bytes. A head that is saved a hundred times between two

@@ -18,8 +18,23 @@ const SECTOR: usize = 512;
 pub(crate) struct Overlay {
     entries: BTreeMap<Key, Entry>,
     kept: u64,
-    carried: u64,
+    carried: Carried,
     after_crash: bool,
+}
+
+/// How many bytes the values have that the epoch before could not write into their files.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Carried {
+    /// In the journal itself.
+    pub(crate) inline: u64,
+    /// In `values/`.
+    pub(crate) kept: u64,
+}
+
+impl Carried {
+    pub(crate) fn all(self) -> u64 {
+        self.inline.saturating_add(self.kept)
+    }
 }
 
 /// What became of one key.
@@ -73,7 +88,7 @@ impl Overlay {
 
     pub(crate) fn clear(&mut self) {
         self.entries.clear();
-        (self.kept, self.carried, self.after_crash) = (0, 0, false);
+        (self.kept, self.carried, self.after_crash) = (0, Carried::default(), false);
     }
 
     /// Whatever it holds, now or later in this epoch, may be in its file in part. **Rule:** said by every handle that finds work in the journal when it
@@ -93,8 +108,7 @@ impl Overlay {
         self.entries.len()
     }
 
-    /// How many bytes of the journal are values that the epoch before could not write into their files.
-    pub(crate) fn carried(&self) -> u64 {
+    pub(crate) fn carried(&self) -> Carried {
         self.carried
     }
 
@@ -134,16 +148,19 @@ impl Overlay {
 
     /// What it holds was not committed in this epoch, but could not be written in the one before. It takes nothing of the room that commits have.
     pub(crate) fn are_carried(&mut self) {
-        (self.kept, self.carried) = (0, self.inline());
+        (self.kept, self.carried) = (0, self.bytes());
         for entry in self.entries.values_mut() {
             (entry.carried, entry.applied) = (true, false);
         }
     }
 
-    /// How many bytes of its values are in the journal itself.
-    pub(crate) fn inline(&self) -> u64 {
+    /// How many bytes all of its values have.
+    fn bytes(&self) -> Carried {
         let values = self.entries.values().flat_map(|entry| entry.earlier.iter().chain(&entry.now));
-        values.map(|value| if matches!(value.content, Content::Inline(_)) { value.size } else { 0 }).sum()
+        values.fold(Carried::default(), |sum, value| match value.content {
+            Content::Inline(_) => Carried { inline: sum.inline.saturating_add(value.size), ..sum },
+            Content::Kept { .. } => Carried { kept: sum.kept.saturating_add(value.size), ..sum },
+        })
     }
 
     /// The files in `values/` that its entries name.

@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 
 use crate::{
     FsOptions,
-    carry::{self, Stuck},
+    carry::{self, Stuck, Ways},
     checkpoint::{FOLLOW_AFTER, checkpoint, follow},
     current,
     error::{again, with_cause},
@@ -23,6 +23,7 @@ use crate::{
     },
     lock::{Attempt, StoreLock},
     moved::rescue_folders,
+    overlay::Overlay,
     plan::{Group, Plan},
     queue::{Queue, Ticket, Turn, answer, size},
     reads::Reads,
@@ -220,7 +221,8 @@ impl Store {
                     && !(left(NEW_LOG)? || left(NEW_STATE)?)
             }
         };
-        if is_at_rest {
+        // IMPORTANT: what this view knows is not at rest although the journal is gone or was cut: `take_in` writes it again, or says that it is lost.
+        if is_at_rest && self.view().overlay.is_empty() {
             return Ok(Ok(Vec::new()));
         }
         let rested = self.with_journal(|journal| self.checkpoint(journal, true))?;
@@ -253,7 +255,7 @@ impl Store {
     }
 
     fn checkpoint(&self, journal: &mut Journal<'_>, empty: bool) -> Result<Vec<Stuck>> {
-        checkpoint(journal, self.environment.as_ref(), self.journal_limit, empty)
+        checkpoint(journal, self.environment.as_ref(), empty)
     }
 
     /// Whether this handle has tried to commit anything.
@@ -295,13 +297,15 @@ impl Store {
     fn commit(&self, journal: &mut Journal<'_>, group: Vec<Ticket>) -> Answers {
         let expected: usize = group.iter().map(|ticket| size(&ticket.batch)).sum();
         let tail = journal.tail();
-        let (begun, used) = {
+        let (begun, used, room) = {
             let view = journal.view();
-            let (kept, carried) = (view.overlay.kept(), view.overlay.carried());
-            (!view.overlay.is_empty(), (tail + kept).saturating_sub(carried))
+            let (kept, carried) = (view.overlay.kept(), view.overlay.carried().inline);
+            // IMPORTANT: less for each value that is carried, so that the journal is bounded although any of the new ones may be carried too.
+            let room = self.journal_limit.saturating_sub(carried / 2);
+            (!view.overlay.is_empty(), (tail + kept).saturating_sub(carried), room)
         };
         if begun
-            && used + expected as u64 > self.journal_limit
+            && used + expected as u64 > room
             && let Err(error) = self.checkpoint(journal, false)
         {
             let full = self.full(&error);
@@ -336,11 +340,12 @@ impl Store {
         journal: &mut Journal<'_>,
         group: Vec<Ticket>,
     ) -> (Vec<Ticket>, Answers) {
-        let would_wait = |ticket: &Ticket| {
+        let is_much = |overlay: &Overlay| overlay.carried().all() > self.journal_limit / 2;
+        let ways = {
             let view = journal.view();
-            view.overlay.carried() > self.journal_limit / 2 && carry::would_wait(&view.overlay, &ticket.batch)
+            is_much(&view.overlay).then(|| Ways::of(&self.root, &view.overlay))
         };
-        if !group.iter().any(would_wait) {
+        if !ways.is_some_and(|ways| group.iter().any(|ticket| ways.are_of(&ticket.batch))) {
             return (group, Vec::new());
         }
         // The cause may be removed by now.
@@ -351,14 +356,12 @@ impl Store {
                 return (Vec::new(), group.into_iter().map(|ticket| (ticket, Err(again(&full)))).collect());
             }
         };
-        let (bytes, refused, taken) = {
+        let (bytes, ways) = {
             let view = journal.view();
-            let bytes = view.overlay.carried();
-            let (refused, taken): (Vec<_>, Vec<_>) = group.into_iter().partition(|ticket| {
-                bytes > self.journal_limit / 2 && carry::would_wait(&view.overlay, &ticket.batch)
-            });
-            (bytes, refused, taken)
+            (view.overlay.carried().all(), Ways::of(&self.root, &view.overlay))
         };
+        let is_refused = |ticket: &Ticket| bytes > self.journal_limit / 2 && ways.are_of(&ticket.batch);
+        let (refused, taken): (Vec<_>, Vec<_>) = group.into_iter().partition(is_refused);
         let error = carry::too_much(&self.root, &stuck, bytes);
         (taken, refused.into_iter().map(|ticket| (ticket, Err(again(&error)))).collect())
     }

@@ -340,14 +340,16 @@ impl<'a> Journal<'a> {
                 }
             });
         }
-        if view.position.is_none() && self.log()?.length() > 0 {
-            // A process died before it could do it. Harmless until then: these epochs have ended.
-            self.log()?.empty()?;
-        }
         let now =
             view.position.map_or_else(|| State::rest(state.map_or(1, |state| state.ended())), State::at);
         let now = self.signed(now);
-        if Some(now) != state {
+        if view.position.is_none() && self.log()?.length() > 0 {
+            // A process died before it emptied the journal. IMPORTANT: it may have died in the sync of the state, or that sync failed. The emptying must
+            // not become durable before the state, which would vouch for records that are gone.
+            self.writer.state_in_doubt = true;
+            self.publish_durably(now)?;
+            self.log()?.empty()?;
+        } else if Some(now) != state {
             self.publish(now)?;
         }
         view.verified = true;

@@ -206,6 +206,24 @@ async fn a_journal_removed_under_a_handle_is_written_again() {
 }
 
 #[tokio::test]
+async fn a_close_writes_what_a_removed_journal_held() {
+    for cut in [false, true] {
+        let place = six_records().await;
+        let backend = opened(place.path()).await.unwrap();
+        write(&backend, put("k", "value 4")).await;
+        match cut {
+            true => fs::File::options().write(true).open(journal(place.path())).unwrap().set_len(0).unwrap(),
+            false => fs::remove_file(journal(place.path())).unwrap(),
+        }
+        assert_eq!(backend.waiting().await.unwrap(), []);
+        backend.close().await.unwrap();
+        assert_eq!(fs::read_to_string(place.path().join("k")).unwrap(), "value 4", "{cut}");
+        assert_eq!(fs::read_to_string(place.path().join("other3")).unwrap(), "x");
+        assert_eq!(unfinished(place.path()), Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
 async fn a_folder_of_ours_removed_under_a_handle_is_told() {
     let place = six_records().await;
     let backend = opened(place.path()).await.unwrap();
@@ -215,6 +233,11 @@ async fn a_folder_of_ours_removed_under_a_handle_is_told() {
         let error = backend.get(&key("k")).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Poisoned, "{error}");
         let error = backend.commit(one(put("k", "value 4"))).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Poisoned, "{error}");
+        // A commit was tried, so a close that does not bring the folder to rest is an error.
+        let error = backend.close().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Poisoned, "{error}");
+        let error = backend.waiting().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Poisoned, "{error}");
     }
     let again = opened(place.path()).await.unwrap();

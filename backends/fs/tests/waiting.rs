@@ -198,3 +198,41 @@ async fn what_would_wait_is_refused_before_it_fills_the_journal() {
     assert_eq!(fs::read_to_string(place.path().join("a/14")).unwrap(), large);
     assert_eq!(journal_bytes(place.path()), 0);
 }
+
+/// A link where a folder must be, so that nothing below it can be written.
+fn block(place: &Path, folder: &str) {
+    drop(fs::rename(place.join(folder), place.join(format!("{folder}.away"))));
+    symlink("/nowhere", place.join(folder)).unwrap();
+}
+
+#[tokio::test]
+async fn one_folder_after_the_other_that_waits_stops_nothing_else() {
+    let place = tempfile::tempdir().unwrap();
+    let backend = small(place.path()).await;
+    for folder in ["a", "b", "c", "d", "e"] {
+        for number in 0..15 {
+            write(&backend, put(&format!("{folder}/{number}"), &"y".repeat(10_000))).await;
+        }
+        block(place.path(), folder);
+        write(&backend, put("z/other", &format!("{folder} {}", "z".repeat(100_000)))).await;
+        backend.close().await.unwrap();
+        assert!(journal_bytes(place.path()) < 3 * LIMIT, "{}", journal_bytes(place.path()));
+    }
+    assert!(fs::read_to_string(place.path().join("z/other")).unwrap().starts_with("e "));
+}
+
+#[tokio::test]
+async fn large_values_that_wait_are_refused_too() {
+    let place = tempfile::tempdir().unwrap();
+    let backend = small(place.path()).await;
+    let large = "x".repeat(300_000);
+    write(&backend, put("a/0", &large)).await;
+    block(place.path(), "a");
+    backend.close().await.unwrap();
+    let error = backend.commit(one(put("a/1", &large))).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Exhausted, "{error:?}");
+    write(&backend, put("b/large", &large)).await;
+    backend.close().await.unwrap();
+    assert_eq!(keys(&backend.waiting().await.unwrap()), ["a/0"]);
+    assert_eq!(fs::read_to_string(place.path().join("b/large")).unwrap(), large);
+}

@@ -3,11 +3,12 @@
 use tokio::runtime::Runtime;
 
 use super::{
-    disk::{Budget, Call, Disk, Traits, Trouble},
+    disk::{Budget, Call, Crash, Disk, Traits, Trouble},
     model::Model,
     player::{End, Player, Step, runtime},
     scripts::{self, Script, put},
 };
+use crate::FsOptions;
 
 /// Lets a process die at every call of a script that changes something, and within every write.
 fn process_dies(script: &Script, traits: Traits) {
@@ -100,7 +101,11 @@ async fn live_on(neighbour: &mut Player, script: &Script, late_first: bool) -> R
 }
 
 async fn look_after_a_crash(disk: &Disk, player: &Player, script: &Script) -> Result<(), End> {
-    let after = disk.after(&disk.worst());
+    look_after(disk, &disk.worst(), player, script).await
+}
+
+async fn look_after(disk: &Disk, crash: &Crash, player: &Player, script: &Script) -> Result<(), End> {
+    let after = disk.after(crash);
     let mut again = Player::new(after.process(), 10, &script.options, player.model.clone());
     again.mortal = true;
     again.play(&[Step::Open, Step::Look]).await
@@ -123,4 +128,30 @@ fn a_journal_that_a_dying_process_began_anew_is_that_of_everybody() {
         process_dies(&scripts::taken_over_with_edits(), Traits::LINUX);
         process_dies(&scripts::renamed(), Traits::MACOS);
     }
+}
+
+/// Wherever a process dies, the next one opens the store, and whatever a loss of power leaves then everything is there.
+#[test]
+fn what_the_next_process_finishes_survives_any_crash() {
+    let runtime = runtime();
+    let steps = vec![Step::Open, Step::Commit(vec![put("a", "1")]), Step::Close];
+    let script = Script { name: "one save", options: FsOptions::new().follow(false), steps };
+    let (calls, ..) = play(&runtime, &script, Traits::LINUX, None);
+    let mut looked = 0;
+    for (at, called) in calls.iter().enumerate().filter(|(_, it)| it.changed) {
+        let (_, neighbour, model) = play(&runtime, &script, Traits::LINUX, Some(Trouble::DeadFrom(at)));
+        let disk = neighbour.medium.disk().clone();
+        let mut late = Player::new(disk.process(), 9, &script.options, model);
+        late.mortal = true;
+        runtime.block_on(late.play(&[Step::Open, Step::Look])).unwrap();
+        for crash in disk.crashes(&Budget::new(64, 4)) {
+            let seen = runtime.block_on(look_after(&disk, &crash, &late, &script));
+            let context = |end: End| {
+                panic!("dead from {at} {:?} {}, {end:?}:{}", called.call, called.path, disk.describe(&crash))
+            };
+            seen.unwrap_or_else(context);
+            looked += 1;
+        }
+    }
+    println!("{}: crash states: {looked}", script.name);
 }

@@ -3,6 +3,7 @@
 //! The disk is [simulated](disk), so that every state that a loss of power may leave can be looked at. `PFLOW_TEST_CRASH_STATES=10` looks at ten
 //! times as many.
 
+mod carried;
 mod closed;
 mod counts;
 mod disk;

@@ -73,6 +73,8 @@ pub(crate) enum Trouble {
     ShortWrite(usize, Option<Errno>),
     /// Every call that would change the file with this path fails, as where it belongs to another user.
     Of(&'static str, Errno),
+    /// The same for everything whose path has this part.
+    Below(&'static str, Errno),
     /// The folder with this path cannot be opened.
     Closed(&'static str, Errno),
     /// Nothing can be written.
@@ -133,6 +135,7 @@ impl Calls {
         let of = |it: &str| call.writes() && path.ends_with(it);
         let stuck = self.troubles.iter().find_map(|trouble| match trouble {
             Trouble::Of(it, errno) if of(it) => Some(Fate::Fails(*errno)),
+            Trouble::Below(it, errno) if call.writes() && path.contains(it) => Some(Fate::Fails(*errno)),
             Trouble::Closed(it, errno) if call == Call::OpenFolder && path.ends_with(it) => {
                 Some(Fate::Fails(*errno))
             }
