@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use futures::{StreamExt, future::join_all};
 use pflow_store::{DeleteRequest, Expect, Store, StoreOptions, pflow_backend::ManualEnvironment};
-use support::{Kind, Site, every_backend, generations, history, id, notices, save, versions};
+use support::{Kind, Site, every_backend, generations, history, id, notices, save, unnamed_parts, versions};
 
 every_backend!(many_savers_over_two_handles_with_constant_folding_lose_nothing);
 
@@ -101,4 +101,22 @@ async fn many_savers_over_two_handles_with_constant_folding_lose_nothing(site: S
     let mut named = history(&site).await;
     named.sort();
     assert_eq!(named, versions(&site).await);
+    assert_eq!(unnamed_parts(first.backend().as_ref()).await, [""; 0], "a fold that lost leaves nothing");
+}
+
+#[tokio::test]
+async fn a_claim_whose_holder_died_is_taken_over_when_it_is_overdue() {
+    let site = Site::new(Kind::Bucket).await;
+    let store = site.store_with(site.options().fold_after(2).fold_behind(false)).await;
+    let claims = [r#"{"format":"pflow-fold/1","nonce":"n","records":2}"#, "what another program put here"];
+    for (round, claim) in claims.into_iter().enumerate() {
+        site.put("ops/fold", claim).await;
+        for n in 1..8 {
+            store.save(save("a", &format!("{round} {n}"), Expect::Any)).await.unwrap();
+            assert_eq!(site.keys("ops/pending/").await.len(), n, "somebody else folds");
+        }
+        store.save(save("a", &format!("{round} last"), Expect::Any)).await.unwrap();
+        assert_eq!(site.keys("ops/pending/").await, [""; 0]);
+        assert_eq!(unnamed_parts(store.backend().as_ref()).await, [""; 0]);
+    }
 }

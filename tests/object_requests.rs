@@ -21,8 +21,9 @@ fn options(server: &S3Endpoint) -> StoreOptions {
     StoreOptions::system().unwrap().object_options(object).fold_behind(false)
 }
 
+/// A store whose saves all look whether a fold is due. Of those with other options every eighth does, at random.
 async fn open(server: &S3Endpoint) -> Store {
-    Store::open_url(URL, options(server)).await.unwrap()
+    Store::open_url(URL, options(server).fold_after(4)).await.unwrap()
 }
 
 /// Gets, lists, puts under a condition, puts without one, deletes.
@@ -46,8 +47,7 @@ async fn cost(server: &S3Endpoint, store: &Store) -> [u64; 5] {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_operation_asks_for_as_little_as_it_can() {
     let server = S3Endpoint::start(["probe"]);
-    let store = Store::init_url(URL, options(&server)).await.unwrap();
-    // The first save of a process looks whether a fold is due.
+    let store = Store::init_url(URL, options(&server).fold_after(usize::MAX)).await.unwrap();
     store.save(save("first", "1", Expect::Absent)).await.unwrap();
     // A read waits for the copy that follows the answer.
     store.backend().get(&Key::parse("workflows/first/workflow.json").unwrap()).await.unwrap();
@@ -144,4 +144,35 @@ async fn many_are_saved_side_by_side_and_not_all_at_once() {
     store.close().await.unwrap();
     let most = server.requests().most_in_flight();
     assert!((4..=64).contains(&most), "{most} requests at once");
+}
+
+/// Many processes with one save each, all at once, as agents on many machines make them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_cold_saves_at_once_are_folded_by_few_and_leave_nothing() {
+    let server = S3Endpoint::start(["probe"]);
+    let first = Store::init_url(URL, options(&server)).await.unwrap();
+    server.set_shaping(Shaping::latency(Duration::from_millis(80)));
+    server.requests().reset();
+    let savers = (0..128).map(|n| {
+        let options = options(&server).fold_behind(true);
+        tokio::spawn(async move {
+            let store = Store::open_url(URL, options).await.unwrap();
+            store.save(save(&format!("w{n:03}"), "1", Expect::Absent)).await.unwrap();
+            store.close().await.unwrap();
+        })
+    });
+    for saver in futures::future::join_all(savers).await {
+        saver.unwrap();
+    }
+    let counts = server.requests().counts();
+    let sum = counts.get + counts.list + counts.conditional_put + counts.put + counts.delete;
+    println!("128 cold saves: {sum} requests, {counts:?}");
+    assert!(sum <= 1_500, "{sum} requests: {counts:?}");
+
+    server.set_shaping(Shaping::default());
+    let _: Vec<_> = first.save_all([save("last", "1", Expect::Absent)]).collect().await;
+    assert_eq!(first.list(&Query::default()).await.unwrap().workflows.len(), 129);
+    assert_eq!(support::unnamed_parts(first.backend().as_ref()).await, [""; 0]);
+    let verified = first.verify().await.unwrap();
+    assert!(verified.findings.is_empty(), "{:?}", verified.findings);
 }

@@ -4,7 +4,8 @@ use std::{
 };
 
 use pflow_backend::{
-    Batch, Capabilities, Commit, Durability, Key, Operation as Write, Outcome, Position, Precondition,
+    Batch, Capabilities, Commit, Durability, Environment, Key, Operation as Write, Outcome, Position,
+    Precondition,
 };
 
 use super::{
@@ -33,8 +34,11 @@ const SWAP: Position = Position { stage: 1, operation: 0 };
 pub(crate) struct Policy {
     /// A saver folds when it finds this many records.
     pub(crate) records: usize,
-    /// A saver looks at its first write and then every so many writes.
+    /// A saver looks at its first write, if the work is not shared out, and then every so many writes.
     pub(crate) look_every: u32,
+    /// A process begins at any of these writes, and of those that find a fold due one at a time folds. For storages where a look and a fold
+    /// cost requests, and many processes make one save each.
+    pub(crate) shared_out: bool,
     /// A base is never written for fewer entries than this in the segments.
     pub(crate) smallest_base: u64,
     /// A fold follows the answer of the save that found it due, instead of coming before it.
@@ -44,20 +48,28 @@ pub(crate) struct Policy {
 impl Policy {
     /// What suits a storage.
     ///
-    /// Elsewhere than on this machine a cold reader pays a request for each workflow that a record names, and a saver one for each
-    /// look. So 16 writers may not let more than 256 records gather: each looks when it begins and then every eighth write, so those
-    /// who all looked just too early have added 128 to 64 when they look again, and from then on each waits for its fold before it
-    /// adds more than one. A fold takes longer than a save, so nobody waits for the first one.
+    /// Elsewhere than on this machine a cold reader pays a request for each workflow that a record names, a saver one for each look, and a
+    /// fold two for each record. So a saver looks at one of eight writes, and one saver folds at a time. While it does, 16 others add a few
+    /// records each; at four times the records another one folds as well. A fold takes longer than a save, so it follows the answer.
     pub(crate) fn of(capabilities: &Capabilities) -> Self {
         let remote = capabilities.durability == Durability::Service;
-        Self { records: 64, look_every: if remote { 8 } else { 64 }, smallest_base: 64, behind: remote }
+        let look_every = if remote { 8 } else { 64 };
+        Self { records: 64, look_every, shared_out: remote, smallest_base: 64, behind: remote }
+    }
+
+    /// The number of the first write, of which every `look_every`th looks.
+    pub(crate) fn first_write(&self, environment: &dyn Environment) -> u32 {
+        if self.shared_out { (environment.jitter() * f64::from(self.look_every)) as u32 } else { 0 }
     }
 
     /// With the caller's wishes.
     pub(crate) fn with(mut self, records: Option<usize>, behind: Option<bool>) -> Self {
         if let Some(records) = records {
             self.records = records;
-            self.look_every = u32::try_from(records / 4).unwrap_or(u32::MAX).clamp(1, self.look_every);
+            self.look_every = match records {
+                usize::MAX => u32::MAX,
+                _ => u32::try_from(records / 4).unwrap_or(u32::MAX).clamp(1, self.look_every),
+            };
         }
         self.behind = behind.unwrap_or(self.behind);
         self
@@ -106,16 +118,20 @@ impl Base {
 impl Index {
     /// After a write, when it is time to look: folds if enough records are there.
     pub(crate) async fn fold_if_due(&self) -> Result<Folded> {
-        let records = Pending::list(&self.objects, self.policy.records).await?;
-        if records.len() < self.policy.records {
+        let limit = if self.policy.shared_out { usize::MAX } else { self.policy.records };
+        let records = Pending::list(&self.objects, limit).await?.len();
+        if records < self.policy.records || self.policy.shared_out && !self.claim(records).await? {
             self.crowded.store(false, Ordering::Relaxed);
             return Ok(Folded::Nothing);
         }
         // Until this fold is through, the next write waits for it and looks again.
         self.crowded.store(self.policy.behind, Ordering::Relaxed);
-        let folded = self.fold_once(false).await?;
-        self.crowded.store(self.policy.behind && folded == Folded::Lost, Ordering::Relaxed);
-        Ok(folded)
+        let folded = self.fold_once(false).await;
+        if self.policy.shared_out {
+            self.unclaim().await;
+        }
+        self.crowded.store(self.policy.behind && matches!(folded, Ok(Folded::Lost)), Ordering::Relaxed);
+        folded
     }
 
     /// Folds whatever there is. Where much of it is new, the exports are brought up to date as well.
@@ -246,8 +262,12 @@ impl Index {
             .stage(covered.into_iter().chain(old_base).map(Write::delete));
         let version = match objects.backend.commit(batch).await {
             Ok(Commit::Committed(versions)) => versions.get(SWAP).cloned(),
-            // Our root may have been there, and the one after it then names our parts: they stay.
-            Ok(Commit::Overtaken(_)) => return Ok(Folded::Lost),
+            Ok(Commit::Overtaken(_)) => {
+                if !self.has_been(&root, &ours).await? {
+                    self.clear(ours).await?;
+                }
+                return Ok(Folded::Lost);
+            }
             Ok(Commit::Conflict(conflict)) => {
                 if conflict.applied > 0 {
                     self.clear(ours).await?;

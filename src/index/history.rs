@@ -47,6 +47,31 @@ impl Index {
         Ok(table)
     }
 
+    /// Whether a root that another one overtook had been in place before it. `parts` are those that it was the first to name.
+    ///
+    /// Every later root goes back to its segment, so the history tells. A base alone leaves no trace: it counts while the present root names it, and
+    /// whoever replaced it has deleted it. Where the history cannot be read as far back, it may have been.
+    pub(super) async fn has_been(&self, overtaken: &Root, parts: &[Key]) -> Result<bool> {
+        let Some(present) = self.objects.get(&layout::index_root()).await? else { return Ok(true) };
+        let Ok(present) = Root::decode(&present.bytes) else { return Ok(true) };
+        let is_new = |part: &&Part| parts.iter().any(|key| key.as_str() == part.key);
+        let Some(segment) = overtaken.last_segment.as_ref().filter(is_new) else {
+            return Ok(present.base == overtaken.base);
+        };
+        let mut next = present.last_segment;
+        while let Some(part) = next {
+            if part == *segment {
+                return Ok(true);
+            }
+            match self.segment(&part).await? {
+                Ok(later) if later.sequence >= overtaken.sequence => next = later.previous,
+                Ok(_) => return Ok(false),
+                Err(_) => return Ok(true),
+            }
+        }
+        Ok(false)
+    }
+
     async fn segment(&self, part: &Part) -> Result<std::result::Result<Segment, (Lost, String)>> {
         let damaged = |reason: &dyn ToString| Ok(Err((Lost::Damaged, reason.to_string())));
         let key = match Key::parse(part.key.as_str()) {

@@ -16,6 +16,7 @@
 //! [`crate::Store::reindex`] for good.
 
 mod ancestry;
+mod claim;
 mod entry;
 mod export;
 mod findings;

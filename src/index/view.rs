@@ -28,7 +28,7 @@ pub(crate) struct Index {
     pub(super) texts: Texts,
     /// Never held across an await.
     kept: Mutex<Kept>,
-    /// How many heads this process wrote.
+    /// How many heads this process wrote, from the policy's first number on.
     writes: AtomicU32,
     /// The last look found enough records for a fold, so the next write looks again.
     pub(super) crowded: AtomicBool,
@@ -58,12 +58,13 @@ pub(crate) struct View {
 
 impl Index {
     pub(crate) fn new(objects: Objects, gate: Arc<Gate>, policy: super::fold::Policy) -> Self {
+        let writes = AtomicU32::new(policy.first_write(objects.environment.as_ref()));
         Self {
             objects,
             gate,
             texts: Texts::default(),
             kept: Mutex::default(),
-            writes: AtomicU32::new(0),
+            writes,
             crowded: AtomicBool::new(false),
             policy,
         }
@@ -179,7 +180,7 @@ impl Index {
     }
 
     /// Remembers a head that this process wrote, so that its own next listing need not read it. Whether it is time to look for records
-    /// to fold: at the first write, then every so many, and while others leave more of them than a fold takes at every one.
+    /// to fold: at the writes that the policy names, and while others leave more of them than a fold takes at every one.
     pub(crate) fn remember(&self, head: &Head) -> bool {
         let before = self.writes.fetch_add(1, Ordering::Relaxed);
         if let Some(entry) = Entry::of(head) {

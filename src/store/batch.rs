@@ -26,17 +26,13 @@ impl Store {
         let store = self.clone();
         let durability = store.shared.objects.backend.capabilities().durability;
         let concurrency = store.shared.options.side_by_side(durability);
-        // Where a fold costs round trips it runs behind the answers, as for any save.
-        let each_folds = store.shared.index.folds_behind();
         let saving = store.clone();
         let saves = stream::iter(requests).map(move |request| {
             let store = saving.clone();
             let id = request.id().clone();
             let what = format!("the save of {id}");
             // A task of its own, so that all processors take part; it ends with this stream.
-            let save = async move {
-                if each_folds { store.save(request).await } else { store.save_of_batch(request).await }
-            };
+            let save = async move { store.save_of_batch(request).await };
             let save = AbortOnDropHandle::new(tokio::spawn(save.in_current_span()));
             async move {
                 let stopped = |error: JoinError| {
@@ -52,7 +48,7 @@ impl Store {
         let saves = saves.buffered(concurrency).enumerate().then(move |(n, saved)| {
             let store = between.clone();
             async move {
-                if !each_folds && (n + 1).is_multiple_of(FOLD_EVERY) {
+                if (n + 1).is_multiple_of(FOLD_EVERY) {
                     store.fold(store.shared.index.fold_if_due()).await;
                 }
                 saved

@@ -109,7 +109,7 @@ impl StoreOptions {
     }
 
     /// How many pending records a saver lets gather before it folds them into the index, at least 1; 64 unless set. Fewer make
-    /// cold listings cheaper and saves dearer.
+    /// cold listings cheaper and saves dearer. With `usize::MAX` no save folds.
     #[must_use]
     pub fn fold_after(mut self, records: usize) -> Self {
         self.fold_after = Some(records.max(1));

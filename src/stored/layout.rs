@@ -53,6 +53,11 @@ pub(crate) fn index_segments() -> Prefix {
     prefix("ops/segments")
 }
 
+/// Which writer folds at the moment.
+pub(crate) fn fold_claim() -> Key {
+    key("ops/fold")
+}
+
 /// Where probes of the storage work. What one left that was killed is harmless and belongs to nobody.
 pub(crate) fn probes() -> Prefix {
     prefix("ops/probe")
@@ -150,10 +155,9 @@ pub(crate) fn workflow_of_version(key: &Key) -> Option<WorkflowId> {
 
 /// Whether a store has an object of this name, if it is that of one. What is in the disk backend's own folder is not looked at.
 pub(crate) fn is_ours(name: &str) -> bool {
-    if [config(), gitignore(), gitattributes(), index_export(), index_backup(), index_root()]
-        .iter()
-        .any(|key| key.as_str() == name)
-    {
+    let single =
+        [config(), gitignore(), gitattributes(), index_export(), index_backup(), index_root(), fold_claim()];
+    if single.iter().any(|key| key.as_str() == name) {
         return true;
     }
     let Ok(key) = Key::parse(name) else { return false };

@@ -1,4 +1,9 @@
-use pflow_store::{Store, document::ContentHash, pflow_backend::Key};
+use futures::TryStreamExt;
+use pflow_store::{
+    Store,
+    document::ContentHash,
+    pflow_backend::{Key, Prefix, StorageBackend},
+};
 use serde_json::Value;
 
 use super::{Site, id};
@@ -56,4 +61,23 @@ pub(crate) async fn chain(store: &Store, workflow: &str) -> Vec<String> {
     }
     texts.reverse();
     texts
+}
+
+/// What lies among the parts of the index, or is a claim of a fold, and is named by nothing.
+pub(crate) async fn unnamed_parts(backend: &dyn StorageBackend) -> Vec<String> {
+    let read = async |key: &str| backend.get(&Key::parse(key).unwrap()).await.unwrap().unwrap().bytes;
+    let root: Value = serde_json::from_slice(&read("ops/checkpoint").await).unwrap();
+    let mut named: Vec<String> = root["base"]["key"].as_str().into_iter().map(str::to_owned).collect();
+    let mut next = root["last_segment"].clone();
+    while let Some(key) = next["key"].as_str() {
+        let bytes = read(key).await;
+        named.push(key.to_owned());
+        let header = bytes.split(|byte| *byte == b'\n').next().unwrap();
+        next = serde_json::from_slice::<Value>(header).unwrap()["previous"].clone();
+    }
+    let all: Vec<_> = backend.list(&Prefix::parse("ops").unwrap(), None).try_collect().await.unwrap();
+    let keys = all.into_iter().map(|listed| listed.key.to_string());
+    let is_part =
+        |key: &String| ["ops/base/", "ops/segments/", "ops/fold"].iter().any(|it| key.starts_with(it));
+    keys.filter(|key| is_part(key) && !named.contains(key)).collect()
 }

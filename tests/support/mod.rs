@@ -23,7 +23,7 @@ use pflow_store::{Conflict, Error, Expect, SaveRequest, WorkflowId};
 
 pub(crate) use bucket::{BucketServer, external};
 pub(crate) use hasty::Hasty;
-pub(crate) use history::{chain, history, versions};
+pub(crate) use history::{chain, history, unnamed_parts, versions};
 pub(crate) use probe::{Fault, Left, Log, Probe};
 pub(crate) use remote::Remote;
 pub(crate) use seal::{config_checksum, resealed, sealed_line};

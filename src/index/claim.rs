@@ -1,0 +1,69 @@
+//! Which of many writers folds.
+
+use pflow_backend::{Batch, Commit, Operation, Outcome, Precondition};
+use serde::{Deserialize, Serialize};
+
+use super::Index;
+use crate::{
+    Error, Result,
+    stored::{Kind, encode_line, layout, unreadable},
+};
+
+/// A claim is taken over when this many times the records are there at which a fold is due: the fold that was claimed has not come.
+const OVERDUE: usize = 4;
+/// And when there are this many times the records that there were when it was made, so that a slow fold is not claimed by everybody.
+const GROWN: usize = 2;
+
+/// What is in `ops/fold`.
+#[derive(Debug, Serialize, Deserialize)]
+struct Claim {
+    format: String,
+    /// Fresh for every claim.
+    nonce: String,
+    /// How many records there were.
+    records: usize,
+}
+
+/// Where a fold costs requests, of all the writers that find it due one at a time folds.
+///
+/// Invariant: a claim saves work and nothing else. Folds at the same time do no harm, so a claim that is lost, deleted or taken over costs requests only. No clock
+/// decides about it: a writer that died with a claim is noticed by the records that go on gathering.
+impl Index {
+    /// Whether it falls to this process to fold so many records. Then [`unclaim`](Self::unclaim) follows, whatever becomes of the fold.
+    pub(super) async fn claim(&self, records: usize) -> Result<bool> {
+        if self.claim_when(records, Precondition::Absent).await? {
+            return Ok(true);
+        }
+        let Some(object) = self.objects.get(&layout::fold_claim()).await? else { return Ok(false) };
+        // One that cannot be read is as good as any.
+        let claimed = serde_json::from_slice(&object.bytes).map_or(0, |claim: Claim| claim.records);
+        let overdue = self.policy.records.saturating_mul(OVERDUE).max(claimed.saturating_mul(GROWN));
+        if records < overdue {
+            return Ok(false);
+        }
+        self.claim_when(records, Precondition::Is(object.meta.version)).await
+    }
+
+    async fn claim_when(&self, records: usize, when: Precondition) -> Result<bool> {
+        let (format, nonce) = (Kind::FOLD_CLAIM.tag(), self.objects.environment.new_id());
+        let key = layout::fold_claim();
+        let claim =
+            encode_line(&Claim { format, nonce, records }).map_err(|source| unreadable(&key, source))?;
+        let batch = Batch::new().stage([Operation::put(key, claim).when(when)]);
+        match self.objects.backend.commit(batch).await {
+            Ok(Commit::Committed(_)) => Ok(true),
+            Ok(Commit::Conflict(_) | Commit::Overtaken(_)) => Ok(false),
+            // It may be there, and then it is taken over when it is overdue.
+            Err(error) if error.outcome() == Outcome::Unknown => Ok(false),
+            Err(error) => Err(Error::Storage(error)),
+        }
+    }
+
+    /// Gives a claim back. It may be another one's by now, who then folds beside a third.
+    pub(super) async fn unclaim(&self) {
+        let batch = Batch::new().stage([Operation::delete(layout::fold_claim())]);
+        if let Err(error) = self.objects.backend.commit(batch).await {
+            tracing::debug!(%error, "the claim of a fold is still there; it is taken over when it is overdue");
+        }
+    }
+}
