@@ -131,7 +131,8 @@ impl Verify {
 }
 
 impl Verify {
-    /// The store, without what its journal lost if the person says so. Anything else is left as it is, and is the error that the store is refused with.
+    /// The store, without what its journal lost if the person says so. Anything else is left as it is, and is
+    /// the error that the store is refused with.
     async fn open_without_tail(&self, session: &Session<'_>) -> Result<(Store, Option<LostTail>)> {
         if self.yes && !self.dry_run {
             return session.open_without_tail().await;

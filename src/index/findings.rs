@@ -124,8 +124,9 @@ impl Index {
         (known, unknown)
     }
 
-    /// Every version of the head's chain that the chain of `known` does not have, as far as both can be read: those above the version of `known`, or, where
-    /// a head was put back and saved over, those above the version at which the two chains part.
+    /// Every version of the head's chain that the chain of `known` does not have, as far as both can be read:
+    /// those above the version of `known`, or, where a head was put back and saved over, those above the
+    /// version at which the two chains part.
     async fn gained(&self, head: &Head, known: Option<&Arc<Entry>>) -> Result<Vec<Gained>> {
         let Some(current) = &head.current else { return Ok(Vec::new()) };
         let remembered: Vec<Ancestor> = current.lineage().collect();
@@ -156,7 +157,8 @@ impl Index {
         Ok(gained)
     }
 
-    /// The first parent of the version `name`, which `walk` has come to; none at the end, and where the chain cannot be read any further.
+    /// The first parent of the version `name`, which `walk` has come to; none at the end, and where the chain
+    /// cannot be read any further.
     async fn below(
         &self,
         id: &WorkflowId,

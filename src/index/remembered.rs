@@ -6,11 +6,12 @@ use super::{Entry, Index, table::Table};
 use crate::{Result, stored::WorkflowId};
 
 impl Index {
-    /// The table of a lost index as it may be written: with the entry that the history has last of a workflow, where that is later than the head
-    /// and the head is hurt or cannot be read. Reads the whole history; a table that is not lost is given back as it is.
+    /// The table of a lost index as it may be written: with the entry that the history has last of a
+    /// workflow, where that is later than the head and the head is hurt or cannot be read. Reads the whole
+    /// history; a table that is not lost is given back as it is.
     ///
-    /// IMPORTANT: a lost index is made from the heads, and the entry of a head that was put back would say that the later versions were never current. The
-    /// next fold would fence them, and they could be saved over.
+    /// IMPORTANT: a lost index is made from the heads, and the entry of a head that was put back would say
+    /// that the later versions were never current. The next fold would fence them.
     pub(super) async fn with_lost_heads(&self, mut table: Table) -> Result<Table> {
         if table.lost.is_none() {
             return Ok(table);

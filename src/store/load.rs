@@ -109,9 +109,10 @@ impl Store {
     /// A failure to write does not concern the reader, who has the content. A person's edit does: it is reported and kept. So does a copy with the content
     /// of a version that a lost head had: it is the witness of that, neither an edit nor to be replaced.
     ///
-    /// IMPORTANT: where a copy and a head of the same moment differ by a person's hand alone, a copy that is missing is written together with a swap of
-    /// that head. Another client may delete the workflow meanwhile, and the copy would look like an edit for ever. A copy that is there is replaced on
-    /// the condition that it is still the same, which a deletion breaks as well.
+    /// IMPORTANT: where a copy and a head of the same moment differ by a person's hand alone, a copy that is
+    /// missing is written together with a swap of that head. Another client may delete the workflow
+    /// meanwhile, and the copy would look like an edit for ever. A copy that is there is replaced on the
+    /// condition that it is still the same, which a deletion breaks as well.
     async fn mend_copy(&self, stored: &StoredHead, content: &Bytes, copy: Option<&Object>) -> Result<()> {
         let Shared { objects, gate, index, .. } = self.shared.as_ref();
         let (head, id) = (&stored.head, &stored.head.id);

@@ -6,13 +6,14 @@
 //! - **Beside**: neither in the chain nor a descendant of the head's version. A race that was lost, another branch, or a head that
 //!   was put back and saved over leaves such versions. They refuse nothing.
 //! - **Ahead**: the head's version is an ancestor. Where the head has no version, every version is ahead. It is one of two things:
-//!   - **Unconfirmed**: one commit ahead, on a storage whose batches are not atomic, and without a witness. A writer that stopped
-//!     between the version and the head leaves this, and so does a writer that is still at work.
-//!   - **Hurt**: anything else. The head was at this version or behind it once, and was removed or replaced by an older state. On a storage with atomic
-//!     batches a version never exists before its head, so there every version ahead says so.
+//!   - **Unconfirmed**: one commit ahead, on a storage whose batches are not atomic, and without a witness. A
+//!     writer that stopped between the version and the head leaves this, and so does one that is still at work.
+//!   - **Hurt**: anything else. The head was at this version or behind it once, and was removed or replaced by an
+//!     older state. On a storage with atomic batches a version never exists before its head, so there every
+//!     version ahead says so.
 //!
-//! A witness is an index entry or a line of the operation history (both are made from heads alone), a commit that was built on the version,
-//! or a working copy with its content (it is written after the head).
+//! A witness is an index entry or a line of the operation history (both are made from heads alone), a commit that
+//! was built on the version, or a working copy with its content (it is written after the head).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -105,9 +106,11 @@ pub(crate) fn classify(
     candidates.iter().map(|candidate| (candidate.name.clone(), status(candidate))).collect()
 }
 
-/// The versions ahead that a head can be moved to, each with whether it surely was current once: no later version was built on them.
+/// The versions ahead that a head can be moved to, each with whether it surely was current once: no later
+/// version was built on them.
 ///
-/// A version without a witness may never have been current, so the version that it was built on is one of them as well.
+/// A version without a witness may never have been current, so the version that it was built on is one of
+/// them as well.
 pub(crate) fn tips(
     head: Option<&VersionRef>,
     candidates: &[Candidate],

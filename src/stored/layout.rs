@@ -14,7 +14,8 @@ pub(crate) fn config() -> Key {
     key(CONFIG)
 }
 
-/// What git must not take along: locks are of one machine, and the journal of one moment.
+/// Names what git must not take along: what belongs to one machine, such as mirrors of leases. Never the
+/// journal, which may hold the only copy of what was saved.
 pub(crate) fn gitignore() -> Key {
     key(".gitignore")
 }

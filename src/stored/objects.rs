@@ -69,7 +69,7 @@ impl Objects {
         }
     }
 
-    /// What is known of this head is about to be wrong.
+    /// Invalidates the cached head.
     pub(crate) fn forget_head(&self, id: &WorkflowId) {
         self.known.forget(id);
     }

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use super::{VersionName, VersionRecord, VersionRef};
 
-/// A walk along all parents. The caller reads each version that [`next`](Self::next) names and hands its record to [`go_on`](Self::go_on).
+/// A walk along all parents. The caller reads each version that [`next`](Self::next) names and hands its
+/// record to [`go_on`](Self::go_on).
 ///
-/// Invariant: the first parents come first, the nearest first, and each version comes once. So a version that is an ancestor along the first parents is
-/// told as that, also where other parents lead to it as well.
+/// Invariant: the first parents come first, the nearest first, and each version comes once. So a version that
+/// is an ancestor along the first parents is told as that, also where other parents lead to it as well.
 #[derive(Debug, Default)]
 pub(crate) struct ParentWalk {
     /// The versions that were named so far.
@@ -21,7 +22,7 @@ impl ParentWalk {
         self.next.push((named, is_first));
     }
 
-    /// Goes on with the parents of a version. One of the same or a higher generation is damage, and is passed over.
+    /// Goes on with the parents of a version, but for those of the same or a higher generation: they are damage.
     pub(crate) fn go_on(&mut self, record: &VersionRecord, is_first: bool) {
         let parents = record.parents.iter().enumerate().rev();
         let older = parents.filter(|(_, parent)| parent.generation < record.generation);

@@ -39,7 +39,7 @@ pub(super) struct Question {
 }
 
 impl Question {
-    /// Whether the caller has seen more of the workflow than the head has: a version, or a lease where there is no head.
+    /// Whether the caller has seen more than the head has: a version, or a lease where there is no head.
     fn may_be_lost(&self, stored: &StoredHead) -> bool {
         match self.expect {
             Expect::Generation(generation) if generation > 0 => stored.head.current.is_none(),
@@ -54,7 +54,7 @@ pub(super) enum Seen {
     /// One of the earlier attempts has landed.
     Landed { head: Box<Head>, copy_error: Option<Error> },
     /// What a change would build on, the attempts that may land yet, and those that cannot any more.
-    Basis { basis: Box<Basis>, open: Vec<Unsettled>, fenced: Vec<Unsettled> },
+    Basis { basis: Box<Basis>, open: Vec<Unsettled>, superseded: Vec<Unsettled> },
 }
 
 impl Node<Change, Error> for CheckConflicts {
@@ -87,7 +87,7 @@ impl Node<Change, Error> for CheckConflicts {
         let objects = &shared.objects;
         if let Some(stored) = question.known.clone() {
             let basis = seen_before(shared, stored);
-            return Ok(Seen::Basis { basis: Box::new(basis), open: Vec::new(), fenced: Vec::new() });
+            return Ok(Seen::Basis { basis: Box::new(basis), open: Vec::new(), superseded: Vec::new() });
         }
         let own: Vec<Key> =
             question.unsettled.iter().flat_map(|attempt| attempt.fresh.iter().cloned()).collect();
@@ -104,12 +104,12 @@ impl Node<Change, Error> for CheckConflicts {
                 read
             }
         };
-        let (mut open, mut fenced) = (Vec::new(), Vec::new());
+        let (mut open, mut superseded) = (Vec::new(), Vec::new());
         for attempt in question.unsettled.iter().cloned() {
             match attempt.fate(objects, &stored).await? {
                 Fate::Landed => return finish(objects, &stored, attempt).await,
                 Fate::Dead => attempt.clear(objects).await,
-                Fate::Fenced => fenced.push(attempt),
+                Fate::Superseded => superseded.push(attempt),
                 Fate::Open => open.push(attempt),
             }
         }
@@ -119,7 +119,7 @@ impl Node<Change, Error> for CheckConflicts {
         }
         let restored = if question.undeletes { last_content(objects, &stored).await? } else { None };
         let basis = seen(shared, stored, copy, restored);
-        Ok(Seen::Basis { basis: Box::new(basis), open, fenced })
+        Ok(Seen::Basis { basis: Box::new(basis), open, superseded })
     }
 
     async fn post(&self, change: &mut Change, _: Question, seen: Seen, _: Visit<'_>) -> Result<Action> {
@@ -129,8 +129,8 @@ impl Node<Change, Error> for CheckConflicts {
                 change.landed(*head, copy_error);
                 return Ok(actions::UPDATE_INDEX);
             }
-            Seen::Basis { basis, open, fenced } => {
-                change.fenced.extend(fenced);
+            Seen::Basis { basis, open, superseded } => {
+                change.superseded.extend(superseded);
                 (*basis, open)
             }
         };

@@ -154,7 +154,7 @@ pub(crate) struct Change {
     /// Attempts that may have landed or may land yet, the oldest first.
     unsettled: Vec<Unsettled>,
     /// Attempts that cannot land any more, whose versions stay until the head has reached their generation by another version.
-    fenced: Vec<Unsettled>,
+    superseded: Vec<Unsettled>,
     /// How many of them failed with an unknown outcome, and what the last one died of.
     unknown: u32,
     doubt: Option<pflow_backend::Error>,
@@ -261,7 +261,7 @@ impl Change {
             written: None,
             failure: None,
             unsettled: Vec::new(),
-            fenced: Vec::new(),
+            superseded: Vec::new(),
             unknown: 0,
             doubt: None,
             index_error: None,

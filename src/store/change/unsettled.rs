@@ -37,7 +37,7 @@ pub(super) enum Fate {
     Dead,
     /// The head has changed, so it cannot land any more, and the head has not reached its generation. It is not certain that it never was in place: a
     /// person may have put back an older head over it. So its versions stay.
-    Fenced,
+    Superseded,
     /// The head is still the one that it named: it may land yet.
     Open,
 }
@@ -96,7 +96,7 @@ impl Unsettled {
         let (generation, version_id) = (ours.record.generation, &ours.record.version_id);
         let Some(current) = stored.head.current.as_ref().filter(|now| now.record.generation >= generation)
         else {
-            return ByHead::Decided(Fate::Fenced);
+            return ByHead::Decided(Fate::Superseded);
         };
         let mut oldest = Ancestor::of(&current.record, current.record_hash);
         for ancestor in current.lineage() {

@@ -104,7 +104,7 @@ impl Node<Change, Error> for WriteAtomic {
             Attempted::Committed { head, copy_error } => {
                 // Only one swap of a version can land, so the attempts that named the same one are dead. See `Fate` for what may be deleted of them.
                 let mut dead = std::mem::take(&mut change.unsettled);
-                dead.append(&mut change.fenced);
+                dead.append(&mut change.superseded);
                 for dead in dead {
                     if dead.head.generation() <= head.generation() {
                         dead.clear(&change.shared.objects).await;

@@ -10,7 +10,7 @@ use crate::{
 /// What the versions ahead of a head allow a repair to do.
 pub(super) enum Choice {
     /// The head is moved to this version.
-    Take(Candidate),
+    Take(Box<Candidate>),
     /// A person chooses one of `tips`, because of `why`.
     Ask { why: String, tips: Vec<VersionTip> },
     /// The head is not hurt: another client has saved or repaired it since it was verified.
@@ -19,9 +19,10 @@ pub(super) enum Choice {
 
 /// Chooses the version that a head is moved to. `witnesses` has what the whole operation history tells.
 ///
-/// Invariant: without a person, a head is moved only to a version that surely was current once, and never past a newer one. A newest version without a
-/// witness may be a leftover: its writer stopped before it reached the head, or is still at work and deletes the version when its swap fails. A newest
-/// version that cannot be read may have been acknowledged.
+/// Invariant: without a person, a head is moved only to a version that surely was current once, and never
+/// past a newer one. A newest version without a witness may be a leftover: its writer stopped before it
+/// reached the head, or is still at work and deletes the version when its swap fails. A newest version that
+/// cannot be read may have been acknowledged.
 pub(super) fn choose(
     ancestry: &Ancestry,
     witnesses: &Witnesses,
@@ -42,7 +43,7 @@ pub(super) fn choose(
         return Ok(Choice::Nothing);
     }
     if let Some(taken) = listed.iter().find(|candidate| take.contains(&candidate.name.1)) {
-        return Ok(Choice::Take((*taken).clone()));
+        return Ok(Choice::Take(Box::new((*taken).clone())));
     }
     let contends = |it: &&Candidate| it.version.is_none() || says_hurt(it);
     let newest = ancestry.candidates.iter().filter(contends).map(|it| it.name.0).max();
@@ -55,7 +56,9 @@ pub(super) fn choose(
             let key = layout::version(id, damaged.name.0, &damaged.name.1);
             format!("{key} cannot be read, and may have been the newest version")
         }
-        (None, [only]) if tips.get(&only.name) == Some(&true) => return Ok(Choice::Take((*only).clone())),
+        (None, [only]) if tips.get(&only.name) == Some(&true) => {
+            return Ok(Choice::Take(Box::new((*only).clone())));
+        }
         (None, [only]) => {
             let (generation, version_id) = &only.name;
             format!(

@@ -25,8 +25,8 @@ use crate::{
 /// How far above the highest fence that is seen the new one lies: leases that were given back leave no trace, so nobody knows how many there were.
 const FENCE_GAP: u64 = 1_000_000;
 
-/// The highest fence that is believed of a `workflow.lock` and of the operation history, which have no checksum. The highest number of all would stay the fence
-/// for ever, because nothing is above it.
+/// The highest fence that is believed of a `workflow.lock` and of the operation history, which have no
+/// checksum. The highest number of all would stay the fence for ever, because nothing is above it.
 const HIGHEST_TOLD: u64 = u64::MAX / 2;
 
 /// Where the head stands in the batch of a move.
@@ -63,7 +63,7 @@ pub struct HeadMove {
     copy: Option<Operation>,
 }
 
-/// A workflow whose head nothing but a person can place, or with an object in the way that a person must look at first.
+/// A workflow whose head only a person can place, or one of whose objects a person must look at first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UndecidedHead {
     /// The workflow.
@@ -72,7 +72,8 @@ pub struct UndecidedHead {
     pub reason: String,
     /// Why a person must choose.
     pub why: String,
-    /// The versions that the head can be moved to, the newest first. Empty where none can be read, or where taking one does not help.
+    /// The versions that the head can be moved to, the newest first. Empty where none can be read, or where
+    /// taking one does not help.
     pub tips: Vec<VersionTip>,
 }
 
@@ -115,9 +116,10 @@ struct HeadRepaired<'a> {
 impl Store {
     /// Says how the heads that [`Store::verify`] calls hurt can be moved. Changes nothing.
     ///
-    /// Each goes to the only newest version that descends from what it has now, if that version surely was current once. Where there are several,
-    /// where the newest one cannot be read, and where nothing shows that it was ever current, it goes to the one that `take` names. Only newest versions can be
-    /// taken: those that no later version was built on. A version of `take` that no hurt head can be moved to is an error.
+    /// Each goes to the only newest version that descends from what it has now, if that version surely was
+    /// current once. Where there are several, where the newest one cannot be read, and where nothing shows
+    /// that it was ever current, it goes to the one that `take` names. Only newest versions can be taken:
+    /// those that no later version was built on. Anything else in `take` is an error.
     ///
     /// # Errors
     /// [`Error::InvalidField`] for a version that cannot be taken; errors of the storage.
@@ -253,7 +255,7 @@ impl Store {
         };
         next.fence = head.fence;
         next.current = Some(head.current.clone());
-        // By the new head, whose fence is above that of every lease before: so a mirror of one of them is no edit of a person.
+        // Judged by the new head: its fence is above that of every lease before, so their mirrors are no edits.
         let mirror = MirrorUpdate::of(objects, &next, &next).await?;
         let key = layout::head(id);
         let bytes = next.encode().map_err(|source| unreadable(&key, source))?;
@@ -292,7 +294,7 @@ impl Store {
                     tracing::warn!(%id, %error, "its head is moved, but what follows from it could not be written");
                     Ok(true)
                 }
-                // What a disk shows after a failed sync may be gone after a crash, so there a look decides nothing.
+                // What a disk shows after a failed sync may be gone after a crash: there a look decides nothing.
                 Outcome::Unknown
                     if objects.backend.capabilities().durability != Durability::Power
                         && self.has_reached(head).await? =>
@@ -304,7 +306,8 @@ impl Store {
         }
     }
 
-    /// Whether the move happened: its version is in the chain now, under its fence or a higher one. No other writer raises a fence so far.
+    /// Whether the move happened: its version is in the chain now, and the fence is no lower than the move's.
+    /// Other writers raise a fence by one, and not by a million.
     async fn has_reached(&self, head: &HeadMove) -> Result<bool> {
         let stored = self.shared.objects.head(&head.id).await?;
         if stored.head.fence < head.fence {
@@ -316,7 +319,7 @@ impl Store {
 }
 
 impl UndecidedHead {
-    /// A workflow that cannot be repaired because one of its objects cannot be read. Any other error ends the plan.
+    /// A workflow that is not repaired because one of its objects cannot be read. Other errors end the plan.
     fn because_of(id: WorkflowId, reason: String, error: Error) -> Result<Self> {
         if error.spares_others() {
             Ok(Self { id, reason, why: error.to_string(), tips: Vec::new() })

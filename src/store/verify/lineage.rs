@@ -91,8 +91,8 @@ impl Store {
         Ok(())
     }
 
-    /// Reports the versions of a higher generation than the head's that cannot be read, and returns their names. How such a version lies to the head is not
-    /// known, and it may have been acknowledged: so it is damage.
+    /// Reports the versions of a higher generation than the head's that cannot be read, and returns their
+    /// names. Such a version is damage: how it lies to the head is not known, and it may have been current.
     async fn verify_candidates(
         &self,
         ancestry: &Ancestry,

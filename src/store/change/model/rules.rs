@@ -137,7 +137,7 @@ impl Rules {
             match doubt.map(|doubt| self.fate(doubt, &stored)) {
                 Some(Fate::Landed) => return Verdict::Done,
                 Some(Fate::Open) => doubts[at] = *doubt,
-                Some(Fate::Dead | Fate::Fenced) | None => {}
+                Some(Fate::Dead | Fate::Superseded) | None => {}
             }
         }
         let sight = self.sight(look);
