@@ -22,6 +22,7 @@ use rustix::{
 use crate::{
     current::{bytes_of, kept_file, not_what_was_committed, value_is_gone},
     error::{errno_of, failed, is_no_call, special_file, symbolic_link},
+    failed::{Extent, FailedFolders},
     files::{copy_part, hash_open, split, whole},
     folder::{Folder, OpenFile, Step, Walk},
     journal::{
@@ -67,9 +68,9 @@ pub(crate) struct Applier<'a> {
     /// IMPORTANT: those that are changed here stay open from before the change until their sync, so that every failure since is told to it.
     touched: BTreeMap<PathBuf, Option<Folder>>,
     /// Those that could not be synced.
-    unsynced: Vec<(PathBuf, Error)>,
-    /// The staging folder failed since it was asked last.
-    staging_failed: bool,
+    unsynced: FailedFolders,
+    /// What the failure concerns that was met last, until it is asked for.
+    extent: Extent,
 }
 
 impl<'a> Applier<'a> {
@@ -91,8 +92,8 @@ impl<'a> Applier<'a> {
             staged: 0,
             last: None,
             touched: BTreeMap::new(),
-            unsynced: Vec::new(),
-            staging_failed: false,
+            unsynced: FailedFolders::new(journal),
+            extent: Extent::OneFile,
         }
     }
 
@@ -112,16 +113,16 @@ impl<'a> Applier<'a> {
 
     /// Makes the names durable that lead to what was written, and the removal of others. Returns the folders for which that failed: no name in
     /// them or below them may be durable.
-    pub(crate) fn sync_folders(&mut self) -> Vec<(PathBuf, Error)> {
+    pub(crate) fn sync_folders(mut self) -> FailedFolders {
         self.sync_touched();
-        std::mem::take(&mut self.unsynced)
+        self.unsynced
     }
 
     fn sync_touched(&mut self) {
         for (path, folder) in std::mem::take(&mut self.touched) {
             let synced = folder.map_or_else(|| self.sync_folder(&path), |folder| folder.sync());
             if let Err(error) = synced {
-                self.unsynced.push((path, error));
+                self.unsynced.push(path, error);
             }
         }
     }
@@ -135,9 +136,9 @@ impl<'a> Applier<'a> {
         }
     }
 
-    /// Whether the last failure was one of the staging folder, which every key needs.
-    pub(crate) fn staging_failed(&mut self) -> bool {
-        std::mem::take(&mut self.staging_failed)
+    /// What the failure concerns that [`apply`](Self::apply) has just answered.
+    pub(crate) fn extent(&mut self) -> Extent {
+        std::mem::take(&mut self.extent)
     }
 
     fn put(&mut self, key: &Key, entry: &Entry, source: &Source<'_>) -> Result<()> {
@@ -253,14 +254,15 @@ impl<'a> Applier<'a> {
         mode: Option<Mode>,
         source: &Source<'_>,
     ) -> Result<()> {
-        let file = staging.create_file(name, mode).inspect_err(|_| self.staging_failed = true)?;
+        let file = staging.create_file(name, mode).inspect_err(|_| self.extent = Extent::Everything)?;
         let written = source.write_to(&file).and_then(|()| self.sync_written(&file));
         written.inspect_err(|_| discard(staging, name))
     }
 
     /// A name in the staging folder that nothing has.
     fn staged_name(&mut self) -> Result<(Folder, String)> {
-        let staging = self.journal.step_or_create(STAGING).inspect_err(|_| self.staging_failed = true)?.0;
+        let staging = self.journal.step_or_create(STAGING);
+        let staging = staging.inspect_err(|_| self.extent = Extent::Everything)?.0;
         self.staged += 1;
         Ok((staging, format!("{}-{}", self.id, self.staged)))
     }
@@ -363,11 +365,12 @@ impl<'a> Applier<'a> {
 
     /// Looks at what was taken out, where a person cannot replace it any more. What changed since the look before is theirs.
     fn look_again(&mut self, staging: &Folder, name: &str) -> Result<()> {
-        if !taken_out::is_unchanged(staging, name)? {
-            let quarantine = taken_out::quarantine(self.journal, staging, name)?;
-            self.touch(&quarantine);
-        }
-        Ok(())
+        let kept = match taken_out::is_unchanged(staging, name) {
+            Ok(true) => Ok(()),
+            Ok(false) => taken_out::keep(self.journal, staging, name, name),
+            Err(error) => Err(error),
+        };
+        kept.inspect_err(|_| self.extent = Extent::Unkept)
     }
 
     /// The folder of a key, if it is there. The names on the way to it, and those in it, become durable with the files.

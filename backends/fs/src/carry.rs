@@ -17,6 +17,7 @@ use rustix::fs::FileType;
 
 use crate::{
     error::with_cause,
+    failed::Extent,
     files::{hash_open, split},
     folder::{Folder, Step, Walk},
     overlay::{Entry, Overlay},
@@ -33,17 +34,19 @@ const NAMED: usize = 3;
 pub(crate) struct Stuck {
     pub(crate) key: Key,
     pub(crate) error: Error,
-    /// Whether the cause concerns this file alone, as far as the error tells.
-    pub(crate) is_of_one_file: bool,
+    pub(crate) extent: Extent,
     /// Whether it failed for the first time since the key was committed.
     pub(crate) is_news: bool,
 }
 
 impl Stuck {
-    pub(crate) fn new(key: &Key, error: Error, staging_failed: bool) -> Self {
-        // Space, quota and descriptors are everybody's, and so is the staging folder.
-        let is_of_one_file = !staging_failed && error.kind() != ErrorKind::Exhausted;
-        Self { key: key.clone(), error, is_of_one_file, is_news: true }
+    pub(crate) fn new(key: &Key, error: Error, extent: Extent) -> Self {
+        let extent = match (extent, error.kind()) {
+            // Space, quota and descriptors.
+            (Extent::OneFile, ErrorKind::Exhausted) => Extent::Everything,
+            _ => extent,
+        };
+        Self { key: key.clone(), error, extent, is_news: true }
     }
 
     /// For people.

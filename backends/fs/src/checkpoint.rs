@@ -14,7 +14,7 @@ use crate::{
     apply::{Applier, Sync, path_of},
     carry::{Stuck, carry},
     error::{again as again_for, failed},
-    folder::Folder,
+    failed::Extent,
     journal::{self, NEW_LOG, STAGING, VALUES},
     names::{Renamed, name_folders_again},
     overlay::Entry,
@@ -109,11 +109,14 @@ fn write_durably(
         journal.view().overlay.iter_mut().for_each(|(_, entry)| entry.applied = false);
     }
     let mut stuck = write_named(journal, environment, sync, again)?;
+    if let Some(failure) = stuck.iter().find(|it| it.extent == Extent::Unkept) {
+        return Err(again_for(&failure.error));
+    }
     if !stuck.is_empty() {
         // Most failures pass. If a sync was among them, names may be lost, so that all are given again.
         stuck = write_named(journal, environment, sync, true)?;
     }
-    if let Some(failure) = stuck.iter().find(|it| !it.is_of_one_file) {
+    if let Some(failure) = stuck.iter().find(|it| it.extent != Extent::OneFile) {
         return Err(again_for(&failure.error));
     }
     if sync == Sync::Later
@@ -142,17 +145,16 @@ fn write_named(
     let Renamed { to_sync, mut failures } = name_folders_again(journal)?;
     let mut stuck = write_files(journal, environment, (sync, true), &|| false);
     if sync == Sync::Each {
-        let failed = |folder: Folder| Some((folder.path().to_owned(), folder.sync().err()?));
-        failures.extend(to_sync.into_iter().filter_map(failed));
+        failures.sync(to_sync);
     }
     // IMPORTANT: a file below a name that may not be durable was not written.
     let known: BTreeSet<Key> = stuck.iter().map(|it| it.key.clone()).collect();
     let root = journal.root.folder();
     for (key, entry) in journal.view().overlay.iter_mut().filter(|(key, _)| !known.contains(key)) {
         let path = root.path_of(key.as_str());
-        if let Some((_, error)) = failures.iter().find(|(folder, _)| path.starts_with(folder)) {
+        if let Some((error, extent)) = failures.covers(&path) {
             entry.applied = false;
-            stuck.push(Stuck::new(key, again_for(error), false));
+            stuck.push(Stuck::new(key, again_for(error), extent));
         }
     }
     Ok(stuck)
@@ -237,16 +239,16 @@ impl Follower<'_> {
             }
             match applier.apply(key, entry) {
                 Ok(()) => written.push(key),
-                Err(error) => stuck.push(Stuck::new(key, error, applier.staging_failed())),
+                Err(error) => stuck.push(Stuck::new(key, error, applier.extent())),
             }
         }
         // IMPORTANT: a file whose name may not be durable was not written.
         let unsynced = applier.sync_folders();
         written.retain(|key| {
             let path = root.path_of(key.as_str());
-            let error = unsynced.iter().find(|(folder, _)| path.starts_with(folder)).map(|(_, error)| error);
-            stuck.extend(error.map(|error| Stuck::new(key, again_for(error), false)));
-            error.is_none()
+            let failure = unsynced.covers(&path);
+            stuck.extend(failure.map(|(error, extent)| Stuck::new(key, again_for(error), extent)));
+            failure.is_none()
         });
         let mut view = self.journal.view();
         for key in written {

@@ -132,6 +132,7 @@ mod carry;
 mod checkpoint;
 mod current;
 mod error;
+mod failed;
 mod files;
 mod folder;
 mod journal;

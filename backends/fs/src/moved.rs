@@ -13,7 +13,7 @@ use crate::{
     folder::{Folder, Step},
     journal::{JOURNAL, MOVED},
     overlay::Judged,
-    rescue::keep,
+    taken_out::keep,
     writer::Journal,
 };
 
@@ -34,7 +34,7 @@ pub(crate) fn rescue_folders(journal: &Journal<'_>) -> Result<()> {
         }
     }
     if !moved.names()?.is_empty() {
-        return keep(journal, journal.folder, MOVED, &format!("{MOVED}-{}", journal.new_id()));
+        return keep(journal.folder, journal.folder, MOVED, &format!("{MOVED}-{}", journal.new_id()));
     }
     journal.folder.remove_folder(MOVED)?;
     journal.folder.sync()

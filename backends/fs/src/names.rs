@@ -17,13 +17,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
-use pflow_backend::{Error, ErrorKind, Key, Result};
+use pflow_backend::{ErrorKind, Key, Result};
 
 use crate::{
     apply::{path_of, remove_folders},
+    failed::FailedFolders,
     folder::{Folder, Step, Walk},
     journal::{JOURNAL, MOVED, QUARANTINE},
     moved::rescue_folders,
@@ -34,12 +35,12 @@ use crate::{
 const MOST_OPEN: usize = 200;
 
 /// What came of giving names again.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Renamed {
     /// What must be synced before the names are durable.
     pub(crate) to_sync: Vec<Folder>,
     /// Folders whose names, or the names in which, may not be durable.
-    pub(crate) failures: Vec<(PathBuf, Error)>,
+    pub(crate) failures: FailedFolders,
 }
 
 /// Gives all names again that lead to the files of the journal's entries, but not those of the files themselves. The caller holds the lock.
@@ -49,7 +50,8 @@ pub(crate) struct Renamed {
 pub(crate) fn name_folders_again(journal: &Journal<'_>) -> Result<Renamed> {
     rescue_folders(journal)?;
     let epoch = journal.view().position.map_or(0, |position| position.epoch);
-    let mut mover = Mover { journal: journal.folder, epoch, groups: 0, renamed: Renamed::default() };
+    let renamed = Renamed { to_sync: Vec::new(), failures: FailedFolders::new(journal.folder) };
+    let mut mover = Mover { journal: journal.folder, epoch, groups: 0, renamed };
     let root = journal.root.folder();
     let is_named = |path: &Path| {
         let below = path.strip_prefix(root.path()).ok().and_then(Path::to_str);
@@ -63,7 +65,7 @@ pub(crate) fn name_folders_again(journal: &Journal<'_>) -> Result<Renamed> {
             // What is there in its place is reported when the files are written.
             Ok(Walk::Missing(_) | Walk::Blocked(..)) => continue,
             Err(error) => {
-                mover.renamed.failures.push((root.path_of(&above), error));
+                mover.renamed.failures.push(root.path_of(&above), error);
                 continue;
             }
         };
@@ -73,7 +75,7 @@ pub(crate) fn name_folders_again(journal: &Journal<'_>) -> Result<Renamed> {
             match is_new(&parent, &name, &is_named) {
                 Ok(true) => new.push(name),
                 Ok(false) => {}
-                Err(error) => mover.renamed.failures.push((parent.path_of(&name), error)),
+                Err(error) => mover.renamed.failures.push(parent.path_of(&name), error),
             }
         }
         mover.move_there_and_back(parent, &above, &new)?;
@@ -152,16 +154,14 @@ impl Mover<'_> {
         for name in names {
             match parent.rename(name, (&place, name)) {
                 Ok(()) => place.rename(name, (&parent, name))?,
-                Err(error) => self.renamed.failures.push((parent.path_of(name), error)),
+                Err(error) => self.renamed.failures.push(parent.path_of(name), error),
             }
         }
         // Only an empty copy of the way is left.
         remove_folders(self.journal, MOVED)?;
         self.renamed.to_sync.push(parent);
         if self.renamed.to_sync.len() >= MOST_OPEN {
-            let failed = |folder: Folder| Some((folder.path().to_owned(), folder.sync().err()?));
-            let failures = std::mem::take(&mut self.renamed.to_sync).into_iter().filter_map(failed);
-            self.renamed.failures.extend(failures);
+            self.renamed.failures.sync(std::mem::take(&mut self.renamed.to_sync));
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use crate::{
     current::bytes_of,
     files::whole,
     folder::{Folder, Step},
-    journal::{QUARANTINE, STAGING},
+    journal::STAGING,
     overlay::{Entry, Judged},
     taken_out,
     writer::Journal,
@@ -56,24 +56,7 @@ fn rescue_one(journal: &Journal<'_>, staging: &Folder, name: &str) -> Result<()>
     if is_ours(journal, &whole(&file, &status)?, was_taken_out)? {
         return staging.remove_file(name);
     }
-    file.sync_data()?;
-    keep(journal, staging, name, name)
-}
-
-/// Moves a file or folder to `quarantine/`, durably, where people find it.
-pub(crate) fn keep(journal: &Journal<'_>, from: &Folder, name: &str, kept: &str) -> Result<()> {
-    let quarantine = journal.folder.step_or_create(QUARANTINE)?.0;
-    from.rename(name, (&quarantine, kept))?;
-    if let Err(error) = quarantine.sync().and_then(|()| journal.folder.sync()) {
-        // IMPORTANT: its name may be lost, and a second sync would succeed without it. It is given again by the next checkpoint.
-        quarantine.rename(kept, (from, name))?;
-        if let Err(error) = journal.folder.remove_folder(QUARANTINE) {
-            tracing::debug!(%error, "the quarantine holds more and stays");
-        }
-        return Err(error);
-    }
-    tracing::warn!(path = %quarantine.path_of(kept).display(), "kept what a person may have written");
-    Ok(())
+    taken_out::keep(journal.folder, staging, name, name)
 }
 
 /// Whether a file holds a value of ours, or what a crash left of one. A part of one in a file that was taken out may be the work of a person, and is none

@@ -1,14 +1,18 @@
 //! A copy that was taken out of its place: it stays in `staging/` for a while, because an editor may have it open and write to it.
 //!
-//! **Rule:** a file that a person may edit is removed only by a later checkpoint than the one that took it out, or by `close`, and only if it still holds what
-//! it held then. If it changed it goes to `quarantine/`. What is written to it after that last look is lost; nothing tells who has a file open.
+//! **Rule:** a file that a person may edit is removed only by the next checkpoint or `close` after the one that took it out, and only if it still holds
+//! what it held then. If it changed it goes to `quarantine/`. What is written to it after that last look is lost; nothing tells who has a file open.
 //!
 //! Its name says what it held, so that any process can look again: `out.<epoch>.<sha-256>.<number>.<key>`. Where it held what may be the work of a
 //! person, there is `part` in place of the hash: no file holds that, so the next look moves it to `quarantine/`, whichever process has it.
 
 use pflow_backend::{Key, Result, Version};
 
-use crate::{files::hash_open, folder::Folder, journal::QUARANTINE};
+use crate::{
+    files::{copy, hash_open},
+    folder::Folder,
+    journal::QUARANTINE,
+};
 
 const MARK: &str = "out";
 /// In place of a hash; no hash is so short.
@@ -42,12 +46,41 @@ pub(crate) fn is_unchanged(staging: &Folder, name: &str) -> Result<bool> {
     Ok(held(name) == Some(hash_open(&file, &status)?.0.as_str()))
 }
 
-/// Moves a staged file to `quarantine/`, where people find it, and returns that folder.
-pub(crate) fn quarantine(journal: &Folder, staging: &Folder, name: &str) -> Result<Folder> {
+/// Moves a file or folder of `.journal` to `quarantine/`, durably with its bytes, where people find it.
+///
+/// # Errors
+/// It is where it was, and may not be durable there.
+pub(crate) fn keep(journal: &Folder, from: &Folder, name: &str, kept: &str) -> Result<()> {
+    if let Some((file, status)) = from.open_file(name)?
+        && let Err(error) = file.sync_data()
+    {
+        tracing::debug!(%error, name, "kept as a copy: the file may have lost what can be read");
+        let again = format!("{name}.again");
+        from.remove_file(&again)?;
+        let copied = from.create_file(&again, Some(status.mode))?;
+        copy(&file, &copied)?;
+        copied.sync_data()?;
+        from.rename(&again, (from, name))?;
+    }
+    move_to_quarantine(journal, from, (name, kept)).or_else(|error| {
+        tracing::debug!(%error, name, "moved to the quarantine once more");
+        move_to_quarantine(journal, from, (name, kept))
+    })
+}
+
+fn move_to_quarantine(journal: &Folder, from: &Folder, (name, kept): (&str, &str)) -> Result<()> {
     let quarantine = journal.step_or_create(QUARANTINE)?.0;
-    staging.rename(name, (&quarantine, name))?;
-    tracing::warn!(path = %quarantine.path_of(name).display(), "kept what a person may have written");
-    Ok(quarantine)
+    from.rename(name, (&quarantine, kept))?;
+    if let Err(error) = quarantine.sync().and_then(|()| journal.sync()) {
+        // IMPORTANT: its name may be lost, and a second sync would succeed without it. It must be given again before that.
+        quarantine.rename(kept, (from, name))?;
+        if let Err(error) = journal.remove_folder(QUARANTINE) {
+            tracing::debug!(%error, "the quarantine holds more and stays");
+        }
+        return Err(error);
+    }
+    tracing::warn!(path = %quarantine.path_of(kept).display(), "kept what a person may have written");
+    Ok(())
 }
 
 #[cfg(test)]

@@ -34,12 +34,18 @@ fn closed(player: &Player, disk: &Disk) -> (Option<String>, Vec<String>) {
         backend.close().await.unwrap();
         assert_eq!(backend.waiting().await.unwrap(), []);
     });
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    let files = disk.files();
+    let copy = disk.files().get(&format!("{ROOT}/{COPY}")).map(|bytes| text(bytes));
+    (copy, quarantined(disk))
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn quarantined(disk: &Disk) -> Vec<String> {
     let quarantine = format!("{ROOT}/.journal/quarantine/");
-    let kept = files.iter().filter(|(path, _)| path.starts_with(&quarantine));
-    let kept = kept.map(|(_, bytes)| text(bytes)).collect();
-    (files.get(&format!("{ROOT}/{COPY}")).map(|bytes| text(bytes)), kept)
+    let files = disk.files().into_iter().filter(|(path, _)| path.starts_with(&quarantine));
+    files.map(|(_, bytes)| text(&bytes)).collect()
 }
 
 #[test]
@@ -78,4 +84,37 @@ fn without_the_call_a_file_that_appears_is_replaced() {
     let player = committed(&disk, false);
     player.medium.afflict(Trouble::Before(Call::Rename, COPY, Hand::Writes(EDIT)));
     assert_eq!(closed(&player, &disk), (Some("saved".to_owned()), vec![]));
+}
+
+#[test]
+fn what_is_kept_is_durable_whichever_sync_fails() {
+    // With few files each is synced by itself, with many the whole file system is.
+    for many in [false, true] {
+        let start = || {
+            let disk = Disk::new(Traits::LINUX);
+            let mut player = committed(&disk, true);
+            if many {
+                let objects = (0..40).map(|at| Operation::put(key(&format!("many/{at}")), "x"));
+                let batch = Batch::new().stage(objects);
+                runtime().block_on(player.play(&[Step::Commit(vec![batch])])).unwrap();
+            }
+            player.medium.take_made();
+            player.medium.afflict(Trouble::Before(Call::Exchange, COPY, Hand::Writes(EDIT)));
+            (disk, player)
+        };
+        let (disk, player) = start();
+        closed(&player, &disk);
+        let syncs = player.medium.take_made().iter().filter(|it| it.call.is_sync()).count();
+        for nth in 0..syncs {
+            let (disk, player) = start();
+            player.medium.lose_a_sync_after(nth);
+            let backend = player.backend.clone().unwrap();
+            let is_closed = runtime().block_on(backend.close()).is_ok();
+            if !is_closed {
+                runtime().block_on(backend.close()).unwrap();
+            }
+            let after = disk.after(&disk.worst());
+            assert_eq!(quarantined(&after), [EDIT], "many: {many}, sync {nth} of {syncs}, {is_closed}");
+        }
+    }
 }

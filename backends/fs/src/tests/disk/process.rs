@@ -108,7 +108,7 @@ impl Simulated {
             At::Name(node, name) => state.opened(node).map(|it| (Some(it.ino), it.path.join(name)))?,
         };
         match calls.before(call, &path.display().to_string()) {
-            Some(Hand::Writes(text)) => state.edit(&path, text.as_bytes(), true),
+            Some(Hand::Writes(text)) => state.edit(&path, text.as_bytes(), false),
             Some(Hand::Removes) => {
                 let folder = path.parent().and_then(|folder| state.live.find(folder)).ok_or(Errno::NOENT)?;
                 state.name(folder, path.file_name().unwrap_or_default(), None);

@@ -86,7 +86,7 @@ pub(crate) enum Trouble {
 /// What a person does to a file.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Hand {
-    /// Writes it as an editor does.
+    /// Writes it as an editor does that syncs nothing.
     Writes(&'static str),
     Removes,
 }
