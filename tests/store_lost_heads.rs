@@ -429,6 +429,29 @@ async fn a_writer_that_wakes_up_after_a_repair_leaves_a_whole_head() {
     assert_eq!(notices(&fresh.verify().await.unwrap()), [""; 0]);
 }
 
+/// The same for a writer that sleeps after it was told that its swap did not happen. The person takes its version.
+#[tokio::test]
+async fn a_writer_deletes_no_version_that_a_person_has_taken() {
+    let site = Site::new(Kind::Staged).await;
+    let (store, _) = three(&site).await;
+    let other = site.other_store(2).await;
+    let raw = site.raw.clone();
+    site.probe.take();
+    site.probe.fail(Fault { touching: HEAD, ..Fault::stop_after(1) });
+    site.probe.at_call(2, move || async move {
+        let remove = Operation::delete(Key::parse(HEAD).unwrap());
+        committed(raw.commit(Batch::new().stage([remove])).await.unwrap());
+        let planned = other.plan_repair(&[]).await.unwrap();
+        assert_eq!(tip_generations(&planned), [4, 3]);
+        repair(&other, &[planned.undecided[0].tips[0].version_id.clone()]).await;
+    });
+    assert_eq!(store.save(save("a", "late", Expect::Any)).await.unwrap().generation, 4);
+    assert!(site.probe.hook_has_run() && site.probe.heal() == 1);
+    let fresh = site.other_store(3).await;
+    assert_eq!(fresh.load_generation(&id("a"), 4).await.unwrap().content, plan("late"));
+    assert_eq!(notices(&fresh.verify().await.unwrap()), [""; 0]);
+}
+
 /// Another client mends the head while the repair is planned, whenever that is.
 #[tokio::test]
 async fn a_head_that_is_whole_again_is_not_planned() {

@@ -207,7 +207,7 @@ async fn attempt(shared: &Shared, plan: &Plan, earlier: &[Key]) -> Result<Attemp
         Err((stages, _)) => *stages > 0 || !atomic,
     };
     if in_place {
-        clear(objects, &head, &fresh).await;
+        clear(objects, plan.stored.head.generation(), &head, &fresh).await;
     }
     match applied {
         Ok(_) => Ok(Attempted::LostRace),
@@ -234,16 +234,41 @@ async fn put_first(shared: &Shared, head: &Head, fresh: &Fresh, earlier: &[Key])
     };
     let ready = looked.and(put);
     if ready.is_err() {
-        clear(objects, head, fresh).await;
+        clear(objects, 0, head, fresh).await;
     }
     ready
 }
 
-/// Deletes what an attempt left whose swap surely did not happen.
-async fn clear(objects: &Objects, head: &Head, fresh: &Fresh) {
+/// Deletes what an attempt on top of generation `base` left, whose swap surely did not happen.
+///
+/// IMPORTANT: not before a look at the head. A person may have removed it or put it back since, and a person may
+/// have it moved to this very version then. Where the head is behind `base`, or may have the version, it stays.
+async fn clear(objects: &Objects, base: u64, head: &Head, fresh: &Fresh) {
+    match objects.head(&head.id).await {
+        Ok(stored) if stored.head.generation() >= base && !may_have(&stored.head, head) => {}
+        Ok(_) => {
+            tracing::warn!(id = %head.id, "its head may have the version or was put back: what a lost attempt left stays");
+            return;
+        }
+        Err(error) => {
+            tracing::debug!(id = %head.id, %error, "what a lost attempt left stays until it is collected");
+            return;
+        }
+    }
     let garbage = Batch::new().stage(fresh.iter().map(|(key, _)| Operation::delete(key.clone())));
     if let Err(error) = objects.backend.commit(garbage).await {
         tracing::debug!(id = %head.id, %error, "what a lost attempt left stays until it is collected");
+    }
+}
+
+/// Whether the version of `attempt` may be in the chain of `now`: further back than a head remembers is not looked.
+fn may_have(now: &Head, attempt: &Head) -> bool {
+    let (Some(now), Some(ours)) = (&now.current, &attempt.current) else { return false };
+    let (generation, version_id) = (ours.record.generation, &ours.record.version_id);
+    let mut remembered = now.lineage().skip_while(|known| known.generation > generation);
+    match remembered.next() {
+        Some(known) => known.version_id == *version_id,
+        None => true,
     }
 }
 
