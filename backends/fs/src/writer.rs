@@ -1,6 +1,7 @@
 //! The journal in the hands of whoever holds the lock.
 
 use std::{
+    ops::RangeInclusive,
     path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -64,6 +65,8 @@ pub(crate) struct Journal<'a> {
     environment: &'a dyn Environment,
     /// What was given up to open the journal.
     pub(crate) lost: Option<LostTail>,
+    /// The epoch of the journal before it was renewed under this lock, if it was.
+    renewed_from: Option<u64>,
 }
 
 impl<'a> Journal<'a> {
@@ -81,7 +84,9 @@ impl<'a> Journal<'a> {
         environment: &'a dyn Environment,
         accept_tail: bool,
     ) -> Result<Self> {
-        let mut journal = Self { root, folder: lock.journal(), lock, view, writer, environment, lost: None };
+        let folder = lock.journal();
+        let mut journal =
+            Self { root, folder, lock, view, writer, environment, lost: None, renewed_from: None };
         journal.open()?;
         journal.take_in(accept_tail)?;
         Ok(journal)
@@ -94,6 +99,12 @@ impl<'a> Journal<'a> {
     /// A name that was never given before.
     pub(crate) fn new_id(&self) -> String {
         self.environment.new_id()
+    }
+
+    /// The epochs whose changes the journal has; none at rest. More than one if it was renewed under this lock.
+    pub(crate) fn epochs(&self) -> Option<RangeInclusive<u64>> {
+        let now = self.view().position?.epoch;
+        Some(self.renewed_from.unwrap_or(now)..=now)
     }
 
     /// How far the file of records goes; 0 at rest.
@@ -215,6 +226,7 @@ impl<'a> Journal<'a> {
             view.overlay.clear();
             view.agree(state);
         }
+        self.renewed_from = None;
         if !empty {
             return Ok(());
         }
@@ -245,6 +257,7 @@ impl<'a> Journal<'a> {
         view.overlay = left;
         view.overlay.are_carried();
         view.agree(state);
+        self.renewed_from = None;
         Ok(())
     }
 
@@ -451,6 +464,7 @@ impl<'a> Journal<'a> {
         let state = new.state;
         self.writer.state_in_doubt = true;
         self.put_in_place(new)?;
+        self.renewed_from = self.renewed_from.or(view.position.map(|position| position.epoch));
         self.writer.poisoned = false;
         view.verified = true;
         view.agree(state);
