@@ -74,7 +74,7 @@ impl<'a> Journal<'a> {
     /// journal may not be durable a new file takes its place.
     ///
     /// # Errors
-    /// It is damaged, or cannot be read or mended. Nothing was changed. With `accept_tail` it is opened without what cannot be read, and
+    /// It is damaged, or cannot be read or mended. Nothing that was committed was changed. With `accept_tail` it is opened without what cannot be read, and
     /// [`lost`](Self::lost) says what that is.
     pub(crate) fn begin(
         root: &'a Root,
@@ -180,9 +180,10 @@ impl<'a> Journal<'a> {
             _ => SEVERAL,
         };
         if claimed != self.writer.written_by {
-            self.writer.written_by = claimed;
-            let state = self.signed(self.said());
+            let state = State { written_by: claimed, ..self.said() };
             self.publish(state)?;
+            // IMPORTANT: only now. If it could not be said, the next attempt must say it.
+            self.writer.written_by = claimed;
             self.view().agree(state);
         }
         Ok(claimed == SEVERAL)
@@ -390,23 +391,22 @@ impl<'a> Journal<'a> {
         if !is_begun || !is_there {
             return Ok(true);
         }
-        let mut renew = false;
-        loop {
+        let mut records = Vec::new();
+        let is_torn = loop {
             match log.read(&at)? {
                 // What a process committed that died before it could say so.
                 Found::Record(record, next) => {
-                    view.overlay.absorb(&record);
-                    (at, renew) = (next, true);
+                    records.push(record);
+                    at = next;
                 }
-                Found::Torn => return self.taken_in(view, at, true),
-                Found::End => return self.taken_in(view, at, renew),
+                Found::Torn => break true,
+                Found::End => break false,
             }
-        }
-    }
-
-    fn taken_in(&self, view: &mut View, at: Position, renew: bool) -> Result<bool> {
+        };
+        // IMPORTANT: all of them or none. Where one cannot be read the view is as its position says.
+        records.iter().for_each(|record| view.overlay.absorb(record));
         view.position = Some(at);
-        Ok(renew)
+        Ok(is_torn || !records.is_empty())
     }
 
     /// Reads everything. Whether the journal must be renewed.
