@@ -259,7 +259,7 @@ impl Folder {
         }
     }
 
-    /// The folder of this name, made if need be; whether it was made.
+    /// The folder of this name, made if need be; whether it was made here, and not by another process meanwhile.
     pub(crate) fn step_or_create(&self, name: &str) -> Result<(Self, bool)> {
         if let Step::Folder(folder) = self.step(name)? {
             return Ok((folder, false));
@@ -271,7 +271,7 @@ impl Folder {
                 if let Some(sharing) = self.sharing.filter(|_| is_new) {
                     self.medium.share(&folder.node, sharing, false);
                 }
-                Ok((folder, true))
+                Ok((folder, is_new))
             }
             Step::Other(FileType::Symlink) => Err(symbolic_link(&path())),
             Step::Other(_) => Err(special_file(&path())),

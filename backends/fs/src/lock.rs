@@ -66,7 +66,7 @@ impl StoreLock {
                 None => {}
             }
         }
-        Ok(Attempt::Held("somebody who keeps deleting the lock file".to_owned()))
+        Ok(Attempt::Held("a program that keeps deleting the lock file".to_owned()))
     }
 
     /// The same for whoever only reads, and may not be allowed to write: the lock file must be there.
@@ -77,7 +77,7 @@ impl StoreLock {
                 return Ok(attempt);
             }
         }
-        Ok(Attempt::Held("somebody who keeps deleting the lock file".to_owned()))
+        Ok(Attempt::Held("a program that keeps deleting the lock file".to_owned()))
     }
 
     /// The same with the file that was opened; none if it is not the lock file any more.

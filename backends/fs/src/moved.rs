@@ -24,10 +24,12 @@ use crate::{
 /// It could not be looked at or moved. It stays.
 pub(crate) fn rescue_folders(journal: &Journal<'_>) -> Result<()> {
     let Step::Folder(moved) = journal.folder.step(MOVED)? else { return Ok(()) };
-    let epoch = journal.view().position.map(|position| format!("{}-", position.epoch));
+    let epochs = journal.epochs();
     for (name, _) in moved.names()? {
-        // IMPORTANT: only of this epoch. What a crash leaves of an earlier one was rescued before that ended, and the files at rest count.
-        let is_now = epoch.as_ref().is_some_and(|epoch| name.to_string_lossy().starts_with(epoch));
+        // IMPORTANT: only of epochs whose changes the journal still has. What a crash leaves of an earlier one was rescued before that ended, and the
+        // files at rest count.
+        let epoch = name.to_str().and_then(|name| name.split_once('-')?.0.parse().ok());
+        let is_now = epoch.zip(epochs.as_ref()).is_some_and(|(epoch, epochs)| epochs.contains(&epoch));
         if is_now && let Step::Folder(group) = moved.step(&name)? {
             rescue_from(journal, &group, "")?;
             remove_if_empty(&moved, &group, &name)?;

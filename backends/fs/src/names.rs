@@ -13,7 +13,7 @@
 //! - For a moment another program does not find a folder that is moved. A reader of ours sees the committed value in place of a person's edit in it.
 //! - A crash between the two moves leaves the folder in `moved/`, below the same path as in the store. The next handle that opens the store, or the
 //!   next checkpoint, brings back what the journal does not have ([`crate::moved`]). Until then a handle that is open already sees the
-//!   committed value in place of a person's edit.
+//!   committed value in place of a person's edit. If a process that renewed the journal dies before that, the folder goes to `quarantine/`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

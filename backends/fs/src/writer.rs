@@ -1,6 +1,7 @@
 //! The journal in the hands of whoever holds the lock.
 
 use std::{
+    ops::RangeInclusive,
     path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -64,6 +65,8 @@ pub(crate) struct Journal<'a> {
     environment: &'a dyn Environment,
     /// What was given up to open the journal.
     pub(crate) lost: Option<LostTail>,
+    /// The epoch of the journal before it was renewed under this lock, if it was.
+    renewed_from: Option<u64>,
 }
 
 impl<'a> Journal<'a> {
@@ -71,7 +74,7 @@ impl<'a> Journal<'a> {
     /// journal may not be durable a new file takes its place.
     ///
     /// # Errors
-    /// It is damaged, or cannot be read or mended. Nothing was changed. With `accept_tail` it is opened without what cannot be read, and
+    /// It is damaged, or cannot be read or mended. Nothing that was committed was changed. With `accept_tail` it is opened without what cannot be read, and
     /// [`lost`](Self::lost) says what that is.
     pub(crate) fn begin(
         root: &'a Root,
@@ -81,7 +84,9 @@ impl<'a> Journal<'a> {
         environment: &'a dyn Environment,
         accept_tail: bool,
     ) -> Result<Self> {
-        let mut journal = Self { root, folder: lock.journal(), lock, view, writer, environment, lost: None };
+        let folder = lock.journal();
+        let mut journal =
+            Self { root, folder, lock, view, writer, environment, lost: None, renewed_from: None };
         journal.open()?;
         journal.take_in(accept_tail)?;
         Ok(journal)
@@ -94,6 +99,12 @@ impl<'a> Journal<'a> {
     /// A name that was never given before.
     pub(crate) fn new_id(&self) -> String {
         self.environment.new_id()
+    }
+
+    /// The epochs whose changes the journal has; none at rest. More than one if it was renewed under this lock.
+    pub(crate) fn epochs(&self) -> Option<RangeInclusive<u64>> {
+        let now = self.view().position?.epoch;
+        Some(self.renewed_from.unwrap_or(now)..=now)
     }
 
     /// How far the file of records goes; 0 at rest.
@@ -169,9 +180,10 @@ impl<'a> Journal<'a> {
             _ => SEVERAL,
         };
         if claimed != self.writer.written_by {
-            self.writer.written_by = claimed;
-            let state = self.signed(self.said());
+            let state = State { written_by: claimed, ..self.said() };
             self.publish(state)?;
+            // IMPORTANT: only now. If it could not be said, the next attempt must say it.
+            self.writer.written_by = claimed;
             self.view().agree(state);
         }
         Ok(claimed == SEVERAL)
@@ -215,6 +227,7 @@ impl<'a> Journal<'a> {
             view.overlay.clear();
             view.agree(state);
         }
+        self.renewed_from = None;
         if !empty {
             return Ok(());
         }
@@ -245,6 +258,7 @@ impl<'a> Journal<'a> {
         view.overlay = left;
         view.overlay.are_carried();
         view.agree(state);
+        self.renewed_from = None;
         Ok(())
     }
 
@@ -377,23 +391,22 @@ impl<'a> Journal<'a> {
         if !is_begun || !is_there {
             return Ok(true);
         }
-        let mut renew = false;
-        loop {
+        let mut records = Vec::new();
+        let is_torn = loop {
             match log.read(&at)? {
                 // What a process committed that died before it could say so.
                 Found::Record(record, next) => {
-                    view.overlay.absorb(&record);
-                    (at, renew) = (next, true);
+                    records.push(record);
+                    at = next;
                 }
-                Found::Torn => return self.taken_in(view, at, true),
-                Found::End => return self.taken_in(view, at, renew),
+                Found::Torn => break true,
+                Found::End => break false,
             }
-        }
-    }
-
-    fn taken_in(&self, view: &mut View, at: Position, renew: bool) -> Result<bool> {
+        };
+        // IMPORTANT: all of them or none. Where one cannot be read the view is as its position says.
+        records.iter().for_each(|record| view.overlay.absorb(record));
         view.position = Some(at);
-        Ok(renew)
+        Ok(is_torn || !records.is_empty())
     }
 
     /// Reads everything. Whether the journal must be renewed.
@@ -451,6 +464,7 @@ impl<'a> Journal<'a> {
         let state = new.state;
         self.writer.state_in_doubt = true;
         self.put_in_place(new)?;
+        self.renewed_from = self.renewed_from.or(view.position.map(|position| position.epoch));
         self.writer.poisoned = false;
         view.verified = true;
         view.agree(state);

@@ -3,10 +3,10 @@
 use pflow_backend::{Batch, Operation, StorageBackend};
 
 use super::{
-    disk::{Call, Disk, Hand, Traits, Trouble},
+    disk::{Call, Called, Disk, Hand, Traits, Trouble},
     model::Model,
     player::{Player, ROOT, Step, runtime},
-    scripts::key,
+    scripts::{key, put},
 };
 use crate::FsOptions;
 
@@ -117,4 +117,42 @@ fn what_is_kept_is_durable_whichever_sync_fails() {
             assert_eq!(quarantined(&after), [EDIT], "many: {many}, sync {nth} of {syncs}, {is_closed}");
         }
     }
+}
+
+#[test]
+fn an_edit_in_a_moved_folder_comes_back_after_a_renewal() {
+    let (runtime, disk) = (runtime(), Disk::new(Traits::LINUX));
+    let open = |seed: u64, model: &Model| {
+        Player::new(disk.process(), seed, &FsOptions::new().follow(seed == 7), model.clone())
+    };
+    let mut first = open(7, &Model::empty());
+    first.mortal = true;
+    runtime.block_on(first.play(&[Step::Open, copy("saved")])).unwrap();
+    first.medium.kill();
+    first.backend = None;
+    let path = format!("{ROOT}/{COPY}");
+    assert!(disk.has(&path), "the file has followed");
+    disk.edit(&path, EDIT.as_bytes(), true);
+    let mut model = first.model.clone();
+    model.edited(COPY, EDIT);
+    // It finds files of another handle, so that it gives their names again. It dies between the two moves.
+    let rehearsal = disk.after(&disk.mildest());
+    let moves = [Step::Open, Step::Commit(vec![put("more", "x")]), Step::Close];
+    let mut second = Player::new(rehearsal.process(), 8, &FsOptions::new().follow(false), model.clone());
+    runtime.block_on(second.play(&moves)).unwrap();
+    let calls = second.medium.made();
+    let is_moved = |it: &Called| it.call == Call::Rename && it.path.contains("/.journal/moved/");
+    let at = calls.iter().position(is_moved).unwrap();
+    let mut second = open(8, &model);
+    second.medium.afflict(Trouble::DeadFrom(at + 1));
+    drop(runtime.block_on(second.play(&moves)));
+    second.medium.kill();
+    second.backend = None;
+    assert!(!disk.has(&path));
+    // Without its state the journal is renewed, with a later epoch.
+    disk.remove(&format!("{ROOT}/.journal/state"));
+    let mut third = open(9, &model);
+    runtime.block_on(third.play(&[Step::Open])).unwrap();
+    assert_eq!(disk.files().get(&path).map(|bytes| text(bytes)).as_deref(), Some(EDIT));
+    assert_eq!(quarantined(&disk), Vec::<String>::new());
 }
