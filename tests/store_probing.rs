@@ -83,8 +83,8 @@ async fn a_server_that_lies_never_gets_a_store() {
     assert_eq!(refused.as_ref().unwrap_err().kind(), ErrorKind::Unsafe);
     let message = refused.as_ref().unwrap_err().to_string();
     let sentence = "does not keep what a store needs: It accepted an update of a version that was replaced";
-    assert!(message.starts_with(&format!("{HERE} {sentence} (stale-update); ")), "{message}");
-    assert_eq!(unsafe_storage(refused).len(), 2, "and the race");
+    assert!(message.starts_with(&format!("{HERE} {sentence} (stale-update)")), "{message}");
+    assert_eq!(unsafe_storage(refused).len(), 1, "the probe ends there");
     assert!(dump(&server).await.is_empty());
 }
 
@@ -113,7 +113,7 @@ async fn a_place_is_probed_once() {
     let server = server();
     let probe = Probe::new(Arc::new(server.clone()));
     let first = Store::init(Arc::new(probe.clone()), options()).await.unwrap();
-    assert!(probe.take().puts("ops/probe/") > 100);
+    assert!(probe.take().puts("ops/probe/") > 50);
     let keys: Vec<String> = dump(&server).await.into_keys().collect();
     assert_eq!(keys, ["config.json", "ops/checkpoint"], "nothing of the probe is left");
     let remembered = &config(&server).await["probed"][0];
@@ -164,7 +164,7 @@ async fn a_store_that_was_moved_to_a_server_that_lies_can_be_read_and_stays_as_i
     let requests = (0..20).map(|n| save(&format!("b{n}"), "1", Expect::Absent));
     let saved: Vec<_> = store.save_all(requests).collect().await;
     for (_, refused) in saved {
-        assert_eq!(unsafe_storage(refused).len(), 2);
+        assert_eq!(unsafe_storage(refused).len(), 1);
     }
     let lease = LeaseRequest::new("t", std::time::Duration::from_secs(60));
     unsafe_storage(store.acquire(&id("a"), lease).await);
@@ -202,7 +202,7 @@ async fn an_old_probe_is_made_again() {
     assert!(matches!(server.commit(Batch::new().stage([put])).await.unwrap(), Commit::Committed(_)));
     let probe = Probe::new(Arc::new(server.clone()));
     open(probe.clone()).await.unwrap().save(save("a", "2", Expect::Any)).await.unwrap();
-    assert!(probe.take().puts("ops/probe/") > 100);
+    assert!(probe.take().puts("ops/probe/") > 50);
     let now = config(&server).await;
     assert_eq!((&now["probed"][0]["probe"], &now["later"]), (&json!(VERSION), &json!("kept")));
     assert_eq!(places(&server).await, [HERE]);
@@ -219,7 +219,7 @@ async fn doctor_takes_a_verdict_back_and_gives_it_again() {
 
     server.mood.lies.store(true, Ordering::SeqCst);
     let diagnosis = store.doctor().await.unwrap();
-    assert_eq!(unsafe_storage(diagnosis.check()).len(), 2);
+    assert_eq!(unsafe_storage(diagnosis.check()).len(), 1);
     assert!(places(&server).await.is_empty(), "whoever comes next asks again");
     unsafe_storage(store.save(save("a", "2", Expect::Any)).await);
     unsafe_storage(open(server.clone()).await.unwrap().save(save("a", "2", Expect::Any)).await);
@@ -251,6 +251,6 @@ async fn a_storage_without_a_place_is_never_probed() {
     assert_eq!(probe.take().puts("ops/probe/"), 0);
     assert!(store.config().probed.is_empty());
     store.doctor().await.unwrap().check().unwrap();
-    assert!(probe.take().puts("ops/probe/") > 100, "unless somebody asks");
+    assert!(probe.take().puts("ops/probe/") > 50, "unless somebody asks");
     assert!(store.config().probed.is_empty());
 }

@@ -2,8 +2,8 @@ use std::{fmt, sync::Arc};
 
 use futures::{StreamExt, stream};
 use pflow_backend::{
-    Batch, BoxStream, Capabilities, Commit, Durability, Environment, Key, Listed, Meta, Object, Prefix,
-    Result, StorageBackend, async_trait, probe::Check,
+    Batch, BoxStream, Capabilities, Commit, Durability, Environment, Key, Listed, Meta, Object, Operation,
+    Prefix, Result, StorageBackend, async_trait, probe::Check,
 };
 
 use crate::{
@@ -99,6 +99,12 @@ impl StorageBackend for ObjectBackend {
     async fn commit(&self, batch: Batch) -> Result<Commit> {
         batch.check(&self.capabilities())?;
         commit::commit(&self.client, &self.late, batch).await
+    }
+
+    async fn attempt(&self, put: Operation) -> Result<Commit> {
+        let batch = Batch::new().stage([put]);
+        batch.check(&self.capabilities())?;
+        commit::attempt(&self.client, batch).await
     }
 
     fn place(&self) -> Option<String> {

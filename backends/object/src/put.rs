@@ -73,6 +73,24 @@ pub(crate) async fn put(
     }
 }
 
+/// Sends a put once and believes the answer, which [`put()`] never does: only a probe wants to know what one request is answered.
+pub(crate) async fn once(client: &Client, key: &Key, bytes: &Bytes, when: &Precondition) -> Result<Written> {
+    let _turn = client.turn().await?;
+    let mut attempts = client.attempts();
+    let fault = match attempts.one(client.put(key, bytes, when, client.tokens.form())).await {
+        Ok(version) => return named(client, &mut attempts, key, bytes, version).await,
+        Err(fault) => fault,
+    };
+    let what = format!("write {key}");
+    match (fault.status(), fault.of_a_write()) {
+        (Some(404 | 409 | 412), OfAWrite::Doubtful) => {
+            Ok(Written::Refused { current: None, overtaken: false })
+        }
+        (Some(501), _) => Err(unknown_condition(client, &what)),
+        (_, of_a_write) => Err(failed(client, &what, &fault, of_a_write == OfAWrite::Doubtful)),
+    }
+}
+
 /// Removes the key, whether it is there or not.
 pub(crate) async fn delete(client: &Client, key: &Key) -> Result<()> {
     let _turn = client.turn().await?;

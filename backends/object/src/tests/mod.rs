@@ -9,8 +9,10 @@
 
 mod copies;
 mod listings;
+mod probing;
 mod reads;
 mod server;
+mod simulated;
 mod writes;
 
 use std::sync::Arc;

@@ -169,7 +169,7 @@ impl State {
 }
 
 /// What object_store makes of a status.
-fn answer(status: u16, name: &str) -> object_store::Error {
+pub(super) fn answer(status: u16, name: &str) -> object_store::Error {
     let (path, source) = (name.to_owned(), "the body says hunter2".into());
     match status {
         401 => object_store::Error::Unauthenticated { path, source },
