@@ -50,6 +50,13 @@ fn a_sound_disk_is_told_in_a_table_and_the_store_stays_as_it_was() {
 }
 
 #[test]
+fn a_person_can_ask_for_a_longer_look() {
+    let place = Place::with_store();
+    let told = place.run(["doctor", "--thorough"]).succeeds().out();
+    assert!(told.contains("128 races of 8 had one winner each") && told.contains("16777216 bytes"), "{told}");
+}
+
+#[test]
 fn scripts_get_every_check() {
     let place = Place::with_store();
     let ran = place.run(["doctor", "--json"]).succeeds();
