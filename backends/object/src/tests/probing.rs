@@ -21,12 +21,7 @@ fn depth() -> Depth {
 async fn probed(nature: Nature, seed: u64) -> (Report, Arc<Simulated>, Duration) {
     let server = Simulated::new(nature, seed);
     let environment = Arc::new(Virtual::new(seed));
-    let place = Place {
-        url: "s3://plans/p".parse().unwrap(),
-        endpoint: "https://test.invalid".to_owned(),
-        region: None,
-    };
-    let backend = ObjectBackend::over(server.clone(), place, ObjectOptions::default(), environment.clone());
+    let backend = simulated::backend(&server, environment.clone());
     let ground = Prefix::parse("ops/probe/1").unwrap();
     let report = probe::run(&backend, &*environment, &ground, &depth()).await.unwrap();
     (report, server, pflow_backend::Environment::monotonic(&*environment))

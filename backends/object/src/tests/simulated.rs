@@ -21,6 +21,7 @@ use pflow_backend::{BoxStream, Bytes, DateTime, Environment, Identity, ManualEnv
 use tokio::time::{Instant, sleep};
 
 use super::server::answer;
+use crate::{ObjectBackend, ObjectOptions, place::Place};
 
 /// How a server is; sound and without latency unless set.
 #[derive(Debug, Clone, Copy, Default)]
@@ -45,6 +46,16 @@ pub(super) struct Nature {
     pub(super) loses_updates: f64,
     /// Those are drawn for each race and not for each loser.
     pub(super) loses_whole_races: bool,
+}
+
+/// A handle on the server.
+pub(super) fn backend(server: &Arc<Simulated>, environment: Arc<Virtual>) -> ObjectBackend {
+    let place = Place {
+        url: "s3://plans/p".parse().unwrap(),
+        endpoint: "https://test.invalid".to_owned(),
+        region: None,
+    };
+    ObjectBackend::over(server.clone(), place, ObjectOptions::default(), environment)
 }
 
 /// The virtual clock, and randomness by a seed.
@@ -236,7 +247,8 @@ impl Simulated {
         if self.nature.one_write_a_second && is_soon {
             return Err(answer(429, &name));
         }
-        if !self.holds(&state, &name, &mode) && !(held && self.loses_race(&name, &mode, base)) {
+        let has_lost = !self.holds(&state, &name, &mode);
+        if has_lost && (!held || !self.loses_race(&name, &mode, base)) {
             return Err(answer(412, &name));
         }
         state.last_writes.insert(name, now);
