@@ -133,3 +133,23 @@ fn a_probe_that_takes_a_while_is_announced() {
         }
     }
 }
+
+#[test]
+fn foreign_names_stop_nothing_and_verify_names_them() {
+    let bucket = Bucket::new();
+    bucket.run(URL, &["init"]).succeeds();
+    bucket.place.file("a.json", document("one"));
+    bucket.run(URL, &["save", "a", "a.json"]).succeeds();
+    let foreign =
+        ["workflows//a", "ops/pending//x", "versions/../b", "a b", "/c", "versions/a//1", "ops//base"];
+    for name in foreign {
+        bucket.server.bucket("probe").put(&format!("plans/{name}"), "another program's");
+    }
+    bucket.run(URL, &["save", "b", "a.json"]).succeeds();
+    assert!(bucket.run(URL, &["list"]).succeeds().out().contains('b'));
+    bucket.run(URL, &["reindex"]).succeeds();
+    let told = bucket.run(URL, &["verify"]).succeeds().out();
+    for name in foreign {
+        assert!(told.contains(name), "{name}: {told}");
+    }
+}

@@ -26,7 +26,7 @@ pub(super) enum Depth {
 }
 
 impl Store {
-    /// What is not of this store, by name. Where the store is a folder, names that are no keys are among it.
+    /// What is not of this store, by name. Names that are no keys are among it.
     pub(super) async fn strangers(&self, depth: Depth) -> Result<Vec<Finding>> {
         let names = match self.shared.folder.get() {
             Some(folder) => {
@@ -66,13 +66,18 @@ impl Store {
             // What `status` lists anyway: listing a bucket costs requests.
             Depth::WithoutVersions => layout::workflows(),
         };
-        let mut listing = self.shared.objects.backend.list(&prefix, None);
+        let backend = &self.shared.objects.backend;
+        // Those of earlier listings may be gone.
+        drop(backend.passed_over());
+        let mut listing = backend.list(&prefix, None);
         let mut names = Vec::new();
         while let Some(listed) = listing.try_next().await.map_err(Error::Storage)? {
             if !listed.key.as_str().split('/').any(is_litter) {
                 names.push(listed.key.to_string());
             }
         }
+        let foreign = backend.passed_over();
+        names.extend(foreign.into_iter().filter(|name| !name.split('/').any(is_litter)));
         Ok(names)
     }
 

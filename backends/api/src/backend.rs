@@ -55,6 +55,12 @@ pub trait StorageBackend: Debug + Send + Sync + 'static {
     /// A part of the listing could not be had. What came before it stands.
     fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>>;
 
+    /// Names of objects below this place that listings of this handle have passed over since the last call, because they are no keys: the files of other
+    /// programs, for a person to look at. At most some hundred; none where the backend does not know.
+    fn passed_over(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Makes the changes of `batch`, stage by stage, each under its conditions.
     ///
     /// - [`Commit::Committed`]: all of it happened and is durable. A crash from now on leaves all of it.

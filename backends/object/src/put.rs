@@ -19,7 +19,7 @@
 //! 3. **Not applied is certain.** It is answered only while every request so far surely did not reach the object (no connection, or a refusal
 //!    of the caller, the bucket or the form). After any other request it is answered never: `doubt` stays set, and what cannot be settled by the
 //!    deadline is **unknown**.
-//! 4. **A refusal ends.** A server that answers 412 while the state that `c` names is there, [`MOST_REFUSALS`] times, does not keep conditions:
+//! 4. **A refusal ends.** A server that answers 412 while the state that `c` names is there, `MOST_REFUSALS` times, does not keep conditions:
 //!    the write ends with [`ErrorKind::Unsafe`], unknown as in 3. A sound server gives such an answer at most when a copy of the request
 //!    came first (then `b` is there), or when the key was changed and changed back (no bytes come back here).
 //!

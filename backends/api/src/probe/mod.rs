@@ -13,14 +13,14 @@
 //!
 //! | stage | requests | checks |
 //! | --- | --- | --- |
-//! | [`conditions`] | create a key | `create-twice` |
+//! | `conditions` | create a key | `create-twice` |
 //! | | update it under its version | `stale-update`, `versions` |
 //! | | create it again; update it under its first version; update a key that is not there | `create-twice`, `stale-update` |
 //! | | read it; look at it | `read-after-write`, `versions` |
-//! | [`races`] | 3 racers create each of 12 keys | `racing-creates` |
+//! | `races` | 3 racers create each of 12 keys | `racing-creates` |
 //! | | 3 racers update each of the 12 under its version | `racing-updates` |
-//! | [`listing`], [`large`] | list all; list the second half of the 12; store a large object, then read it | `list-after-write`, `large-object` |
-//! | [`listing`] | delete all | `deletes` |
+//! | `listing`, `large` | list all; list the second half of the 12; store a large object, then read it | `list-after-write`, `large-object` |
+//! | `listing` | delete all | `deletes` |
 //! | | list all; read the key of the first stage | `deletes` |
 //! | [`StorageBackend::examine`] | what only the backend can look at | its own |
 //!

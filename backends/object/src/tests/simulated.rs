@@ -21,7 +21,7 @@ use pflow_backend::{BoxStream, Bytes, DateTime, Environment, Identity, ManualEnv
 use tokio::time::{Instant, sleep};
 
 use super::server::answer;
-use crate::{ObjectBackend, ObjectOptions, place::Place};
+use crate::{ObjectBackend, ObjectOptions, open::Connected, place::Place};
 
 /// How a server is; sound and without latency unless set.
 #[derive(Debug, Clone, Copy, Default)]
@@ -55,7 +55,8 @@ pub(super) fn backend(server: &Arc<Simulated>, environment: Arc<Virtual>) -> Obj
         endpoint: "https://test.invalid".to_owned(),
         region: None,
     };
-    ObjectBackend::over(server.clone(), place, ObjectOptions::default(), environment)
+    let connected = Connected { service: server.clone(), place, foreign: Arc::default() };
+    ObjectBackend::over(connected, ObjectOptions::default(), environment)
 }
 
 /// The virtual clock, and randomness by a seed.
