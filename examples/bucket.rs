@@ -13,7 +13,8 @@
 use std::{error::Error, time::Duration};
 
 use pflow_store::{
-    Conflict, Expect, SaveRequest, Store, StoreOptions, WorkflowId, pflow_backend_object::ObjectOptions,
+    Conflict, Expect, SaveRequest, Store, StoreOptions, WorkflowId, pflow_backend::probe::Depth,
+    pflow_backend_object::ObjectOptions,
 };
 use pflow_test_endpoints::S3Endpoint;
 
@@ -37,7 +38,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // The first one to come makes the store. It probes the server first: one that breaks its promises would lose work.
     let laptop = Store::init_url(&url, options()?).await?;
     println!("A store at {}", laptop.location());
-    for check in laptop.doctor().await?.report.checks {
+    for check in laptop.doctor(&Depth::default()).await?.report.checks {
         println!("  {:<18} {:?}", check.name, check.verdict);
     }
 

@@ -38,6 +38,9 @@ pub use lock::{LeaseGuard, LeaseRequest};
 pub use store::{DeleteRequest, Loaded, SaveRequest, Saved, Store, StoreOptions, UndeleteRequest};
 pub use stored::{LeaseId, WorkflowId};
 
+/// The target of `tracing` events that say to a person, at any level of detail, what takes a while.
+pub const NOTICES: &str = "pflow_store::notice";
+
 /// The README's example is compiled and run with the tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -8,15 +8,16 @@ use std::fs;
 
 use cli_support::Place;
 
-const CHECKS: [&str; 16] = [
+const CHECKS: [&str; 17] = [
     "create-twice",
     "stale-update",
-    "racing-creates",
-    "racing-updates",
     "versions",
     "read-after-write",
+    "racing-creates",
+    "racing-updates",
     "list-after-write",
     "large-object",
+    "deletes",
     "clock",
     "latency",
     "lock",
@@ -35,13 +36,24 @@ fn a_sound_disk_is_told_in_a_table_and_the_store_stays_as_it_was() {
     let told = place.run(["doctor"]).succeeds().out();
     let rows: Vec<Vec<&str>> = told.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(rows[0][..2], ["CHECK", "VERDICT"]);
-    assert_eq!(rows.iter().skip(1).take(16).map(|row| row[0]).collect::<Vec<_>>(), CHECKS, "{told}");
+    assert_eq!(
+        rows.iter().skip(1).take(CHECKS.len()).map(|row| row[0]).collect::<Vec<_>>(),
+        CHECKS,
+        "{told}"
+    );
     // What kind of disk the tester has is told and decides nothing.
     let required = |row: &&Vec<&str>| !["clock", "names", "file-system"].contains(&row[0]);
-    assert!(rows.iter().skip(1).take(16).filter(required).all(|row| row[1] == "ok"), "{told}");
+    assert!(rows.iter().skip(1).take(CHECKS.len()).filter(required).all(|row| row[1] == "ok"), "{told}");
     assert!(told.trim_end().ends_with(".pflow keeps what a store needs"), "{told}");
     place.is_as(&before);
     place.run(["verify"]).succeeds();
+}
+
+#[test]
+fn a_person_can_ask_for_a_longer_look() {
+    let place = Place::with_store();
+    let told = place.run(["doctor", "--thorough"]).succeeds().out();
+    assert!(told.contains("128 races of 8 had one winner each") && told.contains("16777216 bytes"), "{told}");
 }
 
 #[test]

@@ -3,10 +3,10 @@
 
 mod cli_support;
 
-use std::{collections::BTreeMap, net::TcpListener};
+use std::{collections::BTreeMap, net::TcpListener, time::Duration};
 
 use cli_support::{Place, Ran, document};
-use pflow_test_endpoints::S3Endpoint;
+use pflow_test_endpoints::{S3Endpoint, Shaping};
 
 const URL: &str = "s3://probe/plans";
 /// What no output may hold.
@@ -114,4 +114,42 @@ fn patience_is_set_by_options_and_variables() {
     bucket.run(URL, &["list"]).fails(1, &closed);
     bucket.run(URL, &["--connect-timeout", "nonsense", "list"]).fails(2, "duration");
     assert!(bucket.run(URL, &["list", "--help"]).succeeds().out().contains("--connect-timeout"));
+}
+
+/// 13 round trips take longer than the second after which a person is told.
+#[test]
+fn a_probe_that_takes_a_while_is_announced() {
+    const NOTICE: &str = "testing the guarantees of s3://probe/";
+    for (args, is_told) in [(&["init"][..], true), (&["-q", "init"], false), (&["--json", "init"], true)] {
+        let bucket = Bucket::new();
+        bucket.server.set_shaping(Shaping::latency(Duration::from_millis(150)));
+        let ran = bucket.run(URL, args).succeeds();
+        assert_eq!(ran.err().contains(NOTICE), is_told, "{args:?}: {}", ran.err());
+        if args.contains(&"--json") {
+            let line: serde_json::Value = serde_json::from_str(ran.err().lines().next().unwrap()).unwrap();
+            assert_eq!((&line["type"], &line["level"]), (&"log".into(), &"info".into()));
+        } else if is_told {
+            assert!(ran.err().starts_with(NOTICE), "{}", ran.err());
+        }
+    }
+}
+
+#[test]
+fn foreign_names_stop_nothing_and_verify_names_them() {
+    let bucket = Bucket::new();
+    bucket.run(URL, &["init"]).succeeds();
+    bucket.place.file("a.json", document("one"));
+    bucket.run(URL, &["save", "a", "a.json"]).succeeds();
+    let foreign =
+        ["workflows//a", "ops/pending//x", "versions/../b", "a b", "/c", "versions/a//1", "ops//base"];
+    for name in foreign {
+        bucket.server.bucket("probe").put(&format!("plans/{name}"), "another program's");
+    }
+    bucket.run(URL, &["save", "b", "a.json"]).succeeds();
+    assert!(bucket.run(URL, &["list"]).succeeds().out().contains('b'));
+    bucket.run(URL, &["reindex"]).succeeds();
+    let told = bucket.run(URL, &["verify"]).succeeds().out();
+    for name in foreign {
+        assert!(told.contains(name), "{name}: {told}");
+    }
 }

@@ -10,7 +10,7 @@ use pflow_store::{
     DeleteRequest, Expect, LeaseRequest, Query, Store, StoreOptions, UndeleteRequest, pflow_backend::Key,
     pflow_backend_object::ObjectOptions,
 };
-use pflow_test_endpoints::{Counts, S3Endpoint, Shaping};
+use pflow_test_endpoints::{Counts, Kind, S3Endpoint, Shaping};
 use support::{id, save};
 
 const URL: &str = "s3://probe/plans";
@@ -84,6 +84,18 @@ async fn every_operation_asks_for_as_little_as_it_can() {
     assert_eq!(cost(&server, &store).await, [1, 0, 3, 0, 1], "delete");
     store.undelete(UndeleteRequest::new(id("a"), Expect::Any).lease(held)).await.unwrap();
     assert_eq!(cost(&server, &store).await, [2, 0, 3, 1, 0], "undelete: head and the version before");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_place_is_probed_with_a_hundred_requests() {
+    let server = S3Endpoint::start(["probe"]);
+    Store::init_url(URL, options(&server)).await.unwrap();
+    let log = server.requests().log();
+    let of_probe =
+        |kind: Kind| log.iter().filter(|it| it.kind == kind && it.key.contains("ops/probe")).count();
+    let kinds = [Kind::Head, Kind::Get, Kind::List, Kind::ConditionalPut, Kind::Put, Kind::Delete];
+    // The one unconditional put and one of the deletes are of what the backend examines.
+    assert_eq!(kinds.map(of_probe), [1, 4, 3, 78, 1, 16], "{log:#?}");
 }
 
 /// What a run of the program asks for that knows nothing yet.

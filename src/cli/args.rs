@@ -13,7 +13,7 @@ use clap::{
 
 use super::{
     delete::Delete,
-    doctor::DoctorLock,
+    doctor::{Doctor, DoctorLock},
     failure::{Failure, exit},
     flow::Flow,
     init::Init,
@@ -132,7 +132,7 @@ pub(super) enum Command {
     Verify(Verify),
     /// Try what the storage really honours
     #[command(after_help = super::doctor::MORE)]
-    Doctor,
+    Doctor(Doctor),
     #[command(name = "__doctor-lock", hide = true)]
     DoctorLock(DoctorLock),
 }

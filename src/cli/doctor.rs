@@ -8,7 +8,7 @@ use clap::Args;
 use pflow_backend_fs::{FsBackend, FsOptions, HeldLock};
 use pflow_store::{
     Error, Store,
-    pflow_backend::probe::{Check, Verdict},
+    pflow_backend::probe::{Check, Depth, Verdict},
     store::{Diagnosis, Location},
 };
 use serde::Serialize;
@@ -22,8 +22,18 @@ use super::{
 
 pub(super) const MORE: &str = "\
 Tries what a store needs on the storage itself: below a name of its own, deleting what it wrote. Works where there is
-no store yet. What is BROKEN makes the storage unfit (exit 15); a warning is for you to judge. On a server the verdict is
-remembered in the store, and every program that writes relies on it.";
+no store yet. What is BROKEN makes the storage unfit (exit 15); a warning is for you to judge. The first check that is
+BROKEN or UNCLEAR is the last one. On a server the verdict is remembered in the store, and every program that writes
+relies on it. A bucket with versions keeps 28 versions and 16 delete markers of each run below ops/probe, with
+--thorough 260 and 132.";
+
+/// Options of `doctor`.
+#[derive(Debug, Args)]
+pub(super) struct Doctor {
+    /// Look longer: about 2,200 requests instead of 100
+    #[arg(long)]
+    thorough: bool,
+}
 
 /// What the second process says of the lock.
 const HELD: &str = "held";
@@ -58,14 +68,20 @@ struct Checked<'a> {
     detail: &'a str,
 }
 
-/// Probes the storage and prints what was found.
-pub(super) async fn run(session: &Session<'_>) -> Result<()> {
+impl Doctor {
+    /// Probes the storage and prints what was found.
+    pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
+        run(session, &if self.thorough { Depth::thorough() } else { Depth::default() }).await
+    }
+}
+
+async fn run(session: &Session<'_>, depth: &Depth) -> Result<()> {
     let location = session.location()?;
     let what = format!("the probe of {location}");
     let left_behind = Some("objects below ops/probe, which are harmless".to_owned());
     let probing = async {
         let mut diagnosis =
-            Store::doctor_location(&location, session.options().any_file_system(true)).await?;
+            Store::doctor_location(&location, session.options().any_file_system(true), depth).await?;
         if let Location::Folder(folder) = &location {
             let checks = &mut diagnosis.report.checks;
             let behind =

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Debug};
 
+use pflow_store::NOTICES;
 use serde_json::{Map, Value};
 use tracing::{
     Event, Level, Subscriber,
@@ -9,13 +10,16 @@ use tracing::{
     level_filters::LevelFilter,
 };
 use tracing_subscriber::{
+    Layer, Registry,
+    filter::Targets,
     fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, format::Writer},
+    layer::SubscriberExt,
     registry::{LookupSpan, SpanRef},
 };
 
 use super::output::{Output, printable};
 
-/// Warnings unless asked for more (`-v` the informative, `-vv` every step, `-vvv` everything) or less (`-q` errors alone).
+/// Warnings and notices unless asked for more (`-v` the informative, `-vv` every step, `-vvv` everything) or less (`-q` errors alone).
 pub(super) fn start(output: &Output, verbose: u8) {
     let level = match verbose {
         _ if output.is_quiet() => LevelFilter::ERROR,
@@ -24,14 +28,15 @@ pub(super) fn start(output: &Output, verbose: u8) {
         2 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,
     };
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(level)
+    let notices = if output.is_quiet() { level } else { level.max(LevelFilter::INFO) };
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(false)
         // It would complain about a stderr that is gone, on that stderr, and panic.
         .log_internal_errors(false)
         .event_format(Lines(output.clone()))
-        .finish();
+        .with_filter(Targets::new().with_default(level).with_target(NOTICES, notices));
+    let subscriber = Registry::default().with(lines);
     // It is the first and only one of this process.
     drop(tracing::subscriber::set_global_default(subscriber));
 }
@@ -64,6 +69,9 @@ where
             .unwrap_or_default();
         if self.0.is_json() {
             return writeln!(writer, "{}", said.object(level, &spans));
+        }
+        if event.metadata().target() == NOTICES {
+            return writeln!(writer, "{}", printable(&said.sentence()));
         }
         let place = if spans.is_empty() { String::new() } else { format!("{}: ", spans.join(" ")) };
         let text = format!("{place}{}", said.sentence());

@@ -132,7 +132,7 @@ async fn dispatch(command: Command, session: &Session<'_>) -> Result<()> {
         Command::Flow(flow) => flow.run(session),
         Command::Reindex => reindex::run(session).await,
         Command::Verify(verify) => verify.run(session).await,
-        Command::Doctor => doctor::run(session).await,
+        Command::Doctor(doctor) => doctor.run(session).await,
         Command::DoctorLock(lock) => lock.run(session).await,
     }
 }

@@ -1,4 +1,4 @@
-use pflow_backend::probe::Report;
+use pflow_backend::probe::{Depth, Report};
 
 use super::{
     Location, Store, StoreOptions,
@@ -35,7 +35,8 @@ impl Diagnosis {
 }
 
 impl Store {
-    /// Probes the storage anew, whatever is remembered of it. It writes below a name of its own and deletes what it wrote.
+    /// Probes the storage again, as deep as the caller wants, whatever is remembered of it. It writes below a name of its own and deletes what it wrote; a
+    /// bucket with versions keeps the versions.
     ///
     /// What it finds is remembered in `config.json` where the storage is a server: that it is safe, or no longer that it was. This
     /// store, too, takes no more writes then.
@@ -43,9 +44,9 @@ impl Store {
     /// # Errors
     /// The storage could not be probed; [`Error::MissingFeatures`] where only a newer program may write. A broken promise is no error here:
     /// see [`Diagnosis::check`].
-    pub async fn doctor(&self) -> Result<Diagnosis> {
+    pub async fn doctor(&self, depth: &Depth) -> Result<Diagnosis> {
         let gate = &self.shared.gate;
-        let report = gate.probe_anew().await?;
+        let report = gate.probe_anew(depth).await?;
         Ok(Diagnosis {
             location: gate.location().to_owned(),
             place: self.shared.objects.backend.place(),
@@ -59,11 +60,18 @@ impl Store {
     /// # Errors
     /// As [`Store::doctor`]; [`Error::StoreMissing`] where there is no such folder, [`Error::Foreign`] where something else lives, which is
     /// never written to.
-    pub async fn doctor_location(location: &Location, options: StoreOptions) -> Result<Diagnosis> {
+    pub async fn doctor_location(
+        location: &Location,
+        options: StoreOptions,
+        depth: &Depth,
+    ) -> Result<Diagnosis> {
         let backend = existing(location, &options).await?;
         let objects = Objects::new(backend.clone(), options.environment.clone());
         let diagnosis = match own_config(&objects, &location.to_string()).await? {
-            Some(_) => Self::open_at(backend.clone(), options, location.to_string()).await?.doctor().await?,
+            Some(_) => {
+                let store = Self::open_at(backend.clone(), options, location.to_string()).await?;
+                store.doctor(depth).await?
+            }
             None => {
                 if let Location::Folder(path) = location
                     && holds_anything(path)
@@ -74,7 +82,7 @@ impl Store {
                 if !is_empty(&objects).await? {
                     return Err(without_config(&objects, location.to_string()).await?);
                 }
-                let (place, report) = (backend.place(), trust::probe(&objects).await?);
+                let (place, report) = (backend.place(), trust::probe(&objects, depth).await?);
                 Diagnosis { location: location.to_string(), place, store_id: None, report }
             }
         };

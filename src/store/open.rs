@@ -1,6 +1,6 @@
 use std::{path::Path, sync::Arc};
 
-use pflow_backend::{Batch, Commit, Durability, Operation, StorageBackend};
+use pflow_backend::{Batch, Commit, Durability, Operation, StorageBackend, probe::Depth};
 use pflow_backend_fs::{FsBackend, FsOptions, LostTail};
 use pflow_backend_memory::MemoryBackend;
 #[cfg(feature = "object")]
@@ -140,7 +140,7 @@ impl Store {
         let mut config = Config::new(objects.environment.new_id(), objects.now());
         // IMPORTANT: before anything else is written, so that there is never a store where none can be kept.
         if let Some(place) = objects.backend.place() {
-            let report = trust::probe(&objects).await?;
+            let report = trust::probe(&objects, &Depth::default()).await?;
             trust::verdict(&place, &report)?.into_result(&place)?;
             config.remember_probe(&place, objects.now());
         }

@@ -26,7 +26,7 @@ pub(super) enum Depth<'a> {
 }
 
 impl Store {
-    /// What is not of this store, by name. Where the store is a folder, names that are no keys are among it.
+    /// What is not of this store, by name. Names that are no keys are among it.
     pub(super) async fn strangers(&self, depth: Depth<'_>) -> Result<Vec<Finding>> {
         let mut found = Vec::new();
         let names = match self.shared.folder.get() {
@@ -57,12 +57,17 @@ impl Store {
     }
 
     async fn names_of_objects(&self, depth: Depth<'_>) -> Result<Vec<String>> {
+        let backend = &self.shared.objects.backend;
         let keys = match depth {
-            Depth::Everything => &self.shared.objects.keys(&Prefix::root()).await?,
+            Depth::Everything => {
+                // Those of earlier listings may be gone.
+                drop(backend.passed_over());
+                &self.shared.objects.keys(&Prefix::root()).await?
+            }
             Depth::WithoutVersions(workflows) => workflows,
         };
-        let is_worth_a_word = |key: &&Key| !key.as_str().split('/').any(is_litter);
-        Ok(keys.iter().filter(is_worth_a_word).map(Key::to_string).collect())
+        let names = keys.iter().map(Key::to_string).chain(backend.passed_over());
+        Ok(names.filter(|name| !name.split('/').any(is_litter)).collect())
     }
 
     /// Judges a `workflow.json`, whose folder may be that of a workflow, or of one that lost its head, which is damage and reported as such.

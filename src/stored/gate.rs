@@ -1,4 +1,13 @@
-use std::sync::{Mutex, PoisonError};
+use std::{
+    error::Error as _,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use pflow_backend::{
+    ErrorKind,
+    probe::{Depth, Report},
+};
 
 use super::{
     Config, Objects, layout,
@@ -6,6 +15,10 @@ use super::{
     unreadable,
 };
 use crate::{Error, Result};
+
+/// For so long every writer of this handle is given the failure of a probe, before the next one probes again. A batch then costs one probe and
+/// not one for each of its workflows.
+const REMEMBERED: Duration = Duration::from_secs(60);
 
 /// What stands between a program and a store: what a newer program changed here, by the features in `config.json`, and whether the place
 /// is one that can be written to safely.
@@ -18,9 +31,57 @@ pub(crate) struct Gate {
     /// The name of a place that must be probed before it is written to.
     place: Option<String>,
     /// What is known of the place. Never held across an await.
-    verdict: Mutex<Option<Verdict>>,
+    known: Mutex<Known>,
     /// Held by the one writer who probes while the others wait for what comes of it.
     probing: tokio::sync::Mutex<()>,
+}
+
+/// What a handle knows of its place.
+#[derive(Debug)]
+enum Known {
+    Nothing,
+    Verdict(Verdict),
+    /// A probe came to no verdict, and until this moment of the monotonic clock no other one is tried.
+    Failed(Failed, Duration),
+}
+
+/// Why a probe came to no verdict.
+#[derive(Debug, Clone)]
+enum Failed {
+    Unclear(Vec<String>),
+    Storage { kind: ErrorKind, message: String, hint: Option<String>, cause: Option<String> },
+}
+
+impl Failed {
+    /// None where the failure is not about the storage.
+    fn of(error: &Error) -> Option<Self> {
+        match error {
+            Error::Unproven { unclear, .. } => Some(Self::Unclear(unclear.clone())),
+            Error::Storage(error) => Some(Self::Storage {
+                kind: error.kind(),
+                message: error.to_string(),
+                hint: error.hint().map(str::to_owned),
+                cause: error.source().map(ToString::to_string),
+            }),
+            _ => None,
+        }
+    }
+
+    fn error(self, place: &str) -> Error {
+        match self {
+            Self::Unclear(unclear) => Error::Unproven { place: place.to_owned(), unclear },
+            Self::Storage { kind, message, hint, cause } => {
+                let mut error = pflow_backend::Error::new(kind, message);
+                if let Some(hint) = hint {
+                    error = error.with_hint(hint);
+                }
+                if let Some(cause) = cause {
+                    error = error.with_source(cause);
+                }
+                Error::Storage(error)
+            }
+        }
+    }
 }
 
 impl Gate {
@@ -28,9 +89,10 @@ impl Gate {
     pub(crate) fn enter(objects: Objects, location: String, config: Config) -> Result<Self> {
         check(config.features.unknown_to_readers())?;
         let place = objects.backend.place();
-        let verdict = place.as_ref().is_none_or(|place| config.is_probed(place)).then_some(Verdict::Safe);
-        let (config, verdict) = (Mutex::new(config), Mutex::new(verdict));
-        Ok(Self { objects, location, config, place, verdict, probing: Default::default() })
+        let is_safe = place.as_ref().is_none_or(|place| config.is_probed(place));
+        let known = if is_safe { Known::Verdict(Verdict::Safe) } else { Known::Nothing };
+        let (config, known) = (Mutex::new(config), Mutex::new(known));
+        Ok(Self { objects, location, config, place, known, probing: Default::default() })
     }
 
     pub(crate) fn config(&self) -> Config {
@@ -48,7 +110,7 @@ impl Gate {
 
     /// Whether a writer would be let in without another question. For those who write along the way and may as well not.
     pub(crate) fn is_open_to_writers(&self) -> bool {
-        self.check_writer().is_ok() && self.verdict() == Some(Verdict::Safe)
+        self.check_writer().is_ok() && matches!(*self.lock_known(), Known::Verdict(Verdict::Safe))
     }
 
     /// Lets a writer in who knows everything that a writer must know here, if the place can be written to safely.
@@ -58,19 +120,40 @@ impl Gate {
     pub(crate) async fn admit_writer(&self) -> Result<()> {
         self.check_writer()?;
         let Some(place) = &self.place else { return Ok(()) };
-        if let Some(verdict) = self.verdict() {
-            return verdict.into_result(place);
+        if let Some(answer) = self.answer(place) {
+            return answer;
         }
         let _probing = self.probing.lock().await;
-        // Whoever went first has found out meanwhile, or failed to, and then it is our turn.
-        if let Some(verdict) = self.verdict() {
-            return verdict.into_result(place);
+        // The writer that had the lock has found out meanwhile.
+        if let Some(answer) = self.answer(place) {
+            return answer;
         }
         tracing::info!(place, "probing the storage before the first write");
-        let report = trust::probe(&self.objects).await?;
-        let verdict = trust::verdict(place, &report)?;
-        self.learn(place, verdict.clone()).await?;
-        verdict.into_result(place)
+        let report = trust::probe(&self.objects, &Depth::default()).await;
+        match report.and_then(|report| trust::verdict(place, &report)) {
+            Ok(verdict) => {
+                self.learn(place, verdict.clone()).await?;
+                verdict.into_result(place)
+            }
+            Err(error) => {
+                if let Some(failed) = Failed::of(&error) {
+                    let until = self.objects.environment.monotonic().saturating_add(REMEMBERED);
+                    *self.lock_known() = Known::Failed(failed, until);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// What a writer is told without a probe; none if the place must be probed.
+    fn answer(&self, place: &str) -> Option<Result<()>> {
+        match &*self.lock_known() {
+            Known::Nothing => None,
+            Known::Verdict(verdict) => Some(verdict.clone().into_result(place)),
+            Known::Failed(failed, until) => {
+                (self.objects.environment.monotonic() < *until).then(|| Err(failed.clone().error(place)))
+            }
+        }
     }
 
     /// The same by what `config.json` says now. A long-lived writer notices a changed gate, and a store that was taken away from under
@@ -83,10 +166,10 @@ impl Gate {
     }
 
     /// Probes the place, whatever is known of it, and remembers what it comes to where the place has a name.
-    pub(crate) async fn probe_anew(&self) -> Result<pflow_backend::probe::Report> {
+    pub(crate) async fn probe_anew(&self, depth: &Depth) -> Result<Report> {
         self.check_writer()?;
         let _probing = self.probing.lock().await;
-        let report = trust::probe(&self.objects).await?;
+        let report = trust::probe(&self.objects, depth).await?;
         if let Some(place) = &self.place
             && let Ok(verdict) = trust::verdict(place, &report)
         {
@@ -103,12 +186,12 @@ impl Gate {
             Err(newer @ Error::MissingFeatures { .. }) => return Err(newer),
             Err(error) => tracing::warn!(place, %error, "the verdict on the storage was not written down"),
         }
-        *self.verdict.lock().unwrap_or_else(PoisonError::into_inner) = Some(verdict);
+        *self.lock_known() = Known::Verdict(verdict);
         Ok(())
     }
 
-    fn verdict(&self) -> Option<Verdict> {
-        self.verdict.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn lock_known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn set_config(&self, config: Config) {

@@ -1,12 +1,18 @@
 //! Whether the place keeps what everything here stands on: probed once, remembered in `config.json`, never taken for granted.
 
+use std::{pin::pin, time::Duration};
+
+use futures::future::{Either, select};
 use pflow_backend::{
     Batch, Commit, Operation,
     probe::{self, Depth, Report},
 };
 
 use super::{Config, Objects, gate, layout, unreadable};
-use crate::{Error, Result};
+use crate::{Error, NOTICES, Result};
+
+/// A probe that takes longer is announced.
+const SILENT: Duration = Duration::from_secs(1);
 
 /// How often a verdict is written down that others keep overwriting.
 const ATTEMPTS: usize = 3;
@@ -19,12 +25,21 @@ pub(crate) enum Verdict {
     Unsafe(Vec<String>),
 }
 
-/// Probes the storage below a ground of its own.
-pub(crate) async fn probe(objects: &Objects) -> Result<Report> {
+/// Probes the storage below a ground of its own. If that takes a while, a notice says so.
+pub(crate) async fn probe(objects: &Objects, depth: &Depth) -> Result<Report> {
     let ground = layout::probe_ground(&objects.environment.new_id());
     let (backend, environment) = (&*objects.backend, &*objects.environment);
-    let report =
-        probe::run(backend, environment, &ground, &Depth::default()).await.map_err(Error::Storage)?;
+    let probing = pin!(probe::run(backend, environment, &ground, depth));
+    let report = match select(probing, environment.idle(SILENT)).await {
+        Either::Left((report, _)) => report,
+        Either::Right(((), probing)) => {
+            let place = backend.place().unwrap_or_else(|| "the storage".to_owned());
+            let objects = depth.keys.saturating_mul(depth.rounds).saturating_add(3);
+            tracing::info!(target: NOTICES, "testing the guarantees of {place} with {objects} objects below ops/probe");
+            probing.await
+        }
+    };
+    let report = report.map_err(Error::Storage)?;
     if let Some(reason) = &report.left_behind {
         tracing::warn!(%ground, reason, "objects of the probe are left behind; they are harmless");
     }
@@ -34,7 +49,7 @@ pub(crate) async fn probe(objects: &Objects) -> Result<Report> {
 /// The verdict of a probe.
 ///
 /// # Errors
-/// [`Error::Unproven`]: replies were lost again and again. Nobody may write then, and another probe may tell.
+/// [`Error::Unproven`]: replies were lost, or requests landed late. Nothing may be written then, and another probe may tell.
 pub(crate) fn verdict(place: &str, report: &Report) -> Result<Verdict> {
     let (broken, unclear) = (report.broken(), report.unclear());
     if !broken.is_empty() {

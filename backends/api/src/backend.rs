@@ -3,7 +3,9 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
-use crate::{Batch, Capabilities, Commit, Key, Listed, Meta, Object, Prefix, Result, Waiting, probe::Check};
+use crate::{
+    Batch, Capabilities, Commit, Key, Listed, Meta, Object, Operation, Prefix, Result, Waiting, probe::Check,
+};
 
 /// A place that keeps named objects.
 ///
@@ -53,6 +55,12 @@ pub trait StorageBackend: Debug + Send + Sync + 'static {
     /// A part of the listing could not be had. What came before it stands.
     fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>>;
 
+    /// Names of objects below this place that listings of this handle have passed over since the last call, because they are no keys: the files of other
+    /// programs, for a person to look at. At most some hundred; none where the backend does not know.
+    fn passed_over(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Makes the changes of `batch`, stage by stage, each under its conditions.
     ///
     /// - [`Commit::Committed`]: all of it happened and is durable. A crash from now on leaves all of it.
@@ -68,6 +76,18 @@ pub trait StorageBackend: Debug + Send + Sync + 'static {
     /// [`crate::Error::outcome`] tells "did not happen" from "unknown". A caller must not repeat an unknown commit before it has read
     /// what is there.
     async fn commit(&self, batch: Batch) -> Result<Commit>;
+
+    /// Sends one conditional put once and gives the answer as it is: for [`probe::run`](crate::probe::run), which asks what a storage does with
+    /// a request.
+    ///
+    /// [`Commit::Conflict`] may be the answer to a second copy of the request, whose first one was applied. Only [`commit`](Self::commit)
+    /// settles that, so no other caller uses this. A backend whose `commit` sends one request for each put needs no other implementation than this one.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    async fn attempt(&self, put: Operation) -> Result<Commit> {
+        self.commit(Batch::new().stage([put])).await
+    }
 
     /// Brings the storage to rest: what is stored is then plain objects that anybody may copy, except for what [`waiting`](Self::waiting)
     /// lists, and nothing of this handle runs in the background. Idempotent. Later calls may work or fail as [`crate::ErrorKind::Unavailable`], but never lose anything. Everything that was

@@ -198,14 +198,7 @@ fn clear(root: &Folder, names: &[&str]) -> Result<()> {
     if let Some(ground) = folders.get(names.len())
         && !names.is_empty()
     {
-        for (name, kind) in ground.names()? {
-            // Names of the probe are text. What it listed stood in folders, which are empty by now.
-            let Some(name) = name.to_str() else { continue };
-            match kind {
-                FileType::Directory => ground.remove_folder(name)?,
-                _ => ground.remove_file(name)?,
-            }
-        }
+        empty(ground)?;
     }
     for (name, pair) in names.iter().zip(folders.windows(2)).rev() {
         let [parent, folder] = pair else { break };
@@ -213,6 +206,23 @@ fn clear(root: &Folder, names: &[&str]) -> Result<()> {
             break;
         }
         parent.remove_folder(name)?;
+    }
+    Ok(())
+}
+
+/// Removes everything in the folder. The probe has deleted its objects; files of which the journal has not removed all yet are of no use.
+fn empty(folder: &Folder) -> Result<()> {
+    for (name, kind) in folder.names()? {
+        // Names of the probe are text.
+        let Some(name) = name.to_str() else { continue };
+        if kind == FileType::Directory {
+            if let Step::Folder(below) = folder.step(name)? {
+                empty(&below)?;
+            }
+            folder.remove_folder(name)?;
+        } else {
+            folder.remove_file(name)?;
+        }
     }
     Ok(())
 }

@@ -20,8 +20,7 @@ async fn a_disk_keeps_its_promises_and_nothing_stays_behind() {
     let place = tempfile::tempdir().unwrap();
     let backend = FsBackend::open(place.path(), system()).await.unwrap();
     let environment = system();
-    let depth = Depth { racers: 4, updates: 5, ..Depth::default() };
-    let report = probe::run(&backend, &*environment, &ground(), &depth).await.unwrap();
+    let report = probe::run(&backend, &*environment, &ground(), &Depth::default()).await.unwrap();
     assert!(report.is_safe() && report.left_behind.is_none(), "{report:#?}");
     let names: Vec<&str> = report.checks.iter().map(|check| check.name).collect();
     assert!(names.ends_with(&["lock", "sync", "rename", "names", "file-system"]), "{names:?}");

@@ -2,17 +2,17 @@ use std::{fmt, sync::Arc};
 
 use futures::{StreamExt, stream};
 use pflow_backend::{
-    Batch, BoxStream, Capabilities, Commit, Durability, Environment, Key, Listed, Meta, Object, Prefix,
-    Result, StorageBackend, async_trait, probe::Check,
+    Batch, BoxStream, Capabilities, Commit, Durability, Environment, Key, Listed, Meta, Object, Operation,
+    Prefix, Result, StorageBackend, async_trait, probe::Check,
 };
 
 use crate::{
-    client::{Client, Service},
+    client::Client,
     commit, examine,
     late::Late,
-    list, open,
+    list,
+    open::{self, Connected},
     options::ObjectOptions,
-    place::Place,
     url::ObjectUrl,
 };
 
@@ -43,17 +43,15 @@ impl ObjectBackend {
     /// cloud's setting does not allow; [`pflow_backend::ErrorKind::Unsupported`] where this program was built without the cloud. No error ever
     /// shows the value of a setting that may be a secret.
     pub fn open(url: &ObjectUrl, options: ObjectOptions, environment: Arc<dyn Environment>) -> Result<Self> {
-        let (service, place) = open::connect(url, &options)?;
-        Ok(Self::over(service, place, options, environment))
+        Ok(Self::over(open::connect(url, &options)?, options, environment))
     }
 
     pub(crate) fn over(
-        service: Arc<dyn Service>,
-        place: Place,
+        connected: Connected,
         options: ObjectOptions,
         environment: Arc<dyn Environment>,
     ) -> Self {
-        let client = Arc::new(Client::new(service, place, options, environment));
+        let client = Arc::new(Client::new(connected, options, environment));
         Self { late: Arc::new(Late::new(client.clone())), client }
     }
 }
@@ -99,6 +97,18 @@ impl StorageBackend for ObjectBackend {
     async fn commit(&self, batch: Batch) -> Result<Commit> {
         batch.check(&self.capabilities())?;
         commit::commit(&self.client, &self.late, batch).await
+    }
+
+    fn passed_over(&self) -> Vec<String> {
+        let root = self.client.root();
+        let names = self.client.foreign.take();
+        names.iter().filter_map(|name| name.strip_prefix(&root)).map(str::to_owned).collect()
+    }
+
+    async fn attempt(&self, put: Operation) -> Result<Commit> {
+        let batch = Batch::new().stage([put]);
+        batch.check(&self.capabilities())?;
+        commit::attempt(&self.client, batch).await
     }
 
     fn place(&self) -> Option<String> {

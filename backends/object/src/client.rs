@@ -16,6 +16,8 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use crate::{
     attempts::Attempts,
     fault::{Answer, Fault},
+    foreign::Foreign,
+    open::Connected,
     options::ObjectOptions,
     place::Place,
     version::{Form, Tokens},
@@ -34,6 +36,8 @@ pub(crate) struct Client {
     pub(crate) options: ObjectOptions,
     pub(crate) environment: Arc<dyn Environment>,
     pub(crate) tokens: Tokens,
+    /// Names that listings pass over.
+    pub(crate) foreign: Arc<Foreign>,
     turns: Semaphore,
     /// Whether some answer has shown that the bucket is there. Until then an answer without a word for it ("404" to a HEAD) does not tell
     /// a missing key from a missing bucket.
@@ -71,14 +75,14 @@ impl Unread {
 
 impl Client {
     pub(crate) fn new(
-        service: Arc<dyn Service>,
-        place: Place,
+        Connected { service, place, foreign }: Connected,
         options: ObjectOptions,
         environment: Arc<dyn Environment>,
     ) -> Self {
         let tokens = Tokens::of(place.url.scheme());
         let turns = Semaphore::new(options.max_in_flight.clamp(1, Semaphore::MAX_PERMITS));
-        Self { service, place, options, environment, tokens, turns, bucket_seen: AtomicBool::new(false) }
+        let bucket_seen = AtomicBool::new(false);
+        Self { service, place, options, environment, tokens, foreign, turns, bucket_seen }
     }
 
     /// Waits for a turn. An operation takes one for all of its requests and for the pauses between them, so that a server in trouble gets

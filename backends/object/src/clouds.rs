@@ -12,10 +12,12 @@ use object_store::{BackoffConfig, ClientConfigKey, ClientOptions, RetryConfig};
 use pflow_backend::{Error, ErrorKind, Result};
 use url::Url;
 
-use crate::{client::Service, options::ObjectOptions, place::Place, url::ObjectUrl, wire::Connector};
+use crate::{
+    foreign::Foreign, open::Connected, options::ObjectOptions, place::Place, url::ObjectUrl, wire::Connector,
+};
 
 #[cfg(feature = "s3")]
-pub(crate) fn s3(url: &ObjectUrl, options: &ObjectOptions) -> Result<(Arc<dyn Service>, Place)> {
+pub(crate) fn s3(url: &ObjectUrl, options: &ObjectOptions) -> Result<Connected> {
     let settings: Vec<(AmazonS3ConfigKey, &str)> = settings("aws_", options);
     let value = |wanted| settings.iter().find(|(key, _)| *key == wanted).map(|(_, value)| *value);
     let region = value(AmazonS3ConfigKey::Region).or(value(AmazonS3ConfigKey::DefaultRegion));
@@ -30,10 +32,11 @@ pub(crate) fn s3(url: &ObjectUrl, options: &ObjectOptions) -> Result<(Arc<dyn Se
     let allow_http = value(AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp));
     let usual = format!("https://s3.{region}.amazonaws.com");
     let endpoint = endpoint(given.unwrap_or(&usual), allow_http, "AWS_ALLOW_HTTP")?;
+    let foreign = Arc::<Foreign>::default();
     let mut builder = AmazonS3Builder::new()
         .with_client_options(client(options))
         .with_retry(no_retries())
-        .with_http_connector(Connector { bucket: url.bucket().to_owned() })
+        .with_http_connector(Connector { bucket: url.bucket().to_owned(), foreign: foreign.clone() })
         // One DELETE for each key: every server knows it, and its answer is about one key.
         .with_config(AmazonS3ConfigKey::DisableBulkDelete, "true");
     for (key, value) in &settings {
@@ -41,11 +44,12 @@ pub(crate) fn s3(url: &ObjectUrl, options: &ObjectOptions) -> Result<(Arc<dyn Se
     }
     let service = builder.with_region(region).with_bucket_name(url.bucket()).build();
     let service = service.map_err(|_| unfit(url, options))?;
-    Ok((Arc::new(service), Place { url: url.clone(), endpoint, region: Some(region.to_owned()) }))
+    let place = Place { url: url.clone(), endpoint, region: Some(region.to_owned()) };
+    Ok(Connected { service: Arc::new(service), place, foreign })
 }
 
 #[cfg(feature = "gcs")]
-pub(crate) fn gcs(url: &ObjectUrl, options: &ObjectOptions) -> Result<(Arc<dyn Service>, Place)> {
+pub(crate) fn gcs(url: &ObjectUrl, options: &ObjectOptions) -> Result<Connected> {
     let settings: Vec<(GoogleConfigKey, &str)> = settings("google_", options);
     let value = |wanted| settings.iter().find(|(key, _)| *key == wanted).map(|(_, value)| *value);
     let allow_http = value(GoogleConfigKey::Client(ClientConfigKey::AllowHttp));
@@ -55,16 +59,18 @@ pub(crate) fn gcs(url: &ObjectUrl, options: &ObjectOptions) -> Result<(Arc<dyn S
     };
     let usual = "https://storage.googleapis.com";
     let endpoint = endpoint(given.as_deref().unwrap_or(usual), allow_http, "GOOGLE_ALLOW_HTTP")?;
+    let foreign = Arc::<Foreign>::default();
     let mut builder = GoogleCloudStorageBuilder::new()
         .with_client_options(client(options))
         .with_retry(no_retries())
-        .with_http_connector(Connector { bucket: url.bucket().to_owned() });
+        .with_http_connector(Connector { bucket: url.bucket().to_owned(), foreign: foreign.clone() });
     for (key, value) in &settings {
         builder = builder.with_config(*key, *value);
     }
     let service = builder.with_bucket_name(url.bucket()).build();
     let service = service.map_err(|_| unfit(url, options))?;
-    Ok((Arc::new(service), Place { url: url.clone(), endpoint, region: None }))
+    let place = Place { url: url.clone(), endpoint, region: None };
+    Ok(Connected { service: Arc::new(service), place, foreign })
 }
 
 /// The endpoint that a service account names for itself, as emulators are set up. What cannot be read here is refused when the client is made.
@@ -79,7 +85,7 @@ fn base_url(key: Option<&str>, path: Option<&str>) -> Option<String> {
 }
 
 #[cfg(feature = "azure")]
-pub(crate) fn azure(url: &ObjectUrl, options: &ObjectOptions) -> Result<(Arc<dyn Service>, Place)> {
+pub(crate) fn azure(url: &ObjectUrl, options: &ObjectOptions) -> Result<Connected> {
     let settings: Vec<(AzureConfigKey, &str)> = settings("azure_", options);
     let value = |wanted| settings.iter().find(|(key, _)| *key == wanted).map(|(_, value)| *value);
     let allow_http = value(AzureConfigKey::Client(ClientConfigKey::AllowHttp));
@@ -96,16 +102,18 @@ pub(crate) fn azure(url: &ObjectUrl, options: &ObjectOptions) -> Result<(Arc<dyn
         let usual = format!("https://{account}.blob.core.windows.net");
         endpoint(value(AzureConfigKey::Endpoint).unwrap_or(&usual), allow_http, "AZURE_ALLOW_HTTP")?
     };
+    let foreign = Arc::<Foreign>::default();
     let mut builder = MicrosoftAzureBuilder::new()
         .with_client_options(client(options))
         .with_retry(no_retries())
-        .with_http_connector(Connector { bucket: url.bucket().to_owned() });
+        .with_http_connector(Connector { bucket: url.bucket().to_owned(), foreign: foreign.clone() });
     for (key, value) in &settings {
         builder = builder.with_config(*key, *value);
     }
     let service = builder.with_container_name(url.bucket()).build();
     let service = service.map_err(|_| unfit(url, options))?;
-    Ok((Arc::new(service), Place { url: url.clone(), endpoint, region: None }))
+    let place = Place { url: url.clone(), endpoint, region: None };
+    Ok(Connected { service: Arc::new(service), place, foreign })
 }
 
 /// The variables that are settings of the cloud. Those that are none (`AWS_PROFILE`) are other programs'; the two time-outs are ours.

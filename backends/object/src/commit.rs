@@ -2,8 +2,8 @@
 
 use futures::{StreamExt, stream};
 use pflow_backend::{
-    Batch, Commit, Conflict, Error, Operation, Outcome, Position, Precondition, Result, Version, Versions,
-    WriteKind,
+    Batch, Commit, Conflict, Error, ErrorKind, Operation, Outcome, Position, Precondition, Result, Version,
+    Versions, WriteKind,
 };
 
 use crate::{client::Client, late::Late, put, put::Written};
@@ -45,6 +45,17 @@ pub(crate) async fn commit(client: &Client, late: &Late, batch: Batch) -> Result
         versions.push(done);
     }
     Ok(Commit::Committed(Versions::new(versions)))
+}
+
+/// The one put of a batch, sent once.
+pub(crate) async fn attempt(client: &Client, batch: Batch) -> Result<Commit> {
+    let Some((at, Operation::Put { key, bytes, when, .. })) = batch.operations().next() else {
+        return Err(Error::new(ErrorKind::InvalidInput, "An attempt is a put"));
+    };
+    Ok(match put::once(client, key, bytes, when).await? {
+        Written::Stored(version) => Commit::Committed(Versions::new(vec![vec![Some(version)]])),
+        Written::Refused { current, .. } => Commit::Conflict(Conflict { at, current, applied: 0 }),
+    })
 }
 
 /// How many stages, from the first on, happen before the answer. Those behind them hold nothing but unconditional puts of copies. A batch of

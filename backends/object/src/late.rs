@@ -33,12 +33,14 @@ pub(crate) struct Late {
 struct Shared {
     client: Arc<Client>,
     state: Mutex<State>,
-    /// Rings whenever a key is through.
+    /// Rings whenever a copy was written.
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
+    /// How many copies were put so far.
+    put: u64,
     /// The keys under way. A key is here exactly while its task runs.
     keys: BTreeMap<Key, Slot>,
     /// What could not be written, unless a later copy could.
@@ -47,18 +49,32 @@ struct State {
     closed: bool,
 }
 
-#[derive(Debug)]
+/// The copies of one key. A copy that is replaced by a newer one before it is written is in place when that one is.
+#[derive(Debug, Default)]
 struct Slot {
-    /// The newest bytes that nobody writes yet.
-    next: Option<Bytes>,
-    /// How many bytes the task writes just now.
-    writing: usize,
+    /// The newest bytes that are not being written yet, and the number of the oldest put that waits for them.
+    next: Option<(Bytes, u64)>,
+    /// How many bytes the task writes just now, and the number of the oldest put that waits for them.
+    writing: Option<(usize, u64)>,
+}
+
+impl Slot {
+    /// Whether one of the first `put` copies is not in place yet.
+    fn has_one_of(&self, put: u64) -> bool {
+        let is_one = |number: u64| number <= put;
+        self.next.as_ref().is_some_and(|(_, number)| is_one(*number))
+            || self.writing.is_some_and(|(_, number)| is_one(number))
+    }
+
+    fn bytes(&self) -> usize {
+        let next = self.next.as_ref().map_or(0, |(bytes, _)| bytes.len());
+        next + self.writing.map_or(0, |(length, _)| length)
+    }
 }
 
 impl State {
     fn has_room(&self, bytes: &Bytes) -> bool {
-        let held = |slot: &Slot| slot.writing + slot.next.as_ref().map_or(0, Bytes::len);
-        let total: usize = self.keys.values().map(held).sum();
+        let total: usize = self.keys.values().map(Slot::bytes).sum();
         self.keys.is_empty() || self.keys.len() < MOST_KEYS && total + bytes.len() <= MOST_BYTES
     }
 }
@@ -79,13 +95,16 @@ impl Late {
                 if state.closed || Handle::try_current().is_err() {
                     break;
                 }
-                if let Some(slot) = state.keys.get_mut(key) {
-                    slot.next = Some(bytes.clone());
-                    return None;
-                }
-                if state.has_room(bytes) {
-                    state.keys.insert(key.clone(), Slot { next: Some(bytes.clone()), writing: 0 });
-                    self.spawn(key.clone());
+                let number = state.put + 1;
+                let is_new = !state.keys.contains_key(key);
+                if !is_new || state.has_room(bytes) {
+                    let slot = state.keys.entry(key.clone()).or_default();
+                    let oldest = slot.next.as_ref().map_or(number, |(_, oldest)| *oldest);
+                    slot.next = Some((bytes.clone(), oldest));
+                    state.put = number;
+                    if is_new {
+                        self.spawn(key.clone());
+                    }
                     return None;
                 }
             }
@@ -107,15 +126,18 @@ impl Late {
         });
     }
 
-    /// Waits until no copy of `key` is under way.
+    /// Waits for the copies of `key` that were put before the call. Those that are put meanwhile are not waited for, or a caller beside busy
+    /// writers would wait for ever.
     pub(crate) async fn settled(&self, key: &Key) {
-        self.until(|state| !state.keys.contains_key(key)).await;
+        let put = self.shared.lock().put;
+        self.until(|state| state.keys.get(key).is_none_or(|slot| !slot.has_one_of(put))).await;
     }
 
-    /// Waits until no copy below `prefix` is under way.
+    /// The same for all copies below `prefix`.
     pub(crate) async fn settled_below(&self, prefix: &Prefix) {
+        let put = self.shared.lock().put;
         let is_below = |key: &Key| prefix.key().is_none_or(|above| key.is_below(above));
-        self.until(|state| !state.keys.keys().any(is_below)).await;
+        self.until(|state| !state.keys.iter().any(|(key, slot)| slot.has_one_of(put) && is_below(key))).await;
     }
 
     /// Waits until nothing is under way, and lets nothing begin any more. Tells once what could not be written.
@@ -186,12 +208,13 @@ impl Shared {
         let mut state = self.lock();
         let slot = state.keys.get_mut(key)?;
         let next = slot.next.take();
-        slot.writing = next.as_ref().map_or(0, Bytes::len);
+        slot.writing = next.as_ref().map(|(bytes, oldest)| (bytes.len(), *oldest));
         if next.is_none() {
             state.keys.remove(key);
-            self.changed.notify_waiters();
         }
-        next
+        // What was written until now is in place.
+        self.changed.notify_waiters();
+        next.map(|(bytes, _)| bytes)
     }
 
     /// Writes, and keeps in mind whether that failed.

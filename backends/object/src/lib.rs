@@ -35,6 +35,7 @@ mod clouds;
 mod commit;
 mod examine;
 mod fault;
+mod foreign;
 mod late;
 mod list;
 mod open;

@@ -68,8 +68,12 @@ impl Listing {
             }
             let is_behind = self.offset.as_ref().is_none_or(|offset| name > *offset);
             let key = name.strip_prefix(&self.root).filter(|_| is_behind && name.starts_with(&self.below));
-            // What is no key was put there by somebody else.
-            let Some(key) = key.and_then(|key| Key::parse(key).ok()) else { continue };
+            let Some(key) = key else { continue };
+            let Ok(key) = Key::parse(key) else {
+                // Another program put it there.
+                self.client.foreign.add(&name);
+                continue;
+            };
             if line.size == 0 && self.is_a_folder(&name).await? {
                 continue;
             }

@@ -8,13 +8,27 @@ use pflow_backend::{Error, ErrorKind};
 
 use crate::{
     client::Service,
+    foreign::Foreign,
     options::ObjectOptions,
     place::Place,
     url::{ObjectUrl, Scheme},
 };
 
-/// The client, and where it goes. Sends nothing.
-pub(crate) fn connect(url: &ObjectUrl, options: &ObjectOptions) -> Result<(Arc<dyn Service>, Place)> {
+/// A client of a cloud.
+#[cfg_attr(
+    not(any(feature = "s3", feature = "gcs", feature = "azure")),
+    allow(dead_code, reason = "without a cloud no request is ever sent")
+)]
+pub(crate) struct Connected {
+    pub(crate) service: Arc<dyn Service>,
+    /// Where it goes.
+    pub(crate) place: Place,
+    /// What it leaves out of listings.
+    pub(crate) foreign: Arc<Foreign>,
+}
+
+/// Makes the client. Sends nothing.
+pub(crate) fn connect(url: &ObjectUrl, options: &ObjectOptions) -> Result<Connected> {
     match url.scheme() {
         #[cfg(feature = "s3")]
         Scheme::S3 => crate::clouds::s3(url, options),

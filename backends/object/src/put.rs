@@ -19,6 +19,9 @@
 //! 3. **Not applied is certain.** It is answered only while every request so far surely did not reach the object (no connection, or a refusal
 //!    of the caller, the bucket or the form). After any other request it is answered never: `doubt` stays set, and what cannot be settled by the
 //!    deadline is **unknown**.
+//! 4. **A refusal ends.** A server that answers 412 while the state that `c` names is there, `MOST_REFUSALS` times, does not keep conditions:
+//!    the write ends with [`ErrorKind::Unsafe`], unknown as in 3. A sound server gives such an answer at most when a copy of the request
+//!    came first (then `b` is there), or when the key was changed and changed back (no bytes come back here).
 //!
 //! Dropping the future leaves a request that may land at any time: an unknown outcome, as the contract says.
 //!
@@ -26,14 +29,20 @@
 //! A copy of a request that was thought lost may land late and bring old bytes back. That is for derived objects alone, whose readers check
 //! them by hash, and for deletes of what nobody reaches any more.
 
-use pflow_backend::{Bytes, Error, Key, Object, Outcome, Precondition, Result, Version, WriteKind};
+use pflow_backend::{
+    Bytes, Error, ErrorKind, Key, Object, Outcome, Precondition, Result, Version, WriteKind,
+};
 
 use crate::{
     attempts::Attempts,
     client::{Client, Unread},
     fault::{Fault, OfAWrite},
+    place::Place,
     version::Form,
 };
+
+/// How often a write may be refused whose condition holds. Two of these may be for the form of the ETag.
+const MOST_REFUSALS: u32 = 8;
 
 /// What a conditional or unconditional put came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +70,24 @@ pub(crate) async fn put(
     match when {
         Precondition::Always => always(client, key, bytes).await,
         _ => conditionally(client, key, bytes, when, kind).await,
+    }
+}
+
+/// Sends a put once and believes the answer, which [`put()`] never does: only a probe wants to know what one request is answered.
+pub(crate) async fn once(client: &Client, key: &Key, bytes: &Bytes, when: &Precondition) -> Result<Written> {
+    let _turn = client.turn().await?;
+    let mut attempts = client.attempts();
+    let fault = match attempts.one(client.put(key, bytes, when, client.tokens.form())).await {
+        Ok(version) => return named(client, &mut attempts, key, bytes, version).await,
+        Err(fault) => fault,
+    };
+    let what = format!("write {key}");
+    match (fault.status(), fault.of_a_write()) {
+        (Some(404 | 409 | 412), OfAWrite::Doubtful) => {
+            Ok(Written::Refused { current: None, overtaken: false })
+        }
+        (Some(501), _) => Err(unknown_condition(client, &what)),
+        (_, of_a_write) => Err(failed(client, &what, &fault, of_a_write == OfAWrite::Doubtful)),
     }
 }
 
@@ -120,6 +147,7 @@ async fn conditionally(
     // Whether some request may have been applied, or may yet be.
     let mut doubt = false;
     let mut turned = false;
+    let mut refusals = 0;
     loop {
         let form = client.tokens.form();
         let fault = match attempts.one(client.put(key, bytes, when, form)).await {
@@ -140,14 +168,20 @@ async fn conditionally(
                     Ok(found) => found,
                     Err(unread) => return Err(unknown(unread.error(&client.place, &what))),
                 };
+                refusals += u32::from(fault.status() == Some(412));
                 match settle(found, bytes, when, kind) {
                     Some(written) => return Ok(written),
+                    None if refusals >= MOST_REFUSALS => return Err(unknown(unkept(client, when, &what))),
                     None => may_go_on(client, &mut attempts, &fault, when, form, &mut turned).await,
                 }
             }
         };
         if !goes_on {
-            return Err(failed(client, &what, &fault, doubt));
+            let error = match fault.status() {
+                Some(501) => unknown_condition(client, &what),
+                _ => fault.error(&client.place, &what),
+            };
+            return Err(if doubt { unknown(error) } else { error });
         }
     }
 }
@@ -227,6 +261,29 @@ async fn named(
         }
         Err(unread) => Err(unknown(unread.error(&client.place, &format!("write {key}")))),
     }
+}
+
+/// The server refuses a write under a condition that holds.
+fn unkept(client: &Client, when: &Precondition, what: &str) -> Error {
+    let Place { endpoint, url, .. } = &client.place;
+    let cause = match when {
+        Precondition::Is(_) if client.tokens.are_weak() => {
+            ": its ETags are weak (W/), which never match; a proxy that compresses answers makes them weak"
+        }
+        _ => "",
+    };
+    let sentence = format!(
+        "The endpoint {endpoint} answered 412 {MOST_REFUSALS} times while the condition held{cause} (to {what} in {url})"
+    );
+    Error::new(ErrorKind::Unsafe, sentence)
+}
+
+/// The server says that it does not know the header of the condition.
+fn unknown_condition(client: &Client, what: &str) -> Error {
+    let Place { endpoint, url, .. } = &client.place;
+    let sentence =
+        format!("The endpoint {endpoint} knows no conditional writes: it answers 501 (to {what} in {url})");
+    Error::new(ErrorKind::Unsafe, sentence)
 }
 
 fn failed(client: &Client, what: &str, fault: &Fault, doubt: bool) -> Error {

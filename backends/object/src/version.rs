@@ -1,6 +1,6 @@
 //! One name for one state of an object, whichever request tells it.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use object_store::UpdateVersion;
 use pflow_backend::Version;
@@ -20,10 +20,13 @@ pub(crate) enum Tokens {
 }
 
 /// How the server wants ETags in `If-Match`. RFC 9110 has them in double quotes; Ceph RGW 16 compares without.
-///
-/// Bit 0 is the [`Form`], bit 1 whether a swap has succeeded with it: then it is the right one, and stays.
 #[derive(Debug, Default)]
-pub(crate) struct Quoting(AtomicU8);
+pub(crate) struct Quoting {
+    /// Bit 0 is the [`Form`], bit 1 whether a swap has succeeded with it: then it is the right one, and stays.
+    state: AtomicU8,
+    /// Whether an ETag was marked as weak. RFC 9110 compares strongly in `If-Match`, and then a weak one never matches.
+    is_weak: AtomicBool,
+}
 
 const PROVEN: u8 = 2;
 
@@ -47,19 +50,28 @@ impl Tokens {
     /// Some answers have the ETag in quotes, some without, and a proxy that compresses marks it as weak: all of these are the same state.
     pub(crate) fn version(&self, e_tag: Option<&str>, generation: Option<&str>) -> Option<Version> {
         let token = match self {
-            Self::ETag(_) => {
+            Self::ETag(quoting) => {
                 let tag = e_tag?.trim();
-                tag.strip_prefix("W/").unwrap_or(tag).trim_matches('"')
+                let strong = tag.strip_prefix("W/");
+                if strong.is_some() {
+                    quoting.is_weak.store(true, Ordering::Relaxed);
+                }
+                strong.unwrap_or(tag).trim_matches('"')
             }
             Self::Generation => generation?.trim(),
         };
         (!token.is_empty()).then(|| Version::new(token))
     }
 
+    /// Whether the server has marked an ETag as weak.
+    pub(crate) fn are_weak(&self) -> bool {
+        matches!(self, Self::ETag(quoting) if quoting.is_weak.load(Ordering::Relaxed))
+    }
+
     /// The form that the next swap is sent in.
     pub(crate) fn form(&self) -> Form {
         match self {
-            Self::ETag(Quoting(state)) if state.load(Ordering::Relaxed) & 1 == Form::Bare as u8 => Form::Bare,
+            Self::ETag(it) if it.state.load(Ordering::Relaxed) & 1 == Form::Bare as u8 => Form::Bare,
             _ => Form::Quoted,
         }
     }
@@ -77,7 +89,7 @@ impl Tokens {
 
     /// A swap in this form has succeeded.
     pub(crate) fn proven(&self, form: Form) {
-        if let Self::ETag(Quoting(state)) = self {
+        if let Self::ETag(Quoting { state, .. }) = self {
             state.store(form as u8 | PROVEN, Ordering::Relaxed);
         }
     }
@@ -85,7 +97,7 @@ impl Tokens {
     /// A swap in this form was refused although the version that it named was still there: perhaps the server wants the other one. Whether
     /// the next swap goes in another form than this; of many that are refused at once, each turns away from its own form alone.
     pub(crate) fn turn_from(&self, form: Form) -> bool {
-        let Self::ETag(Quoting(state)) = self else { return false };
+        let Self::ETag(Quoting { state, .. }) = self else { return false };
         let other = form as u8 ^ 1;
         let turned = state.compare_exchange(form as u8, other, Ordering::Relaxed, Ordering::Relaxed);
         turned.is_ok() || turned == Err(other) || turned == Err(other | PROVEN)

@@ -3,7 +3,7 @@
 //! The client stands between object_store and its HTTP client. An answer that is no success becomes a [`Failure`], which keeps the
 //! status and the server's short error code and nothing else: bodies, headers and URLs, which may hold a secret, go no further.
 
-use std::{error::Error as StdError, fmt};
+use std::{error::Error as StdError, fmt, sync::Arc};
 
 use object_store::{
     ClientOptions, Result,
@@ -14,7 +14,10 @@ use object_store::{
 };
 use pflow_backend::async_trait;
 
-use crate::fault::{Answer, Fault};
+use crate::{
+    fault::{Answer, Fault},
+    foreign::Foreign,
+};
 
 /// Why a request did not succeed, as it travels through object_store's errors to [`crate::fault::Fault::of`].
 #[derive(Debug, Clone)]
@@ -67,18 +70,22 @@ pub(crate) fn fault(source: &(dyn StdError + 'static)) -> Option<Fault> {
 pub(crate) struct Connector {
     /// The bucket or container. A request that does not name it asks for credentials.
     pub(crate) bucket: String,
+    /// Where names go that object_store cannot list.
+    pub(crate) foreign: Arc<Foreign>,
 }
 
 #[derive(Debug)]
 struct Client {
     inner: HttpClient,
     bucket: String,
+    foreign: Arc<Foreign>,
 }
 
 impl HttpConnector for Connector {
     fn connect(&self, options: &ClientOptions) -> Result<HttpClient> {
         let inner = ReqwestConnector::default().connect(options)?;
-        Ok(HttpClient::new(Client { inner, bucket: self.bucket.clone() }))
+        let (bucket, foreign) = (self.bucket.clone(), self.foreign.clone());
+        Ok(HttpClient::new(Client { inner, bucket, foreign }))
     }
 }
 
@@ -87,6 +94,7 @@ impl HttpService for Client {
     async fn call(&self, request: HttpRequest) -> std::result::Result<HttpResponse, HttpError> {
         let host = request.uri().host().unwrap_or_default().to_owned();
         let path = request.uri().path().to_owned();
+        let is_listing = request.uri().query().is_some_and(is_listing);
         if !names(&self.bucket, &host, &path) {
             return self.for_credentials(request, host, &path).await;
         }
@@ -95,7 +103,7 @@ impl HttpService for Client {
             None => error,
         })?;
         if response.status().is_success() {
-            return Ok(response);
+            return if is_listing { self.listed(response).await } else { Ok(response) };
         }
         let status = response.status().as_u16();
         let header = |name| response.headers().get(name).and_then(|it| it.to_str().ok()).map(str::to_owned);
@@ -111,6 +119,15 @@ impl HttpService for Client {
 }
 
 impl Client {
+    /// A page of a listing without the names that object_store cannot hold.
+    async fn listed(&self, response: HttpResponse) -> std::result::Result<HttpResponse, HttpError> {
+        let (parts, body) = response.into_parts();
+        let page = body.bytes().await?;
+        let shorter = std::str::from_utf8(&page).ok().and_then(|page| self.foreign.removed_from(page));
+        let page = shorter.map_or(page, Into::into);
+        Ok(HttpResponse::from_parts(parts, page.into()))
+    }
+
     /// Metadata servers and token endpoints. What they answer holds secrets, so only the host is named.
     async fn for_credentials(
         &self,
@@ -126,6 +143,11 @@ impl Client {
             Ok(_) | Err(_) => Err(failure(host)),
         }
     }
+}
+
+/// Whether the query asks for a page of a listing.
+fn is_listing(query: &str) -> bool {
+    query.split('&').any(|pair| matches!(pair, "list-type=2" | "comp=list"))
 }
 
 /// Whether the host's first label or one of the first two parts of the path is the bucket.

@@ -1,40 +1,108 @@
-use super::ground::{Answer, Ground, Tried, ensure};
-use crate::Operation;
+//! One key through everything that a condition decides, one request after the other.
 
-/// Creates a key, and again.
-pub(super) async fn create_twice(ground: &Ground<'_>, name: String) -> Tried<String> {
-    let key = ground.key(&name)?;
-    let (first, second) = (ground.body("first"), ground.body("second"));
-    let create = |body| Operation::put(key.clone(), body).absent().fresh();
-    ground.store(create(first.clone()), "to create a key that is not there").await?;
-    let again = ground.write(create(second.clone())).await?;
-    ensure!(!matches!(again, Answer::Stored(_)), "It created a key that exists already");
-    let there = ground.read(&key).await?.bytes;
-    ensure!(there != second, "It replaced an object by a create that it refused");
-    ensure!(there == first, "It gave back bytes that nobody wrote");
-    Ok("the second create was refused, and the first object stayed".to_owned())
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use futures::future::{join, join3};
+
+use super::{
+    ATTEMPTS, CREATE_TWICE, Ended, Promise, READ_AFTER_WRITE, STALE_UPDATE, VERSIONS,
+    ground::{Ground, Stop, Tried},
+};
+use crate::{Key, Operation};
+
+/// All bodies have this length, so that a version made of the length is found.
+const LENGTH: usize = 64;
+
+/// What the stage leaves.
+pub(super) struct Seen {
+    pub(super) key: Key,
+    /// The body that an update put there.
+    pub(super) present: Bytes,
+    pub(super) measured: Measured,
 }
 
-/// Updates a key under its present version, under the one before, and a key that is not there.
-pub(super) async fn stale_update(ground: &Ground<'_>, name: String) -> Tried<String> {
-    let key = ground.key(&name)?;
-    let old = Operation::put(key.clone(), ground.body("old"));
-    let old = ground.store(old.absent().fresh(), "to create a key that is not there").await?;
-    let present = ground.body("present");
-    let update = Operation::put(key.clone(), present.clone()).is(old.clone());
-    ground.store(update, "an update of the version that it gave itself").await?;
+/// What is taken along for the checks that decide nothing.
+pub(super) struct Measured {
+    /// Before and after the update.
+    pub(super) updated: (DateTime<Utc>, DateTime<Utc>),
+    /// When the storage says that it was.
+    pub(super) modified: DateTime<Utc>,
+    pub(super) write: Duration,
+    pub(super) read: Duration,
+}
 
-    let stale = ground.body("stale");
-    let answer = ground.write(Operation::put(key.clone(), stale.clone()).is(old.clone())).await?;
-    ensure!(!matches!(answer, Answer::Stored(_)), "It accepted an update of a version that was replaced");
-    let there = ground.read(&key).await?.bytes;
-    ensure!(there != stale, "It replaced an object by an update that it refused");
-    ensure!(there == present, "It gave back bytes that nobody wrote");
+/// The whole stage, once more on other keys where the first time ended in doubt.
+pub(super) async fn run(ground: &Ground<'_>) -> Result<Seen, Ended> {
+    let mut attempt = 1;
+    loop {
+        match chain(ground, attempt).await {
+            Err(Ended { stop: Stop::Unclear(_), .. }) if attempt < ATTEMPTS => attempt += 1,
+            other => return other,
+        }
+    }
+}
 
-    let missing = ground.key(&format!("{name}.missing"))?;
-    let answer = ground.write(Operation::put(missing.clone(), ground.body("ghost")).is(old)).await?;
-    ensure!(!matches!(answer, Answer::Stored(_)), "It accepted an update of a key that is not there");
-    let there = ground.backend.get(&missing).await?;
-    ensure!(there.is_none(), "It created a key by an update that it refused");
-    Ok("updates of an old version and of a missing key were refused".to_owned())
+async fn chain(ground: &Ground<'_>, attempt: u32) -> Result<Seen, Ended> {
+    // The name of a neighbour of the folder `races`, behind its keys in their order: a listing of the folder must not have it.
+    let key = CREATE_TWICE.step(ground.key(&format!("races_and_conditions.{attempt}")))?;
+    let [first, present, again, stale, ghost] = std::array::from_fn(|_| ground.body(LENGTH));
+    let clock = || ground.environment.monotonic();
+
+    let create = |body: &Bytes| Operation::put(key.clone(), body.clone()).absent().fresh();
+    let began = clock();
+    let created = ground.store(create(&first), "to create a key that is not there").await;
+    let old = CREATE_TWICE.step(created)?;
+    let created = clock();
+
+    let before = ground.environment.now();
+    let new = STALE_UPDATE.step(ground.update(&key, &present, &old).await)?;
+    let (after, updated) = (ground.environment.now(), clock());
+    VERSIONS.ensure(new != old, "It gave the same version to different bytes")?;
+
+    let missing = STALE_UPDATE.step(ground.key(&format!("missing.{attempt}")))?;
+    let under_old = |key: &Key, body: &Bytes| Operation::put(key.clone(), body.clone()).is(old.clone());
+    let (twice, late, nothing) = join3(
+        ground.refused(create(&again), "It created a key that exists already"),
+        ground.refused(under_old(&key, &stale), "It accepted an update of a version that was replaced"),
+        ground.refused(under_old(&missing, &ghost), "It accepted an update of a key that is not there"),
+    )
+    .await;
+    CREATE_TWICE.step(twice)?;
+    STALE_UPDATE.step(late)?;
+    STALE_UPDATE.step(nothing)?;
+
+    let asked = clock();
+    let ((object, read), meta) = join(timed(ground, &key), ground.backend.stat(&key)).await;
+    let meta = READ_AFTER_WRITE.step(meta.map_err(Stop::from))?;
+    let Some(object) = READ_AFTER_WRITE.step(object)? else {
+        return missed(READ_AFTER_WRITE, "It did not find an object that was written");
+    };
+    let bytes = &object.bytes;
+    CREATE_TWICE.ensure(*bytes != again, "It replaced an object by a create that it refused")?;
+    STALE_UPDATE.ensure(*bytes != stale, "It replaced an object by an update that it refused")?;
+    READ_AFTER_WRITE.ensure(*bytes != first, "It gave back other bytes than were written last")?;
+    READ_AFTER_WRITE.ensure(*bytes == present, "It gave back bytes that nobody wrote")?;
+    VERSIONS.ensure(object.meta.version == new, "It called one version by two names, written and read")?;
+    let Some(meta) = meta else {
+        return missed(READ_AFTER_WRITE, "It knew nothing of an object that was written");
+    };
+    VERSIONS.ensure(meta.version == new, "It called one version by two names, with its bytes and without")?;
+    READ_AFTER_WRITE.ensure(meta.size == LENGTH as u64, "It gave another size than that of the object")?;
+
+    let write = created.saturating_sub(began).min(updated.saturating_sub(created));
+    let read = read.saturating_sub(asked);
+    let measured = Measured { updated: (before, after), modified: object.meta.modified, write, read };
+    Ok(Seen { key, present, measured })
+}
+
+/// A read, and when it ended.
+async fn timed(ground: &Ground<'_>, key: &Key) -> (Tried<Option<crate::Object>>, Duration) {
+    let object = ground.get(key).await;
+    (object, ground.environment.monotonic())
+}
+
+fn missed<T>(promise: &'static Promise, sentence: &str) -> Result<T, Ended> {
+    promise.step(Err(Stop::Broken(sentence.to_owned())))
 }

@@ -1,8 +1,8 @@
-/// What a probe found, in the order in which it looked.
+/// What a probe found, in the order in which it looked. It ends with the first required promise that is broken or unclear.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[must_use = "a probe refuses nothing; whoever asked does"]
+#[must_use = "a probe refuses nothing; its caller does"]
 pub struct Report {
-    /// One for each promise.
+    /// One for each promise that was looked at.
     pub checks: Vec<Check>,
     /// Why objects of the probe are still there, if some are. They are harmless and may be deleted.
     pub left_behind: Option<String>,
@@ -28,14 +28,15 @@ pub enum Verdict {
     Kept(String),
     /// It did not: what the storage did instead, as a sentence without a full stop.
     Broken(String),
-    /// Nobody can tell: replies were lost again and again. Why, as a sentence without a full stop.
+    /// It cannot be known: replies were lost, or requests landed late. Why, as a sentence without a full stop.
     Unclear(String),
 }
 
 impl Report {
-    /// Whether everything that is required was seen to hold.
+    /// Whether everything that is required was looked at and seen to hold.
     pub fn is_safe(&self) -> bool {
-        self.required().all(|check| matches!(check.verdict, Verdict::Kept(_)))
+        self.required().next().is_some()
+            && self.required().all(|check| matches!(check.verdict, Verdict::Kept(_)))
     }
 
     /// The required promises that are broken, each as `what it did instead (name)`.
@@ -46,7 +47,7 @@ impl Report {
         })
     }
 
-    /// The required promises of which nobody can tell, each as `why (name)`.
+    /// The required promises that are unclear, each as `why (name)`.
     pub fn unclear(&self) -> Vec<String> {
         self.sentences(|verdict| match verdict {
             Verdict::Unclear(reason) => Some(reason),

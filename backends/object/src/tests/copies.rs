@@ -1,9 +1,15 @@
 //! Copies that follow the answer.
 
-use futures::FutureExt;
-use pflow_backend::{ErrorKind, Outcome, Position};
+use std::time::Duration;
 
-use super::*;
+use futures::{FutureExt, TryStreamExt};
+use pflow_backend::{ErrorKind, Outcome, Position, Prefix};
+use tokio::time::{sleep, timeout};
+
+use super::{
+    simulated::{Nature, Simulated, Virtual},
+    *,
+};
 
 fn save(head: &'static str, copy: &'static str) -> Batch {
     Batch::new().stage([put("head", head)]).stage([put("copy", copy).copy()])
@@ -105,4 +111,36 @@ async fn a_handle_that_is_dropped_writes_nothing_any_more() {
         tokio::task::yield_now().await;
     }
     assert_eq!(server.requests(), ["PUT p/head"]);
+}
+
+/// The copies of 32 writers are never all in place.
+#[tokio::test(start_paused = true)]
+#[allow(clippy::disallowed_methods, reason = "the clock of the paused runtime is the test's own")]
+async fn listings_and_reads_end_while_writers_go_on() {
+    let server = Simulated::new(Nature { latency: Duration::from_millis(80), ..Nature::default() }, 1);
+    let backend = simulated::backend(&server, Arc::new(Virtual::new(1)));
+    let backend = Arc::new(backend);
+    let writers = (0..32).map(|writer| {
+        let backend = backend.clone();
+        tokio::spawn(async move {
+            sleep(Duration::from_millis(7) * writer).await;
+            let (head, copy) = (format!("heads/{writer}"), format!("copies/{writer}"));
+            loop {
+                let batch = Batch::new().stage([put(&head, "x")]).stage([put(&copy, "x").copy()]);
+                versions(backend.commit(batch).await);
+            }
+        })
+    });
+    let writers: Vec<_> = writers.collect();
+    sleep(Duration::from_secs(2)).await;
+    let prefix = Prefix::parse("copies").unwrap();
+    let listed: Vec<_> = timeout(Duration::from_secs(1), backend.list(&prefix, None).try_collect())
+        .await
+        .expect("a listing ends")
+        .unwrap();
+    assert_eq!(listed.len(), 32);
+    let read = timeout(Duration::from_secs(1), backend.get(&key("copies/7"))).await;
+    assert_eq!(read.expect("a read ends").unwrap().unwrap().bytes, "x");
+    assert!(writers.iter().all(|writer| !writer.is_finished()));
+    writers.iter().for_each(|writer| writer.abort());
 }

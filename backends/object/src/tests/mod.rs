@@ -9,8 +9,10 @@
 
 mod copies;
 mod listings;
+mod probing;
 mod reads;
 mod server;
+mod simulated;
 mod writes;
 
 use std::sync::Arc;
@@ -19,7 +21,7 @@ use pflow_backend::{
     Batch, Commit, Key, ManualEnvironment, Operation, Result, StorageBackend, Version, Versions,
 };
 
-use crate::{ObjectBackend, ObjectOptions, place::Place};
+use crate::{ObjectBackend, ObjectOptions, open::Connected, place::Place};
 use server::{IfMatch, Plan, Server};
 
 fn backend(server: &Arc<Server>) -> ObjectBackend {
@@ -29,7 +31,8 @@ fn backend(server: &Arc<Server>) -> ObjectBackend {
 fn backend_in(server: &Arc<Server>, environment: Arc<ManualEnvironment>) -> ObjectBackend {
     let url = "s3://plans/p".parse().unwrap();
     let place = Place { url, endpoint: "https://test.invalid".to_owned(), region: None };
-    ObjectBackend::over(server.clone(), place, ObjectOptions::default(), environment)
+    let connected = Connected { service: server.clone(), place, foreign: Arc::default() };
+    ObjectBackend::over(connected, ObjectOptions::default(), environment)
 }
 
 fn key(name: &str) -> Key {

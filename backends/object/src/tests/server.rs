@@ -50,6 +50,8 @@ pub(super) struct Server {
     if_match: IfMatch,
     /// The names of states that this server tells, or none at all.
     names_states: bool,
+    /// Whether they are marked as weak.
+    marks_weak: bool,
     page: usize,
 }
 
@@ -69,11 +71,22 @@ impl Server {
     }
 
     fn plain() -> Self {
-        Self { state: Mutex::default(), if_match: IfMatch::Quoted, names_states: true, page: 2 }
+        Self {
+            state: Mutex::default(),
+            if_match: IfMatch::Quoted,
+            names_states: true,
+            marks_weak: false,
+            page: 2,
+        }
     }
 
     pub(super) fn wanting(if_match: IfMatch) -> Arc<Self> {
         Arc::new(Self { if_match, ..Self::plain() })
+    }
+
+    /// As behind a proxy that compresses: every ETag is weak, so that no update matches.
+    pub(super) fn weak() -> Arc<Self> {
+        Arc::new(Self { marks_weak: true, ..Self::plain() })
     }
 
     pub(super) fn nameless() -> Arc<Self> {
@@ -121,7 +134,8 @@ impl Server {
     }
 
     fn e_tag(&self, number: u64) -> Option<String> {
-        self.names_states.then(|| format!("\"{number}\""))
+        let mark = if self.marks_weak { "W/" } else { "" };
+        self.names_states.then(|| format!("{mark}\"{number}\""))
     }
 
     fn write(&self, name: &str, bytes: &Bytes, mode: &PutMode) -> object_store::Result<PutResult> {
@@ -135,7 +149,7 @@ impl Server {
                     IfMatch::Quoted => format!("\"{number}\""),
                     IfMatch::Bare => number.to_string(),
                 });
-                wanted.is_some() && wanted == version.e_tag
+                wanted.is_some() && wanted == version.e_tag && !self.marks_weak
             }
         };
         if !holds {
@@ -155,7 +169,7 @@ impl State {
 }
 
 /// What object_store makes of a status.
-fn answer(status: u16, name: &str) -> object_store::Error {
+pub(super) fn answer(status: u16, name: &str) -> object_store::Error {
     let (path, source) = (name.to_owned(), "the body says hunter2".into());
     match status {
         401 => object_store::Error::Unauthenticated { path, source },

@@ -172,6 +172,46 @@ async fn a_server_that_never_applies_leaves_it_unknown_within_the_deadline() {
 }
 
 #[tokio::test]
+async fn refusals_of_a_condition_that_holds_end_the_write() {
+    let server = Server::new();
+    let backend = backend(&server);
+    let version = given(&backend, &server, "a", "one").await;
+    for (name, write) in [("a", put("a", "two").is(version)), ("b", put("b", "one").absent())] {
+        server.plan("PUT", [Plan::Answered(412); 500]);
+        let error = commit(&backend, write).await.unwrap_err();
+        assert_eq!((error.kind(), error.outcome()), (ErrorKind::Unsafe, Outcome::Unknown), "{error}");
+        assert!(error.to_string().contains("answered 412 8 times while the condition held (to"), "{error}");
+        assert!(server.requests().len() <= 17, "{name}");
+        server.forget_plans();
+    }
+}
+
+#[tokio::test]
+async fn weak_etags_are_named_as_the_cause_of_refusals() {
+    let server = Server::weak();
+    let backend = backend(&server);
+    let version = given(&backend, &server, "a", "one").await;
+    let error = commit(&backend, put("a", "two").is(version)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsafe, "{error}");
+    assert!(error.to_string().contains("its ETags are weak (W/)"), "{error}");
+    assert_eq!(server.requests().len(), 16);
+}
+
+#[tokio::test]
+async fn a_server_without_conditional_writes_is_unsafe() {
+    let server = Server::new();
+    let backend = backend(&server);
+    server.plan("PUT", [Plan::Answered(501)]);
+    let error = commit(&backend, put("a", "one").absent()).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.outcome()),
+        (ErrorKind::Unsafe, Outcome::NotApplied { applied: 0 }),
+        "{error}"
+    );
+    assert!(error.to_string().contains("knows no conditional writes: it answers 501"), "{error}");
+}
+
+#[tokio::test]
 async fn a_write_that_was_dropped_may_be_repeated_by_its_caller() {
     let server = Server::new();
     let backend = backend(&server);

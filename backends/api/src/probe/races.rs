@@ -1,0 +1,161 @@
+//! Conditions under contention: a server that checks and then writes keeps them one at a time and loses them here.
+//!
+//! Several racers send the same create of a key at the same moment, each with its own body, and then the same update of the version that the winner
+//! got. Each racer sends one request. A race is conclusive if one racer was told that it won: then no other may have been told so, and its body must
+//! be there, which the update, a read or the listing shows. Bodies differ in their length, so that a listing tells which one is there.
+
+use bytes::Bytes;
+use futures::future::{join_all, try_join_all};
+
+use super::{
+    Check, Depth, Ended, RACING_CREATES, RACING_UPDATES,
+    ground::{Answer, Ground, Stop, Tried, ensure},
+};
+use crate::{Key, Object, Operation, Precondition, Version};
+
+/// The lengths of bodies: that of a racer's create, and of its update, grow with its number.
+const CREATED: usize = 100;
+const UPDATED: usize = 500;
+/// How many rounds there may be beyond those of the depth, where races were not conclusive.
+const MORE_ROUNDS: usize = 2;
+
+/// A key that was raced for.
+pub(super) struct Raced {
+    pub(super) key: Key,
+    /// The lengths of the bodies that may be there; empty where nothing is known, not even whether there is one.
+    pub(super) lengths: Vec<u64>,
+}
+
+impl Raced {
+    /// Whether a body of this length was written by an update.
+    pub(super) fn is_update(length: u64) -> bool {
+        length >= UPDATED as u64
+    }
+}
+
+/// The racers of one key.
+struct Race {
+    key: Key,
+    bodies: Vec<Bytes>,
+    /// What they were answered, in their order.
+    answers: Vec<Answer>,
+}
+
+/// Who is known to have won.
+struct Winner {
+    body: Bytes,
+    version: Version,
+}
+
+/// How many races of each kind must be conclusive: all but one in twelve.
+pub(super) fn needed(depth: &Depth) -> usize {
+    let races = depth.keys.max(1) * depth.rounds.max(1);
+    races - races / 12
+}
+
+pub(super) async fn run(ground: &Ground<'_>, checks: &mut Vec<Check>) -> Result<Vec<Raced>, Ended> {
+    let (keys, racers) = (ground.depth.keys.max(1), ground.depth.racers.max(2));
+    let (rounds, needed) = (ground.depth.rounds.max(1), needed(&ground.depth));
+    let (mut all, mut created, mut updated, mut round) = (Vec::new(), 0, 0, 0);
+    while round < rounds || created.min(updated) < needed {
+        if round == rounds + MORE_ROUNDS {
+            let promise = if created < needed { RACING_CREATES } else { RACING_UPDATES };
+            let (told, raced) = (created.min(updated), round * keys);
+            let reason = format!("In {told} of {raced} races alone a winner was told; {needed} are needed");
+            return promise.step(Err(Stop::Unclear(reason)));
+        }
+        let creates = (0..keys).map(|number| create(ground, round, number, racers));
+        let creates = RACING_CREATES.step(try_join_all(creates).await)?;
+        created += creates.iter().filter(|(_, winner)| winner.is_some()).count();
+        ground.rest().await;
+        let updates = join_all(creates.into_iter().map(|(race, winner)| update(ground, race, winner))).await;
+        for ended in updates {
+            let (raced, is_conclusive) = ended?;
+            updated += usize::from(is_conclusive);
+            all.push(raced);
+        }
+        round += 1;
+    }
+    let seen = |count| format!("{count} races of {racers} had one winner each");
+    checks.push(RACING_CREATES.kept(seen(created)));
+    checks.push(RACING_UPDATES.kept(seen(updated)));
+    Ok(all)
+}
+
+/// The race to create one key.
+async fn create(
+    ground: &Ground<'_>,
+    round: usize,
+    number: usize,
+    racers: usize,
+) -> Tried<(Race, Option<Winner>)> {
+    let key = ground.key(&format!("races/{round:02}-{number:02}"))?;
+    let race = race(ground, key, racers, CREATED, &Precondition::Absent).await?;
+    let winner = race.winner("that they created one and the same key")?;
+    Ok((race, winner))
+}
+
+/// The race to update the key that was created. Also whether it was conclusive.
+async fn update(ground: &Ground<'_>, creates: Race, winner: Option<Winner>) -> Result<(Raced, bool), Ended> {
+    let base = match winner {
+        Some(winner) => Some(winner),
+        // The winner's reply was lost: it may be there, and it may come later.
+        None => RACING_CREATES.step(found(ground, &creates).await)?,
+    };
+    let Some(base) = base else {
+        return Ok((Raced { key: creates.key, lengths: Vec::new() }, false));
+    };
+    let racers = creates.bodies.len();
+    let when = Precondition::Is(base.version.clone());
+    let race = race(ground, creates.key, racers, UPDATED, &when).await;
+    let race = RACING_UPDATES.step(race)?;
+    let winner = RACING_UPDATES.step(race.winner("that they updated one and the same version"))?;
+    let length = |body: &Bytes| body.len() as u64;
+    if let Some(winner) = winner {
+        return Ok((Raced { key: race.key, lengths: vec![length(&winner.body)] }, true));
+    }
+    // None was told that it won. If all were refused, the version that the create was given may not be there.
+    let there = RACING_UPDATES.step(ground.get(&race.key).await)?.map(|object| object.bytes);
+    let is_ours = there.as_ref().is_some_and(|there| race.bodies.contains(there) || *there == base.body);
+    RACING_CREATES.ensure(is_ours, "It lost an object that it had said was created")?;
+    let lengths = race.bodies.iter().chain([&base.body]).map(length).collect();
+    Ok((Raced { key: race.key, lengths }, false))
+}
+
+/// Lets the racers send one request each, at the same time.
+async fn race(
+    ground: &Ground<'_>,
+    key: Key,
+    racers: usize,
+    length: usize,
+    when: &Precondition,
+) -> Tried<Race> {
+    let bodies: Vec<Bytes> = (0..racers).map(|racer| ground.body(length + racer)).collect();
+    let put = |body: &Bytes| match when {
+        Precondition::Absent => Operation::put(key.clone(), body.clone()).absent().fresh(),
+        when => Operation::put(key.clone(), body.clone()).when(when.clone()),
+    };
+    let answers = try_join_all(bodies.iter().map(|body| ground.attempt(put(body)))).await?;
+    Ok(Race { key, bodies, answers })
+}
+
+/// What is there of a race whose winner was not told.
+async fn found(ground: &Ground<'_>, race: &Race) -> Tried<Option<Winner>> {
+    let Some(Object { bytes, meta }) = ground.get(&race.key).await? else { return Ok(None) };
+    ensure!(race.bodies.contains(&bytes), "It gave back bytes that nobody wrote");
+    Ok(Some(Winner { body: bytes, version: meta.version }))
+}
+
+impl Race {
+    /// The one racer that was told that it won, if there is one.
+    fn winner(&self, what: &str) -> Tried<Option<Winner>> {
+        let mut won = self.bodies.iter().zip(&self.answers).filter_map(|(body, answer)| match answer {
+            Answer::Stored(version) => Some(Winner { body: body.clone(), version: version.clone() }),
+            Answer::Refused | Answer::Unknown => None,
+        });
+        let winner = won.next();
+        let others = won.count();
+        ensure!(others == 0, "It told {} of {} racers {what}", others + 1, self.bodies.len());
+        Ok(winner)
+    }
+}
