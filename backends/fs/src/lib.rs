@@ -92,12 +92,15 @@
 //! a person writes between the last look and the replacement are kept in `quarantine`, where the system can exchange two names (Linux).
 //!
 //! A copy that is replaced or deleted stays in `staging` until the next checkpoint, or the next `close`, because an editor may have it open. It is removed
-//! then only if it did not change; otherwise it goes to `quarantine`. Three limits:
+//! then only if it did not change; otherwise it goes to `quarantine`. Four limits:
 //! - What an editor writes to such a file after that look is lost. Nothing tells who has a file open.
 //! - Where the system can neither exchange two names nor refuse to replace one, a file that is replaced is not kept.
 //! - A handle that finds work in the journal when it opens the folder cannot know whether the machine crashed. Until it sees the journal end, a copy that
 //!   holds only the beginning of a committed value, no bytes, or zeros, is what a crash left to it: the value counts, and such a beginning goes to
 //!   `quarantine`. A handle that was open before keeps it as an edit.
+//! - While the journal has work, a person who writes the exact bytes back that a copy held earlier in the same epoch makes no edit: the newest value counts
+//!   and replaces them. A file may hold each of these values because it has not been written yet, or because a crash brought it back, and nothing tells
+//!   that from an edit.
 //!
 //! A file that this process cannot read is no edit to it: the journal's value counts, and the file stays as it is.
 //!
