@@ -43,8 +43,10 @@ pub(crate) enum Sync {
     Each,
 }
 
-/// After how many folders these are synced before others are touched, so that few are open at a time.
-const MOST_TOUCHED: usize = 200;
+/// How many touched folders are open at a time, in all threads together: macOS lets a process have 256 open files unless told otherwise.
+const MOST_TOUCHED: usize = 96;
+/// And in one thread at least.
+const FEWEST_TOUCHED: usize = 8;
 
 /// How often a copy is put where another program makes and removes files at the same moments.
 const TRIES: usize = 4;
@@ -67,6 +69,8 @@ pub(crate) struct Applier<'a> {
     ///
     /// IMPORTANT: those that are changed here stay open from before the change until their sync, so that every failure since is told to it.
     touched: BTreeMap<PathBuf, Option<Folder>>,
+    /// With more than so many these are synced before others are touched.
+    most_touched: usize,
     /// Those that could not be synced.
     unsynced: FailedFolders,
     /// What the failure concerns that was met last, until it is asked for.
@@ -92,6 +96,7 @@ impl<'a> Applier<'a> {
             staged: 0,
             last: None,
             touched: BTreeMap::new(),
+            most_touched: (MOST_TOUCHED / root.medium().parallelism().max(1)).max(FEWEST_TOUCHED),
             unsynced: FailedFolders::new(journal),
             extent: Extent::OneFile,
         }
@@ -407,7 +412,7 @@ impl<'a> Applier<'a> {
     }
 
     fn arrive(&mut self, key: &Key, folder: Folder) -> Folder {
-        if self.touched.len() > MOST_TOUCHED {
+        if self.touched.len() > self.most_touched {
             self.sync_touched();
         }
         self.touch(&folder);

@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// How many folders stay open until they are synced with everything else.
-const MOST_OPEN: usize = 200;
+const MOST_OPEN: usize = 64;
 
 /// What came of giving names again.
 #[derive(Debug)]
