@@ -6,7 +6,7 @@ use std::{
 };
 
 #[cfg(feature = "object")]
-use pflow_backend_object::{InvalidUrl, ObjectUrl};
+use pflow_backend_object::{InvalidUrl, ObjectUrl, Scheme};
 
 use super::place::folder_has_traces;
 use crate::{
@@ -93,7 +93,8 @@ impl FromStr for Location {
                 reason: "this program was built without the features `s3`, `gcs` and `azure`".to_owned(),
             }),
             Some(scheme) => Err(refuse(&format!(
-                "nobody knows {scheme}: stores; there are paths, file:///folder, memory:, s3://, gs:// and az://"
+                "there are no {scheme}: stores; there are paths, file:///folder, memory:, s3://, gs:// and az://{}",
+                meant(scheme)
             ))),
         }
     }
@@ -108,6 +109,17 @@ impl fmt::Display for Location {
             Self::Bucket(url) => url.fmt(f),
         }
     }
+}
+
+/// The end of a sentence about a scheme that other programs give to a cloud.
+#[cfg(feature = "object")]
+fn meant(scheme: &str) -> String {
+    Scheme::resembling(scheme).map_or_else(String::new, |it| format!("; did you mean {}://?", it.as_str()))
+}
+
+#[cfg(not(feature = "object"))]
+fn meant(_: &str) -> &'static str {
+    ""
 }
 
 /// The scheme of RFC 3986, section 3.1, if `url` has one. One letter is a drive, and a colon behind a slash is a part of a path.

@@ -110,7 +110,8 @@ impl Client {
     }
 
     pub(crate) fn path(&self, key: &Key) -> Path {
-        Path::from(format!("{}{key}", self.root()))
+        // A segment of a key has no character that `Path` writes in another way.
+        key.segments().fold(self.place.url.root(), |path, segment| path.join(segment))
     }
 
     /// The object, with bytes, version and time from one and the same answer.

@@ -1,6 +1,6 @@
 use std::{fmt, str::FromStr};
 
-use pflow_backend::{InvalidKey, Key};
+use object_store::path::Path;
 
 /// The most bytes that a prefix may have: S3, GCS and Azure take names of 1,024 bytes, and a [`Key`] has at most 512.
 const MAX_PREFIX_BYTES: usize = 400;
@@ -9,8 +9,9 @@ const MAX_BUCKET_BYTES: usize = 222;
 
 /// A place in a cloud: `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`.
 ///
-/// The prefix may be missing; its segments follow the rules of a [`Key`]. A URL never carries credentials: those come in through
-/// [`crate::ObjectOptions::variables`].
+/// The prefix may be missing. It is taken as it stands, without percent-decoding: its segments may have every character but control
+/// characters, `?`, `#` and `\`, and none is empty, `.` or `..`. So `s3://bucket/year=2026/a+b c` names what the bucket's console calls
+/// `year=2026/a+b c`. A URL never carries credentials: those come in through [`crate::ObjectOptions::variables`].
 ///
 /// ```
 /// use pflow_backend_object::ObjectUrl;
@@ -24,7 +25,7 @@ const MAX_BUCKET_BYTES: usize = 222;
 pub struct ObjectUrl {
     scheme: Scheme,
     bucket: String,
-    prefix: Option<Key>,
+    prefix: Option<Path>,
 }
 
 /// Which protocol is spoken.
@@ -43,8 +44,8 @@ pub enum Scheme {
 #[non_exhaustive]
 pub enum InvalidUrl {
     /// Another scheme, or none.
-    #[error("The URL begins with none of s3://, gs:// and az://")]
-    Scheme,
+    #[error("The URL begins with none of s3://, gs:// and az://{}", meant(.0))]
+    Scheme(Option<Scheme>),
     /// `key:secret@bucket`.
     #[error("The URL carries credentials; set the variables of the cloud instead")]
     Credentials,
@@ -54,15 +55,30 @@ pub enum InvalidUrl {
     /// No bucket, or one that no cloud would take.
     #[error("{0:?} is no name of a bucket or container")]
     Bucket(String),
-    /// The prefix has a segment that no key may have.
-    #[error("The prefix of the URL does not fit: {0}")]
-    Prefix(#[from] InvalidKey),
+    /// The prefix has a segment that no name may have.
+    #[error("The prefix of the URL has {0}")]
+    Prefix(&'static str),
     /// The prefix leaves no room for keys.
     #[error("The prefix of the URL has {0} bytes; at most 400 leave room for the keys below it")]
     PrefixTooLong(usize),
 }
 
+/// The end of a sentence about a scheme that other programs use.
+fn meant(scheme: &Option<Scheme>) -> String {
+    scheme.map_or_else(String::new, |scheme| format!("; did you mean {}://?", scheme.as_str()))
+}
+
 impl Scheme {
+    /// The scheme that is meant by a name that other programs give it.
+    pub fn resembling(name: &str) -> Option<Self> {
+        match name.to_ascii_lowercase().as_str() {
+            "s3" | "s3a" | "s3n" | "aws" => Some(Self::S3),
+            "gs" | "gcs" | "gcp" => Some(Self::Gcs),
+            "az" | "azure" | "azblob" | "abfs" | "abfss" | "adl" | "wasb" | "wasbs" => Some(Self::Azure),
+            _ => None,
+        }
+    }
+
     /// The name in front of `://`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -86,7 +102,14 @@ impl ObjectUrl {
 
     /// What all names in the bucket begin with, without slashes at its ends; none for the whole bucket.
     pub fn prefix(&self) -> Option<&str> {
-        self.prefix.as_ref().map(Key::as_str)
+        self.prefix.as_ref().map(Path::as_ref)
+    }
+}
+
+impl ObjectUrl {
+    /// The prefix as the client names it, without changing a character.
+    pub(crate) fn root(&self) -> Path {
+        self.prefix.clone().unwrap_or_default()
     }
 }
 
@@ -94,16 +117,16 @@ impl FromStr for ObjectUrl {
     type Err = InvalidUrl;
 
     fn from_str(url: &str) -> Result<Self, InvalidUrl> {
-        let (scheme, rest) = url.split_once("://").ok_or(InvalidUrl::Scheme)?;
-        let scheme = [Scheme::S3, Scheme::Gcs, Scheme::Azure].into_iter().find(|it| it.as_str() == scheme);
-        let scheme = scheme.ok_or(InvalidUrl::Scheme)?;
-        if rest.contains('@') {
-            return Err(InvalidUrl::Credentials);
-        }
+        let (name, rest) = url.split_once("://").ok_or(InvalidUrl::Scheme(None))?;
+        let scheme = [Scheme::S3, Scheme::Gcs, Scheme::Azure].into_iter().find(|it| it.as_str() == name);
+        let scheme = scheme.ok_or_else(|| InvalidUrl::Scheme(Scheme::resembling(name)))?;
         if rest.contains(['?', '#']) {
             return Err(InvalidUrl::Query);
         }
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        if bucket.contains('@') {
+            return Err(InvalidUrl::Credentials);
+        }
         let is_portable = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
         let has_sense =
             bucket.len() <= MAX_BUCKET_BYTES && bucket.starts_with(|it: char| it.is_ascii_alphanumeric());
@@ -113,10 +136,27 @@ impl FromStr for ObjectUrl {
         let prefix = match prefix.strip_suffix('/').unwrap_or(prefix) {
             "" => None,
             long if long.len() > MAX_PREFIX_BYTES => return Err(InvalidUrl::PrefixTooLong(long.len())),
-            prefix => Some(Key::parse(prefix)?),
+            prefix => Some(checked(prefix)?),
         };
         Ok(Self { scheme, bucket: bucket.to_owned(), prefix })
     }
+}
+
+/// A prefix that the client names as it is given.
+fn checked(prefix: &str) -> Result<Path, InvalidUrl> {
+    for segment in prefix.split('/') {
+        match segment {
+            "" => return Err(InvalidUrl::Prefix("an empty segment")),
+            "." | ".." => return Err(InvalidUrl::Prefix("`.` or `..` as a segment")),
+            _ => {}
+        }
+    }
+    // Some servers and clients take a backslash for a slash.
+    let unfit = InvalidUrl::Prefix("a control character or a backslash");
+    if prefix.contains(|it: char| it.is_control() || it == '\\') {
+        return Err(unfit);
+    }
+    Path::parse(prefix).map_err(|_| unfit)
 }
 
 impl fmt::Display for ObjectUrl {
@@ -137,6 +177,7 @@ mod tests {
             ("s3://plans/", "s3://plans"),
             ("gs://plans.example/a/b_c", "gs://plans.example/a/b_c"),
             ("az://plans/a/", "az://plans/a"),
+            ("s3://plans/year=2026/a+b c%20%/é@x", "s3://plans/year=2026/a+b c%20%/é@x"),
         ] {
             let url: ObjectUrl = given.parse().unwrap();
             assert_eq!(url.to_string(), shown);
@@ -150,7 +191,10 @@ mod tests {
         for (url, reason) in [
             ("plans", "begins with none"),
             ("http://plans", "begins with none"),
-            ("S3://plans", "begins with none"),
+            ("S3://plans", "did you mean s3://?"),
+            ("s3a://plans", "did you mean s3://?"),
+            ("gcs://plans", "did you mean gs://?"),
+            ("abfss://plans", "did you mean az://?"),
             ("s3://AKIA:hunter2@plans/a", "carries credentials"),
             ("s3://plans/a?token=hunter2", "a query"),
             ("s3://plans/a#hunter2", "a query"),
@@ -160,8 +204,9 @@ mod tests {
             ("s3://pl ans/a", "no name"),
             ("s3://../a", "no name"),
             ("s3://plans/a//b", "empty segment"),
-            ("s3://plans/../b", "no segments"),
-            ("s3://plans/a b", "made of"),
+            ("s3://plans/../b", "`..`"),
+            ("s3://plans/a\\b", "a backslash"),
+            ("s3://plans/a\nb", "a control character"),
             (&long, "401 bytes"),
         ] {
             let refused = url.parse::<ObjectUrl>().unwrap_err().to_string();
