@@ -163,8 +163,9 @@ pub enum Error {
         /// What it did instead, one sentence for each promise, with the name of the check in brackets.
         broken: Vec<String>,
     },
-    /// The storage was probed, and whether it keeps what a store needs is not known, because replies were lost or requests landed late. Nothing of a store
-    /// was written there. A store that is open gives this error to all its writers for a minute before it probes again.
+    /// The storage was probed, and whether it keeps what a store needs is not known, because replies were
+    /// lost or requests landed late. Nothing of a store was written there. A store that is open gives
+    /// this error to all its writers for a minute before it probes again.
     #[error("whether {place} keeps what a store needs is not known: {}", .unclear.join("; "))]
     Unproven {
         /// The storage, as [`StorageBackend::place`](pflow_backend::StorageBackend::place) names it.

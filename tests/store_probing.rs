@@ -281,6 +281,6 @@ async fn a_storage_without_a_place_is_never_probed() {
     assert_eq!(probe.take().puts("ops/probe/"), 0);
     assert!(store.config().probed.is_empty());
     store.doctor(&Depth::default()).await.unwrap().check().unwrap();
-    assert!(probe.take().puts("ops/probe/") > 50, "unless somebody asks");
+    assert!(probe.take().puts("ops/probe/") > 50, "unless a caller asks");
     assert!(store.config().probed.is_empty());
 }

@@ -19,7 +19,8 @@ use tracing_subscriber::{
 
 use super::output::{Output, printable};
 
-/// Warnings and notices unless asked for more (`-v` the informative, `-vv` every step, `-vvv` everything) or less (`-q` errors alone).
+/// Warnings and notices unless asked for more (`-v` the informative, `-vv` every step, `-vvv` everything)
+/// or less (`-q` errors alone).
 pub(super) fn start(output: &Output, verbose: u8) {
     let level = match verbose {
         _ if output.is_quiet() => LevelFilter::ERROR,

@@ -35,8 +35,8 @@ impl Diagnosis {
 }
 
 impl Store {
-    /// Probes the storage again, as deep as the caller wants, whatever is remembered of it. It writes below a name of its own and deletes what it wrote; a
-    /// bucket with versions keeps the versions.
+    /// Probes the storage again, as deep as the caller wants, whatever is remembered of it. It writes
+    /// below a name of its own and deletes what it wrote; a bucket with versions keeps the versions.
     ///
     /// What it finds is remembered in `config.json` where the storage is a server: that it is safe, or no longer that it was. This
     /// store, too, takes no more writes then.

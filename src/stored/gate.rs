@@ -16,8 +16,8 @@ use super::{
 };
 use crate::{Error, Result};
 
-/// For so long every writer of this handle is given the failure of a probe, before the next one probes again. A batch then costs one probe and
-/// not one for each of its workflows.
+/// For so long every writer of this handle is given the failure of a probe, before the next one probes
+/// again. A batch then costs one probe and not one for each of its workflows.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
 /// What stands between a program and a store: what a newer program changed here, by the features in `config.json`, and whether the place

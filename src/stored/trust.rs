@@ -49,7 +49,8 @@ pub(crate) async fn probe(objects: &Objects, depth: &Depth) -> Result<Report> {
 /// The verdict of a probe.
 ///
 /// # Errors
-/// [`Error::Unproven`]: replies were lost, or requests landed late. Nothing may be written then, and another probe may tell.
+/// [`Error::Unproven`]: replies were lost, or requests landed late. Nothing may be written then, and
+/// another probe may tell.
 pub(crate) fn verdict(place: &str, report: &Report) -> Result<Verdict> {
     let (broken, unclear) = (report.broken(), report.unclear());
     if !broken.is_empty() {

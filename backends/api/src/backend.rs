@@ -55,8 +55,9 @@ pub trait StorageBackend: Debug + Send + Sync + 'static {
     /// A part of the listing could not be had. What came before it stands.
     fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>>;
 
-    /// Names of objects below this place that listings of this handle have passed over since the last call, because they are no keys: the files of other
-    /// programs, for a person to look at. At most some hundred; none where the backend does not know.
+    /// Names of objects below this place that listings of this handle have passed over since the last
+    /// call, because they are no keys: the files of other programs, for a person to look at. At most some
+    /// hundred; none where the backend does not know.
     fn passed_over(&self) -> Vec<String> {
         Vec::new()
     }
@@ -77,11 +78,12 @@ pub trait StorageBackend: Debug + Send + Sync + 'static {
     /// what is there.
     async fn commit(&self, batch: Batch) -> Result<Commit>;
 
-    /// Sends one conditional put once and gives the answer as it is: for [`probe::run`](crate::probe::run), which asks what a storage does with
-    /// a request.
+    /// Sends one conditional put once and gives the answer as it is: for
+    /// [`probe::run`](crate::probe::run), which asks what a storage does with a request.
     ///
-    /// [`Commit::Conflict`] may be the answer to a second copy of the request, whose first one was applied. Only [`commit`](Self::commit)
-    /// settles that, so no other caller uses this. A backend whose `commit` sends one request for each put needs no other implementation than this one.
+    /// [`Commit::Conflict`] may be the answer to a second copy of the request, whose first one was
+    /// applied. Only [`commit`](Self::commit) settles that, so no other caller uses this. A backend whose
+    /// `commit` sends one request for each put needs no other implementation than this one.
     ///
     /// # Errors
     /// As [`commit`](Self::commit).

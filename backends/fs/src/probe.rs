@@ -210,7 +210,8 @@ fn clear(root: &Folder, names: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Removes everything in the folder. The probe has deleted its objects; files of which the journal has not removed all yet are of no use.
+/// Removes everything in the folder. The probe has deleted its objects; files of which the journal has
+/// not removed all yet are of no use.
 fn empty(folder: &Folder) -> Result<()> {
     for (name, kind) in folder.names()? {
         // Names of the probe are text.

@@ -24,7 +24,7 @@ use pflow_backend_memory::MemoryBackend;
 
 /// Each fault, and what the check that finds it says.
 const FOUND: &[(Fault, &str)] = &[
-    (Fault::DropsTheLastByte, "It gave back bytes that nobody wrote (read-after-write)"),
+    (Fault::DropsTheLastByte, "It gave back bytes that were never written (read-after-write)"),
     (Fault::VersionIsConstant, "It gave the same version to different bytes (versions)"),
     (Fault::VersionIsTheLength, "It gave the same version to different bytes (versions)"),
     (Fault::IgnoresAbsent, "It created a key that exists already (create-twice)"),

@@ -29,8 +29,8 @@ impl Foreign {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The page of a listing without the objects whose names object_store refuses (`a//b`, `a/../b`) or changes (`/a`). It refuses the whole page for
-    /// one of them. None if there is none.
+    /// The page of a listing without the objects whose names object_store refuses (`a//b`, `a/../b`) or
+    /// changes (`/a`). It refuses the whole page for one of them. None if there is none.
     ///
     /// Text in XML has no `<`, so an element ends at its end tag.
     #[cfg_attr(
@@ -74,7 +74,8 @@ fn inner<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
     rest.split_once(&format!("</{name}>")).map(|(text, _)| text)
 }
 
-/// The text with the five entities of XML. A character by its number stays as it is written: no character that decides here is written so.
+/// The text with the five entities of XML. A character by its number stays as it is written: no character
+/// that decides here is written so.
 fn unescaped(text: &str) -> String {
     let entities = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&amp;", "&")];
     entities.iter().fold(text.to_owned(), |text, (entity, sign)| text.replace(entity, sign))

@@ -49,7 +49,8 @@ struct State {
     closed: bool,
 }
 
-/// The copies of one key. A copy that is replaced by a newer one before it is written is in place when that one is.
+/// The copies of one key. A copy that is replaced by a newer one before it is written is in place when
+/// that one is.
 #[derive(Debug, Default)]
 struct Slot {
     /// The newest bytes that are not being written yet, and the number of the oldest put that waits for them.
@@ -126,8 +127,8 @@ impl Late {
         });
     }
 
-    /// Waits for the copies of `key` that were put before the call. Those that are put meanwhile are not waited for, or a caller beside busy
-    /// writers would wait for ever.
+    /// Waits for the copies of `key` that were put before the call. Those that are put meanwhile are not
+    /// waited for, or a caller beside busy writers would wait for ever.
     pub(crate) async fn settled(&self, key: &Key) {
         let put = self.shared.lock().put;
         self.until(|state| state.keys.get(key).is_none_or(|slot| !slot.has_one_of(put))).await;

@@ -73,7 +73,8 @@ pub(crate) async fn put(
     }
 }
 
-/// Sends a put once and believes the answer, which [`put()`] never does: only a probe wants to know what one request is answered.
+/// Sends a put once and believes the answer, which [`put()`] never does: only a probe wants to know what
+/// one request is answered.
 pub(crate) async fn once(client: &Client, key: &Key, bytes: &Bytes, when: &Precondition) -> Result<Written> {
     let _turn = client.turn().await?;
     let mut attempts = client.attempts();

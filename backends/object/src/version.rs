@@ -22,9 +22,11 @@ pub(crate) enum Tokens {
 /// How the server wants ETags in `If-Match`. RFC 9110 has them in double quotes; Ceph RGW 16 compares without.
 #[derive(Debug, Default)]
 pub(crate) struct Quoting {
-    /// Bit 0 is the [`Form`], bit 1 whether a swap has succeeded with it: then it is the right one, and stays.
+    /// Bit 0 is the [`Form`], bit 1 whether a swap has succeeded with it: then it is the right one, and
+    /// stays.
     state: AtomicU8,
-    /// Whether an ETag was marked as weak. RFC 9110 compares strongly in `If-Match`, and then a weak one never matches.
+    /// Whether an ETag was marked as weak. RFC 9110 compares strongly in `If-Match`, and then a weak one
+    /// never matches.
     is_weak: AtomicBool,
 }
 

@@ -45,7 +45,8 @@ pub(super) async fn run(ground: &Ground<'_>) -> Result<Seen, Ended> {
 }
 
 async fn chain(ground: &Ground<'_>, attempt: u32) -> Result<Seen, Ended> {
-    // The name of a neighbour of the folder `races`, behind its keys in their order: a listing of the folder must not have it.
+    // The name of a neighbour of the folder `races`, behind its keys in their order: a listing of the
+    // folder must not have it.
     let key = CREATE_TWICE.step(ground.key(&format!("races_and_conditions.{attempt}")))?;
     let [first, present, again, stale, ghost] = std::array::from_fn(|_| ground.body(LENGTH));
     let clock = || ground.environment.monotonic();
@@ -83,7 +84,7 @@ async fn chain(ground: &Ground<'_>, attempt: u32) -> Result<Seen, Ended> {
     CREATE_TWICE.ensure(*bytes != again, "It replaced an object by a create that it refused")?;
     STALE_UPDATE.ensure(*bytes != stale, "It replaced an object by an update that it refused")?;
     READ_AFTER_WRITE.ensure(*bytes != first, "It gave back other bytes than were written last")?;
-    READ_AFTER_WRITE.ensure(*bytes == present, "It gave back bytes that nobody wrote")?;
+    READ_AFTER_WRITE.ensure(*bytes == present, "It gave back bytes that were never written")?;
     VERSIONS.ensure(object.meta.version == new, "It called one version by two names, written and read")?;
     let Some(meta) = meta else {
         return missed(READ_AFTER_WRITE, "It knew nothing of an object that was written");

@@ -1,4 +1,5 @@
-//! What the checks work with: keys of their own, fresh bodies, single writes, and the reasons for which a check ends.
+//! What the checks work with: keys of their own, fresh bodies, single writes, and the reasons for which a
+//! check ends.
 
 use std::{
     collections::BTreeSet,
@@ -33,7 +34,8 @@ pub(super) struct Ground<'a> {
     prefix: Prefix,
     /// Every key that was ever named and not deleted since. Never held across an await.
     made: Mutex<BTreeSet<Key>>,
-    /// Whether a second write of an object right behind the first one was not answered: two writes of one object are kept apart from then on.
+    /// Whether a second write of an object right behind the first one was not answered: two writes of one
+    /// object are kept apart from then on.
     is_slow: AtomicBool,
 }
 
@@ -114,21 +116,23 @@ impl<'a> Ground<'a> {
         format!("{:.<length$}", self.environment.new_id()).into()
     }
 
-    /// Stores an object as every writer does, where its condition holds. `what` is said if it is refused all the same.
+    /// Stores an object as every writer does, where its condition holds. `what` is said if it is refused
+    /// all the same.
     pub(super) async fn store(&self, put: Operation, what: &str) -> Tried<Version> {
         let commit = || self.backend.commit(Batch::new().stage([put.clone()]));
         match self.patiently(commit).await? {
             Commit::Committed(versions) => version(&versions),
             Commit::Conflict(_) => Err(Stop::Broken(format!("It refused {what}"))),
-            // Nobody else works here, so a write that was in place and was replaced is none of ours: a reply was lost.
+            // No other writer works here, so a write that was in place and was replaced is none of ours: a
+            // reply was lost.
             Commit::Overtaken(_) => Err(Stop::Unclear(format!("It may have refused {what}"))),
         }
     }
 
     /// Updates `key` under the version that it has, behind a write of the same key.
     ///
-    /// The first request is sent alone. A storage that takes one write of an object a second does not carry it out; it is sent again after a rest,
-    /// and later writes of one object rest too.
+    /// The first request is sent alone. A storage that takes one write of an object a second does not
+    /// carry it out; it is sent again after a rest, and later writes of one object rest too.
     pub(super) async fn update(&self, key: &Key, body: &Bytes, version: &Version) -> Tried<Version> {
         let put = Operation::put(key.clone(), body.clone()).is(version.clone());
         let what = "an update of the version that it gave itself";
@@ -165,9 +169,11 @@ impl<'a> Ground<'a> {
         }
     }
 
-    /// Sends a write whose condition does not hold until it is refused. The sentence is what it means if it is not.
+    /// Sends a write whose condition does not hold until it is refused. The sentence is what it means if
+    /// it is not.
     ///
-    /// The condition does not hold before the key is deleted either, so copies of the request that land late are refused too.
+    /// The condition does not hold before the key is deleted either, so copies of the request that land
+    /// late are refused too.
     pub(super) async fn refused(&self, put: Operation, sentence: &str) -> Tried {
         for attempt in 1..=TRIES {
             self.rest().await;

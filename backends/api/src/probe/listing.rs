@@ -89,8 +89,9 @@ async fn wrong_size(ground: &Ground<'_>, listed: &Listed, lengths: &[u64]) -> En
 
 /// Deletes everything and looks.
 ///
-/// A create whose request was thought lost may land behind the delete of its key. So a body that was created and came back is deleted once more. A body
-/// that was written by an update cannot come back: then the delete did not happen.
+/// A create whose request was thought lost may land behind the delete of its key. So a body that was
+/// created and came back is deleted once more. A body that was written by an update cannot come back:
+/// then the delete did not happen.
 pub(super) async fn after_delete(ground: &Ground<'_>, seen: &Seen, raced: &[Raced]) -> Tried<String> {
     ground.rest().await;
     let made = ground.made().len();

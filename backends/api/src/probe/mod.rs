@@ -1,15 +1,16 @@
 //! Whether a storage keeps the promises of the contract: asked of the storage itself, not of its manual.
 //!
-//! Servers that speak a protocol do not all keep its promises. Some take a condition and ignore it, some check it and then
-//! let another write in between, some list later than they answer. Nothing that is built on compare-and-swap is safe there, and no error
-//! ever says so. So a caller that is about to trust a place with data calls [`run`] first and goes on only if [`Report::is_safe`].
+//! Servers that speak a protocol do not all keep its promises. Some take a condition and ignore it, some
+//! check it and then let another write in between, some list later than they answer. Nothing that is
+//! built on compare-and-swap is safe there, and no error ever says so. So a caller that is about to trust
+//! a place with data calls [`run`] first and goes on only if [`Report::is_safe`].
 //!
 //! The probe works below a [`Prefix`] of its own and deletes what it made. It can show that a promise is broken; that one
 //! is kept it can only make likely. An error on the way is no verdict: the place could not be probed.
 //!
 //! # Stages
-//! The requests of one line are under way together, so that a line costs one round trip. The first required check that is broken or unclear
-//! ends the probe.
+//! The requests of one line are under way together, so that a line costs one round trip. The first
+//! required check that is broken or unclear ends the probe.
 //!
 //! | stage | requests | checks |
 //! | --- | --- | --- |
@@ -24,20 +25,23 @@
 //! | | list all; read the key of the first stage | `deletes` |
 //! | [`StorageBackend::examine`] | what only the backend can look at | its own |
 //!
-//! That is about 103 requests in 13 round trips on an object store: 7 + 36 + 36 + 4 + 15 + 2, and 3 of its own.
+//! That is about 103 requests in 13 round trips on an object store: 7 + 36 + 36 + 4 + 15 + 2, and 3 of
+//! its own.
 //!
 //! # Why a request that lands late breaks no check
-//! A request whose connection was cut may land seconds later. Before the deletes every write is conditional: a create, which is refused
-//! while the key exists, or an update of a version that never comes back because every body is fresh. So after an acknowledged write
-//! nothing of the probe can land on that key, and what is read and listed is certain. Behind a delete a late copy of a create may
-//! land. Bodies that were only ever created and reappear are deleted again, and if they keep reappearing the check is unclear, not broken. A body that
-//! was written by an update cannot reappear.
+//! A request whose connection was cut may land seconds later. Before the deletes every write is
+//! conditional: a create, which is refused while the key exists, or an update of a version that never
+//! comes back because every body is fresh. So after an acknowledged write nothing of the probe can land
+//! on that key, and what is read and listed is certain. Behind a delete a late copy of a create may land.
+//! Bodies that were only ever created and reappear are deleted again, and if they keep reappearing the
+//! check is unclear, not broken. A body that was written by an update cannot reappear.
 //!
 //! # How many races
-//! A server that lets a loser win with probability `p` is found by `n` losers with probability `1 - (1 - p)^n`. 12 keys with 2 losers each are 24: for
-//! `p` = 20 % that is 99.5 %, for creates and for updates separately. 11 of the 12 races must have an acknowledged winner, 22 losers, 99.3 %.
-//! Many keys are raced for once instead of one key many times, because some servers take one write of an object a second.
-//! [`Depth::thorough`] has 896 losers, which finds 0.52 % with 99 %.
+//! A server that lets a loser win with probability `p` is found by `n` losers with probability `1 - (1 -
+//! p)^n`. 12 keys with 2 losers each are 24: for `p` = 20 % that is 99.5 %, for creates and for updates
+//! separately. 11 of the 12 races must have an acknowledged winner, 22 losers, 99.3 %. Many keys are
+//! raced for once instead of one key many times, because some servers take one write of an object a
+//! second. [`Depth::thorough`] has 896 losers, which finds 0.52 % with 99 %.
 
 mod conditions;
 mod ground;
@@ -84,7 +88,8 @@ impl Default for Depth {
 }
 
 impl Depth {
-    /// 8 rounds of 16 keys with 8 racers, and an object of 16 MiB: about 2,200 requests, for a person who asks for it.
+    /// 8 rounds of 16 keys with 8 racers, and an object of 16 MiB: about 2,200 requests, for a person who
+    /// asks for it.
     #[must_use]
     pub fn thorough() -> Self {
         Self { keys: 16, racers: 8, rounds: 8, large: 16 << 20 }
@@ -169,9 +174,10 @@ impl Promise {
 
 /// Probes a storage below `ground`, where there must be nothing and nobody else may work: name it by a fresh id.
 ///
-/// What [`StorageBackend::examine`] finds comes last. The report ends with the first required promise that is broken or unclear. Everything that
-/// was made is deleted in the end, as far as that can be done ([`Report::left_behind`]). Dropping the future leaves what was made so far. A storage that
-/// keeps old versions of objects keeps those of the probe.
+/// What [`StorageBackend::examine`] finds comes last. The report ends with the first required promise
+/// that is broken or unclear. Everything that was made is deleted in the end, as far as that can be done
+/// ([`Report::left_behind`]). Dropping the future leaves what was made so far. A storage that keeps old
+/// versions of objects keeps those of the probe.
 ///
 /// # Errors
 /// The storage could not be probed: it is not there, refuses the caller, or fails. Nothing is said about its promises then. What was made is

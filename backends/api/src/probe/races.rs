@@ -1,8 +1,11 @@
-//! Conditions under contention: a server that checks and then writes keeps them one at a time and loses them here.
+//! Conditions under contention: a server that checks and then writes keeps them one at a time and loses
+//! them here.
 //!
-//! Several racers send the same create of a key at the same moment, each with its own body, and then the same update of the version that the winner
-//! got. Each racer sends one request. A race is conclusive if one racer was told that it won: then no other may have been told so, and its body must
-//! be there, which the update, a read or the listing shows. Bodies differ in their length, so that a listing tells which one is there.
+//! Several racers send the same create of a key at the same moment, each with its own body, and then the
+//! same update of the version that the winner got. Each racer sends one request. A race is conclusive if
+//! one racer was told that it won: then no other may have been told so, and its body must be there, which
+//! the update, a read or the listing shows. Bodies differ in their length, so that a listing tells which
+//! one is there.
 
 use bytes::Bytes;
 use futures::future::{join_all, try_join_all};
@@ -22,7 +25,8 @@ const MORE_ROUNDS: usize = 2;
 /// A key that was raced for.
 pub(super) struct Raced {
     pub(super) key: Key,
-    /// The lengths of the bodies that may be there; empty where nothing is known, not even whether there is one.
+    /// The lengths of the bodies that may be there; empty where nothing is known, not even whether there
+    /// is one.
     pub(super) lengths: Vec<u64>,
 }
 
@@ -142,7 +146,7 @@ async fn race(
 /// What is there of a race whose winner was not told.
 async fn found(ground: &Ground<'_>, race: &Race) -> Tried<Option<Winner>> {
     let Some(Object { bytes, meta }) = ground.get(&race.key).await? else { return Ok(None) };
-    ensure!(race.bodies.contains(&bytes), "It gave back bytes that nobody wrote");
+    ensure!(race.bodies.contains(&bytes), "It gave back bytes that were never written");
     Ok(Some(Winner { body: bytes, version: meta.version }))
 }
 

@@ -1,4 +1,5 @@
-/// What a probe found, in the order in which it looked. It ends with the first required promise that is broken or unclear.
+/// What a probe found, in the order in which it looked. It ends with the first required promise that is
+/// broken or unclear.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[must_use = "a probe refuses nothing; its caller does"]
 pub struct Report {
@@ -28,7 +29,8 @@ pub enum Verdict {
     Kept(String),
     /// It did not: what the storage did instead, as a sentence without a full stop.
     Broken(String),
-    /// It cannot be known: replies were lost, or requests landed late. Why, as a sentence without a full stop.
+    /// It cannot be known: replies were lost, or requests landed late. Why, as a sentence without a full
+    /// stop.
     Unclear(String),
 }
 

@@ -1,4 +1,5 @@
-//! What a probe costs, what it refuses, and what it does not, by servers of every nature. Virtual time: nothing here waits.
+//! What a probe costs, what it refuses, and what it does not, by servers of every nature. Virtual time:
+//! nothing here waits.
 
 use std::time::Duration;
 
@@ -45,8 +46,8 @@ async fn a_sound_server_is_asked_about_a_hundred_times_in_13_round_trips() {
     }
 }
 
-/// What a bucket with versions keeps: every version of 15 objects and of the one that the backend examines, and a marker for each delete, one of them of a key that
-/// never was.
+/// What a bucket with versions keeps: every version of 15 objects and of the one that the backend
+/// examines, and a marker for each delete, one of them of a key that never was.
 #[tokio::test(start_paused = true)]
 async fn a_probe_leaves_few_versions() {
     let (_, server, _) = probed(Nature { latency: NEAR, ..Nature::default() }, 1).await;

@@ -1,5 +1,5 @@
-//! A server in memory with a nature of its own, in the virtual time of a paused runtime: requests that are sent together take one latency together,
-//! whatever the machine does.
+//! A server in memory with a nature of its own, in the virtual time of a paused runtime: requests that
+//! are sent together take one latency together, whatever the machine does.
 #![allow(clippy::disallowed_methods, reason = "the clock of the paused runtime is the test's own")]
 
 use std::{
@@ -336,7 +336,8 @@ impl ObjectStore for Simulated {
         let name = location.to_string();
         self.arrive("DELETE", &name);
         let write = || Write { name: name.clone(), put: None };
-        // The trait wants a stream that borrows nothing, so the moment of a delete is the one at which it is sent.
+        // The trait wants a stream that borrows nothing, so the moment of a delete is the one at which it
+        // is sent.
         let is_cut = self.is_cut(write);
         let now = Instant::now();
         let mut state = self.lock();
