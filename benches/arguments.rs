@@ -108,8 +108,8 @@ impl Plan {
         self.rounds.unwrap_or(usual).max(1)
     }
 
-    /// When the last cell must have ended, where that matters more than how often everything is measured. On a slow disk it takes a while
-    /// to clear up after it.
+    /// When the last cell must have ended, where that matters more than how often everything is measured. On
+    /// a slow disk it takes a while to clear up after it.
     pub(crate) fn limit(&self) -> Option<Duration> {
         (self.quick && self.rounds.is_none()).then_some(Duration::from_secs(48))
     }
@@ -132,7 +132,8 @@ impl Plan {
         if self.scenario.is_empty() { usual } else { self.scenario.contains(&scenario) }
     }
 
-    /// A way of using a peer that is not its first is taken where it is asked for. So is a peer in `flat`, which takes minutes.
+    /// A way of using a peer that is not its first is taken where it is asked for. So is a peer in `flat`,
+    /// which takes minutes.
     pub(crate) fn wants_peer(&self, peer: Peer, scenario: Scenario) -> bool {
         let usual = Peer::ALL.contains(&peer) && (scenario != Scenario::Flat || peer.is_ours());
         peer.takes_part(scenario) && if self.only.is_empty() { usual } else { self.only.contains(&peer) }

@@ -1,4 +1,5 @@
-//! What the figures were taken on. They are not to be compared with those of another machine; ratios may be, with care.
+//! What the figures were taken on. They are not to be compared with those of another machine; ratios may be,
+//! with care.
 
 use std::{
     fs::{self, File},
@@ -24,8 +25,8 @@ pub(crate) struct Machine {
     pub(crate) kernel: String,
     pub(crate) file_system: String,
     pub(crate) mount_options: String,
-    /// How many times a second 4 KiB can be appended to a file and synced (`fdatasync`): before the run, and after it. Where they differ
-    /// much, somebody else was at work.
+    /// How many times a second 4 KiB can be appended to a file and synced (`fdatasync`): before the run, and
+    /// after it. Where they differ much, somebody else was at work.
     pub(crate) appends_per_second: Vec<f64>,
     pub(crate) sqlite: &'static str,
     pub(crate) packages: Vec<String>,

@@ -1,5 +1,6 @@
-//! How many round trips to a bucket a save and a load take, with 20 ms added to every request: ratios to the time of one request to the same
-//! server in the same run. Says so and fails where a ratio is worse than promised.
+//! How many round trips to a bucket a save and a load take, with 20 ms added to every request: ratios to the
+//! time of one request to the same server in the same run. Says so and fails where a ratio is worse than
+//! promised.
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,

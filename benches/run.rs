@@ -1,4 +1,5 @@
-//! The rounds: every peer of a scenario once, then all of them again, so that a machine that slows down slows everybody.
+//! The rounds: every peer of a scenario once, then all of them again, so that a machine that slows down slows
+//! everybody.
 
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
-//! What the steps of a save can cost on the file system that a folder is on: `cargo run --release -p pflow-bench --bin spike -- FOLDER`. It
-//! prints a table; `SPIKE.md` has what it printed and what followed from it.
+//! What the steps of a save can cost on the file system that a folder is on:
+//! `cargo run --release -p pflow-bench --bin spike -- FOLDER`. It prints a table; `SPIKE.md` has what it
+//! printed and what followed from it.
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,

@@ -1,4 +1,5 @@
-//! How often a save waits for the disk: fsync and its kin, counted by strace in runs of their own, whose times count for nothing.
+//! How often a save waits for the disk: fsync and its kin, counted by strace in runs of their own, whose
+//! times count for nothing.
 
 use std::{
     fs,
@@ -14,7 +15,8 @@ pub(crate) fn can_be_counted() -> bool {
     tried.is_ok_and(|status| status.success())
 }
 
-/// Calls for each save: what a run of twice as many saves has more, so that opening and closing do not count. The difference is a multiple of
+/// Calls for each save: what a run of twice as many saves has more, so that opening and closing do not count.
+/// The difference is a multiple of
 /// [`BATCH`], and of the saves after which our index is folded.
 pub(crate) fn per_save(ground: &Ground, order: &Order, quick: bool) -> Result<f64, String> {
     let saves = BATCH as u64 * if quick { 1 } else { 2 };

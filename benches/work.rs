@@ -1,6 +1,7 @@
 //! The work that everybody is given: workflows of 4 KiB, and what goes beside them into the storage.
 //!
-//! All of it follows from a seed, so that every peer saves the same bytes under the same names in the same order.
+//! All of it follows from a seed, so that every peer saves the same bytes under the same names in the same
+//! order.
 
 use std::{fmt::Write, sync::Arc};
 
@@ -89,7 +90,8 @@ impl Workload {
         }
     }
 
-    /// The next `size` saves, each of another workflow: half of them new, or all while there are not enough to replace.
+    /// The next `size` saves, each of another workflow: half of them new, or all while there are not enough
+    /// to replace.
     pub(crate) fn batch(&mut self, size: usize) -> Vec<Save> {
         let (there, from) = (self.known.len(), self.random.below(self.known.len().max(1)));
         if there < size / 2 {
@@ -151,7 +153,8 @@ impl Pool {
     }
 }
 
-/// A workflow as pflow's are: steps in a row, whose parameters are what takes the space. Texts do not compress.
+/// A workflow as pflow's are: steps in a row, whose parameters are what takes the space. Texts do not
+/// compress.
 fn workflow(random: &mut Random) -> String {
     let mut text = format!(
         "{{\n  \"ir_version\": \"0.1.0\",\n  \"inputs\": {{ \"number\": \"{NUMBER}\" }},\n  \"nodes\": ["

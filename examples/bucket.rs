@@ -1,4 +1,5 @@
-//! Two machines share workflows through a bucket: nobody overwrites what they have not seen, and nobody needs a lock server.
+//! Two machines share workflows through a bucket: nobody overwrites what they have not seen, and nobody needs
+//! a lock server.
 //!
 //! ```sh
 //! cargo run --example bucket                         # a server inside this process
@@ -29,13 +30,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
             ("s3://plans/team".to_owned(), object, Some(server))
         }
     };
-    // How patient we are: a dead host is given up after a second, a request after ten, an operation after twenty.
+    // How patient we are: a dead host is given up after a second, a request after ten, an operation after
+    // twenty.
     object.connect_timeout = Duration::from_secs(1);
     object.request_timeout = Duration::from_secs(10);
     object.deadline = Duration::from_secs(20);
     let options = || Ok::<_, pflow_store::Error>(StoreOptions::system()?.object_options(object.clone()));
 
-    // The first one to come makes the store. It probes the server first: one that breaks its promises would lose work.
+    // The first one to come makes the store. It probes the server first: one that breaks its promises would
+    // lose work.
     let laptop = Store::init_url(&url, options()?).await?;
     println!("A store at {}", laptop.location());
     for check in laptop.doctor(&Depth::default()).await?.report.checks {
@@ -47,7 +50,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let saved = laptop.save(SaveRequest::new(id.clone(), text, Expect::Any)).await?;
     println!("The laptop saved generation {}", saved.generation);
 
-    // Another machine loads it: two requests side by side, and the content is checked against the head's hash.
+    // Another machine loads it: two requests side by side, and the content is checked against the head's
+    // hash.
     let server = Store::open_url(&url, options()?).await?;
     let loaded = server.load(&id).await?;
     let edited = String::from_utf8(loaded.content.to_vec())?.replace("http", "shell");

@@ -1,4 +1,5 @@
-//! Two people edit one workflow: what does not overlap is merged, what does is decided by a resolver of the program's own.
+//! Two people edit one workflow: what does not overlap is merged, what does is decided by a resolver of the
+//! program's own.
 //!
 //! Run it with `cargo run --example conflicts`.
 

@@ -1,7 +1,7 @@
 //! A backend of one's own, certified by the conformance suite, and a store on it.
 //!
-//! This one keeps everything in one map behind one lock and counts what it is asked. A real one would talk to a database: what
-//! it needs is a way to read, to list in order, and to change several keys under conditions.
+//! This one keeps everything in one map behind one lock and counts what it is asked. A real one would talk to
+//! a database: what it needs is a way to read, to list in order, and to change several keys under conditions.
 //!
 //! ```sh
 //! cargo run --example own_backend

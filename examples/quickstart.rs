@@ -1,5 +1,5 @@
-//! The main job, start to end: makes a store in a folder, saves the workflows of `examples/workflows/`, locks one, lists, searches
-//! and loads.
+//! The main job, start to end: makes a store in a folder, saves the workflows of `examples/workflows/`, locks
+//! one, lists, searches and loads.
 //!
 //! ```sh
 //! cargo run --example quickstart            # in a temporary folder
@@ -27,7 +27,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         println!("  saved {id} as generation {}", saved?.generation);
     }
 
-    // A lock is a lease: it has an id, a fence that only rises, and an end. The guard renews it until it is released.
+    // A lock is a lease: it has an id, a fence that only rises, and an end. The guard renews it until it is
+    // released.
     let id = WorkflowId::parse("daily-report")?;
     let request = LeaseRequest::new("edit", Duration::from_secs(60)).wait(Duration::from_secs(10));
     let guard = store.lock(&id, request).await?;

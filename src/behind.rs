@@ -10,11 +10,12 @@ use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 /// The tasks that go on behind an answer. Clones count the same tasks.
 ///
-/// They are counted in generations. [`rest`](Self::rest) closes the present generation for ever and waits for it and for those before it; what begins meanwhile
-/// belongs to the next one.
+/// They are counted in generations. [`rest`](Self::rest) closes the present generation for ever and waits for
+/// it and for those before it; what begins meanwhile belongs to the next one.
 ///
-/// Invariant: `rest` returns as soon as everything has ended that had begun when it was called, whatever begins meanwhile, and however many callers rest at the same
-/// time. A tracker that was closed is never opened again: a second caller that waits for it would then wait for ever.
+/// Invariant: `rest` returns as soon as everything has ended that had begun when it was called, whatever
+/// begins meanwhile, and however many callers rest at the same time. A tracker that was closed is never
+/// opened again: a second caller that waits for it would then wait for ever.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Behind(Arc<Mutex<Generations>>);
 

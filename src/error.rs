@@ -10,7 +10,8 @@ use crate::{
 /// A result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What the store could not do. [`kind`](Error::kind) says what a caller can do about it, [`hint`](Error::hint) what a person can.
+/// What the store could not do. [`kind`](Error::kind) says what a caller can do about it,
+/// [`hint`](Error::hint) what a person can.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -91,8 +92,8 @@ pub enum Error {
     /// The change is possible, but not on top of what is there now.
     #[error(transparent)]
     Conflict(#[from] Box<Conflict>),
-    /// A lease was not renewed for as long as it lasts, because this process, the machine or the storage stood still. It may be held still, or not: the guard
-    /// renews it now, and refuses until it has.
+    /// A lease was not renewed for as long as it lasts, because this process, the machine or the storage
+    /// stood still. It may be held still, or not: the guard renews it now, and refuses until it has.
     #[error(
         "whether the lease {lease_id} on {id} is still held is not certain: it was not renewed for {silent:?}"
     )]
@@ -112,8 +113,8 @@ pub enum Error {
         /// What contradicts what.
         reason: String,
     },
-    /// Versions are there that the head of their workflow must have reached once: the head was removed, or replaced by an older state. Nothing is saved
-    /// over it until [`crate::Store::repair`] has moved it.
+    /// Versions are there that the head of their workflow must have reached once: the head was removed, or
+    /// replaced by an older state. Nothing is saved over it until [`crate::Store::repair`] has moved it.
     #[error("the head of {id} is hurt: {reason}")]
     HeadHurt {
         /// The workflow.
@@ -155,7 +156,8 @@ pub enum Error {
         /// How often it was tried.
         attempts: u32,
     },
-    /// The storage was probed and breaks promises that a store stands on. Nothing of a store was written there.
+    /// The storage was probed and breaks promises that a store stands on. Nothing of a store was written
+    /// there.
     #[error("{place} does not keep what a store needs: {}", .broken.join("; "))]
     UnsafeStorage {
         /// The storage, as [`StorageBackend::place`](pflow_backend::StorageBackend::place) names it.
@@ -313,8 +315,9 @@ impl Error {
         Some(hint.to_owned())
     }
 
-    /// Whether one object is damaged, not what it should be, or cannot be read, while the others can. A reader of many goes on. A
-    /// newer format is no damage, and what a newer program wrote must not be taken for lost.
+    /// Whether one object is damaged, not what it should be, or cannot be read, while the others can. A
+    /// reader of many goes on. A newer format is no damage, and what a newer program wrote must not be taken
+    /// for lost.
     pub(crate) fn is_of_one_object(&self) -> bool {
         match self {
             Self::Corrupt { .. } | Self::HeadHurt { .. } => true,
@@ -324,19 +327,20 @@ impl Error {
         }
     }
 
-    /// The same for an object that a newer program wrote as well. For lists, which name such an object and go on; what must cover all
-    /// objects is not written where one is newer.
+    /// The same for an object that a newer program wrote as well. For lists, which name such an object and go
+    /// on; what must cover all objects is not written where one is newer.
     pub(crate) fn spares_others(&self) -> bool {
         self.is_of_one_object() || self.kind() == ErrorKind::Incompatible
     }
 
-    /// Whether it surely changed nothing and a moment may make a difference. Not after a wait for somebody else's lock: that was the
-    /// moment.
+    /// Whether it surely changed nothing and a moment may make a difference. Not after a wait for somebody
+    /// else's lock: that was the moment.
     pub(crate) fn may_pass(&self) -> bool {
         matches!(self, Self::Storage(source) if source.is_transient() && source.kind() != StorageErrorKind::Busy)
     }
 
-    /// That nobody knows whether `what` happened: because of `doubt`, or else because `error` ended the search for the answer.
+    /// That nobody knows whether `what` happened: because of `doubt`, or else because `error` ended the
+    /// search for the answer.
     pub(crate) fn in_doubt(what: String, doubt: Option<pflow_backend::Error>, error: Self) -> Self {
         let source = match (doubt, error) {
             (_, unknown @ Self::OutcomeUnknown { .. }) => return unknown,

@@ -7,7 +7,8 @@
 //! - [`Store::init_url`], [`Store::open_url`]: where to begin
 //! - [`SaveRequest`] with [`Expect`]: a save says what it builds on; there is no default
 //! - [`Store::load`], [`Store::list`] with a [`Query`]: what is there
-//! - [`Store::lock`] with a [`LeaseRequest`]: a lock that a [`LeaseGuard`] keeps, and that a holder can lose and then cannot write
+//! - [`Store::lock`] with a [`LeaseRequest`]: a lock that a [`LeaseGuard`] keeps, and that a holder can lose
+//!   and then cannot write
 //! - [`Error::kind`], [`Error::hint`]: what to do when something fails
 //! - [`flow`]: the runner that all of this runs on, of use by itself
 //!

@@ -10,11 +10,13 @@ use crate::{
     flow::{Action, Cause, Flow, Run, Timer},
 };
 
-/// How many nodes one run may visit: above whatever the store's flows allow themselves (races, answers of a resolver, waits for locks), so that only a
-/// defect meets it and a lock that goes through many hands does not look like one.
+/// How many nodes one run may visit: above whatever the store's flows allow themselves (races, answers of a
+/// resolver, waits for locks), so that only a defect meets it and a lock that goes through many hands does
+/// not look like one.
 const STEP_LIMIT: u32 = 1_000_000;
 
-/// The action that a flow ends with. The runner's clock is the environment's, and a node's own error comes back as it is.
+/// The action that a flow ends with. The runner's clock is the environment's, and a node's own error comes
+/// back as it is.
 pub(crate) async fn run<S: Send + Sync>(
     flow: &Flow<S, Error>,
     state: &mut S,
@@ -34,8 +36,8 @@ pub(crate) async fn run<S: Send + Sync>(
     }
 }
 
-/// A wait before trying again after `lost` lost races: at random up to a limit that doubles from 2 ms to 250 ms, so that those who
-/// raced do not meet again.
+/// A wait before trying again after `lost` lost races: at random up to a limit that doubles from 2 ms to 250
+/// ms, so that those who raced do not meet again.
 pub(crate) async fn back_off(environment: &dyn Environment, lost: u32) {
     let limit = Duration::from_millis(2_u64.saturating_pow(lost.min(8)).min(250));
     environment.sleep(limit.mul_f64(environment.jitter())).await;

@@ -1,5 +1,6 @@
-//! Random batches, reads and listings through two handles of a storage, held against a model that is too simple to be wrong. Now and then a
-//! handle is closed, or dropped without being closed, or the future of a commit is dropped: then the model follows all that may have come of it.
+//! Random batches, reads and listings through two handles of a storage, held against a model that is too
+//! simple to be wrong. Now and then a handle is closed, or dropped without being closed, or the future of a
+//! commit is dropped: then the model follows all that may have come of it.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod child_support;

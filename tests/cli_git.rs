@@ -19,7 +19,8 @@ fn git(folder: &Path, args: &[&str]) -> bool {
 /// A document with line ends of both kinds and what git calls an ident.
 const DOCUMENT: &str = "{\r\n \"nodes\": [],\n \"x\": \"$Id$\"\r\n}\r\n";
 
-/// Whether a store that is committed under `attributes` and `settings` and cloned is sound and has its document.
+/// Whether a store that is committed under `attributes` and `settings` and cloned is sound and has its
+/// document.
 fn survives(attributes: &str, settings: &[&str], spoil: impl Fn(&Place)) -> bool {
     let place = Place::empty();
     assert!(git(place.path(), &["init", "-q"]));

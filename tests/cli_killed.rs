@@ -1,7 +1,8 @@
-//! The program is killed at any system call that changes, opens or syncs a file, or any of these calls fails. What was there stays or what
-//! was to come is there, whole, and whoever comes next goes on.
+//! The program is killed at any system call that changes, opens or syncs a file, or any of these calls fails.
+//! What was there stays or what was to come is there, whole, and whoever comes next goes on.
 //!
-//! There are more such states than a test may take time for: `PFLOW_TEST_BLOWS` of them are drawn by `PFLOW_TEST_SEED`, or `all` are tried.
+//! There are more such states than a test may take time for: `PFLOW_TEST_BLOWS` of them are drawn by
+//! `PFLOW_TEST_SEED`, or `all` are tried.
 #![cfg(feature = "cli")]
 #![allow(
     clippy::panic,
@@ -100,7 +101,8 @@ async fn content(store: &Store, name: &str) -> Option<String> {
     }
 }
 
-/// Whether all of it is as before or as it was to be, and as it was to be if that was `said`; and whether it can be gone on with.
+/// Whether all of it is as before or as it was to be, and as it was to be if that was `said`; and whether it
+/// can be gone on with.
 async fn look(place: &Place, case: &Case, said: bool) {
     let folder = place.path().join(".pflow");
     if case.args == ["init"] {

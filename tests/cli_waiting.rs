@@ -17,7 +17,8 @@ use cli_support::{
     user::{GROUP, OTHER, USER, is_root, place_of_user, run, run_as},
 };
 
-/// A store of that user with a workflow, whose folder may not be written to, and a version that it should have got.
+/// A store of that user with a workflow, whose folder may not be written to, and a version that it should
+/// have got.
 fn store_with_a_locked_folder() -> Place {
     let place = place_of_user();
     run(&place, ["init"]).succeeds();

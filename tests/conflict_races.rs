@@ -1,4 +1,5 @@
-//! Many who save at the same time and leave it to a policy: every edit ends up in the document, and every version in the history.
+//! Many who save at the same time and leave it to a policy: every edit ends up in the document, and every
+//! version in the history.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod conflict_support;
@@ -127,7 +128,8 @@ async fn a_merge_whose_reply_got_lost_is_settled() {
                 }
                 site.probe.fail(Fault::unknown(left));
                 if others {
-                    // Behind the commit whose reply gets lost: head, versions of both sides, commit, and with a copy that is read as well.
+                    // Behind the commit whose reply gets lost: head, versions of both sides, commit, and with
+                    // a copy that is read as well.
                     let calls = 4 + usize::from(kind == Kind::PlainMemory);
                     let meddler = other.clone();
                     site.probe.at_call(calls, move || async move {
@@ -156,7 +158,8 @@ async fn a_merge_whose_reply_got_lost_is_settled() {
     }
 }
 
-/// The swap of two versions at once, an edit and what is saved over it: both are there, or neither, and nothing of a dead attempt stays.
+/// The swap of two versions at once, an edit and what is saved over it: both are there, or neither, and
+/// nothing of a dead attempt stays.
 #[tokio::test]
 async fn an_edit_that_is_kept_survives_a_lost_reply() {
     // Atomic batches leave everything or nothing.
@@ -194,7 +197,8 @@ async fn an_edit_that_is_kept_survives_a_lost_reply() {
     }
 }
 
-/// The lease goes with the swap or stays: whoever finds out that its swap landed has broken it, and nobody else has.
+/// The lease goes with the swap or stays: whoever finds out that its swap landed has broken it, and nobody
+/// else has.
 #[tokio::test]
 async fn a_broken_lock_survives_a_lost_reply() {
     for kind in [Kind::Memory, Kind::PlainMemory, Kind::Staged] {

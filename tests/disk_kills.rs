@@ -1,4 +1,5 @@
-//! Ten processes save into one folder, and one after the other is killed within whatever it does. Nothing that was acknowledged is lost.
+//! Ten processes save into one folder, and one after the other is killed within whatever it does. Nothing
+//! that was acknowledged is lost.
 //!
 //! `PFLOW_TEST_KILL_SECONDS` says for how long (10 unless set), `PFLOW_TEST_SEED` which moments are chosen.
 #![allow(
@@ -78,7 +79,8 @@ async fn the_child() {
         };
         match store.save(save(&workflow, &format!("{seed}.{n}"), expect)).await {
             Ok(saved) => {
-                // A copy or an index that could not be written is no loss, but on a healthy disk there is no reason.
+                // A copy or an index that could not be written is no loss, but on a healthy disk there is no
+                // reason.
                 assert!(saved.copy_error.is_none() && saved.index_error.is_none(), "{saved:?}");
                 say(&format!("saved {workflow} {} {}", saved.generation, saved.hash.unwrap()));
                 seen.insert(workflow, saved.generation);
@@ -162,7 +164,8 @@ impl Children<'_> {
     }
 }
 
-/// Lets them work until the time is over, and then kills them all. What they said, and how many kills there were.
+/// Lets them work until the time is over, and then kills them all. What they said, and how many kills there
+/// were.
 fn work(place: &Path) -> (Told, u64) {
     let clock = SystemEnvironment::new().unwrap();
     let end = clock.monotonic() + duration();

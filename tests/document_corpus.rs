@@ -1,4 +1,5 @@
-//! Real workflows. `PFLOW_TEST_CORPUS` names a folder with `pflow/{json,json-invalid,json-strict-invalid,library}`.
+//! Real workflows. `PFLOW_TEST_CORPUS` names a folder with
+//! `pflow/{json,json-invalid,json-strict-invalid,library}`.
 
 #![allow(
     clippy::panic,

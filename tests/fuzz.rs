@@ -1,4 +1,5 @@
-//! The fuzz targets as bounded property tests: the kept corpus, what a store writes today, and mutations of both.
+//! The fuzz targets as bounded property tests: the kept corpus, what a store writes today, and mutations of
+//! both.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 #[path = "../fuzz/src/lib.rs"]
@@ -96,7 +97,8 @@ fn known_file(name: &str) -> Vec<u8> {
     fs::read(targets::known_folder().join(".journal").join(name)).unwrap()
 }
 
-/// Runs a target with its corpus and today's bytes, then with mutations of these. What fails is printed with its seed and shrunk.
+/// Runs a target with its corpus and today's bytes, then with mutations of these. What fails is printed with
+/// its seed and shrunk.
 fn run(target: &str, today: Vec<u8>, cases: u32, act: fn(&[u8])) {
     let mut seeds = corpus(target);
     seeds.push(today);

@@ -45,7 +45,8 @@ async fn the_cost_of_a_save_does_not_grow_with_the_store() {
         totals.push(total);
     }
     let [small, large] = &totals[..] else { panic!("two sizes") };
-    // Four writes of its own, its record's removal, and its share of a fold: a segment and the root, at times a base and the exports.
+    // Four writes of its own, its record's removal, and its share of a fold: a segment and the root, at times
+    // a base and the exports.
     for total in &totals {
         let each = total.writes().count() as f64 / SAVES as f64;
         assert!((4.7..5.1).contains(&each), "{each} writes");

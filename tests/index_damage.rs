@@ -149,7 +149,8 @@ async fn the_export_has_the_schema_of_the_seed_and_a_backup(site: Site) {
     assert_eq!(index, wanted);
     assert_eq!(site.get("index.bak").await, None);
 
-    // Savers write a base, and the export with it, when the segments outweigh the present one: at 64 entries at the earliest.
+    // Savers write a base, and the export with it, when the segments outweigh the present one: at 64 entries
+    // at the earliest.
     let mut bases = Vec::new();
     for n in 2..200 {
         let before = site.get("index.json").await;

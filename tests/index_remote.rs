@@ -1,4 +1,5 @@
-//! Folding on a remote storage: behind the answers, and often enough that a cold reader never has many heads to read.
+//! Folding on a remote storage: behind the answers, and often enough that a cold reader never has many heads
+//! to read.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;

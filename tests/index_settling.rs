@@ -1,4 +1,5 @@
-//! Attempts whose writers stopped are fenced by the next fold, and nothing of them is deleted. A writer that was only slow tries again.
+//! Attempts whose writers stopped are fenced by the next fold, and nothing of them is deleted. A writer that
+//! was only slow tries again.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -16,7 +17,8 @@ async fn fold(store: &Store) {
     results[0].1.as_ref().unwrap();
 }
 
-/// A store with `a`, and what is there when the heads of `a` and of `new` are taken back to where they were before a last save of each.
+/// A store with `a`, and what is there when the heads of `a` and of `new` are taken back to where they were
+/// before a last save of each.
 async fn taken_back(kind: Kind) -> (Site, Store) {
     let site = Site::new(kind).await;
     let store = site.store().await;
@@ -64,7 +66,8 @@ async fn a_fold_fences_unconfirmed_versions_and_keeps_them() {
     }
 }
 
-/// On a disk a version never comes before its head, so the heads were put back: nothing is settled, however long ago that was.
+/// On a disk a version never comes before its head, so the heads were put back: nothing is settled, however
+/// long ago that was.
 #[tokio::test]
 async fn a_fold_settles_nothing_where_the_head_is_hurt() {
     for kind in [Kind::Memory, Kind::PlainMemory, Kind::Disk] {
@@ -110,7 +113,8 @@ async fn a_late_writer_loses_its_race_and_tries_again() {
             assert_eq!(saved.generation, generation, "before call {call}");
             // The head is put once more only if the writer slept between its record and its head.
             let swaps = site.probe.take().puts("workflows/a/metadata.json");
-            // A first version is put while its workflow's versions are listed (call 3), so there the fold may come before the record or after it.
+            // A first version is put while its workflow's versions are listed (call 3), so there the fold may
+            // come before the record or after it.
             let wanted = if call == last {
                 2..=2
             } else if !existing && call == 3 {

@@ -141,7 +141,8 @@ fn registers_do_not_explain_each_other() {
     assert!(check(&events).unwrap_err().starts_with("other: no order"));
 }
 
-/// Sixteen who swap at the same time, with an unknown outcome now and then: `swaps` events, of which one in `rare` is unknown.
+/// Sixteen who swap at the same time, with an unknown outcome now and then: `swaps` events, of which one in
+/// `rare` is unknown.
 fn busy(swaps: u64, rare: u64) -> Vec<Event> {
     let mut events = vec![done(None, Some(0), 0, 1)];
     let mut now = 0;

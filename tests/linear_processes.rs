@@ -1,4 +1,5 @@
-//! Eight processes swap the same few keys of one folder, and are killed within whatever they do. One order explains what they were told.
+//! Eight processes swap the same few keys of one folder, and are killed within whatever they do. One order
+//! explains what they were told.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test may panic")]
 
 mod child_support;
@@ -88,7 +89,8 @@ fn history(place: &Path, processes: u64, lives: u64, careless: bool) -> Vec<Even
                 scope.spawn(move || {
                     let random = ManualEnvironment::new(seed().wrapping_add(process));
                     let life = |life| {
-                        // Behind some line, and a little later: a commit takes some thousand of these moments.
+                        // Behind some line, and a little later: a commit takes some thousand of these
+                        // moments.
                         let when = (1 + random.random() % (2 * OPERATIONS), random.random() % 3_000);
                         live(place, process * 100 + life, careless, (life + 1 < lives).then_some(when))
                     };

@@ -1,4 +1,5 @@
-//! Sixteen tasks over several handles swap the same few keys, and some do not wait for the answer. One order explains what they are told.
+//! Sixteen tasks over several handles swap the same few keys, and some do not wait for the answer. One order
+//! explains what they are told.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

@@ -1,8 +1,10 @@
-//! Sixteen clients take leases on a bucket behind a network that loses replies and delivers writes late, work under them, pause for longer than they last,
-//! and die: their futures are dropped wherever they are, and what they sent goes on.
+//! Sixteen clients take leases on a bucket behind a network that loses replies and delivers writes late, work
+//! under them, pause for longer than they last, and die: their futures are dropped wherever they are, and
+//! what they sent goes on.
 //!
-//! They are tasks of this process, each with a handle of its own. So nobody sees that a holder is dead, as on another machine, and only time frees its locks.
-//! The clock of whoever waits runs faster than the leases' own, so takeovers come early, and holders that live lose their leases too.
+//! They are tasks of this process, each with a handle of its own. So nobody sees that a holder is dead, as on
+//! another machine, and only time frees its locks. The clock of whoever waits runs faster than the leases'
+//! own, so takeovers come early, and holders that live lose their leases too.
 //!
 //! `PFLOW_TEST_LEASE_SECONDS` says for how long (4 unless set), `PFLOW_TEST_SEED` which moments are chosen.
 #![cfg(feature = "s3")]

@@ -344,7 +344,8 @@ async fn locks_are_listed_by_the_heads(site: Site) {
     site.put("workflows/e/workflow.lock", "garbage").await;
     site.probe.take();
     let found = store.locks().await.unwrap();
-    // The head of each of six workflows, and four mirrors. Behind a mirror that does not fit the head is read again.
+    // The head of each of six workflows, and four mirrors. Behind a mirror that does not fit the head is read
+    // again.
     assert_eq!(site.probe.take().calls(), (6 + 4 + 3, 1, 0));
     let line =
         |lock: &pflow_store::lock::Inspection| (lock.state.id.to_string(), lock.state.live, lock.mirror);

@@ -1,4 +1,5 @@
-//! What one caller of a process does with a grant takes nothing from another caller that asks for it by the same id.
+//! What one caller of a process does with a grant takes nothing from another caller that asks for it by the
+//! same id.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod support;

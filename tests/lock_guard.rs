@@ -232,7 +232,8 @@ async fn a_lost_reply_of_a_renewal_is_no_loss(site: Site) {
     }
 }
 
-/// Waits until it is so, while no more than ten seconds pass: a task need not have begun to wait before time passed.
+/// Waits until it is so, while no more than ten seconds pass: a task need not have begun to wait before time
+/// passed.
 #[track_caller]
 fn soon(environment: &ManualEnvironment, so: impl Fn() -> bool) -> impl Future<Output = ()> {
     let place = std::panic::Location::caller();

@@ -45,7 +45,8 @@ async fn savers_and_acquirers_are_served_in_the_order_in_which_they_came() {
             }
             let lease = store.acquire(&id("a"), request().wait(HOUR)).await.unwrap().lease;
             served.lock().unwrap().push(n);
-            // Long enough for whoever is first in line to look, and to find another lease than it met on arrival.
+            // Long enough for whoever is first in line to look, and to find another lease than it met on
+            // arrival.
             for _ in 0..20 {
                 environment.advance(Duration::from_millis(5));
                 rest().await;

@@ -1,5 +1,5 @@
-//! Sixteen processes take leases in one folder, work under them, pause for longer than they last, and are killed. Nobody writes behind a successor, and no
-//! dead one keeps a lock for longer than its lease lasts.
+//! Sixteen processes take leases in one folder, work under them, pause for longer than they last, and are
+//! killed. Nobody writes behind a successor, and no dead one keeps a lock for longer than its lease lasts.
 //!
 //! `PFLOW_TEST_LEASE_SECONDS` says for how long (4 unless set), `PFLOW_TEST_SEED` which moments are chosen.
 #![allow(

@@ -1,5 +1,5 @@
-//! A process that is stopped (SIGSTOP) for three times as long as its lease lasts, and goes on: it knows that it does not know, and what it writes lands only if
-//! nobody was there meanwhile.
+//! A process that is stopped (SIGSTOP) for three times as long as its lease lasts, and goes on: it knows that
+//! it does not know, and what it writes lands only if nobody was there meanwhile.
 #![cfg(all(target_os = "linux", feature = "cli"))]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -23,19 +23,22 @@ async fn open(place: &Path) -> Store {
     Store::init_url(place.to_str().unwrap(), options).await.unwrap()
 }
 
-/// Holds a lease, and says when it becomes uncertain, what becomes of a save without a word to the guard, and what the guard says in the end.
+/// Holds a lease, and says when it becomes uncertain, what becomes of a save without a word to the guard, and
+/// what the guard says in the end.
 #[tokio::test]
 async fn a_child_that_holds_a_lease() {
     let Some(place) = place_of_a_child() else { return };
     let store = open(&place).await;
     let guard = store.lock(&id("a"), LeaseRequest::new("work", LEASE)).await.unwrap();
     let lease = guard.lease_id().unwrap();
-    // By then the files have followed, and the first renewal is far: nobody is left waiting for the lock of the disk, which a stopped process keeps.
+    // By then the files have followed, and the first renewal is far: nobody is left waiting for the lock of
+    // the disk, which a stopped process keeps.
     store.environment().sleep(LEASE / 10).await;
     say(&format!("held {lease}"));
     let stop = format!("kill -STOP {}", store.environment().identity().pid);
     assert!(Command::new("sh").args(["-c", &stop]).status().unwrap().success());
-    // The signal takes effect in a moment. Nothing else of this process runs meanwhile or after, the task that renews included.
+    // The signal takes effect in a moment. Nothing else of this process runs meanwhile or after, the task
+    // that renews included.
     while !matches!(guard.check(), Err(Error::LeaseUncertain { silent, .. }) if silent >= LEASE * 3) {
         std::hint::spin_loop();
     }

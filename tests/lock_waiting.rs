@@ -146,7 +146,8 @@ const TASKS: usize = 64;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lock_that_many_want_goes_from_hand_to_hand_without_a_herd() {
     let site = Site::new(Kind::Disk).await;
-    // The store's time stands still: nobody looks again but who is woken, so that the counts are those of the hand-overs alone.
+    // The store's time stands still: nobody looks again but who is woken, so that the counts are those of the
+    // hand-overs alone.
     let still = Arc::new(ManualEnvironment::new(5).stepped());
     let store = site.store_with(StoreOptions::new(still)).await;
     let clock = Arc::new(SystemEnvironment::new().unwrap());
@@ -187,7 +188,8 @@ async fn a_lock_that_many_want_goes_from_hand_to_hand_without_a_herd() {
     assert_eq!(store.lock_state(&id("a")).await.unwrap().fence, TASKS as u64 + 1);
     // One to take and one to give back. Only the one in front asks, so nobody loses a race.
     assert_eq!(commits, TASKS * 2 + 1);
-    // Two reads (head and mirror) for each of those, and as many for a refusal of whoever comes to the front, twice where it is woken by the release before.
+    // Two reads (head and mirror) for each of those, and as many for a refusal of whoever comes to the front,
+    // twice where it is woken by the release before.
     assert!(gets <= TASKS * 8 + 2, "{gets}");
 }
 

@@ -102,7 +102,8 @@ async fn a_merge_that_is_too_large_is_a_conflict_with_a_reason() {
     assert!(matches!(store.what_changed(&refused).await, Err(Error::TooMuch { .. })));
 }
 
-/// On one thread, a task that only wants to be polled gets on while a large document is parsed, merged and compared.
+/// On one thread, a task that only wants to be polled gets on while a large document is parsed, merged and
+/// compared.
 #[tokio::test(flavor = "current_thread")]
 async fn large_documents_keep_no_async_thread_busy() {
     let site = Site::new(Kind::Memory).await;

@@ -1,4 +1,5 @@
-//! Real workflows, merged with edited versions of themselves. `PFLOW_TEST_CORPUS` names a folder with `pflow/{json,library}`.
+//! Real workflows, merged with edited versions of themselves. `PFLOW_TEST_CORPUS` names a folder with
+//! `pflow/{json,library}`.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 #![allow(clippy::print_stdout, reason = "a test says that it skips")]
 

@@ -24,7 +24,8 @@ fn parse(value: &Value) -> Document {
     Document::parse(value.to_string(), &Limits::default()).expect("valid")
 }
 
-/// Workflows so small that three of them have much in common, valid but otherwise arbitrary: edges in any number, nodes in any order.
+/// Workflows so small that three of them have much in common, valid but otherwise arbitrary: edges in any
+/// number, nodes in any order.
 fn arbitrary() -> impl Strategy<Value = Document> {
     let node = (
         "[abc]",
@@ -147,8 +148,8 @@ proptest! {
     #[test]
     fn every_value_of_a_clean_merge_is_that_of_a_side(base in arbitrary(), ours in arbitrary(), theirs in arbitrary()) {
         let Merge::Clean(merged) = merged(Some(&base), &ours, &theirs) else { return Ok(()) };
-        // What neither side changed is not changed, and what is changed is what a side made of it. Collections that the ancestor lacks
-        // may have parts of both.
+        // What neither side changed is not changed, and what is changed is what a side made of it.
+        // Collections that the ancestor lacks may have parts of both.
         let of = |side: &Document| counted(changes(&base, side).unwrap().into_iter().map(|change| (change.path, change.after)));
         let (ours, theirs) = (of(&ours), of(&theirs));
         for change in changes(&base, &merged).unwrap() {

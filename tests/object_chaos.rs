@@ -1,7 +1,7 @@
 //! Eight writers behind a network that loses, repeats, delays and garbles what they say and hear, by a seed.
 //!
-//! Whatever they are told must fit one order of what happened. The chain of each workflow is that order: it is read when all is quiet,
-//! without the network in between.
+//! Whatever they are told must fit one order of what happened. The chain of each workflow is that order: it
+//! is read when all is quiet, without the network in between.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -31,7 +31,8 @@ const WRITERS: u64 = 8;
 const OPERATIONS: u64 = 2_000;
 /// Of each fault. There are twelve, so six of ten requests go wrong.
 const PROBABILITY: f64 = 0.05;
-/// Workflows that everybody writes. Each writer has one more of its own, where nobody can be in its way but itself.
+/// Workflows that everybody writes. Each writer has one more of its own, where nobody can be in its way but
+/// itself.
 const SHARED: u64 = 4;
 /// How much faster than ours the clock of the writers runs.
 const HASTE: u32 = 20;
@@ -132,7 +133,8 @@ impl Writer {
         self.note(workflow, content, began, told);
     }
 
-    /// On the writer's own workflow: whoever is in the way is the writer itself, in an earlier life of its request.
+    /// On the writer's own workflow: whoever is in the way is the writer itself, in an earlier life of its
+    /// request.
     async fn save_under_a_lock(&mut self, workflow: String, text: String, n: u64) {
         let lease = LeaseId::parse(format!("lease-{}-{n}", self.number)).unwrap();
         let wish = LeaseRequest::new("chaos", Duration::from_secs(3600)).id(lease.clone());
@@ -170,7 +172,8 @@ impl Writer {
     }
 }
 
-/// Whether what was told of one workflow fits its chain: each answer is true, and the order of the chain contradicts no order in time.
+/// Whether what was told of one workflow fits its chain: each answer is true, and the order of the chain
+/// contradicts no order in time.
 fn check(chain: &[String], events: &[Event]) -> Result<(), String> {
     let place = |text: &str| chain.iter().position(|there| there == text).map(|at| at as u64 + 1);
     let mut placed: Vec<(&Event, u64, bool)> = Vec::new();

@@ -21,7 +21,8 @@ fn options(server: &S3Endpoint) -> StoreOptions {
     StoreOptions::system().unwrap().object_options(object).fold_behind(false)
 }
 
-/// A store whose saves all look whether a fold is due. Of those with other options every eighth does, at random.
+/// A store whose saves all look whether a fold is due. Of those with other options every eighth does, at
+/// random.
 async fn open(server: &S3Endpoint) -> Store {
     Store::open_url(URL, options(server).fold_after(4)).await.unwrap()
 }

@@ -20,8 +20,8 @@ every_backend!(
     a_version_that_was_exchanged_is_not_taken_for_it,
 );
 
-/// A writer that stops between its version and its head leaves this where batches are not atomic. Elsewhere it is a head that was put back,
-/// see `store_lost_heads`.
+/// A writer that stops between its version and its head leaves this where batches are not atomic. Elsewhere
+/// it is a head that was put back, see `store_lost_heads`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_writer_leaves_before_its_head_is_nothing() {
     for kind in [Kind::Staged, Kind::Bucket] {
@@ -30,7 +30,8 @@ async fn what_a_writer_leaves_before_its_head_is_nothing() {
     }
 }
 
-/// A copy lags only where batches are not atomic, or nobody edits files. Elsewhere an older copy is a person's edit, see `store_edits`.
+/// A copy lags only where batches are not atomic, or nobody edits files. Elsewhere an older copy is a
+/// person's edit, see `store_edits`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_writer_leaves_behind_its_head_is_mended() {
     for kind in [Kind::Memory, Kind::Staged, Kind::PlainStaged, Kind::Bucket] {

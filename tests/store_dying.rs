@@ -1,4 +1,5 @@
-//! A process dies at any request of any operation. Whoever comes next finds the old state or the new one, and goes on.
+//! A process dies at any request of any operation. Whoever comes next finds the old state or the new one, and
+//! goes on.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -170,7 +171,8 @@ async fn whoever_dies_between_the_stages_of_a_commit_leaves_the_old_state_or_the
         // A disk syncs each of its thousands of files; what it adds to memory shows in these.
         let few = [Save, SaveOverAnExpiredLease, Delete, Fold];
         for &operation in if kind == Kind::Disk { &few[..] } else { &ALL[..] } {
-            // Where batches are atomic, a commit happens or not: stages in part are damage there, and `verify` says so.
+            // Where batches are atomic, a commit happens or not: stages in part are damage there, and
+            // `verify` says so.
             let most = if kind == Kind::Staged { 6 } else { 1 };
             for stages in (0..most).map(Left::Stages).chain([Left::All]) {
                 let site = Site::new(kind).await;

@@ -130,7 +130,8 @@ async fn an_edit_back_to_an_older_version_is_an_edit() {
         for n in 1..=35 {
             store.save(save("a", &n.to_string(), Expect::Any)).await.unwrap();
         }
-        // The disk moves its files into place first: while its journal has work an older file is one that has not followed yet.
+        // The disk moves its files into place first: while its journal has work an older file is one that has
+        // not followed yet.
         store.close().await.unwrap();
         for older in ["34", "1"] {
             site.put(COPY, plan(older)).await;
@@ -192,7 +193,8 @@ async fn a_copy_that_is_replaced_during_a_look_is_no_edit() {
     }
 }
 
-/// What the head does not remember is looked for in the old records, but only for a copy and a head of the same moment.
+/// What the head does not remember is looked for in the old records, but only for a copy and a head of the
+/// same moment.
 #[tokio::test]
 async fn a_race_on_a_long_chain_reads_no_old_records() {
     for kind in [Kind::PlainMemory, Kind::PlainStaged] {

@@ -17,7 +17,8 @@ every_backend!(
     a_save_stands_although_the_index_could_not_be_folded,
 );
 
-/// The stages before the one that failed stay, where batches are not atomic: then the head has what its copies lack.
+/// The stages before the one that failed stay, where batches are not atomic: then the head has what its
+/// copies lack.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_head_says_stands_although_its_copies_could_not_be_written() {
     for kind in [Kind::Staged, Kind::PlainStaged, Kind::Bucket] {
@@ -26,8 +27,8 @@ async fn what_the_head_says_stands_although_its_copies_could_not_be_written() {
     }
 }
 
-/// Where batches are atomic, a copy that cannot be written takes the whole change with it. A head that stood without its copy would make the old copy
-/// look like a person's edit.
+/// Where batches are atomic, a copy that cannot be written takes the whole change with it. A head that stood
+/// without its copy would make the old copy look like a person's edit.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_stands_without_its_copies_where_batches_are_atomic() {
     for kind in [Kind::Memory, Kind::PlainMemory, Kind::Disk] {
@@ -109,8 +110,8 @@ async fn what_will_not_pass_is_not_tried_again(site: Site) {
     assert_eq!(listed(&store).await, [""; 0]);
 }
 
-/// What a disk shows after a failed sync may be gone after a crash, so nobody decides by it. Its batches are atomic, so it shows all of the change or
-/// nothing.
+/// What a disk shows after a failed sync may be gone after a crash, so nobody decides by it. Its batches are
+/// atomic, so it shows all of the change or nothing.
 #[tokio::test]
 async fn an_unknown_outcome_on_a_disk_is_told_and_never_repeated() {
     let site = Site::new(Kind::Disk).await;
@@ -135,7 +136,8 @@ async fn an_unknown_outcome_on_a_disk_is_told_and_never_repeated() {
         assert_eq!(store.load(&id("a")).await.unwrap().content, content);
         assert_eq!(notices(&store.verify().await.unwrap()), [""; 0], "{left:?}");
     }
-    // Whoever repeats it after a look is told that it is so already; whoever does not look, that somebody has built on generation 1.
+    // Whoever repeats it after a look is told that it is so already; whoever does not look, that somebody has
+    // built on generation 1.
     assert!(store.save(save("a", "All 3", Expect::Generation(3))).await.unwrap().unchanged);
     let blind = store.save(save("a", "All 3", Expect::Generation(1))).await.unwrap_err();
     assert_eq!(blind.kind(), ErrorKind::Conflict);

@@ -1,4 +1,5 @@
-//! Damage of small stored documents: every flipped bit and every truncation gives the right answer or an error.
+//! Damage of small stored documents: every flipped bit and every truncation gives the right answer or an
+//! error.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -69,7 +70,8 @@ async fn open(site: &Site) -> Result<Store, Error> {
     Store::open(site.raw.clone(), StoreOptions::new(environment)).await
 }
 
-/// Whether the damage was noticed by an operation or, where none did, by `verify`. Panics where an answer is wrong.
+/// Whether the damage was noticed by an operation or, where none did, by `verify`. Panics where an answer is
+/// wrong.
 async fn notices(store: Result<Store, Error>, truth: &Truth, what: &str) -> bool {
     let mut refusals: Vec<Error> = Vec::new();
     let mut refused = |error: Error| {
@@ -157,7 +159,8 @@ async fn try_all(key: &str, may_be_silent: impl Fn(&[u8]) -> bool) {
     for (what, bytes) in flips.chain(cuts) {
         site.put_raw(&key, bytes.clone()).await;
         count.damaged += 1;
-        // A reader keeps nothing of what it has not checked, so one may read all. The config is read once, by whoever opens the store.
+        // A reader keeps nothing of what it has not checked, so one may read all. The config is read once, by
+        // whoever opens the store.
         let store = if key == "config.json" { open(&site).await } else { Ok(reader.clone()) };
         if notices(store, &truth, &what).await {
             count.noticed += 1;

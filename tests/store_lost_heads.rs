@@ -1,5 +1,5 @@
-//! Heads that were removed, emptied, damaged or put back from a backup: nothing is saved over them, upkeep keeps every version, and a repair brings the newest
-//! version back.
+//! Heads that were removed, emptied, damaged or put back from a backup: nothing is saved over them, upkeep
+//! keeps every version, and a repair brings the newest version back.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -429,7 +429,8 @@ async fn a_writer_that_wakes_up_after_a_repair_leaves_a_whole_head() {
     assert_eq!(notices(&fresh.verify().await.unwrap()), [""; 0]);
 }
 
-/// The same for a writer that sleeps after it was told that its swap did not happen. The person takes its version.
+/// The same for a writer that sleeps after it was told that its swap did not happen. The person takes its
+/// version.
 #[tokio::test]
 async fn a_writer_deletes_no_version_that_a_person_has_taken() {
     let site = Site::new(Kind::Staged).await;

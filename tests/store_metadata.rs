@@ -37,7 +37,8 @@ async fn the_caller_knows_better_than_the_document_and_that_better_than_before(s
     let saved = store.save(told(Expect::Absent).name("given").tags(["x", "y", "x"])).await.unwrap();
     assert_eq!((saved.record.version.as_deref(), saved.record.nodes.len()), (Some("1.5"), 0));
     assert_eq!(seen(saved), three("given", "own", "x,y"));
-    // A document that says nothing of itself leaves what was given, and nothing of what another document said.
+    // A document that says nothing of itself leaves what was given, and nothing of what another document
+    // said.
     let saved = store.save(save("a", "1", Expect::Any)).await.unwrap();
     assert_eq!((saved.record.version.clone(), saved.record.nodes.clone()), (None, vec!["echo".to_owned()]));
     assert_eq!(seen(saved), three("given", "", "x,y"));

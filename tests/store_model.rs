@@ -1,4 +1,5 @@
-//! Random sequences of operations over two handles, on one machine or on two, held against a model that is too simple to be wrong.
+//! Random sequences of operations over two handles, on one machine or on two, held against a model that is
+//! too simple to be wrong.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -111,7 +112,8 @@ struct Workflow {
     lease: Option<Held>,
     /// The fence of the last grant, which names it.
     granted: u64,
-    /// Whether the handle that is used next has counted for itself that nobody renewed the lease for as long as it lasts.
+    /// Whether the handle that is used next has counted for itself that nobody renewed the lease for as long
+    /// as it lasts.
     counted: bool,
 }
 

@@ -28,7 +28,8 @@ fn is_newer<T: std::fmt::Debug>(result: Result<T, Error>) {
     assert!(error.to_string().contains("use a newer pflow-store"), "{error}");
 }
 
-/// Makes the current version of `a` one of another media type, as the program that knows it would have written it.
+/// Makes the current version of `a` one of another media type, as the program that knows it would have
+/// written it.
 async fn write_as_markdown(site: &Site) {
     let mut head = site.json(HEAD).await;
     let current = &mut head["current"];

@@ -64,7 +64,8 @@ async fn a_folder_becomes_a_store_of_the_seeds_form() {
     assert_eq!(listed(&Store::init_url(path, options()).await.unwrap()).await.len(), 2);
 }
 
-/// A process that is killed in its first checkpoint may have written some files, and its config only into the journal.
+/// A process that is killed in its first checkpoint may have written some files, and its config only into the
+/// journal.
 #[tokio::test]
 async fn a_store_that_never_had_a_checkpoint_is_opened() {
     let place = TempDir::new().unwrap();

@@ -1,4 +1,5 @@
-//! A server is probed before the first write, once for each place, and nothing is kept where it breaks a promise.
+//! A server is probed before the first write, once for each place, and nothing is kept where it breaks a
+//! promise.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;

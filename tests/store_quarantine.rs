@@ -172,8 +172,9 @@ async fn a_closed_gate_keeps_every_write_out(site: Site) {
     for name in ["a", "b"] {
         store.save(save(name, "2", Expect::Any)).await.unwrap();
     }
-    // A copy that is gone and one that lags, which loads would refresh, and records, which a batch would fold. With plain files and atomic batches no
-    // copy lags: there the older content is a person's edit, which nobody refreshes.
+    // A copy that is gone and one that lags, which loads would refresh, and records, which a batch would
+    // fold. With plain files and atomic batches no copy lags: there the older content is a person's edit,
+    // which nobody refreshes.
     site.remove("workflows/a/workflow.json").await;
     let capabilities = site.raw.capabilities();
     let lags = !(capabilities.plain_files && capabilities.atomic_batch);

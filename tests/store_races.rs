@@ -24,8 +24,8 @@ every_backend!(
 
 const TASKS: u64 = 16;
 
-/// Everybody reads the number and saves the next one, built on what was read. Nothing but the number is in the document, so that two who
-/// count at once come to the very same bytes.
+/// Everybody reads the number and saves the next one, built on what was read. Nothing but the number is in
+/// the document, so that two who count at once come to the very same bytes.
 async fn counting_with_equal_documents_loses_nothing(site: Site) {
     const TURNS: u64 = 8;
     let first = site.store().await;
@@ -199,7 +199,8 @@ async fn a_save_that_others_get_in_between_at_any_call_loses_nothing() {
     }
 }
 
-/// A reader sees one version or the other, whole, at whatever call another process saves, edits nothing and deletes.
+/// A reader sees one version or the other, whole, at whatever call another process saves, edits nothing and
+/// deletes.
 #[tokio::test]
 async fn a_load_that_others_get_in_between_is_whole() {
     for kind in [Kind::Memory, Kind::PlainMemory, Kind::Staged, Kind::PlainStaged, Kind::Disk] {

@@ -124,8 +124,8 @@ async fn what_changes_nothing_writes_nothing(site: Site) {
         assert_eq!((saved.unchanged, saved.generation), (true, 1));
         assert_eq!(saved.record, first.record);
     }
-    // What is the same for another reason is no answer to whoever expected something else: two who count must not both be told that
-    // they counted.
+    // What is the same for another reason is no answer to whoever expected something else: two who count must
+    // not both be told that they counted.
     for expect in [Expect::Absent, Expect::Generation(9)] {
         let refused = store.save(request(expect)).await;
         assert!(matches!(conflict(refused), Conflict::Exists { .. } | Conflict::Version { .. }));

@@ -34,7 +34,8 @@ async fn atomic_write(site: Site) {
     assert_eq!(store.load(&id("test")).await.unwrap().content, plan("x"));
 }
 
-/// The same with a storage that has a real reason: an object stands where the workflow needs a folder. A bucket keeps both.
+/// The same with a storage that has a real reason: an object stands where the workflow needs a folder. A
+/// bucket keeps both.
 async fn atomic_write_where_there_is_no_place(site: Site) {
     if site.kind == Kind::Bucket {
         return;

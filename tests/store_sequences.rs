@@ -1,6 +1,8 @@
-//! Every sequence of a few steps of writers, crashes, persons and upkeep: no acknowledged version is gone, and nothing sound is refused.
+//! Every sequence of a few steps of writers, crashes, persons and upkeep: no acknowledged version is gone,
+//! and nothing sound is refused.
 //!
-//! Three steps by default, `PFLOW_TEST_SEQUENCES=4` for more. The clocks of the two machines jump before every step.
+//! Three steps by default, `PFLOW_TEST_SEQUENCES=4` for more. The clocks of the two machines jump before
+//! every step.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

@@ -1,4 +1,5 @@
-//! Replies that get lost: the saver finds out what became of its attempt, and never meets a conflict with itself.
+//! Replies that get lost: the saver finds out what became of its attempt, and never meets a conflict with
+//! itself.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -57,7 +58,8 @@ async fn an_attempt_that_was_built_upon_is_found_in_the_chain() {
                 store.save(save("a", "before", Expect::Absent)).await.unwrap();
                 let other = site.other_store(2).await;
                 site.probe.fail(Fault::unknown(if landed { Left::All } else { Left::Stages(1) }));
-                // The save knows the head; its commit is the first call, and its look at what became of it the second.
+                // The save knows the head; its commit is the first call, and its look at what became of it
+                // the second.
                 site.probe.at_call(1, move || async move {
                     for n in 0..others {
                         other.save(save("a", &format!("other {n}"), Expect::Any)).await.unwrap();
@@ -83,7 +85,8 @@ async fn an_attempt_that_was_built_upon_is_found_in_the_chain() {
     }
 }
 
-/// A refusal that may be a conflict with oneself: the storage says "overtaken" although the swap was in place.
+/// A refusal that may be a conflict with oneself: the storage says "overtaken" although the swap was in
+/// place.
 #[tokio::test]
 async fn whoever_is_overtaken_looks_for_itself_before_it_calls_it_a_conflict() {
     for (landed, others) in [(true, 1), (true, 3), (false, 1)] {
@@ -91,7 +94,8 @@ async fn whoever_is_overtaken_looks_for_itself_before_it_calls_it_a_conflict() {
         let store = Store::init(staged, site.options()).await.unwrap();
         store.save(save("a", "before", Expect::Absent)).await.unwrap();
         let other = site.other_store(2).await;
-        // The saver's own requests: the version, its record, the head. Others get in before the head, or behind it.
+        // The saver's own requests: the version, its record, the head. Others get in before the head, or
+        // behind it.
         site.probe.overtake("workflows/a/metadata.json", landed, move || async move {
             for n in 0..others {
                 other.save(save("a", &format!("other {n}"), Expect::Any)).await.unwrap();
@@ -139,7 +143,8 @@ async fn an_outcome_that_stays_unknown_is_told() {
         let denied = Fault { kind: StorageErrorKind::Denied, outcome: nothing, ..Fault::refuse(usize::MAX) };
         let probe = site.probe.clone();
         site.probe.fail(Fault { touching: "workflows/", ..Fault::unknown(Left::Stages(0)) });
-        // Behind the reads, of the copy too where people edit it, the listing of versions, and the commit, which is two where batches are not atomic.
+        // Behind the reads, of the copy too where people edit it, the listing of versions, and the commit,
+        // which is two where batches are not atomic.
         let calls = 4 + usize::from(kind != Kind::Memory);
         site.probe.at_call(calls, move || async move { probe.fail(denied) });
         let failed = store.save(save("a", "1", Expect::Absent)).await.unwrap_err();
@@ -196,7 +201,8 @@ async fn a_known_head_that_is_old_does_no_harm() {
         other.save(save("a", "5", Expect::Generation(3))).await.unwrap();
         let stale = store.save(save("a", "3", Expect::Generation(3))).await.unwrap_err();
         assert_eq!(stale.kind(), ErrorKind::Conflict, "the known head says unchanged, the real one does not");
-        // A refusal that may be a conflict with itself leaves doubt, so the version of that attempt stays where the head had not reached its generation.
+        // A refusal that may be a conflict with itself leaves doubt, so the version of that attempt stays
+        // where the head had not reached its generation.
         let found = notices(&store.verify().await.unwrap());
         assert!(found.iter().all(|notice| notice.contains("beside the chain")), "{found:?}");
         assert_eq!(found.len(), usize::from(kind == Kind::Staged));

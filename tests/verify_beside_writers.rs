@@ -28,8 +28,8 @@ async fn populate(site: &Site) -> Store {
     store
 }
 
-/// All findings but the notice of a change that is under way: where batches are not atomic, one may stay between two stages for as long as a
-/// verification takes.
+/// All findings but the notice of a change that is under way: where batches are not atomic, one may stay
+/// between two stages for as long as a verification takes.
 fn wrong(report: &Report) -> Vec<&Finding> {
     let under_way =
         |finding: &&Finding| finding.severity == Severity::Notice && finding.reason.ends_with("under way");

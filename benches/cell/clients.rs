@@ -21,7 +21,8 @@ pub(super) struct Span {
 
 /// Runs one client for each of these futures, in the style of the peer, and waits for all.
 ///
-/// Threads of a blocking peer poll their future where they are: its calls never wait for anything but a start together.
+/// Threads of a blocking peer poll their future where they are: its calls never wait for anything but a start
+/// together.
 pub(super) async fn side_by_side<F>(style: Style, clients: impl IntoIterator<Item = F>) -> Vec<F::Output>
 where
     F: Future<Output: Send + 'static> + Send + 'static,

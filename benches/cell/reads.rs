@@ -1,4 +1,5 @@
-//! Reading what a process before this one has saved. Its files are in the system's cache, as on a machine that works with them.
+//! Reading what a process before this one has saved. Its files are in the system's cache, as on a machine
+//! that works with them.
 
 use super::clients::{Span, Stopwatch, side_by_side};
 use crate::{

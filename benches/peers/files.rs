@@ -1,4 +1,5 @@
-//! Where those who keep plain files put them: four folders, so that a new workflow needs no folder of its own.
+//! Where those who keep plain files put them: four folders, so that a new workflow needs no folder of its
+//! own.
 
 use crate::work::Save;
 

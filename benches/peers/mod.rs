@@ -1,7 +1,9 @@
-//! Who is measured. One file per peer; [`Peer`] names them, [`Open`] and [`Client`] are all that a scenario knows of them.
+//! Who is measured. One file per peer; [`Peer`] names them, [`Open`] and [`Client`] are all that a scenario
+//! knows of them.
 //!
-//! Each is set up as a user would who wants every save to survive a power cut, and at its best otherwise. What a save means to those who keep
-//! files or tables: a new version, the current content, the head and an index record, as [`crate::work`] makes them.
+//! Each is set up as a user would who wants every save to survive a power cut, and at its best otherwise.
+//! What a save means to those who keep files or tables: a new version, the current content, the head and an
+//! index record, as [`crate::work`] makes them.
 
 mod files;
 mod fjall;
@@ -59,7 +61,8 @@ pub(crate) trait Open: Send + Sync {
 
 /// One of those who use a storage at the same time.
 ///
-/// Calls of a peer of [`Style::Threads`] block and never wait. All of them panic where something fails: there is nothing to measure then.
+/// Calls of a peer of [`Style::Threads`] block and never wait. All of them panic where something fails: there
+/// is nothing to measure then.
 #[async_trait]
 pub(crate) trait Client: Send {
     /// Once it returns, the save survives a power cut.

@@ -11,7 +11,8 @@ use async_trait::async_trait;
 use super::{Client, Open, files};
 use crate::work::{Save, is_named_by};
 
-/// What people write who have read that a rename is atomic: each file beside its name, synced, moved over it, and the folder synced.
+/// What people write who have read that a rename is atomic: each file beside its name, synced, moved over it,
+/// and the folder synced.
 #[derive(Clone)]
 pub(super) struct Plain {
     folder: Arc<PathBuf>,

@@ -1,4 +1,5 @@
-//! For programs. What is added later leaves `schema_version` as it is; what is taken away or means something else raises it.
+//! For programs. What is added later leaves `schema_version` as it is; what is taken away or means something
+//! else raises it.
 
 use std::collections::BTreeMap;
 

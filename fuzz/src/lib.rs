@@ -1,8 +1,8 @@
-//! What the fuzz targets do with their input. Each function goes through the public API of the library, and panics where an answer is
-//! wrong. `tests/fuzz.rs` of the library runs the same functions as property tests.
+//! What the fuzz targets do with their input. Each function goes through the public API of the library, and
+//! panics where an answer is wrong. `tests/fuzz.rs` of the library runs the same functions as property tests.
 //!
-//! Invariants: no panic, no hang, memory in proportion to the input, errors of the documented kinds, and never a value that was not
-//! stored.
+//! Invariants: no panic, no hang, memory in proportion to the input, errors of the documented kinds, and
+//! never a value that was not stored.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -167,8 +167,8 @@ fn object(name: &str, data: &[u8], kinds: &[ErrorKind]) {
     });
 }
 
-/// Reads the store in every way; what it answers must have been stored, and what it refuses must be of `kinds`. The content of the workflow must be one of
-/// `contents`.
+/// Reads the store in every way; what it answers must have been stored, and what it refuses must be of
+/// `kinds`. The content of the workflow must be one of `contents`.
 async fn read_everything(store: Result<Store, Error>, kinds: &[ErrorKind], contents: &[&str]) {
     let refused = |error: &Error| {
         assert!(kinds.contains(&error.kind()), "{:?}: {error:?}", error.kind());
@@ -206,18 +206,21 @@ async fn read_everything(store: Result<Store, Error>, kinds: &[ErrorKind], conte
     }
 }
 
-/// The file `.journal/journal` of a folder with a store. The state vouches for the records, so nothing older than the last of them is an answer.
+/// The file `.journal/journal` of a folder with a store. The state vouches for the records, so nothing older
+/// than the last of them is an answer.
 pub fn journal(data: &[u8]) {
     folder("journal", data, &CONTENTS[2..]);
 }
 
-/// The file `.journal/state` of a folder with a store. A valid state may say that the journal has ended, and then the files count, which may be older.
+/// The file `.journal/state` of a folder with a store. A valid state may say that the journal has ended, and
+/// then the files count, which may be older.
 pub fn state(data: &[u8]) {
     folder("state", data, &CONTENTS);
 }
 
-/// A file of the disk backend's own folder, in a store that was killed with work in its journal. Which kinds of errors the disk reports for
-/// damage of its own is its business; a value that was not stored is no answer in any case.
+/// A file of the disk backend's own folder, in a store that was killed with work in its journal. Which kinds
+/// of errors the disk reports for damage of its own is its business; a value that was not stored is no answer
+/// in any case.
 fn folder(name: &str, data: &[u8], contents: &[&str]) {
     let place = tempfile::tempdir().unwrap();
     copy(known_folder(), place.path());

@@ -7,7 +7,8 @@ use super::{
     session::Session,
 };
 
-/// Asks on a terminal. Elsewhere nobody can answer, so the flags that would are named: `what` is to be done, and `--yes` is said to do it (`act`).
+/// Asks on a terminal. Elsewhere nobody can answer, so the flags that would are named: `what` is to be done,
+/// and `--yes` is said to do it (`act`).
 pub(super) async fn ask(session: &Session<'_>, what: &str, act: &str, question: &str) -> Result<bool> {
     if !session.output.can_ask() {
         let hint = format!("say `--yes` to {act}, or `--dry-run` to see what would happen");

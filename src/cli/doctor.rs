@@ -109,7 +109,8 @@ fn any() -> FsOptions {
     FsOptions::new().any_file_system(true)
 }
 
-/// Whether a lock that this process holds is refused to another one. The library cannot start itself a second time; the program can.
+/// Whether a lock that this process holds is refused to another one. The library cannot start itself a second
+/// time; the program can.
 async fn between_processes(session: &Session<'_>, folder: &Path) -> std::result::Result<Check, Error> {
     let backend = any().open(folder, session.environment.clone()).await.map_err(Error::Storage)?;
     let verdict = match held(session, &backend).await? {

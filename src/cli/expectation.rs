@@ -73,7 +73,8 @@ impl HeldLease {
         }
     }
 
-    /// For one of many: the lease, if it is said to be this one's. Without a name it could not be that of all of them.
+    /// For one of many: the lease, if it is said to be this one's. Without a name it could not be that of all
+    /// of them.
     ///
     /// # Errors
     /// The variable names no lease.

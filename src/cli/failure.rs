@@ -1,4 +1,5 @@
-//! What a command could not do, as its caller sees it: an exit code, a stable word, a sentence, and what helps.
+//! What a command could not do, as its caller sees it: an exit code, a stable word, a sentence, and what
+//! helps.
 
 use std::{error::Error as StdError, io};
 
@@ -151,7 +152,8 @@ impl From<Error> for Failure {
     }
 }
 
-/// All defects of a document, if there is more than the one that the message names; the values that a merge could not choose from.
+/// All defects of a document, if there is more than the one that the message names; the values that a merge
+/// could not choose from.
 fn details(error: &Error) -> Vec<String> {
     if let Error::Conflict(conflict) = error {
         return overlaps(conflict).iter().map(ToString::to_string).collect();

@@ -13,7 +13,8 @@ Examples:
 
 #[derive(Debug, Args)]
 pub(super) struct Init {
-    /// Make a damaged or missing config.json anew from what can be read of it, and add files that are missing; never touches workflows
+    /// Make a damaged or missing config.json anew from what can be read of it, and add files that are
+    /// missing; never touches workflows
     #[arg(long)]
     repair: bool,
 }

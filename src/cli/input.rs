@@ -53,7 +53,8 @@ pub(super) fn read_file(id: &WorkflowId, path: &Path) -> Result<Vec<u8>> {
     read_opened(id, path, File::open(path))
 }
 
-/// The same for a file that must be a regular one: opening it never waits for another program, whatever it has become since it was looked at.
+/// The same for a file that must be a regular one: opening it never waits for another program, whatever it
+/// has become since it was looked at.
 pub(super) fn read_regular_file(id: &WorkflowId, path: &Path) -> Result<Vec<u8>> {
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
     let opened = File::options().read(true).custom_flags(flags).open(path).and_then(|file| {

@@ -79,7 +79,8 @@ impl Load {
             session.output.note(&format!("{id}: generation {generation} written to {}", shown(path)));
             Ok(())
         } else if session.output.is_json() {
-            // Every document was checked to be UTF-8 before it was saved, and its hash has been checked since.
+            // Every document was checked to be UTF-8 before it was saved, and its hash has been checked
+            // since.
             let text = std::str::from_utf8(&loaded.content).map_err(|error| {
                 Failure::corrupt(format!("{id} is not UTF-8 at byte {}", error.valid_up_to()))
             })?;
@@ -96,8 +97,8 @@ fn document<'a>(id: &'a WorkflowId, loaded: &'a Loaded, content: Option<Content<
     Document { id, generation, hash, media_type, file: None, content }
 }
 
-/// Whoever reads the file sees the old content or the new one, never a part: a file beside it takes its name. Links are
-/// followed, and what is no file (`/dev/stdout`, a pipe) is written as it is.
+/// Whoever reads the file sees the old content or the new one, never a part: a file beside it takes its name.
+/// Links are followed, and what is no file (`/dev/stdout`, a pipe) is written as it is.
 fn write(path: &Path, content: &[u8], nonce: &str) -> io::Result<()> {
     let path = match fs::canonicalize(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),

@@ -1,9 +1,10 @@
 //! The program: one file per command, each a thin call of the library.
 //!
 //! # What scripts may rely on
-//! Data goes to stdout, everything else to stderr. With `--json` stdout gets one document with `"schema_version": 1`, which only
-//! ever gains fields; a failure is one object on stderr, `{"type":"error","code","exit_code","message","hint"}`, and every other
-//! line there is an object with another `type`. Exit codes:
+//! Data goes to stdout, everything else to stderr. With `--json` stdout gets one document with
+//! `"schema_version": 1`, which only ever gains fields; a failure is one object on stderr,
+//! `{"type":"error","code","exit_code","message","hint"}`, and every other line there is an object with
+//! another `type`. Exit codes:
 //!
 //! | code | meaning |
 //! |---|---|
@@ -23,16 +24,19 @@
 //! | 126, 127 | the command of `lock run` could not be started, could not be found |
 //! | 130, 143 | interrupted by Ctrl-C, by a termination signal |
 //!
-//! `list`, `search` and `status` name the workflows that cannot be read behind the others, and end with 14 then, or with 17 if a newer program
-//! wrote all of them.
+//! `list`, `search` and `status` name the workflows that cannot be read behind the others, and end with 14
+//! then, or with 17 if a newer program wrote all of them.
 //!
-//! `lock run` ends with the code of its command, whatever it is (128 and the number of the signal that ended it).
+//! `lock run` ends with the code of its command, whatever it is (128 and the number of the signal that ended
+//! it).
 //!
-//! **A reader that goes away** (`pflow-store list | head`) is not an error: what is left unsaid stays unsaid, and the exit code is the
-//! one that it would have been. Any other failure to write to stdout is 1, or 16 behind a change, whose answer nobody has seen.
+//! **A reader that goes away** (`pflow-store list | head`) is not an error: what is left unsaid stays unsaid,
+//! and the exit code is the one that it would have been. Any other failure to write to stdout is 1, or 16
+//! behind a change, whose answer nobody has seen.
 //!
-//! **Signals.** The first Ctrl-C or SIGTERM ends what only reads or waits for input; a change that is under way goes on to its end,
-//! and nothing new begins. The second leaves at once and says what it leaves in doubt.
+//! **Signals.** The first Ctrl-C or SIGTERM ends what only reads or waits for input; a change that is under
+//! way goes on to its end, and nothing new begins. The second leaves at once and says what it leaves in
+//! doubt.
 
 mod args;
 mod confirm;

@@ -171,7 +171,8 @@ impl<'a> Session<'a> {
         Ok(self.trying(what, left_behind, work).await??)
     }
 
-    /// Gives a lease back that was granted although a signal had come meanwhile: nobody is there to use it. Whether one had come.
+    /// Gives a lease back that was granted although a signal had come meanwhile: nobody is there to use it.
+    /// Whether one had come.
     pub(super) async fn give_back_if_interrupted(
         &self,
         store: &Store,
@@ -204,7 +205,8 @@ impl<'a> Session<'a> {
         Ok(done)
     }
 
-    /// Prints what the command came to: the text (without the end of its last line), or the document under `--json`.
+    /// Prints what the command came to: the text (without the end of its last line), or the document under
+    /// `--json`.
     pub(super) fn answer(&self, text: &str, document: &impl Serialize) -> Result<()> {
         let written = if self.output.is_json() {
             self.output.document(document)
@@ -221,7 +223,8 @@ impl<'a> Session<'a> {
         self.output.data(bytes).map_err(|error| Failure::unwritten(&error, self.signals.has_begun()))
     }
 
-    /// Brings the storage to rest, what was given up included. Behind a change it says what is not where people look for it.
+    /// Brings the storage to rest, what was given up included. Behind a change it says what is not where
+    /// people look for it.
     pub(super) async fn close(&self) {
         let Some(store) = self.opened.get() else { return };
         if let Err(error) = store.close().await {

@@ -29,8 +29,8 @@ pub(super) enum Signal {
 
 /// Hears the requests to stop.
 ///
-/// The first one is left to the command: what reads gives up ([`Signals::unless`]), a change runs to its end ([`Signals::begin`]), nothing
-/// new begins ([`Signals::check`]). The second leaves at once.
+/// The first one is left to the command: what reads gives up ([`Signals::unless`]), a change runs to its end
+/// ([`Signals::begin`]), nothing new begins ([`Signals::check`]). The second leaves at once.
 #[derive(Debug, Clone)]
 pub(super) struct Signals {
     first: watch::Receiver<Option<Signal>>,
@@ -93,8 +93,8 @@ impl Signals {
         let deaf = |error| Failure::failed(format!("Failed to listen for signals: {error}"));
         let mut interrupts = signal(SignalKind::interrupt()).map_err(deaf)?;
         let mut terminations = signal(SignalKind::terminate()).map_err(deaf)?;
-        // A signal that is listened to does not end the program: a write beyond the limit of the file size fails then, and says why. What `lock run`
-        // starts has the default again.
+        // A signal that is listened to does not end the program: a write beyond the limit of the file size
+        // fails then, and says why. What `lock run` starts has the default again.
         drop(signal(SignalKind::from_raw(Number::XFSZ.as_raw())).map_err(deaf)?);
         let (tell, first) = watch::channel(None);
         let stop = CancellationToken::new();
@@ -165,7 +165,8 @@ impl Signals {
         }
     }
 
-    /// From here on the command makes a change and does not stop before its end. `left_behind` says what may stay if it is killed.
+    /// From here on the command makes a change and does not stop before its end. `left_behind` says what may
+    /// stay if it is killed.
     pub(super) fn begin(&self, change: String, left_behind: Option<String>) -> Result<()> {
         self.check()?;
         let mut stake = self.stake.lock().unwrap_or_else(PoisonError::into_inner);
@@ -173,7 +174,8 @@ impl Signals {
         Ok(())
     }
 
-    /// What works under the lease that this command holds, or that nothing does any more. It is killed when a second request makes us leave at once.
+    /// What works under the lease that this command holds, or that nothing does any more. It is killed when a
+    /// second request makes us leave at once.
     pub(super) fn works(&self, target: Option<Target>) {
         self.stake.lock().unwrap_or_else(PoisonError::into_inner).works = target;
     }

@@ -24,7 +24,8 @@ struct Listing<'a> {
     unreadable: Vec<Unread<'a>>,
 }
 
-/// Prints the workflows that were found, or says that there are none, and behind them those that cannot be read.
+/// Prints the workflows that were found, or says that there are none, and behind them those that cannot be
+/// read.
 ///
 /// # Errors
 /// Some cannot be read.

@@ -7,7 +7,8 @@ use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 /// The units, the largest first, in seconds.
 const UNITS: [(&str, u64); 5] = [("w", 604_800), ("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)];
 
-/// The longest lease. Its end is written as RFC 3339 has it, whose years have four digits, and nobody means more.
+/// The longest lease. Its end is written as RFC 3339 has it, whose years have four digits, and nobody means
+/// more.
 const LONGEST: Duration = Duration::from_secs(366 * 86_400);
 
 /// How long a lease lasts: `90s`, `1h30m`, `7d`.

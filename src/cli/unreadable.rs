@@ -27,7 +27,8 @@ pub(super) fn lines(unreadable: &[Unreadable]) -> Vec<String> {
     unreadable.iter().map(line).collect()
 }
 
-/// The end of a command whose answer has workflows that cannot be read: 14 if one of them is damaged, 17 if a newer program wrote them all.
+/// The end of a command whose answer has workflows that cannot be read: 14 if one of them is damaged, 17 if a
+/// newer program wrote them all.
 pub(super) fn judge(unreadable: &[Unreadable]) -> Result<()> {
     let count = match unreadable.len() {
         0 => return Ok(()),

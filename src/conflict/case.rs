@@ -10,7 +10,8 @@ use crate::{
     stored::{Current, Head, Objects, StoredVersion, VersionRecord, WorkflowId, layout},
 };
 
-/// A conflict, with all that whoever decides may want to know. What has to be read is read when it is asked for.
+/// A conflict, with all that whoever decides may want to know. What has to be read is read when it is asked
+/// for.
 #[derive(Debug)]
 pub struct Case {
     question: Question,
@@ -70,7 +71,8 @@ impl Case {
         &self.question.conflict
     }
 
-    /// Why the answer before this question could not be carried out; none if it was, or this is the first question about what is there now.
+    /// Why the answer before this question could not be carried out; none if it was, or this is the first
+    /// question about what is there now.
     pub fn obstacle(&self) -> Option<&Obstacle> {
         self.question.obstacle.as_ref()
     }
@@ -117,10 +119,11 @@ impl Case {
         &self.question.head
     }
 
-    /// The version that ours was built on; none where the caller named none and nothing can stand for it, and where it is not kept any more.
+    /// The version that ours was built on; none where the caller named none and nothing can stand for it, and
+    /// where it is not kept any more.
     ///
-    /// It is the generation that the caller expected. A caller who expected anything has built, for a person's edit, on the current version, as the
-    /// person has.
+    /// It is the generation that the caller expected. A caller who expected anything has built, for a
+    /// person's edit, on the current version, as the person has.
     ///
     /// # Errors
     /// Errors of the storage; what is stored is damaged.
@@ -128,7 +131,8 @@ impl Case {
         Ok(self.base_version().await?.map(Side::of))
     }
 
-    /// What is there: the current version, or what a person put into `workflow.json` if the conflict is about that. None where there is nothing.
+    /// What is there: the current version, or what a person put into `workflow.json` if the conflict is about
+    /// that. None where there is nothing.
     ///
     /// # Errors
     /// Errors of the storage; what is stored is damaged.
@@ -144,10 +148,12 @@ impl Case {
         }
     }
 
-    /// What they changed since the version that ours was built on; none where one of them has no content, and then `theirs` says it all.
+    /// What they changed since the version that ours was built on; none where one of them has no content, and
+    /// then `theirs` says it all.
     ///
     /// # Errors
-    /// As [`base`](Self::base) and [`theirs`](Self::theirs); [`crate::Error::Document`] for an edit that is no workflow,
+    /// As [`base`](Self::base) and [`theirs`](Self::theirs); [`crate::Error::Document`] for an edit that is
+    /// no workflow,
     /// [`crate::Error::TooMuch`] for documents that are too large to be compared.
     pub async fn their_changes(&self) -> Result<Option<Vec<Change>>> {
         let (base, theirs) = (self.base().await?, self.theirs().await?);
@@ -200,7 +206,8 @@ impl Side {
     }
 }
 
-/// What makes `after` out of `before`, both read as [`accepted`] does, off the async threads where they are large.
+/// What makes `after` out of `before`, both read as [`accepted`] does, off the async threads where they are
+/// large.
 ///
 /// # Errors
 /// [`Error::Document`], [`Error::TooMuch`].
@@ -213,7 +220,8 @@ pub(crate) async fn differences(id: &WorkflowId, before: Bytes, after: Bytes) ->
     blocking::on_compared(before.len() + after.len(), move || compare(before, after)).await?
 }
 
-/// A content that is stored: it was accepted once, whatever is asked of documents today. A person's edit may be anything.
+/// A content that is stored: it was accepted once, whatever is asked of documents today. A person's edit may
+/// be anything.
 fn accepted(id: &WorkflowId, content: Bytes) -> Result<Document> {
     let (max_bytes, max_depth) = (usize::MAX, Limits::DEPTH_CEILING);
     let limits = Limits { max_bytes, max_depth, strictness: Strictness::Plain };

@@ -3,12 +3,14 @@ use std::fmt;
 use super::{Conflict, Found};
 use crate::stored::Head;
 
-/// What the caller built its change on. There is no default: a change that overwrites whatever is there must say so.
+/// What the caller built its change on. There is no default: a change that overwrites whatever is there must
+/// say so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expect {
     /// The workflow does not exist: it never did, was only locked, or is deleted.
     Absent,
-    /// The workflow is at this generation. A deleted workflow is at the generation of its deletion; 0 means [`Expect::Absent`].
+    /// The workflow is at this generation. A deleted workflow is at the generation of its deletion; 0 means
+    /// [`Expect::Absent`].
     Generation(u64),
     /// Anything. Whatever is there becomes the parent of the change, so it stays in the history.
     Any,

@@ -1,7 +1,9 @@
-//! What a conflict is, a change that is possible but not on top of what is there now, and who decides what becomes of it.
+//! What a conflict is, a change that is possible but not on top of what is there now, and who decides what
+//! becomes of it.
 //!
-//! A change that meets one asks its [`ConflictResolver`], with the [`Case`] before it, for a [`Resolution`]. A [`Policy`] is a resolver
-//! that is ready made. Without a resolver the conflict is the caller's answer, as [`crate::Error::Conflict`].
+//! A change that meets one asks its [`ConflictResolver`], with the [`Case`] before it, for a [`Resolution`].
+//! A [`Policy`] is a resolver that is ready made. Without a resolver the conflict is the caller's answer, as
+//! [`crate::Error::Conflict`].
 
 mod case;
 mod expect;
@@ -104,7 +106,8 @@ pub enum Conflict {
         id: WorkflowId,
         /// The file, as a key of the store.
         key: String,
-        /// The current generation, which the file should hold; none if there is none, and the file should not be there.
+        /// The current generation, which the file should hold; none if there is none, and the file should not
+        /// be there.
         generation: Option<u64>,
         /// Of what the file holds.
         found: ContentHash,

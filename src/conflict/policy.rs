@@ -10,8 +10,9 @@ const WAIT: Duration = Duration::from_secs(30);
 
 /// A rule for conflicts, for programs that nobody watches. It never asks.
 ///
-/// For a **lock** of somebody else every policy waits as long as the request's `lock_timeout` says, which unless set is 30 seconds for `wait`
-/// and no time for the others. Then `override` breaks the lock; the others report it. What they do about the rest:
+/// For a **lock** of somebody else every policy waits as long as the request's `lock_timeout` says, which
+/// unless set is 30 seconds for `wait` and no time for the others. Then `override` breaks the lock; the
+/// others report it. What they do about the rest:
 ///
 /// | | a version that was not expected | deleted meanwhile | exists already | edited in place |
 /// |---|---|---|---|---|
@@ -20,9 +21,10 @@ const WAIT: Duration = Duration::from_secs(30);
 /// | `theirs` | nothing is saved | nothing is saved, it stays deleted | nothing is saved | the edit becomes a version, ours is not saved |
 /// | `merge` | both, from the version that ours was built on; overlaps are reported | theirs if ours changed nothing, else reported | done if both are the same, else the differences are reported | both, as for a version; the edit becomes a version of its own before |
 ///
-/// "Nothing is saved" is a success: the answer is what is there. `merge` reports whatever it cannot merge, and so does every policy for a deletion
-/// or an undeletion that it could only merge. A **lost lease** is reported by every policy: whoever holds a lease relies on being the only
-/// writer, and is told when it was not.
+/// "Nothing is saved" is a success: the answer is what is there. `merge` reports whatever it cannot merge,
+/// and so does every policy for a deletion or an undeletion that it could only merge. A **lost lease** is
+/// reported by every policy: whoever holds a lease relies on being the only writer, and is told when it was
+/// not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Policy {

@@ -6,7 +6,8 @@ use crate::stored::{Lease, WorkflowId};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Resolved {
-    /// What decided it, the last of several conflicts; none if nothing was in the way but a lock that ended by itself.
+    /// What decided it, the last of several conflicts; none if nothing was in the way but a lock that ended
+    /// by itself.
     pub how: Option<How>,
     /// How long locks of others were waited for.
     pub waited: Duration,

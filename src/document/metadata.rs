@@ -17,8 +17,9 @@ pub const MAX_NODE_TYPES: usize = 64;
 /// The longest node type, in bytes.
 pub const MAX_NODE_TYPE_BYTES: usize = 128;
 
-/// Which of the fields that a caller may also give beside a document the document mentions. A field that is there and blank, or an empty
-/// list of tags, is mentioned: the document says that there is none. `null` mentions nothing.
+/// Which of the fields that a caller may also give beside a document the document mentions. A field that is
+/// there and blank, or an empty list of tags, is mentioned: the document says that there is none. `null`
+/// mentions nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Mentions {
     /// `name`, at any level.

@@ -6,8 +6,8 @@
 //!
 //! - UTF-8 without a byte order mark, JSON (RFC 8259) with an object at the root, no object with a
 //!   duplicate key, within [`Limits`].
-//! - `nodes` is an array of objects, each with a non-empty string `id`, unique, and a non-empty string `type`;
-//!   `params` is an object.
+//! - `nodes` is an array of objects, each with a non-empty string `id`, unique, and a non-empty string
+//!   `type`; `params` is an object.
 //! - `edges` is an array of objects whose `from` and `to` are the ids of nodes; `action` and `condition` are
 //!   strings. Cycles are legal.
 //! - `start_node` is the id of a node; `ir_version` is a string of the form `N.N.N`.
@@ -83,8 +83,8 @@ pub struct Limits {
 
 impl Limits {
     /// No document may be deeper, whatever [`max_depth`](Self::max_depth) says. Documents are read by
-    /// recursion: this many levels were measured to take less than 192 KiB of stack, and less than 1 MiB in an
-    /// unoptimised build. Threads usually have 2 MiB.
+    /// recursion: this many levels were measured to take less than 192 KiB of stack, and less than 1 MiB in
+    /// an unoptimised build. Threads usually have 2 MiB.
     pub const DEPTH_CEILING: usize = 256;
 }
 
@@ -147,8 +147,8 @@ impl Document {
         &self.metadata
     }
 
-    /// What comparing the document with another one may cost, in bytes that are looked at: for each array and object its size, as often
-    /// as it is looked at from the levels above it.
+    /// What comparing the document with another one may cost, in bytes that are looked at: for each array and
+    /// object its size, as often as it is looked at from the levels above it.
     pub(crate) fn effort(&self) -> u64 {
         self.effort
     }

@@ -66,7 +66,8 @@ impl fmt::Display for Place<'_> {
     }
 }
 
-/// `text` in double quotes, of a length fit for a message, with everything escaped that a terminal might obey.
+/// `text` in double quotes, of a length fit for a message, with everything escaped that a terminal might
+/// obey.
 pub(crate) fn quoted(text: &str) -> String {
     format!("{:?}", excerpt(text))
 }

@@ -10,8 +10,8 @@ use super::place::Place;
 use super::scan::{Failure, Scanner, Token};
 use super::syntax;
 
-/// Reads `text` and returns its root, and the [effort](super::Document::effort) of comparing it; nodes, edges and tags have gone to `check`
-/// on the way.
+/// Reads `text` and returns its root, and the [effort](super::Document::effort) of comparing it; nodes, edges
+/// and tags have gone to `check` on the way.
 ///
 /// # Errors
 ///

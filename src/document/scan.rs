@@ -1,8 +1,9 @@
 //! Goes over JSON text (RFC 8259) token by token and says where and why it is none.
 //!
-//! Our own, and not serde_json's, for three reasons: the words of a refusal are ours and name the place; numbers keep their spelling, so
-//! that `1e400` and integers of any length are what they are in RFC 8259, valid; and every build accepts the same documents, whatever
-//! features of serde_json another crate of the build has switched on.
+//! Our own, and not serde_json's, for three reasons: the words of a refusal are ours and name the place;
+//! numbers keep their spelling, so that `1e400` and integers of any length are what they are in RFC 8259,
+//! valid; and every build accepts the same documents, whatever features of serde_json another crate of the
+//! build has switched on.
 
 use std::borrow::Cow;
 
@@ -79,7 +80,8 @@ impl<'d> Scanner<'d> {
         self.over(key)
     }
 
-    /// Goes to the next element of an array or object that ends with `close`. False: it has ended, and the end was gone over.
+    /// Goes to the next element of an array or object that ends with `close`. False: it has ended, and the
+    /// end was gone over.
     pub(super) fn next_element(&mut self, is_first: bool, close: u8) -> Result<bool> {
         let next = self.next_token()?;
         if next == close {
@@ -225,7 +227,8 @@ impl<'d> Scanner<'d> {
         self.text.get(self.at..self.at + len).unwrap_or_default().to_owned()
     }
 
-    /// Goes over a number: `-? (0 | [1-9][0-9]*) (. [0-9]+)? ([eE] [+-]? [0-9]+)?`. A failure is told where the number begins.
+    /// Goes over a number: `-? (0 | [1-9][0-9]*) (. [0-9]+)? ([eE] [+-]? [0-9]+)?`. A failure is told where
+    /// the number begins.
     fn number(&mut self) -> Result<&'d str> {
         let rest = self.bytes();
         let mut len = usize::from(rest.first() == Some(&b'-'));

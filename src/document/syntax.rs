@@ -129,7 +129,8 @@ const CONFLICT_MARKERS: [&str; 4] = ["<<<<<<<", "|||||||", "=======", ">>>>>>>"]
 /// How much of a text is looked at to tell its encoding.
 const SAMPLE: usize = 256;
 
-/// The refusal of `text`: with a column in characters, which is what an editor shows, and by name if it is one of the usual mistakes.
+/// The refusal of `text`: with a column in characters, which is what an editor shows, and by name if it is
+/// one of the usual mistakes.
 pub(super) fn explain(text: &str, failure: Failure) -> DocumentError {
     let Failure { offset, reason } = failure;
     let (before, after) = text.split_at_checked(offset).unwrap_or((text, ""));
@@ -156,7 +157,8 @@ pub(super) fn explain(text: &str, failure: Failure) -> DocumentError {
     DocumentError::Syntax { line, column, reason }
 }
 
-/// The encoding of a text in which every second byte, or three of four, are zero, as they are where most of it is Latin.
+/// The encoding of a text in which every second byte, or three of four, are zero, as they are where most of
+/// it is Latin.
 pub(super) fn unmarked_encoding(bytes: &[u8]) -> Option<&'static str> {
     let sample = bytes.get(..bytes.len().min(SAMPLE)).unwrap_or_default();
     let is = |unit: usize, zeros: &[usize]| {

@@ -54,7 +54,8 @@ where
         };
         let error = with_causes(&failure);
         let last = attempt >= policy.retry.total_attempts() || !(policy.is_retryable)(&failure);
-        // A failure that another attempt repairs is told nowhere else; the last one is the caller's or the fallback's to tell.
+        // A failure that another attempt repairs is told nowhere else; the last one is the caller's or the
+        // fallback's to tell.
         if last {
             debug!(%path, item, attempt, error, "attempt failed");
         } else {

@@ -15,8 +15,8 @@ type Sets<S, E> = Box<dyn Fn(&S, &Params) -> Result<Vec<Params>, E> + Send + Syn
 /// A flow that runs once for each set of params, one after another.
 ///
 /// The nodes see the params around the batch flow merged with the set, whose values win. The actions that the
-/// passes end with count for nothing: the batch flow itself ends with `default`. The first error ends it, and no
-/// further set begins.
+/// passes end with count for nothing: the batch flow itself ends with `default`. The first error ends it, and
+/// no further set begins.
 pub struct BatchFlow<S, E> {
     pub(super) flow: Flow<S, E>,
     sets: Sets<S, E>,
@@ -27,7 +27,8 @@ where
     S: Send + Sync,
     E: Error + Send + Sync + 'static,
 {
-    /// Runs `flow` for each set that `sets` makes of the state and the params around it. The name is the flow's.
+    /// Runs `flow` for each set that `sets` makes of the state and the params around it. The name is the
+    /// flow's.
     pub fn new(
         flow: Flow<S, E>,
         sets: impl Fn(&S, &Params) -> Result<Vec<Params>, E> + Send + Sync + 'static,

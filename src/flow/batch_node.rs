@@ -15,9 +15,9 @@ use super::{Action, Cause, Failure, Phase, Retry};
 
 /// A node whose `prep` gives a list and whose `exec` handles one item of it.
 ///
-/// Retries, timeout and fallback belong to the item, as does the attempt counter. `post` gets the results in the
-/// order of the items, whichever was ready first. An item that fails for good ends the run: no further item
-/// begins, and those under way are dropped.
+/// Retries, timeout and fallback belong to the item, as does the attempt counter. `post` gets the results in
+/// the order of the items, whichever was ready first. An item that fails for good ends the run: no further
+/// item begins, and those under way are dropped.
 ///
 /// Apart from that it is a [`Node`](super::Node), where the methods that are the same are explained.
 pub trait BatchNode<S, E>: Send + Sync
@@ -41,8 +41,8 @@ where
     /// How many items may be under way at a time. 1, the default, handles them one after another, in order; 0
     /// counts as 1.
     ///
-    /// They overlap while they wait; they all run in the task that runs the flow, so work that keeps a processor
-    /// busy gains nothing.
+    /// They overlap while they wait; they all run in the task that runs the flow, so work that keeps a
+    /// processor busy gains nothing.
     fn concurrency(&self) -> usize {
         1
     }

@@ -34,8 +34,8 @@ pub enum Cause<E> {
     /// The run's token was cancelled.
     #[error("the run was cancelled")]
     Cancelled,
-    /// The flow has visited as many nodes as the run allows, and wanted to go on: most likely it loops without
-    /// an end. Look at the trace, or raise [`Run::step_limit`](super::Run::step_limit).
+    /// The flow has visited as many nodes as the run allows, and wanted to go on: most likely it loops
+    /// without an end. Look at the trace, or raise [`Run::step_limit`](super::Run::step_limit).
     #[error("the flow did not end within {0} steps")]
     StepLimit(u32),
     /// `post` returned an action that the node does not declare: an error in the program.

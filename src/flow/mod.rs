@@ -1,19 +1,19 @@
-//! A generic asynchronous flow runner: typed nodes, joined by named actions into a graph that is checked when it
-//! is built.
+//! A generic asynchronous flow runner: typed nodes, joined by named actions into a graph that is checked when
+//! it is built.
 //!
 //! The semantics are those of PocketFlow (<https://github.com/The-Pocket/PocketFlow>): a visit to a node runs
-//! `prep`, `exec` and `post`; only `exec` is tried again; `post` returns the action that chooses the next node.
-//! Different on purpose:
+//! `prep`, `exec` and `post`; only `exec` is tried again; `post` returns the action that chooses the next
+//! node. Different on purpose:
 //!
 //! - Results and state are typed, and `exec` cannot reach the state.
-//! - Nodes declare their actions. Each must lead to a node or to a declared end, so that a misspelt action is an
-//!   error instead of an early end. An action that ends a flow is one declared so; it never falls back to
+//! - Nodes declare their actions. Each must lead to a node or to a declared end, so that a misspelt action is
+//!   an error instead of an early end. An action that ends a flow is one declared so; it never falls back to
 //!   `default`.
 //! - Batches that run side by side are bounded, and a failing item stops the others.
 //! - Waits grow and jitter, attempts have a timeout, runs can be cancelled, endless loops meet a limit.
-//! - Errors keep their source and say where they happened; a run leaves a [`Trace`], and tells `tracing` (target
-//!   `pflow_store::flow`) a span for each flow and step, an event for each that ends, and a warning for each
-//!   failed attempt.
+//! - Errors keep their source and say where they happened; a run leaves a [`Trace`], and tells `tracing`
+//!   (target `pflow_store::flow`) a span for each flow and step, an event for each that ends, and a warning
+//!   for each failed attempt.
 //!
 //! The runner knows nothing of workflows or storage, and has no clock: see [`Timer`].
 
@@ -119,15 +119,15 @@ use trace::{Attempts, Recorder};
 ///
 /// # Cancellation
 ///
-/// A cancelled run ends with [`Cause::Cancelled`]. The token is looked at before every step and every attempt. It
-/// interrupts `exec`, `exec_fallback` and the waits between attempts by dropping them; `prep` and `post` run to
-/// their end. An `exec` whose result is ready is not thrown away: its `post` runs, and the run stops after it, or
-/// ends well if that was the last step. A batch node needs the results of all its items for that; the results of
-/// some are lost.
+/// A cancelled run ends with [`Cause::Cancelled`]. The token is looked at before every step and every
+/// attempt. It interrupts `exec`, `exec_fallback` and the waits between attempts by dropping them; `prep` and
+/// `post` run to their end. An `exec` whose result is ready is not thrown away: its `post` runs, and the run
+/// stops after it, or ends well if that was the last step. A batch node needs the results of all its items
+/// for that; the results of some are lost.
 ///
-/// So a cancelled run leaves the state as its last whole step left it. What a dropped `exec` had begun outside of
-/// the program may or may not have happened. Dropping the future of [`run`](Self::run) does the same, except that
-/// it can also drop a `post` halfway, and that there is no trace.
+/// So a cancelled run leaves the state as its last whole step left it. What a dropped `exec` had begun
+/// outside of the program may or may not have happened. Dropping the future of [`run`](Self::run) does the
+/// same, except that it can also drop a `post` halfway, and that there is no trace.
 pub struct Flow<S, E> {
     graph: Arc<Graph>,
     /// What stands at each of the graph's places, by the same index.

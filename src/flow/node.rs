@@ -14,9 +14,9 @@ use super::{Action, Cause, Failure, Phase, Retry};
 
 /// One step of a flow over the shared state `S`, failing with `E`.
 ///
-/// A visit runs `prep`, `exec` and `post`, in this order. `prep` reads the state, `exec` works without it, and
-/// `post` alone writes it. So a visit that fails or is cancelled before `post` leaves the state as it was, and
-/// `exec` can be tried again without harm.
+/// A visit runs `prep`, `exec` and `post`, in this order. `prep` reads the state, `exec` works without it,
+/// and `post` alone writes it. So a visit that fails or is cancelled before `post` leaves the state as it
+/// was, and `exec` can be tried again without harm.
 ///
 /// The methods are plain `async fn`s in an implementation:
 ///
@@ -81,8 +81,8 @@ where
     /// Reads from the state what `exec` needs.
     fn prep(&self, state: &S, visit: Visit<'_>) -> impl Future<Output = Result<Self::Prep, E>> + Send;
 
-    /// Does the work. It may be called again after a failure, and be dropped at any of its awaits by a timeout
-    /// or a cancellation.
+    /// Does the work. It may be called again after a failure, and be dropped at any of its awaits by a
+    /// timeout or a cancellation.
     fn exec(&self, prep: &Self::Prep, visit: Visit<'_>)
     -> impl Future<Output = Result<Self::Exec, E>> + Send;
 

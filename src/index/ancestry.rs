@@ -58,7 +58,8 @@ impl Ancestry {
 }
 
 impl Index {
-    /// An error if the head of `id` is hurt. Costs one listing where nothing is there but `own`, the versions of the caller's attempts.
+    /// An error if the head of `id` is hurt. Costs one listing where nothing is there but `own`, the versions
+    /// of the caller's attempts.
     pub(crate) async fn refuse_hurt(&self, id: &WorkflowId, own: &[Key]) -> Result<()> {
         let listed = self.objects.keys(&layout::versions_of(id)).await?;
         if listed.iter().all(|key| own.contains(key)) {
@@ -78,9 +79,10 @@ impl Index {
         Box::pin(self.look(id, &[])).await
     }
 
-    /// IMPORTANT: the listing first, the head after. A version is written before its head and on top of a version that the head had reached, so
-    /// beside writers at work the listing can show a version one commit ahead of the later head, and never more. What follows is read later
-    /// still, so a head that changed meanwhile makes the look start again before anything is called hurt.
+    /// IMPORTANT: the listing first, the head after. A version is written before its head and on top of a
+    /// version that the head had reached, so beside writers at work the listing can show a version one commit
+    /// ahead of the later head, and never more. What follows is read later still, so a head that changed
+    /// meanwhile makes the look start again before anything is called hurt.
     async fn look(&self, id: &WorkflowId, own: &[Key]) -> Result<Ancestry> {
         for _ in 0..ATTEMPTS {
             let listed = self.objects.keys(&layout::versions_of(id)).await?;
@@ -189,7 +191,8 @@ impl Index {
         Ok(found)
     }
 
-    /// Every segment that is there, in no order. One that cannot be read is passed over with a warning; `verify` reports it.
+    /// Every segment that is there, in no order. One that cannot be read is passed over with a warning;
+    /// `verify` reports it.
     pub(super) async fn each_segment(&self, mut take_in: impl FnMut(Segment)) -> Result<()> {
         let keys = self.objects.keys(&layout::index_segments()).await?;
         let mut reads = stream::iter(keys)
@@ -207,7 +210,8 @@ impl Index {
         Ok(())
     }
 
-    /// The highest fence of each of `ids` that the operation history or a pending record tells. Reads the whole history.
+    /// The highest fence of each of `ids` that the operation history or a pending record tells. Reads the
+    /// whole history.
     pub(crate) async fn fences(&self, ids: &BTreeSet<WorkflowId>) -> Result<BTreeMap<WorkflowId, u64>> {
         let mut fences = BTreeMap::new();
         if ids.is_empty() {
@@ -236,7 +240,8 @@ impl Index {
         Ok(fences)
     }
 
-    /// The content of the working copy, if a candidate has it and no version of the chain has: the copy is written after the head.
+    /// The content of the working copy, if a candidate has it and no version of the chain has: the copy is
+    /// written after the head.
     async fn copy_ahead(&self, stored: &StoredHead, candidates: &[Candidate]) -> Result<Option<ContentHash>> {
         let head = &stored.head;
         let Some(copy) = self.objects.get(&layout::content(&head.id, MediaType::Json)).await? else {

@@ -9,9 +9,11 @@ use crate::{
     stored::{Kind, encode_line, layout, unreadable},
 };
 
-/// A claim is taken over when this many times the records are there at which a fold is due: the fold that was claimed has not come.
+/// A claim is taken over when this many times the records are there at which a fold is due: the fold that was
+/// claimed has not come.
 const OVERDUE: usize = 4;
-/// And when there are this many times the records that there were when it was made, so that a slow fold is not claimed by everybody.
+/// And when there are this many times the records that there were when it was made, so that a slow fold is
+/// not claimed by everybody.
 const GROWN: usize = 2;
 
 /// What is in `ops/fold`.
@@ -26,10 +28,12 @@ struct Claim {
 
 /// Where a fold costs requests, of all the writers that find it due one at a time folds.
 ///
-/// Invariant: a claim saves work and nothing else. Folds at the same time do no harm, so a claim that is lost, deleted or taken over costs requests only. No clock
-/// decides about it: a writer that died with a claim is noticed by the records that go on gathering.
+/// Invariant: a claim saves work and nothing else. Folds at the same time do no harm, so a claim that is
+/// lost, deleted or taken over costs requests only. No clock decides about it: a writer that died with a
+/// claim is noticed by the records that go on gathering.
 impl Index {
-    /// Whether it falls to this process to fold so many records. Then [`unclaim`](Self::unclaim) follows, whatever becomes of the fold.
+    /// Whether it falls to this process to fold so many records. Then [`unclaim`](Self::unclaim) follows,
+    /// whatever becomes of the fold.
     pub(super) async fn claim(&self, records: usize) -> Result<bool> {
         if self.claim_when(records, Precondition::Absent).await? {
             return Ok(true);

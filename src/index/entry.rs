@@ -52,7 +52,8 @@ pub(crate) struct Gained {
     pub(crate) version: Ancestor,
 }
 
-/// A version that a writer left ahead of the head and that a fold fenced: its swap can never happen. The version itself stays, for `prune --unconfirmed`.
+/// A version that a writer left ahead of the head and that a fold fenced: its swap can never happen. The
+/// version itself stays, for `prune --unconfirmed`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Unconfirmed {
     pub(crate) id: WorkflowId,

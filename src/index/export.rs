@@ -1,4 +1,5 @@
-//! `index.json`, in the seed's schema: an object of entries by id. For people and older tools; nothing here reads it.
+//! `index.json`, in the seed's schema: an object of entries by id. For people and older tools; nothing here
+//! reads it.
 
 use std::sync::Arc;
 
@@ -43,7 +44,8 @@ impl<'a> Exported<'a> {
     }
 }
 
-/// Where the content is: in the file that its media type has, or in its version if only a newer program knows that file.
+/// Where the content is: in the file that its media type has, or in its version if only a newer program knows
+/// that file.
 fn path(entry: &Entry) -> Key {
     match entry.media_type.known() {
         Ok(media_type) => layout::content(&entry.id, media_type),
@@ -51,8 +53,8 @@ fn path(entry: &Entry) -> Key {
     }
 }
 
-/// Brings the export up to date; it will have about `size` bytes. It has a commit of its own, because nothing may depend on it: what fails here is a warning, and the next
-/// export makes up for it.
+/// Brings the export up to date; it will have about `size` bytes. It has a commit of its own, because nothing
+/// may depend on it: what fails here is a warning, and the next export makes up for it.
 pub(super) async fn write(objects: &Objects, entries: &Entries, size: u64) {
     if let Err(error) = try_write(objects, entries, size).await {
         tracing::warn!(%error, "index.json could not be written");
@@ -69,8 +71,8 @@ impl Serialize for Export<'_> {
     }
 }
 
-/// The present export becomes the backup before the new one takes its place. So there is no moment without an export, and the backup is
-/// whole whenever the export is being replaced.
+/// The present export becomes the backup before the new one takes its place. So there is no moment without an
+/// export, and the backup is whole whenever the export is being replaced.
 async fn try_write(objects: &Objects, entries: &Entries, size: u64) -> Result<()> {
     let key = layout::index_export();
     let bytes = encode(entries, size)?;

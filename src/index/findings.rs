@@ -40,7 +40,8 @@ impl Index {
         for (id, read) in known.chain(read.into_iter().map(|(id, read)| (id, read.map(Arc::new)))) {
             let stored = match read {
                 Ok(stored) => stored,
-                // Its records stay, so every reader looks at the head. One head that cannot be read must not stop the index of the others.
+                // Its records stay, so every reader looks at the head. One head that cannot be read must not
+                // stop the index of the others.
                 Err(error) if error.spares_others() => {
                     tracing::warn!(%id, %error, "cannot be folded into the index");
                     continue;
@@ -78,8 +79,9 @@ impl Index {
         Ok(findings)
     }
 
-    /// Whether the head is hurt and the index has seen a later version than the head's. That entry is the witness, so nothing older replaces it. It stays also
-    /// where a newer program wrote the versions, because then this program cannot tell.
+    /// Whether the head is hurt and the index has seen a later version than the head's. That entry is the
+    /// witness, so nothing older replaces it. It stays also where a newer program wrote the versions, because
+    /// then this program cannot tell.
     pub(super) async fn is_behind(&self, head: &Head, known: Option<&Arc<Entry>>) -> Result<bool> {
         if known.is_none_or(|known| known.generation <= head.generation()) {
             return Ok(false);
@@ -96,9 +98,10 @@ impl Index {
 
     /// The heads that need not be read, and the workflows whose heads must be.
     ///
-    /// IMPORTANT: a head that this process saw covers the records up to its generation, whatever came since: that has records of its own. It counts
-    /// only where it is no older than what the index says already, and where its own record is among those: so it is no head of a time before the store
-    /// was brought back from a copy.
+    /// IMPORTANT: a head that this process saw covers the records up to its generation, whatever came since:
+    /// that has records of its own. It counts only where it is no older than what the index says already, and
+    /// where its own record is among those: so it is no head of a time before the store was brought back from
+    /// a copy.
     fn known(
         &self,
         records: &BTreeMap<WorkflowId, Vec<Change>>,

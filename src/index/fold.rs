@@ -22,22 +22,22 @@ use crate::{
 
 /// How often an explicit fold or a reindex tries again when somebody else's got through first.
 const ATTEMPTS: u32 = 8;
-/// An explicit fold writes a base and the exports as well where so many entries have changed since the last base, as a part of what that has: what it
-/// writes stays in proportion to what was saved.
+/// An explicit fold writes a base and the exports as well where so many entries have changed since the last
+/// base, as a part of what that has: what it writes stays in proportion to what was saved.
 const EXPLICIT_PART: u64 = 2;
 /// Where the root stands in the batch.
 const SWAP: Position = Position { stage: 1, operation: 0 };
 
-/// When to fold. A fold costs one segment for all the records that it takes, so the cost of a save stays the same however many
-/// workflows there are.
+/// When to fold. A fold costs one segment for all the records that it takes, so the cost of a save stays the
+/// same however many workflows there are.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Policy {
     /// A saver folds when it finds this many records.
     pub(crate) records: usize,
     /// A saver looks at its first write, if the work is not shared out, and then every so many writes.
     pub(crate) look_every: u32,
-    /// A process begins at any of these writes, and of those that find a fold due one at a time folds. For storages where a look and a fold
-    /// cost requests, and many processes make one save each.
+    /// A process begins at any of these writes, and of those that find a fold due one at a time folds. For
+    /// storages where a look and a fold cost requests, and many processes make one save each.
     pub(crate) shared_out: bool,
     /// A base is never written for fewer entries than this in the segments.
     pub(crate) smallest_base: u64,
@@ -48,9 +48,10 @@ pub(crate) struct Policy {
 impl Policy {
     /// What suits a storage.
     ///
-    /// Elsewhere than on this machine a cold reader pays a request for each workflow that a record names, a saver one for each look, and a
-    /// fold two for each record. So a saver looks at one of eight writes, and one saver folds at a time. While it does, 16 others add a few
-    /// records each; at four times the records another one folds as well. A fold takes longer than a save, so it follows the answer.
+    /// Elsewhere than on this machine a cold reader pays a request for each workflow that a record names, a
+    /// saver one for each look, and a fold two for each record. So a saver looks at one of eight writes, and
+    /// one saver folds at a time. While it does, 16 others add a few records each; at four times the records
+    /// another one folds as well. A fold takes longer than a save, so it follows the answer.
     pub(crate) fn of(capabilities: &Capabilities) -> Self {
         let remote = capabilities.durability == Durability::Service;
         let look_every = if remote { 8 } else { 64 };
@@ -147,8 +148,9 @@ impl Index {
     /// Makes the index anew from the heads; how many workflows it has.
     pub(crate) async fn rebuild(&self) -> Result<usize> {
         self.gate.check_writer_again().await?;
-        // IMPORTANT: the root first, then the records, the heads last. A record goes only after a swap of the root, so whatever changes
-        // behind the heads that we read either still has its record for the next fold, or makes our own swap fail.
+        // IMPORTANT: the root first, then the records, the heads last. A record goes only after a swap of the
+        // root, so whatever changes behind the heads that we read either still has its record for the next
+        // fold, or makes our own swap fail.
         let mut table = self.with_lost_heads(self.anchored(self.table().await?).await?).await?;
         let mut records = Pending::list(&self.objects, usize::MAX).await?;
         let (mut entries, unreadable) = from_heads(&self.objects, &self.texts).await?;
@@ -168,8 +170,8 @@ impl Index {
         Err(Error::IndexBusy { attempts: ATTEMPTS })
     }
 
-    /// Reads again the heads of workflows of which `table` has a later entry than `entries`, or the only one. A head that is damaged or hurt keeps the entry
-    /// that it had.
+    /// Reads again the heads of workflows of which `table` has a later entry than `entries`, or the only one.
+    /// A head that is damaged or hurt keeps the entry that it had.
     async fn update(&self, entries: &mut Entries, table: &Table) -> Result<()> {
         let newer = |(id, known): &(&WorkflowId, &Arc<Entry>)| {
             entries.get(*id).is_none_or(|read| read.generation < known.generation)
@@ -219,8 +221,8 @@ impl Index {
 
     /// Swaps in a root that covers the findings, then clears away what it covers.
     ///
-    /// A crash leaves, in the order of the stages: parts that nothing names; a root that covers records which are still there and do
-    /// no harm; an export that lags.
+    /// A crash leaves, in the order of the stages: parts that nothing names; a root that covers records which
+    /// are still there and do no harm; an export that lags.
     async fn write(&self, table: Table, findings: Findings, base: Base) -> Result<Folded> {
         let Findings { mut segment, mut covered, unreached } = findings;
         let settled = self.settle(unreached).await;
@@ -255,7 +257,8 @@ impl Index {
         let old_base = old_base.and_then(|old| Key::parse(old.key.as_str()).ok());
         let encoded = root.encode().map_err(|source| unreadable(&layout::index_root(), source))?;
         let when = table.version.clone().map_or(Precondition::Absent, Precondition::Is);
-        // IMPORTANT: the parts are there before the root names them, and records and the old base go only after.
+        // IMPORTANT: the parts are there before the root names them, and records and the old base go only
+        // after.
         let batch = Batch::new()
             .stage(parts)
             .stage([Write::put(layout::index_root(), encoded).when(when)])
@@ -318,8 +321,9 @@ impl Index {
     }
 }
 
-/// Refuses to write an index of everything while there is a head that only others can read, a newer program or another user: its present
-/// version would be hidden from them. A damaged head hides nothing; `verify` names it.
+/// Refuses to write an index of everything while there is a head that only others can read, a newer program
+/// or another user: its present version would be hidden from them. A damaged head hides nothing; `verify`
+/// names it.
 ///
 /// # Errors
 /// The failure to read such a head now.

@@ -1,4 +1,5 @@
-//! The operation history: the segments, from the newest back to the first, each naming the one before it by its hash.
+//! The operation history: the segments, from the newest back to the first, each naming the one before it by
+//! its hash.
 
 use pflow_backend::Key;
 
@@ -14,8 +15,8 @@ use crate::{
 };
 
 impl Index {
-    /// Walks the whole history and says where it breaks off: the key, what became of it, and why. What stands before that segment cannot be
-    /// reached, because only it knows the one before it.
+    /// Walks the whole history and says where it breaks off: the key, what became of it, and why. What stands
+    /// before that segment cannot be reached, because only it knows the one before it.
     pub(crate) async fn check_history(&self) -> Result<Option<(String, Lost, String)>> {
         // A root that cannot be read is reported as a lost index.
         let Some(root) = self.objects.get(&layout::index_root()).await? else { return Ok(None) };
@@ -30,8 +31,8 @@ impl Index {
         Ok(None)
     }
 
-    /// The table with a history that can go on: where its last segment is lost, the newest whole one takes its place. What the lost one told
-    /// is lost.
+    /// The table with a history that can go on: where its last segment is lost, the newest whole one takes
+    /// its place. What the lost one told is lost.
     pub(super) async fn anchored(&self, mut table: Table) -> Result<Table> {
         let intact = match &table.root.last_segment {
             Some(part) => self.segment(part).await?.is_ok(),
@@ -47,10 +48,12 @@ impl Index {
         Ok(table)
     }
 
-    /// Whether a root that another one overtook had been in place before it. `parts` are those that it was the first to name.
+    /// Whether a root that another one overtook had been in place before it. `parts` are those that it was
+    /// the first to name.
     ///
-    /// Every later root goes back to its segment, so the history tells. A base alone leaves no trace: it counts while the present root names it, and
-    /// whoever replaced it has deleted it. Where the history cannot be read as far back, it may have been.
+    /// Every later root goes back to its segment, so the history tells. A base alone leaves no trace: it
+    /// counts while the present root names it, and whoever replaced it has deleted it. Where the history
+    /// cannot be read as far back, it may have been.
     pub(super) async fn has_been(&self, overtaken: &Root, parts: &[Key]) -> Result<bool> {
         let Some(present) = self.objects.get(&layout::index_root()).await? else { return Ok(true) };
         let Ok(present) = Root::decode(&present.bytes) else { return Ok(true) };
@@ -92,7 +95,8 @@ impl Index {
     }
 }
 
-/// The newest whole segment there is, and its sequence. Asked only when every root is lost: it reads the whole history.
+/// The newest whole segment there is, and its sequence. Asked only when every root is lost: it reads the
+/// whole history.
 async fn newest_segment(objects: &Objects) -> Result<Option<(u64, Part)>> {
     let mut newest = None;
     for key in objects.keys(&layout::index_segments()).await? {

@@ -8,8 +8,9 @@ use crate::{Error, ErrorKind, flow::with_causes, stored::WorkflowId};
 pub struct Listing {
     /// The workflows that match, in the order that the query asks for.
     pub workflows: Vec<Arc<Entry>>,
-    /// Workflows that may have changed and cannot be read now, in the order of their ids. Whether they match is not known, so every answer has them. An entry
-    /// of one of them among the `workflows` is what was known before.
+    /// Workflows that may have changed and cannot be read now, in the order of their ids. Whether they match
+    /// is not known, so every answer has them. An entry of one of them among the `workflows` is what was
+    /// known before.
     pub unreadable: Vec<Unreadable>,
 }
 
@@ -18,8 +19,8 @@ pub struct Listing {
 pub struct Unreadable {
     /// The workflow.
     pub id: WorkflowId,
-    /// What a caller can do about it: [`ErrorKind::Incompatible`] if a newer program wrote it, [`ErrorKind::Failed`] if the system does
-    /// not let this process read it, else it is damaged.
+    /// What a caller can do about it: [`ErrorKind::Incompatible`] if a newer program wrote it,
+    /// [`ErrorKind::Failed`] if the system does not let this process read it, else it is damaged.
     pub kind: ErrorKind,
     /// Why.
     pub reason: String,

@@ -1,6 +1,7 @@
 //! The root and the immutable parts that it names.
 //!
-//! The root is one line of JSON with a checksum. A part is lines of JSON: a header, then a line for each thing it holds.
+//! The root is one line of JSON with a checksum. A part is lines of JSON: a header, then a line for each
+//! thing it holds.
 
 use bytes::Bytes;
 use pflow_backend::Key;
@@ -60,8 +61,8 @@ pub(super) struct Segment {
     pub(super) gained: Vec<Gained>,
     /// Versions that were found ahead of their head and fenced.
     pub(super) unconfirmed: Vec<Unconfirmed>,
-    /// What pending records of operations told. A fold that died before it deleted them is followed by one that tells it again: whoever
-    /// reads the history takes each operation id once.
+    /// What pending records of operations told. A fold that died before it deleted them is followed by one
+    /// that tells it again: whoever reads the history takes each operation id once.
     pub(super) operations: Vec<Operation>,
 }
 

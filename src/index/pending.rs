@@ -35,7 +35,8 @@ pub(super) struct PendingOperation {
 }
 
 impl Pending {
-    /// The records that are there, in key order, at most `limit`. Names that are none of ours are passed over.
+    /// The records that are there, in key order, at most `limit`. Names that are none of ours are passed
+    /// over.
     pub(super) async fn list(objects: &Objects, limit: usize) -> Result<Self> {
         let mut found = Self::default();
         let mut listing = objects.backend.list(&layout::pending_records(), None);

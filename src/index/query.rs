@@ -7,7 +7,8 @@ use super::Entry;
 /// Which workflows to list, and how. The default is all of them by id.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Query {
-    /// Words that must all occur, each in the id, title, description, a tag or a node type; case does not matter.
+    /// Words that must all occur, each in the id, title, description, a tag or a node type; case does not
+    /// matter.
     pub text: Option<String>,
     /// Tags that it must all have; case does not matter.
     pub tags: Vec<String>,

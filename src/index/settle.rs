@@ -21,9 +21,10 @@ pub(super) struct Settled {
 impl Index {
     /// Ends the attempts behind these records, and deletes no version.
     ///
-    /// Ancestry decides, see [`crate::stored::classify`]. Where the head is hurt, nothing is settled: the records stay. Elsewhere the head is rewritten, so
-    /// that the swap of the attempt can never happen, and the record becomes a line of the index. A writer that is still at work loses its swap and tries
-    /// again with a new version id. A crash in between leaves the record, and the next fold does the same again.
+    /// Ancestry decides, see [`crate::stored::classify`]. Where the head is hurt, nothing is settled: the
+    /// records stay. Elsewhere the head is rewritten, so that the swap of the attempt can never happen, and
+    /// the record becomes a line of the index. A writer that is still at work loses its swap and tries again
+    /// with a new version id. A crash in between leaves the record, and the next fold does the same again.
     ///
     /// A workflow that cannot be settled now keeps its records for a later fold.
     pub(super) async fn settle(&self, unreached: Vec<(WorkflowId, Vec<Change>)>) -> Settled {
@@ -69,8 +70,8 @@ impl Index {
         Ok(Settled { covered: records.into_iter().map(|record| record.key).collect(), unconfirmed })
     }
 
-    /// Rewrites the head as it is, or makes one of generation 0 where there is none. Whether that happened: then no swap that names an earlier state of
-    /// the head can happen any more.
+    /// Rewrites the head as it is, or makes one of generation 0 where there is none. Whether that happened:
+    /// then no swap that names an earlier state of the head can happen any more.
     async fn fence(&self, stored: &StoredHead) -> Result<bool> {
         let id = &stored.head.id;
         let key = layout::head(id);

@@ -132,7 +132,8 @@ impl Table {
         Err(Error::IndexBusy { attempts: ATTEMPTS })
     }
 
-    /// Makes the table from the heads. `root` is what is left of the root, `version` that of the object which is there.
+    /// Makes the table from the heads. `root` is what is left of the root, `version` that of the object which
+    /// is there.
     async fn rebuild(
         objects: &Objects,
         texts: &Texts,
@@ -151,7 +152,8 @@ impl Table {
     }
 }
 
-/// The entries of all heads, and those that cannot be read: damaged ones, and what a newer program wrote. `verify` says what is wrong with those.
+/// The entries of all heads, and those that cannot be read: damaged ones, and what a newer program wrote.
+/// `verify` says what is wrong with those.
 pub(super) async fn from_heads(objects: &Objects, texts: &Texts) -> Result<(Entries, Vec<Unreadable>)> {
     let keys = objects.keys(&layout::workflows()).await?;
     let ids = keys.iter().filter_map(layout::parse_head).collect();
@@ -233,7 +235,8 @@ async fn read_part<T>(
 }
 
 impl Loss {
-    /// A loss that the heads make good, or an error that they do not: of the storage, or a part that a newer program wrote.
+    /// A loss that the heads make good, or an error that they do not: of the storage, or a part that a newer
+    /// program wrote.
     fn or_error<T>(self) -> Result<std::result::Result<T, Self>> {
         match self {
             Self::Damaged(error) if !error.is_of_one_object() => Err(error),

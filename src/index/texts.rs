@@ -5,7 +5,8 @@ use std::{
 
 use super::Entry;
 
-/// So many texts are remembered. A store has few node types, tags and authors; where it has more, those that are not remembered are merely not shared.
+/// So many texts are remembered. A store has few node types, tags and authors; where it has more, those that
+/// are not remembered are merely not shared.
 const REMEMBERED: usize = 16 * 1024;
 
 /// Texts that many entries have in common, each kept once: they are half of what an entry has.

@@ -82,7 +82,8 @@ impl Index {
 
     /// What there is now: everything that was acknowledged before this call, and perhaps more.
     pub(crate) async fn view(&self) -> Result<View> {
-        // IMPORTANT: records first, root after. A record that is gone by now is covered by the root that we read next.
+        // IMPORTANT: records first, root after. A record that is gone by now is covered by the root that we
+        // read next.
         let pending = Pending::list(&self.objects, usize::MAX).await?;
         let table = self.table().await?;
         let (stale, own) = {
@@ -126,8 +127,9 @@ impl Index {
         Ok(view)
     }
 
-    /// Whether a head that has not reached its pending records is worth a look at the versions: it has no version, is behind its entry, or the storage has
-    /// atomic batches, where no record comes before its head. Elsewhere a writer at work leaves the same.
+    /// Whether a head that has not reached its pending records is worth a look at the versions: it has no
+    /// version, is behind its entry, or the storage has atomic batches, where no record comes before its
+    /// head. Elsewhere a writer at work leaves the same.
     fn may_be_hurt(&self, head: &Head, entries: &Entries) -> bool {
         head.current.is_none()
             || self.objects.backend.capabilities().atomic_batch
@@ -140,7 +142,8 @@ impl Index {
         let table = Table::load(&self.objects, &self.texts, known.as_ref()).await?;
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if known.is_some_and(|known| known.version != table.version) {
-            // The new root may have been made by a reindex that corrected what we remember; what it lacks has a record.
+            // The new root may have been made by a reindex that corrected what we remember; what it lacks has
+            // a record.
             kept.own.clear();
         }
         kept.table = Some(table.clone());
@@ -157,8 +160,8 @@ impl Index {
         entries
     }
 
-    /// The same for a table that a fold has added to. Unless somebody reads it just now it is not copied: that would make a fold cost more the more
-    /// workflows there are.
+    /// The same for a table that a fold has added to. Unless somebody reads it just now it is not copied:
+    /// that would make a fold cost more the more workflows there are.
     pub(super) fn keep_grown(
         &self,
         before: Table,
@@ -179,8 +182,9 @@ impl Index {
         entries
     }
 
-    /// Remembers a head that this process wrote, so that its own next listing need not read it. Whether it is time to look for records
-    /// to fold: at the writes that the policy names, and while others leave more of them than a fold takes at every one.
+    /// Remembers a head that this process wrote, so that its own next listing need not read it. Whether it is
+    /// time to look for records to fold: at the writes that the policy names, and while others leave more of
+    /// them than a fold takes at every one.
     pub(crate) fn remember(&self, head: &Head) -> bool {
         let before = self.writes.fetch_add(1, Ordering::Relaxed);
         if let Some(entry) = Entry::of(head) {
@@ -206,8 +210,9 @@ impl View {
     }
 }
 
-/// The workflows whose heads must be read, and the highest generation that a record names: those with a record of a generation that we have not seen them
-/// reach. Once an entry has reached it, whatever became of that attempt is history that the entry covers.
+/// The workflows whose heads must be read, and the highest generation that a record names: those with a
+/// record of a generation that we have not seen them reach. Once an entry has reached it, whatever became of
+/// that attempt is history that the entry covers.
 fn to_read(pending: &Pending, table: &Table, own: &Entries) -> BTreeMap<WorkflowId, u64> {
     let mut highest: BTreeMap<&WorkflowId, u64> = BTreeMap::new();
     for record in &pending.changes {

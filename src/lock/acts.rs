@@ -39,7 +39,8 @@ impl Locks {
         self.end_here(id, lease, Act::Release).await
     }
 
-    /// Ends a lease in a task of its own. A swap whose future is dropped may land later, and would take away what this process was granted under the same id in between.
+    /// Ends a lease in a task of its own. A swap whose future is dropped may land later, and would take away
+    /// what this process was granted under the same id in between.
     async fn end(&self, id: &WorkflowId, lease: LeaseId, act: Act) -> Result<Lease> {
         let leaving = self.grants.leave(id, &lease);
         let (locks, of) = (self.clone(), id.clone());

@@ -31,8 +31,8 @@ pub(crate) struct LockChange {
     pub(super) failure: Option<Error>,
 }
 
-/// A swap of the head that nobody has told the fate of. It has happened or never will as soon as the head is another one than it named; those before it named
-/// the same head, or one that is gone.
+/// A swap of the head that nobody has told the fate of. It has happened or never will as soon as the head is
+/// another one than it named; those before it named the same head, or one that is gone.
 #[derive(Debug, Clone)]
 pub(crate) struct Unsettled {
     /// What it granted, renewed, gave back or broke, if it did.
@@ -113,7 +113,8 @@ impl LockChange {
             }
         });
         match result {
-            // A conflict was decided by a head that we read after the swap, and that is not the one which the swap named.
+            // A conflict was decided by a head that we read after the swap, and that is not the one which the
+            // swap named.
             Err(error) if unsettled && !decided => {
                 Err(Error::in_doubt(format!("the locking of {}", self.id), doubt, error))
             }

@@ -1,4 +1,5 @@
-//! What becomes of a wish about a lease, by what stands in the head. Pure, so that every case, and every interleaving of cases, can be tried.
+//! What becomes of a wish about a lease, by what stands in the head. Pure, so that every case, and every
+//! interleaving of cases, can be tried.
 
 use pflow_backend::Identity;
 
@@ -32,9 +33,10 @@ pub(crate) struct Decider<'a> {
 
 /// By the lease in the head alone: who has it, and whether it must be respected.
 ///
-/// Invariants, whatever the wish and the sight: the fence never falls; it rises by one when a lease is granted, broken or taken over, and only then; a lease is
-/// renewed, given back and broken by its id and, where the caller knows it, its fence, whatever any clock says; nothing but lease, fence, nonce, revision and the note of how a lease ended
-/// is changed.
+/// Invariants, whatever the wish and the sight: the fence never falls; it rises by one when a lease is
+/// granted, broken or taken over, and only then; a lease is renewed, given back and broken by its id and,
+/// where the caller knows it, its fence, whatever any clock says; nothing but lease, fence, nonce, revision
+/// and the note of how a lease ended is changed.
 pub(crate) fn decide(wish: &Wish, head: &Head, decider: Decider<'_>) -> Result<Decision> {
     match wish {
         Wish::Acquire(request) => acquire(request, head, decider),
@@ -48,12 +50,14 @@ pub(crate) fn decide(wish: &Wish, head: &Head, decider: Decider<'_>) -> Result<D
     }
 }
 
-/// What an answer means for a wish that may have been granted already without anybody's hearing of it: `ours` is what its swaps put there, `head` what is there,
-/// and `open` says that the head still is the one that they name, so that they may happen yet.
+/// What an answer means for a wish that may have been granted already without anybody's hearing of it: `ours`
+/// is what its swaps put there, `head` what is there, and `open` says that the head still is the one that
+/// they name, so that they may happen yet.
 ///
-/// That a lease is gone does not tell who took it away. Whoever takes one from its holder leaves a note of it in the head. So the lease is gone because of us if
-/// and only if the last note is the one that our swap leaves: its own after a break, the one that was there before after a release. If somebody else's lease was taken away since, which
-/// leaves another note, nobody can tell any more, and the lease is reported lost.
+/// That a lease is gone does not tell who took it away. Whoever takes one from its holder leaves a note of it
+/// in the head. So the lease is gone because of us if and only if the last note is the one that our swap
+/// leaves: its own after a break, the one that was there before after a release. If somebody else's lease was
+/// taken away since, which leaves another note, nobody can tell any more, and the lease is reported lost.
 pub(crate) fn settled(wish: &Wish, answer: Answer, ours: &Unsettled, head: &Head, open: bool) -> Answer {
     match answer {
         // It was granted now, not before.
@@ -64,7 +68,8 @@ pub(crate) fn settled(wish: &Wish, answer: Answer, ours: &Unsettled, head: &Head
         {
             Answer::Done { lease: Box::new(ours.lease.clone()), already_held: false }
         }
-        // It was stale when we swapped, and is not any more: a clock was set back. Nobody may be refused what may be granted yet.
+        // It was stale when we swapped, and is not any more: a clock was set back. Nobody may be refused what
+        // may be granted yet.
         Answer::Conflict(conflict) if open => Answer::Failed(conflict.into()),
         other => other,
     }

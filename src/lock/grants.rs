@@ -19,12 +19,12 @@ use crate::{
 
 /// The grants of one store that something is done about in this process. All handles of the store share them.
 ///
-/// A grant is found again by its name: the workflow and the lease id, which a caller may choose. So two callers can mean one grant, and what one of them does must
-/// not take it from the other.
+/// A grant is found again by its name: the workflow and the lease id, which a caller may choose. So two
+/// callers can mean one grant, and what one of them does must not take it from the other.
 ///
 /// Invariants, within one process:
-/// - A request for a name begins after every release of that name that had begun before it, and ends before the next request for it begins. So no request is answered
-///   by a lease that is being given back.
+/// - A request for a name begins after every release of that name that had begun before it, and ends before
+///   the next request for it begins. So no request is answered by a lease that is being given back.
 /// - A name has one guard at most.
 #[derive(Debug, Default)]
 pub(super) struct Grants {
@@ -33,7 +33,8 @@ pub(super) struct Grants {
     doubted: AtomicBool,
 }
 
-/// One store, as one process knows it. The location tells copies of a store apart, the identity the machines that a test plays.
+/// One store, as one process knows it. The location tells copies of a store apart, the identity the machines
+/// that a test plays.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct StoreKey {
     location: String,
@@ -79,7 +80,8 @@ pub(super) struct Leaving {
 }
 
 impl Grants {
-    /// Those of the store with this id. A backend that cannot say where its objects are shares them with nobody.
+    /// Those of the store with this id. A backend that cannot say where its objects are shares them with
+    /// nobody.
     pub(super) fn of_store(objects: &Objects, store_id: &str) -> Arc<Self> {
         let Some(location) = objects.backend.location_id() else { return Arc::default() };
         let identity = objects.environment.identity().clone();

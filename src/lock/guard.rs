@@ -26,16 +26,18 @@ use crate::{
 
 /// A lease that is held: a task of its own renews it until it is released, dropped or lost.
 ///
-/// It is renewed after about a third of its duration, so that two renewals may fail before anybody could take over. While it is not certain that it is held,
-/// because nothing could be renewed for as long as it lasts, or because this process or the machine stood still for so long, [`lease_id`](Self::lease_id)
-/// refuses until it has been renewed. That is a courtesy: whoever took over has raised the fence, so a write under the old lease fails in any case
-/// ([`Conflict::LeaseLost`]).
+/// It is renewed after about a third of its duration, so that two renewals may fail before anybody could take
+/// over. While it is not certain that it is held, because nothing could be renewed for as long as it lasts,
+/// or because this process or the machine stood still for so long, [`lease_id`](Self::lease_id) refuses until
+/// it has been renewed. That is a courtesy: whoever took over has raised the fence, so a write under the old
+/// lease fails in any case ([`Conflict::LeaseLost`]).
 ///
 /// # How it ends
 /// - [`release`](Self::release) gives it back for certain, or says why not.
-/// - Dropping it asks its task to give it back: nobody hears of a failure but the log. [`Store::close`](crate::Store::close) waits for it, or the runtime has to go
-///   on for a moment.
-/// - When the process dies the lease stays; others on the same machine take it over at once, the rest when it has ended.
+/// - Dropping it asks its task to give it back: nobody hears of a failure but the log.
+///   [`Store::close`](crate::Store::close) waits for it, or the runtime has to go on for a moment.
+/// - When the process dies the lease stays; others on the same machine take it over at once, the rest when it
+///   has ended.
 #[derive(Debug)]
 pub struct LeaseGuard {
     locks: Locks,
@@ -68,8 +70,8 @@ pub(super) struct Orders {
 
 /// What others wait for until the lease is given back.
 ///
-/// Invariant: the task loosens the ties when it ends, however it ends. The guard may outlive it, in the future of a release that its
-/// caller keeps and does not ask any more.
+/// Invariant: the task loosens the ties when it ends, however it ends. The guard may outlive it, in the
+/// future of a release that its caller keeps and does not ask any more.
 #[derive(Debug)]
 struct Ties {
     /// There is no other guard for the lease.
@@ -119,12 +121,13 @@ impl Orders {
 }
 
 impl LeaseGuard {
-    /// Holds what was granted, which was asked for at `asked`. The task lives until the lease is given back or lost, and this guard waits for it or leaves
-    /// it to itself.
+    /// Holds what was granted, which was asked for at `asked`. The task lives until the lease is given back
+    /// or lost, and this guard waits for it or leaves it to itself.
     fn new(locks: Locks, id: WorkflowId, grant: Grant, asked: Moment, guarded: Guarded) -> Self {
         let orders = Arc::new(Orders::new(guarded));
         let mut refreshed = asked;
-        // What was granted before, in answer to a request whose reply got lost, may have lasted for a while already.
+        // What was granted before, in answer to a request whose reply got lost, may have lasted for a while
+        // already.
         if grant.already_held {
             refreshed = asked.not_after(grant.lease.refreshed());
             orders.renew.notify_one();
@@ -144,7 +147,8 @@ impl LeaseGuard {
         self.state.borrow().lease.clone()
     }
 
-    /// The number of this grant: the highest that there is while the lease is held. Good for systems outside of the store that compare fences.
+    /// The number of this grant: the highest that there is while the lease is held. Good for systems outside
+    /// of the store that compare fences.
     pub fn fence(&self) -> u64 {
         self.state.borrow().lease.fence
     }
@@ -204,8 +208,8 @@ impl LeaseGuard {
 
     /// Returns when the lease is lost: who has it now, or how it ended. Whoever works under it stops then.
     ///
-    /// The head is looked at every 20 seconds at least, so a break or a takeover is noticed in that time, however long the lease lasts. A task that has died
-    /// counts as a loss: nobody renews the lease any more.
+    /// The head is looked at every 20 seconds at least, so a break or a takeover is noticed in that time,
+    /// however long the lease lasts. A task that has died counts as a loss: nobody renews the lease any more.
     pub async fn lost(&self) -> Conflict {
         let mut state = self.state.clone();
         let lost =
@@ -213,9 +217,10 @@ impl LeaseGuard {
         lost.unwrap_or_else(|| self.abandoned(&self.state.borrow().lease))
     }
 
-    /// Returns when it is not certain any more that the lease is held, and says why: [`Error::LeaseUncertain`] when it was not renewed for as long as it
-    /// lasts, [`Conflict::LeaseLost`] when it is lost. From then on somebody else may work under a lease of their own, so whoever does something that
-    /// the store does not fence stops.
+    /// Returns when it is not certain any more that the lease is held, and says why:
+    /// [`Error::LeaseUncertain`] when it was not renewed for as long as it lasts, [`Conflict::LeaseLost`]
+    /// when it is lost. From then on somebody else may work under a lease of their own, so whoever does
+    /// something that the store does not fence stops.
     ///
     /// It compares the clocks every 5 seconds, as no timer notices that the machine was suspended.
     pub async fn uncertain(&self) -> Error {
@@ -233,7 +238,8 @@ impl LeaseGuard {
         }
     }
 
-    /// Gives the lease back; the lease as it was. Dropping the future leaves that to the task, as dropping the guard does.
+    /// Gives the lease back; the lease as it was. Dropping the future leaves that to the task, as dropping
+    /// the guard does.
     ///
     /// # Errors
     /// [`Conflict::LeaseLost`] if it was not held any more: what was written under it is written, but somebody else may have begun meanwhile. Otherwise the lease
@@ -278,7 +284,8 @@ impl Drop for LeaseGuard {
 }
 
 impl Locks {
-    /// Acquires and holds. A grant has one guard in this process, whichever handle of the store it was asked through.
+    /// Acquires and holds. A grant has one guard in this process, whichever handle of the store it was asked
+    /// through.
     pub(crate) async fn hold(&self, id: &WorkflowId, request: LeaseRequest) -> Result<LeaseGuard> {
         let (grant, asked, asking) = self.acquire_at(id, request.attached(), Use::Guard).await?;
         let guarded = asking.guard().ok_or_else(|| Error::Internal("a grant has two guards".to_owned()))?;

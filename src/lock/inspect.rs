@@ -54,7 +54,8 @@ pub struct Inspection {
 /// What a listing of locks found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LockList {
-    /// Every lease, stale ones included, and every `workflow.lock` that is not what the head says; in the order of their ids.
+    /// Every lease, stale ones included, and every `workflow.lock` that is not what the head says; in the
+    /// order of their ids.
     pub locks: Vec<Inspection>,
     /// Workflows whose head cannot be read.
     pub unreadable: Vec<Unreadable>,
@@ -93,7 +94,8 @@ impl Locks {
         Ok(inspection)
     }
 
-    /// Every lock in the store. The heads say which there are: a mirror may be missing. One listing, a read for each workflow, and one for each lock or mirror.
+    /// Every lock in the store. The heads say which there are: a mirror may be missing. One listing, a read
+    /// for each workflow, and one for each lock or mirror.
     pub(crate) async fn list(&self) -> Result<LockList> {
         let keys = self.objects.keys(&layout::workflows()).await?;
         let mirrored: BTreeSet<WorkflowId> = keys.iter().filter_map(layout::parse_lockfile).collect();
@@ -146,7 +148,8 @@ impl Locks {
     /// None: it was left as it is.
     async fn mend(&self, pair: &Pair) -> Result<Option<Mended>> {
         let head = &pair.stored.head;
-        // Without a condition a deletion could take the mirror of a lease that is just being granted. Where there is none it is left to the next lock.
+        // Without a condition a deletion could take the mirror of a lease that is just being granted. Where
+        // there is none it is left to the next lock.
         let conditional = self.objects.backend.capabilities().conditional_delete;
         let update = pair.seen.update(head)?;
         let Some(write) = update.write.filter(|_| head.lease.is_some() || conditional) else {

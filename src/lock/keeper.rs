@@ -16,14 +16,16 @@ use crate::{
 
 /// A lease is renewed after this part of its duration.
 const PART: u32 = 3;
-/// After a renewal that failed another one is tried after this part of the duration, but not much later than in:
+/// After a renewal that failed another one is tried after this part of the duration, but not much later than
+/// in:
 const RETRY_PART: u32 = 24;
 const LONGEST_RETRY: Duration = Duration::from_secs(5);
 /// There is so much between two renewals at least.
 const SHORTEST: Duration = Duration::from_millis(10);
 /// The clocks are compared so often at least. A timer does not notice that the machine was suspended.
 pub(super) const LOOK: Duration = Duration::from_secs(5);
-/// The head is read so often at least, so that whoever works under a long lease hears soon that it was broken.
+/// The head is read so often at least, so that whoever works under a long lease hears soon that it was
+/// broken.
 const WATCH: Duration = Duration::from_secs(20);
 
 /// The task behind a [`LeaseGuard`](super::LeaseGuard).
@@ -89,7 +91,8 @@ impl Keeper {
                 Err(Error::Conflict(lost)) if matches!(*lost, Conflict::LeaseLost { .. }) => {
                     return self.lose(*lost).await;
                 }
-                // The lease is there for a while yet, and perhaps longer. The guard refuses when that is not certain any more.
+                // The lease is there for a while yet, and perhaps longer. The guard refuses when that is not
+                // certain any more.
                 Err(error) => {
                     if failures == 0 {
                         tracing::warn!(id = %self.id, %error, "the lease could not be renewed; it is tried again");
@@ -103,7 +106,8 @@ impl Keeper {
         }
     }
 
-    /// The next renewal is counted from the beginning of the last one, as its end is: a storage that takes long to answer does not push it out.
+    /// The next renewal is counted from the beginning of the last one, as its end is: a storage that takes
+    /// long to answer does not push it out.
     fn after_renewal(&self) -> Due {
         let from = self.state.borrow().refreshed;
         let taken = from.elapsed(self.locks.objects.environment.as_ref());
@@ -111,8 +115,8 @@ impl Keeper {
         Due { from, pause: self.pause(false).max(taken.saturating_add(SHORTEST)), watched: from }
     }
 
-    /// How long after a renewal was begun, or after one that failed, the next one is due. At random, so that many leases that were taken together are not
-    /// renewed together for ever.
+    /// How long after a renewal was begun, or after one that failed, the next one is due. At random, so that
+    /// many leases that were taken together are not renewed together for ever.
     fn pause(&self, failed: bool) -> Duration {
         let duration = self.state.borrow().lease.duration();
         let jitter = 1.0 - 0.2 * self.locks.objects.environment.jitter();

@@ -9,16 +9,19 @@ use crate::stored::WorkflowId;
 
 /// The callers that wait for the locks of one store in this process: one line for each workflow.
 ///
-/// Only the first in a line asks the storage, so a lock that many wait for costs as much as one that one waits for, and a release wakes one of them, which
-/// has the lock before the next one looks. Nothing here is needed for correctness: other processes know nothing of it.
+/// Only the first in a line asks the storage, so a lock that many wait for costs as much as one that one
+/// waits for, and a release wakes one of them, which has the lock before the next one looks. Nothing here is
+/// needed for correctness: other processes know nothing of it.
 #[derive(Debug, Default)]
 pub(super) struct Lines(SharedByKey<WorkflowId, Line>);
 
 #[derive(Debug, Default)]
 pub(super) struct Line {
-    /// Held by the first in line. Tokio's mutex serves in the order of asking, and a caller that gives up leaves the line.
+    /// Held by the first in line. Tokio's mutex serves in the order of asking, and a caller that gives up
+    /// leaves the line.
     turn: Arc<tokio::sync::Mutex<()>>,
-    /// Something happened in this process that the first in line waits for. It keeps one wake-up for the next one.
+    /// Something happened in this process that the first in line waits for. It keeps one wake-up for the next
+    /// one.
     wake: Notify,
 }
 

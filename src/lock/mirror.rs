@@ -1,4 +1,5 @@
-//! What stands in `workflow.lock`, seen beside the head. The head decides; the mirror is for people, and what they put there is kept.
+//! What stands in `workflow.lock`, seen beside the head. The head decides; the mirror is for people, and what
+//! they put there is kept.
 
 use bytes::Bytes;
 use pflow_backend::{Object, Operation, Precondition};
@@ -96,11 +97,12 @@ pub(super) struct Pair {
 
 /// What a change of the lease does to the mirror.
 ///
-/// Invariant: where people edit files, what is not ours under the mirror's name is kept beside it before it is replaced or deleted, and nothing else is replaced
-/// than what was looked at.
+/// Invariant: where people edit files, what is not ours under the mirror's name is kept beside it before it
+/// is replaced or deleted, and nothing else is replaced than what was looked at.
 #[derive(Debug, Default)]
 pub(crate) struct MirrorUpdate {
-    /// Keeps what somebody else put there; it belongs before the stage of `write`. None where there is nothing to keep.
+    /// Keeps what somebody else put there; it belongs before the stage of `write`. None where there is
+    /// nothing to keep.
     pub(crate) keep: Option<Operation>,
     /// Brings the mirror in line; none where there is nothing and should be nothing.
     pub(crate) write: Option<Operation>,
@@ -117,7 +119,8 @@ impl MirrorUpdate {
 }
 
 impl Pair {
-    /// Reads both. A mirror that does not fit may belong to a head that is newer than the one that was read, so that is read again.
+    /// Reads both. A mirror that does not fit may belong to a head that is newer than the one that was read,
+    /// so that is read again.
     pub(super) async fn read(objects: &Objects, id: &WorkflowId) -> Result<Self> {
         let (stored, there) = futures::try_join!(objects.head(id), There::look(objects, id))?;
         Self::settled(objects, stored, there).await

@@ -1,9 +1,11 @@
 //! Locks: leases in the head, taken, renewed and given back by the same compare-and-swap that saves.
 //!
-//! `workflow.lock` mirrors the lease in the seed's lockfile format, for people and older tools. It decides nothing.
+//! `workflow.lock` mirrors the lease in the seed's lockfile format, for people and older tools. It decides
+//! nothing.
 //!
-//! **Why a lock cannot hurt.** Every grant, takeover and break raises the fence in the swap that makes it, and a write under a lease compares the lease in the head in
-//! the swap that writes. So whoever lost a lease, and has not noticed, writes nothing. Clocks, processes and waiting decide only when a takeover is polite
+//! **Why a lock cannot hurt.** Every grant, takeover and break raises the fence in the swap that makes it,
+//! and a write under a lease compares the lease in the head in the swap that writes. So whoever lost a lease,
+//! and has not noticed, writes nothing. Clocks, processes and waiting decide only when a takeover is polite
 //! ([`Standing`]).
 
 mod acts;

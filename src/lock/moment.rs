@@ -20,8 +20,9 @@ impl Moment {
         Self { wall: self.wall.min(wall), ..self }
     }
 
-    /// How long ago it was, by the clock that says more: the monotonic one stands still while the machine is suspended, the wall clock can be set back.
-    /// A wall clock that was set forward says too much, which costs whoever asks a renewal.
+    /// How long ago it was, by the clock that says more: the monotonic one stands still while the machine is
+    /// suspended, the wall clock can be set back. A wall clock that was set forward says too much, which
+    /// costs whoever asks a renewal.
     pub(super) fn elapsed(self, environment: &dyn Environment) -> Duration {
         let by_wall = environment.now().signed_duration_since(self.wall).to_std().unwrap_or_default();
         by_wall.max(environment.monotonic().saturating_sub(self.monotonic))

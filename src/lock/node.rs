@@ -49,9 +49,10 @@ pub(crate) fn lock_flow() -> Result<Flow<LockChange, Error>> {
 
 /// The seed's `LockfileManagerNode`: reads the head, decides, and swaps it.
 ///
-/// A swap whose reply got lost is decided by the lease that the next look finds: the id was fixed before the first attempt, so a lease of
-/// that id is ours, and one that we gave back or broke and that is gone is gone; a renewal is simply made once more. While the head is still the old one, the next swap of it settles
-/// the one before: only one of them can land.
+/// A swap whose reply got lost is decided by the lease that the next look finds: the id was fixed before the
+/// first attempt, so a lease of that id is ours, and one that we gave back or broke and that is gone is gone;
+/// a renewal is simply made once more. While the head is still the old one, the next swap of it settles the
+/// one before: only one of them can land.
 pub(super) struct LockfileManager;
 
 pub(super) struct Question {
@@ -65,7 +66,8 @@ pub(super) struct Question {
 }
 
 impl Question {
-    /// What records that `lease` was broken, where that is what was wished for. Every attempt has the same, so it is recorded once.
+    /// What records that `lease` was broken, where that is what was wished for. Every attempt has the same,
+    /// so it is recorded once.
     fn record(&self, lease: &Lease) -> Result<Option<Operation>> {
         let record = |name| broken::record(&self.locks.objects, &self.id, lease, name);
         self.record.as_ref().map(record).transpose()
@@ -201,7 +203,8 @@ async fn answer(question: &Question) -> Result<Answer> {
         (objects.head(id).await?, None)
     };
     if stored.version.is_none() {
-        // A lock may be asked for before there is a version. But where the head was removed, the fences that it granted are not known.
+        // A lock may be asked for before there is a version. But where the head was removed, the fences that
+        // it granted are not known.
         futures::try_join!(gate.check_writer_again(), index.refuse_hurt(id, &[]))?;
     }
     let (identity, sight) = (objects.environment.identity(), observer.sight(&stored.head));
@@ -217,7 +220,8 @@ async fn answer(question: &Question) -> Result<Answer> {
             }
             None => Ok(answer),
         },
-        // Nobody would hear of the grant. A swap in doubt is still settled, so that what it granted can be given back.
+        // Nobody would hear of the grant. A swap in doubt is still settled, so that what it granted can be
+        // given back.
         Decision::Swap { .. } if question.abandoned.is_cancelled() && question.unsettled.is_none() => {
             Ok(Answer::Failed(Error::Cancelled))
         }
@@ -243,8 +247,9 @@ async fn follow_up(question: &Question, head: &Head, ours: &Lease) -> Result<()>
     Ok(())
 }
 
-/// One batch: the head, which is what counts, then the mirror. A crash in between leaves a mirror that lags, and after a break no record of
-/// it but the one in the head: an operation that is told and did not happen would be worse.
+/// One batch: the head, which is what counts, then the mirror. A crash in between leaves a mirror that lags,
+/// and after a break no record of it but the one in the head: an operation that is told and did not happen
+/// would be worse.
 async fn swap(
     question: &Question,
     stored: StoredHead,
@@ -285,7 +290,8 @@ async fn swap(
                 tracing::warn!(id = %head.id, %error, "the mirror of the lease could not be refreshed");
                 Ok(Answer::Done { lease, already_held: false })
             }
-            // What a disk shows after a failed sync may be gone after a crash, so there a look decides nothing.
+            // What a disk shows after a failed sync may be gone after a crash, so there a look decides
+            // nothing.
             Outcome::Unknown if objects.backend.capabilities().durability != Durability::Power => {
                 Ok(unsettled(lease, Some(error)))
             }

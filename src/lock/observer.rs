@@ -12,10 +12,11 @@ use crate::stored::{Head, Holder, Lease, LeaseId, Sight, Standing, WorkflowId};
 /// So many leases are watched at a time.
 const WATCHED: usize = 1024;
 
-/// What this process has seen of other people's leases: for how long each has stood unchanged, by its own monotonic clock.
+/// What this process has seen of other people's leases: for how long each has stood unchanged, by its own
+/// monotonic clock.
 ///
-/// That tells a holder which is gone from one whose clock is wrong: whoever lives renews. What is forgotten is seen for the first time again, and waited
-/// for a little longer.
+/// That tells a holder which is gone from one whose clock is wrong: whoever lives renews. What is forgotten
+/// is seen for the first time again, and waited for a little longer.
 #[derive(Debug, Clone)]
 pub(crate) struct Observer {
     environment: Arc<dyn Environment>,
@@ -61,7 +62,8 @@ impl Observer {
         head.lease.as_ref().map(|lease| Standing::of(lease, &sight))
     }
 
-    /// The same of a head that was read some time ago, of which no note is taken: a lease may have been renewed since, and seen so.
+    /// The same of a head that was read some time ago, of which no note is taken: a lease may have been
+    /// renewed since, and seen so.
     pub(crate) fn standing_as_known(&self, head: &Head) -> Option<Standing> {
         let lease = head.lease.as_ref()?;
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);

@@ -28,8 +28,9 @@ pub(super) enum Use {
 
 /// A grant whose caller has not got it yet. Dropped before that, it is given back: no caller knows of it.
 ///
-/// Invariant: a lease that an attempt was granted is handed to the caller or is being released, and no other request for its name is answered meanwhile. Only the
-/// end of the runtime comes in between, and then the lease ends by itself.
+/// Invariant: a lease that an attempt was granted is handed to the caller or is being released, and no other
+/// request for its name is answered meanwhile. Only the end of the runtime comes in between, and then the
+/// lease ends by itself.
 struct Unclaimed {
     locks: Locks,
     id: WorkflowId,
@@ -40,15 +41,17 @@ struct Unclaimed {
 }
 
 impl Locks {
-    /// Waits until this process does not give back the lease of this name: a save that takes it along, or finds that it has it, keeps it.
+    /// Waits until this process does not give back the lease of this name: a save that takes it along, or
+    /// finds that it has it, keeps it.
     pub(crate) async fn await_releases(&self, id: &WorkflowId, lease_id: &LeaseId) {
         self.grants.rest(id, lease_id).await;
     }
 
-    /// Asks for the lease once. No other request for its name begins in this process before the answer is dropped.
+    /// Asks for the lease once. No other request for its name begins in this process before the answer is
+    /// dropped.
     ///
-    /// The swap is made by a task of its own. A swap whose future is dropped may land or not, and it may land later; the task hears what became of it, and
-    /// gives back what the caller does not wait for any more.
+    /// The swap is made by a task of its own. A swap whose future is dropped may land or not, and it may land
+    /// later; the task hears what became of it, and gives back what the caller does not wait for any more.
     pub(super) async fn ask(
         &self,
         id: &WorkflowId,
@@ -84,7 +87,8 @@ impl Locks {
 
     /// The swap, or the grant that is there already.
     ///
-    /// A release of this process whose outcome is unknown may land later and take away what was found. A renewal tells: only one of the two swaps can land on a head.
+    /// A release of this process whose outcome is unknown may land later and take away what was found. A
+    /// renewal tells: only one of the two swaps can land on a head.
     async fn granted(
         &self,
         id: &WorkflowId,
@@ -105,7 +109,8 @@ impl Locks {
         Err(Conflict::Busy { id: id.clone(), attempts: CONFIRMATIONS }.into())
     }
 
-    /// Why there is no second guard for a name: its lease is held, or it is over although its guard does not know yet.
+    /// Why there is no second guard for a name: its lease is held, or it is over although its guard does not
+    /// know yet.
     async fn guarded(&self, id: &WorkflowId, lease_id: LeaseId) -> Error {
         let stored = match self.objects.head(id).await {
             Ok(stored) => stored,
@@ -144,7 +149,8 @@ impl Drop for Unclaimed {
     }
 }
 
-/// Gives back what was granted, unless the caller had it already. Until then no other request for its name begins.
+/// Gives back what was granted, unless the caller had it already. Until then no other request for its name
+/// begins.
 async fn give_back(locks: Locks, id: WorkflowId, grant: Grant, _asking: Asking) {
     if grant.already_held {
         return;

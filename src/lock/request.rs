@@ -29,7 +29,8 @@ pub struct LeaseRequest {
 }
 
 impl LeaseRequest {
-    /// For `operation`, at most 256 bytes that other people will read, and for so long unless it is renewed or released before.
+    /// For `operation`, at most 256 bytes that other people will read, and for so long unless it is renewed
+    /// or released before.
     pub fn new(operation: impl Into<String>, duration: Duration) -> Self {
         Self { id: None, operation: operation.into(), duration, hash: None, detached: false, wait: None }
     }
@@ -42,7 +43,8 @@ impl LeaseRequest {
         self
     }
 
-    /// The content that is to be locked; the current one unless set. Asking for what is locked already is answered by
+    /// The content that is to be locked; the current one unless set. Asking for what is locked already is
+    /// answered by
     /// [`crate::conflict::Conflict::AlreadyLocked`].
     #[must_use]
     pub fn hash(mut self, hash: ContentHash) -> Self {
@@ -50,16 +52,17 @@ impl LeaseRequest {
         self
     }
 
-    /// The lease outlasts this process: somebody else will use it, and release it. Unless this is said, others on this machine may take it over as soon as this
-    /// process is gone.
+    /// The lease outlasts this process: somebody else will use it, and release it. Unless this is said,
+    /// others on this machine may take it over as soon as this process is gone.
     #[must_use]
     pub fn detached(mut self) -> Self {
         self.detached = true;
         self
     }
 
-    /// How long to wait while somebody else holds the lock, for whatever content; unless set, that is answered at once. Those who wait in one process are served in the order in which
-    /// they came, and only the first of them asks the storage.
+    /// How long to wait while somebody else holds the lock, for whatever content; unless set, that is
+    /// answered at once. Those who wait in one process are served in the order in which they came, and only
+    /// the first of them asks the storage.
     #[must_use]
     pub fn wait(mut self, limit: Duration) -> Self {
         self.wait = Some(limit);
@@ -93,15 +96,17 @@ impl LeaseRequest {
         self.id.clone().ok_or_else(|| Error::Internal("a lease without a name".to_owned()))
     }
 
-    /// Whether this wish was granted already: the caller chose the id, and the reply got lost. The same id of somebody else is no grant: of another process, or
-    /// for a lease that outlasts its process, which others ask for again, of another `user@host`.
+    /// Whether this wish was granted already: the caller chose the id, and the reply got lost. The same id of
+    /// somebody else is no grant: of another process, or for a lease that outlasts its process, which others
+    /// ask for again, of another `user@host`.
     pub(crate) fn is_granted_by(&self, lease: &Lease, identity: &Identity) -> bool {
         let outlasts = self.detached && lease.detached && lease.holder() == identity.to_string();
         self.id.as_ref() == Some(&lease.id) && (outlasts || lease.process() == *identity)
     }
 
-    /// That this id, which does not stand for a live lease of the caller's, was granted before: it is in the head still, or the last one that was taken away. Granted
-    /// again it would give two holders one name, and who lost the first grant could write under the second one.
+    /// That this id, which does not stand for a live lease of the caller's, was granted before: it is in the
+    /// head still, or the last one that was taken away. Granted again it would give two holders one name, and
+    /// who lost the first grant could write under the second one.
     pub(crate) fn spent(&self, head: &Head) -> Option<Conflict> {
         let id = self.id.as_ref()?;
         let held = head.lease.as_ref().is_some_and(|lease| lease.id == *id);

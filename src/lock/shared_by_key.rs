@@ -33,7 +33,8 @@ impl<K: Eq + Hash, V: Default> SharedByKey<K, V> {
         if let Some(value) = values.get(&key).and_then(Weak::upgrade) {
             return value;
         }
-        // Not before there are twice as many: where all of them are held, a new one must not cost a look at all.
+        // Not before there are twice as many: where all of them are held, a new one must not cost a look at
+        // all.
         if values.len() >= FEW.max(kept.saturating_mul(2)) {
             values.retain(|_, value| value.strong_count() > 0);
             *kept = values.len();

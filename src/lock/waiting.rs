@@ -11,8 +11,8 @@ use crate::{
     stored::{Lease, LeaseId, Standing, WorkflowId},
 };
 
-/// How often whoever is first in line looks at the head: after a part of the time that it has waited already, so that a lock that is handed over quickly is
-/// had quickly, and one that is held for long costs little.
+/// How often whoever is first in line looks at the head: after a part of the time that it has waited already,
+/// so that a lock that is handed over quickly is had quickly, and one that is held for long costs little.
 ///
 /// Why looks and no watch on the files: ARCHITECTURE.md, "Waiting for a lock".
 #[derive(Debug, Clone, Copy)]
@@ -23,7 +23,8 @@ pub(super) struct Pace {
 
 /// A look follows the one before after this part of the whole wait, up to the longest pause.
 const PART: u32 = 16;
-/// And after this part, up to ten times as long, of a wait that has taken so long that it makes no difference.
+/// And after this part, up to ten times as long, of a wait that has taken so long that it makes no
+/// difference.
 const LONG_PART: u32 = 400;
 
 impl Pace {
@@ -36,7 +37,8 @@ impl Pace {
         Self { shortest: Duration::from_millis(shortest), longest: Duration::from_millis(longest) }
     }
 
-    /// How long until the next look of somebody who has waited for so long. At random, so that processes that wait together do not look together.
+    /// How long until the next look of somebody who has waited for so long. At random, so that processes that
+    /// wait together do not look together.
     fn pause(self, waited: Duration, jitter: f64) -> Duration {
         let prompt = (waited / PART).clamp(self.shortest, self.longest);
         let patient = (waited / LONG_PART).min(self.longest * 10);
@@ -47,12 +49,14 @@ impl Pace {
 impl Locks {
     /// Acquires, and waits for it as long as the request says.
     ///
-    /// Dropped while it waits, it changes nothing; dropped while it asks for the lease, what it is granted all the same is given back behind it.
+    /// Dropped while it waits, it changes nothing; dropped while it asks for the lease, what it is granted
+    /// all the same is given back behind it.
     pub(crate) async fn acquire(&self, id: &WorkflowId, request: LeaseRequest) -> Result<Grant> {
         self.acquire_at(id, request, Use::Caller).await.map(|(grant, ..)| grant)
     }
 
-    /// The same, a moment before it was granted, and what keeps other requests for it waiting until it is dropped.
+    /// The same, a moment before it was granted, and what keeps other requests for it waiting until it is
+    /// dropped.
     pub(super) async fn acquire_at(
         &self,
         id: &WorkflowId,
@@ -83,7 +87,8 @@ impl Locks {
                     }
                     other => return Err(other.into()),
                 },
-                // A storage that fails for a while ends no wait, as it ends none in which only the head is looked at. What is asked for is the same grant.
+                // A storage that fails for a while ends no wait, as it ends none in which only the head is
+                // looked at. What is asked for is the same grant.
                 Err(error) if error.may_pass() && !left().is_zero() => {
                     tracing::warn!(%id, %error, "the lock could not be asked for; it is tried again while it is waited for");
                     let pause =
@@ -108,8 +113,9 @@ impl Locks {
         Ok((grant, asked, asking))
     }
 
-    /// Waits until the lease `seen` is not in the head any more, or may be taken over, or `limit` is over, whichever comes first. Whoever comes back looks
-    /// for itself: this is a hint, and another one may have the lock by then.
+    /// Waits until the lease `seen` is not in the head any more, or may be taken over, or `limit` is over,
+    /// whichever comes first. Whoever comes back looks for itself: this is a hint, and another one may have
+    /// the lock by then.
     ///
     /// # Errors
     /// Errors of the storage that a moment does not mend.
@@ -122,11 +128,13 @@ impl Locks {
         self.watch(&turn, id, &seen.id, left).await
     }
 
-    /// Becomes the first in line, unless `turn` says that the caller is, and waits like [`await_change`](Self::await_change) for the end of whatever lease is in
-    /// the head **then**: the one that was `met` on arrival has long changed hands, and whoever came back for that would find the next one and stand last again.
+    /// Becomes the first in line, unless `turn` says that the caller is, and waits like
+    /// [`await_change`](Self::await_change) for the end of whatever lease is in the head **then**: the one
+    /// that was `met` on arrival has long changed hands, and whoever came back for that would find the next
+    /// one and stand last again.
     ///
-    /// The turn is the caller's until it is dropped, so that nobody of this process comes between the end of the wait and what it was for. None if the time was
-    /// over before it came.
+    /// The turn is the caller's until it is dropped, so that nobody of this process comes between the end of
+    /// the wait and what it was for. None if the time was over before it came.
     ///
     /// # Errors
     /// Errors of the storage that a moment does not mend.
@@ -185,7 +193,8 @@ impl Locks {
         }
     }
 
-    /// The lease that must be respected now, if there is one, and how long until it is stale unless it is renewed.
+    /// The lease that must be respected now, if there is one, and how long until it is stale unless it is
+    /// renewed.
     async fn look(&self, id: &WorkflowId) -> Result<Option<(LeaseId, Duration)>> {
         let head = self.objects.head(id).await?.head;
         let Some(lease) = &head.lease else { return Ok(None) };

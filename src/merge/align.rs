@@ -133,8 +133,8 @@ fn leaves<'d>(edge: &Value<'d>) -> (Cow<'d, str>, Cow<'d, str>) {
     (text("from").unwrap_or_default(), action.unwrap_or(Cow::Borrowed("default")))
 }
 
-/// One order of everything in two lists: that of `lead`, in which what only `follow` has stands behind what it follows there; behind
-/// what `lead` alone has at the same place.
+/// One order of everything in two lists: that of `lead`, in which what only `follow` has stands behind what
+/// it follows there; behind what `lead` alone has at the same place.
 pub(super) fn order<'k, K: Eq + Hash>(lead: &'k [K], follow: &'k [K]) -> Vec<&'k K> {
     let leading: HashSet<&K> = lead.iter().collect();
     let mut first = Vec::new();

@@ -2,13 +2,15 @@
 
 use crate::document::Document;
 
-/// The most bytes that the documents of one comparison may have together, equal ones not counted: 4 MiB for each of three.
+/// The most bytes that the documents of one comparison may have together, equal ones not counted: 4 MiB for
+/// each of three.
 ///
 /// A merge holds some 30 bytes in memory for each byte that it reads.
 pub const MAX_COMPARED_BYTES: u64 = 12 << 20;
 
-/// The most that comparing them may cost, in bytes that are looked at. A document that is large or deep alone stays far below; one that is
-/// both, or whose keys come in another order at every level, is looked at again from every level above.
+/// The most that comparing them may cost, in bytes that are looked at. A document that is large or deep alone
+/// stays far below; one that is both, or whose keys come in another order at every level, is looked at again
+/// from every level above.
 pub const MAX_EFFORT: u64 = 512 << 20;
 
 /// The documents are too much to be compared at once. None of them was changed.

@@ -7,7 +7,8 @@ use super::three::{Pick, Side, Three};
 use super::value::{Part, Parts, Role, Value};
 use super::{Clash, Fragment, Overlap};
 
-/// Merges and gathers what overlaps. Where something does, one of the sides stands in the result, which nobody gets to see.
+/// Merges and gathers what overlaps. Where something does, one of the sides stands in the result, which
+/// nobody gets to see.
 #[derive(Debug)]
 pub(super) struct Merger {
     /// Decides where the edits leave open what comes first, and must not depend on which side is called ours.
@@ -115,7 +116,8 @@ impl Merger {
         Merged { what: What::Built { is_list, parts }, spelled }
     }
 
-    /// The order of all parts: that of the side that changed it. Without an ancestor's order only the same is no change.
+    /// The order of all parts: that of the side that changed it. Without an ancestor's order only the same is
+    /// no change.
     fn order<'k, 'd>(
         &mut self,
         path: &Path,

@@ -19,8 +19,8 @@ pub struct Fields {
     pub tags: Vec<String>,
 }
 
-/// Merges fields by the same rules as documents: name and description as wholes, tags as a set. Without a base everything that differs
-/// overlaps, and exchanging the sides changes nothing.
+/// Merges fields by the same rules as documents: name and description as wholes, tags as a set. Without a
+/// base everything that differs overlaps, and exchanging the sides changes nothing.
 ///
 /// # Errors
 ///

@@ -10,10 +10,11 @@ use super::text::{self, Cursor};
 /// How many characters of a value are shown.
 const SHOWN_CHARS: usize = 160;
 
-/// A JSON value within a document: its text without white space, numbers with all their digits and strings spelled as they were.
+/// A JSON value within a document: its text without white space, numbers with all their digits and strings
+/// spelled as they were.
 ///
-/// Shown, it is cut to a length fit for a message, and what a terminal might obey is escaped. Serialized, it is [`to_value`](Self::to_value), a
-/// number no more exact than serde_json is built for.
+/// Shown, it is cut to a length fit for a message, and what a terminal might obey is escaped. Serialized, it
+/// is [`to_value`](Self::to_value), a number no more exact than serde_json is built for.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Fragment(Box<str>);
 
@@ -33,7 +34,8 @@ impl Fragment {
         &self.0
     }
 
-    /// The value in serde_json's form. A number that this form has no room for, such as `1e400`, is a string of its digits.
+    /// The value in serde_json's form. A number that this form has no room for, such as `1e400`, is a string
+    /// of its digits.
     pub fn to_value(&self) -> Value {
         value_of(&mut Cursor::new(&self.0))
     }

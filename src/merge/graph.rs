@@ -49,7 +49,8 @@ pub(super) fn judge<'d>(merger: &mut Merger, merged: &Merged<'_, 'd>, roots: Thr
     }
 }
 
-/// Whether the path is that of an edge or a start. All others stay out of the set: there may be many, and long ones.
+/// Whether the path is that of an edge or a start. All others stay out of the set: there may be many, and
+/// long ones.
 fn is_judged(path: &Path, ir: &Path) -> bool {
     match path.last() {
         Some(Step::Edge(_)) => true,
@@ -60,7 +61,8 @@ fn is_judged(path: &Path, ir: &Path) -> bool {
     }
 }
 
-/// Judges whether every edge, and the start, of the result is at a node. What only one version has was judged with that version.
+/// Judges whether every edge, and the start, of the result is at a node. What only one version has was judged
+/// with that version.
 #[derive(Debug)]
 struct Ends<'m> {
     merger: &'m mut Merger,

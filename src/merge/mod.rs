@@ -1,8 +1,9 @@
 //! Three-way structural merge of workflows, and what differs between two.
 //!
-//! A change is told by comparing a side with the common ancestor, value by value, as RFC 6902 and RFC 7396 name values: by the keys
-//! that lead to them. What only one side changed is taken from it; what both changed alike is taken once; what both changed
-//! differently is an [`Overlap`], listed with all three values and never decided here.
+//! A change is told by comparing a side with the common ancestor, value by value, as RFC 6902 and RFC 7396
+//! name values: by the keys that lead to them. What only one side changed is taken from it; what both changed
+//! alike is taken once; what both changed differently is an [`Overlap`], listed with all three values and
+//! never decided here.
 //!
 //! | what | told apart by | merged |
 //! | --- | --- | --- |
@@ -12,21 +13,25 @@
 //! | `tags`, there and in `metadata` | text | as a set |
 //! | any other list, strings, numbers | | as a whole |
 //!
-//! - One side removes what the other changes: an overlap. An edge, or `start_node`, that leads to a node which the other side removed:
-//!   an overlap.
-//! - Edges are a set whose elements are told apart by what they leave, because pflow follows one edge for an action: two sides that each
-//!   give a node another successor for it overlap, rather than to make a workflow that takes one of them silently. Where some version
-//!   has several edges for an action, edges to different nodes are different elements.
-//! - What both sides add under one name overlaps wherever the two differ, because nothing tells an addition from an omission. Only
-//!   `nodes edges tags params inputs outputs mappings` that the ancestor lacks count as empty there.
-//! - The order of nodes and the node that a workflow starts at (the first, where `start_node` does not say) are values like any other.
-//! - Strings are equal whatever their escapes, numbers only if they are spelled alike: `1.0` and `1` are different numbers in most
-//!   languages, and no digit is ever lost.
-//! - **Neither side is preferred**: exchanging them exchanges the names in the overlaps and changes no byte of a clean merge. So two
-//!   stores that merge the same versions come to the same document.
-//! - Values keep the text of the side that they come from. What is new is the text between them, where an object or list has members
-//!   of both sides: it follows the style of the side that changed it (indentation, line ends, space after colons). A merge whose values
-//!   are those of one side is that side's document, byte for byte.
+//! - One side removes what the other changes: an overlap. An edge, or `start_node`, that leads to a node
+//!   which the other side removed: an overlap.
+//! - Edges are a set whose elements are told apart by what they leave, because pflow follows one edge for an
+//!   action: two sides that each give a node another successor for it overlap, rather than to make a workflow
+//!   that takes one of them silently. Where some version has several edges for an action, edges to different
+//!   nodes are different elements.
+//! - What both sides add under one name overlaps wherever the two differ, because nothing tells an addition
+//!   from an omission. Only `nodes edges tags params inputs outputs mappings` that the ancestor lacks count
+//!   as empty there.
+//! - The order of nodes and the node that a workflow starts at (the first, where `start_node` does not say)
+//!   are values like any other.
+//! - Strings are equal whatever their escapes, numbers only if they are spelled alike: `1.0` and `1` are
+//!   different numbers in most languages, and no digit is ever lost.
+//! - **Neither side is preferred**: exchanging them exchanges the names in the overlaps and changes no byte
+//!   of a clean merge. So two stores that merge the same versions come to the same document.
+//! - Values keep the text of the side that they come from. What is new is the text between them, where an
+//!   object or list has members of both sides: it follows the style of the side that changed it (indentation,
+//!   line ends, space after colons). A merge whose values are those of one side is that side's document, byte
+//!   for byte.
 //! - A merged document that is not valid is never given out: [`Merge::Refused`].
 
 mod align;
@@ -63,10 +68,11 @@ use value::Value;
 pub enum Merge {
     /// The edits of both sides, in a valid document.
     Clean(Document),
-    /// Both sides changed the same things differently: at least one, in the order of the merged document, those of the graph last. A
-    /// person decides.
+    /// Both sides changed the same things differently: at least one, in the order of the merged document,
+    /// those of the graph last. A person decides.
     Overlapping(Vec<Overlap>),
-    /// No two edits overlap, but together they make no valid document: it got too large, for example. A person decides.
+    /// No two edits overlap, but together they make no valid document: it got too large, for example. A
+    /// person decides.
     Refused(DocumentError),
     /// They are too large to be merged at once, and were not looked into. A person decides.
     TooMuch(TooMuch),
@@ -103,8 +109,8 @@ pub enum Clash {
     },
     /// Both sides put the nodes into another order. The values are the ids of the nodes that all have.
     Order,
-    /// Together the edits would start the workflow at another node than either side meant. The values are the ids of the nodes that
-    /// the workflow starts at.
+    /// Together the edits would start the workflow at another node than either side meant. The values are the
+    /// ids of the nodes that the workflow starts at.
     Start,
 }
 
@@ -122,8 +128,9 @@ pub struct Change {
 
 /// Merges the edits of two sides since `base`; without one everything in which they differ overlaps.
 ///
-/// Takes up to some seconds and some hundred MiB for what is just not [`TooMuch`]: an async caller merges large documents on a thread that
-/// may block. A merged document is held against `limits`; one that a side has already is given back as it is, whatever its size.
+/// Takes up to some seconds and some hundred MiB for what is just not [`TooMuch`]: an async caller merges
+/// large documents on a thread that may block. A merged document is held against `limits`; one that a side
+/// has already is given back as it is, whatever its size.
 pub fn merge(base: Option<&Document>, ours: &Document, theirs: &Document, limits: &Limits) -> Merge {
     let same = |a: Option<&Document>, b: &Document| a.is_some_and(|a| a.bytes() == b.bytes());
     if same(base, ours) || same(Some(ours), theirs) {
@@ -154,8 +161,9 @@ pub fn merge(base: Option<&Document>, ours: &Document, theirs: &Document, limits
     }
 }
 
-/// What makes `after` out of `before`, in the order of the documents: additions and changes where they stand in `after`, removals at the end of
-/// the object or list that they left. Two documents that say the same have none, however they are written.
+/// What makes `after` out of `before`, in the order of the documents: additions and changes where they stand
+/// in `after`, removals at the end of the object or list that they left. Two documents that say the same have
+/// none, however they are written.
 ///
 /// Takes up to some seconds, as [`merge`] does.
 ///

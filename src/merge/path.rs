@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use crate::document::{is_identifier, quoted};
 
-/// The way from the root of a document to a value, with nodes named by their ids and edges by what they connect, so that it means the
-/// same in every version of the workflow.
+/// The way from the root of a document to a value, with nodes named by their ids and edges by what they
+/// connect, so that it means the same in every version of the workflow.
 ///
-/// Shown as `nodes[id=fetch].params.url`; long names are cut there, in [`steps`](Self::steps) they are not. Paths share their
-/// beginnings, so that many of them take little memory.
+/// Shown as `nodes[id=fetch].params.url`; long names are cut there, in [`steps`](Self::steps) they are not.
+/// Paths share their beginnings, so that many of them take little memory.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Path(Option<Arc<Joint>>);
 
@@ -48,8 +48,8 @@ pub struct EdgeName {
     pub from: String,
     /// The action that it is taken for: `action`, else `condition`, else `default`.
     pub action: String,
-    /// Where it leads, and which of several equal edges it is, from 0. Only where some version has several edges for this action of this
-    /// node; elsewhere its end is a value that an edit may change.
+    /// Where it leads, and which of several equal edges it is, from 0. Only where some version has several
+    /// edges for this action of this node; elsewhere its end is a value that an edit may change.
     pub to: Option<(String, usize)>,
 }
 

@@ -1,8 +1,8 @@
 //! JSON text that a document holds: read where it stands, compared, and written anew.
 //!
-//! The text is known to be JSON, because a [`Document`](crate::document::Document) has read it. So nothing here can fail; on other text
-//! it ends early, and the document made of the rest would be refused. Values are read from the text rather than through serde_json's
-//! `Value`, which reorders keys and rounds numbers.
+//! The text is known to be JSON, because a [`Document`](crate::document::Document) has read it. So nothing
+//! here can fail; on other text it ends early, and the document made of the rest would be refused. Values are
+//! read from the text rather than through serde_json's `Value`, which reorders keys and rounds numbers.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -121,7 +121,8 @@ pub(super) fn unquoted(written: &str) -> Cow<'_, str> {
     serde_json::from_str(written).map_or(Cow::Borrowed(inner), Cow::Owned)
 }
 
-/// Whether two values are the same: strings whatever their escapes, objects whatever their order, numbers only when spelled alike.
+/// Whether two values are the same: strings whatever their escapes, objects whatever their order, numbers
+/// only when spelled alike.
 pub(super) fn same(a: &str, b: &str) -> bool {
     a == b || same_next(&mut Cursor::new(a), &mut Cursor::new(b))
 }
@@ -204,7 +205,8 @@ pub(super) fn compact(text: &str) -> String {
     out
 }
 
-/// Writes the next value in a style, its first line being `depth` levels deep. Stops when `out` is longer than `max` bytes.
+/// Writes the next value in a style, its first line being `depth` levels deep. Stops when `out` is longer
+/// than `max` bytes.
 pub(super) fn print(cursor: &mut Cursor<'_>, style: Style<'_>, depth: usize, max: usize, out: &mut String) {
     let (open, close) = match cursor.peek() {
         Some(b'{') => (b'{', b'}'),

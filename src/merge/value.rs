@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use super::text::{self, Cursor};
 
-/// What a value is in a workflow, given by where it stands: it decides how the value is taken apart. The places are those of
+/// What a value is in a workflow, given by where it stands: it decides how the value is taken apart. The
+/// places are those of
 /// [`document`](crate::document).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
@@ -61,8 +62,8 @@ impl Role {
 
 #[derive(Debug)]
 pub(super) enum Value<'d> {
-    /// A literal, number, string or array: its text. Arrays that are merged as a whole are not read before they are compared, so that
-    /// millions of small values take no memory.
+    /// A literal, number, string or array: its text. Arrays that are merged as a whole are not read before
+    /// they are compared, so that millions of small values take no memory.
     Whole(&'d str),
     Parts(Parts<'d>),
 }

@@ -16,7 +16,8 @@ struct Writer<'d> {
     out: String,
 }
 
-/// The text of a document, or the side whose document it is. A text that is longer than `max` bytes was not finished.
+/// The text of a document, or the side whose document it is. A text that is longer than `max` bytes was not
+/// finished.
 pub(super) fn write(
     merged: &Merged<'_, '_>,
     texts: Three<Option<&str>>,

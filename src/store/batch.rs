@@ -7,17 +7,18 @@ use tracing::Instrument;
 use super::{SaveRequest, Saved, Store};
 use crate::{Error, Result, stored::WorkflowId};
 
-/// After how many saves a long batch folds the index, so that readers need not look at too many heads meanwhile.
+/// After how many saves a long batch folds the index, so that readers need not look at too many heads
+/// meanwhile.
 const FOLD_EVERY: usize = 1024;
 
 impl Store {
-    /// Saves many workflows, several side by side ([`crate::StoreOptions::concurrency`]), and yields each result in the order in which
-    /// they were given. Each is a save of its own: some may fail while others succeed.
-    /// Two of one workflow race with each other.
+    /// Saves many workflows, several side by side ([`crate::StoreOptions::concurrency`]), and yields each
+    /// result in the order in which they were given. Each is a save of its own: some may fail while others
+    /// succeed. Two of one workflow race with each other.
     ///
-    /// Lazy: dropping the stream leaves what was begun with an open outcome and begins nothing more. When it ends by itself the index is
-    /// folded, and where half as much has changed since as it has, its export, `index.json`, brought up to date; if that fails, a warning
-    /// says so and a later save makes up for it.
+    /// Lazy: dropping the stream leaves what was begun with an open outcome and begins nothing more. When it
+    /// ends by itself the index is folded, and where half as much has changed since as it has, its export,
+    /// `index.json`, brought up to date; if that fails, a warning says so and a later save makes up for it.
     pub fn save_all<I>(&self, requests: I) -> impl Stream<Item = (WorkflowId, Result<Saved>)> + Send + use<I>
     where
         I: IntoIterator<Item = SaveRequest>,

@@ -8,7 +8,8 @@ use crate::{
     stored::{Head, Objects, StoredHead, WorkflowId, layout},
 };
 
-/// How often a look is repeated while other writers change the head. Each repetition means that another writer finished a change.
+/// How often a look is repeated while other writers change the head. Each repetition means that another
+/// writer finished a change.
 pub(super) const LOOKS: u32 = 100;
 
 /// What the working copy `workflow.json` holds.
@@ -18,8 +19,8 @@ pub(super) enum CopyState {
     Absent,
     /// The current content.
     Current(Version),
-    /// The content of an earlier version, which a writer has not replaced yet or will never replace because it crashed. Only on storages whose batches
-    /// are not atomic; see [`CopyState::of`].
+    /// The content of an earlier version, which a writer has not replaced yet or will never replace because
+    /// it crashed. Only on storages whose batches are not atomic; see [`CopyState::of`].
     Lagging(Version),
     /// A person's edit. It must not be overwritten.
     Edited(Version, ContentHash),
@@ -33,12 +34,14 @@ pub(super) struct Look {
 }
 
 impl CopyState {
-    /// Judges a copy that was read between two reads of the head that returned the same current version, `head`'s.
+    /// Judges a copy that was read between two reads of the head that returned the same current version,
+    /// `head`'s.
     ///
-    /// Invariant: on a storage with plain files and atomic batches, every batch that changes the current version replaces or deletes the copy in the same
-    /// step, so a copy and a head of the same moment differ only if a person edited the copy. Its content does not matter: a person may put an
-    /// older version's bytes back. Without atomic batches a crash can leave an older copy behind, so there a copy with the content of any
-    /// version of the chain lags, and only other bytes are an edit.
+    /// Invariant: on a storage with plain files and atomic batches, every batch that changes the current
+    /// version replaces or deletes the copy in the same step, so a copy and a head of the same moment differ
+    /// only if a person edited the copy. Its content does not matter: a person may put an older version's
+    /// bytes back. Without atomic batches a crash can leave an older copy behind, so there a copy with the
+    /// content of any version of the chain lags, and only other bytes are an edit.
     pub(super) async fn of(objects: &Objects, head: &Head, copy: Option<&Object>) -> Result<Self> {
         if let Some(state) = Self::at_a_glance(objects, head, copy) {
             return Ok(state);
@@ -51,8 +54,8 @@ impl CopyState {
         Ok(Self::Edited(version, hash))
     }
 
-    /// The same as far as the head alone tells, for a copy that was read before or after the head: none where the order of the reads matters, or
-    /// old records would have to be read.
+    /// The same as far as the head alone tells, for a copy that was read before or after the head: none where
+    /// the order of the reads matters, or old records would have to be read.
     pub(super) fn at_a_glance(objects: &Objects, head: &Head, copy: Option<&Object>) -> Option<Self> {
         let Some(copy) = copy else { return Some(Self::Absent) };
         let hash = ContentHash::of(&copy.bytes);
@@ -75,10 +78,12 @@ impl CopyState {
 }
 
 impl Look {
-    /// Judges the copy of a workflow whose head was `stored` a moment ago. None if other writers changed the head at every look.
+    /// Judges the copy of a workflow whose head was `stored` a moment ago. None if other writers changed the
+    /// head at every look.
     ///
-    /// Old records are read only for a copy and a head of the same moment: a copy that another writer has just replaced looks like an edit to a reader with
-    /// an older head, and reading the whole chain for it would cost a read for each version.
+    /// Old records are read only for a copy and a head of the same moment: a copy that another writer has
+    /// just replaced looks like an edit to a reader with an older head, and reading the whole chain for it
+    /// would cost a read for each version.
     pub(super) async fn from(objects: &Objects, mut stored: StoredHead) -> Result<Option<Self>> {
         let id = stored.head.id.clone();
         let key = layout::content(&id, MediaType::Json);
@@ -107,8 +112,8 @@ pub(super) fn copies_lag(objects: &Objects) -> bool {
     !(capabilities.atomic_batch && capabilities.plain_files)
 }
 
-/// Whether a version that the head does not remember has this content. A record that cannot be read ends the search: then the copy counts as an edit,
-/// which is never overwritten.
+/// Whether a version that the head does not remember has this content. A record that cannot be read ends the
+/// search: then the copy counts as an edit, which is never overwritten.
 async fn older_record_has(objects: &Objects, head: &Head, hash: ContentHash) -> Result<bool> {
     let Some(oldest) = head.current.as_ref().and_then(|current| current.lineage().last()) else {
         return Ok(false);

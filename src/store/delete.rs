@@ -37,7 +37,8 @@ macro_rules! common_options {
             self
         }
 
-        /// Who decides about conflicts, as with [`crate::SaveRequest::resolver`]. There is nothing to merge, and nothing to keep elsewhere.
+        /// Who decides about conflicts, as with [`crate::SaveRequest::resolver`]. There is nothing to merge,
+        /// and nothing to keep elsewhere.
         #[must_use]
         pub fn resolver(mut self, resolver: Arc<dyn ConflictResolver>) -> Self {
             self.0.resolver = resolver;
@@ -70,7 +71,8 @@ impl DeleteRequest {
 }
 
 impl UndeleteRequest {
-    /// This workflow, if it is what `expect` says. The generation of a deleted workflow is that of its deletion.
+    /// This workflow, if it is what `expect` says. The generation of a deleted workflow is that of its
+    /// deletion.
     pub fn new(id: WorkflowId, expect: Expect) -> Self {
         Self(Request::new(id, Kind::Undelete, expect))
     }
@@ -79,8 +81,8 @@ impl UndeleteRequest {
 }
 
 impl Store {
-    /// Deletes a workflow: a new generation says so, and `workflow.json` goes. Its versions stay, so it can be brought back.
-    /// Deleting what is deleted changes nothing.
+    /// Deletes a workflow: a new generation says so, and `workflow.json` goes. Its versions stay, so it can
+    /// be brought back. Deleting what is deleted changes nothing.
     ///
     /// # Errors
     /// [`crate::Error::WorkflowMissing`] where there has never been one; otherwise as [`Store::save`].
@@ -89,7 +91,8 @@ impl Store {
         self.change(request.0).await
     }
 
-    /// Brings a deleted workflow back as a new generation with the content it had. One that is not deleted stays as it is.
+    /// Brings a deleted workflow back as a new generation with the content it had. One that is not deleted
+    /// stays as it is.
     ///
     /// # Errors
     /// [`crate::Error::WorkflowMissing`] where there has never been one, [`crate::Error::GenerationMissing`] if its content was pruned;

@@ -38,12 +38,12 @@ impl Store {
     /// Probes the storage again, as deep as the caller wants, whatever is remembered of it. It writes
     /// below a name of its own and deletes what it wrote; a bucket with versions keeps the versions.
     ///
-    /// What it finds is remembered in `config.json` where the storage is a server: that it is safe, or no longer that it was. This
-    /// store, too, takes no more writes then.
+    /// What it finds is remembered in `config.json` where the storage is a server: that it is safe, or no
+    /// longer that it was. This store, too, takes no more writes then.
     ///
     /// # Errors
-    /// The storage could not be probed; [`Error::MissingFeatures`] where only a newer program may write. A broken promise is no error here:
-    /// see [`Diagnosis::check`].
+    /// The storage could not be probed; [`Error::MissingFeatures`] where only a newer program may write. A
+    /// broken promise is no error here: see [`Diagnosis::check`].
     pub async fn doctor(&self, depth: &Depth) -> Result<Diagnosis> {
         let gate = &self.shared.gate;
         let report = gate.probe_anew(depth).await?;
@@ -58,8 +58,8 @@ impl Store {
     /// The same at a place that need not have a store yet: what a store would meet there.
     ///
     /// # Errors
-    /// As [`Store::doctor`]; [`Error::StoreMissing`] where there is no such folder, [`Error::Foreign`] where something else lives, which is
-    /// never written to.
+    /// As [`Store::doctor`]; [`Error::StoreMissing`] where there is no such folder, [`Error::Foreign`] where
+    /// something else lives, which is never written to.
     pub async fn doctor_location(
         location: &Location,
         options: StoreOptions,

@@ -30,12 +30,14 @@ pub struct Loaded {
 impl Store {
     /// The current content. Its hash was checked.
     ///
-    /// The content comes from `workflow.json`, in the same round trip as the head. If that file holds something else, the content comes from the
-    /// version itself, and `workflow.json` is brought up to date if that is allowed and the file is no person's edit.
+    /// The content comes from `workflow.json`, in the same round trip as the head. If that file holds
+    /// something else, the content comes from the version itself, and `workflow.json` is brought up to date
+    /// if that is allowed and the file is no person's edit.
     ///
     /// # Errors
     /// [`Error::WorkflowMissing`]; [`Error::HeadHurt`] if the head was lost; [`Conflict::ModifiedOutside`] if a person edited `workflow.json` on a disk, because
-    /// returning either text in silence would be wrong; [`Error::Corrupt`] if the version is missing or damaged; errors of the storage.
+    /// returning either text in silence would be wrong; [`Error::Corrupt`] if the version is missing or
+    /// damaged; errors of the storage.
     pub async fn load(&self, id: &WorkflowId) -> Result<Loaded> {
         let objects = &self.shared.objects;
         let copy_key = layout::content(id, MediaType::Json);
@@ -104,10 +106,12 @@ impl Store {
         content_of(id, version).map(|content| Loaded { record, content })
     }
 
-    /// Brings `workflow.json` up to date, if it still holds what was read as `copy` between two reads of `head`.
+    /// Brings `workflow.json` up to date, if it still holds what was read as `copy` between two reads of
+    /// `head`.
     ///
-    /// A failure to write does not concern the reader, who has the content. A person's edit does: it is reported and kept. So does a copy with the content
-    /// of a version that a lost head had: it is the witness of that, neither an edit nor to be replaced.
+    /// A failure to write does not concern the reader, who has the content. A person's edit does: it is
+    /// reported and kept. So does a copy with the content of a version that a lost head had: it is the
+    /// witness of that, neither an edit nor to be replaced.
     ///
     /// IMPORTANT: where a copy and a head of the same moment differ by a person's hand alone, a copy that is
     /// missing is written together with a swap of that head. Another client may delete the workflow

@@ -16,8 +16,9 @@ use crate::{
 
 /// Where a store is: what a URL or a path means.
 ///
-/// A path, `file:///…`, `memory:`, `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`. A relative path counts from the current folder. Anything with another scheme is refused with
-/// the schemes that this build knows.
+/// A path, `file:///…`, `memory:`, `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`. A
+/// relative path counts from the current folder. Anything with another scheme is refused with the schemes
+/// that this build knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Location {
@@ -36,9 +37,10 @@ const FOLDER: &str = ".pflow";
 impl Location {
     /// The nearest store of ours: the folder `.pflow` in `folder`, else in the one above it, and so on.
     ///
-    /// A `.pflow` without a `config.json` of ours belongs to another program and is passed over. One whose `config.json` cannot be
-    /// read, or is damaged or missing beside objects that only a store of ours has, is taken: whoever opens it learns why, instead of
-    /// working in another store further up. Asks the disk and may block.
+    /// A `.pflow` without a `config.json` of ours belongs to another program and is passed over. One whose
+    /// `config.json` cannot be read, or is damaged or missing beside objects that only a store of ours has,
+    /// is taken: whoever opens it learns why, instead of working in another store further up. Asks the disk
+    /// and may block.
     pub fn nearest(folder: &Path) -> Option<Self> {
         folder.ancestors().map(|above| above.join(FOLDER)).find(|store| is_ours(store)).map(Self::Folder)
     }
@@ -122,7 +124,8 @@ fn meant(_: &str) -> &'static str {
     ""
 }
 
-/// The scheme of RFC 3986, section 3.1, if `url` has one. One letter is a drive, and a colon behind a slash is a part of a path.
+/// The scheme of RFC 3986, section 3.1, if `url` has one. One letter is a drive, and a colon behind a slash
+/// is a part of a path.
 fn scheme(url: &str) -> Option<&str> {
     let (scheme, _) = url.split_once(':')?;
     let plain = scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));

@@ -8,7 +8,8 @@ use crate::{
 };
 
 impl Store {
-    /// Locks a workflow, also one that does not exist yet, and keeps the lease by renewing it until the guard is released or dropped.
+    /// Locks a workflow, also one that does not exist yet, and keeps the lease by renewing it until the guard
+    /// is released or dropped.
     ///
     /// # Errors
     /// As [`acquire`](Self::acquire).
@@ -19,21 +20,24 @@ impl Store {
         self.shared.locks.hold(id, request).await
     }
 
-    /// Locks a workflow, also one that does not exist yet. Nobody renews the lease but the caller ([`renew`](Self::renew)); [`lock`](Self::lock) does. A stale lease
-    /// is taken over ([`crate::lock::Standing`]); its holder's next write fails, because the fence has risen.
+    /// Locks a workflow, also one that does not exist yet. Nobody renews the lease but the caller
+    /// ([`renew`](Self::renew)); [`lock`](Self::lock) does. A stale lease is taken over
+    /// ([`crate::lock::Standing`]); its holder's next write fails, because the fence has risen.
     ///
-    /// With [`LeaseRequest::wait`] it waits while somebody else holds the lock. Dropping the future meanwhile changes nothing.
+    /// With [`LeaseRequest::wait`] it waits while somebody else holds the lock. Dropping the future meanwhile
+    /// changes nothing.
     ///
     /// # Errors
     /// [`crate::conflict::Conflict::Locked`] while somebody else holds it, [`crate::conflict::Conflict::AlreadyLocked`] if they hold it
-    /// for the same content (that is no grant); [`crate::Error::HeadHurt`] if the head of the workflow was lost, because the fences that it granted are not known; [`crate::Error::InvalidField`] for an operation that is empty or too long; errors of the
-    /// storage.
+    /// for the same content (that is no grant); [`crate::Error::HeadHurt`] if the head of the workflow was
+    /// lost, because the fences that it granted are not known; [`crate::Error::InvalidField`] for an
+    /// operation that is empty or too long; errors of the storage.
     pub async fn acquire(&self, id: &WorkflowId, request: LeaseRequest) -> Result<Grant> {
         self.shared.locks.acquire(id, request).await
     }
 
-    /// Makes a lease last from now on, for as long as before or for `duration`; the lease as it is then. It may be renewed after its end as long as nobody took
-    /// over.
+    /// Makes a lease last from now on, for as long as before or for `duration`; the lease as it is then. It
+    /// may be renewed after its end as long as nobody took over.
     ///
     /// # Errors
     /// [`crate::conflict::Conflict::LeaseLost`] if somebody else or nobody holds it now; errors of the storage.
@@ -49,8 +53,9 @@ impl Store {
         self.shared.locks.release(id, lease).await
     }
 
-    /// Takes a lease away from whoever holds it; the lease as it was. The fence rises, so its holder's next write fails, with a message that says by whom and when
-    /// it was broken. The operation history records it.
+    /// Takes a lease away from whoever holds it; the lease as it was. The fence rises, so its holder's next
+    /// write fails, with a message that says by whom and when it was broken. The operation history records
+    /// it.
     ///
     /// # Errors
     /// [`crate::conflict::Conflict::LeaseLost`] if the workflow has not this lease any more: whoever meant this one does not break the next one. Errors of the
@@ -67,8 +72,9 @@ impl Store {
         self.shared.locks.state(id).await
     }
 
-    /// The same, with a look at `workflow.lock`, which is brought in line with the head where it is not. What somebody else had put there is kept beside it, as
-    /// `workflow.lock.<sha256>.odd`. Where writing is not allowed everything stays as it is.
+    /// The same, with a look at `workflow.lock`, which is brought in line with the head where it is not. What
+    /// somebody else had put there is kept beside it, as `workflow.lock.<sha256>.odd`. Where writing is not
+    /// allowed everything stays as it is.
     ///
     /// # Errors
     /// As [`lock_state`](Self::lock_state).
@@ -84,8 +90,8 @@ impl Store {
         self.shared.locks.list().await
     }
 
-    /// Waits until the lease `held` is not there any more, or may be taken over, or `limit` is over, whichever comes first. Another one may have the lock by then.
-    /// Dropping the future changes nothing.
+    /// Waits until the lease `held` is not there any more, or may be taken over, or `limit` is over,
+    /// whichever comes first. Another one may have the lock by then. Dropping the future changes nothing.
     ///
     /// # Errors
     /// Errors of the storage that a moment does not mend.

@@ -72,8 +72,8 @@ use crate::{
 /// ```
 ///
 /// # Cancellation
-/// Dropping the future of a method that changes something leaves its outcome open, as [`Error::OutcomeUnknown`] does. Whatever it was,
-/// the store is whole: the old state or the new one.
+/// Dropping the future of a method that changes something leaves its outcome open, as
+/// [`Error::OutcomeUnknown`] does. Whatever it was, the store is whole: the old state or the new one.
 #[derive(Debug, Clone)]
 pub struct Store {
     shared: Arc<Shared>,
@@ -93,17 +93,19 @@ impl Store {
         Ok(head)
     }
 
-    /// The workflows that match, as the index has them: everything that was acknowledged before this call is in it, and what cannot be read is named.
+    /// The workflows that match, as the index has them: everything that was acknowledged before this call is
+    /// in it, and what cannot be read is named.
     ///
     /// # Errors
-    /// Errors of the storage. A damaged index is none: it is read from the workflows instead, and a warning says so.
+    /// Errors of the storage. A damaged index is none: it is read from the workflows instead, and a warning
+    /// says so.
     pub async fn list(&self, query: &Query) -> Result<Listing> {
         let view = self.shared.index.view().await?;
         Ok(Listing { workflows: query.select(view.iter()), unreadable: view.unreadable })
     }
 
-    /// Makes the index anew from the heads, and the exports with it; how many workflows it holds. A workflow whose head is damaged keeps the entry
-    /// that it had.
+    /// Makes the index anew from the heads, and the exports with it; how many workflows it holds. A workflow
+    /// whose head is damaged keeps the entry that it had.
     ///
     /// # Errors
     /// [`Error::IndexBusy`] if other clients kept rewriting it; [`ErrorKind::Incompatible`](crate::ErrorKind) if only a newer program can read a head, because an index
@@ -133,9 +135,10 @@ impl Store {
         &self.shared.objects.environment
     }
 
-    /// Brings the storage to rest: waits for what follows the answers that came before this call (a fold of the index, on a bucket the copies in `workflow.json`,
-    /// the giving back of leases whose guards were dropped). A guard that is held goes on, and is not waited for, nor is what begins meanwhile. Several callers may
-    /// close at the same time. Everything that was saved is durable without it.
+    /// Brings the storage to rest: waits for what follows the answers that came before this call (a fold of
+    /// the index, on a bucket the copies in `workflow.json`, the giving back of leases whose guards were
+    /// dropped). A guard that is held goes on, and is not waited for, nor is what begins meanwhile. Several
+    /// callers may close at the same time. Everything that was saved is durable without it.
     ///
     /// # Errors
     /// Rest was not reached, or a copy could not be written; nothing is lost.

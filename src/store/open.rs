@@ -38,10 +38,12 @@ impl Store {
         Ok(Self::open_at(backend, options, location.to_string()).await?.in_folder(location))
     }
 
-    /// Opens a store whose folder lost committed records of its journal, without them, and says what they are; none if nothing is lost.
+    /// Opens a store whose folder lost committed records of its journal, without them, and says what they
+    /// are; none if nothing is lost.
     ///
-    /// They are given up for everybody: the store goes on with what is older. Such a folder is refused by every other way to open it. A copy of
-    /// the damaged journal stays in `.journal/quarantine`. A copy of a folder that was made while a store was in use can need it.
+    /// They are given up for everybody: the store goes on with what is older. Such a folder is refused by
+    /// every other way to open it. A copy of the damaged journal stays in `.journal/quarantine`. A copy of a
+    /// folder that was made while a store was in use can need it.
     ///
     /// # Errors
     /// As [`Store::open_url`].
@@ -57,10 +59,12 @@ impl Store {
         Ok((Self::open_at(Arc::new(backend), options, location.to_string()).await?, lost))
     }
 
-    /// Creates a store at a URL or path, or opens the one that is there. Folders that are missing on the way are made.
+    /// Creates a store at a URL or path, or opens the one that is there. Folders that are missing on the way
+    /// are made.
     ///
     /// # Errors
-    /// As [`Store::open_url`], without `StoreMissing`. A place where something else lives is not touched. [`Error::UnsafeStorage`] and
+    /// As [`Store::open_url`], without `StoreMissing`. A place where something else lives is not touched.
+    /// [`Error::UnsafeStorage`] and
     /// [`Error::Unproven`] where a server was probed and is not fit to keep a store: nothing of one is left there.
     pub async fn init_url(url: &str, options: StoreOptions) -> Result<Self> {
         Self::init_location(&url.parse()?, options).await
@@ -73,8 +77,9 @@ impl Store {
     pub async fn init_location(location: &Location, options: StoreOptions) -> Result<Self> {
         let backend: Arc<dyn StorageBackend> = match location {
             Location::Folder(path) => {
-                // A listing passes over what is no object. Here anything counts: a folder that has something has an owner. A store that was
-                // stopped before its first checkpoint has its config in the journal.
+                // A listing passes over what is no object. Here anything counts: a folder that has something
+                // has an owner. A store that was stopped before its first checkpoint has its config in the
+                // journal.
                 if holds_anything(path) && !holds_config(path) && !holds_journal(path) {
                     return Err(folder_without_config(location.to_string(), path));
                 }
@@ -145,9 +150,9 @@ impl Store {
             config.remember_probe(&place, objects.now());
         }
         let encoded = config.encode().map_err(|source| unreadable(&layout::config(), source))?;
-        // IMPORTANT: config.json alone makes a store, so whatever else is there comes after it. A crash in between leaves a store whose
-        // index is read from the heads until the first fold writes one. An index root must never be created later than here: an
-        // empty one would hide the workflows that are there.
+        // IMPORTANT: config.json alone makes a store, so whatever else is there comes after it. A crash in
+        // between leaves a store whose index is read from the heads until the first fold writes one. An index
+        // root must never be created later than here: an empty one would hide the workflows that are there.
         let mut rest = vec![Operation::put(layout::index_root(), index::empty_root(&objects)?).absent()];
         rest.extend(repository::files(&objects).map(Operation::absent));
         let batch = Batch::new().stage([Operation::put(layout::config(), encoded).absent()]).stage(rest);

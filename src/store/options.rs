@@ -54,16 +54,17 @@ impl StoreOptions {
         self
     }
 
-    /// How much longer than its own end a lease is respected, because clocks differ; 60 seconds unless set. It decides when a
-    /// takeover is polite, never whether a write is safe.
+    /// How much longer than its own end a lease is respected, because clocks differ; 60 seconds unless set.
+    /// It decides when a takeover is polite, never whether a write is safe.
     #[must_use]
     pub fn clock_skew(mut self, skew: Duration) -> Self {
         self.clock_skew = skew;
         self
     }
 
-    /// Opens folders on network file systems too, and on those of an unknown kind: their locks may not reach other machines, so they are refused unless
-    /// the caller answers for it that one machine alone uses the folder.
+    /// Opens folders on network file systems too, and on those of an unknown kind: their locks may not reach
+    /// other machines, so they are refused unless the caller answers for it that one machine alone uses the
+    /// folder.
     #[must_use]
     pub fn any_file_system(mut self, any: bool) -> Self {
         self.any_file_system = any;
@@ -75,7 +76,8 @@ impl StoreOptions {
         FsOptions::new().any_file_system(self.any_file_system)
     }
 
-    /// How patient a store in a bucket is, and the settings of its cloud, in place of the variables of this process.
+    /// How patient a store in a bucket is, and the settings of its cloud, in place of the variables of this
+    /// process.
     #[cfg(feature = "object")]
     #[must_use]
     pub fn object_options(mut self, options: ObjectOptions) -> Self {
@@ -83,8 +85,8 @@ impl StoreOptions {
         self
     }
 
-    /// How patient a store in a bucket would be, and the settings of its cloud: what was set, else the clouds' variables of this process. A
-    /// variable that is not UTF-8 is none of theirs.
+    /// How patient a store in a bucket would be, and the settings of its cloud: what was set, else the
+    /// clouds' variables of this process. A variable that is not UTF-8 is none of theirs.
     #[cfg(feature = "object")]
     pub fn object(&self) -> ObjectOptions {
         let of_process = || {
@@ -95,8 +97,8 @@ impl StoreOptions {
         self.object.clone().unwrap_or_else(of_process)
     }
 
-    /// How many workflows of a batch are saved side by side, at least 1; unless set 64 on this machine, where they share a sync, and 16 on a remote
-    /// storage.
+    /// How many workflows of a batch are saved side by side, at least 1; unless set 64 on this machine, where
+    /// they share a sync, and 16 on a remote storage.
     #[must_use]
     pub fn concurrency(mut self, workflows: usize) -> Self {
         self.concurrency = Some(workflows.max(1));
@@ -108,17 +110,18 @@ impl StoreOptions {
         self.concurrency.unwrap_or(if durability == Durability::Service { 16 } else { 64 })
     }
 
-    /// How many pending records a saver lets gather before it folds them into the index, at least 1; 64 unless set. Fewer make
-    /// cold listings cheaper and saves dearer. With `usize::MAX` no save folds.
+    /// How many pending records a saver lets gather before it folds them into the index, at least 1; 64
+    /// unless set. Fewer make cold listings cheaper and saves dearer. With `usize::MAX` no save folds.
     #[must_use]
     pub fn fold_after(mut self, records: usize) -> Self {
         self.fold_after = Some(records.max(1));
         self
     }
 
-    /// Whether a save that finds a fold due answers first and folds behind its answer. [`crate::Store::close`] waits for such a fold, and a warning
-    /// tells where it failed. Unless set: behind the answer on a remote storage, before it on disk and in memory, where a fold
-    /// takes hardly longer than a save.
+    /// Whether a save that finds a fold due answers first and folds behind its answer.
+    /// [`crate::Store::close`] waits for such a fold, and a warning tells where it failed. Unless set: behind
+    /// the answer on a remote storage, before it on disk and in memory, where a fold takes hardly longer than
+    /// a save.
     #[must_use]
     pub fn fold_behind(mut self, behind: bool) -> Self {
         self.fold_behind = Some(behind);

@@ -31,7 +31,8 @@ pub(super) async fn own_config(objects: &Objects, location: &str) -> Result<Opti
     }
 }
 
-/// What a place is that has something, but no `config.json`: another program's, or a store of ours that has lost it.
+/// What a place is that has something, but no `config.json`: another program's, or a store of ours that has
+/// lost it.
 pub(super) async fn without_config(objects: &Objects, location: String) -> Result<Error> {
     if has_traces(objects).await? {
         return Ok(missing_config());
@@ -100,7 +101,8 @@ fn listed(names: &[String]) -> String {
     if shown.is_empty() { "something".to_owned() } else { shown.join(", ") }
 }
 
-/// The names at the top of the place, as far as they are objects or folders with objects, without those that a probe left.
+/// The names at the top of the place, as far as they are objects or folders with objects, without those that
+/// a probe left.
 async fn first_names(objects: &Objects) -> Result<Vec<String>> {
     const ENOUGH: usize = 1000;
     let mut listing = objects.backend.list(&Prefix::root(), None).take(ENOUGH);
@@ -118,7 +120,8 @@ async fn first_names(objects: &Objects) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Whether there is an object that only a store of ours has: its index root or a version. Neither the seed nor pflow have these.
+/// Whether there is an object that only a store of ours has: its index root or a version. Neither the seed
+/// nor pflow have these.
 pub(super) async fn has_traces(objects: &Objects) -> Result<bool> {
     if objects.get(&layout::index_root()).await?.is_some() {
         return Ok(true);
@@ -139,7 +142,8 @@ pub(super) fn folder_has_traces(folder: &Path) -> bool {
         || std::fs::read_dir(folder.join("versions")).is_ok_and(|mut entries| entries.next().is_some())
 }
 
-/// Whether there is anything but what the disk backend keeps for itself. A folder that cannot be read is for the backend to report.
+/// Whether there is anything but what the disk backend keeps for itself. A folder that cannot be read is for
+/// the backend to report.
 pub(super) fn holds_anything(folder: &Path) -> bool {
     let Ok(entries) = std::fs::read_dir(folder) else { return false };
     entries.flatten().any(|entry| {

@@ -17,7 +17,8 @@ use crate::{
 /// What a repair made anew. Nothing of it is a workflow, a version or a lock.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Repaired {
-    /// The fields of `config.json` that could not be read, each with what became of it. Empty if the config was sound.
+    /// The fields of `config.json` that could not be read, each with what became of it. Empty if the config
+    /// was sound.
     pub config: Vec<String>,
     /// Where the damaged `config.json` is kept, as a key.
     pub kept: Option<String>,
@@ -26,12 +27,13 @@ pub struct Repaired {
 }
 
 impl Store {
-    /// Opens a store, and makes its `config.json` anew if that is damaged or missing: from what can be read of it, the store id included.
-    /// The damaged bytes are kept beside it. Also adds the files for git that an earlier program did not write.
+    /// Opens a store, and makes its `config.json` anew if that is damaged or missing: from what can be read
+    /// of it, the store id included. The damaged bytes are kept beside it. Also adds the files for git that
+    /// an earlier program did not write.
     ///
     /// # Errors
-    /// As [`Store::open_url`]. A place without anything that only a store of ours has is not touched, nor is a newer program's, also where what is left of
-    /// its `config.json` only names its format.
+    /// As [`Store::open_url`]. A place without anything that only a store of ours has is not touched, nor is
+    /// a newer program's, also where what is left of its `config.json` only names its format.
     pub async fn repair_location(location: &Location, options: StoreOptions) -> Result<(Self, Repaired)> {
         let backend = existing(location, &options).await?;
         let objects = Objects::new(backend.clone(), options.environment.clone());
@@ -62,7 +64,8 @@ impl Store {
     }
 }
 
-/// Swaps a new config in for the damaged one that was read. Two who repair at the same time: one of them is told of the other.
+/// Swaps a new config in for the damaged one that was read. Two who repair at the same time: one of them is
+/// told of the other.
 async fn rebuild(objects: &Objects, repaired: &mut Repaired) -> Result<()> {
     let key = layout::config();
     let damaged = objects.get(&key).await?;

@@ -7,14 +7,15 @@ use crate::{
     stored::{Objects, layout},
 };
 
-/// What stays out of git, and what `git clean -X` may remove: mirrors of leases, and of the disk backend's folder only what can be made again.
+/// What stays out of git, and what `git clean -X` may remove: mirrors of leases, and of the disk backend's
+/// folder only what can be made again.
 ///
-/// IMPORTANT: never the journal, `values/` or `quarantine/`. After a crash they may hold the only copy of what was saved. At rest the
-/// journal is an empty file.
+/// IMPORTANT: never the journal, `values/` or `quarantine/`. After a crash they may hold the only copy of
+/// what was saved. At rest the journal is an empty file.
 const GITIGNORE: &str = "# Written by pflow-store: what belongs to this machine and this moment.\n/.journal/lock\n/.journal/waiting\n/.journal/state\n/.journal/staging/\n/workflows/*/workflow.lock\n";
 
-/// The bytes of a store are hashed, so git must not change any: no line ends (`text=auto`, `core.autocrlf`, `eol`), no `$Id$`, no other
-/// encoding, whatever files above say. `-text` makes `eol` count for nothing.
+/// The bytes of a store are hashed, so git must not change any: no line ends (`text=auto`, `core.autocrlf`,
+/// `eol`), no `$Id$`, no other encoding, whatever files above say. `-text` makes `eol` count for nothing.
 const GITATTRIBUTES: &str = "# Written by pflow-store: every byte counts, so git changes none.\n* -text -ident !working-tree-encoding\n";
 
 /// The files for git, where people keep a store as files.
@@ -30,7 +31,8 @@ fn texts(objects: &Objects) -> impl Iterator<Item = (Key, &'static str)> + use<>
     })
 }
 
-/// Writes those files that are not there; their names. A file that a person or an earlier program put there stays as it is.
+/// Writes those files that are not there; their names. A file that a person or an earlier program put there
+/// stays as it is.
 pub(super) async fn add_missing(objects: &Objects) -> Result<Vec<String>> {
     let mut added = Vec::new();
     for (key, text) in texts(objects) {

@@ -51,9 +51,11 @@ pub struct Saved {
     pub lease: Option<Lease>,
     /// What was in the way and how it was resolved; none if nothing was.
     pub resolved: Option<Resolved>,
-    /// The change stands, but `workflow.json` or `workflow.lock` could not be refreshed. Loads notice and mend it.
+    /// The change stands, but `workflow.json` or `workflow.lock` could not be refreshed. Loads notice and
+    /// mend it.
     pub copy_error: Option<Error>,
-    /// The change stands and is listed, but housekeeping of the index failed. A later save or `reindex` makes up for it.
+    /// The change stands and is listed, but housekeeping of the index failed. A later save or `reindex` makes
+    /// up for it.
     pub index_error: Option<Error>,
 }
 
@@ -66,8 +68,8 @@ impl SaveRequest {
         Self { id, content, expect, given, message, lease, fence, hold, resolver, lock_timeout, cancel }
     }
 
-    /// The title, over what the document says. It stays for later versions until another one is given or the document mentions a `name` itself.
-    /// An empty one says that there is none.
+    /// The title, over what the document says. It stays for later versions until another one is given or the
+    /// document mentions a `name` itself. An empty one says that there is none.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.given.name = Some(name.into());
@@ -81,7 +83,8 @@ impl SaveRequest {
         self
     }
 
-    /// Exactly these tags, over what the document says, by the same rule as [`name`](Self::name). An empty list says that there are none.
+    /// Exactly these tags, over what the document says, by the same rule as [`name`](Self::name). An empty
+    /// list says that there are none.
     #[must_use]
     pub fn tags<T: Into<String>>(mut self, tags: impl IntoIterator<Item = T>) -> Self {
         let mut kept: Vec<String> = Vec::new();
@@ -101,39 +104,41 @@ impl SaveRequest {
         self
     }
 
-    /// Under this lease: if it was lost, nothing is saved. Without one, a lease of somebody else is a conflict.
+    /// Under this lease: if it was lost, nothing is saved. Without one, a lease of somebody else is a
+    /// conflict.
     #[must_use]
     pub fn lease(mut self, lease: LeaseId) -> Self {
         self.lease = Some(lease);
         self
     }
 
-    /// And under this fence of it ([`Lease::fence`]), which tells it from another grant that somebody gave the same id. Without a [`lease`](Self::lease)
-    /// it says nothing.
+    /// And under this fence of it ([`Lease::fence`]), which tells it from another grant that somebody gave
+    /// the same id. Without a [`lease`](Self::lease) it says nothing.
     #[must_use]
     pub fn fence(mut self, fence: u64) -> Self {
         self.fence = Some(fence);
         self
     }
 
-    /// Who decides what becomes of it when it meets a conflict: a [`Policy`], or a resolver of the caller's own. Unless set the conflict is reported,
-    /// as [`Policy::Fail`] does.
+    /// Who decides what becomes of it when it meets a conflict: a [`Policy`], or a resolver of the caller's
+    /// own. Unless set the conflict is reported, as [`Policy::Fail`] does.
     #[must_use]
     pub fn resolver(mut self, resolver: Arc<dyn ConflictResolver>) -> Self {
         self.resolver = resolver;
         self
     }
 
-    /// How long to wait for a lock of somebody else, altogether, before the conflict is anything else than waited for. Unless set the
-    /// resolver decides: 30 seconds with [`Policy::Wait`], no time with the other policies.
+    /// How long to wait for a lock of somebody else, altogether, before the conflict is anything else than
+    /// waited for. Unless set the resolver decides: 30 seconds with [`Policy::Wait`], no time with the other
+    /// policies.
     #[must_use]
     pub fn lock_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.lock_timeout = limit.into();
         self
     }
 
-    /// Ends waits for locks and questions to the resolver when the token is cancelled, with [`Error::Cancelled`] and nothing changed. What is being written
-    /// goes on to its end.
+    /// Ends waits for locks and questions to the resolver when the token is cancelled, with
+    /// [`Error::Cancelled`] and nothing changed. What is being written goes on to its end.
     #[must_use]
     pub fn cancelled_by(mut self, token: CancellationToken) -> Self {
         self.cancel = token;
@@ -179,11 +184,13 @@ pub(super) fn check_message(message: Option<&str>) -> Result<()> {
 impl Store {
     /// Saves a workflow as a new generation. Once this returns, it is durable.
     ///
-    /// What it meets on the way is for the request's [`resolver`](SaveRequest::resolver) to decide; [`Saved::resolved`] tells what came of it.
+    /// What it meets on the way is for the request's [`resolver`](SaveRequest::resolver) to decide;
+    /// [`Saved::resolved`] tells what came of it.
     ///
-    /// Nothing is written if nothing is different and the expectation holds, even while another client holds the lock: a lease protects against
-    /// writes, and there is none. A save whose answer was lost may be repeated: with [`Expect::Any`] it finds nothing different, otherwise it meets a
-    /// conflict with what it may have written itself.
+    /// Nothing is written if nothing is different and the expectation holds, even while another client holds
+    /// the lock: a lease protects against writes, and there is none. A save whose answer was lost may be
+    /// repeated: with [`Expect::Any`] it finds nothing different, otherwise it meets a conflict with what it
+    /// may have written itself.
     ///
     /// # Errors
     /// [`Error::Document`] with the reason and the place; [`Error::Conflict`] if it does not fit on top of what is there now;

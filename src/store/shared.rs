@@ -53,8 +53,9 @@ impl Shared {
 }
 
 impl Shared {
-    /// What `error` is about a workflow of which the head has no version. It is missing, unless versions or the index say that the head was lost: a head is
-    /// never removed, and the index has only workflows that have a version.
+    /// What `error` is about a workflow of which the head has no version. It is missing, unless versions or
+    /// the index say that the head was lost: a head is never removed, and the index has only workflows that
+    /// have a version.
     pub(crate) async fn explain(&self, error: Error) -> Error {
         let Error::WorkflowMissing { id, deleted: false } = &error else { return error };
         if let Err(hurt) = self.index.refuse_hurt(id, &[]).await {

@@ -47,7 +47,8 @@ pub struct Status {
 }
 
 impl Store {
-    /// The store at a glance. It reads every head to find the locks, and where people may edit files in place every `workflow.json` to find their edits.
+    /// The store at a glance. It reads every head to find the locks, and where people may edit files in place
+    /// every `workflow.json` to find their edits.
     ///
     /// # Errors
     /// Errors of the storage. What is damaged is listed instead.
@@ -104,7 +105,8 @@ impl Store {
         Ok(status)
     }
 
-    /// The lock of a workflow, and what stands in its copy; no copy if other writers changed the workflow at every look.
+    /// The lock of a workflow, and what stands in its copy; no copy if other writers changed the workflow at
+    /// every look.
     async fn look(&self, id: &WorkflowId) -> Result<(LockState, Option<CopyState>)> {
         let Shared { objects, locks, .. } = self.shared.as_ref();
         if objects.backend.capabilities().plain_files

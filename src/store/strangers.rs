@@ -1,6 +1,8 @@
-//! What lies in a store and is not of it: conflicted copies of sync tools, workflows that were put there by hand, other files.
+//! What lies in a store and is not of it: conflicted copies of sync tools, workflows that were put there by
+//! hand, other files.
 //!
-//! Nothing here is read, moved or deleted. What file managers, editors and sync tools leave everywhere is not worth a word.
+//! Nothing here is read, moved or deleted. What file managers, editors and sync tools leave everywhere is not
+//! worth a word.
 
 use std::{collections::HashSet, fs, io, path::Path};
 
@@ -20,8 +22,8 @@ use crate::{
 pub(super) enum Depth<'a> {
     /// Everywhere.
     Everything,
-    /// Not at the versions, of which there may be many. In a bucket, where a listing costs requests, only at these names, which are
-    /// those below `workflows/`.
+    /// Not at the versions, of which there may be many. In a bucket, where a listing costs requests, only at
+    /// these names, which are those below `workflows/`.
     WithoutVersions(&'a [Key]),
 }
 
@@ -43,7 +45,8 @@ impl Store {
         let known: HashSet<&str> = names.iter().map(String::as_str).collect();
         for name in &names {
             if let Some(folder) = copied_by_hand(name) {
-                // Nearly every workflow has the file of its head beside its content. A head that only the journal has is asked for.
+                // Nearly every workflow has the file of its head beside its content. A head that only the
+                // journal has is asked for.
                 if !WorkflowId::parse(folder).is_ok_and(|id| known.contains(layout::head(&id).as_str())) {
                     found.extend(self.judge_copied(name, folder).await?);
                 }
@@ -70,7 +73,8 @@ impl Store {
         Ok(names.filter(|name| !name.split('/').any(is_litter)).collect())
     }
 
-    /// Judges a `workflow.json`, whose folder may be that of a workflow, or of one that lost its head, which is damage and reported as such.
+    /// Judges a `workflow.json`, whose folder may be that of a workflow, or of one that lost its head, which
+    /// is damage and reported as such.
     async fn judge_copied(&self, name: &str, folder: &str) -> Result<Option<Finding>> {
         let reason = "a workflow that was put there by hand; no version of it is saved".to_owned();
         let id = match WorkflowId::parse(folder) {
@@ -127,7 +131,8 @@ fn conflicted(place: &str, original: &str) -> Finding {
     Finding { key: place.to_owned(), severity: Severity::Notice, reason, hint: None }
 }
 
-/// The object or folder of ours that a sync tool or file manager has named this copy after; none if it is no such copy.
+/// The object or folder of ours that a sync tool or file manager has named this copy after; none if it is no
+/// such copy.
 fn original(place: &str) -> Option<String> {
     let (folder, name) = place.rsplit_once('/').map_or(("", place), |(folder, name)| (folder, name));
     let within = |name: &str| if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
@@ -163,7 +168,8 @@ fn uncopied(name: &str) -> Vec<String> {
     for (stem, extension) in name.rsplit_once('.').into_iter().chain(whole) {
         let named =
             |stem: &str| if extension.is_empty() { stem.to_owned() } else { format!("{stem}.{extension}") };
-        // Dropbox, Nextcloud, Seafile, Google Drive: `name (somebody's conflicted copy 2024-01-15).ext`, `name (1).ext`.
+        // Dropbox, Nextcloud, Seafile, Google Drive: `name (somebody's conflicted copy 2024-01-15).ext`,
+        // `name (1).ext`.
         if let Some((before, _)) = stem.strip_suffix(')').and_then(|stem| stem.rsplit_once(" (")) {
             found.push(named(before));
         }

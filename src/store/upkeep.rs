@@ -4,9 +4,11 @@ use tokio::sync::Mutex;
 
 use crate::{behind::Behind, index::Index};
 
-/// What runs behind the answers: one fold of the index at a time, and leases that are given back for callers that are gone ([`crate::lock`]).
+/// What runs behind the answers: one fold of the index at a time, and leases that are given back for callers
+/// that are gone ([`crate::lock`]).
 ///
-/// A task lives until it is through, and [`rest`](Self::rest) waits for it. A runtime that is dropped first leaves what a crash in a fold leaves, which does no harm.
+/// A task lives until it is through, and [`rest`](Self::rest) waits for it. A runtime that is dropped first
+/// leaves what a crash in a fold leaves, which does no harm.
 #[derive(Debug, Default)]
 pub(super) struct Upkeep {
     tasks: Behind,
@@ -14,8 +16,8 @@ pub(super) struct Upkeep {
 }
 
 impl Upkeep {
-    /// Looks whether a fold is due and folds, behind the caller. A look that is under way already is waited for: whoever writes faster than
-    /// it folds must not leave more and more to readers.
+    /// Looks whether a fold is due and folds, behind the caller. A look that is under way already is waited
+    /// for: whoever writes faster than it folds must not leave more and more to readers.
     pub(super) async fn fold(&self, index: Arc<Index>) {
         let turn = Arc::clone(&self.turn).lock_owned().await;
         self.tasks.spawn(async move {

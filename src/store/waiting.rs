@@ -6,8 +6,9 @@ use super::{Report, Severity, Store};
 use crate::{Error, Result};
 
 impl Store {
-    /// The objects whose last value is durable but not in the file where people look for it, and why: a file that belongs to another user, for example.
-    /// Everything reads them as it should. On a disk the folder `.journal` alone has them: **removing it loses them**.
+    /// The objects whose last value is durable but not in the file where people look for it, and why: a file
+    /// that belongs to another user, for example. Everything reads them as it should. On a disk the folder
+    /// `.journal` alone has them: **removing it loses them**.
     ///
     /// A change that is answered may be among them once the store was [closed](Store::close).
     ///

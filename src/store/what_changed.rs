@@ -8,10 +8,12 @@ use crate::{
 };
 
 impl Store {
-    /// What is different now from the version that a refused change was built on, for whoever was told of a conflict. A resolver asks its
+    /// What is different now from the version that a refused change was built on, for whoever was told of a
+    /// conflict. A resolver asks its
     /// [`Case`](crate::conflict::Case) instead.
     ///
-    /// None where the conflict is about something else than content, and where one of the two is not there: deleted, pruned, never made.
+    /// None where the conflict is about something else than content, and where one of the two is not there:
+    /// deleted, pruned, never made.
     ///
     /// # Errors
     /// [`crate::Error::Document`] for a person's edit that is no workflow, [`crate::Error::TooMuch`] for documents that are too large to be

@@ -1,19 +1,23 @@
 //! Where the versions of a workflow lie relative to its head. Pure.
 //!
-//! Ancestry over all parents decides, and no age: a clock, a file time or a pending record proves nothing about a version.
+//! Ancestry over all parents decides, and no age: a clock, a file time or a pending record proves nothing
+//! about a version.
 //!
-//! - **In the chain**: the version of the head or one of its ancestors. The caller knows these; they are not classified here.
-//! - **Beside**: neither in the chain nor a descendant of the head's version. A race that was lost, another branch, or a head that
-//!   was put back and saved over leaves such versions. They refuse nothing.
-//! - **Ahead**: the head's version is an ancestor. Where the head has no version, every version is ahead. It is one of two things:
+//! - **In the chain**: the version of the head or one of its ancestors. The caller knows these; they are not
+//!   classified here.
+//! - **Beside**: neither in the chain nor a descendant of the head's version. A race that was lost, another
+//!   branch, or a head that was put back and saved over leaves such versions. They refuse nothing.
+//! - **Ahead**: the head's version is an ancestor. Where the head has no version, every version is ahead. It
+//!   is one of two things:
 //!   - **Unconfirmed**: one commit ahead, on a storage whose batches are not atomic, and without a witness. A
 //!     writer that stopped between the version and the head leaves this, and so does one that is still at work.
-//!   - **Hurt**: anything else. The head was at this version or behind it once, and was removed or replaced by an
+//!   - **Hurt**: anything else. The head was at this version or behind it once, and was removed or replaced
+//!     by an
 //!     older state. On a storage with atomic batches a version never exists before its head, so there every
 //!     version ahead says so.
 //!
-//! A witness is an index entry or a line of the operation history (both are made from heads alone), a commit that
-//! was built on the version, or a working copy with its content (it is written after the head).
+//! A witness is an index entry or a line of the operation history (both are made from heads alone), a commit
+//! that was built on the version, or a working copy with its content (it is written after the head).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -71,14 +75,16 @@ impl Candidate {
         Some(VersionRef { generation, version_id, record_hash: *record_hash })
     }
 
-    /// The parents that can be ancestors. A parent of the same or a higher generation is damage, and following it could go in a circle.
+    /// The parents that can be ancestors. A parent of the same or a higher generation is damage, and
+    /// following it could go in a circle.
     fn parents(&self) -> impl Iterator<Item = &VersionRef> {
         let parents = self.record().map(|record| record.parents.as_slice()).unwrap_or_default();
         parents.iter().filter(|parent| parent.generation < self.name.0)
     }
 }
 
-/// The status of every candidate. `head` is the version of the head; none where there is no head, or where it has no version.
+/// The status of every candidate. `head` is the version of the head; none where there is no head, or where it
+/// has no version.
 pub(crate) fn classify(
     head: Option<&VersionRef>,
     candidates: &[Candidate],
@@ -136,7 +142,8 @@ pub(crate) fn tips(
 
 type AheadVersions<'a> = BTreeMap<&'a VersionName, Option<VersionRef>>;
 
-/// The candidates that descend from the head's version. Parents come before their children in the order of generations.
+/// The candidates that descend from the head's version. Parents come before their children in the order of
+/// generations.
 fn ahead<'a>(head: Option<&VersionRef>, candidates: &[&'a Candidate]) -> AheadVersions<'a> {
     let mut ahead = AheadVersions::new();
     for candidate in candidates {
@@ -156,7 +163,8 @@ fn is_among(named: &VersionRef, versions: &AheadVersions<'_>) -> bool {
     versions.get(&name).is_some_and(|version| version.as_ref() == Some(named))
 }
 
-/// Which versions ahead were written by one commit on top of the head, and which had a later commit built on them.
+/// Which versions ahead were written by one commit on top of the head, and which had a later commit built on
+/// them.
 struct Commits<'a> {
     first: BTreeSet<&'a VersionName>,
     built_upon: BTreeSet<VersionName>,
@@ -187,7 +195,8 @@ impl<'a> Commits<'a> {
                     None => {
                         is_first &= match head {
                             None => false,
-                            // A parent that is no candidate has a generation up to the head's, or is missing: then nobody knows how far ahead it was.
+                            // A parent that is no candidate has a generation up to the head's, or is missing:
+                            // then nobody knows how far ahead it was.
                             Some(head) => {
                                 !ahead.contains_key(&name)
                                     && (parent.generation <= head.generation || by_name.contains_key(&name))

@@ -25,7 +25,8 @@ pub struct Config {
     pub features: Features,
     /// Options that go with the store.
     pub settings: Map<String, Value>,
-    /// Places where this store was found to be safe, the newest last. None on a disk and in memory, which have no place of a server.
+    /// Places where this store was found to be safe, the newest last. None on a disk and in memory, which
+    /// have no place of a server.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub probed: Vec<Probed>,
     /// Of everything above but the settings, which people edit; see [`Config::checksum_now`].
@@ -50,7 +51,8 @@ pub struct Probed {
     extra: Map<String, Value>,
 }
 
-/// The gate: names of capabilities beyond the format. Whoever does not know one of them stays out instead of doing damage.
+/// The gate: names of capabilities beyond the format. Whoever does not know one of them stays out instead of
+/// doing damage.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Features {
     /// What a reader must know.
@@ -73,8 +75,9 @@ impl Config {
     }
 
     /// The hash of what a person does not edit, as one line of JSON:
-    /// `[format, store id, created, [feature…], [feature…], [[place, probe, at]…]]`. It is made of the values and not of the text, so
-    /// that the text may be set as people like it. Fields of a later program are that program's to protect.
+    /// `[format, store id, created, [feature…], [feature…], [[place, probe, at]…]]`. It is made of the values
+    /// and not of the text, so that the text may be set as people like it. Fields of a later program are that
+    /// program's to protect.
     fn checksum_now(&self) -> Result<ContentHash, FormatError> {
         let probed: Vec<_> = self.probed.iter().map(|it| (&it.place, it.probe, it.at)).collect();
         let Features { read, write, .. } = &self.features;
@@ -123,11 +126,12 @@ pub(crate) struct Salvaged {
 impl Config {
     /// Makes a config of what can be read in `bytes`, and what is left of `new`, a config for a new store.
     ///
-    /// What was read may be wrong all the same where the checksum did not fit; that is said. Probes are dropped: whoever writes first where
-    /// one is needed probes again.
+    /// What was read may be wrong all the same where the checksum did not fit; that is said. Probes are
+    /// dropped: whoever writes first where one is needed probes again.
     ///
     /// # Errors
-    /// The text names a newer format: a config of this program would open the store to programs that do not know it.
+    /// The text names a newer format: a config of this program would open the store to programs that do not
+    /// know it.
     pub(crate) fn salvage(bytes: &[u8], new: Self) -> Result<Salvaged, FormatError> {
         let text = String::from_utf8_lossy(bytes);
         let text = text.trim_start_matches('\u{feff}');

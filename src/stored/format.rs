@@ -102,7 +102,8 @@ pub(crate) fn decode<T: DeserializeOwned>(kind: Kind, bytes: &[u8]) -> Result<T,
     parse(kind, bytes)
 }
 
-/// The same for a line that ends with a checksum, which is compared before anything but the `format` is believed.
+/// The same for a line that ends with a checksum, which is compared before anything but the `format` is
+/// believed.
 pub(crate) fn decode_sealed<T: DeserializeOwned>(kind: Kind, line: &[u8]) -> Result<T, FormatError> {
     check_format(kind, line)?;
     parse(kind, &unseal(line)?)

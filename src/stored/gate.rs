@@ -20,8 +20,8 @@ use crate::{Error, Result};
 /// again. A batch then costs one probe and not one for each of its workflows.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
-/// What stands between a program and a store: what a newer program changed here, by the features in `config.json`, and whether the place
-/// is one that can be written to safely.
+/// What stands between a program and a store: what a newer program changed here, by the features in
+/// `config.json`, and whether the place is one that can be written to safely.
 #[derive(Debug)]
 pub(crate) struct Gate {
     objects: Objects,
@@ -108,15 +108,18 @@ impl Gate {
         check(self.config().features.unknown_to_writers())
     }
 
-    /// Whether a writer would be let in without another question. For those who write along the way and may as well not.
+    /// Whether a writer would be let in without another question. For those who write along the way and may
+    /// as well not.
     pub(crate) fn is_open_to_writers(&self) -> bool {
         self.check_writer().is_ok() && matches!(*self.lock_known(), Known::Verdict(Verdict::Safe))
     }
 
-    /// Lets a writer in who knows everything that a writer must know here, if the place can be written to safely.
+    /// Lets a writer in who knows everything that a writer must know here, if the place can be written to
+    /// safely.
     ///
-    /// Whether it can is found out by the first writer, unless `config.json` says that it was. Readers never ask: what is
-    /// there is true whatever the place does to writers, and they may not be allowed to write a probe.
+    /// Whether it can is found out by the first writer, unless `config.json` says that it was. Readers never
+    /// ask: what is there is true whatever the place does to writers, and they may not be allowed to write a
+    /// probe.
     pub(crate) async fn admit_writer(&self) -> Result<()> {
         self.check_writer()?;
         let Some(place) = &self.place else { return Ok(()) };
@@ -156,8 +159,8 @@ impl Gate {
         }
     }
 
-    /// The same by what `config.json` says now. A long-lived writer notices a changed gate, and a store that was taken away from under
-    /// it, before it adds a workflow.
+    /// The same by what `config.json` says now. A long-lived writer notices a changed gate, and a store that
+    /// was taken away from under it, before it adds a workflow.
     pub(crate) async fn check_writer_again(&self) -> Result<()> {
         let config = read_config(&self.objects).await?;
         let config = config.ok_or_else(|| Error::StoreMissing { location: self.location.clone() })?;
@@ -178,7 +181,8 @@ impl Gate {
         Ok(report)
     }
 
-    /// Takes a verdict in, and writes it down for those who come later. That it could not be written down costs them a probe, no more.
+    /// Takes a verdict in, and writes it down for those who come later. That it could not be written down
+    /// costs them a probe, no more.
     async fn learn(&self, place: &str, verdict: Verdict) -> Result<()> {
         match trust::remember(&self.objects, place, &verdict).await {
             Ok(Some(config)) => self.set_config(config),

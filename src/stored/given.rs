@@ -3,7 +3,8 @@ use serde::{Deserialize, Serialize};
 use super::VersionRecord;
 use crate::document::Metadata;
 
-/// What a person gave beside a document: it takes precedence over what the document says. None: the document decides.
+/// What a person gave beside a document: it takes precedence over what the document says. None: the document
+/// decides.
 ///
 /// An empty text, or an empty list of tags, says that there is none, whatever the document says.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,8 +26,9 @@ impl Given {
         *self == Self::default()
     }
 
-    /// What is given beside the next document of a workflow: what a person gives now; else what a person gave `before`, unless the document now mentions
-    /// the field itself. What an earlier document said is never carried over.
+    /// What is given beside the next document of a workflow: what a person gives now; else what a person gave
+    /// `before`, unless the document now mentions the field itself. What an earlier document said is never
+    /// carried over.
     pub(crate) fn carried(&self, document: &Metadata, before: Option<&VersionRecord>) -> Self {
         let before = before.map(|record| record.given.clone()).unwrap_or_default();
         let mentions = document.mentions;

@@ -12,12 +12,12 @@ use crate::document::ContentHash;
 /// How many ancestors a head names itself.
 const RECENT: usize = 32;
 
-/// The register of one workflow: its current version, its lease and its fence, in one object that is changed by
-/// compare-and-swap alone.
+/// The register of one workflow: its current version, its lease and its fence, in one object that is changed
+/// by compare-and-swap alone.
 ///
-/// Invariants: `revision` rises by one at every rewrite and `nonce` is new then, so no two states of a head have the same bytes
-/// (a storage may call equal bytes by an equal version); `fence` and the generation never fall; a head is never
-/// removed.
+/// Invariants: `revision` rises by one at every rewrite and `nonce` is new then, so no two states of a head
+/// have the same bytes (a storage may call equal bytes by an equal version); `fence` and the generation never
+/// fall; a head is never removed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     pub(crate) format: String,
@@ -41,13 +41,14 @@ pub struct Head {
     pub(crate) extra: Map<String, Value>,
 }
 
-/// How a lease ended that its holder did not give back. For its holder's information alone: that it cannot write any more is decided by the lease
-/// that the head has, or has not.
+/// How a lease ended that its holder did not give back. For its holder's information alone: that it cannot
+/// write any more is decided by the lease that the head has, or has not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
     /// Which.
     pub lease_id: LeaseId,
-    /// How: [`BROKEN`](Self::BROKEN), [`TAKEN_OVER`](Self::TAKEN_OVER), [`OVERRIDDEN`](Self::OVERRIDDEN), or what a later program says.
+    /// How: [`BROKEN`](Self::BROKEN), [`TAKEN_OVER`](Self::TAKEN_OVER), [`OVERRIDDEN`](Self::OVERRIDDEN), or
+    /// what a later program says.
     pub how: String,
     /// By whom, as `user@host`.
     pub by: String,
@@ -66,8 +67,8 @@ impl Ended {
     pub const ABANDONED: &str = "abandoned";
 }
 
-/// The version that a head points to. Everything in here goes with the version: nothing of it is handed on to the next one but its
-/// place among the ancestors.
+/// The version that a head points to. Everything in here goes with the version: nothing of it is handed on to
+/// the next one but its place among the ancestors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Current {
     /// All that is known of it.
@@ -91,7 +92,8 @@ pub struct Ancestor {
     pub version_id: VersionId,
     /// Of its content; none if it was a deletion.
     pub hash: Option<ContentHash>,
-    /// Of the line in its version object, so that its record can be verified without reading the versions above it.
+    /// Of the line in its version object, so that its record can be verified without reading the versions
+    /// above it.
     pub record_hash: ContentHash,
 }
 

@@ -10,15 +10,16 @@ const KNOWN: usize = 1024;
 
 /// The heads that this process read or wrote last.
 ///
-/// Never trusted: whoever uses one names its version in a swap, which fails if it is old, or takes from it only what was true once and stays true: a fold,
-/// that a version of this process is in place.
+/// Never trusted: whoever uses one names its version in a swap, which fails if it is old, or takes from it
+/// only what was true once and stays true: a fold, that a version of this process is in place.
 #[derive(Debug, Default)]
 pub(super) struct KnownHeads(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
     heads: HashMap<WorkflowId, (u64, Arc<StoredHead>)>,
-    /// The ids in the order in which they came, each with the number of its coming. An older one of an id that came again counts for nothing.
+    /// The ids in the order in which they came, each with the number of its coming. An older one of an id
+    /// that came again counts for nothing.
     order: VecDeque<(u64, WorkflowId)>,
     came: u64,
 }
@@ -33,7 +34,8 @@ impl KnownHeads {
             .map(|(_, stored)| Arc::clone(stored))
     }
 
-    /// The oldest make room. A head that was read may be older than one that was written meanwhile; the higher revision stays.
+    /// The oldest make room. A head that was read may be older than one that was written meanwhile; the
+    /// higher revision stays.
     pub(super) fn keep(&self, stored: StoredHead) {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let id = stored.head.id.clone();

@@ -7,9 +7,9 @@ const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
 
 /// The name of a workflow.
 ///
-/// Lowercase letters, digits, `-`, `_` and `.`; it starts with a letter or a digit and does not end with a `.`; at most 100
-/// bytes; no device name (`con`, `nul`, `com1`, … with or without an extension). So every id is a file name on every system and
-/// no two ids are the same file on any.
+/// Lowercase letters, digits, `-`, `_` and `.`; it starts with a letter or a digit and does not end with a
+/// `.`; at most 100 bytes; no device name (`con`, `nul`, `com1`, … with or without an extension). So every id
+/// is a file name on every system and no two ids are the same file on any.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WorkflowId(Arc<str>);
 
@@ -39,8 +39,8 @@ impl WorkflowId {
         }
     }
 
-    /// An id that resembles `name`, for somebody to accept: `My Workflow` gives `my-workflow`. None where nothing of the name can stand in an
-    /// id. Two names may give the same id.
+    /// An id that resembles `name`, for somebody to accept: `My Workflow` gives `my-workflow`. None where
+    /// nothing of the name can stand in an id. Two names may give the same id.
     pub fn resembling(name: &str) -> Option<Self> {
         let mut id = String::new();
         for c in name.chars().flat_map(char::to_lowercase) {

@@ -120,10 +120,12 @@ pub(crate) fn pending_operation(id: &WorkflowId, operation_id: &VersionId) -> Ke
 /// What the name of a pending record says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum PendingName {
-    /// `<id>.<generation>.<version_id>`: this workflow may have reached this generation by this version. The record is empty.
+    /// `<id>.<generation>.<version_id>`: this workflow may have reached this generation by this version. The
+    /// record is empty.
     Change { id: WorkflowId, generation: u64, version_id: VersionId },
-    /// `<id>.<operation_id>.op`, or `_store.<operation_id>.op`: an operation that made no version; the record tells which. No id starts
-    /// with `_`, and no version id is `op`, so names of the two kinds cannot be taken for each other.
+    /// `<id>.<operation_id>.op`, or `_store.<operation_id>.op`: an operation that made no version; the record
+    /// tells which. No id starts with `_`, and no version id is `op`, so names of the two kinds cannot be
+    /// taken for each other.
     Operation { id: Option<WorkflowId>, operation_id: VersionId },
 }
 
@@ -154,7 +156,8 @@ pub(crate) fn workflow_of_version(key: &Key) -> Option<WorkflowId> {
     WorkflowId::parse(id).ok()
 }
 
-/// Whether a store has an object of this name, if it is that of one. What is in the disk backend's own folder is not looked at.
+/// Whether a store has an object of this name, if it is that of one. What is in the disk backend's own folder
+/// is not looked at.
 pub(crate) fn is_ours(name: &str) -> bool {
     let single =
         [config(), gitignore(), gitattributes(), index_export(), index_backup(), index_root(), fold_claim()];
@@ -210,8 +213,9 @@ fn parse_generation(digits: &str) -> Option<u64> {
     }
 }
 
-/// Invariant: every name in this file is a valid key. Workflow ids have at most 100 bytes, generations 12 digits, and version ids and the ids
-/// of index parts 26 letters and digits, all of the portable set and checked where they are read; the test below tries the longest.
+/// Invariant: every name in this file is a valid key. Workflow ids have at most 100 bytes, generations 12
+/// digits, and version ids and the ids of index parts 26 letters and digits, all of the portable set and
+/// checked where they are read; the test below tries the longest.
 #[allow(clippy::expect_used, reason = "the invariant above")]
 fn key(name: &str) -> Key {
     Key::parse(name).expect("names of the layout are keys")

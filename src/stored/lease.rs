@@ -39,8 +39,8 @@ impl LeaseId {
     }
 }
 
-/// One grant, as whoever relies on it names it: by its id, and by its fence where that is known. The fence tells the grants apart that
-/// somebody gave the same id.
+/// One grant, as whoever relies on it names it: by its id, and by its fence where that is known. The fence
+/// tells the grants apart that somebody gave the same id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LeaseRef {
     pub(crate) id: LeaseId,
@@ -66,8 +66,8 @@ impl From<&Lease> for LeaseRef {
     }
 }
 
-/// Who may write a workflow, until when, and under which fence. It stands in the head, so that taking, using and
-/// losing it are the same compare-and-swap as saving.
+/// Who may write a workflow, until when, and under which fence. It stands in the head, so that taking, using
+/// and losing it are the same compare-and-swap as saving.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
     /// Names this grant. A write under a lease compares the id, never a clock.
@@ -169,7 +169,8 @@ impl Lease {
         }
     }
 
-    /// Whether the holder runs, or ran, on the machine of `me` since it was started: then both look at the same clock. Without boot ids nobody can tell.
+    /// Whether the holder runs, or ran, on the machine of `me` since it was started: then both look at the
+    /// same clock. Without boot ids nobody can tell.
     pub fn shares_clock_with(&self, me: &Identity) -> bool {
         self.boot_id.is_some() && self.boot_id == me.boot_id
     }

@@ -8,8 +8,9 @@ use crate::document::MediaType;
 /// The longest media type that is accepted, in bytes. RFC 6838 allows 127 for each half.
 const LONGEST: usize = 255;
 
-/// The media type of a stored content. It may be one that only a newer program knows: it is kept as it is, so that the workflow is listed,
-/// locked, verified and indexed, and only reading or replacing the content is refused.
+/// The media type of a stored content. It may be one that only a newer program knows: it is kept as it is, so
+/// that the workflow is listed, locked, verified and indexed, and only reading or replacing the content is
+/// refused.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub struct StoredMediaType(Cow<'static, str>);

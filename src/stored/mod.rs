@@ -1,15 +1,17 @@
 //! What is stored: the formats, the names, and typed reads of both.
 //!
-//! Everything here is final: a later program reads what this one wrote, and this one refuses what a later one wrote, by
-//! the `format` that every stored JSON document carries.
+//! Everything here is final: a later program reads what this one wrote, and this one refuses what a later one
+//! wrote, by the `format` that every stored JSON document carries.
 //!
-//! Fields that this program does not know survive a rewrite in what is rewritten as a register: config, head, lease, index root. What a
-//! version says of itself is written once. What is repeated elsewhere in short (names of versions, index entries, names of parts) is
-//! closed: a program that adds to one of these adds a feature that writers must know. The media type of a content is open: one that this
-//! program does not know is kept as it is, and only that content is refused.
+//! Fields that this program does not know survive a rewrite in what is rewritten as a register: config, head,
+//! lease, index root. What a version says of itself is written once. What is repeated elsewhere in short
+//! (names of versions, index entries, names of parts) is closed: a program that adds to one of these adds a
+//! feature that writers must know. The media type of a content is open: one that this program does not know
+//! is kept as it is, and only that content is refused.
 //!
-//! Heads, the lines of versions and the index root end with a checksum of themselves (`seal.rs`), and config.json has one of what makes
-//! the store (`config.rs`): a flipped bit is noticed by whoever reads it. Index parts are named by their hash.
+//! Heads, the lines of versions and the index root end with a checksum of themselves (`seal.rs`), and
+//! config.json has one of what makes the store (`config.rs`): a flipped bit is noticed by whoever reads it.
+//! Index parts are named by their hash.
 //!
 //! ```text
 //! config.json                                    format, store id, required features, settings

@@ -54,7 +54,8 @@ impl Objects {
         Ok(stored)
     }
 
-    /// The head of `id` as this process last saw it. Old news perhaps: good for a swap that names its version, and for what was true once.
+    /// The head of `id` as this process last saw it. Old news perhaps: good for a swap that names its
+    /// version, and for what was true once.
     pub(crate) fn known_head(&self, id: &WorkflowId) -> Option<Arc<StoredHead>> {
         self.known.get(id)
     }
@@ -85,8 +86,8 @@ impl Objects {
         }
     }
 
-    /// The head of `id`, or, where it cannot be read, an empty one with the version of the object that is there, and why. What a newer program wrote is
-    /// an error.
+    /// The head of `id`, or, where it cannot be read, an empty one with the version of the object that is
+    /// there, and why. What a newer program wrote is an error.
     pub(crate) async fn head_or_damage(&self, id: &WorkflowId) -> Result<(StoredHead, Option<Error>)> {
         let key = layout::head(id);
         let empty = |version| StoredHead { head: Head::new(id.clone()), version };
@@ -104,8 +105,8 @@ impl Objects {
         }
     }
 
-    /// The heads of `ids`, in no particular order; they may be many, so they are not kept. A head that cannot be read is a result of its own: one bad record must not hide
-    /// the others.
+    /// The heads of `ids`, in no particular order; they may be many, so they are not kept. A head that cannot
+    /// be read is a result of its own: one bad record must not hide the others.
     pub(crate) async fn heads(&self, ids: Vec<WorkflowId>) -> Vec<(WorkflowId, Result<StoredHead>)> {
         stream::iter(ids)
             .map(|id| async move {
@@ -119,9 +120,10 @@ impl Objects {
 
     /// The version that a head or another record names. It must be there and be exactly that one.
     ///
-    /// Invariant: this is the only way to read a version whose content is used, and every name that is passed here comes from a head or from a record that was read here. So every
-    /// record is verified by the hashes along its chain from the head, and every content by the hash in its record. The head itself is taken as it
-    /// is: nothing above it vouches for it.
+    /// Invariant: this is the only way to read a version whose content is used, and every name that is passed
+    /// here comes from a head or from a record that was read here. So every record is verified by the hashes
+    /// along its chain from the head, and every content by the hash in its record. The head itself is taken
+    /// as it is: nothing above it vouches for it.
     pub(crate) async fn named_version(&self, id: &WorkflowId, named: &VersionRef) -> Result<StoredVersion> {
         let key = layout::version(id, named.generation, &named.version_id);
         let object = self.get(&key).await?.ok_or_else(|| corrupt(&key, "it is missing".to_owned()))?;
@@ -142,7 +144,8 @@ impl Objects {
         Ok(version)
     }
 
-    /// A version that only its key names; none if there is no such object. Nothing vouches for its record, so it says how it lies to a head and nothing else.
+    /// A version that only its key names; none if there is no such object. Nothing vouches for its record, so
+    /// it says how it lies to a head and nothing else.
     pub(crate) async fn unvouched_version(
         &self,
         id: &WorkflowId,
@@ -158,7 +161,8 @@ impl Objects {
         Ok(Some(version))
     }
 
-    /// The version of that generation in the chain of `head`; none if the chain does not have one. One read for a generation that the head remembers.
+    /// The version of that generation in the chain of `head`; none if the chain does not have one. One read
+    /// for a generation that the head remembers.
     pub(crate) async fn generation(&self, head: &Head, generation: u64) -> Result<Option<StoredVersion>> {
         // The nearest version above it or itself that the head remembers, and from there along the parents.
         let current = head.current.iter().flat_map(Current::lineage);
@@ -222,8 +226,9 @@ enum Next {
 }
 
 impl Walk {
-    /// The parent of the version before, verified by the hash that names it; none at the end. None with a warning if the chain cannot be read any further: the
-    /// caller wants more than the head remembers, and can do with less. `verify` reports the damage.
+    /// The parent of the version before, verified by the hash that names it; none at the end. None with a
+    /// warning if the chain cannot be read any further: the caller wants more than the head remembers, and
+    /// can do with less. `verify` reports the damage.
     pub(crate) async fn parent(&mut self, objects: &Objects) -> Result<Option<StoredVersion>> {
         let read = match std::mem::replace(&mut self.next, Next::End) {
             Next::End => return Ok(None),

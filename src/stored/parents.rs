@@ -22,7 +22,8 @@ impl ParentWalk {
         self.next.push((named, is_first));
     }
 
-    /// Goes on with the parents of a version, but for those of the same or a higher generation: they are damage.
+    /// Goes on with the parents of a version, but for those of the same or a higher generation: they are
+    /// damage.
     pub(crate) fn go_on(&mut self, record: &VersionRecord, is_first: bool) {
         let parents = record.parents.iter().enumerate().rev();
         let older = parents.filter(|(_, parent)| parent.generation < record.generation);

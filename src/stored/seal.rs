@@ -1,8 +1,8 @@
 //! The checksum that ends a stored line of JSON.
 //!
-//! A line is `{…,"checksum":"sha256:…"}`: the last field is the hash of the bytes of the same line without it. So a bit that flips in
-//! it, whichever it is, and a part that is cut off are noticed when the line is read, and nothing of it is believed. A person's or a
-//! program's deliberate change is not what it is for.
+//! A line is `{…,"checksum":"sha256:…"}`: the last field is the hash of the bytes of the same line without
+//! it. So a bit that flips in it, whichever it is, and a part that is cut off are noticed when the line is
+//! read, and nothing of it is believed. A person's or a program's deliberate change is not what it is for.
 
 use super::FormatError;
 use crate::document::ContentHash;

@@ -1,4 +1,5 @@
-//! Whether a lease must be respected: one judgement, used wherever a takeover is allowed. Pure, so that every case can be tried.
+//! Whether a lease must be respected: one judgement, used wherever a takeover is allowed. Pure, so that every
+//! case can be tried.
 
 use std::{fmt, time::Duration};
 
@@ -9,8 +10,9 @@ use super::Lease;
 
 /// Whether others must respect a lease, and why.
 ///
-/// Politeness, not safety: a lease that is taken for stale although its holder lives is lost to it, and its holder's next write fails, because
-/// every takeover raises the fence in the same swap. Nothing in here can make a write of a stale holder land.
+/// Politeness, not safety: a lease that is taken for stale although its holder lives is lost to it, and its
+/// holder's next write fails, because every takeover raises the fence in the same swap. Nothing in here can
+/// make a write of a stale holder land.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// Others must respect it.
@@ -30,10 +32,11 @@ pub enum Standing {
 pub enum Live {
     /// Its end has not come.
     NotEnded,
-    /// Its end has passed by our clock, but not by more than clocks may differ. Never on the holder's own machine, which has one clock.
+    /// Its end has passed by our clock, but not by more than clocks may differ. Never on the holder's own
+    /// machine, which has one clock.
     Allowance,
-    /// It was taken or renewed in the future: the clocks differ by more than they may, or the one clock was set back. It has ended when it was not renewed for as
-    /// long as it lasts, by the observer's own count.
+    /// It was taken or renewed in the future: the clocks differ by more than they may, or the one clock was
+    /// set back. It has ended when it was not renewed for as long as it lasts, by the observer's own count.
     Ahead,
 }
 
@@ -46,7 +49,8 @@ pub enum Stale {
         /// What is known of the process that holds it.
         holder: Holder,
     },
-    /// Nobody has renewed it for as long as it lasts, by the observer's own monotonic clock, whatever any wall clock says.
+    /// Nobody has renewed it for as long as it lasts, by the observer's own monotonic clock, whatever any
+    /// wall clock says.
     Unrenewed {
         /// How long the observer has seen it unchanged.
         seen: Duration,
@@ -84,9 +88,11 @@ pub enum Holder {
 pub struct Sight {
     /// The observer's wall clock.
     pub now: DateTime<Utc>,
-    /// How far the holder's clock and the observer's may differ; zero where it is one clock ([`Lease::shares_clock_with`]).
+    /// How far the holder's clock and the observer's may differ; zero where it is one clock
+    /// ([`Lease::shares_clock_with`]).
     pub skew: Duration,
-    /// For how long the observer has seen the lease as it is, without a renewal, by its own monotonic clock; zero at first sight.
+    /// For how long the observer has seen the lease as it is, without a renewal, by its own monotonic clock;
+    /// zero at first sight.
     pub unchanged: Duration,
     /// What became of the process that holds it.
     pub holder: Holder,
@@ -131,8 +137,9 @@ impl Standing {
 impl Holder {
     /// What `me`, who sees `process` under the pid of `lease`, knows of its holder.
     ///
-    /// The same boot id is the same machine, whatever its host name is: containers have their own, and a network may assign another one. A pid is judged only where boot
-    /// and pid namespace are known and the same, and a process only by its start time: anything less could take a stranger for the holder.
+    /// The same boot id is the same machine, whatever its host name is: containers have their own, and a
+    /// network may assign another one. A pid is judged only where boot and pid namespace are known and the
+    /// same, and a process only by its start time: anything less could take a stranger for the holder.
     pub fn of(lease: &Lease, me: &Identity, process: impl FnOnce() -> Process) -> Self {
         let theirs = lease.process();
         if lease.detached {
@@ -354,7 +361,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whoever waits as long as is said finds it stale a moment later, and not before by more than the count of its own clock allows.
+        /// Whoever waits as long as is said finds it stale a moment later, and not before by more than the
+        /// count of its own clock allows.
         #[test]
         fn what_is_left_is_the_truth(passed in -200_000_i64..200_000, unchanged in 0_u64..80_000) {
             let unchanged = Duration::from_millis(unchanged);

@@ -1,4 +1,5 @@
-//! Whether the place keeps what everything here stands on: probed once, remembered in `config.json`, never taken for granted.
+//! Whether the place keeps what everything here stands on: probed once, remembered in `config.json`, never
+//! taken for granted.
 
 use std::{pin::pin, time::Duration};
 
@@ -72,8 +73,8 @@ impl Verdict {
     }
 }
 
-/// Writes down in `config.json` that the place is safe, or strikes out that it was. Answers the config as it is now; none if others kept
-/// rewriting it, and then whoever comes next probes once more.
+/// Writes down in `config.json` that the place is safe, or strikes out that it was. Answers the config as it
+/// is now; none if others kept rewriting it, and then whoever comes next probes once more.
 ///
 /// Two who write the same at the same time may not notice each other; both meant it.
 pub(crate) async fn remember(objects: &Objects, place: &str, verdict: &Verdict) -> Result<Option<Config>> {

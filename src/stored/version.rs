@@ -11,7 +11,8 @@ use super::{
 };
 use crate::document::ContentHash;
 
-/// What a version says of itself. It stands in the version's object and, while the version is current, in the head.
+/// What a version says of itself. It stands in the version's object and, while the version is current, in the
+/// head.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VersionRecord {
     /// 1 for the first, one more for each that follows.
@@ -57,7 +58,8 @@ pub struct VersionRecord {
     pub(crate) extra: Map<String, Value>,
 }
 
-/// What made a version, in the words of the operation history. Later programs add words; this one keeps those that it does not know.
+/// What made a version, in the words of the operation history. Later programs add words; this one keeps those
+/// that it does not know.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Operation(Cow<'static, str>);
@@ -124,15 +126,16 @@ impl VersionRecord {
     /// The message of a person's edit that the same commit saved over.
     pub(crate) const KEPT: &str = "edited in place, outside of the store";
 
-    /// Whether this is a person's edit that was kept by the very commit which wrote `above`. One commit has one author and one time; they are compared for
-    /// equality alone, so no clock decides anything.
+    /// Whether this is a person's edit that was kept by the very commit which wrote `above`. One commit has
+    /// one author and one time; they are compared for equality alone, so no clock decides anything.
     pub(crate) fn is_kept_below(&self, above: &Self) -> bool {
         self.operation == Operation::ADOPT
             && self.message.as_deref() == Some(Self::KEPT)
             && (self.modified, &self.author) == (above.modified, &above.author)
     }
 
-    /// The object that keeps this version, and the hash of its line: the record in one line of JSON with a checksum, then the content.
+    /// The object that keeps this version, and the hash of its line: the record in one line of JSON with a
+    /// checksum, then the content.
     pub(crate) fn encode(
         &self,
         id: &WorkflowId,

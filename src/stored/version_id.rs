@@ -9,7 +9,8 @@ pub const MAX_GENERATION: u64 = 999_999_999_999;
 
 /// Names one attempt to become a generation: 26 lowercase letters and digits that sort by time, a ULID.
 ///
-/// An id is used for exactly one attempt, so a version that is found in a chain tells that its attempt succeeded.
+/// An id is used for exactly one attempt, so a version that is found in a chain tells that its attempt
+/// succeeded.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VersionId(String);
 
@@ -21,7 +22,8 @@ impl VersionId {
         plain.then_some(Self(text))
     }
 
-    /// What [`pflow_backend::Environment::new_id`] made. An environment that makes other ids breaks its contract.
+    /// What [`pflow_backend::Environment::new_id`] made. An environment that makes other ids breaks its
+    /// contract.
     pub(crate) fn of_new(id: String) -> Result<Self, FormatError> {
         let refuse = FormatError::Contradiction(format!("{id:?} is no id that an environment makes"));
         Self::parse(id).ok_or(refuse)

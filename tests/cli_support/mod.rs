@@ -84,7 +84,8 @@ impl Place {
         self.run_with_input(["save", id], document(text))
     }
 
-    /// Every file of the store with its bytes, and `None` for folders. Who last held the lock is left out, and copies that were taken out of their place.
+    /// Every file of the store with its bytes, and `None` for folders. Who last held the lock is left out,
+    /// and copies that were taken out of their place.
     pub(crate) fn dump(&self) -> Dump {
         let mut found = BTreeMap::new();
         let mut folders = vec![self.path().join(".pflow")];

@@ -154,8 +154,8 @@ impl Known {
     }
 }
 
-/// What became of a change, in short: `=` for unchanged, the generation, the content, how it was resolved; or what is wrong, `!` where the
-/// answer was none.
+/// What became of a change, in short: `=` for unchanged, the generation, the content, how it was resolved; or
+/// what is wrong, `!` where the answer was none.
 pub(crate) async fn shown(store: &Store, name: &str, result: &Result<Saved>) -> String {
     let saved = match result {
         Ok(saved) => saved,

@@ -18,10 +18,12 @@ pub(crate) struct Checked {
     pub(crate) held_in_death: usize,
 }
 
-/// Whether what was told in all these lives is true, given the texts of each workflow's generations from the first on.
+/// Whether what was told in all these lives is true, given the texts of each workflow's generations from the
+/// first on.
 ///
-/// `lasts`: how long a lease keeps others away without a renewal, clocks included, in the milliseconds of the lines. `seen`: those who wait can see that a
-/// process is gone, so that only a detached lease outlasts its holder.
+/// `lasts`: how long a lease keeps others away without a renewal, clocks included, in the milliseconds of the
+/// lines. `seen`: those who wait can see that a process is gone, so that only a detached lease outlasts its
+/// holder.
 pub(crate) fn check(
     lives: &[Life],
     chains: &BTreeMap<String, Vec<String>>,
@@ -62,7 +64,8 @@ fn owners(lives: &[Life], checked: &mut Checked) -> Result<BTreeMap<(String, u64
     Ok(owners)
 }
 
-/// In the order of the generations no fence follows a higher one, and every text is of the life that its fence was granted to.
+/// In the order of the generations no fence follows a higher one, and every text is of the life that its
+/// fence was granted to.
 fn fenced(workflow: &str, chain: &[String], owners: &BTreeMap<(String, u64), usize>) -> Result<(), String> {
     let mut highest = 0;
     for (generation, text) in (1..).zip(chain) {
@@ -80,7 +83,8 @@ fn fenced(workflow: &str, chain: &[String], owners: &BTreeMap<(String, u64), usi
     Ok(())
 }
 
-/// What was acknowledged is there, where it was said to be; what was refused is not; and nothing is there that nobody wrote, or twice.
+/// What was acknowledged is there, where it was said to be; what was refused is not; and nothing is there
+/// that nobody wrote, or twice.
 fn acknowledged(
     lives: &[Life],
     chains: &BTreeMap<String, Vec<String>>,
@@ -127,8 +131,9 @@ fn acknowledged(
     Ok(())
 }
 
-/// Nobody is kept away by the dead for longer than a lease lasts: whoever looks twice and that far apart, after the death, is not refused because of the
-/// same lease the second time. Looks are counted, so a slow machine makes the test slow and nothing else.
+/// Nobody is kept away by the dead for longer than a lease lasts: whoever looks twice and that far apart,
+/// after the death, is not refused because of the same lease the second time. Looks are counted, so a slow
+/// machine makes the test slow and nothing else.
 fn available(lives: &[Life], lasts: u64, seen: bool, checked: &mut Checked) -> Result<(), String> {
     let mut dead: BTreeMap<&str, (u64, bool)> = BTreeMap::new();
     for life in lives {

@@ -8,9 +8,11 @@ use pflow_store::{
 
 use super::{Line, WORKFLOWS, workflow};
 
-/// Asks for leases, works and pauses under them, and gives them back or does not. It tells everything before and after it does it.
+/// Asks for leases, works and pauses under them, and gives them back or does not. It tells everything before
+/// and after it does it.
 ///
-/// It is as careless as a client can be: it never asks whether its lease still is its own, and goes on after pauses that are longer than the lease.
+/// It is as careless as a client can be: it never asks whether its lease still is its own, and goes on after
+/// pauses that are longer than the lease.
 pub(crate) struct Client<T> {
     pub(crate) store: Store,
     /// Of all lives.
@@ -83,7 +85,8 @@ impl<T: FnMut(Line) + Send> Client<T> {
         }
     }
 
-    /// Saves under the lease, after a pause or a renewal perhaps; whether the lease is still there, as far as it was told.
+    /// Saves under the lease, after a pause or a renewal perhaps; whether the lease is still there, as far as
+    /// it was told.
     async fn work(&mut self, workflow: &str, lease: &LeaseId, text: String) -> bool {
         match self.random.random() % 6 {
             0 => self.pause(self.lease * 3 / 2).await,
@@ -121,7 +124,8 @@ impl<T: FnMut(Line) + Send> Client<T> {
     }
 }
 
-/// Takes and gives back the lock of every workflow, when everybody is dead; how often it had to look at one at most.
+/// Takes and gives back the lock of every workflow, when everybody is dead; how often it had to look at one
+/// at most.
 pub(crate) async fn take_in_the_end(store: &Store, lease: Duration, poll: Duration) -> u64 {
     let taking = (0..WORKFLOWS).map(|number| async move {
         let id = id(&workflow(number));

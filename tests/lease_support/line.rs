@@ -19,7 +19,8 @@ impl Life {
 /// What a client says, in one line of words. Times are milliseconds on a clock that all share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Line {
-    /// It is going to ask for this lease, which others may take over only when its time is over if it is detached.
+    /// It is going to ask for this lease, which others may take over only when its time is over if it is
+    /// detached.
     Asks {
         workflow: String,
         lease: String,

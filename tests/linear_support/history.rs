@@ -71,8 +71,9 @@ impl Event {
     }
 }
 
-/// Whether for each register, which nobody has written before, there is one order of the operations that explains every answer and
-/// contradicts no order in time (Herlihy and Wing, 1990). Answers how many positions were looked at.
+/// Whether for each register, which nobody has written before, there is one order of the operations that
+/// explains every answer and contradicts no order in time (Herlihy and Wing, 1990). Answers how many
+/// positions were looked at.
 ///
 /// # Errors
 /// There is none. The words say for which register, and where the longest order ends.

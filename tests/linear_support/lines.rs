@@ -55,7 +55,8 @@ impl Line {
     }
 }
 
-/// What all processes said, each on its own, as one history. Whose last operation did not end was killed within it.
+/// What all processes said, each on its own, as one history. Whose last operation did not end was killed
+/// within it.
 pub(crate) fn events<'a>(said: impl IntoIterator<Item = &'a [Line]> + Clone) -> Vec<Event> {
     let mut names: HashMap<Version, Value> = HashMap::new();
     for line in said.clone().into_iter().flatten() {

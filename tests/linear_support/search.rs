@@ -1,4 +1,5 @@
-//! The search of Wing and Gong (1993) for an order, with Lowe's memory (2017) of the positions that lead nowhere.
+//! The search of Wing and Gong (1993) for an order, with Lowe's memory (2017) of the positions that lead
+//! nowhere.
 
 use std::collections::HashSet;
 
@@ -78,8 +79,9 @@ impl Placed {
     }
 }
 
-/// Looks for an order of all steps that happened for sure, and any of the others, that takes a register from nothing through all of
-/// them. `steps`: first those that happened for sure, then the others, both by their beginning. Answers how many positions it looked at.
+/// Looks for an order of all steps that happened for sure, and any of the others, that takes a register from
+/// nothing through all of them. `steps`: first those that happened for sure, then the others, both by their
+/// beginning. Answers how many positions it looked at.
 pub(crate) fn search(steps: &[Step]) -> Result<usize, Stuck> {
     let sure = steps.iter().take_while(|step| step.must).count();
     let mut placed = Placed(vec![0; steps.len().div_ceil(64)]);
@@ -128,8 +130,8 @@ fn next(steps: &[Step], sure: usize, placed: &Placed, here: &Taken) -> Vec<usize
     let in_time = |step: &usize| steps[*step].ended >= here.latest;
     let open: Vec<usize> = open(steps, sure, placed).filter(in_time).collect();
     let mut next: Vec<usize> = open.iter().copied().filter(fits).collect();
-    // Only looking changes nothing, so whoever may look now may as well: whatever explains all with the look later does with it now, unless
-    // it makes something late that might have come before it.
+    // Only looking changes nothing, so whoever may look now may as well: whatever explains all with the look
+    // later does with it now, unless it makes something late that might have come before it.
     let harmless = |step: &usize| {
         let looks = !matches!(steps[*step].effect, Effect::Swap { .. });
         looks && open.iter().all(|other| *other < sure || steps[*other].ended >= steps[*step].began)
@@ -137,7 +139,8 @@ fn next(steps: &[Step], sure: usize, placed: &Placed, here: &Taken) -> Vec<usize
     if let Some(look) = next.iter().copied().find(harmless) {
         return vec![look];
     }
-    // What happened for sure is tried first, in the order in which it ended; what did perhaps only when that is stuck.
+    // What happened for sure is tried first, in the order in which it ended; what did perhaps only when that
+    // is stuck.
     next.sort_by_key(|step| (*step < sure, std::cmp::Reverse(steps[*step].ended)));
     next
 }

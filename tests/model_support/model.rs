@@ -38,7 +38,8 @@ pub(crate) enum Answer {
 pub(crate) struct Model {
     rules: Rules,
     worlds: BTreeSet<World>,
-    /// The commits whose futures were dropped, and through which handle, as long as that is there and not closed.
+    /// The commits whose futures were dropped, and through which handle, as long as that is there and not
+    /// closed.
     flights: Vec<Flight>,
 }
 

@@ -140,7 +140,8 @@ impl World {
     pub(crate) async fn step(&mut self, step: Step) {
         self.taken += 1;
         self.refusal = None;
-        // One machine is ahead by days and goes back by hours, the other one jumps forward: the handles take turns.
+        // One machine is ahead by days and goes back by hours, the other one jumps forward: the handles take
+        // turns.
         let jump = Duration::from_secs(60 * 16);
         self.environments[0].advance(jump);
         let back = chrono::Duration::hours(7 * i64::try_from(self.taken).unwrap());
@@ -195,7 +196,8 @@ impl World {
         if self.place == Place::Disk && self.is_behind().await {
             assert!(!report.hurt.is_empty(), "{steps:?}: a lost head is found: {:#?}", report.findings);
         }
-        // Whatever was done to this workflow, nothing is said of the other one. The index has seen a version that is beside a head which was put back and saved over.
+        // Whatever was done to this workflow, nothing is said of the other one. The index has seen a version
+        // that is beside a head which was put back and saved over.
         for finding in report.findings.iter().filter(|it| it.severity == Severity::Damage) {
             let is_about_it = finding.key.contains("/a/") || finding.reason == "the index is wrong about a";
             assert!(is_about_it, "{steps:?}: {finding:?}");
@@ -235,7 +237,8 @@ impl World {
         self.backups.push((head, self.get(COPY).await));
     }
 
-    /// A writer that dies before it puts `key`. What it had committed by then counts as acknowledged only if its head is in place: others have seen it.
+    /// A writer that dies before it puts `key`. What it had committed by then counts as acknowledged only if
+    /// its head is in place: others have seen it.
     async fn crash(&mut self, store: &Store, key: &'static str) {
         if self.place == Place::Disk {
             return;
@@ -313,7 +316,8 @@ impl World {
         self.acknowledge().await;
     }
 
-    /// Versions arrive and the head is not moved: the next one of this head on a bucket, and two of a branch that left the chain before it.
+    /// Versions arrive and the head is not moved: the next one of this head on a bucket, and two of a branch
+    /// that left the chain before it.
     async fn push(&mut self) {
         let Some(head) = self.get(HEAD).await.filter(|head| raw::generation(head) > 0) else { return };
         if self.place == Place::Bucket {

@@ -66,7 +66,8 @@ pub(crate) fn parent_keys(version: &Bytes) -> Vec<String> {
     told["record"]["parents"].as_array().unwrap().iter().map(key_of).collect()
 }
 
-/// A version with this text and these parents; `head` gives everything else. `number` makes it another one than at other steps.
+/// A version with this text and these parents; `head` gives everything else. `number` makes it another one
+/// than at other steps.
 pub(crate) fn version(head: &Bytes, text: &str, number: usize, parents: &[Value]) -> RawVersion {
     let content = plan(text);
     let generation = parents.iter().map(|it| it["generation"].as_u64().unwrap()).max().unwrap_or(0) + 1;

@@ -119,8 +119,8 @@ impl<'a> Scene<'a> {
     pub(crate) fn blows(&self, harms: &[Harm]) -> Vec<Blow> {
         let mut seen = self.watch(&[OPEN]);
         seen.extend(self.watch(&CALLS));
-        // What is no file of the store (a pipe, a library, the runtime's own) may be lost with a process. To make it fail alone is
-        // another test.
+        // What is no file of the store (a pipe, a library, the runtime's own) may be lost with a process. To
+        // make it fail alone is another test.
         let of_others =
             |call: &str, nth: usize| seen.get(&(call.to_owned(), nth)).is_some_and(|it| it.of_others);
         let ever_of_others = |call: &str| seen.iter().any(|((other, _), it)| other == call && it.of_others);
@@ -168,8 +168,8 @@ impl<'a> Scene<'a> {
         seen
     }
 
-    /// Runs the command into a blow. Who was killed has no code. None: its threads did not do what they did when it was watched, and what
-    /// failed was no file of the store.
+    /// Runs the command into a blow. Who was killed has no code. None: its threads did not do what they did
+    /// when it was watched, and what failed was no file of the store.
     pub(crate) fn strike(&self, blow: &Blow) -> Option<Ran> {
         self.restore();
         let trace = self.place.path().join("trace");

@@ -26,7 +26,8 @@ pub(crate) struct BucketServer {
 }
 
 impl BucketServer {
-    /// The one that `PFLOW_TEST_S3_ENDPOINT` names, with the credentials in `AWS_...`, else the one in this process.
+    /// The one that `PFLOW_TEST_S3_ENDPOINT` names, with the credentials in `AWS_...`, else the one in this
+    /// process.
     pub(crate) fn chosen() -> Self {
         let Some(endpoint) = external() else {
             return Self { bucket: BUCKET.to_owned(), variables: OWN.variables(BUCKET) };

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::{Site, id};
 
-/// Every version that the operation history names, the newest segment first, as `id@generation-version_id`. Checks that each segment
-/// is the one that its successor, or the root, names.
+/// Every version that the operation history names, the newest segment first, as `id@generation-version_id`.
+/// Checks that each segment is the one that its successor, or the root, names.
 pub(crate) async fn history(site: &Site) -> Vec<String> {
     let mut named = Vec::new();
     let mut next = site.json("ops/checkpoint").await["last_segment"].clone();
@@ -43,7 +43,8 @@ pub(crate) async fn versions(site: &Site) -> Vec<String> {
     versions
 }
 
-/// The texts of a workflow's generations, from the first on: the versions themselves, from the one that the head names back along their parents.
+/// The texts of a workflow's generations, from the first on: the versions themselves, from the one that the
+/// head names back along their parents.
 pub(crate) async fn chain(store: &Store, workflow: &str) -> Vec<String> {
     let mut texts = Vec::new();
     let Ok(head) = store.show(&id(workflow)).await else { return texts };

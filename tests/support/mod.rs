@@ -31,8 +31,8 @@ pub(crate) use server::Server;
 pub(crate) use site::{Kind, Site, damaged, generations, listed, notices};
 pub(crate) use staged::Staged;
 
-/// Runs each of the functions, which take a [`Site`], on every kind of backend. On two threads, because on one alone memory never
-/// gives tasks that race a reason to interleave.
+/// Runs each of the functions, which take a [`Site`], on every kind of backend. On two threads, because on
+/// one alone memory never gives tasks that race a reason to interleave.
 macro_rules! every_backend {
     ($($name:ident),+ $(,)?) => { $(
         mod $name {

@@ -80,7 +80,8 @@ impl Fault {
         Self { left, outcome: Outcome::Unknown, ..Self::refuse(1) }
     }
 
-    /// One commit fails behind its first stages, which stay. Not on a storage with atomic batches, which leaves nothing then.
+    /// One commit fails behind its first stages, which stay. Not on a storage with atomic batches, which
+    /// leaves nothing then.
     pub(crate) fn stop_after(stages: usize) -> Self {
         let outcome = Outcome::NotApplied { applied: stages };
         Self { left: Left::Stages(stages), outcome, ..Self::refuse(1) }
@@ -148,7 +149,8 @@ impl Probe {
         self.state.lock().unwrap().hook = Some((calls, Box::new(move || hook().boxed())));
     }
 
-    /// At the next put of `key` this runs once: behind the put if that is to have `landed`, else in its stead. The answer is the same.
+    /// At the next put of `key` this runs once: behind the put if that is to have `landed`, else in its
+    /// stead. The answer is the same.
     pub(crate) fn overtake<F>(
         &self,
         key: &'static str,

@@ -4,8 +4,9 @@ use bytes::Bytes;
 use pflow_store::document::ContentHash;
 use serde_json::{Map, Value, json};
 
-/// `bytes` with the checksum that fits them, if they are a document under `key` that has one; else as they are. A line whose checksum fits already is
-/// not written anew: another order of its fields would give it another hash, by which others name it.
+/// `bytes` with the checksum that fits them, if they are a document under `key` that has one; else as they
+/// are. A line whose checksum fits already is not written anew: another order of its fields would give it
+/// another hash, by which others name it.
 pub(crate) fn resealed(key: &str, bytes: Bytes) -> Bytes {
     // A version is a line, then its content.
     if key.starts_with("versions/")

@@ -8,7 +8,8 @@ use pflow_store::pflow_backend::{
     Precondition, Prefix, Result, StorageBackend, async_trait, probe::Check,
 };
 
-/// Makes of a storage a server at a place with a name, which may be one that lies. Clones are the same server.
+/// Makes of a storage a server at a place with a name, which may be one that lies. Clones are the same
+/// server.
 #[derive(Debug, Clone)]
 pub(crate) struct Server {
     inner: Arc<dyn StorageBackend>,

@@ -61,7 +61,8 @@ impl Site {
         Self { kind, environment, probe: Probe::new(raw.clone()), raw, folder, bucket }
     }
 
-    /// Memory behind [`Staged`], with the probe below it: it sees each operation of a batch as a commit of its own.
+    /// Memory behind [`Staged`], with the probe below it: it sees each operation of a batch as a commit of
+    /// its own.
     pub(crate) fn below_stages() -> (Self, Arc<dyn StorageBackend>) {
         let environment = Arc::new(ManualEnvironment::new(1));
         let memory = MemoryBackend::new(environment.clone());
@@ -76,7 +77,8 @@ impl Site {
         self.folder.as_ref().map(TempDir::path)
     }
 
-    /// The defaults, but that folds come before the answers on a bucket too: what is there can then be looked at.
+    /// The defaults, but that folds come before the answers on a bucket too: what is there can then be looked
+    /// at.
     pub(crate) fn options(&self) -> StoreOptions {
         StoreOptions::new(self.environment.clone()).fold_behind(false)
     }
@@ -146,8 +148,9 @@ impl Site {
         serde_json::from_slice(&self.get(key).await.unwrap_or_else(|| panic!("no {key}"))).unwrap()
     }
 
-    /// What a crash, a person or another program does behind the store's back. Changed JSON gets the checksum that its new content needs,
-    /// so that it says what the test wants it to say; see [`put_raw`](Self::put_raw) for damage.
+    /// What a crash, a person or another program does behind the store's back. Changed JSON gets the checksum
+    /// that its new content needs, so that it says what the test wants it to say; see
+    /// [`put_raw`](Self::put_raw) for damage.
     pub(crate) async fn put(&self, key: &str, bytes: impl Into<Bytes>) {
         self.put_raw(key, resealed(key, bytes.into())).await;
     }

@@ -6,9 +6,10 @@ use crate::{Capabilities, Error, ErrorKind, Key, Position, Result, Version};
 
 /// The only way to change a storage: stages of conditional writes.
 ///
-/// Stages happen in order, each durable before the next begins; the operations of one stage may happen side by side. So
-/// a protocol puts what is immutable into the first stage, the one pointer that makes it visible into the second, and what
-/// is derived into the last: whatever stops it in between, a reader finds the old state or the new one.
+/// Stages happen in order, each durable before the next begins; the operations of one stage may happen side
+/// by side. So a protocol puts what is immutable into the first stage, the one pointer that makes it visible
+/// into the second, and what is derived into the last: whatever stops it in between, a reader finds the old
+/// state or the new one.
 ///
 /// A key appears at most once in a batch, and no key stands below another one of it ([`Batch::check`]).
 ///
@@ -63,17 +64,19 @@ pub enum Precondition {
     Is(Version),
 }
 
-/// A hint about who can reach an object while its batch is under way. It changes how a disk writes, never what holds
-/// after the commit.
+/// A hint about who can reach an object while its batch is under way. It changes how a disk writes, never
+/// what holds after the commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriteKind {
-    /// Nobody looks for it before a later stage is in place, so it may be seen partial until the batch is through.
+    /// Nobody looks for it before a later stage is in place, so it may be seen partial until the batch is
+    /// through.
     Fresh,
     /// Readers may look at any time and see the old bytes or the new ones.
     Swap,
-    /// Derived from something else, and perhaps edited by a person. As `Swap`, but in the last stages of a batch it may follow the answer:
-    /// other handles may see the old bytes for a while, at the latest until [`crate::StorageBackend::close`] returns, which reports what
-    /// could not be written. On [`Capabilities::plain_files`] a crash cannot lose it; elsewhere it can, and readers notice what lags.
+    /// Derived from something else, and perhaps edited by a person. As `Swap`, but in the last stages of a
+    /// batch it may follow the answer: other handles may see the old bytes for a while, at the latest until
+    /// [`crate::StorageBackend::close`] returns, which reports what could not be written. On
+    /// [`Capabilities::plain_files`] a crash cannot lose it; elsewhere it can, and readers notice what lags.
     Copy,
 }
 
@@ -102,7 +105,8 @@ impl Batch {
         })
     }
 
-    /// What every backend does before it begins: refuses a batch that breaks the rules or the backend's limits.
+    /// What every backend does before it begins: refuses a batch that breaks the rules or the backend's
+    /// limits.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] for a key that appears twice, a key below another one, or an object over
@@ -144,7 +148,8 @@ impl Batch {
 }
 
 impl Operation {
-    /// Stores `bytes` under `key`: always, and visible to readers at any time, unless the methods below say otherwise.
+    /// Stores `bytes` under `key`: always, and visible to readers at any time, unless the methods below say
+    /// otherwise.
     pub fn put(key: Key, bytes: impl Into<Bytes>) -> Self {
         Self::Put { key, bytes: bytes.into(), when: Precondition::Always, kind: WriteKind::Swap }
     }
@@ -210,7 +215,8 @@ impl Operation {
 }
 
 impl Precondition {
-    /// Whether the condition holds where the key's present version is `current` (none: the key does not exist).
+    /// Whether the condition holds where the key's present version is `current` (none: the key does not
+    /// exist).
     pub fn holds(&self, current: Option<&Version>) -> bool {
         match self {
             Self::Always => true,

@@ -1,11 +1,13 @@
 /// What a backend promises beyond the contract. A bit is set only where **every** path honours it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capabilities {
-    /// A batch happens whole or not at all: a conflict, an error that says "did not happen" and a crash all leave
-    /// nothing of it behind, and no call reads a part of it before the rest. Elsewhere earlier stages may stay, see [`crate::Conflict::applied`].
+    /// A batch happens whole or not at all: a conflict, an error that says "did not happen" and a crash all
+    /// leave nothing of it behind, and no call reads a part of it before the rest. Elsewhere earlier stages
+    /// may stay, see [`crate::Conflict::applied`].
     pub atomic_batch: bool,
-    /// A condition that did not hold is always answered with [`crate::Commit::Conflict`], never with [`crate::Commit::Overtaken`]. Not so behind
-    /// a network, where a refusal may be the answer to a repeated request whose first copy was applied.
+    /// A condition that did not hold is always answered with [`crate::Commit::Conflict`], never with
+    /// [`crate::Commit::Overtaken`]. Not so behind a network, where a refusal may be the answer to a repeated
+    /// request whose first copy was applied.
     pub exact_conflicts: bool,
     /// A delete may carry a condition.
     pub conditional_delete: bool,

@@ -38,7 +38,8 @@ pub enum ErrorKind {
     Unavailable,
     /// What is stored contradicts itself. Do not write; look at the message.
     Corrupt,
-    /// The storage does not do what the contract needs (a link in the way, a lock that does not lock). Use another place.
+    /// The storage does not do what the contract needs (a link in the way, a lock that does not lock). Use
+    /// another place.
     Unsafe,
     /// A newer program keeps something here that this one does not know. Use that program.
     Incompatible,
@@ -51,18 +52,21 @@ pub enum ErrorKind {
 /// Whether a commit that failed may have happened all the same. Reads always say [`Outcome::NotApplied`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// It did not happen: nothing of it can be seen, now or later, but the first `applied` stages, and parts of the stage
-    /// behind them if `applied` is not 0 or the backend has no [`crate::Capabilities::atomic_batch`].
+    /// It did not happen: nothing of it can be seen, now or later, but the first `applied` stages, and parts
+    /// of the stage behind them if `applied` is not 0 or the backend has no
+    /// [`crate::Capabilities::atomic_batch`].
     NotApplied {
         /// How many stages are in place for good. Always 0 with `atomic_batch`.
         applied: usize,
     },
-    /// Any part of it may have happened, may happen yet, or may be undone by a crash. Read before you decide anything.
+    /// Any part of it may have happened, may happen yet, or may be undone by a crash. Read before you decide
+    /// anything.
     Unknown,
 }
 
 impl Error {
-    /// An error of something that did not happen. `message` is a sentence without a full stop that names the place.
+    /// An error of something that did not happen. `message` is a sentence without a full stop that names the
+    /// place.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         let outcome = Outcome::NotApplied { applied: 0 };
         let (message, of_one_object) = (message.into(), false);
@@ -90,8 +94,8 @@ impl Error {
         self
     }
 
-    /// Says that the cause lies in the one object that was asked for, such as a bad block or a file of another user, so that other
-    /// objects can be read.
+    /// Says that the cause lies in the one object that was asked for, such as a bad block or a file of
+    /// another user, so that other objects can be read.
     #[must_use]
     pub fn of_one_object(mut self) -> Self {
         self.0.of_one_object = true;
@@ -113,13 +117,15 @@ impl Error {
         self.0.outcome
     }
 
-    /// Whether the cause lies in the one object that was asked for. A caller that reads many names such an object and goes on.
+    /// Whether the cause lies in the one object that was asked for. A caller that reads many names such an
+    /// object and goes on.
     pub fn is_of_one_object(&self) -> bool {
         let by_kind = matches!(self.0.kind, ErrorKind::Unsafe | ErrorKind::InvalidInput | ErrorKind::Corrupt);
         self.0.of_one_object || by_kind
     }
 
-    /// Whether the same call may be repeated as it is and may well succeed a moment later. Never after an unknown outcome.
+    /// Whether the same call may be repeated as it is and may well succeed a moment later. Never after an
+    /// unknown outcome.
     pub fn is_transient(&self) -> bool {
         let passing = matches!(
             self.0.kind,

@@ -1,6 +1,7 @@
 use std::{fmt, sync::Arc};
 
-/// The most bytes that a [`Key`] may have: half of what S3, GCS and Azure take, so that a prefix in a bucket may have the rest.
+/// The most bytes that a [`Key`] may have: half of what S3, GCS and Azure take, so that a prefix in a bucket
+/// may have the rest.
 const MAX_KEY_BYTES: usize = 512;
 /// The most bytes of one segment: what Linux and macOS file systems all take.
 const MAX_SEGMENT_BYTES: usize = 255;
@@ -9,11 +10,13 @@ const RESERVED_SEGMENT: &str = ".journal";
 
 /// The name of an object: segments of `[A-Za-z0-9._-]` joined by `/`.
 ///
-/// No segment is empty, `.` or `..`; a segment has at most 255 bytes and a key at most 512; the first segment is not
-/// `.journal` in any case, which belongs to the backends. Keys order by their bytes, as object stores list them.
+/// No segment is empty, `.` or `..`; a segment has at most 255 bytes and a key at most 512; the first segment
+/// is not `.journal` in any case, which belongs to the backends. Keys order by their bytes, as object stores
+/// list them.
 ///
-/// **For callers:** `a` and `a/b` must never both exist (on a disk one is a file and the other needs a folder there), and
-/// neither must two keys of which one segment differs in case alone where all before it are equal (some disks cannot tell them apart).
+/// **For callers:** `a` and `a/b` must never both exist (on a disk one is a file and the other needs a folder
+/// there), and neither must two keys of which one segment differs in case alone where all before it are equal
+/// (some disks cannot tell them apart).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(Arc<str>);
 

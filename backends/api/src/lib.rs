@@ -1,8 +1,8 @@
 //! The storage contract of pflow-store.
 //!
-//! A backend keeps named objects and changes them in one way only: by committing a [`Batch`] of conditional writes.
-//! Whoever writes a backend depends on this crate alone, implements [`StorageBackend`] and certifies the result with
-//! the `conformance` suite (feature `conformance`).
+//! A backend keeps named objects and changes them in one way only: by committing a [`Batch`] of conditional
+//! writes. Whoever writes a backend depends on this crate alone, implements [`StorageBackend`] and certifies
+//! the result with the `conformance` suite (feature `conformance`).
 //!
 //! - [`Key`] and [`Prefix`]: names that every storage can hold
 //! - [`Batch`], [`Operation`], [`Precondition`]: what to change, in which order, under which conditions

@@ -8,9 +8,9 @@ use crate::Key;
 
 /// What a backend calls the present bytes of a key: an ETag, a generation, a hash.
 ///
-/// It **differs whenever the bytes differ**, and may repeat for the same bytes (many servers make it from the content).
-/// So a caller that must notice "changed and changed back" puts something fresh into every body that it writes under a
-/// condition. Opaque: compare it, never read it.
+/// It **differs whenever the bytes differ**, and may repeat for the same bytes (many servers make it from the
+/// content). So a caller that must notice "changed and changed back" puts something fresh into every body
+/// that it writes under a condition. Opaque: compare it, never read it.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Version(Arc<str>);
 
@@ -20,7 +20,8 @@ impl Version {
         Self(token.into())
     }
 
-    /// The version that backends use which have no token of their own: the SHA-256 of the bytes, in lowercase hex.
+    /// The version that backends use which have no token of their own: the SHA-256 of the bytes, in lowercase
+    /// hex.
     pub fn of_content(bytes: &[u8]) -> Self {
         Self(base16ct::lower::encode_string(&Sha256::digest(bytes)).into())
     }
@@ -52,7 +53,8 @@ pub struct Meta {
     pub size: u64,
     /// What its present bytes are called.
     pub version: Version,
-    /// When the storage says that it was written. For people and for politeness; **no safety may rest on it**.
+    /// When the storage says that it was written. For people and for politeness; **no safety may rest on
+    /// it**.
     pub modified: DateTime<Utc>,
 }
 
@@ -67,7 +69,8 @@ pub struct Object {
 
 /// One line of a listing.
 ///
-/// It carries no [`Version`]: a disk would have to read every file for it, and GCS lists none that a condition takes.
+/// It carries no [`Version`]: a disk would have to read every file for it, and GCS lists none that a
+/// condition takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
     /// The object's name.

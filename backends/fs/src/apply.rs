@@ -1,12 +1,13 @@
 //! Writing what the journal holds into the files.
 //!
-//! Nothing here needs an order: until the files are durable and the journal has ended, the journal counts and not the files, for readers and after
-//! a crash.
+//! Nothing here needs an order: until the files are durable and the journal has ended, the journal counts and
+//! not the files, for readers and after a crash.
 //!
-//! **Invariant:** a value is always written into a new file, never into one that is there. If the system once failed to write a file back, what is
-//! written into the same file later may be lost although its sync succeeds (ext4 keeps the blocks marked as unwritten; see the decision
-//! `docs/decisions/new-files-only.md`). Whether it failed is known only to those who had the file open then, and that may be another
-//! process, an editor or a copy program. A new file is not affected by what happened to the old one.
+//! **Invariant:** a value is always written into a new file, never into one that is there. If the system once
+//! failed to write a file back, what is written into the same file later may be lost although its sync
+//! succeeds (ext4 keeps the blocks marked as unwritten; see the decision `docs/decisions/new-files-only.md`).
+//! Whether it failed is known only to those who had the file open then, and that may be another process, an
+//! editor or a copy program. A new file is not affected by what happened to the old one.
 
 use std::{
     collections::BTreeMap,
@@ -43,7 +44,8 @@ pub(crate) enum Sync {
     Each,
 }
 
-/// How many touched folders are open at a time, in all threads together: macOS lets a process have 256 open files unless told otherwise.
+/// How many touched folders are open at a time, in all threads together: macOS lets a process have 256 open
+/// files unless told otherwise.
 const MOST_TOUCHED: usize = 96;
 /// And in one thread at least.
 const FEWEST_TOUCHED: usize = 8;
@@ -57,7 +59,8 @@ pub(crate) struct Applier<'a> {
     root: &'a Folder,
     journal: &'a Folder,
     sync: Sync,
-    /// Whether names that were given before may be lost without being dirty, so that every name is given again.
+    /// Whether names that were given before may be lost without being dirty, so that every name is given
+    /// again.
     again: bool,
     /// Names the staged files; never given before.
     id: String,
@@ -67,7 +70,8 @@ pub(crate) struct Applier<'a> {
     last: Option<(String, Folder)>,
     /// Folders in which a name changed, now or when another process worked on it, by path.
     ///
-    /// IMPORTANT: those that are changed here stay open from before the change until their sync, so that every failure since is told to it.
+    /// IMPORTANT: those that are changed here stay open from before the change until their sync, so that
+    /// every failure since is told to it.
     touched: BTreeMap<PathBuf, Option<Folder>>,
     /// With more than so many these are synced before others are touched.
     most_touched: usize,
@@ -78,7 +82,8 @@ pub(crate) struct Applier<'a> {
 }
 
 impl<'a> Applier<'a> {
-    /// `id` was never given before; see [`Journal::claim_files`](crate::writer::Journal::claim_files) for `again`.
+    /// `id` was never given before; see [`Journal::claim_files`](crate::writer::Journal::claim_files) for
+    /// `again`.
     pub(crate) fn new(
         root: &'a Folder,
         journal: &'a Folder,
@@ -116,8 +121,8 @@ impl<'a> Applier<'a> {
         }
     }
 
-    /// Makes the names durable that lead to what was written, and the removal of others. Returns the folders for which that failed: no name in
-    /// them or below them may be durable.
+    /// Makes the names durable that lead to what was written, and the removal of others. Returns the folders
+    /// for which that failed: no name in them or below them may be durable.
     pub(crate) fn sync_folders(mut self) -> FailedFolders {
         self.sync_touched();
         self.unsynced
@@ -157,8 +162,9 @@ impl<'a> Applier<'a> {
         match there {
             Some(it) if it.kind == FileType::Symlink => Err(symbolic_link(&folder.path_of(name))),
             Some(it) if it.kind != FileType::RegularFile => Err(special_file(&folder.path_of(name))),
-            // IMPORTANT: a copy never has a part of a value under its name unless the machine crashes, so that such a part is a person's edit
-            // otherwise. Of what no person edits it may: readers believe the journal until it is durable.
+            // IMPORTANT: a copy never has a part of a value under its name unless the machine crashes, so
+            // that such a part is a person's edit otherwise. Of what no person edits it may: readers believe
+            // the journal until it is durable.
             _ if entry.may_be_edited() => {
                 self.put_copy(&folder, name, there.map(|it| it.mode), key, entry, source)
             }
@@ -170,7 +176,8 @@ impl<'a> Applier<'a> {
         }
     }
 
-    /// Puts a value where a person may write a file at any moment: nothing is replaced that was not looked at.
+    /// Puts a value where a person may write a file at any moment: nothing is replaced that was not looked
+    /// at.
     fn put_copy(
         &mut self,
         folder: &Folder,
@@ -227,7 +234,8 @@ impl<'a> Applier<'a> {
         self.sync_written(&file)
     }
 
-    /// Removes a name once more that is not there: the removal may have been lost, and then a crash brings the file back.
+    /// Removes a name once more that is not there: the removal may have been lost, and then a crash brings
+    /// the file back.
     ///
     /// A folder takes the name in between and not a file, because a folder is no object for any reader.
     fn remove_again(&self, folder: &Folder, name: &str) -> Result<()> {
@@ -288,8 +296,9 @@ impl<'a> Applier<'a> {
         moved
     }
 
-    /// Replaces a file that a person may have edited; false if it is gone by now. The two change places in one step, so that what comes out is
-    /// what was there last, whatever a person did in between. It stays in staging, because an editor may have it open: see [`taken_out`].
+    /// Replaces a file that a person may have edited; false if it is gone by now. The two change places in
+    /// one step, so that what comes out is what was there last, whatever a person did in between. It stays in
+    /// staging, because an editor may have it open: see [`taken_out`].
     fn swap_in(
         &mut self,
         folder: &Folder,
@@ -307,7 +316,8 @@ impl<'a> Applier<'a> {
         self.exchange_in(folder, name, status.mode, key, held.as_ref(), source)
     }
 
-    /// `held` is what the file holds that is taken out; none if that may be the work of a person, which goes to `quarantine`.
+    /// `held` is what the file holds that is taken out; none if that may be the work of a person, which goes
+    /// to `quarantine`.
     fn exchange_in(
         &mut self,
         folder: &Folder,
@@ -351,7 +361,8 @@ impl<'a> Applier<'a> {
 
     /// A person's edit stays, and becomes durable: what it replaced must not come back after a crash.
     ///
-    /// If its name, or its bytes, may have been lost, a copy of it takes its place. False if it is gone by now.
+    /// If its name, or its bytes, may have been lost, a copy of it takes its place. False if it is gone by
+    /// now.
     fn keep(
         &mut self,
         folder: &Folder,
@@ -368,7 +379,8 @@ impl<'a> Applier<'a> {
         self.exchange_in(folder, name, status.mode, key, Some(&held), &Source::Journal(&bytes))
     }
 
-    /// Looks at what was taken out, where a person cannot replace it any more. What changed since the look before is theirs.
+    /// Looks at what was taken out, where a person cannot replace it any more. What changed since the look
+    /// before is theirs.
     fn look_again(&mut self, staging: &Folder, name: &str) -> Result<()> {
         let kept = match taken_out::is_unchanged(staging, name) {
             Ok(true) => Ok(()),
@@ -378,7 +390,8 @@ impl<'a> Applier<'a> {
         kept.inspect_err(|_| self.extent = Extent::Unkept)
     }
 
-    /// The folder of a key, if it is there. The names on the way to it, and those in it, become durable with the files.
+    /// The folder of a key, if it is there. The names on the way to it, and those in it, become durable with
+    /// the files.
     fn find(&mut self, key: &Key) -> Result<Option<Folder>> {
         if let Some(folder) = self.known(key) {
             return Ok(Some(folder));
@@ -420,7 +433,8 @@ impl<'a> Applier<'a> {
         folder
     }
 
-    /// IMPORTANT: also where nothing is changed, and all folders on the way: whoever made or removed a name there may have died before it was durable.
+    /// IMPORTANT: also where nothing is changed, and all folders on the way: whoever made or removed a name
+    /// there may have died before it was durable.
     fn touch(&mut self, folder: &Folder) {
         if self.sync == Sync::Each {
             let above = folder.path().ancestors().skip(1);
@@ -474,7 +488,8 @@ fn discard(staging: &Folder, name: &str) {
 pub(crate) fn remove_folders(parent: &Folder, name: &str) -> Result<()> {
     if let Step::Folder(folder) = parent.step(name)? {
         for (below, _) in folder.names()? {
-            // Another name than a text has no business here; the folder is not empty then, and removing it says so.
+            // Another name than a text has no business here; the folder is not empty then, and removing it
+            // says so.
             if let Some(below) = below.to_str() {
                 remove_folders(&folder, below)?;
             }

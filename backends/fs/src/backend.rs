@@ -28,16 +28,18 @@ use crate::{
 /// Between two tries for the lock by whoever opens or closes.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// A folder of a local disk as a storage. See the [crate] for what it needs of the disk and what a crash leaves.
+/// A folder of a local disk as a storage. See the [crate] for what it needs of the disk and what a crash
+/// leaves.
 ///
-/// Objects are plain files: `runs/a/1` is the file `1` in the folder `runs/a`. A handle at rest holds one descriptor and
-/// starts nothing in the background. Methods need a tokio runtime with its blocking threads.
+/// Objects are plain files: `runs/a/1` is the file `1` in the folder `runs/a`. A handle at rest holds one
+/// descriptor and starts nothing in the background. Methods need a tokio runtime with its blocking threads.
 ///
-/// A handle belongs to its path. When the folder is moved away or another one comes in its place, every method fails
-/// ([`Missing`](pflow_backend::ErrorKind::Missing), [`Unsafe`](pflow_backend::ErrorKind::Unsafe)) rather than work where nobody else looks.
+/// A handle belongs to its path. When the folder is moved away or another one comes in its place, every
+/// method fails ([`Missing`](pflow_backend::ErrorKind::Missing),
+/// [`Unsafe`](pflow_backend::ErrorKind::Unsafe)) rather than work where nobody else looks.
 ///
-/// Handles for one folder, in one process or several, are equal: they see each other's commits at once, and take
-/// turns. Within one handle commits happen in the order in which they were first polled.
+/// Handles for one folder, in one process or several, are equal: they see each other's commits at once, and
+/// take turns. Within one handle commits happen in the order in which they were first polled.
 #[derive(Debug)]
 pub struct FsBackend {
     store: Arc<Store>,
@@ -53,12 +55,13 @@ impl FsBackend {
         FsOptions::new().create(path, environment).await
     }
 
-    /// Opens the folder at `path`. Links in the path are followed; links below it never are. Where everything is at rest it
-    /// writes nothing, and a read-only medium can be read in any case.
+    /// Opens the folder at `path`. Links in the path are followed; links below it never are. Where everything
+    /// is at rest it writes nothing, and a read-only medium can be read in any case.
     ///
     /// # Errors
     /// [`Missing`](pflow_backend::ErrorKind::Missing) if it is not there, [`InvalidInput`](pflow_backend::ErrorKind::InvalidInput) if it is no folder; [`Unsafe`](pflow_backend::ErrorKind::Unsafe) on
-    /// a file system whose locks may not reach everybody ([`FsOptions::any_file_system`]); where a process left work in the journal:
+    /// a file system whose locks may not reach everybody ([`FsOptions::any_file_system`]); where a process
+    /// left work in the journal:
     /// [`Busy`](pflow_backend::ErrorKind::Busy) while somebody else is at it, [`Incompatible`](pflow_backend::ErrorKind::Incompatible) if a newer program left it, [`Corrupt`](pflow_backend::ErrorKind::Corrupt) if it is
     /// damaged.
     pub async fn open(path: impl AsRef<Path>, environment: Arc<dyn Environment>) -> Result<Self> {
@@ -111,7 +114,8 @@ impl FsBackend {
         }
     }
 
-    /// What the folder was opened without, because it was committed and cannot be read ([`FsOptions::accept_tail`]).
+    /// What the folder was opened without, because it was committed and cannot be read
+    /// ([`FsOptions::accept_tail`]).
     pub fn lost_tail(&self) -> Option<&LostTail> {
         self.store.lost()
     }
@@ -155,7 +159,8 @@ impl StorageBackend for FsBackend {
         list::list(self.store.clone(), prefix.clone(), after.cloned())
     }
 
-    /// The wait for other processes is bounded by [`FsOptions::lock_wait`] from the call on; one try is made at least.
+    /// The wait for other processes is bounded by [`FsOptions::lock_wait`] from the call on; one try is made
+    /// at least.
     ///
     /// Dropping the future withdraws nothing: once polled, the batch goes on to its end on a blocking thread.
     async fn commit(&self, batch: Batch) -> Result<Commit> {
@@ -173,11 +178,13 @@ impl StorageBackend for FsBackend {
         told.await.unwrap_or_else(|_| Err(shutting_down().with_outcome(Outcome::Unknown)))
     }
 
-    /// Waits for the commits of this handle that are under way, those with a dropped future included; then every object is in its file, durably, and
-    /// the journal is empty, unless others go on committing. What cannot be written stays in the journal and is no error: see
+    /// Waits for the commits of this handle that are under way, those with a dropped future included; then
+    /// every object is in its file, durably, and the journal is empty, unless others go on committing. What
+    /// cannot be written stays in the journal and is no error: see
     /// [`waiting`](StorageBackend::waiting). The handle works on.
     ///
-    /// Where this handle committed nothing it is tried once, and no error: the process that wrote brings the folder to rest.
+    /// Where this handle committed nothing it is tried once, and no error: the process that wrote brings the
+    /// folder to rest.
     async fn close(&self) -> Result<()> {
         let turn = self.store.queue.turn(&self.store).await;
         let result = match self.store.has_written() {
@@ -203,8 +210,9 @@ impl StorageBackend for FsBackend {
         Some(format!("folder:{}:{}", id.device, id.inode))
     }
 
-    /// The objects that only the journal has because their files cannot be written. Where this process may not write at all, or another one keeps the
-    /// lock, or the disk is full, everything that is not in its file yet.
+    /// The objects that only the journal has because their files cannot be written. Where this process may
+    /// not write at all, or another one keeps the lock, or the disk is full, everything that is not in its
+    /// file yet.
     async fn waiting(&self) -> Result<Vec<Waiting>> {
         let reason = match self.under_lock(Store::rest).await {
             Ok(waiting) => return Ok(waiting),

@@ -1,14 +1,17 @@
 //! What cannot be written into its file: it goes on in the journal, and costs nothing but its own room there.
 //!
-//! A file may belong to another user, a link, a mount or a special file may have its name, or the device may fail for one block. Its key alone is
-//! concerned: the checkpoint makes everything else durable and begins the next epoch with a record of what is left, in a new journal file that is durable
-//! before it takes the place of the old one. Readers believe the journal, as they do for every key that it names.
+//! A file may belong to another user, a link, a mount or a special file may have its name, or the device may
+//! fail for one block. Its key alone is concerned: the checkpoint makes everything else durable and begins
+//! the next epoch with a record of what is left, in a new journal file that is durable before it takes the
+//! place of the old one. Readers believe the journal, as they do for every key that it names.
 //!
 //! **Bounds.** What is carried stops no other key, however much it is:
-//! - When the carried values have more bytes than half of the journal's limit, a batch is refused that puts something where a file could not be
-//!   written: in the same folder, or in a new one in the same folder ([`Ways`]).
-//! - An epoch takes new values of at most the limit, less half of what is carried in the journal. So the journal has at most twice the limit, and one batch
-//!   that is larger than the limit, whatever cannot be written next. Values in `values/` take room on the disk alone; they count for the refusal only.
+//! - When the carried values have more bytes than half of the journal's limit, a batch is refused that puts
+//!   something where a file could not be written: in the same folder, or in a new one in the same folder
+//!   ([`Ways`]).
+//! - An epoch takes new values of at most the limit, less half of what is carried in the journal. So the
+//!   journal has at most twice the limit, and one batch that is larger than the limit, whatever cannot be
+//!   written next. Values in `values/` take room on the disk alone; they count for the refusal only.
 
 use std::{collections::BTreeSet, path::PathBuf};
 
@@ -60,7 +63,8 @@ impl Stuck {
     }
 }
 
-/// Ends the epoch, whose every value is in its file, durably, but for those that are stuck: the next epoch begins with them.
+/// Ends the epoch, whose every value is in its file, durably, but for those that are stuck: the next epoch
+/// begins with them.
 ///
 /// # Errors
 /// The new journal could not be written. Nothing is lost.
@@ -98,7 +102,8 @@ impl<'a> Ways<'a> {
         Self { root, ends: carried.map(|(key, _)| end_of_way(root, key)).collect() }
     }
 
-    /// Whether a batch would add to what is carried: the way to something that it puts ends in the same folder, or at the same obstacle.
+    /// Whether a batch would add to what is carried: the way to something that it puts ends in the same
+    /// folder, or at the same obstacle.
     pub(crate) fn are_of(&self, batch: &Batch) -> bool {
         let is_put = |operation: &Operation| matches!(operation, Operation::Put { .. });
         let mut puts = batch.operations().filter(|(_, operation)| is_put(operation));
@@ -108,7 +113,8 @@ impl<'a> Ways<'a> {
 
 /// The deepest folder that is there on the way to a key, or what is there in place of a folder.
 ///
-/// Not the folder of the key: each new workflow has one of its own, which is not made where the folder above it cannot be written.
+/// Not the folder of the key: each new workflow has one of its own, which is not made where the folder above
+/// it cannot be written.
 fn end_of_way(root: &Root, key: &Key) -> PathBuf {
     let mut here = root.folder().clone();
     for name in split(key).0 {
@@ -143,8 +149,8 @@ pub(crate) fn too_much(root: &Root, stuck: &[Stuck], bytes: u64) -> Error {
     Error::new(ErrorKind::Exhausted, what).with_hint(hint)
 }
 
-/// Forgets what the file of an entry held earlier, where that is durable and known, so that a key that is saved again and again takes the room of one
-/// value. Where it cannot be told everything stays.
+/// Forgets what the file of an entry held earlier, where that is durable and known, so that a key that is
+/// saved again and again takes the room of one value. Where it cannot be told everything stays.
 fn shorten(root: &Folder, key: &Key, entry: &mut Entry) {
     if !entry.may_be_edited() {
         return;

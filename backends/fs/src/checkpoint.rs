@@ -23,8 +23,8 @@ use crate::{
     writer::Journal,
 };
 
-/// Up to so many files are synced one by one: it takes about as many syncs as there are files and folders, and waits for nobody else's data. Of more,
-/// the whole file system is synced.
+/// Up to so many files are synced one by one: it takes about as many syncs as there are files and folders,
+/// and waits for nobody else's data. Of more, the whole file system is synced.
 const FEW: usize = 32;
 
 /// What a thread of its own is worth.
@@ -33,21 +33,26 @@ const SMALLEST_SHARE: usize = 64;
 /// How long nothing must have been committed before the files follow.
 pub(crate) const FOLLOW_AFTER: Duration = Duration::from_millis(20);
 
-/// Writes everything that the journal holds into the files, durably, and ends it. Returns what could not be written.
+/// Writes everything that the journal holds into the files, durably, and ends it. Returns what could not be
+/// written.
 ///
-/// **Invariant:** the journal ends only behind a sync that covers every file that it stood over, and every name that leads there.
-/// - A file is covered if it was written by this handle, through a descriptor that was opened before, or since the descriptor of the whole file system
-///   was opened: then a failure since is reported here. Every file that another process wrote is written again, because a failure may
-///   have been reported to that process alone.
-/// - A name is covered on the same terms. If another handle wrote files in this epoch, or a sync of this handle failed in it, every name is
-///   given again ([`Journal::claim_files`]).
+/// **Invariant:** the journal ends only behind a sync that covers every file that it stood over, and every
+/// name that leads there.
+/// - A file is covered if it was written by this handle, through a descriptor that was opened before, or
+///   since the descriptor of the whole file system was opened: then a failure since is reported here. Every
+///   file that another process wrote is written again, because a failure may have been reported to that
+///   process alone.
+/// - A name is covered on the same terms. If another handle wrote files in this epoch, or a sync of this
+///   handle failed in it, every name is given again ([`Journal::claim_files`]).
 ///
-/// A value whose file cannot be written goes on in the journal ([`Journal::carry`]), so that one such file stops nothing else.
+/// A value whose file cannot be written goes on in the journal ([`Journal::carry`]), so that one such file
+/// stops nothing else.
 ///
 /// A crash anywhere leaves the journal, and with it every value; or the files, durable.
 ///
 /// # Errors
-/// Something failed that concerns more than one file: no space, a sync of the file system. The journal goes on as it was; nothing is lost.
+/// Something failed that concerns more than one file: no space, a sync of the file system. The journal goes
+/// on as it was; nothing is lost.
 pub(crate) fn checkpoint(
     journal: &mut Journal<'_>,
     environment: &dyn Environment,
@@ -59,7 +64,8 @@ pub(crate) fn checkpoint(
         journal.distrust_files();
     }
     let stuck = written.inspect_err(|_| {
-        // IMPORTANT: what a failed sync covered may be lost although it can be read. All of it is written and named again the next time.
+        // IMPORTANT: what a failed sync covered may be lost although it can be read. All of it is written and
+        // named again the next time.
         journal.view().overlay.iter_mut().for_each(|(_, entry)| entry.applied = false);
     })?;
     match stuck.is_empty() {
@@ -86,7 +92,8 @@ fn clean_up(journal: &Journal<'_>, empty: bool, left: &BTreeSet<String>) {
     }
 }
 
-/// The first half of a [`checkpoint`]. With `may_sync_all` one sync of the file system may take the place of many.
+/// The first half of a [`checkpoint`]. With `may_sync_all` one sync of the file system may take the place of
+/// many.
 fn write_durably(
     journal: &mut Journal<'_>,
     environment: &dyn Environment,
@@ -102,7 +109,8 @@ fn write_durably(
     };
     let again = journal.claim_files()?;
     let root = journal.root.folder();
-    // One by one only what is written here and now: a descriptor that is opened later may not be told of an earlier failure.
+    // One by one only what is written here and now: a descriptor that is opened later may not be told of an
+    // earlier failure.
     let all_at_once = may_sync_all && !(few && (fresh || again)) && root.medium().syncs_file_systems();
     let sync = if all_at_once { Sync::Later } else { Sync::Each };
     if !all_at_once || again {
@@ -124,7 +132,8 @@ fn write_durably(
     {
         let error = failed("sync the file system of", root.path(), error);
         tracing::debug!(%error, "the files are written again and synced one by one");
-        // The cause may be one block of a single file, for ever, or a file of another program. Synced one by one the file that fails is known.
+        // The cause may be one block of a single file, for ever, or a file of another program. Synced one by
+        // one the file that fails is known.
         journal.view().overlay.iter_mut().for_each(|(_, entry)| entry.applied = false);
         journal.distrust_files();
         return write_durably(journal, environment, false);
@@ -132,7 +141,8 @@ fn write_durably(
     Ok(stuck)
 }
 
-/// Writes what is not in its file yet. If names may have been lost all are given `again`. With [`Sync::Each`] everything is durable then that is not stuck.
+/// Writes what is not in its file yet. If names may have been lost all are given `again`. With [`Sync::Each`]
+/// everything is durable then that is not stuck.
 fn write_named(
     journal: &Journal<'_>,
     environment: &dyn Environment,
@@ -160,7 +170,8 @@ fn write_named(
     Ok(stuck)
 }
 
-/// Writes what is not in its file yet, until `stop` says so. Nothing of it is durable then. Returns what could not be written.
+/// Writes what is not in its file yet, until `stop` says so. Nothing of it is durable then. Returns what
+/// could not be written.
 ///
 /// # Errors
 /// Other processes could not be told. Nothing was written.
@@ -188,7 +199,8 @@ fn write_files(
         let all = view.overlay.iter().filter(|(_, entry)| !entry.applied);
         all.map(|(key, entry)| (key.clone(), entry.clone())).collect()
     };
-    // Deletions first, so that a name that was an object may be a folder now; then in the order of keys, folder by folder.
+    // Deletions first, so that a name that was an object may be a folder now; then in the order of keys,
+    // folder by folder.
     let (puts, deletions): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(_, entry)| entry.now.is_some());
     let follower = Follower { journal, environment, sync, again, stop };
     let mut stuck = follower.write(&deletions);
@@ -266,7 +278,8 @@ impl Follower<'_> {
     }
 }
 
-/// Cuts what waits into parts for so many threads, between folders, so that they hardly ever work in one at the same time.
+/// Cuts what waits into parts for so many threads, between folders, so that they hardly ever work in one at
+/// the same time.
 fn shares(all: &[(Key, Entry)], threads: usize) -> Vec<&[(Key, Entry)]> {
     let size = all.len().div_ceil(threads.max(1)).max(SMALLEST_SHARE);
     let (mut shares, mut from) = (Vec::new(), 0);

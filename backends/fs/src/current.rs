@@ -82,8 +82,8 @@ fn look_under<R: Read>(root: &Folder, key: &Key, how: &R, basis: Basis) -> Resul
     })
 }
 
-/// The object under a key, if nothing has to be waited for: everything is in the system's cache, and nobody is at work on the view. Whatever else comes
-/// up is none, for a [`read`] that may wait and says what it is.
+/// The object under a key, if nothing has to be waited for: everything is in the system's cache, and nobody
+/// is at work on the view. Whatever else comes up is none, for a [`read`] that may wait and says what it is.
 pub(crate) fn read_at_once<R: Read>(
     root: &Root,
     view: &Mutex<View>,
@@ -111,7 +111,8 @@ pub(crate) fn read_at_once<R: Read>(
 
 /// Whether what a file said counts, with a view that was caught up since.
 ///
-/// IMPORTANT: it does only if nothing was committed for its key while it was read: it may have been written just then.
+/// IMPORTANT: it does only if nothing was committed for its key while it was read: it may have been written
+/// just then.
 pub(crate) fn stands(view: &Mutex<View>, key: &Key, basis: &Basis) -> bool {
     let view = view.lock().unwrap_or_else(PoisonError::into_inner);
     let now = view.stamp();
@@ -160,7 +161,8 @@ pub(crate) fn value_is_gone(root: &Folder, key: &Key) -> Error {
 
 /// A person's edit in the file of an entry, if there is one.
 ///
-/// What this process cannot read is no edit to it: the journal has the last value that was committed. Such a file is not replaced either.
+/// What this process cannot read is no edit to it: the journal has the last value that was committed. Such a
+/// file is not replaced either.
 pub(crate) fn edited(
     root: &Folder,
     key: &Key,
@@ -183,7 +185,8 @@ pub(crate) fn edited(
     Ok((judged == Judged::Edited).then_some((bytes, version, status.modified)))
 }
 
-/// Whether a file cannot be read because of what it is, and not because of what this process lacks at the moment.
+/// Whether a file cannot be read because of what it is, and not because of what this process lacks at the
+/// moment.
 fn is_unreadable(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Unsafe | ErrorKind::Denied) || cause(error) == Some(Errno::IO)
 }

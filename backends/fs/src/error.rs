@@ -59,7 +59,8 @@ pub(crate) fn special_file(path: &Path) -> Error {
     Error::new(ErrorKind::Unsafe, what)
 }
 
-/// The error of a read, marked where its cause lies in the object: a bad block, or a file that this user may not read.
+/// The error of a read, marked where its cause lies in the object: a bad block, or a file that this user may
+/// not read.
 pub(crate) fn of_object(error: Error) -> Error {
     match cause(&error) {
         Some(Errno::IO | Errno::ACCESS | Errno::PERM) => error.of_one_object(),

@@ -14,8 +14,8 @@ pub(crate) enum Extent {
     OneFile,
     /// Every file: space, quota, descriptors, or a folder in `.journal`.
     Everything,
-    /// What a person wrote was taken out of its place and is not durable in `quarantine/`. The same checkpoint cannot try it again: the file is in
-    /// `staging/`, where the next one looks for it.
+    /// What a person wrote was taken out of its place and is not durable in `quarantine/`. The same
+    /// checkpoint cannot try it again: the file is in `staging/`, where the next one looks for it.
     Unkept,
 }
 

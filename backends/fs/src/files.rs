@@ -10,7 +10,8 @@ use crate::{
 
 /// How much of a file is in memory while it is hashed.
 const CHUNK_BYTES: usize = 64 * 1024;
-/// The largest object. Objects are read whole, so that a file which somebody put here must not take all the memory there is.
+/// The largest object. Objects are read whole, so that a file which somebody put here must not take all the
+/// memory there is.
 pub(crate) const MAX_OBJECT_BYTES: u64 = 1 << 30;
 
 /// The whole file of a key; none if there is none.
@@ -89,7 +90,8 @@ pub(crate) fn copy(from: &OpenFile, to: &OpenFile) -> Result<Version> {
     copy_part(from, 0, u64::MAX, to)
 }
 
-/// Copies so many bytes of a file from `at` on, or as many as there are, over another one, in bounded memory; the version of what was copied.
+/// Copies so many bytes of a file from `at` on, or as many as there are, over another one, in bounded memory;
+/// the version of what was copied.
 pub(crate) fn copy_part(from: &OpenFile, at: u64, size: u64, to: &OpenFile) -> Result<Version> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; CHUNK_BYTES];

@@ -62,13 +62,15 @@ pub(crate) enum Walk {
 }
 
 impl Folder {
-    /// The same folder for whoever must not wait: what it has to wait for is an error. None if the system cannot tell.
+    /// The same folder for whoever must not wait: what it has to wait for is an error. None if the system
+    /// cannot tell.
     pub(crate) fn without_waiting(&self) -> Option<Self> {
         let medium = self.medium.without_waiting()?;
         Some(Self { medium, node: self.node.clone(), path: self.path.clone(), sharing: None })
     }
 
-    /// The folder that a path names. Links in it are the user's choice and are followed, here and nowhere else.
+    /// The folder that a path names. Links in it are the user's choice and are followed, here and nowhere
+    /// else.
     pub(crate) fn open(medium: Arc<dyn Medium>, path: &Path) -> Result<Self> {
         match medium.open_root(path) {
             Ok(node) => Ok(Self { medium, node, path: path.to_owned(), sharing: None }),
@@ -84,8 +86,8 @@ impl Folder {
         }
     }
 
-    /// The same folder, of which everything that is made below it takes over the group and the mode, so that users who share it can work together (as
-    /// `core.sharedRepository` of git does).
+    /// The same folder, of which everything that is made below it takes over the group and the mode, so that
+    /// users who share it can work together (as `core.sharedRepository` of git does).
     pub(crate) fn shared(mut self) -> Result<Self> {
         let sharing = self.medium.sharing(&self.node);
         self.sharing = sharing.map_err(|error| failed("look at", &self.path, error))?;
@@ -116,7 +118,8 @@ impl Folder {
         Ok(self.status()?.id)
     }
 
-    /// The number of the mount that this folder, or the name in it, is reached through; none where the system cannot tell.
+    /// The number of the mount that this folder, or the name in it, is reached through; none where the system
+    /// cannot tell.
     pub(crate) fn mount(&self, name: Option<&str>) -> Result<Option<u64>> {
         let path = || name.map_or_else(|| self.path.clone(), |name| self.path_of(name));
         let mount = self.medium.mount(&self.node, name.map(OsStr::new));
@@ -259,7 +262,8 @@ impl Folder {
         }
     }
 
-    /// The folder of this name, made if need be; whether it was made here, and not by another process meanwhile.
+    /// The folder of this name, made if need be; whether it was made here, and not by another process
+    /// meanwhile.
     pub(crate) fn step_or_create(&self, name: &str) -> Result<(Self, bool)> {
         if let Step::Folder(folder) = self.step(name)? {
             return Ok((folder, false));
@@ -289,7 +293,8 @@ impl Folder {
             .map_err(|error| failed("move a file to", &to.0.path_of(to.1), error))
     }
 
-    /// Gives a file a name that nothing has; false if something has it by now. Where the system cannot tell, that is replaced.
+    /// Gives a file a name that nothing has; false if something has it by now. Where the system cannot tell,
+    /// that is replaced.
     pub(crate) fn rename_new(&self, name: &str, to: (&Self, &str)) -> Result<bool> {
         match self.medium.rename_new((&self.node, name.as_ref()), (&to.0.node, to.1.as_ref())) {
             Ok(()) => Ok(true),
@@ -322,8 +327,8 @@ impl Folder {
             .map_err(|error| failed("remove", &self.path_of(name), error))
     }
 
-    /// All names in here but `.` and `..`, in no order. One that comes, goes or is replaced meanwhile may be missing or
-    /// there twice.
+    /// All names in here but `.` and `..`, in no order. One that comes, goes or is replaced meanwhile may be
+    /// missing or there twice.
     pub(crate) fn names(&self) -> Result<Vec<(OsString, FileType)>> {
         let mut names = match self.medium.names(&self.node) {
             Ok(names) => names,
@@ -344,9 +349,9 @@ impl Folder {
 
     /// All names that are there for the whole reading, perhaps several times each, and perhaps others.
     ///
-    /// A file system may give a replaced file a new place, behind the end that the reading began with (btrfs does), so that one
-    /// reading misses a name that was there all the time. The time of the folder's last change tells, as finely as the system keeps it; the readings
-    /// add up.
+    /// A file system may give a replaced file a new place, behind the end that the reading began with (btrfs
+    /// does), so that one reading misses a name that was there all the time. The time of the folder's last
+    /// change tells, as finely as the system keeps it; the readings add up.
     pub(crate) fn names_while_others_write(&self) -> Result<Vec<(OsString, FileType)>> {
         let mut names = Vec::new();
         let mut before = self.status()?.modified;
@@ -413,7 +418,8 @@ impl OpenFile {
         Ok(done)
     }
 
-    /// Where the first bytes at or behind `offset` are that are no hole, as far as the system tells; none up to the end of the file.
+    /// Where the first bytes at or behind `offset` are that are no hole, as far as the system tells; none up
+    /// to the end of the file.
     pub(crate) fn next_data(&self, offset: u64) -> Result<Option<u64>> {
         self.medium.next_data(&self.node, offset).map_err(|error| failed("read", &self.path, error))
     }

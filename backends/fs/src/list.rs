@@ -21,8 +21,8 @@ const PAGE: usize = 1_000;
 
 /// The objects below `prefix` behind `after`.
 ///
-/// Memory holds a page, and the names of the folders on the way from the prefix to the current one. A folder's names
-/// are read when the walk comes to it.
+/// Memory holds a page, and the names of the folders on the way from the prefix to the current one. A
+/// folder's names are read when the walk comes to it.
 pub(crate) fn list(
     store: Arc<Store>,
     prefix: Prefix,
@@ -71,8 +71,8 @@ struct Level {
     folder: Option<Folder>,
     /// What every key in here begins with: empty, or ending in a slash.
     prefix: String,
-    /// What is left, **last first**. A folder's name ends in a slash, and this is why the walk is in key order: the keys below
-    /// `a/` are behind `a-b` and `a.b`, because `/` is behind `-` and `.`.
+    /// What is left, **last first**. A folder's name ends in a slash, and this is why the walk is in key
+    /// order: the keys below `a/` are behind `a-b` and `a.b`, because `/` is behind `-` and `.`.
     names: Vec<String>,
     /// Size and time of those names of which the journal knew when the folder was read.
     known: BTreeMap<String, (u64, DateTime<Utc>)>,
@@ -113,10 +113,11 @@ impl Walker {
 }
 
 impl Level {
-    /// Reads what is in the folder of a prefix, which is empty or ends in a slash. A link on the way is no folder.
+    /// Reads what is in the folder of a prefix, which is empty or ends in a slash. A link on the way is no
+    /// folder.
     ///
-    /// IMPORTANT: the journal first, and only then the folder is looked for. What is there all the time is in the one or, if it went over
-    /// meanwhile, in the other.
+    /// IMPORTANT: the journal first, and only then the folder is looked for. What is there all the time is in
+    /// the one or, if it went over meanwhile, in the other.
     fn read(store: &Store, prefix: String, after: Option<&Key>) -> Result<Self> {
         let is_behind = |key: &str| after.is_none_or(|after| key > after.as_str());
         let is_entered = |key: &str| after.is_none_or(|after| may_follow(key, after));
@@ -144,7 +145,8 @@ impl Level {
         let found = folder.as_ref().map(Folder::names_while_others_write).transpose()?;
         for (name, kind) in found.into_iter().flatten() {
             let (Some(folder), Some(name)) = (&folder, name.to_str()) else { continue };
-            // What is no key is not ours, and neither is anything below it. No key begins with `.journal`, however it is spelt.
+            // What is no key is not ours, and neither is anything below it. No key begins with `.journal`,
+            // however it is spelt.
             let key = format!("{prefix}{name}");
             if Key::parse(key.as_str()).is_err() {
                 continue;
@@ -179,7 +181,8 @@ fn told(store: &Store, prefix: &str) -> Result<Vec<Told>> {
     let mut unsure = Vec::new();
     for (key, entry) in store.view().overlay.below(prefix.trim_end_matches('/')) {
         let Some(name) = key.as_str().strip_prefix(prefix) else { continue };
-        // Of what is deleted a file may be left: whoever comes across it asks. There may be many more of them.
+        // Of what is deleted a file may be left: whoever comes across it asks. There may be many more of
+        // them.
         let Some(value) = &entry.now else { continue };
         match name.split_once('/') {
             Some((below, _)) => {

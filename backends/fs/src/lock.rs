@@ -13,7 +13,8 @@ use crate::{
     root::Root,
 };
 
-/// How often one attempt opens the lock file again because somebody deleted it between its opening and its locking.
+/// How often one attempt opens the lock file again because somebody deleted it between its opening and its
+/// locking.
 const REOPENINGS: usize = 16;
 /// More than any holder writes about itself.
 const LONGEST_NOTE: usize = 512;
@@ -28,10 +29,10 @@ pub(crate) enum Attempt {
 
 /// The right to change the journal and the files, until it is dropped.
 ///
-/// While one exists, no other exists for the same folder, in any process and for any handle. The lock belongs to the
-/// open file description, not to the process: **every attempt opens the file anew**, so two handles of one process exclude each
-/// other like strangers, and a forked child shares no description that it would lock with again. A process that dies, however it dies,
-/// gives it back.
+/// While one exists, no other exists for the same folder, in any process and for any handle. The lock belongs
+/// to the open file description, not to the process: **every attempt opens the file anew**, so two handles of
+/// one process exclude each other like strangers, and a forked child shares no description that it would lock
+/// with again. A process that dies, however it dies, gives it back.
 #[derive(Debug)]
 pub(crate) struct StoreLock {
     file: OpenFile,
@@ -88,8 +89,8 @@ impl StoreLock {
             Err(error) => return Err(no_lock(&file, error)),
         }
         let lock = Self { file, journal };
-        // IMPORTANT: only now, under the lock. Whoever finds another root or another lock file here may share them with
-        // nobody, and would exclude nobody.
+        // IMPORTANT: only now, under the lock. Whoever finds another root or another lock file here may share
+        // them with nobody, and would exclude nobody.
         root.check_in_place()?;
         Ok(lock.is_in_place(root.folder())?.then_some(Attempt::Taken(lock)))
     }
@@ -109,8 +110,8 @@ impl StoreLock {
         Ok(self.journal.look(LOCK)?.is_some_and(|status| status.id == mine))
     }
 
-    /// Whether a process died, or its sync failed, after it made a file of the journal and before the names of the journal were durable: then
-    /// no state says anything, and nothing was ever committed here.
+    /// Whether a process died, or its sync failed, after it made a file of the journal and before the names
+    /// of the journal were durable: then no state says anything, and nothing was ever committed here.
     fn is_half_made(&self) -> Result<bool> {
         let state = self.journal.look(STATE)?;
         if state.is_some_and(|state| state.size > 0) {
@@ -122,8 +123,8 @@ impl StoreLock {
 
     /// Removes a journal that is half made, so that the next attempt makes it again.
     ///
-    /// IMPORTANT: the names may have been lost by a failed sync, and a second sync succeeds without them (see `Medium`). Only names that are given
-    /// again become durable.
+    /// IMPORTANT: the names may have been lost by a failed sync, and a second sync succeeds without them (see
+    /// `Medium`). Only names that are given again become durable.
     fn unmake(&self, root: &Folder) -> Result<()> {
         for name in [STATE, LOG, WAITING, LOCK] {
             self.journal.remove_file(name)?;
@@ -149,7 +150,8 @@ impl StoreLock {
 
 impl Drop for StoreLock {
     fn drop(&mut self) {
-        // Unlocking, not closing: a child that was forked meanwhile and has not called exec yet keeps the description open.
+        // Unlocking, not closing: a child that was forked meanwhile and has not called exec yet keeps the
+        // description open.
         if let Err(error) = self.file.unlock() {
             tracing::warn!(%error, path = %self.file.path().display(), "could not unlock; closing does");
         }
@@ -158,8 +160,9 @@ impl Drop for StoreLock {
 
 /// The place of whoever waits for the lock and is next, until it is dropped.
 ///
-/// Nobody is woken when a lock becomes free, and a holder with work enough takes it again within microseconds, so that others would hardly ever find it
-/// free. It looks here first, and gives way. **Politeness alone**: nothing is decided by it, and where it cannot be had the wait is longer.
+/// Nobody is woken when a lock becomes free, and a holder with work enough takes it again within
+/// microseconds, so that others would hardly ever find it free. It looks here first, and gives way.
+/// **Politeness alone**: nothing is decided by it, and where it cannot be had the wait is longer.
 #[derive(Debug)]
 pub(crate) struct NextPlace(OpenFile);
 

@@ -1,6 +1,7 @@
 //! What a process left in `moved/` that died while it [gave the name of a folder again](crate::names).
 //!
-//! The values in it are in the journal. What a person or another program wrote there is brought back to where it was.
+//! The values in it are in the journal. What a person or another program wrote there is brought back to where
+//! it was.
 
 use std::ffi::OsStr;
 
@@ -17,8 +18,9 @@ use crate::{
     writer::Journal,
 };
 
-/// Brings back what a process left that died while it [gave the name of a folder again](crate::names): edits, and what other programs put there. What
-/// the journal has is removed. What cannot be brought back goes to `quarantine/`.
+/// Brings back what a process left that died while it [gave the name of a folder again](crate::names): edits,
+/// and what other programs put there. What the journal has is removed. What cannot be brought back goes to
+/// `quarantine/`.
 ///
 /// # Errors
 /// It could not be looked at or moved. It stays.
@@ -26,8 +28,8 @@ pub(crate) fn rescue_folders(journal: &Journal<'_>) -> Result<()> {
     let Step::Folder(moved) = journal.folder.step(MOVED)? else { return Ok(()) };
     let epochs = journal.epochs();
     for (name, _) in moved.names()? {
-        // IMPORTANT: only of epochs whose changes the journal still has. What a crash leaves of an earlier one was rescued before that ended, and the
-        // files at rest count.
+        // IMPORTANT: only of epochs whose changes the journal still has. What a crash leaves of an earlier
+        // one was rescued before that ended, and the files at rest count.
         let epoch = name.to_str().and_then(|name| name.split_once('-')?.0.parse().ok());
         let is_now = epoch.zip(epochs.as_ref()).is_some_and(|(epoch, epochs)| epochs.contains(&epoch));
         if is_now && let Step::Folder(group) = moved.step(&name)? {
@@ -82,7 +84,8 @@ fn holds_what_the_journal_has(journal: &Journal<'_>, moved: &Folder, name: &str,
     Ok(judged == Judged::Ours)
 }
 
-/// Moves a file to where it was, durably, unless something else is there now, or it was in a folder of the journal.
+/// Moves a file to where it was, durably, unless something else is there now, or it was in a folder of the
+/// journal.
 fn bring_back(journal: &Journal<'_>, moved: &Folder, name: &str, way: &str) -> Result<()> {
     let mut folder = journal.root.folder().clone();
     for step in way.split('/').filter(|it| !it.is_empty()) {

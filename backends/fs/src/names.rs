@@ -1,19 +1,25 @@
 //! Names that are given again, because a failed sync may have lost them.
 //!
-//! If the system fails to write a folder back, it calls the folder clean all the same, and the next sync of it succeeds without the names. A name becomes
-//! durable only if it is changed again and synced then. For files the write does it: each gets a new file that is moved into place. Folders that were
-//! made in this epoch are moved to `moved/` and back here, and so are the files in `quarantine/`, of which there is no other copy.
+//! If the system fails to write a folder back, it calls the folder clean all the same, and the next sync of
+//! it succeeds without the names. A name becomes durable only if it is changed again and synced then. For
+//! files the write does it: each gets a new file that is moved into place. Folders that were made in this
+//! epoch are moved to `moved/` and back here, and so are the files in `quarantine/`, of which there is no
+//! other copy.
 //!
-//! A folder that was there before the epoch has a durable name and must not be moved: readers of what is at rest in it would miss it for a moment.
-//! **Only a folder in which the journal names everything is moved.** Our readers miss nothing meanwhile, because the journal counts for them.
+//! A folder that was there before the epoch has a durable name and must not be moved: readers of what is at
+//! rest in it would miss it for a moment. **Only a folder in which the journal names everything is moved.**
+//! Our readers miss nothing meanwhile, because the journal counts for them.
 //!
 //! # Limits
-//! - A folder that was made in this epoch and holds a file of another program, or a folder that cannot be read, is taken for one that was
-//!   there before. If its name was lost, and nothing else changes it in its folder, a crash of the machine takes the folder.
-//! - For a moment another program does not find a folder that is moved. A reader of ours sees the committed value in place of a person's edit in it.
-//! - A crash between the two moves leaves the folder in `moved/`, below the same path as in the store. The next handle that opens the store, or the
-//!   next checkpoint, brings back what the journal does not have ([`crate::moved`]). Until then a handle that is open already sees the
-//!   committed value in place of a person's edit. If a process that renewed the journal dies before that, the folder goes to `quarantine/`.
+//! - A folder that was made in this epoch and holds a file of another program, or a folder that cannot be
+//!   read, is taken for one that was there before. If its name was lost, and nothing else changes it in its
+//!   folder, a crash of the machine takes the folder.
+//! - For a moment another program does not find a folder that is moved. A reader of ours sees the committed
+//!   value in place of a person's edit in it.
+//! - A crash between the two moves leaves the folder in `moved/`, below the same path as in the store. The
+//!   next handle that opens the store, or the next checkpoint, brings back what the journal does not have
+//!   ([`crate::moved`]). Until then a handle that is open already sees the committed value in place of a
+//!   person's edit. If a process that renewed the journal dies before that, the folder goes to `quarantine/`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -43,10 +49,12 @@ pub(crate) struct Renamed {
     pub(crate) failures: FailedFolders,
 }
 
-/// Gives all names again that lead to the files of the journal's entries, but not those of the files themselves. The caller holds the lock.
+/// Gives all names again that lead to the files of the journal's entries, but not those of the files
+/// themselves. The caller holds the lock.
 ///
 /// # Errors
-/// A folder was moved and could not be moved back, or something failed that concerns more than one folder. The journal has all values still.
+/// A folder was moved and could not be moved back, or something failed that concerns more than one folder.
+/// The journal has all values still.
 pub(crate) fn name_folders_again(journal: &Journal<'_>) -> Result<Renamed> {
     rescue_folders(journal)?;
     let epoch = journal.view().position.map_or(0, |position| position.epoch);
@@ -71,7 +79,8 @@ pub(crate) fn name_folders_again(journal: &Journal<'_>) -> Result<Renamed> {
         };
         let mut new = Vec::new();
         for name in names {
-            // IMPORTANT: a name that could not be looked at is not given again, so nothing below it counts as written: the cause may have passed by then.
+            // IMPORTANT: a name that could not be looked at is not given again, so nothing below it counts as
+            // written: the cause may have passed by then.
             match is_new(&parent, &name, &is_named) {
                 Ok(true) => new.push(name),
                 Ok(false) => {}
@@ -141,7 +150,8 @@ impl Mover<'_> {
         }
         self.groups += 1;
         let group = format!("{}-{}", self.epoch, self.groups);
-        // IMPORTANT: all of the way is new, and durable before anything is moved there. A crash must not leave a folder without a name.
+        // IMPORTANT: all of the way is new, and durable before anything is moved there. A crash must not
+        // leave a folder without a name.
         let moved = self.journal.step_or_create(MOVED)?.0;
         let mut place = moved.step_or_create(&group)?.0;
         self.journal.sync()?;

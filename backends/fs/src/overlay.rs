@@ -1,4 +1,5 @@
-//! The last committed value of every key whose file may not be durable yet. Readers believe it and not the file.
+//! The last committed value of every key whose file may not be durable yet. Readers believe it and not the
+//! file.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -42,11 +43,12 @@ impl Carried {
 pub(crate) struct Entry {
     /// None: deleted.
     pub(crate) now: Option<Value>,
-    /// `Copy` only as long as nothing but copies and deletions of this key is in the journal. The file of such a key may be a
-    /// person's edit, and is looked at; of every other one the journal knows best.
+    /// `Copy` only as long as nothing but copies and deletions of this key is in the journal. The file of
+    /// such a key may be a person's edit, and is looked at; of every other one the journal knows best.
     pub(crate) kind: WriteKind,
     /// What the file may hold that is no edit: the values before, and what somebody replaced knowingly.
-    /// Shared: a key that is written again and again has as many as the journal, and whoever looks at it takes a clone of the entry.
+    /// Shared: a key that is written again and again has as many as the journal, and whoever looks at it
+    /// takes a clone of the entry.
     earlier: Arc<Vec<Value>>,
     accepted: Vec<Version>,
     pub(crate) time: DateTime<Utc>,
@@ -63,11 +65,11 @@ pub(crate) struct Entry {
 /// What a file says under an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Judged {
-    /// What a handle wrote or a commit replaced knowingly, or after a crash of the machine no bytes or zeros: the entry counts, and the file holds no
-    /// work of a person.
+    /// What a handle wrote or a commit replaced knowingly, or after a crash of the machine no bytes or zeros:
+    /// the entry counts, and the file holds no work of a person.
     Ours,
-    /// What a crash of the machine may have left of a value, or the beginning of it that a person kept: the entry counts, and the bytes are kept in
-    /// `quarantine`.
+    /// What a crash of the machine may have left of a value, or the beginning of it that a person kept: the
+    /// entry counts, and the bytes are kept in `quarantine`.
     Remnant,
     /// A person's edit: the file counts.
     Edited,
@@ -91,9 +93,10 @@ impl Overlay {
         (self.kept, self.carried, self.after_crash) = (0, Carried::default(), false);
     }
 
-    /// Whatever it holds, now or later in this epoch, may be in its file in part. **Rule:** said by every handle that finds work in the journal when it
-    /// opens the folder, and only by these: a handle that was open before has seen no crash of the machine, and a process that dies leaves no part of
-    /// a copy under its name.
+    /// Whatever it holds, now or later in this epoch, may be in its file in part. **Rule:** said by every
+    /// handle that finds work in the journal when it opens the folder, and only by these: a handle that was
+    /// open before has seen no crash of the machine, and a process that dies leaves no part of a copy under
+    /// its name.
     pub(crate) fn is_after_crash(&mut self) {
         self.after_crash = true;
         self.entries.values_mut().for_each(|entry| entry.after_crash = true);
@@ -146,7 +149,8 @@ impl Overlay {
         }
     }
 
-    /// What it holds was not committed in this epoch, but could not be written in the one before. It takes nothing of the room that commits have.
+    /// What it holds was not committed in this epoch, but could not be written in the one before. It takes
+    /// nothing of the room that commits have.
     pub(crate) fn are_carried(&mut self) {
         (self.kept, self.carried) = (0, self.bytes());
         for entry in self.entries.values_mut() {
@@ -222,7 +226,8 @@ impl Overlay {
         let mut changes = Vec::new();
         for (key, entry) in &self.entries {
             if entry.kind != WriteKind::Copy && entry.now.is_none() {
-                // IMPORTANT: a deletion alone says nothing of its kind, and would be one that gives way to what the file holds.
+                // IMPORTANT: a deletion alone says nothing of its kind, and would be one that gives way to
+                // what the file holds.
                 let after = Some((entry.kind, Value::inline(Bytes::new())));
                 changes.push(Change { key: key.clone(), before: Before::Unknown, after });
             }
@@ -246,7 +251,8 @@ impl Overlay {
 impl Entry {
     /// Whether nothing was committed for the key between the two.
     pub(crate) fn is_as(&self, other: &Self) -> bool {
-        // Every change of a key that may be edited leaves a value or a deletion behind; the files of others are not asked.
+        // Every change of a key that may be edited leaves a value or a deletion behind; the files of others
+        // are not asked.
         let version = |entry: &Self| entry.now.as_ref().map(|value| value.version.clone());
         (self.kind, self.earlier.len(), self.accepted.len(), self.time)
             == (other.kind, other.earlier.len(), other.accepted.len(), other.time)
@@ -258,14 +264,16 @@ impl Entry {
         self.kind == WriteKind::Copy
     }
 
-    /// What may be forgotten of an entry whose file is durable as it is and holds this version, or nothing of ours: what it held before.
+    /// What may be forgotten of an entry whose file is durable as it is and holds this version, or nothing of
+    /// ours: what it held before.
     pub(crate) fn forget_all_but(&mut self, held: Option<&Version>) {
         let known = self.earlier.iter().find(|value| Some(&value.version) == held).cloned();
         self.earlier = Arc::new(known.into_iter().collect());
         self.accepted = held.into_iter().cloned().collect();
     }
 
-    /// Judges what the file holds. Only for an entry that may be edited. `whole` gives the bytes of a value, if they are still there.
+    /// Judges what the file holds. Only for an entry that may be edited. `whole` gives the bytes of a value,
+    /// if they are still there.
     ///
     /// # Errors
     /// Those of `whole`.
@@ -299,8 +307,8 @@ impl Entry {
     }
 }
 
-/// Whether a crash of the machine can have left these bytes of a file that was written whole and never synced: its length may be any up to the whole,
-/// and each sector may have been written or still be zeros.
+/// Whether a crash of the machine can have left these bytes of a file that was written whole and never
+/// synced: its length may be any up to the whole, and each sector may have been written or still be zeros.
 fn is_remnant(bytes: &[u8], whole: &[u8]) -> bool {
     let is_zero = |sector: &[u8]| sector.iter().all(|byte| *byte == 0);
     bytes.iter().all(|byte| *byte == 0)

@@ -1,4 +1,5 @@
-//! One batch held against what is there: the files, under what the journal says, under the batches before it in the same group.
+//! One batch held against what is there: the files, under what the journal says, under the batches before it
+//! in the same group.
 
 use std::{
     collections::HashMap,
@@ -51,12 +52,13 @@ impl<'a> Group<'a> {
         Self { root, view, earlier: Overlay::default(), time, folders: HashMap::new() }
     }
 
-    /// Looks at every condition and every place. The caller holds the lock, so what it finds stays, but for hands that know no lock. A batch
-    /// that is found good stands over the others from then on; of one that is not, nothing stays.
+    /// Looks at every condition and every place. The caller holds the lock, so what it finds stays, but for
+    /// hands that know no lock. A batch that is found good stands over the others from then on; of one that
+    /// is not, nothing stays.
     ///
     /// # Errors
-    /// A key cannot have its place: an object is where it needs a folder or the other way round, or a link or another
-    /// file system is in the way; or a large object could not be kept.
+    /// A key cannot have its place: an object is where it needs a folder or the other way round, or a link or
+    /// another file system is in the way; or a large object could not be kept.
     pub(crate) fn plan(&mut self, batch: &Batch, keeper: &mut Keeper<'_>) -> Result<Plan> {
         let mut found = Vec::new();
         for (at, operation) in batch.operations() {
@@ -76,7 +78,8 @@ impl<'a> Group<'a> {
             };
             changes.push(Change { key, before, after });
         }
-        // IMPORTANT: nothing can fail behind this, so that no later batch of the group builds on one that did not happen.
+        // IMPORTANT: nothing can fail behind this, so that no later batch of the group builds on one that did
+        // not happen.
         keeper.sync()?;
         for change in &changes {
             self.take_in(change);
@@ -210,7 +213,8 @@ impl<'a> Group<'a> {
             .or_else(|| view.overlay.below(key.as_str()).find(known).map(|(key, _)| key.clone()))
     }
 
-    /// Refuses a folder of another file system or another mount: a file gets its place by a move, which works within one mount only.
+    /// Refuses a folder of another file system or another mount: a file gets its place by a move, which works
+    /// within one mount only.
     fn check_device(&self, folder: &Folder) -> Result<()> {
         if folder.id()?.device != self.root.id().device {
             return Err(self.elsewhere(folder.path()));
@@ -218,7 +222,8 @@ impl<'a> Group<'a> {
         self.check_mount(folder, None)
     }
 
-    /// Refuses what is reached through another mount than the root, even if the file system is the same (a bind mount).
+    /// Refuses what is reached through another mount than the root, even if the file system is the same (a
+    /// bind mount).
     fn check_mount(&self, folder: &Folder, name: Option<&str>) -> Result<()> {
         match (self.root.mount(), folder.mount(name)?) {
             (Some(root), Some(mount)) if root != mount => {

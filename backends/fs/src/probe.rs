@@ -26,7 +26,8 @@ const LONGEST_NAME: usize = 255;
 
 /// The folder's lock, held until this is dropped. Nobody commits meanwhile.
 ///
-/// It is there to find out whether it excludes anybody: another process that gets one at the same time has shown that it does not.
+/// It is there to find out whether it excludes anybody: another process that gets one at the same time has
+/// shown that it does not.
 #[derive(Debug)]
 #[must_use = "it is given back when this is dropped"]
 pub struct HeldLock {
@@ -103,7 +104,8 @@ fn look(store: &Store, ground: &[&str]) -> Result<Vec<Check>> {
     ])
 }
 
-/// The lock is held; asks for it once more. It belongs to an open file, so that this is what a second process would do.
+/// The lock is held; asks for it once more. It belongs to an open file, so that this is what a second process
+/// would do.
 fn lock(store: &Store) -> Result<Verdict> {
     Ok(match StoreLock::try_take(&store.root, store.environment.identity())? {
         Attempt::Held(_) => Verdict::Kept("a second one was refused while it was held".to_owned()),
@@ -185,8 +187,9 @@ fn write(folder: &Folder, name: &str, bytes: &[u8]) -> Result<()> {
     file.sync_data()
 }
 
-/// Removes the ground with its files, and the folders above it that are empty then: an empty folder is nothing to this storage, but somebody to
-/// whoever looks with other eyes. Nothing that it leaves does any harm.
+/// Removes the ground with its files, and the folders above it that are empty then: an empty folder is
+/// nothing to this storage, but somebody to whoever looks with other eyes. Nothing that it leaves does any
+/// harm.
 fn clear(root: &Folder, names: &[&str]) -> Result<()> {
     let mut folders = vec![root.clone()];
     for name in names {

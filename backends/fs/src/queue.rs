@@ -1,7 +1,7 @@
 //! Commits on their way: who waits, and whose turn it is.
 //!
-//! Whoever commits first while nobody is at work starts a run on a blocking thread; whoever comes meanwhile is taken along in its next group. One
-//! hand-over to a thread per commit, or less.
+//! Whoever commits first while nobody is at work starts a run on a blocking thread; whoever comes meanwhile
+//! is taken along in its next group. One hand-over to a thread per commit, or less.
 
 use std::{
     collections::VecDeque,
@@ -48,15 +48,16 @@ struct State {
     following: bool,
 }
 
-/// The right to work on the journal through this handle. It moves from thread to thread; wherever it is dropped, even by a runtime that shuts down,
-/// nobody waits for it in vain.
+/// The right to work on the journal through this handle. It moves from thread to thread; wherever it is
+/// dropped, even by a runtime that shuts down, nobody waits for it in vain.
 #[derive(Debug)]
 pub(crate) struct Turn {
     store: Arc<Store>,
     ended: bool,
     /// While it waits for the lock.
     place: Option<NextPlace>,
-    /// Left to a new run by one that was dropped. That happens once: a runtime that shuts down would drop it too.
+    /// Left to a new run by one that was dropped. That happens once: a runtime that shuts down would drop it
+    /// too.
     inherited: bool,
 }
 
@@ -128,7 +129,8 @@ impl Turn {
         &self.store
     }
 
-    /// The batches that go together next: at most so many bytes of them. None, and the turn is over, if there are none.
+    /// The batches that go together next: at most so many bytes of them. None, and the turn is over, if there
+    /// are none.
     pub(crate) fn next_group(self, most_bytes: usize) -> Option<(Self, Vec<Ticket>)> {
         let turn = self.end()?;
         let mut state = turn.store.queue.state();
@@ -146,7 +148,8 @@ impl Turn {
         Some((turn, group))
     }
 
-    /// Gives the turn to whoever wants to close, or ends it; unless batches wait: then whoever has it must run.
+    /// Gives the turn to whoever wants to close, or ends it; unless batches wait: then whoever has it must
+    /// run.
     pub(crate) fn end(self) -> Option<Self> {
         let mut turn = self;
         let store = turn.store.clone();
@@ -171,13 +174,14 @@ impl Turn {
         self.store.queue.state().pause = None;
     }
 
-    /// How long to leave the lock to others before the next group; none if nobody waits for it, or nobody here does.
+    /// How long to leave the lock to others before the next group; none if nobody waits for it, or nobody
+    /// here does.
     pub(crate) fn way_to_give(&self) -> Option<Duration> {
         (!self.store.queue.is_empty() && NextPlace::is_taken(&self.store.root)).then_some(WAY)
     }
 
-    /// Puts back what could not have the lock, and answers who will not wait any longer. How long to wait before the next try; none if nobody
-    /// waits any more.
+    /// Puts back what could not have the lock, and answers who will not wait any longer. How long to wait
+    /// before the next try; none if nobody waits any more.
     pub(crate) fn put_back(&mut self, group: Vec<Ticket>, holder: &str) -> Option<Duration> {
         if self.place.is_none() {
             self.place = NextPlace::try_take(&self.store.root);
@@ -207,7 +211,8 @@ impl Drop for Turn {
         if self.ended {
             return;
         }
-        // Somebody gave up closing, or a panic, or a runtime that shuts down. Those in the group at work learn it by their channel.
+        // Somebody gave up closing, or a panic, or a runtime that shuts down. Those in the group at work
+        // learn it by their channel.
         let mut state = self.store.queue.state();
         state.closers.clear();
         if let Ok(runtime) = Handle::try_current()

@@ -1,6 +1,8 @@
-//! Reads on their way: many tasks that read at the same time share a thread, and one look at the journal's state.
+//! Reads on their way: many tasks that read at the same time share a thread, and one look at the journal's
+//! state.
 //!
-//! A hand-over to a thread costs more than reading a small file, and so does every look at whether somebody has committed meanwhile.
+//! A hand-over to a thread costs more than reading a small file, and so does every look at whether somebody
+//! has committed meanwhile.
 
 use std::{
     collections::VecDeque,
@@ -23,7 +25,8 @@ const MOST_RUNNERS: usize = 4;
 /// How many reads one thread takes at a time, so that others are left for the next one.
 const MOST_AT_ONCE: usize = 16;
 
-/// A read that waits. Called once the view is caught up, or with why it is not; what it brings must be checked once the view is caught up again, if it is.
+/// A read that waits. Called once the view is caught up, or with why it is not; what it brings must be
+/// checked once the view is caught up again, if it is.
 type Job = Box<dyn FnOnce(&Store, Result<()>) -> Option<Check> + Send>;
 type Check = Box<dyn FnOnce(&Store, bool)>;
 
@@ -36,7 +39,8 @@ struct State {
     runners: usize,
 }
 
-/// One of the threads that read. Wherever it is dropped, even by a runtime that shuts down, the next read starts another one.
+/// One of the threads that read. Wherever it is dropped, even by a runtime that shuts down, the next read
+/// starts another one.
 struct Runner {
     store: Arc<Store>,
     counted_out: bool,

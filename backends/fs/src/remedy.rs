@@ -11,7 +11,8 @@ use rustix::{io::Errno, process::geteuid};
 
 use crate::error::cause;
 
-/// What is in the way of a key's file, from the store's folder down. None if nothing is found that one command removes.
+/// What is in the way of a key's file, from the store's folder down. None if nothing is found that one
+/// command removes.
 pub(crate) fn remedy(root: &Path, key: &Key, error: &Error) -> Option<String> {
     let store = symlink_metadata(root).ok()?;
     let mut path = root.to_owned();

@@ -1,8 +1,9 @@
-//! What is in `staging/` before a checkpoint begins: copies that earlier ones took out ([`taken_out`]), and what a process left that died while it moved
-//! files in.
+//! What is in `staging/` before a checkpoint begins: copies that earlier ones took out ([`taken_out`]), and
+//! what a process left that died while it moved files in.
 //!
-//! Most of the latter is ours: a value that had not got its place yet, or one that had left it. But a process that dies between an exchange and the look
-//! at what came out leaves there what had the name last, and that may be an edit which a person made at that very moment.
+//! Most of the latter is ours: a value that had not got its place yet, or one that had left it. But a process
+//! that dies between an exchange and the look at what came out leaves there what had the name last, and that
+//! may be an edit which a person made at that very moment.
 
 use std::collections::BTreeSet;
 
@@ -19,9 +20,11 @@ use crate::{
     writer::Journal,
 };
 
-/// Removes what is ours and moves what no journaled value explains to `quarantine/`. The caller holds the lock and has staged nothing yet.
+/// Removes what is ours and moves what no journaled value explains to `quarantine/`. The caller holds the
+/// lock and has staged nothing yet.
 ///
-/// What cannot be looked at or moved stays, and its name is returned: one such file must not keep all others from being written.
+/// What cannot be looked at or moved stays, and its name is returned: one such file must not keep all others
+/// from being written.
 pub(crate) fn rescue(journal: &Journal<'_>) -> BTreeSet<String> {
     let mut left = BTreeSet::new();
     let names = match journal.folder.step(STAGING) {
@@ -59,8 +62,8 @@ fn rescue_one(journal: &Journal<'_>, staging: &Folder, name: &str) -> Result<()>
     taken_out::keep(journal.folder, staging, name, name)
 }
 
-/// Whether a file holds a value of ours, or what a crash left of one. A part of one in a file that was taken out may be the work of a person, and is none
-/// of ours.
+/// Whether a file holds a value of ours, or what a crash left of one. A part of one in a file that was taken
+/// out may be the work of a person, and is none of ours.
 fn is_ours(journal: &Journal<'_>, bytes: &[u8], was_taken_out: bool) -> Result<bool> {
     if !was_taken_out && bytes.iter().all(|byte| *byte == 0) {
         return Ok(true);

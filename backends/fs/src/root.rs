@@ -57,8 +57,8 @@ impl Root {
         self.id
     }
 
-    /// Refuses to go on in a folder that the path does not lead to any more: everybody who opens the path from now on works
-    /// elsewhere.
+    /// Refuses to go on in a folder that the path does not lead to any more: everybody who opens the path
+    /// from now on works elsewhere.
     pub(crate) fn check_in_place(&self) -> Result<()> {
         let path = self.path();
         let error = match self.folder.medium().identify(path) {
@@ -80,8 +80,8 @@ impl Root {
 
 /// Makes the folder and those above it, durably; harmless if it is there.
 pub(crate) fn create_folders(medium: &Arc<dyn Medium>, path: &Path) -> Result<()> {
-    // The folder itself and the one that the first missing one is made in count as new: whoever made them may have died before their
-    // names were on the medium, or may be about to sync them.
+    // The folder itself and the one that the first missing one is made in count as new: whoever made them may
+    // have died before their names were on the medium, or may be about to sync them.
     let mut missing: Vec<&Path> = Vec::new();
     for ancestor in path.ancestors() {
         missing.push(ancestor);
@@ -96,10 +96,11 @@ pub(crate) fn create_folders(medium: &Arc<dyn Medium>, path: &Path) -> Result<()
         let parent = Folder::open(medium.clone(), parent)?;
         let is_new = parent.look(name)?.is_none();
         parent.create_folder(name)?;
-        // IMPORTANT: the name of a folder is on the medium only when its parent is; otherwise a loss of power takes
-        // everything that is ever committed below it.
+        // IMPORTANT: the name of a folder is on the medium only when its parent is; otherwise a loss of power
+        // takes everything that is ever committed below it.
         if let Err(error) = parent.sync() {
-            // IMPORTANT: a second sync may succeed without the name (see `Medium`). Only a folder that is made again has it written again.
+            // IMPORTANT: a second sync may succeed without the name (see `Medium`). Only a folder that is
+            // made again has it written again.
             if is_new && let Err(error) = parent.remove_folder(name) {
                 tracing::warn!(%error, "a folder whose name may not be durable stays");
             }

@@ -92,11 +92,13 @@ impl Store {
         Error::new(ErrorKind::Busy, what)
     }
 
-    /// Finds the end of a journal that another process left, so that its state is right for all who read from now on. Writes nothing where there is none.
-    /// With [`FsOptions::accept_tail`] it is opened without what cannot be read, which [`lost`](Self::lost) says then.
+    /// Finds the end of a journal that another process left, so that its state is right for all who read from
+    /// now on. Writes nothing where there is none. With [`FsOptions::accept_tail`] it is opened without what
+    /// cannot be read, which [`lost`](Self::lost) says then.
     ///
     /// # Errors
-    /// It is damaged or a newer program's, or could not be read. The holder of the lock, if another process has it.
+    /// It is damaged or a newer program's, or could not be read. The holder of the lock, if another process
+    /// has it.
     pub(crate) fn first_look(&self) -> Result<std::result::Result<(), String>> {
         let Some(folder) = journal::find(self.root.folder())? else { return Ok(Ok(())) };
         let is_empty = folder.look(LOG)?.is_none_or(|status| status.size == 0);
@@ -125,7 +127,8 @@ impl Store {
         }
     }
 
-    /// The same for whoever may not write. Where the lock file can be read it is asked for, so that nobody is in the middle of a commit.
+    /// The same for whoever may not write. Where the lock file can be read it is asked for, so that nobody is
+    /// in the middle of a commit.
     fn look_without_writing(&self, folder: &Folder) -> Result<std::result::Result<(), String>> {
         let _lock = match StoreLock::try_take_to_read(&self.root, folder) {
             Ok(Attempt::Taken(lock)) => Some(lock),
@@ -159,7 +162,8 @@ impl Store {
         self.or_mend(read(), read)
     }
 
-    /// Somebody died while the journal began or ended, so that a reader can make no sense of it: under the lock it is set right.
+    /// Somebody died while the journal began or ended, so that a reader can make no sense of it: under the
+    /// lock it is set right.
     fn or_mend<T>(&self, result: Result<T>, again: impl FnOnce() -> Result<T>) -> Result<T> {
         match result {
             Err(error) if error.kind() == ErrorKind::Unavailable => match self.with_journal(|_| Ok(()))? {
@@ -206,8 +210,8 @@ impl Store {
         }
     }
 
-    /// Brings the folder to rest: everything is in its file, durably, and the journal is empty, but for what cannot be written, which is returned. Or
-    /// the holder of the lock, if another process or handle has it.
+    /// Brings the folder to rest: everything is in its file, durably, and the journal is empty, but for what
+    /// cannot be written, which is returned. Or the holder of the lock, if another process or handle has it.
     ///
     /// # Errors
     /// It is not; the journal has everything.
@@ -221,7 +225,8 @@ impl Store {
                     && !(left(NEW_LOG)? || left(NEW_STATE)?)
             }
         };
-        // IMPORTANT: what this view knows is not at rest although the journal is gone or was cut: `take_in` writes it again, or says that it is lost.
+        // IMPORTANT: what this view knows is not at rest although the journal is gone or was cut: `take_in`
+        // writes it again, or says that it is lost.
         if is_at_rest && self.view().overlay.is_empty() {
             return Ok(Ok(Vec::new()));
         }
@@ -300,7 +305,8 @@ impl Store {
         let (begun, used, room) = {
             let view = journal.view();
             let (kept, carried) = (view.overlay.kept(), view.overlay.carried().inline);
-            // IMPORTANT: less for each value that is carried, so that the journal is bounded although any of the new ones may be carried too.
+            // IMPORTANT: less for each value that is carried, so that the journal is bounded although any of
+            // the new ones may be carried too.
             let room = self.journal_limit.saturating_sub(carried / 2);
             (!view.overlay.is_empty(), (tail + kept).saturating_sub(carried), room)
         };
@@ -334,7 +340,8 @@ impl Store {
         answers
     }
 
-    /// Refuses the batches that would add to values whose files cannot be written, where these take much of the journal already.
+    /// Refuses the batches that would add to values whose files cannot be written, where these take much of
+    /// the journal already.
     fn refuse_what_would_wait(
         &self,
         journal: &mut Journal<'_>,
@@ -416,8 +423,8 @@ impl Store {
 
     /// Lets the files follow, as far as nothing is to be committed, and commits what is.
     ///
-    /// **Invariant:** while this handle lives, its files follow: whatever ends an attempt early begins the next one, unless the attempt failed. What
-    /// could not be written is tried again with the next commit.
+    /// **Invariant:** while this handle lives, its files follow: whatever ends an attempt early begins the
+    /// next one, unless the attempt failed. What could not be written is tried again with the next commit.
     fn follow_now(self: &Arc<Self>, turn: Turn) {
         let stop = || !self.queue.is_empty();
         let followed = self.with_journal(|journal| follow(journal, self.environment.as_ref(), &stop));
@@ -468,8 +475,8 @@ impl Drop for Following {
     }
 }
 
-/// Lets the files follow once nothing has been committed for a moment. One task at a time, which holds nothing of the handle while it waits and ends
-/// with it.
+/// Lets the files follow once nothing has been committed for a moment. One task at a time, which holds
+/// nothing of the handle while it waits and ends with it.
 fn follow_soon(store: &Arc<Store>) {
     if !store.queue.begin_following() {
         return;

@@ -1,10 +1,13 @@
-//! A copy that was taken out of its place: it stays in `staging/` for a while, because an editor may have it open and write to it.
+//! A copy that was taken out of its place: it stays in `staging/` for a while, because an editor may have it
+//! open and write to it.
 //!
-//! **Rule:** a file that a person may edit is removed only by the next checkpoint or `close` after the one that took it out, and only if it still holds
-//! what it held then. If it changed it goes to `quarantine/`. What is written to it after that last look is lost; nothing tells who has a file open.
+//! **Rule:** a file that a person may edit is removed only by the next checkpoint or `close` after the one
+//! that took it out, and only if it still holds what it held then. If it changed it goes to `quarantine/`.
+//! What is written to it after that last look is lost; nothing tells who has a file open.
 //!
-//! Its name says what it held, so that any process can look again: `out.<epoch>.<sha-256>.<number>.<key>`. Where it held what may be the work of a
-//! person, there is `part` in place of the hash: no file holds that, so the next look moves it to `quarantine/`, whichever process has it.
+//! Its name says what it held, so that any process can look again: `out.<epoch>.<sha-256>.<number>.<key>`.
+//! Where it held what may be the work of a person, there is `part` in place of the hash: no file holds that,
+//! so the next look moves it to `quarantine/`, whichever process has it.
 
 use pflow_backend::{Key, Result, Version};
 
@@ -20,7 +23,8 @@ const PART: &str = "part";
 /// How much of a key is in a name: with everything else it stays below the 255 bytes that file systems take.
 const LONGEST_KEY: usize = 100;
 
-/// The name of a file that was taken out of the place of `key` and holds `version`, or without one what may be the work of a person.
+/// The name of a file that was taken out of the place of `key` and holds `version`, or without one what may
+/// be the work of a person.
 pub(crate) fn name(epoch: u64, version: Option<&Version>, number: &str, key: &Key) -> String {
     let held = version.map_or(PART, Version::as_str);
     format!("{MARK}.{epoch}.{held}.{number}.{}", flat(key))
@@ -72,7 +76,8 @@ fn move_to_quarantine(journal: &Folder, from: &Folder, (name, kept): (&str, &str
     let quarantine = journal.step_or_create(QUARANTINE)?.0;
     from.rename(name, (&quarantine, kept))?;
     if let Err(error) = quarantine.sync().and_then(|()| journal.sync()) {
-        // IMPORTANT: its name may be lost, and a second sync would succeed without it. It must be given again before that.
+        // IMPORTANT: its name may be lost, and a second sync would succeed without it. It must be given again
+        // before that.
         quarantine.rename(kept, (from, name))?;
         if let Err(error) = journal.remove_folder(QUARANTINE) {
             tracing::debug!(%error, "the quarantine holds more and stays");

@@ -1,4 +1,5 @@
-//! Values that the journal does not hold itself: one file for each batch that has some, durable before the record that names them.
+//! Values that the journal does not hold itself: one file for each batch that has some, durable before the
+//! record that names them.
 //!
 //! However many there are, they cost one sync of that file and two of its names.
 
@@ -14,9 +15,11 @@ use crate::{
     },
 };
 
-/// The largest object that is written into the journal itself, where it is synced with all others of its group.
+/// The largest object that is written into the journal itself, where it is synced with all others of its
+/// group.
 const LARGEST_INLINE: usize = 256 * 1024;
-/// What one batch may have of those. Beyond it all go to the batch's file, so that journal and memory stay small.
+/// What one batch may have of those. Beyond it all go to the batch's file, so that journal and memory stay
+/// small.
 const LARGEST_SUM: usize = 1024 * 1024;
 
 /// The folder `values/`, for the batches of a group.
@@ -72,7 +75,8 @@ impl<'a> Values<'a> {
             State::Named => Ok(self.journal.step_or_create(VALUES)?.0),
             State::Made(folder) => Ok(folder.clone()),
             State::Unknown | State::Unnamed => {
-                // IMPORTANT: made again, because a sync succeeds without a name that an earlier one lost (see `Medium`). Nothing names what is in it.
+                // IMPORTANT: made again, because a sync succeeds without a name that an earlier one lost (see
+                // `Medium`). Nothing names what is in it.
                 journal::sweep(self.journal, VALUES, true, &|_| false)?;
                 let folder = self.journal.step_or_create(VALUES)?.0;
                 *state = State::Made(folder.clone());

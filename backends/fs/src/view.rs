@@ -1,11 +1,12 @@
 //! What a handle knows of the journal, and how it learns of what others committed.
 //!
-//! Readers take no lock. They look at the `state` file, read the records that have come since, and answer from the overlay or, for keys that it
-//! does not name, from the files. **Invariant:** of every key that was changed since the files were last made durable the journal has the
-//! last value, so a file is believed only where the journal says nothing. A crash therefore needs no repair before the next reader.
+//! Readers take no lock. They look at the `state` file, read the records that have come since, and answer
+//! from the overlay or, for keys that it does not name, from the files. **Invariant:** of every key that was
+//! changed since the files were last made durable the journal has the last value, so a file is believed only
+//! where the journal says nothing. A crash therefore needs no repair before the next reader.
 //!
-//! What [`state`](crate::journal::state) vouches for and the journal does not hold is an error, for everybody who opens the folder or
-//! takes the lock: [`View::recover`] decides it.
+//! What [`state`](crate::journal::state) vouches for and the journal does not hold is an error, for everybody
+//! who opens the folder or takes the lock: [`View::recover`] decides it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -27,7 +28,8 @@ use crate::{
     root::Root,
 };
 
-/// How often a reader looks again when the journal changes under it. Each look that fails means that somebody got on meanwhile.
+/// How often a reader looks again when the journal changes under it. Each look that fails means that somebody
+/// got on meanwhile.
 const LOOKS: usize = 10_000;
 
 /// See the module.
@@ -38,9 +40,11 @@ pub(crate) struct View {
     /// Where the next record goes; none at rest.
     pub(crate) position: Option<Position>,
     pub(crate) overlay: Overlay,
-    /// The end of the journal was looked for under the lock once, so that a state which a crash of the machine left behind was set right.
+    /// The end of the journal was looked for under the lock once, so that a state which a crash of the
+    /// machine left behind was set right.
     pub(crate) verified: bool,
-    /// What a crash left in the state file, where nobody may set it right; no bytes where there is no such file.
+    /// What a crash left in the state file, where nobody may set it right; no bytes where there is no such
+    /// file.
     remains: Option<Vec<u8>>,
     /// For reading; others may have put a new file in its place.
     log: Option<Arc<Log>>,
@@ -112,7 +116,8 @@ enum Look {
 }
 
 impl View {
-    /// Looks once, without a lock, and takes in what was committed since; false if the journal changed under the look.
+    /// Looks once, without a lock, and takes in what was committed since; false if the journal changed under
+    /// the look.
     fn try_catch_up(&mut self, root: &Root) -> Result<bool> {
         match self.look(root)? {
             Look::Missing => self.is_nothing_missing(root),
@@ -123,7 +128,8 @@ impl View {
         }
     }
 
-    /// Whether there is no state file because nobody has committed here yet, or because it was removed at rest, when it is not needed.
+    /// Whether there is no state file because nobody has committed here yet, or because it was removed at
+    /// rest, when it is not needed.
     ///
     /// # Errors
     /// `Unavailable` if the file was removed while the journal had work: under the lock it is written again.
@@ -176,12 +182,13 @@ impl View {
         self.overlay = self.overlay.emptied();
     }
 
-    /// Reads everything that the journal holds and that has not ended: up to what `state` vouches for at least. Under the lock, or where
-    /// nobody can write. `log` is none if the file is missing.
+    /// Reads everything that the journal holds and that has not ended: up to what `state` vouches for at
+    /// least. Under the lock, or where nobody can write. `log` is none if the file is missing.
     ///
     /// # Errors
-    /// `Corrupt` if what the state vouches for cannot be read, or a whole record is behind a damaged one; nothing has changed then. With
-    /// `accept_tail` that is no error, and the answer says what is lost. The journal is a newer program's, or cannot be read.
+    /// `Corrupt` if what the state vouches for cannot be read, or a whole record is behind a damaged one;
+    /// nothing has changed then. With `accept_tail` that is no error, and the answer says what is lost. The
+    /// journal is a newer program's, or cannot be read.
     pub(crate) fn recover(
         &mut self,
         root: &Root,
@@ -211,7 +218,8 @@ impl View {
             (self.overlay, self.position, self.log) = (self.overlay.emptied(), None, None);
             return Ok(Recovered { renew: false, lost: unreadable });
         };
-        // What was appended before a failed sync was answered as unknown, and has been seen not to be there since. It stays out.
+        // What was appended before a failed sync was answered as unknown, and has been seen not to be there
+        // since. It stays out.
         let stop = vouched.filter(|_| state.is_some_and(|state| state.poisoned));
         let read = Reading { overlay: self.overlay.emptied(), end: start, reached: false, torn: false };
         let read = read.on(log, vouched, stop, &accepted)?;
@@ -235,7 +243,8 @@ impl View {
         Ok(Recovered { renew, lost })
     }
 
-    /// Takes what the state file holds for what belongs to all that was [read](Self::recover), whatever it is, until somebody writes another one.
+    /// Takes what the state file holds for what belongs to all that was [read](Self::recover), whatever it
+    /// is, until somebody writes another one.
     pub(crate) fn believe_what_was_read(&mut self, root: &Root) -> Result<()> {
         (self.seen, self.remains) = match self.look(root)? {
             // Where nothing was read there is nothing to miss.
@@ -262,7 +271,8 @@ impl View {
         }
         let goal = state.position;
         if goal.sequence == 0 {
-            // It has just begun anew, and perhaps its header is being written: there is nothing to read in any case.
+            // It has just begun anew, and perhaps its header is being written: there is nothing to read in
+            // any case.
             self.overlay.clear();
             (self.position, self.seen, self.log) = (Some(goal), Some(state), None);
             return Ok(true);
@@ -276,8 +286,9 @@ impl View {
                 match known {
                     Some(known) => (Arc::new(log), None, known),
                     None => {
-                        // IMPORTANT: only the end of an epoch begins the one right behind it; a journal that is renewed passes one over. So a handle that
-                        // saw the epoch before knows that no file holds what a crash left, and cannot know it of a later one.
+                        // IMPORTANT: only the end of an epoch begins the one right behind it; a journal that
+                        // is renewed passes one over. So a handle that saw the epoch before knows that no
+                        // file holds what a crash left, and cannot know it of a later one.
                         let has_ended = self.position.is_some_and(|at| at.epoch + 1 == goal.epoch);
                         let fresh = if has_ended { Overlay::default() } else { self.overlay.emptied() };
                         (Arc::new(log), Some(fresh), Log::start(goal.epoch, goal.salt))
@@ -346,9 +357,10 @@ pub(crate) fn open_log(root: &Root) -> Result<Option<Log>> {
 /// What [`View::recover`] found.
 #[derive(Debug, Default)]
 pub(crate) struct Recovered {
-    /// Nothing may be appended to this file: it holds records that no state vouches for, or a part of one, or its header is damaged. What is
-    /// not vouched for may not be durable although it can be read: after a failed sync the system may take it for clean, and writing
-    /// the same bytes into the same file again changes nothing. A new file takes its place.
+    /// Nothing may be appended to this file: it holds records that no state vouches for, or a part of one, or
+    /// its header is damaged. What is not vouched for may not be durable although it can be read: after a
+    /// failed sync the system may take it for clean, and writing the same bytes into the same file again
+    /// changes nothing. A new file takes its place.
     pub(crate) renew: bool,
     /// What is given up.
     pub(crate) lost: Option<LostTail>,

@@ -35,12 +35,14 @@ pub(crate) struct Writer {
     state: Option<(OpenFile, FileId)>,
     /// What the state file says, as this handle read or wrote it last.
     said: Option<State>,
-    /// Somebody else wrote this state file since it was durable, or a write or a sync of it failed here. Syncing it proves nothing then: a
-    /// failure may have been told to somebody else alone. A new file takes its place before anything rests on it.
+    /// Somebody else wrote this state file since it was durable, or a write or a sync of it failed here.
+    /// Syncing it proves nothing then: a failure may have been told to somebody else alone. A new file takes
+    /// its place before anything rests on it.
     state_in_doubt: bool,
     /// A sync failed under this handle, and the mark in the state file may not have come about.
     poisoned: bool,
-    /// What this handle calls itself in [`State::written_by`]; none before it writes files, and after it could not make them durable.
+    /// What this handle calls itself in [`State::written_by`]; none before it writes files, and after it
+    /// could not make them durable.
     id: Option<u64>,
     /// What the state says of that now.
     written_by: u64,
@@ -70,11 +72,12 @@ pub(crate) struct Journal<'a> {
 }
 
 impl<'a> Journal<'a> {
-    /// Brings the view up to date and makes the journal fit to be written to: what a process left that died is taken in, and where anything of the
-    /// journal may not be durable a new file takes its place.
+    /// Brings the view up to date and makes the journal fit to be written to: what a process left that died
+    /// is taken in, and where anything of the journal may not be durable a new file takes its place.
     ///
     /// # Errors
-    /// It is damaged, or cannot be read or mended. Nothing that was committed was changed. With `accept_tail` it is opened without what cannot be read, and
+    /// It is damaged, or cannot be read or mended. Nothing that was committed was changed. With `accept_tail`
+    /// it is opened without what cannot be read, and
     /// [`lost`](Self::lost) says what that is.
     pub(crate) fn begin(
         root: &'a Root,
@@ -101,7 +104,8 @@ impl<'a> Journal<'a> {
         self.environment.new_id()
     }
 
-    /// The epochs whose changes the journal has; none at rest. More than one if it was renewed under this lock.
+    /// The epochs whose changes the journal has; none at rest. More than one if it was renewed under this
+    /// lock.
     pub(crate) fn epochs(&self) -> Option<RangeInclusive<u64>> {
         let now = self.view().position?.epoch;
         Some(self.renewed_from.unwrap_or(now)..=now)
@@ -115,7 +119,8 @@ impl<'a> Journal<'a> {
     /// Writes a record, durably, and lets everybody see it.
     ///
     /// # Errors
-    /// The outcome tells: there was no room, and nothing happened; or a write or a sync failed, and nobody can tell.
+    /// The outcome tells: there was no room, and nothing happened; or a write or a sync failed, and nobody
+    /// can tell.
     pub(crate) fn append(&mut self, record: &Record) -> Result<()> {
         // By an earlier record under the same lock.
         if self.writer.poisoned {
@@ -158,10 +163,12 @@ impl<'a> Journal<'a> {
         Ok(())
     }
 
-    /// Says to all processes that this handle writes files from now on; whether names that were written in this epoch must be given again.
+    /// Says to all processes that this handle writes files from now on; whether names that were written in
+    /// this epoch must be given again.
     ///
-    /// They must if any other handle has written files in it, or this one and a sync failed then. The system may have failed to write such a name back
-    /// without telling this handle, and may call it clean, so that no sync makes it durable.
+    /// They must if any other handle has written files in it, or this one and a sync failed then. The system
+    /// may have failed to write such a name back without telling this handle, and may call it clean, so that
+    /// no sync makes it durable.
     ///
     /// # Errors
     /// It could not be said. No file may be written.
@@ -189,15 +196,18 @@ impl<'a> Journal<'a> {
         Ok(claimed == SEVERAL)
     }
 
-    /// What this handle wrote into files may be lost although it can be read: from now on it trusts its own files as little as those of others.
+    /// What this handle wrote into files may be lost although it can be read: from now on it trusts its own
+    /// files as little as those of others.
     pub(crate) fn distrust_files(&mut self) {
         self.writer.id = None;
     }
 
-    /// Ends the journal, whose every value is durable in its file: empties it, or begins it again in the room that it has.
+    /// Ends the journal, whose every value is durable in its file: empties it, or begins it again in the room
+    /// that it has.
     ///
-    /// **Invariant:** a state at rest is durable before the journal is emptied. So a journal that is empty or missing although a valid state vouches for
-    /// records was damaged; and the emptying needs no sync, because what comes back of it after a crash has ended.
+    /// **Invariant:** a state at rest is durable before the journal is emptied. So a journal that is empty or
+    /// missing although a valid state vouches for records was damaged; and the emptying needs no sync,
+    /// because what comes back of it after a crash has ended.
     ///
     /// # Errors
     /// It did not end; nothing is lost. Or it ended, and its file could not be emptied.
@@ -209,7 +219,8 @@ impl<'a> Journal<'a> {
         let start = Log::start(self.newest_epoch(&self.view()) + 1, self.salt());
         self.writer.written_by = NOBODY;
         let state = if empty { State::rest(start.epoch) } else { State::at(start) };
-        // IMPORTANT: said first, so that no reader is sent to records that are going away: the files have it all by now.
+        // IMPORTANT: said first, so that no reader is sent to records that are going away: the files have it
+        // all by now.
         let ended = match empty {
             true => self.publish_durably(state),
             false => self.publish(state).and_then(|()| {
@@ -235,10 +246,11 @@ impl<'a> Journal<'a> {
         self.log()?.empty()
     }
 
-    /// Ends the epoch, whose every value is in its file, durably, but for what is `left`: the next epoch begins with that, in a new file.
+    /// Ends the epoch, whose every value is in its file, durably, but for what is `left`: the next epoch
+    /// begins with that, in a new file.
     ///
-    /// **Invariant:** the record of what is left is durable before the new file takes the place of the old one. A crash leaves the old epoch, with
-    /// everything, or the new one, with what is left.
+    /// **Invariant:** the record of what is left is durable before the new file takes the place of the old
+    /// one. A crash leaves the old epoch, with everything, or the new one, with what is left.
     ///
     /// # Errors
     /// It did not end, or may not have; nothing is lost.
@@ -250,7 +262,8 @@ impl<'a> Journal<'a> {
         let new = self.write_new(epoch, Some(&record))?;
         let state = new.state;
         if let Err(error) = self.put_in_place(new) {
-            // Which of the two files the name leads to after a crash is not known, so another one takes its place.
+            // Which of the two files the name leads to after a crash is not known, so another one takes its
+            // place.
             self.poison();
             return Err(error);
         }
@@ -280,8 +293,8 @@ impl<'a> Journal<'a> {
         };
         let ((log, is_shared), (state, _)) = (there(LOG)?, there(STATE)?);
         let (log_id, state_id) = (log.map(|it| it.id), state.map(|it| it.id));
-        // IMPORTANT: not by `part`. If the sync of the new name failed, the next process would append to a file that a crash takes away;
-        // a journal that is put in the place of another one is noticed.
+        // IMPORTANT: not by `part`. If the sync of the new name failed, the next process would append to a
+        // file that a crash takes away; a journal that is put in the place of another one is noticed.
         self.writer.poisoned |= is_shared;
         if log_id.is_none() || self.writer.log.as_ref().map(|(_, id)| *id) != log_id {
             let (file, id) = self.create(LOG)?;
@@ -291,7 +304,8 @@ impl<'a> Journal<'a> {
             self.writer.state = Some(self.create(STATE)?);
         }
         if log_id.is_none() || state.is_none_or(|it| it.size == 0) {
-            // IMPORTANT: both names are durable before the state file says anything. So a process that finds them need not sync them.
+            // IMPORTANT: both names are durable before the state file says anything. So a process that finds
+            // them need not sync them.
             self.folder.sync()?;
             self.root.folder().sync()?;
         }
@@ -307,8 +321,9 @@ impl<'a> Journal<'a> {
 
     /// Takes in what is there, whoever left it.
     ///
-    /// **Invariant:** nothing is appended to a file of records that no state vouches for, nor over a part of a record: they may be what
-    /// a failed sync left, and would stay lost. The journal is [renewed](Self::renew) instead.
+    /// **Invariant:** nothing is appended to a file of records that no state vouches for, nor over a part of
+    /// a record: they may be what a failed sync left, and would stay lost. The journal is
+    /// [renewed](Self::renew) instead.
     fn take_in(&mut self, accept_tail: bool) -> Result<()> {
         let root = self.root;
         let mut view = self.view();
@@ -358,8 +373,9 @@ impl<'a> Journal<'a> {
             view.position.map_or_else(|| State::rest(state.map_or(1, |state| state.ended())), State::at);
         let now = self.signed(now);
         if view.position.is_none() && self.log()?.length() > 0 {
-            // A process died before it emptied the journal. IMPORTANT: it may have died in the sync of the state, or that sync failed. The emptying must
-            // not become durable before the state, which would vouch for records that are gone.
+            // A process died before it emptied the journal. IMPORTANT: it may have died in the sync of the
+            // state, or that sync failed. The emptying must not become durable before the state, which would
+            // vouch for records that are gone.
             self.writer.state_in_doubt = true;
             self.publish_durably(now)?;
             self.log()?.empty()?;
@@ -371,7 +387,8 @@ impl<'a> Journal<'a> {
         Ok(())
     }
 
-    /// Reads on from where this view is, which knows all that `state` vouches for. Whether the journal must be renewed.
+    /// Reads on from where this view is, which knows all that `state` vouches for. Whether the journal must
+    /// be renewed.
     fn go_on(&mut self, view: &mut View, state: State) -> Result<bool> {
         let log = self.log()?;
         let begun = match log.begin() {
@@ -435,7 +452,8 @@ impl<'a> Journal<'a> {
         Ok(quarantine.path_of(&name))
     }
 
-    /// Refuses to go on where this view knows changes and both the journal and its state are gone: whether the files have them nobody knows.
+    /// Refuses to go on where this view knows changes and both the journal and its state are gone: whether
+    /// the files have them nobody knows.
     fn check_not_removed(&mut self, view: &View, state: Option<State>) -> Result<()> {
         let knew_work = view.seen.is_some_and(|seen| !seen.is_rest()) && !view.overlay.is_empty();
         if state.is_some() || !knew_work || self.log()?.length() > 0 {
@@ -451,9 +469,10 @@ impl<'a> Journal<'a> {
 
     /// Puts a new file in the place of the journal, with everything that this view holds.
     ///
-    /// After a failed sync the system may take for clean what never reached the medium, so that a second sync proves nothing (Rebello et
-    /// al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020), and writing the same bytes into the same file again may change
-    /// nothing either (ext4). What is written into a new file is synced for the first time.
+    /// After a failed sync the system may take for clean what never reached the medium, so that a second sync
+    /// proves nothing (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020), and
+    /// writing the same bytes into the same file again may change nothing either (ext4). What is written into
+    /// a new file is synced for the first time.
     ///
     /// The view is held to the end: none of its readers sees what is not durable yet.
     fn renew(&mut self, view: &mut View) -> Result<()> {
@@ -499,7 +518,8 @@ impl<'a> Journal<'a> {
         self.check_lock()?;
         self.folder.rename(NEW_LOG, (self.folder, LOG))?;
         self.writer.log = Some((new.log, new.id));
-        // IMPORTANT: before anything is appended, which the old file would not have, and before a state vouches for what the old file does not have.
+        // IMPORTANT: before anything is appended, which the old file would not have, and before a state
+        // vouches for what the old file does not have.
         self.folder.sync()?;
         match self.writer.state_in_doubt {
             true => self.replace_state(new.state),
@@ -509,8 +529,9 @@ impl<'a> Journal<'a> {
 
     /// An epoch for a new file.
     ///
-    /// IMPORTANT: an epoch names one journal only. An end that failed may have said the next epoch in a state that is durable, so that
-    /// one is passed over; and so is every epoch that the file names which is in use.
+    /// IMPORTANT: an epoch names one journal only. An end that failed may have said the next epoch in a state
+    /// that is durable, so that one is passed over; and so is every epoch that the file names which is in
+    /// use.
     fn unused_epoch(&mut self, view: &View) -> Result<u64> {
         let in_file = match self.log()?.begin() {
             Ok(begun) => begun.map_or(0, |begun| begun.start.epoch),

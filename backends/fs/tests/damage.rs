@@ -1,4 +1,5 @@
-//! A journal that lost what was acknowledged: by damage, by a hand, by a copy that was made while the store was in use.
+//! A journal that lost what was acknowledged: by damage, by a hand, by a copy that was made while the store
+//! was in use.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -40,7 +41,8 @@ fn flip(place: &Path, at: u64) {
     file.write_all_at(&[byte[0] ^ 1], at).unwrap();
 }
 
-/// A value that is in its file, and three of it and of others in the journal of a process that is gone: six records.
+/// A value that is in its file, and three of it and of others in the journal of a process that is gone: six
+/// records.
 async fn six_records() -> tempfile::TempDir {
     let place = tempfile::tempdir().unwrap();
     let backend = opened(place.path()).await.unwrap();

@@ -1,4 +1,5 @@
-//! A real ext4 whose free blocks cannot be written for a while: what was answered is there after the machine starts again, whatever a failed write-back lost.
+//! A real ext4 whose free blocks cannot be written for a while: what was answered is there after the machine
+//! starts again, whatever a failed write-back lost.
 //!
 //! Runs as root where loop devices and the tools of ext4 are there, and says so where it is skipped.
 

@@ -26,7 +26,8 @@ impl Gated {
         true
     }
 
-    /// Whether housekeeping comes to an end. It may look many times before, because a look while a commit ends does nothing.
+    /// Whether housekeeping comes to an end. It may look many times before, because a look while a commit
+    /// ends does nothing.
     async fn ends(&self) -> bool {
         for _ in 0..1_000 {
             self.lets_go_on();

@@ -118,7 +118,8 @@ async fn an_edit_that_a_killed_process_had_moved_out_is_kept() {
     for value in ["first value", "second value"] {
         assert!(matches!(backend.commit(one(put("a", value).copy())).await, Ok(Commit::Committed(_))));
     }
-    // Killed between the exchange and the look at what came out: a value of ours, a part of one that was being staged, and a person's words.
+    // Killed between the exchange and the look at what came out: a value of ours, a part of one that was
+    // being staged, and a person's words.
     let staging = place.path().join(".journal/staging");
     std::fs::create_dir_all(&staging).unwrap();
     for (name, bytes) in [("x-1", "first value"), ("x-2", "second"), ("x-3", "a person's words")] {

@@ -1,4 +1,5 @@
-//! One writer at a time: between handles, between processes, and when somebody meddles with the lock or the folder.
+//! One writer at a time: between handles, between processes, and when somebody meddles with the lock or the
+//! folder.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -263,7 +264,8 @@ async fn a_process_that_is_killed_while_it_commits_leaves_whole_batches() {
         child.kill().unwrap();
         child.wait().unwrap();
 
-        // Whoever comes next finishes what is left and works on. Until then the last batch of the child may be seen or not.
+        // Whoever comes next finishes what is left and works on. Until then the last batch of the child may
+        // be seen or not.
         write(&backend, put("after", "1")).await;
         let head: u64 = read(&backend, "head").await.unwrap().parse().unwrap();
         for version in 1..=head {

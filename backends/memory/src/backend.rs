@@ -15,8 +15,8 @@ use crate::{
 
 /// Objects in the memory of this process, gone with the last handle.
 ///
-/// A clone is another handle on the same objects. Batches are atomic: under one lock, which is never held across an await, all
-/// conditions are checked before anything happens.
+/// A clone is another handle on the same objects. Batches are atomic: under one lock, which is never held
+/// across an await, all conditions are checked before anything happens.
 ///
 /// [`Version`](pflow_backend::Version)s are content hashes on purpose, the weakest that the contract allows: bytes that were
 /// changed and changed back have the version that they had before.
@@ -47,8 +47,8 @@ impl MemoryBackend {
         Self { shared: Shared::default(), environment, capabilities }
     }
 
-    /// Claims [`Capabilities::plain_files`] or not, so that a test can see what its caller does about edits from outside. An
-    /// unconditional put plays the person who edits.
+    /// Claims [`Capabilities::plain_files`] or not, so that a test can see what its caller does about edits
+    /// from outside. An unconditional put plays the person who edits.
     #[must_use]
     pub fn with_plain_files(mut self, plain_files: bool) -> Self {
         self.capabilities.plain_files = plain_files;

@@ -1,7 +1,8 @@
 //! Memory behind pflow-store: for tests, and for programs that keep their workflows no longer than they run.
 //!
 //! [`MemoryBackend`] promises as little as the contract allows wherever it has a choice, so that code tested on it does
-//! not come to lean on more: a version repeats for the same bytes, as it does on S3, and a listing is no snapshot.
+//! not come to lean on more: a version repeats for the same bytes, as it does on S3, and a listing is no
+//! snapshot.
 //!
 //! ```
 //! use std::sync::Arc;

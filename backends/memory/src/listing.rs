@@ -3,7 +3,8 @@ use pflow_backend::{BoxStream, Key, Listed, Prefix, Result};
 
 use crate::backend::Shared;
 
-/// How many lines are copied out under one lock. It bounds the memory of a listing and how long others wait for it.
+/// How many lines are copied out under one lock. It bounds the memory of a listing and how long others wait
+/// for it.
 const PAGE: usize = 1_000;
 
 /// The objects below `prefix` behind `after`, a page at a time as they are asked for.

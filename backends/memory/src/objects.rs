@@ -8,7 +8,8 @@ use pflow_backend::{
     Result, Utc, Version, Versions,
 };
 
-/// What is stored, in the order of the keys, and the rules that a batch meets there. Knows neither lock nor clock.
+/// What is stored, in the order of the keys, and the rules that a batch meets there. Knows neither lock nor
+/// clock.
 ///
 /// Invariant: no key stands below another one.
 #[derive(Default)]
@@ -122,8 +123,8 @@ impl Objects {
     }
 }
 
-/// The first of all the keys that can stand below `key`: `-` is the smallest byte that a segment can have. None if no key
-/// is long enough to stand there.
+/// The first of all the keys that can stand below `key`: `-` is the smallest byte that a segment can have.
+/// None if no key is long enough to stand there.
 fn first_below(key: &Key) -> Option<Key> {
     Key::parse(format!("{key}/-")).ok()
 }

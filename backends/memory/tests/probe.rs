@@ -1,6 +1,8 @@
-//! The probe finds the faults that would lose data, says which promise they break, and finds nothing where there is none.
+//! The probe finds the faults that would lose data, says which promise they break, and finds nothing where
+//! there is none.
 //!
-//! On one thread the turns of those who race are the same in every run, so that a fault is found always or never.
+//! On one thread the turns of those who race are the same in every run, so that a fault is found always or
+//! never.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 

@@ -1,7 +1,8 @@
-//! The suite finds what is broken: memory with one fault at a time fails the cases whose promise the fault breaks, and there
-//! is no case that no fault can fail.
+//! The suite finds what is broken: memory with one fault at a time fails the cases whose promise the fault
+//! breaks, and there is no case that no fault can fail.
 //!
-//! On one thread the turns of racing tasks are the same in every run, so that a fault is found always or never.
+//! On one thread the turns of racing tasks are the same in every run, so that a fault is found always or
+//! never.
 
 mod broken;
 

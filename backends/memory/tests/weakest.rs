@@ -11,8 +11,8 @@ use pflow_backend::{
 use pflow_backend_memory::MemoryBackend;
 use tokio::task::yield_now;
 
-/// As an object store: each operation is a request of its own, a conflict leaves what came before it, a delete takes no
-/// condition, and there is one handle.
+/// As an object store: each operation is a request of its own, a conflict leaves what came before it, a
+/// delete takes no condition, and there is one handle.
 #[derive(Debug, Clone)]
 struct Weakest(MemoryBackend);
 

@@ -12,7 +12,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How often an answer that cannot be read is asked for again: a wrong server never gives another.
 const MOST_GARBLED: u32 = 3;
 
-/// The time and the patience of one operation: how long its next request may take, and whether there is a next one.
+/// The time and the patience of one operation: how long its next request may take, and whether there is a
+/// next one.
 ///
 /// Pauses are random from nothing to their length ("full jitter",
 /// <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>), so that writers who met each other part.

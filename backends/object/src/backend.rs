@@ -18,11 +18,15 @@ use crate::{
 
 /// A bucket, or what is below a prefix of it, on S3, GCS, Azure, or a server that speaks as one of them does.
 ///
-/// - Each operation is one request, sent again by one loop of this crate until its deadline; object_store's own retries are off.
-/// - A conditional write is settled by reading the key whenever its answer is anything but a success, so that an own write is never told
-///   as a conflict. Of an object that is rewritten the backend may answer [`Commit::Overtaken`].
-/// - The operations of a stage are sent side by side, [`ObjectOptions::max_in_flight`] at most from the whole handle.
-/// - Unconditional puts of copies in the last stages follow the answer; [`close`](StorageBackend::close) waits for them. Such a put has no version.
+/// - Each operation is one request, sent again by one loop of this crate until its deadline; object_store's
+///   own retries are off.
+/// - A conditional write is settled by reading the key whenever its answer is anything but a success, so that
+///   an own write is never told as a conflict. Of an object that is rewritten the backend may answer
+///   [`Commit::Overtaken`].
+/// - The operations of a stage are sent side by side, [`ObjectOptions::max_in_flight`] at most from the whole
+///   handle.
+/// - Unconditional puts of copies in the last stages follow the answer; [`close`](StorageBackend::close)
+///   waits for them. Such a put has no version.
 /// - Whether the server keeps what it promises is for a probe to find out: some ignore conditions.
 ///
 /// Clouds keep `a` beside `a/b`; that callers do not is up to them.
@@ -32,16 +36,16 @@ pub struct ObjectBackend {
 }
 
 impl ObjectBackend {
-    /// A handle on `url`. Sends nothing: what is wrong with the bucket, the keys, the region or the endpoint is said by the first operation,
-    /// in one sentence.
+    /// A handle on `url`. Sends nothing: what is wrong with the bucket, the keys, the region or the endpoint
+    /// is said by the first operation, in one sentence.
     ///
-    /// `environment` measures the deadlines and sleeps between attempts. Its sleep has to take its time: under one that returns at once
-    /// every request is late.
+    /// `environment` measures the deadlines and sleeps between attempts. Its sleep has to take its time:
+    /// under one that returns at once every request is late.
     ///
     /// # Errors
     /// [`pflow_backend::ErrorKind::InvalidInput`] where the settings do not fit together, among them an endpoint over plain HTTP that the
-    /// cloud's setting does not allow; [`pflow_backend::ErrorKind::Unsupported`] where this program was built without the cloud. No error ever
-    /// shows the value of a setting that may be a secret.
+    /// cloud's setting does not allow; [`pflow_backend::ErrorKind::Unsupported`] where this program was built
+    /// without the cloud. No error ever shows the value of a setting that may be a secret.
     pub fn open(url: &ObjectUrl, options: ObjectOptions, environment: Arc<dyn Environment>) -> Result<Self> {
         Ok(Self::over(open::connect(url, &options)?, options, environment))
     }

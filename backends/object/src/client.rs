@@ -39,8 +39,8 @@ pub(crate) struct Client {
     /// Names that listings pass over.
     pub(crate) foreign: Arc<Foreign>,
     turns: Semaphore,
-    /// Whether some answer has shown that the bucket is there. Until then an answer without a word for it ("404" to a HEAD) does not tell
-    /// a missing key from a missing bucket.
+    /// Whether some answer has shown that the bucket is there. Until then an answer without a word for it
+    /// ("404" to a HEAD) does not tell a missing key from a missing bucket.
     bucket_seen: AtomicBool,
 }
 
@@ -85,10 +85,11 @@ impl Client {
         Self { service, place, options, environment, tokens, foreign, turns, bucket_seen }
     }
 
-    /// Waits for a turn. An operation takes one for all of its requests and for the pauses between them, so that a server in trouble gets
-    /// less to do and no operation uses up its time in a queue.
+    /// Waits for a turn. An operation takes one for all of its requests and for the pauses between them, so
+    /// that a server in trouble gets less to do and no operation uses up its time in a queue.
     ///
-    /// Requests are signed with the time. `object_store` asks the system for it, in a way that panics before 1970, and no server would take that time.
+    /// Requests are signed with the time. `object_store` asks the system for it, in a way that panics before
+    /// 1970, and no server would take that time.
     pub(crate) async fn turn(&self) -> Result<SemaphorePermit<'_>> {
         let now = self.environment.now();
         if now < DateTime::<Utc>::UNIX_EPOCH {
@@ -245,7 +246,8 @@ impl Client {
         Ok(self.tokens.version(answer.e_tag.as_deref(), answer.version.as_deref()))
     }
 
-    /// One DELETE; one request. Removing what is not there succeeds, which S3 says itself and GCS and Azure call a 404.
+    /// One DELETE; one request. Removing what is not there succeeds, which S3 says itself and GCS and Azure
+    /// call a 404.
     pub(crate) async fn delete(&self, key: &Key) -> std::result::Result<(), Fault> {
         match self.service.delete(&self.path(key)).await.map_err(fault) {
             Err(Fault::Answer(answer)) if answer.status == 404 && !answer.lacks_bucket() => Ok(()),

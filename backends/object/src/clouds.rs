@@ -1,4 +1,5 @@
-//! object_store's clients of the three clouds, made from the variables that each of them is usually set up by.
+//! object_store's clients of the three clouds, made from the variables that each of them is usually set up
+//! by.
 
 use std::{str::FromStr, sync::Arc, time::Duration};
 
@@ -73,7 +74,8 @@ pub(crate) fn gcs(url: &ObjectUrl, options: &ObjectOptions) -> Result<Connected>
     Ok(Connected { service: Arc::new(service), place, foreign })
 }
 
-/// The endpoint that a service account names for itself, as emulators are set up. What cannot be read here is refused when the client is made.
+/// The endpoint that a service account names for itself, as emulators are set up. What cannot be read here is
+/// refused when the client is made.
 #[cfg(feature = "gcs")]
 fn base_url(key: Option<&str>, path: Option<&str>) -> Option<String> {
     let account = match (key, path) {
@@ -116,7 +118,8 @@ pub(crate) fn azure(url: &ObjectUrl, options: &ObjectOptions) -> Result<Connecte
     Ok(Connected { service: Arc::new(service), place, foreign })
 }
 
-/// The variables that are settings of the cloud. Those that are none (`AWS_PROFILE`) are other programs'; the two time-outs are ours.
+/// The variables that are settings of the cloud. Those that are none (`AWS_PROFILE`) are other programs'; the
+/// two time-outs are ours.
 fn settings<'a, K: FromStr>(cloud: &str, options: &'a ObjectOptions) -> Vec<(K, &'a str)> {
     let setting = |(name, value): (&String, &'a String)| {
         let name = name.to_ascii_lowercase();
@@ -131,12 +134,14 @@ fn client(options: &ObjectOptions) -> ClientOptions {
     ClientOptions::new().with_connect_timeout(options.connect_timeout).with_timeout(options.request_timeout)
 }
 
-/// object_store repeats 5xx, 429 and 408 by itself, so that an own write comes back as one that exists already. Our loop knows better.
+/// object_store repeats 5xx, 429 and 408 by itself, so that an own write comes back as one that exists
+/// already. Our loop knows better.
 fn no_retries() -> RetryConfig {
     RetryConfig { backoff: BackoffConfig::default(), max_retries: 0, retry_timeout: Duration::ZERO }
 }
 
-/// The endpoint as it may be shown. Refuses one that carries credentials, and plain HTTP unless its setting is there.
+/// The endpoint as it may be shown. Refuses one that carries credentials, and plain HTTP unless its setting
+/// is there.
 fn endpoint(given: &str, allow_http: Option<&str>, setting: &str) -> Result<String> {
     let refuse = |sentence: String| Err(Error::new(ErrorKind::InvalidInput, sentence));
     let Ok(parsed) = Url::parse(given) else {

@@ -58,8 +58,8 @@ pub(crate) async fn attempt(client: &Client, batch: Batch) -> Result<Commit> {
     })
 }
 
-/// How many stages, from the first on, happen before the answer. Those behind them hold nothing but unconditional puts of copies. A batch of
-/// copies alone is what its caller came for, and is not put off.
+/// How many stages, from the first on, happen before the answer. Those behind them hold nothing but
+/// unconditional puts of copies. A batch of copies alone is what its caller came for, and is not put off.
 fn at_once(batch: &Batch) -> usize {
     let may_follow = |operation: &Operation| {
         matches!(operation, Operation::Put { when: Precondition::Always, kind: WriteKind::Copy, .. })
@@ -71,8 +71,8 @@ fn at_once(batch: &Batch) -> usize {
 
 /// One stage: its operations side by side, all of them to their end.
 ///
-/// IMPORTANT: none is given up because another one failed, for giving up would make its outcome unknown. The answer is the worst of theirs:
-/// unknown, then overtaken or a conflict, then did not happen.
+/// IMPORTANT: none is given up because another one failed, for giving up would make its outcome unknown. The
+/// answer is the worst of theirs: unknown, then overtaken or a conflict, then did not happen.
 async fn run(
     client: &Client,
     late: &Late,

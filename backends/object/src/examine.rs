@@ -19,7 +19,8 @@ const WORDS: &str = "kept beside the object";
 /// The part of an object that is asked for.
 const RANGE: std::ops::Range<u64> = 100..1_100;
 
-/// Whether a part of an object can be had alone, and whether what is said of an object is kept. The store needs neither today.
+/// Whether a part of an object can be had alone, and whether what is said of an object is kept. The store
+/// needs neither today.
 pub(crate) async fn examine(client: &Client, ground: &Prefix) -> Result<Vec<Check>> {
     let name = ground.key().map_or_else(|| "examined".to_owned(), |below| format!("{below}/examined"));
     let key = Key::parse(name).map_err(|long| Error::new(ErrorKind::InvalidInput, long.to_string()))?;

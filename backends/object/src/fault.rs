@@ -46,7 +46,8 @@ pub(crate) enum OfAWrite {
     Hopeless,
     /// Surely not applied by this request: it never left. The next one may do better.
     NotSent,
-    /// Everything else, and every refusal of a condition, for it may be the answer to a repeated request whose first copy was applied.
+    /// Everything else, and every refusal of a condition, for it may be the answer to a repeated request
+    /// whose first copy was applied.
     Doubtful,
 }
 
@@ -74,8 +75,8 @@ impl Fault {
         }
     }
 
-    /// Whether the same request may well succeed a moment later. [`Fault::Unreachable`] and [`Fault::Garbled`] get less patience than
-    /// the others.
+    /// Whether the same request may well succeed a moment later. [`Fault::Unreachable`] and
+    /// [`Fault::Garbled`] get less patience than the others.
     pub(crate) fn is_passing(&self) -> bool {
         match self {
             Self::Unreachable(_) | Self::TimedOut | Self::Cut | Self::Garbled => true,
@@ -149,8 +150,8 @@ impl Answer {
         self.status == 404 && self.has_code(&["NoSuchKey", "BlobNotFound"])
     }
 
-    /// The request was signed for, or went to, another region than the bucket's. S3 answers 301 and 307 with the region in a header, and
-    /// 400 with it in the document.
+    /// The request was signed for, or went to, another region than the bucket's. S3 answers 301 and 307 with
+    /// the region in a header, and 400 with it in the document.
     fn is_of_another_region(&self) -> bool {
         let codes = [
             "PermanentRedirect",
@@ -172,8 +173,9 @@ impl Answer {
         }
     }
 
-    /// Whether no server that gives this answer applies the request: it looked at who asks, for which bucket, and in which form, before it
-    /// looked at the object. A 404 without a code may be S3's answer to a swap of a key that is gone, so it is not one of these.
+    /// Whether no server that gives this answer applies the request: it looked at who asks, for which bucket,
+    /// and in which form, before it looked at the object. A 404 without a code may be S3's answer to a swap
+    /// of a key that is gone, so it is not one of these.
     fn is_a_final_refusal(&self) -> bool {
         let missing = self.status == 404 && self.lacks_bucket();
         let malformed = self.status == 400 && !self.is_passing();

@@ -19,10 +19,11 @@ const MOST_KEYS: usize = 64;
 /// As many bytes may wait at once, or one object of any size.
 const MOST_BYTES: usize = 32 << 20;
 
-/// The copies under way. There is one task for each key, so that a key's copies are written one after the other; of those that wait, the newest is
-/// written and the others are not.
+/// The copies under way. There is one task for each key, so that a key's copies are written one after the
+/// other; of those that wait, the newest is written and the others are not.
 ///
-/// Dropping it ends the tasks where they are: what they write is derived from something else, and readers notice what lags.
+/// Dropping it ends the tasks where they are: what they write is derived from something else, and readers
+/// notice what lags.
 #[derive(Debug)]
 pub(crate) struct Late {
     shared: Arc<Shared>,
@@ -86,7 +87,8 @@ impl Late {
         Self { shared: Arc::new(shared), tasks: Mutex::default() }
     }
 
-    /// Has the copy written, soon, or at once where nothing may run in the background: only then it has a version.
+    /// Has the copy written, soon, or at once where nothing may run in the background: only then it has a
+    /// version.
     pub(crate) async fn put(&self, key: &Key, bytes: &Bytes) -> Option<Version> {
         loop {
             let mut changed = pin!(self.shared.changed.notified());
@@ -141,7 +143,8 @@ impl Late {
         self.until(|state| !state.keys.iter().any(|(key, slot)| slot.has_one_of(put) && is_below(key))).await;
     }
 
-    /// Waits until nothing is under way, and lets nothing begin any more. Tells once what could not be written.
+    /// Waits until nothing is under way, and lets nothing begin any more. Tells once what could not be
+    /// written.
     pub(crate) async fn close(&self) -> Result<()> {
         self.shared.lock().closed = true;
         self.until(|state| state.keys.is_empty()).await;

@@ -21,7 +21,8 @@
 //! # }
 //! ```
 //!
-//! The other direction: [`AsObjectStore`] gives any backend, the one on local disk for example, as an `object_store`.
+//! The other direction: [`AsObjectStore`] gives any backend, the one on local disk for example, as an
+//! `object_store`.
 //!
 //! # Features
 //! `s3`, `gcs` and `azure`, all on by default.

@@ -37,7 +37,8 @@ pub(crate) fn lazily(
 ) -> BoxStream<'static, Result<Listed>> {
     let root = client.root();
     let below = prefix.key().map_or_else(|| root.clone(), |key| format!("{root}{key}/"));
-    // A server looks for names behind the offset and below the prefix; where the two do not meet it needs only one of them.
+    // A server looks for names behind the offset and below the prefix; where the two do not meet it needs
+    // only one of them.
     let after = after.map(|key| format!("{root}{key}"));
     let next_page = match &after {
         Some(after) if !after.starts_with(&below) && *after > below => NextPage::None,
@@ -83,8 +84,9 @@ impl Listing {
 
     /// Whether the line is where it belongs, so that nothing was missed.
     ///
-    /// Consoles keep empty objects named `a/` for folders. object_store shows them without the slash, where they stand behind `a-b`: those
-    /// are passed over. Anything else out of order means that "behind the last key" has no sense on this server.
+    /// Consoles keep empty objects named `a/` for folders. object_store shows them without the slash, where
+    /// they stand behind `a-b`: those are passed over. Anything else out of order means that "behind the last
+    /// key" has no sense on this server.
     fn is_in_order(&mut self, name: &str, size: u64) -> Result<bool> {
         let folder = format!("{name}/");
         let (own, is_object) = match &self.last {
@@ -103,7 +105,8 @@ impl Listing {
         Ok(is_object)
     }
 
-    /// Whether the empty object `name`, just taken off, is a folder's `name/`: the next line stands below it, which none does below an object.
+    /// Whether the empty object `name`, just taken off, is a folder's `name/`: the next line stands below it,
+    /// which none does below an object.
     async fn is_a_folder(&mut self, name: &str) -> Result<bool> {
         self.fill(1).await?;
         let next = self.lines.front().map(|line| line.location.as_ref());
@@ -123,7 +126,8 @@ impl Listing {
                 page_token: page_token.clone(),
                 ..PaginatedListOptions::default()
             };
-            // A page is asked for again under the same token, so that a failure in the middle repeats and misses nothing.
+            // A page is asked for again under the same token, so that a failure in the middle repeats and
+            // misses nothing.
             let _turn = self.client.turn().await?;
             let mut attempts = self.client.attempts();
             let page = self.client.repeat(&mut attempts, || self.client.page(&self.below, options())).await;

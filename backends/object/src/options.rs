@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 /// The defaults read nothing from the process; [`ObjectOptions::from_env`] takes its variables.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ObjectOptions {
-    /// How long an endpoint that cannot be reached (a refused port, a dead host, an unknown name) is tried. 2 seconds.
+    /// How long an endpoint that cannot be reached (a refused port, a dead host, an unknown name) is tried. 2
+    /// seconds.
     pub connect_timeout: Duration,
     /// How long one request may take, from its first byte to the last one of its answer. 30 seconds.
     pub request_timeout: Duration,
@@ -15,8 +16,8 @@ pub struct ObjectOptions {
     pub max_in_flight: usize,
     /// The largest object in bytes. It is sent in one request and held in memory as a whole. 256 MiB.
     pub max_object_size: u64,
-    /// The variables of the cloud by their usual names (`AWS_…`, `GOOGLE_…`, `AZURE_…`), in place of the process's environment.
-    /// Others are not looked at. Their values are never shown.
+    /// The variables of the cloud by their usual names (`AWS_…`, `GOOGLE_…`, `AZURE_…`), in place of the
+    /// process's environment. Others are not looked at. Their values are never shown.
     ///
     /// | | S3 | GCS | Azure |
     /// | --- | --- | --- | --- |

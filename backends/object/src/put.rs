@@ -1,33 +1,37 @@
 //! The one loop that writes.
 //!
 //! # A conditional write is never told wrongly
-//! object_store's own retries are off, so every request is one of ours. Let `b` be the bytes and `c` the condition of the write; every
-//! request of it is the same PUT of `b` under `c`.
+//! object_store's own retries are off, so every request is one of ours. Let `b` be the bytes and `c` the
+//! condition of the write; every request of it is the same PUT of `b` under `c`.
 //!
-//! 1. **Committed is true.** It is answered for a success, or when `b` is read back. Whoever swaps puts something fresh into `b`, and a name
-//!    that is written once is used for one attempt, so nobody else wrote `b`. A request that is still under way can only write `b` once more,
-//!    and only where `c` holds again.
-//! 2. **A refusal is not believed.** 412, 409 and 404 may be the answer to a request that a proxy repeated, and servers answer 500 to some lost
-//!    races. So whatever is no success is settled by reading the key:
+//! 1. **Committed is true.** It is answered for a success, or when `b` is read back. Whoever swaps puts
+//!    something fresh into `b`, and a name that is written once is used for one attempt, so nobody else wrote
+//!    `b`. A request that is still under way can only write `b` once more, and only where `c` holds again.
+//! 2. **A refusal is not believed.** 412, 409 and 404 may be the answer to a request that a proxy repeated,
+//!    and servers answer 500 to some lost races. So whatever is no success is settled by reading the key:
 //!    - `b` is there: see 1.
-//!    - the state that `c` names is there: the write is not in place *yet*. The same PUT is sent again; sending it twice is sending it once.
-//!    - anything else is there. Under `Absent`, of an object that is written once ([`WriteKind::Fresh`]): others wrote that, and nobody replaced
+//!    - the state that `c` names is there: the write is not in place *yet*. The same PUT is sent again;
+//!      sending it twice is sending it once.
+//!    - anything else is there. Under `Absent`, of an object that is written once ([`WriteKind::Fresh`]):
+//!      others wrote that, and nobody replaced
 //!      ours, so it never was there: **conflict**. Of an object that is rewritten ours may have been there in between: **overtaken**.
 //!
-//!    In both cases no request of this write can land any more. Under `Is` a version does not come back, for it names fresh bytes. Under
-//!    `Absent` what is there would have to be removed first, and a key that is created under a condition and contended for is never removed.
-//! 3. **Not applied is certain.** It is answered only while every request so far surely did not reach the object (no connection, or a refusal
-//!    of the caller, the bucket or the form). After any other request it is answered never: `doubt` stays set, and what cannot be settled by the
-//!    deadline is **unknown**.
-//! 4. **A refusal ends.** A server that answers 412 while the state that `c` names is there, `MOST_REFUSALS` times, does not keep conditions:
-//!    the write ends with [`ErrorKind::Unsafe`], unknown as in 3. A sound server gives such an answer at most when a copy of the request
-//!    came first (then `b` is there), or when the key was changed and changed back (no bytes come back here).
+//!    In both cases no request of this write can land any more. Under `Is` a version does not come back, for
+//!    it names fresh bytes. Under `Absent` what is there would have to be removed first, and a key that is
+//!    created under a condition and contended for is never removed.
+//! 3. **Not applied is certain.** It is answered only while every request so far surely did not reach the
+//!    object (no connection, or a refusal of the caller, the bucket or the form). After any other request it
+//!    is answered never: `doubt` stays set, and what cannot be settled by the deadline is **unknown**.
+//! 4. **A refusal ends.** A server that answers 412 while the state that `c` names is there, `MOST_REFUSALS`
+//!    times, does not keep conditions: the write ends with [`ErrorKind::Unsafe`], unknown as in 3. A sound
+//!    server gives such an answer at most when a copy of the request came first (then `b` is there), or when
+//!    the key was changed and changed back (no bytes come back here).
 //!
 //! Dropping the future leaves a request that may land at any time: an unknown outcome, as the contract says.
 //!
 //! # An unconditional write is repeated until it succeeds
-//! A copy of a request that was thought lost may land late and bring old bytes back. That is for derived objects alone, whose readers check
-//! them by hash, and for deletes of what nobody reaches any more.
+//! A copy of a request that was thought lost may land late and bring old bytes back. That is for derived
+//! objects alone, whose readers check them by hash, and for deletes of what nobody reaches any more.
 
 use pflow_backend::{
     Bytes, Error, ErrorKind, Key, Object, Outcome, Precondition, Result, Version, WriteKind,
@@ -163,7 +167,8 @@ async fn conditionally(
             OfAWrite::NotSent if doubt => attempts.pause().await,
             OfAWrite::NotSent => attempts.again(&fault).await,
             OfAWrite::Doubtful => {
-                // IMPORTANT: stays set. From here on nothing that a later request meets can prove that this one does not land.
+                // IMPORTANT: stays set. From here on nothing that a later request meets can prove that this
+                // one does not land.
                 doubt = true;
                 let found = match read_back(client, &mut attempts, key).await {
                     Ok(found) => found,
@@ -202,8 +207,8 @@ fn settle(found: Option<Object>, bytes: &Bytes, when: &Precondition, kind: Write
     }
 }
 
-/// The condition holds and the write is not in place. Where a swap was refused all the same, the server may want the version in another
-/// form, which is tried at once when the first one of an operation is refused.
+/// The condition holds and the write is not in place. Where a swap was refused all the same, the server may
+/// want the version in another form, which is tried at once when the first one of an operation is refused.
 async fn may_go_on(
     client: &Client,
     attempts: &mut Attempts<'_>,
@@ -241,10 +246,11 @@ async fn read_back(
     }
 }
 
-/// The version that the answer named, or, where it named none (Ceph's to a multipart upload is empty), what the object is called now.
+/// The version that the answer named, or, where it named none (Ceph's to a multipart upload is empty), what
+/// the object is called now.
 ///
-/// IMPORTANT: only where our bytes are still there. The name of what somebody else put in their place would let a caller swap away what it has
-/// never seen; so that is overtaken, although ours was there.
+/// IMPORTANT: only where our bytes are still there. The name of what somebody else put in their place would
+/// let a caller swap away what it has never seen; so that is overtaken, although ours was there.
 async fn named(
     client: &Client,
     attempts: &mut Attempts<'_>,

@@ -2,16 +2,18 @@ use std::{fmt, str::FromStr};
 
 use object_store::path::Path;
 
-/// The most bytes that a prefix may have: S3, GCS and Azure take names of 1,024 bytes, and a [`Key`] has at most 512.
+/// The most bytes that a prefix may have: S3, GCS and Azure take names of 1,024 bytes, and a [`Key`] has at
+/// most 512.
 const MAX_PREFIX_BYTES: usize = 400;
 /// The longest name that any of the three clouds gives to a bucket or container (GCS, with dots).
 const MAX_BUCKET_BYTES: usize = 222;
 
 /// A place in a cloud: `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`.
 ///
-/// The prefix may be missing. It is taken as it stands, without percent-decoding: its segments may have every character but control
-/// characters, `?`, `#` and `\`, and none is empty, `.` or `..`. So `s3://bucket/year=2026/a+b c` names what the bucket's console calls
-/// `year=2026/a+b c`. A URL never carries credentials: those come in through [`crate::ObjectOptions::variables`].
+/// The prefix may be missing. It is taken as it stands, without percent-decoding: its segments may have every
+/// character but control characters, `?`, `#` and `\`, and none is empty, `.` or `..`. So
+/// `s3://bucket/year=2026/a+b c` names what the bucket's console calls `year=2026/a+b c`. A URL never carries
+/// credentials: those come in through [`crate::ObjectOptions::variables`].
 ///
 /// ```
 /// use pflow_backend_object::ObjectUrl;

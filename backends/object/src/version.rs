@@ -9,17 +9,20 @@ use crate::url::Scheme;
 
 /// What a cloud names the states of an object by, and what its conditional writes take.
 ///
-/// - S3 and Azure: the ETag (`If-Match`), see <https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html> and
+/// - S3 and Azure: the ETag (`If-Match`), see
+///   <https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html> and
 ///   <https://learn.microsoft.com/en-us/rest/api/storageservices/specifying-conditional-headers-for-blob-service-operations>.
-/// - GCS: the generation (`x-goog-if-generation-match`), see <https://cloud.google.com/storage/docs/request-preconditions>. It differs for
-///   every write, the ETag only for different bytes.
+/// - GCS: the generation (`x-goog-if-generation-match`), see
+///   <https://cloud.google.com/storage/docs/request-preconditions>. It differs for every write, the ETag only
+///   for different bytes.
 #[derive(Debug)]
 pub(crate) enum Tokens {
     ETag(Quoting),
     Generation,
 }
 
-/// How the server wants ETags in `If-Match`. RFC 9110 has them in double quotes; Ceph RGW 16 compares without.
+/// How the server wants ETags in `If-Match`. RFC 9110 has them in double quotes; Ceph RGW 16 compares
+/// without.
 #[derive(Debug, Default)]
 pub(crate) struct Quoting {
     /// Bit 0 is the [`Form`], bit 1 whether a swap has succeeded with it: then it is the right one, and
@@ -49,7 +52,8 @@ impl Tokens {
 
     /// What the server calls the state; none if it does not name it.
     ///
-    /// Some answers have the ETag in quotes, some without, and a proxy that compresses marks it as weak: all of these are the same state.
+    /// Some answers have the ETag in quotes, some without, and a proxy that compresses marks it as weak: all
+    /// of these are the same state.
     pub(crate) fn version(&self, e_tag: Option<&str>, generation: Option<&str>) -> Option<Version> {
         let token = match self {
             Self::ETag(quoting) => {
@@ -96,8 +100,9 @@ impl Tokens {
         }
     }
 
-    /// A swap in this form was refused although the version that it named was still there: perhaps the server wants the other one. Whether
-    /// the next swap goes in another form than this; of many that are refused at once, each turns away from its own form alone.
+    /// A swap in this form was refused although the version that it named was still there: perhaps the server
+    /// wants the other one. Whether the next swap goes in another form than this; of many that are refused at
+    /// once, each turns away from its own form alone.
     pub(crate) fn turn_from(&self, form: Form) -> bool {
         let Self::ETag(Quoting { state, .. }) = self else { return false };
         let other = form as u8 ^ 1;

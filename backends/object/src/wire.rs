@@ -1,7 +1,8 @@
 //! What object_store hides: which HTTP answer a request had, and whether it left at all.
 //!
-//! The client stands between object_store and its HTTP client. An answer that is no success becomes a [`Failure`], which keeps the
-//! status and the server's short error code and nothing else: bodies, headers and URLs, which may hold a secret, go no further.
+//! The client stands between object_store and its HTTP client. An answer that is no success becomes a
+//! [`Failure`], which keeps the status and the server's short error code and nothing else: bodies, headers
+//! and URLs, which may hold a secret, go no further.
 
 use std::{error::Error as StdError, fmt, sync::Arc};
 
@@ -59,8 +60,8 @@ pub(crate) fn fault(source: &(dyn StdError + 'static)) -> Option<Fault> {
     Some(match error.kind() {
         HttpErrorKind::Connect => Fault::Unreachable("no connection".to_owned()),
         HttpErrorKind::Timeout => Fault::TimedOut,
-        // Among these is "the connection closed before the message was complete", which a server does at any moment: before it
-        // applied the request and after.
+        // Among these is "the connection closed before the message was complete", which a server does at any
+        // moment: before it applied the request and after.
         _ => Fault::Cut,
     })
 }
@@ -135,7 +136,8 @@ impl Client {
         host: String,
         path: &str,
     ) -> std::result::Result<HttpResponse, HttpError> {
-        // object_store goes on with the older way of the instance metadata service when this one is forbidden.
+        // object_store goes on with the older way of the instance metadata service when this one is
+        // forbidden.
         let has_another_way = path == "/latest/api/token";
         let failure = |host| HttpError::new(HttpErrorKind::Unknown, Failure::Credentials(host));
         match self.inner.execute(request).await {
@@ -158,7 +160,8 @@ fn names(bucket: &str, host: &str, path: &str) -> bool {
     in_host || path.split('/').skip(1).take(2).any(|part| decode(part) == bucket)
 }
 
-/// The cause if no connection came about. A connection that timed out while it was made is one of these, which
+/// The cause if no connection came about. A connection that timed out while it was made is one of these,
+/// which
 /// [`HttpErrorKind::Timeout`] does not tell.
 fn unreachable(error: &HttpError) -> Option<String> {
     let mut cause = error.source();

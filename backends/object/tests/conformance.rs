@@ -1,4 +1,5 @@
-//! The contract, kept on a real HTTP server in this process, and on every other server that the environment names.
+//! The contract, kept on a real HTTP server in this process, and on every other server that the environment
+//! names.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "this is how a test fails")]
 
 mod common;
@@ -38,8 +39,8 @@ fn variables<const N: usize>(pairs: [(&str, String); N]) -> BTreeMap<String, Str
     pairs.map(|(name, value)| (name.to_owned(), value)).into()
 }
 
-/// `PFLOW_TEST_S3_ENDPOINT`, with `PFLOW_TEST_S3_BUCKET` and the usual `AWS_…` credentials, else those of the servers in `tests/servers`: a
-/// test never asks the machine for credentials.
+/// `PFLOW_TEST_S3_ENDPOINT`, with `PFLOW_TEST_S3_BUCKET` and the usual `AWS_…` credentials, else those of the
+/// servers in `tests/servers`: a test never asks the machine for credentials.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_s3_server_elsewhere_keeps_the_contract() {
     let Some(endpoint) = named("PFLOW_TEST_S3_ENDPOINT") else {
@@ -53,7 +54,8 @@ async fn an_s3_server_elsewhere_keeps_the_contract() {
     assert_conformant_in_all(&conformance::run(&bucket).await);
 }
 
-/// `PFLOW_TEST_AZURE_ENDPOINT` (`http://127.0.0.1:10000`): an emulator with its well-known account, and `PFLOW_TEST_AZURE_CONTAINER`.
+/// `PFLOW_TEST_AZURE_ENDPOINT` (`http://127.0.0.1:10000`): an emulator with its well-known account, and
+/// `PFLOW_TEST_AZURE_CONTAINER`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_azure_emulator_keeps_the_contract() {
     let Some(endpoint) = named("PFLOW_TEST_AZURE_ENDPOINT") else {
@@ -73,7 +75,8 @@ async fn an_azure_emulator_keeps_the_contract() {
     assert_conformant_in_all(&conformance::run(&bucket).await);
 }
 
-/// `PFLOW_TEST_GCS_ENDPOINT`: a server that speaks GCS's XML API and asks for no token, and `PFLOW_TEST_GCS_BUCKET`.
+/// `PFLOW_TEST_GCS_ENDPOINT`: a server that speaks GCS's XML API and asks for no token, and
+/// `PFLOW_TEST_GCS_BUCKET`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_gcs_server_elsewhere_keeps_the_contract() {
     let Some(endpoint) = named("PFLOW_TEST_GCS_ENDPOINT") else {

@@ -1,4 +1,5 @@
-//! What is wrong with the bucket, the keys, the region or the endpoint is said in one sentence, without a secret.
+//! What is wrong with the bucket, the keys, the region or the endpoint is said in one sentence, without a
+//! secret.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "this is how a test fails")]
 
 mod common;
@@ -67,7 +68,8 @@ async fn wrong_credentials_are_denied() {
     }
 }
 
-/// A port that refuses for as long as the socket is held: it is bound, so that nobody else gets it, and does not listen.
+/// A port that refuses for as long as the socket is held: it is bound, so that nobody else gets it, and does
+/// not listen.
 fn refusing() -> (tokio::net::TcpSocket, String) {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();

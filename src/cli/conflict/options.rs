@@ -51,7 +51,8 @@ pub(in crate::cli) struct Decider {
 }
 
 impl OnConflict {
-    /// The flag, else its variable, else the setting of the store, else a question where somebody can answer it.
+    /// The flag, else its variable, else the setting of the store, else a question where somebody can answer
+    /// it.
     ///
     /// # Errors
     /// The store has a setting that is none.
@@ -89,8 +90,8 @@ impl OnConflict {
 }
 
 impl Decider {
-    /// What a change came to. A conflict says what others have changed; where nobody could be asked it names the flag that would have answered, if one would:
-    /// no policy brings back a lost lease.
+    /// What a change came to. A conflict says what others have changed; where nobody could be asked it names
+    /// the flag that would have answered, if one would: no policy brings back a lost lease.
     pub(in crate::cli) async fn judge(
         &self,
         store: &Store,

@@ -17,7 +17,8 @@ use crate::cli::{
     output::Output,
 };
 
-/// Waits for locks as long as it may, and leaves everything else to somebody else. It says for whom it waits, once, after some silence.
+/// Waits for locks as long as it may, and leaves everything else to somebody else. It says for whom it waits,
+/// once, after some silence.
 #[derive(Debug)]
 pub(super) struct Patient {
     then: Arc<dyn ConflictResolver>,

@@ -43,7 +43,8 @@ impl Talk for Stderr {
         self.output.strong(word)
     }
 
-    /// Ends the line of the question where no answer comes. Dropping the future leaves the read to itself, on a thread that nobody waits for: a read of a terminal cannot be ended.
+    /// Ends the line of the question where no answer comes. Dropping the future leaves the read to itself, on
+    /// a thread that nobody waits for: a read of a terminal cannot be ended.
     async fn ask(&self, question: &str) -> io::Result<Option<String>> {
         let _asking = self.signals.asking();
         self.output.ask(question);

@@ -20,7 +20,8 @@ const SHOWN: usize = 40;
 
 /// Asks whoever sits at the terminal.
 ///
-/// The end of the input is like [`Resolution::Cancel`]; Ctrl-C ends the question, as it ends everything that only waits.
+/// The end of the input is like [`Resolution::Cancel`]; Ctrl-C ends the question, as it ends everything that
+/// only waits.
 #[derive(Debug)]
 pub(super) struct Terminal<T> {
     talk: T,

@@ -23,8 +23,9 @@ use crate::cli::{
 
 /// A command that runs, with the streams of this program.
 ///
-/// On a terminal it stays in the terminal's process group, so that it may read there and Ctrl-C reaches it. Elsewhere it gets a group of its own, and what is
-/// handed on to it reaches all that it started and that did not leave the group.
+/// On a terminal it stays in the terminal's process group, so that it may read there and Ctrl-C reaches it.
+/// Elsewhere it gets a group of its own, and what is handed on to it reaches all that it started and that did
+/// not leave the group.
 pub(super) struct Running {
     child: Child,
     /// None once nobody is left to be reached: the number may belong to somebody else then.
@@ -57,7 +58,8 @@ impl Running {
         status.map(code).map_err(|error| Failure::failed(format!("Failed to wait for the command: {error}")))
     }
 
-    /// Hands on a request to stop. What a terminal's Ctrl-C interrupts it interrupts in the whole process group, so the command has heard of it.
+    /// Hands on a request to stop. What a terminal's Ctrl-C interrupts it interrupts in the whole process
+    /// group, so the command has heard of it.
     pub(super) fn stop(&self, request: Signal) {
         match request {
             Signal::Interrupt if matches!(self.target, Some(Target::Process(_))) => {}
@@ -77,7 +79,8 @@ impl Running {
         self.target
     }
 
-    /// Whether the command has left anybody behind in its group. Ask once it has ended: as long as somebody is there the number of the group is theirs.
+    /// Whether the command has left anybody behind in its group. Ask once it has ended: as long as somebody
+    /// is there the number of the group is theirs.
     pub(super) fn has_left_others(&mut self) -> bool {
         let Some(Target::Group(group)) = self.target else { return false };
         let is_there = test_kill_process_group(group) != Err(Errno::SRCH);

@@ -52,8 +52,8 @@ impl Waiting {
         Ok(timeout.map_or(Duration::ZERO, |Timeout(limit)| limit))
     }
 
-    /// What `attempt` gets once it does not meet somebody else's lock any more, or the lock itself when there is no more time. A signal ends the wait, but not an
-    /// attempt: that may have the lock.
+    /// What `attempt` gets once it does not meet somebody else's lock any more, or the lock itself when there
+    /// is no more time. A signal ends the wait, but not an attempt: that may have the lock.
     pub(super) async fn until_granted<T, F>(
         self,
         session: &Session<'_>,

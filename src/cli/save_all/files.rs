@@ -23,8 +23,8 @@ pub(super) enum IdFrom {
     /// The file's name without `.json`
     #[default]
     Name,
-    /// The names of its folders too, below the folder that is given and of a file as it is given, with dots between: `etl/daily.json` is
-    /// `etl.daily`
+    /// The names of its folders too, below the folder that is given and of a file as it is given, with dots
+    /// between: `etl/daily.json` is `etl.daily`
     Path,
 }
 
@@ -62,7 +62,8 @@ pub(super) struct Expanded {
     pub(super) skipped: Vec<(PathBuf, &'static str)>,
 }
 
-/// The files, in the order of the paths, those of a folder by name. Folders within it are looked into where they are part of the id.
+/// The files, in the order of the paths, those of a folder by name. Folders within it are looked into where
+/// they are part of the id.
 ///
 /// # Errors
 /// Two files would be one workflow: which of them counts nobody can tell.

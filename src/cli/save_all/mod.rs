@@ -70,11 +70,12 @@ pub(super) struct SaveAll {
     strict_ir: bool,
 }
 
-/// What becomes of a file, in the order of the files. The reader of files fills it, and whoever gets the results takes it out.
+/// What becomes of a file, in the order of the files. The reader of files fills it, and whoever gets the
+/// results takes it out.
 type Begun = Arc<Mutex<VecDeque<(PathBuf, Option<Unusable>)>>>;
 
-/// Reads one file after the other, as the saves ask for them, so that only those under way are in memory. It reads where it is asked:
-/// the saves that are under way go on meanwhile, on the threads that write.
+/// Reads one file after the other, as the saves ask for them, so that only those under way are in memory. It
+/// reads where it is asked: the saves that are under way go on meanwhile, on the threads that write.
 struct Requests {
     files: std::vec::IntoIter<File>,
     begun: Begun,

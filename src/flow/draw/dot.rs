@@ -50,7 +50,8 @@ impl Pen for Dot {
     }
 }
 
-/// Text for between double quotes. In a label a backslash begins an escape, `\N` for instance is the node's id.
+/// Text for between double quotes. In a label a backslash begins an escape, `\N` for instance is the node's
+/// id.
 fn text(raw: &str) -> String {
     let mut text = String::with_capacity(raw.len());
     for char in raw.chars() {

@@ -1,8 +1,8 @@
 //! Drawings of a flow. The walk over the graph is the same for both languages; a [`Pen`] writes one of them.
 //!
-//! Every flow has a mark where it starts, and one end for each label. An edge into a nested flow goes to its mark,
-//! an edge out of it leaves from the ends that return the edge's action. A nested batch flow returns to its mark
-//! after every pass, so that is where it is left from.
+//! Every flow has a mark where it starts, and one end for each label. An edge into a nested flow goes to its
+//! mark, an edge out of it leaves from the ends that return the edge's action. A nested batch flow returns to
+//! its mark after every pass, so that is where it is left from.
 
 mod dot;
 mod mermaid;

@@ -7,11 +7,13 @@ use crate::{
 
 /// What a resolver has agreed to.
 ///
-/// Invariant: each part names what the resolver was shown, and holds for that alone. So nothing is built upon, kept or taken away that nobody was
-/// asked about, however the ground moves between the answer and the swap.
+/// Invariant: each part names what the resolver was shown, and holds for that alone. So nothing is built
+/// upon, kept or taken away that nobody was asked about, however the ground moves between the answer and the
+/// swap.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Agreed {
-    /// The generation that the change may build on, whatever the caller expected. Generations never come back.
+    /// The generation that the change may build on, whatever the caller expected. Generations never come
+    /// back.
     pub(super) on_top_of: Option<u64>,
     /// What is saved in place of what the caller gave, on top of that generation.
     pub(super) instead: Option<Instead>,
@@ -51,7 +53,8 @@ impl Agreed {
 }
 
 impl Instead {
-    /// What an edit went into is of no use once the edit is another one or gone. One that knows of no edit is judged as the caller's own would be.
+    /// What an edit went into is of no use once the edit is another one or gone. One that knows of no edit is
+    /// judged as the caller's own would be.
     fn holds(&self, basis: &Basis) -> bool {
         self.of_edit.is_none() || self.of_edit == edited(basis)
     }

@@ -20,10 +20,12 @@ use crate::{
     stored::{Head, Objects, StoredHead, StoredVersion, WorkflowId, layout},
 };
 
-/// Reads the head, the lease in it and the copy, settles what became of earlier attempts, and decides whether the change fits on top.
+/// Reads the head, the lease in it and the copy, settles what became of earlier attempts, and decides whether
+/// the change fits on top.
 ///
-/// A caller who names the generation that it builds on, and which this process knows, is not made to wait for a read: the swap itself
-/// checks that the head is still the one we know. Only a decision to write is taken on what we know; everything else is looked up.
+/// A caller who names the generation that it builds on, and which this process knows, is not made to wait for
+/// a read: the swap itself checks that the head is still the one we know. Only a decision to write is taken
+/// on what we know; everything else is looked up.
 pub(super) struct CheckConflicts;
 
 pub(super) struct Question {
@@ -177,8 +179,9 @@ fn seen_before(shared: &Shared, stored: StoredHead) -> Basis {
     Basis { stored, standing, copy: CopyState::Absent, restored: None, now: shared.objects.now() }
 }
 
-/// The head that this process knows, if the caller builds on just that one and the change fits on top of it. Not where people edit copies,
-/// which must be read anyway, and not after a lost race or a conflict, which say that what we know is old.
+/// The head that this process knows, if the caller builds on just that one and the change fits on top of it.
+/// Not where people edit copies, which must be read anyway, and not after a lost race or a conflict, which
+/// say that what we know is old.
 fn known(change: &Change) -> Result<Option<StoredHead>> {
     let Expect::Generation(generation) = change.request.expect else { return Ok(None) };
     if change.lost_races > 0 || change.answers > 0 || !matches!(change.request.kind, Kind::Save { .. }) {
@@ -212,10 +215,12 @@ async fn finish(objects: &Objects, stored: &StoredHead, attempt: Unsettled) -> R
     Ok(Seen::Landed { head: Box::new(attempt.head), copy_error })
 }
 
-/// The head, and where people edit files also the state of the working copy at the same moment. `own` are the versions of earlier attempts of the change.
+/// The head, and where people edit files also the state of the working copy at the same moment. `own` are the
+/// versions of earlier attempts of the change.
 ///
 /// # Errors
-/// A copy that looks edited may be the content of a version that a lost head had: then the head is hurt, and that is the error.
+/// A copy that looks edited may be the content of a version that a lost head had: then the head is hurt, and
+/// that is the error.
 async fn read(shared: &Shared, id: &WorkflowId, own: &[Key]) -> Result<(StoredHead, CopyState)> {
     let objects = &shared.objects;
     if !objects.backend.capabilities().plain_files {

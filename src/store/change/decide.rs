@@ -23,9 +23,9 @@ pub(super) enum Decision {
     Conflict(Conflict),
 }
 
-/// In this order: a lease that the caller relies on must be its own; a change that changes nothing, where the expectation holds, is done;
-/// somebody else's lease is respected; the expectation must hold; a person's edit is not overwritten. What a resolver has agreed to is no conflict
-/// any more.
+/// In this order: a lease that the caller relies on must be its own; a change that changes nothing, where the
+/// expectation holds, is done; somebody else's lease is respected; the expectation must hold; a person's edit
+/// is not overwritten. What a resolver has agreed to is no conflict any more.
 pub(super) fn decide(
     request: &Request,
     document: Option<&Document>,
@@ -37,7 +37,8 @@ pub(super) fn decide(
     if let Some(conflict) = lost_lease(request, head) {
         return Ok(Decision::Conflict(conflict));
     }
-    // Its content and its files are known to a newer program alone, so nothing can be saved over it, merged with it or deleted.
+    // Its content and its files are known to a newer program alone, so nothing can be saved over it, merged
+    // with it or deleted.
     if let Some(current) = head.live() {
         current.record.media_type.known().map_err(|source| unreadable(&layout::head(&head.id), source))?;
     }
@@ -47,8 +48,9 @@ pub(super) fn decide(
     let own = owns_lease(request, basis, identity);
     let wants_lease = request.hold.is_some() && !own;
     if version.is_none() && !wants_lease {
-        // Two who build on the same generation and come to the same content have both built on it, and one of them has lost: whoever
-        // counts must not be told that both counted. Under a lease of the caller's own it was the caller who wrote it.
+        // Two who build on the same generation and come to the same content have both built on it, and one of
+        // them has lost: whoever counts must not be told that both counted. Under a lease of the caller's own
+        // it was the caller who wrote it.
         if !own && let Err(conflict) = expectation {
             return Ok(Decision::Conflict(conflict));
         }
@@ -89,7 +91,8 @@ pub(super) fn decide(
     Ok(Decision::Write(Box::new(Plan { stored, copy, kept, version, lease, breaks })))
 }
 
-/// The lease is compared by its id, and by its fence where the caller names that, and by nothing else. Whether it has expired by some clock does not matter as long as nobody else took over.
+/// The lease is compared by its id, and by its fence where the caller names that, and by nothing else.
+/// Whether it has expired by some clock does not matter as long as nobody else took over.
 fn lost_lease(request: &Request, head: &Head) -> Option<Conflict> {
     let named = request.lease.as_ref()?;
     if head.lease.as_ref().is_some_and(|lease| named.is(lease)) {
@@ -98,8 +101,8 @@ fn lost_lease(request: &Request, head: &Head) -> Option<Conflict> {
     Some(Conflict::lease_lost(named.id.clone(), head))
 }
 
-/// Whether the lease in the head is the caller's: the one that it names, which is not lost, or the one that it wants to take along and
-/// was granted already, by a save whose reply got lost.
+/// Whether the lease in the head is the caller's: the one that it names, which is not lost, or the one that
+/// it wants to take along and was granted already, by a save whose reply got lost.
 fn owns_lease(request: &Request, basis: &Basis, identity: &Identity) -> bool {
     let granted = |lease: &Lease| {
         basis.standing.is_some_and(|standing| standing.is_live())
@@ -117,7 +120,8 @@ fn edit_in_the_way(basis: &Basis, next: Option<ContentHash>) -> Option<Conflict>
     Some(Conflict::ModifiedOutside { id: head.id.clone(), key, generation, found })
 }
 
-/// The version that a change makes, none if everything is that way already, and the one that keeps a person's edit before it.
+/// The version that a change makes, none if everything is that way already, and the one that keeps a person's
+/// edit before it.
 struct Next {
     version: Option<(VersionRecord, Bytes)>,
     kept: Option<(VersionRecord, Bytes)>,

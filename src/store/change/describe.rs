@@ -10,15 +10,16 @@ use crate::{
 /// A record of which only the description counts.
 pub(super) type Described = VersionRecord;
 
-/// What is known of a document that is saved over the version of `before`, with what the caller gives beside it.
+/// What is known of a document that is saved over the version of `before`, with what the caller gives beside
+/// it.
 pub(super) fn describe(document: &Document, given: &Given, before: Option<&VersionRecord>) -> Described {
     describe_exactly(document, given.carried(document.metadata(), before))
 }
 
 /// What is known of a document if exactly this is given beside it, now or before.
 ///
-/// Invariant: each field of a record is what is given for it, else what the document says. So a record tells where each comes from, and what
-/// the document drops is gone.
+/// Invariant: each field of a record is what is given for it, else what the document says. So a record tells
+/// where each comes from, and what the document drops is gone.
 pub(super) fn describe_exactly(document: &Document, given: Given) -> Described {
     let own = document.metadata().clone();
     let text =
@@ -48,7 +49,8 @@ pub(super) fn describe_exactly(document: &Document, given: Given) -> Described {
     }
 }
 
-/// Whether a save of `next` over `current` would change anything: the content, what is known of it, or where that comes from.
+/// Whether a save of `next` over `current` would change anything: the content, what is known of it, or where
+/// that comes from.
 pub(super) fn says_the_same(current: &VersionRecord, next: &Described) -> bool {
     let key = |record: &VersionRecord| {
         let (name, description, tags) = (&record.name, &record.description, &record.tags);

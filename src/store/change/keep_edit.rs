@@ -13,7 +13,8 @@ use crate::{
     stored::{Objects, Operation, WorkflowId, layout},
 };
 
-/// Reads a person's edit of `workflow.json`, so that it becomes a version in the swap that writes over the file, or the next version itself.
+/// Reads a person's edit of `workflow.json`, so that it becomes a version in the swap that writes over the
+/// file, or the next version itself.
 ///
 /// What is no workflow cannot be a version, and nothing is written over it then.
 pub(super) struct KeepEdit;

@@ -18,8 +18,9 @@ use crate::{
 
 /// Merges ours with what is there, from the version that ours was built on.
 ///
-/// What comes out is saved like any other version, on top of theirs and of theirs alone: the common ancestor is an ancestor of theirs anyway, and a
-/// chain has one parent for each version. If theirs is a person's edit, it becomes a version of its own between the two.
+/// What comes out is saved like any other version, on top of theirs and of theirs alone: the common ancestor
+/// is an ancestor of theirs anyway, and a chain has one parent for each version. If theirs is a person's
+/// edit, it becomes a version of its own between the two.
 pub(super) struct MergeVersions;
 
 pub(super) struct Sides {
@@ -223,8 +224,9 @@ fn said(record: &VersionRecord) -> merge::Fields {
     }
 }
 
-/// What is given beside a merged document, so that the merged `fields` are what is known of it: field by field the merge of what was given, where that
-/// comes to the same; else the merged field itself. So what both sides leave to the document is left to it.
+/// What is given beside a merged document, so that the merged `fields` are what is known of it: field by
+/// field the merge of what was given, where that comes to the same; else the merged field itself. So what
+/// both sides leave to the document is left to it.
 fn given_after(base: &Given, ours: &Given, theirs: &Given, fields: merge::Fields, own: &Metadata) -> Given {
     let name = field(
         [&base.name, &ours.name, &theirs.name],
@@ -240,7 +242,8 @@ fn given_after(base: &Given, ours: &Given, theirs: &Given, fields: merge::Fields
     Given { name, description, tags }
 }
 
-/// One field of it: what the base, ours and theirs give, what the merge comes to, and what the merged document says; empty for nothing.
+/// One field of it: what the base, ours and theirs give, what the merge comes to, and what the merged
+/// document says; empty for nothing.
 fn field<T: Clone + PartialEq>([base, ours, theirs]: [&Option<T>; 3], merged: T, own: T) -> Option<T> {
     let given = if ours == theirs || theirs == base {
         ours.clone()

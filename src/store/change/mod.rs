@@ -12,7 +12,8 @@
 //!                    WaitForLock, KeepEdit, MergeVersions (and on to CheckConflicts)
 //! ```
 //!
-//! A conflict never goes straight to a write: whatever a resolver answers is noted as [`agreed`], and CheckConflicts decides on what is there then.
+//! A conflict never goes straight to a write: whatever a resolver answers is noted as [`agreed`], and
+//! CheckConflicts decides on what is there then.
 //!
 //! Deleting and undeleting have no document and start at CheckConflicts.
 
@@ -153,7 +154,8 @@ pub(crate) struct Change {
     failure: Option<Error>,
     /// Attempts that may have landed or may land yet, the oldest first.
     unsettled: Vec<Unsettled>,
-    /// Attempts that cannot land any more, whose versions stay until the head has reached their generation by another version.
+    /// Attempts that cannot land any more, whose versions stay until the head has reached their generation by
+    /// another version.
     superseded: Vec<Unsettled>,
     /// How many of them failed with an unknown outcome, and what the last one died of.
     unknown: u32,
@@ -192,7 +194,8 @@ struct Plan {
 enum LeasePlan {
     /// Leave it as it is: the caller's own, or none.
     Keep,
-    /// Somebody's that is not live any more: take it away and raise the fence, so that its holder's next write fails.
+    /// Somebody's that is not live any more: take it away and raise the fence, so that its holder's next
+    /// write fails.
     Remove,
     /// Grant the caller one.
     Grant(LeaseRequest),

@@ -19,16 +19,18 @@ use crate::{
     stored::Head,
 };
 
-/// How often a change is tried again after it lost a race that was no conflict. Many writers of one workflow all get through; a
-/// program that rewrites a head without end is noticed.
+/// How often a change is tried again after it lost a race that was no conflict. Many writers of one workflow
+/// all get through; a program that rewrites a head without end is noticed.
 const RACES: u32 = 100;
-/// How many answers a resolver gives about one change before the conflict is reported: as many as races, since every merge that is overtaken is
-/// an answer too.
+/// How many answers a resolver gives about one change before the conflict is reported: as many as races,
+/// since every merge that is overtaken is an answer too.
 const ANSWERS: u32 = 100;
 
-/// Decides what to do about a conflict: a lost race is tried again, on top of what is there now; about anything else the resolver is asked.
+/// Decides what to do about a conflict: a lost race is tried again, on top of what is there now; about
+/// anything else the resolver is asked.
 ///
-/// It writes nothing. What was answered is noted, and holds for what was seen alone: CheckConflicts decides again.
+/// It writes nothing. What was answered is noted, and holds for what was seen alone: CheckConflicts decides
+/// again.
 pub(super) struct ResolveConflict {
     /// Whether there is a document that could be merged.
     pub(super) merges: bool,
@@ -89,7 +91,8 @@ impl Node<Change, Error> for ResolveConflict {
             Some(Trouble::Conflict(conflict)) => conflict,
             _ => return Ok(Doing::GiveUp(None)),
         };
-        // IMPORTANT: an attempt that may land yet must not be answered by "theirs stands" or be made again elsewhere.
+        // IMPORTANT: an attempt that may land yet must not be answered by "theirs stands" or be made again
+        // elsewhere.
         if !change.unsettled.is_empty() {
             return Ok(Doing::GiveUp(None));
         }

@@ -7,15 +7,19 @@ use crate::{
     stored::{Ancestor, Head, Objects, StoredHead, VersionId, corrupt, layout},
 };
 
-/// A swap of the head that nobody has told the fate of: its reply got lost, or it was refused in a way that may be a conflict with itself.
+/// A swap of the head that nobody has told the fate of: its reply got lost, or it was refused in a way that
+/// may be a conflict with itself.
 ///
-/// Invariant: every attempt names the version of the head that it replaces, and no version of a head ever comes back, because each
-/// rewrite has a fresh nonce. So as soon as a read shows any head other than the named one, the attempt has happened or never will, and it
-/// has happened if and only if its own version is in the chain. Nothing else decides it: no clock, no error code, no guess. This is the protocol of
-/// Icechunk's and Delta's commit checks, with the chain in the place of a log. A person can put back an older head, and then the version of an attempt that did
-/// happen is not in the chain: so its versions are deleted only if the head has reached their generation by another version.
+/// Invariant: every attempt names the version of the head that it replaces, and no version of a head ever
+/// comes back, because each rewrite has a fresh nonce. So as soon as a read shows any head other than the
+/// named one, the attempt has happened or never will, and it has happened if and only if its own version is
+/// in the chain. Nothing else decides it: no clock, no error code, no guess. This is the protocol of
+/// Icechunk's and Delta's commit checks, with the chain in the place of a log. A person can put back an older
+/// head, and then the version of an attempt that did happen is not in the chain: so its versions are deleted
+/// only if the head has reached their generation by another version.
 ///
-/// While the head is still the named one, a further attempt on top of it settles this one: only one of the two can land.
+/// While the head is still the named one, a further attempt on top of it settles this one: only one of the
+/// two can land.
 #[derive(Debug, Clone)]
 pub(super) struct Unsettled {
     /// What the swap named; none: that there is no head.
@@ -35,8 +39,9 @@ pub(super) enum Fate {
     Landed,
     /// It never was and never will be: the head reached its generation by another version.
     Dead,
-    /// The head has changed, so it cannot land any more, and the head has not reached its generation. It is not certain that it never was in place: a
-    /// person may have put back an older head over it. So its versions stay.
+    /// The head has changed, so it cannot land any more, and the head has not reached its generation. It is
+    /// not certain that it never was in place: a person may have put back an older head over it. So its
+    /// versions stay.
     Superseded,
     /// The head is still the one that it named: it may land yet.
     Open,
@@ -46,7 +51,8 @@ pub(super) enum Fate {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ByHead {
     Decided(Fate),
-    /// Its generation is further back than the head remembers: whether it is `version_id` is to be read behind the `oldest`.
+    /// Its generation is further back than the head remembers: whether it is `version_id` is to be read
+    /// behind the `oldest`.
     Further {
         generation: u64,
         version_id: VersionId,
@@ -89,7 +95,8 @@ impl Unsettled {
             return ByHead::Decided(Fate::Landed);
         }
         let Some(ours) = self.head.current.as_ref().filter(|_| !self.fresh.is_empty()) else {
-            // A lease alone: it is ours by its id, or it is not ours any more, which comes to the same as never.
+            // A lease alone: it is ours by its id, or it is not ours any more, which comes to the same as
+            // never.
             let id = |head: &Head| head.lease.as_ref().map(|lease| lease.id.clone());
             return ByHead::Decided(told(id(&self.head).is_some() && id(&stored.head) == id(&self.head)));
         };

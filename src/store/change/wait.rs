@@ -17,14 +17,17 @@ use crate::{
 
 /// Waits until the lock that is in the way ends or changes hands, as long as the resolver has said.
 ///
-/// A change that waits stands in one line with the callers of this process that acquire the lock. It keeps its place at the front until it has landed or failed
-/// ([`Place`]), so that the next in line waits no longer than one write. It leaves the line before it waits for a resolver, which may lock the workflow itself.
+/// A change that waits stands in one line with the callers of this process that acquire the lock. It keeps
+/// its place at the front until it has landed or failed ([`Place`]), so that the next in line waits no longer
+/// than one write. It leaves the line before it waits for a resolver, which may lock the workflow itself.
 pub(super) struct WaitForLock;
 
-/// So many waits of one change do not use up its answers. That is days of a lock that never rests, and few enough for the step limit of a flow.
+/// So many waits of one change do not use up its answers. That is days of a lock that never rests, and few
+/// enough for the step limit of a flow.
 const HANDOVERS: u32 = 100_000;
 
-/// The place of a change in the line for the lock of its workflow. Kept where a node that only sees the change can take it along.
+/// The place of a change in the line for the lock of its workflow. Kept where a node that only sees the
+/// change can take it along.
 #[derive(Default)]
 pub(super) struct Place(Mutex<Option<Turn>>);
 

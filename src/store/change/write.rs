@@ -16,23 +16,28 @@ use crate::{
     stored::{Current, Ended, Head, Objects, VersionId, VersionRecord, layout, unreadable},
 };
 
-/// Where the head stands in the batch: the version and its pending record come before it, what is derived after it.
+/// Where the head stands in the batch: the version and its pending record come before it, what is derived
+/// after it.
 const SWAP: usize = 1;
-/// How many unknown outcomes a change takes before it reports one. A storage gives up on each only after a long time of its own.
+/// How many unknown outcomes a change takes before it reports one. A storage gives up on each only after a
+/// long time of its own.
 const UNKNOWN: u32 = 3;
 
-/// Commits the change: the version beside its pending record, then the head, then the copies. A person's edit that is kept is a version of its own in
-/// the same batch, below that one, so that a crash leaves both or neither in the chain.
+/// Commits the change: the version beside its pending record, then the head, then the copies. A person's edit
+/// that is kept is a version of its own in the same batch, below that one, so that a crash leaves both or
+/// neither in the chain.
 ///
-/// Invariant: the swap of the head is the commit point. Before it nothing refers to the version, after it the change stands
-/// whatever becomes of the copies. On a storage with atomic batches a crash leaves all of the batch or nothing. Elsewhere it leaves, by stages: a version and
-/// a record that nothing refers to; the new head with copies that lag, which readers notice by their hash; or everything. A cancelled write leaves the
+/// Invariant: the swap of the head is the commit point. Before it nothing refers to the version, after it the
+/// change stands whatever becomes of the copies. On a storage with atomic batches a crash leaves all of the
+/// batch or nothing. Elsewhere it leaves, by stages: a version and a record that nothing refers to; the new
+/// head with copies that lag, which readers notice by their hash; or everything. A cancelled write leaves the
 /// same, or goes on to its end in the backend.
 ///
-/// Before the first version of a workflow its other versions are looked at: over a head that was lost nothing is saved.
+/// Before the first version of a workflow its other versions are looked at: over a head that was lost nothing
+/// is saved.
 ///
-/// Every attempt has a version id of its own, so that a version that is found in a chain tells that its attempt succeeded. That is what
-/// settles an attempt whose reply got lost; [`Unsettled`] says how.
+/// Every attempt has a version id of its own, so that a version that is found in a chain tells that its
+/// attempt succeeded. That is what settles an attempt whose reply got lost; [`Unsettled`] says how.
 pub(super) struct WriteAtomic;
 
 #[derive(Debug)]
@@ -42,7 +47,8 @@ pub(super) enum Attempted {
         copy_error: Option<Error>,
     },
     LostRace,
-    /// It may have landed: because of an error, or because it was refused in a way that may be a conflict with itself.
+    /// It may have landed: because of an error, or because it was refused in a way that may be a conflict
+    /// with itself.
     Unsettled {
         attempt: Box<Unsettled>,
         doubt: Option<pflow_backend::Error>,
@@ -66,7 +72,8 @@ impl Node<Change, Error> for WriteAtomic {
         Retry::attempts(3).wait(Duration::from_secs(1)).jitter(0.5)
     }
 
-    /// Only what surely did not happen may be tried again blindly, and only where a moment may make a difference.
+    /// Only what surely did not happen may be tried again blindly, and only where a moment may make a
+    /// difference.
     fn is_retryable(&self, failure: &Failure<Error>) -> bool {
         matches!(failure, Failure::Error(error) if error.may_pass())
     }
@@ -102,7 +109,8 @@ impl Node<Change, Error> for WriteAtomic {
     ) -> Result<Action> {
         match attempted {
             Attempted::Committed { head, copy_error } => {
-                // Only one swap of a version can land, so the attempts that named the same one are dead. See `Fate` for what may be deleted of them.
+                // Only one swap of a version can land, so the attempts that named the same one are dead. See
+                // `Fate` for what may be deleted of them.
                 let mut dead = std::mem::take(&mut change.unsettled);
                 dead.append(&mut change.superseded);
                 for dead in dead {
@@ -190,7 +198,8 @@ async fn attempt(shared: &Shared, plan: &Plan, earlier: &[Key]) -> Result<Attemp
                 });
             }
             Outcome::NotApplied { applied } => Err((applied, error)),
-            // What a disk shows after a failed sync may be gone after a crash, so there a look decides nothing.
+            // What a disk shows after a failed sync may be gone after a crash, so there a look decides
+            // nothing.
             Outcome::Unknown if objects.backend.capabilities().durability == Durability::Power => {
                 let what = format!("the change of {}", head.id);
                 return Err(Error::OutcomeUnknown { what, source: error });
@@ -202,7 +211,8 @@ async fn attempt(shared: &Shared, plan: &Plan, earlier: &[Key]) -> Result<Attemp
     let atomic = objects.backend.capabilities().atomic_batch;
     let in_place = match &applied {
         Ok(stages) => *stages > 0 || at == 0,
-        // Whoever waited for somebody else's lock has put nothing in place, and need not wait again to clear it away.
+        // Whoever waited for somebody else's lock has put nothing in place, and need not wait again to clear
+        // it away.
         Err((_, error)) if error.kind() == StorageErrorKind::Busy => at == 0,
         Err((stages, _)) => *stages > 0 || !atomic,
     };
@@ -215,8 +225,9 @@ async fn attempt(shared: &Shared, plan: &Plan, earlier: &[Key]) -> Result<Attemp
     }
 }
 
-/// Puts the first version of a workflow and its record, and looks in the same round trip whether other versions are there that a lost head must have
-/// reached. Without atomic batches only: then the swap is a commit of its own, and the look has been answered before it.
+/// Puts the first version of a workflow and its record, and looks in the same round trip whether other
+/// versions are there that a lost head must have reached. Without atomic batches only: then the swap is a
+/// commit of its own, and the look has been answered before it.
 ///
 /// # Errors
 /// Those of the puts and of the look. The swap was not sent, so what was put is garbage, and is deleted.
@@ -241,8 +252,9 @@ async fn put_first(shared: &Shared, head: &Head, fresh: &Fresh, earlier: &[Key])
 
 /// Deletes what an attempt on top of generation `base` left, whose swap surely did not happen.
 ///
-/// IMPORTANT: not before a look at the head. A person may have removed it or put it back since, and a person may
-/// have it moved to this very version then. Where the head is behind `base`, or may have the version, it stays.
+/// IMPORTANT: not before a look at the head. A person may have removed it or put it back since, and a person
+/// may have it moved to this very version then. Where the head is behind `base`, or may have the version, it
+/// stays.
 async fn clear(objects: &Objects, base: u64, head: &Head, fresh: &Fresh) {
     match objects.head(&head.id).await {
         Ok(stored) if stored.head.generation() >= base && !may_have(&stored.head, head) => {}
@@ -261,7 +273,8 @@ async fn clear(objects: &Objects, base: u64, head: &Head, fresh: &Fresh) {
     }
 }
 
-/// Whether the version of `attempt` may be in the chain of `now`: further back than a head remembers is not looked.
+/// Whether the version of `attempt` may be in the chain of `now`: further back than a head remembers is not
+/// looked.
 fn may_have(now: &Head, attempt: &Head) -> bool {
     let (Some(now), Some(ours)) = (&now.current, &attempt.current) else { return false };
     let (generation, version_id) = (ours.record.generation, &ours.record.version_id);
@@ -278,7 +291,8 @@ fn puts(fresh: &Fresh) -> Vec<Operation> {
 
 type Fresh = Vec<(Key, Bytes)>;
 
-/// The head with the new version, behind the edit that it keeps, and the objects that must be there before it.
+/// The head with the new version, behind the edit that it keeps, and the objects that must be there before
+/// it.
 fn with_version(shared: &Shared, plan: &Plan, mut head: Head) -> Result<(Head, Fresh)> {
     let mut fresh = Vec::new();
     for (record, content) in plan.kept.iter().chain(&plan.version) {
@@ -328,7 +342,8 @@ async fn mirror(objects: &Objects, plan: &Plan, head: &Head) -> Result<MirrorUpd
     }
 }
 
-/// What follows from the head: the content under the name that people know, the mirror of the lease, and the record of a lease that was broken.
+/// What follows from the head: the content under the name that people know, the mirror of the lease, and the
+/// record of a lease that was broken.
 fn copies(objects: &Objects, plan: &Plan, head: &Head, mirror: Option<Operation>) -> Result<Vec<Operation>> {
     let plain_files = objects.backend.capabilities().plain_files;
     let mut copies = Vec::new();
@@ -350,7 +365,8 @@ fn copies(objects: &Objects, plan: &Plan, head: &Head, mirror: Option<Operation>
     }
     copies.extend(mirror);
     if let Some(broken) = &plan.breaks {
-        // For the operation history, as when it is broken by itself. It may be written again with the copies, and is the same then.
+        // For the operation history, as when it is broken by itself. It may be written again with the copies,
+        // and is the same then.
         copies.push(broken::record(objects, &head.id, broken, &broken::new_id(objects, &head.id)?)?);
     }
     Ok(copies)

@@ -22,7 +22,8 @@ use crate::{
     },
 };
 
-/// How far above the highest fence that is seen the new one lies: leases that were given back leave no trace, so nobody knows how many there were.
+/// How far above the highest fence that is seen the new one lies: leases that were given back leave no trace,
+/// so nobody knows how many there were.
 const FENCE_GAP: u64 = 1_000_000;
 
 /// The highest fence that is believed of a `workflow.lock` and of the operation history, which have no
@@ -175,13 +176,15 @@ impl Store {
         Ok(plan)
     }
 
-    /// Carries out a plan. The old content stays in the chain. A lease that a hurt head has is taken away and the fence raised, so whoever held it writes
-    /// nothing more under it.
+    /// Carries out a plan. The old content stays in the chain. A lease that a hurt head has is taken away and
+    /// the fence raised, so whoever held it writes nothing more under it.
     ///
-    /// Each move is one swap of a head that names the state which the plan was made from: a crash leaves some heads moved and the others as they were.
+    /// Each move is one swap of a head that names the state which the plan was made from: a crash leaves some
+    /// heads moved and the others as they were.
     ///
     /// # Errors
-    /// Nothing may be written here, and nothing was. An error on the way is [`RepairReport::failed`], beside what was moved before it.
+    /// Nothing may be written here, and nothing was. An error on the way is [`RepairReport::failed`], beside
+    /// what was moved before it.
     pub async fn repair(&self, plan: RepairPlan) -> Result<RepairReport> {
         self.shared.gate.admit_writer().await?;
         let mut report = RepairReport::default();
@@ -255,7 +258,8 @@ impl Store {
         };
         next.fence = head.fence;
         next.current = Some(head.current.clone());
-        // Judged by the new head: its fence is above that of every lease before, so their mirrors are no edits.
+        // Judged by the new head: its fence is above that of every lease before, so their mirrors are no
+        // edits.
         let mirror = MirrorUpdate::of(objects, &next, &next).await?;
         let key = layout::head(id);
         let bytes = next.encode().map_err(|source| unreadable(&key, source))?;
@@ -274,7 +278,8 @@ impl Store {
         let told = layout::pending_operation(id, &operation_id);
         let line = encode_line(&body).map_err(|source| unreadable(&told, source))?;
         let pending = layout::pending(id, head.to.generation, &head.to.version_id);
-        // IMPORTANT: the record first, so that no reader of the index misses the move; the copy and the history after the head.
+        // IMPORTANT: the record first, so that no reader of the index misses the move; the copy and the
+        // history after the head.
         let batch = Batch::new()
             .stage([Operation::put(pending, Vec::new())])
             .stage([Operation::put(key, bytes).when(when)].into_iter().chain(mirror.keep))
@@ -294,7 +299,8 @@ impl Store {
                     tracing::warn!(%id, %error, "its head is moved, but what follows from it could not be written");
                     Ok(true)
                 }
-                // What a disk shows after a failed sync may be gone after a crash: there a look decides nothing.
+                // What a disk shows after a failed sync may be gone after a crash: there a look decides
+                // nothing.
                 Outcome::Unknown
                     if objects.backend.capabilities().durability != Durability::Power
                         && self.has_reached(head).await? =>

@@ -1,8 +1,9 @@
 //! What looks wrong is looked at again before it is reported.
 //!
-//! Writers go on while a verification runs, and a check reads several objects one after the other. So what a check finds may be two states of a sound
-//! store. A check of its own that finds the same thing again, after everything that it compares was read again, is no such mixture: what
-//! a healthy writer leaves between two of its stages is gone by then, or has another name.
+//! Writers go on while a verification runs, and a check reads several objects one after the other. So what a
+//! check finds may be two states of a sound store. A check of its own that finds the same thing again, after
+//! everything that it compares was read again, is no such mixture: what a healthy writer leaves between two
+//! of its stages is gone by then, or has another name.
 
 use std::collections::BTreeSet;
 
@@ -20,10 +21,12 @@ pub(super) struct Again {
 }
 
 impl Again {
-    /// Takes the report of the next check. Gives back what is to be reported, or none if the check must be repeated.
+    /// Takes the report of the next check. Gives back what is to be reported, or none if the check must be
+    /// repeated.
     ///
-    /// Invariant: whatever is reported was found by this check and by the one before it. Damage stays, so it is found by both. If every check finds
-    /// something else, other writers are at work, and only what was found twice is reported.
+    /// Invariant: whatever is reported was found by this check and by the one before it. Damage stays, so it
+    /// is found by both. If every check finds something else, other writers are at work, and only what was
+    /// found twice is reported.
     pub(super) fn take(&mut self, mut report: Report) -> Option<Report> {
         let nothing = report.findings.is_empty() && report.hurt.is_empty() && report.outside.is_empty();
         let Some(before) = self.before.replace(report.clone()) else {

@@ -35,7 +35,8 @@ impl Store {
         let hurt: BTreeSet<WorkflowId> = report.hurt.iter().cloned().collect();
         let mut suspects = Vec::new();
         for (id, read) in shared.objects.heads(ids.iter().cloned().collect()).await {
-            // Unreadable and hurt heads have been reported. The entry of a hurt one is right: it is the head that is wrong.
+            // Unreadable and hurt heads have been reported. The entry of a hurt one is right: it is the head
+            // that is wrong.
             if let Ok(stored) = read
                 && !hurt.contains(&id)
                 && entries.get(&id).copied() != Entry::of(&stored.head).as_ref()
@@ -68,8 +69,9 @@ impl Store {
 
     /// Those of `suspects` about which the index is wrong, in the order of their ids.
     ///
-    /// Whatever was acknowledged before a view is in it. So a view that is made between two reads of the same current version has that version's
-    /// entry. A workflow that other writers change at every look is not judged.
+    /// Whatever was acknowledged before a view is in it. So a view that is made between two reads of the same
+    /// current version has that version's entry. A workflow that other writers change at every look is not
+    /// judged.
     async fn wrong_in_index(&self, mut suspects: Vec<WorkflowId>) -> Result<BTreeSet<WorkflowId>> {
         let shared = &self.shared;
         let mut wrong = BTreeSet::new();

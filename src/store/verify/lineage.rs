@@ -17,7 +17,8 @@ pub(super) type Outside = BTreeMap<(WorkflowId, VersionName), VersionStatus>;
 const REPAIR: &str = "verify --repair";
 
 impl Store {
-    /// The versions that the chain does not name. Below a break nobody knows what the chain named, so nothing there is judged.
+    /// The versions that the chain does not name. Below a break nobody knows what the chain named, so nothing
+    /// there is judged.
     pub(super) async fn verify_lineage(&self, head: &Head, chain: &Chain, report: &mut Report) -> Result<()> {
         let id = &head.id;
         let keys = self.shared.objects.keys(&layout::versions_of(id)).await?;
@@ -128,8 +129,8 @@ impl Store {
         Ok(())
     }
 
-    /// Reports every version outside of a chain. One that the index has seen was current once, so its head was replaced: that is damage. Others are what
-    /// a lost race or a stopped writer left.
+    /// Reports every version outside of a chain. One that the index has seen was current once, so its head
+    /// was replaced: that is damage. Others are what a lost race or a stopped writer left.
     pub(super) async fn verify_outside(&self, report: &mut Report) -> Result<()> {
         let outside = std::mem::take(&mut report.outside);
         if outside.is_empty() {

@@ -31,9 +31,11 @@ pub struct Report {
     pub versions: usize,
     /// What was found, by key.
     pub findings: Vec<Finding>,
-    /// Workflows whose head was removed, replaced by an older state, or cannot be read: [`Store::repair`] moves it.
+    /// Workflows whose head was removed, replaced by an older state, or cannot be read: [`Store::repair`]
+    /// moves it.
     pub hurt: Vec<WorkflowId>,
-    /// Versions outside of the chains. What they are is decided by the operation history, which is read once for all of them.
+    /// Versions outside of the chains. What they are is decided by the operation history, which is read once
+    /// for all of them.
     outside: lineage::Outside,
 }
 
@@ -58,7 +60,8 @@ pub enum Severity {
     Damage,
     /// A newer program wrote it, so this one cannot verify it.
     Newer,
-    /// Nothing is lost: what a crash or a person left behind, which the store deals with by itself or leaves to them.
+    /// Nothing is lost: what a crash or a person left behind, which the store deals with by itself or leaves
+    /// to them.
     Notice,
 }
 
@@ -91,7 +94,8 @@ impl Report {
         self.add(Severity::Damage, key, reason, None);
     }
 
-    /// An object that cannot be read or not be understood. An error that is not about one object ends the verification.
+    /// An object that cannot be read or not be understood. An error that is not about one object ends the
+    /// verification.
     fn unreadable(&mut self, key: impl ToString, error: Error) -> Result<()> {
         if error.kind() == ErrorKind::Incompatible {
             self.add(Severity::Newer, key, reason(error), None);
@@ -106,12 +110,12 @@ impl Report {
 }
 
 impl Store {
-    /// Reads everything and compares it: heads, every version of every chain with its hashes, working copies, mirrors of leases, the
-    /// index with the heads, and the history of the index. Changes no object. On a disk, values that only the journal has are written into their files if that
-    /// is possible by now.
+    /// Reads everything and compares it: heads, every version of every chain with its hashes, working copies,
+    /// mirrors of leases, the index with the heads, and the history of the index. Changes no object. On a
+    /// disk, values that only the journal has are written into their files if that is possible by now.
     ///
-    /// Other clients may go on writing: what looks wrong is compared again, after it was read again, and only what still holds is reported. A workflow that is
-    /// created while the verification runs may be left out.
+    /// Other clients may go on writing: what looks wrong is compared again, after it was read again, and only
+    /// what still holds is reported. A workflow that is created while the verification runs may be left out.
     ///
     /// # Errors
     /// Errors of the storage. What is damaged is a finding.

@@ -21,7 +21,8 @@ impl Chain {
     }
 }
 
-/// The nearest version below a break that the head remembers and the walk has not reached; its parents lead on.
+/// The nearest version below a break that the head remembers and the walk has not reached; its parents lead
+/// on.
 fn behind_a_break(current: &Current, chain: &Chain) -> Option<VersionRef> {
     let is_unseen = |known: &Ancestor| {
         known.generation < chain.broken_at && !chain.has(&(known.generation, known.version_id.clone()))
@@ -50,7 +51,8 @@ impl Store {
             report.workflows = 1;
             let chain = self.verify_chain(&head, current, &mut report).await?;
             self.verify_lineage(&head, &chain, &mut report).await?;
-            // Where the head is hurt, a copy of a later version looks like an edit. And only a newer program knows the file of a content that it wrote.
+            // Where the head is hurt, a copy of a later version looks like an edit. And only a newer program
+            // knows the file of a content that it wrote.
             if report.hurt.is_empty() && current.record.media_type.known().is_ok() {
                 self.verify_copy(&head, &mut report).await?;
             }
@@ -61,8 +63,8 @@ impl Store {
         Ok(report)
     }
 
-    /// Every version from the current one along all parents. Where a version is lost, its parents are not known; the walk goes on with the
-    /// ancestors that the head remembers.
+    /// Every version from the current one along all parents. Where a version is lost, its parents are not
+    /// known; the walk goes on with the ancestors that the head remembers.
     async fn verify_chain(&self, head: &Head, current: &Current, report: &mut Report) -> Result<Chain> {
         let head_key = layout::head(&head.id);
         let mut chain = Chain::default();

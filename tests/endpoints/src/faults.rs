@@ -28,8 +28,8 @@ pub enum Fault {
     Duplicate,
     /// The request reaches the server late, and is answered then.
     Delay,
-    /// The client is told at once that it failed (500, or a cut connection, by the seed), and the request reaches the
-    /// server later nevertheless.
+    /// The client is told at once that it failed (500, or a cut connection, by the seed), and the request
+    /// reaches the server later nevertheless.
     LateWrite,
 }
 
@@ -97,7 +97,8 @@ impl FaultPlan {
     /// The same, with this probability for this fault.
     ///
     /// # Panics
-    /// When it is not between 0 and 1, or when all faults together would be more than certain: they exclude each other.
+    /// When it is not between 0 and 1, or when all faults together would be more than certain: they exclude
+    /// each other.
     #[must_use]
     pub fn with(mut self, fault: Fault, probability: f64) -> Self {
         assert!((0.0..=1.0).contains(&probability), "{probability} is no probability");
@@ -116,7 +117,8 @@ impl FaultPlan {
         self
     }
 
-    /// What becomes of the request with this ordinal: the same for the same seed, whatever happened to others.
+    /// What becomes of the request with this ordinal: the same for the same seed, whatever happened to
+    /// others.
     pub(crate) fn decide(&self, seed: u64, ordinal: u64) -> Decision {
         let mut random = SplitMix64::new(seed ^ ordinal.wrapping_mul(0xD6E8_FEB8_6659_FD93));
         let (mut drawn, delay, cuts) = (random.fraction(), random.fraction(), random.fraction() < 0.5);

@@ -1,14 +1,17 @@
-//! Servers inside the test process, on loopback alone, so that a test of the object stores needs nothing but Rust.
+//! Servers inside the test process, on loopback alone, so that a test of the object stores needs nothing but
+//! Rust.
 //!
-//! - [`S3Endpoint`]: S3 over HTTP with signed requests, in front of one linearizable store. [`Quirks`] make it behave like
-//!   known servers that are not; [`Shaping`] makes it slow. [`Requests`] tells what a client asked for, in order.
+//! - [`S3Endpoint`]: S3 over HTTP with signed requests, in front of one linearizable store. [`Quirks`] make
+//!   it behave like known servers that are not; [`Shaping`] makes it slow. [`Requests`] tells what a client
+//!   asked for, in order.
 //!
 //! - [`GcsEndpoint`]: GCS's XML API in front of the same kind of store.
 //!
-//! - [`Proxy`]: stands before any HTTP server and misbehaves by a seed. [`FaultPlan`] says how often, a one-shot says when.
+//! - [`Proxy`]: stands before any HTTP server and misbehaves by a seed. [`FaultPlan`] says how often, a
+//!   one-shot says when.
 //!
-//! Every server has a thread and a runtime of its own: it answers while a test blocks (waiting for a program, for
-//! example) and while the test's own clock stands still. It stops when its handle is dropped.
+//! Every server has a thread and a runtime of its own: it answers while a test blocks (waiting for a program,
+//! for example) and while the test's own clock stands still. It stops when its handle is dropped.
 //!
 //! A server that cannot be started is a machine on which the test cannot be run: `start` panics and says why.
 #![allow(

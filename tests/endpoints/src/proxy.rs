@@ -24,9 +24,9 @@ const FLUSH: Duration = Duration::from_millis(5);
 
 /// An HTTP/1.1 proxy in front of one server, which does to requests what networks do, by a seed.
 ///
-/// Point a client at [`url`](Self::url) instead of the server. Nothing that may be signed is changed, so it stands before
-/// every server here and before real ones on this machine. Creating one prints its seed: the same seed and plan do the same
-/// to the request with the same ordinal.
+/// Point a client at [`url`](Self::url) instead of the server. Nothing that may be signed is changed, so it
+/// stands before every server here and before real ones on this machine. Creating one prints its seed: the
+/// same seed and plan do the same to the request with the same ordinal.
 ///
 /// A server that cannot be reached is answered for with 502, and the log says so.
 #[derive(Debug)]
@@ -99,8 +99,8 @@ impl Proxy {
         self.shared.lock().shaping = shaping;
     }
 
-    /// The next request that `matches` suffers this fault, whatever the plan says. Several wait side by side, and the
-    /// oldest that matches is taken. The request has no status yet when it is looked at.
+    /// The next request that `matches` suffers this fault, whatever the plan says. Several wait side by side,
+    /// and the oldest that matches is taken. The request has no status yet when it is looked at.
     pub fn one_shot(&self, fault: Fault, matches: impl Fn(&Request) -> bool + Send + 'static) {
         self.shared.lock().one_shots.push((Box::new(matches), fault));
     }

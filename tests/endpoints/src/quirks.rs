@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// What real servers do that the documentation of S3 does not say. The default has none: conditions are honoured, and
-/// checking one and acting on it is one step.
+/// What real servers do that the documentation of S3 does not say. The default has none: conditions are
+/// honoured, and checking one and acting on it is one step.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Quirks {
     /// Lists give the ETag without its quotes, all else gives it with them (Azure, some S3 servers).
@@ -14,8 +14,9 @@ pub struct Quirks {
     pub ignores_if_match: bool,
     /// `If-None-Match` is not looked at: every create succeeds (s3rver).
     pub ignores_if_none_match: bool,
-    /// A condition is checked, then others get a turn, then the write happens (s3s-fs, stock moto): of several writers
-    /// at once all may win. A write whose condition holds waits up to 0.2 s for a second writer of its key.
+    /// A condition is checked, then others get a turn, then the write happens (s3s-fs, stock moto): of
+    /// several writers at once all may win. A write whose condition holds waits up to 0.2 s for a second
+    /// writer of its key.
     pub racy: bool,
     /// A conditional write that lost to one at the same time is 409 instead of 412 (AWS).
     pub conflict_409_on_race: bool,
@@ -77,8 +78,8 @@ impl Quirks {
 /// How slow a server is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Shaping {
-    /// Added to every request before anything of it is carried out. A request takes at least this long, and requests
-    /// that are sent at once wait side by side.
+    /// Added to every request before anything of it is carried out. A request takes at least this long, and
+    /// requests that are sent at once wait side by side.
     pub latency: Duration,
 }
 

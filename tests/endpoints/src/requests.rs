@@ -51,8 +51,8 @@ pub struct Request {
     pub method: Method,
     /// The bucket, percent-encoded as it came; empty when none is named.
     pub bucket: String,
-    /// The key without the bucket, percent-encoded as it came (portable keys are never encoded); empty for a request
-    /// about the bucket. For a list it is the prefix instead.
+    /// The key without the bucket, percent-encoded as it came (portable keys are never encoded); empty for a
+    /// request about the bucket. For a list it is the prefix instead.
     pub key: String,
     /// The condition, where there is one.
     pub condition: Option<Condition>,
@@ -61,8 +61,8 @@ pub struct Request {
 }
 
 impl Request {
-    /// Reads a request's head the way the three protocols write it, path style. Azure's has the account where the others
-    /// have the bucket, so that the container is the key's first segment.
+    /// Reads a request's head the way the three protocols write it, path style. Azure's has the account where
+    /// the others have the bucket, so that the container is the key's first segment.
     pub(crate) fn read(method: &Method, uri: &Uri, headers: &HeaderMap) -> Self {
         let path = uri.path().trim_start_matches('/');
         let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
@@ -217,7 +217,8 @@ impl Add for Counts {
     }
 }
 
-/// What reached a server since it started or since [`reset`](Self::reset). Cheap to clone; all clones tell the same.
+/// What reached a server since it started or since [`reset`](Self::reset). Cheap to clone; all clones tell
+/// the same.
 #[derive(Debug, Clone, Default)]
 pub struct Requests {
     inner: Arc<Mutex<Inner>>,

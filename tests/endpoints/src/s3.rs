@@ -12,10 +12,12 @@ use crate::quirks::Quirks;
 use crate::s3_answers::{etag, got, headed, listed, page_query, refused};
 use crate::store::{Content, Refusal, Store, Stored, When};
 
-/// How long a conditional write leaves others the chance to come in between, where a quirk wants them to meet.
+/// How long a conditional write leaves others the chance to come in between, where a quirk wants them to
+/// meet.
 const TURN: Duration = Duration::from_millis(5);
 
-/// How many turns a racy server waits for a second writer of the key, so that a race is a race on a busy machine too.
+/// How many turns a racy server waits for a second writer of the key, so that a race is a race on a busy
+/// machine too.
 const TURNS: u32 = 40;
 
 /// The store, spoken to in S3's operations.

@@ -17,10 +17,11 @@ use crate::{ACCESS_KEY, REGION, SECRET_KEY};
 
 /// An S3 server in this process, on a free port of the loopback address, until it is dropped.
 ///
-/// Requests are signed (SigV4, [`ACCESS_KEY`] and [`SECRET_KEY`]) and path style. It knows put (with `If-None-Match: *`
-/// and `If-Match`, quoted or not; a missing object under `If-Match` is 404), get with ranges, head, delete, bulk delete,
-/// list (version 2), multipart uploads, copy and user metadata. ETags are the MD5 of the content, so they come back with
-/// it. What it does not know is answered with 501, never half done.
+/// Requests are signed (SigV4, [`ACCESS_KEY`] and [`SECRET_KEY`]) and path style. It knows put (with
+/// `If-None-Match: *` and `If-Match`, quoted or not; a missing object under `If-Match` is 404), get with
+/// ranges, head, delete, bulk delete, list (version 2), multipart uploads, copy and user metadata. ETags are
+/// the MD5 of the content, so they come back with it. What it does not know is answered with 501, never half
+/// done.
 #[derive(Debug)]
 pub struct S3Endpoint {
     server: Server,

@@ -10,8 +10,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::sync::oneshot;
 
-/// A running HTTP/1.1 server on a free port of the loopback address. Stops when dropped: connections are cut, what is
-/// under way is given up, and the thread is gone when the drop returns.
+/// A running HTTP/1.1 server on a free port of the loopback address. Stops when dropped: connections are cut,
+/// what is under way is given up, and the thread is gone when the drop returns.
 #[derive(Debug)]
 pub(crate) struct Server {
     address: SocketAddr,

@@ -24,7 +24,8 @@ pub(crate) struct Stored {
     /// Without quotes. Of the content alone, so that it comes back with it, as on real servers.
     pub(crate) etag: String,
     pub(crate) modified: SystemTime,
-    /// The number of the write that made it: never zero, never the same again, also for the same bytes. GCS's generation.
+    /// The number of the write that made it: never zero, never the same again, also for the same bytes. GCS's
+    /// generation.
     pub(crate) generation: u64,
 }
 
@@ -311,7 +312,8 @@ impl State {
     }
 }
 
-/// One bucket of a server, past HTTP: to look at what is stored and to tamper with it. Nothing here is counted.
+/// One bucket of a server, past HTTP: to look at what is stored and to tamper with it. Nothing here is
+/// counted.
 #[derive(Debug, Clone)]
 pub struct Bucket {
     pub(crate) store: Arc<Store>,

@@ -71,8 +71,8 @@ pub(super) fn same_bytes(name: &str, found: &[u8], expected: &[u8]) -> Checked {
     Ok(())
 }
 
-/// A body that differs from the next in every byte behind its number, of a length that changes from one to the next,
-/// up to `most` bytes. A mixture or a part of two of them is neither.
+/// A body that differs from the next in every byte behind its number, of a length that changes from one to
+/// the next, up to `most` bytes. A mixture or a part of two of them is neither.
 pub(super) fn numbered_body(number: usize, most: usize) -> Vec<u8> {
     let length = most - (number * 7_919) % (most / 2).max(1);
     let filler = u8::try_from(number % 251).unwrap_or_default();

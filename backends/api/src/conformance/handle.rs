@@ -8,7 +8,8 @@ use crate::{
     Precondition, StorageBackend, Version, Versions, WriteKind,
 };
 
-/// A backend's handle, asked in the words of the cases. Whatever an answer must hold by itself is checked every time.
+/// A backend's handle, asked in the words of the cases. Whatever an answer must hold by itself is checked
+/// every time.
 #[derive(Clone)]
 pub(super) struct Handle(Arc<dyn StorageBackend>);
 
@@ -81,7 +82,8 @@ impl Handle {
         self.0.commit(batch).await.map_err(|error| Stop::error("A commit", &error))
     }
 
-    /// The commit happens; every put has a version, but perhaps one of a copy that follows the answer, and no delete has.
+    /// The commit happens; every put has a version, but perhaps one of a copy that follows the answer, and no
+    /// delete has.
     pub(super) async fn commit(&self, batch: Batch) -> Checked<Versions> {
         match self.attempt(batch.clone()).await? {
             Commit::Committed(versions) => {
@@ -138,8 +140,8 @@ impl Handle {
         Ok(conflict)
     }
 
-    /// As `conflict`, of a put of the very bytes that are there. Where conflicts are not exact these may be taken for its own, which changes
-    /// nothing either.
+    /// As `conflict`, of a put of the very bytes that are there. Where conflicts are not exact these may be
+    /// taken for its own, which changes nothing either.
     pub(super) async fn conflict_or_own(&self, batch: Batch, at: Position) -> Checked {
         if self.capabilities().exact_conflicts {
             return self.conflict(batch, at).await.map(drop);

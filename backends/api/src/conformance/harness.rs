@@ -23,8 +23,9 @@ pub trait Site: Send + Sync {
     /// The case that asked fails.
     async fn open(&self) -> Result<Arc<dyn StorageBackend>>;
 
-    /// One more handle, as independent of the others as if another process had opened the storage. They may be in use, closed
-    /// or dropped by then. None where this cannot be; the cases that need it are skipped, and the races run on one handle.
+    /// One more handle, as independent of the others as if another process had opened the storage. They may
+    /// be in use, closed or dropped by then. None where this cannot be; the cases that need it are skipped,
+    /// and the races run on one handle.
     ///
     /// # Errors
     /// The case that asked fails.
@@ -32,8 +33,8 @@ pub trait Site: Send + Sync {
         Ok(None)
     }
 
-    /// A handle whose next commit reaches the storage while the answer to its first write gets lost on the way back, as on a
-    /// network. None where nothing can get lost; the cases that need it are skipped.
+    /// A handle whose next commit reaches the storage while the answer to its first write gets lost on the
+    /// way back, as on a network. None where nothing can get lost; the cases that need it are skipped.
     ///
     /// # Errors
     /// The case that asked fails.

@@ -8,10 +8,12 @@ use crate::{
     StorageBackend, probe::Check,
 };
 
-/// A handle that does what it is told and never says so: every commit that happened answers that its outcome is unknown.
+/// A handle that does what it is told and never says so: every commit that happened answers that its outcome
+/// is unknown.
 ///
-/// The plainest [`Site::losing_a_reply`](super::Site::losing_a_reply), for backends that have no replies of their own to lose. One that
-/// talks to a server has: it drops the server's answer instead, so that its own way out of that is tried.
+/// The plainest [`Site::losing_a_reply`](super::Site::losing_a_reply), for backends that have no replies of
+/// their own to lose. One that talks to a server has: it drops the server's answer instead, so that its own
+/// way out of that is tried.
 #[derive(Debug)]
 pub struct LosingReplies(Arc<dyn StorageBackend>);
 

@@ -1,10 +1,12 @@
 //! The cases that every backend must pass.
 //!
-//! The suite checks the promises of [`StorageBackend`](crate::StorageBackend) as far as they can be seen from outside. It
-//! chooses by the backend's [`Capabilities`](crate::Capabilities): what a backend does not promise is skipped with the reason
-//! or held to the weaker promise. What a crash leaves is not seen from outside; a backend tests that for itself.
+//! The suite checks the promises of [`StorageBackend`](crate::StorageBackend) as far as they can be seen from
+//! outside. It chooses by the backend's [`Capabilities`](crate::Capabilities): what a backend does not
+//! promise is skipped with the reason or held to the weaker promise. What a crash leaves is not seen from
+//! outside; a backend tests that for itself.
 //!
-//! Whoever writes a backend implements [`Harness`] and [`Site`], runs [`run`] in a test and asserts the [`Report`]:
+//! Whoever writes a backend implements [`Harness`] and [`Site`], runs [`run`] in a test and asserts the
+//! [`Report`]:
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -38,8 +40,9 @@
 //! ```
 //!
 //! # Where to run it
-//! In a tokio runtime, better one of many threads: there the racing tasks run in parallel. Without a tokio runtime they take
-//! turns wherever they wait. The suite looks at no clock and never sleeps, so a backend that hangs makes it hang.
+//! In a tokio runtime, better one of many threads: there the racing tasks run in parallel. Without a tokio
+//! runtime they take turns wherever they wait. The suite looks at no clock and never sleeps, so a backend
+//! that hangs makes it hang.
 
 mod cases;
 mod check;
@@ -68,7 +71,8 @@ use ground::Ground;
 pub async fn run(harness: &dyn Harness) -> Report {
     let mut report = Report::default();
     for case in CASES {
-        // A panic is the backend's failure in this case and says nothing about the next one, which begins anew.
+        // A panic is the backend's failure in this case and says nothing about the next one, which begins
+        // anew.
         let verdict = match AssertUnwindSafe(run_one(harness, case)).catch_unwind().await {
             Ok(Ok(())) => Verdict::Passed,
             Ok(Err(Stop::Skipped(reason))) => Verdict::Skipped(reason),

@@ -7,8 +7,8 @@ use super::check::{Checked, Stop};
 
 /// Runs all of `tasks` at the same time and answers in their order, or with the first that stops.
 ///
-/// In a tokio runtime each is a task of its own, in parallel where the runtime has several threads; elsewhere they take turns.
-/// None is left behind: the first that stops, or a drop of this future, ends all.
+/// In a tokio runtime each is a task of its own, in parallel where the runtime has several threads; elsewhere
+/// they take turns. None is left behind: the first that stops, or a drop of this future, ends all.
 pub(super) async fn together<T, F>(tasks: impl IntoIterator<Item = F>) -> Checked<Vec<T>>
 where
     T: Send + 'static,

@@ -2,10 +2,11 @@ use std::fmt;
 
 use super::process;
 
-/// Who a process is: enough to tell a person whom to ask, and to tell on the same machine whether it still runs.
+/// Who a process is: enough to tell a person whom to ask, and to tell on the same machine whether it still
+/// runs.
 ///
-/// A pid alone says nothing: it is used again after its process is gone, and a container has its own numbers. So the start
-/// time, the boot and the pid namespace go with it; what the system does not tell is none.
+/// A pid alone says nothing: it is used again after its process is gone, and a container has its own numbers.
+/// So the start time, the boot and the pid namespace go with it; what the system does not tell is none.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// The machine's name.
@@ -54,8 +55,8 @@ fn user() -> String {
     named.or_else(uid).unwrap_or_else(|| "unknown".to_owned())
 }
 
-/// The owner of `/proc/self`, where there is one, by name if the machine's own list has it: asking the C library would need unsafe
-/// code.
+/// The owner of `/proc/self`, where there is one, by name if the machine's own list has it: asking the C
+/// library would need unsafe code.
 #[cfg(target_os = "linux")]
 fn uid() -> Option<String> {
     use std::os::unix::fs::MetadataExt;

@@ -13,10 +13,12 @@ use tokio::sync::watch;
 
 use super::{Environment, Identity, Process};
 
-/// An environment for tests: the clock stands still until it is told otherwise, and the same seed gives the same numbers.
+/// An environment for tests: the clock stands still until it is told otherwise, and the same seed gives the
+/// same numbers.
 ///
-/// Sleeping moves the clock forward and returns at once, so nothing that waits makes a test slow; see [`stepped`](Self::stepped) for the
-/// other way. Two environments that stand for two machines need different seeds, or they give the same ids.
+/// Sleeping moves the clock forward and returns at once, so nothing that waits makes a test slow; see
+/// [`stepped`](Self::stepped) for the other way. Two environments that stand for two machines need different
+/// seeds, or they give the same ids.
 #[derive(Debug)]
 pub struct ManualEnvironment {
     clock: watch::Sender<Clock>,
@@ -62,7 +64,8 @@ impl ManualEnvironment {
         self
     }
 
-    /// The same, but sleeping ends when [`advance`](Self::advance) has let so much time pass: for tests of what works in the background.
+    /// The same, but sleeping ends when [`advance`](Self::advance) has let so much time pass: for tests of
+    /// what works in the background.
     #[must_use]
     pub fn stepped(mut self) -> Self {
         self.stepped = true;
@@ -82,7 +85,8 @@ impl ManualEnvironment {
         self.clock.send_modify(|clock| clock.now = now);
     }
 
-    /// Says what has the number `pid` from now on. Until then it is this very process under its own number, and unknown under any other.
+    /// Says what has the number `pid` from now on. Until then it is this very process under its own number,
+    /// and unknown under any other.
     pub fn set_process(&self, pid: u32, process: Process) {
         self.processes.lock().unwrap_or_else(PoisonError::into_inner).insert(pid, process);
     }

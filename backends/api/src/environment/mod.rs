@@ -32,7 +32,8 @@ pub trait Environment: Debug + Send + Sync + 'static {
     /// Returns after at least this long.
     async fn sleep(&self, duration: Duration);
 
-    /// Returns after about this long, if that makes a difference to anybody: housekeeping that gives way to others waits like this.
+    /// Returns after about this long, if that makes a difference to anybody: housekeeping that gives way to
+    /// others waits like this.
     ///
     /// No clock of a test moves by it.
     async fn idle(&self, duration: Duration) {
@@ -45,7 +46,8 @@ pub trait Environment: Debug + Send + Sync + 'static {
     /// Who this process is.
     fn identity(&self) -> &Identity;
 
-    /// What has the number `pid` now, on this machine and in this process's pid namespace. Without a way to find out: [`Process::Unknown`].
+    /// What has the number `pid` now, on this machine and in this process's pid namespace. Without a way to
+    /// find out: [`Process::Unknown`].
     fn process(&self, pid: u32) -> Process {
         let _: u32 = pid;
         Process::Unknown

@@ -1,13 +1,15 @@
 /// What has a process id at this moment.
 ///
-/// A pid is used again after its process is gone, so it says nothing without the start time; and it means something only on one machine, within
-/// one boot and one pid namespace (see [`Identity`](super::Identity)).
+/// A pid is used again after its process is gone, so it says nothing without the start time; and it means
+/// something only on one machine, within one boot and one pid namespace (see [`Identity`](super::Identity)).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Process {
-    /// Nothing, or what is left of a process that has ended and whose parent has not asked how (a zombie): it will never do anything again.
+    /// Nothing, or what is left of a process that has ended and whose parent has not asked how (a zombie): it
+    /// will never do anything again.
     Gone,
-    /// A process that started then, in the unit of [`Identity::process_start`](super::Identity::process_start).
+    /// A process that started then, in the unit of
+    /// [`Identity::process_start`](super::Identity::process_start).
     Started(String),
     /// The system does not tell.
     Unknown,
@@ -19,7 +21,8 @@ impl Process {
         match stat(pid) {
             Some(stat) if matches!(stat.state, 'Z' | 'X') => Self::Gone,
             Some(stat) => Self::Started(stat.start),
-            // IMPORTANT: that there is no such file says nothing. Where processes of others are hidden (`hidepid`, proc(5)) theirs is not there either.
+            // IMPORTANT: that there is no such file says nothing. Where processes of others are hidden
+            // (`hidepid`, proc(5)) theirs is not there either.
             None if is_surely_gone(pid) => Self::Gone,
             None => Self::Unknown,
         }
@@ -37,7 +40,8 @@ pub(super) fn stat(pid: impl std::fmt::Display) -> Option<Stat> {
     parse_stat(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
-/// The second field is the program's name in parentheses and may hold anything, so counting begins behind the last one.
+/// The second field is the program's name in parentheses and may hold anything, so counting begins behind the
+/// last one.
 fn parse_stat(text: &str) -> Option<Stat> {
     let (_, fields) = text.rsplit_once(')')?;
     let mut fields = fields.split_whitespace();
@@ -77,7 +81,8 @@ mod tests {
         assert!(matches!(Process::look(own), Process::Started(_)));
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let pid = child.id();
-        // It has ended when the other end of its output is closed at the latest; whether its parent has asked does not matter.
+        // It has ended when the other end of its output is closed at the latest; whether its parent has asked
+        // does not matter.
         while Process::look(pid) != Process::Gone {
             std::thread::yield_now();
         }

@@ -55,8 +55,8 @@ impl Environment for SystemEnvironment {
         timer::sleep(duration).await;
     }
 
-    /// A hash of the seed, the process and a counter: unlike a call into the system it cannot fail, and a forked
-    /// process, which has the same seed, draws other numbers.
+    /// A hash of the seed, the process and a counter: unlike a call into the system it cannot fail, and a
+    /// forked process, which has the same seed, draws other numbers.
     #[allow(
         clippy::disallowed_methods,
         reason = "a fork changes the process id, the identity would not notice"
@@ -80,7 +80,8 @@ impl Environment for SystemEnvironment {
     }
 }
 
-/// The moment that a clock shows. A clock may be before 1970, where [`Utc::now`] panics. Beyond the calendar's ends it shows the nearer one of them.
+/// The moment that a clock shows. A clock may be before 1970, where [`Utc::now`] panics. Beyond the
+/// calendar's ends it shows the nearer one of them.
 fn moment(time: SystemTime) -> DateTime<Utc> {
     let (seconds, nanos) = match time.duration_since(SystemTime::UNIX_EPOCH) {
         Ok(since) => (i64::try_from(since.as_secs()).unwrap_or(i64::MAX), since.subsec_nanos()),

@@ -14,8 +14,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Wakes the sleepers of this process, from a thread of its own. Tokio's timer would do it too, but it panics in a runtime that was built without one, and no call
-/// tells whether it was.
+/// Wakes the sleepers of this process, from a thread of its own. Tokio's timer would do it too, but it panics
+/// in a runtime that was built without one, and no call tells whether it was.
 #[derive(Debug, Default)]
 struct Timer {
     sleepers: Mutex<BTreeMap<Place, Waker>>,
@@ -58,7 +58,8 @@ impl Future for Sleep {
                 timer.register(place, context.waker());
                 self.timer = Some(timer);
             }
-            // The system has no thread to spare now. Asking again and again costs more than a timer, and ends in time as well.
+            // The system has no thread to spare now. Asking again and again costs more than a timer, and ends
+            // in time as well.
             None => context.waker().wake_by_ref(),
         }
         Poll::Pending

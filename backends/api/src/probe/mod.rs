@@ -5,8 +5,9 @@
 //! built on compare-and-swap is safe there, and no error ever says so. So a caller that is about to trust
 //! a place with data calls [`run`] first and goes on only if [`Report::is_safe`].
 //!
-//! The probe works below a [`Prefix`] of its own and deletes what it made. It can show that a promise is broken; that one
-//! is kept it can only make likely. An error on the way is no verdict: the place could not be probed.
+//! The probe works below a [`Prefix`] of its own and deletes what it made. It can show that a promise is
+//! broken; that one is kept it can only make likely. An error on the way is no verdict: the place could not
+//! be probed.
 //!
 //! # Stages
 //! The requests of one line are under way together, so that a line costs one round trip. The first
@@ -61,7 +62,8 @@ pub use report::{Check, Report, Verdict};
 
 use ground::{Ground, Stop, Tried};
 
-/// Which probe this is. It rises whenever one finds something that those before it did not, so that an old verdict is known to be old.
+/// Which probe this is. It rises whenever one finds something that those before it did not, so that an old
+/// verdict is known to be old.
 pub const VERSION: u32 = 1;
 
 /// How often a check that ends in doubt is made, each time on keys of its own.
@@ -172,7 +174,8 @@ impl Promise {
     }
 }
 
-/// Probes a storage below `ground`, where there must be nothing and nobody else may work: name it by a fresh id.
+/// Probes a storage below `ground`, where there must be nothing and nobody else may work: name it by a fresh
+/// id.
 ///
 /// What [`StorageBackend::examine`] finds comes last. The report ends with the first required promise
 /// that is broken or unclear. Everything that was made is deleted in the end, as far as that can be done
@@ -180,8 +183,8 @@ impl Promise {
 /// versions of objects keeps those of the probe.
 ///
 /// # Errors
-/// The storage could not be probed: it is not there, refuses the caller, or fails. Nothing is said about its promises then. What was made is
-/// deleted as far as it can be.
+/// The storage could not be probed: it is not there, refuses the caller, or fails. Nothing is said about its
+/// promises then. What was made is deleted as far as it can be.
 pub async fn run(
     backend: &dyn StorageBackend,
     environment: &dyn Environment,
@@ -228,7 +231,8 @@ async fn check_all(ground: &Ground<'_>, checks: &mut Vec<Check>) -> std::result:
     Ok(())
 }
 
-/// The error of a probe that came to no verdict. The kind stays, and nothing that the caller asked for happened.
+/// The error of a probe that came to no verdict. The kind stays, and nothing that the caller asked for
+/// happened.
 fn could_not(what: &str, error: Error) -> Error {
     Error::new(error.kind(), format!("Failed to probe the storage ({what})")).with_source(error)
 }

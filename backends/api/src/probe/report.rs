@@ -16,7 +16,8 @@ pub struct Check {
     pub name: &'static str,
     /// What the storage promises, in a sentence.
     pub promise: &'static str,
-    /// Whether nothing can be kept safely where it does not hold. Otherwise a person should know, and may go on.
+    /// Whether nothing can be kept safely where it does not hold. Otherwise a person should know, and may go
+    /// on.
     pub required: bool,
     /// Whether it held.
     pub verdict: Verdict,

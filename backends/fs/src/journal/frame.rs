@@ -4,9 +4,10 @@
 //! magic (8), payload length (u64), epoch (u64), sequence (u64), salt (16), check of the record before (32), check (32),
 //! payload, zeros up to 8 bytes
 //! ```
-//! `check` is the SHA-256 of all that comes before it and of the payload. It chains the records: one that is left over from an
-//! earlier epoch has another epoch and salt, and one that a shorter record was written over has another predecessor.
-//! The first record of an epoch names the epoch itself, so a damaged header of the file hides no record.
+//! `check` is the SHA-256 of all that comes before it and of the payload. It chains the records: one that is
+//! left over from an earlier epoch has another epoch and salt, and one that a shorter record was written over
+//! has another predecessor. The first record of an epoch names the epoch itself, so a damaged header of the
+//! file hides no record.
 
 use sha2::{Digest, Sha256};
 
@@ -65,7 +66,8 @@ impl Header {
         payload.len() as u64 == self.length && self.is_check(self.hasher().chain_update(payload))
     }
 
-    /// A hash that has taken in what the header says. The payload is to follow, for [`is_check`](Self::is_check).
+    /// A hash that has taken in what the header says. The payload is to follow, for
+    /// [`is_check`](Self::is_check).
     pub(crate) fn hasher(&self) -> Sha256 {
         Sha256::new().chain_update(self.checked())
     }

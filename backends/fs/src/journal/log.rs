@@ -5,14 +5,16 @@
 //! 512   the other header
 //! 4096  records ([`super::frame`]), then zeros or what is left of earlier epochs
 //! ```
-//! A journal begins again by the header of the next epoch in the slot that the present one does not use: **the newest valid
-//! header counts**. So a torn header leaves the epoch before, whose changes are all durable in the files by then. Where the first
-//! record is whole and of a later epoch than every valid header, its own header was damaged, and the record counts in its place.
+//! A journal begins again by the header of the next epoch in the slot that the present one does not use:
+//! **the newest valid header counts**. So a torn header leaves the epoch before, whose changes are all
+//! durable in the files by then. Where the first record is whole and of a later epoch than every valid
+//! header, its own header was damaged, and the record counts in its place.
 //!
 //! # The end of the journal
-//! A record is appended only when the one before it is durable. `state` vouches for the records up to a position
-//! ([`super::state`]): whatever of them cannot be read was acknowledged and is lost, which is an error. Behind that position a
-//! damaged record at the end was never acknowledged; but a valid record **behind** a damaged one proves that something was lost.
+//! A record is appended only when the one before it is durable. `state` vouches for the records up to a
+//! position ([`super::state`]): whatever of them cannot be read was acknowledged and is lost, which is an
+//! error. Behind that position a damaged record at the end was never acknowledged; but a valid record
+//! **behind** a damaged one proves that something was lost.
 
 use std::path::Path;
 
@@ -33,8 +35,8 @@ const CHECKED: usize = 40;
 const SLOT_BYTES: usize = CHECKED + 32;
 /// Where records begin.
 const RECORDS: u64 = 4096;
-/// The file grows by its own length, at least by the first and at most by the second: a small folder stays small, and appending to what
-/// is there costs a file system no change of its own books.
+/// The file grows by its own length, at least by the first and at most by the second: a small folder stays
+/// small, and appending to what is there costs a file system no change of its own books.
 const SMALLEST_STEP: u64 = 64 * 1024;
 const LARGEST_STEP: u64 = 1024 * 1024;
 
@@ -56,7 +58,8 @@ pub(crate) struct Log {
 pub(crate) enum Found {
     /// A record that belongs there, and where the next one goes.
     Record(Record, Position),
-    /// A record that belongs there and is not whole: a process died while it wrote it, or it was damaged since.
+    /// A record that belongs there and is not whole: a process died while it wrote it, or it was damaged
+    /// since.
     Torn,
     /// Nothing that belongs there.
     End,
@@ -103,7 +106,8 @@ impl Log {
     /// Where the newest epoch begins; none if the journal was never begun, or was emptied.
     ///
     /// # Errors
-    /// `Incompatible` for a newer format, `Corrupt` where there is a record and neither it nor any header is valid.
+    /// `Incompatible` for a newer format, `Corrupt` where there is a record and neither it nor any header is
+    /// valid.
     pub(crate) fn begin(&self) -> Result<Option<Begun>> {
         let mut newest: Option<Position> = None;
         let mut blank = true;
@@ -131,7 +135,8 @@ impl Log {
         {
             return Ok(Some(Begun { start, has_header: false }));
         }
-        // A process that died while it wrote the first header may have left it torn, but then it left no record that looks like one.
+        // A process that died while it wrote the first header may have left it torn, but then it left no
+        // record that looks like one.
         if newest.is_none() && !blank && first.is_some() {
             return Err(self.corrupt(LostTail::all()));
         }
@@ -163,7 +168,8 @@ impl Log {
         }
     }
 
-    /// What is lost of a journal that can be read up to `end` and no further. `vouched` is how many records its state vouches for.
+    /// What is lost of a journal that can be read up to `end` and no further. `vouched` is how many records
+    /// its state vouches for.
     pub(crate) fn what_is_lost(&self, end: &Position, vouched: Option<u64>) -> Result<Option<LostTail>> {
         let later = self.later(end, usize::MAX)?;
         let last = later.last().map(|it| it.header.sequence + 1).max(vouched);
@@ -186,7 +192,8 @@ impl Log {
         self.corrupt(LostTail { epoch: Some(end.epoch), first: end.sequence + 1, last, keys })
     }
 
-    /// Whole records of the same epoch behind `position`, at most so many, in bounded memory whatever the length of the file.
+    /// Whole records of the same epoch behind `position`, at most so many, in bounded memory whatever the
+    /// length of the file.
     fn later(&self, position: &Position, most: usize) -> Result<Vec<Later>> {
         let mut found: Vec<Later> = Vec::new();
         let mut piece = vec![0; PIECE];
@@ -229,8 +236,8 @@ impl Log {
         Ok(keys.into_iter().collect())
     }
 
-    /// Makes room for `more` bytes at `position`, so that appending them does not run out of space. The file was [measured](Self::measure) under this
-    /// lock: what others appended is not written over.
+    /// Makes room for `more` bytes at `position`, so that appending them does not run out of space. The file
+    /// was [measured](Self::measure) under this lock: what others appended is not written over.
     ///
     /// # Errors
     /// Nothing was appended.
@@ -260,7 +267,8 @@ impl Log {
         Ok(())
     }
 
-    /// Writes a record at `position`, and before the first one the header. It is durable after the next [`sync`](Self::sync).
+    /// Writes a record at `position`, and before the first one the header. It is durable after the next
+    /// [`sync`](Self::sync).
     ///
     /// # Errors
     /// Any part of it may be there, all of it too.
@@ -305,7 +313,8 @@ impl Log {
     /// The payload behind a header; none if it is not whole.
     fn payload(&self, at: u64, header: &Header) -> Result<Option<Bytes>> {
         let length = usize::try_from(header.length).unwrap_or(usize::MAX);
-        // A header that was torn may claim any length: a large payload is hashed piece by piece before all of it is in memory.
+        // A header that was torn may claim any length: a large payload is hashed piece by piece before all of
+        // it is in memory.
         if !self.is_within(at, header)? || length > PIECE && !self.is_whole_at(at, header)? {
             return Ok(None);
         }
@@ -370,7 +379,8 @@ fn header(bytes: &[u8]) -> Option<(u32, Position)> {
     Some((format, Log::start(epoch, field(24, 16)?.try_into().ok()?)))
 }
 
-/// The bytes of a record for `position`, and where the next one goes. None if it is larger than the format can say.
+/// The bytes of a record for `position`, and where the next one goes. None if it is larger than the format
+/// can say.
 pub(crate) fn encode(position: &Position, record: &Record) -> Option<(Vec<u8>, Position)> {
     let mut frame = frame::begin();
     record.encode(&mut frame)?;

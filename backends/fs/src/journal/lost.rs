@@ -7,19 +7,22 @@ const NAMED: usize = 20;
 
 /// Committed records of a journal that cannot be read.
 ///
-/// It is the source of the [`Corrupt`](pflow_backend::ErrorKind::Corrupt) error that opening such a folder answers, and what
+/// It is the source of the [`Corrupt`](pflow_backend::ErrorKind::Corrupt) error that opening such a folder
+/// answers, and what
 /// [`FsBackend::lost_tail`](crate::FsBackend::lost_tail) answers for a folder that was opened without these records
 /// ([`FsOptions::accept_tail`](crate::FsOptions::accept_tail)).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LostTail {
-    /// The number of the journal's epoch, which rises each time the journal begins again; none if no header could be read.
+    /// The number of the journal's epoch, which rises each time the journal begins again; none if no header
+    /// could be read.
     pub epoch: Option<u64>,
     /// The first record that cannot be read, counted from 1 in its epoch.
     pub first: u64,
     /// The last record that was committed; none if nothing tells.
     pub last: Option<u64>,
-    /// The keys in later records that are still whole. Their changes are lost with the records before them, on which they build.
+    /// The keys in later records that are still whole. Their changes are lost with the records before them,
+    /// on which they build.
     pub keys: Vec<Key>,
 }
 

@@ -52,8 +52,8 @@ pub(crate) fn find_or_create(root: &Folder) -> Result<Folder> {
     Ok(root.step_or_create(JOURNAL)?.0)
 }
 
-/// Gives a file of ours that is another folder's too to this folder alone: a copy of the folder by hard links is a snapshot, and neither may write to what
-/// the other one has. The caller holds the lock.
+/// Gives a file of ours that is another folder's too to this folder alone: a copy of the folder by hard links
+/// is a snapshot, and neither may write to what the other one has. The caller holds the lock.
 pub(crate) fn part(journal: &Folder, name: &str) -> Result<()> {
     let Some((shared, status)) = journal.open_file(name)? else { return Ok(()) };
     journal.remove_file(PARTED)?;
@@ -64,8 +64,8 @@ pub(crate) fn part(journal: &Folder, name: &str) -> Result<()> {
     journal.sync()
 }
 
-/// Removes the files in a folder of ours but for those that are needed, and the folder too if asked to and nothing is left in it. The caller
-/// holds the lock, so no other process works on them.
+/// Removes the files in a folder of ours but for those that are needed, and the folder too if asked to and
+/// nothing is left in it. The caller holds the lock, so no other process works on them.
 pub(crate) fn sweep(
     journal: &Folder,
     name: &str,

@@ -6,8 +6,8 @@
 //! tags     bits 0-1: 0 deleted, 1 Fresh, 2 Swap, 3 Copy; bits 2-3: before unknown, absent, was; bits 4-5: content inline, kept, shared
 //! content  inline: the bytes; kept: name length (u16), name in `values/`, where they begin in that file (u64); shared: where they begin in this payload (u64)
 //! ```
-//! All numbers are little-endian. A version is the SHA-256 of the bytes. `shared` saves the second copy of bytes that end another value of
-//! the same record, as a workflow's content ends its version.
+//! All numbers are little-endian. A version is the SHA-256 of the bytes. `shared` saves the second copy of
+//! bytes that end another value of the same record, as a workflow's content ends its version.
 
 use pflow_backend::{Bytes, DateTime, Key, Utc, Version, WriteKind};
 
@@ -24,7 +24,8 @@ pub(crate) struct Record {
     /// The committer's wall clock, for people.
     pub(crate) time: DateTime<Utc>,
     pub(crate) changes: Vec<Change>,
-    /// Nothing was committed by it: it holds the last values of keys whose files could not be written in the epoch before.
+    /// Nothing was committed by it: it holds the last values of keys whose files could not be written in the
+    /// epoch before.
     pub(crate) carries: bool,
 }
 
@@ -83,7 +84,8 @@ impl Change {
 }
 
 impl Record {
-    /// Appends the payload; none if a key, a name or the number of changes is longer than the format can say, which no key is.
+    /// Appends the payload; none if a key, a name or the number of changes is longer than the format can say,
+    /// which no key is.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) -> Option<()> {
         let start = out.len();
         out.reserve(self.changes.iter().map(Change::around).sum());

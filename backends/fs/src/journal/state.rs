@@ -1,18 +1,19 @@
 //! How far the journal goes: what comes before this position is committed.
 //!
-//! The writer writes it in place, under the lock, **after** its record is durable: what can be seen is durable. Readers look at it
-//! without the lock, so it carries a check.
+//! The writer writes it in place, under the lock, **after** its record is durable: what can be seen is
+//! durable. Readers look at it without the lock, so it carries a check.
 //!
 //! # What it vouches for
-//! It is synced only when the journal ends. So on the medium it may be older than the journal, never newer, and after a crash
-//! **a valid state vouches**:
-//! - at a position of an epoch: the journal can be read up to exactly this position, or it has begun a later epoch. The changes
-//!   of every earlier epoch are durable in the files.
-//! - at rest: the changes of its epoch and of all before are durable in the files. Records of these epochs that are still in the
-//!   journal are ignored; the journal may be empty or missing.
+//! It is synced only when the journal ends. So on the medium it may be older than the journal, never newer,
+//! and after a crash **a valid state vouches**:
+//! - at a position of an epoch: the journal can be read up to exactly this position, or it has begun a later
+//!   epoch. The changes of every earlier epoch are durable in the files.
+//! - at rest: the changes of its epoch and of all before are durable in the files. Records of these epochs
+//!   that are still in the journal are ignored; the journal may be empty or missing.
 //!
-//! A journal that does not fit what a valid state vouches for is damaged, and nothing older is answered in its place. A state that
-//! is missing or torn vouches for nothing: the records of the journal count as far as they can be read.
+//! A journal that does not fit what a valid state vouches for is damaged, and nothing older is answered in
+//! its place. A state that is missing or torn vouches for nothing: the records of the journal count as far as
+//! they can be read.
 
 use sha2::{Digest, Sha256};
 
@@ -26,16 +27,18 @@ const POISONED: u32 = 1;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct State {
-    /// At rest the sequence and the tail are 0: there is nothing in the journal. The epoch has risen all the same, so that the state
-    /// differs from the one before, and every epoch up to it has ended.
+    /// At rest the sequence and the tail are 0: there is nothing in the journal. The epoch has risen all the
+    /// same, so that the state differs from the one before, and every epoch up to it has ended.
     pub(crate) position: Position,
     /// A sync of the journal failed. Nobody appends to it any more; a new one takes its place first.
     pub(crate) poisoned: bool,
-    /// Which handle has written files in this epoch: [`NOBODY`], the random id of a handle that alone did, or [`SEVERAL`].
+    /// Which handle has written files in this epoch: [`NOBODY`], the random id of a handle that alone did, or
+    /// [`SEVERAL`].
     ///
-    /// Only the handle that wrote a name is certain to be told that the system failed to write it back. A handle that finds another id than its own
-    /// therefore gives all names of the epoch again before it ends the journal. A crash of the machine may leave an older value here, which does no
-    /// harm: the page cache is gone then, and what can be read is on the medium.
+    /// Only the handle that wrote a name is certain to be told that the system failed to write it back. A
+    /// handle that finds another id than its own therefore gives all names of the epoch again before it ends
+    /// the journal. A crash of the machine may leave an older value here, which does no harm: the page cache
+    /// is gone then, and what can be read is on the medium.
     pub(crate) written_by: u64,
 }
 

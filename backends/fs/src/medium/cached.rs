@@ -22,7 +22,8 @@ const LARGEST: u64 = 128 * 1024;
 
 /// Small files whose names and bytes are in the system's cache; everything else is `EAGAIN`.
 ///
-/// A hand-over to a thread that may wait costs several times what such a read does, so whoever reads tries this one first.
+/// A hand-over to a thread that may wait costs several times what such a read does, so whoever reads tries
+/// this one first.
 #[derive(Debug, Default)]
 pub(crate) struct Cached {
     /// The system or the file system cannot tell whether it would wait, so it is not asked again.

@@ -1,7 +1,7 @@
 //! Everything that this crate asks of the operating system, behind one trait.
 //!
-//! So a test can let any call fail, stop at any call, lose what was not synced, and enumerate what a loss of power may leave. The
-//! product has one implementation, [`System`].
+//! So a test can let any call fail, stop at any call, lose what was not synced, and enumerate what a loss of
+//! power may leave. The product has one implementation, [`System`].
 
 #[cfg(target_os = "linux")]
 mod cached;
@@ -72,19 +72,21 @@ pub(crate) struct Status {
     pub(crate) size: u64,
     /// A file that is somebody's under another name too.
     pub(crate) has_other_names: bool,
-    /// For people, and to notice that a folder changed while it was read. Nothing that must be right rests on it.
+    /// For people, and to notice that a folder changed while it was read. Nothing that must be right rests on
+    /// it.
     pub(crate) modified: DateTime<Utc>,
 }
 
 /// The calls. Each does what the system call does that it is named for, and a caller may assume no more.
 ///
 /// What is durable when:
-/// - `sync_data` makes the content and the length of a file durable, not its name; `sync`, also for folders, everything that is in it: the names
-///   in a folder. (`fdatasync` of a folder may leave names out.)
-/// - `sync_file_system` makes everything durable that was done in the file system of `node` before the call, **as far as nothing failed
-///   since `node` was opened**; a failure since then is answered once, here.
+/// - `sync_data` makes the content and the length of a file durable, not its name; `sync`, also for folders,
+///   everything that is in it: the names in a folder. (`fdatasync` of a folder may leave names out.)
+/// - `sync_file_system` makes everything durable that was done in the file system of `node` before the call,
+///   **as far as nothing failed since `node` was opened**; a failure since then is answered once, here.
 /// - After a failed sync nothing is known of what it covered, and repeating it proves nothing.
-/// - What is not synced may be lost by a crash of the machine, each write and each name by itself, in any combination.
+/// - What is not synced may be lost by a crash of the machine, each write and each name by itself, in any
+///   combination.
 ///
 /// A name changes in one step: whoever opens it meanwhile gets the one file or the other.
 pub(crate) trait Medium: Debug + Send + Sync + 'static {
@@ -98,7 +100,8 @@ pub(crate) trait Medium: Debug + Send + Sync + 'static {
     }
     /// The folder that a path names. Links in it are followed, here and in `identify` alone.
     fn open_root(&self, path: &Path) -> io::Result<Node>;
-    /// The number of the mount that a folder, or the name in it, is reached through; none where the system cannot tell.
+    /// The number of the mount that a folder, or the name in it, is reached through; none where the system
+    /// cannot tell.
     fn mount(&self, at: &Node, name: Option<&OsStr>) -> io::Result<Option<u64>> {
         let _ = (at, name);
         Ok(None)
@@ -107,8 +110,8 @@ pub(crate) trait Medium: Debug + Send + Sync + 'static {
     fn identify(&self, path: &Path) -> io::Result<FileId>;
     fn open_folder(&self, at: &Node, name: &OsStr) -> io::Result<Node>;
     fn open(&self, at: &Node, name: &OsStr, how: Open) -> io::Result<Node>;
-    /// A file several folders down, for reading, in one call that follows no link. For speed alone: whatever it answers but success and
-    /// `ENOENT` says nothing, and the way goes step by step.
+    /// A file several folders down, for reading, in one call that follows no link. For speed alone: whatever
+    /// it answers but success and `ENOENT` says nothing, and the way goes step by step.
     fn open_path(&self, at: &Node, path: &str) -> io::Result<Node> {
         let _ = (at, path);
         Err(io::ErrorKind::Unsupported.into())
@@ -119,7 +122,8 @@ pub(crate) trait Medium: Debug + Send + Sync + 'static {
     /// All names but `.` and `..`, in no order.
     fn names(&self, at: &Node) -> io::Result<Vec<(OsString, FileType)>>;
     fn read_at(&self, file: &Node, bytes: &mut [u8], offset: u64) -> io::Result<usize>;
-    /// The offset of the first bytes at or behind `offset` that are no hole; none up to the end. `offset` itself where the system cannot tell.
+    /// The offset of the first bytes at or behind `offset` that are no hole; none up to the end. `offset`
+    /// itself where the system cannot tell.
     fn next_data(&self, file: &Node, offset: u64) -> io::Result<Option<u64>> {
         let _ = file;
         Ok(Some(offset))
@@ -129,8 +133,8 @@ pub(crate) trait Medium: Debug + Send + Sync + 'static {
         let _ = folder;
         Ok(None)
     }
-    /// Gives a file or an empty folder that this process has just made to the group, and to whom the mode lets in, unless it keeps its own mode. Whatever
-    /// the system refuses is left out.
+    /// Gives a file or an empty folder that this process has just made to the group, and to whom the mode
+    /// lets in, unless it keeps its own mode. Whatever the system refuses is left out.
     fn share(&self, node: &Node, sharing: Sharing, keeps_mode: bool) {
         let _ = (node, sharing, keeps_mode);
     }
@@ -150,8 +154,8 @@ pub(crate) trait Medium: Debug + Send + Sync + 'static {
     /// Whether there is a `sync_file_system` that tells failures.
     fn syncs_file_systems(&self) -> bool;
     fn sync_file_system(&self, node: &Node) -> io::Result<()>;
-    /// Asks for the exclusive advisory lock of an open file; false if another description of it has it. It goes with the last
-    /// clone of `file`.
+    /// Asks for the exclusive advisory lock of an open file; false if another description of it has it. It
+    /// goes with the last clone of `file`.
     fn try_lock(&self, file: &Node) -> io::Result<bool>;
     fn unlock(&self, file: &Node) -> io::Result<()>;
     /// The name and the kind of the file system.

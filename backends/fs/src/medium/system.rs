@@ -262,7 +262,8 @@ impl Medium for System {
 static PROCESSORS: std::sync::LazyLock<usize> =
     std::sync::LazyLock::new(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
 
-/// Since 5.8 `syncfs` answers failures of writes that happened since the descriptor was opened (syncfs(2)); before, it hid them.
+/// Since 5.8 `syncfs` answers failures of writes that happened since the descriptor was opened (syncfs(2));
+/// before, it hid them.
 #[cfg(target_os = "linux")]
 static SYNCFS_TELLS_FAILURES: std::sync::LazyLock<bool> = std::sync::LazyLock::new(|| {
     let system = rustix::system::uname();
@@ -277,7 +278,8 @@ fn share(node: &Node, sharing: Sharing, keeps_mode: bool) -> io::Result<()> {
     let made = fd(node)?;
     let stat = rustix::fs::fstat(made)?;
     let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-    // IMPORTANT: a folder is opened by its name after it was made. A superuser must not hand on what another user has put there meanwhile.
+    // IMPORTANT: a folder is opened by its name after it was made. A superuser must not hand on what another
+    // user has put there meanwhile.
     if is_folder && !System.names(node)?.is_empty() {
         return Ok(());
     }
@@ -286,7 +288,8 @@ fn share(node: &Node, sharing: Sharing, keeps_mode: bool) -> io::Result<()> {
         true => Ok(()),
         false => rustix::fs::fchown(made, None, Some(rustix::fs::Gid::from_raw(sharing.group))),
     };
-    // Bits are only added: what the process's umask takes away the folder gives back, but never the right of all users to write.
+    // Bits are only added: what the process's umask takes away the folder gives back, but never the right of
+    // all users to write.
     let given = if is_folder { SHARED_FOLDER } else { SHARED_FILE };
     let before = Mode::from_raw_mode(stat.st_mode);
     let mode = before | (sharing.mode & given);

@@ -11,7 +11,8 @@ use super::{
 };
 use crate::FsOptions;
 
-/// What waits after a store was closed in which two workflows were saved, while something was wrong with folders or files.
+/// What waits after a store was closed in which two workflows were saved, while something was wrong with
+/// folders or files.
 fn waits(troubles: &[Trouble]) -> Result<Vec<String>> {
     let (runtime, disk) = (runtime(), Disk::new(Traits::LINUX));
     let mut player = Player::new(disk.process(), 7, &FsOptions::new().follow(false), Model::empty());

@@ -92,7 +92,8 @@ fn few_files_are_synced_one_by_one() {
     let mut counter = Counter::new(Traits::LINUX, &quiet());
     counter.of(&[Step::Open, one(save("a", 1)), one(save("a", 2))]);
     let cost = counter.of(&[Step::Close]);
-    // Two versions, two records, a head and a copy; the root, two folders of each kind of object, `ops` and `ops/pending`; the journal.
+    // Two versions, two records, a head and a copy; the root, two folders of each kind of object, `ops` and
+    // `ops/pending`; the journal.
     let (files, folders) = (6, 1 + 2 + 2 + 2);
     let syncs = cost.syncs();
     assert_eq!(syncs.iter().filter(|call| **call == Call::SyncData).count(), files + 1, "{syncs:?}");

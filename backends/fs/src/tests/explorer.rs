@@ -152,7 +152,8 @@ impl Explorer {
         (player, disk)
     }
 
-    /// Whoever comes next finds what may be there, works on, and brings it to rest; and another crash changes nothing of it.
+    /// Whoever comes next finds what may be there, works on, and brings it to rest; and another crash changes
+    /// nothing of it.
     fn check(&self, candidate: &Candidate, script: &Script) {
         let disk = candidate.disk();
         let mut player = Player::new(disk.process(), 8, &script.options, candidate.model.clone());

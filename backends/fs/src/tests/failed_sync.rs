@@ -1,4 +1,5 @@
-//! A sync that failed proves nothing any more: what it covered is written anew, and nothing that was answered is lost.
+//! A sync that failed proves nothing any more: what it covered is written anew, and nothing that was answered
+//! is lost.
 
 use rustix::io::Errno;
 

@@ -1,4 +1,5 @@
-//! Every single bit of the journal and its state, and every length of both: no acknowledged value is answered wrong or older in silence.
+//! Every single bit of the journal and its state, and every length of both: no acknowledged value is answered
+//! wrong or older in silence.
 
 use std::sync::Arc;
 
@@ -54,7 +55,8 @@ impl Store {
         store
     }
 
-    /// What a file holds. Of the journal without most of the zeros at its end, which take time and tell nothing.
+    /// What a file holds. Of the journal without most of the zeros at its end, which take time and tell
+    /// nothing.
     fn bytes(&self, name: &str) -> Vec<u8> {
         let mut bytes = self.disk.files()[&path(name)].to_vec();
         let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);

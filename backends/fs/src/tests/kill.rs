@@ -1,4 +1,5 @@
-//! A process that dies at any call takes nothing with it, and is in nobody's way: whoever worked beside it works on.
+//! A process that dies at any call takes nothing with it, and is in nobody's way: whoever worked beside it
+//! works on.
 
 use tokio::runtime::Runtime;
 
@@ -130,7 +131,8 @@ fn a_journal_that_a_dying_process_began_anew_is_that_of_everybody() {
     }
 }
 
-/// Wherever a process dies, the next one opens the store, and whatever a loss of power leaves then everything is there.
+/// Wherever a process dies, the next one opens the store, and whatever a loss of power leaves then everything
+/// is there.
 #[test]
 fn what_the_next_process_finishes_survives_any_crash() {
     let runtime = runtime();

@@ -1,7 +1,8 @@
-//! What can only be seen from inside: what a crash leaves, at every moment; what a call that fails leads to; what everything costs.
+//! What can only be seen from inside: what a crash leaves, at every moment; what a call that fails leads to;
+//! what everything costs.
 //!
-//! The disk is [simulated](disk), so that every state that a loss of power may leave can be looked at. `PFLOW_TEST_CRASH_STATES=10` looks at ten
-//! times as many.
+//! The disk is [simulated](disk), so that every state that a loss of power may leave can be looked at.
+//! `PFLOW_TEST_CRASH_STATES=10` looks at ten times as many.
 
 mod carried;
 mod closed;

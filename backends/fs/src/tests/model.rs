@@ -7,7 +7,8 @@ use pflow_backend::{Batch, Bytes, Operation, Version};
 /// Objects by their keys.
 pub(crate) type Objects = BTreeMap<String, Bytes>;
 
-/// Everything that may be there: one state of the store for each way in which what is unknown may have come out.
+/// Everything that may be there: one state of the store for each way in which what is unknown may have come
+/// out.
 #[derive(Debug, Clone)]
 pub(crate) struct Model {
     possible: Vec<Objects>,
@@ -60,7 +61,8 @@ impl Model {
         self.edited.clear();
     }
 
-    /// This was seen, so nothing else may ever be seen, but for edits that get lost. An error in words if it may not be there.
+    /// This was seen, so nothing else may ever be seen, but for edits that get lost. An error in words if it
+    /// may not be there.
     pub(crate) fn saw(&mut self, seen: &Objects) -> Result<(), String> {
         if !self.possible.contains(seen) {
             let closest = self.possible.iter().min_by_key(|objects| difference(objects, seen).len());
@@ -76,7 +78,8 @@ impl Model {
         Ok(())
     }
 
-    /// This was seen by somebody who does not wait for what others left under way: if nothing of that is there it may come yet.
+    /// This was seen by somebody who does not wait for what others left under way: if nothing of that is
+    /// there it may come yet.
     pub(crate) fn peeked(&mut self, seen: &Objects) -> Result<(), String> {
         match self.possible.first() == Some(seen) {
             true => Ok(()),

@@ -1,7 +1,8 @@
 //! Plays a script on a store, and keeps book of what it answered.
 //!
-//! The same script makes the same calls in the same order, every time: one thread polls, one other does what blocks, the first waits until the
-//! second has nothing left, and the environment stands still. So the number of a call names a moment.
+//! The same script makes the same calls in the same order, every time: one thread polls, one other does what
+//! blocks, the first waits until the second has nothing left, and the environment stands still. So the number
+//! of a call names a moment.
 
 use std::sync::{Arc, mpsc};
 
@@ -36,7 +37,8 @@ pub(crate) enum Step {
     Scrawl(&'static str, &'static str),
     /// The next sync fails, and what it covers is lost.
     LoseSync,
-    /// The system fails to write back every dirty file and folder except the journal, and no process is told yet.
+    /// The system fails to write back every dirty file and folder except the journal, and no process is told
+    /// yet.
     FailInBackground,
     /// From now on this process may not change the file with this path.
     Block(&'static str),

@@ -48,7 +48,8 @@ fn follows(operation: Operation, before: Option<Bytes>) -> Operation {
     }
 }
 
-/// As a save does it: the version and a record that nobody finds yet, then the head, then the copy that people see.
+/// As a save does it: the version and a record that nobody finds yet, then the head, then the copy that
+/// people see.
 pub(crate) fn save(id: &str, generation: u32) -> Batch {
     save_over(id, generation, (generation > 1).then(|| content(id, generation - 1)))
 }
@@ -135,7 +136,8 @@ pub(crate) fn large() -> Script {
     script("large", quiet(), steps)
 }
 
-/// Several at once, of which the first has an object that the journal does not hold itself, and the last builds on it.
+/// Several at once, of which the first has an object that the journal does not hold itself, and the last
+/// builds on it.
 pub(crate) fn group_with_large() -> Script {
     let large = text("large", 263_000);
     let after = Operation::put(key("after"), "large").is(Version::of_content(b"small"));

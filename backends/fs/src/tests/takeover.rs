@@ -26,7 +26,8 @@ fn commit(name: &str) -> Step {
     Step::Commit(vec![put(name, "x")])
 }
 
-/// Plays two commits in a process that ends by these troubles, which depend on where the second one writes and syncs.
+/// Plays two commits in a process that ends by these troubles, which depend on where the second one writes
+/// and syncs.
 fn dies(disk: &std::sync::Arc<Disk>, troubles: impl Fn(&[Called]) -> Vec<Trouble>) -> Player {
     let steps = [Step::Open, commit("first"), commit("second")];
     let runtime = runtime();

@@ -103,7 +103,8 @@ pub(crate) fn dump(place: &Path) -> BTreeMap<String, String> {
     found
 }
 
-/// What is left in `.journal` of work that is not finished. A copy that was taken out of its place stays for a while without being any.
+/// What is left in `.journal` of work that is not finished. A copy that was taken out of its place stays for
+/// a while without being any.
 pub(crate) fn unfinished(place: &Path) -> Vec<String> {
     let mut left = Vec::new();
     for name in ["staging", "values"] {

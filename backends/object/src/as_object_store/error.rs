@@ -10,8 +10,9 @@ pub(super) const STORE: &str = "pflow-store";
 
 /// An error of the backend.
 ///
-/// What may have happened, or did in part, is never more than [`Error::Generic`]: all other kinds sound as if nothing had. A folder or
-/// bucket that is not there is one too, because [`Error::NotFound`] is about an object.
+/// What may have happened, or did in part, is never more than [`Error::Generic`]: all other kinds sound as if
+/// nothing had. A folder or bucket that is not there is one too, because [`Error::NotFound`] is about an
+/// object.
 pub(super) fn failed(path: &Path, error: pflow_backend::Error) -> Error {
     if error.outcome() != (Outcome::NotApplied { applied: 0 }) {
         return generic(error);

@@ -1,18 +1,20 @@
 //! Names: how a path of object_store becomes a key, and a key the path again.
 //!
-//! A path may hold any characters but control characters, differ from another one in case alone, and be an object and a folder at
-//! once. A [`Key`] may do none of this. So every character that is not a small letter, a digit or a dot is escaped, and the name of an
-//! object ends in a mark that no folder's name ends in. The table of codes is the format, and stands where users read it: in the
-//! documentation of [`AsObjectStore`](super::AsObjectStore).
+//! A path may hold any characters but control characters, differ from another one in case alone, and be an
+//! object and a folder at once. A [`Key`] may do none of this. So every character that is not a small letter,
+//! a digit or a dot is escaped, and the name of an object ends in a mark that no folder's name ends in. The
+//! table of codes is the format, and stands where users read it: in the documentation of
+//! [`AsObjectStore`](super::AsObjectStore).
 //!
-//! All of it stands below the folder `objects`, so that no name meets one that a backend keeps for itself; another format would take
-//! another folder. `Data/a-1.json` is kept as `objects/_44ata/a-_1.json-`.
+//! All of it stands below the folder `objects`, so that no name meets one that a backend keeps for itself;
+//! another format would take another folder. `Data/a-1.json` is kept as `objects/_44ata/a-_1.json-`.
 //!
 //! # Why exactly so
 //! - **No code begins another one**, and a `-` at the very end is no code, so that a key has one reading.
-//! - **Keys stand in the order of their paths**: the codes of greater bytes are greater, those of the bytes below `/` begin with `-` or
-//!   `.`, which are below `/`, and all others are above it; and the mark is below whatever may go on after the same beginning. So a
-//!   listing is in the order of the paths, and one that starts behind a path is a listing that starts behind its key.
+//! - **Keys stand in the order of their paths**: the codes of greater bytes are greater, those of the bytes
+//!   below `/` begin with `-` or `.`, which are below `/`, and all others are above it; and the mark is below
+//!   whatever may go on after the same beginning. So a listing is in the order of the paths, and one that
+//!   starts behind a path is a listing that starts behind its key.
 //! - **No capitals**, so that disks which take `A` for `a` keep both.
 //!
 //! A key below `objects` that is not written exactly so belongs to somebody else.
@@ -54,7 +56,8 @@ pub(super) fn folder(path: Option<&Path>) -> Result<Prefix, InvalidKey> {
     }
 }
 
-/// A key behind those of all objects below `path` and before that of any other object behind them; none if no object can be below it.
+/// A key behind those of all objects below `path` and before that of any other object behind them; none if no
+/// object can be below it.
 pub(super) fn behind(path: &Path) -> Option<Key> {
     Key::parse(format!("{FOLDER}/{}/{BEHIND_ALL}", escaped(path.as_ref()))).ok()
 }

@@ -11,8 +11,8 @@ use pflow_backend::{Key, Listed, Prefix, StorageBackend};
 
 use super::{error::failed, escape};
 
-/// How many objects of one folder are passed over before a new listing begins behind it. A listing that goes on costs a page of
-/// these at most; a new one costs a request, or the reading of the folders above.
+/// How many objects of one folder are passed over before a new listing begins behind it. A listing that goes
+/// on costs a page of these at most; a new one costs a request, or the reading of the folders above.
 const PASSED_OVER: usize = 1_000;
 
 /// The objects below `prefix`.
@@ -34,7 +34,8 @@ pub(super) fn behind(
     offset: &Path,
 ) -> BoxStream<'static, Result<ObjectMeta>> {
     let Ok(folder) = escape::folder(prefix) else { return stream::empty().boxed() };
-    // An offset without a key (the root, or one that is too long) does not shorten the way, but holds all the same.
+    // An offset without a key (the root, or one that is too long) does not shorten the way, but holds all the
+    // same.
     let after = escape::key(offset).ok();
     let offset = offset.clone();
     let listed = objects(backend, &folder, after.as_ref());
@@ -88,7 +89,8 @@ fn objects(
     let mut last = Path::ROOT;
     let listed = backend.list(folder, after).filter_map(move |entry| {
         future::ready(match entry {
-            // Whose name is none of ours is a foreign object and passed over, as backends do with foreign files.
+            // Whose name is none of ours is a foreign object and passed over, as backends do with foreign
+            // files.
             Ok(entry) => described(entry).map(|it| {
                 last.clone_from(&it.location);
                 Ok(it)

@@ -24,7 +24,8 @@ const DELETES: usize = 16;
 
 /// Any [`StorageBackend`] as an [`ObjectStore`].
 ///
-/// So what is built on `object_store` gets, on a disk, a store whose writes are durable when they are answered and whose
+/// So what is built on `object_store` gets, on a disk, a store whose writes are durable when they are
+/// answered and whose
 /// [`PutMode::Update`](object_store::PutMode::Update) is a true compare-and-swap between tasks, handles and processes;
 /// its own `LocalFileSystem` has neither.
 ///
@@ -71,36 +72,41 @@ const DELETES: usize = 16;
 /// | [`MultipartStore`] | the same under a number, which this handle and its clones know and no other process. An upload that is neither completed nor aborted takes memory until the last of them is gone |
 ///
 /// # What it does not do
-/// - **Attributes and tags** are refused as [`NotImplemented`](object_store::Error::NotImplemented), tags too, although `object_store` lets
-///   a store ignore them: nothing that was asked for is dropped in silence. Extensions of options are passed over, as everywhere.
+/// - **Attributes and tags** are refused as [`NotImplemented`](object_store::Error::NotImplemented), tags
+///   too, although `object_store` lets a store ignore them: nothing that was asked for is dropped in silence.
+///   Extensions of options are passed over, as everywhere.
 /// - **Earlier versions** of objects: a read or an update that names a `version` is refused as
 ///   [`NotSupported`](object_store::Error::NotSupported).
-/// - **Signed URLs** and [`PaginatedListStore`](object_store::list::PaginatedListStore), which lists by parts of names.
-/// - **Long paths**: the key of a path has at most 512 bytes and each part of it 255, where a capital counts for 3 bytes, `-`, `_` and `z`
-///   for 2, and most characters beyond ASCII for 5 to 9. A write to a longer one is refused and says so; there is nothing to read, list
-///   or delete there, and they answer that.
+/// - **Signed URLs** and [`PaginatedListStore`](object_store::list::PaginatedListStore), which lists by parts
+///   of names.
+/// - **Long paths**: the key of a path has at most 512 bytes and each part of it 255, where a capital counts
+///   for 3 bytes, `-`, `_` and `z` for 2, and most characters beyond ASCII for 5 to 9. A write to a longer
+///   one is refused and says so; there is nothing to read, list or delete there, and they answer that.
 /// - **Large objects in pieces**: each goes through memory whole.
 ///
 /// # What errors mean
 /// [`AlreadyExists`](object_store::Error::AlreadyExists), [`Precondition`](object_store::Error::Precondition),
 /// [`NotFound`](object_store::Error::NotFound), `PermissionDenied`, `NotSupported` and `NotImplemented` are certain: nothing was written.
-/// Everything else is [`Generic`](object_store::Error::Generic), and where its source is a [`pflow_backend::Error`], its
+/// Everything else is [`Generic`](object_store::Error::Generic), and where its source is a
+/// [`pflow_backend::Error`], its
 /// [`outcome`](pflow_backend::Error::outcome) tells whether the write may have happened, or of a rename its first half. It is
 /// [`Unknown`](pflow_backend::Outcome::Unknown) also where a refusal may be one by a write of this very call whose reply got lost
-/// ([`Commit::Overtaken`](pflow_backend::Commit::Overtaken)). **Read before you repeat such a write.** A future of a write that was
-/// dropped has an unknown outcome too. The adapter itself repeats nothing but a rename that touched nothing.
+/// ([`Commit::Overtaken`](pflow_backend::Commit::Overtaken)). **Read before you repeat such a write.** A
+/// future of a write that was dropped has an unknown outcome too. The adapter itself repeats nothing but a
+/// rename that touched nothing.
 ///
 /// # Renames
-/// On a backend with [`atomic_batch`](pflow_backend::Capabilities::atomic_batch) a rename happens whole or not at all. Elsewhere a crash may leave
-/// both the source and the target, never neither. With [`conditional_delete`](pflow_backend::Capabilities::conditional_delete) the source
-/// goes only as it was read: a rename whose source is changed meanwhile starts anew, or, where the target is in place already, fails
-/// and keeps both. Without it a write to the source between the read and the removal is lost, as with the
-/// rename that `object_store` has by default.
+/// On a backend with [`atomic_batch`](pflow_backend::Capabilities::atomic_batch) a rename happens whole or
+/// not at all. Elsewhere a crash may leave both the source and the target, never neither. With
+/// [`conditional_delete`](pflow_backend::Capabilities::conditional_delete) the source goes only as it was
+/// read: a rename whose source is changed meanwhile starts anew, or, where the target is in place already,
+/// fails and keeps both. Without it a write to the source between the read and the removal is lost, as with
+/// the rename that `object_store` has by default.
 ///
 /// # How names are kept
-/// Give it a storage of its own; it keeps everything below the folder `objects`, by keys that every backend can hold and in the order of the
-/// paths. The object `a` and the folder `a` may both exist, and so may `a` and `A`. This is the first format of ours; another one would
-/// stand below another folder:
+/// Give it a storage of its own; it keeps everything below the folder `objects`, by keys that every backend
+/// can hold and in the order of the paths. The object `a` and the folder `a` may both exist, and so may `a`
+/// and `A`. This is the first format of ours; another one would stand below another folder:
 ///
 /// | in the path | in the key |
 /// |---|---|
@@ -115,10 +121,11 @@ const DELETES: usize = 16;
 /// | any other character | `z` and the hex digits of its UTF-8 bytes: `zc3a9` |
 /// | the end of an object's name | `-` |
 ///
-/// So `Data/a-1.json` is the key `objects/_44ata/a-_1.json-`, which on a disk is a file with exactly the object's bytes. A key below
-/// `objects` that is not written like this is somebody else's, and passed over.
+/// So `Data/a-1.json` is the key `objects/_44ata/a-_1.json-`, which on a disk is a file with exactly the
+/// object's bytes. A key below `objects` that is not written like this is somebody else's, and passed over.
 ///
-/// Clones are handles of the same store. [`StorageBackend::close`] brings it to rest, see [`backend`](Self::backend).
+/// Clones are handles of the same store. [`StorageBackend::close`] brings it to rest, see
+/// [`backend`](Self::backend).
 #[derive(Clone)]
 pub struct AsObjectStore {
     backend: Arc<dyn StorageBackend>,

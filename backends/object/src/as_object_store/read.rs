@@ -83,8 +83,8 @@ fn described(location: &Path, meta: Meta) -> ObjectMeta {
     }
 }
 
-/// The conditions of a read. object_store takes an `e_tag` in them for a list of tags between commas; one of ours may have a comma
-/// itself, so the whole of it is compared first.
+/// The conditions of a read. object_store takes an `e_tag` in them for a list of tags between commas; one of
+/// ours may have a comma itself, so the whole of it is compared first.
 fn check_conditions(options: &GetOptions, meta: &ObjectMeta) -> Result<()> {
     let mut options = options.clone();
     for tag in [&mut options.if_match, &mut options.if_none_match] {

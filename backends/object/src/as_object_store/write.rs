@@ -85,7 +85,8 @@ pub(super) async fn copy(backend: &dyn StorageBackend, from: &Path, to: &Path, m
 
 /// Stores the source at the target, then deletes it, in one batch of two stages.
 ///
-/// The delete is conditional where the backend can do that, so that a write to the source after it was read is not lost with it.
+/// The delete is conditional where the backend can do that, so that a write to the source after it was read
+/// is not lost with it.
 pub(super) async fn rename(
     backend: &dyn StorageBackend,
     from: &Path,
@@ -122,7 +123,8 @@ pub(super) async fn rename(
     Err(generic(format!("{from} was not renamed: it changed {RENAMES} times meanwhile")))
 }
 
-/// Writing back what was read could undo a newer write, and deleting it afterwards would lose it: so nothing is written.
+/// Writing back what was read could undo a newer write, and deleting it afterwards would lose it: so nothing
+/// is written.
 async fn onto_itself(backend: &dyn StorageBackend, location: &Path, when: &Precondition) -> Result<()> {
     let found = read::head(backend, location).await?;
     match when {

@@ -10,8 +10,9 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// The address of a way to the server at `address`, there until the test's runtime ends. The connection that the first PUT came over is cut
-/// as soon as its answer arrives, so that the server has done what it was asked.
+/// The address of a way to the server at `address`, there until the test's runtime ends. The connection that
+/// the first PUT came over is cut as soon as its answer arrives, so that the server has done what it was
+/// asked.
 pub(crate) async fn one_reply(address: String) -> String {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let way = listener.local_addr().unwrap().to_string();
@@ -37,7 +38,8 @@ async fn hand_on(
             read = client.read(&mut asked) => match read? {
                 0 => return Ok(()),
                 read => {
-                    // A request begins with its method, and what comes after it on this connection waits for its answer.
+                    // A request begins with its method, and what comes after it on this connection waits for
+                    // its answer.
                     loses |= asked.starts_with(b"PUT ") && !is_lost.swap(true, Ordering::SeqCst);
                     server.write_all(&asked[..read]).await?;
                 }

@@ -45,7 +45,8 @@ impl Heads {
         Head { current, fence, lease, nonce, ..Head::new(workflow()) }
     }
 
-    /// What a register keeps of a head. What is not in it decides nothing: how often it was written, how often a lease was renewed, how one ended.
+    /// What a register keeps of a head. What is not in it decides nothing: how often it was written, how
+    /// often a lease was renewed, how one ended.
     pub(super) fn compress(&self, head: &Head) -> Register {
         let held = head.lease.as_ref().map(|lease| Held {
             name: name_of(&lease.id),

@@ -103,8 +103,8 @@ pub(super) fn of_answers(world: &World, by: Role, doing: Doing, verdict: Verdict
     }
 }
 
-/// Whoever wants the lock has it when it has waited for the time that a lease lasts, whoever died with it and whatever its own clock says: unless others
-/// do something meanwhile.
+/// Whoever wants the lock has it when it has waited for the time that a lease lasts, whoever died with it and
+/// whatever its own clock says: unless others do something meanwhile.
 pub(super) fn of_availability(register: Register, rules: &mut Rules) -> Result<(), String> {
     for by in Role::ALL.into_iter().filter(|role| role.is_holder()) {
         for clock in CLOCKS {

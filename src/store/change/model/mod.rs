@@ -1,15 +1,19 @@
-//! A model of the lease protocol: everything that two holders, a saver without a lease, a breaker and a folder can do to one head, in every order.
+//! A model of the lease protocol: everything that two holders, a saver without a lease, a breaker and a
+//! folder can do to one head, in every order.
 //!
-//! The decisions are the program's: [`crate::lock`] and [`super::decide`] are called with the heads that the model's registers stand for. The model's own are
-//! the register, which compares and swaps, and the network: a reply may get lost, and then the swap lands at once, later, after its sender's death, or
-//! never. Anybody may be stopped between any two steps for any time, which is what a suspended process or a slow one is. Holders die and come back as others. Wall
-//! clocks jump by more than a lease lasts, ahead and behind, at every look.
+//! The decisions are the program's: [`crate::lock`] and [`super::decide`] are called with the heads that the
+//! model's registers stand for. The model's own are the register, which compares and swaps, and the network:
+//! a reply may get lost, and then the swap lands at once, later, after its sender's death, or never. Anybody
+//! may be stopped between any two steps for any time, which is what a suspended process or a slow one is.
+//! Holders die and come back as others. Wall clocks jump by more than a lease lasts, ahead and behind, at
+//! every look.
 //!
-//! Nobody in here is careful: a holder goes on to save until it is told that its lease is lost. So what holds here does not lean on guards, renewals in
-//! time or clocks.
+//! Nobody in here is careful: a holder goes on to save until it is told that its lease is lost. So what holds
+//! here does not lean on guards, renewals in time or clocks.
 //!
-//! Left out: guards and waiting, which only keep people polite; the copies and the mirror, which decide nothing; that a dead process is seen, which comes to the
-//! same as a clock that is ahead; and a save that takes a lease along.
+//! Left out: guards and waiting, which only keep people polite; the copies and the mirror, which decide
+//! nothing; that a dead process is seen, which comes to the same as a clock that is ahead; and a save that
+//! takes a lease along.
 
 mod heads;
 mod laws;
@@ -43,15 +47,17 @@ pub(super) enum Flaw {
     TrustsEveryClock,
 }
 
-/// How often everybody may do what: five words, of `Role::ALL`, each with the digits of `Left`. All of it together would be too much to look at, so
-/// each scene has more of something. CI adds to them by `PFLOW_TEST_LEASE_SCENES`, separated by commas.
+/// How often everybody may do what: five words, of `Role::ALL`, each with the digits of `Left`. All of it
+/// together would be too much to look at, so each scene has more of something. CI adds to them by
+/// `PFLOW_TEST_LEASE_SCENES`, separated by commas.
 const SCENES: [&str; 4] = [
     "110000 100000 010000 000100 000100",
     "110111 110010 000000 000100 000000",
     "210101 110000 010000 000000 000000",
     "110010 000000 010010 000000 000110",
 ];
-/// So many worlds are looked at in them at least. Fewer would mean that somebody cannot do any more what the scenes are about.
+/// So many worlds are looked at in them at least. Fewer would mean that somebody cannot do any more what the
+/// scenes are about.
 const WORLDS: usize = 200_000;
 
 fn world(scene: &str) -> World {

@@ -6,18 +6,20 @@ use super::{
     world::{Actor, Attempt, Doing, Doubt, Name, OPEN, Role, Step, Swap, World},
 };
 
-/// How far a wall clock may be from the true time, in units. One is more than a lease lasts and clocks may differ.
+/// How far a wall clock may be from the true time, in units. One is more than a lease lasts and clocks may
+/// differ.
 pub(super) const CLOCKS: [i8; 3] = [-1, 0, 1];
 
-/// One thing that happens. Between any two of them anybody may be stopped for as long as it takes the others to do everything else: a suspended
-/// process is one that takes no step.
+/// One thing that happens. Between any two of them anybody may be stopped for as long as it takes the others
+/// to do everything else: a suspended process is one that takes no step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Event {
     /// It means the lease that is there, and will break it.
     Mean(Role, Doing),
     /// It begins with a look at the head, and decides as in the following.
     Begin(Role, Doing, i8),
-    /// It looks at the head and decides, by a wall clock that is so far off. It need not have been off before: clocks jump.
+    /// It looks at the head and decides, by a wall clock that is so far off. It need not have been off
+    /// before: clocks jump.
     Look(Role, i8),
     /// It swaps and hears of it.
     Swap(Role),

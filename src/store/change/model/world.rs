@@ -33,8 +33,9 @@ pub(super) struct Name {
     pub(super) wish: u8,
 }
 
-/// A lease in the register. The moment of its last refresh is in units of a time that is longer than a lease lasts and clocks may differ, from
-/// the true present on: what happened two of them ago is long ago by every clock.
+/// A lease in the register. The moment of its last refresh is in units of a time that is longer than a lease
+/// lasts and clocks may differ, from the true present on: what happened two of them ago is long ago by every
+/// clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Held {
     pub(super) name: Name,
@@ -51,8 +52,9 @@ pub(super) enum Attempt {
 
 /// A head, as far as the protocol reads it.
 ///
-/// Its version is left out. A swap names the version that it replaces, and no version comes back, because every rewrite has a fresh nonce: so all that
-/// counts is whether a version that somebody knows still is the present one.
+/// Its version is left out. A swap names the version that it replaces, and no version comes back, because
+/// every rewrite has a fresh nonce: so all that counts is whether a version that somebody knows still is the
+/// present one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Register {
     pub(super) fence: u8,
@@ -97,7 +99,8 @@ impl Doing {
 pub(super) struct Swap {
     pub(super) doing: Doing,
     pub(super) next: Register,
-    /// The version that it names is the present one. What cannot land any more is forgotten, unless a broken protocol lands it all the same.
+    /// The version that it names is the present one. What cannot land any more is forgotten, unless a broken
+    /// protocol lands it all the same.
     pub(super) named_is_present: bool,
 }
 
@@ -149,7 +152,8 @@ pub(super) struct Left {
 pub(super) struct World {
     pub(super) register: Register,
     pub(super) actors: [Actor; 5],
-    /// What nobody knows but whoever judges: the highest fence that ever was in the register, and which grants were told to whoever wished for them.
+    /// What nobody knows but whoever judges: the highest fence that ever was in the register, and which
+    /// grants were told to whoever wished for them.
     pub(super) highest: u8,
     pub(super) told: u8,
 }

@@ -113,7 +113,8 @@ impl Asked {
         Ok(Query {
             prefix: self.query("prefix").unwrap_or_default().to_owned(),
             delimiter: self.query("delimiter").map(str::to_owned),
-            // A page's token is the last name on it. It is never before the name that the first page began behind.
+            // A page's token is the last name on it. It is never before the name that the first page began
+            // behind.
             after: self.query("continuation-token").max(self.query("start-after")).map(str::to_owned),
             limit: limit.min(LONGEST_PAGE),
         })

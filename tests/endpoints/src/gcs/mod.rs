@@ -21,10 +21,11 @@ use crate::store::{Bucket, Store};
 
 /// A GCS server in this process, on a free port of the loopback address, until it is dropped.
 ///
-/// It speaks the XML API (<https://cloud.google.com/storage/docs/xml-api/reference-methods>), path style: put with
-/// `x-goog-if-generation-match`, get with ranges, `If-Match` and `If-None-Match`, head, delete (a missing object is 404),
-/// list (version 2), multipart uploads, copy and user metadata. ETags are the MD5 of the content; a generation never comes
-/// back. Tokens are not looked at. What it does not know is answered with 501, never half done.
+/// It speaks the XML API (<https://cloud.google.com/storage/docs/xml-api/reference-methods>), path style: put
+/// with `x-goog-if-generation-match`, get with ranges, `If-Match` and `If-None-Match`, head, delete (a
+/// missing object is 404), list (version 2), multipart uploads, copy and user metadata. ETags are the MD5 of
+/// the content; a generation never comes back. Tokens are not looked at. What it does not know is answered
+/// with 501, never half done.
 #[derive(Debug)]
 pub struct GcsEndpoint {
     server: Server,
@@ -78,8 +79,8 @@ impl GcsEndpoint {
 
 /// The variables of a GCS server at `url`: this one, or a proxy in front of it.
 ///
-/// The service account says that no token is to be asked for: object_store would fetch one from Google for every write, even
-/// where it is told not to sign.
+/// The service account says that no token is to be asked for: object_store would fetch one from Google for
+/// every write, even where it is told not to sign.
 #[must_use]
 pub fn variables(url: &str, bucket: &str) -> BTreeMap<String, String> {
     let account = r#"{"disable_oauth": true, "client_email": "test@localhost", "private_key": "none", "private_key_id": "none"}"#;

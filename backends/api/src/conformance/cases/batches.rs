@@ -94,8 +94,8 @@ pub(super) async fn a_conflict_in_the_first_stage_stops_the_others(ground: &Grou
     store.expect_absent("c").await
 }
 
-/// A conflict in a later stage leaves exactly the stages that it names, and parts of its own at most where it says so. Of an
-/// atomic batch it leaves nothing.
+/// A conflict in a later stage leaves exactly the stages that it names, and parts of its own at most where it
+/// says so. Of an atomic batch it leaves nothing.
 pub(super) async fn a_conflict_in_a_later_stage_leaves_what_it_says(ground: &Ground) -> Checked {
     let store = &ground.store;
     for name in ["0/swapped", "0/deleted", "2/taken", "2/deleted"] {

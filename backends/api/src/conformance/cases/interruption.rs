@@ -17,7 +17,8 @@ use crate::{
 /// More than any commit of a backend that runs in this process needs.
 const MOST_POLLS: usize = 16;
 
-/// Polls at most so many times, giving way to others in between, then drops. The answer if there was one by then.
+/// Polls at most so many times, giving way to others in between, then drops. The answer if there was one by
+/// then.
 async fn poll_and_drop<F: Future>(future: F, polls: usize) -> Option<F::Output> {
     let mut future = pin!(future);
     for _ in 0..polls {
@@ -39,8 +40,8 @@ pub(super) async fn a_commit_never_polled_never_happens(ground: &Ground) -> Chec
     ground.store.expect_absent("a").await
 }
 
-/// A commit that is dropped wherever it stands leaves a batch that did not happen, happened, or will: its stages in order,
-/// its objects whole. Whoever swaps the head away afterwards has decided it for good.
+/// A commit that is dropped wherever it stands leaves a batch that did not happen, happened, or will: its
+/// stages in order, its objects whole. Whoever swaps the head away afterwards has decided it for good.
 pub(super) async fn a_dropped_commit_leaves_the_old_or_the_new(ground: &Ground) -> Checked {
     let store = &ground.store;
     let large = vec![b'x'; store.at_most(100_000)];
@@ -75,7 +76,8 @@ pub(super) async fn a_dropped_commit_leaves_the_old_or_the_new(ground: &Ground) 
     Ok(())
 }
 
-/// Swaps in `settled`, and answers what was there before. One who dropped a commit can come first, and only once.
+/// Swaps in `settled`, and answers what was there before. One who dropped a commit can come first, and only
+/// once.
 async fn settle(store: &Handle, name: &str) -> Checked<bytes::Bytes> {
     for _ in 0..3 {
         let object = store.read(name).await?;

@@ -40,7 +40,8 @@ pub(super) async fn dots_and_dashes_are_plain_letters(ground: &Ground) -> Checke
     live_side_by_side(ground, &names).await
 }
 
-/// Names that a backend may have thought of for itself are the caller's: only `.journal` in the first place is not.
+/// Names that a backend may have thought of for itself are the caller's: only `.journal` in the first place
+/// is not.
 pub(super) async fn names_of_temporary_files_are_keys(ground: &Ground) -> Checked {
     let names =
         [".tmp", "a.tmp", ".a.tmp", "tmp", "a.lock", ".lock", "lock", "journal", "b/.journal", ".journal-1"];

@@ -10,8 +10,8 @@ use crate::{
     },
 };
 
-/// Keys whose order by bytes is not the order in which a walk through folders finds them: `-` and `.` come before `/`, digits
-/// and letters behind it, and capitals before `_` and small letters.
+/// Keys whose order by bytes is not the order in which a walk through folders finds them: `-` and `.` come
+/// before `/`, digits and letters behind it, and capitals before `_` and small letters.
 const TRICKY: [&str; 14] =
     ["M/z", "Z", "_", "a-", "a-b/x", "a.x", "a/B", "a/a-/1", "a/a/1", "a/a/2/x", "a/a0", "a/x", "a0", "ab/x"];
 
@@ -20,7 +20,8 @@ fn thousands() -> Vec<String> {
     (0..2_100).map(|number| format!("many/{}/{number:05}", number / 500)).collect()
 }
 
-/// Lines come in the byte order of their whole keys, in whatever order they were put, and each has the object's size.
+/// Lines come in the byte order of their whole keys, in whatever order they were put, and each has the
+/// object's size.
 pub(super) async fn lines_come_in_the_order_of_their_bytes(ground: &Ground) -> Checked {
     for name in TRICKY.iter().skip(7).chain(TRICKY.iter().take(7)).rev() {
         ground.store.put(name, *name).await?;
@@ -56,7 +57,8 @@ pub(super) async fn a_prefix_without_objects_is_empty(ground: &Ground) -> Checke
     Ok(())
 }
 
-/// `after` leaves out itself and all before it, whether it exists or not, before, within or behind the prefix.
+/// `after` leaves out itself and all before it, whether it exists or not, before, within or behind the
+/// prefix.
 pub(super) async fn after_is_exclusive_wherever_it_stands(ground: &Ground) -> Checked {
     ground.store.fill(&TRICKY.map(String::from)).await?;
     let between = ["-", "A", "a", "a/a", "a/a-", "a/a/2", "a/b", "a/y", "a1", "zz", "a.", "a/a/2/x/y"];
@@ -138,7 +140,8 @@ pub(super) async fn what_comes_meanwhile_disturbs_nothing(ground: &Ground) -> Ch
     while let Some(line) = lines.next().await {
         let line = line.map_err(|error| Stop::error("list", &error))?;
         if found.len().is_multiple_of(50) {
-            // One beside what was just listed, one long before and one far behind; and the one before goes again.
+            // One beside what was just listed, one long before and one far behind; and the one before goes
+            // again.
             for name in [format!("{}-new", line.key), "many/-".to_owned(), format!("many/9/{}", found.len())]
             {
                 ground.store.put(&name, "new").await?;

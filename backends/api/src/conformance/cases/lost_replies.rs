@@ -1,4 +1,5 @@
-//! When the answer is lost on the way, the backend says what it knows: that it happened, or that it does not know.
+//! When the answer is lost on the way, the backend says what it knows: that it happened, or that it does not
+//! know.
 
 use crate::{
     Batch, Commit, Outcome,
@@ -8,7 +9,8 @@ use crate::{
     },
 };
 
-/// What was answered is not contradicted by what is there. `happened`: the storage shows the batch's last write.
+/// What was answered is not contradicted by what is there. `happened`: the storage shows the batch's last
+/// write.
 fn fits(answer: &crate::Result<Commit>, happened: bool) -> Checked {
     match answer {
         Ok(Commit::Committed(_)) => ensure!(happened, "answered Committed, and it is not there"),
@@ -23,7 +25,8 @@ fn fits(answer: &crate::Result<Commit>, happened: bool) -> Checked {
     Ok(())
 }
 
-/// A create whose reply is lost has committed or is unknown. It does not take its own object for somebody else's.
+/// A create whose reply is lost has committed or is unknown. It does not take its own object for somebody
+/// else's.
 pub(super) async fn a_create_without_reply_is_no_conflict_with_itself(ground: &Ground) -> Checked {
     let losing = ground.losing_a_reply().await?;
     let answer = losing.backend().commit(Batch::new().stage([put("a", "mine")?.absent()])).await;

@@ -1,6 +1,7 @@
 //! A name is an object or a folder, one after the other, and asking for both at once harms nothing.
 //!
-//! Callers must not keep `a` beside `a/b`. A storage with folders has to refuse it, one without may take both.
+//! Callers must not keep `a` beside `a/b`. A storage with folders has to refuse it, one without may take
+//! both.
 
 use crate::{
     Batch, Commit, Outcome,
@@ -78,7 +79,8 @@ pub(super) async fn objects_survive_a_key_above_them(ground: &Ground) -> Checked
     Ok(())
 }
 
-/// Whether the storage took the key. Where it did, the key is there; where it said that it did not, it is not.
+/// Whether the storage took the key. Where it did, the key is there; where it said that it did not, it is
+/// not.
 async fn put_or_refused(store: &Handle, name: &str) -> Checked<bool> {
     match store.backend().commit(Batch::new().stage([put(name, "x")?])).await {
         Ok(Commit::Committed(_)) => {

@@ -20,8 +20,9 @@ const ROUNDS: usize = 8;
 /// Those who count: how many, and how often each.
 const COUNTERS: usize = 8;
 const COUNTS: usize = 12;
-/// How often one may lose before the suite gives up. A lost race means that another was won, so that with honest conflicts
-/// nobody loses more often than there are races to win; the rest is for storages that see conflicts where there are none.
+/// How often one may lose before the suite gives up. A lost race means that another was won, so that with
+/// honest conflicts nobody loses more often than there are races to win; the rest is for storages that see
+/// conflicts where there are none.
 const PATIENCE: usize = 10 * COUNTERS * COUNTS;
 
 /// Lets all of these batches commit at once, in turn on both handles, and answers which of them did.
@@ -116,7 +117,8 @@ async fn count_together(
     together(tasks).await.map(drop)
 }
 
-/// Many read a number and swap in the next one: none of them is lost. Each body is new, as callers must make it.
+/// Many read a number and swap in the next one: none of them is lost. Each body is new, as callers must make
+/// it.
 pub(super) async fn counting_by_swaps_loses_nothing(ground: &Ground) -> Checked {
     ground.store.put("counter", "0 nobody").await?;
     count_together(ground, |store, counter, count| {
@@ -140,7 +142,8 @@ pub(super) async fn counting_by_swaps_loses_nothing(ground: &Ground) -> Checked 
     Ok(())
 }
 
-/// Commits of one key without a condition all succeed, however many wait at once; the last one stays, called as it said.
+/// Commits of one key without a condition all succeed, however many wait at once; the last one stays, called
+/// as it said.
 pub(super) async fn unconditional_puts_of_one_key_all_commit(ground: &Ground) -> Checked {
     let handles = ground.both().await?;
     for _ in 0..ROUNDS {
@@ -195,7 +198,8 @@ fn holds(batch: &Batch, found: &bytes::Bytes) -> bool {
     batch.operations().any(|(_, it)| matches!(it, Operation::Put { bytes, .. } if bytes == found))
 }
 
-/// Batches that swap two keys at once, in either order, move from one to the other and lose nothing in between.
+/// Batches that swap two keys at once, in either order, move from one to the other and lose nothing in
+/// between.
 pub(super) async fn transfers_between_two_keys_keep_the_sum(ground: &Ground) -> Checked {
     if !ground.store.capabilities().atomic_batch {
         return Err(Stop::Skipped("no atomic_batch".to_owned()));
@@ -233,8 +237,8 @@ pub(super) async fn transfers_between_two_keys_keep_the_sum(ground: &Ground) -> 
     Ok(())
 }
 
-/// Writers that first create a record and then swing the head to it, each naming the one before: whoever reads the head finds
-/// its record, and the chain from the last head has all of them.
+/// Writers that first create a record and then swing the head to it, each naming the one before: whoever
+/// reads the head finds its record, and the chain from the last head has all of them.
 pub(super) async fn a_chain_of_records_has_no_gap(ground: &Ground) -> Checked {
     let root = Batch::new().stage([put("records/root", "0 none")?]).stage([put("head", "0 records/root")?]);
     ground.store.commit(root).await?;
@@ -247,7 +251,8 @@ pub(super) async fn a_chain_of_records_has_no_gap(ground: &Ground) -> Checked {
                     let (number, last) = number_and_name(&head)?;
                     store.read(&last).await?;
                     let next = number + 1;
-                    // A name is used for one attempt only: on a backend without atomic batches a record may stay.
+                    // A name is used for one attempt only: on a backend without atomic batches a record may
+                    // stay.
                     let record = format!("records/{counter}-{count}-{attempt}");
                     let first = put(&record, format!("{next} {last}"))?.absent().fresh();
                     let second = put("head", format!("{next} {record}"))?.is(head.meta.version);

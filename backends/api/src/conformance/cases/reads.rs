@@ -40,7 +40,8 @@ pub(super) async fn what_was_put_comes_back(ground: &Ground) -> Checked {
     Ok(())
 }
 
-/// An object of over a mebibyte (or as much as the backend takes) comes back to its last byte; so does a small one in its place.
+/// An object of over a mebibyte (or as much as the backend takes) comes back to its last byte; so does a
+/// small one in its place.
 pub(super) async fn a_large_object_comes_back_whole(ground: &Ground) -> Checked {
     let large: Vec<u8> = (0_u32..).flat_map(u32::to_le_bytes).take(ground.store.at_most(1_500_001)).collect();
     ground.store.put("large", large.clone()).await?;

@@ -45,7 +45,8 @@ fn writer(
             progress.begun.store(number, Ordering::SeqCst);
             store.commit(batch(number)?).await?;
             progress.answered.store(number, Ordering::SeqCst);
-            // Once or twice in turn: on one thread a steady step could stay in time with the readers, so that they never look in between.
+            // Once or twice in turn: on one thread a steady step could stay in time with the readers, so that
+            // they never look in between.
             for _ in 0..=number % 2 {
                 yield_now().await;
             }
@@ -94,7 +95,8 @@ pub(super) async fn a_later_stage_is_never_seen_without_the_earlier_ones(ground:
     together([writer(writes.clone(), progress.clone(), batch), reader(writes), reader(reads)]).await.map(drop)
 }
 
-/// A reader finds one write whole, never a mixture, a part or a gap; and none older than the last that had its answer.
+/// A reader finds one write whole, never a mixture, a part or a gap; and none older than the last that had
+/// its answer.
 pub(super) async fn an_object_is_never_seen_torn_or_older_than_answered(ground: &Ground) -> Checked {
     let [writes, reads] = ground.both().await?;
     let most = writes.at_most(300_000);

@@ -116,7 +116,8 @@ impl State {
     }
 }
 
-/// The pending effects, those of one place together: of these the first few are there, the last of which is seen.
+/// The pending effects, those of one place together: of these the first few are there, the last of which is
+/// seen.
 fn slots(state: &State) -> Vec<Vec<usize>> {
     let mut slots: Vec<Vec<usize>> = Vec::new();
     let mut known = BTreeMap::new();

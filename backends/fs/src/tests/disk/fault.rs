@@ -13,14 +13,16 @@ use super::{
 pub(crate) enum BadBlock {
     /// Under the file at this path as it is now. A new file gets other blocks.
     Under(String),
-    /// Under every file that holds these bytes, wherever it is, except the journal: whichever block the system chooses, it is a bad one.
+    /// Under every file that holds these bytes, wherever it is, except the journal: whichever block the
+    /// system chooses, it is a bad one.
     Holding(Vec<u8>),
 }
 
 const JOURNAL: &str = ".journal/journal";
 
 impl Disk {
-    /// The system tries to write back some files and folders and fails, before any process syncs them. `which` chooses them by their paths.
+    /// The system tries to write back some files and folders and fails, before any process syncs them.
+    /// `which` chooses them by their paths.
     pub(crate) fn fail_in_background(&self, which: impl Fn(&str) -> bool) {
         let mut state = self.state();
         let paths = state.live.paths();

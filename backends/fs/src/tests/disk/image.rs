@@ -164,8 +164,8 @@ impl Effect {
     }
 }
 
-/// The pieces of a write that a crash may tear apart: sectors of a small one, pages or more of a large one, whose first and last sector are pieces
-/// of their own.
+/// The pieces of a write that a crash may tear apart: sectors of a small one, pages or more of a large one,
+/// whose first and last sector are pieces of their own.
 pub(crate) fn pieces(at: usize, length: usize) -> Vec<Range<usize>> {
     let (first, end) = (at / SECTOR * SECTOR, (at + length).next_multiple_of(SECTOR));
     let unit = if length <= PAGE {

@@ -1,16 +1,18 @@
 //! A disk in memory that knows what a loss of power may leave of it.
 //!
-//! It keeps what is durable and, in order, every effect that is not: each sector that was written, each length, each name. **A crash leaves what
-//! is durable and any of the others**: POSIX promises no order between them, not even within one file or one folder. A move is one effect,
-//! and so is an exchange.
+//! It keeps what is durable and, in order, every effect that is not: each sector that was written, each
+//! length, each name. **A crash leaves what is durable and any of the others**: POSIX promises no order
+//! between them, not even within one file or one folder. A move is one effect, and so is an exchange.
 //!
-//! After a failed write-back, whether a sync reports it or the system fails in the background, the page cache no longer shows what is on the medium
-//! (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020). What was to be written can still be read, counts as clean,
-//! and no later sync makes it durable:
-//! - **A file whose bytes were lost stays lost.** Bytes that are written into the same file later can be read, their sync succeeds, and they are not
-//!   on the medium. ext4 does this to blocks that were allocated and could not be written. Only a new file is durable.
-//! - **A name that was lost stays lost until the same name is changed again**: a directory block that could not be written counts as clean.
-//!   Of a move between two folders each half is lost by itself.
+//! After a failed write-back, whether a sync reports it or the system fails in the background, the page cache
+//! no longer shows what is on the medium (Rebello et al., "Can Applications Recover from fsync Failures?",
+//! USENIX ATC 2020). What was to be written can still be read, counts as clean, and no later sync makes it
+//! durable:
+//! - **A file whose bytes were lost stays lost.** Bytes that are written into the same file later can be
+//!   read, their sync succeeds, and they are not on the medium. ext4 does this to blocks that were allocated
+//!   and could not be written. Only a new file is durable.
+//! - **A name that was lost stays lost until the same name is changed again**: a directory block that could
+//!   not be written counts as clean. Of a move between two folders each half is lost by itself.
 //! - **A bad block fails for ever**: see [`BadBlock`].
 
 mod crash;
@@ -143,7 +145,8 @@ impl Disk {
         self.state().live.find(path.as_ref()).is_some()
     }
 
-    /// A person writes a file as an editor does: the new one takes the place of the old one, and is durable before if the editor is a good one.
+    /// A person writes a file as an editor does: the new one takes the place of the old one, and is durable
+    /// before if the editor is a good one.
     pub(crate) fn edit(&self, path: &str, bytes: &[u8], is_synced: bool) {
         self.state().edit(Path::new(path), bytes, is_synced);
     }
@@ -211,7 +214,8 @@ impl State {
     fn write(&mut self, file: Ino, at: usize, bytes: &[u8]) {
         let end = at + bytes.len();
         let seen = self.live.bytes(file).map_or(0, |it| it.len());
-        // What a crash that loses nothing would leave: less than what can be seen if the system failed to write.
+        // What a crash that loses nothing would leave: less than what can be seen if the system failed to
+        // write.
         let kept = self.pending.iter().rev().find_map(|(_, effect)| match effect {
             Effect::Length { file: it, length } if *it == file => Some(*length),
             _ => None,

@@ -79,7 +79,8 @@ pub(crate) enum Trouble {
     Closed(&'static str, Errno),
     /// Nothing can be written.
     ReadOnly,
-    /// Right before the next call of this kind for the file with this path, a person does something to the file.
+    /// Right before the next call of this kind for the file with this path, a person does something to the
+    /// file.
     Before(Call, &'static str, Hand),
 }
 
