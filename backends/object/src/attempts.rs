@@ -15,6 +15,8 @@ const MOST_GARBLED: u32 = 3;
 /// The time and the patience of one operation: how long its next request may take, and whether there is a
 /// next one.
 ///
+/// A server that says in `Retry-After` how long it wants to be left alone is left alone for as long, or the operation ends.
+///
 /// Pauses are random from nothing to their length ("full jitter",
 /// <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>), so that writers who met each other part.
 #[derive(Debug)]
@@ -26,6 +28,8 @@ pub(crate) struct Attempts<'a> {
     garbled: u32,
     /// When the running or the last attempt began.
     began: Duration,
+    /// How long the server wanted to be left alone when it answered last.
+    at_least: Duration,
     /// When the first of the attempts began that ran into a closed door, one after the other up to now.
     unreachable_since: Option<Duration>,
 }
@@ -42,6 +46,7 @@ impl<'a> Attempts<'a> {
             pause: FIRST_PAUSE,
             garbled: 0,
             began: now,
+            at_least: Duration::ZERO,
             unreachable_since: None,
         }
     }
@@ -53,10 +58,12 @@ impl<'a> Attempts<'a> {
     ) -> Result<T, Fault> {
         self.began = self.environment.monotonic();
         let limit = self.options.request_timeout.min(self.ends.saturating_sub(self.began));
-        match select(pin!(request), pin!(self.environment.sleep(limit))).await {
+        let answer = match select(pin!(request), pin!(self.environment.sleep(limit))).await {
             Either::Left((answer, _)) => answer,
             Either::Right(_) => Err(Fault::TimedOut),
-        }
+        };
+        self.at_least = answer.as_ref().err().and_then(Fault::retry_after).unwrap_or_default();
+        answer
     }
 
     /// After `fault`: pauses and says that there may be another attempt, or that it is hopeless or too late.
@@ -89,7 +96,7 @@ impl<'a> Attempts<'a> {
 
     /// A pause that would last beyond the end is not begun: nothing could follow it.
     async fn pause_until(&mut self, ends: Duration) -> bool {
-        let pause = self.pause.mul_f64(self.environment.jitter());
+        let pause = self.pause.mul_f64(self.environment.jitter()).max(self.at_least);
         if self.environment.monotonic().saturating_add(pause) >= ends {
             return false;
         }
@@ -107,7 +114,7 @@ mod tests {
     use crate::fault::Answer;
 
     fn answer(status: u16) -> Fault {
-        Fault::Answer(Answer { status, code: None, region: None })
+        Fault::Answer(Answer::of_status(status))
     }
 
     /// How long an operation goes on that meets this fault again and again, each request taking no time.
@@ -135,6 +142,26 @@ mod tests {
             assert_eq!(patience(&fault).await, Duration::ZERO, "{fault:?}");
         }
         assert!(patience(&Fault::Garbled).await < Duration::from_secs(1));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_wants_to_be_left_alone_is() {
+        let environment = ManualEnvironment::new(7);
+        let options = ObjectOptions::default();
+        let mut attempts = Attempts::begin(&environment, &options);
+        let busy = |seconds| {
+            let retry_after = Some(Duration::from_secs(seconds));
+            Fault::Answer(Answer { retry_after, ..Answer::of_status(503) })
+        };
+        let refused = attempts.one(async { Err::<(), _>(busy(9)) }).await.unwrap_err();
+        assert!(attempts.again(&refused).await);
+        assert_eq!(environment.monotonic(), Duration::from_secs(9));
+        let refused = attempts.one(async { Err::<(), _>(busy(3600)) }).await.unwrap_err();
+        assert!(!attempts.again(&refused).await, "longer than the operation may take");
+        assert_eq!(environment.monotonic(), Duration::from_secs(9));
+        let refused = attempts.one(async { Err::<(), _>(answer(503)) }).await.unwrap_err();
+        assert!(attempts.again(&refused).await);
+        assert!(environment.monotonic() < Duration::from_secs(10), "what it said before is over");
     }
 
     #[tokio::test]

@@ -37,7 +37,7 @@ pub(crate) fn s3(url: &ObjectUrl, options: &ObjectOptions) -> Result<Connected> 
     let mut builder = AmazonS3Builder::new()
         .with_client_options(client(options))
         .with_retry(no_retries())
-        .with_http_connector(Connector { bucket: url.bucket().to_owned(), foreign: foreign.clone() })
+        .with_http_connector(Connector::new(url, &endpoint, &foreign)?)
         // One DELETE for each key: every server knows it, and its answer is about one key.
         .with_config(AmazonS3ConfigKey::DisableBulkDelete, "true");
     for (key, value) in &settings {
@@ -64,7 +64,7 @@ pub(crate) fn gcs(url: &ObjectUrl, options: &ObjectOptions) -> Result<Connected>
     let mut builder = GoogleCloudStorageBuilder::new()
         .with_client_options(client(options))
         .with_retry(no_retries())
-        .with_http_connector(Connector { bucket: url.bucket().to_owned(), foreign: foreign.clone() });
+        .with_http_connector(Connector::new(url, &endpoint, &foreign)?);
     for (key, value) in &settings {
         builder = builder.with_config(*key, *value);
     }
@@ -108,7 +108,7 @@ pub(crate) fn azure(url: &ObjectUrl, options: &ObjectOptions) -> Result<Connecte
     let mut builder = MicrosoftAzureBuilder::new()
         .with_client_options(client(options))
         .with_retry(no_retries())
-        .with_http_connector(Connector { bucket: url.bucket().to_owned(), foreign: foreign.clone() });
+        .with_http_connector(Connector::new(url, &endpoint, &foreign)?);
     for (key, value) in &settings {
         builder = builder.with_config(*key, *value);
     }
@@ -124,7 +124,9 @@ fn settings<'a, K: FromStr>(cloud: &str, options: &'a ObjectOptions) -> Vec<(K, 
     let setting = |(name, value): (&String, &'a String)| {
         let name = name.to_ascii_lowercase();
         let is_ours = name.ends_with("_timeout") && !name.ends_with("_idle_timeout");
-        let key = (name.starts_with(cloud) && !is_ours).then(|| name.parse().ok()).flatten()?;
+        // An empty variable counts as one that is not set, as it does for the clouds' own programs.
+        let is_set = name.starts_with(cloud) && !is_ours && !value.is_empty();
+        let key = is_set.then(|| name.parse().ok()).flatten()?;
         Some((key, value.as_str()))
     };
     options.variables.iter().filter_map(setting).collect()

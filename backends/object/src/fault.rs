@@ -1,6 +1,6 @@
 //! What a request came to when it did not succeed, and what that says about a write.
 
-use std::error::Error as StdError;
+use std::{error::Error as StdError, time::Duration};
 
 use pflow_backend::{Error, ErrorKind};
 
@@ -17,6 +17,8 @@ pub(crate) enum Fault {
     Unreachable(String),
     /// This host handed out no credentials, so nothing was sent.
     Credentials(String),
+    /// This host, which hands out credentials, answers with this status at the moment, so nothing was sent.
+    CredentialsLater(String, u16),
     /// The settings do not allow the request, so nothing was sent.
     Settings(String),
     /// The server answered.
@@ -37,6 +39,8 @@ pub(crate) struct Answer {
     pub(crate) code: Option<String>,
     /// Where S3 says the bucket is, when the request went to another region.
     pub(crate) region: Option<String>,
+    /// How long the server wants to be left alone.
+    pub(crate) retry_after: Option<Duration>,
 }
 
 /// What a fault says about a write that met it.
@@ -61,7 +65,7 @@ impl Fault {
             }
             cause = source.source();
         }
-        let answer = |status| Self::Answer(Answer { status, code: None, region: None });
+        let answer = |status| Self::Answer(Answer::of_status(status));
         match error {
             object_store::Error::NotFound { .. } => answer(404),
             object_store::Error::AlreadyExists { .. } => answer(409),
@@ -80,6 +84,7 @@ impl Fault {
     pub(crate) fn is_passing(&self) -> bool {
         match self {
             Self::Unreachable(_) | Self::TimedOut | Self::Cut | Self::Garbled => true,
+            Self::CredentialsLater(..) => true,
             Self::Credentials(_) | Self::Settings(_) => false,
             Self::Answer(answer) => answer.is_passing(),
         }
@@ -88,11 +93,24 @@ impl Fault {
     /// What it says about the write whose request met it.
     pub(crate) fn of_a_write(&self) -> OfAWrite {
         match self {
-            Self::Unreachable(_) => OfAWrite::NotSent,
+            Self::Unreachable(_) | Self::CredentialsLater(..) => OfAWrite::NotSent,
             Self::Credentials(_) | Self::Settings(_) => OfAWrite::Hopeless,
             Self::TimedOut | Self::Cut | Self::Garbled => OfAWrite::Doubtful,
             Self::Answer(answer) if answer.is_a_final_refusal() => OfAWrite::Hopeless,
             Self::Answer(_) => OfAWrite::Doubtful,
+        }
+    }
+
+    /// Whether the server answered that it is busy or broken.
+    pub(crate) fn is_trouble(&self) -> bool {
+        matches!(self, Self::Answer(answer) if answer.status != 409 && answer.is_passing())
+    }
+
+    /// How long the server wants to be left alone, if it said so.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Answer(answer) => answer.retry_after,
+            _ => None,
         }
     }
 
@@ -115,6 +133,10 @@ impl Fault {
                 ErrorKind::Denied,
                 format!("There are no credentials: none are set, and {host} hands out none"),
             ),
+            Self::CredentialsLater(host, status) => (
+                ErrorKind::Unavailable,
+                format!("{host}, which hands out credentials, keeps answering {status}"),
+            ),
             Self::Settings(what) => {
                 (ErrorKind::InvalidInput, format!("The settings do not allow this: {what}"))
             }
@@ -136,6 +158,11 @@ impl Fault {
 }
 
 impl Answer {
+    /// An answer of which nothing else is known.
+    pub(crate) fn of_status(status: u16) -> Self {
+        Self { status, code: None, region: None, retry_after: None }
+    }
+
     pub(crate) fn has_code(&self, codes: &[&str]) -> bool {
         self.code.as_deref().is_some_and(|code| codes.contains(&code))
     }

@@ -8,7 +8,9 @@
 //!    something fresh into `b`, and a name that is written once is used for one attempt, so nobody else wrote
 //!    `b`. A request that is still under way can only write `b` once more, and only where `c` holds again.
 //! 2. **A refusal is not believed.** 412, 409 and 404 may be the answer to a request that a proxy repeated,
-//!    and servers answer 500 to some lost races. So whatever is no success is settled by reading the key:
+//!    and servers answer 500 to some lost races. So whatever is no success is settled by reading the key. But
+//!    after an answer that says that the server is busy or broken, the same PUT is sent once more first: most
+//!    such faults pass, and a read for each of them would double the load of a server in trouble.
 //!    - `b` is there: see 1.
 //!    - the state that `c` names is there: the write is not in place *yet*. The same PUT is sent again;
 //!      sending it twice is sending it once.
@@ -153,6 +155,8 @@ async fn conditionally(
     let mut doubt = false;
     let mut turned = false;
     let mut refusals = 0;
+    // Whether the request before was sent again without a look.
+    let mut repeated = false;
     loop {
         let form = client.tokens.form();
         let fault = match attempts.one(client.put(key, bytes, when, form)).await {
@@ -170,6 +174,10 @@ async fn conditionally(
                 // IMPORTANT: stays set. From here on nothing that a later request meets can prove that this
                 // one does not land.
                 doubt = true;
+                repeated = !repeated && fault.is_trouble();
+                if repeated && attempts.pause().await {
+                    continue;
+                }
                 let found = match read_back(client, &mut attempts, key).await {
                     Ok(found) => found,
                     Err(unread) => return Err(unknown(unread.error(&client.place, &what))),

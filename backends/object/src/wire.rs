@@ -4,7 +4,7 @@
 //! [`Failure`], which keeps the status and the server's short error code and nothing else: bodies, headers
 //! and URLs, which may hold a secret, go no further.
 
-use std::{error::Error as StdError, fmt, sync::Arc};
+use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use object_store::{
     ClientOptions, Result,
@@ -13,11 +13,13 @@ use object_store::{
         ReqwestConnector,
     },
 };
-use pflow_backend::async_trait;
+use pflow_backend::{Error, ErrorKind, async_trait};
+use url::Url;
 
 use crate::{
     fault::{Answer, Fault},
     foreign::Foreign,
+    url::ObjectUrl,
 };
 
 /// Why a request did not succeed, as it travels through object_store's errors to [`crate::fault::Fault::of`].
@@ -29,6 +31,8 @@ pub(crate) enum Failure {
     Unreachable(String),
     /// Credentials that the cloud hands out could not be had from this host.
     Credentials(String),
+    /// The same at the moment: it answers with this status, which passes.
+    CredentialsLater(String, u16),
 }
 
 impl fmt::Display for Failure {
@@ -37,6 +41,7 @@ impl fmt::Display for Failure {
             Self::Answered(answer) => write!(f, "status {}", answer.status),
             Self::Unreachable(cause) => f.write_str(cause),
             Self::Credentials(host) => write!(f, "no credentials from {host}"),
+            Self::CredentialsLater(host, status) => write!(f, "status {status} from {host}"),
         }
     }
 }
@@ -50,6 +55,7 @@ pub(crate) fn fault(source: &(dyn StdError + 'static)) -> Option<Fault> {
             Failure::Answered(answer) => Fault::Answer(answer),
             Failure::Unreachable(cause) => Fault::Unreachable(cause),
             Failure::Credentials(host) => Fault::Credentials(host),
+            Failure::CredentialsLater(host, status) => Fault::CredentialsLater(host, status),
         });
     }
     let error = source.downcast_ref::<HttpError>()?;
@@ -67,10 +73,12 @@ pub(crate) fn fault(source: &(dyn StdError + 'static)) -> Option<Fault> {
 }
 
 /// Makes clients that answer with [`Failure`].
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Connector {
-    /// The bucket or container. A request that does not name it asks for credentials.
+    /// The bucket or container.
     pub(crate) bucket: String,
+    /// Where it is asked for. A request that goes elsewhere and does not name the bucket asks for credentials.
+    pub(crate) endpoint: Url,
     /// Where names go that object_store cannot list.
     pub(crate) foreign: Arc<Foreign>,
 }
@@ -79,14 +87,29 @@ pub(crate) struct Connector {
 struct Client {
     inner: HttpClient,
     bucket: String,
+    endpoint: Url,
     foreign: Arc<Foreign>,
+}
+
+impl Connector {
+    /// For the bucket of a URL at an endpoint.
+    pub(crate) fn new(
+        url: &ObjectUrl,
+        endpoint: &str,
+        foreign: &Arc<Foreign>,
+    ) -> pflow_backend::Result<Self> {
+        let endpoint = Url::parse(endpoint).map_err(|_| {
+            Error::new(ErrorKind::InvalidInput, "The endpoint is no URL such as https://host:port")
+        })?;
+        Ok(Self { bucket: url.bucket().to_owned(), endpoint, foreign: foreign.clone() })
+    }
 }
 
 impl HttpConnector for Connector {
     fn connect(&self, options: &ClientOptions) -> Result<HttpClient> {
         let inner = ReqwestConnector::default().connect(options)?;
-        let (bucket, foreign) = (self.bucket.clone(), self.foreign.clone());
-        Ok(HttpClient::new(Client { inner, bucket, foreign }))
+        let Self { bucket, endpoint, foreign } = self.clone();
+        Ok(HttpClient::new(Client { inner, bucket, endpoint, foreign }))
     }
 }
 
@@ -96,7 +119,10 @@ impl HttpService for Client {
         let host = request.uri().host().unwrap_or_default().to_owned();
         let path = request.uri().path().to_owned();
         let is_listing = request.uri().query().is_some_and(is_listing);
-        if !names(&self.bucket, &host, &path) {
+        let is_a_question = request.method() == "POST" && path == "/";
+        let may_name_it = !is_a_question && !is_of_a_credential_service(&path);
+        let is_at_endpoint = may_name_it && is_at(&self.endpoint, &request.uri().to_string());
+        if !is_at_endpoint && !names(&self.bucket, &host, &path) {
             return self.for_credentials(request, host, &path).await;
         }
         let response = self.inner.execute(request).await.map_err(|error| match unreachable(&error) {
@@ -109,12 +135,13 @@ impl HttpService for Client {
         let status = response.status().as_u16();
         let header = |name| response.headers().get(name).and_then(|it| it.to_str().ok()).map(str::to_owned);
         let (code, region) = (header("x-ms-error-code"), header("x-amz-bucket-region"));
+        let retry_after = header("retry-after").and_then(|it| after(&it, header("date").as_deref()));
         // An answer whose body is lost is still an answer: the status decides.
         let body = response.into_body().bytes().await.unwrap_or_default();
         let body = String::from_utf8_lossy(&body);
         let code = code.as_deref().and_then(short).or_else(|| element(&body, "Code"));
         let region = region.as_deref().and_then(short).or_else(|| element(&body, "Region"));
-        let failure = Failure::Answered(Answer { status, code, region });
+        let failure = Failure::Answered(Answer { status, code, region, retry_after });
         Err(HttpError::new(HttpErrorKind::Unknown, failure))
     }
 }
@@ -139,17 +166,36 @@ impl Client {
         // object_store goes on with the older way of the instance metadata service when this one is
         // forbidden.
         let has_another_way = path == "/latest/api/token";
-        let failure = |host| HttpError::new(HttpErrorKind::Unknown, Failure::Credentials(host));
-        match self.inner.execute(request).await {
-            Ok(response) if response.status().is_success() || has_another_way => Ok(response),
-            Ok(_) | Err(_) => Err(failure(host)),
-        }
+        let failure = match self.inner.execute(request).await {
+            Ok(response) if response.status().is_success() => return Ok(response),
+            Ok(response) => match response.status().as_u16() {
+                status @ (408 | 425 | 429 | 500 | 502..=504) => Failure::CredentialsLater(host, status),
+                _ if has_another_way => return Ok(response),
+                _ => Failure::Credentials(host),
+            },
+            // Where no such service is, nothing answers.
+            Err(_) => Failure::Credentials(host),
+        };
+        Err(HttpError::new(HttpErrorKind::Unknown, failure))
     }
 }
 
 /// Whether the query asks for a page of a listing.
 fn is_listing(query: &str) -> bool {
     query.split('&').any(|pair| matches!(pair, "list-type=2" | "comp=list"))
+}
+
+/// Whether a request goes to this endpoint.
+fn is_at(endpoint: &Url, uri: &str) -> bool {
+    Url::parse(uri).is_ok_and(|it| {
+        endpoint.host() == it.host() && endpoint.port_or_known_default() == it.port_or_known_default()
+    })
+}
+
+/// Whether credentials are asked for at a path, also of a server that hands them out beside the objects, as those for tests do.
+fn is_of_a_credential_service(path: &str) -> bool {
+    let beginnings = ["/latest/", "/computeMetadata/", "/metadata/identity/", "/v2/credentials"];
+    path.ends_with("/token") || beginnings.iter().any(|it| path.starts_with(it))
 }
 
 /// Whether the host's first label or one of the first two parts of the path is the bucket.
@@ -173,6 +219,16 @@ fn unreachable(error: &HttpError) -> Option<String> {
         cause = source.source();
     }
     is_connect.then_some(last)
+}
+
+/// How long to wait by a `Retry-After` of RFC 9110, section 10.2.3: so many seconds, or until a time by the server's own clock, which
+/// `date` has.
+fn after(told: &str, date: Option<&str>) -> Option<Duration> {
+    if let Ok(seconds) = told.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let time = |text| chrono::DateTime::parse_from_rfc2822(text).ok();
+    (time(told)? - time(date?)?).to_std().ok()
 }
 
 /// The text of the first `<name>` element of an error document, if it is short and plain.
@@ -201,6 +257,37 @@ mod tests {
         assert!(names("my-plans.x", "storage.googleapis.com", "/my%2Dplans%2Ex"));
         assert!(!names("plans", "169.254.169.254", "/latest/api/token"));
         assert!(!names("plans", "oauth2.googleapis.com", "/token"));
+    }
+
+    #[test]
+    fn a_request_to_the_endpoint_is_for_the_bucket_wherever_its_name_is() {
+        let endpoint = Url::parse("https://objects.example/a/b/c").unwrap();
+        for (uri, is_for_the_bucket) in [
+            ("https://objects.example/key", true),
+            ("https://objects.example:443/a/b/c/plans/key", true),
+            ("http://objects.example/key", false),
+            ("https://169.254.169.254/key", false),
+        ] {
+            assert_eq!(is_at(&endpoint, uri), is_for_the_bucket, "{uri}");
+        }
+        for path in ["/latest/api/token", "/computeMetadata/v1/x", "/tenant/oauth2/v2.0/token"] {
+            assert!(is_of_a_credential_service(path), "{path}");
+        }
+        assert!(!is_of_a_credential_service("/plans/workflows/token/metadata.json"));
+    }
+
+    #[test]
+    fn a_wait_is_told_in_seconds_or_by_the_server_s_own_clock() {
+        let date = Some("Sun, 29 Nov 2026 10:00:00 GMT");
+        for (told, date, seconds) in [
+            ("7", None, Some(7)),
+            ("Sun, 29 Nov 2026 10:00:30 GMT", date, Some(30)),
+            ("Sun, 29 Nov 2026 09:59:00 GMT", date, None),
+            ("Sun, 29 Nov 2026 10:00:30 GMT", None, None),
+            ("soon", date, None),
+        ] {
+            assert_eq!(after(told, date), seconds.map(Duration::from_secs), "{told}");
+        }
     }
 
     #[test]

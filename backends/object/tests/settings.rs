@@ -153,6 +153,42 @@ async fn a_bucket_of_another_region_is_found_out() {
     }
 }
 
+/// With a domain of its own the host does not begin with the bucket, and a base path comes before it.
+#[tokio::test]
+async fn an_endpoint_that_does_not_name_the_bucket_at_once_is_no_credential_service() {
+    let body = "<Error><Code>NoSuchKey</Code></Error>";
+    let answer = format!("HTTP/1.1 404 Not Found\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let endpoint = other_server(answer.leak().as_bytes()).await;
+    for (path, virtual_hosted) in [("", "true"), ("/a/b/c", "false")] {
+        let usual = S3Endpoint::start(["plans"]).variables("plans");
+        let variables = with(&usual, "AWS_ENDPOINT_URL", &format!("{endpoint}{path}"));
+        let variables = with(&variables, "AWS_VIRTUAL_HOSTED_STYLE_REQUEST", virtual_hosted);
+        let backend = open("s3://plans", impatient(variables)).unwrap();
+        assert_eq!(backend.get(&key()).await.unwrap(), None, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_credential_service_in_trouble_is_not_one_without_credentials() {
+    let endpoint = other_server(b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n").await;
+    let usual = S3Endpoint::start(["plans"]).variables("plans");
+    let mut variables = with(&usual, "AWS_METADATA_ENDPOINT", &endpoint);
+    variables.retain(|name, _| !matches!(name.as_str(), "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY"));
+    let backend = open("s3://plans", impatient(variables)).unwrap();
+    for error in refusals(&backend).await {
+        assert_sentence(&error, ErrorKind::Unavailable, &["hands out credentials, keeps answering 500"]);
+    }
+}
+
+#[tokio::test]
+async fn an_empty_variable_is_not_set() {
+    let names = ["AWS_ACCESS_KEY_ID", "AWS_REGION", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN"];
+    let variables = names.map(|name| (name.to_owned(), String::new())).into();
+    let backend = open("s3://plans", impatient(variables)).unwrap();
+    let place = backend.place().unwrap();
+    assert!(place.contains("https://s3.us-east-1.amazonaws.com"), "{place}");
+}
+
 /// Answers every request with these bytes, until the test's runtime ends.
 async fn other_server(answer: &'static [u8]) -> String {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};

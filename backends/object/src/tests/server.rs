@@ -178,8 +178,7 @@ pub(super) fn answer(status: u16, name: &str) -> object_store::Error {
         409 => object_store::Error::AlreadyExists { path, source },
         412 => object_store::Error::Precondition { path, source },
         status => {
-            let failure =
-                crate::wire::Failure::Answered(crate::fault::Answer { status, code: None, region: None });
+            let failure = crate::wire::Failure::Answered(crate::fault::Answer::of_status(status));
             object_store::Error::Generic { store: "S3", source: Box::new(failure) }
         }
     }

@@ -73,6 +73,22 @@ async fn a_write_that_was_not_applied_is_sent_again() {
     }
 }
 
+/// A server in trouble is not asked twice as much.
+#[tokio::test]
+async fn after_a_fault_that_passes_the_write_is_sent_again_before_anything_is_read() {
+    for failed in [Plan::Answered(500), Plan::Answered(503), Plan::Answered(429)] {
+        let server = Server::new();
+        let backend = backend(&server);
+        server.plan("PUT", [failed]);
+        assert!(is_committed(&commit(&backend, put("a", "one").absent()).await));
+        assert_eq!(server.requests(), ["PUT p/a", "PUT p/a"], "{failed:?}");
+        server.plan("PUT", [failed, failed]);
+        assert!(is_committed(&commit(&backend, put("b", "one").absent()).await));
+        let asked = ["PUT p/b", "PUT p/b", "GET p/b", "PUT p/b"];
+        assert_eq!(server.requests(), asked, "{failed:?}: a server may answer 500 to a lost race for ever");
+    }
+}
+
 #[tokio::test]
 async fn an_own_write_that_was_replaced_is_overtaken_and_never_a_conflict() {
     for status in [412, 409, 404, 500, 503] {
@@ -151,7 +167,8 @@ async fn what_cannot_be_settled_by_the_deadline_is_unknown() {
     assert!(environment.monotonic() <= Duration::from_secs(60));
     let read_only = Server::new();
     let backend = super::backend(&read_only);
-    read_only.plan("PUT", [Plan::Answered(500)]);
+    // Which is sent again before anything is read.
+    read_only.plan("PUT", [Plan::Answered(500); 2]);
     read_only.plan("GET", [Plan::Answered(403)]);
     let error = commit(&backend, put("a", "one").absent()).await.unwrap_err();
     assert_eq!(error.outcome(), Outcome::Unknown, "{error}");
