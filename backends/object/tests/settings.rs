@@ -174,7 +174,10 @@ async fn a_credential_service_in_trouble_is_not_one_without_credentials() {
     let usual = S3Endpoint::start(["plans"]).variables("plans");
     let mut variables = with(&usual, "AWS_METADATA_ENDPOINT", &endpoint);
     variables.retain(|name, _| !matches!(name.as_str(), "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY"));
-    let backend = open("s3://plans", impatient(variables)).unwrap();
+    // It is asked again until the deadline of each operation.
+    let limit = std::time::Duration::from_millis(200);
+    let options = ObjectOptions { deadline: limit, request_timeout: limit, ..impatient(variables) };
+    let backend = open("s3://plans", options).unwrap();
     for error in refusals(&backend).await {
         assert_sentence(&error, ErrorKind::Unavailable, &["hands out credentials, keeps answering 500"]);
     }
