@@ -16,6 +16,7 @@
 //! `cli` (on by default) builds the program. Without default features this is the library alone.
 
 pub use pflow_backend;
+pub use pflow_backend::NOTICES;
 #[cfg(feature = "object")]
 pub use pflow_backend_object;
 
@@ -38,9 +39,6 @@ pub use index::{Entry, Listing, Query, Sort, Unreadable};
 pub use lock::{LeaseGuard, LeaseRequest};
 pub use store::{DeleteRequest, Loaded, SaveRequest, Saved, Store, StoreOptions, UndeleteRequest};
 pub use stored::{LeaseId, WorkflowId};
-
-/// The target of `tracing` events that say to a person, at any level of detail, what takes a while.
-pub const NOTICES: &str = "pflow_store::notice";
 
 /// The README's example is compiled and run with the tests.
 #[cfg(doctest)]

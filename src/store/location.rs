@@ -201,7 +201,7 @@ mod tests {
             assert_eq!(place.to_string(), url);
         }
         for url in
-            ["s3://key:hunter2@bucket/a", "s3://bucket/a?secret=hunter2", "gs://", "az://container/a b"]
+            ["s3://key:hunter2@bucket/a", "s3://bucket/a?secret=hunter2", "gs://", "az://container/a//b"]
         {
             let refused = url.parse::<Location>().unwrap_err().to_string();
             assert!(!refused.contains("hunter2") && refused.contains("://…"), "{url:?}: {refused}");

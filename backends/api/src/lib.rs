@@ -36,6 +36,9 @@ pub use key::{InvalidKey, Key, Prefix};
 pub use object::{Listed, Meta, Object, Version};
 pub use waiting::Waiting;
 
+/// The target of `tracing` events that say to a person, at any level of detail, what takes a while.
+pub const NOTICES: &str = "pflow_store::notice";
+
 // What the signatures above are made of, so that an implementer needs no version juggling.
 pub use async_trait::async_trait;
 pub use bytes::Bytes;

@@ -3,7 +3,11 @@ use std::{pin::pin, time::Duration};
 use futures::future::{Either, select};
 use pflow_backend::Environment;
 
-use crate::{fault::Fault, options::ObjectOptions};
+use crate::{
+    fault::Fault,
+    options::ObjectOptions,
+    outage::{Outage, PATIENCE},
+};
 
 /// The first pause between two attempts is up to this long, each further one up to twice the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -30,6 +34,12 @@ pub(crate) struct Attempts<'a> {
     began: Duration,
     /// How long the server wanted to be left alone when it answered last.
     at_least: Duration,
+    /// When the operation began.
+    begun: Duration,
+    /// What the last attempt met.
+    met: Option<String>,
+    /// Who tells a person that it takes long, and what endpoint it is about.
+    outage: Option<(&'a Outage, &'a str)>,
     /// When the first of the attempts began that ran into a closed door, one after the other up to now.
     unreachable_since: Option<Duration>,
 }
@@ -47,8 +57,17 @@ impl<'a> Attempts<'a> {
             garbled: 0,
             began: now,
             at_least: Duration::ZERO,
+            begun: now,
+            met: None,
+            outage: None,
             unreachable_since: None,
         }
+    }
+
+    /// A person is told when the operation takes long.
+    pub(crate) fn telling(mut self, outage: &'a Outage, endpoint: &'a str) -> Self {
+        self.outage = Some((outage, endpoint));
+        self
     }
 
     /// One attempt, ended when its time is over. Ending it tells nothing about what the server does with it.
@@ -58,12 +77,35 @@ impl<'a> Attempts<'a> {
     ) -> Result<T, Fault> {
         self.began = self.environment.monotonic();
         let limit = self.options.request_timeout.min(self.ends.saturating_sub(self.began));
-        let answer = match select(pin!(request), pin!(self.environment.sleep(limit))).await {
-            Either::Left((answer, _)) => answer,
-            Either::Right(_) => Err(Fault::TimedOut),
+        let mut request = pin!(request);
+        let quiet = self.quiet().min(limit);
+        let mut answer = match select(&mut request, pin!(self.environment.sleep(quiet))).await {
+            Either::Left((answer, _)) => Some(answer),
+            Either::Right(_) => None,
         };
+        if answer.is_none() && quiet < limit {
+            self.tell();
+            let left = pin!(self.environment.sleep(limit.saturating_sub(quiet)));
+            if let Either::Left((late, _)) = select(&mut request, left).await {
+                answer = Some(late);
+            }
+        }
+        let answer = answer.unwrap_or(Err(Fault::TimedOut));
+        self.met = answer.as_ref().err().map(Fault::in_short);
         self.at_least = answer.as_ref().err().and_then(Fault::retry_after).unwrap_or_default();
         answer
+    }
+
+    /// How long nothing is said yet.
+    fn quiet(&self) -> Duration {
+        self.begun.saturating_add(PATIENCE).saturating_sub(self.environment.monotonic())
+    }
+
+    fn tell(&self) {
+        if let Some((outage, endpoint)) = self.outage {
+            let met = self.met.as_deref().unwrap_or("no answer yet");
+            outage.tell(self.environment.monotonic(), endpoint, met);
+        }
     }
 
     /// After `fault`: pauses and says that there may be another attempt, or that it is hopeless or too late.
@@ -101,7 +143,12 @@ impl<'a> Attempts<'a> {
             return false;
         }
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        self.environment.sleep(pause).await;
+        let quiet = self.quiet().min(pause);
+        self.environment.sleep(quiet).await;
+        if quiet < pause {
+            self.tell();
+            self.environment.sleep(pause.saturating_sub(quiet)).await;
+        }
         self.environment.monotonic() < ends
     }
 }
@@ -142,6 +189,27 @@ mod tests {
             assert_eq!(patience(&fault).await, Duration::ZERO, "{fault:?}");
         }
         assert!(patience(&Fault::Garbled).await < Duration::from_secs(1));
+    }
+
+    #[tokio::test]
+    async fn a_person_is_told_after_two_seconds_of_trouble_and_not_at_once_again() {
+        let environment = ManualEnvironment::new(7);
+        let options = ObjectOptions::default();
+        let outage = Outage::default();
+        let begin = || Attempts::begin(&environment, &options).telling(&outage, "https://e");
+        let mut attempts = begin();
+        assert_eq!(attempts.one(async { Ok(1) }).await, Ok(1));
+        assert_eq!(outage.told(), None);
+        while outage.told().is_none() && attempts.again(&answer(503)).await {}
+        assert_eq!(outage.told(), Some(PATIENCE), "in the middle of a pause");
+        let never = std::future::pending::<Result<(), Fault>>();
+        assert_eq!(begin().one(never).await, Err(Fault::TimedOut));
+        assert_eq!(outage.told(), Some(PATIENCE), "another operation of the same outage");
+        environment.advance(Duration::from_secs(60));
+        let begun = environment.monotonic();
+        let never = std::future::pending::<Result<(), Fault>>();
+        assert_eq!(begin().one(never).await, Err(Fault::TimedOut));
+        assert_eq!(outage.told(), Some(begun + PATIENCE), "in the middle of a request");
     }
 
     #[tokio::test]

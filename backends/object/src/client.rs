@@ -19,6 +19,7 @@ use crate::{
     foreign::Foreign,
     open::Connected,
     options::ObjectOptions,
+    outage::Outage,
     place::Place,
     version::{Form, Tokens},
 };
@@ -39,6 +40,7 @@ pub(crate) struct Client {
     /// Names that listings pass over.
     pub(crate) foreign: Arc<Foreign>,
     turns: Semaphore,
+    outage: Outage,
     /// Whether some answer has shown that the bucket is there. Until then an answer without a word for it
     /// ("404" to a HEAD) does not tell a missing key from a missing bucket.
     bucket_seen: AtomicBool,
@@ -82,7 +84,8 @@ impl Client {
         let tokens = Tokens::of(place.url.scheme());
         let turns = Semaphore::new(options.max_in_flight.clamp(1, Semaphore::MAX_PERMITS));
         let bucket_seen = AtomicBool::new(false);
-        Self { service, place, options, environment, tokens, foreign, turns, bucket_seen }
+        let outage = Outage::default();
+        Self { service, place, options, environment, tokens, foreign, turns, outage, bucket_seen }
     }
 
     /// Waits for a turn. An operation takes one for all of its requests and for the pauses between them, so
@@ -102,7 +105,7 @@ impl Client {
     }
 
     pub(crate) fn attempts(&self) -> Attempts<'_> {
-        Attempts::begin(&*self.environment, &self.options)
+        Attempts::begin(&*self.environment, &self.options).telling(&self.outage, &self.place.endpoint)
     }
 
     /// What all names below the place begin with: the prefix and a slash, or nothing.

@@ -101,6 +101,23 @@ impl Fault {
         }
     }
 
+    /// In a few words, for a person who waits.
+    pub(crate) fn in_short(&self) -> String {
+        match self {
+            Self::Unreachable(cause) => cause.clone(),
+            Self::Credentials(host) => format!("{host} hands out no credentials"),
+            Self::CredentialsLater(host, status) => {
+                format!("{status} of {host}, which hands out credentials")
+            }
+            Self::Settings(what) => what.clone(),
+            Self::Answer(Answer { status, code: Some(code), .. }) => format!("{status} {code}"),
+            Self::Answer(Answer { status, .. }) => status.to_string(),
+            Self::TimedOut => "no answer in time".to_owned(),
+            Self::Cut => "the connection broke off".to_owned(),
+            Self::Garbled => "an answer that cannot be read".to_owned(),
+        }
+    }
+
     /// Whether the server answered that it is busy or broken.
     pub(crate) fn is_trouble(&self) -> bool {
         matches!(self, Self::Answer(answer) if answer.status != 409 && answer.is_passing())

@@ -41,6 +41,7 @@ mod late;
 mod list;
 mod open;
 mod options;
+mod outage;
 mod place;
 mod put;
 #[cfg(all(test, feature = "s3"))]

@@ -258,7 +258,9 @@ mod tests {
         let unclear = report(vec![check(true, Verdict::Unclear("Replies were lost".to_owned()))]);
         assert!(!unclear.is_safe() && unclear.broken().is_empty());
         assert_eq!(unclear.unclear(), ["Replies were lost (x)"]);
-        assert!(report(vec![check(false, Verdict::Broken("It is late".to_owned()))]).is_safe());
+        let late = || check(false, Verdict::Broken("It is late".to_owned()));
+        assert!(report(vec![check(true, Verdict::Kept(String::new())), late()]).is_safe());
+        assert!(!report(vec![late()]).is_safe(), "nothing that is required was looked at");
         let broken = report(vec![check(true, Verdict::Broken("It forgot".to_owned()))]);
         assert!(!broken.is_safe());
         assert_eq!(broken.broken(), ["It forgot (x)"]);
