@@ -108,10 +108,10 @@ async fn many_savers_over_two_handles_with_constant_folding_lose_nothing(site: S
 async fn a_claim_whose_holder_died_is_taken_over_when_it_is_overdue() {
     let site = Site::new(Kind::Bucket).await;
     let store = site.store_with(site.options().fold_after(2).fold_behind(false)).await;
-    let claims = [r#"{"format":"pflow-fold/1","nonce":"n","records":2}"#, "what another program put here"];
+    let claims = [r#"{"format":"pflow-fold/1","nonce":"n"}"#, "what another program put here"];
     for (round, claim) in claims.into_iter().enumerate() {
         site.put("ops/fold", claim).await;
-        for n in 1..8 {
+        for n in 1..4 {
             store.save(save("a", &format!("{round} {n}"), Expect::Any)).await.unwrap();
             assert_eq!(site.keys("ops/pending/").await.len(), n, "somebody else folds");
         }

@@ -47,7 +47,8 @@ async fn many_short_runs_leave_few_heads_to_read() {
         most = most.max(pending(&site).await);
     }
     assert!(folds >= 5, "{folds}");
-    assert!(most <= 65, "{most}");
+    // One save of eight looks, at random.
+    assert!((64..=128).contains(&most), "{most}");
     assert!(heads_read(&site).await <= most);
     let store = open(&site, 1000).await;
     assert_eq!(generations(&store).await.len(), 400);

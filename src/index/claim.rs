@@ -1,7 +1,7 @@
 //! Which of many writers folds.
 
 use pflow_backend::{Batch, Commit, Operation, Outcome, Precondition};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::Index;
 use crate::{
@@ -10,20 +10,15 @@ use crate::{
 };
 
 /// A claim is taken over when this many times the records are there at which a fold is due: the fold that was
-/// claimed has not come.
-const OVERDUE: usize = 4;
-/// And when there are this many times the records that there were when it was made, so that a slow fold is
-/// not claimed by everybody.
-const GROWN: usize = 2;
+/// claimed has not come, or is too slow for those who write meanwhile, and who then fold and wait themselves.
+const OVERDUE: usize = 2;
 
 /// What is in `ops/fold`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 struct Claim {
     format: String,
     /// Fresh for every claim.
     nonce: String,
-    /// How many records there were.
-    records: usize,
 }
 
 /// Where a fold costs requests, of all the writers that find it due one at a time folds.
@@ -35,24 +30,20 @@ impl Index {
     /// Whether it falls to this process to fold so many records. Then [`unclaim`](Self::unclaim) follows,
     /// whatever becomes of the fold.
     pub(super) async fn claim(&self, records: usize) -> Result<bool> {
-        if self.claim_when(records, Precondition::Absent).await? {
+        if self.claim_when(Precondition::Absent).await? {
             return Ok(true);
         }
-        let Some(object) = self.objects.get(&layout::fold_claim()).await? else { return Ok(false) };
-        // One that cannot be read is as good as any.
-        let claimed = serde_json::from_slice(&object.bytes).map_or(0, |claim: Claim| claim.records);
-        let overdue = self.policy.records.saturating_mul(OVERDUE).max(claimed.saturating_mul(GROWN));
-        if records < overdue {
+        if records < self.policy.records.saturating_mul(OVERDUE) {
             return Ok(false);
         }
-        self.claim_when(records, Precondition::Is(object.meta.version)).await
+        let Some(object) = self.objects.get(&layout::fold_claim()).await? else { return Ok(false) };
+        self.claim_when(Precondition::Is(object.meta.version)).await
     }
 
-    async fn claim_when(&self, records: usize, when: Precondition) -> Result<bool> {
+    async fn claim_when(&self, when: Precondition) -> Result<bool> {
         let (format, nonce) = (Kind::FOLD_CLAIM.tag(), self.objects.environment.new_id());
         let key = layout::fold_claim();
-        let claim =
-            encode_line(&Claim { format, nonce, records }).map_err(|source| unreadable(&key, source))?;
+        let claim = encode_line(&Claim { format, nonce }).map_err(|source| unreadable(&key, source))?;
         let batch = Batch::new().stage([Operation::put(key, claim).when(when)]);
         match self.objects.backend.commit(batch).await {
             Ok(Commit::Committed(_)) => Ok(true),

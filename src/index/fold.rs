@@ -50,8 +50,8 @@ impl Policy {
     ///
     /// Elsewhere than on this machine a cold reader pays a request for each workflow that a record names, a
     /// saver one for each look, and a fold two for each record. So a saver looks at one of eight writes, and
-    /// one saver folds at a time. While it does, 16 others add a few records each; at four times the records
-    /// another one folds as well. A fold takes longer than a save, so it follows the answer.
+    /// one saver folds at a time. While it does, 16 others add a few records each; at twice the records
+    /// they fold as well. A fold takes longer than a save, so it follows the answer.
     pub(crate) fn of(capabilities: &Capabilities) -> Self {
         let remote = capabilities.durability == Durability::Service;
         let look_every = if remote { 8 } else { 64 };
@@ -121,8 +121,13 @@ impl Index {
     pub(crate) async fn fold_if_due(&self) -> Result<Folded> {
         let limit = if self.policy.shared_out { usize::MAX } else { self.policy.records };
         let records = Pending::list(&self.objects, limit).await?.len();
-        if records < self.policy.records || self.policy.shared_out && !self.claim(records).await? {
+        if records < self.policy.records {
             self.crowded.store(false, Ordering::Relaxed);
+            return Ok(Folded::Nothing);
+        }
+        if self.policy.shared_out && !self.claim(records).await? {
+            // Another one folds. If that takes too long it falls to the next write of this process.
+            self.crowded.store(true, Ordering::Relaxed);
             return Ok(Folded::Nothing);
         }
         // Until this fold is through, the next write waits for it and looks again.
