@@ -267,6 +267,8 @@ async fn nothing_that_was_acknowledged_is_lost_when_processes_are_killed() {
     let keys: Vec<String> = keys.try_collect().await.unwrap();
     store.close().await.unwrap();
     drop(store);
+    // What the last checkpoint took out of its place stays until the next one: an editor may have it open.
+    Store::open(backend(place.path()).await, options()).await.unwrap().close().await.unwrap();
     assert_eq!(unfinished(place.path()), [""; 0]);
     assert_eq!(files(place.path()).into_keys().collect::<Vec<_>>(), keys);
 }
