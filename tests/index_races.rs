@@ -111,7 +111,7 @@ async fn a_claim_whose_holder_died_is_taken_over_when_it_is_overdue() {
     let claims = [r#"{"format":"pflow-fold/1","nonce":"n"}"#, "what another program put here"];
     for (round, claim) in claims.into_iter().enumerate() {
         site.put("ops/fold", claim).await;
-        for n in 1..4 {
+        for n in 1..6 {
             store.save(save("a", &format!("{round} {n}"), Expect::Any)).await.unwrap();
             assert_eq!(site.keys("ops/pending/").await.len(), n, "somebody else folds");
         }

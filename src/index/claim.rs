@@ -11,7 +11,7 @@ use crate::{
 
 /// A claim is taken over when this many times the records are there at which a fold is due: the fold that was
 /// claimed has not come, or is too slow for those who write meanwhile, and who then fold and wait themselves.
-const OVERDUE: usize = 2;
+const OVERDUE: usize = 3;
 
 /// What is in `ops/fold`.
 #[derive(Debug, Serialize)]

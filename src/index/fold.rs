@@ -50,7 +50,7 @@ impl Policy {
     ///
     /// Elsewhere than on this machine a cold reader pays a request for each workflow that a record names, a
     /// saver one for each look, and a fold two for each record. So a saver looks at one of eight writes, and
-    /// one saver folds at a time. While it does, 16 others add a few records each; at twice the records
+    /// one saver folds at a time. While it does, 16 others add a few records each; at three times the records
     /// they fold as well. A fold takes longer than a save, so it follows the answer.
     pub(crate) fn of(capabilities: &Capabilities) -> Self {
         let remote = capabilities.durability == Durability::Service;
