@@ -3,8 +3,8 @@ use pflow_backend::{EnvironmentError, ErrorKind as StorageErrorKind, Outcome};
 use crate::{
     conflict::Conflict,
     document::DocumentError,
+    format::{FormatError, InvalidId, InvalidLeaseId, LeaseId, WorkflowId, keys},
     merge::TooMuch,
-    stored::{FormatError, InvalidId, InvalidLeaseId, LeaseId, WorkflowId, layout},
 };
 
 /// A result of this crate.
@@ -284,7 +284,7 @@ impl Error {
             Self::Document { .. } => "mend the document and save again; nothing was changed",
             Self::Conflict(conflict) => return Some(conflict.hint()),
             Self::Corrupt { key, .. } | Self::Format { key, .. }
-                if self.kind() == ErrorKind::Corrupt && key == layout::CONFIG =>
+                if self.kind() == ErrorKind::Corrupt && key == keys::CONFIG =>
             {
                 "make it anew from what can be read of it with `init --repair`; the workflows are not touched"
             }

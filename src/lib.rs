@@ -26,19 +26,21 @@ pub mod conflict;
 pub mod document;
 mod error;
 pub mod flow;
+pub mod format;
 pub mod index;
+mod lease;
 pub mod lock;
 pub mod merge;
 mod operation;
+mod repo;
 pub mod store;
-pub mod stored;
 
 pub use conflict::{Conflict, Expect};
 pub use error::{Error, ErrorKind, NoContent, Result};
+pub use format::{LeaseId, WorkflowId};
 pub use index::{Entry, Listing, Query, Sort, Unreadable};
 pub use lock::{LeaseGuard, LeaseRequest};
 pub use store::{DeleteRequest, Loaded, SaveRequest, Saved, Store, StoreOptions, UndeleteRequest};
-pub use stored::{LeaseId, WorkflowId};
 
 /// The README's example is compiled and run with the tests.
 #[cfg(doctest)]

@@ -15,9 +15,9 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use pflow_store::{
     Entry, Error, ErrorKind, Expect, LeaseRequest, Loaded, Query, Store, StoreOptions,
+    format::{Config, Head},
     lock::LockState,
     pflow_backend::ManualEnvironment,
-    stored::{Config, Head},
 };
 use support::{Kind, Site, id, save};
 

@@ -10,9 +10,9 @@ use bytes::Bytes;
 use futures::StreamExt;
 use pflow_store::{
     DeleteRequest, Error, ErrorKind, Expect, LeaseRequest, Query, Store, UndeleteRequest,
+    format::VersionId,
     pflow_backend::{Batch, Commit, Key, Operation},
     store::RepairPlan,
-    stored::VersionId,
 };
 use support::{
     Fault, Kind, Left, Site, damaged, every_backend, generations, history, id, notices, plan, save, versions,

@@ -9,8 +9,8 @@ use pflow_store::{
     DeleteRequest, Error, Expect, Query, SaveRequest, UndeleteRequest,
     conflict::Policy,
     document::{ContentHash, MAX_DESCRIPTION_BYTES, MAX_NAME_BYTES, MAX_TAG_BYTES, MAX_TAGS},
+    format::VersionRecord,
     pflow_backend::Environment,
-    stored::VersionRecord,
 };
 use support::{Site, every_backend, id, listed, plan, save};
 

@@ -2,7 +2,7 @@ use std::ffi::OsString;
 
 use clap::Args;
 use pflow_store::{
-    DeleteRequest, Error, Expect, Store, WorkflowId, conflict::Conflict, lock::Standing, stored::Head,
+    DeleteRequest, Error, Expect, Store, WorkflowId, conflict::Conflict, format::Head, lock::Standing,
 };
 use serde::Serialize;
 

@@ -2,8 +2,8 @@
 
 use pflow_store::{
     Store,
+    format::VersionId,
     store::{HeadMove, RepairPlan, UndecidedHead, VersionTip},
-    stored::VersionId,
 };
 use serde::Serialize;
 

@@ -3,7 +3,7 @@ use std::{ffi::OsString, path::PathBuf};
 use chrono::{DateTime, Utc};
 use clap::Args;
 use pflow_store::{
-    Error, LeaseId, LeaseRequest, SaveRequest, Saved, WorkflowId, document::ContentHash, stored::Lease,
+    Error, LeaseId, LeaseRequest, SaveRequest, Saved, WorkflowId, document::ContentHash, format::Lease,
 };
 use serde::Serialize;
 

@@ -4,7 +4,7 @@ use clap::Args;
 use pflow_store::{
     Error, WorkflowId,
     document::ContentHash,
-    stored::{Ancestor, Current, Head, Lease, VersionRecord},
+    format::{Ancestor, Current, Head, Lease, VersionRecord},
 };
 use serde::Serialize;
 

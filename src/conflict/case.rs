@@ -6,8 +6,9 @@ use super::{Conflict, Expect, Obstacle};
 use crate::{
     Error, Result, blocking,
     document::{Document, Limits, MediaType, Strictness},
+    format::{Current, Head, StoredVersion, VersionRecord, WorkflowId, keys},
     merge::{self, Change},
-    stored::{Current, Head, Objects, StoredVersion, VersionRecord, WorkflowId, layout},
+    repo::Objects,
 };
 
 /// A conflict, with all that whoever decides may want to know. What has to be read is read when it is asked
@@ -139,7 +140,7 @@ impl Case {
     pub async fn theirs(&self) -> Result<Option<Side>> {
         let head = self.head();
         if matches!(self.conflict(), Conflict::ModifiedOutside { .. }) {
-            let edit = self.objects.get(&layout::content(&head.id, MediaType::Json)).await?;
+            let edit = self.objects.get(&keys::content(&head.id, MediaType::Json)).await?;
             return Ok(edit.map(|object| Side { record: None, content: Some(object.bytes) }));
         }
         match &head.current {

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use super::{Conflict, Found};
-use crate::stored::Head;
+use crate::format::Head;
 
 /// What the caller built its change on. There is no default: a change that overwrites whatever is there must
 /// say so.

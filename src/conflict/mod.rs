@@ -15,8 +15,9 @@ use chrono::{DateTime, SubsecRound, Utc};
 
 use crate::{
     document::ContentHash,
+    format::{Current, Ended, Head, Lease, LeaseId, WorkflowId},
+    lease::{Standing, human},
     merge::Overlap,
-    stored::{Current, Ended, Head, Lease, LeaseId, Standing, WorkflowId, human},
 };
 
 pub use case::{Case, ChangeKind, Side};

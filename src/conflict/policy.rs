@@ -140,7 +140,8 @@ mod tests {
     use crate::{
         conflict::Found,
         document::ContentHash,
-        stored::{Holder, Lease, LeaseId, Live, Standing, WorkflowId},
+        format::{Lease, LeaseId, WorkflowId},
+        lease::{Holder, Live, Standing},
     };
 
     const LIVE: Standing = Standing::Live { why: Live::NotEnded, holder: Holder::Unknown };

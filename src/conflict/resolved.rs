@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::stored::{Lease, WorkflowId};
+use crate::format::{Lease, WorkflowId};
 
 /// What a change came to that met a conflict and was made all the same, or was not needed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use super::{Case, describe_overlaps};
 use crate::{
     Result,
     document::DocumentError,
+    format::WorkflowId,
     merge::{Overlap, TooMuch},
-    stored::WorkflowId,
 };
 
 /// Decides what becomes of a change that meets a conflict: a person, a rule, another program.

@@ -10,7 +10,8 @@ use crate::{
     Error, Result,
     conflict::Conflict,
     document::{ContentHash, MediaType},
-    stored::{Candidate, StoredHead, VersionName, VersionStatus, Witnesses, WorkflowId, classify, layout},
+    format::{WorkflowId, keys},
+    repo::{Candidate, StoredHead, VersionName, VersionStatus, Witnesses, classify},
 };
 
 /// How often a look starts again because the head changed meanwhile.
@@ -61,7 +62,7 @@ impl Index {
     /// An error if the head of `id` is hurt. Costs one listing where nothing is there but `own`, the versions
     /// of the caller's attempts.
     pub(crate) async fn refuse_hurt(&self, id: &WorkflowId, own: &[Key]) -> Result<()> {
-        let listed = self.objects.keys(&layout::versions_of(id)).await?;
+        let listed = self.objects.keys(&keys::versions_of(id)).await?;
         if listed.iter().all(|key| own.contains(key)) {
             return Ok(());
         }
@@ -85,7 +86,7 @@ impl Index {
     /// meanwhile makes the look start again before anything is called hurt.
     async fn look(&self, id: &WorkflowId, own: &[Key]) -> Result<Ancestry> {
         for _ in 0..ATTEMPTS {
-            let listed = self.objects.keys(&layout::versions_of(id)).await?;
+            let listed = self.objects.keys(&keys::versions_of(id)).await?;
             let (stored, damage) = self.objects.head_or_damage(id).await?;
             let ancestry = self.judge(stored, damage, &listed, own).await?;
             if !ancestry.is_hurt()
@@ -105,7 +106,7 @@ impl Index {
         own: &[Key],
     ) -> Result<Ancestry> {
         let (id, generation) = (&stored.head.id, stored.head.generation());
-        let names = |key: &Key| layout::parse_version(id, key);
+        let names = |key: &Key| keys::parse_version(id, key);
         let ahead: Vec<VersionName> = listed
             .iter()
             .filter(|key| !own.contains(key))
@@ -194,7 +195,7 @@ impl Index {
     /// Every segment that is there, in no order. One that cannot be read is passed over with a warning;
     /// `verify` reports it.
     pub(super) async fn each_segment(&self, mut take_in: impl FnMut(Segment)) -> Result<()> {
-        let keys = self.objects.keys(&layout::index_segments()).await?;
+        let keys = self.objects.keys(&keys::index_segments()).await?;
         let mut reads = stream::iter(keys)
             .map(|key| async move { Ok::<_, Error>((self.objects.get(&key).await?, key)) })
             .buffer_unordered(READ_AHEAD);
@@ -244,7 +245,7 @@ impl Index {
     /// written after the head.
     async fn copy_ahead(&self, stored: &StoredHead, candidates: &[Candidate]) -> Result<Option<ContentHash>> {
         let head = &stored.head;
-        let Some(copy) = self.objects.get(&layout::content(&head.id, MediaType::Json)).await? else {
+        let Some(copy) = self.objects.get(&keys::content(&head.id, MediaType::Json)).await? else {
             return Ok(None);
         };
         let hash = ContentHash::of(&copy.bytes);

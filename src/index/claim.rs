@@ -6,7 +6,8 @@ use serde::Serialize;
 use super::Index;
 use crate::{
     Error, Result,
-    stored::{Kind, encode_line, layout, unreadable},
+    format::{Kind, encode_line, keys},
+    repo::unreadable,
 };
 
 /// A claim is taken over when this many times the records are there at which a fold is due: the fold that was
@@ -36,13 +37,13 @@ impl Index {
         if records < self.policy.records.saturating_mul(OVERDUE) {
             return Ok(false);
         }
-        let Some(object) = self.objects.get(&layout::fold_claim()).await? else { return Ok(false) };
+        let Some(object) = self.objects.get(&keys::fold_claim()).await? else { return Ok(false) };
         self.claim_when(Precondition::Is(object.meta.version)).await
     }
 
     async fn claim_when(&self, when: Precondition) -> Result<bool> {
         let (format, nonce) = (Kind::FOLD_CLAIM.tag(), self.objects.environment.new_id());
-        let key = layout::fold_claim();
+        let key = keys::fold_claim();
         let claim = encode_line(&Claim { format, nonce }).map_err(|source| unreadable(&key, source))?;
         let batch = Batch::new().stage([Operation::put(key, claim).when(when)]);
         match self.objects.backend.commit(batch).await {
@@ -56,7 +57,7 @@ impl Index {
 
     /// Gives a claim back. It may be another one's by now, who then folds beside a third.
     pub(super) async fn unclaim(&self) {
-        let batch = Batch::new().stage([Operation::delete(layout::fold_claim())]);
+        let batch = Batch::new().stage([Operation::delete(keys::fold_claim())]);
         if let Err(error) = self.objects.backend.commit(batch).await {
             tracing::debug!(%error, "the claim of a fold is still there; it is taken over when it is overdue");
         }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     document::ContentHash,
-    stored::{Ancestor, Head, StoredMediaType, VersionId, WorkflowId, generation},
+    format::{Ancestor, Head, StoredMediaType, VersionId, WorkflowId, generation},
 };
 
 /// What the index knows of a workflow: its current version without the content.

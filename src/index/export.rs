@@ -12,7 +12,8 @@ use super::{Entry, table::Entries};
 use crate::{
     Result,
     document::ContentHash,
-    stored::{Objects, encode_pretty_into, layout, unreadable},
+    format::{encode_pretty_into, keys},
+    repo::{Objects, unreadable},
 };
 
 #[derive(Serialize)]
@@ -48,8 +49,8 @@ impl<'a> Exported<'a> {
 /// that file.
 fn path(entry: &Entry) -> Key {
     match entry.media_type.known() {
-        Ok(media_type) => layout::content(&entry.id, media_type),
-        Err(_) => layout::version(&entry.id, entry.generation, &entry.version_id),
+        Ok(media_type) => keys::content(&entry.id, media_type),
+        Err(_) => keys::version(&entry.id, entry.generation, &entry.version_id),
     }
 }
 
@@ -74,13 +75,13 @@ impl Serialize for Export<'_> {
 /// The present export becomes the backup before the new one takes its place. So there is no moment without an
 /// export, and the backup is whole whenever the export is being replaced.
 async fn try_write(objects: &Objects, entries: &Entries, size: u64) -> Result<()> {
-    let key = layout::index_export();
+    let key = keys::index_export();
     let bytes = encode(entries, size)?;
     let present = objects.get(&key).await?;
     if present.as_ref().is_some_and(|present| present.bytes == bytes) {
         return Ok(());
     }
-    let backup = present.map(|present| Operation::put(layout::index_backup(), present.bytes).copy());
+    let backup = present.map(|present| Operation::put(keys::index_backup(), present.bytes).copy());
     let batch = Batch::new().stage(backup).stage([Operation::put(key, bytes).copy()]);
     // Writes without a condition meet no conflict.
     objects.commit(batch, || "the export of the index".to_owned()).await.map(drop)
@@ -90,6 +91,6 @@ fn encode(entries: &Entries, size: u64) -> Result<Bytes> {
     // As large as it will be: growing step by step it would be in memory twice.
     let text = Vec::with_capacity(usize::try_from(size + size / 8).unwrap_or(0));
     let encoded = encode_pretty_into(text, &Export(entries))
-        .map_err(|source| unreadable(&layout::index_export(), source))?;
+        .map_err(|source| unreadable(&keys::index_export(), source))?;
     Ok(encoded.into())
 }

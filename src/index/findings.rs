@@ -11,7 +11,8 @@ use super::{
 };
 use crate::{
     Result,
-    stored::{Ancestor, Head, StoredHead, VersionName, Walk, WorkflowId},
+    format::{Ancestor, Head, WorkflowId},
+    repo::{StoredHead, VersionName, Walk},
 };
 
 /// What a fold found out before it writes anything.

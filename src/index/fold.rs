@@ -17,7 +17,8 @@ use super::{
 };
 use crate::{
     Error, Result,
-    stored::{Objects, WorkflowId, layout, unreadable},
+    format::{WorkflowId, keys},
+    repo::{Objects, unreadable},
 };
 
 /// How often an explicit fold or a reindex tries again when somebody else's got through first.
@@ -241,7 +242,7 @@ impl Index {
         let mut parts = Vec::new();
         if !segment.is_empty() {
             segment.sequence = root.sequence;
-            let key = layout::index_segment(&objects.environment.new_id());
+            let key = keys::index_segment(&objects.environment.new_id());
             let bytes = segment.encode().map_err(|source| unreadable(&key, source))?;
             let part = Part::new(&key, &bytes, segment.entries.len());
             root.segments.push(part.clone());
@@ -249,7 +250,7 @@ impl Index {
             parts.push(Write::put(key, bytes).absent().fresh());
         }
         if let Some(entries) = base.entries(&table, &segment.entries) {
-            let key = layout::index_base(&objects.environment.new_id());
+            let key = keys::index_base(&objects.environment.new_id());
             let encoded = encode_base(root.sequence, root.size(), entries.values().copied());
             let bytes = encoded.map_err(|source| unreadable(&key, source))?;
             root.base = Some(Part::new(&key, &bytes, entries.len()));
@@ -260,13 +261,13 @@ impl Index {
         let ours: Vec<Key> = parts.iter().map(|part| part.key().clone()).collect();
         let old_base = table.root.base.as_ref().filter(|old| Some(*old) != root.base.as_ref());
         let old_base = old_base.and_then(|old| Key::parse(old.key.as_str()).ok());
-        let encoded = root.encode().map_err(|source| unreadable(&layout::index_root(), source))?;
+        let encoded = root.encode().map_err(|source| unreadable(&keys::index_root(), source))?;
         let when = table.version.clone().map_or(Precondition::Absent, Precondition::Is);
         // IMPORTANT: the parts are there before the root names them, and records and the old base go only
         // after.
         let batch = Batch::new()
             .stage(parts)
-            .stage([Write::put(layout::index_root(), encoded).when(when)])
+            .stage([Write::put(keys::index_root(), encoded).when(when)])
             .stage(covered.into_iter().chain(old_base).map(Write::delete));
         let version = match objects.backend.commit(batch).await {
             Ok(Commit::Committed(versions)) => versions.get(SWAP).cloned(),

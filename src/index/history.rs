@@ -11,7 +11,8 @@ use super::{
 use crate::{
     Result,
     document::ContentHash,
-    stored::{Objects, layout, unreadable},
+    format::keys,
+    repo::{Objects, unreadable},
 };
 
 impl Index {
@@ -19,7 +20,7 @@ impl Index {
     /// before that segment cannot be reached, because only it knows the one before it.
     pub(crate) async fn check_history(&self) -> Result<Option<(String, Lost, String)>> {
         // A root that cannot be read is reported as a lost index.
-        let Some(root) = self.objects.get(&layout::index_root()).await? else { return Ok(None) };
+        let Some(root) = self.objects.get(&keys::index_root()).await? else { return Ok(None) };
         let Ok(root) = Root::decode(&root.bytes) else { return Ok(None) };
         let mut next = root.last_segment;
         while let Some(part) = next {
@@ -55,7 +56,7 @@ impl Index {
     /// counts while the present root names it, and whoever replaced it has deleted it. Where the history
     /// cannot be read as far back, it may have been.
     pub(super) async fn has_been(&self, overtaken: &Root, parts: &[Key]) -> Result<bool> {
-        let Some(present) = self.objects.get(&layout::index_root()).await? else { return Ok(true) };
+        let Some(present) = self.objects.get(&keys::index_root()).await? else { return Ok(true) };
         let Ok(present) = Root::decode(&present.bytes) else { return Ok(true) };
         let is_new = |part: &&Part| parts.iter().any(|key| key.as_str() == part.key);
         let Some(segment) = overtaken.last_segment.as_ref().filter(is_new) else {
@@ -99,7 +100,7 @@ impl Index {
 /// whole history.
 async fn newest_segment(objects: &Objects) -> Result<Option<(u64, Part)>> {
     let mut newest = None;
-    for key in objects.keys(&layout::index_segments()).await? {
+    for key in objects.keys(&keys::index_segments()).await? {
         let Some(object) = objects.get(&key).await? else { continue };
         match Segment::decode(&object.bytes) {
             Ok(segment) if newest.as_ref().is_none_or(|(sequence, _)| *sequence < segment.sequence) => {

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::Entry;
-use crate::{Error, ErrorKind, flow::with_causes, stored::WorkflowId};
+use crate::{Error, ErrorKind, flow::with_causes, format::WorkflowId};
 
 /// The answer to a [`Query`](super::Query).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

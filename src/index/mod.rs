@@ -40,7 +40,8 @@ use bytes::Bytes;
 
 use crate::{
     Result,
-    stored::{Objects, layout, unreadable},
+    format::keys,
+    repo::{Objects, unreadable},
 };
 
 pub(crate) use ancestry::Ancestry;
@@ -54,5 +55,5 @@ pub(crate) use view::Index;
 /// The root of the index of a store that has no workflows yet.
 pub(crate) fn empty_root(objects: &Objects) -> Result<Bytes> {
     let root = parts::Root::empty(objects.environment.new_id());
-    root.encode().map_err(|source| unreadable(&layout::index_root(), source))
+    root.encode().map_err(|source| unreadable(&keys::index_root(), source))
 }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     document::ContentHash,
-    stored::{
+    format::{
         FormatError, Kind, VersionId, WorkflowId, decode, decode_sealed, encode_line, encode_sealed_line,
         parse,
     },
@@ -242,7 +242,7 @@ mod tests {
     use super::*;
     use crate::{
         document::MediaType,
-        stored::{Ancestor, WorkflowId},
+        format::{Ancestor, WorkflowId},
     };
 
     fn version_id() -> VersionId {

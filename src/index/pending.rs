@@ -3,11 +3,12 @@ use pflow_backend::Key;
 
 use crate::{
     Error, Result,
-    store::strangers::is_litter,
-    stored::{
-        Objects, VersionId, WorkflowId,
-        layout::{self, PendingName},
+    format::{
+        VersionId, WorkflowId,
+        keys::{self, PendingName},
     },
+    repo::Objects,
+    store::strangers::is_litter,
 };
 
 /// The records that wait to be folded.
@@ -39,13 +40,13 @@ impl Pending {
     /// over.
     pub(super) async fn list(objects: &Objects, limit: usize) -> Result<Self> {
         let mut found = Self::default();
-        let mut listing = objects.backend.list(&layout::pending_records(), None);
+        let mut listing = objects.backend.list(&keys::pending_records(), None);
         while let Some(listed) = listing.try_next().await.map_err(Error::Storage)? {
             if found.len() >= limit {
                 break;
             }
             let key = listed.key;
-            match layout::parse_pending(&key) {
+            match keys::parse_pending(&key) {
                 Some(PendingName::Change { id, generation, version_id }) => {
                     found.changes.push(Change { key, id, generation, version_id });
                 }

@@ -80,7 +80,7 @@ mod tests {
     use super::*;
     use crate::{
         document::MediaType,
-        stored::{VersionId, WorkflowId},
+        format::{VersionId, WorkflowId},
     };
 
     fn entries() -> Vec<Arc<Entry>> {

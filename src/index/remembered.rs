@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{Entry, Index, table::Table};
-use crate::{Result, stored::WorkflowId};
+use crate::{Result, format::WorkflowId};
 
 impl Index {
     /// The table of a lost index as it may be written: with the entry that the history has last of a

@@ -4,7 +4,8 @@ use pflow_backend::{Batch, Key, Operation, Precondition};
 use super::{Ancestry, Index, entry::Unconfirmed, pending::Change};
 use crate::{
     Result,
-    stored::{Ancestor, StoredHead, VersionStatus, WorkflowId, layout, unreadable},
+    format::{Ancestor, WorkflowId, keys},
+    repo::{StoredHead, VersionStatus, unreadable},
 };
 
 /// How many workflows are settled side by side.
@@ -21,7 +22,7 @@ pub(super) struct Settled {
 impl Index {
     /// Ends the attempts behind these records, and deletes no version.
     ///
-    /// Ancestry decides, see [`crate::stored::classify`]. Where the head is hurt, nothing is settled: the
+    /// Ancestry decides, see [`crate::repo::classify`]. Where the head is hurt, nothing is settled: the
     /// records stay. Elsewhere the head is rewritten, so that the swap of the attempt can never happen, and
     /// the record becomes a line of the index. A writer that is still at work loses its swap and tries again
     /// with a new version id. A crash in between leaves the record, and the next fold does the same again.
@@ -74,7 +75,7 @@ impl Index {
     /// then no swap that names an earlier state of the head can happen any more.
     async fn fence(&self, stored: &StoredHead) -> Result<bool> {
         let id = &stored.head.id;
-        let key = layout::head(id);
+        let key = keys::head(id);
         let head = stored.head.next(self.objects.environment.new_id());
         let bytes = head.encode().map_err(|source| unreadable(&key, source))?;
         let when = stored.version.clone().map_or(Precondition::Absent, Precondition::Is);

@@ -11,7 +11,8 @@ use super::{
 use crate::{
     Error, Result,
     document::ContentHash,
-    stored::{FormatError, Objects, WorkflowId, layout, unreadable},
+    format::{FormatError, WorkflowId, keys},
+    repo::{Objects, unreadable},
 };
 
 /// How often a reader tries again when the root changes under it. Each time somebody's fold got through.
@@ -53,7 +54,7 @@ enum Loss {
 impl Table {
     /// Reads the root and, of its parts, what `known` does not have.
     pub(super) async fn load(objects: &Objects, texts: &Texts, known: Option<&Self>) -> Result<Self> {
-        let key = layout::index_root();
+        let key = keys::index_root();
         let mut missing = None;
         for _ in 0..ATTEMPTS {
             let Some(object) = objects.get(&key).await? else {
@@ -155,8 +156,8 @@ impl Table {
 /// The entries of all heads, and those that cannot be read: damaged ones, and what a newer program wrote.
 /// `verify` says what is wrong with those.
 pub(super) async fn from_heads(objects: &Objects, texts: &Texts) -> Result<(Entries, Vec<Unreadable>)> {
-    let keys = objects.keys(&layout::workflows()).await?;
-    let ids = keys.iter().filter_map(layout::parse_head).collect();
+    let keys = objects.keys(&keys::workflows()).await?;
+    let ids = keys.iter().filter_map(keys::parse_head).collect();
     let (mut entries, mut unreadable) = (Entries::new(), Vec::new());
     for (id, read) in objects.heads(ids).await {
         match read {

@@ -59,7 +59,7 @@ mod tests {
     use super::*;
     use crate::{
         document::MediaType,
-        stored::{VersionId, WorkflowId},
+        format::{VersionId, WorkflowId},
     };
 
     fn entry(id: &str, tags: &[&str]) -> Entry {

@@ -17,7 +17,8 @@ use super::{
 };
 use crate::{
     Result,
-    stored::{Gate, Head, Objects, WorkflowId},
+    format::{Head, WorkflowId},
+    repo::{Gate, Objects},
 };
 
 /// The index as one process keeps it: what it has read stays in memory until a newer root is seen.

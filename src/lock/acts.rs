@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    stored::{Lease, LeaseId, LeaseRef, WorkflowId},
+    format::{Lease, LeaseId, LeaseRef, WorkflowId},
 };
 
 impl Locks {

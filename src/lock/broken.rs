@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use crate::{
     Result,
-    stored::{Lease, LeaseId, Objects, VersionId, WorkflowId, encode_line, layout, unreadable},
+    format::{Lease, LeaseId, VersionId, WorkflowId, encode_line, keys},
+    repo::{Objects, unreadable},
 };
 
 /// The body of the pending record, which a fold takes into the operation history.
@@ -26,7 +27,7 @@ struct LockBroken<'a> {
 
 /// A name for a record. Whoever may write one more than once draws it once, so that it is the same one.
 pub(crate) fn new_id(objects: &Objects, id: &WorkflowId) -> Result<VersionId> {
-    VersionId::of_new(objects.environment.new_id()).map_err(|source| unreadable(&layout::head(id), source))
+    VersionId::of_new(objects.environment.new_id()).map_err(|source| unreadable(&keys::head(id), source))
 }
 
 /// What records that `lease` was broken, whether it is there already or not.
@@ -36,7 +37,7 @@ pub(crate) fn record(
     lease: &Lease,
     operation_id: &VersionId,
 ) -> Result<Operation> {
-    let key = layout::pending_operation(id, operation_id);
+    let key = keys::pending_operation(id, operation_id);
     let body = LockBroken {
         kind: "lock_broken",
         at: objects.now(),

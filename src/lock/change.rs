@@ -7,8 +7,8 @@ use super::{Grant, LeaseRequest, Locks, broken};
 use crate::{
     Error, Result,
     conflict::Conflict,
+    format::{Ended, Lease, LeaseRef, VersionId, WorkflowId},
     operation,
-    stored::{Ended, Lease, LeaseRef, VersionId, WorkflowId},
 };
 
 /// The state of the lock flow.

@@ -11,7 +11,8 @@ use super::{
 use crate::{
     Result,
     conflict::Conflict,
-    stored::{Ended, Head, Lease, Sight, Standing},
+    format::{Ended, Head, Lease},
+    lease::{Sight, Standing},
 };
 
 /// The next state of the head and the lease that the caller gets, gave back or took away.
@@ -125,7 +126,8 @@ mod tests {
     use super::*;
     use crate::{
         document::ContentHash,
-        stored::{Holder, LeaseId, LeaseRef, WorkflowId},
+        format::{LeaseId, LeaseRef, WorkflowId},
+        lease::Holder,
     };
 
     const MINUTE: Duration = Duration::from_secs(60);

@@ -14,7 +14,8 @@ use tokio::sync::Notify;
 use super::shared_by_key::SharedByKey;
 use crate::{
     Error,
-    stored::{LeaseId, Objects, WorkflowId},
+    format::{LeaseId, WorkflowId},
+    repo::Objects,
 };
 
 /// The grants of one store that something is done about in this process. All handles of the store share them.

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     Error, Result,
     conflict::Conflict,
-    stored::{Ended, Lease, LeaseId, WorkflowId},
+    format::{Ended, Lease, LeaseId, WorkflowId},
 };
 
 /// A lease that is held: a task of its own renews it until it is released, dropped or lost.

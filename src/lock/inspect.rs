@@ -12,8 +12,9 @@ use super::{
 };
 use crate::{
     Result,
+    format::{Ended, Head, Lease, WorkflowId, keys},
     index::Unreadable,
-    stored::{Ended, Head, Lease, Standing, WorkflowId, layout},
+    lease::Standing,
 };
 
 /// How many locks are looked at side by side.
@@ -97,10 +98,10 @@ impl Locks {
     /// Every lock in the store. The heads say which there are: a mirror may be missing. One listing, a read
     /// for each workflow, and one for each lock or mirror.
     pub(crate) async fn list(&self) -> Result<LockList> {
-        let keys = self.objects.keys(&layout::workflows()).await?;
-        let mirrored: BTreeSet<WorkflowId> = keys.iter().filter_map(layout::parse_lockfile).collect();
+        let keys = self.objects.keys(&keys::workflows()).await?;
+        let mirrored: BTreeSet<WorkflowId> = keys.iter().filter_map(keys::parse_lockfile).collect();
         let mut ids = mirrored.clone();
-        ids.extend(keys.iter().filter_map(layout::parse_head));
+        ids.extend(keys.iter().filter_map(keys::parse_head));
         let looks = stream::iter(ids).map(|id| {
             let is_mirrored = mirrored.contains(&id);
             async move {

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     Error, Result,
     conflict::Conflict,
-    stored::{Lease, LeaseRef, WorkflowId},
+    format::{Lease, LeaseRef, WorkflowId},
 };
 
 /// A lease is renewed after this part of its duration.

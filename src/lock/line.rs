@@ -5,7 +5,7 @@ use pflow_backend::Environment;
 use tokio::sync::{Notify, OwnedMutexGuard};
 
 use super::shared_by_key::SharedByKey;
-use crate::stored::WorkflowId;
+use crate::format::WorkflowId;
 
 /// The callers that wait for the locks of one store in this process: one line for each workflow.
 ///

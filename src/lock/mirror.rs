@@ -8,7 +8,8 @@ use crate::{
     Result,
     document::ContentHash,
     flow::with_causes,
-    stored::{Head, Lease, Lockfile, Objects, StoredHead, WorkflowId, encode_pretty, layout, unreadable},
+    format::{Head, Lease, Lockfile, WorkflowId, encode_pretty, keys},
+    repo::{Objects, StoredHead, unreadable},
 };
 
 /// What stands in `workflow.lock`.
@@ -40,7 +41,7 @@ enum There {
 impl There {
     /// A name that cannot be read is no error: the mirror decides nothing.
     async fn look(objects: &Objects, id: &WorkflowId) -> Result<Self> {
-        match objects.get(&layout::lockfile(id)).await {
+        match objects.get(&keys::lockfile(id)).await {
             Ok(object) => Ok(object.map_or(Self::Nothing, Self::Object)),
             Err(error) if error.is_of_one_object() => {
                 tracing::warn!(%id, error = with_causes(&error), "the file of the lock is left alone; the lock itself counts");
@@ -165,7 +166,7 @@ impl Seen {
         if !self.mirror.is_odd() {
             return None;
         }
-        let key = layout::odd_lockfile(id, ContentHash::of(&object.bytes));
+        let key = keys::odd_lockfile(id, ContentHash::of(&object.bytes));
         Some(Operation::put(key, object.bytes.clone()))
     }
 
@@ -182,7 +183,7 @@ impl Seen {
 
 /// What brings the mirror in line with `head`, whatever is there.
 fn write(head: &Head) -> Result<Operation> {
-    let key = layout::lockfile(&head.id);
+    let key = keys::lockfile(&head.id);
     Ok(match &head.lease {
         Some(lease) => Operation::put(key, lockfile(&head.id, lease)?).copy(),
         None => Operation::delete(key),
@@ -192,7 +193,7 @@ fn write(head: &Head) -> Result<Operation> {
 /// The text of `workflow.lock`.
 fn lockfile(id: &WorkflowId, lease: &Lease) -> Result<Bytes> {
     let text = encode_pretty(&Lockfile::from(lease));
-    text.map(Bytes::from).map_err(|source| unreadable(&layout::lockfile(id), source))
+    text.map(Bytes::from).map_err(|source| unreadable(&keys::lockfile(id), source))
 }
 
 #[cfg(test)]
@@ -202,7 +203,7 @@ mod tests {
     use pflow_backend::{Environment, ManualEnvironment, Meta, Version};
 
     use super::*;
-    use crate::stored::LeaseId;
+    use crate::format::LeaseId;
 
     const MINUTE: Duration = Duration::from_secs(60);
 
@@ -220,7 +221,7 @@ mod tests {
     }
 
     fn judged(head: &Head, bytes: Option<Vec<u8>>) -> Mirror {
-        let key = layout::lockfile(&head.id);
+        let key = keys::lockfile(&head.id);
         let object = bytes.map(|bytes| Object {
             meta: Meta {
                 key,

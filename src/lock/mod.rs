@@ -44,13 +44,14 @@ pub(crate) use {
     node::Answer,
 };
 
-pub use crate::stored::{Holder, Live, Sight, Stale, Standing};
+pub use crate::lease::{Holder, Live, Sight, Stale, Standing};
 use crate::{
     Error, Result,
     behind::Behind,
     flow::Flow,
+    format::Lease,
     index::Index,
-    stored::{Gate, Lease, Objects},
+    repo::{Gate, Objects},
 };
 use grants::Grants;
 pub use guard::LeaseGuard;

@@ -13,8 +13,9 @@ use crate::{
     Error, Result,
     conflict::Conflict,
     flow::{Action, Failure, Flow, GraphError, Node, Retry, Visit},
+    format::{Head, Lease, VersionId, WorkflowId, keys},
     operation::back_off,
-    stored::{Head, Lease, StoredHead, VersionId, WorkflowId, layout, unreadable},
+    repo::{StoredHead, unreadable},
 };
 
 /// How often a swap is tried again because the head changed in between.
@@ -258,7 +259,7 @@ async fn swap(
     seen: Option<Seen>,
 ) -> Result<Answer> {
     let objects = &question.locks.objects;
-    let key = layout::head(&head.id);
+    let key = keys::head(&head.id);
     let bytes = head.encode().map_err(|source| unreadable(&key, source))?;
     let named = stored.version;
     let when = named.clone().map_or(Precondition::Absent, Precondition::Is);

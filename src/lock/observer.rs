@@ -7,7 +7,10 @@ use std::{
 use chrono::SubsecRound;
 use pflow_backend::Environment;
 
-use crate::stored::{Head, Holder, Lease, LeaseId, Sight, Standing, WorkflowId};
+use crate::{
+    format::{Head, Lease, LeaseId, WorkflowId},
+    lease::{Holder, Sight, Standing},
+};
 
 /// So many leases are watched at a time.
 const WATCHED: usize = 1024;
@@ -105,7 +108,7 @@ mod tests {
     use pflow_backend::ManualEnvironment;
 
     use super::*;
-    use crate::stored::Stale;
+    use crate::lease::Stale;
 
     const MINUTE: Duration = Duration::from_secs(60);
 

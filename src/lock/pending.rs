@@ -11,7 +11,7 @@ use super::{
 use crate::{
     Error, Result,
     conflict::Conflict,
-    stored::{LeaseId, LeaseRef, WorkflowId},
+    format::{LeaseId, LeaseRef, WorkflowId},
 };
 
 /// How often a grant that was found is confirmed before the workflow counts as busy.

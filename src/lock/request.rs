@@ -7,7 +7,7 @@ use crate::{
     Error, Result,
     conflict::Conflict,
     document::ContentHash,
-    stored::{Head, Lease, LeaseId, check_text},
+    format::{Head, Lease, LeaseId, check_text},
 };
 
 /// The longest operation, in bytes.

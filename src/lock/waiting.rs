@@ -8,7 +8,8 @@ use super::{Grant, LeaseRequest, Locks, grants::Asking, line::Turn, moment::Mome
 use crate::{
     Error, Result,
     conflict::Conflict,
-    stored::{Lease, LeaseId, Standing, WorkflowId},
+    format::{Lease, LeaseId, WorkflowId},
+    lease::Standing,
 };
 
 /// How often whoever is first in line looks at the head: after a part of the time that it has waited already,

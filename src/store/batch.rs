@@ -5,7 +5,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use super::{SaveRequest, Saved, Store};
-use crate::{Error, Result, stored::WorkflowId};
+use crate::{Error, Result, format::WorkflowId};
 
 /// After how many saves a long batch folds the index, so that readers need not look at too many heads
 /// meanwhile.

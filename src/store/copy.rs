@@ -5,7 +5,8 @@ use pflow_backend::{Object, Version};
 use crate::{
     Result,
     document::{ContentHash, MediaType},
-    stored::{Head, Objects, StoredHead, WorkflowId, layout},
+    format::{Head, WorkflowId, keys},
+    repo::{Objects, StoredHead},
 };
 
 /// How often a look is repeated while other writers change the head. Each repetition means that another
@@ -86,7 +87,7 @@ impl Look {
     /// would cost a read for each version.
     pub(super) async fn from(objects: &Objects, mut stored: StoredHead) -> Result<Option<Self>> {
         let id = stored.head.id.clone();
-        let key = layout::content(&id, MediaType::Json);
+        let key = keys::content(&id, MediaType::Json);
         for _ in 0..LOOKS {
             let copy = objects.get(&key).await?;
             let again = objects.head(&id).await?;

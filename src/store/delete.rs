@@ -10,7 +10,7 @@ use super::{
 use crate::{
     Result,
     conflict::{ConflictResolver, Expect},
-    stored::{LeaseId, WorkflowId},
+    format::{LeaseId, WorkflowId},
 };
 
 /// A workflow to be deleted.

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    stored::{Objects, trust},
+    repo::{Objects, trust},
 };
 
 /// What a probe of the storage found, and where.

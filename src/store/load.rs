@@ -10,9 +10,8 @@ use crate::{
     Error, NoContent, Result,
     conflict::Conflict,
     document::{ContentHash, MediaType},
-    stored::{
-        Current, Head, StoredHead, StoredVersion, VersionRecord, WorkflowId, corrupt, layout, unreadable,
-    },
+    format::{Current, Head, StoredVersion, VersionRecord, WorkflowId, keys},
+    repo::{StoredHead, corrupt, unreadable},
 };
 
 /// How often a load tries again when the workflow changes under it.
@@ -40,7 +39,7 @@ impl Store {
     /// damaged; errors of the storage.
     pub async fn load(&self, id: &WorkflowId) -> Result<Loaded> {
         let objects = &self.shared.objects;
-        let copy_key = layout::content(id, MediaType::Json);
+        let copy_key = keys::content(id, MediaType::Json);
         let plain_files = objects.backend.capabilities().plain_files;
         let (mut stored, mut copy) = try_join!(objects.head(id), objects.get(&copy_key))?;
         for _ in 0..ATTEMPTS {
@@ -48,7 +47,7 @@ impl Store {
                 Ok(current) => current,
                 Err(missing) => return Err(self.shared.explain(missing).await),
             };
-            check_known(&layout::head(id), &current.record)?;
+            check_known(&keys::head(id), &current.record)?;
             if let Some(copy) = &copy
                 && current.record.hash == Some(ContentHash::of(&copy.bytes))
             {
@@ -80,7 +79,7 @@ impl Store {
                 }
                 Ok(_) => {
                     let (generation, version_id) = (current.record.generation, &current.record.version_id);
-                    let key = layout::version(id, generation, version_id);
+                    let key = keys::version(id, generation, version_id);
                     return Err(corrupt(&key, "its content is missing".to_owned()));
                 }
                 Err(error) => return Err(error),
@@ -102,7 +101,7 @@ impl Store {
             return Err(Error::GenerationMissing { id: id.clone(), generation, why: NoContent::Deletion });
         }
         let record = version.record.clone();
-        check_known(&layout::version(id, generation, &record.version_id), &record)?;
+        check_known(&keys::version(id, generation, &record.version_id), &record)?;
         content_of(id, version).map(|content| Loaded { record, content })
     }
 
@@ -120,7 +119,7 @@ impl Store {
     async fn mend_copy(&self, stored: &StoredHead, content: &Bytes, copy: Option<&Object>) -> Result<()> {
         let Shared { objects, gate, index, .. } = self.shared.as_ref();
         let (head, id) = (&stored.head, &stored.head.id);
-        let key = layout::content(id, MediaType::Json);
+        let key = keys::content(id, MediaType::Json);
         match CopyState::of(objects, head, copy).await? {
             CopyState::Edited(_, found) => {
                 index.refuse_hurt(id, &[]).await?;
@@ -141,8 +140,8 @@ impl Store {
         let is_alone = copy.is_some() || copies_lag(objects);
         if let Some(version) = stored.version.clone().filter(|_| !is_alone) {
             let bytes = head.next(objects.environment.new_id()).encode();
-            let bytes = bytes.map_err(|source| unreadable(&layout::head(id), source))?;
-            batch = batch.stage([Operation::put(layout::head(id), bytes).is(version)]);
+            let bytes = bytes.map_err(|source| unreadable(&keys::head(id), source))?;
+            batch = batch.stage([Operation::put(keys::head(id), bytes).is(version)]);
             objects.forget_head(id);
         }
         match objects.backend.commit(batch.stage([put])).await {

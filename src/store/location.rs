@@ -11,7 +11,7 @@ use pflow_backend_object::{InvalidUrl, ObjectUrl, Scheme};
 use super::place::folder_has_traces;
 use crate::{
     Error,
-    stored::{Config, FormatError, layout},
+    format::{Config, FormatError, keys},
 };
 
 /// Where a store is: what a URL or a path means.
@@ -52,7 +52,7 @@ impl Location {
 }
 
 fn is_ours(store: &Path) -> bool {
-    match fs::read(store.join(layout::config().as_str())) {
+    match fs::read(store.join(keys::config().as_str())) {
         Ok(bytes) => match Config::decode(&bytes) {
             Err(FormatError::OtherKind { .. } | FormatError::NotJson { .. }) => folder_has_traces(store),
             // A newer program's is ours too, and so is a damaged one with our format.

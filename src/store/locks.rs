@@ -3,8 +3,8 @@ use std::time::Duration;
 use super::Store;
 use crate::{
     Result,
+    format::{Lease, LeaseId, WorkflowId},
     lock::{Grant, Inspection, LeaseGuard, LeaseRequest, LockList, LockState},
-    stored::{Lease, LeaseId, WorkflowId},
 };
 
 impl Store {

@@ -44,8 +44,8 @@ pub use verify::{Finding, Report, Severity};
 
 use crate::{
     Error, Result,
+    format::{Config, Head, WorkflowId},
     index::{Listing, Query},
-    stored::{Config, Head, WorkflowId},
 };
 
 /// Workflows on one storage. Cheap to clone; clones share what they have read of the index.

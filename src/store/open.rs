@@ -15,8 +15,10 @@ use super::{
     repository,
 };
 use crate::{
-    Error, Result, index,
-    stored::{Config, Objects, layout, trust, unreadable},
+    Error, Result,
+    format::{Config, keys},
+    index,
+    repo::{Objects, trust, unreadable},
 };
 
 impl Store {
@@ -149,13 +151,13 @@ impl Store {
             trust::verdict(&place, &report)?.into_result(&place)?;
             config.remember_probe(&place, objects.now());
         }
-        let encoded = config.encode().map_err(|source| unreadable(&layout::config(), source))?;
+        let encoded = config.encode().map_err(|source| unreadable(&keys::config(), source))?;
         // IMPORTANT: config.json alone makes a store, so whatever else is there comes after it. A crash in
         // between leaves a store whose index is read from the heads until the first fold writes one. An index
         // root must never be created later than here: an empty one would hide the workflows that are there.
-        let mut rest = vec![Operation::put(layout::index_root(), index::empty_root(&objects)?).absent()];
+        let mut rest = vec![Operation::put(keys::index_root(), index::empty_root(&objects)?).absent()];
         rest.extend(repository::files(&objects).map(Operation::absent));
-        let batch = Batch::new().stage([Operation::put(layout::config(), encoded).absent()]).stage(rest);
+        let batch = Batch::new().stage([Operation::put(keys::config(), encoded).absent()]).stage(rest);
         let config = match objects.commit(batch, || format!("the creation of {location}")).await {
             Ok(Commit::Committed(_)) => config,
             // Somebody else created it at the same time: theirs is the store.

@@ -7,7 +7,8 @@ use pflow_backend::Prefix;
 
 use crate::{
     Error, Result,
-    stored::{Config, FormatError, Objects, layout, read_config},
+    format::{Config, FormatError, keys},
+    repo::{Objects, read_config},
 };
 
 /// How many names of a foreign place its refusal mentions.
@@ -42,7 +43,7 @@ pub(super) async fn without_config(objects: &Objects, location: String) -> Resul
 
 fn missing_config() -> Error {
     let reason = "it is missing, but there are versions or an index of a store".to_owned();
-    Error::Corrupt { key: layout::CONFIG.to_owned(), reason }
+    Error::Corrupt { key: keys::CONFIG.to_owned(), reason }
 }
 
 /// The same as [`without_config`] for a folder, which may hold what is no object.
@@ -109,7 +110,7 @@ async fn first_names(objects: &Objects) -> Result<Vec<String>> {
     let mut names: Vec<String> = Vec::new();
     while let Some(listed) = listing.next().await {
         let key = listed.map_err(Error::Storage)?.key;
-        if layout::probes().contains(&key) {
+        if keys::probes().contains(&key) {
             continue;
         }
         let top = key.as_str().split('/').next().unwrap_or_default();
@@ -123,13 +124,13 @@ async fn first_names(objects: &Objects) -> Result<Vec<String>> {
 /// Whether there is an object that only a store of ours has: its index root or a version. Neither the seed
 /// nor pflow have these.
 pub(super) async fn has_traces(objects: &Objects) -> Result<bool> {
-    if objects.get(&layout::index_root()).await?.is_some() {
+    if objects.get(&keys::index_root()).await?.is_some() {
         return Ok(true);
     }
-    let mut listing = objects.backend.list(&layout::versions(), None);
+    let mut listing = objects.backend.list(&keys::versions(), None);
     while let Some(listed) = listing.next().await {
         let key = listed.map_err(Error::Storage)?.key;
-        if layout::workflow_of_version(&key).and_then(|id| layout::parse_version(&id, &key)).is_some() {
+        if keys::workflow_of_version(&key).and_then(|id| keys::parse_version(&id, &key)).is_some() {
             return Ok(true);
         }
     }
@@ -138,7 +139,7 @@ pub(super) async fn has_traces(objects: &Objects) -> Result<bool> {
 
 /// The same for a folder that is not opened yet. It may block.
 pub(super) fn folder_has_traces(folder: &Path) -> bool {
-    folder.join(layout::index_root().as_str()).is_file()
+    folder.join(keys::index_root().as_str()).is_file()
         || std::fs::read_dir(folder.join("versions")).is_ok_and(|mut entries| entries.next().is_some())
 }
 
@@ -162,14 +163,14 @@ pub(super) fn holds_journal(folder: &Path) -> bool {
 }
 
 pub(super) fn holds_config(folder: &Path) -> bool {
-    folder.join(layout::CONFIG).symlink_metadata().is_ok()
+    folder.join(keys::CONFIG).symlink_metadata().is_ok()
 }
 
 /// Whether there is no object but what a probe left that was killed.
 pub(super) async fn is_empty(objects: &Objects) -> Result<bool> {
     let mut listing = objects.backend.list(&Prefix::root(), None);
     while let Some(listed) = listing.next().await {
-        if !layout::probes().contains(&listed.map_err(Error::Storage)?.key) {
+        if !keys::probes().contains(&listed.map_err(Error::Storage)?.key) {
             return Ok(false);
         }
     }

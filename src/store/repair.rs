@@ -11,7 +11,8 @@ use super::{
 use crate::{
     Error, ErrorKind, Result,
     document::ContentHash,
-    stored::{Config, Objects, layout, unreadable},
+    format::{Config, keys},
+    repo::{Objects, unreadable},
 };
 
 /// What a repair made anew. Nothing of it is a workflow, a version or a lock.
@@ -67,7 +68,7 @@ impl Store {
 /// Swaps a new config in for the damaged one that was read. Two who repair at the same time: one of them is
 /// told of the other.
 async fn rebuild(objects: &Objects, repaired: &mut Repaired) -> Result<()> {
-    let key = layout::config();
+    let key = keys::config();
     let damaged = objects.get(&key).await?;
     let bytes = damaged.as_ref().map(|object| object.bytes.clone()).unwrap_or_default();
     let new = Config::new(objects.environment.new_id(), objects.now());
@@ -76,7 +77,7 @@ async fn rebuild(objects: &Objects, repaired: &mut Repaired) -> Result<()> {
     let mut batch = Batch::new();
     let when = match damaged {
         Some(object) => {
-            let kept = layout::odd_config(ContentHash::of(&object.bytes));
+            let kept = keys::odd_config(ContentHash::of(&object.bytes));
             repaired.kept = Some(kept.to_string());
             // Before the config is replaced, so that a crash in between loses nothing.
             batch = batch.stage([Operation::put(kept, object.bytes)]);

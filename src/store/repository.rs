@@ -2,10 +2,7 @@
 
 use pflow_backend::{Batch, Commit, Key, Operation};
 
-use crate::{
-    Result,
-    stored::{Objects, layout},
-};
+use crate::{Result, format::keys, repo::Objects};
 
 /// What stays out of git, and what `git clean -X` may remove: mirrors of leases, and of the disk backend's
 /// folder only what can be made again.
@@ -24,7 +21,7 @@ pub(super) fn files(objects: &Objects) -> impl Iterator<Item = Operation> + use<
 }
 
 fn texts(objects: &Objects) -> impl Iterator<Item = (Key, &'static str)> + use<> {
-    let all = [(layout::gitignore(), GITIGNORE), (layout::gitattributes(), GITATTRIBUTES)];
+    let all = [(keys::gitignore(), GITIGNORE), (keys::gitattributes(), GITATTRIBUTES)];
     all.into_iter().filter({
         let plain = objects.backend.capabilities().plain_files;
         move |_| plain

@@ -11,8 +11,8 @@ use crate::{
     Error, Result,
     conflict::{ConflictResolver, Expect, Policy, Resolved},
     document::{ContentHash, MAX_DESCRIPTION_BYTES, MAX_NAME_BYTES, MAX_TAG_BYTES, MAX_TAGS},
+    format::{Given, Lease, LeaseId, LeaseRef, VersionRecord, WorkflowId, check_text},
     lock::LeaseRequest,
-    stored::{Given, Lease, LeaseId, LeaseRef, VersionRecord, WorkflowId, check_text},
 };
 
 /// The longest message, in bytes.

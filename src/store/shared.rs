@@ -7,9 +7,10 @@ use std::{
 use super::{StoreOptions, change::Flows, upkeep::Upkeep};
 use crate::{
     Error, Result,
+    format::Config,
     index::{Index, Policy},
     lock::{Locks, Observer},
-    stored::{Config, Gate, Objects},
+    repo::{Gate, Objects},
 };
 
 /// What all operations of one store share.

@@ -11,9 +11,9 @@ use super::{
 };
 use crate::{
     Error, Result,
+    format::{WorkflowId, keys},
     index::{Query, Unreadable},
     lock::LockState,
-    stored::{WorkflowId, layout},
 };
 
 /// How many workflows are looked at side by side.
@@ -57,8 +57,8 @@ impl Store {
         let view = shared.index.view().await?;
         let count = |deleted| Query { deleted, ..Query::default() }.select(view.iter()).len();
         let (workflows, deleted) = (count(false), count(true));
-        let keys = shared.objects.keys(&layout::workflows()).await?;
-        let heads: BTreeSet<WorkflowId> = keys.iter().filter_map(layout::parse_head).collect();
+        let keys = shared.objects.keys(&keys::workflows()).await?;
+        let heads: BTreeSet<WorkflowId> = keys.iter().filter_map(keys::parse_head).collect();
         let mut status = Status {
             location: shared.gate.location().to_owned(),
             store_id: shared.gate.config().store_id,

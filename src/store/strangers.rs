@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    stored::{WorkflowId, layout},
+    format::{WorkflowId, keys},
 };
 
 /// How far to look.
@@ -47,10 +47,10 @@ impl Store {
             if let Some(folder) = copied_by_hand(name) {
                 // Nearly every workflow has the file of its head beside its content. A head that only the
                 // journal has is asked for.
-                if !WorkflowId::parse(folder).is_ok_and(|id| known.contains(layout::head(&id).as_str())) {
+                if !WorkflowId::parse(folder).is_ok_and(|id| known.contains(keys::head(&id).as_str())) {
                     found.extend(self.judge_copied(name, folder).await?);
                 }
-            } else if !layout::is_ours(name) {
+            } else if !keys::is_ours(name) {
                 found.push(stranger(name));
             }
         }
@@ -80,13 +80,13 @@ impl Store {
         let id = match WorkflowId::parse(folder) {
             Ok(id) => {
                 let objects = &self.shared.objects;
-                let has_head = match objects.get(&layout::head(&id)).await {
+                let has_head = match objects.get(&keys::head(&id)).await {
                     Ok(head) => head.is_some(),
                     // A link or a folder, for example. Whoever reads the head says so.
                     Err(error) if error.is_of_one_object() => true,
                     Err(other) => return Err(other),
                 };
-                if has_head || !objects.keys(&layout::versions_of(&id)).await?.is_empty() {
+                if has_head || !objects.keys(&keys::versions_of(&id)).await?.is_empty() {
                     return Ok(None);
                 }
                 Some(id)
@@ -137,7 +137,7 @@ fn original(place: &str) -> Option<String> {
     let (folder, name) = place.rsplit_once('/').map_or(("", place), |(folder, name)| (folder, name));
     let within = |name: &str| if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
     let is_ours = |place: &String| {
-        layout::is_ours(place)
+        keys::is_ours(place)
             || place
                 .strip_prefix("workflows/")
                 .or_else(|| place.strip_prefix("versions/"))
@@ -317,7 +317,7 @@ mod tests {
             "ops/pending/a.000000000001.00000000000000000000000000",
             "ops/base/00000000000000000000000000",
         ] {
-            assert!(layout::is_ours(name), "{name}");
+            assert!(keys::is_ours(name), "{name}");
         }
         for name in [
             ".DS_Store",
@@ -327,7 +327,7 @@ mod tests {
             ".#workflow.json",
             "desktop.ini",
         ] {
-            assert!(is_litter(name) && !layout::is_ours(name), "{name}");
+            assert!(is_litter(name) && !keys::is_ours(name), "{name}");
         }
         for name in ["workflow.json", ".gitignore", "a~", "0"] {
             assert!(!is_litter(name), "{name}");

@@ -3,8 +3,8 @@ use crate::{
     Result,
     conflict::{Conflict, differences},
     document::MediaType,
+    format::keys,
     merge::Change,
-    stored::layout,
 };
 
 impl Store {
@@ -29,7 +29,7 @@ impl Store {
         let before = objects.document_of(&head, base).await?.and_then(|version| version.content);
         let after = match (conflict.cause(), &head.current) {
             (Conflict::ModifiedOutside { .. }, _) => {
-                objects.get(&layout::content(id, MediaType::Json)).await?.map(|object| object.bytes)
+                objects.get(&keys::content(id, MediaType::Json)).await?.map(|object| object.bytes)
             }
             (_, Some(current)) => objects.named_version(id, &current.reference()).await?.content,
             (_, None) => None,

@@ -3,8 +3,8 @@ use std::{io, time::Duration};
 use pflow_store::{
     Result, WorkflowId,
     conflict::{Case, ChangeKind, Conflict, ConflictResolver, Obstacle, Policy, Resolution},
+    format::Lease,
     pflow_backend::async_trait,
-    stored::Lease,
 };
 
 use super::{report::lines, talk::Talk};

@@ -1,7 +1,7 @@
 use std::ffi::OsString;
 
 use clap::Args;
-use pflow_store::{Conflict, Error, LeaseId, Store, WorkflowId, lock::LockState, stored::Lease};
+use pflow_store::{Conflict, Error, LeaseId, Store, WorkflowId, format::Lease, lock::LockState};
 use serde::Serialize;
 
 use super::{Lock, holding};

@@ -14,8 +14,8 @@ use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use pflow_store::{
     LeaseId, WorkflowId,
+    format::Lease,
     lock::{Holder, Inspection, Live, LockState, Mirror, Stale, Standing},
-    stored::Lease,
 };
 use serde::Serialize;
 

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::Args;
-use pflow_store::{Conflict, Error, LeaseId, Store, WorkflowId, stored::Lease};
+use pflow_store::{Conflict, Error, LeaseId, Store, WorkflowId, format::Lease};
 use serde::Serialize;
 
 use super::{lasting, who};

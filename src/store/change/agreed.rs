@@ -1,8 +1,8 @@
 use super::Basis;
 use crate::{
     document::{ContentHash, Document},
+    format::{Given, LeaseId, Operation},
     store::copy::CopyState,
-    stored::{Given, LeaseId, Operation},
 };
 
 /// What a resolver has agreed to.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     conflict::{ChangeKind, Conflict, Obstacle, Resolution},
-    stored::{LeaseId, WorkflowId},
+    format::{LeaseId, WorkflowId},
 };
 
 /// What is to be done next.
@@ -79,7 +79,7 @@ fn unfit(resolution: &Resolution) -> Obstacle {
 pub(super) fn numbered(
     id: &WorkflowId,
     number: u32,
-) -> std::result::Result<WorkflowId, crate::stored::InvalidId> {
+) -> std::result::Result<WorkflowId, crate::format::InvalidId> {
     let suffix = format!("-conflict-{number}");
     let room = WorkflowId::MAX_BYTES.saturating_sub(suffix.len());
     // Ids are ASCII, so every byte is a character.
@@ -96,7 +96,8 @@ mod tests {
     use crate::{
         conflict::Found,
         document::ContentHash,
-        stored::{Holder, Lease, Live, Standing},
+        format::Lease,
+        lease::{Holder, Live, Standing},
     };
 
     const SECOND: Duration = Duration::from_secs(1);

@@ -13,11 +13,12 @@ use crate::{
     conflict::{Conflict, Expect},
     document::MediaType,
     flow::{Action, Node, Visit},
+    format::{Head, StoredVersion, WorkflowId, keys},
+    repo::{Objects, StoredHead},
     store::{
         Shared,
         copy::{CopyState, LOOKS, Look},
     },
-    stored::{Head, Objects, StoredHead, StoredVersion, WorkflowId, layout},
 };
 
 /// Reads the head, the lease in it and the copy, settles what became of earlier attempts, and decides whether
@@ -226,7 +227,7 @@ async fn read(shared: &Shared, id: &WorkflowId, own: &[Key]) -> Result<(StoredHe
     if !objects.backend.capabilities().plain_files {
         return Ok((objects.head(id).await?, CopyState::Absent));
     }
-    let copy_key = layout::content(id, MediaType::Json);
+    let copy_key = keys::content(id, MediaType::Json);
     let (stored, copy) = try_join!(objects.head(id), objects.get(&copy_key))?;
     if let Some(state) = CopyState::at_a_glance(objects, &stored.head, copy.as_ref()) {
         return Ok((stored, state));

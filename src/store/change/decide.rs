@@ -13,7 +13,8 @@ use crate::{
     Error, NoContent, Result,
     conflict::Conflict,
     document::{ContentHash, Document, MediaType},
-    stored::{Given, Head, Lease, MAX_GENERATION, Operation, VersionId, VersionRecord, layout, unreadable},
+    format::{Given, Head, Lease, MAX_GENERATION, Operation, VersionId, VersionRecord, keys},
+    repo::unreadable,
 };
 
 #[derive(Debug)]
@@ -40,7 +41,7 @@ pub(super) fn decide(
     // Its content and its files are known to a newer program alone, so nothing can be saved over it, merged
     // with it or deleted.
     if let Some(current) = head.live() {
-        current.record.media_type.known().map_err(|source| unreadable(&layout::head(&head.id), source))?;
+        current.record.media_type.known().map_err(|source| unreadable(&keys::head(&head.id), source))?;
     }
     let expectation = if agreed.covers(basis) { Ok(()) } else { request.expect.check(head) };
     let author = identity.to_string();
@@ -115,7 +116,7 @@ fn owns_lease(request: &Request, basis: &Basis, identity: &Identity) -> bool {
 fn edit_in_the_way(basis: &Basis, next: Option<ContentHash>) -> Option<Conflict> {
     let found = edited(basis).filter(|found| Some(*found) != next)?;
     let head = &basis.stored.head;
-    let key = layout::content(&head.id, MediaType::Json).to_string();
+    let key = keys::content(&head.id, MediaType::Json).to_string();
     let generation = head.live().map(|current| current.record.generation);
     Some(Conflict::ModifiedOutside { id: head.id.clone(), key, generation, found })
 }
@@ -141,7 +142,7 @@ fn next(
         let generation = head.generation().saturating_add(above);
         if generation > MAX_GENERATION {
             let reason = format!("there is no generation after {MAX_GENERATION}");
-            return Err(Error::Corrupt { key: layout::head(&head.id).to_string(), reason });
+            return Err(Error::Corrupt { key: keys::head(&head.id).to_string(), reason });
         }
         Ok(VersionRecord {
             generation,
@@ -210,7 +211,7 @@ fn wanted(
             let restored = basis.restored.as_ref().ok_or_else(missing)?;
             let generation = restored.record.generation;
             restored.record.media_type.known().map_err(|source| {
-                unreadable(&layout::version(&head.id, generation, &restored.record.version_id), source)
+                unreadable(&keys::version(&head.id, generation, &restored.record.version_id), source)
             })?;
             let pruned =
                 || Error::GenerationMissing { id: head.id.clone(), generation, why: NoContent::Pruned };

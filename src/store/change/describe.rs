@@ -4,7 +4,7 @@ use serde_json::Map;
 
 use crate::{
     document::Document,
-    stored::{Given, Operation, VersionId, VersionRecord},
+    format::{Given, Operation, VersionId, VersionRecord},
 };
 
 /// A record of which only the description counts.

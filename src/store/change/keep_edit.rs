@@ -10,7 +10,8 @@ use crate::{
     conflict::{Conflict, How, Obstacle},
     document::{ContentHash, Document, DocumentError, Limits, MediaType, Strictness},
     flow::{Action, Node, Visit},
-    stored::{Objects, Operation, WorkflowId, layout},
+    format::{Operation, WorkflowId, keys},
+    repo::Objects,
 };
 
 /// Reads a person's edit of `workflow.json`, so that it becomes a version in the swap that writes over the
@@ -47,7 +48,7 @@ impl Sought {
     }
 
     pub(super) async fn read(&self) -> Result<Edit> {
-        let object = self.objects.get(&layout::content(&self.id, MediaType::Json)).await?;
+        let object = self.objects.get(&keys::content(&self.id, MediaType::Json)).await?;
         let Some(bytes) =
             object.map(|object| object.bytes).filter(|bytes: &Bytes| ContentHash::of(bytes) == self.hash)
         else {
@@ -57,7 +58,7 @@ impl Sought {
     }
 
     pub(super) fn obstacle(&self, source: DocumentError) -> Obstacle {
-        Obstacle::UnusableEdit { key: layout::content(&self.id, MediaType::Json).to_string(), source }
+        Obstacle::UnusableEdit { key: keys::content(&self.id, MediaType::Json).to_string(), source }
     }
 }
 

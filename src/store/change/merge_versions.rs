@@ -12,8 +12,8 @@ use crate::{
     conflict::{Case, How, Obstacle},
     document::{Document, DocumentError, Limits, Metadata, Strictness},
     flow::{Action, Node, Visit},
+    format::{Given, Operation, StoredVersion, VersionRecord},
     merge::{self, Merge, merge_fields},
-    stored::{Given, Operation, StoredVersion, VersionRecord},
 };
 
 /// Merges ours with what is there, from the version that ours was built on.

@@ -49,9 +49,11 @@ use crate::{
     conflict::{ChangeKind, Conflict, ConflictResolver, Expect, How, Obstacle, Policy, Resolved},
     document::Document,
     flow::Action,
+    format::{Given, Head, Lease, LeaseRef, StoredVersion, VersionRecord, WorkflowId},
+    lease::Standing,
     lock::LeaseRequest,
     operation,
-    stored::{Given, Head, Lease, LeaseRef, Standing, StoredHead, StoredVersion, VersionRecord, WorkflowId},
+    repo::StoredHead,
 };
 
 pub(crate) use flows::Flows;

@@ -14,9 +14,9 @@ use crate::{
     Error, Result,
     conflict::{Case, Conflict, ConflictResolver, Expect, How, Obstacle, Question, Resolution, Wanted},
     flow::{Action, Node, Visit},
+    format::Head,
     operation::back_off,
     store::Shared,
-    stored::Head,
 };
 
 /// How often a change is tried again after it lost a race that was no conflict. Many writers of one workflow
@@ -249,7 +249,7 @@ fn is_kept(change: &Change, there: &Head) -> bool {
 }
 
 /// Turns the change into the creation of another workflow, described as it would have been here.
-fn elsewhere(change: &mut Change, named: Option<crate::stored::WorkflowId>) -> Result<()> {
+fn elsewhere(change: &mut Change, named: Option<crate::format::WorkflowId>) -> Result<()> {
     let instead_of = match &change.keeps {
         Keeps::InPlace => change.request.id.clone(),
         Keeps::Named { instead_of } | Keeps::Numbered { instead_of, .. } => instead_of.clone(),

@@ -4,7 +4,8 @@ use pflow_backend::{Batch, Key, Operation, Version};
 
 use crate::{
     Result,
-    stored::{Ancestor, Head, Objects, StoredHead, VersionId, corrupt, layout},
+    format::{Ancestor, Head, VersionId, keys},
+    repo::{Objects, StoredHead, corrupt},
 };
 
 /// A swap of the head that nobody has told the fate of: its reply got lost, or it was refused in a way that
@@ -81,7 +82,7 @@ impl Unsettled {
             }
         }
         Err(corrupt(
-            &layout::head(&self.head.id),
+            &keys::head(&self.head.id),
             format!("its chain cannot be read back to generation {generation}"),
         ))
     }

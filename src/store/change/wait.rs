@@ -10,9 +10,9 @@ use crate::{
     Error, Result,
     conflict::Conflict,
     flow::{Action, Node, Visit},
+    format::{Lease, WorkflowId},
     lock::Turn,
     store::Shared,
-    stored::{Lease, WorkflowId},
 };
 
 /// Waits until the lock that is in the way ends or changes hands, as long as the resolver has said.

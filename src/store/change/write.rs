@@ -11,9 +11,10 @@ use super::{Change, LeasePlan, Plan, Trouble, actions, unsettled::Unsettled};
 use crate::{
     Error, Result,
     flow::{Action, Failure, Node, Retry, Visit},
+    format::{Current, Ended, Head, VersionId, VersionRecord, keys},
     lock::{MirrorUpdate, broken},
+    repo::{Objects, unreadable},
     store::{Shared, copy::CopyState},
-    stored::{Current, Ended, Head, Objects, VersionId, VersionRecord, layout, unreadable},
 };
 
 /// Where the head stands in the batch: the version and its pending record come before it, what is derived
@@ -152,7 +153,7 @@ async fn attempt(shared: &Shared, plan: &Plan, earlier: &[Key]) -> Result<Attemp
     let (head, fresh) = with_version(shared, plan, head)?;
     let environment = &objects.environment;
     let head = with_lease(&plan.lease, plan.breaks.is_some(), head, environment.identity(), objects.now())?;
-    let head_key = layout::head(&head.id);
+    let head_key = keys::head(&head.id);
     let encoded = head.encode().map_err(|source| unreadable(&head_key, source))?;
     let when = plan.stored.version.clone().map_or(Precondition::Absent, Precondition::Is);
     let mirror = mirror(objects, plan, &head).await?;
@@ -297,11 +298,11 @@ fn with_version(shared: &Shared, plan: &Plan, mut head: Head) -> Result<(Head, F
     let mut fresh = Vec::new();
     for (record, content) in plan.kept.iter().chain(&plan.version) {
         let version_id = VersionId::of_new(shared.objects.environment.new_id());
-        let version_id = version_id.map_err(|source| unreadable(&layout::head(&head.id), source))?;
+        let version_id = version_id.map_err(|source| unreadable(&keys::head(&head.id), source))?;
         let parents = head.current.iter().map(Current::reference).collect();
         let record = VersionRecord { version_id, parents, ..record.clone() };
-        let key = layout::version(&head.id, record.generation, &record.version_id);
-        let pending = layout::pending(&head.id, record.generation, &record.version_id);
+        let key = keys::version(&head.id, record.generation, &record.version_id);
+        let pending = keys::pending(&head.id, record.generation, &record.version_id);
         let (object, record_hash) =
             record.encode(&head.id, content).map_err(|source| unreadable(&key, source))?;
         head.current = Some(Current::after(head.current.as_ref(), record, record_hash));
@@ -349,8 +350,8 @@ fn copies(objects: &Objects, plan: &Plan, head: &Head, mirror: Option<Operation>
     let mut copies = Vec::new();
     if let Some((record, content)) = &plan.version {
         let media_type = record.media_type.known();
-        let media_type = media_type.map_err(|source| unreadable(&layout::head(&head.id), source))?;
-        let key = layout::content(&head.id, media_type);
+        let media_type = media_type.map_err(|source| unreadable(&keys::head(&head.id), source))?;
+        let key = keys::content(&head.id, media_type);
         // Where people edit the copy, only what was judged may be overwritten.
         let when = match (plain_files, &plan.copy) {
             (false, _) => Precondition::Always,

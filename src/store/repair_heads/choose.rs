@@ -3,8 +3,9 @@
 use super::VersionTip;
 use crate::{
     Result,
+    format::{Current, VersionId, keys},
     index::Ancestry,
-    stored::{Candidate, Current, VersionId, VersionStatus, Witnesses, layout, tips},
+    repo::{Candidate, VersionStatus, Witnesses, tips},
 };
 
 /// What the versions ahead of a head allow a repair to do.
@@ -53,7 +54,7 @@ pub(super) fn choose(
     let unreadable = newest.iter().find(|candidate| candidate.version.is_none());
     let why = match (unreadable, newest.as_slice()) {
         (Some(damaged), _) => {
-            let key = layout::version(id, damaged.name.0, &damaged.name.1);
+            let key = keys::version(id, damaged.name.0, &damaged.name.1);
             format!("{key} cannot be read, and may have been the newest version")
         }
         (None, [only]) if tips.get(&only.name) == Some(&true) => {

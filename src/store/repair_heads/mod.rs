@@ -14,12 +14,10 @@ use super::Store;
 use crate::{
     Error, Result,
     document::ContentHash,
+    format::{Ancestor, Current, Ended, Lockfile, VersionId, WorkflowId, encode_line, keys},
     index::Ancestry,
     lock::MirrorUpdate,
-    stored::{
-        Ancestor, Candidate, Current, Ended, Lockfile, Objects, ParentWalk, StoredHead, VersionId,
-        VersionName, WorkflowId, encode_line, layout, unreadable,
-    },
+    repo::{Candidate, Objects, ParentWalk, StoredHead, VersionName, unreadable},
 };
 
 /// How far above the highest fence that is seen the new one lies: leases that were given back leave no trace,
@@ -214,14 +212,14 @@ impl Store {
         };
         let id = stored.head.id.clone();
         let lineage = Lineage::read(objects, &id, chosen).await?;
-        let mirror = objects.get(&layout::lockfile(&id)).await?;
+        let mirror = objects.get(&keys::lockfile(&id)).await?;
         let mirror = mirror.and_then(|mirror| serde_json::from_slice::<Lockfile>(&mirror.bytes).ok());
         let told = seen.max(mirror.map_or(0, |mirror| mirror.fence));
         let fence = told.min(HIGHEST_TOLD).max(stored.head.fence);
         let media_type = record.media_type.known().map_err(|source| {
-            unreadable(&layout::version(&id, record.generation, &record.version_id), source)
+            unreadable(&keys::version(&id, record.generation, &record.version_id), source)
         })?;
-        let key = layout::content(&id, media_type);
+        let key = keys::content(&id, media_type);
         let found = objects.get(&key).await?;
         let (copy, keeps_edit) = match &found {
             Some(copy) if Some(ContentHash::of(&copy.bytes)) == record.hash => (None, false),
@@ -261,7 +259,7 @@ impl Store {
         // Judged by the new head: its fence is above that of every lease before, so their mirrors are no
         // edits.
         let mirror = MirrorUpdate::of(objects, &next, &next).await?;
-        let key = layout::head(id);
+        let key = keys::head(id);
         let bytes = next.encode().map_err(|source| unreadable(&key, source))?;
         let when = head.stored.version.clone().map_or(Precondition::Absent, Precondition::Is);
         let body = HeadRepaired {
@@ -275,9 +273,9 @@ impl Store {
         };
         let operation_id =
             VersionId::of_new(objects.environment.new_id()).map_err(|source| unreadable(&key, source))?;
-        let told = layout::pending_operation(id, &operation_id);
+        let told = keys::pending_operation(id, &operation_id);
         let line = encode_line(&body).map_err(|source| unreadable(&told, source))?;
-        let pending = layout::pending(id, head.to.generation, &head.to.version_id);
+        let pending = keys::pending(id, head.to.generation, &head.to.version_id);
         // IMPORTANT: the record first, so that no reader of the index misses the move; the copy and the
         // history after the head.
         let batch = Batch::new()
@@ -380,9 +378,7 @@ impl Lineage {
                     walk.go_on(&version.record, is_first);
                 }
                 Err(error) if error.is_of_one_object() => {
-                    lineage
-                        .missing
-                        .push(layout::version(id, named.generation, &named.version_id).to_string());
+                    lineage.missing.push(keys::version(id, named.generation, &named.version_id).to_string());
                 }
                 Err(other) => return Err(other),
             }

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use super::{Finding, Report};
-use crate::stored::WorkflowId;
+use crate::format::WorkflowId;
 
 /// How often a check is repeated while it keeps finding other things than before.
 const ROUNDS: u32 = 8;

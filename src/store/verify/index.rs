@@ -3,11 +3,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Report, Severity};
 use crate::{
     Result, Store,
-    index::{Entry, Lost},
-    stored::{
+    format::{
         WorkflowId,
-        layout::{self, PendingName},
+        keys::{self, PendingName},
     },
+    index::{Entry, Lost},
 };
 
 /// How often the index is compared again with heads that other writers keep changing.
@@ -21,7 +21,7 @@ impl Store {
         let index = shared.index.afresh();
         let view = index.view().await?;
         let reindex = || Some("reindex".to_owned());
-        let root = layout::index_root();
+        let root = keys::index_root();
         // A fold may have replaced a part while it was read.
         let lost = if view.lost.is_some() { shared.index.afresh().view().await?.lost } else { None };
         if let Some(lost) = lost
@@ -51,10 +51,10 @@ impl Store {
         for id in others.copied().collect::<Vec<_>>() {
             match shared.objects.head(id).await {
                 Ok(stored) if stored.version.is_none() => {
-                    report.damage(layout::head(id), "missing, but the index knows the workflow");
+                    report.damage(keys::head(id), "missing, but the index knows the workflow");
                 }
                 Ok(_) => {}
-                Err(unreadable) => report.unreadable(layout::head(id), unreadable)?,
+                Err(unreadable) => report.unreadable(keys::head(id), unreadable)?,
             }
         }
         if let Some((key, lost, reason)) = index.check_history().await? {
@@ -107,8 +107,8 @@ impl Store {
         let objects = &self.shared.objects;
         let hurt: BTreeSet<&WorkflowId> = hurt.iter().collect();
         let mut report = Report::default();
-        for key in objects.keys(&layout::pending_records()).await? {
-            let reason = match layout::parse_pending(&key) {
+        for key in objects.keys(&keys::pending_records()).await? {
+            let reason = match keys::parse_pending(&key) {
                 // A name that is none of ours is reported with everything else that is not of this store.
                 None | Some(PendingName::Operation { .. }) => continue,
                 Some(PendingName::Change { id, .. }) if hurt.contains(&id) => continue,

@@ -7,8 +7,9 @@ use futures::TryStreamExt;
 use super::{Report, Severity, workflow::Chain};
 use crate::{
     Error, Result, Store,
+    format::{Head, WorkflowId, keys},
     index::Ancestry,
-    stored::{Head, VersionName, VersionStatus, WorkflowId, layout},
+    repo::{VersionName, VersionStatus},
 };
 
 /// Versions outside of the chains of their workflows.
@@ -21,10 +22,10 @@ impl Store {
     /// there is judged.
     pub(super) async fn verify_lineage(&self, head: &Head, chain: &Chain, report: &mut Report) -> Result<()> {
         let id = &head.id;
-        let keys = self.shared.objects.keys(&layout::versions_of(id)).await?;
+        let keys = self.shared.objects.keys(&keys::versions_of(id)).await?;
         let mut outside = BTreeSet::new();
         for key in keys {
-            match layout::parse_version(id, &key) {
+            match keys::parse_version(id, &key) {
                 Some(name) if name.0 < chain.broken_at || chain.has(&name) => {}
                 Some(name) => drop(outside.insert(name)),
                 // Reported with everything else that is not of this store.
@@ -36,7 +37,7 @@ impl Store {
         }
         let ancestry = match self.shared.index.ancestry(id).await {
             Ok(ancestry) => ancestry,
-            Err(error) if error.spares_others() => return report.unreadable(layout::versions_of(id), error),
+            Err(error) if error.spares_others() => return report.unreadable(keys::versions_of(id), error),
             Err(other) => return Err(other),
         };
         add_hurt(&ancestry, report);
@@ -67,9 +68,9 @@ impl Store {
             Ok(ancestry) => ancestry,
             Err(error) if error.spares_others() => {
                 if let Some(reason) = damage {
-                    report.damage(layout::head(id), reason);
+                    report.damage(keys::head(id), reason);
                 }
-                return report.unreadable(layout::versions_of(id), error);
+                return report.unreadable(keys::versions_of(id), error);
             }
             Err(other) => return Err(other),
         };
@@ -79,10 +80,10 @@ impl Store {
         }
         match damage {
             Some(reason) if ancestry.is_hurt() => {
-                report.add(Severity::Damage, layout::head(id), reason, Some(REPAIR.to_owned()));
+                report.add(Severity::Damage, keys::head(id), reason, Some(REPAIR.to_owned()));
                 report.hurt.push(id.clone());
             }
-            Some(reason) => report.damage(layout::head(id), reason),
+            Some(reason) => report.damage(keys::head(id), reason),
             None => add_hurt(&ancestry, report),
         }
         let damaged = self.verify_candidates(&ancestry, report).await?;
@@ -104,7 +105,7 @@ impl Store {
         for candidate in ancestry.candidates.iter().filter(|candidate| candidate.version.is_none()) {
             // It is read again for the reason.
             if let Err(error) = self.shared.objects.unvouched_version(id, &candidate.name).await {
-                let key = layout::version(id, candidate.name.0, &candidate.name.1);
+                let key = keys::version(id, candidate.name.0, &candidate.name.1);
                 report.unreadable(key, error)?;
                 damaged.insert(candidate.name.clone());
             }
@@ -119,9 +120,9 @@ impl Store {
         report: &mut Report,
     ) -> Result<()> {
         let mut without = BTreeSet::new();
-        let mut listing = self.shared.objects.backend.list(&layout::versions(), None);
+        let mut listing = self.shared.objects.backend.list(&keys::versions(), None);
         while let Some(listed) = listing.try_next().await.map_err(Error::Storage)? {
-            without.extend(layout::workflow_of_version(&listed.key).filter(|id| !ids.contains(id)));
+            without.extend(keys::workflow_of_version(&listed.key).filter(|id| !ids.contains(id)));
         }
         for id in without {
             self.verify_lost_head(&id, None, report).await?;
@@ -140,7 +141,7 @@ impl Store {
         let seen = index.has_seen(&outside.keys().cloned().collect()).await?;
         let mut hurt: BTreeSet<WorkflowId> = report.hurt.iter().cloned().collect();
         for ((id, name), status) in outside {
-            let key = layout::version(&id, name.0, &name.1);
+            let key = keys::version(&id, name.0, &name.1);
             match (status, seen.contains(&(id.clone(), name.clone()))) {
                 // Reported at the head.
                 (VersionStatus::Hurt, _) => {}
@@ -154,12 +155,12 @@ impl Store {
                     Ok(ancestry) if !ancestry.statuses.contains_key(&name) => {}
                     Ok(_) => {
                         let reason = "it is hurt: a version that was current once is ahead of it";
-                        report.add(Severity::Damage, layout::head(&id), reason, Some(REPAIR.to_owned()));
+                        report.add(Severity::Damage, keys::head(&id), reason, Some(REPAIR.to_owned()));
                         hurt.insert(id.clone());
                         report.hurt.push(id);
                     }
                     Err(error) if error.spares_others() => {
-                        report.unreadable(layout::versions_of(&id), error)?;
+                        report.unreadable(keys::versions_of(&id), error)?;
                     }
                     Err(other) => return Err(other),
                 },
@@ -183,7 +184,7 @@ impl Store {
 
 fn add_hurt(ancestry: &Ancestry, report: &mut Report) {
     if let Some(Error::HeadHurt { id, reason }) = ancestry.hurt() {
-        report.add(Severity::Damage, layout::head(&id), reason, Some(REPAIR.to_owned()));
+        report.add(Severity::Damage, keys::head(&id), reason, Some(REPAIR.to_owned()));
         report.hurt.push(id);
     }
 }

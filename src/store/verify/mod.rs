@@ -16,7 +16,7 @@ use super::{Store, strangers::Depth};
 use crate::{
     Error, ErrorKind, Result,
     flow::with_causes,
-    stored::{WorkflowId, layout},
+    format::{WorkflowId, keys},
 };
 
 /// How many workflows are verified side by side.
@@ -121,8 +121,8 @@ impl Store {
     /// Errors of the storage. What is damaged is a finding.
     pub async fn verify(&self) -> Result<Report> {
         let shared = &self.shared;
-        let keys = shared.objects.keys(&layout::workflows()).await?;
-        let ids: BTreeSet<WorkflowId> = keys.iter().filter_map(layout::parse_head).collect();
+        let keys = shared.objects.keys(&keys::workflows()).await?;
+        let ids: BTreeSet<WorkflowId> = keys.iter().filter_map(keys::parse_head).collect();
         let mut checks =
             stream::iter(ids.clone()).map(|id| self.verify_workflow_again(id)).buffered(LOOK_AHEAD);
         let mut report = Report::default();

@@ -2,8 +2,9 @@ use super::{Report, Severity, found};
 use crate::{
     ErrorKind, Result, Store,
     document::MediaType,
+    format::{Ancestor, Current, Head, Lockfile, VersionRef, WorkflowId, keys},
+    repo::{ParentWalk, VersionName},
     store::copy::CopyState,
-    stored::{Ancestor, Current, Head, Lockfile, ParentWalk, VersionName, VersionRef, WorkflowId, layout},
 };
 
 /// What a walk along a chain found.
@@ -38,7 +39,7 @@ impl Store {
             Ok(stored) => stored.head,
             // Only others can read it, so it is not lost.
             Err(others) if matches!(others.kind(), ErrorKind::Incompatible | ErrorKind::Failed) => {
-                report.unreadable(layout::head(id), others)?;
+                report.unreadable(keys::head(id), others)?;
                 return Ok(report);
             }
             Err(unreadable) => {
@@ -66,7 +67,7 @@ impl Store {
     /// Every version from the current one along all parents. Where a version is lost, its parents are not
     /// known; the walk goes on with the ancestors that the head remembers.
     async fn verify_chain(&self, head: &Head, current: &Current, report: &mut Report) -> Result<Chain> {
-        let head_key = layout::head(&head.id);
+        let head_key = keys::head(&head.id);
         let mut chain = Chain::default();
         // What the head remembers of the first parents, the nearest first.
         let mut remembered = current.lineage();
@@ -77,7 +78,7 @@ impl Store {
                 chain.walk.add(behind, false);
                 continue;
             };
-            let key = layout::version(&head.id, named.generation, &named.version_id);
+            let key = keys::version(&head.id, named.generation, &named.version_id);
             let version = match self.shared.objects.named_version(&head.id, &named).await {
                 Ok(version) => version,
                 Err(unreadable) => {
@@ -117,7 +118,7 @@ impl Store {
 
     async fn verify_copy(&self, head: &Head, report: &mut Report) -> Result<()> {
         let id = &head.id;
-        let key = layout::content(id, MediaType::Json);
+        let key = keys::content(id, MediaType::Json);
         let live = head.live().is_some();
         match self.copy_state(id).await {
             Ok(None | Some(CopyState::Current(_))) => {}
@@ -157,7 +158,7 @@ impl Store {
     }
 
     async fn verify_mirror(&self, head: &Head, report: &mut Report) -> Result<()> {
-        let key = layout::lockfile(&head.id);
+        let key = keys::lockfile(&head.id);
         let mirror = match self.shared.objects.get(&key).await {
             Ok(mirror) => mirror,
             // The lock does not depend on it.

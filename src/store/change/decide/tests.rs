@@ -9,9 +9,11 @@ use super::{super::agreed::Instead, *};
 use crate::{
     conflict::Expect,
     document::Limits,
+    format::{Current, LeaseId, StoredVersion, WorkflowId},
+    lease::{Holder, Sight, Standing},
     lock::LeaseRequest,
+    repo::StoredHead,
     store::copy::CopyState,
-    stored::{Current, Holder, LeaseId, Sight, Standing, StoredHead, StoredVersion, WorkflowId},
 };
 
 const SKEW: Duration = Duration::from_secs(60);

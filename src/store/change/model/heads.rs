@@ -9,8 +9,8 @@ use serde_json::Map;
 use super::world::{Attempt, Held, Name, Register, Role};
 use crate::{
     document::{ContentHash, Document, Limits, MediaType},
+    format::{Current, Given, Head, Lease, LeaseId, Operation, VersionId, VersionRecord, WorkflowId},
     lock::LeaseRequest,
-    stored::{Current, Given, Head, Lease, LeaseId, Operation, VersionId, VersionRecord, WorkflowId},
 };
 
 /// How long a lease lasts and clocks may differ. Together they are less than a unit of the model's time.

@@ -15,7 +15,10 @@ use super::{
 use crate::{
     conflict::{Conflict, Expect, Policy},
     document::ContentHash,
+    format::{Current, Given, Head, VersionRecord, keys},
+    lease::{Holder, Sight, Standing},
     lock::{self, Act, Answer, Decider, Decision as LockDecision, Wish, decide as decide_lock, settled},
+    repo::StoredHead,
     store::{
         change::{
             Basis, Kind, Request,
@@ -26,7 +29,6 @@ use crate::{
         },
         copy::CopyState,
     },
-    stored::{Current, Given, Head, Holder, Sight, Standing, StoredHead, VersionRecord, layout},
 };
 
 /// What somebody sees when it looks at the head.
@@ -190,7 +192,7 @@ impl Rules {
         register.chain[usize::from(doubt.generation) - 1] = doubt.attempt;
         let head = Head { nonce: "ours".to_owned(), ..self.heads.expand(register) };
         let named = if doubt.named_is_present { "present" } else { "past" };
-        let fresh = vec![layout::head(&head.id)];
+        let fresh = vec![keys::head(&head.id)];
         let attempt = Unsettled { named: Some(Version::new(named)), head, fresh, copies: Vec::new() };
         match attempt.fate_by_head(stored) {
             ByHead::Decided(fate) => fate,

@@ -3,7 +3,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::{StoredHead, WorkflowId};
+use super::StoredHead;
+use crate::format::WorkflowId;
 
 /// So many heads are known at a time. A head has a few KiB.
 const KNOWN: usize = 1024;
@@ -67,7 +68,7 @@ mod tests {
     use pflow_backend::Version;
 
     use super::*;
-    use crate::stored::Head;
+    use crate::format::Head;
 
     fn stored(name: &str, revision: u64) -> StoredHead {
         let head = Head { revision, ..Head::new(WorkflowId::parse(name).unwrap()) };

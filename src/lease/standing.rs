@@ -6,7 +6,7 @@ use std::{fmt, time::Duration};
 use chrono::{DateTime, Utc};
 use pflow_backend::{Identity, Process};
 
-use super::Lease;
+use crate::format::Lease;
 
 /// Whether others must respect a lease, and why.
 ///
@@ -256,7 +256,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::stored::LeaseId;
+    use crate::format::LeaseId;
 
     const MINUTE: Duration = Duration::from_secs(60);
     const SKEW: Duration = Duration::from_secs(10);

@@ -218,7 +218,8 @@ impl Ancestor {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::version::tests::record, *};
+    use super::*;
+    use crate::format::version::tests::record;
 
     fn id() -> WorkflowId {
         WorkflowId::parse("a").unwrap()

@@ -192,11 +192,11 @@ fn line_of(bytes: &[u8]) -> &[u8] {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::document::MediaType;
 
-    pub(in crate::stored) fn record(generation: u64, content: &[u8]) -> VersionRecord {
+    pub(crate) fn record(generation: u64, content: &[u8]) -> VersionRecord {
         VersionRecord {
             generation,
             version_id: VersionId::parse(format!("{generation:026}")).unwrap(),

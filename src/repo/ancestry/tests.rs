@@ -1,7 +1,8 @@
 use proptest::prelude::*;
 
-use super::{super::version::tests::record, *};
-use crate::stored::Operation;
+use super::*;
+use crate::format::Operation;
+use crate::format::version::tests::record;
 
 fn name(generation: u64, number: u8) -> VersionName {
     (generation, VersionId::parse(format!("{number:026}")).unwrap())

@@ -1,4 +1,4 @@
-//! What is stored: the formats, the names, and typed reads of both.
+//! The stored formats and the key names, pure: no I/O.
 //!
 //! Everything here is final: a later program reads what this one wrote, and this one refuses what a later one
 //! wrote, by the `format` that every stored JSON document carries.
@@ -28,36 +28,27 @@
 //! versions/<id>/<generation>-<version_id>        a version's record in one line, then its content
 //! ```
 
-mod ancestry;
+mod codec;
 mod config;
 mod field;
-mod format;
-mod gate;
 mod given;
 mod head;
-mod heads;
 mod id;
-pub(crate) mod layout;
+pub(crate) mod keys;
 mod lease;
 mod lockfile;
 mod media_type;
-mod objects;
-mod parents;
 mod seal;
-mod standing;
-pub(crate) mod trust;
-mod version;
+pub(crate) mod version;
 mod version_id;
 
-pub(crate) use ancestry::{Candidate, VersionName, VersionStatus, Witnesses, classify, tips};
-pub use config::{Config, Features, Probed};
-pub(crate) use field::check_text;
-pub use format::FormatError;
-pub(crate) use format::{
+pub use codec::FormatError;
+pub(crate) use codec::{
     Kind, check_tag, decode, decode_sealed, encode_line, encode_pretty, encode_pretty_into,
     encode_sealed_line, parse,
 };
-pub(crate) use gate::{Gate, read_config};
+pub use config::{Config, Features, Probed};
+pub(crate) use field::check_text;
 pub use given::Given;
 pub use head::{Ancestor, Current, Ended, Head};
 pub use id::{InvalidId, WorkflowId};
@@ -65,10 +56,6 @@ pub(crate) use lease::LeaseRef;
 pub use lease::{InvalidLeaseId, Lease, LeaseId};
 pub use lockfile::Lockfile;
 pub use media_type::StoredMediaType;
-pub(crate) use objects::{Objects, StoredHead, Walk, corrupt, unreadable};
-pub(crate) use parents::ParentWalk;
-pub(crate) use standing::human;
-pub use standing::{Holder, Live, Sight, Stale, Standing};
 pub use version::{Operation, StoredVersion, VersionRecord, VersionRef};
 pub(crate) use version_id::generation;
 pub use version_id::{MAX_GENERATION, VersionId};

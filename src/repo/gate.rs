@@ -10,10 +10,11 @@ use pflow_backend::{
 };
 
 use super::{
-    Config, Objects, layout,
+    Objects,
     trust::{self, Verdict},
     unreadable,
 };
+use crate::format::{Config, keys};
 use crate::{Error, Result};
 
 /// For so long every writer of this handle is given the failure of a probe, before the next one probes
@@ -204,7 +205,7 @@ impl Gate {
 }
 
 pub(crate) async fn read_config(objects: &Objects) -> Result<Option<Config>> {
-    let key = layout::config();
+    let key = keys::config();
     let Some(object) = objects.get(&key).await? else { return Ok(None) };
     Config::decode(&object.bytes).map(Some).map_err(|source| unreadable(&key, source))
 }

@@ -21,8 +21,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{StoredVersion, VersionId, VersionRecord, VersionRef};
 use crate::document::ContentHash;
+use crate::format::{StoredVersion, VersionId, VersionRecord, VersionRef};
 
 /// Names a version within its workflow: generation and version id.
 pub(crate) type VersionName = (u64, VersionId);

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{VersionName, VersionRecord, VersionRef};
+use super::VersionName;
+use crate::format::{VersionRecord, VersionRef};
 
 /// A walk along all parents. The caller reads each version that [`next`](Self::next) names and hands its
 /// record to [`go_on`](Self::go_on).
@@ -45,8 +46,9 @@ impl ParentWalk {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{super::version::tests::record, *};
-    use crate::{document::ContentHash, stored::VersionId};
+    use super::*;
+    use crate::format::version::tests::record;
+    use crate::{document::ContentHash, format::VersionId};
 
     fn named(generation: u64) -> VersionRef {
         let version_id = VersionId::parse(format!("{generation:026}")).unwrap();

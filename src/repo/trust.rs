@@ -9,7 +9,8 @@ use pflow_backend::{
     probe::{self, Depth, Report},
 };
 
-use super::{Config, Objects, gate, layout, unreadable};
+use super::{Objects, gate, unreadable};
+use crate::format::{Config, keys};
 use crate::{Error, NOTICES, Result};
 
 /// A probe that takes longer is announced.
@@ -28,7 +29,7 @@ pub(crate) enum Verdict {
 
 /// Probes the storage below a ground of its own. If that takes a while, a notice says so.
 pub(crate) async fn probe(objects: &Objects, depth: &Depth) -> Result<Report> {
-    let ground = layout::probe_ground(&objects.environment.new_id());
+    let ground = keys::probe_ground(&objects.environment.new_id());
     let (backend, environment) = (&*objects.backend, &*objects.environment);
     let probing = pin!(probe::run(backend, environment, &ground, depth));
     let report = match select(probing, environment.idle(SILENT)).await {
@@ -78,7 +79,7 @@ impl Verdict {
 ///
 /// Two who write the same at the same time may not notice each other; both meant it.
 pub(crate) async fn remember(objects: &Objects, place: &str, verdict: &Verdict) -> Result<Option<Config>> {
-    let key = layout::config();
+    let key = keys::config();
     for _ in 0..ATTEMPTS {
         // Gone, or no store yet: there is nothing to remember it in.
         let Some(object) = objects.get(&key).await? else { return Ok(None) };

@@ -4,10 +4,8 @@ use chrono::{DateTime, SubsecRound, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use pflow_backend::{Batch, Commit, Environment, Key, Object, Prefix, StorageBackend, Version};
 
-use super::{
-    Ancestor, Current, FormatError, Head, StoredVersion, VersionName, VersionRef, WorkflowId,
-    heads::KnownHeads, layout,
-};
+use super::{VersionName, heads::KnownHeads};
+use crate::format::{Ancestor, Current, FormatError, Head, StoredVersion, VersionRef, WorkflowId, keys};
 use crate::{Error, Result};
 
 /// How many objects are read at the same time.
@@ -76,7 +74,7 @@ impl Objects {
     }
 
     async fn read_head(&self, id: &WorkflowId) -> Result<StoredHead> {
-        let key = layout::head(id);
+        let key = keys::head(id);
         match self.get(&key).await? {
             None => Ok(StoredHead { head: Head::new(id.clone()), version: None }),
             Some(object) => {
@@ -89,7 +87,7 @@ impl Objects {
     /// The head of `id`, or, where it cannot be read, an empty one with the version of the object that is
     /// there, and why. What a newer program wrote is an error.
     pub(crate) async fn head_or_damage(&self, id: &WorkflowId) -> Result<(StoredHead, Option<Error>)> {
-        let key = layout::head(id);
+        let key = keys::head(id);
         let empty = |version| StoredHead { head: Head::new(id.clone()), version };
         match self.get(&key).await {
             Ok(None) => Ok((empty(None), None)),
@@ -125,7 +123,7 @@ impl Objects {
     /// along its chain from the head, and every content by the hash in its record. The head itself is taken
     /// as it is: nothing above it vouches for it.
     pub(crate) async fn named_version(&self, id: &WorkflowId, named: &VersionRef) -> Result<StoredVersion> {
-        let key = layout::version(id, named.generation, &named.version_id);
+        let key = keys::version(id, named.generation, &named.version_id);
         let object = self.get(&key).await?.ok_or_else(|| corrupt(&key, "it is missing".to_owned()))?;
         let version = match StoredVersion::decode(id, &object.bytes) {
             // A line of a newer program has the hash that names it; a damaged one does not, whatever it says.
@@ -151,7 +149,7 @@ impl Objects {
         id: &WorkflowId,
         name: &VersionName,
     ) -> Result<Option<StoredVersion>> {
-        let key = layout::version(id, name.0, &name.1);
+        let key = keys::version(id, name.0, &name.1);
         let Some(object) = self.get(&key).await? else { return Ok(None) };
         let version = StoredVersion::decode(id, &object.bytes).map_err(|source| unreadable(&key, source))?;
         let says = (version.record.generation, version.record.version_id.clone());
@@ -171,7 +169,7 @@ impl Objects {
         };
         let mut version = self.named_version(&head.id, &from.reference()).await?;
         if version.as_ancestor() != from {
-            let key = layout::version(&head.id, from.generation, &from.version_id);
+            let key = keys::version(&head.id, from.generation, &from.version_id);
             return Err(corrupt(&key, "it is not the version that the head remembers".to_owned()));
         }
         while version.record.generation > generation {
@@ -188,7 +186,7 @@ impl Objects {
     pub(crate) async fn document_of(&self, head: &Head, generation: u64) -> Result<Option<StoredVersion>> {
         let version = self.generation(head, generation).await?;
         if let Some(StoredVersion { record, .. }) = &version {
-            let key = layout::version(&head.id, record.generation, &record.version_id);
+            let key = keys::version(&head.id, record.generation, &record.version_id);
             record.media_type.known().map_err(|source| unreadable(&key, source))?;
         }
         Ok(version)
