@@ -7,6 +7,7 @@
 
 mod case;
 mod expect;
+mod obstacle;
 mod policy;
 mod resolved;
 mod resolver;
@@ -23,9 +24,10 @@ use crate::{
 pub use case::{Case, ChangeKind, Side};
 pub(crate) use case::{Question, Wanted, differences};
 pub use expect::Expect;
+pub use obstacle::Obstacle;
 pub use policy::{InvalidPolicy, Policy};
 pub use resolved::{How, Resolved};
-pub use resolver::{ConflictResolver, Obstacle, Resolution};
+pub use resolver::{ConflictResolver, Resolution};
 
 /// Why a change was not made. Nothing was changed, and every variant says what a person needs to decide.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

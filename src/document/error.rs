@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::place::quoted;
-use super::syntax::SyntaxError;
+use super::syntax_error::SyntaxError;
 
 /// Why a document is refused. It was not changed, and nothing was written; the author mends the document.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -26,6 +26,7 @@ mod place;
 mod read;
 mod scan;
 mod syntax;
+mod syntax_error;
 
 use std::fmt;
 
@@ -40,7 +41,7 @@ pub use metadata::{
     MAX_VERSION_BYTES, Mentions, Metadata,
 };
 pub(crate) use place::{is_identifier, quoted};
-pub use syntax::SyntaxError;
+pub use syntax_error::SyntaxError;
 
 use check::Check;
 

@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use super::syntax::SyntaxError;
+use super::syntax_error::SyntaxError;
 
 /// Why the text is not JSON, and the offset in bytes where that shows.
 #[derive(Debug, Clone, PartialEq, Eq)]

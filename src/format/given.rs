@@ -1,6 +1,5 @@
 use serde::{Deserialize, Serialize};
 
-use super::VersionRecord;
 use crate::document::Metadata;
 
 /// What a person gave beside a document: it takes precedence over what the document says. None: the document
@@ -29,8 +28,8 @@ impl Given {
     /// What is given beside the next document of a workflow: what a person gives now; else what a person gave
     /// `before`, unless the document now mentions the field itself. What an earlier document said is never
     /// carried over.
-    pub(crate) fn carried(&self, document: &Metadata, before: Option<&VersionRecord>) -> Self {
-        let before = before.map(|record| record.given.clone()).unwrap_or_default();
+    pub(crate) fn carried(&self, document: &Metadata, before: Option<&Self>) -> Self {
+        let before = before.cloned().unwrap_or_default();
         let mentions = document.mentions;
         Self {
             name: decide(self.name.clone(), mentions.name, before.name, String::is_empty),

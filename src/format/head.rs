@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    FormatError, Kind, Lease, LeaseId, VersionId, VersionRecord, VersionRef, WorkflowId, decode_sealed,
-    encode_sealed_line, generation,
+    FormatError, Kind, Lease, LeaseId, StoredVersion, VersionId, VersionRecord, VersionRef, WorkflowId,
+    decode_sealed, encode_sealed_line, generation,
 };
 use crate::document::ContentHash;
 
@@ -207,6 +207,11 @@ impl Ancestor {
     pub(crate) fn of(record: &VersionRecord, record_hash: ContentHash) -> Self {
         let (generation, version_id) = (record.generation, record.version_id.clone());
         Self { generation, version_id, hash: record.hash, record_hash }
+    }
+
+    /// How the heads of its successors remember a version.
+    pub(crate) fn of_version(version: &StoredVersion) -> Self {
+        Self::of(&version.record, version.record_hash)
     }
 
     /// How other records name this version.

@@ -30,6 +30,7 @@
 
 mod codec;
 mod config;
+mod error;
 mod field;
 mod given;
 mod head;
@@ -42,12 +43,12 @@ mod seal;
 pub(crate) mod version;
 mod version_id;
 
-pub use codec::FormatError;
 pub(crate) use codec::{
     Kind, check_tag, decode, decode_sealed, encode_line, encode_pretty, encode_pretty_into,
     encode_sealed_line, parse,
 };
 pub use config::{Config, Features, Probed};
+pub use error::FormatError;
 pub(crate) use field::check_text;
 pub use given::Given;
 pub use head::{Ancestor, Current, Ended, Head};

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    Ancestor, FormatError, Given, Kind, StoredMediaType, VersionId, WorkflowId, decode_sealed,
-    encode_sealed_line, generation,
+    FormatError, Given, Kind, StoredMediaType, VersionId, WorkflowId, decode_sealed, encode_sealed_line,
+    generation,
 };
 use crate::document::ContentHash;
 
@@ -177,12 +177,9 @@ impl StoredVersion {
 
     /// How other records name this version.
     pub fn reference(&self) -> VersionRef {
-        self.as_ancestor().reference()
-    }
-
-    /// How the heads of its successors remember this version.
-    pub(crate) fn as_ancestor(&self) -> Ancestor {
-        Ancestor::of(&self.record, self.record_hash)
+        let record = &self.record;
+        let (generation, version_id) = (record.generation, record.version_id.clone());
+        VersionRef { generation, version_id, record_hash: self.record_hash }
     }
 }
 

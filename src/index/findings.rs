@@ -145,7 +145,7 @@ impl Index {
                 (Some(version), _) => version,
                 (None, None) => break,
                 (None, Some(walk)) => match walk.parent(&self.objects).await? {
-                    Some(version) => version.as_ancestor(),
+                    Some(version) => Ancestor::of_version(&version),
                     None => break,
                 },
             };
@@ -173,7 +173,7 @@ impl Index {
             let walk = match walk {
                 Some(walk) => walk,
                 None => match self.objects.unvouched_version(id, name).await? {
-                    Some(version) => walk.insert(self.objects.walk(id, &version.as_ancestor())),
+                    Some(version) => walk.insert(self.objects.walk(id, &Ancestor::of_version(&version))),
                     None => return Ok(None),
                 },
             };

@@ -6,10 +6,9 @@ use pflow_backend::Identity;
 use super::{
     LeaseRequest,
     change::{Act, Unsettled, Wish},
-    node::Answer,
 };
 use crate::{
-    Result,
+    Error, Result,
     conflict::Conflict,
     format::{Ended, Head, Lease},
     lease::{Sight, Standing},
@@ -20,6 +19,22 @@ use crate::{
 pub(crate) enum Decision {
     Swap { head: Box<Head>, lease: Box<Lease> },
     Answer(Answer),
+}
+
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Done {
+        lease: Box<Lease>,
+        already_held: bool,
+    },
+    Conflict(Conflict),
+    LostRace,
+    /// The swap that granted this lease or gave it back may be in place.
+    Unsettled {
+        swap: Box<Unsettled>,
+        doubt: Option<pflow_backend::Error>,
+    },
+    Failed(Error),
 }
 
 /// Who decides, and what it knows.

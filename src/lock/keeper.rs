@@ -5,8 +5,8 @@ use tokio::sync::watch;
 
 use super::{
     Locks,
-    guard::{Orders, State},
     moment::Moment,
+    orders::{Orders, State},
 };
 use crate::{
     Error, Result,

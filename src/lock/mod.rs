@@ -21,6 +21,7 @@ mod mirror;
 mod moment;
 mod node;
 mod observer;
+mod orders;
 mod pending;
 mod request;
 mod shared_by_key;
@@ -40,8 +41,7 @@ use waiting::Pace;
 #[cfg(test)]
 pub(crate) use {
     change::{Act, Unsettled, Wish},
-    decide::{Decider, Decision, decide, settled},
-    node::Answer,
+    decide::{Answer, Decider, Decision, decide, settled},
 };
 
 pub use crate::lease::{Holder, Live, Sight, Stale, Standing};

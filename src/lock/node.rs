@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Grant, Locks, broken,
     change::{Act, LockChange, Unsettled, Wish},
-    decide::{Decider, Decision, decide, settled},
+    decide::{Answer, Decider, Decision, decide, settled},
     mirror::{MirrorUpdate, Pair, Seen},
 };
 use crate::{
@@ -73,22 +73,6 @@ impl Question {
         let record = |name| broken::record(&self.locks.objects, &self.id, lease, name);
         self.record.as_ref().map(record).transpose()
     }
-}
-
-#[derive(Debug)]
-pub(crate) enum Answer {
-    Done {
-        lease: Box<Lease>,
-        already_held: bool,
-    },
-    Conflict(Conflict),
-    LostRace,
-    /// The swap that granted this lease or gave it back may be in place.
-    Unsettled {
-        swap: Box<Unsettled>,
-        doubt: Option<pflow_backend::Error>,
-    },
-    Failed(Error),
 }
 
 impl Node<LockChange, Error> for LockfileManager {

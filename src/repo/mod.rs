@@ -6,9 +6,11 @@ mod gate;
 mod heads;
 mod objects;
 mod parents;
+mod stored_head;
 pub(crate) mod trust;
 
 pub(crate) use ancestry::{Candidate, VersionName, VersionStatus, Witnesses, classify, tips};
 pub(crate) use gate::{Gate, read_config};
-pub(crate) use objects::{Objects, StoredHead, Walk, corrupt, unreadable};
+pub(crate) use objects::{Objects, Walk, corrupt, unreadable};
 pub(crate) use parents::ParentWalk;
+pub(crate) use stored_head::StoredHead;

@@ -4,7 +4,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use pflow_backend::{Batch, Commit, Environment, Key, Object, Prefix, StorageBackend, Version};
 
-use super::{VersionName, heads::KnownHeads};
+use super::{StoredHead, VersionName, heads::KnownHeads};
 use crate::format::{Ancestor, Current, FormatError, Head, StoredVersion, VersionRef, WorkflowId, keys};
 use crate::{Error, Result};
 
@@ -17,14 +17,6 @@ pub(crate) struct Objects {
     pub(crate) backend: Arc<dyn StorageBackend>,
     pub(crate) environment: Arc<dyn Environment>,
     known: Arc<KnownHeads>,
-}
-
-/// A head as it was read, and the version that a swap of it must name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct StoredHead {
-    pub(crate) head: Head,
-    /// None: there is no such object yet.
-    pub(crate) version: Option<Version>,
 }
 
 impl Objects {
@@ -168,7 +160,7 @@ impl Objects {
             return Ok(None);
         };
         let mut version = self.named_version(&head.id, &from.reference()).await?;
-        if version.as_ancestor() != from {
+        if Ancestor::of_version(&version) != from {
             let key = keys::version(&head.id, from.generation, &from.version_id);
             return Err(corrupt(&key, "it is not the version that the head remembers".to_owned()));
         }

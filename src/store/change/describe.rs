@@ -13,7 +13,7 @@ pub(super) type Described = VersionRecord;
 /// What is known of a document that is saved over the version of `before`, with what the caller gives beside
 /// it.
 pub(super) fn describe(document: &Document, given: &Given, before: Option<&VersionRecord>) -> Described {
-    describe_exactly(document, given.carried(document.metadata(), before))
+    describe_exactly(document, given.carried(document.metadata(), before.map(|record| &record.given)))
 }
 
 /// What is known of a document if exactly this is given beside it, now or before.

@@ -258,7 +258,7 @@ fn elsewhere(change: &mut Change, named: Option<crate::format::WorkflowId>) -> R
         && let (Kind::Save { given, .. }, Some(document)) = (&mut change.request.kind, &change.document)
     {
         let before = change.basis.as_ref().and_then(|basis| basis.stored.head.live());
-        *given = given.carried(document.metadata(), before.map(|current| &current.record));
+        *given = given.carried(document.metadata(), before.map(|current| &current.record.given));
     }
     (change.request.id, change.keeps) = match named {
         Some(id) => (id, Keeps::Named { instead_of: instead_of.clone() }),

@@ -372,7 +372,7 @@ impl Lineage {
             match objects.named_version(id, &named).await {
                 Ok(version) => {
                     if is_first {
-                        lineage.recent.push(version.as_ancestor());
+                        lineage.recent.push(Ancestor::of_version(&version));
                     }
                     lineage.contents.extend(version.record.hash);
                     walk.go_on(&version.record, is_first);

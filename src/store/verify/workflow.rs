@@ -99,7 +99,7 @@ impl Store {
             }
             if is_first
                 && let Some(known) = remembered.next()
-                && known != version.as_ancestor()
+                && known != Ancestor::of_version(&version)
             {
                 report.damage(
                     &head_key,
