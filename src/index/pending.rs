@@ -4,11 +4,10 @@ use pflow_backend::Key;
 use crate::{
     Error, Result,
     format::{
-        VersionId, WorkflowId,
+        VersionId, WorkflowId, is_litter,
         keys::{self, PendingName},
     },
     repo::Objects,
-    store::strangers::is_litter,
 };
 
 /// The records that wait to be folded.

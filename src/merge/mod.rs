@@ -37,6 +37,7 @@
 mod align;
 mod bounds;
 mod combine;
+mod cursor;
 mod diff;
 mod fields;
 mod fragment;

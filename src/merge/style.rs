@@ -1,6 +1,6 @@
 //! How a document is laid out.
 
-use super::text::Cursor;
+use super::cursor::Cursor;
 
 /// A deeper indentation is nobody's style, and could make a small document a huge one.
 const MAX_UNIT_BYTES: usize = 16;

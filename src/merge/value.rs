@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::text::{self, Cursor};
+use super::{cursor::Cursor, text};
 
 /// What a value is in a workflow, given by where it stands: it decides how the value is taken apart. The
 /// places are those of

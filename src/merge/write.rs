@@ -2,8 +2,8 @@
 
 use super::merged::{Merged, What};
 use super::style::{Style, end_of};
-use super::text::{self, Cursor};
 use super::three::{Pick, Side, Three};
+use super::{cursor::Cursor, text};
 
 /// Writes in the style that a document has: values as the sides spelled them, where that fits.
 #[derive(Debug)]

@@ -11,6 +11,7 @@ use pflow_backend::{
 
 use super::{
     Objects,
+    objects::check_features,
     trust::{self, Verdict},
     unreadable,
 };
@@ -88,7 +89,7 @@ impl Failed {
 impl Gate {
     /// Lets a reader in who knows everything that a reader must know here.
     pub(crate) fn enter(objects: Objects, location: String, config: Config) -> Result<Self> {
-        check(config.features.unknown_to_readers())?;
+        check_features(config.features.unknown_to_readers())?;
         let place = objects.backend.place();
         let is_safe = place.as_ref().is_none_or(|place| config.is_probed(place));
         let known = if is_safe { Known::Verdict(Verdict::Safe) } else { Known::Nothing };
@@ -106,7 +107,7 @@ impl Gate {
 
     /// Whether this program knows everything that a writer must know here.
     pub(crate) fn check_writer(&self) -> Result<()> {
-        check(self.config().features.unknown_to_writers())
+        check_features(self.config().features.unknown_to_writers())
     }
 
     /// Whether a writer would be let in without another question. For those who write along the way and may
@@ -208,8 +209,4 @@ pub(crate) async fn read_config(objects: &Objects) -> Result<Option<Config>> {
     let key = keys::config();
     let Some(object) = objects.get(&key).await? else { return Ok(None) };
     Config::decode(&object.bytes).map(Some).map_err(|source| unreadable(&key, source))
-}
-
-pub(super) fn check(unknown: Vec<String>) -> Result<()> {
-    if unknown.is_empty() { Ok(()) } else { Err(Error::MissingFeatures { features: unknown }) }
 }

@@ -9,7 +9,7 @@ use pflow_backend::{
     probe::{self, Depth, Report},
 };
 
-use super::{Objects, gate, unreadable};
+use super::{Objects, objects::check_features, unreadable};
 use crate::format::{Config, keys};
 use crate::{Error, NOTICES, Result};
 
@@ -84,7 +84,7 @@ pub(crate) async fn remember(objects: &Objects, place: &str, verdict: &Verdict) 
         // Gone, or no store yet: there is nothing to remember it in.
         let Some(object) = objects.get(&key).await? else { return Ok(None) };
         let before = Config::decode(&object.bytes).map_err(|source| unreadable(&key, source))?;
-        gate::check(before.features.unknown_to_writers())?;
+        check_features(before.features.unknown_to_writers())?;
         let mut config = before.clone();
         match verdict {
             Verdict::Safe => config.remember_probe(place, objects.now()),

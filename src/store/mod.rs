@@ -17,7 +17,6 @@ mod repository;
 mod save;
 mod shared;
 mod status;
-pub(crate) mod strangers;
 mod upkeep;
 mod verify;
 mod waiting;
@@ -27,6 +26,7 @@ use std::sync::Arc;
 
 use pflow_backend::{Environment, StorageBackend};
 
+use change::Flows;
 pub use change::{Drawing, flows};
 pub use delete::{DeleteRequest, UndeleteRequest};
 pub use doctor::Diagnosis;
@@ -77,6 +77,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Store {
     shared: Arc<Shared>,
+    flows: Arc<Flows>,
 }
 
 impl Store {

@@ -8,6 +8,7 @@ use pflow_backend_object::{ObjectBackend, ObjectUrl};
 
 use super::{
     Location, Shared, Store, StoreOptions,
+    change::Flows,
     place::{
         folder_without_config, holds_anything, holds_config, holds_journal, is_empty, own_config,
         without_config,
@@ -176,7 +177,8 @@ impl Store {
     }
 
     fn with(objects: Objects, options: StoreOptions, location: String, config: Config) -> Result<Self> {
-        Ok(Self { shared: Arc::new(Shared::new(objects, options, location, config)?) })
+        let shared = Arc::new(Shared::new(objects, options, location, config)?);
+        Ok(Self { shared, flows: Arc::new(Flows::build()?) })
     }
 }
 

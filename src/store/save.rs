@@ -222,7 +222,7 @@ impl Store {
                 || wanted.is_some_and(|hold| hold.is_granted_by(lease, environment.identity()))
         };
         let Written { head, unchanged, copy_error, index_error, resolved } =
-            how(Change::new(Arc::clone(&self.shared), request)).run().await?;
+            how(Change::new(Arc::clone(&self.shared), request)).run(&self.flows).await?;
         let missing = || Error::Internal("a change left a head without a version".to_owned());
         let record = head.current.ok_or_else(missing)?.record;
         Ok(Saved {

@@ -4,7 +4,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use super::{StoreOptions, change::Flows, upkeep::Upkeep};
+use super::{StoreOptions, upkeep::Upkeep};
 use crate::{
     Error, Result,
     format::Config,
@@ -20,7 +20,6 @@ pub(crate) struct Shared {
     pub(crate) index: Arc<Index>,
     pub(crate) upkeep: Upkeep,
     pub(crate) locks: Locks,
-    pub(crate) flows: Flows,
     pub(crate) options: StoreOptions,
     /// The folder on the local disk that the store is, where it was opened as one.
     pub(crate) folder: OnceLock<PathBuf>,
@@ -40,16 +39,7 @@ impl Shared {
         let observer = Observer::new(objects.environment.clone(), options.clock_skew);
         let upkeep = Upkeep::default();
         let locks = Locks::new(objects.clone(), gate.clone(), index.clone(), observer, upkeep.tasks())?;
-        Ok(Self {
-            objects,
-            gate,
-            index,
-            upkeep,
-            locks,
-            flows: Flows::build()?,
-            options,
-            folder: OnceLock::new(),
-        })
+        Ok(Self { objects, gate, index, upkeep, locks, options, folder: OnceLock::new() })
     }
 }
 

@@ -6,8 +6,7 @@ use pflow_backend::Waiting;
 use super::{
     Shared, Store,
     copy::{CopyState, Look},
-    strangers::Depth,
-    verify::Finding,
+    verify::{Depth, Finding},
 };
 use crate::{
     Error, Result,

@@ -279,13 +279,13 @@ impl Change {
     }
 
     /// Runs the flow that the request asks for and says what became of it.
-    pub(super) async fn run(mut self) -> Result<Written> {
+    pub(super) async fn run(mut self, flows: &Flows) -> Result<Written> {
         let shared = Arc::clone(&self.shared);
         shared.gate.admit_writer().await?;
         let flow = match self.request.kind {
-            Kind::Save { .. } => &shared.flows.save,
-            Kind::Delete => &shared.flows.delete,
-            Kind::Undelete => &shared.flows.undelete,
+            Kind::Save { .. } => &flows.save,
+            Kind::Delete => &flows.delete,
+            Kind::Undelete => &flows.undelete,
         };
         let ended = operation::run(flow, &mut self, &shared.objects.environment).await;
         if let Some(written) = self.written {

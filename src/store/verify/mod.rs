@@ -1,8 +1,10 @@
 //! Everything, held against itself.
 
 mod again;
+mod finding;
 mod index;
 mod lineage;
+mod strangers;
 mod workflow;
 
 use std::collections::BTreeSet;
@@ -12,7 +14,10 @@ use pflow_backend::ErrorKind as StorageErrorKind;
 
 use again::Again;
 
-use super::{Store, strangers::Depth};
+pub use finding::{Finding, Severity};
+pub(super) use strangers::Depth;
+
+use super::Store;
 use crate::{
     Error, ErrorKind, Result,
     flow::with_causes,
@@ -37,32 +42,6 @@ pub struct Report {
     /// Versions outside of the chains. What they are is decided by the operation history, which is read once
     /// for all of them.
     outside: lineage::Outside,
-}
-
-/// One thing that is not as it should be.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Finding {
-    /// The object.
-    pub key: String,
-    /// How bad it is.
-    pub severity: Severity,
-    /// What is wrong.
-    pub reason: String,
-    /// What mends it, where something does.
-    pub hint: Option<String>,
-}
-
-/// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Severity {
-    /// Something is lost or contradicts itself.
-    Damage,
-    /// A newer program wrote it, so this one cannot verify it.
-    Newer,
-    /// Nothing is lost: what a crash or a person left behind, which the store deals with by itself or leaves
-    /// to them.
-    Notice,
 }
 
 impl Report {

@@ -8,18 +8,15 @@ use std::{collections::HashSet, fs, io, path::Path};
 
 use pflow_backend::{Key, Prefix};
 
-use super::{
-    Store,
-    verify::{Finding, Severity},
-};
+use super::{Finding, Severity, Store};
 use crate::{
     Error, Result,
-    format::{WorkflowId, keys},
+    format::{WorkflowId, is_litter, keys},
 };
 
 /// How far to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Depth<'a> {
+pub(in crate::store) enum Depth<'a> {
     /// Everywhere.
     Everything,
     /// Not at the versions, of which there may be many. In a bucket, where a listing costs requests, only at
@@ -29,7 +26,7 @@ pub(super) enum Depth<'a> {
 
 impl Store {
     /// What is not of this store, by name. Names that are no keys are among it.
-    pub(super) async fn strangers(&self, depth: Depth<'_>) -> Result<Vec<Finding>> {
+    pub(in crate::store) async fn strangers(&self, depth: Depth<'_>) -> Result<Vec<Finding>> {
         let mut found = Vec::new();
         let names = match self.shared.folder.get() {
             Some(folder) => {
@@ -191,37 +188,6 @@ fn uncopied(name: &str) -> Vec<String> {
     found
 }
 
-/// What systems, editors and sync tools leave in folders and nobody wants to hear of.
-pub(crate) fn is_litter(name: &str) -> bool {
-    const NAMES: [&str; 20] = [
-        ".DS_Store",
-        ".localized",
-        ".fseventsd",
-        ".Spotlight-V100",
-        ".Trashes",
-        ".TemporaryItems",
-        "Icon\r",
-        "Thumbs.db",
-        "ehthumbs.db",
-        "desktop.ini",
-        ".directory",
-        "@eaDir",
-        ".stfolder",
-        ".stignore",
-        ".stversions",
-        ".dropbox",
-        ".dropbox.cache",
-        ".dropbox.attr",
-        "4913",
-        "lost+found",
-    ];
-    const BEGINNINGS: [&str; 7] = ["._", ".nfs", ".Trash-", ".syncthing.", "~syncthing~", ".#", ".~lock."];
-    let swap = name.starts_with('.') && [".swp", ".swo", ".swx"].iter().any(|end| name.ends_with(end));
-    NAMES.iter().any(|it| name.eq_ignore_ascii_case(it))
-        || BEGINNINGS.iter().any(|it| name.starts_with(it))
-        || swap
-}
-
 /// What a walk through a folder found, by paths from that folder.
 #[derive(Debug, Default)]
 struct Walked {
@@ -307,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_ours_is_ours_and_litter_is_litter() {
+    fn what_is_ours_is_ours() {
         for name in [
             "config.json",
             ".gitattributes",
@@ -318,19 +284,6 @@ mod tests {
             "ops/base/00000000000000000000000000",
         ] {
             assert!(keys::is_ours(name), "{name}");
-        }
-        for name in [
-            ".DS_Store",
-            "._metadata.json",
-            "thumbs.db",
-            ".workflow.json.swp",
-            ".#workflow.json",
-            "desktop.ini",
-        ] {
-            assert!(is_litter(name) && !keys::is_ours(name), "{name}");
-        }
-        for name in ["workflow.json", ".gitignore", "a~", "0"] {
-            assert!(!is_litter(name), "{name}");
         }
     }
 }
