@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{
     conflict::{Places, overlaps},
-    signals::Signal,
+    signal::Signal,
 };
 
 /// A result of a command.

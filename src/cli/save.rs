@@ -12,11 +12,11 @@ use super::{
     expectation::Expectation,
     failure::{Result, with_causes},
     input,
-    lock::granted,
     output::Output,
     session::Session,
     time::Ttl,
 };
+use crate::cli::leases::granted;
 
 const MORE: &str = "\
 Examples:

@@ -8,7 +8,8 @@ use pflow_store::{
 };
 use serde::Serialize;
 
-use super::{failure::Result, input, lock::who, output::printable, session::Session, time};
+use super::{failure::Result, input, output::printable, session::Session, time};
+use crate::cli::leases::who;
 
 #[derive(Debug, Args)]
 pub(super) struct Show {

@@ -16,16 +16,8 @@ use tokio_util::sync::CancellationToken;
 use super::{
     failure::{Failure, Result},
     output::Output,
+    signal::Signal,
 };
-
-/// Which request to stop it was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Signal {
-    /// SIGINT, which Ctrl-C sends.
-    Interrupt,
-    /// SIGTERM.
-    Terminate,
-}
 
 /// Hears the requests to stop.
 ///
@@ -76,16 +68,6 @@ impl Target {
 /// A question that is open. See [`Signals::asking`].
 #[derive(Debug)]
 pub(super) struct Asking(Arc<Mutex<Stake>>);
-
-impl Signal {
-    /// 128 and the number of the signal, as shells have it.
-    pub(super) fn exit(self) -> u8 {
-        match self {
-            Self::Interrupt => 130,
-            Self::Terminate => 143,
-        }
-    }
-}
 
 impl Signals {
     /// Begins to listen. The task that does lives as long as the runtime.

@@ -7,12 +7,13 @@ use serde::Serialize;
 
 use super::{
     failure::Result,
-    lock::{Lock, holding},
+    lock::Lock,
     output::printable,
     session::Session,
     unreadable::{self, Unread},
     waiting::{self, Waits},
 };
+use crate::cli::leases::holding;
 
 #[derive(Serialize)]
 struct Document<'a> {

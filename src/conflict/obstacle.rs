@@ -1,4 +1,3 @@
-use super::describe_overlaps;
 use crate::{
     document::DocumentError,
     merge::{Overlap, TooMuch},
@@ -66,4 +65,15 @@ impl Obstacle {
             _ => None,
         }
     }
+}
+
+/// The first places, so that the message stays one that a person reads.
+fn describe_overlaps(overlaps: &[Overlap]) -> String {
+    const SHOWN: usize = 5;
+    let mut shown: Vec<String> =
+        overlaps.iter().take(SHOWN).map(|overlap| overlap.path.to_string()).collect();
+    if let Some(more) = overlaps.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        shown.push(format!("{more} more"));
+    }
+    shown.join(", ")
 }

@@ -1,17 +1,11 @@
-use std::{
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{fmt, sync::Arc};
 
 use pflow_backend::{
     Batch, BoxStream, Capabilities, Commit, Durability, Environment, Key, Listed, Meta, Object, Prefix,
     Result, StorageBackend, async_trait,
 };
 
-use crate::{
-    listing,
-    objects::{Changes, Objects},
-};
+use crate::{listing, objects::Changes, shared::Shared};
 
 /// Objects in the memory of this process, gone with the last handle.
 ///
@@ -28,10 +22,6 @@ pub struct MemoryBackend {
     environment: Arc<dyn Environment>,
     capabilities: Capabilities,
 }
-
-/// The objects, as every clone and every listing holds them.
-#[derive(Clone, Default)]
-pub(crate) struct Shared(Arc<Mutex<Objects>>);
 
 impl MemoryBackend {
     /// An empty storage. From `environment` come the times at which objects were modified.
@@ -88,20 +78,13 @@ impl StorageBackend for MemoryBackend {
         self.shared.lock().commit(&batch, changes)
     }
 
-    /// Nothing to bring to rest: the objects stay, and the handle goes on working.
     fn location_id(&self) -> Option<String> {
-        Some(format!("memory:{:p}", Arc::as_ptr(&self.shared.0)))
+        Some(self.shared.location_id())
     }
 
+    /// Does nothing: the objects stay, and the handle goes on working.
     async fn close(&self) -> Result<()> {
         Ok(())
-    }
-}
-
-impl Shared {
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Objects> {
-        // Whoever panicked under the lock had not begun to change anything: see `Objects::commit`.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -33,5 +33,6 @@
 mod backend;
 mod listing;
 mod objects;
+mod shared;
 
 pub use backend::MemoryBackend;

@@ -1,7 +1,7 @@
 use futures::{StreamExt, stream};
 use pflow_backend::{BoxStream, Key, Listed, Prefix, Result};
 
-use crate::backend::Shared;
+use crate::shared::Shared;
 
 /// How many lines are copied out under one lock. It bounds the memory of a listing and how long others wait
 /// for it.

@@ -2,9 +2,11 @@
 
 mod options;
 mod patient;
+mod places;
 mod report;
 mod talk;
 mod terminal;
 
 pub(super) use options::{Decider, OnConflict};
-pub(super) use report::{Outcome, Places, describe_outcome, overlaps, tell};
+pub(super) use places::{Places, overlaps};
+pub(super) use report::{Outcome, describe_outcome, tell};

@@ -8,7 +8,8 @@ use pflow_store::{
 
 use super::{
     patient::Patient,
-    report::{Places, lines, overlaps},
+    places::Places,
+    places::{lines, overlaps},
     talk::Stderr,
     terminal::Terminal,
 };

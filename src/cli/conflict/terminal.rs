@@ -7,10 +7,10 @@ use pflow_store::{
     pflow_backend::async_trait,
 };
 
-use super::{report::lines, talk::Talk};
+use super::{places::lines, talk::Talk};
 use crate::cli::{
     failure::with_causes,
-    lock::who,
+    leases::who,
     output::printable,
     time::{human, moment},
 };

@@ -3,7 +3,8 @@ use std::ffi::OsString;
 use clap::Args;
 use pflow_store::{Error, LeaseId, LeaseRequest};
 
-use super::{Granted, granted, waiting::Waiting};
+use super::{Granted, waiting::Waiting};
+use crate::cli::leases::granted;
 use crate::cli::{failure::Result, input, session::Session, time::Ttl};
 
 const MORE: &str = "\

@@ -4,8 +4,14 @@ use clap::Args;
 use pflow_store::{Conflict, Error, LeaseId, Store, WorkflowId, format::Lease, lock::LockState};
 use serde::Serialize;
 
-use super::{Lock, holding};
-use crate::cli::{confirm, failure::Result, input, session::Session};
+use super::Lock;
+use crate::cli::{
+    confirm,
+    failure::Result,
+    input,
+    leases::{self, holding},
+    session::Session,
+};
 
 const MORE: &str = "\
 Its holder's next write fails, and says by whom and when the lease was broken.
@@ -66,7 +72,7 @@ impl Break {
         }
         let breaking = store.break_lock(&id, self.lease_id);
         let broken = session.changing(format!("the breaking of the lock of {id}"), None, breaking).await?;
-        let text = format!("{id}: broke the lease {} of {}", broken.id, super::who(&broken));
+        let text = format!("{id}: broke the lease {} of {}", broken.id, leases::who(&broken));
         // What the break itself has left: somebody else may have the lock already.
         let after = LockState { lease: None, live: false, standing: None, fence: broken.fence + 1, ..state };
         let document = Document { dry_run: false, broken_lease: Some(&broken.id), lock: Lock::of(&after) };

@@ -18,7 +18,8 @@ use tokio::{
 
 use crate::cli::{
     failure::{Failure, Result},
-    signals::{Signal, Target},
+    signal::Signal,
+    signals::Target,
 };
 
 /// A command that runs, with the streams of this program.

@@ -2,7 +2,8 @@ use clap::Args;
 use pflow_store::lock::Inspection;
 use serde::Serialize;
 
-use super::{Lock, lasting, mirror_word, who};
+use super::{Lock, mirror_word};
+use crate::cli::leases::{lasting, who};
 use crate::cli::{
     failure::Result,
     output::printable,

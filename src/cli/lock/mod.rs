@@ -19,7 +19,7 @@ use pflow_store::{
 };
 use serde::Serialize;
 
-use super::{failure::Result, session::Session, time};
+use super::{failure::Result, session::Session};
 pub(super) use waiting::{SILENCE, tell};
 
 const MORE: &str = "\
@@ -202,30 +202,4 @@ impl<'a> Granted<'a> {
         let Lease { fence, expires, renewals, .. } = *lease;
         Self { id, lease_id: &lease.id, fence, expires, renewals, already_held }
     }
-}
-
-/// `user@host (pid 42)`.
-pub(super) fn who(lease: &Lease) -> String {
-    format!("{} (pid {})", lease.holder(), lease.pid)
-}
-
-/// One line about who holds it.
-pub(super) fn holding(lease: &Lease, now: DateTime<Utc>) -> String {
-    format!("{}, {}, {}; lease {}", who(lease), lease.operation, lasting(lease, now), lease.id)
-}
-
-/// How long it lasts.
-fn lasting(lease: &Lease, now: DateTime<Utc>) -> String {
-    let left = lease.expires.signed_duration_since(now);
-    if left >= chrono::Duration::zero() {
-        format!("for another {}", time::human(left))
-    } else {
-        format!("ended {} ago", time::human(left))
-    }
-}
-
-/// What a grant says to whoever asked for it.
-pub(super) fn granted(id: &WorkflowId, lease: &Lease) -> String {
-    let expires = time::moment(lease.expires);
-    format!("{id}: locked until {expires}, lease {}, fence {}", lease.id, lease.fence)
 }

@@ -3,7 +3,8 @@ use std::ffi::OsString;
 use clap::Args;
 use pflow_store::LeaseId;
 
-use super::{Granted, granted};
+use super::Granted;
+use crate::cli::leases::granted;
 use crate::cli::{failure::Result, input, session::Session, time::Ttl};
 
 #[derive(Debug, Args)]

@@ -3,7 +3,8 @@ use std::ffi::OsString;
 use clap::Args;
 use pflow_store::lock::{Inspection, Mirror};
 
-use super::{Lock, lasting, mirror_word, who};
+use super::{Lock, mirror_word};
+use crate::cli::leases::{lasting, who};
 use crate::cli::{failure::Result, input, output::printable, session::Session, time};
 
 const MORE: &str = "\

@@ -5,7 +5,7 @@ use clap::Args;
 use pflow_store::{Conflict, Error, LeaseId, Store, WorkflowId, format::Lease};
 use serde::Serialize;
 
-use super::{lasting, who};
+use crate::cli::leases::{lasting, who};
 use crate::cli::{
     failure::Result,
     output::{Output, printable},

@@ -2,8 +2,7 @@
 
 use super::{
     rules::{Look, Rules, Verdict},
-    steps::CLOCKS,
-    world::{Doing, Held, Register, Role, Swap, World},
+    world::{CLOCKS, Doing, Held, Register, Role, Swap, World},
 };
 
 fn ensure(holds: bool, law: impl FnOnce() -> String) -> Result<(), String> {

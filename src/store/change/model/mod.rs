@@ -17,6 +17,7 @@
 
 mod heads;
 mod laws;
+mod quick;
 mod rules;
 mod search;
 mod steps;

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Flaw,
     heads::{Heads, SKEW, UNIT, at, document, id_of, request, version_id, workflow},
-    search::Quick,
+    quick::Quick,
     world::{Attempt, Doing, Doubt, Held, Name, OPEN, Register, Role},
 };
 use crate::{

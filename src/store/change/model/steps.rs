@@ -3,12 +3,8 @@
 use super::{
     Flaw, laws,
     rules::{Look, Rules, Verdict, next_number},
-    world::{Actor, Attempt, Doing, Doubt, Name, OPEN, Role, Step, Swap, World},
+    world::{Actor, Attempt, CLOCKS, Doing, Doubt, Name, OPEN, Role, Step, Swap, World},
 };
-
-/// How far a wall clock may be from the true time, in units. One is more than a lease lasts and clocks may
-/// differ.
-pub(super) const CLOCKS: [i8; 3] = [-1, 0, 1];
 
 /// One thing that happens. Between any two of them anybody may be stopped for as long as it takes the others
 /// to do everything else: a suspended process is one that takes no step.

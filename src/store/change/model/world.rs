@@ -7,6 +7,10 @@ const GENERATIONS: usize = 4;
 /// Requests that one actor can have on their way, and attempts that it can be in doubt about.
 pub(super) const OPEN: usize = 1;
 
+/// How far a wall clock may be from the true time, in units. One is more than a lease lasts and clocks may
+/// differ.
+pub(super) const CLOCKS: [i8; 3] = [-1, 0, 1];
+
 /// Who acts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Role {

@@ -8,28 +8,8 @@ use serde::Serialize;
 
 use super::asked::Reading;
 use super::documents::Refused;
+use super::fault::Fault;
 use crate::store::{Refusal, Stored, When};
-
-/// Why a request is not done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
-    /// The store did not do it.
-    Refused(Refusal),
-    /// The object is what the client has already.
-    NotModified,
-    /// The range is not in the object.
-    Range,
-    /// The request makes no sense.
-    Bad,
-    /// It makes sense, but not here.
-    Unknown,
-}
-
-impl From<Refusal> for Fault {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
 
 /// Status and code, as <https://cloud.google.com/storage/docs/xml-api/reference-status> lists them.
 pub(super) fn answer_fault(fault: Fault) -> Response<Full<Bytes>> {
@@ -115,12 +95,8 @@ pub(super) fn names(stored: &Stored) -> Vec<(&'static str, String)> {
     ]
 }
 
-pub(super) fn modified(stored: &Stored) -> DateTime<Utc> {
-    DateTime::from(stored.modified)
-}
-
 fn http_date(stored: &Stored) -> String {
-    modified(stored).format("%a, %d %b %Y %H:%M:%S GMT").to_string()
+    DateTime::<Utc>::from(stored.modified).format("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
 /// IMPORTANT: every value here is a number, a hash or what came in a header.

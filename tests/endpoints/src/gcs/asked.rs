@@ -8,7 +8,7 @@ use hyper::{HeaderMap, Method, header};
 use percent_encoding::percent_decode_str;
 use s3s::dto::Range;
 
-use super::answers::Fault;
+use super::fault::Fault;
 use crate::store::{Content, Query, When};
 
 /// GCS gives no longer pages, whatever is asked for.

@@ -1,9 +1,9 @@
 //! The XML documents of requests and answers.
 
-use chrono::SecondsFormat;
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::answers::{Fault, modified};
+use super::fault::Fault;
 use crate::store::{Page, Query, Stored};
 
 #[derive(Debug, Serialize)]
@@ -134,5 +134,5 @@ fn quoted(stored: &Stored) -> String {
 }
 
 fn timestamp(stored: &Stored) -> String {
-    modified(stored).to_rfc3339_opts(SecondsFormat::Millis, true)
+    DateTime::<Utc>::from(stored.modified).to_rfc3339_opts(SecondsFormat::Millis, true)
 }

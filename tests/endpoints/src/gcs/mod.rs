@@ -3,6 +3,7 @@
 mod answers;
 mod asked;
 mod documents;
+mod fault;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,9 +13,10 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
 use hyper::{Method, Response};
 
-use self::answers::{Fault, answer_fault, answer_object, answer_xml, empty};
+use self::answers::{answer_fault, answer_object, answer_xml, empty};
 use self::asked::Asked;
 use self::documents::{Completed, CompletedUpload, Copied, Initiated, Listing};
+use self::fault::Fault;
 use crate::requests::{Request, Requests};
 use crate::server::{Answer, Server};
 use crate::store::{Bucket, Store};

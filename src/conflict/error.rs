@@ -1,0 +1,279 @@
+use chrono::{DateTime, SubsecRound, Utc};
+
+use super::Obstacle;
+use crate::{
+    document::ContentHash,
+    format::{Current, Ended, Head, Lease, LeaseId, WorkflowId},
+    lease::{Standing, human},
+};
+
+/// Why a change was not made. Nothing was changed, and every variant says what a person needs to decide.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Conflict {
+    /// Somebody else holds the lock. Wait, or ask them.
+    #[error("{}", describe_locked(.id, .lease, .standing, .now, ""))]
+    Locked {
+        /// The workflow.
+        id: WorkflowId,
+        /// Who holds it.
+        lease: Box<Lease>,
+        /// Why it is not stale.
+        standing: Standing,
+        /// When this was found, by our clock.
+        now: DateTime<Utc>,
+    },
+    /// The very content that the lock was asked for is locked already. That is no grant.
+    #[error("{}", describe_locked(.id, .lease, .standing, .now, " already"))]
+    AlreadyLocked {
+        /// The workflow.
+        id: WorkflowId,
+        /// Who holds it.
+        lease: Box<Lease>,
+        /// Why it is not stale.
+        standing: Standing,
+        /// When this was found, by our clock.
+        now: DateTime<Utc>,
+    },
+    /// The lease that the caller relied on is gone: released, expired and overwritten, or taken over.
+    #[error("the lease {lease_id} on {id} is lost: {}", describe_successor(lease_id, .held.as_deref(), .ended.as_deref(), *.fence))]
+    LeaseLost {
+        /// The workflow.
+        id: WorkflowId,
+        /// The lease that the caller named.
+        lease_id: LeaseId,
+        /// Who holds it now; none if nobody.
+        held: Option<Box<Lease>>,
+        /// Who took it away, how and when, where that is known and nobody has it now.
+        ended: Option<Box<Ended>>,
+        /// The fence now.
+        fence: u64,
+    },
+    /// The workflow is not at the generation that the caller built on.
+    #[error("{id} is at generation {}, expected {expected}{}", .found.generation, describe_change(.found))]
+    Version {
+        /// The workflow.
+        id: WorkflowId,
+        /// What the caller expected: at least 1.
+        expected: u64,
+        /// What is there.
+        found: Found,
+    },
+    /// The workflow was deleted since the caller looked: the version that is there says so.
+    #[error("{id} was deleted meanwhile{}: it is at generation {}, expected {expected}", describe_deletion(.found), .found.generation)]
+    DeletedMeanwhile {
+        /// The workflow.
+        id: WorkflowId,
+        /// What the caller expected: at least 1.
+        expected: u64,
+        /// The deletion.
+        found: Found,
+    },
+    /// The caller wanted to create it.
+    #[error("{id} exists already, at generation {}{}", .found.generation, describe_change(.found))]
+    Exists {
+        /// The workflow.
+        id: WorkflowId,
+        /// What is there.
+        found: Found,
+    },
+    /// A person or another program edited the current content in place, so overwriting it would lose an edit.
+    #[error("{key} was {}: its hash is {found}", match .generation {
+        Some(generation) => format!("modified outside of the store after generation {generation}"),
+        None => "put there by somebody else".to_owned(),
+    })]
+    ModifiedOutside {
+        /// The workflow.
+        id: WorkflowId,
+        /// The file, as a key of the store.
+        key: String,
+        /// The current generation, which the file should hold; none if there is none, and the file should not
+        /// be there.
+        generation: Option<u64>,
+        /// Of what the file holds.
+        found: ContentHash,
+    },
+    /// Others changed the workflow each time that we tried, although nobody changed what the caller expected.
+    #[error("{id} changed {attempts} times while it was being written")]
+    Busy {
+        /// The workflow.
+        id: WorkflowId,
+        /// How often the change was tried.
+        attempts: u32,
+    },
+    /// A resolution was chosen for a conflict, and could not be carried out.
+    #[error("{conflict}; {obstacle}")]
+    Unresolved {
+        /// The conflict, never one of this kind.
+        conflict: Box<Conflict>,
+        /// What stood in the way.
+        obstacle: Obstacle,
+    },
+}
+
+/// The version that stands where another one was expected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Its generation; 0 if the workflow has never had a version.
+    pub generation: u64,
+    /// Who made it and when; none for generation 0.
+    pub made: Option<(String, DateTime<Utc>)>,
+    /// Whether it says that the workflow is deleted.
+    pub deleted: bool,
+}
+
+impl Found {
+    pub(crate) fn new(current: Option<&Current>) -> Self {
+        current.map_or(Self { generation: 0, made: None, deleted: false }, |Current { record, .. }| Self {
+            generation: record.generation,
+            made: Some((record.author.clone(), record.modified)),
+            deleted: record.deleted,
+        })
+    }
+}
+
+impl Conflict {
+    /// That the lease `lease_id` is not the one in `head`.
+    pub fn lease_lost(lease_id: LeaseId, head: &Head) -> Self {
+        let held = head.lease.clone().map(Box::new);
+        let ended = head.ended.clone().filter(|ended| ended.lease_id == lease_id).map(Box::new);
+        Self::LeaseLost { id: head.id.clone(), lease_id, held, ended, fence: head.fence }
+    }
+
+    /// The workflow that it is about.
+    pub fn id(&self) -> &WorkflowId {
+        match self {
+            Self::Locked { id, .. }
+            | Self::AlreadyLocked { id, .. }
+            | Self::LeaseLost { id, .. }
+            | Self::Version { id, .. }
+            | Self::Exists { id, .. }
+            | Self::DeletedMeanwhile { id, .. }
+            | Self::ModifiedOutside { id, .. }
+            | Self::Busy { id, .. } => id,
+            Self::Unresolved { conflict, .. } => conflict.id(),
+        }
+    }
+
+    /// The conflict itself, without what stood in the way of its resolution.
+    pub fn cause(&self) -> &Self {
+        match self {
+            Self::Unresolved { conflict, .. } => conflict,
+            other => other,
+        }
+    }
+
+    /// What stood in the way of its resolution, if one was tried.
+    pub fn obstacle(&self) -> Option<&Obstacle> {
+        match self {
+            Self::Unresolved { obstacle, .. } => Some(obstacle),
+            _ => None,
+        }
+    }
+
+    /// Whether it is about a lock, not about what is there.
+    pub fn is_about_a_lock(&self) -> bool {
+        matches!(self.cause(), Self::Locked { .. } | Self::AlreadyLocked { .. } | Self::LeaseLost { .. })
+    }
+
+    /// The commands that help.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Locked { id, lease, .. } | Self::AlreadyLocked { id, lease, .. } => format!(
+                "see `lock show {id}`; wait with `--lock-timeout`; its holder ends it with `lock release {id} {lease}`, and if nobody does, \
+                 `lock break {id} {lease}`",
+                lease = lease.id
+            ),
+            Self::LeaseLost { id, .. } => {
+                format!("look at what changed with `show {id}`, then acquire the lock again")
+            }
+            Self::Version { id, found, .. } => format!(
+                "look at it with `show {id}` and `load {id}`, then try again with `--if-generation {}`",
+                found.generation
+            ),
+            Self::DeletedMeanwhile { id, found, .. } => format!(
+                "bring it back with `undelete {id}`, or save over the deletion with `--if-generation {}`",
+                found.generation
+            ),
+            Self::Exists { found, .. } => {
+                format!("save over it with `--if-generation {}`, or choose another id", found.generation)
+            }
+            Self::ModifiedOutside { id, key, generation: None, .. } => {
+                format!("keep it by saving that file itself (`save {id} <store>/{key}`), or move it away")
+            }
+            Self::ModifiedOutside { id, key, generation: Some(generation), .. } => format!(
+                "keep the edit by saving that file itself (`save {id} <store>/{key}`), or drop it with `load {id} \
+                 --generation {generation} -o <store>/{key}`"
+            ),
+            Self::Busy { .. } => "try again".to_owned(),
+            Self::Unresolved { conflict, obstacle } => obstacle.hint().unwrap_or_else(|| conflict.hint()),
+        }
+    }
+}
+
+fn describe_locked(
+    id: &WorkflowId,
+    lease: &Lease,
+    standing: &Standing,
+    now: &DateTime<Utc>,
+    already: &str,
+) -> String {
+    let left = lease.expires.signed_duration_since(*now);
+    let lasts = if left >= chrono::Duration::zero() {
+        format!("for another {}", human(left))
+    } else {
+        format!("ended {} ago", human(left))
+    };
+    format!(
+        "{id} is{already} locked by {holder} (pid {pid}), {operation}, since {since}, {lasts}; lease {lease_id}, fence {fence}; \
+         it is not stale: {reason}",
+        holder = lease.holder(),
+        pid = lease.pid,
+        operation = lease.operation,
+        since = moment(lease.acquired),
+        lease_id = lease.id,
+        fence = lease.fence,
+        reason = standing.reason(lease, *now),
+    )
+}
+
+fn describe_successor(lease_id: &LeaseId, held: Option<&Lease>, ended: Option<&Ended>, fence: u64) -> String {
+    let holds = |lease: &Lease| {
+        let (holder, pid, since) = (lease.holder(), lease.pid, moment(lease.acquired));
+        format!("{holder} (pid {pid}) holds it since {since} under fence {fence}, {}", lease.operation)
+    };
+    match (held, ended) {
+        (Some(lease), _) if lease.id == *lease_id => format!(
+            "that id stands for the grant to {} (pid {}) of {} under fence {}, and each id is for one grant; choose another one",
+            lease.holder(),
+            lease.pid,
+            moment(lease.acquired),
+            lease.fence
+        ),
+        (Some(lease), Some(Ended { how, by, at, .. })) => {
+            format!("it was {how} by {by} at {}, and {}", moment(*at), holds(lease))
+        }
+        (Some(lease), None) => holds(lease),
+        (None, Some(Ended { how, by, at, .. })) => {
+            format!("it was {how} by {by} at {}, and nobody holds it now; the fence is {fence}", moment(*at))
+        }
+        (None, None) => format!("nobody holds it now, and the fence is {fence}"),
+    }
+}
+
+fn moment(at: DateTime<Utc>) -> String {
+    at.trunc_subsecs(0).to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+}
+
+fn describe_change(found: &Found) -> String {
+    let verb = if found.deleted { "deleted" } else { "saved" };
+    found.made.as_ref().map_or_else(String::new, |(author, at)| {
+        format!(" ({verb} by {author} at {})", at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
+    })
+}
+
+fn describe_deletion(found: &Found) -> String {
+    found.made.as_ref().map_or_else(String::new, |(author, at)| {
+        format!(" by {author} at {}", at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
+    })
+}
