@@ -32,6 +32,7 @@ mod lease;
 pub mod lock;
 pub mod merge;
 mod operation;
+mod register;
 mod repo;
 pub mod store;
 

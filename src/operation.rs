@@ -36,13 +36,6 @@ pub(crate) async fn run<S: Send + Sync>(
     }
 }
 
-/// A wait before trying again after `lost` lost races: at random up to a limit that doubles from 2 ms to 250
-/// ms, so that those who raced do not meet again.
-pub(crate) async fn back_off(environment: &dyn Environment, lost: u32) {
-    let limit = Duration::from_millis(2_u64.saturating_pow(lost.min(8)).min(250));
-    environment.sleep(limit.mul_f64(environment.jitter())).await;
-}
-
 struct EnvironmentTimer(Arc<dyn Environment>);
 
 #[async_trait]

@@ -1,12 +1,13 @@
 //! Which of many writers folds.
 
-use pflow_backend::{Batch, Commit, Operation, Outcome, Precondition};
+use pflow_backend::{Batch, Operation, Version};
 use serde::Serialize;
 
 use super::Index;
 use crate::{
     Error, Result,
     format::{Kind, encode_line, keys},
+    register::{Around, Swapped, swap},
     repo::unreadable,
 };
 
@@ -31,27 +32,26 @@ impl Index {
     /// Whether it falls to this process to fold so many records. Then [`unclaim`](Self::unclaim) follows,
     /// whatever becomes of the fold.
     pub(super) async fn claim(&self, records: usize) -> Result<bool> {
-        if self.claim_when(Precondition::Absent).await? {
+        if self.claim_over(None).await? {
             return Ok(true);
         }
         if records < self.policy.records.saturating_mul(OVERDUE) {
             return Ok(false);
         }
         let Some(object) = self.objects.get(&keys::fold_claim()).await? else { return Ok(false) };
-        self.claim_when(Precondition::Is(object.meta.version)).await
+        self.claim_over(Some(&object.meta.version)).await
     }
 
-    async fn claim_when(&self, when: Precondition) -> Result<bool> {
+    /// Puts a claim in the place of `named`, or where there is none.
+    async fn claim_over(&self, named: Option<&Version>) -> Result<bool> {
         let (format, nonce) = (Kind::FOLD_CLAIM.tag(), self.objects.environment.new_id());
         let key = keys::fold_claim();
         let claim = encode_line(&Claim { format, nonce }).map_err(|source| unreadable(&key, source))?;
-        let batch = Batch::new().stage([Operation::put(key, claim).when(when)]);
-        match self.objects.backend.commit(batch).await {
-            Ok(Commit::Committed(_)) => Ok(true),
-            Ok(Commit::Conflict(_) | Commit::Overtaken(_)) => Ok(false),
-            // It may be there, and then it is taken over when it is overdue.
-            Err(error) if error.outcome() == Outcome::Unknown => Ok(false),
-            Err(error) => Err(Error::Storage(error)),
+        match swap(&self.objects, key, claim.into(), named, Around::default()).await {
+            Swapped::Landed(..) => Ok(true),
+            // One in doubt may be there, and then it is taken over when it is overdue.
+            Swapped::Lost { .. } | Swapped::InDoubt(_) | Swapped::Unknown(_) => Ok(false),
+            Swapped::Failed { error, .. } => Err(Error::Storage(error)),
         }
     }
 

@@ -3,10 +3,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use pflow_backend::{
-    Batch, Capabilities, Commit, Durability, Environment, Key, Operation as Write, Outcome, Position,
-    Precondition,
-};
+use pflow_backend::{Batch, Capabilities, Durability, Environment, Key, Operation as Write};
 
 use super::{
     Entry, Index, Unreadable, export,
@@ -18,6 +15,7 @@ use super::{
 use crate::{
     Error, Result,
     format::{WorkflowId, keys},
+    register::{Around, Derived, Swapped, swap},
     repo::{Objects, unreadable},
 };
 
@@ -26,9 +24,6 @@ const ATTEMPTS: u32 = 8;
 /// An explicit fold writes a base and the exports as well where so many entries have changed since the last
 /// base, as a part of what that has: what it writes stays in proportion to what was saved.
 const EXPLICIT_PART: u64 = 2;
-/// Where the root stands in the batch.
-const SWAP: Position = Position { stage: 1, operation: 0 };
-
 /// When to fold. A fold costs one segment for all the records that it takes, so the cost of a save stays the
 /// same however many workflows there are.
 #[derive(Debug, Clone, Copy)]
@@ -262,42 +257,38 @@ impl Index {
         let old_base = table.root.base.as_ref().filter(|old| Some(*old) != root.base.as_ref());
         let old_base = old_base.and_then(|old| Key::parse(old.key.as_str()).ok());
         let encoded = root.encode().map_err(|source| unreadable(&keys::index_root(), source))?;
-        let when = table.version.clone().map_or(Precondition::Absent, Precondition::Is);
         // IMPORTANT: the parts are there before the root names them, and records and the old base go only
         // after.
-        let batch = Batch::new()
-            .stage(parts)
-            .stage([Write::put(keys::index_root(), encoded).when(when)])
-            .stage(covered.into_iter().chain(old_base).map(Write::delete));
-        let version = match objects.backend.commit(batch).await {
-            Ok(Commit::Committed(versions)) => versions.get(SWAP).cloned(),
-            Ok(Commit::Overtaken(_)) => {
+        let after = covered.into_iter().chain(old_base).map(Write::delete).collect();
+        let around = Around { before: parts, beside: None, after };
+        let version = match swap(objects, keys::index_root(), encoded, table.version.as_ref(), around).await {
+            Swapped::Landed(version, derived) => {
+                if let Derived::Failed(error) = derived {
+                    tracing::warn!(%error, "the index is folded, but what it covers could not be cleared away");
+                }
+                version
+            }
+            Swapped::InDoubt(None) => {
                 if !self.has_been(&root, &ours).await? {
                     self.clear(ours).await?;
                 }
                 return Ok(Folded::Lost);
             }
-            Ok(Commit::Conflict(conflict)) => {
-                if conflict.applied > 0 {
+            Swapped::Lost { leaves } => {
+                if leaves {
                     self.clear(ours).await?;
                 }
                 return Ok(Folded::Lost);
             }
-            Err(error) => match error.outcome() {
-                Outcome::NotApplied { applied } if applied > SWAP.stage => {
-                    tracing::warn!(%error, "the index is folded, but what it covers could not be cleared away");
-                    None
+            Swapped::Failed { error, leaves } => {
+                if leaves && let Err(left) = self.clear(ours).await {
+                    tracing::debug!(error = %left, "parts of a fold that failed stay");
                 }
-                Outcome::NotApplied { applied } => {
-                    if applied > 0 {
-                        self.clear(ours).await?;
-                    }
-                    return Err(Error::Storage(error));
-                }
-                Outcome::Unknown => {
-                    return Err(Error::of_commit(|| "the fold of the index".to_owned(), error));
-                }
-            },
+                return Err(Error::Storage(error));
+            }
+            Swapped::InDoubt(Some(error)) | Swapped::Unknown(error) => {
+                return Err(Error::of_commit(|| "the fold of the index".to_owned(), error));
+            }
         };
         let (is_renewed, size) = (!matches!(base, Base::Keep), root.size());
         let entries = match base {

@@ -1,11 +1,12 @@
 use futures::{StreamExt, stream};
-use pflow_backend::{Batch, Key, Operation, Precondition};
+use pflow_backend::Key;
 
 use super::{Ancestry, Index, entry::Unconfirmed, pending::Change};
 use crate::{
     Result,
-    format::{Ancestor, WorkflowId, keys},
-    repo::{StoredHead, VersionStatus, unreadable},
+    format::{Ancestor, WorkflowId},
+    register::{Around, swap_head},
+    repo::{StoredHead, VersionStatus},
 };
 
 /// How many workflows are settled side by side.
@@ -75,13 +76,9 @@ impl Index {
     /// then no swap that names an earlier state of the head can happen any more.
     async fn fence(&self, stored: &StoredHead) -> Result<bool> {
         let id = &stored.head.id;
-        let key = keys::head(id);
         let head = stored.head.next(self.objects.environment.new_id());
-        let bytes = head.encode().map_err(|source| unreadable(&key, source))?;
-        let when = stored.version.clone().map_or(Precondition::Absent, Precondition::Is);
-        let batch = Batch::new().stage([Operation::put(key, bytes).when(when)]);
-        self.objects.forget_head(id);
-        Ok(self.objects.commit(batch, || format!("the fencing of {id}")).await?.into_result().is_ok())
+        let swapped = swap_head(&self.objects, stored.version.as_ref(), &head, Around::default()).await?;
+        swapped.landed(|| format!("the fencing of {id}"))
     }
 }
 

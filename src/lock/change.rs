@@ -1,14 +1,14 @@
 use std::time::Duration;
 
-use pflow_backend::Version;
 use tokio_util::sync::CancellationToken;
 
 use super::{Grant, LeaseRequest, Locks, broken};
 use crate::{
     Error, Result,
     conflict::Conflict,
-    format::{Ended, Lease, LeaseRef, VersionId, WorkflowId},
+    format::{Lease, LeaseRef, VersionId, WorkflowId},
     operation,
+    register::{Tries, Unsettled},
 };
 
 /// The state of the lock flow.
@@ -20,27 +20,20 @@ pub(crate) struct LockChange {
     pub(super) record: Option<VersionId>,
     /// Nobody waits for the answer any more, so nothing new is begun.
     pub(super) abandoned: CancellationToken,
-    pub(super) lost_races: u32,
+    pub(super) tries: Tries,
     /// The last swap of an open outcome; none where no swap is in doubt.
-    pub(super) unsettled: Option<Unsettled>,
-    /// How many of them failed with an unknown outcome, and what the last one died of.
-    pub(super) unknown: u32,
-    pub(super) doubt: Option<pflow_backend::Error>,
+    pub(super) attempt: Option<LockAttempt>,
     pub(super) grant: Option<Grant>,
     pub(super) conflict: Option<Conflict>,
     pub(super) failure: Option<Error>,
 }
 
-/// A swap of the head that nobody has told the fate of. It has happened or never will as soon as the head is
-/// another one than it named; those before it named the same head, or one that is gone.
+/// A swap of open outcome. Those before it named the same head, or one that is gone.
 #[derive(Debug, Clone)]
-pub(crate) struct Unsettled {
-    /// What it granted, renewed, gave back or broke, if it did.
+pub(crate) struct LockAttempt {
+    pub(crate) swap: Unsettled,
+    /// What it granted, renewed, gave back or broke, if it landed.
     pub(crate) lease: Lease,
-    /// The note of how a lease ended that the head has afterwards.
-    pub(crate) ended: Option<Ended>,
-    /// The version of the head that it replaces; none: that there is none.
-    pub(crate) named: Option<Version>,
 }
 
 #[derive(Debug, Clone)]
@@ -83,10 +76,8 @@ impl LockChange {
             wish,
             record,
             abandoned: CancellationToken::new(),
-            lost_races: 0,
-            unsettled: None,
-            unknown: 0,
-            doubt: None,
+            tries: Tries::default(),
+            attempt: None,
             grant: None,
             conflict: None,
             failure: None,
@@ -102,8 +93,8 @@ impl LockChange {
         self.locks.gate.admit_writer().await?;
         let (flow, environment) = (self.locks.flow.clone(), self.locks.objects.environment.clone());
         let ended = operation::run(&flow, &mut self, &environment).await;
-        let (unsettled, decided) = (self.unsettled.is_some(), self.conflict.is_some());
-        let doubt = self.doubt.take();
+        let (unsettled, decided) = (self.attempt.is_some(), self.conflict.is_some());
+        let doubt = self.tries.take_doubt();
         let result = ended.and_then(|action| match (self.grant, self.conflict, self.failure) {
             (Some(grant), ..) => Ok(grant),
             (None, Some(conflict), _) => Err(conflict.into()),

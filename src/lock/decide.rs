@@ -5,7 +5,7 @@ use pflow_backend::Identity;
 
 use super::{
     LeaseRequest,
-    change::{Act, Unsettled, Wish},
+    change::{Act, LockAttempt, Wish},
 };
 use crate::{
     Error, Result,
@@ -30,8 +30,8 @@ pub(crate) enum Answer {
     Conflict(Conflict),
     LostRace,
     /// The swap that granted this lease or gave it back may be in place.
-    Unsettled {
-        swap: Box<Unsettled>,
+    InDoubt {
+        attempt: Box<LockAttempt>,
         doubt: Option<pflow_backend::Error>,
     },
     Failed(Error),
@@ -74,13 +74,13 @@ pub(crate) fn decide(wish: &Wish, head: &Head, decider: Decider<'_>) -> Result<D
 /// in the head. So the lease is gone because of us if and only if the last note is the one that our swap
 /// leaves: its own after a break, the one that was there before after a release. If somebody else's lease was
 /// taken away since, which leaves another note, nobody can tell any more, and the lease is reported lost.
-pub(crate) fn settled(wish: &Wish, answer: Answer, ours: &Unsettled, head: &Head, open: bool) -> Answer {
+pub(crate) fn settled(wish: &Wish, answer: Answer, ours: &LockAttempt, head: &Head, open: bool) -> Answer {
     match answer {
         // It was granted now, not before.
         Answer::Done { lease, .. } => Answer::Done { lease, already_held: false },
         // What we gave back or broke is gone, and nobody else did it.
         Answer::Conflict(Conflict::LeaseLost { lease_id, .. })
-            if lease_id == ours.lease.id && wish.ends_lease() && head.ended == ours.ended =>
+            if lease_id == ours.lease.id && wish.ends_lease() && head.ended == ours.swap.head.ended =>
         {
             Answer::Done { lease: Box::new(ours.lease.clone()), already_held: false }
         }
@@ -143,6 +143,7 @@ mod tests {
         document::ContentHash,
         format::{LeaseId, LeaseRef, WorkflowId},
         lease::Holder,
+        register::Unsettled,
     };
 
     const MINUTE: Duration = Duration::from_secs(60);
@@ -290,7 +291,7 @@ mod tests {
         for act in [Act::Break, Act::Release] {
             let wish = Wish::Of(lease_id("held").into(), act);
             let (ours, lease) = swapped(decided(&wish, &head(true), Duration::ZERO));
-            let put = Unsettled { lease, ended: ours.ended.clone(), named: None };
+            let put = attempt(lease, &ours);
             let broken = Wish::Of(lease_id("held").into(), Act::Break);
             let (theirs, _) = swapped(decided_by(2, &broken, &head(true), Duration::ZERO));
             let (taken, _) = swapped(decided_by(2, &self::wish("mine", None), &head(true), MINUTE * 10));
@@ -356,7 +357,7 @@ mod tests {
     fn nobody_is_refused_what_a_swap_in_doubt_may_still_grant() {
         let wish = wish("mine", None);
         let lease = Lease { id: lease_id("mine"), ..head(true).lease.unwrap() };
-        let ours = Unsettled { lease, ended: None, named: None };
+        let ours = attempt(lease, &head(true));
         for (open, refused) in [(false, true), (true, false)] {
             let decision = decided(&wish, &head(true), Duration::ZERO);
             let Decision::Answer(answer) = decision else { panic!("{decision:?}") };
@@ -364,6 +365,12 @@ mod tests {
             assert_eq!(matches!(answer, Answer::Conflict(Conflict::Locked { .. })), refused, "{answer:?}");
             assert_eq!(matches!(answer, Answer::Failed(_)), open, "{answer:?}");
         }
+    }
+
+    /// A swap in doubt that would put `head`.
+    fn attempt(lease: Lease, head: &Head) -> LockAttempt {
+        let (named, fresh, after) = (None, Vec::new(), Vec::new());
+        LockAttempt { swap: Unsettled { named, head: head.clone(), fresh, after }, lease }
     }
 
     fn wishes() -> impl Strategy<Value = Wish> {

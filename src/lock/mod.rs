@@ -40,7 +40,7 @@ use waiting::Pace;
 /// For the model of the lease protocol, which stands beside the save flow because it runs both.
 #[cfg(test)]
 pub(crate) use {
-    change::{Act, Unsettled, Wish},
+    change::{Act, LockAttempt, Wish},
     decide::{Answer, Decider, Decision, decide, settled},
 };
 

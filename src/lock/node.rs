@@ -1,11 +1,9 @@
-use std::time::Duration;
-
-use pflow_backend::{Batch, Commit, Durability, Operation, Outcome, Position, Precondition};
+use pflow_backend::{Batch, Operation};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Grant, Locks, broken,
-    change::{Act, LockChange, Unsettled, Wish},
+    change::{Act, LockAttempt, LockChange, Wish},
     decide::{Answer, Decider, Decision, decide, settled},
     mirror::{MirrorUpdate, Pair, Seen},
 };
@@ -13,17 +11,10 @@ use crate::{
     Error, Result,
     conflict::Conflict,
     flow::{Action, Failure, Flow, GraphError, Node, Retry, Visit},
-    format::{Head, Lease, VersionId, WorkflowId, keys},
-    operation::back_off,
-    repo::{StoredHead, unreadable},
+    format::{Head, Lease, VersionId, WorkflowId},
+    register::{Around, Derived, RETRY, Swapped, Unsettled, back_off, swap_head},
+    repo::StoredHead,
 };
-
-/// How often a swap is tried again because the head changed in between.
-const RACES: u32 = 100;
-/// Where the head stands in the batch; behind it comes the mirror.
-const SWAP: usize = 0;
-/// How many unknown outcomes an operation takes before it reports one.
-const UNKNOWN: u32 = 3;
 
 /// The actions of the seed's `LockfileManagerNode`.
 mod actions {
@@ -63,7 +54,7 @@ pub(super) struct Question {
     record: Option<VersionId>,
     abandoned: CancellationToken,
     lost_races: u32,
-    unsettled: Option<Unsettled>,
+    attempt: Option<LockAttempt>,
 }
 
 impl Question {
@@ -88,7 +79,7 @@ impl Node<LockChange, Error> for LockfileManager {
     }
 
     fn retry(&self) -> Retry {
-        Retry::attempts(3).wait(Duration::from_secs(1)).jitter(0.5)
+        RETRY
     }
 
     fn is_retryable(&self, failure: &Failure<Error>) -> bool {
@@ -102,8 +93,8 @@ impl Node<LockChange, Error> for LockfileManager {
             wish: change.wish.clone(),
             record: change.record.clone(),
             abandoned: change.abandoned.clone(),
-            lost_races: change.lost_races,
-            unsettled: change.unsettled.clone(),
+            lost_races: change.tries.lost(),
+            attempt: change.attempt.clone(),
         })
     }
 
@@ -139,25 +130,19 @@ impl Node<LockChange, Error> for LockfileManager {
                 change.grant = Some(Grant { lease: *lease, already_held });
                 actions::SUCCESS
             }
-            Answer::Unsettled { swap, doubt } => {
-                change.unsettled = Some(*swap);
-                change.unknown += u32::from(doubt.is_some());
-                change.doubt = doubt.or(change.doubt.take());
-                change.lost_races += 1;
-                if change.unknown >= UNKNOWN || change.lost_races > RACES {
+            Answer::InDoubt { attempt, doubt } => {
+                change.attempt = Some(*attempt);
+                if change.tries.doubt(doubt) && change.tries.lose() {
+                    Action::DEFAULT
+                } else {
                     change.failure = Some(Error::Internal("the outcome stayed unknown".to_owned()));
                     actions::ERROR
-                } else {
-                    Action::DEFAULT
                 }
             }
-            Answer::LostRace if change.lost_races < RACES => {
-                change.lost_races += 1;
-                Action::DEFAULT
-            }
+            Answer::LostRace if change.tries.lose() => Action::DEFAULT,
             Answer::LostRace => {
                 // It says nothing of a swap that is in doubt, so it does not decide one.
-                let busy = Conflict::Busy { id: change.id.clone(), attempts: change.lost_races };
+                let busy = Conflict::Busy { id: change.id.clone(), attempts: change.tries.lost() };
                 change.failure = Some(busy.into());
                 actions::CONFLICT
             }
@@ -195,9 +180,9 @@ async fn answer(question: &Question) -> Result<Answer> {
     let (identity, sight) = (objects.environment.identity(), observer.sight(&stored.head));
     let decider = Decider { identity, sight, nonce: objects.environment.new_id() };
     match decide(wish, &stored.head, decider)? {
-        Decision::Answer(answer) => match &question.unsettled {
+        Decision::Answer(answer) => match &question.attempt {
             Some(ours) => {
-                let answer = settled(wish, answer, ours, &stored.head, stored.version == ours.named);
+                let answer = settled(wish, answer, ours, &stored.head, ours.swap.is_open(&stored));
                 if matches!(answer, Answer::Done { .. }) {
                     follow_up(question, &stored.head, &ours.lease).await?;
                 }
@@ -207,7 +192,7 @@ async fn answer(question: &Question) -> Result<Answer> {
         },
         // Nobody would hear of the grant. A swap in doubt is still settled, so that what it granted can be
         // given back.
-        Decision::Swap { .. } if question.abandoned.is_cancelled() && question.unsettled.is_none() => {
+        Decision::Swap { .. } if question.abandoned.is_cancelled() && question.attempt.is_none() => {
             Ok(Answer::Failed(Error::Cancelled))
         }
         Decision::Swap { head, lease } => swap(question, stored, *head, lease, seen).await,
@@ -243,44 +228,26 @@ async fn swap(
     seen: Option<Seen>,
 ) -> Result<Answer> {
     let objects = &question.locks.objects;
-    let key = keys::head(&head.id);
-    let bytes = head.encode().map_err(|source| unreadable(&key, source))?;
-    let named = stored.version;
-    let when = named.clone().map_or(Precondition::Absent, Precondition::Is);
     let mirror = match &seen {
         Some(seen) => seen.update(&head)?,
         None => MirrorUpdate::of(objects, &stored.head, &head).await?,
     };
-    let record = question.record(&lease)?;
-    let batch = Batch::new()
-        .stage([Operation::put(key, bytes).when(when)].into_iter().chain(mirror.keep))
-        .stage(mirror.write.into_iter().chain(record));
-    let unsettled = |lease: Box<Lease>, doubt| Answer::Unsettled {
-        swap: Box::new(Unsettled { lease: *lease, ended: head.ended.clone(), named }),
-        doubt,
-    };
-    objects.forget_head(&head.id);
-    match objects.backend.commit(batch).await {
-        Ok(Commit::Committed(versions)) => {
-            objects.remember_head(&head, versions.get(Position { stage: SWAP, operation: 0 }));
-            Ok(Answer::Done { lease, already_held: false })
-        }
-        Ok(Commit::Conflict(conflict) | Commit::Overtaken(conflict)) if conflict.applied > SWAP => {
-            Ok(Answer::Done { lease, already_held: false })
-        }
-        Ok(Commit::Conflict(_)) => Ok(Answer::LostRace),
-        Ok(Commit::Overtaken(_)) => Ok(unsettled(lease, None)),
-        Err(error) => match error.outcome() {
-            Outcome::NotApplied { applied } if applied > SWAP => {
+    let after = mirror.write.into_iter().chain(question.record(&lease)?).collect();
+    let around = Around { before: Vec::new(), beside: mirror.keep, after };
+    match swap_head(objects, stored.version.as_ref(), &head, around).await? {
+        Swapped::Landed(_, derived) => {
+            if let Derived::Failed(error) = derived {
                 tracing::warn!(id = %head.id, %error, "the mirror of the lease could not be refreshed");
-                Ok(Answer::Done { lease, already_held: false })
             }
-            // What a disk shows after a failed sync may be gone after a crash, so there a look decides
-            // nothing.
-            Outcome::Unknown if objects.backend.capabilities().durability != Durability::Power => {
-                Ok(unsettled(lease, Some(error)))
-            }
-            _ => Err(Error::of_commit(|| format!("the locking of {}", head.id), error)),
-        },
+            Ok(Answer::Done { lease, already_held: false })
+        }
+        Swapped::Lost { .. } => Ok(Answer::LostRace),
+        Swapped::InDoubt(doubt) => {
+            let swap = Unsettled { named: stored.version, head, fresh: Vec::new(), after: Vec::new() };
+            Ok(Answer::InDoubt { attempt: Box::new(LockAttempt { swap, lease: *lease }), doubt })
+        }
+        Swapped::Failed { error, .. } | Swapped::Unknown(error) => {
+            Err(Error::of_commit(|| format!("the locking of {}", head.id), error))
+        }
     }
 }

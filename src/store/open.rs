@@ -1,6 +1,6 @@
 use std::{path::Path, sync::Arc};
 
-use pflow_backend::{Batch, Commit, Durability, Operation, StorageBackend, probe::Depth};
+use pflow_backend::{Operation, StorageBackend, probe::Depth};
 use pflow_backend_fs::{FsBackend, FsOptions, LostTail};
 use pflow_backend_memory::MemoryBackend;
 #[cfg(feature = "object")]
@@ -19,6 +19,7 @@ use crate::{
     Error, Result,
     format::{Config, keys},
     index,
+    register::{Around, Derived, Swapped, swap},
     repo::{Objects, trust, unreadable},
 };
 
@@ -158,20 +159,24 @@ impl Store {
         // root must never be created later than here: an empty one would hide the workflows that are there.
         let mut rest = vec![Operation::put(keys::index_root(), index::empty_root(&objects)?).absent()];
         rest.extend(repository::files(&objects).map(Operation::absent));
-        let batch = Batch::new().stage([Operation::put(keys::config(), encoded).absent()]).stage(rest);
-        let config = match objects.commit(batch, || format!("the creation of {location}")).await {
-            Ok(Commit::Committed(_)) => config,
-            // Somebody else created it at the same time: theirs is the store.
-            Ok(Commit::Conflict(_) | Commit::Overtaken(_)) => own_config(&objects, &location)
-                .await?
-                .ok_or_else(|| Error::StoreMissing { location: location.clone() })?,
-            // A reply got lost: what is there tells, unless a crash could still take it away.
-            Err(unknown @ Error::OutcomeUnknown { .. })
-                if objects.backend.capabilities().durability != Durability::Power =>
-            {
-                own_config(&objects, &location).await.ok().flatten().ok_or(unknown)?
+        let around = Around { after: rest, ..Around::default() };
+        let theirs = || own_config(&objects, &location);
+        let what = || format!("the creation of {location}");
+        let config = match swap(&objects, keys::config(), encoded.into(), None, around).await {
+            Swapped::Landed(_, Derived::InPlace | Derived::Changed) => config,
+            Swapped::Landed(_, Derived::Failed(error)) => return Err(Error::Storage(error)),
+            // Another client created it at the same time: theirs is the store.
+            Swapped::Lost { .. } | Swapped::InDoubt(None) => {
+                theirs().await?.ok_or_else(|| Error::StoreMissing { location: location.clone() })?
             }
-            Err(error) => return Err(error),
+            // A reply got lost: what is there tells.
+            Swapped::InDoubt(Some(error)) => match theirs().await {
+                Ok(Some(config)) => config,
+                _ => return Err(Error::of_commit(what, error)),
+            },
+            Swapped::Failed { error, .. } | Swapped::Unknown(error) => {
+                return Err(Error::of_commit(what, error));
+            }
         };
         Self::with(objects, options, location, config)
     }

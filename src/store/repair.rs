@@ -1,6 +1,6 @@
 //! Making what stands around the workflows of a store anew: `config.json`, and the files for git.
 
-use pflow_backend::{Batch, Commit, Operation, Precondition};
+use pflow_backend::Operation;
 
 use super::{
     Location, Store, StoreOptions,
@@ -12,6 +12,7 @@ use crate::{
     Error, ErrorKind, Result,
     document::ContentHash,
     format::{Config, keys},
+    register::{Around, swap},
     repo::{Objects, unreadable},
 };
 
@@ -74,26 +75,19 @@ async fn rebuild(objects: &Objects, repaired: &mut Repaired) -> Result<()> {
     let new = Config::new(objects.environment.new_id(), objects.now());
     let salvaged = Config::salvage(&bytes, new).map_err(|source| unreadable(&key, source))?;
     let encoded = salvaged.config.encode().map_err(|source| unreadable(&key, source))?;
-    let mut batch = Batch::new();
-    let when = match damaged {
-        Some(object) => {
-            let kept = keys::odd_config(ContentHash::of(&object.bytes));
-            repaired.kept = Some(kept.to_string());
-            // Before the config is replaced, so that a crash in between loses nothing.
-            batch = batch.stage([Operation::put(kept, object.bytes)]);
-            Precondition::Is(object.meta.version)
-        }
-        None => Precondition::Absent,
-    };
-    let batch = batch.stage([Operation::put(key.clone(), encoded).when(when)]);
-    match objects.commit(batch, || format!("the repair of {key}")).await? {
-        Commit::Committed(_) => {
-            repaired.config = salvaged.rebuilt;
-            Ok(())
-        }
-        Commit::Conflict(_) | Commit::Overtaken(_) => {
-            let reason = "it changed while it was being repaired".to_owned();
-            Err(Error::Corrupt { key: key.to_string(), reason })
-        }
+    let named = damaged.as_ref().map(|object| object.meta.version.clone());
+    let mut around = Around::default();
+    if let Some(object) = damaged {
+        let kept = keys::odd_config(ContentHash::of(&object.bytes));
+        repaired.kept = Some(kept.to_string());
+        // Before the config is replaced, so that a crash in between loses nothing.
+        around.before.push(Operation::put(kept, object.bytes));
     }
+    let swapped = swap(objects, key.clone(), encoded.into(), named.as_ref(), around).await;
+    if !swapped.landed(|| format!("the repair of {key}"))? {
+        let reason = "it changed while it was being repaired".to_owned();
+        return Err(Error::Corrupt { key: key.to_string(), reason });
+    }
+    repaired.config = salvaged.rebuilt;
+    Ok(())
 }

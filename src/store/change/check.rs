@@ -6,7 +6,6 @@ use pflow_backend::{Batch, Commit, Key};
 use super::{
     Basis, Change, Kind, Trouble, Written, actions,
     decide::{Decision, decide},
-    unsettled::{Fate, Unsettled},
 };
 use crate::{
     Error, Result,
@@ -14,6 +13,7 @@ use crate::{
     document::MediaType,
     flow::{Action, Node, Visit},
     format::{Head, StoredVersion, WorkflowId, keys},
+    register::{Fate, Unsettled},
     repo::{Objects, StoredHead},
     store::{
         Shared,
@@ -185,7 +185,7 @@ fn seen_before(shared: &Shared, stored: StoredHead) -> Basis {
 /// say that what we know is old.
 fn known(change: &Change) -> Result<Option<StoredHead>> {
     let Expect::Generation(generation) = change.request.expect else { return Ok(None) };
-    if change.lost_races > 0 || change.answers > 0 || !matches!(change.request.kind, Kind::Save { .. }) {
+    if change.tries.lost() > 0 || change.answers > 0 || !matches!(change.request.kind, Kind::Save { .. }) {
         return Ok(None);
     }
     let objects = &change.shared.objects;
@@ -207,7 +207,7 @@ fn known(change: &Change) -> Result<Option<StoredHead>> {
 async fn finish(objects: &Objects, stored: &StoredHead, attempt: Unsettled) -> Result<Seen> {
     let mut copy_error = None;
     if stored.head.nonce == attempt.head.nonce {
-        match objects.backend.commit(Batch::new().stage(attempt.copies)).await {
+        match objects.backend.commit(Batch::new().stage(attempt.after)).await {
             Ok(Commit::Committed(_)) => {}
             Ok(refused) => tracing::debug!(id = %attempt.head.id, ?refused, "the copies changed meanwhile"),
             Err(error) => copy_error = Some(Error::Storage(error)),

@@ -29,7 +29,6 @@ mod merge_versions;
 mod model;
 mod parse;
 mod resolve;
-mod unsettled;
 mod update_index;
 mod wait;
 mod write;
@@ -41,7 +40,6 @@ use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use agreed::Agreed;
-use unsettled::Unsettled;
 
 use super::{Shared, copy::CopyState};
 use crate::{
@@ -53,6 +51,7 @@ use crate::{
     lease::Standing,
     lock::LeaseRequest,
     operation,
+    register::{Tries, Unsettled},
     repo::StoredHead,
 };
 
@@ -137,7 +136,7 @@ pub(crate) struct Change {
     plan: Option<Plan>,
     /// For ResolveConflict.
     trouble: Option<Trouble>,
-    lost_races: u32,
+    tries: Tries,
     /// From ResolveConflict and the nodes that carry out what it was told.
     agreed: Agreed,
     obstacle: Option<Obstacle>,
@@ -159,9 +158,6 @@ pub(crate) struct Change {
     /// Attempts that cannot land any more, whose versions stay until the head has reached their generation by
     /// another version.
     superseded: Vec<Unsettled>,
-    /// How many of them failed with an unknown outcome, and what the last one died of.
-    unknown: u32,
-    doubt: Option<pflow_backend::Error>,
     /// From UpdateIndex.
     index_error: Option<Error>,
 }
@@ -253,7 +249,7 @@ impl Change {
             basis: None,
             plan: None,
             trouble: None,
-            lost_races: 0,
+            tries: Tries::default(),
             agreed: Agreed::default(),
             obstacle: None,
             answers: 0,
@@ -267,8 +263,6 @@ impl Change {
             failure: None,
             unsettled: Vec::new(),
             superseded: Vec::new(),
-            unknown: 0,
-            doubt: None,
             index_error: None,
         }
     }
@@ -294,7 +288,7 @@ impl Change {
             return Ok(Written { index_error, resolved: self.resolved, ..written });
         }
         let unsettled = !self.unsettled.is_empty();
-        let (id, doubt) = (self.request.id.clone(), self.doubt.take());
+        let (id, doubt) = (self.request.id.clone(), self.tries.take_doubt());
         match ended.and_then(|action| self.failed(&action)) {
             // IMPORTANT: whatever else went wrong, an attempt may be in place.
             Err(error) if unsettled => Err(Error::in_doubt(format!("the change of {id}"), doubt, error)),
@@ -339,7 +333,7 @@ impl Change {
                 None => conflict.into(),
             }),
             Some(Trouble::LostRace) => {
-                Err(Conflict::Busy { id: self.request.id, attempts: self.lost_races }.into())
+                Err(Conflict::Busy { id: self.request.id, attempts: self.tries.lost() }.into())
             }
             None => Err(Error::Internal(format!("a change ended with {action} and without a result"))),
         }

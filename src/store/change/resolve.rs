@@ -15,13 +15,10 @@ use crate::{
     conflict::{Case, Conflict, ConflictResolver, Expect, How, Obstacle, Question, Resolution, Wanted},
     flow::{Action, Node, Visit},
     format::Head,
-    operation::back_off,
+    register::{Tries, back_off},
     store::Shared,
 };
 
-/// How often a change is tried again after it lost a race that was no conflict. Many writers of one workflow
-/// all get through; a program that rewrites a head without end is noticed.
-const RACES: u32 = 100;
 /// How many answers a resolver gives about one change before the conflict is reported: as many as races,
 /// since every merge that is overtaken is an answer too.
 const ANSWERS: u32 = 100;
@@ -85,8 +82,11 @@ impl Node<Change, Error> for ResolveConflict {
 
     async fn prep(&self, change: &Change, _: Visit<'_>) -> Result<Doing> {
         let conflict = match &change.trouble {
-            Some(Trouble::LostRace) if change.lost_races < RACES => {
-                return Ok(Doing::Retry { shared: Arc::clone(&change.shared), races: change.lost_races + 1 });
+            Some(Trouble::LostRace) => {
+                return Ok(Doing::Retry {
+                    shared: Arc::clone(&change.shared),
+                    races: change.tries.lost() + 1,
+                });
             }
             Some(Trouble::Conflict(conflict)) => conflict,
             _ => return Ok(Doing::GiveUp(None)),
@@ -135,8 +135,10 @@ impl Node<Change, Error> for ResolveConflict {
 
     async fn post(&self, change: &mut Change, doing: Doing, answer: Answer, _: Visit<'_>) -> Result<Action> {
         match (doing, answer) {
-            (Doing::Retry { races, .. }, _) => {
-                change.lost_races = races;
+            (Doing::Retry { .. }, _) => {
+                if !change.tries.lose() {
+                    return Ok(actions::CANCELLED);
+                }
                 change.trouble = None;
                 Ok(Action::DEFAULT)
             }
@@ -273,7 +275,7 @@ fn elsewhere(change: &mut Change, named: Option<crate::format::WorkflowId>) -> R
     };
     (change.request.expect, change.request.lease, change.request.hold) = (Expect::Absent, None, None);
     change.place.leave();
-    (change.agreed, change.plan, change.lost_races) = (Agreed::default(), None, 0);
+    (change.agreed, change.plan, change.tries) = (Agreed::default(), None, Tries::default());
     change.resolved.how = Some(How::KeptBoth { instead_of });
     Ok(())
 }

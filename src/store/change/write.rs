@@ -1,28 +1,19 @@
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use pflow_backend::{
-    Batch, Commit, Durability, ErrorKind as StorageErrorKind, Identity, Key, Operation, Outcome, Position,
-    Precondition,
-};
+use pflow_backend::{Batch, Commit, Identity, Key, Operation, Outcome, Precondition};
 
-use super::{Change, LeasePlan, Plan, Trouble, actions, unsettled::Unsettled};
+use super::{Change, LeasePlan, Plan, Trouble, actions};
 use crate::{
     Error, Result,
     flow::{Action, Failure, Node, Retry, Visit},
     format::{Current, Ended, Head, VersionId, VersionRecord, keys},
     lock::{MirrorUpdate, broken},
+    register::{Around, Derived, RETRY, Swapped, Unsettled, swap_head},
     repo::{Objects, unreadable},
     store::{Shared, copy::CopyState},
 };
-
-/// Where the head stands in the batch: the version and its pending record come before it, what is derived
-/// after it.
-const SWAP: usize = 1;
-/// How many unknown outcomes a change takes before it reports one. A storage gives up on each only after a
-/// long time of its own.
-const UNKNOWN: u32 = 3;
 
 /// Commits the change: the version beside its pending record, then the head, then the copies. A person's edit
 /// that is kept is a version of its own in the same batch, below that one, so that a crash leaves both or
@@ -70,7 +61,7 @@ impl Node<Change, Error> for WriteAtomic {
     }
 
     fn retry(&self) -> Retry {
-        Retry::attempts(3).wait(Duration::from_secs(1)).jitter(0.5)
+        RETRY
     }
 
     /// Only what surely did not happen may be tried again blindly, and only where a moment may make a
@@ -129,9 +120,7 @@ impl Node<Change, Error> for WriteAtomic {
             }
             Attempted::Unsettled { attempt, doubt } => {
                 change.unsettled.push(*attempt);
-                change.unknown += u32::from(doubt.is_some());
-                change.doubt = doubt.or(change.doubt.take());
-                if change.unknown >= UNKNOWN {
+                if !change.tries.doubt(doubt) {
                     change.failure = Some(Error::Internal("the outcome stayed unknown".to_owned()));
                     return Ok(actions::WRITE_ERROR);
                 }
@@ -153,76 +142,51 @@ async fn attempt(shared: &Shared, plan: &Plan, earlier: &[Key]) -> Result<Attemp
     let (head, fresh) = with_version(shared, plan, head)?;
     let environment = &objects.environment;
     let head = with_lease(&plan.lease, plan.breaks.is_some(), head, environment.identity(), objects.now())?;
-    let head_key = keys::head(&head.id);
-    let encoded = head.encode().map_err(|source| unreadable(&head_key, source))?;
-    let when = plan.stored.version.clone().map_or(Precondition::Absent, Precondition::Is);
     let mirror = mirror(objects, plan, &head).await?;
-    let copies = copies(objects, plan, &head, mirror.write)?;
-    let swap = Operation::put(head_key, encoded).when(when);
-    let puts = puts(&fresh);
-
-    objects.forget_head(&head.id);
-    let (batch, at) = if plan.stored.head.current.is_some() {
-        (Batch::new().stage(puts), SWAP)
-    } else if objects.backend.capabilities().atomic_batch {
-        shared.index.refuse_hurt(&head.id, earlier).await?;
-        (Batch::new().stage(puts), SWAP)
-    } else {
+    let after = copies(objects, plan, &head, mirror.write)?;
+    let is_first = plan.stored.head.current.is_none();
+    let is_put = is_first && !objects.backend.capabilities().atomic_batch;
+    if is_put {
         put_first(shared, &head, &fresh, earlier).await?;
-        (Batch::new(), 0)
-    };
-    // IMPORTANT: the commit point. What it refers to is durable by now.
-    let batch = batch.stage([swap].into_iter().chain(mirror.keep)).stage(copies.iter().cloned());
-    let unsettled = |head: Head, fresh: Fresh, doubt| {
-        let fresh = fresh.into_iter().map(|(key, _)| key).collect();
-        let attempt = Unsettled { named: plan.stored.version.clone(), head, fresh, copies };
-        Attempted::Unsettled { attempt: Box::new(attempt), doubt }
-    };
-    let applied = match objects.backend.commit(batch).await {
-        Ok(Commit::Committed(versions)) => {
-            objects.remember_head(&head, versions.get(Position { stage: at, operation: 0 }));
-            return Ok(Attempted::Committed { head: Box::new(head), copy_error: None });
-        }
-        // Only a copy was in the way: the change stands.
-        Ok(Commit::Conflict(conflict) | Commit::Overtaken(conflict)) if conflict.applied > at => {
-            tracing::warn!(id = %head.id, "a copy changed while it was being written; it was left alone");
-            return Ok(Attempted::Committed { head: Box::new(head), copy_error: None });
-        }
-        Ok(Commit::Conflict(conflict)) => Ok(conflict.applied),
-        // Ours may have been there: what is there now tells.
-        Ok(Commit::Overtaken(_)) => return Ok(unsettled(head, fresh, None)),
-        Err(error) => match error.outcome() {
-            Outcome::NotApplied { applied } if applied > at => {
-                return Ok(Attempted::Committed {
-                    head: Box::new(head),
-                    copy_error: Some(Error::Storage(error)),
-                });
-            }
-            Outcome::NotApplied { applied } => Err((applied, error)),
-            // What a disk shows after a failed sync may be gone after a crash, so there a look decides
-            // nothing.
-            Outcome::Unknown if objects.backend.capabilities().durability == Durability::Power => {
-                let what = format!("the change of {}", head.id);
-                return Err(Error::OutcomeUnknown { what, source: error });
-            }
-            Outcome::Unknown => return Ok(unsettled(head, fresh, Some(error))),
-        },
-    };
-    // The swap surely did not happen, so nothing will ever refer to this version.
-    let atomic = objects.backend.capabilities().atomic_batch;
-    let in_place = match &applied {
-        Ok(stages) => *stages > 0 || at == 0,
-        // Whoever waited for somebody else's lock has put nothing in place, and need not wait again to clear
-        // it away.
-        Err((_, error)) if error.kind() == StorageErrorKind::Busy => at == 0,
-        Err((stages, _)) => *stages > 0 || !atomic,
-    };
-    if in_place {
-        clear(objects, plan.stored.head.generation(), &head, &fresh).await;
+    } else if is_first {
+        shared.index.refuse_hurt(&head.id, earlier).await?;
     }
-    match applied {
-        Ok(_) => Ok(Attempted::LostRace),
-        Err((_, error)) => Err(Error::Storage(error)),
+    let before = if is_put { Vec::new() } else { puts(&fresh) };
+    let around = Around { before, beside: mirror.keep, after: after.clone() };
+    // Where the swap surely did not happen, nothing will ever refer to this version.
+    let base = plan.stored.head.generation();
+    match swap_head(objects, plan.stored.version.as_ref(), &head, around).await? {
+        Swapped::Landed(_, derived) => {
+            let copy_error = match derived {
+                Derived::InPlace => None,
+                Derived::Changed => {
+                    tracing::warn!(id = %head.id, "a copy changed while it was being written; it was left alone");
+                    None
+                }
+                Derived::Failed(error) => Some(Error::Storage(error)),
+            };
+            Ok(Attempted::Committed { head: Box::new(head), copy_error })
+        }
+        Swapped::Lost { leaves } => {
+            if leaves || is_put {
+                clear(objects, base, &head, &fresh).await;
+            }
+            Ok(Attempted::LostRace)
+        }
+        Swapped::Failed { error, leaves } => {
+            if leaves || is_put {
+                clear(objects, base, &head, &fresh).await;
+            }
+            Err(Error::Storage(error))
+        }
+        Swapped::InDoubt(doubt) => {
+            let fresh = fresh.into_iter().map(|(key, _)| key).collect();
+            let attempt = Unsettled { named: plan.stored.version.clone(), head, fresh, after };
+            Ok(Attempted::Unsettled { attempt: Box::new(attempt), doubt })
+        }
+        Swapped::Unknown(source) => {
+            Err(Error::OutcomeUnknown { what: format!("the change of {}", head.id), source })
+        }
     }
 }
 

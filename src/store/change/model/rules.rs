@@ -17,14 +17,16 @@ use crate::{
     document::ContentHash,
     format::{Current, Given, Head, VersionRecord, keys},
     lease::{Holder, Sight, Standing},
-    lock::{self, Act, Answer, Decider, Decision as LockDecision, Wish, decide as decide_lock, settled},
+    lock::{
+        Act, Answer, Decider, Decision as LockDecision, LockAttempt, Wish, decide as decide_lock, settled,
+    },
+    register::{Fate, Unsettled, unsettled::ByHead},
     repo::StoredHead,
     store::{
         change::{
             Basis, Kind, Request,
             agreed::Agreed,
             decide::{Decision, decide},
-            unsettled::{ByHead, Fate, Unsettled},
             write::with_lease,
         },
         copy::CopyState,
@@ -118,7 +120,13 @@ impl Rules {
                 let open = look.doubts.iter().flatten().any(|doubt| doubt.named_is_present);
                 // Notes of how a lease ended are not modelled: the last one is ours.
                 let (lease, ended) = (self.heads.lease(ours), head.ended.clone());
-                let ours = lock::Unsettled { lease, ended, named: None };
+                let swap = Unsettled {
+                    named: None,
+                    head: Head { ended, ..head.clone() },
+                    fresh: Vec::new(),
+                    after: Vec::new(),
+                };
+                let ours = LockAttempt { swap, lease };
                 settled(&wish, answer, &ours, &head, open)
             }
         };
@@ -193,7 +201,7 @@ impl Rules {
         let head = Head { nonce: "ours".to_owned(), ..self.heads.expand(register) };
         let named = if doubt.named_is_present { "present" } else { "past" };
         let fresh = vec![keys::head(&head.id)];
-        let attempt = Unsettled { named: Some(Version::new(named)), head, fresh, copies: Vec::new() };
+        let attempt = Unsettled { named: Some(Version::new(named)), head, fresh, after: Vec::new() };
         match attempt.fate_by_head(stored) {
             ByHead::Decided(fate) => fate,
             further @ ByHead::Further { .. } => panic!("{further:?}"),

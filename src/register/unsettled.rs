@@ -1,5 +1,3 @@
-//! Attempts whose outcome is open, and how what is there now decides them.
-
 use pflow_backend::{Batch, Key, Operation, Version};
 
 use crate::{
@@ -22,20 +20,20 @@ use crate::{
 /// While the head is still the named one, a further attempt on top of it settles this one: only one of the
 /// two can land.
 #[derive(Debug, Clone)]
-pub(super) struct Unsettled {
+pub(crate) struct Unsettled {
     /// What the swap named; none: that there is no head.
-    pub(super) named: Option<Version>,
+    pub(crate) named: Option<Version>,
     /// What it would put there.
-    pub(super) head: Head,
+    pub(crate) head: Head,
     /// What it put there before; garbage if it did not land.
-    pub(super) fresh: Vec<Key>,
-    /// What was to follow it.
-    pub(super) copies: Vec<Operation>,
+    pub(crate) fresh: Vec<Key>,
+    /// What was to follow it: the copies, the mirror of the lease, the record of a break.
+    pub(crate) after: Vec<Operation>,
 }
 
 /// What a look at the head says of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(crate) enum Fate {
     /// It is in place, or was and has been built upon.
     Landed,
     /// It never was and never will be: the head reached its generation by another version.
@@ -50,7 +48,7 @@ pub(super) enum Fate {
 
 /// What the head alone says of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum ByHead {
+pub(crate) enum ByHead {
     Decided(Fate),
     /// Its generation is further back than the head remembers: whether it is `version_id` is to be read
     /// behind the `oldest`.
@@ -70,7 +68,7 @@ impl Unsettled {
     ///
     /// # Errors
     /// The chain cannot be read back so far.
-    pub(super) async fn fate(&self, objects: &Objects, stored: &StoredHead) -> Result<Fate> {
+    pub(crate) async fn fate(&self, objects: &Objects, stored: &StoredHead) -> Result<Fate> {
         let (generation, version_id, oldest) = match self.fate_by_head(stored) {
             ByHead::Decided(fate) => return Ok(fate),
             ByHead::Further { generation, version_id, oldest } => (generation, version_id, oldest),
@@ -88,8 +86,8 @@ impl Unsettled {
     }
 
     /// The same as far as the head itself remembers. Pure, so that every case can be tried.
-    pub(super) fn fate_by_head(&self, stored: &StoredHead) -> ByHead {
-        if stored.version == self.named {
+    pub(crate) fn fate_by_head(&self, stored: &StoredHead) -> ByHead {
+        if self.is_open(stored) {
             return ByHead::Decided(Fate::Open);
         }
         if stored.head.nonce == self.head.nonce {
@@ -116,8 +114,13 @@ impl Unsettled {
         ByHead::Further { generation, version_id: version_id.clone(), oldest }
     }
 
+    /// Whether the swap may land yet: the head still has the version that the swap named.
+    pub(crate) fn is_open(&self, stored: &StoredHead) -> bool {
+        stored.version == self.named
+    }
+
     /// Deletes what a dead attempt left. What cannot be deleted stays until it is collected.
-    pub(super) async fn clear(self, objects: &Objects) {
+    pub(crate) async fn clear(self, objects: &Objects) {
         if self.fresh.is_empty() {
             return;
         }

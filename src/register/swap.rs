@@ -1,0 +1,198 @@
+use pflow_backend::{
+    Batch, Bytes, Commit, Durability, Error as StorageError, ErrorKind as StorageErrorKind, Key, Operation,
+    Outcome, Position, Precondition, Result as StorageResult, Version,
+};
+
+use crate::{
+    Error, Result,
+    format::{Head, keys},
+    repo::{Objects, unreadable},
+};
+
+/// What is written around a register, in the same batch.
+#[derive(Debug, Default)]
+pub(crate) struct Around {
+    /// The immutable objects that the new state names.
+    pub(crate) before: Vec<Operation>,
+    /// An object that must be in place before `after`, and that nothing refers to.
+    pub(crate) beside: Option<Operation>,
+    /// What is derived from the new state.
+    pub(crate) after: Vec<Operation>,
+}
+
+/// What became of a swap.
+#[derive(Debug)]
+pub(crate) enum Swapped {
+    /// The register has the new state, of this version where the storage named it.
+    Landed(Option<Version>, Derived),
+    /// The register had another state. The swap did not happen and never will.
+    Lost {
+        /// Objects of [`Around::before`] may be in place.
+        leaves: bool,
+    },
+    /// The swap failed. It did not happen and never will.
+    Failed {
+        error: StorageError,
+        /// Objects of [`Around::before`] may be in place.
+        leaves: bool,
+    },
+    /// The swap has happened, or may happen yet, or never will: the register as it is read from now on tells.
+    /// Without an error it met a state that may be its own.
+    InDoubt(Option<StorageError>),
+    /// The same on a disk that reported a failed sync. What is read there may be gone after a power failure,
+    /// so no look settles it.
+    Unknown(StorageError),
+}
+
+/// What became of [`Around::after`] behind a swap that landed.
+#[derive(Debug)]
+pub(crate) enum Derived {
+    InPlace,
+    /// An object had changed, and was left alone.
+    Changed,
+    Failed(StorageError),
+}
+
+/// Swaps a register from the state `named` (none: it does not exist) to `bytes`.
+///
+/// Invariant: the swap is the commit point. What the new state names is durable before it, and what is
+/// derived from it is written after it. A crash leaves the old state, with objects that nothing names, or the
+/// new state, with derived objects that lag. A cancelled call leaves one of these, or the batch goes on to
+/// its end in the backend. Of all swaps that name one state at most one lands.
+pub(crate) async fn swap(
+    objects: &Objects,
+    key: Key,
+    bytes: Bytes,
+    named: Option<&Version>,
+    around: Around,
+) -> Swapped {
+    let Around { before, beside, after } = around;
+    let when = named.cloned().map_or(Precondition::Absent, Precondition::Is);
+    let stage = usize::from(!before.is_empty());
+    let mut batch = Batch::new();
+    if stage > 0 {
+        batch = batch.stage(before);
+    }
+    batch = batch.stage([Operation::put(key, bytes).when(when)].into_iter().chain(beside));
+    if !after.is_empty() {
+        batch = batch.stage(after);
+    }
+    let capabilities = objects.backend.capabilities();
+    let committed = objects.backend.commit(batch).await;
+    classify(stage, committed, capabilities.atomic_batch, capabilities.durability == Durability::Power)
+}
+
+/// Swaps a head from the state `named` (none: there is none) to `head`. The heads that this process knows
+/// follow.
+///
+/// # Errors
+/// The head cannot be encoded. Nothing was sent.
+pub(crate) async fn swap_head(
+    objects: &Objects,
+    named: Option<&Version>,
+    head: &Head,
+    around: Around,
+) -> Result<Swapped> {
+    let key = keys::head(&head.id);
+    let bytes = head.encode().map_err(|source| unreadable(&key, source))?;
+    // From here on the known head may be an old one.
+    objects.forget_head(&head.id);
+    let swapped = swap(objects, key, bytes, named, around).await;
+    if let Swapped::Landed(Some(version), _) = &swapped {
+        objects.remember_head(head, Some(version));
+    }
+    Ok(swapped)
+}
+
+impl Swapped {
+    /// Whether the swap landed, for callers that read again after one that did not or may not have.
+    ///
+    /// # Errors
+    /// The swap of `what` failed, or its outcome is unknown because of an error.
+    pub(crate) fn landed(self, what: impl FnOnce() -> String) -> Result<bool> {
+        match self {
+            Self::Landed(..) => Ok(true),
+            Self::Lost { .. } | Self::InDoubt(None) => Ok(false),
+            Self::Failed { error, .. } | Self::InDoubt(Some(error)) | Self::Unknown(error) => {
+                Err(Error::of_commit(what, error))
+            }
+        }
+    }
+}
+
+/// What the answer to a batch says of the swap, which is the first operation of the stage `at`.
+fn classify(at: usize, committed: StorageResult<Commit>, atomic: bool, loses_power: bool) -> Swapped {
+    match committed {
+        Ok(Commit::Committed(versions)) => {
+            let version = versions.get(Position { stage: at, operation: 0 }).cloned();
+            Swapped::Landed(version, Derived::InPlace)
+        }
+        Ok(Commit::Conflict(conflict) | Commit::Overtaken(conflict)) if conflict.applied > at => {
+            Swapped::Landed(None, Derived::Changed)
+        }
+        Ok(Commit::Conflict(conflict)) => Swapped::Lost { leaves: conflict.applied > 0 },
+        Ok(Commit::Overtaken(_)) => Swapped::InDoubt(None),
+        Err(error) => match error.outcome() {
+            Outcome::NotApplied { applied } if applied > at => Swapped::Landed(None, Derived::Failed(error)),
+            Outcome::NotApplied { applied } => {
+                // A writer that waited for the lock of another one has put nothing in place.
+                let begun = !atomic && at > 0 && error.kind() != StorageErrorKind::Busy;
+                Swapped::Failed { leaves: applied > 0 || begun, error }
+            }
+            Outcome::Unknown if loses_power => Swapped::Unknown(error),
+            Outcome::Unknown => Swapped::InDoubt(Some(error)),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pflow_backend::{Conflict, Versions};
+
+    use super::*;
+
+    fn of(committed: StorageResult<Commit>, at: usize) -> String {
+        let told = classify(at, committed, false, false);
+        match told {
+            Swapped::Landed(_, derived) => format!("landed {derived:?}"),
+            Swapped::Lost { leaves } => format!("lost {leaves}"),
+            Swapped::Failed { leaves, .. } => format!("failed {leaves}"),
+            Swapped::InDoubt(error) => format!("in doubt {}", error.is_some()),
+            Swapped::Unknown(_) => "unknown".to_owned(),
+        }
+    }
+
+    fn conflict(applied: usize) -> Conflict {
+        Conflict { at: Position { stage: applied, operation: 0 }, current: None, applied }
+    }
+
+    fn failed(kind: StorageErrorKind, applied: usize) -> StorageError {
+        StorageError::new(kind, "no").with_outcome(Outcome::NotApplied { applied })
+    }
+
+    #[test]
+    fn an_answer_says_whether_the_swap_landed() {
+        let io = StorageErrorKind::Io;
+        let unknown = || Err(StorageError::new(io, "lost").with_outcome(Outcome::Unknown));
+        for (committed, at, told) in [
+            (Ok(Commit::Committed(Versions::default())), 1, "landed InPlace"),
+            (Ok(Commit::Conflict(conflict(0))), 1, "lost false"),
+            (Ok(Commit::Conflict(conflict(1))), 1, "lost true"),
+            (Ok(Commit::Conflict(conflict(0))), 0, "lost false"),
+            (Ok(Commit::Conflict(conflict(2))), 1, "landed Changed"),
+            (Ok(Commit::Overtaken(conflict(1))), 1, "in doubt false"),
+            (Ok(Commit::Overtaken(conflict(2))), 1, "landed Changed"),
+            (Err(failed(io, 0)), 1, "failed true"),
+            (Err(failed(io, 0)), 0, "failed false"),
+            (Err(failed(StorageErrorKind::Busy, 0)), 1, "failed false"),
+            (Err(failed(io, 1)), 1, "failed true"),
+            (unknown(), 1, "in doubt true"),
+        ] {
+            assert_eq!(of(committed, at), told);
+        }
+        assert!(of(Err(failed(io, 2)), 1).starts_with("landed Failed"));
+        assert!(matches!(classify(1, unknown(), true, true), Swapped::Unknown(_)));
+        let all_or_nothing = classify(1, Err(failed(io, 0)), true, false);
+        assert!(matches!(all_or_nothing, Swapped::Failed { leaves: false, .. }));
+    }
+}

@@ -1,0 +1,72 @@
+use std::time::Duration;
+
+use pflow_backend::{Environment, Error as StorageError};
+
+use crate::flow::Retry;
+
+/// Attempts of a node that fails with an error that may pass and that surely changed nothing.
+pub(crate) const RETRY: Retry = Retry::attempts(3).wait(Duration::from_secs(1)).jitter(0.5);
+/// How often a change is tried again after a lost race. Many writers of one register all get through, and a
+/// program that rewrites a head without end is noticed.
+const RACES: u32 = 100;
+/// How many unknown outcomes a change takes before it reports one. A storage gives up on each only after a
+/// long time of its own.
+const UNKNOWN: u32 = 3;
+
+/// The swaps of one change that did not land, or may not have.
+#[derive(Debug, Default)]
+pub(crate) struct Tries {
+    lost: u32,
+    unknown: u32,
+    doubt: Option<StorageError>,
+}
+
+impl Tries {
+    /// The number of lost races after which the change was tried again.
+    pub(crate) fn lost(&self) -> u32 {
+        self.lost
+    }
+
+    /// Counts a lost race. Returns whether the change is tried again.
+    pub(crate) fn lose(&mut self) -> bool {
+        let goes_on = self.lost < RACES;
+        self.lost += u32::from(goes_on);
+        goes_on
+    }
+
+    /// Counts a swap of unknown outcome and keeps its error. Returns whether a look is to settle it.
+    pub(crate) fn doubt(&mut self, error: Option<StorageError>) -> bool {
+        self.unknown += u32::from(error.is_some());
+        self.doubt = error.or(self.doubt.take());
+        self.unknown < UNKNOWN
+    }
+
+    /// The error of the last swap of unknown outcome, if it had one.
+    pub(crate) fn take_doubt(&mut self) -> Option<StorageError> {
+        self.doubt.take()
+    }
+}
+
+/// Waits before another attempt after `lost` lost races: a random time up to a limit that doubles from 2 ms
+/// to 250 ms, so that the writers that raced do not meet again.
+pub(crate) async fn back_off(environment: &dyn Environment, lost: u32) {
+    let limit = Duration::from_millis(2_u64.saturating_pow(lost.min(8)).min(250));
+    environment.sleep(limit.mul_f64(environment.jitter())).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use pflow_backend::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn races_and_doubts_end() {
+        let mut tries = Tries::default();
+        assert_eq!((0..1_000).filter(|_| tries.lose()).count(), 100);
+        assert_eq!(tries.lost(), 100);
+        let unknown = || Some(StorageError::new(ErrorKind::Unavailable, "no answer"));
+        assert!(tries.doubt(None) && tries.doubt(unknown()) && tries.doubt(None) && tries.doubt(unknown()));
+        assert!(!tries.doubt(unknown()) && tries.take_doubt().is_some());
+    }
+}
