@@ -1,22 +1,34 @@
-use std::time::Duration;
+use std::{fmt::Debug, sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{Conflict, Expect, Obstacle};
 use crate::{
     Error, Result, blocking,
-    document::{Document, Limits, MediaType, Strictness},
-    format::{Current, Head, StoredVersion, VersionRecord, WorkflowId, keys},
+    document::{Document, Limits, Strictness},
+    format::{Current, Head, StoredVersion, VersionRecord, WorkflowId},
     merge::{self, Change},
-    repo::Objects,
 };
 
-/// A conflict, with all that whoever decides may want to know. What has to be read is read when it is asked
-/// for.
+/// A conflict, with all that a resolver may want to know. What has to be read is read when it is asked for.
 #[derive(Debug)]
 pub struct Case {
     question: Question,
-    objects: Objects,
+    sides: Arc<dyn ReadSides>,
+}
+
+/// Reads the versions that a case is about.
+#[async_trait]
+pub(crate) trait ReadSides: Debug + Send + Sync {
+    /// Returns the current version of a head.
+    async fn current(&self, id: &WorkflowId, current: &Current) -> Result<StoredVersion>;
+
+    /// Returns a generation of the chain of a head; none where it has no content any more.
+    async fn generation(&self, head: &Head, generation: u64) -> Result<Option<StoredVersion>>;
+
+    /// Returns what `workflow.json` holds.
+    async fn working_copy(&self, id: &WorkflowId) -> Result<Option<Bytes>>;
 }
 
 /// What the flow knows when it asks.
@@ -63,8 +75,8 @@ pub struct Side {
 }
 
 impl Case {
-    pub(crate) fn new(objects: Objects, question: Question) -> Self {
-        Self { question, objects }
+    pub(crate) fn new(sides: Arc<dyn ReadSides>, question: Question) -> Self {
+        Self { question, sides }
     }
 
     /// The conflict, never one of the kind [`Conflict::Unresolved`].
@@ -140,8 +152,8 @@ impl Case {
     pub async fn theirs(&self) -> Result<Option<Side>> {
         let head = self.head();
         if matches!(self.conflict(), Conflict::ModifiedOutside { .. }) {
-            let edit = self.objects.get(&keys::content(&head.id, MediaType::Json)).await?;
-            return Ok(edit.map(|object| Side { record: None, content: Some(object.bytes) }));
+            let edit = self.sides.working_copy(&head.id).await?;
+            return Ok(edit.map(|bytes| Side { record: None, content: Some(bytes) }));
         }
         match &head.current {
             Some(current) => self.theirs_version(current).await.map(Side::of).map(Some),
@@ -179,7 +191,7 @@ impl Case {
     }
 
     pub(crate) async fn theirs_version(&self, current: &Current) -> Result<StoredVersion> {
-        self.objects.named_version(&self.head().id, &current.reference()).await
+        self.sides.current(&self.head().id, current).await
     }
 
     /// The generation that ours was built on, as far as anybody can know; none where it is not known.
@@ -195,7 +207,7 @@ impl Case {
 
     pub(crate) async fn base_version(&self) -> Result<Option<StoredVersion>> {
         match self.base_generation() {
-            Some(generation) => self.objects.document_of(self.head(), generation).await,
+            Some(generation) => self.sides.generation(self.head(), generation).await,
             None => Ok(None),
         }
     }

@@ -14,7 +14,7 @@ mod resolved;
 mod resolver;
 
 pub use case::{Case, ChangeKind, Side};
-pub(crate) use case::{Question, Wanted, differences};
+pub(crate) use case::{Question, ReadSides, Wanted, differences};
 pub use error::{Conflict, Found};
 pub use expect::Expect;
 pub use obstacle::Obstacle;

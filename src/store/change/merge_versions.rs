@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::{
@@ -66,7 +68,7 @@ impl Node<Change, Error> for MergeVersions {
             return Err(nothing());
         };
         let (given, edit) = (given.clone(), Sought::of(change));
-        let case = Case::new(change.shared.objects.clone(), question);
+        let case = Case::new(Arc::new(change.shared.objects.clone()), question);
         Ok(Sides { case, ours, given, edit, limits: change.shared.options.limits })
     }
 

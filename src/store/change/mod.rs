@@ -29,6 +29,7 @@ mod merge_versions;
 mod model;
 mod parse;
 mod resolve;
+mod sides;
 mod update_index;
 mod wait;
 mod write;

@@ -104,7 +104,7 @@ impl Node<Change, Error> for ResolveConflict {
         }
         let question =
             question(change)?.ok_or_else(|| Error::Internal("a conflict with nothing".to_owned()))?;
-        let case = Case::new(change.shared.objects.clone(), question);
+        let case = Case::new(Arc::new(change.shared.objects.clone()), question);
         let (resolver, cancel) = (Arc::clone(&change.request.resolver), change.request.cancel.clone());
         Ok(Doing::Ask { resolver, case: Box::new(case), cancel, place: change.place.moved() })
     }
