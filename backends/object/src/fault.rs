@@ -41,6 +41,8 @@ pub(crate) struct Answer {
     pub(crate) region: Option<String>,
     /// How long the server wants to be left alone.
     pub(crate) retry_after: Option<Duration>,
+    /// Where a redirect leads: scheme, host and port. No redirect is followed.
+    pub(crate) leads_to: Option<String>,
 }
 
 /// What a fault says about a write that met it.
@@ -177,7 +179,7 @@ impl Fault {
 impl Answer {
     /// An answer of which nothing else is known.
     pub(crate) fn of_status(status: u16) -> Self {
-        Self { status, code: None, region: None, retry_after: None }
+        Self { status, code: None, region: None, retry_after: None, leads_to: None }
     }
 
     pub(crate) fn has_code(&self, codes: &[&str]) -> bool {
@@ -203,9 +205,11 @@ impl Answer {
             "AuthorizationHeaderMalformed",
             "IllegalLocationConstraintException",
         ];
-        matches!(self.status, 301 | 302 | 307 | 308)
-            || self.has_code(&codes)
-            || self.status == 400 && self.region.is_some()
+        self.has_code(&codes) || (self.status == 400 || self.is_redirect()) && self.region.is_some()
+    }
+
+    fn is_redirect(&self) -> bool {
+        (300..400).contains(&self.status)
     }
 
     fn is_passing(&self) -> bool {
@@ -219,13 +223,16 @@ impl Answer {
 
     /// Whether no server that gives this answer applies the request: it looked at who asks, for which bucket,
     /// and in which form, before it looked at the object. A 404 without a code may be S3's answer to a swap
-    /// of a key that is gone, so it is not one of these.
+    /// of a key that is gone, so it is not one of these. A redirect is one where S3 says it, which looks at the bucket
+    /// first. Any other may be what a proxy answers in place of a server's error (`error_page 504 =302 /sorry`), and
+    /// that server may have applied the request.
     fn is_a_final_refusal(&self) -> bool {
         let missing = self.status == 404 && self.lacks_bucket();
         let malformed = self.status == 400 && !self.is_passing();
         missing
             || malformed
-            || matches!(self.status, 301 | 302 | 307 | 308 | 401 | 403 | 405 | 411 | 413 | 501 | 505 | 507)
+            || self.is_of_another_region()
+            || matches!(self.status, 401 | 403 | 405 | 411 | 413 | 501 | 505 | 507)
     }
 
     fn sentence(&self, place: &Place) -> (ErrorKind, String) {
@@ -237,7 +244,11 @@ impl Answer {
         }
         if self.is_of_another_region() {
             let asked = region.as_deref().unwrap_or("asked");
-            let is_in = self.region.as_deref().map(|it| format!(", but in {it}")).unwrap_or_default();
+            let is_in = match (self.region.as_deref(), self.leads_to.as_deref()) {
+                (Some(region), _) => format!(", but in {region}"),
+                (None, Some(server)) => format!(", but at {server}"),
+                (None, None) => String::new(),
+            };
             return (
                 ErrorKind::Missing,
                 format!(
@@ -259,6 +270,18 @@ impl Answer {
                 ErrorKind::Denied,
                 format!("The clock of this machine is too far from that of {endpoint}"),
             );
+        }
+        if self.is_redirect() {
+            let (status, protocol) = (self.status, place.protocol());
+            let sentence = match self.leads_to.as_deref() {
+                Some(server) if !is_same_server(server, endpoint) => format!(
+                    "The endpoint {endpoint} answers with a redirect to another place, {server} ({status}{code}): use that as the endpoint, or {endpoint} is no {protocol} server"
+                ),
+                _ => format!(
+                    "The endpoint {endpoint} is no {protocol} server: it answers with a redirect to another page ({status}{code})"
+                ),
+            };
+            return (ErrorKind::Missing, sentence);
         }
         match self.status {
             401 | 403 => (
@@ -283,4 +306,9 @@ impl Answer {
             }
         }
     }
+}
+
+fn is_same_server(one: &str, other: &str) -> bool {
+    let origin = |text: &str| url::Url::parse(text).map(|url| url.origin()).ok();
+    origin(one).is_some_and(|it| Some(it) == origin(other))
 }

@@ -46,6 +46,8 @@ mod place;
 mod put;
 #[cfg(all(test, feature = "s3"))]
 mod tests;
+#[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+mod transport;
 mod url;
 mod version;
 #[cfg_attr(not(any(feature = "s3", feature = "gcs", feature = "azure")), path = "no_wire.rs")]

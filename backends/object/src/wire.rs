@@ -8,17 +8,15 @@ use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use object_store::{
     ClientOptions, Result,
-    client::{
-        HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
-        ReqwestConnector,
-    },
+    client::{HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService},
 };
-use pflow_backend::{Error, ErrorKind, async_trait};
+use pflow_backend::{Environment, Error, ErrorKind, async_trait};
 use url::Url;
 
 use crate::{
     fault::{Answer, Fault},
     foreign::Foreign,
+    transport,
     url::ObjectUrl,
 };
 
@@ -81,6 +79,7 @@ pub(crate) struct Connector {
     pub(crate) endpoint: Url,
     /// Where names go that object_store cannot list.
     pub(crate) foreign: Arc<Foreign>,
+    environment: Arc<dyn Environment>,
 }
 
 #[derive(Debug)]
@@ -97,18 +96,20 @@ impl Connector {
         url: &ObjectUrl,
         endpoint: &str,
         foreign: &Arc<Foreign>,
+        environment: &Arc<dyn Environment>,
     ) -> pflow_backend::Result<Self> {
         let endpoint = Url::parse(endpoint).map_err(|_| {
             Error::new(ErrorKind::InvalidInput, "The endpoint is no URL such as https://host:port")
         })?;
-        Ok(Self { bucket: url.bucket().to_owned(), endpoint, foreign: foreign.clone() })
+        let (foreign, environment) = (foreign.clone(), environment.clone());
+        Ok(Self { bucket: url.bucket().to_owned(), endpoint, foreign, environment })
     }
 }
 
 impl HttpConnector for Connector {
     fn connect(&self, options: &ClientOptions) -> Result<HttpClient> {
-        let inner = ReqwestConnector::default().connect(options)?;
-        let Self { bucket, endpoint, foreign } = self.clone();
+        let inner = HttpClient::new(transport::client(options, &self.environment)?);
+        let Self { bucket, endpoint, foreign, .. } = self.clone();
         Ok(HttpClient::new(Client { inner, bucket, endpoint, foreign }))
     }
 }
@@ -120,8 +121,9 @@ impl HttpService for Client {
         let path = request.uri().path().to_owned();
         let is_listing = request.uri().query().is_some_and(is_listing);
         let is_a_question = request.method() == "POST" && path == "/";
+        let asked = request.uri().to_string();
         let may_name_it = !is_a_question && !is_of_a_credential_service(&path);
-        let is_at_endpoint = may_name_it && is_at(&self.endpoint, &request.uri().to_string());
+        let is_at_endpoint = may_name_it && is_at(&self.endpoint, &asked);
         if !is_at_endpoint && !names(&self.bucket, &host, &path) {
             return self.for_credentials(request, host, &path).await;
         }
@@ -136,12 +138,13 @@ impl HttpService for Client {
         let header = |name| response.headers().get(name).and_then(|it| it.to_str().ok()).map(str::to_owned);
         let (code, region) = (header("x-ms-error-code"), header("x-amz-bucket-region"));
         let retry_after = header("retry-after").and_then(|it| after(&it, header("date").as_deref()));
+        let leads_to = header("location").and_then(|it| server_of(&asked, &it));
         // An answer whose body is lost is still an answer: the status decides.
         let body = response.into_body().bytes().await.unwrap_or_default();
         let body = String::from_utf8_lossy(&body);
         let code = code.as_deref().and_then(short).or_else(|| element(&body, "Code"));
         let region = region.as_deref().and_then(short).or_else(|| element(&body, "Region"));
-        let failure = Failure::Answered(Answer { status, code, region, retry_after });
+        let failure = Failure::Answered(Answer { status, code, region, retry_after, leads_to });
         Err(HttpError::new(HttpErrorKind::Unknown, failure))
     }
 }
@@ -190,6 +193,12 @@ fn is_at(endpoint: &Url, uri: &str) -> bool {
     Url::parse(uri).is_ok_and(|it| {
         endpoint.host() == it.host() && endpoint.port_or_known_default() == it.port_or_known_default()
     })
+}
+
+/// Scheme, host and port of where a redirect leads. The rest of it may hold secrets.
+fn server_of(asked: &str, location: &str) -> Option<String> {
+    let origin = Url::parse(asked).ok()?.join(location).ok()?.origin();
+    origin.is_tuple().then(|| origin.ascii_serialization())
 }
 
 /// Whether credentials are asked for at a path, also of a server that hands them out beside the objects, as those for tests do.

@@ -1,0 +1,113 @@
+//! What answers in place of a server of objects is found out: nothing that it says counts as done.
+#![cfg(feature = "s3")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "this is how a test fails")]
+
+mod common;
+
+use common::{
+    answering::{Answering, always},
+    impatient, open,
+};
+use futures::TryStreamExt;
+use pflow_backend::{Batch, Error, ErrorKind, Key, Operation, Outcome, Prefix, StorageBackend};
+use pflow_backend_object::ObjectBackend;
+use pflow_test_endpoints::s3_variables;
+
+/// What no error may show.
+const SECRET: &str = "hunter2hunter2";
+
+fn backend(endpoint: &str) -> ObjectBackend {
+    open("s3://plans/p", impatient(s3_variables(endpoint, "plans"))).unwrap()
+}
+
+fn key() -> Key {
+    Key::parse("a/b").unwrap()
+}
+
+/// What it says when it is read: an object, what is known of it, and a listing.
+async fn reads(backend: &ObjectBackend) -> Vec<Error> {
+    vec![
+        backend.get(&key()).await.unwrap_err(),
+        backend.stat(&key()).await.unwrap_err(),
+        backend.list(&Prefix::root(), None).try_collect::<Vec<_>>().await.unwrap_err(),
+    ]
+}
+
+/// What it says when it is written to: with a condition, without one, and a deletion.
+async fn writes(backend: &ObjectBackend) -> Vec<Error> {
+    let mut said = Vec::new();
+    for operation in
+        [Operation::put(key(), "x").absent(), Operation::put(key(), "x"), Operation::delete(key())]
+    {
+        said.push(backend.commit(Batch::new().stage([operation])).await.unwrap_err());
+    }
+    said
+}
+
+#[track_caller]
+fn assert_sentence(error: &Error, kind: ErrorKind, outcome: Outcome, words: &[&str]) {
+    let shown = error.to_string();
+    assert_eq!((error.kind(), error.outcome()), (kind, outcome), "{shown}");
+    assert!(words.iter().all(|word| shown.contains(word)), "{words:?}: {shown}");
+    let all = format!("{error} {error:?}");
+    assert!(!shown.contains('\n') && !all.contains(SECRET) && !all.contains("testtest"), "{all}");
+}
+
+/// A page with all headers that an object has.
+fn page(content_type: &str, body: &str) -> Vec<u8> {
+    format!(
+        "HTTP/1.1 200 OK\r\netag: \"1\"\r\nlast-modified: Sun, 29 Nov 2026 10:00:00 GMT\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+const SURELY_NOT: Outcome = Outcome::NotApplied { applied: 0 };
+
+#[tokio::test]
+async fn a_redirect_is_not_followed_and_nothing_is_done() {
+    let elsewhere = always(page("application/xml", "<ListBucketResult></ListBucketResult>")).await;
+    for status in [301, 302, 303, 307, 308] {
+        let answer = format!(
+            "HTTP/1.1 {status} Elsewhere\r\nlocation: {}/login?token={SECRET}\r\ncontent-length: 0\r\n\r\n",
+            elsewhere.url()
+        );
+        let server = always(answer).await;
+        let backend = backend(&server.url());
+        let words = [&server.url(), &elsewhere.url(), "redirect", &status.to_string()];
+        for error in reads(&backend).await {
+            assert_sentence(&error, ErrorKind::Missing, SURELY_NOT, &words);
+        }
+        for error in writes(&backend).await {
+            assert_sentence(&error, ErrorKind::Missing, Outcome::Unknown, &words);
+        }
+    }
+    assert_eq!(elsewhere.requests(), 0);
+}
+
+#[tokio::test]
+async fn a_redirect_to_a_page_of_its_own_is_no_server_of_objects() {
+    let server = always("HTTP/1.1 302 Found\r\nlocation: /ui/login\r\ncontent-length: 0\r\n\r\n").await;
+    for error in reads(&backend(&server.url())).await {
+        assert_sentence(&error, ErrorKind::Missing, SURELY_NOT, &["no S3 server", "another page", "302"]);
+    }
+}
+
+/// S3 answers so while the name of a young bucket is not known everywhere. The document has no region.
+#[tokio::test]
+async fn a_redirect_of_s3_names_the_place_and_surely_did_nothing() {
+    let body = "<Error><Code>TemporaryRedirect</Code></Error>";
+    let answer = format!(
+        "HTTP/1.1 307 Temporary Redirect\r\nlocation: https://plans.s3-eu-central-1.amazonaws.com/p/a/b\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let server = Answering::start(move |head| {
+        Some(answer.split_at(answer.len() - if head.starts_with("HEAD") { body.len() } else { 0 }).0.into())
+    })
+    .await;
+    let backend = backend(&server.url());
+    let words = ["us-east-1", "https://plans.s3-eu-central-1.amazonaws.com", "AWS_REGION"];
+    for error in [backend.get(&key()).await.unwrap_err()].into_iter().chain(writes(&backend).await) {
+        assert_sentence(&error, ErrorKind::Missing, SURELY_NOT, &words);
+    }
+}
