@@ -119,7 +119,7 @@ impl<'a> Attempts<'a> {
                 let ends = since.saturating_add(self.options.connect_timeout).min(self.ends);
                 return self.pause_until(ends).await;
             }
-            Fault::Garbled => {
+            Fault::Garbled | Fault::WebPage => {
                 self.garbled += 1;
                 if self.garbled >= MOST_GARBLED {
                     return false;

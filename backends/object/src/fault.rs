@@ -29,6 +29,8 @@ pub(crate) enum Fault {
     Cut,
     /// An answer that cannot be read.
     Garbled,
+    /// A web page in place of an answer.
+    WebPage,
 }
 
 /// An answer that is no success.
@@ -81,11 +83,11 @@ impl Fault {
         }
     }
 
-    /// Whether the same request may well succeed a moment later. [`Fault::Unreachable`] and
-    /// [`Fault::Garbled`] get less patience than the others.
+    /// Whether the same request may well succeed a moment later. [`Fault::Unreachable`],
+    /// [`Fault::Garbled`] and [`Fault::WebPage`] get less patience than the others.
     pub(crate) fn is_passing(&self) -> bool {
         match self {
-            Self::Unreachable(_) | Self::TimedOut | Self::Cut | Self::Garbled => true,
+            Self::Unreachable(_) | Self::TimedOut | Self::Cut | Self::Garbled | Self::WebPage => true,
             Self::CredentialsLater(..) => true,
             Self::Credentials(_) | Self::Settings(_) => false,
             Self::Answer(answer) => answer.is_passing(),
@@ -97,7 +99,8 @@ impl Fault {
         match self {
             Self::Unreachable(_) | Self::CredentialsLater(..) => OfAWrite::NotSent,
             Self::Credentials(_) | Self::Settings(_) => OfAWrite::Hopeless,
-            Self::TimedOut | Self::Cut | Self::Garbled => OfAWrite::Doubtful,
+            // The page may stand for an error of the server that a proxy asked: `error_page 504 =200 /sorry`.
+            Self::TimedOut | Self::Cut | Self::Garbled | Self::WebPage => OfAWrite::Doubtful,
             Self::Answer(answer) if answer.is_a_final_refusal() => OfAWrite::Hopeless,
             Self::Answer(_) => OfAWrite::Doubtful,
         }
@@ -117,6 +120,7 @@ impl Fault {
             Self::TimedOut => "no answer in time".to_owned(),
             Self::Cut => "the connection broke off".to_owned(),
             Self::Garbled => "an answer that cannot be read".to_owned(),
+            Self::WebPage => "a web page".to_owned(),
         }
     }
 
@@ -170,6 +174,12 @@ impl Fault {
                 ErrorKind::Unavailable,
                 format!("The endpoint {endpoint} gives answers that no {} server gives", place.protocol()),
             ),
+            Self::WebPage => {
+                let protocol = place.protocol();
+                let sentence =
+                    format!("The endpoint {endpoint} is no {protocol} server: it answers with a web page");
+                (ErrorKind::Missing, sentence)
+            }
             Self::Answer(answer) => answer.sentence(place),
         };
         Error::new(kind, format!("{sentence} (to {what} in {})", place.url))

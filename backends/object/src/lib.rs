@@ -50,6 +50,8 @@ mod tests;
 mod transport;
 mod url;
 mod version;
+#[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+mod web_page;
 #[cfg_attr(not(any(feature = "s3", feature = "gcs", feature = "azure")), path = "no_wire.rs")]
 mod wire;
 

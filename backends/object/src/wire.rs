@@ -18,6 +18,7 @@ use crate::{
     foreign::Foreign,
     transport,
     url::ObjectUrl,
+    web_page::{self, Asked},
 };
 
 /// Why a request did not succeed, as it travels through object_store's errors to [`crate::fault::Fault::of`].
@@ -25,6 +26,8 @@ use crate::{
 pub(crate) enum Failure {
     /// The server answered, and not with a success.
     Answered(Answer),
+    /// A web server answered, with a success that no server of objects gives.
+    WebPage,
     /// No connection came about, so that the request never left.
     Unreachable(String),
     /// Credentials that the cloud hands out could not be had from this host.
@@ -37,6 +40,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Answered(answer) => write!(f, "status {}", answer.status),
+            Self::WebPage => f.write_str("a web page"),
             Self::Unreachable(cause) => f.write_str(cause),
             Self::Credentials(host) => write!(f, "no credentials from {host}"),
             Self::CredentialsLater(host, status) => write!(f, "status {status} from {host}"),
@@ -51,6 +55,7 @@ pub(crate) fn fault(source: &(dyn StdError + 'static)) -> Option<Fault> {
     if let Some(failure) = source.downcast_ref::<Failure>() {
         return Some(match failure.clone() {
             Failure::Answered(answer) => Fault::Answer(answer),
+            Failure::WebPage => Fault::WebPage,
             Failure::Unreachable(cause) => Fault::Unreachable(cause),
             Failure::Credentials(host) => Fault::Credentials(host),
             Failure::CredentialsLater(host, status) => Fault::CredentialsLater(host, status),
@@ -119,7 +124,7 @@ impl HttpService for Client {
     async fn call(&self, request: HttpRequest) -> std::result::Result<HttpResponse, HttpError> {
         let host = request.uri().host().unwrap_or_default().to_owned();
         let path = request.uri().path().to_owned();
-        let is_listing = request.uri().query().is_some_and(is_listing);
+        let what = Asked::of(&request);
         let is_a_question = request.method() == "POST" && path == "/";
         let asked = request.uri().to_string();
         let may_name_it = !is_a_question && !is_of_a_credential_service(&path);
@@ -132,7 +137,11 @@ impl HttpService for Client {
             None => error,
         })?;
         if response.status().is_success() {
-            return if is_listing { self.listed(response).await } else { Ok(response) };
+            return match web_page::ruled_out(what, response).await? {
+                Some(page) if what == Asked::Listing => self.listed(page).await,
+                Some(answer) => Ok(answer),
+                None => Err(HttpError::new(HttpErrorKind::Unknown, Failure::WebPage)),
+            };
         }
         let status = response.status().as_u16();
         let header = |name| response.headers().get(name).and_then(|it| it.to_str().ok()).map(str::to_owned);
@@ -181,11 +190,6 @@ impl Client {
         };
         Err(HttpError::new(HttpErrorKind::Unknown, failure))
     }
-}
-
-/// Whether the query asks for a page of a listing.
-fn is_listing(query: &str) -> bool {
-    query.split('&').any(|pair| matches!(pair, "list-type=2" | "comp=list"))
 }
 
 /// Whether a request goes to this endpoint.

@@ -111,3 +111,32 @@ async fn a_redirect_of_s3_names_the_place_and_surely_did_nothing() {
         assert_sentence(&error, ErrorKind::Missing, SURELY_NOT, &words);
     }
 }
+
+/// A console, a captive portal, a web application that answers everything.
+#[tokio::test]
+async fn a_web_page_is_no_success() {
+    for (content_type, body) in [
+        ("text/html", "<!doctype html><title>Sign in</title>"),
+        ("text/html; charset=utf-8", "<html><body>Console</body></html>"),
+        ("application/xhtml+xml", "<html xmlns='http://www.w3.org/1999/xhtml'/>"),
+    ] {
+        let server = always(page(content_type, body)).await;
+        let backend = backend(&server.url());
+        let words = [&server.url(), "no S3 server", "web page"];
+        for error in reads(&backend).await {
+            assert_sentence(&error, ErrorKind::Missing, SURELY_NOT, &words);
+        }
+        // A proxy may show the page in place of an error of the server that was asked to write.
+        for error in writes(&backend).await {
+            assert_sentence(&error, ErrorKind::Missing, Outcome::Unknown, &words);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_says_yes_to_everything_has_deleted_nothing() {
+    let server = always(page("text/plain", "ok")).await;
+    let deletion = Batch::new().stage([Operation::delete(key())]);
+    let error = backend(&server.url()).commit(deletion).await.unwrap_err();
+    assert_sentence(&error, ErrorKind::Missing, Outcome::Unknown, &["no S3 server", "web page"]);
+}
