@@ -114,7 +114,7 @@ impl<'a> Attempts<'a> {
             return false;
         }
         match fault {
-            Fault::Unreachable(_) => {
+            Fault::Unreachable(_) | Fault::Proxy(..) => {
                 let since = *self.unreachable_since.get_or_insert(self.began);
                 let ends = since.saturating_add(self.options.connect_timeout).min(self.ends);
                 return self.pause_until(ends).await;

@@ -15,6 +15,14 @@ use crate::{place::Place, wire};
 pub(crate) enum Fault {
     /// No connection, so nothing was sent. The cause in a few words.
     Unreachable(String),
+    /// This proxy (host and port) does not lead to the server, so nothing was sent. The cause in a few words.
+    Proxy(String, String),
+    /// This proxy asks for credentials, so nothing was sent.
+    ProxyCredentials(String),
+    /// The endpoint is to speak TLS and speaks plain HTTP, so nothing was sent.
+    SpeaksPlainHttp,
+    /// The endpoint is to speak plain HTTP and speaks TLS.
+    SpeaksTls,
     /// This host handed out no credentials, so nothing was sent.
     Credentials(String),
     /// This host, which hands out credentials, answers with this status at the moment, so nothing was sent.
@@ -88,8 +96,9 @@ impl Fault {
     pub(crate) fn is_passing(&self) -> bool {
         match self {
             Self::Unreachable(_) | Self::TimedOut | Self::Cut | Self::Garbled | Self::WebPage => true,
-            Self::CredentialsLater(..) => true,
-            Self::Credentials(_) | Self::Settings(_) => false,
+            Self::CredentialsLater(..) | Self::Proxy(..) => true,
+            Self::Credentials(_) | Self::Settings(_) | Self::ProxyCredentials(_) => false,
+            Self::SpeaksPlainHttp | Self::SpeaksTls => false,
             Self::Answer(answer) => answer.is_passing(),
         }
     }
@@ -97,8 +106,11 @@ impl Fault {
     /// What it says about the write whose request met it.
     pub(crate) fn of_a_write(&self) -> OfAWrite {
         match self {
-            Self::Unreachable(_) | Self::CredentialsLater(..) => OfAWrite::NotSent,
+            Self::Unreachable(_) | Self::Proxy(..) | Self::CredentialsLater(..) => OfAWrite::NotSent,
             Self::Credentials(_) | Self::Settings(_) => OfAWrite::Hopeless,
+            Self::ProxyCredentials(_) | Self::SpeaksPlainHttp => OfAWrite::Hopeless,
+            // Bytes have left. What a server that understood them as TLS did not do, another behind the same port may have done.
+            Self::SpeaksTls => OfAWrite::Doubtful,
             // The page may stand for an error of the server that a proxy asked: `error_page 504 =200 /sorry`.
             Self::TimedOut | Self::Cut | Self::Garbled | Self::WebPage => OfAWrite::Doubtful,
             Self::Answer(answer) if answer.is_a_final_refusal() => OfAWrite::Hopeless,
@@ -110,6 +122,10 @@ impl Fault {
     pub(crate) fn in_short(&self) -> String {
         match self {
             Self::Unreachable(cause) => cause.clone(),
+            Self::Proxy(proxy, cause) => format!("the proxy {proxy}: {cause}"),
+            Self::ProxyCredentials(proxy) => format!("407 of the proxy {proxy}"),
+            Self::SpeaksPlainHttp => "plain HTTP".to_owned(),
+            Self::SpeaksTls => "TLS".to_owned(),
             Self::Credentials(host) => format!("{host} hands out no credentials"),
             Self::CredentialsLater(host, status) => {
                 format!("{status} of {host}, which hands out credentials")
@@ -152,6 +168,27 @@ impl Fault {
             Self::Unreachable(cause) => {
                 (ErrorKind::Unavailable, format!("The endpoint {endpoint} cannot be reached: {cause}"))
             }
+            Self::Proxy(proxy, cause) => (
+                ErrorKind::Unavailable,
+                format!("The proxy {proxy} does not lead to the endpoint {endpoint}: {cause}"),
+            ),
+            Self::ProxyCredentials(proxy) => (
+                ErrorKind::Denied,
+                format!(
+                    "The proxy {proxy} asks for credentials (407): put a user and a password into the URL of the proxy"
+                ),
+            ),
+            Self::SpeaksPlainHttp => (
+                ErrorKind::InvalidInput,
+                format!(
+                    "The endpoint {endpoint} speaks plain HTTP: use http:// in its URL and {}=true",
+                    place.allow_http()
+                ),
+            ),
+            Self::SpeaksTls => (
+                ErrorKind::InvalidInput,
+                format!("The endpoint {endpoint} speaks TLS: use https:// in its URL"),
+            ),
             Self::Credentials(host) => (
                 ErrorKind::Denied,
                 format!("There are no credentials: none are set, and {host} hands out none"),

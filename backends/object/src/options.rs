@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 /// How patient a handle is, how much it does at once, and the settings of the cloud.
 ///
-/// The defaults read nothing from the process; [`ObjectOptions::from_env`] takes its variables.
+/// The defaults read nothing from the process but its proxies; [`ObjectOptions::from_env`] takes the variables of the clouds.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ObjectOptions {
     /// How long an endpoint that cannot be reached (a refused port, a dead host, an unknown name) is tried. 2

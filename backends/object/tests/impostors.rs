@@ -4,13 +4,15 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::{
     answering::{Answering, always},
     impatient, open,
 };
 use futures::TryStreamExt;
 use pflow_backend::{Batch, Error, ErrorKind, Key, Operation, Outcome, Prefix, StorageBackend};
-use pflow_backend_object::ObjectBackend;
+use pflow_backend_object::{ObjectBackend, ObjectOptions};
 use pflow_test_endpoints::s3_variables;
 
 /// What no error may show.
@@ -139,4 +141,94 @@ async fn a_server_that_says_yes_to_everything_has_deleted_nothing() {
     let deletion = Batch::new().stage([Operation::delete(key())]);
     let error = backend(&server.url()).commit(deletion).await.unwrap_err();
     assert_sentence(&error, ErrorKind::Missing, Outcome::Unknown, &["no S3 server", "web page"]);
+}
+
+fn through(proxy: &str, endpoint: &str) -> ObjectBackend {
+    let mut variables = s3_variables(endpoint, "plans");
+    variables.insert("AWS_PROXY_URL".to_owned(), proxy.replace("http://", &format!("http://ada:{SECRET}@")));
+    open("s3://plans/p", impatient(variables)).unwrap()
+}
+
+#[tokio::test]
+async fn a_proxy_that_wants_credentials_is_named() {
+    let proxy = always("HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n").await;
+    for endpoint in ["http://objects.example:9000", "https://objects.example"] {
+        let backend = through(&proxy.url(), endpoint);
+        for error in reads(&backend).await.into_iter().chain(writes(&backend).await) {
+            assert_sentence(&error, ErrorKind::Denied, SURELY_NOT, &[&proxy.address, "asks for credentials"]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_leads_nowhere_is_named() {
+    let refusing = always("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n").await;
+    let endpoint = "https://objects.example";
+    let error = through(&refusing.url(), endpoint).get(&key()).await.unwrap_err();
+    let words = [&refusing.address, "does not lead to", endpoint, "refuses to connect"];
+    assert_sentence(&error, ErrorKind::Unavailable, SURELY_NOT, &words);
+    let (_held, closed) = closed();
+    for endpoint in ["http://objects.example:9000", endpoint] {
+        let put = Batch::new().stage([Operation::put(key(), "x").absent()]);
+        let error = through(&format!("http://{closed}"), endpoint).commit(put).await.unwrap_err();
+        let words = [closed.as_str(), "does not lead to", endpoint, "refused"];
+        assert_sentence(&error, ErrorKind::Unavailable, SURELY_NOT, &words);
+    }
+}
+
+/// A port that refuses for as long as the socket is held: it is bound and does not listen.
+fn closed() -> (tokio::net::TcpSocket, String) {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap().to_string();
+    (socket, address)
+}
+
+#[tokio::test]
+async fn plain_http_where_tls_is_configured_is_told() {
+    let answer = "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let server = always(answer).await;
+    let endpoint = format!("https://{}", server.address);
+    let backend = backend(&endpoint);
+    for error in reads(&backend).await.into_iter().chain(writes(&backend).await) {
+        let words = [&endpoint, "speaks plain HTTP", "http://", "AWS_ALLOW_HTTP=true"];
+        assert_sentence(&error, ErrorKind::InvalidInput, SURELY_NOT, &words);
+    }
+}
+
+/// TLS servers answer plain HTTP with an alert, with a page that says what is wrong, or not at all.
+#[tokio::test]
+async fn tls_where_plain_http_is_configured_is_told() {
+    let alert = |description| vec![0x15, 3, 3, 0, 2, 2, description];
+    let bad_request = "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+    for to_http in [Some(alert(10)), Some(bad_request.into()), None] {
+        let handshake_failure = alert(40);
+        let server = Answering::start(move |head| match head {
+            "" => Some(handshake_failure.clone()),
+            _ => to_http.clone(),
+        })
+        .await;
+        let backend = backend(&server.url());
+        let words = [&server.url(), "speaks TLS", "https://"];
+        for error in reads(&backend).await {
+            assert_sentence(&error, ErrorKind::InvalidInput, SURELY_NOT, &words);
+        }
+        for error in writes(&backend).await {
+            assert_sentence(&error, ErrorKind::InvalidInput, Outcome::Unknown, &words);
+        }
+    }
+}
+
+/// The limit of a connection covers the handshake: otherwise this would last as long as a request may.
+#[tokio::test]
+async fn a_server_that_is_silent_at_the_handshake_is_unreachable() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("https://{}", silent.local_addr().unwrap());
+    let limits = ObjectOptions {
+        connect_timeout: Duration::from_millis(200),
+        ..impatient(s3_variables(&endpoint, "plans"))
+    };
+    let backend = open("s3://plans/p", limits).unwrap();
+    let error = backend.get(&key()).await.unwrap_err();
+    assert_sentence(&error, ErrorKind::Unavailable, SURELY_NOT, &[&endpoint, "cannot be reached"]);
 }

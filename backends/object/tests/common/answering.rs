@@ -18,7 +18,8 @@ pub(crate) struct Answering {
 }
 
 impl Answering {
-    /// Answers each request with what this makes of its head. None ends the connection without an answer.
+    /// Answers each request with what this makes of its head, which is empty for what is no HTTP. None ends the connection
+    /// without an answer, and what is no HTTP/1.1 is the last one on a connection.
     pub(crate) async fn start(answer: impl Fn(&str) -> Option<Vec<u8>> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -56,7 +57,7 @@ async fn serve(
     while let Some(head) = request(&mut stream).await {
         requests.fetch_add(1, Ordering::SeqCst);
         match answer(&head) {
-            Some(bytes) if stream.write_all(&bytes).await.is_ok() => {}
+            Some(bytes) if stream.write_all(&bytes).await.is_ok() && bytes.starts_with(b"HTTP/1.1") => {}
             _ => return,
         }
     }
