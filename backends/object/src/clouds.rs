@@ -10,7 +10,7 @@ use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 #[cfg(feature = "gcs")]
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::{BackoffConfig, ClientConfigKey, ClientOptions, RetryConfig};
-use pflow_backend::{Error, ErrorKind, Result};
+use pflow_backend::{Environment, Error, ErrorKind, Result};
 use url::Url;
 
 use crate::{
@@ -18,7 +18,11 @@ use crate::{
 };
 
 #[cfg(feature = "s3")]
-pub(crate) fn s3(url: &ObjectUrl, options: &ObjectOptions) -> Result<Connected> {
+pub(crate) fn s3(
+    url: &ObjectUrl,
+    options: &ObjectOptions,
+    environment: &Arc<dyn Environment>,
+) -> Result<Connected> {
     let settings: Vec<(AmazonS3ConfigKey, &str)> = settings("aws_", options);
     let value = |wanted| settings.iter().find(|(key, _)| *key == wanted).map(|(_, value)| *value);
     let region = value(AmazonS3ConfigKey::Region).or(value(AmazonS3ConfigKey::DefaultRegion));
@@ -35,9 +39,9 @@ pub(crate) fn s3(url: &ObjectUrl, options: &ObjectOptions) -> Result<Connected> 
     let endpoint = endpoint(given.unwrap_or(&usual), allow_http, "AWS_ALLOW_HTTP")?;
     let foreign = Arc::<Foreign>::default();
     let mut builder = AmazonS3Builder::new()
-        .with_client_options(client(options))
+        .with_client_options(client("AWS_", options)?)
         .with_retry(no_retries())
-        .with_http_connector(Connector::new(url, &endpoint, &foreign)?)
+        .with_http_connector(Connector::new(url, &endpoint, &foreign, environment)?)
         // One DELETE for each key: every server knows it, and its answer is about one key.
         .with_config(AmazonS3ConfigKey::DisableBulkDelete, "true");
     for (key, value) in &settings {
@@ -50,7 +54,11 @@ pub(crate) fn s3(url: &ObjectUrl, options: &ObjectOptions) -> Result<Connected> 
 }
 
 #[cfg(feature = "gcs")]
-pub(crate) fn gcs(url: &ObjectUrl, options: &ObjectOptions) -> Result<Connected> {
+pub(crate) fn gcs(
+    url: &ObjectUrl,
+    options: &ObjectOptions,
+    environment: &Arc<dyn Environment>,
+) -> Result<Connected> {
     let settings: Vec<(GoogleConfigKey, &str)> = settings("google_", options);
     let value = |wanted| settings.iter().find(|(key, _)| *key == wanted).map(|(_, value)| *value);
     let allow_http = value(GoogleConfigKey::Client(ClientConfigKey::AllowHttp));
@@ -62,9 +70,9 @@ pub(crate) fn gcs(url: &ObjectUrl, options: &ObjectOptions) -> Result<Connected>
     let endpoint = endpoint(given.as_deref().unwrap_or(usual), allow_http, "GOOGLE_ALLOW_HTTP")?;
     let foreign = Arc::<Foreign>::default();
     let mut builder = GoogleCloudStorageBuilder::new()
-        .with_client_options(client(options))
+        .with_client_options(client("GOOGLE_", options)?)
         .with_retry(no_retries())
-        .with_http_connector(Connector::new(url, &endpoint, &foreign)?);
+        .with_http_connector(Connector::new(url, &endpoint, &foreign, environment)?);
     for (key, value) in &settings {
         builder = builder.with_config(*key, *value);
     }
@@ -87,7 +95,11 @@ fn base_url(key: Option<&str>, path: Option<&str>) -> Option<String> {
 }
 
 #[cfg(feature = "azure")]
-pub(crate) fn azure(url: &ObjectUrl, options: &ObjectOptions) -> Result<Connected> {
+pub(crate) fn azure(
+    url: &ObjectUrl,
+    options: &ObjectOptions,
+    environment: &Arc<dyn Environment>,
+) -> Result<Connected> {
     let settings: Vec<(AzureConfigKey, &str)> = settings("azure_", options);
     let value = |wanted| settings.iter().find(|(key, _)| *key == wanted).map(|(_, value)| *value);
     let allow_http = value(AzureConfigKey::Client(ClientConfigKey::AllowHttp));
@@ -106,9 +118,9 @@ pub(crate) fn azure(url: &ObjectUrl, options: &ObjectOptions) -> Result<Connecte
     };
     let foreign = Arc::<Foreign>::default();
     let mut builder = MicrosoftAzureBuilder::new()
-        .with_client_options(client(options))
+        .with_client_options(client("AZURE_", options)?)
         .with_retry(no_retries())
-        .with_http_connector(Connector::new(url, &endpoint, &foreign)?);
+        .with_http_connector(Connector::new(url, &endpoint, &foreign, environment)?);
     for (key, value) in &settings {
         builder = builder.with_config(*key, *value);
     }
@@ -118,22 +130,43 @@ pub(crate) fn azure(url: &ObjectUrl, options: &ObjectOptions) -> Result<Connecte
     Ok(Connected { service: Arc::new(service), place, foreign })
 }
 
-/// The variables that are settings of the cloud. Those that are none (`AWS_PROFILE`) are other programs'; the
-/// two time-outs are ours.
+/// The variables that are settings of the cloud. Those that are none (`AWS_PROFILE`) are other programs'.
 fn settings<'a, K: FromStr>(cloud: &str, options: &'a ObjectOptions) -> Vec<(K, &'a str)> {
     let setting = |(name, value): (&String, &'a String)| {
         let name = name.to_ascii_lowercase();
-        let is_ours = name.ends_with("_timeout") && !name.ends_with("_idle_timeout");
         // An empty variable counts as one that is not set, as it does for the clouds' own programs.
-        let is_set = name.starts_with(cloud) && !is_ours && !value.is_empty();
+        let is_set = name.starts_with(cloud) && !value.is_empty();
         let key = is_set.then(|| name.parse().ok()).flatten()?;
         Some((key, value.as_str()))
     };
     options.variables.iter().filter_map(setting).collect()
 }
 
-fn client(options: &ObjectOptions) -> ClientOptions {
-    ClientOptions::new().with_connect_timeout(options.connect_timeout).with_timeout(options.request_timeout)
+/// The limits, which are options of ours. Refuses variables that would set them in another way, and a user agent that object_store
+/// would pass over without a word.
+fn client(cloud: &str, options: &ObjectOptions) -> Result<ClientOptions> {
+    let refuse = |sentence: String| Err(Error::new(ErrorKind::InvalidInput, sentence));
+    for (name, value) in options.variables.iter().filter(|(_, value)| !value.is_empty()) {
+        let upper = name.to_ascii_uppercase();
+        match upper.strip_prefix(cloud) {
+            Some("TIMEOUT") => {
+                return refuse(format!(
+                    "{name} has no effect: set the request timeout of the options instead"
+                ));
+            }
+            Some("CONNECT_TIMEOUT") => {
+                return refuse(format!(
+                    "{name} has no effect: set the connect timeout of the options instead"
+                ));
+            }
+            Some("USER_AGENT") if !value.bytes().all(|byte| (b' '..=b'~').contains(&byte)) => {
+                return refuse(format!("{name} has signs that no header may have"));
+            }
+            _ => {}
+        }
+    }
+    let limits = ClientOptions::new();
+    Ok(limits.with_connect_timeout(options.connect_timeout).with_timeout(options.request_timeout))
 }
 
 /// object_store repeats 5xx, 429 and 408 by itself, so that an own write comes back as one that exists
