@@ -17,6 +17,7 @@ use pflow_backend::{Error, ErrorKind, async_trait};
 use url::Url;
 
 use crate::{
+    credentials::{NoCredentials, Refused},
     fault::{Answer, Fault},
     foreign::Foreign,
     url::ObjectUrl,
@@ -27,6 +28,8 @@ use crate::{
 pub(crate) enum Failure {
     /// The server answered, and not with a success.
     Answered(Answer),
+    /// The server refused the credentials, and new ones may be had.
+    Stale(Answer),
     /// No connection came about, so that the request never left.
     Unreachable(String),
     /// Credentials that the cloud hands out could not be had from this host.
@@ -38,7 +41,7 @@ pub(crate) enum Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Answered(answer) => write!(f, "status {}", answer.status),
+            Self::Answered(answer) | Self::Stale(answer) => write!(f, "status {}", answer.status),
             Self::Unreachable(cause) => f.write_str(cause),
             Self::Credentials(host) => write!(f, "no credentials from {host}"),
             Self::CredentialsLater(host, status) => write!(f, "status {status} from {host}"),
@@ -48,15 +51,29 @@ impl fmt::Display for Failure {
 
 impl StdError for Failure {}
 
+impl Failure {
+    /// What an answer of a service for credentials says that is no success.
+    pub(crate) fn of_a_credential_service(host: String, status: u16) -> Self {
+        match status {
+            408 | 425 | 429 | 500 | 502..=504 => Self::CredentialsLater(host, status),
+            _ => Self::Credentials(host),
+        }
+    }
+}
+
 /// What this link of an error's chain says of the request, if it says anything.
 pub(crate) fn fault(source: &(dyn StdError + 'static)) -> Option<Fault> {
     if let Some(failure) = source.downcast_ref::<Failure>() {
         return Some(match failure.clone() {
             Failure::Answered(answer) => Fault::Answer(answer),
+            Failure::Stale(answer) => Fault::Stale(answer),
             Failure::Unreachable(cause) => Fault::Unreachable(cause),
             Failure::Credentials(host) => Fault::Credentials(host),
             Failure::CredentialsLater(host, status) => Fault::CredentialsLater(host, status),
         });
+    }
+    if let Some(none) = source.downcast_ref::<NoCredentials>() {
+        return Some(Fault::NoCredentials(none.clone()));
     }
     let error = source.downcast_ref::<HttpError>()?;
     // Its own failures are told by the next link.
@@ -81,6 +98,8 @@ pub(crate) struct Connector {
     pub(crate) endpoint: Url,
     /// Where names go that object_store cannot list.
     pub(crate) foreign: Arc<Foreign>,
+    /// Where credentials go that the server refuses.
+    pub(crate) refused: Arc<Refused>,
 }
 
 #[derive(Debug)]
@@ -89,6 +108,7 @@ struct Client {
     bucket: String,
     endpoint: Url,
     foreign: Arc<Foreign>,
+    refused: Arc<Refused>,
 }
 
 impl Connector {
@@ -97,19 +117,21 @@ impl Connector {
         url: &ObjectUrl,
         endpoint: &str,
         foreign: &Arc<Foreign>,
+        refused: &Arc<Refused>,
     ) -> pflow_backend::Result<Self> {
         let endpoint = Url::parse(endpoint).map_err(|_| {
             Error::new(ErrorKind::InvalidInput, "The endpoint is no URL such as https://host:port")
         })?;
-        Ok(Self { bucket: url.bucket().to_owned(), endpoint, foreign: foreign.clone() })
+        let (foreign, refused) = (foreign.clone(), refused.clone());
+        Ok(Self { bucket: url.bucket().to_owned(), endpoint, foreign, refused })
     }
 }
 
 impl HttpConnector for Connector {
     fn connect(&self, options: &ClientOptions) -> Result<HttpClient> {
         let inner = ReqwestConnector::default().connect(options)?;
-        let Self { bucket, endpoint, foreign } = self.clone();
-        Ok(HttpClient::new(Client { inner, bucket, endpoint, foreign }))
+        let Self { bucket, endpoint, foreign, refused } = self.clone();
+        Ok(HttpClient::new(Client { inner, bucket, endpoint, foreign, refused }))
     }
 }
 
@@ -125,6 +147,9 @@ impl HttpService for Client {
         if !is_at_endpoint && !names(&self.bucket, &host, &path) {
             return self.for_credentials(request, host, &path).await;
         }
+        let is_a_look = request.method() == "HEAD";
+        let authorization =
+            request.headers().get("authorization").filter(|_| self.refused.can_renew).cloned();
         let response = self.inner.execute(request).await.map_err(|error| match unreachable(&error) {
             Some(cause) => HttpError::new(HttpErrorKind::Connect, Failure::Unreachable(cause)),
             None => error,
@@ -141,7 +166,15 @@ impl HttpService for Client {
         let body = String::from_utf8_lossy(&body);
         let code = code.as_deref().and_then(short).or_else(|| element(&body, "Code"));
         let region = region.as_deref().and_then(short).or_else(|| element(&body, "Region"));
-        let failure = Failure::Answered(Answer { status, code, region, retry_after });
+        let answer = Answer { status, code, region, retry_after };
+        let refused = authorization.filter(|_| answer.is_of_old_credentials(is_a_look));
+        let failure = match refused.as_ref().and_then(|it| it.to_str().ok()) {
+            Some(authorization) => {
+                self.refused.add(authorization.to_owned());
+                Failure::Stale(answer)
+            }
+            None => Failure::Answered(answer),
+        };
         Err(HttpError::new(HttpErrorKind::Unknown, failure))
     }
 }
@@ -168,10 +201,9 @@ impl Client {
         let has_another_way = path == "/latest/api/token";
         let failure = match self.inner.execute(request).await {
             Ok(response) if response.status().is_success() => return Ok(response),
-            Ok(response) => match response.status().as_u16() {
-                status @ (408 | 425 | 429 | 500 | 502..=504) => Failure::CredentialsLater(host, status),
-                _ if has_another_way => return Ok(response),
-                _ => Failure::Credentials(host),
+            Ok(response) => match Failure::of_a_credential_service(host, response.status().as_u16()) {
+                Failure::Credentials(_) if has_another_way => return Ok(response),
+                failure => failure,
             },
             // Where no such service is, nothing answers.
             Err(_) => Failure::Credentials(host),

@@ -1,6 +1,7 @@
 //! Places in buckets, each case on a prefix of its own.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod answering;
 mod losing;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
