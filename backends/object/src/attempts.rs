@@ -30,6 +30,8 @@ pub(crate) struct Attempts<'a> {
     ends: Duration,
     pause: Duration,
     garbled: u32,
+    /// Whether new credentials were asked for because the server refused the old ones.
+    renewed: bool,
     /// When the running or the last attempt began.
     began: Duration,
     /// How long the server wanted to be left alone when it answered last.
@@ -55,6 +57,7 @@ impl<'a> Attempts<'a> {
             ends,
             pause: FIRST_PAUSE,
             garbled: 0,
+            renewed: false,
             began: now,
             at_least: Duration::ZERO,
             begun: now,
@@ -124,6 +127,12 @@ impl<'a> Attempts<'a> {
                 if self.garbled >= MOST_GARBLED {
                     return false;
                 }
+            }
+            Fault::Stale(_) => {
+                if self.renewed {
+                    return false;
+                }
+                self.renewed = true;
             }
             _ => {}
         }

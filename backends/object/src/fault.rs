@@ -4,7 +4,7 @@ use std::{error::Error as StdError, time::Duration};
 
 use pflow_backend::{Error, ErrorKind};
 
-use crate::{place::Place, wire};
+use crate::{credentials::NoCredentials, place::Place, wire};
 
 /// Why a request did not succeed. Holds no secret: see [`crate::wire`].
 #[cfg_attr(
@@ -27,10 +27,14 @@ pub(crate) enum Fault {
     Credentials(String),
     /// This host, which hands out credentials, answers with this status at the moment, so nothing was sent.
     CredentialsLater(String, u16),
+    /// No credentials could be had for another reason, so nothing was sent.
+    NoCredentials(NoCredentials),
     /// The settings do not allow the request, so nothing was sent.
     Settings(String),
     /// The server answered.
     Answer(Answer),
+    /// The server refused the credentials, and new ones may be had for the next request.
+    Stale(Answer),
     /// No answer in time.
     TimedOut,
     /// The connection ended before the whole answer was there.
@@ -60,7 +64,7 @@ pub(crate) struct Answer {
 pub(crate) enum OfAWrite {
     /// Surely not applied by this request, and not by the next one either.
     Hopeless,
-    /// Surely not applied by this request: it never left. The next one may do better.
+    /// Surely not applied by this request: it never left, or its credentials were refused. The next one may do better.
     NotSent,
     /// Everything else, and every refusal of a condition, for it may be the answer to a repeated request
     /// whose first copy was applied.
@@ -96,9 +100,9 @@ impl Fault {
     pub(crate) fn is_passing(&self) -> bool {
         match self {
             Self::Unreachable(_) | Self::TimedOut | Self::Cut | Self::Garbled | Self::WebPage => true,
-            Self::CredentialsLater(..) | Self::Proxy(..) => true,
-            Self::Credentials(_) | Self::Settings(_) | Self::ProxyCredentials(_) => false,
-            Self::SpeaksPlainHttp | Self::SpeaksTls => false,
+            Self::CredentialsLater(..) | Self::Stale(_) | Self::Proxy(..) => true,
+            Self::Credentials(_) | Self::NoCredentials(_) | Self::ProxyCredentials(_) => false,
+            Self::Settings(_) | Self::SpeaksPlainHttp | Self::SpeaksTls => false,
             Self::Answer(answer) => answer.is_passing(),
         }
     }
@@ -106,8 +110,9 @@ impl Fault {
     /// What it says about the write whose request met it.
     pub(crate) fn of_a_write(&self) -> OfAWrite {
         match self {
-            Self::Unreachable(_) | Self::Proxy(..) | Self::CredentialsLater(..) => OfAWrite::NotSent,
-            Self::Credentials(_) | Self::Settings(_) => OfAWrite::Hopeless,
+            Self::Unreachable(_) | Self::Proxy(..) => OfAWrite::NotSent,
+            Self::CredentialsLater(..) | Self::Stale(_) => OfAWrite::NotSent,
+            Self::Credentials(_) | Self::NoCredentials(_) | Self::Settings(_) => OfAWrite::Hopeless,
             Self::ProxyCredentials(_) | Self::SpeaksPlainHttp => OfAWrite::Hopeless,
             // Bytes have left. What a server that understood them as TLS did not do, another behind the same port may have done.
             Self::SpeaksTls => OfAWrite::Doubtful,
@@ -130,9 +135,11 @@ impl Fault {
             Self::CredentialsLater(host, status) => {
                 format!("{status} of {host}, which hands out credentials")
             }
+            Self::NoCredentials(none) => none.why.clone(),
             Self::Settings(what) => what.clone(),
-            Self::Answer(Answer { status, code: Some(code), .. }) => format!("{status} {code}"),
-            Self::Answer(Answer { status, .. }) => status.to_string(),
+            Self::Answer(Answer { status, code: Some(code), .. })
+            | Self::Stale(Answer { status, code: Some(code), .. }) => format!("{status} {code}"),
+            Self::Answer(Answer { status, .. }) | Self::Stale(Answer { status, .. }) => status.to_string(),
             Self::TimedOut => "no answer in time".to_owned(),
             Self::Cut => "the connection broke off".to_owned(),
             Self::Garbled => "an answer that cannot be read".to_owned(),
@@ -156,70 +163,94 @@ impl Fault {
     /// The status of the answer, if there was one.
     pub(crate) fn status(&self) -> Option<u16> {
         match self {
-            Self::Answer(answer) => Some(answer.status),
+            Self::Answer(answer) | Self::Stale(answer) => Some(answer.status),
             _ => None,
         }
     }
 
-    /// One sentence that says which of bucket, key, region and endpoint is to blame. `what`: "read a/b".
+    /// One sentence that says which of bucket, key, region, endpoint and credentials is to blame. `what`: "read a/b".
     pub(crate) fn error(&self, place: &Place, what: &str) -> Error {
         let endpoint = &place.endpoint;
-        let (kind, sentence) = match self {
-            Self::Unreachable(cause) => {
-                (ErrorKind::Unavailable, format!("The endpoint {endpoint} cannot be reached: {cause}"))
-            }
-            Self::Proxy(proxy, cause) => (
+        let Said { kind, sentence, hint } = match self {
+            Self::Unreachable(cause) => Said::new(
+                ErrorKind::Unavailable,
+                format!("The endpoint {endpoint} cannot be reached: {cause}"),
+            ),
+            Self::Proxy(proxy, cause) => Said::new(
                 ErrorKind::Unavailable,
                 format!("The proxy {proxy} does not lead to the endpoint {endpoint}: {cause}"),
             ),
-            Self::ProxyCredentials(proxy) => (
+            Self::ProxyCredentials(proxy) => Said::new(
                 ErrorKind::Denied,
                 format!(
                     "The proxy {proxy} asks for credentials (407): put a user and a password into the URL of the proxy"
                 ),
             ),
-            Self::SpeaksPlainHttp => (
+            Self::SpeaksPlainHttp => Said::new(
                 ErrorKind::InvalidInput,
                 format!(
                     "The endpoint {endpoint} speaks plain HTTP: use http:// in its URL and {}=true",
                     place.allow_http()
                 ),
             ),
-            Self::SpeaksTls => (
+            Self::SpeaksTls => Said::new(
                 ErrorKind::InvalidInput,
                 format!("The endpoint {endpoint} speaks TLS: use https:// in its URL"),
             ),
-            Self::Credentials(host) => (
+            Self::Credentials(host) => Said::new(
                 ErrorKind::Denied,
                 format!("There are no credentials: none are set, and {host} hands out none"),
-            ),
-            Self::CredentialsLater(host, status) => (
+            )
+            .hint(&place.credentials.renew),
+            Self::CredentialsLater(host, status) => Said::new(
                 ErrorKind::Unavailable,
                 format!("{host}, which hands out credentials, keeps answering {status}"),
             ),
+            Self::NoCredentials(none) => Said::new(none.kind, none.why.clone()).hint(&none.hint),
             Self::Settings(what) => {
-                (ErrorKind::InvalidInput, format!("The settings do not allow this: {what}"))
+                Said::new(ErrorKind::InvalidInput, format!("The settings do not allow this: {what}"))
             }
             Self::TimedOut => {
-                (ErrorKind::Unavailable, format!("The endpoint {endpoint} did not answer in time"))
+                Said::new(ErrorKind::Unavailable, format!("The endpoint {endpoint} did not answer in time"))
             }
-            Self::Cut => (
+            Self::Cut => Said::new(
                 ErrorKind::Unavailable,
                 format!("The endpoint {endpoint} broke off in the middle of an answer"),
             ),
-            Self::Garbled => (
+            Self::Garbled => Said::new(
                 ErrorKind::Unavailable,
                 format!("The endpoint {endpoint} gives answers that no {} server gives", place.protocol()),
             ),
-            Self::WebPage => {
-                let protocol = place.protocol();
-                let sentence =
-                    format!("The endpoint {endpoint} is no {protocol} server: it answers with a web page");
-                (ErrorKind::Missing, sentence)
-            }
-            Self::Answer(answer) => answer.sentence(place),
+            Self::WebPage => Said::new(
+                ErrorKind::Missing,
+                format!(
+                    "The endpoint {endpoint} is no {} server: it answers with a web page",
+                    place.protocol()
+                ),
+            ),
+            Self::Answer(answer) | Self::Stale(answer) => answer.sentence(place),
         };
-        Error::new(kind, format!("{sentence} (to {what} in {})", place.url))
+        let error = Error::new(kind, format!("{sentence} (to {what} in {})", place.url));
+        if hint.is_empty() { error } else { error.with_hint(hint) }
+    }
+}
+
+/// What is said to a person.
+struct Said {
+    kind: ErrorKind,
+    sentence: String,
+    /// Empty where the kind says enough.
+    hint: String,
+}
+
+impl Said {
+    fn new(kind: ErrorKind, sentence: String) -> Self {
+        Self { kind, sentence, hint: String::new() }
+    }
+
+    fn hint(mut self, hint: &str) -> Self {
+        self.hint = hint.to_owned();
+        self
     }
 }
 
@@ -241,6 +272,14 @@ impl Answer {
     /// The bucket is there and the key is not.
     pub(crate) fn lacks_key(&self) -> bool {
         self.status == 404 && self.has_code(&["NoSuchKey", "BlobNotFound"])
+    }
+
+    /// Whether the server refused who asks, as it does where credentials have expired or were replaced. S3 answers a HEAD without a word for it.
+    #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+    pub(crate) fn is_of_old_credentials(&self, is_a_look: bool) -> bool {
+        let codes =
+            ["ExpiredToken", "TokenRefreshRequired", "InvalidToken", "InvalidAccessKeyId", "InvalidTokenId"];
+        self.status == 401 || self.has_code(&codes) || is_a_look && self.status == 400 && self.code.is_none()
     }
 
     /// The request was signed for, or went to, another region than the bucket's. S3 answers 301 and 307 with
@@ -282,12 +321,13 @@ impl Answer {
             || matches!(self.status, 401 | 403 | 405 | 411 | 413 | 501 | 505 | 507)
     }
 
-    fn sentence(&self, place: &Place) -> (ErrorKind, String) {
-        let Place { url, endpoint, region } = place;
+    fn sentence(&self, place: &Place) -> Said {
+        let Place { url, endpoint, region, .. } = place;
         let bucket = url.bucket();
         let code = self.code.as_deref().map(|code| format!(" {code}")).unwrap_or_default();
         if self.lacks_bucket() {
-            return (ErrorKind::Missing, format!("The bucket {bucket} does not exist at {endpoint}"));
+            let sentence = format!("The bucket {bucket} does not exist at {endpoint}");
+            return Said::new(ErrorKind::Missing, sentence);
         }
         if self.is_of_another_region() {
             let asked = region.as_deref().unwrap_or("asked");
@@ -296,27 +336,13 @@ impl Answer {
                 (None, Some(server)) => format!(", but at {server}"),
                 (None, None) => String::new(),
             };
-            return (
-                ErrorKind::Missing,
-                format!(
-                    "The bucket {bucket} is not in the region {asked}{is_in}: set AWS_REGION to its region"
-                ),
+            let sentence = format!(
+                "The bucket {bucket} is not in the region {asked}{is_in}: set AWS_REGION to its region"
             );
+            return Said::new(ErrorKind::Missing, sentence);
         }
-        if self.has_code(&["InvalidAccessKeyId", "InvalidTokenId"]) {
-            return (ErrorKind::Denied, format!("The endpoint {endpoint} does not know the access key"));
-        }
-        if self.has_code(&["SignatureDoesNotMatch", "AuthenticationFailed"]) {
-            return (ErrorKind::Denied, format!("The secret key is wrong: {endpoint} refuses the signature"));
-        }
-        if self.has_code(&["ExpiredToken", "TokenRefreshRequired"]) {
-            return (ErrorKind::Denied, format!("The credentials for {endpoint} have expired"));
-        }
-        if self.has_code(&["RequestTimeTooSkewed"]) {
-            return (
-                ErrorKind::Denied,
-                format!("The clock of this machine is too far from that of {endpoint}"),
-            );
+        if let Some(denied) = self.denied(place, &code) {
+            return denied;
         }
         if self.is_redirect() {
             let (status, protocol) = (self.status, place.protocol());
@@ -328,14 +354,10 @@ impl Answer {
                     "The endpoint {endpoint} is no {protocol} server: it answers with a redirect to another page ({status}{code})"
                 ),
             };
-            return (ErrorKind::Missing, sentence);
+            return Said::new(ErrorKind::Missing, sentence);
         }
         match self.status {
-            401 | 403 => (
-                ErrorKind::Denied,
-                format!("The credentials do not allow this at {endpoint} ({}{code})", self.status),
-            ),
-            404 | 405 | 501 => (
+            404 | 405 | 501 => Said::new(
                 ErrorKind::Missing,
                 format!(
                     "The endpoint {endpoint} is no {} server: it answers {}{code}",
@@ -343,15 +365,43 @@ impl Answer {
                     self.status
                 ),
             ),
-            507 => (ErrorKind::Exhausted, format!("The endpoint {endpoint} has no room left")),
-            408 | 409 | 425 | 429 | 500.. => (
+            507 => Said::new(ErrorKind::Exhausted, format!("The endpoint {endpoint} has no room left")),
+            408 | 409 | 425 | 429 | 500.. => Said::new(
                 ErrorKind::Unavailable,
                 format!("The endpoint {endpoint} keeps answering {}{code}", self.status),
             ),
-            status => {
-                (ErrorKind::Io, format!("The endpoint {endpoint} refuses the request ({status}{code})"))
-            }
+            status => Said::new(
+                ErrorKind::Io,
+                format!("The endpoint {endpoint} refuses the request ({status}{code})"),
+            ),
         }
+    }
+
+    /// What is wrong with the credentials, and where they come from.
+    fn denied(&self, place: &Place, code: &str) -> Option<Said> {
+        let Place { endpoint, credentials, .. } = place;
+        let renew = credentials.renew.as_str();
+        let (sentence, hint) = if self.has_code(&["InvalidAccessKeyId", "InvalidTokenId", "InvalidToken"]) {
+            (format!("The endpoint {endpoint} does not know the access key"), renew)
+        } else if self.has_code(&["SignatureDoesNotMatch", "AuthenticationFailed"]) {
+            (format!("The secret key is wrong: {endpoint} refuses the signature"), renew)
+        } else if self.has_code(&["ExpiredToken", "TokenRefreshRequired"]) {
+            (format!("The credentials for {endpoint} have expired"), renew)
+        } else if self.has_code(&["RequestTimeTooSkewed"]) {
+            let sentence = format!("The clock of this machine is too far from that of {endpoint}");
+            return Some(Said::new(ErrorKind::Denied, sentence).hint("Set the clock of this machine"));
+        } else if matches!(self.status, 401 | 403) {
+            let sentence = format!("The credentials do not allow this at {endpoint} ({}{code})", self.status);
+            (sentence, if self.status == 401 { renew } else { "" })
+        } else {
+            return None;
+        };
+        let origin = if credentials.origin.is_empty() {
+            String::new()
+        } else {
+            format!("; they are those of {}", credentials.origin)
+        };
+        Some(Said::new(ErrorKind::Denied, format!("{sentence}{origin}")).hint(hint))
     }
 }
 

@@ -34,6 +34,7 @@ mod client;
 #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
 mod clouds;
 mod commit;
+mod credentials;
 mod examine;
 mod fault;
 mod foreign;

@@ -1,6 +1,9 @@
 use std::fmt;
 
-use crate::url::{ObjectUrl, Scheme};
+use crate::{
+    credentials::Source,
+    url::{ObjectUrl, Scheme},
+};
 
 /// Where a handle reads and writes, in words that hold no secret.
 #[derive(Debug, Clone)]
@@ -10,6 +13,8 @@ pub(crate) struct Place {
     pub(crate) endpoint: String,
     /// The region that requests are signed for (S3).
     pub(crate) region: Option<String>,
+    /// Where the credentials come from.
+    pub(crate) credentials: Source,
 }
 
 impl Place {

@@ -22,6 +22,7 @@ use pflow_backend::{Environment, Error, ErrorKind, async_trait};
 use url::Url;
 
 use crate::{
+    credentials::{NoCredentials, Refused},
     fault::{Answer, Fault},
     foreign::Foreign,
     proxies::{self, Proxies},
@@ -38,6 +39,8 @@ pub(crate) enum Failure {
     Answered(Answer),
     /// A web server answered, with a success that no server of objects gives.
     WebPage,
+    /// The server refused the credentials, and new ones may be had.
+    Stale(Answer),
     /// The request never left.
     Unreached(Unreached),
     /// At an endpoint in plain HTTP a server speaks TLS.
@@ -51,7 +54,7 @@ pub(crate) enum Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Answered(answer) => write!(f, "status {}", answer.status),
+            Self::Answered(answer) | Self::Stale(answer) => write!(f, "status {}", answer.status),
             Self::WebPage => f.write_str("a web page"),
             Self::Unreached(Unreached::Server(cause) | Unreached::Proxy(_, cause)) => f.write_str(cause),
             Self::Unreached(Unreached::ProxyCredentials(_)) => f.write_str("status 407"),
@@ -65,12 +68,23 @@ impl fmt::Display for Failure {
 
 impl StdError for Failure {}
 
+impl Failure {
+    /// What an answer of a service for credentials says that is no success.
+    pub(crate) fn of_a_credential_service(host: String, status: u16) -> Self {
+        match status {
+            408 | 425 | 429 | 500 | 502..=504 => Self::CredentialsLater(host, status),
+            _ => Self::Credentials(host),
+        }
+    }
+}
+
 /// What this link of an error's chain says of the request, if it says anything.
 pub(crate) fn fault(source: &(dyn StdError + 'static)) -> Option<Fault> {
     if let Some(failure) = source.downcast_ref::<Failure>() {
         return Some(match failure.clone() {
             Failure::Answered(answer) => Fault::Answer(answer),
             Failure::WebPage => Fault::WebPage,
+            Failure::Stale(answer) => Fault::Stale(answer),
             Failure::Unreached(Unreached::Server(cause)) => Fault::Unreachable(cause),
             Failure::Unreached(Unreached::Proxy(proxy, cause)) => Fault::Proxy(proxy, cause),
             Failure::Unreached(Unreached::ProxyCredentials(proxy)) => Fault::ProxyCredentials(proxy),
@@ -79,6 +93,9 @@ pub(crate) fn fault(source: &(dyn StdError + 'static)) -> Option<Fault> {
             Failure::Credentials(host) => Fault::Credentials(host),
             Failure::CredentialsLater(host, status) => Fault::CredentialsLater(host, status),
         });
+    }
+    if let Some(none) = source.downcast_ref::<NoCredentials>() {
+        return Some(Fault::NoCredentials(none.clone()));
     }
     let error = source.downcast_ref::<HttpError>()?;
     // Its own failures are told by the next link.
@@ -103,6 +120,8 @@ pub(crate) struct Connector {
     pub(crate) endpoint: Url,
     /// Where names go that object_store cannot list.
     pub(crate) foreign: Arc<Foreign>,
+    /// Where credentials go that the server refuses.
+    pub(crate) refused: Arc<Refused>,
     environment: Arc<dyn Environment>,
 }
 
@@ -112,6 +131,7 @@ struct Client {
     bucket: String,
     endpoint: Url,
     foreign: Arc<Foreign>,
+    refused: Arc<Refused>,
     proxies: Proxies,
     /// Whether a server of objects has answered.
     is_known: AtomicBool,
@@ -123,22 +143,23 @@ impl Connector {
         url: &ObjectUrl,
         endpoint: &str,
         foreign: &Arc<Foreign>,
+        refused: &Arc<Refused>,
         environment: &Arc<dyn Environment>,
     ) -> pflow_backend::Result<Self> {
         let endpoint = Url::parse(endpoint).map_err(|_| {
             Error::new(ErrorKind::InvalidInput, "The endpoint is no URL such as https://host:port")
         })?;
-        let (foreign, environment) = (foreign.clone(), environment.clone());
-        Ok(Self { bucket: url.bucket().to_owned(), endpoint, foreign, environment })
+        let (foreign, refused, environment) = (foreign.clone(), refused.clone(), environment.clone());
+        Ok(Self { bucket: url.bucket().to_owned(), endpoint, foreign, refused, environment })
     }
 }
 
 impl HttpConnector for Connector {
     fn connect(&self, options: &ClientOptions) -> Result<HttpClient> {
         let inner = HttpClient::new(transport::client(options, &self.environment)?);
-        let Self { bucket, endpoint, foreign, .. } = self.clone();
+        let Self { bucket, endpoint, foreign, refused, .. } = self.clone();
         let (proxies, is_known) = (Proxies::of(options), AtomicBool::new(false));
-        Ok(HttpClient::new(Client { inner, bucket, endpoint, foreign, proxies, is_known }))
+        Ok(HttpClient::new(Client { inner, bucket, endpoint, foreign, refused, proxies, is_known }))
     }
 }
 
@@ -155,6 +176,9 @@ impl HttpService for Client {
         if !is_at_endpoint && !names(&self.bucket, &host, &path) {
             return self.for_credentials(request, host, &path).await;
         }
+        let is_a_look = request.method() == "HEAD";
+        let authorization =
+            request.headers().get("authorization").filter(|_| self.refused.can_renew).cloned();
         let proxy = self.proxies.for_request(&request);
         let response = match self.inner.execute(request).await {
             Ok(response) => response,
@@ -188,7 +212,15 @@ impl HttpService for Client {
             // "Client sent an HTTP request to an HTTPS server", in the words of the server.
             return Err(failed(Failure::SpeaksTls));
         }
-        Err(failed(Failure::Answered(Answer { status, code, region, retry_after, leads_to })))
+        let answer = Answer { status, code, region, retry_after, leads_to };
+        let refused = authorization.filter(|_| answer.is_of_old_credentials(is_a_look));
+        Err(failed(match refused.as_ref().and_then(|it| it.to_str().ok()) {
+            Some(authorization) => {
+                self.refused.add(authorization.to_owned());
+                Failure::Stale(answer)
+            }
+            None => Failure::Answered(answer),
+        }))
     }
 }
 
@@ -235,10 +267,9 @@ impl Client {
         let has_another_way = path == "/latest/api/token";
         let failure = match self.inner.execute(request).await {
             Ok(response) if response.status().is_success() => return Ok(response),
-            Ok(response) => match response.status().as_u16() {
-                status @ (408 | 425 | 429 | 500 | 502..=504) => Failure::CredentialsLater(host, status),
-                _ if has_another_way => return Ok(response),
-                _ => Failure::Credentials(host),
+            Ok(response) => match Failure::of_a_credential_service(host, response.status().as_u16()) {
+                Failure::Credentials(_) if has_another_way => return Ok(response),
+                failure => failure,
             },
             // Where no such service is, nothing answers.
             Err(_) => Failure::Credentials(host),

@@ -3,6 +3,7 @@
 
 pub(crate) mod answering;
 mod losing;
+pub(crate) mod scripted;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
