@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use common::{answering::Answering, impatient, open};
+use common::{impatient, open, raw::RawServer};
 use object_store::ClientConfigKey;
 use pflow_backend::{Batch, Commit, Error, ErrorKind, Key, Operation, StorageBackend};
 use pflow_backend_object::{ObjectBackend, ObjectOptions};
@@ -31,10 +31,10 @@ async fn heads(at: &str, settings: &[(&str, &str)], heard: &Mutex<Vec<String>>) 
 }
 
 /// A server that takes every write, and what it heard.
-async fn server() -> (Answering, Arc<Mutex<Vec<String>>>) {
+async fn server() -> (RawServer, Arc<Mutex<Vec<String>>>) {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let ears = heard.clone();
-    let answering = Answering::start(move |head| {
+    let answering = RawServer::start(move |head| {
         ears.lock().unwrap().push(head.to_owned());
         Some(b"HTTP/1.1 200 OK\r\netag: \"1\"\r\ncontent-length: 0\r\n\r\n".to_vec())
     });

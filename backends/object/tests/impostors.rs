@@ -7,8 +7,8 @@ mod common;
 use std::time::Duration;
 
 use common::{
-    answering::{Answering, always},
     impatient, open,
+    raw::{RawServer, always},
 };
 use futures::TryStreamExt;
 use pflow_backend::{Batch, Error, ErrorKind, Key, Operation, Outcome, Prefix, StorageBackend};
@@ -103,7 +103,7 @@ async fn a_redirect_of_s3_names_the_place_and_surely_did_nothing() {
         "HTTP/1.1 307 Temporary Redirect\r\nlocation: https://plans.s3-eu-central-1.amazonaws.com/p/a/b\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );
-    let server = Answering::start(move |head| {
+    let server = RawServer::start(move |head| {
         Some(answer.split_at(answer.len() - if head.starts_with("HEAD") { body.len() } else { 0 }).0.into())
     })
     .await;
@@ -203,7 +203,7 @@ async fn tls_where_plain_http_is_configured_is_told() {
     let bad_request = "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
     for to_http in [Some(alert(10)), Some(bad_request.into()), None] {
         let handshake_failure = alert(40);
-        let server = Answering::start(move |head| match head {
+        let server = RawServer::start(move |head| match head {
             "" => Some(handshake_failure.clone()),
             _ => to_http.clone(),
         })

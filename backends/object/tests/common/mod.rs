@@ -1,8 +1,8 @@
 //! Places in buckets, each case on a prefix of its own.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-pub(crate) mod answering;
 mod losing;
+pub(crate) mod raw;
 pub(crate) mod scripted;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};

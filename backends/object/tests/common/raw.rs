@@ -11,13 +11,13 @@ use tokio::{
 };
 
 /// Runs until the test's runtime ends.
-pub(crate) struct Answering {
+pub(crate) struct RawServer {
     /// `host:port`.
     pub(crate) address: String,
     requests: Arc<AtomicUsize>,
 }
 
-impl Answering {
+impl RawServer {
     /// Answers each request with what this makes of its head, which is empty for what is no HTTP. None ends the connection
     /// without an answer, and what is no HTTP/1.1 is the last one on a connection.
     pub(crate) async fn start(answer: impl Fn(&str) -> Option<Vec<u8>> + Send + Sync + 'static) -> Self {
@@ -44,9 +44,9 @@ impl Answering {
 }
 
 /// The same answer, whatever is asked.
-pub(crate) async fn always(answer: impl Into<Vec<u8>>) -> Answering {
+pub(crate) async fn always(answer: impl Into<Vec<u8>>) -> RawServer {
     let answer = answer.into();
-    Answering::start(move |_| Some(answer.clone())).await
+    RawServer::start(move |_| Some(answer.clone())).await
 }
 
 async fn serve(
