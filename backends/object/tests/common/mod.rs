@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 pub(crate) mod answering;
+pub(crate) mod aws;
 mod losing;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
