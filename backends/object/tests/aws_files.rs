@@ -5,36 +5,17 @@ mod common;
 
 use std::{
     collections::BTreeMap,
-    path::Path,
     sync::{Arc, Mutex},
 };
 
-use common::{impatient, open, scripted::Scripted};
+use common::{
+    answering::Answering,
+    aws::{SECRET, assert_says, home, signed_with, variables},
+    impatient, open,
+};
 use pflow_backend::{Batch, Commit, Error, ErrorKind, Key, Operation, StorageBackend};
 use pflow_test_endpoints::S3Endpoint;
 use tempfile::TempDir;
-
-const SECRET: &str = "hunter2hunter2";
-
-/// A home with these two files; none of an empty text.
-fn home(config: &str, credentials: &str) -> TempDir {
-    let home = tempfile::tempdir().unwrap();
-    let aws = home.path().join(".aws");
-    std::fs::create_dir(&aws).unwrap();
-    for (name, text) in [("config", config), ("credentials", credentials)] {
-        if !text.is_empty() {
-            std::fs::write(aws.join(name), text).unwrap();
-        }
-    }
-    home
-}
-
-fn variables(home: &Path, others: &[(&str, &str)]) -> BTreeMap<String, String> {
-    let fixed =
-        [("HOME", home.to_str().unwrap()), ("AWS_ALLOW_HTTP", "true"), ("AWS_EC2_METADATA_DISABLED", "true")];
-    let pairs = fixed.iter().chain(others);
-    pairs.map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
-}
 
 fn key() -> Key {
     Key::parse("a").unwrap()
@@ -42,21 +23,6 @@ fn key() -> Key {
 
 fn refused(home: &TempDir, others: &[(&str, &str)]) -> Error {
     open("s3://plans", impatient(variables(home.path(), others))).unwrap_err()
-}
-
-fn assert_says(error: &Error, kind: ErrorKind, words: &[&str]) {
-    let all = format!("{error} | {}", error.hint().unwrap_or_default());
-    assert_eq!(error.kind(), kind, "{all}");
-    assert!(words.iter().all(|word| all.contains(word)), "{words:?}: {all}");
-    assert!(!format!("{error:?}").contains(SECRET) && !all.contains('\n'), "{error:?}");
-}
-
-/// The key id and the session token that a request was signed with.
-fn signed_with(head: &str) -> (String, Option<String>) {
-    let head = head.to_owned();
-    let id = head.split_once("Credential=").unwrap().1.split_once('/').unwrap().0.to_owned();
-    let token = head.lines().find_map(|it| it.strip_prefix("x-amz-security-token: ").map(str::to_owned));
-    (id, token)
 }
 
 #[tokio::test]
@@ -81,7 +47,7 @@ async fn a_profile_gives_keys_region_and_endpoint() {
 /// Variables before the profile, the credentials file before the config file.
 #[tokio::test]
 async fn what_goes_first_is_what_goes_first_for_aws() {
-    let server = Scripted::start(|_| (200, "x".to_owned())).await;
+    let server = Answering::start(|_| (200, "x".to_owned())).await;
     let pair = |id: &str| format!("aws_access_key_id = {id}\naws_secret_access_key = s\n");
     let config = format!("[default]\n{}region = eu-west-1\n[profile two]\n{}", pair("CONFIG"), pair("TWO"));
     let credentials = format!("[default]\n{}aws_session_token = TOKEN\n", pair("CREDENTIALS"));
@@ -162,7 +128,7 @@ async fn a_refusal_says_which_file_the_keys_come_from() {
         (code("ExpiredToken", 400), ["have expired", "aws configure --profile work"]),
         (code("SignatureDoesNotMatch", 403), ["secret key is wrong", "aws configure --profile work"]),
     ] {
-        let server = Scripted::start(move |_| answer.clone()).await;
+        let server = Answering::start(move |_| answer.clone()).await;
         let others = [("AWS_PROFILE", "work"), ("AWS_ENDPOINT_URL", server.url.as_str())];
         let backend = open("s3://plans", impatient(variables(home.path(), &others))).unwrap();
         let error = backend.get(&key()).await.unwrap_err();
@@ -179,7 +145,7 @@ async fn a_refusal_says_which_file_the_keys_come_from() {
 #[tokio::test]
 async fn keys_that_another_program_replaces_are_found() {
     let accepted = Arc::new(Mutex::new("OLD"));
-    let server = Scripted::start({
+    let server = Answering::start({
         let accepted = accepted.clone();
         move |head| match head.contains(&format!("Credential={}/", accepted.lock().unwrap())) {
             true => (200, "x".to_owned()),

@@ -94,7 +94,7 @@ impl ProfileSource {
                     format!("The sign-in of the AWS profile {name} of {file} ({because}) has expired"),
                     login(name, because),
                 ),
-                Failed::Ended { said, .. } if said.contains("export-credentials") && said.contains("usage:") => (
+                Failed::Ended { said, .. } if said.contains("Invalid choice") => (
                     format!("The program aws is too old for the AWS profile {name} of {file} ({because}): it has no `configure export-credentials`"),
                     "Install the AWS CLI, version 2".to_owned(),
                 ),

@@ -9,12 +9,12 @@ use tokio::{
 
 /// What was asked, and where.
 #[derive(Debug)]
-pub(crate) struct Scripted {
+pub(crate) struct Answering {
     pub(crate) url: String,
     heads: Arc<Mutex<Vec<String>>>,
 }
 
-impl Scripted {
+impl Answering {
     /// Answers with the status and the body that `answer` gives for the head of a request, until the test's runtime ends.
     pub(crate) async fn start(answer: impl Fn(&str) -> (u16, String) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
