@@ -30,6 +30,8 @@ pub(crate) struct Attempts<'a> {
     ends: Duration,
     pause: Duration,
     garbled: u32,
+    /// Whether new credentials were asked for because the server refused the old ones.
+    renewed: bool,
     /// When the running or the last attempt began.
     began: Duration,
     /// How long the server wanted to be left alone when it answered last.
@@ -55,6 +57,7 @@ impl<'a> Attempts<'a> {
             ends,
             pause: FIRST_PAUSE,
             garbled: 0,
+            renewed: false,
             began: now,
             at_least: Duration::ZERO,
             begun: now,
@@ -114,16 +117,22 @@ impl<'a> Attempts<'a> {
             return false;
         }
         match fault {
-            Fault::Unreachable(_) => {
+            Fault::Unreachable(_) | Fault::Proxy(..) => {
                 let since = *self.unreachable_since.get_or_insert(self.began);
                 let ends = since.saturating_add(self.options.connect_timeout).min(self.ends);
                 return self.pause_until(ends).await;
             }
-            Fault::Garbled => {
+            Fault::Garbled | Fault::WebPage => {
                 self.garbled += 1;
                 if self.garbled >= MOST_GARBLED {
                     return false;
                 }
+            }
+            Fault::Stale(_) => {
+                if self.renewed {
+                    return false;
+                }
+                self.renewed = true;
             }
             _ => {}
         }

@@ -47,7 +47,7 @@ impl ObjectBackend {
     /// cloud's setting does not allow; [`pflow_backend::ErrorKind::Unsupported`] where this program was built
     /// without the cloud. No error ever shows the value of a setting that may be a secret.
     pub fn open(url: &ObjectUrl, options: ObjectOptions, environment: Arc<dyn Environment>) -> Result<Self> {
-        Ok(Self::over(open::connect(url, &options)?, options, environment))
+        Ok(Self::over(open::connect(url, &options, &environment)?, options, environment))
     }
 
     pub(crate) fn over(

@@ -10,47 +10,94 @@ use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 #[cfg(feature = "gcs")]
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::{BackoffConfig, ClientConfigKey, ClientOptions, RetryConfig};
-use pflow_backend::{Error, ErrorKind, Result};
+use pflow_backend::{Environment, Error, ErrorKind, Result};
 use url::Url;
 
+#[cfg(feature = "s3")]
+use crate::credentials::{Aws, Origin};
 use crate::{
-    foreign::Foreign, open::Connected, options::ObjectOptions, place::Place, url::ObjectUrl, wire::Connector,
+    credentials::{Held, Refused, Service},
+    foreign::Foreign,
+    open::Connected,
+    options::ObjectOptions,
+    place::Place,
+    url::ObjectUrl,
+    wire::Connector,
 };
 
 #[cfg(feature = "s3")]
-pub(crate) fn s3(url: &ObjectUrl, options: &ObjectOptions) -> Result<Connected> {
+pub(crate) fn s3(
+    url: &ObjectUrl,
+    options: &ObjectOptions,
+    environment: &Arc<dyn Environment>,
+) -> Result<Connected> {
     let settings: Vec<(AmazonS3ConfigKey, &str)> = settings("aws_", options);
     let value = |wanted| settings.iter().find(|(key, _)| *key == wanted).map(|(_, value)| *value);
-    let region = value(AmazonS3ConfigKey::Region).or(value(AmazonS3ConfigKey::DefaultRegion));
-    let region = region.unwrap_or("us-east-1");
     if value(AmazonS3ConfigKey::AccessKeyId).is_some() != value(AmazonS3ConfigKey::SecretAccessKey).is_some()
     {
         let sentence =
             format!("{url} needs both of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and one is set");
         return Err(Error::new(ErrorKind::InvalidInput, sentence));
     }
+    let is_signed = !is_on(value(AmazonS3ConfigKey::SkipSignature));
+    let aws = Aws::find(options, is_signed, environment)?;
+    let region = value(AmazonS3ConfigKey::Region).or(value(AmazonS3ConfigKey::DefaultRegion));
+    let region = region.or(aws.region.as_deref()).unwrap_or("us-east-1");
     let given = value(AmazonS3ConfigKey::S3Endpoint).or(value(AmazonS3ConfigKey::Endpoint));
+    let of_profile = aws.endpoint.as_deref().filter(|_| given.is_none());
+    let given = given.or(of_profile);
     let allow_http = value(AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp));
     let usual = format!("https://s3.{region}.amazonaws.com");
     let endpoint = endpoint(given.unwrap_or(&usual), allow_http, "AWS_ALLOW_HTTP")?;
     let foreign = Arc::<Foreign>::default();
+    let can_renew = !matches!(aws.origin, Origin::Unsigned | Origin::Variables);
+    let refused = Arc::new(if can_renew { Refused::renewable() } else { Refused::default() });
     let mut builder = AmazonS3Builder::new()
-        .with_client_options(client(options))
+        .with_client_options(client("AWS_", options)?)
         .with_retry(no_retries())
-        .with_http_connector(Connector::new(url, &endpoint, &foreign)?)
+        .with_http_connector(Connector::new(url, &endpoint, &foreign, &refused, environment)?)
         // One DELETE for each key: every server knows it, and its answer is about one key.
         .with_config(AmazonS3ConfigKey::DisableBulkDelete, "true");
     for (key, value) in &settings {
         builder = builder.with_config(*key, *value);
     }
-    let service = builder.with_region(region).with_bucket_name(url.bucket()).build();
-    let service = service.map_err(|_| unfit(url, options))?;
-    let place = Place { url: url.clone(), endpoint, region: Some(region.to_owned()) };
+    if let Some(given) = of_profile {
+        builder = builder.with_endpoint(given);
+    }
+    let builder = builder.with_region(region).with_bucket_name(url.bucket());
+    let unfit = |_| unfit(url, options);
+    let environment = environment.clone();
+    let service = match aws.origin {
+        Origin::Unsigned | Origin::Variables => builder.build().map_err(unfit)?,
+        Origin::Profile(profile) => {
+            let held = Held::new(profile, refused, environment);
+            builder.with_credentials(Arc::new(held)).build().map_err(unfit)?
+        }
+        Origin::Container(container) => {
+            let held = Held::new(container, refused, environment);
+            builder.with_credentials(Arc::new(held)).build().map_err(unfit)?
+        }
+        Origin::Service => {
+            let again = builder.clone();
+            let make = move || Ok(again.clone().build()?.credentials().clone());
+            let service = Service::new(make, &aws.source).map_err(unfit)?;
+            builder
+                .with_credentials(Arc::new(Held::new(service, refused, environment)))
+                .build()
+                .map_err(unfit)?
+        }
+    };
+    let place =
+        Place { url: url.clone(), endpoint, region: Some(region.to_owned()), credentials: aws.source };
     Ok(Connected { service: Arc::new(service), place, foreign })
 }
 
 #[cfg(feature = "gcs")]
-pub(crate) fn gcs(url: &ObjectUrl, options: &ObjectOptions) -> Result<Connected> {
+pub(crate) fn gcs(
+    url: &ObjectUrl,
+    options: &ObjectOptions,
+    environment: &Arc<dyn Environment>,
+) -> Result<Connected> {
     let settings: Vec<(GoogleConfigKey, &str)> = settings("google_", options);
     let value = |wanted| settings.iter().find(|(key, _)| *key == wanted).map(|(_, value)| *value);
     let allow_http = value(GoogleConfigKey::Client(ClientConfigKey::AllowHttp));
@@ -61,16 +108,25 @@ pub(crate) fn gcs(url: &ObjectUrl, options: &ObjectOptions) -> Result<Connected>
     let usual = "https://storage.googleapis.com";
     let endpoint = endpoint(given.as_deref().unwrap_or(usual), allow_http, "GOOGLE_ALLOW_HTTP")?;
     let foreign = Arc::<Foreign>::default();
+    let is_signed = !is_on(value(GoogleConfigKey::SkipSignature));
+    let refused = Arc::new(if is_signed { Refused::renewable() } else { Refused::default() });
     let mut builder = GoogleCloudStorageBuilder::new()
-        .with_client_options(client(options))
+        .with_client_options(client("GOOGLE_", options)?)
         .with_retry(no_retries())
-        .with_http_connector(Connector::new(url, &endpoint, &foreign)?);
+        .with_http_connector(Connector::new(url, &endpoint, &foreign, &refused, environment)?);
     for (key, value) in &settings {
         builder = builder.with_config(*key, *value);
     }
-    let service = builder.with_bucket_name(url.bucket()).build();
-    let service = service.map_err(|_| unfit(url, options))?;
-    let place = Place { url: url.clone(), endpoint, region: None };
+    builder = builder.with_bucket_name(url.bucket());
+    let source = crate::credentials::Source::default();
+    if is_signed {
+        let again = builder.clone();
+        let make = move || Ok(again.clone().build()?.credentials().clone());
+        let service = Service::new(make, &source).map_err(|_| unfit(url, options))?;
+        builder = builder.with_credentials(Arc::new(Held::new(service, refused, environment.clone())));
+    }
+    let service = builder.build().map_err(|_| unfit(url, options))?;
+    let place = Place { url: url.clone(), endpoint, region: None, credentials: source };
     Ok(Connected { service: Arc::new(service), place, foreign })
 }
 
@@ -87,7 +143,11 @@ fn base_url(key: Option<&str>, path: Option<&str>) -> Option<String> {
 }
 
 #[cfg(feature = "azure")]
-pub(crate) fn azure(url: &ObjectUrl, options: &ObjectOptions) -> Result<Connected> {
+pub(crate) fn azure(
+    url: &ObjectUrl,
+    options: &ObjectOptions,
+    environment: &Arc<dyn Environment>,
+) -> Result<Connected> {
     let settings: Vec<(AzureConfigKey, &str)> = settings("azure_", options);
     let value = |wanted| settings.iter().find(|(key, _)| *key == wanted).map(|(_, value)| *value);
     let allow_http = value(AzureConfigKey::Client(ClientConfigKey::AllowHttp));
@@ -105,35 +165,67 @@ pub(crate) fn azure(url: &ObjectUrl, options: &ObjectOptions) -> Result<Connecte
         endpoint(value(AzureConfigKey::Endpoint).unwrap_or(&usual), allow_http, "AZURE_ALLOW_HTTP")?
     };
     let foreign = Arc::<Foreign>::default();
+    let is_fixed = [AzureConfigKey::AccessKey, AzureConfigKey::SasKey, AzureConfigKey::Token];
+    let is_signed = !is_on(value(AzureConfigKey::SkipSignature));
+    let can_renew = is_signed && !is_emulator && !is_fixed.into_iter().any(|key| value(key).is_some());
+    let refused = Arc::new(if can_renew { Refused::renewable() } else { Refused::default() });
     let mut builder = MicrosoftAzureBuilder::new()
-        .with_client_options(client(options))
+        .with_client_options(client("AZURE_", options)?)
         .with_retry(no_retries())
-        .with_http_connector(Connector::new(url, &endpoint, &foreign)?);
+        .with_http_connector(Connector::new(url, &endpoint, &foreign, &refused, environment)?);
     for (key, value) in &settings {
         builder = builder.with_config(*key, *value);
     }
-    let service = builder.with_container_name(url.bucket()).build();
-    let service = service.map_err(|_| unfit(url, options))?;
-    let place = Place { url: url.clone(), endpoint, region: None };
+    builder = builder.with_container_name(url.bucket());
+    let source = crate::credentials::Source::default();
+    if can_renew {
+        let again = builder.clone();
+        let make = move || Ok(again.clone().build()?.credentials().clone());
+        let service = Service::new(make, &source).map_err(|_| unfit(url, options))?;
+        builder = builder.with_credentials(Arc::new(Held::new(service, refused, environment.clone())));
+    }
+    let service = builder.build().map_err(|_| unfit(url, options))?;
+    let place = Place { url: url.clone(), endpoint, region: None, credentials: source };
     Ok(Connected { service: Arc::new(service), place, foreign })
 }
 
-/// The variables that are settings of the cloud. Those that are none (`AWS_PROFILE`) are other programs'; the
-/// two time-outs are ours.
+/// The variables that are settings of the cloud. Those that are none (`AWS_PROFILE`) are other programs'.
 fn settings<'a, K: FromStr>(cloud: &str, options: &'a ObjectOptions) -> Vec<(K, &'a str)> {
     let setting = |(name, value): (&String, &'a String)| {
         let name = name.to_ascii_lowercase();
-        let is_ours = name.ends_with("_timeout") && !name.ends_with("_idle_timeout");
         // An empty variable counts as one that is not set, as it does for the clouds' own programs.
-        let is_set = name.starts_with(cloud) && !is_ours && !value.is_empty();
+        let is_set = name.starts_with(cloud) && !value.is_empty();
         let key = is_set.then(|| name.parse().ok()).flatten()?;
         Some((key, value.as_str()))
     };
     options.variables.iter().filter_map(setting).collect()
 }
 
-fn client(options: &ObjectOptions) -> ClientOptions {
-    ClientOptions::new().with_connect_timeout(options.connect_timeout).with_timeout(options.request_timeout)
+/// The limits, which are options of ours. Refuses variables that would set them in another way, and a user agent that object_store
+/// would pass over without a word.
+fn client(cloud: &str, options: &ObjectOptions) -> Result<ClientOptions> {
+    let refuse = |sentence: String| Err(Error::new(ErrorKind::InvalidInput, sentence));
+    for (name, value) in options.variables.iter().filter(|(_, value)| !value.is_empty()) {
+        let upper = name.to_ascii_uppercase();
+        match upper.strip_prefix(cloud) {
+            Some("TIMEOUT") => {
+                return refuse(format!(
+                    "{name} has no effect: set the request timeout of the options instead"
+                ));
+            }
+            Some("CONNECT_TIMEOUT") => {
+                return refuse(format!(
+                    "{name} has no effect: set the connect timeout of the options instead"
+                ));
+            }
+            Some("USER_AGENT") if !value.bytes().all(|byte| (b' '..=b'~').contains(&byte)) => {
+                return refuse(format!("{name} has signs that no header may have"));
+            }
+            _ => {}
+        }
+    }
+    let limits = ClientOptions::new();
+    Ok(limits.with_connect_timeout(options.connect_timeout).with_timeout(options.request_timeout))
 }
 
 /// object_store repeats 5xx, 429 and 408 by itself, so that an own write comes back as one that exists

@@ -4,7 +4,7 @@ use std::{error::Error as StdError, time::Duration};
 
 use pflow_backend::{Error, ErrorKind};
 
-use crate::{place::Place, wire};
+use crate::{credentials::NoCredentials, place::Place, wire};
 
 /// Why a request did not succeed. Holds no secret: see [`crate::wire`].
 #[cfg_attr(
@@ -15,20 +15,34 @@ use crate::{place::Place, wire};
 pub(crate) enum Fault {
     /// No connection, so nothing was sent. The cause in a few words.
     Unreachable(String),
+    /// This proxy (host and port) does not lead to the server, so nothing was sent. The cause in a few words.
+    Proxy(String, String),
+    /// This proxy asks for credentials, so nothing was sent.
+    ProxyCredentials(String),
+    /// The endpoint is to speak TLS and speaks plain HTTP, so nothing was sent.
+    SpeaksPlainHttp,
+    /// The endpoint is to speak plain HTTP and speaks TLS.
+    SpeaksTls,
     /// This host handed out no credentials, so nothing was sent.
     Credentials(String),
     /// This host, which hands out credentials, answers with this status at the moment, so nothing was sent.
     CredentialsLater(String, u16),
+    /// No credentials could be had for another reason, so nothing was sent.
+    NoCredentials(NoCredentials),
     /// The settings do not allow the request, so nothing was sent.
     Settings(String),
     /// The server answered.
     Answer(Answer),
+    /// The server refused the credentials, and new ones may be had for the next request.
+    Stale(Answer),
     /// No answer in time.
     TimedOut,
     /// The connection ended before the whole answer was there.
     Cut,
     /// An answer that cannot be read.
     Garbled,
+    /// A web page in place of an answer.
+    WebPage,
 }
 
 /// An answer that is no success.
@@ -41,6 +55,8 @@ pub(crate) struct Answer {
     pub(crate) region: Option<String>,
     /// How long the server wants to be left alone.
     pub(crate) retry_after: Option<Duration>,
+    /// Where a redirect leads: scheme, host and port. No redirect is followed.
+    pub(crate) leads_to: Option<String>,
 }
 
 /// What a fault says about a write that met it.
@@ -48,7 +64,7 @@ pub(crate) struct Answer {
 pub(crate) enum OfAWrite {
     /// Surely not applied by this request, and not by the next one either.
     Hopeless,
-    /// Surely not applied by this request: it never left. The next one may do better.
+    /// Surely not applied by this request: it never left, or its credentials were refused. The next one may do better.
     NotSent,
     /// Everything else, and every refusal of a condition, for it may be the answer to a repeated request
     /// whose first copy was applied.
@@ -79,13 +95,14 @@ impl Fault {
         }
     }
 
-    /// Whether the same request may well succeed a moment later. [`Fault::Unreachable`] and
-    /// [`Fault::Garbled`] get less patience than the others.
+    /// Whether the same request may well succeed a moment later. [`Fault::Unreachable`],
+    /// [`Fault::Garbled`] and [`Fault::WebPage`] get less patience than the others.
     pub(crate) fn is_passing(&self) -> bool {
         match self {
-            Self::Unreachable(_) | Self::TimedOut | Self::Cut | Self::Garbled => true,
-            Self::CredentialsLater(..) => true,
-            Self::Credentials(_) | Self::Settings(_) => false,
+            Self::Unreachable(_) | Self::TimedOut | Self::Cut | Self::Garbled | Self::WebPage => true,
+            Self::CredentialsLater(..) | Self::Stale(_) | Self::Proxy(..) => true,
+            Self::Credentials(_) | Self::NoCredentials(_) | Self::ProxyCredentials(_) => false,
+            Self::Settings(_) | Self::SpeaksPlainHttp | Self::SpeaksTls => false,
             Self::Answer(answer) => answer.is_passing(),
         }
     }
@@ -93,9 +110,14 @@ impl Fault {
     /// What it says about the write whose request met it.
     pub(crate) fn of_a_write(&self) -> OfAWrite {
         match self {
-            Self::Unreachable(_) | Self::CredentialsLater(..) => OfAWrite::NotSent,
-            Self::Credentials(_) | Self::Settings(_) => OfAWrite::Hopeless,
-            Self::TimedOut | Self::Cut | Self::Garbled => OfAWrite::Doubtful,
+            Self::Unreachable(_) | Self::Proxy(..) => OfAWrite::NotSent,
+            Self::CredentialsLater(..) | Self::Stale(_) => OfAWrite::NotSent,
+            Self::Credentials(_) | Self::NoCredentials(_) | Self::Settings(_) => OfAWrite::Hopeless,
+            Self::ProxyCredentials(_) | Self::SpeaksPlainHttp => OfAWrite::Hopeless,
+            // Bytes have left. What a server that understood them as TLS did not do, another behind the same port may have done.
+            Self::SpeaksTls => OfAWrite::Doubtful,
+            // The page may stand for an error of the server that a proxy asked: `error_page 504 =200 /sorry`.
+            Self::TimedOut | Self::Cut | Self::Garbled | Self::WebPage => OfAWrite::Doubtful,
             Self::Answer(answer) if answer.is_a_final_refusal() => OfAWrite::Hopeless,
             Self::Answer(_) => OfAWrite::Doubtful,
         }
@@ -105,16 +127,23 @@ impl Fault {
     pub(crate) fn in_short(&self) -> String {
         match self {
             Self::Unreachable(cause) => cause.clone(),
+            Self::Proxy(proxy, cause) => format!("the proxy {proxy}: {cause}"),
+            Self::ProxyCredentials(proxy) => format!("407 of the proxy {proxy}"),
+            Self::SpeaksPlainHttp => "plain HTTP".to_owned(),
+            Self::SpeaksTls => "TLS".to_owned(),
             Self::Credentials(host) => format!("{host} hands out no credentials"),
             Self::CredentialsLater(host, status) => {
                 format!("{status} of {host}, which hands out credentials")
             }
+            Self::NoCredentials(none) => none.why.clone(),
             Self::Settings(what) => what.clone(),
-            Self::Answer(Answer { status, code: Some(code), .. }) => format!("{status} {code}"),
-            Self::Answer(Answer { status, .. }) => status.to_string(),
+            Self::Answer(Answer { status, code: Some(code), .. })
+            | Self::Stale(Answer { status, code: Some(code), .. }) => format!("{status} {code}"),
+            Self::Answer(Answer { status, .. }) | Self::Stale(Answer { status, .. }) => status.to_string(),
             Self::TimedOut => "no answer in time".to_owned(),
             Self::Cut => "the connection broke off".to_owned(),
             Self::Garbled => "an answer that cannot be read".to_owned(),
+            Self::WebPage => "a web page".to_owned(),
         }
     }
 
@@ -134,50 +163,101 @@ impl Fault {
     /// The status of the answer, if there was one.
     pub(crate) fn status(&self) -> Option<u16> {
         match self {
-            Self::Answer(answer) => Some(answer.status),
+            Self::Answer(answer) | Self::Stale(answer) => Some(answer.status),
             _ => None,
         }
     }
 
-    /// One sentence that says which of bucket, key, region and endpoint is to blame. `what`: "read a/b".
+    /// One sentence that says which of bucket, key, region, endpoint and credentials is to blame. `what`: "read a/b".
     pub(crate) fn error(&self, place: &Place, what: &str) -> Error {
         let endpoint = &place.endpoint;
-        let (kind, sentence) = match self {
-            Self::Unreachable(cause) => {
-                (ErrorKind::Unavailable, format!("The endpoint {endpoint} cannot be reached: {cause}"))
-            }
-            Self::Credentials(host) => (
+        let Said { kind, sentence, hint } = match self {
+            Self::Unreachable(cause) => Said::new(
+                ErrorKind::Unavailable,
+                format!("The endpoint {endpoint} cannot be reached: {cause}"),
+            ),
+            Self::Proxy(proxy, cause) => Said::new(
+                ErrorKind::Unavailable,
+                format!("The proxy {proxy} does not lead to the endpoint {endpoint}: {cause}"),
+            ),
+            Self::ProxyCredentials(proxy) => Said::new(
+                ErrorKind::Denied,
+                format!(
+                    "The proxy {proxy} asks for credentials (407): put a user and a password into the URL of the proxy"
+                ),
+            ),
+            Self::SpeaksPlainHttp => Said::new(
+                ErrorKind::InvalidInput,
+                format!(
+                    "The endpoint {endpoint} speaks plain HTTP: use http:// in its URL and {}=true",
+                    place.allow_http()
+                ),
+            ),
+            Self::SpeaksTls => Said::new(
+                ErrorKind::InvalidInput,
+                format!("The endpoint {endpoint} speaks TLS: use https:// in its URL"),
+            ),
+            Self::Credentials(host) => Said::new(
                 ErrorKind::Denied,
                 format!("There are no credentials: none are set, and {host} hands out none"),
-            ),
-            Self::CredentialsLater(host, status) => (
+            )
+            .hint(&place.credentials.renew),
+            Self::CredentialsLater(host, status) => Said::new(
                 ErrorKind::Unavailable,
                 format!("{host}, which hands out credentials, keeps answering {status}"),
             ),
+            Self::NoCredentials(none) => Said::new(none.kind, none.why.clone()).hint(&none.hint),
             Self::Settings(what) => {
-                (ErrorKind::InvalidInput, format!("The settings do not allow this: {what}"))
+                Said::new(ErrorKind::InvalidInput, format!("The settings do not allow this: {what}"))
             }
             Self::TimedOut => {
-                (ErrorKind::Unavailable, format!("The endpoint {endpoint} did not answer in time"))
+                Said::new(ErrorKind::Unavailable, format!("The endpoint {endpoint} did not answer in time"))
             }
-            Self::Cut => (
+            Self::Cut => Said::new(
                 ErrorKind::Unavailable,
                 format!("The endpoint {endpoint} broke off in the middle of an answer"),
             ),
-            Self::Garbled => (
+            Self::Garbled => Said::new(
                 ErrorKind::Unavailable,
                 format!("The endpoint {endpoint} gives answers that no {} server gives", place.protocol()),
             ),
-            Self::Answer(answer) => answer.sentence(place),
+            Self::WebPage => Said::new(
+                ErrorKind::Missing,
+                format!(
+                    "The endpoint {endpoint} is no {} server: it answers with a web page",
+                    place.protocol()
+                ),
+            ),
+            Self::Answer(answer) | Self::Stale(answer) => answer.sentence(place),
         };
-        Error::new(kind, format!("{sentence} (to {what} in {})", place.url))
+        let error = Error::new(kind, format!("{sentence} (to {what} in {})", place.url));
+        if hint.is_empty() { error } else { error.with_hint(hint) }
+    }
+}
+
+/// What is said to a person.
+struct Said {
+    kind: ErrorKind,
+    sentence: String,
+    /// Empty where the kind says enough.
+    hint: String,
+}
+
+impl Said {
+    fn new(kind: ErrorKind, sentence: String) -> Self {
+        Self { kind, sentence, hint: String::new() }
+    }
+
+    fn hint(mut self, hint: &str) -> Self {
+        self.hint = hint.to_owned();
+        self
     }
 }
 
 impl Answer {
     /// An answer of which nothing else is known.
     pub(crate) fn of_status(status: u16) -> Self {
-        Self { status, code: None, region: None, retry_after: None }
+        Self { status, code: None, region: None, retry_after: None, leads_to: None }
     }
 
     pub(crate) fn has_code(&self, codes: &[&str]) -> bool {
@@ -194,6 +274,14 @@ impl Answer {
         self.status == 404 && self.has_code(&["NoSuchKey", "BlobNotFound"])
     }
 
+    /// Whether the server refused who asks, as it does where credentials have expired or were replaced. S3 answers a HEAD without a word for it.
+    #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+    pub(crate) fn is_of_old_credentials(&self, is_a_look: bool) -> bool {
+        let codes =
+            ["ExpiredToken", "TokenRefreshRequired", "InvalidToken", "InvalidAccessKeyId", "InvalidTokenId"];
+        self.status == 401 || self.has_code(&codes) || is_a_look && self.status == 400 && self.code.is_none()
+    }
+
     /// The request was signed for, or went to, another region than the bucket's. S3 answers 301 and 307 with
     /// the region in a header, and 400 with it in the document.
     fn is_of_another_region(&self) -> bool {
@@ -203,9 +291,11 @@ impl Answer {
             "AuthorizationHeaderMalformed",
             "IllegalLocationConstraintException",
         ];
-        matches!(self.status, 301 | 302 | 307 | 308)
-            || self.has_code(&codes)
-            || self.status == 400 && self.region.is_some()
+        self.has_code(&codes) || (self.status == 400 || self.is_redirect()) && self.region.is_some()
+    }
+
+    fn is_redirect(&self) -> bool {
+        (300..400).contains(&self.status)
     }
 
     fn is_passing(&self) -> bool {
@@ -219,53 +309,55 @@ impl Answer {
 
     /// Whether no server that gives this answer applies the request: it looked at who asks, for which bucket,
     /// and in which form, before it looked at the object. A 404 without a code may be S3's answer to a swap
-    /// of a key that is gone, so it is not one of these.
+    /// of a key that is gone, so it is not one of these. A redirect is one where S3 says it, which looks at the bucket
+    /// first. Any other may be what a proxy answers in place of a server's error (`error_page 504 =302 /sorry`), and
+    /// that server may have applied the request.
     fn is_a_final_refusal(&self) -> bool {
         let missing = self.status == 404 && self.lacks_bucket();
         let malformed = self.status == 400 && !self.is_passing();
         missing
             || malformed
-            || matches!(self.status, 301 | 302 | 307 | 308 | 401 | 403 | 405 | 411 | 413 | 501 | 505 | 507)
+            || self.is_of_another_region()
+            || matches!(self.status, 401 | 403 | 405 | 411 | 413 | 501 | 505 | 507)
     }
 
-    fn sentence(&self, place: &Place) -> (ErrorKind, String) {
-        let Place { url, endpoint, region } = place;
+    fn sentence(&self, place: &Place) -> Said {
+        let Place { url, endpoint, region, .. } = place;
         let bucket = url.bucket();
         let code = self.code.as_deref().map(|code| format!(" {code}")).unwrap_or_default();
         if self.lacks_bucket() {
-            return (ErrorKind::Missing, format!("The bucket {bucket} does not exist at {endpoint}"));
+            let sentence = format!("The bucket {bucket} does not exist at {endpoint}");
+            return Said::new(ErrorKind::Missing, sentence);
         }
         if self.is_of_another_region() {
             let asked = region.as_deref().unwrap_or("asked");
-            let is_in = self.region.as_deref().map(|it| format!(", but in {it}")).unwrap_or_default();
-            return (
-                ErrorKind::Missing,
-                format!(
-                    "The bucket {bucket} is not in the region {asked}{is_in}: set AWS_REGION to its region"
+            let is_in = match (self.region.as_deref(), self.leads_to.as_deref()) {
+                (Some(region), _) => format!(", but in {region}"),
+                (None, Some(server)) => format!(", but at {server}"),
+                (None, None) => String::new(),
+            };
+            let sentence = format!(
+                "The bucket {bucket} is not in the region {asked}{is_in}: set AWS_REGION to its region"
+            );
+            return Said::new(ErrorKind::Missing, sentence);
+        }
+        if let Some(denied) = self.denied(place, &code) {
+            return denied;
+        }
+        if self.is_redirect() {
+            let (status, protocol) = (self.status, place.protocol());
+            let sentence = match self.leads_to.as_deref() {
+                Some(server) if !is_same_server(server, endpoint) => format!(
+                    "The endpoint {endpoint} answers with a redirect to another place, {server} ({status}{code}): use that as the endpoint, or {endpoint} is no {protocol} server"
                 ),
-            );
-        }
-        if self.has_code(&["InvalidAccessKeyId", "InvalidTokenId"]) {
-            return (ErrorKind::Denied, format!("The endpoint {endpoint} does not know the access key"));
-        }
-        if self.has_code(&["SignatureDoesNotMatch", "AuthenticationFailed"]) {
-            return (ErrorKind::Denied, format!("The secret key is wrong: {endpoint} refuses the signature"));
-        }
-        if self.has_code(&["ExpiredToken", "TokenRefreshRequired"]) {
-            return (ErrorKind::Denied, format!("The credentials for {endpoint} have expired"));
-        }
-        if self.has_code(&["RequestTimeTooSkewed"]) {
-            return (
-                ErrorKind::Denied,
-                format!("The clock of this machine is too far from that of {endpoint}"),
-            );
+                _ => format!(
+                    "The endpoint {endpoint} is no {protocol} server: it answers with a redirect to another page ({status}{code})"
+                ),
+            };
+            return Said::new(ErrorKind::Missing, sentence);
         }
         match self.status {
-            401 | 403 => (
-                ErrorKind::Denied,
-                format!("The credentials do not allow this at {endpoint} ({}{code})", self.status),
-            ),
-            404 | 405 | 501 => (
+            404 | 405 | 501 => Said::new(
                 ErrorKind::Missing,
                 format!(
                     "The endpoint {endpoint} is no {} server: it answers {}{code}",
@@ -273,14 +365,47 @@ impl Answer {
                     self.status
                 ),
             ),
-            507 => (ErrorKind::Exhausted, format!("The endpoint {endpoint} has no room left")),
-            408 | 409 | 425 | 429 | 500.. => (
+            507 => Said::new(ErrorKind::Exhausted, format!("The endpoint {endpoint} has no room left")),
+            408 | 409 | 425 | 429 | 500.. => Said::new(
                 ErrorKind::Unavailable,
                 format!("The endpoint {endpoint} keeps answering {}{code}", self.status),
             ),
-            status => {
-                (ErrorKind::Io, format!("The endpoint {endpoint} refuses the request ({status}{code})"))
-            }
+            status => Said::new(
+                ErrorKind::Io,
+                format!("The endpoint {endpoint} refuses the request ({status}{code})"),
+            ),
         }
     }
+
+    /// What is wrong with the credentials, and where they come from.
+    fn denied(&self, place: &Place, code: &str) -> Option<Said> {
+        let Place { endpoint, credentials, .. } = place;
+        let renew = credentials.renew.as_str();
+        let (sentence, hint) = if self.has_code(&["InvalidAccessKeyId", "InvalidTokenId", "InvalidToken"]) {
+            (format!("The endpoint {endpoint} does not know the access key"), renew)
+        } else if self.has_code(&["SignatureDoesNotMatch", "AuthenticationFailed"]) {
+            (format!("The secret key is wrong: {endpoint} refuses the signature"), renew)
+        } else if self.has_code(&["ExpiredToken", "TokenRefreshRequired"]) {
+            (format!("The credentials for {endpoint} have expired"), renew)
+        } else if self.has_code(&["RequestTimeTooSkewed"]) {
+            let sentence = format!("The clock of this machine is too far from that of {endpoint}");
+            return Some(Said::new(ErrorKind::Denied, sentence).hint("Set the clock of this machine"));
+        } else if matches!(self.status, 401 | 403) {
+            let sentence = format!("The credentials do not allow this at {endpoint} ({}{code})", self.status);
+            (sentence, if self.status == 401 { renew } else { "" })
+        } else {
+            return None;
+        };
+        let origin = if credentials.origin.is_empty() {
+            String::new()
+        } else {
+            format!("; they are those of {}", credentials.origin)
+        };
+        Some(Said::new(ErrorKind::Denied, format!("{sentence}{origin}")).hint(hint))
+    }
+}
+
+fn is_same_server(one: &str, other: &str) -> bool {
+    let origin = |text: &str| url::Url::parse(text).map(|url| url.origin()).ok();
+    origin(one).is_some_and(|it| Some(it) == origin(other))
 }

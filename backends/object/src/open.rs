@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pflow_backend::Result;
+use pflow_backend::{Environment, Result};
 #[cfg(not(all(feature = "s3", feature = "gcs", feature = "azure")))]
 use pflow_backend::{Error, ErrorKind};
 
@@ -28,22 +28,26 @@ pub(crate) struct Connected {
 }
 
 /// Makes the client. Sends nothing.
-pub(crate) fn connect(url: &ObjectUrl, options: &ObjectOptions) -> Result<Connected> {
+pub(crate) fn connect(
+    url: &ObjectUrl,
+    options: &ObjectOptions,
+    environment: &Arc<dyn Environment>,
+) -> Result<Connected> {
     match url.scheme() {
         #[cfg(feature = "s3")]
-        Scheme::S3 => crate::clouds::s3(url, options),
+        Scheme::S3 => crate::clouds::s3(url, options, environment),
         #[cfg(feature = "gcs")]
-        Scheme::Gcs => crate::clouds::gcs(url, options),
+        Scheme::Gcs => crate::clouds::gcs(url, options, environment),
         #[cfg(feature = "azure")]
-        Scheme::Azure => crate::clouds::azure(url, options),
+        Scheme::Azure => crate::clouds::azure(url, options, environment),
         #[cfg(not(all(feature = "s3", feature = "gcs", feature = "azure")))]
-        scheme => Err(left_out(url, scheme, options)),
+        scheme => Err(left_out(url, scheme, options, environment)),
     }
 }
 
 /// Names the feature that is off.
 #[cfg(not(all(feature = "s3", feature = "gcs", feature = "azure")))]
-fn left_out(url: &ObjectUrl, scheme: Scheme, _: &ObjectOptions) -> Error {
+fn left_out(url: &ObjectUrl, scheme: Scheme, _: &ObjectOptions, _: &Arc<dyn Environment>) -> Error {
     let feature = match scheme {
         Scheme::S3 => "s3",
         Scheme::Gcs => "gcs",

@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 /// How patient a handle is, how much it does at once, and the settings of the cloud.
 ///
-/// The defaults read nothing from the process; [`ObjectOptions::from_env`] takes its variables.
+/// The defaults read nothing from the process but its proxies; [`ObjectOptions::from_env`] takes the variables of the clouds.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ObjectOptions {
     /// How long an endpoint that cannot be reached (a refused port, a dead host, an unknown name) is tried. 2
@@ -16,8 +16,11 @@ pub struct ObjectOptions {
     pub max_in_flight: usize,
     /// The largest object in bytes. It is sent in one request and held in memory as a whole. 256 MiB.
     pub max_object_size: u64,
-    /// The variables of the cloud by their usual names (`AWS_…`, `GOOGLE_…`, `AZURE_…`), in place of the
-    /// process's environment. Others are not looked at. Their values are never shown.
+    /// The variables of the cloud by their usual names (`AWS_…`, `GOOGLE_…`, `AZURE_…`), in place of the process's environment. Their values are
+    /// never shown. Programs that print credentials get them too, over the environment that they inherit.
+    ///
+    /// For S3 the files of AWS count as well, where `HOME` or `USERPROFILE` (or `AWS_CONFIG_FILE` and `AWS_SHARED_CREDENTIALS_FILE`) says where they are:
+    /// `AWS_PROFILE` chooses the profile. They are read when the handle is opened, and its credentials again when the server refuses those that it has.
     ///
     /// | | S3 | GCS | Azure |
     /// | --- | --- | --- | --- |
@@ -25,6 +28,10 @@ pub struct ObjectOptions {
     /// | region | `AWS_REGION`, `AWS_DEFAULT_REGION` | | |
     /// | another server | `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_S3` | `GOOGLE_BASE_URL`, `gcs_base_url` in the key | `AZURE_STORAGE_ENDPOINT` |
     /// | plain HTTP | `AWS_ALLOW_HTTP=true` | `GOOGLE_ALLOW_HTTP=true` | `AZURE_ALLOW_HTTP=true` |
+    ///
+    /// Proxies are those of the process (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`), unless `AWS_PROXY_URL` names
+    /// one, with `AWS_PROXY_EXCLUDES` and `AWS_PROXY_CA_CERTIFICATE`. `AWS_TIMEOUT` and `AWS_CONNECT_TIMEOUT` are refused: the
+    /// limits are fields of this struct. All of these exist for the other clouds as well.
     ///
     /// The whole list: the configuration keys of
     /// [S3](https://docs.rs/object_store/0.14/object_store/aws/enum.AmazonS3ConfigKey.html),
@@ -47,7 +54,8 @@ impl Default for ObjectOptions {
 }
 
 impl ObjectOptions {
-    /// The defaults with the clouds' variables among these; the others are left alone.
+    /// The defaults with the clouds' variables among these, and with those that say where the clouds' programs keep their files (`HOME`,
+    /// `USERPROFILE`, `APPDATA`); the others are left alone.
     ///
     /// ```
     /// let options = pflow_backend_object::ObjectOptions::from_env(std::env::vars());
@@ -55,10 +63,36 @@ impl ObjectOptions {
     /// ```
     pub fn from_env(variables: impl IntoIterator<Item = (String, String)>) -> Self {
         let is_of_a_cloud = |name: &str| {
-            ["AWS_", "GOOGLE_", "AZURE_"].iter().any(|cloud| name.to_ascii_uppercase().starts_with(cloud))
+            let name = name.to_ascii_uppercase();
+            ["AWS_", "GOOGLE_", "AZURE_"].iter().any(|cloud| name.starts_with(cloud))
+                || ["HOME", "USERPROFILE", "APPDATA"].contains(&name.as_str())
         };
         let variables = variables.into_iter().filter(|(name, _)| is_of_a_cloud(name)).collect();
         Self { variables, ..Self::default() }
+    }
+
+    /// The value of a variable, if it is set and not empty. An empty variable counts as one that is not set, as it does for the clouds' own
+    /// programs. Windows does not tell the case of a name.
+    #[cfg_attr(
+        not(feature = "s3"),
+        allow(dead_code, reason = "the other clouds' settings are read by object_store's names")
+    )]
+    pub(crate) fn variable(&self, name: &str) -> Option<&str> {
+        let exact = self.variables.get(name);
+        let found = exact.or_else(|| {
+            self.variables.iter().find(|(it, _)| it.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        });
+        found.map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// Whether a variable switches something on, as object_store reads a switch.
+    #[cfg_attr(
+        not(feature = "s3"),
+        allow(dead_code, reason = "the other clouds' settings are read by object_store's names")
+    )]
+    pub(crate) fn is_on(&self, name: &str) -> bool {
+        self.variable(name)
+            .is_some_and(|it| ["1", "true", "on", "yes", "y"].contains(&it.to_ascii_lowercase().as_str()))
     }
 
     /// The same with one more variable, in place of one that has the same name.
@@ -97,13 +131,17 @@ mod tests {
 
     #[test]
     fn only_the_variables_of_the_clouds_are_taken_and_no_value_is_shown() {
-        let variables =
-            [("AWS_SECRET_ACCESS_KEY", "hunter2"), ("HOME", "/home/ada"), ("AZURE_ALLOW_HTTP", "true")];
+        let variables = [
+            ("AWS_SECRET_ACCESS_KEY", "hunter2"),
+            ("HOME", "/home/ada"),
+            ("AZURE_ALLOW_HTTP", "true"),
+            ("LANG", "C"),
+        ];
         let options =
             ObjectOptions::from_env(variables.map(|(name, value)| (name.to_owned(), value.to_owned())));
         assert_eq!(
             options.variables.keys().collect::<Vec<_>>(),
-            ["AWS_SECRET_ACCESS_KEY", "AZURE_ALLOW_HTTP"]
+            ["AWS_SECRET_ACCESS_KEY", "AZURE_ALLOW_HTTP", "HOME"]
         );
         let shown = format!("{options:?}");
         assert!(shown.contains("AWS_SECRET_ACCESS_KEY") && !shown.contains("hunter2"), "{shown}");

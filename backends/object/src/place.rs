@@ -1,6 +1,9 @@
 use std::fmt;
 
-use crate::url::{ObjectUrl, Scheme};
+use crate::{
+    credentials::Source,
+    url::{ObjectUrl, Scheme},
+};
 
 /// Where a handle reads and writes, in words that hold no secret.
 #[derive(Debug, Clone)]
@@ -10,6 +13,8 @@ pub(crate) struct Place {
     pub(crate) endpoint: String,
     /// The region that requests are signed for (S3).
     pub(crate) region: Option<String>,
+    /// Where the credentials come from.
+    pub(crate) credentials: Source,
 }
 
 impl Place {
@@ -19,6 +24,15 @@ impl Place {
             Scheme::S3 => "S3",
             Scheme::Gcs => "GCS",
             Scheme::Azure => "Azure",
+        }
+    }
+
+    /// The variable that allows plain HTTP.
+    pub(crate) fn allow_http(&self) -> &'static str {
+        match self.url.scheme() {
+            Scheme::S3 => "AWS_ALLOW_HTTP",
+            Scheme::Gcs => "GOOGLE_ALLOW_HTTP",
+            Scheme::Azure => "AZURE_ALLOW_HTTP",
         }
     }
 }

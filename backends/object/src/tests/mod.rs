@@ -21,7 +21,7 @@ use pflow_backend::{
     Batch, Commit, Key, ManualEnvironment, Operation, Result, StorageBackend, Version, Versions,
 };
 
-use crate::{ObjectBackend, ObjectOptions, open::Connected, place::Place};
+use crate::{ObjectBackend, ObjectOptions, credentials::Source, open::Connected, place::Place};
 use server::{IfMatch, Plan, Server};
 
 fn backend(server: &Arc<Server>) -> ObjectBackend {
@@ -30,7 +30,12 @@ fn backend(server: &Arc<Server>) -> ObjectBackend {
 
 fn backend_in(server: &Arc<Server>, environment: Arc<ManualEnvironment>) -> ObjectBackend {
     let url = "s3://plans/p".parse().unwrap();
-    let place = Place { url, endpoint: "https://test.invalid".to_owned(), region: None };
+    let place = Place {
+        url,
+        endpoint: "https://test.invalid".to_owned(),
+        region: None,
+        credentials: Source::default(),
+    };
     let connected = Connected { service: server.clone(), place, foreign: Arc::default() };
     ObjectBackend::over(connected, ObjectOptions::default(), environment)
 }

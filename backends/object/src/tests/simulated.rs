@@ -54,6 +54,7 @@ pub(super) fn backend(server: &Arc<Simulated>, environment: Arc<Virtual>) -> Obj
         url: "s3://plans/p".parse().unwrap(),
         endpoint: "https://test.invalid".to_owned(),
         region: None,
+        credentials: crate::credentials::Source::default(),
     };
     let connected = Connected { service: server.clone(), place, foreign: Arc::default() };
     ObjectBackend::over(connected, ObjectOptions::default(), environment)

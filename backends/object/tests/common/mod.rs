@@ -1,7 +1,10 @@
 //! Places in buckets, each case on a prefix of its own.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod answering;
+pub(crate) mod aws;
 mod losing;
+pub(crate) mod raw;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

@@ -1,0 +1,166 @@
+//! Which credentials S3 is spoken to with: the variables', else the profile's, else those of the container or of the machine.
+
+mod container;
+mod files;
+mod profile;
+mod profile_source;
+
+use std::sync::Arc;
+
+use object_store::aws::AwsCredential;
+use pflow_backend::Environment;
+
+use self::profile::{Profile, Way};
+pub(crate) use self::{container::Container, profile_source::ProfileSource};
+use super::{NoCredentials, Source, held::Signs};
+use crate::options::ObjectOptions;
+
+/// What the variables and the files say.
+pub(crate) struct Aws {
+    /// The region of the profile.
+    pub(crate) region: Option<String>,
+    /// The endpoint of the profile.
+    pub(crate) endpoint: Option<String>,
+    pub(crate) origin: Origin,
+    pub(crate) source: Source,
+}
+
+/// Where the credentials come from.
+pub(crate) enum Origin {
+    /// Requests are not signed.
+    Unsigned,
+    /// `AWS_ACCESS_KEY_ID` and what belongs to it.
+    Variables,
+    Profile(ProfileSource),
+    Container(Container),
+    /// What object_store asks for: STS with a token of web identity, else the metadata service of the machine.
+    Service,
+}
+
+impl Aws {
+    /// Reads the files. `is_signed`: whether the requests are.
+    pub(crate) fn find(
+        options: &ObjectOptions,
+        is_signed: bool,
+        environment: &Arc<dyn Environment>,
+    ) -> Result<Self, NoCredentials> {
+        let profile = Profile::find(options)?;
+        let (origin, source) = match &profile {
+            _ if !is_signed => (Origin::Unsigned, Source::default()),
+            _ if options.variable("AWS_ACCESS_KEY_ID").is_some() => {
+                variables(options)?;
+                (Origin::Variables, Source::variables("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"))
+            }
+            _ if options.variable("AWS_WEB_IDENTITY_TOKEN_FILE").is_some()
+                && options.variable("AWS_ROLE_ARN").is_some() =>
+            {
+                let hint =
+                    "Check that the role of AWS_ROLE_ARN trusts the token of AWS_WEB_IDENTITY_TOKEN_FILE";
+                (Origin::Service, Source::new("the role of AWS_ROLE_ARN", hint))
+            }
+            Some(profile) => match profile.way()? {
+                Some(way) => {
+                    let source = way.source(profile);
+                    (Origin::Profile(ProfileSource::new(options, environment)), source)
+                }
+                None => of_the_machine(options)?,
+            },
+            None => of_the_machine(options)?,
+        };
+        let is_ignored = options.is_on("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS");
+        let of_profile = |value: Option<&str>| value.map(str::to_owned);
+        Ok(Self {
+            region: profile.as_ref().and_then(|it| of_profile(it.region())),
+            endpoint: profile.as_ref().filter(|_| !is_ignored).and_then(|it| of_profile(it.endpoint())),
+            origin,
+            source,
+        })
+    }
+}
+
+/// Checks keys that object_store would panic at.
+fn variables(options: &ObjectOptions) -> Result<(), NoCredentials> {
+    let value = |name| options.variable(name).unwrap_or_default().to_owned();
+    let credential = AwsCredential {
+        key_id: value("AWS_ACCESS_KEY_ID"),
+        secret_key: String::new(),
+        token: options
+            .variable("AWS_SESSION_TOKEN")
+            .or_else(|| options.variable("AWS_TOKEN"))
+            .map(str::to_owned),
+    };
+    if super::document::fits(&credential) {
+        return Ok(());
+    }
+    let why = "AWS_ACCESS_KEY_ID or AWS_SESSION_TOKEN has signs that no header may have";
+    Err(NoCredentials::invalid(why, "Set the variables again, without spaces and line ends"))
+}
+
+fn of_the_machine(options: &ObjectOptions) -> Result<(Origin, Source), NoCredentials> {
+    if let Some(container) = Container::find(options)? {
+        let source = Source::new(
+            format!("the service at {}", container.host()),
+            "Check the role of the task or pod, and that its credentials are not switched off",
+        );
+        return Ok((Origin::Container(container), source));
+    }
+    if options.is_on("AWS_EC2_METADATA_DISABLED") {
+        return Err(NoCredentials::denied(
+            "There are no AWS credentials: no variables and no profile have any, and AWS_EC2_METADATA_DISABLED is set",
+            "Run `aws configure`, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        ));
+    }
+    let source = Source::new(
+        "the instance metadata service",
+        "Check the role of the instance, or run `aws configure`, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    );
+    Ok((Origin::Service, source))
+}
+
+impl Way {
+    fn source(&self, profile: &Profile) -> Source {
+        let name = &profile.name;
+        match self {
+            Self::Keys { file, .. } => Source::new(
+                format!("the AWS profile {name} of {}", file.display()),
+                format!("Run `aws configure --profile {name}`, or the program that writes the file"),
+            ),
+            Self::Process { command } => {
+                let program = super::program::name_of(command);
+                Source::new(
+                    format!(
+                        "the credential_process {program} of the AWS profile {name} of {}",
+                        profile.config_path().display()
+                    ),
+                    format!("Run {program} by hand and look at what it says"),
+                )
+            }
+            Self::Export { because } => {
+                let hint = if because.starts_with("sso") || *because == "login_session" {
+                    login(name, because)
+                } else {
+                    format!("Run `aws sts get-caller-identity --profile {name}` and look at what it says")
+                };
+                Source::new(
+                    format!("the AWS profile {name} of {} ({because})", profile.config_path().display()),
+                    hint,
+                )
+            }
+        }
+    }
+}
+
+/// How a person signs in again.
+fn login(name: &str, because: &str) -> String {
+    if because == "login_session" {
+        format!("Run `aws login --profile {name}`")
+    } else {
+        format!("Run `aws sso login --profile {name}`")
+    }
+}
+
+impl Signs for AwsCredential {
+    fn signed(&self, authorization: &str) -> bool {
+        authorization.contains(&format!("Credential={}/", self.key_id))
+    }
+}

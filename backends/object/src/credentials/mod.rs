@@ -1,0 +1,30 @@
+//! Where credentials come from, and how a handle that lives for days keeps having some.
+//!
+//! `Held` stands before every source that can give new credentials. It renews them before they expire, goes on with
+//! those it has while a renewal fails, and fetches new ones when the server refuses those it has.
+
+#[cfg(feature = "s3")]
+mod aws;
+#[cfg(feature = "s3")]
+mod document;
+mod failure;
+#[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+mod held;
+#[cfg(feature = "s3")]
+mod program;
+#[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+mod refused;
+#[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+mod service;
+mod source;
+
+#[cfg(feature = "s3")]
+pub(crate) use aws::{Aws, Origin};
+pub(crate) use failure::NoCredentials;
+#[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+pub(crate) use held::Held;
+#[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+pub(crate) use refused::Refused;
+#[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+pub(crate) use service::Service;
+pub(crate) use source::Source;

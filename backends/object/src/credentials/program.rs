@@ -1,0 +1,145 @@
+//! Programs that print credentials.
+
+use std::{collections::BTreeMap, fmt, io, pin::pin, process::Stdio, time::Duration};
+
+use futures::future::{Either, select};
+use pflow_backend::Environment;
+use tokio::process::Command;
+
+/// A program with its arguments. It inherits the environment of this process, with `variables` over it.
+pub(super) struct Program {
+    line: Line,
+    variables: BTreeMap<String, String>,
+    limit: Duration,
+}
+
+enum Line {
+    /// Run by the shell of the system, as the SDKs of AWS run a `credential_process`.
+    Shell(String),
+    /// Looked up on the PATH.
+    Words(Vec<String>),
+}
+
+/// Why a program gave nothing.
+#[derive(Debug)]
+pub(super) enum Failed {
+    NotFound,
+    NotStarted(io::Error),
+    TimedOut(Duration),
+    /// With this code, or killed. What it wrote to its standard error is for looking at, not for repeating: it may hold a secret.
+    Ended {
+        code: Option<i32>,
+        said: String,
+    },
+}
+
+impl Program {
+    pub(super) fn shell(line: &str, variables: &BTreeMap<String, String>, limit: Duration) -> Self {
+        Self { line: Line::Shell(line.to_owned()), variables: variables.clone(), limit }
+    }
+
+    pub(super) fn of_words(words: &[&str], variables: &BTreeMap<String, String>, limit: Duration) -> Self {
+        let words = words.iter().map(|&word| word.to_owned()).collect();
+        Self { line: Line::Words(words), variables: variables.clone(), limit }
+    }
+
+    /// What it writes to its standard output. It gets no input, and is killed when its time is over or when nothing waits for it any more.
+    pub(super) async fn run(&self, environment: &dyn Environment) -> Result<Vec<u8>, Failed> {
+        let mut command = self.command();
+        command.envs(&self.variables).kill_on_drop(true);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Failed::NotFound,
+            _ => Failed::NotStarted(error),
+        })?;
+        let ended = match select(pin!(child.wait_with_output()), pin!(environment.sleep(self.limit))).await {
+            Either::Left((ended, _)) => ended.map_err(Failed::NotStarted)?,
+            Either::Right(_) => return Err(Failed::TimedOut(self.limit)),
+        };
+        match ended.status.code() {
+            Some(0) => Ok(ended.stdout),
+            // How shells say that there is no such program.
+            Some(127) if matches!(self.line, Line::Shell(_)) => Err(Failed::NotFound),
+            code => Err(Failed::Ended { code, said: String::from_utf8_lossy(&ended.stderr).into_owned() }),
+        }
+    }
+
+    #[cfg(unix)]
+    fn command(&self) -> Command {
+        match &self.line {
+            Line::Shell(line) => {
+                let mut command = Command::new("/bin/sh");
+                command.args(["-c", line]);
+                command
+            }
+            Line::Words(words) => {
+                let mut command = Command::new(words.first().map_or("", String::as_str));
+                command.args(words.get(1..).unwrap_or_default());
+                command
+            }
+        }
+    }
+
+    /// `cmd` also finds programs that are scripts, such as `az.cmd`.
+    #[cfg(not(unix))]
+    fn command(&self) -> Command {
+        let mut command = Command::new("cmd");
+        command.arg("/C");
+        match &self.line {
+            #[cfg(windows)]
+            Line::Shell(line) => command.raw_arg(line),
+            #[cfg(not(windows))]
+            Line::Shell(line) => command.arg(line),
+            Line::Words(words) => command.args(words),
+        };
+        command
+    }
+}
+
+/// The program that a command line names, without its arguments, which may hold a secret.
+pub(super) fn name_of(line: &str) -> &str {
+    let line = line.trim();
+    let quoted = ['"', '\''].into_iter().find_map(|quote| line.strip_prefix(quote)?.split(quote).next());
+    let name = quoted.unwrap_or_else(|| line.split_whitespace().next().unwrap_or_default());
+    // A variable that is set for the program may be a secret too.
+    if name.is_empty() || name.contains('=') { "a command" } else { name }
+}
+
+impl fmt::Debug for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match &self.line {
+            Line::Shell(line) => name_of(line),
+            Line::Words(words) => words.first().map_or("", String::as_str),
+        };
+        f.debug_struct("Program").field("name", &name).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFound => f.write_str("was not found"),
+            Self::NotStarted(error) => write!(f, "could not be run ({})", error.kind()),
+            Self::TimedOut(limit) => write!(f, "did not end within {} seconds", limit.as_secs()),
+            Self::Ended { code: Some(code), .. } => write!(f, "ended with exit code {code}"),
+            Self::Ended { code: None, .. } => f.write_str("was killed"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_named_without_its_arguments() {
+        for (line, name) in [
+            ("/opt/tool --secret hunter2", "/opt/tool"),
+            ("\"/opt/a b/tool\" hunter2", "/opt/a b/tool"),
+            ("TOKEN=hunter2 tool", "a command"),
+            ("  ", "a command"),
+        ] {
+            assert_eq!(name_of(line), name);
+        }
+    }
+}

@@ -1,0 +1,20 @@
+/// Where the credentials of a handle come from, in words for a person. Holds no secret.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Source {
+    /// Completes "the credentials are those of …"; empty where nothing is known of them.
+    pub(crate) origin: String,
+    /// What a person does when they are wrong or have expired: one imperative sentence.
+    pub(crate) renew: String,
+}
+
+#[cfg_attr(not(feature = "s3"), allow(dead_code, reason = "S3 alone says so much of its credentials"))]
+impl Source {
+    pub(crate) fn new(origin: impl Into<String>, renew: impl Into<String>) -> Self {
+        Self { origin: origin.into(), renew: renew.into() }
+    }
+
+    /// The variables of the caller.
+    pub(crate) fn variables(names: &str) -> Self {
+        Self::new(names, format!("Set {names} to credentials that are valid"))
+    }
+}
