@@ -6,7 +6,7 @@ mod choose;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use pflow_backend::{Batch, Commit, Durability, Key, Operation, Outcome, Precondition};
+use pflow_backend::{Key, Operation, Precondition};
 use serde::Serialize;
 
 use choose::{Choice, choose};
@@ -18,6 +18,7 @@ use crate::{
     format::{Ancestor, Current, Ended, Lockfile, VersionId, WorkflowId, encode_line, keys},
     index::Ancestry,
     lock::MirrorUpdate,
+    register::{Around, Derived, Swapped, swap_head},
     repo::{Candidate, Objects, ParentWalk, StoredHead, VersionName, unreadable},
 };
 
@@ -28,9 +29,6 @@ const FENCE_GAP: u64 = 1_000_000;
 /// The highest fence that is believed of a `workflow.lock` and of the operation history, which have no
 /// checksum. The highest number of all would stay the fence for ever, because nothing is above it.
 const HIGHEST_TOLD: u64 = u64::MAX / 2;
-
-/// Where the head stands in the batch of a move.
-const SWAP: usize = 1;
 
 /// What a repair would do. Nothing has happened yet.
 #[derive(Debug, Clone, Default)]
@@ -284,8 +282,6 @@ impl Store {
         // edits.
         let mirror = MirrorUpdate::of(objects, &next, &next).await?;
         let key = keys::head(id);
-        let bytes = next.encode().map_err(|source| unreadable(&key, source))?;
-        let when = head.stored.version.clone().map_or(Precondition::Absent, Precondition::Is);
         let body = HeadRepaired {
             kind: "head_repaired",
             at: now,
@@ -302,35 +298,26 @@ impl Store {
         let pending = keys::pending(id, head.to.generation, &head.to.version_id);
         // IMPORTANT: the record first, so that no reader of the index misses the move; the copy and the
         // history after the head.
-        let batch = Batch::new()
-            .stage([Operation::put(pending, Vec::new())])
-            .stage([Operation::put(key, bytes).when(when)].into_iter().chain(mirror.keep))
-            .stage([Operation::put(told, line)].into_iter().chain(head.copy.clone()).chain(mirror.write));
-        objects.forget_head(id);
-        match objects.backend.commit(batch).await {
-            Ok(Commit::Committed(_)) => Ok(true),
-            // Only what follows from the head has changed: the head is moved, and that is left as it is.
-            Ok(Commit::Conflict(conflict) | Commit::Overtaken(conflict)) if conflict.applied > SWAP => {
+        let after = [Operation::put(told, line)].into_iter().chain(head.copy.clone()).chain(mirror.write);
+        let around = Around {
+            before: vec![Operation::put(pending, Vec::new())],
+            beside: mirror.keep,
+            after: after.collect(),
+        };
+        match swap_head(objects, head.stored.version.as_ref(), &next, around).await? {
+            Swapped::Landed(_, derived) => {
+                if let Derived::Failed(error) = derived {
+                    tracing::warn!(%id, %error, "its head is moved, but what follows from it could not be written");
+                }
                 Ok(true)
             }
-            Ok(Commit::Conflict(_)) => Ok(false),
-            // Our head may have been there, and another client may have built on it.
-            Ok(Commit::Overtaken(_)) => self.has_reached(head).await,
-            Err(error) => match error.outcome() {
-                Outcome::NotApplied { applied } if applied > SWAP => {
-                    tracing::warn!(%id, %error, "its head is moved, but what follows from it could not be written");
-                    Ok(true)
-                }
-                // What a disk shows after a failed sync may be gone after a crash: there a look decides
-                // nothing.
-                Outcome::Unknown
-                    if objects.backend.capabilities().durability != Durability::Power
-                        && self.has_reached(head).await? =>
-                {
-                    Ok(true)
-                }
-                _ => Err(Error::of_commit(|| format!("the repair of {id}"), error)),
-            },
+            Swapped::Lost { .. } => Ok(false),
+            // The head may have been moved, and another client may have built on it.
+            Swapped::InDoubt(None) => self.has_reached(head).await,
+            Swapped::InDoubt(Some(_)) if self.has_reached(head).await? => Ok(true),
+            Swapped::InDoubt(Some(error)) | Swapped::Failed { error, .. } | Swapped::Unknown(error) => {
+                Err(Error::of_commit(|| format!("the repair of {id}"), error))
+            }
         }
     }
 
