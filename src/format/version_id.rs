@@ -29,11 +29,6 @@ impl VersionId {
         Self::parse(id).ok_or(refuse)
     }
 
-    /// Stands where an attempt will put its own; never stored.
-    pub(crate) fn unnamed() -> Self {
-        Self("0".repeat(26))
-    }
-
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -88,7 +88,7 @@ mod tests {
             Arc::new(Entry {
                 id: WorkflowId::parse(id).unwrap(),
                 generation: 1,
-                version_id: VersionId::unnamed(),
+                version_id: VersionId::parse("0".repeat(26)).unwrap(),
                 hash: None,
                 size: 0,
                 media_type: MediaType::Json.into(),

@@ -66,7 +66,7 @@ mod tests {
         Entry {
             id: WorkflowId::parse(id).unwrap(),
             generation: 1,
-            version_id: VersionId::unnamed(),
+            version_id: VersionId::parse("0".repeat(26)).unwrap(),
             hash: None,
             size: 0,
             media_type: MediaType::Json.into(),

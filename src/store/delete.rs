@@ -4,7 +4,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Saved, Store,
-    change::{Kind, Request},
+    change::{Request, Task},
     save::check_message,
 };
 use crate::{
@@ -64,7 +64,7 @@ macro_rules! common_options {
 impl DeleteRequest {
     /// This workflow, if it is what `expect` says.
     pub fn new(id: WorkflowId, expect: Expect) -> Self {
-        Self(Request::new(id, Kind::Delete, expect))
+        Self(Request::new(id, expect))
     }
 
     common_options!();
@@ -74,7 +74,7 @@ impl UndeleteRequest {
     /// This workflow, if it is what `expect` says. The generation of a deleted workflow is that of its
     /// deletion.
     pub fn new(id: WorkflowId, expect: Expect) -> Self {
-        Self(Request::new(id, Kind::Undelete, expect))
+        Self(Request::new(id, expect))
     }
 
     common_options!();
@@ -88,7 +88,7 @@ impl Store {
     /// [`crate::Error::WorkflowMissing`] where there has never been one; otherwise as [`Store::save`].
     pub async fn delete(&self, request: DeleteRequest) -> Result<Saved> {
         check_message(request.0.message.as_deref())?;
-        self.change(request.0).await
+        self.change(request.0, Task::Delete).await
     }
 
     /// Brings a deleted workflow back as a new generation with the content it had. One that is not deleted
@@ -99,6 +99,6 @@ impl Store {
     /// otherwise as [`Store::save`].
     pub async fn undelete(&self, request: UndeleteRequest) -> Result<Saved> {
         check_message(request.0.message.as_deref())?;
-        self.change(request.0).await
+        self.change(request.0, Task::Undelete).await
     }
 }

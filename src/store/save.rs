@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Store,
-    change::{Change, Kind, Request, Written},
+    change::{Change, Request, Task, Written},
 };
 use crate::{
     Error, Result,
@@ -156,7 +156,7 @@ impl SaveRequest {
         &self.id
     }
 
-    fn into_request(self) -> Result<Request> {
+    fn into_request(self) -> Result<(Request, Task)> {
         let Given { name, description, tags } = &self.given;
         let checked = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         check_text("name", checked(name).as_deref(), MAX_NAME_BYTES)?;
@@ -172,8 +172,8 @@ impl SaveRequest {
         let Self { id, content, expect, given, message, lease, fence, hold, resolver, lock_timeout, cancel } =
             self;
         let lease = lease.map(|id| LeaseRef { id, fence });
-        let kind = Kind::Save { content, given };
-        Ok(Request { id, kind, expect, lease, hold, message, resolver, lock_timeout, cancel })
+        let request = Request { id, expect, lease, hold, message, resolver, lock_timeout, cancel };
+        Ok((request, Task::Save { content, given }))
     }
 }
 
@@ -196,19 +196,21 @@ impl Store {
     /// [`Error::Document`] with the reason and the place; [`Error::Conflict`] if it does not fit on top of what is there now;
     /// [`Error::HeadHurt`] if the head of the workflow was lost; [`Error::OutcomeUnknown`] if only a look at what is there can tell. In all other cases nothing was changed.
     pub async fn save(&self, request: SaveRequest) -> Result<Saved> {
-        self.change(request.into_request()?).await
+        let (request, task) = request.into_request()?;
+        self.change(request, task).await
     }
 
     /// The same as one of many: whoever saves all of them folds the index.
     pub(super) async fn save_of_batch(&self, request: SaveRequest) -> Result<Saved> {
-        self.make(request.into_request()?, Change::of_batch).await
+        let (request, task) = request.into_request()?;
+        self.make(request, task, Change::of_batch).await
     }
 
-    pub(super) async fn change(&self, request: Request) -> Result<Saved> {
-        self.make(request, |change| change).await
+    pub(super) async fn change(&self, request: Request, task: Task) -> Result<Saved> {
+        self.make(request, task, |change| change).await
     }
 
-    async fn make(&self, mut request: Request, how: fn(Change) -> Change) -> Result<Saved> {
+    async fn make(&self, mut request: Request, task: Task, how: fn(Change) -> Change) -> Result<Saved> {
         // The id is fixed here, once, so that every attempt asks for the same grant.
         let environment = &self.shared.objects.environment;
         request.hold = request.hold.map(|hold| hold.named(environment.as_ref())).transpose()?;
@@ -222,7 +224,7 @@ impl Store {
                 || wanted.is_some_and(|hold| hold.is_granted_by(lease, environment.identity()))
         };
         let Written { head, unchanged, copy_error, index_error, resolved } =
-            how(Change::new(Arc::clone(&self.shared), request)).run(&self.flows).await?;
+            how(Change::new(Arc::clone(&self.shared), request, task)).run(&self.flows).await?;
         let missing = || Error::Internal("a change left a head without a version".to_owned());
         let record = head.current.ok_or_else(missing)?.record;
         Ok(Saved {

@@ -1,4 +1,4 @@
-use super::Basis;
+use super::plan::Basis;
 use crate::{
     document::{ContentHash, Document},
     format::{Given, LeaseId, Operation},

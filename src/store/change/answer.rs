@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     conflict::{ChangeKind, Conflict, Obstacle, Resolution},
-    format::{LeaseId, WorkflowId},
+    format::{Lease, LeaseId, WorkflowId},
 };
 
 /// What is to be done next.
@@ -12,7 +12,11 @@ use crate::{
 pub(super) enum Step {
     /// The conflict is the answer.
     GiveUp,
-    Wait(Duration),
+    /// Until this lease ends or changes hands, for so long at most.
+    Wait {
+        lease: Box<Lease>,
+        limit: Duration,
+    },
     /// Take this lease away in the swap.
     BreakLease(LeaseId),
     /// Save on top of what was seen.
@@ -40,7 +44,9 @@ pub(super) fn step(
     Ok(match (resolution, conflict) {
         (Resolution::Cancel, _) => Step::GiveUp,
         (Resolution::Wait { limit }, Locked { .. }) if limit.is_zero() => Step::GiveUp,
-        (Resolution::Wait { limit }, Locked { .. }) => Step::Wait(*limit),
+        (Resolution::Wait { limit }, Locked { lease, .. }) => {
+            Step::Wait { lease: lease.clone(), limit: *limit }
+        }
         (Resolution::Override, Locked { lease, .. }) => Step::BreakLease(lease.id.clone()),
         (Resolution::Override, Version { .. } | DeletedMeanwhile { .. } | Exists { .. }) => {
             Step::BuildOnTheirs
@@ -132,8 +138,8 @@ mod tests {
         ];
         let word = |answer: &Resolution| match step(answer, conflict, kind) {
             Ok(Step::GiveUp) => "give-up",
-            Ok(Step::Wait(SECOND)) => "wait",
-            Ok(Step::Wait(_)) => "wait?",
+            Ok(Step::Wait { limit: SECOND, .. }) => "wait",
+            Ok(Step::Wait { .. }) => "wait?",
             Ok(Step::BreakLease(lease)) if lease.as_str() == "held" => "break",
             Ok(Step::BreakLease(_)) => "break?",
             Ok(Step::BuildOnTheirs) => "build",

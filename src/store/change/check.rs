@@ -4,8 +4,11 @@ use futures::try_join;
 use pflow_backend::{Batch, Commit, Key};
 
 use super::{
-    Basis, Change, Kind, Trouble, Written, actions,
+    Change, actions,
     decide::{Decision, decide},
+    plan::{Basis, Plan},
+    request::Goal,
+    state::{Attempt, Met, Phase},
 };
 use crate::{
     Error, Result,
@@ -39,7 +42,7 @@ pub(super) struct Question {
     /// The caller has seen a lease of the workflow.
     has_leased: bool,
     known: Option<StoredHead>,
-    unsettled: Vec<Unsettled>,
+    attempts: Vec<Attempt>,
 }
 
 impl Question {
@@ -62,9 +65,9 @@ impl Question {
 /// What was seen.
 pub(super) enum Seen {
     /// One of the earlier attempts has landed.
-    Landed { head: Box<Head>, copy_error: Option<Error> },
+    Landed { plan: Arc<Plan>, head: Box<Head>, copy_error: Option<Error> },
     /// What a change would build on, the attempts that may land yet, and those that cannot any more.
-    Basis { basis: Box<Basis>, open: Vec<Unsettled>, superseded: Vec<Unsettled> },
+    Basis { basis: Box<Basis>, open: Vec<Attempt>, superseded: Vec<Unsettled> },
 }
 
 impl Node<Change, Error> for CheckConflicts {
@@ -84,12 +87,12 @@ impl Node<Change, Error> for CheckConflicts {
             shared: Arc::clone(&change.shared),
             id: change.request.id.clone(),
             expect: change.request.expect,
-            creates: matches!(change.request.kind, Kind::Save { .. }),
+            creates: change.goal()?.is_save(),
             is_of_batch: change.is_of_batch,
-            undeletes: matches!(change.request.kind, Kind::Undelete),
+            undeletes: matches!(change.goal()?, Goal::Undelete),
             has_leased: change.request.lease.is_some(),
             known: known(change)?,
-            unsettled: change.unsettled.clone(),
+            attempts: change.doubts.open.clone(),
         })
     }
 
@@ -101,7 +104,7 @@ impl Node<Change, Error> for CheckConflicts {
             return Ok(Seen::Basis { basis: Box::new(basis), open: Vec::new(), superseded: Vec::new() });
         }
         let own: Vec<Key> =
-            question.unsettled.iter().flat_map(|attempt| attempt.fresh.iter().cloned()).collect();
+            question.attempts.iter().flat_map(|attempt| attempt.swap.fresh.iter().cloned()).collect();
         let (stored, copy) = if question.creates && question.is_likely_new() {
             // The gate is asked in the same round trip.
             try_join!(read(shared, id, &own), shared.gate.check_writer_again())?.0
@@ -116,11 +119,11 @@ impl Node<Change, Error> for CheckConflicts {
             shared.batch_creates.store(stored.version.is_none(), Ordering::Relaxed);
         }
         let (mut open, mut superseded) = (Vec::new(), Vec::new());
-        for attempt in question.unsettled.iter().cloned() {
-            match attempt.fate(objects, &stored).await? {
+        for attempt in question.attempts.iter().cloned() {
+            match attempt.swap.fate(objects, &stored).await? {
                 Fate::Landed => return finish(objects, &stored, attempt).await,
-                Fate::Dead => attempt.clear(objects).await,
-                Fate::Superseded => superseded.push(attempt),
+                Fate::Dead => attempt.swap.clear(objects).await,
+                Fate::Superseded => superseded.push(attempt.swap),
                 Fate::Open => open.push(attempt),
             }
         }
@@ -134,37 +137,33 @@ impl Node<Change, Error> for CheckConflicts {
     }
 
     async fn post(&self, change: &mut Change, _: Question, seen: Seen, _: Visit<'_>) -> Result<Action> {
-        let (basis, open) = match seen {
-            Seen::Landed { head, copy_error } => {
-                change.unsettled.clear();
-                change.landed(*head, copy_error);
+        let basis = match seen {
+            Seen::Landed { plan, head, copy_error } => {
+                change.doubts.open.clear();
+                change.landed(&plan, *head, copy_error);
                 return Ok(actions::UPDATE_INDEX);
             }
             Seen::Basis { basis, open, superseded } => {
-                change.superseded.extend(superseded);
-                (*basis, open)
+                change.doubts.open = open;
+                change.doubts.superseded.extend(superseded);
+                *basis
             }
         };
-        change.unsettled = open;
-        let decision = judge(change, &basis)?;
-        let head = basis.stored.head.clone();
-        change.basis = Some(basis);
-        match decision {
+        match judge(change, &basis)? {
             Decision::Write(plan) => {
-                change.plan = Some(*plan);
+                change.phase = Phase::Planned(Arc::from(plan));
                 Ok(Action::DEFAULT)
             }
             // The same request on the same head wanted to write before.
-            Decision::Unchanged if !change.unsettled.is_empty() => {
+            Decision::Unchanged if !change.doubts.open.is_empty() => {
                 Err(Error::Internal("a change that was begun is not needed any more".to_owned()))
             }
             Decision::Unchanged => {
-                change.written = Some(Written::unchanged(head));
+                change.left_as_it_is(basis.stored.head);
                 Ok(actions::UNCHANGED)
             }
             Decision::Conflict(conflict) => {
-                change.obstacle = None;
-                change.trouble = Some(Trouble::Conflict(conflict));
+                change.phase = Phase::Conflict(Box::new(Met { conflict, basis, obstacle: None }));
                 Ok(actions::HANDLE_CONFLICT)
             }
         }
@@ -173,7 +172,7 @@ impl Node<Change, Error> for CheckConflicts {
 
 fn judge(change: &Change, basis: &Basis) -> Result<Decision> {
     let identity = change.shared.objects.environment.identity();
-    decide(&change.request, change.document.as_ref(), &change.agreed, basis, identity)
+    decide(&change.request, change.goal()?, &change.consent.agreed, basis, identity)
 }
 
 /// What is there to build on, judged at this moment.
@@ -193,7 +192,7 @@ fn seen_before(shared: &Shared, stored: StoredHead) -> Basis {
 /// say that what we know is old.
 fn known(change: &Change) -> Result<Option<StoredHead>> {
     let Expect::Generation(generation) = change.request.expect else { return Ok(None) };
-    if change.tries.lost() > 0 || change.answers > 0 || !matches!(change.request.kind, Kind::Save { .. }) {
+    if change.doubts.tries.lost() > 0 || change.consent.answers > 0 || !change.goal()?.is_save() {
         return Ok(None);
     }
     let objects = &change.shared.objects;
@@ -212,16 +211,17 @@ fn known(change: &Change) -> Result<Option<StoredHead>> {
 }
 
 /// Writes the copies of an attempt that has landed without them, unless the workflow has moved on already.
-async fn finish(objects: &Objects, stored: &StoredHead, attempt: Unsettled) -> Result<Seen> {
+async fn finish(objects: &Objects, stored: &StoredHead, attempt: Attempt) -> Result<Seen> {
+    let Attempt { swap, plan } = attempt;
     let mut copy_error = None;
-    if stored.head.nonce == attempt.head.nonce {
-        match objects.backend.commit(Batch::new().stage(attempt.after)).await {
+    if stored.head.nonce == swap.head.nonce {
+        match objects.backend.commit(Batch::new().stage(swap.after)).await {
             Ok(Commit::Committed(_)) => {}
-            Ok(refused) => tracing::debug!(id = %attempt.head.id, ?refused, "the copies changed meanwhile"),
+            Ok(refused) => tracing::debug!(id = %swap.head.id, ?refused, "the copies changed meanwhile"),
             Err(error) => copy_error = Some(Error::Storage(error)),
         }
     }
-    Ok(Seen::Landed { head: Box::new(attempt.head), copy_error })
+    Ok(Seen::Landed { plan, head: Box::new(swap.head), copy_error })
 }
 
 /// The head, and where people edit files also the state of the working copy at the same moment. `own` are the

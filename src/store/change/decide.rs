@@ -2,18 +2,19 @@
 
 use bytes::Bytes;
 use pflow_backend::Identity;
-use serde_json::Map;
 
 use super::{
-    Basis, Kind, LeasePlan, Plan, Request,
+    Request,
     agreed::{Agreed, edited},
-    describe::{Described, describe, describe_exactly, says_the_same},
+    describe::{Described, describe, describe_exactly},
+    plan::{Basis, Draft, LeasePlan, Plan},
+    request::Goal,
 };
 use crate::{
     Error, NoContent, Result,
     conflict::Conflict,
-    document::{ContentHash, Document, MediaType},
-    format::{Given, Head, Lease, MAX_GENERATION, Operation, VersionId, VersionRecord, keys},
+    document::{ContentHash, MediaType},
+    format::{Given, Head, Lease, MAX_GENERATION, Operation, VersionRecord, keys},
     repo::unreadable,
 };
 
@@ -29,7 +30,7 @@ pub(super) enum Decision {
 /// is not overwritten. What a resolver has agreed to is no conflict any more.
 pub(super) fn decide(
     request: &Request,
-    document: Option<&Document>,
+    goal: &Goal,
     agreed: &Agreed,
     basis: &Basis,
     identity: &Identity,
@@ -45,7 +46,7 @@ pub(super) fn decide(
     }
     let expectation = if agreed.covers(basis) { Ok(()) } else { request.expect.check(head) };
     let author = identity.to_string();
-    let Next { version, kept } = next(request, document, agreed, basis, &author)?;
+    let Next { version, kept } = next(request, goal, agreed, basis, &author)?;
     let own = owns_lease(request, basis, identity);
     let wants_lease = request.hold.is_some() && !own;
     if version.is_none() && !wants_lease {
@@ -57,7 +58,7 @@ pub(super) fn decide(
         }
         return Ok(match edit_in_the_way(basis, head.live().and_then(|current| current.record.hash)) {
             // To say that all is well while the file says something else would be wrong.
-            Some(conflict) if matches!(request.kind, Kind::Save { .. }) => Decision::Conflict(conflict),
+            Some(conflict) if goal.is_save() => Decision::Conflict(conflict),
             _ => Decision::Unchanged,
         });
     }
@@ -73,8 +74,8 @@ pub(super) fn decide(
         return Ok(Decision::Conflict(conflict));
     }
     if kept.is_none()
-        && let Some((record, _)) = &version
-        && let Some(conflict) = edit_in_the_way(basis, record.hash)
+        && let Some(draft) = &version
+        && let Some(conflict) = edit_in_the_way(basis, draft.described.hash)
     {
         return Ok(Decision::Conflict(conflict));
     }
@@ -124,90 +125,67 @@ fn edit_in_the_way(basis: &Basis, next: Option<ContentHash>) -> Option<Conflict>
 /// The version that a change makes, none if everything is that way already, and the one that keeps a person's
 /// edit before it.
 struct Next {
-    version: Option<(VersionRecord, Bytes)>,
-    kept: Option<(VersionRecord, Bytes)>,
+    version: Option<Draft>,
+    kept: Option<Draft>,
 }
 
 /// Everything of the next version but its id and its parents, which each attempt has anew.
-fn next(
-    request: &Request,
-    document: Option<&Document>,
-    agreed: &Agreed,
-    basis: &Basis,
-    author: &str,
-) -> Result<Next> {
+fn next(request: &Request, goal: &Goal, agreed: &Agreed, basis: &Basis, author: &str) -> Result<Next> {
     let head = &basis.stored.head;
     let before = head.live().map(|current| &current.record);
-    let numbered = |described: Described, above: u64, message: Option<String>| {
+    let draft = |(described, content): Content, above: u64, message: Option<String>| {
         let generation = head.generation().saturating_add(above);
         if generation > MAX_GENERATION {
             let reason = format!("there is no generation after {MAX_GENERATION}");
             return Err(Error::Corrupt { key: keys::head(&head.id).to_string(), reason });
         }
-        Ok(VersionRecord {
+        Ok(Draft {
             generation,
-            version_id: VersionId::unnamed(),
-            extra: Map::new(),
-            parents: Vec::new(),
+            described,
+            content,
             created: head.current.as_ref().map_or(basis.now, |current| current.record.created),
             modified: basis.now,
             author: author.to_owned(),
             message,
-            ..described
         })
     };
-    let wanted = wanted(request, document, agreed, basis)?;
+    let wanted = wanted(goal, agreed, basis)?;
     let of_edit = agreed.edit(basis);
     let hash = wanted
         .as_ref()
         .map_or_else(|| before.and_then(|before| before.hash), |(described, _)| described.hash);
     // What is saved is the edit itself: that keeps it.
     let Some(edit) = of_edit.filter(|edit| Some(edit.hash()) != hash) else {
-        let version = wanted.map(|(described, content)| {
-            Ok::<_, Error>((numbered(described, 1, request.message.clone())?, content))
-        });
-        return Ok(Next { version: version.transpose()?, kept: None });
+        let version = wanted.map(|wanted| draft(wanted, 1, request.message.clone())).transpose()?;
+        return Ok(Next { version, kept: None });
     };
     // Over an edit even what the head says already is written again.
     let wanted = match wanted {
-        None => saved(request, document, agreed, basis)?,
+        None => saved(goal, agreed, basis),
         some => some,
     };
-    let Some((described, content)) = wanted else { return Ok(Next { version: None, kept: None }) };
-    let adopted = Described { operation: Operation::ADOPT, ..describe(edit, &Given::default(), before) };
-    let kept = (numbered(adopted, 1, Some(VersionRecord::KEPT.to_owned()))?, edit.bytes().clone());
-    let version = (numbered(described, 2, request.message.clone())?, content);
+    let Some(wanted) = wanted else { return Ok(Next { version: None, kept: None }) };
+    let given = before.map(|before| &before.given);
+    let adopted = Described { operation: Operation::ADOPT, ..describe(edit, &Given::default(), given) };
+    let kept = draft((adopted, edit.bytes().clone()), 1, Some(VersionRecord::KEPT.to_owned()))?;
+    let version = draft(wanted, 2, request.message.clone())?;
     Ok(Next { version: Some(version), kept: Some(kept) })
 }
 
 type Content = (Described, Bytes);
 
 /// What is to be there; none if it is there already.
-fn wanted(
-    request: &Request,
-    document: Option<&Document>,
-    agreed: &Agreed,
-    basis: &Basis,
-) -> Result<Option<Content>> {
+fn wanted(goal: &Goal, agreed: &Agreed, basis: &Basis) -> Result<Option<Content>> {
     let head = &basis.stored.head;
     let missing = || Error::WorkflowMissing { id: head.id.clone(), deleted: false };
-    if let Some(saved) = saved(request, document, agreed, basis)? {
-        let same = head.live().is_some_and(|current| says_the_same(&current.record, &saved.0));
+    if let Some(saved) = saved(goal, agreed, basis) {
+        let same = head.live().is_some_and(|current| saved.0.says_the_same_as(&current.record));
         return Ok((!same).then_some(saved));
     }
     let current = &head.current.as_ref().ok_or_else(missing)?.record;
-    match (&request.kind, current.deleted) {
-        (Kind::Delete, false) => {
-            let described = Described {
-                operation: Operation::DELETE,
-                hash: None,
-                size: 0,
-                deleted: true,
-                ..current.clone()
-            };
-            Ok(Some((described, Bytes::new())))
-        }
-        (Kind::Undelete, true) => {
+    match (goal, current.deleted) {
+        (Goal::Delete, false) => Ok(Some((Described::of(current).deletion(), Bytes::new()))),
+        (Goal::Undelete, true) => {
             let restored = basis.restored.as_ref().ok_or_else(missing)?;
             let generation = restored.record.generation;
             restored.record.media_type.known().map_err(|source| {
@@ -216,31 +194,28 @@ fn wanted(
             let pruned =
                 || Error::GenerationMissing { id: head.id.clone(), generation, why: NoContent::Pruned };
             let content = restored.content.clone().ok_or_else(pruned)?;
-            Ok(Some((Described { operation: Operation::UNDELETE, ..restored.record.clone() }, content)))
+            let restored = Described::of(&restored.record);
+            Ok(Some((Described { operation: Operation::UNDELETE, ..restored }, content)))
         }
         _ => Ok(None),
     }
 }
 
 /// The document that is saved, if one is.
-fn saved(
-    request: &Request,
-    document: Option<&Document>,
-    agreed: &Agreed,
-    basis: &Basis,
-) -> Result<Option<Content>> {
-    let before = basis.stored.head.live().map(|current| &current.record);
+fn saved(goal: &Goal, agreed: &Agreed, basis: &Basis) -> Option<Content> {
+    let before = basis.stored.head.live().map(|current| &current.record.given);
     if let Some(instead) = agreed.instead(basis) {
         let described = match &instead.given {
             Some(given) => describe_exactly(&instead.document, given.clone()),
             None => describe(&instead.document, &Given::default(), before),
         };
         let described = Described { operation: instead.operation.clone(), ..described };
-        return Ok(Some((described, instead.document.bytes().clone())));
+        return Some((described, instead.document.bytes().clone()));
     }
-    let Kind::Save { given, .. } = &request.kind else { return Ok(None) };
-    let document = document.ok_or_else(|| Error::Internal("a save without a document".to_owned()))?;
-    Ok(Some((describe(document, given, before), document.bytes().clone())))
+    match goal {
+        Goal::Save { document, given } => Some((describe(document, given, before), document.bytes().clone())),
+        Goal::Delete | Goal::Undelete => None,
+    }
 }
 
 #[cfg(test)]

@@ -1,19 +1,67 @@
 //! What is known of a document that is to be saved, before it is a version.
 
-use serde_json::Map;
-
 use crate::{
-    document::Document,
-    format::{Given, Operation, VersionId, VersionRecord},
+    document::{ContentHash, Document},
+    format::{Given, Operation, StoredMediaType, VersionRecord},
 };
 
-/// A record of which only the description counts.
-pub(super) type Described = VersionRecord;
+/// What a version says of its content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Described {
+    pub(super) operation: Operation,
+    /// None for a deletion.
+    pub(super) hash: Option<ContentHash>,
+    pub(super) size: u64,
+    pub(super) media_type: StoredMediaType,
+    pub(super) name: Option<String>,
+    pub(super) description: Option<String>,
+    pub(super) tags: Vec<String>,
+    pub(super) given: Given,
+    pub(super) nodes: Vec<String>,
+    pub(super) version: Option<String>,
+}
 
-/// What is known of a document that is saved over the version of `before`, with what the caller gives beside
-/// it.
-pub(super) fn describe(document: &Document, given: &Given, before: Option<&VersionRecord>) -> Described {
-    describe_exactly(document, given.carried(document.metadata(), before.map(|record| &record.given)))
+impl Described {
+    /// What a version says.
+    pub(super) fn of(record: &VersionRecord) -> Self {
+        let VersionRecord {
+            operation,
+            hash,
+            size,
+            media_type,
+            name,
+            description,
+            tags,
+            given,
+            nodes,
+            version,
+            ..
+        } = record.clone();
+        Self { operation, hash, size, media_type, name, description, tags, given, nodes, version }
+    }
+
+    /// The deletion of a workflow that was described so.
+    pub(super) fn deletion(self) -> Self {
+        Self { operation: Operation::DELETE, hash: None, size: 0, ..self }
+    }
+
+    pub(super) fn is_deletion(&self) -> bool {
+        self.hash.is_none()
+    }
+
+    /// Whether a save of this over `current` changes nothing: neither the content, nor what is known of it, nor
+    /// where that comes from.
+    pub(super) fn says_the_same_as(&self, current: &VersionRecord) -> bool {
+        (self.hash, &self.media_type, &self.given) == (current.hash, &current.media_type, &current.given)
+            && (&self.name, &self.description, &self.tags)
+                == (&current.name, &current.description, &current.tags)
+    }
+}
+
+/// What is known of a document that is saved over a version beside which `before` was given, with what the
+/// caller gives beside it.
+pub(super) fn describe(document: &Document, given: &Given, before: Option<&Given>) -> Described {
+    describe_exactly(document, given.carried(document.metadata(), before))
 }
 
 /// What is known of a document if exactly this is given beside it, now or before.
@@ -27,11 +75,7 @@ pub(super) fn describe_exactly(document: &Document, given: Given) -> Described {
     let (name, description) = (text(&given.name, own.name), text(&given.description, own.description));
     let tags = given.tags.clone().unwrap_or(own.tags);
     Described {
-        generation: 0,
-        version_id: VersionId::unnamed(),
         operation: Operation::SAVE,
-        extra: Map::new(),
-        parents: Vec::new(),
         hash: Some(document.hash()),
         size: document.size(),
         media_type: document.media_type().into(),
@@ -41,27 +85,5 @@ pub(super) fn describe_exactly(document: &Document, given: Given) -> Described {
         given,
         nodes: own.nodes,
         version: own.version,
-        created: chrono::DateTime::UNIX_EPOCH,
-        modified: chrono::DateTime::UNIX_EPOCH,
-        author: String::new(),
-        message: None,
-        deleted: false,
     }
-}
-
-/// Whether a save of `next` over `current` would change anything: the content, what is known of it, or where
-/// that comes from.
-pub(super) fn says_the_same(current: &VersionRecord, next: &Described) -> bool {
-    let key = |record: &VersionRecord| {
-        let (name, description, tags) = (&record.name, &record.description, &record.tags);
-        (
-            record.hash,
-            record.media_type.clone(),
-            name.clone(),
-            description.clone(),
-            tags.clone(),
-            record.given.clone(),
-        )
-    };
-    key(current) == key(next)
 }

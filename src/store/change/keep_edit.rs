@@ -1,9 +1,10 @@
 use bytes::Bytes;
 
 use super::{
-    Change, Trouble, actions,
+    Change, actions,
     agreed::{Agreed, Instead},
     parse::parse,
+    state::{Met, Phase},
 };
 use crate::{
     Error, Result,
@@ -37,10 +38,8 @@ pub(super) enum Edit {
 
 impl Sought {
     /// The edit that the conflict is about; none if it is about something else.
-    pub(super) fn of(change: &Change) -> Option<Self> {
-        let Some(Trouble::Conflict(Conflict::ModifiedOutside { id, found, .. })) = &change.trouble else {
-            return None;
-        };
+    pub(super) fn of(change: &Change, met: &Met) -> Option<Self> {
+        let Conflict::ModifiedOutside { id, found, .. } = &met.conflict else { return None };
         let objects = change.shared.objects.clone();
         // Whatever may be kept may be kept of theirs too, complete or not.
         let limits = Limits { strictness: Strictness::Plain, ..change.shared.options.limits };
@@ -75,7 +74,11 @@ impl Node<Change, Error> for KeepEdit {
     }
 
     async fn prep(&self, change: &Change, _: Visit<'_>) -> Result<Sought> {
-        Sought::of(change).ok_or_else(|| Error::Internal("no edit is to be kept".to_owned()))
+        let sought = match &change.phase {
+            Phase::Keeping { met, .. } => Sought::of(change, met),
+            _ => None,
+        };
+        sought.ok_or_else(|| change.misplaced(self.name()))
     }
 
     async fn exec(&self, sought: &Sought, _: Visit<'_>) -> Result<Edit> {
@@ -83,24 +86,32 @@ impl Node<Change, Error> for KeepEdit {
     }
 
     async fn post(&self, change: &mut Change, sought: Sought, edit: Edit, _: Visit<'_>) -> Result<Action> {
-        let generation = change.basis.as_ref().map(|basis| basis.stored.head.generation());
+        let (met, takes) = match std::mem::replace(&mut change.phase, Phase::Open) {
+            Phase::Keeping { met, takes } => (met, takes),
+            other => {
+                change.phase = other;
+                return Err(change.misplaced(self.name()));
+            }
+        };
         match edit {
-            Edit::Usable(document) if change.takes_edit => {
+            Edit::Usable(document) if takes => {
                 let of_edit = Some(document.hash());
                 let instead = Instead { document, given: None, operation: Operation::ADOPT, of_edit };
-                let lease = change.agreed.lease.take();
-                change.agreed = Agreed { on_top_of: generation, instead: Some(instead), edit: None, lease };
+                let on_top_of = Some(met.basis.stored.head.generation());
+                let lease = change.consent.agreed.lease.take();
+                change.consent.agreed = Agreed { on_top_of, instead: Some(instead), edit: None, lease };
                 change.resolved.how = Some(How::Theirs);
                 Ok(Action::DEFAULT)
             }
             Edit::Usable(document) => {
-                change.agreed.edit = Some(document);
+                change.consent.agreed.edit = Some(document);
                 change.resolved.how = Some(How::Ours);
                 Ok(Action::DEFAULT)
             }
             Edit::Gone => Ok(Action::DEFAULT),
             Edit::Unusable(source) => {
-                change.obstacle = Some(sought.obstacle(source));
+                let obstacle = Some(sought.obstacle(source));
+                change.phase = Phase::Conflict(Box::new(Met { obstacle, ..*met }));
                 Ok(actions::HANDLE_CONFLICT)
             }
         }

@@ -3,11 +3,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    Change, Kind, Written, actions,
+    Change, actions,
     agreed::{Agreed, Instead},
-    describe::{describe, says_the_same},
+    describe::{Described, describe},
     keep_edit::{Edit, Sought},
+    request::Goal,
     resolve::question,
+    state::{Met, Phase},
 };
 use crate::{
     Error, Result, blocking,
@@ -62,13 +64,11 @@ impl Node<Change, Error> for MergeVersions {
     }
 
     async fn prep(&self, change: &Change, _: Visit<'_>) -> Result<Sides> {
-        let nothing = || Error::Internal("nothing is to be merged".to_owned());
-        let question = question(change)?.ok_or_else(nothing)?;
-        let (Kind::Save { given, .. }, Some(ours)) = (&change.request.kind, change.document.clone()) else {
-            return Err(nothing());
+        let (Phase::Merging(met), Goal::Save { document, given }) = (&change.phase, change.goal()?) else {
+            return Err(change.misplaced(self.name()));
         };
-        let (given, edit) = (given.clone(), Sought::of(change));
-        let case = Case::new(Arc::new(change.shared.objects.clone()), question);
+        let case = Case::new(Arc::new(change.shared.objects.clone()), question(change, met)?);
+        let (ours, given, edit) = (document.clone(), given.clone(), Sought::of(change, met));
         Ok(Sides { case, ours, given, edit, limits: change.shared.options.limits })
     }
 
@@ -100,36 +100,37 @@ impl Node<Change, Error> for MergeVersions {
         blocking::on_compared(work.size(), move || work.done()).await
     }
 
-    async fn post(
-        &self,
-        change: &mut Change,
-        sides: Sides,
-        outcome: Outcome,
-        _: Visit<'_>,
-    ) -> Result<Action> {
-        let head = sides.case.head();
+    async fn post(&self, change: &mut Change, _: Sides, outcome: Outcome, _: Visit<'_>) -> Result<Action> {
+        let met = match std::mem::replace(&mut change.phase, Phase::Open) {
+            Phase::Merging(met) => met,
+            other => {
+                change.phase = other;
+                return Err(change.misplaced(self.name()));
+            }
+        };
         match outcome {
-            Outcome::Moved => return Ok(Action::DEFAULT),
+            Outcome::Moved => Ok(Action::DEFAULT),
             Outcome::Blocked(obstacle) => {
-                change.obstacle = Some(obstacle);
-                return Ok(actions::HANDLE_CONFLICT);
+                change.phase = Phase::Conflict(Box::new(Met { obstacle: Some(obstacle), ..*met }));
+                Ok(actions::HANDLE_CONFLICT)
             }
             Outcome::Theirs => {
-                change.written = Some(Written::unchanged(head.clone()));
+                change.left_as_it_is(met.basis.stored.head);
                 change.resolved.how = Some(How::Merged);
-                return Ok(actions::TAKE_THEIRS);
+                Ok(actions::TAKE_THEIRS)
             }
             Outcome::Merged(merged) => {
                 let Merged { document, given, edit } = *merged;
                 let of_edit = edit.as_ref().map(Document::hash);
                 let instead =
                     Some(Instead { document, given: Some(given), operation: Operation::SAVE, of_edit });
-                let (on_top_of, lease) = (Some(head.generation()), change.agreed.lease.take());
-                change.agreed = Agreed { on_top_of, instead, edit, lease };
+                let on_top_of = Some(met.basis.stored.head.generation());
+                let lease = change.consent.agreed.lease.take();
+                change.consent.agreed = Agreed { on_top_of, instead, edit, lease };
                 change.resolved.how = Some(How::Merged);
+                Ok(Action::DEFAULT)
             }
         }
-        Ok(Action::DEFAULT)
     }
 }
 
@@ -174,24 +175,26 @@ impl Work {
         };
         let base_record = base.as_ref().map(|base| &base.record).filter(|record| !record.deleted);
         let base_document = base.as_ref().and_then(|base| base.content.as_ref()).map(read).transpose()?;
-        let (theirs, their_record, edit) = match theirs {
+        let (theirs, their, edit) = match theirs {
             Theirs::Version(StoredVersion { record, content: Some(content), .. }) => {
-                (read(&content)?, record, None)
+                (read(&content)?, Described::of(&record), None)
             }
             Theirs::Version(_) => {
                 // They deleted it. That is what both come to if ours is what they deleted.
-                let same =
-                    base_record.is_some_and(|base| says_the_same(base, &describe(&ours, &given, Some(base))));
+                let same = base_record
+                    .is_some_and(|base| describe(&ours, &given, Some(&base.given)).says_the_same_as(base));
                 return Ok(if same { Outcome::Theirs } else { Outcome::Blocked(Obstacle::Deletion) });
             }
             Theirs::Edit { document, before } => {
                 let before = before.filter(|before| !before.deleted);
-                let record = describe(&document, &Given::default(), before.as_ref());
-                (document.clone(), record, Some(document))
+                let before = before.as_ref().map(|before| &before.given);
+                let described = describe(&document, &Given::default(), before);
+                (document.clone(), described, Some(document))
             }
         };
-        let our_record = describe(&ours, &given, base_record.or(Some(&their_record)));
-        let fields = merge_fields(base_record.map(said).as_ref(), &said(&our_record), &said(&their_record));
+        let our = describe(&ours, &given, Some(base_record.map_or(&their.given, |base| &base.given)));
+        let base_said = base_record.map(|base| said(&Described::of(base)));
+        let fields = merge_fields(base_said.as_ref(), &said(&our), &said(&their));
         let document = merge::merge(base_document.as_ref(), &ours, &theirs, &limits);
         let (document, fields) = match (document, fields) {
             (Merge::Clean(document), Ok(fields)) => (document, fields),
@@ -212,13 +215,13 @@ impl Work {
             }
         };
         let before = base_record.map(|base| base.given.clone()).unwrap_or_default();
-        let given = given_after(&before, &our_record.given, &their_record.given, fields, document.metadata());
+        let given = given_after(&before, &our.given, &their.given, fields, document.metadata());
         Ok(Outcome::Merged(Box::new(Merged { document, given, edit })))
     }
 }
 
-/// What a record says beside the document.
-fn said(record: &VersionRecord) -> merge::Fields {
+/// What is said beside the document.
+fn said(record: &Described) -> merge::Fields {
     merge::Fields {
         name: record.name.clone(),
         description: record.description.clone(),

@@ -1,10 +1,11 @@
 use bytes::Bytes;
 
-use super::{Change, Kind, actions};
+use super::{Change, actions, request::Goal, state::Phase};
 use crate::{
     Error, Result, blocking,
     document::{Document, DocumentError, Limits},
     flow::{Action, Node, Visit},
+    format::Given,
 };
 
 /// Reads the document.
@@ -22,7 +23,7 @@ pub(super) async fn parse(
 }
 
 impl Node<Change, Error> for StorageOperation {
-    type Prep = (Bytes, Limits);
+    type Prep = (Bytes, Given, Limits);
     type Exec = std::result::Result<Document, DocumentError>;
 
     fn name(&self) -> &str {
@@ -34,32 +35,35 @@ impl Node<Change, Error> for StorageOperation {
     }
 
     async fn prep(&self, change: &Change, _: Visit<'_>) -> Result<Self::Prep> {
-        match &change.request.kind {
-            Kind::Save { content, .. } => Ok((content.clone(), change.shared.options.limits)),
-            _ => Err(Error::Internal("only a save has a document".to_owned())),
-        }
+        let Phase::Unread { content, given } = &change.phase else {
+            return Err(change.misplaced(self.name()));
+        };
+        Ok((content.clone(), given.clone(), change.shared.options.limits))
     }
 
-    async fn exec(&self, (content, limits): &Self::Prep, _: Visit<'_>) -> Result<Self::Exec> {
+    async fn exec(&self, (content, _, limits): &Self::Prep, _: Visit<'_>) -> Result<Self::Exec> {
         parse(content.clone(), *limits).await
     }
 
     async fn post(
         &self,
         change: &mut Change,
-        _: Self::Prep,
+        (_, given, _): Self::Prep,
         parsed: Self::Exec,
         _: Visit<'_>,
     ) -> Result<Action> {
-        match parsed {
-            Ok(document) => change.document = Some(document),
-            Err(refusal) => change.refusal = Some(refusal),
-        }
+        let refusal = match parsed {
+            Ok(document) => {
+                change.set_goal(Goal::Save { document, given });
+                change.phase = Phase::Open;
+                return Ok(Action::DEFAULT);
+            }
+            Err(refusal) => refusal,
+        };
         // What is JSON but no workflow is for ValidateData to report.
-        match &change.refusal {
-            None | Some(DocumentError::Invalid { .. }) => Ok(Action::DEFAULT),
-            Some(_) => Ok(actions::PARSE_ERROR),
-        }
+        let is_json = matches!(refusal, DocumentError::Invalid { .. });
+        change.phase = Phase::Refused(refusal);
+        Ok(if is_json { Action::DEFAULT } else { actions::PARSE_ERROR })
     }
 }
 
@@ -84,6 +88,10 @@ impl Node<Change, Error> for ValidateData {
     }
 
     async fn post(&self, change: &mut Change, (): (), (): (), _: Visit<'_>) -> Result<Action> {
-        Ok(if change.refusal.is_none() { Action::DEFAULT } else { actions::VALIDATION_ERROR })
+        match change.phase {
+            Phase::Open => Ok(Action::DEFAULT),
+            Phase::Refused(_) => Ok(actions::VALIDATION_ERROR),
+            _ => Err(change.misplaced(self.name())),
+        }
     }
 }

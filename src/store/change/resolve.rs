@@ -4,18 +4,20 @@ use futures::poll;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Change, Keeps, Kind, Trouble, Written, actions,
+    Change, actions,
     agreed::Agreed,
     answer::{Step, numbered, step},
-    describe::{describe, says_the_same},
+    describe::describe,
+    request::Goal,
+    state::{Doubts, Keeps, Met, Phase},
     wait::Place,
 };
 use crate::{
     Error, Result,
-    conflict::{Case, Conflict, ConflictResolver, Expect, How, Obstacle, Question, Resolution, Wanted},
+    conflict::{Case, Conflict, ConflictResolver, Expect, How, Obstacle, Question, Resolution},
     flow::{Action, Node, Visit},
-    format::Head,
-    register::{Tries, back_off},
+    format::{Head, WorkflowId},
+    register::back_off,
     store::Shared,
 };
 
@@ -81,32 +83,30 @@ impl Node<Change, Error> for ResolveConflict {
     }
 
     async fn prep(&self, change: &Change, _: Visit<'_>) -> Result<Doing> {
-        let conflict = match &change.trouble {
-            Some(Trouble::LostRace) => {
-                return Ok(Doing::Retry {
-                    shared: Arc::clone(&change.shared),
-                    races: change.tries.lost() + 1,
-                });
+        let met = match &change.phase {
+            Phase::LostRace => {
+                let races = change.doubts.tries.lost() + 1;
+                return Ok(Doing::Retry { shared: Arc::clone(&change.shared), races });
             }
-            Some(Trouble::Conflict(conflict)) => conflict,
-            _ => return Ok(Doing::GiveUp(None)),
+            Phase::Conflict(met) => met,
+            _ => return Err(change.misplaced(self.name())),
         };
         // IMPORTANT: an attempt that may land yet must not be answered by "theirs stands" or be made again
         // elsewhere.
-        if !change.unsettled.is_empty() {
+        if !change.doubts.open.is_empty() {
             return Ok(Doing::GiveUp(None));
         }
-        if change.answers >= ANSWERS {
-            return Ok(Doing::GiveUp(Some(Obstacle::Endless { answers: change.answers })));
+        let answers = change.consent.answers;
+        if answers >= ANSWERS {
+            return Ok(Doing::GiveUp(Some(Obstacle::Endless { answers })));
         }
-        if matches!((&change.keeps, conflict), (Keeps::Numbered { .. }, Conflict::Exists { .. })) {
+        if matches!((&change.consent.keeps, &met.conflict), (Keeps::Numbered { .. }, Conflict::Exists { .. }))
+        {
             return Ok(Doing::Renumber);
         }
-        let question =
-            question(change)?.ok_or_else(|| Error::Internal("a conflict with nothing".to_owned()))?;
-        let case = Case::new(Arc::new(change.shared.objects.clone()), question);
+        let case = Case::new(Arc::new(change.shared.objects.clone()), question(change, met)?);
         let (resolver, cancel) = (Arc::clone(&change.request.resolver), change.request.cancel.clone());
-        Ok(Doing::Ask { resolver, case: Box::new(case), cancel, place: change.place.moved() })
+        Ok(Doing::Ask { resolver, case: Box::new(case), cancel, place: change.consent.place.moved() })
     }
 
     async fn exec(&self, doing: &Doing, _: Visit<'_>) -> Result<Answer> {
@@ -136,20 +136,28 @@ impl Node<Change, Error> for ResolveConflict {
     async fn post(&self, change: &mut Change, doing: Doing, answer: Answer, _: Visit<'_>) -> Result<Action> {
         match (doing, answer) {
             (Doing::Retry { .. }, _) => {
-                if !change.tries.lose() {
+                if !change.doubts.tries.lose() {
                     return Ok(actions::CANCELLED);
                 }
-                change.trouble = None;
+                change.phase = Phase::Open;
                 Ok(Action::DEFAULT)
             }
             (doing, Answer::Given(resolution)) => {
                 if let Doing::Ask { place, .. } = doing {
-                    change.place = place;
+                    change.consent.place = place;
                 }
-                follow(change, &resolution)
+                match std::mem::replace(&mut change.phase, Phase::Open) {
+                    Phase::Conflict(met) => follow(change, met, &resolution),
+                    other => {
+                        change.phase = other;
+                        Err(change.misplaced(self.name()))
+                    }
+                }
             }
             (Doing::GiveUp(Some(obstacle)), _) => {
-                change.obstacle.get_or_insert(obstacle);
+                if let Phase::Conflict(met) = &mut change.phase {
+                    met.obstacle.get_or_insert(obstacle);
+                }
                 Ok(actions::CANCELLED)
             }
             _ => Ok(actions::CANCELLED),
@@ -157,85 +165,73 @@ impl Node<Change, Error> for ResolveConflict {
     }
 }
 
-/// What there is to decide; none if there is no conflict.
-pub(super) fn question(change: &Change) -> Result<Option<Question>> {
-    let (Some(Trouble::Conflict(conflict)), Some(basis)) = (&change.trouble, &change.basis) else {
-        return Ok(None);
-    };
-    let wanted = match &change.request.kind {
-        Kind::Save { .. } => Wanted::Save(
-            change.document.clone().ok_or_else(|| Error::Internal("a save without a document".to_owned()))?,
-        ),
-        Kind::Delete => Wanted::Delete,
-        Kind::Undelete => Wanted::Undelete,
-    };
-    Ok(Some(Question {
-        conflict: conflict.clone(),
-        obstacle: change.obstacle.clone(),
-        head: basis.stored.head.clone(),
+/// What there is to decide.
+pub(super) fn question(change: &Change, met: &Met) -> Result<Question> {
+    Ok(Question {
+        conflict: met.conflict.clone(),
+        obstacle: met.obstacle.clone(),
+        head: met.basis.stored.head.clone(),
         expect: change.request.expect,
-        wanted,
-        answers: change.answers,
+        wanted: change.goal()?.wanted(),
+        answers: change.consent.answers,
         waited: change.resolved.waited,
         lock_timeout: change.request.lock_timeout,
-    }))
+    })
 }
 
-/// Notes what was answered and says where that leads.
-fn follow(change: &mut Change, resolution: &Resolution) -> Result<Action> {
-    let internal = || Error::Internal("an answer without a conflict".to_owned());
-    let (Some(Trouble::Conflict(conflict)), Some(basis)) = (&change.trouble, &change.basis) else {
-        return Err(internal());
-    };
-    let kind = change.kind();
-    change.answers += 1;
-    let step = match step(resolution, conflict, kind) {
+/// Notes what was answered to the conflict and says where that leads. The change is open again unless it says
+/// otherwise.
+fn follow(change: &mut Change, mut met: Box<Met>, resolution: &Resolution) -> Result<Action> {
+    change.consent.answers += 1;
+    let step = match step(resolution, &met.conflict, change.goal()?.kind()) {
         Ok(step) => step,
         Err(obstacle) => {
-            change.obstacle = Some(obstacle);
+            met.obstacle = Some(obstacle);
+            change.phase = Phase::Conflict(met);
             return Ok(actions::CANCELLED);
         }
     };
-    let head = basis.stored.head.clone();
     Ok(match step {
-        Step::GiveUp => actions::CANCELLED,
-        Step::Wait(limit) => {
-            change.wait = Some(limit);
+        Step::GiveUp => {
+            change.phase = Phase::Conflict(met);
+            actions::CANCELLED
+        }
+        Step::Wait { lease, limit } => {
+            change.phase = Phase::Waiting { lease, limit };
             actions::WAIT_FOR_LOCK
         }
         Step::BreakLease(lease) => {
-            change.agreed.lease = Some(lease);
+            change.consent.agreed.lease = Some(lease);
             actions::REMOVE_LOCK
         }
         Step::BuildOnTheirs => {
-            change.agreed = Agreed {
-                on_top_of: Some(head.generation()),
-                lease: change.agreed.lease.take(),
-                ..Agreed::default()
-            };
+            let (on_top_of, lease) =
+                (Some(met.basis.stored.head.generation()), change.consent.agreed.lease.take());
+            change.consent.agreed = Agreed { on_top_of, lease, ..Agreed::default() };
             change.resolved.how = Some(How::Ours);
             Action::DEFAULT
         }
         Step::KeepEdit | Step::TakeEdit => {
-            change.takes_edit = step == Step::TakeEdit;
+            change.phase = Phase::Keeping { met, takes: step == Step::TakeEdit };
             actions::KEEP_EDIT
         }
-        Step::Merge => actions::MERGE,
+        Step::Merge => {
+            change.phase = Phase::Merging(met);
+            actions::MERGE
+        }
         Step::TakeTheirs => {
-            if head.current.is_none() {
-                return Err(internal());
-            }
-            change.written = Some(Written::unchanged(head));
+            change.left_as_it_is(met.basis.stored.head);
             change.resolved.how = Some(How::Theirs);
             actions::TAKE_THEIRS
         }
         Step::KeepBoth(named) => {
-            if matches!(change.keeps, Keeps::Numbered { .. }) && is_kept(change, &head) {
+            let head = met.basis.stored.head;
+            if matches!(change.consent.keeps, Keeps::Numbered { .. }) && is_kept(change, &head) {
                 // Ours perhaps, by a program that died before it could say so.
-                change.written = Some(Written::unchanged(head));
+                change.left_as_it_is(head);
                 return Ok(actions::TAKE_THEIRS);
             }
-            elsewhere(change, named)?;
+            elsewhere(change, &head, named)?;
             Action::DEFAULT
         }
     })
@@ -243,29 +239,26 @@ fn follow(change: &mut Change, resolution: &Resolution) -> Result<Action> {
 
 /// Whether the very version that the change would create is there already: content, and what is known of it.
 fn is_kept(change: &Change, there: &Head) -> bool {
-    let (Kind::Save { given, .. }, Some(document)) = (&change.request.kind, &change.document) else {
-        return false;
-    };
+    let Ok(Goal::Save { document, given }) = change.goal() else { return false };
     let created = describe(document, given, None);
-    there.live().is_some_and(|current| says_the_same(&current.record, &created))
+    there.live().is_some_and(|current| created.says_the_same_as(&current.record))
 }
 
-/// Turns the change into the creation of another workflow, described as it would have been here.
-fn elsewhere(change: &mut Change, named: Option<crate::format::WorkflowId>) -> Result<()> {
-    let instead_of = match &change.keeps {
+/// Turns the change into the creation of another workflow, described as it would have been on top of `head`.
+fn elsewhere(change: &mut Change, head: &Head, named: Option<WorkflowId>) -> Result<()> {
+    let instead_of = match &change.consent.keeps {
         Keeps::InPlace => change.request.id.clone(),
         Keeps::Named { instead_of } | Keeps::Numbered { instead_of, .. } => instead_of.clone(),
     };
-    if change.keeps == Keeps::InPlace
-        && let (Kind::Save { given, .. }, Some(document)) = (&mut change.request.kind, &change.document)
+    if change.consent.keeps == Keeps::InPlace
+        && let Some((document, given)) = change.given_mut()
     {
-        let before = change.basis.as_ref().and_then(|basis| basis.stored.head.live());
-        *given = given.carried(document.metadata(), before.map(|current| &current.record.given));
+        *given = given.carried(document.metadata(), head.live().map(|current| &current.record.given));
     }
-    (change.request.id, change.keeps) = match named {
+    (change.request.id, change.consent.keeps) = match named {
         Some(id) => (id, Keeps::Named { instead_of: instead_of.clone() }),
         None => {
-            let number = match change.keeps {
+            let number = match change.consent.keeps {
                 Keeps::Numbered { number, .. } => number.saturating_add(1),
                 _ => 1,
             };
@@ -274,8 +267,8 @@ fn elsewhere(change: &mut Change, named: Option<crate::format::WorkflowId>) -> R
         }
     };
     (change.request.expect, change.request.lease, change.request.hold) = (Expect::Absent, None, None);
-    change.place.leave();
-    (change.agreed, change.plan, change.tries) = (Agreed::default(), None, Tries::default());
+    change.consent.place.leave();
+    (change.consent.agreed, change.doubts) = (Agreed::default(), Doubts::default());
     change.resolved.how = Some(How::KeptBoth { instead_of });
     Ok(())
 }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::{Change, actions};
+use super::{Change, actions, state::Phase};
 use crate::{
     Error, Result,
     flow::{Action, Failure, Node, Retry, Visit},
@@ -33,7 +33,8 @@ impl Node<Change, Error> for UpdateIndex {
     }
 
     async fn prep(&self, change: &Change, _: Visit<'_>) -> Result<Self::Prep> {
-        let due = change.written.as_ref().is_some_and(|written| change.shared.index.remember(&written.head));
+        let Phase::Done(written) = &change.phase else { return Err(change.misplaced(self.name())) };
+        let due = change.shared.index.remember(&written.head);
         Ok((Arc::clone(&change.shared), due && !change.is_of_batch))
     }
 
@@ -65,7 +66,9 @@ impl Node<Change, Error> for UpdateIndex {
         error: Self::Exec,
         _: Visit<'_>,
     ) -> Result<Action> {
-        change.index_error = error;
-        Ok(if change.index_error.is_none() { actions::SUCCESS } else { actions::INDEX_ERROR })
+        let is_folded = error.is_none();
+        let Phase::Done(written) = &mut change.phase else { return Err(change.misplaced(self.name())) };
+        written.index_error = error;
+        Ok(if is_folded { actions::SUCCESS } else { actions::INDEX_ERROR })
     }
 }

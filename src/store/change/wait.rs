@@ -5,10 +5,9 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Change, Trouble, actions};
+use super::{Change, actions, state::Phase};
 use crate::{
     Error, Result,
-    conflict::Conflict,
     flow::{Action, Node, Visit},
     format::{Lease, WorkflowId},
     lock::Turn,
@@ -84,17 +83,17 @@ impl Node<Change, Error> for WaitForLock {
     }
 
     async fn prep(&self, change: &Change, _: Visit<'_>) -> Result<Watch> {
-        match (&change.trouble, change.wait) {
-            (Some(Trouble::Conflict(Conflict::Locked { id, lease, .. })), Some(limit)) => Ok(Watch {
-                shared: Arc::clone(&change.shared),
-                id: id.clone(),
-                lease: lease.as_ref().clone(),
-                place: change.place.moved(),
-                limit,
-                cancel: change.request.cancel.clone(),
-            }),
-            _ => Err(Error::Internal("a wait for no lock".to_owned())),
-        }
+        let Phase::Waiting { lease, limit } = &change.phase else {
+            return Err(change.misplaced(self.name()));
+        };
+        Ok(Watch {
+            shared: Arc::clone(&change.shared),
+            id: change.request.id.clone(),
+            lease: lease.as_ref().clone(),
+            place: change.consent.place.moved(),
+            limit: *limit,
+            cancel: change.request.cancel.clone(),
+        })
     }
 
     async fn exec(&self, watch: &Watch, _: Visit<'_>) -> Result<Waited> {
@@ -114,19 +113,20 @@ impl Node<Change, Error> for WaitForLock {
 
     async fn post(&self, change: &mut Change, _: Watch, waited: Waited, _: Visit<'_>) -> Result<Action> {
         change.resolved.waited += waited.time;
-        change.wait = None;
+        change.phase = Phase::Open;
         match waited.end {
-            // Somebody else got on. Only a wait in vain uses up the resolver's answers.
+            // Another client got on. Only a wait in vain uses up the resolver's answers.
             End::Changed => {
-                change.place = Place(Mutex::new(waited.turn));
-                if change.handovers < HANDOVERS {
-                    change.handovers += 1;
-                    change.answers = change.answers.saturating_sub(1);
+                let consent = &mut change.consent;
+                consent.place = Place(Mutex::new(waited.turn));
+                if consent.handovers < HANDOVERS {
+                    consent.handovers += 1;
+                    consent.answers = consent.answers.saturating_sub(1);
                 }
             }
             End::TimedOut => {}
             End::Cancelled => {
-                change.failure = Some(Error::Cancelled);
+                change.phase = Phase::Failed(Error::Cancelled);
                 return Ok(actions::CANCELLED);
             }
         }

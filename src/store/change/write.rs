@@ -4,11 +4,15 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use pflow_backend::{Batch, Commit, Identity, Key, Operation, Outcome, Precondition};
 
-use super::{Change, LeasePlan, Plan, Trouble, actions};
+use super::{
+    Change, actions,
+    plan::{LeasePlan, Plan},
+    state::{Attempt, Phase},
+};
 use crate::{
     Error, Result,
     flow::{Action, Failure, Node, Retry, Visit},
-    format::{Current, Ended, Head, VersionId, VersionRecord, keys},
+    format::{Current, Ended, Head, VersionId, keys},
     lock::{MirrorUpdate, broken},
     register::{Around, Derived, RETRY, Swapped, Unsettled, swap_head},
     repo::{Objects, unreadable},
@@ -41,15 +45,15 @@ pub(super) enum Attempted {
     LostRace,
     /// It may have landed: because of an error, or because it was refused in a way that may be a conflict
     /// with itself.
-    Unsettled {
-        attempt: Box<Unsettled>,
-        doubt: Option<pflow_backend::Error>,
+    InDoubt {
+        swap: Box<Unsettled>,
+        error: Option<pflow_backend::Error>,
     },
     Failed(Error),
 }
 
 impl Node<Change, Error> for WriteAtomic {
-    type Prep = (Arc<Shared>, Plan, Vec<Key>);
+    type Prep = (Arc<Shared>, Arc<Plan>, Vec<Key>);
     type Exec = Attempted;
 
     fn name(&self) -> &str {
@@ -71,9 +75,9 @@ impl Node<Change, Error> for WriteAtomic {
     }
 
     async fn prep(&self, change: &Change, _: Visit<'_>) -> Result<Self::Prep> {
-        let plan = change.plan.clone().ok_or_else(|| Error::Internal("a write without a plan".to_owned()))?;
-        let earlier = change.unsettled.iter().flat_map(|attempt| attempt.fresh.iter().cloned());
-        Ok((Arc::clone(&change.shared), plan, earlier.collect()))
+        let Phase::Planned(plan) = &change.phase else { return Err(change.misplaced(self.name())) };
+        let earlier = change.doubts.open.iter().flat_map(|attempt| attempt.swap.fresh.iter().cloned());
+        Ok((Arc::clone(&change.shared), Arc::clone(plan), earlier.collect()))
     }
 
     async fn exec(&self, (shared, plan, earlier): &Self::Prep, _: Visit<'_>) -> Result<Attempted> {
@@ -95,7 +99,7 @@ impl Node<Change, Error> for WriteAtomic {
     async fn post(
         &self,
         change: &mut Change,
-        _: Self::Prep,
+        (_, plan, _): Self::Prep,
         attempted: Attempted,
         _: Visit<'_>,
     ) -> Result<Action> {
@@ -103,32 +107,32 @@ impl Node<Change, Error> for WriteAtomic {
             Attempted::Committed { head, copy_error } => {
                 // Only one swap of a version can land, so the attempts that named the same one are dead. See
                 // `Fate` for what may be deleted of them.
-                let mut dead = std::mem::take(&mut change.unsettled);
-                dead.append(&mut change.superseded);
-                for dead in dead {
+                let open = std::mem::take(&mut change.doubts.open).into_iter().map(|attempt| attempt.swap);
+                let superseded = std::mem::take(&mut change.doubts.superseded);
+                for dead in open.chain(superseded) {
                     if dead.head.generation() <= head.generation() {
                         dead.clear(&change.shared.objects).await;
                     }
                 }
-                change.trouble = None;
-                change.landed(*head, copy_error);
+                change.landed(&plan, *head, copy_error);
                 Ok(actions::UPDATE_INDEX)
             }
             Attempted::LostRace => {
-                change.trouble = Some(Trouble::LostRace);
+                change.phase = Phase::LostRace;
                 Ok(actions::HANDLE_CONFLICT)
             }
-            Attempted::Unsettled { attempt, doubt } => {
-                change.unsettled.push(*attempt);
-                if !change.tries.doubt(doubt) {
-                    change.failure = Some(Error::Internal("the outcome stayed unknown".to_owned()));
-                    return Ok(actions::WRITE_ERROR);
+            Attempted::InDoubt { swap, error } => {
+                change.doubts.open.push(Attempt { swap: *swap, plan });
+                if change.doubts.tries.doubt(error) {
+                    change.phase = Phase::LostRace;
+                    return Ok(actions::HANDLE_CONFLICT);
                 }
-                change.trouble = Some(Trouble::LostRace);
-                Ok(actions::HANDLE_CONFLICT)
+                let unknown = Error::Internal("the outcome stayed unknown".to_owned());
+                change.phase = Phase::Failed(unknown);
+                Ok(actions::WRITE_ERROR)
             }
             Attempted::Failed(error) => {
-                change.failure = Some(error);
+                change.phase = Phase::Failed(error);
                 Ok(actions::WRITE_ERROR)
             }
         }
@@ -179,10 +183,10 @@ async fn attempt(shared: &Shared, plan: &Plan, earlier: &[Key]) -> Result<Attemp
             }
             Err(Error::Storage(error))
         }
-        Swapped::InDoubt(doubt) => {
+        Swapped::InDoubt(error) => {
             let fresh = fresh.into_iter().map(|(key, _)| key).collect();
-            let attempt = Unsettled { named: plan.stored.version.clone(), head, fresh, after };
-            Ok(Attempted::Unsettled { attempt: Box::new(attempt), doubt })
+            let swap = Unsettled { named: plan.stored.version.clone(), head, fresh, after };
+            Ok(Attempted::InDoubt { swap: Box::new(swap), error })
         }
         Swapped::Unknown(source) => {
             Err(Error::OutcomeUnknown { what: format!("the change of {}", head.id), source })
@@ -260,15 +264,15 @@ type Fresh = Vec<(Key, Bytes)>;
 /// it.
 fn with_version(shared: &Shared, plan: &Plan, mut head: Head) -> Result<(Head, Fresh)> {
     let mut fresh = Vec::new();
-    for (record, content) in plan.kept.iter().chain(&plan.version) {
+    for draft in plan.kept.iter().chain(&plan.version) {
         let version_id = VersionId::of_new(shared.objects.environment.new_id());
         let version_id = version_id.map_err(|source| unreadable(&keys::head(&head.id), source))?;
         let parents = head.current.iter().map(Current::reference).collect();
-        let record = VersionRecord { version_id, parents, ..record.clone() };
+        let record = draft.record(version_id, parents);
         let key = keys::version(&head.id, record.generation, &record.version_id);
         let pending = keys::pending(&head.id, record.generation, &record.version_id);
         let (object, record_hash) =
-            record.encode(&head.id, content).map_err(|source| unreadable(&key, source))?;
+            record.encode(&head.id, &draft.content).map_err(|source| unreadable(&key, source))?;
         head.current = Some(Current::after(head.current.as_ref(), record, record_hash));
         fresh.extend([(key, object), (pending, Bytes::new())]);
     }
@@ -312,8 +316,8 @@ async fn mirror(objects: &Objects, plan: &Plan, head: &Head) -> Result<MirrorUpd
 fn copies(objects: &Objects, plan: &Plan, head: &Head, mirror: Option<Operation>) -> Result<Vec<Operation>> {
     let plain_files = objects.backend.capabilities().plain_files;
     let mut copies = Vec::new();
-    if let Some((record, content)) = &plan.version {
-        let media_type = record.media_type.known();
+    if let Some(draft) = &plan.version {
+        let media_type = draft.described.media_type.known();
         let media_type = media_type.map_err(|source| unreadable(&keys::head(&head.id), source))?;
         let key = keys::content(&head.id, media_type);
         // Where people edit the copy, only what was judged may be overwritten.
@@ -322,8 +326,8 @@ fn copies(objects: &Objects, plan: &Plan, head: &Head, mirror: Option<Operation>
             (true, CopyState::Absent) => Precondition::Absent,
             (true, seen) => seen.version().cloned().map_or(Precondition::Absent, Precondition::Is),
         };
-        if !record.deleted {
-            copies.push(Operation::put(key, content.clone()).copy().when(when));
+        if !draft.described.is_deletion() {
+            copies.push(Operation::put(key, draft.content.clone()).copy().when(when));
         } else if when != Precondition::Absent {
             copies.push(Operation::delete(key).when(when));
         }

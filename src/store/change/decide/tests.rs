@@ -8,8 +8,9 @@ use pflow_backend::{Environment, ManualEnvironment, Version};
 use super::{super::agreed::Instead, *};
 use crate::{
     conflict::Expect,
+    document::Document,
     document::Limits,
-    format::{Current, LeaseId, StoredVersion, WorkflowId},
+    format::{Current, LeaseId, StoredVersion, VersionId, WorkflowId},
     lease::{Holder, Sight, Standing},
     lock::LeaseRequest,
     repo::StoredHead,
@@ -40,12 +41,19 @@ fn document(text: &str) -> Document {
     Document::parse(format!(r#"{{ "x": "{text}" }}"#), &Limits::default()).unwrap()
 }
 
+/// A save of this.
+fn goal(text: &str) -> Goal {
+    Goal::Save { document: document(text), given: Given::default() }
+}
+
 /// At this generation with the content `old`, made an hour ago.
 fn basis(generation: u64) -> Basis {
     let made = now() - TimeDelta::hours(1);
-    let mut record = describe(&document("old"), &Given::default(), None);
-    (record.generation, record.version_id) = (generation, VersionId::parse("v".repeat(26)).unwrap());
-    (record.created, record.modified, record.author) = (made, made, "before@host".to_owned());
+    let (described, content) =
+        (describe(&document("old"), &Given::default(), None), document("old").bytes().clone());
+    let (author, message) = ("before@host".to_owned(), None);
+    let draft = Draft { generation, described, content, created: made, modified: made, author, message };
+    let record = draft.record(VersionId::parse("v".repeat(26)).unwrap(), Vec::new());
     let current = Current::after(None, record, ContentHash::of(b"line"));
     let head = Head { current: (generation > 0).then_some(current), fence: 7, ..Head::new(id()) };
     let stored = StoredHead { head, version: Some(Version::new("read")) };
@@ -64,8 +72,7 @@ fn leased(mut basis: Basis, name: &str, left: TimeDelta) -> Basis {
 }
 
 fn save(expect: Expect) -> Request {
-    let kind = Kind::Save { content: Bytes::new(), given: Given::default() };
-    Request::new(id(), kind, expect)
+    Request::new(id(), expect)
 }
 
 fn under(name: &str) -> Request {
@@ -78,7 +85,7 @@ fn holding(name: &str) -> Request {
 }
 
 fn decided(request: &Request, text: &str, basis: &Basis) -> Result<Decision> {
-    decide(request, Some(&document(text)), &Agreed::default(), basis, &me())
+    decide(request, &goal(text), &Agreed::default(), basis, &me())
 }
 
 /// The first word of the decision.
@@ -154,12 +161,13 @@ fn a_lease_is_kept_removed_or_granted() {
 fn the_next_version_stands_on_the_present_one() {
     let basis = basis(3);
     let request = Request { message: Some("why".to_owned()), ..save(Expect::Any) };
-    let (record, content) = plan(&request, "new", &basis).version.unwrap();
+    let draft = plan(&request, "new", &basis).version.unwrap();
     let before = basis.stored.head.current.as_ref().unwrap();
-    assert_eq!(record.generation, 4);
-    assert_eq!((record.created, record.modified), (before.record.created, now()));
-    assert_eq!((record.author.as_str(), record.message.as_deref()), ("tester@host-9", Some("why")));
-    assert_eq!((record.hash, &content), (Some(document("new").hash()), document("new").bytes()));
+    assert_eq!(draft.generation, 4);
+    assert_eq!((draft.created, draft.modified), (before.record.created, now()));
+    assert_eq!((draft.author.as_str(), draft.message.as_deref()), ("tester@host-9", Some("why")));
+    let new = document("new");
+    assert_eq!((draft.described.hash, &draft.content), (Some(new.hash()), new.bytes()));
 }
 
 /// With a person's edit of the copy that says this.
@@ -169,7 +177,7 @@ fn with_edit(mut basis: Basis, text: &str) -> Basis {
 }
 
 fn with(agreed: &Agreed, request: &Request, text: &str, basis: &Basis) -> Decision {
-    decide(request, Some(&document(text)), agreed, basis, &me()).unwrap()
+    decide(request, &goal(text), agreed, basis, &me()).unwrap()
 }
 
 #[track_caller]
@@ -184,8 +192,8 @@ fn planned(decision: Decision) -> Plan {
 fn what_was_agreed_holds_for_the_generation_that_was_seen() {
     let agreed = Agreed { on_top_of: Some(3), ..Agreed::default() };
     for expect in [Expect::Generation(1), Expect::Generation(9), Expect::Absent] {
-        let (record, _) = planned(with(&agreed, &save(expect), "new", &basis(3))).version.unwrap();
-        assert_eq!(record.generation, 4);
+        let draft = planned(with(&agreed, &save(expect), "new", &basis(3))).version.unwrap();
+        assert_eq!(draft.generation, 4);
         assert!(matches!(with(&agreed, &save(expect), "old", &basis(3)), Decision::Unchanged));
         let moved = with(&agreed, &save(expect), "new", &basis(4));
         assert!(matches!(moved, Decision::Conflict(_)), "{moved:?}");
@@ -218,20 +226,25 @@ fn an_edit_becomes_a_version_below_the_one_that_is_written_over_it() {
     for text in ["new", "old"] {
         let edited = with_edit(basis(3), "edit");
         let plan = planned(with(&agreed, &save(Expect::Any), text, &edited));
-        let ((kept, content), (record, _)) = (plan.kept.unwrap(), plan.version.unwrap());
-        assert_eq!((kept.generation, record.generation), (4, 5), "{text}");
-        assert_eq!((kept.operation, record.operation), (Operation::ADOPT, Operation::SAVE));
-        assert_eq!((kept.hash, &content), (Some(document("edit").hash()), document("edit").bytes()));
-        assert_eq!(record.hash, Some(document(text).hash()));
+        let (kept, version) = (plan.kept.unwrap(), plan.version.unwrap());
+        assert_eq!((kept.generation, version.generation), (4, 5), "{text}");
+        assert_eq!(
+            (kept.described.operation, version.described.operation),
+            (Operation::ADOPT, Operation::SAVE)
+        );
+        let edit = document("edit");
+        assert_eq!((kept.described.hash, &kept.content), (Some(edit.hash()), edit.bytes()));
+        assert_eq!(version.described.hash, Some(document(text).hash()));
     }
     // Saving the edit itself keeps it, and another edit was not agreed to.
     let plan = planned(with(&agreed, &save(Expect::Any), "edit", &with_edit(basis(3), "edit")));
-    assert_eq!((plan.kept, plan.version.unwrap().0.generation), (None, 4));
+    assert_eq!((plan.kept, plan.version.unwrap().generation), (None, 4));
     let other = with(&agreed, &save(Expect::Any), "new", &with_edit(basis(3), "other"));
     assert!(matches!(other, Decision::Conflict(Conflict::ModifiedOutside { .. })), "{other:?}");
-    let delete = Request { kind: Kind::Delete, ..save(Expect::Any) };
-    let plan = planned(with(&agreed, &delete, "", &with_edit(basis(3), "edit")));
-    assert_eq!((plan.kept.unwrap().0.generation, plan.version.unwrap().0.deleted), (4, true));
+    let edited = with_edit(basis(3), "edit");
+    let plan = planned(decide(&save(Expect::Any), &Goal::Delete, &agreed, &edited, &me()).unwrap());
+    let deleted = plan.version.unwrap().described.is_deletion();
+    assert_eq!((plan.kept.unwrap().generation, deleted), (4, true));
 }
 
 #[test]
@@ -244,7 +257,7 @@ fn a_merge_holds_for_the_generation_and_the_edit_that_went_into_it() {
     };
     let stale = save(Expect::Generation(1));
     let saved = |agreed: &Agreed, basis: &Basis| match with(agreed, &stale, "new", basis) {
-        Decision::Write(plan) => plan.version.unwrap().0.hash,
+        Decision::Write(plan) => plan.version.unwrap().described.hash,
         _ => None,
     };
     let hash = Some(document("merged").hash());
@@ -262,7 +275,7 @@ fn there_is_no_generation_behind_the_last() {
     assert_eq!(answer(&save(Expect::Any), "new", &basis(MAX_GENERATION - 1)), "write");
     let agreed = Agreed { edit: Some(document("edit")), ..Agreed::default() };
     let basis = with_edit(basis(MAX_GENERATION - 1), "edit");
-    let refused = decide(&save(Expect::Any), Some(&document("new")), &agreed, &basis, &me());
+    let refused = decide(&save(Expect::Any), &goal("new"), &agreed, &basis, &me());
     assert!(matches!(refused, Err(Error::Corrupt { .. })), "the edit would need one too");
 }
 
@@ -271,18 +284,19 @@ fn a_pruned_content_cannot_be_brought_back() {
     let mut basis = basis(4);
     let record = basis.stored.head.current.as_ref().unwrap().record.clone();
     basis.stored.head.current.as_mut().unwrap().record.deleted = true;
-    let undelete = Request { kind: Kind::Undelete, ..save(Expect::Any) };
+    let undelete =
+        |basis: &Basis| decide(&save(Expect::Any), &Goal::Undelete, &Agreed::default(), basis, &me());
     let restored = |content| {
         let record = VersionRecord { generation: 3, ..record.clone() };
         Some(StoredVersion { record, record_hash: ContentHash::of(b"line"), content })
     };
     basis.restored = restored(None);
-    let refused = decide(&undelete, None, &Agreed::default(), &basis, &me()).unwrap_err();
+    let refused = undelete(&basis).unwrap_err();
     assert!(
         matches!(refused, Error::GenerationMissing { generation: 3, why: NoContent::Pruned, .. }),
         "{refused}"
     );
     basis.restored = restored(Some(Bytes::from_static(b"{}")));
-    let (next, content) = plan(&undelete, "", &basis).version.unwrap();
-    assert_eq!((next.generation, next.deleted, next.hash, &content[..]), (5, false, record.hash, &b"{}"[..]));
+    let next = planned(undelete(&basis).unwrap()).version.unwrap();
+    assert_eq!((next.generation, next.described.hash, &next.content[..]), (5, record.hash, &b"{}"[..]));
 }

@@ -1,10 +1,8 @@
 //! What everybody decides: by the very functions that the program runs.
 
-use std::{collections::HashMap, hash::BuildHasherDefault, sync::Arc, time::Duration};
+use std::{collections::HashMap, hash::BuildHasherDefault, time::Duration};
 
-use bytes::Bytes;
 use pflow_backend::Version;
-use tokio_util::sync::CancellationToken;
 
 use super::{
     Flaw,
@@ -13,9 +11,9 @@ use super::{
     world::{Attempt, Doing, Doubt, Held, Name, OPEN, Register, Role},
 };
 use crate::{
-    conflict::{Conflict, Expect, Policy},
+    conflict::{Conflict, Expect},
     document::ContentHash,
-    format::{Current, Given, Head, VersionRecord, keys},
+    format::{Current, Given, Head, keys},
     lease::{Holder, Sight, Standing},
     lock::{
         Act, Answer, Decider, Decision as LockDecision, LockAttempt, Wish, decide as decide_lock, settled,
@@ -24,9 +22,11 @@ use crate::{
     repo::StoredHead,
     store::{
         change::{
-            Basis, Kind, Request,
+            Request,
             agreed::Agreed,
             decide::{Decision, decide},
+            plan::Basis,
+            request::Goal,
             write::with_lease,
         },
         copy::CopyState,
@@ -158,33 +158,20 @@ impl Rules {
             held => under.and(held.map(|held| held.name)),
         };
         let lease = lease.map(|name| id_of(name).into());
-        let kind = Kind::Save { content: Bytes::new(), given: Given::default() };
-        let id = workflow();
-        let request = Request {
-            id,
-            kind,
-            expect: Expect::Any,
-            lease,
-            hold: None,
-            message: None,
-            resolver: Arc::new(Policy::Fail),
-            lock_timeout: None,
-            cancel: CancellationToken::new(),
-        };
+        let request = Request { lease, ..Request::new(workflow(), Expect::Any) };
+        let goal = Goal::Save { document: document(look.by), given: Given::default() };
         let identity = self.heads.identity(look.by);
-        let plan =
-            match decide(&request, Some(&document(look.by)), &Agreed::default(), &basis, identity).unwrap() {
-                Decision::Write(plan) => plan,
-                Decision::Unchanged if self.flaw.is_some() => return Verdict::Done,
-                Decision::Conflict(_) if doubts != [None; OPEN] => return Verdict::Unknown,
-                Decision::Conflict(Conflict::LeaseLost { .. }) => return Verdict::Lost,
-                Decision::Conflict(Conflict::Locked { .. }) => return Verdict::Locked,
-                other => panic!("{other:?}"),
-            };
+        let plan = match decide(&request, &goal, &Agreed::default(), &basis, identity).unwrap() {
+            Decision::Write(plan) => plan,
+            Decision::Unchanged if self.flaw.is_some() => return Verdict::Done,
+            Decision::Conflict(_) if doubts != [None; OPEN] => return Verdict::Unknown,
+            Decision::Conflict(Conflict::LeaseLost { .. }) => return Verdict::Lost,
+            Decision::Conflict(Conflict::Locked { .. }) => return Verdict::Locked,
+            other => panic!("{other:?}"),
+        };
         let mut next = plan.stored.head.next("next".to_owned());
-        let (record, _) = plan.version.unwrap();
         let attempt = Attempt::Of(look.by, next_number(look.doubts));
-        let record = VersionRecord { version_id: version_id(attempt), ..record };
+        let record = plan.version.unwrap().record(version_id(attempt), Vec::new());
         next.current = Some(Current::after(next.current.as_ref(), record, ContentHash::of(b"line")));
         if self.flaw != Some(Flaw::SaverLeavesAStaleLease) {
             next = with_lease(&plan.lease, plan.breaks.is_some(), next, identity, sight.now).unwrap();
