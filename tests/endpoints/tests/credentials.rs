@@ -1,4 +1,5 @@
 //! The service that hands out credentials: an S3 client renews what it gets there, and each fault happens.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 
