@@ -120,7 +120,7 @@ async fn the_program_az_gives_tokens_and_its_refusals_are_named() {
     assert_says(
         &backend.get(&key()).await.unwrap_err(),
         denied,
-        &["(401", "the program az", "Run `az login`"],
+        &["refuses them", "the program az", "Run `az login`"],
     );
     az(bin.path(), &printing("NEW"));
     backend.get(&key()).await.unwrap();
