@@ -13,8 +13,14 @@ use object_store::{BackoffConfig, ClientConfigKey, ClientOptions, RetryConfig};
 use pflow_backend::{Environment, Error, ErrorKind, Result};
 use url::Url;
 
+#[cfg(feature = "gcs")]
+use crate::credentials::Gcs;
+#[cfg(any(feature = "gcs", feature = "azure"))]
+use crate::credentials::Source;
 #[cfg(feature = "s3")]
 use crate::credentials::{Aws, Origin};
+#[cfg(feature = "azure")]
+use crate::credentials::{Azure, AzureCli};
 use crate::{
     credentials::{Held, Refused, Service},
     foreign::Foreign,
@@ -109,6 +115,7 @@ pub(crate) fn gcs(
     let endpoint = endpoint(given.as_deref().unwrap_or(usual), allow_http, "GOOGLE_ALLOW_HTTP")?;
     let foreign = Arc::<Foreign>::default();
     let is_signed = !is_on(value(GoogleConfigKey::SkipSignature));
+    let found = if is_signed { Some(Gcs::find(options)?) } else { None };
     let refused = Arc::new(if is_signed { Refused::renewable() } else { Refused::default() });
     let mut builder = GoogleCloudStorageBuilder::new()
         .with_client_options(client("GOOGLE_", options)?)
@@ -118,8 +125,12 @@ pub(crate) fn gcs(
         builder = builder.with_config(*key, *value);
     }
     builder = builder.with_bucket_name(url.bucket());
-    let source = crate::credentials::Source::default();
-    if is_signed {
+    let mut source = Source::default();
+    if let Some(found) = found {
+        if let Some(file) = found.well_known {
+            builder = builder.with_application_credentials(file);
+        }
+        source = found.source;
         let again = builder.clone();
         let make = move || Ok(again.clone().build()?.credentials().clone());
         let service = Service::new(make, &source).map_err(|_| unfit(url, options))?;
@@ -148,13 +159,16 @@ pub(crate) fn azure(
     options: &ObjectOptions,
     environment: &Arc<dyn Environment>,
 ) -> Result<Connected> {
-    let settings: Vec<(AzureConfigKey, &str)> = settings("azure_", options);
-    let value = |wanted| settings.iter().find(|(key, _)| *key == wanted).map(|(_, value)| *value);
+    let azure = Azure::find(options, settings("azure_", options))?;
+    let value =
+        |wanted| azure.settings.iter().find(|(key, _)| *key == wanted).map(|(_, value)| value.as_str());
     let allow_http = value(AzureConfigKey::Client(ClientConfigKey::AllowHttp));
     let is_emulator = is_on(value(AzureConfigKey::UseEmulator));
     let Some(account) = value(AzureConfigKey::AccountName).or(is_emulator.then_some("devstoreaccount1"))
     else {
-        let sentence = format!("{url} needs an account: set AZURE_STORAGE_ACCOUNT_NAME");
+        let sentence = format!(
+            "{url} needs an account: set AZURE_STORAGE_ACCOUNT_NAME or AZURE_STORAGE_CONNECTION_STRING"
+        );
         return Err(Error::new(ErrorKind::InvalidInput, sentence));
     };
     let endpoint = if is_emulator {
@@ -165,20 +179,22 @@ pub(crate) fn azure(
         endpoint(value(AzureConfigKey::Endpoint).unwrap_or(&usual), allow_http, "AZURE_ALLOW_HTTP")?
     };
     let foreign = Arc::<Foreign>::default();
-    let is_fixed = [AzureConfigKey::AccessKey, AzureConfigKey::SasKey, AzureConfigKey::Token];
     let is_signed = !is_on(value(AzureConfigKey::SkipSignature));
-    let can_renew = is_signed && !is_emulator && !is_fixed.into_iter().any(|key| value(key).is_some());
+    let can_renew = is_signed && !is_emulator && azure.can_renew;
     let refused = Arc::new(if can_renew { Refused::renewable() } else { Refused::default() });
     let mut builder = MicrosoftAzureBuilder::new()
         .with_client_options(client("AZURE_", options)?)
         .with_retry(no_retries())
         .with_http_connector(Connector::new(url, &endpoint, &foreign, &refused, environment)?);
-    for (key, value) in &settings {
-        builder = builder.with_config(*key, *value);
+    for (key, value) in &azure.settings {
+        builder = builder.with_config(*key, value);
     }
     builder = builder.with_container_name(url.bucket());
-    let source = crate::credentials::Source::default();
-    if can_renew {
+    let source = if is_signed && !is_emulator { azure.source } else { Source::default() };
+    if can_renew && azure.is_of_cli {
+        let az = AzureCli::new(options, environment);
+        builder = builder.with_credentials(Arc::new(Held::new(az, refused, environment.clone())));
+    } else if can_renew {
         let again = builder.clone();
         let make = move || Ok(again.clone().build()?.credentials().clone());
         let service = Service::new(make, &source).map_err(|_| unfit(url, options))?;

@@ -4,7 +4,7 @@ use std::{error::Error as StdError, time::Duration};
 
 use pflow_backend::{Error, ErrorKind};
 
-use crate::{credentials::NoCredentials, place::Place, wire};
+use crate::{credentials::NoCredentials, place::Place, url::Scheme, wire};
 
 /// Why a request did not succeed. Holds no secret: see [`crate::wire`].
 #[cfg_attr(
@@ -175,7 +175,12 @@ impl Fault {
             Self::Unreachable(cause) => Said::new(
                 ErrorKind::Unavailable,
                 format!("The endpoint {endpoint} cannot be reached: {cause}"),
-            ),
+            )
+            // The name of the account is a part of the host's.
+            .hint(match place.url.scheme() {
+                Scheme::Azure => "Check the name of the account and the network",
+                Scheme::S3 | Scheme::Gcs => "",
+            }),
             Self::Proxy(proxy, cause) => Said::new(
                 ErrorKind::Unavailable,
                 format!("The proxy {proxy} does not lead to the endpoint {endpoint}: {cause}"),
@@ -228,7 +233,7 @@ impl Fault {
                     place.protocol()
                 ),
             ),
-            Self::Answer(answer) | Self::Stale(answer) => answer.sentence(place),
+            Self::Answer(answer) | Self::Stale(answer) => answer.sentence(place, what),
         };
         let error = Error::new(kind, format!("{sentence} (to {what} in {})", place.url));
         if hint.is_empty() { error } else { error.with_hint(hint) }
@@ -321,7 +326,7 @@ impl Answer {
             || matches!(self.status, 401 | 403 | 405 | 411 | 413 | 501 | 505 | 507)
     }
 
-    fn sentence(&self, place: &Place) -> Said {
+    fn sentence(&self, place: &Place, what: &str) -> Said {
         let Place { url, endpoint, region, .. } = place;
         let bucket = url.bucket();
         let code = self.code.as_deref().map(|code| format!(" {code}")).unwrap_or_default();
@@ -341,7 +346,7 @@ impl Answer {
             );
             return Said::new(ErrorKind::Missing, sentence);
         }
-        if let Some(denied) = self.denied(place, &code) {
+        if let Some(denied) = self.denied(place, what, &code) {
             return denied;
         }
         if self.is_redirect() {
@@ -378,34 +383,111 @@ impl Answer {
     }
 
     /// What is wrong with the credentials, and where they come from.
-    fn denied(&self, place: &Place, code: &str) -> Option<Said> {
-        let Place { endpoint, credentials, .. } = place;
+    fn denied(&self, place: &Place, what: &str, code: &str) -> Option<Said> {
+        let Place { url, endpoint, credentials, .. } = place;
         let renew = credentials.renew.as_str();
-        let (sentence, hint) = if self.has_code(&["InvalidAccessKeyId", "InvalidTokenId", "InvalidToken"]) {
-            (format!("The endpoint {endpoint} does not know the access key"), renew)
-        } else if self.has_code(&["SignatureDoesNotMatch", "AuthenticationFailed"]) {
-            (format!("The secret key is wrong: {endpoint} refuses the signature"), renew)
-        } else if self.has_code(&["ExpiredToken", "TokenRefreshRequired"]) {
-            (format!("The credentials for {endpoint} have expired"), renew)
-        } else if self.has_code(&["RequestTimeTooSkewed"]) {
+        let said = |sentence: String, hint: &str| {
+            let origin = if credentials.origin.is_empty() {
+                String::new()
+            } else {
+                format!("; they are those of {}", credentials.origin)
+            };
+            Some(Said::new(ErrorKind::Denied, format!("{sentence}{origin}")).hint(hint))
+        };
+        if self.has_code(&["RequestTimeTooSkewed", "RequestExpired"]) {
             let sentence = format!("The clock of this machine is too far from that of {endpoint}");
             return Some(Said::new(ErrorKind::Denied, sentence).hint("Set the clock of this machine"));
-        } else if matches!(self.status, 401 | 403) {
-            let sentence = format!("The credentials do not allow this at {endpoint} ({}{code})", self.status);
-            (sentence, if self.status == 401 { renew } else { "" })
-        } else {
-            return None;
-        };
-        let origin = if credentials.origin.is_empty() {
-            String::new()
-        } else {
-            format!("; they are those of {}", credentials.origin)
-        };
-        Some(Said::new(ErrorKind::Denied, format!("{sentence}{origin}")).hint(hint))
+        }
+        if self.has_code(&["InvalidAccessKeyId", "InvalidTokenId", "InvalidToken"]) {
+            return said(
+                format!("The credentials are unknown: {endpoint} does not know the access key"),
+                renew,
+            );
+        }
+        if self.has_code(&["ExpiredToken", "TokenRefreshRequired"]) {
+            return said(format!("The credentials for {endpoint} have expired"), renew);
+        }
+        if self.has_code(&["SignatureDoesNotMatch"]) {
+            return said(
+                format!(
+                    "The credentials are wrong: the secret key does not fit, {endpoint} refuses the signature"
+                ),
+                renew,
+            );
+        }
+        // Azure has one word for a wrong key, a signature that has expired and a wrong clock.
+        if self.has_code(&["AuthenticationFailed", "InvalidAuthenticationInfo"]) {
+            let sentence = format!("The credentials are wrong or have expired: {endpoint} refuses them");
+            let hint = if renew.is_empty() {
+                String::new()
+            } else {
+                format!("{renew}, and check the clock of this machine")
+            };
+            return said(sentence, &hint);
+        }
+        if self.has_code(&["KeyBasedAuthenticationNotPermitted"]) {
+            return said(
+                format!("The credentials are account keys, which {endpoint} does not take"),
+                "Set AZURE_USE_AZURE_CLI=true, or use a service principal or a managed identity",
+            );
+        }
+        match self.status {
+            401 => said(format!("The credentials are refused by {endpoint} (401{code})"), renew),
+            403 => {
+                let permission = permission(url.scheme(), what);
+                let sentence = format!("The credentials do not allow this at {endpoint} (403{code})");
+                let sentence = match (url.scheme(), is_a_read(what)) {
+                    // Who may not list is not told that a key is missing.
+                    (Scheme::S3, true) => {
+                        format!("{sentence}, or the key is missing and s3:ListBucket is not allowed")
+                    }
+                    (Scheme::Gcs, true) => {
+                        format!("{sentence}, or the key is missing and storage.objects.list is not allowed")
+                    }
+                    _ => sentence,
+                };
+                said(sentence, &permission)
+            }
+            _ => None,
+        }
     }
 }
 
 fn is_same_server(one: &str, other: &str) -> bool {
     let origin = |text: &str| url::Url::parse(text).map(|url| url.origin()).ok();
     origin(one).is_some_and(|it| Some(it) == origin(other))
+}
+
+/// Whether an operation, in a person's words, reads one key.
+fn is_a_read(what: &str) -> bool {
+    what.starts_with("read ") || what.starts_with("look at ")
+}
+
+/// What to allow for an operation: one imperative sentence.
+fn permission(scheme: Scheme, what: &str) -> String {
+    let which = [("write", 1), ("delete", 2), ("list", 3)].iter().find(|(verb, _)| what.starts_with(verb));
+    let which = which.map_or(0, |(_, which)| *which);
+    let of = |actions: [&str; 4]| actions.get(which).copied().unwrap_or_default().to_owned();
+    let actions = match scheme {
+        Scheme::S3 => of([
+            "s3:GetObject, and s3:ListBucket on the bucket,",
+            "s3:PutObject",
+            "s3:DeleteObject",
+            "s3:ListBucket on the bucket",
+        ]),
+        Scheme::Gcs => of([
+            "storage.objects.get and storage.objects.list",
+            // Replacing an object takes the right to delete it.
+            "storage.objects.create and storage.objects.delete",
+            "storage.objects.delete",
+            "storage.objects.list",
+        ]),
+        Scheme::Azure => of([
+            "the role Storage Blob Data Reader, or the permissions r and l,",
+            "the role Storage Blob Data Contributor, or the permissions c and w,",
+            "the role Storage Blob Data Contributor, or the permission d,",
+            "the role Storage Blob Data Reader, or the permission l,",
+        ]),
+    };
+    format!("Allow {actions} for these credentials")
 }

@@ -21,6 +21,10 @@
 //! # }
 //! ```
 //!
+//! Credentials come from the variables, and for S3 and GCS from the files that their variables or the home lead to;
+//! `docs/guide/buckets.md` of the project has the order for each cloud, and policies for readers and writers. They are renewed
+//! for as long as the handle lives.
+//!
 //! The other direction: [`AsObjectStore`] gives any backend, the one on local disk for example, as an
 //! `object_store`.
 //!

@@ -74,8 +74,8 @@ impl ObjectOptions {
     /// The value of a variable, if it is set and not empty. An empty variable counts as one that is not set, as it does for the clouds' own
     /// programs. Windows does not tell the case of a name.
     #[cfg_attr(
-        not(feature = "s3"),
-        allow(dead_code, reason = "the other clouds' settings are read by object_store's names")
+        not(any(feature = "s3", feature = "azure")),
+        allow(dead_code, reason = "other settings are read by object_store's names")
     )]
     pub(crate) fn variable(&self, name: &str) -> Option<&str> {
         let exact = self.variables.get(name);
@@ -87,8 +87,8 @@ impl ObjectOptions {
 
     /// Whether a variable switches something on, as object_store reads a switch.
     #[cfg_attr(
-        not(feature = "s3"),
-        allow(dead_code, reason = "the other clouds' settings are read by object_store's names")
+        not(any(feature = "s3", feature = "azure")),
+        allow(dead_code, reason = "other settings are read by object_store's names")
     )]
     pub(crate) fn is_on(&self, name: &str) -> bool {
         self.variable(name)

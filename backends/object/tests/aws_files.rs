@@ -126,7 +126,7 @@ async fn a_refusal_says_which_file_the_keys_come_from() {
     for (answer, words) in [
         (code("InvalidAccessKeyId", 403), ["does not know the access key", "aws configure --profile work"]),
         (code("ExpiredToken", 400), ["have expired", "aws configure --profile work"]),
-        (code("SignatureDoesNotMatch", 403), ["secret key is wrong", "aws configure --profile work"]),
+        (code("SignatureDoesNotMatch", 403), ["secret key does not fit", "aws configure --profile work"]),
     ] {
         let server = Answering::start(move |_| answer.clone()).await;
         let others = [("AWS_PROFILE", "work"), ("AWS_ENDPOINT_URL", server.url.as_str())];

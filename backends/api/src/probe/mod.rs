@@ -234,7 +234,12 @@ async fn check_all(ground: &Ground<'_>, checks: &mut Vec<Check>) -> std::result:
 /// The error of a probe that came to no verdict. The kind stays, and nothing that the caller asked for
 /// happened.
 fn could_not(what: &str, error: Error) -> Error {
-    Error::new(error.kind(), format!("Failed to probe the storage ({what})")).with_source(error)
+    let failed = Error::new(error.kind(), format!("Failed to probe the storage ({what})"));
+    let failed = match error.hint() {
+        Some(hint) => failed.with_hint(hint),
+        None => failed,
+    };
+    failed.with_source(error)
 }
 
 fn with_causes(error: &Error) -> String {

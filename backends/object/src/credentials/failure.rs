@@ -12,7 +12,10 @@ pub(crate) struct NoCredentials {
     pub(crate) hint: String,
 }
 
-#[cfg_attr(not(feature = "s3"), allow(dead_code, reason = "S3 alone says so much of its credentials"))]
+#[cfg_attr(
+    not(all(feature = "s3", feature = "gcs", feature = "azure")),
+    allow(dead_code, reason = "not each cloud says all of this")
+)]
 impl NoCredentials {
     /// The settings or files are wrong.
     pub(crate) fn invalid(why: impl Into<String>, hint: impl Into<String>) -> Self {

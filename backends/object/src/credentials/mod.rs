@@ -5,12 +5,16 @@
 
 #[cfg(feature = "s3")]
 mod aws;
+#[cfg(feature = "azure")]
+mod azure;
 #[cfg(feature = "s3")]
 mod document;
 mod failure;
+#[cfg(feature = "gcs")]
+mod gcs;
 #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
 mod held;
-#[cfg(feature = "s3")]
+#[cfg(any(feature = "s3", feature = "azure"))]
 mod program;
 #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
 mod refused;
@@ -20,7 +24,11 @@ mod source;
 
 #[cfg(feature = "s3")]
 pub(crate) use aws::{Aws, Origin};
+#[cfg(feature = "azure")]
+pub(crate) use azure::{Azure, AzureCli};
 pub(crate) use failure::NoCredentials;
+#[cfg(feature = "gcs")]
+pub(crate) use gcs::Gcs;
 #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
 pub(crate) use held::Held;
 #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]

@@ -11,6 +11,7 @@ mod copies;
 mod listings;
 mod probing;
 mod reads;
+mod sentences;
 mod server;
 mod simulated;
 mod writes;
