@@ -3,7 +3,13 @@
 
 mod cli_support;
 
-use std::{collections::BTreeMap, net::TcpListener, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader, Write},
+    net::{TcpListener, TcpStream},
+    thread,
+    time::Duration,
+};
 
 use cli_support::{Place, Ran, document};
 use pflow_test_endpoints::{S3Endpoint, Shaping};
@@ -114,6 +120,67 @@ fn patience_is_set_by_options_and_variables() {
     bucket.run(URL, &["list"]).fails(1, &closed);
     bucket.run(URL, &["--connect-timeout", "nonsense", "list"]).fails(2, "duration");
     assert!(bucket.run(URL, &["list", "--help"]).succeeds().out().contains("--connect-timeout"));
+}
+
+#[test]
+fn a_proxy_of_the_process_is_used_and_named_without_its_secret() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let proxy = format!("http://ada:hunter2@{closed}");
+    let bucket = Bucket::new().with("HTTP_PROXY", &proxy).with("PFLOW_CONNECT_TIMEOUT", "1s");
+    bucket.run(URL, &["list"]).fails(1, &format!("The proxy {closed} does not lead to the endpoint"));
+    bucket.with("NO_PROXY", "127.0.0.1").run(URL, &["init"]).succeeds();
+}
+
+/// A server that does this with each connection, for as long as the test runs.
+fn server(serve: impl Fn(TcpStream) + Copy + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || serve(stream));
+        }
+    });
+    url
+}
+
+fn answers_503(stream: TcpStream) {
+    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+    while let Some(Ok(line)) = lines.next() {
+        let answer = b"HTTP/1.1 503 Slow Down\r\ncontent-length: 0\r\n\r\n";
+        if line.is_empty() && (&stream).write_all(answer).is_err() {
+            break;
+        }
+    }
+}
+
+fn says_nothing(stream: TcpStream) {
+    // Ends when the program does.
+    BufReader::new(stream).lines().for_each(drop);
+}
+
+/// The line comes two seconds after an operation began (`attempts.rs` has it by a clock of its own), and only then the end.
+#[test]
+fn any_trouble_of_a_server_is_told_before_the_end() {
+    let cases: [(&str, String, &str, &str); 3] = [
+        ("503", server(answers_503), ": 503", "keeps answering 503"),
+        ("silent", server(says_nothing), ": no answer yet", "did not answer in time"),
+        ("closing", server(drop), ": the connection broke off", "broke off"),
+    ];
+    let tried = cases.map(|(what, endpoint, met, end)| {
+        thread::spawn(move || {
+            let bucket = Bucket::new().with("AWS_ENDPOINT_URL", &endpoint);
+            // No pause between two attempts is longer than 5 s, so the end comes after the line.
+            let ran = bucket.run(URL, &["list", "--timeout", "7s"]);
+            let said = ran.fails(1, end).err();
+            let lines: Vec<&str> = said.lines().collect();
+            let told = format!("still trying {endpoint}{met}");
+            assert_eq!(lines[0], told, "{what}: {said}");
+            assert!(lines[1].starts_with("error:"), "{what}: {said}");
+        })
+    });
+    for tried in tried {
+        tried.join().unwrap();
+    }
 }
 
 /// 13 round trips take longer than the second after which a person is told.

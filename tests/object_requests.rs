@@ -143,6 +143,32 @@ async fn a_cold_run_asks_for_little_more() {
     cold("search: as list", [5, 1, 0, 0, 0]).await;
 }
 
+/// How many requests of one run come one after the other, whatever is sent side by side. Each new connection
+/// costs a round trip more and TLS another one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cold_run_waits_for_few_answers() {
+    let server = S3Endpoint::start(["probe"]);
+    let store = Store::init_url(URL, options(&server)).await.unwrap();
+    store.save(save("a", "1", Expect::Absent)).await.unwrap();
+    store.close().await.unwrap();
+    // Long beside what a client needs to send two requests.
+    server.set_shaping(Shaping::latency(Duration::from_millis(250)));
+    let rounds = async |what: &str, wanted: u64| {
+        assert_eq!(server.requests().rounds(), wanted, "{what}: {:#?}", server.requests().log());
+        server.requests().reset();
+    };
+    server.requests().reset();
+
+    open(&server).await.load(&id("a")).await.unwrap();
+    rounds("load: config; head and copy", 2).await;
+    open(&server).await.load_generation(&id("a"), 1).await.unwrap();
+    rounds("load of a generation: config; head; version", 3).await;
+    let run = open(&server).await;
+    run.save(save("a", "2", Expect::Generation(1))).await.unwrap();
+    run.close().await.unwrap();
+    rounds("save: config; head; version and record; head; behind the answer the copy", 5).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_are_saved_side_by_side_and_not_all_at_once() {
     let server = S3Endpoint::start(["probe"]);
@@ -157,6 +183,46 @@ async fn many_are_saved_side_by_side_and_not_all_at_once() {
     store.close().await.unwrap();
     let most = server.requests().most_in_flight();
     assert!((4..=64).contains(&most), "{most} requests at once");
+}
+
+/// What bounds the saves of a batch: how many requests each one makes, how many of them one after the other,
+/// and how many are under way at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_saves_of_a_batch_wait_for_few_answers_each() {
+    let server = S3Endpoint::start(["probe"]);
+    let store = Store::init_url(URL, options(&server)).await.unwrap();
+    let batch = |names: &str, text: &str| {
+        let requests: Vec<_> = names.chars().map(|name| save(&name.to_string(), text, Expect::Any)).collect();
+        store.save_all(requests)
+    };
+    let all_saved = async |names: &str, text: &str| {
+        let mut saves = std::pin::pin!(batch(names, text));
+        for _ in names.chars() {
+            saves.next().await.unwrap().1.unwrap();
+        }
+        // A read waits for the copies that follow the answers. The batch folds when it is asked once more.
+        let keys: Vec<_> = names.chars().map(|name| format!("workflows/{name}/workflow.json")).collect();
+        let keys: Vec<_> = keys.into_iter().map(|key| Key::parse(key).unwrap()).collect();
+        let copies = keys.iter().map(|key| store.backend().get(key));
+        futures::future::join_all(copies).await;
+        let (rounds, most) = (server.requests().rounds() - 1, server.requests().most_in_flight());
+        let counts = server.requests().counts() - Counts { get: names.len() as u64, ..Counts::default() };
+        assert!(saves.next().await.is_none());
+        server.requests().reset();
+        (rounds, most, numbers(counts))
+    };
+    server.requests().reset();
+    all_saved("z", "1").await;
+    // Long beside what a client needs to send some requests.
+    server.set_shaping(Shaping::latency(Duration::from_millis(250)));
+    let (rounds, most, requests) = all_saved("abcd", "1").await;
+    assert_eq!(requests, [8, 4, 12, 4, 0], "head and config; version, record, list of versions; head; copy");
+    assert_eq!((rounds, most), (4, 12), "new ones");
+    let (rounds, most, requests) = all_saved("abcd", "2").await;
+    assert_eq!(requests, [8, 0, 12, 4, 0], "the first of them reads config.json as well, for nothing");
+    assert_eq!((rounds, most), (4, 8), "new versions");
+    let (rounds, _, requests) = all_saved("abcd", "3").await;
+    assert_eq!((rounds, requests), (4, [4, 0, 12, 4, 0]), "new versions again");
 }
 
 /// Many processes with one save each, all at once, as agents on many machines make them.

@@ -185,9 +185,10 @@ async fn a_deletion_without_the_removal_is_a_deletion(site: Site) {
     crashing.delete(DeleteRequest::new(id("a"), Expect::Any)).await.unwrap();
     site.put("workflows/a/workflow.json", plan("1")).await;
     assert_listed(&site, &store, &["b@1"]).await;
-    assert!(matches!(store.load(&id("a")).await, Err(Error::WorkflowMissing { deleted: true, .. })));
     let found = notices(&store.verify().await.unwrap());
     assert_eq!(found, ["workflows/a/workflow.json: left over; the workflow is deleted"]);
+    assert!(matches!(store.load(&id("a")).await, Err(Error::WorkflowMissing { deleted: true, .. })));
+    assert_eq!(notices(&store.verify().await.unwrap()), [""; 0], "the load has removed it");
     assert_eq!(store.status().await.unwrap().edited, []);
     assert_eq!(store.save(save("a", "2", Expect::Absent)).await.unwrap().generation, 3);
     assert_eq!(store.load(&id("a")).await.unwrap().content, plan("2"));

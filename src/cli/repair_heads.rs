@@ -1,4 +1,4 @@
-//! `verify --repair`: moves the heads of workflows that were lost.
+//! `verify --repair`: moves the heads of workflows that were lost, and brings copies and mirrors in line.
 
 use pflow_store::{
     Store,
@@ -20,6 +20,8 @@ pub(super) struct Repaired {
     dry_run: bool,
     moved: Vec<Moved>,
     undecided: Vec<Undecided>,
+    /// Files that were brought in line with their heads; in a dry run the workflows whose files would be.
+    in_line: Vec<String>,
     /// Workflows that changed meanwhile and were left as they are.
     changed: Vec<String>,
     /// The workflow at which the repair ended.
@@ -84,6 +86,7 @@ impl Repaired {
             dry_run,
             moved: moves.iter().map(moved).collect(),
             undecided: undecided.iter().map(choice).collect(),
+            in_line: Vec::new(),
             changed: Vec::new(),
             failed: None,
             failure: None,
@@ -133,11 +136,15 @@ impl Repaired {
                 )
             }));
         }
+        lines.extend(self.in_line.iter().map(|what| match self.dry_run {
+            true => format!("REPAIR  {what}: its workflow.json and workflow.lock would be brought in line"),
+            false => format!("REPAIR  {what}: it was brought in line with the head"),
+        }));
         lines.extend(
             self.changed.iter().map(|id| format!("CHANGED {id}: it changed meanwhile and was left as it is")),
         );
         lines.extend(self.failed.iter().map(|id| {
-            format!("FAILED  {id}: its head could not be moved; the workflows behind it were not tried")
+            format!("FAILED  {id}: it could not be repaired; the workflows behind it were not tried")
         }));
         lines.iter().map(|line| printable(line).into_owned()).collect()
     }
@@ -159,11 +166,13 @@ pub(super) async fn repair(
     });
     let take: Vec<VersionId> = take.collect::<Result<_>>()?;
     let plan: RepairPlan = session.reading(store.plan_repair(&take)).await?;
-    let planned = Repaired::of(true, &plan.moves, &plan.undecided);
-    if dry_run || plan.moves.is_empty() {
+    let mut planned = Repaired::of(true, &plan.moves, &plan.undecided);
+    planned.in_line = plan.out_of_line.iter().map(ToString::to_string).collect();
+    if dry_run || plan.moves.is_empty() && plan.out_of_line.is_empty() {
         return Ok(Repaired { dry_run, ..planned });
     }
-    if !yes {
+    // What is derived is brought in line without a question: nothing is lost by that.
+    if !yes && !plan.moves.is_empty() {
         for line in planned.describe() {
             session.output.note(&line);
         }
@@ -177,5 +186,6 @@ pub(super) async fn repair(
     let done = session.changing("the repair".to_owned(), None, store.repair(plan)).await?;
     let changed = done.changed.iter().map(ToString::to_string).collect();
     let (failed, failure) = done.failed.map(|(id, error)| (id.to_string(), error.into())).unzip();
-    Ok(Repaired { changed, failed, failure, ..Repaired::of(false, &done.moved, &undecided) })
+    let in_line = done.in_line;
+    Ok(Repaired { in_line, changed, failed, failure, ..Repaired::of(false, &done.moved, &undecided) })
 }

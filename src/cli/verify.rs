@@ -19,6 +19,7 @@ DAMAGE is what is lost or contradicts itself (exit 14). A NOTICE is what a crash
 `--repair` moves the head of a workflow that was removed, replaced by an older state, emptied or damaged to the newest version that
 descends from it, if that surely was current once. If there are several, or it is not certain, `--take` names the one to take.
 The versions stay as they are, and so does an edit of workflow.json. A lease on the workflow is taken away.
+It also brings each workflow.json and workflow.lock in line with the head where a crash or a late request left another one.
 
 `--repair --accept-tail` opens a store whose journal is damaged without the saves that cannot be read, and names them. They are lost
 then, so it asks first. `-n` names them and leaves the store as it is.
@@ -33,7 +34,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = MORE)]
 pub(super) struct Verify {
-    /// Move the heads of workflows that were lost
+    /// Move the heads of workflows that were lost, and bring copies in line
     #[arg(long)]
     repair: bool,
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, stream};
-use pflow_backend::Batch;
+use pflow_backend::{Batch, Precondition};
 
 use super::{
     Locks,
@@ -18,6 +18,9 @@ use crate::{
 
 /// How many locks are looked at side by side.
 const LOOK_AHEAD: usize = 32;
+/// How often one look mends the mirror. A second time is needed only if another client was granted a lease
+/// between the look and a deletion without a condition.
+const MENDS: u32 = 3;
 
 /// The lock of a workflow at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,16 +82,35 @@ impl Locks {
 
     /// Looks at the mirror as well, and brings it in line. What somebody else put there is kept beside it.
     pub(crate) async fn inspect(&self, id: &WorkflowId) -> Result<Inspection> {
-        let pair = Pair::read(&self.objects, id).await?;
+        let mut pair = Pair::read(&self.objects, id).await?;
         let mut inspection = self.inspected(&pair);
-        if !matches!(pair.seen.mirror, Mirror::Faithful | Mirror::Unreadable)
-            && self.gate.is_open_to_writers()
-        {
+        if !self.gate.is_open_to_writers() {
+            return Ok(inspection);
+        }
+        for _ in 0..MENDS {
+            if matches!(pair.seen.mirror, Mirror::Faithful | Mirror::Unreadable) {
+                break;
+            }
             match self.mend(&pair).await {
-                Ok(Some(Mended { kept })) => (inspection.mended, inspection.kept) = (true, kept),
-                Ok(None) => tracing::debug!(%id, "the mirror of the lease was left as it is"),
+                Ok(Some(Mended { kept, by_condition })) => {
+                    inspection.mended = true;
+                    inspection.kept = kept.or(inspection.kept);
+                    if by_condition {
+                        break;
+                    }
+                    // IMPORTANT: a deletion without a condition may have taken the mirror of a lease that was
+                    // granted after the look, so the mirror is compared with the head again.
+                    pair = Pair::read(&self.objects, id).await?;
+                }
+                Ok(None) => {
+                    tracing::debug!(%id, "the mirror of the lease was left as it is");
+                    break;
+                }
                 // Whoever only wanted to look may not be allowed to write.
-                Err(error) => tracing::debug!(%id, %error, "the mirror of the lease was not mended"),
+                Err(error) => {
+                    tracing::debug!(%id, %error, "the mirror of the lease was not mended");
+                    break;
+                }
             }
         }
         Ok(inspection)
@@ -148,19 +170,16 @@ impl Locks {
     /// None: it was left as it is.
     async fn mend(&self, pair: &Pair) -> Result<Option<Mended>> {
         let head = &pair.stored.head;
-        // Without a condition a deletion could take the mirror of a lease that is just being granted. Where
-        // there is none it is left to the next lock.
-        let conditional = self.objects.backend.capabilities().conditional_delete;
+        let by_condition = head.lease.is_some() || self.objects.backend.capabilities().conditional_delete;
         let update = pair.seen.update(head)?;
-        let Some(write) = update.write.filter(|_| head.lease.is_some() || conditional) else {
-            return Ok(None);
-        };
+        let Some(write) = update.write else { return Ok(None) };
+        let write = if by_condition { write } else { write.when(Precondition::Always) };
         let kept = update.keep.as_ref().map(|operation| operation.key().to_string());
         // IMPORTANT: what somebody put there is kept before it is replaced.
         let batch = Batch::new().stage(update.keep).stage([write]);
         let what = || format!("the mending of the mirror of {}", head.id);
         let done = self.objects.commit(batch, what).await?.into_result().is_ok();
-        Ok(done.then_some(Mended { kept }))
+        Ok(done.then_some(Mended { kept, by_condition }))
     }
 }
 
@@ -168,4 +187,6 @@ impl Locks {
 struct Mended {
     /// Where what somebody else had put in its place is kept.
     kept: Option<String>,
+    /// Nothing else can have been replaced or deleted than what was looked at.
+    by_condition: bool,
 }

@@ -46,7 +46,12 @@ impl Store {
         for _ in 0..ATTEMPTS {
             let current = match live(&stored.head) {
                 Ok(current) => current,
-                Err(missing) => return Err(self.shared.explain(missing).await),
+                Err(missing) => {
+                    if copy.is_some() && stored.head.current.is_some() && copies_lag(objects) {
+                        self.remove_leftover(id).await;
+                    }
+                    return Err(self.shared.explain(missing).await);
+                }
             };
             check_known(&layout::head(id), &current.record)?;
             if let Some(copy) = &copy
@@ -87,6 +92,18 @@ impl Store {
             }
         }
         Err(Conflict::Busy { id: id.clone(), attempts: ATTEMPTS }.into())
+    }
+
+    /// Removes the copy of a deleted workflow, which a request that landed late may have brought back. Readers
+    /// that do not know of heads would take it for a workflow. A failure does not concern the caller.
+    async fn remove_leftover(&self, id: &WorkflowId) {
+        if !self.shared.gate.is_open_to_writers() {
+            return;
+        }
+        match self.bring_copy_in_line(id).await {
+            Ok(removed) => tracing::debug!(%id, removed, "the copy of a deleted workflow was found"),
+            Err(error) => tracing::debug!(%id, %error, "the copy of a deleted workflow was left"),
+        }
     }
 
     /// The content of one generation of the present chain.

@@ -5,6 +5,7 @@ mod change;
 mod copy;
 mod delete;
 mod doctor;
+mod in_line;
 mod load;
 mod location;
 mod locks;

@@ -98,7 +98,7 @@ impl StoreOptions {
     }
 
     /// How many workflows of a batch are saved side by side, at least 1; unless set 64 on this machine, where
-    /// they share a sync, and 16 on a remote storage.
+    /// they share a sync, and 32 on a remote storage.
     #[must_use]
     pub fn concurrency(mut self, workflows: usize) -> Self {
         self.concurrency = Some(workflows.max(1));
@@ -107,7 +107,7 @@ impl StoreOptions {
 
     /// How many workflows of a batch are saved side by side on a storage like this.
     pub(crate) fn side_by_side(&self, durability: Durability) -> usize {
-        self.concurrency.unwrap_or(if durability == Durability::Service { 16 } else { 64 })
+        self.concurrency.unwrap_or(if durability == Durability::Service { 32 } else { 64 })
     }
 
     /// How many pending records a saver lets gather before it folds them into the index, at least 1; 64

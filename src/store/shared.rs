@@ -1,7 +1,7 @@
 use std::{
     fmt,
     path::PathBuf,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, atomic::AtomicBool},
 };
 
 use super::{StoreOptions, change::Flows, upkeep::Upkeep};
@@ -23,6 +23,10 @@ pub(crate) struct Shared {
     pub(crate) options: StoreOptions,
     /// The folder on the local disk that the store is, where it was opened as one.
     pub(crate) folder: OnceLock<PathBuf>,
+    /// Whether the last save of a batch that looked found no head. The next one most likely finds none
+    /// either, and then the gate is asked in the same round trip as the head. A wrong guess costs a read of
+    /// `config.json`, or a round trip.
+    pub(crate) batch_creates: AtomicBool,
 }
 
 impl Shared {
@@ -48,6 +52,7 @@ impl Shared {
             flows: Flows::build()?,
             options,
             folder: OnceLock::new(),
+            batch_creates: AtomicBool::new(false),
         })
     }
 }

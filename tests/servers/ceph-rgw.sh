@@ -7,6 +7,7 @@ export DEBIAN_FRONTEND=noninteractive
     { apt-get update -q && apt-get install -y -q --no-install-recommends radosgw ceph-mon ceph-osd ceph-common; } >> "$log" 2>&1 ||
         give_up "it cannot be installed"
 }
+installed
 mkdir -p "$data"/{mon,osd,gateway,run}
 export CEPH_CONF="$data/ceph.conf"
 keyring="$data/keyring"

@@ -1,6 +1,7 @@
 # What the start-up scripts of this folder share. Each of them is called as `NAME.sh FOLDER`: it installs what it needs into
 # target/tools (or as Debian packages), starts one server on a port of its own with its data in FOLDER, makes the bucket `probe`
 # there, and prints what a client needs as NAME=VALUE lines. It starts nothing twice: FOLDER must be new. `stop.sh FOLDER` ends them all.
+# With PFLOW_TEST_INSTALL_ONLY=1 it ends when everything is installed.
 
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
@@ -17,6 +18,11 @@ give_up() {
     echo "$name: $1" >&2
     [ -s "$log" ] && tail -n 20 "$log" >&2
     exit 1
+}
+
+# Called when everything is installed.
+installed() {
+    if [ "${PFLOW_TEST_INSTALL_ONLY:-}" = 1 ]; then exit 0; fi
 }
 
 # Runs a server in the background and remembers its process for stop.sh.

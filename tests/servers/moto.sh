@@ -6,6 +6,7 @@ port="${PFLOW_MOTO_PORT:-9001}"
     python3 -m venv "$tools/moto"
     "$tools/moto/bin/pip" install --quiet 'moto[s3,server]==5.2.5' >> "$log" 2>&1 || give_up "it cannot be installed"
 }
+installed
 serve "$tools/moto/bin/python" "$here/moto_locked.py" "$port"
 wait_for 30 "the server" curl -sf "http://127.0.0.1:$port/moto-api/"
 make_bucket "http://127.0.0.1:$port" test:testtest

@@ -6,6 +6,7 @@ program="$tools/s3s-fs/bin/s3s-fs"
 # Without the flags of whoever calls: its code is not ours to judge.
 [ -x "$program" ] || env -u RUSTFLAGS cargo install s3s-fs --version 0.14.1 --features binary --locked --quiet \
     --root "$tools/s3s-fs" >> "$log" 2>&1 || give_up "it cannot be installed"
+installed
 RUST_LOG=warn serve "$program" --host 127.0.0.1 --port "$port" --access-key test --secret-key testtest "$data"
 wait_for 30 "the server" bash -c "exec 3<> /dev/tcp/127.0.0.1/$port"
 make_bucket "http://127.0.0.1:$port" test:testtest

@@ -117,12 +117,12 @@ impl<'a> Attempts<'a> {
             return false;
         }
         match fault {
-            Fault::Unreachable(_) => {
+            Fault::Unreachable(_) | Fault::Proxy(..) => {
                 let since = *self.unreachable_since.get_or_insert(self.began);
                 let ends = since.saturating_add(self.options.connect_timeout).min(self.ends);
                 return self.pause_until(ends).await;
             }
-            Fault::Garbled => {
+            Fault::Garbled | Fault::WebPage => {
                 self.garbled += 1;
                 if self.garbled >= MOST_GARBLED {
                     return false;

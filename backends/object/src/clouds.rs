@@ -59,9 +59,9 @@ pub(crate) fn s3(
     let can_renew = !matches!(aws.origin, Origin::Unsigned | Origin::Variables);
     let refused = Arc::new(if can_renew { Refused::renewable() } else { Refused::default() });
     let mut builder = AmazonS3Builder::new()
-        .with_client_options(client(options))
+        .with_client_options(client("AWS_", options)?)
         .with_retry(no_retries())
-        .with_http_connector(Connector::new(url, &endpoint, &foreign, &refused)?)
+        .with_http_connector(Connector::new(url, &endpoint, &foreign, &refused, environment)?)
         // One DELETE for each key: every server knows it, and its answer is about one key.
         .with_config(AmazonS3ConfigKey::DisableBulkDelete, "true");
     for (key, value) in &settings {
@@ -118,9 +118,9 @@ pub(crate) fn gcs(
     let found = if is_signed { Some(Gcs::find(options)?) } else { None };
     let refused = Arc::new(if is_signed { Refused::renewable() } else { Refused::default() });
     let mut builder = GoogleCloudStorageBuilder::new()
-        .with_client_options(client(options))
+        .with_client_options(client("GOOGLE_", options)?)
         .with_retry(no_retries())
-        .with_http_connector(Connector::new(url, &endpoint, &foreign, &refused)?);
+        .with_http_connector(Connector::new(url, &endpoint, &foreign, &refused, environment)?);
     for (key, value) in &settings {
         builder = builder.with_config(*key, *value);
     }
@@ -183,9 +183,9 @@ pub(crate) fn azure(
     let can_renew = is_signed && !is_emulator && azure.can_renew;
     let refused = Arc::new(if can_renew { Refused::renewable() } else { Refused::default() });
     let mut builder = MicrosoftAzureBuilder::new()
-        .with_client_options(client(options))
+        .with_client_options(client("AZURE_", options)?)
         .with_retry(no_retries())
-        .with_http_connector(Connector::new(url, &endpoint, &foreign, &refused)?);
+        .with_http_connector(Connector::new(url, &endpoint, &foreign, &refused, environment)?);
     for (key, value) in &azure.settings {
         builder = builder.with_config(*key, value);
     }
@@ -205,22 +205,43 @@ pub(crate) fn azure(
     Ok(Connected { service: Arc::new(service), place, foreign })
 }
 
-/// The variables that are settings of the cloud. Those that are none (`AWS_PROFILE`) are other programs'; the
-/// two time-outs are ours.
+/// The variables that are settings of the cloud. Those that are none (`AWS_PROFILE`) are other programs'.
 fn settings<'a, K: FromStr>(cloud: &str, options: &'a ObjectOptions) -> Vec<(K, &'a str)> {
     let setting = |(name, value): (&String, &'a String)| {
         let name = name.to_ascii_lowercase();
-        let is_ours = name.ends_with("_timeout") && !name.ends_with("_idle_timeout");
         // An empty variable counts as one that is not set, as it does for the clouds' own programs.
-        let is_set = name.starts_with(cloud) && !is_ours && !value.is_empty();
+        let is_set = name.starts_with(cloud) && !value.is_empty();
         let key = is_set.then(|| name.parse().ok()).flatten()?;
         Some((key, value.as_str()))
     };
     options.variables.iter().filter_map(setting).collect()
 }
 
-fn client(options: &ObjectOptions) -> ClientOptions {
-    ClientOptions::new().with_connect_timeout(options.connect_timeout).with_timeout(options.request_timeout)
+/// The limits, which are options of ours. Refuses variables that would set them in another way, and a user agent that object_store
+/// would pass over without a word.
+fn client(cloud: &str, options: &ObjectOptions) -> Result<ClientOptions> {
+    let refuse = |sentence: String| Err(Error::new(ErrorKind::InvalidInput, sentence));
+    for (name, value) in options.variables.iter().filter(|(_, value)| !value.is_empty()) {
+        let upper = name.to_ascii_uppercase();
+        match upper.strip_prefix(cloud) {
+            Some("TIMEOUT") => {
+                return refuse(format!(
+                    "{name} has no effect: set the request timeout of the options instead"
+                ));
+            }
+            Some("CONNECT_TIMEOUT") => {
+                return refuse(format!(
+                    "{name} has no effect: set the connect timeout of the options instead"
+                ));
+            }
+            Some("USER_AGENT") if !value.bytes().all(|byte| (b' '..=b'~').contains(&byte)) => {
+                return refuse(format!("{name} has signs that no header may have"));
+            }
+            _ => {}
+        }
+    }
+    let limits = ClientOptions::new();
+    Ok(limits.with_connect_timeout(options.connect_timeout).with_timeout(options.request_timeout))
 }
 
 /// object_store repeats 5xx, 429 and 408 by itself, so that an own write comes back as one that exists

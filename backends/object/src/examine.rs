@@ -1,6 +1,6 @@
 //! What a probe wants to know of a server below the contract.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use object_store::{Attribute, AttributeValue, Attributes, GetOptions, GetRange, PutOptions, PutPayload};
 use pflow_backend::{
@@ -18,6 +18,9 @@ const NAME: &str = "pflowprobe";
 const WORDS: &str = "kept beside the object";
 /// The part of an object that is asked for.
 const RANGE: std::ops::Range<u64> = 100..1_100;
+
+/// The pause between two writes of one object at a storage that takes one a second.
+const REST: Duration = Duration::from_millis(1_100);
 
 /// Whether a part of an object can be had alone, and whether what is said of an object is kept. The store
 /// needs neither today.
@@ -42,7 +45,7 @@ pub(crate) async fn examine(client: &Client, ground: &Prefix) -> Result<Vec<Chec
         Ok((kept, answer.bytes().await.map_err(fault)?))
     };
     let found = client.repeat(&mut client.attempts(), read).await;
-    put::delete_in_turn(client, &key).await?;
+    delete(client, &key).await?;
     let (kept, part) = found.map_err(|it| failed("read a range", it))?;
     let wanted = body.get(100..1_100).unwrap_or_default();
     let range = if part == wanted {
@@ -64,4 +67,16 @@ pub(crate) async fn examine(client: &Client, ground: &Prefix) -> Result<Vec<Chec
         check("range", "A part of an object can be read alone", range),
         check("metadata", "What is said of an object is kept with it", metadata),
     ])
+}
+
+/// Deletes what was written a moment ago. A storage that takes one write of an object a second refuses that
+/// at first, and is asked again after a rest, not after ever longer pauses.
+async fn delete(client: &Client, key: &Key) -> Result<()> {
+    match client.attempts().one(client.delete(key)).await {
+        Ok(()) => return Ok(()),
+        Err(fault) if fault.is_trouble() => client.environment.sleep(REST).await,
+        // The loop below says what it is, and repeats what may pass.
+        Err(_) => {}
+    }
+    put::delete_in_turn(client, key).await
 }

@@ -15,6 +15,14 @@ use crate::{credentials::NoCredentials, place::Place, url::Scheme, wire};
 pub(crate) enum Fault {
     /// No connection, so nothing was sent. The cause in a few words.
     Unreachable(String),
+    /// This proxy (host and port) does not lead to the server, so nothing was sent. The cause in a few words.
+    Proxy(String, String),
+    /// This proxy asks for credentials, so nothing was sent.
+    ProxyCredentials(String),
+    /// The endpoint is to speak TLS and speaks plain HTTP, so nothing was sent.
+    SpeaksPlainHttp,
+    /// The endpoint is to speak plain HTTP and speaks TLS.
+    SpeaksTls,
     /// This host handed out no credentials, so nothing was sent.
     Credentials(String),
     /// This host, which hands out credentials, answers with this status at the moment, so nothing was sent.
@@ -33,6 +41,8 @@ pub(crate) enum Fault {
     Cut,
     /// An answer that cannot be read.
     Garbled,
+    /// A web page in place of an answer.
+    WebPage,
 }
 
 /// An answer that is no success.
@@ -45,6 +55,8 @@ pub(crate) struct Answer {
     pub(crate) region: Option<String>,
     /// How long the server wants to be left alone.
     pub(crate) retry_after: Option<Duration>,
+    /// Where a redirect leads: scheme, host and port. No redirect is followed.
+    pub(crate) leads_to: Option<String>,
 }
 
 /// What a fault says about a write that met it.
@@ -83,13 +95,14 @@ impl Fault {
         }
     }
 
-    /// Whether the same request may well succeed a moment later. [`Fault::Unreachable`] and
-    /// [`Fault::Garbled`] get less patience than the others.
+    /// Whether the same request may well succeed a moment later. [`Fault::Unreachable`],
+    /// [`Fault::Garbled`] and [`Fault::WebPage`] get less patience than the others.
     pub(crate) fn is_passing(&self) -> bool {
         match self {
-            Self::Unreachable(_) | Self::TimedOut | Self::Cut | Self::Garbled => true,
-            Self::CredentialsLater(..) | Self::Stale(_) => true,
-            Self::Credentials(_) | Self::NoCredentials(_) | Self::Settings(_) => false,
+            Self::Unreachable(_) | Self::TimedOut | Self::Cut | Self::Garbled | Self::WebPage => true,
+            Self::CredentialsLater(..) | Self::Stale(_) | Self::Proxy(..) => true,
+            Self::Credentials(_) | Self::NoCredentials(_) | Self::ProxyCredentials(_) => false,
+            Self::Settings(_) | Self::SpeaksPlainHttp | Self::SpeaksTls => false,
             Self::Answer(answer) => answer.is_passing(),
         }
     }
@@ -97,9 +110,14 @@ impl Fault {
     /// What it says about the write whose request met it.
     pub(crate) fn of_a_write(&self) -> OfAWrite {
         match self {
-            Self::Unreachable(_) | Self::CredentialsLater(..) | Self::Stale(_) => OfAWrite::NotSent,
+            Self::Unreachable(_) | Self::Proxy(..) => OfAWrite::NotSent,
+            Self::CredentialsLater(..) | Self::Stale(_) => OfAWrite::NotSent,
             Self::Credentials(_) | Self::NoCredentials(_) | Self::Settings(_) => OfAWrite::Hopeless,
-            Self::TimedOut | Self::Cut | Self::Garbled => OfAWrite::Doubtful,
+            Self::ProxyCredentials(_) | Self::SpeaksPlainHttp => OfAWrite::Hopeless,
+            // Bytes have left. What a server that understood them as TLS did not do, another behind the same port may have done.
+            Self::SpeaksTls => OfAWrite::Doubtful,
+            // The page may stand for an error of the server that a proxy asked: `error_page 504 =200 /sorry`.
+            Self::TimedOut | Self::Cut | Self::Garbled | Self::WebPage => OfAWrite::Doubtful,
             Self::Answer(answer) if answer.is_a_final_refusal() => OfAWrite::Hopeless,
             Self::Answer(_) => OfAWrite::Doubtful,
         }
@@ -109,6 +127,10 @@ impl Fault {
     pub(crate) fn in_short(&self) -> String {
         match self {
             Self::Unreachable(cause) => cause.clone(),
+            Self::Proxy(proxy, cause) => format!("the proxy {proxy}: {cause}"),
+            Self::ProxyCredentials(proxy) => format!("407 of the proxy {proxy}"),
+            Self::SpeaksPlainHttp => "plain HTTP".to_owned(),
+            Self::SpeaksTls => "TLS".to_owned(),
             Self::Credentials(host) => format!("{host} hands out no credentials"),
             Self::CredentialsLater(host, status) => {
                 format!("{status} of {host}, which hands out credentials")
@@ -121,6 +143,7 @@ impl Fault {
             Self::TimedOut => "no answer in time".to_owned(),
             Self::Cut => "the connection broke off".to_owned(),
             Self::Garbled => "an answer that cannot be read".to_owned(),
+            Self::WebPage => "a web page".to_owned(),
         }
     }
 
@@ -158,6 +181,27 @@ impl Fault {
                 Scheme::Azure => "Check the name of the account and the network",
                 Scheme::S3 | Scheme::Gcs => "",
             }),
+            Self::Proxy(proxy, cause) => Said::new(
+                ErrorKind::Unavailable,
+                format!("The proxy {proxy} does not lead to the endpoint {endpoint}: {cause}"),
+            ),
+            Self::ProxyCredentials(proxy) => Said::new(
+                ErrorKind::Denied,
+                format!(
+                    "The proxy {proxy} asks for credentials (407): put a user and a password into the URL of the proxy"
+                ),
+            ),
+            Self::SpeaksPlainHttp => Said::new(
+                ErrorKind::InvalidInput,
+                format!(
+                    "The endpoint {endpoint} speaks plain HTTP: use http:// in its URL and {}=true",
+                    place.allow_http()
+                ),
+            ),
+            Self::SpeaksTls => Said::new(
+                ErrorKind::InvalidInput,
+                format!("The endpoint {endpoint} speaks TLS: use https:// in its URL"),
+            ),
             Self::Credentials(host) => Said::new(
                 ErrorKind::Denied,
                 format!("There are no credentials: none are set, and {host} hands out none"),
@@ -181,6 +225,13 @@ impl Fault {
             Self::Garbled => Said::new(
                 ErrorKind::Unavailable,
                 format!("The endpoint {endpoint} gives answers that no {} server gives", place.protocol()),
+            ),
+            Self::WebPage => Said::new(
+                ErrorKind::Missing,
+                format!(
+                    "The endpoint {endpoint} is no {} server: it answers with a web page",
+                    place.protocol()
+                ),
             ),
             Self::Answer(answer) | Self::Stale(answer) => answer.sentence(place, what),
         };
@@ -211,7 +262,7 @@ impl Said {
 impl Answer {
     /// An answer of which nothing else is known.
     pub(crate) fn of_status(status: u16) -> Self {
-        Self { status, code: None, region: None, retry_after: None }
+        Self { status, code: None, region: None, retry_after: None, leads_to: None }
     }
 
     pub(crate) fn has_code(&self, codes: &[&str]) -> bool {
@@ -245,9 +296,11 @@ impl Answer {
             "AuthorizationHeaderMalformed",
             "IllegalLocationConstraintException",
         ];
-        matches!(self.status, 301 | 302 | 307 | 308)
-            || self.has_code(&codes)
-            || self.status == 400 && self.region.is_some()
+        self.has_code(&codes) || (self.status == 400 || self.is_redirect()) && self.region.is_some()
+    }
+
+    fn is_redirect(&self) -> bool {
+        (300..400).contains(&self.status)
     }
 
     fn is_passing(&self) -> bool {
@@ -261,13 +314,16 @@ impl Answer {
 
     /// Whether no server that gives this answer applies the request: it looked at who asks, for which bucket,
     /// and in which form, before it looked at the object. A 404 without a code may be S3's answer to a swap
-    /// of a key that is gone, so it is not one of these.
+    /// of a key that is gone, so it is not one of these. A redirect is one where S3 says it, which looks at the bucket
+    /// first. Any other may be what a proxy answers in place of a server's error (`error_page 504 =302 /sorry`), and
+    /// that server may have applied the request.
     fn is_a_final_refusal(&self) -> bool {
         let missing = self.status == 404 && self.lacks_bucket();
         let malformed = self.status == 400 && !self.is_passing();
         missing
             || malformed
-            || matches!(self.status, 301 | 302 | 307 | 308 | 401 | 403 | 405 | 411 | 413 | 501 | 505 | 507)
+            || self.is_of_another_region()
+            || matches!(self.status, 401 | 403 | 405 | 411 | 413 | 501 | 505 | 507)
     }
 
     fn sentence(&self, place: &Place, what: &str) -> Said {
@@ -280,7 +336,11 @@ impl Answer {
         }
         if self.is_of_another_region() {
             let asked = region.as_deref().unwrap_or("asked");
-            let is_in = self.region.as_deref().map(|it| format!(", but in {it}")).unwrap_or_default();
+            let is_in = match (self.region.as_deref(), self.leads_to.as_deref()) {
+                (Some(region), _) => format!(", but in {region}"),
+                (None, Some(server)) => format!(", but at {server}"),
+                (None, None) => String::new(),
+            };
             let sentence = format!(
                 "The bucket {bucket} is not in the region {asked}{is_in}: set AWS_REGION to its region"
             );
@@ -288,6 +348,18 @@ impl Answer {
         }
         if let Some(denied) = self.denied(place, what, &code) {
             return denied;
+        }
+        if self.is_redirect() {
+            let (status, protocol) = (self.status, place.protocol());
+            let sentence = match self.leads_to.as_deref() {
+                Some(server) if !is_same_server(server, endpoint) => format!(
+                    "The endpoint {endpoint} answers with a redirect to another place, {server} ({status}{code}): use that as the endpoint, or {endpoint} is no {protocol} server"
+                ),
+                _ => format!(
+                    "The endpoint {endpoint} is no {protocol} server: it answers with a redirect to another page ({status}{code})"
+                ),
+            };
+            return Said::new(ErrorKind::Missing, sentence);
         }
         match self.status {
             404 | 405 | 501 => Said::new(
@@ -413,4 +485,9 @@ fn permission(scheme: Scheme, what: &str) -> String {
         ]),
     };
     format!("Allow {actions} for these credentials")
+}
+
+fn is_same_server(one: &str, other: &str) -> bool {
+    let origin = |text: &str| url::Url::parse(text).map(|url| url.origin()).ok();
+    origin(one).is_some_and(|it| Some(it) == origin(other))
 }

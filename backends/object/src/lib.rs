@@ -48,11 +48,19 @@ mod open;
 mod options;
 mod outage;
 mod place;
+#[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+mod proxies;
 mod put;
 #[cfg(all(test, feature = "s3"))]
 mod tests;
+#[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+mod transport;
+#[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+mod unreached;
 mod url;
 mod version;
+#[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+mod web_page;
 #[cfg_attr(not(any(feature = "s3", feature = "gcs", feature = "azure")), path = "no_wire.rs")]
 mod wire;
 

@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 /// How patient a handle is, how much it does at once, and the settings of the cloud.
 ///
-/// The defaults read nothing from the process; [`ObjectOptions::from_env`] takes its variables.
+/// The defaults read nothing from the process but its proxies; [`ObjectOptions::from_env`] takes the variables of the clouds.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ObjectOptions {
     /// How long an endpoint that cannot be reached (a refused port, a dead host, an unknown name) is tried. 2
@@ -28,6 +28,10 @@ pub struct ObjectOptions {
     /// | region | `AWS_REGION`, `AWS_DEFAULT_REGION` | | |
     /// | another server | `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_S3` | `GOOGLE_BASE_URL`, `gcs_base_url` in the key | `AZURE_STORAGE_ENDPOINT` |
     /// | plain HTTP | `AWS_ALLOW_HTTP=true` | `GOOGLE_ALLOW_HTTP=true` | `AZURE_ALLOW_HTTP=true` |
+    ///
+    /// Proxies are those of the process (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`), unless `AWS_PROXY_URL` names
+    /// one, with `AWS_PROXY_EXCLUDES` and `AWS_PROXY_CA_CERTIFICATE`. `AWS_TIMEOUT` and `AWS_CONNECT_TIMEOUT` are refused: the
+    /// limits are fields of this struct. All of these exist for the other clouds as well.
     ///
     /// The whole list: the configuration keys of
     /// [S3](https://docs.rs/object_store/0.14/object_store/aws/enum.AmazonS3ConfigKey.html),

@@ -26,6 +26,15 @@ impl Place {
             Scheme::Azure => "Azure",
         }
     }
+
+    /// The variable that allows plain HTTP.
+    pub(crate) fn allow_http(&self) -> &'static str {
+        match self.url.scheme() {
+            Scheme::S3 => "AWS_ALLOW_HTTP",
+            Scheme::Gcs => "GOOGLE_ALLOW_HTTP",
+            Scheme::Azure => "AZURE_ALLOW_HTTP",
+        }
+    }
 }
 
 impl fmt::Display for Place {

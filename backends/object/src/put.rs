@@ -244,7 +244,8 @@ async fn read_back(
 ) -> std::result::Result<Option<Object>, Unread> {
     loop {
         match client.get(attempts, key).await {
-            Err(Unread::Fault(fault)) if fault.is_passing() => {
+            // A web server was asked several times already.
+            Err(Unread::Fault(fault)) if fault.is_passing() && fault != Fault::WebPage => {
                 if !attempts.pause().await {
                     return Err(Unread::Fault(fault));
                 }

@@ -4,23 +4,32 @@
 //! [`Failure`], which keeps the status and the server's short error code and nothing else: bodies, headers
 //! and URLs, which may hold a secret, go no further.
 
-use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
+use std::{
+    error::Error as StdError,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use object_store::{
     ClientOptions, Result,
-    client::{
-        HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
-        ReqwestConnector,
-    },
+    client::{HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService},
 };
-use pflow_backend::{Error, ErrorKind, async_trait};
+use pflow_backend::{Environment, Error, ErrorKind, async_trait};
 use url::Url;
 
 use crate::{
     credentials::{NoCredentials, Refused},
     fault::{Answer, Fault},
     foreign::Foreign,
+    proxies::{self, Proxies},
+    transport,
+    unreached::{self, Unreached},
     url::ObjectUrl,
+    web_page::{self, Asked},
 };
 
 /// Why a request did not succeed, as it travels through object_store's errors to [`crate::fault::Fault::of`].
@@ -28,10 +37,14 @@ use crate::{
 pub(crate) enum Failure {
     /// The server answered, and not with a success.
     Answered(Answer),
+    /// A web server answered, with a success that no server of objects gives.
+    WebPage,
     /// The server refused the credentials, and new ones may be had.
     Stale(Answer),
-    /// No connection came about, so that the request never left.
-    Unreachable(String),
+    /// The request never left.
+    Unreached(Unreached),
+    /// At an endpoint in plain HTTP a server speaks TLS.
+    SpeaksTls,
     /// Credentials that the cloud hands out could not be had from this host.
     Credentials(String),
     /// The same at the moment: it answers with this status, which passes.
@@ -42,7 +55,11 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Answered(answer) | Self::Stale(answer) => write!(f, "status {}", answer.status),
-            Self::Unreachable(cause) => f.write_str(cause),
+            Self::WebPage => f.write_str("a web page"),
+            Self::Unreached(Unreached::Server(cause) | Unreached::Proxy(_, cause)) => f.write_str(cause),
+            Self::Unreached(Unreached::ProxyCredentials(_)) => f.write_str("status 407"),
+            Self::Unreached(Unreached::PlainHttp) => f.write_str("plain HTTP"),
+            Self::SpeaksTls => f.write_str("TLS"),
             Self::Credentials(host) => write!(f, "no credentials from {host}"),
             Self::CredentialsLater(host, status) => write!(f, "status {status} from {host}"),
         }
@@ -66,8 +83,13 @@ pub(crate) fn fault(source: &(dyn StdError + 'static)) -> Option<Fault> {
     if let Some(failure) = source.downcast_ref::<Failure>() {
         return Some(match failure.clone() {
             Failure::Answered(answer) => Fault::Answer(answer),
+            Failure::WebPage => Fault::WebPage,
             Failure::Stale(answer) => Fault::Stale(answer),
-            Failure::Unreachable(cause) => Fault::Unreachable(cause),
+            Failure::Unreached(Unreached::Server(cause)) => Fault::Unreachable(cause),
+            Failure::Unreached(Unreached::Proxy(proxy, cause)) => Fault::Proxy(proxy, cause),
+            Failure::Unreached(Unreached::ProxyCredentials(proxy)) => Fault::ProxyCredentials(proxy),
+            Failure::Unreached(Unreached::PlainHttp) => Fault::SpeaksPlainHttp,
+            Failure::SpeaksTls => Fault::SpeaksTls,
             Failure::Credentials(host) => Fault::Credentials(host),
             Failure::CredentialsLater(host, status) => Fault::CredentialsLater(host, status),
         });
@@ -100,6 +122,7 @@ pub(crate) struct Connector {
     pub(crate) foreign: Arc<Foreign>,
     /// Where credentials go that the server refuses.
     pub(crate) refused: Arc<Refused>,
+    environment: Arc<dyn Environment>,
 }
 
 #[derive(Debug)]
@@ -109,6 +132,9 @@ struct Client {
     endpoint: Url,
     foreign: Arc<Foreign>,
     refused: Arc<Refused>,
+    proxies: Proxies,
+    /// Whether a server of objects has answered.
+    is_known: AtomicBool,
 }
 
 impl Connector {
@@ -118,20 +144,22 @@ impl Connector {
         endpoint: &str,
         foreign: &Arc<Foreign>,
         refused: &Arc<Refused>,
+        environment: &Arc<dyn Environment>,
     ) -> pflow_backend::Result<Self> {
         let endpoint = Url::parse(endpoint).map_err(|_| {
             Error::new(ErrorKind::InvalidInput, "The endpoint is no URL such as https://host:port")
         })?;
-        let (foreign, refused) = (foreign.clone(), refused.clone());
-        Ok(Self { bucket: url.bucket().to_owned(), endpoint, foreign, refused })
+        let (foreign, refused, environment) = (foreign.clone(), refused.clone(), environment.clone());
+        Ok(Self { bucket: url.bucket().to_owned(), endpoint, foreign, refused, environment })
     }
 }
 
 impl HttpConnector for Connector {
     fn connect(&self, options: &ClientOptions) -> Result<HttpClient> {
-        let inner = ReqwestConnector::default().connect(options)?;
-        let Self { bucket, endpoint, foreign, refused } = self.clone();
-        Ok(HttpClient::new(Client { inner, bucket, endpoint, foreign, refused }))
+        let inner = HttpClient::new(transport::client(options, &self.environment)?);
+        let Self { bucket, endpoint, foreign, refused, .. } = self.clone();
+        let (proxies, is_known) = (Proxies::of(options), AtomicBool::new(false));
+        Ok(HttpClient::new(Client { inner, bucket, endpoint, foreign, refused, proxies, is_known }))
     }
 }
 
@@ -140,46 +168,84 @@ impl HttpService for Client {
     async fn call(&self, request: HttpRequest) -> std::result::Result<HttpResponse, HttpError> {
         let host = request.uri().host().unwrap_or_default().to_owned();
         let path = request.uri().path().to_owned();
-        let is_listing = request.uri().query().is_some_and(is_listing);
+        let what = Asked::of(&request);
         let is_a_question = request.method() == "POST" && path == "/";
+        let asked = request.uri().to_string();
         let may_name_it = !is_a_question && !is_of_a_credential_service(&path);
-        let is_at_endpoint = may_name_it && is_at(&self.endpoint, &request.uri().to_string());
+        let is_at_endpoint = may_name_it && is_at(&self.endpoint, &asked);
         if !is_at_endpoint && !names(&self.bucket, &host, &path) {
             return self.for_credentials(request, host, &path).await;
         }
         let is_a_look = request.method() == "HEAD";
         let authorization =
             request.headers().get("authorization").filter(|_| self.refused.can_renew).cloned();
-        let response = self.inner.execute(request).await.map_err(|error| match unreachable(&error) {
-            Some(cause) => HttpError::new(HttpErrorKind::Connect, Failure::Unreachable(cause)),
-            None => error,
-        })?;
+        let proxy = self.proxies.for_request(&request);
+        let response = match self.inner.execute(request).await {
+            Ok(response) => response,
+            Err(error) => return Err(self.unanswered(error, proxy.as_deref(), &asked).await),
+        };
         if response.status().is_success() {
-            return if is_listing { self.listed(response).await } else { Ok(response) };
+            return match web_page::ruled_out(what, response).await? {
+                Some(answer) => {
+                    self.is_known.store(true, Ordering::Relaxed);
+                    if what == Asked::Listing { self.listed(answer).await } else { Ok(answer) }
+                }
+                None => Err(failed(Failure::WebPage)),
+            };
+        }
+        if let Some(proxy) = proxy.filter(|_| proxies::asks_for_credentials(&response)) {
+            return Err(failed(Failure::Unreached(Unreached::ProxyCredentials(proxy))));
         }
         let status = response.status().as_u16();
         let header = |name| response.headers().get(name).and_then(|it| it.to_str().ok()).map(str::to_owned);
         let (code, region) = (header("x-ms-error-code"), header("x-amz-bucket-region"));
         let retry_after = header("retry-after").and_then(|it| after(&it, header("date").as_deref()));
+        let leads_to = header("location").and_then(|it| server_of(&asked, &it));
         // An answer whose body is lost is still an answer: the status decides.
         let body = response.into_body().bytes().await.unwrap_or_default();
         let body = String::from_utf8_lossy(&body);
         let code = code.as_deref().and_then(short).or_else(|| element(&body, "Code"));
         let region = region.as_deref().and_then(short).or_else(|| element(&body, "Region"));
-        let answer = Answer { status, code, region, retry_after };
+        if code.is_some() {
+            self.is_known.store(true, Ordering::Relaxed);
+        } else if status == 400 && self.speaks_tls().await {
+            // "Client sent an HTTP request to an HTTPS server", in the words of the server.
+            return Err(failed(Failure::SpeaksTls));
+        }
+        let answer = Answer { status, code, region, retry_after, leads_to };
         let refused = authorization.filter(|_| answer.is_of_old_credentials(is_a_look));
-        let failure = match refused.as_ref().and_then(|it| it.to_str().ok()) {
+        Err(failed(match refused.as_ref().and_then(|it| it.to_str().ok()) {
             Some(authorization) => {
                 self.refused.add(authorization.to_owned());
                 Failure::Stale(answer)
             }
             None => Failure::Answered(answer),
-        };
-        Err(HttpError::new(HttpErrorKind::Unknown, failure))
+        }))
     }
 }
 
+/// The kind is for object_store's own retries, which are off.
+fn failed(failure: Failure) -> HttpError {
+    HttpError::new(HttpErrorKind::Unknown, failure)
+}
+
 impl Client {
+    /// What it means that no answer came, or none in HTTP.
+    async fn unanswered(&self, error: HttpError, proxy: Option<&str>, asked: &str) -> HttpError {
+        if let Some(unreached) = Unreached::of(&error, proxy, asked) {
+            return HttpError::new(HttpErrorKind::Connect, Failure::Unreached(unreached));
+        }
+        let is_cut = error.kind() != HttpErrorKind::Timeout && proxy.is_none();
+        if is_cut && self.speaks_tls().await { failed(Failure::SpeaksTls) } else { error }
+    }
+
+    /// Whether TLS is spoken where plain HTTP is configured. One that has answered as a server of objects is not asked.
+    async fn speaks_tls(&self) -> bool {
+        self.endpoint.scheme() == "http"
+            && !self.is_known.load(Ordering::Relaxed)
+            && unreached::speaks_tls(&self.endpoint, &self.inner).await
+    }
+
     /// A page of a listing without the names that object_store cannot hold.
     async fn listed(&self, response: HttpResponse) -> std::result::Result<HttpResponse, HttpError> {
         let (parts, body) = response.into_parts();
@@ -212,16 +278,17 @@ impl Client {
     }
 }
 
-/// Whether the query asks for a page of a listing.
-fn is_listing(query: &str) -> bool {
-    query.split('&').any(|pair| matches!(pair, "list-type=2" | "comp=list"))
-}
-
 /// Whether a request goes to this endpoint.
 fn is_at(endpoint: &Url, uri: &str) -> bool {
     Url::parse(uri).is_ok_and(|it| {
         endpoint.host() == it.host() && endpoint.port_or_known_default() == it.port_or_known_default()
     })
+}
+
+/// Scheme, host and port of where a redirect leads. The rest of it may hold secrets.
+fn server_of(asked: &str, location: &str) -> Option<String> {
+    let origin = Url::parse(asked).ok()?.join(location).ok()?.origin();
+    origin.is_tuple().then(|| origin.ascii_serialization())
 }
 
 /// Whether credentials are asked for at a path, also of a server that hands them out beside the objects, as those for tests do.
@@ -236,21 +303,6 @@ fn names(bucket: &str, host: &str, path: &str) -> bool {
     let decode = |part: &str| part.replace("%2D", "-").replace("%2E", ".").replace("%5F", "_");
     let in_host = host.strip_prefix(bucket).is_some_and(|rest| rest.starts_with('.'));
     in_host || path.split('/').skip(1).take(2).any(|part| decode(part) == bucket)
-}
-
-/// The cause if no connection came about. A connection that timed out while it was made is one of these,
-/// which
-/// [`HttpErrorKind::Timeout`] does not tell.
-fn unreachable(error: &HttpError) -> Option<String> {
-    let mut cause = error.source();
-    let mut is_connect = matches!(error.kind(), HttpErrorKind::Connect);
-    let mut last = String::new();
-    while let Some(source) = cause {
-        is_connect |= source.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect);
-        last = source.to_string();
-        cause = source.source();
-    }
-    is_connect.then_some(last)
 }
 
 /// How long to wait by a `Retry-After` of RFC 9110, section 10.2.3: so many seconds, or until a time by the server's own clock, which

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use futures::try_join;
 use pflow_backend::{Batch, Commit, Key};
@@ -33,6 +33,7 @@ pub(super) struct Question {
     id: WorkflowId,
     expect: Expect,
     creates: bool,
+    is_of_batch: bool,
     undeletes: bool,
     /// The caller has seen a lease of the workflow.
     has_leased: bool,
@@ -41,6 +42,12 @@ pub(super) struct Question {
 }
 
 impl Question {
+    /// Whether there is most likely no head.
+    fn is_likely_new(&self) -> bool {
+        let batch_creates = || self.is_of_batch && self.shared.batch_creates.load(Ordering::Relaxed);
+        self.expect == Expect::Absent || batch_creates()
+    }
+
     /// Whether the caller has seen more than the head has: a version, or a lease where there is no head.
     fn may_be_lost(&self, stored: &StoredHead) -> bool {
         match self.expect {
@@ -77,6 +84,7 @@ impl Node<Change, Error> for CheckConflicts {
             id: change.request.id.clone(),
             expect: change.request.expect,
             creates: matches!(change.request.kind, Kind::Save { .. }),
+            is_of_batch: change.is_of_batch,
             undeletes: matches!(change.request.kind, Kind::Undelete),
             has_leased: change.request.lease.is_some(),
             known: known(change)?,
@@ -93,19 +101,19 @@ impl Node<Change, Error> for CheckConflicts {
         }
         let own: Vec<Key> =
             question.unsettled.iter().flat_map(|attempt| attempt.fresh.iter().cloned()).collect();
-        let (stored, copy) = match question.expect {
-            // Most likely there is none, so the gate is asked in the same round trip.
-            Expect::Absent if question.creates => {
-                try_join!(read(shared, id, &own), shared.gate.check_writer_again())?.0
+        let (stored, copy) = if question.creates && question.is_likely_new() {
+            // The gate is asked in the same round trip.
+            try_join!(read(shared, id, &own), shared.gate.check_writer_again())?.0
+        } else {
+            let read = read(shared, id, &own).await?;
+            if read.0.version.is_none() && question.creates {
+                shared.gate.check_writer_again().await?;
             }
-            _ => {
-                let read = read(shared, id, &own).await?;
-                if read.0.version.is_none() && question.creates {
-                    shared.gate.check_writer_again().await?;
-                }
-                read
-            }
+            read
         };
+        if question.is_of_batch {
+            shared.batch_creates.store(stored.version.is_none(), Ordering::Relaxed);
+        }
         let (mut open, mut superseded) = (Vec::new(), Vec::new());
         for attempt in question.unsettled.iter().cloned() {
             match attempt.fate(objects, &stored).await? {

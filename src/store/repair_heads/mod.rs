@@ -1,4 +1,5 @@
-//! Moving heads that were lost: removed, replaced by an older state, emptied, or damaged.
+//! Moving heads that were lost: removed, replaced by an older state, emptied, or damaged. What is derived from
+//! sound heads is brought in line along with that.
 
 mod choose;
 
@@ -10,7 +11,7 @@ use serde::Serialize;
 
 use choose::{Choice, choose};
 
-use super::Store;
+use super::{Report, Store};
 use crate::{
     Error, Result,
     document::ContentHash,
@@ -40,6 +41,8 @@ pub struct RepairPlan {
     pub moves: Vec<HeadMove>,
     /// Workflows whose newest version is not certain: a person takes one of them.
     pub undecided: Vec<UndecidedHead>,
+    /// Workflows whose `workflow.json` or `workflow.lock` would be brought in line with the head.
+    pub out_of_line: BTreeSet<WorkflowId>,
 }
 
 /// A head that a repair moves.
@@ -98,7 +101,10 @@ pub struct RepairReport {
     pub moved: Vec<HeadMove>,
     /// Workflows that changed after the plan was made. They were left as they are.
     pub changed: Vec<WorkflowId>,
-    /// The move that failed and ended the repair, if one did. Those behind it in the plan were not tried.
+    /// Working copies and mirrors that were brought in line with their heads, by key.
+    pub in_line: Vec<String>,
+    /// The workflow at which the repair failed and ended, if it did. Those behind it in the plan were not
+    /// tried.
     pub failed: Option<(WorkflowId, Error)>,
 }
 
@@ -125,9 +131,13 @@ impl Store {
     /// # Errors
     /// [`Error::InvalidField`] for a version that cannot be taken; errors of the storage.
     pub async fn plan_repair(&self, take: &[VersionId]) -> Result<RepairPlan> {
-        let hurt: BTreeSet<WorkflowId> = self.verify().await?.hurt.into_iter().collect();
+        let Report { hurt, out_of_line, .. } = self.verify().await?;
+        let hurt: BTreeSet<WorkflowId> = hurt.into_iter().collect();
         let mut fences = self.shared.index.fences(&hurt).await?;
-        let (mut plan, mut taken) = (RepairPlan::default(), BTreeSet::new());
+        // A move brings the files of its workflow in line itself.
+        let out_of_line = out_of_line.difference(&hurt).cloned().collect();
+        let mut plan = RepairPlan { out_of_line, ..RepairPlan::default() };
+        let mut taken = BTreeSet::new();
         let mut ancestries = Vec::new();
         for id in hurt {
             match self.shared.index.ancestry(&id).await {
@@ -176,7 +186,8 @@ impl Store {
         Ok(plan)
     }
 
-    /// Carries out a plan. The old content stays in the chain. A lease that a hurt head has is taken away and
+    /// Carries out a plan: moves heads, then brings `workflow.json` and `workflow.lock` of other workflows in
+    /// line with theirs. The old content stays in the chain. A lease that a hurt head has is taken away and
     /// the fence raised, so whoever held it writes nothing more under it.
     ///
     /// Each move is one swap of a head that names the state which the plan was made from: a crash leaves some
@@ -194,6 +205,19 @@ impl Store {
                 Ok(false) => report.changed.push(head.id),
                 Err(error) => {
                     report.failed = Some((head.id, error));
+                    return Ok(report);
+                }
+            }
+        }
+        for id in plan.out_of_line {
+            match self.bring_in_line(&id).await {
+                Ok(keys) => report.in_line.extend(keys.iter().map(ToString::to_string)),
+                // `verify` names what is wrong with it.
+                Err(error) if error.spares_others() => {
+                    tracing::warn!(%id, %error, "its working copy or the mirror of its lease was left as it is");
+                }
+                Err(error) => {
+                    report.failed = Some((id, error));
                     break;
                 }
             }

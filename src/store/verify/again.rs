@@ -38,6 +38,7 @@ impl Again {
         report.findings.retain(|finding| findings.contains(finding));
         let hurt: BTreeSet<&WorkflowId> = before.hurt.iter().collect();
         report.hurt.retain(|id| hurt.contains(id));
+        report.out_of_line.retain(|id| before.out_of_line.contains(id));
         report.outside.retain(|name, status| before.outside.get(name) == Some(status));
         let confirmed = report.findings.len() + report.hurt.len() + report.outside.len();
         (self.rounds >= ROUNDS || confirmed == found).then_some(report)

@@ -34,6 +34,9 @@ pub struct Report {
     /// Workflows whose head was removed, replaced by an older state, or cannot be read: [`Store::repair`]
     /// moves it.
     pub hurt: Vec<WorkflowId>,
+    /// Workflows whose `workflow.json` or `workflow.lock` is not what the head says, edits of a person left
+    /// out: [`Store::repair`] brings these files in line.
+    pub out_of_line: BTreeSet<WorkflowId>,
     /// Versions outside of the chains. What they are is decided by the operation history, which is read once
     /// for all of them.
     outside: lineage::Outside,
@@ -87,6 +90,7 @@ impl Report {
         self.versions += one.versions;
         self.findings.extend(one.findings);
         self.hurt.extend(one.hurt);
+        self.out_of_line.extend(one.out_of_line);
         self.outside.extend(one.outside);
     }
 

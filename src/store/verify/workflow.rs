@@ -129,6 +129,7 @@ impl Store {
                     "missing; the version has the content",
                     Some(format!("load {id}")),
                 );
+                report.out_of_line.insert(id.clone());
             }
             Ok(Some(CopyState::Lagging(_))) if live => {
                 report.add(
@@ -137,9 +138,12 @@ impl Store {
                     "behind its head; the version has the content",
                     Some(format!("load {id}")),
                 );
+                report.out_of_line.insert(id.clone());
             }
             Ok(Some(CopyState::Lagging(_))) => {
-                report.add(Severity::Notice, key, "left over; the workflow is deleted", None);
+                let hint = Some("verify --repair".to_owned());
+                report.add(Severity::Notice, key, "left over; the workflow is deleted", hint);
+                report.out_of_line.insert(id.clone());
             }
             Ok(Some(CopyState::Edited(..))) => {
                 let hint = format!("save {id} <store>/{key}");
@@ -185,7 +189,8 @@ impl Store {
             (Some(_), Some(_)) if says == should => return Ok(()),
             (Some(_), Some(_)) => "not what the head says; the head decides",
         };
-        report.add(Severity::Notice, key, reason, None);
+        report.add(Severity::Notice, key, reason, Some(format!("lock show {}", head.id)));
+        report.out_of_line.insert(head.id.clone());
         Ok(())
     }
 }

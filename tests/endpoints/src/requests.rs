@@ -232,6 +232,9 @@ struct Inner {
     epoch: u64,
     in_flight: u64,
     most_in_flight: u64,
+    /// The longest chain of requests that ends in an answered one.
+    answered_rounds: u64,
+    rounds: u64,
 }
 
 /// The place of one request in the log; it is in flight until this is dropped.
@@ -240,6 +243,7 @@ pub(crate) struct Entry {
     requests: Requests,
     epoch: u64,
     place: usize,
+    round: u64,
 }
 
 impl Requests {
@@ -273,6 +277,14 @@ impl Requests {
         self.lock().in_flight
     }
 
+    /// How many requests came one after the other: the longest chain in which each one arrived after the one
+    /// before was answered. Requests that a client sends at once are one round only if the server is slower
+    /// than the client ([`Shaping`](crate::Shaping)).
+    #[must_use]
+    pub fn rounds(&self) -> u64 {
+        self.lock().rounds
+    }
+
     /// Starts over: no counts, no log, and the maximum in flight is what is in flight now.
     pub fn reset(&self) {
         let mut inner = self.lock();
@@ -280,6 +292,7 @@ impl Requests {
         inner.log.clear();
         inner.epoch += 1;
         inner.most_in_flight = inner.in_flight;
+        (inner.answered_rounds, inner.rounds) = (0, 0);
     }
 
     pub(crate) fn arrived(&self, request: Request, bytes: u64) -> Entry {
@@ -289,7 +302,9 @@ impl Requests {
         inner.log.push(request);
         inner.in_flight += 1;
         inner.most_in_flight = inner.most_in_flight.max(inner.in_flight);
-        Entry { requests: self.clone(), epoch: inner.epoch, place: inner.log.len() - 1 }
+        let round = inner.answered_rounds + 1;
+        inner.rounds = inner.rounds.max(round);
+        Entry { requests: self.clone(), epoch: inner.epoch, place: inner.log.len() - 1, round }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -302,6 +317,7 @@ impl Entry {
         let mut inner = self.requests.lock();
         if inner.epoch == self.epoch {
             inner.counts.bytes_out += bytes;
+            inner.answered_rounds = inner.answered_rounds.max(self.round);
             if let Some(request) = inner.log.get_mut(self.place) {
                 request.status = Some(status);
             }

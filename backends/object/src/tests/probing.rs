@@ -63,6 +63,9 @@ async fn a_server_with_one_write_a_second_is_probed_within_the_same_bounds() {
         let (requests, trips) = server.cost();
         assert!(requests <= 120 && trips <= 25, "{latency:?}: {requests} in {trips}: {:#?}", server.log());
         assert!(took <= seconds(60) + 16 * latency, "{took:?}");
+        let examined = |line: &&String| line.starts_with("DELETE") && line.contains("examined");
+        let deletes = server.log().iter().filter(examined).count();
+        assert_eq!(deletes, 2, "{latency:?}: too soon, and after a rest: {:#?}", server.log());
     }
 }
 

@@ -4,6 +4,7 @@
 pub(crate) mod answering;
 pub(crate) mod aws;
 mod losing;
+pub(crate) mod raw;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

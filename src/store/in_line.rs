@@ -1,0 +1,77 @@
+//! Working copies and mirrors that are not what the head says, brought in line with it.
+
+use pflow_backend::{Batch, Key, Operation, Precondition, Version};
+
+use super::{
+    Store,
+    copy::{CopyState, Look},
+};
+use crate::{
+    Error, Result,
+    document::MediaType,
+    stored::{WorkflowId, layout},
+};
+
+/// How often a copy is written or deleted. A second time is needed only if the workflow changed between the
+/// look and the write.
+const ROUNDS: u32 = 3;
+
+impl Store {
+    /// Brings `workflow.json` and `workflow.lock` of a workflow in line with its head, and answers the keys of
+    /// those that were not.
+    ///
+    /// Invariant: the head decides, so a request that lands late (see `docs/decisions/late-copies.md`) does
+    /// nothing that a later call does not find and undo. Nothing that a person wrote is lost: a mirror of
+    /// theirs is kept beside the new one, and an edited `workflow.json` is left alone.
+    pub(super) async fn bring_in_line(&self, id: &WorkflowId) -> Result<Vec<Key>> {
+        let mut changed = Vec::new();
+        if self.shared.locks.inspect(id).await?.mended {
+            changed.push(layout::lockfile(id));
+        }
+        if self.bring_copy_in_line(id).await? {
+            changed.push(layout::content(id, MediaType::Json));
+        }
+        Ok(changed)
+    }
+
+    /// The same for `workflow.json` alone. False: it was in line already, or it is not yet.
+    pub(super) async fn bring_copy_in_line(&self, id: &WorkflowId) -> Result<bool> {
+        let mut was_not = false;
+        for _ in 0..ROUNDS {
+            let Some(Look { stored, state }) = Look::at(&self.shared.objects, id).await? else {
+                return Ok(false);
+            };
+            let Some(current) = &stored.head.current else { return Ok(false) };
+            if current.record.media_type.known().is_err() {
+                return Ok(false);
+            }
+            match (stored.head.live().is_some(), &state) {
+                (true, CopyState::Current(_)) | (false, CopyState::Absent) => return Ok(was_not),
+                (_, CopyState::Edited(..)) => return Ok(false),
+                (true, CopyState::Absent | CopyState::Lagging(_)) => match Box::pin(self.load(id)).await {
+                    // An edit that was made since, or a deletion, is not for this to judge.
+                    Ok(_) | Err(Error::Conflict(_) | Error::WorkflowMissing { .. }) => {}
+                    Err(other) => return Err(other),
+                },
+                // IMPORTANT: where a deletion takes no condition it may take the copy of a workflow that was
+                // brought back after the look, so the copy is compared with the head again.
+                (false, CopyState::Current(version) | CopyState::Lagging(version)) => {
+                    self.remove_copy(id, version).await?;
+                }
+            }
+            was_not = true;
+        }
+        Ok(false)
+    }
+
+    async fn remove_copy(&self, id: &WorkflowId, version: &Version) -> Result<()> {
+        let objects = &self.shared.objects;
+        let when = match objects.backend.capabilities().conditional_delete {
+            true => Precondition::Is(version.clone()),
+            false => Precondition::Always,
+        };
+        let remove = Operation::delete(layout::content(id, MediaType::Json)).when(when);
+        let what = || format!("the deletion of the copy of {id}");
+        objects.commit(Batch::new().stage([remove]), what).await.map(drop)
+    }
+}

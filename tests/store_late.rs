@@ -1,0 +1,235 @@
+//! A request to a bucket whose answer was lost may land a second time, seconds later: at every later point of
+//! what follows, and of what mends it.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
+
+mod support;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use pflow_store::{
+    DeleteRequest, Error, Expect, LeaseRequest, Store, UndeleteRequest,
+    pflow_backend::{Batch, Commit, Key, Operation},
+    stored::Lockfile,
+};
+use support::{Site, id, notices, save};
+
+const MIRROR: &str = "workflows/a/workflow.lock";
+const COPY: &str = "workflows/a/workflow.json";
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Save(&'static str),
+    Delete,
+    Undelete,
+    Acquire,
+    Renew,
+    Release,
+    Break,
+}
+
+/// What brings the files in line.
+#[derive(Debug, Clone, Copy)]
+enum Mending {
+    /// `load` and `lock show`.
+    Looks,
+    /// `verify --repair`.
+    Repair,
+}
+
+#[derive(Debug, Clone)]
+enum Late {
+    Delete(&'static str),
+    Put(&'static str, Bytes),
+}
+
+use Step::{Acquire, Break, Delete, Release, Renew, Save, Undelete};
+
+/// What happens first, the key of the last request of that which lands again, and what happens then.
+const SCENES: [(&[Step], &str, &[Step]); 8] = [
+    // The deletion of a mirror.
+    (&[Save("1"), Acquire, Release], MIRROR, &[Acquire, Save("2"), Renew, Release, Acquire]),
+    (&[Save("1"), Acquire, Break], MIRROR, &[Acquire, Break]),
+    // A mirror.
+    (&[Save("1"), Acquire], MIRROR, &[Release, Acquire, Renew, Break]),
+    (&[Acquire, Renew], MIRROR, &[Renew, Break, Acquire]),
+    // A copy.
+    (&[Save("1")], COPY, &[Save("2"), Delete, Undelete, Save("3"), Delete]),
+    (&[Save("1"), Save("2")], COPY, &[Delete, Undelete]),
+    // The deletion of a copy.
+    (&[Save("1"), Delete], COPY, &[Undelete, Save("2"), Delete]),
+    (&[Save("1"), Delete], COPY, &[Save("2"), Acquire]),
+];
+
+impl Step {
+    async fn run(self, store: &Store) {
+        let a = id("a");
+        let held = store.lock_state(&a).await.unwrap().lease.map(|lease| lease.id);
+        match self {
+            Save(text) => {
+                let request = save("a", text, Expect::Any);
+                let request = if let Some(held) = held { request.lease(held) } else { request };
+                drop(store.save(request).await.unwrap());
+            }
+            Delete => drop(store.delete(DeleteRequest::new(a, Expect::Any)).await.unwrap()),
+            Undelete => drop(store.undelete(UndeleteRequest::new(a, Expect::Any)).await.unwrap()),
+            Acquire => {
+                let lease = LeaseRequest::new("t", Duration::from_secs(60));
+                drop(store.acquire(&a, lease).await.unwrap());
+            }
+            Renew => drop(store.renew(&a, held.unwrap(), None).await.unwrap()),
+            Release => drop(store.release(&a, held.unwrap()).await.unwrap()),
+            Break => drop(store.break_lock(&a, held.unwrap()).await.unwrap()),
+        }
+    }
+}
+
+impl Mending {
+    async fn run(self, store: &Store) {
+        match self {
+            Self::Looks => {
+                match store.load(&id("a")).await {
+                    Ok(_) | Err(Error::WorkflowMissing { .. }) => {}
+                    Err(other) => panic!("{other}"),
+                }
+                store.inspect_lock(&id("a")).await.unwrap();
+            }
+            Self::Repair => {
+                let plan = store.plan_repair(&[]).await.unwrap();
+                assert!(plan.moves.is_empty() && plan.undecided.is_empty(), "{plan:?}");
+                let report = store.repair(plan).await.unwrap();
+                assert!(report.failed.is_none(), "{report:?}");
+            }
+        }
+    }
+}
+
+impl Late {
+    async fn land(self, store: &dyn pflow_store::pflow_backend::StorageBackend) {
+        let operation = match self {
+            Self::Delete(key) => Operation::delete(Key::parse(key).unwrap()),
+            Self::Put(key, bytes) => Operation::put(Key::parse(key).unwrap(), bytes).copy(),
+        };
+        let landed = store.commit(Batch::new().stage([operation])).await.unwrap();
+        assert!(matches!(landed, Commit::Committed(_)));
+    }
+}
+
+/// Whether both files are what the head says.
+async fn are_in_line(site: &Site, store: &Store) -> bool {
+    let head = store.show(&id("a")).await.ok();
+    let lease = store.lock_state(&id("a")).await.unwrap().lease;
+    let mirror = site.get(MIRROR).await.map(|bytes| serde_json::from_slice::<Lockfile>(&bytes).unwrap());
+    let content = match head.as_ref().and_then(|head| head.live()) {
+        Some(current) => {
+            let generation = current.record.generation;
+            Some(store.load_generation(&id("a"), generation).await.unwrap().content)
+        }
+        None => None,
+    };
+    mirror == lease.as_ref().map(Lockfile::from) && site.get(COPY).await == content
+}
+
+/// One run, in which the request lands before that call to the storage. False: there are not so many calls,
+/// and it landed behind them.
+async fn lands_at(call: usize, scene: (&[Step], &'static str, &[Step]), mending: Mending) -> bool {
+    let (before, key, next) = scene;
+    let (site, staged) = Site::below_stages();
+    let store = Store::init(staged, site.options()).await.unwrap();
+    let mut late = Late::Delete(key);
+    for step in before {
+        step.run(&store).await;
+        late = site.get(key).await.map_or(Late::Delete(key), |bytes| Late::Put(key, bytes));
+    }
+    let (raw, sent) = (site.raw.clone(), late.clone());
+    site.probe.at_call(call, move || async move { sent.land(raw.as_ref()).await });
+    for step in next {
+        step.run(&store).await;
+    }
+    mending.run(&store).await;
+    let has_landed = site.probe.hook_has_run();
+    if !has_landed {
+        late.land(site.raw.as_ref()).await;
+    }
+    let verified = store.verify().await.unwrap();
+    let what = || format!("{scene:?}, {mending:?}, before call {call}: {:#?}", verified.findings);
+    assert_eq!(verified.findings.is_empty(), are_in_line(&site, &store).await, "unnoticed: {}", what());
+    mending.run(&store).await;
+    assert!(are_in_line(&site, &store).await, "not mended: {}", what());
+    assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
+    has_landed
+}
+
+async fn every_late_landing_is_mended_by(mending: Mending) {
+    for (before, key, next) in SCENES {
+        // A repair verifies everything twice, so it is tried at the end of each scene alone.
+        let first = if matches!(mending, Mending::Looks) { 1 } else { next.len() };
+        for steps in first..=next.len() {
+            let scene = (before, key, &next[..steps]);
+            let mut call = 0;
+            while lands_at(call, scene, mending).await {
+                call += 1;
+            }
+            assert!(call > 4, "{scene:?} has {call} calls");
+        }
+    }
+}
+
+#[tokio::test]
+async fn late_requests_are_mended_by_the_next_look() {
+    every_late_landing_is_mended_by(Mending::Looks).await;
+}
+
+#[tokio::test]
+async fn late_requests_are_mended_by_a_repair() {
+    every_late_landing_is_mended_by(Mending::Repair).await;
+}
+
+/// The mirror of a lease or the copy of a workflow that is left over is deleted without a condition, while
+/// another client locks the workflow or brings it back.
+#[tokio::test]
+async fn mending_beside_a_writer_takes_nothing_away() {
+    let cases = [(Acquire, MIRROR), (Undelete, COPY)];
+    for ((step, left_over), mending) in
+        cases.into_iter().flat_map(|case| [(case, Mending::Looks), (case, Mending::Repair)])
+    {
+        for call in 0.. {
+            let (site, staged) = Site::below_stages();
+            let store = Store::init(staged, site.options()).await.unwrap();
+            let mut late = None;
+            for step in [Save("1"), Acquire, Release, Delete] {
+                step.run(&store).await;
+                late = late.or(site.get(left_over).await);
+            }
+            Late::Put(left_over, late.unwrap()).land(site.raw.as_ref()).await;
+            let other = site.other_store(2).await;
+            let writing = other.clone();
+            site.probe.at_call(call, move || async move { step.run(&writing).await });
+            mending.run(&store).await;
+            if !site.probe.hook_has_run() {
+                assert!(call > 4, "{step:?} has {call} calls");
+                break;
+            }
+            assert!(are_in_line(&site, &other).await, "{step:?} before call {call} of {mending:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_person_put_there_is_kept() {
+    for mending in [Mending::Looks, Mending::Repair] {
+        let (site, staged) = Site::below_stages();
+        let store = Store::init(staged, site.options()).await.unwrap();
+        Save("1").run(&store).await;
+        Delete.run(&store).await;
+        site.put(COPY, "mine").await;
+        site.put(MIRROR, "also mine").await;
+        mending.run(&store).await;
+        assert_eq!(site.get(COPY).await.unwrap(), "mine");
+        assert_eq!(site.get(MIRROR).await, None);
+        let kept = site.keys("workflows/a/workflow.lock.").await;
+        assert_eq!(site.get(&kept[0]).await.unwrap(), "also mine", "{kept:?}");
+        let found = notices(&store.verify().await.unwrap());
+        assert!(found[0].contains("the edit is not saved"), "{found:?}");
+    }
+}
