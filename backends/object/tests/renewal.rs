@@ -169,3 +169,49 @@ async fn credentials_that_the_server_refuses_are_replaced_though_the_clock_says_
     backend.get(&key()).await.unwrap();
     assert_eq!(objects.asked().len(), 6);
 }
+
+/// Tokens of a managed identity, which go to Azure.
+#[tokio::test]
+async fn tokens_are_used_while_their_service_fails_and_replaced_when_they_are_refused() {
+    let (token, fails) = (Arc::new(Mutex::new("ONE")), Arc::new(Mutex::new(false)));
+    let service = Answering::start({
+        let (token, fails) = (token.clone(), fails.clone());
+        // They hold for a minute, so that object_store asks again at every request.
+        move |_| match *fails.lock().unwrap() {
+            true => (500, String::new()),
+            false => {
+                let token = token.lock().unwrap();
+                (200, format!(r#"{{"access_token":"{token}","expires_in":"60","token_type":"Bearer"}}"#))
+            }
+        }
+    })
+    .await;
+    let refused = Arc::new(Mutex::new(""));
+    let objects = Answering::start({
+        let refused = refused.clone();
+        move |head| match !refused.lock().unwrap().is_empty() && head.contains(*refused.lock().unwrap()) {
+            true => (401, "<Error><Code>InvalidAuthenticationInfo</Code></Error>".to_owned()),
+            false => (200, "x".to_owned()),
+        }
+    })
+    .await;
+    let endpoint = format!("{}/metadata/identity/oauth2/token", service.url);
+    let pairs = [
+        ("AZURE_ALLOW_HTTP", "true"),
+        ("AZURE_STORAGE_ACCOUNT_NAME", "plans"),
+        ("AZURE_STORAGE_ENDPOINT", objects.url.as_str()),
+        ("AZURE_MSI_ENDPOINT", &endpoint),
+    ];
+    let variables = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let backend = open("az://plans", impatient(variables)).unwrap();
+    backend.get(&key()).await.unwrap();
+    *fails.lock().unwrap() = true;
+    for _ in 0..3 {
+        backend.get(&key()).await.unwrap();
+        assert!(objects.asked().last().unwrap().contains("Bearer ONE"));
+    }
+    *refused.lock().unwrap() = "Bearer ONE";
+    (*fails.lock().unwrap(), *token.lock().unwrap()) = (false, "TWO");
+    backend.get(&key()).await.unwrap();
+    assert!(objects.asked().last().unwrap().contains("Bearer TWO"));
+}

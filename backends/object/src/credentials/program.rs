@@ -13,6 +13,7 @@ pub(super) struct Program {
     limit: Duration,
 }
 
+#[cfg_attr(not(feature = "s3"), allow(dead_code, reason = "S3 alone has command lines"))]
 enum Line {
     /// Run by the shell of the system, as the SDKs of AWS run a `credential_process`.
     Shell(String),
@@ -34,6 +35,7 @@ pub(super) enum Failed {
 }
 
 impl Program {
+    #[cfg_attr(not(feature = "s3"), allow(dead_code, reason = "S3 alone has command lines"))]
     pub(super) fn shell(line: &str, variables: &BTreeMap<String, String>, limit: Duration) -> Self {
         Self { line: Line::Shell(line.to_owned()), variables: variables.clone(), limit }
     }
