@@ -25,6 +25,24 @@ fn a_sound_store_is_sound() {
 }
 
 #[test]
+fn a_repair_writes_missing_copies_without_asking() {
+    let place = place();
+    let copy = place.path().join(".pflow/workflows/a/workflow.json");
+    let content = fs::read(&copy).unwrap();
+    fs::remove_file(&copy).unwrap();
+    let found = place.run(["verify"]).succeeds();
+    assert!(found.out().starts_with("NOTICE  workflows/a/workflow.json: missing;"), "{}", found.out());
+    let planned = place.run(["verify", "--repair", "-n"]).succeeds();
+    let line = "REPAIR  a: its workflow.json and workflow.lock would be brought in line\n";
+    assert!(planned.out().starts_with(line), "{}", planned.out());
+    assert!(!copy.exists());
+    let mended = place.run(["verify", "--repair"]).succeeds();
+    let lines = "REPAIR  workflows/a/workflow.json: it was brought in line with the head\nsound: 2 workflows, 3 versions\n";
+    assert_eq!(mended.out(), lines);
+    assert_eq!(fs::read(&copy).unwrap(), content);
+}
+
+#[test]
 fn damage_is_listed_and_has_a_code_of_its_own() {
     let place = place();
     let version = place.version_file("a", 1);

@@ -1,4 +1,6 @@
-//! Eight writers behind a network that loses, repeats, delays and garbles what they say and hear, by a seed.
+//! Eight writers behind a network that loses, repeats, delays and garbles what they say and hear, by a seed. It shows web pages
+//! in place of answers, and redirects to one; puts land seconds later; the credentials expire, and the service that hands them
+//! out fails as well.
 //!
 //! Whatever they are told must fit one order of what happened. The chain of each workflow is that order: it
 //! is read when all is quiet, without the network in between.
@@ -14,6 +16,7 @@ mod support;
 
 use std::{
     collections::BTreeMap,
+    ops::RangeInclusive,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -21,21 +24,47 @@ use std::{
 use futures::future::join_all;
 use pflow_store::{
     Error, ErrorKind, Expect, LeaseId, LeaseRequest, SaveRequest, Store, StoreOptions,
-    pflow_backend::{Environment, StorageBackend},
+    pflow_backend::{Environment, ErrorKind as StorageErrorKind, StorageBackend},
     pflow_backend_object::{ObjectBackend, ObjectOptions, ObjectUrl},
 };
-use pflow_test_endpoints::{FaultPlan, Proxy, s3_variables};
+use pflow_test_endpoints::{CredentialFault, CredentialService, Fault, FaultPlan, Proxy};
 use support::{BucketServer, Hasty, Remote, chain, damaged, id, plan};
 
 const WRITERS: u64 = 8;
-const OPERATIONS: u64 = 2_000;
-/// Of each fault. There are twelve, so six of ten requests go wrong.
-const PROBABILITY: f64 = 0.05;
+const OPERATIONS: u64 = 1_600;
+/// Of each fault of a network. There are twelve, and with the others six of ten requests go wrong.
+const PROBABILITY: f64 = 0.045;
+/// Of each fault that ends an operation. Credentials that have expired stay so for eight requests.
+const OF_AN_END: [(Fault, f64); 5] = [
+    (Fault::RedirectBefore, 0.004),
+    (Fault::RedirectAfter, 0.004),
+    (Fault::PageBefore, 0.008),
+    (Fault::PageAfter, 0.008),
+    (Fault::Expired, 0.001),
+];
+const OF_LANDING_LATE: f64 = 0.03;
+/// Of each fault of the service that hands out credentials.
+const OF_CREDENTIALS: f64 = 0.05;
 /// Workflows that everybody writes. Each writer has one more of its own, where nobody can be in its way but
 /// itself.
 const SHARED: u64 = 4;
 /// How much faster than ours the clock of the writers runs.
 const HASTE: u32 = 20;
+/// When puts land that land late, by the clock of the writers.
+const LANDING: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(4);
+
+fn plan_of_faults() -> FaultPlan {
+    let landing = *LANDING.start() / HASTE..=*LANDING.end() / HASTE;
+    let plan = FaultPlan::each(PROBABILITY).with(Fault::LandsLate, OF_LANDING_LATE).with_landing(landing);
+    OF_AN_END.into_iter().fold(plan, |plan, (fault, probability)| plan.with(fault, probability))
+}
+
+/// Whether it is an error of the network, which says nothing of the store. A web page and expired credentials have other kinds
+/// than a server that is not there.
+fn is_of_the_network(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::OutcomeUnknown | ErrorKind::Failed)
+        || matches!(error, Error::Storage(source) if source.kind() == StorageErrorKind::Missing)
+}
 
 /// What somebody did to a workflow, and what they were told. Times are of one clock.
 #[derive(Debug, Clone)]
@@ -97,7 +126,8 @@ impl Writer {
             }
             // Not there yet, or the network was too bad: nothing was read.
             Err(error) => assert!(
-                matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Failed | ErrorKind::Conflict),
+                matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Conflict)
+                    || is_of_the_network(&error),
                 "{error:?}"
             ),
         }
@@ -140,10 +170,7 @@ impl Writer {
         let wish = LeaseRequest::new("chaos", Duration::from_secs(3600)).id(lease.clone());
         let granted = self.store.acquire(&id(&workflow), wish.clone()).await;
         if let Err(error) = granted {
-            assert!(
-                matches!(error.kind(), ErrorKind::OutcomeUnknown | ErrorKind::Failed),
-                "in its own way: {error:?}"
-            );
+            assert!(is_of_the_network(&error), "in its own way: {error:?}");
             // It may be held all the same, and would be in the way from now on.
             for _ in 0..100 {
                 if self.store.acquire(&id(&workflow), wish.clone()).await.is_ok() {
@@ -155,12 +182,15 @@ impl Writer {
         for _ in 0..100 {
             match self.store.release(&id(&workflow), lease.clone()).await {
                 Ok(_) => return,
-                Err(error) if matches!(error.kind(), ErrorKind::OutcomeUnknown | ErrorKind::Failed) => {}
+                Err(error) if is_of_the_network(&error) => {}
                 // An earlier try that was told unknown had given it back.
-                Err(error) => {
-                    assert_eq!(self.store.lock_state(&id(&workflow)).await.unwrap().lease, None, "{error:?}");
-                    return;
-                }
+                Err(error) => match self.store.lock_state(&id(&workflow)).await {
+                    Ok(state) => {
+                        assert_eq!(state.lease, None, "{error:?}");
+                        return;
+                    }
+                    Err(unread) => assert!(is_of_the_network(&unread), "{unread:?}"),
+                },
             }
         }
         panic!("the lease {lease} could not be given back");
@@ -203,9 +233,7 @@ fn check(chain: &[String], events: &[Event]) -> Result<(), String> {
     Ok(())
 }
 
-fn open(url: &ObjectUrl, endpoint: Option<&str>, server: &BucketServer) -> Arc<dyn StorageBackend> {
-    let variables =
-        endpoint.map_or_else(|| server.variables.clone(), |url| s3_variables(url, &server.bucket));
+fn open(url: &ObjectUrl, variables: BTreeMap<String, String>) -> Arc<dyn StorageBackend> {
     let options = ObjectOptions { variables, ..ObjectOptions::default() };
     let backend = ObjectBackend::open(url, options, Hasty::new(HASTE)).unwrap();
     Arc::new(Remote(Arc::new(backend)))
@@ -215,26 +243,31 @@ async fn chaos(seed: u64) {
     let server = BucketServer::chosen();
     let url = server.fresh_url();
     let quiet = || StoreOptions::new(Hasty::new(1));
-    Store::init(open(&url, None, &server), quiet()).await.unwrap();
-    let proxy = Proxy::start(&server.endpoint(), seed);
+    Store::init(open(&url, server.variables.clone()), quiet()).await.unwrap();
+    let (proxy, credentials) = (Proxy::start(&server.endpoint(), seed), CredentialService::start(seed));
     let (clock, events) = (Hasty::new(HASTE), Arc::new(Mutex::new(Vec::new())));
     let mut writers = Vec::new();
     for number in 0..WRITERS {
-        let store =
-            Store::open(open(&url, Some(&proxy.url()), &server), StoreOptions::new(Hasty::new(HASTE))).await;
+        let variables = credentials.variables(&proxy.url(), &server.bucket);
+        let store = Store::open(open(&url, variables), StoreOptions::new(Hasty::new(HASTE))).await;
         let (clock, events) = (clock.clone(), events.clone());
         writers.push(Writer { number, store: store.unwrap(), clock, events, seen: BTreeMap::new() });
     }
-    proxy.set_plan(FaultPlan::each(PROBABILITY));
+    proxy.set_plan(plan_of_faults());
+    credentials.fail(OF_CREDENTIALS);
     let working = writers.into_iter().map(|writer| tokio::spawn(writer.work(OPERATIONS / WRITERS)));
     for worked in join_all(working).await {
         worked.unwrap();
     }
     proxy.set_plan(FaultPlan::none());
     proxy.settled().await;
-    assert!(proxy.injected().len() == 12, "{:?}", proxy.injected());
+    let (injected, of_credentials) = (proxy.injected(), credentials.injected());
+    assert!(Fault::ALL.iter().all(|fault| injected.contains_key(fault)), "{injected:?}");
+    let all = CredentialFault::ALL;
+    assert!(all.iter().all(|fault| of_credentials.contains_key(fault)), "{of_credentials:?}");
+    assert_eq!(proxy.followed(), 0, "a redirect was followed");
 
-    let store = Store::open(open(&url, None, &server), quiet()).await.unwrap();
+    let store = Store::open(open(&url, server.variables.clone()), quiet()).await.unwrap();
     let events = events.lock().unwrap().clone();
     let workflows: Vec<String> =
         (0..SHARED).map(|n| format!("shared{n}")).chain((0..WRITERS).map(|n| format!("own{n}"))).collect();
@@ -264,7 +297,10 @@ async fn chaos(seed: u64) {
         }
         listed.insert(workflow.clone(), chain.len() as u64);
     }
-    println!("seed {seed}: {counts:?}, {:?}", proxy.injected());
+    println!(
+        "seed {seed}: {counts:?}, {injected:?}, {of_credentials:?}, {} handed out",
+        credentials.handed_out()
+    );
     assert!(counts["saved"] as u64 > OPERATIONS / 10, "{counts:?}");
 
     // The index tells the same, before and after everything was folded, and nothing is damaged.

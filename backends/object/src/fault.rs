@@ -453,6 +453,11 @@ impl Answer {
     }
 }
 
+fn is_same_server(one: &str, other: &str) -> bool {
+    let origin = |text: &str| url::Url::parse(text).map(|url| url.origin()).ok();
+    origin(one).is_some_and(|it| Some(it) == origin(other))
+}
+
 /// Whether an operation, in a person's words, reads one key.
 fn is_a_read(what: &str) -> bool {
     what.starts_with("read ") || what.starts_with("look at ")
@@ -485,9 +490,4 @@ fn permission(scheme: Scheme, what: &str) -> String {
         ]),
     };
     format!("Allow {actions} for these credentials")
-}
-
-fn is_same_server(one: &str, other: &str) -> bool {
-    let origin = |text: &str| url::Url::parse(text).map(|url| url.origin()).ok();
-    origin(one).is_some_and(|it| Some(it) == origin(other))
 }

@@ -47,12 +47,12 @@ pub(crate) async fn ruled_out(asked: Asked, answer: HttpResponse) -> Result<Opti
     if asked == Asked::Object {
         return Ok((!is_html(&answer) || is_of_a_cloud(&answer)).then_some(answer));
     }
-    let (described, names_the_object) = (is_described(&answer), answer.headers().contains_key("etag"));
+    let describes_an_object = is_described(&answer) && answer.headers().contains_key("etag");
     let (head, body) = answer.into_parts();
     let body: Bytes = body.bytes().await?;
     let is_a_page = match asked {
         Asked::Listing => begins_as_html(&body),
-        Asked::Put => !body.is_empty() && !(described && names_the_object),
+        Asked::Put => !body.is_empty() && !describes_an_object,
         _ => !body.is_empty(),
     };
     Ok((!is_a_page).then(|| HttpResponse::from_parts(head, body.into())))

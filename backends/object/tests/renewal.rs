@@ -173,7 +173,8 @@ async fn credentials_that_the_server_refuses_are_replaced_though_the_clock_says_
 /// Tokens of a managed identity, which go to Azure.
 #[tokio::test]
 async fn tokens_are_used_while_their_service_fails_and_replaced_when_they_are_refused() {
-    let (token, fails) = (Arc::new(Mutex::new("ONE")), Arc::new(Mutex::new(false)));
+    let until = common::environment().now().timestamp() + 60;
+    let (token, fails) = (Arc::new(Mutex::new("")), Arc::new(Mutex::new(false)));
     let service = Answering::start({
         let (token, fails) = (token.clone(), fails.clone());
         // They hold for a minute, so that object_store asks again at every request.
@@ -181,7 +182,9 @@ async fn tokens_are_used_while_their_service_fails_and_replaced_when_they_are_re
             true => (500, String::new()),
             false => {
                 let token = token.lock().unwrap();
-                (200, format!(r#"{{"access_token":"{token}","expires_in":"60","token_type":"Bearer"}}"#))
+                let body =
+                    format!(r#"{{"access_token":"{token}","expires_on":"{until}","token_type":"Bearer"}}"#);
+                (200, if token.is_empty() { "hunter2".to_owned() } else { body })
             }
         }
     })
@@ -189,9 +192,12 @@ async fn tokens_are_used_while_their_service_fails_and_replaced_when_they_are_re
     let refused = Arc::new(Mutex::new(""));
     let objects = Answering::start({
         let refused = refused.clone();
-        move |head| match !refused.lock().unwrap().is_empty() && head.contains(*refused.lock().unwrap()) {
-            true => (401, "<Error><Code>InvalidAuthenticationInfo</Code></Error>".to_owned()),
-            false => (200, "x".to_owned()),
+        move |head| {
+            let refused = *refused.lock().unwrap();
+            match !refused.is_empty() && head.contains(refused) {
+                true => (401, "<Error><Code>InvalidAuthenticationInfo</Code></Error>".to_owned()),
+                false => (200, "x".to_owned()),
+            }
         }
     })
     .await;
@@ -204,6 +210,10 @@ async fn tokens_are_used_while_their_service_fails_and_replaced_when_they_are_re
     ];
     let variables = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let backend = open("az://plans", impatient(variables)).unwrap();
+    let error = backend.get(&key()).await.unwrap_err();
+    assert_says(&error, ErrorKind::Denied, &["the managed identity of this machine gives no credentials"]);
+    assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+    *token.lock().unwrap() = "ONE";
     backend.get(&key()).await.unwrap();
     *fails.lock().unwrap() = true;
     for _ in 0..3 {

@@ -1,6 +1,7 @@
 //! What a network does to a request, and which request it does it to.
 
 use std::fmt::{self, Display, Formatter};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// One way in which a request goes wrong between a client and a server.
@@ -31,11 +32,46 @@ pub enum Fault {
     /// The client is told at once that it failed (500, or a cut connection, by the seed), and the request
     /// reaches the server later nevertheless.
     LateWrite,
+    /// A put alone: the client is told 503, or nothing, and the server gets the put much later, when the client may have
+    /// written the key again ([`FaultPlan::with_landing`]).
+    LandsLate,
+    /// A redirect (301, 302 or 307) to a web page that this proxy has; the server saw nothing.
+    RedirectBefore,
+    /// The server carried the request out, then a redirect, as a proxy shows it in place of an error.
+    RedirectAfter,
+    /// 200 and a web page at once, with an `ETag` and a date; the server saw nothing.
+    PageBefore,
+    /// The server carried the request out, then 200 and a web page.
+    PageAfter,
+    /// The credentials have expired (400 or 403 `ExpiredToken`), for this request and some that follow; the server saw nothing.
+    Expired,
 }
 
 impl Fault {
     /// Every kind of fault.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 18] = [
+        Self::CutBefore,
+        Self::Error500Before,
+        Self::Error503Before,
+        Self::Conflict409Before,
+        Self::DropReply,
+        Self::Error500After,
+        Self::Error503After,
+        Self::Conflict409After,
+        Self::TruncateReply,
+        Self::Duplicate,
+        Self::Delay,
+        Self::LateWrite,
+        Self::LandsLate,
+        Self::RedirectBefore,
+        Self::RedirectAfter,
+        Self::PageBefore,
+        Self::PageAfter,
+        Self::Expired,
+    ];
+
+    /// What networks and busy servers do, and what passes. The others end an operation.
+    pub const OF_A_NETWORK: [Self; 12] = [
         Self::CutBefore,
         Self::Error500Before,
         Self::Error503Before,
@@ -61,6 +97,9 @@ impl Fault {
                 | Self::Conflict409After
                 | Self::TruncateReply
                 | Self::LateWrite
+                | Self::LandsLate
+                | Self::RedirectAfter
+                | Self::PageAfter
         )
     }
 }
@@ -76,22 +115,24 @@ impl Display for Fault {
 pub struct FaultPlan {
     probabilities: Vec<(Fault, f64)>,
     longest_delay: Duration,
+    landing: RangeInclusive<Duration>,
 }
 
 impl FaultPlan {
     /// No fault at all.
     #[must_use]
     pub const fn none() -> Self {
-        Self { probabilities: Vec::new(), longest_delay: Duration::from_millis(50) }
+        let landing = Duration::from_millis(50)..=Duration::from_millis(200);
+        Self { probabilities: Vec::new(), longest_delay: Duration::from_millis(50), landing }
     }
 
-    /// Every fault with this probability each: `0.05` spoils 60 of 100 requests, since there are twelve.
+    /// Every fault of a network with this probability each: `0.05` spoils 60 of 100 requests, since there are twelve.
     ///
     /// # Panics
     /// When all of them together would be more than certain.
     #[must_use]
     pub fn each(probability: f64) -> Self {
-        Fault::ALL.into_iter().fold(Self::none(), |plan, fault| plan.with(fault, probability))
+        Fault::OF_A_NETWORK.into_iter().fold(Self::none(), |plan, fault| plan.with(fault, probability))
     }
 
     /// The same, with this probability for this fault.
@@ -117,16 +158,26 @@ impl FaultPlan {
         self
     }
 
+    /// The same, with puts that land after a time of this range (50 to 200 ms unless said).
+    #[must_use]
+    pub const fn with_landing(mut self, landing: RangeInclusive<Duration>) -> Self {
+        self.landing = landing;
+        self
+    }
+
     /// What becomes of the request with this ordinal: the same for the same seed, whatever happened to
     /// others.
     pub(crate) fn decide(&self, seed: u64, ordinal: u64) -> Decision {
         let mut random = SplitMix64::new(seed ^ ordinal.wrapping_mul(0xD6E8_FEB8_6659_FD93));
         let (mut drawn, delay, cuts) = (random.fraction(), random.fraction(), random.fraction() < 0.5);
+        let choice = random.next();
+        let (soonest, latest) = (*self.landing.start(), *self.landing.end());
+        let landing = soonest + latest.saturating_sub(soonest).mul_f64(delay);
         let fault = self.probabilities.iter().find_map(|(fault, probability)| {
             drawn -= probability;
             (drawn < 0.0).then_some(*fault)
         });
-        Decision { fault, delay: self.longest_delay.mul_f64(delay), cuts }
+        Decision { fault, delay: self.longest_delay.mul_f64(delay), landing, cuts, choice }
     }
 }
 
@@ -142,20 +193,24 @@ pub(crate) struct Decision {
     pub(crate) fault: Option<Fault>,
     /// For faults that take their time.
     pub(crate) delay: Duration,
+    /// When a put that lands late does.
+    pub(crate) landing: Duration,
     /// Whether a late write is announced by a cut connection, or by an error.
     pub(crate) cuts: bool,
+    /// For faults of several forms.
+    pub(crate) choice: u64,
 }
 
 /// A small generator of the well-known kind: good enough for faults, and the same on every machine.
 #[derive(Debug)]
-struct SplitMix64(u64);
+pub(crate) struct SplitMix64(u64);
 
 impl SplitMix64 {
-    const fn new(seed: u64) -> Self {
+    pub(crate) const fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -164,7 +219,7 @@ impl SplitMix64 {
     }
 
     /// At least 0 and below 1.
-    fn fraction(&mut self) -> f64 {
+    pub(crate) fn fraction(&mut self) -> f64 {
         // 53 bits, which a double holds exactly.
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
@@ -178,7 +233,7 @@ mod tests {
     fn faults_are_as_frequent_as_planned_and_repeat_with_the_seed() {
         let plan = FaultPlan::each(0.05);
         let drawn: Vec<_> = (0..20_000).map(|ordinal| plan.decide(7, ordinal)).collect();
-        for fault in Fault::ALL {
+        for fault in Fault::OF_A_NETWORK {
             let times = drawn.iter().filter(|decision| decision.fault == Some(fault)).count();
             assert!((800..1200).contains(&times), "{fault}: {times} of 20000");
         }

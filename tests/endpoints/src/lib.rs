@@ -10,6 +10,8 @@
 //! - [`Proxy`]: stands before any HTTP server and misbehaves by a seed. [`FaultPlan`] says how often, a
 //!   one-shot says when.
 //!
+//! - [`CredentialService`]: hands out the credentials of the S3 servers as an instance's metadata service does, and fails by a seed.
+//!
 //! Every server has a thread and a runtime of its own: it answers while a test blocks (waiting for a program,
 //! for example) and while the test's own clock stands still. It stops when its handle is dropped.
 //!
@@ -20,6 +22,7 @@
     reason = "for tests alone: a failed start fails the test, and a server has a real clock"
 )]
 
+mod credentials;
 mod faults;
 mod gcs;
 mod proxy;
@@ -32,6 +35,7 @@ mod server;
 mod store;
 mod upstream;
 
+pub use credentials::{CredentialFault, CredentialService};
 pub use faults::{Fault, FaultPlan};
 pub use gcs::{GcsEndpoint, variables as gcs_variables};
 pub use proxy::Proxy;

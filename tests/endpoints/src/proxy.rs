@@ -10,14 +10,20 @@ use bytes::Bytes;
 use futures::{StreamExt as _, future, stream};
 use http_body_util::{BodyExt as _, Full, StreamBody, combinators::BoxBody};
 use hyper::body::{Body as _, Frame, Incoming};
-use hyper::{Method, Response, StatusCode, header};
+use hyper::header::{self, HeaderValue};
+use hyper::{Method, Response, StatusCode};
 use tokio::sync::watch;
 
 use crate::faults::{Decision, Fault, FaultPlan};
 use crate::quirks::Shaping;
-use crate::requests::{Request, Requests};
+use crate::requests::{Kind, Request, Requests};
 use crate::server::{Answer, Server};
 use crate::upstream::{Error, Reply, Whole};
+
+/// The web page that redirects lead to. A client that follows one finds a page with all that an object has.
+const PAGE: &str = "/sign-in";
+/// How many requests in a row credentials have expired for.
+const EXPIRED_FOR: u64 = 8;
 
 /// How long half an answer has for leaving this process before the other half is denied.
 const FLUSH: Duration = Duration::from_millis(5);
@@ -50,6 +56,8 @@ struct State {
     plan: FaultPlan,
     shaping: Shaping,
     ordinal: u64,
+    /// Before this ordinal all credentials have expired.
+    expired_until: u64,
     one_shots: Vec<(Predicate, Fault)>,
     injected: BTreeMap<Fault, u64>,
 }
@@ -135,6 +143,17 @@ impl Proxy {
         self.shared.requests.clone()
     }
 
+    /// How often a client followed a redirect.
+    #[must_use]
+    pub fn followed(&self) -> usize {
+        self.shared
+            .requests
+            .log()
+            .iter()
+            .filter(|request| request.bucket == PAGE.trim_start_matches('/'))
+            .count()
+    }
+
     /// Waits until every late write has reached the server. Dropping the proxy gives those up that have not.
     pub async fn settled(&self) {
         let mut late = self.late.clone();
@@ -165,6 +184,10 @@ impl Shared {
 
     async fn answer(self: Arc<Self>, request: hyper::Request<Incoming>) -> Answer<Body> {
         let read = Request::read(request.method(), request.uri(), request.headers());
+        if request.uri().path() == PAGE {
+            self.requests.arrived(read, 0).answered(200, 0);
+            return Answer::Reply(page());
+        }
         let head = request.method() == Method::HEAD;
         let (decision, shaping) = self.decide(&read);
         let entry = self.requests.arrived(read, request.body().size_hint().exact().unwrap_or(0));
@@ -187,6 +210,16 @@ impl Shared {
     fn decide(&self, request: &Request) -> (Decision, Shaping) {
         let mut state = self.lock();
         let mut decision = state.plan.decide(self.seed, state.ordinal);
+        if state.ordinal < state.expired_until {
+            decision.fault = Some(Fault::Expired);
+        } else if decision.fault == Some(Fault::Expired) {
+            state.expired_until = state.ordinal + EXPIRED_FOR;
+        }
+        if decision.fault == Some(Fault::LandsLate)
+            && !matches!(request.kind, Kind::Put | Kind::ConditionalPut)
+        {
+            decision.fault = None;
+        }
         state.ordinal += 1;
         if let Some(place) = state.one_shots.iter().position(|(matches, _)| matches(request)) {
             decision.fault = Some(state.one_shots.remove(place).1);
@@ -227,15 +260,30 @@ impl Shared {
                 self.forward(whole).await
             }
             Some(Fault::LateWrite) => {
-                self.late.send_modify(|under_way| *under_way += 1);
-                tokio::spawn(async move {
-                    tokio::time::sleep(decision.delay).await;
-                    self.carry_out(whole).await;
-                    self.late.send_modify(|under_way| *under_way -= 1);
-                });
+                self.carry_out_late(whole, decision.delay);
                 if decision.cuts { Answer::Hangup } else { error(StatusCode::INTERNAL_SERVER_ERROR) }
             }
+            Some(Fault::LandsLate) => {
+                self.carry_out_late(whole, decision.landing);
+                if decision.cuts { Answer::Hangup } else { error(StatusCode::SERVICE_UNAVAILABLE) }
+            }
+            Some(Fault::RedirectBefore) => Answer::Reply(redirect(decision.choice)),
+            Some(Fault::RedirectAfter) => {
+                self.applied(whole, || Answer::Reply(redirect(decision.choice))).await
+            }
+            Some(Fault::PageBefore) => Answer::Reply(page()),
+            Some(Fault::PageAfter) => self.applied(whole, || Answer::Reply(page())).await,
+            Some(Fault::Expired) => Answer::Reply(expired(decision.cuts)),
         }
+    }
+
+    fn carry_out_late(self: Arc<Self>, whole: Whole, delay: Duration) {
+        self.late.send_modify(|under_way| *under_way += 1);
+        tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            self.carry_out(whole).await;
+            self.late.send_modify(|under_way| *under_way -= 1);
+        });
     }
 
     /// Lets the server carry the request out to its end, even when the client hangs up meanwhile.
@@ -282,10 +330,42 @@ fn error_reply(status: StatusCode) -> Response<Body> {
         StatusCode::BAD_GATEWAY => "BadGateway",
         _ => "InternalError",
     };
+    coded_reply(status, code)
+}
+
+fn coded_reply(status: StatusCode, code: &str) -> Response<Body> {
     let text = format!("<Error><Code>{code}</Code><Message>the proxy says so</Message></Error>");
     let mut reply = Response::new(full(text));
     *reply.status_mut() = status;
-    reply.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/xml"));
+    reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+    reply
+}
+
+fn expired(is_forbidden: bool) -> Response<Body> {
+    let status = if is_forbidden { StatusCode::FORBIDDEN } else { StatusCode::BAD_REQUEST };
+    coded_reply(status, "ExpiredToken")
+}
+
+fn redirect(choice: u64) -> Response<Body> {
+    let mut reply = Response::new(full(""));
+    *reply.status_mut() = match choice % 3 {
+        0 => StatusCode::MOVED_PERMANENTLY,
+        1 => StatusCode::FOUND,
+        _ => StatusCode::TEMPORARY_REDIRECT,
+    };
+    reply.headers_mut().insert(header::LOCATION, HeaderValue::from_static(PAGE));
+    reply
+}
+
+fn page() -> Response<Body> {
+    let mut reply = Response::new(full("<!doctype html><title>Sign in</title>"));
+    for (name, value) in [
+        (header::CONTENT_TYPE, "text/html"),
+        (header::ETAG, "\"page\""),
+        (header::LAST_MODIFIED, "Sun, 29 Nov 2026 10:00:00 GMT"),
+    ] {
+        reply.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
     reply
 }
 

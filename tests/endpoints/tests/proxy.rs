@@ -44,20 +44,22 @@ async fn each_fault_of_a_write_leaves_the_server_as_it_says() {
         let seen = endpoint.requests().of_kind(Kind::ConditionalPut).len();
         let there = endpoint.bucket(BUCKET).get("k").is_some();
         let expected = match fault {
-            Fault::CutBefore | Fault::Error500Before | Fault::Error503Before | Fault::Conflict409Before => {
-                (false, 0, false)
-            }
+            Fault::CutBefore
+            | Fault::Error500Before
+            | Fault::Error503Before
+            | Fault::Conflict409Before
+            | Fault::Expired => (false, 0, false),
+            // This client believes pages, and follows redirects where it can.
+            Fault::RedirectBefore | Fault::PageBefore => (result.is_ok(), 0, false),
+            Fault::RedirectAfter | Fault::PageAfter => (result.is_ok(), 1, true),
             Fault::Delay => (true, 1, true),
             // The second one meets the first.
             Fault::Duplicate => (false, 2, true),
             _ => (false, 1, true),
         };
         assert_eq!((result.is_ok(), seen, there), expected, "{fault}: {result:?}");
-        assert_eq!(
-            fault.applies_silently(),
-            result.is_err() && there && fault != Fault::Duplicate,
-            "{fault}"
-        );
+        let is_told = matches!(fault, Fault::Duplicate | Fault::Delay);
+        assert_eq!(fault.applies_silently(), there && !is_told, "{fault}");
         let told = proxy.requests().of_kind(Kind::ConditionalPut)[0].status;
         let status = match fault {
             Fault::Error500Before | Fault::Error500After => Some(500),
@@ -66,7 +68,12 @@ async fn each_fault_of_a_write_leaves_the_server_as_it_says() {
             Fault::CutBefore | Fault::DropReply | Fault::TruncateReply => None,
             Fault::Duplicate => Some(412),
             Fault::Delay => Some(200),
-            Fault::LateWrite => told,
+            Fault::LateWrite
+            | Fault::LandsLate
+            | Fault::Expired
+            | Fault::RedirectBefore
+            | Fault::RedirectAfter => told,
+            Fault::PageBefore | Fault::PageAfter => Some(200),
         };
         assert_eq!(told, status, "{fault}");
         put(&*store, "after", "y", PutMode::Create).await.unwrap();

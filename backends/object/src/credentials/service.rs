@@ -4,7 +4,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use object_store::{CredentialProvider, Result};
+use object_store::{
+    CredentialProvider, Result,
+    client::{HttpError, HttpErrorKind},
+};
 use pflow_backend::async_trait;
 
 use super::{
@@ -68,10 +71,13 @@ impl<C: Signs> Fetch for Service<C> {
     }
 }
 
-/// Whether the error says what a request for credentials met.
+/// Whether the error says what a request for credentials met, and not that its answer cannot be read.
 fn is_told(error: &object_store::Error) -> bool {
     let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(source) = cause {
+        if source.downcast_ref::<HttpError>().is_some_and(|it| it.kind() == HttpErrorKind::Decode) {
+            return false;
+        }
         if crate::wire::fault(source).is_some() {
             return true;
         }
