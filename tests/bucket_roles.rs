@@ -1,4 +1,5 @@
-//! The policies of `docs/guide/buckets.md` are enough for what their roles do, and no wider than the words beside them.
+//! The policies of `docs/guide/buckets.md` are enough for what their roles do, and no wider than the words
+//! beside them.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod policy_support;

@@ -88,7 +88,8 @@ async fn a_container_without_a_service_that_may_be_trusted_is_refused() {
     }
 }
 
-/// object_store speaks with this service. Its credentials hold for a minute, so that it asks again at every request.
+/// object_store speaks with this service. Its credentials hold for a minute, so that it asks again at every
+/// request.
 #[tokio::test]
 async fn credentials_of_a_machine_are_used_while_its_service_fails() {
     let until = (common::environment().now() + Duration::from_secs(60)).to_rfc3339();

@@ -23,8 +23,9 @@ type Make<C> = Box<dyn Fn() -> Result<Provider<C>> + Send + Sync>;
 
 /// A source that object_store speaks with.
 ///
-/// object_store fails a request when its credentials hold for less than five minutes and cannot be renewed, and it keeps credentials that the server has
-/// refused. [`Held`](super::Held) mends the first; a new provider in place of the old one mends the second.
+/// object_store fails a request when its credentials hold for less than five minutes and cannot be renewed,
+/// and it keeps credentials that the server has refused. [`Held`](super::Held) mends the first; a new
+/// provider in place of the old one mends the second.
 pub(crate) struct Service<C> {
     make: Make<C>,
     provider: Mutex<Provider<C>>,
