@@ -1,26 +1,28 @@
-//! The policies of `docs/guide/buckets.md` are enough for what their roles do, and no wider than the words beside them.
+//! The policies of `docs/guide/buckets.md` are enough for what their roles do, and no wider than the words
+//! beside them.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod policy_support;
 mod support;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use futures::StreamExt;
 use pflow_store::{
-    DeleteRequest, Expect, LeaseRequest, Query, Store, StoreOptions, pflow_backend::Prefix,
+    DeleteRequest, Error, Expect, LeaseRequest, Query, Store, StoreOptions, pflow_backend::Prefix,
     pflow_backend_object::ObjectOptions,
 };
-use pflow_test_endpoints::S3Endpoint;
+use pflow_test_endpoints::{S3Endpoint, s3_variables};
 use policy_support::{Gate, Policy};
 use support::{id, save};
 
 const URL: &str = "s3://my-bucket/plans";
+const AGENT: &str = "Append-only agent";
 
-fn options(server: &S3Endpoint, gate: &Gate) -> StoreOptions {
-    let mut variables = server.variables("my-bucket");
-    variables.insert("AWS_ENDPOINT_URL".to_owned(), gate.url.clone());
-    let object = ObjectOptions { variables, ..ObjectOptions::default() };
+type Variables = BTreeMap<String, String>;
+
+fn options(variables: &Variables) -> StoreOptions {
+    let object = ObjectOptions { variables: variables.clone(), ..ObjectOptions::default() };
     StoreOptions::system().unwrap().object_options(object).fold_behind(false)
 }
 
@@ -28,9 +30,13 @@ fn lease() -> LeaseRequest {
     LeaseRequest::new("t", Duration::from_secs(60))
 }
 
-/// Everything that the store does, as a writer.
-async fn work(server: &S3Endpoint, gate: &Gate) {
-    let store = Store::init_url(URL, options(server, gate).fold_after(2)).await.unwrap();
+fn said(error: &Error) -> String {
+    format!("{error} {}", error.hint().unwrap_or_default())
+}
+
+/// Everything that the store does.
+async fn write(variables: &Variables) {
+    let store = Store::init_url(URL, options(variables).fold_after(2)).await.unwrap();
     for n in 0..6 {
         store.save(save(&format!("w{n}"), "1", Expect::Absent)).await.unwrap();
     }
@@ -42,43 +48,21 @@ async fn work(server: &S3Endpoint, gate: &Gate) {
     store.close().await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_writer_and_a_reader_do_all_of_theirs() {
-    let server = S3Endpoint::start(["my-bucket"]);
-    let writer = Gate::start(&server.url(), Policy::of_the_guide("Writer"));
-    work(&server, &writer).await;
-    assert_eq!(writer.refused(), [""; 0]);
-
-    // Through the same door, since a place that was probed is known by its endpoint.
-    let reader = writer;
-    reader.set(Policy::of_the_guide("Reader"));
-    let store = Store::open_url(URL, options(&server, &reader)).await.unwrap();
+/// What a reader may do, and that it may do no more.
+async fn read(variables: &Variables) {
+    let store = Store::open_url(URL, options(variables)).await.unwrap();
     assert_eq!(store.list(&Query::default()).await.unwrap().workflows.len(), 5);
     store.load(&id("w0")).await.unwrap();
     store.load_generation(&id("w0"), 1).await.unwrap();
     assert!(store.verify().await.unwrap().findings.is_empty());
-    assert_eq!(reader.refused(), [""; 0]);
-    let error = store.save(save("w0", "3", Expect::Any)).await.unwrap_err();
-    let said = format!("{error} {}", error.hint().unwrap_or_default());
+    let said = said(&store.save(save("w0", "3", Expect::Any)).await.unwrap_err());
     assert!(said.contains("403 AccessDenied") && said.contains("Allow s3:PutObject"), "{said}");
     store.close().await.unwrap();
 }
 
-/// What the guide says of an agent that may remove nothing.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_agent_that_may_remove_nothing_saves_and_locks() {
-    let server = S3Endpoint::start(["my-bucket"]);
-    let agent = || Policy::of_the_guide("Append-only agent");
-    let gate = Gate::start(&server.url(), agent());
-    let error = Store::init_url(URL, options(&server, &gate)).await.unwrap_err();
-    let said = format!("{error} {}", error.hint().unwrap_or_default());
-    assert!(said.contains("Failed to probe the storage") && said.contains("Allow s3:DeleteObject"), "{said}");
-    gate.set(Policy::of_the_guide("Writer"));
-    work(&server, &gate).await;
-
-    gate.set(agent());
-    gate.refused();
-    let store = Store::open_url(URL, options(&server, &gate).fold_after(2)).await.unwrap();
+/// What the guide says of an agent that may remove nothing, in a place that a writer has made.
+async fn append(variables: &Variables) {
+    let store = Store::open_url(URL, options(variables).fold_after(2)).await.unwrap();
     for n in 0..6 {
         store.save(save(&format!("x{n}"), "1", Expect::Absent)).await.unwrap();
     }
@@ -89,20 +73,74 @@ async fn an_agent_that_may_remove_nothing_saves_and_locks() {
     store.delete(DeleteRequest::new(id("x1"), Expect::Any)).await.unwrap();
     assert_eq!(store.list(&Query::default()).await.unwrap().workflows.len(), 10);
     store.close().await.unwrap();
-    let refused = gate.refused();
-    for left in ["ops/pending/", "ops/fold", "workflows/x0/workflow.lock", "workflows/x1/workflow.json"] {
-        let left = format!("s3:DeleteObject arn:aws:s3:::my-bucket/plans/{left}");
-        assert!(refused.iter().any(|it| it.starts_with(&left)), "{left}: {refused:#?}");
-    }
-    assert!(refused.iter().all(|it| it.starts_with("s3:DeleteObject ")), "{refused:#?}");
+}
 
-    // A writer tidies up.
-    gate.set(Policy::of_the_guide("Writer"));
-    let store = Store::open_url(URL, options(&server, &gate)).await.unwrap();
+/// An agent cannot make the place.
+async fn append_first(variables: &Variables) {
+    let said = said(&Store::init_url(URL, options(variables)).await.unwrap_err());
+    assert!(said.contains("Failed to probe the storage") && said.contains("Allow s3:DeleteObject"), "{said}");
+}
+
+/// A writer removes what an agent could not.
+async fn tidy(variables: &Variables) {
+    let store = Store::open_url(URL, options(variables)).await.unwrap();
     store.reindex().await.unwrap();
     let pending = Prefix::parse("ops/pending").unwrap();
     let left: Vec<_> = store.backend().list(&pending, None).collect().await;
     assert!(left.is_empty(), "{left:?}");
     assert_eq!(store.list(&Query::default()).await.unwrap().workflows.len(), 10);
     store.close().await.unwrap();
+}
+
+/// A place that was probed is known by its endpoint, so that all come through the same door.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_role_does_all_of_its_own_with_its_policy() {
+    let server = S3Endpoint::start(["my-bucket"]);
+    let gate = Gate::start(&server.url(), Policy::of_the_guide(AGENT));
+    let variables = s3_variables(&gate.url, "my-bucket");
+    append_first(&variables).await;
+    gate.set(Policy::of_the_guide("Writer"));
+    gate.refused();
+    write(&variables).await;
+    assert_eq!(gate.refused(), [""; 0], "a writer");
+    gate.set(Policy::of_the_guide("Reader"));
+    read(&variables).await;
+    let refused = gate.refused();
+    let is_a_change = |it: &String| it.starts_with("s3:PutObject ") || it.starts_with("s3:DeleteObject ");
+    assert!(refused.iter().all(is_a_change), "a reader, whose save is refused: {refused:#?}");
+    gate.set(Policy::of_the_guide(AGENT));
+    append(&variables).await;
+    let refused = gate.refused();
+    for left in ["ops/pending/", "ops/fold", "workflows/x0/workflow.lock", "workflows/x1/workflow.json"] {
+        let left = format!("s3:DeleteObject arn:aws:s3:::my-bucket/plans/{left}");
+        assert!(refused.iter().any(|it| it.starts_with(&left)), "{left}: {refused:#?}");
+    }
+    assert!(refused.iter().all(|it| it.starts_with("s3:DeleteObject ")), "an agent: {refused:#?}");
+    gate.set(Policy::of_the_guide("Writer"));
+    tidy(&variables).await;
+    assert_eq!(gate.refused(), [""; 0], "a writer");
+}
+
+/// The same where IAM decides: `PFLOW_TEST_IAM` has the endpoint and the keys of each role, as
+/// `tests/servers/moto-iam.sh` prints them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn real_iam_lets_each_role_do_all_of_its_own() {
+    let Ok(told) = std::env::var("PFLOW_TEST_IAM") else {
+        return println!("skipped: PFLOW_TEST_IAM names no server");
+    };
+    let mut parts = told.split(',');
+    let endpoint = parts.next().unwrap();
+    let of_role = |role: &str| {
+        let keys = told.split(',').find_map(|it| it.strip_prefix(role)?.strip_prefix(':')).unwrap();
+        let (id, secret) = keys.split_once(':').unwrap();
+        let mut variables = s3_variables(endpoint, "my-bucket");
+        variables.insert("AWS_ACCESS_KEY_ID".to_owned(), id.to_owned());
+        variables.insert("AWS_SECRET_ACCESS_KEY".to_owned(), secret.to_owned());
+        variables
+    };
+    append_first(&of_role(AGENT)).await;
+    write(&of_role("Writer")).await;
+    read(&of_role("Reader")).await;
+    append(&of_role(AGENT)).await;
+    tidy(&of_role("Writer")).await;
 }

@@ -17,7 +17,7 @@ use crate::{
 const ROUNDS: u32 = 3;
 
 impl Store {
-    /// Brings `workflow.json` and `workflow.lock` of a workflow in line with its head, and answers the keys of
+    /// Brings `workflow.json` and `workflow.lock` of a workflow in line with its head. Returns the keys of
     /// those that were not.
     ///
     /// Invariant: the head decides, so a request that lands late (see `docs/decisions/late-copies.md`) does

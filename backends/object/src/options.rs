@@ -2,7 +2,8 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 /// How patient a handle is, how much it does at once, and the settings of the cloud.
 ///
-/// The defaults read nothing from the process but its proxies; [`ObjectOptions::from_env`] takes the variables of the clouds.
+/// The defaults read nothing from the process but its proxies; [`ObjectOptions::from_env`] takes the
+/// variables of the clouds.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ObjectOptions {
     /// How long an endpoint that cannot be reached (a refused port, a dead host, an unknown name) is tried. 2
@@ -16,22 +17,26 @@ pub struct ObjectOptions {
     pub max_in_flight: usize,
     /// The largest object in bytes. It is sent in one request and held in memory as a whole. 256 MiB.
     pub max_object_size: u64,
-    /// The variables of the cloud by their usual names (`AWS_…`, `GOOGLE_…`, `AZURE_…`), in place of the process's environment. Their values are
-    /// never shown. Programs that print credentials get them too, over the environment that they inherit.
+    /// The variables of the cloud by their usual names (`AWS_…`, `GOOGLE_…`, `AZURE_…`), in place of the
+    /// process's environment. Their values are never shown. Programs that print credentials get them too,
+    /// over the environment that they inherit.
     ///
-    /// For S3 the files of AWS count as well, where `HOME` or `USERPROFILE` (or `AWS_CONFIG_FILE` and `AWS_SHARED_CREDENTIALS_FILE`) says where they are:
-    /// `AWS_PROFILE` chooses the profile. They are read when the handle is opened, and its credentials again when the server refuses those that it has.
+    /// For GCS the file of application default credentials in the home counts as well. For S3 the files of
+    /// AWS count, where `HOME` or `USERPROFILE` (or `AWS_CONFIG_FILE` and `AWS_SHARED_CREDENTIALS_FILE`)
+    /// says where they are: `AWS_PROFILE` chooses the profile. They are read when the handle is opened, and
+    /// its credentials again when the server refuses those that it has.
     ///
     /// | | S3 | GCS | Azure |
     /// | --- | --- | --- | --- |
-    /// | credentials | `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` | `GOOGLE_APPLICATION_CREDENTIALS`, `GOOGLE_SERVICE_ACCOUNT_KEY` | `AZURE_STORAGE_ACCOUNT_NAME`, `AZURE_STORAGE_ACCOUNT_KEY` |
+    /// | credentials | `AWS_PROFILE`, or `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` | `GOOGLE_APPLICATION_CREDENTIALS`, `GOOGLE_SERVICE_ACCOUNT_KEY` | `AZURE_STORAGE_CONNECTION_STRING`, or `AZURE_STORAGE_ACCOUNT_NAME`, `AZURE_STORAGE_ACCOUNT_KEY` |
     /// | region | `AWS_REGION`, `AWS_DEFAULT_REGION` | | |
     /// | another server | `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_S3` | `GOOGLE_BASE_URL`, `gcs_base_url` in the key | `AZURE_STORAGE_ENDPOINT` |
     /// | plain HTTP | `AWS_ALLOW_HTTP=true` | `GOOGLE_ALLOW_HTTP=true` | `AZURE_ALLOW_HTTP=true` |
     ///
-    /// Proxies are those of the process (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`), unless `AWS_PROXY_URL` names
-    /// one, with `AWS_PROXY_EXCLUDES` and `AWS_PROXY_CA_CERTIFICATE`. `AWS_TIMEOUT` and `AWS_CONNECT_TIMEOUT` are refused: the
-    /// limits are fields of this struct. All of these exist for the other clouds as well.
+    /// Proxies are those of the process (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`), unless
+    /// `AWS_PROXY_URL` names one, with `AWS_PROXY_EXCLUDES` and `AWS_PROXY_CA_CERTIFICATE`. `AWS_TIMEOUT`
+    /// and `AWS_CONNECT_TIMEOUT` are refused: the limits are fields of this struct. All of these exist for
+    /// the other clouds as well.
     ///
     /// The whole list: the configuration keys of
     /// [S3](https://docs.rs/object_store/0.14/object_store/aws/enum.AmazonS3ConfigKey.html),
@@ -54,8 +59,8 @@ impl Default for ObjectOptions {
 }
 
 impl ObjectOptions {
-    /// The defaults with the clouds' variables among these, and with those that say where the clouds' programs keep their files (`HOME`,
-    /// `USERPROFILE`, `APPDATA`); the others are left alone.
+    /// The defaults with the clouds' variables among these, and with those that say where the clouds'
+    /// programs keep their files (`HOME`, `USERPROFILE`, `APPDATA`); the others are left alone.
     ///
     /// ```
     /// let options = pflow_backend_object::ObjectOptions::from_env(std::env::vars());
@@ -71,8 +76,8 @@ impl ObjectOptions {
         Self { variables, ..Self::default() }
     }
 
-    /// The value of a variable, if it is set and not empty. An empty variable counts as one that is not set, as it does for the clouds' own
-    /// programs. Windows does not tell the case of a name.
+    /// The value of a variable, if it is set and not empty. An empty variable counts as one that is not set,
+    /// as it does for the clouds' own programs. Windows does not tell the case of a name.
     #[cfg_attr(
         not(any(feature = "s3", feature = "azure")),
         allow(dead_code, reason = "other settings are read by object_store's names")

@@ -88,7 +88,8 @@ async fn a_container_without_a_service_that_may_be_trusted_is_refused() {
     }
 }
 
-/// object_store speaks with this service. Its credentials hold for a minute, so that it asks again at every request.
+/// object_store speaks with this service. Its credentials hold for a minute, so that it asks again at every
+/// request.
 #[tokio::test]
 async fn credentials_of_a_machine_are_used_while_its_service_fails() {
     let until = (common::environment().now() + Duration::from_secs(60)).to_rfc3339();
@@ -168,4 +169,60 @@ async fn credentials_that_the_server_refuses_are_replaced_though_the_clock_says_
     backend.get(&key()).await.unwrap();
     backend.get(&key()).await.unwrap();
     assert_eq!(objects.asked().len(), 6);
+}
+
+/// Tokens of a managed identity, which go to Azure.
+#[tokio::test]
+async fn tokens_are_used_while_their_service_fails_and_replaced_when_they_are_refused() {
+    let until = common::environment().now().timestamp() + 60;
+    let (token, fails) = (Arc::new(Mutex::new("")), Arc::new(Mutex::new(false)));
+    let service = Answering::start({
+        let (token, fails) = (token.clone(), fails.clone());
+        // They hold for a minute, so that object_store asks again at every request.
+        move |_| match *fails.lock().unwrap() {
+            true => (500, String::new()),
+            false => {
+                let token = token.lock().unwrap();
+                let body =
+                    format!(r#"{{"access_token":"{token}","expires_on":"{until}","token_type":"Bearer"}}"#);
+                (200, if token.is_empty() { "hunter2".to_owned() } else { body })
+            }
+        }
+    })
+    .await;
+    let refused = Arc::new(Mutex::new(""));
+    let objects = Answering::start({
+        let refused = refused.clone();
+        move |head| {
+            let refused = *refused.lock().unwrap();
+            match !refused.is_empty() && head.contains(refused) {
+                true => (401, "<Error><Code>InvalidAuthenticationInfo</Code></Error>".to_owned()),
+                false => (200, "x".to_owned()),
+            }
+        }
+    })
+    .await;
+    let endpoint = format!("{}/metadata/identity/oauth2/token", service.url);
+    let pairs = [
+        ("AZURE_ALLOW_HTTP", "true"),
+        ("AZURE_STORAGE_ACCOUNT_NAME", "plans"),
+        ("AZURE_STORAGE_ENDPOINT", objects.url.as_str()),
+        ("AZURE_MSI_ENDPOINT", &endpoint),
+    ];
+    let variables = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let backend = open("az://plans", impatient(variables)).unwrap();
+    let error = backend.get(&key()).await.unwrap_err();
+    assert_says(&error, ErrorKind::Denied, &["the managed identity of this machine gives no credentials"]);
+    assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+    *token.lock().unwrap() = "ONE";
+    backend.get(&key()).await.unwrap();
+    *fails.lock().unwrap() = true;
+    for _ in 0..3 {
+        backend.get(&key()).await.unwrap();
+        assert!(objects.asked().last().unwrap().contains("Bearer ONE"));
+    }
+    *refused.lock().unwrap() = "Bearer ONE";
+    (*fails.lock().unwrap(), *token.lock().unwrap()) = (false, "TWO");
+    backend.get(&key()).await.unwrap();
+    assert!(objects.asked().last().unwrap().contains("Bearer TWO"));
 }

@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::held::Fetched;
 
-/// The credentials in a document as programs print them (`credential_process`, version 1) and services of containers answer with it, or what is wrong with it, without
-/// its text.
+/// The credentials in a document as programs print them (`credential_process`, version 1) and services of
+/// containers answer with it, or what is wrong with it, without its text.
 ///
 /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-process-credentials.html>
 pub(super) fn credentials(document: &[u8], is_of_a_program: bool) -> Result<Fetched<AwsCredential>, String> {

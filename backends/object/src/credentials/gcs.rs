@@ -1,4 +1,5 @@
-//! Application default credentials: <https://cloud.google.com/docs/authentication/application-default-credentials>.
+//! Application default credentials:
+//! <https://cloud.google.com/docs/authentication/application-default-credentials>.
 
 use std::path::PathBuf;
 

@@ -42,9 +42,10 @@ pub(crate) trait Signs: fmt::Debug + Send + Sync + 'static {
 /// Keeps the credentials of a source.
 ///
 /// - A request waits for a fetch only where the held credentials are about to expire, or were refused.
-/// - A fetch that fails while they still hold costs nothing: they are used until they expire, by the clock of the machine. Where that
-///   clock errs the server refuses them, which is the next rule.
-/// - Credentials that the server refused are never used again unless the source gives the same ones once more.
+/// - A fetch that fails while they still hold costs nothing: they are used until they expire, by the clock
+///   of the machine. Where that clock errs the server refuses them, which is the next rule.
+/// - Credentials that the server refused are never used again unless the source gives the same ones once
+///   more.
 pub(crate) struct Held<F: Fetch> {
     source: F,
     refused: Arc<Refused>,

@@ -1,7 +1,7 @@
 //! Where credentials come from, and how a handle that lives for days keeps having some.
 //!
-//! `Held` stands before every source that can give new credentials. It renews them before they expire, goes on with
-//! those it has while a renewal fails, and fetches new ones when the server refuses those it has.
+//! `Held` stands before every source that can give new credentials. It renews them before they expire, goes
+//! on with those it has while a renewal fails, and fetches new ones when the server refuses those it has.
 
 #[cfg(feature = "s3")]
 mod aws;

@@ -13,6 +13,7 @@ pub(super) struct Program {
     limit: Duration,
 }
 
+#[cfg_attr(not(feature = "s3"), allow(dead_code, reason = "S3 alone has command lines"))]
 enum Line {
     /// Run by the shell of the system, as the SDKs of AWS run a `credential_process`.
     Shell(String),
@@ -26,7 +27,8 @@ pub(super) enum Failed {
     NotFound,
     NotStarted(io::Error),
     TimedOut(Duration),
-    /// With this code, or killed. What it wrote to its standard error is for looking at, not for repeating: it may hold a secret.
+    /// With this code, or killed. What it wrote to its standard error is for looking at, not for repeating:
+    /// it may hold a secret.
     Ended {
         code: Option<i32>,
         said: String,
@@ -34,6 +36,7 @@ pub(super) enum Failed {
 }
 
 impl Program {
+    #[cfg_attr(not(feature = "s3"), allow(dead_code, reason = "S3 alone has command lines"))]
     pub(super) fn shell(line: &str, variables: &BTreeMap<String, String>, limit: Duration) -> Self {
         Self { line: Line::Shell(line.to_owned()), variables: variables.clone(), limit }
     }
@@ -43,7 +46,8 @@ impl Program {
         Self { line: Line::Words(words), variables: variables.clone(), limit }
     }
 
-    /// What it writes to its standard output. It gets no input, and is killed when its time is over or when nothing waits for it any more.
+    /// What it writes to its standard output. It gets no input, and is killed when its time is over or when
+    /// nothing waits for it any more.
     pub(super) async fn run(&self, environment: &dyn Environment) -> Result<Vec<u8>, Failed> {
         let mut command = self.command();
         command.envs(&self.variables).kill_on_drop(true);

@@ -6,7 +6,8 @@ use std::{
 /// As many are kept: a handle sends no more requests side by side by default.
 const MOST: usize = 64;
 
-/// The credentials that the server has refused, as the header `authorization` of the requests showed them, until
+/// The credentials that the server has refused, as the header `authorization` of the requests showed them,
+/// until
 /// [`Held`](super::Held) looks.
 #[derive(Default)]
 pub(crate) struct Refused {

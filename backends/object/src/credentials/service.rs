@@ -4,7 +4,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use object_store::{CredentialProvider, Result};
+use object_store::{
+    CredentialProvider, Result,
+    client::{HttpError, HttpErrorKind},
+};
 use pflow_backend::async_trait;
 
 use super::{
@@ -20,8 +23,9 @@ type Make<C> = Box<dyn Fn() -> Result<Provider<C>> + Send + Sync>;
 
 /// A source that object_store speaks with.
 ///
-/// object_store fails a request when its credentials hold for less than five minutes and cannot be renewed, and it keeps credentials that the server has
-/// refused. [`Held`](super::Held) mends the first; a new provider in place of the old one mends the second.
+/// object_store fails a request when its credentials hold for less than five minutes and cannot be renewed,
+/// and it keeps credentials that the server has refused. [`Held`](super::Held) mends the first; a new
+/// provider in place of the old one mends the second.
 pub(crate) struct Service<C> {
     make: Make<C>,
     provider: Mutex<Provider<C>>,
@@ -68,10 +72,13 @@ impl<C: Signs> Fetch for Service<C> {
     }
 }
 
-/// Whether the error says what a request for credentials met.
+/// Whether the error says what a request for credentials met, and not that its answer cannot be read.
 fn is_told(error: &object_store::Error) -> bool {
     let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(source) = cause {
+        if source.downcast_ref::<HttpError>().is_some_and(|it| it.kind() == HttpErrorKind::Decode) {
+            return false;
+        }
         if crate::wire::fault(source).is_some() {
             return true;
         }

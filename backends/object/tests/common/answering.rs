@@ -15,7 +15,8 @@ pub(crate) struct Answering {
 }
 
 impl Answering {
-    /// Answers with the status and the body that `answer` gives for the head of a request, until the test's runtime ends.
+    /// Answers with the status and the body that `answer` gives for the head of a request, until the test's
+    /// runtime ends.
     pub(crate) async fn start(answer: impl Fn(&str) -> (u16, String) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

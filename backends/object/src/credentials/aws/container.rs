@@ -24,7 +24,8 @@ const EKS: [&str; 2] = ["169.254.170.23", "fd00:ec2::23"];
 
 /// The service that the variables of a container name.
 ///
-/// object_store takes the full URI only with a token in a file, and would ask the metadata service instead in silence.
+/// object_store takes the full URI only with a token in a file, and would ask the metadata service instead
+/// in silence.
 pub(crate) struct Container {
     url: Url,
     token: Token,

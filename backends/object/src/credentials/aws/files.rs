@@ -1,4 +1,5 @@
-//! `~/.aws/config` and `~/.aws/credentials`: <https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html>.
+//! `~/.aws/config` and `~/.aws/credentials`:
+//! <https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html>.
 
 use std::{
     collections::BTreeMap,
@@ -74,7 +75,8 @@ fn path(options: &ObjectOptions, variable: &str, name: &str) -> Option<PathBuf> 
     }
 }
 
-/// The sections of a file, or the place of what is wrong with it. The text of the place may be a secret, so only its line is named.
+/// The sections of a file, or the place of what is wrong with it. The text of the place may be a secret, so
+/// only its line is named.
 fn parsed(bytes: &[u8]) -> Result<BTreeMap<String, Section>, String> {
     let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
     let mut defaults = IniDefault::default();

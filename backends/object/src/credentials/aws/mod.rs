@@ -1,4 +1,5 @@
-//! Which credentials S3 is spoken to with: the variables', else the profile's, else those of the container or of the machine.
+//! Which credentials S3 is spoken to with: the variables', else the profile's, else those of the container
+//! or of the machine.
 
 mod container;
 mod files;
@@ -33,7 +34,8 @@ pub(crate) enum Origin {
     Variables,
     Profile(ProfileSource),
     Container(Container),
-    /// What object_store asks for: STS with a token of web identity, else the metadata service of the machine.
+    /// What object_store asks for: STS with a token of web identity, else the metadata service of the
+    /// machine.
     Service,
 }
 

@@ -121,9 +121,10 @@ fn kind(failed: &Failed) -> ErrorKind {
     if matches!(failed, Failed::TimedOut(_)) { ErrorKind::Unavailable } else { ErrorKind::Denied }
 }
 
-/// Whether `aws` says that a person has to sign in. Its words in versions 1 and 2: "Error loading SSO Token: Token for … does not exist", "The
-/// SSO session associated with this profile has expired or is otherwise invalid", "Token has expired and refresh failed", "Your session has
-/// expired. Please reauthenticate using 'aws login'".
+/// Whether `aws` says that a person has to sign in. Its words in versions 1 and 2: "Error loading SSO Token:
+/// Token for … does not exist", "The SSO session associated with this profile has expired or is otherwise
+/// invalid", "Token has expired and refresh failed", "Your session has expired. Please reauthenticate using
+/// 'aws login'".
 fn is_of_a_session(said: &str) -> bool {
     let said = said.to_ascii_lowercase();
     ["sso session", "sso token", "token has expired", "session has expired", "aws sso login", "aws login"]

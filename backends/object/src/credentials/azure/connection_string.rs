@@ -1,4 +1,5 @@
-//! `AZURE_STORAGE_CONNECTION_STRING`: <https://learn.microsoft.com/azure/storage/common/storage-configure-connection-string>.
+//! `AZURE_STORAGE_CONNECTION_STRING`:
+//! <https://learn.microsoft.com/azure/storage/common/storage-configure-connection-string>.
 
 use object_store::azure::AzureConfigKey;
 use url::Url;
