@@ -180,7 +180,11 @@ async fn conditionally(
                 }
                 let found = match read_back(client, &mut attempts, key).await {
                     Ok(found) => found,
-                    Err(unread) => return Err(unknown(unread.error(&client.place, &what))),
+                    Err(unread) => {
+                        return Err(unknown(
+                            unread.error(&client.place, &format!("read {key} after writing it")),
+                        ));
+                    }
                 };
                 refusals += u32::from(fault.status() == Some(412));
                 match settle(found, bytes, when, kind) {
@@ -275,7 +279,7 @@ async fn named(
         Ok(found) => {
             Ok(Written::Refused { current: found.map(|object| object.meta.version), overtaken: true })
         }
-        Err(unread) => Err(unknown(unread.error(&client.place, &format!("write {key}")))),
+        Err(unread) => Err(unknown(unread.error(&client.place, &format!("read {key} after writing it")))),
     }
 }
 
