@@ -1,5 +1,6 @@
 //! Servers that do not keep what they promise get no store. By their quirks in this process, and real ones by
-//! `PFLOW_TEST_UNSAFE_S3_ENDPOINTS`: `name=http://host:port`, separated by spaces.
+//! `PFLOW_TEST_UNSAFE_S3_ENDPOINTS`: `name=http://host:port`, separated by spaces. The bucket is `versions` for names that
+//! end with `-versions`, else `probe`.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod cli_support;
@@ -10,7 +11,7 @@ use cli_support::{Place, Ran};
 use pflow_test_endpoints::{Kind, Quirks, S3Endpoint, s3_variables};
 
 fn run(place: &Place, variables: &BTreeMap<String, String>, args: &[&str]) -> Ran {
-    Ran(place.command(args).envs(variables).env("PFLOW_STORE", "s3://probe/plans").output().unwrap())
+    Ran(place.command(args).env("PFLOW_STORE", "s3://probe/plans").envs(variables).output().unwrap())
 }
 
 #[test]
@@ -103,6 +104,9 @@ fn real_servers_that_break_promises_are_refused() {
             for variable in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
                 variables.insert(variable.to_owned(), "S3RVER".to_owned());
             }
+        }
+        if name.ends_with("-versions") {
+            variables.insert("PFLOW_STORE".to_owned(), "s3://versions/plans".to_owned());
         }
         let refused = run(&place, &variables, &["init"]).fails(15, "");
         println!("{name}: {}", refused.err().lines().next().unwrap());

@@ -73,4 +73,8 @@ wait_for 120 "the gateway" curl -s -o /dev/null "http://127.0.0.1:$port/"
 radosgw-admin user create --uid=test --display-name=test --access-key=test --secret=testtest >> "$log" 2>&1 ||
     give_up "the user could not be made"
 make_bucket "http://127.0.0.1:$port" test:testtest
+# One with versions, which this Ceph breaks: it must be refused.
+make_bucket "http://127.0.0.1:$port" test:testtest versions
+versioned="<VersioningConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Status>Enabled</Status></VersioningConfiguration>"
+[ "$(put_s3 "http://127.0.0.1:$port/versions?versioning=" test:testtest "$versioned")" = 200 ] || give_up "a bucket got no versions"
 echo "PFLOW_TEST_S3_ENDPOINT=http://127.0.0.1:$port"

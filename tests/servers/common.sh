@@ -46,12 +46,17 @@ wait_for() {
     give_up "$what was not there after $seconds seconds"
 }
 
-# Makes an S3 bucket; one that is there already is fine.
+# put_s3 URL USER BODY: what the server answers, and its status.
+put_s3() {
+    # Ceph wants the hash of the body among what is signed.
+    curl -sS -X PUT --aws-sigv4 aws:amz:us-east-1:s3 --user "$2" -w '%{http_code}' --data-binary "$3" \
+        -H 'content-type: application/xml' -H "x-amz-content-sha256: $(printf %s "$3" | sha256sum | cut -d ' ' -f 1)" "$1"
+}
+
+# Makes an S3 bucket, `probe` unless it is named; one that is there already is fine.
 make_bucket() {
-    local endpoint="$1" user="$2" answer
-    # Ceph wants the hash of the body (there is none) among what is signed.
-    answer="$(curl -sS -X PUT --aws-sigv4 aws:amz:us-east-1:s3 --user "$user" -w '%{http_code}' \
-        -H "x-amz-content-sha256: $(sha256sum < /dev/null | cut -d ' ' -f 1)" "$endpoint/probe")" || give_up "the bucket could not be made"
+    local endpoint="$1" user="$2" bucket="${3:-probe}" answer
+    answer="$(put_s3 "$endpoint/$bucket" "$user" '')" || give_up "the bucket could not be made"
     case "$answer" in
         *200 | *BucketAlready*) ;;
         *) give_up "the bucket could not be made: $answer" ;;

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# moto's S3 with moto's IAM in force: one user for each role of docs/guide/buckets.md, with the policy that stands there.
+# moto's S3 with moto's IAM in force: one user for each role of docs/guide/buckets.md, with the policy from there.
 # Prints the endpoint and the keys of the users as `URL,ROLE:ID:SECRET,…`.
 source "$(dirname "$0")/common.sh"
 port="${PFLOW_MOTO_IAM_PORT:-9007}"
