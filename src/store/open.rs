@@ -162,7 +162,7 @@ impl Store {
         let around = Around { after: rest, ..Around::default() };
         let theirs = || own_config(&objects, &location);
         let what = || format!("the creation of {location}");
-        let config = match swap(&objects, keys::config(), encoded.into(), None, around).await {
+        let config = match swap(&objects, keys::config(), encoded, None, around).await {
             Swapped::Landed(_, Derived::InPlace | Derived::Changed) => config,
             Swapped::Landed(_, Derived::Failed(error)) => return Err(Error::Storage(error)),
             // Another client created it at the same time: theirs is the store.

@@ -68,7 +68,7 @@ impl Node<Change, Error> for MergeVersions {
             return Err(change.misplaced(self.name()));
         };
         let case = Case::new(Arc::new(change.shared.objects.clone()), question(change, met)?);
-        let (ours, given, edit) = (document.clone(), given.clone(), Sought::of(change, met));
+        let (ours, given, edit) = (document.as_ref().clone(), given.clone(), Sought::of(change, met));
         Ok(Sides { case, ours, given, edit, limits: change.shared.options.limits })
     }
 

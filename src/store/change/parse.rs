@@ -54,7 +54,7 @@ impl Node<Change, Error> for StorageOperation {
     ) -> Result<Action> {
         let refusal = match parsed {
             Ok(document) => {
-                change.set_goal(Goal::Save { document, given });
+                change.set_goal(Goal::Save { document: Box::new(document), given });
                 change.phase = Phase::Open;
                 return Ok(Action::DEFAULT);
             }

@@ -43,7 +43,7 @@ pub(in crate::store) enum Task {
 /// What a change makes of the workflow: a [`Task`] whose content is a document.
 #[derive(Debug, Clone)]
 pub(super) enum Goal {
-    Save { document: Document, given: Given },
+    Save { document: Box<Document>, given: Given },
     Delete,
     Undelete,
 }
@@ -71,7 +71,7 @@ impl Goal {
 
     pub(super) fn wanted(&self) -> Wanted {
         match self {
-            Self::Save { document, .. } => Wanted::Save(document.clone()),
+            Self::Save { document, .. } => Wanted::Save(document.as_ref().clone()),
             Self::Delete => Wanted::Delete,
             Self::Undelete => Wanted::Undelete,
         }

@@ -189,7 +189,7 @@ impl Change {
     /// What is given beside the document; none where nothing is saved.
     pub(super) fn given_mut(&mut self) -> Option<(&crate::document::Document, &mut Given)> {
         match &mut self.goal {
-            Some(Goal::Save { document, given }) => Some((document, given)),
+            Some(Goal::Save { document, given }) => Some((&**document, given)),
             _ => None,
         }
     }

@@ -43,7 +43,7 @@ fn document(text: &str) -> Document {
 
 /// A save of this.
 fn goal(text: &str) -> Goal {
-    Goal::Save { document: document(text), given: Given::default() }
+    Goal::Save { document: Box::new(document(text)), given: Given::default() }
 }
 
 /// At this generation with the content `old`, made an hour ago.

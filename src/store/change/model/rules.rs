@@ -159,7 +159,7 @@ impl Rules {
         };
         let lease = lease.map(|name| id_of(name).into());
         let request = Request { lease, ..Request::new(workflow(), Expect::Any) };
-        let goal = Goal::Save { document: document(look.by), given: Given::default() };
+        let goal = Goal::Save { document: Box::new(document(look.by)), given: Given::default() };
         let identity = self.heads.identity(look.by);
         let plan = match decide(&request, &goal, &Agreed::default(), &basis, identity).unwrap() {
             Decision::Write(plan) => plan,
