@@ -114,3 +114,32 @@ fn what_gave_no_credentials_says_so_itself() {
     let unreachable = Fault::Unreachable("no such host".to_owned()).error(&place("az://b"), "read a");
     assert_eq!(unreachable.hint(), Some("Check the name of the account and the network"));
 }
+
+/// Otherwise a check that reads all objects would call them damaged, one after the other.
+#[test]
+fn no_fault_of_a_request_is_of_one_object() {
+    let invalid = NoCredentials::invalid("the profile has half a key", "Complete it");
+    let word = || "a".to_owned();
+    let answers = (100..600).map(Answer::of_status);
+    let coded = ["NoSuchBucket", "ExpiredToken", "AccessDenied", "PermanentRedirect"];
+    let coded = coded.map(|code| Answer { code: Some(code.to_owned()), ..Answer::of_status(400) });
+    let faults = [
+        Fault::Unreachable(word()),
+        Fault::Proxy(word(), word()),
+        Fault::ProxyCredentials(word()),
+        Fault::SpeaksPlainHttp,
+        Fault::SpeaksTls,
+        Fault::Credentials(word()),
+        Fault::NoCredentials(invalid),
+        Fault::Settings(word()),
+        Fault::Stale(Answer::of_status(401)),
+        Fault::TimedOut,
+        Fault::Cut,
+        Fault::Garbled,
+        Fault::WebPage,
+    ];
+    for fault in answers.chain(coded).map(Fault::Answer).chain(faults) {
+        let error = fault.error(&place("s3://b"), "read a");
+        assert!(!error.is_of_one_object(), "{fault:?}: {:?}", error.kind());
+    }
+}
