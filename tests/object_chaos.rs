@@ -24,7 +24,7 @@ use std::{
 use futures::future::join_all;
 use pflow_store::{
     Error, ErrorKind, Expect, LeaseId, LeaseRequest, SaveRequest, Store, StoreOptions,
-    pflow_backend::{Environment, ErrorKind as StorageErrorKind, StorageBackend},
+    pflow_backend::{Environment, StorageBackend},
     pflow_backend_object::{ObjectBackend, ObjectOptions, ObjectUrl},
 };
 use pflow_test_endpoints::{CredentialFault, CredentialService, Fault, FaultPlan, Proxy};
@@ -59,11 +59,9 @@ fn plan_of_faults() -> FaultPlan {
     OF_AN_END.into_iter().fold(plan, |plan, (fault, probability)| plan.with(fault, probability))
 }
 
-/// Whether it is an error of the network, which says nothing of the store. A web page and expired credentials have other kinds
-/// than a server that is not there.
+/// Whether it is an error of the network, which says nothing of the store.
 fn is_of_the_network(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::OutcomeUnknown | ErrorKind::Failed)
-        || matches!(error, Error::Storage(source) if source.kind() == StorageErrorKind::Missing)
 }
 
 /// What somebody did to a workflow, and what they were told. Times are of one clock.

@@ -119,9 +119,11 @@ impl Error {
 
     /// Whether the cause lies in the one object that was asked for. A caller that reads many names such an
     /// object and goes on.
+    ///
+    /// IMPORTANT: [`ErrorKind::InvalidInput`] alone does not say so. Wrong settings have that kind too, and an
+    /// object that could not be asked for is not damaged.
     pub fn is_of_one_object(&self) -> bool {
-        let by_kind = matches!(self.0.kind, ErrorKind::Unsafe | ErrorKind::InvalidInput | ErrorKind::Corrupt);
-        self.0.of_one_object || by_kind
+        self.0.of_one_object || matches!(self.0.kind, ErrorKind::Unsafe | ErrorKind::Corrupt)
     }
 
     /// Whether the same call may be repeated as it is and may well succeed a moment later. Never after an

@@ -14,6 +14,8 @@ pub(crate) fn failed(what: &str, path: &Path, source: io::Error) -> Error {
     }
     let kind = errno.map_or(ErrorKind::Io, kind_of);
     let error = Error::new(kind, format!("Failed to {what} {}", path.display())).with_source(source);
+    // The file system does not take this one name.
+    let error = if kind == ErrorKind::InvalidInput { error.of_one_object() } else { error };
     match errno.and_then(hint_for) {
         Some(hint) => error.with_hint(hint),
         None => error,
@@ -139,9 +141,13 @@ mod tests {
 
     #[test]
     fn a_read_that_fails_for_the_object_alone_says_so() {
-        for (errno, of_one) in
-            [(Errno::IO, true), (Errno::ACCESS, true), (Errno::MFILE, false), (Errno::NOMEM, false)]
-        {
+        for (errno, of_one) in [
+            (Errno::IO, true),
+            (Errno::ACCESS, true),
+            (Errno::NAMETOOLONG, true),
+            (Errno::MFILE, false),
+            (Errno::NOMEM, false),
+        ] {
             let error = of_object(failed("read", Path::new("/x"), errno.into()));
             assert_eq!(error.is_of_one_object(), of_one, "{errno:?}");
             assert_eq!(again(&error).is_of_one_object(), of_one);

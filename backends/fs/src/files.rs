@@ -32,7 +32,7 @@ pub(crate) fn whole(file: &OpenFile, status: &Status) -> Result<Bytes> {
     let path = file.path().display();
     if status.size > MAX_OBJECT_BYTES {
         let what = format!("{path} has {} bytes; an object has at most {MAX_OBJECT_BYTES}", status.size);
-        return Err(Error::new(ErrorKind::InvalidInput, what));
+        return Err(Error::new(ErrorKind::InvalidInput, what).of_one_object());
     }
     let mut expected = usize::try_from(status.size).unwrap_or(usize::MAX);
     let mut bytes = Vec::new();

@@ -7,13 +7,8 @@ use pflow_backend::{
 };
 
 use crate::{
-    client::Client,
-    commit, examine,
-    late::Late,
-    list,
-    open::{self, Connected},
-    options::ObjectOptions,
-    url::ObjectUrl,
+    client::Client, commit, connected::Connected, doing::Doing, examine, late::Late, list, open,
+    options::ObjectOptions, url::ObjectUrl,
 };
 
 /// A bucket, or what is below a prefix of it, on S3, GCS, Azure, or a server that speaks as one of them does.
@@ -77,14 +72,14 @@ impl StorageBackend for ObjectBackend {
         self.late.settled(key).await;
         let _turn = self.client.turn().await?;
         let found = self.client.get(&mut self.client.attempts(), key).await;
-        found.map_err(|unread| unread.error(&self.client.place, &format!("read {key}")))
+        found.map_err(|unread| unread.error(&self.client.place, Doing::Read(key)))
     }
 
     async fn stat(&self, key: &Key) -> Result<Option<Meta>> {
         self.late.settled(key).await;
         let _turn = self.client.turn().await?;
         let found = self.client.head(&mut self.client.attempts(), key).await;
-        found.map_err(|unread| unread.error(&self.client.place, &format!("look at {key}")))
+        found.map_err(|unread| unread.error(&self.client.place, Doing::LookAt(key)))
     }
 
     fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {

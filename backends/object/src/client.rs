@@ -6,8 +6,8 @@ use std::sync::{
 use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use object_store::{
-    GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
-    list::{PaginatedListOptions, PaginatedListResult, PaginatedListStore},
+    GetOptions, ObjectMeta, ObjectStoreExt, PutMode, PutOptions, PutPayload,
+    list::{PaginatedListOptions, PaginatedListResult},
     path::Path,
 };
 use pflow_backend::{Bytes, Environment, Error, ErrorKind, Key, Meta, Object, Precondition, Result, Version};
@@ -15,19 +15,16 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{
     attempts::Attempts,
+    connected::{Connected, Service},
+    doing::Doing,
     fault::{Answer, Fault},
     foreign::Foreign,
-    open::Connected,
     options::ObjectOptions,
     outage::Outage,
     place::Place,
     version::{Form, Tokens},
+    wire,
 };
-
-/// What object_store's clients of the three clouds have in common.
-pub(crate) trait Service: ObjectStore + PaginatedListStore {}
-
-impl<T: ObjectStore + PaginatedListStore> Service for T {}
 
 /// Single requests and repeated reads of one place. Knows nothing of batches.
 #[derive(Debug)]
@@ -61,12 +58,12 @@ impl From<Fault> for Unread {
 }
 
 impl Unread {
-    pub(crate) fn error(&self, place: &Place, what: &str) -> Error {
+    pub(crate) fn error(&self, place: &Place, doing: Doing<'_>) -> Error {
         match self {
-            Self::Fault(fault) => fault.error(place, what),
+            Self::Fault(fault) => fault.error(place, doing),
             Self::Nameless => {
                 let sentence = format!(
-                    "The endpoint {} gives objects no ETag or generation, so that no write can be made conditional (to {what} in {})",
+                    "The endpoint {} gives objects no ETag or generation, so that no write can be made conditional (to {doing} in {})",
                     place.endpoint, place.url
                 );
                 Error::new(ErrorKind::Unsafe, sentence)
@@ -260,5 +257,5 @@ impl Client {
 }
 
 pub(crate) fn fault(error: object_store::Error) -> Fault {
-    Fault::of(&error)
+    wire::fault(&error)
 }

@@ -22,11 +22,12 @@ use crate::credentials::{Aws, Origin};
 #[cfg(feature = "azure")]
 use crate::credentials::{Azure, AzureCli};
 use crate::{
+    connected::Connected,
     credentials::{Held, Refused, Service},
     foreign::Foreign,
-    open::Connected,
     options::ObjectOptions,
     place::Place,
+    switch,
     url::ObjectUrl,
     wire::Connector,
 };
@@ -275,9 +276,8 @@ fn endpoint(given: &str, allow_http: Option<&str>, setting: &str) -> Result<Stri
     Ok(given.trim_end_matches('/').to_owned())
 }
 
-/// As object_store reads a switch.
 fn is_on(value: Option<&str>) -> bool {
-    value.is_some_and(|it| ["1", "true", "on", "yes", "y"].contains(&it.to_ascii_lowercase().as_str()))
+    value.and_then(switch::read).unwrap_or_default()
 }
 
 /// What object_store says of settings may repeat them, so only their names are shown.

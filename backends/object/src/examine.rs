@@ -10,6 +10,8 @@ use pflow_backend::{
 
 use crate::{
     client::{Client, fault},
+    doing::Doing,
+    fault::Fault,
     put,
 };
 
@@ -32,12 +34,12 @@ pub(crate) async fn examine(client: &Client, ground: &Prefix) -> Result<Vec<Chec
     let path = client.path(&key);
     let attributes: Attributes =
         [(Attribute::Metadata(Cow::Borrowed(NAME)), AttributeValue::from(WORDS))].into_iter().collect();
-    let failed = |what: &str, fault: crate::fault::Fault| -> Error { fault.error(&client.place, what) };
+    let failed = |doing: Doing<'_>, fault: Fault| fault.error(&client.place, doing);
     let write = || async {
         let options = PutOptions { attributes: attributes.clone(), ..PutOptions::default() };
         client.service.put_opts(&path, PutPayload::from_bytes(body.clone()), options).await.map_err(fault)
     };
-    client.repeat(&mut client.attempts(), write).await.map_err(|it| failed("write with metadata", it))?;
+    client.repeat(&mut client.attempts(), write).await.map_err(|it| failed(Doing::WriteWithMetadata, it))?;
     let read = || async {
         let options = GetOptions { range: Some(GetRange::Bounded(RANGE)), ..GetOptions::default() };
         let answer = client.service.get_opts(&path, options).await.map_err(fault)?;
@@ -46,7 +48,7 @@ pub(crate) async fn examine(client: &Client, ground: &Prefix) -> Result<Vec<Chec
     };
     let found = client.repeat(&mut client.attempts(), read).await;
     delete(client, &key).await?;
-    let (kept, part) = found.map_err(|it| failed("read a range", it))?;
+    let (kept, part) = found.map_err(|it| failed(Doing::ReadRange, it))?;
     let wanted = body.get(100..1_100).unwrap_or_default();
     let range = if part == wanted {
         Verdict::Kept(format!("{} bytes from the middle", part.len()))

@@ -1,12 +1,10 @@
 //! What a request came to when it did not succeed, and what that says about a write.
 
-use std::{error::Error as StdError, time::Duration};
+use std::time::Duration;
 
-use pflow_backend::{Error, ErrorKind};
+use crate::credentials::NoCredentials;
 
-use crate::{credentials::NoCredentials, place::Place, url::Scheme, wire};
-
-/// Why a request did not succeed. Holds no secret: see [`crate::wire`].
+/// Why a request did not succeed. Holds no secret: see `wire.rs`.
 #[cfg_attr(
     not(any(feature = "s3", feature = "gcs", feature = "azure")),
     allow(dead_code, reason = "without a cloud no request is ever sent")
@@ -72,15 +70,8 @@ pub(crate) enum OfAWrite {
 }
 
 impl Fault {
-    /// What object_store's error comes to. Its own texts, which may hold URLs and bodies, go no further.
-    pub(crate) fn of(error: &object_store::Error) -> Self {
-        let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
-        while let Some(source) = cause {
-            if let Some(fault) = wire::fault(source) {
-                return fault;
-            }
-            cause = source.source();
-        }
+    /// What object_store's error says by its kind alone.
+    pub(crate) fn by_kind(error: &object_store::Error) -> Self {
         let answer = |status| Self::Answer(Answer::of_status(status));
         match error {
             object_store::Error::NotFound { .. } => answer(404),
@@ -116,7 +107,7 @@ impl Fault {
             Self::ProxyCredentials(_) | Self::SpeaksPlainHttp => OfAWrite::Hopeless,
             // Bytes have left. What a server that understood them as TLS did not do, another behind the same port may have done.
             Self::SpeaksTls => OfAWrite::Doubtful,
-            // The page may stand for an error of the server that a proxy asked: `error_page 504 =200 /sorry`.
+            // The page may hide an error of the server that a proxy asked: `error_page 504 =200 /sorry`.
             Self::TimedOut | Self::Cut | Self::Garbled | Self::WebPage => OfAWrite::Doubtful,
             Self::Answer(answer) if answer.is_a_final_refusal() => OfAWrite::Hopeless,
             Self::Answer(_) => OfAWrite::Doubtful,
@@ -167,96 +158,6 @@ impl Fault {
             _ => None,
         }
     }
-
-    /// One sentence that says which of bucket, key, region, endpoint and credentials is to blame. `what`: "read a/b".
-    pub(crate) fn error(&self, place: &Place, what: &str) -> Error {
-        let endpoint = &place.endpoint;
-        let Said { kind, sentence, hint } = match self {
-            Self::Unreachable(cause) => Said::new(
-                ErrorKind::Unavailable,
-                format!("The endpoint {endpoint} cannot be reached: {cause}"),
-            )
-            // The name of the account is a part of the host's.
-            .hint(match place.url.scheme() {
-                Scheme::Azure => "Check the name of the account and the network",
-                Scheme::S3 | Scheme::Gcs => "",
-            }),
-            Self::Proxy(proxy, cause) => Said::new(
-                ErrorKind::Unavailable,
-                format!("The proxy {proxy} does not lead to the endpoint {endpoint}: {cause}"),
-            ),
-            Self::ProxyCredentials(proxy) => Said::new(
-                ErrorKind::Denied,
-                format!(
-                    "The proxy {proxy} asks for credentials (407): put a user and a password into the URL of the proxy"
-                ),
-            ),
-            Self::SpeaksPlainHttp => Said::new(
-                ErrorKind::InvalidInput,
-                format!(
-                    "The endpoint {endpoint} speaks plain HTTP: use http:// in its URL and {}=true",
-                    place.allow_http()
-                ),
-            ),
-            Self::SpeaksTls => Said::new(
-                ErrorKind::InvalidInput,
-                format!("The endpoint {endpoint} speaks TLS: use https:// in its URL"),
-            ),
-            Self::Credentials(host) => Said::new(
-                ErrorKind::Denied,
-                format!("There are no credentials: none are set, and {host} hands out none"),
-            )
-            .hint(&place.credentials.renew),
-            Self::CredentialsLater(host, status) => Said::new(
-                ErrorKind::Unavailable,
-                format!("{host}, which hands out credentials, keeps answering {status}"),
-            ),
-            Self::NoCredentials(none) => Said::new(none.kind, none.why.clone()).hint(&none.hint),
-            Self::Settings(what) => {
-                Said::new(ErrorKind::InvalidInput, format!("The settings do not allow this: {what}"))
-            }
-            Self::TimedOut => {
-                Said::new(ErrorKind::Unavailable, format!("The endpoint {endpoint} did not answer in time"))
-            }
-            Self::Cut => Said::new(
-                ErrorKind::Unavailable,
-                format!("The endpoint {endpoint} broke off in the middle of an answer"),
-            ),
-            Self::Garbled => Said::new(
-                ErrorKind::Unavailable,
-                format!("The endpoint {endpoint} gives answers that no {} server gives", place.protocol()),
-            ),
-            Self::WebPage => Said::new(
-                ErrorKind::Missing,
-                format!(
-                    "The endpoint {endpoint} is no {} server: it answers with a web page",
-                    place.protocol()
-                ),
-            ),
-            Self::Answer(answer) | Self::Stale(answer) => answer.sentence(place, what),
-        };
-        let error = Error::new(kind, format!("{sentence} (to {what} in {})", place.url));
-        if hint.is_empty() { error } else { error.with_hint(hint) }
-    }
-}
-
-/// What is said to a person.
-struct Said {
-    kind: ErrorKind,
-    sentence: String,
-    /// Empty where the kind says enough.
-    hint: String,
-}
-
-impl Said {
-    fn new(kind: ErrorKind, sentence: String) -> Self {
-        Self { kind, sentence, hint: String::new() }
-    }
-
-    fn hint(mut self, hint: &str) -> Self {
-        self.hint = hint.to_owned();
-        self
-    }
 }
 
 impl Answer {
@@ -289,7 +190,7 @@ impl Answer {
 
     /// The request was signed for, or went to, another region than the bucket's. S3 answers 301 and 307 with
     /// the region in a header, and 400 with it in the document.
-    fn is_of_another_region(&self) -> bool {
+    pub(crate) fn is_of_another_region(&self) -> bool {
         let codes = [
             "PermanentRedirect",
             "TemporaryRedirect",
@@ -299,7 +200,7 @@ impl Answer {
         self.has_code(&codes) || (self.status == 400 || self.is_redirect()) && self.region.is_some()
     }
 
-    fn is_redirect(&self) -> bool {
+    pub(crate) fn is_redirect(&self) -> bool {
         (300..400).contains(&self.status)
     }
 
@@ -325,169 +226,4 @@ impl Answer {
             || self.is_of_another_region()
             || matches!(self.status, 401 | 403 | 405 | 411 | 413 | 501 | 505 | 507)
     }
-
-    fn sentence(&self, place: &Place, what: &str) -> Said {
-        let Place { url, endpoint, region, .. } = place;
-        let bucket = url.bucket();
-        let code = self.code.as_deref().map(|code| format!(" {code}")).unwrap_or_default();
-        if self.lacks_bucket() {
-            let sentence = format!("The bucket {bucket} does not exist at {endpoint}");
-            return Said::new(ErrorKind::Missing, sentence);
-        }
-        if self.is_of_another_region() {
-            let asked = region.as_deref().unwrap_or("asked");
-            let is_in = match (self.region.as_deref(), self.leads_to.as_deref()) {
-                (Some(region), _) => format!(", but in {region}"),
-                (None, Some(server)) => format!(", but at {server}"),
-                (None, None) => String::new(),
-            };
-            let sentence = format!(
-                "The bucket {bucket} is not in the region {asked}{is_in}: set AWS_REGION to its region"
-            );
-            return Said::new(ErrorKind::Missing, sentence);
-        }
-        if let Some(denied) = self.denied(place, what, &code) {
-            return denied;
-        }
-        if self.is_redirect() {
-            let (status, protocol) = (self.status, place.protocol());
-            let sentence = match self.leads_to.as_deref() {
-                Some(server) if !is_same_server(server, endpoint) => format!(
-                    "The endpoint {endpoint} answers with a redirect to another place, {server} ({status}{code}): use that as the endpoint, or {endpoint} is no {protocol} server"
-                ),
-                _ => format!(
-                    "The endpoint {endpoint} is no {protocol} server: it answers with a redirect to another page ({status}{code})"
-                ),
-            };
-            return Said::new(ErrorKind::Missing, sentence);
-        }
-        match self.status {
-            404 | 405 | 501 => Said::new(
-                ErrorKind::Missing,
-                format!(
-                    "The endpoint {endpoint} is no {} server: it answers {}{code}",
-                    place.protocol(),
-                    self.status
-                ),
-            ),
-            507 => Said::new(ErrorKind::Exhausted, format!("The endpoint {endpoint} has no room left")),
-            408 | 409 | 425 | 429 | 500.. => Said::new(
-                ErrorKind::Unavailable,
-                format!("The endpoint {endpoint} keeps answering {}{code}", self.status),
-            ),
-            status => Said::new(
-                ErrorKind::Io,
-                format!("The endpoint {endpoint} refuses the request ({status}{code})"),
-            ),
-        }
-    }
-
-    /// What is wrong with the credentials, and where they come from.
-    fn denied(&self, place: &Place, what: &str, code: &str) -> Option<Said> {
-        let Place { url, endpoint, credentials, .. } = place;
-        let renew = credentials.renew.as_str();
-        let said = |sentence: String, hint: &str| {
-            let origin = if credentials.origin.is_empty() {
-                String::new()
-            } else {
-                format!("; they are those of {}", credentials.origin)
-            };
-            Some(Said::new(ErrorKind::Denied, format!("{sentence}{origin}")).hint(hint))
-        };
-        if self.has_code(&["RequestTimeTooSkewed", "RequestExpired"]) {
-            let sentence = format!("The clock of this machine is too far from that of {endpoint}");
-            return Some(Said::new(ErrorKind::Denied, sentence).hint("Set the clock of this machine"));
-        }
-        if self.has_code(&["InvalidAccessKeyId", "InvalidTokenId", "InvalidToken"]) {
-            return said(
-                format!("The credentials are unknown: {endpoint} does not know the access key"),
-                renew,
-            );
-        }
-        if self.has_code(&["ExpiredToken", "TokenRefreshRequired"]) {
-            return said(format!("The credentials for {endpoint} have expired"), renew);
-        }
-        if self.has_code(&["SignatureDoesNotMatch"]) {
-            return said(
-                format!(
-                    "The credentials are wrong: the secret key does not fit, {endpoint} refuses the signature"
-                ),
-                renew,
-            );
-        }
-        // Azure has one word for a wrong key, a signature that has expired and a wrong clock.
-        if self.has_code(&["AuthenticationFailed", "InvalidAuthenticationInfo"]) {
-            let sentence = format!("The credentials are wrong or have expired: {endpoint} refuses them");
-            let hint = if renew.is_empty() {
-                String::new()
-            } else {
-                format!("{renew}, and check the clock of this machine")
-            };
-            return said(sentence, &hint);
-        }
-        if self.has_code(&["KeyBasedAuthenticationNotPermitted"]) {
-            return said(
-                format!("The credentials are account keys, which {endpoint} does not take"),
-                "Set AZURE_USE_AZURE_CLI=true, or use a service principal or a managed identity",
-            );
-        }
-        match self.status {
-            401 => said(format!("The credentials are refused by {endpoint} (401{code})"), renew),
-            403 => {
-                let permission = permission(url.scheme(), what);
-                let sentence = format!("The credentials do not allow this at {endpoint} (403{code})");
-                let sentence = match (url.scheme(), is_a_read(what)) {
-                    // Who may not list is not told that a key is missing.
-                    (Scheme::S3, true) => {
-                        format!("{sentence}, or the key is missing and s3:ListBucket is not allowed")
-                    }
-                    (Scheme::Gcs, true) => {
-                        format!("{sentence}, or the key is missing and storage.objects.list is not allowed")
-                    }
-                    _ => sentence,
-                };
-                said(sentence, &permission)
-            }
-            _ => None,
-        }
-    }
-}
-
-fn is_same_server(one: &str, other: &str) -> bool {
-    let origin = |text: &str| url::Url::parse(text).map(|url| url.origin()).ok();
-    origin(one).is_some_and(|it| Some(it) == origin(other))
-}
-
-/// Whether an operation, in a person's words, reads one key.
-fn is_a_read(what: &str) -> bool {
-    what.starts_with("read ") || what.starts_with("look at ")
-}
-
-/// What to allow for an operation: one imperative sentence.
-fn permission(scheme: Scheme, what: &str) -> String {
-    let which = [("write", 1), ("delete", 2), ("list", 3)].iter().find(|(verb, _)| what.starts_with(verb));
-    let which = which.map_or(0, |(_, which)| *which);
-    let of = |actions: [&str; 4]| actions.get(which).copied().unwrap_or_default().to_owned();
-    let actions = match scheme {
-        Scheme::S3 => of([
-            "s3:GetObject, and s3:ListBucket on the bucket,",
-            "s3:PutObject",
-            "s3:DeleteObject",
-            "s3:ListBucket on the bucket",
-        ]),
-        Scheme::Gcs => of([
-            "storage.objects.get and storage.objects.list",
-            // Replacing an object takes the right to delete it.
-            "storage.objects.create and storage.objects.delete",
-            "storage.objects.delete",
-            "storage.objects.list",
-        ]),
-        Scheme::Azure => of([
-            "the role Storage Blob Data Reader, or the permissions r and l,",
-            "the role Storage Blob Data Contributor, or the permissions c and w,",
-            "the role Storage Blob Data Contributor, or the permission d,",
-            "the role Storage Blob Data Reader, or the permission l,",
-        ]),
-    };
-    format!("Allow {actions} for these credentials")
 }

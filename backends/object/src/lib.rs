@@ -38,7 +38,9 @@ mod client;
 #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
 mod clouds;
 mod commit;
+mod connected;
 mod credentials;
+mod doing;
 mod examine;
 mod fault;
 mod foreign;
@@ -51,6 +53,8 @@ mod place;
 #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
 mod proxies;
 mod put;
+mod said;
+mod switch;
 #[cfg(all(test, feature = "s3"))]
 mod tests;
 #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]

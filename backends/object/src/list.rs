@@ -6,7 +6,7 @@ use futures::{StreamExt, stream};
 use object_store::{ObjectMeta, list::PaginatedListOptions};
 use pflow_backend::{BoxStream, Error, ErrorKind, Key, Listed, Prefix, Result};
 
-use crate::client::Client;
+use crate::{client::Client, doing::Doing};
 
 /// Where a listing stands.
 struct Listing {
@@ -131,7 +131,7 @@ impl Listing {
             let _turn = self.client.turn().await?;
             let mut attempts = self.client.attempts();
             let page = self.client.repeat(&mut attempts, || self.client.page(&self.below, options())).await;
-            let page = page.map_err(|fault| fault.error(&self.client.place, "list it"))?;
+            let page = page.map_err(|fault| fault.error(&self.client.place, Doing::List))?;
             self.lines.extend(page.result.objects);
             self.next_page =
                 page.page_token.filter(|it| !it.is_empty()).map_or(NextPage::None, NextPage::Behind);

@@ -1,9 +1,7 @@
-//! Stands in for `wire` where no cloud is built in, and no request is ever sent.
-
-use std::error::Error as StdError;
+//! Replaces `wire` where no cloud is built in, and no request is ever sent.
 
 use crate::fault::Fault;
 
-pub(crate) fn fault(_: &(dyn StdError + 'static)) -> Option<Fault> {
-    None
+pub(crate) fn fault(error: &object_store::Error) -> Fault {
+    Fault::by_kind(error)
 }

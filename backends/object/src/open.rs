@@ -7,25 +7,10 @@ use pflow_backend::{Environment, Result};
 use pflow_backend::{Error, ErrorKind};
 
 use crate::{
-    client::Service,
-    foreign::Foreign,
+    connected::Connected,
     options::ObjectOptions,
-    place::Place,
     url::{ObjectUrl, Scheme},
 };
-
-/// A client of a cloud.
-#[cfg_attr(
-    not(any(feature = "s3", feature = "gcs", feature = "azure")),
-    allow(dead_code, reason = "without a cloud no request is ever sent")
-)]
-pub(crate) struct Connected {
-    pub(crate) service: Arc<dyn Service>,
-    /// Where it goes.
-    pub(crate) place: Place,
-    /// What it leaves out of listings.
-    pub(crate) foreign: Arc<Foreign>,
-}
 
 /// Makes the client. Sends nothing.
 pub(crate) fn connect(

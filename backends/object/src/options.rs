@@ -1,5 +1,7 @@
 use std::{collections::BTreeMap, fmt, time::Duration};
 
+use crate::switch;
+
 /// How patient a handle is, how much it does at once, and the settings of the cloud.
 ///
 /// The defaults read nothing from the process but its proxies; [`ObjectOptions::from_env`] takes the
@@ -96,8 +98,7 @@ impl ObjectOptions {
         allow(dead_code, reason = "other settings are read by object_store's names")
     )]
     pub(crate) fn is_on(&self, name: &str) -> bool {
-        self.variable(name)
-            .is_some_and(|it| ["1", "true", "on", "yes", "y"].contains(&it.to_ascii_lowercase().as_str()))
+        self.variable(name).and_then(switch::read).unwrap_or_default()
     }
 
     /// The same with one more variable, in place of one that has the same name.

@@ -42,6 +42,7 @@ use pflow_backend::{
 use crate::{
     attempts::Attempts,
     client::{Client, Unread},
+    doing::Doing,
     fault::{Fault, OfAWrite},
     place::Place,
     version::Form,
@@ -88,13 +89,13 @@ pub(crate) async fn once(client: &Client, key: &Key, bytes: &Bytes, when: &Preco
         Ok(version) => return named(client, &mut attempts, key, bytes, version).await,
         Err(fault) => fault,
     };
-    let what = format!("write {key}");
+    let doing = Doing::Write(key);
     match (fault.status(), fault.of_a_write()) {
         (Some(404 | 409 | 412), OfAWrite::Doubtful) => {
             Ok(Written::Refused { current: None, overtaken: false })
         }
-        (Some(501), _) => Err(unknown_condition(client, &what)),
-        (_, of_a_write) => Err(failed(client, &what, &fault, of_a_write == OfAWrite::Doubtful)),
+        (Some(501), _) => Err(unknown_condition(client, doing)),
+        (_, of_a_write) => Err(failed(client, doing, &fault, of_a_write == OfAWrite::Doubtful)),
     }
 }
 
@@ -107,15 +108,15 @@ pub(crate) async fn delete(client: &Client, key: &Key) -> Result<()> {
 /// The same for whoever has a turn already.
 pub(crate) async fn delete_in_turn(client: &Client, key: &Key) -> Result<()> {
     let mut attempts = client.attempts();
-    let what = format!("delete {key}");
-    repeat(client, &mut attempts, &what, || client.delete(key)).await
+    let doing = Doing::Delete(key);
+    repeat(client, &mut attempts, doing, || client.delete(key)).await
 }
 
 async fn always(client: &Client, key: &Key, bytes: &Bytes) -> Result<Written> {
     let mut attempts = client.attempts();
-    let what = format!("write {key}");
+    let doing = Doing::Write(key);
     let put = || client.put(key, bytes, &Precondition::Always, client.tokens.form());
-    let version = repeat(client, &mut attempts, &what, put).await?;
+    let version = repeat(client, &mut attempts, doing, put).await?;
     named(client, &mut attempts, key, bytes, version).await
 }
 
@@ -123,7 +124,7 @@ async fn always(client: &Client, key: &Key, bytes: &Bytes) -> Result<Written> {
 async fn repeat<T, F>(
     client: &Client,
     attempts: &mut Attempts<'_>,
-    what: &str,
+    doing: Doing<'_>,
     one: impl Fn() -> F,
 ) -> Result<T>
 where
@@ -137,7 +138,7 @@ where
         };
         doubt |= fault.of_a_write() == OfAWrite::Doubtful;
         if !attempts.again(&fault).await {
-            return Err(failed(client, what, &fault, doubt));
+            return Err(failed(client, doing, &fault, doubt));
         }
     }
 }
@@ -149,7 +150,7 @@ async fn conditionally(
     when: &Precondition,
     kind: WriteKind,
 ) -> Result<Written> {
-    let what = format!("write {key}");
+    let doing = Doing::Write(key);
     let mut attempts = client.attempts();
     // Whether some request may have been applied, or may yet be.
     let mut doubt = false;
@@ -181,23 +182,21 @@ async fn conditionally(
                 let found = match read_back(client, &mut attempts, key).await {
                     Ok(found) => found,
                     Err(unread) => {
-                        return Err(unknown(
-                            unread.error(&client.place, &format!("read {key} after writing it")),
-                        ));
+                        return Err(unknown(unread.error(&client.place, Doing::ReadBack(key))));
                     }
                 };
                 refusals += u32::from(fault.status() == Some(412));
                 match settle(found, bytes, when, kind) {
                     Some(written) => return Ok(written),
-                    None if refusals >= MOST_REFUSALS => return Err(unknown(unkept(client, when, &what))),
+                    None if refusals >= MOST_REFUSALS => return Err(unknown(unkept(client, when, doing))),
                     None => may_go_on(client, &mut attempts, &fault, when, form, &mut turned).await,
                 }
             }
         };
         if !goes_on {
             let error = match fault.status() {
-                Some(501) => unknown_condition(client, &what),
-                _ => fault.error(&client.place, &what),
+                Some(501) => unknown_condition(client, doing),
+                _ => fault.error(&client.place, doing),
             };
             return Err(if doubt { unknown(error) } else { error });
         }
@@ -279,12 +278,12 @@ async fn named(
         Ok(found) => {
             Ok(Written::Refused { current: found.map(|object| object.meta.version), overtaken: true })
         }
-        Err(unread) => Err(unknown(unread.error(&client.place, &format!("read {key} after writing it")))),
+        Err(unread) => Err(unknown(unread.error(&client.place, Doing::ReadBack(key)))),
     }
 }
 
 /// The server refuses a write under a condition that holds.
-fn unkept(client: &Client, when: &Precondition, what: &str) -> Error {
+fn unkept(client: &Client, when: &Precondition, doing: Doing<'_>) -> Error {
     let Place { endpoint, url, .. } = &client.place;
     let cause = match when {
         Precondition::Is(_) if client.tokens.are_weak() => {
@@ -293,21 +292,21 @@ fn unkept(client: &Client, when: &Precondition, what: &str) -> Error {
         _ => "",
     };
     let sentence = format!(
-        "The endpoint {endpoint} answered 412 {MOST_REFUSALS} times while the condition held{cause} (to {what} in {url})"
+        "The endpoint {endpoint} answered 412 {MOST_REFUSALS} times while the condition held{cause} (to {doing} in {url})"
     );
     Error::new(ErrorKind::Unsafe, sentence)
 }
 
 /// The server says that it does not know the header of the condition.
-fn unknown_condition(client: &Client, what: &str) -> Error {
+fn unknown_condition(client: &Client, doing: Doing<'_>) -> Error {
     let Place { endpoint, url, .. } = &client.place;
     let sentence =
-        format!("The endpoint {endpoint} knows no conditional writes: it answers 501 (to {what} in {url})");
+        format!("The endpoint {endpoint} knows no conditional writes: it answers 501 (to {doing} in {url})");
     Error::new(ErrorKind::Unsafe, sentence)
 }
 
-fn failed(client: &Client, what: &str, fault: &Fault, doubt: bool) -> Error {
-    let error = fault.error(&client.place, what);
+fn failed(client: &Client, doing: Doing<'_>, fault: &Fault, doubt: bool) -> Error {
+    let error = fault.error(&client.place, doing);
     if doubt { unknown(error) } else { error }
 }
 

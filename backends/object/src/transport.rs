@@ -13,6 +13,8 @@ use reqwest::{
     redirect::Policy,
 };
 
+use crate::switch;
+
 /// What requests are sent by, unless a setting says otherwise.
 const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 
@@ -88,11 +90,8 @@ impl Settings<'_> {
     }
 
     fn switch(&self, key: ClientConfigKey) -> Result<bool> {
-        match self.text(key).map(|value| value.to_ascii_lowercase()).as_deref() {
-            Some("1" | "true" | "on" | "yes" | "y") => Ok(true),
-            None | Some("0" | "false" | "off" | "no" | "n") => Ok(false),
-            Some(_) => Err(unfit(format!("{} is no switch", key.as_ref()))),
-        }
+        let Some(value) = self.text(key) else { return Ok(false) };
+        switch::read(&value).ok_or_else(|| unfit(format!("{} is no switch", key.as_ref())))
     }
 
     fn time(&self, key: ClientConfigKey) -> Result<Option<Duration>> {

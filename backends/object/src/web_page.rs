@@ -7,8 +7,9 @@
 //! | PUT, DELETE | answers without a body; some emulators describe the object in JSON or XML to a PUT | a body |
 //! | a listing | XML | HTML |
 //! | GET, HEAD | the type that the object was stored with, which is never HTML for ours | HTML |
+//! | GET, DELETE of a missing key | 404 with a code, or with a header of the cloud | 404 without (see `wire.rs`) |
 //!
-//! An object of HTML that somebody else put there is told from a page by the headers that every answer of the three clouds has.
+//! An object of HTML that another program put there is told from a page by the headers that every answer of the three clouds has.
 //! The type alone says nothing: moto answers writes with `text/html` and no body.
 
 use object_store::client::{HttpError, HttpRequest, HttpResponse};
@@ -72,7 +73,8 @@ fn is_described(answer: &HttpResponse) -> bool {
     matches!(content_type(answer).as_str(), "application/json" | "application/xml" | "text/xml")
 }
 
-fn is_of_a_cloud(answer: &HttpResponse) -> bool {
+/// Whether it has a header that every answer of one of the three clouds has.
+pub(crate) fn is_of_a_cloud(answer: &HttpResponse) -> bool {
     let beginnings = ["x-amz", "x-goog-", "x-guploader-", "x-ms-"];
     answer.headers().keys().any(|name| beginnings.iter().any(|it| name.as_str().starts_with(it)))
 }

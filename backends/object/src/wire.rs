@@ -1,6 +1,6 @@
 //! What object_store hides: which HTTP answer a request had, and whether it left at all.
 //!
-//! The client stands between object_store and its HTTP client. An answer that is no success becomes a
+//! The client sits between object_store and its HTTP client. An answer that is no success becomes a
 //! [`Failure`], which keeps the status and the server's short error code and nothing else: bodies, headers
 //! and URLs, which may hold a secret, go no further.
 
@@ -32,7 +32,7 @@ use crate::{
     web_page::{self, Asked},
 };
 
-/// Why a request did not succeed, as it travels through object_store's errors to [`crate::fault::Fault::of`].
+/// Why a request did not succeed, as it travels through object_store's errors to [`fault`].
 #[derive(Debug, Clone)]
 pub(crate) enum Failure {
     /// The server answered, and not with a success.
@@ -78,8 +78,20 @@ impl Failure {
     }
 }
 
+/// What object_store's error says. Its own texts, which may hold URLs and bodies, go no further.
+pub(crate) fn fault(error: &object_store::Error) -> Fault {
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(source) = cause {
+        if let Some(fault) = of_link(source) {
+            return fault;
+        }
+        cause = source.source();
+    }
+    Fault::by_kind(error)
+}
+
 /// What this link of an error's chain says of the request, if it says anything.
-pub(crate) fn fault(source: &(dyn StdError + 'static)) -> Option<Fault> {
+pub(crate) fn of_link(source: &(dyn StdError + 'static)) -> Option<Fault> {
     if let Some(failure) = source.downcast_ref::<Failure>() {
         return Some(match failure.clone() {
             Failure::Answered(answer) => Fault::Answer(answer),
@@ -171,7 +183,7 @@ impl HttpService for Client {
         let what = Asked::of(&request);
         let is_a_question = request.method() == "POST" && path == "/";
         let asked = request.uri().to_string();
-        let may_name_it = !is_a_question && !is_of_a_credential_service(&path);
+        let may_name_it = is_signed_for_s3(&request) || !is_a_question && !is_of_a_credential_service(&path);
         let is_at_endpoint = may_name_it && is_at(&self.endpoint, &asked);
         if !is_at_endpoint && !names(&self.bucket, &host, &path) {
             return self.for_credentials(request, host, &path).await;
@@ -201,6 +213,7 @@ impl HttpService for Client {
         let (code, region) = (header("x-ms-error-code"), header("x-amz-bucket-region"));
         let retry_after = header("retry-after").and_then(|it| after(&it, header("date").as_deref()));
         let leads_to = header("location").and_then(|it| server_of(&asked, &it));
+        let is_of_a_cloud = web_page::is_of_a_cloud(&response);
         // An answer whose body is lost is still an answer: the status decides.
         let body = response.into_body().bytes().await.unwrap_or_default();
         let body = String::from_utf8_lossy(&body);
@@ -211,6 +224,8 @@ impl HttpService for Client {
         } else if status == 400 && self.speaks_tls().await {
             // "Client sent an HTTP request to an HTTPS server", in the words of the server.
             return Err(failed(Failure::SpeaksTls));
+        } else if status == 404 && may_hide_an_object(what, is_a_look) && !is_of_a_cloud {
+            return Err(failed(Failure::WebPage));
         }
         let answer = Answer { status, code, region, retry_after, leads_to };
         let refused = authorization.filter(|_| answer.is_of_old_credentials(is_a_look));
@@ -278,6 +293,14 @@ impl Client {
     }
 }
 
+/// Whether a 404 to this says that a key is not there, in a form in which servers of objects have a word for it.
+///
+/// IMPORTANT: without the word it may be the page of a gateway that does not reach the server. A deletion would then
+/// count as done, and an object as missing. An answer to a HEAD has no body, so no server says more there.
+fn may_hide_an_object(what: Asked, is_a_look: bool) -> bool {
+    matches!(what, Asked::Object | Asked::Delete) && !is_a_look
+}
+
 /// Whether a request goes to this endpoint.
 fn is_at(endpoint: &Url, uri: &str) -> bool {
     Url::parse(uri).is_ok_and(|it| {
@@ -291,9 +314,23 @@ fn server_of(asked: &str, location: &str) -> Option<String> {
     origin.is_tuple().then(|| origin.ascii_serialization())
 }
 
+/// Whether a request has a signature of S3. No service that hands out credentials is asked with one, so this tells an object
+/// below `latest/meta-data` from the answers of such a service.
+fn is_signed_for_s3(request: &HttpRequest) -> bool {
+    let authorization = request.headers().get("authorization");
+    authorization.is_some_and(|it| it.as_bytes().starts_with(b"AWS4-HMAC-SHA256"))
+}
+
 /// Whether credentials are asked for at a path, also of a server that hands them out beside the objects, as those for tests do.
 fn is_of_a_credential_service(path: &str) -> bool {
-    let beginnings = ["/latest/", "/computeMetadata/", "/metadata/identity/", "/v2/credentials"];
+    let beginnings = [
+        "/latest/api/token",
+        "/latest/meta-data/",
+        "/latest/dynamic/",
+        "/computeMetadata/",
+        "/metadata/identity/",
+        "/v2/credentials/",
+    ];
     path.ends_with("/token") || beginnings.iter().any(|it| path.starts_with(it))
 }
 
@@ -354,9 +391,15 @@ mod tests {
         ] {
             assert_eq!(is_at(&endpoint, uri), is_for_the_bucket, "{uri}");
         }
-        for path in ["/latest/api/token", "/computeMetadata/v1/x", "/tenant/oauth2/v2.0/token"] {
+        for path in [
+            "/latest/api/token",
+            "/latest/meta-data/iam/security-credentials/role",
+            "/computeMetadata/v1/x",
+            "/tenant/oauth2/v2.0/token",
+        ] {
             assert!(is_of_a_credential_service(path), "{path}");
         }
+        assert!(!is_of_a_credential_service("/latest/workflows/a/metadata.json"), "a prefix of that name");
         assert!(!is_of_a_credential_service("/plans/workflows/token/metadata.json"));
     }
 

@@ -11,7 +11,7 @@ use common::{
     raw::{RawServer, always},
 };
 use futures::TryStreamExt;
-use pflow_backend::{Batch, Error, ErrorKind, Key, Operation, Outcome, Prefix, StorageBackend};
+use pflow_backend::{Batch, Commit, Error, ErrorKind, Key, Operation, Outcome, Prefix, StorageBackend};
 use pflow_backend_object::{ObjectBackend, ObjectOptions};
 use pflow_test_endpoints::s3_variables;
 
@@ -50,7 +50,8 @@ async fn writes(backend: &ObjectBackend) -> Vec<Error> {
 fn assert_sentence(error: &Error, kind: ErrorKind, outcome: Outcome, words: &[&str]) {
     let shown = error.to_string();
     assert_eq!((error.kind(), error.outcome()), (kind, outcome), "{shown}");
-    assert!(words.iter().all(|word| shown.contains(word)), "{words:?}: {shown}");
+    let told = format!("{shown} {}", error.hint().unwrap_or_default());
+    assert!(words.iter().all(|word| told.contains(word)), "{words:?}: {told}");
     let all = format!("{error} {error:?}");
     assert!(!shown.contains('\n') && !all.contains(SECRET) && !all.contains("testtest"), "{all}");
 }
@@ -78,10 +79,10 @@ async fn a_redirect_is_not_followed_and_nothing_is_done() {
         let backend = backend(&server.url());
         let words = [&server.url(), &elsewhere.url(), "redirect", &status.to_string()];
         for error in reads(&backend).await {
-            assert_sentence(&error, ErrorKind::Missing, SURELY_NOT, &words);
+            assert_sentence(&error, ErrorKind::Unavailable, SURELY_NOT, &words);
         }
         for error in writes(&backend).await {
-            assert_sentence(&error, ErrorKind::Missing, Outcome::Unknown, &words);
+            assert_sentence(&error, ErrorKind::Unavailable, Outcome::Unknown, &words);
         }
     }
     assert_eq!(elsewhere.requests(), 0);
@@ -91,7 +92,7 @@ async fn a_redirect_is_not_followed_and_nothing_is_done() {
 async fn a_redirect_to_a_page_of_its_own_is_no_server_of_objects() {
     let server = always("HTTP/1.1 302 Found\r\nlocation: /ui/login\r\ncontent-length: 0\r\n\r\n").await;
     for error in reads(&backend(&server.url())).await {
-        assert_sentence(&error, ErrorKind::Missing, SURELY_NOT, &["no S3 server", "another page", "302"]);
+        assert_sentence(&error, ErrorKind::Unavailable, SURELY_NOT, &["no S3 server", "another page", "302"]);
     }
 }
 
@@ -126,11 +127,11 @@ async fn a_web_page_is_no_success() {
         let backend = backend(&server.url());
         let words = [&server.url(), "no S3 server", "web page"];
         for error in reads(&backend).await {
-            assert_sentence(&error, ErrorKind::Missing, SURELY_NOT, &words);
+            assert_sentence(&error, ErrorKind::Unavailable, SURELY_NOT, &words);
         }
         // A proxy may show the page in place of an error of the server that was asked to write.
         for error in writes(&backend).await {
-            assert_sentence(&error, ErrorKind::Missing, Outcome::Unknown, &words);
+            assert_sentence(&error, ErrorKind::Unavailable, Outcome::Unknown, &words);
         }
     }
 }
@@ -140,7 +141,55 @@ async fn a_server_that_says_yes_to_everything_has_deleted_nothing() {
     let server = always(page("text/plain", "ok")).await;
     let deletion = Batch::new().stage([Operation::delete(key())]);
     let error = backend(&server.url()).commit(deletion).await.unwrap_err();
-    assert_sentence(&error, ErrorKind::Missing, Outcome::Unknown, &["no S3 server", "web page"]);
+    assert_sentence(&error, ErrorKind::Unavailable, Outcome::Unknown, &["no S3 server", "web page"]);
+}
+
+/// What an ingress or a web application answers for a path that it does not know.
+#[tokio::test]
+async fn a_404_without_a_word_of_a_server_of_objects_deletes_and_hides_nothing() {
+    for (content_type, body) in [
+        ("text/plain; charset=utf-8", "404 page not found"),
+        ("text/html", "<html><body>Not Found</body></html>"),
+        ("text/plain", ""),
+    ] {
+        let not_found = format!(
+            "HTTP/1.1 404 Not Found\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let list = page("application/xml", "<ListBucketResult></ListBucketResult>");
+        let server = RawServer::start(move |head| {
+            Some(if head.contains("list-type=2") { list.clone() } else { not_found.clone().into() })
+        })
+        .await;
+        let backend = backend(&server.url());
+        let listed: Vec<_> = backend.list(&Prefix::root(), None).try_collect().await.unwrap();
+        assert!(listed.is_empty(), "the bucket is seen");
+        let words = [&server.url(), "no S3 server"];
+        let read = backend.get(&key()).await.unwrap_err();
+        assert_sentence(&read, ErrorKind::Unavailable, SURELY_NOT, &words);
+        for error in writes(&backend).await {
+            assert_eq!(error.outcome(), Outcome::Unknown, "{error}");
+        }
+    }
+}
+
+/// A code, or a header of the cloud.
+#[tokio::test]
+async fn a_404_of_a_server_of_objects_is_believed() {
+    let body = "<Error><Code>NoSuchKey</Code></Error>";
+    for (header, body) in [("", body), ("x-amz-request-id: 1\r\n", ""), ("x-goog-hash: 1\r\n", "")] {
+        let not_found =
+            format!("HTTP/1.1 404 Not Found\r\n{header}content-length: {}\r\n\r\n{body}", body.len());
+        let list = page("application/xml", "<ListBucketResult></ListBucketResult>");
+        let server = RawServer::start(move |head| {
+            Some(if head.contains("list-type=2") { list.clone() } else { not_found.clone().into() })
+        })
+        .await;
+        let backend = backend(&server.url());
+        assert_eq!(backend.get(&key()).await.unwrap(), None, "{header}");
+        let done = backend.commit(Batch::new().stage([Operation::delete(key())])).await.unwrap();
+        assert!(matches!(done, Commit::Committed(_)), "{header}");
+    }
 }
 
 fn through(proxy: &str, endpoint: &str) -> ObjectBackend {

@@ -41,7 +41,8 @@ async fn refusals(backend: &ObjectBackend) -> Vec<Error> {
 fn assert_sentence(error: &Error, kind: ErrorKind, words: &[&str]) {
     let (shown, all) = (error.to_string(), format!("{error} {error:?}"));
     assert_eq!((error.kind(), error.outcome()), (kind, Outcome::NotApplied { applied: 0 }), "{shown}");
-    assert!(words.iter().all(|word| shown.contains(word)), "{words:?}: {shown}");
+    let told = format!("{shown} {}", error.hint().unwrap_or_default());
+    assert!(words.iter().all(|word| told.contains(word)), "{words:?}: {told}");
     assert!(!shown.contains('\n') && !all.contains(SECRET) && !all.contains("testtest"), "{all}");
 }
 
@@ -135,7 +136,7 @@ async fn a_server_of_another_kind_is_found_out() {
     let variables = with(&S3Endpoint::start(["plans"]).variables("plans"), "AWS_ENDPOINT_URL", &endpoint);
     let backend = open("s3://plans", impatient(variables)).unwrap();
     let error = backend.get(&key()).await.unwrap_err();
-    assert_sentence(&error, ErrorKind::Missing, &[&endpoint, "no S3 server"]);
+    assert_sentence(&error, ErrorKind::Unavailable, &[&endpoint, "no S3 server"]);
 }
 
 #[tokio::test]
@@ -159,12 +160,17 @@ async fn an_endpoint_that_does_not_name_the_bucket_at_once_is_no_credential_serv
     let body = "<Error><Code>NoSuchKey</Code></Error>";
     let answer = format!("HTTP/1.1 404 Not Found\r\ncontent-length: {}\r\n\r\n{body}", body.len());
     let endpoint = other_server(answer.leak().as_bytes()).await;
-    for (path, virtual_hosted) in [("", "true"), ("/a/b/c", "false")] {
+    // The last one has a key below it that is a path of the instance metadata service.
+    for (path, virtual_hosted, url) in [
+        ("", "true", "s3://plans"),
+        ("/a/b/c", "false", "s3://plans"),
+        ("", "true", "s3://plans/latest/meta-data/iam"),
+    ] {
         let usual = S3Endpoint::start(["plans"]).variables("plans");
         let variables = with(&usual, "AWS_ENDPOINT_URL", &format!("{endpoint}{path}"));
         let variables = with(&variables, "AWS_VIRTUAL_HOSTED_STYLE_REQUEST", virtual_hosted);
-        let backend = open("s3://plans", impatient(variables)).unwrap();
-        assert_eq!(backend.get(&key()).await.unwrap(), None, "{path}");
+        let backend = open(url, impatient(variables)).unwrap();
+        assert_eq!(backend.get(&key()).await.unwrap(), None, "{url} {path}");
     }
 }
 

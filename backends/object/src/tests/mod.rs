@@ -22,7 +22,7 @@ use pflow_backend::{
     Batch, Commit, Key, ManualEnvironment, Operation, Result, StorageBackend, Version, Versions,
 };
 
-use crate::{ObjectBackend, ObjectOptions, credentials::Source, open::Connected, place::Place};
+use crate::{ObjectBackend, ObjectOptions, connected::Connected, credentials::Source, place::Place};
 use server::{IfMatch, Plan, Server};
 
 fn backend(server: &Arc<Server>) -> ObjectBackend {

@@ -35,7 +35,7 @@ async fn a_first_key_that_is_not_there_may_be_a_bucket_that_is_not_there() {
     assert_eq!(server.requests(), ["HEAD p/a", "LIST p/ "]);
     server.plan("LIST", [Plan::Answered(404)]);
     let error = backend(&server).stat(&key("a")).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Missing, "{error}");
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     server.requests();
     // Once the bucket was seen nobody asks for it again.
     let seen = backend(&server);

@@ -1,12 +1,17 @@
 //! What a person is told of credentials that are refused: what is wrong, whose they are, and the way out.
 
-use pflow_backend::ErrorKind;
+use pflow_backend::{ErrorKind, Key};
 
 use crate::{
     credentials::{NoCredentials, Source},
+    doing::Doing,
     fault::{Answer, Fault},
     place::Place,
 };
+
+fn a() -> Key {
+    Key::parse("a").unwrap()
+}
 
 fn place(url: &str) -> Place {
     let credentials = Source::new(
@@ -17,9 +22,9 @@ fn place(url: &str) -> Place {
     Place { url: url.parse().unwrap(), endpoint: "https://e".to_owned(), region, credentials }
 }
 
-fn said(url: &str, status: u16, code: &str, what: &str) -> (String, String) {
+fn said(url: &str, status: u16, code: &str, doing: Doing<'_>) -> (String, String) {
     let code = (!code.is_empty()).then(|| code.to_owned());
-    let error = Fault::Answer(Answer { code, ..Answer::of_status(status) }).error(&place(url), what);
+    let error = Fault::Answer(Answer { code, ..Answer::of_status(status) }).error(&place(url), doing);
     assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
     (error.to_string(), error.hint().unwrap_or_default().to_owned())
 }
@@ -27,19 +32,26 @@ fn said(url: &str, status: u16, code: &str, what: &str) -> (String, String) {
 #[test]
 fn a_refusal_says_what_is_wrong_and_what_renews_the_credentials() {
     let (login, list) = ("Run `aws sso login --profile work`", "s3:ListBucket");
-    for (url, status, code, what, words, hint) in [
-        ("s3://b", 403, "InvalidAccessKeyId", "read a", "does not know the access key", login),
-        ("s3://b", 400, "ExpiredToken", "write a", "have expired", login),
-        ("s3://b", 403, "SignatureDoesNotMatch", "read a", "secret key does not fit", login),
-        ("s3://b", 401, "", "list p", "are refused by https://e (401)", login),
-        ("gs://b", 401, "", "read a", "are refused by https://e (401)", login),
-        ("az://b", 403, "AuthenticationFailed", "read a", "wrong or have expired", "check the clock"),
-        ("az://b", 401, "InvalidAuthenticationInfo", "read a", "wrong or have expired", login),
+    for (url, status, code, doing, words, hint) in [
+        ("s3://b", 403, "InvalidAccessKeyId", Doing::Read(&a()), "does not know the access key", login),
+        ("s3://b", 400, "ExpiredToken", Doing::Write(&a()), "have expired", login),
+        ("s3://b", 403, "SignatureDoesNotMatch", Doing::Read(&a()), "secret key does not fit", login),
+        ("s3://b", 401, "", Doing::List, "are refused by https://e (401)", login),
+        ("gs://b", 401, "", Doing::Read(&a()), "are refused by https://e (401)", login),
+        (
+            "az://b",
+            403,
+            "AuthenticationFailed",
+            Doing::Read(&a()),
+            "wrong or have expired",
+            "check the clock",
+        ),
+        ("az://b", 401, "InvalidAuthenticationInfo", Doing::Read(&a()), "wrong or have expired", login),
         (
             "az://b",
             403,
             "KeyBasedAuthenticationNotPermitted",
-            "read a",
+            Doing::Read(&a()),
             "account keys",
             "AZURE_USE_AZURE_CLI",
         ),
@@ -47,52 +59,59 @@ fn a_refusal_says_what_is_wrong_and_what_renews_the_credentials() {
             "s3://b",
             403,
             "AccessDenied",
-            "read a",
+            Doing::Read(&a()),
             "or the key is missing and s3:ListBucket is not allowed",
             list,
         ),
-        ("s3://b", 403, "", "look at a", "or the key is missing and s3:ListBucket is not allowed", list),
+        (
+            "s3://b",
+            403,
+            "",
+            Doing::LookAt(&a()),
+            "or the key is missing and s3:ListBucket is not allowed",
+            list,
+        ),
         (
             "s3://b",
             403,
             "AccessDenied",
-            "write a",
+            Doing::Write(&a()),
             "do not allow this at https://e (403 AccessDenied)",
             "s3:PutObject",
         ),
-        ("s3://b", 403, "AccessDenied", "delete a", "do not allow this", "s3:DeleteObject"),
-        ("s3://b", 403, "AccessDenied", "list p", "do not allow this", list),
+        ("s3://b", 403, "AccessDenied", Doing::Delete(&a()), "do not allow this", "s3:DeleteObject"),
+        ("s3://b", 403, "AccessDenied", Doing::List, "do not allow this", list),
         (
             "gs://b",
             403,
             "AccessDenied",
-            "read a",
+            Doing::Read(&a()),
             "storage.objects.list is not allowed",
             "storage.objects.get",
         ),
-        ("gs://b", 403, "", "write a", "do not allow this", "storage.objects.create"),
+        ("gs://b", 403, "", Doing::Write(&a()), "do not allow this", "storage.objects.create"),
         (
             "az://b",
             403,
             "AuthorizationPermissionMismatch",
-            "write a",
+            Doing::Write(&a()),
             "do not allow this",
             "Storage Blob Data Contributor",
         ),
     ] {
-        let (sentence, found) = said(url, status, code, what);
-        assert!(sentence.contains(words) && found.contains(hint), "{code}, {what}: {sentence} | {found}");
+        let (sentence, found) = said(url, status, code, doing);
+        assert!(sentence.contains(words) && found.contains(hint), "{code}, {doing}: {sentence} | {found}");
         assert!(
             sentence.contains("; they are those of the AWS profile work of /home/ada/.aws/config"),
             "{sentence}"
         );
-        assert!(sentence.ends_with(&format!("(to {what} in {url})")), "{sentence}");
+        assert!(sentence.ends_with(&format!("(to {doing} in {url})")), "{sentence}");
         let is_of_a_missing_key = sentence.contains("or the key is missing");
         assert_eq!(is_of_a_missing_key, words.contains("is not allowed"), "a write or a list: {sentence}");
     }
     // The credentials are not to blame for the clock.
     for code in ["RequestTimeTooSkewed", "RequestExpired"] {
-        let (sentence, hint) = said("s3://b", 403, code, "read a");
+        let (sentence, hint) = said("s3://b", 403, code, Doing::Read(&a()));
         assert!(sentence.contains("The clock of this machine") && !sentence.contains("work"), "{sentence}");
         assert_eq!(hint, "Set the clock of this machine");
     }
@@ -105,12 +124,42 @@ fn what_gave_no_credentials_says_so_itself() {
         "Run `aws sso login --profile work`",
     );
     for fault in [Fault::NoCredentials(none), Fault::Credentials("169.254.169.254".to_owned())] {
-        let error = fault.error(&place("s3://b"), "read a");
+        let error = fault.error(&place("s3://b"), Doing::Read(&a()));
         assert_eq!(
             (error.kind(), error.hint()),
             (ErrorKind::Denied, Some("Run `aws sso login --profile work`"))
         );
     }
-    let unreachable = Fault::Unreachable("no such host".to_owned()).error(&place("az://b"), "read a");
+    let unreachable =
+        Fault::Unreachable("no such host".to_owned()).error(&place("az://b"), Doing::Read(&a()));
     assert_eq!(unreachable.hint(), Some("Check the name of the account and the network"));
+}
+
+/// Otherwise a check that reads all objects would call them damaged, one after the other.
+#[test]
+fn no_fault_of_a_request_is_of_one_object() {
+    let invalid = NoCredentials::invalid("the profile has half a key", "Complete it");
+    let word = || "a".to_owned();
+    let answers = (100..600).map(Answer::of_status);
+    let coded = ["NoSuchBucket", "ExpiredToken", "AccessDenied", "PermanentRedirect"];
+    let coded = coded.map(|code| Answer { code: Some(code.to_owned()), ..Answer::of_status(400) });
+    let faults = [
+        Fault::Unreachable(word()),
+        Fault::Proxy(word(), word()),
+        Fault::ProxyCredentials(word()),
+        Fault::SpeaksPlainHttp,
+        Fault::SpeaksTls,
+        Fault::Credentials(word()),
+        Fault::NoCredentials(invalid),
+        Fault::Settings(word()),
+        Fault::Stale(Answer::of_status(401)),
+        Fault::TimedOut,
+        Fault::Cut,
+        Fault::Garbled,
+        Fault::WebPage,
+    ];
+    for fault in answers.chain(coded).map(Fault::Answer).chain(faults) {
+        let error = fault.error(&place("s3://b"), Doing::Read(&a()));
+        assert!(!error.is_of_one_object(), "{fault:?}: {:?}", error.kind());
+    }
 }

@@ -21,7 +21,7 @@ use pflow_backend::{BoxStream, Bytes, DateTime, Environment, Identity, ManualEnv
 use tokio::time::{Instant, sleep};
 
 use super::server::answer;
-use crate::{ObjectBackend, ObjectOptions, open::Connected, place::Place};
+use crate::{ObjectBackend, ObjectOptions, connected::Connected, place::Place};
 
 /// How a server is; sound and without latency unless set.
 #[derive(Debug, Clone, Copy, Default)]

@@ -131,7 +131,7 @@ async fn a_refusal_of_the_caller_or_the_bucket_surely_did_not_happen() {
         (400, ErrorKind::Io),
         (401, ErrorKind::Denied),
         (403, ErrorKind::Denied),
-        (405, ErrorKind::Missing),
+        (405, ErrorKind::Unavailable),
         (507, ErrorKind::Exhausted),
     ] {
         let server = Server::new();
