@@ -27,6 +27,8 @@ pub(crate) enum Fault {
     Credentials(String),
     /// This host, which hands out credentials, answers with this status at the moment, so nothing was sent.
     CredentialsLater(String, u16),
+    /// No credentials came in the time of the attempt, so nothing was sent.
+    CredentialsTimedOut,
     /// No credentials could be had for another reason, so nothing was sent.
     NoCredentials(NoCredentials),
     /// The settings do not allow the request, so nothing was sent.
@@ -100,7 +102,8 @@ impl Fault {
     pub(crate) fn is_passing(&self) -> bool {
         match self {
             Self::Unreachable(_) | Self::TimedOut | Self::Cut | Self::Garbled | Self::WebPage => true,
-            Self::CredentialsLater(..) | Self::Stale(_) | Self::Proxy(..) => true,
+            Self::CredentialsLater(..) | Self::CredentialsTimedOut => true,
+            Self::Stale(_) | Self::Proxy(..) => true,
             Self::Credentials(_) | Self::NoCredentials(_) | Self::ProxyCredentials(_) => false,
             Self::Settings(_) | Self::SpeaksPlainHttp | Self::SpeaksTls => false,
             Self::Answer(answer) => answer.is_passing(),
@@ -111,7 +114,8 @@ impl Fault {
     pub(crate) fn of_a_write(&self) -> OfAWrite {
         match self {
             Self::Unreachable(_) | Self::Proxy(..) => OfAWrite::NotSent,
-            Self::CredentialsLater(..) | Self::Stale(_) => OfAWrite::NotSent,
+            Self::CredentialsLater(..) | Self::CredentialsTimedOut => OfAWrite::NotSent,
+            Self::Stale(_) => OfAWrite::NotSent,
             Self::Credentials(_) | Self::NoCredentials(_) | Self::Settings(_) => OfAWrite::Hopeless,
             Self::ProxyCredentials(_) | Self::SpeaksPlainHttp => OfAWrite::Hopeless,
             // Bytes have left. What a server that understood them as TLS did not do, another behind the same port may have done.
@@ -135,6 +139,7 @@ impl Fault {
             Self::CredentialsLater(host, status) => {
                 format!("{status} of {host}, which hands out credentials")
             }
+            Self::CredentialsTimedOut => "no credentials in time".to_owned(),
             Self::NoCredentials(none) => none.why.clone(),
             Self::Settings(what) => what.clone(),
             Self::Answer(Answer { status, code: Some(code), .. })
@@ -211,6 +216,14 @@ impl Fault {
                 ErrorKind::Unavailable,
                 format!("{host}, which hands out credentials, keeps answering {status}"),
             ),
+            Self::CredentialsTimedOut => Said::new(
+                ErrorKind::Unavailable,
+                format!(
+                    "The credentials for {endpoint} did not come in time{}",
+                    of(&place.credentials.origin)
+                ),
+            )
+            .hint(&place.credentials.renew),
             Self::NoCredentials(none) => Said::new(none.kind, none.why.clone()).hint(&none.hint),
             Self::Settings(what) => {
                 Said::new(ErrorKind::InvalidInput, format!("The settings do not allow this: {what}"))
@@ -387,11 +400,7 @@ impl Answer {
         let Place { url, endpoint, credentials, .. } = place;
         let renew = credentials.renew.as_str();
         let said = |sentence: String, hint: &str| {
-            let origin = if credentials.origin.is_empty() {
-                String::new()
-            } else {
-                format!("; they are those of {}", credentials.origin)
-            };
+            let origin = of(&credentials.origin);
             Some(Said::new(ErrorKind::Denied, format!("{sentence}{origin}")).hint(hint))
         };
         if self.has_code(&["RequestTimeTooSkewed", "RequestExpired"]) {
@@ -451,6 +460,11 @@ impl Answer {
             _ => None,
         }
     }
+}
+
+/// Where credentials come from, as the end of a sentence.
+fn of(origin: &str) -> String {
+    if origin.is_empty() { String::new() } else { format!("; they are those of {origin}") }
 }
 
 fn is_same_server(one: &str, other: &str) -> bool {

@@ -42,6 +42,7 @@ mod credentials;
 mod examine;
 mod fault;
 mod foreign;
+mod getting;
 mod late;
 mod list;
 mod open;
