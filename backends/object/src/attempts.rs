@@ -4,6 +4,7 @@ use futures::future::{Either, select};
 use pflow_backend::Environment;
 
 use crate::{
+    credentials::Later,
     fault::Fault,
     getting::Getting,
     options::ObjectOptions,
@@ -123,7 +124,9 @@ impl<'a> Attempts<'a> {
             return false;
         }
         match fault {
-            Fault::Unreachable(_) | Fault::Proxy(..) => {
+            Fault::Unreachable(_)
+            | Fault::Proxy(..)
+            | Fault::CredentialsLater(Later { is_unreached: true, .. }) => {
                 let since = *self.unreachable_since.get_or_insert(self.began);
                 let ends = since.saturating_add(self.options.connect_timeout).min(self.ends);
                 return self.pause_until(ends).await;

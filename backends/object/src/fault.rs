@@ -4,7 +4,12 @@ use std::{error::Error as StdError, time::Duration};
 
 use pflow_backend::{Error, ErrorKind};
 
-use crate::{credentials::NoCredentials, place::Place, url::Scheme, wire};
+use crate::{
+    credentials::{Later, NoCredentials},
+    place::Place,
+    url::Scheme,
+    wire,
+};
 
 /// Why a request did not succeed. Holds no secret: see [`crate::wire`].
 #[cfg_attr(
@@ -23,10 +28,12 @@ pub(crate) enum Fault {
     SpeaksPlainHttp,
     /// The endpoint is to speak plain HTTP and speaks TLS.
     SpeaksTls,
-    /// This host handed out no credentials, so nothing was sent.
+    /// No service that hands out credentials is at this host, so nothing was sent.
     Credentials(String),
-    /// This host, which hands out credentials, answers with this status at the moment, so nothing was sent.
-    CredentialsLater(String, u16),
+    /// The service at this host answered with this status and no credentials, so nothing was sent.
+    CredentialsRefused(String, u16),
+    /// A service hands out no credentials at the moment, so nothing was sent.
+    CredentialsLater(Later),
     /// No credentials came in the time of the attempt, so nothing was sent.
     CredentialsTimedOut,
     /// No credentials could be had for another reason, so nothing was sent.
@@ -104,7 +111,8 @@ impl Fault {
             Self::Unreachable(_) | Self::TimedOut | Self::Cut | Self::Garbled | Self::WebPage => true,
             Self::CredentialsLater(..) | Self::CredentialsTimedOut => true,
             Self::Stale(_) | Self::Proxy(..) => true,
-            Self::Credentials(_) | Self::NoCredentials(_) | Self::ProxyCredentials(_) => false,
+            Self::Credentials(_) | Self::CredentialsRefused(..) | Self::NoCredentials(_) => false,
+            Self::ProxyCredentials(_) => false,
             Self::Settings(_) | Self::SpeaksPlainHttp | Self::SpeaksTls => false,
             Self::Answer(answer) => answer.is_passing(),
         }
@@ -116,7 +124,8 @@ impl Fault {
             Self::Unreachable(_) | Self::Proxy(..) => OfAWrite::NotSent,
             Self::CredentialsLater(..) | Self::CredentialsTimedOut => OfAWrite::NotSent,
             Self::Stale(_) => OfAWrite::NotSent,
-            Self::Credentials(_) | Self::NoCredentials(_) | Self::Settings(_) => OfAWrite::Hopeless,
+            Self::Credentials(_) | Self::CredentialsRefused(..) => OfAWrite::Hopeless,
+            Self::NoCredentials(_) | Self::Settings(_) => OfAWrite::Hopeless,
             Self::ProxyCredentials(_) | Self::SpeaksPlainHttp => OfAWrite::Hopeless,
             // Bytes have left. What a server that understood them as TLS did not do, another behind the same port may have done.
             Self::SpeaksTls => OfAWrite::Doubtful,
@@ -136,8 +145,9 @@ impl Fault {
             Self::SpeaksPlainHttp => "plain HTTP".to_owned(),
             Self::SpeaksTls => "TLS".to_owned(),
             Self::Credentials(host) => format!("{host} hands out no credentials"),
-            Self::CredentialsLater(host, status) => {
-                format!("{status} of {host}, which hands out credentials")
+            Self::CredentialsRefused(host, status) => format!("{host} gives no credentials ({status})"),
+            Self::CredentialsLater(Later { host, cause, .. }) => {
+                format!("{cause} of {host}, which hands out credentials")
             }
             Self::CredentialsTimedOut => "no credentials in time".to_owned(),
             Self::NoCredentials(none) => none.why.clone(),
@@ -161,6 +171,7 @@ impl Fault {
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Answer(answer) => answer.retry_after,
+            Self::CredentialsLater(later) => later.retry_after,
             _ => None,
         }
     }
@@ -212,9 +223,18 @@ impl Fault {
                 format!("There are no credentials: none are set, and {host} hands out none"),
             )
             .hint(&place.credentials.renew),
-            Self::CredentialsLater(host, status) => Said::new(
+            Self::CredentialsRefused(host, status) => {
+                let whose = match place.credentials.origin.as_str() {
+                    "" => String::new(),
+                    origin if origin.contains(host) => String::new(),
+                    origin => format!(" for {origin}"),
+                };
+                Said::new(ErrorKind::Denied, format!("{host} gives no credentials{whose} ({status})"))
+                    .hint(&place.credentials.renew)
+            }
+            Self::CredentialsLater(Later { host, cause, .. }) => Said::new(
                 ErrorKind::Unavailable,
-                format!("{host}, which hands out credentials, keeps answering {status}"),
+                format!("{host}, which hands out credentials, gives none at the moment ({cause})"),
             ),
             Self::CredentialsTimedOut => Said::new(
                 ErrorKind::Unavailable,
