@@ -137,16 +137,21 @@ impl<'a> Attempts<'a> {
                     return false;
                 }
             }
-            Fault::Stale(_) => {
-                if self.renewed {
-                    return false;
-                }
-                self.renewed = true;
-            }
+            Fault::Stale(_) if !self.renews() => return false,
             _ => {}
         }
         self.unreachable_since = None;
         self.pause().await
+    }
+
+    /// Whether new credentials are asked for: once in an operation, for each time may run a program.
+    fn renews(&mut self) -> bool {
+        !std::mem::replace(&mut self.renewed, true)
+    }
+
+    /// As [`pause`](Self::pause), after a fault that is met until the deadline since a write is in doubt.
+    pub(crate) async fn pause_after(&mut self, fault: &Fault) -> bool {
+        if matches!(fault, Fault::Stale(_)) && !self.renews() { false } else { self.pause().await }
     }
 
     /// Pauses, and says whether there is time for another attempt.
@@ -269,6 +274,17 @@ mod tests {
         };
         let fault = attempts.one(getting).await.unwrap_err();
         assert_eq!((fault.clone(), fault.of_a_write()), (Fault::CredentialsTimedOut, OfAWrite::NotSent));
+    }
+
+    #[tokio::test]
+    async fn credentials_are_renewed_once_also_while_a_write_is_in_doubt() {
+        let environment = ManualEnvironment::new(7);
+        let options = ObjectOptions::default();
+        let mut attempts = Attempts::begin(&environment, &options);
+        let stale = Fault::Stale(Answer::of_status(401));
+        assert!(attempts.pause_after(&stale).await);
+        assert!(!attempts.pause_after(&stale).await && !attempts.again(&stale).await);
+        assert!(attempts.pause_after(&answer(503)).await);
     }
 
     #[tokio::test]
