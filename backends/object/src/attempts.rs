@@ -4,7 +4,9 @@ use futures::future::{Either, select};
 use pflow_backend::Environment;
 
 use crate::{
+    credentials::Later,
     fault::Fault,
+    getting::Getting,
     options::ObjectOptions,
     outage::{Outage, PATIENCE},
 };
@@ -73,14 +75,16 @@ impl<'a> Attempts<'a> {
         self
     }
 
-    /// One attempt, ended when its time is over. Ending it tells nothing about what the server does with it.
+    /// One attempt, ended when its time is over. Ending it tells nothing about what the server does with it,
+    /// unless it still waited for its credentials: then the server does not know of it.
     pub(crate) async fn one<T>(
         &mut self,
         request: impl Future<Output = Result<T, Fault>>,
     ) -> Result<T, Fault> {
         self.began = self.environment.monotonic();
         let limit = self.options.request_timeout.min(self.ends.saturating_sub(self.began));
-        let mut request = pin!(request);
+        let getting = Getting::default();
+        let mut request = pin!(getting.watch(request));
         let quiet = self.quiet().min(limit);
         let mut answer = match select(&mut request, pin!(self.environment.sleep(quiet))).await {
             Either::Left((answer, _)) => Some(answer),
@@ -93,7 +97,10 @@ impl<'a> Attempts<'a> {
                 answer = Some(late);
             }
         }
-        let answer = answer.unwrap_or(Err(Fault::TimedOut));
+        let answer = answer.unwrap_or_else(|| match getting.is_under_way() {
+            true => Err(Fault::CredentialsTimedOut),
+            false => Err(Fault::TimedOut),
+        });
         self.met = answer.as_ref().err().map(Fault::in_short);
         self.at_least = answer.as_ref().err().and_then(Fault::retry_after).unwrap_or_default();
         answer
@@ -117,7 +124,9 @@ impl<'a> Attempts<'a> {
             return false;
         }
         match fault {
-            Fault::Unreachable(_) | Fault::Proxy(..) => {
+            Fault::Unreachable(_)
+            | Fault::Proxy(..)
+            | Fault::CredentialsLater(Later { is_unreached: true, .. }) => {
                 let since = *self.unreachable_since.get_or_insert(self.began);
                 let ends = since.saturating_add(self.options.connect_timeout).min(self.ends);
                 return self.pause_until(ends).await;
@@ -128,16 +137,21 @@ impl<'a> Attempts<'a> {
                     return false;
                 }
             }
-            Fault::Stale(_) => {
-                if self.renewed {
-                    return false;
-                }
-                self.renewed = true;
-            }
+            Fault::Stale(_) if !self.renews() => return false,
             _ => {}
         }
         self.unreachable_since = None;
         self.pause().await
+    }
+
+    /// Whether new credentials are asked for: once in an operation, for each time may run a program.
+    fn renews(&mut self) -> bool {
+        !std::mem::replace(&mut self.renewed, true)
+    }
+
+    /// As [`pause`](Self::pause), after a fault that is met until the deadline since a write is in doubt.
+    pub(crate) async fn pause_after(&mut self, fault: &Fault) -> bool {
+        if matches!(fault, Fault::Stale(_)) && !self.renews() { false } else { self.pause().await }
     }
 
     /// Pauses, and says whether there is time for another attempt.
@@ -167,7 +181,10 @@ mod tests {
     use pflow_backend::ManualEnvironment;
 
     use super::*;
-    use crate::fault::Answer;
+    use crate::{
+        fault::{Answer, OfAWrite},
+        getting::Begun,
+    };
 
     fn answer(status: u16) -> Fault {
         Fault::Answer(Answer::of_status(status))
@@ -239,6 +256,35 @@ mod tests {
         let refused = attempts.one(async { Err::<(), _>(answer(503)) }).await.unwrap_err();
         assert!(attempts.again(&refused).await);
         assert!(environment.monotonic() < Duration::from_secs(10), "what it said before is over");
+    }
+
+    #[tokio::test]
+    async fn an_attempt_that_still_waits_for_credentials_was_not_sent() {
+        let environment = ManualEnvironment::new(7);
+        let options = ObjectOptions::default();
+        let mut attempts = Attempts::begin(&environment, &options);
+        let got = async {
+            drop(Begun::new());
+            std::future::pending::<Result<(), Fault>>().await
+        };
+        assert_eq!(attempts.one(got).await, Err(Fault::TimedOut));
+        let getting = async {
+            let _begun = Begun::new();
+            std::future::pending::<Result<(), Fault>>().await
+        };
+        let fault = attempts.one(getting).await.unwrap_err();
+        assert_eq!((fault.clone(), fault.of_a_write()), (Fault::CredentialsTimedOut, OfAWrite::NotSent));
+    }
+
+    #[tokio::test]
+    async fn credentials_are_renewed_once_also_while_a_write_is_in_doubt() {
+        let environment = ManualEnvironment::new(7);
+        let options = ObjectOptions::default();
+        let mut attempts = Attempts::begin(&environment, &options);
+        let stale = Fault::Stale(Answer::of_status(401));
+        assert!(attempts.pause_after(&stale).await);
+        assert!(!attempts.pause_after(&stale).await && !attempts.again(&stale).await);
+        assert!(attempts.pause_after(&answer(503)).await);
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::credentials::NoCredentials;
+use crate::credentials::{Later, NoCredentials};
 
 /// Why a request did not succeed. Holds no secret: see `wire.rs`.
 #[cfg_attr(
@@ -21,10 +21,14 @@ pub(crate) enum Fault {
     SpeaksPlainHttp,
     /// The endpoint is to speak plain HTTP and speaks TLS.
     SpeaksTls,
-    /// This host handed out no credentials, so nothing was sent.
+    /// No service that hands out credentials is at this host, so nothing was sent.
     Credentials(String),
-    /// This host, which hands out credentials, answers with this status at the moment, so nothing was sent.
-    CredentialsLater(String, u16),
+    /// The service at this host answered with this status and no credentials, so nothing was sent.
+    CredentialsRefused(String, u16),
+    /// A service hands out no credentials at the moment, so nothing was sent.
+    CredentialsLater(Later),
+    /// No credentials came in the time of the attempt, so nothing was sent.
+    CredentialsTimedOut,
     /// No credentials could be had for another reason, so nothing was sent.
     NoCredentials(NoCredentials),
     /// The settings do not allow the request, so nothing was sent.
@@ -91,8 +95,10 @@ impl Fault {
     pub(crate) fn is_passing(&self) -> bool {
         match self {
             Self::Unreachable(_) | Self::TimedOut | Self::Cut | Self::Garbled | Self::WebPage => true,
-            Self::CredentialsLater(..) | Self::Stale(_) | Self::Proxy(..) => true,
-            Self::Credentials(_) | Self::NoCredentials(_) | Self::ProxyCredentials(_) => false,
+            Self::CredentialsLater(..) | Self::CredentialsTimedOut => true,
+            Self::Stale(_) | Self::Proxy(..) => true,
+            Self::Credentials(_) | Self::CredentialsRefused(..) | Self::NoCredentials(_) => false,
+            Self::ProxyCredentials(_) => false,
             Self::Settings(_) | Self::SpeaksPlainHttp | Self::SpeaksTls => false,
             Self::Answer(answer) => answer.is_passing(),
         }
@@ -102,8 +108,10 @@ impl Fault {
     pub(crate) fn of_a_write(&self) -> OfAWrite {
         match self {
             Self::Unreachable(_) | Self::Proxy(..) => OfAWrite::NotSent,
-            Self::CredentialsLater(..) | Self::Stale(_) => OfAWrite::NotSent,
-            Self::Credentials(_) | Self::NoCredentials(_) | Self::Settings(_) => OfAWrite::Hopeless,
+            Self::CredentialsLater(..) | Self::CredentialsTimedOut => OfAWrite::NotSent,
+            Self::Stale(_) => OfAWrite::NotSent,
+            Self::Credentials(_) | Self::CredentialsRefused(..) => OfAWrite::Hopeless,
+            Self::NoCredentials(_) | Self::Settings(_) => OfAWrite::Hopeless,
             Self::ProxyCredentials(_) | Self::SpeaksPlainHttp => OfAWrite::Hopeless,
             // Bytes have left. What a server that understood them as TLS did not do, another behind the same port may have done.
             Self::SpeaksTls => OfAWrite::Doubtful,
@@ -123,9 +131,11 @@ impl Fault {
             Self::SpeaksPlainHttp => "plain HTTP".to_owned(),
             Self::SpeaksTls => "TLS".to_owned(),
             Self::Credentials(host) => format!("{host} hands out no credentials"),
-            Self::CredentialsLater(host, status) => {
-                format!("{status} of {host}, which hands out credentials")
+            Self::CredentialsRefused(host, status) => format!("{host} gives no credentials ({status})"),
+            Self::CredentialsLater(Later { host, cause, .. }) => {
+                format!("{cause} of {host}, which hands out credentials")
             }
+            Self::CredentialsTimedOut => "no credentials in time".to_owned(),
             Self::NoCredentials(none) => none.why.clone(),
             Self::Settings(what) => what.clone(),
             Self::Answer(Answer { status, code: Some(code), .. })
@@ -147,6 +157,7 @@ impl Fault {
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Answer(answer) => answer.retry_after,
+            Self::CredentialsLater(later) => later.retry_after,
             _ => None,
         }
     }

@@ -44,6 +44,7 @@ mod doing;
 mod examine;
 mod fault;
 mod foreign;
+mod getting;
 mod late;
 mod list;
 mod open;

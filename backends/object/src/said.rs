@@ -3,6 +3,7 @@
 use pflow_backend::{Error, ErrorKind};
 
 use crate::{
+    credentials::Later,
     doing::{Doing, Right},
     fault::{Answer, Fault},
     place::Place,
@@ -50,10 +51,24 @@ impl Fault {
                 format!("There are no credentials: none are set, and {host} hands out none"),
             )
             .hint(&place.credentials.renew),
-            Self::CredentialsLater(host, status) => Said::new(
+            Self::CredentialsRefused(host, status) => {
+                let whose = match place.credentials.origin.as_str() {
+                    "" => String::new(),
+                    origin if origin.contains(host) => String::new(),
+                    origin => format!(" for {origin}"),
+                };
+                Said::new(ErrorKind::Denied, format!("{host} gives no credentials{whose} ({status})"))
+                    .hint(&place.credentials.renew)
+            }
+            Self::CredentialsLater(Later { host, cause, .. }) => Said::new(
                 ErrorKind::Unavailable,
-                format!("{host}, which hands out credentials, keeps answering {status}"),
+                format!("{host}, which hands out credentials, gives none at the moment ({cause})"),
             ),
+            Self::CredentialsTimedOut => {
+                let whose = of(&place.credentials.origin);
+                let sentence = format!("The credentials for {endpoint} did not come in time{whose}");
+                Said::new(ErrorKind::Unavailable, sentence).hint(&place.credentials.renew)
+            }
             Self::NoCredentials(none) => Said::new(none.kind, none.why.clone()).hint(&none.hint),
             Self::Settings(what) => {
                 Said::new(ErrorKind::InvalidInput, format!("The settings do not allow this: {what}"))
@@ -168,11 +183,7 @@ impl Answer {
         let Place { url, endpoint, credentials, .. } = place;
         let renew = credentials.renew.as_str();
         let said = |sentence: String, hint: &str| {
-            let origin = if credentials.origin.is_empty() {
-                String::new()
-            } else {
-                format!("; they are those of {}", credentials.origin)
-            };
+            let origin = of(&credentials.origin);
             Some(Said::new(ErrorKind::Denied, format!("{sentence}{origin}")).hint(hint))
         };
         if self.has_code(&["RequestTimeTooSkewed", "RequestExpired"]) {
@@ -232,6 +243,11 @@ impl Answer {
             _ => None,
         }
     }
+}
+
+/// Where credentials come from, as the end of a sentence.
+fn of(origin: &str) -> String {
+    if origin.is_empty() { String::new() } else { format!("; they are those of {origin}") }
 }
 
 fn is_same_server(one: &str, other: &str) -> bool {

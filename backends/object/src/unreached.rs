@@ -25,10 +25,7 @@ impl Unreached {
     /// None where the request may have left. A connection that timed out while it was made is one that never came about,
     /// which [`HttpErrorKind::Timeout`] does not tell.
     pub(crate) fn of(error: &HttpError, proxy: Option<&str>, asked: &str) -> Option<Self> {
-        let is_connect = matches!(error.kind(), HttpErrorKind::Connect)
-            || chain(error)
-                .any(|it| it.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect));
-        if !is_connect {
+        if !is_connect(error) {
             return None;
         }
         let cause = chain(error).last().map(ToString::to_string).unwrap_or_default();
@@ -45,6 +42,12 @@ impl Unreached {
             _ => Self::Server(cause),
         })
     }
+}
+
+/// Whether no connection was made, so that nothing was sent.
+pub(crate) fn is_connect(error: &HttpError) -> bool {
+    matches!(error.kind(), HttpErrorKind::Connect)
+        || chain(error).any(|it| it.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect))
 }
 
 /// Whether the server of an endpoint in plain HTTP answers a TLS handshake. It may have a certificate that is not trusted.

@@ -22,12 +22,15 @@ use pflow_backend::{Environment, Error, ErrorKind, async_trait};
 use url::Url;
 
 use crate::{
-    credentials::{NoCredentials, Refused},
+    credentials::{
+        Later, NoCredentials, Refused,
+        trouble::{of_answer, of_no_answer},
+    },
     fault::{Answer, Fault},
     foreign::Foreign,
     proxies::{self, Proxies},
     transport,
-    unreached::{self, Unreached},
+    unreached::{self, Unreached, is_connect},
     url::ObjectUrl,
     web_page::{self, Asked},
 };
@@ -45,10 +48,12 @@ pub(crate) enum Failure {
     Unreached(Unreached),
     /// At an endpoint in plain HTTP a server speaks TLS.
     SpeaksTls,
-    /// Credentials that the cloud hands out could not be had from this host.
+    /// No service that hands out credentials is at this host.
     Credentials(String),
-    /// The same at the moment: it answers with this status, which passes.
-    CredentialsLater(String, u16),
+    /// A service at this host answers with this status and no credentials.
+    CredentialsRefused(String, u16),
+    /// The same at the moment.
+    CredentialsLater(Later),
 }
 
 impl fmt::Display for Failure {
@@ -61,22 +66,13 @@ impl fmt::Display for Failure {
             Self::Unreached(Unreached::PlainHttp) => f.write_str("plain HTTP"),
             Self::SpeaksTls => f.write_str("TLS"),
             Self::Credentials(host) => write!(f, "no credentials from {host}"),
-            Self::CredentialsLater(host, status) => write!(f, "status {status} from {host}"),
+            Self::CredentialsRefused(host, status) => write!(f, "status {status} from {host}"),
+            Self::CredentialsLater(Later { host, cause, .. }) => write!(f, "{host}: {cause}"),
         }
     }
 }
 
 impl StdError for Failure {}
-
-impl Failure {
-    /// What an answer of a service for credentials says that is no success.
-    pub(crate) fn of_a_credential_service(host: String, status: u16) -> Self {
-        match status {
-            408 | 425 | 429 | 500 | 502..=504 => Self::CredentialsLater(host, status),
-            _ => Self::Credentials(host),
-        }
-    }
-}
 
 /// What object_store's error says. Its own texts, which may hold URLs and bodies, go no further.
 pub(crate) fn fault(error: &object_store::Error) -> Fault {
@@ -103,7 +99,8 @@ pub(crate) fn of_link(source: &(dyn StdError + 'static)) -> Option<Fault> {
             Failure::Unreached(Unreached::PlainHttp) => Fault::SpeaksPlainHttp,
             Failure::SpeaksTls => Fault::SpeaksTls,
             Failure::Credentials(host) => Fault::Credentials(host),
-            Failure::CredentialsLater(host, status) => Fault::CredentialsLater(host, status),
+            Failure::CredentialsRefused(host, status) => Fault::CredentialsRefused(host, status),
+            Failure::CredentialsLater(later) => Fault::CredentialsLater(later),
         });
     }
     if let Some(none) = source.downcast_ref::<NoCredentials>() {
@@ -282,12 +279,11 @@ impl Client {
         let has_another_way = path == "/latest/api/token";
         let failure = match self.inner.execute(request).await {
             Ok(response) if response.status().is_success() => return Ok(response),
-            Ok(response) => match Failure::of_a_credential_service(host, response.status().as_u16()) {
-                Failure::Credentials(_) if has_another_way => return Ok(response),
+            Ok(response) => match of_answer(host, response.status().as_u16(), response.headers()) {
+                Failure::CredentialsRefused(..) if has_another_way => return Ok(response),
                 failure => failure,
             },
-            // Where no such service is, nothing answers.
-            Err(_) => Failure::Credentials(host),
+            Err(error) => of_no_answer(host, is_connect(&error)),
         };
         Err(HttpError::new(HttpErrorKind::Unknown, failure))
     }
@@ -344,7 +340,7 @@ fn names(bucket: &str, host: &str, path: &str) -> bool {
 
 /// How long to wait by a `Retry-After` of RFC 9110, section 10.2.3: so many seconds, or until a time by the server's own clock, which
 /// `date` has.
-fn after(told: &str, date: Option<&str>) -> Option<Duration> {
+pub(crate) fn after(told: &str, date: Option<&str>) -> Option<Duration> {
     if let Ok(seconds) = told.trim().parse() {
         return Some(Duration::from_secs(seconds));
     }

@@ -119,6 +119,55 @@ async fn what_is_wrong_with_the_files_is_said_with_their_paths() {
     assert_says(&refused(&home("", ""), &[]), ErrorKind::Denied, &["no AWS credentials", "aws configure"]);
 }
 
+/// As a service has it that runs with the home of another user.
+#[tokio::test]
+async fn files_that_cannot_be_read_are_passed_over_where_none_is_needed() {
+    let keys = [("AWS_ACCESS_KEY_ID", "A"), ("AWS_SECRET_ACCESS_KEY", "s")];
+    let unsigned = [("AWS_SKIP_SIGNATURE", "true")];
+    let unreadable = home("", "");
+    std::fs::create_dir(unreadable.path().join(".aws/config")).unwrap();
+    for others in [&keys[..], &unsigned] {
+        open("s3://plans", impatient(variables(unreadable.path(), others))).unwrap();
+        let mut asked = others.to_vec();
+        asked.push(("AWS_PROFILE", "default"));
+        assert_says(&refused(&unreadable, &asked), ErrorKind::InvalidInput, &["cannot be read"]);
+        // It may name an endpoint.
+        assert_says(&refused(&home("[default\n", ""), others), ErrorKind::InvalidInput, &["line 1"]);
+    }
+    let no_folder = tempfile::NamedTempFile::new().unwrap();
+    open("s3://plans", impatient(variables(no_folder.path(), &keys))).unwrap();
+    let error = open("s3://plans", impatient(variables(no_folder.path(), &[]))).unwrap_err();
+    assert_says(&error, ErrorKind::Denied, &["no AWS credentials"]);
+}
+
+#[tokio::test]
+async fn a_profile_that_is_asked_for_and_has_no_credentials_is_named() {
+    let home = home("[default]\nregion = x\n[profile work]\nregion = x\n", "");
+    let error = refused(&home, &[("AWS_PROFILE", "work")]);
+    let words = ["The AWS profile work has no credentials", ".aws/config", "aws configure --profile work"];
+    assert_says(&error, ErrorKind::Denied, &words);
+    assert_says(&refused(&home, &[]), ErrorKind::Denied, &["no AWS credentials"]);
+}
+
+#[tokio::test]
+async fn expired_variables_are_named_with_the_token() {
+    let server = Answering::start(|_| (400, "<Error><Code>ExpiredToken</Code></Error>".to_owned())).await;
+    let home = home("", "");
+    let mut others = vec![
+        ("AWS_ENDPOINT_URL", server.url.as_str()),
+        ("AWS_ACCESS_KEY_ID", "A"),
+        ("AWS_SECRET_ACCESS_KEY", "s"),
+    ];
+    let refusal = async |others: &[(&str, &str)]| {
+        let backend = open("s3://plans", impatient(variables(home.path(), others))).unwrap();
+        backend.get(&key()).await.unwrap_err()
+    };
+    assert!(!refusal(&others).await.hint().unwrap().contains("AWS_SESSION_TOKEN"));
+    others.push(("AWS_SESSION_TOKEN", "t"));
+    let words = ["Set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN to"];
+    assert_says(&refusal(&others).await, ErrorKind::Denied, &words);
+}
+
 #[tokio::test]
 async fn a_refusal_says_which_file_the_keys_come_from() {
     let code = |code: &'static str, status| (status, format!("<Error><Code>{code}</Code></Error>"));

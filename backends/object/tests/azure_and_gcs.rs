@@ -127,6 +127,21 @@ async fn the_program_az_gives_tokens_and_its_refusals_are_named() {
     assert!(server.asked().pop().unwrap().contains("Bearer NEW"));
 }
 
+#[tokio::test]
+async fn a_token_endpoint_that_refuses_is_named_with_what_it_refused() {
+    let server = Answering::start(|_| (401, format!(r#"{{"error":"invalid_client {SECRET}"}}"#))).await;
+    let pairs = [
+        ("AZURE_STORAGE_ACCOUNT", "plans"),
+        ("AZURE_ALLOW_HTTP", "true"),
+        ("AZURE_CLIENT_ID", "c"),
+        ("AZURE_TENANT_ID", "t"),
+        ("AZURE_CLIENT_SECRET", SECRET),
+        ("AZURE_AUTHORITY_HOST", server.url.as_str()),
+    ];
+    let error = open("az://box", impatient(variables(&pairs))).unwrap().get(&key()).await.unwrap_err();
+    assert_says(&error, ErrorKind::Denied, &["127.0.0.1 gives no credentials for", "AZURE_CLIENT_", "(401)"]);
+}
+
 /// What Google's own programs write.
 #[test]
 fn files_of_google_are_read_and_what_cannot_be_done_is_named() {

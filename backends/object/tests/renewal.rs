@@ -15,7 +15,7 @@ use common::{
     impatient, open,
 };
 use pflow_backend::{
-    Batch, Commit, Environment, ErrorKind, Key, ManualEnvironment, Operation, StorageBackend,
+    Batch, Commit, Environment, ErrorKind, Key, ManualEnvironment, Operation, Outcome, StorageBackend,
 };
 use pflow_backend_object::{ObjectBackend, ObjectOptions};
 
@@ -75,7 +75,11 @@ async fn credentials_of_a_container_are_renewed_and_used_while_the_service_fails
     environment.advance(Duration::from_secs(3_600));
     let error = backend.get(&key()).await.unwrap_err();
     let host = service.url.trim_start_matches("http://");
-    assert_says(&error, ErrorKind::Denied, &[host, "role of the task or pod"]);
+    assert_says(
+        &error,
+        ErrorKind::Denied,
+        &[&format!("{host} gives no credentials (404)"), "role of the task or pod"],
+    );
     assert!(!format!("{error:?}{backend:?}").contains("hunter2") && !format!("{error:?}").contains("secret"));
 }
 
@@ -85,6 +89,24 @@ async fn a_container_without_a_service_that_may_be_trusted_is_refused() {
         let options = impatient(variables(&[("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri)]));
         let error = open("s3://plans", options).unwrap_err();
         assert_says(&error, ErrorKind::InvalidInput, &["AWS_CONTAINER_CREDENTIALS_FULL_URI", words]);
+    }
+}
+
+/// The service is there, so it may come back.
+#[tokio::test]
+async fn a_credential_service_that_cuts_connections_is_in_trouble() {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { while listener.accept().await.is_ok() {} });
+    for name in ["AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_METADATA_ENDPOINT"] {
+        let pairs = [("AWS_ENDPOINT_URL", "http://127.0.0.1:1"), (name, &url)];
+        let limit = Duration::from_millis(200);
+        let options = ObjectOptions { deadline: limit, ..impatient(variables(&pairs)) };
+        let backend = open("s3://plans", options).unwrap();
+        let operation = Operation::put(key(), "x").absent();
+        let error = backend.commit(Batch::new().stage([operation])).await.unwrap_err();
+        assert_says(&error, ErrorKind::Unavailable, &["127.0.0.1", "hands out credentials, gives none at"]);
+        assert_eq!(error.outcome(), Outcome::NotApplied { applied: 0 }, "{name}");
     }
 }
 
@@ -126,7 +148,11 @@ async fn credentials_of_a_machine_are_used_while_its_service_fails() {
     // The server says that they are over, and the service still fails.
     *refused.lock().unwrap() = "ONE";
     let error = backend.get(&key()).await.unwrap_err();
-    assert_says(&error, ErrorKind::Unavailable, &["hands out credentials, keeps answering 500"]);
+    assert_says(
+        &error,
+        ErrorKind::Unavailable,
+        &["hands out credentials, gives none at the moment (status 500)"],
+    );
     (*fails.lock().unwrap(), *id.lock().unwrap()) = (false, "TWO");
     let operation = Operation::put(key(), "x").absent();
     let written = backend.commit(Batch::new().stage([operation])).await.unwrap();

@@ -185,7 +185,11 @@ async fn a_credential_service_in_trouble_is_not_one_without_credentials() {
     let options = ObjectOptions { deadline: limit, request_timeout: limit, ..impatient(variables) };
     let backend = open("s3://plans", options).unwrap();
     for error in refusals(&backend).await {
-        assert_sentence(&error, ErrorKind::Unavailable, &["hands out credentials, keeps answering 500"]);
+        assert_sentence(
+            &error,
+            ErrorKind::Unavailable,
+            &["hands out credentials, gives none at the moment (status 500)"],
+        );
     }
 }
 

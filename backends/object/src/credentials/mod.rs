@@ -1,6 +1,6 @@
 //! Where credentials come from, and how a handle that lives for days keeps having some.
 //!
-//! `Held` stands before every source that can give new credentials. It renews them before they expire, goes
+//! `Held` is before every source that can give new credentials. It renews them before they expire, goes
 //! on with those it has while a renewal fails, and fetches new ones when the server refuses those it has.
 
 #[cfg(feature = "s3")]
@@ -14,6 +14,7 @@ mod failure;
 mod gcs;
 #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
 mod held;
+mod later;
 #[cfg(any(feature = "s3", feature = "azure"))]
 mod program;
 #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
@@ -21,6 +22,8 @@ mod refused;
 #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
 mod service;
 mod source;
+#[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+pub(crate) mod trouble;
 
 #[cfg(feature = "s3")]
 pub(crate) use aws::{Aws, Origin};
@@ -31,6 +34,7 @@ pub(crate) use failure::NoCredentials;
 pub(crate) use gcs::Gcs;
 #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
 pub(crate) use held::Held;
+pub(crate) use later::Later;
 #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
 pub(crate) use refused::Refused;
 #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]

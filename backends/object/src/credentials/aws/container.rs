@@ -12,6 +12,7 @@ use crate::{
     credentials::{
         NoCredentials, document,
         held::{Fetch, Fetched},
+        trouble::{of_answer, of_no_answer},
     },
     options::ObjectOptions,
     wire::Failure,
@@ -99,14 +100,17 @@ impl Container {
         if let Some(token) = token {
             request = request.header("authorization", token);
         }
-        let failed =
-            |failure| object_store::Error::Generic { store: "credentials", source: Box::new(failure) };
-        let answer = request.send().await.map_err(|_| failed(Failure::Credentials(self.host())))?;
+        let failed = |failure: Failure| object_store::Error::Generic {
+            store: "credentials",
+            source: Box::new(failure),
+        };
+        let lost = |error: reqwest::Error| failed(of_no_answer(self.host(), error.is_connect()));
+        let answer = request.send().await.map_err(lost)?;
         let status = answer.status();
         if !status.is_success() {
-            return Err(failed(Failure::of_a_credential_service(self.host(), status.as_u16())));
+            return Err(failed(of_answer(self.host(), status.as_u16(), answer.headers())));
         }
-        let body = answer.bytes().await.map_err(|_| failed(Failure::Credentials(self.host())))?;
+        let body = answer.bytes().await.map_err(lost)?;
         document::credentials(&body, false).map_err(|wrong| {
             let why = format!("The service at {} gives no credentials: {wrong}", self.host());
             NoCredentials::denied(why, "Check the role of the task or pod").carried()

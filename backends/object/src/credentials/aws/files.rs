@@ -23,20 +23,34 @@ pub(super) struct File {
 
 impl File {
     /// `~/.aws/config`, or where `AWS_CONFIG_FILE` says; none where no home is known.
-    pub(super) fn config(options: &ObjectOptions) -> Result<Option<Self>, NoCredentials> {
-        Self::read(options, "AWS_CONFIG_FILE", "config")
+    pub(super) fn config(options: &ObjectOptions, are_needed: bool) -> Result<Option<Self>, NoCredentials> {
+        Self::read(options, are_needed, "AWS_CONFIG_FILE", "config")
     }
 
     /// `~/.aws/credentials`, or where `AWS_SHARED_CREDENTIALS_FILE` says.
-    pub(super) fn credentials(options: &ObjectOptions) -> Result<Option<Self>, NoCredentials> {
-        Self::read(options, "AWS_SHARED_CREDENTIALS_FILE", "credentials")
+    pub(super) fn credentials(
+        options: &ObjectOptions,
+        are_needed: bool,
+    ) -> Result<Option<Self>, NoCredentials> {
+        Self::read(options, are_needed, "AWS_SHARED_CREDENTIALS_FILE", "credentials")
     }
 
-    fn read(options: &ObjectOptions, variable: &str, name: &str) -> Result<Option<Self>, NoCredentials> {
+    /// A file that cannot be read counts as one that is not there, unless `are_needed`. One that can be read and
+    /// is wrong is refused in any case, for it may name an endpoint.
+    fn read(
+        options: &ObjectOptions,
+        are_needed: bool,
+        variable: &str,
+        name: &str,
+    ) -> Result<Option<Self>, NoCredentials> {
         let Some(path) = path(options, variable, name) else { return Ok(None) };
         let text = match std::fs::read(&path) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(Some(Self { path, sections: None }));
+            }
+            Err(error) if !are_needed => {
+                tracing::warn!("{} cannot be read and is passed over: {error}", path.display());
                 return Ok(Some(Self { path, sections: None }));
             }
             Err(error) => {
@@ -97,7 +111,9 @@ fn parsed(bytes: &[u8]) -> Result<BTreeMap<String, Section>, String> {
                 };
                 return Err(format!("a line {section} has no `=`"));
             };
-            section.insert(setting.to_ascii_lowercase(), without_comment(&value).to_owned());
+            // A nested block is one value of several lines.
+            let lines: Vec<&str> = value.lines().map(without_comment).collect();
+            section.insert(setting.to_ascii_lowercase(), lines.join("\n"));
         }
     }
     Ok(all)
@@ -118,7 +134,7 @@ fn without_comment(value: &str) -> &str {
 pub(super) fn nested(value: &str) -> Section {
     let setting = |line: &str| {
         let (name, value) = line.split_once('=')?;
-        Some((name.trim().to_ascii_lowercase(), without_comment(value.trim()).to_owned()))
+        Some((name.trim().to_ascii_lowercase(), value.trim().to_owned()))
     };
     value.lines().filter_map(setting).collect()
 }
@@ -131,7 +147,7 @@ mod tests {
     fn files_are_read_as_aws_writes_them() {
         let text = "\u{feff}# a comment\n[default]\nregion = eu-west-1 # here\r\n; another\n\n[profile  work]\nRegion=eu-central-1\n\
                     s3 =\n    max_concurrent_requests = 20\n\n    addressing_style = path\noutput = json\n\
-                    credential_process = \"/opt/a b/tool\" --secret=x=y\n[services minio]\ns3 =\n  endpoint_url = https://m:9000\n";
+                    credential_process = \"/opt/a b/tool\" --secret=x=y\n[services minio]\ns3 =\n  # a comment\n  addressing_style = path # another\n  endpoint_url = https://m:9000 ; and another\n";
         let sections = parsed(text.as_bytes()).unwrap();
         assert_eq!(sections["default"]["region"], "eu-west-1");
         let work = &sections["profile work"];

@@ -46,16 +46,18 @@ impl Aws {
         is_signed: bool,
         environment: &Arc<dyn Environment>,
     ) -> Result<Self, NoCredentials> {
-        let profile = Profile::find(options)?;
+        let profile = Profile::find(options, needs_files(options, is_signed))?;
         let (origin, source) = match &profile {
             _ if !is_signed => (Origin::Unsigned, Source::default()),
             _ if options.variable("AWS_ACCESS_KEY_ID").is_some() => {
                 variables(options)?;
-                (Origin::Variables, Source::variables("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"))
+                let names = match has_token(options) {
+                    true => "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN",
+                    false => "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+                };
+                (Origin::Variables, Source::variables(names))
             }
-            _ if options.variable("AWS_WEB_IDENTITY_TOKEN_FILE").is_some()
-                && options.variable("AWS_ROLE_ARN").is_some() =>
-            {
+            _ if has_web_identity(options) => {
                 let hint =
                     "Check that the role of AWS_ROLE_ARN trusts the token of AWS_WEB_IDENTITY_TOKEN_FILE";
                 (Origin::Service, Source::new("the role of AWS_ROLE_ARN", hint))
@@ -65,6 +67,8 @@ impl Aws {
                     let source = way.source(profile);
                     (Origin::Profile(ProfileSource::new(options, environment)), source)
                 }
+                // A caller that asks for a profile does not mean the role of the machine.
+                None if Profile::asked(options).is_some() => return Err(profile.without_credentials()),
                 None => of_the_machine(options)?,
             },
             None => of_the_machine(options)?,
@@ -78,6 +82,23 @@ impl Aws {
             source,
         })
     }
+}
+
+fn has_token(options: &ObjectOptions) -> bool {
+    ["AWS_SESSION_TOKEN", "AWS_TOKEN"].iter().any(|name| options.variable(name).is_some())
+}
+
+fn has_web_identity(options: &ObjectOptions) -> bool {
+    ["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN"].iter().all(|name| options.variable(name).is_some())
+}
+
+/// Whether what the files say decides: a variable asks for them, or nothing else has credentials.
+fn needs_files(options: &ObjectOptions, is_signed: bool) -> bool {
+    let are_asked_for = Profile::asked(options).is_some()
+        || ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"].iter().any(|it| options.variable(it).is_some());
+    let has_credentials =
+        !is_signed || options.variable("AWS_ACCESS_KEY_ID").is_some() || has_web_identity(options);
+    are_asked_for || !has_credentials
 }
 
 /// Checks keys that object_store would panic at.

@@ -47,11 +47,19 @@ const OF_THE_PROGRAM: [&str; 7] = [
 ];
 
 impl Profile {
+    /// The name that the variables ask for.
+    pub(super) fn asked(options: &ObjectOptions) -> Option<&str> {
+        options.variable("AWS_PROFILE").or_else(|| options.variable("AWS_DEFAULT_PROFILE"))
+    }
+
     /// The profile that the variables ask for, else `default`; none where neither file has that.
-    pub(super) fn find(options: &ObjectOptions) -> Result<Option<Self>, NoCredentials> {
-        let asked = options.variable("AWS_PROFILE").or_else(|| options.variable("AWS_DEFAULT_PROFILE"));
+    /// `are_needed`: the files, so that one that cannot be read is an error.
+    pub(super) fn find(options: &ObjectOptions, are_needed: bool) -> Result<Option<Self>, NoCredentials> {
+        let asked = Self::asked(options);
         let name = asked.unwrap_or("default");
-        let (Some(config), Some(credentials)) = (File::config(options)?, File::credentials(options)?) else {
+        let (Some(config), Some(credentials)) =
+            (File::config(options, are_needed)?, File::credentials(options, are_needed)?)
+        else {
             return match asked {
                 Some(name) => Err(NoCredentials::invalid(
                     format!(
@@ -123,6 +131,22 @@ impl Profile {
             return Ok(Some(Way::Process { command: command.to_owned() }));
         }
         keys(&self.name, &self.config, &self.config_path)
+    }
+
+    /// It was asked for and has other settings alone.
+    pub(super) fn without_credentials(&self) -> NoCredentials {
+        let Self { name, config_path, credentials_path, .. } = self;
+        let why = format!(
+            "The AWS profile {name} has no credentials, neither in {} nor in {}",
+            config_path.display(),
+            credentials_path.display()
+        );
+        NoCredentials::denied(
+            why,
+            format!(
+                "Run `aws configure --profile {name}`, or unset AWS_PROFILE to use the role of the machine"
+            ),
+        )
     }
 
     /// The file that has most to say of how it gives credentials, for a person.

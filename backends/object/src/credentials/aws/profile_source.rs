@@ -32,7 +32,7 @@ impl ProfileSource {
     async fn credentials(&self) -> Result<Fetched<AwsCredential>, NoCredentials> {
         let options = self.options.clone();
         let read = move || -> Result<_, NoCredentials> {
-            let profile = Profile::find(&options)?;
+            let profile = Profile::find(&options, true)?;
             let way = profile.as_ref().map(Profile::way).transpose()?.flatten();
             Ok(profile.zip(way))
         };

@@ -1,0 +1,60 @@
+//! Whether an attempt is still getting its credentials, so that its request surely was not sent.
+//!
+//! object_store asks for credentials in the middle of a request, and its calls hand nothing through to there
+//! and back. Each attempt is one request: its credentials come before it, in the same task.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+tokio::task_local! {
+    static GETTING: Arc<AtomicBool>;
+}
+
+/// What is known of one attempt.
+#[derive(Debug, Default)]
+pub(crate) struct Getting(Arc<AtomicBool>);
+
+impl Getting {
+    /// The attempt, watched. Where object_store polls it in another task, nothing is known of it.
+    pub(crate) fn watch<T>(&self, attempt: impl Future<Output = T>) -> impl Future<Output = T> {
+        GETTING.scope(self.0.clone(), attempt)
+    }
+
+    /// Whether the attempt waits for credentials.
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Runs from here until it is dropped: the attempt of this task gets its credentials.
+#[cfg_attr(
+    not(any(feature = "s3", feature = "gcs", feature = "azure")),
+    allow(dead_code, reason = "without a cloud there are no credentials")
+)]
+pub(crate) struct Begun(());
+
+#[cfg_attr(
+    not(any(feature = "s3", feature = "gcs", feature = "azure")),
+    allow(dead_code, reason = "without a cloud there are no credentials")
+)]
+impl Begun {
+    pub(crate) fn new() -> Self {
+        set(true);
+        Self(())
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        set(false);
+    }
+}
+
+/// Outside of an attempt there is nothing to set.
+fn set(is_under_way: bool) {
+    if GETTING.try_with(|it| it.store(is_under_way, Ordering::Relaxed)).is_err() {
+        tracing::trace!("credentials are got outside of an attempt");
+    }
+}
