@@ -21,6 +21,8 @@ const HOLD: Duration = Duration::from_secs(302);
 const HOLD_SHORT: Duration = Duration::from_secs(2);
 /// The longest wait for a slow answer.
 const SLOW: Duration = Duration::from_millis(100);
+/// After this long a connection is cut on which no answer was given. Clients of tests are less patient.
+const HANG: Duration = Duration::from_secs(60);
 
 /// One way in which a service of credentials fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,12 +39,24 @@ pub enum CredentialFault {
     Slow,
     /// What it hands out expires within seconds.
     Short,
+    /// The connection is cut without an answer.
+    Cut,
+    /// No answer is given, and the connection stays open.
+    Hang,
 }
 
 impl CredentialFault {
     /// Every kind.
-    pub const ALL: [Self; 6] =
-        [Self::Error500, Self::Error503, Self::Error429, Self::Garbage, Self::Slow, Self::Short];
+    pub const ALL: [Self; 8] = [
+        Self::Error500,
+        Self::Error503,
+        Self::Error429,
+        Self::Garbage,
+        Self::Slow,
+        Self::Short,
+        Self::Cut,
+        Self::Hang,
+    ];
 }
 
 /// The metadata service of an instance (IMDSv2), which hands out the keys that every server here knows. What it hands
@@ -81,7 +95,7 @@ impl CredentialService {
     /// # Panics
     /// When all of them together would be more than certain.
     pub fn fail(&self, probability: f64) {
-        assert!(probability * 6.0 <= 1.0, "all faults together would be more than certain");
+        assert!(probability * 8.0 <= 1.0, "all faults together would be more than certain");
         self.state.lock().unwrap_or_else(PoisonError::into_inner).probability = probability;
     }
 
@@ -137,6 +151,11 @@ async fn answer(state: Arc<Mutex<State>>, request: hyper::Request<Incoming>) -> 
         Some(CredentialFault::Error503) => reply(StatusCode::SERVICE_UNAVAILABLE, String::new()),
         Some(CredentialFault::Error429) => reply(StatusCode::TOO_MANY_REQUESTS, String::new()),
         Some(CredentialFault::Garbage) => reply(StatusCode::OK, "<html>sign in</html>".to_owned()),
+        Some(CredentialFault::Cut) => Answer::Hangup,
+        Some(CredentialFault::Hang) => {
+            tokio::time::sleep(HANG).await;
+            Answer::Hangup
+        }
         Some(CredentialFault::Slow | CredentialFault::Short) | None => {
             if fault == Some(CredentialFault::Slow) {
                 tokio::time::sleep(wait).await;

@@ -3,7 +3,11 @@
 
 mod support;
 
-use object_store::{ObjectStore as _, ObjectStoreExt as _, PutMode, RetryConfig, aws::AmazonS3Builder};
+use std::time::Duration;
+
+use object_store::{
+    ClientOptions, ObjectStore as _, ObjectStoreExt as _, PutMode, RetryConfig, aws::AmazonS3Builder,
+};
 use pflow_test_endpoints::{CredentialFault, CredentialService, S3Endpoint};
 use support::{BUCKET, put};
 
@@ -13,7 +17,10 @@ fn client(service: &CredentialService, endpoint: &S3Endpoint) -> object_store::a
         builder.with_config(name.to_lowercase().parse().unwrap(), value)
     };
     let retry = RetryConfig { max_retries: 0, ..RetryConfig::default() };
-    variables.iter().fold(AmazonS3Builder::new().with_retry(retry), set).build().unwrap()
+    // Many times as long as the slowest answer, and soon over where none comes.
+    let limits = ClientOptions::new().with_timeout(Duration::from_secs(2));
+    let builder = AmazonS3Builder::new().with_retry(retry).with_client_options(limits);
+    variables.iter().fold(builder, set).build().unwrap()
 }
 
 #[tokio::test]
@@ -32,16 +39,16 @@ async fn each_fault_happens_and_the_same_seed_repeats_them() {
     let told = |seed| async move {
         let endpoint = S3Endpoint::start([BUCKET]);
         let service = CredentialService::start(seed);
-        service.fail(0.12);
+        service.fail(0.08);
         let mut refused = 0;
-        for _ in 0..25 {
+        for _ in 0..40 {
             // A client of its own has nothing from before.
             refused += u64::from(client(&service, &endpoint).list_with_delimiter(None).await.is_err());
         }
         (service.injected(), service.handed_out(), refused)
     };
-    let first = told(3).await;
+    let first = told(5).await;
     assert!(CredentialFault::ALL.iter().all(|fault| first.0.contains_key(fault)), "{first:?}");
     assert!(first.2 > 0 && first.1 > 0, "{first:?}");
-    assert_eq!(told(3).await, first);
+    assert_eq!(told(5).await, first);
 }

@@ -110,9 +110,9 @@ where
 
     fn now(&self) -> Now<F::Credential> {
         let mut state = self.state();
-        let refused = self.refused.take().into_iter();
+        let mut refused = self.refused.take().into_iter();
         let of_held = |it: &String| state.held.as_ref().is_some_and(|held| held.credential.signed(it));
-        if let Some(authorization) = refused.filter(of_held).last() {
+        if let Some(authorization) = refused.find(of_held) {
             state.refused = Some(authorization);
         }
         match &state.held {
@@ -255,6 +255,7 @@ fn left(until: DateTime<Utc>, now: DateTime<Utc>) -> Duration {
 }
 
 #[cfg(all(test, feature = "s3"))]
+#[allow(clippy::unwrap_used, reason = "this is how a test fails")]
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
