@@ -140,6 +140,15 @@ impl<'a> Attempts<'a> {
         self.pause().await
     }
 
+    /// The same where nothing but an answer settles a write, so that one is waited for as long as there is time. New
+    /// credentials are asked for once all the same: each time may run a program.
+    pub(crate) async fn patiently(&mut self, fault: &Fault) -> bool {
+        if matches!(fault, Fault::Stale(_)) && std::mem::replace(&mut self.renewed, true) {
+            return false;
+        }
+        self.pause().await
+    }
+
     /// Pauses, and says whether there is time for another attempt.
     pub(crate) async fn pause(&mut self) -> bool {
         self.pause_until(self.ends).await

@@ -169,7 +169,7 @@ async fn conditionally(
         let goes_on = match fault.of_a_write() {
             OfAWrite::Hopeless => false,
             // With a request in doubt its answer is worth waiting for as long as anything is.
-            OfAWrite::NotSent if doubt => attempts.pause().await,
+            OfAWrite::NotSent if doubt => attempts.patiently(&fault).await,
             OfAWrite::NotSent => attempts.again(&fault).await,
             OfAWrite::Doubtful => {
                 // IMPORTANT: stays set. From here on nothing that a later request meets can prove that this
@@ -249,7 +249,7 @@ async fn read_back(
         match client.get(attempts, key).await {
             // A web server was asked several times already.
             Err(Unread::Fault(fault)) if fault.is_passing() && fault != Fault::WebPage => {
-                if !attempts.pause().await {
+                if !attempts.patiently(&fault).await {
                     return Err(Unread::Fault(fault));
                 }
             }
