@@ -35,6 +35,13 @@ fn a_repair_writes_missing_copies_without_asking() {
     let planned = place.run(["verify", "--repair", "-n"]).succeeds();
     let line = "REPAIR  a: its workflow.json and workflow.lock would be brought in line\n";
     assert!(planned.out().starts_with(line), "{}", planned.out());
+    let planned = place.run(["verify", "--repair", "-n", "--json"]).succeeds().json();
+    assert_eq!(
+        planned["repair"]["would_be_in_line"],
+        serde_json::json!(["a"]),
+        "ids, as nothing is done yet"
+    );
+    assert_eq!(planned["repair"]["in_line"], serde_json::json!([]));
     assert!(!copy.exists());
     let mended = place.run(["verify", "--repair"]).succeeds();
     let lines = "REPAIR  workflows/a/workflow.json: it was brought in line with the head\nsound: 2 workflows, 3 versions\n";

@@ -237,6 +237,26 @@ async fn what_a_person_put_there_is_kept() {
     }
 }
 
+/// The head alone says whether the copy is one of the store's. Everything else is for `verify --repair`.
+#[tokio::test]
+async fn a_foreign_copy_of_a_deleted_workflow_costs_a_load_nothing() {
+    let (site, staged) = Site::below_stages();
+    let store = Store::init(staged, site.options()).await.unwrap();
+    Save("1").run(&store).await;
+    Delete.run(&store).await;
+    let mut costs = Vec::new();
+    for foreign in [None, Some("mine")] {
+        if let Some(text) = foreign {
+            site.put(COPY, text).await;
+        }
+        site.probe.take();
+        let missing = store.load(&id("a")).await.unwrap_err();
+        assert!(matches!(missing, Error::WorkflowMissing { .. }), "{missing}");
+        costs.push(site.probe.take().calls());
+    }
+    assert_eq!(costs[0], costs[1]);
+}
+
 async fn a_repair_writes_what_is_missing(site: Site) {
     let store = site.store().await;
     Save("1").run(&store).await;

@@ -20,8 +20,10 @@ pub(super) struct Repaired {
     dry_run: bool,
     moved: Vec<Moved>,
     undecided: Vec<Undecided>,
-    /// Files that were brought in line with their heads; in a dry run the workflows whose files would be.
+    /// Files that were brought in line with their heads.
     in_line: Vec<String>,
+    /// The ids of the workflows whose files would be, in a dry run.
+    would_be_in_line: Vec<String>,
     /// Workflows that changed meanwhile and were left as they are.
     changed: Vec<String>,
     /// The workflow at which the repair ended.
@@ -87,6 +89,7 @@ impl Repaired {
             moved: moves.iter().map(moved).collect(),
             undecided: undecided.iter().map(choice).collect(),
             in_line: Vec::new(),
+            would_be_in_line: Vec::new(),
             changed: Vec::new(),
             failed: None,
             failure: None,
@@ -136,10 +139,14 @@ impl Repaired {
                 )
             }));
         }
-        lines.extend(self.in_line.iter().map(|what| match self.dry_run {
-            true => format!("REPAIR  {what}: its workflow.json and workflow.lock would be brought in line"),
-            false => format!("REPAIR  {what}: it was brought in line with the head"),
-        }));
+        lines.extend(
+            self.would_be_in_line.iter().map(|id| {
+                format!("REPAIR  {id}: its workflow.json and workflow.lock would be brought in line")
+            }),
+        );
+        lines.extend(
+            self.in_line.iter().map(|key| format!("REPAIR  {key}: it was brought in line with the head")),
+        );
         lines.extend(
             self.changed.iter().map(|id| format!("CHANGED {id}: it changed meanwhile and was left as it is")),
         );
@@ -167,7 +174,7 @@ pub(super) async fn repair(
     let take: Vec<VersionId> = take.collect::<Result<_>>()?;
     let plan: RepairPlan = session.reading(store.plan_repair(&take)).await?;
     let mut planned = Repaired::of(true, &plan.moves, &plan.undecided);
-    planned.in_line = plan.out_of_line.iter().map(ToString::to_string).collect();
+    planned.would_be_in_line = plan.out_of_line.iter().map(ToString::to_string).collect();
     if dry_run || plan.moves.is_empty() && plan.out_of_line.is_empty() {
         return Ok(Repaired { dry_run, ..planned });
     }

@@ -101,13 +101,20 @@ impl Locks {
                     }
                     // IMPORTANT: a deletion without a condition may have taken the mirror of a lease that was
                     // granted after the look, so the mirror is compared with the head again.
-                    pair = Pair::read(&self.objects, id).await?;
+                    pair = match Pair::read(&self.objects, id).await {
+                        Ok(pair) => pair,
+                        // What was seen before is still an answer.
+                        Err(error) => {
+                            tracing::debug!(%id, %error, "the mirror of the lease was not looked at again");
+                            break;
+                        }
+                    };
                 }
                 Ok(None) => {
                     tracing::debug!(%id, "the mirror of the lease was left as it is");
                     break;
                 }
-                // Whoever only wanted to look may not be allowed to write.
+                // A client that only wants to look may not be allowed to write.
                 Err(error) => {
                     tracing::debug!(%id, %error, "the mirror of the lease was not mended");
                     break;

@@ -46,7 +46,8 @@ impl Store {
             let current = match live(&stored.head) {
                 Ok(current) => current,
                 Err(missing) => {
-                    if copy.is_some() && stored.head.current.is_some() && copies_lag(objects) {
+                    let seen = CopyState::at_a_glance(objects, &stored.head, copy.as_ref());
+                    if matches!(seen, Some(CopyState::Lagging(_))) {
                         self.remove_leftover(id).await;
                     }
                     return Err(self.shared.explain(missing).await);

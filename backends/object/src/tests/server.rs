@@ -24,6 +24,8 @@ pub(super) enum Plan {
     DoneAndAnswered(u16),
     /// Not done, and this status is answered.
     Answered(u16),
+    /// Not done: the server refuses the credentials, and others may be had.
+    Stale,
     /// Done, and no answer comes.
     DoneWithoutAnswer,
     /// Not done, and no answer comes.
@@ -184,6 +186,11 @@ pub(super) fn answer(status: u16, name: &str) -> object_store::Error {
     }
 }
 
+fn stale() -> object_store::Error {
+    let failure = crate::wire::Failure::Stale(crate::fault::Answer::of_status(401));
+    object_store::Error::Generic { store: "S3", source: Box::new(failure) }
+}
+
 #[async_trait]
 impl ObjectStore for Server {
     async fn put_opts(
@@ -196,6 +203,7 @@ impl ObjectStore for Server {
         match self.begin("PUT", name) {
             Plan::Plainly | Plan::Short => self.write(name, &bytes, &mode),
             Plan::Answered(status) => Err(answer(status, name)),
+            Plan::Stale => Err(stale()),
             Plan::DoneAndAnswered(status) => {
                 self.write(name, &bytes, &mode)?;
                 Err(answer(status, name))
@@ -226,6 +234,7 @@ impl ObjectStore for Server {
         let plan = self.begin(if options.head { "HEAD" } else { "GET" }, name);
         match plan {
             Plan::Answered(status) | Plan::DoneAndAnswered(status) => return Err(answer(status, name)),
+            Plan::Stale => return Err(stale()),
             Plan::NoAnswer | Plan::DoneWithoutAnswer => std::future::pending().await,
             _ => {}
         }

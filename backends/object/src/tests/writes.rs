@@ -155,6 +155,27 @@ async fn after_one_request_in_doubt_no_refusal_proves_anything() {
 }
 
 #[tokio::test]
+async fn new_credentials_are_asked_for_once_also_with_a_write_in_doubt() {
+    for (method, asked) in [("PUT", 2), ("GET", 2)] {
+        let server = Server::new();
+        let backend = backend(&server);
+        server.plan("PUT", [Plan::DoneAndAnswered(412)]);
+        if method == "PUT" {
+            // What is there does not settle it, so that the same write is sent again.
+            server.forget_plans();
+            server.plan("PUT", [Plan::Answered(412)]);
+        }
+        server.plan(method, [Plan::Stale; 20]);
+        let error = commit(&backend, put("a", "one").absent()).await.unwrap_err();
+        assert_eq!((error.kind(), error.outcome()), (ErrorKind::Denied, Outcome::Unknown), "{error}");
+        let requests = server.requests();
+        let refused = requests.iter().filter(|it| it.starts_with(method)).count();
+        let before = usize::from(method == "PUT");
+        assert_eq!(refused - before, asked, "{requests:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_settled_by_the_deadline_is_unknown() {
     let server = Server::new();
     let environment = Arc::new(ManualEnvironment::new(7));
