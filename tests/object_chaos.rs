@@ -1,6 +1,6 @@
-//! Eight writers behind a network that loses, repeats, delays and garbles what they say and hear, by a seed. It shows web pages
-//! in place of answers, and redirects to one; puts land seconds later; the credentials expire, and the service that hands them
-//! out fails as well.
+//! Eight writers behind a network that loses, repeats, delays and garbles what they say and hear, by a seed.
+//! It shows web pages in place of answers, and redirects to one; puts land seconds later; the credentials
+//! expire, and the service that hands them out fails as well.
 //!
 //! Whatever they are told must fit one order of what happened. The chain of each workflow is that order: it
 //! is read when all is quiet, without the network in between.

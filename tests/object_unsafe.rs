@@ -1,6 +1,6 @@
 //! Servers that do not keep what they promise get no store. By their quirks in this process, and real ones by
-//! `PFLOW_TEST_UNSAFE_S3_ENDPOINTS`: `name=http://host:port`, separated by spaces. The bucket is `versions` for names that
-//! end with `-versions`, else `probe`.
+//! `PFLOW_TEST_UNSAFE_S3_ENDPOINTS`: `name=http://host:port`, separated by spaces. The bucket is `versions`
+//! for names that end with `-versions`, else `probe`.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod cli_support;

@@ -34,9 +34,9 @@ impl Store {
     /// if that is allowed and the file is no person's edit.
     ///
     /// # Errors
-    /// [`Error::WorkflowMissing`]; [`Error::HeadHurt`] if the head was lost; [`Conflict::ModifiedOutside`] if a person edited `workflow.json` on a disk, because
-    /// returning either text in silence would be wrong; [`Error::Corrupt`] if the version is missing or
-    /// damaged; errors of the storage.
+    /// [`Error::WorkflowMissing`]; [`Error::HeadHurt`] if the head was lost; [`Conflict::ModifiedOutside`] if
+    /// a person edited `workflow.json` on a disk, because returning either text in silence would be wrong;
+    /// [`Error::Corrupt`] if the version is missing or damaged; errors of the storage.
     pub async fn load(&self, id: &WorkflowId) -> Result<Loaded> {
         let objects = &self.shared.objects;
         let copy_key = keys::content(id, MediaType::Json);
@@ -94,8 +94,8 @@ impl Store {
         Err(Conflict::Busy { id: id.clone(), attempts: ATTEMPTS }.into())
     }
 
-    /// Removes the copy of a deleted workflow, which a request that landed late may have brought back. Readers
-    /// that do not know of heads would take it for a workflow. A failure does not concern the caller.
+    /// Removes the copy of a deleted workflow, which a request that landed late may have brought back.
+    /// Readers that do not know of heads would take it for a workflow. A failure does not concern the caller.
     async fn remove_leftover(&self, id: &WorkflowId) {
         if !self.shared.gate.is_open_to_writers() {
             return;
@@ -109,8 +109,8 @@ impl Store {
     /// The content of one generation of the present chain.
     ///
     /// # Errors
-    /// [`Error::WorkflowMissing`] where there has never been a version, [`Error::GenerationMissing`] where the chain does not have it or its
-    /// content was pruned; otherwise as [`Store::load`].
+    /// [`Error::WorkflowMissing`] where there has never been a version, [`Error::GenerationMissing`] where
+    /// the chain does not have it or its content was pruned; otherwise as [`Store::load`].
     pub async fn load_generation(&self, id: &WorkflowId, generation: u64) -> Result<Loaded> {
         let head = self.show(id).await?;
         let missing = || Error::GenerationMissing { id: id.clone(), generation, why: NoContent::Never };

@@ -38,7 +38,7 @@ impl Policy {
     }
 }
 
-/// Whether a text is one that a pattern with `*` at its end stands for.
+/// Whether a pattern with `*` at its end matches a text.
 fn is_like(pattern: &str, text: &str) -> bool {
     pattern.strip_suffix('*').map_or(pattern == text, |start| text.starts_with(start))
 }

@@ -21,10 +21,12 @@ const MOST_GARBLED: u32 = 3;
 /// The time and the patience of one operation: how long its next request may take, and whether there is a
 /// next one.
 ///
-/// A server that says in `Retry-After` how long it wants to be left alone is left alone for as long, or the operation ends.
+/// A server that says in `Retry-After` how long it wants to be left alone is left alone for as long, or the
+/// operation ends.
 ///
 /// Pauses are random from nothing to their length ("full jitter",
-/// <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>), so that writers who met each other part.
+/// <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>), so that writers who met each
+/// other part.
 #[derive(Debug)]
 pub(crate) struct Attempts<'a> {
     environment: &'a dyn Environment,

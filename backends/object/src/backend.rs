@@ -38,9 +38,10 @@ impl ObjectBackend {
     /// under one that returns at once every request is late.
     ///
     /// # Errors
-    /// [`pflow_backend::ErrorKind::InvalidInput`] where the settings do not fit together, among them an endpoint over plain HTTP that the
-    /// cloud's setting does not allow; [`pflow_backend::ErrorKind::Unsupported`] where this program was built
-    /// without the cloud. No error ever shows the value of a setting that may be a secret.
+    /// [`pflow_backend::ErrorKind::InvalidInput`] where the settings do not fit together, among them an
+    /// endpoint over plain HTTP that the cloud's setting does not allow;
+    /// [`pflow_backend::ErrorKind::Unsupported`] where this program was built without the cloud. No error
+    /// ever shows the value of a setting that may be a secret.
     pub fn open(url: &ObjectUrl, options: ObjectOptions, environment: Arc<dyn Environment>) -> Result<Self> {
         Ok(Self::over(open::connect(url, &options, &environment)?, options, environment))
     }

@@ -218,8 +218,8 @@ fn settings<'a, K: FromStr>(cloud: &str, options: &'a ObjectOptions) -> Vec<(K, 
     options.variables.iter().filter_map(setting).collect()
 }
 
-/// The limits, which are options of ours. Refuses variables that would set them in another way, and a user agent that object_store
-/// would pass over without a word.
+/// The limits, which are options of ours. Refuses variables that would set them in another way, and a user
+/// agent that object_store would pass over without a word.
 fn client(cloud: &str, options: &ObjectOptions) -> Result<ClientOptions> {
     let refuse = |sentence: String| Err(Error::new(ErrorKind::InvalidInput, sentence));
     for (name, value) in options.variables.iter().filter(|(_, value)| !value.is_empty()) {

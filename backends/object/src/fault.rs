@@ -66,7 +66,8 @@ pub(crate) struct Answer {
 pub(crate) enum OfAWrite {
     /// Surely not applied by this request, and not by the next one either.
     Hopeless,
-    /// Surely not applied by this request: it never left, or its credentials were refused. The next one may do better.
+    /// Surely not applied by this request: it never left, or its credentials were refused. The next one may
+    /// do better.
     NotSent,
     /// Everything else, and every refusal of a condition, for it may be the answer to a repeated request
     /// whose first copy was applied.
@@ -113,7 +114,8 @@ impl Fault {
             Self::Credentials(_) | Self::CredentialsRefused(..) => OfAWrite::Hopeless,
             Self::NoCredentials(_) | Self::Settings(_) => OfAWrite::Hopeless,
             Self::ProxyCredentials(_) | Self::SpeaksPlainHttp => OfAWrite::Hopeless,
-            // Bytes have left. What a server that understood them as TLS did not do, another behind the same port may have done.
+            // Bytes have left. What a server that understood them as TLS did not do, another behind the same
+            // port may have done.
             Self::SpeaksTls => OfAWrite::Doubtful,
             // The page may hide an error of the server that a proxy asked: `error_page 504 =200 /sorry`.
             Self::TimedOut | Self::Cut | Self::Garbled | Self::WebPage => OfAWrite::Doubtful,
@@ -191,7 +193,8 @@ impl Answer {
         self.status == 404 && self.has_code(&["NoSuchKey", "BlobNotFound"])
     }
 
-    /// Whether the server refused who asks, as it does where credentials have expired or were replaced. S3 answers a HEAD without a word for it.
+    /// Whether the server refused who asks, as it does where credentials have expired or were replaced. S3
+    /// answers a HEAD without a word for it.
     #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
     pub(crate) fn is_of_old_credentials(&self, is_a_look: bool) -> bool {
         let codes =
@@ -226,9 +229,9 @@ impl Answer {
 
     /// Whether no server that gives this answer applies the request: it looked at who asks, for which bucket,
     /// and in which form, before it looked at the object. A 404 without a code may be S3's answer to a swap
-    /// of a key that is gone, so it is not one of these. A redirect is one where S3 says it, which looks at the bucket
-    /// first. Any other may be what a proxy answers in place of a server's error (`error_page 504 =302 /sorry`), and
-    /// that server may have applied the request.
+    /// of a key that is gone, so it is not one of these. A redirect is one where S3 says it, which looks at
+    /// the bucket first. Any other may be what a proxy answers in place of a server's error (`error_page 504
+    /// =302 /sorry`), and that server may have applied the request.
     fn is_a_final_refusal(&self) -> bool {
         let missing = self.status == 404 && self.lacks_bucket();
         let malformed = self.status == 400 && !self.is_passing();

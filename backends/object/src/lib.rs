@@ -1,7 +1,8 @@
 //! S3, GCS and Azure behind pflow-store.
 //!
-//! [`ObjectBackend`] keeps the contract of [`pflow_backend::StorageBackend`] on any server that honours conditional writes. What gets lost on the
-//! way is settled by reading back, never guessed: the argument stands at the top of `put.rs`.
+//! [`ObjectBackend`] keeps the contract of [`pflow_backend::StorageBackend`] on any server that honours
+//! conditional writes. What gets lost on the way is settled by reading back, never guessed: the argument
+//! stands at the top of `put.rs`.
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -21,9 +22,9 @@
 //! # }
 //! ```
 //!
-//! Credentials come from the variables, and for S3 and GCS from the files that their variables or the home lead to;
-//! `docs/guide/buckets.md` of the project has the order for each cloud, and policies for readers and writers. They are renewed
-//! for as long as the handle lives.
+//! Credentials come from the variables, and for S3 and GCS from the files that their variables or the home
+//! lead to; `docs/guide/buckets.md` of the project has the order for each cloud, and policies for readers and
+//! writers. They are renewed for as long as the handle lives.
 //!
 //! The other direction: [`AsObjectStore`] gives any backend, the one on local disk for example, as an
 //! `object_store`.

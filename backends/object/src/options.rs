@@ -5,8 +5,8 @@ use crate::switch;
 /// How patient a handle is, how much it does at once, and the settings of the cloud.
 ///
 /// The defaults take no variable of the process but those of its proxies and, for GCS, `HOME` (on Windows
-/// `APPDATA`), below which the file of application default credentials is looked for. [`ObjectOptions::from_env`]
-/// takes the variables of the clouds.
+/// `APPDATA`), below which the file of application default credentials is looked for.
+/// [`ObjectOptions::from_env`] takes the variables of the clouds.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ObjectOptions {
     /// How long an endpoint that cannot be reached (a refused port, a dead host, an unknown name) is tried. 2
@@ -24,11 +24,11 @@ pub struct ObjectOptions {
     /// process's environment. Their values are never shown. Programs that print credentials get them too,
     /// over the environment that they inherit.
     ///
-    /// For GCS the file of application default credentials in the home counts as well; where the variables name
-    /// no home, in that of the process. For S3 the files of
-    /// AWS count, where `HOME` or `USERPROFILE` (or `AWS_CONFIG_FILE` and `AWS_SHARED_CREDENTIALS_FILE`)
-    /// says where they are: `AWS_PROFILE` chooses the profile. They are read when the handle is opened, and
-    /// its credentials again when the server refuses those that it has.
+    /// For GCS the file of application default credentials in the home counts as well; where the variables
+    /// name no home, in that of the process. For S3 the files of AWS count, where `HOME` or `USERPROFILE` (or
+    /// `AWS_CONFIG_FILE` and `AWS_SHARED_CREDENTIALS_FILE`) says where they are: `AWS_PROFILE` chooses the
+    /// profile. They are read when the handle is opened, and its credentials again when the server refuses
+    /// those that it has.
     ///
     /// | | S3 | GCS | Azure |
     /// | --- | --- | --- | --- |

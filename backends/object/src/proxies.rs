@@ -1,4 +1,5 @@
-//! Which proxy a request goes through. The HTTP client does not tell, and a person needs to know it when a request does not arrive.
+//! Which proxy a request goes through. The HTTP client does not tell, and a person needs to know it when a
+//! request does not arrive.
 
 use hyper_util::client::proxy::matcher::Matcher;
 use object_store::{

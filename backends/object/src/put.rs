@@ -15,8 +15,8 @@
 //!    - the state that `c` names is there: the write is not in place *yet*. The same PUT is sent again;
 //!      sending it twice is sending it once.
 //!    - anything else is there. Under `Absent`, of an object that is written once ([`WriteKind::Fresh`]):
-//!      others wrote that, and nobody replaced
-//!      ours, so it never was there: **conflict**. Of an object that is rewritten ours may have been there in between: **overtaken**.
+//!      others wrote that, and nobody replaced ours, so it never was there: **conflict**. Of an object that
+//!      is rewritten ours may have been there in between: **overtaken**.
 //!
 //!    In both cases no request of this write can land any more. Under `Is` a version does not come back, for
 //!    it names fresh bytes. Under `Absent` what is there would have to be removed first, and a key that is

@@ -1,4 +1,5 @@
-//! What a person is told of a fault: which of bucket, key, region, endpoint and credentials is to blame, and the way out.
+//! What a person is told of a fault: which of bucket, key, region, endpoint and credentials is to blame, and
+//! the way out.
 
 use pflow_backend::{Error, ErrorKind};
 

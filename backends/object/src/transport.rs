@@ -1,7 +1,8 @@
 //! The HTTP client that requests are sent with.
 //!
-//! object_store's own follows redirects. A DELETE that is redirected becomes a GET of another page, whose 200 would count as a
-//! deletion. So the client is made here, by the same settings, and follows none: a redirect is an answer like others.
+//! object_store's own follows redirects. A DELETE that is redirected becomes a GET of another page, whose 200
+//! would count as a deletion. So the client is made here, by the same settings, and follows none: a redirect
+//! is an answer like others.
 
 use std::{net::SocketAddr, str::FromStr, sync::Arc, time::Duration};
 
@@ -18,8 +19,9 @@ use crate::switch;
 /// What requests are sent by, unless a setting says otherwise.
 const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 
-/// Makes the client by every setting that `ClientOptions` has a key for, except the content type of uploads, which is
-/// object_store's own matter. What has no key (root certificates, headers, a resolver) is set nowhere in this crate.
+/// Makes the client by every setting that `ClientOptions` has a key for, except the content type of uploads,
+/// which is object_store's own matter. What has no key (root certificates, headers, a resolver) is set
+/// nowhere in this crate.
 pub(crate) fn client(options: &ClientOptions, environment: &Arc<dyn Environment>) -> Result<Client> {
     let settings = Settings(options);
     let mut builder = Client::builder().redirect(Policy::none());
@@ -110,7 +112,8 @@ fn unfit(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
     Error::Generic { store: "HTTP client", source: source.into() }
 }
 
-/// Resolves a name, and begins with a random one of its addresses, so that connections are spread over the servers.
+/// Resolves a name, and begins with a random one of its addresses, so that connections are spread over the
+/// servers.
 struct Spread(Arc<dyn Environment>);
 
 impl Resolve for Spread {

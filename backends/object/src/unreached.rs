@@ -1,7 +1,8 @@
-//! Why no server of objects was reached: nobody listens, the proxy is to blame, or TLS meets plain HTTP.
+//! Why no server of objects was reached: no server listens, the proxy is to blame, or TLS meets plain HTTP.
 //!
-//! The types of the TLS library and of the proxy's tunnel cannot be named from here. What they say is recognised by its words; the tests
-//! over real sockets (`tests/impostors.rs`) fail when a new version uses others.
+//! The types of the TLS library and of the proxy's tunnel cannot be named from here. What they say is
+//! recognised by its words; the tests over real sockets (`tests/impostors.rs`) fail when a new version uses
+//! others.
 
 use std::error::Error as StdError;
 
@@ -22,8 +23,8 @@ pub(crate) enum Unreached {
 }
 
 impl Unreached {
-    /// None where the request may have left. A connection that timed out while it was made is one that never came about,
-    /// which [`HttpErrorKind::Timeout`] does not tell.
+    /// None where the request may have left. A connection that timed out while it was made is one that never
+    /// came about, which [`HttpErrorKind::Timeout`] does not tell.
     pub(crate) fn of(error: &HttpError, proxy: Option<&str>, asked: &str) -> Option<Self> {
         if !is_connect(error) {
             return None;
@@ -50,7 +51,8 @@ pub(crate) fn is_connect(error: &HttpError) -> bool {
         || chain(error).any(|it| it.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect))
 }
 
-/// Whether the server of an endpoint in plain HTTP answers a TLS handshake. It may have a certificate that is not trusted.
+/// Whether the server of an endpoint in plain HTTP answers a TLS handshake. It may have a certificate that is
+/// not trusted.
 pub(crate) async fn speaks_tls(endpoint: &Url, client: &HttpClient) -> bool {
     let mut url = endpoint.clone();
     let port = url.port_or_known_default();

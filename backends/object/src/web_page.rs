@@ -1,6 +1,8 @@
-//! Whether a success was told by a web server in place of a server of objects: a console, a load balancer, a captive portal.
+//! Whether a success was told by a web server in place of a server of objects: a console, a load balancer, a
+//! captive portal.
 //!
-//! Those answer 200 to every method and path, some with an `ETag` and a date. What they do not know is what a success looks like:
+//! Those answer 200 to every method and path, some with an `ETag` and a date. What they do not know is what a
+//! success looks like:
 //!
 //! | asked for | a server of objects | a web server |
 //! | --- | --- | --- |
@@ -9,8 +11,8 @@
 //! | GET, HEAD | the type that the object was stored with, which is never HTML for ours | HTML |
 //! | GET, DELETE of a missing key | 404 with a code, or with a header of the cloud | 404 without (see `wire.rs`) |
 //!
-//! An object of HTML that another program put there is told from a page by the headers that every answer of the three clouds has.
-//! The type alone says nothing: moto answers writes with `text/html` and no body.
+//! An object of HTML that another program put there is told from a page by the headers that every answer of
+//! the three clouds has. The type alone says nothing: moto answers writes with `text/html` and no body.
 
 use object_store::client::{HttpError, HttpRequest, HttpResponse};
 use pflow_backend::Bytes;
@@ -40,7 +42,8 @@ impl Asked {
     }
 }
 
-/// The answer if it may be one of a server of objects; none if it is a web page. The bodies of writes and of listings are read.
+/// The answer if it may be one of a server of objects; none if it is a web page. The bodies of writes and of
+/// listings are read.
 pub(crate) async fn ruled_out(asked: Asked, answer: HttpResponse) -> Result<Option<HttpResponse>, HttpError> {
     if asked == Asked::Other {
         return Ok(Some(answer));

@@ -125,7 +125,8 @@ pub(crate) fn of_link(source: &(dyn StdError + 'static)) -> Option<Fault> {
 pub(crate) struct Connector {
     /// The bucket or container.
     pub(crate) bucket: String,
-    /// Where it is asked for. A request that goes elsewhere and does not name the bucket asks for credentials.
+    /// Where it is asked for. A request that goes elsewhere and does not name the bucket asks for
+    /// credentials.
     pub(crate) endpoint: Url,
     /// Where names go that object_store cannot list.
     pub(crate) foreign: Arc<Foreign>,
@@ -251,7 +252,8 @@ impl Client {
         if is_cut && self.speaks_tls().await { failed(Failure::SpeaksTls) } else { error }
     }
 
-    /// Whether TLS is spoken where plain HTTP is configured. One that has answered as a server of objects is not asked.
+    /// Whether TLS is spoken where plain HTTP is configured. One that has answered as a server of objects is
+    /// not asked.
     async fn speaks_tls(&self) -> bool {
         self.endpoint.scheme() == "http"
             && !self.is_known.load(Ordering::Relaxed)
@@ -289,10 +291,12 @@ impl Client {
     }
 }
 
-/// Whether a 404 to this says that a key is not there, in a form in which servers of objects have a word for it.
+/// Whether a 404 to this says that a key is not there, in a form in which servers of objects have a word for
+/// it.
 ///
-/// IMPORTANT: without the word it may be the page of a gateway that does not reach the server. A deletion would then
-/// count as done, and an object as missing. An answer to a HEAD has no body, so no server says more there.
+/// IMPORTANT: without the word it may be the page of a gateway that does not reach the server. A deletion
+/// would then count as done, and an object as missing. An answer to a HEAD has no body, so no server says
+/// more there.
 fn may_hide_an_object(what: Asked, is_a_look: bool) -> bool {
     matches!(what, Asked::Object | Asked::Delete) && !is_a_look
 }
@@ -310,14 +314,15 @@ fn server_of(asked: &str, location: &str) -> Option<String> {
     origin.is_tuple().then(|| origin.ascii_serialization())
 }
 
-/// Whether a request has a signature of S3. No service that hands out credentials is asked with one, so this tells an object
-/// below `latest/meta-data` from the answers of such a service.
+/// Whether a request has a signature of S3. No service that hands out credentials is asked with one, so this
+/// tells an object below `latest/meta-data` from the answers of such a service.
 fn is_signed_for_s3(request: &HttpRequest) -> bool {
     let authorization = request.headers().get("authorization");
     authorization.is_some_and(|it| it.as_bytes().starts_with(b"AWS4-HMAC-SHA256"))
 }
 
-/// Whether credentials are asked for at a path, also of a server that hands them out beside the objects, as those for tests do.
+/// Whether credentials are asked for at a path, also of a server that hands them out beside the objects, as
+/// those for tests do.
 fn is_of_a_credential_service(path: &str) -> bool {
     let beginnings = [
         "/latest/api/token",
@@ -338,8 +343,8 @@ fn names(bucket: &str, host: &str, path: &str) -> bool {
     in_host || path.split('/').skip(1).take(2).any(|part| decode(part) == bucket)
 }
 
-/// How long to wait by a `Retry-After` of RFC 9110, section 10.2.3: so many seconds, or until a time by the server's own clock, which
-/// `date` has.
+/// How long to wait by a `Retry-After` of RFC 9110, section 10.2.3: so many seconds, or until a time by the
+/// server's own clock, which `date` has.
 pub(crate) fn after(told: &str, date: Option<&str>) -> Option<Duration> {
     if let Ok(seconds) = told.trim().parse() {
         return Some(Duration::from_secs(seconds));

@@ -1,5 +1,5 @@
-//! Moving heads that were lost: removed, replaced by an older state, emptied, or damaged. What is derived from
-//! sound heads is brought in line along with that.
+//! Moving heads that were lost: removed, replaced by an older state, emptied, or damaged. What is derived
+//! from sound heads is brought in line along with that.
 
 mod choose;
 

@@ -15,7 +15,8 @@ use crate::{ACCESS_KEY, SECRET_KEY, s3_variables};
 
 /// Where credentials are, below the name of the role.
 const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
-/// How long credentials hold: a little longer than the five minutes before their end in which clients renew them.
+/// How long credentials hold: a little longer than the five minutes before their end in which clients renew
+/// them.
 const HOLD: Duration = Duration::from_secs(302);
 /// How long those hold that expire soon.
 const HOLD_SHORT: Duration = Duration::from_secs(2);
@@ -59,8 +60,8 @@ impl CredentialFault {
     ];
 }
 
-/// The metadata service of an instance (IMDSv2), which hands out the keys that every server here knows. What it hands
-/// out has to be renewed every two seconds.
+/// The metadata service of an instance (IMDSv2), which hands out the keys that every server here knows. What
+/// it hands out has to be renewed every two seconds.
 #[derive(Debug)]
 pub struct CredentialService {
     server: Server,

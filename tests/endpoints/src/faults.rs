@@ -32,8 +32,8 @@ pub enum Fault {
     /// The client is told at once that it failed (500, or a cut connection, by the seed), and the request
     /// reaches the server later nevertheless.
     LateWrite,
-    /// A put alone: the client is told 503, or nothing, and the server gets the put much later, when the client may have
-    /// written the key again ([`FaultPlan::with_landing`]).
+    /// A put alone: the client is told 503, or nothing, and the server gets the put much later, when the
+    /// client may have written the key again ([`FaultPlan::with_landing`]).
     LandsLate,
     /// A redirect (301, 302 or 307) to a web page that this proxy has; the server saw nothing.
     RedirectBefore,
@@ -43,7 +43,8 @@ pub enum Fault {
     PageBefore,
     /// The server carried the request out, then 200 and a web page.
     PageAfter,
-    /// The credentials have expired (400 or 403 `ExpiredToken`), for this request and some that follow; the server saw nothing.
+    /// The credentials have expired (400 or 403 `ExpiredToken`), for this request and some that follow; the
+    /// server saw nothing.
     Expired,
 }
 
@@ -126,7 +127,8 @@ impl FaultPlan {
         Self { probabilities: Vec::new(), longest_delay: Duration::from_millis(50), landing }
     }
 
-    /// Every fault of a network with this probability each: `0.05` spoils 60 of 100 requests, since there are twelve.
+    /// Every fault of a network with this probability each: `0.05` spoils 60 of 100 requests, since there are
+    /// twelve.
     ///
     /// # Panics
     /// When all of them together would be more than certain.

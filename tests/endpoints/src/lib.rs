@@ -10,7 +10,8 @@
 //! - [`Proxy`]: stands before any HTTP server and misbehaves by a seed. [`FaultPlan`] says how often, a
 //!   one-shot says when.
 //!
-//! - [`CredentialService`]: hands out the credentials of the S3 servers as an instance's metadata service does, and fails by a seed.
+//! - [`CredentialService`]: hands out the credentials of the S3 servers as an instance's metadata service
+//!   does, and fails by a seed.
 //!
 //! Every server has a thread and a runtime of its own: it answers while a test blocks (waiting for a program,
 //! for example) and while the test's own clock stands still. It stops when its handle is dropped.

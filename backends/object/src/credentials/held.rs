@@ -51,7 +51,8 @@ pub(crate) trait Signs: fmt::Debug + Send + Sync + 'static {
 /// Keeps the credentials of a source.
 ///
 /// - A request waits for a fetch only where the held credentials were refused, have expired, or are about to
-///   expire. In the last case one request waits, for [`RENEWAL`] at most, and the others use those that are held.
+///   expire. In the last case one request waits, for [`RENEWAL`] at most, and the others use those that are
+///   held.
 /// - A fetch that fails while they still hold costs nothing: they are used until they expire, by the clock
 ///   of the machine. Where that clock errs the server refuses them, which is the next rule.
 /// - Credentials that the server refused are never used again unless the source gives the same ones once
@@ -167,7 +168,8 @@ where
         }
     }
 
-    /// One request fetches; the others, and this one where the fetch fails or takes long, use those that are held.
+    /// One request fetches; the others, and this one where the fetch fails or takes long, use those that are
+    /// held.
     async fn renewed(&self, held: Arc<F::Credential>) -> Arc<F::Credential> {
         let Ok(_alone) = self.fetching.try_lock() else { return held };
         match select(pin!(self.fetch()), pin!(self.environment.sleep(RENEWAL))).await {

@@ -26,8 +26,8 @@ pub(crate) fn of_answer(host: String, status: u16, headers: &HeaderMap) -> Failu
 
 /// What it means that no whole answer came. `is_unreached`: there was no connection either.
 ///
-/// A machine that is none of the cloud's has no metadata service, and it stays so. Any other service is there,
-/// and comes back.
+/// A machine that is none of the cloud's has no metadata service, and it stays so. Any other service is
+/// there, and comes back.
 pub(crate) fn of_no_answer(host: String, is_unreached: bool) -> Failure {
     if is_unreached && is_of_the_machine(&host) {
         return Failure::Credentials(host);

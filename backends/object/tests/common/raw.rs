@@ -18,8 +18,8 @@ pub(crate) struct RawServer {
 }
 
 impl RawServer {
-    /// Answers each request with what this makes of its head, which is empty for what is no HTTP. None ends the connection
-    /// without an answer, and what is no HTTP/1.1 is the last one on a connection.
+    /// Answers each request with what this makes of its head, which is empty for what is no HTTP. None ends
+    /// the connection without an answer, and what is no HTTP/1.1 is the last one on a connection.
     pub(crate) async fn start(answer: impl Fn(&str) -> Option<Vec<u8>> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap().to_string();

@@ -7,7 +7,7 @@ use url::Url;
 use super::Setting;
 use crate::credentials::NoCredentials;
 
-/// The settings that a connection string stands for.
+/// The settings in a connection string.
 pub(super) fn settings(text: &str) -> Result<Vec<Setting>, NoCredentials> {
     let invalid = |why: &str| {
         let hint =
