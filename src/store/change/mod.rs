@@ -28,9 +28,11 @@ mod merge_versions;
 #[cfg(test)]
 mod model;
 mod parse;
+mod place;
 mod plan;
 mod request;
 mod resolve;
+mod run;
 mod sides;
 mod state;
 mod update_index;

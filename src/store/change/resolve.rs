@@ -8,9 +8,9 @@ use super::{
     agreed::Agreed,
     answer::{Step, numbered, step},
     describe::describe,
+    place::Place,
     request::Goal,
     state::{Doubts, Keeps, Met, Phase},
-    wait::Place,
 };
 use crate::{
     Error, Result,

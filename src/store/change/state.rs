@@ -3,19 +3,16 @@ use std::{fmt, sync::Arc, time::Duration};
 use bytes::Bytes;
 
 use super::{
-    Flows,
     agreed::Agreed,
+    place::Place,
     plan::{Basis, Plan},
     request::{Goal, Request, Task},
-    wait::Place,
 };
 use crate::{
     Error, Result,
     conflict::{Conflict, How, Obstacle, Resolved},
     document::DocumentError,
-    flow::Action,
     format::{Given, Head, Lease, WorkflowId},
-    operation,
     register::{Tries, Unsettled},
     store::Shared,
 };
@@ -27,7 +24,7 @@ pub(in crate::store) struct Change {
     /// The index is folded by the save of the whole batch.
     pub(super) is_of_batch: bool,
     /// None until the document is read.
-    goal: Option<Goal>,
+    pub(super) goal: Option<Goal>,
     pub(super) phase: Phase,
     pub(super) consent: Consent,
     pub(super) doubts: Doubts,
@@ -148,36 +145,6 @@ impl Change {
         Self { is_of_batch: true, ..self }
     }
 
-    /// Runs the flow of the task and says what became of it.
-    pub(in crate::store) async fn run(mut self, flows: &Flows) -> Result<Written> {
-        let shared = Arc::clone(&self.shared);
-        shared.gate.admit_writer().await?;
-        let flow = match &self.goal {
-            None | Some(Goal::Save { .. }) => &flows.save,
-            Some(Goal::Delete) => &flows.delete,
-            Some(Goal::Undelete) => &flows.undelete,
-        };
-        let ended = operation::run(flow, &mut self, &shared.objects.environment).await;
-        let in_doubt = !self.doubts.open.is_empty();
-        let (id, doubt) = (self.request.id.clone(), self.doubts.tries.take_doubt());
-        let failed = match self.phase {
-            // What is written is written, whatever went wrong after.
-            Phase::Done(written) => {
-                let index_error = ended.err().or(written.index_error);
-                return Ok(Written { index_error, resolved: self.resolved, ..*written });
-            }
-            phase => match ended {
-                Ok(action) => phase.failure(&id, &action, self.doubts.tries.lost()),
-                Err(error) => error,
-            },
-        };
-        // IMPORTANT: whatever else went wrong, an attempt may be in place.
-        if in_doubt {
-            return Err(Error::in_doubt(format!("the change of {id}"), doubt, failed));
-        }
-        Err(shared.explain(failed).await)
-    }
-
     /// What the change makes of the workflow.
     ///
     /// # Errors
@@ -219,22 +186,6 @@ impl Change {
     /// Ends without a change: what is there is the answer.
     pub(super) fn left_as_it_is(&mut self, head: Head) {
         self.phase = Phase::Done(Box::new(Written::unchanged(head)));
-    }
-}
-
-impl Phase {
-    /// Why a change that ended in this phase failed.
-    fn failure(self, id: &WorkflowId, action: &Action, lost_races: u32) -> Error {
-        match self {
-            Self::Refused(source) => Error::Document { id: id.clone(), source },
-            Self::Failed(error) => error,
-            Self::Conflict(met) => match met.obstacle {
-                Some(obstacle) => Conflict::Unresolved { conflict: Box::new(met.conflict), obstacle }.into(),
-                None => met.conflict.into(),
-            },
-            Self::LostRace => Conflict::Busy { id: id.clone(), attempts: lost_races }.into(),
-            other => Error::Internal(format!("a change ended with {action} while it is {other}")),
-        }
     }
 }
 

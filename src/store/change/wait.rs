@@ -1,11 +1,8 @@
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Change, actions, state::Phase};
+use super::{Change, actions, place::Place, state::Phase};
 use crate::{
     Error, Result,
     flow::{Action, Node, Visit},
@@ -24,27 +21,6 @@ pub(super) struct WaitForLock;
 /// So many waits of one change do not use up its answers. That is days of a lock that never rests, and few
 /// enough for the step limit of a flow.
 const HANDOVERS: u32 = 100_000;
-
-/// The place of a change in the line for the lock of its workflow. Kept where a node that only sees the
-/// change can take it along.
-#[derive(Default)]
-pub(super) struct Place(Mutex<Option<Turn>>);
-
-impl Place {
-    fn take(&self) -> Option<Turn> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    /// The same place, which this no longer is.
-    pub(super) fn moved(&self) -> Self {
-        Self(Mutex::new(self.take()))
-    }
-
-    /// Lets the next in line go on.
-    pub(super) fn leave(&self) {
-        drop(self.take());
-    }
-}
 
 pub(super) struct Watch {
     shared: Arc<Shared>,
@@ -118,7 +94,7 @@ impl Node<Change, Error> for WaitForLock {
             // Another client got on. Only a wait in vain uses up the resolver's answers.
             End::Changed => {
                 let consent = &mut change.consent;
-                consent.place = Place(Mutex::new(waited.turn));
+                consent.place = Place::of(waited.turn);
                 if consent.handovers < HANDOVERS {
                     consent.handovers += 1;
                     consent.answers = consent.answers.saturating_sub(1);
