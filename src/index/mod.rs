@@ -12,7 +12,7 @@
 //! **Why nothing is invented.** A record is only a hint. Entries are made from heads and never from records.
 //!
 //! **What it is a witness of.** An entry or a line of the history says that a head had a version once. Where
-//! a head is behind that, it was put back or lost, and the entry stays ([`crate::stored`] has the rules).
+//! a head is behind that, it was put back or lost, and the entry stays (`repo/ancestry.rs` has the rules).
 //! Lines about unconfirmed versions are no witnesses.
 //!
 //! **Why nothing depends on it.** A lost or damaged index is made anew from the heads, by readers in memory
