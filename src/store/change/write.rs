@@ -159,7 +159,11 @@ async fn attempt(shared: &Shared, plan: &Plan, earlier: &[Key]) -> Result<Attemp
     let around = Around { before, beside: mirror.keep, after: after.clone() };
     // Where the swap surely did not happen, nothing will ever refer to this version.
     let base = plan.stored.head.generation();
-    match swap_head(objects, plan.stored.version.as_ref(), &head, around).await? {
+    let swapped = swap_head(objects, plan.stored.version.as_ref(), &head, around).await;
+    if swapped.is_err() && is_put {
+        clear(objects, base, &head, &fresh).await;
+    }
+    match swapped? {
         Swapped::Landed(_, derived) => {
             let copy_error = match derived {
                 Derived::InPlace => None,

@@ -304,6 +304,7 @@ impl Store {
             beside: mirror.keep,
             after: after.collect(),
         };
+        let what = || format!("the repair of {id}");
         match swap_head(objects, head.stored.version.as_ref(), &next, around).await? {
             Swapped::Landed(_, derived) => {
                 if let Derived::Failed(error) = derived {
@@ -313,11 +314,14 @@ impl Store {
             }
             Swapped::Lost { .. } => Ok(false),
             // The head may have been moved, and another client may have built on it.
-            Swapped::InDoubt(None) => self.has_reached(head).await,
-            Swapped::InDoubt(Some(_)) if self.has_reached(head).await? => Ok(true),
-            Swapped::InDoubt(Some(error)) | Swapped::Failed { error, .. } | Swapped::Unknown(error) => {
-                Err(Error::of_commit(|| format!("the repair of {id}"), error))
-            }
+            Swapped::InDoubt(doubt) => match (self.has_reached(head).await, doubt) {
+                (Ok(true), _) => Ok(true),
+                (Ok(false), None) => Ok(false),
+                (Ok(false), Some(error)) => Err(Error::of_commit(what, error)),
+                // The look failed, so the outcome is still unknown.
+                (Err(look), doubt) => Err(Error::in_doubt(what(), doubt, look)),
+            },
+            Swapped::Failed { error, .. } | Swapped::Unknown(error) => Err(Error::of_commit(what, error)),
         }
     }
 
