@@ -25,7 +25,7 @@ pub(super) fn lasting(lease: &Lease, now: DateTime<Utc>) -> String {
     }
 }
 
-/// What a grant says to whoever asked for it.
+/// What is printed for a grant.
 pub(super) fn granted(id: &WorkflowId, lease: &Lease) -> String {
     let expires = time::moment(lease.expires);
     format!("{id}: locked until {expires}, lease {}, fence {}", lease.id, lease.fence)

@@ -11,7 +11,7 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Conflict {
-    /// Somebody else holds the lock. Wait, or ask them.
+    /// Another client holds the lock. Wait, or ask its holder.
     #[error("{}", describe_locked(.id, .lease, .standing, .now, ""))]
     Locked {
         /// The workflow.
@@ -42,9 +42,9 @@ pub enum Conflict {
         id: WorkflowId,
         /// The lease that the caller named.
         lease_id: LeaseId,
-        /// Who holds it now; none if nobody.
+        /// The lease that is there now, if there is one.
         held: Option<Box<Lease>>,
-        /// Who took it away, how and when, where that is known and nobody has it now.
+        /// Who took it away, how and when, where that is known and the lock is free.
         ended: Option<Box<Ended>>,
         /// The fence now.
         fence: u64,
@@ -93,7 +93,7 @@ pub enum Conflict {
         /// Of what the file holds.
         found: ContentHash,
     },
-    /// Others changed the workflow each time that we tried, although nobody changed what the caller expected.
+    /// Other clients rewrote the head at every attempt, and what the caller expected still holds.
     #[error("{id} changed {attempts} times while it was being written")]
     Busy {
         /// The workflow.

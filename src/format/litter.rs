@@ -1,4 +1,4 @@
-/// What systems, editors and sync tools leave in folders and nobody wants to hear of.
+/// Whether a name is one that systems, editors and sync tools leave in folders. It is not reported.
 pub(crate) fn is_litter(name: &str) -> bool {
     const NAMES: [&str; 20] = [
         ".DS_Store",

@@ -8,7 +8,7 @@ pub(crate) struct Shared(Arc<Mutex<Objects>>);
 
 impl Shared {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Objects> {
-        // Whoever panicked under the lock had not begun to change anything: see `Objects::commit`.
+        // A caller that panicked under the lock had changed nothing: see `Objects::commit`.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -1,6 +1,6 @@
 use std::hash::Hasher;
 
-/// A hash for many small values of which nobody wishes us ill: the default one would take most of the time.
+/// A fast hash for many small values that no attacker chooses. The default hash would take most of the time.
 #[derive(Default)]
 pub(super) struct Quick(u64);
 
