@@ -701,3 +701,22 @@ async fn a_load_puts_no_copy_beside_a_deletion() {
         }
     }
 }
+
+/// The reply to the move got lost, and the look behind it finds no head that can be read.
+#[tokio::test]
+async fn a_move_that_no_look_settles_is_told_as_unknown() {
+    let site = Site::new(Kind::Memory).await;
+    let (store, _) = three(&site).await;
+    site.remove(HEAD).await;
+    let planned = store.plan_repair(&[]).await.unwrap();
+    assert_eq!(planned.moves.len(), 1);
+    let raw = site.raw.clone();
+    site.probe.fail(Fault::unknown(Left::All));
+    site.probe.at_call(1, move || async move {
+        let garbage = Operation::put(Key::parse(HEAD).unwrap(), "garbage");
+        committed(raw.commit(Batch::new().stage([garbage])).await.unwrap());
+    });
+    let (_, error) = store.repair(planned).await.unwrap().failed.unwrap();
+    assert!(site.probe.hook_has_run() && site.probe.heal() == 1);
+    assert_eq!(error.kind(), ErrorKind::OutcomeUnknown, "{error}");
+}
