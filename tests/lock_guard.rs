@@ -78,12 +78,17 @@ async fn a_guard_renews_until_it_is_released(site: Site) {
     settle().await;
     assert_eq!((guard.lease(), guard.fence()), (first.clone(), 1), "not before it is time");
     for renewals in 1..=3 {
-        until(&environment, || guard.lease().renewals == renewals).await;
+        until(&environment, || guard.lease().renewals >= renewals).await;
     }
-    let lease = store.lock_state(&id("a")).await.unwrap().lease.unwrap();
-    assert!(lease.renewals >= 3 && lease.expires > first.expires, "{lease:?}");
-    assert_eq!((&lease.id, lease.fence), (&first.id, first.fence));
-    assert_eq!(site.json("workflows/a/workflow.lock").await["renewals"], lease.renewals);
+    // No time passes any more, so what is under way comes to an end.
+    let mut renewals = [3, 0];
+    while renewals[0] != renewals[1] {
+        let lease = store.lock_state(&id("a")).await.unwrap().lease.unwrap();
+        assert!(lease.renewals >= renewals[0] && lease.expires > first.expires, "{lease:?}");
+        assert_eq!((&lease.id, lease.fence), (&first.id, first.fence));
+        let mirrored = site.json("workflows/a/workflow.lock").await["renewals"].as_u64().unwrap();
+        renewals = [lease.renewals, mirrored];
+    }
     let saved = store.save(save("a", "1", Expect::Absent).lease(guard.ensure().await.unwrap())).await;
     assert_eq!(saved.unwrap().generation, 1);
 
@@ -299,7 +304,8 @@ async fn closing_waits_for_what_is_given_back(site: Site) {
         store.close().await.unwrap();
         assert_eq!(site.other_store(2).await.lock_state(&id("a")).await.unwrap().lease, None);
     }
-    held.check().unwrap();
+    // Time may have passed faster than the guard was renewed.
+    held.ensure().await.unwrap();
     held.release().await.unwrap();
 }
 

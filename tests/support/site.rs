@@ -1,4 +1,8 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    sync::{Arc, Mutex},
+};
 
 use bytes::Bytes;
 use futures::TryStreamExt;
@@ -47,7 +51,7 @@ pub(crate) struct Site {
 impl Site {
     pub(crate) async fn new(kind: Kind) -> Self {
         let environment = Arc::new(ManualEnvironment::new(1));
-        let folder = (kind == Kind::Disk).then(|| TempDir::new().unwrap());
+        let folder = (kind == Kind::Disk).then(fresh_folder);
         let bucket = (kind == Kind::Bucket).then(bucket::fresh_url);
         let memory = MemoryBackend::new(environment.clone());
         let raw: Arc<dyn StorageBackend> = match (&folder, &bucket, kind) {
@@ -205,6 +209,16 @@ pub(crate) fn notices(report: &Report) -> Vec<String> {
 pub(crate) fn damaged(report: &Report) -> Vec<&str> {
     let damage = report.findings.iter().filter(|finding| finding.severity == Severity::Damage);
     damage.map(|finding| finding.key.as_str()).collect()
+}
+
+/// An empty folder, whose device and inode no other one of this process gets after it is removed.
+///
+/// They name the storage, and every test has the same store id. A handle that stays open keeps the inode.
+fn fresh_folder() -> TempDir {
+    static HANDLES: Mutex<Vec<File>> = Mutex::new(Vec::new());
+    let folder = TempDir::new().unwrap();
+    HANDLES.lock().unwrap().push(File::open(folder.path()).unwrap());
+    folder
 }
 
 async fn disk(folder: &TempDir) -> Arc<dyn StorageBackend> {

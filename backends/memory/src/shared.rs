@@ -1,19 +1,36 @@
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
 
 use crate::objects::Objects;
 
 /// The objects, as every clone and every listing holds them.
-#[derive(Clone, Default)]
-pub(crate) struct Shared(Arc<Mutex<Objects>>);
+#[derive(Clone)]
+pub(crate) struct Shared(Arc<Numbered>);
+
+struct Numbered {
+    /// Given to no other storage of this process.
+    number: u64,
+    objects: Mutex<Objects>,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::new(Numbered { number, objects: Mutex::default() }))
+    }
+}
 
 impl Shared {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Objects> {
         // A caller that panicked under the lock had changed nothing: see `Objects::commit`.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Names this storage within the process.
+    /// Names this storage within the process. An address would be given again once the storage is gone.
     pub(crate) fn location_id(&self) -> String {
-        format!("memory:{:p}", Arc::as_ptr(&self.0))
+        format!("memory:{}", self.0.number)
     }
 }
