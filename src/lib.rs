@@ -29,6 +29,8 @@ pub mod flow;
 pub mod format;
 pub mod index;
 mod lease;
+#[cfg(test)]
+mod lease_model;
 pub mod lock;
 pub mod merge;
 mod operation;

@@ -115,7 +115,7 @@ impl Index {
             .collect();
         let candidates = self.candidates(id, ahead).await?;
         let head = stored.head.current.as_ref().map(|current| current.reference());
-        let atomic = self.objects.backend.capabilities().atomic_batch;
+        let atomic = self.objects.traits.atomic_batch;
         let mut witnesses = Witnesses { head_is_lost: damage.is_some(), ..Witnesses::default() };
         let mut statuses = classify(head.as_ref(), &candidates, atomic, &witnesses);
         if statuses.values().any(|status| *status == VersionStatus::Unconfirmed) {

@@ -3,7 +3,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use pflow_backend::{Batch, Capabilities, Durability, Environment, Key, Operation as Write};
+use pflow_backend::{Batch, Environment, Key, Operation as Write};
 
 use super::{
     Entry, Index, Unreadable, export,
@@ -16,7 +16,7 @@ use crate::{
     Error, Result,
     format::{WorkflowId, keys},
     register::{Around, Derived, Swapped, swap},
-    repo::{Objects, unreadable},
+    repo::{Objects, Traits, unreadable},
 };
 
 /// How often an explicit fold or a reindex tries again when somebody else's got through first.
@@ -48,8 +48,8 @@ impl Policy {
     /// saver one for each look, and a fold two for each record. So a saver looks at one of eight writes, and
     /// one saver folds at a time. While it does, 16 others add a few records each; at three times the records
     /// they fold as well. A fold takes longer than a save, so it follows the answer.
-    pub(crate) fn of(capabilities: &Capabilities) -> Self {
-        let remote = capabilities.durability == Durability::Service;
+    pub(crate) fn of(traits: Traits) -> Self {
+        let remote = traits.is_remote;
         let look_every = if remote { 8 } else { 64 };
         Self { records: 64, look_every, shared_out: remote, smallest_base: 64, behind: remote }
     }

@@ -62,9 +62,8 @@ impl Index {
         // What the head has reached meanwhile is for the next fold: this one has no entry that covers it.
         records.retain(|record| record.generation > ancestry.stored.head.generation());
         // On a storage with atomic batches there is no record before its head, so there is nothing to fence.
-        let is_fenced = self.objects.backend.capabilities().atomic_batch
-            || records.is_empty()
-            || self.fence(&ancestry.stored).await?;
+        let is_fenced =
+            self.objects.traits.atomic_batch || records.is_empty() || self.fence(&ancestry.stored).await?;
         if !is_fenced {
             return Ok(Settled::default());
         }

@@ -133,7 +133,7 @@ impl Index {
     /// head. Elsewhere a writer at work leaves the same.
     fn may_be_hurt(&self, head: &Head, entries: &Entries) -> bool {
         head.current.is_none()
-            || self.objects.backend.capabilities().atomic_batch
+            || self.objects.traits.atomic_batch
             || entries.get(&head.id).is_some_and(|entry| entry.generation > head.generation())
     }
 

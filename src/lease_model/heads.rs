@@ -10,7 +10,7 @@ use super::world::{Attempt, Held, Name, Register, Role};
 use crate::{
     document::{ContentHash, Document, Limits, MediaType},
     format::{Current, Given, Head, Lease, LeaseId, Operation, VersionId, VersionRecord, WorkflowId},
-    lock::LeaseRequest,
+    lock::{Claim, LeaseRequest},
 };
 
 /// How long a lease lasts and clocks may differ. Together they are less than a unit of the model's time.
@@ -67,7 +67,7 @@ impl Heads {
 
     pub(super) fn lease(&self, held: Held) -> Lease {
         let identity = self.identity(held.name.holder);
-        request(held.name).grant(identity, held.fence.into(), None, at(held.refreshed)).unwrap()
+        claim(held.name).grant(identity, held.fence.into(), None, at(held.refreshed))
     }
 
     fn record(&self, generation: u64, attempt: Attempt) -> VersionRecord {
@@ -108,8 +108,9 @@ pub(super) fn document(role: Role) -> Document {
     Document::parse(format!(r#"{{ "by": "{role:?}" }}"#), &Limits::default()).unwrap()
 }
 
-pub(super) fn request(name: Name) -> LeaseRequest {
-    LeaseRequest::new("work", LEASE).id(id_of(name))
+pub(super) fn claim(name: Name) -> Claim {
+    let request = LeaseRequest::new("work", LEASE).id(id_of(name));
+    request.claim(&ManualEnvironment::new(0)).unwrap()
 }
 
 pub(super) fn id_of(name: Name) -> LeaseId {

@@ -1,8 +1,8 @@
 //! A model of the lease protocol: everything that two holders, a saver without a lease, a breaker and a
 //! folder can do to one head, in every order.
 //!
-//! The decisions are the program's: [`crate::lock`] and [`super::decide`] are called with the heads that the
-//! model's registers stand for. The model's own are the register, which compares and swaps, and the network:
+//! The decisions are the program's: [`crate::lock::decide`] and [`crate::store::change::decide`] are called with
+//! the heads that the model's registers represent. The model's own are the register, which compares and swaps, and the network:
 //! a reply may get lost, and then the swap lands at once, later, after its sender's death, or never. Anybody
 //! may be stopped between any two steps for any time, which is what a suspended process or a slow one is.
 //! Holders die and come back as others. Wall clocks jump by more than a lease lasts, ahead and behind, at

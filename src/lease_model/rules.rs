@@ -6,7 +6,7 @@ use pflow_backend::Version;
 
 use super::{
     Flaw,
-    heads::{Heads, SKEW, UNIT, at, document, id_of, request, version_id, workflow},
+    heads::{Heads, SKEW, UNIT, at, claim, document, id_of, version_id, workflow},
     quick::Quick,
     world::{Attempt, Doing, Doubt, Held, Name, OPEN, Register, Role},
 };
@@ -16,17 +16,17 @@ use crate::{
     format::{Current, Given, Head, keys},
     lease::{Holder, Sight, Standing},
     lock::{
-        Act, Answer, Decider, Decision as LockDecision, LockAttempt, Wish, decide as decide_lock, settled,
+        change::{Act, LockAttempt, Wish},
+        decide::{Decider, Decision as LockDecision, Settled, decide as decide_lock, settle},
     },
     register::{Fate, Unsettled, unsettled::ByHead},
     repo::StoredHead,
     store::{
         change::{
-            Request,
             agreed::Agreed,
             decide::{Decision, decide},
             plan::Basis,
-            request::Goal,
+            request::{Goal, Request},
             write::with_lease,
         },
         copy::CopyState,
@@ -87,7 +87,7 @@ impl Rules {
             Doing::Settle => Verdict::Swap(look.register, look.doubts),
             Doing::Save => self.save(look, None),
             Doing::SaveUnder(name) => self.save(look, Some(name)),
-            Doing::Acquire(name) => self.lock(look, Wish::Acquire(request(name)), name),
+            Doing::Acquire(name) => self.lock(look, Wish::Acquire(claim(name)), name),
             Doing::Renew(name) => self.lock(look, Wish::Of(id_of(name).into(), Act::Renew(None)), name),
             Doing::Release(name) => self.lock(look, Wish::Of(id_of(name).into(), Act::Release), name),
             Doing::Break(name) => {
@@ -106,7 +106,7 @@ impl Rules {
         let head = self.heads.expand(look.register);
         let (identity, sight) = (self.heads.identity(look.by), self.sight(look));
         let decider = Decider { identity, sight, nonce: "next".to_owned() };
-        let answer = match decide_lock(&wish, &head, decider).unwrap() {
+        let refusal = match decide_lock(&wish, &head, decider) {
             LockDecision::Swap { head: mut next, .. } => {
                 if self.flaw == Some(Flaw::TakeoverKeepsTheFence) && head.lease.is_some() {
                     next.fence = head.fence;
@@ -114,8 +114,9 @@ impl Rules {
                 }
                 return Verdict::Swap(self.heads.compress(&next), look.doubts);
             }
-            LockDecision::Answer(answer) if look.doubts == [None; OPEN] => answer,
-            LockDecision::Answer(answer) => {
+            LockDecision::Held(_) => return Verdict::Done,
+            LockDecision::Refused(refusal) if look.doubts == [None; OPEN] => refusal,
+            LockDecision::Refused(refusal) => {
                 let ours = Held { name, fence: look.register.fence, refreshed: 0 };
                 let open = look.doubts.iter().flatten().any(|doubt| doubt.named_is_present);
                 // Notes of how a lease ended are not modelled: the last one is ours.
@@ -127,14 +128,16 @@ impl Rules {
                     after: Vec::new(),
                 };
                 let ours = LockAttempt { swap, lease };
-                settled(&wish, answer, &ours, &head, open)
+                match settle(&wish, refusal, &ours, &head, open) {
+                    Settled::Landed => return Verdict::Done,
+                    Settled::Open(_) => return Verdict::Unknown,
+                    Settled::Refused(refusal) => refusal,
+                }
             }
         };
-        match answer {
-            Answer::Done { .. } => Verdict::Done,
-            Answer::Conflict(Conflict::LeaseLost { .. }) => Verdict::Lost,
-            Answer::Conflict(Conflict::Locked { .. } | Conflict::AlreadyLocked { .. }) => Verdict::Locked,
-            Answer::Failed(_) => Verdict::Unknown,
+        match refusal {
+            Conflict::LeaseLost { .. } => Verdict::Lost,
+            Conflict::Locked { .. } | Conflict::AlreadyLocked { .. } => Verdict::Locked,
             other => panic!("{other:?}"),
         }
     }
@@ -174,7 +177,7 @@ impl Rules {
         let record = plan.version.unwrap().record(version_id(attempt), Vec::new());
         next.current = Some(Current::after(next.current.as_ref(), record, ContentHash::of(b"line")));
         if self.flaw != Some(Flaw::SaverLeavesAStaleLease) {
-            next = with_lease(&plan.lease, plan.breaks.is_some(), next, identity, sight.now).unwrap();
+            next = with_lease(&plan.lease, plan.breaks.is_some(), next, identity, sight.now);
         }
         Verdict::Swap(self.heads.compress(&next), doubts)
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use super::{
     Locks,
     change::{Act, LockChange, Wish},
@@ -63,7 +65,7 @@ impl Locks {
     }
 
     async fn act(&self, id: &WorkflowId, lease: LeaseRef, act: Act) -> Result<Lease> {
-        let change = LockChange::new(self.clone(), id.clone(), Wish::Of(lease, act))?;
-        change.run().await.map(|grant| grant.lease)
+        let (wish, goes_on) = (Wish::Of(lease, act), CancellationToken::new());
+        LockChange::new(self.clone(), id.clone(), wish, goes_on)?.run().await.map(|grant| grant.lease)
     }
 }

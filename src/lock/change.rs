@@ -1,8 +1,8 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Grant, LeaseRequest, Locks, broken};
+use super::{Grant, Locks, broken, request::Claim};
 use crate::{
     Error, Result,
     conflict::Conflict,
@@ -11,49 +11,64 @@ use crate::{
     register::{Tries, Unsettled},
 };
 
-/// The state of the lock flow.
+/// A change of a lease: the state of the lock flow.
 pub(crate) struct LockChange {
+    pub(super) asked: Arc<Asked>,
+    pub(super) phase: Phase,
+    /// The last swap of unknown outcome. The swaps before it named the same state of the head, or an older
+    /// one, so it decides for all of them.
+    pub(super) doubt: Option<Arc<LockAttempt>>,
+    pub(super) tries: Tries,
+}
+
+/// What is asked for: the same for every attempt.
+pub(super) struct Asked {
     pub(super) locks: Locks,
     pub(super) id: WorkflowId,
     pub(super) wish: Wish,
-    /// Names the record of a break in the operation history, whichever attempt writes it.
+    /// The id of the record that a break leaves in the operation history. Every attempt writes the same
+    /// record, so the break is recorded once.
     pub(super) record: Option<VersionId>,
-    /// Nobody waits for the answer any more, so nothing new is begun.
+    /// Cancelled when the caller is gone. No swap is begun after that.
     pub(super) abandoned: CancellationToken,
-    pub(super) tries: Tries,
-    /// The last swap of an open outcome; none where no swap is in doubt.
-    pub(super) attempt: Option<LockAttempt>,
-    pub(super) grant: Option<Grant>,
-    pub(super) conflict: Option<Conflict>,
-    pub(super) failure: Option<Error>,
 }
 
-/// A swap of open outcome. Those before it named the same head, or one that is gone.
-#[derive(Debug, Clone)]
+/// How far a change has come.
+pub(super) enum Phase {
+    /// The head is to be read, and swapped.
+    Open,
+    Done(Grant),
+    /// The head rules it out. It was read after every swap of this change, so the answer is certain.
+    Refused(Conflict),
+    Failed(Error),
+}
+
+/// A swap of unknown outcome.
+#[derive(Debug)]
 pub(crate) struct LockAttempt {
     pub(crate) swap: Unsettled,
-    /// What it granted, renewed, gave back or broke, if it landed.
+    /// The lease that it granted, renewed, released or broke, if it landed.
     pub(crate) lease: Lease,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) enum Wish {
-    Acquire(LeaseRequest),
-    /// Of this lease.
+    Acquire(Claim),
+    /// Something that is done with this lease.
     Of(LeaseRef, Act),
 }
 
-/// What can be done with a lease that is there.
+/// What can be done with a lease.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Act {
-    /// From now on for so long; for as long as before where nothing is said.
+    /// Makes it last from now on: for this long, or as long as before.
     Renew(Option<Duration>),
     Release,
     Break,
 }
 
 impl Wish {
-    /// Whether a lease that is gone is what was wished for.
+    /// Whether the wish is fulfilled when the lease is gone.
     pub(super) fn ends_lease(&self) -> bool {
         matches!(self, Self::Of(_, Act::Release | Act::Break))
     }
@@ -68,48 +83,34 @@ impl Wish {
 }
 
 impl LockChange {
-    pub(super) fn new(locks: Locks, id: WorkflowId, wish: Wish) -> Result<Self> {
+    /// No swap is begun once `abandoned` is cancelled.
+    pub(super) fn new(
+        locks: Locks,
+        id: WorkflowId,
+        wish: Wish,
+        abandoned: CancellationToken,
+    ) -> Result<Self> {
         let record = if wish.is_break() { Some(broken::new_id(&locks.objects, &id)?) } else { None };
-        Ok(Self {
-            locks,
-            id,
-            wish,
-            record,
-            abandoned: CancellationToken::new(),
-            tries: Tries::default(),
-            attempt: None,
-            grant: None,
-            conflict: None,
-            failure: None,
-        })
-    }
-
-    /// The same, which begins nothing new once the token is cancelled.
-    pub(super) fn unless(self, abandoned: CancellationToken) -> Self {
-        Self { abandoned, ..self }
+        let asked = Arc::new(Asked { locks, id, wish, record, abandoned });
+        Ok(Self { asked, phase: Phase::Open, doubt: None, tries: Tries::default() })
     }
 
     pub(super) async fn run(mut self) -> Result<Grant> {
-        self.locks.gate.admit_writer().await?;
-        let (flow, environment) = (self.locks.flow.clone(), self.locks.objects.environment.clone());
-        let ended = operation::run(&flow, &mut self, &environment).await;
-        let (unsettled, decided) = (self.attempt.is_some(), self.conflict.is_some());
-        let doubt = self.tries.take_doubt();
-        let result = ended.and_then(|action| match (self.grant, self.conflict, self.failure) {
-            (Some(grant), ..) => Ok(grant),
-            (None, Some(conflict), _) => Err(conflict.into()),
-            (None, None, Some(failure)) => Err(failure),
-            (None, None, None) => {
-                Err(Error::Internal(format!("the lock flow ended with {action} and no result")))
+        let asked = Arc::clone(&self.asked);
+        let Locks { gate, flow, objects, .. } = &asked.locks;
+        gate.admit_writer().await?;
+        let stopped = operation::run(flow, &mut self, &objects.environment).await.err();
+        let error = match (self.phase, stopped) {
+            (Phase::Done(grant), _) => return Ok(grant),
+            (Phase::Refused(conflict), _) => return Err(conflict.into()),
+            (Phase::Failed(error), _) | (Phase::Open, Some(error)) => error,
+            (Phase::Open, None) => {
+                Conflict::Busy { id: asked.id.clone(), attempts: self.tries.lost() }.into()
             }
-        });
-        match result {
-            // A conflict was decided by a head that we read after the swap, and that is not the one which the
-            // swap named.
-            Err(error) if unsettled && !decided => {
-                Err(Error::in_doubt(format!("the locking of {}", self.id), doubt, error))
-            }
-            other => other,
+        };
+        if self.doubt.is_none() {
+            return Err(error);
         }
+        Err(Error::in_doubt(format!("the locking of {}", asked.id), self.tries.take_doubt(), error))
     }
 }

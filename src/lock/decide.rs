@@ -1,120 +1,110 @@
-//! What becomes of a wish about a lease, by what stands in the head. Pure, so that every case, and every
-//! interleaving of cases, can be tried.
+//! Decides what a wish about a lease does to the head. Pure, so that every case, and every interleaving of
+//! cases, can be tested.
 
 use pflow_backend::Identity;
 
 use super::{
-    LeaseRequest,
     change::{Act, LockAttempt, Wish},
+    request::Claim,
 };
 use crate::{
-    Error, Result,
     conflict::Conflict,
     format::{Ended, Head, Lease},
     lease::{Sight, Standing},
 };
 
-/// The next state of the head and the lease that the caller gets, gave back or took away.
+/// What a wish comes to on a head.
 #[derive(Debug)]
 pub(crate) enum Decision {
-    Swap { head: Box<Head>, lease: Box<Lease> },
-    Answer(Answer),
-}
-
-#[derive(Debug)]
-pub(crate) enum Answer {
-    Done {
+    /// The head is to be swapped for this one. The lease is the one that is granted, renewed, released or
+    /// broken.
+    Swap {
+        head: Box<Head>,
         lease: Box<Lease>,
-        already_held: bool,
     },
-    Conflict(Conflict),
-    LostRace,
-    /// The swap that granted this lease or gave it back may be in place.
-    InDoubt {
-        attempt: Box<LockAttempt>,
-        doubt: Option<pflow_backend::Error>,
-    },
-    Failed(Error),
+    /// The caller has the lease: an earlier attempt got it, and the reply was lost.
+    Held(Box<Lease>),
+    Refused(Conflict),
 }
 
-/// Who decides, and what it knows.
+/// What a refusal means while a swap of the same wish is in doubt.
+#[derive(Debug)]
+pub(crate) enum Settled {
+    /// The swap landed.
+    Landed,
+    /// The swap cannot land any more.
+    Refused(Conflict),
+    /// The swap may land yet.
+    Open(Conflict),
+}
+
+/// Who decides, and what that process knows.
 #[derive(Debug, Clone)]
 pub(crate) struct Decider<'a> {
     pub(crate) identity: &'a Identity,
-    /// What it sees of the lease in the head.
+    /// What it knows of the lease in the head.
     pub(crate) sight: Sight,
-    /// Never given before anywhere, for the next state of the head.
+    /// A nonce for the next state of the head: used nowhere before.
     pub(crate) nonce: String,
 }
 
-/// By the lease in the head alone: who has it, and whether it must be respected.
+/// Decides by the lease in the head alone: who holds it, and whether it must be respected.
 ///
-/// Invariants, whatever the wish and the sight: the fence never falls; it rises by one when a lease is
-/// granted, broken or taken over, and only then; a lease is renewed, given back and broken by its id and,
-/// where the caller knows it, its fence, whatever any clock says; nothing but lease, fence, nonce, revision
-/// and the note of how a lease ended is changed.
-pub(crate) fn decide(wish: &Wish, head: &Head, decider: Decider<'_>) -> Result<Decision> {
+/// Invariants, for every wish and every sight:
+/// - The fence never falls. It rises by one when a lease is granted, broken or taken over, and only then.
+/// - A lease is renewed, released and broken by its id, and by its fence where the caller knows it. The clock
+///   does not matter.
+/// - Only the lease, the fence, the nonce, the revision and the note of how a lease ended are changed.
+pub(crate) fn decide(wish: &Wish, head: &Head, decider: Decider<'_>) -> Decision {
     match wish {
-        Wish::Acquire(request) => acquire(request, head, decider),
+        Wish::Acquire(claim) => acquire(claim, head, decider),
         Wish::Of(named, act) => match head.lease.clone().filter(|held| named.is(held)) {
-            Some(held) => Ok(apply(*act, held, head, decider)),
-            None => {
-                let lost = Conflict::lease_lost(named.id.clone(), head);
-                Ok(Decision::Answer(Answer::Conflict(lost)))
-            }
+            Some(held) => apply(*act, held, head, decider),
+            None => Decision::Refused(Conflict::lease_lost(named.id.clone(), head)),
         },
     }
 }
 
-/// What an answer means for a wish that may have been granted already without anybody's hearing of it: `ours`
-/// is what its swaps put there, `head` what is there, and `open` says that the head still is the one that
-/// they name, so that they may happen yet.
+/// Settles the swap `ours`, which is in doubt, by a refusal on the head that was read after it. `open`: the
+/// head is still the one that the swap named, so the swap may land yet.
 ///
-/// That a lease is gone does not tell who took it away. Whoever takes one from its holder leaves a note of it
-/// in the head. So the lease is gone because of us if and only if the last note is the one that our swap
-/// leaves: its own after a break, the one that was there before after a release. If somebody else's lease was
-/// taken away since, which leaves another note, nobody can tell any more, and the lease is reported lost.
-pub(crate) fn settled(wish: &Wish, answer: Answer, ours: &LockAttempt, head: &Head, open: bool) -> Answer {
-    match answer {
-        // It was granted now, not before.
-        Answer::Done { lease, .. } => Answer::Done { lease, already_held: false },
-        // What we gave back or broke is gone, and nobody else did it.
-        Answer::Conflict(Conflict::LeaseLost { lease_id, .. })
-            if lease_id == ours.lease.id && wish.ends_lease() && head.ended == ours.swap.head.ended =>
-        {
-            Answer::Done { lease: Box::new(ours.lease.clone()), already_held: false }
-        }
-        // It was stale when we swapped, and is not any more: a clock was set back. Nobody may be refused what
-        // may be granted yet.
-        Answer::Conflict(conflict) if open => Answer::Failed(conflict.into()),
-        other => other,
+/// That a lease is gone does not tell who ended it. A client that takes a lease away from its holder leaves a
+/// note in the head. So we ended the lease if and only if the last note is the one that our swap leaves: its
+/// own after a break, the note before it after a release. If another lease was taken away since, the last
+/// note is a different one. Then it is unknown who ended ours, and the lease is reported as lost.
+pub(crate) fn settle(wish: &Wish, refusal: Conflict, ours: &LockAttempt, head: &Head, open: bool) -> Settled {
+    let is_gone = matches!(&refusal, Conflict::LeaseLost { lease_id, .. } if *lease_id == ours.lease.id);
+    if is_gone && wish.ends_lease() && head.ended == ours.swap.head.ended {
+        return Settled::Landed;
     }
+    // The lease was stale when we swapped, and is live by a clock that was set back since. A refusal would be
+    // wrong if the swap lands after all.
+    if open { Settled::Open(refusal) } else { Settled::Refused(refusal) }
 }
 
-fn acquire(request: &LeaseRequest, head: &Head, decider: Decider<'_>) -> Result<Decision> {
+fn acquire(claim: &Claim, head: &Head, decider: Decider<'_>) -> Decision {
     let Decider { identity, sight, nonce } = decider;
     let current = head.current.as_ref().and_then(|current| current.record.hash);
-    let hash = request.wanted_hash().or(current);
+    let hash = claim.wanted_hash().or(current);
     if let Some(held) = &head.lease {
         let (id, lease, now) = (head.id.clone(), Box::new(held.clone()), sight.now);
         let standing = Standing::of(held, &sight);
         if standing.is_live() {
-            return Ok(Decision::Answer(if request.is_granted_by(held, identity) {
-                Answer::Done { lease, already_held: true }
+            return if claim.is_granted_by(held, identity) {
+                Decision::Held(lease)
             } else if hash.is_some() && held.hash == hash {
-                Answer::Conflict(Conflict::AlreadyLocked { id, lease, standing, now })
+                Decision::Refused(Conflict::AlreadyLocked { id, lease, standing, now })
             } else {
-                Answer::Conflict(Conflict::Locked { id, lease, standing, now })
-            }));
+                Decision::Refused(Conflict::Locked { id, lease, standing, now })
+            };
         }
     }
-    if let Some(lost) = request.spent(head) {
-        return Ok(Decision::Answer(Answer::Conflict(lost)));
+    if let Some(lost) = claim.spent(head) {
+        return Decision::Refused(lost);
     }
-    let fence = head.fence.saturating_add(1);
-    let lease = request.grant(identity, fence, hash, sight.now)?;
+    let lease = claim.grant(identity, head.fence.saturating_add(1), hash, sight.now);
     let next = head.next(nonce).with_lease(lease.clone(), Ended::TAKEN_OVER, identity.to_string(), sight.now);
-    Ok(Decision::Swap { head: Box::new(next), lease: Box::new(lease) })
+    Decision::Swap { head: Box::new(next), lease: Box::new(lease) }
 }
 
 fn apply(act: Act, held: Lease, head: &Head, decider: Decider<'_>) -> Decision {
@@ -143,6 +133,7 @@ mod tests {
         document::ContentHash,
         format::{LeaseId, LeaseRef, WorkflowId},
         lease::Holder,
+        lock::LeaseRequest,
         register::Unsettled,
     };
 
@@ -159,10 +150,11 @@ mod tests {
 
     fn wish(name: &str, hash: Option<ContentHash>) -> Wish {
         let request = LeaseRequest::new("edit", MINUTE).id(lease_id(name));
-        Wish::Acquire(hash.map_or_else(|| request.clone(), |hash| request.clone().hash(hash)))
+        let request = hash.into_iter().fold(request, LeaseRequest::hash);
+        Wish::Acquire(request.claim(&ManualEnvironment::new(1)).unwrap())
     }
 
-    /// A head without a version, and whether it is locked.
+    /// A head without a version, with or without a lease.
     fn head(locked: bool) -> Head {
         let environment = ManualEnvironment::new(9);
         let grant = || {
@@ -178,20 +170,20 @@ mod tests {
         decided_by(1, wish, head, passed)
     }
 
-    /// By the machine of this seed. The lease of `head` is machine 9's.
+    /// Decided by the machine with this seed. Machine 9 holds the lease of `head`.
     fn decided_by(seed: u64, wish: &Wish, head: &Head, passed: Duration) -> Decision {
         let environment = ManualEnvironment::new(seed);
         let (now, holder) = (environment.now() + passed, Holder::Unknown);
         let sight = Sight { now, skew: SKEW, unchanged: Duration::ZERO, holder };
         let decider = Decider { identity: environment.identity(), sight, nonce: environment.new_id() };
-        decide(wish, head, decider).unwrap()
+        decide(wish, head, decider)
     }
 
     #[track_caller]
     fn swapped(decision: Decision) -> (Head, Lease) {
         match decision {
             Decision::Swap { head, lease } => (*head, *lease),
-            Decision::Answer(answer) => panic!("{answer:?}"),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -214,8 +206,8 @@ mod tests {
             (wish("mine", other), MINUTE + SKEW, false),
         ] {
             match decided(&wish, &head(true), passed) {
-                Decision::Answer(Answer::Conflict(Conflict::AlreadyLocked { .. })) => assert!(already),
-                Decision::Answer(Answer::Conflict(Conflict::Locked { .. })) => assert!(!already),
+                Decision::Refused(Conflict::AlreadyLocked { .. }) => assert!(already),
+                Decision::Refused(Conflict::Locked { .. }) => assert!(!already),
                 decision => panic!("{decision:?}"),
             }
         }
@@ -225,21 +217,21 @@ mod tests {
     }
 
     #[test]
-    fn the_own_grant_is_found_again() {
+    fn a_process_is_given_its_own_grant_again() {
         let again = wish("held", Some(ContentHash::of(b"other")));
         match decided_by(9, &again, &head(true), MINUTE) {
-            Decision::Answer(Answer::Done { lease, already_held: true }) => assert_eq!(lease.fence, 4),
+            Decision::Held(lease) => assert_eq!(lease.fence, 4),
             decision => panic!("{decision:?}"),
         }
         match decided_by(1, &again, &head(true), MINUTE) {
-            Decision::Answer(Answer::Conflict(Conflict::Locked { .. })) => {}
-            decision => panic!("the same id of somebody else: {decision:?}"),
+            Decision::Refused(Conflict::Locked { .. }) => {}
+            decision => panic!("the same id of another machine: {decision:?}"),
         }
         let another_process = ManualEnvironment::new(9).identity().pid + 1;
         let mut elsewhere = head(true);
         elsewhere.lease.as_mut().unwrap().pid = another_process;
         match decided_by(9, &again, &elsewhere, MINUTE) {
-            Decision::Answer(Answer::Conflict(Conflict::Locked { .. })) => {}
+            Decision::Refused(Conflict::Locked { .. }) => {}
             decision => panic!("the same id of another process: {decision:?}"),
         }
     }
@@ -248,7 +240,7 @@ mod tests {
     fn an_id_is_granted_once() {
         let again = wish("held", None);
         match decided_by(9, &again, &head(true), MINUTE * 10) {
-            Decision::Answer(Answer::Conflict(lost @ Conflict::LeaseLost { held: Some(_), .. })) => {
+            Decision::Refused(lost @ Conflict::LeaseLost { held: Some(_), .. }) => {
                 assert!(lost.to_string().contains("each id is for one grant"), "{lost}");
             }
             decision => panic!("it has ended: {decision:?}"),
@@ -256,7 +248,7 @@ mod tests {
         let broken = Wish::Of(lease_id("held").into(), Act::Break);
         let (broken, _) = swapped(decided(&broken, &head(true), Duration::ZERO));
         match decided_by(9, &again, &broken, Duration::ZERO) {
-            Decision::Answer(Answer::Conflict(lost @ Conflict::LeaseLost { held: None, .. })) => {
+            Decision::Refused(lost @ Conflict::LeaseLost { held: None, .. }) => {
                 assert!(lost.to_string().contains("it was broken by tester@host-1"), "{lost}");
             }
             decision => panic!("it was broken: {decision:?}"),
@@ -264,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_grant_is_told_from_another_one_of_its_id_by_its_fence() {
+    fn the_fence_tells_two_grants_of_one_id_apart() {
         for (fence, is) in [(Some(4), true), (None, true), (Some(3), false)] {
             for act in [Act::Renew(None), Act::Release, Act::Break] {
                 let wish = Wish::Of(LeaseRef { id: lease_id("held"), fence }, act);
@@ -275,10 +267,10 @@ mod tests {
     }
 
     #[test]
-    fn a_takeover_tells_the_holder_by_whom() {
+    fn a_takeover_names_who_took_over() {
         let (after, _) = swapped(decided(&wish("mine", None), &head(true), MINUTE * 10));
         let lost = decided(&Wish::Of(lease_id("held").into(), Act::Release), &after, Duration::ZERO);
-        let Decision::Answer(Answer::Conflict(lost)) = lost else { panic!("{lost:?}") };
+        let Decision::Refused(lost) = lost else { panic!("{lost:?}") };
         let text = lost.to_string();
         assert!(
             text.contains("it was taken over by tester@host-1 at 2024-01-15T10:40:00Z, and tester@host-1"),
@@ -287,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_else_took_away_in_a_swap_in_doubt_was_not_us() {
+    fn a_swap_in_doubt_did_not_end_the_lease_if_another_client_ended_it() {
         for act in [Act::Break, Act::Release] {
             let wish = Wish::Of(lease_id("held").into(), act);
             let (ours, lease) = swapped(decided(&wish, &head(true), Duration::ZERO));
@@ -295,25 +287,24 @@ mod tests {
             let broken = Wish::Of(lease_id("held").into(), Act::Break);
             let (theirs, _) = swapped(decided_by(2, &broken, &head(true), Duration::ZERO));
             let (taken, _) = swapped(decided_by(2, &self::wish("mine", None), &head(true), MINUTE * 10));
-            // Somebody acquires it after we gave it back or broke it.
+            // Another machine acquires the lock after we released or broke the lease.
             let (next, _) = swapped(decided_by(2, &self::wish("mine", None), &ours, Duration::ZERO));
             for (found, done) in [(ours, true), (next, true), (theirs, false), (taken, false)] {
-                let Decision::Answer(answer) = decided(&wish, &found, Duration::ZERO) else { panic!() };
-                let answer = settled(&wish, answer, &put, &found, false);
-                assert_eq!(matches!(answer, Answer::Done { .. }), done, "{act:?} {found:?}: {answer:?}");
+                let Decision::Refused(lost) = decided(&wish, &found, Duration::ZERO) else { panic!() };
+                let settled = settle(&wish, lost, &put, &found, false);
+                assert_eq!(matches!(settled, Settled::Landed), done, "{act:?} {found:?}: {settled:?}");
             }
         }
     }
 
     #[test]
-    fn only_the_lease_that_is_there_can_be_given_back() {
+    fn only_the_current_lease_can_be_released() {
         let release = |name: &str| Wish::Of(lease_id(name).into(), Act::Release);
         let (after, lease) = swapped(decided(&release("held"), &head(true), MINUTE * 10));
         assert_eq!((after.fence, after.lease, lease.id), (4, None, lease_id("held")));
         for (wish, head) in [(release("mine"), head(true)), (release("held"), head(false))] {
             let decision = decided(&wish, &head, Duration::ZERO);
-            let Decision::Answer(Answer::Conflict(Conflict::LeaseLost { held, fence: 4, .. })) = decision
-            else {
+            let Decision::Refused(Conflict::LeaseLost { held, fence: 4, .. }) = decision else {
                 panic!("{decision:?}");
             };
             assert_eq!(held.as_deref(), head.lease.as_ref());
@@ -332,42 +323,39 @@ mod tests {
         assert_eq!((longer.duration(), longer.expires), (MINUTE * 2, before.expires + MINUTE));
         for head in [head(true), head(false)] {
             let decision = decided(&renew("mine", None), &head, Duration::ZERO);
-            assert!(
-                matches!(decision, Decision::Answer(Answer::Conflict(Conflict::LeaseLost { .. }))),
-                "{decision:?}"
-            );
+            assert!(matches!(decision, Decision::Refused(Conflict::LeaseLost { .. })), "{decision:?}");
         }
     }
 
     #[test]
-    fn breaking_raises_the_fence_and_tells_the_holder_by_whom() {
+    fn a_break_raises_the_fence_and_names_who_broke_the_lease() {
         let lease_break = |name: &str| Wish::Of(lease_id(name).into(), Act::Break);
         let (after, lease) = swapped(decided(&lease_break("held"), &head(true), Duration::ZERO));
         assert_eq!((after.fence, &after.lease, &lease.id), (5, &None, &lease_id("held")));
         let lost = decided(&Wish::Of(lease_id("held").into(), Act::Renew(None)), &after, Duration::ZERO);
-        let Decision::Answer(Answer::Conflict(lost)) = lost else { panic!("{lost:?}") };
+        let Decision::Refused(lost) = lost else { panic!("{lost:?}") };
         let text = lost.to_string();
         assert!(text.contains("it was broken by tester@host-1 at 2024-01-15T10:30:00Z"), "{text}");
         let another = decided(&Wish::Of(lease_id("mine").into(), Act::Release), &after, Duration::ZERO);
-        let Decision::Answer(Answer::Conflict(another)) = another else { panic!("{another:?}") };
+        let Decision::Refused(another) = another else { panic!("{another:?}") };
         assert!(!another.to_string().contains("broken"), "that was not this lease: {another}");
     }
 
     #[test]
-    fn nobody_is_refused_what_a_swap_in_doubt_may_still_grant() {
+    fn a_refusal_is_not_final_while_a_swap_in_doubt_may_land() {
         let wish = wish("mine", None);
         let lease = Lease { id: lease_id("mine"), ..head(true).lease.unwrap() };
         let ours = attempt(lease, &head(true));
         for (open, refused) in [(false, true), (true, false)] {
             let decision = decided(&wish, &head(true), Duration::ZERO);
-            let Decision::Answer(answer) = decision else { panic!("{decision:?}") };
-            let answer = settled(&wish, answer, &ours, &head(true), open);
-            assert_eq!(matches!(answer, Answer::Conflict(Conflict::Locked { .. })), refused, "{answer:?}");
-            assert_eq!(matches!(answer, Answer::Failed(_)), open, "{answer:?}");
+            let Decision::Refused(conflict) = decision else { panic!("{decision:?}") };
+            let settled = settle(&wish, conflict, &ours, &head(true), open);
+            assert_eq!(matches!(settled, Settled::Refused(Conflict::Locked { .. })), refused, "{settled:?}");
+            assert_eq!(matches!(settled, Settled::Open(_)), open, "{settled:?}");
         }
     }
 
-    /// A swap in doubt that would put `head`.
+    /// A swap in doubt, from no head to `head`.
     fn attempt(lease: Lease, head: &Head) -> LockAttempt {
         let (named, fresh, after) = (None, Vec::new(), Vec::new());
         LockAttempt { swap: Unsettled { named, head: head.clone(), fresh, after }, lease }
@@ -383,9 +371,9 @@ mod tests {
     }
 
     proptest! {
-        /// Of every wish at every moment, whoever wishes.
+        /// For every wish, at every moment, by the holder or another machine.
         #[test]
-        fn the_fence_tells_every_change_of_hands(wish in wishes(), locked: bool, seconds in 0_u64..200, seed in 1_u64..3) {
+        fn the_fence_rises_with_every_change_of_the_holder(wish in wishes(), locked: bool, seconds in 0_u64..200, seed in 1_u64..3) {
             let before = head(locked);
             if let Decision::Swap { head: after, .. } = decided_by(seed, &wish, &before, Duration::from_secs(seconds)) {
                 let id = |head: &Head| head.lease.as_ref().map(|lease| lease.id.clone());

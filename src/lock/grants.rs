@@ -58,7 +58,8 @@ struct Name {
 struct State {
     /// A request for it is under way.
     asked: bool,
-    guarded: bool,
+    /// How many guards it has: one at most.
+    guards: usize,
     /// So many releases of it are under way.
     leaving: usize,
 }
@@ -148,13 +149,13 @@ impl Name {
 impl Asking {
     /// Whether the name has a guard. It gets none from elsewhere while this request is under way.
     pub(super) fn is_guarded(&self) -> bool {
-        self.0.lock().guarded
+        self.0.lock().guards > 0
     }
 
-    /// Ends the request and begins a guard; none if there is one already.
-    pub(super) fn guard(self) -> Option<Guarded> {
-        let taken = std::mem::replace(&mut self.0.lock().guarded, true);
-        (!taken).then(|| Guarded(self.0.clone()))
+    /// Ends the request and begins a guard. The name must have none: see [`is_guarded`](Self::is_guarded).
+    pub(super) fn guard(self) -> Guarded {
+        self.0.lock().guards += 1;
+        Guarded(self.0.clone())
     }
 }
 
@@ -166,7 +167,7 @@ impl Drop for Asking {
 
 impl Drop for Guarded {
     fn drop(&mut self) {
-        self.0.change(|state| state.guarded = false);
+        self.0.change(|state| state.guards = state.guards.saturating_sub(1));
     }
 }
 
@@ -219,9 +220,8 @@ mod tests {
     #[tokio::test]
     async fn a_name_has_one_guard() {
         let (grants, (id, mine)) = (Arc::new(Grants::default()), names());
-        let guarded = grants.ask(&id, &mine).await.guard().unwrap();
-        let asking = grants.ask(&id, &mine).await;
-        assert!(asking.is_guarded() && asking.guard().is_none());
+        let guarded = grants.ask(&id, &mine).await.guard();
+        assert!(grants.ask(&id, &mine).await.is_guarded());
         drop(guarded);
         assert!(!grants.ask(&id, &mine).await.is_guarded());
     }

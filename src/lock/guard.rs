@@ -9,7 +9,7 @@ use super::{
     keeper::{Keeper, LOOK},
     moment::Moment,
     orders::{Orders, State},
-    pending::Use,
+    pending::{Granted, Use},
 };
 use crate::{
     Error, Result,
@@ -209,9 +209,8 @@ impl Locks {
     /// Acquires and holds. A grant has one guard in this process, whichever handle of the store it was asked
     /// through.
     pub(crate) async fn hold(&self, id: &WorkflowId, request: LeaseRequest) -> Result<LeaseGuard> {
-        let (grant, asked, asking) = self.acquire_at(id, request.attached(), Use::Guard).await?;
-        let guarded = asking.guard().ok_or_else(|| Error::Internal("a grant has two guards".to_owned()))?;
-        Ok(LeaseGuard::new(self.clone(), id.clone(), grant, asked, guarded))
+        let Granted { grant, asked, asking } = self.wait_for(id, request.attached(), Use::Guard).await?;
+        Ok(LeaseGuard::new(self.clone(), id.clone(), grant, asked, asking.guard()))
     }
 }
 

@@ -178,7 +178,7 @@ impl Locks {
     /// None: it was left as it is.
     async fn mend(&self, pair: &Pair) -> Result<Option<Mended>> {
         let head = &pair.stored.head;
-        let by_condition = head.lease.is_some() || self.objects.backend.capabilities().conditional_delete;
+        let by_condition = head.lease.is_some() || self.objects.traits.conditional_delete;
         let update = pair.seen.update(head)?;
         let Some(write) = update.write else { return Ok(None) };
         let write = if by_condition { write } else { write.when(Precondition::Always) };

@@ -112,7 +112,7 @@ pub(crate) struct MirrorUpdate {
 impl MirrorUpdate {
     /// For a swap of `before`, which was read, to `after`.
     pub(crate) async fn of(objects: &Objects, before: &Head, after: &Head) -> Result<Self> {
-        if !objects.backend.capabilities().plain_files {
+        if !objects.traits.plain_files {
             return Ok(Self { keep: None, write: Some(write(after)?) });
         }
         Seen::new(before, There::look(objects, &before.id).await?)?.update(after)

@@ -10,8 +10,8 @@
 
 mod acts;
 pub(crate) mod broken;
-mod change;
-mod decide;
+pub(crate) mod change;
+pub(crate) mod decide;
 mod grants;
 mod guard;
 mod inspect;
@@ -37,13 +37,6 @@ pub(crate) use node::lock_flow;
 pub(crate) use observer::Observer;
 use waiting::Pace;
 
-/// For the model of the lease protocol, which stands beside the save flow because it runs both.
-#[cfg(test)]
-pub(crate) use {
-    change::{Act, LockAttempt, Wish},
-    decide::{Answer, Decider, Decision, decide, settled},
-};
-
 pub use crate::lease::{Holder, Live, Sight, Stale, Standing};
 use crate::{
     Error, Result,
@@ -57,6 +50,7 @@ use grants::Grants;
 pub use guard::LeaseGuard;
 pub use inspect::{Inspection, LockList, LockState};
 pub use mirror::Mirror;
+pub(crate) use request::Claim;
 pub use request::LeaseRequest;
 
 /// What became of the wish, or of a lease that was given back.
@@ -92,7 +86,7 @@ impl Locks {
         behind: Behind,
     ) -> Result<Self> {
         let grants = Grants::of_store(&objects, &gate.config().store_id);
-        let pace = Pace::of(&objects.backend.capabilities());
+        let pace = Pace::of(objects.traits);
         let flow = Arc::new(lock_flow()?);
         let lines = Arc::default();
         Ok(Self { objects, gate, index, observer, flow, lines, pace, behind, grants })

@@ -1,17 +1,18 @@
+use std::sync::Arc;
+
 use pflow_backend::{Batch, Operation};
-use tokio_util::sync::CancellationToken;
 
 use super::{
     Grant, Locks, broken,
-    change::{Act, LockAttempt, LockChange, Wish},
-    decide::{Answer, Decider, Decision, decide, settled},
+    change::{Act, Asked, LockAttempt, LockChange, Phase, Wish},
+    decide::{Decider, Decision, Settled, decide, settle},
     mirror::{MirrorUpdate, Pair, Seen},
 };
 use crate::{
     Error, Result,
     conflict::Conflict,
     flow::{Action, Failure, Flow, GraphError, Node, Retry, Visit},
-    format::{Head, Lease, VersionId, WorkflowId},
+    format::{Head, Lease},
     register::{Around, Derived, RETRY, Swapped, Unsettled, back_off, swap_head},
     repo::StoredHead,
 };
@@ -26,7 +27,7 @@ mod actions {
     pub(super) const ERROR: Action = Action::named("error");
 }
 
-/// The lock flow: one node, which comes back to itself after a lost race.
+/// The lock flow: one node, which is entered again after a lost race.
 pub(crate) fn lock_flow() -> Result<Flow<LockChange, Error>> {
     let mut flow = Flow::builder("lock");
     let manager = flow.node(LockfileManager);
@@ -41,29 +42,24 @@ pub(crate) fn lock_flow() -> Result<Flow<LockChange, Error>> {
 
 /// The seed's `LockfileManagerNode`: reads the head, decides, and swaps it.
 ///
-/// A swap whose reply got lost is decided by the lease that the next look finds: the id was fixed before the
-/// first attempt, so a lease of that id is ours, and one that we gave back or broke and that is gone is gone;
-/// a renewal is simply made once more. While the head is still the old one, the next swap of it settles the
-/// one before: only one of them can land.
-pub(super) struct LockfileManager;
+/// The next read of the head settles a swap whose reply was lost. The id of the grant was fixed before the
+/// first attempt, so a lease with that id is ours, and a lease that we released or broke and that is gone is
+/// gone because of us ([`settle`]). A renewal is made once more. While the head is the one that the swap
+/// named, the next swap of it settles the one before, because only one of the two can land.
+struct LockfileManager;
 
-pub(super) struct Question {
-    locks: Locks,
-    id: WorkflowId,
-    wish: Wish,
-    record: Option<VersionId>,
-    abandoned: CancellationToken,
+struct Question {
+    asked: Arc<Asked>,
     lost_races: u32,
-    attempt: Option<LockAttempt>,
+    doubt: Option<Arc<LockAttempt>>,
 }
 
-impl Question {
-    /// What records that `lease` was broken, where that is what was wished for. Every attempt has the same,
-    /// so it is recorded once.
-    fn record(&self, lease: &Lease) -> Result<Option<Operation>> {
-        let record = |name| broken::record(&self.locks.objects, &self.id, lease, name);
-        self.record.as_ref().map(record).transpose()
-    }
+enum Answer {
+    Done(Grant),
+    Refused(Conflict),
+    LostRace,
+    InDoubt { attempt: Arc<LockAttempt>, error: Option<pflow_backend::Error> },
+    Failed(Error),
 }
 
 impl Node<LockChange, Error> for LockfileManager {
@@ -87,21 +83,14 @@ impl Node<LockChange, Error> for LockfileManager {
     }
 
     async fn prep(&self, change: &LockChange, _: Visit<'_>) -> Result<Question> {
-        Ok(Question {
-            locks: change.locks.clone(),
-            id: change.id.clone(),
-            wish: change.wish.clone(),
-            record: change.record.clone(),
-            abandoned: change.abandoned.clone(),
-            lost_races: change.tries.lost(),
-            attempt: change.attempt.clone(),
-        })
+        let (asked, doubt) = (Arc::clone(&change.asked), change.doubt.clone());
+        Ok(Question { asked, lost_races: change.tries.lost(), doubt })
     }
 
     async fn exec(&self, question: &Question, _: Visit<'_>) -> Result<Answer> {
-        match answer(question).await {
-            // Whoever renews in the background has a patience of its own, by the length of its lease.
-            Err(error) if question.wish.is_renewal() => Ok(Answer::Failed(error)),
+        match question.answer().await {
+            // The keeper of a guard retries by itself, at a pace that fits the length of its lease.
+            Err(error) if question.asked.wish.is_renewal() => Ok(Answer::Failed(error)),
             other => other,
         }
     }
@@ -125,129 +114,117 @@ impl Node<LockChange, Error> for LockfileManager {
         answer: Answer,
         _: Visit<'_>,
     ) -> Result<Action> {
-        Ok(match answer {
-            Answer::Done { lease, already_held } => {
-                change.grant = Some(Grant { lease: *lease, already_held });
-                actions::SUCCESS
+        let (phase, action) = match answer {
+            Answer::Done(grant) => (Phase::Done(grant), actions::SUCCESS),
+            Answer::Refused(conflict @ Conflict::AlreadyLocked { .. }) => {
+                (Phase::Refused(conflict), actions::ALREADY_LOCKED)
             }
-            Answer::InDoubt { attempt, doubt } => {
-                change.attempt = Some(*attempt);
-                if change.tries.doubt(doubt) && change.tries.lose() {
-                    Action::DEFAULT
-                } else {
-                    change.failure = Some(Error::Internal("the outcome stayed unknown".to_owned()));
-                    actions::ERROR
+            Answer::Refused(conflict) => (Phase::Refused(conflict), actions::CONFLICT),
+            Answer::LostRace if change.tries.lose() => (Phase::Open, Action::DEFAULT),
+            Answer::LostRace => (Phase::Open, actions::CONFLICT),
+            Answer::InDoubt { attempt, error } => {
+                change.doubt = Some(attempt);
+                let goes_on = change.tries.doubt(error) && change.tries.lose();
+                (Phase::Open, if goes_on { Action::DEFAULT } else { actions::ERROR })
+            }
+            Answer::Failed(error) => (Phase::Failed(error), actions::ERROR),
+        };
+        change.phase = phase;
+        Ok(action)
+    }
+}
+
+impl Question {
+    async fn answer(&self) -> Result<Answer> {
+        let Asked { locks, id, wish, abandoned, .. } = &*self.asked;
+        let Locks { objects, gate, index, observer, .. } = locks;
+        if self.lost_races > 0 {
+            back_off(objects.environment.as_ref(), self.lost_races).await;
+        }
+        let (stored, seen) = if objects.traits.plain_files {
+            // People edit files: what they wrote into the mirror is looked at before it is replaced.
+            let pair = Pair::read(objects, id).await?;
+            (pair.stored, Some(pair.seen))
+        } else {
+            (objects.head(id).await?, None)
+        };
+        if stored.version.is_none() {
+            // A lock may be taken before the first version. But if the head was lost, the fences that it
+            // granted are unknown.
+            futures::try_join!(gate.check_writer_again(), index.refuse_hurt(id, &[]))?;
+        }
+        let (identity, sight) = (objects.environment.identity(), observer.sight(&stored.head));
+        let decider = Decider { identity, sight, nonce: objects.environment.new_id() };
+        let decision = decide(wish, &stored.head, decider);
+        match (decision, &self.doubt) {
+            (Decision::Swap { .. }, None) if abandoned.is_cancelled() => Ok(Answer::Failed(Error::Cancelled)),
+            // Also for a caller that is gone, if a swap is in doubt: this one settles it, and what it granted
+            // is given back.
+            (Decision::Swap { head, lease }, _) => self.swap(stored, *head, *lease, seen).await,
+            (Decision::Held(lease), None) => Ok(Answer::Done(Grant { lease: *lease, already_held: true })),
+            (Decision::Refused(conflict), None) => Ok(Answer::Refused(conflict)),
+            (Decision::Held(lease), Some(ours)) => self.landed(&stored.head, *lease, ours).await,
+            (Decision::Refused(conflict), Some(ours)) => {
+                match settle(wish, conflict, ours, &stored.head, ours.swap.is_open(&stored)) {
+                    Settled::Landed => self.landed(&stored.head, ours.lease.clone(), ours).await,
+                    Settled::Refused(conflict) => Ok(Answer::Refused(conflict)),
+                    Settled::Open(conflict) => Ok(Answer::Failed(conflict.into())),
                 }
             }
-            Answer::LostRace if change.tries.lose() => Action::DEFAULT,
-            Answer::LostRace => {
-                // It says nothing of a swap that is in doubt, so it does not decide one.
-                let busy = Conflict::Busy { id: change.id.clone(), attempts: change.tries.lost() };
-                change.failure = Some(busy.into());
-                actions::CONFLICT
-            }
-            Answer::Conflict(conflict) => {
-                let already = matches!(conflict, Conflict::AlreadyLocked { .. });
-                change.conflict = Some(conflict);
-                if already { actions::ALREADY_LOCKED } else { actions::CONFLICT }
-            }
-            Answer::Failed(error) => {
-                change.failure = Some(error);
-                actions::ERROR
-            }
-        })
+        }
     }
-}
 
-async fn answer(question: &Question) -> Result<Answer> {
-    let Question { locks, id, wish, .. } = question;
-    let Locks { objects, gate, index, observer, .. } = locks;
-    if question.lost_races > 0 {
-        back_off(objects.environment.as_ref(), question.lost_races).await;
+    /// The swap in doubt is in place. What is derived from it may be missing, and is written again.
+    async fn landed(&self, head: &Head, lease: Lease, ours: &LockAttempt) -> Result<Answer> {
+        let objects = &self.asked.locks.objects;
+        let (keep, operation) = match self.asked.wish {
+            Wish::Acquire(_) => {
+                let update = MirrorUpdate::of(objects, head, head).await?;
+                (update.keep, update.write)
+            }
+            Wish::Of(_, Act::Break) => (None, self.record(&ours.lease)?),
+            Wish::Of(_, Act::Renew(_) | Act::Release) => (None, None),
+        };
+        if let Some(operation) = operation
+            && let Err(error) = objects.backend.commit(Batch::new().stage(keep).stage([operation])).await
+        {
+            tracing::warn!(id = %head.id, %error, "what follows the change of the lease could not be written");
+        }
+        Ok(Answer::Done(Grant { lease, already_held: false }))
     }
-    let (stored, seen) = if objects.backend.capabilities().plain_files {
-        // Where people edit files, what they did to the mirror is looked at before it is replaced.
-        let pair = Pair::read(objects, id).await?;
-        (pair.stored, Some(pair.seen))
-    } else {
-        (objects.head(id).await?, None)
-    };
-    if stored.version.is_none() {
-        // A lock may be asked for before there is a version. But where the head was removed, the fences that
-        // it granted are not known.
-        futures::try_join!(gate.check_writer_again(), index.refuse_hurt(id, &[]))?;
-    }
-    let (identity, sight) = (objects.environment.identity(), observer.sight(&stored.head));
-    let decider = Decider { identity, sight, nonce: objects.environment.new_id() };
-    match decide(wish, &stored.head, decider)? {
-        Decision::Answer(answer) => match &question.attempt {
-            Some(ours) => {
-                let answer = settled(wish, answer, ours, &stored.head, ours.swap.is_open(&stored));
-                if matches!(answer, Answer::Done { .. }) {
-                    follow_up(question, &stored.head, &ours.lease).await?;
+
+    /// Swaps the head, and in the same batch writes what is derived from it: the mirror, and the record of a
+    /// break. A crash in between leaves a mirror that lags, and a break that only the head tells of. The
+    /// other order could leave the record of a break that never happened.
+    async fn swap(&self, stored: StoredHead, head: Head, lease: Lease, seen: Option<Seen>) -> Result<Answer> {
+        let objects = &self.asked.locks.objects;
+        let mirror = match &seen {
+            Some(seen) => seen.update(&head)?,
+            None => MirrorUpdate::of(objects, &stored.head, &head).await?,
+        };
+        let after = mirror.write.into_iter().chain(self.record(&lease)?).collect();
+        let around = Around { before: Vec::new(), beside: mirror.keep, after };
+        match swap_head(objects, stored.version.as_ref(), &head, around).await? {
+            Swapped::Landed(_, derived) => {
+                if let Derived::Failed(error) = derived {
+                    tracing::warn!(id = %head.id, %error, "the mirror of the lease could not be refreshed");
                 }
-                Ok(answer)
+                Ok(Answer::Done(Grant { lease, already_held: false }))
             }
-            None => Ok(answer),
-        },
-        // Nobody would hear of the grant. A swap in doubt is still settled, so that what it granted can be
-        // given back.
-        Decision::Swap { .. } if question.abandoned.is_cancelled() && question.attempt.is_none() => {
-            Ok(Answer::Failed(Error::Cancelled))
-        }
-        Decision::Swap { head, lease } => swap(question, stored, *head, lease, seen).await,
-    }
-}
-
-/// What belongs behind a swap that was found in place, and may be missing.
-async fn follow_up(question: &Question, head: &Head, ours: &Lease) -> Result<()> {
-    let objects = &question.locks.objects;
-    let (keep, operation) = match question.wish {
-        Wish::Acquire(_) => {
-            let update = MirrorUpdate::of(objects, head, head).await?;
-            (update.keep, update.write)
-        }
-        Wish::Of(_, Act::Break) => (None, question.record(ours)?),
-        Wish::Of(_, Act::Renew(_) | Act::Release) => (None, None),
-    };
-    let Some(operation) = operation else { return Ok(()) };
-    if let Err(error) = objects.backend.commit(Batch::new().stage(keep).stage([operation])).await {
-        tracing::warn!(id = %head.id, %error, "what follows the change of the lease could not be written");
-    }
-    Ok(())
-}
-
-/// One batch: the head, which is what counts, then the mirror. A crash in between leaves a mirror that lags,
-/// and after a break no record of it but the one in the head: an operation that is told and did not happen
-/// would be worse.
-async fn swap(
-    question: &Question,
-    stored: StoredHead,
-    head: Head,
-    lease: Box<Lease>,
-    seen: Option<Seen>,
-) -> Result<Answer> {
-    let objects = &question.locks.objects;
-    let mirror = match &seen {
-        Some(seen) => seen.update(&head)?,
-        None => MirrorUpdate::of(objects, &stored.head, &head).await?,
-    };
-    let after = mirror.write.into_iter().chain(question.record(&lease)?).collect();
-    let around = Around { before: Vec::new(), beside: mirror.keep, after };
-    match swap_head(objects, stored.version.as_ref(), &head, around).await? {
-        Swapped::Landed(_, derived) => {
-            if let Derived::Failed(error) = derived {
-                tracing::warn!(id = %head.id, %error, "the mirror of the lease could not be refreshed");
+            Swapped::Lost { .. } => Ok(Answer::LostRace),
+            Swapped::InDoubt(error) => {
+                let swap = Unsettled { named: stored.version, head, fresh: Vec::new(), after: Vec::new() };
+                Ok(Answer::InDoubt { attempt: Arc::new(LockAttempt { swap, lease }), error })
             }
-            Ok(Answer::Done { lease, already_held: false })
+            Swapped::Failed { error, .. } | Swapped::Unknown(error) => {
+                Err(Error::of_commit(|| format!("the locking of {}", head.id), error))
+            }
         }
-        Swapped::Lost { .. } => Ok(Answer::LostRace),
-        Swapped::InDoubt(doubt) => {
-            let swap = Unsettled { named: stored.version, head, fresh: Vec::new(), after: Vec::new() };
-            Ok(Answer::InDoubt { attempt: Box::new(LockAttempt { swap, lease: *lease }), doubt })
-        }
-        Swapped::Failed { error, .. } | Swapped::Unknown(error) => {
-            Err(Error::of_commit(|| format!("the locking of {}", head.id), error))
-        }
+    }
+
+    /// The record that `lease` was broken, if this is a break.
+    fn record(&self, lease: &Lease) -> Result<Option<Operation>> {
+        let Asked { locks, id, record, .. } = &*self.asked;
+        record.as_ref().map(|name| broken::record(&locks.objects, id, lease, name)).transpose()
     }
 }

@@ -1,12 +1,14 @@
-//! Asking for a lease, so that a caller that stops waiting for the answer leaves none behind.
+//! Asks for a lease so that a caller that stops waiting leaves none behind.
 
 use tokio::{runtime::Handle, sync::oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Grant, LeaseRequest, Locks,
+    Grant, Locks,
     change::{LockChange, Wish},
     grants::Asking,
+    moment::Moment,
+    request::Claim,
 };
 use crate::{
     Error, Result,
@@ -14,65 +16,71 @@ use crate::{
     format::{LeaseId, LeaseRef, WorkflowId},
 };
 
-/// How often a grant that was found is confirmed before the workflow counts as busy.
+/// How often a grant that was found is confirmed until the workflow is reported as busy.
 const CONFIRMATIONS: u32 = 4;
 
 /// What the caller wants with a grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Use {
-    /// Renews and releases it itself.
+    /// To renew and release it by itself.
     Caller,
-    /// Has a guard for it, of which there may be one.
+    /// A guard for it. A grant has at most one.
     Guard,
 }
 
-/// A grant whose caller has not got it yet. Dropped before that, it is given back: no caller knows of it.
+/// A grant, as its caller gets it.
+pub(super) struct Granted {
+    pub(super) grant: Grant,
+    /// When it was asked for. The lease lasts from then on at least.
+    pub(super) asked: Moment,
+    /// No other request for the same id begins in this process until this is dropped.
+    pub(super) asking: Asking,
+}
+
+/// A grant that has not reached its caller. Dropped in this state, it is released, because no caller knows of
+/// it.
 ///
-/// Invariant: a lease that an attempt was granted is handed to the caller or is being released, and no other
-/// request for its name is answered meanwhile. Only the end of the runtime comes in between, and then the
-/// lease ends by itself.
+/// Invariant: a lease that was granted reaches its caller or is being released, and meanwhile no other
+/// request for its id is answered. Only the end of the runtime breaks this, and then the lease expires.
 struct Unclaimed {
     locks: Locks,
     id: WorkflowId,
-    /// None once the caller has it, or it is being given back.
-    grant: Option<(Grant, Asking)>,
-    /// Where it is given back: the caller that drops it need not be a task.
+    /// None once the caller has it, or its release has begun.
+    granted: Option<Granted>,
+    /// Runs the release: the drop may happen outside of a task.
     runtime: Handle,
 }
 
 impl Locks {
-    /// Waits until this process does not give back the lease of this name: a save that takes it along, or
-    /// finds that it has it, keeps it.
+    /// Waits for the releases of this lease that this process has begun, so that a save that takes the lease,
+    /// or finds it granted, keeps it.
     pub(crate) async fn await_releases(&self, id: &WorkflowId, lease_id: &LeaseId) {
         self.grants.rest(id, lease_id).await;
     }
 
-    /// Asks for the lease once. No other request for its name begins in this process before the answer is
-    /// dropped.
+    /// Asks for the lease once.
     ///
-    /// The swap is made by a task of its own. A swap whose future is dropped may land or not, and it may land
-    /// later; the task hears what became of it, and gives back what the caller does not wait for any more.
-    pub(super) async fn ask(
-        &self,
-        id: &WorkflowId,
-        request: &LeaseRequest,
-        wanted: Use,
-    ) -> Result<(Grant, Asking)> {
-        let lease_id = request.lease_id()?;
-        let asking = self.grants.ask(id, &lease_id).await;
+    /// The swap runs in a task of its own. If its future were dropped, the swap might still land, and later;
+    /// the task learns the outcome, and releases a grant whose caller is gone.
+    pub(super) async fn ask(&self, id: &WorkflowId, claim: &Claim, wanted: Use) -> Result<Granted> {
+        let asked = Moment::now(self.objects.environment.as_ref());
+        let asking = self.grants.ask(id, claim.id()).await;
         if wanted == Use::Guard && asking.is_guarded() {
-            return Err(self.guarded(id, lease_id).await);
+            return Err(self.guarded(id, claim.id().clone()).await);
         }
         let abandoned = CancellationToken::new();
-        let (locks, id, request, runtime) = (self.clone(), id.clone(), request.clone(), Handle::current());
+        let (locks, id, claim, runtime) = (self.clone(), id.clone(), claim.clone(), Handle::current());
         let (tell, told) = oneshot::channel();
         let unless = abandoned.clone();
         self.behind.spawn(async move {
-            let answer = locks.granted(&id, &request, unless).await;
-            let answer = answer.map(|grant| Unclaimed { locks, id, grant: Some((grant, asking)), runtime });
-            // IMPORTANT: given back within this task, so that closing the store waits for it.
+            let answer = locks.granted(&id, &claim, unless).await;
+            let answer = answer.map(|grant| {
+                let granted = Some(Granted { grant, asked, asking });
+                Unclaimed { locks, id, granted, runtime }
+            });
+            // IMPORTANT: released within this task, so that closing the store waits for it.
             if let Err(Ok(unclaimed)) = tell.send(answer) {
-                unclaimed.give_back().await;
+                unclaimed.release().await;
             }
         });
         let _abandon = abandoned.drop_guard();
@@ -85,19 +93,14 @@ impl Locks {
         answer?.claim()
     }
 
-    /// The swap, or the grant that is there already.
+    /// Takes the lease, or finds that the caller has it.
     ///
-    /// A release of this process whose outcome is unknown may land later and take away what was found. A
-    /// renewal tells: only one of the two swaps can land on a head.
-    async fn granted(
-        &self,
-        id: &WorkflowId,
-        request: &LeaseRequest,
-        abandoned: CancellationToken,
-    ) -> Result<Grant> {
+    /// A release of this process with an unknown outcome may land later and take away the lease that was
+    /// found. So that lease is renewed first: the renewal and the release cannot both land on one head.
+    async fn granted(&self, id: &WorkflowId, claim: &Claim, abandoned: CancellationToken) -> Result<Grant> {
         for _ in 0..CONFIRMATIONS {
-            let change = LockChange::new(self.clone(), id.clone(), Wish::Acquire(request.clone()))?;
-            let grant = change.unless(abandoned.clone()).run().await?;
+            let wish = Wish::Acquire(claim.clone());
+            let grant = LockChange::new(self.clone(), id.clone(), wish, abandoned.clone())?.run().await?;
             if !grant.already_held || !self.grants.are_doubted() {
                 return Ok(grant);
             }
@@ -109,8 +112,7 @@ impl Locks {
         Err(Conflict::Busy { id: id.clone(), attempts: CONFIRMATIONS }.into())
     }
 
-    /// Why there is no second guard for a name: its lease is held, or it is over although its guard does not
-    /// know yet.
+    /// Why there is no second guard for a lease: it is held, or it is over and its guard has not noticed yet.
     async fn guarded(&self, id: &WorkflowId, lease_id: LeaseId) -> Error {
         let stored = match self.objects.head(id).await {
             Ok(stored) => stored,
@@ -129,36 +131,35 @@ impl Locks {
 }
 
 impl Unclaimed {
-    fn claim(mut self) -> Result<(Grant, Asking)> {
-        self.grant.take().ok_or_else(|| Error::Internal("a grant was claimed twice".to_owned()))
+    fn claim(mut self) -> Result<Granted> {
+        self.granted.take().ok_or_else(|| Error::Internal("a grant was claimed twice".to_owned()))
     }
 
-    async fn give_back(mut self) {
-        if let Some((grant, asking)) = self.grant.take() {
-            give_back(self.locks.clone(), self.id.clone(), grant, asking).await;
+    async fn release(mut self) {
+        if let Some(granted) = self.granted.take() {
+            release(self.locks.clone(), self.id.clone(), granted).await;
         }
     }
 }
 
 impl Drop for Unclaimed {
     fn drop(&mut self) {
-        if let Some((grant, asking)) = self.grant.take() {
-            let giving_back = give_back(self.locks.clone(), self.id.clone(), grant, asking);
-            self.locks.behind.spawn_on(&self.runtime, giving_back);
+        if let Some(granted) = self.granted.take() {
+            let releasing = release(self.locks.clone(), self.id.clone(), granted);
+            self.locks.behind.spawn_on(&self.runtime, releasing);
         }
     }
 }
 
-/// Gives back what was granted, unless the caller had it already. Until then no other request for its name
-/// begins.
-async fn give_back(locks: Locks, id: WorkflowId, grant: Grant, _asking: Asking) {
-    if grant.already_held {
-        return;
+/// Releases a grant, unless the caller had it before. `asking` is kept until the end.
+async fn release(locks: Locks, id: WorkflowId, Granted { grant, asking, .. }: Granted) {
+    if !grant.already_held {
+        let leaving = locks.grants.leave(&id, &grant.lease.id);
+        let released = locks.release_here(&id, LeaseRef::from(&grant.lease)).await;
+        leaving.ended(&released);
+        if let Err(error) = released {
+            tracing::warn!(%id, lease_id = %grant.lease.id, %error, "a lease whose caller is gone was not given back; it ends by itself");
+        }
     }
-    let leaving = locks.grants.leave(&id, &grant.lease.id);
-    let released = locks.release_here(&id, LeaseRef::from(&grant.lease)).await;
-    leaving.ended(&released);
-    if let Err(error) = released {
-        tracing::warn!(%id, lease_id = %grant.lease.id, %error, "a lease whose caller is gone was not given back; it ends by itself");
-    }
+    drop(asking);
 }

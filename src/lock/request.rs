@@ -69,49 +69,16 @@ impl LeaseRequest {
         self
     }
 
-    /// How long to wait.
-    pub(super) fn patience(&self) -> Duration {
-        self.wait.unwrap_or_default()
-    }
-
-    /// What is to be locked, where the caller said it.
-    pub(super) fn wanted_hash(&self) -> Option<ContentHash> {
-        self.hash
-    }
-
     /// Bound to this process, whatever was said.
     pub(super) fn attached(mut self) -> Self {
         self.detached = false;
         self
     }
 
-    /// The same wish with a name, so that whoever asks again asks for the same grant.
-    pub(crate) fn named(self, environment: &dyn Environment) -> Result<Self> {
-        let id = self.id.map_or_else(|| LeaseId::parse(environment.new_id()), Ok)?;
-        Ok(Self { id: Some(id), ..self })
-    }
-
-    /// The name of the grant, which [`named`](Self::named) fixes.
-    pub(crate) fn lease_id(&self) -> Result<LeaseId> {
-        self.id.clone().ok_or_else(|| Error::Internal("a lease without a name".to_owned()))
-    }
-
-    /// Whether this wish was granted already: the caller chose the id, and the reply got lost. The same id of
-    /// somebody else is no grant: of another process, or for a lease that outlasts its process, which others
-    /// ask for again, of another `user@host`.
-    pub(crate) fn is_granted_by(&self, lease: &Lease, identity: &Identity) -> bool {
-        let outlasts = self.detached && lease.detached && lease.holder() == identity.to_string();
-        self.id.as_ref() == Some(&lease.id) && (outlasts || lease.process() == *identity)
-    }
-
-    /// That this id, which does not stand for a live lease of the caller's, was granted before: it is in the
-    /// head still, or the last one that was taken away. Granted again it would give two holders one name, and
-    /// who lost the first grant could write under the second one.
-    pub(crate) fn spent(&self, head: &Head) -> Option<Conflict> {
-        let id = self.id.as_ref()?;
-        let held = head.lease.as_ref().is_some_and(|lease| lease.id == *id);
-        let ended = head.ended.as_ref().is_some_and(|ended| ended.lease_id == *id);
-        (held || ended).then(|| Conflict::lease_lost(id.clone(), head))
+    /// Fixes the id of the grant: the caller's, or a new one.
+    pub(crate) fn claim(self, environment: &dyn Environment) -> Result<Claim> {
+        let id = self.id.clone().map_or_else(|| LeaseId::parse(environment.new_id()), Ok)?;
+        Ok(Claim { id, request: self })
     }
 
     /// The operation goes into the head, which is read and written whole.
@@ -119,18 +86,59 @@ impl LeaseRequest {
         check_duration(self.duration)?;
         check_text("operation", Some(&self.operation), MAX_OPERATION_BYTES)
     }
+}
 
-    /// The lease that this wish, which must have a name, becomes.
+/// A request for a lease under a fixed id: every attempt of it asks for the same grant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Claim {
+    id: LeaseId,
+    request: LeaseRequest,
+}
+
+impl Claim {
+    /// The id of the grant.
+    pub(crate) fn id(&self) -> &LeaseId {
+        &self.id
+    }
+
+    /// How long to wait for it.
+    pub(super) fn patience(&self) -> Duration {
+        self.request.wait.unwrap_or_default()
+    }
+
+    /// The content that is to be locked, where the caller named it.
+    pub(super) fn wanted_hash(&self) -> Option<ContentHash> {
+        self.request.hash
+    }
+
+    /// Whether `lease` is this grant: an earlier attempt got it and its reply was lost. A lease with the same
+    /// id of another process is a different grant. A detached lease outlives its process, so for that one
+    /// `user@host` is compared in place of the process.
+    pub(crate) fn is_granted_by(&self, lease: &Lease, identity: &Identity) -> bool {
+        let outlasts = self.request.detached && lease.detached && lease.holder() == identity.to_string();
+        self.id == lease.id && (outlasts || lease.process() == *identity)
+    }
+
+    /// The conflict if this id was granted before and the grant is over: the head still has it, or notes it
+    /// as the last lease that was taken away. A second grant would give two holders one id, and the holder
+    /// that lost the first grant could write under the second.
+    pub(crate) fn spent(&self, head: &Head) -> Option<Conflict> {
+        let held = head.lease.as_ref().is_some_and(|lease| lease.id == self.id);
+        let ended = head.ended.as_ref().is_some_and(|ended| ended.lease_id == self.id);
+        (held || ended).then(|| Conflict::lease_lost(self.id.clone(), head))
+    }
+
+    /// The lease that this claim becomes.
     pub(crate) fn grant(
         &self,
         identity: &Identity,
         fence: u64,
         hash: Option<ContentHash>,
         now: DateTime<Utc>,
-    ) -> Result<Lease> {
-        let id = self.lease_id()?;
-        let lease = Lease::grant(id, fence, self.operation.clone(), hash, identity, now, self.duration);
-        Ok(Lease { detached: self.detached, ..lease })
+    ) -> Lease {
+        let LeaseRequest { operation, duration, detached, .. } = &self.request;
+        let lease = Lease::grant(self.id.clone(), fence, operation.clone(), hash, identity, now, *duration);
+        Lease { detached: *detached, ..lease }
     }
 }
 

@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
-use pflow_backend::{Capabilities, Durability};
-
-use super::{Grant, LeaseRequest, Locks, grants::Asking, line::Turn, moment::Moment, pending::Use};
+use super::{
+    Grant, LeaseRequest, Locks,
+    line::Turn,
+    pending::{Granted, Use},
+};
 use crate::{
     Error, Result,
     conflict::Conflict,
     format::{Lease, LeaseId, WorkflowId},
     lease::Standing,
+    repo::Traits,
 };
 
 /// How often whoever is first in line looks at the head: after a part of the time that it has waited already,
@@ -30,11 +33,8 @@ const LONG_PART: u32 = 400;
 
 impl Pace {
     /// What suits a storage. On this machine a look is a read of a few bytes, elsewhere a request.
-    pub(super) fn of(capabilities: &Capabilities) -> Self {
-        let (shortest, longest) = match capabilities.durability {
-            Durability::Service => (100, 2000),
-            _ => (1, 25),
-        };
+    pub(super) fn of(traits: Traits) -> Self {
+        let (shortest, longest) = if traits.is_remote { (100, 2000) } else { (1, 25) };
         Self { shortest: Duration::from_millis(shortest), longest: Duration::from_millis(longest) }
     }
 
@@ -53,33 +53,30 @@ impl Locks {
     /// Dropped while it waits, it changes nothing; dropped while it asks for the lease, what it is granted
     /// all the same is given back behind it.
     pub(crate) async fn acquire(&self, id: &WorkflowId, request: LeaseRequest) -> Result<Grant> {
-        self.acquire_at(id, request, Use::Caller).await.map(|(grant, ..)| grant)
+        self.wait_for(id, request, Use::Caller).await.map(|granted| granted.grant)
     }
 
-    /// The same, a moment before it was granted, and what keeps other requests for it waiting until it is
-    /// dropped.
-    pub(super) async fn acquire_at(
+    pub(super) async fn wait_for(
         &self,
         id: &WorkflowId,
         request: LeaseRequest,
         wanted: Use,
-    ) -> Result<(Grant, Moment, Asking)> {
+    ) -> Result<Granted> {
         request.check()?;
         let environment = self.objects.environment.as_ref();
-        // The id is fixed here, once, so that every attempt asks for the same grant.
-        let request = request.named(environment)?;
-        let (begun, patience) = (environment.monotonic(), request.patience());
+        let claim = request.claim(environment)?;
+        let (begun, patience) = (environment.monotonic(), claim.patience());
         let left = || patience.saturating_sub(environment.monotonic().saturating_sub(begun));
         if patience.is_zero() {
-            return self.attempt(id, &request, wanted).await;
+            return self.ask(id, &claim, wanted).await;
         }
         let line = self.lines.of(id);
         let Some(turn) = line.turn(environment, patience).await else {
-            // Out of patience within the line: the answer says who holds it, or is the lock after all.
-            return self.attempt(id, &request, wanted).await;
+            // The time is over before our turn came: this answer names the holder, or is the lock after all.
+            return self.ask(id, &claim, wanted).await;
         };
         loop {
-            let held = match self.attempt(id, &request, wanted).await {
+            let held = match self.ask(id, &claim, wanted).await {
                 Err(Error::Conflict(conflict)) => match *conflict {
                     Conflict::Locked { ref lease, .. } | Conflict::AlreadyLocked { ref lease, .. }
                         if !left().is_zero() =>
@@ -101,17 +98,6 @@ impl Locks {
             };
             self.watch(&turn, id, &held, left()).await?;
         }
-    }
-
-    async fn attempt(
-        &self,
-        id: &WorkflowId,
-        request: &LeaseRequest,
-        wanted: Use,
-    ) -> Result<(Grant, Moment, Asking)> {
-        let asked = Moment::now(self.objects.environment.as_ref());
-        let (grant, asking) = self.ask(id, request, wanted).await?;
-        Ok((grant, asked, asking))
     }
 
     /// Waits until the lease `seen` is not in the head any more, or may be taken over, or `limit` is over,

@@ -1,6 +1,6 @@
 use pflow_backend::{
-    Batch, Bytes, Commit, Durability, Error as StorageError, ErrorKind as StorageErrorKind, Key, Operation,
-    Outcome, Position, Precondition, Result as StorageResult, Version,
+    Batch, Bytes, Commit, Error as StorageError, ErrorKind as StorageErrorKind, Key, Operation, Outcome,
+    Position, Precondition, Result as StorageResult, Version,
 };
 
 use crate::{
@@ -77,9 +77,8 @@ pub(crate) async fn swap(
     if !after.is_empty() {
         batch = batch.stage(after);
     }
-    let capabilities = objects.backend.capabilities();
     let committed = objects.backend.commit(batch).await;
-    classify(stage, committed, capabilities.atomic_batch, capabilities.durability == Durability::Power)
+    classify(stage, committed, objects.traits.atomic_batch, objects.traits.loses_power)
 }
 
 /// Swaps a head from the state `named` (none: there is none) to `head`. The heads that this process knows

@@ -7,6 +7,7 @@ mod heads;
 mod objects;
 mod parents;
 mod stored_head;
+mod traits;
 pub(crate) mod trust;
 
 pub(crate) use ancestry::{Candidate, VersionName, VersionStatus, Witnesses, classify, tips};
@@ -14,3 +15,4 @@ pub(crate) use gate::{Gate, read_config};
 pub(crate) use objects::{Objects, Walk, corrupt, unreadable};
 pub(crate) use parents::ParentWalk;
 pub(crate) use stored_head::StoredHead;
+pub(crate) use traits::Traits;

@@ -4,7 +4,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use pflow_backend::{Batch, Commit, Environment, Key, Object, Prefix, StorageBackend, Version};
 
-use super::{StoredHead, VersionName, heads::KnownHeads};
+use super::{StoredHead, Traits, VersionName, heads::KnownHeads};
 use crate::format::{Ancestor, Current, FormatError, Head, StoredVersion, VersionRef, WorkflowId, keys};
 use crate::{Error, Result};
 
@@ -16,12 +16,14 @@ const READ_AHEAD: usize = 32;
 pub(crate) struct Objects {
     pub(crate) backend: Arc<dyn StorageBackend>,
     pub(crate) environment: Arc<dyn Environment>,
+    pub(crate) traits: Traits,
     known: Arc<KnownHeads>,
 }
 
 impl Objects {
     pub(crate) fn new(backend: Arc<dyn StorageBackend>, environment: Arc<dyn Environment>) -> Self {
-        Self { backend, environment, known: Arc::default() }
+        let traits = backend.capabilities().into();
+        Self { backend, environment, traits, known: Arc::default() }
     }
 
     /// The wall clock in the precision that is stored.

@@ -25,8 +25,7 @@ impl Store {
         I::IntoIter: Send + 'static,
     {
         let store = self.clone();
-        let durability = store.shared.objects.backend.capabilities().durability;
-        let concurrency = store.shared.options.side_by_side(durability);
+        let concurrency = store.shared.options.side_by_side(store.shared.objects.traits);
         let saving = store.clone();
         let saves = stream::iter(requests).map(move |request| {
             let store = saving.clone();

@@ -15,7 +15,7 @@ pub(super) const LOOKS: u32 = 100;
 
 /// What the working copy `workflow.json` holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum CopyState {
+pub(crate) enum CopyState {
     /// Nothing: not written yet, or removed.
     Absent,
     /// The current content.
@@ -49,7 +49,7 @@ impl CopyState {
         }
         let Some(copy) = copy else { return Ok(Self::Absent) };
         let (version, hash) = (copy.meta.version.clone(), ContentHash::of(&copy.bytes));
-        if copies_lag(objects) && older_record_has(objects, head, hash).await? {
+        if objects.traits.copies_lag() && older_record_has(objects, head, hash).await? {
             return Ok(Self::Lagging(version));
         }
         Ok(Self::Edited(version, hash))
@@ -66,11 +66,11 @@ impl CopyState {
             return Some(Self::Current(version()));
         }
         let remembered = || current.is_some_and(|current| current.lineage().any(|it| it.hash == Some(hash)));
-        (copies_lag(objects) && remembered()).then(|| Self::Lagging(version()))
+        (objects.traits.copies_lag() && remembered()).then(|| Self::Lagging(version()))
     }
 
     /// What a write of the copy must name so that it overwrites nothing but what was judged.
-    pub(super) fn version(&self) -> Option<&Version> {
+    pub(crate) fn version(&self) -> Option<&Version> {
         match self {
             Self::Absent => None,
             Self::Current(version) | Self::Lagging(version) | Self::Edited(version, _) => Some(version),
@@ -105,12 +105,6 @@ impl Look {
     pub(super) async fn at(objects: &Objects, id: &WorkflowId) -> Result<Option<Self>> {
         Self::from(objects, objects.head(id).await?).await
     }
-}
-
-/// Whether a copy can be older than its head without a person's doing.
-pub(super) fn copies_lag(objects: &Objects) -> bool {
-    let capabilities = objects.backend.capabilities();
-    !(capabilities.atomic_batch && capabilities.plain_files)
 }
 
 /// Whether a version that the head does not remember has this content. A record that cannot be read ends the

@@ -66,7 +66,7 @@ impl Store {
 
     async fn remove_copy(&self, id: &WorkflowId, version: &Version) -> Result<()> {
         let objects = &self.shared.objects;
-        let when = match objects.backend.capabilities().conditional_delete {
+        let when = match objects.traits.conditional_delete {
             true => Precondition::Is(version.clone()),
             false => Precondition::Always,
         };

@@ -2,10 +2,7 @@ use bytes::Bytes;
 use futures::{join, try_join};
 use pflow_backend::{Batch, Key, Object, Operation, Precondition};
 
-use super::{
-    Shared, Store,
-    copy::{CopyState, copies_lag},
-};
+use super::{Shared, Store, copy::CopyState};
 use crate::{
     Error, NoContent, Result,
     conflict::Conflict,
@@ -40,7 +37,7 @@ impl Store {
     pub async fn load(&self, id: &WorkflowId) -> Result<Loaded> {
         let objects = &self.shared.objects;
         let copy_key = keys::content(id, MediaType::Json);
-        let plain_files = objects.backend.capabilities().plain_files;
+        let plain_files = objects.traits.plain_files;
         let (mut stored, mut copy) = try_join!(objects.head(id), objects.get(&copy_key))?;
         for _ in 0..ATTEMPTS {
             let current = match live(&stored.head) {
@@ -141,7 +138,7 @@ impl Store {
         match CopyState::of(objects, head, copy).await? {
             CopyState::Edited(_, found) => {
                 index.refuse_hurt(id, &[]).await?;
-                if objects.backend.capabilities().plain_files {
+                if objects.traits.plain_files {
                     let (id, key, generation) = (id.clone(), key.to_string(), Some(head.generation()));
                     return Err(Conflict::ModifiedOutside { id, key, generation, found }.into());
                 }
@@ -155,7 +152,7 @@ impl Store {
         let when = copy.map_or(Precondition::Absent, |copy| Precondition::Is(copy.meta.version.clone()));
         let put = Operation::put(key, content.clone()).copy().when(when);
         let mut batch = Batch::new();
-        let is_alone = copy.is_some() || copies_lag(objects);
+        let is_alone = copy.is_some() || objects.traits.copies_lag();
         if let Some(version) = stored.version.clone().filter(|_| !is_alone) {
             let bytes = head.next(objects.environment.new_id()).encode();
             let bytes = bytes.map_err(|source| unreadable(&keys::head(id), source))?;

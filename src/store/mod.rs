@@ -1,8 +1,8 @@
 //! The store: saving, loading, listing and deleting workflows on any backend.
 
 mod batch;
-mod change;
-mod copy;
+pub(crate) mod change;
+pub(crate) mod copy;
 mod delete;
 mod doctor;
 mod in_line;

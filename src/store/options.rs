@@ -2,12 +2,12 @@
 use std::ffi::OsString;
 use std::{sync::Arc, time::Duration};
 
-use pflow_backend::{Durability, Environment, SystemEnvironment};
+use pflow_backend::{Environment, SystemEnvironment};
 use pflow_backend_fs::FsOptions;
 #[cfg(feature = "object")]
 use pflow_backend_object::ObjectOptions;
 
-use crate::{Result, document::Limits};
+use crate::{Result, document::Limits, repo::Traits};
 
 /// How a store is used. What belongs to the store itself stands in its `config.json`.
 #[derive(Debug, Clone)]
@@ -106,8 +106,8 @@ impl StoreOptions {
     }
 
     /// How many workflows of a batch are saved side by side on a storage like this.
-    pub(crate) fn side_by_side(&self, durability: Durability) -> usize {
-        self.concurrency.unwrap_or(if durability == Durability::Service { 32 } else { 64 })
+    pub(crate) fn side_by_side(&self, traits: Traits) -> usize {
+        self.concurrency.unwrap_or(if traits.is_remote { 32 } else { 64 })
     }
 
     /// How many pending records a saver lets gather before it folds them into the index, at least 1; 64

@@ -23,7 +23,7 @@ pub(super) fn files(objects: &Objects) -> impl Iterator<Item = Operation> + use<
 fn texts(objects: &Objects) -> impl Iterator<Item = (Key, &'static str)> + use<> {
     let all = [(keys::gitignore(), GITIGNORE), (keys::gitattributes(), GITATTRIBUTES)];
     all.into_iter().filter({
-        let plain = objects.backend.capabilities().plain_files;
+        let plain = objects.traits.plain_files;
         move |_| plain
     })
 }

@@ -1,6 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use pflow_backend::Environment;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -9,7 +10,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    conflict::{ConflictResolver, Expect, Policy, Resolved},
+    conflict::{ConflictResolver, Expect, Resolved},
     document::{ContentHash, MAX_DESCRIPTION_BYTES, MAX_NAME_BYTES, MAX_TAG_BYTES, MAX_TAGS},
     format::{Given, Lease, LeaseId, LeaseRef, VersionRecord, WorkflowId, check_text},
     lock::LeaseRequest,
@@ -21,17 +22,11 @@ const MAX_MESSAGE_BYTES: usize = 4096;
 /// A workflow to be saved.
 #[derive(Debug, Clone)]
 pub struct SaveRequest {
-    id: WorkflowId,
+    request: Request,
     content: Bytes,
-    expect: Expect,
     given: Given,
-    message: Option<String>,
-    lease: Option<LeaseId>,
     fence: Option<u64>,
     hold: Option<LeaseRequest>,
-    resolver: Arc<dyn ConflictResolver>,
-    lock_timeout: Option<Duration>,
-    cancel: CancellationToken,
 }
 
 /// What a change of a workflow came to.
@@ -62,10 +57,8 @@ pub struct Saved {
 impl SaveRequest {
     /// This content for this workflow, built on what `expect` says.
     pub fn new(id: WorkflowId, content: impl Into<Bytes>, expect: Expect) -> Self {
-        let (content, given) = (content.into(), Given::default());
-        let (message, lease, fence, hold, lock_timeout, cancel) = Default::default();
-        let resolver = Arc::new(Policy::Fail);
-        Self { id, content, expect, given, message, lease, fence, hold, resolver, lock_timeout, cancel }
+        let (request, content) = (Request::new(id, expect), content.into());
+        Self { request, content, given: Given::default(), fence: None, hold: None }
     }
 
     /// The title, over what the document says. It stays for later versions until another one is given or the
@@ -100,7 +93,7 @@ impl SaveRequest {
     /// Why, for the history.
     #[must_use]
     pub fn message(mut self, message: impl Into<String>) -> Self {
-        self.message = Some(message.into());
+        self.request.message = Some(message.into());
         self
     }
 
@@ -108,7 +101,7 @@ impl SaveRequest {
     /// conflict.
     #[must_use]
     pub fn lease(mut self, lease: LeaseId) -> Self {
-        self.lease = Some(lease);
+        self.request.lease = Some(lease.into());
         self
     }
 
@@ -124,7 +117,7 @@ impl SaveRequest {
     /// own. Unless set the conflict is reported, as [`Policy::Fail`] does.
     #[must_use]
     pub fn resolver(mut self, resolver: Arc<dyn ConflictResolver>) -> Self {
-        self.resolver = resolver;
+        self.request.resolver = resolver;
         self
     }
 
@@ -133,7 +126,7 @@ impl SaveRequest {
     /// policies.
     #[must_use]
     pub fn lock_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.lock_timeout = limit.into();
+        self.request.lock_timeout = limit.into();
         self
     }
 
@@ -141,7 +134,7 @@ impl SaveRequest {
     /// [`Error::Cancelled`] and nothing changed. What is being written goes on to its end.
     #[must_use]
     pub fn cancelled_by(mut self, token: CancellationToken) -> Self {
-        self.cancel = token;
+        self.request.cancel = token;
         self
     }
 
@@ -153,26 +146,32 @@ impl SaveRequest {
     }
 
     pub(super) fn id(&self) -> &WorkflowId {
-        &self.id
+        &self.request.id
     }
 
-    fn into_request(self) -> Result<(Request, Task)> {
+    fn checked(&self) -> Result<()> {
         let Given { name, description, tags } = &self.given;
         let checked = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         check_text("name", checked(name).as_deref(), MAX_NAME_BYTES)?;
         check_text("description", checked(description).as_deref(), MAX_DESCRIPTION_BYTES)?;
         self.hold.as_ref().map_or(Ok(()), LeaseRequest::check)?;
-        check_message(self.message.as_deref())?;
+        check_message(self.request.message.as_deref())?;
         let tags = tags.as_deref().unwrap_or_default();
         tags.iter().try_for_each(|tag| check_text("tag", Some(tag), MAX_TAG_BYTES))?;
         if tags.len() > MAX_TAGS {
             let reason = format!("{} are given, at most {MAX_TAGS} are allowed", tags.len());
             return Err(Error::InvalidField { field: "tags", reason });
         }
-        let Self { id, content, expect, given, message, lease, fence, hold, resolver, lock_timeout, cancel } =
-            self;
-        let lease = lease.map(|id| LeaseRef { id, fence });
-        let request = Request { id, expect, lease, hold, message, resolver, lock_timeout, cancel };
+        Ok(())
+    }
+
+    /// What the store is to do. The id of the lease to be taken is fixed here, once, so that every attempt asks for the same
+    /// grant.
+    fn into_request(self, environment: &dyn Environment) -> Result<(Request, Task)> {
+        self.checked()?;
+        let Self { mut request, content, given, fence, hold } = self;
+        request.lease = request.lease.map(|lease| LeaseRef { fence, ..lease });
+        request.hold = hold.map(|hold| hold.claim(environment)).transpose()?;
         Ok((request, Task::Save { content, given }))
     }
 }
@@ -196,13 +195,13 @@ impl Store {
     /// [`Error::Document`] with the reason and the place; [`Error::Conflict`] if it does not fit on top of what is there now;
     /// [`Error::HeadHurt`] if the head of the workflow was lost; [`Error::OutcomeUnknown`] if only a look at what is there can tell. In all other cases nothing was changed.
     pub async fn save(&self, request: SaveRequest) -> Result<Saved> {
-        let (request, task) = request.into_request()?;
+        let (request, task) = request.into_request(self.shared.objects.environment.as_ref())?;
         self.change(request, task).await
     }
 
     /// The same as one of many: whoever saves all of them folds the index.
     pub(super) async fn save_of_batch(&self, request: SaveRequest) -> Result<Saved> {
-        let (request, task) = request.into_request()?;
+        let (request, task) = request.into_request(self.shared.objects.environment.as_ref())?;
         self.make(request, task, Change::of_batch).await
     }
 
@@ -210,18 +209,15 @@ impl Store {
         self.make(request, task, |change| change).await
     }
 
-    async fn make(&self, mut request: Request, task: Task, how: fn(Change) -> Change) -> Result<Saved> {
-        // The id is fixed here, once, so that every attempt asks for the same grant.
-        let environment = &self.shared.objects.environment;
-        request.hold = request.hold.map(|hold| hold.named(environment.as_ref())).transpose()?;
-        if let Some(hold) = &request.hold {
-            self.shared.locks.await_releases(&request.id, &hold.lease_id()?).await;
+    async fn make(&self, request: Request, task: Task, how: fn(Change) -> Change) -> Result<Saved> {
+        let (named, wanted) = (request.lease.clone(), request.hold.clone());
+        if let Some(claim) = &wanted {
+            self.shared.locks.await_releases(&request.id, claim.id()).await;
         }
-        let named = request.lease.clone();
-        let wanted = request.hold.clone();
+        let identity = self.shared.objects.environment.identity();
         let held = |lease: &Lease| {
             named.as_ref().is_some_and(|named| named.is(lease))
-                || wanted.is_some_and(|hold| hold.is_granted_by(lease, environment.identity()))
+                || wanted.is_some_and(|claim| claim.is_granted_by(lease, identity))
         };
         let Written { head, unchanged, copy_error, index_error, resolved } =
             how(Change::new(Arc::clone(&self.shared), request, task)).run(&self.flows).await?;

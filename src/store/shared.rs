@@ -37,8 +37,7 @@ impl Shared {
         config: Config,
     ) -> Result<Self> {
         let gate = Arc::new(Gate::enter(objects.clone(), location, config)?);
-        let policy =
-            Policy::of(&objects.backend.capabilities()).with(options.fold_after, options.fold_behind);
+        let policy = Policy::of(objects.traits).with(options.fold_after, options.fold_behind);
         let index = Arc::new(Index::new(objects.clone(), gate.clone(), policy));
         let observer = Observer::new(objects.environment.clone(), options.clock_skew);
         let upkeep = Upkeep::default();

@@ -108,7 +108,7 @@ impl Store {
     /// every look.
     async fn look(&self, id: &WorkflowId) -> Result<(LockState, Option<CopyState>)> {
         let Shared { objects, locks, .. } = self.shared.as_ref();
-        if objects.backend.capabilities().plain_files
+        if objects.traits.plain_files
             && let Some(look) = Look::at(objects, id).await?
         {
             return Ok((locks.state_of(look.stored.head), Some(look.state)));

@@ -10,7 +10,7 @@ use crate::{behind::Behind, index::Index};
 /// A task lives until it is through, and [`rest`](Self::rest) waits for it. A runtime that is dropped first
 /// leaves what a crash in a fold leaves, which does no harm.
 #[derive(Debug, Default)]
-pub(super) struct Upkeep {
+pub(crate) struct Upkeep {
     tasks: Behind,
     turn: Arc<Mutex<()>>,
 }

@@ -156,7 +156,8 @@ impl Node<Change, Error> for CheckConflicts {
             }
             // The same request on the same head wanted to write before.
             Decision::Unchanged if !change.doubts.open.is_empty() => {
-                Err(Error::Internal("a change that was begun is not needed any more".to_owned()))
+                Err(Conflict::Busy { id: change.request.id.clone(), attempts: change.doubts.tries.lost() }
+                    .into())
             }
             Decision::Unchanged => {
                 change.left_as_it_is(basis.stored.head);
@@ -196,7 +197,7 @@ fn known(change: &Change) -> Result<Option<StoredHead>> {
         return Ok(None);
     }
     let objects = &change.shared.objects;
-    if objects.backend.capabilities().plain_files {
+    if objects.traits.plain_files {
         return Ok(None);
     }
     let Some(stored) = objects.known_head(&change.request.id).map(|stored| (*stored).clone()) else {
@@ -232,7 +233,7 @@ async fn finish(objects: &Objects, stored: &StoredHead, attempt: Attempt) -> Res
 /// that is the error.
 async fn read(shared: &Shared, id: &WorkflowId, own: &[Key]) -> Result<(StoredHead, CopyState)> {
     let objects = &shared.objects;
-    if !objects.backend.capabilities().plain_files {
+    if !objects.traits.plain_files {
         return Ok((objects.head(id).await?, CopyState::Absent));
     }
     let copy_key = keys::content(id, MediaType::Json);

@@ -19,7 +19,7 @@ use crate::{
 };
 
 #[derive(Debug)]
-pub(super) enum Decision {
+pub(crate) enum Decision {
     Write(Box<Plan>),
     Unchanged,
     Conflict(Conflict),
@@ -28,7 +28,7 @@ pub(super) enum Decision {
 /// In this order: a lease that the caller relies on must be its own; a change that changes nothing, where the
 /// expectation holds, is done; somebody else's lease is respected; the expectation must hold; a person's edit
 /// is not overwritten. What a resolver has agreed to is no conflict any more.
-pub(super) fn decide(
+pub(crate) fn decide(
     request: &Request,
     goal: &Goal,
     agreed: &Agreed,

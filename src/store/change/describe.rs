@@ -7,23 +7,23 @@ use crate::{
 
 /// What a version says of its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Described {
-    pub(super) operation: Operation,
+pub(crate) struct Described {
+    pub(crate) operation: Operation,
     /// None for a deletion.
-    pub(super) hash: Option<ContentHash>,
-    pub(super) size: u64,
-    pub(super) media_type: StoredMediaType,
-    pub(super) name: Option<String>,
-    pub(super) description: Option<String>,
-    pub(super) tags: Vec<String>,
-    pub(super) given: Given,
-    pub(super) nodes: Vec<String>,
-    pub(super) version: Option<String>,
+    pub(crate) hash: Option<ContentHash>,
+    pub(crate) size: u64,
+    pub(crate) media_type: StoredMediaType,
+    pub(crate) name: Option<String>,
+    pub(crate) description: Option<String>,
+    pub(crate) tags: Vec<String>,
+    pub(crate) given: Given,
+    pub(crate) nodes: Vec<String>,
+    pub(crate) version: Option<String>,
 }
 
 impl Described {
     /// What a version says.
-    pub(super) fn of(record: &VersionRecord) -> Self {
+    pub(crate) fn of(record: &VersionRecord) -> Self {
         let VersionRecord {
             operation,
             hash,
@@ -41,17 +41,17 @@ impl Described {
     }
 
     /// The deletion of a workflow that was described so.
-    pub(super) fn deletion(self) -> Self {
+    pub(crate) fn deletion(self) -> Self {
         Self { operation: Operation::DELETE, hash: None, size: 0, ..self }
     }
 
-    pub(super) fn is_deletion(&self) -> bool {
+    pub(crate) fn is_deletion(&self) -> bool {
         self.hash.is_none()
     }
 
     /// Whether a save of this over `current` changes nothing: neither the content, nor what is known of it, nor
     /// where that comes from.
-    pub(super) fn says_the_same_as(&self, current: &VersionRecord) -> bool {
+    pub(crate) fn says_the_same_as(&self, current: &VersionRecord) -> bool {
         (self.hash, &self.media_type, &self.given) == (current.hash, &current.media_type, &current.given)
             && (&self.name, &self.description, &self.tags)
                 == (&current.name, &current.description, &current.tags)

@@ -17,27 +17,25 @@
 //!
 //! Deleting and undeleting have no document and start at CheckConflicts.
 
-mod agreed;
+pub(crate) mod agreed;
 mod answer;
 mod check;
-mod decide;
+pub(crate) mod decide;
 mod describe;
 mod flows;
 mod keep_edit;
 mod merge_versions;
-#[cfg(test)]
-mod model;
 mod parse;
 mod place;
-mod plan;
-mod request;
+pub(crate) mod plan;
+pub(crate) mod request;
 mod resolve;
 mod run;
 mod sides;
 mod state;
 mod update_index;
 mod wait;
-mod write;
+pub(crate) mod write;
 
 pub(crate) use flows::Flows;
 pub use flows::{Drawing, flows};

@@ -5,7 +5,7 @@ use crate::{Error, Result, conflict::Conflict, flow::Action, format::WorkflowId,
 
 impl Change {
     /// Runs the flow of the task and says what became of it.
-    pub(in crate::store) async fn run(mut self, flows: &Flows) -> Result<Written> {
+    pub(crate) async fn run(mut self, flows: &Flows) -> Result<Written> {
         let shared = Arc::clone(&self.shared);
         shared.gate.admit_writer().await?;
         let flow = match self.goal.as_ref() {

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The state that the nodes share.
-pub(in crate::store) struct Change {
+pub(crate) struct Change {
     pub(super) shared: Arc<Shared>,
     pub(super) request: Request,
     /// The index is folded by the save of the whole batch.
@@ -110,16 +110,16 @@ pub(super) struct Attempt {
 
 /// How a change ended well.
 #[derive(Debug)]
-pub(in crate::store) struct Written {
-    pub(in crate::store) head: Head,
+pub(crate) struct Written {
+    pub(crate) head: Head,
     /// Nothing was different, so no version was made.
-    pub(in crate::store) unchanged: bool,
+    pub(crate) unchanged: bool,
     /// The change stands, but `workflow.json` or the mirror of the lease could not be refreshed.
-    pub(in crate::store) copy_error: Option<Error>,
+    pub(crate) copy_error: Option<Error>,
     /// The change stands, but the index could not be folded.
-    pub(in crate::store) index_error: Option<Error>,
+    pub(crate) index_error: Option<Error>,
     /// What was in the way.
-    pub(in crate::store) resolved: Resolved,
+    pub(crate) resolved: Resolved,
 }
 
 impl Written {
@@ -130,7 +130,7 @@ impl Written {
 }
 
 impl Change {
-    pub(in crate::store) fn new(shared: Arc<Shared>, request: Request, task: Task) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, request: Request, task: Task) -> Self {
         let (goal, phase) = match task {
             Task::Save { content, given } => (None, Phase::Unread { content, given }),
             Task::Delete => (Some(Goal::Delete), Phase::Open),
@@ -141,7 +141,7 @@ impl Change {
     }
 
     /// As one of many: the index is folded by the save of all of them.
-    pub(in crate::store) fn of_batch(self) -> Self {
+    pub(crate) fn of_batch(self) -> Self {
         Self { is_of_batch: true, ..self }
     }
 

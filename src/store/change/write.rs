@@ -123,13 +123,9 @@ impl Node<Change, Error> for WriteAtomic {
             }
             Attempted::InDoubt { swap, error } => {
                 change.doubts.open.push(Attempt { swap: *swap, plan });
-                if change.doubts.tries.doubt(error) {
-                    change.phase = Phase::LostRace;
-                    return Ok(actions::HANDLE_CONFLICT);
-                }
-                let unknown = Error::Internal("the outcome stayed unknown".to_owned());
-                change.phase = Phase::Failed(unknown);
-                Ok(actions::WRITE_ERROR)
+                let goes_on = change.doubts.tries.doubt(error);
+                change.phase = Phase::LostRace;
+                Ok(if goes_on { actions::HANDLE_CONFLICT } else { actions::WRITE_ERROR })
             }
             Attempted::Failed(error) => {
                 change.phase = Phase::Failed(error);
@@ -145,11 +141,11 @@ async fn attempt(shared: &Shared, plan: &Plan, earlier: &[Key]) -> Result<Attemp
     let head = plan.stored.head.next(objects.environment.new_id());
     let (head, fresh) = with_version(shared, plan, head)?;
     let environment = &objects.environment;
-    let head = with_lease(&plan.lease, plan.breaks.is_some(), head, environment.identity(), objects.now())?;
+    let head = with_lease(&plan.lease, plan.breaks.is_some(), head, environment.identity(), objects.now());
     let mirror = mirror(objects, plan, &head).await?;
     let after = copies(objects, plan, &head, mirror.write)?;
     let is_first = plan.stored.head.current.is_none();
-    let is_put = is_first && !objects.backend.capabilities().atomic_batch;
+    let is_put = is_first && !objects.traits.atomic_batch;
     if is_put {
         put_first(shared, &head, &fresh, earlier).await?;
     } else if is_first {
@@ -283,28 +279,24 @@ fn with_version(shared: &Shared, plan: &Plan, mut head: Head) -> Result<(Head, F
     Ok((head, fresh))
 }
 
-/// The head with what becomes of the lease.
-pub(super) fn with_lease(
+/// Applies a plan for the lease to a head. `breaks`: the lease that it takes away is live.
+pub(crate) fn with_lease(
     plan: &LeasePlan,
     breaks: bool,
-    mut head: Head,
+    head: Head,
     identity: &Identity,
     now: DateTime<Utc>,
-) -> Result<Head> {
+) -> Head {
+    let how = |otherwise| if breaks { Ended::BROKEN } else { otherwise };
     match plan {
-        LeasePlan::Keep => {}
-        LeasePlan::Remove => {
-            let how = if breaks { Ended::BROKEN } else { Ended::OVERRIDDEN };
-            head = head.without_lease(how, identity.to_string(), now);
-        }
-        LeasePlan::Grant(request) => {
+        LeasePlan::Keep => head,
+        LeasePlan::Remove => head.without_lease(how(Ended::OVERRIDDEN), identity.to_string(), now),
+        LeasePlan::Grant(claim) => {
             let hash = head.current.as_ref().and_then(|current| current.record.hash);
-            let lease = request.grant(identity, head.fence.saturating_add(1), hash, now)?;
-            let how = if breaks { Ended::BROKEN } else { Ended::TAKEN_OVER };
-            head = head.with_lease(lease, how, identity.to_string(), now);
+            let lease = claim.grant(identity, head.fence.saturating_add(1), hash, now);
+            head.with_lease(lease, how(Ended::TAKEN_OVER), identity.to_string(), now)
         }
     }
-    Ok(head)
 }
 
 /// What becomes of the mirror of the lease.
@@ -318,7 +310,7 @@ async fn mirror(objects: &Objects, plan: &Plan, head: &Head) -> Result<MirrorUpd
 /// What follows from the head: the content under the name that people know, the mirror of the lease, and the
 /// record of a lease that was broken.
 fn copies(objects: &Objects, plan: &Plan, head: &Head, mirror: Option<Operation>) -> Result<Vec<Operation>> {
-    let plain_files = objects.backend.capabilities().plain_files;
+    let plain_files = objects.traits.plain_files;
     let mut copies = Vec::new();
     if let Some(draft) = &plan.version {
         let media_type = draft.described.media_type.known();

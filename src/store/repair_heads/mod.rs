@@ -151,7 +151,7 @@ impl Store {
         for (id, name) in self.shared.index.has_seen(&names.collect()).await? {
             indexed.entry(id).or_default().insert(name);
         }
-        let atomic = self.shared.objects.backend.capabilities().atomic_batch;
+        let atomic = self.shared.objects.traits.atomic_batch;
         for ancestry in ancestries {
             let (id, reason) = (ancestry.stored.head.id.clone(), reason(&ancestry));
             let indexed = indexed.remove(&id).unwrap_or_default();

@@ -80,8 +80,8 @@ fn under(name: &str) -> Request {
 }
 
 fn holding(name: &str) -> Request {
-    let hold = LeaseRequest::new("edit", MINUTE).id(lease_id(name));
-    Request { hold: Some(hold), ..save(Expect::Any) }
+    let claim = LeaseRequest::new("edit", MINUTE).id(lease_id(name)).claim(&ManualEnvironment::new(1));
+    Request { hold: Some(claim.unwrap()), ..save(Expect::Any) }
 }
 
 fn decided(request: &Request, text: &str, basis: &Basis) -> Result<Decision> {
