@@ -1,4 +1,4 @@
-//! Tasks that go on behind an answer, and waiting for them.
+//! Background tasks that continue after an answer, and waiting for them.
 
 use std::{
     mem,
@@ -8,31 +8,31 @@ use std::{
 use tokio::{runtime::Handle, task::JoinHandle};
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
-/// The tasks that go on behind an answer. Clones count the same tasks.
+/// The background tasks that continue after an answer. Clones count the same tasks.
 ///
-/// They are counted in generations. [`rest`](Self::rest) closes the present generation for ever and waits for
-/// it and for those before it; what begins meanwhile belongs to the next one.
+/// The tasks are counted in generations. [`rest`](Self::rest) closes the present generation permanently, and
+/// waits for it and for earlier ones; tasks that begin meanwhile belong to the next generation.
 ///
-/// Invariant: `rest` returns as soon as everything has ended that had begun when it was called, whatever
-/// begins meanwhile, and however many callers rest at the same time. A tracker that was closed is never
-/// opened again: a second caller that waits for it would then wait for ever.
+/// Invariant: `rest` returns as soon as every task has ended that had begun when it was called, whatever
+/// begins meanwhile, and however many callers rest at the same time. A closed tracker is never opened again:
+/// a second caller that waits for it would then wait forever.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Behind(Arc<Mutex<Generations>>);
 
 #[derive(Debug, Default)]
 struct Generations {
     present: TaskTracker,
-    /// Closed, and not known to be empty.
+    /// Closed generations that may not be empty.
     earlier: Vec<TaskTracker>,
 }
 
 impl Behind {
-    /// Is waited for by every [`rest`](Self::rest) from now on, until it is dropped.
+    /// A token that every [`rest`](Self::rest) from now on waits for, until the token is dropped.
     pub(crate) fn token(&self) -> TaskTrackerToken {
         self.lock().present.token()
     }
 
-    /// Runs `task` behind the caller. Panics outside of a tokio runtime.
+    /// Runs `task` in the background. Panics outside of a tokio runtime.
     pub(crate) fn spawn<T: Send + 'static>(
         &self,
         task: impl Future<Output = T> + Send + 'static,
@@ -40,7 +40,7 @@ impl Behind {
         self.spawn_on(&Handle::current(), task)
     }
 
-    /// The same on a runtime that the caller need not be a task of.
+    /// The same on a given runtime; the caller need not be one of its tasks.
     pub(crate) fn spawn_on<T: Send + 'static>(
         &self,
         runtime: &Handle,
@@ -54,14 +54,14 @@ impl Behind {
         })
     }
 
-    /// Waits until everything has ended that has begun so far.
+    /// Waits for all tasks that have begun so far.
     pub(crate) async fn rest(&self) {
         for tracker in self.close() {
             tracker.wait().await;
         }
     }
 
-    /// Begins a new generation. Those before it, all closed.
+    /// Begins a new generation. Returns the earlier ones, all closed.
     fn close(&self) -> Vec<TaskTracker> {
         let mut generations = self.lock();
         let present = mem::take(&mut generations.present);
@@ -71,7 +71,7 @@ impl Behind {
         generations.earlier.clone()
     }
 
-    /// Never held across an await.
+    /// The lock is never held across an await.
     fn lock(&self) -> MutexGuard<'_, Generations> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn rest_waits_for_what_began_before_it_alone() {
+    async fn rest_waits_only_for_tasks_that_began_before_it() {
         let behind = Behind::default();
         let (end_first, first_ends) = oneshot::channel::<()>();
         let first = behind.spawn(first_ends);

@@ -1,20 +1,20 @@
-//! Work that takes processor time in proportion to documents, kept off the async threads.
+//! Runs work whose processor time is proportional to the size of documents, off the async threads.
 
 use tokio::sync::Semaphore;
 
 use crate::{Error, Result};
 
-/// Work on documents up to this size together is done where it is: that takes a millisecond at most, and
-/// handing it over takes some microseconds and another thread. Larger work would hold up other tasks.
+/// Work on documents up to this total size is done in place: it takes a millisecond at most, and handing it
+/// to another thread takes some microseconds. Larger work would delay other tasks.
 const IN_PLACE: usize = 64 << 10;
 
-/// So many large comparisons are under way at a time in this process, because each may take hundreds of MiB.
+/// Limits the large comparisons that run at a time in this process, because each may take hundreds of MiB.
 static COMPARISONS: Semaphore = Semaphore::const_new(2);
 
-/// Does `work` on `bytes` of documents, on a thread that may block if that is much.
+/// Does `work` on `bytes` of documents, on a thread that may block if the documents are large.
 ///
-/// Dropping the future does not stop work that has begun: it goes on to its end on its thread, and its result
-/// is dropped. It changes nothing, because work on documents only reads.
+/// Dropping the future does not stop work that has begun: it completes on its thread, and its result is
+/// dropped. This changes nothing, because work on documents only reads.
 ///
 /// # Errors
 /// The work panicked, or the runtime is shutting down.
@@ -29,8 +29,8 @@ pub(crate) async fn on_documents<T: Send + 'static>(
     working.await.map_err(|_| Error::Internal("work on a document stopped before its end".to_owned()))
 }
 
-/// The same for comparing and merging documents, which takes much more memory than they have: a few large
-/// ones at a time.
+/// The same for comparing and merging documents, which takes much more memory than their size: only a few
+/// large comparisons run at a time.
 pub(crate) async fn on_compared<T: Send + 'static>(
     bytes: usize,
     work: impl FnOnce() -> T + Send + 'static,
@@ -38,10 +38,11 @@ pub(crate) async fn on_compared<T: Send + 'static>(
     if bytes <= IN_PLACE {
         return Ok(work());
     }
-    // Never closed, so there is always a permit in the end.
+    // The semaphore is never closed, so a permit is always granted eventually.
     let permit = COMPARISONS.acquire().await;
     let working = move || {
-        // Held by the work and not by its caller, so that work whose caller is gone still counts.
+        // The permit is held by the work and not by its caller, so that work whose caller is gone still
+        // counts.
         let _permit = permit;
         work()
     };

@@ -1,4 +1,4 @@
-//! Running a flow as an operation of the store.
+//! Runs a flow as an operation of the store.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,13 +10,13 @@ use crate::{
     flow::{Action, Cause, Flow, Run, Timer},
 };
 
-/// How many nodes one run may visit: above whatever the store's flows allow themselves (races, answers of a
-/// resolver, waits for locks), so that only a defect meets it and a lock that goes through many hands does
-/// not look like one.
+/// The maximum number of nodes that one run may visit. It is above every limit of the store's own flows
+/// (races, answers of a resolver, waits for locks), so that only a defect reaches it, and not a lock that
+/// changes hands many times.
 const STEP_LIMIT: u32 = 1_000_000;
 
-/// The action that a flow ends with. The runner's clock is the environment's, and a node's own error comes
-/// back as it is.
+/// Runs a flow and returns its final action. The runner uses the environment's clock. A node's own error is
+/// returned unchanged.
 pub(crate) async fn run<S: Send + Sync>(
     flow: &Flow<S, Error>,
     state: &mut S,

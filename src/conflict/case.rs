@@ -11,7 +11,8 @@ use crate::{
     merge::{self, Change},
 };
 
-/// A conflict, with all that a resolver may want to know. What has to be read is read when it is asked for.
+/// A conflict, with everything that a resolver may want to know. The sides are read from the storage only
+/// when they are asked for.
 #[derive(Debug)]
 pub struct Case {
     question: Question,
@@ -24,19 +25,19 @@ pub(crate) trait ReadSides: Debug + Send + Sync {
     /// Returns the current version of a head.
     async fn current(&self, id: &WorkflowId, current: &Current) -> Result<StoredVersion>;
 
-    /// Returns a generation of the chain of a head; none where it has no content any more.
+    /// Returns a generation of the chain of a head; none if its content is no longer kept.
     async fn generation(&self, head: &Head, generation: u64) -> Result<Option<StoredVersion>>;
 
-    /// Returns what `workflow.json` holds.
+    /// Returns the content of `workflow.json`.
     async fn working_copy(&self, id: &WorkflowId) -> Result<Option<Bytes>>;
 }
 
-/// What the flow knows when it asks.
+/// What the flow knows when it calls the resolver.
 #[derive(Debug, Clone)]
 pub(crate) struct Question {
     pub(crate) conflict: Conflict,
     pub(crate) obstacle: Option<Obstacle>,
-    /// What was seen when the conflict was found.
+    /// The head that was read when the conflict was found.
     pub(crate) head: Head,
     pub(crate) expect: Expect,
     pub(crate) wanted: Wanted,
@@ -45,7 +46,7 @@ pub(crate) struct Question {
     pub(crate) lock_timeout: Option<Duration>,
 }
 
-/// What the caller wants.
+/// The change that the caller requested.
 #[derive(Debug, Clone)]
 pub(crate) enum Wanted {
     Save(Document),
@@ -53,7 +54,7 @@ pub(crate) enum Wanted {
     Undelete,
 }
 
-/// What kind of change meets the conflict.
+/// The kind of change that met the conflict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ChangeKind {
@@ -61,16 +62,16 @@ pub enum ChangeKind {
     Save,
     /// A deletion.
     Delete,
-    /// The undoing of a deletion.
+    /// The restoration of a deleted workflow.
     Undelete,
 }
 
 /// One side of a conflict.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Side {
-    /// What is known of the version; none for a person's edit of `workflow.json`, which is no version yet.
+    /// The record of the version; none for a person's edit of `workflow.json`, which is not a version yet.
     pub record: Option<VersionRecord>,
-    /// Byte for byte; none for a deletion, and where it was pruned.
+    /// The exact bytes; none for a deletion, or if it was pruned.
     pub content: Option<Bytes>,
 }
 
@@ -79,23 +80,24 @@ impl Case {
         Self { question, sides }
     }
 
-    /// The conflict, never one of the kind [`Conflict::Unresolved`].
+    /// The conflict; never of the kind [`Conflict::Unresolved`].
     pub fn conflict(&self) -> &Conflict {
         &self.question.conflict
     }
 
-    /// Why the answer before this question could not be carried out; none if it was, or this is the first
-    /// question about what is there now.
+    /// Why the previous answer could not be carried out; none if it was, or if this is the first question
+    /// about the present state.
     pub fn obstacle(&self) -> Option<&Obstacle> {
         self.question.obstacle.as_ref()
     }
 
-    /// The workflow. After [`super::Resolution::KeepBoth`] it is the new one.
+    /// The workflow. After [`super::Resolution::KeepBoth`] it is the new workflow.
     pub fn id(&self) -> &WorkflowId {
         &self.question.head.id
     }
 
-    /// How many answers were given for this change before, waits that saw the lock change hands not counted.
+    /// The number of answers given for this change before. Waits that saw the lock change hands are not
+    /// counted.
     pub fn answers(&self) -> u32 {
         self.question.answers
     }
@@ -105,12 +107,12 @@ impl Case {
         self.question.waited
     }
 
-    /// How long it shall wait for locks, if the request says.
+    /// How long this change may wait for locks, if the request says so.
     pub fn lock_timeout(&self) -> Option<Duration> {
         self.question.lock_timeout
     }
 
-    /// What is to be done.
+    /// The kind of the change.
     pub fn kind(&self) -> ChangeKind {
         match self.question.wanted {
             Wanted::Save(_) => ChangeKind::Save,
@@ -119,7 +121,7 @@ impl Case {
         }
     }
 
-    /// The document that is to be saved; none for other changes.
+    /// The document to be saved; none for other changes.
     pub fn ours(&self) -> Option<&Document> {
         match &self.question.wanted {
             Wanted::Save(document) => Some(document),
@@ -132,23 +134,23 @@ impl Case {
         &self.question.head
     }
 
-    /// The version that ours was built on; none where the caller named none and nothing can stand for it, and
-    /// where it is not kept any more.
+    /// Reads the version that ours was built on; none if the caller named none and none can be derived, or if
+    /// it is no longer kept.
     ///
-    /// It is the generation that the caller expected. A caller who expected anything has built, for a
-    /// person's edit, on the current version, as the person has.
+    /// It is the generation that the caller expected. If the caller expected anything and the conflict is
+    /// about a person's edit, both the caller and the person built on the current version.
     ///
     /// # Errors
-    /// Errors of the storage; what is stored is damaged.
+    /// The storage failed, or stored data is damaged.
     pub async fn base(&self) -> Result<Option<Side>> {
         Ok(self.base_version().await?.map(Side::of))
     }
 
-    /// What is there: the current version, or what a person put into `workflow.json` if the conflict is about
-    /// that. None where there is nothing.
+    /// Reads the other side: the current version, or the content of `workflow.json` if the conflict is about
+    /// a person's edit. None if there is neither.
     ///
     /// # Errors
-    /// Errors of the storage; what is stored is damaged.
+    /// The storage failed, or stored data is damaged.
     pub async fn theirs(&self) -> Result<Option<Side>> {
         let head = self.head();
         if matches!(self.conflict(), Conflict::ModifiedOutside { .. }) {
@@ -161,13 +163,12 @@ impl Case {
         }
     }
 
-    /// What they changed since the version that ours was built on; none where one of them has no content, and
-    /// then `theirs` says it all.
+    /// Lists what they changed since the version that ours was built on; none if one of the two has no
+    /// content, so that only `theirs` is available.
     ///
     /// # Errors
     /// As [`base`](Self::base) and [`theirs`](Self::theirs); [`crate::Error::Document`] for an edit that is
-    /// no workflow,
-    /// [`crate::Error::TooMuch`] for documents that are too large to be compared.
+    /// not a workflow, [`crate::Error::TooMuch`] for documents that are too large to be compared.
     pub async fn their_changes(&self) -> Result<Option<Vec<Change>>> {
         let (base, theirs) = (self.base().await?, self.theirs().await?);
         match (base.and_then(|side| side.content), theirs.and_then(|side| side.content)) {
@@ -176,7 +177,7 @@ impl Case {
         }
     }
 
-    /// What would be different if ours stood in the place of theirs; none where one of them has no content.
+    /// Lists the changes that replacing theirs by ours would make; none if one of them has no content.
     ///
     /// # Errors
     /// As [`theirs`](Self::theirs) and [`their_changes`](Self::their_changes).
@@ -194,7 +195,7 @@ impl Case {
         self.sides.current(&self.head().id, current).await
     }
 
-    /// The generation that ours was built on, as far as anybody can know; none where it is not known.
+    /// The generation that ours was built on; none if it is not known.
     pub(crate) fn base_generation(&self) -> Option<u64> {
         match (self.question.expect, self.conflict()) {
             (Expect::Generation(generation), _) if generation > 0 => Some(generation),
@@ -219,8 +220,8 @@ impl Side {
     }
 }
 
-/// What makes `after` out of `before`, both read as [`accepted`] does, off the async threads where they are
-/// large.
+/// Lists the changes from `before` to `after`, both parsed by [`accepted`]. Large documents are compared off
+/// the async threads.
 ///
 /// # Errors
 /// [`Error::Document`], [`Error::TooMuch`].
@@ -233,8 +234,8 @@ pub(crate) async fn differences(id: &WorkflowId, before: Bytes, after: Bytes) ->
     blocking::on_compared(before.len() + after.len(), move || compare(before, after)).await?
 }
 
-/// A content that is stored: it was accepted once, whatever is asked of documents today. A person's edit may
-/// be anything.
+/// Parses a stored content. It was accepted once, so the present limits for documents do not apply. A
+/// person's edit may be anything.
 fn accepted(id: &WorkflowId, content: Bytes) -> Result<Document> {
     let (max_bytes, max_depth) = (usize::MAX, Limits::DEPTH_CEILING);
     let limits = Limits { max_bytes, max_depth, strictness: Strictness::Plain };

@@ -7,7 +7,7 @@ use crate::{
     lease::{Standing, human},
 };
 
-/// Why a change was not made. Nothing was changed, and every variant says what a person needs to decide.
+/// Why a change was not made. Nothing was changed. Every variant has the facts that a person needs to decide.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Conflict {
@@ -16,23 +16,23 @@ pub enum Conflict {
     Locked {
         /// The workflow.
         id: WorkflowId,
-        /// Who holds it.
+        /// The lease.
         lease: Box<Lease>,
-        /// Why it is not stale.
+        /// Why the lease is not stale.
         standing: Standing,
-        /// When this was found, by our clock.
+        /// When this was found, by the local clock.
         now: DateTime<Utc>,
     },
-    /// The very content that the lock was asked for is locked already. That is no grant.
+    /// The same content that the lock was requested for is already locked. The request was not granted.
     #[error("{}", describe_locked(.id, .lease, .standing, .now, " already"))]
     AlreadyLocked {
         /// The workflow.
         id: WorkflowId,
-        /// Who holds it.
+        /// The lease of the holder.
         lease: Box<Lease>,
-        /// Why it is not stale.
+        /// Why the lease is not stale.
         standing: Standing,
-        /// When this was found, by our clock.
+        /// When this was found, by the local clock.
         now: DateTime<Utc>,
     },
     /// The lease that the caller relied on is gone: released, expired and overwritten, or taken over.
@@ -42,11 +42,11 @@ pub enum Conflict {
         id: WorkflowId,
         /// The lease that the caller named.
         lease_id: LeaseId,
-        /// The lease that is there now, if there is one.
+        /// The present lease, if there is one.
         held: Option<Box<Lease>>,
-        /// Who took it away, how and when, where that is known and the lock is free.
+        /// Who ended the lease, how and when, if that is known.
         ended: Option<Box<Ended>>,
-        /// The fence now.
+        /// The present fence.
         fence: u64,
     },
     /// The workflow is not at the generation that the caller built on.
@@ -54,27 +54,27 @@ pub enum Conflict {
     Version {
         /// The workflow.
         id: WorkflowId,
-        /// What the caller expected: at least 1.
+        /// The generation that the caller expected: at least 1.
         expected: u64,
-        /// What is there.
+        /// The version that was found.
         found: Found,
     },
-    /// The workflow was deleted since the caller looked: the version that is there says so.
+    /// The workflow was deleted after the caller read it: the current version is a deletion.
     #[error("{id} was deleted meanwhile{}: it is at generation {}, expected {expected}", describe_deletion(.found), .found.generation)]
     DeletedMeanwhile {
         /// The workflow.
         id: WorkflowId,
-        /// What the caller expected: at least 1.
+        /// The generation that the caller expected: at least 1.
         expected: u64,
         /// The deletion.
         found: Found,
     },
-    /// The caller wanted to create it.
+    /// The caller wanted to create a workflow that exists.
     #[error("{id} exists already, at generation {}{}", .found.generation, describe_change(.found))]
     Exists {
         /// The workflow.
         id: WorkflowId,
-        /// What is there.
+        /// The version that was found.
         found: Found,
     },
     /// A person or another program edited the current content in place, so overwriting it would lose an edit.
@@ -87,38 +87,38 @@ pub enum Conflict {
         id: WorkflowId,
         /// The file, as a key of the store.
         key: String,
-        /// The current generation, which the file should hold; none if there is none, and the file should not
-        /// be there.
+        /// The current generation, which the file should hold; none if there is none, so that the file should
+        /// not exist.
         generation: Option<u64>,
-        /// Of what the file holds.
+        /// The hash of the file's content.
         found: ContentHash,
     },
-    /// Other clients rewrote the head at every attempt, and what the caller expected still holds.
+    /// Other clients rewrote the head at every attempt, although the caller's expectation still holds.
     #[error("{id} changed {attempts} times while it was being written")]
     Busy {
         /// The workflow.
         id: WorkflowId,
-        /// How often the change was tried.
+        /// The number of attempts.
         attempts: u32,
     },
-    /// A resolution was chosen for a conflict, and could not be carried out.
+    /// A resolution was chosen for a conflict, but could not be carried out.
     #[error("{conflict}; {obstacle}")]
     Unresolved {
         /// The conflict, never one of this kind.
         conflict: Box<Conflict>,
-        /// What stood in the way.
+        /// Why it could not be carried out.
         obstacle: Obstacle,
     },
 }
 
-/// The version that stands where another one was expected.
+/// The version that was found where another one was expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     /// Its generation; 0 if the workflow has never had a version.
     pub generation: u64,
-    /// Who made it and when; none for generation 0.
+    /// Its author and time; none for generation 0.
     pub made: Option<(String, DateTime<Utc>)>,
-    /// Whether it says that the workflow is deleted.
+    /// Whether it is a deletion of the workflow.
     pub deleted: bool,
 }
 
@@ -133,14 +133,14 @@ impl Found {
 }
 
 impl Conflict {
-    /// That the lease `lease_id` is not the one in `head`.
+    /// The conflict for a lease `lease_id` that is not the one in `head`.
     pub fn lease_lost(lease_id: LeaseId, head: &Head) -> Self {
         let held = head.lease.clone().map(Box::new);
         let ended = head.ended.clone().filter(|ended| ended.lease_id == lease_id).map(Box::new);
         Self::LeaseLost { id: head.id.clone(), lease_id, held, ended, fence: head.fence }
     }
 
-    /// The workflow that it is about.
+    /// The workflow of the conflict.
     pub fn id(&self) -> &WorkflowId {
         match self {
             Self::Locked { id, .. }
@@ -155,7 +155,7 @@ impl Conflict {
         }
     }
 
-    /// The conflict itself, without what stood in the way of its resolution.
+    /// The conflict itself, without the obstacle to its resolution.
     pub fn cause(&self) -> &Self {
         match self {
             Self::Unresolved { conflict, .. } => conflict,
@@ -163,7 +163,7 @@ impl Conflict {
         }
     }
 
-    /// What stood in the way of its resolution, if one was tried.
+    /// The obstacle to its resolution, if one was tried.
     pub fn obstacle(&self) -> Option<&Obstacle> {
         match self {
             Self::Unresolved { obstacle, .. } => Some(obstacle),
@@ -171,12 +171,12 @@ impl Conflict {
         }
     }
 
-    /// Whether it is about a lock, not about what is there.
+    /// Whether it is about a lock, and not about the stored version.
     pub fn is_about_a_lock(&self) -> bool {
         matches!(self.cause(), Self::Locked { .. } | Self::AlreadyLocked { .. } | Self::LeaseLost { .. })
     }
 
-    /// The commands that help.
+    /// The commands that help to settle it.
     pub fn hint(&self) -> String {
         match self {
             Self::Locked { id, lease, .. } | Self::AlreadyLocked { id, lease, .. } => format!(

@@ -3,8 +3,8 @@ use std::fmt;
 use super::{Conflict, Found};
 use crate::format::Head;
 
-/// What the caller built its change on. There is no default: a change that overwrites whatever is there must
-/// say so.
+/// The state that the caller built its change on. There is no default: a change that overwrites any state
+/// must say so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expect {
     /// The workflow does not exist: it never did, was only locked, or is deleted.
@@ -12,15 +12,15 @@ pub enum Expect {
     /// The workflow is at this generation. A deleted workflow is at the generation of its deletion; 0 means
     /// [`Expect::Absent`].
     Generation(u64),
-    /// Anything. Whatever is there becomes the parent of the change, so it stays in the history.
+    /// Any state. The current version becomes the parent of the change, so it stays in the history.
     Any,
 }
 
 impl Expect {
-    /// Holds the expectation against a head.
+    /// Checks the expectation against a head.
     ///
     /// # Errors
-    /// The conflict that a change would meet on top of that head.
+    /// The conflict that a change on top of that head has.
     pub fn check(self, head: &Head) -> Result<(), Conflict> {
         let generation = head.generation();
         let found = || Found::new(head.current.as_ref());

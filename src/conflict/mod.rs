@@ -1,8 +1,8 @@
-//! What a conflict is, a change that is possible but not on top of what is there now, and who decides what
-//! becomes of it.
+//! Conflicts: changes that are valid but cannot be made on top of the present state, and who decides what to
+//! do.
 //!
-//! A change that meets one asks its [`ConflictResolver`], with the [`Case`] before it, for a [`Resolution`].
-//! A [`Policy`] is a resolver that is ready made. Without a resolver the conflict is the caller's answer, as
+//! A change that has a conflict asks its [`ConflictResolver`] for a [`Resolution`] and passes it the
+//! [`Case`]. A [`Policy`] is a ready-made resolver. Without a resolver the caller gets the conflict as
 //! [`crate::Error::Conflict`].
 
 mod case;

@@ -7,19 +7,19 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Obstacle {
-    /// Both sides changed these places, and not to the same.
+    /// Both sides changed these places, in different ways.
     #[error("both sides changed {}", describe_overlaps(.0))]
     Overlaps(Vec<Overlap>),
-    /// They deleted the workflow, and ours is not what they deleted.
+    /// Theirs is a deletion of the workflow, and ours differs from what they deleted.
     #[error("it cannot be merged with a deletion")]
     Deletion,
-    /// The version that ours was built on is not kept any more.
+    /// The version that ours was built on is no longer kept.
     #[error("it cannot be merged: generation {generation}, which it was built on, is not there any more")]
     BaseMissing {
         /// Its generation.
         generation: u64,
     },
-    /// What a person put into `workflow.json` is no workflow, so it cannot be kept as a version.
+    /// The content of `workflow.json` is not a workflow, so it cannot be kept as a version.
     #[error("what stands in {key} cannot be kept: {source}")]
     UnusableEdit {
         /// The file, as a key of the store.
@@ -27,34 +27,34 @@ pub enum Obstacle {
         /// What is wrong with it.
         source: DocumentError,
     },
-    /// What the sides come to together is no workflow that may be kept, or one of them cannot be merged.
+    /// The merged document is not an acceptable workflow, or one of the sides cannot be merged.
     #[error("it cannot be merged: {source}")]
     Unmergeable {
-        /// What is wrong.
+        /// The reason.
         source: DocumentError,
     },
     /// The documents are too large to be merged.
     #[error("it cannot be merged: {source}")]
     TooMuch {
-        /// In which way.
+        /// The limit that was exceeded.
         source: TooMuch,
     },
     /// The resolution does not fit the conflict or the change.
     #[error("{resolution} is no answer to that")]
     Unfit {
-        /// What was answered.
+        /// The resolution.
         resolution: &'static str,
     },
-    /// The resolver was asked too often.
+    /// The resolver was called too often.
     #[error("it was still so after {answers} answers")]
     Endless {
-        /// How often.
+        /// The number of answers.
         answers: u32,
     },
 }
 
 impl Obstacle {
-    /// What a person can do about it, where that is more than about the conflict.
+    /// What a person can do about it, if there is more than the hint of the conflict.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Overlaps(_) => {
@@ -67,7 +67,7 @@ impl Obstacle {
     }
 }
 
-/// The first places, so that the message stays one that a person reads.
+/// Lists the first few places, so that the message stays readable.
 fn describe_overlaps(overlaps: &[Overlap]) -> String {
     const SHOWN: usize = 5;
     let mut shown: Vec<String> =

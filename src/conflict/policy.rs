@@ -5,14 +5,14 @@ use async_trait::async_trait;
 use super::{Case, ChangeKind, Conflict, ConflictResolver, Resolution};
 use crate::Result;
 
-/// How long [`Policy::Wait`] waits for a lock where the request does not say.
+/// How long [`Policy::Wait`] waits for a lock if the request does not say.
 const WAIT: Duration = Duration::from_secs(30);
 
-/// A rule for conflicts, for programs that nobody watches. It never asks.
+/// A fixed rule for conflicts, for unattended programs. It never asks a person.
 ///
-/// For a **lock** of somebody else every policy waits as long as the request's `lock_timeout` says, which
-/// unless set is 30 seconds for `wait` and no time for the others. Then `override` breaks the lock; the
-/// others report it. What they do about the rest:
+/// If **another client holds the lock**, every policy waits as long as the request's `lock_timeout` says; by
+/// default that is 30 seconds for `wait` and no time for the others. Then `override` breaks the lock; the
+/// others report it. The other conflicts:
 ///
 /// | | a version that was not expected | deleted meanwhile | exists already | edited in place |
 /// |---|---|---|---|---|
@@ -21,10 +21,9 @@ const WAIT: Duration = Duration::from_secs(30);
 /// | `theirs` | nothing is saved | nothing is saved, it stays deleted | nothing is saved | the edit becomes a version, ours is not saved |
 /// | `merge` | both, from the version that ours was built on; overlaps are reported | theirs if ours changed nothing, else reported | done if both are the same, else the differences are reported | both, as for a version; the edit becomes a version of its own before |
 ///
-/// "Nothing is saved" is a success: the answer is what is there. `merge` reports whatever it cannot merge,
-/// and so does every policy for a deletion or an undeletion that it could only merge. A **lost lease** is
-/// reported by every policy: whoever holds a lease relies on being the only writer, and is told when it was
-/// not.
+/// "Nothing is saved" is a success: the result is the current version. `merge` reports what it cannot merge.
+/// For a deletion or an undeletion, which cannot be merged, it reports every conflict. A **lost lease** is
+/// reported by every policy: a lease holder relies on being the only writer, and is told when it was not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Policy {
@@ -33,23 +32,23 @@ pub enum Policy {
     Fail,
     /// Wait for a lock; report anything else.
     Wait,
-    /// Save on top of what is there.
+    /// Save on top of the current version.
     Ours,
-    /// Leave what is there.
+    /// Keep the current version.
     Theirs,
-    /// Save what both sides come to.
+    /// Save the merge of both sides.
     Merge,
-    /// As [`Policy::Ours`], and break locks too.
+    /// Same as [`Policy::Ours`], and break locks too.
     Override,
 }
 
-/// A word that names no [`Policy`].
+/// A word that is not the name of a [`Policy`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no policy: choose one of {words}", words = Policy::ALL.map(Policy::as_str).join(", "))]
 pub struct InvalidPolicy(pub String);
 
 impl Policy {
-    /// All of them.
+    /// All policies.
     pub const ALL: [Self; 6] =
         [Self::Fail, Self::Wait, Self::Ours, Self::Theirs, Self::Merge, Self::Override];
 
@@ -65,7 +64,7 @@ impl Policy {
         }
     }
 
-    /// How long a lock is waited for where the request says nothing else.
+    /// How long to wait for a lock if the request does not say.
     pub const fn lock_timeout(self) -> Duration {
         match self {
             Self::Wait => WAIT,
@@ -77,7 +76,7 @@ impl Policy {
         case.lock_timeout().unwrap_or(self.lock_timeout()).saturating_sub(case.waited())
     }
 
-    /// The answer to a conflict when so much of the time for locks is left.
+    /// The answer to a conflict if `left` of the time for locks remains.
     pub fn answer(self, conflict: &Conflict, left: Duration) -> Resolution {
         match (conflict, self) {
             (Conflict::Locked { .. }, _) if !left.is_zero() => Resolution::Wait { limit: left },
@@ -91,7 +90,7 @@ impl Policy {
             ) => match self {
                 Self::Fail | Self::Wait => Resolution::Cancel,
                 Self::Ours | Self::Override => Resolution::Override,
-                // There has never been anything to take.
+                // There has never been a version to take.
                 Self::Theirs if matches!(conflict, Conflict::Version { found, .. } if found.generation == 0) => {
                     Resolution::Cancel
                 }
@@ -107,7 +106,7 @@ impl Policy {
 impl ConflictResolver for Policy {
     async fn resolve(&self, case: &Case) -> Result<Resolution> {
         if case.obstacle().is_some() {
-            // A rule would give the same answer again.
+            // The rule would give the same answer again.
             return Ok(Resolution::Cancel);
         }
         if self == &Self::Merge && case.kind() != ChangeKind::Save {
@@ -161,7 +160,7 @@ mod tests {
         Found { generation: 2, ..Found::new(None) }
     }
 
-    /// One of each kind, in the order of the rows below.
+    /// One conflict of each kind, in the order of the rows below.
     fn conflicts() -> [Conflict; 8] {
         let (now, found) = (ManualEnvironment::new(1).now(), seen());
         let lease_id = LeaseId::parse("mine").unwrap();
@@ -203,13 +202,13 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_no_answer() {
+    fn theirs_is_cancelled_if_there_was_never_a_version() {
         let never = Conflict::Version { id: id(), expected: 1, found: Found::new(None) };
         assert_eq!(Policy::Theirs.answer(&never, Duration::ZERO), Resolution::Cancel);
     }
 
     #[test]
-    fn the_words_are_read_back() {
+    fn policy_names_parse_back() {
         for policy in Policy::ALL {
             assert_eq!(policy.to_string().parse(), Ok(policy));
         }

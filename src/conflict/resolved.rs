@@ -2,18 +2,18 @@ use std::time::Duration;
 
 use crate::format::{Lease, WorkflowId};
 
-/// What a change came to that met a conflict and was made all the same, or was not needed.
+/// How a conflict ended whose change was made in spite of it, or was not needed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Resolved {
-    /// What decided it, the last of several conflicts; none if nothing was in the way but a lock that ended
-    /// by itself.
+    /// What decided it, for the last of several conflicts; none if the only conflict was a lock that ended by
+    /// itself.
     pub how: Option<How>,
-    /// How long locks of others were waited for.
+    /// How long the change waited for locks of other clients.
     pub waited: Duration,
-    /// Somebody else's live lease that the change took away. Its holder cannot write any more.
+    /// A live lease of another client that the change took away. Its holder cannot write any more.
     pub broken: Option<Lease>,
-    /// The generation that now keeps what a person had put into `workflow.json`.
+    /// The generation that now keeps a person's edit of `workflow.json`.
     pub kept_edit: Option<u64>,
 }
 
@@ -23,21 +23,21 @@ pub struct Resolved {
 pub enum How {
     /// Ours was saved on top of theirs, which is its parent.
     Ours,
-    /// Ours was dropped; the result is what is there.
+    /// Ours was dropped; the result is the current version.
     Theirs,
-    /// Both went into one document. It may be what was there already.
+    /// Both sides were merged into one document. It may equal the current version.
     Merged,
-    /// Ours was saved under another id, which the result is about.
+    /// Ours was saved under another id, which the result names.
     KeptBoth {
-        /// The workflow that it was meant for. It was left as it is.
+        /// The workflow that it was meant for. That workflow was not changed.
         instead_of: WorkflowId,
     },
-    /// Nothing but a lock was in the way, and it was broken.
+    /// The only conflict was a lock, and it was broken.
     Overridden,
 }
 
 impl How {
-    /// The word that programs read: `ours`, `theirs`, `merged`, `kept_both` or `overridden`.
+    /// The name for programs: `ours`, `theirs`, `merged`, `kept_both` or `overridden`.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Ours => "ours",
@@ -50,7 +50,7 @@ impl How {
 }
 
 impl Resolved {
-    /// This, unless nothing was in the way.
+    /// Returns this, or none if there was no conflict.
     pub(crate) fn if_any(self) -> Option<Self> {
         (self != Self::default()).then_some(self)
     }

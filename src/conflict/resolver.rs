@@ -5,15 +5,16 @@ use async_trait::async_trait;
 use super::Case;
 use crate::{Result, format::WorkflowId};
 
-/// Decides what becomes of a change that meets a conflict: a person, a rule, another program.
+/// Decides what happens to a change that has a conflict. The resolver may be a person, a rule or another
+/// program.
 ///
-/// It is asked once for each conflict and may be asked again: when a wait is over, when what it chose could
-/// not be done ([`Case::obstacle`] says why), and when the workflow moved on meanwhile, because an answer
-/// holds for what was seen alone. After 100 answers (waits that saw the lock change hands not counted) the
-/// conflict is reported.
+/// It is called once for each conflict and may be called again: when a wait is over, when its resolution
+/// could not be carried out ([`Case::obstacle`] says why), and when the workflow has changed meanwhile,
+/// because an answer is valid only for the state that was shown. After 100 answers (not counting waits that
+/// saw the lock change hands) the conflict is reported.
 ///
-/// Invariant that no resolver can break: nobody's version is lost. Whatever is overridden is the parent of
-/// what is saved, a person's edit of `workflow.json` becomes a version before anything is written over it,
+/// Invariant that no resolver can break: no version is lost. An overridden version is the parent of the one
+/// that is saved, a person's edit of `workflow.json` becomes a version before anything is written over it,
 /// and a lease is taken away only in the swap that also raises the fence.
 ///
 /// ```
@@ -36,11 +37,11 @@ use crate::{Result, format::WorkflowId};
 /// ```
 #[async_trait]
 pub trait ConflictResolver: Debug + Send + Sync {
-    /// What to do.
+    /// Returns the resolution.
     ///
     /// # Errors
-    /// Nothing is changed, and the caller gets the error: what the case was asked for could not be read, or
-    /// nobody was there to answer.
+    /// Nothing is changed, and the caller gets the error: the data of the case could not be read, or no
+    /// person was available to answer.
     async fn resolve(&self, case: &Case) -> Result<Resolution>;
 }
 
@@ -48,29 +49,29 @@ pub trait ConflictResolver: Debug + Send + Sync {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Resolution {
-    /// Wait until the lock ends or changes hands, at most so long, and look again. Those of one process who
-    /// wait for a lock, savers or not, are served in the order in which they came. For
-    /// [`super::Conflict::Locked`] alone; none at all is like [`Resolution::Cancel`].
+    /// Wait until the lock ends or changes hands, at most `limit`, and check again. Waiters of one process,
+    /// savers or not, are served in the order of their arrival. Only for [`super::Conflict::Locked`]; a limit
+    /// of zero is like [`Resolution::Cancel`].
     Wait {
         /// The longest wait.
         limit: Duration,
     },
-    /// Go on in spite of it. Whatever version is there becomes the parent, a person's edit becomes a version
-    /// first, and a live lease of somebody else is taken away in the same swap. A lease of the caller's own
-    /// that is lost cannot be overridden.
+    /// Proceed anyway. The current version becomes the parent, a person's edit becomes a version first, and a
+    /// live lease of another client is taken away in the same swap. The caller's own lost lease cannot be
+    /// overridden.
     Override,
-    /// Change nothing; the conflict is the answer.
+    /// Change nothing; the caller gets the conflict.
     Cancel,
-    /// Drop ours; what is there is the answer. A person's edit that is there becomes a version. Not for a
-    /// lock, under which nothing is there yet.
+    /// Drop ours; the result is the current version. A person's edit becomes a version. Not for a lock,
+    /// because there is no other version yet.
     TakeTheirs,
-    /// Save ours as a new workflow, without the lease that was named or wanted. Saves alone can be kept so.
+    /// Save ours as a new workflow, without the lease that was named or requested. Only for saves.
     KeepBoth {
-        /// Its id; unless given `<id>-conflict-<n>`, the first that is free or has this very content.
+        /// The id; by default the first `<id>-conflict-<n>` that is free or has the same content.
         id: Option<WorkflowId>,
     },
-    /// Save what both sides made of their common ancestor. Not where both changed the same place differently,
-    /// and not for a lock. Saves alone can be merged.
+    /// Save the merge of both sides, relative to their common ancestor. It fails if both sides changed the
+    /// same place differently, and does not apply to a lock. Only for saves.
     Merge,
 }
 

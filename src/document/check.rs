@@ -1,4 +1,4 @@
-//! The rules of a workflow, beyond being JSON.
+//! The rules for a workflow, beyond being valid JSON.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -11,7 +11,7 @@ use super::metadata::{self, Labels, Metadata};
 use super::outline::{Data, Level, Role, Value};
 use super::place::{Place, excerpt};
 
-/// Gathers nodes, edges and tags while the document is read, and judges it at the end.
+/// Collects nodes, edges and tags while the document is read, and checks it at the end.
 #[derive(Debug)]
 pub(super) struct Check<'de> {
     pub(super) defects: Defects,
@@ -20,16 +20,16 @@ pub(super) struct Check<'de> {
     ir: Part<'de>,
 }
 
-/// What the arrays of one level held.
+/// The collected arrays of one level.
 #[derive(Debug)]
 struct Part<'de> {
-    /// How many elements `nodes` has.
+    /// The number of elements in `nodes`.
     nodes: usize,
-    /// By id, the index of the node that used it first.
+    /// The index of the first node with each id.
     ids: HashMap<Cow<'de, str>, usize>,
     node_types: Labels,
     tags: Labels,
-    /// Looked up at the end, for nodes may follow edges.
+    /// Checked at the end, because nodes may follow edges.
     edge_ends: Vec<EdgeEnd<'de>>,
 }
 
@@ -59,7 +59,7 @@ impl<'de> Check<'de> {
         Self { defects: Defects::default(), top: Part::new(), metadata: Part::new(), ir: Part::new() }
     }
 
-    /// Takes an element of `nodes`, `edges` or `tags`, as its role says.
+    /// Processes an element of `nodes`, `edges` or `tags`, according to its role.
     pub(super) fn element(&mut self, role: Role, index: usize, value: &Value<'de>) {
         match role {
             Role::Node(Level::Metadata) => self.claimed_node(value),
@@ -70,11 +70,11 @@ impl<'de> Check<'de> {
         }
     }
 
-    /// Judges the whole, given its root.
+    /// Checks the whole document, given its root.
     ///
     /// # Errors
     ///
-    /// `Invalid`, with all defects found since the beginning.
+    /// `Invalid`, with all defects found so far.
     pub(super) fn finish(
         mut self,
         root: &Value<'de>,
@@ -91,7 +91,7 @@ impl<'de> Check<'de> {
                 self.required(root, ir);
             }
         }
-        // In this order a field is looked for.
+        // The levels in the order in which a field is looked up.
         let levels =
             [(Level::Top, Some(root)), (Level::Metadata, root.get("metadata")), (Level::Ir, root.get("ir"))];
         let mut found = Metadata::default();
@@ -143,8 +143,8 @@ impl<'de> Check<'de> {
         }
     }
 
-    /// Takes what `metadata.nodes` says of a node: its type, or an object with it. It runs nothing, so
-    /// nothing is asked of it.
+    /// Records the type that `metadata.nodes` states for a node, as a string or in an object. These nodes are
+    /// not executed, so no rules apply to them.
     fn claimed_node(&mut self, node: &Value<'de>) {
         let node_type = node.get("type").unwrap_or(node).text();
         if let Some(node_type) = node_type {
@@ -179,7 +179,7 @@ impl<'de> Check<'de> {
         }
     }
 
-    /// Judges what makes the graph of one level, its nodes and edges being known.
+    /// Checks the graph of one level, after its nodes and edges were collected.
     fn graph(&mut self, level: Level, object: &Value<'de>) {
         let place = level.place();
         for key in ["nodes", "edges"] {
@@ -205,13 +205,14 @@ impl<'de> Check<'de> {
         }
     }
 
-    /// Whether the graph of `level` has the node. A wrapper without nodes of its own speaks of the IR's.
+    /// Whether the graph of `level` has the node. A top level without nodes of its own refers to those of
+    /// `ir`.
     fn has_node(&self, level: Level, id: &str) -> bool {
         let part = if level == Level::Ir || self.top.nodes == 0 { &self.ir } else { &self.top };
         part.ids.contains_key(id)
     }
 
-    /// Judges what complete IR must have. The version may stand at the wrapper.
+    /// Checks the fields that complete IR must have. The version may be in the top level instead.
     fn required(&mut self, root: &Value<'de>, ir: Option<&Value<'de>>) {
         let (level, object) = ir.map_or((Level::Top, root), |ir| (Level::Ir, ir));
         let place = level.place();
@@ -227,7 +228,7 @@ impl<'de> Check<'de> {
         }
     }
 
-    /// Fills what is still open in `found` from one level.
+    /// Fills the fields of `found` that are still empty from one level.
     fn describe(&mut self, level: Level, object: &Value<'de>, found: &mut Metadata) {
         let place = level.place();
         let mentions = &mut found.mentions;
@@ -263,7 +264,7 @@ impl<'de> Check<'de> {
         }
     }
 
-    /// Whether `value` is an object; a defect if not.
+    /// Whether `value` is an object; reports a defect if not.
     fn object(&mut self, value: &Value<'de>, place: &Place<'_>) -> bool {
         let is_object = matches!(value.data, Data::Object(_));
         if !is_object {
@@ -293,7 +294,8 @@ impl<'de> Check<'de> {
         value.text().map(Cow::as_ref)
     }
 
-    /// The text under `key` with its ordinal; a defect if it is not there, not a text, or empty.
+    /// Returns the text under `key` with its ordinal; reports a defect if it is missing, not a text, or
+    /// empty.
     fn required_text(
         &mut self,
         object: &Value<'de>,
@@ -324,7 +326,7 @@ impl<'de> Check<'de> {
     }
 }
 
-/// Three numbers with dots between, as the IR's schema has it: `^\d+\.\d+\.\d+$`.
+/// Three numbers separated by dots, as in the schema of the IR: `^\d+\.\d+\.\d+$`.
 fn is_ir_version(text: &str) -> bool {
     let mut numbers = 0;
     text.split('.').all(|part| {

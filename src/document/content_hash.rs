@@ -1,4 +1,4 @@
-//! The name of a document's exact bytes.
+//! The hash of a document's exact bytes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,9 +12,9 @@ const LEN: usize = 32;
 
 /// The SHA-256 of exact bytes, written `sha256:` and 64 lowercase hexadecimal digits.
 ///
-/// Two documents are the same document if and only if their hashes are equal: nothing is normalised before
-/// hashing, a changed space is a changed document. The order is that of the digest and means nothing but
-/// a stable place in a sorted list.
+/// Two documents are the same document if and only if their hashes are equal. Nothing is normalised before
+/// hashing, so a changed space is a changed document. The order is that of the digest; its only use is a
+/// stable order in sorted lists.
 ///
 /// ```
 /// use pflow_store::document::ContentHash;
@@ -28,14 +28,14 @@ pub struct ContentHash([u8; LEN]);
 
 /// A text that is not a content hash.
 ///
-/// Uppercase digits and bare hexadecimal are refused too, so that one content has one spelling and hashes
-/// may be compared as text. Whoever imports another spelling converts it first.
+/// Uppercase digits and bare hexadecimal digits are refused too, so that one content has one spelling and
+/// hashes can be compared as text. A caller that imports another spelling must convert it first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a content hash: expected `sha256:` and 64 lowercase hexadecimal digits")]
 pub struct InvalidContentHash;
 
 impl ContentHash {
-    /// Bytes of the text form.
+    /// The length of the text form in bytes.
     pub(crate) const TEXT_BYTES: usize = PREFIX.len() + 2 * LEN;
 
     /// Hashes `bytes` as they are.
@@ -43,16 +43,16 @@ impl ContentHash {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// The digits alone, as a part of a name.
+    /// The digits alone, for use in a key.
     pub(crate) fn hex(&self) -> String {
         base16ct::lower::encode_string(&self.0)
     }
 
-    /// Reads the text form.
+    /// Parses the text form.
     ///
     /// # Errors
     ///
-    /// [`InvalidContentHash`] for anything that [`Display`](fmt::Display) would not have written.
+    /// [`InvalidContentHash`] for any text that [`Display`](fmt::Display) would not write.
     pub fn parse(text: &str) -> Result<Self, InvalidContentHash> {
         let digits = text.strip_prefix(PREFIX).ok_or(InvalidContentHash)?;
         let mut digest = [0; LEN];
@@ -98,7 +98,7 @@ impl<'de> Deserialize<'de> for ContentHash {
 mod tests {
     use super::*;
 
-    // The empty message's digest, from FIPS 180-4's examples.
+    // The digest of the empty message, from the examples of FIPS 180-4.
     const OF_NOTHING: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
     #[test]

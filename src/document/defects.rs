@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use super::error::{Defect, Reason};
 use super::place::Place;
 
-/// How many defects of one document are listed; more are counted.
+/// How many defects of one document are listed; the others are only counted.
 pub const MAX_DEFECTS: usize = 20;
 
-/// Defects are found out of order: an edge can be checked only once all nodes are known, which may follow
-/// the edges. Each is reported with the ordinal of the value that it is about, and those with the lowest
-/// ordinals are kept, so that neither the order of checking shows nor does a document of nothing but
-/// defects fill the memory.
+/// Collects defects, which are found out of order: an edge can be checked only once all nodes are known, and
+/// these may follow the edges. Each defect is reported with the ordinal of its value. Those with the lowest
+/// ordinals are kept, so that the order of checking is not visible and a document with very many defects does
+/// not fill the memory.
 #[derive(Debug, Default)]
 pub(super) struct Defects {
     found: usize,
@@ -32,7 +32,7 @@ impl Defects {
         self.first.insert(at, Defect { place: place.to_string(), reason });
     }
 
-    /// The first defects in the order of the document, and how many more there are.
+    /// Returns the first defects in document order, and how many more there are.
     pub(super) fn into_parts(self) -> (Vec<Defect>, usize) {
         let more = self.found - self.first.len();
         (self.first.into_values().collect(), more)

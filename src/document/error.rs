@@ -5,11 +5,12 @@ use std::fmt;
 use super::place::quoted;
 use super::syntax_error::SyntaxError;
 
-/// Why a document is refused. It was not changed, and nothing was written; the author mends the document.
+/// Why a document is refused. It was not changed, and nothing was written; the author must correct the
+/// document.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DocumentError {
-    /// Larger than [`Limits::max_bytes`](super::Limits::max_bytes).
+    /// The document is larger than [`Limits::max_bytes`](super::Limits::max_bytes).
     #[error("the document has {size} bytes, {limit} are allowed")]
     TooLarge {
         /// The document's size in bytes.
@@ -18,63 +19,65 @@ pub enum DocumentError {
         limit: usize,
     },
 
-    /// It begins with a byte order mark, which RFC 8259 forbids in JSON.
+    /// The document begins with a byte order mark, which RFC 8259 forbids in JSON.
     #[error("the document begins with a {encoding} byte order mark; save it as UTF-8 without one")]
     ByteOrderMark {
-        /// What the mark says: `UTF-8`, `UTF-16LE` or `UTF-16BE`.
+        /// The encoding of the mark: `UTF-8`, `UTF-16LE` or `UTF-16BE`.
         encoding: &'static str,
     },
 
-    /// Not UTF-8.
+    /// The document is not UTF-8.
     #[error("line {line}, column {column}: the document is not UTF-8 (byte {offset}){}", if *.truncated { ": it ends within a character" } else { "" })]
     NotUtf8 {
         /// The line, from 1.
         line: usize,
         /// The column in characters, from 1.
         column: usize,
-        /// Bytes before the first that is not UTF-8.
+        /// The number of bytes before the first one that is not UTF-8.
         offset: usize,
-        /// The text ends within a character: probably the document was cut off.
+        /// The text ends within a character: the document was probably truncated.
         truncated: bool,
     },
 
-    /// Not JSON. Nothing beyond this point was looked at.
+    /// The document is not JSON. Nothing after this position was read.
     #[error("line {line}, column {column}: {reason}")]
     Syntax {
         /// The line, from 1.
         line: usize,
         /// The column in characters, from 1.
         column: usize,
-        /// What is wrong there.
+        /// The syntax error at this position.
         reason: SyntaxError,
     },
 
-    /// Nested deeper than [`Limits::max_depth`](super::Limits::max_depth). Nothing beyond this was looked at.
+    /// The document is nested deeper than [`Limits::max_depth`](super::Limits::max_depth). Nothing after this
+    /// was read.
     #[error("{place}: nested deeper than the {limit} levels allowed")]
     TooDeep {
         /// The first array or object that is too deep.
         place: String,
-        /// The levels allowed; the root is the first.
+        /// The number of allowed levels; the root is the first.
         limit: usize,
     },
 
-    /// JSON, but not a workflow. All defects are found in one go, the first
-    /// [`MAX_DEFECTS`](super::MAX_DEFECTS) of them listed.
+    /// The document is JSON, but not a workflow. All defects are found in one pass; the first
+    /// [`MAX_DEFECTS`](super::MAX_DEFECTS) of them are listed.
     #[error("{}", summary(.defects, *.more))]
     Invalid {
-        /// The first defects, at least one, in the order of the document.
+        /// The first defects, at least one, in document order.
         defects: Vec<Defect>,
         /// How many more there are.
         more: usize,
     },
 }
 
-/// One thing wrong with a document that is JSON.
+/// One defect of a document that is valid JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Defect {
-    /// Where: a path such as `nodes[3].id` or `ir.nodes[0].params["a key"]`, or `the document` for the root.
+    /// The place: a path such as `nodes[3].id` or `ir.nodes[0].params["a key"]`, or `the document` for the
+    /// root.
     pub place: String,
-    /// What.
+    /// The defect.
     pub reason: Reason,
 }
 
@@ -84,28 +87,28 @@ impl fmt::Display for Defect {
     }
 }
 
-/// What is wrong at a place. Names taken from the document are cut to a length fit for a message.
+/// What is wrong at a place. Names taken from the document are cut to fit into a message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Reason {
-    /// The object has this key already; readers would disagree on which value counts.
+    /// The object has this key twice, and readers would disagree on which value counts.
     #[error("duplicate key")]
     DuplicateKey,
-    /// A value of another type is needed.
+    /// The value has the wrong type.
     #[error("expected {expected}, found {found}")]
     WrongType {
-        /// What is needed, with its article.
+        /// The required type, with its article.
         expected: &'static str,
-        /// What is there, with its article.
+        /// The actual type, with its article.
         found: &'static str,
     },
-    /// A field that must be there is not, or is null.
+    /// A required field is missing or null.
     #[error("missing")]
     Missing,
-    /// A text or list that must not be empty is.
+    /// A text or list that must not be empty is empty.
     #[error("must not be empty")]
     Empty,
-    /// Another node has the id already.
+    /// Another node already has the id.
     #[error("duplicate id {}, first used at {first}", quoted(.id))]
     DuplicateId {
         /// The id.
@@ -119,10 +122,10 @@ pub enum Reason {
         /// The id that no node has.
         id: String,
     },
-    /// Not a version of the form that the IR wants.
+    /// The version does not have the form that the IR requires.
     #[error("expected a version of the form N.N.N, found {}", quoted(.found))]
     IrVersion {
-        /// What is there.
+        /// The version that was found.
         found: String,
     },
 }

@@ -1,13 +1,13 @@
-//! The formats a document may have.
+//! The formats that a document may have.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The format of a document, written as its media type (RFC 6838), in serde too.
+/// The format of a document, written as its media type (RFC 6838), also by serde.
 ///
-/// A media type that this version does not know fails to deserialize: the document was written by a newer
-/// program and cannot be read here.
+/// An unknown media type fails to deserialize: the document was written by a newer program and cannot be read
+/// here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum MediaType {
@@ -17,7 +17,7 @@ pub enum MediaType {
 }
 
 impl MediaType {
-    /// The text form, `application/json` for example.
+    /// The text form, for example `application/json`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Json => "application/json",

@@ -1,25 +1,24 @@
-//! What of a document is copied into the head and the index, and how much of it.
+//! The parts of a document that are copied into the head and the index, and their bounds.
 
 use std::borrow::Cow;
 
-/// The longest [`Metadata::name`], in bytes.
+/// The maximum length of [`Metadata::name`], in bytes.
 pub const MAX_NAME_BYTES: usize = 256;
-/// The longest [`Metadata::description`], in bytes.
+/// The maximum length of [`Metadata::description`], in bytes.
 pub const MAX_DESCRIPTION_BYTES: usize = 1024;
-/// The longest [`Metadata::version`], in bytes.
+/// The maximum length of [`Metadata::version`], in bytes.
 pub const MAX_VERSION_BYTES: usize = 64;
-/// The most [`Metadata::tags`].
+/// The maximum number of [`Metadata::tags`].
 pub const MAX_TAGS: usize = 64;
-/// The longest tag, in bytes.
+/// The maximum length of a tag, in bytes.
 pub const MAX_TAG_BYTES: usize = 64;
-/// The most [`Metadata::nodes`].
+/// The maximum number of [`Metadata::nodes`].
 pub const MAX_NODE_TYPES: usize = 64;
-/// The longest node type, in bytes.
+/// The maximum length of a node type, in bytes.
 pub const MAX_NODE_TYPE_BYTES: usize = 128;
 
-/// Which of the fields that a caller may also give beside a document the document mentions. A field that is
-/// there and blank, or an empty list of tags, is mentioned: the document says that there is none. `null`
-/// mentions nothing.
+/// The fields that the document mentions, of those that a caller may also give beside it. A blank field or an
+/// empty list of tags is mentioned: the document says that there is none. A `null` is not a mention.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Mentions {
     /// `name`, at any level.
@@ -30,41 +29,41 @@ pub struct Mentions {
     pub tags: bool,
 }
 
-/// What a document says about itself.
+/// The metadata of a document.
 ///
-/// Each field comes from the first level of the document that says something: the top level, then the
-/// `metadata` object, then `ir`. The node types are an exception, see there.
+/// Each field comes from the first level of the document that has a value: the top level, then the `metadata`
+/// object, then `ir`. The node types are an exception, see there.
 ///
-/// Metadata is copied into small records that are read by the thousand, so it is bounded: texts are
-/// trimmed, a text beyond its bound (the constants of this module) is cut between two characters and ends
+/// Metadata is copied into small records, thousands of which are read at once, so it is bounded. Texts are
+/// trimmed; a text beyond its bound (the constants of this module) is cut between two characters and ends
 /// with `…`, within the bound; of a list the first elements are kept. The document itself is never cut.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Metadata {
-    /// The `name`, if it has one that is not blank. At most [`MAX_NAME_BYTES`].
+    /// The `name`, if it is not blank. At most [`MAX_NAME_BYTES`].
     pub name: Option<String>,
-    /// The `description`, if it has one that is not blank. At most [`MAX_DESCRIPTION_BYTES`].
+    /// The `description`, if it is not blank. At most [`MAX_DESCRIPTION_BYTES`].
     pub description: Option<String>,
-    /// The `tags` without blank and repeated ones, in the document's order. At most [`MAX_TAGS`] of
+    /// The `tags` without blank and repeated ones, in document order. At most [`MAX_TAGS`] of
     /// [`MAX_TAG_BYTES`].
     pub tags: Vec<String>,
-    /// The distinct types of the nodes in order of first appearance: of the workflow's own nodes, and
-    /// only if there are none of what `metadata.nodes` claims. At most [`MAX_NODE_TYPES`] of
+    /// The distinct types of the nodes in order of first appearance. They are those of the workflow's own
+    /// nodes, or those in `metadata.nodes` if there are none. At most [`MAX_NODE_TYPES`] of
     /// [`MAX_NODE_TYPE_BYTES`].
     pub nodes: Vec<String>,
-    /// The `version` that the author gave; a number as it is written, so `1.10` is not `1.1`.
-    /// At most [`MAX_VERSION_BYTES`].
+    /// The `version` that the author gave; a number keeps its spelling, so `1.10` is not `1.1`. At most
+    /// [`MAX_VERSION_BYTES`].
     pub version: Option<String>,
-    /// Which fields the document mentions, if only to leave them blank.
+    /// The fields that the document mentions, even if they are blank.
     pub mentions: Mentions,
 }
 
-/// `text` trimmed and within `max` bytes, or nothing if it is blank.
+/// Trims `text` and cuts it to `max` bytes; none if it is blank.
 pub(super) fn label(text: &str, max: usize) -> Option<Cow<'_, str>> {
     let text = text.trim();
     (!text.is_empty()).then(|| cut(text, max))
 }
 
-/// `text` within `max` bytes, with `…` at the end if it was longer.
+/// Cuts `text` to `max` bytes, with `…` at the end if it was longer.
 pub(super) fn cut(text: &str, max: usize) -> Cow<'_, str> {
     const ELLIPSIS: char = '…';
     if text.len() <= max {
@@ -81,7 +80,7 @@ pub(super) fn cut(text: &str, max: usize) -> Cow<'_, str> {
     Cow::Owned(short)
 }
 
-/// Distinct labels in order of first appearance, so many and so long.
+/// Distinct labels in order of first appearance, bounded in number and length.
 #[derive(Debug)]
 pub(super) struct Labels {
     most: usize,
@@ -110,7 +109,7 @@ impl Labels {
         }
     }
 
-    /// Takes what was found, nothing if nothing was.
+    /// Takes the labels; none if there are none.
     pub(super) fn take(&mut self) -> Option<Vec<String>> {
         (!self.found.is_empty()).then(|| std::mem::take(&mut self.found))
     }

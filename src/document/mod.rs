@@ -1,19 +1,19 @@
-//! One workflow document: kept byte for byte, validated, hashed, its metadata extracted.
+//! One workflow document: kept byte for byte, validated, hashed, with its metadata extracted.
 //!
 //! A document is bare IR (`nodes` at the top), a saved workflow that wraps it (`ir` is an object), or any
-//! other JSON object. Only what a document has is checked, unless complete IR is asked for
-//! ([`Strictness::Ir`]); keys that are not known here stay as they are. Null counts as absent. What holds:
+//! other JSON object. Only the fields that a document has are checked, unless complete IR is required
+//! ([`Strictness::Ir`]); unknown keys are kept. Null counts as absent. The rules:
 //!
-//! - UTF-8 without a byte order mark, JSON (RFC 8259) with an object at the root, no object with a
-//!   duplicate key, within [`Limits`].
-//! - `nodes` is an array of objects, each with a non-empty string `id`, unique, and a non-empty string
-//!   `type`; `params` is an object.
+//! - UTF-8 without a byte order mark, JSON (RFC 8259) with an object at the root, no object with a duplicate
+//!   key, within [`Limits`].
+//! - `nodes` is an array of objects, each with a non-empty, unique string `id` and a non-empty string `type`;
+//!   `params` is an object.
 //! - `edges` is an array of objects whose `from` and `to` are the ids of nodes; `action` and `condition` are
 //!   strings. Cycles are legal.
 //! - `start_node` is the id of a node; `ir_version` is a string of the form `N.N.N`.
 //! - `name` and `description` are strings, `tags` is an array of strings, `version` a string or a number.
 //!
-//! The graph's rules hold at the top and in `ir` alike, those of the descriptive fields in `metadata` too.
+//! The rules for the graph apply at the top and in `ir`, those for the descriptive fields in `metadata` too.
 
 mod check;
 mod content_hash;
@@ -45,7 +45,7 @@ pub use syntax_error::SyntaxError;
 
 use check::Check;
 
-/// A workflow document that has been checked. Cloning is cheap: the bytes are shared.
+/// A workflow document that was checked. Cloning is cheap: the bytes are shared.
 ///
 /// ```
 /// use pflow_store::document::{Document, Limits};
@@ -70,22 +70,22 @@ pub struct Document {
     effort: u64,
 }
 
-/// What a document may be: how large, how deep, and how much of the IR it must have.
+/// Limits for documents: their size, their depth, and how much of the IR they must have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The largest size in bytes; 16 MiB by default.
+    /// The maximum size in bytes; 16 MiB by default.
     pub max_bytes: usize,
-    /// The most levels of arrays and objects within each other, the root being the first; 128 by default.
-    /// More than [`DEPTH_CEILING`](Self::DEPTH_CEILING) counts as that.
+    /// The maximum number of nested arrays and objects, counting the root; 128 by default. It is limited to
+    /// [`DEPTH_CEILING`](Self::DEPTH_CEILING).
     pub max_depth: usize,
-    /// Whether complete IR is asked for; not by default.
+    /// Whether complete IR is required; not by default.
     pub strictness: Strictness,
 }
 
 impl Limits {
-    /// No document may be deeper, whatever [`max_depth`](Self::max_depth) says. Documents are read by
-    /// recursion: this many levels were measured to take less than 192 KiB of stack, and less than 1 MiB in
-    /// an unoptimised build. Threads usually have 2 MiB.
+    /// The depth that no document may exceed, whatever [`max_depth`](Self::max_depth) says. Documents are
+    /// read by recursion: this many levels were measured to take less than 192 KiB of stack, and less than 1
+    /// MiB in an unoptimised build. Threads usually have 2 MiB.
     pub const DEPTH_CEILING: usize = 256;
 }
 
@@ -98,22 +98,22 @@ impl Default for Limits {
 /// How much of the IR a document must have.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Strictness {
-    /// Only what is there is checked.
+    /// Only existing fields are checked.
     #[default]
     Plain,
-    /// `ir_version` and at least one node must be there. The version may stand at the wrapper.
+    /// `ir_version` and at least one node are required. The version may be in the wrapper.
     Ir,
 }
 
 impl Document {
-    /// Checks `bytes`, hashes them and extracts their metadata. The bytes are kept as they are.
+    /// Checks `bytes`, hashes them and extracts their metadata. The bytes are not changed.
     ///
-    /// Takes time and memory in proportion to the size, some tenths of a second for 16 MiB: an async
-    /// caller that takes large documents does this on a thread that may block.
+    /// Time and memory are proportional to the size: some tenths of a second for 16 MiB. An async caller with
+    /// large documents should call this on a thread that may block.
     ///
     /// # Errors
     ///
-    /// The document is refused, with all reasons that can be known together; see [`DocumentError`].
+    /// The document is refused, with all reasons that can be found together; see [`DocumentError`].
     pub fn parse(bytes: impl Into<Bytes>, limits: &Limits) -> Result<Self, DocumentError> {
         let bytes = bytes.into();
         let (size, limit) = (bytes.len(), limits.max_bytes);
@@ -128,7 +128,7 @@ impl Document {
         Ok(Self { bytes, hash, media_type: MediaType::Json, metadata, effort })
     }
 
-    /// The document, exactly as it was given.
+    /// The exact bytes of the document.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
     }
@@ -143,13 +143,13 @@ impl Document {
         self.media_type
     }
 
-    /// What the document says about itself.
+    /// The metadata of the document.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
     }
 
-    /// What comparing the document with another one may cost, in bytes that are looked at: for each array and
-    /// object its size, as often as it is looked at from the levels above it.
+    /// The cost of comparing the document with another one, in bytes that may be read: for each array and
+    /// object its size, multiplied by its depth.
     pub(crate) fn effort(&self) -> u64 {
         self.effort
     }
@@ -160,7 +160,7 @@ impl Document {
     }
 }
 
-/// Without the content, which may be long and may hold secrets.
+/// Omits the content, which may be long and may contain secrets.
 impl fmt::Debug for Document {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Document")
@@ -189,7 +189,7 @@ fn decode(bytes: &[u8]) -> Result<&str, DocumentError> {
     })
 }
 
-/// Why `bytes` are not JSON, in the words that a document is refused with; none if they are.
+/// Says why `bytes` are not JSON, as the error for a refused document; none if they are.
 pub(crate) fn why_not_json(bytes: &[u8]) -> Option<DocumentError> {
     let read = |text| read::read(text, Limits::DEPTH_CEILING, &mut Check::new()).map(drop);
     decode(bytes).and_then(read).err()

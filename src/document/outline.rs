@@ -1,4 +1,4 @@
-//! Which values of a document matter, and what is kept of them.
+//! The values of a document that matter, and what is kept of them.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use super::place::Place;
 pub(super) enum Level {
     /// The root: bare IR, or the wrapper of a saved workflow.
     Top,
-    /// `metadata`, in plans that keep it apart.
+    /// `metadata`, in documents that keep it separate.
     Metadata,
     /// `ir`, the IR within a wrapper.
     Ir,
@@ -25,7 +25,7 @@ impl Level {
     }
 }
 
-/// The part that a value plays in the document, given by where it stands.
+/// The role of a value in the document, given by its position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
     Level(Level),
@@ -35,14 +35,14 @@ pub(super) enum Role {
     Edge(Level),
     Tags(Level),
     Tag(Level),
-    /// A field that is looked at, and nothing within it.
+    /// A field that is read, without the values inside it.
     Field,
-    /// Only read for what must hold everywhere: no duplicate keys, not too deep.
+    /// Only checked for the general rules: no duplicate keys, not too deep.
     Other,
 }
 
 impl Role {
-    /// The role of what an object in this role has under `key`.
+    /// The role of the field `key` of an object in this role.
     pub(super) fn of_field(self, key: &str) -> Self {
         match (self, key) {
             (Self::Level(Level::Top), "metadata") => Self::Level(Level::Metadata),
@@ -70,23 +70,23 @@ impl Role {
     }
 }
 
-/// What is kept of a JSON value.
+/// The part of a JSON value that is kept.
 #[derive(Debug)]
 pub(super) struct Value<'de> {
-    /// Its rank in the order of the document: values are counted where they begin.
+    /// Its rank in document order: values are counted where they begin.
     pub(super) ordinal: u64,
     pub(super) data: Data<'de>,
 }
 
-/// Of arrays nothing is kept: their elements are handed on one by one, so that the memory needed is
-/// bounded by what the workflow holds, not by what a hostile document could make of 16 MiB.
+/// The data of a value. Nothing is kept of arrays: their elements are passed on one by one. So the memory is
+/// bounded by the content of the workflow, and not by what a hostile document of 16 MiB could expand to.
 #[derive(Debug)]
 pub(super) enum Data<'de> {
     Null,
     Bool,
-    /// As it is written: no digit is lost, and none is too much.
+    /// The number as it is written, with all digits.
     Number(&'de str),
-    /// Empty in the role [`Role::Other`].
+    /// Empty for the role [`Role::Other`].
     Text(Cow<'de, str>),
     Array,
     /// The fields whose role is not [`Role::Other`].
@@ -101,7 +101,7 @@ impl<'de> Value<'de> {
         (!matches!(value.data, Data::Null)).then_some(value)
     }
 
-    /// What it is, with its article, for messages.
+    /// The type, with its article, for messages.
     pub(super) fn kind(&self) -> &'static str {
         match self.data {
             Data::Null => "null",

@@ -1,17 +1,18 @@
-//! Where in a document something stands.
+//! Positions in a document.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use super::metadata::cut;
 
-/// Longer keys and names are cut in messages, so that a message stays a message whatever the document holds.
+/// The maximum length of keys and names in messages; longer ones are cut.
 const MAX_SHOWN_BYTES: usize = 64;
-/// Of a longer path the first and the last half of this many steps are shown.
+/// The maximum number of steps of a path in messages; of a longer path the first and the last half of this
+/// number are shown.
 const MAX_SHOWN_STEPS: usize = 16;
 
-/// The path from the root to a value: a list that grows on the reader's own stack and is written out only
-/// when there is something to report.
+/// The path from the root to a value: a linked list on the reader's stack, which is formatted only when there
+/// is something to report.
 #[derive(Debug)]
 pub(super) enum Place<'p> {
     Root,
@@ -40,7 +41,7 @@ impl<'p> Place<'p> {
 impl fmt::Display for Place<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut steps: Vec<&Place<'_>> = std::iter::successors(Some(self), |place| place.parent()).collect();
-        steps.pop(); // the root, which is only written when it stands alone
+        steps.pop(); // the root, which is only shown alone
         if steps.is_empty() {
             return f.write_str("the document");
         }
@@ -66,13 +67,13 @@ impl fmt::Display for Place<'_> {
     }
 }
 
-/// `text` in double quotes, of a length fit for a message, with everything escaped that a terminal might
-/// obey.
+/// Puts `text` in double quotes, cut to a length that fits into a message, with control characters of
+/// terminals escaped.
 pub(crate) fn quoted(text: &str) -> String {
     format!("{:?}", excerpt(text))
 }
 
-/// The beginning of `text`, of a length fit for a message.
+/// The beginning of `text`, cut to a length that fits into a message.
 pub(super) fn excerpt(text: &str) -> Cow<'_, str> {
     cut(text, MAX_SHOWN_BYTES)
 }
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_are_no_identifiers_are_quoted_and_escaped() {
+    fn keys_that_are_not_identifiers_are_quoted_and_escaped() {
         assert_eq!(shown(&["a b", "x"]), r#"["a b"].x"#);
         assert_eq!(shown(&["x", ""]), r#"x[""]"#);
         assert_eq!(shown(&["x", "4ever"]), r#"x["4ever"]"#);

@@ -1,4 +1,4 @@
-//! Reads JSON in one pass, checks what must hold everywhere, and hands the rest to the checks.
+//! Reads JSON in one pass, checks the general rules, and passes the values on to the checks.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -10,12 +10,12 @@ use super::place::Place;
 use super::scan::{Failure, Scanner, Token};
 use super::syntax;
 
-/// Reads `text` and returns its root, and the [effort](super::Document::effort) of comparing it; nodes, edges
-/// and tags have gone to `check` on the way.
+/// Reads `text` and returns its root and the [effort](super::Document::effort) of comparing it. Nodes, edges
+/// and tags are passed to `check`.
 ///
 /// # Errors
 ///
-/// `Syntax` or `TooDeep`. Duplicate keys are among the defects that `check` holds.
+/// `Syntax` or `TooDeep`. Duplicate keys are defects in `check`.
 pub(super) fn read<'de>(
     text: &'de str,
     max_depth: usize,
@@ -30,7 +30,7 @@ pub(super) fn read<'de>(
     }
 }
 
-/// Why reading was broken off.
+/// Why reading stopped.
 enum Stop {
     Syntax(Failure),
     TooDeep { place: String },
@@ -42,19 +42,19 @@ impl From<Failure> for Stop {
     }
 }
 
-/// What the readers of all values share.
+/// The state shared by the readers of all values.
 struct Pass<'c, 'de> {
     scanner: Scanner<'de>,
     check: &'c mut Check<'de>,
     max_depth: usize,
-    /// Values begun so far.
+    /// The number of values that have begun so far.
     values: u64,
     /// See [`Document::effort`](super::Document::effort).
     effort: u64,
 }
 
 impl<'de> Pass<'_, 'de> {
-    /// Reads one value and all within it. `depth` is its level if it is an array or object.
+    /// Reads one value with everything inside it. `depth` is its level if it is an array or object.
     fn value(&mut self, place: &Place<'_>, role: Role, depth: usize) -> Result<Value<'de>, Stop> {
         self.values += 1;
         let (ordinal, start) = (self.values, self.scanner.at());
@@ -77,7 +77,7 @@ impl<'de> Pass<'_, 'de> {
         Ok(Value { ordinal, data })
     }
 
-    /// Reads the elements of an array, whose bracket has been gone over.
+    /// Reads the elements of an array, after its opening bracket.
     fn elements(&mut self, place: &Place<'_>, role: Role, depth: usize) -> Result<Data<'de>, Stop> {
         let role = role.of_element();
         let mut index = 0;
@@ -89,7 +89,7 @@ impl<'de> Pass<'_, 'de> {
         Ok(Data::Array)
     }
 
-    /// Reads the members of an object, whose brace has been gone over.
+    /// Reads the members of an object, after its opening brace.
     fn members(&mut self, place: &Place<'_>, role: Role, depth: usize) -> Result<Data<'de>, Stop> {
         let mut seen = HashSet::new();
         let mut kept = Vec::new();
@@ -100,10 +100,10 @@ impl<'de> Pass<'_, 'de> {
             let place = place.key(&key);
             let fresh = seen.insert(key.clone());
             if !fresh {
-                // The ordinal that the value is about to get.
+                // The ordinal that the value will get.
                 self.check.defects.report(self.values + 1, &place, Reason::DuplicateKey);
             }
-            // A repeated value is not looked into: what it says besides is another document.
+            // A repeated value is not evaluated, only checked for the general rules.
             let role = if fresh { role.of_field(&key) } else { Role::Other };
             let value = self.value(&place, role, depth + 1)?;
             if role != Role::Other {

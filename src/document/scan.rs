@@ -1,15 +1,15 @@
-//! Goes over JSON text (RFC 8259) token by token and says where and why it is none.
+//! Scans JSON text (RFC 8259) token by token, and reports where and why it is not JSON.
 //!
-//! Our own, and not serde_json's, for three reasons: the words of a refusal are ours and name the place;
-//! numbers keep their spelling, so that `1e400` and integers of any length are what they are in RFC 8259,
-//! valid; and every build accepts the same documents, whatever features of serde_json another crate of the
-//! build has switched on.
+//! serde_json's scanner is not used, for three reasons: the error messages are ours and name the position;
+//! numbers keep their spelling, so that `1e400` and integers of any length are valid, as in RFC 8259; and
+//! every build accepts the same documents, whatever features of serde_json another crate of the build
+//! enables.
 
 use std::borrow::Cow;
 
 use super::syntax_error::SyntaxError;
 
-/// Why the text is not JSON, and the offset in bytes where that shows.
+/// Why the text is not JSON, and the byte offset of the failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Failure {
     pub(super) offset: usize,
@@ -18,26 +18,27 @@ pub(super) struct Failure {
 
 pub(super) type Result<T> = std::result::Result<T, Failure>;
 
-/// A place in a text.
+/// A position in a text.
 #[derive(Debug)]
 pub(super) struct Scanner<'d> {
     text: &'d str,
     at: usize,
 }
 
-/// What a value begins with. Scalars have been gone over, of arrays and objects the opening bracket.
+/// The beginning of a value. A scalar has been consumed completely; of an array or object only the opening
+/// bracket.
 #[derive(Debug)]
 pub(super) enum Token<'d> {
     Null,
     Bool,
-    /// As it is written.
+    /// The number as it is written.
     Number(&'d str),
     String(Written<'d>),
     Array,
     Object,
 }
 
-/// A string as it is written, without its quotes. It is well formed.
+/// A well-formed string as it is written, without its quotes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Written<'d> {
     inner: &'d str,
@@ -49,12 +50,12 @@ impl<'d> Scanner<'d> {
         Self { text, at: 0 }
     }
 
-    /// Where it stands, in bytes.
+    /// The position in bytes.
     pub(super) fn at(&self) -> usize {
         self.at
     }
 
-    /// Goes over the beginning of a value.
+    /// Consumes the beginning of a value.
     pub(super) fn value(&mut self) -> Result<Token<'d>> {
         match self.next_token()? {
             b'{' => self.over(Token::Object),
@@ -68,7 +69,7 @@ impl<'d> Scanner<'d> {
         }
     }
 
-    /// Goes over the key of a member and its colon.
+    /// Consumes the key of a member and its colon.
     pub(super) fn key(&mut self) -> Result<Written<'d>> {
         if self.next_token()? != b'"' {
             return self.fail(SyntaxError::Key);
@@ -80,8 +81,8 @@ impl<'d> Scanner<'d> {
         self.over(key)
     }
 
-    /// Goes to the next element of an array or object that ends with `close`. False: it has ended, and the
-    /// end was gone over.
+    /// Moves to the next element of an array or object that ends with `close`. Returns false if it has ended;
+    /// `close` is then consumed.
     pub(super) fn next_element(&mut self, is_first: bool, close: u8) -> Result<bool> {
         let next = self.next_token()?;
         if next == close {
@@ -98,7 +99,7 @@ impl<'d> Scanner<'d> {
         if self.next_token()? == close { self.fail(SyntaxError::TrailingComma) } else { Ok(true) }
     }
 
-    /// Whether only white space is left.
+    /// Checks that only white space is left.
     pub(super) fn end(&mut self) -> Result<()> {
         self.skip_space();
         if self.at == self.text.len() { Ok(()) } else { self.fail(SyntaxError::Trailing) }
@@ -113,13 +114,13 @@ impl<'d> Scanner<'d> {
         self.at += space.count();
     }
 
-    /// The byte that the next token begins with; the scanner moves to it.
+    /// Moves to the next token and returns its first byte.
     fn next_token(&mut self) -> Result<u8> {
         self.skip_space();
         self.bytes().first().copied().ok_or_else(|| self.truncated())
     }
 
-    /// Goes over one byte.
+    /// Consumes one byte.
     fn over<T>(&mut self, result: T) -> Result<T> {
         self.at += 1;
         Ok(result)
@@ -146,7 +147,7 @@ impl<'d> Scanner<'d> {
         }
     }
 
-    /// Goes over a string, its quotes included. The scanner stands before the opening one.
+    /// Consumes a string with its quotes. The scanner is at the opening quote.
     fn string(&mut self) -> Result<Written<'d>> {
         self.at += 1;
         let start = self.at;
@@ -173,7 +174,7 @@ impl<'d> Scanner<'d> {
         }
     }
 
-    /// Goes over an escape, or over both of a surrogate pair.
+    /// Consumes an escape, or both escapes of a surrogate pair.
     fn escape(&mut self) -> Result<()> {
         match self.bytes().get(1) {
             None => Err(self.truncated()),
@@ -208,7 +209,8 @@ impl<'d> Scanner<'d> {
         }
     }
 
-    /// The number that the four digits of an escape `\uXXXX` say, which begins `ahead` of the scanner.
+    /// The number in the four digits of an escape `\uXXXX` that begins `ahead` bytes after the scanner's
+    /// position.
     fn unit(&self, ahead: usize) -> Result<u32> {
         let digits = self.bytes().get(ahead + 2..).unwrap_or_default();
         let mut unit = 0;
@@ -227,8 +229,8 @@ impl<'d> Scanner<'d> {
         self.text.get(self.at..self.at + len).unwrap_or_default().to_owned()
     }
 
-    /// Goes over a number: `-? (0 | [1-9][0-9]*) (. [0-9]+)? ([eE] [+-]? [0-9]+)?`. A failure is told where
-    /// the number begins.
+    /// Consumes a number: `-? (0 | [1-9][0-9]*) (. [0-9]+)? ([eE] [+-]? [0-9]+)?`. An error is reported at
+    /// the beginning of the number.
     fn number(&mut self) -> Result<&'d str> {
         let rest = self.bytes();
         let mut len = usize::from(rest.first() == Some(&b'-'));
@@ -261,7 +263,7 @@ impl<'d> Scanner<'d> {
         Ok(number)
     }
 
-    /// At `len` bytes into a number a digit is missing, perhaps because the text ends.
+    /// The error for a missing digit, `len` bytes into a number. The text may be truncated there.
     fn digit_missing<T>(&self, len: usize, place: &'static str) -> Result<T> {
         if self.at + len >= self.text.len() {
             return Err(self.truncated());
@@ -270,11 +272,11 @@ impl<'d> Scanner<'d> {
     }
 }
 
-/// Bytes of an escape `\uXXXX`.
+/// The length of an escape `\uXXXX` in bytes.
 const UNIT: usize = 6;
 
 impl<'d> Written<'d> {
-    /// What the string says, borrowed from the document unless it has escapes.
+    /// The value of the string, borrowed from the document unless it has escapes.
     pub(super) fn text(self) -> Cow<'d, str> {
         if !self.has_escapes {
             return Cow::Borrowed(self.inner);
@@ -285,7 +287,7 @@ impl<'d> Written<'d> {
         while let Some(c) = chars.next() {
             let escaped = if c == '\\' { chars.next() } else { None };
             if escaped == Some('u') {
-                // Four hexadecimal digits were seen there.
+                // The scanner has checked the four hexadecimal digits.
                 let digits = chars.by_ref().take(UNIT - 2).filter_map(|digit| digit.to_digit(16));
                 units
                     .push(digits.fold(0, |unit, digit| unit << 4 | u16::try_from(digit).unwrap_or_default()));
@@ -307,7 +309,7 @@ impl<'d> Written<'d> {
     }
 }
 
-/// Surrogates were seen to come in pairs, so no character is replaced.
+/// Appends decoded UTF-16. The scanner has checked that surrogates are paired, so no character is replaced.
 fn flush(units: &mut Vec<u16>, text: &mut String) {
     text.extend(char::decode_utf16(units.drain(..)).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)));
 }

@@ -1,4 +1,4 @@
-//! Says in plain words why a text is not JSON.
+//! Explains in plain words why a text is not JSON.
 
 use super::error::DocumentError;
 use super::scan::Failure;
@@ -6,7 +6,7 @@ use super::syntax_error::SyntaxError;
 
 const NO_SUCH_NUMBER: &str = "which has no such number";
 
-/// What people and other languages write where JSON has something else.
+/// Spellings of people and other languages for which JSON has another one.
 const FOREIGN: [(&str, &str); 8] = [
     ("NaN", NO_SUCH_NUMBER),
     ("Infinity", NO_SUCH_NUMBER),
@@ -20,11 +20,10 @@ const FOREIGN: [(&str, &str); 8] = [
 
 const CONFLICT_MARKERS: [&str; 4] = ["<<<<<<<", "|||||||", "=======", ">>>>>>>"];
 
-/// How much of a text is looked at to tell its encoding.
+/// How many bytes are examined to guess the encoding of a text.
 const SAMPLE: usize = 256;
 
-/// The refusal of `text`: with a column in characters, which is what an editor shows, and by name if it is
-/// one of the usual mistakes.
+/// The error for `text`. The column is in characters, as editors show it. Common mistakes are named.
 pub(super) fn explain(text: &str, failure: Failure) -> DocumentError {
     let Failure { offset, reason } = failure;
     let (before, after) = text.split_at_checked(offset).unwrap_or((text, ""));
@@ -51,8 +50,8 @@ pub(super) fn explain(text: &str, failure: Failure) -> DocumentError {
     DocumentError::Syntax { line, column, reason }
 }
 
-/// The encoding of a text in which every second byte, or three of four, are zero, as they are where most of
-/// it is Latin.
+/// The encoding of a text in which every second byte, or three of four bytes, are zero, as in mostly Latin
+/// text.
 pub(super) fn unmarked_encoding(bytes: &[u8]) -> Option<&'static str> {
     let sample = bytes.get(..bytes.len().min(SAMPLE)).unwrap_or_default();
     let is = |unit: usize, zeros: &[usize]| {
@@ -62,7 +61,7 @@ pub(super) fn unmarked_encoding(bytes: &[u8]) -> Option<&'static str> {
         let all = units.len();
         all > 0 && units.filter(fits).count() * 4 >= all * 3
     };
-    // The wider ones first: the first half of a UTF-32LE unit looks like UTF-16LE.
+    // The wider encodings come first: the first half of a UTF-32LE unit looks like UTF-16LE.
     let encodings: [(&str, usize, &[usize]); 4] = [
         ("UTF-32LE", 4, &[1, 2, 3]),
         ("UTF-32BE", 4, &[0, 1, 2]),
@@ -72,7 +71,7 @@ pub(super) fn unmarked_encoding(bytes: &[u8]) -> Option<&'static str> {
     encodings.into_iter().find(|(_, unit, zeros)| is(*unit, zeros)).map(|(name, ..)| name)
 }
 
-/// A marker that the line begins with in which reading stopped.
+/// The conflict marker at the beginning of the line in which reading stopped.
 fn conflict_marker(before: &str, after: &str) -> Option<SyntaxError> {
     let begun = before.rsplit('\n').next().unwrap_or_default();
     let line = format!("{begun}{}", after.get(..after.len().min(8)).unwrap_or_default());
@@ -82,17 +81,17 @@ fn conflict_marker(before: &str, after: &str) -> Option<SyntaxError> {
     marker.map(|marker| SyntaxError::ConflictMarker { marker })
 }
 
-/// The language of a text that does not even begin as JSON, given from its first sign.
+/// The language of a text whose first character is not JSON.
 fn language(text: &str) -> Option<SyntaxError> {
     let mut lines = text.lines().filter(|line| !line.trim().is_empty());
     let first = lines.next()?.trim_end();
     let heading = |line: &str| line.trim_start_matches('#').starts_with(' ') && line.starts_with('#');
     let language = if first == "---" {
-        // Front matter of Markdown ends with a second line like the first.
+        // The front matter of Markdown ends with a second `---`.
         let body = lines.skip_while(|line| line.trim_end() != "---").nth(1);
         if body.is_some_and(heading) { "Markdown" } else { "YAML or Markdown" }
     } else if heading(first) {
-        // A comment above JSON looks like a heading.
+        // A comment before JSON looks like a heading.
         if lines
             .find(|line| !line.starts_with('#'))
             .is_some_and(|line| line.trim_start().starts_with(['{', '[']))
@@ -128,7 +127,7 @@ fn foreign(after: &str) -> Option<SyntaxError> {
     Some(SyntaxError::Foreign { found, hint })
 }
 
-/// The line and the column in characters, both from 1, of what follows `before`.
+/// The line and the column in characters, both from 1, of the position after `before`.
 pub(super) fn position(before: &str) -> (usize, usize) {
     let line = before.bytes().filter(|b| *b == b'\n').count() + 1;
     let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
@@ -201,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn every_half_of_a_surrogate_pair_is_refused_and_a_pair_is_not() {
+    fn half_of_a_surrogate_pair_is_refused() {
         for text in
             [r#"["\ude00 x"]"#, r#"["\ud83d\ud83d"]"#, r#"["\ud83d\n"]"#, r#"["\ud83dx"]"#, r#"{"\udc00":1}"#]
         {
@@ -237,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_those_of_the_grammar_whatever_their_size() {
+    fn numbers_follow_the_grammar_whatever_their_size() {
         let digits = "9".repeat(617);
         for number in ["0", "-0", "1.10", "1e400", "-1e400", "1E-400", "1e+5", "0.0e0", &digits] {
             assert_eq!(message(&format!("[{number}]")), "accepted", "{number}");
@@ -248,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn strings_say_what_serde_json_reads() {
+    fn strings_are_decoded_as_by_serde_json() {
         for written in [r#""a\u00e9\n\/\"\\""#, r#""\ud83d\ude00x\ud83d\ude01""#, r#""\b\f\r\t""#, r#""é""#]
         {
             let mut scanner = crate::document::scan::Scanner::new(written);

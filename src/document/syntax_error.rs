@@ -2,18 +2,18 @@
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SyntaxError {
-    /// Nothing but white space.
+    /// Only white space.
     #[error("the document is empty")]
     Empty,
-    /// The text ends too early: it was probably cut off.
+    /// The text ends too early: it was probably truncated.
     #[error("the document is truncated, it ends in the middle")]
     Truncated,
-    /// Nothing but zero bytes: a file whose length reached the disk in a crash and whose content did not.
+    /// Only zero bytes: after a crash a file may have its length on the disk but not its content.
     #[error(
         "the document is {bytes} zero bytes: its content was lost, as in a crash before it was written out"
     )]
     Zeros {
-        /// How many.
+        /// The number of bytes.
         bytes: usize,
     },
     /// The text ends in zero bytes, for the same reason.
@@ -21,13 +21,13 @@ pub enum SyntaxError {
         "only zero bytes from here to the end: the rest was lost, as in a crash before it was written out"
     )]
     ZeroTail,
-    /// The text is in another encoding, which no mark tells.
+    /// The text is in another encoding, without a byte order mark.
     #[error("the document is {encoding} without a byte order mark; save it as UTF-8")]
     Encoding {
         /// `UTF-16LE`, `UTF-16BE`, `UTF-32LE` or `UTF-32BE`.
         encoding: &'static str,
     },
-    /// What git leaves in a file when a merge conflicts.
+    /// A marker that git writes into a file when a merge conflicts.
     #[error("a conflict marker of git (`{marker}`); resolve the conflict in the file first")]
     ConflictMarker {
         /// The seven characters.
@@ -36,7 +36,7 @@ pub enum SyntaxError {
     /// The text is written in another language.
     #[error("the document is {language}, a workflow is JSON")]
     Language {
-        /// Which.
+        /// The language.
         language: &'static str,
     },
     /// Something follows the end of the JSON value.
@@ -48,21 +48,21 @@ pub enum SyntaxError {
     /// A word of another language.
     #[error("`{found}` is not JSON, {hint}")]
     Foreign {
-        /// The word or sign.
+        /// The word or character.
         found: &'static str,
-        /// What JSON has instead.
+        /// The equivalent in JSON.
         hint: &'static str,
     },
-    /// Something else is needed here.
+    /// Something else is expected here.
     #[error("expected {0}")]
     Expected(&'static str),
-    /// A comma with nothing behind it.
+    /// A comma without an element after it.
     #[error("trailing comma")]
     TrailingComma,
-    /// A key that is no string.
+    /// A key that is not a string.
     #[error("a key must be a string in double quotes")]
     Key,
-    /// A control character that stands in a string as it is.
+    /// An unescaped control character in a string.
     #[error("{}", control(*.0))]
     ControlCharacter(char),
     /// An escape that JSON does not have.
@@ -71,12 +71,12 @@ pub enum SyntaxError {
         /// What follows the backslash.
         escape: String,
     },
-    /// Half of a surrogate pair: the text was cut within a character.
+    /// Half of a surrogate pair: the text was probably cut within a character.
     #[error(
         "`{escape}` in a string is half of a surrogate pair, which is no character; write both halves or the character itself"
     )]
     HalfSurrogate {
-        /// As it is written.
+        /// The escape as it is written.
         escape: String,
     },
     /// An escape `\u` without its digits.
@@ -88,7 +88,7 @@ pub enum SyntaxError {
     /// A number like `1.` or `-`.
     #[error("a number needs a digit {place}")]
     DigitMissing {
-        /// Where in the number.
+        /// The position within the number.
         place: &'static str,
     },
 }

@@ -1,27 +1,27 @@
-//! Actions: the names that `post` returns and that edges carry.
+//! Actions: the names that `post` returns and that edges are labelled with.
 
 use std::borrow::Cow;
 use std::fmt;
 
-/// What a node answers when it is done: the edge to follow out of it.
+/// The result of a node: it selects the edge to follow.
 ///
-/// There is no empty action. An empty name means [`Action::DEFAULT`], here as in PocketFlow.
+/// There is no empty action. An empty name means [`Action::DEFAULT`], as in PocketFlow.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Action(Cow<'static, str>);
 
 impl Action {
-    /// The action of a node that has nothing to choose: `default`.
+    /// The action of a node without a choice: `default`.
     pub const DEFAULT: Self = Self(Cow::Borrowed("default"));
 
-    /// What a node declares when it does not say otherwise.
+    /// The actions that a node declares by default.
     pub(super) const DEFAULT_ONLY: &'static [Self] = &[Self::DEFAULT];
 
-    /// The action of that name, for constants: `const DONE: Action = Action::named("done");`
+    /// The action with this name, for constants: `const DONE: Action = Action::named("done");`
     pub const fn named(name: &'static str) -> Self {
         if name.is_empty() { Self::DEFAULT } else { Self(Cow::Borrowed(name)) }
     }
 
-    /// The name, never empty.
+    /// The name; never empty.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -68,14 +68,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_name_means_default() {
+    fn empty_name_means_default() {
         assert_eq!(Action::named(""), Action::DEFAULT);
         assert_eq!(Action::from(String::new()), Action::DEFAULT);
         assert_eq!(Action::default(), "default");
     }
 
     #[test]
-    fn an_action_is_its_name_however_it_was_made() {
+    fn actions_are_equal_if_their_names_are() {
         assert_eq!(Action::named("retry"), Action::from("retry".to_owned()));
         assert_ne!(Action::named("retry"), Action::DEFAULT);
     }

@@ -1,4 +1,4 @@
-//! The attempts at `exec`: the only thing that is tried again.
+//! The attempts at `exec`, the only phase that is retried.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -11,18 +11,18 @@ use super::step::Pass;
 use super::trace::{Attempts, FailedAttempt, with_causes};
 use super::{Cause, Failure, Phase, Retry};
 
-/// A node's answers to how its `exec` is tried.
+/// A node's settings for the attempts at its `exec`.
 pub(super) struct Policy<'a, E> {
     pub(super) retry: Retry,
     pub(super) timeout: Option<Duration>,
     pub(super) is_retryable: &'a (dyn Fn(&Failure<E>) -> bool + Send + Sync),
 }
 
-/// Runs `exec` until it succeeds, its attempts are used up or its error is not to be retried; then `fallback`
+/// Runs `exec` until it succeeds, its attempts are used up or its error is not retryable; then `fallback`
 /// decides.
 ///
-/// Cancellation interrupts whatever is under way here, by dropping it. A result that is ready is never thrown
-/// away for a cancellation: what has been done outside of the program should reach `post`.
+/// Cancellation interrupts the current future by dropping it. A result that is ready is never discarded
+/// because of a cancellation: effects outside of the program should reach `post`.
 pub(super) async fn attempts<T, E, X, F>(
     pass: Pass<'_>,
     log: &Attempts,
@@ -54,8 +54,8 @@ where
         };
         let error = with_causes(&failure);
         let last = attempt >= policy.retry.total_attempts() || !(policy.is_retryable)(&failure);
-        // A failure that another attempt repairs is told nowhere else; the last one is the caller's or the
-        // fallback's to tell.
+        // A failure that a later attempt repairs is reported only here. The last one is reported by the
+        // caller or the fallback.
         if last {
             debug!(%path, item, attempt, error, "attempt failed");
         } else {
@@ -78,7 +78,8 @@ where
     }
 }
 
-/// The future's result, or [`Failure::Timeout`] when the limit passes first. The future is asked first.
+/// Returns the future's result, or [`Failure::Timeout`] if the limit passes first. The future is polled
+/// first.
 async fn within<T, E>(
     pass: Pass<'_>,
     limit: Option<Duration>,

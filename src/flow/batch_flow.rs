@@ -14,9 +14,9 @@ type Sets<S, E> = Box<dyn Fn(&S, &Params) -> Result<Vec<Params>, E> + Send + Syn
 
 /// A flow that runs once for each set of params, one after another.
 ///
-/// The nodes see the params around the batch flow merged with the set, whose values win. The actions that the
-/// passes end with count for nothing: the batch flow itself ends with `default`. The first error ends it, and
-/// no further set begins.
+/// The nodes see the outer params merged with the set, whose values take precedence. The final actions of the
+/// passes are ignored: the batch flow itself ends with `default`. The first error ends it, and no further set
+/// begins.
 pub struct BatchFlow<S, E> {
     pub(super) flow: Flow<S, E>,
     sets: Sets<S, E>,
@@ -27,8 +27,8 @@ where
     S: Send + Sync,
     E: Error + Send + Sync + 'static,
 {
-    /// Runs `flow` for each set that `sets` makes of the state and the params around it. The name is the
-    /// flow's.
+    /// Runs `flow` for each set that `sets` derives from the state and the outer params. The batch flow has
+    /// the flow's name.
     pub fn new(
         flow: Flow<S, E>,
         sets: impl Fn(&S, &Params) -> Result<Vec<Params>, E> + Send + Sync + 'static,
@@ -36,11 +36,11 @@ where
         Self { flow, sets: Box::new(sets) }
     }
 
-    /// Runs it by itself, as [`Flow::run`] does a flow.
+    /// Runs the batch flow alone, like [`Flow::run`].
     ///
     /// # Errors
     ///
-    /// As [`Flow::run`]; an error of the function that makes the sets is one of [`Phase::Prep`].
+    /// As [`Flow::run`]; an error of the function that makes the sets has the phase [`Phase::Prep`].
     pub async fn run(&self, state: &mut S, run: &Run) -> Result<Outcome, FlowError<E>> {
         super::recorded(self, &NodePath::root(self.flow.name()), state, run).await
     }

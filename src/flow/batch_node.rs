@@ -13,21 +13,21 @@ use super::step::{Pass, Step, Visit};
 use super::trace::Attempts;
 use super::{Action, Cause, Failure, Phase, Retry};
 
-/// A node whose `prep` gives a list and whose `exec` handles one item of it.
+/// A node whose `prep` returns a list and whose `exec` handles one item of it.
 ///
-/// Retries, timeout and fallback belong to the item, as does the attempt counter. `post` gets the results in
-/// the order of the items, whichever was ready first. An item that fails for good ends the run: no further
-/// item begins, and those under way are dropped.
+/// Retries, timeout and fallback apply to each item, as does the attempt counter. `post` gets the results in
+/// the order of the items, whichever was ready first. An item that finally fails ends the run: no further
+/// item begins, and items in progress are dropped.
 ///
-/// Apart from that it is a [`Node`](super::Node), where the methods that are the same are explained.
+/// Otherwise it is like [`Node`](super::Node), which documents the common methods.
 pub trait BatchNode<S, E>: Send + Sync
 where
     S: Send + Sync,
     E: Error + Send + Sync + 'static,
 {
-    /// One item of the list that `prep` gives.
+    /// One item of the list that `prep` returns.
     type Item: Send + Sync;
-    /// What `exec` makes of an item.
+    /// The result of `exec` for an item.
     type Output: Send;
 
     /// The name, unique in its flow.
@@ -38,11 +38,11 @@ where
         Action::DEFAULT_ONLY
     }
 
-    /// How many items may be under way at a time. 1, the default, handles them one after another, in order; 0
-    /// counts as 1.
+    /// The maximum number of items in progress at a time. 1, the default, handles them one after another, in
+    /// order; 0 counts as 1.
     ///
-    /// They overlap while they wait; they all run in the task that runs the flow, so work that keeps a
-    /// processor busy gains nothing.
+    /// The items overlap while they wait. They all run in the task that runs the flow, so CPU-bound work
+    /// gains nothing.
     fn concurrency(&self) -> usize {
         1
     }
@@ -62,7 +62,7 @@ where
         None
     }
 
-    /// Reads the items from the state. None at all is fine: `post` gets an empty list.
+    /// Reads the items from the state. The list may be empty; `post` then gets an empty list.
     fn prep(&self, state: &S, visit: Visit<'_>) -> impl Future<Output = Result<Vec<Self::Item>, E>> + Send;
 
     /// Does the work for one item.
@@ -72,7 +72,7 @@ where
         visit: Visit<'_>,
     ) -> impl Future<Output = Result<Self::Output, E>> + Send;
 
-    /// Decides after an item's last failure: a result for it, or the error that ends the run.
+    /// Decides after the last failure of an item: returns a result for it, or the error that ends the run.
     fn exec_fallback(
         &self,
         _item: &Self::Item,
@@ -82,7 +82,7 @@ where
         ready(Err(failure))
     }
 
-    /// Writes the results, one for each item and in their order, and chooses the action.
+    /// Writes the results, one for each item in the order of the items, and chooses the action.
     fn post(
         &self,
         state: &mut S,
@@ -92,7 +92,7 @@ where
     ) -> impl Future<Output = Result<Action, E>> + Send;
 }
 
-/// A [`BatchNode`] at its place in a flow.
+/// A [`BatchNode`] in a flow.
 pub(super) struct BatchStep<N>(pub(super) N);
 
 #[async_trait]
@@ -111,7 +111,7 @@ where
     }
 }
 
-/// The outputs of all items, in their order.
+/// Runs all items and returns their outputs, in the order of the items.
 async fn exec_all<S, E, N>(
     node: &N,
     items: &[N::Item],

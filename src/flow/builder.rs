@@ -1,4 +1,4 @@
-//! Putting a flow together.
+//! Building flows.
 
 use std::error::Error;
 use std::fmt;
@@ -11,16 +11,16 @@ use super::node::{Node, NodeStep};
 use super::step::Step;
 use super::{Action, BatchFlow, Flow};
 
-/// Stands for a node while its flow is built.
+/// A handle of a node while its flow is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NodeId {
     builder: u64,
     at: usize,
 }
 
-/// Puts a [`Flow`] together: first its nodes, then the edges between them, then [`build`](Self::build).
+/// Builds a [`Flow`]: first its nodes, then the edges between them, then [`build`](Self::build).
 ///
-/// Nothing is checked on the way; `build` reports everything at once.
+/// The calls check nothing; `build` reports all defects at once.
 pub struct FlowBuilder<S, E> {
     number: u64,
     draft: Draft,
@@ -33,7 +33,7 @@ where
     E: Error + Send + Sync + 'static,
 {
     pub(super) fn new(name: String) -> Self {
-        // Tells the handles of one builder from another's; nothing else hangs on the number.
+        // Distinguishes the handles of different builders; the number has no other use.
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let draft =
             Draft { name, places: Vec::new(), edges: Vec::new(), starts: Vec::new(), defects: Vec::new() };
@@ -61,7 +61,7 @@ where
         self.place(graph.name.clone(), graph.end_actions(), Kind::Flow(graph), Box::new(flow))
     }
 
-    /// Adds a batch flow as a node. It declares `default` alone.
+    /// Adds a batch flow as a node. It declares only `default`.
     pub fn batch_flow(&mut self, batch: BatchFlow<S, E>) -> NodeId
     where
         S: 'static,
@@ -71,7 +71,7 @@ where
         self.place(graph.name.clone(), actions, Kind::BatchFlow(graph), Box::new(batch))
     }
 
-    /// The flow starts at this node.
+    /// Starts the flow at this node.
     pub fn start(&mut self, node: NodeId) -> &mut Self {
         if let Some(at) = self.own(node) {
             self.draft.starts.push(at);
@@ -79,7 +79,7 @@ where
         self
     }
 
-    /// When `from` returns `action`, `to` is next.
+    /// Makes `to` the next node when `from` returns `action`.
     pub fn connect(&mut self, from: NodeId, action: impl Into<Action>, to: NodeId) -> &mut Self {
         if let (Some(from), Some(to)) = (self.own(from), self.own(to)) {
             self.draft.edges.push((from, action.into(), Target::Place(to)));
@@ -87,7 +87,8 @@ where
         self
     }
 
-    /// When `node` returns `action`, the flow ends with that action. The label is what a drawing shows.
+    /// Ends the flow when `node` returns `action`; the flow's final action is the same. The label is shown in
+    /// drawings.
     pub fn end(&mut self, node: NodeId, action: impl Into<Action>, label: impl Into<String>) -> &mut Self {
         if let Some(at) = self.own(node) {
             self.draft.edges.push((at, action.into(), Target::End(label.into())));
@@ -95,11 +96,11 @@ where
         self
     }
 
-    /// The flow.
+    /// Builds the flow.
     ///
     /// # Errors
     ///
-    /// All that is wrong with it: each [`Defect`] is a mistake in the program that builds the flow.
+    /// All defects of the flow: each [`Defect`] is a mistake in the program that builds it.
     pub fn build(self) -> Result<Flow<S, E>, GraphError> {
         Ok(Flow { graph: Arc::new(self.draft.check()?), steps: self.steps })
     }
@@ -111,7 +112,7 @@ where
         NodeId { builder: self.number, at }
     }
 
-    /// Where the node stands here, unless it is another builder's.
+    /// The index of the node, unless it belongs to another builder.
     fn own(&mut self, node: NodeId) -> Option<usize> {
         if node.builder == self.number {
             return Some(node.at);

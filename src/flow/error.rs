@@ -1,4 +1,4 @@
-//! What can go wrong in a run, and where.
+//! The errors of a run.
 
 use std::error::Error;
 use std::fmt;
@@ -10,14 +10,14 @@ use super::{Action, NodePath, Trace};
 
 /// Why an attempt at `exec` failed.
 ///
-/// A caller's error turns into one by `?` or [`From`].
+/// A caller's error is converted by `?` or [`From`].
 #[derive(Debug, Error)]
 pub enum Failure<E> {
     /// `exec` returned this error.
     #[error(transparent)]
     Error(#[from] E),
-    /// `exec` was dropped because it did not return within the node's timeout. What it had begun outside of
-    /// the program may or may not have happened.
+    /// `exec` was dropped because it did not return within the node's timeout. Effects that it began outside
+    /// of the program may or may not have happened.
     #[error("no result within {0:?}")]
     Timeout(Duration),
 }
@@ -34,11 +34,11 @@ pub enum Cause<E> {
     /// The run's token was cancelled.
     #[error("the run was cancelled")]
     Cancelled,
-    /// The flow has visited as many nodes as the run allows, and wanted to go on: most likely it loops
-    /// without an end. Look at the trace, or raise [`Run::step_limit`](super::Run::step_limit).
+    /// The flow visited as many nodes as the run allows and did not end: most likely it loops forever. Check
+    /// the trace, or raise [`Run::step_limit`](super::Run::step_limit).
     #[error("the flow did not end within {0} steps")]
     StepLimit(u32),
-    /// `post` returned an action that the node does not declare: an error in the program.
+    /// `post` returned an action that the node does not declare. This is a bug in the program.
     #[error("the action `{0}` is not declared by the node")]
     UndeclaredAction(Action),
 }
@@ -52,18 +52,18 @@ impl<E> From<Failure<E>> for Cause<E> {
     }
 }
 
-/// Which part of a visit a run ended in.
+/// The part of a visit in which a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Before the node began. Nothing of it has happened.
+    /// Before the node began; it has had no effect.
     Enter,
-    /// In `prep`, or while a batch flow made its list of params.
+    /// In `prep`, or while a batch flow made its sets of params.
     Prep,
     /// In `exec`, in the wait after a failed attempt, or in `exec_fallback`.
     Exec {
-        /// The last attempt that was begun, from 1; 0 when there was none.
+        /// The last attempt that began, from 1; 0 if there was none.
         attempt: u32,
-        /// Which item of a batch node, from 0.
+        /// The item of a batch node, from 0.
         item: Option<usize>,
     },
     /// In `post`. It may have changed the state before it failed.
@@ -84,18 +84,18 @@ impl fmt::Display for Phase {
     }
 }
 
-/// A run that ended without an action: where, why, and all that had happened until then.
+/// A run that ended without an action: where, why, and what had happened until then.
 ///
-/// Displays the place; the cause, and for [`Cause::Node`] the node's own error, is its `source`.
+/// `Display` shows the place. Its `source` is the cause; for [`Cause::Node`] it is the node's own error.
 #[derive(Debug)]
 pub struct FlowError<E> {
     /// The node.
     pub path: NodePath,
     /// The part of its visit.
     pub phase: Phase,
-    /// What went wrong there.
+    /// The cause.
     pub cause: Cause<E>,
-    /// The steps that ended, this one included unless it never began.
+    /// The steps that ended, including this one unless it never began.
     pub trace: Trace,
 }
 
@@ -114,7 +114,7 @@ impl<E: Error + 'static> Error for FlowError<E> {
     }
 }
 
-/// A [`FlowError`] on its way out of the nested flows, before it meets the trace.
+/// A [`FlowError`] without its trace, while it is returned through nested flows.
 #[derive(Debug)]
 pub(super) struct Stop<E> {
     pub(super) path: NodePath,

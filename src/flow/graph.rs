@@ -1,4 +1,4 @@
-//! The shape of a flow without its nodes' work: what is checked when a flow is built, and what is drawn.
+//! The graph of a flow without its nodes' work: it is checked when a flow is built, and drawn.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::Action;
 
-/// A shape in which every declared action leads somewhere and every place can be reached from the start.
+/// A checked graph: every declared action has a target and every place can be reached from the start.
 #[derive(Debug)]
 pub(super) struct Graph {
     pub(super) name: String,
@@ -20,7 +20,7 @@ pub(super) struct Graph {
 pub(super) struct Place {
     pub(super) name: String,
     pub(super) kind: Kind,
-    /// Where each declared action leads; these and no other.
+    /// The targets of exactly the declared actions.
     pub(super) next: BTreeMap<Action, Target>,
 }
 
@@ -50,15 +50,15 @@ impl Graph {
     }
 }
 
-/// A shape as it was written down, with whatever is wrong with it.
+/// An unchecked graph, with its defects.
 #[derive(Debug)]
 pub(super) struct Draft {
     pub(super) name: String,
     pub(super) places: Vec<DraftPlace>,
-    /// From where, on which action, to where. All places named here exist.
+    /// Edges: from where, on which action, to where. All places named here exist.
     pub(super) edges: Vec<(usize, Action, Target)>,
     pub(super) starts: Vec<usize>,
-    /// What was noticed while it was written down.
+    /// Defects that were found while it was built.
     pub(super) defects: Vec<Defect>,
 }
 
@@ -69,42 +69,42 @@ pub(super) struct DraftPlace {
     pub(super) kind: Kind,
 }
 
-/// One thing that is wrong with a flow.
+/// One defect of a flow.
 #[derive(Clone, Debug, Error, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "the messages say what the fields are")]
 pub enum Defect {
-    /// A node's handle came from another builder, so the call that it was given to did nothing.
+    /// A node handle came from another builder, so the call with it had no effect.
     #[error("a node of another flow is used")]
     ForeignNode,
-    /// Nothing was named as the start.
+    /// No start was named.
     #[error("there is no start")]
     MissingStart,
     /// The start was named more than once.
     #[error("there is more than one start")]
     SeveralStarts,
-    /// Errors and traces could not tell the two apart.
+    /// Two nodes have the same name, so errors and traces could not distinguish them.
     #[error("there is more than one node `{node}`")]
     DuplicateName { node: String },
-    /// The action needs an edge, or must be declared an end.
+    /// The action needs an edge, or must be declared as an end.
     #[error("action `{action}` of node `{node}` leads nowhere")]
     LeadsNowhere { node: String, action: Action },
-    /// An edge or an end on an action that the node can never return.
+    /// An edge or an end for an action that the node can never return.
     #[error("node `{node}` does not declare action `{action}`, which an edge leaves it on")]
     UndeclaredAction { node: String, action: Action },
     /// Two edges or ends for one action.
     #[error("action `{action}` of node `{node}` leads to more than one place")]
     DuplicateEdge { node: String, action: Action },
-    /// No way from the start leads to the node.
+    /// No path from the start leads to the node.
     #[error("node `{node}` cannot be reached from the start")]
     Unreachable { node: String },
 }
 
-/// A flow that cannot be built. Correct the program that builds it.
+/// A flow that cannot be built. The program that builds it must be corrected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GraphError {
     /// The name of the flow.
     pub flow: String,
-    /// All that is wrong with it, never empty; each defect once.
+    /// All its defects, never empty; each defect once.
     pub defects: Vec<Defect>,
 }
 
@@ -118,13 +118,13 @@ impl fmt::Display for GraphError {
 impl std::error::Error for GraphError {}
 
 impl Draft {
-    /// The graph, if there is nothing wrong with it.
+    /// Returns the graph if it has no defects.
     pub(super) fn check(self) -> Result<Graph, GraphError> {
         let mut defects: BTreeSet<Defect> = self.defects.iter().cloned().collect();
         defects.extend(self.misnamed());
         defects.extend(self.misled());
         match self.starts.as_slice() {
-            // Without a start everything is unreachable, which tells nobody anything.
+            // Without a start everything is unreachable; reporting that would not help.
             [] => drop(defects.insert(Defect::MissingStart)),
             [_] => defects.extend(self.unreachable()),
             _ => {
@@ -138,14 +138,14 @@ impl Draft {
         }
     }
 
-    /// Names that stand for more than one place.
+    /// Finds names of more than one place.
     fn misnamed(&self) -> impl Iterator<Item = Defect> {
         let mut names = BTreeSet::new();
         let again = self.places.iter().filter(move |place| !names.insert(place.name.as_str()));
         again.map(|place| Defect::DuplicateName { node: place.name.clone() })
     }
 
-    /// Actions that do not lead to exactly one target, and edges on actions that nobody declares.
+    /// Finds actions that do not have exactly one target, and edges for undeclared actions.
     fn misled(&self) -> Vec<Defect> {
         let mut edges: BTreeMap<(usize, &Action), usize> = BTreeMap::new();
         for (from, action, _) in &self.edges {
@@ -158,7 +158,7 @@ impl Draft {
                     defects.push(Defect::LeadsNowhere { node: place.name.clone(), action: action.clone() });
                 }
             }
-            // `Action` has no smallest value to start a range at, so this looks at all edges.
+            // `Action` has no smallest value to start a range at, so this scans all edges.
             for (&(_, action), &count) in edges.iter().filter(|((from, _), _)| *from == at) {
                 let (node, action) = (place.name.clone(), action.clone());
                 if count > 1 {
@@ -172,7 +172,7 @@ impl Draft {
         defects
     }
 
-    /// Places that no way leads to from any start.
+    /// Finds places that cannot be reached from any start.
     fn unreachable(&self) -> impl Iterator<Item = Defect> {
         let mut reached = BTreeSet::new();
         let mut ahead = self.starts.clone();

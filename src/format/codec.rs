@@ -6,7 +6,7 @@ use super::{
 };
 use crate::document::why_not_json;
 
-/// What a stored JSON document is: its `format` reads `<name>/<version>`.
+/// The kind of a stored JSON document: its `format` reads `<name>/<version>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
@@ -37,14 +37,13 @@ struct Tag {
     format: String,
 }
 
-/// Checks the `format` before anything else is looked at: a newer document may have any other fields.
+/// Checks the `format` before any other field: a newer document may have different fields.
 pub(crate) fn decode<T: DeserializeOwned>(kind: Kind, bytes: &[u8]) -> Result<T, FormatError> {
     check_format(kind, bytes)?;
     parse(kind, bytes)
 }
 
-/// The same for a line that ends with a checksum, which is compared before anything but the `format` is
-/// believed.
+/// The same for a line that ends with a checksum, which is checked before any field but the `format` is used.
 pub(crate) fn decode_sealed<T: DeserializeOwned>(kind: Kind, line: &[u8]) -> Result<T, FormatError> {
     check_format(kind, line)?;
     parse(kind, &unseal(line)?)
@@ -55,7 +54,7 @@ fn check_format(kind: Kind, bytes: &[u8]) -> Result<(), FormatError> {
         Ok(Tag { format }) => format,
         Err(error) => match why_not_json(bytes) {
             Some(reason) => return Err(FormatError::NotJson { expected: kind.tag(), reason }),
-            // The `format` is no text, or occurs twice.
+            // The `format` is not a string, or occurs twice.
             None if error.is_data() => String::new(),
             None => return Err(malformed(kind, &error)),
         },
@@ -63,7 +62,7 @@ fn check_format(kind: Kind, bytes: &[u8]) -> Result<(), FormatError> {
     check_tag(kind, format)
 }
 
-/// Checks what a `format` says.
+/// Checks a `format`.
 pub(crate) fn check_tag(kind: Kind, format: String) -> Result<(), FormatError> {
     let version = format.strip_prefix(kind.name).and_then(|rest| rest.strip_prefix('/'));
     let plain = |digits: &&str| digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
@@ -76,12 +75,12 @@ pub(crate) fn check_tag(kind: Kind, format: String) -> Result<(), FormatError> {
     }
 }
 
-/// Reads bytes whose format was checked.
+/// Parses bytes whose format was checked.
 pub(crate) fn parse<T: DeserializeOwned>(kind: Kind, bytes: &[u8]) -> Result<T, FormatError> {
     serde_json::from_slice(bytes).map_err(|error| malformed(kind, &error))
 }
 
-/// What serde found, in our words: its own are about types of this program.
+/// Rewords the error of serde, which would name types of this program.
 fn malformed(kind: Kind, error: &serde_json::Error) -> FormatError {
     let message = error.to_string();
     let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
@@ -96,12 +95,12 @@ fn malformed(kind: Kind, error: &serde_json::Error) -> FormatError {
     } else if OF_CHRONO.iter().any(|it| message.starts_with(it)) {
         "a time is not of the form of RFC 3339".to_owned()
     } else if error.is_data() {
-        // A type of ours has refused the value.
+        // A type of this project refused the value.
         message.to_owned()
     } else {
         "a number is too large for this program".to_owned()
     };
-    // Where a field is missing there is no place.
+    // A missing field has no position.
     let place = match (error.line(), error.column()) {
         (0, _) => String::new(),
         (line, column) => format!("line {line}, column {column}: "),
@@ -109,7 +108,7 @@ fn malformed(kind: Kind, error: &serde_json::Error) -> FormatError {
     FormatError::Malformed { expected: kind.tag(), reason: format!("{place}{what}") }
 }
 
-/// How the refusals begin that chrono has for a time.
+/// The beginnings of chrono's error messages for a time.
 const OF_CHRONO: [&str; 6] = [
     "input contains invalid",
     "input is not enough",
@@ -119,33 +118,33 @@ const OF_CHRONO: [&str; 6] = [
     "trailing input",
 ];
 
-/// One line, with its end.
+/// Encodes one line, with its line feed.
 pub(crate) fn encode_line(value: &impl Serialize) -> Result<Vec<u8>, FormatError> {
     let mut line = serde_json::to_vec(value).map_err(unwritable)?;
     line.push(b'\n');
     Ok(line)
 }
 
-/// One line that ends with a checksum, with its end.
+/// Encodes one line that ends with a checksum, with its line feed.
 pub(crate) fn encode_sealed_line(value: &impl Serialize) -> Result<Vec<u8>, FormatError> {
     let mut line = seal(serde_json::to_vec(value).map_err(unwritable)?);
     line.push(b'\n');
     Ok(line)
 }
 
-/// For what people read and edit.
+/// Encodes JSON that people read and edit.
 pub(crate) fn encode_pretty(value: &impl Serialize) -> Result<Vec<u8>, FormatError> {
     encode_pretty_into(Vec::new(), value)
 }
 
-/// The same behind what is there, in the room that there is.
+/// The same, appended to `text`.
 pub(crate) fn encode_pretty_into(mut text: Vec<u8>, value: &impl Serialize) -> Result<Vec<u8>, FormatError> {
     serde_json::to_writer_pretty(&mut text, value).map_err(unwritable)?;
     text.push(b'\n');
     Ok(text)
 }
 
-/// Never seen: no value here has what JSON cannot say.
+/// Unreachable in practice: every value that is encoded here can be expressed in JSON.
 fn unwritable(_: serde_json::Error) -> FormatError {
     FormatError::Malformed { expected: "JSON".to_owned(), reason: "it cannot be written".to_owned() }
 }
@@ -159,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn the_format_is_judged_first() {
+    fn format_is_checked_first() {
         assert!(decode::<serde_json::Value>(Kind::HEAD, br#"{"format":"pflow-head/1","x":1}"#).is_ok());
         assert!(matches!(refusal(r#"{"format":"pflow-head/2"}"#), FormatError::TooNew { .. }));
         assert!(matches!(refusal(r#"{"format":"pflow-header/1"}"#), FormatError::OtherKind { .. }));
@@ -173,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_are_in_our_words_and_name_the_place() {
+    fn parse_errors_are_reworded_and_name_the_position() {
         #[derive(Debug, Deserialize)]
         #[allow(dead_code, reason = "read for its refusals alone")]
         struct Fields {

@@ -7,52 +7,52 @@ use serde_json::{Map, Value};
 use super::{FormatError, Kind, VersionId, check_tag, decode, encode_line, encode_pretty};
 use crate::document::ContentHash;
 
-/// The features that this program understands. None yet: a store of the first format needs none.
+/// The features that this program knows. None yet: a store of the first format needs none.
 const KNOWN: [&str; 0] = [];
 
-/// How many places are remembered: the names under which one bucket is reached from here and there.
+/// How many places are remembered, since one bucket may be reached under several names.
 const MOST_PLACES: usize = 8;
 
-/// `config.json`: what makes a folder or a bucket prefix a store of ours.
+/// `config.json`: marks a folder or a bucket prefix as a store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
     format: String,
-    /// Names this store for ever; copies that were made on purpose get one of their own.
+    /// The permanent id of this store. A deliberate copy gets an id of its own.
     pub store_id: String,
-    /// When it was made.
+    /// When the store was created.
     pub created: DateTime<Utc>,
-    /// What a program must understand to work here.
+    /// The features that a program must know to use this store.
     pub features: Features,
-    /// Options that go with the store.
+    /// Options that belong to the store.
     pub settings: Map<String, Value>,
-    /// Places where this store was found to be safe, the newest last. None on a disk and in memory, which
-    /// have no place of a server.
+    /// Places where this store was probed and found safe, the newest last. Empty on a disk and in memory,
+    /// which have no server.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub probed: Vec<Probed>,
-    /// Of everything above but the settings, which people edit; see [`Config::checksum_now`].
+    /// The checksum of everything above except the settings, which people edit; see [`Config::checksum_now`].
     #[serde(default)]
     checksum: Option<ContentHash>,
     #[serde(flatten)]
     extra: Map<String, Value>,
 }
 
-/// A place that was probed and found to keep what a store stands on.
+/// A place that was probed and keeps the guarantees that a store relies on.
 ///
-/// It holds for that place alone: a copy of the store elsewhere is probed there.
+/// It is valid for that place only: a copy of the store elsewhere is probed there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probed {
     /// The place, as [`StorageBackend::place`](pflow_backend::StorageBackend::place) named it.
     pub place: String,
-    /// Which probe it was, [`VERSION`] of its time. An older one than ours is made again.
+    /// The number of the probe, [`VERSION`] at that time. An older probe than the present one is repeated.
     pub probe: u32,
-    /// When, by the clock of whoever did.
+    /// When, by the clock of the process that probed.
     pub at: DateTime<Utc>,
     #[serde(flatten)]
     extra: Map<String, Value>,
 }
 
-/// The gate: names of capabilities beyond the format. Whoever does not know one of them stays out instead of
-/// doing damage.
+/// The gate: names of capabilities beyond the format. A program that does not know one of them must not use
+/// the store, instead of damaging it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Features {
     /// What a reader must know.
@@ -74,10 +74,10 @@ impl Config {
         encode_pretty(&Self { checksum: Some(self.checksum_now()?), ..self.clone() }).map(Bytes::from)
     }
 
-    /// The hash of what a person does not edit, as one line of JSON:
-    /// `[format, store id, created, [feature…], [feature…], [[place, probe, at]…]]`. It is made of the values
-    /// and not of the text, so that the text may be set as people like it. Fields of a later program are that
-    /// program's to protect.
+    /// The hash of the fields that people do not edit, as one line of JSON: `[format, store id, created,
+    /// [feature…], [feature…], [[place, probe, at]…]]`. It covers the values and not the text, so that the
+    /// text may be formatted freely. Fields that a later program added are not covered; that program must
+    /// protect them.
     fn checksum_now(&self) -> Result<ContentHash, FormatError> {
         let probed: Vec<_> = self.probed.iter().map(|it| (&it.place, it.probe, it.at)).collect();
         let Features { read, write, .. } = &self.features;
@@ -85,22 +85,23 @@ impl Config {
         Ok(ContentHash::of(line.strip_suffix(b"\n").unwrap_or(&line)))
     }
 
-    /// Whether the place was found safe by a probe that looks at no less than ours.
+    /// Whether the place was found safe by a probe that tests at least as much as the present one.
     pub(crate) fn is_probed(&self, place: &str) -> bool {
         self.probed.iter().any(|probed| probed.place == place && probed.probe >= VERSION)
     }
 
-    /// Notes that the place is safe, in place of what was noted of it before.
+    /// Records that the place is safe, and replaces its earlier record.
     pub(crate) fn remember_probe(&mut self, place: &str, at: DateTime<Utc>) {
         self.forget_probe(place);
         let extra = Map::default();
         self.probed.push(Probed { place: place.to_owned(), probe: VERSION, at, extra });
-        // A store that is reached by ever new names would grow its config for ever.
+        // Bounds the list: a store that is reached under ever new names would otherwise grow its config
+        // without limit.
         let old = self.probed.len().saturating_sub(MOST_PLACES);
         self.probed.drain(..old);
     }
 
-    /// Strikes out what was noted of the place.
+    /// Removes the record of the place.
     pub(crate) fn forget_probe(&mut self, place: &str) {
         self.probed.retain(|probed| probed.place != place);
     }
@@ -115,23 +116,24 @@ impl Config {
     }
 }
 
-/// A config made of what could be read of a damaged one.
+/// A config that was rebuilt from a damaged one.
 #[derive(Debug)]
 pub(crate) struct Salvaged {
     pub(crate) config: Config,
-    /// The fields that were made anew, each with what became of it.
+    /// The fields that were rebuilt, each with what happened to it.
     pub(crate) rebuilt: Vec<String>,
 }
 
 impl Config {
-    /// Makes a config of what can be read in `bytes`, and what is left of `new`, a config for a new store.
+    /// Builds a config from what can be read in `bytes`, and takes the rest from `new`, a config for a new
+    /// store.
     ///
-    /// What was read may be wrong all the same where the checksum did not fit; that is said. Probes are
-    /// dropped: whoever writes first where one is needed probes again.
+    /// If only the checksum did not match, the values that were read may still be wrong; the result says so.
+    /// Records of probes are dropped: the next writer that needs one probes again.
     ///
     /// # Errors
     /// The text names a newer format: a config of this program would open the store to programs that do not
-    /// know it.
+    /// know that format.
     pub(crate) fn salvage(bytes: &[u8], new: Self) -> Result<Salvaged, FormatError> {
         let text = String::from_utf8_lossy(bytes);
         let text = text.trim_start_matches('\u{feff}');
@@ -141,7 +143,7 @@ impl Config {
             Some(value) => value.as_str().map(str::to_owned),
             None => string_after(text, key),
         };
-        // Any other format than a newer one is what was damaged.
+        // Any format other than a newer one counts as damage.
         let told = string("format").map(|format| check_tag(Kind::STORE, format));
         if let Some(Err(newer)) = told
             && newer.is_newer()
@@ -179,7 +181,7 @@ impl Config {
     }
 }
 
-/// The string that stands behind `"key":` in a text that need not be JSON.
+/// Returns the string that follows `"key":` in a text that need not be valid JSON.
 fn string_after(text: &str, key: &str) -> Option<String> {
     let (_, rest) = text.split_once(&format!("\"{key}\""))?;
     let rest = rest.trim_start().strip_prefix(':')?.trim_start().strip_prefix('"')?;
@@ -187,12 +189,12 @@ fn string_after(text: &str, key: &str) -> Option<String> {
 }
 
 impl Features {
-    /// The features that a reader would need and this program does not know.
+    /// The features that a reader needs and this program does not know.
     pub(crate) fn unknown_to_readers(&self) -> Vec<String> {
         unknown(self.read.iter())
     }
 
-    /// The features that a writer, who reads as well, would need and this program does not know.
+    /// The features that a writer, which also reads, needs and this program does not know.
     pub(crate) fn unknown_to_writers(&self) -> Vec<String> {
         unknown(self.read.iter().chain(&self.write))
     }
@@ -207,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_gate_names_what_is_not_known() {
+    fn gate_names_unknown_features_and_keeps_unknown_fields() {
         let text = r#"{"format":"pflow-store/1","store_id":"s","created":"2024-01-15T10:30:00Z","settings":{},
             "features":{"read":["encryption"],"write":["shards"],"later":1},"also_later":2,
             "checksum":"CHECKSUM"}"#;
@@ -221,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_read_of_a_damaged_config_is_kept() {
+    fn salvage_keeps_the_readable_part_of_a_damaged_config() {
         let (now, other) = (DateTime::UNIX_EPOCH, "1".repeat(26));
         let mut config = Config::new("0".repeat(26), now + chrono::Duration::days(9));
         config.settings.insert("on_conflict".to_owned(), "merge".into());
@@ -249,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_holds_for_its_place_until_a_better_one_comes() {
+    fn probe_record_holds_for_its_place_until_replaced() {
         let mut config = Config::new("s".to_owned(), DateTime::UNIX_EPOCH);
         let fields: Value = serde_json::from_slice(&config.encode().unwrap()).unwrap();
         assert!(fields.get("probed").is_none(), "a disk's config says nothing of it");
@@ -268,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn the_config_of_another_program_is_not_ours() {
+    fn config_of_another_program_is_refused() {
         for text in ["{}", r#"{"version": "1.0"}"#, "[]", ""] {
             assert!(Config::decode(text.as_bytes()).is_err(), "{text:?}");
         }

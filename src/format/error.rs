@@ -1,10 +1,10 @@
 use crate::document::DocumentError;
 
-/// Why stored bytes are not what they should be.
+/// Why stored bytes cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FormatError {
-    /// Not JSON, or cut off.
+    /// Not JSON, or truncated.
     #[error("not JSON, where a document of the form {expected} was expected: {reason}")]
     NotJson {
         /// The `format` that was expected.
@@ -12,7 +12,7 @@ pub enum FormatError {
         /// Where and why.
         reason: DocumentError,
     },
-    /// Not of the form that this kind of document has.
+    /// JSON that does not have the structure of this kind of document.
     #[error("not a document of the form {expected}: {reason}")]
     Malformed {
         /// The `format` that was expected.
@@ -25,38 +25,38 @@ pub enum FormatError {
     OtherKind {
         /// The `format` that was expected.
         expected: String,
-        /// The one that stands there; empty if there is none.
+        /// The one that was found; empty if there is none.
         found: String,
     },
-    /// A later program wrote it.
+    /// A newer program wrote it.
     #[error("the format is {found}, this program knows up to {known}: use a newer pflow-store")]
     TooNew {
-        /// The `format` that stands there.
+        /// The `format` that was found.
         found: String,
-        /// The newest that is known here.
+        /// The newest format that this program knows.
         known: String,
     },
-    /// The content is in a format that a later program added.
+    /// The content has a media type that a newer program added.
     #[error("the media type is {found}, this program knows {known}: use a newer pflow-store")]
     UnknownMediaType {
-        /// The one that stands there.
+        /// The media type that was found.
         found: String,
-        /// Those that are known here.
+        /// The media types that this program knows.
         known: String,
     },
-    /// The checksum that every document of this kind has is not there.
+    /// The checksum that every document of this kind must have is missing.
     #[error("it has no checksum: its end was changed or cut off")]
     NoChecksum,
-    /// The content is not the one that the checksum was made of.
+    /// The content does not match its checksum.
     #[error("its checksum does not fit its content: it was changed by something other than this program")]
     Checksum,
-    /// The fields contradict each other, or what they should describe.
+    /// The fields contradict each other, or the object that they describe.
     #[error("{0}")]
     Contradiction(String),
 }
 
 impl FormatError {
-    /// Whether a newer program wrote this. It is no damage, and must not be taken for lost.
+    /// Whether a newer program wrote this. This is not damage, and the object must not be treated as lost.
     pub fn is_newer(&self) -> bool {
         matches!(self, Self::TooNew { .. } | Self::UnknownMediaType { .. })
     }

@@ -1,6 +1,6 @@
 use crate::{Error, Result};
 
-/// Whether a text that a caller gives fits into a head: not empty, at most `limit` bytes, no NUL.
+/// Checks that a text from a caller fits into a head: not empty, at most `limit` bytes, no NUL.
 pub(crate) fn check_text(field: &'static str, text: Option<&str>, limit: usize) -> Result<()> {
     let reason = match text {
         Some(text) if text.trim().is_empty() => "it is empty".to_owned(),

@@ -9,29 +9,29 @@ use super::{
 };
 use crate::document::ContentHash;
 
-/// How many ancestors a head names itself.
+/// How many ancestors a head stores.
 const RECENT: usize = 32;
 
-/// The register of one workflow: its current version, its lease and its fence, in one object that is changed
-/// by compare-and-swap alone.
+/// The register of one workflow: its current version, its lease and its fence, in one object that is only
+/// changed by compare-and-swap.
 ///
-/// Invariants: `revision` rises by one at every rewrite and `nonce` is new then, so no two states of a head
-/// have the same bytes (a storage may call equal bytes by an equal version); `fence` and the generation never
-/// fall; a head is never removed.
+/// Invariants: `revision` rises by one at every rewrite and `nonce` is new each time, so no two states of a
+/// head have the same bytes (a storage may give equal bytes an equal version); `fence` and the generation
+/// never fall; a head is never removed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     pub(crate) format: String,
     /// The workflow.
     pub id: WorkflowId,
-    /// How often this register was written.
+    /// The number of times this register was written.
     pub revision: u64,
-    /// The current version; none while there has never been one (generation 0: only a lock was asked for).
+    /// The current version; none if there has never been one (generation 0: only a lock was requested).
     pub current: Option<Current>,
-    /// How many leases were ever granted or overridden.
+    /// The number of leases that were ever granted or overridden.
     pub fence: u64,
-    /// Who may write; none if everybody.
+    /// The lease of the client that may write; none if any client may.
     pub lease: Option<Lease>,
-    /// The last lease that was taken away from its holder, for whoever comes back to it.
+    /// The last lease that was taken away from its holder, so that the holder can be told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<Ended>,
     /// Fresh at every rewrite.
@@ -41,39 +41,39 @@ pub struct Head {
     pub(crate) extra: Map<String, Value>,
 }
 
-/// How a lease ended that its holder did not give back. For its holder's information alone: that it cannot
-/// write any more is decided by the lease that the head has, or has not.
+/// How a lease ended that its holder did not release. This only informs the holder. Whether the holder may
+/// still write is decided by the lease in the head.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
-    /// Which.
+    /// The id of that lease.
     pub lease_id: LeaseId,
     /// How: [`BROKEN`](Self::BROKEN), [`TAKEN_OVER`](Self::TAKEN_OVER), [`OVERRIDDEN`](Self::OVERRIDDEN), or
     /// what a later program says.
     pub how: String,
     /// By whom, as `user@host`.
     pub by: String,
-    /// When, by the clock of whoever did it.
+    /// When, by the clock of the client that did it.
     pub at: DateTime<Utc>,
 }
 
 impl Ended {
-    /// Somebody broke it.
+    /// A client broke it.
     pub const BROKEN: &str = "broken";
-    /// It was stale, and somebody else was granted one in its place.
+    /// It was stale, and another client was granted a lease in its place.
     pub const TAKEN_OVER: &str = "taken over";
-    /// It was stale, and somebody changed the workflow.
+    /// It was stale, and another client changed the workflow.
     pub const OVERRIDDEN: &str = "overridden";
-    /// Never in a head: its holder does not renew it any more, because the task that did has died.
+    /// Never in a head: the holder no longer renews it, because the task that renewed it died.
     pub const ABANDONED: &str = "abandoned";
 }
 
-/// The version that a head points to. Everything in here goes with the version: nothing of it is handed on to
-/// the next one but its place among the ancestors.
+/// The version that a head points to. All fields belong to this version: the next one takes over nothing but
+/// its place among the ancestors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Current {
-    /// All that is known of it.
+    /// The full record of the version.
     pub record: VersionRecord,
-    /// Of the line in its version object.
+    /// The hash of the line in its version object.
     pub record_hash: ContentHash,
     /// The last 32 ancestors along the first parents, the nearest first.
     pub recent: Vec<Ancestor>,
@@ -90,15 +90,15 @@ pub struct Ancestor {
     pub generation: u64,
     /// Its version id.
     pub version_id: VersionId,
-    /// Of its content; none if it was a deletion.
+    /// The hash of its content; none if it was a deletion.
     pub hash: Option<ContentHash>,
-    /// Of the line in its version object, so that its record can be verified without reading the versions
-    /// above it.
+    /// The hash of the line in its version object, so that its record can be verified without reading the
+    /// versions above it.
     pub record_hash: ContentHash,
 }
 
 impl Head {
-    /// The head of a workflow that nothing is known of yet.
+    /// The head of a workflow that does not exist yet.
     pub(crate) fn new(id: WorkflowId) -> Self {
         Self {
             format: Kind::HEAD.tag(),
@@ -113,28 +113,29 @@ impl Head {
         }
     }
 
-    /// The current generation; 0 while there has never been a version.
+    /// The current generation; 0 if there has never been a version.
     pub fn generation(&self) -> u64 {
         self.current.as_ref().map_or(0, |current| current.record.generation)
     }
 
-    /// The current version, unless there is none or it says that the workflow is deleted.
+    /// The current version; none if there is none or the workflow is deleted.
     pub fn live(&self) -> Option<&Current> {
         self.current.as_ref().filter(|current| !current.record.deleted)
     }
 
-    /// The same without a lease, whose holder's next write fails because of that; none takes nothing away.
+    /// The same head without its lease; the next write of the lease's holder then fails. Without a lease,
+    /// only the fence rises.
     pub(crate) fn without_lease(self, how: &str, by: String, at: DateTime<Utc>) -> Self {
         let ended = self.noting_end(how, by, at);
         Self { fence: ended.fence.saturating_add(1), lease: None, ..ended }
     }
 
-    /// The same with another lease, which takes the place of the one that was there.
+    /// The same head with another lease, which replaces the present one.
     pub(crate) fn with_lease(self, lease: Lease, how: &str, by: String, at: DateTime<Utc>) -> Self {
         Self { fence: lease.fence, lease: Some(lease), ..self.noting_end(how, by, at) }
     }
 
-    /// Says how the lease that is there ends, if there is one.
+    /// Records how the present lease ends, if there is one.
     fn noting_end(self, how: &str, by: String, at: DateTime<Utc>) -> Self {
         let ended = self.lease.as_ref().map(|lease| Ended {
             lease_id: lease.id.clone(),
@@ -145,17 +146,17 @@ impl Head {
         Self { ended: ended.or(self.ended), ..self }
     }
 
-    /// The next state of the register: the caller changes what it came for and swaps it in.
+    /// The next state of the register. The caller makes its change to it and swaps it in.
     pub(crate) fn next(&self, nonce: String) -> Self {
         Self { revision: self.revision.saturating_add(1), nonce, ..self.clone() }
     }
 
-    /// One line of JSON with a checksum.
+    /// Encodes one line of JSON with a checksum.
     pub(crate) fn encode(&self) -> Result<Bytes, FormatError> {
         encode_sealed_line(self).map(Bytes::from)
     }
 
-    /// Reads the head of `id`.
+    /// Decodes the head of `id`.
     pub(crate) fn decode(id: &WorkflowId, bytes: &[u8]) -> Result<Self, FormatError> {
         let head: Self = decode_sealed(Kind::HEAD, bytes)?;
         if head.id != *id {
@@ -166,7 +167,7 @@ impl Head {
 }
 
 impl Current {
-    /// The version of `record`, which follows the one that was current `before`.
+    /// The version of `record`, which follows the version that was current `before`.
     pub(crate) fn after(before: Option<&Self>, record: VersionRecord, record_hash: ContentHash) -> Self {
         let recent = before.map(Self::ancestry).unwrap_or_default();
         Self { record, record_hash, recent, extra: Map::new() }
@@ -182,7 +183,7 @@ impl Current {
         Self { record, record_hash, recent, extra: Map::new() }
     }
 
-    /// How other records name this version.
+    /// The reference by which other records name this version.
     pub fn reference(&self) -> VersionRef {
         VersionRef {
             generation: self.record.generation,
@@ -196,25 +197,25 @@ impl Current {
         std::iter::once(Ancestor::of(&self.record, self.record_hash)).chain(self.recent.iter().cloned())
     }
 
-    /// What the head of this version's successor remembers.
+    /// The ancestors that the head of the next version remembers.
     fn ancestry(&self) -> Vec<Ancestor> {
         self.lineage().take(RECENT).collect()
     }
 }
 
 impl Ancestor {
-    /// How a head remembers the version of `record`, whose line has the hash `record_hash`.
+    /// The entry by which a head remembers the version of `record`, whose line has the hash `record_hash`.
     pub(crate) fn of(record: &VersionRecord, record_hash: ContentHash) -> Self {
         let (generation, version_id) = (record.generation, record.version_id.clone());
         Self { generation, version_id, hash: record.hash, record_hash }
     }
 
-    /// How the heads of its successors remember a version.
+    /// The entry by which later heads remember `version`.
     pub(crate) fn of_version(version: &StoredVersion) -> Self {
         Self::of(&version.record, version.record_hash)
     }
 
-    /// How other records name this version.
+    /// The reference by which other records name this version.
     pub fn reference(&self) -> VersionRef {
         let (generation, version_id) = (self.generation, self.version_id.clone());
         VersionRef { generation, version_id, record_hash: self.record_hash }
@@ -263,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_version_says_of_itself_does_not_pass_to_the_next() {
+    fn unknown_fields_of_a_version_are_not_passed_to_the_next() {
         let mut before = head().current.unwrap();
         before.extra.insert("later".to_owned(), 1.into());
         let after = Current::after(Some(&before), record(3, b"{}"), before.record_hash);
@@ -271,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_head_is_an_error_and_never_an_empty_one() {
+    fn damaged_head_is_an_error_and_never_an_empty_head() {
         let mut whole: Value = serde_json::from_slice(&head().encode().unwrap()).unwrap();
         assert!(
             Head::decode(&id(), whole.to_string().as_bytes()).is_err(),
@@ -303,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_remembers_the_last_32_of_its_chain() {
+    fn head_remembers_its_last_32_ancestors() {
         let mut current = head().current.unwrap();
         for generation in 3..60 {
             current = Current::after(Some(&current), record(generation, b"{}"), current.record_hash);

@@ -2,35 +2,36 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-/// Names that Windows gives to devices, with or without an extension: a checkout there could not hold them.
+/// Names that Windows reserves for devices, with or without an extension. A checkout there could not contain
+/// them.
 const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
 
 /// The name of a workflow.
 ///
 /// Lowercase letters, digits, `-`, `_` and `.`; it starts with a letter or a digit and does not end with a
-/// `.`; at most 100 bytes; no device name (`con`, `nul`, `com1`, … with or without an extension). So every id
-/// is a file name on every system and no two ids are the same file on any.
+/// `.`; at most 100 bytes; not a device name (`con`, `nul`, `com1`, … with or without an extension). So every
+/// id is a valid file name on every system, and no two ids name the same file on any system.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WorkflowId(Arc<str>);
 
-/// A name that cannot be a [`WorkflowId`].
+/// A name that is not a valid [`WorkflowId`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name:?} is no workflow id: {reason}")]
 pub struct InvalidId {
-    /// The name as given, cut after 60 characters.
+    /// The given name, cut after 60 characters.
     pub name: String,
     /// The rule that it breaks.
     pub reason: &'static str,
 }
 
 impl WorkflowId {
-    /// The longest name.
+    /// The maximum length.
     pub const MAX_BYTES: usize = 100;
 
-    /// Takes a name that fits the rules.
+    /// Parses a name.
     ///
     /// # Errors
-    /// [`InvalidId`] says which rule it breaks; choose another name.
+    /// [`InvalidId`] names the broken rule; choose another name.
     pub fn parse(name: impl Into<String>) -> Result<Self, InvalidId> {
         let name = name.into();
         match broken_rule(&name) {
@@ -39,8 +40,8 @@ impl WorkflowId {
         }
     }
 
-    /// An id that resembles `name`, for somebody to accept: `My Workflow` gives `my-workflow`. None where
-    /// nothing of the name can stand in an id. Two names may give the same id.
+    /// Suggests an id that resembles `name`: `My Workflow` gives `my-workflow`. None if no character of the
+    /// name can be used in an id. Two names may give the same id.
     pub fn resembling(name: &str) -> Option<Self> {
         let mut id = String::new();
         for c in name.chars().flat_map(char::to_lowercase) {
@@ -54,7 +55,7 @@ impl WorkflowId {
             }
         }
         let id = id.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
-        // Everything in it is ASCII by now.
+        // All characters are ASCII at this point.
         let id =
             id.get(..id.len().min(Self::MAX_BYTES)).unwrap_or_default().trim_end_matches(['-', '_', '.']);
         Self::parse(id).or_else(|_| Self::parse(format!("w-{id}"))).ok().filter(|_| !id.is_empty())
@@ -66,7 +67,7 @@ impl WorkflowId {
     }
 }
 
-/// Letters and what is written for them in ASCII.
+/// Latin letters and their ASCII spelling.
 const LATIN: [(&str, &str); 12] = [
     ("àáâãå", "a"),
     ("ä", "ae"),
@@ -153,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_offered_for_most_names() {
+    fn id_is_suggested_for_most_names() {
         for (name, expected) in [
             ("My Workflow", Some("my-workflow")),
             ("Übersicht (2)", Some("uebersicht-2")),

@@ -1,4 +1,4 @@
-//! The names of all keys. Nothing outside this file spells one.
+//! The names of all keys. No other file spells out a key.
 
 use pflow_backend::{Key, Prefix};
 
@@ -14,18 +14,18 @@ pub(crate) fn config() -> Key {
     key(CONFIG)
 }
 
-/// Names what git must not take along: what belongs to one machine, such as mirrors of leases. Never the
-/// journal, which may hold the only copy of what was saved.
+/// Lists the files that git must ignore: those that belong to one machine, such as lease mirrors. Never the
+/// journal, which may hold the only copy of saved data.
 pub(crate) fn gitignore() -> Key {
     key(".gitignore")
 }
 
-/// What git must not do to the bytes of a store.
+/// Tells git not to change the bytes of a store.
 pub(crate) fn gitattributes() -> Key {
     key(".gitattributes")
 }
 
-/// Where a config is kept that could not be read and was made anew; named by its content.
+/// Keeps a config that could not be read and was rebuilt; named by the hash of its content.
 pub(crate) fn odd_config(content: ContentHash) -> Key {
     key(&format!("{CONFIG}.{}.odd", content.hex()))
 }
@@ -54,12 +54,12 @@ pub(crate) fn index_segments() -> Prefix {
     prefix("ops/segments")
 }
 
-/// Which writer folds at the moment.
+/// Names the writer that currently folds.
 pub(crate) fn fold_claim() -> Key {
     key("ops/fold")
 }
 
-/// Where probes of the storage work. What one left that was killed is harmless and belongs to nobody.
+/// The prefix for probes of the storage. Objects left by a killed probe are harmless and unused.
 pub(crate) fn probes() -> Prefix {
     prefix("ops/probe")
 }
@@ -80,7 +80,7 @@ pub(crate) fn head(id: &WorkflowId) -> Key {
     key(&format!("workflows/{id}/{HEAD}"))
 }
 
-/// The current content under the name that its type has. `workflow.json` is the seed's name.
+/// The current content, under the file name of its media type. `workflow.json` is the seed's name.
 pub(crate) fn content(id: &WorkflowId, media_type: MediaType) -> Key {
     match media_type {
         MediaType::Json => key(&format!("workflows/{id}/{CONTENT}")),
@@ -91,7 +91,7 @@ pub(crate) fn lockfile(id: &WorkflowId) -> Key {
     key(&format!("workflows/{id}/{LOCKFILE}"))
 }
 
-/// Where something with this content is kept that somebody else had put in the place of the mirror.
+/// Keeps a foreign object with this content that was found in place of the mirror.
 pub(crate) fn odd_lockfile(id: &WorkflowId, content: ContentHash) -> Key {
     key(&format!("workflows/{id}/{LOCKFILE}.{}.odd", content.hex()))
 }
@@ -117,22 +117,22 @@ pub(crate) fn pending_operation(id: &WorkflowId, operation_id: &VersionId) -> Ke
     key(&format!("ops/pending/{id}.{operation_id}.op"))
 }
 
-/// What the name of a pending record says.
+/// The parsed name of a pending record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum PendingName {
-    /// `<id>.<generation>.<version_id>`: this workflow may have reached this generation by this version. The
-    /// record is empty.
+    /// `<id>.<generation>.<version_id>`: this workflow may have reached this generation with this version.
+    /// The record is empty.
     Change { id: WorkflowId, generation: u64, version_id: VersionId },
-    /// `<id>.<operation_id>.op`, or `_store.<operation_id>.op`: an operation that made no version; the record
-    /// tells which. No id starts with `_`, and no version id is `op`, so names of the two kinds cannot be
-    /// taken for each other.
+    /// `<id>.<operation_id>.op`, or `_store.<operation_id>.op`: an operation that made no version; the
+    /// content of the record names it. No id starts with `_`, and no version id is `op`, so the two kinds of
+    /// names cannot be confused.
     Operation { id: Option<WorkflowId>, operation_id: VersionId },
 }
 
-/// What the name of a pending record says; none if it is no such name.
+/// Parses the name of a pending record; none if the key is not one.
 pub(crate) fn parse_pending(key: &Key) -> Option<PendingName> {
     let name = key.as_str().strip_prefix("ops/pending/")?;
-    // An id may hold dots itself, so the parts are taken from the end.
+    // An id may contain dots itself, so the parts are split from the end.
     let (rest, last) = name.rsplit_once('.')?;
     let (subject, middle) = rest.rsplit_once('.')?;
     if last == "op" {
@@ -143,7 +143,7 @@ pub(crate) fn parse_pending(key: &Key) -> Option<PendingName> {
     Some(PendingName::Change { id, generation, version_id: VersionId::parse(last)? })
 }
 
-/// The generation and version id that the name of a version object says.
+/// Parses the generation and the version id in the name of a version object.
 pub(crate) fn parse_version(id: &WorkflowId, key: &Key) -> Option<(u64, VersionId)> {
     let name = key.as_str().strip_prefix(&format!("versions/{id}/"))?;
     let (generation, version_id) = name.split_once('-')?;
@@ -156,8 +156,7 @@ pub(crate) fn workflow_of_version(key: &Key) -> Option<WorkflowId> {
     WorkflowId::parse(id).ok()
 }
 
-/// Whether a store has an object of this name, if it is that of one. What is in the disk backend's own folder
-/// is not looked at.
+/// Whether a store uses an object of this name. Files in the disk backend's own folder are not covered.
 pub(crate) fn is_ours(name: &str) -> bool {
     let single =
         [config(), gitignore(), gitattributes(), index_export(), index_backup(), index_root(), fold_claim()];
@@ -183,7 +182,7 @@ pub(crate) fn is_ours(name: &str) -> bool {
     }
 }
 
-/// Whether `name` is that of something kept in place of `file`, by its content.
+/// Whether `name` is that of an object kept in place of `file`, named by its content.
 fn odd(name: &str, file: &str) -> bool {
     let digits = name.strip_prefix(file).and_then(|rest| rest.strip_prefix('.')?.strip_suffix(".odd"));
     digits.is_some_and(|digits| ContentHash::parse(&format!("sha256:{digits}")).is_ok())
@@ -214,8 +213,8 @@ fn parse_generation(digits: &str) -> Option<u64> {
 }
 
 /// Invariant: every name in this file is a valid key. Workflow ids have at most 100 bytes, generations 12
-/// digits, and version ids and the ids of index parts 26 letters and digits, all of the portable set and
-/// checked where they are read; the test below tries the longest.
+/// digits, and version ids and the ids of index parts 26 letters and digits. All are of the portable set and
+/// checked where they are read; the test below uses the longest names.
 #[allow(clippy::expect_used, reason = "the invariant above")]
 fn key(name: &str) -> Key {
     Key::parse(name).expect("names of the layout are keys")
@@ -231,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_longest_names_are_keys_and_read_back() {
+    fn longest_names_are_valid_keys_and_parse_back() {
         let id = WorkflowId::parse(format!("a.b.{}", "x".repeat(96))).unwrap();
         let version_id = VersionId::parse("0".repeat(26)).unwrap();
         let (record, generation) = (pending(&id, MAX_GENERATION, &version_id), MAX_GENERATION);
@@ -247,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn operations_are_no_changes() {
+    fn operation_records_are_not_parsed_as_changes() {
         let (id, operation_id) =
             (WorkflowId::parse("a.000000000001").unwrap(), VersionId::parse("1".repeat(26)).unwrap());
         let of_workflow = pending_operation(&id, &operation_id);
@@ -258,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_names_are_no_records() {
+    fn foreign_names_are_not_pending_records() {
         for name in [
             "x",
             "a.1.00000000000000000000000000",

@@ -9,20 +9,20 @@ use crate::document::ContentHash;
 
 /// The name of one grant of a lock: 1 to 64 of `a-z`, `0-9` and `-`.
 ///
-/// Whoever acquires chooses it, so that it knows its own grant even after a lost reply.
+/// The client that acquires the lock chooses it, so that it recognizes its own grant even after a lost reply.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LeaseId(String);
 
-/// A text that cannot be a [`LeaseId`].
+/// A text that is not a valid [`LeaseId`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no lease id: it has 1 to 64 of a-z, 0-9 and `-`; `lock show` prints it")]
 pub struct InvalidLeaseId(pub String);
 
 impl LeaseId {
-    /// Takes a text that fits the rule.
+    /// Parses a lease id.
     ///
     /// # Errors
-    /// [`InvalidLeaseId`] for any other.
+    /// [`InvalidLeaseId`] for any other text.
     pub fn parse(text: impl Into<String>) -> Result<Self, InvalidLeaseId> {
         let text = text.into();
         let plain = text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
@@ -39,8 +39,8 @@ impl LeaseId {
     }
 }
 
-/// One grant, as whoever relies on it names it: by its id, and by its fence where that is known. The fence
-/// tells the grants apart that somebody gave the same id.
+/// A reference to one grant: its id, and its fence if known. The fence distinguishes several grants with the
+/// same id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LeaseRef {
     pub(crate) id: LeaseId,
@@ -48,7 +48,7 @@ pub(crate) struct LeaseRef {
 }
 
 impl LeaseRef {
-    /// Whether this is the lease that is meant.
+    /// Whether this reference names `lease`.
     pub(crate) fn is(&self, lease: &Lease) -> bool {
         self.id == lease.id && self.fence.is_none_or(|fence| fence == lease.fence)
     }
@@ -66,15 +66,15 @@ impl From<&Lease> for LeaseRef {
     }
 }
 
-/// Who may write a workflow, until when, and under which fence. It stands in the head, so that taking, using
-/// and losing it are the same compare-and-swap as saving.
+/// The client that may write a workflow, until when, and under which fence. It is stored in the head, so that
+/// taking, using and losing it are the same compare-and-swap as saving.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
     /// Names this grant. A write under a lease compares the id, never a clock.
     pub id: LeaseId,
-    /// Rose by one when this was granted; never falls for a workflow.
+    /// The fencing token: one higher than before when this was granted; never falls for a workflow.
     pub fence: u64,
-    /// What the holder is doing, in its own words.
+    /// What the holder is doing, in the holder's words.
     pub operation: String,
     /// The content that was current when this was granted; none if there was none.
     pub hash: Option<ContentHash>,
@@ -86,19 +86,19 @@ pub struct Lease {
     pub pid: u32,
     /// When that process started; see [`Identity::process_start`].
     pub process_start: Option<String>,
-    /// The boot it belongs to.
+    /// The boot that the process belongs to.
     pub boot_id: Option<String>,
-    /// The pid namespace it belongs to.
+    /// The pid namespace that the process belongs to.
     pub pid_namespace: Option<String>,
     /// When it was granted, by the holder's clock.
     pub acquired: DateTime<Utc>,
-    /// After this, and some allowance for skewed clocks, others may take over.
+    /// After this time, plus an allowance for clock skew, others may take over.
     pub expires: DateTime<Utc>,
     /// How long a grant or a renewal lasts, in milliseconds.
     pub duration_ms: u64,
     /// How often it was renewed.
     pub renewals: u64,
-    /// It outlasts the process that took it, so whether that process runs says nothing about it.
+    /// The lease outlasts the process that took it, so the state of that process is irrelevant.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub detached: bool,
     /// Fields that a later program wrote.
@@ -137,7 +137,7 @@ impl Lease {
         }
     }
 
-    /// The same lease once more renewed, by a clock that says `now`.
+    /// The same lease, renewed at the time `now`.
     pub(crate) fn renewed(&self, now: DateTime<Utc>, duration: Duration) -> Self {
         Self {
             expires: end_of(now, duration),
@@ -152,7 +152,7 @@ impl Lease {
         Duration::from_millis(self.duration_ms)
     }
 
-    /// When it was granted or renewed last, by the clock of whoever did.
+    /// When it was granted or last renewed, by the clock of the client that did so.
     pub fn refreshed(&self) -> DateTime<Utc> {
         self.expires.checked_sub_signed(chrono_duration(self.duration())).unwrap_or(self.acquired)
     }
@@ -169,8 +169,8 @@ impl Lease {
         }
     }
 
-    /// Whether the holder runs, or ran, on the machine of `me` since it was started: then both look at the
-    /// same clock. Without boot ids nobody can tell.
+    /// Whether the holder runs, or ran, on the machine and boot of `me`, so that both use the same clock.
+    /// Without boot ids this is unknown, and the answer is no.
     pub fn shares_clock_with(&self, me: &Identity) -> bool {
         self.boot_id.is_some() && self.boot_id == me.boot_id
     }
@@ -181,7 +181,7 @@ impl Lease {
     }
 }
 
-/// A lease beyond the calendar's end lasts until the calendar's end.
+/// The end of a lease, limited to the end of the calendar.
 fn end_of(now: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
     now.checked_add_signed(chrono_duration(duration)).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_renewal_lasts_from_its_own_moment_on() {
+    fn renewal_counts_from_its_own_time() {
         let lease = lease(Duration::from_secs(60));
         let later = lease.acquired + chrono::Duration::seconds(40);
         let renewed = lease.renewed(later, Duration::from_secs(90));
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_lease_does_not_overflow() {
+    fn longest_lease_does_not_overflow() {
         let endless = lease(Duration::MAX);
         assert_eq!(endless.expires, DateTime::<Utc>::MAX_UTC);
         assert_eq!(

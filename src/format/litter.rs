@@ -1,4 +1,5 @@
-/// Whether a name is one that systems, editors and sync tools leave in folders. It is not reported.
+/// Whether the name is one that systems, editors and sync tools leave in folders. Such files are not
+/// reported.
 pub(crate) fn is_litter(name: &str) -> bool {
     const NAMES: [&str; 20] = [
         ".DS_Store",
@@ -35,7 +36,7 @@ mod tests {
     use crate::format::keys;
 
     #[test]
-    fn litter_is_no_key_of_ours() {
+    fn litter_is_not_a_key_of_the_store() {
         for name in [
             ".DS_Store",
             "._metadata.json",

@@ -4,12 +4,13 @@ use serde::{Deserialize, Serialize};
 use super::{Lease, LeaseId};
 use crate::document::ContentHash;
 
-/// The mirror of a lease in `workflow.lock`: the seed's lockfile format and what else identifies the holder.
+/// The mirror of a lease in `workflow.lock`: the seed's lockfile format, with further fields that identify
+/// the holder.
 ///
-/// For people and for older tools. Nothing here decides anything: the head does.
+/// It informs people and older tools. It decides nothing: the head does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lockfile {
-    /// Of the lockfile format: `1.0`.
+    /// The version of the lockfile format: `1.0`.
     pub version: String,
     /// The content that is locked.
     pub hash: Option<ContentHash>,
@@ -81,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mirror_has_the_fields_of_the_seed() {
+    fn mirror_has_the_fields_of_the_seed() {
         let text = serde_json::to_value(Lockfile::from(&lease(Duration::from_secs(3600)))).unwrap();
         for (field, value) in [
             ("version", "1.0".into()),

@@ -5,23 +5,22 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use super::FormatError;
 use crate::document::MediaType;
 
-/// The longest media type that is accepted, in bytes. RFC 6838 allows 127 for each half.
+/// The maximum length of a media type, in bytes. RFC 6838 allows 127 for each half.
 const LONGEST: usize = 255;
 
-/// The media type of a stored content. It may be one that only a newer program knows: it is kept as it is, so
-/// that the workflow is listed, locked, verified and indexed, and only reading or replacing the content is
-/// refused.
+/// The media type of a stored content. A type that only a newer program knows is kept as it is: the workflow
+/// can still be listed, locked, verified and indexed, and only reading or replacing the content is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub struct StoredMediaType(Cow<'static, str>);
 
 impl StoredMediaType {
-    /// The text form, `application/json` for example.
+    /// The text form, for example `application/json`.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The media type.
+    /// Returns the media type, if this program knows it.
     ///
     /// # Errors
     /// [`FormatError::UnknownMediaType`]: a newer program wrote the content.
@@ -46,7 +45,7 @@ impl<'de> Deserialize<'de> for StoredMediaType {
         if text == MediaType::Json.as_str() {
             return Ok(MediaType::Json.into());
         }
-        // `type/subtype` of RFC 6838, with any parameters behind it.
+        // `type/subtype` of RFC 6838, followed by any parameters.
         let is_name = |name: &str| name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
         let is_media_type = text.len() <= LONGEST
             && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))

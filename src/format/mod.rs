@@ -1,17 +1,17 @@
 //! The stored formats and the key names, pure: no I/O.
 //!
-//! Everything here is final: a later program reads what this one wrote, and this one refuses what a later one
-//! wrote, by the `format` that every stored JSON document carries.
+//! All formats are final: a later program reads what this one wrote, and this program refuses what a later
+//! one wrote, by the `format` that every stored JSON document has.
 //!
-//! Fields that this program does not know survive a rewrite in what is rewritten as a register: config, head,
-//! lease, index root. What a version says of itself is written once. What is repeated elsewhere in short
-//! (names of versions, index entries, names of parts) is closed: a program that adds to one of these adds a
-//! feature that writers must know. The media type of a content is open: one that this program does not know
-//! is kept as it is, and only that content is refused.
+//! Unknown fields survive a rewrite in objects that are rewritten as a register: config, head, lease, index
+//! root. The record of a version is written once. The short forms that are repeated elsewhere (names of
+//! versions, index entries, names of parts) are closed: a program that extends one of them adds a feature
+//! that writers must know. The media type of a content is open: an unknown one is kept as it is, and only
+//! that content is refused.
 //!
 //! Heads, the lines of versions and the index root end with a checksum of themselves (`seal.rs`), and
-//! config.json has one of what makes the store (`config.rs`): a flipped bit is noticed by whoever reads it.
-//! Index parts are named by their hash.
+//! config.json has a checksum of the fields that define the store (`config.rs`), so every reader detects a
+//! flipped bit. Index parts are named by their hash.
 //!
 //! ```text
 //! config.json                                    format, store id, required features, settings
@@ -20,11 +20,11 @@
 //! ops/base/<ulid>, ops/segments/<ulid>           its immutable parts
 //! ops/pending/<id>.<generation>.<version_id>     "this workflow may have changed"; empty
 //! ops/pending/<id or _store>.<ulid>.op           an operation that makes no version
-//! ops/probe/<ulid>/…                             what a probe of the storage tries, and deletes again
+//! ops/probe/<ulid>/…                             objects of a probe of the storage, which deletes them again
 //! workflows/<id>/metadata.json                   the head: one register per workflow
 //! workflows/<id>/workflow.json                   current content, byte for byte
 //! workflows/<id>/workflow.lock                   mirror of the lease
-//! workflows/<id>/workflow.lock.<sha256>.odd      what somebody else had put in the mirror's place; theirs to look at and to delete
+//! workflows/<id>/workflow.lock.<sha256>.odd      a foreign file found in the mirror's place; its author may inspect and delete it
 //! versions/<id>/<generation>-<version_id>        a version's record in one line, then its content
 //! ```
 

@@ -1,15 +1,15 @@
-//! The checksum that ends a stored line of JSON.
+//! The checksum at the end of a stored line of JSON.
 //!
 //! A line is `{…,"checksum":"sha256:…"}`: the last field is the hash of the bytes of the same line without
-//! it. So a bit that flips in it, whichever it is, and a part that is cut off are noticed when the line is
-//! read, and nothing of it is believed. A person's or a program's deliberate change is not what it is for.
+//! that field. So any flipped bit and any truncation is detected when the line is read, and then no part of
+//! it is used. The checksum does not protect against deliberate changes.
 
 use super::FormatError;
 use crate::document::ContentHash;
 
 const FIELD: &str = ",\"checksum\":\"";
 
-/// The line with its checksum. It must be an object with a field.
+/// Adds the checksum to a line. The line must be an object with at least one field.
 pub(super) fn seal(mut line: Vec<u8>) -> Vec<u8> {
     let checksum = ContentHash::of(&line);
     if line.pop().is_some() {
@@ -18,7 +18,7 @@ pub(super) fn seal(mut line: Vec<u8>) -> Vec<u8> {
     line
 }
 
-/// The line without its checksum.
+/// Checks and removes the checksum of a line.
 pub(super) fn unseal(line: &[u8]) -> Result<Vec<u8>, FormatError> {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     let found = line.strip_suffix(b"\"}").and_then(|line| {
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_flipped_bit_and_no_cut_passes() {
+    fn flipped_bits_and_truncations_are_detected() {
         let line = br#"{"format":"x/1","n":1}"#;
         let sealed = seal(line.to_vec());
         assert_eq!(unseal(&sealed).unwrap(), line);

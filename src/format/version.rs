@@ -11,67 +11,67 @@ use super::{
 };
 use crate::document::ContentHash;
 
-/// What a version says of itself. It stands in the version's object and, while the version is current, in the
-/// head.
+/// The description of a version. It is stored in the version's object and, while the version is current, in
+/// the head.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VersionRecord {
-    /// 1 for the first, one more for each that follows.
+    /// 1 for the first version, one more for each that follows.
     #[serde(deserialize_with = "generation")]
     pub generation: u64,
-    /// Names this attempt to become that generation.
+    /// The id of the attempt that made this generation.
     pub version_id: VersionId,
-    /// What made it.
+    /// The operation that made it.
     pub operation: Operation,
-    /// The versions that this one was made from, the one it replaced first. Empty for the first.
+    /// The versions that this one was made from, first the one that it replaced. Empty for the first version.
     pub parents: Vec<VersionRef>,
-    /// Of the exact bytes of the content; none for a deletion, which has no content.
+    /// The hash of the exact bytes of the content; none for a deletion, which has no content.
     pub hash: Option<ContentHash>,
-    /// Of the content, in bytes.
+    /// The size of the content in bytes.
     pub size: u64,
-    /// Of the content.
+    /// The media type of the content.
     pub media_type: StoredMediaType,
-    /// The title: the one that is [`given`](Self::given), else the document's.
+    /// The title: the [`given`](Self::given) one, else the document's.
     pub name: Option<String>,
-    /// What it is for; from the same places.
+    /// The description, from the same sources.
     pub description: Option<String>,
-    /// Words to find it by; from the same places.
+    /// The tags, from the same sources.
     pub tags: Vec<String>,
-    /// What of these a person gave beside the document, with this version or an earlier one.
+    /// The metadata that a person gave beside the document, with this version or an earlier one.
     #[serde(default, skip_serializing_if = "Given::is_nothing")]
     pub given: Given,
-    /// The types of its nodes, each once, in the order of the document.
+    /// The types of its nodes, each once, in document order.
     pub nodes: Vec<String>,
-    /// The document's own idea of its version.
+    /// The version that the document itself states.
     pub version: Option<String>,
     /// When the workflow's first generation was made.
     pub created: DateTime<Utc>,
     /// When this generation was made.
     pub modified: DateTime<Utc>,
-    /// `user@host` of whoever made it.
+    /// `user@host` of the author.
     pub author: String,
-    /// Why, in their words.
+    /// The author's message.
     pub message: Option<String>,
-    /// Whether this generation says that the workflow is deleted.
+    /// Whether this generation is a deletion of the workflow.
     pub deleted: bool,
-    /// Fields that a later program wrote. They belong to this version and are not handed on to the next one.
+    /// Fields that a later program wrote. They belong to this version and are not copied to the next one.
     #[serde(flatten)]
     pub(crate) extra: Map<String, Value>,
 }
 
-/// What made a version, in the words of the operation history. Later programs add words; this one keeps those
-/// that it does not know.
+/// The operation that made a version, as a word of the operation history. Later programs add words; unknown
+/// words are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Operation(Cow<'static, str>);
 
 impl Operation {
-    /// Content or what is said about it was saved.
+    /// The content or its metadata was saved.
     pub const SAVE: Self = Self(Cow::Borrowed("save"));
     /// The workflow was deleted.
     pub const DELETE: Self = Self(Cow::Borrowed("delete"));
     /// A person's edit of `workflow.json` was kept.
     pub const ADOPT: Self = Self(Cow::Borrowed("adopt"));
-    /// The workflow was brought back.
+    /// The deleted workflow was restored.
     pub const UNDELETE: Self = Self(Cow::Borrowed("undelete"));
 
     /// The word.
@@ -86,7 +86,7 @@ impl fmt::Display for Operation {
     }
 }
 
-/// A version, named so that nothing else can be taken for it.
+/// An unambiguous reference to a version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VersionRef {
     /// [`VersionRecord::generation`].
@@ -94,18 +94,18 @@ pub struct VersionRef {
     pub generation: u64,
     /// [`VersionRecord::version_id`].
     pub version_id: VersionId,
-    /// Of the version's line, without its end.
+    /// The hash of the version's line, without its line feed.
     pub record_hash: ContentHash,
 }
 
 /// A version object as it is read: its record, the hash of the record's line, and its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredVersion {
-    /// What the line says.
+    /// The record in its line.
     pub record: VersionRecord,
-    /// Of the line, without its end.
+    /// The hash of the line, without its line feed.
     pub record_hash: ContentHash,
-    /// The content; none where it was pruned, and for a deletion.
+    /// The content; none if it was pruned, and for a deletion.
     pub content: Option<Bytes>,
 }
 
@@ -123,19 +123,19 @@ struct OwnedLine {
 }
 
 impl VersionRecord {
-    /// The message of a person's edit that the same commit saved over.
+    /// The message of a person's edit that was kept by the commit that saved over it.
     pub(crate) const KEPT: &str = "edited in place, outside of the store";
 
-    /// Whether this is a person's edit that was kept by the very commit which wrote `above`. One commit has
-    /// one author and one time; they are compared for equality alone, so no clock decides anything.
+    /// Whether this is a person's edit that was kept by the same commit that wrote `above`. One commit has
+    /// one author and one time. They are only compared for equality, so no clock decides anything.
     pub(crate) fn is_kept_below(&self, above: &Self) -> bool {
         self.operation == Operation::ADOPT
             && self.message.as_deref() == Some(Self::KEPT)
             && (self.modified, &self.author) == (above.modified, &above.author)
     }
 
-    /// The object that keeps this version, and the hash of its line: the record in one line of JSON with a
-    /// checksum, then the content.
+    /// Encodes the version object, and returns it with the hash of its line. The object is the record in one
+    /// line of JSON with a checksum, then the content.
     pub(crate) fn encode(
         &self,
         id: &WorkflowId,
@@ -150,7 +150,7 @@ impl VersionRecord {
 }
 
 impl StoredVersion {
-    /// Reads a version object and holds it against what it says of itself.
+    /// Decodes a version object, and checks its content against the record.
     pub(crate) fn decode(id: &WorkflowId, bytes: &Bytes) -> Result<Self, FormatError> {
         let line = line_of(bytes);
         let OwnedLine { id: named, record } = decode_sealed(Kind::VERSION, line)?;
@@ -158,7 +158,7 @@ impl StoredVersion {
             return Err(FormatError::Contradiction(format!("it is a version of {named}")));
         }
         let content = bytes.slice((line.len() + 1).min(bytes.len())..);
-        // Pruning leaves the line alone, and so does a deletion.
+        // A pruned version and a deletion have only the line.
         let content = if content.is_empty() { None } else { Some(content) };
         if let Some(content) = &content
             && record.hash != Some(ContentHash::of(content))
@@ -170,12 +170,12 @@ impl StoredVersion {
         Ok(Self { record, record_hash: ContentHash::of(line), content })
     }
 
-    /// The hash of the line of a version object, whatever it says.
+    /// The hash of the line of a version object. The line is not parsed.
     pub(crate) fn hash_of(bytes: &[u8]) -> ContentHash {
         ContentHash::of(line_of(bytes))
     }
 
-    /// How other records name this version.
+    /// The reference by which other records name this version.
     pub fn reference(&self) -> VersionRef {
         let record = &self.record;
         let (generation, version_id) = (record.generation, record.version_id.clone());
@@ -183,7 +183,7 @@ impl StoredVersion {
     }
 }
 
-/// Everything before the first line end.
+/// The bytes before the first line feed.
 fn line_of(bytes: &[u8]) -> &[u8] {
     bytes.split(|byte| *byte == b'\n').next().unwrap_or(bytes)
 }
@@ -222,7 +222,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_version_reads_back_with_content_of_many_lines() {
+    fn version_round_trips_with_multiline_content() {
         let content = b"{\n}\n";
         let (bytes, hash) = record(3, content).encode(&id(), content).unwrap();
         let read = StoredVersion::decode(&id(), &bytes).unwrap();
@@ -231,7 +231,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_pruned_version_is_its_line_and_keeps_its_hash() {
+    fn pruned_version_keeps_its_line_and_its_hash() {
         let (bytes, hash) = record(3, b"{}").encode(&id(), b"{}").unwrap();
         for pruned in [bytes.slice(..bytes.len() - 2), bytes.slice(..bytes.len() - 3)] {
             let read = StoredVersion::decode(&id(), &pruned).unwrap();

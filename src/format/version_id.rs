@@ -4,26 +4,26 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use super::FormatError;
 
-/// The last generation that fits the names: 12 digits.
+/// The highest generation that fits into a key: 12 digits.
 pub const MAX_GENERATION: u64 = 999_999_999_999;
 
-/// Names one attempt to become a generation: 26 lowercase letters and digits that sort by time, a ULID.
+/// The id of one attempt to make a generation: a ULID, 26 lowercase letters and digits that sort by time.
 ///
-/// An id is used for exactly one attempt, so a version that is found in a chain tells that its attempt
+/// An id is used for exactly one attempt, so a version that is found in a chain proves that its attempt
 /// succeeded.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VersionId(String);
 
 impl VersionId {
-    /// Takes a text of that form; none for any other.
+    /// Parses a text of that form; none for any other text.
     pub fn parse(text: impl Into<String>) -> Option<Self> {
         let text = text.into();
         let plain = text.len() == 26 && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
         plain.then_some(Self(text))
     }
 
-    /// What [`pflow_backend::Environment::new_id`] made. An environment that makes other ids breaks its
-    /// contract.
+    /// Takes an id made by [`pflow_backend::Environment::new_id`]. An environment that makes other ids
+    /// violates its contract.
     pub(crate) fn of_new(id: String) -> Result<Self, FormatError> {
         let refuse = FormatError::Contradiction(format!("{id:?} is no id that an environment makes"));
         Self::parse(id).ok_or(refuse)
@@ -60,7 +60,7 @@ impl<'de> Deserialize<'de> for VersionId {
     }
 }
 
-/// A stored generation: 1 to [`MAX_GENERATION`]. What is outside would not fit into a name.
+/// Deserializes a stored generation: 1 to [`MAX_GENERATION`]. Any other number would not fit into a key.
 pub(crate) fn generation<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     let number = u64::deserialize(deserializer)?;
     let refuse = || D::Error::custom(format_args!("a generation is a number from 1 to {MAX_GENERATION}"));
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_not_fit_into_a_name_is_refused() {
+    fn values_that_do_not_fit_into_a_key_are_refused() {
         for text in ["", "a b", "../../../../../../../../../../x", "01HM6AQH20FQASWN6Q70MQYXXE"] {
             assert!(serde_json::from_value::<VersionId>(text.into()).is_err(), "{text:?}");
         }

@@ -1,5 +1,5 @@
-//! Whether a lease must be respected: one judgement, used wherever a takeover is allowed. Pure, so that every
-//! case can be tried.
+//! Judges whether a lease must be respected. The same judgement is used wherever a takeover is allowed. It is
+//! pure, so that every case can be tested.
 
 use std::{fmt, time::Duration};
 
@@ -10,9 +10,9 @@ use crate::format::Lease;
 
 /// Whether others must respect a lease, and why.
 ///
-/// Politeness, not safety: a lease that is taken for stale although its holder lives is lost to it, and its
-/// holder's next write fails, because every takeover raises the fence in the same swap. Nothing in here can
-/// make a write of a stale holder land.
+/// This is courtesy, not safety. A lease that is judged stale although its holder lives is lost to the
+/// holder, and the holder's next write fails, because every takeover raises the fence in the same swap. No
+/// judgement made here can make a write of a stale holder land.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// Others must respect it.
@@ -22,7 +22,7 @@ pub enum Standing {
         /// What is known of the process that holds it.
         holder: Holder,
     },
-    /// Whoever wants the lock may take it over.
+    /// Another client may take it over.
     Stale(Stale),
 }
 
@@ -30,13 +30,14 @@ pub enum Standing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Live {
-    /// Its end has not come.
+    /// Its end is not yet reached.
     NotEnded,
-    /// Its end has passed by our clock, but not by more than clocks may differ. Never on the holder's own
-    /// machine, which has one clock.
+    /// Its end has passed by the observer's clock, but not by more than clocks may differ. Never on the
+    /// holder's own machine, because there is only one clock.
     Allowance,
     /// It was taken or renewed in the future: the clocks differ by more than they may, or the one clock was
-    /// set back. It has ended when it was not renewed for as long as it lasts, by the observer's own count.
+    /// set back. It becomes stale if it is not renewed for as long as it lasts, by the observer's own
+    /// monotonic clock.
     Ahead,
 }
 
@@ -49,15 +50,15 @@ pub enum Stale {
         /// What is known of the process that holds it.
         holder: Holder,
     },
-    /// Nobody has renewed it for as long as it lasts, by the observer's own monotonic clock, whatever any
-    /// wall clock says.
+    /// It was not renewed for as long as it lasts, by the observer's own monotonic clock, whatever any wall
+    /// clock says.
     Unrenewed {
         /// How long the observer has seen it unchanged.
         seen: Duration,
     },
     /// The process that holds it ran on this machine, in this boot and pid namespace, and is gone.
     ProcessGone,
-    /// The same, and another process has its pid now.
+    /// The process is gone, and another process now has its pid.
     PidReused,
 }
 
@@ -65,41 +66,41 @@ pub enum Stale {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Holder {
-    /// It runs.
+    /// The process runs.
     Running,
-    /// It is gone: nothing has its pid.
+    /// The process is gone: no process has its pid.
     Gone,
-    /// It is gone: another process has its pid.
+    /// The process is gone: another process has its pid.
     Replaced,
-    /// The lease was taken to outlast it.
+    /// The lease is detached: it was taken to outlast the process.
     Detached,
-    /// It is on another machine, as far as its host name tells.
+    /// The process is on another machine, as far as its host name tells.
     OtherHost,
-    /// It belongs to another boot of this machine, or to another machine with the same name.
+    /// The process belongs to another boot of this machine, or to another machine with the same name.
     OtherBoot,
-    /// It is in another pid namespace: a container, as a rule.
+    /// The process is in another pid namespace, usually a container.
     OtherNamespace,
-    /// Nobody can tell: the system does not say what it would take.
+    /// Unknown: the system does not provide the facts that are needed.
     Unknown,
 }
 
-/// What an observer brings along to judge a lease.
+/// What an observer knows when it judges a lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sight {
     /// The observer's wall clock.
     pub now: DateTime<Utc>,
-    /// How far the holder's clock and the observer's may differ; zero where it is one clock
+    /// By how much the holder's clock and the observer's may differ; zero if it is one clock
     /// ([`Lease::shares_clock_with`]).
     pub skew: Duration,
-    /// For how long the observer has seen the lease as it is, without a renewal, by its own monotonic clock;
-    /// zero at first sight.
+    /// For how long the observer has seen the lease without a renewal, by its own monotonic clock; zero at
+    /// first sight.
     pub unchanged: Duration,
-    /// What became of the process that holds it.
+    /// The state of the process that holds it.
     pub holder: Holder,
 }
 
 impl Standing {
-    /// The judgement.
+    /// Judges a lease.
     pub fn of(lease: &Lease, sight: &Sight) -> Self {
         let Sight { now, skew, unchanged, holder } = *sight;
         let skew = chrono_of(skew);
@@ -115,15 +116,15 @@ impl Standing {
         }
     }
 
-    /// Whether others must respect it.
+    /// Whether others must respect the lease.
     pub fn is_live(&self) -> bool {
         matches!(self, Self::Live { .. })
     }
 
-    /// How long it takes at most until the lease is stale, if nobody renews it meanwhile.
+    /// The longest time until the lease is stale, if it is not renewed meanwhile.
     pub(crate) fn left(lease: &Lease, sight: &Sight) -> Duration {
         let end = lease.expires.signed_duration_since(sight.now).checked_add(&chrono_of(sight.skew));
-        // Beyond all counting is far enough; before now is now.
+        // An end beyond the calendar counts as the maximum; an end in the past counts as zero.
         let by_clock = end.unwrap_or(chrono::Duration::MAX).to_std().unwrap_or_default();
         let by_count = lease.duration().saturating_sub(sight.unchanged);
         if matches!(sight.holder, Holder::Gone | Holder::Replaced) {
@@ -135,11 +136,12 @@ impl Standing {
 }
 
 impl Holder {
-    /// What `me`, who sees `process` under the pid of `lease`, knows of its holder.
+    /// What `me` knows of the holder of `lease`. `process` looks up the process with the holder's pid.
     ///
-    /// The same boot id is the same machine, whatever its host name is: containers have their own, and a
-    /// network may assign another one. A pid is judged only where boot and pid namespace are known and the
-    /// same, and a process only by its start time: anything less could take a stranger for the holder.
+    /// The same boot id means the same machine, whatever its host name: containers have host names of their
+    /// own, and a network may assign another one. A pid is judged only if boot and pid namespace are known
+    /// and the same, and a process only by its start time. With less evidence an unrelated process could be
+    /// mistaken for the holder.
     pub fn of(lease: &Lease, me: &Identity, process: impl FnOnce() -> Process) -> Self {
         let theirs = lease.process();
         if lease.detached {
@@ -167,7 +169,7 @@ impl Holder {
     }
 }
 
-/// As what follows "its process": `runs`, `is on another machine`.
+/// A clause about the holder's process, to be used inside a sentence.
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -186,7 +188,7 @@ impl fmt::Display for Holder {
 }
 
 impl Standing {
-    /// Why it is live or stale, as a sentence without its end.
+    /// Says why it is live or stale, as a sentence without its full stop.
     pub fn reason(&self, lease: &Lease, now: DateTime<Utc>) -> String {
         let lasts = human(chrono_of(lease.duration()));
         match self {
@@ -199,7 +201,7 @@ impl Standing {
                  caller that waits takes over once it was not renewed for {lasts}; {holder}",
                 human(lease.refreshed().signed_duration_since(now))
             ),
-            // These two are known of processes of the same boot alone, which have the same clock.
+            // These two states are only known of processes of the same boot, which have the same clock.
             Self::Stale(Stale::Expired { holder: holder @ (Holder::Running | Holder::OtherNamespace) }) => {
                 let ago = human(now.signed_duration_since(lease.expires));
                 format!("its lease ended {ago} ago, and its holder did not renew it; {holder}")
@@ -230,7 +232,7 @@ fn chrono_of(duration: Duration) -> chrono::Duration {
     chrono::Duration::from_std(duration).unwrap_or(chrono::Duration::MAX)
 }
 
-/// The two largest units, as in `1h 5m`; less than a second in milliseconds.
+/// Formats the two largest units, as in `1h 5m`; milliseconds if it is less than a second.
 pub(crate) fn human(duration: chrono::Duration) -> String {
     let seconds = duration.num_seconds().unsigned_abs();
     let units =
@@ -267,7 +269,7 @@ mod tests {
         Lease::grant(id, 3, "edit".to_owned(), None, environment.identity(), environment.now(), MINUTE)
     }
 
-    /// At so many milliseconds after the grant.
+    /// What an observer sees `passed` milliseconds after the grant.
     fn sight(passed: i64) -> Sight {
         let now = lease().acquired + TimeDelta::milliseconds(passed);
         Sight { now, skew: SKEW, unchanged: Duration::ZERO, holder: Holder::OtherHost }
@@ -281,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_is_live_until_its_end_and_the_allowance_are_over() {
+    fn lease_is_live_until_its_end_plus_the_clock_allowance() {
         let holder = Holder::OtherHost;
         for (passed, expected) in [
             (0, Live::NotEnded),
@@ -295,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_ahead_of_ours_frees_nothing_and_keeps_nothing_for_long() {
+    fn holder_clock_ahead_neither_frees_nor_extends_the_lease() {
         assert_eq!((why(&sight(-10_000)), why(&sight(-10_001))), (Live::NotEnded, Live::Ahead));
         let days = Sight { unchanged: MINUTE, ..sight(-3 * 86_400_000) };
         assert_eq!(why(&days), Live::Ahead);
@@ -306,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dead_process_holds_nothing_whatever_the_clocks_say() {
+    fn dead_process_makes_the_lease_stale_whatever_the_clocks_say() {
         for (holder, expected) in [(Holder::Gone, Stale::ProcessGone), (Holder::Replaced, Stale::PidReused)] {
             for passed in [-86_400_000, 0, 86_400_000] {
                 let seen = Sight { holder, ..sight(passed) };
@@ -316,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_is_judged_only_where_everything_is_the_same() {
+    fn process_is_judged_only_in_the_same_boot_and_namespace() {
         let me = ManualEnvironment::new(1).identity().clone();
         let seen = |lease: &Lease, process: Process| Holder::of(lease, &me, || process);
         let started = |at: &str| Process::Started(at.to_owned());
@@ -346,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_boot_is_the_same_machine_whatever_its_name() {
+    fn same_boot_id_is_the_same_machine_whatever_its_name() {
         let me = ManualEnvironment::new(1).identity().clone();
         let renamed = Lease { host: "elsewhere".to_owned(), ..lease() };
         assert!(renamed.shares_clock_with(&me));
@@ -361,10 +363,10 @@ mod tests {
     }
 
     proptest! {
-        /// Whoever waits as long as is said finds it stale a moment later, and not before by more than the
-        /// count of its own clock allows.
+        /// An observer that waits for the returned time finds the lease stale one millisecond later, and
+        /// still live one millisecond before.
         #[test]
-        fn what_is_left_is_the_truth(passed in -200_000_i64..200_000, unchanged in 0_u64..80_000) {
+        fn remaining_time_is_exact(passed in -200_000_i64..200_000, unchanged in 0_u64..80_000) {
             let unchanged = Duration::from_millis(unchanged);
             let sight = Sight { unchanged, ..sight(passed) };
             let left = Standing::left(&lease(), &sight);

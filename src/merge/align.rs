@@ -1,4 +1,4 @@
-//! What belongs together in several versions of an object or list, and in which order.
+//! Matches the parts of several versions of an object or list, and orders them.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -8,7 +8,7 @@ use super::Fragment;
 use super::path::{EdgeName, Step};
 use super::value::{Part, Parts, Role, Value};
 
-/// The name of a part among its siblings, the same in all versions.
+/// The name of a part among its siblings, equal in all versions.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Key<'d> {
     Member(Cow<'d, str>),
@@ -32,10 +32,10 @@ impl Key<'_> {
     }
 }
 
-/// `N` versions of an object or list, part by part. A version that is not there has no parts.
+/// `N` versions of an object or list, aligned part by part. A missing version has no parts.
 #[derive(Debug)]
 pub(super) struct Aligned<'v, 'd, const N: usize> {
-    /// The names of each version's parts, in its order.
+    /// The names of each version's parts, in that version's order.
     pub(super) keys: [Vec<Key<'d>>; N],
     found: HashMap<Key<'d>, [Option<&'v Part<'d>>; N]>,
 }
@@ -60,7 +60,7 @@ impl<'v, 'd, const N: usize> Aligned<'v, 'd, N> {
         self.found.get(key).copied().unwrap_or([None; N])
     }
 
-    /// Of each version the names of the parts that all of `among` have, in its order.
+    /// For each version, the names of the parts that all versions in `among` have, in that version's order.
     pub(super) fn common(&self, among: [bool; N]) -> [Vec<&Key<'d>>; N] {
         let is_common =
             |key: &&Key<'d>| self.of(key).iter().zip(among).all(|(part, counts)| part.is_some() || !counts);
@@ -112,29 +112,29 @@ pub(super) fn ids(keys: &[&Key<'_>]) -> Fragment {
     Fragment::written(&ids.collect())
 }
 
-/// How often the key was counted before.
+/// The number of times that the key was counted before.
 pub(super) fn count<K: Eq + Hash>(seen: &mut HashMap<K, usize>, key: K) -> usize {
     let count = seen.entry(key).or_insert(0);
     *count += 1;
     *count - 1
 }
 
-/// The nodes' actions for which a version has several edges.
+/// The pairs of node and action for which a version has several edges.
 fn crowded<'d>(edges: &Parts<'d>) -> HashSet<(Cow<'d, str>, Cow<'d, str>)> {
     let mut seen = HashSet::new();
     let leaves = edges.parts.iter().map(|part| leaves(&part.value));
     leaves.filter(|edge| !seen.insert(edge.clone())).collect()
 }
 
-/// The node that an edge leaves, and the action that it is taken for: none, or an empty one, is `default`.
+/// The node that an edge leaves and its action. A missing or empty action is `default`.
 fn leaves<'d>(edge: &Value<'d>) -> (Cow<'d, str>, Cow<'d, str>) {
     let text = |key| edge.get(key).and_then(Value::string).filter(|text| !text.is_empty());
     let action = text("action").or_else(|| text("condition"));
     (text("from").unwrap_or_default(), action.unwrap_or(Cow::Borrowed("default")))
 }
 
-/// One order of everything in two lists: that of `lead`, in which what only `follow` has stands behind what
-/// it follows there; behind what `lead` alone has at the same place.
+/// Merges two lists into one order. The order is that of `lead`. An item that only `follow` has comes after
+/// the item that it follows there, and after the items that only `lead` has at that position.
 pub(super) fn order<'k, K: Eq + Hash>(lead: &'k [K], follow: &'k [K]) -> Vec<&'k K> {
     let leading: HashSet<&K> = lead.iter().collect();
     let mut first = Vec::new();
@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn additions_stand_behind_what_they_followed() {
+    fn additions_come_after_the_item_they_followed() {
         let ordered = |lead: &str, follow: &str| -> String {
             let (lead, follow): (Vec<_>, Vec<_>) = (lead.chars().collect(), follow.chars().collect());
             order(&lead, &follow).into_iter().collect()
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn an_edge_is_told_by_its_action_unless_there_are_several() {
+    fn edge_is_identified_by_its_action_unless_ambiguous() {
         let named = |versions: [&str; 2]| {
             let texts = versions.map(edges);
             let roots = texts.each_ref().map(|text| Value::read(text));

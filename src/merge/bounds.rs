@@ -1,39 +1,39 @@
-//! How much may be compared or merged at once.
+//! Limits for what may be compared or merged at once.
 
 use crate::document::Document;
 
-/// The most bytes that the documents of one comparison may have together, equal ones not counted: 4 MiB for
+/// The maximum total size in bytes of the documents of one comparison, not counting equal ones: 4 MiB for
 /// each of three.
 ///
-/// A merge holds some 30 bytes in memory for each byte that it reads.
+/// A merge uses some 30 bytes of memory for each byte that it reads.
 pub const MAX_COMPARED_BYTES: u64 = 12 << 20;
 
-/// The most that comparing them may cost, in bytes that are looked at. A document that is large or deep alone
-/// stays far below; one that is both, or whose keys come in another order at every level, is looked at again
-/// from every level above.
+/// The maximum cost of a comparison, in bytes that are read. A document that is only large or only deep stays
+/// far below. A document that is both, or whose keys come in another order at every level, is read again from
+/// every level above.
 pub const MAX_EFFORT: u64 = 512 << 20;
 
-/// The documents are too much to be compared at once. None of them was changed.
+/// The documents are too large to be compared at once. None of them was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TooMuch {
-    /// Together they are too large.
+    /// Their total size is too large.
     #[error("the documents have {bytes} bytes together, {limit} can be compared at once")]
     Bytes {
-        /// Their size.
+        /// Their total size.
         bytes: u64,
-        /// The size that may be.
+        /// The allowed size.
         limit: u64,
     },
     /// They are nested too deeply for their size.
     #[error("the documents are nested too deeply for their size of {bytes} bytes to be compared")]
     Effort {
-        /// Their size.
+        /// Their total size.
         bytes: u64,
     },
 }
 
-/// Refuses what would take seconds and hundreds of MiB, before anything is read.
+/// Refuses comparisons that would take seconds and hundreds of MiB, before anything is read.
 pub(super) fn check<'a>(documents: impl IntoIterator<Item = &'a Document>) -> Result<(), TooMuch> {
     let (mut bytes, mut effort) = (0_u64, 0_u64);
     for document in documents {

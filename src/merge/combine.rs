@@ -1,4 +1,4 @@
-//! The merge itself: which value each place gets.
+//! The merge itself: chooses the value of each place.
 
 use super::align::{Aligned, Key, ids, order};
 use super::merged::{Merged, MergedPart, What};
@@ -7,16 +7,17 @@ use super::three::{Pick, Side, Three};
 use super::value::{Part, Parts, Role, Value};
 use super::{Clash, Fragment, Overlap};
 
-/// Merges and gathers what overlaps. Where something does, one of the sides stands in the result, which
-/// nobody gets to see.
+/// Merges, and collects the overlaps. Where there is an overlap, the result has the value of one side; such a
+/// result is never returned to a caller.
 #[derive(Debug)]
 pub(super) struct Merger {
-    /// Decides where the edits leave open what comes first, and must not depend on which side is called ours.
+    /// The side that decides the order if the edits do not determine it. The choice must not depend on which
+    /// side is called ours.
     pub(super) leader: Side,
     pub(super) overlaps: Vec<Overlap>,
 }
 
-/// Where a value stands: the path of its parent, and its name there.
+/// The place of a value: the path of its parent, and its name there.
 #[derive(Debug, Clone, Copy)]
 struct Place<'p, 'd>(&'p Path, &'p Key<'d>);
 
@@ -27,7 +28,7 @@ impl Place<'_, '_> {
 }
 
 impl Merger {
-    /// Merges the roots, which are objects. Without a base everything that differs overlaps.
+    /// Merges the roots, which are objects. Without a base every difference is an overlap.
     pub(super) fn root<'v, 'd>(&mut self, roots: Three<Option<&'v Value<'d>>>) -> Merged<'v, 'd> {
         let parts = roots.map(|root| root.and_then(Value::parts));
         self.parts(&Path::ROOT, Role::Document, parts, parts.base.is_some())
@@ -54,7 +55,7 @@ impl Merger {
         self.whole(place, at, base_is_known)
     }
 
-    /// Merges a value that is not taken apart.
+    /// Merges a value as a whole.
     fn whole<'v, 'd>(
         &mut self,
         place: Place<'_, 'd>,
@@ -68,7 +69,7 @@ impl Merger {
         });
         let value = match pick {
             Pick::Only(side) => *at.side(side),
-            // Alike, but perhaps not in their spelling.
+            // Equal values, perhaps with different spellings.
             Pick::Same => {
                 let texts = at.map(|value| value.map(Value::text));
                 *at.side(self.spelling(texts))
@@ -116,8 +117,8 @@ impl Merger {
         Merged { what: What::Built { is_list, parts }, spelled }
     }
 
-    /// The order of all parts: that of the side that changed it. Without an ancestor's order only the same is
-    /// no change.
+    /// The order of all parts: that of the side that changed it. Without an ancestor, only equal orders count
+    /// as unchanged.
     fn order<'k, 'd>(
         &mut self,
         path: &Path,
@@ -149,7 +150,7 @@ impl Merger {
         self.overlaps.push(Overlap { path, clash, base, ours, theirs });
     }
 
-    /// Whose spelling of the same is taken: that of the side that changed it.
+    /// The side whose spelling of equal values is taken: the side that changed the spelling.
     fn spelling(&self, texts: Three<Option<&str>>) -> Side {
         match texts.pick(true, |a, b| a == b) {
             Pick::Only(side) => side,
@@ -158,7 +159,7 @@ impl Merger {
     }
 }
 
-/// What a side made of a value that the other one did not touch. Most of a document is that.
+/// The value of one side if the other did not change it. This covers most of a document.
 fn untouched<'v, 'd>(at: Three<Option<&'v Value<'d>>>, base_is_known: bool) -> Option<Merged<'v, 'd>> {
     let Three { base: Some(base), ours: Some(ours), theirs: Some(theirs) } = at else { return None };
     if base_is_known && base.text() == ours.text() {
@@ -170,7 +171,7 @@ fn untouched<'v, 'd>(at: Three<Option<&'v Value<'d>>>, base_is_known: bool) -> O
     }
 }
 
-/// Whether a value is merged part by part, and if so, whether the ancestor of the parts is known.
+/// Whether a value is merged part by part. If so, returns whether the ancestor of the parts is known.
 fn is_taken_apart(role: Role, at: Three<Option<&Value<'_>>>, base_is_known: bool) -> Option<bool> {
     let lists = at.map(|value| value.and_then(Value::parts).map(|parts| parts.is_list));
     let absent = at.map(|value| value.is_none_or(|value| role.may_be_absent() && value.is_null()));
@@ -179,13 +180,14 @@ fn is_taken_apart(role: Role, at: Three<Option<&Value<'_>>>, base_is_known: bool
             if !base_is_known || base == Some(ours) {
                 Some(base_is_known)
             } else if absent.base {
-                // What both sides added has no ancestor, unless that would have been as good as empty.
+                // A value that both sides added has no ancestor, unless an absent ancestor is equivalent to
+                // an empty one.
                 Some(role.may_be_absent())
             } else {
                 None
             }
         }
-        // Whoever judges the graph wants to know whose edge it is.
+        // The check of the graph must know which side each edge comes from.
         _ if role == Role::Edges && base_is_known && absent.base && (absent.ours || absent.theirs) => {
             Some(true)
         }
@@ -198,7 +200,7 @@ fn taken<'v, 'd>(value: &'v Value<'d>, at: Three<Option<&Value<'d>>>) -> Merged<
     Merged { what: What::Taken(value), spelled }
 }
 
-/// The text of a side whose parts are these, in this order and spelled alike.
+/// The text of a side, if its parts are exactly these, in this order and with this spelling.
 fn spelled<'d>(side: Side, at: &Three<Option<&Parts<'d>>>, parts: &[MergedPart<'_, 'd>]) -> Option<&'d str> {
     let version = at.side(side).as_ref()?;
     let alike = |(own, merged): (&Part<'_>, &MergedPart<'_, '_>)| {

@@ -1,6 +1,6 @@
-//! Goes over JSON text, value by value. On text that is no JSON it ends early.
+//! Moves over JSON text, value by value. In text that is not JSON it ends early.
 
-/// A place in a text, before a value or a sign.
+/// A position in a text, before a value or a punctuation character.
 #[derive(Debug)]
 pub(super) struct Cursor<'d> {
     text: &'d str,
@@ -12,7 +12,7 @@ impl<'d> Cursor<'d> {
         Self { text, at: 0 }
     }
 
-    /// The next byte that is not white space. The cursor is moved to it.
+    /// Moves to the next byte that is not white space, and returns it.
     pub(super) fn peek(&mut self) -> Option<u8> {
         let rest = self.text.as_bytes().get(self.at..)?;
         let space = rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
@@ -20,14 +20,14 @@ impl<'d> Cursor<'d> {
         rest.get(space).copied()
     }
 
-    /// Goes over `sign`, if it comes next.
+    /// Consumes `sign` if it comes next.
     pub(super) fn eat(&mut self, sign: u8) -> bool {
         let next = self.peek() == Some(sign);
         self.at += usize::from(next);
         next
     }
 
-    /// Where the cursor stands, in bytes.
+    /// The position of the cursor in bytes.
     pub(super) fn at(&self) -> usize {
         self.at
     }
@@ -37,19 +37,19 @@ impl<'d> Cursor<'d> {
         self.text.get(start..self.at).unwrap_or_default()
     }
 
-    /// The text behind the cursor.
+    /// The text after the cursor.
     pub(super) fn rest(&self) -> &'d str {
         self.text.get(self.at..).unwrap_or_default()
     }
 
-    /// Goes over a key and its colon. The key as it is written, quotes included.
+    /// Consumes a key and its colon. Returns the key as it is written, with its quotes.
     pub(super) fn key(&mut self) -> &'d str {
         let key = self.value();
         self.eat(b':');
         key
     }
 
-    /// Goes over a value, whatever is in it. The value as it is written.
+    /// Consumes a value of any kind. Returns it as it is written.
     pub(super) fn value(&mut self) -> &'d str {
         let first = self.peek();
         let start = self.at;
@@ -64,7 +64,7 @@ impl<'d> Cursor<'d> {
     }
 }
 
-/// Bytes of the string at the beginning of `text`, both quotes included.
+/// The length in bytes of the string at the beginning of `text`, including both quotes.
 fn string_len(text: &[u8]) -> usize {
     let mut escaped = true; // for the opening quote
     for (nth, byte) in text.iter().enumerate() {
@@ -78,7 +78,7 @@ fn string_len(text: &[u8]) -> usize {
     text.len()
 }
 
-/// Bytes of the array or object at the beginning of `text`.
+/// The length in bytes of the array or object at the beginning of `text`.
 fn container_len(text: &[u8]) -> usize {
     let (mut at, mut depth) = (0, 0_usize);
     while let Some(byte) = text.get(at) {

@@ -1,11 +1,11 @@
-//! What differs between two versions.
+//! The differences between two versions.
 
 use super::align::{Aligned, Key, ids};
 use super::path::{Path, Step};
 use super::value::{Part, Parts, Role, Value};
 use super::{Change, Fragment};
 
-/// Gathers what makes `after` out of `before`.
+/// Lists the changes from `before` to `after`.
 pub(super) fn changes(before: &Value<'_>, after: &Value<'_>) -> Vec<Change> {
     let mut changes = Vec::new();
     if let (Some(before), Some(after)) = (before.parts(), after.parts()) {

@@ -1,4 +1,4 @@
-//! What is said about a workflow outside of its document.
+//! Metadata of a workflow outside of its document.
 
 use serde_json::{Map, Value as Json};
 
@@ -8,25 +8,25 @@ use super::merged::View;
 use super::three::{Side, Three};
 use super::value::Value;
 
-/// What a version's record says about a workflow, over or beside its document.
+/// The metadata in a version's record, which may override the document's or be stored beside it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fields {
     /// The title.
     pub name: Option<String>,
-    /// What it is for.
+    /// The description.
     pub description: Option<String>,
-    /// Words to find it by, as a set in an order that people chose.
+    /// The tags: a set, in an order that people chose.
     pub tags: Vec<String>,
 }
 
 /// Merges fields by the same rules as documents: name and description as wholes, tags as a set. Without a
-/// base everything that differs overlaps, and exchanging the sides changes nothing.
+/// base every difference is an overlap. Exchanging the sides does not change the result.
 ///
 /// # Errors
 ///
-/// What overlaps, under the paths `name`, `description` and `tags[…]`; at least one.
+/// The overlaps, under the paths `name`, `description` and `tags[…]`; at least one.
 pub fn merge_fields(base: Option<&Fields>, ours: &Fields, theirs: &Fields) -> Result<Fields, Vec<Overlap>> {
-    // A workflow's document says the same of itself in this form, so that one merge serves both.
+    // The fields are written as a document, so that one merge serves both.
     let texts =
         Three { base, ours: Some(ours), theirs: Some(theirs) }.map(|fields| fields.map(Fields::as_document));
     let roots = texts.as_ref().map(|text| text.as_deref().map(Value::read));
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_both_changed_overlaps() {
+    fn fields_that_both_sides_changed_overlap() {
         let base = fields("name", "about", &["a"]);
         let theirs = fields("theirs", "about", &["b"]);
         assert_eq!(paths(merge_fields(Some(&base), &fields("ours", "", &["b"]), &theirs)), "name");

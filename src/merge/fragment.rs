@@ -1,4 +1,4 @@
-//! A value within a document.
+//! A value in a document.
 
 use std::fmt;
 
@@ -10,21 +10,22 @@ use super::{cursor::Cursor, text};
 /// How many characters of a value are shown.
 const SHOWN_CHARS: usize = 160;
 
-/// A JSON value within a document: its text without white space, numbers with all their digits and strings
-/// spelled as they were.
+/// A JSON value in a document: its text without white space, with all digits of numbers and the original
+/// spelling of strings.
 ///
-/// Shown, it is cut to a length fit for a message, and what a terminal might obey is escaped. Serialized, it
-/// is [`to_value`](Self::to_value), a number no more exact than serde_json is built for.
+/// Displayed, it is cut to a length that fits into a message, with control characters of terminals escaped.
+/// Serialized, it is [`to_value`](Self::to_value), in which a number is only as exact as the build of
+/// serde_json allows.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Fragment(Box<str>);
 
 impl Fragment {
-    /// The value that stands in a document as `text`.
+    /// The value written as `text` in a document.
     pub(super) fn of(text: &str) -> Self {
         Self(text::compact(text).into())
     }
 
-    /// The value that serde_json writes for a string, or for a list of strings.
+    /// The value of a string, or of a list of strings, as written by serde_json.
     pub(super) fn written(value: &Value) -> Self {
         Self(value.to_string().into())
     }
@@ -34,8 +35,8 @@ impl Fragment {
         &self.0
     }
 
-    /// The value in serde_json's form. A number that this form has no room for, such as `1e400`, is a string
-    /// of its digits.
+    /// The value as a serde_json value. A number that serde_json cannot represent, such as `1e400`, becomes a
+    /// string of its digits.
     pub fn to_value(&self) -> Value {
         value_of(&mut Cursor::new(&self.0))
     }
@@ -47,7 +48,7 @@ impl Serialize for Fragment {
     }
 }
 
-/// Reads the next value. A document has been checked by now, its depth too.
+/// Reads the next value. The document has been checked before, including its depth.
 fn value_of(cursor: &mut Cursor<'_>) -> Value {
     match cursor.peek() {
         Some(b'{') => {
@@ -89,7 +90,8 @@ impl fmt::Display for Fragment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut chars = self.0.chars();
         for c in chars.by_ref().take(SHOWN_CHARS) {
-            // Rust's own idea of what cannot be printed, which covers C1 and the marks that turn text around.
+            // Rust's definition of unprintable characters, which includes C1 controls and text direction
+            // marks.
             if c == '"' || c == '\\' || c == '\'' {
                 write!(f, "{c}")?
             } else {
@@ -111,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_keeps_its_digits_and_its_spelling() {
+    fn fragment_keeps_digits_and_spelling() {
         let fragment = Fragment::of("{ \"a b\" :\n 100000000000000000001 , \"\\u00e9\\\"\": [ ] }");
         assert_eq!(fragment.as_json(), r#"{"a b":100000000000000000001,"\u00e9\"":[]}"#);
         let value = fragment.to_value();
@@ -119,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_no_form_holds_is_given_as_its_digits() {
+    fn unrepresentable_number_becomes_its_digits() {
         let value = Fragment::of(r#"{"a":[1e400,-2,null,true,"\u00e9"],"b":{}}"#).to_value();
         assert_eq!(value["a"][0].as_f64(), None);
         assert_eq!(value["a"][1], -2);
@@ -128,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_is_short_and_harmless() {
+    fn displayed_fragment_is_short_and_escaped() {
         assert_eq!(Fragment::of("\"it's \u{9b}2J \u{202e}\"").to_string(), r#""it's \u{9b}2J \u{202e}""#);
         assert_eq!(
             Fragment::of(&format!("\"{}\"", "x".repeat(10_000))).to_string().chars().count(),

@@ -1,4 +1,5 @@
-//! Whether the merged graph means what the sides meant: no merge of values can see that.
+//! Checks that the merged graph has the meaning that the sides intended, which a merge of values cannot
+//! detect.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -17,40 +18,40 @@ struct Graphs<'d> {
     ir: Graph<'d>,
 }
 
-/// The nodes of a graph, and where it starts.
+/// The nodes of a graph, and its start.
 #[derive(Debug, Default)]
 struct Graph<'d> {
     ids: HashSet<Cow<'d, str>>,
     start: Option<Cow<'d, str>>,
 }
 
-/// Adds to the overlaps those of the graphs.
+/// Adds the overlaps of the graphs.
 pub(super) fn judge<'d>(merger: &mut Merger, merged: &Merged<'_, 'd>, roots: Three<Option<&Value<'d>>>) {
     let graphs = Graphs::of(View::Merged(merged));
     let versions = roots.map(|root| root.map(|root| Graphs::of(View::Value(root))).unwrap_or_default());
     let (tops, irs) =
         (versions.as_ref().map(|graphs| &graphs.top), versions.as_ref().map(|graphs| &graphs.ir));
-    // What clashes already may not be there in the end.
+    // Parts that already overlap may not be in the final result.
     let ir_path = Path::ROOT.key("ir");
     let open = merger.overlaps.iter().flat_map(|overlap| [Some(&overlap.path), overlap.path.parent()]);
     let open = open.flatten().filter(|path| is_judged(path, &ir_path)).cloned().collect();
     let mut ends = Ends { merger, open };
-    // A wrapper without nodes of its own speaks of the IR's.
+    // A wrapper without nodes of its own refers to those of `ir`.
     let (named, named_versions) =
         if graphs.top.ids.is_empty() { (&graphs.ir, irs) } else { (&graphs.top, tops) };
     ends.judge(&Path::ROOT, merged, named, named_versions);
     if let Some(ir) = merged.part("ir") {
         ends.judge(&ir_path, &ir.value, &graphs.ir, irs);
     }
-    // Where edits clash already, it is open where the workflow starts.
+    // If edges already overlap, the start of the workflow is undetermined.
     if merger.overlaps.is_empty() {
         starts(merger, &Path::ROOT, &graphs.top, tops);
         starts(merger, &ir_path, &graphs.ir, irs);
     }
 }
 
-/// Whether the path is that of an edge or a start. All others stay out of the set: there may be many, and
-/// long ones.
+/// Whether the path is that of an edge or a start. All other paths are left out of the set, because they may
+/// be many and long.
 fn is_judged(path: &Path, ir: &Path) -> bool {
     match path.last() {
         Some(Step::Edge(_)) => true,
@@ -61,12 +62,12 @@ fn is_judged(path: &Path, ir: &Path) -> bool {
     }
 }
 
-/// Judges whether every edge, and the start, of the result is at a node. What only one version has was judged
-/// with that version.
+/// Checks that both ends of every edge, and the start, are nodes of the result. A reference that is wrong in
+/// one version already was checked with that version.
 #[derive(Debug)]
 struct Ends<'m> {
     merger: &'m mut Merger,
-    /// What clashes already.
+    /// The paths that already overlap.
     open: HashSet<Path>,
 }
 
@@ -86,7 +87,7 @@ impl Ends<'_> {
         }
     }
 
-    /// An overlap if one of the `ids` that a part names is missing because a side removed it.
+    /// Adds an overlap if one of the `ids` that a part names is missing because one side removed it.
     fn removed<'d>(
         &mut self,
         path: Path,
@@ -111,7 +112,7 @@ impl Ends<'_> {
     }
 }
 
-/// The result starts where the side starts that changed the start.
+/// Checks that the result starts at the node of the side that changed the start.
 fn starts(merger: &mut Merger, path: &Path, merged: &Graph<'_>, versions: Three<&Graph<'_>>) {
     let three = versions.map(|graph| graph.start.as_ref());
     let meant = match three.pick(true, |a, b| a == b) {
@@ -130,7 +131,7 @@ fn starts(merger: &mut Merger, path: &Path, merged: &Graph<'_>, versions: Three<
 impl<'d> Graphs<'d> {
     fn of(root: View<'_, '_, 'd>) -> Self {
         let (top, ir) = (Graph::of(root), root.get("ir").map(Graph::of).unwrap_or_default());
-        // A wrapper may say for the IR within it where to start.
+        // A wrapper may name the start of the IR inside it.
         let start = named_start(root).filter(|_| top.ids.is_empty()).or(ir.start);
         Self { top, ir: Graph { start, ..ir } }
     }
@@ -140,7 +141,7 @@ impl<'d> Graph<'d> {
     fn of(level: View<'_, '_, 'd>) -> Self {
         let nodes = level.get("nodes").map(View::elements).unwrap_or_default();
         let mut ids = nodes.iter().filter_map(|node| node.get("id").and_then(View::string)).peekable();
-        // pflow starts at the first node where nothing is said. Where there are no nodes, nothing starts.
+        // pflow starts at the first node if no start is named. A graph without nodes has no start.
         let start = ids.peek().cloned().map(|first| named_start(level).unwrap_or(first));
         Self { ids: ids.collect(), start }
     }

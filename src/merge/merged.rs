@@ -6,19 +6,19 @@ use super::align::Key;
 use super::three::Three;
 use super::value::{Part, Value};
 
-/// What a place gets.
+/// The merged value of a place.
 #[derive(Debug)]
 pub(super) struct Merged<'v, 'd> {
     pub(super) what: What<'v, 'd>,
-    /// The text of each side that says just this, spelled alike, if it does.
+    /// The text of each side that has exactly this value and spelling; none for a side that has not.
     pub(super) spelled: Three<Option<&'d str>>,
 }
 
 #[derive(Debug)]
 pub(super) enum What<'v, 'd> {
-    /// What one version has.
+    /// The value of one version.
     Taken(&'v Value<'d>),
-    /// Parts of several versions.
+    /// Parts from several versions.
     Built { is_list: bool, parts: Vec<MergedPart<'v, 'd>> },
 }
 
@@ -27,12 +27,12 @@ pub(super) struct MergedPart<'v, 'd> {
     pub(super) key: Key<'d>,
     /// The key as it is written; empty in a list.
     pub(super) written_key: &'d str,
-    /// What it was made from.
+    /// The parts that it was merged from.
     pub(super) from: Three<Option<&'v Part<'d>>>,
     pub(super) value: Merged<'v, 'd>,
 }
 
-/// A value of the result, whoever made it.
+/// A value of the result, taken or built.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum View<'m, 'v, 'd> {
     Merged(&'m Merged<'v, 'd>),
@@ -40,7 +40,7 @@ pub(super) enum View<'m, 'v, 'd> {
 }
 
 impl<'v, 'd> Merged<'v, 'd> {
-    /// The member `key` of an object that was made of parts.
+    /// The member `key` of an object that was built from parts.
     pub(super) fn part(&self, key: &str) -> Option<&MergedPart<'v, 'd>> {
         let What::Built { parts, .. } = &self.what else { return None };
         parts.iter().find(|part| matches!(&part.key, Key::Member(name) if name == key))

@@ -1,38 +1,38 @@
-//! Three-way structural merge of workflows, and what differs between two.
+//! Three-way structural merge of workflows, and the differences between two.
 //!
-//! A change is told by comparing a side with the common ancestor, value by value, as RFC 6902 and RFC 7396
-//! name values: by the keys that lead to them. What only one side changed is taken from it; what both changed
-//! alike is taken once; what both changed differently is an [`Overlap`], listed with all three values and
-//! never decided here.
+//! A change is found by comparing a side with the common ancestor, value by value. Values are named by the
+//! keys that lead to them, as in RFC 6902 and RFC 7396. A value that only one side changed is taken from that
+//! side; a value that both changed in the same way is taken once; a value that both changed differently is an
+//! [`Overlap`], listed with all three values and never decided here.
 //!
-//! | what | told apart by | merged |
+//! | what | identified by | merged |
 //! | --- | --- | --- |
-//! | objects, `params` among them | keys | key by key |
+//! | objects, including `params` | keys | key by key |
 //! | `nodes`, at the top and in `ir` | `id` | node by node, and their order as one value |
-//! | `edges`, at the same places | `from` and action | edge by edge; where an action of a node has several edges, also by `to` |
-//! | `tags`, there and in `metadata` | text | as a set |
+//! | `edges`, at the same places | `from` and action | edge by edge; if an action of a node has several edges, also by `to` |
+//! | `tags`, at the same places and in `metadata` | text | as a set |
 //! | any other list, strings, numbers | | as a whole |
 //!
-//! - One side removes what the other changes: an overlap. An edge, or `start_node`, that leads to a node
-//!   which the other side removed: an overlap.
-//! - Edges are a set whose elements are told apart by what they leave, because pflow follows one edge for an
-//!   action: two sides that each give a node another successor for it overlap, rather than to make a workflow
-//!   that takes one of them silently. Where some version has several edges for an action, edges to different
-//!   nodes are different elements.
-//! - What both sides add under one name overlaps wherever the two differ, because nothing tells an addition
-//!   from an omission. Only `nodes edges tags params inputs outputs mappings` that the ancestor lacks count
-//!   as empty there.
-//! - The order of nodes and the node that a workflow starts at (the first, where `start_node` does not say)
-//!   are values like any other.
-//! - Strings are equal whatever their escapes, numbers only if they are spelled alike: `1.0` and `1` are
-//!   different numbers in most languages, and no digit is ever lost.
+//! - If one side removes what the other changes, that is an overlap. If an edge, or `start_node`, leads to a
+//!   node that the other side removed, that is an overlap.
+//! - Edges are a set. They are identified by node and action because pflow follows one edge for an action: if
+//!   both sides give a node different successors for the same action, that is an overlap, and not a workflow
+//!   of which pflow silently follows one edge. If some version has several edges for an action, edges to
+//!   different nodes are different elements.
+//! - If both sides add a value under one name, it overlaps wherever the two differ, because an addition
+//!   cannot be distinguished from an omission. Only for `nodes edges tags params inputs outputs mappings` a
+//!   missing ancestor counts as empty.
+//! - The order of nodes, and the start node (the first node, unless `start_node` names one), are values like
+//!   any other.
+//! - Strings are equal whatever their escapes. Numbers are equal only if they are spelled alike: `1.0` and
+//!   `1` are different numbers in most languages, and no digit is ever lost.
 //! - **Neither side is preferred**: exchanging them exchanges the names in the overlaps and changes no byte
-//!   of a clean merge. So two stores that merge the same versions come to the same document.
-//! - Values keep the text of the side that they come from. What is new is the text between them, where an
-//!   object or list has members of both sides: it follows the style of the side that changed it (indentation,
-//!   line ends, space after colons). A merge whose values are those of one side is that side's document, byte
+//!   of a clean merge. So two stores that merge the same versions get the same document.
+//! - Values keep the text of the side that they come from. Only the text between them is new, if an object or
+//!   list has members of both sides: it follows the style of the side that changed it (indentation, line
+//!   ends, space after colons). If all values come from one side, the result is that side's document, byte
 //!   for byte.
-//! - A merged document that is not valid is never given out: [`Merge::Refused`].
+//! - An invalid merged document is never returned: [`Merge::Refused`].
 
 mod align;
 mod bounds;
@@ -64,54 +64,54 @@ use combine::Merger;
 use three::Three;
 use value::Value;
 
-/// What became of a merge.
+/// The result of a merge.
 #[derive(Debug, Clone)]
 pub enum Merge {
     /// The edits of both sides, in a valid document.
     Clean(Document),
-    /// Both sides changed the same things differently: at least one, in the order of the merged document,
-    /// those of the graph last. A person decides.
+    /// Both sides changed the same places differently: at least one overlap, in the order of the merged
+    /// document, those of the graph last. A person decides.
     Overlapping(Vec<Overlap>),
-    /// No two edits overlap, but together they make no valid document: it got too large, for example. A
+    /// No two edits overlap, but the merged document is not valid, for example because it is too large. A
     /// person decides.
     Refused(DocumentError),
-    /// They are too large to be merged at once, and were not looked into. A person decides.
+    /// The documents are too large to be merged at once, and were not read. A person decides.
     TooMuch(TooMuch),
 }
 
-/// Something that both sides changed, and not alike.
+/// A place that both sides changed differently.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Overlap {
-    /// What.
+    /// The place.
     pub path: Path,
-    /// In which way the edits get in each other's way.
+    /// How the edits conflict.
     pub clash: Clash,
-    /// What the common ancestor has there; none if it has nothing, or if there is no ancestor.
+    /// The value in the common ancestor; none if it has none, or if there is no ancestor.
     pub base: Option<Fragment>,
-    /// What our side has there; none if nothing.
+    /// Our value; none if there is none.
     pub ours: Option<Fragment>,
-    /// What their side has there; none if nothing.
+    /// Their value; none if there is none.
     pub theirs: Option<Fragment>,
 }
 
-/// How two edits get in each other's way.
+/// How two edits conflict.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Clash {
     /// Both sides changed the value, one perhaps by removing it. Without an ancestor: the sides differ.
     Value,
-    /// A side has an edge or a start that names a node which the other one removed.
+    /// One side has an edge or a start that names a node which the other side removed.
     RemovedNode {
         /// The node.
         id: String,
-        /// Who removed it.
+        /// The side that removed it.
         by: Side,
     },
-    /// Both sides put the nodes into another order. The values are the ids of the nodes that all have.
+    /// Both sides reordered the nodes. The values are the ids of the nodes that all versions have.
     Order,
-    /// Together the edits would start the workflow at another node than either side meant. The values are the
-    /// ids of the nodes that the workflow starts at.
+    /// The merged edits would start the workflow at a node that neither side intended. The values are the ids
+    /// of the start nodes.
     Start,
 }
 
@@ -119,19 +119,19 @@ pub enum Clash {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Change {
-    /// Where.
+    /// The place.
     pub path: Path,
-    /// What was there; none if it was added.
+    /// The old value; none if it was added.
     pub before: Option<Fragment>,
-    /// What is there now; none if it was removed.
+    /// The new value; none if it was removed.
     pub after: Option<Fragment>,
 }
 
-/// Merges the edits of two sides since `base`; without one everything in which they differ overlaps.
+/// Merges the edits of two sides since `base`. Without a base every difference is an overlap.
 ///
-/// Takes up to some seconds and some hundred MiB for what is just not [`TooMuch`]: an async caller merges
-/// large documents on a thread that may block. A merged document is held against `limits`; one that a side
-/// has already is given back as it is, whatever its size.
+/// Documents just below the limit of [`TooMuch`] take up to some seconds and some hundred MiB: an async
+/// caller should merge large documents on a thread that may block. A merged document is checked against
+/// `limits`; a result that equals the document of one side is returned as it is, whatever its size.
 pub fn merge(base: Option<&Document>, ours: &Document, theirs: &Document, limits: &Limits) -> Merge {
     let same = |a: Option<&Document>, b: &Document| a.is_some_and(|a| a.bytes() == b.bytes());
     if same(base, ours) || same(Some(ours), theirs) {
@@ -147,7 +147,7 @@ pub fn merge(base: Option<&Document>, ours: &Document, theirs: &Document, limits
     let values = texts.map(|text| text.map(Value::read));
     let roots =
         Three { base: values.base.as_ref(), ours: values.ours.as_ref(), theirs: values.theirs.as_ref() };
-    // Whichever it is, it is the same one when the sides are exchanged.
+    // The choice does not depend on which side is called ours.
     let leader = if ours.bytes() <= theirs.bytes() { Side::Ours } else { Side::Theirs };
     let mut merger = Merger { leader, overlaps: Vec::new() };
     let merged = merger.root(roots);
@@ -162,15 +162,15 @@ pub fn merge(base: Option<&Document>, ours: &Document, theirs: &Document, limits
     }
 }
 
-/// What makes `after` out of `before`, in the order of the documents: additions and changes where they stand
-/// in `after`, removals at the end of the object or list that they left. Two documents that say the same have
-/// none, however they are written.
+/// Lists the changes from `before` to `after`, in document order: additions and changes in the order of
+/// `after`, removals at the end of the object or list that they were in. Two documents with equal values have
+/// no differences, however they are written.
 ///
-/// Takes up to some seconds, as [`merge`] does.
+/// It takes up to some seconds, like [`merge`].
 ///
 /// # Errors
 ///
-/// They are too large to be compared at once.
+/// The documents are too large to be compared at once.
 pub fn changes(before: &Document, after: &Document) -> Result<Vec<Change>, TooMuch> {
     if before.bytes() == after.bytes() {
         return Ok(Vec::new());
@@ -179,7 +179,8 @@ pub fn changes(before: &Document, after: &Document) -> Result<Vec<Change>, TooMu
     Ok(diff::changes(&Value::read(text_of(before)), &Value::read(text_of(after))))
 }
 
-/// A document is UTF-8; were it not, nothing of it would be merged, and nothing is no valid document.
+/// The text of a document, which is always UTF-8. If it were not, the merged result would be empty, which is
+/// not a valid document.
 fn text_of(document: &Document) -> &str {
     std::str::from_utf8(document.bytes()).unwrap_or_default()
 }

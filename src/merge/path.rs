@@ -1,15 +1,15 @@
-//! Where in a workflow two documents differ.
+//! Paths to the places where two documents differ.
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::document::{is_identifier, quoted};
 
-/// The way from the root of a document to a value, with nodes named by their ids and edges by what they
-/// connect, so that it means the same in every version of the workflow.
+/// The path from the root of a document to a value. Nodes are named by their ids and edges by what they
+/// connect, so that a path means the same in every version of the workflow.
 ///
-/// Shown as `nodes[id=fetch].params.url`; long names are cut there, in [`steps`](Self::steps) they are not.
-/// Paths share their beginnings, so that many of them take little memory.
+/// It is displayed as `nodes[id=fetch].params.url`, with long names cut; [`steps`](Self::steps) has the full
+/// names. Paths share their prefixes, so that many paths take little memory.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Path(Option<Arc<Joint>>);
 
@@ -23,33 +23,33 @@ struct Joint {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Step {
-    /// Into an object, to the value under this key.
+    /// The value of an object under this key.
     Key(String),
-    /// Into a list of nodes, to the one with this id.
+    /// The node with this id in a list of nodes.
     Node(String),
-    /// Into a list of edges.
+    /// An edge in a list of edges.
     Edge(EdgeName),
-    /// Into a list of tags.
+    /// A tag in a list of tags.
     Tag {
         /// The tag.
         tag: String,
-        /// Which of several equal ones, from 0.
+        /// Its position among equal tags, from 0.
         nth: usize,
     },
-    /// Of a list of nodes not its elements but the order in which they stand.
+    /// The order of a list of nodes, not one of its elements.
     Order,
 }
 
-/// What tells an edge from the others.
+/// The identity of an edge.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct EdgeName {
     /// The node that it leaves.
     pub from: String,
-    /// The action that it is taken for: `action`, else `condition`, else `default`.
+    /// Its action: `action`, else `condition`, else `default`.
     pub action: String,
-    /// Where it leads, and which of several equal edges it is, from 0. Only where some version has several
-    /// edges for this action of this node; elsewhere its end is a value that an edit may change.
+    /// The node that it leads to, and its position among equal edges, from 0. Only set if some version has
+    /// several edges for this action of this node; otherwise the target is a value that an edit may change.
     pub to: Option<(String, usize)>,
 }
 
@@ -57,19 +57,19 @@ impl Path {
     /// The path of the document itself.
     pub const ROOT: Self = Self(None);
 
-    /// The path of what lies one step further.
+    /// The path extended by one step.
     #[must_use]
     pub fn join(&self, step: Step) -> Self {
         Self(Some(Arc::new(Joint { parent: self.clone(), step })))
     }
 
-    /// The path of what is under `key`.
+    /// The path of the value under `key`.
     #[must_use]
     pub fn key(&self, key: impl Into<String>) -> Self {
         self.join(Step::Key(key.into()))
     }
 
-    /// The path of what it is in; none for the root.
+    /// The path of the enclosing value; none for the root.
     pub fn parent(&self) -> Option<&Self> {
         self.0.as_ref().map(|joint| &joint.parent)
     }
@@ -128,12 +128,12 @@ impl fmt::Debug for Path {
     }
 }
 
-/// Which of several equal ones, counted as people do, if it is not the first.
+/// The position among equal elements, counted from 1, unless it is the first.
 fn again(f: &mut fmt::Formatter<'_>, nth: usize) -> fmt::Result {
     if nth > 0 { write!(f, " #{}", nth + 1) } else { Ok(()) }
 }
 
-/// A name as it is, or in quotes where it could be misread.
+/// A name, in quotes if it could be misread.
 struct Word<'a>(&'a str);
 
 impl fmt::Display for Word<'_> {
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_shown_as_people_would_write_them() {
+    fn paths_are_displayed_readably() {
         let nodes = Path::ROOT.key("ir").key("nodes");
         for (path, shown) in [
             (Path::ROOT, "the document"),

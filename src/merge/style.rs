@@ -1,21 +1,22 @@
-//! How a document is laid out.
+//! The layout of a document.
 
 use super::cursor::Cursor;
 
-/// A deeper indentation is nobody's style, and could make a small document a huge one.
+/// The maximum indentation per level. A deeper one is not a real style, and could make a small document very
+/// large.
 const MAX_UNIT_BYTES: usize = 16;
 
 /// The white space between values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Style<'d> {
-    /// Where every member has a line of its own: the line end, and the indentation of one level.
+    /// If every member is on its own line: the line end, and the indentation of one level.
     pub(super) lines: Option<(&'d str, &'d str)>,
-    /// Whether a space follows a colon, and a comma that ends no line.
+    /// Whether a space follows a colon, and a comma that is not at the end of a line.
     pub(super) space: bool,
 }
 
 impl Default for Style<'_> {
-    /// What most tools write.
+    /// The style of most tools.
     fn default() -> Self {
         Self { lines: Some(("\n", "  ")), space: true }
     }
@@ -24,7 +25,7 @@ impl Default for Style<'_> {
 impl<'d> Style<'d> {
     pub(super) const COMPACT: Self = Self { lines: None, space: false };
 
-    /// The style that an object is written in, going by its first member.
+    /// The style of an object, judged by its first member.
     pub(super) fn of(text: &'d str) -> Self {
         let mut cursor = Cursor::new(text);
         cursor.eat(b'{');
@@ -42,7 +43,7 @@ impl<'d> Style<'d> {
         Self { lines, space }
     }
 
-    /// Before a member, its comma included.
+    /// Writes what comes before a member, including the comma.
     pub(super) fn begin_member(self, first: bool, depth: usize, out: &mut String) {
         if !first {
             out.push(',');
@@ -54,14 +55,14 @@ impl<'d> Style<'d> {
         }
     }
 
-    /// Before the sign that closes an object or array of this depth.
+    /// Writes what comes before the closing bracket of an object or array of this depth.
     pub(super) fn end_members(self, empty: bool, depth: usize, out: &mut String) {
         if !empty {
             self.line(depth, out);
         }
     }
 
-    /// A key as it is written, and its colon.
+    /// Writes a key, given as it is written in JSON, and its colon.
     pub(super) fn key(self, written: &str, out: &mut String) {
         out.push_str(written);
         out.push(':');
@@ -78,7 +79,7 @@ impl<'d> Style<'d> {
     }
 }
 
-/// What follows the root: a line end, or nothing.
+/// The end of a document after the root: a line end, or nothing.
 pub(super) fn end_of(text: &str) -> &str {
     let trimmed = text.trim_ascii_end();
     match text.strip_prefix(trimmed) {
@@ -93,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_style_is_seen_at_the_first_member() {
+    fn style_is_taken_from_the_first_member() {
         let lines = |end, unit| Style { lines: Some((end, unit)), space: true };
         for (text, style) in [
             ("{}", Style::default()),

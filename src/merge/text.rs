@@ -1,15 +1,16 @@
-//! JSON text that a document holds: read where it stands, compared, and written anew.
+//! JSON text in a document: read in place, compared, and written again.
 //!
-//! The text is known to be JSON, because a [`Document`](crate::document::Document) has read it. So nothing
-//! here can fail; on other text it ends early, and the document made of the rest would be refused. Values are
-//! read from the text rather than through serde_json's `Value`, which reorders keys and rounds numbers.
+//! The text is known to be valid JSON, because a [`Document`](crate::document::Document) has parsed it. So
+//! nothing here fails; on other text the functions end early, and a document made from the result would be
+//! refused. Values are read from the text rather than through serde_json's `Value`, which reorders keys and
+//! rounds numbers.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::{cursor::Cursor, style::Style};
 
-/// What a string says, given as it is written.
+/// Decodes a string that is given as it is written.
 pub(super) fn unquoted(written: &str) -> Cow<'_, str> {
     let inner = written.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(written);
     if !inner.contains('\\') {
@@ -18,13 +19,13 @@ pub(super) fn unquoted(written: &str) -> Cow<'_, str> {
     serde_json::from_str(written).map_or(Cow::Borrowed(inner), Cow::Owned)
 }
 
-/// Whether two values are the same: strings whatever their escapes, objects whatever their order, numbers
-/// only when spelled alike.
+/// Whether two values are equal: strings whatever their escapes, objects whatever their order, numbers only
+/// if they are spelled alike.
 pub(super) fn same(a: &str, b: &str) -> bool {
     a == b || same_next(&mut Cursor::new(a), &mut Cursor::new(b))
 }
 
-/// In lockstep, so that large arrays take no memory.
+/// Compares both texts in lockstep, so that large arrays take no memory.
 fn same_next(a: &mut Cursor<'_>, b: &mut Cursor<'_>) -> bool {
     match (a.peek(), b.peek()) {
         (Some(b'['), Some(b'[')) => same_arrays(a, b),
@@ -57,7 +58,7 @@ fn same_arrays(a: &mut Cursor<'_>, b: &mut Cursor<'_>) -> bool {
     }
 }
 
-/// In lockstep while the keys are in the same order, then by key.
+/// Compares in lockstep while the keys are in the same order, then by key.
 fn same_objects(a: &mut Cursor<'_>, b: &mut Cursor<'_>) -> bool {
     a.eat(b'{');
     b.eat(b'{');
@@ -81,7 +82,7 @@ fn same_objects(a: &mut Cursor<'_>, b: &mut Cursor<'_>) -> bool {
     }
 }
 
-/// The rest of an object's members, the cursor standing behind the first one's key.
+/// Reads the remaining members of an object. The cursor is after the key `first`.
 fn members<'d>(cursor: &mut Cursor<'d>, first: &'d str) -> HashMap<Cow<'d, str>, &'d str> {
     let mut members = HashMap::new();
     let mut key = first;
@@ -95,15 +96,15 @@ fn members<'d>(cursor: &mut Cursor<'d>, first: &'d str) -> HashMap<Cow<'d, str>,
     }
 }
 
-/// Without white space.
+/// Removes white space.
 pub(super) fn compact(text: &str) -> String {
     let mut out = String::new();
     print(&mut Cursor::new(text), Style::COMPACT, 0, usize::MAX, &mut out);
     out
 }
 
-/// Writes the next value in a style, its first line being `depth` levels deep. Stops when `out` is longer
-/// than `max` bytes.
+/// Writes the next value in a style, with its first line at `depth`. Stops when `out` is longer than `max`
+/// bytes.
 pub(super) fn print(cursor: &mut Cursor<'_>, style: Style<'_>, depth: usize, max: usize, out: &mut String) {
     let (open, close) = match cursor.peek() {
         Some(b'{') => (b'{', b'}'),
@@ -134,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_the_same_whatever_their_spelling_but_numbers() {
+    fn values_are_equal_whatever_their_spelling_except_numbers() {
         for (a, b) in [
             ("1", " 1 "),
             ("\"\\u00e9\"", "\"é\""),
@@ -164,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_ends_early() {
+    fn invalid_json_ends_early() {
         for text in [
             "",
             "[",

@@ -1,6 +1,6 @@
 //! Three versions of one thing.
 
-/// The side of a merge.
+/// A side of a merge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Side {
     /// Ours.
@@ -37,14 +37,14 @@ pub(super) struct Three<T> {
     pub(super) theirs: T,
 }
 
-/// Whose version is the result.
+/// The side whose version is the result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pick {
-    /// The sides have the same.
+    /// Both sides have the same version.
     Same,
     /// Only that side changed it.
     Only(Side),
-    /// Both changed it, and not alike.
+    /// Both changed it, in different ways.
     Neither,
 }
 
@@ -68,7 +68,7 @@ impl<T> Three<T> {
         }
     }
 
-    /// Whose version counts. Where the base is not known, only what is the same can be decided.
+    /// Picks the side whose version counts. Without a known base only equal versions can be decided.
     pub(super) fn pick(&self, base_is_known: bool, same: impl Fn(&T, &T) -> bool) -> Pick {
         if same(&self.ours, &self.theirs) {
             Pick::Same

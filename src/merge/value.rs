@@ -1,12 +1,11 @@
-//! A document as a merge sees it: down to what is merged as a whole.
+//! A document as the merge reads it, split into parts down to the values that are merged as a whole.
 
 use std::borrow::Cow;
 
 use super::{cursor::Cursor, text};
 
-/// What a value is in a workflow, given by where it stands: it decides how the value is taken apart. The
-/// places are those of
-/// [`document`](crate::document).
+/// The role of a value in a workflow, given by its position. It decides how the value is split into parts.
+/// The positions are those of [`document`](crate::document).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
     /// The root: bare IR, or the wrapper of a saved workflow.
@@ -20,7 +19,7 @@ pub(super) enum Role {
     Edges,
     Edge,
     Tags,
-    /// An object of independent members, where none is as good as an empty one.
+    /// An object of independent members, where an absent object is equivalent to an empty one.
     Collection,
     Other,
 }
@@ -49,12 +48,12 @@ impl Role {
         }
     }
 
-    /// Whether a value that is absent, or null, is as good as an empty one.
+    /// Whether an absent or null value is equivalent to an empty one.
     pub(super) fn may_be_absent(self) -> bool {
         matches!(self, Self::Nodes | Self::Edges | Self::Tags | Self::Collection)
     }
 
-    /// Whether the graph is judged by what is in there once it is merged.
+    /// Whether the graph check depends on this value after the merge.
     pub(super) fn is_graph(self) -> bool {
         matches!(self, Self::Document | Self::Ir | Self::Nodes | Self::Edges)
     }
@@ -62,8 +61,8 @@ impl Role {
 
 #[derive(Debug)]
 pub(super) enum Value<'d> {
-    /// A literal, number, string or array: its text. Arrays that are merged as a whole are not read before
-    /// they are compared, so that millions of small values take no memory.
+    /// The text of a literal, number, string or array. Arrays that are merged as a whole are not parsed
+    /// before they are compared, so that millions of small values take no memory.
     Whole(&'d str),
     Parts(Parts<'d>),
 }
@@ -81,7 +80,7 @@ pub(super) struct Parts<'d> {
 pub(super) struct Part<'d> {
     /// The key as it is written; empty in a list.
     pub(super) key: &'d str,
-    /// The key, the id of a node, or the tag. Edges are named only where all versions of them are known.
+    /// The key, the id of a node, or the tag. Edges are named only once all versions of them are known.
     pub(super) name: Cow<'d, str>,
     pub(super) value: Value<'d>,
 }
@@ -138,7 +137,7 @@ impl<'d> Value<'d> {
         matches!(self, Self::Whole("null"))
     }
 
-    /// What it says, if it is a string.
+    /// Its value, if it is a string.
     pub(super) fn string(&self) -> Option<Cow<'d, str>> {
         match self {
             Self::Whole(text) if text.starts_with('"') => Some(text::unquoted(text)),
@@ -159,7 +158,7 @@ impl<'d> Value<'d> {
         parts.parts.iter().find(|part| part.name == key).map(|part| &part.value)
     }
 
-    /// Whether both say the same, as [`text::same`] has it.
+    /// Whether both are equal by [`text::same`].
     pub(super) fn same(&self, other: &Self) -> bool {
         text::same(self.text(), other.text())
     }
@@ -170,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_document_is_taken_apart_where_its_parts_are_merged() {
+    fn document_is_split_where_its_parts_are_merged() {
         let text = r#"{"nodes": [{"id": "\u0061", "params": {"nodes": [{"id": "x"}]}}], "list": [1, {"a": 2}],
             "tags": ["t"], "metadata": {"nodes": ["claimed"], "tags": null}}"#;
         let root = Value::read(text);

@@ -5,19 +5,19 @@ use super::style::{Style, end_of};
 use super::three::{Pick, Side, Three};
 use super::{cursor::Cursor, text};
 
-/// Writes in the style that a document has: values as the sides spelled them, where that fits.
+/// Writes a document in one style. Values keep the sides' text if it has that style.
 #[derive(Debug)]
 struct Writer<'d> {
     style: Style<'d>,
-    /// The sides whose text fits into that style.
+    /// The sides whose text has that style.
     fitting: Vec<Side>,
-    /// Beyond this many bytes nothing needs to be written.
+    /// The length in bytes beyond which writing may stop.
     max: usize,
     out: String,
 }
 
-/// The text of a document, or the side whose document it is. A text that is longer than `max` bytes was not
-/// finished.
+/// Returns the text of the merged document, or the side whose document it equals. A text longer than `max`
+/// bytes is incomplete.
 pub(super) fn write(
     merged: &Merged<'_, '_>,
     texts: Three<Option<&str>>,

@@ -1,20 +1,20 @@
-//! Where the versions of a workflow lie relative to its head. Pure.
+//! Classifies the versions of a workflow by how they relate to its head. Pure.
 //!
-//! Ancestry over all parents decides, and no age: a clock, a file time or a pending record proves nothing
+//! Ancestry over all parents decides. Age does not: a clock, a file time or a pending record proves nothing
 //! about a version.
 //!
 //! - **In the chain**: the version of the head or one of its ancestors. The caller knows these; they are not
 //!   classified here.
-//! - **Beside**: neither in the chain nor a descendant of the head's version. A race that was lost, another
-//!   branch, or a head that was put back and saved over leaves such versions. They refuse nothing.
-//! - **Ahead**: the head's version is an ancestor. Where the head has no version, every version is ahead. It
-//!   is one of two things:
+//! - **Beside**: neither in the chain nor a descendant of the head's version. A lost race, another branch, or
+//!   a head that was restored and then saved over leaves such versions. They block nothing.
+//! - **Ahead**: the head's version is an ancestor. If the head has no version, every version is ahead. A
+//!   version ahead has one of two statuses:
 //!   - **Unconfirmed**: one commit ahead, on a storage whose batches are not atomic, and without a witness. A
-//!     writer that stopped between the version and the head leaves this, and so does one that is still at work.
-//!   - **Hurt**: anything else. The head was at this version or behind it once, and was removed or replaced
-//!     by an
-//!     older state. On a storage with atomic batches a version never exists before its head, so there every
-//!     version ahead says so.
+//!     writer that stopped between writing the version and moving the head leaves this; a writer that is
+//!     still at work looks the same.
+//!   - **Hurt**: anything else. The head was once at this version or behind it, and was then removed or
+//!     replaced by an older state. On a storage with atomic batches a version never exists before its head,
+//!     so there every version ahead is a sign of a hurt head.
 //!
 //! A witness is an index entry or a line of the operation history (both are made from heads alone), a commit
 //! that was built on the version, or a working copy with its content (it is written after the head).
@@ -39,18 +39,18 @@ pub(crate) enum VersionStatus {
 #[derive(Debug, Clone)]
 pub(crate) struct Candidate {
     pub(crate) name: VersionName,
-    /// The record and its hash; none where the version cannot be read.
+    /// The record and its hash; none if the version cannot be read.
     pub(crate) version: Option<(VersionRecord, ContentHash)>,
 }
 
-/// What else is known of the candidates.
+/// Additional evidence about the candidates.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Witnesses {
     /// Versions that an index entry or a line of the operation history names.
     pub(crate) indexed: BTreeSet<VersionName>,
-    /// The index has an entry of a workflow whose head has no version.
+    /// The index has an entry for a workflow whose head has no version.
     pub(crate) head_is_lost: bool,
-    /// The content of the working copy, where no version of the chain has it.
+    /// The content of the working copy, if no version of the chain has that content.
     pub(crate) copy: Option<ContentHash>,
 }
 
@@ -68,7 +68,7 @@ impl Candidate {
         self.version.as_ref().map(|(record, _)| record)
     }
 
-    /// How other records name this version.
+    /// The reference by which other records name this version.
     pub(crate) fn reference(&self) -> Option<VersionRef> {
         let (record, record_hash) = self.version.as_ref()?;
         let (generation, version_id) = (record.generation, record.version_id.clone());
@@ -76,15 +76,15 @@ impl Candidate {
     }
 
     /// The parents that can be ancestors. A parent of the same or a higher generation is damage, and
-    /// following it could go in a circle.
+    /// following it could lead into a cycle.
     fn parents(&self) -> impl Iterator<Item = &VersionRef> {
         let parents = self.record().map(|record| record.parents.as_slice()).unwrap_or_default();
         parents.iter().filter(|parent| parent.generation < self.name.0)
     }
 }
 
-/// The status of every candidate. `head` is the version of the head; none where there is no head, or where it
-/// has no version.
+/// Returns the status of every candidate. `head` is the version of the head; none if there is no head, or if
+/// it has no version.
 pub(crate) fn classify(
     head: Option<&VersionRef>,
     candidates: &[Candidate],
@@ -112,11 +112,10 @@ pub(crate) fn classify(
     candidates.iter().map(|candidate| (candidate.name.clone(), status(candidate))).collect()
 }
 
-/// The versions ahead that a head can be moved to, each with whether it surely was current once: no later
-/// version was built on them.
+/// Returns the versions ahead that a head can be moved to: those that no later version was built on. The flag
+/// says whether the version was certainly current once.
 ///
-/// A version without a witness may never have been current, so the version that it was built on is one of
-/// them as well.
+/// A version without a witness may never have been current, so the version below it is returned as well.
 pub(crate) fn tips(
     head: Option<&VersionRef>,
     candidates: &[Candidate],
@@ -142,8 +141,8 @@ pub(crate) fn tips(
 
 type AheadVersions<'a> = BTreeMap<&'a VersionName, Option<VersionRef>>;
 
-/// The candidates that descend from the head's version. Parents come before their children in the order of
-/// generations.
+/// The candidates that descend from the head's version. The candidates are sorted by generation, so parents
+/// come before their children.
 fn ahead<'a>(head: Option<&VersionRef>, candidates: &[&'a Candidate]) -> AheadVersions<'a> {
     let mut ahead = AheadVersions::new();
     for candidate in candidates {
@@ -163,12 +162,12 @@ fn is_among(named: &VersionRef, versions: &AheadVersions<'_>) -> bool {
     versions.get(&name).is_some_and(|version| version.as_ref() == Some(named))
 }
 
-/// Which versions ahead were written by one commit on top of the head, and which had a later commit built on
-/// them.
+/// The versions ahead that one commit wrote directly on top of the head, and those that a later commit was
+/// built on.
 struct Commits<'a> {
     first: BTreeSet<&'a VersionName>,
     built_upon: BTreeSet<VersionName>,
-    /// A commit that keeps a person's edit writes two versions: each is the partner of the other.
+    /// A commit that keeps a person's edit writes two versions; each is the partner of the other.
     partner: BTreeMap<&'a VersionName, &'a VersionName>,
 }
 
@@ -195,8 +194,8 @@ impl<'a> Commits<'a> {
                     None => {
                         is_first &= match head {
                             None => false,
-                            // A parent that is no candidate has a generation up to the head's, or is missing:
-                            // then nobody knows how far ahead it was.
+                            // A parent that is no candidate has a generation up to the head's, or is missing.
+                            // If it is missing, its distance from the head is unknown.
                             Some(head) => {
                                 !ahead.contains_key(&name)
                                     && (parent.generation <= head.generation || by_name.contains_key(&name))
@@ -213,7 +212,7 @@ impl<'a> Commits<'a> {
         Self { first, built_upon, partner }
     }
 
-    /// The candidates with a witness. What is known of one version of a commit is known of the whole commit.
+    /// The candidates with a witness. A witness of one version of a commit confirms the whole commit.
     fn confirmed(&self, candidates: &[&'a Candidate], witnesses: &Witnesses) -> BTreeSet<&'a VersionName> {
         let is_witnessed = |candidate: &&&'a Candidate| {
             witnesses.indexed.contains(&candidate.name)

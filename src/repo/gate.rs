@@ -18,23 +18,23 @@ use super::{
 use crate::format::{Config, keys};
 use crate::{Error, Result};
 
-/// For so long every writer of this handle is given the failure of a probe, before the next one probes
-/// again. A batch then costs one probe and not one for each of its workflows.
+/// For this long, every writer of this handle gets the failure of the last probe; after that, the next writer
+/// probes again. So a batch costs one probe, and not one for each of its workflows.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
-/// What stands between a program and a store: what a newer program changed here, by the features in
-/// `config.json`, and whether the place is one that can be written to safely.
+/// The checks before a program may use a store: the features in `config.json` that a newer program may have
+/// added, and whether the storage can be written to safely.
 #[derive(Debug)]
 pub(crate) struct Gate {
     objects: Objects,
     location: String,
-    /// As last read. Never held across an await.
+    /// The config as last read. The lock is never held across an await.
     config: Mutex<Config>,
     /// The name of a place that must be probed before it is written to.
     place: Option<String>,
-    /// What is known of the place. Never held across an await.
+    /// What is known of the place. The lock is never held across an await.
     known: Mutex<Known>,
-    /// Held by the one writer who probes while the others wait for what comes of it.
+    /// Held by the one writer that probes while the others wait for the result.
     probing: tokio::sync::Mutex<()>,
 }
 
@@ -43,11 +43,11 @@ pub(crate) struct Gate {
 enum Known {
     Nothing,
     Verdict(Verdict),
-    /// A probe came to no verdict, and until this moment of the monotonic clock no other one is tried.
+    /// A probe was inconclusive. No other probe is made until this moment of the monotonic clock.
     Failed(Failed, Duration),
 }
 
-/// Why a probe came to no verdict.
+/// Why a probe was inconclusive.
 #[derive(Debug, Clone)]
 enum Failed {
     Unclear(Vec<String>),
@@ -55,7 +55,7 @@ enum Failed {
 }
 
 impl Failed {
-    /// None where the failure is not about the storage.
+    /// None if the failure is not about the storage.
     fn of(error: &Error) -> Option<Self> {
         match error {
             Error::Unproven { unclear, .. } => Some(Self::Unclear(unclear.clone())),
@@ -87,7 +87,7 @@ impl Failed {
 }
 
 impl Gate {
-    /// Lets a reader in who knows everything that a reader must know here.
+    /// Admits a reader if this program knows every feature that a reader must know.
     pub(crate) fn enter(objects: Objects, location: String, config: Config) -> Result<Self> {
         check_features(config.features.unknown_to_readers())?;
         let place = objects.backend.place();
@@ -105,23 +105,22 @@ impl Gate {
         &self.location
     }
 
-    /// Whether this program knows everything that a writer must know here.
+    /// Checks that this program knows every feature that a writer must know.
     pub(crate) fn check_writer(&self) -> Result<()> {
         check_features(self.config().features.unknown_to_writers())
     }
 
-    /// Whether a writer would be let in without another question. For those who write along the way and may
-    /// as well not.
+    /// Whether a writer would be admitted without a probe. For callers whose write is optional.
     pub(crate) fn is_open_to_writers(&self) -> bool {
         self.check_writer().is_ok() && matches!(*self.lock_known(), Known::Verdict(Verdict::Safe))
     }
 
-    /// Lets a writer in who knows everything that a writer must know here, if the place can be written to
-    /// safely.
+    /// Admits a writer if this program knows every feature that a writer must know and the place can be
+    /// written to safely.
     ///
-    /// Whether it can is found out by the first writer, unless `config.json` says that it was. Readers never
-    /// ask: what is there is true whatever the place does to writers, and they may not be allowed to write a
-    /// probe.
+    /// The first writer probes the place, unless `config.json` records that it is safe. Readers never probe:
+    /// the stored data is valid whatever the place does to writers, and a reader may not be allowed to write
+    /// a probe.
     pub(crate) async fn admit_writer(&self) -> Result<()> {
         self.check_writer()?;
         let Some(place) = &self.place else { return Ok(()) };
@@ -129,7 +128,7 @@ impl Gate {
             return answer;
         }
         let _probing = self.probing.lock().await;
-        // The writer that had the lock has found out meanwhile.
+        // The previous holder of the lock may have probed meanwhile.
         if let Some(answer) = self.answer(place) {
             return answer;
         }
@@ -161,8 +160,8 @@ impl Gate {
         }
     }
 
-    /// The same by what `config.json` says now. A long-lived writer notices a changed gate, and a store that
-    /// was taken away from under it, before it adds a workflow.
+    /// Reads `config.json` again, then admits the writer. So a long-lived writer notices changed features, or
+    /// a store that was removed, before it adds a workflow.
     pub(crate) async fn check_writer_again(&self) -> Result<()> {
         let config = read_config(&self.objects).await?;
         let config = config.ok_or_else(|| Error::StoreMissing { location: self.location.clone() })?;
@@ -170,7 +169,7 @@ impl Gate {
         self.admit_writer().await
     }
 
-    /// Probes the place, whatever is known of it, and remembers what it comes to where the place has a name.
+    /// Probes the place, whatever is known of it, and remembers the verdict if the place has a name.
     pub(crate) async fn probe_anew(&self, depth: &Depth) -> Result<Report> {
         self.check_writer()?;
         let _probing = self.probing.lock().await;
@@ -183,8 +182,8 @@ impl Gate {
         Ok(report)
     }
 
-    /// Takes a verdict in, and writes it down for those who come later. That it could not be written down
-    /// costs them a probe, no more.
+    /// Keeps a verdict, and records it in `config.json` for other processes. If it cannot be recorded, they
+    /// only have to probe again.
     async fn learn(&self, place: &str, verdict: Verdict) -> Result<()> {
         match trust::remember(&self.objects, place, &verdict).await {
             Ok(Some(config)) => self.set_config(config),

@@ -6,21 +6,21 @@ use std::{
 use super::StoredHead;
 use crate::format::WorkflowId;
 
-/// So many heads are known at a time. A head has a few KiB.
+/// How many heads are cached. A head has a few KiB.
 const KNOWN: usize = 1024;
 
 /// The heads that this process read or wrote last.
 ///
-/// Never trusted: whoever uses one names its version in a swap, which fails if it is old, or takes from it
-/// only what was true once and stays true: a fold, that a version of this process is in place.
+/// A cached head is never trusted. It is used in a swap, which fails if the head is outdated, or for a fact
+/// that stays true once it was true (for a fold: that a version of this process is in place).
 #[derive(Debug, Default)]
 pub(super) struct KnownHeads(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
     heads: HashMap<WorkflowId, (u64, Arc<StoredHead>)>,
-    /// The ids in the order in which they came, each with the number of its coming. An older one of an id
-    /// that came again counts for nothing.
+    /// The ids in the order of insertion, each with its insertion number. An older entry of an id that was
+    /// inserted again is ignored.
     order: VecDeque<(u64, WorkflowId)>,
     came: u64,
 }
@@ -35,8 +35,8 @@ impl KnownHeads {
             .map(|(_, stored)| Arc::clone(stored))
     }
 
-    /// The oldest make room. A head that was read may be older than one that was written meanwhile; the
-    /// higher revision stays.
+    /// Adds a head and evicts the oldest ones. A head that was read may be older than one that was written
+    /// meanwhile; the higher revision is kept.
     pub(super) fn keep(&self, stored: StoredHead) {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let id = stored.head.id.clone();
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_state_of_the_latest_heads_is_known() {
+    fn newest_state_of_the_latest_heads_is_cached() {
         let (known, id) = (KnownHeads::default(), |name: &str| WorkflowId::parse(name).unwrap());
         known.keep(stored("a", 2));
         known.keep(stored("a", 1));
@@ -85,7 +85,7 @@ mod tests {
         assert_eq!(known.get(&id("a")), None);
         for n in 0..2 * KNOWN {
             known.keep(stored(&format!("w{n}"), 1));
-            // What was forgotten and comes again must not pile up.
+            // Ids that are forgotten and inserted again must not accumulate in `order`.
             known.forget(&id("again"));
             known.keep(stored("again", 1));
             assert!(known.get(&id("again")).is_some(), "what came last is known, however often it came");

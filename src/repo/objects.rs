@@ -11,7 +11,7 @@ use crate::{Error, Result};
 /// How many objects are read at the same time.
 const READ_AHEAD: usize = 32;
 
-/// The backend and the environment, read as what is stored there.
+/// The backend and the environment, with typed reads of the stored objects.
 #[derive(Clone)]
 pub(crate) struct Objects {
     pub(crate) backend: Arc<dyn StorageBackend>,
@@ -26,7 +26,7 @@ impl Objects {
         Self { backend, environment, traits, known: Arc::default() }
     }
 
-    /// The wall clock in the precision that is stored.
+    /// Returns the wall clock time in the precision that is stored.
     pub(crate) fn now(&self) -> DateTime<Utc> {
         self.environment.now().trunc_subsecs(3)
     }
@@ -39,20 +39,20 @@ impl Objects {
         self.backend.commit(batch).await.map_err(|source| Error::of_commit(what, source))
     }
 
-    /// The head of `id`; an empty one without a version if there is none. It is known from then on.
+    /// Returns the head of `id`, and caches it; an empty head without a version if there is none.
     pub(crate) async fn head(&self, id: &WorkflowId) -> Result<StoredHead> {
         let stored = self.read_head(id).await?;
         self.remember_head(&stored.head, stored.version.as_ref());
         Ok(stored)
     }
 
-    /// The head of `id` as this process last saw it. Old news perhaps: good for a swap that names its
-    /// version, and for what was true once.
+    /// Returns the head of `id` as this process last saw it. It may be outdated: use it for a swap that names
+    /// its version, or for facts that stay true.
     pub(crate) fn known_head(&self, id: &WorkflowId) -> Option<Arc<StoredHead>> {
         self.known.get(id)
     }
 
-    /// This is the head now, or was a moment ago.
+    /// Caches a head that is current, or was a moment ago.
     pub(crate) fn remember_head(&self, head: &Head, version: Option<&Version>) {
         match version {
             Some(version) => {
@@ -78,8 +78,8 @@ impl Objects {
         }
     }
 
-    /// The head of `id`, or, where it cannot be read, an empty one with the version of the object that is
-    /// there, and why. What a newer program wrote is an error.
+    /// Returns the head of `id`. If the head cannot be read, returns an empty one with the storage version of
+    /// the object, and the reason. A head that a newer program wrote is an error.
     pub(crate) async fn head_or_damage(&self, id: &WorkflowId) -> Result<(StoredHead, Option<Error>)> {
         let key = keys::head(id);
         let empty = |version| StoredHead { head: Head::new(id.clone()), version };
@@ -97,8 +97,8 @@ impl Objects {
         }
     }
 
-    /// The heads of `ids`, in no particular order; they may be many, so they are not kept. A head that cannot
-    /// be read is a result of its own: one bad record must not hide the others.
+    /// Returns the heads of `ids`, in no particular order. They may be many, so they are not cached. Each
+    /// head has its own result, so that one damaged head does not hide the others.
     pub(crate) async fn heads(&self, ids: Vec<WorkflowId>) -> Vec<(WorkflowId, Result<StoredHead>)> {
         stream::iter(ids)
             .map(|id| async move {
@@ -110,17 +110,19 @@ impl Objects {
             .await
     }
 
-    /// The version that a head or another record names. It must be there and be exactly that one.
+    /// Returns the version that a head or another record names. The object must exist and be exactly that
+    /// version.
     ///
     /// Invariant: this is the only way to read a version whose content is used, and every name that is passed
     /// here comes from a head or from a record that was read here. So every record is verified by the hashes
     /// along its chain from the head, and every content by the hash in its record. The head itself is taken
-    /// as it is: nothing above it vouches for it.
+    /// as it is: no hash above it covers it.
     pub(crate) async fn named_version(&self, id: &WorkflowId, named: &VersionRef) -> Result<StoredVersion> {
         let key = keys::version(id, named.generation, &named.version_id);
         let object = self.get(&key).await?.ok_or_else(|| corrupt(&key, "it is missing".to_owned()))?;
         let version = match StoredVersion::decode(id, &object.bytes) {
-            // A line of a newer program has the hash that names it; a damaged one does not, whatever it says.
+            // A line that a newer program wrote has the hash that names it. A damaged line does not, whatever
+            // its format says.
             Err(newer) if newer.is_newer() && StoredVersion::hash_of(&object.bytes) != named.record_hash => {
                 return Err(corrupt(&key, format!("its record has not the hash {}", named.record_hash)));
             }
@@ -136,8 +138,8 @@ impl Objects {
         Ok(version)
     }
 
-    /// A version that only its key names; none if there is no such object. Nothing vouches for its record, so
-    /// it says how it lies to a head and nothing else.
+    /// Returns a version that only its key names; none if there is no such object. No hash covers its record,
+    /// so it is only used to classify the version relative to a head.
     pub(crate) async fn unvouched_version(
         &self,
         id: &WorkflowId,
@@ -153,10 +155,11 @@ impl Objects {
         Ok(Some(version))
     }
 
-    /// The version of that generation in the chain of `head`; none if the chain does not have one. One read
-    /// for a generation that the head remembers.
+    /// Returns the version of that generation in the chain of `head`; none if the chain does not have one. It
+    /// costs one read if the head remembers the generation.
     pub(crate) async fn generation(&self, head: &Head, generation: u64) -> Result<Option<StoredVersion>> {
-        // The nearest version above it or itself that the head remembers, and from there along the parents.
+        // Starts from the nearest remembered version at or above the generation, and follows the parents from
+        // there.
         let current = head.current.iter().flat_map(Current::lineage);
         let Some(from) = current.take_while(|known| known.generation >= generation).last() else {
             return Ok(None);
@@ -186,7 +189,7 @@ impl Objects {
         Ok(version)
     }
 
-    /// A walk back along first parents, from a version that the head remembers.
+    /// Walks back along first parents, from a version that the head remembers.
     pub(crate) fn walk(&self, id: &WorkflowId, from: &Ancestor) -> Walk {
         Walk { id: id.clone(), next: Next::Unread(from.reference()) }
     }
@@ -202,7 +205,7 @@ impl Objects {
     }
 }
 
-/// A walk along a chain, the newest first. See [`Objects::walk`].
+/// A walk along a chain, the newest version first. See [`Objects::walk`].
 #[derive(Debug)]
 pub(crate) struct Walk {
     id: WorkflowId,
@@ -211,16 +214,16 @@ pub(crate) struct Walk {
 
 #[derive(Debug)]
 enum Next {
-    /// Where the walk begins; its record tells the parent.
+    /// The start of the walk; its record names the parent.
     Unread(VersionRef),
     Named(VersionRef),
     End,
 }
 
 impl Walk {
-    /// The parent of the version before, verified by the hash that names it; none at the end. None with a
-    /// warning if the chain cannot be read any further: the caller wants more than the head remembers, and
-    /// can do with less. `verify` reports the damage.
+    /// Returns the parent of the version before, verified by the hash that names it; none at the end. If the
+    /// chain cannot be read any further, logs a warning and returns none: the caller asked for more than the
+    /// head remembers, and can do with less. `verify` reports the damage.
     pub(crate) async fn parent(&mut self, objects: &Objects) -> Result<Option<StoredVersion>> {
         let read = match std::mem::replace(&mut self.next, Next::End) {
             Next::End => return Ok(None),

@@ -1,29 +1,29 @@
-//! The order of a walk along all parents of a version.
+//! The order in which all parents of a version are visited.
 
 use std::collections::BTreeSet;
 
 use super::VersionName;
 use crate::format::{VersionRecord, VersionRef};
 
-/// A walk along all parents. The caller reads each version that [`next`](Self::next) names and hands its
+/// A walk along all parents. The caller reads each version that [`next`](Self::next) returns and passes its
 /// record to [`go_on`](Self::go_on).
 ///
-/// Invariant: the first parents come first, the nearest first, and each version comes once. So a version that
-/// is an ancestor along the first parents is told as that, also where other parents lead to it as well.
+/// Invariant: first parents come first, the nearest first, and each version is returned once. So a version
+/// that is an ancestor along the first parents is reported as such, even if other parents lead to it as well.
 #[derive(Debug, Default)]
 pub(crate) struct ParentWalk {
-    /// The versions that were named so far.
+    /// The versions that were returned so far.
     pub(crate) seen: BTreeSet<VersionName>,
     next: Vec<(VersionRef, bool)>,
 }
 
 impl ParentWalk {
-    /// Goes on with this version next, which is an ancestor along the first parents if it `is_first`.
+    /// Visits this version next. `is_first` says whether it is an ancestor along the first parents.
     pub(crate) fn add(&mut self, named: VersionRef, is_first: bool) {
         self.next.push((named, is_first));
     }
 
-    /// Goes on with the parents of a version, but for those of the same or a higher generation: they are
+    /// Continues with the parents of a version, except those of the same or a higher generation: they are
     /// damage.
     pub(crate) fn go_on(&mut self, record: &VersionRecord, is_first: bool) {
         let parents = record.parents.iter().enumerate().rev();
@@ -31,7 +31,7 @@ impl ParentWalk {
         self.next.extend(older.map(|(place, parent)| (parent.clone(), is_first && place == 0)));
     }
 
-    /// The next version, and whether it is an ancestor along the first parents; none at the end.
+    /// Returns the next version, and whether it is an ancestor along the first parents; none at the end.
     pub(crate) fn next(&mut self) -> Option<(VersionRef, bool)> {
         while let Some((named, is_first)) = self.next.pop() {
             if self.seen.insert((named.generation, named.version_id.clone())) {
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn first_parents_come_first_where_several_ways_lead_to_them() {
+    fn first_parents_come_first_if_several_paths_lead_to_them() {
         // 5 has merged 3 and 4, and 4 has merged 3 again.
         let parents: BTreeMap<u64, &[u64]> = [(5, &[3, 4][..]), (4, &[2, 3]), (3, &[1]), (2, &[1])].into();
         let mut walk = ParentWalk::default();

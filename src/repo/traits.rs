@@ -32,8 +32,7 @@ impl From<Capabilities> for Traits {
 }
 
 impl Traits {
-    /// Whether a working copy can be older than its head without a person's doing: a crash can come between
-    /// the two, or an edit of the copy stays unnoticed.
+    /// Whether a working copy can be older than its head although no person edited it.
     pub(crate) fn copies_lag(self) -> bool {
         !(self.atomic_batch && self.plain_files)
     }

@@ -1,5 +1,5 @@
-//! Whether the place keeps what everything here stands on: probed once, remembered in `config.json`, never
-//! taken for granted.
+//! Tests whether the storage keeps the guarantees that the store relies on. The result of the probe is
+//! recorded in `config.json`.
 
 use std::{pin::pin, time::Duration};
 
@@ -13,21 +13,21 @@ use super::{Objects, objects::check_features, unreadable};
 use crate::format::{Config, keys};
 use crate::{Error, NOTICES, Result};
 
-/// A probe that takes longer is announced.
+/// A probe that takes longer than this is announced.
 const SILENT: Duration = Duration::from_secs(1);
 
-/// How often a verdict is written down that others keep overwriting.
+/// How many times to try to record a verdict while other writers keep rewriting `config.json`.
 const ATTEMPTS: usize = 3;
 
-/// What a probe came to, where it came to something.
+/// The result of a conclusive probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Safe,
-    /// The promises that are broken.
+    /// The guarantees that are broken.
     Unsafe(Vec<String>),
 }
 
-/// Probes the storage below a ground of its own. If that takes a while, a notice says so.
+/// Probes the storage below a prefix of its own, and prints a notice if that takes a while.
 pub(crate) async fn probe(objects: &Objects, depth: &Depth) -> Result<Report> {
     let ground = keys::probe_ground(&objects.environment.new_id());
     let (backend, environment) = (&*objects.backend, &*objects.environment);
@@ -48,11 +48,10 @@ pub(crate) async fn probe(objects: &Objects, depth: &Depth) -> Result<Report> {
     Ok(report)
 }
 
-/// The verdict of a probe.
+/// Derives the verdict from the report of a probe.
 ///
 /// # Errors
-/// [`Error::Unproven`]: replies were lost, or requests landed late. Nothing may be written then, and
-/// another probe may tell.
+/// [`Error::Unproven`]: replies were lost, or requests landed late. Nothing may be written then; another probe may be conclusive.
 pub(crate) fn verdict(place: &str, report: &Report) -> Result<Verdict> {
     let (broken, unclear) = (report.broken(), report.unclear());
     if !broken.is_empty() {
@@ -65,7 +64,7 @@ pub(crate) fn verdict(place: &str, report: &Report) -> Result<Verdict> {
 }
 
 impl Verdict {
-    /// Lets nobody write where a promise is broken.
+    /// Refuses writes if a guarantee is broken.
     pub(crate) fn into_result(self, place: &str) -> Result<()> {
         match self {
             Self::Safe => Ok(()),
@@ -74,14 +73,15 @@ impl Verdict {
     }
 }
 
-/// Writes down in `config.json` that the place is safe, or strikes out that it was. Answers the config as it
-/// is now; none if others kept rewriting it, and then whoever comes next probes once more.
+/// Records in `config.json` that the place is safe, or removes that record. Returns the config as it is now;
+/// none if other writers kept rewriting it. The next writer probes again in that case.
 ///
-/// Two who write the same at the same time may not notice each other; both meant it.
+/// If two processes write the same record at the same time, neither may notice the other. Both intended the
+/// same result.
 pub(crate) async fn remember(objects: &Objects, place: &str, verdict: &Verdict) -> Result<Option<Config>> {
     let key = keys::config();
     for _ in 0..ATTEMPTS {
-        // Gone, or no store yet: there is nothing to remember it in.
+        // Removed, or not yet a store: there is nowhere to record the verdict.
         let Some(object) = objects.get(&key).await? else { return Ok(None) };
         let before = Config::decode(&object.bytes).map_err(|source| unreadable(&key, source))?;
         check_features(before.features.unknown_to_writers())?;

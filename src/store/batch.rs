@@ -7,18 +7,19 @@ use tracing::Instrument;
 use super::{SaveRequest, Saved, Store};
 use crate::{Error, Result, format::WorkflowId};
 
-/// After how many saves a long batch folds the index, so that readers need not look at too many heads
+/// The number of saves after which a long batch folds the index, so that readers need not read too many heads
 /// meanwhile.
 const FOLD_EVERY: usize = 1024;
 
 impl Store {
-    /// Saves many workflows, several side by side ([`crate::StoreOptions::concurrency`]), and yields each
-    /// result in the order in which they were given. Each is a save of its own: some may fail while others
-    /// succeed. Two of one workflow race with each other.
+    /// Saves many workflows, several side by side ([`crate::StoreOptions::concurrency`]), and yields the
+    /// results in the order of the requests. Each request is a separate save: some may fail while others
+    /// succeed. Two saves of one workflow race with each other.
     ///
-    /// Lazy: dropping the stream leaves what was begun with an open outcome and begins nothing more. When it
-    /// ends by itself the index is folded, and where half as much has changed since as it has, its export,
-    /// `index.json`, brought up to date; if that fails, a warning says so and a later save makes up for it.
+    /// The stream is lazy. If it is dropped, the saves that began have an unknown outcome, and no other save
+    /// begins. At the end of the stream the index is folded. Its base and its export `index.json` are
+    /// rewritten as well if the changes since the last base amount to at least half of that base. If this
+    /// fails, a warning is logged, and a later save repeats it.
     pub fn save_all<I>(&self, requests: I) -> impl Stream<Item = (WorkflowId, Result<Saved>)> + Send + use<I>
     where
         I: IntoIterator<Item = SaveRequest>,
@@ -31,7 +32,7 @@ impl Store {
             let store = saving.clone();
             let id = request.id().clone();
             let what = format!("the save of {id}");
-            // A task of its own, so that all processors take part; it ends with this stream.
+            // A task of its own, so that all processors are used. It is aborted when the stream is dropped.
             let save = async move { store.save_of_batch(request).await };
             let save = AbortOnDropHandle::new(tokio::spawn(save.in_current_span()));
             async move {

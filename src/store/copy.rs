@@ -9,14 +9,14 @@ use crate::{
     repo::{Objects, StoredHead},
 };
 
-/// How often a look is repeated while other writers change the head. Each repetition means that another
-/// writer finished a change.
+/// How often to read copy and head again while other writers change the head. Each repetition means that
+/// another writer finished a change.
 pub(super) const LOOKS: u32 = 100;
 
-/// What the working copy `workflow.json` holds.
+/// The state of the working copy `workflow.json`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum CopyState {
-    /// Nothing: not written yet, or removed.
+    /// Absent: not written yet, or removed.
     Absent,
     /// The current content.
     Current(Version),
@@ -55,8 +55,8 @@ impl CopyState {
         Ok(Self::Edited(version, hash))
     }
 
-    /// The same as far as the head alone tells, for a copy that was read before or after the head: none where
-    /// the order of the reads matters, or old records would have to be read.
+    /// The same, as far as the head alone decides, for a copy that was read before or after the head: none if
+    /// the order of the reads matters, or if old records would have to be read.
     pub(super) fn at_a_glance(objects: &Objects, head: &Head, copy: Option<&Object>) -> Option<Self> {
         let Some(copy) = copy else { return Some(Self::Absent) };
         let hash = ContentHash::of(&copy.bytes);
@@ -69,7 +69,7 @@ impl CopyState {
         (objects.traits.copies_lag() && remembered()).then(|| Self::Lagging(version()))
     }
 
-    /// What a write of the copy must name so that it overwrites nothing but what was judged.
+    /// The version that a write of the copy must name, so that it overwrites only the copy that was judged.
     pub(crate) fn version(&self) -> Option<&Version> {
         match self {
             Self::Absent => None,
@@ -80,10 +80,10 @@ impl CopyState {
 
 impl Look {
     /// Judges the copy of a workflow whose head was `stored` a moment ago. None if other writers changed the
-    /// head at every look.
+    /// head at every attempt.
     ///
-    /// Old records are read only for a copy and a head of the same moment: a copy that another writer has
-    /// just replaced looks like an edit to a reader with an older head, and reading the whole chain for it
+    /// Old records are read only for a copy and a head of the same moment. A copy that another writer has
+    /// just replaced looks like an edit to a reader with an older head, and searching the whole chain for it
     /// would cost a read for each version.
     pub(super) async fn from(objects: &Objects, mut stored: StoredHead) -> Result<Option<Self>> {
         let id = stored.head.id.clone();
@@ -91,7 +91,7 @@ impl Look {
         for _ in 0..LOOKS {
             let copy = objects.get(&key).await?;
             let again = objects.head(&id).await?;
-            // A generation never returns, so the current version was the same all the time.
+            // Generations never repeat, so the current version did not change between the reads.
             if again.head.current == stored.head.current {
                 let state = CopyState::of(objects, &again.head, copy.as_ref()).await?;
                 return Ok(Some(Self { stored: again, state }));
@@ -101,14 +101,14 @@ impl Look {
         Ok(None)
     }
 
-    /// The same for a workflow of which nothing was read yet.
+    /// The same for a workflow whose head was not read yet.
     pub(super) async fn at(objects: &Objects, id: &WorkflowId) -> Result<Option<Self>> {
         Self::from(objects, objects.head(id).await?).await
     }
 }
 
 /// Whether a version that the head does not remember has this content. A record that cannot be read ends the
-/// search: then the copy counts as an edit, which is never overwritten.
+/// search; the copy then counts as an edit, which is never overwritten.
 async fn older_record_has(objects: &Objects, head: &Head, hash: ContentHash) -> Result<bool> {
     let Some(oldest) = head.current.as_ref().and_then(|current| current.lineage().last()) else {
         return Ok(false);

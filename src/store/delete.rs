@@ -13,46 +13,46 @@ use crate::{
     format::{LeaseId, WorkflowId},
 };
 
-/// A workflow to be deleted.
+/// A request to delete a workflow.
 #[derive(Debug, Clone)]
 pub struct DeleteRequest(Request);
 
-/// A deleted workflow to be brought back.
+/// A request to restore a deleted workflow.
 #[derive(Debug, Clone)]
 pub struct UndeleteRequest(Request);
 
 macro_rules! common_options {
     () => {
-        /// Why, for the history.
+        /// Sets the message for the history.
         #[must_use]
         pub fn message(mut self, message: impl Into<String>) -> Self {
             self.0.message = Some(message.into());
             self
         }
 
-        /// Under this lease: if it was lost, nothing is changed.
+        /// Makes the change under this lease: if the lease was lost, nothing is changed.
         #[must_use]
         pub fn lease(mut self, lease: LeaseId) -> Self {
             self.0.lease = Some(lease.into());
             self
         }
 
-        /// Who decides about conflicts, as with [`crate::SaveRequest::resolver`]. There is nothing to merge,
-        /// and nothing to keep elsewhere.
+        /// Sets the resolver for conflicts, as with [`crate::SaveRequest::resolver`]. Merging and keeping
+        /// both do not apply.
         #[must_use]
         pub fn resolver(mut self, resolver: Arc<dyn ConflictResolver>) -> Self {
             self.0.resolver = resolver;
             self
         }
 
-        /// How long to wait for a lock, as with [`crate::SaveRequest::lock_timeout`].
+        /// Sets how long to wait for a lock, as with [`crate::SaveRequest::lock_timeout`].
         #[must_use]
         pub fn lock_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
             self.0.lock_timeout = limit.into();
             self
         }
 
-        /// Ends waits and questions, as with [`crate::SaveRequest::cancelled_by`].
+        /// Cancels waits and questions, as with [`crate::SaveRequest::cancelled_by`].
         #[must_use]
         pub fn cancelled_by(mut self, token: CancellationToken) -> Self {
             self.0.cancel = token;
@@ -62,7 +62,7 @@ macro_rules! common_options {
 }
 
 impl DeleteRequest {
-    /// This workflow, if it is what `expect` says.
+    /// Deletes this workflow if its state is as `expect` says.
     pub fn new(id: WorkflowId, expect: Expect) -> Self {
         Self(Request::new(id, expect))
     }
@@ -71,8 +71,8 @@ impl DeleteRequest {
 }
 
 impl UndeleteRequest {
-    /// This workflow, if it is what `expect` says. The generation of a deleted workflow is that of its
-    /// deletion.
+    /// Restores this workflow if its state is as `expect` says. The generation of a deleted workflow is that
+    /// of its deletion.
     pub fn new(id: WorkflowId, expect: Expect) -> Self {
         Self(Request::new(id, expect))
     }
@@ -81,22 +81,22 @@ impl UndeleteRequest {
 }
 
 impl Store {
-    /// Deletes a workflow: a new generation says so, and `workflow.json` goes. Its versions stay, so it can
-    /// be brought back. Deleting what is deleted changes nothing.
+    /// Deletes a workflow: adds a generation that marks the deletion, and removes `workflow.json`. The
+    /// versions stay, so the workflow can be restored. Deleting a deleted workflow changes nothing.
     ///
     /// # Errors
-    /// [`crate::Error::WorkflowMissing`] where there has never been one; otherwise as [`Store::save`].
+    /// [`crate::Error::WorkflowMissing`] if the workflow has never existed; otherwise as [`Store::save`].
     pub async fn delete(&self, request: DeleteRequest) -> Result<Saved> {
         check_message(request.0.message.as_deref())?;
         self.change(request.0, Task::Delete).await
     }
 
-    /// Brings a deleted workflow back as a new generation with the content it had. One that is not deleted
-    /// stays as it is.
+    /// Restores a deleted workflow as a new generation with its last content. A workflow that is not deleted
+    /// is not changed.
     ///
     /// # Errors
-    /// [`crate::Error::WorkflowMissing`] where there has never been one, [`crate::Error::GenerationMissing`] if its content was pruned;
-    /// otherwise as [`Store::save`].
+    /// [`crate::Error::WorkflowMissing`] if the workflow has never existed,
+    /// [`crate::Error::GenerationMissing`] if its content was pruned; otherwise as [`Store::save`].
     pub async fn undelete(&self, request: UndeleteRequest) -> Result<Saved> {
         check_message(request.0.message.as_deref())?;
         self.change(request.0, Task::Undelete).await

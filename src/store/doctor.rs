@@ -10,24 +10,25 @@ use crate::{
     repo::{Objects, trust},
 };
 
-/// What a probe of the storage found, and where.
+/// The result of a probe of the storage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnosis {
-    /// Where, for people.
+    /// The location, for people.
     pub location: String,
-    /// The server and the place in it, where there is a server.
+    /// The server and the place in it, if there is a server.
     pub place: Option<String>,
-    /// The store that is there; none if there is none yet.
+    /// The id of the store at the location; none if there is no store yet.
     pub store_id: Option<String>,
-    /// What was tried and what came of it.
+    /// What was tested, with the results.
     pub report: Report,
 }
 
 impl Diagnosis {
-    /// Lets only those go on who know now that the storage keeps what a store needs.
+    /// Checks that the storage keeps the guarantees that a store needs.
     ///
     /// # Errors
-    /// [`Error::UnsafeStorage`] with the promises that are broken, [`Error::Unproven`] where nobody can tell.
+    /// [`Error::UnsafeStorage`] with the broken guarantees, [`Error::Unproven`] if the probe was
+    /// inconclusive.
     pub fn check(&self) -> Result<()> {
         let place = self.place.as_ref().unwrap_or(&self.location);
         trust::verdict(place, &self.report)?.into_result(place)
@@ -35,15 +36,16 @@ impl Diagnosis {
 }
 
 impl Store {
-    /// Probes the storage again, as deep as the caller wants, whatever is remembered of it. It writes
-    /// below a name of its own and deletes what it wrote; a bucket with versions keeps the versions.
+    /// Probes the storage again, as deep as the caller wants, whatever is recorded of it. The probe writes
+    /// below a prefix of its own and deletes what it wrote; a bucket with object versions keeps those
+    /// versions.
     ///
-    /// What it finds is remembered in `config.json` where the storage is a server: that it is safe, or no
-    /// longer that it was. This store, too, takes no more writes then.
+    /// If the storage is a server, the verdict is recorded in `config.json`: a safe place is added, an unsafe
+    /// one is removed, and this handle then refuses writes as well.
     ///
     /// # Errors
-    /// The storage could not be probed; [`Error::MissingFeatures`] where only a newer program may write. A
-    /// broken promise is no error here: see [`Diagnosis::check`].
+    /// The storage could not be probed; [`Error::MissingFeatures`] if only a newer program may write. A
+    /// broken guarantee is not an error here: see [`Diagnosis::check`].
     pub async fn doctor(&self, depth: &Depth) -> Result<Diagnosis> {
         let gate = &self.shared.gate;
         let report = gate.probe_anew(depth).await?;
@@ -55,11 +57,11 @@ impl Store {
         })
     }
 
-    /// The same at a place that need not have a store yet: what a store would meet there.
+    /// The same for a location that need not have a store yet: finds what a store would meet there.
     ///
     /// # Errors
-    /// As [`Store::doctor`]; [`Error::StoreMissing`] where there is no such folder, [`Error::Foreign`] where
-    /// something else lives, which is never written to.
+    /// As [`Store::doctor`]; [`Error::StoreMissing`] if the folder does not exist, [`Error::Foreign`] if the
+    /// location holds other data, which is never written to.
     pub async fn doctor_location(
         location: &Location,
         options: StoreOptions,

@@ -1,4 +1,4 @@
-//! Working copies and mirrors that are not what the head says, brought in line with it.
+//! Brings working copies and mirrors that differ from the head in line with it.
 
 use pflow_backend::{Batch, Key, Operation, Precondition, Version};
 
@@ -13,16 +13,17 @@ use crate::{
 };
 
 /// How often a copy is written or deleted. A second time is needed only if the workflow changed between the
-/// look and the write.
+/// read and the write.
 const ROUNDS: u32 = 3;
 
 impl Store {
     /// Brings `workflow.json` and `workflow.lock` of a workflow in line with its head. Returns the keys of
-    /// those that were not.
+    /// the files that were corrected.
     ///
-    /// Invariant: the head decides, so a request that lands late (see `docs/decisions/late-copies.md`) does
-    /// nothing that a later call does not find and undo. Nothing that a person wrote is lost: a mirror of
-    /// theirs is kept beside the new one, and an edited `workflow.json` is left alone.
+    /// Invariant: the head decides, so the effect of a request that lands late (see
+    /// `docs/decisions/late-copies.md`) is found and undone by a later call. No data of a person is lost: a
+    /// foreign file in place of the mirror is kept beside the new mirror, and an edited `workflow.json` is
+    /// not changed.
     pub(super) async fn bring_in_line(&self, id: &WorkflowId) -> Result<Vec<Key>> {
         let mut changed = Vec::new();
         if self.shared.locks.inspect(id).await?.mended {
@@ -34,7 +35,7 @@ impl Store {
         Ok(changed)
     }
 
-    /// The same for `workflow.json` alone. False: it was in line already, or it is not yet.
+    /// The same for `workflow.json` alone. Returns false if it was in line already, or is still not in line.
     pub(super) async fn bring_copy_in_line(&self, id: &WorkflowId) -> Result<bool> {
         let mut was_not = false;
         for _ in 0..ROUNDS {
@@ -49,12 +50,12 @@ impl Store {
                 (true, CopyState::Current(_)) | (false, CopyState::Absent) => return Ok(was_not),
                 (_, CopyState::Edited(..)) => return Ok(false),
                 (true, CopyState::Absent | CopyState::Lagging(_)) => match Box::pin(self.load(id)).await {
-                    // An edit that was made since, or a deletion, is not for this to judge.
+                    // A new edit or a deletion is not judged here.
                     Ok(_) | Err(Error::Conflict(_) | Error::WorkflowMissing { .. }) => {}
                     Err(other) => return Err(other),
                 },
-                // IMPORTANT: where a deletion takes no condition it may take the copy of a workflow that was
-                // brought back after the look, so the copy is compared with the head again.
+                // IMPORTANT: an unconditional deletion may remove the copy of a workflow that was restored
+                // after the read, so the copy is compared with the head again.
                 (false, CopyState::Current(version) | CopyState::Lagging(version)) => {
                     self.remove_copy(id, version).await?;
                 }

@@ -11,28 +11,28 @@ use crate::{
     repo::{StoredHead, corrupt, unreadable},
 };
 
-/// How often a load tries again when the workflow changes under it.
+/// How often a load tries again if the workflow changes meanwhile.
 const ATTEMPTS: u32 = 16;
 
-/// A workflow as it was loaded.
+/// A loaded workflow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loaded {
-    /// What is known of the version.
+    /// The record of the version.
     pub record: VersionRecord,
-    /// The content, byte for byte as it was saved.
+    /// The exact bytes that were saved.
     pub content: Bytes,
 }
 
 impl Store {
-    /// The current content. Its hash was checked.
+    /// Returns the current content, verified by its hash.
     ///
-    /// The content comes from `workflow.json`, in the same round trip as the head. If that file holds
-    /// something else, the content comes from the version itself, and `workflow.json` is brought up to date
-    /// if that is allowed and the file is no person's edit.
+    /// The content is read from `workflow.json`, in the same round trip as the head. If that file holds other
+    /// bytes, the content is read from the version itself, and `workflow.json` is updated if writing is
+    /// allowed and the file is not a person's edit.
     ///
     /// # Errors
     /// [`Error::WorkflowMissing`]; [`Error::HeadHurt`] if the head was lost; [`Conflict::ModifiedOutside`] if
-    /// a person edited `workflow.json` on a disk, because returning either text in silence would be wrong;
+    /// a person edited `workflow.json` on a disk, because returning either text silently would be wrong;
     /// [`Error::Corrupt`] if the version is missing or damaged; errors of the storage.
     pub async fn load(&self, id: &WorkflowId) -> Result<Loaded> {
         let objects = &self.shared.objects;
@@ -56,7 +56,7 @@ impl Store {
             {
                 return Ok(Loaded { record: current.record.clone(), content: copy.bytes.clone() });
             }
-            // The version never changes, so it is what the head meant, whatever other writers do.
+            // A version never changes, so this is the version that the head named, whatever other writers do.
             let reference = current.reference();
             let version = objects.named_version(id, &reference);
             let version = if plain_files {
@@ -76,7 +76,7 @@ impl Store {
                     }
                     return Ok(Loaded { record: current.record.clone(), content });
                 }
-                // It may have been pruned since, if the head moved on.
+                // If the head moved on, the version may have been pruned since.
                 Ok(_) | Err(Error::Corrupt { .. }) if moved => {
                     (stored, copy) = (again, objects.get(&copy_key).await?);
                 }
@@ -91,8 +91,8 @@ impl Store {
         Err(Conflict::Busy { id: id.clone(), attempts: ATTEMPTS }.into())
     }
 
-    /// Removes the copy of a deleted workflow, which a request that landed late may have brought back.
-    /// Readers that do not know of heads would take it for a workflow. A failure does not concern the caller.
+    /// Removes the copy of a deleted workflow, which a request that landed late may have written again.
+    /// Readers that do not read heads would mistake it for a workflow. A failure is only logged.
     async fn remove_leftover(&self, id: &WorkflowId) {
         if !self.shared.gate.is_open_to_writers() {
             return;
@@ -103,11 +103,11 @@ impl Store {
         }
     }
 
-    /// The content of one generation of the present chain.
+    /// Returns the content of one generation of the present chain.
     ///
     /// # Errors
-    /// [`Error::WorkflowMissing`] where there has never been a version, [`Error::GenerationMissing`] where
-    /// the chain does not have it or its content was pruned; otherwise as [`Store::load`].
+    /// [`Error::WorkflowMissing`] if there has never been a version, [`Error::GenerationMissing`] if the
+    /// chain does not have it or its content was pruned; otherwise as [`Store::load`].
     pub async fn load_generation(&self, id: &WorkflowId, generation: u64) -> Result<Loaded> {
         let head = self.show(id).await?;
         let missing = || Error::GenerationMissing { id: id.clone(), generation, why: NoContent::Never };
@@ -120,17 +120,16 @@ impl Store {
         content_of(id, version).map(|content| Loaded { record, content })
     }
 
-    /// Brings `workflow.json` up to date, if it still holds what was read as `copy` between two reads of
-    /// `head`.
+    /// Updates `workflow.json`, if it still holds what was read as `copy` between two reads of `head`.
     ///
-    /// A failure to write does not concern the reader, who has the content. A person's edit does: it is
-    /// reported and kept. So does a copy with the content of a version that a lost head had: it is the
-    /// witness of that, neither an edit nor to be replaced.
+    /// A failed write is only logged, because the reader has the content. A person's edit is kept and
+    /// returned as an error. So is a copy with the content of a version that a lost head had: it is the
+    /// witness of that version, is not an edit and must not be replaced.
     ///
-    /// IMPORTANT: where a copy and a head of the same moment differ by a person's hand alone, a copy that is
-    /// missing is written together with a swap of that head. Another client may delete the workflow
-    /// meanwhile, and the copy would look like an edit for ever. A copy that is there is replaced on the
-    /// condition that it is still the same, which a deletion breaks as well.
+    /// IMPORTANT: on a storage where a copy and a head of the same moment differ only by a person's edit, a
+    /// missing copy is written together with a swap of that head. Otherwise another client could delete the
+    /// workflow meanwhile, and the copy would look like an edit forever. An existing copy is replaced on the
+    /// condition that it is unchanged; a deletion violates that condition as well.
     async fn mend_copy(&self, stored: &StoredHead, content: &Bytes, copy: Option<&Object>) -> Result<()> {
         let Shared { objects, gate, index, .. } = self.shared.as_ref();
         let (head, id) = (&stored.head, &stored.head.id);
@@ -172,7 +171,7 @@ fn live(head: &Head) -> Result<&Current> {
     head.live().ok_or_else(|| Error::WorkflowMissing { id: head.id.clone(), deleted })
 }
 
-/// Refuses a content that only a newer program can read.
+/// Refuses a content with a media type that only a newer program knows.
 fn check_known(key: &Key, record: &VersionRecord) -> Result<()> {
     record.media_type.known().map(drop).map_err(|source| unreadable(key, source))
 }

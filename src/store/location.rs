@@ -14,38 +14,38 @@ use crate::{
     format::{Config, FormatError, keys},
 };
 
-/// Where a store is: what a URL or a path means.
+/// The location of a store, parsed from a URL or a path.
 ///
 /// A path, `file:///…`, `memory:`, `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`. A
-/// relative path counts from the current folder. Anything with another scheme is refused with the schemes
+/// relative path is relative to the current folder. Any other scheme is refused; the error lists the schemes
 /// that this build knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Location {
     /// A folder on a local disk.
     Folder(PathBuf),
-    /// The memory of this process; each is a new and empty one.
+    /// The memory of this process; each one is new and empty.
     Memory,
-    /// A bucket of S3, GCS or Azure, or what is below a prefix of it.
+    /// A bucket of S3, GCS or Azure, or a prefix in it.
     #[cfg(feature = "object")]
     Bucket(ObjectUrl),
 }
 
-/// The name of a store's folder within a project.
+/// The name of a store's folder in a project.
 const FOLDER: &str = ".pflow";
 
 impl Location {
-    /// The nearest store of ours: the folder `.pflow` in `folder`, else in the one above it, and so on.
+    /// Finds the nearest store: the folder `.pflow` in `folder`, else in its parent, and so on.
     ///
-    /// A `.pflow` without a `config.json` of ours belongs to another program and is passed over. One whose
-    /// `config.json` cannot be read, or is damaged or missing beside objects that only a store of ours has,
-    /// is taken: whoever opens it learns why, instead of working in another store further up. Asks the disk
-    /// and may block.
+    /// A `.pflow` whose `config.json` is missing or written by another program is skipped. A folder whose
+    /// `config.json` cannot be read, or is damaged or missing beside objects that only a store has, is
+    /// returned: the caller that opens it gets the reason, instead of working in another store further up.
+    /// This reads the disk and may block.
     pub fn nearest(folder: &Path) -> Option<Self> {
         folder.ancestors().map(|above| above.join(FOLDER)).find(|store| is_ours(store)).map(Self::Folder)
     }
 
-    /// Where a project in `folder` has its store unless somebody says otherwise.
+    /// The default location of the store of a project in `folder`.
     pub fn within(folder: &Path) -> Self {
         Self::Folder(folder.join(FOLDER))
     }
@@ -55,7 +55,7 @@ fn is_ours(store: &Path) -> bool {
     match fs::read(store.join(keys::config().as_str())) {
         Ok(bytes) => match Config::decode(&bytes) {
             Err(FormatError::OtherKind { .. } | FormatError::NotJson { .. }) => folder_has_traces(store),
-            // A newer program's is ours too, and so is a damaged one with our format.
+            // A config of a newer program counts as a store, and so does a damaged one with our format.
             _ => true,
         },
         Err(error) if error.kind() == ErrorKind::NotFound => folder_has_traces(store),
@@ -84,7 +84,7 @@ impl FromStr for Location {
         }
         match scheme(url) {
             None => Ok(Self::Folder(PathBuf::from(url))),
-            // The refusal must not repeat what may be a secret.
+            // The error must not repeat the URL, which may contain a secret.
             #[cfg(feature = "object")]
             Some(cloud @ ("s3" | "gs" | "az")) => url.parse().map(Self::Bucket).map_err(|why: InvalidUrl| {
                 Error::InvalidLocation { url: format!("{cloud}://…"), reason: why.to_string() }
@@ -113,7 +113,7 @@ impl fmt::Display for Location {
     }
 }
 
-/// The end of a sentence about a scheme that other programs give to a cloud.
+/// The end of an error message about a scheme that other programs use for a cloud.
 #[cfg(feature = "object")]
 fn meant(scheme: &str) -> String {
     Scheme::resembling(scheme).map_or_else(String::new, |it| format!("; did you mean {}://?", it.as_str()))
@@ -124,8 +124,8 @@ fn meant(_: &str) -> &'static str {
     ""
 }
 
-/// The scheme of RFC 3986, section 3.1, if `url` has one. One letter is a drive, and a colon behind a slash
-/// is a part of a path.
+/// The scheme of RFC 3986, section 3.1, if `url` has one. A single letter is a Windows drive, and a colon
+/// after a slash is part of a path.
 fn scheme(url: &str) -> Option<&str> {
     let (scheme, _) = url.split_once(':')?;
     let plain = scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
@@ -133,7 +133,7 @@ fn scheme(url: &str) -> Option<&str> {
         .then_some(scheme)
 }
 
-/// RFC 3986, section 2.1.
+/// Decodes percent-encoding (RFC 3986, section 2.1).
 fn percent_decoded(path: &str) -> Result<String, &'static str> {
     const MALFORMED: &str = "a `%` must be followed by two hexadecimal digits";
     let mut bytes = Vec::with_capacity(path.len());
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_and_paths_name_places() {
+    fn urls_and_paths_are_parsed() {
         let folder = |path: &str| Location::Folder(PathBuf::from(path));
         for (url, place) in [
             (".pflow", folder(".pflow")),
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_place_is_refused_with_the_reason() {
+    fn invalid_locations_are_refused_with_the_reason() {
         for (url, words) in [
             ("", "empty"),
             ("ftp://host/a", "ftp:"),
@@ -194,7 +194,7 @@ mod tests {
 
     #[cfg(feature = "object")]
     #[test]
-    fn buckets_are_places_and_their_refusal_shows_no_secret() {
+    fn bucket_urls_are_parsed_and_errors_show_no_secret() {
         for url in ["s3://bucket", "s3://bucket/a/b", "gs://bucket/a", "az://container/a"] {
             let place: Location = url.parse().unwrap();
             assert!(matches!(place, Location::Bucket(_)));
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_store_of_ours_is_found_and_a_foreign_one_passed_over() {
+    fn nearest_store_is_found_and_foreign_folders_are_skipped() {
         let project = tempfile::tempdir().unwrap();
         let inner = project.path().join("a/b");
         fs::create_dir_all(inner.join(".pflow")).unwrap();

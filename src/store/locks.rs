@@ -8,63 +8,65 @@ use crate::{
 };
 
 impl Store {
-    /// Locks a workflow, also one that does not exist yet, and keeps the lease by renewing it until the guard
-    /// is released or dropped.
+    /// Locks a workflow, which need not exist yet, and renews the lease until the guard is released or
+    /// dropped.
     ///
     /// # Errors
     /// As [`acquire`](Self::acquire).
     ///
     /// # Panics
-    /// Outside of a tokio runtime, which the task that renews needs. The runtime need not have a timer.
+    /// Outside of a tokio runtime, which the renewing task needs. The runtime need not have a timer.
     pub async fn lock(&self, id: &WorkflowId, request: LeaseRequest) -> Result<LeaseGuard> {
         self.shared.locks.hold(id, request).await
     }
 
-    /// Locks a workflow, also one that does not exist yet. Nobody renews the lease but the caller
-    /// ([`renew`](Self::renew)); [`lock`](Self::lock) does. A stale lease is taken over
-    /// ([`crate::lock::Standing`]); its holder's next write fails, because the fence has risen.
+    /// Locks a workflow, which need not exist yet. The caller must renew the lease ([`renew`](Self::renew));
+    /// [`lock`](Self::lock) renews it automatically. A stale lease is taken over ([`crate::lock::Standing`]);
+    /// its holder's next write fails, because the fence has risen.
     ///
-    /// With [`LeaseRequest::wait`] it waits while somebody else holds the lock. Dropping the future meanwhile
-    /// changes nothing.
+    /// With [`LeaseRequest::wait`] it waits while another client holds the lock. Dropping the future while it
+    /// waits changes nothing.
     ///
     /// # Errors
-    /// [`crate::conflict::Conflict::Locked`] while somebody else holds it, [`crate::conflict::Conflict::AlreadyLocked`] if they hold it
-    /// for the same content (that is no grant); [`crate::Error::HeadHurt`] if the head of the workflow was
-    /// lost, because the fences that it granted are not known; [`crate::Error::InvalidField`] for an
-    /// operation that is empty or too long; errors of the storage.
+    /// [`crate::conflict::Conflict::Locked`] while another client holds it,
+    /// [`crate::conflict::Conflict::AlreadyLocked`] if that client holds it for the same content (the request
+    /// is not granted); [`crate::Error::HeadHurt`] if the head of the workflow was lost, because the fences
+    /// that it granted are unknown; [`crate::Error::InvalidField`] for an operation that is empty or too
+    /// long; errors of the storage.
     pub async fn acquire(&self, id: &WorkflowId, request: LeaseRequest) -> Result<Grant> {
         self.shared.locks.acquire(id, request).await
     }
 
-    /// Makes a lease last from now on, for as long as before or for `duration`; the lease as it is then. It
-    /// may be renewed after its end as long as nobody took over.
+    /// Extends a lease from now on, by its previous duration or by `duration`. Returns the renewed lease. A
+    /// lease may be renewed after its end as long as no other client took it over.
     ///
     /// # Errors
-    /// [`crate::conflict::Conflict::LeaseLost`] if somebody else or nobody holds it now; errors of the storage.
+    /// [`crate::conflict::Conflict::LeaseLost`] if the lease is not the present one any more; errors of the
+    /// storage.
     pub async fn renew(&self, id: &WorkflowId, lease: LeaseId, duration: Option<Duration>) -> Result<Lease> {
         self.shared.locks.renew(id, lease, duration).await
     }
 
-    /// Gives a lease back and removes its mirror; the lease as it was.
+    /// Releases a lease and removes its mirror. Returns the released lease.
     ///
     /// # Errors
-    /// [`crate::conflict::Conflict::LeaseLost`] if somebody else or nobody holds it now; errors of the storage.
+    /// [`crate::conflict::Conflict::LeaseLost`] if the lease is not the present one any more; errors of the
+    /// storage.
     pub async fn release(&self, id: &WorkflowId, lease: LeaseId) -> Result<Lease> {
         self.shared.locks.release(id, lease).await
     }
 
-    /// Takes a lease away from whoever holds it; the lease as it was. The fence rises, so its holder's next
-    /// write fails, with a message that says by whom and when it was broken. The operation history records
-    /// it.
+    /// Takes a lease away from its holder. Returns the broken lease. The fence rises, so the holder's next
+    /// write fails, with a message that says who broke the lease and when. The operation history records it.
     ///
     /// # Errors
-    /// [`crate::conflict::Conflict::LeaseLost`] if the workflow has not this lease any more: whoever meant this one does not break the next one. Errors of the
-    /// storage.
+    /// [`crate::conflict::Conflict::LeaseLost`] if the lease is not the present one any more, so that a
+    /// caller never breaks a later lease by mistake. Errors of the storage.
     pub async fn break_lock(&self, id: &WorkflowId, lease: LeaseId) -> Result<Lease> {
         self.shared.locks.break_lease(id, lease).await
     }
 
-    /// Who holds the lock, and whether others must respect that.
+    /// Returns who holds the lock, and whether others must respect it.
     ///
     /// # Errors
     /// Errors of the storage. A workflow that does not exist is not locked.
@@ -72,9 +74,9 @@ impl Store {
         self.shared.locks.state(id).await
     }
 
-    /// The same, with a look at `workflow.lock`, which is brought in line with the head where it is not. What
-    /// somebody else had put there is kept beside it, as `workflow.lock.<sha256>.odd`. Where writing is not
-    /// allowed everything stays as it is.
+    /// The same, and checks `workflow.lock`, which is brought in line with the head if it differs. A foreign
+    /// file found in its place is kept beside it, as `workflow.lock.<sha256>.odd`. If writing is not allowed,
+    /// nothing is changed.
     ///
     /// # Errors
     /// As [`lock_state`](Self::lock_state).
@@ -82,19 +84,19 @@ impl Store {
         self.shared.locks.inspect(id).await
     }
 
-    /// All locks, stale ones included, as the heads have them. Reads every workflow's head.
+    /// Lists all locks, stale ones included, as the heads have them. It reads the head of every workflow.
     ///
     /// # Errors
-    /// Errors of the storage. A workflow that cannot be read is a part of the answer.
+    /// Errors of the storage. A workflow that cannot be read is listed as such.
     pub async fn locks(&self) -> Result<LockList> {
         self.shared.locks.list().await
     }
 
-    /// Waits until the lease `held` is not there any more, or may be taken over, or `limit` is over,
-    /// whichever comes first. Another one may have the lock by then. Dropping the future changes nothing.
+    /// Waits until the lease `held` is gone or may be taken over, or until `limit` is over. Another client
+    /// may have the lock by then. Dropping the future changes nothing.
     ///
     /// # Errors
-    /// Errors of the storage that a moment does not mend.
+    /// Errors of the storage that are not transient.
     pub async fn await_unlock(&self, id: &WorkflowId, held: &Lease, limit: Duration) -> Result<()> {
         self.shared.locks.await_change(id, held, limit).await
     }

@@ -49,7 +49,7 @@ use crate::{
     index::{Listing, Query},
 };
 
-/// Workflows on one storage. Cheap to clone; clones share what they have read of the index.
+/// Workflows on one storage. Cheap to clone; clones share their cache of the index.
 ///
 /// ```
 /// use pflow_store::{Expect, SaveRequest, Store, StoreOptions, WorkflowId};
@@ -63,7 +63,7 @@ use crate::{
 /// let saved = store.save(SaveRequest::new(id.clone(), text, Expect::Absent).tags(["demo"])).await?;
 /// assert_eq!(saved.generation, 1);
 ///
-/// // Nobody can overwrite what they have not seen.
+/// // A writer cannot overwrite a version that it has not seen.
 /// let again = store.save(SaveRequest::new(id.clone(), "{}", Expect::Absent)).await;
 /// assert!(again.is_err());
 ///
@@ -73,8 +73,9 @@ use crate::{
 /// ```
 ///
 /// # Cancellation
-/// Dropping the future of a method that changes something leaves its outcome open, as
-/// [`Error::OutcomeUnknown`] does. Whatever it was, the store is whole: the old state or the new one.
+/// Dropping the future of a method that changes something leaves its outcome unknown, as
+/// [`Error::OutcomeUnknown`] does. In either case the store is consistent: it has the old state or the new
+/// one.
 #[derive(Debug, Clone)]
 pub struct Store {
     shared: Arc<Shared>,
@@ -82,10 +83,12 @@ pub struct Store {
 }
 
 impl Store {
-    /// The head of a workflow: all that is known of it but the content. A deleted workflow has one too.
+    /// Returns the head of a workflow: everything that is stored about it except the content. A deleted
+    /// workflow has a head as well.
     ///
     /// # Errors
-    /// [`Error::WorkflowMissing`] where there has never been a version, [`Error::HeadHurt`] where the head was lost; errors of the storage.
+    /// [`Error::WorkflowMissing`] if there has never been a version, [`Error::HeadHurt`] if the head was
+    /// lost; errors of the storage.
     pub async fn show(&self, id: &WorkflowId) -> Result<Head> {
         let head = self.shared.objects.head(id).await?.head;
         if head.current.is_none() {
@@ -95,55 +98,57 @@ impl Store {
         Ok(head)
     }
 
-    /// The workflows that match, as the index has them: everything that was acknowledged before this call is
-    /// in it, and what cannot be read is named.
+    /// Lists the workflows that match. The result includes every change that was acknowledged before this
+    /// call, and names the workflows that cannot be read.
     ///
     /// # Errors
-    /// Errors of the storage. A damaged index is none: it is read from the workflows instead, and a warning
-    /// says so.
+    /// Errors of the storage. A damaged index is not an error: the workflows are read instead, and a warning
+    /// is logged.
     pub async fn list(&self, query: &Query) -> Result<Listing> {
         let view = self.shared.index.view().await?;
         Ok(Listing { workflows: query.select(view.iter()), unreadable: view.unreadable })
     }
 
-    /// Makes the index anew from the heads, and the exports with it; how many workflows it holds. A workflow
-    /// whose head is damaged keeps the entry that it had.
+    /// Rebuilds the index and its exports from the heads. Returns the number of workflows in it. A workflow
+    /// whose head is damaged keeps its old entry.
     ///
     /// # Errors
-    /// [`Error::IndexBusy`] if other clients kept rewriting it; [`ErrorKind::Incompatible`](crate::ErrorKind) if only a newer program can read a head, because an index
-    /// without its present version would hide that; errors of the storage. The old index stays in use then.
+    /// [`Error::IndexBusy`] if other clients kept rewriting the index;
+    /// [`ErrorKind::Incompatible`](crate::ErrorKind) if only a newer program can read a head, because an
+    /// index without that workflow's present version would hide it; errors of the storage. In these cases the
+    /// old index stays in use.
     pub async fn reindex(&self) -> Result<usize> {
         self.shared.gate.admit_writer().await?;
         self.shared.index.rebuild().await
     }
 
-    /// What makes this place a store.
+    /// Returns the config of the store.
     pub fn config(&self) -> Config {
         self.shared.gate.config()
     }
 
-    /// Where it is, for people.
+    /// Returns the location, for people.
     pub fn location(&self) -> &str {
         self.shared.gate.location()
     }
 
-    /// The storage below.
+    /// Returns the storage backend.
     pub fn backend(&self) -> &Arc<dyn StorageBackend> {
         &self.shared.objects.backend
     }
 
-    /// Where it gets time, randomness and its identity from.
+    /// Returns the source of time, randomness and identity.
     pub fn environment(&self) -> &Arc<dyn Environment> {
         &self.shared.objects.environment
     }
 
-    /// Brings the storage to rest: waits for what follows the answers that came before this call (a fold of
-    /// the index, on a bucket the copies in `workflow.json`, the giving back of leases whose guards were
-    /// dropped). A guard that is held goes on, and is not waited for, nor is what begins meanwhile. Several
-    /// callers may close at the same time. Everything that was saved is durable without it.
+    /// Completes background work: waits for work that operations before this call left to do after their
+    /// answer (a fold of the index, on a bucket the copies in `workflow.json`, the release of leases whose
+    /// guards were dropped). It does not wait for guards that are held, or for work that begins meanwhile.
+    /// Several callers may close at the same time. Saved data is durable without this call.
     ///
     /// # Errors
-    /// Rest was not reached, or a copy could not be written; nothing is lost.
+    /// The work could not be completed, or a copy could not be written; no data is lost.
     pub async fn close(&self) -> Result<()> {
         self.shared.upkeep.rest().await;
         self.shared.objects.backend.close().await.map_err(Error::Storage)

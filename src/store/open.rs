@@ -27,13 +27,14 @@ impl Store {
     /// Opens the store at a URL or path ([`Location`]).
     ///
     /// # Errors
-    /// [`Error::StoreMissing`] where there is nothing, [`Error::Foreign`] where there is something else,
-    /// [`Error::MissingFeatures`] and [`Error::Format`] where a newer program made it; errors of the storage.
+    /// [`Error::StoreMissing`] if there is nothing, [`Error::Foreign`] if another program's data is there,
+    /// [`Error::MissingFeatures`] and [`Error::Format`] if a newer program made the store; errors of the
+    /// storage.
     pub async fn open_url(url: &str, options: StoreOptions) -> Result<Self> {
         Self::open_location(&url.parse()?, options).await
     }
 
-    /// Opens the store at a place that is known already.
+    /// Opens the store at a parsed location.
     ///
     /// # Errors
     /// As [`Store::open_url`].
@@ -42,12 +43,12 @@ impl Store {
         Ok(Self::open_at(backend, options, location.to_string()).await?.in_folder(location))
     }
 
-    /// Opens a store whose folder lost committed records of its journal, without them, and says what they
-    /// are; none if nothing is lost.
+    /// Opens a store whose folder lost committed records of its journal, without those records. Returns what
+    /// was lost; none if nothing was.
     ///
-    /// They are given up for everybody: the store goes on with what is older. Such a folder is refused by
-    /// every other way to open it. A copy of the damaged journal stays in `.journal/quarantine`. A copy of a
-    /// folder that was made while a store was in use can need it.
+    /// The records are given up for every client: the store continues from the older state. Every other way
+    /// to open such a folder refuses it. A copy of the damaged journal is kept in `.journal/quarantine`. A
+    /// copy of a folder that was made while the store was in use can need this.
     ///
     /// # Errors
     /// As [`Store::open_url`].
@@ -63,27 +64,26 @@ impl Store {
         Ok((Self::open_at(Arc::new(backend), options, location.to_string()).await?, lost))
     }
 
-    /// Creates a store at a URL or path, or opens the one that is there. Folders that are missing on the way
-    /// are made.
+    /// Creates a store at a URL or path, or opens the existing one. Missing parent folders are created.
     ///
     /// # Errors
-    /// As [`Store::open_url`], without `StoreMissing`. A place where something else lives is not touched.
-    /// [`Error::UnsafeStorage`] and
-    /// [`Error::Unproven`] where a server was probed and is not fit to keep a store: nothing of one is left there.
+    /// As [`Store::open_url`], without `StoreMissing`. A location that holds other data is not touched.
+    /// [`Error::UnsafeStorage`] and [`Error::Unproven`] if a server was probed and cannot keep a store: then
+    /// no part of a store is left there.
     pub async fn init_url(url: &str, options: StoreOptions) -> Result<Self> {
         Self::init_location(&url.parse()?, options).await
     }
 
-    /// Creates a store at a place that is known already, or opens the one that is there.
+    /// Creates a store at a parsed location, or opens the existing one.
     ///
     /// # Errors
     /// As [`Store::init_url`].
     pub async fn init_location(location: &Location, options: StoreOptions) -> Result<Self> {
         let backend: Arc<dyn StorageBackend> = match location {
             Location::Folder(path) => {
-                // A listing passes over what is no object. Here anything counts: a folder that has something
-                // has an owner. A store that was stopped before its first checkpoint has its config in the
-                // journal.
+                // A listing skips files that are not objects. Here any file counts: a folder that is not
+                // empty has an owner. The config of a store that was stopped before its first checkpoint is
+                // still in the journal.
                 if holds_anything(path) && !holds_config(path) && !holds_journal(path) {
                     return Err(folder_without_config(location.to_string(), path));
                 }
@@ -97,7 +97,7 @@ impl Store {
         Ok(Self::init_at(backend, options, location.to_string()).await?.in_folder(location))
     }
 
-    /// Remembers the folder that the store is.
+    /// Remembers the folder of the store.
     pub(super) fn in_folder(self, location: &Location) -> Self {
         if let Location::Folder(path) = location {
             self.shared.folder.get_or_init(|| path.clone());
@@ -105,7 +105,7 @@ impl Store {
         self
     }
 
-    /// Opens the store on a backend of one's own.
+    /// Opens the store on the caller's backend.
     ///
     /// # Errors
     /// As [`Store::open_url`].
@@ -113,7 +113,7 @@ impl Store {
         Self::open_at(backend, options, "the given backend".to_owned()).await
     }
 
-    /// Creates a store on a backend of one's own, or opens the one that is there.
+    /// Creates a store on the caller's backend, or opens the existing one.
     ///
     /// # Errors
     /// As [`Store::init_url`].
@@ -147,16 +147,17 @@ impl Store {
             return Err(without_config(&objects, location).await?);
         }
         let mut config = Config::new(objects.environment.new_id(), objects.now());
-        // IMPORTANT: before anything else is written, so that there is never a store where none can be kept.
+        // IMPORTANT: the probe comes before any other write, so that no store is ever created on a storage
+        // that cannot keep one.
         if let Some(place) = objects.backend.place() {
             let report = trust::probe(&objects, &Depth::default()).await?;
             trust::verdict(&place, &report)?.into_result(&place)?;
             config.remember_probe(&place, objects.now());
         }
         let encoded = config.encode().map_err(|source| unreadable(&keys::config(), source))?;
-        // IMPORTANT: config.json alone makes a store, so whatever else is there comes after it. A crash in
+        // IMPORTANT: config.json alone makes a store, so all other objects are written after it. A crash in
         // between leaves a store whose index is read from the heads until the first fold writes one. An index
-        // root must never be created later than here: an empty one would hide the workflows that are there.
+        // root must never be created later than here: an empty one would hide the existing workflows.
         let mut rest = vec![Operation::put(keys::index_root(), index::empty_root(&objects)?).absent()];
         rest.extend(repository::files(&objects).map(Operation::absent));
         let around = Around { after: rest, ..Around::default() };
@@ -165,11 +166,11 @@ impl Store {
         let config = match swap(&objects, keys::config(), encoded, None, around).await {
             Swapped::Landed(_, Derived::InPlace | Derived::Changed) => config,
             Swapped::Landed(_, Derived::Failed(error)) => return Err(Error::Storage(error)),
-            // Another client created it at the same time: theirs is the store.
+            // Another client created the store at the same time; its config is the store's.
             Swapped::Lost { .. } | Swapped::InDoubt(None) => {
                 theirs().await?.ok_or_else(|| Error::StoreMissing { location: location.clone() })?
             }
-            // A reply got lost: what is there tells.
+            // A reply was lost: the stored config decides.
             Swapped::InDoubt(Some(error)) => match theirs().await {
                 Ok(Some(config)) => config,
                 _ => return Err(Error::of_commit(what, error)),
@@ -187,7 +188,7 @@ impl Store {
     }
 }
 
-/// The storage at a place, which must be there.
+/// Opens the storage at a location, which must exist.
 pub(super) async fn existing(location: &Location, options: &StoreOptions) -> Result<Arc<dyn StorageBackend>> {
     match location {
         Location::Folder(path) => Ok(Arc::new(folder(path, options.disk(), location, options).await?)),

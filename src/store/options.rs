@@ -9,7 +9,7 @@ use pflow_backend_object::ObjectOptions;
 
 use crate::{Result, document::Limits, repo::Traits};
 
-/// How a store is used. What belongs to the store itself stands in its `config.json`.
+/// Options for the use of a store. The settings of the store itself are in its `config.json`.
 #[derive(Debug, Clone)]
 pub struct StoreOptions {
     pub(crate) environment: Arc<dyn Environment>,
@@ -24,15 +24,15 @@ pub struct StoreOptions {
 }
 
 impl StoreOptions {
-    /// The defaults, with the machine's own clock, randomness and identity.
+    /// The defaults, with the system's clock, randomness and identity.
     ///
     /// # Errors
-    /// The system gives no randomness.
+    /// The system provides no randomness.
     pub fn system() -> Result<Self> {
         Ok(Self::new(Arc::new(SystemEnvironment::new()?)))
     }
 
-    /// The defaults, in another environment.
+    /// The defaults, with the given environment.
     pub fn new(environment: Arc<dyn Environment>) -> Self {
         Self {
             environment,
@@ -47,14 +47,14 @@ impl StoreOptions {
         }
     }
 
-    /// What a document may be.
+    /// Sets the limits for documents.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// How much longer than its own end a lease is respected, because clocks differ; 60 seconds unless set.
+    /// Sets how long after its end a lease is still respected, because clocks differ; 60 seconds by default.
     /// It decides when a takeover is polite, never whether a write is safe.
     #[must_use]
     pub fn clock_skew(mut self, skew: Duration) -> Self {
@@ -62,8 +62,8 @@ impl StoreOptions {
         self
     }
 
-    /// Opens folders on network file systems too, and on those of an unknown kind: their locks may not reach
-    /// other machines, so they are refused unless the caller answers for it that one machine alone uses the
+    /// Also opens folders on network file systems and on unknown file systems. Their locks may not reach
+    /// other machines, so they are refused unless the caller guarantees that only one machine uses the
     /// folder.
     #[must_use]
     pub fn any_file_system(mut self, any: bool) -> Self {
@@ -71,13 +71,13 @@ impl StoreOptions {
         self
     }
 
-    /// How folders are opened.
+    /// The options for opening folders.
     pub(crate) fn disk(&self) -> FsOptions {
         FsOptions::new().any_file_system(self.any_file_system)
     }
 
-    /// How patient a store in a bucket is, and the settings of its cloud, in place of the variables of this
-    /// process.
+    /// Sets the timeouts and retries for a bucket, and the settings of its cloud, in place of this process's
+    /// environment variables.
     #[cfg(feature = "object")]
     #[must_use]
     pub fn object_options(mut self, options: ObjectOptions) -> Self {
@@ -85,8 +85,8 @@ impl StoreOptions {
         self
     }
 
-    /// How patient a store in a bucket would be, and the settings of its cloud: what was set, else the
-    /// clouds' variables of this process. A variable that is not UTF-8 is none of theirs.
+    /// Returns the timeouts and retries for a bucket, and the settings of its cloud: those that were set,
+    /// else those from this process's environment variables. Variables that are not UTF-8 are ignored.
     #[cfg(feature = "object")]
     pub fn object(&self) -> ObjectOptions {
         let of_process = || {
@@ -97,30 +97,31 @@ impl StoreOptions {
         self.object.clone().unwrap_or_else(of_process)
     }
 
-    /// How many workflows of a batch are saved side by side, at least 1; unless set 64 on this machine, where
-    /// they share a sync, and 32 on a remote storage.
+    /// Sets how many workflows of a batch are saved side by side, at least 1. The default is 64 on this
+    /// machine, where they share a sync, and 32 on a remote storage.
     #[must_use]
     pub fn concurrency(mut self, workflows: usize) -> Self {
         self.concurrency = Some(workflows.max(1));
         self
     }
 
-    /// How many workflows of a batch are saved side by side on a storage like this.
+    /// How many workflows of a batch are saved side by side on such a storage.
     pub(crate) fn side_by_side(&self, traits: Traits) -> usize {
         self.concurrency.unwrap_or(if traits.is_remote { 32 } else { 64 })
     }
 
-    /// How many pending records a saver lets gather before it folds them into the index, at least 1; 64
-    /// unless set. Fewer make cold listings cheaper and saves dearer. With `usize::MAX` no save folds.
+    /// Sets how many pending records gather before a saver folds them into the index, at least 1; 64 by
+    /// default. Fewer records make cold listings cheaper and saves more expensive. With `usize::MAX` no save
+    /// folds.
     #[must_use]
     pub fn fold_after(mut self, records: usize) -> Self {
         self.fold_after = Some(records.max(1));
         self
     }
 
-    /// Whether a save that finds a fold due answers first and folds behind its answer.
-    /// [`crate::Store::close`] waits for such a fold, and a warning tells where it failed. Unless set: behind
-    /// the answer on a remote storage, before it on disk and in memory, where a fold takes hardly longer than
+    /// Sets whether a save that finds a fold due answers first and folds afterwards. [`crate::Store::close`]
+    /// waits for such a fold, and a failed one is logged as a warning. By default the fold comes after the
+    /// answer on a remote storage, and before it on disk and in memory, where a fold takes hardly longer than
     /// a save.
     #[must_use]
     pub fn fold_behind(mut self, behind: bool) -> Self {

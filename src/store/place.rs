@@ -1,4 +1,5 @@
-//! Whose a place is: a store of ours, perhaps with a damaged `config.json`, another program's, or nobody's.
+//! Decides what a location holds: a store (perhaps with a damaged `config.json`), another program's data, or
+//! nothing.
 
 use std::path::Path;
 
@@ -11,14 +12,14 @@ use crate::{
     repo::{Objects, read_config},
 };
 
-/// How many names of a foreign place its refusal mentions.
+/// How many names of a foreign location its error lists.
 const NAMED: usize = 3;
 
-/// Our config, if there is one.
+/// Reads the config of the store, if there is one.
 ///
 /// # Errors
-/// [`Error::Foreign`] where `config.json` is another program's. Where it cannot be read, beside objects that only a store of ours has, it is
-/// damaged, and the error says that instead.
+/// [`Error::Foreign`] if `config.json` is another program's. If it cannot be parsed but objects that only a
+/// store has are beside it, it is damaged, and the error says that instead.
 pub(super) async fn own_config(objects: &Objects, location: &str) -> Result<Option<Config>> {
     match read_config(objects).await {
         Err(Error::Format { key, source }) if may_be_foreign(&source) => {
@@ -32,8 +33,8 @@ pub(super) async fn own_config(objects: &Objects, location: &str) -> Result<Opti
     }
 }
 
-/// What a place is that has something, but no `config.json`: another program's, or a store of ours that has
-/// lost it.
+/// The error for a location that has data but no `config.json`: it is another program's, or a store that lost
+/// its config.
 pub(super) async fn without_config(objects: &Objects, location: String) -> Result<Error> {
     if has_traces(objects).await? {
         return Ok(missing_config());
@@ -46,7 +47,7 @@ fn missing_config() -> Error {
     Error::Corrupt { key: keys::CONFIG.to_owned(), reason }
 }
 
-/// The same as [`without_config`] for a folder, which may hold what is no object.
+/// The same as [`without_config`] for a folder, which may contain files that are not objects.
 pub(super) fn folder_without_config(location: String, folder: &Path) -> Error {
     if folder_has_traces(folder) {
         return missing_config();
@@ -66,12 +67,12 @@ fn foreign_names(location: String, names: &[String]) -> Error {
     Error::Foreign { location, reason }
 }
 
-/// Whether a config that cannot be read may be another program's. One with our `format` is ours.
+/// Whether a config that cannot be read may be another program's. A config with our `format` is ours.
 fn may_be_foreign(source: &FormatError) -> bool {
     matches!(source, FormatError::OtherKind { .. } | FormatError::NotJson { .. })
 }
 
-/// Who wrote a `config.json` without our `format`.
+/// Says who wrote a `config.json` without our `format`.
 fn whose(source: &FormatError, names: &[String]) -> String {
     match (source, known_owner(names)) {
         (_, Some(owner)) => format!("it is {owner}"),
@@ -82,7 +83,7 @@ fn whose(source: &FormatError, names: &[String]) -> String {
     }
 }
 
-/// A program that is known by the files that it keeps.
+/// The program that is recognized by its files.
 fn known_owner(names: &[String]) -> Option<&'static str> {
     let has = |name: &str| names.iter().any(|it| it == name || it.starts_with(&format!("{name}/")));
     if has("settings.json") {
@@ -102,8 +103,8 @@ fn listed(names: &[String]) -> String {
     if shown.is_empty() { "something".to_owned() } else { shown.join(", ") }
 }
 
-/// The names at the top of the place, as far as they are objects or folders with objects, without those that
-/// a probe left.
+/// The names at the top of the location, as far as they are objects or folders with objects, except leftovers
+/// of a probe.
 async fn first_names(objects: &Objects) -> Result<Vec<String>> {
     const ENOUGH: usize = 1000;
     let mut listing = objects.backend.list(&Prefix::root(), None).take(ENOUGH);
@@ -121,8 +122,8 @@ async fn first_names(objects: &Objects) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Whether there is an object that only a store of ours has: its index root or a version. Neither the seed
-/// nor pflow have these.
+/// Whether there is an object that only a store has: an index root or a version. Neither the seed nor pflow
+/// has these.
 pub(super) async fn has_traces(objects: &Objects) -> Result<bool> {
     if objects.get(&keys::index_root()).await?.is_some() {
         return Ok(true);
@@ -137,14 +138,14 @@ pub(super) async fn has_traces(objects: &Objects) -> Result<bool> {
     Ok(false)
 }
 
-/// The same for a folder that is not opened yet. It may block.
+/// The same for a folder that is not open yet. It may block.
 pub(super) fn folder_has_traces(folder: &Path) -> bool {
     folder.join(keys::index_root().as_str()).is_file()
         || std::fs::read_dir(folder.join("versions")).is_ok_and(|mut entries| entries.next().is_some())
 }
 
-/// Whether there is anything but what the disk backend keeps for itself. A folder that cannot be read is for
-/// the backend to report.
+/// Whether there is anything except the disk backend's own files. The backend reports a folder that cannot be
+/// read.
 pub(super) fn holds_anything(folder: &Path) -> bool {
     let Ok(entries) = std::fs::read_dir(folder) else { return false };
     entries.flatten().any(|entry| {
@@ -153,7 +154,7 @@ pub(super) fn holds_anything(folder: &Path) -> bool {
     })
 }
 
-/// What a probe left that was killed before there was a store.
+/// Whether there are only leftovers of a probe that was killed before the store was created.
 fn holds_only_probes(ops: &Path) -> bool {
     std::fs::read_dir(ops).is_ok_and(|entries| entries.flatten().all(|entry| entry.file_name() == "probe"))
 }
@@ -166,7 +167,7 @@ pub(super) fn holds_config(folder: &Path) -> bool {
     folder.join(keys::CONFIG).symlink_metadata().is_ok()
 }
 
-/// Whether there is no object but what a probe left that was killed.
+/// Whether there is no object except leftovers of a killed probe.
 pub(super) async fn is_empty(objects: &Objects) -> Result<bool> {
     let mut listing = objects.backend.list(&Prefix::root(), None);
     while let Some(listed) = listing.next().await {

@@ -1,4 +1,4 @@
-//! Making what stands around the workflows of a store anew: `config.json`, and the files for git.
+//! Repairs the objects of a store that belong to no workflow: `config.json`, and the files for git.
 
 use pflow_backend::Operation;
 
@@ -16,26 +16,26 @@ use crate::{
     repo::{Objects, unreadable},
 };
 
-/// What a repair made anew. Nothing of it is a workflow, a version or a lock.
+/// What a repair rebuilt or added. No workflow, version or lock is among it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Repaired {
-    /// The fields of `config.json` that could not be read, each with what became of it. Empty if the config
-    /// was sound.
+    /// The fields of `config.json` that could not be read, each with what happened to it. Empty if the config
+    /// was intact.
     pub config: Vec<String>,
-    /// Where the damaged `config.json` is kept, as a key.
+    /// The key under which the damaged `config.json` is kept.
     pub kept: Option<String>,
-    /// Files that were missing and are there now.
+    /// Files that were missing and were added.
     pub added: Vec<String>,
 }
 
 impl Store {
-    /// Opens a store, and makes its `config.json` anew if that is damaged or missing: from what can be read
-    /// of it, the store id included. The damaged bytes are kept beside it. Also adds the files for git that
-    /// an earlier program did not write.
+    /// Opens a store, and rebuilds its `config.json` if that is damaged or missing, from what can be read of
+    /// it, including the store id. The damaged bytes are kept beside it. Also adds the files for git that an
+    /// earlier program did not write.
     ///
     /// # Errors
-    /// As [`Store::open_url`]. A place without anything that only a store of ours has is not touched, nor is
-    /// a newer program's, also where what is left of its `config.json` only names its format.
+    /// As [`Store::open_url`]. A location without objects that only a store has is not touched. Neither is a
+    /// newer program's store, even if its damaged `config.json` still names only its format.
     pub async fn repair_location(location: &Location, options: StoreOptions) -> Result<(Self, Repaired)> {
         let backend = existing(location, &options).await?;
         let objects = Objects::new(backend.clone(), options.environment.clone());
@@ -66,8 +66,8 @@ impl Store {
     }
 }
 
-/// Swaps a new config in for the damaged one that was read. Two who repair at the same time: one of them is
-/// told of the other.
+/// Swaps a new config in for the damaged one that was read. If two clients repair at the same time, one of
+/// them gets an error.
 async fn rebuild(objects: &Objects, repaired: &mut Repaired) -> Result<()> {
     let key = keys::config();
     let damaged = objects.get(&key).await?;
@@ -80,7 +80,7 @@ async fn rebuild(objects: &Objects, repaired: &mut Repaired) -> Result<()> {
     if let Some(object) = damaged {
         let kept = keys::odd_config(ContentHash::of(&object.bytes));
         repaired.kept = Some(kept.to_string());
-        // Before the config is replaced, so that a crash in between loses nothing.
+        // Written before the config is replaced, so that a crash in between loses nothing.
         around.before.push(Operation::put(kept, object.bytes));
     }
     let swapped = swap(objects, key.clone(), encoded, named.as_ref(), around).await;

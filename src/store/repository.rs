@@ -1,21 +1,22 @@
-//! What git is told about a store that lies in a repository.
+//! The files that configure git for a store inside a repository.
 
 use pflow_backend::{Batch, Commit, Key, Operation};
 
 use crate::{Result, format::keys, repo::Objects};
 
-/// What stays out of git, and what `git clean -X` may remove: mirrors of leases, and of the disk backend's
-/// folder only what can be made again.
+/// The files that stay out of git and that `git clean -X` may remove: lease mirrors, and in the disk
+/// backend's folder only files that can be made again.
 ///
 /// IMPORTANT: never the journal, `values/` or `quarantine/`. After a crash they may hold the only copy of
-/// what was saved. At rest the journal is an empty file.
+/// saved data. When the store is closed the journal is an empty file.
 const GITIGNORE: &str = "# Written by pflow-store: what belongs to this machine and this moment.\n/.journal/lock\n/.journal/waiting\n/.journal/state\n/.journal/staging/\n/workflows/*/workflow.lock\n";
 
 /// The bytes of a store are hashed, so git must not change any: no line ends (`text=auto`, `core.autocrlf`,
-/// `eol`), no `$Id$`, no other encoding, whatever files above say. `-text` makes `eol` count for nothing.
+/// `eol`), no `$Id$`, no other encoding, whatever attribute files in parent folders say. `-text` disables
+/// `eol`.
 const GITATTRIBUTES: &str = "# Written by pflow-store: every byte counts, so git changes none.\n* -text -ident !working-tree-encoding\n";
 
-/// The files for git, where people keep a store as files.
+/// The files for git, on storages with plain files.
 pub(super) fn files(objects: &Objects) -> impl Iterator<Item = Operation> + use<> {
     texts(objects).map(|(key, text)| Operation::put(key, text))
 }
@@ -28,8 +29,8 @@ fn texts(objects: &Objects) -> impl Iterator<Item = (Key, &'static str)> + use<>
     })
 }
 
-/// Writes those files that are not there; their names. A file that a person or an earlier program put there
-/// stays as it is.
+/// Writes the files that are missing, and returns their names. An existing file of a person or an earlier
+/// program is not changed.
 pub(super) async fn add_missing(objects: &Objects) -> Result<Vec<String>> {
     let mut added = Vec::new();
     for (key, text) in texts(objects) {

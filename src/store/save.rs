@@ -16,10 +16,10 @@ use crate::{
     lock::LeaseRequest,
 };
 
-/// The longest message, in bytes.
+/// The maximum length of a message, in bytes.
 const MAX_MESSAGE_BYTES: usize = 4096;
 
-/// A workflow to be saved.
+/// A request to save a workflow.
 #[derive(Debug, Clone)]
 pub struct SaveRequest {
     request: Request,
@@ -29,55 +29,55 @@ pub struct SaveRequest {
     hold: Option<LeaseRequest>,
 }
 
-/// What a change of a workflow came to.
+/// The result of a change of a workflow.
 #[derive(Debug)]
 pub struct Saved {
     /// The workflow.
     pub id: WorkflowId,
-    /// Its generation now. Durable.
+    /// Its present generation. It is durable.
     pub generation: u64,
-    /// Of its content now; none if it is deleted now.
+    /// The hash of its present content; none if it is deleted.
     pub hash: Option<ContentHash>,
-    /// Everything was that way already, so no version was made.
+    /// Nothing was different, so no version was made.
     pub unchanged: bool,
     /// The current version.
     pub record: VersionRecord,
-    /// The lease that the caller holds now, if it holds one.
+    /// The lease that the caller now holds, if any.
     pub lease: Option<Lease>,
-    /// What was in the way and how it was resolved; none if nothing was.
+    /// How a conflict was resolved; none if there was no conflict.
     pub resolved: Option<Resolved>,
-    /// The change stands, but `workflow.json` or `workflow.lock` could not be refreshed. Loads notice and
-    /// mend it.
+    /// The change was made, but `workflow.json` or `workflow.lock` could not be refreshed. A later load
+    /// detects and repairs that.
     pub copy_error: Option<Error>,
-    /// The change stands and is listed, but housekeeping of the index failed. A later save or `reindex` makes
-    /// up for it.
+    /// The change was made and is listed, but maintenance of the index failed. A later save or `reindex`
+    /// repeats it.
     pub index_error: Option<Error>,
 }
 
 impl SaveRequest {
-    /// This content for this workflow, built on what `expect` says.
+    /// Saves this content for this workflow, built on the state that `expect` names.
     pub fn new(id: WorkflowId, content: impl Into<Bytes>, expect: Expect) -> Self {
         let (request, content) = (Request::new(id, expect), content.into());
         Self { request, content, given: Given::default(), fence: None, hold: None }
     }
 
-    /// The title, over what the document says. It stays for later versions until another one is given or the
-    /// document mentions a `name` itself. An empty one says that there is none.
+    /// Sets the title, which overrides the document's. It stays for later versions until another title is
+    /// given or the document itself mentions a `name`. An empty title means that there is none.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.given.name = Some(name.into());
         self
     }
 
-    /// What it is for, over what the document says, by the same rule as [`name`](Self::name).
+    /// Sets the description, which overrides the document's, by the same rule as [`name`](Self::name).
     #[must_use]
     pub fn description(mut self, description: impl Into<String>) -> Self {
         self.given.description = Some(description.into());
         self
     }
 
-    /// Exactly these tags, over what the document says, by the same rule as [`name`](Self::name). An empty
-    /// list says that there are none.
+    /// Sets exactly these tags, which override the document's, by the same rule as [`name`](Self::name). An
+    /// empty list means that there are none.
     #[must_use]
     pub fn tags<T: Into<String>>(mut self, tags: impl IntoIterator<Item = T>) -> Self {
         let mut kept: Vec<String> = Vec::new();
@@ -90,39 +90,39 @@ impl SaveRequest {
         self
     }
 
-    /// Why, for the history.
+    /// Sets the message for the history.
     #[must_use]
     pub fn message(mut self, message: impl Into<String>) -> Self {
         self.request.message = Some(message.into());
         self
     }
 
-    /// Under this lease: if it was lost, nothing is saved. Without one, a lease of somebody else is a
-    /// conflict.
+    /// Saves under this lease: if the lease was lost, nothing is saved. Without a lease, another client's
+    /// lease is a conflict.
     #[must_use]
     pub fn lease(mut self, lease: LeaseId) -> Self {
         self.request.lease = Some(lease.into());
         self
     }
 
-    /// And under this fence of it ([`Lease::fence`]), which tells it from another grant that somebody gave
-    /// the same id. Without a [`lease`](Self::lease) it says nothing.
+    /// Also requires this fence of the lease ([`Lease::fence`]), which distinguishes it from another grant
+    /// with the same id. Without a [`lease`](Self::lease) it has no effect.
     #[must_use]
     pub fn fence(mut self, fence: u64) -> Self {
         self.fence = Some(fence);
         self
     }
 
-    /// Who decides what becomes of it when it meets a conflict: a [`Policy`], or a resolver of the caller's
-    /// own. Unless set the conflict is reported, as [`Policy::Fail`] does.
+    /// Sets the resolver for conflicts: a [`Policy`], or the caller's own. By default the conflict is
+    /// reported, as with [`Policy::Fail`].
     #[must_use]
     pub fn resolver(mut self, resolver: Arc<dyn ConflictResolver>) -> Self {
         self.request.resolver = resolver;
         self
     }
 
-    /// How long to wait for a lock of somebody else, altogether, before the conflict is anything else than
-    /// waited for. Unless set the resolver decides: 30 seconds with [`Policy::Wait`], no time with the other
+    /// Sets how long to wait in total for another client's lock, before the conflict is handled in any other
+    /// way. By default the resolver decides: 30 seconds with [`Policy::Wait`], no time with the other
     /// policies.
     #[must_use]
     pub fn lock_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
@@ -130,15 +130,15 @@ impl SaveRequest {
         self
     }
 
-    /// Ends waits for locks and questions to the resolver when the token is cancelled, with
-    /// [`Error::Cancelled`] and nothing changed. What is being written goes on to its end.
+    /// Cancels waits for locks and calls of the resolver when the token is cancelled, with
+    /// [`Error::Cancelled`] and nothing changed. A write that has begun is completed.
     #[must_use]
     pub fn cancelled_by(mut self, token: CancellationToken) -> Self {
         self.request.cancel = token;
         self
     }
 
-    /// Takes the lock in the same swap. Under a lease that the caller holds already nothing is taken.
+    /// Takes the lock in the same swap. If the caller already holds a lease, none is taken.
     #[must_use]
     pub fn hold(mut self, lease: LeaseRequest) -> Self {
         self.hold = Some(lease);
@@ -181,25 +181,26 @@ pub(super) fn check_message(message: Option<&str>) -> Result<()> {
 }
 
 impl Store {
-    /// Saves a workflow as a new generation. Once this returns, it is durable.
+    /// Saves a workflow as a new generation, which is durable when this returns.
     ///
-    /// What it meets on the way is for the request's [`resolver`](SaveRequest::resolver) to decide;
-    /// [`Saved::resolved`] tells what came of it.
+    /// Conflicts are decided by the request's [`resolver`](SaveRequest::resolver); [`Saved::resolved`] has
+    /// the result.
     ///
     /// Nothing is written if nothing is different and the expectation holds, even while another client holds
-    /// the lock: a lease protects against writes, and there is none. A save whose answer was lost may be
-    /// repeated: with [`Expect::Any`] it finds nothing different, otherwise it meets a conflict with what it
-    /// may have written itself.
+    /// the lock: a lease protects against writes, and there is none. A save whose reply was lost may be
+    /// repeated: with [`Expect::Any`] it finds nothing different, otherwise it may conflict with its own
+    /// earlier write.
     ///
     /// # Errors
-    /// [`Error::Document`] with the reason and the place; [`Error::Conflict`] if it does not fit on top of what is there now;
-    /// [`Error::HeadHurt`] if the head of the workflow was lost; [`Error::OutcomeUnknown`] if only a look at what is there can tell. In all other cases nothing was changed.
+    /// [`Error::Document`] with the reason and the place; [`Error::Conflict`] if it cannot be made on top of
+    /// the present state; [`Error::HeadHurt`] if the head of the workflow was lost; [`Error::OutcomeUnknown`]
+    /// if the caller must read the workflow to find out. In all other cases nothing was changed.
     pub async fn save(&self, request: SaveRequest) -> Result<Saved> {
         let (request, task) = request.into_request(self.shared.objects.environment.as_ref())?;
         self.change(request, task).await
     }
 
-    /// The same as one of many: whoever saves all of them folds the index.
+    /// The same for one save of a batch: the batch folds the index.
     pub(super) async fn save_of_batch(&self, request: SaveRequest) -> Result<Saved> {
         let (request, task) = request.into_request(self.shared.objects.environment.as_ref())?;
         self.make(request, task, Change::of_batch).await

@@ -13,7 +13,7 @@ use crate::{
     repo::{Gate, Objects},
 };
 
-/// What all operations of one store share.
+/// The state that all operations of one store share.
 pub(crate) struct Shared {
     pub(crate) objects: Objects,
     pub(crate) gate: Arc<Gate>,
@@ -21,10 +21,10 @@ pub(crate) struct Shared {
     pub(crate) upkeep: Upkeep,
     pub(crate) locks: Locks,
     pub(crate) options: StoreOptions,
-    /// The folder on the local disk that the store is, where it was opened as one.
+    /// The store's folder on the local disk, if it was opened as a folder.
     pub(crate) folder: OnceLock<PathBuf>,
-    /// Whether the last save of a batch that looked found no head. The next one most likely finds none
-    /// either, and then the gate is asked in the same round trip as the head. A wrong guess costs a read of
+    /// Whether the last save of a batch that read a head found none. The next one most likely finds none
+    /// either; it then reads `config.json` in the same round trip as the head. A wrong guess costs a read of
     /// `config.json`, or a round trip.
     pub(crate) batch_creates: AtomicBool,
 }
@@ -56,9 +56,9 @@ impl Shared {
 }
 
 impl Shared {
-    /// What `error` is about a workflow of which the head has no version. It is missing, unless versions or
-    /// the index say that the head was lost: a head is never removed, and the index has only workflows that
-    /// have a version.
+    /// Refines `error` about a workflow whose head has no version. The workflow is missing, unless versions
+    /// or the index show that the head was lost: a head is never removed, and the index only lists workflows
+    /// that have a version.
     pub(crate) async fn explain(&self, error: Error) -> Error {
         let Error::WorkflowMissing { id, deleted: false } = &error else { return error };
         if let Err(hurt) = self.index.refuse_hurt(id, &[]).await {
@@ -70,7 +70,7 @@ impl Shared {
         };
         let Some(generation) = listed else { return error };
         match self.objects.head(id).await {
-            // It was created since the caller looked.
+            // It was created after the caller read the head.
             Ok(stored) if stored.head.current.is_some() => error,
             Ok(_) => {
                 let reason =

@@ -15,21 +15,21 @@ use crate::{
     lock::LockState,
 };
 
-/// How many workflows are looked at side by side.
+/// How many workflows are read side by side.
 const LOOK_AHEAD: usize = 32;
 
-/// A store at a glance.
+/// A summary of a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
-    /// Where it is.
+    /// Its location.
     pub location: String,
-    /// Its name for ever.
+    /// Its permanent id.
     pub store_id: String,
-    /// How many workflows there are, without the deleted ones.
+    /// The number of workflows, without the deleted ones.
     pub workflows: usize,
-    /// How many are deleted and can be brought back.
+    /// The number of deleted workflows, which can be restored.
     pub deleted: usize,
-    /// How many records wait to be folded into the index.
+    /// The number of pending records that are not folded into the index yet.
     pub pending: usize,
     /// The index was missing or damaged, and was read from the workflows instead.
     pub index_lost: bool,
@@ -39,18 +39,19 @@ pub struct Status {
     pub edited: Vec<WorkflowId>,
     /// Workflows that cannot be read, and why.
     pub unreadable: Vec<Unreadable>,
-    /// What lies in the store and is not of it, as [`Store::verify`] reports it; versions are not looked at.
+    /// Files and objects that do not belong to the store, as [`Store::verify`] reports them; versions are not
+    /// checked.
     pub strangers: Vec<Finding>,
     /// Objects that only the journal has, because their files cannot be written. See [`Store::waiting`].
     pub waiting: Vec<Waiting>,
 }
 
 impl Store {
-    /// The store at a glance. It reads every head to find the locks, and where people may edit files in place
-    /// every `workflow.json` to find their edits.
+    /// Summarizes the store. It reads every head to find the locks, and on storages where people may edit
+    /// files it reads every `workflow.json` to find their edits.
     ///
     /// # Errors
-    /// Errors of the storage. What is damaged is listed instead.
+    /// Errors of the storage. Damaged objects are listed instead.
     pub async fn status(&self) -> Result<Status> {
         let shared = &self.shared;
         let view = shared.index.view().await?;
@@ -83,7 +84,7 @@ impl Store {
                     if !matches!(copy, Some(CopyState::Edited(..))) {
                         continue;
                     }
-                    // A copy of a version that a lost head had is no edit.
+                    // A copy of a version that a lost head had is not an edit.
                     match shared.index.refuse_hurt(&id, &[]).await {
                         Ok(()) => status.edited.push(id),
                         Err(hurt) => keep_unreadable(&mut status, id, hurt)?,
@@ -93,7 +94,7 @@ impl Store {
             }
         }
         drop(looks);
-        // A workflow that the index knows and that has no head was not looked at above.
+        // A workflow that is in the index but has no head was not checked above.
         for entry in view.iter().filter(|entry| !heads.contains(&entry.id)) {
             if let Err(hurt) = shared.index.refuse_hurt(&entry.id, &[]).await {
                 keep_unreadable(&mut status, entry.id.clone(), hurt)?;
@@ -104,8 +105,8 @@ impl Store {
         Ok(status)
     }
 
-    /// The lock of a workflow, and what stands in its copy; no copy if other writers changed the workflow at
-    /// every look.
+    /// Reads the lock and the state of the copy of a workflow; no copy if other writers changed the workflow
+    /// at every attempt.
     async fn look(&self, id: &WorkflowId) -> Result<(LockState, Option<CopyState>)> {
         let Shared { objects, locks, .. } = self.shared.as_ref();
         if objects.traits.plain_files
@@ -116,7 +117,8 @@ impl Store {
         Ok((locks.state(id).await?, None))
     }
 
-    /// What the working copy of a workflow holds; none if other writers changed the workflow at every look.
+    /// The state of the working copy of a workflow; none if other writers changed the workflow at every
+    /// attempt.
     pub(super) async fn copy_state(&self, id: &WorkflowId) -> Result<Option<CopyState>> {
         Ok(Look::at(&self.shared.objects, id).await?.map(|look| look.state))
     }

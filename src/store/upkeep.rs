@@ -4,11 +4,11 @@ use tokio::sync::Mutex;
 
 use crate::{behind::Behind, index::Index};
 
-/// What runs behind the answers: one fold of the index at a time, and leases that are given back for callers
-/// that are gone ([`crate::lock`]).
+/// Background work after answers: one fold of the index at a time, and the release of leases for callers that
+/// are gone ([`crate::lock`]).
 ///
-/// A task lives until it is through, and [`rest`](Self::rest) waits for it. A runtime that is dropped first
-/// leaves what a crash in a fold leaves, which does no harm.
+/// A task runs until it is done, and [`rest`](Self::rest) waits for it. If the runtime is dropped first, the
+/// effect is that of a crash during a fold, which is harmless.
 #[derive(Debug, Default)]
 pub(crate) struct Upkeep {
     tasks: Behind,
@@ -16,8 +16,8 @@ pub(crate) struct Upkeep {
 }
 
 impl Upkeep {
-    /// Looks whether a fold is due and folds, behind the caller. A look that is under way already is waited
-    /// for: whoever writes faster than it folds must not leave more and more to readers.
+    /// Checks whether a fold is due and folds, in the background. If an earlier check still runs, the caller
+    /// waits for it: a writer that writes faster than it folds must not leave ever more work to readers.
     pub(super) async fn fold(&self, index: Arc<Index>) {
         let turn = Arc::clone(&self.turn).lock_owned().await;
         self.tasks.spawn(async move {
@@ -28,12 +28,12 @@ impl Upkeep {
         });
     }
 
-    /// For others who have something to do behind an answer.
+    /// The tasks, for other background work.
     pub(super) fn tasks(&self) -> Behind {
         self.tasks.clone()
     }
 
-    /// Waits until everything has ended that has begun so far.
+    /// Waits for all tasks that have begun so far.
     pub(super) async fn rest(&self) {
         self.tasks.rest().await;
     }

@@ -1,4 +1,4 @@
-//! Files that could not be written: what only the journal of a store has.
+//! Files that could not be written, so that only the journal of a store has their value.
 
 use pflow_backend::Waiting;
 
@@ -6,11 +6,11 @@ use super::{Report, Severity, Store};
 use crate::{Error, Result};
 
 impl Store {
-    /// The objects whose last value is durable but not in the file where people look for it, and why: a file
-    /// that belongs to another user, for example. Everything reads them as it should. On a disk the folder
-    /// `.journal` alone has them: **removing it loses them**.
+    /// Returns the objects whose last value is durable but not in its file, and why: for example because the
+    /// file belongs to another user. All readers of the store get the right value. On a disk only the folder
+    /// `.journal` has these values: **removing it loses them**.
     ///
-    /// A change that is answered may be among them once the store was [closed](Store::close).
+    /// An acknowledged change may appear here only after the store was [closed](Store::close).
     ///
     /// # Errors
     /// Errors of the storage.
@@ -18,7 +18,7 @@ impl Store {
         self.shared.objects.backend.waiting().await.map_err(Error::Storage)
     }
 
-    /// Adds what waits to a report. Nothing is lost, so it is no damage.
+    /// Adds the unwritten files to a report. Nothing is lost, so they are not damage.
     pub(super) async fn verify_waiting(&self, report: &mut Report) -> Result<()> {
         for Waiting { key, reason, remedy, .. } in self.waiting().await? {
             let reason =

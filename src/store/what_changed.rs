@@ -8,16 +8,15 @@ use crate::{
 };
 
 impl Store {
-    /// What is different now from the version that a refused change was built on, for whoever was told of a
-    /// conflict. A resolver asks its
-    /// [`Case`](crate::conflict::Case) instead.
+    /// Lists what differs now from the version that a refused change was built on, for a caller that got a
+    /// conflict. A resolver asks its [`Case`](crate::conflict::Case) instead.
     ///
-    /// None where the conflict is about something else than content, and where one of the two is not there:
-    /// deleted, pruned, never made.
+    /// None if the conflict is not about content, or if one of the two does not exist: deleted, pruned, never
+    /// made.
     ///
     /// # Errors
-    /// [`crate::Error::Document`] for a person's edit that is no workflow, [`crate::Error::TooMuch`] for documents that are too large to be
-    /// compared; errors of the storage; what is stored is damaged.
+    /// [`crate::Error::Document`] for a person's edit that is not a workflow, [`crate::Error::TooMuch`] for
+    /// documents that are too large to be compared; errors of the storage; damaged data.
     pub async fn what_changed(&self, conflict: &Conflict) -> Result<Option<Vec<Change>>> {
         let objects = &self.shared.objects;
         let (id, base) = match conflict.cause() {

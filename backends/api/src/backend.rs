@@ -7,91 +7,93 @@ use crate::{
     Batch, Capabilities, Commit, Key, Listed, Meta, Object, Operation, Prefix, Result, Waiting, probe::Check,
 };
 
-/// A place that keeps named objects.
+/// A storage of named objects.
 ///
 /// # What a caller may rely on
 /// 1. **Whole objects.** A reader sees all bytes of one write or all of another, never a mixture and never a
-///    part, except of an object put as [`crate::WriteKind::Fresh`] while its batch is under way.
-/// 2. **Read your writes, and those of others.** Once a commit has answered [`Commit::Committed`], every
-///    `get`, `stat` and `list` that begins afterwards, through any handle and in any process, sees it or
-///    something later. Only what was put as [`crate::WriteKind::Copy`] may follow the answer.
-/// 3. **One winner.** Of several commits whose conditions cannot all hold, however they race and wherever
-///    they come from, exactly those happen that some order of them allows. Conditional writes of one key are
-///    linearizable.
-/// 4. **Order.** Nobody sees a later stage of a batch without the earlier ones, and no crash leaves one
+///    part, except of an object put as [`crate::WriteKind::Fresh`] while its batch is in progress.
+/// 2. **Read your writes, and those of others.** Once a commit has returned [`Commit::Committed`], every
+///    `get`, `stat` and `list` that begins afterwards, through any handle and in any process, sees it or a
+///    later state. Only an object put as [`crate::WriteKind::Copy`] may be written after the answer.
+/// 3. **One winner.** If the conditions of several commits cannot all hold, exactly those commits happen that
+///    some order of them allows, however they race and wherever they come from. Conditional writes of one key
+///    are linearizable.
+/// 4. **Order.** No reader sees a later stage of a batch without the earlier ones, and no crash leaves one
 ///    without them.
-/// 5. **Honest answers.** Success is durable; a conflict and an error that says "did not happen" did not
-///    happen, beyond the stages that they name; everything else is [`crate::Outcome::Unknown`].
+/// 5. **Honest answers.** Success is durable. A conflict, and an error that says "did not happen", did not
+///    happen, beyond the stages that they name. Everything else is [`crate::Outcome::Unknown`].
 ///
 /// # What an implementer must guarantee
-/// All of the above, that a handle may be used from many tasks at once, that no method blocks the thread it
-/// is polled on, and that every bit of [`Capabilities`] it sets holds on every path. The `conformance` suite
-/// checks what can be checked from outside.
+/// All of the above; that a handle may be used from many tasks at once; that no method blocks the thread on
+/// which it is polled; and that every bit of [`Capabilities`] that it sets holds on every path. The
+/// `conformance` suite checks what can be checked from outside.
 ///
 /// # Cancellation
 /// Dropping a future of `get`, `stat` or `close`, or a `list` stream, changes nothing. Dropping a future of
-/// `commit` that was polled is an **unknown outcome**: the batch may be in place, may get into place a little
-/// later, or may never.
+/// `commit` that was polled is an **unknown outcome**: the batch may have been applied, may be applied a
+/// little later, or may never be applied.
 #[async_trait]
 pub trait StorageBackend: Debug + Send + Sync + 'static {
-    /// What this backend promises beyond the contract. The same for the life of the handle.
+    /// The guarantees of this backend beyond the contract. They do not change during the life of the handle.
     fn capabilities(&self) -> Capabilities;
 
-    /// The object under `key`, whole, with the version of exactly these bytes; none if there is none.
+    /// Reads the whole object under `key`, with the version of exactly these bytes; none if there is no
+    /// object.
     ///
     /// # Errors
-    /// The object may be there and could not be read. The kind tells whether trying again makes sense.
+    /// The object may exist but could not be read. The kind tells whether a retry makes sense.
     async fn get(&self, key: &Key) -> Result<Option<Object>>;
 
-    /// As [`get`](Self::get) without the bytes. It costs no more than `get`, and on storages that know an
-    /// object's version much less.
+    /// As [`get`](Self::get) without the bytes. It costs no more than `get`, and much less on storages that
+    /// store an object's version.
     ///
     /// # Errors
     /// As `get`.
     async fn stat(&self, key: &Key) -> Result<Option<Meta>>;
 
-    /// The objects below `prefix` whose keys come behind `after`, in the byte order of their keys.
+    /// Lists the objects below `prefix` whose keys come after `after`, in the byte order of their keys.
     ///
-    /// Lazy: it asks as it is polled, and memory stays bounded however many there are. It is no snapshot: an
-    /// object that is there for the whole listing is listed exactly once; one that comes or goes meanwhile
-    /// may or may not be. What is no object of this contract (a foreign file, a link) is passed over. After
-    /// an error the stream ends; go on behind the last key seen.
+    /// The stream is lazy: it sends requests as it is polled, and its memory is bounded however many objects
+    /// there are. It is not a snapshot: an object that exists during the whole listing is listed exactly
+    /// once; an object that is created or deleted meanwhile may or may not be listed. Entries that are not
+    /// objects of this contract (a foreign file, a link) are skipped. After an error the stream ends;
+    /// continue after the last key seen.
     ///
     /// # Errors
-    /// A part of the listing could not be had. What came before it stands.
+    /// A part of the listing could not be read. The entries before it are valid.
     fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>>;
 
-    /// Names of objects below this place that listings of this handle have passed over since the last
-    /// call, because they are no keys: the files of other programs, for a person to look at. At most some
-    /// hundred; none where the backend does not know.
+    /// Returns names that listings of this handle have skipped since the last call, because they are not
+    /// valid keys: files of other programs, for a person to inspect. At most some hundred; none if the
+    /// backend does not know.
     fn passed_over(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// Makes the changes of `batch`, stage by stage, each under its conditions.
+    /// Applies the changes of `batch`, stage by stage, each under its conditions.
     ///
-    /// - [`Commit::Committed`]: all of it happened and is durable. A crash from now on leaves all of it.
-    /// - [`Commit::Conflict`]: a condition did not hold. Nothing happened but the stages named in it.
-    /// - [`Commit::Overtaken`]: as a conflict, but it may be one with a write of this very batch that was
-    ///   replaced since.
-    /// - While it runs a reader, and after it a crash, may see any number of its stages from the first on.
-    ///   With [`Capabilities::atomic_batch`] a crash leaves all or nothing, and a reader that has read a part
-    ///   of it reads all of it from then on.
+    /// - [`Commit::Committed`]: all of it happened and is durable. A crash after this leaves all of it.
+    /// - [`Commit::Conflict`]: a condition did not hold. Nothing happened except the stages named in it.
+    /// - [`Commit::Overtaken`]: like a conflict, but the conflict may be with a write of this same batch that
+    ///   was replaced since.
+    /// - A reader during the commit, and a reader after a crash, may see any number of its stages from the
+    ///   first on. With [`Capabilities::atomic_batch`] a crash leaves all or nothing, and a reader that has
+    ///   read a part of the batch reads all of it from then on.
     /// - Dropping the future: see above.
     ///
     /// An implementer calls [`Batch::check`] first, so that every backend refuses the same batches.
     ///
     /// # Errors
-    /// [`crate::Error::outcome`] tells "did not happen" from "unknown". A caller must not repeat an unknown commit before it has read
-    /// what is there.
+    /// [`crate::Error::outcome`] distinguishes "did not happen" from "unknown". A caller must not repeat an
+    /// unknown commit before it has read the present state.
     async fn commit(&self, batch: Batch) -> Result<Commit>;
 
-    /// Sends one conditional put once and gives the answer as it is: for
-    /// [`probe::run`](crate::probe::run), which asks what a storage does with a request.
+    /// Sends one conditional put once and returns the answer unchanged. It is for
+    /// [`probe::run`](crate::probe::run), which tests how a storage handles a request.
     ///
-    /// [`Commit::Conflict`] may be the answer to a second copy of the request, whose first one was
-    /// applied. Only [`commit`](Self::commit) settles that, so no other caller uses this. A backend whose
-    /// `commit` sends one request for each put needs no other implementation than this one.
+    /// [`Commit::Conflict`] may be the answer to a second copy of the request, whose first copy was applied.
+    /// Only [`commit`](Self::commit) resolves that, so no other caller uses this method. A backend whose
+    /// `commit` sends one request for each put need not override it.
     ///
     /// # Errors
     /// As [`commit`](Self::commit).
@@ -99,58 +101,59 @@ pub trait StorageBackend: Debug + Send + Sync + 'static {
         self.commit(Batch::new().stage([put])).await
     }
 
-    /// Brings the storage to rest: what is stored is then plain objects that anybody may copy, except for
-    /// what [`waiting`](Self::waiting) lists, and nothing of this handle runs in the background. Idempotent.
-    /// Later calls may work or fail as [`crate::ErrorKind::Unavailable`], but never lose anything. Everything
-    /// that was committed is durable without it.
+    /// Completes all background work. Afterwards the storage holds plain objects that any program may copy,
+    /// except those that [`waiting`](Self::waiting) lists, and nothing of this handle runs in the background.
+    /// Idempotent. Later calls may work or fail as [`crate::ErrorKind::Unavailable`], but never lose data.
+    /// Committed data is durable without this call.
     ///
     /// # Errors
-    /// Rest was not reached; nothing that was committed is lost. Whoever opens the storage next finishes the
-    /// work.
+    /// The work could not be completed; no committed data is lost. The next process that opens the storage
+    /// finishes the work.
     async fn close(&self) -> Result<()>;
 
-    /// What tells this place from every other one, and the server that keeps it, without credentials: a URL,
-    /// say. None where the backend itself is all that there is to trust, as with memory and a disk.
+    /// Names this place and the server that keeps it, unlike any other place and without credentials, for
+    /// example as a URL. None if there is no server to trust beyond the backend itself, as with memory and a
+    /// disk.
     ///
-    /// Whoever keeps data at a place that has a name probes it before the first write
-    /// ([`probe`](crate::probe)), and again where the name is another one. The same for the life of the
-    /// handle.
+    /// A program that stores data at a place with a name probes it before the first write
+    /// ([`probe`](crate::probe)), and again if the name is different. The name does not change during the
+    /// life of the handle.
     fn place(&self) -> Option<String> {
         None
     }
 
-    /// Names where the objects are, so that a caller can tell that two handles of this process keep the same
-    /// ones: two names are equal exactly if they do. None where the backend cannot say, and then the caller
-    /// takes each handle for another storage.
+    /// Names the location of the objects, so that a caller can tell whether two handles of this process have
+    /// the same objects: two names are equal exactly if they do. None if the backend cannot tell; the caller
+    /// then treats each handle as a different storage.
     ///
-    /// It need not tell places apart over time or between processes. A backend that only passes calls on
-    /// passes this one on too.
+    /// The name need not be unique over time or between processes. A backend that only forwards calls
+    /// forwards this one too.
     fn location_id(&self) -> Option<String> {
         self.place()
     }
 
-    /// The objects whose last committed value is durable, but not in the place where people look for it, and
-    /// why: a file that cannot be written, for example. Reads return the value all the same. Empty where
-    /// objects have one place only.
+    /// Lists the objects whose last committed value is durable but not in the place where people look for it,
+    /// and why: for example, a file that cannot be written. Reads return the value nevertheless. Empty if
+    /// objects have only one place.
     ///
-    /// The backend tries once more to write them before it answers.
+    /// The backend tries once more to write them before it returns.
     ///
     /// # Errors
-    /// It cannot tell.
+    /// The backend cannot tell.
     async fn waiting(&self) -> Result<Vec<Waiting>> {
         Ok(Vec::new())
     }
 
-    /// What only this backend can look at, below what the contract shows: whether a lock excludes, whether a
-    /// range is a range. A part of
+    /// Runs checks that only this backend can make, below the level of the contract: for example, whether a
+    /// lock excludes, or whether a range read returns that range. It is a part of
     /// [`probe::run`](crate::probe::run).
     ///
-    /// It may write below `ground`, where nobody else works, and leaves nothing there that it made, as far as
-    /// it can, nor what it keeps there for objects that are gone (folders). A promise that is broken is a
-    /// [`Check`] that says so, no error.
+    /// It may write below `ground`, which no other client uses. It removes what it created there, as far as
+    /// it can, including storage for deleted objects (folders). A broken guarantee is reported as a
+    /// [`Check`], not as an error.
     ///
     /// # Errors
-    /// It could not be looked at. Nothing is said about any promise then.
+    /// The check could not be made. Nothing is known about any guarantee then.
     async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>> {
         let _: &Prefix = ground;
         Ok(Vec::new())

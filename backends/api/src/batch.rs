@@ -7,11 +7,11 @@ use crate::{Capabilities, Error, ErrorKind, Key, Position, Result, Version};
 /// The only way to change a storage: stages of conditional writes.
 ///
 /// Stages happen in order, each durable before the next begins; the operations of one stage may happen side
-/// by side. So a protocol puts what is immutable into the first stage, the one pointer that makes it visible
-/// into the second, and what is derived into the last: whatever stops it in between, a reader finds the old
-/// state or the new one.
+/// by side. So a protocol puts immutable objects into the first stage, the one pointer that makes them
+/// visible into the second, and derived objects into the last: if it is interrupted anywhere, a reader finds
+/// the old state or the new one.
 ///
-/// A key appears at most once in a batch, and no key stands below another one of it ([`Batch::check`]).
+/// A key appears at most once in a batch, and no key is below another key of the batch ([`Batch::check`]).
 ///
 /// ```
 /// use pflow_backend::{Batch, Key, Operation, Version};
@@ -33,30 +33,30 @@ pub struct Batch {
 /// One conditional write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operation {
-    /// Store these bytes under the key, whole or not at all.
+    /// Stores these bytes under the key, whole or not at all.
     Put {
-        /// Where.
+        /// The key.
         key: Key,
-        /// What.
+        /// The bytes.
         bytes: Bytes,
-        /// Under which condition.
+        /// The condition.
         when: Precondition,
-        /// Who can reach it meanwhile.
+        /// How readers can reach the object meanwhile.
         kind: WriteKind,
     },
-    /// Remove the key. Removing what is not there succeeds under [`Precondition::Always`].
+    /// Removes the key. Removing a missing key succeeds under [`Precondition::Always`].
     Delete {
-        /// Where.
+        /// The key.
         key: Key,
-        /// Under which condition; anything but `Always` needs [`Capabilities::conditional_delete`].
+        /// The condition; anything but `Always` needs [`Capabilities::conditional_delete`].
         when: Precondition,
     },
 }
 
-/// What must hold of a key at the moment of the write.
+/// The condition on a key at the moment of the write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Precondition {
-    /// Anything.
+    /// No condition.
     Always,
     /// The key does not exist.
     Absent,
@@ -64,29 +64,30 @@ pub enum Precondition {
     Is(Version),
 }
 
-/// A hint about who can reach an object while its batch is under way. It changes how a disk writes, never
-/// what holds after the commit.
+/// A hint about which readers can reach an object while its batch is in progress. It changes how a disk
+/// writes, never the state after the commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriteKind {
-    /// Nobody looks for it before a later stage is in place, so it may be seen partial until the batch is
-    /// through.
+    /// No reader looks for the object before a later stage is applied, so it may be visible partially until
+    /// the batch is complete.
     Fresh,
-    /// Readers may look at any time and see the old bytes or the new ones.
+    /// Readers may read at any time and see the old bytes or the new ones.
     Swap,
-    /// Derived from something else, and perhaps edited by a person. As `Swap`, but in the last stages of a
-    /// batch it may follow the answer: other handles may see the old bytes for a while, at the latest until
-    /// [`crate::StorageBackend::close`] returns, which reports what could not be written. On
-    /// [`Capabilities::plain_files`] a crash cannot lose it; elsewhere it can, and readers notice what lags.
+    /// Derived from other objects, and possibly edited by a person. Like `Swap`, but in the last stages of a
+    /// batch it may be written after the answer: other handles may see the old bytes for a while, at most
+    /// until [`crate::StorageBackend::close`] returns, which reports failed writes. With
+    /// [`Capabilities::plain_files`] a crash cannot lose it. On other storages it can, and readers detect
+    /// that it lags.
     Copy,
 }
 
 impl Batch {
-    /// A batch without stages, which commits at once and changes nothing.
+    /// A batch without stages. It commits at once and changes nothing.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a stage behind the ones that are there.
+    /// Appends a stage.
     #[must_use]
     pub fn stage(mut self, operations: impl IntoIterator<Item = Operation>) -> Self {
         self.stages.push(operations.into_iter().collect());
@@ -98,20 +99,19 @@ impl Batch {
         &self.stages
     }
 
-    /// Every operation with its place, in order.
+    /// Every operation with its position, in order.
     pub fn operations(&self) -> impl Iterator<Item = (Position, &Operation)> {
         self.stages.iter().enumerate().flat_map(|(stage, operations)| {
             operations.iter().enumerate().map(move |(operation, it)| (Position { stage, operation }, it))
         })
     }
 
-    /// What every backend does before it begins: refuses a batch that breaks the rules or the backend's
-    /// limits.
+    /// Refuses a batch that violates the rules or the backend's limits. Every backend calls this first.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] for a key that appears twice, a key below another one, or an object over
-    /// [`Capabilities::max_object_size`]; [`ErrorKind::Unsupported`] for a conditional delete where there is none. Nothing
-    /// was changed.
+    /// [`Capabilities::max_object_size`]; [`ErrorKind::Unsupported`] for a conditional delete on a backend
+    /// without them. Nothing was changed.
     pub fn check(&self, capabilities: &Capabilities) -> Result<()> {
         let mut keys = BTreeSet::new();
         for (_, operation) in self.operations() {
@@ -148,30 +148,30 @@ impl Batch {
 }
 
 impl Operation {
-    /// Stores `bytes` under `key`: always, and visible to readers at any time, unless the methods below say
-    /// otherwise.
+    /// Stores `bytes` under `key`: unconditionally, and visible to readers at any time, unless the methods
+    /// below change that.
     pub fn put(key: Key, bytes: impl Into<Bytes>) -> Self {
         Self::Put { key, bytes: bytes.into(), when: Precondition::Always, kind: WriteKind::Swap }
     }
 
-    /// Removes `key`, whether it is there or not, unless the methods below say otherwise.
+    /// Removes `key`, whether it exists or not, unless the methods below change that.
     pub fn delete(key: Key) -> Self {
         Self::Delete { key, when: Precondition::Always }
     }
 
-    /// Only if the key does not exist.
+    /// Requires that the key does not exist.
     #[must_use]
     pub fn absent(self) -> Self {
         self.when(Precondition::Absent)
     }
 
-    /// Only if the key's present bytes have this version.
+    /// Requires that the key's present bytes have this version.
     #[must_use]
     pub fn is(self, version: Version) -> Self {
         self.when(Precondition::Is(version))
     }
 
-    /// Under this condition.
+    /// Sets the condition.
     #[must_use]
     pub fn when(mut self, condition: Precondition) -> Self {
         match &mut self {
@@ -215,8 +215,7 @@ impl Operation {
 }
 
 impl Precondition {
-    /// Whether the condition holds where the key's present version is `current` (none: the key does not
-    /// exist).
+    /// Whether the condition holds if the key's present version is `current` (none: the key does not exist).
     pub fn holds(&self, current: Option<&Version>) -> bool {
         match self {
             Self::Always => true,
@@ -247,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_that_breaks_a_rule_is_refused_with_the_key() {
+    fn invalid_batch_is_refused_and_the_error_names_the_key() {
         let put = |name: &str| Operation::put(key(name), "1234");
         let cases = [
             (Batch::new().stage([put("a"), put("a")]), ErrorKind::InvalidInput, "a appears twice"),
@@ -273,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_condition_is_judged_by_the_present_version_alone() {
+    fn condition_depends_only_on_the_present_version() {
         let (one, two) = (Version::of_content(b"1"), Version::of_content(b"2"));
         assert!(Precondition::Always.holds(None) && Precondition::Always.holds(Some(&one)));
         assert!(Precondition::Absent.holds(None) && !Precondition::Absent.holds(Some(&one)));

@@ -1,13 +1,13 @@
-/// What a backend promises beyond the contract. A bit is set only where **every** path honours it.
+/// The guarantees of a backend beyond the contract. A bit is set only if **every** path honours it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capabilities {
-    /// A batch happens whole or not at all: a conflict, an error that says "did not happen" and a crash all
-    /// leave nothing of it behind, and no call reads a part of it before the rest. Elsewhere earlier stages
-    /// may stay, see [`crate::Conflict::applied`].
+    /// A batch happens completely or not at all: a conflict, an error that says "did not happen" and a crash
+    /// leave no part of it, and no read sees a part of it before the rest. On other backends earlier stages
+    /// may remain, see [`crate::Conflict::applied`].
     pub atomic_batch: bool,
     /// A condition that did not hold is always answered with [`crate::Commit::Conflict`], never with
-    /// [`crate::Commit::Overtaken`]. Not so behind a network, where a refusal may be the answer to a repeated
-    /// request whose first copy was applied.
+    /// [`crate::Commit::Overtaken`]. A backend behind a network cannot guarantee this, because a refusal may
+    /// be the answer to a repeated request whose first copy was applied.
     pub exact_conflicts: bool,
     /// A delete may carry a condition.
     pub conditional_delete: bool,
@@ -15,7 +15,7 @@ pub struct Capabilities {
     pub plain_files: bool,
     /// What a committed batch survives.
     pub durability: Durability,
-    /// The largest object, in bytes.
+    /// The maximum size of an object, in bytes.
     pub max_object_size: u64,
 }
 
@@ -27,6 +27,6 @@ pub enum Durability {
     Process,
     /// A crash of the machine and a loss of power, as far as its disk keeps what it acknowledges.
     Power,
-    /// Whatever the remote service promises for what it acknowledges.
+    /// The guarantee of the remote service for acknowledged writes.
     Service,
 }

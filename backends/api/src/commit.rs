@@ -1,30 +1,30 @@
 use crate::Version;
 
-/// What became of a batch.
+/// The result of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a batch that met a conflict did not commit"]
 pub enum Commit {
-    /// Every operation happened and is durable to the degree that [`crate::Capabilities::durability`] names.
+    /// Every operation happened and is durable as [`crate::Capabilities::durability`] says.
     ///
-    /// Where [`crate::Capabilities::exact_conflicts`] is not set, a put under a condition that did not hold
-    /// is also this when the key already holds the very bytes: it cannot be told from one whose reply got
-    /// lost. Whoever must know puts something fresh into them.
+    /// Without [`crate::Capabilities::exact_conflicts`], a put whose condition did not hold also has this
+    /// result if the key already holds the same bytes: it cannot be distinguished from a put whose reply was
+    /// lost. A caller that must distinguish them puts a unique value into the bytes.
     Committed(Versions),
     /// A condition did not hold. This is a lost race, not an error.
     Conflict(Conflict),
-    /// The key holds neither what the condition named nor what this batch put there. Either the condition did
-    /// not hold, or the write was in place, its reply got lost on the way, and somebody has replaced it
-    /// since. Which of the two only the history inside the object tells.
+    /// The key holds neither the version that the condition named nor the bytes of this batch. Either the
+    /// condition did not hold, or the write was applied, its reply was lost, and another client has replaced
+    /// it since. Only the history inside the object can tell which.
     ///
-    /// It is over in both cases: that write will not get into place any more, and nothing beyond the stages
-    /// named was touched. Only where
-    /// [`crate::Capabilities::exact_conflicts`] is not set, and only for objects that are rewritten.
+    /// The write is settled in both cases: it will not be applied later, and nothing beyond the named stages
+    /// was touched. This only occurs without [`crate::Capabilities::exact_conflicts`], and only for objects
+    /// that are rewritten.
     Overtaken(Conflict),
 }
 
 impl Commit {
-    /// The versions, or the conflict whether or not it may be with oneself. For callers to whom it makes no
-    /// difference whether their own write was in place for a moment.
+    /// Returns the versions, or the conflict, even if it may be with this batch itself. For callers to whom
+    /// it does not matter whether their own write was applied for a moment.
     ///
     /// # Errors
     /// The batch did not commit.
@@ -36,7 +36,7 @@ impl Commit {
     }
 }
 
-/// Where an operation stands in its batch; both numbers from 0.
+/// The position of an operation in its batch; both numbers from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
     /// The stage.
@@ -45,33 +45,32 @@ pub struct Position {
     pub operation: usize,
 }
 
-/// The condition that did not hold, and what is left behind.
+/// The condition that did not hold, and what remains of the batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conflict {
     /// The operation whose condition did not hold.
     pub at: Position,
-    /// The version that was found instead; none if the key does not exist. It may be old news already.
+    /// The version that was found instead; none if the key does not exist. It may be outdated already.
     pub current: Option<Version>,
-    /// How many stages are in place for good, counted from the first. Where it is not `at.stage`, the backend
-    /// looked at the conditions before it began, and nothing beyond these stages was touched; where it is,
-    /// some operations of that stage may be in place too. Always 0 with
+    /// The number of stages that were applied and stay, counted from the first. If it is not `at.stage`, the
+    /// backend checked the conditions before it began, and nothing beyond these stages was touched; if it is,
+    /// some operations of that stage may have been applied too. Always 0 with
     /// [`crate::Capabilities::atomic_batch`], and then nothing was touched at all.
     pub applied: usize,
 }
 
-/// The versions that a committed batch gave to the objects it stored.
+/// The versions of the objects that a committed batch stored.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Versions(Vec<Vec<Option<Version>>>);
 
 impl Versions {
-    /// For backends: a version for each put that was made and none for each delete, in the batch's own shape.
+    /// For backends: a version for each put and none for each delete, in the shape of the batch.
     pub fn new(stages: Vec<Vec<Option<Version>>>) -> Self {
         Self(stages)
     }
 
     /// The version of the object that the operation at `position` stored; none for a delete, and none for a
-    /// put of a
-    /// [`crate::WriteKind::Copy`] that follows the answer.
+    /// put of a [`crate::WriteKind::Copy`] that is written after the answer.
     pub fn get(&self, position: Position) -> Option<&Version> {
         self.0.get(position.stage)?.get(position.operation)?.as_ref()
     }

@@ -1,30 +1,30 @@
 use std::{fmt, sync::Arc};
 
-/// The most bytes that a [`Key`] may have: half of what S3, GCS and Azure take, so that a prefix in a bucket
-/// may have the rest.
+/// The maximum length of a [`Key`] in bytes: half of what S3, GCS and Azure accept, so that the prefix in a
+/// bucket can use the rest.
 const MAX_KEY_BYTES: usize = 512;
-/// The most bytes of one segment: what Linux and macOS file systems all take.
+/// The maximum length of a segment in bytes: the limit of Linux and macOS file systems.
 const MAX_SEGMENT_BYTES: usize = 255;
-/// Kept for the backends themselves: a disk keeps its lock and its journal there.
+/// Reserved for the backends: the disk backend keeps its lock and its journal there.
 const RESERVED_SEGMENT: &str = ".journal";
 
 /// The name of an object: segments of `[A-Za-z0-9._-]` joined by `/`.
 ///
-/// No segment is empty, `.` or `..`; a segment has at most 255 bytes and a key at most 512; the first segment
-/// is not `.journal` in any case, which belongs to the backends. Keys order by their bytes, as object stores
-/// list them.
+/// No segment is empty, `.` or `..`. A segment has at most 255 bytes and a key at most 512. The first segment
+/// is not `.journal` in any letter case; that name is reserved for the backends. Keys are ordered by their
+/// bytes, as object stores list them.
 ///
-/// **For callers:** `a` and `a/b` must never both exist (on a disk one is a file and the other needs a folder
-/// there), and neither must two keys of which one segment differs in case alone where all before it are equal
-/// (some disks cannot tell them apart).
+/// **For callers:** `a` and `a/b` must never both exist, because on a disk one is a file and the other needs
+/// a folder of that name. Two keys must not differ only in the letter case of a segment after equal earlier
+/// segments, because some disks cannot distinguish them.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(Arc<str>);
 
 impl Key {
-    /// Takes a name that fits the rules above.
+    /// Parses a name by the rules above.
     ///
     /// # Errors
-    /// [`InvalidKey`] says which rule the name breaks. Nothing was stored.
+    /// [`InvalidKey`] names the broken rule. Nothing was stored.
     pub fn parse(name: impl Into<String>) -> Result<Self, InvalidKey> {
         let name = name.into();
         check(&name)?;
@@ -36,20 +36,21 @@ impl Key {
         &self.0
     }
 
-    /// The parts between the slashes; at least one.
+    /// The segments between the slashes; at least one.
     pub fn segments(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.0.split('/')
     }
 
-    /// Whether this key would need a folder where `other` is an object (`other` is `a`, this is `a/b`).
+    /// Whether this key is below `other` (`other` is `a`, this is `a/b`), so that a disk would need a folder
+    /// in place of the object.
     pub fn is_below(&self, other: &Key) -> bool {
         self.0.strip_prefix(&*other.0).is_some_and(|rest| rest.starts_with('/'))
     }
 }
 
-/// The folder part of keys: either everything, or all keys below a name.
+/// A folder of keys: either all keys, or all keys below a name.
 ///
-/// `Prefix::parse("runs/a")` holds `runs/a/1` and `runs/a/2/x`, but neither `runs/a` nor `runs/ab`.
+/// `Prefix::parse("runs/a")` contains `runs/a/1` and `runs/a/2/x`, but neither `runs/a` nor `runs/ab`.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Prefix(Option<Key>);
 
@@ -67,22 +68,22 @@ impl Prefix {
         Key::parse(name).map(|key| Self(Some(key)))
     }
 
-    /// The name that all keys stand below; none for [`Prefix::root`].
+    /// The name that all its keys are below; none for [`Prefix::root`].
     pub fn key(&self) -> Option<&Key> {
         self.0.as_ref()
     }
 
-    /// Whether `key` stands below this prefix.
+    /// Whether `key` is below this prefix.
     pub fn contains(&self, key: &Key) -> bool {
         self.0.as_ref().is_none_or(|prefix| key.is_below(prefix))
     }
 }
 
-/// A name that cannot be a [`Key`] or a [`Prefix`].
+/// A name that is not a valid [`Key`] or [`Prefix`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name:?} is no key: {reason}")]
 pub struct InvalidKey {
-    /// The name as given, cut after 120 characters.
+    /// The given name, cut after 120 characters.
     pub name: String,
     /// The rule that it breaks.
     pub reason: &'static str,
@@ -146,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_every_storage_can_hold_are_keys() {
+    fn portable_names_are_keys() {
         for name in ["a", "A-b_c.9", "a/b/c", ".gitignore", "...", "a/.journal", &"x".repeat(255)] {
             assert_eq!(Key::parse(name).unwrap().as_str(), name);
         }

@@ -1,15 +1,15 @@
 //! The storage contract of pflow-store.
 //!
-//! A backend keeps named objects and changes them in one way only: by committing a [`Batch`] of conditional
-//! writes. Whoever writes a backend depends on this crate alone, implements [`StorageBackend`] and certifies
-//! the result with the `conformance` suite (feature `conformance`).
+//! A backend stores named objects. Their only change is a commit of a [`Batch`] of conditional writes. A
+//! backend crate depends on this crate alone, implements [`StorageBackend`] and is certified by the
+//! `conformance` suite (feature `conformance`).
 //!
 //! - [`Key`] and [`Prefix`]: names that every storage can hold
-//! - [`Batch`], [`Operation`], [`Precondition`]: what to change, in which order, under which conditions
-//! - [`Commit`]: what became of it; a lost race is a value, not an error
-//! - [`Error`]: what failed, and whether the write did not happen or may have
-//! - [`probe`]: whether a storage does what it says
-//! - [`Environment`]: time, randomness and identity, so that tests can set them
+//! - [`Batch`], [`Operation`], [`Precondition`]: the changes, their order and their conditions
+//! - [`Commit`]: the result; a lost race is a value, not an error
+//! - [`Error`]: the failure, and whether the write did not happen or may have happened
+//! - [`probe`]: tests whether a storage keeps its guarantees
+//! - [`Environment`]: time, randomness and identity, which tests can control
 
 mod backend;
 mod batch;
@@ -36,10 +36,11 @@ pub use key::{InvalidKey, Key, Prefix};
 pub use object::{Listed, Meta, Object, Version};
 pub use waiting::Waiting;
 
-/// The target of `tracing` events that say to a person, at any level of detail, what takes a while.
+/// The target of `tracing` events that tell a person about operations that take a while, at any level of
+/// detail.
 pub const NOTICES: &str = "pflow_store::notice";
 
-// What the signatures above are made of, so that an implementer needs no version juggling.
+// Types in the signatures above, so that an implementer need not match versions.
 pub use async_trait::async_trait;
 pub use bytes::Bytes;
 pub use chrono::{DateTime, Utc};

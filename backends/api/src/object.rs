@@ -6,11 +6,11 @@ use sha2::{Digest, Sha256};
 
 use crate::Key;
 
-/// What a backend calls the present bytes of a key: an ETag, a generation, a hash.
+/// A backend's token for the present bytes of a key: an ETag, a generation, a hash.
 ///
-/// It **differs whenever the bytes differ**, and may repeat for the same bytes (many servers make it from the
-/// content). So a caller that must notice "changed and changed back" puts something fresh into every body
-/// that it writes under a condition. Opaque: compare it, never read it.
+/// It **differs whenever the bytes differ**, and may repeat for the same bytes (many servers derive it from
+/// the content). So a caller that must detect "changed and changed back" puts a unique value into every body
+/// that it writes under a condition. The token is opaque: compare it, never parse it.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Version(Arc<str>);
 
@@ -20,8 +20,7 @@ impl Version {
         Self(token.into())
     }
 
-    /// The version that backends use which have no token of their own: the SHA-256 of the bytes, in lowercase
-    /// hex.
+    /// The version for backends without a token of their own: the SHA-256 of the bytes, in lowercase hex.
     pub fn of_content(bytes: &[u8]) -> Self {
         Self(base16ct::lower::encode_string(&Sha256::digest(bytes)).into())
     }
@@ -44,21 +43,21 @@ impl fmt::Debug for Version {
     }
 }
 
-/// What is known of an object without its bytes.
+/// The metadata of an object, without its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Meta {
     /// The object's name.
     pub key: Key,
     /// Its length in bytes.
     pub size: u64,
-    /// What its present bytes are called.
+    /// The version of its present bytes.
     pub version: Version,
-    /// When the storage says that it was written. For people and for politeness; **no safety may rest on
+    /// When it was written, according to the storage. For display and courtesy; **safety must not depend on
     /// it**.
     pub modified: DateTime<Utc>,
 }
 
-/// An object: all its bytes, and what is known of exactly these bytes.
+/// An object: all its bytes, and the metadata of exactly these bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
     /// Name, size, version and time of `bytes`.
@@ -67,16 +66,16 @@ pub struct Object {
     pub bytes: Bytes,
 }
 
-/// One line of a listing.
+/// One entry of a listing.
 ///
-/// It carries no [`Version`]: a disk would have to read every file for it, and GCS lists none that a
-/// condition takes.
+/// It has no [`Version`]: a disk would have to read every file for it, and the listing of GCS has none that
+/// can be used in a condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
     /// The object's name.
     pub key: Key,
     /// Its length in bytes.
     pub size: u64,
-    /// When the storage says that it was written; as [`Meta::modified`].
+    /// When it was written, according to the storage; as [`Meta::modified`].
     pub modified: DateTime<Utc>,
 }

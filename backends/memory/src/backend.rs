@@ -7,13 +7,13 @@ use pflow_backend::{
 
 use crate::{listing, objects::Changes, shared::Shared};
 
-/// Objects in the memory of this process, gone with the last handle.
+/// Objects in the memory of this process. They are dropped with the last handle.
 ///
-/// A clone is another handle on the same objects. Batches are atomic: under one lock, which is never held
-/// across an await, all conditions are checked before anything happens.
+/// A clone is another handle on the same objects. Batches are atomic: all conditions are checked before any
+/// change, under one lock, which is never held across an await.
 ///
-/// [`Version`](pflow_backend::Version)s are content hashes on purpose, the weakest that the contract allows: bytes that were
-/// changed and changed back have the version that they had before.
+/// [`Version`](pflow_backend::Version)s are content hashes on purpose, the weakest form that the contract
+/// allows: bytes that were changed and changed back have their old version again.
 ///
 /// Cancellation: no method ever waits, so a future that was polled has finished.
 #[derive(Clone)]
@@ -24,7 +24,7 @@ pub struct MemoryBackend {
 }
 
 impl MemoryBackend {
-    /// An empty storage. From `environment` come the times at which objects were modified.
+    /// An empty storage. `environment` provides the modification times of objects.
     pub fn new(environment: Arc<dyn Environment>) -> Self {
         let capabilities = Capabilities {
             atomic_batch: true,
@@ -37,15 +37,15 @@ impl MemoryBackend {
         Self { shared: Shared::default(), environment, capabilities }
     }
 
-    /// Claims [`Capabilities::plain_files`] or not, so that a test can see what its caller does about edits
-    /// from outside. An unconditional put plays the person who edits.
+    /// Sets [`Capabilities::plain_files`], so that a test can check how its caller handles edits from
+    /// outside. An unconditional put simulates the person who edits.
     #[must_use]
     pub fn with_plain_files(mut self, plain_files: bool) -> Self {
         self.capabilities.plain_files = plain_files;
         self
     }
 
-    /// Refuses larger objects than this many bytes. Without it there is no limit.
+    /// Refuses objects larger than this many bytes. There is no limit by default.
     #[must_use]
     pub fn with_max_object_size(mut self, bytes: u64) -> Self {
         self.capabilities.max_object_size = bytes;
@@ -73,7 +73,7 @@ impl StorageBackend for MemoryBackend {
 
     async fn commit(&self, batch: Batch) -> Result<Commit> {
         batch.check(&self.capabilities)?;
-        // Hashing takes time that grows with the bytes, so it happens before the lock is taken.
+        // Hashing takes time proportional to the bytes, so it happens before the lock is taken.
         let changes = Changes::of(&batch, self.environment.now());
         self.shared.lock().commit(&batch, changes)
     }
@@ -82,7 +82,7 @@ impl StorageBackend for MemoryBackend {
         Some(self.shared.location_id())
     }
 
-    /// Does nothing: the objects stay, and the handle goes on working.
+    /// Does nothing: the objects stay, and the handle still works.
     async fn close(&self) -> Result<()> {
         Ok(())
     }

@@ -1,8 +1,8 @@
-//! Memory behind pflow-store: for tests, and for programs that keep their workflows no longer than they run.
+//! A memory backend for pflow-store: for tests, and for programs that keep their workflows no longer than
+//! they run.
 //!
-//! [`MemoryBackend`] promises as little as the contract allows wherever it has a choice, so that code tested on it does
-//! not come to lean on more: a version repeats for the same bytes, as it does on S3, and a listing is no
-//! snapshot.
+//! [`MemoryBackend`] guarantees as little as the contract allows, so that code tested on it does not rely on
+//! more: a version repeats for the same bytes, as it does on S3, and a listing is not a snapshot.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -18,10 +18,10 @@
 //! let create = Batch::new().stage([Operation::put(head.clone(), "1").absent()]);
 //! assert!(matches!(storage.commit(create.clone()).await?, Commit::Committed(_)));
 //!
-//! // Creating it again meets what is there, and says so by a value.
+//! // Creating it again has a conflict, which is a value and not an error.
 //! let Commit::Conflict(conflict) = storage.commit(create).await? else { panic!("created twice") };
 //!
-//! // The conflict names the version that a swap has to name.
+//! // The conflict has the version that a swap must name.
 //! let found = conflict.current.ok_or("nothing there")?;
 //! let swap = Batch::new().stage([Operation::put(head.clone(), "2").is(found)]);
 //! assert!(matches!(storage.commit(swap).await?, Commit::Committed(_)));

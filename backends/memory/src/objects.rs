@@ -8,10 +8,9 @@ use pflow_backend::{
     Result, Utc, Version, Versions,
 };
 
-/// What is stored, in the order of the keys, and the rules that a batch meets there. Knows neither lock nor
-/// clock.
+/// The stored objects in the order of their keys, and the rules for a batch. It has no lock and no clock.
 ///
-/// Invariant: no key stands below another one.
+/// Invariant: no key is below another one.
 #[derive(Default)]
 pub(crate) struct Objects(BTreeMap<Key, Stored>);
 
@@ -21,11 +20,11 @@ struct Stored {
     modified: DateTime<Utc>,
 }
 
-/// A batch that is ready to be applied: what each key is to hold, and none where it is to be removed.
+/// A batch that is ready to be applied: the new value of each key; none if the key is removed.
 pub(crate) struct Changes(Vec<Vec<(Key, Option<Stored>)>>);
 
 impl Changes {
-    /// Hashes what `batch` stores.
+    /// Hashes the bytes that `batch` stores.
     pub(crate) fn of(batch: &Batch, modified: DateTime<Utc>) -> Self {
         let change = |operation: &Operation| match operation {
             Operation::Put { key, bytes, .. } => {
@@ -59,7 +58,7 @@ impl Objects {
         Some(Meta { key: key.clone(), size, version, modified: *modified })
     }
 
-    /// At most `most` objects below `prefix` behind `after`, in order.
+    /// At most `most` objects below `prefix` after `after`, in order.
     pub(crate) fn page(&self, prefix: &Prefix, after: Option<&Key>, most: usize) -> Vec<Listed> {
         let first = match prefix.key().map(first_below) {
             None => Unbounded,
@@ -79,7 +78,7 @@ impl Objects {
             .collect()
     }
 
-    /// All of `changes`, which were made of `batch`, or nothing.
+    /// Applies all of `changes`, which were made from `batch`, or nothing.
     pub(crate) fn commit(&mut self, batch: &Batch, changes: Changes) -> Result<Commit> {
         for (at, operation) in batch.operations() {
             let current = self.0.get(operation.key()).map(|it| &it.version);
@@ -87,14 +86,14 @@ impl Objects {
                 return Ok(Commit::Conflict(Conflict { at, current: current.cloned(), applied: 0 }));
             }
         }
-        // `Batch::check` has seen that the batch's own keys do not stand below each other.
+        // `Batch::check` has checked that the batch's own keys are not below each other.
         for (_, operation) in batch.operations() {
             if let Operation::Put { key, .. } = operation {
                 self.check_place(key)?;
             }
         }
         let versions = changes.versions();
-        // From here on nothing can fail.
+        // No step after this can fail.
         for (key, stored) in changes.0.into_iter().flatten() {
             match stored {
                 Some(stored) => self.0.insert(key, stored),
@@ -104,7 +103,7 @@ impl Objects {
         Ok(Commit::Committed(versions))
     }
 
-    /// Refuses what a disk must refuse: an object where others need a folder, or below an object.
+    /// Refuses what a disk must refuse: an object where other objects need a folder, or below an object.
     fn check_place(&self, key: &Key) -> Result<()> {
         let refuse = |other: &Key| {
             Err(Error::new(ErrorKind::InvalidInput, format!("{key} cannot exist beside {other}, which does")))
@@ -123,8 +122,8 @@ impl Objects {
     }
 }
 
-/// The first of all the keys that can stand below `key`: `-` is the smallest byte that a segment can have.
-/// None if no key is long enough to stand there.
+/// The first possible key below `key`: `-` is the smallest byte in a segment. None if such a key would be too
+/// long.
 fn first_below(key: &Key) -> Option<Key> {
     Key::parse(format!("{key}/-")).ok()
 }
@@ -146,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_begins_behind_both_its_prefix_and_the_key_given() {
+    fn page_begins_after_its_prefix_and_the_given_key() {
         let objects = objects(&["a-b/x", "a.x", "a/-", "a/x", "a0"]);
         let page = |prefix: Prefix, after: Option<&str>, most| {
             let found = objects.page(&prefix, after.map(key).as_ref(), most);
@@ -162,14 +161,14 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_too_long_to_hold_a_key_holds_none() {
+    fn prefix_too_long_for_any_key_is_empty() {
         let long = [&"x".repeat(255), &"x".repeat(254), "y"].map(key);
         let long = long.map(|it| it.to_string()).join("/");
         assert!(objects(&["a"]).page(&Prefix::parse(long).unwrap(), None, 9).is_empty());
     }
 
     #[test]
-    fn keys_above_and_below_objects_are_no_places() {
+    fn keys_above_and_below_objects_are_refused() {
         let objects = objects(&["a/b/c", "a/b-c"]);
         for name in ["a", "a/b", "a/b/c/d", "a/b-c/d"] {
             let refused = objects.check_place(&key(name)).unwrap_err();

@@ -5,12 +5,12 @@ use std::sync::{
 
 use crate::objects::Objects;
 
-/// The objects, as every clone and every listing holds them.
+/// The objects, shared by all clones and listings.
 #[derive(Clone)]
 pub(crate) struct Shared(Arc<Numbered>);
 
 struct Numbered {
-    /// Given to no other storage of this process.
+    /// Unique among the storages of this process.
     number: u64,
     objects: Mutex<Objects>,
 }
@@ -25,11 +25,11 @@ impl Default for Shared {
 
 impl Shared {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Objects> {
-        // A caller that panicked under the lock had changed nothing: see `Objects::commit`.
+        // A panic under the lock leaves the objects unchanged: see `Objects::commit`.
         self.0.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Names this storage within the process. An address would be given again once the storage is gone.
+    /// Names this storage within the process. An address would be reused once the storage is gone.
     pub(crate) fn location_id(&self) -> String {
         format!("memory:{}", self.0.number)
     }

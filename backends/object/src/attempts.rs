@@ -11,22 +11,21 @@ use crate::{
     outage::{Outage, PATIENCE},
 };
 
-/// The first pause between two attempts is up to this long, each further one up to twice the one before.
+/// The first pause between two attempts is up to this long; each further one is up to twice the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-/// No pause is longer.
+/// The maximum pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// How often an answer that cannot be read is asked for again: a wrong server never gives another.
+/// How often a request is repeated after an answer that cannot be parsed: a wrong server never gives another.
 const MOST_GARBLED: u32 = 3;
 
-/// The time and the patience of one operation: how long its next request may take, and whether there is a
-/// next one.
+/// The time and the retries of one operation: how long its next request may take, and whether there is a next
+/// one.
 ///
-/// A server that says in `Retry-After` how long it wants to be left alone is left alone for as long, or the
-/// operation ends.
+/// If a server asks for a pause with `Retry-After`, the operation pauses that long, or ends.
 ///
-/// Pauses are random from nothing to their length ("full jitter",
-/// <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>), so that writers who met each
-/// other part.
+/// Pauses are random between zero and their length ("full jitter",
+/// <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>), so that writers that
+/// collided do not collide again.
 #[derive(Debug)]
 pub(crate) struct Attempts<'a> {
     environment: &'a dyn Environment,
@@ -34,24 +33,24 @@ pub(crate) struct Attempts<'a> {
     ends: Duration,
     pause: Duration,
     garbled: u32,
-    /// Whether new credentials were asked for because the server refused the old ones.
+    /// Whether the credentials were already renewed because the server refused the old ones.
     renewed: bool,
-    /// When the running or the last attempt began.
+    /// When the present or the last attempt began.
     began: Duration,
-    /// How long the server wanted to be left alone when it answered last.
+    /// The pause that the server asked for in its last answer.
     at_least: Duration,
     /// When the operation began.
     begun: Duration,
-    /// What the last attempt met.
+    /// The fault of the last attempt, in short.
     met: Option<String>,
-    /// Who tells a person that it takes long, and what endpoint it is about.
+    /// The notice for a person if the operation takes long, and its endpoint.
     outage: Option<(&'a Outage, &'a str)>,
-    /// When the first of the attempts began that ran into a closed door, one after the other up to now.
+    /// When the first attempt of the present sequence of failed connections began.
     unreachable_since: Option<Duration>,
 }
 
 impl<'a> Attempts<'a> {
-    /// The clock begins to run.
+    /// Begins an operation; its time starts now.
     pub(crate) fn begin(environment: &'a dyn Environment, options: &'a ObjectOptions) -> Self {
         let now = environment.monotonic();
         let ends = now.saturating_add(options.deadline);
@@ -71,14 +70,15 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    /// A person is told when the operation takes long.
+    /// Tells a person if the operation takes long.
     pub(crate) fn telling(mut self, outage: &'a Outage, endpoint: &'a str) -> Self {
         self.outage = Some((outage, endpoint));
         self
     }
 
-    /// One attempt, ended when its time is over. Ending it tells nothing about what the server does with it,
-    /// unless it still waited for its credentials: then the server does not know of it.
+    /// Makes one attempt, and ends it when its time is over. A timeout does not tell whether the server
+    /// applies the request, unless the attempt was still waiting for credentials: then the request was not
+    /// sent.
     pub(crate) async fn one<T>(
         &mut self,
         request: impl Future<Output = Result<T, Fault>>,
@@ -108,7 +108,7 @@ impl<'a> Attempts<'a> {
         answer
     }
 
-    /// How long nothing is said yet.
+    /// How long until a person is told.
     fn quiet(&self) -> Duration {
         self.begun.saturating_add(PATIENCE).saturating_sub(self.environment.monotonic())
     }
@@ -120,7 +120,8 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    /// After `fault`: pauses and says that there may be another attempt, or that it is hopeless or too late.
+    /// Pauses after `fault`. Returns true if there may be another attempt, and false if the fault is
+    /// permanent or the time is over.
     pub(crate) async fn again(&mut self, fault: &Fault) -> bool {
         if !fault.is_passing() {
             return false;
@@ -146,22 +147,24 @@ impl<'a> Attempts<'a> {
         self.pause().await
     }
 
-    /// Whether new credentials are asked for: once in an operation, for each time may run a program.
+    /// Whether the credentials may be renewed: once in an operation, because each renewal may run a program.
     fn renews(&mut self) -> bool {
         !std::mem::replace(&mut self.renewed, true)
     }
 
-    /// As [`pause`](Self::pause), after a fault that is met until the deadline since a write is in doubt.
+    /// As [`pause`](Self::pause), for the faults after which a write in doubt is settled; these are retried
+    /// until the deadline.
     pub(crate) async fn pause_after(&mut self, fault: &Fault) -> bool {
         if matches!(fault, Fault::Stale(_)) && !self.renews() { false } else { self.pause().await }
     }
 
-    /// Pauses, and says whether there is time for another attempt.
+    /// Pauses, and returns whether there is time for another attempt.
     pub(crate) async fn pause(&mut self) -> bool {
         self.pause_until(self.ends).await
     }
 
-    /// A pause that would last beyond the end is not begun: nothing could follow it.
+    /// Pauses until `ends` at most. A pause that would last longer is not begun, because no attempt could
+    /// follow it.
     async fn pause_until(&mut self, ends: Duration) -> bool {
         let pause = self.pause.mul_f64(self.environment.jitter()).max(self.at_least);
         if self.environment.monotonic().saturating_add(pause) >= ends {
@@ -192,7 +195,7 @@ mod tests {
         Fault::Answer(Answer::of_status(status))
     }
 
-    /// How long an operation goes on that meets this fault again and again, each request taking no time.
+    /// How long an operation is retried with this fault, if each request takes no time.
     async fn patience(fault: &Fault) -> Duration {
         let environment = ManualEnvironment::new(7);
         let options = ObjectOptions::default();
@@ -202,13 +205,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_closed_door_is_tried_for_as_long_as_a_connection_may_take() {
+    async fn refused_connections_are_retried_for_the_connect_timeout() {
         let waited = patience(&Fault::Unreachable("refused".to_owned())).await;
         assert!(waited <= Duration::from_secs(2) && waited > Duration::from_millis(200), "{waited:?}");
     }
 
     #[tokio::test]
-    async fn passing_faults_are_met_until_the_deadline_and_hopeless_ones_once() {
+    async fn transient_faults_are_retried_and_permanent_ones_are_not() {
         for fault in [answer(500), answer(503), answer(429), Fault::Cut, Fault::TimedOut] {
             let waited = patience(&fault).await;
             assert!((Duration::from_secs(50)..=Duration::from_secs(60)).contains(&waited), "{waited:?}");
@@ -220,7 +223,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_person_is_told_after_two_seconds_of_trouble_and_not_at_once_again() {
+    async fn person_is_told_after_two_seconds_and_not_again_at_once() {
         let environment = ManualEnvironment::new(7);
         let options = ObjectOptions::default();
         let outage = Outage::default();
@@ -241,7 +244,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_wants_to_be_left_alone_is() {
+    async fn retry_after_is_honoured() {
         let environment = ManualEnvironment::new(7);
         let options = ObjectOptions::default();
         let mut attempts = Attempts::begin(&environment, &options);
@@ -261,7 +264,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_attempt_that_still_waits_for_credentials_was_not_sent() {
+    async fn attempt_still_waiting_for_credentials_was_not_sent() {
         let environment = ManualEnvironment::new(7);
         let options = ObjectOptions::default();
         let mut attempts = Attempts::begin(&environment, &options);
@@ -279,7 +282,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn credentials_are_renewed_once_also_while_a_write_is_in_doubt() {
+    async fn credentials_are_renewed_once_even_with_a_write_in_doubt() {
         let environment = ManualEnvironment::new(7);
         let options = ObjectOptions::default();
         let mut attempts = Attempts::begin(&environment, &options);
@@ -290,7 +293,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_attempt_ends_after_its_time() {
+    async fn attempt_ends_after_the_request_timeout() {
         let environment = ManualEnvironment::new(7);
         let options = ObjectOptions::default();
         let mut attempts = Attempts::begin(&environment, &options);

@@ -11,37 +11,36 @@ use crate::{
     options::ObjectOptions, url::ObjectUrl,
 };
 
-/// A bucket, or what is below a prefix of it, on S3, GCS, Azure, or a server that speaks as one of them does.
+/// A bucket, or a prefix in it, on S3, GCS, Azure, or a compatible server.
 ///
-/// - Each operation is one request, sent again by one loop of this crate until its deadline; object_store's
-///   own retries are off.
-/// - A conditional write is settled by reading the key whenever its answer is anything but a success, so that
-///   an own write is never told as a conflict. Of an object that is rewritten the backend may answer
+/// - Each operation is one request, retried by this crate's own loop until its deadline; object_store's
+///   retries are disabled.
+/// - A conditional write is settled by reading the key whenever its answer is not a success, so that an own
+///   write is never reported as a conflict. For an object that is rewritten the backend may return
 ///   [`Commit::Overtaken`].
-/// - The operations of a stage are sent side by side, [`ObjectOptions::max_in_flight`] at most from the whole
+/// - The operations of a stage are sent side by side, at most [`ObjectOptions::max_in_flight`] for the whole
 ///   handle.
-/// - Unconditional puts of copies in the last stages follow the answer; [`close`](StorageBackend::close)
-///   waits for them. Such a put has no version.
-/// - Whether the server keeps what it promises is for a probe to find out: some ignore conditions.
+/// - Unconditional puts of copies in the last stages are written after the answer;
+///   [`close`](StorageBackend::close) waits for them. Such a put has no version.
+/// - A probe must find out whether the server keeps its guarantees: some servers ignore conditions.
 ///
-/// Clouds keep `a` beside `a/b`; that callers do not is up to them.
+/// Clouds accept `a` beside `a/b`; callers must not create both.
 pub struct ObjectBackend {
     client: Arc<Client>,
     late: Arc<Late>,
 }
 
 impl ObjectBackend {
-    /// A handle on `url`. Sends nothing: what is wrong with the bucket, the keys, the region or the endpoint
-    /// is said by the first operation, in one sentence.
+    /// Opens a handle on `url`. It sends no request: a wrong bucket, key, region or endpoint is reported by
+    /// the first operation, in one sentence.
     ///
-    /// `environment` measures the deadlines and sleeps between attempts. Its sleep has to take its time:
-    /// under one that returns at once every request is late.
+    /// `environment` measures the deadlines and sleeps between attempts. Its sleep must really wait: with one
+    /// that returns at once every request times out.
     ///
     /// # Errors
-    /// [`pflow_backend::ErrorKind::InvalidInput`] where the settings do not fit together, among them an
-    /// endpoint over plain HTTP that the cloud's setting does not allow;
-    /// [`pflow_backend::ErrorKind::Unsupported`] where this program was built without the cloud. No error
-    /// ever shows the value of a setting that may be a secret.
+    /// [`pflow_backend::ErrorKind::InvalidInput`] if the settings are inconsistent, for example an endpoint
+    /// over plain HTTP that the cloud's setting does not allow; [`pflow_backend::ErrorKind::Unsupported`] if
+    /// this program was built without the cloud. No error shows the value of a setting that may be a secret.
     pub fn open(url: &ObjectUrl, options: ObjectOptions, environment: Arc<dyn Environment>) -> Result<Self> {
         Ok(Self::over(open::connect(url, &options, &environment)?, options, environment))
     }
@@ -86,7 +85,7 @@ impl StorageBackend for ObjectBackend {
     fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {
         let (late, below) = (self.late.clone(), prefix.clone());
         let lines = list::lazily(self.client.clone(), prefix, after);
-        // Own copies that are under way are listed too.
+        // The handle's own copies that are still being written are listed too.
         let settled = async move {
             late.settled_below(&below).await;
             lines
@@ -119,13 +118,14 @@ impl StorageBackend for ObjectBackend {
         examine::examine(&self.client, ground).await
     }
 
-    /// Waits for the copies that follow their answers. Later commits write theirs before they answer.
+    /// Waits for the copies that are written after their answers. Later commits write theirs before the
+    /// answer.
     async fn close(&self) -> Result<()> {
         self.late.close().await
     }
 }
 
-/// Names the place and nothing of the settings.
+/// Shows the place and no settings.
 impl fmt::Debug for ObjectBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ObjectBackend").field("place", &self.client.place.to_string()).finish_non_exhaustive()

@@ -26,7 +26,7 @@ use crate::{
     wire,
 };
 
-/// Single requests and repeated reads of one place. Knows nothing of batches.
+/// Single requests and retried reads of one place. It knows nothing of batches.
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) service: Arc<dyn Service>,
@@ -34,12 +34,12 @@ pub(crate) struct Client {
     pub(crate) options: ObjectOptions,
     pub(crate) environment: Arc<dyn Environment>,
     pub(crate) tokens: Tokens,
-    /// Names that listings pass over.
+    /// Names that listings skip.
     pub(crate) foreign: Arc<Foreign>,
     turns: Semaphore,
     outage: Outage,
-    /// Whether some answer has shown that the bucket is there. Until then an answer without a word for it
-    /// ("404" to a HEAD) does not tell a missing key from a missing bucket.
+    /// Whether some answer has shown that the bucket exists. Until then an answer without an error code
+    /// ("404" to a HEAD) does not distinguish a missing key from a missing bucket.
     bucket_seen: AtomicBool,
 }
 
@@ -47,7 +47,7 @@ pub(crate) struct Client {
 #[derive(Debug)]
 pub(crate) enum Unread {
     Fault(Fault),
-    /// The server does not name the object's state, so that no condition can be made of it.
+    /// The server gives the object no version, so that no condition can name it.
     Nameless,
 }
 
@@ -85,11 +85,11 @@ impl Client {
         Self { service, place, options, environment, tokens, foreign, turns, outage, bucket_seen }
     }
 
-    /// Waits for a turn. An operation takes one for all of its requests and for the pauses between them, so
-    /// that a server in trouble gets less to do and no operation uses up its time in a queue.
+    /// Waits for a turn. An operation holds its turn for all of its requests and for the pauses between them,
+    /// so that a failing server gets fewer requests and no operation spends its time in a queue.
     ///
-    /// Requests are signed with the time. `object_store` asks the system for it, in a way that panics before
-    /// 1970, and no server would take that time.
+    /// Requests are signed with the time. `object_store` reads the system clock in a way that panics before
+    /// 1970, and no server would accept such a time.
     pub(crate) async fn turn(&self) -> Result<SemaphorePermit<'_>> {
         let now = self.environment.now();
         if now < DateTime::<Utc>::UNIX_EPOCH {
@@ -105,17 +105,17 @@ impl Client {
         Attempts::begin(&*self.environment, &self.options).telling(&self.outage, &self.place.endpoint)
     }
 
-    /// What all names below the place begin with: the prefix and a slash, or nothing.
+    /// The common beginning of all names below the place: the prefix and a slash, or nothing.
     pub(crate) fn root(&self) -> String {
         self.place.url.prefix().map(|prefix| format!("{prefix}/")).unwrap_or_default()
     }
 
     pub(crate) fn path(&self, key: &Key) -> Path {
-        // A segment of a key has no character that `Path` writes in another way.
+        // A segment of a key has no character that `Path` would encode.
         key.segments().fold(self.place.url.root(), |path, segment| path.join(segment))
     }
 
-    /// The object, with bytes, version and time from one and the same answer.
+    /// Reads the object, with bytes, version and time from the same answer.
     pub(crate) async fn get(
         &self,
         attempts: &mut Attempts<'_>,
@@ -133,7 +133,7 @@ impl Client {
         Ok(Some(Object { meta: self.meta(key, &meta)?, bytes }))
     }
 
-    /// What is known of the object without its bytes.
+    /// Reads the metadata of the object without its bytes.
     pub(crate) async fn head(
         &self,
         attempts: &mut Attempts<'_>,
@@ -155,7 +155,7 @@ impl Client {
         Ok(Meta { key: key.clone(), size: meta.size, version, modified: meta.last_modified })
     }
 
-    /// Repeats a read; none where the key is not there.
+    /// Retries a read; none if the key does not exist.
     async fn look<T, F>(
         &self,
         attempts: &mut Attempts<'_>,
@@ -173,7 +173,7 @@ impl Client {
         }
     }
 
-    /// A 404 is about the key only where the bucket is known to be there.
+    /// Checks that a 404 is about the key: this is certain only once the bucket is known to exist.
     async fn check_bucket(
         &self,
         attempts: &mut Attempts<'_>,
@@ -190,7 +190,7 @@ impl Client {
         self.repeat(attempts, one).await.map(drop)
     }
 
-    /// Repeats what changes nothing until it succeeds, is hopeless, or its time is over.
+    /// Retries an operation that changes nothing until it succeeds, fails permanently, or its time is over.
     pub(crate) async fn repeat<T, F>(
         &self,
         attempts: &mut Attempts<'_>,
@@ -213,7 +213,7 @@ impl Client {
         }
     }
 
-    /// One page of a listing; one request.
+    /// Reads one page of a listing, with one request.
     pub(crate) async fn page(
         &self,
         below: &str,
@@ -223,7 +223,7 @@ impl Client {
         self.service.list_paginated(below, options).await.map_err(fault)
     }
 
-    /// One PUT; one request, a swap with its version in this form. The version if the answer names it.
+    /// Sends one PUT. A swap sends its version in this form. Returns the version if the answer has one.
     pub(crate) async fn put(
         &self,
         key: &Key,
@@ -246,8 +246,7 @@ impl Client {
         Ok(self.tokens.version(answer.e_tag.as_deref(), answer.version.as_deref()))
     }
 
-    /// One DELETE; one request. Removing what is not there succeeds, which S3 says itself and GCS and Azure
-    /// call a 404.
+    /// Sends one DELETE. Removing a missing key succeeds; S3 answers that itself, GCS and Azure answer 404.
     pub(crate) async fn delete(&self, key: &Key) -> std::result::Result<(), Fault> {
         match self.service.delete(&self.path(key)).await.map_err(fault) {
             Err(Fault::Answer(answer)) if answer.status == 404 && !answer.lacks_bucket() => Ok(()),

@@ -1,5 +1,4 @@
-//! object_store's clients of the three clouds, made from the variables that each of them is usually set up
-//! by.
+//! Makes object_store's clients of the three clouds, from the environment variables that are usual for each.
 
 use std::{str::FromStr, sync::Arc, time::Duration};
 
@@ -63,7 +62,7 @@ pub(crate) fn s3(
         .with_client_options(client("AWS_", options)?)
         .with_retry(no_retries())
         .with_http_connector(Connector::new(url, &endpoint, &foreign, &refused, environment)?)
-        // One DELETE for each key: every server knows it, and its answer is about one key.
+        // One DELETE for each key: every server supports it, and its answer is about one key.
         .with_config(AmazonS3ConfigKey::DisableBulkDelete, "true");
     for (key, value) in &settings {
         builder = builder.with_config(*key, *value);
@@ -142,8 +141,8 @@ pub(crate) fn gcs(
     Ok(Connected { service: Arc::new(service), place, foreign })
 }
 
-/// The endpoint that a service account names for itself, as emulators are set up. What cannot be read here is
-/// refused when the client is made.
+/// The endpoint that a service account file names, which emulators use. An unreadable file is refused when
+/// the client is made.
 #[cfg(feature = "gcs")]
 fn base_url(key: Option<&str>, path: Option<&str>) -> Option<String> {
     let account = match (key, path) {
@@ -173,7 +172,7 @@ pub(crate) fn azure(
         return Err(Error::new(ErrorKind::InvalidInput, sentence));
     };
     let endpoint = if is_emulator {
-        // Where object_store looks for it. That it is plain HTTP on this machine is what the setting is for.
+        // object_store's address of the emulator. The setting implies plain HTTP on this machine.
         "http://127.0.0.1:10000".to_owned()
     } else {
         let usual = format!("https://{account}.blob.core.windows.net");
@@ -206,11 +205,11 @@ pub(crate) fn azure(
     Ok(Connected { service: Arc::new(service), place, foreign })
 }
 
-/// The variables that are settings of the cloud. Those that are none (`AWS_PROFILE`) are other programs'.
+/// The variables that are settings of the cloud. Others (such as `AWS_PROFILE`) belong to other programs.
 fn settings<'a, K: FromStr>(cloud: &str, options: &'a ObjectOptions) -> Vec<(K, &'a str)> {
     let setting = |(name, value): (&String, &'a String)| {
         let name = name.to_ascii_lowercase();
-        // An empty variable counts as one that is not set, as it does for the clouds' own programs.
+        // An empty variable counts as unset, as for the clouds' own programs.
         let is_set = name.starts_with(cloud) && !value.is_empty();
         let key = is_set.then(|| name.parse().ok()).flatten()?;
         Some((key, value.as_str()))
@@ -218,8 +217,8 @@ fn settings<'a, K: FromStr>(cloud: &str, options: &'a ObjectOptions) -> Vec<(K, 
     options.variables.iter().filter_map(setting).collect()
 }
 
-/// The limits, which are options of ours. Refuses variables that would set them in another way, and a user
-/// agent that object_store would pass over without a word.
+/// The client's timeouts, which are options of this crate. Refuses variables that would set them in another
+/// way, and a user agent that object_store would ignore silently.
 fn client(cloud: &str, options: &ObjectOptions) -> Result<ClientOptions> {
     let refuse = |sentence: String| Err(Error::new(ErrorKind::InvalidInput, sentence));
     for (name, value) in options.variables.iter().filter(|(_, value)| !value.is_empty()) {
@@ -245,14 +244,14 @@ fn client(cloud: &str, options: &ObjectOptions) -> Result<ClientOptions> {
     Ok(limits.with_connect_timeout(options.connect_timeout).with_timeout(options.request_timeout))
 }
 
-/// object_store repeats 5xx, 429 and 408 by itself, so that an own write comes back as one that exists
-/// already. Our loop knows better.
+/// Disables object_store's retries. It repeats 5xx, 429 and 408, so that an own write would be reported as
+/// one that exists already. The loop of this crate handles that.
 fn no_retries() -> RetryConfig {
     RetryConfig { backoff: BackoffConfig::default(), max_retries: 0, retry_timeout: Duration::ZERO }
 }
 
-/// The endpoint as it may be shown. Refuses one that carries credentials, and plain HTTP unless its setting
-/// is there.
+/// The endpoint in a form that may be shown. Refuses one with credentials, and plain HTTP unless its setting
+/// allows it.
 fn endpoint(given: &str, allow_http: Option<&str>, setting: &str) -> Result<String> {
     let refuse = |sentence: String| Err(Error::new(ErrorKind::InvalidInput, sentence));
     let Ok(parsed) = Url::parse(given) else {
@@ -280,7 +279,8 @@ fn is_on(value: Option<&str>) -> bool {
     value.and_then(switch::read).unwrap_or_default()
 }
 
-/// What object_store says of settings may repeat them, so only their names are shown.
+/// The error for unusable settings. object_store's message may repeat their values, so only their names are
+/// shown.
 fn unfit(url: &ObjectUrl, options: &ObjectOptions) -> Error {
     let names: Vec<&str> = options.variables.keys().map(String::as_str).collect();
     let names = if names.is_empty() { "none is set".to_owned() } else { names.join(", ") };

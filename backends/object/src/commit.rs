@@ -1,4 +1,4 @@
-//! A batch, stage by stage.
+//! Commits a batch, stage by stage.
 
 use futures::{StreamExt, stream};
 use pflow_backend::{
@@ -8,19 +8,19 @@ use pflow_backend::{
 
 use crate::{client::Client, late::Late, put, put::Written};
 
-/// How one operation ended, if it neither failed nor met a conflict: with a version for a put.
+/// The result of an operation that succeeded: the version, for a put.
 type Done = Option<Version>;
 
-/// How one operation ended.
+/// The result of one operation.
 enum Ended {
     Done(Done),
     Refused { current: Option<Version>, overtaken: bool },
     Failed(Error),
 }
 
-/// Makes the changes of a batch that was checked.
+/// Applies the changes of a checked batch.
 ///
-/// The copies in the last stages are handed over to `late` once all else is in place.
+/// The copies in the last stages are passed to `late` once all other stages are applied.
 pub(crate) async fn commit(client: &Client, late: &Late, batch: Batch) -> Result<Commit> {
     let mut versions = Vec::with_capacity(batch.stages().len());
     let at_once = at_once(&batch);
@@ -35,7 +35,7 @@ pub(crate) async fn commit(client: &Client, late: &Late, batch: Batch) -> Result
         for operation in stage {
             done.push(match operation {
                 Operation::Put { key, bytes, .. } => late.put(key, bytes).await,
-                // There is none: see `at_once`.
+                // There are no deletes here: see `at_once`.
                 Operation::Delete { key, .. } => {
                     put::delete(client, key).await.map_err(|error| after(error, number))?;
                     None
@@ -47,7 +47,7 @@ pub(crate) async fn commit(client: &Client, late: &Late, batch: Batch) -> Result
     Ok(Commit::Committed(Versions::new(versions)))
 }
 
-/// The one put of a batch, sent once.
+/// Sends the one put of a batch once.
 pub(crate) async fn attempt(client: &Client, batch: Batch) -> Result<Commit> {
     let Some((at, Operation::Put { key, bytes, when, .. })) = batch.operations().next() else {
         return Err(Error::new(ErrorKind::InvalidInput, "An attempt is a put"));
@@ -58,8 +58,9 @@ pub(crate) async fn attempt(client: &Client, batch: Batch) -> Result<Commit> {
     })
 }
 
-/// How many stages, from the first on, happen before the answer. Those behind them hold nothing but
-/// unconditional puts of copies. A batch of copies alone is what its caller came for, and is not put off.
+/// The number of stages, from the first on, that happen before the answer. The later stages have only
+/// unconditional puts of copies. If the whole batch consists of copies, none is postponed, because its caller
+/// wants exactly them.
 fn at_once(batch: &Batch) -> usize {
     let may_follow = |operation: &Operation| {
         matches!(operation, Operation::Put { when: Precondition::Always, kind: WriteKind::Copy, .. })
@@ -69,10 +70,10 @@ fn at_once(batch: &Batch) -> usize {
     last.map_or(stages.len(), |last| last + 1)
 }
 
-/// One stage: its operations side by side, all of them to their end.
+/// Runs one stage: its operations side by side, all of them to completion.
 ///
-/// IMPORTANT: none is given up because another one failed, for giving up would make its outcome unknown. The
-/// answer is the worst of theirs: unknown, then overtaken or a conflict, then did not happen.
+/// IMPORTANT: no operation is cancelled because another one failed, because its outcome would become unknown.
+/// The answer is the worst of all results: unknown, then overtaken or a conflict, then did not happen.
 async fn run(
     client: &Client,
     late: &Late,
@@ -80,7 +81,7 @@ async fn run(
     operations: &[Operation],
 ) -> Result<std::result::Result<Vec<Done>, Commit>> {
     let width = client.options.max_in_flight.max(1);
-    // Boxed, or the compiler cannot see that futures over borrowed operations may change threads.
+    // Boxed, because otherwise the compiler cannot prove that futures over borrowed operations are `Send`.
     let running: Vec<_> = operations.iter().map(|it| Box::pin(one(client, late, it))).collect();
     let ended: Vec<Ended> = stream::iter(running).buffered(width).collect().await;
     let (mut done, mut refusal, mut failure) = (Vec::with_capacity(ended.len()), None, None);
@@ -109,7 +110,7 @@ async fn run(
 }
 
 async fn one(client: &Client, late: &Late, operation: &Operation) -> Ended {
-    // A copy of an earlier batch must not land on top of this.
+    // A copy of an earlier batch must not land on top of this write.
     late.settled(operation.key()).await;
     let answer = match operation {
         Operation::Put { key, bytes, when, kind } => put::put(client, key, bytes, when, *kind).await,
@@ -125,7 +126,7 @@ async fn one(client: &Client, late: &Late, operation: &Operation) -> Ended {
     }
 }
 
-/// Says how many stages are in place.
+/// Sets how many stages were applied.
 fn after(error: Error, applied: usize) -> Error {
     match error.outcome() {
         Outcome::NotApplied { .. } => error.with_outcome(Outcome::NotApplied { applied }),
@@ -140,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_copies_behind_something_else_follow_the_answer() {
+    fn only_copies_after_other_stages_are_written_after_the_answer() {
         let put = |name: &str| Operation::put(Key::parse(name).unwrap(), "x");
         let delete = |name: &str| Operation::delete(Key::parse(name).unwrap());
         let batch = Batch::new;

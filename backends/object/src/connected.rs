@@ -4,7 +4,7 @@ use object_store::{ObjectStore, list::PaginatedListStore};
 
 use crate::{foreign::Foreign, place::Place};
 
-/// What object_store's clients of the three clouds have in common.
+/// The common interface of object_store's clients of the three clouds.
 pub(crate) trait Service: ObjectStore + PaginatedListStore {}
 
 impl<T: ObjectStore + PaginatedListStore> Service for T {}
@@ -16,8 +16,8 @@ impl<T: ObjectStore + PaginatedListStore> Service for T {}
 )]
 pub(crate) struct Connected {
     pub(crate) service: Arc<dyn Service>,
-    /// Where it goes.
+    /// The place that it connects to.
     pub(crate) place: Place,
-    /// What it leaves out of listings.
+    /// The names that it skips in listings.
     pub(crate) foreign: Arc<Foreign>,
 }

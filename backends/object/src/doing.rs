@@ -2,24 +2,24 @@ use std::fmt;
 
 use pflow_backend::Key;
 
-/// What a request is to do. Its text is what a person is told: "read a/b".
+/// The purpose of a request. Its text is shown to a person: "read a/b".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Doing<'a> {
     Read(&'a Key),
-    /// What is known of the object without its bytes.
+    /// Reads the metadata of the object without its bytes.
     LookAt(&'a Key),
-    /// Settles a write, or finds out what its object is called.
+    /// Settles a write, or reads the version of its object.
     ReadBack(&'a Key),
     Write(&'a Key),
     Delete(&'a Key),
     List,
-    /// Of a probe.
+    /// Used by a probe.
     WriteWithMetadata,
-    /// Of a probe.
+    /// Used by a probe.
     ReadRange,
 }
 
-/// The right that a request needs.
+/// The permission that a request needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Right {
     Read,

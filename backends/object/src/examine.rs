@@ -1,4 +1,4 @@
-//! What a probe wants to know of a server below the contract.
+//! The checks of a probe below the level of the contract.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -15,17 +15,17 @@ use crate::{
     put,
 };
 
-/// What is stored as user metadata, and read back.
+/// User metadata that is stored and read back.
 const NAME: &str = "pflowprobe";
 const WORDS: &str = "kept beside the object";
-/// The part of an object that is asked for.
+/// The part of an object that is requested.
 const RANGE: std::ops::Range<u64> = 100..1_100;
 
-/// The pause between two writes of one object at a storage that takes one a second.
+/// The pause between two writes of one object on a storage that accepts one a second.
 const REST: Duration = Duration::from_millis(1_100);
 
-/// Whether a part of an object can be had alone, and whether what is said of an object is kept. The store
-/// needs neither today.
+/// Checks whether a part of an object can be read alone, and whether user metadata is stored. The store needs
+/// neither today.
 pub(crate) async fn examine(client: &Client, ground: &Prefix) -> Result<Vec<Check>> {
     let name = ground.key().map_or_else(|| "examined".to_owned(), |below| format!("{below}/examined"));
     let key = Key::parse(name).map_err(|long| Error::new(ErrorKind::InvalidInput, long.to_string()))?;
@@ -71,13 +71,13 @@ pub(crate) async fn examine(client: &Client, ground: &Prefix) -> Result<Vec<Chec
     ])
 }
 
-/// Deletes what was written a moment ago. A storage that takes one write of an object a second refuses that
-/// at first, and is asked again after a rest, not after ever longer pauses.
+/// Deletes the object that was written a moment ago. A storage that accepts one write of an object a second
+/// refuses the delete at first; it is repeated after a fixed pause, instead of ever longer ones.
 async fn delete(client: &Client, key: &Key) -> Result<()> {
     match client.attempts().one(client.delete(key)).await {
         Ok(()) => return Ok(()),
         Err(fault) if fault.is_trouble() => client.environment.sleep(REST).await,
-        // The loop below says what it is, and repeats what may pass.
+        // The loop below reports the fault, and retries if it is transient.
         Err(_) => {}
     }
     put::delete_in_turn(client, key).await

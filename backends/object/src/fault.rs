@@ -1,10 +1,10 @@
-//! What a request came to when it did not succeed, and what that says about a write.
+//! Why a request did not succeed, and what that implies for a write.
 
 use std::time::Duration;
 
 use crate::credentials::{Later, NoCredentials};
 
-/// Why a request did not succeed. Holds no secret: see `wire.rs`.
+/// Why a request did not succeed. It contains no secret: see `wire.rs`.
 #[cfg_attr(
     not(any(feature = "s3", feature = "gcs", feature = "azure")),
     allow(dead_code, reason = "without a cloud no request is ever sent")
@@ -13,69 +13,70 @@ use crate::credentials::{Later, NoCredentials};
 pub(crate) enum Fault {
     /// No connection, so nothing was sent. The cause in a few words.
     Unreachable(String),
-    /// This proxy (host and port) does not lead to the server, so nothing was sent. The cause in a few words.
+    /// This proxy (host and port) does not reach the server, so nothing was sent. The cause in a few words.
     Proxy(String, String),
-    /// This proxy asks for credentials, so nothing was sent.
+    /// This proxy requires credentials, so nothing was sent.
     ProxyCredentials(String),
-    /// The endpoint is to speak TLS and speaks plain HTTP, so nothing was sent.
+    /// The endpoint should use TLS but uses plain HTTP, so nothing was sent.
     SpeaksPlainHttp,
-    /// The endpoint is to speak plain HTTP and speaks TLS.
+    /// The endpoint should use plain HTTP but uses TLS.
     SpeaksTls,
-    /// No service that hands out credentials is at this host, so nothing was sent.
+    /// There is no credential service at this host, so nothing was sent.
     Credentials(String),
-    /// The service at this host answered with this status and no credentials, so nothing was sent.
+    /// The credential service at this host answered with this status and without credentials, so nothing was
+    /// sent.
     CredentialsRefused(String, u16),
-    /// A service hands out no credentials at the moment, so nothing was sent.
+    /// A credential service provides no credentials at the moment, so nothing was sent.
     CredentialsLater(Later),
-    /// No credentials came in the time of the attempt, so nothing was sent.
+    /// No credentials arrived during the attempt, so nothing was sent.
     CredentialsTimedOut,
-    /// No credentials could be had for another reason, so nothing was sent.
+    /// There are no credentials for another reason, so nothing was sent.
     NoCredentials(NoCredentials),
     /// The settings do not allow the request, so nothing was sent.
     Settings(String),
     /// The server answered.
     Answer(Answer),
-    /// The server refused the credentials, and new ones may be had for the next request.
+    /// The server refused the credentials, and new ones may be available for the next request.
     Stale(Answer),
     /// No answer in time.
     TimedOut,
-    /// The connection ended before the whole answer was there.
+    /// The connection ended before the answer was complete.
     Cut,
-    /// An answer that cannot be read.
+    /// An answer that cannot be parsed.
     Garbled,
-    /// A web page in place of an answer.
+    /// A web page instead of an answer.
     WebPage,
 }
 
-/// An answer that is no success.
+/// An answer that is not a success.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    /// The server's own word for it, such as `NoSuchBucket`. A HEAD has none.
+    /// The server's error code, such as `NoSuchBucket`. The answer to a HEAD has none.
     pub(crate) code: Option<String>,
-    /// Where S3 says the bucket is, when the request went to another region.
+    /// The region of the bucket according to S3, if the request went to another one.
     pub(crate) region: Option<String>,
-    /// How long the server wants to be left alone.
+    /// The pause that the server asked for.
     pub(crate) retry_after: Option<Duration>,
-    /// Where a redirect leads: scheme, host and port. No redirect is followed.
+    /// The target of a redirect: scheme, host and port. Redirects are not followed.
     pub(crate) leads_to: Option<String>,
 }
 
-/// What a fault says about a write that met it.
+/// What a fault implies for a write whose request had it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OfAWrite {
-    /// Surely not applied by this request, and not by the next one either.
+    /// Certainly not applied by this request, and the next request would fail too.
     Hopeless,
-    /// Surely not applied by this request: it never left, or its credentials were refused. The next one may
-    /// do better.
+    /// Certainly not applied by this request: it was not sent, or its credentials were refused. The next
+    /// request may succeed.
     NotSent,
-    /// Everything else, and every refusal of a condition, for it may be the answer to a repeated request
-    /// whose first copy was applied.
+    /// Everything else, including every refusal of a condition, because it may be the answer to a repeated
+    /// request whose first copy was applied.
     Doubtful,
 }
 
 impl Fault {
-    /// What object_store's error says by its kind alone.
+    /// The fault for an error of object_store, by its kind alone.
     pub(crate) fn by_kind(error: &object_store::Error) -> Self {
         let answer = |status| Self::Answer(Answer::of_status(status));
         match error {
@@ -91,8 +92,8 @@ impl Fault {
         }
     }
 
-    /// Whether the same request may well succeed a moment later. [`Fault::Unreachable`],
-    /// [`Fault::Garbled`] and [`Fault::WebPage`] get less patience than the others.
+    /// Whether the same request may succeed soon. [`Fault::Unreachable`], [`Fault::Garbled`] and
+    /// [`Fault::WebPage`] are retried less than the others.
     pub(crate) fn is_passing(&self) -> bool {
         match self {
             Self::Unreachable(_) | Self::TimedOut | Self::Cut | Self::Garbled | Self::WebPage => true,
@@ -105,7 +106,7 @@ impl Fault {
         }
     }
 
-    /// What it says about the write whose request met it.
+    /// What it implies for the write whose request had it.
     pub(crate) fn of_a_write(&self) -> OfAWrite {
         match self {
             Self::Unreachable(_) | Self::Proxy(..) => OfAWrite::NotSent,
@@ -114,17 +115,17 @@ impl Fault {
             Self::Credentials(_) | Self::CredentialsRefused(..) => OfAWrite::Hopeless,
             Self::NoCredentials(_) | Self::Settings(_) => OfAWrite::Hopeless,
             Self::ProxyCredentials(_) | Self::SpeaksPlainHttp => OfAWrite::Hopeless,
-            // Bytes have left. What a server that understood them as TLS did not do, another behind the same
-            // port may have done.
+            // Bytes were sent. A server that expected TLS did not apply them, but another server behind the
+            // same port may have.
             Self::SpeaksTls => OfAWrite::Doubtful,
-            // The page may hide an error of the server that a proxy asked: `error_page 504 =200 /sorry`.
+            // The page may hide an error of the server behind a proxy: `error_page 504 =200 /sorry`.
             Self::TimedOut | Self::Cut | Self::Garbled | Self::WebPage => OfAWrite::Doubtful,
             Self::Answer(answer) if answer.is_a_final_refusal() => OfAWrite::Hopeless,
             Self::Answer(_) => OfAWrite::Doubtful,
         }
     }
 
-    /// In a few words, for a person who waits.
+    /// The fault in a few words, for a person who waits.
     pub(crate) fn in_short(&self) -> String {
         match self {
             Self::Unreachable(cause) => cause.clone(),
@@ -150,12 +151,12 @@ impl Fault {
         }
     }
 
-    /// Whether the server answered that it is busy or broken.
+    /// Whether the server answered that it is busy or failing.
     pub(crate) fn is_trouble(&self) -> bool {
         matches!(self, Self::Answer(answer) if answer.status != 409 && answer.is_passing())
     }
 
-    /// How long the server wants to be left alone, if it said so.
+    /// The pause that the server asked for, if any.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Answer(answer) => answer.retry_after,
@@ -174,7 +175,7 @@ impl Fault {
 }
 
 impl Answer {
-    /// An answer of which nothing else is known.
+    /// An answer with only a status.
     pub(crate) fn of_status(status: u16) -> Self {
         Self { status, code: None, region: None, retry_after: None, leads_to: None }
     }
@@ -183,18 +184,18 @@ impl Answer {
         self.code.as_deref().is_some_and(|code| codes.contains(&code))
     }
 
-    /// The bucket or container itself is not there.
+    /// Whether the bucket or container does not exist.
     pub(crate) fn lacks_bucket(&self) -> bool {
         self.has_code(&["NoSuchBucket", "ContainerNotFound", "ContainerBeingDeleted"])
     }
 
-    /// The bucket is there and the key is not.
+    /// Whether the bucket exists and the key does not.
     pub(crate) fn lacks_key(&self) -> bool {
         self.status == 404 && self.has_code(&["NoSuchKey", "BlobNotFound"])
     }
 
-    /// Whether the server refused who asks, as it does where credentials have expired or were replaced. S3
-    /// answers a HEAD without a word for it.
+    /// Whether the server refused the credentials, as it does if they have expired or were replaced. S3
+    /// answers a HEAD without an error code.
     #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
     pub(crate) fn is_of_old_credentials(&self, is_a_look: bool) -> bool {
         let codes =
@@ -202,8 +203,8 @@ impl Answer {
         self.status == 401 || self.has_code(&codes) || is_a_look && self.status == 400 && self.code.is_none()
     }
 
-    /// The request was signed for, or went to, another region than the bucket's. S3 answers 301 and 307 with
-    /// the region in a header, and 400 with it in the document.
+    /// Whether the request was signed for, or sent to, another region than the bucket's. S3 answers 301 and
+    /// 307 with the region in a header, and 400 with the region in the document.
     pub(crate) fn is_of_another_region(&self) -> bool {
         let codes = [
             "PermanentRedirect",
@@ -227,10 +228,10 @@ impl Answer {
         }
     }
 
-    /// Whether no server that gives this answer applies the request: it looked at who asks, for which bucket,
-    /// and in which form, before it looked at the object. A 404 without a code may be S3's answer to a swap
-    /// of a key that is gone, so it is not one of these. A redirect is one where S3 says it, which looks at
-    /// the bucket first. Any other may be what a proxy answers in place of a server's error (`error_page 504
+    /// Whether no server that gives this answer applies the request, because it checks the caller, the bucket
+    /// and the form of the request before the object. A 404 without a code is not included, because it may be
+    /// S3's answer to a swap of a removed key. A redirect is included if it comes from S3, which checks the
+    /// bucket first. Any other redirect may be a proxy's answer in place of a server's error (`error_page 504
     /// =302 /sorry`), and that server may have applied the request.
     fn is_a_final_refusal(&self) -> bool {
         let missing = self.status == 404 && self.lacks_bucket();

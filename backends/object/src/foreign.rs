@@ -1,4 +1,4 @@
-//! Names that are no keys: other programs put them into the bucket.
+//! Names that are not valid keys: other programs put such objects into the bucket.
 
 use std::{
     collections::BTreeSet,
@@ -7,12 +7,12 @@ use std::{
 
 use object_store::path::Path;
 
-/// As many names are kept.
+/// The maximum number of names that are kept.
 const MOST: usize = 100;
-/// The element of an object in a listing, and the element of its name: of S3 and GCS, and of Azure.
+/// The XML element of an object in a listing, and the element of its name: of S3 and GCS, and of Azure.
 const ELEMENTS: [(&str, &str); 2] = [("Contents", "Key"), ("Blob", "Name")];
 
-/// The names that listings have passed over.
+/// The names that listings have skipped.
 #[derive(Debug, Default)]
 pub(crate) struct Foreign(Mutex<BTreeSet<String>>);
 
@@ -24,13 +24,14 @@ impl Foreign {
         }
     }
 
-    /// The names, which are forgotten then.
+    /// Returns the names and clears the set.
     pub(crate) fn take(&self) -> BTreeSet<String> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The page of a listing without the objects whose names object_store refuses (`a//b`, `a/../b`) or
-    /// changes (`/a`). It refuses the whole page for one of them. None if there is none.
+    /// Returns the page of a listing without the objects whose names object_store refuses (`a//b`, `a/../b`)
+    /// or changes (`/a`); object_store refuses the whole page for one such name. None if the page has no such
+    /// object.
     ///
     /// Text in XML has no `<`, so an element ends at its end tag.
     #[cfg_attr(
@@ -44,7 +45,7 @@ impl Foreign {
         for (object, name) in ELEMENTS {
             let (open, close) = (format!("<{object}>"), format!("</{object}>"));
             while let Some((before, behind)) = rest.split_once(&open) {
-                // Without an end it is no listing, and object_store says so.
+                // Without an end tag it is not a listing, and object_store reports that.
                 let (element, after) = behind.split_once(&close)?;
                 kept.push_str(before);
                 let text = inner(element, name).map(unescaped);
@@ -63,7 +64,7 @@ impl Foreign {
     }
 }
 
-/// Whether object_store has the same name for the object, but for the slash at the end of a folder's.
+/// Whether object_store keeps the name of the object, except for the trailing slash of a folder.
 fn is_kept(name: &str) -> bool {
     Path::parse(name).is_ok_and(|path| path.as_ref() == name.strip_suffix('/').unwrap_or(name))
 }
@@ -74,8 +75,8 @@ fn inner<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
     rest.split_once(&format!("</{name}>")).map(|(text, _)| text)
 }
 
-/// The text with the five entities of XML. A character by its number stays as it is written: no character
-/// that decides here is written so.
+/// Decodes the five entities of XML. Numeric character references stay as they are: the characters that
+/// matter here are not written that way.
 fn unescaped(text: &str) -> String {
     let entities = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&amp;", "&")];
     entities.iter().fold(text.to_owned(), |text, (entity, sign)| text.replace(entity, sign))
@@ -86,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn objects_with_names_that_are_no_paths_are_taken_out() {
+    fn objects_whose_names_are_not_paths_are_removed() {
         let foreign = Foreign::default();
         let s3 = |names: &[&str]| {
             let object = |name: &&str| format!("<Contents><Key>{name}</Key><Size>1</Size></Contents>");

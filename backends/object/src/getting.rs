@@ -1,7 +1,8 @@
-//! Whether an attempt is still getting its credentials, so that its request surely was not sent.
+//! Tracks whether an attempt is still waiting for its credentials, so that its request was certainly not
+//! sent.
 //!
-//! object_store asks for credentials in the middle of a request, and its calls hand nothing through to there
-//! and back. Each attempt is one request: its credentials come before it, in the same task.
+//! object_store asks for credentials in the middle of a request, and its calls cannot pass data there. Each
+//! attempt is one request: its credentials are fetched before it, in the same task.
 
 use std::sync::{
     Arc,
@@ -12,23 +13,23 @@ tokio::task_local! {
     static GETTING: Arc<AtomicBool>;
 }
 
-/// What is known of one attempt.
+/// The state of one attempt.
 #[derive(Debug, Default)]
 pub(crate) struct Getting(Arc<AtomicBool>);
 
 impl Getting {
-    /// The attempt, watched. Where object_store polls it in another task, nothing is known of it.
+    /// Wraps the attempt to track it. If object_store polls it in another task, nothing is known.
     pub(crate) fn watch<T>(&self, attempt: impl Future<Output = T>) -> impl Future<Output = T> {
         GETTING.scope(self.0.clone(), attempt)
     }
 
-    /// Whether the attempt waits for credentials.
+    /// Whether the attempt is waiting for credentials.
     pub(crate) fn is_under_way(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// Runs from here until it is dropped: the attempt of this task gets its credentials.
+/// While this value exists, the attempt of this task is waiting for its credentials.
 #[cfg_attr(
     not(any(feature = "s3", feature = "gcs", feature = "azure")),
     allow(dead_code, reason = "without a cloud there are no credentials")
@@ -52,7 +53,7 @@ impl Drop for Begun {
     }
 }
 
-/// Outside of an attempt there is nothing to set.
+/// Sets the state. Outside of an attempt there is none.
 fn set(is_under_way: bool) {
     if GETTING.try_with(|it| it.store(is_under_way, Ordering::Relaxed)).is_err() {
         tracing::trace!("credentials are got outside of an attempt");

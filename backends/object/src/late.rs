@@ -14,16 +14,16 @@ use crate::{
     put::{self, Written},
 };
 
-/// As many keys may wait at once; whoever brings one more waits for a place.
+/// The maximum number of keys with unwritten copies; a put of one more key waits for room.
 const MOST_KEYS: usize = 64;
-/// As many bytes may wait at once, or one object of any size.
+/// The maximum number of unwritten bytes, or one object of any size.
 const MOST_BYTES: usize = 32 << 20;
 
-/// The copies under way. There is one task for each key, so that a key's copies are written one after the
-/// other; of those that wait, the newest is written and the others are not.
+/// The copies that are being written. There is one task for each key, so that a key's copies are written one
+/// after the other. Of several waiting copies only the newest is written.
 ///
-/// Dropping it ends the tasks where they are: what they write is derived from something else, and readers
-/// notice what lags.
+/// Dropping it aborts the tasks: the copies are derived from other objects, and readers detect copies that
+/// lag.
 #[derive(Debug)]
 pub(crate) struct Late {
     shared: Arc<Shared>,
@@ -34,34 +34,34 @@ pub(crate) struct Late {
 struct Shared {
     client: Arc<Client>,
     state: Mutex<State>,
-    /// Rings whenever a copy was written.
+    /// Notified whenever a copy was written.
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// How many copies were put so far.
+    /// The number of copies that were put so far.
     put: u64,
-    /// The keys under way. A key is here exactly while its task runs.
+    /// The keys with unwritten copies. A key is here exactly while its task runs.
     keys: BTreeMap<Key, Slot>,
-    /// What could not be written, unless a later copy could.
+    /// The copies that could not be written, unless a later copy could.
     failed: BTreeMap<Key, Error>,
-    /// From now on copies are written before the answer.
+    /// Whether copies are now written before the answer.
     closed: bool,
 }
 
-/// The copies of one key. A copy that is replaced by a newer one before it is written is in place when
-/// that one is.
+/// The copies of one key. A copy that is replaced by a newer one before it is written counts as written once
+/// the newer one is.
 #[derive(Debug, Default)]
 struct Slot {
-    /// The newest bytes that are not being written yet, and the number of the oldest put that waits for them.
+    /// The newest bytes whose write has not begun, and the number of the oldest put that waits for them.
     next: Option<(Bytes, u64)>,
-    /// How many bytes the task writes just now, and the number of the oldest put that waits for them.
+    /// The number of bytes that the task is writing, and the number of the oldest put that waits for them.
     writing: Option<(usize, u64)>,
 }
 
 impl Slot {
-    /// Whether one of the first `put` copies is not in place yet.
+    /// Whether one of the first `put` copies is not written yet.
     fn has_one_of(&self, put: u64) -> bool {
         let is_one = |number: u64| number <= put;
         self.next.as_ref().is_some_and(|(_, number)| is_one(*number))
@@ -87,7 +87,7 @@ impl Late {
         Self { shared: Arc::new(shared), tasks: Mutex::default() }
     }
 
-    /// Has the copy written, soon, or at once where nothing may run in the background: only then it has a
+    /// Schedules the copy. If no background task is possible, writes it at once; only then there is a
     /// version.
     pub(crate) async fn put(&self, key: &Key, bytes: &Bytes) -> Option<Version> {
         loop {
@@ -129,8 +129,8 @@ impl Late {
         });
     }
 
-    /// Waits for the copies of `key` that were put before the call. Those that are put meanwhile are not
-    /// waited for, or a caller beside busy writers would wait for ever.
+    /// Waits for the copies of `key` that were put before the call. Later ones are not waited for; otherwise
+    /// a caller beside busy writers would wait forever.
     pub(crate) async fn settled(&self, key: &Key) {
         let put = self.shared.lock().put;
         self.until(|state| state.keys.get(key).is_none_or(|slot| !slot.has_one_of(put))).await;
@@ -143,8 +143,8 @@ impl Late {
         self.until(|state| !state.keys.iter().any(|(key, slot)| slot.has_one_of(put) && is_below(key))).await;
     }
 
-    /// Waits until nothing is under way, and lets nothing begin any more. Tells once what could not be
-    /// written.
+    /// Waits until all copies are written, and disables background writes from then on. Returns the failures
+    /// once.
     pub(crate) async fn close(&self) -> Result<()> {
         self.shared.lock().closed = true;
         self.until(|state| state.keys.is_empty()).await;
@@ -163,7 +163,8 @@ impl Late {
     async fn until(&self, holds: impl Fn(&State) -> bool) {
         loop {
             let mut changed = pin!(self.shared.changed.notified());
-            // IMPORTANT: listens before it looks, or it would miss what happens in between.
+            // IMPORTANT: registers for the notification before the check; otherwise a change in between would
+            // be missed.
             changed.as_mut().enable();
             if holds(&self.shared.lock()) {
                 return;
@@ -181,13 +182,13 @@ struct Task {
 }
 
 impl Task {
-    /// The key is not under way any more, and perhaps another task's already.
+    /// Marks the task as ended: its key was removed, and may belong to another task already.
     fn end(mut self) {
         self.ended = true;
     }
 }
 
-/// Whoever waits for the key must not wait for ever where the runtime ended under the task.
+/// If the runtime ends during the task, callers that wait for the key must not wait forever.
 impl Drop for Task {
     fn drop(&mut self) {
         if self.ended {
@@ -203,11 +204,11 @@ impl Drop for Task {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing panics under the lock.
+        // No code panics under the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the task of `key` writes next. None ends the task, and from then on the key is not under way.
+    /// The bytes that the task of `key` must write next. None ends the task; the key is then removed.
     fn next(&self, key: &Key) -> Option<Bytes> {
         let mut state = self.lock();
         let slot = state.keys.get_mut(key)?;
@@ -216,19 +217,19 @@ impl Shared {
         if next.is_none() {
             state.keys.remove(key);
         }
-        // What was written until now is in place.
+        // The copy that was being written is now written.
         self.changed.notify_waiters();
         next.map(|(bytes, _)| bytes)
     }
 
-    /// Writes, and keeps in mind whether that failed.
+    /// Writes a copy, and records a failure.
     async fn write(&self, key: &Key, bytes: &Bytes) -> Option<Version> {
         match put::put(&self.client, key, bytes, &Precondition::Always, WriteKind::Copy).await {
             Ok(Written::Stored(version)) => {
                 self.lock().failed.remove(key);
                 Some(version)
             }
-            // Cannot be: nothing was asked of the key.
+            // Impossible: the put has no condition.
             Ok(Written::Refused { .. }) => None,
             Err(error) => {
                 tracing::warn!(%key, "A copy could not be written: {error}");

@@ -1,8 +1,7 @@
-//! S3, GCS and Azure behind pflow-store.
+//! An S3, GCS and Azure backend for pflow-store.
 //!
 //! [`ObjectBackend`] keeps the contract of [`pflow_backend::StorageBackend`] on any server that honours
-//! conditional writes. What gets lost on the way is settled by reading back, never guessed: the argument
-//! stands at the top of `put.rs`.
+//! conditional writes. Lost replies are settled by reading back, never guessed: `put.rs` has the argument.
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -22,11 +21,11 @@
 //! # }
 //! ```
 //!
-//! Credentials come from the variables, and for S3 and GCS from the files that their variables or the home
-//! lead to; `docs/guide/buckets.md` of the project has the order for each cloud, and policies for readers and
-//! writers. They are renewed for as long as the handle lives.
+//! Credentials come from the variables. For S3 and GCS they also come from files that their variables or the
+//! home folder lead to; `docs/guide/buckets.md` of the project has the order for each cloud, and policies for
+//! readers and writers. Credentials are renewed for as long as the handle lives.
 //!
-//! The other direction: [`AsObjectStore`] gives any backend, the one on local disk for example, as an
+//! In the other direction, [`AsObjectStore`] offers any backend, such as the one on local disk, as an
 //! `object_store`.
 //!
 //! # Features

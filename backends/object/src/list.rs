@@ -8,18 +8,18 @@ use pflow_backend::{BoxStream, Error, ErrorKind, Key, Listed, Prefix, Result};
 
 use crate::{client::Client, doing::Doing};
 
-/// Where a listing stands.
+/// The state of a listing.
 struct Listing {
     client: Arc<Client>,
-    /// What the names of the whole place begin with.
+    /// The common beginning of all names of the place.
     root: String,
-    /// What the names listed begin with.
+    /// The common beginning of the listed names.
     below: String,
-    /// The whole name behind which the listing begins.
+    /// The full name after which the listing begins.
     offset: Option<String>,
     lines: VecDeque<ObjectMeta>,
     next_page: NextPage,
-    /// The last name as the server orders it.
+    /// The last name in the server's order.
     last: Option<String>,
 }
 
@@ -29,7 +29,7 @@ enum NextPage {
     None,
 }
 
-/// The objects below `prefix` behind `after`: one request for each page, asked for as the listing is polled.
+/// Lists the objects below `prefix` after `after`: one request for each page, sent as the stream is polled.
 pub(crate) fn lazily(
     client: Arc<Client>,
     prefix: &Prefix,
@@ -37,8 +37,8 @@ pub(crate) fn lazily(
 ) -> BoxStream<'static, Result<Listed>> {
     let root = client.root();
     let below = prefix.key().map_or_else(|| root.clone(), |key| format!("{root}{key}/"));
-    // A server looks for names behind the offset and below the prefix; where the two do not meet it needs
-    // only one of them.
+    // A server lists names after the offset and below the prefix. If the offset is not below the prefix, only
+    // the prefix is needed, or nothing is listed.
     let after = after.map(|key| format!("{root}{key}"));
     let next_page = match &after {
         Some(after) if !after.starts_with(&below) && *after > below => NextPage::None,
@@ -58,7 +58,7 @@ pub(crate) fn lazily(
 }
 
 impl Listing {
-    /// The next object of the contract; none at the end.
+    /// Returns the next object with a valid key; none at the end.
     async fn next(&mut self) -> Result<Option<Listed>> {
         loop {
             self.fill(1).await?;
@@ -71,7 +71,7 @@ impl Listing {
             let key = name.strip_prefix(&self.root).filter(|_| is_behind && name.starts_with(&self.below));
             let Some(key) = key else { continue };
             let Ok(key) = Key::parse(key) else {
-                // Another program put it there.
+                // Another program created it.
                 self.client.foreign.add(&name);
                 continue;
             };
@@ -82,11 +82,11 @@ impl Listing {
         }
     }
 
-    /// Whether the line is where it belongs, so that nothing was missed.
+    /// Checks that the entry is in order, so that none was missed.
     ///
-    /// Consoles keep empty objects named `a/` for folders. object_store shows them without the slash, where
-    /// they stand behind `a-b`: those are passed over. Anything else out of order means that "behind the last
-    /// key" has no sense on this server.
+    /// Consoles create empty objects named `a/` for folders. object_store shows them without the slash, so
+    /// that they come after `a-b`: those are skipped. Any other entry out of order means that "after the last
+    /// key" has no meaning on this server.
     fn is_in_order(&mut self, name: &str, size: u64) -> Result<bool> {
         let folder = format!("{name}/");
         let (own, is_object) = match &self.last {
@@ -105,15 +105,15 @@ impl Listing {
         Ok(is_object)
     }
 
-    /// Whether the empty object `name`, just taken off, is a folder's `name/`: the next line stands below it,
-    /// which none does below an object.
+    /// Whether the empty object `name` that was just read is a folder's `name/`: then the next entry is below
+    /// it. No entry is below an object.
     async fn is_a_folder(&mut self, name: &str) -> Result<bool> {
         self.fill(1).await?;
         let next = self.lines.front().map(|line| line.location.as_ref());
         Ok(next.and_then(|next| next.strip_prefix(name)).is_some_and(|rest| rest.starts_with('/')))
     }
 
-    /// Asks for pages until there are that many lines, or no more pages.
+    /// Requests pages until there are that many entries, or no more pages.
     async fn fill(&mut self, lines: usize) -> Result<()> {
         while self.lines.len() < lines {
             let page_token = match &self.next_page {
@@ -126,8 +126,8 @@ impl Listing {
                 page_token: page_token.clone(),
                 ..PaginatedListOptions::default()
             };
-            // A page is asked for again under the same token, so that a failure in the middle repeats and
-            // misses nothing.
+            // A failed page is requested again with the same token, so that a failure in the middle misses
+            // nothing.
             let _turn = self.client.turn().await?;
             let mut attempts = self.client.attempts();
             let page = self.client.repeat(&mut attempts, || self.client.page(&self.below, options())).await;

@@ -1,4 +1,4 @@
-//! Replaces `wire` where no cloud is built in, and no request is ever sent.
+//! Replaces `wire` in builds without a cloud, where no request is sent.
 
 use crate::fault::Fault;
 

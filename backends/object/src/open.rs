@@ -1,4 +1,4 @@
-//! From a URL to a client of its cloud.
+//! Makes the client for a URL.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::{
     url::{ObjectUrl, Scheme},
 };
 
-/// Makes the client. Sends nothing.
+/// Makes the client. Sends no request.
 pub(crate) fn connect(
     url: &ObjectUrl,
     options: &ObjectOptions,
@@ -30,7 +30,7 @@ pub(crate) fn connect(
     }
 }
 
-/// Names the feature that is off.
+/// The error that names the disabled feature.
 #[cfg(not(all(feature = "s3", feature = "gcs", feature = "azure")))]
 fn left_out(url: &ObjectUrl, scheme: Scheme, _: &ObjectOptions, _: &Arc<dyn Environment>) -> Error {
     let feature = match scheme {

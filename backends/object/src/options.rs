@@ -2,33 +2,35 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use crate::switch;
 
-/// How patient a handle is, how much it does at once, and the settings of the cloud.
+/// The timeouts and limits of a handle, and the settings of the cloud.
 ///
-/// The defaults take no variable of the process but those of its proxies and, for GCS, `HOME` (on Windows
-/// `APPDATA`), below which the file of application default credentials is looked for.
+/// The defaults use no variable of the process except those of its proxies and, for GCS, `HOME` (on Windows
+/// `APPDATA`), below which the file of application default credentials is looked up.
 /// [`ObjectOptions::from_env`] takes the variables of the clouds.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ObjectOptions {
-    /// How long an endpoint that cannot be reached (a refused port, a dead host, an unknown name) is tried. 2
+    /// How long to try an endpoint that cannot be reached (a refused port, a dead host, an unknown name). 2
     /// seconds.
     pub connect_timeout: Duration,
-    /// How long one request may take, from its first byte to the last one of its answer. 30 seconds.
+    /// How long one request may take, from its first byte to the last byte of its answer. 30 seconds.
     pub request_timeout: Duration,
-    /// How long all requests of one operation may take together, with the pauses between them. 60 seconds.
+    /// How long all requests of one operation may take in total, including the pauses between them. 60
+    /// seconds.
     pub deadline: Duration,
-    /// How many operations of this handle are under way at once; others wait for their turn. At least 1; 64.
+    /// How many operations of this handle run at a time; others wait for their turn. At least 1; 64.
     pub max_in_flight: usize,
-    /// The largest object in bytes. It is sent in one request and held in memory as a whole. 256 MiB.
+    /// The maximum size of an object in bytes. An object is sent in one request and held in memory as a
+    /// whole. 256 MiB.
     pub max_object_size: u64,
     /// The variables of the cloud by their usual names (`AWS_…`, `GOOGLE_…`, `AZURE_…`), in place of the
-    /// process's environment. Their values are never shown. Programs that print credentials get them too,
-    /// over the environment that they inherit.
+    /// process's environment. Their values are never shown. Programs that print credentials get them too, on
+    /// top of the environment that they inherit.
     ///
-    /// For GCS the file of application default credentials in the home counts as well; where the variables
-    /// name no home, in that of the process. For S3 the files of AWS count, where `HOME` or `USERPROFILE` (or
-    /// `AWS_CONFIG_FILE` and `AWS_SHARED_CREDENTIALS_FILE`) says where they are: `AWS_PROFILE` chooses the
-    /// profile. They are read when the handle is opened, and its credentials again when the server refuses
-    /// those that it has.
+    /// For GCS the file of application default credentials in the home folder is used as well; if the
+    /// variables name no home folder, the process's. For S3 AWS's files are used if `HOME` or `USERPROFILE`
+    /// (or `AWS_CONFIG_FILE` and `AWS_SHARED_CREDENTIALS_FILE`) says where they are: `AWS_PROFILE` selects
+    /// the profile. They are read when the handle is opened, and the profile's credentials again when the
+    /// server refuses the present ones.
     ///
     /// | | S3 | GCS | Azure |
     /// | --- | --- | --- | --- |
@@ -38,11 +40,11 @@ pub struct ObjectOptions {
     /// | plain HTTP | `AWS_ALLOW_HTTP=true` | `GOOGLE_ALLOW_HTTP=true` | `AZURE_ALLOW_HTTP=true` |
     ///
     /// Proxies are those of the process (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`), unless
-    /// `AWS_PROXY_URL` names one, with `AWS_PROXY_EXCLUDES` and `AWS_PROXY_CA_CERTIFICATE`. `AWS_TIMEOUT`
-    /// and `AWS_CONNECT_TIMEOUT` are refused: the limits are fields of this struct. All of these exist for
-    /// the other clouds as well.
+    /// `AWS_PROXY_URL` names one, with `AWS_PROXY_EXCLUDES` and `AWS_PROXY_CA_CERTIFICATE`. `AWS_TIMEOUT` and
+    /// `AWS_CONNECT_TIMEOUT` are refused: the timeouts are fields of this struct. All of these exist for the
+    /// other clouds as well.
     ///
-    /// The whole list: the configuration keys of
+    /// The complete list: the configuration keys of
     /// [S3](https://docs.rs/object_store/0.14/object_store/aws/enum.AmazonS3ConfigKey.html),
     /// [GCS](https://docs.rs/object_store/0.14/object_store/gcp/enum.GoogleConfigKey.html) and
     /// [Azure](https://docs.rs/object_store/0.14/object_store/azure/enum.AzureConfigKey.html).
@@ -63,8 +65,8 @@ impl Default for ObjectOptions {
 }
 
 impl ObjectOptions {
-    /// The defaults with the clouds' variables among these, and with those that say where the clouds'
-    /// programs keep their files (`HOME`, `USERPROFILE`, `APPDATA`); the others are left alone.
+    /// The defaults with the clouds' variables among these, and with those that locate the files of the
+    /// clouds' programs (`HOME`, `USERPROFILE`, `APPDATA`); all others are ignored.
     ///
     /// ```
     /// let options = pflow_backend_object::ObjectOptions::from_env(std::env::vars());
@@ -80,8 +82,9 @@ impl ObjectOptions {
         Self { variables, ..Self::default() }
     }
 
-    /// The value of a variable, if it is set and not empty. An empty variable counts as one that is not set,
-    /// as it does for the clouds' own programs. Windows does not tell the case of a name.
+    /// The value of a variable, if it is set and not empty. An empty variable counts as unset, as for the
+    /// clouds' own programs. Names are compared without case as well, because Windows does not distinguish
+    /// it.
     #[cfg_attr(
         not(any(feature = "s3", feature = "azure")),
         allow(dead_code, reason = "other settings are read by object_store's names")
@@ -94,7 +97,7 @@ impl ObjectOptions {
         found.map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// Whether a variable switches something on, as object_store reads a switch.
+    /// Whether a variable switches a setting on, parsed as by object_store.
     #[cfg_attr(
         not(any(feature = "s3", feature = "azure")),
         allow(dead_code, reason = "other settings are read by object_store's names")
@@ -103,7 +106,7 @@ impl ObjectOptions {
         self.variable(name).and_then(switch::read).unwrap_or_default()
     }
 
-    /// The same with one more variable, in place of one that has the same name.
+    /// The same with one more variable, which replaces one of the same name.
     #[must_use]
     pub fn with_variable(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.variables.insert(name.into(), value.into());
@@ -111,7 +114,7 @@ impl ObjectOptions {
     }
 }
 
-/// Names the variables and hides their values.
+/// Shows the names of the variables and hides their values.
 impl fmt::Debug for ObjectOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ObjectOptions")
@@ -130,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_limits_are_those_that_a_person_can_wait_for() {
+    fn default_timeouts_are_short_enough_for_a_person() {
         let options = ObjectOptions::default();
         assert_eq!(options.connect_timeout, Duration::from_secs(2));
         assert!(options.request_timeout <= options.deadline);
@@ -138,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_variables_of_the_clouds_are_taken_and_no_value_is_shown() {
+    fn only_cloud_variables_are_taken_and_no_value_is_shown() {
         let variables = [
             ("AWS_SECRET_ACCESS_KEY", "hunter2"),
             ("HOME", "/home/ada"),

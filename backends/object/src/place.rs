@@ -5,20 +5,20 @@ use crate::{
     url::{ObjectUrl, Scheme},
 };
 
-/// Where a handle reads and writes, in words that hold no secret.
+/// The place of a handle, in words that contain no secret.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
     pub(crate) url: ObjectUrl,
-    /// The server, as `https://host:port` and perhaps a path.
+    /// The server, as `https://host:port` with an optional path.
     pub(crate) endpoint: String,
     /// The region that requests are signed for (S3).
     pub(crate) region: Option<String>,
-    /// Where the credentials come from.
+    /// The origin of the credentials.
     pub(crate) credentials: Source,
 }
 
 impl Place {
-    /// What the server should speak.
+    /// The protocol that the server should implement.
     pub(crate) fn protocol(&self) -> &'static str {
         match self.url.scheme() {
             Scheme::S3 => "S3",

@@ -1,5 +1,5 @@
-//! Which proxy a request goes through. The HTTP client does not tell, and a person needs to know it when a
-//! request does not arrive.
+//! The proxy of a request. The HTTP client does not tell, and a person needs to know it if a request does not
+//! arrive.
 
 use hyper_util::client::proxy::matcher::Matcher;
 use object_store::{
@@ -7,7 +7,7 @@ use object_store::{
     client::{HttpRequest, HttpResponse},
 };
 
-/// The rules by which the client of `transport.rs` chooses, read from the same settings.
+/// The rules by which the client of `transport.rs` selects a proxy, read from the same settings.
 #[derive(Debug)]
 pub(crate) struct Proxies(Matcher);
 
@@ -19,7 +19,7 @@ impl Proxies {
         Self(Matcher::builder().all(url).no(excludes).build())
     }
 
-    /// Host and port of the proxy, without its credentials.
+    /// The host and port of the proxy, without its credentials.
     pub(crate) fn for_request(&self, request: &HttpRequest) -> Option<String> {
         let proxy = self.0.intercept(request.uri())?;
         let host = proxy.uri().host()?;
@@ -27,7 +27,7 @@ impl Proxies {
     }
 }
 
-/// Whether a proxy asks for credentials. The server behind it did not see the request.
+/// Whether a proxy requires credentials. The server behind it did not see the request.
 pub(crate) fn asks_for_credentials(answer: &HttpResponse) -> bool {
     answer.status().as_u16() == 407
 }

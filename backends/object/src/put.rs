@@ -1,39 +1,45 @@
-//! The one loop that writes.
+//! The loop that makes all writes.
 //!
-//! # A conditional write is never told wrongly
-//! object_store's own retries are off, so every request is one of ours. Let `b` be the bytes and `c` the
-//! condition of the write; every request of it is the same PUT of `b` under `c`.
+//! # The result of a conditional write is never wrong
+//! object_store's own retries are disabled, so every request is sent by this loop. Let `b` be the bytes and
+//! `c` the condition of the write; every request of it is the same PUT of `b` under `c`.
 //!
-//! 1. **Committed is true.** It is answered for a success, or when `b` is read back. Whoever swaps puts
-//!    something fresh into `b`, and a name that is written once is used for one attempt, so nobody else wrote
-//!    `b`. A request that is still under way can only write `b` once more, and only where `c` holds again.
-//! 2. **A refusal is not believed.** 412, 409 and 404 may be the answer to a request that a proxy repeated,
-//!    and servers answer 500 to some lost races. So whatever is no success is settled by reading the key. But
-//!    after an answer that says that the server is busy or broken, the same PUT is sent once more first: most
-//!    such faults pass, and a read for each of them would double the load of a server in trouble.
-//!    - `b` is there: see 1.
-//!    - the state that `c` names is there: the write is not in place *yet*. The same PUT is sent again;
-//!      sending it twice is sending it once.
-//!    - anything else is there. Under `Absent`, of an object that is written once ([`WriteKind::Fresh`]):
-//!      others wrote that, and nobody replaced ours, so it never was there: **conflict**. Of an object that
-//!      is rewritten ours may have been there in between: **overtaken**.
+//! 1. **Committed is true.** It is returned after a success, or when `b` is read back. A client that swaps
+//!    puts a unique value into `b`, and a name that is written once is used for one attempt, so no other
+//!    client wrote `b`. A request that is still in flight can only write `b` once more, and only if `c` holds
+//!    again.
+//! 2. **A refusal is not trusted.** 412, 409 and 404 may be the answer to a request that a proxy repeated,
+//!    and servers answer 500 to some lost races. So every answer that is not a success is settled by reading
+//!    the key. But after an answer that the server is busy or failing, the same PUT is first sent once more:
+//!    most such faults are transient, and a read for each of them would double the load of a failing server.
+//!    - If the key holds `b`: see 1.
+//!    - If it holds the state that `c` names, the write is not applied *yet*. The same PUT is sent again;
+//!      sending it twice has the effect of sending it once.
+//!    - If it holds anything else, and the write is `Absent` for an object that is written once
+//!      ([`WriteKind::Fresh`]), another client wrote that. An object that is written once is not replaced, so
+//!      ours was never stored: **conflict**. Of an object that is rewritten, ours may have been stored in
+//!      between: **overtaken**.
 //!
-//!    In both cases no request of this write can land any more. Under `Is` a version does not come back, for
-//!    it names fresh bytes. Under `Absent` what is there would have to be removed first, and a key that is
-//!    created under a condition and contended for is never removed.
-//! 3. **Not applied is certain.** It is answered only while every request so far surely did not reach the
+//!    In both cases no request of this write can be applied any more. Under `Is` the version does not occur
+//!    again, because it names unique bytes. Under `Absent` the present object would have to be removed first,
+//!    and a key that is created under a condition and contended for is never removed.
+//! 3. **Not applied is certain.** It is returned only while every request so far certainly did not reach the
 //!    object (no connection, or a refusal of the caller, the bucket or the form). After any other request it
-//!    is answered never: `doubt` stays set, and what cannot be settled by the deadline is **unknown**.
-//! 4. **A refusal ends.** A server that answers 412 while the state that `c` names is there, `MOST_REFUSALS`
-//!    times, does not keep conditions: the write ends with [`ErrorKind::Unsafe`], unknown as in 3. A sound
-//!    server gives such an answer at most when a copy of the request came first (then `b` is there), or when
-//!    the key was changed and changed back (no bytes come back here).
+//!    is never returned: `doubt` stays set, and a write that cannot be settled by the deadline is
+//!    **unknown**.
+//! 4. **Refusals are bounded.** A server that answers 412 `MOST_REFUSALS` times while the state that `c`
+//!    names is stored does not keep conditions: the write ends with [`ErrorKind::Unsafe`], unknown as in 3. A
+//!    correct server gives such an answer only if a copy of the request was applied first (then `b` is
+//!    stored), or if the key was changed and changed back (which does not occur here, because bytes are
+//!    unique).
 //!
-//! Dropping the future leaves a request that may land at any time: an unknown outcome, as the contract says.
+//! Dropping the future leaves a request that may be applied at any time: an unknown outcome, as the contract
+//! says.
 //!
 //! # An unconditional write is repeated until it succeeds
-//! A copy of a request that was thought lost may land late and bring old bytes back. That is for derived
-//! objects alone, whose readers check them by hash, and for deletes of what nobody reaches any more.
+//! A copy of a request that seemed lost may be applied late and restore old bytes. So unconditional writes
+//! are only used for derived objects, whose readers check them by hash, and for deletes of unreachable
+//! objects.
 
 use pflow_backend::{
     Bytes, Error, ErrorKind, Key, Object, Outcome, Precondition, Result, Version, WriteKind,
@@ -48,24 +54,25 @@ use crate::{
     version::Form,
 };
 
-/// How often a write may be refused whose condition holds. Two of these may be for the form of the ETag.
+/// How often a write may be refused although its condition holds. Two of these may be because of the form of
+/// the ETag.
 const MOST_REFUSALS: u32 = 8;
 
-/// What a conditional or unconditional put came to.
+/// The result of a conditional or unconditional put.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Written {
-    /// In place, by this version.
+    /// It is stored, with this version.
     Stored(Version),
     /// The condition did not hold.
     Refused {
-        /// What is there instead.
+        /// The version that is stored instead.
         current: Option<Version>,
-        /// Whether ours may have been there in between.
+        /// Whether ours may have been stored in between.
         overtaken: bool,
     },
 }
 
-/// Writes under the condition, and says what became of it.
+/// Writes under the condition, and returns the result.
 pub(crate) async fn put(
     client: &Client,
     key: &Key,
@@ -80,8 +87,8 @@ pub(crate) async fn put(
     }
 }
 
-/// Sends a put once and believes the answer, which [`put()`] never does: only a probe wants to know what
-/// one request is answered.
+/// Sends a put once and trusts the answer, which [`put()`] never does: only a probe needs the answer to a
+/// single request.
 pub(crate) async fn once(client: &Client, key: &Key, bytes: &Bytes, when: &Precondition) -> Result<Written> {
     let _turn = client.turn().await?;
     let mut attempts = client.attempts();
@@ -99,13 +106,13 @@ pub(crate) async fn once(client: &Client, key: &Key, bytes: &Bytes, when: &Preco
     }
 }
 
-/// Removes the key, whether it is there or not.
+/// Removes the key, whether it exists or not.
 pub(crate) async fn delete(client: &Client, key: &Key) -> Result<()> {
     let _turn = client.turn().await?;
     delete_in_turn(client, key).await
 }
 
-/// The same for whoever has a turn already.
+/// The same for a caller that already has a turn.
 pub(crate) async fn delete_in_turn(client: &Client, key: &Key) -> Result<()> {
     let mut attempts = client.attempts();
     let doing = Doing::Delete(key);
@@ -152,11 +159,11 @@ async fn conditionally(
 ) -> Result<Written> {
     let doing = Doing::Write(key);
     let mut attempts = client.attempts();
-    // Whether some request may have been applied, or may yet be.
+    // Whether some request may have been applied, or may still be.
     let mut doubt = false;
     let mut turned = false;
     let mut refusals = 0;
-    // Whether the request before was sent again without a look.
+    // Whether the previous request was repeated without a read.
     let mut repeated = false;
     loop {
         let form = client.tokens.form();
@@ -168,12 +175,12 @@ async fn conditionally(
         };
         let goes_on = match fault.of_a_write() {
             OfAWrite::Hopeless => false,
-            // With a request in doubt its answer is worth waiting for as long as anything is.
+            // If a request is in doubt, the write is retried until the deadline.
             OfAWrite::NotSent if doubt => attempts.pause_after(&fault).await,
             OfAWrite::NotSent => attempts.again(&fault).await,
             OfAWrite::Doubtful => {
-                // IMPORTANT: stays set. From here on nothing that a later request meets can prove that this
-                // one does not land.
+                // IMPORTANT: it stays set. From here on no result of a later request can prove that this one
+                // is not applied.
                 doubt = true;
                 repeated = !repeated && fault.is_trouble();
                 if repeated && attempts.pause().await {
@@ -203,7 +210,7 @@ async fn conditionally(
     }
 }
 
-/// What the present state of the key says about the write; none if it may still get into place.
+/// What the present state of the key implies for the write; none if it may still be applied.
 fn settle(found: Option<Object>, bytes: &Bytes, when: &Precondition, kind: WriteKind) -> Option<Written> {
     match found {
         Some(object) if object.bytes == *bytes => Some(Written::Stored(object.meta.version)),
@@ -218,8 +225,8 @@ fn settle(found: Option<Object>, bytes: &Bytes, when: &Precondition, kind: Write
     }
 }
 
-/// The condition holds and the write is not in place. Where a swap was refused all the same, the server may
-/// want the version in another form, which is tried at once when the first one of an operation is refused.
+/// Decides whether to retry a write that is not applied although its condition holds. If a swap was refused,
+/// the server may need the version in another form, which is tried at once the first time in an operation.
 async fn may_go_on(
     client: &Client,
     attempts: &mut Attempts<'_>,
@@ -247,7 +254,7 @@ async fn read_back(
 ) -> std::result::Result<Option<Object>, Unread> {
     loop {
         match client.get(attempts, key).await {
-            // A web server was asked several times already.
+            // A web page was already retried several times.
             Err(Unread::Fault(fault)) if fault.is_passing() && fault != Fault::WebPage => {
                 if !attempts.pause_after(&fault).await {
                     return Err(Unread::Fault(fault));
@@ -258,11 +265,11 @@ async fn read_back(
     }
 }
 
-/// The version that the answer named, or, where it named none (Ceph's to a multipart upload is empty), what
-/// the object is called now.
+/// The version in the answer or, if the answer has none (Ceph's answer to a multipart upload has none), the
+/// present version of the object.
 ///
-/// IMPORTANT: only where our bytes are still there. The name of what somebody else put in their place would
-/// let a caller swap away what it has never seen; so that is overtaken, although ours was there.
+/// IMPORTANT: only if our bytes are still stored. With the version of another client's bytes a caller could
+/// swap away a state that it has never read; that case is overtaken, although ours was stored.
 async fn named(
     client: &Client,
     attempts: &mut Attempts<'_>,
@@ -282,7 +289,7 @@ async fn named(
     }
 }
 
-/// The server refuses a write under a condition that holds.
+/// The error for a server that refuses a write although its condition holds.
 fn unkept(client: &Client, when: &Precondition, doing: Doing<'_>) -> Error {
     let Place { endpoint, url, .. } = &client.place;
     let cause = match when {
@@ -297,7 +304,7 @@ fn unkept(client: &Client, when: &Precondition, doing: Doing<'_>) -> Error {
     Error::new(ErrorKind::Unsafe, sentence)
 }
 
-/// The server says that it does not know the header of the condition.
+/// The error for a server that does not support the header of the condition.
 fn unknown_condition(client: &Client, doing: Doing<'_>) -> Error {
     let Place { endpoint, url, .. } = &client.place;
     let sentence =

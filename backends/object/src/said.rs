@@ -1,5 +1,5 @@
-//! What a person is told of a fault: which of bucket, key, region, endpoint and credentials is to blame, and
-//! the way out.
+//! The error messages of faults: they name the cause (bucket, key, region, endpoint or credentials) and the
+//! remedy.
 
 use pflow_backend::{Error, ErrorKind};
 
@@ -11,14 +11,14 @@ use crate::{
     url::Scheme,
 };
 
-/// What it is that something else answers in place of a server of objects.
+/// The kind of an answer that does not come from an object server.
 ///
 /// IMPORTANT: not [`ErrorKind::Missing`]. A gateway may show its page for a minute, and a script that is told
-/// that there is no store makes one.
+/// that there is no store would create one.
 const NO_SERVER: ErrorKind = ErrorKind::Unavailable;
 
 impl Fault {
-    /// One sentence that says which of bucket, key, region, endpoint and credentials is to blame.
+    /// The error: one sentence that says whether bucket, key, region, endpoint or credentials are the cause.
     pub(crate) fn error(&self, place: &Place, doing: Doing<'_>) -> Error {
         let endpoint = &place.endpoint;
         let Said { kind, sentence, hint } = match self {
@@ -26,7 +26,7 @@ impl Fault {
                 ErrorKind::Unavailable,
                 format!("The endpoint {endpoint} cannot be reached: {cause}"),
             )
-            // The name of the account is a part of the host's.
+            // The host name contains the name of the account.
             .hint(match place.url.scheme() {
                 Scheme::Azure => "Check the name of the account and the network",
                 Scheme::S3 | Scheme::Gcs => "",
@@ -99,11 +99,11 @@ impl Fault {
     }
 }
 
-/// What is said to a person.
+/// The message for a person.
 struct Said {
     kind: ErrorKind,
     sentence: String,
-    /// Empty where the kind says enough.
+    /// Empty if the kind says enough.
     hint: String,
 }
 
@@ -179,7 +179,7 @@ impl Answer {
         }
     }
 
-    /// What is wrong with the credentials, and where they come from.
+    /// The message about wrong credentials, with their origin.
     fn denied(&self, place: &Place, doing: Doing<'_>, code: &str) -> Option<Said> {
         let Place { url, endpoint, credentials, .. } = place;
         let renew = credentials.renew.as_str();
@@ -208,7 +208,7 @@ impl Answer {
                 renew,
             );
         }
-        // Azure has one word for a wrong key, a signature that has expired and a wrong clock.
+        // Azure has one error code for a wrong key, an expired signature and a wrong clock.
         if self.has_code(&["AuthenticationFailed", "InvalidAuthenticationInfo"]) {
             let sentence = format!("The credentials are wrong or have expired: {endpoint} refuses them");
             let hint = if renew.is_empty() {
@@ -230,7 +230,7 @@ impl Answer {
                 let permission = permission(url.scheme(), doing);
                 let sentence = format!("The credentials do not allow this at {endpoint} (403{code})");
                 let sentence = match (url.scheme(), doing.is_a_read()) {
-                    // Who may not list is not told that a key is missing.
+                    // A caller that may not list gets 403 for a missing key as well.
                     (Scheme::S3, true) => {
                         format!("{sentence}, or the key is missing and s3:ListBucket is not allowed")
                     }
@@ -246,7 +246,7 @@ impl Answer {
     }
 }
 
-/// Where credentials come from, as the end of a sentence.
+/// The origin of the credentials, as the end of a sentence.
 fn of(origin: &str) -> String {
     if origin.is_empty() { String::new() } else { format!("; they are those of {origin}") }
 }
@@ -256,16 +256,16 @@ fn is_same_server(one: &str, other: &str) -> bool {
     origin(one).is_some_and(|it| Some(it) == origin(other))
 }
 
-/// What to allow for an operation: one imperative sentence.
+/// The permission to grant for an operation: one imperative sentence.
 fn permission(scheme: Scheme, doing: Doing<'_>) -> String {
     let actions = match (scheme, doing.right()) {
         (Scheme::S3, Right::Read) => "s3:GetObject, and s3:ListBucket on the bucket,",
-        // A write whose answer is lost is settled by a read.
+        // A write whose reply is lost is settled by a read.
         (Scheme::S3, Right::Write) => "s3:PutObject and s3:GetObject",
         (Scheme::S3, Right::Delete) => "s3:DeleteObject",
         (Scheme::S3, Right::List) => "s3:ListBucket on the bucket",
         (Scheme::Gcs, Right::Read) => "storage.objects.get and storage.objects.list",
-        // Replacing an object takes the right to delete it.
+        // Replacing an object requires the permission to delete it.
         (Scheme::Gcs, Right::Write) => "storage.objects.create and storage.objects.delete",
         (Scheme::Gcs, Right::Delete) => "storage.objects.delete",
         (Scheme::Gcs, Right::List) => "storage.objects.list",

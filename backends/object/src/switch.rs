@@ -1,4 +1,4 @@
-/// A switch as object_store reads one; none for anything else.
+/// Parses a switch as object_store does; none for any other text.
 pub(crate) fn read(value: &str) -> Option<bool> {
     match value.to_ascii_lowercase().as_str() {
         "1" | "true" | "on" | "yes" | "y" => Some(true),

@@ -1,8 +1,8 @@
-//! The HTTP client that requests are sent with.
+//! The HTTP client that sends the requests.
 //!
-//! object_store's own follows redirects. A DELETE that is redirected becomes a GET of another page, whose 200
-//! would count as a deletion. So the client is made here, by the same settings, and follows none: a redirect
-//! is an answer like others.
+//! object_store's own client follows redirects. A redirected DELETE becomes a GET of another page, whose 200
+//! would count as a deletion. So the client is made here, with the same settings, and does not follow
+//! redirects: a redirect is an ordinary answer.
 
 use std::{net::SocketAddr, str::FromStr, sync::Arc, time::Duration};
 
@@ -16,18 +16,19 @@ use reqwest::{
 
 use crate::switch;
 
-/// What requests are sent by, unless a setting says otherwise.
+/// The user agent of requests, unless a setting overrides it.
 const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 
-/// Makes the client by every setting that `ClientOptions` has a key for, except the content type of uploads,
-/// which is object_store's own matter. What has no key (root certificates, headers, a resolver) is set
-/// nowhere in this crate.
+/// Makes the client from every setting for which `ClientOptions` has a key, except the content type of
+/// uploads, which object_store handles itself. Options without a key (root certificates, headers, a resolver)
+/// are not set in this crate.
 pub(crate) fn client(options: &ClientOptions, environment: &Arc<dyn Environment>) -> Result<Client> {
     let settings = Settings(options);
     let mut builder = Client::builder().redirect(Policy::none());
     let agent = settings.text(ClientConfigKey::UserAgent);
     builder = builder.user_agent(agent.as_deref().unwrap_or(USER_AGENT));
-    // Without an own proxy the client takes HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY from the process.
+    // Without a proxy of its own the client uses HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY of the
+    // process.
     if let Some(url) = settings.text(ClientConfigKey::ProxyUrl) {
         let proxy = Proxy::all(url).map_err(unfit)?;
         let excludes = settings.text(ClientConfigKey::ProxyExcludes);
@@ -83,7 +84,7 @@ pub(crate) fn client(options: &ClientOptions, environment: &Arc<dyn Environment>
     builder.https_only(!settings.switch(ClientConfigKey::AllowHttp)?).build().map_err(unfit)
 }
 
-/// The values by their keys, read as object_store reads them.
+/// The settings by their keys, parsed as by object_store.
 struct Settings<'a>(&'a ClientOptions);
 
 impl Settings<'_> {
@@ -112,7 +113,7 @@ fn unfit(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
     Error::Generic { store: "HTTP client", source: source.into() }
 }
 
-/// Resolves a name, and begins with a random one of its addresses, so that connections are spread over the
+/// Resolves a name to its addresses, starting with a random one, so that connections are spread over the
 /// servers.
 struct Spread(Arc<dyn Environment>);
 

@@ -1,37 +1,38 @@
-//! Why no server of objects was reached: no server listens, the proxy is to blame, or TLS meets plain HTTP.
+//! Why no object server was reached: no server listens, the proxy is the cause, or one side uses TLS and the
+//! other plain HTTP.
 //!
-//! The types of the TLS library and of the proxy's tunnel cannot be named from here. What they say is
-//! recognised by its words; the tests over real sockets (`tests/impostors.rs`) fail when a new version uses
-//! others.
+//! The error types of the TLS library and of the proxy's tunnel cannot be named from here, so errors are
+//! recognized by their text. The tests over real sockets (`tests/impostors.rs`) fail if a new version changes
+//! the text.
 
 use std::error::Error as StdError;
 
 use object_store::client::{HttpClient, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody};
 use url::Url;
 
-/// Why a request surely never left.
+/// Why a request was certainly not sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Unreached {
-    /// No connection, with the cause in a few words.
+    /// No connection; the cause in a few words.
     Server(String),
-    /// This proxy (host and port) does not lead to the server.
+    /// This proxy (host and port) does not reach the server.
     Proxy(String, String),
-    /// This proxy asks for credentials.
+    /// This proxy requires credentials.
     ProxyCredentials(String),
     /// The server answers a TLS handshake in plain text.
     PlainHttp,
 }
 
 impl Unreached {
-    /// None where the request may have left. A connection that timed out while it was made is one that never
-    /// came about, which [`HttpErrorKind::Timeout`] does not tell.
+    /// The cause; none if the request may have been sent. A connection attempt that timed out never existed,
+    /// which [`HttpErrorKind::Timeout`] does not tell.
     pub(crate) fn of(error: &HttpError, proxy: Option<&str>, asked: &str) -> Option<Self> {
         if !is_connect(error) {
             return None;
         }
         let cause = chain(error).last().map(ToString::to_string).unwrap_or_default();
         let says = |words: &str| chain(error).any(|link| link.to_string().contains(words));
-        // Behind a tunnel TLS is spoken with the server; without one the connection is the proxy's.
+        // Behind a tunnel the TLS peer is the server; without one the connection is the proxy's.
         let is_of_the_proxy = says("tunnel error") || says("timed out") || asked.starts_with("http:");
         Some(match proxy {
             Some(proxy) if says("proxy authorization required") => Self::ProxyCredentials(proxy.to_owned()),
@@ -51,8 +52,7 @@ pub(crate) fn is_connect(error: &HttpError) -> bool {
         || chain(error).any(|it| it.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect))
 }
 
-/// Whether the server of an endpoint in plain HTTP answers a TLS handshake. It may have a certificate that is
-/// not trusted.
+/// Whether the server of a plain HTTP endpoint answers a TLS handshake. Its certificate may be untrusted.
 pub(crate) async fn speaks_tls(endpoint: &Url, client: &HttpClient) -> bool {
     let mut url = endpoint.clone();
     let port = url.port_or_known_default();

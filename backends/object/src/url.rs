@@ -2,18 +2,18 @@ use std::{fmt, str::FromStr};
 
 use object_store::path::Path;
 
-/// The most bytes that a prefix may have: S3, GCS and Azure take names of 1,024 bytes, and a [`Key`] has at
-/// most 512.
+/// The maximum length of a prefix in bytes: S3, GCS and Azure accept names of 1,024 bytes, and a [`Key`] has
+/// at most 512.
 const MAX_PREFIX_BYTES: usize = 400;
-/// The longest name that any of the three clouds gives to a bucket or container (GCS, with dots).
+/// The maximum length of a bucket or container name in the three clouds (GCS, with dots).
 const MAX_BUCKET_BYTES: usize = 222;
 
 /// A place in a cloud: `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`.
 ///
-/// The prefix may be missing. It is taken as it stands, without percent-decoding: its segments may have every
-/// character but control characters, `?`, `#` and `\`, and none is empty, `.` or `..`. So
-/// `s3://bucket/year=2026/a+b c` names what the bucket's console calls `year=2026/a+b c`. A URL never carries
-/// credentials: those come in through [`crate::ObjectOptions::variables`].
+/// The prefix is optional. It is taken literally, without percent-decoding: its segments may contain every
+/// character except control characters, `?`, `#` and `\`, and no segment is empty, `.` or `..`. So
+/// `s3://bucket/year=2026/a+b c` means what the bucket's console shows as `year=2026/a+b c`. A URL never
+/// contains credentials: they are given through [`crate::ObjectOptions::variables`].
 ///
 /// ```
 /// use pflow_backend_object::ObjectUrl;
@@ -30,10 +30,10 @@ pub struct ObjectUrl {
     prefix: Option<Path>,
 }
 
-/// Which protocol is spoken.
+/// The protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scheme {
-    /// `s3://`: Amazon S3 and everything that speaks as it does.
+    /// `s3://`: Amazon S3 and all compatible servers.
     S3,
     /// `gs://`: Google Cloud Storage, through its XML API.
     Gcs,
@@ -41,7 +41,7 @@ pub enum Scheme {
     Azure,
 }
 
-/// What is wrong with a URL. Says it without repeating what may be a secret.
+/// Why a URL is invalid. The message does not repeat anything that may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidUrl {
@@ -54,10 +54,10 @@ pub enum InvalidUrl {
     /// `?` or `#`.
     #[error("The URL has a query or a fragment; it is made of a scheme, a bucket and a prefix alone")]
     Query,
-    /// No bucket, or one that no cloud would take.
+    /// No bucket, or a name that no cloud accepts.
     #[error("{0:?} is no name of a bucket or container")]
     Bucket(String),
-    /// The prefix has a segment that no name may have.
+    /// The prefix has an invalid segment.
     #[error("The prefix of the URL has {0}")]
     Prefix(&'static str),
     /// The prefix leaves no room for keys.
@@ -65,13 +65,13 @@ pub enum InvalidUrl {
     PrefixTooLong(usize),
 }
 
-/// The end of a sentence about a scheme that other programs use.
+/// The end of an error message about a scheme that other programs use.
 fn meant(scheme: &Option<Scheme>) -> String {
     scheme.map_or_else(String::new, |scheme| format!("; did you mean {}://?", scheme.as_str()))
 }
 
 impl Scheme {
-    /// The scheme that is meant by a name that other programs give it.
+    /// The scheme for a name that other programs use for it.
     pub fn resembling(name: &str) -> Option<Self> {
         match name.to_ascii_lowercase().as_str() {
             "s3" | "s3a" | "s3n" | "aws" => Some(Self::S3),
@@ -81,7 +81,7 @@ impl Scheme {
         }
     }
 
-    /// The name in front of `://`.
+    /// The name before `://`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::S3 => "s3",
@@ -92,7 +92,7 @@ impl Scheme {
 }
 
 impl ObjectUrl {
-    /// Which protocol is spoken.
+    /// The protocol.
     pub fn scheme(&self) -> Scheme {
         self.scheme
     }
@@ -102,14 +102,15 @@ impl ObjectUrl {
         &self.bucket
     }
 
-    /// What all names in the bucket begin with, without slashes at its ends; none for the whole bucket.
+    /// The common beginning of all names in the bucket, without slashes at its ends; none for the whole
+    /// bucket.
     pub fn prefix(&self) -> Option<&str> {
         self.prefix.as_ref().map(Path::as_ref)
     }
 }
 
 impl ObjectUrl {
-    /// The prefix as the client names it, without changing a character.
+    /// The prefix as a path of the client, with all characters unchanged.
     pub(crate) fn root(&self) -> Path {
         self.prefix.clone().unwrap_or_default()
     }
@@ -144,7 +145,7 @@ impl FromStr for ObjectUrl {
     }
 }
 
-/// A prefix that the client names as it is given.
+/// A prefix that the client does not change.
 fn checked(prefix: &str) -> Result<Path, InvalidUrl> {
     for segment in prefix.split('/') {
         match segment {
@@ -153,7 +154,7 @@ fn checked(prefix: &str) -> Result<Path, InvalidUrl> {
             _ => {}
         }
     }
-    // Some servers and clients take a backslash for a slash.
+    // Some servers and clients treat a backslash as a slash.
     let unfit = InvalidUrl::Prefix("a control character or a backslash");
     if prefix.contains(|it: char| it.is_control() || it == '\\') {
         return Err(unfit);
@@ -173,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_comes_back_as_it_was_without_a_last_slash() {
+    fn url_round_trips_without_a_trailing_slash() {
         for (given, shown) in [
             ("s3://plans", "s3://plans"),
             ("s3://plans/", "s3://plans"),
@@ -188,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_without_repeating_a_secret() {
+    fn url_errors_do_not_repeat_a_secret() {
         let long = format!("s3://b/{}", ["x"; 201].join("/"));
         for (url, reason) in [
             ("plans", "begins with none"),

@@ -1,4 +1,4 @@
-//! One name for one state of an object, whichever request tells it.
+//! One version for one state of an object, whichever request returns it.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
@@ -7,7 +7,7 @@ use pflow_backend::Version;
 
 use crate::url::Scheme;
 
-/// What a cloud names the states of an object by, and what its conditional writes take.
+/// The kind of version that a cloud returns and accepts in conditional writes.
 ///
 /// - S3 and Azure: the ETag (`If-Match`), see
 ///   <https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html> and
@@ -21,21 +21,20 @@ pub(crate) enum Tokens {
     Generation,
 }
 
-/// How the server wants ETags in `If-Match`. RFC 9110 has them in double quotes; Ceph RGW 16 compares
-/// without.
+/// The form in which the server expects ETags in `If-Match`. RFC 9110 puts them in double quotes; Ceph RGW 16
+/// compares them without.
 #[derive(Debug, Default)]
 pub(crate) struct Quoting {
-    /// Bit 0 is the [`Form`], bit 1 whether a swap has succeeded with it: then it is the right one, and
-    /// stays.
+    /// Bit 0 is the [`Form`]. Bit 1 says whether a swap has succeeded with it: then it is right, and is kept.
     state: AtomicU8,
-    /// Whether an ETag was marked as weak. RFC 9110 compares strongly in `If-Match`, and then a weak one
-    /// never matches.
+    /// Whether an ETag was marked as weak. RFC 9110 compares strongly in `If-Match`, so a weak ETag never
+    /// matches.
     is_weak: AtomicBool,
 }
 
 const PROVEN: u8 = 2;
 
-/// How an ETag is sent.
+/// The form in which an ETag is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     Quoted = 0,
@@ -50,10 +49,10 @@ impl Tokens {
         }
     }
 
-    /// What the server calls the state; none if it does not name it.
+    /// The version of a state; none if the server returned none.
     ///
     /// Some answers have the ETag in quotes, some without, and a proxy that compresses marks it as weak: all
-    /// of these are the same state.
+    /// of these are the same version.
     pub(crate) fn version(&self, e_tag: Option<&str>, generation: Option<&str>) -> Option<Version> {
         let token = match self {
             Self::ETag(quoting) => {
@@ -74,7 +73,7 @@ impl Tokens {
         matches!(self, Self::ETag(quoting) if quoting.is_weak.load(Ordering::Relaxed))
     }
 
-    /// The form that the next swap is sent in.
+    /// The form in which the next swap is sent.
     pub(crate) fn form(&self) -> Form {
         match self {
             Self::ETag(it) if it.state.load(Ordering::Relaxed) & 1 == Form::Bare as u8 => Form::Bare,
@@ -93,16 +92,16 @@ impl Tokens {
         }
     }
 
-    /// A swap in this form has succeeded.
+    /// Records that a swap in this form has succeeded.
     pub(crate) fn proven(&self, form: Form) {
         if let Self::ETag(Quoting { state, .. }) = self {
             state.store(form as u8 | PROVEN, Ordering::Relaxed);
         }
     }
 
-    /// A swap in this form was refused although the version that it named was still there: perhaps the server
-    /// wants the other one. Whether the next swap goes in another form than this; of many that are refused at
-    /// once, each turns away from its own form alone.
+    /// Switches to the other form, because a swap in this form was refused although the version that it named
+    /// was still stored. Returns whether the next swap is sent in another form than this one. If several
+    /// swaps are refused at once, each switches away only from its own form.
     pub(crate) fn turn_from(&self, form: Form) -> bool {
         let Self::ETag(Quoting { state, .. }) = self else { return false };
         let other = form as u8 ^ 1;
@@ -116,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_state_has_one_name_however_the_tag_is_written() {
+    fn one_state_has_one_version_however_the_etag_is_written() {
         let tokens = Tokens::of(Scheme::S3);
         let name = |tag| tokens.version(Some(tag), Some("null")).map(|it| it.to_string());
         for tag in ["\"abc\"", "abc", "W/\"abc\"", " \"abc\""] {
@@ -131,11 +130,11 @@ mod tests {
     }
 
     #[test]
-    fn a_condition_is_quoted_until_the_server_wants_it_bare() {
+    fn condition_is_quoted_until_the_server_needs_it_bare() {
         let (tokens, version) = (Tokens::of(Scheme::S3), Version::new("abc"));
         let sent = || tokens.condition(&version, tokens.form()).e_tag.unwrap();
         assert_eq!(sent(), "\"abc\"");
-        // Two that were refused at once turn the same way.
+        // Two swaps that are refused at once switch to the same form.
         assert!(tokens.turn_from(Form::Quoted) && tokens.turn_from(Form::Quoted));
         assert_eq!(sent(), "abc");
         assert!(tokens.turn_from(Form::Bare));

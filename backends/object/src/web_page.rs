@@ -1,27 +1,28 @@
-//! Whether a success was told by a web server in place of a server of objects: a console, a load balancer, a
-//! captive portal.
+//! Detects whether a success comes from a web server instead of an object server: a console, a load balancer,
+//! a captive portal.
 //!
-//! Those answer 200 to every method and path, some with an `ETag` and a date. What they do not know is what a
-//! success looks like:
+//! Such servers answer 200 to every method and path, some with an `ETag` and a date. But their answers differ
+//! from a real success:
 //!
-//! | asked for | a server of objects | a web server |
+//! | request | an object server | a web server |
 //! | --- | --- | --- |
 //! | PUT, DELETE | answers without a body; some emulators describe the object in JSON or XML to a PUT | a body |
 //! | a listing | XML | HTML |
 //! | GET, HEAD | the type that the object was stored with, which is never HTML for ours | HTML |
 //! | GET, DELETE of a missing key | 404 with a code, or with a header of the cloud | 404 without (see `wire.rs`) |
 //!
-//! An object of HTML that another program put there is told from a page by the headers that every answer of
-//! the three clouds has. The type alone says nothing: moto answers writes with `text/html` and no body.
+//! An HTML object that another program stored is distinguished from a page by the headers that every answer
+//! of the three clouds has. The content type alone is not enough: moto answers writes with `text/html` and no
+//! body.
 
 use object_store::client::{HttpError, HttpRequest, HttpResponse};
 use pflow_backend::Bytes;
 
-/// What a request asked for, as far as it matters to its success.
+/// The purpose of a request, as far as it matters for its success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Asked {
     Listing,
-    /// An object, or what is known of it.
+    /// An object, or its metadata.
     Object,
     Put,
     Delete,
@@ -42,8 +43,8 @@ impl Asked {
     }
 }
 
-/// The answer if it may be one of a server of objects; none if it is a web page. The bodies of writes and of
-/// listings are read.
+/// Returns the answer if it may come from an object server; none if it is a web page. The bodies of writes
+/// and of listings are read.
 pub(crate) async fn ruled_out(asked: Asked, answer: HttpResponse) -> Result<Option<HttpResponse>, HttpError> {
     if asked == Asked::Other {
         return Ok(Some(answer));
@@ -110,7 +111,7 @@ mod tests {
     const PAGE: &str = "<!DOCTYPE html><html>sign in</html>";
 
     #[tokio::test]
-    async fn successes_of_servers_of_objects_pass() {
+    async fn successes_of_object_servers_pass() {
         for asked in [Asked::Put, Asked::Delete] {
             assert!(passes(asked, &[ETAG], "").await, "{asked:?}: AWS");
             assert!(passes(asked, &[HTML, ETAG], "").await, "{asked:?}: moto");
@@ -126,7 +127,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn pages_do_not() {
+    async fn web_pages_are_ruled_out() {
         for asked in [Asked::Put, Asked::Delete, Asked::Listing, Asked::Object] {
             assert!(!passes(asked, &[HTML, ETAG], PAGE).await, "{asked:?}");
         }

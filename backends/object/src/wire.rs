@@ -1,8 +1,8 @@
-//! What object_store hides: which HTTP answer a request had, and whether it left at all.
+//! Recovers what object_store hides: the HTTP answer of a request, and whether the request was sent at all.
 //!
-//! The client sits between object_store and its HTTP client. An answer that is no success becomes a
-//! [`Failure`], which keeps the status and the server's short error code and nothing else: bodies, headers
-//! and URLs, which may hold a secret, go no further.
+//! The client sits between object_store and its HTTP client. An answer that is not a success becomes a
+//! [`Failure`], which keeps only the status and the server's short error code: bodies, headers and URLs,
+//! which may contain a secret, are dropped.
 
 use std::{
     error::Error as StdError,
@@ -35,24 +35,24 @@ use crate::{
     web_page::{self, Asked},
 };
 
-/// Why a request did not succeed, as it travels through object_store's errors to [`fault`].
+/// Why a request did not succeed. It passes through object_store's errors to [`fault`].
 #[derive(Debug, Clone)]
 pub(crate) enum Failure {
-    /// The server answered, and not with a success.
+    /// The server answered without success.
     Answered(Answer),
-    /// A web server answered, with a success that no server of objects gives.
+    /// A web server answered, with a success that no object server gives.
     WebPage,
-    /// The server refused the credentials, and new ones may be had.
+    /// The server refused the credentials, and new ones may be available.
     Stale(Answer),
-    /// The request never left.
+    /// The request was not sent.
     Unreached(Unreached),
-    /// At an endpoint in plain HTTP a server speaks TLS.
+    /// The server of a plain HTTP endpoint uses TLS.
     SpeaksTls,
-    /// No service that hands out credentials is at this host.
+    /// There is no credential service at this host.
     Credentials(String),
-    /// A service at this host answers with this status and no credentials.
+    /// The credential service at this host answers with this status and without credentials.
     CredentialsRefused(String, u16),
-    /// The same at the moment.
+    /// A credential service provides no credentials at the moment.
     CredentialsLater(Later),
 }
 
@@ -74,7 +74,8 @@ impl fmt::Display for Failure {
 
 impl StdError for Failure {}
 
-/// What object_store's error says. Its own texts, which may hold URLs and bodies, go no further.
+/// The fault for an error of object_store. The error's own texts, which may contain URLs and bodies, are
+/// dropped.
 pub(crate) fn fault(error: &object_store::Error) -> Fault {
     let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(source) = cause {
@@ -86,7 +87,7 @@ pub(crate) fn fault(error: &object_store::Error) -> Fault {
     Fault::by_kind(error)
 }
 
-/// What this link of an error's chain says of the request, if it says anything.
+/// The fault in this link of an error chain, if it has one.
 pub(crate) fn of_link(source: &(dyn StdError + 'static)) -> Option<Fault> {
     if let Some(failure) = source.downcast_ref::<Failure>() {
         return Some(match failure.clone() {
@@ -107,30 +108,30 @@ pub(crate) fn of_link(source: &(dyn StdError + 'static)) -> Option<Fault> {
         return Some(Fault::NoCredentials(none.clone()));
     }
     let error = source.downcast_ref::<HttpError>()?;
-    // Its own failures are told by the next link.
+    // The next link has this client's own failures.
     if error.source().is_some_and(|cause| cause.is::<Failure>()) {
         return None;
     }
     Some(match error.kind() {
         HttpErrorKind::Connect => Fault::Unreachable("no connection".to_owned()),
         HttpErrorKind::Timeout => Fault::TimedOut,
-        // Among these is "the connection closed before the message was complete", which a server does at any
-        // moment: before it applied the request and after.
+        // One of these is "the connection closed before the message was complete". A server may do that at
+        // any moment, before or after it applied the request.
         _ => Fault::Cut,
     })
 }
 
-/// Makes clients that answer with [`Failure`].
+/// Makes clients that return [`Failure`].
 #[derive(Debug, Clone)]
 pub(crate) struct Connector {
     /// The bucket or container.
     pub(crate) bucket: String,
-    /// Where it is asked for. A request that goes elsewhere and does not name the bucket asks for
+    /// The endpoint of the bucket. A request to another server that does not name the bucket is one for
     /// credentials.
     pub(crate) endpoint: Url,
-    /// Where names go that object_store cannot list.
+    /// Collects names that object_store cannot list.
     pub(crate) foreign: Arc<Foreign>,
-    /// Where credentials go that the server refuses.
+    /// Collects credentials that the server refuses.
     pub(crate) refused: Arc<Refused>,
     environment: Arc<dyn Environment>,
 }
@@ -143,12 +144,12 @@ struct Client {
     foreign: Arc<Foreign>,
     refused: Arc<Refused>,
     proxies: Proxies,
-    /// Whether a server of objects has answered.
+    /// Whether an object server has answered.
     is_known: AtomicBool,
 }
 
 impl Connector {
-    /// For the bucket of a URL at an endpoint.
+    /// A connector for the bucket of a URL at an endpoint.
     pub(crate) fn new(
         url: &ObjectUrl,
         endpoint: &str,
@@ -212,7 +213,7 @@ impl HttpService for Client {
         let retry_after = header("retry-after").and_then(|it| after(&it, header("date").as_deref()));
         let leads_to = header("location").and_then(|it| server_of(&asked, &it));
         let is_of_a_cloud = web_page::is_of_a_cloud(&response);
-        // An answer whose body is lost is still an answer: the status decides.
+        // If the body of an answer is lost, the status still decides.
         let body = response.into_body().bytes().await.unwrap_or_default();
         let body = String::from_utf8_lossy(&body);
         let code = code.as_deref().and_then(short).or_else(|| element(&body, "Code"));
@@ -220,7 +221,7 @@ impl HttpService for Client {
         if code.is_some() {
             self.is_known.store(true, Ordering::Relaxed);
         } else if status == 400 && self.speaks_tls().await {
-            // "Client sent an HTTP request to an HTTPS server", in the words of the server.
+            // "Client sent an HTTP request to an HTTPS server", in the server's words.
             return Err(failed(Failure::SpeaksTls));
         } else if status == 404 && may_hide_an_object(what, is_a_look) && !is_of_a_cloud {
             return Err(failed(Failure::WebPage));
@@ -237,13 +238,13 @@ impl HttpService for Client {
     }
 }
 
-/// The kind is for object_store's own retries, which are off.
+/// Wraps a failure. The kind only matters to object_store's own retries, which are disabled.
 fn failed(failure: Failure) -> HttpError {
     HttpError::new(HttpErrorKind::Unknown, failure)
 }
 
 impl Client {
-    /// What it means that no answer came, or none in HTTP.
+    /// The error for a request without an answer, or without one in HTTP.
     async fn unanswered(&self, error: HttpError, proxy: Option<&str>, asked: &str) -> HttpError {
         if let Some(unreached) = Unreached::of(&error, proxy, asked) {
             return HttpError::new(HttpErrorKind::Connect, Failure::Unreached(unreached));
@@ -252,15 +253,15 @@ impl Client {
         if is_cut && self.speaks_tls().await { failed(Failure::SpeaksTls) } else { error }
     }
 
-    /// Whether TLS is spoken where plain HTTP is configured. One that has answered as a server of objects is
-    /// not asked.
+    /// Whether a plain HTTP endpoint uses TLS. An endpoint that has answered as an object server is not
+    /// tested.
     async fn speaks_tls(&self) -> bool {
         self.endpoint.scheme() == "http"
             && !self.is_known.load(Ordering::Relaxed)
             && unreached::speaks_tls(&self.endpoint, &self.inner).await
     }
 
-    /// A page of a listing without the names that object_store cannot hold.
+    /// A page of a listing without the names that object_store cannot represent.
     async fn listed(&self, response: HttpResponse) -> std::result::Result<HttpResponse, HttpError> {
         let (parts, body) = response.into_parts();
         let page = body.bytes().await?;
@@ -269,15 +270,16 @@ impl Client {
         Ok(HttpResponse::from_parts(parts, page.into()))
     }
 
-    /// Metadata servers and token endpoints. What they answer holds secrets, so only the host is named.
+    /// Handles metadata servers and token endpoints. Their answers contain secrets, so only the host is
+    /// named.
     async fn for_credentials(
         &self,
         request: HttpRequest,
         host: String,
         path: &str,
     ) -> std::result::Result<HttpResponse, HttpError> {
-        // object_store goes on with the older way of the instance metadata service when this one is
-        // forbidden.
+        // If this path of the instance metadata service is forbidden, object_store continues with the older
+        // one.
         let has_another_way = path == "/latest/api/token";
         let failure = match self.inner.execute(request).await {
             Ok(response) if response.status().is_success() => return Ok(response),
@@ -291,11 +293,11 @@ impl Client {
     }
 }
 
-/// Whether a 404 to this says that a key is not there, in a form in which servers of objects have a word for
-/// it.
+/// Whether a 404 to this request means that a key is missing, and object servers give such an answer an error
+/// code.
 ///
-/// IMPORTANT: without the word it may be the page of a gateway that does not reach the server. A deletion
-/// would then count as done, and an object as missing. An answer to a HEAD has no body, so no server says
+/// IMPORTANT: without the code it may be the page of a gateway that does not reach the server. A deletion
+/// would then count as done, and an object as missing. An answer to a HEAD has no body, so no server can say
 /// more there.
 fn may_hide_an_object(what: Asked, is_a_look: bool) -> bool {
     matches!(what, Asked::Object | Asked::Delete) && !is_a_look
@@ -308,21 +310,21 @@ fn is_at(endpoint: &Url, uri: &str) -> bool {
     })
 }
 
-/// Scheme, host and port of where a redirect leads. The rest of it may hold secrets.
+/// The scheme, host and port of a redirect's target. The rest may contain secrets.
 fn server_of(asked: &str, location: &str) -> Option<String> {
     let origin = Url::parse(asked).ok()?.join(location).ok()?.origin();
     origin.is_tuple().then(|| origin.ascii_serialization())
 }
 
-/// Whether a request has a signature of S3. No service that hands out credentials is asked with one, so this
-/// tells an object below `latest/meta-data` from the answers of such a service.
+/// Whether a request has an S3 signature. Requests to a credential service never have one, so this
+/// distinguishes an object below `latest/meta-data` from the answers of such a service.
 fn is_signed_for_s3(request: &HttpRequest) -> bool {
     let authorization = request.headers().get("authorization");
     authorization.is_some_and(|it| it.as_bytes().starts_with(b"AWS4-HMAC-SHA256"))
 }
 
-/// Whether credentials are asked for at a path, also of a server that hands them out beside the objects, as
-/// those for tests do.
+/// Whether credentials are requested at a path, also from a server that provides them beside the objects, as
+/// test servers do.
 fn is_of_a_credential_service(path: &str) -> bool {
     let beginnings = [
         "/latest/api/token",
@@ -337,14 +339,14 @@ fn is_of_a_credential_service(path: &str) -> bool {
 
 /// Whether the host's first label or one of the first two parts of the path is the bucket.
 fn names(bucket: &str, host: &str, path: &str) -> bool {
-    // GCS is asked for lists with every sign of the bucket's name encoded.
+    // For GCS, requests for listings have every punctuation character of the bucket's name encoded.
     let decode = |part: &str| part.replace("%2D", "-").replace("%2E", ".").replace("%5F", "_");
     let in_host = host.strip_prefix(bucket).is_some_and(|rest| rest.starts_with('.'));
     in_host || path.split('/').skip(1).take(2).any(|part| decode(part) == bucket)
 }
 
-/// How long to wait by a `Retry-After` of RFC 9110, section 10.2.3: so many seconds, or until a time by the
-/// server's own clock, which `date` has.
+/// How long to wait according to `Retry-After` (RFC 9110, section 10.2.3): a number of seconds, or until a
+/// time by the server's own clock, which is in `date`.
 pub(crate) fn after(told: &str, date: Option<&str>) -> Option<Duration> {
     if let Ok(seconds) = told.trim().parse() {
         return Some(Duration::from_secs(seconds));
@@ -360,7 +362,7 @@ fn element(body: &str, name: &str) -> Option<String> {
     short(text)
 }
 
-/// Codes and regions are short words. Anything else a server may have put there is not repeated.
+/// Codes and regions are short words. Any other text of a server is not repeated.
 fn short(text: &str) -> Option<String> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     (is_plain && (1..=64).contains(&text.len())).then(|| text.to_owned())
@@ -371,7 +373,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_for_the_bucket_is_told_from_one_for_credentials() {
+    fn bucket_requests_are_distinguished_from_credential_requests() {
         assert!(names("plans", "127.0.0.1", "/plans/a/b"));
         assert!(names("plans", "127.0.0.1", "/plans"));
         assert!(names("plans", "plans.s3.eu-west-1.amazonaws.com", "/a"));
@@ -382,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_to_the_endpoint_is_for_the_bucket_wherever_its_name_is() {
+    fn request_to_the_endpoint_is_for_the_bucket() {
         let endpoint = Url::parse("https://objects.example/a/b/c").unwrap();
         for (uri, is_for_the_bucket) in [
             ("https://objects.example/key", true),
@@ -405,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_is_told_in_seconds_or_by_the_server_s_own_clock() {
+    fn retry_after_is_seconds_or_a_time_of_the_server() {
         let date = Some("Sun, 29 Nov 2026 10:00:00 GMT");
         for (told, date, seconds) in [
             ("7", None, Some(7)),

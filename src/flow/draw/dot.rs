@@ -50,8 +50,8 @@ impl Pen for Dot {
     }
 }
 
-/// Text for between double quotes. In a label a backslash begins an escape, `\N` for instance is the node's
-/// id.
+/// Escapes text for use between double quotes. In a label a backslash begins an escape; for example, `\N` is
+/// the node's id.
 fn text(raw: &str) -> String {
     let mut text = String::with_capacity(raw.len());
     for char in raw.chars() {
@@ -60,7 +60,7 @@ fn text(raw: &str) -> String {
             '\\' => text.push_str("\\\\"),
             '\n' => text.push_str("\\n"),
             '\r' => {}
-            // Neither the parser nor the output formats take these.
+            // Control characters are invalid for the parser and for the output formats.
             char if char.is_control() => text.push('\u{fffd}'),
             char => text.push(char),
         }

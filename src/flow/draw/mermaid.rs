@@ -45,10 +45,10 @@ impl Pen for Mermaid {
     }
 }
 
-/// Text for between double quotes.
+/// Escapes text for use between double quotes.
 ///
-/// Mermaid reads Markdown, HTML and its own codes in there (`1. x` is a list to it), so all but harmless
-/// characters become codes: `#<decimal>;`. A text without any character would be a syntax error.
+/// Mermaid interprets Markdown, HTML and its own codes there (for example, `1. x` is a list), so all but
+/// harmless characters become codes: `#<decimal>;`. An empty text would be a syntax error.
 fn text(raw: &str) -> String {
     let mut text = String::with_capacity(raw.len());
     for (at, char) in raw.chars().enumerate() {
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn what_mermaid_would_read_becomes_codes() {
+    fn mermaid_syntax_becomes_codes() {
         assert_eq!(text("a\"b"), "a#34;b");
         assert_eq!(text("#1;"), "#35;1#59;");
         assert_eq!(text("<b>|`x`\n"), "#60;b#62;#124;#96;x#96;#10;");

@@ -1,8 +1,8 @@
 //! Drawings of a flow. The walk over the graph is the same for both languages; a [`Pen`] writes one of them.
 //!
-//! Every flow has a mark where it starts, and one end for each label. An edge into a nested flow goes to its
-//! mark, an edge out of it leaves from the ends that return the edge's action. A nested batch flow returns to
-//! its mark after every pass, so that is where it is left from.
+//! Every flow has a start mark, and one end for each label. An edge into a nested flow goes to its start
+//! mark. An edge out of it begins at the ends that return the edge's action. A nested batch flow returns to
+//! its start mark after every pass, so edges out of it begin there.
 
 mod dot;
 mod mermaid;
@@ -15,7 +15,7 @@ use super::graph::{Graph, Kind, Place, Target};
 pub(super) use dot::dot;
 pub(super) use mermaid::mermaid;
 
-/// Writes the parts of a drawing in one language. Ids are letters and digits, all else is text to be escaped.
+/// Writes the parts of a drawing in one language. Ids are letters and digits; all other text is escaped.
 trait Pen {
     fn open(&mut self, id: &str, name: &str, batch: bool);
     fn start(&mut self, id: &str);
@@ -25,7 +25,7 @@ trait Pen {
     fn close(&mut self);
 }
 
-/// Draws what is inside a flow whose ids all begin with `id`.
+/// Draws the inside of a flow. All its ids begin with `id`.
 fn draw(pen: &mut impl Pen, graph: &Graph, id: &str) {
     pen.start(&mark(id));
     for (at, place) in graph.places.iter().enumerate() {
@@ -57,7 +57,7 @@ fn draw(pen: &mut impl Pen, graph: &Graph, id: &str) {
     }
 }
 
-/// Where an edge to this place arrives.
+/// The id at which an edge to this place ends.
 fn head(graph: &Graph, id: &str, at: usize) -> String {
     let inside = place_id(id, at);
     match graph.places.get(at).map(|place| &place.kind) {
@@ -66,7 +66,7 @@ fn head(graph: &Graph, id: &str, at: usize) -> String {
     }
 }
 
-/// Where the edges for this action leave the place.
+/// The ids at which the edges for this action begin.
 fn tails(place: &Place, id: &str, action: &Action) -> Vec<String> {
     match &place.kind {
         Kind::Node => vec![id.to_owned()],
@@ -111,7 +111,7 @@ fn end_id(id: &str, number: usize) -> String {
     format!("{id}e{number}")
 }
 
-/// Indented lines.
+/// Text of indented lines.
 struct Page {
     text: String,
     depth: usize,

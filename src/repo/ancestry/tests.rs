@@ -8,7 +8,7 @@ fn name(generation: u64, number: u8) -> VersionName {
     (generation, VersionId::parse(format!("{number:026}")).unwrap())
 }
 
-/// A version with a content of its own.
+/// A version with unique content.
 fn version(generation: u64, number: u8, parents: &[&Candidate]) -> Candidate {
     let name = name(generation, number);
     let mut record = record(generation, format!("{generation} {number}").as_bytes());
@@ -17,7 +17,7 @@ fn version(generation: u64, number: u8, parents: &[&Candidate]) -> Candidate {
     Candidate { name, version: Some((record, ContentHash::of(format!("{generation}-{number}").as_bytes()))) }
 }
 
-/// The same as a person's edit that was kept below the next version.
+/// The same version, marked as a person's edit that was kept below the next version.
 fn kept(mut candidate: Candidate) -> Candidate {
     let (record, _) = candidate.version.as_mut().unwrap();
     record.operation = Operation::ADOPT;
@@ -25,7 +25,7 @@ fn kept(mut candidate: Candidate) -> Candidate {
     candidate
 }
 
-/// The status of each of `versions` that the head, the first one, does not have behind it.
+/// The status of each of `versions` relative to `head`.
 fn statuses(head: Option<&Candidate>, versions: &[&Candidate], witnesses: &Witnesses) -> Vec<VersionStatus> {
     let versions: Vec<Candidate> = versions.iter().map(|version| (*version).clone()).collect();
     let head = head.map(|head| head.reference().unwrap());
@@ -44,7 +44,7 @@ fn one_commit_ahead_without_a_witness_is_unconfirmed() {
 }
 
 #[test]
-fn each_witness_says_that_the_head_is_hurt() {
+fn any_witness_marks_the_head_as_hurt() {
     let first = version(1, 1, &[]);
     let next = version(2, 2, &[&first]);
     let indexed = Witnesses { indexed: [next.name.clone()].into(), ..Witnesses::default() };
@@ -66,7 +66,7 @@ fn with_atomic_batches_every_version_ahead_is_a_hurt_head() {
 }
 
 #[test]
-fn another_branch_is_beside_and_a_merge_with_it_is_ahead() {
+fn another_branch_is_beside_and_its_merge_is_ahead() {
     let (first, other) = (version(1, 1, &[]), version(1, 2, &[]));
     let branch = version(2, 3, &[&other]);
     let head = version(2, 4, &[&first]);
@@ -76,7 +76,7 @@ fn another_branch_is_beside_and_a_merge_with_it_is_ahead() {
 }
 
 #[test]
-fn a_kept_edit_and_what_was_saved_over_it_are_one_commit() {
+fn kept_edit_and_the_save_over_it_are_one_commit() {
     let first = version(1, 1, &[]);
     let edit = kept(version(2, 2, &[&first]));
     let saved = version(3, 3, &[&edit]);
@@ -88,7 +88,7 @@ fn a_kept_edit_and_what_was_saved_over_it_are_one_commit() {
 }
 
 #[test]
-fn what_cannot_be_read_is_hurt_only_where_there_is_no_version() {
+fn unreadable_version_is_hurt_only_without_a_head_version() {
     let (first, damaged) = (version(1, 1, &[]), Candidate::unreadable(name(2, 2)));
     assert_eq!(statuses(Some(&first), &[&damaged], &Witnesses::default()), [Beside]);
     assert_eq!(statuses(None, &[&damaged], &Witnesses::default()), [Hurt]);
@@ -106,7 +106,7 @@ fn tips_of(head: Option<&Candidate>, versions: &[&Candidate], witnesses: &Witnes
 }
 
 #[test]
-fn what_was_built_upon_is_a_tip_only_below_a_version_without_a_witness() {
+fn parent_is_a_tip_only_below_a_version_without_a_witness() {
     let first = version(1, 1, &[]);
     let second = version(2, 2, &[&first]);
     let third = version(3, 3, &[&second]);
@@ -122,7 +122,7 @@ fn what_was_built_upon_is_a_tip_only_below_a_version_without_a_witness() {
     assert_eq!(tips_of(None, &all, &Witnesses::default()), [(3, true), (5, false)]);
 }
 
-/// All ways from a version back to the head's, by brute force: the number of commits of each.
+/// The number of commits of every path from a version back to the head's version, by brute force.
 fn ways(versions: &[Candidate], from: &Candidate, head: Option<&VersionRef>) -> Vec<usize> {
     let mut ways = Vec::new();
     let record = from.record().unwrap();
@@ -141,7 +141,7 @@ fn ways(versions: &[Candidate], from: &Candidate, head: Option<&VersionRef>) -> 
 
 proptest! {
     #[test]
-    fn statuses_are_those_of_a_naive_model(
+    fn statuses_match_a_naive_model(
         parents in prop::collection::vec((prop::collection::vec(any::<prop::sample::Index>(), 0..3), any::<bool>()), 1..9),
         head in prop::option::of(any::<prop::sample::Index>()),
     ) {

@@ -1,4 +1,4 @@
-//! Which version a head that was lost is moved to.
+//! Chooses the version that a lost head is moved to.
 
 use super::VersionTip;
 use crate::{
@@ -8,22 +8,22 @@ use crate::{
     repo::{Candidate, VersionStatus, Witnesses, tips},
 };
 
-/// What the versions ahead of a head allow a repair to do.
+/// What a repair may do with a head, given the versions ahead of it.
 pub(super) enum Choice {
     /// The head is moved to this version.
     Take(Box<Candidate>),
-    /// A person chooses one of `tips`, because of `why`.
+    /// A person must choose one of `tips`, for the reason `why`.
     Ask { why: String, tips: Vec<VersionTip> },
     /// The head is not hurt: another client has saved or repaired it since it was verified.
     Nothing,
 }
 
-/// Chooses the version that a head is moved to. `witnesses` has what the whole operation history tells.
+/// Chooses the version that a head is moved to. `witnesses` covers the whole operation history.
 ///
-/// Invariant: without a person, a head is moved only to a version that surely was current once, and never
-/// past a newer one. A newest version without a witness may be a leftover: its writer stopped before it
-/// reached the head, or is still at work and deletes the version when its swap fails. A newest version that
-/// cannot be read may have been acknowledged.
+/// Invariant: without a person's choice, a head is moved only to a version that was certainly current once,
+/// and never past a newer one. A newest version without a witness may be a leftover: its writer stopped
+/// before it moved the head, or is still at work and deletes the version when its swap fails. A newest
+/// version that cannot be read may have been acknowledged.
 pub(super) fn choose(
     ancestry: &Ancestry,
     witnesses: &Witnesses,
@@ -34,7 +34,7 @@ pub(super) fn choose(
     let tips = tips(head.as_ref(), &ancestry.candidates, atomic_batch, witnesses);
     let listed: Vec<&Candidate> =
         ancestry.candidates.iter().filter(|it| it.version.is_some() && tips.contains_key(&it.name)).collect();
-    // Where only the history tells that the head is hurt, the versions that it names tell it.
+    // If only the operation history shows that the head is hurt, the versions that it names prove it.
     let says_hurt = |it: &Candidate| match ancestry.statuses.get(&it.name) {
         Some(VersionStatus::Hurt) => true,
         Some(VersionStatus::Unconfirmed) => witnesses.indexed.contains(&it.name),

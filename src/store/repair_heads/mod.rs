@@ -1,5 +1,5 @@
-//! Moving heads that were lost: removed, replaced by an older state, emptied, or damaged. What is derived
-//! from sound heads is brought in line along with that.
+//! Moves lost heads: heads that were removed, replaced by an older state, emptied, or damaged. Files derived
+//! from sound heads are brought in line along with that.
 
 mod choose;
 
@@ -22,20 +22,20 @@ use crate::{
     repo::{Candidate, Objects, ParentWalk, StoredHead, VersionName, unreadable},
 };
 
-/// How far above the highest fence that is seen the new one lies: leases that were given back leave no trace,
-/// so nobody knows how many there were.
+/// The distance of the new fence from the highest one that was seen. Released leases leave no trace, so their
+/// number is unknown.
 const FENCE_GAP: u64 = 1_000_000;
 
-/// The highest fence that is believed of a `workflow.lock` and of the operation history, which have no
-/// checksum. The highest number of all would stay the fence for ever, because nothing is above it.
+/// The highest fence that is accepted from a `workflow.lock` or from the operation history, which have no
+/// checksum. The maximum number would stay the fence forever, because there is no higher one.
 const HIGHEST_TOLD: u64 = u64::MAX / 2;
 
-/// What a repair would do. Nothing has happened yet.
+/// The changes that a repair would make.
 #[derive(Debug, Clone, Default)]
 pub struct RepairPlan {
     /// Heads that would be moved.
     pub moves: Vec<HeadMove>,
-    /// Workflows whose newest version is not certain: a person takes one of them.
+    /// Workflows whose newest version is not certain: a person must choose one.
     pub undecided: Vec<UndecidedHead>,
     /// Workflows whose `workflow.json` or `workflow.lock` would be brought in line with the head.
     pub out_of_line: BTreeSet<WorkflowId>,
@@ -48,22 +48,23 @@ pub struct HeadMove {
     pub id: WorkflowId,
     /// What is wrong with its head.
     pub reason: String,
-    /// The generation that the head has now; none where it has none or cannot be read.
+    /// The present generation of the head; none if it has none or cannot be read.
     pub from: Option<u64>,
-    /// The version that it gets.
+    /// The version that it is moved to.
     pub to: VersionTip,
-    /// The fence that it gets.
+    /// Its new fence.
     pub fence: u64,
-    /// Ancestors of that version which are missing or damaged, by key. They stay missing.
+    /// The keys of ancestors of that version that are missing or damaged. They are not restored.
     pub missing: Vec<String>,
-    /// `workflow.json` holds a person's edit, which stays there.
+    /// `workflow.json` holds a person's edit, which is kept.
     pub keeps_edit: bool,
     stored: StoredHead,
     current: Current,
     copy: Option<Operation>,
 }
 
-/// A workflow whose head only a person can place, or one of whose objects a person must look at first.
+/// A workflow that cannot be repaired without a person: the person must choose its version, or inspect one of
+/// its objects first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UndecidedHead {
     /// The workflow.
@@ -72,8 +73,8 @@ pub struct UndecidedHead {
     pub reason: String,
     /// Why a person must choose.
     pub why: String,
-    /// The versions that the head can be moved to, the newest first. Empty where none can be read, or where
-    /// taking one does not help.
+    /// The versions that the head can be moved to, the newest first. Empty if none can be read, or if
+    /// choosing one does not help.
     pub tips: Vec<VersionTip>,
 }
 
@@ -82,25 +83,24 @@ pub struct UndecidedHead {
 pub struct VersionTip {
     /// Its generation.
     pub generation: u64,
-    /// Its id, which tells it from others of the same generation.
+    /// Its id, which distinguishes it from other versions of the same generation.
     pub version_id: VersionId,
     /// When it was made, by the clock of its author.
     pub modified: DateTime<Utc>,
-    /// Who made it.
+    /// `user@host` of its author.
     pub author: String,
 }
 
-/// What a repair did.
+/// The changes that a repair made.
 #[derive(Debug, Default)]
 pub struct RepairReport {
     /// Heads that were moved.
     pub moved: Vec<HeadMove>,
-    /// Workflows that changed after the plan was made. They were left as they are.
+    /// Workflows that changed after the plan was made. They were not changed.
     pub changed: Vec<WorkflowId>,
     /// Working copies and mirrors that were brought in line with their heads, by key.
     pub in_line: Vec<String>,
-    /// The workflow at which the repair failed and ended, if it did. Those behind it in the plan were not
-    /// tried.
+    /// The workflow at which the repair failed and stopped, if it did. Later ones in the plan were not tried.
     pub failed: Option<(WorkflowId, Error)>,
 }
 
@@ -117,12 +117,13 @@ struct HeadRepaired<'a> {
 }
 
 impl Store {
-    /// Says how the heads that [`Store::verify`] calls hurt can be moved. Changes nothing.
+    /// Plans how the heads that [`Store::verify`] reports as hurt can be moved. Changes nothing.
     ///
-    /// Each goes to the only newest version that descends from what it has now, if that version surely was
-    /// current once. Where there are several, where the newest one cannot be read, and where nothing shows
-    /// that it was ever current, it goes to the one that `take` names. Only newest versions can be taken:
-    /// those that no later version was built on. Anything else in `take` is an error.
+    /// A head is moved to the only newest version that descends from its present one, if that version was
+    /// certainly current once. If there are several newest versions, if the newest one cannot be read, or if
+    /// there is no evidence that it was ever current, the head is moved to the version that `take` names.
+    /// Only newest versions can be taken: those that no later version was built on. Any other version in
+    /// `take` is an error.
     ///
     /// # Errors
     /// [`Error::InvalidField`] for a version that cannot be taken; errors of the storage.
@@ -130,7 +131,7 @@ impl Store {
         let Report { hurt, out_of_line, .. } = self.verify().await?;
         let hurt: BTreeSet<WorkflowId> = hurt.into_iter().collect();
         let mut fences = self.shared.index.fences(&hurt).await?;
-        // A move brings the files of its workflow in line itself.
+        // A move of a head also brings the files of its workflow in line.
         let out_of_line = out_of_line.difference(&hurt).cloned().collect();
         let mut plan = RepairPlan { out_of_line, ..RepairPlan::default() };
         let mut taken = BTreeSet::new();
@@ -183,15 +184,15 @@ impl Store {
     }
 
     /// Carries out a plan: moves heads, then brings `workflow.json` and `workflow.lock` of other workflows in
-    /// line with theirs. The old content stays in the chain. A lease that a hurt head has is taken away and
-    /// the fence raised, so whoever held it writes nothing more under it.
+    /// line with their heads. The old content stays in the chain. The lease of a hurt head is taken away and
+    /// the fence is raised, so its holder cannot write under it any more.
     ///
-    /// Each move is one swap of a head that names the state which the plan was made from: a crash leaves some
-    /// heads moved and the others as they were.
+    /// Each move is one swap of a head that names the state from which the plan was made: a crash leaves some
+    /// heads moved and the others unchanged.
     ///
     /// # Errors
-    /// Nothing may be written here, and nothing was. An error on the way is [`RepairReport::failed`], beside
-    /// what was moved before it.
+    /// Writing is not allowed here, and nothing was written. A later error is in [`RepairReport::failed`],
+    /// beside the heads that were moved before it.
     pub async fn repair(&self, plan: RepairPlan) -> Result<RepairReport> {
         self.shared.gate.admit_writer().await?;
         let mut report = RepairReport::default();
@@ -208,7 +209,7 @@ impl Store {
         for id in plan.out_of_line {
             match self.bring_in_line(&id).await {
                 Ok(keys) => report.in_line.extend(keys.iter().map(ToString::to_string)),
-                // `verify` names what is wrong with it.
+                // `verify` reports what is wrong with it.
                 Err(error) if error.spares_others() => {
                     tracing::warn!(%id, %error, "its working copy or the mirror of its lease was left as it is");
                 }
@@ -267,7 +268,7 @@ impl Store {
         }))
     }
 
-    /// False: the head has changed since the plan was made.
+    /// Moves a head. Returns false if the head has changed since the plan was made.
     async fn move_head(&self, head: &HeadMove) -> Result<bool> {
         let (objects, id) = (&self.shared.objects, &head.id);
         let (now, by) = (objects.now(), objects.environment.identity().to_string());
@@ -278,8 +279,8 @@ impl Store {
         };
         next.fence = head.fence;
         next.current = Some(head.current.clone());
-        // Judged by the new head: its fence is above that of every lease before, so their mirrors are no
-        // edits.
+        // The mirror is judged by the new head: its fence is above that of every earlier lease, so their
+        // mirrors are not edits.
         let mirror = MirrorUpdate::of(objects, &next, &next).await?;
         let key = keys::head(id);
         let body = HeadRepaired {
@@ -296,8 +297,8 @@ impl Store {
         let told = keys::pending_operation(id, &operation_id);
         let line = encode_line(&body).map_err(|source| unreadable(&told, source))?;
         let pending = keys::pending(id, head.to.generation, &head.to.version_id);
-        // IMPORTANT: the record first, so that no reader of the index misses the move; the copy and the
-        // history after the head.
+        // IMPORTANT: the pending record comes first, so that no reader of the index misses the move; the copy
+        // and the history come after the head.
         let after = [Operation::put(told, line)].into_iter().chain(head.copy.clone()).chain(mirror.write);
         let around = Around {
             before: vec![Operation::put(pending, Vec::new())],
@@ -318,15 +319,15 @@ impl Store {
                 (Ok(true), _) => Ok(true),
                 (Ok(false), None) => Ok(false),
                 (Ok(false), Some(error)) => Err(Error::of_commit(what, error)),
-                // The look failed, so the outcome is still unknown.
+                // The check failed, so the outcome is still unknown.
                 (Err(look), doubt) => Err(Error::in_doubt(what(), doubt, look)),
             },
             Swapped::Failed { error, .. } | Swapped::Unknown(error) => Err(Error::of_commit(what, error)),
         }
     }
 
-    /// Whether the move happened: its version is in the chain now, and the fence is no lower than the move's.
-    /// Other writers raise a fence by one, and not by a million.
+    /// Whether the move happened: its version is in the present chain, and the fence is not lower than the
+    /// move's. Other writers raise a fence by one, and not by a million.
     async fn has_reached(&self, head: &HeadMove) -> Result<bool> {
         let stored = self.shared.objects.head(&head.id).await?;
         if stored.head.fence < head.fence {
@@ -338,7 +339,8 @@ impl Store {
 }
 
 impl UndecidedHead {
-    /// A workflow that is not repaired because one of its objects cannot be read. Other errors end the plan.
+    /// A workflow that is not repaired because one of its objects cannot be read. Any other error ends the
+    /// plan.
     fn because_of(id: WorkflowId, reason: String, error: Error) -> Result<Self> {
         if error.spares_others() {
             Ok(Self { id, reason, why: error.to_string(), tips: Vec::new() })
@@ -357,7 +359,7 @@ impl VersionTip {
     }
 }
 
-/// What is wrong with the head.
+/// Says what is wrong with the head.
 fn reason(ancestry: &Ancestry) -> String {
     match ancestry.hurt() {
         Some(Error::HeadHurt { reason, .. }) => reason,
@@ -366,10 +368,10 @@ fn reason(ancestry: &Ancestry) -> String {
     }
 }
 
-/// What lies below the version that a head is moved to.
+/// The ancestry of the version that a head is moved to.
 #[derive(Default)]
 struct Lineage {
-    /// Along the first parents, the nearest first.
+    /// The ancestors along the first parents, the nearest first.
     recent: Vec<Ancestor>,
     missing: Vec<String>,
     contents: BTreeSet<ContentHash>,
@@ -402,7 +404,7 @@ impl Lineage {
     }
 }
 
-/// What brings the copy in line with `chosen`; none where nothing needs to be done.
+/// The operation that brings the copy in line with `chosen`; none if nothing needs to be done.
 async fn copy_of(
     objects: &Objects,
     id: &WorkflowId,

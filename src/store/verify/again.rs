@@ -1,19 +1,19 @@
-//! What looks wrong is looked at again before it is reported.
+//! Repeats a check before its findings are reported.
 //!
-//! Writers go on while a verification runs, and a check reads several objects one after the other. So what a
-//! check finds may be two states of a sound store. A check of its own that finds the same thing again, after
-//! everything that it compares was read again, is no such mixture: what a healthy writer leaves between two
-//! of its stages is gone by then, or has another name.
+//! Writers go on while a verification runs, and a check reads several objects one after the other. So a
+//! finding may come from two different states of an intact store. A second check that reads everything again
+//! and has the same finding excludes such a mixture: what a healthy writer leaves between two of its stages
+//! is gone by then, or has another name.
 
 use std::collections::BTreeSet;
 
 use super::{Finding, Report};
 use crate::format::WorkflowId;
 
-/// How often a check is repeated while it keeps finding other things than before.
+/// How often a check is repeated while its findings keep changing.
 const ROUNDS: u32 = 8;
 
-/// The checks of one thing, until two in a row agree.
+/// The checks of one subject, until two in a row agree.
 #[derive(Debug, Default)]
 pub(super) struct Again {
     before: Option<Report>,
@@ -21,12 +21,11 @@ pub(super) struct Again {
 }
 
 impl Again {
-    /// Takes the report of the next check. Gives back what is to be reported, or none if the check must be
-    /// repeated.
+    /// Takes the report of the next check. Returns the final report, or none if the check must be repeated.
     ///
-    /// Invariant: whatever is reported was found by this check and by the one before it. Damage stays, so it
-    /// is found by both. If every check finds something else, other writers are at work, and only what was
-    /// found twice is reported.
+    /// Invariant: every reported finding was found by this check and by the one before it. Damage is
+    /// permanent, so both find it. If every check finds something else, other writers are at work, and only
+    /// findings that occurred twice are reported.
     pub(super) fn take(&mut self, mut report: Report) -> Option<Report> {
         let nothing = report.findings.is_empty() && report.hurt.is_empty() && report.outside.is_empty();
         let Some(before) = self.before.replace(report.clone()) else {
@@ -60,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_two_checks_in_a_row_find_is_reported() {
+    fn only_findings_of_two_checks_in_a_row_are_reported() {
         assert_eq!(Again::default().take(report(&[])), Some(report(&[])), "nothing need not be confirmed");
 
         let mut again = Again::default();

@@ -1,25 +1,25 @@
-/// One thing that is not as it should be.
+/// One problem that a verification found.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Finding {
     /// The object.
     pub key: String,
-    /// How bad it is.
+    /// How severe it is.
     pub severity: Severity,
     /// What is wrong.
     pub reason: String,
-    /// What mends it, where something does.
+    /// A command that repairs it, if there is one.
     pub hint: Option<String>,
 }
 
-/// How bad a finding is.
+/// How severe a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Severity {
-    /// Something is lost or contradicts itself.
+    /// Data is lost or contradicts itself.
     Damage,
     /// A newer program wrote it, so this one cannot verify it.
     Newer,
-    /// Nothing is lost: what a crash or a person left behind, which the store deals with by itself or leaves
-    /// to them.
+    /// Nothing is lost: a leftover of a crash or of a person, which the store handles itself or leaves to the
+    /// person.
     Notice,
 }

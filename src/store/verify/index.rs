@@ -10,19 +10,20 @@ use crate::{
     index::{Entry, Lost},
 };
 
-/// How often the index is compared again with heads that other writers keep changing.
+/// How often the index is compared again while other writers keep changing the heads.
 const LOOKS: u32 = 8;
 
 impl Store {
-    /// The index as it is stored against the heads, and the history of the index.
+    /// Compares the stored index with the heads, and checks the history of the index.
     pub(super) async fn verify_index(&self, ids: &BTreeSet<WorkflowId>, report: &mut Report) -> Result<()> {
         let shared = &self.shared;
-        // Not the one that this process keeps: that knows what the stored one may lack.
+        // A new reader of the index, because the one of this process knows changes that the stored index may
+        // lack.
         let index = shared.index.afresh();
         let view = index.view().await?;
         let reindex = || Some("reindex".to_owned());
         let root = keys::index_root();
-        // A fold may have replaced a part while it was read.
+        // A fold may have replaced a part of the index while it was read.
         let lost = if view.lost.is_some() { shared.index.afresh().view().await?.lost } else { None };
         if let Some(lost) = lost
             && !ids.is_empty()
@@ -35,8 +36,8 @@ impl Store {
         let hurt: BTreeSet<WorkflowId> = report.hurt.iter().cloned().collect();
         let mut suspects = Vec::new();
         for (id, read) in shared.objects.heads(ids.iter().cloned().collect()).await {
-            // Unreadable and hurt heads have been reported. The entry of a hurt one is right: it is the head
-            // that is wrong.
+            // Unreadable and hurt heads have been reported. The index entry of a hurt head is right; the head
+            // is wrong.
             if let Ok(stored) = read
                 && !hurt.contains(&id)
                 && entries.get(&id).copied() != Entry::of(&stored.head).as_ref()
@@ -67,11 +68,11 @@ impl Store {
         Ok(())
     }
 
-    /// Those of `suspects` about which the index is wrong, in the order of their ids.
+    /// Returns those of `suspects` about which the index is wrong.
     ///
-    /// Whatever was acknowledged before a view is in it. So a view that is made between two reads of the same
-    /// current version has that version's entry. A workflow that other writers change at every look is not
-    /// judged.
+    /// A view includes everything that was acknowledged before it was made. So a view made between two reads
+    /// of the same current version has the entry of that version. A workflow that other writers change at
+    /// every attempt is not judged.
     async fn wrong_in_index(&self, mut suspects: Vec<WorkflowId>) -> Result<BTreeSet<WorkflowId>> {
         let shared = &self.shared;
         let mut wrong = BTreeSet::new();
@@ -102,14 +103,14 @@ impl Store {
         Ok(wrong)
     }
 
-    /// One check of the pending records: those of changes that did not happen.
+    /// Checks the pending records once, and reports those of changes that did not happen.
     pub(super) async fn verify_pending(&self, hurt: &[WorkflowId]) -> Result<Report> {
         let objects = &self.shared.objects;
         let hurt: BTreeSet<&WorkflowId> = hurt.iter().collect();
         let mut report = Report::default();
         for key in objects.keys(&keys::pending_records()).await? {
             let reason = match keys::parse_pending(&key) {
-                // A name that is none of ours is reported with everything else that is not of this store.
+                // Foreign names are reported with everything else that does not belong to this store.
                 None | Some(PendingName::Operation { .. }) => continue,
                 Some(PendingName::Change { id, .. }) if hurt.contains(&id) => continue,
                 Some(PendingName::Change { id, generation, .. }) => match objects.head(&id).await {

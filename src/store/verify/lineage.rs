@@ -1,4 +1,4 @@
-//! Versions outside of the chains, and heads that were lost.
+//! Versions outside of the chains, and lost heads.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,8 +18,8 @@ pub(super) type Outside = BTreeMap<(WorkflowId, VersionName), VersionStatus>;
 const REPAIR: &str = "verify --repair";
 
 impl Store {
-    /// The versions that the chain does not name. Below a break nobody knows what the chain named, so nothing
-    /// there is judged.
+    /// Finds the versions that the chain does not name. Below a break it is unknown what the chain named, so
+    /// versions there are not judged.
     pub(super) async fn verify_lineage(&self, head: &Head, chain: &Chain, report: &mut Report) -> Result<()> {
         let id = &head.id;
         let keys = self.shared.objects.keys(&keys::versions_of(id)).await?;
@@ -28,7 +28,7 @@ impl Store {
             match keys::parse_version(id, &key) {
                 Some(name) if name.0 < chain.broken_at || chain.has(&name) => {}
                 Some(name) => drop(outside.insert(name)),
-                // Reported with everything else that is not of this store.
+                // Reported with everything else that does not belong to this store.
                 None => {}
             }
         }
@@ -57,7 +57,8 @@ impl Store {
         Ok(())
     }
 
-    /// A workflow whose head is missing, has no version, or cannot be read, which is the `damage`.
+    /// Verifies a workflow whose head is missing, has no version, or cannot be read; `damage` says why it
+    /// cannot be read.
     pub(super) async fn verify_lost_head(
         &self,
         id: &WorkflowId,
@@ -75,7 +76,7 @@ impl Store {
             Err(other) => return Err(other),
         };
         if ancestry.damage.is_none() && ancestry.stored.head.current.is_some() {
-            // It was created or mended meanwhile.
+            // It was created or repaired meanwhile.
             return Ok(());
         }
         match damage {
@@ -93,8 +94,8 @@ impl Store {
         Ok(())
     }
 
-    /// Reports the versions of a higher generation than the head's that cannot be read, and returns their
-    /// names. Such a version is damage: how it lies to the head is not known, and it may have been current.
+    /// Reports the unreadable versions whose generation is higher than the head's, and returns their names.
+    /// Such a version is damage: its relation to the head is unknown, and it may have been current.
     async fn verify_candidates(
         &self,
         ancestry: &Ancestry,
@@ -103,7 +104,7 @@ impl Store {
         let id = &ancestry.stored.head.id;
         let mut damaged = BTreeSet::new();
         for candidate in ancestry.candidates.iter().filter(|candidate| candidate.version.is_none()) {
-            // It is read again for the reason.
+            // It is read again to get the reason.
             if let Err(error) = self.shared.objects.unvouched_version(id, &candidate.name).await {
                 let key = keys::version(id, candidate.name.0, &candidate.name.1);
                 report.unreadable(key, error)?;
@@ -113,7 +114,7 @@ impl Store {
         Ok(damaged)
     }
 
-    /// Versions of workflows that have no head.
+    /// Verifies the versions of workflows that have no head.
     pub(super) async fn verify_versions_without_head(
         &self,
         ids: &BTreeSet<WorkflowId>,
@@ -130,8 +131,8 @@ impl Store {
         Ok(())
     }
 
-    /// Reports every version outside of a chain. One that the index has seen was current once, so its head
-    /// was replaced: that is damage. Others are what a lost race or a stopped writer left.
+    /// Reports every version outside of a chain. A version that the index has seen was current once, so its
+    /// head was replaced: that is damage. The others are leftovers of a lost race or of a stopped writer.
     pub(super) async fn verify_outside(&self, report: &mut Report) -> Result<()> {
         let outside = std::mem::take(&mut report.outside);
         if outside.is_empty() {
@@ -143,7 +144,7 @@ impl Store {
         for ((id, name), status) in outside {
             let key = keys::version(&id, name.0, &name.1);
             match (status, seen.contains(&(id.clone(), name.clone()))) {
-                // Reported at the head.
+                // Reported with the head.
                 (VersionStatus::Hurt, _) => {}
                 (VersionStatus::Beside, true) => report.damage(
                     key,
@@ -151,7 +152,7 @@ impl Store {
                 ),
                 (VersionStatus::Unconfirmed, true) if hurt.contains(&id) => {}
                 (VersionStatus::Unconfirmed, true) => match self.shared.index.ancestry(&id).await {
-                    // It has been reached since it was judged, and indexed then.
+                    // The head has reached it since it was judged, and it was indexed then.
                     Ok(ancestry) if !ancestry.statuses.contains_key(&name) => {}
                     Ok(_) => {
                         let reason = "it is hurt: a version that was current once is ahead of it";

@@ -1,4 +1,4 @@
-//! Everything, held against itself.
+//! Verifies a whole store by comparing its objects with each other.
 
 mod again;
 mod finding;
@@ -27,28 +27,28 @@ use crate::{
 /// How many workflows are verified side by side.
 const LOOK_AHEAD: usize = 16;
 
-/// What a verification found.
+/// The result of a verification.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
-    /// How many workflows were verified, deleted ones included.
+    /// The number of verified workflows, including deleted ones.
     pub workflows: usize,
-    /// How many versions of their chains.
+    /// The number of verified versions in their chains.
     pub versions: usize,
-    /// What was found, by key.
+    /// The findings, sorted by key.
     pub findings: Vec<Finding>,
     /// Workflows whose head was removed, replaced by an older state, or cannot be read: [`Store::repair`]
     /// moves it.
     pub hurt: Vec<WorkflowId>,
-    /// Workflows whose `workflow.json` or `workflow.lock` is not what the head says, edits of a person left
-    /// out: [`Store::repair`] brings these files in line.
+    /// Workflows whose `workflow.json` or `workflow.lock` differs from the head, not counting a person's
+    /// edits: [`Store::repair`] brings these files in line.
     pub out_of_line: BTreeSet<WorkflowId>,
-    /// Versions outside of the chains. What they are is decided by the operation history, which is read once
+    /// Versions outside of the chains. Their status is decided by the operation history, which is read once
     /// for all of them.
     outside: lineage::Outside,
 }
 
 impl Report {
-    /// Nothing is lost and nothing contradicts itself.
+    /// Whether no data is lost and none contradicts itself.
     pub fn is_sound(&self) -> bool {
         !self.findings.iter().any(|finding| finding.severity == Severity::Damage)
     }
@@ -77,7 +77,7 @@ impl Report {
         self.add(Severity::Damage, key, reason, None);
     }
 
-    /// An object that cannot be read or not be understood. An error that is not about one object ends the
+    /// Adds an object that cannot be read or parsed. An error that is not about one object ends the
     /// verification.
     fn unreadable(&mut self, key: impl ToString, error: Error) -> Result<()> {
         if error.kind() == ErrorKind::Incompatible {
@@ -93,15 +93,15 @@ impl Report {
 }
 
 impl Store {
-    /// Reads everything and compares it: heads, every version of every chain with its hashes, working copies,
-    /// mirrors of leases, the index with the heads, and the history of the index. Changes no object. On a
-    /// disk, values that only the journal has are written into their files if that is possible by now.
+    /// Reads and compares everything: heads, every version of every chain with its hashes, working copies,
+    /// lease mirrors, the index with the heads, and the history of the index. Changes no object. On a disk,
+    /// values that only the journal has are written into their files if that is possible by now.
     ///
-    /// Other clients may go on writing: what looks wrong is compared again, after it was read again, and only
-    /// what still holds is reported. A workflow that is created while the verification runs may be left out.
+    /// Other clients may go on writing: suspicious objects are read and compared again, and only confirmed
+    /// findings are reported. A workflow that is created during the verification may be left out.
     ///
     /// # Errors
-    /// Errors of the storage. What is damaged is a finding.
+    /// Errors of the storage. Damage is reported as findings.
     pub async fn verify(&self) -> Result<Report> {
         let shared = &self.shared;
         let keys = shared.objects.keys(&keys::workflows()).await?;
@@ -154,7 +154,7 @@ impl Store {
     }
 }
 
-/// What is wrong with an object; an error that is not about one object ends the verification.
+/// The reason of an error about one object; any other error ends the verification.
 fn found(error: Error) -> Result<String> {
     if error.is_of_one_object() { Ok(reason(error)) } else { Err(error) }
 }

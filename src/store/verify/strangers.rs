@@ -1,8 +1,8 @@
-//! What lies in a store and is not of it: conflicted copies of sync tools, workflows that were put there by
-//! hand, other files.
+//! Finds files and objects in a store that do not belong to it: conflicted copies of sync tools, workflows
+//! that were copied in by hand, other files.
 //!
-//! Nothing here is read, moved or deleted. What file managers, editors and sync tools leave everywhere is not
-//! worth a word.
+//! Such files are not read, moved or deleted. Common leftovers of file managers, editors and sync tools are
+//! not reported.
 
 use std::{collections::HashSet, fs, io, path::Path};
 
@@ -14,18 +14,18 @@ use crate::{
     format::{WorkflowId, is_litter, keys},
 };
 
-/// How far to look.
+/// How much to check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) enum Depth<'a> {
     /// Everywhere.
     Everything,
-    /// Not at the versions, of which there may be many. In a bucket, where a listing costs requests, only at
+    /// All but the versions, of which there may be many. In a bucket, where a listing costs requests, only
     /// these names, which are those below `workflows/`.
     WithoutVersions(&'a [Key]),
 }
 
 impl Store {
-    /// What is not of this store, by name. Names that are no keys are among it.
+    /// Finds the names that do not belong to this store. Names that are not valid keys are included.
     pub(in crate::store) async fn strangers(&self, depth: Depth<'_>) -> Result<Vec<Finding>> {
         let mut found = Vec::new();
         let names = match self.shared.folder.get() {
@@ -42,8 +42,8 @@ impl Store {
         let known: HashSet<&str> = names.iter().map(String::as_str).collect();
         for name in &names {
             if let Some(folder) = copied_by_hand(name) {
-                // Nearly every workflow has the file of its head beside its content. A head that only the
-                // journal has is asked for.
+                // Nearly every workflow has the file of its head beside its content. Otherwise the head may
+                // be in the journal only, so it is read.
                 if !WorkflowId::parse(folder).is_ok_and(|id| known.contains(keys::head(&id).as_str())) {
                     found.extend(self.judge_copied(name, folder).await?);
                 }
@@ -60,7 +60,7 @@ impl Store {
         let backend = &self.shared.objects.backend;
         let keys = match depth {
             Depth::Everything => {
-                // Those of earlier listings may be gone.
+                // Clears the names that earlier listings skipped; they may be gone.
                 drop(backend.passed_over());
                 &self.shared.objects.keys(&Prefix::root()).await?
             }
@@ -70,8 +70,8 @@ impl Store {
         Ok(names.filter(|name| !name.split('/').any(is_litter)).collect())
     }
 
-    /// Judges a `workflow.json`, whose folder may be that of a workflow, or of one that lost its head, which
-    /// is damage and reported as such.
+    /// Judges a `workflow.json`. Its folder may be that of a workflow, or of a workflow that lost its head,
+    /// which is damage and reported as such.
     async fn judge_copied(&self, name: &str, folder: &str) -> Result<Option<Finding>> {
         let reason = "a workflow that was put there by hand; no version of it is saved".to_owned();
         let id = match WorkflowId::parse(folder) {
@@ -79,7 +79,7 @@ impl Store {
                 let objects = &self.shared.objects;
                 let has_head = match objects.get(&keys::head(&id)).await {
                     Ok(head) => head.is_some(),
-                    // A link or a folder, for example. Whoever reads the head says so.
+                    // A link or a folder, for example. Reading the head reports it.
                     Err(error) if error.is_of_one_object() => true,
                     Err(other) => return Err(other),
                 };
@@ -105,7 +105,7 @@ fn copied_by_hand(name: &str) -> Option<&str> {
 }
 
 fn stranger(name: &str) -> Finding {
-    // A folder that was duplicated is one finding, whatever is in it.
+    // A duplicated folder is one finding, whatever it contains.
     let folders = name.match_indices('/').map(|(at, _)| name.get(..at).unwrap_or(name));
     for place in folders.chain([name]) {
         if let Some(original) = original(place) {
@@ -116,7 +116,8 @@ fn stranger(name: &str) -> Finding {
     Finding { key: name.to_owned(), severity: Severity::Notice, reason, hint: None }
 }
 
-/// A folder that cannot be looked into. Where an object of ours is in there, reading that object says more.
+/// A folder that cannot be listed. If it contains an object of the store, reading that object gives a better
+/// error.
 fn closed(folder: &str, error: &io::Error) -> Finding {
     let key = if folder.is_empty() { ".".to_owned() } else { folder.to_owned() };
     Finding { key, severity: Severity::Notice, reason: format!("cannot be looked into: {error}"), hint: None }
@@ -128,8 +129,8 @@ fn conflicted(place: &str, original: &str) -> Finding {
     Finding { key: place.to_owned(), severity: Severity::Notice, reason, hint: None }
 }
 
-/// The object or folder of ours that a sync tool or file manager has named this copy after; none if it is no
-/// such copy.
+/// The object or folder of the store that this is a copy of, by the naming of a sync tool or file manager;
+/// none if it is not such a copy.
 fn original(place: &str) -> Option<String> {
     let (folder, name) = place.rsplit_once('/').map_or(("", place), |(folder, name)| (folder, name));
     let within = |name: &str| if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
@@ -146,7 +147,7 @@ fn original(place: &str) -> Option<String> {
     uncopied(name).into_iter().map(|name| within(&name)).find(is_ours)
 }
 
-/// What a copy may have been called before it was one.
+/// The names that a copy may have had before it was renamed.
 fn uncopied(name: &str) -> Vec<String> {
     let mut found = Vec::new();
     // Syncthing: `name.sync-conflict-20240115-103000-ABCDEFG.ext`.
@@ -156,7 +157,7 @@ fn uncopied(name: &str) -> Vec<String> {
             None => stem.to_owned(),
         });
     }
-    // Left beside a file by merges, editors and Resilio.
+    // Written beside a file by merges, editors and Resilio.
     for suffix in [".orig", ".rej", ".Conflict", "~", ".bak"] {
         found.extend(name.strip_suffix(suffix).map(str::to_owned));
     }
@@ -188,16 +189,16 @@ fn uncopied(name: &str) -> Vec<String> {
     found
 }
 
-/// What a walk through a folder found, by paths from that folder.
+/// The result of walking a folder, with paths relative to it.
 #[derive(Debug, Default)]
 struct Walked {
-    /// The files, and links, which are not followed.
+    /// The files and links. Links are not followed.
     names: Vec<String>,
-    /// Folders that could not be read to their end, and why.
+    /// Folders that could not be listed completely, and why.
     closed: Vec<(String, io::Error)>,
 }
 
-/// Everything below `folder`, without litter and the disk backend's own.
+/// Walks everything below `folder`, except litter and the disk backend's own files.
 fn walk(folder: &Path, with_versions: bool) -> Walked {
     let mut walked = Walked::default();
     let mut folders = vec![(folder.to_owned(), String::new())];
@@ -231,7 +232,7 @@ fn walk(folder: &Path, with_versions: bool) -> Walked {
     walked
 }
 
-/// Another process removed what was listed just now, or put a file in the place of a folder.
+/// Another process removed the listed file, or replaced a folder with a file.
 fn is_gone(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
@@ -241,7 +242,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn copies_are_told_from_foreign_files() {
+    fn copies_are_distinguished_from_foreign_files() {
         for (name, of) in [
             ("workflows/w/metadata (conflicted copy).json", "workflows/w/metadata.json"),
             ("workflows/w/metadata (Anna's conflicted copy 2024-01-15).json", "workflows/w/metadata.json"),
@@ -273,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_ours_is_ours() {
+    fn keys_of_the_store_are_recognized() {
         for name in [
             "config.json",
             ".gitattributes",

@@ -7,11 +7,11 @@ use crate::{
     store::copy::CopyState,
 };
 
-/// What a walk along a chain found.
+/// The result of walking a chain.
 #[derive(Default)]
 pub(super) struct Chain {
     walk: ParentWalk,
-    /// The highest generation at which it breaks off; 0 if it is whole.
+    /// The highest generation at which it is broken; 0 if it is complete.
     pub(super) broken_at: u64,
 }
 
@@ -22,8 +22,8 @@ impl Chain {
     }
 }
 
-/// The nearest version below a break that the head remembers and the walk has not reached; its parents lead
-/// on.
+/// The nearest version below a break that the head remembers and the walk has not reached. The walk continues
+/// with its parents.
 fn behind_a_break(current: &Current, chain: &Chain) -> Option<VersionRef> {
     let is_unseen = |known: &Ancestor| {
         known.generation < chain.broken_at && !chain.has(&(known.generation, known.version_id.clone()))
@@ -32,12 +32,12 @@ fn behind_a_break(current: &Current, chain: &Chain) -> Option<VersionRef> {
 }
 
 impl Store {
-    /// One check of everything that belongs to a workflow.
+    /// Checks once everything that belongs to a workflow.
     pub(super) async fn verify_workflow(&self, id: &WorkflowId) -> Result<Report> {
         let mut report = Report::default();
         let head = match self.shared.objects.head(id).await {
             Ok(stored) => stored.head,
-            // Only others can read it, so it is not lost.
+            // A newer program or another user can read it, so it is not lost.
             Err(others) if matches!(others.kind(), ErrorKind::Incompatible | ErrorKind::Failed) => {
                 report.unreadable(keys::head(id), others)?;
                 return Ok(report);
@@ -52,8 +52,8 @@ impl Store {
             report.workflows = 1;
             let chain = self.verify_chain(&head, current, &mut report).await?;
             self.verify_lineage(&head, &chain, &mut report).await?;
-            // Where the head is hurt, a copy of a later version looks like an edit. And only a newer program
-            // knows the file of a content that it wrote.
+            // If the head is hurt, a copy of a later version looks like an edit. And a content of an unknown
+            // media type has a file name that only a newer program knows.
             if report.hurt.is_empty() && current.record.media_type.known().is_ok() {
                 self.verify_copy(&head, &mut report).await?;
             }
@@ -64,12 +64,12 @@ impl Store {
         Ok(report)
     }
 
-    /// Every version from the current one along all parents. Where a version is lost, its parents are not
-    /// known; the walk goes on with the ancestors that the head remembers.
+    /// Verifies every version from the current one along all parents. The parents of a lost version are
+    /// unknown; the walk continues with the ancestors that the head remembers.
     async fn verify_chain(&self, head: &Head, current: &Current, report: &mut Report) -> Result<Chain> {
         let head_key = keys::head(&head.id);
         let mut chain = Chain::default();
-        // What the head remembers of the first parents, the nearest first.
+        // The first parents that the head remembers, the nearest first.
         let mut remembered = current.lineage();
         chain.walk.add(current.reference(), true);
         loop {
@@ -155,7 +155,7 @@ impl Store {
                     Some(hint),
                 );
             }
-            // The head and the chain have been read already, so it is the copy.
+            // The head and the chain have been read already, so the error is about the copy.
             Err(unreadable) => report.unreadable(key, unreadable)?,
         }
         Ok(())
@@ -165,18 +165,18 @@ impl Store {
         let key = keys::lockfile(&head.id);
         let mirror = match self.shared.objects.get(&key).await {
             Ok(mirror) => mirror,
-            // The lock does not depend on it.
+            // The lock does not depend on the mirror.
             Err(unreadable) => {
                 let reason = format!("{}; it is left alone, and the head decides", found(unreadable)?);
                 report.add(Severity::Notice, key, reason, None);
                 return Ok(());
             }
         };
-        // The head and the mirror that are compared must be of one moment.
+        // The head and the mirror must be compared as of the same moment.
         match self.shared.objects.head(&head.id).await {
             Ok(again) if again.head.lease == head.lease => {}
             Ok(_) => return Ok(()),
-            // It could be read a moment ago: another client or a person is changing it.
+            // The head was readable a moment ago: another client or a person is changing it.
             Err(error) if error.spares_others() => return Ok(()),
             Err(other) => return Err(other),
         }

@@ -2,16 +2,16 @@ use std::{error::Error as StdError, fmt::Write};
 
 use crate::{Error, Key, Operation, Prefix};
 
-/// Why a case ends before its end.
+/// Why a case stops early.
 #[derive(Debug)]
 pub(super) enum Stop {
     /// It cannot be checked here.
     Skipped(String),
-    /// A promise is broken.
+    /// A guarantee is broken.
     Failed(String),
 }
 
-/// What a case, or a step of one, comes to.
+/// The result of a case, or of a step of one.
 pub(super) type Checked<T = ()> = Result<T, Stop>;
 
 /// Ends the case with this message unless the condition holds.
@@ -25,7 +25,7 @@ macro_rules! ensure {
 pub(super) use ensure;
 
 impl Stop {
-    /// `what` failed where it must not.
+    /// The failure of `what`, which must not fail.
     pub(super) fn error(what: impl std::fmt::Display, error: &Error) -> Self {
         let mut text = format!("{what} failed as {:?} ({:?}): {error}", error.kind(), error.outcome());
         let mut cause = error.source();
@@ -42,7 +42,7 @@ pub(super) fn key(name: &str) -> Checked<Key> {
     Key::parse(name).map_err(|refused| Stop::Failed(refused.to_string()))
 }
 
-/// The root where `name` is empty.
+/// Parses a prefix; an empty `name` is the root.
 pub(super) fn prefix(name: &str) -> Checked<Prefix> {
     match name {
         "" => Ok(Prefix::root()),
@@ -58,7 +58,8 @@ pub(super) fn delete(name: &str) -> Checked<Operation> {
     Ok(Operation::delete(key(name)?))
 }
 
-/// The bytes found under `name` are those expected. Says where they differ, for they may be many.
+/// Checks that the bytes under `name` are the expected ones. The error gives the first difference, because
+/// there may be many bytes.
 pub(super) fn same_bytes(name: &str, found: &[u8], expected: &[u8]) -> Checked {
     let differs = found.iter().zip(expected).position(|(a, b)| a != b);
     let (has, wants) = (found.len(), expected.len());
@@ -71,8 +72,8 @@ pub(super) fn same_bytes(name: &str, found: &[u8], expected: &[u8]) -> Checked {
     Ok(())
 }
 
-/// A body that differs from the next in every byte behind its number, of a length that changes from one to
-/// the next, up to `most` bytes. A mixture or a part of two of them is neither.
+/// A body that differs from the next one in every byte after its number, and in its length, up to `most`
+/// bytes. So a mixture or a part of two bodies is recognized.
 pub(super) fn numbered_body(number: usize, most: usize) -> Vec<u8> {
     let length = most - (number * 7_919) % (most / 2).max(1);
     let filler = u8::try_from(number % 251).unwrap_or_default();
@@ -81,7 +82,7 @@ pub(super) fn numbered_body(number: usize, most: usize) -> Vec<u8> {
     body
 }
 
-/// The number at the beginning of a body.
+/// Parses the number at the beginning of a body.
 pub(super) fn number_of(name: &str, body: &[u8]) -> Checked<usize> {
     let digits = body.split(|byte| *byte == b' ').next().and_then(|it| std::str::from_utf8(it).ok());
     let number = digits.and_then(|digits| digits.parse().ok());
@@ -93,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_numbered_body_gives_its_number_back_and_has_its_own_length() {
+    fn numbered_body_has_its_number_and_a_unique_length() {
         for number in [0, 1, 9, 1_000] {
             let body = numbered_body(number, 4_096);
             assert!((2_048..=4_096).contains(&body.len()));

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{Result, StorageBackend};
 
-/// What one case works on: a storage of its own, empty at first.
+/// The environment of one case: a storage of its own, empty at first.
 pub(super) struct Ground {
     /// The first handle.
     pub(super) store: Handle,
@@ -21,19 +21,19 @@ impl Ground {
         Ok(Self { store: Handle::new(store), site })
     }
 
-    /// An independent handle, or the end of the case.
+    /// Opens an independent handle, or skips the case.
     pub(super) async fn another(&self) -> Checked<Handle> {
         let missing = || Stop::Skipped("the harness has no second handle".to_owned());
         opened(self.site.reopen().await)?.ok_or_else(missing)
     }
 
-    /// Two independent handles where there are two, else the first one twice.
+    /// Two independent handles if the harness has them, else the first one twice.
     pub(super) async fn both(&self) -> Checked<[Handle; 2]> {
         let another = opened(self.site.reopen().await)?;
         Ok([self.store.clone(), another.unwrap_or_else(|| self.store.clone())])
     }
 
-    /// A handle that loses the reply of its next commit, or the end of the case.
+    /// Opens a handle that loses the reply of its next commit, or skips the case.
     pub(super) async fn losing_a_reply(&self) -> Checked<Handle> {
         let missing = || Stop::Skipped("the harness has no handle that loses a reply".to_owned());
         opened(self.site.losing_a_reply().await)?.ok_or_else(missing)

@@ -8,8 +8,7 @@ use crate::{
     Precondition, StorageBackend, Version, Versions, WriteKind,
 };
 
-/// A backend's handle, asked in the words of the cases. Whatever an answer must hold by itself is checked
-/// every time.
+/// A backend's handle, with methods for the cases. Each method checks the consistency of every answer.
 #[derive(Clone)]
 pub(super) struct Handle(Arc<dyn StorageBackend>);
 
@@ -18,7 +17,7 @@ impl Handle {
         Self(store)
     }
 
-    /// The backend itself, for what may fail by design.
+    /// The backend itself, for calls that may fail by design.
     pub(super) fn backend(&self) -> &dyn StorageBackend {
         &*self.0
     }
@@ -27,7 +26,7 @@ impl Handle {
         self.0.capabilities()
     }
 
-    /// This many bytes, or as many as the backend takes in one object.
+    /// `bytes`, limited to the backend's maximum object size.
     pub(super) fn at_most(&self, bytes: usize) -> usize {
         usize::try_from(self.capabilities().max_object_size).unwrap_or(usize::MAX).min(bytes)
     }
@@ -52,13 +51,13 @@ impl Handle {
         Ok(answer)
     }
 
-    /// The object that must be there.
+    /// Reads an object that must exist.
     pub(super) async fn read(&self, name: &str) -> Checked<Object> {
         let gone = || Stop::Failed(format!("{name} was put and is not there"));
         self.get(name).await?.ok_or_else(gone)
     }
 
-    /// `get` and `stat` find these bytes, and call them by the same version.
+    /// Checks that `get` and `stat` find these bytes, with the same version.
     pub(super) async fn expect(&self, name: &str, bytes: impl AsRef<[u8]>) -> Checked<Version> {
         let object = self.read(name).await?;
         same_bytes(name, &object.bytes, bytes.as_ref())?;
@@ -70,20 +69,20 @@ impl Handle {
         Ok(meta.version)
     }
 
-    /// Neither `get` nor `stat` find anything.
+    /// Checks that neither `get` nor `stat` finds an object.
     pub(super) async fn expect_absent(&self, name: &str) -> Checked {
         ensure!(self.get(name).await?.is_none(), "get finds {name}, which must not be there");
         ensure!(self.stat(name).await?.is_none(), "stat finds {name}, which must not be there");
         Ok(())
     }
 
-    /// The commit has an answer, whichever.
+    /// Commits; any answer is accepted, but no error.
     pub(super) async fn attempt(&self, batch: Batch) -> Checked<Commit> {
         self.0.commit(batch).await.map_err(|error| Stop::error("A commit", &error))
     }
 
-    /// The commit happens; every put has a version, but perhaps one of a copy that follows the answer, and no
-    /// delete has.
+    /// Checks that the commit happens. Every put has a version, except that of a copy that is written after
+    /// the answer; no delete has one.
     pub(super) async fn commit(&self, batch: Batch) -> Checked<Versions> {
         match self.attempt(batch.clone()).await? {
             Commit::Committed(versions) => {
@@ -104,7 +103,8 @@ impl Handle {
         }
     }
 
-    /// The commit meets a conflict at `at`, with nobody else at work: what it says of itself fits together.
+    /// Checks that the commit has a conflict at `at`, without other clients, and that the conflict is
+    /// consistent.
     pub(super) async fn conflict(&self, batch: Batch, at: Position) -> Checked<Conflict> {
         let conflict = match self.attempt(batch.clone()).await? {
             Commit::Conflict(conflict) => conflict,
@@ -140,8 +140,8 @@ impl Handle {
         Ok(conflict)
     }
 
-    /// As `conflict`, of a put of the very bytes that are there. Where conflicts are not exact these may be
-    /// taken for its own, which changes nothing either.
+    /// As `conflict`, for a put of the same bytes that are stored. A backend without exact conflicts may take
+    /// them for its own write, which changes nothing either.
     pub(super) async fn conflict_or_own(&self, batch: Batch, at: Position) -> Checked {
         if self.capabilities().exact_conflicts {
             return self.conflict(batch, at).await.map(drop);
@@ -160,7 +160,7 @@ impl Handle {
         }
     }
 
-    /// The batch is refused as `kind`, surely without a trace.
+    /// Checks that the batch is refused as `kind`, with nothing applied.
     pub(super) async fn refused(&self, batch: Batch, kind: ErrorKind) -> Checked {
         match self.0.commit(batch).await {
             Ok(answer) => Err(Stop::Failed(format!("a batch to be refused as {kind:?} has {answer:?}"))),
@@ -178,7 +178,7 @@ impl Handle {
         self.put_when(name, bytes, Precondition::Always).await
     }
 
-    /// Puts where the condition must hold.
+    /// Puts under a condition that must hold.
     pub(super) async fn put_when(
         &self,
         name: &str,
@@ -195,7 +195,7 @@ impl Handle {
         self.commit(Batch::new().stage([delete(name)?])).await.map(drop)
     }
 
-    /// Puts all of these, with the name for the body, in batches of a few hundred.
+    /// Puts all of these objects, with their names as bodies, in batches of a few hundred.
     pub(super) async fn fill(&self, names: &[String]) -> Checked {
         for some in names.chunks(300) {
             let puts = some.iter().map(|name| put(name, name.clone())).collect::<Checked<Vec<_>>>()?;
@@ -204,19 +204,19 @@ impl Handle {
         Ok(())
     }
 
-    /// The whole listing.
+    /// Reads the whole listing.
     pub(super) async fn list(&self, below: &str, after: Option<&str>) -> Checked<Vec<Listed>> {
         let after = after.map(key).transpose()?;
         let lines = self.0.list(&prefix(below)?, after.as_ref()).try_collect().await;
         lines.map_err(|error| Stop::error(format!("list {below:?} behind {after:?}"), &error))
     }
 
-    /// The names of the whole listing.
+    /// Reads the names of the whole listing.
     pub(super) async fn names(&self, below: &str, after: Option<&str>) -> Checked<Vec<String>> {
         Ok(self.list(below, after).await?.iter().map(|it| it.key.to_string()).collect())
     }
 
-    /// The names of the first `most` lines; the listing is dropped behind them.
+    /// Reads the names of the first `most` entries, then drops the listing.
     pub(super) async fn first_names(
         &self,
         below: &str,

@@ -4,40 +4,40 @@ use async_trait::async_trait;
 
 use crate::{Result, StorageBackend};
 
-/// Where the suite gets its storages from.
+/// Provides the storages for the suite.
 #[async_trait]
 pub trait Harness: Send + Sync {
-    /// A storage of its own, empty: a new folder, a new prefix in a bucket. Every case asks for one.
+    /// Returns a new, empty storage: a new folder, a new prefix in a bucket. Every case calls this.
     ///
     /// # Errors
-    /// The case that asked fails.
+    /// The case fails.
     async fn fresh(&self) -> Result<Box<dyn Site>>;
 }
 
-/// One storage, and the handles on it. Dropping it may remove the storage.
+/// One storage, and its handles. Dropping it may remove the storage.
 #[async_trait]
 pub trait Site: Send + Sync {
-    /// The first handle; asked for once.
+    /// Opens the first handle; called once.
     ///
     /// # Errors
-    /// The case that asked fails.
+    /// The case fails.
     async fn open(&self) -> Result<Arc<dyn StorageBackend>>;
 
-    /// One more handle, as independent of the others as if another process had opened the storage. They may
-    /// be in use, closed or dropped by then. None where this cannot be; the cases that need it are skipped,
-    /// and the races run on one handle.
+    /// Opens one more handle, as independent of the others as if another process had opened the storage. The
+    /// others may be in use, closed or dropped by then. None if this is impossible; the cases that need it
+    /// are skipped, and the races run on one handle.
     ///
     /// # Errors
-    /// The case that asked fails.
+    /// The case fails.
     async fn reopen(&self) -> Result<Option<Arc<dyn StorageBackend>>> {
         Ok(None)
     }
 
-    /// A handle whose next commit reaches the storage while the answer to its first write gets lost on the
-    /// way back, as on a network. None where nothing can get lost; the cases that need it are skipped.
+    /// Opens a handle whose next commit reaches the storage while the reply to its first write is lost, as on
+    /// a network. None if no reply can be lost; the cases that need it are skipped.
     ///
     /// # Errors
-    /// The case that asked fails.
+    /// The case fails.
     async fn losing_a_reply(&self) -> Result<Option<Arc<dyn StorageBackend>>> {
         Ok(None)
     }

@@ -8,17 +8,16 @@ use crate::{
     StorageBackend, probe::Check,
 };
 
-/// A handle that does what it is told and never says so: every commit that happened answers that its outcome
-/// is unknown.
+/// A handle that loses every reply: each commit that happened returns that its outcome is unknown.
 ///
-/// The plainest [`Site::losing_a_reply`](super::Site::losing_a_reply), for backends that have no replies of
-/// their own to lose. One that talks to a server has: it drops the server's answer instead, so that its own
-/// way out of that is tried.
+/// This is the simplest [`Site::losing_a_reply`](super::Site::losing_a_reply), for backends without replies
+/// of their own. A backend that talks to a server should drop the server's reply instead, so that its own
+/// handling of that is tested.
 #[derive(Debug)]
 pub struct LosingReplies(Arc<dyn StorageBackend>);
 
 impl LosingReplies {
-    /// The same storage as `backend`.
+    /// A handle of the same storage as `backend`.
     pub fn new(backend: Arc<dyn StorageBackend>) -> Self {
         Self(backend)
     }

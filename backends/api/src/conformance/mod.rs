@@ -1,11 +1,11 @@
 //! The cases that every backend must pass.
 //!
-//! The suite checks the promises of [`StorageBackend`](crate::StorageBackend) as far as they can be seen from
-//! outside. It chooses by the backend's [`Capabilities`](crate::Capabilities): what a backend does not
-//! promise is skipped with the reason or held to the weaker promise. What a crash leaves is not seen from
-//! outside; a backend tests that for itself.
+//! The suite checks the guarantees of [`StorageBackend`](crate::StorageBackend) as far as they are visible
+//! from outside. It selects by the backend's [`Capabilities`](crate::Capabilities): a guarantee that a
+//! backend does not give is skipped with the reason, or the weaker guarantee is checked. The effects of a
+//! crash are not visible from outside; a backend must test them itself.
 //!
-//! Whoever writes a backend implements [`Harness`] and [`Site`], runs [`run`] in a test and asserts the
+//! The author of a backend implements [`Harness`] and [`Site`], calls [`run`] in a test and asserts the
 //! [`Report`]:
 //!
 //! ```no_run
@@ -40,9 +40,9 @@
 //! ```
 //!
 //! # Where to run it
-//! In a tokio runtime, better one of many threads: there the racing tasks run in parallel. Without a tokio
-//! runtime they take turns wherever they wait. The suite looks at no clock and never sleeps, so a backend
-//! that hangs makes it hang.
+//! In a tokio runtime, preferably one with several threads, where the racing tasks run in parallel. Without a
+//! tokio runtime they alternate at their awaits. The suite reads no clock and never sleeps, so a backend that
+//! hangs makes it hang.
 
 mod cases;
 mod check;
@@ -67,12 +67,12 @@ use ground::Ground;
 
 /// Runs every case, one after the other, each on a storage of its own.
 ///
-/// Dropping the future stops where it is; the sites that it holds are dropped with it.
+/// Dropping the future stops the suite at its present step; the sites that it holds are dropped with it.
 pub async fn run(harness: &dyn Harness) -> Report {
     let mut report = Report::default();
     for case in CASES {
-        // A panic is the backend's failure in this case and says nothing about the next one, which begins
-        // anew.
+        // A panic is the backend's failure in this case and does not affect the next one, which uses a new
+        // storage.
         let verdict = match AssertUnwindSafe(run_one(harness, case)).catch_unwind().await {
             Ok(Ok(())) => Verdict::Passed,
             Ok(Err(Stop::Skipped(reason))) => Verdict::Skipped(reason),

@@ -1,19 +1,19 @@
 use std::fmt;
 
-/// What became of every case.
+/// The results of all cases.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
     cases: Vec<(&'static str, Verdict)>,
 }
 
-/// What became of one case.
+/// The result of one case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// The promise was kept.
+    /// The guarantee is kept.
     Passed,
-    /// The promise is not made, or the harness has no means to check it. The reason says which.
+    /// The backend does not give the guarantee, or the harness cannot check it. The reason says which.
     Skipped(String),
-    /// The promise was broken. The reason says what was seen and what should have been.
+    /// The guarantee is broken. The reason says what was found and what was expected.
     Failed(String),
 }
 
@@ -22,7 +22,7 @@ impl Report {
         self.cases.push((case, verdict));
     }
 
-    /// Every case, named `group::promise`, in the order in which they ran.
+    /// Every case, named `group::promise`, in the order of execution.
     pub fn cases(&self) -> impl Iterator<Item = (&'static str, &Verdict)> {
         self.cases.iter().map(|(name, verdict)| (*name, verdict))
     }
@@ -32,7 +32,7 @@ impl Report {
         self.cases().filter(|(_, verdict)| matches!(verdict, Verdict::Failed(_))).map(|(name, _)| name)
     }
 
-    /// The names of the cases that were skipped, so that a backend's own test can say which those may be.
+    /// The names of the skipped cases, so that a backend's own test can assert which these may be.
     pub fn skipped(&self) -> impl Iterator<Item = &'static str> {
         self.cases().filter(|(_, verdict)| matches!(verdict, Verdict::Skipped(_))).map(|(name, _)| name)
     }
@@ -42,7 +42,7 @@ impl Report {
         self.failed().next().is_none()
     }
 
-    /// For tests: does nothing if no case failed.
+    /// For tests: panics if a case failed.
     ///
     /// # Panics
     /// With the whole table if a case failed.
@@ -55,7 +55,7 @@ impl Report {
     }
 }
 
-/// A table with a line for each case, and the sums below it.
+/// A table with a line for each case, and the totals below it.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, verdict) in self.cases() {
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_failure_is_enough_and_a_skipped_case_is_none() {
+    fn one_failure_fails_the_report_and_a_skipped_case_does_not() {
         let mut report = Report::default();
         report.push("a::b", Verdict::Passed);
         report.push("a::c", Verdict::Skipped("no second handle".to_owned()));

@@ -5,10 +5,10 @@ use tokio::{runtime::Handle as Runtime, sync::Barrier, task::JoinSet};
 
 use super::check::{Checked, Stop};
 
-/// Runs all of `tasks` at the same time and answers in their order, or with the first that stops.
+/// Runs all `tasks` at the same time and returns their results in order, or the first failure.
 ///
-/// In a tokio runtime each is a task of its own, in parallel where the runtime has several threads; elsewhere
-/// they take turns. None is left behind: the first that stops, or a drop of this future, ends all.
+/// In a tokio runtime each is a separate task, in parallel if the runtime has several threads; elsewhere they
+/// alternate. No task is left behind: the first failure, or a drop of this future, ends all.
 pub(super) async fn together<T, F>(tasks: impl IntoIterator<Item = F>) -> Checked<Vec<T>>
 where
     T: Send + 'static,

@@ -2,11 +2,12 @@ use std::fmt;
 
 use super::process;
 
-/// Who a process is: enough to tell a person whom to ask, and to tell on the same machine whether it still
-/// runs.
+/// The identity of a process: enough to tell a person whom to ask, and to tell on the same machine whether
+/// the process still runs.
 ///
-/// A pid alone says nothing: it is used again after its process is gone, and a container has its own numbers.
-/// So the start time, the boot and the pid namespace go with it; what the system does not tell is none.
+/// A pid alone is not enough: it is reused after its process is gone, and a container has its own numbers. So
+/// the start time, the boot and the pid namespace are included. A value that the system does not provide is
+/// none.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// The machine's name.
@@ -17,14 +18,14 @@ pub struct Identity {
     pub pid: u32,
     /// When the process started, in the system's own unit (Linux: clock ticks since boot).
     pub process_start: Option<String>,
-    /// What differs after each boot of the machine.
+    /// An id that is different after each boot of the machine.
     pub boot_id: Option<String>,
     /// The namespace that the pid belongs to.
     pub pid_namespace: Option<String>,
 }
 
 impl Identity {
-    /// Asks the system.
+    /// Reads the identity from the system.
     pub(super) fn of_this_process() -> Self {
         #[allow(clippy::disallowed_methods, reason = "the one place that asks for the process id")]
         let pid = std::process::id();
@@ -41,7 +42,7 @@ impl Identity {
     }
 }
 
-/// `user@host`, as authors of versions and holders of leases are named.
+/// `user@host`, the form for authors of versions and holders of leases.
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{}", self.user, self.host)
@@ -55,8 +56,8 @@ fn user() -> String {
     named.or_else(uid).unwrap_or_else(|| "unknown".to_owned())
 }
 
-/// The owner of `/proc/self`, where there is one, by name if the machine's own list has it: asking the C
-/// library would need unsafe code.
+/// The owner of `/proc/self`, if it exists; by name if `/etc/passwd` lists it, because asking the C library
+/// would need unsafe code.
 #[cfg(target_os = "linux")]
 fn uid() -> Option<String> {
     use std::os::unix::fs::MetadataExt;
@@ -65,7 +66,7 @@ fn uid() -> Option<String> {
     Some(name_of(&users, uid).unwrap_or_else(|| format!("uid-{uid}")))
 }
 
-/// Lines of `name:password:uid:…` (passwd(5)).
+/// Finds the name of a user id in lines of `name:password:uid:…` (passwd(5)).
 #[cfg(target_os = "linux")]
 fn name_of(users: &str, uid: u32) -> Option<String> {
     users.lines().find_map(|line| {
@@ -89,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn users_are_known_by_name_where_the_machine_lists_them() {
+    fn users_are_named_if_the_machine_lists_them() {
         let users = "root:x:0:0:root:/root:/bin/sh\nbroken\nada:x:1001:1001::/home/ada:/bin/sh";
         assert_eq!(name_of(users, 1001).as_deref(), Some("ada"));
         assert_eq!(name_of(users, 7), None);

@@ -13,20 +13,20 @@ use tokio::sync::watch;
 
 use super::{Environment, Identity, Process};
 
-/// An environment for tests: the clock stands still until it is told otherwise, and the same seed gives the
-/// same numbers.
+/// An environment for tests: the clock only moves when the test says so, and the same seed gives the same
+/// random numbers.
 ///
-/// Sleeping moves the clock forward and returns at once, so nothing that waits makes a test slow; see
-/// [`stepped`](Self::stepped) for the other way. Two environments that stand for two machines need different
-/// seeds, or they give the same ids.
+/// Sleeping moves the clock forward and returns at once, so waits do not slow a test down; see
+/// [`stepped`](Self::stepped) for the alternative. Two environments that represent two machines need
+/// different seeds; otherwise they produce the same ids.
 #[derive(Debug)]
 pub struct ManualEnvironment {
     clock: watch::Sender<Clock>,
     state: AtomicU64,
     identity: Identity,
-    /// Whether whoever sleeps waits until the test lets the time pass.
+    /// Whether a sleeper waits until the test advances the time.
     stepped: bool,
-    /// What a test says of processes.
+    /// The processes that a test has set.
     processes: Mutex<HashMap<u32, Process>>,
 }
 
@@ -64,15 +64,15 @@ impl ManualEnvironment {
         self
     }
 
-    /// The same, but sleeping ends when [`advance`](Self::advance) has let so much time pass: for tests of
-    /// what works in the background.
+    /// The same, but a sleep ends when [`advance`](Self::advance) has advanced the time that far: for tests
+    /// of background work.
     #[must_use]
     pub fn stepped(mut self) -> Self {
         self.stepped = true;
         self
     }
 
-    /// Lets time pass on both clocks.
+    /// Advances both clocks.
     pub fn advance(&self, duration: Duration) {
         self.clock.send_modify(|clock| {
             clock.now += duration;
@@ -80,13 +80,13 @@ impl ManualEnvironment {
         });
     }
 
-    /// Sets the wall clock alone, as a person or a time server does, or a machine that was suspended.
+    /// Sets only the wall clock, as a person, a time server or a suspended machine would.
     pub fn set_now(&self, now: DateTime<Utc>) {
         self.clock.send_modify(|clock| clock.now = now);
     }
 
-    /// Says what has the number `pid` from now on. Until then it is this very process under its own number,
-    /// and unknown under any other.
+    /// Sets the process with the number `pid`. By default it is this process under its own number, and
+    /// unknown under any other.
     pub fn set_process(&self, pid: u32, process: Process) {
         self.processes.lock().unwrap_or_else(PoisonError::into_inner).insert(pid, process);
     }

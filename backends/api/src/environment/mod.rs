@@ -1,4 +1,4 @@
-//! Time, randomness and identity, from one place that a test can set.
+//! Time, randomness and identity, from one source that a test can control.
 
 mod identity;
 mod manual;
@@ -17,13 +17,14 @@ pub use manual::ManualEnvironment;
 pub use process::Process;
 pub use system::{EnvironmentError, SystemEnvironment};
 
-/// Where a program gets the time, randomness and its own identity from.
+/// The source of time, randomness and process identity.
 ///
-/// [`SystemEnvironment`] asks the machine; [`ManualEnvironment`] says what a test told it. Nothing else of this project looks
-/// at a clock, draws a random number or sleeps.
+/// [`SystemEnvironment`] asks the system; [`ManualEnvironment`] returns what a test has set. No other code of
+/// this project reads a clock, draws a random number or sleeps.
 #[async_trait]
 pub trait Environment: Debug + Send + Sync + 'static {
-    /// The wall clock. It may jump in either direction: good for people and for politeness, never for safety.
+    /// The wall clock. It may jump in either direction: use it for display and for courtesy, never for
+    /// safety.
     fn now(&self) -> DateTime<Utc>;
 
     /// The time since some fixed moment in the past of this process. It never goes back.
@@ -32,45 +33,45 @@ pub trait Environment: Debug + Send + Sync + 'static {
     /// Returns after at least this long.
     async fn sleep(&self, duration: Duration);
 
-    /// Returns after about this long, if that makes a difference to anybody: housekeeping that gives way to
-    /// others waits like this.
+    /// Returns after about this long; for housekeeping that should yield to other work.
     ///
-    /// No clock of a test moves by it.
+    /// It does not advance the clock of a test.
     async fn idle(&self, duration: Duration) {
         self.sleep(duration).await;
     }
 
-    /// 64 random bits. Different in every process and at every call.
+    /// 64 random bits, different in every process and at every call.
     fn random(&self) -> u64;
 
-    /// Who this process is.
+    /// The identity of this process.
     fn identity(&self) -> &Identity;
 
-    /// What has the number `pid` now, on this machine and in this process's pid namespace. Without a way to
-    /// find out: [`Process::Unknown`].
+    /// The process with the number `pid` on this machine and in this process's pid namespace.
+    /// [`Process::Unknown`] if this cannot be determined.
     fn process(&self, pid: u32) -> Process {
         let _: u32 = pid;
         Process::Unknown
     }
 
-    /// A new id, never given before anywhere: a ULID in lowercase, 26 letters and digits that sort by time.
+    /// A new, globally unique id: a ULID in lowercase, 26 letters and digits that sort by time.
     ///
     /// Source of the format: <https://github.com/ulid/spec>.
     fn new_id(&self) -> String {
-        // The format counts from 1970 on, so before that only the random part differs.
+        // The format counts from 1970, so before that only the random part differs.
         let millis = u64::try_from(self.now().timestamp_millis()).unwrap_or(0);
         let random = (u128::from(self.random()) << 64) | u128::from(self.random());
         Ulid::from_parts(millis, random).to_string().to_ascii_lowercase()
     }
 
-    /// A random number from 0 up to, but without, 1.
+    /// A random number in `[0, 1)`.
     fn jitter(&self) -> f64 {
-        // 53 bits are what an f64 holds exactly.
+        // An f64 represents 53 bits exactly.
         (self.random() >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
 
-/// When an id was made, by the clock of whoever made it; none if it is no id of [`Environment::new_id`].
+/// The creation time of an id, by the clock of its creator; none if it is not an id of
+/// [`Environment::new_id`].
 pub fn time_of_id(id: &str) -> Option<DateTime<Utc>> {
     let millis = Ulid::from_string(id).ok()?.timestamp_ms();
     DateTime::from_timestamp_millis(i64::try_from(millis).ok()?)
@@ -101,7 +102,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_system_knows_itself_and_never_repeats_itself() {
+    async fn system_environment_has_an_identity_and_never_repeats_itself() {
         let system = SystemEnvironment::new().unwrap();
         let twin = SystemEnvironment::new().unwrap();
         assert_ne!(system.random(), twin.random());

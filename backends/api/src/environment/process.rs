@@ -1,17 +1,17 @@
-/// What has a process id at this moment.
+/// The state of a process id at this moment.
 ///
-/// A pid is used again after its process is gone, so it says nothing without the start time; and it means
-/// something only on one machine, within one boot and one pid namespace (see [`Identity`](super::Identity)).
+/// A pid is reused after its process is gone, so it is meaningless without the start time; and it is valid
+/// only on one machine, within one boot and one pid namespace (see [`Identity`](super::Identity)).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Process {
-    /// Nothing, or what is left of a process that has ended and whose parent has not asked how (a zombie): it
-    /// will never do anything again.
+    /// No process, or a zombie: a process that has ended and whose parent has not waited for it. It will
+    /// never do anything again.
     Gone,
-    /// A process that started then, in the unit of
+    /// A process with this start time, in the unit of
     /// [`Identity::process_start`](super::Identity::process_start).
     Started(String),
-    /// The system does not tell.
+    /// The system does not say.
     Unknown,
 }
 
@@ -21,27 +21,27 @@ impl Process {
         match stat(pid) {
             Some(stat) if matches!(stat.state, 'Z' | 'X') => Self::Gone,
             Some(stat) => Self::Started(stat.start),
-            // IMPORTANT: that there is no such file says nothing. Where processes of others are hidden
-            // (`hidepid`, proc(5)) theirs is not there either.
+            // IMPORTANT: a missing file proves nothing. If processes of other users are hidden (`hidepid`,
+            // proc(5)), their files are missing too.
             None if is_surely_gone(pid) => Self::Gone,
             None => Self::Unknown,
         }
     }
 }
 
-/// What proc(5) says of a process.
+/// The facts about a process in proc(5).
 pub(super) struct Stat {
     state: char,
     pub(super) start: String,
 }
 
-/// Fields 3 and 22 of `/proc/<pid>/stat` (proc(5)); none where there is no such file.
+/// Fields 3 and 22 of `/proc/<pid>/stat` (proc(5)); none if there is no such file.
 pub(super) fn stat(pid: impl std::fmt::Display) -> Option<Stat> {
     parse_stat(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
-/// The second field is the program's name in parentheses and may hold anything, so counting begins behind the
-/// last one.
+/// Parses the file. The second field is the program's name in parentheses and may contain anything, so the
+/// fields are counted after the last parenthesis.
 fn parse_stat(text: &str) -> Option<Stat> {
     let (_, fields) = text.rsplit_once(')')?;
     let mut fields = fields.split_whitespace();
@@ -49,7 +49,7 @@ fn parse_stat(text: &str) -> Option<Stat> {
     Some(Stat { state, start: fields.nth(18)?.to_owned() })
 }
 
-/// A signal that is none: the system says whether it could be sent.
+/// Sends signal 0: the system only says whether a signal could be sent.
 #[cfg(unix)]
 fn is_surely_gone(pid: u32) -> bool {
     let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_may_have_any_name() {
+    fn program_names_may_contain_any_character() {
         let line = "7 (a) S (b c) R 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20";
         let stat = parse_stat(line).unwrap();
         assert_eq!((stat.state, stat.start.as_str()), ('R', "4711"));
@@ -75,14 +75,13 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn processes_are_seen_to_run_and_to_end() {
+    fn running_and_ended_processes_are_detected() {
         #[allow(clippy::disallowed_methods, reason = "what the environment says is what is tested")]
         let own = std::process::id();
         assert!(matches!(Process::look(own), Process::Started(_)));
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let pid = child.id();
-        // It has ended when the other end of its output is closed at the latest; whether its parent has asked
-        // does not matter.
+        // The child ends at some point; whether its parent has waited for it does not matter.
         while Process::look(pid) != Process::Gone {
             std::thread::yield_now();
         }

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Environment, Identity, Process, timer};
 
-/// The machine's own clock, randomness and identity.
+/// The system's clock, randomness and identity.
 #[derive(Debug)]
 pub struct SystemEnvironment {
     identity: Identity,
@@ -18,7 +18,7 @@ pub struct SystemEnvironment {
     drawn: AtomicU64,
 }
 
-/// The machine gave no randomness, so no id could be trusted to be new.
+/// The system provided no randomness, so ids could not be guaranteed to be unique.
 #[derive(Debug, thiserror::Error)]
 #[error("Failed to draw randomness from the system")]
 pub struct EnvironmentError {
@@ -26,10 +26,10 @@ pub struct EnvironmentError {
 }
 
 impl SystemEnvironment {
-    /// Asks the system who this process is and draws a seed.
+    /// Reads the identity of this process and draws a seed.
     ///
     /// # Errors
-    /// The system has no source of randomness. Nothing that needs ids can work then.
+    /// The system has no source of randomness. Code that needs ids cannot work then.
     #[allow(clippy::disallowed_methods, reason = "the one place that asks the machine")]
     pub fn new() -> Result<Self, EnvironmentError> {
         let mut seed = [0; 32];
@@ -50,13 +50,13 @@ impl Environment for SystemEnvironment {
         self.started.elapsed()
     }
 
-    /// On any runtime, also on one without a timer.
+    /// Works on any runtime, even one without a timer.
     async fn sleep(&self, duration: Duration) {
         timer::sleep(duration).await;
     }
 
-    /// A hash of the seed, the process and a counter: unlike a call into the system it cannot fail, and a
-    /// forked process, which has the same seed, draws other numbers.
+    /// A hash of the seed, the process id and a counter. Unlike a system call it cannot fail, and a forked
+    /// process, which has the same seed, draws different numbers.
     #[allow(
         clippy::disallowed_methods,
         reason = "a fork changes the process id, the identity would not notice"
@@ -80,8 +80,8 @@ impl Environment for SystemEnvironment {
     }
 }
 
-/// The moment that a clock shows. A clock may be before 1970, where [`Utc::now`] panics. Beyond the
-/// calendar's ends it shows the nearer one of them.
+/// Converts the time of a clock. A clock may be before 1970, where [`Utc::now`] panics. Beyond the ends of
+/// the calendar the result is the nearer end.
 fn moment(time: SystemTime) -> DateTime<Utc> {
     let (seconds, nanos) = match time.duration_since(SystemTime::UNIX_EPOCH) {
         Ok(since) => (i64::try_from(since.as_secs()).unwrap_or(i64::MAX), since.subsec_nanos()),
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_may_be_before_1970() {
+    fn clock_may_be_before_1970() {
         let epoch = SystemTime::UNIX_EPOCH;
         for (millis, text) in [
             (0, "1970-01-01T00:00:00Z"),

@@ -1,4 +1,4 @@
-//! Sleeping on any runtime, also on one that has no timer.
+//! Sleeping on any runtime, even one without a timer.
 
 #![allow(clippy::disallowed_methods, reason = "a part of the one place that asks the machine")]
 
@@ -14,34 +14,34 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Wakes the sleepers of this process, from a thread of its own. Tokio's timer would do it too, but it panics
-/// in a runtime that was built without one, and no call tells whether it was.
+/// Wakes the sleepers of this process, from a thread of its own. Tokio's timer panics in a runtime that was
+/// built without one, and there is no call to find out.
 #[derive(Debug, Default)]
 struct Timer {
     sleepers: Mutex<BTreeMap<Place, Waker>>,
-    /// Another sleeper is the first to wake.
+    /// Signals that another sleeper is the first to wake.
     sooner: Condvar,
 }
 
-/// A sleeper's end, and its number among those with the same one.
+/// The end of a sleep, and a number that distinguishes sleeps with the same end.
 type Place = (Instant, u64);
 
-/// The timer that runs, and in which process: after a fork its thread is not there.
+/// The running timer and its process: after a fork its thread does not exist.
 static RUNNING: Mutex<Option<(u32, Arc<Timer>)>> = Mutex::new(None);
 static SLEEPERS: AtomicU64 = AtomicU64::new(0);
 
-/// Ends after this long.
+/// Sleeps for `duration`.
 pub(super) fn sleep(duration: Duration) -> Sleep {
     let number = SLEEPERS.fetch_add(1, Ordering::Relaxed);
     Sleep { place: Instant::now().checked_add(duration).map(|end| (end, number)), timer: None }
 }
 
-/// Dropping it ends the sleep.
+/// A sleep. Dropping it cancels the sleep.
 #[derive(Debug)]
 pub(super) struct Sleep {
-    /// None: its end is beyond all counting.
+    /// None: the end is beyond the representable time.
     place: Option<Place>,
-    /// Where it is waited for.
+    /// The timer at which the sleep is registered.
     timer: Option<Arc<Timer>>,
 }
 
@@ -58,8 +58,8 @@ impl Future for Sleep {
                 timer.register(place, context.waker());
                 self.timer = Some(timer);
             }
-            // The system has no thread to spare now. Asking again and again costs more than a timer, and ends
-            // in time as well.
+            // The system cannot start a thread now. Polling repeatedly costs more than a timer, but also ends
+            // in time.
             None => context.waker().wake_by_ref(),
         }
         Poll::Pending
@@ -106,7 +106,7 @@ impl Timer {
             match sleepers.first_entry() {
                 Some(first) if first.key().0 <= now => {
                     let waker = first.remove();
-                    // A waker runs code of its runtime, which may come back for the lock.
+                    // A waker runs code of its runtime, which may need this lock.
                     drop(sleepers);
                     waker.wake();
                     sleepers = self.lock();
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_ends_in_time_on_a_runtime_without_a_timer() {
+    fn sleep_ends_in_time_on_a_runtime_without_a_timer() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let begun = Instant::now();
         let slept = runtime.block_on(join_all((0..8_u32).rev().map(|n| async move {
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sleep_that_is_dropped_is_forgotten() {
+    fn dropped_sleep_is_unregistered() {
         let timer = Timer::running().unwrap();
         let mut hour = Box::pin(sleep(Duration::from_secs(3600)));
         assert!((&mut hour).now_or_never().is_none());

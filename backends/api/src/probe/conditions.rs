@@ -1,4 +1,4 @@
-//! One key through everything that a condition decides, one request after the other.
+//! Tests every kind of condition on one key, one request after the other.
 
 use std::time::Duration;
 
@@ -12,28 +12,28 @@ use super::{
 };
 use crate::{Key, Operation};
 
-/// All bodies have this length, so that a version made of the length is found.
+/// All bodies have this length, so that a version derived from the length is detected.
 const LENGTH: usize = 64;
 
-/// What the stage leaves.
+/// The results of the stage.
 pub(super) struct Seen {
     pub(super) key: Key,
-    /// The body that an update put there.
+    /// The body that an update stored.
     pub(super) present: Bytes,
     pub(super) measured: Measured,
 }
 
-/// What is taken along for the checks that decide nothing.
+/// Measurements for the checks that decide nothing.
 pub(super) struct Measured {
-    /// Before and after the update.
+    /// The times before and after the update.
     pub(super) updated: (DateTime<Utc>, DateTime<Utc>),
-    /// When the storage says that it was.
+    /// The time of the update according to the storage.
     pub(super) modified: DateTime<Utc>,
     pub(super) write: Duration,
     pub(super) read: Duration,
 }
 
-/// The whole stage, once more on other keys where the first time ended in doubt.
+/// Runs the whole stage; if it ends unclear, runs it once more on other keys.
 pub(super) async fn run(ground: &Ground<'_>) -> Result<Seen, Ended> {
     let mut attempt = 1;
     loop {
@@ -45,8 +45,8 @@ pub(super) async fn run(ground: &Ground<'_>) -> Result<Seen, Ended> {
 }
 
 async fn chain(ground: &Ground<'_>, attempt: u32) -> Result<Seen, Ended> {
-    // The name of a neighbour of the folder `races`, behind its keys in their order: a listing of the
-    // folder must not have it.
+    // The key is a neighbour of the folder `races` and comes after that folder's keys: a listing of the
+    // folder must not include it.
     let key = CREATE_TWICE.step(ground.key(&format!("races_and_conditions.{attempt}")))?;
     let [first, present, again, stale, ghost] = std::array::from_fn(|_| ground.body(LENGTH));
     let clock = || ground.environment.monotonic();
@@ -98,7 +98,7 @@ async fn chain(ground: &Ground<'_>, attempt: u32) -> Result<Seen, Ended> {
     Ok(Seen { key, present, measured })
 }
 
-/// A read, and when it ended.
+/// Reads an object, and records when the read ended.
 async fn timed(ground: &Ground<'_>, key: &Key) -> (Tried<Option<crate::Object>>, Duration) {
     let object = ground.get(key).await;
     (object, ground.environment.monotonic())

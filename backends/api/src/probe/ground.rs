@@ -1,5 +1,5 @@
-//! What the checks work with: keys of their own, fresh bodies, single writes, and the reasons for which a
-//! check ends.
+//! The tools of the checks: keys of their own, unique bodies, single writes, and the reasons why a check
+//! ends.
 
 use std::{
     collections::BTreeSet,
@@ -19,47 +19,47 @@ use crate::{
     Result, StorageBackend, Version,
 };
 
-/// How often a request is sent that fails for a reason that may pass, or whose reply is lost.
+/// How often a request is sent that fails transiently or whose reply is lost.
 const TRIES: u32 = 3;
-/// The pause after such a request; longer each time.
+/// The pause after such a request; it grows with each attempt.
 const PAUSE: Duration = Duration::from_millis(100);
-/// The pause between two writes of one object at a storage that takes one a second.
+/// The pause between two writes of one object on a storage that accepts one a second.
 const REST: Duration = Duration::from_millis(1_100);
 
-/// What a check works on.
+/// The environment of a check.
 pub(super) struct Ground<'a> {
     pub(super) backend: &'a dyn StorageBackend,
     pub(super) environment: &'a dyn Environment,
     pub(super) depth: Depth,
     prefix: Prefix,
-    /// Every key that was ever named and not deleted since. Never held across an await.
+    /// Every key that was named and not deleted since. The lock is never held across an await.
     made: Mutex<BTreeSet<Key>>,
-    /// Whether a second write of an object right behind the first one was not answered: two writes of one
-    /// object are kept apart from then on.
+    /// Whether a second write of an object directly after the first one was not answered. From then on, two
+    /// writes of one object are kept apart.
     is_slow: AtomicBool,
 }
 
-/// Why a check ends before its end.
+/// Why a check stops early.
 #[derive(Debug)]
 pub(super) enum Stop {
-    /// A promise is broken: what the storage did instead.
+    /// A guarantee is broken: says what the storage did instead.
     Broken(String),
-    /// What happened cannot be known, because a reply was lost.
+    /// The effect is unknown, because a reply was lost.
     Unclear(String),
-    /// The storage failed. That says nothing about its promises.
+    /// The storage failed. Its guarantees remain unknown.
     Failed(Error),
 }
 
-/// What a check, or a step of one, comes to.
+/// The result of a check, or of a step of one.
 pub(super) type Tried<T = ()> = std::result::Result<T, Stop>;
 
-/// What one request of a conditional write was answered.
+/// The answer to one request of a conditional write.
 #[derive(Debug)]
 pub(super) enum Answer {
     Stored(Version),
-    /// The condition did not hold, or a copy of the request came first.
+    /// The condition did not hold, or a copy of the request was applied first.
     Refused,
-    /// No answer, or one that says nothing. It may have been applied and may yet be.
+    /// No answer, or an inconclusive one. The write may have been applied, or may be applied later.
     Unknown,
 }
 
@@ -77,7 +77,7 @@ impl From<Error> for Stop {
     fn from(error: Error) -> Self {
         let text = super::with_causes(&error);
         match (error.kind(), error.outcome()) {
-            // The backend itself found that no condition can be relied on.
+            // The backend itself found that conditions are not reliable.
             (ErrorKind::Unsafe, _) => Self::Broken(text),
             (_, Outcome::Unknown) => Self::Unclear(format!("A reply was lost: {text}")),
             (_, Outcome::NotApplied { .. }) => Self::Failed(error),
@@ -99,7 +99,7 @@ impl<'a> Ground<'a> {
         &self.prefix
     }
 
-    /// The key of this name on the ground. It is deleted in the end.
+    /// The key of this name below the probe's prefix. It is deleted at the end.
     pub(super) fn key(&self, name: &str) -> Tried<Key> {
         let key = Key::parse(format!("{}{name}", self.prefix)).map_err(invalid)?;
         self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone());
@@ -111,40 +111,41 @@ impl<'a> Ground<'a> {
         self.made.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// A body of `length` bytes, at least 26, that exists nowhere else.
+    /// A unique body of `length` bytes, at least 26.
     pub(super) fn body(&self, length: usize) -> Bytes {
         format!("{:.<length$}", self.environment.new_id()).into()
     }
 
-    /// Stores an object as every writer does, where its condition holds. `what` is said if it is refused
-    /// all the same.
+    /// Stores an object through `commit`, under a condition that holds. `what` is reported if it is refused
+    /// nevertheless.
     pub(super) async fn store(&self, put: Operation, what: &str) -> Tried<Version> {
         let commit = || self.backend.commit(Batch::new().stage([put.clone()]));
         match self.patiently(commit).await? {
             Commit::Committed(versions) => version(&versions),
             Commit::Conflict(_) => Err(Stop::Broken(format!("It refused {what}"))),
-            // No other writer works here, so a write that was in place and was replaced is none of ours: a
-            // reply was lost.
+            // No other client writes here, so a write that was replaced cannot be another client's: a reply
+            // was lost.
             Commit::Overtaken(_) => Err(Stop::Unclear(format!("It may have refused {what}"))),
         }
     }
 
-    /// Updates `key` under the version that it has, behind a write of the same key.
+    /// Updates `key` under its present version, directly after another write of the same key.
     ///
-    /// The first request is sent alone. A storage that takes one write of an object a second does not
-    /// carry it out; it is sent again after a rest, and later writes of one object rest too.
+    /// The first request is sent once, without retries. A storage that accepts one write of an object a
+    /// second does not apply it. It is then sent again after a pause, and later writes of one object pause
+    /// too.
     pub(super) async fn update(&self, key: &Key, body: &Bytes, version: &Version) -> Tried<Version> {
         let put = Operation::put(key.clone(), body.clone()).is(version.clone());
         let what = "an update of the version that it gave itself";
         match self.attempt(put.clone()).await? {
             Answer::Stored(version) => Ok(version),
-            // Perhaps for the form in which the version was sent.
+            // Perhaps because of the form in which the version was sent.
             Answer::Refused => self.store(put, what).await,
             Answer::Unknown => {
                 self.is_slow.store(true, Ordering::Relaxed);
                 self.rest().await;
                 match self.store(put, what).await {
-                    // The first request may have been applied; then the second one is refused.
+                    // The first request may have been applied; the second one is then refused.
                     Err(refused @ (Stop::Broken(_) | Stop::Unclear(_))) => match self.get(key).await? {
                         Some(object) if object.bytes == *body => Ok(object.meta.version),
                         _ => Err(refused),
@@ -169,11 +170,11 @@ impl<'a> Ground<'a> {
         }
     }
 
-    /// Sends a write whose condition does not hold until it is refused. The sentence is what it means if
-    /// it is not.
+    /// Sends a write whose condition does not hold, until it is refused. `sentence` says what it means if it
+    /// is accepted.
     ///
-    /// The condition does not hold before the key is deleted either, so copies of the request that land
-    /// late are refused too.
+    /// The condition never holds before the key is deleted, so copies of the request that land late are
+    /// refused too.
     pub(super) async fn refused(&self, put: Operation, sentence: &str) -> Tried {
         for attempt in 1..=TRIES {
             self.rest().await;
@@ -186,12 +187,12 @@ impl<'a> Ground<'a> {
         Err(Stop::Unclear(format!("It left {TRIES} requests unanswered whose condition did not hold")))
     }
 
-    /// The object, if there is one.
+    /// Reads the object, if there is one.
     pub(super) async fn get(&self, key: &Key) -> Tried<Option<Object>> {
         self.patiently(|| self.backend.get(key)).await
     }
 
-    /// What is listed of the ground's own `folder`, or of all of it, behind a key.
+    /// Lists `folder` below the probe's prefix, or all of the prefix, after a key.
     pub(super) async fn list(&self, folder: &str, after: Option<&Key>) -> Tried<Vec<Listed>> {
         let below = match folder {
             "" => self.prefix.clone(),
@@ -200,14 +201,14 @@ impl<'a> Ground<'a> {
         self.patiently(|| self.backend.list(&below, after).try_collect()).await
     }
 
-    /// Keeps two writes of one object apart at a storage that needs it.
+    /// Pauses between two writes of one object on a storage that needs it.
     pub(super) async fn rest(&self) {
         if self.is_slow.load(Ordering::Relaxed) {
             self.environment.sleep(REST).await;
         }
     }
 
-    /// Deletes everything that was made.
+    /// Deletes everything that the probe wrote.
     pub(super) async fn clear(&self) -> Result<()> {
         let made = self.made();
         self.delete(made.iter().cloned()).await?;
@@ -220,7 +221,7 @@ impl<'a> Ground<'a> {
         self.backend.commit(batch).await.map(drop)
     }
 
-    /// Repeats what surely changed nothing when it failed for a reason that may pass.
+    /// Retries an operation that certainly changed nothing and failed transiently.
     async fn patiently<T, F>(&self, one: impl Fn() -> F) -> Tried<T>
     where
         F: Future<Output = Result<T>>,
@@ -228,7 +229,7 @@ impl<'a> Ground<'a> {
         let mut tried = 1;
         loop {
             match one().await {
-                // A storage that another process holds has been waited for already.
+                // If another process holds the storage, the backend has waited already.
                 Err(error) if error.is_transient() && error.kind() != ErrorKind::Busy && tried < TRIES => {
                     self.environment.sleep(PAUSE * tried).await;
                     tried += 1;

@@ -1,11 +1,11 @@
-//! An object of many bytes.
+//! Tests a large object.
 
 use bytes::Bytes;
 
 use super::ground::{Ground, Stop, Tried, ensure};
 use crate::Operation;
 
-/// Stores an object that nothing can compress, and reads it.
+/// Stores an incompressible object, and reads it.
 pub(super) async fn run(ground: &Ground<'_>) -> Tried<String> {
     let key = ground.key("large")?;
     let most = usize::try_from(ground.backend.capabilities().max_object_size).unwrap_or(usize::MAX);
@@ -25,7 +25,7 @@ pub(super) async fn run(ground: &Ground<'_>) -> Tried<String> {
     Ok(format!("{size} bytes came back"))
 }
 
-/// Numbers of a multiplicative generator: cheap, and without a pattern that compression would find.
+/// Numbers of a linear congruential generator: cheap, and without a pattern that compression would find.
 fn noise(seed: u64, size: usize) -> Bytes {
     let mut state = seed | 1;
     let mut bytes = Vec::with_capacity(size + 8);

@@ -1,4 +1,4 @@
-//! Whether listings show what was written and what was deleted.
+//! Tests whether listings show the objects that were written and omit those that were deleted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,9 +15,9 @@ use crate::{Key, Listed};
 /// How often objects that reappear are deleted before the check is unclear.
 const DELETIONS: u32 = 3;
 
-/// Lists everything, and the second half of the keys that were raced for.
+/// Lists everything, and the second half of the keys of the races.
 ///
-/// The lengths in the listing show at the same time that every race left the body of its winner.
+/// The sizes in the listing also show that every race left the body of its winner.
 pub(super) async fn after_write(ground: &Ground<'_>, seen: &Seen, raced: &[Raced]) -> Result<String, Ended> {
     let middle = raced.get(raced.len() / 2).map(|raced| &raced.key);
     let (all, half) = join(ground.list("", None), ground.list("races", middle)).await;
@@ -41,7 +41,8 @@ pub(super) async fn after_write(ground: &Ground<'_>, seen: &Seen, raced: &[Raced
     Ok(format!("{} objects were listed behind their writes, in order", known.len() + 1))
 }
 
-/// Whether the listing has what is certain to be there, once and in order, and nothing that cannot be there.
+/// Checks that the listing has every object that certainly exists, once and in order, and none that cannot
+/// exist.
 fn complete(ground: &Ground<'_>, seen: &Seen, known: &BTreeMap<&Key, &[u64]>, all: &[Listed]) -> Tried {
     let listed: BTreeSet<&Key> = all.iter().map(|listed| &listed.key).collect();
     let certain = known.keys().copied().chain([&seen.key]);
@@ -56,7 +57,7 @@ fn complete(ground: &Ground<'_>, seen: &Seen, known: &BTreeMap<&Key, &[u64]>, al
     Ok(())
 }
 
-/// Whether the listing of the folder behind `middle` has the rest of the folder and nothing else.
+/// Checks that the listing of the folder after `middle` has the rest of the folder and nothing else.
 fn behind(known: &BTreeMap<&Key, &[u64]>, middle: Option<&Key>, half: &[Listed]) -> Tried {
     let is_behind = |key: &Key| middle.is_none_or(|middle| key > middle);
     let is_outside = |listed: &&Listed| !listed.key.as_str().contains("/races/");
@@ -72,7 +73,8 @@ fn behind(known: &BTreeMap<&Key, &[u64]>, middle: Option<&Key>, half: &[Listed])
     Ok(())
 }
 
-/// What a size means that none of the possible bodies has: another body, or a listing of an earlier state.
+/// The meaning of a size that none of the possible bodies has: another body, or a listing of an earlier
+/// state.
 async fn wrong_size(ground: &Ground<'_>, listed: &Listed, lengths: &[u64]) -> Ended {
     match ground.get(&listed.key).await {
         Err(stop) => Ended { promise: LIST_AFTER_WRITE, stop },
@@ -87,11 +89,11 @@ async fn wrong_size(ground: &Ground<'_>, listed: &Listed, lengths: &[u64]) -> En
     }
 }
 
-/// Deletes everything and looks.
+/// Deletes everything, and checks that it is gone.
 ///
-/// A create whose request was thought lost may land behind the delete of its key. So a body that was
-/// created and came back is deleted once more. A body that was written by an update cannot come back:
-/// then the delete did not happen.
+/// A create whose request seemed lost may land after the delete of its key. So a body that was only created
+/// and reappears is deleted once more. A body that was written by an update cannot reappear; if it does, the
+/// delete did not happen.
 pub(super) async fn after_delete(ground: &Ground<'_>, seen: &Seen, raced: &[Raced]) -> Tried<String> {
     ground.rest().await;
     let made = ground.made().len();

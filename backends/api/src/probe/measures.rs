@@ -1,4 +1,4 @@
-//! What is good to know and decides nothing about safety. It is taken from the requests of other checks.
+//! Measurements that are useful but do not affect safety. They are taken from the requests of other checks.
 
 use std::time::Duration;
 
@@ -6,18 +6,18 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Verdict, conditions::Measured};
 
-/// Some storages keep times in whole seconds.
+/// Some storages store times in whole seconds.
 const RESOLUTION: TimeDelta = TimeDelta::seconds(1);
-/// Clocks that are further apart make leases last longer or shorter than their holders think.
+/// If clocks differ by more, leases last longer or shorter than their holders assume.
 const TOLERABLE: TimeDelta = TimeDelta::seconds(60);
 
-/// How far the storage's clock is from ours.
+/// The difference between the storage's clock and the local one.
 pub(super) fn clock(measured: &Measured) -> Verdict {
     let Measured { updated: (before, after), modified, .. } = *measured;
     if modified == DateTime::<Utc>::UNIX_EPOCH {
         return Verdict::Kept("it keeps no times".to_owned());
     }
-    // Written at any moment of the call, and the time perhaps cut to the second.
+    // The object was written at some moment during the call, and its time may be truncated to the second.
     let (ahead, behind) = (modified - after, before - modified - RESOLUTION);
     let (apart, which) = if ahead > behind { (ahead, "ahead") } else { (behind, "behind") };
     if apart <= TimeDelta::zero() {
@@ -31,7 +31,7 @@ pub(super) fn clock(measured: &Measured) -> Verdict {
     }
 }
 
-/// How long one write and one read took.
+/// The duration of one write and one read.
 pub(super) fn latency(measured: &Measured) -> String {
     let millis = |time: Duration| time.as_secs_f64() * 1000.0;
     format!("a read took {:.1} ms, a write {:.1} ms", millis(measured.read), millis(measured.write))

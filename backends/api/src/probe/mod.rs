@@ -1,48 +1,49 @@
-//! Whether a storage keeps the promises of the contract: asked of the storage itself, not of its manual.
+//! Tests whether a storage keeps the guarantees of the contract, by requests to the storage itself.
 //!
-//! Servers that speak a protocol do not all keep its promises. Some take a condition and ignore it, some
-//! check it and then let another write in between, some list later than they answer. Nothing that is
-//! built on compare-and-swap is safe there, and no error ever says so. So a caller that is about to trust
-//! a place with data calls [`run`] first and goes on only if [`Report::is_safe`].
+//! Servers that implement a protocol do not all keep its guarantees. Some accept a condition and ignore it,
+//! some check it and then let another write in between, and some show a write in listings only some time
+//! after its answer. Protocols that are built on compare-and-swap are not safe there, and no error ever
+//! reports it. So before a caller stores data in a place, it calls [`run`] and continues only if
+//! [`Report::is_safe`].
 //!
-//! The probe works below a [`Prefix`] of its own and deletes what it made. It can show that a promise is
-//! broken; that one is kept it can only make likely. An error on the way is no verdict: the place could not
-//! be probed.
+//! The probe works below a [`Prefix`] of its own and deletes what it wrote. It can prove that a guarantee is
+//! broken; it can only make it likely that one is kept. An error during the probe is not a verdict: the place
+//! could not be probed.
 //!
 //! # Stages
-//! The requests of one line are under way together, so that a line costs one round trip. The first
-//! required check that is broken or unclear ends the probe.
+//! The requests of one line are sent concurrently, so that a line costs one round trip. The first required
+//! check that is broken or unclear ends the probe.
 //!
 //! | stage | requests | checks |
 //! | --- | --- | --- |
 //! | `conditions` | create a key | `create-twice` |
 //! | | update it under its version | `stale-update`, `versions` |
-//! | | create it again; update it under its first version; update a key that is not there | `create-twice`, `stale-update` |
-//! | | read it; look at it | `read-after-write`, `versions` |
+//! | | create it again; update it under its first version; update a missing key | `create-twice`, `stale-update` |
+//! | | read it with and without its bytes | `read-after-write`, `versions` |
 //! | `races` | 3 racers create each of 12 keys | `racing-creates` |
 //! | | 3 racers update each of the 12 under its version | `racing-updates` |
 //! | `listing`, `large` | list all; list the second half of the 12; store a large object, then read it | `list-after-write`, `large-object` |
 //! | `listing` | delete all | `deletes` |
 //! | | list all; read the key of the first stage | `deletes` |
-//! | [`StorageBackend::examine`] | what only the backend can look at | its own |
+//! | [`StorageBackend::examine`] | checks that only the backend can make | its own |
 //!
-//! That is about 103 requests in 13 round trips on an object store: 7 + 36 + 36 + 4 + 15 + 2, and 3 of
-//! its own.
+//! That is about 103 requests in 13 round trips on an object store: 7 + 36 + 36 + 4 + 15 + 2, and 3 of its
+//! own.
 //!
 //! # Why a request that lands late breaks no check
-//! A request whose connection was cut may land seconds later. Before the deletes every write is
-//! conditional: a create, which is refused while the key exists, or an update of a version that never
-//! comes back because every body is fresh. So after an acknowledged write nothing of the probe can land
-//! on that key, and what is read and listed is certain. Behind a delete a late copy of a create may land.
-//! Bodies that were only ever created and reappear are deleted again, and if they keep reappearing the
-//! check is unclear, not broken. A body that was written by an update cannot reappear.
+//! A request whose connection was cut may land seconds later. Before the deletes every write is conditional:
+//! a create, which is refused while the key exists, or an update of a version that never occurs again because
+//! every body is unique. So after an acknowledged write no other request of the probe can land on that key,
+//! and reads and listings are conclusive. After a delete a late copy of a create may land. Bodies that were
+//! only created and reappear are deleted again, and if they keep reappearing the check is unclear, not
+//! broken. A body that was written by an update cannot reappear.
 //!
 //! # How many races
-//! A server that lets a loser win with probability `p` is found by `n` losers with probability `1 - (1 -
-//! p)^n`. 12 keys with 2 losers each are 24: for `p` = 20 % that is 99.5 %, for creates and for updates
-//! separately. 11 of the 12 races must have an acknowledged winner, 22 losers, 99.3 %. Many keys are
-//! raced for once instead of one key many times, because some servers take one write of an object a
-//! second. [`Depth::thorough`] has 896 losers, which finds 0.52 % with 99 %.
+//! A server that lets a loser win with probability `p` is detected by `n` losers with probability `1 - (1 -
+//! p)^n`. 12 keys with 2 losers each have 24: for `p` = 20 % that is 99.5 %, for creates and for updates
+//! separately. 11 of the 12 races must have an acknowledged winner: 22 losers, 99.3 %. Many keys have one
+//! race each, instead of one key many races, because some servers accept one write of an object a second.
+//! [`Depth::thorough`] has 896 losers, which detects 0.52 % with 99 %.
 
 mod conditions;
 mod ground;
@@ -62,28 +63,29 @@ pub use report::{Check, Report, Verdict};
 
 use ground::{Ground, Stop, Tried};
 
-/// Which probe this is. It rises whenever one finds something that those before it did not, so that an old
-/// verdict is known to be old.
+/// The version of the probe. It rises whenever a new probe can detect more than the earlier ones, so that an
+/// old verdict is recognized as old.
 pub const VERSION: u32 = 1;
 
-/// How often a check that ends in doubt is made, each time on keys of its own.
+/// How often a check that ends unclear is made, each time on keys of its own.
 const ATTEMPTS: u32 = 2;
 
-/// How much is tried.
+/// The size of a probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Depth {
-    /// How many keys are raced for in a round; at least 1.
+    /// The number of keys that are raced for in a round; at least 1.
     pub keys: usize,
-    /// How many race for each of them; at least 2.
+    /// The number of racers for each key; at least 2.
     pub racers: usize,
-    /// How many rounds there are, each on keys of its own; at least 1.
+    /// The number of rounds, each on keys of its own; at least 1.
     pub rounds: usize,
-    /// The bytes of the large object, or as many as the storage takes if that is less.
+    /// The size of the large object in bytes, limited to the storage's maximum object size.
     pub large: usize,
 }
 
 impl Default for Depth {
-    /// One round of 12 keys with 3 racers, and an object of 1 MiB: what a first writer can wait for.
+    /// One round of 12 keys with 3 racers, and an object of 1 MiB: short enough for the first write to wait
+    /// for it.
     fn default() -> Self {
         Self { keys: 12, racers: 3, rounds: 1, large: 1 << 20 }
     }
@@ -98,7 +100,7 @@ impl Depth {
     }
 }
 
-/// What a storage is asked to keep.
+/// A guarantee that the probe tests.
 #[derive(Debug)]
 struct Promise {
     name: &'static str,
@@ -155,12 +157,12 @@ struct Ended {
 }
 
 impl Promise {
-    /// Attributes a step to this promise.
+    /// Attributes a step to this guarantee.
     fn step<T>(&'static self, tried: Tried<T>) -> std::result::Result<T, Ended> {
         tried.map_err(|stop| Ended { promise: self, stop })
     }
 
-    /// A step that found the promise broken unless the condition holds.
+    /// Reports the guarantee as broken unless the condition holds.
     fn ensure(&'static self, holds: bool, sentence: &str) -> std::result::Result<(), Ended> {
         if holds { Ok(()) } else { self.step(Err(Stop::Broken(sentence.to_owned()))) }
     }
@@ -174,17 +176,17 @@ impl Promise {
     }
 }
 
-/// Probes a storage below `ground`, where there must be nothing and nobody else may work: name it by a fresh
+/// Probes a storage below `ground`, which must be empty and which no other client may use: name it with a new
 /// id.
 ///
-/// What [`StorageBackend::examine`] finds comes last. The report ends with the first required promise
-/// that is broken or unclear. Everything that was made is deleted in the end, as far as that can be done
-/// ([`Report::left_behind`]). Dropping the future leaves what was made so far. A storage that keeps old
+/// The checks of [`StorageBackend::examine`] come last. The report ends with the first required guarantee
+/// that is broken or unclear. Everything that was written is deleted at the end, as far as possible
+/// ([`Report::left_behind`]). Dropping the future leaves what was written so far. A storage that keeps old
 /// versions of objects keeps those of the probe.
 ///
 /// # Errors
-/// The storage could not be probed: it is not there, refuses the caller, or fails. Nothing is said about its
-/// promises then. What was made is deleted as far as it can be.
+/// The storage could not be probed: it does not exist, refuses the caller, or fails. Its guarantees remain
+/// unknown. What was written is deleted as far as possible.
 pub async fn run(
     backend: &dyn StorageBackend,
     environment: &dyn Environment,
@@ -210,7 +212,7 @@ pub async fn run(
     Ok(report)
 }
 
-/// All stages, and at the end nothing is left on the ground.
+/// Runs all stages; at the end nothing is left below the prefix.
 async fn check_all(ground: &Ground<'_>, checks: &mut Vec<Check>) -> std::result::Result<(), Ended> {
     let seen = conditions::run(ground).await?;
     checks.push(CREATE_TWICE.kept("the second create was refused, and the first object stayed"));
@@ -231,7 +233,7 @@ async fn check_all(ground: &Ground<'_>, checks: &mut Vec<Check>) -> std::result:
     Ok(())
 }
 
-/// The error of a probe that came to no verdict. The kind stays, and nothing that the caller asked for
+/// The error of an inconclusive probe. It keeps the kind. No operation that the caller requested has
 /// happened.
 fn could_not(what: &str, error: Error) -> Error {
     let failed = Error::new(error.kind(), format!("Failed to probe the storage ({what})"));
@@ -257,7 +259,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_unclear_is_not_safe_and_advice_is_no_danger() {
+    fn unclear_is_not_safe_and_optional_checks_do_not_count() {
         let check = |required, verdict| Check { name: "x", promise: "It holds", required, verdict };
         let report = |checks| Report { checks, left_behind: None };
         let unclear = report(vec![check(true, Verdict::Unclear("Replies were lost".to_owned()))]);
@@ -273,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_finds_one_lost_race_in_five_with_99_percent() {
+    fn default_probe_detects_one_lost_race_in_five_with_99_percent() {
         let missed = |depth: &Depth, share: f64| {
             let races = races::needed(depth);
             (1.0 - share).powi(i32::try_from(races * (depth.racers - 1)).unwrap())

@@ -1,11 +1,11 @@
-//! Conditions under contention: a server that checks and then writes keeps them one at a time and loses
-//! them here.
+//! Conditions under contention: a server that checks and then writes keeps single conditions and breaks
+//! concurrent ones.
 //!
-//! Several racers send the same create of a key at the same moment, each with its own body, and then the
-//! same update of the version that the winner got. Each racer sends one request. A race is conclusive if
-//! one racer was told that it won: then no other may have been told so, and its body must be there, which
-//! the update, a read or the listing shows. Bodies differ in their length, so that a listing tells which
-//! one is there.
+//! Several racers send the same create of a key at the same moment, each with its own body, and then the same
+//! update of the version that the winner got. Each racer sends one request. A race is conclusive if one racer
+//! was told that it won. Then no other racer may have been told so, and the winner's body must be stored,
+//! which the update, a read or the listing shows. Bodies differ in length, so that a listing tells which one
+//! is stored.
 
 use bytes::Bytes;
 use futures::future::{join_all, try_join_all};
@@ -16,17 +16,17 @@ use super::{
 };
 use crate::{Key, Object, Operation, Precondition, Version};
 
-/// The lengths of bodies: that of a racer's create, and of its update, grow with its number.
+/// The base lengths of bodies. The length of a racer's create or update is this plus the racer's number.
 const CREATED: usize = 100;
 const UPDATED: usize = 500;
-/// How many rounds there may be beyond those of the depth, where races were not conclusive.
+/// The maximum number of extra rounds, if races were not conclusive.
 const MORE_ROUNDS: usize = 2;
 
-/// A key that was raced for.
+/// A key of a race.
 pub(super) struct Raced {
     pub(super) key: Key,
-    /// The lengths of the bodies that may be there; empty where nothing is known, not even whether there
-    /// is one.
+    /// The lengths of the bodies that may be stored; empty if nothing is known, not even whether there is an
+    /// object.
     pub(super) lengths: Vec<u64>,
 }
 
@@ -41,17 +41,17 @@ impl Raced {
 struct Race {
     key: Key,
     bodies: Vec<Bytes>,
-    /// What they were answered, in their order.
+    /// Their answers, in order.
     answers: Vec<Answer>,
 }
 
-/// Who is known to have won.
+/// The known winner of a race.
 struct Winner {
     body: Bytes,
     version: Version,
 }
 
-/// How many races of each kind must be conclusive: all but one in twelve.
+/// The number of races of each kind that must be conclusive: all but one in twelve.
 pub(super) fn needed(depth: &Depth) -> usize {
     let races = depth.keys.max(1) * depth.rounds.max(1);
     races - races / 12
@@ -86,7 +86,7 @@ pub(super) async fn run(ground: &Ground<'_>, checks: &mut Vec<Check>) -> Result<
     Ok(all)
 }
 
-/// The race to create one key.
+/// Runs the race to create one key.
 async fn create(
     ground: &Ground<'_>,
     round: usize,
@@ -99,11 +99,11 @@ async fn create(
     Ok((race, winner))
 }
 
-/// The race to update the key that was created. Also whether it was conclusive.
+/// Runs the race to update the created key. Also returns whether it was conclusive.
 async fn update(ground: &Ground<'_>, creates: Race, winner: Option<Winner>) -> Result<(Raced, bool), Ended> {
     let base = match winner {
         Some(winner) => Some(winner),
-        // The winner's reply was lost: it may be there, and it may come later.
+        // The winner's reply was lost: its object may exist, or may be created later.
         None => RACING_CREATES.step(found(ground, &creates).await)?,
     };
     let Some(base) = base else {
@@ -118,7 +118,8 @@ async fn update(ground: &Ground<'_>, creates: Race, winner: Option<Winner>) -> R
     if let Some(winner) = winner {
         return Ok((Raced { key: race.key, lengths: vec![length(&winner.body)] }, true));
     }
-    // None was told that it won. If all were refused, the version that the create was given may not be there.
+    // No racer was told that it won. If all were refused, the version that was returned for the create may be
+    // wrong.
     let there = RACING_UPDATES.step(ground.get(&race.key).await)?.map(|object| object.bytes);
     let is_ours = there.as_ref().is_some_and(|there| race.bodies.contains(there) || *there == base.body);
     RACING_CREATES.ensure(is_ours, "It lost an object that it had said was created")?;
@@ -126,7 +127,7 @@ async fn update(ground: &Ground<'_>, creates: Race, winner: Option<Winner>) -> R
     Ok((Raced { key: race.key, lengths }, false))
 }
 
-/// Lets the racers send one request each, at the same time.
+/// Sends one request for each racer, at the same time.
 async fn race(
     ground: &Ground<'_>,
     key: Key,
@@ -143,7 +144,7 @@ async fn race(
     Ok(Race { key, bodies, answers })
 }
 
-/// What is there of a race whose winner was not told.
+/// Reads the object of a race without a known winner.
 async fn found(ground: &Ground<'_>, race: &Race) -> Tried<Option<Winner>> {
     let Some(Object { bytes, meta }) = ground.get(&race.key).await? else { return Ok(None) };
     ensure!(race.bodies.contains(&bytes), "It gave back bytes that were never written");
@@ -151,7 +152,7 @@ async fn found(ground: &Ground<'_>, race: &Race) -> Tried<Option<Winner>> {
 }
 
 impl Race {
-    /// The one racer that was told that it won, if there is one.
+    /// The racer that was told that it won, if there is one. It is an error if there are several.
     fn winner(&self, what: &str) -> Tried<Option<Winner>> {
         let mut won = self.bodies.iter().zip(&self.answers).filter_map(|(body, answer)| match answer {
             Answer::Stored(version) => Some(Winner { body: body.clone(), version: version.clone() }),

@@ -1,48 +1,47 @@
-/// What a probe found, in the order in which it looked. It ends with the first required promise that is
-/// broken or unclear.
+/// The results of a probe, in order. It ends with the first required guarantee that is broken or unclear.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[must_use = "a probe refuses nothing; its caller does"]
 pub struct Report {
-    /// One for each promise that was looked at.
+    /// One check for each guarantee that was tested.
     pub checks: Vec<Check>,
-    /// Why objects of the probe are still there, if some are. They are harmless and may be deleted.
+    /// Why objects of the probe still exist, if some do. They are harmless and may be deleted.
     pub left_behind: Option<String>,
 }
 
-/// One promise, and what became of it.
+/// One guarantee, and its verdict.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
     /// Its name for programs, in kebab case.
     pub name: &'static str,
-    /// What the storage promises, in a sentence.
+    /// The guarantee, as a sentence.
     pub promise: &'static str,
-    /// Whether nothing can be kept safely where it does not hold. Otherwise a person should know, and may go
-    /// on.
+    /// Whether data is unsafe on a storage without this guarantee. Otherwise a person should know of it, and
+    /// may continue.
     pub required: bool,
-    /// Whether it held.
+    /// Whether it was kept.
     pub verdict: Verdict,
 }
 
-/// Whether a promise held.
+/// Whether a guarantee was kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// It did; what was seen, without a full stop.
+    /// It was kept: what was seen, without a full stop.
     Kept(String),
-    /// It did not: what the storage did instead, as a sentence without a full stop.
+    /// It was broken: what the storage did instead, as a sentence without a full stop.
     Broken(String),
-    /// It cannot be known: replies were lost, or requests landed late. Why, as a sentence without a full
+    /// It is unknown, because replies were lost or requests landed late: why, as a sentence without a full
     /// stop.
     Unclear(String),
 }
 
 impl Report {
-    /// Whether everything that is required was looked at and seen to hold.
+    /// Whether every required guarantee was tested and kept.
     pub fn is_safe(&self) -> bool {
         self.required().next().is_some()
             && self.required().all(|check| matches!(check.verdict, Verdict::Kept(_)))
     }
 
-    /// The required promises that are broken, each as `what it did instead (name)`.
+    /// The required guarantees that are broken, each as `what it did instead (name)`.
     pub fn broken(&self) -> Vec<String> {
         self.sentences(|verdict| match verdict {
             Verdict::Broken(sentence) => Some(sentence),
@@ -50,7 +49,7 @@ impl Report {
         })
     }
 
-    /// The required promises that are unclear, each as `why (name)`.
+    /// The required guarantees that are unclear, each as `why (name)`.
     pub fn unclear(&self) -> Vec<String> {
         self.sentences(|verdict| match verdict {
             Verdict::Unclear(reason) => Some(reason),

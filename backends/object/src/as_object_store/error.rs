@@ -1,18 +1,18 @@
-//! What object_store calls what went wrong.
+//! Maps errors to object_store's errors.
 
 use std::error::Error as StdError;
 
 use object_store::{Error, Result, path::Path};
 use pflow_backend::{Commit, Conflict, ErrorKind, InvalidKey, Outcome, Precondition, Versions};
 
-/// What errors call this store.
+/// The name of this store in errors.
 pub(super) const STORE: &str = "pflow-store";
 
-/// An error of the backend.
+/// Converts an error of the backend.
 ///
-/// What may have happened, or did in part, is never more than [`Error::Generic`]: all other kinds sound as if
-/// nothing had. A folder or bucket that is not there is one too, because [`Error::NotFound`] is about an
-/// object.
+/// An error whose effect may have happened, or did in part, always becomes [`Error::Generic`]: all other
+/// kinds suggest that nothing happened. So does a missing folder or bucket, because [`Error::NotFound`] is
+/// about an object.
 pub(super) fn failed(path: &Path, error: pflow_backend::Error) -> Error {
     if error.outcome() != (Outcome::NotApplied { applied: 0 }) {
         return generic(error);
@@ -36,13 +36,13 @@ pub(super) fn not_implemented(operation: &str) -> Error {
     Error::NotImplemented { operation: operation.to_owned(), implementer: STORE.to_owned() }
 }
 
-/// There can be no object at such a path, so it cannot be written.
+/// The error for a path at which no object can exist, so that it cannot be written.
 pub(super) fn no_key(path: &Path, why: InvalidKey) -> Error {
     let what = format!("{path} cannot be a name here: its key {}", why.reason.trim_start_matches("it "));
     generic(pflow_backend::Error::new(ErrorKind::InvalidInput, what).with_source(why))
 }
 
-/// The versions, where the batch committed; `when` is the condition that its first put had at `path`.
+/// Returns the versions if the batch committed; `when` is the condition of its first put, at `path`.
 pub(super) fn settled(path: &Path, when: &Precondition, commit: Commit) -> Result<Versions> {
     match commit {
         Commit::Committed(versions) => Ok(versions),
@@ -65,7 +65,7 @@ fn refused(path: &Path, when: &Precondition, conflict: &Conflict) -> Error {
     }
 }
 
-/// The one refusal that is no answer: the write may have been in place for a moment.
+/// The one refusal that is inconclusive: the write may have been applied for a moment.
 pub(super) fn overtaken(path: &Path, conflict: &Conflict) -> Error {
     let found = found(conflict);
     let what = format!(

@@ -1,42 +1,43 @@
-//! Names: how a path of object_store becomes a key, and a key the path again.
+//! Names: converts a path of object_store to a key, and a key back to the path.
 //!
-//! A path may hold any characters but control characters, differ from another one in case alone, and be an
-//! object and a folder at once. A [`Key`] may do none of this. So every character that is not a small letter,
-//! a digit or a dot is escaped, and the name of an object ends in a mark that no folder's name ends in. The
-//! table of codes is the format, and stands where users read it: in the documentation of
+//! A path may contain any characters except control characters, may differ from another one only in case, and
+//! may be an object and a folder at once. A [`Key`] allows none of this. So every character that is not a
+//! small letter, a digit or a dot is escaped, and the name of an object ends with a mark that no folder's
+//! name ends with. The table of codes is the format; users find it in the documentation of
 //! [`AsObjectStore`](super::AsObjectStore).
 //!
-//! All of it stands below the folder `objects`, so that no name meets one that a backend keeps for itself;
-//! another format would take another folder. `Data/a-1.json` is kept as `objects/_44ata/a-_1.json-`.
+//! All keys are below the folder `objects`, so that no name collides with one that a backend reserves;
+//! another format would use another folder. `Data/a-1.json` is stored as `objects/_44ata/a-_1.json-`.
 //!
-//! # Why exactly so
-//! - **No code begins another one**, and a `-` at the very end is no code, so that a key has one reading.
-//! - **Keys stand in the order of their paths**: the codes of greater bytes are greater, those of the bytes
-//!   below `/` begin with `-` or `.`, which are below `/`, and all others are above it; and the mark is below
-//!   whatever may go on after the same beginning. So a listing is in the order of the paths, and one that
-//!   starts behind a path is a listing that starts behind its key.
-//! - **No capitals**, so that disks which take `A` for `a` keep both.
+//! # Properties of the encoding
+//! - **No code is the beginning of another one**, and a `-` at the very end is not a code, so a key has only
+//!   one reading.
+//! - **Keys have the order of their paths**: the codes of greater bytes are greater. Those of the bytes below
+//!   `/` begin with `-` or `.`, which are below `/`, and all others are above it. The mark is below any
+//!   continuation of the same beginning. So a listing is in the order of the paths, and a listing that starts
+//!   after a path is one that starts after its key.
+//! - **No capitals**, so that disks that do not distinguish `A` and `a` keep both.
 //!
-//! A key below `objects` that is not written exactly so belongs to somebody else.
+//! A key below `objects` that does not have exactly this form belongs to another program.
 
 use std::fmt::Write;
 
 use object_store::path::Path;
 use pflow_backend::{InvalidKey, Key, Prefix};
 
-/// Where everything is.
+/// The folder of all objects.
 const FOLDER: &str = "objects";
 
-/// What an object's name ends in, and no folder's.
+/// The mark at the end of an object's name; no folder's name has it.
 const OBJECT: char = '-';
 
-/// Behind every name: `z` is always followed by a digit or by one of `a` to `f`.
+/// After every name: in a name `z` is always followed by a digit or by one of `a` to `f`.
 const BEHIND_ALL: &str = "zz";
 
 /// The key of the object at `path`.
 ///
 /// # Errors
-/// The path is the root, or its key would be too long. No object can be there.
+/// The path is the root, or its key would be too long. No object can exist there.
 pub(super) fn key(path: &Path) -> Result<Key, InvalidKey> {
     let name = path.as_ref();
     if name.split('/').any(str::is_empty) {
@@ -45,10 +46,10 @@ pub(super) fn key(path: &Path) -> Result<Key, InvalidKey> {
     Key::parse(format!("{FOLDER}/{}{OBJECT}", escaped(name)))
 }
 
-/// What holds the keys of all objects below `path`; of all there are if there is no path.
+/// The prefix of the keys of all objects below `path`; of all objects if there is no path.
 ///
 /// # Errors
-/// As for [`key`]: no object can be below it.
+/// As for [`key`]: no object can exist below it.
 pub(super) fn folder(path: Option<&Path>) -> Result<Prefix, InvalidKey> {
     match path.map(AsRef::as_ref) {
         None | Some("") => Prefix::parse(FOLDER),
@@ -56,17 +57,17 @@ pub(super) fn folder(path: Option<&Path>) -> Result<Prefix, InvalidKey> {
     }
 }
 
-/// A key behind those of all objects below `path` and before that of any other object behind them; none if no
-/// object can be below it.
+/// A key after those of all objects below `path` and before that of any later object; none if no object can
+/// exist below it.
 pub(super) fn behind(path: &Path) -> Option<Key> {
     Key::parse(format!("{FOLDER}/{}/{BEHIND_ALL}", escaped(path.as_ref()))).ok()
 }
 
-/// The path of the object that is kept under `key`; none if the key is not one of ours.
+/// The path of the object that is stored under `key`; none if the key does not have this format.
 pub(super) fn path(key: &Key) -> Option<Path> {
     let name = key.as_str().strip_prefix(FOLDER)?.strip_prefix('/')?.strip_suffix(OBJECT)?;
     let path = Path::parse(unescaped(name)?).ok()?;
-    // Other spellings would decode as well (`-2d` is a `-`), and two keys would be one path.
+    // Other spellings would decode as well (`-2d` is a `-`), so that two keys would have one path.
     (self::key(&path).ok()? == *key).then_some(path)
 }
 
@@ -95,7 +96,7 @@ fn push(key: &mut String, escape: char, character: char) {
     }
 }
 
-/// The path of which [`escaped`] made this, if it did.
+/// Reverses [`escaped`]; none if the key is not its result.
 fn unescaped(key: &str) -> Option<String> {
     let mut path = Vec::with_capacity(key.len());
     let mut rest = key.bytes();
@@ -112,7 +113,7 @@ fn unescaped(key: &str) -> Option<String> {
             (_, first) => {
                 let lead = hex(first, rest.next()?)?;
                 path.push(lead);
-                // The first byte of a character tells how many follow it.
+                // The first byte of a character gives the number of bytes that follow.
                 let more = match lead {
                     0xc0..=0xdf => 1,
                     0xe0..=0xef => 2,
@@ -143,7 +144,7 @@ mod tests {
         Path::parse(path).unwrap()
     }
 
-    /// Parts that are near each other, and some from all of Unicode.
+    /// Parts that are similar to each other, and some from all of Unicode.
     fn part() -> impl Strategy<Value = String> {
         prop_oneof![
             3 => "[ ,./:AZ^_`az{|~é0-9-]{1,4}".prop_map(|it| it.replace('/', "%2F")),
@@ -160,18 +161,18 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2_000))]
 
         #[test]
-        fn a_key_leads_back_to_its_path(it in any_path()) {
+        fn key_decodes_to_its_path(it in any_path()) {
             prop_assert_eq!(path(&key(&it).unwrap()), Some(it));
         }
 
         #[test]
-        fn keys_stand_in_the_order_of_their_paths(a in any_path(), b in any_path()) {
+        fn keys_have_the_order_of_their_paths(a in any_path(), b in any_path()) {
             let (key_a, key_b) = (key(&a).unwrap(), key(&b).unwrap());
             prop_assert_eq!(a.cmp(&b), key_a.cmp(&key_b), "{} and {}", key_a, key_b);
         }
 
         #[test]
-        fn keys_stay_in_the_order_of_paths_with_one_beginning(a in any_path(), b in part(), c in part()) {
+        fn keys_have_the_order_of_paths_with_a_common_beginning(a in any_path(), b in part(), c in part()) {
             let near = [a.clone(), parsed(&format!("{a}/{b}")), parsed(&format!("{a}{b}")), parsed(&format!("{a}{c}/{b}"))];
             for (one, other) in near.iter().flat_map(|one| near.iter().map(move |other| (one, other))) {
                 prop_assert!(!key(one).unwrap().is_below(&key(other).unwrap()));
@@ -180,7 +181,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_below_a_path_is_below_its_folder_and_nothing_else_is(a in any_path(), b in any_path()) {
+        fn folder_contains_exactly_the_keys_below_its_path(a in any_path(), b in any_path()) {
             let below = format!("{b}").starts_with(&format!("{a}/"));
             prop_assert_eq!(folder(Some(&a)).unwrap().contains(&key(&b).unwrap()), below);
             let inside = parsed(&format!("{a}/{b}"));
@@ -191,14 +192,14 @@ mod tests {
         }
 
         #[test]
-        fn no_two_keys_differ_in_case_alone_and_no_object_is_a_folder(a in any_path(), b in any_path()) {
+        fn keys_never_differ_only_in_case_and_no_object_is_a_folder(a in any_path(), b in any_path()) {
             let (key_a, key_b) = (key(&a).unwrap(), key(&b).unwrap());
             prop_assert_eq!(a == b, key_a.as_str().eq_ignore_ascii_case(key_b.as_str()));
             prop_assert!(!key_b.is_below(&key_a));
         }
 
         #[test]
-        fn a_key_that_is_read_at_all_is_the_one_that_is_written(name in "objects/[a-z0-9._/-]{1,12}") {
+        fn decodable_key_is_the_encoding_of_its_path(name in "objects/[a-z0-9._/-]{1,12}") {
             if let Ok(it) = Key::parse(name) && let Some(path) = path(&it) {
                 prop_assert_eq!(key(&path).unwrap(), it);
             }
@@ -206,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn the_format_is_what_the_table_says() {
+    fn encoding_follows_the_documented_table() {
         for (path, name) in [
             ("a", "a-"),
             ("Data/a-1.json", "_44ata/a-_1.json-"),
@@ -224,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_we_would_not_write_is_not_ours() {
+    fn keys_of_another_form_are_not_decoded() {
         for name in [
             "a-",
             "objects-",
@@ -250,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_no_key_can_hold_is_refused() {
+    fn path_that_is_too_long_for_a_key_is_refused() {
         assert!(key(&Path::ROOT).is_err());
         assert!(key(&parsed(&"x".repeat(254))).is_ok());
         assert!(key(&parsed(&"x".repeat(255))).unwrap_err().reason.contains("255"));

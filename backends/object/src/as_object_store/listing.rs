@@ -11,40 +11,40 @@ use pflow_backend::{Key, Listed, Prefix, StorageBackend};
 
 use super::{error::failed, escape};
 
-/// How many objects of one folder are passed over before a new listing begins behind it. A listing that goes
-/// on costs a page of these at most; a new one costs a request, or the reading of the folders above.
+/// How many objects of one folder are skipped before a new listing begins after the folder. Continuing the
+/// listing costs at most a page of these; a new listing costs a request, or reading the parent folders.
 const PASSED_OVER: usize = 1_000;
 
-/// The objects below `prefix`.
+/// Lists the objects below `prefix`.
 pub(super) fn all(
     backend: &Arc<dyn StorageBackend>,
     prefix: Option<&Path>,
 ) -> BoxStream<'static, Result<ObjectMeta>> {
     match escape::folder(prefix) {
         Ok(folder) => objects(backend, &folder, None),
-        // A folder that no key can name holds nothing.
+        // A prefix that is too long for a key contains no objects.
         Err(_) => stream::empty().boxed(),
     }
 }
 
-/// The objects below `prefix` whose paths are greater than `offset`.
+/// Lists the objects below `prefix` whose paths are greater than `offset`.
 pub(super) fn behind(
     backend: &Arc<dyn StorageBackend>,
     prefix: Option<&Path>,
     offset: &Path,
 ) -> BoxStream<'static, Result<ObjectMeta>> {
     let Ok(folder) = escape::folder(prefix) else { return stream::empty().boxed() };
-    // An offset without a key (the root, or one that is too long) does not shorten the way, but holds all the
-    // same.
+    // An offset without a key (the root, or a path that is too long) does not shorten the listing; the filter
+    // below still applies it.
     let after = escape::key(offset).ok();
     let offset = offset.clone();
     let listed = objects(backend, &folder, after.as_ref());
     listed.try_filter(move |it| future::ready(it.location > offset)).boxed()
 }
 
-/// What stands directly below `prefix`.
+/// Lists the objects and folders directly below `prefix`.
 ///
-/// The objects of a folder stand together, so memory holds what is answered and no more.
+/// The objects of a folder are adjacent in the listing, so memory holds only the result.
 pub(super) async fn one_level(
     backend: &Arc<dyn StorageBackend>,
     prefix: Option<&Path>,
@@ -85,12 +85,12 @@ fn objects(
     folder: &Prefix,
     after: Option<&Key>,
 ) -> BoxStream<'static, Result<ObjectMeta>> {
-    // Where the listing broke off, for the error.
+    // The last object before a failure, for the error.
     let mut last = Path::ROOT;
     let listed = backend.list(folder, after).filter_map(move |entry| {
         future::ready(match entry {
-            // Whose name is none of ours is a foreign object and passed over, as backends do with foreign
-            // files.
+            // An object whose key does not have our format is foreign and skipped, as backends do with
+            // foreign files.
             Ok(entry) => described(entry).map(|it| {
                 last.clone_from(&it.location);
                 Ok(it)

@@ -19,15 +19,14 @@ use pflow_backend::{StorageBackend, async_trait};
 
 use self::upload::{Upload, Uploads};
 
-/// How many deletes of one stream are under way at once.
+/// How many deletes of one stream are sent side by side.
 const DELETES: usize = 16;
 
 /// Any [`StorageBackend`] as an [`ObjectStore`].
 ///
-/// So what is built on `object_store` gets, on a disk, a store whose writes are durable when they are
-/// answered and whose
-/// [`PutMode::Update`](object_store::PutMode::Update) is a true compare-and-swap between tasks, handles and processes;
-/// its own `LocalFileSystem` has neither.
+/// On a disk, programs built on `object_store` get a store whose writes are durable when they are
+/// acknowledged and whose [`PutMode::Update`](object_store::PutMode::Update) is a true compare-and-swap
+/// between tasks, handles and processes; object_store's own `LocalFileSystem` has neither.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -46,7 +45,7 @@ const DELETES: usize = 16;
 /// let table = Path::from("Tables/orders/current.json");
 /// let first = store.put_opts(&table, "1".into(), PutMode::Create.into()).await?;
 ///
-/// // Whoever names what is there may replace it, and only once.
+/// // An update must name the present version, and succeeds only once.
 /// let swap = PutMode::Update(UpdateVersion::from(first));
 /// store.put_opts(&table, "2".into(), swap.clone().into()).await?;
 /// let late = store.put_opts(&table, "3".into(), swap.into()).await;
@@ -57,56 +56,56 @@ const DELETES: usize = 16;
 /// # }
 /// ```
 ///
-/// # What it does
+/// # Operations
 /// | | |
 /// |---|---|
-/// | put | one commit: whole, durable to the degree that the backend names, under all three modes |
-/// | `e_tag` | the object's [`Version`](pflow_backend::Version), so it may repeat for the same bytes: whoever must notice "changed and changed back" writes something fresh into every body |
-/// | get | all conditions and ranges; the whole object is read, and the range is cut from it. `get_ranges` cuts all of them from one state of the object |
+/// | put | one commit: whole, as durable as the backend says, in all three modes |
+/// | `e_tag` | the object's [`Version`](pflow_backend::Version), so it may repeat for the same bytes: a caller that must detect "changed and changed back" writes a unique value into every body |
+/// | get | all conditions and ranges; the whole object is read, and the range is cut from it. `get_ranges` cuts all ranges from one state of the object |
 /// | head | [`StorageBackend::stat`]; a disk reads the file for its version |
-/// | list | lazy, **in the order of the paths**, without `e_tag`s, which no backend lists; `list_with_offset` starts at its offset, `list_with_delimiter` leaps over large folders |
-/// | delete | succeeds where nothing is |
-/// | copy | reads the source and puts the target; onto itself it changes nothing |
+/// | list | lazy, **in the order of the paths**, without `e_tag`s, which no backend lists; `list_with_offset` starts at its offset, `list_with_delimiter` skips large folders |
+/// | delete | succeeds if there is no object |
+/// | copy | reads the source and puts the target; a copy onto itself changes nothing |
 /// | rename | one batch: the target in its first stage, the removal of the source in its second. See below |
-/// | upload in parts | the parts are gathered in **memory**, up to the backend's [`max_object_size`](pflow_backend::Capabilities::max_object_size), and completed by one commit; before that nothing can be seen, and an abort or a crash leaves nothing. A `complete` that did not happen may be repeated |
-/// | [`MultipartStore`] | the same under a number, which this handle and its clones know and no other process. An upload that is neither completed nor aborted takes memory until the last of them is gone |
+/// | upload in parts | the parts are collected in **memory**, up to the backend's [`max_object_size`](pflow_backend::Capabilities::max_object_size), and completed by one commit; before that nothing is visible, and an abort or a crash leaves nothing. A `complete` that did not happen may be repeated |
+/// | [`MultipartStore`] | the same under a number, which only this handle and its clones know. An upload that is neither completed nor aborted takes memory until the last of them is dropped |
 ///
-/// # What it does not do
-/// - **Attributes and tags** are refused as [`NotImplemented`](object_store::Error::NotImplemented), tags
-///   too, although `object_store` lets a store ignore them: nothing that was asked for is dropped in silence.
-///   Extensions of options are passed over, as everywhere.
+/// # Limitations
+/// - **Attributes and tags** are refused as [`NotImplemented`](object_store::Error::NotImplemented). Tags are
+///   refused too, although `object_store` allows a store to ignore them: no requested property is dropped
+///   silently. Extensions of options are ignored, as in other stores.
 /// - **Earlier versions** of objects: a read or an update that names a `version` is refused as
 ///   [`NotSupported`](object_store::Error::NotSupported).
 /// - **Signed URLs** and [`PaginatedListStore`](object_store::list::PaginatedListStore), which lists by parts
-///   of names.
+///   of names, are not offered.
 /// - **Long paths**: the key of a path has at most 512 bytes and each part of it 255, where a capital counts
 ///   for 3 bytes, `-`, `_` and `z` for 2, and most characters beyond ASCII for 5 to 9. A write to a longer
-///   one is refused and says so; there is nothing to read, list or delete there, and they answer that.
-/// - **Large objects in pieces**: each goes through memory whole.
+///   path is refused with an error that says so. Reads, listings and deletes of such a path find no object.
+/// - **Large objects in pieces**: each object passes through memory as a whole.
 ///
-/// # What errors mean
-/// [`AlreadyExists`](object_store::Error::AlreadyExists), [`Precondition`](object_store::Error::Precondition),
-/// [`NotFound`](object_store::Error::NotFound), `PermissionDenied`, `NotSupported` and `NotImplemented` are certain: nothing was written.
-/// Everything else is [`Generic`](object_store::Error::Generic), and where its source is a
-/// [`pflow_backend::Error`], its
-/// [`outcome`](pflow_backend::Error::outcome) tells whether the write may have happened, or of a rename its first half. It is
-/// [`Unknown`](pflow_backend::Outcome::Unknown) also where a refusal may be one by a write of this very call whose reply got lost
-/// ([`Commit::Overtaken`](pflow_backend::Commit::Overtaken)). **Read before you repeat such a write.** A
-/// future of a write that was dropped has an unknown outcome too. The adapter itself repeats nothing but a
-/// rename that touched nothing.
+/// # Meaning of errors
+/// [`AlreadyExists`](object_store::Error::AlreadyExists),
+/// [`Precondition`](object_store::Error::Precondition), [`NotFound`](object_store::Error::NotFound),
+/// `PermissionDenied`, `NotSupported` and `NotImplemented` are certain: nothing was written. Every other
+/// error is [`Generic`](object_store::Error::Generic). If its source is a [`pflow_backend::Error`], its
+/// [`outcome`](pflow_backend::Error::outcome) tells whether the write may have happened, or the first half of
+/// a rename. It is also [`Unknown`](pflow_backend::Outcome::Unknown) if a refusal may have been caused by a
+/// write of this same call whose reply was lost ([`Commit::Overtaken`](pflow_backend::Commit::Overtaken)).
+/// **Read before you repeat such a write.** A dropped future of a write has an unknown outcome too. The
+/// adapter itself only repeats a rename that touched nothing.
 ///
 /// # Renames
-/// On a backend with [`atomic_batch`](pflow_backend::Capabilities::atomic_batch) a rename happens whole or
-/// not at all. Elsewhere a crash may leave both the source and the target, never neither. With
-/// [`conditional_delete`](pflow_backend::Capabilities::conditional_delete) the source goes only as it was
-/// read: a rename whose source is changed meanwhile starts anew, or, where the target is in place already,
-/// fails and keeps both. Without it a write to the source between the read and the removal is lost, as with
-/// the rename that `object_store` has by default.
+/// On a backend with [`atomic_batch`](pflow_backend::Capabilities::atomic_batch) a rename happens completely
+/// or not at all. On other backends a crash may leave both the source and the target, never neither. With
+/// [`conditional_delete`](pflow_backend::Capabilities::conditional_delete) the source is removed only in the
+/// state that was read: if the source changes meanwhile, the rename starts again, or, if the target has been
+/// written already, fails and keeps both. Without it, a write to the source between the read and the removal
+/// is lost, as with object_store's default rename.
 ///
-/// # How names are kept
-/// Give it a storage of its own; it keeps everything below the folder `objects`, by keys that every backend
-/// can hold and in the order of the paths. The object `a` and the folder `a` may both exist, and so may `a`
-/// and `A`. This is the first format of ours; another one would stand below another folder:
+/// # Encoding of names
+/// Give the adapter a storage of its own. It stores everything below the folder `objects`, under keys that
+/// every backend accepts and in the order of the paths. The object `a` and the folder `a` may both exist, and
+/// so may `a` and `A`. This is the first version of the format; another one would use another folder:
 ///
 /// | in the path | in the key |
 /// |---|---|
@@ -121,10 +120,10 @@ const DELETES: usize = 16;
 /// | any other character | `z` and the hex digits of its UTF-8 bytes: `zc3a9` |
 /// | the end of an object's name | `-` |
 ///
-/// So `Data/a-1.json` is the key `objects/_44ata/a-_1.json-`, which on a disk is a file with exactly the
-/// object's bytes. A key below `objects` that is not written like this is somebody else's, and passed over.
+/// So `Data/a-1.json` has the key `objects/_44ata/a-_1.json-`, which on a disk is a file with exactly the
+/// object's bytes. A key below `objects` of any other form belongs to another program and is skipped.
 ///
-/// Clones are handles of the same store. [`StorageBackend::close`] brings it to rest, see
+/// Clones are handles of the same store. [`StorageBackend::close`] completes its background work, see
 /// [`backend`](Self::backend).
 #[derive(Clone)]
 pub struct AsObjectStore {
@@ -133,12 +132,12 @@ pub struct AsObjectStore {
 }
 
 impl AsObjectStore {
-    /// The objects of `backend` below its folder `objects`.
+    /// A store of the objects of `backend` below its folder `objects`.
     pub fn new(backend: Arc<dyn StorageBackend>) -> Self {
         Self { backend, uploads: Uploads::default() }
     }
 
-    /// What it stands on: to ask for its capabilities, or to close it.
+    /// The backend, for its capabilities or to close it.
     pub fn backend(&self) -> &Arc<dyn StorageBackend> {
         &self.backend
     }
@@ -244,7 +243,7 @@ impl fmt::Display for AsObjectStore {
     }
 }
 
-/// Shows nothing of the backend, which may name accounts and places.
+/// Omits the backend, which may name accounts and places.
 impl fmt::Debug for AsObjectStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AsObjectStore").finish_non_exhaustive()

@@ -46,7 +46,7 @@ pub(super) async fn get(
     })
 }
 
-/// The ranges of one and the same state of the object, for one reading of it.
+/// Reads the object once, and cuts all ranges from that state.
 pub(super) async fn ranges(
     backend: &dyn StorageBackend,
     location: &Path,
@@ -59,14 +59,14 @@ pub(super) async fn ranges(
         .collect()
 }
 
-/// The object, whole.
+/// Reads the whole object.
 pub(super) async fn object(backend: &dyn StorageBackend, location: &Path) -> Result<Object> {
     let key = escape::key(location).map_err(|why| not_found(location, why))?;
     let found = backend.get(&key).await.map_err(|error| failed(location, error))?;
     found.ok_or_else(|| not_found(location, "There is none"))
 }
 
-/// What is known of it without its bytes.
+/// Reads the metadata without the bytes.
 pub(super) async fn head(backend: &dyn StorageBackend, location: &Path) -> Result<Meta> {
     let key = escape::key(location).map_err(|why| not_found(location, why))?;
     let found = backend.stat(&key).await.map_err(|error| failed(location, error))?;
@@ -83,8 +83,8 @@ fn described(location: &Path, meta: Meta) -> ObjectMeta {
     }
 }
 
-/// The conditions of a read. object_store takes an `e_tag` in them for a list of tags between commas; one of
-/// ours may have a comma itself, so the whole of it is compared first.
+/// Checks the conditions of a read. object_store parses the `e_tag` of a condition as a comma-separated list;
+/// our version may contain a comma, so the whole text is compared first.
 fn check_conditions(options: &GetOptions, meta: &ObjectMeta) -> Result<()> {
     let mut options = options.clone();
     for tag in [&mut options.if_match, &mut options.if_none_match] {

@@ -1,4 +1,4 @@
-//! Uploads in parts, which are gathered in memory until they are committed as one object.
+//! Uploads in parts, which are collected in memory and committed as one object.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -19,7 +19,7 @@ use super::{
     escape, write,
 };
 
-/// What was uploaded so far.
+/// The parts that were uploaded so far.
 #[derive(Clone)]
 struct Parts {
     location: Path,
@@ -37,7 +37,7 @@ impl Parts {
         Ok(Self { location: location.clone(), parts: BTreeMap::new(), size: 0, most })
     }
 
-    /// Takes a part, in place of an earlier one of that number.
+    /// Adds a part, and replaces an earlier one with that number.
     fn add(&mut self, number: usize, part: PutPayload) -> Result<()> {
         let replaced = self.parts.get(&number).map_or(0, PutPayload::content_length) as u64;
         let size = (self.size - replaced).saturating_add(part.content_length() as u64);
@@ -52,7 +52,7 @@ impl Parts {
         Ok(())
     }
 
-    /// Commits the parts from 0 to `count`, which must be all there are.
+    /// Commits the parts from 0 to `count`. There must be no gap and no other part.
     async fn commit(self, backend: &dyn StorageBackend, count: usize) -> Result<PutResult> {
         if !self.parts.keys().copied().eq(0..count) {
             let has = self.parts.len();
@@ -64,12 +64,12 @@ impl Parts {
     }
 }
 
-/// An upload that one caller makes from its first part to its last.
+/// An upload by a single caller, from its first part to its last.
 pub(super) struct Upload {
     backend: Arc<dyn StorageBackend>,
-    /// None once they are committed or dropped.
+    /// None once the parts were committed or dropped.
     parts: Option<Parts>,
-    /// How many parts there were, refused ones included: those leave a gap, with which nothing is committed.
+    /// The number of parts, including refused ones: these leave a gap, so that nothing is committed.
     count: usize,
 }
 
@@ -86,7 +86,7 @@ impl Upload {
 
 #[async_trait]
 impl MultipartUpload for Upload {
-    /// The part counts from the call on, in the order of the calls, whether or not the future is polled.
+    /// The part is added by the call, in the order of the calls, even if the future is not polled.
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
         let number = self.count;
         self.count += 1;
@@ -94,7 +94,7 @@ impl MultipartUpload for Upload {
         future::ready(taken).boxed()
     }
 
-    /// One commit. Where it fails the parts are kept, so that it may be repeated.
+    /// Makes one commit. If it fails the parts are kept, so that it may be repeated.
     async fn complete(&mut self) -> Result<PutResult> {
         let parts = self.parts.clone().ok_or_else(over)?;
         let result = parts.commit(&*self.backend, self.count).await?;
@@ -102,7 +102,7 @@ impl MultipartUpload for Upload {
         Ok(result)
     }
 
-    /// Drops the parts. What a `complete` with an unknown outcome left is not undone.
+    /// Drops the parts. The effect of a `complete` with an unknown outcome is not undone.
     async fn abort(&mut self) -> Result<()> {
         self.parts.take().map(drop).ok_or_else(over)
     }
@@ -118,21 +118,21 @@ fn over() -> Error {
     generic("This upload was completed or aborted before")
 }
 
-/// The uploads under way that are known by a number, for as long as one of the handles that share them lives.
+/// The open uploads with a number, shared by several handles until the last one is dropped.
 #[derive(Clone, Default)]
 pub(super) struct Uploads(Arc<Mutex<Numbered>>);
 
 #[derive(Default)]
 struct Numbered {
     uploads: HashMap<MultipartId, Known>,
-    /// How many numbers were given away, to uploads and to parts.
+    /// The number of ids that were assigned, to uploads and to parts.
     given: u64,
 }
 
 #[derive(Clone)]
 struct Known {
     parts: Parts,
-    /// What each part was called when it was taken.
+    /// The id that each part was given when it was added.
     names: BTreeMap<usize, String>,
 }
 
@@ -166,7 +166,7 @@ impl Uploads {
         Ok(PartId { content_id: name })
     }
 
-    /// The upload goes only when it is committed, so that a failed one may be repeated.
+    /// Completes an upload. It is removed only once it is committed, so that a failed one may be repeated.
     pub(super) async fn complete(
         &self,
         backend: &dyn StorageBackend,
@@ -198,7 +198,7 @@ impl Uploads {
     }
 
     fn lock(&self) -> MutexGuard<'_, Numbered> {
-        // Nothing is half done under the lock that a panic could leave behind.
+        // No operation under the lock can be left half done by a panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -12,7 +12,7 @@ use super::{
     escape, read,
 };
 
-/// How often a rename starts anew because its source was changed under it.
+/// How often a rename starts again because its source changed.
 const RENAMES: usize = 16;
 
 pub(super) async fn put_opts(
@@ -39,7 +39,7 @@ pub(super) async fn put_opts(
     put(backend, location, payload.into(), when).await
 }
 
-/// Refuses what could not be kept.
+/// Refuses properties that cannot be stored.
 pub(super) fn check_extras(tags: bool, attributes: bool) -> Result<()> {
     match (tags, attributes) {
         (true, _) => Err(not_implemented("put with tags")),
@@ -62,9 +62,9 @@ pub(super) async fn put(
     Ok(PutResult { e_tag, version: None, extensions: Extensions::new() })
 }
 
-/// Deletes what is there, if anything is.
+/// Deletes the object, if there is one.
 pub(super) async fn delete(backend: &dyn StorageBackend, location: &Path) -> Result<()> {
-    // Where no object can be there is none any more.
+    // No object can exist at a path without a key.
     let Ok(key) = escape::key(location) else { return Ok(()) };
     let batch = Batch::new().stage([Operation::delete(key)]);
     let commit = backend.commit(batch).await.map_err(|error| failed(location, error))?;
@@ -85,8 +85,8 @@ pub(super) async fn copy(backend: &dyn StorageBackend, from: &Path, to: &Path, m
 
 /// Stores the source at the target, then deletes it, in one batch of two stages.
 ///
-/// The delete is conditional where the backend can do that, so that a write to the source after it was read
-/// is not lost with it.
+/// The delete is conditional if the backend supports that, so that a write to the source after the read is
+/// not lost.
 pub(super) async fn rename(
     backend: &dyn StorageBackend,
     from: &Path,
@@ -110,7 +110,7 @@ pub(super) async fn rename(
             .stage([Operation::put(target.clone(), source.bytes).when(when.clone())])
             .stage([Operation::delete(source.meta.key).when(unchanged)]);
         match backend.commit(batch).await.map_err(|error| failed(to, error))? {
-            // Nothing was touched: the source is another one now, or gone.
+            // Nothing was touched: the source was replaced or removed.
             Commit::Conflict(Conflict { at: Position { stage: 1, .. }, applied: 0, .. }) => {}
             Commit::Conflict(Conflict { at: Position { stage: 1, .. }, .. }) => {
                 let what = format!("{to} was written, but {from} was changed meanwhile and is kept");
@@ -123,8 +123,8 @@ pub(super) async fn rename(
     Err(generic(format!("{from} was not renamed: it changed {RENAMES} times meanwhile")))
 }
 
-/// Writing back what was read could undo a newer write, and deleting it afterwards would lose it: so nothing
-/// is written.
+/// Handles a copy or rename onto itself. Writing back what was read could undo a newer write, and a delete
+/// afterwards would lose it, so nothing is written.
 async fn onto_itself(backend: &dyn StorageBackend, location: &Path, when: &Precondition) -> Result<()> {
     let found = read::head(backend, location).await?;
     match when {

@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::held::Fetched;
 
-/// The credentials in a document as programs print them (`credential_process`, version 1) and services of
-/// containers answer with it, or what is wrong with it, without its text.
+/// Parses credentials from the document that programs print (`credential_process`, version 1) and that
+/// services of containers return. The error omits the text.
 ///
 /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-process-credentials.html>
 pub(super) fn credentials(document: &[u8], is_of_a_program: bool) -> Result<Fetched<AwsCredential>, String> {
@@ -34,7 +34,7 @@ pub(super) fn credentials(document: &[u8], is_of_a_program: bool) -> Result<Fetc
     Ok(Fetched { credential: credential.into(), expires })
 }
 
-/// Whether what becomes a header may be one: object_store panics where it may not.
+/// Whether the values are valid in a header; object_store panics if they are not.
 pub(super) fn fits(credential: &AwsCredential) -> bool {
     let is_plain = |it: &str| it.bytes().all(|byte| byte.is_ascii_graphic());
     is_plain(&credential.key_id) && credential.token.as_deref().is_none_or(is_plain)
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn documents_are_read_and_what_is_wrong_is_named_without_the_text() {
+    fn documents_are_parsed_and_errors_omit_the_text() {
         let read = |text: &str| credentials(text.as_bytes(), true);
         let whole = r#"{"Version": 1, "AccessKeyId": "A", "SecretAccessKey": "S", "SessionToken": "T",
                         "Expiration": "2026-11-30T12:00:00+01:00"}"#;

@@ -2,11 +2,11 @@ use std::{error::Error as StdError, fmt};
 
 use pflow_backend::{Error, ErrorKind};
 
-/// Why no credentials could be had, and the way out. Holds no secret.
+/// Why no credentials are available, with a hint. It contains no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NoCredentials {
     pub(crate) kind: ErrorKind,
-    /// What failed, on what, why.
+    /// What failed, on what, and why.
     pub(crate) why: String,
     /// One imperative sentence.
     pub(crate) hint: String,
@@ -17,17 +17,17 @@ pub(crate) struct NoCredentials {
     allow(dead_code, reason = "not each cloud says all of this")
 )]
 impl NoCredentials {
-    /// The settings or files are wrong.
+    /// The error for wrong settings or files.
     pub(crate) fn invalid(why: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { kind: ErrorKind::InvalidInput, why: why.into(), hint: hint.into() }
     }
 
-    /// A program or a service gave none.
+    /// The error for a program or a service that provided no credentials.
     pub(crate) fn denied(why: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { kind: ErrorKind::Denied, why: why.into(), hint: hint.into() }
     }
 
-    /// As object_store hands it on.
+    /// The error as object_store passes it on.
     pub(crate) fn carried(self) -> object_store::Error {
         object_store::Error::Generic { store: "credentials", source: Box::new(self) }
     }

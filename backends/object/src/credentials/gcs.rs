@@ -8,28 +8,28 @@ use serde_json::Value;
 use super::{NoCredentials, Source};
 use crate::options::ObjectOptions;
 
-/// What object_store can do with a file, and the fields that it needs.
+/// The kinds of files that object_store supports, and the fields that they need.
 const KINDS: [(&str, &[&str]); 2] = [
     ("service_account", &["client_email", "private_key", "private_key_id"]),
     ("authorized_user", &["client_id", "client_secret", "refresh_token"]),
 ];
 
-/// What is done by programs of Google alone.
+/// The kinds that only Google's programs support.
 const OTHERS: [(&str, &str); 3] = [
     ("external_account", " (workload identity federation)"),
     ("external_account_authorized_user", " (workforce identity federation)"),
     ("impersonated_service_account", " (impersonation)"),
 ];
 
-/// Where GCS's credentials come from.
+/// The origin of GCS's credentials.
 pub(crate) struct Gcs {
-    /// The file of application default credentials that no variable names, if it is there.
+    /// The default file of application default credentials, if it exists and no variable names another one.
     pub(crate) well_known: Option<String>,
     pub(crate) source: Source,
 }
 
 impl Gcs {
-    /// Reads the file, so that what is wrong with it is said with its path.
+    /// Finds the file and checks it, so that an error names its path.
     pub(crate) fn find(options: &ObjectOptions) -> Result<Self, NoCredentials> {
         let of_variable = |name: &str| Self { well_known: None, source: Source::variables(name) };
         for name in [
@@ -60,7 +60,7 @@ impl Gcs {
     }
 }
 
-/// Where `gcloud auth application-default login` writes.
+/// The file that `gcloud auth application-default login` writes.
 fn well_known(options: &ObjectOptions) -> Option<PathBuf> {
     let folder = match options.variable("APPDATA") {
         Some(folder) if cfg!(windows) => PathBuf::from(folder),

@@ -14,83 +14,81 @@ use pflow_backend::{Environment, async_trait};
 use super::Refused;
 use crate::getting::Begun;
 
-/// Credentials are renewed when they hold for less than this.
+/// Credentials are renewed when they are valid for less than this.
 const MARGIN: Duration = Duration::from_secs(300);
-/// While the held ones are still good, a source is asked again after this long at the earliest.
+/// While the held credentials are valid, the minimum time between two fetches.
 const PAUSE: Duration = Duration::from_secs(30);
-/// How long a request waits for new credentials while the held ones are still good.
+/// How long a request waits for new credentials while the held ones are valid.
 const RENEWAL: Duration = Duration::from_secs(5);
 
-/// What a source gave.
+/// The credentials that a source returned.
 pub(crate) struct Fetched<C> {
     pub(crate) credential: Arc<C>,
-    /// None where the source does not tell: they are good until the server refuses them.
+    /// None if the source does not say: they are used until the server refuses them.
     pub(crate) expires: Option<DateTime<Utc>>,
 }
 
-/// A source of credentials that may give new ones.
+/// A source that can provide new credentials.
 #[async_trait]
 pub(crate) trait Fetch: fmt::Debug + Send + Sync + 'static {
     type Credential;
 
-    /// Asks for credentials. `is_refused`: the server has refused those that it gave before.
+    /// Fetches credentials. `is_refused`: the server has refused the previous ones.
     async fn fetch(&self, is_refused: bool) -> Result<Fetched<Self::Credential>>;
 
-    /// Whether the source keeps its credentials itself, so that it can be asked at every request.
+    /// Whether the source caches its credentials itself, so that it can be asked at every request.
     fn keeps(&self) -> bool {
         false
     }
 }
 
-/// Credentials that a request may have been signed with.
+/// Credentials that requests are signed with.
 pub(crate) trait Signs: fmt::Debug + Send + Sync + 'static {
-    /// Whether a request with this header `authorization` was signed with them.
+    /// Whether a request with this `authorization` header was signed with them.
     fn signed(&self, authorization: &str) -> bool;
 }
 
-/// Keeps the credentials of a source.
+/// Holds the credentials of a source.
 ///
-/// - A request waits for a fetch only where the held credentials were refused, have expired, or are about to
-///   expire. In the last case one request waits, for [`RENEWAL`] at most, and the others use those that are
-///   held.
-/// - A fetch that fails while they still hold costs nothing: they are used until they expire, by the clock
-///   of the machine. Where that clock errs the server refuses them, which is the next rule.
-/// - Credentials that the server refused are never used again unless the source gives the same ones once
-///   more.
-/// - A fetch that fails fails for every request that waited for it.
+/// - A request waits for a fetch only if the held credentials were refused, have expired, or are about to
+///   expire. In the last case one request waits, for at most [`RENEWAL`], and the others use the held ones.
+/// - A fetch that fails while they are still valid does no harm: they are used until they expire by the
+///   machine's clock. If that clock is wrong, the server refuses them, and the next rule applies.
+/// - Credentials that the server refused are not used again, unless the source returns the same ones again.
+/// - A failed fetch fails every request that waited for it.
 pub(crate) struct Held<F: Fetch> {
     source: F,
     refused: Arc<Refused>,
     environment: Arc<dyn Environment>,
     state: Mutex<State<F::Credential>>,
-    /// Locked while a fetch is under way, so that one fetch serves all requests.
+    /// Locked during a fetch, so that one fetch serves all requests.
     fetching: tokio::sync::Mutex<()>,
 }
 
 struct State<C> {
     held: Option<Fetched<C>>,
-    /// How the server saw what is held when it refused it.
+    /// The header of the refused request, if the server refused the held credentials.
     refused: Option<String>,
-    /// Before this moment of the monotonic clock the source is not asked while the held ones are good. Set
-    /// before each fetch, for a fetch that hangs is dropped and sets nothing.
+    /// The source is not asked before this moment of the monotonic clock while the held credentials are
+    /// valid. It is set before each fetch, because a fetch that hangs is dropped and sets nothing afterwards.
     next: Duration,
-    /// How many fetches have ended.
+    /// The number of completed fetches.
     ended: u64,
-    /// What the last one that ended met.
+    /// The failure of the last completed fetch.
     failed: Option<Failed>,
 }
 
-/// What a request is to do.
+/// What a request must do.
 enum Now<C> {
     /// Use these.
     Good(Arc<C>),
-    /// Fetch, or use these where that fails.
+    /// Fetch, or use these if that fails.
     Due(Arc<C>),
-    /// Fetch. So many fetches have ended up to now.
+    /// Fetch. `ended` is the number of fetches completed so far.
     Without { ended: u64 },
 }
 
-/// A failure that several requests are told.
+/// A failure that is returned to several requests.
 #[derive(Debug, Clone)]
 struct Failed(Arc<Error>);
 
@@ -125,7 +123,7 @@ where
         }
     }
 
-    /// Whether the source is asked although these are held and hold.
+    /// Whether to ask the source although the held credentials are valid.
     fn is_due(&self, held: &Fetched<F::Credential>, next: Duration) -> bool {
         let is_near_its_end = match held.expires {
             Some(expires) => left(expires, self.environment.now()) < MARGIN,
@@ -138,7 +136,7 @@ where
         held.expires.is_none_or(|expires| self.environment.now() < expires)
     }
 
-    /// The caller has locked `fetching`.
+    /// Fetches credentials. The caller holds the lock `fetching`.
     async fn fetch(&self) -> Result<Arc<F::Credential>, Failed> {
         let is_refused = {
             let mut state = self.state();
@@ -152,7 +150,7 @@ where
             Ok(fetched) => {
                 let pause = if self.source.keeps() { Duration::ZERO } else { PAUSE };
                 state.next = self.environment.monotonic().saturating_add(pause);
-                // Where the refusal came during the fetch the source did not know of it.
+                // A refusal that came during the fetch was not known to the source.
                 let refused = state.refused.take();
                 state.refused = refused.filter(|it| !is_refused && fetched.credential.signed(it));
                 state.failed = None;
@@ -168,8 +166,8 @@ where
         }
     }
 
-    /// One request fetches; the others, and this one where the fetch fails or takes long, use those that are
-    /// held.
+    /// Renews credentials that are about to expire. One request fetches; the others use the held ones, and so
+    /// does this one if the fetch fails or takes long.
     async fn renewed(&self, held: Arc<F::Credential>) -> Arc<F::Credential> {
         let Ok(_alone) = self.fetching.try_lock() else { return held };
         match select(pin!(self.fetch()), pin!(self.environment.sleep(RENEWAL))).await {
@@ -181,7 +179,7 @@ where
         }
     }
 
-    /// Waits for the fetch that is under way, or fetches.
+    /// Waits for the running fetch, or fetches.
     async fn awaited(&self, ended: u64) -> Result<Arc<F::Credential>, Failed> {
         let _alone = self.fetching.lock().await;
         if let Now::Good(credential) | Now::Due(credential) = self.now() {
@@ -251,7 +249,7 @@ impl Signs for object_store::azure::AzureCredential {
     }
 }
 
-/// How long something is left until a time; nothing where it is over.
+/// The time left until `until`; zero if it has passed.
 fn left(until: DateTime<Utc>, now: DateTime<Utc>) -> Duration {
     until.signed_duration_since(now).to_std().unwrap_or_default()
 }
@@ -268,7 +266,8 @@ mod tests {
 
     use super::*;
 
-    /// Gives credentials that hold for an hour, or fails, once for each permit. Without one it hangs.
+    /// Returns credentials that are valid for an hour, or fails, once for each permit. Without a permit it
+    /// hangs.
     #[derive(Debug)]
     struct Source {
         environment: Arc<ManualEnvironment>,
@@ -309,7 +308,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_source_that_hangs_costs_one_request_a_few_seconds() {
+    async fn hanging_source_delays_one_request_by_a_few_seconds() {
         let (held, environment) = held();
         assert_eq!(id(&held).await, "0");
         environment.advance(Duration::from_secs(3_400));
@@ -318,7 +317,7 @@ mod tests {
             assert_eq!(id(&held).await, "0");
             assert_eq!(environment.monotonic(), begun + RENEWAL);
         }
-        // A request that gives up leaves nothing behind.
+        // A request that gives up leaves no state behind.
         environment.advance(PAUSE);
         assert!(held.get_credential().now_or_never().is_none_or(|it| it.is_ok()));
         assert_eq!(id(&held).await, "0");
@@ -329,7 +328,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failed_fetch_is_told_to_all_that_waited_for_it() {
+    async fn failed_fetch_fails_all_requests_that_waited_for_it() {
         let (held, _) = held();
         held.source.permits.forget_permits(1);
         held.source.fails.store(true, Ordering::Relaxed);

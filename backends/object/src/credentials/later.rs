@@ -1,13 +1,13 @@
 use std::time::Duration;
 
-/// Why a service that hands out credentials gives none at the moment. Holds no secret.
+/// Why a credential service provides no credentials at the moment. It contains no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Later {
     pub(crate) host: String,
-    /// In a few words.
+    /// The cause in a few words.
     pub(crate) cause: String,
-    /// How long it wants to be left alone, if it said so.
+    /// The pause that the service asked for, if any.
     pub(crate) retry_after: Option<Duration>,
-    /// Whether there was no connection.
+    /// Whether no connection was made.
     pub(crate) is_unreached: bool,
 }

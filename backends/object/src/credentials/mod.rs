@@ -1,7 +1,7 @@
-//! Where credentials come from, and how a handle that lives for days keeps having some.
+//! The sources of credentials, and their renewal in handles that live for days.
 //!
-//! `Held` is before every source that can give new credentials. It renews them before they expire, goes
-//! on with those it has while a renewal fails, and fetches new ones when the server refuses those it has.
+//! `Held` wraps every source that can provide new credentials. It renews them before they expire, uses the
+//! present ones while a renewal fails, and fetches new ones when the server refuses them.
 
 #[cfg(feature = "s3")]
 mod aws;

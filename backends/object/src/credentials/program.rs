@@ -6,7 +6,7 @@ use futures::future::{Either, select};
 use pflow_backend::Environment;
 use tokio::process::Command;
 
-/// A program with its arguments. It inherits the environment of this process, with `variables` over it.
+/// A program with its arguments. It inherits the environment of this process, overridden by `variables`.
 pub(super) struct Program {
     line: Line,
     variables: BTreeMap<String, String>,
@@ -15,20 +15,20 @@ pub(super) struct Program {
 
 #[cfg_attr(not(feature = "s3"), allow(dead_code, reason = "S3 alone has command lines"))]
 enum Line {
-    /// Run by the shell of the system, as the SDKs of AWS run a `credential_process`.
+    /// Run by the system's shell, as AWS's SDKs run a `credential_process`.
     Shell(String),
-    /// Looked up on the PATH.
+    /// Looked up in the PATH.
     Words(Vec<String>),
 }
 
-/// Why a program gave nothing.
+/// Why a program returned nothing.
 #[derive(Debug)]
 pub(super) enum Failed {
     NotFound,
     NotStarted(io::Error),
     TimedOut(Duration),
-    /// With this code, or killed. What it wrote to its standard error is for looking at, not for repeating:
-    /// it may hold a secret.
+    /// It ended with this code, or was killed. Its standard error is only searched and never repeated,
+    /// because it may contain a secret.
     Ended {
         code: Option<i32>,
         said: String,
@@ -46,8 +46,8 @@ impl Program {
         Self { line: Line::Words(words), variables: variables.clone(), limit }
     }
 
-    /// What it writes to its standard output. It gets no input, and is killed when its time is over or when
-    /// nothing waits for it any more.
+    /// Runs the program and returns its standard output. It gets no input. It is killed when its time is over
+    /// or when the future is dropped.
     pub(super) async fn run(&self, environment: &dyn Environment) -> Result<Vec<u8>, Failed> {
         let mut command = self.command();
         command.envs(&self.variables).kill_on_drop(true);
@@ -62,7 +62,7 @@ impl Program {
         };
         match ended.status.code() {
             Some(0) => Ok(ended.stdout),
-            // How shells say that there is no such program.
+            // The exit code by which shells report a missing program.
             Some(127) if matches!(self.line, Line::Shell(_)) => Err(Failed::NotFound),
             code => Err(Failed::Ended { code, said: String::from_utf8_lossy(&ended.stderr).into_owned() }),
         }
@@ -100,7 +100,7 @@ impl Program {
     }
 }
 
-/// The program that a command line names, without its arguments, which may hold a secret.
+/// The program in a command line, without its arguments, which may contain a secret.
 pub(super) fn name_of(line: &str) -> &str {
     let line = line.trim();
     let quoted = ['"', '\''].into_iter().find_map(|quote| line.strip_prefix(quote)?.split(quote).next());
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_is_named_without_its_arguments() {
+    fn program_is_named_without_its_arguments() {
         for (line, name) in [
             ("/opt/tool --secret hunter2", "/opt/tool"),
             ("\"/opt/a b/tool\" hunter2", "/opt/a b/tool"),

@@ -3,21 +3,20 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-/// As many are kept: a handle sends no more requests side by side by default.
+/// The maximum number of headers that are kept; by default a handle sends no more requests side by side.
 const MOST: usize = 64;
 
-/// The credentials that the server has refused, as the header `authorization` of the requests showed them,
-/// until
-/// [`Held`](super::Held) looks.
+/// The credentials that the server refused, as the `authorization` headers of the requests, until
+/// [`Held`](super::Held) takes them.
 #[derive(Default)]
 pub(crate) struct Refused {
-    /// Whether new credentials may be had at all.
+    /// Whether new credentials are possible at all.
     pub(crate) can_renew: bool,
     headers: Mutex<Vec<String>>,
 }
 
 impl Refused {
-    /// For credentials that may be renewed.
+    /// For credentials that can be renewed.
     pub(crate) fn renewable() -> Self {
         Self { can_renew: true, headers: Mutex::default() }
     }
@@ -34,7 +33,7 @@ impl Refused {
     }
 }
 
-/// Hides the headers: some are a token.
+/// Hides the headers, because some are a token.
 impl fmt::Debug for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Refused").field("can_renew", &self.can_renew).finish_non_exhaustive()

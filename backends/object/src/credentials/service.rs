@@ -15,17 +15,17 @@ use super::{
     held::{Fetch, Fetched, Signs},
 };
 
-/// A provider of object_store, which asks a service or a token endpoint and keeps what it got.
+/// A provider of object_store, which asks a service or a token endpoint and caches the result.
 pub(crate) type Provider<C> = Arc<dyn CredentialProvider<Credential = C>>;
 
-/// Makes a provider that has asked for nothing yet.
+/// Makes a provider that has no credentials yet.
 type Make<C> = Box<dyn Fn() -> Result<Provider<C>> + Send + Sync>;
 
-/// A source that object_store speaks with.
+/// A source that object_store implements.
 ///
-/// object_store fails a request when its credentials hold for less than five minutes and cannot be renewed,
-/// and it keeps credentials that the server has refused. [`Held`](super::Held) mends the first; a new
-/// provider in place of the old one mends the second.
+/// object_store fails a request if its credentials are valid for less than five minutes and cannot be
+/// renewed, and it keeps credentials that the server has refused. [`Held`](super::Held) fixes the first
+/// problem; replacing the provider by a new one fixes the second.
 pub(crate) struct Service<C> {
     make: Make<C>,
     provider: Mutex<Provider<C>>,
@@ -58,7 +58,7 @@ impl<C: Signs> Fetch for Service<C> {
         match provider.get_credential().await {
             Ok(credential) => Ok(Fetched { credential, expires: None }),
             Err(error) if is_told(&error) => Err(error),
-            // What object_store says of it may repeat the answer of the service.
+            // object_store's message may repeat the answer of the service.
             Err(_) => Err(NoCredentials::denied(
                 format!("{} gives no credentials that can be read", self.origin),
                 "Check its settings, or set other credentials".to_owned(),
@@ -72,7 +72,7 @@ impl<C: Signs> Fetch for Service<C> {
     }
 }
 
-/// Whether the error says what a request for credentials met, and not that its answer cannot be read.
+/// Whether the error is about a request for credentials, and not about an answer that cannot be parsed.
 fn is_told(error: &object_store::Error) -> bool {
     let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(source) = cause {

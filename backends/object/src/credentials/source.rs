@@ -1,9 +1,9 @@
-/// Where the credentials of a handle come from, in words for a person. Holds no secret.
+/// The origin of a handle's credentials, in words for a person. It contains no secret.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Source {
-    /// Completes "the credentials are those of …"; empty where nothing is known of them.
+    /// Completes "the credentials are those of …"; empty if nothing is known of them.
     pub(crate) origin: String,
-    /// What a person does when they are wrong or have expired: one imperative sentence.
+    /// What a person should do if they are wrong or have expired: one imperative sentence.
     pub(crate) renew: String,
 }
 
@@ -16,7 +16,7 @@ impl Source {
         Self { origin: origin.into(), renew: renew.into() }
     }
 
-    /// The variables of the caller.
+    /// Credentials in the caller's environment variables.
     pub(crate) fn variables(names: &str) -> Self {
         Self::new(names, format!("Set {names} to credentials that are valid"))
     }

@@ -1,4 +1,4 @@
-//! What it means that a service gave no credentials.
+//! Interprets the failures of a credential service.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,7 @@ use reqwest::header::HeaderMap;
 use super::Later;
 use crate::wire::{Failure, after};
 
-/// What an answer says that is no success.
+/// Interprets an answer that is not a success.
 pub(crate) fn of_answer(host: String, status: u16, headers: &HeaderMap) -> Failure {
     let header = |name| headers.get(name).and_then(|it| it.to_str().ok());
     match status {
@@ -24,10 +24,10 @@ pub(crate) fn of_answer(host: String, status: u16, headers: &HeaderMap) -> Failu
     }
 }
 
-/// What it means that no whole answer came. `is_unreached`: there was no connection either.
+/// Interprets a missing or incomplete answer. `is_unreached`: there was no connection either.
 ///
-/// A machine that is none of the cloud's has no metadata service, and it stays so. Any other service is
-/// there, and comes back.
+/// A machine outside of the cloud has no metadata service, and that does not change. Any other service exists
+/// and will be available again.
 pub(crate) fn of_no_answer(host: String, is_unreached: bool) -> Failure {
     if is_unreached && is_of_the_machine(&host) {
         return Failure::Credentials(host);
@@ -36,12 +36,12 @@ pub(crate) fn of_no_answer(host: String, is_unreached: bool) -> Failure {
     Failure::CredentialsLater(Later { host, cause, retry_after: None, is_unreached })
 }
 
-/// Whether a metadata service is at the host on each machine of a cloud, and nothing elsewhere.
+/// Whether the host is that of a metadata service, which exists on each machine of a cloud and nowhere else.
 fn is_of_the_machine(host: &str) -> bool {
     let name = host.trim_start_matches('[').trim_end_matches(']');
     match name.parse() {
         Ok(IpAddr::V4(address)) => address.is_link_local(),
-        // fd00:ec2::254 of AWS is one of these.
+        // This includes fd00:ec2::254 of AWS.
         Ok(IpAddr::V6(address)) => address.is_unique_local() || address.is_unicast_link_local(),
         Err(_) => name == "metadata" || name == "metadata.google.internal",
     }
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_machine_of_no_cloud_is_without_credentials_for_ever() {
+    fn only_a_missing_metadata_service_is_a_permanent_failure() {
         for host in ["169.254.169.254", "[fd00:ec2::254]", "metadata.google.internal"] {
             let is_final = |failure| matches!(failure, Failure::Credentials(_));
             assert!(is_final(of_no_answer(host.to_owned(), true)), "{host}");
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_that_wants_to_be_left_alone_is() {
+    fn retry_after_of_a_credential_service_is_kept() {
         let mut headers = HeaderMap::new();
         headers.insert("retry-after", "7".parse().unwrap());
         let Failure::CredentialsLater(later) = of_answer("h".to_owned(), 429, &headers) else { panic!() };

@@ -1,4 +1,4 @@
-//! Copies that follow the answer.
+//! Copies that are written after the answer.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ fn save(head: &'static str, copy: &'static str) -> Batch {
 }
 
 #[tokio::test]
-async fn the_answer_does_not_wait_for_a_copy_and_close_does() {
+async fn answer_does_not_wait_for_a_copy_and_close_does() {
     let server = Server::new();
     let backend = backend(&server);
     let versions = super::versions(backend.commit(save("1", "one")).await);
@@ -24,18 +24,18 @@ async fn the_answer_does_not_wait_for_a_copy_and_close_does() {
     assert_eq!((server.holds("p/head").as_deref(), server.holds("p/copy")), (Some("1"), None));
     backend.close().await.unwrap();
     assert_eq!(server.holds("p/copy").as_deref(), Some("one"));
-    // From now on nothing runs behind an answer.
+    // From now on no copy is written after an answer.
     let versions = super::versions(backend.commit(save("2", "two")).await);
     assert!(versions.get(Position { stage: 1, operation: 0 }).is_some());
     assert_eq!(server.holds("p/copy").as_deref(), Some("two"));
 }
 
 #[tokio::test]
-async fn of_the_copies_that_wait_the_newest_is_written() {
+async fn newest_of_several_waiting_copies_is_written() {
     let server = Server::new();
     let backend = backend(&server);
     for (head, copy) in [("1", "one"), ("2", "two"), ("3", "three")] {
-        // Nothing else has a turn while this is polled, so the copies pile up.
+        // No other task runs while this is polled, so the copies accumulate.
         versions(backend.commit(save(head, copy)).now_or_never().unwrap());
     }
     backend.close().await.unwrap();
@@ -45,7 +45,7 @@ async fn of_the_copies_that_wait_the_newest_is_written() {
 }
 
 #[tokio::test]
-async fn the_own_handle_never_sees_an_older_copy() {
+async fn handle_never_reads_an_older_copy_than_its_own() {
     let server = Server::new();
     let backend = backend(&server);
     server.plan("PUT", [Plan::Plainly, Plan::Answered(500), Plan::NoAnswer]);
@@ -56,7 +56,7 @@ async fn the_own_handle_never_sees_an_older_copy() {
 }
 
 #[tokio::test]
-async fn a_later_write_of_the_key_lands_behind_the_copy() {
+async fn later_write_of_the_key_lands_after_the_copy() {
     let server = Server::new();
     let backend = backend(&server);
     server.plan("PUT", [Plan::Plainly, Plan::Answered(500), Plan::Answered(503)]);
@@ -67,7 +67,7 @@ async fn a_later_write_of_the_key_lands_behind_the_copy() {
 }
 
 #[tokio::test]
-async fn close_names_what_could_not_be_written_once() {
+async fn close_reports_unwritten_copies_once() {
     let server = Server::new();
     let backend = backend(&server);
     server.plan("PUT", [Plan::Plainly, Plan::Answered(403)]);
@@ -79,7 +79,7 @@ async fn close_names_what_could_not_be_written_once() {
 }
 
 #[tokio::test]
-async fn what_a_later_copy_mended_is_not_told() {
+async fn failure_repaired_by_a_later_copy_is_not_reported() {
     let server = Server::new();
     let backend = backend(&server);
     server.plan("PUT", [Plan::Plainly, Plan::Answered(403)]);
@@ -102,7 +102,7 @@ async fn more_keys_than_may_wait_are_all_written() {
 }
 
 #[tokio::test]
-async fn a_handle_that_is_dropped_writes_nothing_any_more() {
+async fn dropped_handle_writes_no_more_copies() {
     let server = Server::new();
     let backend = backend(&server);
     versions(backend.commit(save("1", "one")).now_or_never().unwrap());
@@ -113,7 +113,7 @@ async fn a_handle_that_is_dropped_writes_nothing_any_more() {
     assert_eq!(server.requests(), ["PUT p/head"]);
 }
 
-/// The copies of 32 writers are never all in place.
+/// At no time are the copies of all 32 writers written.
 #[tokio::test(start_paused = true)]
 #[allow(clippy::disallowed_methods, reason = "the clock of the paused runtime is the test's own")]
 async fn listings_and_reads_end_while_writers_go_on() {

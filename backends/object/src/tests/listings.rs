@@ -1,4 +1,4 @@
-//! Listings, whatever stands in the bucket.
+//! Listings of buckets with any contents.
 
 use futures::TryStreamExt;
 use pflow_backend::{ErrorKind, Prefix};
@@ -12,7 +12,7 @@ async fn names(backend: &ObjectBackend, below: &str, after: Option<&str>) -> Res
 }
 
 #[tokio::test]
-async fn a_page_that_fails_is_asked_for_again_and_no_line_is_missed() {
+async fn failed_page_is_requested_again_and_no_entry_is_missed() {
     let server = Server::new();
     let backend = backend(&server);
     for name in ["p/a", "p/b/1", "p/b/2", "p/c", "p/d"] {
@@ -29,7 +29,7 @@ async fn a_page_that_fails_is_asked_for_again_and_no_line_is_missed() {
 }
 
 #[tokio::test]
-async fn what_others_put_there_is_passed_over() {
+async fn foreign_objects_are_skipped() {
     let server = Server::new();
     let backend = backend(&server);
     server.show(&[("p/.journal/x", 3), ("p/a b", 3), ("p/c", 3), ("p/é", 3), ("q/other", 3)]);
@@ -37,16 +37,16 @@ async fn what_others_put_there_is_passed_over() {
 }
 
 #[tokio::test]
-async fn folders_made_by_a_console_are_no_objects() {
+async fn console_folders_are_not_listed() {
     let server = Server::new();
     let backend = backend(&server);
-    // `p/a/` and `p/b/` as object_store shows them, where the server has them.
+    // `p/a/` and `p/b/` as object_store shows them, in the server's order.
     server.show(&[("p/a-b", 3), ("p/a", 0), ("p/a/x", 3), ("p/b", 0), ("p/b/c", 0), ("p/d", 0)]);
     assert_eq!(names(&backend, "", None).await.unwrap(), ["a-b", "a/x", "b/c", "d"]);
 }
 
 #[tokio::test]
-async fn a_listing_out_of_order_is_an_error_and_not_a_gap() {
+async fn listing_out_of_order_is_an_error() {
     for size in [0, 3] {
         let server = Server::new();
         let backend = backend(&server);

@@ -1,4 +1,4 @@
-//! The backend before a server that answers as it is told.
+//! The backend with a server that answers as planned.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -53,7 +53,7 @@ async fn commit(backend: &ObjectBackend, operation: Operation) -> Result<Commit>
     backend.commit(Batch::new().stage([operation])).await
 }
 
-/// The versions of what must commit.
+/// The versions of a batch that must commit.
 fn versions(answer: Result<Commit>) -> Versions {
     match answer {
         Ok(Commit::Committed(versions)) => versions,
@@ -61,7 +61,7 @@ fn versions(answer: Result<Commit>) -> Versions {
     }
 }
 
-/// Puts before the test begins, and forgets the requests.
+/// Puts an object before the test begins, and clears the list of requests.
 async fn given(backend: &ObjectBackend, server: &Server, name: &str, bytes: &'static str) -> Version {
     versions(commit(backend, put(name, bytes)).await);
     let version = backend.stat(&key(name)).await.unwrap().unwrap().version;

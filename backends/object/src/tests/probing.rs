@@ -1,5 +1,4 @@
-//! What a probe costs, what it refuses, and what it does not, by servers of every nature. Virtual time:
-//! nothing here waits.
+//! What a probe costs, which servers it refuses and which not. Time is virtual, so no test waits.
 
 use std::time::Duration;
 
@@ -13,12 +12,12 @@ use super::{
     *,
 };
 
-/// The large object is of no interest here and costs time in a debug build.
+/// The large object does not matter here and costs time in a debug build.
 fn depth() -> Depth {
     Depth { large: 4_096, ..Depth::default() }
 }
 
-/// What the probe finds, and how long it takes.
+/// The report of the probe, and its duration.
 async fn probed(nature: Nature, seed: u64) -> (Report, Arc<Simulated>, Duration) {
     let server = Simulated::new(nature, seed);
     let environment = Arc::new(Virtual::new(seed));
@@ -36,7 +35,7 @@ fn seconds(tenths: u64) -> Duration {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sound_server_is_asked_about_a_hundred_times_in_13_round_trips() {
+async fn correct_server_gets_103_requests_in_13_round_trips() {
     for (latency, most) in [(NEAR, seconds(1)), (FAR, seconds(12))] {
         let (report, server, took) = probed(Nature { latency, ..Nature::default() }, 1).await;
         assert!(report.is_safe() && report.broken().is_empty(), "{report:#?}");
@@ -46,16 +45,16 @@ async fn a_sound_server_is_asked_about_a_hundred_times_in_13_round_trips() {
     }
 }
 
-/// What a bucket with versions keeps: every version of 15 objects and of the one that the backend
-/// examines, and a marker for each delete, one of them of a key that never was.
+/// What a bucket with object versions keeps: every version of 15 objects and of the one that the backend
+/// examines, and a marker for each delete, one of them of a key that never existed.
 #[tokio::test(start_paused = true)]
-async fn a_probe_leaves_few_versions() {
+async fn probe_leaves_few_object_versions() {
     let (_, server, _) = probed(Nature { latency: NEAR, ..Nature::default() }, 1).await;
     assert_eq!(server.changes(), (28, 16));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_with_one_write_a_second_is_probed_within_the_same_bounds() {
+async fn server_with_one_write_a_second_is_probed_within_bounds() {
     for latency in [NEAR, FAR, Duration::from_millis(400)] {
         let (report, server, took) =
             probed(Nature { latency, one_write_a_second: true, ..Nature::default() }, 1).await;
@@ -70,7 +69,7 @@ async fn a_server_with_one_write_a_second_is_probed_within_the_same_bounds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unsafe_server_is_refused_within_60_requests() {
+async fn unsafe_server_is_refused_within_60_requests() {
     let sound = Nature { latency: NEAR, ..Nature::default() };
     for (nature, sentence) in [
         (
@@ -133,7 +132,7 @@ async fn writes_that_land_late_never_make_a_server_unsafe() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_loses_one_race_in_five_is_refused() {
+async fn server_that_loses_one_race_in_five_is_refused() {
     const SEEDS: u64 = 500;
     let sound = Nature { latency: NEAR, ..Nature::default() };
     for (nature, what) in [

@@ -1,11 +1,11 @@
-//! What readers get, and what errors say.
+//! Results of reads, and error messages.
 
 use pflow_backend::ErrorKind;
 
 use super::*;
 
 #[tokio::test]
-async fn reads_are_repeated_and_never_short() {
+async fn reads_are_retried_and_never_truncated() {
     let server = Server::new();
     let backend = backend(&server);
     given(&backend, &server, "a", "the whole text").await;
@@ -18,7 +18,7 @@ async fn reads_are_repeated_and_never_short() {
 }
 
 #[tokio::test]
-async fn put_get_and_stat_call_one_state_by_one_name() {
+async fn put_get_and_stat_return_the_same_version() {
     let server = Server::new();
     let backend = backend(&server);
     let Commit::Committed(versions) = commit(&backend, put("a", "one")).await.unwrap() else { panic!() };
@@ -29,7 +29,7 @@ async fn put_get_and_stat_call_one_state_by_one_name() {
 }
 
 #[tokio::test]
-async fn a_first_key_that_is_not_there_may_be_a_bucket_that_is_not_there() {
+async fn first_missing_key_leads_to_a_check_of_the_bucket() {
     let server = Server::new();
     assert_eq!(backend(&server).stat(&key("a")).await.unwrap(), None);
     assert_eq!(server.requests(), ["HEAD p/a", "LIST p/ "]);
@@ -37,7 +37,7 @@ async fn a_first_key_that_is_not_there_may_be_a_bucket_that_is_not_there() {
     let error = backend(&server).stat(&key("a")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     server.requests();
-    // Once the bucket was seen nobody asks for it again.
+    // Once an answer has shown the bucket, it is not checked again.
     let seen = backend(&server);
     given(&seen, &server, "b", "x").await;
     assert_eq!(seen.stat(&key("a")).await.unwrap(), None);
@@ -45,7 +45,7 @@ async fn a_first_key_that_is_not_there_may_be_a_bucket_that_is_not_there() {
 }
 
 #[tokio::test]
-async fn nothing_that_a_server_or_a_setting_says_in_confidence_is_repeated() {
+async fn errors_never_repeat_a_secret_of_a_server_or_setting() {
     let server = Server::new();
     let backend = backend(&server);
     for status in [400, 401, 403, 409, 412, 500] {

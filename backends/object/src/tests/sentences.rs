@@ -1,4 +1,5 @@
-//! What a person is told of credentials that are refused: what is wrong, whose they are, and the way out.
+//! The error messages for refused credentials: what is wrong, where the credentials come from, and the
+//! remedy.
 
 use pflow_backend::{ErrorKind, Key};
 
@@ -30,7 +31,7 @@ fn said(url: &str, status: u16, code: &str, doing: Doing<'_>) -> (String, String
 }
 
 #[test]
-fn a_refusal_says_what_is_wrong_and_what_renews_the_credentials() {
+fn refusal_names_the_problem_and_how_to_renew_credentials() {
     let (login, list) = ("Run `aws sso login --profile work`", "s3:ListBucket");
     for (url, status, code, doing, words, hint) in [
         ("s3://b", 403, "InvalidAccessKeyId", Doing::Read(&a()), "does not know the access key", login),
@@ -109,7 +110,7 @@ fn a_refusal_says_what_is_wrong_and_what_renews_the_credentials() {
         let is_of_a_missing_key = sentence.contains("or the key is missing");
         assert_eq!(is_of_a_missing_key, words.contains("is not allowed"), "a write or a list: {sentence}");
     }
-    // The credentials are not to blame for the clock.
+    // A wrong clock is not blamed on the credentials.
     for code in ["RequestTimeTooSkewed", "RequestExpired"] {
         let (sentence, hint) = said("s3://b", 403, code, Doing::Read(&a()));
         assert!(sentence.contains("The clock of this machine") && !sentence.contains("work"), "{sentence}");
@@ -118,7 +119,7 @@ fn a_refusal_says_what_is_wrong_and_what_renews_the_credentials() {
 }
 
 #[test]
-fn what_gave_no_credentials_says_so_itself() {
+fn missing_credentials_keep_the_message_of_their_source() {
     let none = NoCredentials::denied(
         "The sign-in of the AWS profile work has expired",
         "Run `aws sso login --profile work`",
@@ -135,9 +136,9 @@ fn what_gave_no_credentials_says_so_itself() {
     assert_eq!(unreachable.hint(), Some("Check the name of the account and the network"));
 }
 
-/// Otherwise a check that reads all objects would call them damaged, one after the other.
+/// Otherwise a check that reads all objects would report each of them as damaged.
 #[test]
-fn no_fault_of_a_request_is_of_one_object() {
+fn no_fault_is_about_one_object() {
     let invalid = NoCredentials::invalid("the profile has half a key", "Complete it");
     let word = || "a".to_owned();
     let answers = (100..600).map(Answer::of_status);

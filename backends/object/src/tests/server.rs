@@ -1,4 +1,4 @@
-//! A server in memory that answers as it is told: the plan for each request in turn, then plainly.
+//! A server in memory that answers as planned: by the plan for each request in turn, then normally.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -15,32 +15,32 @@ use object_store::{
 };
 use pflow_backend::{BoxStream, Bytes, DateTime, async_trait};
 
-/// What becomes of one request.
+/// The handling of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Plan {
-    /// Done and answered.
+    /// Applied and answered.
     Plainly,
-    /// Done, and then this status is answered instead.
+    /// Applied, but answered with this status.
     DoneAndAnswered(u16),
-    /// Not done, and this status is answered.
+    /// Not applied, and answered with this status.
     Answered(u16),
-    /// Not done: the server refuses the credentials, and others may be had.
+    /// Not applied: the server refuses the credentials, and new ones may be available.
     Stale,
-    /// Done, and no answer comes.
+    /// Applied, without an answer.
     DoneWithoutAnswer,
-    /// Not done, and no answer comes.
+    /// Not applied, without an answer.
     NoAnswer,
-    /// Done twice, as behind a proxy that repeats; the second answer arrives.
+    /// Applied twice, as behind a proxy that repeats requests; the second answer arrives.
     DoneTwice,
-    /// Done, and before the answer arrives somebody else stores these bytes there.
+    /// Applied, and before the answer arrives another client stores these bytes.
     DoneAndReplaced(&'static str, u16),
-    /// Done, and the answer names no state.
+    /// Applied, and the answer has no version.
     DoneNameless,
-    /// Done, and the body ends before its end.
+    /// Applied, and the body is truncated.
     Short,
 }
 
-/// How the server wants `If-Match`.
+/// The form in which the server expects `If-Match`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum IfMatch {
     Quoted,
@@ -50,9 +50,9 @@ pub(super) enum IfMatch {
 pub(super) struct Server {
     state: Mutex<State>,
     if_match: IfMatch,
-    /// The names of states that this server tells, or none at all.
+    /// Whether this server returns ETags at all.
     names_states: bool,
-    /// Whether they are marked as weak.
+    /// Whether the ETags are marked as weak.
     marks_weak: bool,
     page: usize,
 }
@@ -63,7 +63,7 @@ struct State {
     writes: u64,
     plans: VecDeque<(&'static str, Plan)>,
     requests: Vec<String>,
-    /// What a listing shows beside the objects, as `name` and size, in this order.
+    /// The entries of listings instead of the objects, as name and size, in this order.
     lines: Vec<(String, u64)>,
 }
 
@@ -86,7 +86,7 @@ impl Server {
         Arc::new(Self { if_match, ..Self::plain() })
     }
 
-    /// As behind a proxy that compresses: every ETag is weak, so that no update matches.
+    /// A server behind a proxy that compresses: every ETag is weak, so that no update matches.
     pub(super) fn weak() -> Arc<Self> {
         Arc::new(Self { marks_weak: true, ..Self::plain() })
     }
@@ -95,17 +95,17 @@ impl Server {
         Arc::new(Self { names_states: false, ..Self::plain() })
     }
 
-    /// What becomes of the next requests by this method (`PUT`, `GET`, `HEAD`, `DELETE`, `LIST`).
+    /// Plans the next requests with this method (`PUT`, `GET`, `HEAD`, `DELETE`, `LIST`).
     pub(super) fn plan(&self, method: &'static str, plans: impl IntoIterator<Item = Plan>) {
         self.lock().plans.extend(plans.into_iter().map(|plan| (method, plan)));
     }
 
-    /// From now on everything goes plainly.
+    /// Removes all plans.
     pub(super) fn forget_plans(&self) {
         self.lock().plans.clear();
     }
 
-    /// Somebody else writes.
+    /// Stores an object, as another client.
     pub(super) fn store(&self, name: &str, bytes: &'static str) {
         self.lock().store(name, Bytes::from_static(bytes.as_bytes()));
     }
@@ -114,12 +114,12 @@ impl Server {
         self.lock().objects.get(name).map(|(bytes, _)| String::from_utf8_lossy(bytes).into_owned())
     }
 
-    /// Lines of listings that are no objects, or not where they belong.
+    /// Sets entries of listings that are not objects, or are out of order.
     pub(super) fn show(&self, lines: &[(&str, u64)]) {
         self.lock().lines = lines.iter().map(|(name, size)| ((*name).to_owned(), *size)).collect();
     }
 
-    /// Every request so far, and forgets them.
+    /// Returns every request so far and clears the list.
     pub(super) fn requests(&self) -> Vec<String> {
         std::mem::take(&mut self.lock().requests)
     }
@@ -170,7 +170,7 @@ impl State {
     }
 }
 
-/// What object_store makes of a status.
+/// The error that object_store returns for a status.
 pub(super) fn answer(status: u16, name: &str) -> object_store::Error {
     let (path, source) = (name.to_owned(), "the body says hunter2".into());
     match status {
@@ -260,7 +260,7 @@ impl ObjectStore for Server {
         &self,
         mut locations: BoxStream<'static, object_store::Result<Path>>,
     ) -> BoxStream<'static, object_store::Result<Path>> {
-        // The one location is there at once.
+        // The one location is available at once.
         let location = locations.next().now_or_never().flatten().unwrap().unwrap();
         let name = location.to_string();
         let plan = self.begin("DELETE", &name);
@@ -299,7 +299,7 @@ impl ObjectStore for Server {
 
 #[async_trait]
 impl PaginatedListStore for Server {
-    /// Pages of `page` lines. The token is the number of lines before the page.
+    /// Pages of `page` entries. The token is the number of entries before the page.
     async fn list_paginated(
         &self,
         prefix: Option<&str>,

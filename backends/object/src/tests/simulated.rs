@@ -1,5 +1,5 @@
-//! A server in memory with a nature of its own, in the virtual time of a paused runtime: requests that
-//! are sent together take one latency together, whatever the machine does.
+//! A server in memory with a configurable behaviour, in the virtual time of a paused runtime: requests that
+//! are sent together take one latency together, however fast the machine is.
 #![allow(clippy::disallowed_methods, reason = "the clock of the paused runtime is the test's own")]
 
 use std::{
@@ -23,28 +23,28 @@ use tokio::time::{Instant, sleep};
 use super::server::answer;
 use crate::{ObjectBackend, ObjectOptions, connected::Connected, place::Place};
 
-/// How a server is; sound and without latency unless set.
+/// The behaviour of a server; by default correct and without latency.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Nature {
     pub(super) latency: Duration,
-    /// Every conditional create is 412.
+    /// Every conditional create is answered 412.
     pub(super) refuses_creates: bool,
-    /// Every conditional update is 412.
+    /// Every conditional update is answered 412.
     pub(super) refuses_updates: bool,
     /// ETags are marked as weak.
     pub(super) is_weak: bool,
     pub(super) ignores_absent: bool,
     pub(super) ignores_is: bool,
-    /// A write of an object within a second of the one before is 429.
+    /// A write of an object within a second of the previous one is answered 429.
     pub(super) one_write_a_second: bool,
-    /// So many of the writes are cut, and land 4 seconds later.
+    /// This share of the writes is cut, and lands 4 seconds later.
     pub(super) lands_late: f64,
     /// They land at any moment within these 4 seconds.
     pub(super) lands_any_time: bool,
-    /// So many of the creates, or of the updates, that lost a race are carried out and acknowledged.
+    /// This share of the creates (or updates) that lost a race is applied and acknowledged.
     pub(super) loses_creates: f64,
     pub(super) loses_updates: f64,
-    /// Those are drawn for each race and not for each loser.
+    /// These are drawn for each race and not for each loser.
     pub(super) loses_whole_races: bool,
 }
 
@@ -60,7 +60,7 @@ pub(super) fn backend(server: &Arc<Simulated>, environment: Arc<Virtual>) -> Obj
     ObjectBackend::over(connected, ObjectOptions::default(), environment)
 }
 
-/// The virtual clock, and randomness by a seed.
+/// The virtual clock, and seeded randomness.
 #[derive(Debug)]
 pub(super) struct Virtual {
     began: Instant,
@@ -110,10 +110,10 @@ struct State {
     late: Vec<(Instant, Write)>,
     last_writes: BTreeMap<String, Instant>,
     requests: Vec<(Instant, String)>,
-    /// How many puts and deletes were carried out: what a bucket with versions keeps.
+    /// The number of puts and deletes that were applied: what a bucket with object versions keeps.
     puts: u64,
     deletes: u64,
-    /// How many writes landed late, and how many of those were carried out.
+    /// The number of writes that landed late, and how many of those were applied.
     landed_late: u64,
     changed_late: u64,
 }
@@ -127,7 +127,7 @@ struct Stored {
 
 struct Write {
     name: String,
-    /// None deletes.
+    /// None for a delete.
     put: Option<(Bytes, Attributes, PutMode)>,
 }
 
@@ -136,7 +136,7 @@ impl Simulated {
         Arc::new(Self { nature, random: ManualEnvironment::new(seed), seed, state: Mutex::default() })
     }
 
-    /// How many requests there were, and at how many moments.
+    /// The number of requests, and of the moments at which they arrived.
     pub(super) fn cost(&self) -> (usize, usize) {
         let state = self.lock();
         let moments: std::collections::BTreeSet<_> = state.requests.iter().map(|(at, _)| *at).collect();
@@ -147,13 +147,13 @@ impl Simulated {
         self.lock().requests.iter().map(|(_, request)| request.clone()).collect()
     }
 
-    /// How many puts and deletes were carried out.
+    /// The number of puts and deletes that were applied.
     pub(super) fn changes(&self) -> (u64, u64) {
         let state = self.lock();
         (state.puts, state.deletes)
     }
 
-    /// How many writes landed late, and how many of those were carried out.
+    /// The number of writes that landed late, and how many of those were applied.
     pub(super) fn landed_late(&self) -> (u64, u64) {
         let state = self.lock();
         (state.landed_late, state.changed_late)
@@ -167,12 +167,12 @@ impl Simulated {
         self.state.lock().unwrap()
     }
 
-    /// A request arrives.
+    /// Records the arrival of a request.
     fn arrive(&self, method: &str, name: &str) {
         self.lock().requests.push((Instant::now(), format!("{method} {name}")));
     }
 
-    /// It is carried out a latency later, behind what landed meanwhile.
+    /// Waits for the latency, and applies the writes that land meanwhile.
     async fn carry_out(&self) -> MutexGuard<'_, State> {
         sleep(self.nature.latency).await;
         let mut state = self.lock();
@@ -218,7 +218,7 @@ impl Simulated {
         cut
     }
 
-    /// Whether a loser of the race for this state wins too.
+    /// Whether a loser of the race for this state is acknowledged too.
     fn loses_race(&self, name: &str, mode: &PutMode, base: Option<u64>) -> bool {
         let share = match mode {
             PutMode::Create => self.nature.loses_creates,
@@ -260,7 +260,7 @@ impl Simulated {
 }
 
 impl State {
-    /// The number of the state that was put.
+    /// Applies a write. Returns the number of the new state for a put.
     fn apply(&mut self, write: Write) -> Option<u64> {
         let Some((bytes, attributes, _)) = write.put else {
             self.deletes += 1;
@@ -274,7 +274,7 @@ impl State {
     }
 }
 
-/// The connection was cut in the middle.
+/// The error for a connection that was cut.
 fn cut() -> object_store::Error {
     let cause = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
     let source = Box::new(HttpError::new(HttpErrorKind::Interrupted, cause));
@@ -332,13 +332,12 @@ impl ObjectStore for Simulated {
         &self,
         mut locations: BoxStream<'static, object_store::Result<Path>>,
     ) -> BoxStream<'static, object_store::Result<Path>> {
-        // The one location is there at once.
+        // The one location is available at once.
         let location = locations.next().now_or_never().flatten().unwrap().unwrap();
         let name = location.to_string();
         self.arrive("DELETE", &name);
         let write = || Write { name: name.clone(), put: None };
-        // The trait wants a stream that borrows nothing, so the moment of a delete is the one at which it
-        // is sent.
+        // The trait requires a stream that borrows nothing, so a delete is applied when it is sent.
         let is_cut = self.is_cut(write);
         let now = Instant::now();
         let mut state = self.lock();

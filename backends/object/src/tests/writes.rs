@@ -1,4 +1,4 @@
-//! What a write is told to have come to, whatever its requests were told.
+//! The results of writes, whatever their requests were answered.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn is_committed(answer: &Result<Commit>) -> bool {
     matches!(answer, Ok(Commit::Committed(_)))
 }
 
-/// All that an answer may do to a request that was applied.
+/// Everything that may happen to the answer of an applied request.
 const LOST: [Plan; 9] = [
     Plan::DoneAndAnswered(412),
     Plan::DoneAndAnswered(409),
@@ -31,7 +31,7 @@ const LOST: [Plan; 9] = [
     Plan::DoneTwice,
 ];
 
-/// All that may happen to a request that was not.
+/// Everything that may happen to a request that is not applied.
 const FAILED: [Plan; 6] = [
     Plan::Answered(409),
     Plan::Answered(412),
@@ -42,7 +42,7 @@ const FAILED: [Plan; 6] = [
 ];
 
 #[tokio::test]
-async fn an_applied_write_is_committed_whatever_was_answered() {
+async fn applied_write_is_committed_whatever_was_answered() {
     for lost in LOST {
         let server = Server::new();
         let backend = backend(&server);
@@ -58,7 +58,7 @@ async fn an_applied_write_is_committed_whatever_was_answered() {
 }
 
 #[tokio::test]
-async fn a_write_that_was_not_applied_is_sent_again() {
+async fn write_that_was_not_applied_is_sent_again() {
     for failed in FAILED {
         let server = Server::new();
         let backend = backend(&server);
@@ -73,9 +73,9 @@ async fn a_write_that_was_not_applied_is_sent_again() {
     }
 }
 
-/// A server in trouble is not asked twice as much.
+/// A failing server must not get twice as many requests.
 #[tokio::test]
-async fn after_a_fault_that_passes_the_write_is_sent_again_before_anything_is_read() {
+async fn transient_fault_repeats_the_write_before_any_read() {
     for failed in [Plan::Answered(500), Plan::Answered(503), Plan::Answered(429)] {
         let server = Server::new();
         let backend = backend(&server);
@@ -90,7 +90,7 @@ async fn after_a_fault_that_passes_the_write_is_sent_again_before_anything_is_re
 }
 
 #[tokio::test]
-async fn an_own_write_that_was_replaced_is_overtaken_and_never_a_conflict() {
+async fn replaced_own_write_is_overtaken_and_never_a_conflict() {
     for status in [412, 409, 404, 500, 503] {
         let server = Server::new();
         let backend = backend(&server);
@@ -104,7 +104,7 @@ async fn an_own_write_that_was_replaced_is_overtaken_and_never_a_conflict() {
 }
 
 #[tokio::test]
-async fn other_bytes_are_a_conflict_where_objects_are_written_once_alone() {
+async fn other_bytes_are_a_conflict_only_for_write_once_objects() {
     let server = Server::new();
     let backend = backend(&server);
     server.store("p/a", "theirs");
@@ -117,7 +117,7 @@ async fn other_bytes_are_a_conflict_where_objects_are_written_once_alone() {
 }
 
 #[tokio::test]
-async fn the_same_bytes_are_ones_own() {
+async fn equal_bytes_count_as_the_own_write() {
     let server = Server::new();
     let backend = backend(&server);
     server.store("p/a", "mine");
@@ -126,7 +126,7 @@ async fn the_same_bytes_are_ones_own() {
 }
 
 #[tokio::test]
-async fn a_refusal_of_the_caller_or_the_bucket_surely_did_not_happen() {
+async fn refusal_of_caller_or_bucket_is_certainly_not_applied() {
     for (status, kind) in [
         (400, ErrorKind::Io),
         (401, ErrorKind::Denied),
@@ -144,7 +144,7 @@ async fn a_refusal_of_the_caller_or_the_bucket_surely_did_not_happen() {
 }
 
 #[tokio::test]
-async fn after_one_request_in_doubt_no_refusal_proves_anything() {
+async fn refusal_after_a_request_in_doubt_proves_nothing() {
     for doubtful in [Plan::NoAnswer, Plan::Answered(500), Plan::Answered(412)] {
         let server = Server::new();
         let backend = backend(&server);
@@ -155,13 +155,13 @@ async fn after_one_request_in_doubt_no_refusal_proves_anything() {
 }
 
 #[tokio::test]
-async fn new_credentials_are_asked_for_once_also_with_a_write_in_doubt() {
+async fn write_in_doubt_renews_credentials_once() {
     for (method, asked) in [("PUT", 2), ("GET", 2)] {
         let server = Server::new();
         let backend = backend(&server);
         server.plan("PUT", [Plan::DoneAndAnswered(412)]);
         if method == "PUT" {
-            // What is there does not settle it, so that the same write is sent again.
+            // The stored state does not settle it, so that the same write is sent again.
             server.forget_plans();
             server.plan("PUT", [Plan::Answered(412)]);
         }
@@ -176,7 +176,7 @@ async fn new_credentials_are_asked_for_once_also_with_a_write_in_doubt() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_settled_by_the_deadline_is_unknown() {
+async fn write_not_settled_by_the_deadline_is_unknown() {
     let server = Server::new();
     let environment = Arc::new(ManualEnvironment::new(7));
     let backend = backend_in(&server, environment.clone());
@@ -187,7 +187,7 @@ async fn what_cannot_be_settled_by_the_deadline_is_unknown() {
     assert!(environment.monotonic() <= Duration::from_secs(60));
     let read_only = Server::new();
     let backend = super::backend(&read_only);
-    // Which is sent again before anything is read.
+    // The write is sent again before anything is read.
     read_only.plan("PUT", [Plan::Answered(500); 2]);
     read_only.plan("GET", [Plan::Answered(403)]);
     let error = commit(&backend, put("a", "one").absent()).await.unwrap_err();
@@ -195,7 +195,7 @@ async fn what_cannot_be_settled_by_the_deadline_is_unknown() {
 }
 
 #[tokio::test]
-async fn a_server_that_never_applies_leaves_it_unknown_within_the_deadline() {
+async fn server_that_never_applies_gives_unknown_by_the_deadline() {
     for plan in [Plan::NoAnswer, Plan::Answered(409), Plan::Answered(412), Plan::Answered(500)] {
         let server = Server::new();
         let environment = Arc::new(ManualEnvironment::new(7));
@@ -209,7 +209,7 @@ async fn a_server_that_never_applies_leaves_it_unknown_within_the_deadline() {
 }
 
 #[tokio::test]
-async fn refusals_of_a_condition_that_holds_end_the_write() {
+async fn repeated_refusals_of_a_valid_condition_end_the_write() {
     let server = Server::new();
     let backend = backend(&server);
     let version = given(&backend, &server, "a", "one").await;
@@ -235,7 +235,7 @@ async fn weak_etags_are_named_as_the_cause_of_refusals() {
 }
 
 #[tokio::test]
-async fn a_server_without_conditional_writes_is_unsafe() {
+async fn server_without_conditional_writes_is_unsafe() {
     let server = Server::new();
     let backend = backend(&server);
     server.plan("PUT", [Plan::Answered(501)]);
@@ -249,7 +249,7 @@ async fn a_server_without_conditional_writes_is_unsafe() {
 }
 
 #[tokio::test]
-async fn a_write_that_was_dropped_may_be_repeated_by_its_caller() {
+async fn dropped_write_may_be_repeated_by_its_caller() {
     let server = Server::new();
     let backend = backend(&server);
     let version = given(&backend, &server, "a", "one").await;
@@ -264,7 +264,7 @@ async fn a_write_that_was_dropped_may_be_repeated_by_its_caller() {
 }
 
 #[tokio::test]
-async fn if_match_is_sent_as_the_server_wants_it_and_remembered() {
+async fn if_match_form_is_learned_and_remembered() {
     for (wants, requests) in [(IfMatch::Quoted, 1), (IfMatch::Bare, 3)] {
         let server = Server::wanting(wants);
         let backend = backend(&server);
@@ -279,7 +279,7 @@ async fn if_match_is_sent_as_the_server_wants_it_and_remembered() {
 }
 
 #[tokio::test]
-async fn a_version_that_the_answer_does_not_name_is_asked_for() {
+async fn version_missing_in_the_answer_is_read_back() {
     let server = Server::new();
     let backend = backend(&server);
     server.plan("PUT", [Plan::DoneNameless]);
@@ -289,7 +289,7 @@ async fn a_version_that_the_answer_does_not_name_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_server_that_names_no_state_is_unsafe() {
+async fn server_without_versions_is_unsafe() {
     let server = Server::nameless();
     let backend = backend(&server);
     let error = commit(&backend, put("a", "one").absent()).await.unwrap_err();
@@ -299,7 +299,7 @@ async fn a_server_that_names_no_state_is_unsafe() {
 }
 
 #[tokio::test]
-async fn unconditional_writes_and_deletes_are_repeated_until_they_succeed() {
+async fn unconditional_writes_are_repeated_until_they_succeed() {
     let server = Server::new();
     let backend = backend(&server);
     for plan in [Plan::Answered(500), Plan::DoneAndAnswered(503), Plan::Answered(429), Plan::Answered(409)] {
@@ -314,7 +314,7 @@ async fn unconditional_writes_and_deletes_are_repeated_until_they_succeed() {
 }
 
 #[tokio::test]
-async fn a_stage_ends_with_the_worst_of_its_answers() {
+async fn stage_returns_the_worst_of_its_results() {
     let server = Server::new();
     let backend = backend(&server);
     server.store("p/taken", "theirs");

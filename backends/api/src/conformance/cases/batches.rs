@@ -48,7 +48,7 @@ pub(super) async fn every_operation_of_every_stage_happens(ground: &Ground) -> C
         let committed = place.and_then(|at| versions.get(at));
         ensure!(committed == Some(&found), "commit calls {name} {committed:?}, get and stat {found}");
     }
-    // A copy may follow the answer, but it is the old one or the new one.
+    // A copy may be written after the answer, but it is the old one or the new one.
     if store.expect("copy", "one").await.is_err() {
         store.expect("copy", "a copy that is longer than the next").await?;
     }
@@ -58,7 +58,7 @@ pub(super) async fn every_operation_of_every_stage_happens(ground: &Ground) -> C
     Ok(())
 }
 
-/// A stage of hundreds of operations happens whole.
+/// A stage of hundreds of operations happens completely.
 pub(super) async fn a_wide_stage_happens_whole(ground: &Ground) -> Checked {
     let names: Vec<String> = (100..400).map(|number| format!("wide/{}/{number}", number % 7)).collect();
     ground.store.fill(&names).await?;
@@ -77,7 +77,7 @@ pub(super) async fn a_conflict_names_its_operation(ground: &Ground) -> Checked {
     ground.store.expect("k/5", "there").await.map(drop)
 }
 
-/// Behind a conflict in the first stage no other stage happens.
+/// After a conflict in the first stage no other stage happens.
 pub(super) async fn a_conflict_in_the_first_stage_stops_the_others(ground: &Ground) -> Checked {
     let store = &ground.store;
     let stale = store.put("a", "zero").await?;
@@ -94,8 +94,8 @@ pub(super) async fn a_conflict_in_the_first_stage_stops_the_others(ground: &Grou
     store.expect_absent("c").await
 }
 
-/// A conflict in a later stage leaves exactly the stages that it names, and parts of its own at most where it
-/// says so. Of an atomic batch it leaves nothing.
+/// A conflict in a later stage leaves exactly the stages that it names, and parts of its own stage only if it
+/// says so. An atomic batch leaves nothing.
 pub(super) async fn a_conflict_in_a_later_stage_leaves_what_it_says(ground: &Ground) -> Checked {
     let store = &ground.store;
     for name in ["0/swapped", "0/deleted", "2/taken", "2/deleted"] {
@@ -108,7 +108,7 @@ pub(super) async fn a_conflict_in_a_later_stage_leaves_what_it_says(ground: &Gro
         .stage([put("3/new", "new")?]);
     let at = Position { stage: 2, operation: 1 };
     let conflict = store.conflict(batch, at).await?;
-    // Each key, the stage that changes it, and what is there before and behind that.
+    // Each key, the stage that changes it, and its content before and after that.
     let changes = [
         ("0/new", 0, None, Some("new")),
         ("0/swapped", 0, Some("old"), Some("new")),
@@ -135,7 +135,7 @@ pub(super) async fn a_conflict_in_a_later_stage_leaves_what_it_says(ground: &Gro
     Ok(())
 }
 
-/// A key that appears twice, in whichever stages and operations, is refused.
+/// A key that appears twice, in any stages and operations, is refused.
 pub(super) async fn a_key_twice_is_refused(ground: &Ground) -> Checked {
     ground.store.put("a", "old").await?;
     let batches = [
@@ -150,7 +150,7 @@ pub(super) async fn a_key_twice_is_refused(ground: &Ground) -> Checked {
     Ok(())
 }
 
-/// A key that stands below another one of the batch is refused.
+/// A key that is below another key of the batch is refused.
 pub(super) async fn a_key_below_another_is_refused(ground: &Ground) -> Checked {
     ground.store.put("a", "old").await?;
     let batches = [
@@ -172,7 +172,7 @@ async fn refused_without_a_trace(store: &Handle, batch: Batch) -> Checked {
     Ok(())
 }
 
-/// An object of the largest size is taken, and one byte more is refused with the batch.
+/// An object of the maximum size is accepted, and one byte more is refused with the whole batch.
 pub(super) async fn an_object_over_the_limit_is_refused(ground: &Ground) -> Checked {
     const WORTH_TRYING: u64 = 64 << 20;
     let limit = ground.store.capabilities().max_object_size;

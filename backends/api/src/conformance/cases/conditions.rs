@@ -1,4 +1,4 @@
-//! A write happens if its condition holds, and leaves everything alone if not.
+//! A write happens if its condition holds, and changes nothing if not.
 
 use crate::{
     Batch, ErrorKind, Position, Precondition,
@@ -10,7 +10,7 @@ use crate::{
 
 const FIRST: Position = Position { stage: 0, operation: 0 };
 
-/// `Absent` creates, meets a conflict with what is there from then on, and leaves that alone.
+/// `Absent` creates an object once; later attempts conflict with it and leave it unchanged.
 pub(super) async fn absent_creates_once(ground: &Ground) -> Checked {
     ground.store.put_when("a/b", "one", Precondition::Absent).await?;
     for second in ["two", ""] {
@@ -19,14 +19,14 @@ pub(super) async fn absent_creates_once(ground: &Ground) -> Checked {
     }
     ground.store.conflict_or_own(Batch::new().stage([put("a/b", "one")?.absent()]), FIRST).await?;
     ground.store.expect("a/b", "one").await?;
-    // An object without a byte exists all the same.
+    // An empty object exists too.
     ground.store.put_when("empty", "", Precondition::Absent).await?;
     ground.store.conflict(Batch::new().stage([put("empty", "x")?.absent()]), FIRST).await?;
     ground.store.expect("empty", "").await?;
     Ok(())
 }
 
-/// After a delete, and a delete alone, `Absent` holds again.
+/// `Absent` holds again after a delete, and only then.
 pub(super) async fn absent_holds_again_after_a_delete(ground: &Ground) -> Checked {
     for body in ["one", "two", "one"] {
         ground.store.put_when("a", body, Precondition::Absent).await?;
@@ -36,7 +36,7 @@ pub(super) async fn absent_holds_again_after_a_delete(ground: &Ground) -> Checke
     ground.store.expect_absent("a").await
 }
 
-/// `Is` with the present version swaps, whether commit, get or stat gave it.
+/// `Is` with the present version swaps, whether the version came from commit, get or stat.
 pub(super) async fn is_swaps_the_version_it_names(ground: &Ground) -> Checked {
     let committed = ground.store.put("a", "one").await?;
     ground.store.put_when("a", "two", Precondition::Is(committed)).await?;
@@ -48,7 +48,7 @@ pub(super) async fn is_swaps_the_version_it_names(ground: &Ground) -> Checked {
     Ok(())
 }
 
-/// `Is` with a version whose bytes were replaced meets a conflict that names the present one.
+/// `Is` with the version of replaced bytes gives a conflict that names the present version.
 pub(super) async fn is_refuses_a_version_that_was_replaced(ground: &Ground) -> Checked {
     let first = ground.store.put("a", "one").await?;
     ground.store.put("a", "two").await?;
@@ -62,7 +62,7 @@ pub(super) async fn is_refuses_a_version_that_was_replaced(ground: &Ground) -> C
     Ok(())
 }
 
-/// `Is` does not hold of a key that does not exist, be it never or no longer.
+/// `Is` does not hold for a key that never existed or was deleted.
 pub(super) async fn is_refuses_a_key_that_is_not_there(ground: &Ground) -> Checked {
     let version = ground.store.put("a", "one").await?;
     ground.store.conflict(Batch::new().stage([put("b", "one")?.is(version.clone())]), FIRST).await?;
@@ -72,7 +72,7 @@ pub(super) async fn is_refuses_a_key_that_is_not_there(ground: &Ground) -> Check
     ground.store.expect_absent("a").await
 }
 
-/// `Always` holds whatever is there: nothing, other bytes, or the same.
+/// `Always` holds for a missing key, for other bytes and for the same bytes.
 pub(super) async fn always_creates_and_overwrites(ground: &Ground) -> Checked {
     for body in ["one", "a longer body", "", "x", "x"] {
         ground.store.put("a", body).await?;
@@ -81,7 +81,7 @@ pub(super) async fn always_creates_and_overwrites(ground: &Ground) -> Checked {
     Ok(())
 }
 
-/// Deleting a key that is not there commits, even below names that nothing has.
+/// Deleting a missing key commits, even below a prefix without objects.
 pub(super) async fn deleting_what_is_not_there_succeeds(ground: &Ground) -> Checked {
     ground.store.put("b/x", "x").await?;
     for name in ["a", "b/y", "b/c/d", "e/f/g"] {
@@ -92,7 +92,7 @@ pub(super) async fn deleting_what_is_not_there_succeeds(ground: &Ground) -> Chec
     ground.store.delete("b/x").await
 }
 
-/// A deleted object is found by nothing any more, and its neighbours are.
+/// A deleted object is not found by any read, and its neighbours are.
 pub(super) async fn a_deleted_object_is_gone(ground: &Ground) -> Checked {
     for name in ["a/b", "a/c", "a-b"] {
         ground.store.put(name, name).await?;
@@ -107,7 +107,8 @@ pub(super) async fn a_deleted_object_is_gone(ground: &Ground) -> Checked {
     Ok(())
 }
 
-/// A conditional delete removes what it names and nothing else; or it is `Unsupported` and leaves no trace.
+/// A conditional delete removes exactly the version that it names, or it is `Unsupported` and changes
+/// nothing.
 pub(super) async fn a_conditional_delete_holds_or_is_unsupported(ground: &Ground) -> Checked {
     let store = &ground.store;
     let first = store.put("a", "one").await?;

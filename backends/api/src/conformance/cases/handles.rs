@@ -1,4 +1,4 @@
-//! Handles on one storage, opened, closed and dropped.
+//! Several handles of one storage, which are opened, closed and dropped.
 
 use crate::{
     Batch, Commit, ErrorKind, Outcome, Position, Precondition,
@@ -8,7 +8,7 @@ use crate::{
     },
 };
 
-/// A handle promises the same for as long as it lives.
+/// The capabilities of a handle do not change.
 pub(super) async fn capabilities_stay(ground: &Ground) -> Checked {
     let first = ground.store.capabilities();
     ground.store.put("a", "a").await?;
@@ -18,12 +18,12 @@ pub(super) async fn capabilities_stay(ground: &Ground) -> Checked {
     Ok(())
 }
 
-/// What one handle has committed, another finds at once by get, stat and list, in either direction.
+/// A second handle finds at once, by get, stat and list, what one handle committed; in either direction.
 pub(super) async fn a_second_handle_sees_commits_at_once(ground: &Ground) -> Checked {
     let another = ground.another().await?;
     for number in 0..20 {
         let body = number.to_string();
-        // Two in a row from each, so that the reader has nothing of its own in between.
+        // Each handle writes twice in a row, so that the reader has no write of its own in between.
         let (writes, reads) =
             if number % 4 < 2 { (&ground.store, &another) } else { (&another, &ground.store) };
         let written = writes.put("shared/a", body.clone()).await?;
@@ -39,11 +39,11 @@ pub(super) async fn a_second_handle_sees_commits_at_once(ground: &Ground) -> Che
     Ok(())
 }
 
-/// A condition is judged by what any handle has done.
+/// A condition is judged by the writes of all handles.
 pub(super) async fn conditions_hold_across_handles(ground: &Ground) -> Checked {
     let another = ground.another().await?;
     let first = Position { stage: 0, operation: 0 };
-    // Both have looked before, and must not go by it.
+    // Both handles have read before, and must not rely on that read.
     for store in [&ground.store, &another] {
         store.expect_absent("a").await?;
     }
@@ -66,7 +66,7 @@ pub(super) async fn closing_twice_is_fine(ground: &Ground) -> Checked {
     Ok(())
 }
 
-/// After a close another handle finds everything, and goes on working.
+/// After a close another handle finds all objects, and can write.
 pub(super) async fn closing_keeps_everything(ground: &Ground) -> Checked {
     let names: Vec<String> = (0..40).map(|number| format!("kept/{number}")).collect();
     ground.store.fill(&names).await?;
@@ -83,7 +83,7 @@ pub(super) async fn closing_keeps_everything(ground: &Ground) -> Checked {
     another.expect("kept/0", "again").await.map(drop)
 }
 
-/// What was committed is there for others when its handle is gone without having been closed.
+/// Committed objects are visible to other handles after their handle was dropped without a close.
 pub(super) async fn dropping_a_handle_keeps_everything(ground: &Ground) -> Checked {
     for round in 0..4 {
         let name = format!("kept/{round}");
@@ -97,7 +97,7 @@ pub(super) async fn dropping_a_handle_keeps_everything(ground: &Ground) -> Check
     Ok(())
 }
 
-/// A closed handle goes on working or says that it does not; either way what it answers is true.
+/// A closed handle goes on working or returns an error; in either case its answer is true.
 pub(super) async fn a_closed_handle_loses_nothing(ground: &Ground) -> Checked {
     ground.store.put("a", "before").await?;
     close(&ground.store).await?;

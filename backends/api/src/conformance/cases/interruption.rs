@@ -1,4 +1,4 @@
-//! A dropped future leaves the old or the new, and nobody waiting.
+//! A dropped future leaves the old state or the new one, and does not block other tasks.
 
 use std::pin::pin;
 
@@ -14,11 +14,11 @@ use crate::{
     },
 };
 
-/// More than any commit of a backend that runs in this process needs.
+/// More polls than any commit of a backend in this process needs.
 const MOST_POLLS: usize = 16;
 
-/// Polls at most so many times, giving way to others in between, then drops. The answer if there was one by
-/// then.
+/// Polls at most `polls` times, yielding to other tasks in between, then drops the future. Returns the answer
+/// if there was one by then.
 async fn poll_and_drop<F: Future>(future: F, polls: usize) -> Option<F::Output> {
     let mut future = pin!(future);
     for _ in 0..polls {
@@ -30,7 +30,7 @@ async fn poll_and_drop<F: Future>(future: F, polls: usize) -> Option<F::Output> 
     None
 }
 
-/// A commit future that nobody polls does nothing.
+/// A commit future that is never polled does nothing.
 pub(super) async fn a_commit_never_polled_never_happens(ground: &Ground) -> Checked {
     for _ in 0..8 {
         drop(ground.store.backend().commit(Batch::new().stage([put("a", "never")?])));
@@ -40,8 +40,8 @@ pub(super) async fn a_commit_never_polled_never_happens(ground: &Ground) -> Chec
     ground.store.expect_absent("a").await
 }
 
-/// A commit that is dropped wherever it stands leaves a batch that did not happen, happened, or will: its
-/// stages in order, its objects whole. Whoever swaps the head away afterwards has decided it for good.
+/// A commit that is dropped at any point leaves a batch that did not happen, happened, or will happen: its
+/// stages in order, its objects whole. A later swap of the head settles it.
 pub(super) async fn a_dropped_commit_leaves_the_old_or_the_new(ground: &Ground) -> Checked {
     let store = &ground.store;
     let large = vec![b'x'; store.at_most(100_000)];
@@ -76,7 +76,7 @@ pub(super) async fn a_dropped_commit_leaves_the_old_or_the_new(ground: &Ground) 
     Ok(())
 }
 
-/// Swaps in `settled`, and answers what was there before. One who dropped a commit can come first, and only
+/// Swaps in `settled`, and returns the content before it. The dropped commit may be applied first, but only
 /// once.
 async fn settle(store: &Handle, name: &str) -> Checked<bytes::Bytes> {
     for _ in 0..3 {
@@ -89,7 +89,7 @@ async fn settle(store: &Handle, name: &str) -> Checked<bytes::Bytes> {
     Err(Stop::Failed(format!("nobody but a dropped commit swaps {name}, and it changed three times")))
 }
 
-/// Of commits that wait together some are dropped; all others get their answer, and so do later ones.
+/// If some of several waiting commits are dropped, all others are answered, and so are later ones.
 pub(super) async fn dropped_commits_hold_nobody_up(ground: &Ground) -> Checked {
     for round in 0..4 {
         let body = |number: usize| format!("{round} {number}");
@@ -101,7 +101,7 @@ pub(super) async fn dropped_commits_hold_nobody_up(ground: &Ground) -> Checked {
         }
         let mut kept = Vec::new();
         for (number, mut commit) in waiting {
-            // Every third is dropped after it began to wait, between two that stay.
+            // Every third commit is dropped after it began to wait, between two that are kept.
             match (poll!(&mut commit), number % 3) {
                 (_, 1) => drop(commit),
                 (std::task::Poll::Ready(answer), _) => drop(answer?),
@@ -120,7 +120,7 @@ pub(super) async fn dropped_commits_hold_nobody_up(ground: &Ground) -> Checked {
     Ok(())
 }
 
-/// Reads and listings dropped wherever they stand change nothing and hold nobody up.
+/// Reads and listings that are dropped at any point change nothing and do not block other tasks.
 pub(super) async fn a_dropped_read_changes_nothing(ground: &Ground) -> Checked {
     let (store, name) = (&ground.store, key("a/b")?);
     let version = store.put("a/b", "x").await?;

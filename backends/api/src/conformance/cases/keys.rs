@@ -1,11 +1,11 @@
-//! Every key of the contract names an object of its own.
+//! Every valid key names a separate object.
 
 use crate::conformance::{
     check::{Checked, ensure},
     ground::Ground,
 };
 
-/// All of these can be there at once, each with its own bytes, and nothing else is listed.
+/// Stores all names at once, each with its own bytes, and checks that nothing else is listed.
 async fn live_side_by_side(ground: &Ground, names: &[&str]) -> Checked {
     for name in names {
         ground.store.put(name, name.to_string()).await?;
@@ -24,7 +24,7 @@ async fn live_side_by_side(ground: &Ground, names: &[&str]) -> Checked {
     Ok(())
 }
 
-/// A segment of 255 bytes and a key of 512 are kept as any other.
+/// A segment of 255 bytes and a key of 512 bytes are valid.
 pub(super) async fn the_longest_names_are_keys(ground: &Ground) -> Checked {
     let segment = "s".repeat(255);
     let deep = "d/".repeat(60) + "d";
@@ -34,27 +34,26 @@ pub(super) async fn the_longest_names_are_keys(ground: &Ground) -> Checked {
     live_side_by_side(ground, &[&"x".repeat(255), &long, &other, &deep]).await
 }
 
-/// Dots and dashes mean nothing: no hidden file, no option, no folder above.
+/// Dots and dashes have no special meaning: no hidden file, no option, no parent folder.
 pub(super) async fn dots_and_dashes_are_plain_letters(ground: &Ground) -> Checked {
     let names = [".a", "...", "a.", "b..c", "-", "--", "-rf", "_", "d/.e", "d/...", "d/-", ".git/x", "e.f.g"];
     live_side_by_side(ground, &names).await
 }
 
-/// Names that a backend may have thought of for itself are the caller's: only `.journal` in the first place
-/// is not.
+/// Names that a backend might use itself belong to the caller, except `.journal` as the first segment.
 pub(super) async fn names_of_temporary_files_are_keys(ground: &Ground) -> Checked {
     let names =
         [".tmp", "a.tmp", ".a.tmp", "tmp", "a.lock", ".lock", "lock", "journal", "b/.journal", ".journal-1"];
     live_side_by_side(ground, &names).await
 }
 
-/// Keys that begin alike keep apart, and one below a folder from one beside it.
+/// Keys with a common beginning are separate objects, also a key below a folder and one beside it.
 pub(super) async fn neighbours_keep_apart(ground: &Ground) -> Checked {
     live_side_by_side(ground, &["a-b", "a.b", "a/b", "a0b", "a_b", "a0", "ab"]).await?;
     live_side_by_side(ground, &["a-b/x", "a.x", "a/x", "a0/x", "a/b/x", "a/b-x", "a/b.x"]).await
 }
 
-/// Capitals are neither lowered nor lost.
+/// Letters keep their case.
 pub(super) async fn letters_keep_their_case(ground: &Ground) -> Checked {
     live_side_by_side(ground, &["README.md", "Docs/Notes.TXT", "Zebra", "apple", "mIXED/cASE"]).await
 }

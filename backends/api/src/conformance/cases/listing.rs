@@ -1,4 +1,4 @@
-//! Listings are ordered, complete, and go on from anywhere.
+//! Listings are ordered and complete, and can continue from any key.
 
 use futures::StreamExt;
 
@@ -10,8 +10,8 @@ use crate::{
     },
 };
 
-/// Keys whose order by bytes is not the order in which a walk through folders finds them: `-` and `.` come
-/// before `/`, digits and letters behind it, and capitals before `_` and small letters.
+/// Keys whose byte order differs from the order in which a walk through folders finds them: `-` and `.` come
+/// before `/`, digits and letters after it, and capitals before `_` and small letters.
 const TRICKY: [&str; 14] =
     ["M/z", "Z", "_", "a-", "a-b/x", "a.x", "a/B", "a/a-/1", "a/a/1", "a/a/2/x", "a/a0", "a/x", "a0", "ab/x"];
 
@@ -20,7 +20,7 @@ fn thousands() -> Vec<String> {
     (0..2_100).map(|number| format!("many/{}/{number:05}", number / 500)).collect()
 }
 
-/// Lines come in the byte order of their whole keys, in whatever order they were put, and each has the
+/// Entries come in the byte order of their whole keys, whatever the order of the puts, and each has the
 /// object's size.
 pub(super) async fn lines_come_in_the_order_of_their_bytes(ground: &Ground) -> Checked {
     for name in TRICKY.iter().skip(7).chain(TRICKY.iter().take(7)).rev() {
@@ -35,7 +35,7 @@ pub(super) async fn lines_come_in_the_order_of_their_bytes(ground: &Ground) -> C
     Ok(())
 }
 
-/// A prefix holds what is below its folder, and nothing that merely begins with the same letters.
+/// A prefix contains the keys below its folder, and not those that merely begin with the same letters.
 pub(super) async fn a_prefix_ends_at_a_slash(ground: &Ground) -> Checked {
     ground.store.fill(&TRICKY.map(String::from)).await?;
     for below in ["a", "a/a", "a-b", "M", "ab", "a/a/2"] {
@@ -47,7 +47,7 @@ pub(super) async fn a_prefix_ends_at_a_slash(ground: &Ground) -> Checked {
     Ok(())
 }
 
-/// Below a name that nothing has, or that is an object, or half a name, nothing is listed.
+/// Nothing is listed below a prefix without objects, below an object, or below a part of a name.
 pub(super) async fn a_prefix_without_objects_is_empty(ground: &Ground) -> Checked {
     ground.store.fill(&["a/b".to_owned(), "c".to_owned()]).await?;
     for below in ["x", "x/y", "a/b", "a/b/c", "c", "a/x", "a/b-c"] {
@@ -57,8 +57,8 @@ pub(super) async fn a_prefix_without_objects_is_empty(ground: &Ground) -> Checke
     Ok(())
 }
 
-/// `after` leaves out itself and all before it, whether it exists or not, before, within or behind the
-/// prefix.
+/// `after` excludes itself and all keys before it, whether it exists or not, and whether it is before, inside
+/// or after the prefix.
 pub(super) async fn after_is_exclusive_wherever_it_stands(ground: &Ground) -> Checked {
     ground.store.fill(&TRICKY.map(String::from)).await?;
     let between = ["-", "A", "a", "a/a", "a/a-", "a/a/2", "a/b", "a/y", "a1", "zz", "a.", "a/a/2/x/y"];
@@ -79,14 +79,14 @@ pub(super) async fn after_is_exclusive_wherever_it_stands(ground: &Ground) -> Ch
     Ok(())
 }
 
-/// Going on behind the last key of a page finds what one listing finds.
+/// Continuing after the last key of each page finds the same keys as one listing.
 pub(super) async fn page_by_page_equals_whole(ground: &Ground) -> Checked {
     ground.store.fill(&TRICKY.map(String::from)).await?;
     for below in ["", "a"] {
         let whole = ground.store.names(below, None).await?;
         for size in [1, 2, 5] {
             let mut paged: Vec<String> = Vec::new();
-            // One page more than there can be, so that a listing which does not move on ends all the same.
+            // One page more than there can be, so that a listing that does not advance ends nevertheless.
             for _ in 0..=whole.len() {
                 let last = paged.last().cloned();
                 paged.extend(ground.store.first_names(below, last.as_deref(), size).await?);
@@ -97,7 +97,8 @@ pub(super) async fn page_by_page_equals_whole(ground: &Ground) -> Checked {
     Ok(())
 }
 
-/// More than any storage gives at once is listed whole and in order, from the start and from within.
+/// More keys than any storage returns at once are listed completely and in order, from the start and from the
+/// middle.
 pub(super) async fn thousands_are_listed_whole(ground: &Ground) -> Checked {
     let names = thousands();
     ground.store.fill(&names).await?;
@@ -111,7 +112,7 @@ pub(super) async fn thousands_are_listed_whole(ground: &Ground) -> Checked {
     Ok(())
 }
 
-/// Deleting what was listed, while the listing goes on, neither hides nor repeats what is still to come.
+/// Deleting listed objects while the listing goes on neither hides nor repeats later ones.
 pub(super) async fn deleting_what_was_listed_hides_nothing(ground: &Ground) -> Checked {
     let names = thousands();
     ground.store.fill(&names).await?;
@@ -131,7 +132,8 @@ pub(super) async fn deleting_what_was_listed_hides_nothing(ground: &Ground) -> C
     Ok(())
 }
 
-/// What is there for the whole listing is listed exactly once, in order, whatever comes and goes around it.
+/// An object that exists during the whole listing is listed exactly once, in order, whatever is created or
+/// deleted around it.
 pub(super) async fn what_comes_meanwhile_disturbs_nothing(ground: &Ground) -> Checked {
     let names: Vec<String> = thousands().into_iter().step_by(2).collect();
     ground.store.fill(&names).await?;
@@ -140,8 +142,8 @@ pub(super) async fn what_comes_meanwhile_disturbs_nothing(ground: &Ground) -> Ch
     while let Some(line) = lines.next().await {
         let line = line.map_err(|error| Stop::error("list", &error))?;
         if found.len().is_multiple_of(50) {
-            // One beside what was just listed, one long before and one far behind; and the one before goes
-            // again.
+            // Creates one object next to the listed one, one long before it and one far after it, and deletes
+            // the one before.
             for name in [format!("{}-new", line.key), "many/-".to_owned(), format!("many/9/{}", found.len())]
             {
                 ground.store.put(&name, "new").await?;
@@ -156,7 +158,7 @@ pub(super) async fn what_comes_meanwhile_disturbs_nothing(ground: &Ground) -> Ch
     same_names(&found, &names)
 }
 
-/// A listing that nobody polls to its end leaves the storage as it was.
+/// A listing that is dropped before its end changes nothing.
 pub(super) async fn a_listing_dropped_midway_changes_nothing(ground: &Ground) -> Checked {
     ground.store.fill(&TRICKY.map(String::from)).await?;
     for most in [0, 1, 7] {
@@ -171,7 +173,8 @@ fn keys(names: &[&str]) -> Checked<Vec<Key>> {
     names.iter().map(|name| key(name)).collect()
 }
 
-/// The names found are those expected. Says where they part, for they are many.
+/// Checks that the names found are the expected ones. The error names the first difference, because there are
+/// many names.
 fn same_names(found: &[String], expected: &[String]) -> Checked {
     let parts = found.iter().zip(expected).find(|(found, expected)| found != expected);
     if let Some((found, expected)) = parts {

@@ -1,5 +1,5 @@
-//! When the answer is lost on the way, the backend says what it knows: that it happened, or that it does not
-//! know.
+//! If a reply is lost, the backend returns what it knows: that the commit happened, or that the outcome is
+//! unknown.
 
 use crate::{
     Batch, Commit, Outcome,
@@ -9,8 +9,8 @@ use crate::{
     },
 };
 
-/// What was answered is not contradicted by what is there. `happened`: the storage shows the batch's last
-/// write.
+/// Checks that the answer does not contradict the stored state. `happened`: the storage shows the batch's
+/// last write.
 fn fits(answer: &crate::Result<Commit>, happened: bool) -> Checked {
     match answer {
         Ok(Commit::Committed(_)) => ensure!(happened, "answered Committed, and it is not there"),
@@ -25,8 +25,8 @@ fn fits(answer: &crate::Result<Commit>, happened: bool) -> Checked {
     Ok(())
 }
 
-/// A create whose reply is lost has committed or is unknown. It does not take its own object for somebody
-/// else's.
+/// A create whose reply is lost has committed or is unknown. The backend does not mistake its own object for
+/// another client's.
 pub(super) async fn a_create_without_reply_is_no_conflict_with_itself(ground: &Ground) -> Checked {
     let losing = ground.losing_a_reply().await?;
     let answer = losing.backend().commit(Batch::new().stage([put("a", "mine")?.absent()])).await;
@@ -37,7 +37,7 @@ pub(super) async fn a_create_without_reply_is_no_conflict_with_itself(ground: &G
     ground.store.expect("a", "later").await.map(drop)
 }
 
-/// A swap whose reply is lost has committed or is unknown, and whoever reads can tell which.
+/// A swap whose reply is lost has committed or is unknown, and a reader can tell which.
 pub(super) async fn a_swap_without_reply_is_no_conflict_with_itself(ground: &Ground) -> Checked {
     let old = ground.store.put("a", "0 old").await?;
     let losing = ground.losing_a_reply().await?;
@@ -49,7 +49,7 @@ pub(super) async fn a_swap_without_reply_is_no_conflict_with_itself(ground: &Gro
     ground.store.expect("a", "2 later").await.map(drop)
 }
 
-/// A batch whose first reply is lost keeps the order of its stages, and answers for the whole of it.
+/// A batch whose first reply is lost keeps the order of its stages, and its answer covers the whole batch.
 pub(super) async fn a_batch_without_reply_keeps_its_order(ground: &Ground) -> Checked {
     let old = ground.store.put("head", "0 old").await?;
     let losing = ground.losing_a_reply().await?;

@@ -1,4 +1,4 @@
-//! Every case, one file for each group. A case is named for the promise that it checks.
+//! All cases, in one file for each group. A case is named for the guarantee that it checks.
 
 mod batches;
 mod conditions;
@@ -16,11 +16,11 @@ use futures::future::BoxFuture;
 
 use super::{check::Checked, ground::Ground};
 
-/// A promise, and how to see whether it is kept.
+/// A guarantee, and the check for it.
 pub(super) struct Case {
     /// `group::promise`.
     pub(super) name: &'static str,
-    /// Looks, on a storage that it has for itself.
+    /// Runs the check, on a storage of its own.
     pub(super) run: for<'a> fn(&'a Ground) -> BoxFuture<'a, Checked>,
 }
 
@@ -33,7 +33,7 @@ macro_rules! cases {
     };
 }
 
-/// All of them, in the order in which they run: what later cases lean on comes first.
+/// All cases in the order in which they run: later cases rely on what earlier ones check.
 pub(super) const CASES: &[Case] = cases! {
     reads {
         an_absent_key_is_none,

@@ -1,6 +1,6 @@
-//! A name is an object or a folder, one after the other, and asking for both at once harms nothing.
+//! A name may be an object and later a folder, and a request for both at once does no harm.
 //!
-//! Callers must not keep `a` beside `a/b`. A storage with folders has to refuse it, one without may take
+//! Callers must not keep `a` beside `a/b`. A storage with folders must refuse it; one without may accept
 //! both.
 
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// Once what was below it is deleted, a name may be an object, and the other way round, again and again.
+/// A name may become an object once the objects below it are deleted, and the other way round, repeatedly.
 pub(super) async fn a_name_may_become_a_folder_and_back(ground: &Ground) -> Checked {
     for turn in ["first", "second"] {
         for name in ["a/b/c/d", "a", "a/b", "a/b/c"] {
@@ -25,7 +25,7 @@ pub(super) async fn a_name_may_become_a_folder_and_back(ground: &Ground) -> Chec
     Ok(())
 }
 
-/// Nothing is left of a folder once its last object is deleted; while another is there, all of them are.
+/// A folder disappears with its last object, and not before.
 pub(super) async fn a_folder_goes_with_its_last_object(ground: &Ground) -> Checked {
     for name in ["a/b/1", "a/b/2", "a/c"] {
         ground.store.put(name, name).await?;
@@ -40,7 +40,7 @@ pub(super) async fn a_folder_goes_with_its_last_object(ground: &Ground) -> Check
     Ok(())
 }
 
-/// A put below an object leaves the object as it is.
+/// A put below an object leaves the object unchanged.
 pub(super) async fn an_object_survives_a_key_below_it(ground: &Ground) -> Checked {
     let store = &ground.store;
     store.put("a", "the object").await?;
@@ -57,7 +57,7 @@ pub(super) async fn an_object_survives_a_key_below_it(ground: &Ground) -> Checke
     Ok(())
 }
 
-/// A put where other objects need a folder leaves them as they are.
+/// A put of a name that is the folder of other objects leaves them unchanged.
 pub(super) async fn objects_survive_a_key_above_them(ground: &Ground) -> Checked {
     let store = &ground.store;
     let names = ["a/b/c", "a/b/d"];
@@ -79,8 +79,8 @@ pub(super) async fn objects_survive_a_key_above_them(ground: &Ground) -> Checked
     Ok(())
 }
 
-/// Whether the storage took the key. Where it did, the key is there; where it said that it did not, it is
-/// not.
+/// Whether the storage accepted the key. The key must then exist, and must not exist if the storage refused
+/// it.
 async fn put_or_refused(store: &Handle, name: &str) -> Checked<bool> {
     match store.backend().commit(Batch::new().stage([put(name, "x")?])).await {
         Ok(Commit::Committed(_)) => {

@@ -1,4 +1,4 @@
-//! Of writes that exclude each other exactly those happen that some order allows, however they race.
+//! Of writes that exclude each other, exactly those happen that some order allows, however they race.
 
 use futures::{FutureExt, future::BoxFuture};
 use tokio::task::yield_now;
@@ -13,19 +13,19 @@ use crate::{
     },
 };
 
-/// How many race at once.
+/// How many tasks race at once.
 const RACERS: usize = 16;
 /// How often a short race is run.
 const ROUNDS: usize = 8;
-/// Those who count: how many, and how often each.
+/// The number of counting tasks, and how often each one counts.
 const COUNTERS: usize = 8;
 const COUNTS: usize = 12;
-/// How often one may lose before the suite gives up. A lost race means that another was won, so that with
-/// honest conflicts nobody loses more often than there are races to win; the rest is for storages that see
-/// conflicts where there are none.
+/// How often a task may lose before the suite gives up. A lost race means that another task won, so with
+/// exact conflicts no task loses more often than there are races to win; the rest is for storages that report
+/// false conflicts.
 const PATIENCE: usize = 10 * COUNTERS * COUNTS;
 
-/// Lets all of these batches commit at once, in turn on both handles, and answers which of them did.
+/// Commits all batches at once, alternating between both handles, and returns which of them committed.
 async fn race(handles: &[Handle; 2], batches: Vec<Batch>) -> Checked<Vec<bool>> {
     let tasks = handles.iter().cycle().cloned().zip(batches).map(|(store, batch)| async move {
         let answer = store.attempt(batch).await?;
@@ -34,7 +34,7 @@ async fn race(handles: &[Handle; 2], batches: Vec<Batch>) -> Checked<Vec<bool>> 
     together(tasks).await
 }
 
-/// Of puts of `<racer>` under one condition one wins, and its bytes are there.
+/// Of several puts of `<racer>` under one condition, exactly one wins, and its bytes are stored.
 async fn one_wins(handles: &[Handle; 2], name: &str, with: impl Fn(Operation) -> Operation) -> Checked {
     let batch = |racer: usize| Ok(Batch::new().stage([with(put(name, format!("racer {racer}"))?)]));
     let won = race(handles, (0..RACERS).map(batch).collect::<Checked<_>>()?).await?;
@@ -49,7 +49,7 @@ async fn one_wins(handles: &[Handle; 2], name: &str, with: impl Fn(Operation) ->
     Ok(())
 }
 
-/// Many create one key at once: one does.
+/// Of many creates of one key, exactly one wins.
 pub(super) async fn of_many_creates_one_wins(ground: &Ground) -> Checked {
     let handles = ground.both().await?;
     for round in 0..ROUNDS {
@@ -58,7 +58,7 @@ pub(super) async fn of_many_creates_one_wins(ground: &Ground) -> Checked {
     Ok(())
 }
 
-/// Many swap the same version at once: one does.
+/// Of many swaps of one version, exactly one wins.
 pub(super) async fn of_many_swaps_one_wins(ground: &Ground) -> Checked {
     let handles = ground.both().await?;
     let mut present = ground.store.put("swapped", "nobody").await?;
@@ -69,7 +69,7 @@ pub(super) async fn of_many_swaps_one_wins(ground: &Ground) -> Checked {
     Ok(())
 }
 
-/// Many delete the same version at once: one does.
+/// Of many conditional deletes of one version, exactly one wins.
 pub(super) async fn of_many_conditional_deletes_one_wins(ground: &Ground) -> Checked {
     if !ground.store.capabilities().conditional_delete {
         return Err(Stop::Skipped("no conditional_delete".to_owned()));
@@ -86,11 +86,11 @@ pub(super) async fn of_many_conditional_deletes_one_wins(ground: &Ground) -> Che
     Ok(())
 }
 
-/// Commits what `batch` makes of a try's number until it wins. `batch` reads what it builds on.
+/// Commits the batch for each attempt number until one wins. `batch` reads the state that it builds on.
 async fn until_won(store: &Handle, batch: impl Fn(usize) -> BoxFuture<'static, Checked<Batch>>) -> Checked {
     for attempt in 0..PATIENCE {
         let batch = batch(attempt).await?;
-        // Lets others in between what was read and the swap, on one thread too.
+        // Yields to other tasks between the read and the swap, even on a single thread.
         yield_now().await;
         if let Commit::Committed(_) = store.attempt(batch).await? {
             return Ok(());
@@ -99,7 +99,7 @@ async fn until_won(store: &Handle, batch: impl Fn(usize) -> BoxFuture<'static, C
     Err(Stop::Failed(format!("{PATIENCE} swaps in a row lost against what they had just read")))
 }
 
-/// Runs `work` for every count of every counter, on both handles in turn.
+/// Runs `work` for every count of every counter, alternating between both handles.
 async fn count_together(
     ground: &Ground,
     work: impl Fn(Handle, usize, usize) -> BoxFuture<'static, Checked> + Clone + Send + 'static,
@@ -117,8 +117,8 @@ async fn count_together(
     together(tasks).await.map(drop)
 }
 
-/// Many read a number and swap in the next one: none of them is lost. Each body is new, as callers must make
-/// it.
+/// Many tasks read a number and swap in the next one: no increment is lost. Each body is unique, as the
+/// contract requires of callers.
 pub(super) async fn counting_by_swaps_loses_nothing(ground: &Ground) -> Checked {
     ground.store.put("counter", "0 nobody").await?;
     count_together(ground, |store, counter, count| {
@@ -142,8 +142,8 @@ pub(super) async fn counting_by_swaps_loses_nothing(ground: &Ground) -> Checked 
     Ok(())
 }
 
-/// Commits of one key without a condition all succeed, however many wait at once; the last one stays, called
-/// as it said.
+/// Unconditional commits of one key all succeed, however many wait at once. The last one stays, under the
+/// version that it returned.
 pub(super) async fn unconditional_puts_of_one_key_all_commit(ground: &Ground) -> Checked {
     let handles = ground.both().await?;
     for _ in 0..ROUNDS {
@@ -164,7 +164,7 @@ pub(super) async fn unconditional_puts_of_one_key_all_commit(ground: &Ground) ->
     Ok(())
 }
 
-/// Creates and deletes of one key, queued together: between two creates that succeed lies a delete.
+/// Creates and deletes of one key are queued together: between two successful creates there is a delete.
 pub(super) async fn creates_and_deletes_take_turns(ground: &Ground) -> Checked {
     const DELETES: usize = 4;
     let handles = ground.both().await?;
@@ -198,8 +198,8 @@ fn holds(batch: &Batch, found: &bytes::Bytes) -> bool {
     batch.operations().any(|(_, it)| matches!(it, Operation::Put { bytes, .. } if bytes == found))
 }
 
-/// Batches that swap two keys at once, in either order, move from one to the other and lose nothing in
-/// between.
+/// Atomic batches that swap two keys at once, in either order, transfer from one to the other and keep the
+/// sum.
 pub(super) async fn transfers_between_two_keys_keep_the_sum(ground: &Ground) -> Checked {
     if !ground.store.capabilities().atomic_batch {
         return Err(Stop::Skipped("no atomic_batch".to_owned()));
@@ -237,8 +237,8 @@ pub(super) async fn transfers_between_two_keys_keep_the_sum(ground: &Ground) -> 
     Ok(())
 }
 
-/// Writers that first create a record and then swing the head to it, each naming the one before: whoever
-/// reads the head finds its record, and the chain from the last head has all of them.
+/// Writers first create a record and then move the head to it; each record names the one before. A reader of
+/// the head finds its record, and the chain from the last head has all records.
 pub(super) async fn a_chain_of_records_has_no_gap(ground: &Ground) -> Checked {
     let root = Batch::new().stage([put("records/root", "0 none")?]).stage([put("head", "0 records/root")?]);
     ground.store.commit(root).await?;
@@ -252,7 +252,7 @@ pub(super) async fn a_chain_of_records_has_no_gap(ground: &Ground) -> Checked {
                     store.read(&last).await?;
                     let next = number + 1;
                     // A name is used for one attempt only: on a backend without atomic batches a record may
-                    // stay.
+                    // remain.
                     let record = format!("records/{counter}-{count}-{attempt}");
                     let first = put(&record, format!("{next} {last}"))?.absent().fresh();
                     let second = put("head", format!("{next} {record}"))?.is(head.meta.version);

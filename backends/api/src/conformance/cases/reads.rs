@@ -1,4 +1,4 @@
-//! What is put is what is read.
+//! Reads return what was put.
 
 use crate::{
     Batch, Position,
@@ -8,7 +8,7 @@ use crate::{
     },
 };
 
-/// A key that nobody put is none, not an error, even below names that nothing has.
+/// A key that was never put is none and not an error, even below a prefix without objects.
 pub(super) async fn an_absent_key_is_none(ground: &Ground) -> Checked {
     for name in ["a", "a/b", "a/b/c/d"] {
         ground.store.expect_absent(name).await?;
@@ -20,7 +20,7 @@ pub(super) async fn an_absent_key_is_none(ground: &Ground) -> Checked {
     Ok(())
 }
 
-/// All bytes come back as they were: none at all, zeros, every byte, and what is no text.
+/// Bytes are returned unchanged: none, zeros, all byte values, and invalid UTF-8.
 pub(super) async fn what_was_put_comes_back(ground: &Ground) -> Checked {
     let every_byte: Vec<u8> = (0..=u8::MAX).collect();
     let bodies: [(&str, &[u8]); 6] = [
@@ -40,8 +40,8 @@ pub(super) async fn what_was_put_comes_back(ground: &Ground) -> Checked {
     Ok(())
 }
 
-/// An object of over a mebibyte (or as much as the backend takes) comes back to its last byte; so does a
-/// small one in its place.
+/// An object of over a mebibyte (or as much as the backend accepts) is returned completely, and so is a small
+/// one that replaces it.
 pub(super) async fn a_large_object_comes_back_whole(ground: &Ground) -> Checked {
     let large: Vec<u8> = (0_u32..).flat_map(u32::to_le_bytes).take(ground.store.at_most(1_500_001)).collect();
     ground.store.put("large", large.clone()).await?;
@@ -51,7 +51,7 @@ pub(super) async fn a_large_object_comes_back_whole(ground: &Ground) -> Checked 
     Ok(())
 }
 
-/// Commit, get and stat call the same bytes by the same version, and list knows their size.
+/// Commit, get and stat return the same version for the same bytes, and list returns their size.
 pub(super) async fn get_stat_list_and_commit_agree(ground: &Ground) -> Checked {
     for number in 0..4 {
         let body = numbered_body(number, ground.store.at_most(4_096));
@@ -64,7 +64,7 @@ pub(super) async fn get_stat_list_and_commit_agree(ground: &Ground) -> Checked {
     Ok(())
 }
 
-/// Bodies of one key that differ in whatever way have versions that differ.
+/// Different bodies of one key always have different versions.
 pub(super) async fn versions_differ_where_bytes_differ(ground: &Ground) -> Checked {
     let mut bodies: Vec<Vec<u8>> =
         ["", "a", "b", "aa", "ab", "ba", "\0", "a\0", "\0a", "a\n"].map(Vec::from).into();
@@ -89,7 +89,7 @@ pub(super) async fn versions_differ_where_bytes_differ(ground: &Ground) -> Check
     Ok(())
 }
 
-/// Whoever asks after a commit's answer sees what it put or removed.
+/// A read after the answer of a commit sees what it put or removed.
 pub(super) async fn a_write_is_read_by_whoever_asks_afterwards(ground: &Ground) -> Checked {
     for number in 0..20 {
         let body = number.to_string();

@@ -1,4 +1,4 @@
-//! What readers see while others write.
+//! What readers see while other clients write.
 
 use std::sync::{
     Arc,
@@ -21,7 +21,7 @@ use crate::{
 /// How often the writer writes.
 const WRITES: usize = 40;
 
-/// How far the one writer is: what it may have written, and what it has an answer for.
+/// The progress of the one writer: the last write that has begun, and the last that was answered.
 #[derive(Default)]
 struct Progress {
     begun: AtomicUsize,
@@ -45,8 +45,8 @@ fn writer(
             progress.begun.store(number, Ordering::SeqCst);
             store.commit(batch(number)?).await?;
             progress.answered.store(number, Ordering::SeqCst);
-            // Once or twice in turn: on one thread a steady step could stay in time with the readers, so that
-            // they never look in between.
+            // Yields once or twice in turn: on a single thread a constant rhythm could stay in step with the
+            // readers, so that they never read in between.
             for _ in 0..=number % 2 {
                 yield_now().await;
             }
@@ -56,7 +56,7 @@ fn writer(
     .boxed()
 }
 
-/// Whoever sees a stage of a batch finds all earlier ones, for as long as he looks.
+/// A reader that sees a stage of a batch finds all earlier stages, for as long as it reads.
 pub(super) async fn a_later_stage_is_never_seen_without_the_earlier_ones(ground: &Ground) -> Checked {
     const STAGES: [&str; 3] = ["first", "second", "third"];
     let batch = |number: usize| {
@@ -74,7 +74,7 @@ pub(super) async fn a_later_stage_is_never_seen_without_the_earlier_ones(ground:
             loop {
                 let last_look = progress.is_through();
                 let mut at_least = 0;
-                // The last stage first: what is read later can only be newer.
+                // The last stage is read first: anything that is read later can only be newer.
                 for name in STAGES.iter().rev() {
                     let number = number_of(name, &store.read(name).await?.bytes)?;
                     ensure!(number >= at_least, "a later stage is at {at_least}, and {name} at {number}");
@@ -95,8 +95,8 @@ pub(super) async fn a_later_stage_is_never_seen_without_the_earlier_ones(ground:
     together([writer(writes.clone(), progress.clone(), batch), reader(writes), reader(reads)]).await.map(drop)
 }
 
-/// A reader finds one write whole, never a mixture, a part or a gap; and none older than the last that had
-/// its answer.
+/// A reader finds one write completely, never a mixture, a part or a gap, and none older than the last
+/// answered one.
 pub(super) async fn an_object_is_never_seen_torn_or_older_than_answered(ground: &Ground) -> Checked {
     let [writes, reads] = ground.both().await?;
     let most = writes.at_most(300_000);
@@ -126,7 +126,7 @@ pub(super) async fn an_object_is_never_seen_torn_or_older_than_answered(ground: 
     together([writer, reader(writes), reader(reads.clone()), reader(reads)]).await.map(drop)
 }
 
-/// An object that is swapped is there all the time, so that every listing has it once.
+/// An object that is being swapped always exists, so every listing has it once.
 pub(super) async fn a_swapped_object_is_always_listed(ground: &Ground) -> Checked {
     const NAMES: [&str; 4] = ["list/a", "list/b", "list/c/d", "list/e"];
     let batch = |number: usize| {

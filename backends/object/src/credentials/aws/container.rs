@@ -1,4 +1,4 @@
-//! Credentials of a task of ECS, a pod of EKS, or a program that speaks as they do.
+//! Credentials of an ECS task, an EKS pod, or a compatible service.
 //!
 //! <https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html>
 
@@ -18,15 +18,15 @@ use crate::{
     wire::Failure,
 };
 
-/// Where `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI` is.
+/// The service of `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI`.
 const ECS: &str = "http://169.254.170.2";
-/// Who else may be spoken to without TLS: EKS.
+/// Other addresses that are allowed without TLS: those of EKS.
 const EKS: [&str; 2] = ["169.254.170.23", "fd00:ec2::23"];
 
 /// The service that the variables of a container name.
 ///
-/// object_store takes the full URI only with a token in a file, and would ask the metadata service instead
-/// in silence.
+/// object_store accepts the full URI only with a token in a file; otherwise it would silently use the
+/// metadata service.
 pub(crate) struct Container {
     url: Url,
     token: Token,
@@ -36,12 +36,12 @@ pub(crate) struct Container {
 enum Token {
     None,
     Value(String),
-    /// Read at every fetch: it is renewed in place.
+    /// Read at every fetch, because the file is renewed in place.
     File(String),
 }
 
 impl Container {
-    /// None where the variables name no such service.
+    /// None if the variables name no such service.
     pub(super) fn find(options: &ObjectOptions) -> Result<Option<Self>, NoCredentials> {
         let relative = options.variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
         let (variable, uri) = match (relative, options.variable("AWS_CONTAINER_CREDENTIALS_FULL_URI")) {
@@ -62,7 +62,7 @@ impl Container {
                 .variable("AWS_CONTAINER_AUTHORIZATION_TOKEN")
                 .map_or(Token::None, |token| Token::Value(token.to_owned())),
         };
-        // A token that is meant for this service goes to no proxy and to no other address.
+        // A token for this service must not reach a proxy or another address.
         let client = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
@@ -118,7 +118,7 @@ impl Container {
     }
 }
 
-/// Whether the service is on this machine, or is one of AWS's that are reached without TLS.
+/// Whether the service is on this machine, or is one of AWS's that are used without TLS.
 fn is_near(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => {

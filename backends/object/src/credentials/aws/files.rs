@@ -17,17 +17,17 @@ pub(super) type Section = BTreeMap<String, String>;
 /// One of the two files.
 pub(super) struct File {
     pub(super) path: PathBuf,
-    /// None where the file is not there.
+    /// None if the file does not exist.
     sections: Option<BTreeMap<String, Section>>,
 }
 
 impl File {
-    /// `~/.aws/config`, or where `AWS_CONFIG_FILE` says; none where no home is known.
+    /// Reads `~/.aws/config`, or the file of `AWS_CONFIG_FILE`; none if the home folder is unknown.
     pub(super) fn config(options: &ObjectOptions, are_needed: bool) -> Result<Option<Self>, NoCredentials> {
         Self::read(options, are_needed, "AWS_CONFIG_FILE", "config")
     }
 
-    /// `~/.aws/credentials`, or where `AWS_SHARED_CREDENTIALS_FILE` says.
+    /// Reads `~/.aws/credentials`, or the file of `AWS_SHARED_CREDENTIALS_FILE`.
     pub(super) fn credentials(
         options: &ObjectOptions,
         are_needed: bool,
@@ -35,8 +35,8 @@ impl File {
         Self::read(options, are_needed, "AWS_SHARED_CREDENTIALS_FILE", "credentials")
     }
 
-    /// A file that cannot be read counts as one that is not there, unless `are_needed`. One that can be read and
-    /// is wrong is refused in any case, for it may name an endpoint.
+    /// Reads a file. A file that cannot be read counts as missing, unless `are_needed`. A readable file that
+    /// is invalid is always refused, because it may name an endpoint.
     fn read(
         options: &ObjectOptions,
         are_needed: bool,
@@ -78,7 +78,7 @@ impl File {
 }
 
 fn path(options: &ObjectOptions, variable: &str, name: &str) -> Option<PathBuf> {
-    // Windows has the second one.
+    // Windows sets the second one.
     let home = options.variable("HOME").or_else(|| options.variable("USERPROFILE")).map(Path::new);
     match options.variable(variable) {
         Some(given) => Some(match (given.strip_prefix("~/").or_else(|| given.strip_prefix("~\\")), home) {
@@ -89,8 +89,8 @@ fn path(options: &ObjectOptions, variable: &str, name: &str) -> Option<PathBuf> 
     }
 }
 
-/// The sections of a file, or the place of what is wrong with it. The text of the place may be a secret, so
-/// only its line is named.
+/// Parses the sections of a file, or returns the place of the error. The text may be a secret, so only its
+/// place is named.
 fn parsed(bytes: &[u8]) -> Result<BTreeMap<String, Section>, String> {
     let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
     let mut defaults = IniDefault::default();
@@ -119,18 +119,18 @@ fn parsed(bytes: &[u8]) -> Result<BTreeMap<String, Section>, String> {
     Ok(all)
 }
 
-/// The name of a section with one space between its two words.
+/// The name of a section, with one space between its two words.
 fn named(name: &str) -> String {
     name.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// A comment on the line of a value begins with a space.
+/// Removes a comment after a value; it begins with white space.
 fn without_comment(value: &str) -> &str {
     let ends = [" #", " ;", "\t#", "\t;"].iter().filter_map(|sign| value.find(sign)).min();
     ends.and_then(|end| value.get(..end)).unwrap_or(value).trim_end()
 }
 
-/// The settings of an indented block such as that of `s3 =` in a `services` section.
+/// Parses the settings of an indented block, such as that of `s3 =` in a `services` section.
 pub(super) fn nested(value: &str) -> Section {
     let setting = |line: &str| {
         let (name, value) = line.split_once('=')?;
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_read_as_aws_writes_them() {
+    fn files_are_parsed_as_aws_writes_them() {
         let text = "\u{feff}# a comment\n[default]\nregion = eu-west-1 # here\r\n; another\n\n[profile  work]\nRegion=eu-central-1\n\
                     s3 =\n    max_concurrent_requests = 20\n\n    addressing_style = path\noutput = json\n\
                     credential_process = \"/opt/a b/tool\" --secret=x=y\n[services minio]\ns3 =\n  # a comment\n  addressing_style = path # another\n  endpoint_url = https://m:9000 ; and another\n";
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_by_its_place_alone() {
+    fn parse_errors_name_only_the_place() {
         for (text, place) in [
             ("[default\nregion = x", "line 1"),
             ("[a]\nhunter2", "in [a]"),

@@ -1,5 +1,5 @@
-//! Which credentials S3 is spoken to with: the variables', else the profile's, else those of the container
-//! or of the machine.
+//! Selects the credentials for S3: those of the variables, else of the profile, else of the container or of
+//! the machine.
 
 mod container;
 mod files;
@@ -16,7 +16,7 @@ pub(crate) use self::{container::Container, profile_source::ProfileSource};
 use super::{NoCredentials, Source, held::Signs};
 use crate::options::ObjectOptions;
 
-/// What the variables and the files say.
+/// The result of reading the variables and the files.
 pub(crate) struct Aws {
     /// The region of the profile.
     pub(crate) region: Option<String>,
@@ -26,21 +26,20 @@ pub(crate) struct Aws {
     pub(crate) source: Source,
 }
 
-/// Where the credentials come from.
+/// The origin of the credentials.
 pub(crate) enum Origin {
     /// Requests are not signed.
     Unsigned,
-    /// `AWS_ACCESS_KEY_ID` and what belongs to it.
+    /// `AWS_ACCESS_KEY_ID` and its companion variables.
     Variables,
     Profile(ProfileSource),
     Container(Container),
-    /// What object_store asks for: STS with a token of web identity, else the metadata service of the
-    /// machine.
+    /// The sources of object_store: STS with a web identity token, else the metadata service of the machine.
     Service,
 }
 
 impl Aws {
-    /// Reads the files. `is_signed`: whether the requests are.
+    /// Reads the files. `is_signed`: whether requests are signed.
     pub(crate) fn find(
         options: &ObjectOptions,
         is_signed: bool,
@@ -67,7 +66,7 @@ impl Aws {
                     let source = way.source(profile);
                     (Origin::Profile(ProfileSource::new(options, environment)), source)
                 }
-                // A caller that asks for a profile does not mean the role of the machine.
+                // A caller that requests a profile does not want the role of the machine.
                 None if Profile::asked(options).is_some() => return Err(profile.without_credentials()),
                 None => of_the_machine(options)?,
             },
@@ -92,7 +91,7 @@ fn has_web_identity(options: &ObjectOptions) -> bool {
     ["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN"].iter().all(|name| options.variable(name).is_some())
 }
 
-/// Whether what the files say decides: a variable asks for them, or nothing else has credentials.
+/// Whether the files matter: a variable requests them, or no other source has credentials.
 fn needs_files(options: &ObjectOptions, is_signed: bool) -> bool {
     let are_asked_for = Profile::asked(options).is_some()
         || ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"].iter().any(|it| options.variable(it).is_some());
@@ -101,7 +100,7 @@ fn needs_files(options: &ObjectOptions, is_signed: bool) -> bool {
     are_asked_for || !has_credentials
 }
 
-/// Checks keys that object_store would panic at.
+/// Checks for keys at which object_store would panic.
 fn variables(options: &ObjectOptions) -> Result<(), NoCredentials> {
     let value = |name| options.variable(name).unwrap_or_default().to_owned();
     let credential = AwsCredential {
@@ -173,7 +172,7 @@ impl Way {
     }
 }
 
-/// How a person signs in again.
+/// The hint for a person to sign in again.
 fn login(name: &str, because: &str) -> String {
     if because == "login_session" {
         format!("Run `aws login --profile {name}`")

@@ -1,4 +1,4 @@
-//! What a profile of AWS's files says.
+//! A profile in AWS's files.
 
 use std::{
     path::{Path, PathBuf},
@@ -13,29 +13,30 @@ use crate::{
     options::ObjectOptions,
 };
 
-/// A profile as both files have it.
+/// A profile, merged from both files.
 pub(super) struct Profile {
     pub(super) name: String,
     config: Section,
     credentials: Section,
-    /// The endpoint of S3 that its `services` section has.
+    /// The S3 endpoint of its `services` section.
     service_endpoint: Option<String>,
     config_path: PathBuf,
     credentials_path: PathBuf,
 }
 
-/// How a profile gives credentials.
+/// The way in which a profile provides credentials.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Way {
     /// The keys themselves, from this file.
     Keys { credential: Arc<AwsCredential>, file: PathBuf },
-    /// This command prints them.
+    /// A command that prints them.
     Process { command: String },
-    /// What only the program `aws` does: a session of SSO, another role. The setting that says so.
+    /// Only the program `aws` can get them, for example for an SSO session or another role. `because` is the
+    /// setting that requires it.
     Export { because: &'static str },
 }
 
-/// The settings that make `aws` necessary, as AWS orders them before keys.
+/// The settings that require `aws`. AWS gives them precedence over keys.
 const OF_THE_PROGRAM: [&str; 7] = [
     "role_arn",
     "sso_session",
@@ -47,13 +48,13 @@ const OF_THE_PROGRAM: [&str; 7] = [
 ];
 
 impl Profile {
-    /// The name that the variables ask for.
+    /// The name that the variables request.
     pub(super) fn asked(options: &ObjectOptions) -> Option<&str> {
         options.variable("AWS_PROFILE").or_else(|| options.variable("AWS_DEFAULT_PROFILE"))
     }
 
-    /// The profile that the variables ask for, else `default`; none where neither file has that.
-    /// `are_needed`: the files, so that one that cannot be read is an error.
+    /// Finds the profile that the variables request, else `default`; none if neither file has `default`. If
+    /// `are_needed`, a file that cannot be read is an error.
     pub(super) fn find(options: &ObjectOptions, are_needed: bool) -> Result<Option<Self>, NoCredentials> {
         let asked = Self::asked(options);
         let name = asked.unwrap_or("default");
@@ -103,7 +104,7 @@ impl Profile {
         }))
     }
 
-    /// A setting of both files; that of the credentials file goes first, as it does for AWS.
+    /// A setting of either file; the credentials file takes precedence, as for AWS.
     fn setting(&self, name: &str) -> Option<&str> {
         let found = self.credentials.get(name).or_else(|| self.config.get(name));
         found.map(String::as_str).filter(|value| !value.is_empty())
@@ -113,12 +114,12 @@ impl Profile {
         self.setting("region")
     }
 
-    /// Where its S3 is, if not at AWS.
+    /// Its S3 endpoint, if it is not AWS's.
     pub(super) fn endpoint(&self) -> Option<&str> {
         self.service_endpoint.as_deref().or_else(|| self.setting("endpoint_url"))
     }
 
-    /// How it gives credentials, in AWS's order; none where it has only other settings.
+    /// The way in which it provides credentials, in AWS's order; none if it has only other settings.
     pub(super) fn way(&self) -> Result<Option<Way>, NoCredentials> {
         let of_the_program = OF_THE_PROGRAM.into_iter().find(|name| self.setting(name).is_some());
         if let Some(because) = of_the_program {
@@ -133,7 +134,7 @@ impl Profile {
         keys(&self.name, &self.config, &self.config_path)
     }
 
-    /// It was asked for and has other settings alone.
+    /// The error for a requested profile that has only other settings.
     pub(super) fn without_credentials(&self) -> NoCredentials {
         let Self { name, config_path, credentials_path, .. } = self;
         let why = format!(
@@ -149,7 +150,7 @@ impl Profile {
         )
     }
 
-    /// The file that has most to say of how it gives credentials, for a person.
+    /// The file to name in messages: the config file if the profile is in it, else the credentials file.
     pub(super) fn config_path(&self) -> &Path {
         if self.config.is_empty() { &self.credentials_path } else { &self.config_path }
     }
@@ -171,7 +172,7 @@ fn not_there(name: &str, config: &File, credentials: &File) -> NoCredentials {
     NoCredentials::invalid(why, hint)
 }
 
-/// The keys of a section; none where it has none.
+/// The keys of a section; none if it has none.
 fn keys(name: &str, section: &Section, file: &Path) -> Result<Option<Way>, NoCredentials> {
     let value = |setting| section.get(setting).filter(|value| !value.is_empty()).cloned();
     let (id, secret) = (value("aws_access_key_id"), value("aws_secret_access_key"));

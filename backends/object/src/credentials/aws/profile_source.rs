@@ -16,7 +16,7 @@ use crate::{
     options::ObjectOptions,
 };
 
-/// The profile that the variables ask for.
+/// The profile that the variables request.
 ///
 /// The files are read again at every fetch, so that keys that another program writes into them are found.
 pub(crate) struct ProfileSource {
@@ -74,7 +74,7 @@ impl ProfileSource {
         })
     }
 
-    /// What the program `aws` does for profiles whose credentials take more than a file.
+    /// Runs the program `aws` for profiles whose credentials need more than a file.
     async fn exported(
         &self,
         profile: &Profile,
@@ -111,7 +111,7 @@ impl ProfileSource {
         })
     }
 
-    /// A request waits for the program, so it has to end before the request's time is over.
+    /// A request waits for the program, so the program must end before the request times out.
     fn limit(&self) -> std::time::Duration {
         self.options.request_timeout * 2 / 3
     }
@@ -121,7 +121,7 @@ fn kind(failed: &Failed) -> ErrorKind {
     if matches!(failed, Failed::TimedOut(_)) { ErrorKind::Unavailable } else { ErrorKind::Denied }
 }
 
-/// Whether `aws` says that a person has to sign in. Its words in versions 1 and 2: "Error loading SSO Token:
+/// Whether `aws` says that a person must sign in. Its messages in versions 1 and 2: "Error loading SSO Token:
 /// Token for … does not exist", "The SSO session associated with this profile has expired or is otherwise
 /// invalid", "Token has expired and refresh failed", "Your session has expired. Please reauthenticate using
 /// 'aws login'".

@@ -24,9 +24,9 @@ const WORDS: [&str; 7] = [
     "https://storage.azure.com/.default",
 ];
 
-/// The program `az`, for who has run `az login`.
+/// The program `az`, for a person who has run `az login`.
 ///
-/// object_store runs it too, but blocks a thread of the runtime meanwhile and repeats what it says.
+/// object_store can run it too, but blocks a thread of the runtime meanwhile and repeats its output.
 pub(crate) struct AzureCli {
     program: Program,
     environment: Arc<dyn Environment>,
@@ -34,7 +34,7 @@ pub(crate) struct AzureCli {
 
 impl AzureCli {
     pub(crate) fn new(options: &ObjectOptions, environment: &Arc<dyn Environment>) -> Self {
-        // A request waits for the program, so it has to end before the request's time is over.
+        // A request waits for the program, so the program must end before the request times out.
         let program = Program::of_words(&WORDS, &options.variables, options.request_timeout * 2 / 3);
         Self { program, environment: environment.clone() }
     }
@@ -68,7 +68,7 @@ impl AzureCli {
     }
 }
 
-/// The token; without the time at which it expires where an older program tells that in local time alone.
+/// Parses the token. The expiry is missing if an older program states it only in local time.
 fn read(printed: &[u8]) -> Option<Fetched<AzureCredential>> {
     let document: Value = serde_json::from_slice(printed).ok()?;
     let token = document.get("accessToken")?.as_str()?;

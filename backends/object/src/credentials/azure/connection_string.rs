@@ -7,7 +7,7 @@ use url::Url;
 use super::Setting;
 use crate::credentials::NoCredentials;
 
-/// The settings in a connection string.
+/// Parses the settings in a connection string.
 pub(super) fn settings(text: &str) -> Result<Vec<Setting>, NoCredentials> {
     let invalid = |why: &str| {
         let hint =
@@ -46,7 +46,7 @@ pub(super) fn settings(text: &str) -> Result<Vec<Setting>, NoCredentials> {
     Ok(settings)
 }
 
-/// The account that an endpoint names: the first label of its host.
+/// The account in an endpoint: the first label of its host.
 fn account(endpoint: &str) -> Option<String> {
     let url = Url::parse(endpoint).ok()?;
     let (account, rest) = url.domain()?.split_once('.')?;
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connection_strings_are_read_as_azure_writes_them() {
+    fn connection_strings_are_parsed_as_azure_writes_them() {
         let (account, key) = (AzureConfigKey::AccountName, AzureConfigKey::AccessKey);
         let (signature, endpoint) = (AzureConfigKey::SasKey, AzureConfigKey::Endpoint);
         for (text, wanted) in [

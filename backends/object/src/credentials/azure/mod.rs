@@ -1,4 +1,4 @@
-//! Which credentials Azure is spoken to with.
+//! Selects the credentials for Azure.
 
 mod cli;
 mod connection_string;
@@ -12,12 +12,12 @@ use crate::options::ObjectOptions;
 /// A setting and its value.
 type Setting = (AzureConfigKey, String);
 
-/// What the variables say, with those of the program `az`, and with what a connection string adds.
+/// The settings of the variables, including those of the program `az`, and of the connection string.
 pub(crate) struct Azure {
     pub(crate) settings: Vec<Setting>,
-    /// Whether the program `az` is asked, which is done here and not by object_store.
+    /// Whether the program `az` is used, which this crate runs and not object_store.
     pub(crate) is_of_cli: bool,
-    /// Whether new credentials may be had when the server refuses those that are held.
+    /// Whether new credentials are possible when the server refuses the present ones.
     pub(crate) can_renew: bool,
     pub(crate) source: Source,
 }
@@ -96,7 +96,7 @@ fn add(all: &mut Vec<Setting>, key: AzureConfigKey, value: String) {
     }
 }
 
-/// Whether the settings have credentials of their own.
+/// Whether the settings contain credentials.
 fn has_credentials(all: &[Setting]) -> bool {
     let has = |key| all.iter().any(|(it, _)| *it == key);
     [
