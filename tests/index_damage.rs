@@ -61,7 +61,7 @@ async fn whatever_is_lost_of_the_index_lists_are_right(site: Site) {
         }
         let deleted = fresh.list(&Query { deleted: true, ..Query::default() }).await.unwrap().workflows;
         assert_eq!(deleted[0].id, id("gone"));
-        assert!(fresh.status().await.unwrap().index_lost, "{key} {bytes:?}");
+        assert!(fresh.status().await.unwrap().index.lost, "{key} {bytes:?}");
         let report = fresh.verify().await.unwrap();
         let lost = report.findings.iter().find(|finding| finding.key == "ops/checkpoint").unwrap();
         assert!(lost.reason.contains("the index is lost") && lost.hint.as_deref() == Some("reindex"));
@@ -74,7 +74,7 @@ async fn whatever_is_lost_of_the_index_lists_are_right(site: Site) {
         assert_eq!(fresh.reindex().await.unwrap(), 4);
         for reader in [&fresh, &store, &site.other_store(3).await] {
             assert_eq!(generations(reader).await, WANTED, "{key} {bytes:?}");
-            assert!(!reader.status().await.unwrap().index_lost);
+            assert!(!reader.status().await.unwrap().index.lost);
         }
         // What only a lost segment told of the history stays lost, and is said to be.
         let report = fresh.verify().await.unwrap();
@@ -84,7 +84,7 @@ async fn whatever_is_lost_of_the_index_lists_are_right(site: Site) {
     // Without a reindex the next fold mends it too.
     site.remove("ops/checkpoint").await;
     for _ in store.save_all([save("late", "2", Expect::Any)]).collect::<Vec<_>>().await {}
-    assert!(!site.other_store(3).await.status().await.unwrap().index_lost);
+    assert!(!site.other_store(3).await.status().await.unwrap().index.lost);
 }
 
 async fn a_wrong_index_is_named_and_mended(site: Site) {

@@ -46,7 +46,7 @@ async fn records_are_folded_when_enough_have_gathered(site: Site) {
         assert_eq!(site.keys("ops/pending/").await.len(), n % 4, "after {n}");
         assert_eq!(site.keys("ops/segments/").await.len(), n / 4, "after {n}");
         assert_eq!(listed(&site.other_store(2).await).await.len(), n);
-        assert_eq!(store.status().await.unwrap().pending, n % 4);
+        assert_eq!(store.status().await.unwrap().index.pending, n % 4);
     }
     let store = site.other_store_with(site.options()).await;
     let before = site.keys("ops/segments/").await.len();

@@ -226,7 +226,7 @@ async fn a_store_without_an_index_is_a_store(site: Site) {
     assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
     assert_listed(&site, &store, &["a@1"]).await;
-    assert!(store.status().await.unwrap().index_lost);
+    assert!(store.status().await.unwrap().index.lost);
     assert!(notices(&store.verify().await.unwrap())[0].contains("the index is lost"));
     fold(&store).await;
     assert_listed(&site, &store, &["a@1", "fold@1"]).await;

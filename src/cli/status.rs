@@ -44,10 +44,10 @@ pub(super) async fn run(session: &Session<'_>) -> Result<()> {
     let document = Document {
         location: &status.location,
         store_id: &status.store_id,
-        workflows: status.workflows,
-        deleted: status.deleted,
-        pending: status.pending,
-        index_lost: status.index_lost,
+        workflows: status.index.workflows,
+        deleted: status.index.deleted,
+        pending: status.index.pending,
+        index_lost: status.index.lost,
         locked: status.locked.iter().map(Lock::of).collect(),
         modified_outside: &status.edited,
         unreadable: unreadable::documents(&status.unreadable),
@@ -76,7 +76,7 @@ fn describe(status: &Status) -> String {
         let holder = state.lease.as_ref().map(|lease| holding(lease, state.now)).unwrap_or_default();
         format!("{}: {holder}", state.id)
     };
-    let index = match (status.index_lost, status.pending) {
+    let index = match (status.index.lost, status.index.pending) {
         (true, _) => "lost; `reindex` makes it anew".to_owned(),
         (false, 0) => "complete".to_owned(),
         (false, 1) => "complete, with 1 record still to be folded in".to_owned(),
@@ -85,8 +85,8 @@ fn describe(status: &Status) -> String {
     [
         format!("store              {}", status.location),
         format!("store id           {}", status.store_id),
-        format!("workflows          {}", status.workflows),
-        format!("deleted            {}", status.deleted),
+        format!("workflows          {}", status.index.workflows),
+        format!("deleted            {}", status.index.deleted),
         format!("index              {index}"),
         format!("locked             {}", lines(status.locked.iter().map(locked).collect())),
         format!("modified outside   {}", lines(status.edited.iter().map(ToString::to_string).collect())),

@@ -40,7 +40,7 @@ pub use repair::Repaired;
 pub use repair_heads::{HeadMove, RepairPlan, RepairReport, UndecidedHead, VersionTip};
 pub use save::{SaveRequest, Saved};
 use shared::Shared;
-pub use status::Status;
+pub use status::{IndexStatus, Status};
 pub use verify::{Finding, Report, Severity};
 
 use crate::{

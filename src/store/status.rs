@@ -25,14 +25,8 @@ pub struct Status {
     pub location: String,
     /// Its permanent id.
     pub store_id: String,
-    /// The number of workflows, without the deleted ones.
-    pub workflows: usize,
-    /// The number of deleted workflows, which can be restored.
-    pub deleted: usize,
-    /// The number of pending records that are not folded into the index yet.
-    pub pending: usize,
-    /// The index was missing or damaged, and was read from the workflows instead.
-    pub index_lost: bool,
+    /// What the index says.
+    pub index: IndexStatus,
     /// The locks, expired ones included.
     pub locked: Vec<LockState>,
     /// Workflows whose `workflow.json` a person edited in place.
@@ -46,6 +40,19 @@ pub struct Status {
     pub waiting: Vec<Waiting>,
 }
 
+/// A summary of the index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexStatus {
+    /// The number of workflows, without the deleted ones.
+    pub workflows: usize,
+    /// The number of deleted workflows, which can be restored.
+    pub deleted: usize,
+    /// The number of pending records that are not folded into the index yet.
+    pub pending: usize,
+    /// The index was missing or damaged, and was read from the workflows instead.
+    pub lost: bool,
+}
+
 impl Store {
     /// Summarizes the store. It reads every head to find the locks, and on storages where people may edit
     /// files it reads every `workflow.json` to find their edits.
@@ -56,16 +63,17 @@ impl Store {
         let shared = &self.shared;
         let view = shared.index.view().await?;
         let count = |deleted| Query { deleted, ..Query::default() }.select(view.iter()).len();
-        let (workflows, deleted) = (count(false), count(true));
         let keys = shared.objects.keys(&keys::workflows()).await?;
         let heads: BTreeSet<WorkflowId> = keys.iter().filter_map(keys::parse_head).collect();
         let mut status = Status {
             location: shared.gate.location().to_owned(),
             store_id: shared.gate.config().store_id,
-            workflows,
-            deleted,
-            pending: view.pending,
-            index_lost: view.lost.is_some(),
+            index: IndexStatus {
+                workflows: count(false),
+                deleted: count(true),
+                pending: view.pending,
+                lost: view.lost.is_some(),
+            },
             locked: Vec::new(),
             edited: Vec::new(),
             unreadable: view.unreadable.clone(),

@@ -39,14 +39,32 @@ pub(crate) struct Attempts<'a> {
     began: Duration,
     /// The pause that the server asked for in its last answer.
     at_least: Duration,
+    notice: Notice<'a>,
+    /// When the first attempt of the present sequence of failed connections began.
+    unreachable_since: Option<Duration>,
+}
+
+/// Tells a person about an operation that takes long.
+#[derive(Debug)]
+struct Notice<'a> {
     /// When the operation began.
     begun: Duration,
     /// The fault of the last attempt, in short.
     met: Option<String>,
-    /// The notice for a person if the operation takes long, and its endpoint.
+    /// Where the notice goes, and the endpoint that it names.
     outage: Option<(&'a Outage, &'a str)>,
-    /// When the first attempt of the present sequence of failed connections began.
-    unreachable_since: Option<Duration>,
+}
+
+impl Notice<'_> {
+    fn due_in(&self, now: Duration) -> Duration {
+        self.begun.saturating_add(PATIENCE).saturating_sub(now)
+    }
+
+    fn tell(&self, now: Duration) {
+        if let Some((outage, endpoint)) = self.outage {
+            outage.tell(now, endpoint, self.met.as_deref().unwrap_or("no answer yet"));
+        }
+    }
 }
 
 impl<'a> Attempts<'a> {
@@ -63,16 +81,14 @@ impl<'a> Attempts<'a> {
             renewed: false,
             began: now,
             at_least: Duration::ZERO,
-            begun: now,
-            met: None,
-            outage: None,
+            notice: Notice { begun: now, met: None, outage: None },
             unreachable_since: None,
         }
     }
 
     /// Tells a person if the operation takes long.
     pub(crate) fn telling(mut self, outage: &'a Outage, endpoint: &'a str) -> Self {
-        self.outage = Some((outage, endpoint));
+        self.notice.outage = Some((outage, endpoint));
         self
     }
 
@@ -87,13 +103,13 @@ impl<'a> Attempts<'a> {
         let limit = self.options.request_timeout.min(self.ends.saturating_sub(self.began));
         let getting = Getting::default();
         let mut request = pin!(getting.watch(request));
-        let quiet = self.quiet().min(limit);
+        let quiet = self.notice.due_in(self.began).min(limit);
         let mut answer = match select(&mut request, pin!(self.environment.sleep(quiet))).await {
             Either::Left((answer, _)) => Some(answer),
             Either::Right(_) => None,
         };
         if answer.is_none() && quiet < limit {
-            self.tell();
+            self.notice.tell(self.environment.monotonic());
             let left = pin!(self.environment.sleep(limit.saturating_sub(quiet)));
             if let Either::Left((late, _)) = select(&mut request, left).await {
                 answer = Some(late);
@@ -103,21 +119,9 @@ impl<'a> Attempts<'a> {
             true => Err(Fault::CredentialsTimedOut),
             false => Err(Fault::TimedOut),
         });
-        self.met = answer.as_ref().err().map(Fault::in_short);
+        self.notice.met = answer.as_ref().err().map(Fault::in_short);
         self.at_least = answer.as_ref().err().and_then(Fault::retry_after).unwrap_or_default();
         answer
-    }
-
-    /// How long until a person is told.
-    fn quiet(&self) -> Duration {
-        self.begun.saturating_add(PATIENCE).saturating_sub(self.environment.monotonic())
-    }
-
-    fn tell(&self) {
-        if let Some((outage, endpoint)) = self.outage {
-            let met = self.met.as_deref().unwrap_or("no answer yet");
-            outage.tell(self.environment.monotonic(), endpoint, met);
-        }
     }
 
     /// Pauses after `fault`. Returns true if there may be another attempt, and false if the fault is
@@ -171,10 +175,10 @@ impl<'a> Attempts<'a> {
             return false;
         }
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        let quiet = self.quiet().min(pause);
+        let quiet = self.notice.due_in(self.environment.monotonic()).min(pause);
         self.environment.sleep(quiet).await;
         if quiet < pause {
-            self.tell();
+            self.notice.tell(self.environment.monotonic());
             self.environment.sleep(pause.saturating_sub(quiet)).await;
         }
         self.environment.monotonic() < ends

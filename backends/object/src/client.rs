@@ -17,13 +17,13 @@ use crate::{
     attempts::Attempts,
     connected::{Connected, Service},
     doing::Doing,
+    failure,
     fault::{Answer, Fault},
     foreign::Foreign,
     options::ObjectOptions,
     outage::Outage,
     place::Place,
     version::{Form, Tokens},
-    wire,
 };
 
 /// Single requests and retried reads of one place. It knows nothing of batches.
@@ -256,5 +256,5 @@ impl Client {
 }
 
 pub(crate) fn fault(error: object_store::Error) -> Fault {
-    wire::fault(&error)
+    failure::fault(&error)
 }

@@ -42,6 +42,8 @@ mod connected;
 mod credentials;
 mod doing;
 mod examine;
+#[cfg_attr(not(any(feature = "s3", feature = "gcs", feature = "azure")), path = "no_failure.rs")]
+mod failure;
 mod fault;
 mod foreign;
 mod getting;
@@ -54,6 +56,8 @@ mod place;
 #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
 mod proxies;
 mod put;
+#[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+mod retry_after;
 mod said;
 mod switch;
 #[cfg(all(test, feature = "s3"))]
@@ -66,7 +70,7 @@ mod url;
 mod version;
 #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
 mod web_page;
-#[cfg_attr(not(any(feature = "s3", feature = "gcs", feature = "azure")), path = "no_wire.rs")]
+#[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
 mod wire;
 
 pub use as_object_store::AsObjectStore;

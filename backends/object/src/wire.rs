@@ -4,14 +4,9 @@
 //! [`Failure`], which keeps only the status and the server's short error code: bodies, headers and URLs,
 //! which may contain a secret, are dropped.
 
-use std::{
-    error::Error as StdError,
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
 use object_store::{
@@ -23,103 +18,18 @@ use url::Url;
 
 use crate::{
     credentials::{
-        Later, NoCredentials, Refused,
+        Refused,
         trouble::{of_answer, of_no_answer},
     },
-    fault::{Answer, Fault},
+    failure::Failure,
+    fault::Answer,
     foreign::Foreign,
     proxies::{self, Proxies},
-    transport,
+    retry_after, transport,
     unreached::{self, Unreached, is_connect},
     url::ObjectUrl,
     web_page::{self, Asked},
 };
-
-/// Why a request did not succeed. It passes through object_store's errors to [`fault`].
-#[derive(Debug, Clone)]
-pub(crate) enum Failure {
-    /// The server answered without success.
-    Answered(Answer),
-    /// A web server answered, with a success that no object server gives.
-    WebPage,
-    /// The server refused the credentials, and new ones may be available.
-    Stale(Answer),
-    /// The request was not sent.
-    Unreached(Unreached),
-    /// The server of a plain HTTP endpoint uses TLS.
-    SpeaksTls,
-    /// There is no credential service at this host.
-    Credentials(String),
-    /// The credential service at this host answers with this status and without credentials.
-    CredentialsRefused(String, u16),
-    /// A credential service provides no credentials at the moment.
-    CredentialsLater(Later),
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Answered(answer) | Self::Stale(answer) => write!(f, "status {}", answer.status),
-            Self::WebPage => f.write_str("a web page"),
-            Self::Unreached(Unreached::Server(cause) | Unreached::Proxy(_, cause)) => f.write_str(cause),
-            Self::Unreached(Unreached::ProxyCredentials(_)) => f.write_str("status 407"),
-            Self::Unreached(Unreached::PlainHttp) => f.write_str("plain HTTP"),
-            Self::SpeaksTls => f.write_str("TLS"),
-            Self::Credentials(host) => write!(f, "no credentials from {host}"),
-            Self::CredentialsRefused(host, status) => write!(f, "status {status} from {host}"),
-            Self::CredentialsLater(Later { host, cause, .. }) => write!(f, "{host}: {cause}"),
-        }
-    }
-}
-
-impl StdError for Failure {}
-
-/// The fault for an error of object_store. The error's own texts, which may contain URLs and bodies, are
-/// dropped.
-pub(crate) fn fault(error: &object_store::Error) -> Fault {
-    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
-    while let Some(source) = cause {
-        if let Some(fault) = of_link(source) {
-            return fault;
-        }
-        cause = source.source();
-    }
-    Fault::by_kind(error)
-}
-
-/// The fault in this link of an error chain, if it has one.
-pub(crate) fn of_link(source: &(dyn StdError + 'static)) -> Option<Fault> {
-    if let Some(failure) = source.downcast_ref::<Failure>() {
-        return Some(match failure.clone() {
-            Failure::Answered(answer) => Fault::Answer(answer),
-            Failure::WebPage => Fault::WebPage,
-            Failure::Stale(answer) => Fault::Stale(answer),
-            Failure::Unreached(Unreached::Server(cause)) => Fault::Unreachable(cause),
-            Failure::Unreached(Unreached::Proxy(proxy, cause)) => Fault::Proxy(proxy, cause),
-            Failure::Unreached(Unreached::ProxyCredentials(proxy)) => Fault::ProxyCredentials(proxy),
-            Failure::Unreached(Unreached::PlainHttp) => Fault::SpeaksPlainHttp,
-            Failure::SpeaksTls => Fault::SpeaksTls,
-            Failure::Credentials(host) => Fault::Credentials(host),
-            Failure::CredentialsRefused(host, status) => Fault::CredentialsRefused(host, status),
-            Failure::CredentialsLater(later) => Fault::CredentialsLater(later),
-        });
-    }
-    if let Some(none) = source.downcast_ref::<NoCredentials>() {
-        return Some(Fault::NoCredentials(none.clone()));
-    }
-    let error = source.downcast_ref::<HttpError>()?;
-    // The next link has this client's own failures.
-    if error.source().is_some_and(|cause| cause.is::<Failure>()) {
-        return None;
-    }
-    Some(match error.kind() {
-        HttpErrorKind::Connect => Fault::Unreachable("no connection".to_owned()),
-        HttpErrorKind::Timeout => Fault::TimedOut,
-        // One of these is "the connection closed before the message was complete". A server may do that at
-        // any moment, before or after it applied the request.
-        _ => Fault::Cut,
-    })
-}
 
 /// Makes clients that return [`Failure`].
 #[derive(Debug, Clone)]
@@ -210,7 +120,8 @@ impl HttpService for Client {
         let status = response.status().as_u16();
         let header = |name| response.headers().get(name).and_then(|it| it.to_str().ok()).map(str::to_owned);
         let (code, region) = (header("x-ms-error-code"), header("x-amz-bucket-region"));
-        let retry_after = header("retry-after").and_then(|it| after(&it, header("date").as_deref()));
+        let retry_after =
+            header("retry-after").and_then(|it| retry_after::after(&it, header("date").as_deref()));
         let leads_to = header("location").and_then(|it| server_of(&asked, &it));
         let is_of_a_cloud = web_page::is_of_a_cloud(&response);
         // If the body of an answer is lost, the status still decides.
@@ -345,16 +256,6 @@ fn names(bucket: &str, host: &str, path: &str) -> bool {
     in_host || path.split('/').skip(1).take(2).any(|part| decode(part) == bucket)
 }
 
-/// How long to wait according to `Retry-After` (RFC 9110, section 10.2.3): a number of seconds, or until a
-/// time by the server's own clock, which is in `date`.
-pub(crate) fn after(told: &str, date: Option<&str>) -> Option<Duration> {
-    if let Ok(seconds) = told.trim().parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let time = |text| chrono::DateTime::parse_from_rfc2822(text).ok();
-    (time(told)? - time(date?)?).to_std().ok()
-}
-
 /// The text of the first `<name>` element of an error document, if it is short and plain.
 fn element(body: &str, name: &str) -> Option<String> {
     let (_, rest) = body.split_once(&format!("<{name}>"))?;
@@ -404,20 +305,6 @@ mod tests {
         }
         assert!(!is_of_a_credential_service("/latest/workflows/a/metadata.json"), "a prefix of that name");
         assert!(!is_of_a_credential_service("/plans/workflows/token/metadata.json"));
-    }
-
-    #[test]
-    fn retry_after_is_seconds_or_a_time_of_the_server() {
-        let date = Some("Sun, 29 Nov 2026 10:00:00 GMT");
-        for (told, date, seconds) in [
-            ("7", None, Some(7)),
-            ("Sun, 29 Nov 2026 10:00:30 GMT", date, Some(30)),
-            ("Sun, 29 Nov 2026 09:59:00 GMT", date, None),
-            ("Sun, 29 Nov 2026 10:00:30 GMT", None, None),
-            ("soon", date, None),
-        ] {
-            assert_eq!(after(told, date), seconds.map(Duration::from_secs), "{told}");
-        }
     }
 
     #[test]

@@ -336,7 +336,7 @@ mod tests {
         let freed = async { held.source.permits.add_permits(5) };
         let (told, ()) = futures::join!(futures::future::join_all(requests), freed);
         for refused in told {
-            let fault = crate::wire::fault(&refused.unwrap_err());
+            let fault = crate::failure::fault(&refused.unwrap_err());
             assert!(matches!(fault, crate::fault::Fault::NoCredentials(_)), "{fault:?}");
         }
         assert_eq!(held.source.asked.load(Ordering::Relaxed), 1);

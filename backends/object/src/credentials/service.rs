@@ -79,7 +79,7 @@ fn is_told(error: &object_store::Error) -> bool {
         if source.downcast_ref::<HttpError>().is_some_and(|it| it.kind() == HttpErrorKind::Decode) {
             return false;
         }
-        if crate::wire::of_link(source).is_some() {
+        if crate::failure::of_link(source).is_some() {
             return true;
         }
         cause = source.source();

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use reqwest::header::HeaderMap;
 
 use super::Later;
-use crate::wire::{Failure, after};
+use crate::{failure::Failure, retry_after::after};
 
 /// Interprets an answer that is not a success.
 pub(crate) fn of_answer(host: String, status: u16, headers: &HeaderMap) -> Failure {

@@ -180,14 +180,14 @@ pub(super) fn answer(status: u16, name: &str) -> object_store::Error {
         409 => object_store::Error::AlreadyExists { path, source },
         412 => object_store::Error::Precondition { path, source },
         status => {
-            let failure = crate::wire::Failure::Answered(crate::fault::Answer::of_status(status));
+            let failure = crate::failure::Failure::Answered(crate::fault::Answer::of_status(status));
             object_store::Error::Generic { store: "S3", source: Box::new(failure) }
         }
     }
 }
 
 fn stale() -> object_store::Error {
-    let failure = crate::wire::Failure::Stale(crate::fault::Answer::of_status(401));
+    let failure = crate::failure::Failure::Stale(crate::fault::Answer::of_status(401));
     object_store::Error::Generic { store: "S3", source: Box::new(failure) }
 }
 

@@ -14,8 +14,8 @@ use crate::{
         held::{Fetch, Fetched},
         trouble::{of_answer, of_no_answer},
     },
+    failure::Failure,
     options::ObjectOptions,
-    wire::Failure,
 };
 
 /// The service of `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI`.

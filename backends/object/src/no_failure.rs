@@ -1,4 +1,4 @@
-//! Replaces `wire` in builds without a cloud, where no request is sent.
+//! Replaces `failure` in builds without a cloud, where no request is sent.
 
 use crate::fault::Fault;
 
