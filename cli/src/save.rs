@@ -50,6 +50,26 @@ pub(super) struct Save {
     /// The document; - or nothing for stdin
     file: Option<PathBuf>,
 
+    #[command(flatten)]
+    about: About,
+
+    #[command(flatten)]
+    expectation: Expectation,
+
+    #[command(flatten)]
+    on_conflict: OnConflict,
+
+    #[command(flatten)]
+    lock: HoldLock,
+
+    /// Refuse a document that is not complete IR
+    #[arg(long)]
+    strict_ir: bool,
+}
+
+/// What is said about the workflow beside its document.
+#[derive(Debug, Args)]
+struct About {
     /// The title, over what the document says; '' for none
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
@@ -61,13 +81,11 @@ pub(super) struct Save {
     /// A tag, over what the document says; repeat it for more, '' for none
     #[arg(long = "tag", value_name = "TAG")]
     tags: Vec<String>,
+}
 
-    #[command(flatten)]
-    expectation: Expectation,
-
-    #[command(flatten)]
-    on_conflict: OnConflict,
-
+/// The lock that is taken along with the save.
+#[derive(Debug, Args)]
+struct HoldLock {
     /// Take the lock along with the save
     #[arg(long)]
     hold: bool,
@@ -79,10 +97,6 @@ pub(super) struct Save {
     /// What others read about who holds the lock
     #[arg(long, value_name = "TEXT", default_value = "save", requires = "hold")]
     operation: String,
-
-    /// Refuse a document that is not complete IR
-    #[arg(long)]
-    strict_ir: bool,
 }
 
 /// What a change came to, for `--json`.
@@ -116,16 +130,7 @@ impl Save {
             .resolver(decider.resolver.clone())
             .lock_timeout(decider.lock_timeout)
             .cancelled_by(session.signals.stop());
-        if let Some(name) = self.name {
-            request = request.name(name);
-        }
-        if let Some(description) = self.description {
-            request = request.description(description);
-        }
-        if !self.tags.is_empty() {
-            // An empty tag adds none, so it alone takes all away.
-            request = request.tags(self.tags.into_iter().filter(|tag| !tag.is_empty()));
-        }
+        request = self.about.apply(request);
         let lease = self.expectation.lease(&id)?;
         if let Some(message) = self.expectation.message {
             request = request.message(message);
@@ -134,22 +139,23 @@ impl Save {
             request = request.lease(lease);
         }
         let mut left_behind = None;
-        if self.hold {
+        if self.lock.hold {
             // Chosen here, so that it can be named whatever happens.
             let lease = LeaseId::parse(session.environment.new_id()).map_err(Error::from)?;
             left_behind = Some(format!("the lease {lease}; see `lock show {id}`"));
-            request = request.hold(LeaseRequest::new(self.operation, self.ttl.0).id(lease).detached());
+            request =
+                request.hold(LeaseRequest::new(self.lock.operation, self.lock.ttl.0).id(lease).detached());
         }
         let saved = session.trying(format!("the save of {id}"), left_behind, store.save(request)).await?;
         let saved = decider.judge(&store, saved).await?;
         warn(session.output, &saved);
-        let mut held = saved.lease.as_ref().filter(|_| self.hold);
+        let mut held = saved.lease.as_ref().filter(|_| self.lock.hold);
         if let Some(lease) = held
             && session.give_back_if_interrupted(&store, &saved.id, &lease.id).await
         {
             held = None;
         }
-        if self.hold && saved.lease.is_none() {
+        if self.lock.hold && saved.lease.is_none() {
             session.output.warn(&format!(
                 "{} is not locked: what you saved is not what is there, so nothing was taken",
                 saved.id
@@ -160,6 +166,22 @@ impl Save {
             text = format!("{text}\n{}", granted(&saved.id, lease));
         }
         session.answer(&text, &Changed::of(&saved, held))
+    }
+}
+
+impl About {
+    fn apply(self, mut request: SaveRequest) -> SaveRequest {
+        if let Some(name) = self.name {
+            request = request.name(name);
+        }
+        if let Some(description) = self.description {
+            request = request.description(description);
+        }
+        if !self.tags.is_empty() {
+            // An empty tag adds none, so it alone takes all away.
+            request = request.tags(self.tags.into_iter().filter(|tag| !tag.is_empty()));
+        }
+        request
     }
 }
 
