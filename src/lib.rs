@@ -13,7 +13,8 @@
 //! - [`flow`]: the runner that all of this runs on, of use by itself
 //!
 //! # Features
-//! `cli` (on by default) builds the program. Without default features this is the library alone.
+//! None is on by default: a store is on a disk or in memory. `s3`, `gcs` and `azure` add stores in buckets.
+//! The program is a package of its own, `pflow-store-cli`.
 
 pub use pflow_backend;
 pub use pflow_backend::NOTICES;

@@ -1,0 +1,137 @@
+use std::{str::FromStr, sync::Arc, time::Duration};
+
+use clap::Args;
+use pflow_store::{
+    Error, Saved, Store,
+    conflict::{Conflict, ConflictResolver, Policy},
+};
+
+use super::{
+    patient::Patient,
+    places::Places,
+    places::{lines, overlaps},
+    talk::Stderr,
+    terminal::Terminal,
+};
+use crate::{
+    failure::{Failure, Result, with_causes},
+    session::{Session, setting},
+    time::Timeout,
+};
+
+/// So many changes are listed in a failure.
+const SHOWN: usize = 10;
+
+/// Options of every command that changes a workflow.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct OnConflict {
+    /// What to do about a conflict: fail, wait, ours, theirs, merge, override; ask, on a terminal, unless set
+    #[arg(long, value_name = "POLICY", env = "PFLOW_ON_CONFLICT", hide_env_values = true)]
+    on_conflict: Option<Choice>,
+
+    /// How long to wait for somebody else's lock; 0s unless set, 30s with `wait`
+    #[arg(long, value_name = "DURATION", env = "PFLOW_LOCK_TIMEOUT", hide_env_values = true)]
+    lock_timeout: Option<Timeout>,
+}
+
+/// Who decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Choice {
+    /// Whoever sits at the terminal, and nobody where there is none.
+    Ask,
+    Rule(Policy),
+}
+
+/// What decides about the conflicts of one command.
+#[derive(Debug, Clone)]
+pub(crate) struct Decider {
+    pub(crate) resolver: Arc<dyn ConflictResolver>,
+    pub(crate) lock_timeout: Option<Duration>,
+    /// Nobody decided, because nobody was there to be asked.
+    is_alone: bool,
+}
+
+impl OnConflict {
+    /// The flag, else its variable, else the setting of the store, else a question where somebody can answer
+    /// it.
+    ///
+    /// # Errors
+    /// The store has a setting that is none.
+    pub(crate) fn decider(&self, session: &Session<'_>, store: &Store) -> Result<Decider> {
+        self.decide(session, store, session.output.can_ask())
+    }
+
+    /// The same for a batch, in which nobody is asked about one of many.
+    pub(crate) fn decider_of_many(&self, session: &Session<'_>, store: &Store) -> Result<Decider> {
+        self.decide(session, store, false)
+    }
+
+    fn decide(&self, session: &Session<'_>, store: &Store, asks: bool) -> Result<Decider> {
+        let choice = match self.on_conflict {
+            Some(choice) => Some(choice),
+            None => setting(store, "on_conflict")?,
+        };
+        let lock_timeout = match self.lock_timeout {
+            Some(timeout) => Some(timeout),
+            None => setting(store, "lock_timeout")?,
+        };
+        let lock_timeout = lock_timeout.map(|Timeout(limit)| limit);
+        let (then, usual): (Arc<dyn ConflictResolver>, Duration) = match choice {
+            Some(Choice::Rule(policy)) => (Arc::new(policy), policy.lock_timeout()),
+            _ if asks => (
+                Arc::new(Terminal::new(Stderr::new(session.output.clone(), session.signals.clone()))),
+                Duration::ZERO,
+            ),
+            _ => (Arc::new(Policy::Fail), Duration::ZERO),
+        };
+        let resolver = Arc::new(Patient::new(then, usual, session.output.clone()));
+        let is_alone = !asks && !matches!(choice, Some(Choice::Rule(_)));
+        Ok(Decider { resolver, lock_timeout, is_alone })
+    }
+}
+
+impl Decider {
+    /// What a change came to. A conflict says what others have changed; where nobody could be asked it names
+    /// the flag that would have answered, if one would: no policy brings back a lost lease.
+    pub(crate) async fn judge(
+        &self,
+        store: &Store,
+        result: std::result::Result<Saved, Error>,
+    ) -> Result<Saved> {
+        let conflict = match result {
+            Err(Error::Conflict(conflict)) => conflict,
+            other => return Ok(other?),
+        };
+        let (changes, untold) = match store.what_changed(&conflict).await {
+            Ok(changes) => (changes.unwrap_or_default(), None),
+            // The conflict is the answer all the same.
+            Err(error) => (Vec::new(), Some(with_causes(&error))),
+        };
+        let is_decidable = !matches!(conflict.cause(), Conflict::LeaseLost { .. } | Conflict::Busy { .. });
+        let places = Places::of(overlaps(&conflict), &changes);
+        let mut failure = Failure { places, ..Failure::from(Error::Conflict(conflict)) };
+        if failure.details.is_empty() {
+            failure.details = lines(&changes, SHOWN);
+        }
+        failure.details.extend(untold);
+        if self.is_alone && is_decidable {
+            failure.hint =
+                failure.hint.map(|hint| format!("{hint}; or decide beforehand with `--on-conflict`"));
+        }
+        Err(failure)
+    }
+}
+
+impl FromStr for Choice {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        match text {
+            "ask" => Ok(Self::Ask),
+            word => word.parse().map(Self::Rule).map_err(|_| {
+                let words: Vec<&str> = Policy::ALL.map(Policy::as_str).to_vec();
+                format!("choose one of ask, {}", words.join(", "))
+            }),
+        }
+    }
+}

@@ -1,0 +1,73 @@
+use std::{
+    fmt::Debug,
+    io::{self, BufRead},
+};
+
+use pflow_store::pflow_backend::async_trait;
+
+use crate::{output::Output, signals::Signals};
+
+/// A conversation with a person, so that a test can hold one.
+#[async_trait]
+pub(super) trait Talk: Debug + Send + Sync {
+    /// A line, or several.
+    fn say(&self, text: &str);
+
+    /// A word that stands out, where that is welcome.
+    fn strong(&self, word: &str) -> String;
+
+    /// Asks and waits for a line, without its end; none if there will be no more.
+    async fn ask(&self, question: &str) -> io::Result<Option<String>>;
+}
+
+/// The terminal: questions on stderr, answers from stdin.
+#[derive(Debug)]
+pub(super) struct Stderr {
+    output: Output,
+    signals: Signals,
+}
+
+impl Stderr {
+    pub(super) fn new(output: Output, signals: Signals) -> Self {
+        Self { output, signals }
+    }
+}
+
+#[async_trait]
+impl Talk for Stderr {
+    fn say(&self, text: &str) {
+        self.output.lines(text);
+    }
+
+    fn strong(&self, word: &str) -> String {
+        self.output.strong(word)
+    }
+
+    /// Ends the line of the question where no answer comes. Dropping the future leaves the read to itself, on
+    /// a thread that nobody waits for: a read of a terminal cannot be ended.
+    async fn ask(&self, question: &str) -> io::Result<Option<String>> {
+        let _asking = self.signals.asking();
+        self.output.ask(question);
+        let reading = tokio::task::spawn_blocking(|| {
+            let mut line = String::new();
+            let bytes = io::stdin().lock().read_line(&mut line)?;
+            Ok((bytes > 0).then(|| line.trim_end_matches(['\n', '\r']).to_owned()))
+        });
+        let unanswered = EndOfLine(&self.output);
+        let answer = reading.await.unwrap_or_else(|broken| Err(io::Error::other(broken)));
+        if matches!(answer, Ok(Some(_))) {
+            // The person has ended it.
+            std::mem::forget(unanswered);
+        }
+        answer
+    }
+}
+
+/// Ends a line when it is dropped.
+struct EndOfLine<'a>(&'a Output);
+
+impl Drop for EndOfLine<'_> {
+    fn drop(&mut self) {
+        self.0.lines("");
+    }
+}

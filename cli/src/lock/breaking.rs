@@ -1,0 +1,100 @@
+use std::ffi::OsString;
+
+use clap::Args;
+use pflow_store::{Conflict, Error, LeaseId, Store, WorkflowId, format::Lease, lock::LockState};
+use serde::Serialize;
+
+use super::Lock;
+use crate::{
+    confirm,
+    failure::Result,
+    input,
+    leases::{self, holding},
+    session::Session,
+};
+
+const MORE: &str = "\
+Its holder's next write fails, and says by whom and when the lease was broken.
+What it wrote before stays. The lease is named so that the next one is never
+broken by mistake; `lock show` and every refusal print it.
+
+Examples:
+  pflow-store lock break greet 01hm9v1m2c3x -n      what would happen
+  pflow-store lock break greet 01hm9v1m2c3x -y";
+
+#[derive(Debug, Args)]
+#[command(after_help = MORE)]
+pub(super) struct Break {
+    /// The workflow
+    id: OsString,
+
+    /// The lease, as `lock show` prints it
+    lease_id: LeaseId,
+
+    /// Say what would happen, and leave it
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    dry_run: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    broken_lease: Option<&'a LeaseId>,
+    /// As it is when the command ends.
+    #[serde(flatten)]
+    lock: Lock<'a>,
+}
+
+impl Break {
+    /// Takes the lease away, once that is certainly wanted.
+    pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
+        let id = input::id(&self.id)?;
+        let store = session.open().await?;
+        let (state, held) = self.held(session, &store, &id).await?;
+        let who = holding(&held, state.now);
+        if self.dry_run {
+            let text = format!("{id}: the lease of {who} would be broken");
+            return session
+                .answer(&text, &Document { dry_run: true, broken_lease: None, lock: Lock::of(&state) });
+        }
+        if !self.yes {
+            let (what, question) =
+                (format!("break the lock of {id}"), format!("Break the lock of {id}, held by {who}? [y/N] "));
+            if !confirm::ask(session, &what, "break it", &question).await? {
+                session.output.note("left as it is");
+                return Ok(());
+            }
+        }
+        let breaking = store.break_lock(&id, self.lease_id);
+        let broken = session.changing(format!("the breaking of the lock of {id}"), None, breaking).await?;
+        let text = format!("{id}: broke the lease {} of {}", broken.id, leases::who(&broken));
+        // What the break itself has left: somebody else may have the lock already.
+        let after = LockState { lease: None, live: false, standing: None, fence: broken.fence + 1, ..state };
+        let document = Document { dry_run: false, broken_lease: Some(&broken.id), lock: Lock::of(&after) };
+        session.answer(&text, &document)
+    }
+
+    /// The lock, which must be the one that is meant.
+    async fn held(
+        &self,
+        session: &Session<'_>,
+        store: &Store,
+        id: &WorkflowId,
+    ) -> Result<(LockState, Lease)> {
+        let state = session.reading(store.lock_state(id)).await?;
+        match state.lease.clone() {
+            Some(lease) if lease.id == self.lease_id => Ok((state, lease)),
+            other => {
+                let (id, lease_id, fence) = (id.clone(), self.lease_id.clone(), state.fence);
+                let held = other.map(Box::new);
+                let ended = state.ended.filter(|ended| ended.lease_id == lease_id).map(Box::new);
+                Err(Error::from(Conflict::LeaseLost { id, lease_id, held, ended, fence }).into())
+            }
+        }
+    }
+}

@@ -1,0 +1,217 @@
+use std::{ffi::OsString, path::Path, time::Duration};
+
+use clap::Args;
+use pflow_store::{Error, LeaseId, LeaseRequest, Store, WorkflowId, lock::LeaseGuard, store::Location};
+use rustix::process::Signal as Number;
+
+use super::{
+    child::{Others, Running},
+    waiting::Waiting,
+};
+use crate::{
+    expectation::{LEASE, WORKFLOW},
+    failure::{Failure, Result, exit, with_causes},
+    input,
+    session::Session,
+    time::Ttl,
+};
+
+const MORE: &str = "\
+The lease is renewed while the command runs, and given back when it has ended.
+The command finds PFLOW_LEASE, PFLOW_FENCE, PFLOW_WORKFLOW and PFLOW_STORE in
+its environment: `pflow-store save` and `save-all` in it save that workflow
+under the lease, and others without one.
+
+When the lease is lost, or could not be renewed for as long as it lasts, the
+command is told to stop (SIGTERM, and SIGKILL after --grace), because somebody
+else may be at work. Signals are handed on; a second request to stop kills the
+command. Off a terminal all of that reaches what the command started, too, as
+long as it stays in its process group; on a terminal the command alone.
+
+Not covered: what the command leaves running when it ends, and a command whose
+`lock run` was killed (SIGKILL). Both go on while others may take the lock. A
+save under the lease fails once it was given back or taken over; for anything
+else compare PFLOW_FENCE.
+
+The exit code is the command's own (128 and the number of the signal that
+ended it). 125: this program failed, or the lease was lost, or it is not certain
+that it was held to the end. 126: the command could not be started. 127: there
+is no such command.
+
+Example:
+  pflow-store lock run greet --lock-timeout 1m -- ./refresh.sh --all";
+
+/// How often it is looked whether what a command has started has stopped.
+const LOOK: Duration = Duration::from_millis(20);
+
+#[derive(Debug, Args)]
+#[command(after_help = MORE)]
+pub(super) struct Run {
+    /// The workflow
+    id: OsString,
+
+    /// How long the lease lasts when this program cannot renew it any more
+    #[arg(long, value_name = "DURATION", default_value = "1m")]
+    ttl: Ttl,
+
+    /// What others read about who holds it; the command's name unless set
+    #[arg(long, value_name = "TEXT")]
+    operation: Option<String>,
+
+    #[command(flatten)]
+    waiting: Waiting,
+
+    /// How long the command may take to stop when the lease is lost or uncertain
+    #[arg(long, value_name = "DURATION", default_value = "10s")]
+    grace: Ttl,
+
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+impl Run {
+    /// Runs the command under a lease.
+    pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
+        match self.run_command(session).await {
+            // What a signal ended before the command began, and what says more than that we failed.
+            Err(failure) if failure.exit >= exit::RUN_FAILED || failure.is_of_command() => Err(failure),
+            Err(failure) => Err(Failure { exit: exit::RUN_FAILED, ..failure }),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    async fn run_command(self, session: &Session<'_>) -> Result<()> {
+        let id = input::id(&self.id)?;
+        let store = session.open().await?;
+        let operation = self.operation.clone().unwrap_or_else(|| self.command_name());
+        let lease_id = LeaseId::parse(session.environment.new_id()).map_err(Error::from)?;
+        let left_behind = format!("the lease {lease_id}; see `lock show {id}`");
+        let request = LeaseRequest::new(operation, self.ttl.0).id(lease_id);
+        let attempt = || store.lock(&id, request.clone());
+        let guard = self.waiting.until_granted(session, &store, &id, &left_behind, attempt).await?;
+        // From here on a second request to stop says what it leaves behind.
+        let begun = session.signals.begin(format!("the command under the lock of {id}"), Some(left_behind));
+        let ended = match begun {
+            Ok(()) => self.hold(session, &store, &id, &guard).await,
+            Err(interrupted) => Err(interrupted),
+        };
+        session.signals.works(None);
+        let certain = guard.check();
+        let released = guard.release().await;
+        session.signals.end();
+        match (ended, released) {
+            // The command went on to its end before it could be stopped, but not under the lease.
+            (Ok(_), Err(Error::Conflict(lost))) => Err(Error::Conflict(lost).into()),
+            // Nor is it known that nobody else was at work meanwhile.
+            (Ok(_), Err(error)) if certain.is_err() => {
+                let cause = Failure::from(error);
+                let uncertain = certain.err().map_or(cause.clone(), uncertain);
+                Err(Failure { message: format!("{}: {}", uncertain.message, cause.message), ..uncertain })
+            }
+            (ended, released) => {
+                match released {
+                    Ok(lease) if session.signals.caught().is_some() => {
+                        session.output.note(&format!("released the lease {} on {id}", lease.id));
+                    }
+                    Ok(_) | Err(Error::Conflict(_)) => {}
+                    Err(error) => {
+                        let text = "the lease was not given back and ends by itself";
+                        session.output.warn(&format!("{text}: {}", with_causes(&error)));
+                    }
+                }
+                match ended? {
+                    0 if session.signals.caught().is_none() => Ok(()),
+                    code => Err(Failure::of_command(code)),
+                }
+            }
+        }
+    }
+
+    /// Runs the command to its end, or stops it when it is not certain any more that the lease is held.
+    async fn hold(
+        &self,
+        session: &Session<'_>,
+        store: &Store,
+        id: &WorkflowId,
+        guard: &LeaseGuard,
+    ) -> Result<u8> {
+        let lease = guard.lease();
+        let variables = [
+            (LEASE, lease.id.to_string().into()),
+            ("PFLOW_FENCE", lease.fence.to_string().into()),
+            (WORKFLOW, id.to_string().into()),
+            ("PFLOW_STORE", place(session, store)?),
+        ];
+        let mut others = Others::listen()?;
+        let mut running = Running::start(&self.command, &variables)?;
+        session.signals.works(running.target());
+        let mut asked = false;
+        loop {
+            tokio::select! {
+                biased;
+                ended = running.ended() => return ended,
+                why = guard.uncertain() => return self.stop(session, running, why).await,
+                number = others.next() => running.send(number),
+                request = session.signals.first(), if !asked => {
+                    asked = true;
+                    running.stop(request);
+                }
+            }
+        }
+    }
+
+    /// Stops a command that somebody else may have the lock of, and what it started.
+    async fn stop(&self, session: &Session<'_>, mut running: Running, why: Error) -> Result<u8> {
+        let why = uncertain(why);
+        session.output.warn(&format!("{}; the command is being stopped", why.message));
+        running.send(Number::TERM);
+        let environment = &session.environment;
+        let begun = environment.monotonic();
+        let left = || self.grace.0.saturating_sub(environment.monotonic().saturating_sub(begun));
+        let has_ended = tokio::select! {
+            ended = running.ended() => ended.map(|_| true)?,
+            () = environment.sleep(self.grace.0) => false,
+        };
+        let mut goes_on = !has_ended || running.has_left_others();
+        while has_ended && goes_on && !left().is_zero() {
+            environment.sleep(LOOK.min(left())).await;
+            goes_on = running.has_left_others();
+        }
+        if goes_on {
+            session.output.warn("the command did not stop in time and is killed");
+            running.send(Number::KILL);
+            if !has_ended {
+                running.ended().await?;
+            }
+        }
+        Err(why)
+    }
+
+    /// The last part of the command's path, as far as it fits.
+    fn command_name(&self) -> String {
+        let program = self.command.first().map(Path::new).and_then(Path::file_name).unwrap_or_default();
+        let name: String = program.to_string_lossy().chars().filter(|c| !c.is_control()).take(60).collect();
+        if name.trim().is_empty() { "lock run".to_owned() } else { name }
+    }
+}
+
+/// That the command ran without a lease that is certain.
+fn uncertain(why: Error) -> Failure {
+    let is_lost = matches!(why, Error::Conflict(_));
+    let failure = Failure::from(why);
+    if is_lost {
+        return failure;
+    }
+    failure.with_hint("look at what the command has done, and whether the storage can be reached")
+}
+
+/// The store for the command, wherever it goes.
+fn place(session: &Session<'_>, store: &Store) -> Result<OsString> {
+    match session.location()? {
+        Location::Folder(path) => std::path::absolute(&path)
+            .map(Into::into)
+            .map_err(|error| Failure::file("find", path.display(), &error)),
+        _ => Ok(store.location().into()),
+    }
+}

@@ -1,0 +1,111 @@
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use clap::Args;
+use pflow_store::{Conflict, Error, LeaseId, Store, WorkflowId, format::Lease};
+use serde::Serialize;
+
+use crate::leases::{lasting, who};
+use crate::{
+    failure::Result,
+    output::{Output, printable},
+    session::{Session, setting},
+    time::Timeout,
+};
+
+/// A wait that is over before this is not told.
+pub(crate) const SILENCE: Duration = Duration::from_millis(400);
+
+/// As long as anybody waits.
+const ENDLESS: Timeout = Timeout(Duration::from_secs(366 * 86_400));
+
+/// How long to wait for a lock.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct Waiting {
+    /// Wait while somebody else holds the lock, however long
+    #[arg(long)]
+    wait: bool,
+
+    /// Wait at most so long while somebody else holds the lock
+    #[arg(long, value_name = "DURATION", env = "PFLOW_LOCK_TIMEOUT", hide_env_values = true)]
+    lock_timeout: Option<Timeout>,
+}
+
+/// A line of `--json` on stderr.
+#[derive(Serialize)]
+struct Waited<'a> {
+    id: &'a WorkflowId,
+    lease_id: &'a LeaseId,
+    holder: String,
+    pid: u32,
+    operation: &'a str,
+}
+
+impl Waiting {
+    /// The flag, else its variable, else the setting of the store, else no time at all.
+    fn limit(self, store: &Store) -> Result<Duration> {
+        let timeout = match (self.wait, self.lock_timeout) {
+            (true, _) => Some(ENDLESS),
+            (false, Some(timeout)) => Some(timeout),
+            (false, None) => setting(store, "lock_timeout")?,
+        };
+        Ok(timeout.map_or(Duration::ZERO, |Timeout(limit)| limit))
+    }
+
+    /// What `attempt` gets once it does not meet somebody else's lock any more, or the lock itself when there
+    /// is no more time. A signal ends the wait, but not an attempt: that may have the lock.
+    pub(super) async fn until_granted<T, F>(
+        self,
+        session: &Session<'_>,
+        store: &Store,
+        id: &WorkflowId,
+        left_behind: &str,
+        attempt: impl Fn() -> F,
+    ) -> Result<T>
+    where
+        F: Future<Output = std::result::Result<T, Error>>,
+    {
+        let limit = self.limit(store)?;
+        let environment = &session.environment;
+        let begun = environment.monotonic();
+        let waited = || environment.monotonic().saturating_sub(begun);
+        let mut told = false;
+        loop {
+            let (what, left_behind) = (format!("the locking of {id}"), Some(left_behind.to_owned()));
+            let refused = match session.trying(what, left_behind, attempt()).await? {
+                Err(Error::Conflict(conflict)) => conflict,
+                other => return Ok(other?),
+            };
+            let left = limit.saturating_sub(waited());
+            let (Conflict::Locked { lease, .. } | Conflict::AlreadyLocked { lease, .. }) = refused.as_ref()
+            else {
+                return Err(Error::Conflict(refused).into());
+            };
+            if left.is_zero() {
+                return Err(Error::Conflict(refused).into());
+            }
+            let unlocked = session.reading(store.await_unlock(id, lease, left));
+            tokio::pin!(unlocked);
+            if !told {
+                tokio::select! {
+                    done = &mut unlocked => { done?; continue }
+                    () = environment.sleep(SILENCE.saturating_sub(waited())) => tell(session.output, id, lease, environment.now()),
+                }
+                told = true;
+            }
+            unlocked.await?;
+        }
+    }
+}
+
+/// One line: who holds what.
+pub(crate) fn tell(output: &Output, id: &WorkflowId, lease: &Lease, now: DateTime<Utc>) {
+    if output.is_json() {
+        let (lease_id, operation) = (&lease.id, lease.operation.as_str());
+        let waited = Waited { id, lease_id, holder: lease.holder(), pid: lease.pid, operation };
+        return output.event("waiting", &waited);
+    }
+    let lasts = lasting(lease, now);
+    let line = format!("waiting for {id}: {}, {}, {lasts}; lease {}", who(lease), lease.operation, lease.id);
+    output.note(&printable(&line));
+}

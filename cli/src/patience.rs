@@ -1,0 +1,51 @@
+//! How long a store in a bucket is waited for.
+
+use clap::Args;
+use pflow_store::StoreOptions;
+
+use super::time::Ttl;
+
+/// Over the options of stores in buckets.
+const BUCKETS: &str = "Stores in buckets";
+
+/// Options of every command, for stores in buckets alone.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct Patience {
+    /// How long a server that cannot be reached is tried; 2s unless set
+    #[arg(long, global = true, value_name = "TIME", env = "PFLOW_CONNECT_TIMEOUT", hide_env_values = true)]
+    #[arg(help_heading = BUCKETS)]
+    connect_timeout: Option<Ttl>,
+
+    /// How long one request may take; 30s unless set
+    #[arg(long, global = true, value_name = "TIME", env = "PFLOW_REQUEST_TIMEOUT", hide_env_values = true)]
+    #[arg(help_heading = BUCKETS)]
+    request_timeout: Option<Ttl>,
+
+    /// How long all attempts of one request may take together; 60s unless set
+    #[arg(long, global = true, value_name = "TIME", env = "PFLOW_TIMEOUT", hide_env_values = true)]
+    #[arg(help_heading = BUCKETS)]
+    timeout: Option<Ttl>,
+}
+
+impl Patience {
+    /// These options with what the person said.
+    #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+    pub(super) fn apply(self, options: StoreOptions) -> StoreOptions {
+        let mut bucket = options.object();
+        let set = |limit: &mut std::time::Duration, wanted: Option<Ttl>| {
+            if let Some(Ttl(wanted)) = wanted {
+                *limit = wanted;
+            }
+        };
+        set(&mut bucket.connect_timeout, self.connect_timeout);
+        set(&mut bucket.request_timeout, self.request_timeout);
+        set(&mut bucket.deadline, self.timeout);
+        options.object_options(bucket)
+    }
+
+    /// Without a cloud there is nobody to wait for.
+    #[cfg(not(any(feature = "s3", feature = "gcs", feature = "azure")))]
+    pub(super) fn apply(self, options: StoreOptions) -> StoreOptions {
+        options
+    }
+}

@@ -1,0 +1,223 @@
+use std::{ffi::OsString, path::PathBuf};
+
+use chrono::{DateTime, Utc};
+use clap::Args;
+use pflow_store::{
+    Error, LeaseId, LeaseRequest, SaveRequest, Saved, WorkflowId, document::ContentHash, format::Lease,
+};
+use serde::Serialize;
+
+use super::{
+    conflict::{OnConflict, Outcome, describe_outcome, tell},
+    expectation::Expectation,
+    failure::{Result, with_causes},
+    input,
+    output::Output,
+    session::Session,
+    time::Ttl,
+};
+use crate::leases::granted;
+
+const MORE: &str = "\
+Examples:
+  pflow-store save greet greet.json                       create it, or save over what is there
+  pflow-store save greet greet.json --if-generation 3     only on top of generation 3 (else exit 13)
+  pflow-store save greet greet.json --if-generation 0     only if there is none yet
+  generate | pflow-store save greet -m 'nightly run'      from a pipe
+  pflow-store save greet greet.json --hold --ttl 30m      and keep it locked for half an hour
+  pflow-store save greet greet.json --if-generation 3 --on-conflict merge
+                                                          with what others changed since 3
+
+A name, description or tag that you give stays for later versions until you give
+another one or the document mentions the field itself; what a document says is
+gone when it does not say it any more.
+
+On a terminal you are asked about a conflict; elsewhere it is a failure unless
+--on-conflict decides:
+  fail      report it
+  wait      wait for a lock, report anything else
+  ours      save on top of what is there, which stays in the history
+  theirs    leave what is there
+  merge     save what both sides come to; what both changed is reported
+  override  as ours, and take locks away";
+
+#[derive(Debug, Args)]
+#[command(after_help = MORE)]
+pub(super) struct Save {
+    /// The workflow
+    id: OsString,
+
+    /// The document; - or nothing for stdin
+    file: Option<PathBuf>,
+
+    #[command(flatten)]
+    about: About,
+
+    #[command(flatten)]
+    expectation: Expectation,
+
+    #[command(flatten)]
+    on_conflict: OnConflict,
+
+    #[command(flatten)]
+    lock: HoldLock,
+
+    /// Refuse a document that is not complete IR
+    #[arg(long)]
+    strict_ir: bool,
+}
+
+/// What is said about the workflow beside its document.
+#[derive(Debug, Args)]
+struct About {
+    /// The title, over what the document says; '' for none
+    #[arg(long, value_name = "TEXT")]
+    name: Option<String>,
+
+    /// What it is for, over what the document says; '' for none
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+
+    /// A tag, over what the document says; repeat it for more, '' for none
+    #[arg(long = "tag", value_name = "TAG")]
+    tags: Vec<String>,
+}
+
+/// The lock that is taken along with the save.
+#[derive(Debug, Args)]
+struct HoldLock {
+    /// Take the lock along with the save
+    #[arg(long)]
+    hold: bool,
+
+    /// How long the lock lasts unless it is released
+    #[arg(long, value_name = "DURATION", default_value = "1h", requires = "hold")]
+    ttl: Ttl,
+
+    /// What others read about who holds the lock
+    #[arg(long, value_name = "TEXT", default_value = "save", requires = "hold")]
+    operation: String,
+}
+
+/// What a change came to, for `--json`.
+#[derive(Debug, Serialize)]
+pub(super) struct Changed<'a> {
+    id: &'a WorkflowId,
+    generation: u64,
+    hash: Option<ContentHash>,
+    unchanged: bool,
+    #[serde(flatten)]
+    outcome: Option<Outcome<'a>>,
+    #[serde(flatten)]
+    lease: Option<Held<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Held<'a> {
+    lease_id: &'a LeaseId,
+    fence: u64,
+    expires: DateTime<Utc>,
+}
+
+impl Save {
+    /// Saves the document.
+    pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
+        let id = input::id(&self.id)?;
+        let store = session.open_with(session.options().limits(input::limits(self.strict_ir))).await?;
+        let content = input::document(session, &id, self.file.as_deref()).await?;
+        let decider = self.on_conflict.decider(session, &store)?;
+        let mut request = SaveRequest::new(id.clone(), content, self.expectation.expect())
+            .resolver(decider.resolver.clone())
+            .lock_timeout(decider.lock_timeout)
+            .cancelled_by(session.signals.stop());
+        request = self.about.apply(request);
+        let lease = self.expectation.lease(&id)?;
+        if let Some(message) = self.expectation.message {
+            request = request.message(message);
+        }
+        if let Some(lease) = lease {
+            request = request.lease(lease);
+        }
+        let mut left_behind = None;
+        if self.lock.hold {
+            // Chosen here, so that it can be named whatever happens.
+            let lease = LeaseId::parse(session.environment.new_id()).map_err(Error::from)?;
+            left_behind = Some(format!("the lease {lease}; see `lock show {id}`"));
+            request =
+                request.hold(LeaseRequest::new(self.lock.operation, self.lock.ttl.0).id(lease).detached());
+        }
+        let saved = session.trying(format!("the save of {id}"), left_behind, store.save(request)).await?;
+        let saved = decider.judge(&store, saved).await?;
+        warn(session.output, &saved);
+        let mut held = saved.lease.as_ref().filter(|_| self.lock.hold);
+        if let Some(lease) = held
+            && session.give_back_if_interrupted(&store, &saved.id, &lease.id).await
+        {
+            held = None;
+        }
+        if self.lock.hold && saved.lease.is_none() {
+            session.output.warn(&format!(
+                "{} is not locked: what you saved is not what is there, so nothing was taken",
+                saved.id
+            ));
+        }
+        let mut text = describe(&saved);
+        if let Some(lease) = held {
+            text = format!("{text}\n{}", granted(&saved.id, lease));
+        }
+        session.answer(&text, &Changed::of(&saved, held))
+    }
+}
+
+impl About {
+    fn apply(self, mut request: SaveRequest) -> SaveRequest {
+        if let Some(name) = self.name {
+            request = request.name(name);
+        }
+        if let Some(description) = self.description {
+            request = request.description(description);
+        }
+        if !self.tags.is_empty() {
+            // An empty tag adds none, so it alone takes all away.
+            request = request.tags(self.tags.into_iter().filter(|tag| !tag.is_empty()));
+        }
+        request
+    }
+}
+
+impl<'a> Changed<'a> {
+    pub(super) fn of(saved: &'a Saved, held: Option<&'a Lease>) -> Self {
+        Self {
+            id: &saved.id,
+            generation: saved.generation,
+            hash: saved.hash,
+            unchanged: saved.unchanged,
+            outcome: saved.resolved.as_ref().map(Outcome::of),
+            lease: held.map(|lease| Held { lease_id: &lease.id, fence: lease.fence, expires: lease.expires }),
+        }
+    }
+}
+
+/// `greet: generation 3 (sha256:…)`.
+pub(super) fn describe(saved: &Saved) -> String {
+    let (id, generation) = (&saved.id, saved.generation);
+    let outcome = describe_outcome(saved);
+    match saved.hash {
+        _ if saved.unchanged => format!("{id}: unchanged at generation {generation}{outcome}"),
+        Some(hash) => format!("{id}: generation {generation} ({hash}){outcome}"),
+        None => format!("{id}: generation {generation} (deleted){outcome}"),
+    }
+}
+
+/// What went wrong around a change that stands.
+pub(super) fn warn(output: &Output, saved: &Saved) {
+    tell(output, saved);
+    if let Some(error) = &saved.copy_error {
+        let text = "is changed, but its copy for people could not be refreshed";
+        output.warn(&format!("{} {text}: {}", saved.id, with_causes(error)));
+    }
+    if let Some(error) = &saved.index_error {
+        let text = "is changed and listed, but the index was not folded";
+        output.warn(&format!("{} {text}: {}", saved.id, with_causes(error)));
+    }
+}

@@ -1,0 +1,199 @@
+//! What became of the files: a line each as it happens, or one document at the end.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use pflow_store::{Saved, WorkflowId};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{
+    failure::{Failure, Result},
+    save::{Changed, describe, warn},
+    session::{Session, shown},
+};
+
+pub(super) struct Report<'a> {
+    session: &'a Session<'a>,
+    bar: ProgressBar,
+    files: usize,
+    counts: Counts,
+    /// For `--json` alone.
+    results: Vec<Value>,
+    /// What was passed over in folders, and what it is.
+    skipped: Vec<(PathBuf, &'static str)>,
+    /// Files whose names are no ids, and for how many of them an id was offered.
+    misnamed: usize,
+    offered: usize,
+    /// stdout took no more. The saves go on: abandoning those under way would leave them in doubt.
+    unwritten: Option<io::Error>,
+}
+
+#[derive(Debug, Default, Clone, Copy, Serialize)]
+struct Counts {
+    saved: usize,
+    unchanged: usize,
+    failed: usize,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(flatten)]
+    counts: Counts,
+    /// Files that were not begun, because a signal came.
+    left_out: usize,
+    skipped: Vec<Skipped>,
+    results: &'a [Value],
+}
+
+#[derive(Serialize)]
+struct Outcome<'a, T> {
+    file: String,
+    #[serde(flatten)]
+    outcome: &'a T,
+}
+
+#[derive(Serialize)]
+struct Skipped {
+    file: String,
+    reason: String,
+}
+
+#[derive(Serialize)]
+struct Refused<'a> {
+    error: Failure,
+    /// An id that resembles the name, which is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offered_id: Option<&'a WorkflowId>,
+}
+
+/// The rule for ids, said once for all files that break it.
+const RULE: &str = "an id has 1 to 100 of a-z, 0-9, `-`, `_` and `.`, and starts with a letter or digit";
+
+impl<'a> Report<'a> {
+    pub(super) fn new(session: &'a Session<'a>, files: usize, skipped: Vec<(PathBuf, &'static str)>) -> Self {
+        for (path, what) in &skipped {
+            session.output.warn(&format!("skipped {}: it is {what}, not a regular file", shown(path)));
+        }
+        let bar = if session.output.shows_progress() && files > 1 {
+            let bar = ProgressBar::with_draw_target(Some(files as u64), ProgressDrawTarget::stderr());
+            bar.set_style(style());
+            bar
+        } else {
+            ProgressBar::hidden()
+        };
+        let (counts, results) = (Counts::default(), Vec::new());
+        Self { session, bar, files, counts, results, skipped, misnamed: 0, offered: 0, unwritten: None }
+    }
+
+    pub(super) fn saved(&mut self, path: &Path, saved: &Saved) {
+        if saved.unchanged {
+            self.counts.unchanged += 1;
+        } else {
+            self.counts.saved += 1;
+        }
+        let output = self.session.output;
+        if output.is_json() {
+            self.keep(path, &Changed::of(saved, None));
+        } else {
+            let line = format!("{}\n", describe(saved));
+            let written = self.bar.suspend(|| output.data(line.as_bytes()));
+            self.unwritten = self.unwritten.take().or(written.err());
+        }
+        self.bar.suspend(|| warn(output, saved));
+        self.bar.inc(1);
+    }
+
+    pub(super) fn failed(&mut self, path: &Path, failure: Failure) {
+        self.refused(path, failure, None);
+    }
+
+    /// The file's name is no id.
+    pub(super) fn misnamed(&mut self, path: &Path, name: &str, offered: Option<&WorkflowId>) {
+        self.misnamed += 1;
+        self.offered += usize::from(offered.is_some());
+        let offer = offered.map_or_else(String::new, |id| format!("; `{id}` would be one"));
+        let failure = Failure::refused(format!("{name:?} is no workflow id{offer}"));
+        let failure = failure.with_hint(if offered.is_some() {
+            "accept it with `--rename`"
+        } else {
+            "rename the file"
+        });
+        self.refused(path, failure, offered);
+    }
+
+    fn refused(&mut self, path: &Path, failure: Failure, offered_id: Option<&WorkflowId>) {
+        self.counts.failed += 1;
+        let output = self.session.output;
+        if output.is_json() {
+            self.keep(path, &Refused { error: failure, offered_id });
+        } else {
+            // A hint for every one of a thousand files would bury the reasons.
+            let message = format!("{}: {}", shown(path), failure.message);
+            let failure = Failure { message, hint: None, ..failure };
+            self.bar.suspend(|| output.failure(&failure));
+        }
+        self.bar.inc(1);
+    }
+
+    /// The sum of it.
+    pub(super) fn finish(self) -> Result<()> {
+        self.bar.finish_and_clear();
+        let Counts { saved, unchanged, failed } = self.counts;
+        let done = saved + unchanged + failed;
+        let left_out = self.files - done;
+        let sum = format!("{saved} saved, {unchanged} unchanged, {failed} failed");
+        let output = self.session.output;
+        let written = match self.unwritten {
+            Some(error) => Err(error),
+            None if output.is_json() => {
+                let skipped = self.skipped.iter().map(|(path, what)| Skipped {
+                    file: shown(path),
+                    reason: format!("it is {what}, not a regular file"),
+                });
+                let (counts, skipped) = (self.counts, skipped.collect());
+                output.document(&Document { counts, left_out, skipped, results: &self.results })
+            }
+            None => Ok(()),
+        };
+        written.map_err(|error| Failure::unwritten(&error, true))?;
+        match self.session.signals.caught() {
+            Some(signal) if left_out > 0 => {
+                let message = format!("interrupted after {done} of {}: {sum}", self.files);
+                Err(Failure::interrupted(signal, message))
+            }
+            _ if failed > 0 => {
+                let message = format!("{failed} of {} failed ({sum})", self.files);
+                Err(Failure::batch(message).with_hint(hint(self.misnamed, self.offered)))
+            }
+            _ => {
+                output.note(&sum);
+                Ok(())
+            }
+        }
+    }
+
+    fn keep(&mut self, path: &Path, outcome: &impl Serialize) {
+        let outcome = Outcome { file: shown(path), outcome };
+        self.results.extend(serde_json::to_value(&outcome).ok());
+    }
+}
+
+fn hint(misnamed: usize, offered: usize) -> String {
+    let mut hint = "the others are saved; mend these and save them again".to_owned();
+    if misnamed > 0 {
+        hint = format!("{hint}; {RULE}");
+    }
+    if offered > 0 {
+        hint = format!("{hint}; `--rename` accepts the ids that are offered");
+    }
+    hint
+}
+
+fn style() -> ProgressStyle {
+    ProgressStyle::with_template("{bar:30} {pos}/{len} {eta}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+}

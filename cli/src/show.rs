@@ -1,0 +1,88 @@
+use std::ffi::OsString;
+
+use clap::Args;
+use pflow_store::{
+    Error, WorkflowId,
+    document::ContentHash,
+    format::{Ancestor, Current, Head, Lease, VersionRecord},
+};
+use serde::Serialize;
+
+use super::{failure::Result, input, output::printable, session::Session, time};
+use crate::leases::who;
+
+#[derive(Debug, Args)]
+pub(super) struct Show {
+    /// The workflow
+    id: OsString,
+}
+
+/// The head's fields, those of its version among them.
+#[derive(Debug, Serialize)]
+struct Document<'a> {
+    id: &'a WorkflowId,
+    revision: u64,
+    #[serde(flatten)]
+    record: &'a VersionRecord,
+    record_hash: ContentHash,
+    recent: &'a [Ancestor],
+    fence: u64,
+    lease: &'a Option<Lease>,
+    nonce: &'a str,
+}
+
+impl Show {
+    /// Prints the head.
+    pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
+        let id = input::id(&self.id)?;
+        let store = session.open().await?;
+        let head = session.reading(store.show(&id)).await?;
+        let missing = || Error::WorkflowMissing { id: id.clone(), deleted: false };
+        let Current { record, record_hash, recent, .. } = head.current.as_ref().ok_or_else(missing)?;
+        let document = Document {
+            id: &head.id,
+            revision: head.revision,
+            record,
+            record_hash: *record_hash,
+            recent,
+            fence: head.fence,
+            lease: &head.lease,
+            nonce: &head.nonce,
+        };
+        session.answer(&describe(&head), &document)
+    }
+}
+
+fn describe(head: &Head) -> String {
+    let mut lines = vec![head.id.to_string()];
+    let mut line = |name: &str, text: &str| {
+        if !text.is_empty() {
+            lines.push(format!("  {name:<12} {}", printable(text)));
+        }
+    };
+    if let Some(Current { record, .. }) = &head.current {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        line("name", &text(&record.name));
+        line("description", &text(&record.description));
+        line("tags", &record.tags.join(", "));
+        line("nodes", &record.nodes.join(", "));
+        line("version", &text(&record.version));
+        line("generation", &record.generation.to_string());
+        if record.deleted {
+            line("state", &format!("deleted; `undelete {}` brings it back", head.id));
+        }
+        line("hash", &record.hash.map(|hash| hash.to_string()).unwrap_or_default());
+        if !record.deleted {
+            line("size", &format!("{} bytes of {}", record.size, record.media_type));
+        }
+        line("created", &time::moment(record.created));
+        line("modified", &format!("{} by {}", time::moment(record.modified), record.author));
+        line("message", &text(&record.message));
+    }
+    let lock = head.lease.as_ref().map(|lease| {
+        let until = time::moment(lease.expires);
+        format!("{}, {}, until {until}; see `lock show {}`", who(lease), lease.operation, head.id)
+    });
+    line("lock", lock.as_deref().unwrap_or("none"));
+    lines.join("\n")
+}

@@ -1,0 +1,215 @@
+//! The program is killed at any system call that changes, opens or syncs a file, or any of these calls fails.
+//! What was there stays or what was to come is there, whole, and whoever comes next goes on.
+//!
+//! There are more such states than a test may take time for: `PFLOW_TEST_BLOWS` of them are drawn by
+//! `PFLOW_TEST_SEED`, or `all` are tried.
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "what a test does outside its #[test] functions is still a test"
+)]
+
+#[path = "../../tests/child_support/mod.rs"]
+mod child_support;
+mod cli_support;
+mod strace_support;
+#[path = "../../tests/support/mod.rs"]
+mod support;
+
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+use child_support::unfinished;
+use cli_support::{Place, Ran, document};
+use pflow_backend_fs::FsBackend;
+use pflow_store::{
+    Error, Expect, SaveRequest, Store, StoreOptions,
+    pflow_backend::{Environment, ManualEnvironment, SystemEnvironment},
+};
+use strace_support::{Blow, Harm, Scene, is_there, words};
+use support::{generations, id, notices};
+
+/// What is tried of each test unless `PFLOW_TEST_BLOWS` says otherwise.
+const BLOWS: usize = 40;
+const ERRORS: [&str; 6] = ["EIO", "ENOSPC", "EDQUOT", "EACCES", "EMFILE", "EROFS"];
+
+/// A command, and what it makes of workflows: what each is before and after; none where it is not there.
+struct Case {
+    args: &'static [&'static str],
+    /// Each begins a line of its output if it has succeeded.
+    says: &'static [&'static str],
+    changes: &'static [(&'static str, Option<&'static str>, Option<&'static str>)],
+}
+
+const CASES: [Case; 6] = [
+    Case { args: &["init"], says: &["created "], changes: &[] },
+    Case {
+        args: &["save", "a", "new.json"],
+        says: &["a: generation 2 "],
+        changes: &[("a", Some("old"), Some("new"))],
+    },
+    Case {
+        args: &["save", "b", "new.json"],
+        says: &["b: generation 1 "],
+        changes: &[("b", None, Some("new")), ("a", Some("old"), Some("old"))],
+    },
+    Case { args: &["delete", "a", "--yes"], says: &["a: "], changes: &[("a", Some("old"), None)] },
+    Case {
+        args: &["save-all", "a.json", "b.json"],
+        says: &["a: generation 2 ", "b: generation 1 "],
+        changes: &[("a", Some("old"), Some("new")), ("b", None, Some("new"))],
+    },
+    Case { args: &["reindex"], says: &["the index holds 1 "], changes: &[("a", Some("old"), Some("old"))] },
+];
+
+fn seed() -> u64 {
+    std::env::var("PFLOW_TEST_SEED").map_or(0x5eed, |seed| seed.parse().unwrap())
+}
+
+fn budget() -> usize {
+    match std::env::var("PFLOW_TEST_BLOWS").as_deref() {
+        Err(_) => BLOWS,
+        Ok("all") => usize::MAX,
+        Ok(blows) => blows.parse().unwrap(),
+    }
+}
+
+/// Where the command is to work.
+fn prepare(case: &Case) -> Place {
+    if case.args == ["init"] {
+        return Place::empty();
+    }
+    let place = Place::with_store();
+    place.save("a", "old").succeeds();
+    for name in ["new.json", "a.json", "b.json"] {
+        place.file(name, document("new"));
+    }
+    place
+}
+
+async fn open(store: &Path) -> Result<Store, Error> {
+    let backend =
+        FsBackend::open(store, Arc::new(SystemEnvironment::new().unwrap())).await.map_err(Error::Storage)?;
+    Store::open(Arc::new(backend), StoreOptions::system().unwrap()).await
+}
+
+async fn content(store: &Store, name: &str) -> Option<String> {
+    match store.load(&id(name)).await {
+        Ok(loaded) => Some(String::from_utf8(loaded.content.to_vec()).unwrap()),
+        Err(Error::WorkflowMissing { .. }) => None,
+        Err(error) => panic!("{name}: {error:?}"),
+    }
+}
+
+/// Whether all of it is as before or as it was to be, and as it was to be if that was `said`; and whether it
+/// can be gone on with.
+async fn look(place: &Place, case: &Case, said: bool) {
+    let folder = place.path().join(".pflow");
+    if case.args == ["init"] {
+        let opened = open(&folder).await.is_ok();
+        assert!(opened || !said, "it was created, and cannot be opened");
+        let again = place.run(["init"]).succeeds();
+        assert_eq!(again.out().contains("is there already"), opened, "{again:?}");
+    }
+    let store = open(&folder).await.unwrap();
+    let mut listed = Vec::new();
+    for (name, before, after) in case.changes {
+        let found = content(&store, name).await;
+        let [before, after] = [before, after].map(|text| text.map(document));
+        assert!(found == after || (!said && found == before), "{name} is {found:?}");
+        if found.is_some() {
+            listed.push(format!("{name}@{}", store.show(&id(name)).await.unwrap().generation()));
+        }
+    }
+    listed.sort();
+    assert_eq!(generations(&store).await, listed);
+    notices(&store.verify().await.unwrap());
+    for name in ["a", "b"] {
+        let next = SaveRequest::new(id(name), document("next"), Expect::Any);
+        let saved = store.save(next).await.unwrap();
+        assert!(saved.copy_error.is_none() && saved.index_error.is_none(), "{saved:?}");
+        assert_eq!(content(&store, name).await, Some(document("next")));
+    }
+    notices(&store.verify().await.unwrap());
+    store.close().await.unwrap();
+    assert_eq!(unfinished(&folder), [""; 0]);
+}
+
+/// Whether it said that all is done.
+fn has_said(ran: &Ran, case: &Case) -> bool {
+    let out = ran.out();
+    case.says.iter().all(|words| out.lines().any(|line| line.starts_with(words)))
+}
+
+/// What a failed call has to come to: an answer that is true, and says where and why.
+fn answer(place: &Place, case: &Case, ran: &Ran, errno: &str) {
+    let (said, err) = (has_said(ran, case), ran.err());
+    assert_eq!(ran.code() == 0, said, "{ran:?}");
+    assert!(!err.contains("panicked"), "{err}");
+    if !said {
+        let folder = place.path().join(".pflow");
+        assert!(err.contains(folder.to_str().unwrap()), "where? {err}");
+        assert!(err.contains(words(errno)), "why? {err}");
+    }
+}
+
+/// Draws so many of all blows, and tries them.
+fn try_blows(name: &str, harms: &[Harm]) {
+    if !is_there() {
+        println!("{name}: skipped, there is no strace that may trace");
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let places: Vec<Place> = CASES.iter().map(prepare).collect();
+    let scenes: Vec<(Scene<'_>, &Case)> =
+        places.iter().zip(&CASES).map(|(place, case)| (Scene::new(place, case.args), case)).collect();
+    let of = |(at, (scene, _)): (usize, &(Scene<'_>, _))| {
+        scene.blows(harms).into_iter().map(move |blow| (at, blow))
+    };
+    let mut blows: Vec<(usize, Blow)> = scenes.iter().enumerate().flat_map(of).collect();
+    let all = blows.len();
+    let random = ManualEnvironment::new(seed());
+    let mut drawn = Vec::new();
+    while drawn.len() < budget() && !blows.is_empty() {
+        drawn.push(blows.swap_remove((random.random() % blows.len() as u64) as usize));
+    }
+    let mut outcomes: BTreeMap<&str, usize> = BTreeMap::new();
+    for (at, blow) in &drawn {
+        let (scene, case) = &scenes[*at];
+        // Should what follows panic.
+        println!("{name}, seed {}: {:?} meets {blow:?}", seed(), case.args);
+        let Some(ran) = scene.strike(blow) else {
+            *outcomes.entry("elsewhere").or_default() += 1;
+            continue;
+        };
+        let said = has_said(&ran, case);
+        let outcome = match (ran.0.status.code(), said) {
+            (None, _) => "killed",
+            (Some(_), true) => "done",
+            (Some(_), false) => "failed",
+        };
+        if let Harm::Fail { errno, .. } = blow.harm {
+            answer(scene.place, case, &ran, errno);
+        }
+        *outcomes.entry(outcome).or_default() += 1;
+        runtime.block_on(look(scene.place, case, said));
+    }
+    println!("{name}, seed {}: {} of {all} states tried: {outcomes:?}", seed(), drawn.len());
+    let meant = if harms == [Harm::Kill] { "killed" } else { "failed" };
+    assert!(outcomes[meant] > drawn.len() / 5, "{outcomes:?}");
+}
+
+#[test]
+fn whoever_is_killed_at_a_system_call_leaves_the_old_state_or_the_new_one() {
+    try_blows("kills", &[Harm::Kill]);
+}
+
+#[test]
+fn a_system_call_that_fails_is_told_and_leaves_the_old_state_or_the_new_one() {
+    let harms: Vec<Harm> = ERRORS
+        .into_iter()
+        .flat_map(|errno| [false, true].map(|for_good| Harm::Fail { errno, for_good }))
+        .collect();
+    try_blows("failures", &harms);
+}

@@ -1,0 +1,143 @@
+//! A process that is stopped (SIGSTOP) for three times as long as its lease lasts, and goes on: it knows that
+//! it does not know, and what it writes lands only if nobody was there meanwhile.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
+
+#[path = "../../tests/child_support/mod.rs"]
+mod child_support;
+#[path = "../../tests/support/mod.rs"]
+mod support;
+
+use std::{path::Path, process::Command, sync::Arc, time::Duration};
+
+use child_support::{Process, files, place_of_a_child, say};
+use pflow_store::{
+    Error, ErrorKind, Expect, LeaseRequest, Store, StoreOptions, pflow_backend::SystemEnvironment,
+};
+use support::{id, save};
+
+/// How long the lease lasts.
+const LEASE: Duration = Duration::from_secs(1);
+
+async fn open(place: &Path) -> Store {
+    let environment = Arc::new(SystemEnvironment::new().unwrap());
+    let options = StoreOptions::new(environment).clock_skew(Duration::ZERO);
+    Store::init_url(place.to_str().unwrap(), options).await.unwrap()
+}
+
+/// Holds a lease, and says when it becomes uncertain, what becomes of a save without a word to the guard, and
+/// what the guard says in the end.
+#[tokio::test]
+async fn a_child_that_holds_a_lease() {
+    let Some(place) = place_of_a_child() else { return };
+    let store = open(&place).await;
+    let guard = store.lock(&id("a"), LeaseRequest::new("work", LEASE)).await.unwrap();
+    let lease = guard.lease_id().unwrap();
+    // By then the files have followed, and the first renewal is far: nobody is left waiting for the lock of
+    // the disk, which a stopped process keeps.
+    store.environment().sleep(LEASE / 10).await;
+    say(&format!("held {lease}"));
+    let stop = format!("kill -STOP {}", store.environment().identity().pid);
+    assert!(Command::new("sh").args(["-c", &stop]).status().unwrap().success());
+    // The signal takes effect in a moment. Nothing else of this process runs meanwhile or after, the task
+    // that renews included.
+    while !matches!(guard.check(), Err(Error::LeaseUncertain { silent, .. }) if silent >= LEASE * 3) {
+        std::hint::spin_loop();
+    }
+    say("uncertain");
+    match guard.ensure().await {
+        Ok(again) => {
+            assert_eq!(again, lease);
+            let saved = store.save(save("a", "mine", Expect::Any).lease(again)).await.unwrap();
+            say(&format!("saved {}", saved.generation));
+            guard.release().await.unwrap();
+        }
+        Err(lost) => {
+            assert_eq!(lost.kind(), ErrorKind::Locked);
+            // Whoever does not ask the guard is stopped by the fence.
+            let late = store.save(save("a", "mine", Expect::Any).lease(lease)).await.unwrap_err();
+            assert_eq!(late.kind(), ErrorKind::Locked);
+            assert_eq!(guard.release().await.unwrap_err().kind(), ErrorKind::Locked);
+            say(&format!("refused {late}"));
+        }
+    }
+    store.close().await.unwrap();
+}
+
+#[derive(Clone, Copy)]
+enum Meanwhile {
+    Nothing,
+    SomebodySaves,
+    SomebodyTakesOver,
+}
+
+/// What a child says that is stopped for three lease times, and its lease.
+async fn stopped(place: &Path, meanwhile: Meanwhile) -> (Vec<String>, String) {
+    let store = open(place).await;
+    store.save(save("a", "before", Expect::Absent)).await.unwrap();
+    let mut child = Process::start("a_child_that_holds_a_lease", place, &[]);
+    let mut lines = child.lines();
+    let lease = lines.find_map(|line| line.strip_prefix("held ").map(str::to_owned)).unwrap();
+    while !child.is_stopped() {
+        store.environment().sleep(Duration::from_millis(5)).await;
+    }
+    // There is no other way for a lease of a stopped process to end than that time passes.
+    store.environment().sleep(LEASE * 3).await;
+    let before = match meanwhile {
+        Meanwhile::Nothing => None,
+        Meanwhile::SomebodySaves => {
+            store.save(save("a", "theirs", Expect::Generation(1))).await.unwrap();
+            Some(())
+        }
+        Meanwhile::SomebodyTakesOver => {
+            let taken = store.acquire(&id("a"), LeaseRequest::new("take over", LEASE * 60)).await.unwrap();
+            assert_eq!(taken.lease.fence, 2);
+            Some(())
+        }
+    };
+    store.close().await.unwrap();
+    let before = before.map(|()| files(place));
+    child.signal("CONT");
+    let all: Vec<String> = lines.collect();
+    let ours = |line: &&String| {
+        line.starts_with("uncertain") || line.starts_with("saved ") || line.starts_with("refused ")
+    };
+    let said: Vec<String> = all.iter().filter(ours).cloned().collect();
+    assert!(child.ended());
+    if let Some(before) = before {
+        assert_eq!(files(place), before, "nothing changed");
+        let args = ["save", "a", "--store", place.to_str().unwrap(), "--lease", &lease];
+        let mut program = Command::new(env!("CARGO_BIN_EXE_pflow-store"));
+        let ran = program.args(args).stdin(std::fs::File::open(place.join("config.json")).unwrap()).output();
+        let ran = ran.unwrap();
+        assert_eq!(ran.status.code(), Some(11), "{ran:?}");
+        assert_eq!(files(place), before, "nothing changed");
+    }
+    (said, lease)
+}
+
+#[tokio::test]
+async fn where_nobody_was_there_meanwhile_it_renews_and_goes_on() {
+    let place = tempfile::tempdir().unwrap();
+    let (said, _) = stopped(place.path(), Meanwhile::Nothing).await;
+    assert_eq!(said, ["uncertain", "saved 2"]);
+}
+
+#[tokio::test]
+async fn where_somebody_saved_meanwhile_it_writes_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    let (said, lease) = stopped(place.path(), Meanwhile::SomebodySaves).await;
+    assert_eq!(said[0], "uncertain");
+    assert!(
+        said[1].starts_with(&format!("refused the lease {lease} on a is lost: it was overridden by ")),
+        "{said:?}"
+    );
+}
+
+#[tokio::test]
+async fn where_somebody_took_over_meanwhile_it_writes_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    let (said, _) = stopped(place.path(), Meanwhile::SomebodyTakesOver).await;
+    assert_eq!(said[0], "uncertain");
+    assert!(said[1].contains("holds it since ") && said[1].contains("under fence 2, take over"), "{said:?}");
+}
