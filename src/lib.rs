@@ -38,6 +38,7 @@ mod operation;
 mod register;
 mod repo;
 pub mod store;
+mod text_form;
 
 pub use conflict::{Conflict, Expect};
 pub use error::{Error, ErrorKind, NoContent, Result};

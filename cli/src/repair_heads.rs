@@ -166,7 +166,7 @@ pub(super) async fn repair(
     yes: bool,
 ) -> Result<Repaired> {
     let take = take.iter().map(|text| {
-        VersionId::parse(text.as_str()).ok_or_else(|| {
+        VersionId::parse(text.as_str()).map_err(|_| {
             Failure::usage(format!("{text:?} is no version id"))
                 .with_hint("see the ids with `verify --repair -n`")
         })

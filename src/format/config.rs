@@ -151,7 +151,7 @@ impl Config {
             return Err(newer);
         }
         let mut config = new;
-        match string("store_id").filter(|id| VersionId::parse(id.as_str()).is_some()) {
+        match string("store_id").filter(|id| VersionId::parse(id.as_str()).is_ok()) {
             Some(store_id) => config.store_id = store_id,
             None => rebuilt.push(format!("store_id: not readable, a new one: {}", config.store_id)),
         }

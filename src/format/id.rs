@@ -1,6 +1,6 @@
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{fmt, sync::Arc};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use crate::text_form::text_form;
 
 /// Names that Windows reserves for devices, with or without an extension. A checkout there could not contain
 /// them.
@@ -123,31 +123,7 @@ impl fmt::Display for WorkflowId {
     }
 }
 
-impl fmt::Debug for WorkflowId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "WorkflowId({})", self.0)
-    }
-}
-
-impl FromStr for WorkflowId {
-    type Err = InvalidId;
-
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Self::parse(name)
-    }
-}
-
-impl Serialize for WorkflowId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for WorkflowId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::parse(String::deserialize(deserializer)?).map_err(D::Error::custom)
-    }
-}
+text_form!(WorkflowId, InvalidId);
 
 #[cfg(test)]
 mod tests {

@@ -137,17 +137,17 @@ pub(crate) fn parse_pending(key: &Key) -> Option<PendingName> {
     let (subject, middle) = rest.rsplit_once('.')?;
     if last == "op" {
         let id = if subject == "_store" { None } else { Some(WorkflowId::parse(subject).ok()?) };
-        return Some(PendingName::Operation { id, operation_id: VersionId::parse(middle)? });
+        return Some(PendingName::Operation { id, operation_id: VersionId::parse(middle).ok()? });
     }
     let (id, generation) = (WorkflowId::parse(subject).ok()?, parse_generation(middle)?);
-    Some(PendingName::Change { id, generation, version_id: VersionId::parse(last)? })
+    Some(PendingName::Change { id, generation, version_id: VersionId::parse(last).ok()? })
 }
 
 /// Parses the generation and the version id in the name of a version object.
 pub(crate) fn parse_version(id: &WorkflowId, key: &Key) -> Option<(u64, VersionId)> {
     let name = key.as_str().strip_prefix(&format!("versions/{id}/"))?;
     let (generation, version_id) = name.split_once('-')?;
-    Some((parse_generation(generation)?, VersionId::parse(version_id)?))
+    Some((parse_generation(generation)?, VersionId::parse(version_id).ok()?))
 }
 
 /// The workflow that a version object belongs to; none for any other key.
@@ -171,7 +171,7 @@ pub(crate) fn is_ours(name: &str) -> bool {
             let part = rest.strip_prefix("base/").or_else(|| rest.strip_prefix("segments/"));
             probes().contains(&key)
                 || parse_pending(&key).is_some()
-                || part.is_some_and(|part| VersionId::parse(part).is_some())
+                || part.is_some_and(|part| VersionId::parse(part).is_ok())
         }
         "workflows" => rest.split_once('/').is_some_and(|(id, file)| {
             WorkflowId::parse(id).is_ok()

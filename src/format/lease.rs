@@ -1,11 +1,11 @@
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, time::Duration};
 
 use chrono::{DateTime, Utc};
 use pflow_backend::Identity;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::document::ContentHash;
+use crate::{document::ContentHash, text_form::text_form};
 
 /// The name of one grant of a lock: 1 to 64 of `a-z`, `0-9` and `-`.
 ///
@@ -200,31 +200,7 @@ impl fmt::Display for LeaseId {
     }
 }
 
-impl fmt::Debug for LeaseId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "LeaseId({})", self.0)
-    }
-}
-
-impl FromStr for LeaseId {
-    type Err = InvalidLeaseId;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::parse(text)
-    }
-}
-
-impl Serialize for LeaseId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for LeaseId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::parse(String::deserialize(deserializer)?).map_err(D::Error::custom)
-    }
-}
+text_form!(LeaseId, InvalidLeaseId);
 
 #[cfg(test)]
 mod tests {

@@ -61,4 +61,4 @@ pub use lockfile::Lockfile;
 pub use media_type::StoredMediaType;
 pub use version::{Operation, StoredVersion, VersionRecord, VersionRef};
 pub(crate) use version_id::generation;
-pub use version_id::{MAX_GENERATION, VersionId};
+pub use version_id::{InvalidVersionId, MAX_GENERATION, VersionId};

@@ -1,8 +1,9 @@
 use std::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::FormatError;
+use crate::text_form::text_form;
 
 /// The highest generation that fits into a key: 12 digits.
 pub const MAX_GENERATION: u64 = 999_999_999_999;
@@ -14,19 +15,27 @@ pub const MAX_GENERATION: u64 = 999_999_999_999;
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VersionId(String);
 
+/// A text that is not a valid [`VersionId`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a version id has 26 of a-z and 0-9")]
+pub struct InvalidVersionId;
+
 impl VersionId {
-    /// Parses a text of that form; none for any other text.
-    pub fn parse(text: impl Into<String>) -> Option<Self> {
+    /// Parses a version id.
+    ///
+    /// # Errors
+    /// [`InvalidVersionId`] for any other text.
+    pub fn parse(text: impl Into<String>) -> Result<Self, InvalidVersionId> {
         let text = text.into();
         let plain = text.len() == 26 && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-        plain.then_some(Self(text))
+        if plain { Ok(Self(text)) } else { Err(InvalidVersionId) }
     }
 
     /// Takes an id made by [`pflow_backend::Environment::new_id`]. An environment that makes other ids
     /// violates its contract.
     pub(crate) fn of_new(id: String) -> Result<Self, FormatError> {
         let refuse = FormatError::Contradiction(format!("{id:?} is no id that an environment makes"));
-        Self::parse(id).ok_or(refuse)
+        Self::parse(id).map_err(|_| refuse)
     }
 
     /// The text.
@@ -41,24 +50,7 @@ impl fmt::Display for VersionId {
     }
 }
 
-impl fmt::Debug for VersionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "VersionId({})", self.0)
-    }
-}
-
-impl Serialize for VersionId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for VersionId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::parse(text).ok_or_else(|| D::Error::custom("a version id has 26 of a-z and 0-9"))
-    }
-}
+text_form!(VersionId, InvalidVersionId);
 
 /// Deserializes a stored generation: 1 to [`MAX_GENERATION`]. Any other number would not fit into a key.
 pub(crate) fn generation<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
@@ -87,6 +79,6 @@ mod tests {
             let value = serde_json::json!({ "generation": number });
             assert!(serde_json::from_value::<Numbered>(value).is_err(), "{number}");
         }
-        assert!(VersionId::parse("01hm6aqh20fqaswn6q70mqyxxe").is_some());
+        assert!(VersionId::parse("01hm6aqh20fqaswn6q70mqyxxe").is_ok());
     }
 }
