@@ -1,3 +1,5 @@
+use crate::Remedy;
+
 /// One thing that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Finding {
@@ -8,7 +10,7 @@ pub struct Finding {
     /// What is wrong.
     pub reason: String,
     /// What mends it, where something does.
-    pub hint: Option<String>,
+    pub remedy: Option<Remedy>,
 }
 
 /// How bad a finding is.
