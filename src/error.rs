@@ -5,13 +5,14 @@ use crate::{
     document::DocumentError,
     format::{FormatError, InvalidId, InvalidLeaseId, LeaseId, WorkflowId, keys},
     merge::TooMuch,
+    remedy::Remedy,
 };
 
 /// A result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// What the store could not do. [`kind`](Error::kind) says what a caller can do about it,
-/// [`hint`](Error::hint) what a person can.
+/// [`remedy`](Error::remedy) what helps.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -258,61 +259,37 @@ impl Error {
         }
     }
 
-    /// What a person can do about it, where there is something to say.
-    pub fn hint(&self) -> Option<String> {
-        let hint = match self {
-            Self::StoreMissing { .. } => "create it with `init`, or name another one with `--store`",
-            Self::Foreign { .. } => {
-                "choose another place with `--store`, for example `--store ./.pflow-store`; nothing was changed here"
-            }
-            Self::WorkflowMissing { id, deleted: true } => {
-                return Some(format!("bring it back with `undelete {id}`"));
-            }
-            Self::WorkflowMissing { .. } => "see what there is with `list`",
+    /// What helps, where something is known to.
+    pub fn remedy(&self) -> Option<Remedy> {
+        Some(match self {
+            Self::StoreMissing { .. } => Remedy::CreateStore,
+            Self::Foreign { .. } => Remedy::OtherPlace,
+            Self::WorkflowMissing { id, deleted: true } => Remedy::Undelete { id: id.clone() },
+            Self::WorkflowMissing { .. } => Remedy::List,
             Self::GenerationMissing { id, generation, why: NoContent::Deletion } => {
-                return Some(format!(
-                    "the content before it: `load {id} --generation {}`",
-                    generation.saturating_sub(1)
-                ));
+                Remedy::LoadGeneration { id: id.clone(), generation: generation.saturating_sub(1) }
             }
-            Self::GenerationMissing { id, .. } => {
-                return Some(format!("see the current one with `show {id}`"));
-            }
-            Self::InvalidId(_) => {
-                "an id has 1 to 100 of a-z, 0-9, `-`, `_` and `.`, and starts with a letter or digit"
-            }
-            Self::Document { .. } => "mend the document and save again; nothing was changed",
-            Self::Conflict(conflict) => return Some(conflict.hint()),
+            Self::GenerationMissing { id, .. } => Remedy::Show { id: id.clone() },
+            Self::InvalidId(_) => Remedy::ChooseId,
+            Self::InvalidLeaseId(_) => Remedy::FindLease,
+            Self::Document { .. } => Remedy::CorrectDocument,
+            Self::Conflict(conflict) => conflict.remedy(),
             Self::Corrupt { key, .. } | Self::Format { key, .. }
                 if self.kind() == ErrorKind::Corrupt && key == keys::CONFIG =>
             {
-                "make it anew from what can be read of it with `init --repair`; the workflows are not touched"
+                Remedy::RepairConfig
             }
-            Self::HeadHurt { .. } => "look with `verify`, then move the head with `verify --repair`",
-            Self::Corrupt { .. } | Self::Format { .. } if self.kind() == ErrorKind::Corrupt => {
-                "see how far it goes with `verify`"
-            }
-            Self::Format { .. } | Self::MissingFeatures { .. } => {
-                "use a newer pflow-store; nothing was changed"
-            }
-            Self::OutcomeUnknown { .. } => "look at what is there now before you repeat it",
-            Self::UnsafeStorage { .. } => {
-                "keep the store elsewhere; `doctor` shows everything that was tried"
-            }
-            Self::LeaseUncertain { .. } => "wait until it is renewed; nothing was changed",
-            Self::Unproven { .. } => "try again when the storage answers reliably; nothing was changed",
-            Self::IndexBusy { .. } => "try again; the workflows themselves are safe",
-            Self::Storage(source) if source.hint().is_some() => return source.hint().map(str::to_owned),
-            Self::Storage(source) => match source.kind() {
-                StorageErrorKind::Busy => "another process is writing; try again",
-                StorageErrorKind::Exhausted => "make room and try again; nothing was changed",
-                StorageErrorKind::Denied => "check who owns the store and what you may do there",
-                StorageErrorKind::Poisoned => "open the store anew and look at what is there",
-                _ => return None,
-            },
+            Self::HeadHurt { .. } => Remedy::RepairHeads,
+            Self::Corrupt { .. } | Self::Format { .. } if self.kind() == ErrorKind::Corrupt => Remedy::Verify,
+            Self::Format { .. } | Self::MissingFeatures { .. } => Remedy::UseNewer,
+            Self::OutcomeUnknown { .. } => Remedy::LookBeforeRepeating,
+            Self::UnsafeStorage { .. } => Remedy::OtherStorage,
+            Self::LeaseUncertain { .. } => Remedy::AwaitRenewal,
+            Self::Unproven { .. } => Remedy::RepeatWhenReliable,
+            Self::IndexBusy { .. } => Remedy::RepeatForIndex,
+            Self::Storage(source) => return Remedy::of_storage(source),
             _ => return None,
-        };
-        Some(hint.to_owned())
+        })
     }
 
     /// Whether one object is damaged, not what it should be, or cannot be read, while the others can. A

@@ -9,7 +9,7 @@
 //! - [`Store::load`], [`Store::list`] with a [`Query`]: what is there
 //! - [`Store::lock`] with a [`LeaseRequest`]: a lock that a [`LeaseGuard`] keeps, and that a holder can lose
 //!   and then cannot write
-//! - [`Error::kind`], [`Error::hint`]: what to do when something fails
+//! - [`Error::kind`], [`Error::remedy`]: what to do when something fails
 //! - [`flow`]: the runner that all of this runs on, of use by itself
 //!
 //! # Features
@@ -36,6 +36,7 @@ pub mod lock;
 pub mod merge;
 mod operation;
 mod register;
+mod remedy;
 mod repo;
 pub mod store;
 mod text_form;
@@ -45,6 +46,7 @@ pub use error::{Error, ErrorKind, NoContent, Result};
 pub use format::{LeaseId, WorkflowId};
 pub use index::{Entry, Listing, Query, Sort, Unreadable};
 pub use lock::{LeaseGuard, LeaseRequest};
+pub use remedy::Remedy;
 pub use store::{DeleteRequest, Loaded, SaveRequest, Saved, Store, StoreOptions, UndeleteRequest};
 
 /// The README's example is compiled and run with the tests.

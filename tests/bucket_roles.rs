@@ -31,7 +31,7 @@ fn lease() -> LeaseRequest {
 }
 
 fn said(error: &Error) -> String {
-    format!("{error} {}", error.hint().unwrap_or_default())
+    format!("{error} {}", error.remedy().map(|remedy| remedy.to_string()).unwrap_or_default())
 }
 
 /// Everything that the store does.

@@ -4,7 +4,7 @@
 mod support;
 
 use futures::StreamExt;
-use pflow_store::{DeleteRequest, Expect, Query, Store, store::Finding};
+use pflow_store::{DeleteRequest, Expect, Query, Remedy, Store, store::Finding};
 use support::{Site, damaged, every_backend, generations, id, notices, save};
 
 every_backend!(
@@ -64,7 +64,7 @@ async fn whatever_is_lost_of_the_index_lists_are_right(site: Site) {
         assert!(fresh.status().await.unwrap().index.lost, "{key} {bytes:?}");
         let report = fresh.verify().await.unwrap();
         let lost = report.findings.iter().find(|finding| finding.key == "ops/checkpoint").unwrap();
-        assert!(lost.reason.contains("the index is lost") && lost.hint.as_deref() == Some("reindex"));
+        assert!(lost.reason.contains("the index is lost") && lost.remedy == Some(Remedy::Reindex));
         let missing = bytes.is_none();
         let expected: &[&str] = if missing { &[] } else { &["ops/checkpoint"] };
         let damage = damaged(&report);

@@ -12,7 +12,7 @@ use std::{
 };
 
 use pflow_store::{
-    Conflict, Error, Expect, SaveRequest,
+    Conflict, Error, Expect, Remedy, SaveRequest,
     conflict::{Obstacle, Policy},
     document::{Document, Limits},
     merge::{MAX_COMPARED_BYTES, Merge, TooMuch, changes, merge},
@@ -93,7 +93,7 @@ async fn a_merge_that_is_too_large_is_a_conflict_with_a_reason() {
     let Conflict::Unresolved { obstacle: Obstacle::TooMuch { .. }, .. } = &refused else {
         panic!("{refused:?}")
     };
-    assert!(refused.hint().contains("--on-conflict ours"), "{}", refused.hint());
+    assert_eq!(refused.remedy(), Remedy::ChooseSide);
     assert!(refused.to_string().contains("can be compared at once"), "{refused}");
     // Two of them may be shown.
     assert_eq!(store.what_changed(&refused).await.unwrap().unwrap().len(), 1);

@@ -3,7 +3,9 @@
 
 mod support;
 
-use pflow_store::{Conflict, DeleteRequest, Expect, SaveRequest, UndeleteRequest, document::ContentHash};
+use pflow_store::{
+    Conflict, DeleteRequest, Expect, Remedy, SaveRequest, UndeleteRequest, document::ContentHash,
+};
 use support::{Kind, Site, conflict, id, notices, plan, save};
 
 const COPY: &str = "workflows/a/workflow.json";
@@ -96,7 +98,7 @@ async fn a_copy_that_lags_is_mended_by_a_load() {
             site.put(COPY, plan(lagging)).await;
             let report = store.verify().await.unwrap();
             assert_eq!(notices(&report).len(), 1, "{lagging:?}");
-            assert_eq!(report.findings[0].hint.as_deref(), Some("load a"));
+            assert_eq!(report.findings[0].remedy, Some(Remedy::Load { id: id("a") }));
             assert_eq!(store.load(&id("a")).await.unwrap().content, plan("35"));
             assert_eq!(site.get(COPY).await.unwrap(), plan("35"), "{kind:?} {lagging:?}");
         }
@@ -116,7 +118,7 @@ async fn a_copy_that_is_gone_is_mended_by_a_load() {
         site.remove(COPY).await;
         let report = store.verify().await.unwrap();
         assert_eq!(notices(&report).len(), 1);
-        assert_eq!(report.findings[0].hint.as_deref(), Some("load a"));
+        assert_eq!(report.findings[0].remedy, Some(Remedy::Load { id: id("a") }));
         assert_eq!(store.load(&id("a")).await.unwrap().content, plan("1"));
         assert_eq!(site.get(COPY).await.unwrap(), plan("1"), "{kind:?}");
     }

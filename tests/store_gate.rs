@@ -6,7 +6,7 @@ mod support;
 use std::{sync::Arc, time::Duration};
 
 use pflow_store::{
-    DeleteRequest, Error, ErrorKind, Expect, LeaseRequest, Store, pflow_backend::StorageBackend,
+    DeleteRequest, Error, ErrorKind, Expect, LeaseRequest, Remedy, Store, pflow_backend::StorageBackend,
 };
 use serde_json::{Value, json};
 use support::{Site, every_backend, id, listed, plan, save};
@@ -101,7 +101,7 @@ async fn a_newer_format_is_refused_and_left_alone(site: Site) {
     ] {
         let refused = refused.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Incompatible);
-        assert!(refused.hint().unwrap().contains("newer pflow-store"), "{refused}");
+        assert_eq!(refused.remedy(), Some(Remedy::UseNewer), "{refused}");
     }
     assert_eq!(site.dump().await, before);
     assert_eq!(store.load(&id("b")).await.unwrap().content, plan("1"), "the others go on");

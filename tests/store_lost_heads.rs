@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, time::Duration};
 use bytes::Bytes;
 use futures::StreamExt;
 use pflow_store::{
-    DeleteRequest, Error, ErrorKind, Expect, LeaseRequest, Query, Store, UndeleteRequest,
+    DeleteRequest, Error, ErrorKind, Expect, LeaseRequest, Query, Remedy, Store, UndeleteRequest,
     format::VersionId,
     pflow_backend::{Batch, Commit, Key, Operation},
     store::RepairPlan,
@@ -62,7 +62,7 @@ fn assert_hurt<T: std::fmt::Debug>(result: Result<T, Error>) {
     match result {
         Err(error @ Error::HeadHurt { .. }) => {
             assert_eq!(error.kind(), ErrorKind::Corrupt);
-            assert!(error.hint().unwrap().contains("verify --repair"));
+            assert_eq!(error.remedy(), Some(Remedy::RepairHeads));
         }
         other => panic!("not hurt: {other:?}"),
     }

@@ -4,7 +4,7 @@
 mod support;
 
 use futures::StreamExt;
-use pflow_store::{ErrorKind, Expect, Store, store::Severity};
+use pflow_store::{ErrorKind, Expect, Remedy, Store, store::Severity};
 use serde_json::Value;
 use support::{Kind, Site, damaged, every_backend, generations, history, id, plan, save};
 
@@ -68,7 +68,7 @@ async fn a_lost_head_is_damage(site: Site) {
         let damage: Vec<_> = report.findings.iter().filter(|it| it.severity == Severity::Damage).collect();
         assert_eq!(damage.len(), 1, "the head stands for all its versions: {report:#?}");
         assert_eq!(damage[0].key, "workflows/a/metadata.json");
-        assert_eq!(damage[0].hint.as_deref(), Some("verify --repair"));
+        assert_eq!(damage[0].remedy, Some(Remedy::RepairHeads));
         assert_eq!(report.hurt, [id("a")], "without the index: {index_is_lost}");
     }
 }

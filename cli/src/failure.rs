@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{
     conflict::{Places, overlaps},
+    hint,
     signal::Signal,
 };
 
@@ -148,7 +149,7 @@ impl From<Error> for Failure {
             Error::Conflict(conflict) => Places::of(overlaps(conflict), &[]),
             _ => None,
         };
-        Self { code, exit, message: with_causes(&error), hint: error.hint(), details, places }
+        Self { code, exit, message: with_causes(&error), hint: hint::of_error(&error), details, places }
     }
 }
 

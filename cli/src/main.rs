@@ -46,6 +46,7 @@ mod doctor;
 mod expectation;
 mod failure;
 mod flow;
+mod hint;
 mod init;
 mod input;
 mod leases;

@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use super::{
     failure::{Failure, Result, with_causes},
+    hint,
     output::Output,
     patience::Patience,
     signals::Signals,
@@ -228,7 +229,7 @@ impl<'a> Session<'a> {
     pub(super) async fn close(&self) {
         let Some(store) = self.opened.get() else { return };
         if let Err(error) = store.close().await {
-            let hint = error.hint().map_or_else(String::new, |hint| format!("; {hint}"));
+            let hint = hint::of_error(&error).map_or_else(String::new, |hint| format!("; {hint}"));
             self.output.insist(&format!("the store was not left at rest: {}{hint}", with_causes(&error)));
         } else if self.signals.has_begun() {
             match store.waiting().await {

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{
     failure::Result,
+    hint,
     lock::Lock,
     output::printable,
     session::Session,
@@ -34,7 +35,7 @@ struct Document<'a> {
 struct Stranger<'a> {
     key: &'a str,
     reason: &'a str,
-    hint: Option<&'a str>,
+    hint: Option<String>,
 }
 
 /// Prints the store at a glance.
@@ -54,7 +55,11 @@ pub(super) async fn run(session: &Session<'_>) -> Result<()> {
         strangers: status
             .strangers
             .iter()
-            .map(|it| Stranger { key: &it.key, reason: &it.reason, hint: it.hint.as_deref() })
+            .map(|it| Stranger {
+                key: &it.key,
+                reason: &it.reason,
+                hint: it.remedy.as_ref().map(hint::command),
+            })
             .collect(),
         waiting: status.waiting.iter().map(Waits::of).collect(),
     };
@@ -63,7 +68,8 @@ pub(super) async fn run(session: &Session<'_>) -> Result<()> {
 }
 
 fn stranger(found: &Finding) -> String {
-    let hint = found.hint.as_ref().map_or_else(String::new, |hint| format!(" (`{hint}`)"));
+    let command = |remedy| format!(" (`{}`)", hint::command(remedy));
+    let hint = found.remedy.as_ref().map(command).unwrap_or_default();
     printable(&format!("{}: {}{hint}", found.key, found.reason)).into_owned()
 }
 

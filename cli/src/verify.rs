@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{
     confirm,
     failure::{Failure, Result},
+    hint,
     output::printable,
     repair_heads::{Repaired, repair},
     session::{Opened, Session},
@@ -83,7 +84,7 @@ struct Found<'a> {
     key: &'a str,
     severity: &'static str,
     reason: &'a str,
-    hint: Option<&'a str>,
+    hint: Option<String>,
 }
 
 impl Verify {
@@ -108,14 +109,14 @@ impl Verify {
             key: ".journal/journal".to_owned(),
             severity: Severity::Notice,
             reason: format!("given up: {lost}; a copy of the damaged journal is in .journal/quarantine"),
-            hint: None,
+            remedy: None,
         });
         report.findings.splice(0..0, given_up);
         let findings = report.findings.iter().map(|finding| Found {
             key: &finding.key,
             severity: severity(finding),
             reason: &finding.reason,
-            hint: finding.hint.as_deref(),
+            hint: finding.remedy.as_ref().map(hint::command),
         });
         let document = Document {
             workflows: report.workflows,
@@ -170,7 +171,7 @@ fn judge(report: &Report, repaired: Option<&Repaired>) -> Result<()> {
     }
     let failure = Failure::corrupt(format!("damage was found in {damaged} of the places above"));
     let mendable =
-        report.findings.iter().all(|finding| severity(finding) != "damage" || finding.hint.is_some());
+        report.findings.iter().all(|finding| severity(finding) != "damage" || finding.remedy.is_some());
     Err(if repaired.is_some_and(Repaired::is_undecided) {
         failure.with_hint("choose a version for each workflow with `verify --repair --take VERSION-ID`")
     } else if mendable {
@@ -195,8 +196,8 @@ fn describe(report: &Report) -> String {
         .iter()
         .map(|finding| {
             let severity = severity(finding).to_ascii_uppercase();
-            let hint =
-                finding.hint.as_ref().map_or_else(String::new, |hint| format!(" (mend it with `{hint}`)"));
+            let mend = |remedy| format!(" (mend it with `{}`)", hint::command(remedy));
+            let hint = finding.remedy.as_ref().map(mend).unwrap_or_default();
             printable(&format!("{severity:<6}  {}: {}{hint}", finding.key, finding.reason)).into_owned()
         })
         .collect();

@@ -2,6 +2,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 
 use super::Obstacle;
 use crate::{
+    Remedy,
     document::ContentHash,
     format::{Current, Ended, Head, Lease, LeaseId, WorkflowId},
     lease::{Standing, human},
@@ -176,37 +177,30 @@ impl Conflict {
         matches!(self.cause(), Self::Locked { .. } | Self::AlreadyLocked { .. } | Self::LeaseLost { .. })
     }
 
-    /// The commands that help to settle it.
-    pub fn hint(&self) -> String {
+    /// What helps against the conflict.
+    pub fn remedy(&self) -> Remedy {
         match self {
-            Self::Locked { id, lease, .. } | Self::AlreadyLocked { id, lease, .. } => format!(
-                "see `lock show {id}`; wait with `--lock-timeout`; its holder ends it with `lock release {id} {lease}`, and if nobody does, \
-                 `lock break {id} {lease}`",
-                lease = lease.id
-            ),
-            Self::LeaseLost { id, .. } => {
-                format!("look at what changed with `show {id}`, then acquire the lock again")
+            Self::Locked { id, lease, .. } | Self::AlreadyLocked { id, lease, .. } => {
+                Remedy::WaitForLock { id: id.clone(), lease: lease.id.clone() }
             }
-            Self::Version { id, found, .. } => format!(
-                "look at it with `show {id}` and `load {id}`, then try again with `--if-generation {}`",
-                found.generation
-            ),
-            Self::DeletedMeanwhile { id, found, .. } => format!(
-                "bring it back with `undelete {id}`, or save over the deletion with `--if-generation {}`",
-                found.generation
-            ),
-            Self::Exists { found, .. } => {
-                format!("save over it with `--if-generation {}`, or choose another id", found.generation)
+            Self::LeaseLost { id, .. } => Remedy::AcquireAgain { id: id.clone() },
+            Self::Version { id, found, .. } => {
+                Remedy::ExpectGeneration { id: id.clone(), generation: found.generation }
+            }
+            Self::DeletedMeanwhile { id, found, .. } => {
+                Remedy::UndeleteOrSaveOver { id: id.clone(), generation: found.generation }
+            }
+            Self::Exists { id, found, .. } => {
+                Remedy::SaveOver { id: id.clone(), generation: found.generation }
             }
             Self::ModifiedOutside { id, key, generation: None, .. } => {
-                format!("keep it by saving that file itself (`save {id} <store>/{key}`), or move it away")
+                Remedy::KeepFile { id: id.clone(), key: key.clone() }
             }
-            Self::ModifiedOutside { id, key, generation: Some(generation), .. } => format!(
-                "keep the edit by saving that file itself (`save {id} <store>/{key}`), or drop it with `load {id} \
-                 --generation {generation} -o <store>/{key}`"
-            ),
-            Self::Busy { .. } => "try again".to_owned(),
-            Self::Unresolved { conflict, obstacle } => obstacle.hint().unwrap_or_else(|| conflict.hint()),
+            Self::ModifiedOutside { id, key, generation: Some(generation), .. } => {
+                Remedy::KeepOrDropEdit { id: id.clone(), key: key.clone(), generation: *generation }
+            }
+            Self::Busy { .. } => Remedy::Repeat,
+            Self::Unresolved { conflict, obstacle } => obstacle.remedy().unwrap_or_else(|| conflict.remedy()),
         }
     }
 }

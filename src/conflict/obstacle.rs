@@ -1,4 +1,5 @@
 use crate::{
+    Remedy,
     document::DocumentError,
     merge::{Overlap, TooMuch},
 };
@@ -54,14 +55,12 @@ pub enum Obstacle {
 }
 
 impl Obstacle {
-    /// What a person can do about it, if there is more than the hint of the conflict.
-    pub(crate) fn hint(&self) -> Option<String> {
+    /// The remedy, if there is a better one than that of the conflict.
+    pub fn remedy(&self) -> Option<Remedy> {
         match self {
-            Self::Overlaps(_) => {
-                Some("settle these places by hand on top of what is there now, or choose a side with `--on-conflict ours` or `theirs`".to_owned())
-            }
-            Self::TooMuch { .. } => Some("choose a side with `--on-conflict ours` or `theirs`".to_owned()),
-            Self::UnusableEdit { key, .. } => Some(format!("mend <store>/{key}, or move it away")),
+            Self::Overlaps(_) => Some(Remedy::SettleByHand),
+            Self::TooMuch { .. } => Some(Remedy::ChooseSide),
+            Self::UnusableEdit { key, .. } => Some(Remedy::CorrectFile { key: key.clone() }),
             _ => None,
         }
     }

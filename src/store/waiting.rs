@@ -3,7 +3,7 @@
 use pflow_backend::Waiting;
 
 use super::{Report, Severity, Store};
-use crate::{Error, Result};
+use crate::{Error, Remedy, Result};
 
 impl Store {
     /// Returns the objects whose last value is durable but not in its file, and why: for example because the
@@ -23,6 +23,7 @@ impl Store {
         for Waiting { key, reason, remedy, .. } in self.waiting().await? {
             let reason =
                 format!("only the journal has its last value, because its file cannot be written: {reason}");
+            let remedy = remedy.map(|command| Remedy::Run { command });
             report.add(Severity::Notice, key, reason, remedy);
         }
         Ok(())

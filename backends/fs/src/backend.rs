@@ -228,6 +228,25 @@ impl StorageBackend for FsBackend {
     }
 }
 
+/// A folder was refused because its file system may be shared by several machines.
+///
+/// It is the source of the [`Unsafe`](ErrorKind::Unsafe) error that opening such a folder returns.
+/// [`FsOptions::any_file_system`](crate::FsOptions::any_file_system) opens it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SharedFileSystem {
+    /// The name of the file system.
+    pub name: String,
+}
+
+impl std::fmt::Display for SharedFileSystem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}, whose locks may not reach other machines", self.name)
+    }
+}
+
+impl std::error::Error for SharedFileSystem {}
+
 /// Refuses a folder whose lock may not exclude everybody who can reach it.
 fn check_file_system(folder: &Folder) -> Result<()> {
     let (name, kind) = folder
@@ -238,8 +257,8 @@ fn check_file_system(folder: &Folder) -> Result<()> {
         return Ok(());
     }
     let what = format!("{} is on {name}, whose locks may not reach other machines", folder.path().display());
-    let hint = "keep the store on a local disk; or, if this machine alone uses it, repeat the command with `--any-file-system`";
-    Err(Error::new(ErrorKind::Unsafe, what).with_hint(hint))
+    let hint = "keep the store on a local disk; or, if this machine alone uses it, open it with `FsOptions::any_file_system`";
+    Err(Error::new(ErrorKind::Unsafe, what).with_hint(hint).with_source(SharedFileSystem { name }))
 }
 
 /// Runs a call that blocks where it may.

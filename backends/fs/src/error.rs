@@ -5,6 +5,8 @@ use std::{io, path::Path};
 use pflow_backend::{Error, ErrorKind};
 use rustix::io::Errno;
 
+use crate::journal::lost::LostTail;
+
 /// "Failed to sync /a/b", with the kind that fits the cause, and the way out where the kind does not tell it.
 pub(crate) fn failed(what: &str, path: &Path, source: io::Error) -> Error {
     let errno = errno_of(&source);
@@ -82,7 +84,10 @@ pub(crate) fn again(error: &Error) -> Error {
     if let Some(source) = std::error::Error::source(error) {
         same = match source.downcast_ref::<io::Error>().and_then(errno_of) {
             Some(errno) => same.with_source(io::Error::from(errno)),
-            None => same.with_source(source.to_string()),
+            None => match source.downcast_ref::<LostTail>() {
+                Some(lost) => same.with_source(lost.clone()),
+                None => same.with_source(source.to_string()),
+            },
         };
     }
     same

@@ -190,7 +190,7 @@ mod values;
 mod view;
 mod writer;
 
-pub use backend::FsBackend;
+pub use backend::{FsBackend, SharedFileSystem};
 pub use journal::lost::LostTail;
 pub use options::FsOptions;
 pub use probe::HeldLock;

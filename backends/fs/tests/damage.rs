@@ -57,7 +57,7 @@ async fn six_records() -> tempfile::TempDir {
 async fn refused(place: &Path) -> String {
     let error = opened(place).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
-    assert!(error.hint().unwrap().contains("verify --repair --accept-tail"), "{error}");
+    assert!(error.hint().unwrap().contains("FsOptions::accept_tail"), "{error}");
     std::error::Error::source(&error).unwrap().to_string()
 }
 

@@ -1,3 +1,5 @@
+use crate::Remedy;
+
 /// One problem that a verification found.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Finding {
@@ -7,8 +9,8 @@ pub struct Finding {
     pub severity: Severity,
     /// What is wrong.
     pub reason: String,
-    /// A command that repairs it, if there is one.
-    pub hint: Option<String>,
+    /// What repairs it, if there is a way.
+    pub remedy: Option<Remedy>,
 }
 
 /// How severe a finding is.

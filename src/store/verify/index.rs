@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Report, Severity};
 use crate::{
-    Result, Store,
+    Remedy, Result, Store,
     format::{
         WorkflowId,
         keys::{self, PendingName},
@@ -21,7 +21,7 @@ impl Store {
         // lack.
         let index = shared.index.afresh();
         let view = index.view().await?;
-        let reindex = || Some("reindex".to_owned());
+        let reindex = || Some(Remedy::Reindex);
         let root = keys::index_root();
         // A fold may have replaced a part of the index while it was read.
         let lost = if view.lost.is_some() { shared.index.afresh().view().await?.lost } else { None };
@@ -62,7 +62,10 @@ impl Store {
             let reason = format!("{reason}; what the operation history told there and before is lost");
             match lost {
                 Lost::Missing => report.add(Severity::Notice, key, reason, None),
-                Lost::Damaged => report.add(Severity::Damage, key, reason, Some("move it away".to_owned())),
+                Lost::Damaged => {
+                    let remedy = Some(Remedy::MoveAway { key: key.to_string() });
+                    report.add(Severity::Damage, key, reason, remedy);
+                }
             }
         }
         Ok(())

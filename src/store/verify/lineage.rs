@@ -6,7 +6,7 @@ use futures::TryStreamExt;
 
 use super::{Report, Severity, workflow::Chain};
 use crate::{
-    Error, Result, Store,
+    Error, Remedy, Result, Store,
     format::{Head, WorkflowId, keys},
     index::Ancestry,
     repo::{VersionName, VersionStatus},
@@ -14,8 +14,6 @@ use crate::{
 
 /// Versions outside of the chains of their workflows.
 pub(super) type Outside = BTreeMap<(WorkflowId, VersionName), VersionStatus>;
-
-const REPAIR: &str = "verify --repair";
 
 impl Store {
     /// Finds the versions that the chain does not name. Below a break it is unknown what the chain named, so
@@ -81,7 +79,7 @@ impl Store {
         }
         match damage {
             Some(reason) if ancestry.is_hurt() => {
-                report.add(Severity::Damage, keys::head(id), reason, Some(REPAIR.to_owned()));
+                report.add(Severity::Damage, keys::head(id), reason, Some(Remedy::RepairHeads));
                 report.hurt.push(id.clone());
             }
             Some(reason) => report.damage(keys::head(id), reason),
@@ -156,7 +154,7 @@ impl Store {
                     Ok(ancestry) if !ancestry.statuses.contains_key(&name) => {}
                     Ok(_) => {
                         let reason = "it is hurt: a version that was current once is ahead of it";
-                        report.add(Severity::Damage, keys::head(&id), reason, Some(REPAIR.to_owned()));
+                        report.add(Severity::Damage, keys::head(&id), reason, Some(Remedy::RepairHeads));
                         hurt.insert(id.clone());
                         report.hurt.push(id);
                     }
@@ -185,7 +183,7 @@ impl Store {
 
 fn add_hurt(ancestry: &Ancestry, report: &mut Report) {
     if let Some(Error::HeadHurt { id, reason }) = ancestry.hurt() {
-        report.add(Severity::Damage, keys::head(&id), reason, Some(REPAIR.to_owned()));
+        report.add(Severity::Damage, keys::head(&id), reason, Some(Remedy::RepairHeads));
         report.hurt.push(id);
     }
 }

@@ -19,7 +19,7 @@ pub(super) use strangers::Depth;
 
 use super::Store;
 use crate::{
-    Error, ErrorKind, Result,
+    Error, ErrorKind, Remedy, Result,
     flow::with_causes,
     format::{WorkflowId, keys},
 };
@@ -58,10 +58,10 @@ impl Report {
         severity: Severity,
         key: impl ToString,
         reason: impl ToString,
-        hint: Option<String>,
+        remedy: Option<Remedy>,
     ) {
         let (key, reason) = (key.to_string(), reason.to_string());
-        self.findings.push(Finding { key, severity, reason, hint });
+        self.findings.push(Finding { key, severity, reason, remedy });
     }
 
     fn take_in(&mut self, one: Self) {
@@ -85,8 +85,8 @@ impl Report {
         } else {
             let is_denied =
                 matches!(&error, Error::Storage(source) if source.kind() == StorageErrorKind::Denied);
-            let hint = is_denied.then(|| format!("chmod u+r <store>/{}", key.to_string()));
-            self.add(Severity::Damage, key, found(error)?, hint);
+            let remedy = is_denied.then(|| Remedy::PermitReading { key: key.to_string() });
+            self.add(Severity::Damage, key, found(error)?, remedy);
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use pflow_backend::{Key, Prefix};
 
 use super::{Finding, Severity, Store};
 use crate::{
-    Error, Result,
+    Error, Remedy, Result,
     format::{WorkflowId, is_litter, keys},
 };
 
@@ -93,8 +93,8 @@ impl Store {
                 None => WorkflowId::resembling(folder),
             },
         };
-        let hint = id.map(|id| format!("save {id} '<store>/{name}'"));
-        Ok(Some(Finding { key: name.to_owned(), severity: Severity::Notice, reason, hint }))
+        let remedy = id.map(|id| Remedy::SaveStranger { id, key: name.to_owned() });
+        Ok(Some(Finding { key: name.to_owned(), severity: Severity::Notice, reason, remedy }))
     }
 }
 
@@ -113,20 +113,25 @@ fn stranger(name: &str) -> Finding {
         }
     }
     let reason = "not a file of this store; it is left alone".to_owned();
-    Finding { key: name.to_owned(), severity: Severity::Notice, reason, hint: None }
+    Finding { key: name.to_owned(), severity: Severity::Notice, reason, remedy: None }
 }
 
 /// A folder that cannot be listed. If it contains an object of the store, reading that object gives a better
 /// error.
 fn closed(folder: &str, error: &io::Error) -> Finding {
     let key = if folder.is_empty() { ".".to_owned() } else { folder.to_owned() };
-    Finding { key, severity: Severity::Notice, reason: format!("cannot be looked into: {error}"), hint: None }
+    Finding {
+        key,
+        severity: Severity::Notice,
+        reason: format!("cannot be looked into: {error}"),
+        remedy: None,
+    }
 }
 
 fn conflicted(place: &str, original: &str) -> Finding {
     let reason =
         format!("a copy of {original} as sync tools and editors make it; compare the two, then move it away");
-    Finding { key: place.to_owned(), severity: Severity::Notice, reason, hint: None }
+    Finding { key: place.to_owned(), severity: Severity::Notice, reason, remedy: None }
 }
 
 /// The object or folder of the store that this is a copy of, by the naming of a sync tool or file manager;

@@ -1,6 +1,6 @@
 use super::{Report, Severity, found};
 use crate::{
-    ErrorKind, Result, Store,
+    ErrorKind, Remedy, Result, Store,
     document::MediaType,
     format::{Ancestor, Current, Head, Lockfile, VersionRef, WorkflowId, keys},
     repo::{ParentWalk, VersionName},
@@ -128,7 +128,7 @@ impl Store {
                     Severity::Notice,
                     key,
                     "missing; the version has the content",
-                    Some(format!("load {id}")),
+                    Some(Remedy::Load { id: id.clone() }),
                 );
                 report.out_of_line.insert(id.clone());
             }
@@ -137,22 +137,22 @@ impl Store {
                     Severity::Notice,
                     key,
                     "behind its head; the version has the content",
-                    Some(format!("load {id}")),
+                    Some(Remedy::Load { id: id.clone() }),
                 );
                 report.out_of_line.insert(id.clone());
             }
             Ok(Some(CopyState::Lagging(_))) => {
-                let hint = Some("verify --repair".to_owned());
-                report.add(Severity::Notice, key, "left over; the workflow is deleted", hint);
+                let remedy = Some(Remedy::RemoveLeftovers);
+                report.add(Severity::Notice, key, "left over; the workflow is deleted", remedy);
                 report.out_of_line.insert(id.clone());
             }
             Ok(Some(CopyState::Edited(..))) => {
-                let hint = format!("save {id} <store>/{key}");
+                let remedy = Remedy::SaveEdit { id: id.clone(), key: key.to_string() };
                 report.add(
                     Severity::Notice,
                     key,
                     "modified outside of the store; the edit is not saved",
-                    Some(hint),
+                    Some(remedy),
                 );
             }
             // The head and the chain have been read already, so the error is about the copy.
@@ -190,7 +190,7 @@ impl Store {
             (Some(_), Some(_)) if says == should => return Ok(()),
             (Some(_), Some(_)) => "not what the head says; the head decides",
         };
-        report.add(Severity::Notice, key, reason, Some(format!("lock show {}", head.id)));
+        report.add(Severity::Notice, key, reason, Some(Remedy::InspectLock { id: head.id.clone() }));
         report.out_of_line.insert(head.id.clone());
         Ok(())
     }

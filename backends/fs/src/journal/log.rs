@@ -354,8 +354,8 @@ impl Log {
 /// The error of a journal at `path` of which committed records cannot be read.
 pub(crate) fn damaged(path: &Path, lost: LostTail) -> Error {
     Error::new(ErrorKind::Corrupt, format!("{} is damaged", path.display())).with_source(lost).with_hint(
-        "restore the folder from a backup; or go on without what cannot be read: `verify --repair --accept-tail`. A copy of the \
-         folder that was made while the store was in use needs that",
+        "restore the folder from a backup; or open it without what cannot be read: `FsOptions::accept_tail`. A copy of the folder that \
+         was made while the store was in use needs that",
     )
 }
 

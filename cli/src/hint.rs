@@ -1,0 +1,94 @@
+//! Every remedy of the library in commands and flags of this program. No other file words one.
+
+use pflow_store::{Error, Remedy};
+
+/// What a person can do about an error.
+pub(crate) fn of_error(error: &Error) -> Option<String> {
+    error.remedy().map(|remedy| sentence(&remedy))
+}
+
+/// One imperative sentence, for behind `hint:`.
+pub(crate) fn sentence(remedy: &Remedy) -> String {
+    match remedy {
+        Remedy::CreateStore => "create it with `init`, or name another one with `--store`".to_owned(),
+        Remedy::OtherPlace => {
+            "choose another place with `--store`, for example `--store ./.pflow-store`; nothing was changed here"
+                .to_owned()
+        }
+        Remedy::OtherStorage => "keep the store elsewhere; `doctor` shows everything that was tried".to_owned(),
+        Remedy::AllowFileSystem => {
+            "keep the store on a local disk; or, if this machine alone uses it, repeat the command with `--any-file-system`"
+                .to_owned()
+        }
+        Remedy::OpenWithoutTail => {
+            "restore the folder from a backup; or go on without what cannot be read: `verify --repair --accept-tail`. A copy of the \
+             folder that was made while the store was in use needs that"
+                .to_owned()
+        }
+        Remedy::RepairConfig => {
+            "make it anew from what can be read of it with `init --repair`; the workflows are not touched".to_owned()
+        }
+        Remedy::RepairHeads => "look with `verify`, then move the head with `verify --repair`".to_owned(),
+        Remedy::Verify => "see how far it goes with `verify`".to_owned(),
+        Remedy::List => "see what there is with `list`".to_owned(),
+        Remedy::Show { id } => format!("see the current one with `show {id}`"),
+        Remedy::LoadGeneration { id, generation } => {
+            format!("the content before it: `load {id} --generation {generation}`")
+        }
+        Remedy::Undelete { id } => format!("bring it back with `undelete {id}`"),
+        Remedy::FindLease => "`lock show` prints it".to_owned(),
+        Remedy::WaitForLock { id, lease } => format!(
+            "see `lock show {id}`; wait with `--lock-timeout`; its holder ends it with `lock release {id} {lease}`, and if nobody does, \
+             `lock break {id} {lease}`"
+        ),
+        Remedy::AcquireAgain { id } => {
+            format!("look at what changed with `show {id}`, then acquire the lock again")
+        }
+        Remedy::ExpectGeneration { id, generation } => format!(
+            "look at it with `show {id}` and `load {id}`, then try again with `--if-generation {generation}`"
+        ),
+        Remedy::SaveOver { generation, .. } => {
+            format!("save over it with `--if-generation {generation}`, or choose another id")
+        }
+        Remedy::UndeleteOrSaveOver { id, generation } => format!(
+            "bring it back with `undelete {id}`, or save over the deletion with `--if-generation {generation}`"
+        ),
+        Remedy::KeepFile { id, key } => {
+            format!("keep it by saving that file itself (`save {id} <store>/{key}`), or move it away")
+        }
+        Remedy::KeepOrDropEdit { id, key, generation } => format!(
+            "keep the edit by saving that file itself (`save {id} <store>/{key}`), or drop it with `load {id} \
+             --generation {generation} -o <store>/{key}`"
+        ),
+        Remedy::CorrectFile { key } => format!("mend <store>/{key}, or move it away"),
+        Remedy::SettleByHand => {
+            "settle these places by hand on top of what is there now, or choose a side with `--on-conflict ours` or `theirs`".to_owned()
+        }
+        Remedy::ChooseSide => "choose a side with `--on-conflict ours` or `theirs`".to_owned(),
+        Remedy::Reindex
+        | Remedy::RemoveLeftovers
+        | Remedy::Load { .. }
+        | Remedy::SaveEdit { .. }
+        | Remedy::SaveStranger { .. }
+        | Remedy::InspectLock { .. }
+        | Remedy::PermitReading { .. } => format!("run `{}`", command(remedy)),
+        // What names no call of the library, and what a later library adds.
+        other => other.to_string(),
+    }
+}
+
+/// The command that mends a finding, without the program's name; a sentence where there is none.
+pub(crate) fn command(remedy: &Remedy) -> String {
+    match remedy {
+        Remedy::RepairHeads | Remedy::RemoveLeftovers => "verify --repair".to_owned(),
+        Remedy::Reindex => "reindex".to_owned(),
+        Remedy::Load { id } => format!("load {id}"),
+        Remedy::SaveEdit { id, key } => format!("save {id} <store>/{key}"),
+        Remedy::SaveStranger { id, key } => format!("save {id} '<store>/{key}'"),
+        Remedy::InspectLock { id } => format!("lock show {id}"),
+        Remedy::PermitReading { key } => format!("chmod u+r <store>/{key}"),
+        Remedy::MoveAway { .. } => "move it away".to_owned(),
+        Remedy::Run { command } => command.clone(),
+        other => sentence(other),
+    }
+}
