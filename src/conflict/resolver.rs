@@ -21,7 +21,7 @@ use crate::{Result, format::WorkflowId};
 /// use pflow_store::conflict::{Case, Conflict, ConflictResolver, Resolution};
 /// use pflow_store::pflow_backend::async_trait;
 ///
-/// /// Merges what others changed, and never touches what they deleted.
+/// /// Merges the changes of other writers, and keeps their deletions.
 /// #[derive(Debug)]
 /// struct Careful;
 ///

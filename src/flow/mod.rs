@@ -2,16 +2,17 @@
 //! it is built.
 //!
 //! The semantics are those of PocketFlow (<https://github.com/The-Pocket/PocketFlow>): a visit to a node runs
-//! `prep`, `exec` and `post`; only `exec` is tried again; `post` returns the action that chooses the next
-//! node. Different on purpose:
+//! `prep`, `exec` and `post`; only `exec` is retried; `post` returns the action that selects the next node.
+//! Intended differences:
 //!
-//! - Results and state are typed, and `exec` cannot reach the state.
+//! - Results and state are typed, and `exec` cannot access the state.
 //! - Nodes declare their actions. Each must lead to a node or to a declared end, so that a misspelt action is
-//!   an error instead of an early end. An action that ends a flow is one declared so; it never falls back to
-//!   `default`.
-//! - Batches that run side by side are bounded, and a failing item stops the others.
-//! - Waits grow and jitter, attempts have a timeout, runs can be cancelled, endless loops meet a limit.
-//! - Errors keep their source and say where they happened; a run leaves a [`Trace`], and tells `tracing`
+//!   an error instead of an early end. Only an action that is declared as an end ends a flow; there is no
+//!   fallback to `default`.
+//! - The concurrency of batches is bounded, and a failing item stops the others.
+//! - Waits have backoff and jitter, attempts have a timeout, runs can be cancelled, endless loops reach a
+//!   limit.
+//! - Errors keep their source and say where they happened. A run leaves a [`Trace`], and reports to `tracing`
 //!   (target `pflow_store::flow`) a span for each flow and step, an event for each that ends, and a warning
 //!   for each failed attempt.
 //!
@@ -58,8 +59,8 @@ use graph::{Graph, Place, Target};
 use step::{Pass, Step};
 use trace::{Attempts, Recorder};
 
-/// A graph of nodes over a shared state `S`, failing with `E`. It keeps nothing between runs, so one flow can
-/// serve any number of runs at the same time.
+/// A graph of nodes over a shared state `S` and the error type `E`. It keeps no state between runs, so one
+/// flow can serve any number of runs at the same time.
 ///
 /// # Example
 ///
@@ -119,18 +120,18 @@ use trace::{Attempts, Recorder};
 ///
 /// # Cancellation
 ///
-/// A cancelled run ends with [`Cause::Cancelled`]. The token is looked at before every step and every
-/// attempt. It interrupts `exec`, `exec_fallback` and the waits between attempts by dropping them; `prep` and
-/// `post` run to their end. An `exec` whose result is ready is not thrown away: its `post` runs, and the run
-/// stops after it, or ends well if that was the last step. A batch node needs the results of all its items
-/// for that; the results of some are lost.
+/// A cancelled run ends with [`Cause::Cancelled`]. The token is checked before every step and every attempt.
+/// It interrupts `exec`, `exec_fallback` and the waits between attempts by dropping them; `prep` and `post`
+/// run to completion. An `exec` whose result is ready is not discarded: its `post` runs, and the run stops
+/// after it, or succeeds if that was the last step. A batch node needs the results of all its items for that;
+/// an incomplete set of results is lost.
 ///
-/// So a cancelled run leaves the state as its last whole step left it. What a dropped `exec` had begun
-/// outside of the program may or may not have happened. Dropping the future of [`run`](Self::run) does the
-/// same, except that it can also drop a `post` halfway, and that there is no trace.
+/// So a cancelled run leaves the state of its last complete step. Effects that a dropped `exec` began outside
+/// of the program may or may not have happened. Dropping the future of [`run`](Self::run) has the same
+/// effect, except that it can also drop a `post` halfway, and that there is no trace.
 pub struct Flow<S, E> {
     graph: Arc<Graph>,
-    /// What stands at each of the graph's places, by the same index.
+    /// The steps at the graph's places, by the same index.
     steps: Vec<Box<dyn Step<S, E>>>,
 }
 
@@ -139,7 +140,7 @@ pub struct Flow<S, E> {
 pub struct Outcome {
     /// The last node's action.
     pub action: Action,
-    /// What happened on the way.
+    /// The trace of the run.
     pub trace: Trace,
 }
 
@@ -148,17 +149,17 @@ where
     S: Send + Sync,
     E: Error + Send + Sync + 'static,
 {
-    /// Begins a flow of that name.
+    /// Begins a flow with this name.
     pub fn builder(name: impl Into<String>) -> FlowBuilder<S, E> {
         FlowBuilder::new(name.into())
     }
 
-    /// Runs the flow from its start until a node returns an action that is declared an end.
+    /// Runs the flow from its start until a node returns an action that is declared as an end.
     ///
     /// # Errors
     ///
-    /// The first error that no retry and no fallback has taken care of, with the place where it happened; see
-    /// [`Cause`]. The state is as the last step that ended well has left it, unless it was a `post` that failed.
+    /// The first error that no retry and no fallback handled, with its place; see [`Cause`]. The state is
+    /// that of the last step that succeeded, unless a `post` failed.
     pub async fn run(&self, state: &mut S, run: &Run) -> Result<Outcome, FlowError<E>> {
         recorded(self, &NodePath::root(self.name()), state, run).await
     }
@@ -170,13 +171,13 @@ impl<S, E> Flow<S, E> {
         &self.graph.name
     }
 
-    /// The flow as a Mermaid flowchart: nodes, actions on the edges, ends with their labels, nested flows as
-    /// subgraphs. The same flow always gives the same text.
+    /// Draws the flow as a Mermaid flowchart: nodes, actions on the edges, ends with their labels, nested
+    /// flows as subgraphs. The same flow always gives the same text.
     pub fn mermaid(&self) -> String {
         draw::mermaid(&self.graph)
     }
 
-    /// The flow in Graphviz' DOT language; otherwise as [`mermaid`](Self::mermaid).
+    /// Draws the flow in Graphviz' DOT language; otherwise as [`mermaid`](Self::mermaid).
     pub fn dot(&self) -> String {
         draw::dot(&self.graph)
     }
@@ -188,7 +189,7 @@ impl<S, E> fmt::Debug for Flow<S, E> {
     }
 }
 
-/// A flow is a node: its last action is its action.
+/// A flow is a node whose action is the flow's last action.
 #[async_trait]
 impl<S, E> Step<S, E> for Flow<S, E>
 where
@@ -200,7 +201,7 @@ where
     }
 }
 
-/// Runs a flow or a batch flow that stands alone, and keeps the trace.
+/// Runs a top-level flow or batch flow, and records the trace.
 async fn recorded<S, E>(
     step: &impl Step<S, E>,
     path: &NodePath,
@@ -222,7 +223,7 @@ where
     S: Send + Sync,
     E: Error + Send + Sync + 'static,
 {
-    /// One pass from the start to an end. `pass.path` is the flow's own.
+    /// Makes one pass from the start to an end. `pass.path` is the flow's own.
     async fn pass(&self, state: &mut S, pass: Pass<'_>) -> Result<Action, Stop<E>> {
         let span = debug_span!("flow", path = %pass.path);
         self.walk(state, pass).instrument(span).await
@@ -257,7 +258,7 @@ where
     }
 }
 
-/// Visits one place, and says so in the trace: the action, and where it leads.
+/// Visits one place, records the step in the trace, and returns the action with its target.
 async fn visit<'p, S, E>(
     place: &'p Place,
     step: &dyn Step<S, E>,

@@ -1,4 +1,4 @@
-//! Nodes: one piece of work each, in three parts.
+//! Nodes: one piece of work each, in three phases.
 
 use std::error::Error;
 use std::future::ready;
@@ -12,11 +12,11 @@ use super::step::{Pass, Step, Visit};
 use super::trace::Attempts;
 use super::{Action, Cause, Failure, Phase, Retry};
 
-/// One step of a flow over the shared state `S`, failing with `E`.
+/// One step of a flow over the shared state `S`, with the error type `E`.
 ///
 /// A visit runs `prep`, `exec` and `post`, in this order. `prep` reads the state, `exec` works without it,
-/// and `post` alone writes it. So a visit that fails or is cancelled before `post` leaves the state as it
-/// was, and `exec` can be tried again without harm.
+/// and only `post` writes it. So a visit that fails or is cancelled before `post` leaves the state unchanged,
+/// and `exec` can be retried safely.
 ///
 /// The methods are plain `async fn`s in an implementation:
 ///
@@ -49,26 +49,27 @@ where
     S: Send + Sync,
     E: Error + Send + Sync + 'static,
 {
-    /// What `prep` takes out of the state for `exec`.
+    /// The input that `prep` reads from the state for `exec`.
     type Prep: Send + Sync;
-    /// What `exec` makes of it.
+    /// The result of `exec`.
     type Exec: Send;
 
-    /// The name, unique in its flow; in errors, traces and drawings. Asked once, when the node is added.
+    /// The name, unique in its flow; used in errors, traces and drawings. Called once, when the node is
+    /// added.
     fn name(&self) -> &str;
 
-    /// Every action that `post` may return. Each of them must lead somewhere when the flow is built.
-    /// Asked once, when the node is added.
+    /// Every action that `post` may return. Each must have a target when the flow is built. Called once, when
+    /// the node is added.
     fn actions(&self) -> &[Action] {
         Action::DEFAULT_ONLY
     }
 
-    /// How often `exec` is tried, and the waits in between. Once, unless the node says otherwise.
+    /// How often `exec` is tried, and the waits in between. Once by default.
     fn retry(&self) -> Retry {
         Retry::ONCE
     }
 
-    /// Whether this failure is worth another attempt. If not, `exec_fallback` is asked at once.
+    /// Whether this failure is worth another attempt. If not, `exec_fallback` is called at once.
     fn is_retryable(&self, _failure: &Failure<E>) -> bool {
         true
     }
@@ -78,16 +79,16 @@ where
         None
     }
 
-    /// Reads from the state what `exec` needs.
+    /// Reads the input of `exec` from the state.
     fn prep(&self, state: &S, visit: Visit<'_>) -> impl Future<Output = Result<Self::Prep, E>> + Send;
 
-    /// Does the work. It may be called again after a failure, and be dropped at any of its awaits by a
-    /// timeout or a cancellation.
+    /// Does the work. It may be called again after a failure, and be dropped at any await by a timeout or a
+    /// cancellation.
     fn exec(&self, prep: &Self::Prep, visit: Visit<'_>)
     -> impl Future<Output = Result<Self::Exec, E>> + Send;
 
-    /// Decides after the last failure: a result to go on with, or the error that ends the run, which is the
-    /// failure itself unless the node says otherwise. Not limited by `timeout`; a cancellation drops it too.
+    /// Decides after the last failure: returns a result to continue with, or the error that ends the run, by
+    /// default the failure itself. Not limited by `timeout`; a cancellation drops it too.
     fn exec_fallback(
         &self,
         _prep: &Self::Prep,
@@ -107,7 +108,7 @@ where
     ) -> impl Future<Output = Result<Action, E>> + Send;
 }
 
-/// A [`Node`] at its place in a flow.
+/// A [`Node`] in a flow.
 pub(super) struct NodeStep<N>(pub(super) N);
 
 #[async_trait]

@@ -1,4 +1,4 @@
-//! Params: named values that a run, or a batch flow, hands to every node on its way.
+//! Params: named values that a run, or a batch flow, passes to every node.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// Named JSON values that every node of a flow can read through its [`Visit`](super::Visit).
 ///
-/// They say *which* work a pass of a flow is about; what the work produces belongs in the shared state.
+/// They identify the work of a pass of a flow; results belong in the shared state.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Params(BTreeMap<String, Value>);
 
@@ -23,17 +23,17 @@ impl Params {
         self
     }
 
-    /// The value of that name.
+    /// The value with this name.
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name)
     }
 
-    /// All names and values, in the order of the names.
+    /// All names and values, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value))
     }
 
-    /// `{self, over}` merged: a name that both have gets the value of `over`.
+    /// Merges both params: a name that both have gets the value of `over`.
     #[must_use]
     pub fn merged(&self, over: &Self) -> Self {
         let both = self.0.iter().chain(&over.0);

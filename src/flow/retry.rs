@@ -16,38 +16,38 @@ pub struct Retry {
 }
 
 impl Retry {
-    /// One attempt: the first failure is the last.
+    /// One attempt, without a retry.
     pub const ONCE: Self =
         Self { attempts: 1, wait: Duration::ZERO, backoff: 1.0, max_wait: Duration::MAX, jitter: 0.0 };
 
-    /// So many attempts in total, the first one included, without a wait. 0 counts as 1.
+    /// The total number of attempts, including the first, without waits. 0 counts as 1.
     pub const fn attempts(total: u32) -> Self {
         Self { attempts: if total == 0 { 1 } else { total }, ..Self::ONCE }
     }
 
-    /// Wait so long after the first failed attempt.
+    /// Sets the wait after the first failed attempt.
     #[must_use]
     pub const fn wait(self, wait: Duration) -> Self {
         Self { wait, ..self }
     }
 
-    /// Multiply the wait by `factor` after every failed attempt. Less than 1, or not a number, counts as 1.
+    /// Multiplies the wait by `factor` after every failed attempt. A factor less than 1, or NaN, counts as 1.
     #[must_use]
     pub const fn backoff(self, factor: f64) -> Self {
         Self { backoff: if factor > 1.0 { factor } else { 1.0 }, ..self }
     }
 
-    /// Never wait longer than this.
+    /// Limits the wait.
     #[must_use]
     pub const fn max_wait(self, max_wait: Duration) -> Self {
         Self { max_wait, ..self }
     }
 
-    /// Shorten each wait by a random share between 0 and `share`, so that those who failed together do not
-    /// try again together. 0 is none, 1 is anything down to no wait; values outside are brought inside.
+    /// Shortens each wait by a random share between 0 and `share`, so that clients that failed together do
+    /// not retry together. 0 means no jitter, 1 allows any wait down to none; values outside are clamped.
     #[must_use]
     pub const fn jitter(self, share: f64) -> Self {
-        // Not `clamp`: it lets NaN through.
+        // `clamp` would let NaN pass.
         let share = if share > 0.0 { share } else { 0.0 };
         Self { jitter: if share < 1.0 { share } else { 1.0 }, ..self }
     }
@@ -57,11 +57,11 @@ impl Retry {
         self.attempts
     }
 
-    /// How long to wait after failed attempt `attempt` (from 1), given a random number in `[0, 1)`.
+    /// The wait after failed attempt `attempt` (from 1), given a random number in `[0, 1)`.
     pub(super) fn wait_after(&self, attempt: u32, random: f64) -> Duration {
         let exponent = f64::from(attempt.saturating_sub(1));
         let wait = self.wait.as_secs_f64() * self.backoff.powf(exponent);
-        // Overflow (also `0 * infinity`, which only a zero wait can bring) must not become a panic.
+        // Overflow (also `0 * infinity`, which only occurs with a zero wait) must not become a panic.
         let wait = if self.wait.is_zero() { 0.0 } else { wait.min(self.max_wait.as_secs_f64()) };
         let shortened = wait * (1.0 - self.jitter * random.clamp(0.0, 1.0));
         Duration::try_from_secs_f64(shortened).unwrap_or(self.max_wait).min(self.max_wait)
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_are_none_do_no_harm() {
+    fn nan_and_infinity_are_harmless() {
         let retry = Retry::attempts(2).wait(SECOND).backoff(f64::NAN).jitter(f64::NAN);
         assert_eq!(retry, Retry::attempts(2).wait(SECOND));
         assert_eq!(Retry::attempts(2).backoff(f64::INFINITY).wait_after(2, 0.0), Duration::ZERO);
@@ -119,7 +119,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_wait_never_panics_nor_passes_its_limit(
+        fn wait_never_panics_nor_exceeds_its_limit(
             wait: Duration, max: Duration, factor: f64, jitter: f64, attempt: u32, random in 0.0..1.0,
         ) {
             let retry = Retry::attempts(2).wait(wait).max_wait(max).backoff(factor).jitter(jitter);

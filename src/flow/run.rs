@@ -1,4 +1,4 @@
-//! What a caller hands to a run: a timer, a way to stop it, a step limit and params.
+//! The settings of a run: a timer, a cancellation token, a step limit and params.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,20 +9,20 @@ use tokio_util::sync::CancellationToken;
 
 use super::Params;
 
-/// The runner's only access to time and chance. The runner ships none of its own.
+/// The runner's only access to time and randomness. The runner has no implementation of its own.
 #[async_trait]
 pub trait Timer: Send + Sync {
     /// Returns after `duration`. Dropping the future ends the wait without any effect.
     async fn sleep(&self, duration: Duration);
 
-    /// The time since some fixed moment, by a clock that never goes back.
+    /// The time since some fixed moment, by a monotonic clock.
     fn now(&self) -> Duration;
 
     /// A random number in `[0, 1)`, another one at every call.
     fn jitter(&self) -> f64;
 }
 
-/// How one run of a flow is made.
+/// The settings of one run of a flow.
 #[derive(Clone)]
 pub struct Run {
     pub(super) timer: Arc<dyn Timer>,
@@ -32,10 +32,10 @@ pub struct Run {
 }
 
 impl Run {
-    /// The step limit of a run that sets none.
+    /// The default step limit of a run.
     pub const DEFAULT_STEP_LIMIT: u32 = 10_000;
 
-    /// A run that nobody cancels, without params, with the default step limit.
+    /// A run without a cancellation token and params, with the default step limit.
     pub fn new(timer: Arc<dyn Timer>) -> Self {
         Self {
             timer,
@@ -45,22 +45,22 @@ impl Run {
         }
     }
 
-    /// Stop the run when `token` is cancelled; see [Cancellation](super::Flow#cancellation).
+    /// Stops the run when `token` is cancelled; see [Cancellation](super::Flow#cancellation).
     #[must_use]
     pub fn cancelled_by(self, token: CancellationToken) -> Self {
         Self { cancel: token, ..self }
     }
 
-    /// Let one pass of a flow visit at most `steps` nodes.
+    /// Limits the nodes that one pass of a flow may visit.
     ///
-    /// Every pass counts for itself (a nested flow anew at each visit, a batch flow at each params set), so
-    /// that only a loop can meet the limit, however much work a run has to do.
+    /// Every pass is counted separately (a nested flow at each visit, a batch flow at each params set), so
+    /// that only a loop can reach the limit, however much work a run has to do.
     #[must_use]
     pub fn step_limit(self, steps: u32) -> Self {
         Self { step_limit: steps, ..self }
     }
 
-    /// What every node of the flow sees as its params.
+    /// Sets the params that every node of the flow sees.
     #[must_use]
     pub fn params(self, params: Params) -> Self {
         Self { params, ..self }

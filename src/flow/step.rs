@@ -1,4 +1,4 @@
-//! What the runner sees of whatever stands at a place of a flow: a node, a batch node, a flow, a batch flow.
+//! The runner's view of a place in a flow: a node, a batch node, a flow or a batch flow.
 
 use async_trait::async_trait;
 
@@ -6,14 +6,14 @@ use super::error::Stop;
 use super::trace::{Attempts, Recorder};
 use super::{Action, Cause, NodePath, Params, Phase, Run};
 
-/// One place of a flow, its types erased.
+/// One place of a flow, with its types erased.
 #[async_trait]
 pub(super) trait Step<S, E>: Send + Sync {
-    /// Does all that one visit does. The action may be any; the flow checks it.
+    /// Makes one visit. It may return any action; the flow checks it.
     async fn visit(&self, state: &mut S, pass: Pass<'_>, attempts: &Attempts) -> Result<Action, Stop<E>>;
 }
 
-/// Where the run is, and what it was given.
+/// The position and the inputs of a run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pass<'a> {
     pub(super) run: &'a Run,
@@ -23,7 +23,7 @@ pub(super) struct Pass<'a> {
 }
 
 impl<'a> Pass<'a> {
-    /// The same run one place further in or on.
+    /// The same run at another place.
     pub(super) fn at(self, path: &'a NodePath) -> Self {
         Self { path, ..self }
     }
@@ -32,18 +32,18 @@ impl<'a> Pass<'a> {
         Stop { path: self.path.clone(), phase, cause: cause.into() }
     }
 
-    /// What a node sees outside of `exec`.
+    /// The view of a node outside of `exec`.
     pub(super) fn visit(self) -> Visit<'a> {
         self.attempt(0, None)
     }
 
-    /// What a node sees at an attempt at `exec`.
+    /// The view of a node in an attempt at `exec`.
     pub(super) fn attempt(self, attempt: u32, item: Option<usize>) -> Visit<'a> {
         Visit { pass: self, attempt, item }
     }
 }
 
-/// What a node may know about the visit that it is called for.
+/// What a node may know about the present visit.
 #[derive(Clone, Copy, Debug)]
 pub struct Visit<'a> {
     pub(super) pass: Pass<'a>,
@@ -57,18 +57,18 @@ impl<'a> Visit<'a> {
         self.pass.params
     }
 
-    /// Where the node stands.
+    /// The path of the node.
     pub fn path(&self) -> &'a NodePath {
         self.pass.path
     }
 
-    /// Which attempt at `exec` this is, from 1, counted anew at every visit and for every item of a batch; in
-    /// `exec_fallback` the last attempt; in `prep` and `post` 0.
+    /// The number of the attempt at `exec`, from 1, counted separately for every visit and for every item of
+    /// a batch; in `exec_fallback` the last attempt; in `prep` and `post` 0.
     pub fn attempt(&self) -> u32 {
         self.attempt
     }
 
-    /// Which item of a batch node `exec` is at, from 0; none anywhere else.
+    /// The item of a batch node that `exec` handles, from 0; none anywhere else.
     pub fn item(&self) -> Option<usize> {
         self.item
     }

@@ -1,4 +1,4 @@
-//! What happened in a run, as data. The same is told to `tracing` while it happens.
+//! The trace of a run, as data. The same events go to `tracing` while they happen.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::Action;
 
-/// Where a node stands: the names of the flows around it, outermost first, then its own.
+/// The path of a node: the names of the enclosing flows, outermost first, then its own.
 ///
-/// Displayed as `save/resolve/ask`. A pass of a batch flow carries its position: `keys[2]/read`.
+/// Displayed as `save/resolve/ask`. A pass of a batch flow has its position: `keys[2]/read`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodePath(Vec<Arc<str>>);
 
@@ -21,7 +21,7 @@ impl NodePath {
         Self(self.0.iter().cloned().chain([name.into()]).collect())
     }
 
-    /// The path of pass number `index` of the batch flow that stands here.
+    /// The path of pass number `index` of the batch flow at this path.
     pub(super) fn pass(&self, index: usize) -> Self {
         let mut names = self.0.clone();
         if let Some(last) = names.last_mut() {
@@ -42,26 +42,26 @@ impl fmt::Display for NodePath {
     }
 }
 
-/// Every step of a run, in the order in which the steps ended: a nested flow stands after its own steps.
-/// It takes memory for each of them.
+/// Every step of a run, in the order in which the steps ended: a nested flow comes after its own steps. Each
+/// step takes memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trace {
-    /// The steps that ended, well or badly.
+    /// The steps that ended, successfully or not.
     pub steps: Vec<StepTrace>,
 }
 
 /// One visit to one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StepTrace {
-    /// Which node of which flow.
+    /// The path of the node.
     pub path: NodePath,
     /// When the visit began, by the run's timer.
     pub began: Duration,
-    /// How long it took, all attempts and waits included.
+    /// Its duration, including all attempts and waits.
     pub duration: Duration,
-    /// How many attempts at `exec` were begun; over all items, for a batch node; 0 for a flow.
+    /// The number of attempts at `exec` that began; over all items for a batch node; 0 for a flow.
     pub attempts: u32,
-    /// The attempts that failed, in the order in which they did, also when a later one went well.
+    /// The failed attempts, in order, even if a later one succeeded.
     pub failed: Vec<FailedAttempt>,
     /// The action that the node returned, or the error that ended the run there, with its causes.
     pub result: Result<Action, String>,
@@ -70,20 +70,20 @@ pub struct StepTrace {
 /// One failed attempt at `exec`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedAttempt {
-    /// Which item of a batch node, from 0.
+    /// The item of a batch node, from 0.
     pub item: Option<usize>,
-    /// Which attempt, from 1.
+    /// The attempt, from 1.
     pub attempt: u32,
-    /// How long it took.
+    /// Its duration.
     pub duration: Duration,
     /// The error, with its causes.
     pub error: String,
 }
 
-/// The trace while it grows.
+/// Records the trace.
 ///
-/// Steps run one after another, and only the items of one step run side by side, all in one task. So the
-/// locks here are never contended; they are there to let the steps share what they write to.
+/// Steps run one after another, and only the items of one step overlap, all in one task. So the locks here
+/// are never contended; they only allow the steps to share the recorder.
 #[derive(Debug, Default)]
 pub(super) struct Recorder(Mutex<Vec<StepTrace>>);
 
@@ -115,12 +115,12 @@ impl Attempts {
     }
 }
 
-/// An error and all its causes in one line.
+/// Formats an error and all its causes in one line.
 pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     let mut told: Vec<String> = Vec::new();
     for cause in causes.map(ToString::to_string) {
-        // Many errors tell their cause themselves.
+        // Many errors include their cause in their message.
         if !told.iter().any(|before| before.contains(&cause)) {
             told.push(cause);
         }
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_names_the_flows_from_the_outside_in() {
+    fn path_names_the_flows_from_the_outside_in() {
         let path = NodePath::root("save").child("keys").pass(2).child("read");
         assert_eq!(path.to_string(), "save/keys[2]/read");
         assert_eq!(path.names().next_back(), Some("read"));
