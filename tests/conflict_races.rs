@@ -1,5 +1,4 @@
-//! Many who save at the same time and leave it to a policy: every edit ends up in the document, and every
-//! version in the history.
+//! Concurrent saves with a policy: every edit ends up in the document, and every version in the history.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod conflict_support;
@@ -22,7 +21,7 @@ every_backend!(
     many_who_wait_for_the_lock_all_get_it,
 );
 
-/// A workflow with a node for each text.
+/// Returns a workflow with one node per text.
 fn plan(texts: &[u32]) -> String {
     let node = |(nth, text)| {
         format!(r#"    {{ "id": "n{nth}", "type": "echo", "params": {{ "text": "{text}" }} }}"#)
@@ -31,14 +30,14 @@ fn plan(texts: &[u32]) -> String {
     format!("{{\n  \"nodes\": [\n{}\n  ]\n}}\n", nodes.join(",\n"))
 }
 
-/// Its texts.
+/// Returns the texts of a workflow.
 fn read(content: &[u8]) -> Vec<u32> {
     let value: serde_json::Value = serde_json::from_slice(content).unwrap();
     let text = |node: &serde_json::Value| node["params"]["text"].as_str().unwrap().parse().unwrap();
     value["nodes"].as_array().unwrap().iter().map(text).collect()
 }
 
-/// Each edits a node of its own, on top of what all of them have seen, from two handles.
+/// Each task edits its own node, on top of the same version, from two handles.
 async fn edits_of_many_are_all_merged(site: Site) {
     const MANY: usize = 24;
     let stores = [site.store().await, site.other_store(2).await];
@@ -63,7 +62,7 @@ async fn edits_of_many_are_all_merged(site: Site) {
     }
     assert_eq!(generations, (2..=MANY as u64 + 1).collect());
     assert_eq!(read(&stores[0].load(&id("a")).await.unwrap().content), [1; MANY]);
-    // Nobody takes an edit away on the way.
+    // No merge removes another task's edit.
     let sums: Vec<u32> =
         chain(&stores[0], "a").await.iter().map(|text| read(text.as_bytes()).iter().sum()).collect();
     assert_eq!(sums, (0..=MANY as u32).collect::<Vec<_>>());
@@ -115,7 +114,7 @@ async fn many_who_wait_for_the_lock_all_get_it(site: Site) {
     assert_eq!(stores[0].show(&id("a")).await.unwrap().generation(), 8);
 }
 
-/// A merge whose reply gets lost finds itself, whatever was in place and whoever built on it meanwhile.
+/// A merge whose reply was lost finds its own version, whatever had landed and whoever built on it since.
 #[tokio::test]
 async fn a_merge_whose_reply_got_lost_is_settled() {
     for kind in [Kind::Memory, Kind::PlainMemory, Kind::Staged] {
@@ -128,8 +127,8 @@ async fn a_merge_whose_reply_got_lost_is_settled() {
                 }
                 site.probe.fail(Fault::unknown(left));
                 if others {
-                    // Behind the commit whose reply gets lost: head, versions of both sides, commit, and with
-                    // a copy that is read as well.
+                    // After the commit whose reply is lost. The calls: head, versions of both sides, commit,
+                    // and on plain files a read of the copy.
                     let calls = 4 + usize::from(kind == Kind::PlainMemory);
                     let meddler = other.clone();
                     site.probe.at_call(calls, move || async move {
@@ -158,8 +157,8 @@ async fn a_merge_whose_reply_got_lost_is_settled() {
     }
 }
 
-/// The swap of two versions at once, an edit and what is saved over it: both are there, or neither, and
-/// nothing of a dead attempt stays.
+/// A swap of two versions at once, an edit and the version saved over it: both land or neither, and a dead
+/// attempt leaves nothing.
 #[tokio::test]
 async fn an_edit_that_is_kept_survives_a_lost_reply() {
     // Atomic batches leave everything or nothing.
@@ -197,8 +196,7 @@ async fn an_edit_that_is_kept_survives_a_lost_reply() {
     }
 }
 
-/// The lease goes with the swap or stays: whoever finds out that its swap landed has broken it, and nobody
-/// else has.
+/// The lease is removed by the swap or remains: a client whose swap landed has broken it, and no other has.
 #[tokio::test]
 async fn a_broken_lock_survives_a_lost_reply() {
     for kind in [Kind::Memory, Kind::PlainMemory, Kind::Staged] {
@@ -224,7 +222,7 @@ async fn a_broken_lock_survives_a_lost_reply() {
     }
 }
 
-/// "Theirs stands" would be a lie about a swap that may land yet, and so would be another id.
+/// While a swap may still land, it would be wrong to answer "unchanged", or to save under another id.
 #[tokio::test]
 async fn nobody_is_asked_while_an_attempt_is_open() {
     for policy in Policy::ALL {
@@ -233,7 +231,7 @@ async fn nobody_is_asked_while_an_attempt_is_open() {
         let request = Situation::Free.bring(&site, &store, &other, "a").await;
         site.probe.fail(Fault::unknown(Left::Stages(0)));
         let raw = site.raw.clone();
-        // Behind the look at the head and the copy, and the commit whose fate nobody knows.
+        // After the reads of the head and the copy, and the commit with the unknown outcome.
         site.probe.at_call(3, move || async move {
             use pflow_store::pflow_backend::{Batch, Key, Operation};
             let put = Operation::put(Key::parse("workflows/a/workflow.json").unwrap(), doc("1", "2"));
@@ -245,12 +243,12 @@ async fn nobody_is_asked_while_an_attempt_is_open() {
     }
 }
 
-/// An edit: how many generations ago its base was current, and which node it makes what.
+/// An edit: how many generations ago its base was current, which node it changes, and to what.
 type Edit = (u64, usize, u32);
 
 const NODES: usize = 3;
 
-/// What two sides come to, node by node; none where they get in each other's way.
+/// Merges two sides node by node; none if they conflict.
 fn merged(base: &[u32], ours: &[u32], theirs: &[u32]) -> Option<Vec<u32>> {
     (0..NODES)
         .map(|at| match (base[at], ours[at], theirs[at]) {

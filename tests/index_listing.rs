@@ -1,4 +1,4 @@
-//! What a listing shows, whoever saved it and whoever folds meanwhile.
+//! A listing is complete, whoever saved the workflows and whoever folds at the same time.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -59,7 +59,8 @@ async fn records_are_folded_when_enough_have_gathered(site: Site) {
 async fn the_history_names_every_version_once(site: Site) {
     let store = site.store_with(site.options().fold_after(5)).await;
     for n in 0..40_u64 {
-        // One that changes more often between two folds than its head remembers comes below.
+        // The case of a workflow that changes more often between two folds than its head remembers follows
+        // below.
         let (name, expect) = (format!("w{}", n % 7), Expect::Any);
         store.save(save(&name, &n.to_string(), expect)).await.unwrap();
         if n % 9 == 8 {
@@ -92,7 +93,7 @@ async fn a_batch_that_changes_nothing_writes_nothing(site: Site) {
     assert_eq!(site.dump().await, before);
 }
 
-/// Saves a new generation of `a` and a new workflow, and folds both away.
+/// Saves a new generation of `a` and a new workflow, and folds both.
 async fn save_and_fold(store: &Store, n: usize) {
     let requests = [save("a", &n.to_string(), Expect::Any), save(&format!("new{n}"), "1", Expect::Absent)];
     let results: Vec<_> = store.save_all(requests).collect().await;

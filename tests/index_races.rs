@@ -1,4 +1,4 @@
-//! Folds and reindexes that others get in between, at every single call.
+//! Folds and reindexes with another process in between, at every single call.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -19,7 +19,7 @@ async fn change_and_fold(store: &Store) {
     assert!(results.iter().all(|(_, result)| result.is_ok()));
 }
 
-/// Lets another process change and fold before each call, one after the other, that `work` makes.
+/// Lets another process change and fold before each call of `work`, one at a time.
 async fn at_every_call(work: impl AsyncFn(&Store)) {
     for staged in [false, true] {
         for call in 0.. {
@@ -75,7 +75,7 @@ async fn many_savers_over_two_handles_with_constant_folding_lose_nothing(site: S
         let store = if task % 2 == 0 { first.clone() } else { second.clone() };
         tokio::spawn(async move {
             for n in 0..12 {
-                // Some of their own, and one that all of them share.
+                // Some workflows of their own, and one that all tasks share.
                 let name = if n % 3 == 0 { "shared".to_owned() } else { format!("t{task}.{}", n % 2) };
                 let text = format!("{task} {n}");
                 let saved = store.save(save(&name, &text, Expect::Any)).await.unwrap();

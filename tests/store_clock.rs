@@ -1,4 +1,4 @@
-//! Clocks and timers that are not as a program expects them.
+//! Clocks and timers with unusual values.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod support;
@@ -58,7 +58,7 @@ async fn a_clock_that_is_set_back_before_1970_keeps_its_locks(site: Site) {
     store.release(&id("a"), held.id).await.unwrap();
 }
 
-/// A runtime that was built without its timer, on the real clock.
+/// A runtime without a timer, on the real clock.
 #[test]
 fn a_runtime_without_a_timer_keeps_a_guard() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -1,4 +1,5 @@
-//! Closing a store waits for what began before, and for nothing else, whoever closes at the same time.
+//! Closing a store waits for operations that started before, and for nothing else, even if several callers
+//! close it at the same time.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod support;
@@ -27,7 +28,7 @@ every_backend!(
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Fails instead of hanging.
+/// Panics instead of hanging.
 async fn within_a_minute<T>(work: impl Future<Output = T>) -> T {
     let environment = SystemEnvironment::new().unwrap();
     match select(pin!(work), environment.sleep(MINUTE)).await {
@@ -42,7 +43,7 @@ async fn closes_that_overlap_all_return() {
     let close = |store: Store| async move {
         for round in 0..200_000_u32 {
             store.close().await.unwrap();
-            // Both threads are to close most of the time, not to hand over.
+            // Yields rarely, so that both threads close at the same time most of the time.
             if round % 512 == 0 {
                 tokio::task::yield_now().await;
             }

@@ -1,4 +1,5 @@
-//! What a crash leaves behind, made by hand: everything is read right, named honestly, and worked on.
+//! States that a crash leaves, created by hand: they are read correctly, reported correctly, and can be
+//! continued from.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -20,8 +21,8 @@ every_backend!(
     a_version_that_was_exchanged_is_not_taken_for_it,
 );
 
-/// A writer that stops between its version and its head leaves this where batches are not atomic. Elsewhere
-/// it is a head that was put back, see `store_lost_heads`.
+/// On storage without atomic batches, a writer that stops between its version and its head leaves this state.
+/// On other storage it means that the head was replaced by an older one, see `store_lost_heads`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_writer_leaves_before_its_head_is_nothing() {
     for kind in [Kind::Staged, Kind::Bucket] {
@@ -30,8 +31,8 @@ async fn what_a_writer_leaves_before_its_head_is_nothing() {
     }
 }
 
-/// A copy lags only where batches are not atomic, or nobody edits files. Elsewhere an older copy is a
-/// person's edit, see `store_edits`.
+/// A copy can lag only without atomic batches, or on storage that people do not edit. Otherwise an older copy
+/// is a person's edit, see `store_edits`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_writer_leaves_behind_its_head_is_mended() {
     for kind in [Kind::Memory, Kind::Staged, Kind::PlainStaged, Kind::Bucket] {
@@ -40,7 +41,7 @@ async fn what_a_writer_leaves_behind_its_head_is_mended() {
     }
 }
 
-/// The same by everybody: this process, another one, and one that begins now.
+/// Checks the listing of this process and of a new one.
 async fn assert_listed(site: &Site, store: &Store, wanted: &[&str]) {
     assert_eq!(generations(store).await, wanted);
     assert_eq!(generations(&site.other_store(3).await).await, wanted);
@@ -51,7 +52,8 @@ async fn fold(store: &Store) {
     results[0].1.as_ref().unwrap();
 }
 
-/// Two workflows, then a crash of a process that this store knows nothing of.
+/// Saves two workflows. Returns the store and a second process, for a crash that the first knows nothing
+/// about.
 async fn two(site: &Site) -> (Store, Store) {
     let store = site.store().await;
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
@@ -78,7 +80,7 @@ async fn a_version_without_its_head_is_nothing(site: Site) {
     fold(&store).await;
     assert_listed(&site, &store, &["a@2", "b@1", "fold@1"]).await;
     assert_eq!(site.keys("ops/pending/").await, [""; 0]);
-    // Its record was covered; the object stays until it is collected.
+    // Its record was covered; the object stays until garbage collection.
     assert_eq!(notices(&store.verify().await.unwrap()).len(), 1);
     assert_eq!((history(&site).await.len(), versions(&site).await.len()), (4, 5));
 }
@@ -145,7 +147,7 @@ async fn a_fold_that_died_before_its_swap_is_nothing(site: Site) {
     }
     let pending = site.keys("ops/pending/").await.len();
     assert_eq!((site.keys("ops/segments/").await.len(), pending), (1, 2));
-    // The record of the workflow that was saved along came back by hand.
+    // The record of the workflow that was saved along is restored by hand.
     site.put(&format!("ops/pending/{}", only_pending_of_fold(&site).await), "").await;
     assert_listed(&site, &store, &["a@1", "b@1", "fold@1"]).await;
     assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
@@ -248,7 +250,7 @@ async fn what_is_lost_is_named_and_never_invented(site: Site) {
     assert_eq!(store.save(save("b", "2", Expect::Any)).await.unwrap_err().kind(), ErrorKind::Corrupt);
     assert_eq!(site.dump().await, before, "what cannot be read is not overwritten");
     assert_eq!(damaged(&store.verify().await.unwrap()), [version.as_str(), "workflows/b/metadata.json"]);
-    // One bad head does not hide the others.
+    // One unreadable head does not hide the others.
     assert!(
         site.other_store(2)
             .await
@@ -263,13 +265,13 @@ async fn what_is_lost_is_named_and_never_invented(site: Site) {
     store.save(save("c", "1", Expect::Absent)).await.unwrap();
 }
 
-/// Whole in itself, so that only what names it can tell.
+/// The replaced version is valid in itself, so only the objects that refer to it reveal the exchange.
 async fn a_version_that_was_exchanged_is_not_taken_for_it(site: Site) {
     let store = site.store().await;
     for n in 0..36 {
         store.save(save("a", &n.to_string(), Expect::Any)).await.unwrap();
     }
-    // The current one, one that the head remembers, and one that only its successor names.
+    // The current version, one that the head remembers, and one that only its successor names.
     for (generation, key) in [36, 20, 1].map(|n: usize| (n as u64, format!("versions/a/{n:012}-"))) {
         let key = site.only_key(&key).await;
         let whole = site.get(&key).await.unwrap();

@@ -1,4 +1,4 @@
-//! Commits that fail: what is tried again, what is cleared away, and what a caller is told.
+//! Commits that fail: what is retried, what is cleaned up, and which error the caller gets.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -17,8 +17,8 @@ every_backend!(
     a_save_stands_although_the_index_could_not_be_folded,
 );
 
-/// The stages before the one that failed stay, where batches are not atomic: then the head has what its
-/// copies lack.
+/// Without atomic batches, the stages before the one that failed remain: then the head is newer than its
+/// copies.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_head_says_stands_although_its_copies_could_not_be_written() {
     for kind in [Kind::Staged, Kind::PlainStaged, Kind::Bucket] {
@@ -27,8 +27,8 @@ async fn what_the_head_says_stands_although_its_copies_could_not_be_written() {
     }
 }
 
-/// Where batches are atomic, a copy that cannot be written takes the whole change with it. A head that stood
-/// without its copy would make the old copy look like a person's edit.
+/// With atomic batches, a copy that cannot be written fails the whole change. A new head with the old copy
+/// would make the copy look like a person's edit.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_stands_without_its_copies_where_batches_are_atomic() {
     for kind in [Kind::Memory, Kind::PlainMemory, Kind::Disk] {
@@ -110,8 +110,8 @@ async fn what_will_not_pass_is_not_tried_again(site: Site) {
     assert_eq!(listed(&store).await, [""; 0]);
 }
 
-/// What a disk shows after a failed sync may be gone after a crash, so nobody decides by it. Its batches are
-/// atomic, so it shows all of the change or nothing.
+/// What a disk shows after a failed sync may be gone after a crash, so no decision is based on it. Its
+/// batches are atomic, so it shows the whole change or nothing.
 #[tokio::test]
 async fn an_unknown_outcome_on_a_disk_is_told_and_never_repeated() {
     let site = Site::new(Kind::Disk).await;
@@ -136,8 +136,8 @@ async fn an_unknown_outcome_on_a_disk_is_told_and_never_repeated() {
         assert_eq!(store.load(&id("a")).await.unwrap().content, content);
         assert_eq!(notices(&store.verify().await.unwrap()), [""; 0], "{left:?}");
     }
-    // Whoever repeats it after a look is told that it is so already; whoever does not look, that somebody has
-    // built on generation 1.
+    // A caller that repeats the save after reading is told that nothing changed. A caller that does not read
+    // gets a conflict with a version built on generation 1.
     assert!(store.save(save("a", "All 3", Expect::Generation(3))).await.unwrap().unchanged);
     let blind = store.save(save("a", "All 3", Expect::Generation(1))).await.unwrap_err();
     assert_eq!(blind.kind(), ErrorKind::Conflict);
@@ -210,7 +210,7 @@ async fn a_save_stands_although_the_index_could_not_be_folded(site: Site) {
     assert_eq!(listed(&store).await.len(), 4);
 }
 
-/// On a bucket a failed attempt leaves its first stage, which the saver clears away.
+/// On a bucket a failed attempt leaves its first stage, which the writer deletes.
 #[tokio::test]
 async fn the_garbage_of_attempts_that_surely_failed_is_deleted() {
     for (spared, what) in [(0, "the version"), (1, "its record"), (2, "the head")] {
@@ -231,7 +231,7 @@ async fn the_garbage_of_attempts_that_surely_failed_is_deleted() {
     }
 }
 
-/// A lost race leaves nothing either.
+/// A lost race leaves no garbage either.
 #[tokio::test]
 async fn the_garbage_of_a_lost_race_is_deleted() {
     for kind in [Kind::Memory, Kind::Staged, Kind::Disk] {

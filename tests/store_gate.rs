@@ -1,4 +1,4 @@
-//! Who may open and write a store, and what of a later program survives.
+//! Which programs may open and write a store, and which data of a later program is preserved.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -154,7 +154,7 @@ async fn fields_of_a_later_program_survive(site: Site) {
 async fn two_who_create_a_store_get_the_same(site: Site) {
     let other = site.raw.clone();
     let options = site.options();
-    // The first look finds no config.json, the second one no other object.
+    // The first read finds no config.json, the second one no other object.
     site.probe.at_call(2, move || async move {
         Store::init(other, options).await.unwrap();
     });

@@ -1,5 +1,5 @@
-//! Heads that were removed, emptied, damaged or put back from a backup: nothing is saved over them, upkeep
-//! keeps every version, and a repair brings the newest version back.
+//! Heads that were removed, emptied, damaged or restored from a backup: nothing is saved over them,
+//! maintenance keeps every version, and a repair restores the newest version.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -46,7 +46,7 @@ async fn fold(store: &Store) {
     results[0].1.as_ref().unwrap();
 }
 
-/// Three versions of `a`, and everything that was there after each.
+/// Saves three versions of `a`. Returns the stored objects after each.
 async fn three(site: &Site) -> (Store, Vec<BTreeMap<String, Bytes>>) {
     let store = site.store().await;
     let mut dumps = Vec::new();
@@ -68,7 +68,7 @@ fn assert_hurt<T: std::fmt::Debug>(result: Result<T, Error>) {
     }
 }
 
-/// Nothing is done on top of a head that is not there.
+/// Checks that every operation on top of the lost head is refused.
 async fn assert_refused(store: &Store) {
     assert_hurt(store.save(save("a", "4", Expect::Any)).await);
     assert_hurt(store.save(save("a", "4", Expect::Absent)).await);
@@ -82,7 +82,7 @@ async fn assert_refused(store: &Store) {
     assert_eq!((status.edited, status.unreadable.len()), (vec![], 1), "{:?}", status.unreadable);
 }
 
-/// Upkeep, by clocks of any time, changes no version and no head of `a`.
+/// Checks that maintenance, at any clock time, changes no version and no head of `a`.
 async fn assert_kept(site: &Site, store: &Store) {
     let of_a = |dump: BTreeMap<String, Bytes>| -> Vec<_> {
         let is_of_a = |key: &str| key.starts_with("versions/a/") || key.starts_with("workflows/a/");
@@ -112,7 +112,7 @@ fn is_bucket(site: &Site) -> bool {
     matches!(site.kind, Kind::Staged | Kind::Bucket)
 }
 
-/// The generations that a person can choose from, for the only workflow of the plan.
+/// Returns the generations that a person can choose from, for the only workflow of the plan.
 fn tip_generations(plan: &RepairPlan) -> Vec<u64> {
     assert_eq!(plan.undecided.len(), 1);
     plan.undecided[0].tips.iter().map(|tip| tip.generation).collect()
@@ -139,7 +139,7 @@ async fn a_head_that_was_removed_is_hurt_and_comes_back(site: Site) {
 
         let mut planned = store.plan_repair(&[]).await.unwrap();
         if is_bucket(&site) && !folded {
-            // Neither the index nor a copy tells that the last version was acknowledged.
+            // Neither the index nor a copy shows that the last version was acknowledged.
             assert_eq!((planned.moves.len(), tip_generations(&planned)), (0, vec![3, 2]));
             let newest = planned.undecided[0].tips[0].version_id.clone();
             planned = store.plan_repair(&[newest]).await.unwrap();
@@ -249,7 +249,7 @@ async fn a_repair_does_not_pass_over_a_version_that_cannot_be_read(site: Site) {
     site.remove(HEAD).await;
     assert_eq!(damaged(&store.verify().await.unwrap()), [last.as_str(), HEAD]);
     let planned = store.plan_repair(&[]).await.unwrap();
-    // On a bucket nothing that can be read tells that the second version was acknowledged either.
+    // On a bucket no readable object shows that the second version was acknowledged either.
     let tips = if is_bucket(&site) { vec![2, 1] } else { vec![2] };
     assert_eq!((planned.moves.len(), tip_generations(&planned)), (0, tips));
     assert!(planned.undecided[0].why.contains(&last), "{}", planned.undecided[0].why);
@@ -314,7 +314,7 @@ async fn a_repair_of_what_changed_meanwhile_does_nothing(site: Site) {
     assert_eq!(site.get(HEAD).await, before);
 }
 
-/// Where people edit files and batches are atomic, the copy of a later version tells.
+/// With plain files and atomic batches, the copy of a later version proves that the head is lost.
 #[tokio::test]
 async fn a_copy_of_a_later_version_is_no_edit() {
     for kind in [Kind::PlainMemory, Kind::Disk] {
@@ -333,7 +333,7 @@ async fn a_copy_of_a_later_version_is_no_edit() {
     }
 }
 
-/// On a bucket too a load does not write over the only witness.
+/// On a bucket too, a load does not overwrite the only witness.
 #[tokio::test]
 async fn a_load_keeps_the_copy_that_shows_a_lost_head() {
     for kind in [Kind::Staged, Kind::Bucket] {
@@ -349,7 +349,7 @@ async fn a_load_keeps_the_copy_that_shows_a_lost_head() {
     }
 }
 
-/// The entry of a workflow whose head was lost stays, because it is a witness.
+/// The entry of a workflow with a lost head is kept, because it is a witness.
 #[tokio::test]
 async fn a_reindex_keeps_the_entry_of_a_lost_head() {
     for kind in [Kind::Memory, Kind::Staged, Kind::Disk] {
@@ -364,7 +364,7 @@ async fn a_reindex_keeps_the_entry_of_a_lost_head() {
     }
 }
 
-/// Five versions of `a`, and a sixth whose writer has stopped before it reached the head.
+/// Saves five versions of `a`, and a sixth whose writer stopped before the head.
 async fn leftover_on_top(kind: Kind) -> (Site, Store) {
     let site = Site::new(kind).await;
     let store = site.store().await;
@@ -404,7 +404,7 @@ async fn a_leftover_of_a_stopped_writer_is_taken_by_a_person_only() {
     }
 }
 
-/// A writer sleeps between its version and its head while a person repairs.
+/// A writer is suspended between its version and its head while a person repairs.
 #[tokio::test]
 async fn a_writer_that_wakes_up_after_a_repair_leaves_a_whole_head() {
     let (site, staged) = Site::below_stages();
@@ -429,8 +429,8 @@ async fn a_writer_that_wakes_up_after_a_repair_leaves_a_whole_head() {
     assert_eq!(notices(&fresh.verify().await.unwrap()), [""; 0]);
 }
 
-/// The same for a writer that sleeps after it was told that its swap did not happen. The person takes its
-/// version.
+/// A writer is suspended after it was told that its swap did not happen. Meanwhile a person's repair takes
+/// its version.
 #[tokio::test]
 async fn a_writer_deletes_no_version_that_a_person_has_taken() {
     let site = Site::new(Kind::Staged).await;
@@ -453,7 +453,7 @@ async fn a_writer_deletes_no_version_that_a_person_has_taken() {
     assert_eq!(notices(&fresh.verify().await.unwrap()), [""; 0]);
 }
 
-/// Another client mends the head while the repair is planned, whenever that is.
+/// Another client repairs the head while the repair is planned, at every call.
 #[tokio::test]
 async fn a_head_that_is_whole_again_is_not_planned() {
     for kind in [Kind::Memory, Kind::Staged] {
@@ -512,7 +512,8 @@ async fn a_fence_that_a_lock_file_tells_is_no_end_of_all_fences(site: Site) {
     assert_eq!(store.acquire(&id("a"), lease()).await.unwrap().lease.fence, fence + 1);
 }
 
-/// On a bucket the head may be in place although its swap was refused, or although what follows it failed.
+/// On a bucket the swap of the head may have landed although it was refused, or although the writes after it
+/// failed.
 #[tokio::test]
 async fn a_move_that_was_overtaken_is_looked_up() {
     for landed in [true, false] {
@@ -544,7 +545,7 @@ async fn a_move_that_was_overtaken_is_looked_up() {
     }
 }
 
-/// A link or a pipe under the name of an object concerns that workflow alone.
+/// A link or a pipe under the name of an object affects only that workflow.
 #[cfg(unix)]
 #[tokio::test]
 async fn a_lock_file_that_cannot_be_read_stops_nothing() {
@@ -566,7 +567,8 @@ async fn a_lock_file_that_cannot_be_read_stops_nothing() {
     assert_eq!(store.repair(planned).await.unwrap().moved[0].id, id("b"));
 }
 
-/// The history names every version that was current once, also of a branch that replaced an indexed one.
+/// The history names every version that was ever current, including those of a branch that replaced an
+/// indexed one.
 #[tokio::test]
 async fn the_history_has_every_version_of_a_branch_that_replaced_another() {
     for kind in [Kind::Memory, Kind::Staged, Kind::Disk] {
@@ -591,7 +593,7 @@ async fn the_history_has_every_version_of_a_branch_that_replaced_another() {
     }
 }
 
-/// The history still knows better than a head that was put back, when the index is lost as well.
+/// If the index is lost as well, the history still reveals that the head is an older one.
 #[tokio::test]
 async fn an_index_that_is_made_anew_keeps_the_entry_of_a_head_that_was_put_back() {
     for kind in [Kind::Memory, Kind::Staged, Kind::Bucket, Kind::Disk] {
@@ -618,7 +620,7 @@ async fn an_index_that_is_made_anew_keeps_the_entry_of_a_head_that_was_put_back(
     }
 }
 
-/// A branch that replaced another one is what a new index has.
+/// A rebuilt index has the branch that replaced another one.
 #[tokio::test]
 async fn an_index_that_is_made_anew_has_the_branch_that_was_saved_over_another() {
     let site = Site::new(Kind::Staged).await;
@@ -652,7 +654,7 @@ async fn a_head_that_was_put_back_to_its_lock_is_hurt_and_no_conflict(site: Site
     );
 }
 
-/// A head is damaged while a fold settles its records, at whichever moment.
+/// A head is damaged while a fold settles its records, at every call.
 #[tokio::test]
 async fn a_fold_writes_over_no_damaged_head() {
     for call in 0.. {
@@ -675,7 +677,7 @@ async fn a_fold_writes_over_no_damaged_head() {
     }
 }
 
-/// A load puts back a copy that a person removed, while another client deletes the workflow.
+/// A load restores a copy that a person removed, while another client deletes the workflow.
 #[tokio::test]
 async fn a_load_puts_no_copy_beside_a_deletion() {
     for kind in [Kind::PlainMemory, Kind::Disk, Kind::PlainStaged] {
@@ -702,7 +704,7 @@ async fn a_load_puts_no_copy_beside_a_deletion() {
     }
 }
 
-/// The reply to the move got lost, and the look behind it finds no head that can be read.
+/// The reply to the move was lost, and the read after it finds no readable head.
 #[tokio::test]
 async fn a_move_that_no_look_settles_is_told_as_unknown() {
     let site = Site::new(Kind::Memory).await;

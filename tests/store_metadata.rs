@@ -1,4 +1,4 @@
-//! What is known of a version: where it comes from, its limits, and the record that tells it.
+//! The metadata of a version: its sources, its limits, and the record that stores it.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -37,12 +37,11 @@ async fn the_caller_knows_better_than_the_document_and_that_better_than_before(s
     let saved = store.save(told(Expect::Absent).name("given").tags(["x", "y", "x"])).await.unwrap();
     assert_eq!((saved.record.version.as_deref(), saved.record.nodes.len()), (Some("1.5"), 0));
     assert_eq!(seen(saved), three("given", "own", "x,y"));
-    // A document that says nothing of itself leaves what was given, and nothing of what another document
-    // said.
+    // A document without metadata keeps what was given, and drops what another document said.
     let saved = store.save(save("a", "1", Expect::Any)).await.unwrap();
     assert_eq!((saved.record.version.clone(), saved.record.nodes.clone()), (None, vec!["echo".to_owned()]));
     assert_eq!(seen(saved), three("given", "", "x,y"));
-    // One that says something is heard.
+    // A document's own metadata counts.
     assert_eq!(seen(store.save(told(Expect::Any)).await.unwrap()), three("own", "own", "own"));
     let saved = store.save(told(Expect::Any).description("given").tags([""; 0])).await.unwrap();
     assert_eq!(seen(saved), three("own", "given", ""));
@@ -50,7 +49,7 @@ async fn the_caller_knows_better_than_the_document_and_that_better_than_before(s
     assert_eq!(seen(saved), three("", "given", ""), "the name was the document's, the description was given");
 }
 
-/// A workflow whose document says this besides its nodes, and text in a node.
+/// Returns a workflow whose document has these fields besides its nodes, and this text in a node.
 fn saying(fields: &str, text: &str) -> String {
     format!(
         r#"{{ {fields} "nodes": [ {{ "id": "n", "type": "echo", "params": {{ "text": "{text}" }} }} ] }}"#
@@ -82,14 +81,14 @@ async fn what_a_document_drops_is_gone(site: Site) {
             .len(),
         0
     );
-    // What was given stays through deletion and return, and through a person's edit that says nothing.
+    // Given metadata survives a deletion and an undelete, and a person's edit without metadata.
     let given = |fields: &str| request(fields).name("given").description("given").tags(["given"]);
     store.save(given("")).await.unwrap();
     store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.unwrap();
     store.undelete(UndeleteRequest::new(id("a"), Expect::Any)).await.unwrap();
     let kept = store.save(SaveRequest::new(id("a"), saying("", "2"), Expect::Any)).await.unwrap().record;
     assert_eq!(known(&kept), (Some("given"), Some("given"), "given".to_owned()));
-    // A blank field, or an empty list, says that there is none; null says nothing.
+    // A blank field or an empty list means that there is none; null means nothing.
     let null = request(r#""name": null, "description": null, "tags": null,"#);
     assert_eq!(known(&store.save(null).await.unwrap().record), known(&kept));
     let blank = request(r#""name": " ", "description": "", "tags": [],"#);
@@ -107,10 +106,10 @@ async fn an_empty_field_takes_away_what_was_given(site: Site) {
         assert_eq!((known(&cleared.record), cleared.unchanged), ((None, None, String::new()), false));
         assert!(store.save(none(fields)).await.unwrap().unchanged);
     }
-    // To take away what is not there changes nothing.
+    // Removing what is not there changes nothing.
     store.save(request("")).await.unwrap();
     assert!(store.save(none("")).await.unwrap().unchanged);
-    // To give what the document says already is a change: it stays when the document drops it.
+    // Giving what the document says already is a change: it remains when the document drops it.
     store.save(request(ALL)).await.unwrap();
     assert!(!store.save(request(ALL).name("own")).await.unwrap().unchanged);
     assert_eq!(known(&store.save(request("")).await.unwrap().record).0, Some("own"));
@@ -133,7 +132,7 @@ async fn a_merge_keeps_apart_what_was_given(site: Site) {
         [base("d", tags), theirs("d", ""), ours("d", tags)],
         [base("e", tags).name("given"), theirs("e", tags).name(""), ours("e", tags)],
     ];
-    // The name and the tags that are known after the merge, and which of them were given.
+    // The name and the tags after the merge, and which of them were given.
     let wanted = [
         (None, "t", None, Some("t")),
         (Some("given"), "t", Some("given"), Some("t")),

@@ -1,4 +1,4 @@
-//! Stores by their path or URL, and the folder that the seed asks for.
+//! Stores by path or URL, and the folder layout that the seed requires.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -64,7 +64,7 @@ async fn a_folder_becomes_a_store_of_the_seeds_form() {
     assert_eq!(listed(&Store::init_url(path, options()).await.unwrap()).await.len(), 2);
 }
 
-/// A process that is killed in its first checkpoint may have written some files, and its config only into the
+/// A process that is killed in its first checkpoint may have written some files, and its config only to the
 /// journal.
 #[tokio::test]
 async fn a_store_that_never_had_a_checkpoint_is_opened() {
@@ -128,7 +128,7 @@ async fn a_folder_that_holds_anything_else_is_somebody_elses() {
         assert!(matches!(refused, Error::Foreign { .. }), "{kind}: {refused}");
         assert_eq!(names(&folder), before, "{kind}");
     }
-    // What the disk backend keeps for itself is no sign of anybody: a first `init` may have died.
+    // The disk backend's own files do not make it foreign: a first `init` may have died.
     let place = TempDir::new().unwrap();
     let folder = place.path().join(".pflow");
     fs::create_dir_all(folder.join(".journal/staging")).unwrap();

@@ -1,5 +1,5 @@
-//! A server is probed before the first write, once for each place, and nothing is kept where it breaks a
-//! promise.
+//! A server is probed before the first write, once per place, and no store is kept on one that breaks a
+//! guarantee.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -58,7 +58,7 @@ async fn config(server: &Server) -> Value {
     serde_json::from_slice(&dump(server).await["config.json"]).unwrap()
 }
 
-/// The places that the store remembers.
+/// Returns the places that the store remembers.
 async fn places(server: &Server) -> Vec<String> {
     let config = config(server).await;
     let probed = config["probed"].as_array().cloned().unwrap_or_default();
@@ -186,7 +186,7 @@ async fn who_may_only_read_reads_and_learns_why_nothing_is_written() {
     assert_eq!(refused.to_string(), "Failed to probe the storage (create-twice)");
     let source = std::error::Error::source(&refused).unwrap();
     assert!(std::error::Error::source(source).unwrap().to_string().contains("for reading"));
-    // A failure is no verdict, but it is remembered for a minute.
+    // A failed probe is no verdict, but it is remembered for a minute.
     there.mood.denies.store(false, Ordering::SeqCst);
     store.save(save("a", "2", Expect::Any)).await.unwrap_err();
     clock.advance(std::time::Duration::from_secs(60));
@@ -212,7 +212,7 @@ async fn a_failed_probe_is_not_repeated_for_every_workflow_of_a_batch() {
         }
         let puts = probe.take().puts("ops/probe/");
         assert!((1..=2).contains(&puts), "one probe, which ends at its first request: {puts}");
-        // A person who asks for it gets another probe, and its verdict counts.
+        // An explicit `doctor` probes again, and its verdict counts.
         there.mood.is_silent.store(false, Ordering::SeqCst);
         there.mood.denies.store(false, Ordering::SeqCst);
         store.doctor(&Depth::default()).await.unwrap().check().unwrap();

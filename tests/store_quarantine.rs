@@ -1,4 +1,4 @@
-//! One bad object costs itself alone, and what a newer program wrote is not taken for damage.
+//! One damaged object affects only itself, and data of a newer program is not treated as damage.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -20,7 +20,7 @@ every_backend!(
     a_version_keeps_its_own_unknown_fields_to_itself,
 );
 
-/// 40 generations of `a`, none of them folded.
+/// Saves 40 generations of `a`, none of them folded.
 async fn long_chain(site: &Site) -> Store {
     let store = site.store_with(site.options().fold_after(1000)).await;
     for generation in 0..40 {
@@ -172,9 +172,9 @@ async fn a_closed_gate_keeps_every_write_out(site: Site) {
     for name in ["a", "b"] {
         store.save(save(name, "2", Expect::Any)).await.unwrap();
     }
-    // A copy that is gone and one that lags, which loads would refresh, and records, which a batch would
-    // fold. With plain files and atomic batches no copy lags: there the older content is a person's edit,
-    // which nobody refreshes.
+    // A missing copy and a lagging one, which loads would refresh, and records, which a batch would fold.
+    // With plain files and atomic batches no copy lags: there the older content is a person's edit, which is
+    // not overwritten.
     site.remove("workflows/a/workflow.json").await;
     let capabilities = site.raw.capabilities();
     let lags = !(capabilities.plain_files && capabilities.atomic_batch);
@@ -199,7 +199,7 @@ async fn a_closed_gate_keeps_every_write_out(site: Site) {
     assert_eq!(late.reindex().await.unwrap_err().kind(), ErrorKind::Incompatible);
     assert_eq!(site.dump().await, before);
 
-    // It was the gate: the same loads write once it is open.
+    // Proves that the gate was the reason: the same loads write once it is open.
     site.put_raw("config.json", open).await;
     let store = site.other_store(3).await;
     for name in ["a", "b"] {

@@ -1,4 +1,4 @@
-//! Many at once on one workflow.
+//! Concurrent operations on one workflow.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -24,8 +24,8 @@ every_backend!(
 
 const TASKS: u64 = 16;
 
-/// Everybody reads the number and saves the next one, built on what was read. Nothing but the number is in
-/// the document, so that two who count at once come to the very same bytes.
+/// Every task reads the number and saves the next one, built on what it read. The document contains only the
+/// number, so two tasks that count at the same time produce identical bytes.
 async fn counting_with_equal_documents_loses_nothing(site: Site) {
     const TURNS: u64 = 8;
     let first = site.store().await;
@@ -59,7 +59,7 @@ async fn one_creates_even_if_all_bring_the_same(site: Site) {
     assert_eq!(saved.iter().filter(|saved| saved.is_ok()).count(), 1);
 }
 
-/// Runs it in as many tasks over two handles; the results in no particular order.
+/// Runs `work` in many tasks on two handles. Returns the results in any order.
 async fn race<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
     site: &Site,
     work: impl Fn(Store, u64) -> F,
@@ -168,7 +168,7 @@ async fn a_batch_may_change_one_workflow_often(site: Site) {
     assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
 }
 
-/// Another process changes the workflow before each call, one after the other, that a save makes.
+/// Another process changes the workflow before each call of a save, one at a time.
 #[tokio::test]
 async fn a_save_that_others_get_in_between_at_any_call_loses_nothing() {
     for kind in [Kind::Memory, Kind::PlainMemory, Kind::Staged] {
@@ -199,12 +199,11 @@ async fn a_save_that_others_get_in_between_at_any_call_loses_nothing() {
     }
 }
 
-/// A reader sees one version or the other, whole, at whatever call another process saves, edits nothing and
-/// deletes.
+/// A reader sees one complete version, at whatever call of its load another process saves.
 #[tokio::test]
 async fn a_load_that_others_get_in_between_is_whole() {
     for kind in [Kind::Memory, Kind::PlainMemory, Kind::Staged, Kind::PlainStaged, Kind::Disk] {
-        // With atomic batches an older copy is a person's edit, but a copy may be gone.
+        // With atomic batches an older copy is a person's edit, but a copy may be missing.
         let goes = matches!(kind, Kind::PlainMemory | Kind::Disk);
         for (lagging, call) in (0..8).map(|n| (n % 2 == 0, n / 2)) {
             let site = Site::new(kind).await;

@@ -1,4 +1,4 @@
-//! Saving and reading back, on every backend.
+//! Saving and loading, on every backend.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -22,7 +22,7 @@ every_backend!(
 
 async fn what_is_saved_is_loaded_byte_for_byte(site: Site) {
     let store = site.store().await;
-    // Spaces, line ends, escapes and the order of the fields are the author's.
+    // Spaces, line ends, escapes and the order of the fields belong to the author.
     let texts =
         ["{}", " { }\n", "{\"b\":1,\r\n \"a\":1.00 }", "{\"nodes\":[],\"x\":\"\\u00e9 é \u{1F980}\"}"];
     for (n, text) in texts.iter().enumerate() {
@@ -48,7 +48,7 @@ async fn every_generation_can_be_loaded(site: Site) {
         store.save(save("a", &n.to_string(), Expect::Generation(n - 1))).await.unwrap();
     }
     store.delete(DeleteRequest::new(id("a"), Expect::Generation(40))).await.unwrap();
-    // Further back than the 32 that the head remembers too.
+    // Including generations older than the 32 that the head remembers.
     for n in [1, 2, 7, 8, 9, 39, 40] {
         let loaded = store.load_generation(&id("a"), n).await.unwrap();
         assert_eq!((loaded.record.generation, loaded.content), (n, plan(&n.to_string()).into()));
@@ -124,8 +124,8 @@ async fn what_changes_nothing_writes_nothing(site: Site) {
         assert_eq!((saved.unchanged, saved.generation), (true, 1));
         assert_eq!(saved.record, first.record);
     }
-    // What is the same for another reason is no answer to whoever expected something else: two who count must
-    // not both be told that they counted.
+    // Equal content does not satisfy another expectation: of two callers that count, only one may be told
+    // that it counted.
     for expect in [Expect::Absent, Expect::Generation(9)] {
         let refused = store.save(request(expect)).await;
         assert!(matches!(conflict(refused), Conflict::Exists { .. } | Conflict::Version { .. }));
