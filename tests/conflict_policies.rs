@@ -17,7 +17,7 @@ every_backend!(
     saves_are_decided_by_policy,
     deletions_are_decided_by_policy,
     fields_are_merged_like_the_document,
-    a_save_that_is_repeated_after_a_crash_merges_with_itself,
+    save_repeated_after_a_crash_merges_with_itself,
 );
 
 /// Without a common ancestor, every difference overlaps.
@@ -208,7 +208,7 @@ async fn fields_are_merged_like_the_document(site: Site) {
 }
 
 /// The save conflicts with its own first attempt, and a merge resolves that.
-async fn a_save_that_is_repeated_after_a_crash_merges_with_itself(site: Site) {
+async fn save_repeated_after_a_crash_merges_with_itself(site: Site) {
     let store = site.store().await;
     store.save(SaveRequest::new(id("a"), doc("1", "1"), Expect::Absent)).await.unwrap();
     let request = || {

@@ -16,9 +16,9 @@ use proptest::prelude::*;
 use support::{Fault, Hasty, Kind, Left, Site, chain, every_backend, history, id, notices, versions};
 
 every_backend!(
-    edits_of_many_are_all_merged,
-    whoever_overrides_at_the_same_time_loses_nothing,
-    many_who_wait_for_the_lock_all_get_it,
+    concurrent_edits_are_all_merged,
+    concurrent_overrides_lose_no_version,
+    all_waiters_get_the_lock,
 );
 
 /// Returns a workflow with one node per text.
@@ -38,7 +38,7 @@ fn read(content: &[u8]) -> Vec<u32> {
 }
 
 /// Each task edits its own node, on top of the same version, from two handles.
-async fn edits_of_many_are_all_merged(site: Site) {
+async fn concurrent_edits_are_all_merged(site: Site) {
     const MANY: usize = 24;
     let stores = [site.store().await, site.other_store(2).await];
     stores[0].save(SaveRequest::new(id("a"), plan(&[0; MANY]), Expect::Absent)).await.unwrap();
@@ -69,7 +69,7 @@ async fn edits_of_many_are_all_merged(site: Site) {
     assert_eq!(notices(&stores[0].verify().await.unwrap()), [""; 0]);
 }
 
-async fn whoever_overrides_at_the_same_time_loses_nothing(site: Site) {
+async fn concurrent_overrides_lose_no_version(site: Site) {
     let stores = [site.store().await, site.other_store(2).await];
     stores[0].save(SaveRequest::new(id("a"), plan(&[0]), Expect::Absent)).await.unwrap();
     let saves = (1..=16).map(|nth| {
@@ -91,7 +91,7 @@ async fn whoever_overrides_at_the_same_time_loses_nothing(site: Site) {
     assert_eq!(notices(&stores[0].verify().await.unwrap()), [""; 0]);
 }
 
-async fn many_who_wait_for_the_lock_all_get_it(site: Site) {
+async fn all_waiters_get_the_lock(site: Site) {
     site.store().await;
     let open = || async { site.other_store_with(StoreOptions::new(Hasty::new(20))).await };
     let stores = [open().await, open().await];
@@ -116,7 +116,7 @@ async fn many_who_wait_for_the_lock_all_get_it(site: Site) {
 
 /// A merge whose reply was lost finds its own version, whatever had landed and whoever built on it since.
 #[tokio::test]
-async fn a_merge_whose_reply_got_lost_is_settled() {
+async fn lost_reply_of_a_merge_is_settled() {
     for kind in [Kind::Memory, Kind::PlainMemory, Kind::Staged] {
         for left in [Left::Stages(0), Left::Stages(1), Left::Stages(2), Left::All] {
             for others in [false, true] {
@@ -160,7 +160,7 @@ async fn a_merge_whose_reply_got_lost_is_settled() {
 /// A swap of two versions at once, an edit and the version saved over it: both land or neither, and a dead
 /// attempt leaves nothing.
 #[tokio::test]
-async fn an_edit_that_is_kept_survives_a_lost_reply() {
+async fn kept_edit_survives_a_lost_reply() {
     // Atomic batches leave everything or nothing.
     let (atomic, staged) = (Kind::PlainMemory, Kind::PlainStaged);
     let lefts = [Left::Stages(0), Left::All]
@@ -198,7 +198,7 @@ async fn an_edit_that_is_kept_survives_a_lost_reply() {
 
 /// The lease is removed by the swap or remains: a client whose swap landed has broken it, and no other has.
 #[tokio::test]
-async fn a_broken_lock_survives_a_lost_reply() {
+async fn lost_reply_of_an_override_is_settled() {
     for kind in [Kind::Memory, Kind::PlainMemory, Kind::Staged] {
         for left in [Left::Stages(0), Left::Stages(1), Left::Stages(2), Left::All] {
             let site = Site::new(kind).await;
@@ -224,7 +224,7 @@ async fn a_broken_lock_survives_a_lost_reply() {
 
 /// While a swap may still land, it would be wrong to answer "unchanged", or to save under another id.
 #[tokio::test]
-async fn nobody_is_asked_while_an_attempt_is_open() {
+async fn resolver_is_not_called_while_an_attempt_is_unsettled() {
     for policy in Policy::ALL {
         let site = Site::new(Kind::PlainMemory).await;
         let (store, other) = (site.store().await, site.other_store(2).await);
@@ -291,7 +291,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn stale_edits_come_to_what_a_simple_model_says(
+    fn merges_of_stale_edits_match_a_simple_model(
         edits in prop::collection::vec((0..4_u64, 0..NODES, 0..3_u32), 1..16),
         bucket in any::<bool>(),
     ) {

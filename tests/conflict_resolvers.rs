@@ -20,12 +20,12 @@ use support::{Kind, Site, conflict, every_backend, id, notices};
 use tokio_util::sync::CancellationToken;
 
 every_backend!(
-    ours_is_kept_as_a_new_workflow,
-    keeping_both_keeps_what_is_known,
-    a_wait_ends_when_the_lock_does,
-    an_answer_holds_for_what_was_seen_alone,
-    an_answer_that_does_not_fit_is_reported,
-    whoever_answers_without_end_is_stopped,
+    keep_both_saves_ours_as_a_new_workflow,
+    keep_both_keeps_the_metadata,
+    wait_ends_when_the_lock_is_released,
+    consent_is_valid_only_for_the_state_that_was_seen,
+    invalid_resolution_is_reported,
+    number_of_resolutions_is_limited,
 );
 
 /// Always gives this answer.
@@ -80,7 +80,7 @@ fn wait(seconds: u64) -> Resolution {
     Resolution::Wait { limit: Duration::from_secs(seconds) }
 }
 
-async fn ours_is_kept_as_a_new_workflow(site: Site) {
+async fn keep_both_saves_ours_as_a_new_workflow(site: Site) {
     let (store, other) = (site.store().await, site.other_store(2).await);
     for situation in [Situation::Stale, Situation::Locked, Situation::Deleted, Situation::LeaseLost] {
         let name = format!("{situation:?}").to_lowercase();
@@ -111,7 +111,7 @@ async fn ours_is_kept_as_a_new_workflow(site: Site) {
     assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
 }
 
-async fn keeping_both_keeps_what_is_known(site: Site) {
+async fn keep_both_keeps_the_metadata(site: Site) {
     let store = site.store().await;
     store.save(support::save("a", "1", Expect::Absent)).await.unwrap();
     let both = |request: SaveRequest| request.resolver(Arc::new(Always(keep(None))));
@@ -137,7 +137,7 @@ async fn keeping_both_keeps_what_is_known(site: Site) {
     }
 }
 
-async fn a_wait_ends_when_the_lock_does(site: Site) {
+async fn wait_ends_when_the_lock_is_released(site: Site) {
     let (store, other) = (site.store().await, site.other_store(2).await);
     let request = Situation::Locked.bring(&site, &store, &other, "a").await;
     let held = store.lock_state(&id("a")).await.unwrap().lease.unwrap();
@@ -183,7 +183,7 @@ async fn a_wait_ends_when_the_lock_does(site: Site) {
 }
 
 /// Others change the workflow between the answer and the swap, at every call of the save.
-async fn an_answer_holds_for_what_was_seen_alone(site: Site) {
+async fn consent_is_valid_only_for_the_state_that_was_seen(site: Site) {
     // A check whether a fold is due would be one of the calls, at random.
     let store = site.store_with(site.options().fold_after(usize::MAX)).await;
     let other = site.other_store(2).await;
@@ -216,7 +216,7 @@ async fn an_answer_holds_for_what_was_seen_alone(site: Site) {
     assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
 }
 
-async fn an_answer_that_does_not_fit_is_reported(site: Site) {
+async fn invalid_resolution_is_reported(site: Site) {
     let (store, other) = (site.store().await, site.other_store(2).await);
     for (nth, (situation, answer, words)) in [
         (Situation::Stale, wait(1), "to wait is no answer to that"),
@@ -243,7 +243,7 @@ async fn an_answer_that_does_not_fit_is_reported(site: Site) {
     }
 }
 
-async fn whoever_answers_without_end_is_stopped(site: Site) {
+async fn number_of_resolutions_is_limited(site: Site) {
     let (store, other) = (site.store().await, site.other_store(2).await);
     // Waits that time out.
     let request = Situation::Locked.bring(&site, &store, &other, "a").await;
@@ -265,7 +265,7 @@ async fn whoever_answers_without_end_is_stopped(site: Site) {
 }
 
 #[tokio::test]
-async fn nothing_is_read_for_a_conflict_that_nobody_asks_about() {
+async fn conflict_costs_no_reads_unless_the_resolver_asks() {
     let site = Site::new(Kind::Memory).await;
     let (store, other) = (site.store().await, site.other_store(2).await);
     let stale = || SaveRequest::new(id("a"), doc("2", "1"), Expect::Generation(1));
@@ -306,7 +306,7 @@ async fn nothing_is_read_for_a_conflict_that_nobody_asks_about() {
 
 /// An obstacle to one answer says nothing about a later state.
 #[tokio::test]
-async fn an_obstacle_is_told_until_the_ground_moves() {
+async fn obstacle_is_reported_until_the_head_changes() {
     /// Answers with a merge, which overlaps; then lets another client get in, and overrides.
     #[derive(Debug)]
     struct Meddled {
@@ -341,7 +341,7 @@ async fn an_obstacle_is_told_until_the_ground_moves() {
 
 /// A person edits again while our save overwrites the first edit.
 #[tokio::test]
-async fn an_edit_that_changes_again_is_asked_about_again() {
+async fn changed_edit_needs_new_consent() {
     for kind in [Kind::PlainMemory, Kind::Disk] {
         for policy in [Policy::Ours, Policy::Merge] {
             for call in 0..8 {
@@ -379,7 +379,7 @@ async fn an_edit_that_changes_again_is_asked_about_again() {
 }
 
 #[tokio::test]
-async fn a_resolver_that_fails_fails_the_change() {
+async fn error_of_a_resolver_fails_the_change() {
     #[derive(Debug)]
     struct Away;
     #[async_trait]
@@ -398,7 +398,7 @@ async fn a_resolver_that_fails_fails_the_change() {
 
 /// A waiting save, or one in a resolver, can be cancelled, and has changed nothing.
 #[tokio::test]
-async fn waits_and_questions_end_when_the_caller_cancels() {
+async fn caller_can_cancel_waits_and_resolvers() {
     #[derive(Debug)]
     struct Slow(CancellationToken);
     #[async_trait]

@@ -20,7 +20,7 @@ async fn store_of(workflows: usize) -> (Site, Store) {
 }
 
 #[tokio::test]
-async fn the_cost_of_a_save_does_not_grow_with_the_store() {
+async fn save_cost_does_not_grow_with_the_store() {
     const SAVES: usize = 256;
     let mut totals: Vec<Log> = Vec::new();
     for workflows in [10, 10_000] {
@@ -60,7 +60,7 @@ async fn the_cost_of_a_save_does_not_grow_with_the_store() {
 }
 
 #[tokio::test]
-async fn a_listing_of_a_folded_store_costs_its_parts() {
+async fn listing_of_a_folded_store_reads_only_the_index_parts() {
     let (site, _) = store_of(300).await;
     let reader = Store::open(std::sync::Arc::new(site.probe.clone()), site.options()).await.unwrap();
     site.probe.take();
@@ -73,7 +73,7 @@ async fn a_listing_of_a_folded_store_costs_its_parts() {
 
 /// Gets, lists and commits, and the keys that are put and deleted.
 #[tokio::test]
-async fn every_operation_costs_what_it_must() {
+async fn request_counts_of_every_operation() {
     for kind in [Kind::Memory, Kind::Disk] {
         // On storage with plain files, a change reads the copy first.
         let copy = if kind == Kind::Disk { 1 } else { 0 };

@@ -8,10 +8,10 @@ use pflow_store::{DeleteRequest, Expect, Query, Store, store::Finding};
 use support::{Site, damaged, every_backend, generations, id, notices, save};
 
 every_backend!(
-    whatever_is_lost_of_the_index_lists_are_right,
-    a_wrong_index_is_named_and_mended,
-    a_broken_history_is_named,
-    the_export_has_the_schema_of_the_seed_and_a_backup,
+    lists_are_correct_whatever_part_of_the_index_is_lost,
+    wrong_index_is_reported_and_repaired,
+    broken_history_is_reported,
+    export_has_the_schema_of_the_seed_and_a_backup,
 );
 
 const WANTED: [&str; 4] = ["a@3", "b@1", "c@2", "late@1"];
@@ -32,7 +32,7 @@ async fn populate(site: &Site) -> Store {
     store
 }
 
-async fn whatever_is_lost_of_the_index_lists_are_right(site: Site) {
+async fn lists_are_correct_whatever_part_of_the_index_is_lost(site: Site) {
     let store = populate(&site).await;
     let whole = site.dump().await;
     let root = site.json("ops/checkpoint").await;
@@ -87,7 +87,7 @@ async fn whatever_is_lost_of_the_index_lists_are_right(site: Site) {
     assert!(!site.other_store(3).await.status().await.unwrap().index.lost);
 }
 
-async fn a_wrong_index_is_named_and_mended(site: Site) {
+async fn wrong_index_is_reported_and_repaired(site: Site) {
     use pflow_store::document::ContentHash;
     populate(&site).await.reindex().await.unwrap();
     // A base that is valid in itself, but lists a workflow that does not exist and lacks one that does.
@@ -110,7 +110,7 @@ async fn a_wrong_index_is_named_and_mended(site: Site) {
     assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
 }
 
-async fn a_broken_history_is_named(site: Site) {
+async fn broken_history_is_reported(site: Site) {
     let store = populate(&site).await;
     store.reindex().await.unwrap();
     // With the base, the segments are not needed for listing, but they are the history.
@@ -125,7 +125,7 @@ async fn a_broken_history_is_named(site: Site) {
     assert_eq!(generations(&site.other_store(2).await).await, WANTED);
 }
 
-async fn the_export_has_the_schema_of_the_seed_and_a_backup(site: Site) {
+async fn export_has_the_schema_of_the_seed_and_a_backup(site: Site) {
     let store = site.store_with(site.options().fold_after(4)).await;
     let named = save("w000", "1", Expect::Absent).name("Process").description("ETL").tags(["etl", "llm"]);
     store.save(named).await.unwrap();

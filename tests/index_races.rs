@@ -9,7 +9,7 @@ use futures::{StreamExt, future::join_all};
 use pflow_store::{DeleteRequest, Expect, Store, StoreOptions, pflow_backend::ManualEnvironment};
 use support::{Kind, Site, every_backend, generations, history, id, notices, save, unnamed_parts, versions};
 
-every_backend!(many_savers_over_two_handles_with_constant_folding_lose_nothing);
+every_backend!(concurrent_savers_and_folds_lose_nothing);
 
 /// Saves a new generation of `a` and a new workflow, deletes `b`, and folds.
 async fn change_and_fold(store: &Store) {
@@ -51,7 +51,7 @@ async fn at_every_call(work: impl AsyncFn(&Store)) {
 }
 
 #[tokio::test]
-async fn a_reindex_loses_nothing_that_others_save_and_fold_meanwhile() {
+async fn reindex_loses_no_concurrent_change() {
     at_every_call(async |store| {
         store.reindex().await.unwrap();
     })
@@ -59,7 +59,7 @@ async fn a_reindex_loses_nothing_that_others_save_and_fold_meanwhile() {
 }
 
 #[tokio::test]
-async fn a_fold_loses_nothing_that_others_save_and_fold_meanwhile() {
+async fn fold_loses_no_concurrent_change() {
     at_every_call(async |store| {
         let results: Vec<_> = store.save_all([save("c", "1", Expect::Any)]).collect().await;
         assert!(results[0].1.as_ref().unwrap().unchanged);
@@ -67,7 +67,7 @@ async fn a_fold_loses_nothing_that_others_save_and_fold_meanwhile() {
     .await;
 }
 
-async fn many_savers_over_two_handles_with_constant_folding_lose_nothing(site: Site) {
+async fn concurrent_savers_and_folds_lose_nothing(site: Site) {
     let first = site.store_with(site.options().fold_after(2)).await;
     let environment = Arc::new(ManualEnvironment::new(2));
     let second = site.other_store_with(StoreOptions::new(environment).fold_after(2)).await;
@@ -105,7 +105,7 @@ async fn many_savers_over_two_handles_with_constant_folding_lose_nothing(site: S
 }
 
 #[tokio::test]
-async fn a_claim_whose_holder_died_is_taken_over_when_it_is_overdue() {
+async fn fold_claim_of_a_dead_process_is_taken_over() {
     let site = Site::new(Kind::Bucket).await;
     let store = site.store_with(site.options().fold_after(2).fold_behind(false)).await;
     let claims = [r#"{"format":"pflow-fold/1","nonce":"n"}"#, "what another program put here"];

@@ -80,7 +80,7 @@ async fn many_writers_leave_few_heads_to_read() {
 }
 
 #[tokio::test]
-async fn a_fold_follows_the_answer_and_close_waits_for_it() {
+async fn remote_fold_follows_the_reply_and_close_waits_for_it() {
     let site = Site::new(Kind::Staged).await;
     let remote: Arc<dyn StorageBackend> = Arc::new(Remote(Arc::new(site.probe.clone())));
     let options = StoreOptions::new(Arc::new(ManualEnvironment::new(1))).fold_after(1);

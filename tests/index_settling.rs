@@ -34,7 +34,7 @@ async fn taken_back(kind: Kind) -> (Site, Store) {
 
 /// On a bucket, a writer that stops between its version and its head leaves this state.
 #[tokio::test]
-async fn a_fold_fences_unconfirmed_versions_and_keeps_them() {
+async fn fold_fences_and_keeps_unconfirmed_versions() {
     for kind in [Kind::Staged, Kind::Bucket] {
         let (site, store) = taken_back(kind).await;
         let head = site.json("workflows/a/metadata.json").await;
@@ -69,7 +69,7 @@ async fn a_fold_fences_unconfirmed_versions_and_keeps_them() {
 /// On a disk no version exists before its head, so the heads were replaced by older ones: nothing is settled,
 /// however long ago that was.
 #[tokio::test]
-async fn a_fold_settles_nothing_where_the_head_is_hurt() {
+async fn fold_settles_nothing_if_the_head_is_hurt() {
     for kind in [Kind::Memory, Kind::PlainMemory, Kind::Disk] {
         let (site, store) = taken_back(kind).await;
         site.environment.advance(MINUTE * 60 * 24 * 365);
@@ -90,7 +90,7 @@ async fn a_fold_settles_nothing_where_the_head_is_hurt() {
 
 /// A writer is suspended before one of its requests, at every request, while another process folds.
 #[tokio::test]
-async fn a_late_writer_loses_its_race_and_tries_again() {
+async fn late_writer_loses_its_race_and_retries() {
     for (existing, last) in [(false, 5), (true, 3)] {
         for call in 0.. {
             let (site, staged) = Site::below_stages();

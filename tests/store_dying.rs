@@ -142,7 +142,7 @@ async fn outcome(site: &Site) -> BTreeMap<String, u64> {
 }
 
 #[tokio::test]
-async fn whoever_dies_at_a_request_to_a_bucket_leaves_the_old_state_or_the_new_one() {
+async fn death_at_any_bucket_request_leaves_old_or_new_state() {
     for operation in ALL {
         for spared in 0.. {
             let (site, staged) = Site::below_stages();
@@ -167,7 +167,7 @@ async fn whoever_dies_at_a_request_to_a_bucket_leaves_the_old_state_or_the_new_o
 }
 
 #[tokio::test]
-async fn whoever_dies_between_the_stages_of_a_commit_leaves_the_old_state_or_the_new_one() {
+async fn death_between_commit_stages_leaves_old_or_new_state() {
     for kind in [Kind::Disk, Kind::PlainMemory, Kind::Staged] {
         // A disk syncs each of its thousands of files. These operations cover what it adds to memory.
         let few = [Save, SaveOverAnExpiredLease, Delete, Fold];
@@ -191,7 +191,7 @@ async fn whoever_dies_between_the_stages_of_a_commit_leaves_the_old_state_or_the
 }
 
 #[tokio::test]
-async fn whoever_dies_while_creating_a_store_leaves_none_or_a_whole_one() {
+async fn death_during_init_leaves_no_store_or_a_complete_one() {
     for spared in 0..4 {
         let (site, staged) = Site::below_stages();
         site.probe.fail(Fault { spared, times: usize::MAX, outcome: Outcome::Unknown, ..Fault::refuse(0) });

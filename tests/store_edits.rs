@@ -13,7 +13,7 @@ async fn plain_sites() -> [Site; 2] {
 }
 
 #[tokio::test]
-async fn an_edit_is_never_overwritten_or_taken_for_the_workflow() {
+async fn edit_is_neither_overwritten_nor_loaded_as_the_workflow() {
     for site in plain_sites().await {
         let store = site.store().await;
         store.save(save("a", "1", Expect::Absent)).await.unwrap();
@@ -43,7 +43,7 @@ async fn an_edit_is_never_overwritten_or_taken_for_the_workflow() {
 }
 
 #[tokio::test]
-async fn saving_the_edit_itself_adopts_it() {
+async fn saving_the_edit_adopts_it() {
     for site in plain_sites().await {
         let store = site.store().await;
         store.save(save("a", "1", Expect::Absent)).await.unwrap();
@@ -62,7 +62,7 @@ async fn saving_the_edit_itself_adopts_it() {
 }
 
 #[tokio::test]
-async fn an_edit_between_the_look_and_the_write_is_noticed() {
+async fn edit_between_read_and_write_is_detected() {
     for site in plain_sites().await {
         let store = site.store().await;
         store.save(save("a", "1", Expect::Absent)).await.unwrap();
@@ -84,7 +84,7 @@ async fn an_edit_between_the_look_and_the_write_is_noticed() {
 
 /// A batch that is not atomic can leave the copy of an earlier version behind.
 #[tokio::test]
-async fn a_copy_that_lags_is_mended_by_a_load() {
+async fn lagging_copy_is_repaired_by_a_load() {
     for kind in [Kind::Memory, Kind::Staged, Kind::PlainStaged] {
         let site = Site::new(kind).await;
         let store = site.store().await;
@@ -108,7 +108,7 @@ async fn a_copy_that_lags_is_mended_by_a_load() {
 }
 
 #[tokio::test]
-async fn a_copy_that_is_gone_is_mended_by_a_load() {
+async fn missing_copy_is_repaired_by_a_load() {
     for kind in [Kind::Memory, Kind::PlainMemory, Kind::Staged, Kind::PlainStaged, Kind::Disk] {
         let site = Site::new(kind).await;
         let store = site.store().await;
@@ -124,7 +124,7 @@ async fn a_copy_that_is_gone_is_mended_by_a_load() {
 
 /// With atomic batches a copy never lags, so a copy that differs from the head is a person's edit.
 #[tokio::test]
-async fn an_edit_back_to_an_older_version_is_an_edit() {
+async fn copy_of_an_older_version_is_an_edit() {
     for site in plain_sites().await {
         let store = site.store().await;
         for n in 1..=35 {
@@ -164,7 +164,7 @@ async fn an_edit_back_to_an_older_version_is_an_edit() {
 
 /// A reader that reads the copy before another writer's batch, and the head after it, has not seen an edit.
 #[tokio::test]
-async fn a_copy_that_is_replaced_during_a_look_is_no_edit() {
+async fn copy_replaced_during_a_read_is_no_edit() {
     for kind in [Kind::PlainMemory, Kind::Disk, Kind::PlainStaged] {
         // Before each of the first calls of the operation.
         for calls in 0..5 {
@@ -196,7 +196,7 @@ async fn a_copy_that_is_replaced_during_a_look_is_no_edit() {
 /// A copy that the head does not remember is looked for in the old records, but only if the copy and the head
 /// were read in the same state.
 #[tokio::test]
-async fn a_race_on_a_long_chain_reads_no_old_records() {
+async fn race_on_a_long_chain_reads_no_old_records() {
     for kind in [Kind::PlainMemory, Kind::PlainStaged] {
         let site = Site::new(kind).await;
         let store = site.store().await;
@@ -223,7 +223,7 @@ async fn a_race_on_a_long_chain_reads_no_old_records() {
 }
 
 #[tokio::test]
-async fn a_load_that_may_not_write_mends_nothing_and_still_answers() {
+async fn load_without_write_permission_succeeds_without_repair() {
     for kind in [Kind::Memory, Kind::Disk] {
         let site = Site::new(kind).await;
         let store = site.store().await;
@@ -252,7 +252,7 @@ async fn unknown_bytes_in_a_bucket_are_no_edit() {
 }
 
 #[tokio::test]
-async fn an_edit_of_a_deleted_workflow_is_kept_too() {
+async fn edit_of_a_deleted_workflow_is_kept() {
     for site in plain_sites().await {
         let store = site.store().await;
         store.save(save("a", "1", Expect::Absent)).await.unwrap();

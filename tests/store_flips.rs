@@ -180,17 +180,17 @@ fn only_its_end_is_missing(bytes: &[u8]) -> bool {
 }
 
 #[tokio::test]
-async fn a_damaged_head_gives_no_wrong_answer() {
+async fn damaged_head_gives_no_wrong_answer() {
     try_all("workflows/a/metadata.json", only_its_end_is_missing).await;
 }
 
 #[tokio::test]
-async fn a_damaged_current_version_gives_no_wrong_answer() {
+async fn damaged_current_version_gives_no_wrong_answer() {
     try_all("versions/a/000000000002-", |_| false).await;
 }
 
 #[tokio::test]
-async fn a_damaged_earlier_version_gives_no_wrong_answer() {
+async fn damaged_earlier_version_gives_no_wrong_answer() {
     // Pruning leaves the line, so a version that is cut off after its line counts as pruned.
     try_all("versions/a/000000000001-", |bytes| {
         let line = bytes.strip_suffix(b"\n").unwrap_or(bytes);
@@ -200,12 +200,12 @@ async fn a_damaged_earlier_version_gives_no_wrong_answer() {
 }
 
 #[tokio::test]
-async fn a_damaged_index_root_gives_no_wrong_answer() {
+async fn damaged_index_root_gives_no_wrong_answer() {
     try_all("ops/checkpoint", only_its_end_is_missing).await;
 }
 
 #[tokio::test]
-async fn a_damaged_config_gives_no_wrong_answer() {
+async fn damaged_config_gives_no_wrong_answer() {
     // White space, and settings: people edit them, and the checksum does not cover them.
     try_all("config.json", |bytes| {
         let text = std::str::from_utf8(bytes).unwrap();

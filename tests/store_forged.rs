@@ -8,7 +8,7 @@ use std::sync::Arc;
 use pflow_store::{DeleteRequest, Error, ErrorKind, Expect, Store, UndeleteRequest, conflict::Policy};
 use support::{Site, damaged, every_backend, id, save};
 
-every_backend!(a_forged_record_is_noticed_when_it_is_read, a_forged_version_is_not_brought_back);
+every_backend!(forged_record_is_detected_when_read, forged_version_is_not_undeleted);
 
 /// Changes the author in the record of a generation, and leaves its content unchanged.
 async fn forge(site: &Site, generation: u64) {
@@ -36,7 +36,7 @@ async fn chain(site: &Site, generations: u64) -> Store {
     store
 }
 
-async fn a_forged_record_is_noticed_when_it_is_read(site: Site) {
+async fn forged_record_is_detected_when_read(site: Site) {
     // The head remembers generations 5 to 36 besides the current 37.
     let store = chain(&site, 37).await;
     for generation in [36, 5] {
@@ -63,7 +63,7 @@ async fn a_forged_record_is_noticed_when_it_is_read(site: Site) {
     assert!(found.iter().any(|key| key.starts_with("versions/a/000000000003-")), "{report:#?}");
 }
 
-async fn a_forged_version_is_not_brought_back(site: Site) {
+async fn forged_version_is_not_undeleted(site: Site) {
     let store = chain(&site, 2).await;
     store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.unwrap();
     forge(&site, 2).await;

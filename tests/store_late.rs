@@ -14,7 +14,7 @@ use pflow_store::{
 };
 use support::{Site, every_backend, id, notices, save};
 
-every_backend!(a_repair_writes_what_is_missing);
+every_backend!(repair_writes_missing_copy_and_mirror);
 
 const MIRROR: &str = "workflows/a/workflow.lock";
 const COPY: &str = "workflows/a/workflow.json";
@@ -163,7 +163,7 @@ async fn lands_at(call: usize, scene: (&[Step], &'static str, &[Step]), mending:
 }
 
 #[tokio::test]
-async fn late_requests_are_mended_by_the_next_look() {
+async fn late_requests_are_repaired_by_the_next_read() {
     for (before, key, next) in SCENES {
         // After each step. The shorter runs, and the test of the repair, cover earlier landings.
         let mut call: usize = 0;
@@ -178,7 +178,7 @@ async fn late_requests_are_mended_by_the_next_look() {
 }
 
 #[tokio::test]
-async fn late_requests_are_mended_by_a_repair() {
+async fn late_requests_are_repaired_by_verify() {
     for scene in SCENES {
         let mut call = 0;
         while lands_at(call, scene, Mending::Repair).await {
@@ -190,7 +190,7 @@ async fn late_requests_are_mended_by_a_repair() {
 
 /// A leftover mirror or copy is deleted unconditionally, while another client locks or restores the workflow.
 #[tokio::test]
-async fn mending_beside_a_writer_takes_nothing_away() {
+async fn repair_beside_a_writer_removes_nothing() {
     let cases = [(Acquire, MIRROR), (Undelete, COPY)];
     for ((step, left_over), mending) in
         cases.into_iter().flat_map(|case| [(case, Mending::Looks), (case, Mending::Repair)])
@@ -218,7 +218,7 @@ async fn mending_beside_a_writer_takes_nothing_away() {
 }
 
 #[tokio::test]
-async fn what_a_person_put_there_is_kept() {
+async fn content_written_by_a_person_is_kept() {
     for mending in [Mending::Looks, Mending::Repair] {
         let (site, staged) = Site::below_stages();
         let store = Store::init(staged, site.options()).await.unwrap();
@@ -238,7 +238,7 @@ async fn what_a_person_put_there_is_kept() {
 
 /// The head alone tells whether the copy is one of the store's. Everything else is for `verify --repair`.
 #[tokio::test]
-async fn a_foreign_copy_of_a_deleted_workflow_costs_a_load_nothing() {
+async fn foreign_copy_of_a_deleted_workflow_costs_no_reads() {
     let (site, staged) = Site::below_stages();
     let store = Store::init(staged, site.options()).await.unwrap();
     Save("1").run(&store).await;
@@ -256,7 +256,7 @@ async fn a_foreign_copy_of_a_deleted_workflow_costs_a_load_nothing() {
     assert_eq!(costs[0], costs[1]);
 }
 
-async fn a_repair_writes_what_is_missing(site: Site) {
+async fn repair_writes_missing_copy_and_mirror(site: Site) {
     let store = site.store().await;
     Save("1").run(&store).await;
     Acquire.run(&store).await;

@@ -15,17 +15,17 @@ use pflow_store::{
 use support::{Site, every_backend, id, listed, plan, save};
 
 every_backend!(
-    the_caller_knows_better_than_the_document_and_that_better_than_before,
-    what_a_document_drops_is_gone,
-    an_empty_field_takes_away_what_was_given,
-    a_merge_keeps_apart_what_was_given,
-    limits_are_kept,
-    every_record_names_its_parent_by_its_hash,
+    given_metadata_overrides_the_document,
+    metadata_that_a_document_drops_is_gone,
+    empty_field_removes_given_metadata,
+    merge_keeps_given_metadata_separate,
+    limits_are_enforced,
+    every_record_names_its_parent_by_hash,
 );
 
 const TOLD: &str = r#"{ "name": "own", "description": "own", "tags": ["own"], "version": 1.5, "nodes": [] }"#;
 
-async fn the_caller_knows_better_than_the_document_and_that_better_than_before(site: Site) {
+async fn given_metadata_overrides_the_document(site: Site) {
     let store = site.store().await;
     let told = |expect| SaveRequest::new(id("a"), TOLD, expect);
     let seen = |saved: pflow_store::Saved| {
@@ -62,7 +62,7 @@ fn known(record: &VersionRecord) -> (Option<&str>, Option<&str>, String) {
 
 const ALL: &str = r#""name": "own", "description": "own", "tags": ["own"],"#;
 
-async fn what_a_document_drops_is_gone(site: Site) {
+async fn metadata_that_a_document_drops_is_gone(site: Site) {
     let store = site.store().await;
     let request = |fields: &str| SaveRequest::new(id("a"), saying(fields, "1"), Expect::Any);
     let first = store.save(request(ALL)).await.unwrap().record;
@@ -96,7 +96,7 @@ async fn what_a_document_drops_is_gone(site: Site) {
     assert_eq!(known(&store.save(request("")).await.unwrap().record), (None, None, String::new()));
 }
 
-async fn an_empty_field_takes_away_what_was_given(site: Site) {
+async fn empty_field_removes_given_metadata(site: Site) {
     let store = site.store().await;
     let request = |fields: &str| SaveRequest::new(id("a"), saying(fields, "1"), Expect::Any);
     let none = |fields: &str| request(fields).name("").description("").tags([""; 0]);
@@ -115,7 +115,7 @@ async fn an_empty_field_takes_away_what_was_given(site: Site) {
     assert_eq!(known(&store.save(request("")).await.unwrap().record).0, Some("own"));
 }
 
-async fn a_merge_keeps_apart_what_was_given(site: Site) {
+async fn merge_keeps_given_metadata_separate(site: Site) {
     let store = site.store().await;
     let name = r#""name": "own","#;
     let tags = r#""tags": ["own"],"#;
@@ -152,7 +152,7 @@ async fn a_merge_keeps_apart_what_was_given(site: Site) {
     }
 }
 
-async fn limits_are_kept(site: Site) {
+async fn limits_are_enforced(site: Site) {
     let store = site.store().await;
     let before = site.dump().await;
     let new = || save("a", "1", Expect::Absent);
@@ -181,7 +181,7 @@ async fn limits_are_kept(site: Site) {
     assert_eq!(listed(&store).await, ["a"]);
 }
 
-async fn every_record_names_its_parent_by_its_hash(site: Site) {
+async fn every_record_names_its_parent_by_hash(site: Site) {
     let store = site.store().await;
     let began = site.environment.now();
     store.save(save("a", "1", Expect::Absent).message("first")).await.unwrap();

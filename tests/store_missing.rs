@@ -6,9 +6,9 @@ mod support;
 use pflow_store::{DeleteRequest, Error, ErrorKind, Expect, UndeleteRequest};
 use support::{Site, every_backend, id, listed, save};
 
-every_backend!(a_workflow_that_is_listed_without_a_head_is_damaged);
+every_backend!(listed_workflow_without_a_head_is_damaged);
 
-async fn a_workflow_that_is_listed_without_a_head_is_damaged(site: Site) {
+async fn listed_workflow_without_a_head_is_damaged(site: Site) {
     let store = site.store().await;
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
     store.reindex().await.unwrap();

@@ -368,7 +368,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn the_store_does_what_the_model_does(steps in steps(), kind in prop_oneof![Just(Kind::Memory), Just(Kind::PlainMemory), Just(Kind::Staged)], apart: bool) {
+    fn store_behaves_like_the_model(steps in steps(), kind in prop_oneof![Just(Kind::Memory), Just(Kind::PlainMemory), Just(Kind::Staged)], apart: bool) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(run(kind, steps, apart));
     }

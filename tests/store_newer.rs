@@ -12,10 +12,10 @@ use std::{sync::Arc, time::Duration};
 use support::{Site, damaged, every_backend, generations, id, listed, notices, resealed, save, sealed_line};
 
 every_backend!(
-    a_workflow_of_an_unknown_media_type_is_kept_and_listed,
-    an_old_version_of_an_unknown_media_type_is_refused_alone,
-    a_head_of_a_newer_program_is_named_and_hides_nothing,
-    a_damaged_head_is_part_of_the_answer,
+    workflow_of_an_unknown_media_type_is_kept_and_listed,
+    old_version_of_an_unknown_media_type_is_refused,
+    head_of_a_newer_program_is_reported_and_hides_nothing,
+    damaged_head_is_reported_in_every_listing,
 );
 
 const HEAD: &str = "workflows/a/metadata.json";
@@ -44,7 +44,7 @@ async fn write_as_markdown(site: &Site) {
     site.remove("workflows/a/workflow.json").await;
 }
 
-async fn a_workflow_of_an_unknown_media_type_is_kept_and_listed(site: Site) {
+async fn workflow_of_an_unknown_media_type_is_kept_and_listed(site: Site) {
     let store = site.store().await;
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
     store.save(save("b", "1", Expect::Absent)).await.unwrap();
@@ -80,7 +80,7 @@ async fn a_workflow_of_an_unknown_media_type_is_kept_and_listed(site: Site) {
     assert_eq!(other.save(save("b", "2", Expect::Any)).await.unwrap().generation, 2);
 }
 
-async fn an_old_version_of_an_unknown_media_type_is_refused_alone(site: Site) {
+async fn old_version_of_an_unknown_media_type_is_refused(site: Site) {
     let store = site.store().await;
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
     store.close().await.unwrap();
@@ -132,7 +132,7 @@ async fn an_old_version_of_an_unknown_media_type_is_refused_alone(site: Site) {
     }
 }
 
-async fn a_head_of_a_newer_program_is_named_and_hides_nothing(site: Site) {
+async fn head_of_a_newer_program_is_reported_and_hides_nothing(site: Site) {
     let store = site.store_with(site.options().fold_after(4)).await;
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
     store.save(save("b", "1", Expect::Absent)).await.unwrap();
@@ -171,7 +171,7 @@ async fn a_head_of_a_newer_program_is_named_and_hides_nothing(site: Site) {
     assert_eq!(other.reindex().await.unwrap(), 2);
 }
 
-async fn a_damaged_head_is_part_of_the_answer(site: Site) {
+async fn damaged_head_is_reported_in_every_listing(site: Site) {
     let store = site.store().await;
     store.save(save("a", "1", Expect::Absent).tags(["t"])).await.unwrap();
     store.save(save("b", "1", Expect::Absent)).await.unwrap();

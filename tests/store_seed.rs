@@ -11,7 +11,7 @@ use pflow_store::{
 };
 use support::{Fault, Kind, Site, conflict, every_backend, id, listed, plan, save};
 
-every_backend!(atomic_write, atomic_write_where_there_is_no_place, concurrent_access);
+every_backend!(atomic_write, atomic_write_fails_if_an_object_blocks_the_folder, concurrent_access);
 
 /// A write that keeps failing ends in the seed's `write_error` and leaves nothing, not even parts.
 async fn atomic_write(site: Site) {
@@ -35,7 +35,7 @@ async fn atomic_write(site: Site) {
 }
 
 /// The same with a real cause: an object exists where the workflow needs a folder. A bucket can store both.
-async fn atomic_write_where_there_is_no_place(site: Site) {
+async fn atomic_write_fails_if_an_object_blocks_the_folder(site: Site) {
     if site.kind == Kind::Bucket {
         return;
     }

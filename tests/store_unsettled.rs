@@ -19,7 +19,7 @@ fn lease() -> LeaseRequest {
 }
 
 #[tokio::test]
-async fn a_lost_reply_is_settled_by_what_is_there() {
+async fn lost_reply_is_settled_by_the_next_read() {
     for kind in KINDS {
         for left in [Left::Stages(0), Left::Stages(1), Left::Stages(2), Left::All] {
             let site = Site::new(kind).await;
@@ -48,7 +48,7 @@ async fn a_lost_reply_is_settled_by_what_is_there() {
 
 /// Other writers build on an attempt before its writer reads: it finds itself in the chain, however deep.
 #[tokio::test]
-async fn an_attempt_that_was_built_upon_is_found_in_the_chain() {
+async fn attempt_that_others_built_on_is_found_in_the_chain() {
     for kind in [Kind::Memory, Kind::Staged] {
         for others in [1, 2, 40] {
             for landed in [true, false] {
@@ -86,7 +86,7 @@ async fn an_attempt_that_was_built_upon_is_found_in_the_chain() {
 
 /// A refusal that may be a conflict with oneself: the storage replies "overtaken" although the swap landed.
 #[tokio::test]
-async fn whoever_is_overtaken_looks_for_itself_before_it_calls_it_a_conflict() {
+async fn overtaken_writer_looks_for_its_own_version_first() {
     for (landed, others) in [(true, 1), (true, 3), (false, 1)] {
         let (site, staged) = Site::below_stages();
         let store = Store::init(staged, site.options()).await.unwrap();
@@ -116,7 +116,7 @@ async fn whoever_is_overtaken_looks_for_itself_before_it_calls_it_a_conflict() {
 }
 
 #[tokio::test]
-async fn an_outcome_that_stays_unknown_is_told() {
+async fn unsettled_outcome_is_reported() {
     for kind in KINDS {
         for left in [Left::Stages(0), Left::Stages(1)] {
             let site = Site::new(kind).await;
@@ -152,7 +152,7 @@ async fn an_outcome_that_stays_unknown_is_told() {
 }
 
 #[tokio::test]
-async fn the_lost_reply_of_a_lock_is_settled_by_the_lease() {
+async fn lost_reply_of_a_lock_is_settled_by_the_lease() {
     for kind in KINDS {
         for left in [Left::Stages(0), Left::Stages(1), Left::All] {
             let site = Site::new(kind).await;
@@ -180,7 +180,7 @@ async fn the_lost_reply_of_a_lock_is_settled_by_the_lease() {
 
 /// The cached head may be outdated. The swap detects it.
 #[tokio::test]
-async fn a_known_head_that_is_old_does_no_harm() {
+async fn outdated_cached_head_is_harmless() {
     for kind in [Kind::Memory, Kind::Staged] {
         let site = Site::new(kind).await;
         let (store, other) = (site.store().await, site.other_store(2).await);
@@ -208,7 +208,7 @@ async fn a_known_head_that_is_old_does_no_harm() {
 }
 
 #[tokio::test]
-async fn a_save_on_top_of_what_is_known_asks_nothing_before() {
+async fn save_on_the_cached_head_makes_no_reads() {
     let site = Site::new(Kind::Staged).await;
     let store = site.store().await;
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
