@@ -1,4 +1,4 @@
-//! What can be asked for.
+//! The command line.
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
@@ -94,7 +94,7 @@ pub(crate) struct Order {
 }
 
 impl Plan {
-    /// How long a cell measures, in seconds.
+    /// Returns how long a cell measures, in seconds.
     pub(crate) fn cell_seconds(&self) -> f64 {
         self.seconds.unwrap_or(if self.quick { 0.25 } else { 2.0 })
     }
@@ -108,13 +108,13 @@ impl Plan {
         self.rounds.unwrap_or(usual).max(1)
     }
 
-    /// When the last cell must have ended, where that matters more than how often everything is measured. On
-    /// a slow disk it takes a while to clear up after it.
+    /// Returns when the last cell must have ended, if the time matters more than the number of rounds. The
+    /// cleanup afterwards takes a while on a slow disk.
     pub(crate) fn limit(&self) -> Option<Duration> {
         (self.quick && self.rounds.is_none()).then_some(Duration::from_secs(48))
     }
 
-    /// Whoever looks with perf does not want to wait for it.
+    /// A run with perf does not wait for the count of syncs.
     pub(crate) fn counts_syncs(&self) -> bool {
         self.seconds.is_none()
     }
@@ -132,8 +132,8 @@ impl Plan {
         if self.scenario.is_empty() { usual } else { self.scenario.contains(&scenario) }
     }
 
-    /// A way of using a peer that is not its first is taken where it is asked for. So is a peer in `flat`,
-    /// which takes minutes.
+    /// An alternative way of using a peer is measured only on request. So is a peer in `flat`, which takes
+    /// minutes.
     pub(crate) fn wants_peer(&self, peer: Peer, scenario: Scenario) -> bool {
         let usual = Peer::ALL.contains(&peer) && (scenario != Scenario::Flat || peer.is_ours());
         peer.takes_part(scenario) && if self.only.is_empty() { usual } else { self.only.contains(&peer) }
@@ -141,7 +141,7 @@ impl Plan {
 }
 
 impl Order {
-    /// What the program is started with to carry it out.
+    /// Returns the arguments with which the program starts itself to carry out the order.
     pub(crate) fn arguments(&self) -> Vec<OsString> {
         let mut arguments = vec!["cell".into(), "--folder".into(), self.folder.clone().into_os_string()];
         let mut option = |name: &str, value: String| arguments.extend([name.into(), value.into()]);

@@ -1,4 +1,4 @@
-//! Cells in processes of their own.
+//! Runs cells in processes of their own.
 
 use std::{
     env, io,
@@ -10,10 +10,10 @@ use std::{
 
 use crate::{arguments::Order, cell::Found, disk::Ground, run::Stop};
 
-/// How often a quick run looks whether a cell has ended: seldom enough to take nothing from it.
+/// How often a quick run checks whether a cell has ended: rarely enough not to disturb it.
 const PATIENCE: Duration = Duration::from_millis(5);
 
-/// Measures one cell. It is killed where the time of a quick run is over.
+/// Measures one cell. It is killed when the time of a quick run is over.
 pub(crate) fn cell(ground: &Ground, order: &Order) -> Result<Found, Stop> {
     ground.settle();
     let failed =
@@ -21,7 +21,7 @@ pub(crate) fn cell(ground: &Ground, order: &Order) -> Result<Found, Stop> {
     let io = |error: io::Error| failed(error.to_string());
     let mut command = Command::new(program().map_err(failed)?);
     let mut child = command.args(order.arguments()).stdout(Stdio::piped()).spawn().map_err(io)?;
-    // One line fits into the pipe, so nobody has to read it meanwhile.
+    // The one line of output fits into the pipe, so it need not be read before the process ends.
     while let Some(left) = ground.time_left()
         && child.try_wait().map_err(io)?.is_none()
     {
@@ -38,7 +38,7 @@ pub(crate) fn cell(ground: &Ground, order: &Order) -> Result<Found, Stop> {
     serde_json::from_slice(&output.stdout).map_err(|error| failed(error.to_string()))
 }
 
-/// This program.
+/// Returns the path of this program.
 pub(crate) fn program() -> Result<PathBuf, String> {
     env::current_exe().map_err(|error| format!("this program does not know where it is: {error}"))
 }

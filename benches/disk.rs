@@ -1,4 +1,4 @@
-//! The folder that is measured in, and what lies under it.
+//! The folder in which the benchmark runs, and the file system below it.
 
 use std::{
     fs, io,
@@ -9,10 +9,10 @@ use std::{
 
 const FILLED: &str = "filled";
 
-/// What the name of a run's folder begins with, before the id of its process.
+/// The prefix of the name of a run's folder, before the process id.
 const RUN: &str = "run-";
 
-/// A folder for one run, which goes with it.
+/// A folder for one run, which is removed at the end.
 #[derive(Debug)]
 pub(crate) struct Ground {
     folder: PathBuf,
@@ -24,17 +24,17 @@ pub(crate) struct Ground {
 /// A mounted file system.
 #[derive(Debug, Clone)]
 pub(crate) struct Mount {
-    /// Of the file system: `ext4`.
+    /// The type of the file system, for example `ext4`.
     pub(crate) kind: String,
-    /// As it was mounted.
+    /// The mount options.
     pub(crate) options: String,
 }
 
 impl Ground {
-    /// A new folder below `dir`, for a run that may last so long.
+    /// Creates a folder below `dir`, for a run with this time limit.
     ///
     /// # Errors
-    /// It cannot be made, or what is there is kept in memory alone.
+    /// The folder cannot be created, or the file system is in memory.
     pub(crate) fn below(dir: &Path, limit: Option<Duration>) -> Result<Self, String> {
         let failed =
             |error| format!("cannot make a folder in {}: {error}; choose another --dir", dir.display());
@@ -54,12 +54,12 @@ impl Ground {
         Ok(Self { folder, mount, began: Instant::now(), limit })
     }
 
-    /// Since the run began.
+    /// Returns the time since the run began.
     pub(crate) fn elapsed(&self) -> Duration {
         self.began.elapsed()
     }
 
-    /// Until the run must be over; none where it may take as long as it does.
+    /// Returns the time until the run must end; none if it has no limit.
     pub(crate) fn time_left(&self) -> Option<Duration> {
         self.limit.map(|limit| limit.saturating_sub(self.elapsed()))
     }
@@ -68,17 +68,18 @@ impl Ground {
         self.time_left().is_none_or(|left| left >= more)
     }
 
-    /// Tells whoever waits what is going on.
+    /// Reports the progress.
     pub(crate) fn say(&self, what: &str) {
         eprintln!("{:>6.1} s  {what}", self.elapsed().as_secs_f64());
     }
 
-    /// A path that nobody else has, where nothing is yet.
+    /// Returns an unused path.
     pub(crate) fn place(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
-    /// Waits until the disk has everything, so that nobody pays for what another one left in memory.
+    /// Waits until the disk has written everything, so that no peer pays for data that another one left in
+    /// memory.
     pub(crate) fn settle(&self) {
         #[cfg(target_os = "linux")]
         fs::File::open(&self.folder).map(rustix::fs::syncfs).unwrap().unwrap();
@@ -86,12 +87,12 @@ impl Ground {
         rustix::fs::sync();
     }
 
-    /// Where a peer keeps what is filled once and read in several scenarios.
+    /// Returns the folder of a peer that is filled once and read in several scenarios.
     pub(crate) fn filled(&self, name: &str) -> PathBuf {
         self.folder.join(FILLED).join(name)
     }
 
-    /// Removes what the cells left, but for what is read.
+    /// Removes what the cells left, except for the filled folders.
     pub(crate) fn clear(&self) {
         for entry in fs::read_dir(&self.folder).unwrap() {
             let entry = entry.unwrap();
@@ -103,13 +104,13 @@ impl Ground {
     }
 }
 
-/// Removes what runs left that were killed.
+/// Removes what killed runs left.
 fn sweep(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let name = entry.file_name();
         let process = name.to_str().and_then(|name| name.strip_prefix(RUN)?.parse::<u32>().ok());
-        // Without /proc nobody knows who is alive.
+        // Without /proc it is unknown which processes are alive.
         let proc = Path::new("/proc");
         if process.is_some_and(|id| proc.join("self").exists() && !proc.join(id.to_string()).exists()) {
             fs::remove_dir_all(entry.path())?;
@@ -127,7 +128,7 @@ impl Drop for Ground {
 }
 
 impl Mount {
-    /// What a folder is on; unknown where the system does not tell.
+    /// Returns the mount of a folder; unknown if the system does not report it.
     fn of(folder: &Path) -> Self {
         let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let mounts = table.lines().filter_map(|line| {

@@ -1,5 +1,5 @@
-//! What the figures were taken on. They are not to be compared with those of another machine; ratios may be,
-//! with care.
+//! The machine on which the figures were measured. Figures of different machines cannot be compared; ratios
+//! can, with care.
 
 use std::{
     fs::{self, File},
@@ -13,10 +13,10 @@ use serde::Serialize;
 use crate::disk::Ground;
 
 const LOCK: &str = include_str!("../Cargo.lock");
-/// Whose versions matter.
+/// The packages whose versions matter.
 const PACKAGES: [&str; 6] = ["fjall", "libsqlite3-sys", "object_store", "redb", "rusqlite", "tokio"];
 
-/// The machine, its disk, and who was measured there.
+/// The machine, its disk, and the versions of the peers.
 #[derive(Debug, Serialize)]
 pub(crate) struct Machine {
     pub(crate) processor: String,
@@ -25,8 +25,8 @@ pub(crate) struct Machine {
     pub(crate) kernel: String,
     pub(crate) file_system: String,
     pub(crate) mount_options: String,
-    /// How many times a second 4 KiB can be appended to a file and synced (`fdatasync`): before the run, and
-    /// after it. Where they differ much, somebody else was at work.
+    /// How many times per second 4 KiB can be appended to a file and synced (`fdatasync`), before and after
+    /// the run. If they differ much, other programs were using the disk.
     pub(crate) appends_per_second: Vec<f64>,
     pub(crate) sqlite: &'static str,
     pub(crate) packages: Vec<String>,
@@ -54,13 +54,13 @@ impl Machine {
         }
     }
 
-    /// After the run.
+    /// Measures the disk again after the run.
     pub(crate) fn look_again(&mut self, ground: &Ground) {
         self.appends_per_second.push(appends_per_second(ground));
     }
 }
 
-/// The package with the version that this program was built with.
+/// Returns the package with the version that this program was built with.
 fn locked(name: &str) -> Option<String> {
     let (_, rest) = LOCK.split_once(&format!("name = \"{name}\"\nversion = \""))?;
     Some(format!("{name} {}", rest.split('"').next()?))

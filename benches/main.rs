@@ -1,11 +1,11 @@
-//! What a durable save costs on this disk: pflow-store beside what a user would pick instead, the same work,
-//! in one run.
+//! Measures what a durable save costs on this disk: pflow-store and its alternatives, with the same work, in
+//! one run.
 //!
-//! `cargo run --release -p pflow-bench -- --help` tells how to ask; `RESULTS.md` how to read the answer.
+//! `cargo run --release -p pflow-bench -- --help` shows the options; `RESULTS.md` explains the results.
 //!
-//! The program starts itself anew for every cell (one peer in one scenario), so that each has a peak of
-//! memory of its own and none inherits threads, caches or open files of another. The parent (`run.rs`) only
-//! starts cells; `cell/` measures, `peers/` has who is measured, `report/` what is told.
+//! The program starts itself again for every cell (one peer in one scenario), so that each has its own peak
+//! of memory, and inherits no threads, caches or open files. The parent (`run.rs`) only starts cells; `cell/`
+//! measures, `peers/` has the peers, and `report/` the output.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,

@@ -1,6 +1,6 @@
-//! How many round trips to a bucket a save and a load take, with 20 ms added to every request: ratios to the
-//! time of one request to the same server in the same run. Says so and fails where a ratio is worse than
-//! promised.
+//! Measures how many round trips to a bucket a save and a load take, with 20 ms added to every request: as
+//! ratios to the time of one request to the same server in the same run. Reports and fails if a ratio is
+//! worse than promised.
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -57,7 +57,7 @@ async fn measure() -> bool {
     let all: Duration = saves.iter().sum();
     let mean = ratio(all / u32::try_from(SAVES).unwrap(), trip);
     let save = ratio(median(&mut saves), trip);
-    // The copies follow the answers; they are no part of a load.
+    // The copies follow the replies and are not part of a load.
     store.backend().get(&Key::parse("workflows/a/workflow.json").unwrap()).await.unwrap();
 
     let mut loads = Vec::new();
@@ -74,7 +74,7 @@ async fn measure() -> bool {
     let faster = ratio(one_by_one, together.await);
     store.close().await.unwrap();
 
-    // Whoever writes this fast waits for a fold now and then: no promise, but a figure to watch.
+    // A client that writes this fast sometimes waits for a fold. This figure is informative, not a promise.
     println!("a save is acknowledged within (mean, waits for folds included): {mean:.2}");
     let kept = [
         told("a save is acknowledged within (median)", save, save <= 2.3, "2.3 round trips"),

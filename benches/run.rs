@@ -1,5 +1,5 @@
-//! The rounds: every peer of a scenario once, then all of them again, so that a machine that slows down slows
-//! everybody.
+//! The rounds: every peer of a scenario is measured once, then all of them again, so that a machine that
+//! slows down affects all peers.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use crate::{
     syncs,
 };
 
-/// What a quick run keeps free to count syncs.
+/// The time that a quick run reserves for counting syncs.
 const SYNCS_TAKE: Duration = Duration::from_secs(10);
 
-/// What a run came to.
+/// The results of a run.
 #[derive(Debug)]
 pub(crate) struct Results {
     pub(crate) rows: Vec<Row>,
@@ -30,17 +30,17 @@ pub(crate) struct Results {
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) scenario: Scenario,
-    /// In the way that was better for it.
+    /// In the way that was faster for it.
     pub(crate) peer: Peer,
     /// The median of each figure over the rounds, and the highest peak.
     pub(crate) found: Found,
-    /// How often it was measured.
+    /// The number of rounds.
     pub(crate) rounds: usize,
-    /// How often a save waits for the disk, where it was counted.
+    /// How often a save waits for the disk, if it was counted.
     pub(crate) syncs: Option<f64>,
 }
 
-/// A row on its way.
+/// An unfinished row.
 struct Contest {
     scenario: Scenario,
     peer: Peer,
@@ -51,7 +51,7 @@ struct Contest {
 /// Why a run ends early.
 #[derive(Debug)]
 pub(crate) enum Stop {
-    /// A quick run has lasted as long as it may.
+    /// A quick run has reached its time limit.
     NoTime,
     Failed(String),
 }
@@ -61,7 +61,7 @@ pub(crate) fn all(plan: &Plan) -> Result<Results, String> {
     let mut machine = Machine::of(&ground);
     let mut contests = contests(plan);
     match rounds(plan, &ground, &mut contests) {
-        // What there is by then is told.
+        // The results up to then are reported.
         Ok(()) | Err(Stop::NoTime) => {}
         Err(Stop::Failed(reason)) => return Err(reason),
     }
@@ -75,7 +75,7 @@ pub(crate) fn all(plan: &Plan) -> Result<Results, String> {
     Ok(Results { rows, left_out, machine })
 }
 
-/// What was never measured: scenarios, and of those that were begun the peers.
+/// Returns what was never measured: scenarios, and missing peers of scenarios that were started.
 fn left_out(contests: &[Contest]) -> Vec<String> {
     let mut left_out = Vec::new();
     for contests in contests.chunk_by(|one, next| one.scenario == next.scenario) {
@@ -89,7 +89,7 @@ fn left_out(contests: &[Contest]) -> Vec<String> {
     left_out
 }
 
-/// Who takes part in what.
+/// Returns the peers of each scenario.
 fn contests(plan: &Plan) -> Vec<Contest> {
     let scenarios = Scenario::ALL.into_iter().filter(|scenario| plan.wants_scenario(*scenario));
     let contests = scenarios.flat_map(|scenario| {
@@ -102,15 +102,15 @@ fn contests(plan: &Plan) -> Vec<Contest> {
 fn rounds(plan: &Plan, ground: &Ground, contests: &mut [Contest]) -> Result<(), Stop> {
     let mut longest = Duration::ZERO;
     for round in 1..=plan.most_rounds() {
-        // A quick run has as many rounds as fit, and one in any case.
+        // A quick run has as many rounds as fit, and at least one.
         if round > 1 && !ground.has_time_for(longest) {
             break;
         }
         let mut began = ground.elapsed();
         for contests in contests.chunk_by_mut(|one, next| one.scenario == next.scenario) {
-            // Once through `flat` takes minutes, and its figures are those of thousands of saves.
+            // One round of `flat` takes minutes, and covers thousands of saves.
             if round == 1 || contests[0].scenario != Scenario::Flat {
-                // What is only done once is no part of how long a round takes.
+                // Work that is done only once does not count as time of a round.
                 let preparing = ground.elapsed();
                 for contest in contests.iter_mut().filter(|_| round == 1) {
                     fill(plan, ground, contest)?;
@@ -142,7 +142,7 @@ fn count_syncs(plan: &Plan, ground: &Ground, contests: &mut [Contest]) -> Result
     Ok(())
 }
 
-/// The way of using a peer that is faster in this scenario: each is tried once.
+/// Returns the way of using a peer that is faster in this scenario: each is tried once.
 fn better_way(plan: &Plan, ground: &Ground, contest: &Contest) -> Result<Peer, Stop> {
     let Contest { scenario, peer, .. } = *contest;
     let Some(other) = peer.other_way().filter(|_| scenario.clients() > 1) else { return Ok(peer) };
@@ -155,7 +155,7 @@ fn better_way(plan: &Plan, ground: &Ground, contest: &Contest) -> Result<Peer, S
     Ok(if trial(other)?.per_second > trial(peer)?.per_second { other } else { peer })
 }
 
-/// Makes what this scenario reads, if it is not there yet.
+/// Fills the store that this scenario reads, if it does not exist yet.
 fn fill(plan: &Plan, ground: &Ground, contest: &Contest) -> Result<(), Stop> {
     let filler = contest.peer.filled_by();
     let order = order(plan, ground, contest.scenario, filler);
@@ -188,7 +188,7 @@ fn middle(rounds: &[Found]) -> Found {
     }
 }
 
-/// The middle one, or halfway between the middle two.
+/// Returns the median.
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let (low, high) = (values[(values.len() - 1) / 2], values[values.len() / 2]);

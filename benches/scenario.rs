@@ -1,11 +1,11 @@
-//! What is measured.
+//! The scenarios that are measured.
 
 use std::{fmt, str::FromStr};
 
 /// A way of working with a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scenario {
-    /// So many clients, each saving one workflow after the other.
+    /// This many clients, each saving one workflow after the other.
     Save { clients: usize },
     /// One client that saves [`BATCH`] workflows at a time.
     Batch,
@@ -15,19 +15,19 @@ pub(crate) enum Scenario {
     Cold,
     /// Opening a store and listing all of them.
     List,
-    /// One client that saves until there is much, to see whether the last save costs what the first one did.
+    /// One client that saves until the store is large, to compare the last saves with the first.
     Flat,
-    /// Not measured: makes the store that the reading ones read.
+    /// Not measured: fills the store that the reading scenarios use.
     Fill,
 }
 
-/// How many workflows a batch has.
+/// The number of workflows in a batch.
 pub(crate) const BATCH: usize = 64;
-/// How many workflows there are for those that read.
+/// The number of workflows in the store of the reading scenarios.
 pub(crate) const FILLED: usize = 2000;
 
 impl Scenario {
-    /// All of them, in the order in which they are run and told.
+    /// All scenarios, in the order in which they are run and reported.
     pub(crate) const ALL: [Self; 8] = [
         Self::Save { clients: 1 },
         Self::Save { clients: 8 },
@@ -51,7 +51,7 @@ impl Scenario {
         matches!(self, Self::Load | Self::Cold | Self::List)
     }
 
-    /// What it says in a heading.
+    /// Returns its heading.
     pub(crate) fn title(self) -> String {
         match self {
             Self::Save { clients: 1 } => "one client saving".to_owned(),

@@ -1,6 +1,5 @@
-//! What the steps of a save can cost on the file system that a folder is on:
-//! `cargo run --release -p pflow-bench --bin spike -- FOLDER`. It prints a table; `SPIKE.md` has what it
-//! printed and what followed from it.
+//! Measures the steps of a save on the file system of a folder: `cargo run --release -p pflow-bench --bin
+//! spike -- FOLDER`. It prints a table; `SPIKE.md` has the output and the conclusions.
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -21,9 +20,9 @@ use rustix::fs::{
     renameat_with, syncfs, unlinkat,
 };
 
-/// Of a workflow's content.
+/// A workflow's content.
 const BODY: [u8; 4096] = [7; 4096];
-/// Of a save in a journal: version, head and copy.
+/// A save in a journal: version, head and copy.
 const RECORD: [u8; 10_240] = [9; 10_240];
 const FILES: usize = 2_000;
 const SYNCS: usize = 500;

@@ -1,5 +1,5 @@
-//! How often a save waits for the disk: fsync and its kin, counted by strace in runs of their own, whose
-//! times count for nothing.
+//! Counts how often a save waits for the disk (fsync and similar calls), with strace, in separate runs whose
+//! times are not used.
 
 use std::{
     fs,
@@ -9,15 +9,14 @@ use std::{
 use crate::{arguments::Order, child, disk::Ground, scenario::BATCH};
 
 const TRACED: [&str; 5] = ["fsync", "fdatasync", "syncfs", "sync_file_range", "msync"];
-/// Whether strace is there and may trace.
+/// Whether strace is available and may trace.
 pub(crate) fn can_be_counted() -> bool {
     let tried = Command::new("strace").args(["-o", "/dev/null", "true"]).stderr(Stdio::null()).status();
     tried.is_ok_and(|status| status.success())
 }
 
-/// Calls for each save: what a run of twice as many saves has more, so that opening and closing do not count.
-/// The difference is a multiple of
-/// [`BATCH`], and of the saves after which our index is folded.
+/// Returns the calls per save: the difference to a run with twice as many saves, so that opening and closing
+/// do not count. The difference is a multiple of [`BATCH`], and of the saves after which our index is folded.
 pub(crate) fn per_save(ground: &Ground, order: &Order, quick: bool) -> Result<f64, String> {
     let saves = BATCH as u64 * if quick { 1 } else { 2 };
     let [less, more] = [saves, 2 * saves].map(|saves| count(ground, order, saves));

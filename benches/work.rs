@@ -1,4 +1,4 @@
-//! The work that everybody is given: workflows of 4 KiB, and what goes beside them into the storage.
+//! The work of every peer: workflows of 4 KiB, and the data that is stored beside them.
 //!
 //! All of it follows from a seed, so that every peer saves the same bytes under the same names in the same
 //! order.
@@ -9,13 +9,13 @@ use pflow_store::document::ContentHash;
 
 /// The size of a workflow in bytes.
 const CONTENT_BYTES: usize = 4096;
-/// How many different workflows there are, but for the number in each that makes every save a new one.
+/// The number of different workflows, apart from the number in each that makes every save unique.
 const POOL: usize = 64;
-/// What is replaced by that number: as many digits.
+/// The placeholder for that number, with as many digits.
 const NUMBER: &str = "0000000000000000";
 const TYPES: [&str; 6] = ["read-file", "llm", "shell", "http", "transform", "write-file"];
 
-/// One workflow to be saved.
+/// One workflow to save.
 #[derive(Debug, Clone)]
 pub(crate) struct Save {
     pub(crate) id: String,
@@ -23,10 +23,10 @@ pub(crate) struct Save {
     pub(crate) content: Vec<u8>,
 }
 
-/// What a save puts into a storage beside the content itself.
+/// The data that a save stores beside the content itself.
 #[derive(Debug)]
 pub(crate) struct Parts {
-    /// The new version: a line about it, then the content.
+    /// The new version: a line of metadata, then the content.
     pub(crate) version: Vec<u8>,
     /// About 1 KiB.
     pub(crate) head: Vec<u8>,
@@ -35,7 +35,7 @@ pub(crate) struct Parts {
 }
 
 impl Save {
-    /// Made within the time that is measured: whoever keeps a hash has to compute it.
+    /// Makes the parts. This is part of the measured time, because a storage with hashes has to compute them.
     pub(crate) fn parts(&self) -> Parts {
         let (id, generation, size) = (&self.id, self.generation, self.content.len());
         let hash = ContentHash::of(&self.content).to_string();
@@ -57,19 +57,19 @@ impl Save {
     }
 }
 
-/// Whether this content is the one that a head of [`Save::parts`] names.
+/// Whether a head of [`Save::parts`] names this content.
 pub(crate) fn is_named_by(content: &[u8], head: &[u8]) -> bool {
     let hash = ContentHash::of(content).to_string();
     head.strip_prefix(br#"{"hash":""#).is_some_and(|rest| rest.starts_with(hash.as_bytes()))
 }
 
-/// What one client saves, one after the other: a new workflow, then one of its own that is there, and so on.
+/// The saves of one client in order: a new workflow, then an existing one of its own, and so on.
 #[derive(Debug)]
 pub(crate) struct Workload {
     client: usize,
     pool: Arc<Pool>,
     random: Random,
-    /// The generations of the workflows that this client has made, by their number.
+    /// The generations of the workflows that this client has created, by their number.
     known: Vec<u64>,
     made: u64,
 }
@@ -80,7 +80,7 @@ impl Workload {
         Self { client, pool, random, known: Vec::new(), made: 0 }
     }
 
-    /// The next save; every second one replaces.
+    /// Returns the next save; every second one replaces an existing workflow.
     pub(crate) fn save(&mut self) -> Save {
         if self.made.is_multiple_of(2) || self.known.is_empty() {
             self.create()
@@ -90,8 +90,8 @@ impl Workload {
         }
     }
 
-    /// The next `size` saves, each of another workflow: half of them new, or all while there are not enough
-    /// to replace.
+    /// Returns the next `size` saves, each of a different workflow: half of them new, or all while there are
+    /// too few to replace.
     pub(crate) fn batch(&mut self, size: usize) -> Vec<Save> {
         let (there, from) = (self.known.len(), self.random.below(self.known.len().max(1)));
         if there < size / 2 {
@@ -106,7 +106,7 @@ impl Workload {
             .collect()
     }
 
-    /// `count` saves of workflows that are not there yet.
+    /// Returns `count` saves of new workflows.
     pub(crate) fn creations(&mut self, count: usize) -> Vec<Save> {
         (0..count).map(|_| self.create()).collect()
     }
@@ -124,12 +124,12 @@ impl Workload {
     }
 }
 
-/// The name of a client's workflow.
+/// Returns the name of a client's workflow.
 pub(crate) fn id(client: usize, number: usize) -> String {
     format!("c{client:02}-plan-{number:06}")
 }
 
-/// Workflows to copy from, so that making one takes no time that counts.
+/// Workflows to copy from, so that making one takes little measured time.
 #[derive(Debug)]
 pub(crate) struct Pool {
     seed: u64,
@@ -153,8 +153,7 @@ impl Pool {
     }
 }
 
-/// A workflow as pflow's are: steps in a row, whose parameters are what takes the space. Texts do not
-/// compress.
+/// Returns a workflow like pflow's: a sequence of steps with large parameters. The texts do not compress.
 fn workflow(random: &mut Random) -> String {
     let mut text = format!(
         "{{\n  \"ir_version\": \"0.1.0\",\n  \"inputs\": {{ \"number\": \"{NUMBER}\" }},\n  \"nodes\": ["
@@ -181,7 +180,7 @@ fn workflow(random: &mut Random) -> String {
     text + &rest + end
 }
 
-/// splitmix64, whose numbers are the same on every machine.
+/// splitmix64; its numbers are the same on every machine.
 #[derive(Debug)]
 pub(crate) struct Random(pub(crate) u64);
 

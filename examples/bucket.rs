@@ -1,5 +1,5 @@
-//! Two machines share workflows through a bucket: nobody overwrites what they have not seen, and nobody needs
-//! a lock server.
+//! Two machines share workflows through a bucket: no client overwrites a version that it has not seen, and no
+//! lock server is needed.
 //!
 //! ```sh
 //! cargo run --example bucket                         # a server inside this process
@@ -21,7 +21,7 @@ use pflow_test_endpoints::S3Endpoint;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    // A server of the tests, for those who have none at hand. It ends with this process.
+    // Starts a test server if no URL is given. It ends with this process.
     let (url, mut object, _server) = match std::env::args().nth(1) {
         Some(url) => (url, ObjectOptions::from_env(std::env::vars()), None),
         None => {
@@ -30,15 +30,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
             ("s3://plans/team".to_owned(), object, Some(server))
         }
     };
-    // How patient we are: a dead host is given up after a second, a request after ten, an operation after
-    // twenty.
+    // Timeouts: one second to connect, ten for a request, twenty for an operation.
     object.connect_timeout = Duration::from_secs(1);
     object.request_timeout = Duration::from_secs(10);
     object.deadline = Duration::from_secs(20);
     let options = || Ok::<_, pflow_store::Error>(StoreOptions::system()?.object_options(object.clone()));
 
-    // The first one to come makes the store. It probes the server first: one that breaks its promises would
-    // lose work.
+    // The first client creates the store. It probes the server first, because a server that breaks its
+    // guarantees would lose work.
     let laptop = Store::init_url(&url, options()?).await?;
     println!("A store at {}", laptop.location());
     for check in laptop.doctor(&Depth::default()).await?.report.checks {
@@ -50,8 +49,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let saved = laptop.save(SaveRequest::new(id.clone(), text, Expect::Any)).await?;
     println!("The laptop saved generation {}", saved.generation);
 
-    // Another machine loads it: two requests side by side, and the content is checked against the head's
-    // hash.
+    // Another machine loads it: two parallel requests, and the content is checked against the head's hash.
     let server = Store::open_url(&url, options()?).await?;
     let loaded = server.load(&id).await?;
     let edited = String::from_utf8(loaded.content.to_vec())?.replace("http", "shell");
@@ -59,7 +57,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let saved = server.save(SaveRequest::new(id.clone(), edited, expect).message("no proxy here")).await?;
     println!("The server saved generation {}", saved.generation);
 
-    // The laptop still builds on what it knows. Its swap fails, and it is told what is there instead.
+    // The laptop still builds on the version it knows. Its swap fails, and it gets a conflict that names the
+    // current version.
     let late = laptop.save(SaveRequest::new(id.clone(), r#"{ "nodes": [] }"#, expect)).await;
     match late {
         Err(pflow_store::Error::Conflict(conflict)) => match *conflict {
@@ -69,7 +68,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         other => println!("Unexpected: {other:?}"),
     }
 
-    // What follows the answers (the copy in workflow.json) is through when this returns.
+    // Work after the replies (the copy in workflow.json) is complete when this returns.
     laptop.close().await?;
     server.close().await?;
     Ok(())

@@ -1,5 +1,5 @@
-//! Two people edit one workflow: what does not overlap is merged, what does is decided by a resolver of the
-//! program's own.
+//! Two people edit one workflow: edits that do not overlap are merged, and a custom resolver decides about
+//! those that do.
 //!
 //! Run it with `cargo run --example conflicts`.
 
@@ -13,7 +13,8 @@ use pflow_store::{
     pflow_backend::async_trait,
 };
 
-/// Merges, and keeps ours beside theirs where that is not possible. A program with a window would ask here.
+/// Merges, and keeps ours as another workflow if that is not possible. A program with a user interface would
+/// ask here.
 #[derive(Debug)]
 struct KeepWhatCannotBeMerged;
 
@@ -60,7 +61,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let save = |text: String, expect| SaveRequest::new(id.clone(), text, expect);
     store.save(save(plan("a.example", "ada"), Expect::Absent)).await?;
 
-    // Ada and Grace have both loaded generation 1. Ada is first.
+    // Ada and Grace have both loaded generation 1. Ada saves first.
     let loaded = Expect::Generation(1);
     store.save(save(plan("b.example", "ada"), loaded)).await?;
 
@@ -80,7 +81,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     assert_eq!(kept.resolved.and_then(|it| it.how), Some(How::KeptBoth { instead_of: id.clone() }));
     println!("  kept as {}", kept.id);
 
-    // Whatever was decided, nobody's version is lost.
+    // No version is lost, whatever was decided.
     for generation in 1..=3 {
         let version = store.load_generation(&id, generation).await?;
         println!("generation {generation} by {}: {} bytes", version.record.author, version.content.len());

@@ -1,4 +1,4 @@
-//! How a program that embeds the store tests itself: storage in memory, and a clock that the test moves.
+//! How a program that embeds the store tests itself: storage in memory, and a clock that the test controls.
 //!
 //! ```sh
 //! cargo run --example in_memory_testing
@@ -14,14 +14,14 @@ use pflow_store::{
     pflow_backend::{Environment, ManualEnvironment},
 };
 
-/// The program under test: a robot that improves a plan, once an hour at most.
+/// The program under test: a robot that improves a plan, at most once an hour.
 async fn improve(store: &Store, id: &WorkflowId) -> Result<u64, pflow_store::Error> {
     let lease = store.acquire(id, LeaseRequest::new("improve", Duration::from_secs(3600))).await?.lease;
     let loaded = store.load(id).await?;
     let better = String::from_utf8_lossy(&loaded.content).replace("slow", "fast");
     let expect = Expect::Generation(loaded.record.generation);
     let saved = store.save(SaveRequest::new(id.clone(), better, expect).lease(lease.id)).await?;
-    // It forgets to release: the lease keeps the next robot away until it ends.
+    // It does not release the lease, which keeps the next robot away until it expires.
     Ok(saved.generation)
 }
 
@@ -41,7 +41,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let refused = improve(&store, &id).await.expect_err("the first robot's lease is live");
     println!("at {}: {refused}", environment.now());
 
-    // No waiting: the test says that an hour has passed.
+    // The test advances the clock by an hour instead of waiting.
     environment.advance(Duration::from_secs(3601));
     store.save(SaveRequest::new(id.clone(), r#"{"speed":"slow again"}"#, Expect::Any)).await?;
     assert_eq!(improve(&store, &id).await?, 4);

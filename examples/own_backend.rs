@@ -1,7 +1,7 @@
-//! A backend of one's own, certified by the conformance suite, and a store on it.
+//! A custom backend, certified by the conformance suite, and a store on it.
 //!
-//! This one keeps everything in one map behind one lock and counts what it is asked. A real one would talk to
-//! a database: what it needs is a way to read, to list in order, and to change several keys under conditions.
+//! It keeps everything in one map behind one lock and counts the requests. A real backend would talk to a
+//! database: it needs a way to read, to list in order, and to change several keys under conditions.
 //!
 //! ```sh
 //! cargo run --example own_backend
@@ -35,14 +35,14 @@ struct Counting {
 }
 
 impl Counting {
-    /// Never held across an await: every method locks, looks and lets go.
+    /// Never held across an await: every method locks, reads or writes, and unlocks.
     fn objects(&self) -> std::sync::MutexGuard<'_, BTreeMap<Key, (Bytes, Version)>> {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 fn meta(key: &Key, bytes: &Bytes, version: &Version) -> Meta {
-    // A time says nothing that anybody relies on; this storage keeps none.
+    // Nothing depends on the time; this storage keeps none.
     let modified = DateTime::<Utc>::UNIX_EPOCH;
     Meta { key: key.clone(), size: bytes.len() as u64, version: version.clone(), modified }
 }
@@ -113,7 +113,7 @@ impl StorageBackend for Counting {
     }
 }
 
-/// How the suite gets a fresh storage, and several handles on it.
+/// Provides the suite with a fresh storage, and several handles on it.
 struct Certification;
 
 #[async_trait]

@@ -1,5 +1,5 @@
-//! The main job, start to end: makes a store in a folder, saves the workflows of `examples/workflows/`, locks
-//! one, lists, searches and loads.
+//! The main use from start to end: creates a store in a folder, saves the workflows of `examples/workflows/`,
+//! locks one, lists, searches and loads.
 //!
 //! ```sh
 //! cargo run --example quickstart            # in a temporary folder
@@ -21,27 +21,28 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let store = Store::init_url(&folder, StoreOptions::system()?).await?;
     println!("A store at {folder}");
 
-    // Many at once. Each is a save of its own and tells its own result.
+    // Saves many at once. Each is a save of its own with its own result.
     let mut saves = std::pin::pin!(store.save_all(workflows("examples/workflows")?));
     while let Some((id, saved)) = saves.next().await {
         println!("  saved {id} as generation {}", saved?.generation);
     }
 
-    // A lock is a lease: it has an id, a fence that only rises, and an end. The guard renews it until it is
-    // released.
+    // A lock is a lease: it has an id, a fence that never decreases, and an end. The guard renews it until it
+    // is released.
     let id = WorkflowId::parse("daily-report")?;
     let request = LeaseRequest::new("edit", Duration::from_secs(60)).wait(Duration::from_secs(10));
     let guard = store.lock(&id, request).await?;
     let lease = guard.lease();
     println!("Locked {id} until {} under fence {}", lease.expires, lease.fence);
 
-    // Whoever has no lease is told who has it; nothing is changed.
+    // A save without the lease is refused with the name of the holder, and changes nothing.
     let text = store.load(&id).await?.content;
     let edited = String::from_utf8(text.to_vec())?.replace("five sentences", "three sentences");
     let refused = store.save(SaveRequest::new(id.clone(), edited.clone(), Expect::Any)).await;
     println!("Without the lease: {}", refused.err().map_or_else(String::new, |error| error.to_string()));
 
-    // Built on generation 1: had somebody else saved meanwhile, this would be a conflict and not a loss.
+    // Built on generation 1: if another client had saved in the meantime, this would be a conflict and not a
+    // lost update.
     let request = SaveRequest::new(id.clone(), edited, Expect::Generation(1))
         .lease(guard.lease_id()?)
         .message("Shorter");
@@ -80,7 +81,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The JSON files of a folder, each under its own name.
+/// Returns the JSON files of a folder, each under its own name.
 fn workflows(folder: impl AsRef<Path>) -> Result<Vec<SaveRequest>, Box<dyn Error>> {
     let mut paths =
         std::fs::read_dir(folder)?.map(|entry| entry.map(|it| it.path())).collect::<Result<Vec<_>, _>>()?;

@@ -11,29 +11,29 @@ use crate::{
 /// A result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What the store could not do. [`kind`](Error::kind) says what a caller can do about it,
-/// [`remedy`](Error::remedy) what helps.
+/// An error of the store. [`kind`](Error::kind) tells what a caller can do about it, and
+/// [`remedy`](Error::remedy) what resolves it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// There is no store at the place. Create it with [`crate::Store::init`].
+    /// There is no store at the location. Create it with [`crate::Store::init`].
     #[error("there is no store at {location}")]
     StoreMissing {
-        /// The place as it was given.
+        /// The location as given.
         location: String,
     },
-    /// Something else lives there. It was not touched.
+    /// The location contains something else. It was not changed.
     #[error("{location} is not a store of ours: {reason}")]
     Foreign {
-        /// The place as it was given.
+        /// The location as given.
         location: String,
-        /// What tells.
+        /// How it was recognised.
         reason: String,
     },
-    /// The place cannot be understood.
+    /// The location is not valid.
     #[error("{url:?} is no store: {reason}")]
     InvalidLocation {
-        /// As it was given.
+        /// The location as given.
         url: String,
         /// Why.
         reason: String,
@@ -43,7 +43,7 @@ pub enum Error {
     WorkflowMissing {
         /// The workflow.
         id: WorkflowId,
-        /// Whether there was one.
+        /// Whether the workflow existed.
         deleted: bool,
     },
     /// This generation has no content.
@@ -55,46 +55,47 @@ pub enum Error {
     GenerationMissing {
         /// The workflow.
         id: WorkflowId,
-        /// What was asked for.
+        /// The requested generation.
         generation: u64,
-        /// Why there is none.
+        /// Why it has no content.
         why: NoContent,
     },
-    /// A name that cannot be an id.
+    /// The text is not a valid workflow id.
     #[error(transparent)]
     InvalidId(#[from] InvalidId),
-    /// A text that cannot be a lease id.
+    /// The text is not a valid lease id.
     #[error(transparent)]
     InvalidLeaseId(#[from] InvalidLeaseId),
-    /// The document is not a workflow that can be kept.
+    /// The document is not a workflow that the store accepts.
     #[error("the document for {id} is refused: {source}")]
     Document {
-        /// The workflow that it was meant for.
+        /// The workflow that the document is for.
         id: WorkflowId,
-        /// The reason and the place.
+        /// The reason and its position in the document.
         source: DocumentError,
     },
-    /// The documents of a workflow are too large to be compared. Saving them is not affected.
+    /// The documents of a workflow are too large to compare. Saving them is not affected.
     #[error("what changed in {id} is not shown: {source}")]
     TooMuch {
         /// The workflow.
         id: WorkflowId,
-        /// In which way.
+        /// Which limit is exceeded.
         source: TooMuch,
     },
     /// A name, description, tag or message is too long or empty.
     #[error("{field}: {reason}")]
     InvalidField {
-        /// Which.
+        /// The field.
         field: &'static str,
         /// Why.
         reason: String,
     },
-    /// The change is possible, but not on top of what is there now.
+    /// The change is valid, but does not fit on top of the stored state.
     #[error(transparent)]
     Conflict(#[from] Box<Conflict>),
-    /// A lease was not renewed for as long as it lasts, because this process, the machine or the storage
-    /// stood still. It may be held still, or not: the guard renews it now, and refuses until it has.
+    /// A lease was not renewed for its whole duration, because this process or the machine was suspended, or
+    /// the storage did not answer. It may or may not still be held: the guard is renewing it now, and refuses
+    /// until that succeeds.
     #[error(
         "whether the lease {lease_id} on {id} is still held is not certain: it was not renewed for {silent:?}"
     )]
@@ -103,83 +104,83 @@ pub enum Error {
         id: WorkflowId,
         /// The lease.
         lease_id: LeaseId,
-        /// For how long it was not renewed.
+        /// How long ago it was last renewed.
         silent: std::time::Duration,
     },
-    /// What is stored contradicts itself.
+    /// The stored data contradicts itself.
     #[error("{key} is corrupt: {reason}")]
     Corrupt {
-        /// The object, or the place in it.
+        /// The object, or the position in it.
         key: String,
-        /// What contradicts what.
+        /// The contradiction.
         reason: String,
     },
-    /// Versions are there that the head of their workflow must have reached once: the head was removed, or
+    /// There are versions that the head of their workflow must have reached: the head was removed, or
     /// replaced by an older state. Nothing is saved over it until [`crate::Store::repair`] has moved it.
     #[error("the head of {id} is hurt: {reason}")]
     HeadHurt {
         /// The workflow.
         id: WorkflowId,
-        /// What the head says, and which versions contradict it.
+        /// The state of the head, and the versions that contradict it.
         reason: String,
     },
-    /// An object has not the form that it should have.
+    /// An object does not have the expected format.
     #[error("{key} cannot be read: {source}")]
     Format {
         /// The object.
         key: String,
-        /// What is wrong with it.
+        /// The defect.
         source: FormatError,
     },
-    /// The store needs capabilities that this program does not have.
+    /// The store needs features that this program does not have.
     #[error("the store needs {}, which this program does not know", .features.join(", "))]
     MissingFeatures {
-        /// Their names.
+        /// The names of the features.
         features: Vec<String>,
     },
-    /// The system gives no randomness.
+    /// The system provides no randomness.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
-    /// The storage failed. Nothing that was asked for happened.
+    /// The storage failed, and the change did not happen.
     #[error("{0}")]
     Storage(#[source] pflow_backend::Error),
-    /// The storage failed in a way that leaves open whether the change happened. Read before you repeat it.
+    /// The storage failed, and it is unknown whether the change happened. Read before you repeat it.
     #[error("whether {what} happened is unknown: {source}")]
     OutcomeUnknown {
-        /// What was being done.
+        /// The operation.
         what: String,
-        /// What failed.
+        /// The error of the storage.
         source: pflow_backend::Error,
     },
-    /// Somebody else was rewriting the index each time that we tried. The workflows are safe.
+    /// Other writers changed the index at every attempt. The workflows are not affected.
     #[error("the index changed {attempts} times while it was being written")]
     IndexBusy {
-        /// How often it was tried.
+        /// The number of attempts.
         attempts: u32,
     },
-    /// The storage was probed and breaks promises that a store stands on. Nothing of a store was written
+    /// A probe found that the storage breaks guarantees that a store needs. No data of a store was written
     /// there.
     #[error("{place} does not keep what a store needs: {}", .broken.join("; "))]
     UnsafeStorage {
         /// The storage, as [`StorageBackend::place`](pflow_backend::StorageBackend::place) names it.
         place: String,
-        /// What it did instead, one sentence for each promise, with the name of the check in brackets.
+        /// The violations, one sentence per guarantee, with the name of the check in brackets.
         broken: Vec<String>,
     },
-    /// The storage was probed, and whether it keeps what a store needs is not known, because replies were
-    /// lost or requests landed late. Nothing of a store was written there. A store that is open gives
+    /// A probe could not determine whether the storage gives the guarantees that a store needs, because
+    /// replies were lost or requests landed late. No data of a store was written there. An open store returns
     /// this error to all its writers for a minute before it probes again.
     #[error("whether {place} keeps what a store needs is not known: {}", .unclear.join("; "))]
     Unproven {
         /// The storage, as [`StorageBackend::place`](pflow_backend::StorageBackend::place) names it.
         place: String,
-        /// Why, one sentence for each promise, with the name of the check in brackets.
+        /// The reasons, one sentence per guarantee, with the name of the check in brackets.
         unclear: Vec<String>,
     },
     /// The caller cancelled.
     #[error("cancelled before anything was changed")]
     Cancelled,
-    /// An operation broke a rule of its own flow. That is a defect of this program.
+    /// An operation violated a rule of its own flow: a defect of this program.
     #[error("internal error: {0}")]
     Internal(String),
 }
@@ -188,11 +189,11 @@ pub enum Error {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NoContent {
-    /// The chain never had it.
+    /// The chain never had this generation.
     Never,
-    /// It was removed, as a retention rule said.
+    /// The content was pruned by a retention rule.
     Pruned,
-    /// It says that the workflow is deleted; the one before it has the content.
+    /// The generation is a deletion; the previous one has the content.
     Deletion,
 }
 
@@ -200,15 +201,15 @@ pub enum NoContent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// Mend the call.
+    /// Correct the call.
     Usage,
-    /// Mend the document or the id.
+    /// Correct the document or the id.
     Refused,
-    /// Create it, or look elsewhere.
+    /// Create it, or use another name.
     NotFound,
     /// Wait for the lock, or acquire it again.
     Locked,
-    /// Look at what is there now, then decide.
+    /// Read the current state, then decide.
     Conflict,
     /// Do not write. Verify, and restore from a copy.
     Corrupt,
@@ -218,14 +219,14 @@ pub enum ErrorKind {
     OutcomeUnknown,
     /// Use a newer program.
     Incompatible,
-    /// It was the caller's wish.
+    /// The caller cancelled.
     Cancelled,
-    /// Nothing changed; the message says why.
+    /// Nothing changed; the message has the reason.
     Failed,
 }
 
 impl Error {
-    /// What a caller can do about it.
+    /// Returns what a caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::InvalidLocation { .. } | Self::InvalidField { .. } | Self::InvalidLeaseId(_) => {
@@ -259,7 +260,7 @@ impl Error {
         }
     }
 
-    /// What helps, where something is known to.
+    /// Returns what resolves the error, if that is known.
     pub fn remedy(&self) -> Option<Remedy> {
         Some(match self {
             Self::StoreMissing { .. } => Remedy::CreateStore,
@@ -292,9 +293,9 @@ impl Error {
         })
     }
 
-    /// Whether one object is damaged, not what it should be, or cannot be read, while the others can. A
-    /// reader of many goes on. A newer format is no damage, and what a newer program wrote must not be taken
-    /// for lost.
+    /// Whether one object is damaged, of the wrong kind, or unreadable, while others can be read. A reader of
+    /// many objects continues. A newer format is not damage: what a newer program wrote must not be treated
+    /// as lost.
     pub(crate) fn is_of_one_object(&self) -> bool {
         match self {
             Self::Corrupt { .. } | Self::HeadHurt { .. } => true,
@@ -304,20 +305,21 @@ impl Error {
         }
     }
 
-    /// The same for an object that a newer program wrote as well. For lists, which name such an object and go
-    /// on; what must cover all objects is not written where one is newer.
+    /// Like [`is_of_one_object`](Self::is_of_one_object), but includes an object that a newer program wrote.
+    /// For lists, which name such an object and continue. Whatever has to cover all objects is not written if
+    /// one of them is newer.
     pub(crate) fn spares_others(&self) -> bool {
         self.is_of_one_object() || self.kind() == ErrorKind::Incompatible
     }
 
-    /// Whether it surely changed nothing and a moment may make a difference. Not after a wait for somebody
-    /// else's lock: that was the moment.
+    /// Whether the operation certainly changed nothing and a retry may succeed. A wait for another client's
+    /// lock that timed out is not retried: it has waited already.
     pub(crate) fn may_pass(&self) -> bool {
         matches!(self, Self::Storage(source) if source.is_transient() && source.kind() != StorageErrorKind::Busy)
     }
 
-    /// That nobody knows whether `what` happened: because of `doubt`, or else because `error` ended the
-    /// search for the answer.
+    /// Returns the error that it is unknown whether `what` happened: because of `doubt`, or else because
+    /// `error` prevented settling it.
     pub(crate) fn in_doubt(what: String, doubt: Option<pflow_backend::Error>, error: Self) -> Self {
         let source = match (doubt, error) {
             (_, unknown @ Self::OutcomeUnknown { .. }) => return unknown,
@@ -331,7 +333,7 @@ impl Error {
         Self::OutcomeUnknown { what, source }
     }
 
-    /// A failed commit of `what`, told apart by its outcome.
+    /// Returns the error of a failed commit of `what`, according to its outcome.
     pub(crate) fn of_commit(what: impl FnOnce() -> String, source: pflow_backend::Error) -> Self {
         match source.outcome() {
             Outcome::NotApplied { .. } => Self::Storage(source),

@@ -1,20 +1,20 @@
-//! Keeps workflow plans, their locks, versions and run history safe on any storage.
+//! Stores workflow plans with their locks, versions and run history safely on any storage.
 //!
-//! A [`Store`] keeps workflows on a backend: a folder on a disk, memory, or whatever implements
-//! [`pflow_backend::StorageBackend`]. Every change of a workflow is one compare-and-swap of its head, so a crash or a race leaves
-//! the old state or the new one.
+//! A [`Store`] keeps workflows on a backend: a folder on a disk, memory, or any implementation of
+//! [`pflow_backend::StorageBackend`]. Every change of a workflow is one compare-and-swap of its head, so a
+//! crash or a race leaves the old state or the new one.
 //!
-//! - [`Store::init_url`], [`Store::open_url`]: where to begin
-//! - [`SaveRequest`] with [`Expect`]: a save says what it builds on; there is no default
-//! - [`Store::load`], [`Store::list`] with a [`Query`]: what is there
-//! - [`Store::lock`] with a [`LeaseRequest`]: a lock that a [`LeaseGuard`] keeps, and that a holder can lose
-//!   and then cannot write
+//! - [`Store::init_url`], [`Store::open_url`]: create or open a store
+//! - [`SaveRequest`] with [`Expect`]: a save names the state that it builds on; there is no default
+//! - [`Store::load`], [`Store::list`] with a [`Query`]: read workflows
+//! - [`Store::lock`] with a [`LeaseRequest`]: a lock that a [`LeaseGuard`] renews; a holder that has lost it
+//!   cannot write under it
 //! - [`Error::kind`], [`Error::remedy`]: what to do when something fails
-//! - [`flow`]: the runner that all of this runs on, of use by itself
+//! - [`flow`]: the flow runner that all operations use; it can be used by itself
 //!
 //! # Features
-//! None is on by default: a store is on a disk or in memory. `s3`, `gcs` and `azure` add stores in buckets.
-//! The program is a package of its own, `pflow-store-cli`.
+//! No feature is on by default: a store is on a disk or in memory. `s3`, `gcs` and `azure` add stores in
+//! buckets. The program is a separate package, `pflow-store-cli`.
 
 pub use pflow_backend;
 pub use pflow_backend::NOTICES;
@@ -49,7 +49,7 @@ pub use lock::{LeaseGuard, LeaseRequest};
 pub use remedy::Remedy;
 pub use store::{DeleteRequest, Loaded, SaveRequest, Saved, Store, StoreOptions, UndeleteRequest};
 
-/// The README's example is compiled and run with the tests.
+/// Compiles and runs the README's example with the tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

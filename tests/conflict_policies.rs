@@ -17,10 +17,10 @@ every_backend!(
     saves_are_decided_by_policy,
     deletions_are_decided_by_policy,
     fields_are_merged_like_the_document,
-    a_save_that_is_repeated_after_a_crash_merges_with_itself,
+    save_repeated_after_a_crash_merges_with_itself,
 );
 
-/// Without a common ancestor everything that differs overlaps.
+/// Without a common ancestor, every difference overlaps.
 const BOTH: &str = "nodes[id=a].params.text nodes[id=b].params.text";
 
 /// In the order of [`Policy::ALL`]: fail, wait, ours, theirs, merge, override.
@@ -125,7 +125,7 @@ async fn saves_are_decided_by_policy(site: Site) {
     }
     assert!(wrong.is_empty(), "{:?}: {wrong:#?}", site.kind);
     let report = store.verify().await.unwrap();
-    // The edits that were reported are still there.
+    // The edits that were reported still exist.
     assert!(report.is_sound(), "{:#?}", report.findings);
 }
 
@@ -155,7 +155,7 @@ async fn deletions_are_decided_by_policy(site: Site) {
         let deleted = store.delete(delete).await;
         assert_eq!(shown(&store, &name, &deleted).await, wanted, "{policy}");
     }
-    // Back from a deletion that was not the expected one.
+    // Undelete a deletion that was not the expected one.
     Situation::Deleted.bring(&site, &store, &other, "back").await;
     let undelete = UndeleteRequest::new(id("back"), Expect::Generation(1));
     let back = store.undelete(undelete.resolver(Arc::new(Policy::Ours))).await;
@@ -184,7 +184,8 @@ async fn deletions_are_decided_by_policy(site: Site) {
     assert!(store.verify().await.unwrap().is_sound());
 }
 
-/// What stands beside the document is merged too, and what a bare document does not say is nobody's edit.
+/// The metadata beside the document is merged too, and metadata that a document does not mention does not
+/// count as an edit.
 async fn fields_are_merged_like_the_document(site: Site) {
     let (store, other) = (site.store().await, site.other_store(2).await);
     let first = SaveRequest::new(id("a"), doc("1", "1"), Expect::Absent).name("first").tags(["x", "y"]);
@@ -206,8 +207,8 @@ async fn fields_are_merged_like_the_document(site: Site) {
     assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
 }
 
-/// Its first try is what it meets, and that is no conflict for a merge.
-async fn a_save_that_is_repeated_after_a_crash_merges_with_itself(site: Site) {
+/// The save conflicts with its own first attempt, and a merge resolves that.
+async fn save_repeated_after_a_crash_merges_with_itself(site: Site) {
     let store = site.store().await;
     store.save(SaveRequest::new(id("a"), doc("1", "1"), Expect::Absent)).await.unwrap();
     let request = || {

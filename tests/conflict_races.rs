@@ -1,5 +1,4 @@
-//! Many who save at the same time and leave it to a policy: every edit ends up in the document, and every
-//! version in the history.
+//! Concurrent saves with a policy: every edit ends up in the document, and every version in the history.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod conflict_support;
@@ -17,12 +16,12 @@ use proptest::prelude::*;
 use support::{Fault, Hasty, Kind, Left, Site, chain, every_backend, history, id, notices, versions};
 
 every_backend!(
-    edits_of_many_are_all_merged,
-    whoever_overrides_at_the_same_time_loses_nothing,
-    many_who_wait_for_the_lock_all_get_it,
+    concurrent_edits_are_all_merged,
+    concurrent_overrides_lose_no_version,
+    all_waiters_get_the_lock,
 );
 
-/// A workflow with a node for each text.
+/// Returns a workflow with one node per text.
 fn plan(texts: &[u32]) -> String {
     let node = |(nth, text)| {
         format!(r#"    {{ "id": "n{nth}", "type": "echo", "params": {{ "text": "{text}" }} }}"#)
@@ -31,15 +30,15 @@ fn plan(texts: &[u32]) -> String {
     format!("{{\n  \"nodes\": [\n{}\n  ]\n}}\n", nodes.join(",\n"))
 }
 
-/// Its texts.
+/// Returns the texts of a workflow.
 fn read(content: &[u8]) -> Vec<u32> {
     let value: serde_json::Value = serde_json::from_slice(content).unwrap();
     let text = |node: &serde_json::Value| node["params"]["text"].as_str().unwrap().parse().unwrap();
     value["nodes"].as_array().unwrap().iter().map(text).collect()
 }
 
-/// Each edits a node of its own, on top of what all of them have seen, from two handles.
-async fn edits_of_many_are_all_merged(site: Site) {
+/// Each task edits its own node, on top of the same version, from two handles.
+async fn concurrent_edits_are_all_merged(site: Site) {
     const MANY: usize = 24;
     let stores = [site.store().await, site.other_store(2).await];
     stores[0].save(SaveRequest::new(id("a"), plan(&[0; MANY]), Expect::Absent)).await.unwrap();
@@ -63,14 +62,14 @@ async fn edits_of_many_are_all_merged(site: Site) {
     }
     assert_eq!(generations, (2..=MANY as u64 + 1).collect());
     assert_eq!(read(&stores[0].load(&id("a")).await.unwrap().content), [1; MANY]);
-    // Nobody takes an edit away on the way.
+    // No merge removes another task's edit.
     let sums: Vec<u32> =
         chain(&stores[0], "a").await.iter().map(|text| read(text.as_bytes()).iter().sum()).collect();
     assert_eq!(sums, (0..=MANY as u32).collect::<Vec<_>>());
     assert_eq!(notices(&stores[0].verify().await.unwrap()), [""; 0]);
 }
 
-async fn whoever_overrides_at_the_same_time_loses_nothing(site: Site) {
+async fn concurrent_overrides_lose_no_version(site: Site) {
     let stores = [site.store().await, site.other_store(2).await];
     stores[0].save(SaveRequest::new(id("a"), plan(&[0]), Expect::Absent)).await.unwrap();
     let saves = (1..=16).map(|nth| {
@@ -92,7 +91,7 @@ async fn whoever_overrides_at_the_same_time_loses_nothing(site: Site) {
     assert_eq!(notices(&stores[0].verify().await.unwrap()), [""; 0]);
 }
 
-async fn many_who_wait_for_the_lock_all_get_it(site: Site) {
+async fn all_waiters_get_the_lock(site: Site) {
     site.store().await;
     let open = || async { site.other_store_with(StoreOptions::new(Hasty::new(20))).await };
     let stores = [open().await, open().await];
@@ -115,9 +114,9 @@ async fn many_who_wait_for_the_lock_all_get_it(site: Site) {
     assert_eq!(stores[0].show(&id("a")).await.unwrap().generation(), 8);
 }
 
-/// A merge whose reply gets lost finds itself, whatever was in place and whoever built on it meanwhile.
+/// A merge whose reply was lost finds its own version, whatever had landed and whoever built on it since.
 #[tokio::test]
-async fn a_merge_whose_reply_got_lost_is_settled() {
+async fn lost_reply_of_a_merge_is_settled() {
     for kind in [Kind::Memory, Kind::PlainMemory, Kind::Staged] {
         for left in [Left::Stages(0), Left::Stages(1), Left::Stages(2), Left::All] {
             for others in [false, true] {
@@ -128,8 +127,8 @@ async fn a_merge_whose_reply_got_lost_is_settled() {
                 }
                 site.probe.fail(Fault::unknown(left));
                 if others {
-                    // Behind the commit whose reply gets lost: head, versions of both sides, commit, and with
-                    // a copy that is read as well.
+                    // After the commit whose reply is lost. The calls: head, versions of both sides, commit,
+                    // and on plain files a read of the copy.
                     let calls = 4 + usize::from(kind == Kind::PlainMemory);
                     let meddler = other.clone();
                     site.probe.at_call(calls, move || async move {
@@ -158,10 +157,10 @@ async fn a_merge_whose_reply_got_lost_is_settled() {
     }
 }
 
-/// The swap of two versions at once, an edit and what is saved over it: both are there, or neither, and
-/// nothing of a dead attempt stays.
+/// A swap of two versions at once, an edit and the version saved over it: both land or neither, and a dead
+/// attempt leaves nothing.
 #[tokio::test]
-async fn an_edit_that_is_kept_survives_a_lost_reply() {
+async fn kept_edit_survives_a_lost_reply() {
     // Atomic batches leave everything or nothing.
     let (atomic, staged) = (Kind::PlainMemory, Kind::PlainStaged);
     let lefts = [Left::Stages(0), Left::All]
@@ -197,10 +196,9 @@ async fn an_edit_that_is_kept_survives_a_lost_reply() {
     }
 }
 
-/// The lease goes with the swap or stays: whoever finds out that its swap landed has broken it, and nobody
-/// else has.
+/// The lease is removed by the swap or remains: a client whose swap landed has broken it, and no other has.
 #[tokio::test]
-async fn a_broken_lock_survives_a_lost_reply() {
+async fn lost_reply_of_an_override_is_settled() {
     for kind in [Kind::Memory, Kind::PlainMemory, Kind::Staged] {
         for left in [Left::Stages(0), Left::Stages(1), Left::Stages(2), Left::All] {
             let site = Site::new(kind).await;
@@ -224,16 +222,16 @@ async fn a_broken_lock_survives_a_lost_reply() {
     }
 }
 
-/// "Theirs stands" would be a lie about a swap that may land yet, and so would be another id.
+/// While a swap may still land, it would be wrong to answer "unchanged", or to save under another id.
 #[tokio::test]
-async fn nobody_is_asked_while_an_attempt_is_open() {
+async fn resolver_is_not_called_while_an_attempt_is_unsettled() {
     for policy in Policy::ALL {
         let site = Site::new(Kind::PlainMemory).await;
         let (store, other) = (site.store().await, site.other_store(2).await);
         let request = Situation::Free.bring(&site, &store, &other, "a").await;
         site.probe.fail(Fault::unknown(Left::Stages(0)));
         let raw = site.raw.clone();
-        // Behind the look at the head and the copy, and the commit whose fate nobody knows.
+        // After the reads of the head and the copy, and the commit with the unknown outcome.
         site.probe.at_call(3, move || async move {
             use pflow_store::pflow_backend::{Batch, Key, Operation};
             let put = Operation::put(Key::parse("workflows/a/workflow.json").unwrap(), doc("1", "2"));
@@ -245,12 +243,12 @@ async fn nobody_is_asked_while_an_attempt_is_open() {
     }
 }
 
-/// An edit: how many generations ago its base was current, and which node it makes what.
+/// An edit: how many generations ago its base was current, which node it changes, and to what.
 type Edit = (u64, usize, u32);
 
 const NODES: usize = 3;
 
-/// What two sides come to, node by node; none where they get in each other's way.
+/// Merges two sides node by node; none if they conflict.
 fn merged(base: &[u32], ours: &[u32], theirs: &[u32]) -> Option<Vec<u32>> {
     (0..NODES)
         .map(|at| match (base[at], ours[at], theirs[at]) {
@@ -293,7 +291,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn stale_edits_come_to_what_a_simple_model_says(
+    fn merges_of_stale_edits_match_a_simple_model(
         edits in prop::collection::vec((0..4_u64, 0..NODES, 0..3_u32), 1..16),
         bucket in any::<bool>(),
     ) {

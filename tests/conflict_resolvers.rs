@@ -1,4 +1,4 @@
-//! Resolvers of a caller's own: what they are told, what they may answer, and what becomes of nonsense.
+//! Custom resolvers: what they are told, what they may answer, and what happens with invalid answers.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod conflict_support;
@@ -20,15 +20,15 @@ use support::{Kind, Site, conflict, every_backend, id, notices};
 use tokio_util::sync::CancellationToken;
 
 every_backend!(
-    ours_is_kept_as_a_new_workflow,
-    keeping_both_keeps_what_is_known,
-    a_wait_ends_when_the_lock_does,
-    an_answer_holds_for_what_was_seen_alone,
-    an_answer_that_does_not_fit_is_reported,
-    whoever_answers_without_end_is_stopped,
+    keep_both_saves_ours_as_a_new_workflow,
+    keep_both_keeps_the_metadata,
+    wait_ends_when_the_lock_is_released,
+    consent_is_valid_only_for_the_state_that_was_seen,
+    invalid_resolution_is_reported,
+    number_of_resolutions_is_limited,
 );
 
-/// Gives this answer, whatever it is asked.
+/// Always gives this answer.
 #[derive(Debug)]
 struct Always(Resolution);
 
@@ -39,7 +39,7 @@ impl ConflictResolver for Always {
     }
 }
 
-/// Gives these answers, then the last one for ever, and remembers what it was asked.
+/// Gives these answers, then repeats the last one, and records the questions.
 #[derive(Debug, Default)]
 struct Script {
     answers: Mutex<VecDeque<Resolution>>,
@@ -80,7 +80,7 @@ fn wait(seconds: u64) -> Resolution {
     Resolution::Wait { limit: Duration::from_secs(seconds) }
 }
 
-async fn ours_is_kept_as_a_new_workflow(site: Site) {
+async fn keep_both_saves_ours_as_a_new_workflow(site: Site) {
     let (store, other) = (site.store().await, site.other_store(2).await);
     for situation in [Situation::Stale, Situation::Locked, Situation::Deleted, Situation::LeaseLost] {
         let name = format!("{situation:?}").to_lowercase();
@@ -90,7 +90,7 @@ async fn ours_is_kept_as_a_new_workflow(site: Site) {
         let named = format!("{name}.mine");
         for (answer, wanted) in [
             (keep(None), format!("{name}-conflict-1")),
-            // What is kept there already need not be kept again.
+            // An identical workflow is not kept a second time.
             (keep(None), format!("{name}-conflict-1")),
             (keep(Some(&named)), named.clone()),
         ] {
@@ -102,7 +102,7 @@ async fn ours_is_kept_as_a_new_workflow(site: Site) {
         }
         assert_eq!(store.show(&id(&name)).await.unwrap(), before, "what was there is as it was");
     }
-    // An id that is taken is a conflict like any other.
+    // A named id that is taken is a conflict like any other.
     let request = Situation::Stale.bring(&site, &store, &other, "a").await;
     let script = Script::new([keep(Some("stale.mine")), keep(None)]);
     let saved = store.save(request.resolver(script.clone())).await.unwrap();
@@ -111,7 +111,7 @@ async fn ours_is_kept_as_a_new_workflow(site: Site) {
     assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
 }
 
-async fn keeping_both_keeps_what_is_known(site: Site) {
+async fn keep_both_keeps_the_metadata(site: Site) {
     let store = site.store().await;
     store.save(support::save("a", "1", Expect::Absent)).await.unwrap();
     let both = |request: SaveRequest| request.resolver(Arc::new(Always(keep(None))));
@@ -137,11 +137,11 @@ async fn keeping_both_keeps_what_is_known(site: Site) {
     }
 }
 
-async fn a_wait_ends_when_the_lock_does(site: Site) {
+async fn wait_ends_when_the_lock_is_released(site: Site) {
     let (store, other) = (site.store().await, site.other_store(2).await);
     let request = Situation::Locked.bring(&site, &store, &other, "a").await;
     let held = store.lock_state(&id("a")).await.unwrap().lease.unwrap();
-    // In vain first: the store's clock moves while it sleeps.
+    // The first wait times out: the store's clock moves while it sleeps.
     let script = Script::new([wait(3), Resolution::Cancel]);
     let refused = store.save(request.clone().resolver(script.clone())).await;
     assert_eq!(shown(&store, "a", &refused).await, "locked");
@@ -163,7 +163,7 @@ async fn a_wait_ends_when_the_lock_does(site: Site) {
     let resolved = saved.resolved.unwrap();
     assert_eq!((resolved.how, resolved.broken.unwrap().operation.as_str()), (Some(How::Overridden), "next"));
     assert!(resolved.waited < Duration::from_secs(60) && !resolved.waited.is_zero());
-    // Nor is it silent: the head tells its holder, and the operation history everybody.
+    // The break is recorded: in the head for the holder, and in the operation history.
     let ended = store.show(&id("a")).await.unwrap().ended.unwrap();
     assert_eq!((ended.how.as_str(), ended.by.as_str()), ("broken", "tester@host-1"));
     let mut records = site.keys("ops/pending/a.").await;
@@ -172,7 +172,7 @@ async fn a_wait_ends_when_the_lock_does(site: Site) {
     assert_eq!((&record["kind"], &record["operation"]), (&"lock_broken".into(), &"next".into()));
     assert_eq!(records, [""; 0]);
 
-    // A lock that ends by itself is no more in the way.
+    // A lock that has expired is no longer a conflict.
     other.acquire(&id("a"), LeaseRequest::new("brief", Duration::from_secs(5))).await.unwrap();
     let request =
         SaveRequest::new(id("a"), doc("4", "4"), Expect::Any).lock_timeout(Duration::from_secs(3600));
@@ -182,9 +182,9 @@ async fn a_wait_ends_when_the_lock_does(site: Site) {
     assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
 }
 
-/// Others change the workflow between the answer and the swap, at every call that the save makes.
-async fn an_answer_holds_for_what_was_seen_alone(site: Site) {
-    // A look whether a fold is due would be one of the calls, at random.
+/// Others change the workflow between the answer and the swap, at every call of the save.
+async fn consent_is_valid_only_for_the_state_that_was_seen(site: Site) {
+    // A check whether a fold is due would be one of the calls, at random.
     let store = site.store_with(site.options().fold_after(usize::MAX)).await;
     let other = site.other_store(2).await;
     for call in 0..6 {
@@ -216,7 +216,7 @@ async fn an_answer_holds_for_what_was_seen_alone(site: Site) {
     assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
 }
 
-async fn an_answer_that_does_not_fit_is_reported(site: Site) {
+async fn invalid_resolution_is_reported(site: Site) {
     let (store, other) = (site.store().await, site.other_store(2).await);
     for (nth, (situation, answer, words)) in [
         (Situation::Stale, wait(1), "to wait is no answer to that"),
@@ -243,9 +243,9 @@ async fn an_answer_that_does_not_fit_is_reported(site: Site) {
     }
 }
 
-async fn whoever_answers_without_end_is_stopped(site: Site) {
+async fn number_of_resolutions_is_limited(site: Site) {
     let (store, other) = (site.store().await, site.other_store(2).await);
-    // Waits in vain.
+    // Waits that time out.
     let request = Situation::Locked.bring(&site, &store, &other, "a").await;
     let script = Script::new([Resolution::Wait { limit: Duration::from_millis(1) }]);
     let refused = conflict(store.save(request.resolver(script.clone())).await);
@@ -265,7 +265,7 @@ async fn whoever_answers_without_end_is_stopped(site: Site) {
 }
 
 #[tokio::test]
-async fn nothing_is_read_for_a_conflict_that_nobody_asks_about() {
+async fn conflict_costs_no_reads_unless_the_resolver_asks() {
     let site = Site::new(Kind::Memory).await;
     let (store, other) = (site.store().await, site.other_store(2).await);
     let stale = || SaveRequest::new(id("a"), doc("2", "1"), Expect::Generation(1));
@@ -304,10 +304,10 @@ async fn nothing_is_read_for_a_conflict_that_nobody_asks_about() {
     ));
 }
 
-/// What stood in the way of one answer says nothing about what is there later.
+/// An obstacle to one answer says nothing about a later state.
 #[tokio::test]
-async fn an_obstacle_is_told_until_the_ground_moves() {
-    /// Merges, which overlaps, then lets somebody else get in and overrides.
+async fn obstacle_is_reported_until_the_head_changes() {
+    /// Answers with a merge, which overlaps; then lets another client get in, and overrides.
     #[derive(Debug)]
     struct Meddled {
         other: pflow_store::Store,
@@ -339,9 +339,9 @@ async fn an_obstacle_is_told_until_the_ground_moves() {
     assert_eq!(*meddled.obstacles.lock().unwrap(), [false, true, false]);
 }
 
-/// A person goes on editing while a save of ours goes over the first edit.
+/// A person edits again while our save overwrites the first edit.
 #[tokio::test]
-async fn an_edit_that_changes_again_is_asked_about_again() {
+async fn changed_edit_needs_new_consent() {
     for kind in [Kind::PlainMemory, Kind::Disk] {
         for policy in [Policy::Ours, Policy::Merge] {
             for call in 0..8 {
@@ -360,7 +360,7 @@ async fn an_edit_that_changes_again_is_asked_about_again() {
                 let edit = texts(&store.load_generation(&id("a"), kept).await.unwrap().content);
                 let loaded = store.load(&id("a")).await;
                 if loaded.is_err() {
-                    // It came behind the swap. So it stays where it is.
+                    // The edit came after the swap, so it remains.
                     let copy = site.get(&COPY.replace('*', "a")).await.unwrap();
                     assert_eq!(
                         (texts(&copy).as_str(), edit.as_str()),
@@ -379,7 +379,7 @@ async fn an_edit_that_changes_again_is_asked_about_again() {
 }
 
 #[tokio::test]
-async fn a_resolver_that_fails_fails_the_change() {
+async fn error_of_a_resolver_fails_the_change() {
     #[derive(Debug)]
     struct Away;
     #[async_trait]
@@ -396,9 +396,9 @@ async fn a_resolver_that_fails_fails_the_change() {
     assert_eq!(store.show(&id("a")).await.unwrap().generation(), 2);
 }
 
-/// Who waits or is asked can be stopped, and has changed nothing.
+/// A waiting save, or one in a resolver, can be cancelled, and has changed nothing.
 #[tokio::test]
-async fn waits_and_questions_end_when_the_caller_cancels() {
+async fn caller_can_cancel_waits_and_resolvers() {
     #[derive(Debug)]
     struct Slow(CancellationToken);
     #[async_trait]

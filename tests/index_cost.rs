@@ -1,4 +1,4 @@
-//! What a save costs, counted, and that it costs no more in a large store.
+//! Counts the requests of a save, and checks that they do not grow with the store.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -8,7 +8,7 @@ use pflow_store::{DeleteRequest, Expect, LeaseRequest, Store};
 use std::time::Duration;
 use support::{Kind, Log, Site, id, save};
 
-/// A store of so many workflows whose index is folded.
+/// Returns a store with this many workflows and a folded index.
 async fn store_of(workflows: usize) -> (Site, Store) {
     let site = Site::new(Kind::Memory).await;
     let store = site.store().await;
@@ -20,7 +20,7 @@ async fn store_of(workflows: usize) -> (Site, Store) {
 }
 
 #[tokio::test]
-async fn the_cost_of_a_save_does_not_grow_with_the_store() {
+async fn save_cost_does_not_grow_with_the_store() {
     const SAVES: usize = 256;
     let mut totals: Vec<Log> = Vec::new();
     for workflows in [10, 10_000] {
@@ -45,8 +45,8 @@ async fn the_cost_of_a_save_does_not_grow_with_the_store() {
         totals.push(total);
     }
     let [small, large] = &totals[..] else { panic!("two sizes") };
-    // Four writes of its own, its record's removal, and its share of a fold: a segment and the root, at times
-    // a base and the exports.
+    // Four writes of its own, the removal of its record, and its share of a fold: a segment and the root, and
+    // sometimes a base and the exports.
     for total in &totals {
         let each = total.writes().count() as f64 / SAVES as f64;
         assert!((4.7..5.1).contains(&each), "{each} writes");
@@ -60,7 +60,7 @@ async fn the_cost_of_a_save_does_not_grow_with_the_store() {
 }
 
 #[tokio::test]
-async fn a_listing_of_a_folded_store_costs_its_parts() {
+async fn listing_of_a_folded_store_reads_only_the_index_parts() {
     let (site, _) = store_of(300).await;
     let reader = Store::open(std::sync::Arc::new(site.probe.clone()), site.options()).await.unwrap();
     site.probe.take();
@@ -73,9 +73,9 @@ async fn a_listing_of_a_folded_store_costs_its_parts() {
 
 /// Gets, lists and commits, and the keys that are put and deleted.
 #[tokio::test]
-async fn every_operation_costs_what_it_must() {
+async fn request_counts_of_every_operation() {
     for kind in [Kind::Memory, Kind::Disk] {
-        // Where people edit files, a change looks at the copy first.
+        // On storage with plain files, a change reads the copy first.
         let copy = if kind == Kind::Disk { 1 } else { 0 };
         let site = Site::new(kind).await;
         let store = site.store().await;
@@ -88,9 +88,9 @@ async fn every_operation_costs_what_it_must() {
             );
         };
         count("init", (1, 1, 1), 2 + 2 * copy, 0);
-        // The first save of a process looks whether a fold is due, and then every sixteenth.
+        // The first save of a process checks whether a fold is due, and then every 64th.
         store.save(save("first", "1", Expect::Absent)).await.unwrap();
-        // Before the first version of a workflow, those that are there are listed.
+        // Before the first version of a workflow, existing versions are listed.
         count("first save", (2 + copy, 2, 1), 4, 0);
         store.save(save("a", "1", Expect::Absent)).await.unwrap();
         count("save of a new one", (2 + copy, 1, 1), 4, 0);
@@ -101,7 +101,7 @@ async fn every_operation_costs_what_it_must() {
         store.load(&id("a")).await.unwrap();
         count("load", (2, 0, 0), 0, 0);
         let grant = store.acquire(&id("a"), LeaseRequest::new("t", Duration::from_secs(9))).await.unwrap();
-        // The mirror is read before it is replaced, where people edit it.
+        // On storage with plain files, the mirror is read before it is replaced.
         count("acquire", (1 + copy, 0, 1), 2, 0);
         store.save(save("a", "3", Expect::Any).lease(grant.lease.id.clone())).await.unwrap();
         count("save under a lease", (1 + copy, 0, 1), 4, 0);

@@ -1,4 +1,4 @@
-//! A lost or damaged index costs nothing but time.
+//! A lost or damaged index costs only time.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -8,15 +8,15 @@ use pflow_store::{DeleteRequest, Expect, Query, Remedy, Store, store::Finding};
 use support::{Site, damaged, every_backend, generations, id, notices, save};
 
 every_backend!(
-    whatever_is_lost_of_the_index_lists_are_right,
-    a_wrong_index_is_named_and_mended,
-    a_broken_history_is_named,
-    the_export_has_the_schema_of_the_seed_and_a_backup,
+    lists_are_correct_whatever_part_of_the_index_is_lost,
+    wrong_index_is_reported_and_repaired,
+    broken_history_is_reported,
+    export_has_the_schema_of_the_seed_and_a_backup,
 );
 
 const WANTED: [&str; 4] = ["a@3", "b@1", "c@2", "late@1"];
 
-/// A store with a base, segments on it, deleted workflows and pending records.
+/// Returns a store with a base, segments, deleted workflows and pending records.
 async fn populate(site: &Site) -> Store {
     let store = site.store_with(site.options().fold_after(2)).await;
     for name in ["a", "b", "gone"] {
@@ -32,7 +32,7 @@ async fn populate(site: &Site) -> Store {
     store
 }
 
-async fn whatever_is_lost_of_the_index_lists_are_right(site: Site) {
+async fn lists_are_correct_whatever_part_of_the_index_is_lost(site: Site) {
     let store = populate(&site).await;
     let whole = site.dump().await;
     let root = site.json("ops/checkpoint").await;
@@ -76,21 +76,21 @@ async fn whatever_is_lost_of_the_index_lists_are_right(site: Site) {
             assert_eq!(generations(reader).await, WANTED, "{key} {bytes:?}");
             assert!(!reader.status().await.unwrap().index.lost);
         }
-        // What only a lost segment told of the history stays lost, and is said to be.
+        // History that only a lost segment had stays lost, and is reported.
         let report = fresh.verify().await.unwrap();
         let about_history = |finding: &&Finding| !finding.key.starts_with("ops/segments/");
         assert_eq!(report.findings.iter().filter(about_history).count(), 0, "{key} {bytes:?}: {report:#?}");
     }
-    // Without a reindex the next fold mends it too.
+    // Without a reindex, the next fold repairs it too.
     site.remove("ops/checkpoint").await;
     for _ in store.save_all([save("late", "2", Expect::Any)]).collect::<Vec<_>>().await {}
     assert!(!site.other_store(3).await.status().await.unwrap().index.lost);
 }
 
-async fn a_wrong_index_is_named_and_mended(site: Site) {
+async fn wrong_index_is_reported_and_repaired(site: Site) {
     use pflow_store::document::ContentHash;
     populate(&site).await.reindex().await.unwrap();
-    // A base that is whole in itself, and knows of a workflow that is not there, and not of one that is.
+    // A base that is valid in itself, but lists a workflow that does not exist and lacks one that does.
     let root = site.json("ops/checkpoint").await;
     let base = root["base"]["key"].as_str().unwrap();
     let text = String::from_utf8(site.get(base).await.unwrap().to_vec()).unwrap();
@@ -110,10 +110,10 @@ async fn a_wrong_index_is_named_and_mended(site: Site) {
     assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
 }
 
-async fn a_broken_history_is_named(site: Site) {
+async fn broken_history_is_reported(site: Site) {
     let store = populate(&site).await;
     store.reindex().await.unwrap();
-    // The base makes the segments needless for listing, but they are the history.
+    // With the base, the segments are not needed for listing, but they are the history.
     let segments = site.keys("ops/segments/").await;
     site.put(&segments[1], "other").await;
     let report = store.verify().await.unwrap();
@@ -125,7 +125,7 @@ async fn a_broken_history_is_named(site: Site) {
     assert_eq!(generations(&site.other_store(2).await).await, WANTED);
 }
 
-async fn the_export_has_the_schema_of_the_seed_and_a_backup(site: Site) {
+async fn export_has_the_schema_of_the_seed_and_a_backup(site: Site) {
     let store = site.store_with(site.options().fold_after(4)).await;
     let named = save("w000", "1", Expect::Absent).name("Process").description("ETL").tags(["etl", "llm"]);
     store.save(named).await.unwrap();
@@ -149,8 +149,8 @@ async fn the_export_has_the_schema_of_the_seed_and_a_backup(site: Site) {
     assert_eq!(index, wanted);
     assert_eq!(site.get("index.bak").await, None);
 
-    // Savers write a base, and the export with it, when the segments outweigh the present one: at 64 entries
-    // at the earliest.
+    // Writers write a base, and the export with it, when the segments outweigh the current base, with at
+    // least 64 entries.
     let mut bases = Vec::new();
     for n in 2..200 {
         let before = site.get("index.json").await;

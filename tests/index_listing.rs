@@ -1,4 +1,4 @@
-//! What a listing shows, whoever saved it and whoever folds meanwhile.
+//! A listing is complete, whoever saved the workflows and whoever folds at the same time.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -8,13 +8,13 @@ use pflow_store::{DeleteRequest, Expect, Query, Store};
 use support::{Kind, Site, every_backend, generations, history, id, listed, notices, save, versions};
 
 every_backend!(
-    a_listing_shows_every_acknowledged_change_at_once,
-    records_are_folded_when_enough_have_gathered,
-    the_history_names_every_version_once,
-    a_batch_that_changes_nothing_writes_nothing,
+    listing_shows_every_acknowledged_change,
+    records_are_folded_when_there_are_enough,
+    history_names_every_version_once,
+    unchanged_batch_writes_nothing,
 );
 
-async fn a_listing_shows_every_acknowledged_change_at_once(site: Site) {
+async fn listing_shows_every_acknowledged_change(site: Site) {
     let store = site.store_with(site.options().fold_after(4)).await;
     let reader = site.other_store(2).await;
     let mut wanted: Vec<String> = Vec::new();
@@ -39,7 +39,7 @@ async fn a_listing_shows_every_acknowledged_change_at_once(site: Site) {
     assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
 }
 
-async fn records_are_folded_when_enough_have_gathered(site: Site) {
+async fn records_are_folded_when_there_are_enough(site: Site) {
     let store = site.store_with(site.options().fold_after(4)).await;
     for n in 1..=12 {
         store.save(save(&format!("w{n:02}"), "1", Expect::Absent)).await.unwrap();
@@ -56,10 +56,11 @@ async fn records_are_folded_when_enough_have_gathered(site: Site) {
     assert_eq!(site.keys("ops/segments/").await.len(), before, "64 records are the default");
 }
 
-async fn the_history_names_every_version_once(site: Site) {
+async fn history_names_every_version_once(site: Site) {
     let store = site.store_with(site.options().fold_after(5)).await;
     for n in 0..40_u64 {
-        // One that changes more often between two folds than its head remembers comes below.
+        // The case of a workflow that changes more often between two folds than its head remembers follows
+        // below.
         let (name, expect) = (format!("w{}", n % 7), Expect::Any);
         store.save(save(&name, &n.to_string(), expect)).await.unwrap();
         if n % 9 == 8 {
@@ -78,7 +79,7 @@ async fn the_history_names_every_version_once(site: Site) {
     assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
 }
 
-async fn a_batch_that_changes_nothing_writes_nothing(site: Site) {
+async fn unchanged_batch_writes_nothing(site: Site) {
     let store = site.store().await;
     let requests = || ["a", "b"].map(|name| save(name, "1", Expect::Any));
     let before = site.dump().await;
@@ -92,7 +93,7 @@ async fn a_batch_that_changes_nothing_writes_nothing(site: Site) {
     assert_eq!(site.dump().await, before);
 }
 
-/// Saves a new generation of `a` and a new workflow, and folds both away.
+/// Saves a new generation of `a` and a new workflow, and folds both.
 async fn save_and_fold(store: &Store, n: usize) {
     let requests = [save("a", &n.to_string(), Expect::Any), save(&format!("new{n}"), "1", Expect::Absent)];
     let results: Vec<_> = store.save_all(requests).collect().await;
@@ -100,7 +101,7 @@ async fn save_and_fold(store: &Store, n: usize) {
 }
 
 #[tokio::test]
-async fn a_listing_misses_nothing_while_another_process_saves_and_folds_at_any_moment() {
+async fn listing_is_complete_beside_concurrent_saves_and_folds() {
     for warm in [false, true] {
         for call in 0.. {
             let site = Site::new(Kind::Staged).await;

@@ -1,4 +1,4 @@
-//! Folds and reindexes that others get in between, at every single call.
+//! Folds and reindexes with another process in between, at every single call.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -9,7 +9,7 @@ use futures::{StreamExt, future::join_all};
 use pflow_store::{DeleteRequest, Expect, Store, StoreOptions, pflow_backend::ManualEnvironment};
 use support::{Kind, Site, every_backend, generations, history, id, notices, save, unnamed_parts, versions};
 
-every_backend!(many_savers_over_two_handles_with_constant_folding_lose_nothing);
+every_backend!(concurrent_savers_and_folds_lose_nothing);
 
 /// Saves a new generation of `a` and a new workflow, deletes `b`, and folds.
 async fn change_and_fold(store: &Store) {
@@ -19,7 +19,7 @@ async fn change_and_fold(store: &Store) {
     assert!(results.iter().all(|(_, result)| result.is_ok()));
 }
 
-/// Lets another process change and fold before each call, one after the other, that `work` makes.
+/// Lets another process change and fold before each call of `work`, one at a time.
 async fn at_every_call(work: impl AsyncFn(&Store)) {
     for staged in [false, true] {
         for call in 0.. {
@@ -51,7 +51,7 @@ async fn at_every_call(work: impl AsyncFn(&Store)) {
 }
 
 #[tokio::test]
-async fn a_reindex_loses_nothing_that_others_save_and_fold_meanwhile() {
+async fn reindex_loses_no_concurrent_change() {
     at_every_call(async |store| {
         store.reindex().await.unwrap();
     })
@@ -59,7 +59,7 @@ async fn a_reindex_loses_nothing_that_others_save_and_fold_meanwhile() {
 }
 
 #[tokio::test]
-async fn a_fold_loses_nothing_that_others_save_and_fold_meanwhile() {
+async fn fold_loses_no_concurrent_change() {
     at_every_call(async |store| {
         let results: Vec<_> = store.save_all([save("c", "1", Expect::Any)]).collect().await;
         assert!(results[0].1.as_ref().unwrap().unchanged);
@@ -67,7 +67,7 @@ async fn a_fold_loses_nothing_that_others_save_and_fold_meanwhile() {
     .await;
 }
 
-async fn many_savers_over_two_handles_with_constant_folding_lose_nothing(site: Site) {
+async fn concurrent_savers_and_folds_lose_nothing(site: Site) {
     let first = site.store_with(site.options().fold_after(2)).await;
     let environment = Arc::new(ManualEnvironment::new(2));
     let second = site.other_store_with(StoreOptions::new(environment).fold_after(2)).await;
@@ -75,7 +75,7 @@ async fn many_savers_over_two_handles_with_constant_folding_lose_nothing(site: S
         let store = if task % 2 == 0 { first.clone() } else { second.clone() };
         tokio::spawn(async move {
             for n in 0..12 {
-                // Some of their own, and one that all of them share.
+                // Some workflows of their own, and one that all tasks share.
                 let name = if n % 3 == 0 { "shared".to_owned() } else { format!("t{task}.{}", n % 2) };
                 let text = format!("{task} {n}");
                 let saved = store.save(save(&name, &text, Expect::Any)).await.unwrap();
@@ -105,7 +105,7 @@ async fn many_savers_over_two_handles_with_constant_folding_lose_nothing(site: S
 }
 
 #[tokio::test]
-async fn a_claim_whose_holder_died_is_taken_over_when_it_is_overdue() {
+async fn fold_claim_of_a_dead_process_is_taken_over() {
     let site = Site::new(Kind::Bucket).await;
     let store = site.store_with(site.options().fold_after(2).fold_behind(false)).await;
     let claims = [r#"{"format":"pflow-fold/1","nonce":"n"}"#, "what another program put here"];

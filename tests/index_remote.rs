@@ -1,5 +1,5 @@
-//! Folding on a remote storage: behind the answers, and often enough that a cold reader never has many heads
-//! to read.
+//! Folding on a remote storage: after the reply, and often enough that a cold reader never has many heads to
+//! read.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -13,10 +13,10 @@ use pflow_store::{
 };
 use support::{Kind, Remote, Site, generations, notices, save};
 
-/// The most heads that a cold reader may have to read.
+/// The maximum number of heads that a cold reader may have to read.
 const MOST: usize = 256;
 
-/// A store on memory that says of itself that it is a service elsewhere, opened as another process would.
+/// Opens a store on memory that reports to be a remote service, as another process would.
 async fn open(site: &Site, seed: u64) -> Store {
     let remote: Arc<dyn StorageBackend> = Arc::new(Remote(site.raw.clone()));
     Store::init(remote, StoreOptions::new(Arc::new(ManualEnvironment::new(seed)))).await.unwrap()
@@ -26,7 +26,7 @@ async fn pending(site: &Site) -> usize {
     site.raw.list(&Prefix::parse("ops/pending").unwrap(), None).count().await
 }
 
-/// How many heads somebody reads who has read nothing before.
+/// Returns how many heads a cold reader reads.
 async fn heads_read(site: &Site) -> usize {
     let reader = Store::open(Arc::new(site.probe.clone()), site.options()).await.unwrap();
     site.probe.take();
@@ -47,7 +47,7 @@ async fn many_short_runs_leave_few_heads_to_read() {
         most = most.max(pending(&site).await);
     }
     assert!(folds >= 5, "{folds}");
-    // One save of eight looks, at random.
+    // One of eight saves checks, at random.
     assert!((64..=128).contains(&most), "{most}");
     assert!(heads_read(&site).await <= most);
     let store = open(&site, 1000).await;
@@ -55,7 +55,7 @@ async fn many_short_runs_leave_few_heads_to_read() {
     assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
 }
 
-/// Sixteen processes that live long and look at the worst of times.
+/// Sixteen long-lived processes that check at the worst times.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_writers_leave_few_heads_to_read() {
     let site = Arc::new(Site::new(Kind::Staged).await);
@@ -80,7 +80,7 @@ async fn many_writers_leave_few_heads_to_read() {
 }
 
 #[tokio::test]
-async fn a_fold_follows_the_answer_and_close_waits_for_it() {
+async fn remote_fold_follows_the_reply_and_close_waits_for_it() {
     let site = Site::new(Kind::Staged).await;
     let remote: Arc<dyn StorageBackend> = Arc::new(Remote(Arc::new(site.probe.clone())));
     let options = StoreOptions::new(Arc::new(ManualEnvironment::new(1))).fold_after(1);
@@ -89,7 +89,7 @@ async fn a_fold_follows_the_answer_and_close_waits_for_it() {
     assert_eq!((saved.generation, pending(&site).await), (1, 1), "the answer came first");
     store.close().await.unwrap();
     assert_eq!(pending(&site).await, 0);
-    // What fails behind the answer is made up for later.
+    // A fold that fails after the reply is made up for later.
     site.probe.fail(support::Fault { touching: "ops/checkpoint", ..support::Fault::refuse(usize::MAX) });
     assert!(store.save(save("b", "1", Expect::Absent)).await.unwrap().index_error.is_none());
     store.close().await.unwrap();

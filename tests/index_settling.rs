@@ -1,5 +1,5 @@
-//! Attempts whose writers stopped are fenced by the next fold, and nothing of them is deleted. A writer that
-//! was only slow tries again.
+//! The next fold fences the attempts of stopped writers, and deletes nothing of them. A writer that was only
+//! slow retries.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -17,8 +17,8 @@ async fn fold(store: &Store) {
     results[0].1.as_ref().unwrap();
 }
 
-/// A store with `a`, and what is there when the heads of `a` and of `new` are taken back to where they were
-/// before a last save of each.
+/// Returns a store in which the heads of `a` and of `new` are reverted to their state before a last save of
+/// each.
 async fn taken_back(kind: Kind) -> (Site, Store) {
     let site = Site::new(kind).await;
     let store = site.store().await;
@@ -32,9 +32,9 @@ async fn taken_back(kind: Kind) -> (Site, Store) {
     (site, store)
 }
 
-/// On a bucket this is what a writer leaves that stops between its version and its head.
+/// On a bucket, a writer that stops between its version and its head leaves this state.
 #[tokio::test]
-async fn a_fold_fences_unconfirmed_versions_and_keeps_them() {
+async fn fold_fences_and_keeps_unconfirmed_versions() {
     for kind in [Kind::Staged, Kind::Bucket] {
         let (site, store) = taken_back(kind).await;
         let head = site.json("workflows/a/metadata.json").await;
@@ -66,10 +66,10 @@ async fn a_fold_fences_unconfirmed_versions_and_keeps_them() {
     }
 }
 
-/// On a disk a version never comes before its head, so the heads were put back: nothing is settled, however
-/// long ago that was.
+/// On a disk no version exists before its head, so the heads were replaced by older ones: nothing is settled,
+/// however long ago that was.
 #[tokio::test]
-async fn a_fold_settles_nothing_where_the_head_is_hurt() {
+async fn fold_settles_nothing_if_the_head_is_hurt() {
     for kind in [Kind::Memory, Kind::PlainMemory, Kind::Disk] {
         let (site, store) = taken_back(kind).await;
         site.environment.advance(MINUTE * 60 * 24 * 365);
@@ -88,9 +88,9 @@ async fn a_fold_settles_nothing_where_the_head_is_hurt() {
     }
 }
 
-/// A writer that sleeps before one of its requests, whichever it is, while another process folds.
+/// A writer is suspended before one of its requests, at every request, while another process folds.
 #[tokio::test]
-async fn a_late_writer_loses_its_race_and_tries_again() {
+async fn late_writer_loses_its_race_and_retries() {
     for (existing, last) in [(false, 5), (true, 3)] {
         for call in 0.. {
             let (site, staged) = Site::below_stages();
@@ -111,10 +111,10 @@ async fn a_late_writer_loses_its_race_and_tries_again() {
             }
             let generation = if existing { 2 } else { 1 };
             assert_eq!(saved.generation, generation, "before call {call}");
-            // The head is put once more only if the writer slept between its record and its head.
+            // The head is put a second time only if the writer was suspended between its record and its head.
             let swaps = site.probe.take().puts("workflows/a/metadata.json");
-            // A first version is put while its workflow's versions are listed (call 3), so there the fold may
-            // come before the record or after it.
+            // A first version is put while the workflow's versions are listed (call 3), so there the fold may
+            // come before or after the record.
             let wanted = if call == last {
                 2..=2
             } else if !existing && call == 3 {

@@ -1,12 +1,12 @@
-//! Sixteen clients take leases on a bucket behind a network that loses replies and delivers writes late, work
-//! under them, pause for longer than they last, and die: their futures are dropped wherever they are, and
-//! what they sent goes on.
+//! Sixteen clients acquire leases on a bucket behind a network that loses replies and delivers writes late,
+//! work under them, pause for longer than they last, and die: their futures are dropped at any point, and
+//! requests that they sent continue.
 //!
-//! They are tasks of this process, each with a handle of its own. So nobody sees that a holder is dead, as on
-//! another machine, and only time frees its locks. The clock of whoever waits runs faster than the leases'
-//! own, so takeovers come early, and holders that live lose their leases too.
+//! The clients are tasks of this process, each with a handle of its own. So no client can see that a holder
+//! is dead, as on another machine, and its locks are free only when they expire. The waiters' clock runs
+//! faster than the leases' own, so takeovers come early, and live holders lose their leases too.
 //!
-//! `PFLOW_TEST_LEASE_SECONDS` says for how long (4 unless set), `PFLOW_TEST_SEED` which moments are chosen.
+//! `PFLOW_TEST_LEASE_SECONDS` sets the duration (default 4), `PFLOW_TEST_SEED` the random choices.
 #![cfg(feature = "s3")]
 #![allow(
     clippy::unwrap_used,
@@ -38,7 +38,7 @@ use pflow_test_endpoints::{Fault, FaultPlan, Proxy, s3_variables};
 use support::{BucketServer, Hasty, Remote, chain, damaged};
 
 const CLIENTS: u64 = 16;
-/// By the clock of those who wait, which runs so many times faster than ours.
+/// By the waiters' clock, which runs `HASTE` times faster than real time.
 const LEASE: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(400);
 const HASTE: u32 = 10;
@@ -54,12 +54,12 @@ fn options(clock: &Arc<dyn Environment>) -> StoreOptions {
     StoreOptions::new(clock.clone()).clock_skew(Duration::ZERO)
 }
 
-/// Milliseconds by the clock of those who wait.
+/// Milliseconds by the waiters' clock.
 fn now(environment: &Arc<dyn Environment>) -> u64 {
     u64::try_from(environment.monotonic().as_millis()).unwrap()
 }
 
-/// Lives one after the other, each ended by a dropped future, until the time is over.
+/// Runs one life after the other, each ended by a dropped future, until `end`.
 async fn live(
     client: u64,
     backend: impl Fn() -> Arc<dyn StorageBackend>,
@@ -146,6 +146,6 @@ async fn chaos(seed: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_client_writes_behind_its_successor_or_keeps_a_lock_in_death() {
+async fn stale_clients_cannot_write_and_dead_clients_lose_locks() {
     chaos(seed()).await;
 }

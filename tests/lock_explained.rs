@@ -1,4 +1,4 @@
-//! Every case that a lock can be in is told apart and explained, and only what is stale is taken over.
+//! Every state of a lock is distinguished and explained, and only stale leases are taken over.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -16,19 +16,19 @@ use serde_json::Value;
 use support::{Fault, Kind, Left, Site, conflict, every_backend, id, save};
 
 every_backend!(
-    every_case_has_a_reason,
-    a_renewal_that_stays_away_frees_the_lock_whatever_the_clocks_say,
-    the_mirror_is_mended_and_what_others_put_there_is_kept,
-    locks_are_listed_by_the_heads,
-    what_is_not_ours_in_the_mirrors_place_is_kept,
+    every_lock_state_has_a_reason,
+    unrenewed_lease_is_taken_over_despite_a_wrong_clock,
+    mirror_is_repaired_and_foreign_content_is_kept,
+    locks_are_listed_from_the_heads,
+    lock_changes_keep_foreign_mirror_content,
 );
 
 const MINUTE: Duration = Duration::from_secs(60);
-/// The allowance for skewed clocks of the store's defaults.
+/// The store's default allowance for clock skew.
 const SKEW: Duration = Duration::from_secs(60);
 const MIRROR: &str = "workflows/a/workflow.lock";
 
-/// Whoever looks: the machine `host-1`.
+/// The observer: the machine `host-1`.
 fn me() -> Identity {
     ManualEnvironment::new(1).identity().clone()
 }
@@ -41,14 +41,14 @@ fn neighbour() -> Identity {
 struct Case {
     name: &'static str,
     holder: Identity,
-    /// What has the holder's pid now.
+    /// The process that has the holder's pid now.
     process: Process,
-    /// How far the holder's clock is ahead of ours, and how long after the grant we look, in seconds.
+    /// How far the holder's clock is ahead of ours, and the time from the grant to the read, in seconds.
     ahead: i64,
     passed: u64,
     detached: bool,
     expected: Standing,
-    /// What the reason says.
+    /// A part of the reason text.
     words: &'static str,
 }
 
@@ -224,7 +224,7 @@ async fn store_of(site: &Site, environment: Arc<ManualEnvironment>) -> Store {
     site.other_store_with(StoreOptions::new(environment).clock_skew(SKEW)).await
 }
 
-async fn every_case_has_a_reason(site: Site) {
+async fn every_lock_state_has_a_reason(site: Site) {
     let _creates = site.store().await;
     for (n, case) in cases().into_iter().enumerate() {
         let (name, workflow) = (case.name, id(&format!("w{n}")));
@@ -256,9 +256,9 @@ async fn every_case_has_a_reason(site: Site) {
     }
 }
 
-async fn a_renewal_that_stays_away_frees_the_lock_whatever_the_clocks_say(site: Site) {
+async fn unrenewed_lease_is_taken_over_despite_a_wrong_clock(site: Site) {
     let (store, other) = (site.store().await, Arc::new(ManualEnvironment::new(2)));
-    // Three days ahead, so that its end is far away by our clock.
+    // Three days ahead, so that its end is far in the future by our clock.
     other.set_now(other.now() + TimeDelta::days(3));
     let theirs = store_of(&site, other).await;
     let held = theirs.acquire(&id("a"), request()).await.unwrap().lease;
@@ -281,7 +281,7 @@ async fn a_renewal_that_stays_away_frees_the_lock_whatever_the_clocks_say(site: 
     assert_eq!(store.lock_state(&id("a")).await.unwrap().lease, Some(taken));
 }
 
-async fn the_mirror_is_mended_and_what_others_put_there_is_kept(site: Site) {
+async fn mirror_is_repaired_and_foreign_content_is_kept(site: Site) {
     let store = site.store().await;
     let held = store.acquire(&id("a"), request()).await.unwrap().lease;
     let faithful = site.get(MIRROR).await.unwrap();
@@ -307,11 +307,11 @@ async fn the_mirror_is_mended_and_what_others_put_there_is_kept(site: Site) {
             kept.push(key);
         }
     }
-    // What is put there again is kept once.
+    // The same content is kept only once.
     site.put(MIRROR, "garbage").await;
     let again = store.inspect_lock(&id("a")).await.unwrap();
     assert!((again.mended, again.kept.as_ref()) == (true, kept.first()), "{again:?}");
-    // Where people edit files, every other lock operation looks too.
+    // On storage with plain files, every other lock operation checks the mirror too.
     site.put(MIRROR, "by hand").await;
     store.renew(&id("a"), held.id.clone(), None).await.unwrap();
     let json: Value = site.json(MIRROR).await;
@@ -322,14 +322,14 @@ async fn the_mirror_is_mended_and_what_others_put_there_is_kept(site: Site) {
     assert_eq!(odd.len(), kept.len() + usize::from(plain), "{odd:?}");
     store.release(&id("a"), held.id).await.unwrap();
     assert_eq!(site.get(MIRROR).await, None);
-    // What an earlier lease left is no edit of anybody.
+    // The mirror of an earlier lease is not an edit.
     site.put(MIRROR, faithful).await;
     let seen = store.inspect_lock(&id("a")).await.unwrap();
     assert_eq!((seen.mirror, seen.kept), (Mirror::Lagging, None));
     assert_eq!((seen.mended, site.get(MIRROR).await.is_none()), (true, true));
 }
 
-async fn locks_are_listed_by_the_heads(site: Site) {
+async fn locks_are_listed_from_the_heads(site: Site) {
     let store = site.store().await;
     for name in ["a", "b", "c", "d", "f"] {
         store.acquire(&id(name), request()).await.unwrap();
@@ -343,7 +343,7 @@ async fn locks_are_listed_by_the_heads(site: Site) {
     site.put("workflows/e/workflow.lock", "garbage").await;
     site.probe.take();
     let found = store.locks().await.unwrap();
-    // The head of each of six workflows, and four mirrors. Behind a mirror that does not fit the head is read
+    // Reads the head of each of six workflows and four mirrors. If a mirror does not match, the head is read
     // again.
     assert_eq!(site.probe.take().calls(), (6 + 4 + 3, 1, 0));
     let line =
@@ -364,8 +364,8 @@ async fn locks_are_listed_by_the_heads(site: Site) {
     assert!(matches!(conflict(store.acquire(&id("d"), request()).await), Conflict::Locked { .. }));
 }
 
-/// Where people edit files, every change of a lease keeps what is not ours in the mirror's place.
-async fn what_is_not_ours_in_the_mirrors_place_is_kept(site: Site) {
+/// On storage with plain files, every change of a lease keeps foreign content of the mirror.
+async fn lock_changes_keep_foreign_mirror_content(site: Site) {
     let store = site.store().await;
     if !store.backend().capabilities().plain_files {
         return;
@@ -379,7 +379,7 @@ async fn what_is_not_ours_in_the_mirrors_place_is_kept(site: Site) {
     {
         match step {
             "renew" | "release" | "acquire" | "hold" => {}
-            // These end the lease of another machine.
+            // These steps end the lease of another machine.
             _ => drop(other.acquire(&id("a"), LeaseRequest::new("theirs", MINUTE)).await.unwrap()),
         }
         put += 1;
@@ -421,9 +421,9 @@ async fn what_is_not_ours_in_the_mirrors_place_is_kept(site: Site) {
     }
 }
 
-/// A grant whose reply got lost has its mirror written when it is found.
+/// A grant whose reply was lost has its mirror written when it is found.
 #[tokio::test]
-async fn what_follows_a_lost_reply_keeps_what_is_not_ours() {
+async fn settling_a_lost_reply_keeps_foreign_mirror_content() {
     let site = Site::new(Kind::PlainMemory).await;
     let store = site.store().await;
     site.probe.fail(Fault::unknown(Left::Stages(1)));

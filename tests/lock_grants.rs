@@ -1,5 +1,4 @@
-//! What one caller of a process does with a grant takes nothing from another caller that asks for it by the
-//! same id.
+//! Callers of one process that use the same lease id do not take the grant from each other.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod support;
@@ -15,9 +14,9 @@ use support::{Fault, Kind, Left, Site, conflict, every_backend, id, save};
 use tokio::sync::Notify;
 
 every_backend!(
-    two_handles_have_one_guard,
-    a_lease_released_by_id_is_not_granted_to_its_guard,
-    a_release_of_unknown_outcome_is_settled_by_the_next_request,
+    two_handles_share_one_guard,
+    lease_released_by_id_is_not_granted_to_its_guard_again,
+    next_acquire_settles_an_unsettled_release,
 );
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -30,12 +29,12 @@ fn mine() -> LeaseRequest {
     LeaseRequest::new("edit", MINUTE).id(lease_id())
 }
 
-/// A second handle of the same process.
+/// Opens a second handle of the same process.
 async fn twin(site: &Site) -> Store {
     site.other_store_with(StoreOptions::new(site.environment.clone())).await
 }
 
-async fn two_handles_have_one_guard(site: Site) {
+async fn two_handles_share_one_guard(site: Site) {
     let (one, two) = (site.store().await, twin(&site).await);
     let first = one.lock(&id("a"), mine()).await.unwrap();
     for store in [&one, &two] {
@@ -44,13 +43,13 @@ async fn two_handles_have_one_guard(site: Site) {
     }
     assert_eq!(first.lease_id().unwrap(), lease_id());
     drop(first);
-    // The release is waited for, and the lease is a new one.
+    // The request waits for the release, and the lease is a new one.
     let again = two.lock(&id("a"), mine()).await.unwrap();
     assert_eq!(again.fence(), 2);
     again.release().await.unwrap();
 }
 
-async fn a_lease_released_by_id_is_not_granted_to_its_guard(site: Site) {
+async fn lease_released_by_id_is_not_granted_to_its_guard_again(site: Site) {
     let store = site.store().await;
     let guard = store.lock(&id("a"), mine()).await.unwrap();
     store.release(&id("a"), lease_id()).await.unwrap();
@@ -63,7 +62,7 @@ async fn a_lease_released_by_id_is_not_granted_to_its_guard(site: Site) {
     again.release().await.unwrap();
 }
 
-async fn a_release_of_unknown_outcome_is_settled_by_the_next_request(site: Site) {
+async fn next_acquire_settles_an_unsettled_release(site: Site) {
     let store = site.store().await;
     store.acquire(&id("a"), mine()).await.unwrap();
     let again = store.acquire(&id("a"), mine()).await.unwrap();
@@ -73,7 +72,7 @@ async fn a_release_of_unknown_outcome_is_settled_by_the_next_request(site: Site)
     let unknown = store.release(&id("a"), lease_id()).await.unwrap_err();
     assert_eq!(unknown.kind(), pflow_store::ErrorKind::OutcomeUnknown, "{unknown}");
     site.probe.heal();
-    // The release may land yet. The renewal replaces the head that it names.
+    // The release may still land. The renewal replaces the head that it names.
     let again = twin(&site).await.acquire(&id("a"), mine()).await.unwrap();
     assert_eq!((again.already_held, again.lease.renewals), (true, 1));
     site.probe.fail(Fault { outcome, ..Fault::unknown(Left::All) });
@@ -83,7 +82,7 @@ async fn a_release_of_unknown_outcome_is_settled_by_the_next_request(site: Site)
     assert_eq!((again.already_held, again.lease.fence), (false, 2), "that one had landed");
 }
 
-/// Stops the next call to the storage until it is told to go on.
+/// Stops the next call to the storage, after `calls` others, until it is told to continue.
 fn stop_next_call(site: &Site, calls: usize) -> (Arc<Notify>, Arc<Notify>) {
     let (stopped, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (tell, wait) = (stopped.clone(), go.clone());
@@ -94,8 +93,8 @@ fn stop_next_call(site: &Site, calls: usize) -> (Arc<Notify>, Arc<Notify>) {
     (stopped, go)
 }
 
-/// Asks again while a release of the lease is under way, which goes on when it is told to.
-async fn is_asked_for_again(site: &Site, store: &Store, go: Arc<Notify>) {
+/// Requests the lease while a release of it is in progress; the release continues after `go`.
+async fn check_requests_during_a_release(site: &Site, store: &Store, go: Arc<Notify>) {
     let a = id("a");
     let handles = [store.clone(), twin(site).await];
     let mut requests = handles.each_ref().map(|store| Box::pin(store.acquire(&a, mine())));
@@ -117,11 +116,11 @@ async fn is_asked_for_again(site: &Site, store: &Store, go: Arc<Notify>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_given_up_takes_nothing_from_the_next_one() {
+async fn abandoned_acquire_does_not_release_the_next_grant() {
     let site = Site::new(Kind::Memory).await;
     let store = site.store().await;
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
-    // The calls of an acquisition: the head, then the commit.
+    // An acquire makes these calls: the head, then the commit.
     let (at_commit, go_on) = stop_next_call(&site, 1);
     let asking = tokio::spawn({
         let store = store.clone();
@@ -133,22 +132,22 @@ async fn a_request_given_up_takes_nothing_from_the_next_one() {
     let (at_release, go) = stop_next_call(&site, 0);
     go_on.notify_one();
     at_release.notified().await;
-    is_asked_for_again(&site, &store, go).await;
+    check_requests_during_a_release(&site, &store, go).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dropped_guard_takes_nothing_from_the_next_grant() {
+async fn dropped_guard_does_not_release_the_next_grant() {
     let site = Site::new(Kind::Memory).await;
     let store = site.store().await;
     let guard = store.lock(&id("a"), mine()).await.unwrap();
     let (at_release, go) = stop_next_call(&site, 0);
     drop(guard);
     at_release.notified().await;
-    is_asked_for_again(&site, &store, go).await;
+    check_requests_during_a_release(&site, &store, go).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dropped_release_takes_nothing_from_the_next_grant() {
+async fn dropped_release_does_not_release_the_next_grant() {
     let site = Site::new(Kind::Memory).await;
     let store = site.store().await;
     store.acquire(&id("a"), mine()).await.unwrap();
@@ -160,11 +159,11 @@ async fn a_dropped_release_takes_nothing_from_the_next_grant() {
     at_release.notified().await;
     releasing.abort();
     releasing.await.unwrap_err();
-    is_asked_for_again(&site, &store, go).await;
+    check_requests_during_a_release(&site, &store, go).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_save_that_takes_the_lease_along_waits_for_its_release() {
+async fn save_with_hold_waits_for_a_pending_release() {
     let site = Site::new(Kind::Memory).await;
     let store = site.store().await;
     let guard = store.lock(&id("a"), mine()).await.unwrap();

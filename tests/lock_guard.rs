@@ -1,4 +1,4 @@
-//! A guard keeps its lease, notices when it cannot, and gives it back, on every backend.
+//! A guard renews its lease, notices when it cannot, and releases it, on every backend.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -14,19 +14,19 @@ use pflow_store::{
 use support::{Fault, Kind, Left, Site, conflict, every_backend, id, save};
 
 every_backend!(
-    a_guard_renews_until_it_is_released,
-    a_guard_that_is_dropped_gives_the_lease_back,
-    after_a_gap_a_guard_refuses_until_it_has_renewed,
-    whoever_was_overtaken_in_a_gap_writes_nothing,
-    a_broken_lease_wakes_whoever_works_under_it,
-    a_storage_that_fails_for_a_while_loses_nothing,
-    a_lease_that_was_granted_before_is_renewed_first,
-    a_lost_reply_of_a_renewal_is_no_loss,
-    a_guard_says_when_it_is_not_certain_any_more,
-    a_break_is_noticed_soon_however_long_the_lease_lasts,
-    closing_waits_for_what_is_given_back,
-    whoever_stops_asking_leaves_no_lease_behind,
-    a_broken_lock_is_recorded_and_only_the_one_that_is_meant_is_broken,
+    guard_renews_until_it_is_released,
+    dropped_guard_releases_its_lease,
+    guard_refuses_after_a_suspension_until_it_has_renewed,
+    holder_overtaken_while_suspended_cannot_write,
+    broken_lease_wakes_its_holder,
+    guard_survives_a_temporary_storage_failure,
+    guard_of_an_older_grant_renews_first,
+    lost_reply_of_a_renewal_is_settled,
+    guard_reports_when_it_becomes_uncertain,
+    break_of_a_long_lease_is_noticed_soon,
+    close_waits_for_releases,
+    abandoned_acquire_leaves_no_lease,
+    break_is_recorded_and_hits_only_the_named_lease,
 );
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -35,14 +35,14 @@ fn request() -> LeaseRequest {
     LeaseRequest::new("edit", MINUTE)
 }
 
-/// The first store, whose time passes when the test says so.
+/// Opens the first store with a clock that only the test advances.
 async fn stepped(site: &Site) -> (Store, Arc<ManualEnvironment>) {
     let environment = Arc::new(ManualEnvironment::new(5).stepped());
     let options = StoreOptions::new(environment.clone()).fold_behind(false);
     (site.store_with(options).await, environment)
 }
 
-/// Lets time pass, second by second, until it is so.
+/// Advances the time second by second until `so` is true.
 async fn until(environment: &ManualEnvironment, so: impl Fn() -> bool) {
     while !so() {
         environment.advance(Duration::from_secs(1));
@@ -50,7 +50,7 @@ async fn until(environment: &ManualEnvironment, so: impl Fn() -> bool) {
     }
 }
 
-/// Lets time pass while `work` runs. It may lose a race with a renewal, and then waits a moment.
+/// Advances the time while `work` runs: it may lose a race with a renewal, and then backs off.
 async fn meanwhile<T>(environment: &ManualEnvironment, work: impl Future<Output = T>) -> T {
     let mut work = std::pin::pin!(work);
     loop {
@@ -62,14 +62,14 @@ async fn meanwhile<T>(environment: &ManualEnvironment, work: impl Future<Output 
     }
 }
 
-/// Lets the tasks that can run do so.
+/// Lets all ready tasks run.
 async fn settle() {
     for _ in 0..50 {
         tokio::task::yield_now().await;
     }
 }
 
-/// Waits, without letting time pass, until nothing is locked.
+/// Waits until nothing is locked, without advancing the time.
 async fn unlocked(store: &Store) {
     while store.lock_state(&id("a")).await.unwrap().lease.is_some() {
         tokio::task::yield_now().await;
@@ -83,7 +83,7 @@ fn is_uncertain(guard: &LeaseGuard) {
     assert_eq!(refused.kind(), ErrorKind::Locked);
 }
 
-async fn a_guard_renews_until_it_is_released(site: Site) {
+async fn guard_renews_until_it_is_released(site: Site) {
     let (store, environment) = stepped(&site).await;
     let guard = store.lock(&id("a"), request()).await.unwrap();
     let first = guard.lease();
@@ -92,7 +92,7 @@ async fn a_guard_renews_until_it_is_released(site: Site) {
     for renewals in 1..=3 {
         until(&environment, || guard.lease().renewals >= renewals).await;
     }
-    // No time passes any more, so a renewal that is under way is the last one.
+    // The time does not advance any more, so a renewal in progress is the last one.
     let mut seen = (0, 0);
     for _ in 0..1_000 {
         let lease = store.lock_state(&id("a")).await.unwrap().lease.unwrap();
@@ -108,7 +108,7 @@ async fn a_guard_renews_until_it_is_released(site: Site) {
     let saving = store.save(save("a", "1", Expect::Absent).lease(guard.ensure().await.unwrap()));
     assert_eq!(meanwhile(&environment, saving).await.unwrap().generation, 1);
 
-    // The renewal that is under way may wait too, after a race that the save won.
+    // The renewal in progress may back off too, after losing a race with the save.
     meanwhile(&environment, guard.release()).await.unwrap();
     let state = store.lock_state(&id("a")).await.unwrap();
     assert_eq!((state.lease, state.fence), (None, 1));
@@ -119,19 +119,19 @@ async fn a_guard_renews_until_it_is_released(site: Site) {
     assert_eq!(site.dump().await, before, "nobody renews any more");
 }
 
-async fn a_guard_that_is_dropped_gives_the_lease_back(site: Site) {
+async fn dropped_guard_releases_its_lease(site: Site) {
     let (store, _environment) = stepped(&site).await;
     drop(store.lock(&id("a"), request()).await.unwrap());
     unlocked(&store).await;
     let guard = store.lock(&id("a"), request()).await.unwrap();
     let mut releasing = Box::pin(guard.release());
-    // Given up at once: the task does it all the same.
+    // Dropped at once: the task releases the lease all the same.
     drop(futures::poll!(&mut releasing));
     drop(releasing);
     unlocked(&store).await;
 }
 
-async fn after_a_gap_a_guard_refuses_until_it_has_renewed(site: Site) {
+async fn guard_refuses_after_a_suspension_until_it_has_renewed(site: Site) {
     let (store, environment) = stepped(&site).await;
     let guard = store.lock(&id("a"), request()).await.unwrap();
     guard.check().unwrap();
@@ -141,7 +141,7 @@ async fn after_a_gap_a_guard_refuses_until_it_has_renewed(site: Site) {
     assert_eq!(guard.ensure().await.unwrap(), guard.lease().id);
     assert!(guard.lease().renewals >= 1);
     guard.check().unwrap();
-    // A clock that is set back does not make a lease last.
+    // A clock that is set back does not extend the lease.
     environment.set_now(environment.now() - TimeDelta::days(1));
     environment.advance(MINUTE * 2);
     guard.ensure().await.unwrap();
@@ -149,7 +149,7 @@ async fn after_a_gap_a_guard_refuses_until_it_has_renewed(site: Site) {
     guard.release().await.unwrap();
 }
 
-async fn whoever_was_overtaken_in_a_gap_writes_nothing(site: Site) {
+async fn holder_overtaken_while_suspended_cannot_write(site: Site) {
     let (store, environment) = stepped(&site).await;
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
     let guard = store.lock(&id("a"), request()).await.unwrap();
@@ -174,7 +174,7 @@ async fn whoever_was_overtaken_in_a_gap_writes_nothing(site: Site) {
     assert_eq!(site.dump().await, before);
 }
 
-async fn a_broken_lease_wakes_whoever_works_under_it(site: Site) {
+async fn broken_lease_wakes_its_holder(site: Site) {
     let (store, environment) = stepped(&site).await;
     let guard = store.lock(&id("a"), request()).await.unwrap();
     let other = site.other_store(2).await;
@@ -187,7 +187,7 @@ async fn a_broken_lease_wakes_whoever_works_under_it(site: Site) {
     assert_eq!(conflict(late), lost);
     assert_eq!(store.lock_state(&id("a")).await.unwrap().fence, 2);
     drop(guard);
-    // Whoever saves over a stale lease is named as well.
+    // A client that saves over a stale lease is named as well.
     let old = store.acquire(&id("a"), request()).await.unwrap().lease;
     let later = Arc::new(ManualEnvironment::new(3));
     later.set_now(later.now() + TimeDelta::days(1));
@@ -197,7 +197,7 @@ async fn a_broken_lease_wakes_whoever_works_under_it(site: Site) {
     assert!(text.contains("it was overridden by tester@host-3 at 2024-01-16T10:30:00Z"), "{text}");
 }
 
-async fn a_storage_that_fails_for_a_while_loses_nothing(site: Site) {
+async fn guard_survives_a_temporary_storage_failure(site: Site) {
     let (store, environment) = stepped(&site).await;
     let guard = store.lock(&id("a"), request()).await.unwrap();
     site.probe.fail(Fault::refuse(usize::MAX));
@@ -212,11 +212,11 @@ async fn a_storage_that_fails_for_a_while_loses_nothing(site: Site) {
     assert_eq!(store.lock_state(&id("a")).await.unwrap().lease, None);
 }
 
-async fn a_lease_that_was_granted_before_is_renewed_first(site: Site) {
+async fn guard_of_an_older_grant_renews_first(site: Site) {
     let (store, environment) = stepped(&site).await;
     let mine = || request().id(pflow_store::LeaseId::parse("mine").unwrap());
     let before = store.acquire(&id("a"), mine()).await.unwrap().lease;
-    // At its very end.
+    // At the very end of the lease.
     environment.set_now(environment.now() + TimeDelta::seconds(60));
     let guard = store.lock(&id("a"), mine()).await.unwrap();
     assert_eq!(guard.ensure().await.unwrap(), before.id);
@@ -225,17 +225,17 @@ async fn a_lease_that_was_granted_before_is_renewed_first(site: Site) {
     assert!(matches!(second, Conflict::Locked { .. }), "it has a guard: {second}");
     guard.check().unwrap();
     guard.release().await.unwrap();
-    // Whoever had it can have it again.
+    // The previous holder can acquire the lease again.
     store.lock(&id("a"), mine()).await.unwrap().release().await.unwrap();
 }
 
-async fn a_lost_reply_of_a_renewal_is_no_loss(site: Site) {
+async fn lost_reply_of_a_renewal_is_settled(site: Site) {
     let store = site.store().await;
     let held = store.acquire(&id("a"), request()).await.unwrap().lease;
     let mut renewals = 0;
     for left in [Left::All, Left::Stages(0)] {
         site.probe.fail(Fault::unknown(left));
-        // On a disk nobody knows until it is asked again; elsewhere it is found out at once.
+        // On a disk the outcome stays unknown until the caller asks again; elsewhere it is found out at once.
         if store.renew(&id("a"), held.id.clone(), None).await.is_err() {
             assert_eq!(site.kind, Kind::Disk);
             store.renew(&id("a"), held.id.clone(), None).await.unwrap();
@@ -254,8 +254,8 @@ async fn a_lost_reply_of_a_renewal_is_no_loss(site: Site) {
     }
 }
 
-/// Waits until it is so, while no more than ten seconds pass: a task need not have begun to wait before time
-/// passed.
+/// Waits until `so` is true, advancing the time by at most ten seconds: a task may start to wait only after
+/// the time has advanced.
 #[track_caller]
 fn soon(environment: &ManualEnvironment, so: impl Fn() -> bool) -> impl Future<Output = ()> {
     let place = std::panic::Location::caller();
@@ -273,12 +273,12 @@ fn soon(environment: &ManualEnvironment, so: impl Fn() -> bool) -> impl Future<O
     }
 }
 
-async fn a_guard_says_when_it_is_not_certain_any_more(site: Site) {
+async fn guard_reports_when_it_becomes_uncertain(site: Site) {
     let (store, environment) = stepped(&site).await;
     let guard = store.lock(&id("a"), request()).await.unwrap();
     {
         let mut uncertain = Box::pin(guard.uncertain());
-        // While it is renewed it is certain.
+        // It is certain while it is renewed.
         for renewals in 1..=5 {
             environment.advance(MINUTE / 3);
             soon(&environment, || guard.lease().renewals >= renewals).await;
@@ -299,7 +299,7 @@ async fn a_guard_says_when_it_is_not_certain_any_more(site: Site) {
     assert_eq!(guard.uncertain().await.to_string(), Error::from(guard.lost().await).to_string());
 }
 
-async fn a_break_is_noticed_soon_however_long_the_lease_lasts(site: Site) {
+async fn break_of_a_long_lease_is_noticed_soon(site: Site) {
     let (store, environment) = stepped(&site).await;
     let guard = store.lock(&id("a"), LeaseRequest::new("edit", MINUTE * 600)).await.unwrap();
     for _ in 0..3 {
@@ -313,7 +313,7 @@ async fn a_break_is_noticed_soon_however_long_the_lease_lasts(site: Site) {
     assert!(guard.lost().await.to_string().contains("it was broken by tester@host-2"));
 }
 
-async fn closing_waits_for_what_is_given_back(site: Site) {
+async fn close_waits_for_releases(site: Site) {
     let store = site.store().await;
     let held = store.lock(&id("b"), request()).await.unwrap();
     for _ in 0..20 {
@@ -321,12 +321,12 @@ async fn closing_waits_for_what_is_given_back(site: Site) {
         store.close().await.unwrap();
         assert_eq!(site.other_store(2).await.lock_state(&id("a")).await.unwrap().lease, None);
     }
-    // Time may have passed faster than the guard was renewed.
+    // The time may have advanced faster than the guard was renewed.
     held.ensure().await.unwrap();
     held.release().await.unwrap();
 }
 
-async fn whoever_stops_asking_leaves_no_lease_behind(site: Site) {
+async fn abandoned_acquire_leaves_no_lease(site: Site) {
     let a = id("a");
     let store = site.store().await;
     for polls in 1..100 {
@@ -359,7 +359,7 @@ async fn whoever_stops_asking_leaves_no_lease_behind(site: Site) {
     assert_eq!(store.lock_state(&id("a")).await.unwrap().lease, Some(held));
 }
 
-async fn a_broken_lock_is_recorded_and_only_the_one_that_is_meant_is_broken(site: Site) {
+async fn break_is_recorded_and_hits_only_the_named_lease(site: Site) {
     let store = site.store().await;
     let old = store.acquire(&id("a"), request()).await.unwrap().lease;
     store.release(&id("a"), old.id.clone()).await.unwrap();

@@ -1,4 +1,4 @@
-//! Taking and giving back locks, on every backend.
+//! Acquiring and releasing locks, on every backend.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -13,16 +13,16 @@ use pflow_store::{
 use support::{Site, conflict, every_backend, generations, id, notices, plan, save};
 
 every_backend!(
-    a_lock_is_taken_shown_and_given_back,
-    the_mirror_has_the_fields_of_the_seed,
-    somebody_elses_lock_is_a_conflict,
-    asking_for_the_content_that_is_locked_already_is_answered_so,
-    a_lock_on_nothing_makes_no_workflow,
-    a_repeated_request_is_the_same_grant,
-    a_reused_id_is_told_from_the_grant_before_by_its_fence,
-    an_expired_lease_is_taken_over_after_the_allowance,
-    the_fence_never_falls,
-    a_lost_race_for_the_head_is_tried_again,
+    lock_is_acquired_shown_and_released,
+    mirror_has_the_fields_of_the_seed,
+    lock_of_another_client_is_a_conflict,
+    acquire_of_the_same_content_reports_already_locked,
+    lock_without_a_version_makes_no_workflow,
+    acquire_is_idempotent_for_the_same_lease_id,
+    fence_distinguishes_grants_of_a_reused_lease_id,
+    expired_lease_is_taken_over_after_the_skew_allowance,
+    fence_never_decreases,
+    lost_race_for_the_head_is_retried,
 );
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -31,7 +31,7 @@ fn lease(operation: &str) -> LeaseRequest {
     LeaseRequest::new(operation, MINUTE)
 }
 
-async fn a_lock_is_taken_shown_and_given_back(site: Site) {
+async fn lock_is_acquired_shown_and_released(site: Site) {
     let store = site.store().await;
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
     let free = store.lock_state(&id("a")).await.unwrap();
@@ -58,7 +58,7 @@ async fn a_lock_is_taken_shown_and_given_back(site: Site) {
     assert_eq!(generations(&store).await, ["a@1"], "a lock is no version");
 }
 
-async fn the_mirror_has_the_fields_of_the_seed(site: Site) {
+async fn mirror_has_the_fields_of_the_seed(site: Site) {
     let store = site.store().await;
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
     let grant = store.acquire(&id("a"), lease("edit")).await.unwrap();
@@ -81,7 +81,7 @@ async fn the_mirror_has_the_fields_of_the_seed(site: Site) {
     assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
 }
 
-async fn somebody_elses_lock_is_a_conflict(site: Site) {
+async fn lock_of_another_client_is_a_conflict(site: Site) {
     let store = site.store().await;
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
     let held = store.acquire(&id("a"), lease("edit")).await.unwrap().lease;
@@ -98,7 +98,7 @@ async fn somebody_elses_lock_is_a_conflict(site: Site) {
     }
 }
 
-async fn asking_for_the_content_that_is_locked_already_is_answered_so(site: Site) {
+async fn acquire_of_the_same_content_reports_already_locked(site: Site) {
     let store = site.store().await;
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
     let held = store.acquire(&id("a"), lease("edit")).await.unwrap().lease;
@@ -114,7 +114,7 @@ async fn asking_for_the_content_that_is_locked_already_is_answered_so(site: Site
     assert!(matches!(now, Conflict::Locked { .. }), "the current content is not the one that was locked");
 }
 
-async fn a_lock_on_nothing_makes_no_workflow(site: Site) {
+async fn lock_without_a_version_makes_no_workflow(site: Site) {
     let store = site.store().await;
     let grant = store.acquire(&id("new"), lease("create")).await.unwrap();
     assert_eq!((grant.lease.hash, grant.lease.fence), (None, 1));
@@ -133,7 +133,7 @@ async fn a_lock_on_nothing_makes_no_workflow(site: Site) {
     assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
 }
 
-async fn a_repeated_request_is_the_same_grant(site: Site) {
+async fn acquire_is_idempotent_for_the_same_lease_id(site: Site) {
     let store = site.store().await;
     let mine = || lease("edit").id(LeaseId::parse("mine-1").unwrap());
     let first = store.acquire(&id("a"), mine()).await.unwrap();
@@ -148,19 +148,19 @@ async fn a_repeated_request_is_the_same_grant(site: Site) {
     assert!(matches!(conflict(others), Conflict::Locked { .. }), "the same id of somebody else is no grant");
 }
 
-async fn a_reused_id_is_told_from_the_grant_before_by_its_fence(site: Site) {
+async fn fence_distinguishes_grants_of_a_reused_lease_id(site: Site) {
     let store = site.store_with(site.options().clock_skew(Duration::ZERO)).await;
     let name = LeaseId::parse("mine-1").unwrap();
     let mine = || lease("edit").id(name.clone());
     store.acquire(&id("a"), mine()).await.unwrap();
     store.release(&id("a"), name.clone()).await.unwrap();
-    // Given back by its holder it is forgotten, so the id can be had again.
+    // The head does not remember an id that its holder released, so the id can be granted again.
     assert_eq!(store.acquire(&id("a"), mine()).await.unwrap().lease.fence, 2);
     let under = |fence| save("a", "1", Expect::Absent).lease(name.clone()).fence(fence);
     let lost = conflict(store.save(under(1)).await);
     assert!(lost.to_string().contains("each id is for one grant"), "{lost}");
     store.save(under(2)).await.unwrap();
-    // Taken from its holder it is not.
+    // It remembers an id that was taken from its holder.
     site.environment.advance(MINUTE * 2);
     let stale = conflict(store.acquire(&id("a"), mine()).await);
     assert!(matches!(&stale, Conflict::LeaseLost { held: Some(_), .. }), "{stale}");
@@ -175,7 +175,7 @@ async fn a_reused_id_is_told_from_the_grant_before_by_its_fence(site: Site) {
     assert!(ended.contains("it was taken over by"), "{ended}");
 }
 
-async fn an_expired_lease_is_taken_over_after_the_allowance(site: Site) {
+async fn expired_lease_is_taken_over_after_the_skew_allowance(site: Site) {
     let holder = site.store_with(site.options().clock_skew(Duration::from_secs(5))).await;
     let other = Arc::new(ManualEnvironment::new(2));
     let options = StoreOptions::new(other.clone()).clock_skew(Duration::from_secs(5));
@@ -207,7 +207,7 @@ async fn an_expired_lease_is_taken_over_after_the_allowance(site: Site) {
     }
 }
 
-async fn the_fence_never_falls(site: Site) {
+async fn fence_never_decreases(site: Site) {
     let store = site.store_with(site.options().clock_skew(Duration::ZERO)).await;
     let mut fences = Vec::new();
     for round in 0..3 {
@@ -229,7 +229,7 @@ async fn the_fence_never_falls(site: Site) {
     assert_eq!(fences, (1..=15).collect::<Vec<_>>());
 }
 
-async fn a_lost_race_for_the_head_is_tried_again(site: Site) {
+async fn lost_race_for_the_head_is_retried(site: Site) {
     let store = site.store().await;
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
     let other = site.other_store(2).await;

@@ -1,4 +1,4 @@
-//! One line for everybody of a process who wants a lock, savers and acquirers alike.
+//! Savers and acquirers of one process wait for a lock in one queue.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod support;
@@ -26,7 +26,7 @@ fn request() -> LeaseRequest {
 }
 
 #[tokio::test]
-async fn savers_and_acquirers_are_served_in_the_order_in_which_they_came() {
+async fn savers_and_acquirers_share_one_fifo_queue() {
     let site = Site::new(Kind::Memory).await;
     let environment = Arc::new(ManualEnvironment::new(5).stepped());
     let store = site.store_with(StoreOptions::new(environment.clone()).fold_behind(false)).await;
@@ -45,8 +45,8 @@ async fn savers_and_acquirers_are_served_in_the_order_in_which_they_came() {
             }
             let lease = store.acquire(&id("a"), request().wait(HOUR)).await.unwrap().lease;
             served.lock().unwrap().push(n);
-            // Long enough for whoever is first in line to look, and to find another lease than it met on
-            // arrival.
+            // Long enough for the first in line to read the head, and to find another lease than the one it
+            // met on arrival.
             for _ in 0..20 {
                 environment.advance(Duration::from_millis(5));
                 rest().await;
@@ -62,14 +62,14 @@ async fn savers_and_acquirers_are_served_in_the_order_in_which_they_came() {
     assert_eq!(*served.lock().unwrap(), [0, 1, 2, 3, 4, 5, 6, 7]);
 }
 
-/// Lets everybody get on.
+/// Lets all ready tasks run.
 async fn rest() {
     for _ in 0..50 {
         tokio::task::yield_now().await;
     }
 }
 
-/// Waits, and counts how often it is asked.
+/// Waits, and counts how often it is called.
 #[derive(Debug, Default)]
 struct Counting(AtomicU32);
 
@@ -82,8 +82,8 @@ impl ConflictResolver for Counting {
 }
 
 #[tokio::test]
-async fn a_lock_that_changes_hands_thousands_of_times_is_waited_for() {
-    // Three nodes are visited for each, which is more than a flow may visit that sets no limit.
+async fn save_waits_through_thousands_of_handovers() {
+    // Three nodes are visited for each handover, which is more than the default step limit of a flow.
     const TIMES: u32 = 3500;
     let site = Site::new(Kind::Memory).await;
     let (store, other) = (site.store().await, site.other_store(2).await);
@@ -91,11 +91,11 @@ async fn a_lock_that_changes_hands_thousands_of_times_is_waited_for() {
     let asked = Arc::new(Counting::default());
     let waits = async {
         let saved = store.save(save("a", "1", Expect::Any).resolver(asked.clone())).await;
-        // Nobody waits any more, however it ended.
+        // No client waits any more, however the save ended.
         asked.0.fetch_max(TIMES, Ordering::Relaxed);
         saved
     };
-    // From one to the next in one swap, so that it is never free.
+    // Each handover is one swap, so the lock is never free.
     let hand_over = async || {
         let request = save("a", "0", Expect::Any).hold(request().detached());
         other.save(request.resolver(Arc::new(Policy::Override))).await.unwrap().lease.unwrap()
@@ -112,7 +112,7 @@ async fn a_lock_that_changes_hands_thousands_of_times_is_waited_for() {
     assert_eq!(saved.unwrap().generation, 2);
 }
 
-/// Waits for the lock; then locks the workflow, which is free by now, to look at it in peace.
+/// Waits for the lock, and then locks the workflow, which is free by then, to inspect it.
 #[derive(Debug)]
 struct Looks {
     store: Store,
@@ -137,7 +137,7 @@ impl ConflictResolver for Looks {
 }
 
 #[tokio::test]
-async fn a_resolver_that_locks_is_not_held_up_by_its_own_change() {
+async fn resolver_may_lock_during_its_own_change() {
     let site = Site::new(Kind::Memory).await;
     let environment = Arc::new(ManualEnvironment::new(5).stepped());
     let store = site.store_with(StoreOptions::new(environment.clone()).fold_behind(false)).await;
@@ -150,7 +150,7 @@ async fn a_resolver_that_locks_is_not_held_up_by_its_own_change() {
         let request = save("a", "mine", Expect::Generation(1)).resolver(looks.clone());
         async move { store.save(request).await }
     });
-    // The first attempt loses its race with the lease, and goes on after a random wait.
+    // The first attempt loses its race with the lease, and continues after a random wait.
     while !looks.waits.load(Ordering::Relaxed) {
         environment.advance(Duration::from_millis(5));
         rest().await;

@@ -1,7 +1,8 @@
-//! Sixteen processes take leases in one folder, work under them, pause for longer than they last, and are
-//! killed. Nobody writes behind a successor, and no dead one keeps a lock for longer than its lease lasts.
+//! Sixteen processes acquire leases in one folder, work under them, pause for longer than they last, and are
+//! killed. No process writes after its successor, and no dead process keeps a lock for longer than its lease
+//! lasts.
 //!
-//! `PFLOW_TEST_LEASE_SECONDS` says for how long (4 unless set), `PFLOW_TEST_SEED` which moments are chosen.
+//! `PFLOW_TEST_LEASE_SECONDS` sets the duration (default 4), `PFLOW_TEST_SEED` the random choices.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -64,7 +65,7 @@ async fn the_child() {
     client.live(u64::MAX).await;
 }
 
-/// Lives one after the other, each ended by a kill behind some line, until the time is over.
+/// Runs one life after the other, each killed after some line, until `end`.
 fn live(place: &Path, process: u64, end: u64) -> BTreeMap<u64, Life> {
     let random = ManualEnvironment::new(seed().wrapping_add(process));
     let mut lives = BTreeMap::new();
@@ -72,7 +73,7 @@ fn live(place: &Path, process: u64, end: u64) -> BTreeMap<u64, Life> {
         let number = life * PROCESSES + process;
         let variables = [(NUMBER, number.to_string()), (SEED, random.random().to_string())];
         let mut child = Process::start("the_child", place, &variables);
-        // Whoever lives long holds many leases one after the other; who is killed early held one.
+        // A long life holds many leases one after the other; a process that is killed early held one.
         let patience = 1 + random.random() % 60;
         let mut lines = Vec::new();
         for line in child.lines() {
@@ -91,7 +92,7 @@ fn live(place: &Path, process: u64, end: u64) -> BTreeMap<u64, Life> {
 }
 
 #[test]
-fn no_process_writes_behind_its_successor_or_keeps_a_lock_in_death() {
+fn stale_processes_cannot_write_and_the_dead_lose_locks() {
     let place = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { open(place.path()).await.close().await.unwrap() });

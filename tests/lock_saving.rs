@@ -1,4 +1,4 @@
-//! Saving and deleting with, without and against a lock, on every backend.
+//! Saving and deleting with a lease, without one, and against another client's, on every backend.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -11,15 +11,15 @@ use pflow_store::{
 use support::{Fault, Kind, Left, Site, conflict, every_backend, generations, id, notices, plan, save};
 
 every_backend!(
-    only_the_holder_saves,
-    what_is_there_already_needs_no_lock,
-    a_lost_lease_saves_nothing,
-    an_expired_lease_still_serves_its_holder_while_nobody_took_over,
-    whoever_saves_over_an_expired_lease_ends_it,
-    a_save_can_take_the_lock_along,
-    a_lock_can_be_taken_along_with_nothing_to_save,
-    a_save_that_takes_the_lock_along_may_be_repeated,
-    an_expired_lease_is_replaced_by_the_one_taken_along,
+    only_the_holder_can_save,
+    unchanged_save_needs_no_lock,
+    lost_lease_cannot_save,
+    expired_lease_is_valid_until_it_is_taken_over,
+    save_over_an_expired_lease_ends_it,
+    save_can_acquire_the_lock,
+    unchanged_save_can_acquire_the_lock,
+    save_that_acquires_the_lock_is_idempotent,
+    save_with_hold_replaces_an_expired_lease,
 );
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -28,7 +28,7 @@ fn lease(operation: &str) -> LeaseRequest {
     LeaseRequest::new(operation, MINUTE)
 }
 
-async fn only_the_holder_saves(site: Site) {
+async fn only_the_holder_can_save(site: Site) {
     let store = site.store().await;
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
     let held = store.acquire(&id("a"), lease("edit")).await.unwrap().lease;
@@ -38,7 +38,7 @@ async fn only_the_holder_saves(site: Site) {
         other.save(save("a", "2", Expect::Any)).await,
         other.save(save("a", "1", Expect::Any).hold(lease("too"))).await,
         other.delete(DeleteRequest::new(id("a"), Expect::Any)).await,
-        // Also what comes from the holder's own process: a lease is not a matter of who, but of its id.
+        // Also refused from the holder's own process: a save must name the lease, whoever sends it.
         store.save(save("a", "2", Expect::Any)).await,
     ] {
         assert!(matches!(conflict(refused), Conflict::Locked { .. }));
@@ -62,7 +62,7 @@ async fn only_the_holder_saves(site: Site) {
 }
 
 /// `docs/decisions/unchanged-under-a-lock.md` has the reasons.
-async fn what_is_there_already_needs_no_lock(site: Site) {
+async fn unchanged_save_needs_no_lock(site: Site) {
     let store = site.store().await;
     store.save(save("a", "1", Expect::Absent).name("name")).await.unwrap();
     store.save(save("b", "1", Expect::Absent)).await.unwrap();
@@ -80,7 +80,7 @@ async fn what_is_there_already_needs_no_lock(site: Site) {
         let unchanged = unchanged.unwrap();
         assert!(unchanged.unchanged && unchanged.lease.is_none() && unchanged.resolved.is_none());
     }
-    // Whatever is to be written, taken or built on anything else is refused.
+    // Every request that would write, acquire a lease, or build on something else is refused.
     for refused in [
         other.save(save("a", "1", Expect::Any).name("other")).await,
         other.save(save("a", "1", Expect::Any).hold(lease("too"))).await,
@@ -94,7 +94,7 @@ async fn what_is_there_already_needs_no_lock(site: Site) {
     assert_eq!(site.dump().await, before);
 }
 
-async fn a_lost_lease_saves_nothing(site: Site) {
+async fn lost_lease_cannot_save(site: Site) {
     let store = site.store().await;
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
     let held = store.acquire(&id("a"), lease("edit")).await.unwrap().lease;
@@ -111,7 +111,7 @@ async fn a_lost_lease_saves_nothing(site: Site) {
     assert_eq!(site.dump().await, before);
 }
 
-async fn an_expired_lease_still_serves_its_holder_while_nobody_took_over(site: Site) {
+async fn expired_lease_is_valid_until_it_is_taken_over(site: Site) {
     let store = site.store().await;
     let held = store.acquire(&id("a"), lease("edit")).await.unwrap().lease;
     site.environment.advance(MINUTE * 60);
@@ -119,11 +119,12 @@ async fn an_expired_lease_still_serves_its_holder_while_nobody_took_over(site: S
     assert_eq!((saved.generation, saved.lease), (1, Some(held)));
 }
 
-async fn whoever_saves_over_an_expired_lease_ends_it(site: Site) {
+async fn save_over_an_expired_lease_ends_it(site: Site) {
     let store = site.store().await;
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
     let held = store.acquire(&id("a"), lease("edit")).await.unwrap().lease;
-    // A minute of the lease. On the machine of its holder there is one clock, and no allowance.
+    // One minute, the duration of the lease. On the holder's machine there is one clock, so no allowance for
+    // skew.
     site.environment.advance(MINUTE);
     assert!(matches!(conflict(store.save(save("a", "2", Expect::Any)).await), Conflict::Locked { .. }));
     site.environment.advance(Duration::from_millis(1));
@@ -138,7 +139,7 @@ async fn whoever_saves_over_an_expired_lease_ends_it(site: Site) {
     assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
 }
 
-async fn a_save_can_take_the_lock_along(site: Site) {
+async fn save_can_acquire_the_lock(site: Site) {
     let store = site.store().await;
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
     site.probe.take();
@@ -149,14 +150,14 @@ async fn a_save_can_take_the_lock_along(site: Site) {
     assert_eq!((held.fence, held.hash), (1, Some(ContentHash::of(plan("2").as_bytes()))));
     assert_eq!(site.json("workflows/a/workflow.lock").await["lease_id"], held.id.as_str());
     assert_eq!(store.lock_state(&id("a")).await.unwrap().lease.as_ref(), Some(&held));
-    // Whoever holds the lock takes nothing along.
+    // A caller that holds the lock already is granted no other.
     let again = save("a", "3", Expect::Any).lease(held.id.clone()).hold(lease("more"));
     assert_eq!(store.save(again).await.unwrap().lease, Some(held));
     assert_eq!(store.lock_state(&id("a")).await.unwrap().fence, 1);
     assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
 }
 
-async fn a_lock_can_be_taken_along_with_nothing_to_save(site: Site) {
+async fn unchanged_save_can_acquire_the_lock(site: Site) {
     let store = site.store().await;
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
     let refused = store.save(save("a", "1", Expect::Absent).hold(lease("edit"))).await;
@@ -169,11 +170,11 @@ async fn a_lock_can_be_taken_along_with_nothing_to_save(site: Site) {
     assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
 }
 
-async fn a_save_that_takes_the_lock_along_may_be_repeated(site: Site) {
+async fn save_that_acquires_the_lock_is_idempotent(site: Site) {
     let store = site.store().await;
     let mine = || lease("edit").id(LeaseId::parse("mine").unwrap());
     let request = || save("a", "1", Expect::Absent).hold(mine());
-    // On a disk its outcome stays unknown; elsewhere the saver finds out itself.
+    // On a disk the outcome stays unknown; elsewhere the store finds it out itself.
     site.probe.fail(Fault::unknown(Left::All));
     assert_eq!(store.save(request()).await.is_err(), site.kind == Kind::Disk);
     let saved = store.save(request()).await.unwrap();
@@ -184,7 +185,7 @@ async fn a_save_that_takes_the_lock_along_may_be_repeated(site: Site) {
     assert_eq!(generations(&store).await, ["a@2"]);
 }
 
-async fn an_expired_lease_is_replaced_by_the_one_taken_along(site: Site) {
+async fn save_with_hold_replaces_an_expired_lease(site: Site) {
     let store = site.store().await;
     let old = store.acquire(&id("a"), lease("edit")).await.unwrap().lease;
     site.environment.advance(MINUTE * 3);

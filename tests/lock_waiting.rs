@@ -1,4 +1,4 @@
-//! Waiting for a lock: as long as was said, in order, promptly, and without everybody asking.
+//! Waiting for a lock: within the limit, in order, promptly, and without a thundering herd.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -22,12 +22,12 @@ use pflow_store::{
 use support::{Fault, Kind, Site, conflict, every_backend, id};
 
 every_backend!(
-    nobody_waits_longer_than_it_said,
-    what_becomes_stale_meanwhile_is_taken_over,
-    a_release_elsewhere_is_noticed,
-    a_storage_that_fails_for_a_while_ends_no_wait,
-    whoever_gives_up_leaves_the_line,
-    what_is_free_costs_one_commit_each_way,
+    wait_ends_at_its_limit,
+    lease_that_becomes_stale_while_waiting_is_taken_over,
+    release_on_another_machine_is_noticed,
+    temporary_storage_failure_does_not_end_a_wait,
+    dropped_waiter_leaves_the_queue,
+    uncontended_lock_operations_cost_one_commit,
 );
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -37,7 +37,7 @@ fn request() -> LeaseRequest {
     LeaseRequest::new("edit", MINUTE)
 }
 
-async fn nobody_waits_longer_than_it_said(site: Site) {
+async fn wait_ends_at_its_limit(site: Site) {
     let store = site.store().await;
     let held =
         site.other_store(2).await.acquire(&id("a"), LeaseRequest::new("edit", HOUR)).await.unwrap().lease;
@@ -47,15 +47,16 @@ async fn nobody_waits_longer_than_it_said(site: Site) {
     let waited = site.environment.monotonic() - begun;
     assert!((MINUTE..MINUTE + Duration::from_secs(3)).contains(&waited), "{waited:?}");
     let looks = site.probe.take().gets.len();
-    // A sixteenth of the wait between two looks, and a moment at least: the longer it takes, the rarer.
+    // The pause between two reads is a sixteenth of the wait, with a minimum: the longer the wait, the fewer
+    // the reads.
     assert!((10..4000).contains(&looks), "{looks}");
     store.await_unlock(&id("a"), &held, MINUTE).await.unwrap();
     assert!(site.environment.monotonic() - begun >= MINUTE * 2);
 }
 
-async fn a_storage_that_fails_for_a_while_ends_no_wait(site: Site) {
+async fn temporary_storage_failure_does_not_end_a_wait(site: Site) {
     let store = site.store().await;
-    // More often than one request tries for itself.
+    // More faults than one request retries.
     site.probe.fail(Fault::refuse(30));
     let granted = store.acquire(&id("a"), request().wait(HOUR)).await.unwrap();
     assert!((granted.lease.fence, granted.already_held) == (1, false));
@@ -67,9 +68,9 @@ async fn a_storage_that_fails_for_a_while_ends_no_wait(site: Site) {
     assert!((MINUTE..MINUTE * 2).contains(&waited), "{waited:?}");
 }
 
-async fn what_becomes_stale_meanwhile_is_taken_over(site: Site) {
+async fn lease_that_becomes_stale_while_waiting_is_taken_over(site: Site) {
     let store = site.store().await;
-    // By its own clock it ends in three days. Nobody renews it.
+    // By its own clock it ends in three days. It is not renewed.
     let ahead = Arc::new(ManualEnvironment::new(2));
     ahead.set_now(ahead.now() + TimeDelta::days(3));
     let theirs = site.other_store_with(StoreOptions::new(ahead)).await;
@@ -80,7 +81,7 @@ async fn what_becomes_stale_meanwhile_is_taken_over(site: Site) {
     assert!((MINUTE..MINUTE + Duration::from_secs(3)).contains(&waited), "{waited:?}");
     assert_eq!(grant.lease.fence, 2);
     store.release(&id("a"), grant.lease.id).await.unwrap();
-    // A process of this machine that dies frees its lock at the next look.
+    // If a process of this machine dies, its lock is free at the next read.
     let mut neighbour = ManualEnvironment::new(1).identity().clone();
     (neighbour.pid, neighbour.process_start) = (77, Some("5".to_owned()));
     let neighbour = Arc::new(ManualEnvironment::new(3).with_identity(neighbour));
@@ -95,7 +96,7 @@ async fn what_becomes_stale_meanwhile_is_taken_over(site: Site) {
     assert!(site.environment.monotonic() - begun < Duration::from_secs(5));
 }
 
-async fn a_release_elsewhere_is_noticed(site: Site) {
+async fn release_on_another_machine_is_noticed(site: Site) {
     let store = site.store().await;
     let other = site.other_store(2).await;
     let held = other.acquire(&id("a"), LeaseRequest::new("edit", HOUR)).await.unwrap().lease;
@@ -105,7 +106,7 @@ async fn a_release_elsewhere_is_noticed(site: Site) {
     assert!(site.environment.monotonic() < MINUTE, "{:?}", site.environment.monotonic());
 }
 
-async fn whoever_gives_up_leaves_the_line(site: Site) {
+async fn dropped_waiter_leaves_the_queue(site: Site) {
     let environment = Arc::new(ManualEnvironment::new(5).stepped());
     let store = site.store_with(StoreOptions::new(environment).fold_behind(false)).await;
     let held = store.acquire(&id("a"), request()).await.unwrap().lease;
@@ -120,11 +121,11 @@ async fn whoever_gives_up_leaves_the_line(site: Site) {
     drop(first);
     assert_eq!(site.dump().await, before, "giving up changes nothing");
     store.release(&id("a"), held.id).await.unwrap();
-    // No time has to pass: the release wakes it.
+    // The release wakes it; the time does not have to advance.
     assert_eq!(second.await.unwrap().lease.fence, 2);
 }
 
-async fn what_is_free_costs_one_commit_each_way(site: Site) {
+async fn uncontended_lock_operations_cost_one_commit(site: Site) {
     let store = site.store().await;
     store.acquire(&id("a"), request()).await.unwrap();
     let looks = if matches!(site.kind, Kind::Disk | Kind::PlainMemory) { 2 } else { 1 };
@@ -140,14 +141,14 @@ async fn what_is_free_costs_one_commit_each_way(site: Site) {
     }
 }
 
-/// How many tasks want the same lock.
+/// The number of tasks that want the same lock.
 const TASKS: usize = 64;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lock_that_many_want_goes_from_hand_to_hand_without_a_herd() {
+async fn many_waiters_cause_no_thundering_herd() {
     let site = Site::new(Kind::Disk).await;
-    // The store's time stands still: nobody looks again but who is woken, so that the counts are those of the
-    // hand-overs alone.
+    // The store's time does not advance: only a task that is woken reads again, so the counts are those of
+    // the handovers alone.
     let still = Arc::new(ManualEnvironment::new(5).stepped());
     let store = site.store_with(StoreOptions::new(still)).await;
     let clock = Arc::new(SystemEnvironment::new().unwrap());
@@ -166,7 +167,7 @@ async fn a_lock_that_many_want_goes_from_hand_to_hand_without_a_herd() {
             released.lock().unwrap().0 = clock.monotonic();
             store.release(&id("a"), grant.lease.id).await.unwrap();
         }));
-        // In the order in which they are to be served.
+        // Starts the tasks in the order in which they are to be served.
         tokio::task::yield_now().await;
     }
     released.lock().unwrap().0 = clock.monotonic();
@@ -186,15 +187,15 @@ async fn a_lock_that_many_want_goes_from_hand_to_hand_without_a_herd() {
     );
     assert_eq!(order.len(), TASKS);
     assert_eq!(store.lock_state(&id("a")).await.unwrap().fence, TASKS as u64 + 1);
-    // One to take and one to give back. Only the one in front asks, so nobody loses a race.
+    // One commit to acquire and one to release. Only the first in line asks, so no task loses a race.
     assert_eq!(commits, TASKS * 2 + 1);
-    // Two reads (head and mirror) for each of those, and as many for a refusal of whoever comes to the front,
-    // twice where it is woken by the release before.
+    // Two reads (head and mirror) for each of those, and as many for a refusal of a task that becomes first
+    // in line, twice if the previous release wakes it.
     assert!(gets <= TASKS * 8 + 2, "{gets}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn those_who_wait_in_a_process_are_served_in_order() {
+async fn waiters_in_one_process_are_served_in_order() {
     let site = Site::new(Kind::Memory).await;
     let environment = Arc::new(ManualEnvironment::new(5).stepped());
     let store: Store = site.store_with(StoreOptions::new(environment)).await;
@@ -209,7 +210,7 @@ async fn those_who_wait_in_a_process_are_served_in_order() {
         tokio::task::yield_now().await;
         store.release(&id("a"), first.id.clone()).await.unwrap();
     };
-    // Polled in this order, so they stand in line in this order.
+    // The futures are polled in this order, so they join the queue in this order.
     futures::join!(wait(0), wait(1), wait(2), wait(3), release);
     assert_eq!(*served.lock().unwrap(), [0, 1, 2, 3]);
 }

@@ -1,4 +1,4 @@
-//! Clocks and timers that are not as a program expects them.
+//! Clocks and timers with unusual values.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod support;
@@ -12,7 +12,7 @@ use pflow_store::{
 };
 use support::{Site, every_backend, id, listed, notices, plan, save};
 
-every_backend!(a_clock_before_1970_is_a_clock, a_clock_that_is_set_back_before_1970_keeps_its_locks);
+every_backend!(clock_before_1970_works, clock_set_back_before_1970_keeps_its_locks);
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -37,13 +37,13 @@ async fn use_everything(store: &Store, name: &str) {
     store.close().await.unwrap();
 }
 
-async fn a_clock_before_1970_is_a_clock(site: Site) {
+async fn clock_before_1970_works(site: Site) {
     site.environment
         .set_now(DateTime::UNIX_EPOCH - TimeDelta::days(7000) + TimeDelta::nanoseconds(1_500_001));
     use_everything(&site.store().await, "a").await;
 }
 
-async fn a_clock_that_is_set_back_before_1970_keeps_its_locks(site: Site) {
+async fn clock_set_back_before_1970_keeps_its_locks(site: Site) {
     let store = site.store().await;
     let held = store.acquire(&id("a"), LeaseRequest::new("edit", MINUTE)).await.unwrap().lease;
     site.environment.set_now(DateTime::UNIX_EPOCH - TimeDelta::milliseconds(1));
@@ -58,9 +58,9 @@ async fn a_clock_that_is_set_back_before_1970_keeps_its_locks(site: Site) {
     store.release(&id("a"), held.id).await.unwrap();
 }
 
-/// A runtime that was built without its timer, on the real clock.
+/// A runtime without a timer, on the real clock.
 #[test]
-fn a_runtime_without_a_timer_keeps_a_guard() {
+fn guard_works_on_a_runtime_without_a_timer() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         let folder = tempfile::tempdir().unwrap();

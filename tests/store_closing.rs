@@ -1,4 +1,5 @@
-//! Closing a store waits for what began before, and for nothing else, whoever closes at the same time.
+//! Closing a store waits for operations that started before, and for nothing else, even if several callers
+//! close it at the same time.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod support;
@@ -20,14 +21,11 @@ use pflow_store::{
 };
 use support::{Kind, Site, every_backend, id};
 
-every_backend!(
-    closing_returns_while_others_drop_guards,
-    a_release_that_its_caller_does_not_ask_any_more_stops_nothing
-);
+every_backend!(close_returns_while_guards_are_dropped, unpolled_release_does_not_block_close);
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Fails instead of hanging.
+/// Panics instead of hanging.
 async fn within_a_minute<T>(work: impl Future<Output = T>) -> T {
     let environment = SystemEnvironment::new().unwrap();
     match select(pin!(work), environment.sleep(MINUTE)).await {
@@ -37,12 +35,12 @@ async fn within_a_minute<T>(work: impl Future<Output = T>) -> T {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn closes_that_overlap_all_return() {
+async fn concurrent_closes_all_return() {
     let store = Site::new(Kind::Memory).await.store().await;
     let close = |store: Store| async move {
         for round in 0..200_000_u32 {
             store.close().await.unwrap();
-            // Both threads are to close most of the time, not to hand over.
+            // Yields rarely, so that both threads close at the same time most of the time.
             if round % 512 == 0 {
                 tokio::task::yield_now().await;
             }
@@ -57,7 +55,7 @@ async fn closes_that_overlap_all_return() {
     .await;
 }
 
-async fn closing_returns_while_others_drop_guards(site: Site) {
+async fn close_returns_while_guards_are_dropped(site: Site) {
     let store = site.store().await;
     let stop = Arc::new(AtomicBool::new(false));
     let droppers = ["a", "b", "c", "d"].map(|name| {
@@ -84,7 +82,7 @@ async fn closing_returns_while_others_drop_guards(site: Site) {
     }
 }
 
-async fn a_release_that_its_caller_does_not_ask_any_more_stops_nothing(site: Site) {
+async fn unpolled_release_does_not_block_close(site: Site) {
     let store = site.store().await;
     let request = || LeaseRequest::new("edit", MINUTE).id(LeaseId::parse("mine").unwrap());
     let guard = store.lock(&id("a"), request()).await.unwrap();

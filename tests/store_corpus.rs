@@ -13,7 +13,7 @@ use pflow_store::{
 };
 use support::{Site, every_backend, id, listed, notices};
 
-every_backend!(real_workflows_come_back_byte_for_byte, invalid_workflows_leave_nothing);
+every_backend!(real_workflows_are_loaded_byte_for_byte, invalid_workflows_leave_nothing);
 
 fn corpus(folder: &str) -> Vec<(String, Bytes)> {
     let Some(root) = std::env::var_os("PFLOW_TEST_CORPUS") else {
@@ -31,7 +31,7 @@ fn corpus(folder: &str) -> Vec<(String, Bytes)> {
     files
 }
 
-async fn real_workflows_come_back_byte_for_byte(site: Site) {
+async fn real_workflows_are_loaded_byte_for_byte(site: Site) {
     let store = site.store().await;
     let files = corpus("json");
     for (name, bytes) in &files {

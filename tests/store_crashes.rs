@@ -1,4 +1,5 @@
-//! What a crash leaves behind, made by hand: everything is read right, named honestly, and worked on.
+//! States that a crash leaves, created by hand: they are read correctly, reported correctly, and can be
+//! continued from.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -11,36 +12,36 @@ use pflow_store::{DeleteRequest, Error, ErrorKind, Expect, LeaseRequest, Query, 
 use support::{Kind, Site, damaged, every_backend, generations, history, id, notices, plan, save, versions};
 
 every_backend!(
-    a_record_without_a_change_is_nothing,
-    a_fold_that_died_before_its_swap_is_nothing,
-    a_fold_that_died_after_its_swap_is_done,
-    a_mirror_that_stayed_is_no_lock,
-    a_store_without_an_index_is_a_store,
-    what_is_lost_is_named_and_never_invented,
-    a_version_that_was_exchanged_is_not_taken_for_it,
+    record_without_a_change_is_ignored,
+    fold_that_died_before_its_swap_has_no_effect,
+    fold_that_died_after_its_swap_is_complete,
+    leftover_mirror_is_not_a_lock,
+    store_works_without_an_index,
+    lost_data_is_reported_and_never_invented,
+    exchanged_version_is_detected,
 );
 
-/// A writer that stops between its version and its head leaves this where batches are not atomic. Elsewhere
-/// it is a head that was put back, see `store_lost_heads`.
+/// On storage without atomic batches, a writer that stops between its version and its head leaves this state.
+/// On other storage it means that the head was replaced by an older one, see `store_lost_heads`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_writer_leaves_before_its_head_is_nothing() {
+async fn leftovers_before_the_head_are_ignored() {
     for kind in [Kind::Staged, Kind::Bucket] {
-        a_version_without_its_head_is_nothing(Site::new(kind).await).await;
-        the_first_version_without_its_head_is_nothing(Site::new(kind).await).await;
+        version_without_its_head_is_ignored(Site::new(kind).await).await;
+        first_version_without_its_head_is_ignored(Site::new(kind).await).await;
     }
 }
 
-/// A copy lags only where batches are not atomic, or nobody edits files. Elsewhere an older copy is a
-/// person's edit, see `store_edits`.
+/// A copy can lag only without atomic batches, or on storage that people do not edit. Otherwise an older copy
+/// is a person's edit, see `store_edits`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_writer_leaves_behind_its_head_is_mended() {
+async fn outdated_copies_after_the_head_are_repaired() {
     for kind in [Kind::Memory, Kind::Staged, Kind::PlainStaged, Kind::Bucket] {
-        a_head_without_its_copy_is_everything(Site::new(kind).await).await;
-        a_deletion_without_the_removal_is_a_deletion(Site::new(kind).await).await;
+        head_without_its_copy_is_a_complete_save(Site::new(kind).await).await;
+        deletion_is_complete_without_removal_of_the_copy(Site::new(kind).await).await;
     }
 }
 
-/// The same by everybody: this process, another one, and one that begins now.
+/// Checks the listing of this process and of a new one.
 async fn assert_listed(site: &Site, store: &Store, wanted: &[&str]) {
     assert_eq!(generations(store).await, wanted);
     assert_eq!(generations(&site.other_store(3).await).await, wanted);
@@ -51,7 +52,8 @@ async fn fold(store: &Store) {
     results[0].1.as_ref().unwrap();
 }
 
-/// Two workflows, then a crash of a process that this store knows nothing of.
+/// Saves two workflows. Returns the store and a second process, for a crash that the first knows nothing
+/// about.
 async fn two(site: &Site) -> (Store, Store) {
     let store = site.store().await;
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
@@ -60,7 +62,7 @@ async fn two(site: &Site) -> (Store, Store) {
     (store, site.other_store(2).await)
 }
 
-async fn a_version_without_its_head_is_nothing(site: Site) {
+async fn version_without_its_head_is_ignored(site: Site) {
     let (store, crashing) = two(&site).await;
     let before = site.dump().await;
     crashing.save(save("a", "2", Expect::Generation(1))).await.unwrap();
@@ -78,12 +80,12 @@ async fn a_version_without_its_head_is_nothing(site: Site) {
     fold(&store).await;
     assert_listed(&site, &store, &["a@2", "b@1", "fold@1"]).await;
     assert_eq!(site.keys("ops/pending/").await, [""; 0]);
-    // Its record was covered; the object stays until it is collected.
+    // Its record was covered; the object stays until garbage collection.
     assert_eq!(notices(&store.verify().await.unwrap()).len(), 1);
     assert_eq!((history(&site).await.len(), versions(&site).await.len()), (4, 5));
 }
 
-async fn the_first_version_without_its_head_is_nothing(site: Site) {
+async fn first_version_without_its_head_is_ignored(site: Site) {
     let (store, crashing) = two(&site).await;
     let before = site.dump().await;
     crashing.save(save("new", "1", Expect::Absent)).await.unwrap();
@@ -98,7 +100,7 @@ async fn the_first_version_without_its_head_is_nothing(site: Site) {
     assert_eq!(notices(&store.verify().await.unwrap()).len(), 1, "the version of the attempt that died");
 }
 
-async fn a_head_without_its_copy_is_everything(site: Site) {
+async fn head_without_its_copy_is_a_complete_save(site: Site) {
     let (store, crashing) = two(&site).await;
     let before = site.dump().await;
     crashing.save(save("a", "2", Expect::Generation(1))).await.unwrap();
@@ -115,7 +117,7 @@ async fn a_head_without_its_copy_is_everything(site: Site) {
     assert_eq!(notices(&store.verify().await.unwrap()), [""; 0], "the load and the save have mended them");
 }
 
-async fn a_record_without_a_change_is_nothing(site: Site) {
+async fn record_without_a_change_is_ignored(site: Site) {
     let (store, _) = two(&site).await;
     const V: &str = "01hm6aqh20fqaswn6q70mqyxxe";
     let ours = [format!("a.000000000009.{V}"), format!("never.000000000001.{V}")];
@@ -136,7 +138,7 @@ async fn a_record_without_a_change_is_nothing(site: Site) {
     assert_eq!(site.keys("ops/pending/").await.len(), 3, "what is not understood is left alone");
 }
 
-async fn a_fold_that_died_before_its_swap_is_nothing(site: Site) {
+async fn fold_that_died_before_its_swap_has_no_effect(site: Site) {
     let (store, crashing) = two(&site).await;
     let before = site.dump().await;
     fold(&crashing).await;
@@ -145,7 +147,7 @@ async fn a_fold_that_died_before_its_swap_is_nothing(site: Site) {
     }
     let pending = site.keys("ops/pending/").await.len();
     assert_eq!((site.keys("ops/segments/").await.len(), pending), (1, 2));
-    // The record of the workflow that was saved along came back by hand.
+    // The record of the workflow that was saved along is restored by hand.
     site.put(&format!("ops/pending/{}", only_pending_of_fold(&site).await), "").await;
     assert_listed(&site, &store, &["a@1", "b@1", "fold@1"]).await;
     assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
@@ -162,7 +164,7 @@ async fn only_pending_of_fold(site: &Site) -> String {
     format!("fold.{generation}.{version_id}")
 }
 
-async fn a_fold_that_died_after_its_swap_is_done(site: Site) {
+async fn fold_that_died_after_its_swap_is_complete(site: Site) {
     let (store, crashing) = two(&site).await;
     let before = site.dump().await;
     fold(&crashing).await;
@@ -180,7 +182,7 @@ async fn a_fold_that_died_after_its_swap_is_done(site: Site) {
     assert_eq!(named, versions(&site).await);
 }
 
-async fn a_deletion_without_the_removal_is_a_deletion(site: Site) {
+async fn deletion_is_complete_without_removal_of_the_copy(site: Site) {
     let (store, crashing) = two(&site).await;
     crashing.delete(DeleteRequest::new(id("a"), Expect::Any)).await.unwrap();
     site.put("workflows/a/workflow.json", plan("1")).await;
@@ -195,7 +197,7 @@ async fn a_deletion_without_the_removal_is_a_deletion(site: Site) {
     assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
 }
 
-async fn a_mirror_that_stayed_is_no_lock(site: Site) {
+async fn leftover_mirror_is_not_a_lock(site: Site) {
     let (store, crashing) = two(&site).await;
     let lease = || LeaseRequest::new("edit", Duration::from_secs(60));
     let held = crashing.acquire(&id("a"), lease()).await.unwrap().lease;
@@ -216,7 +218,7 @@ async fn a_mirror_that_stayed_is_no_lock(site: Site) {
     assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
 }
 
-async fn a_store_without_an_index_is_a_store(site: Site) {
+async fn store_works_without_an_index(site: Site) {
     drop(site.store().await);
     site.remove("ops/checkpoint").await;
     site.remove(".gitignore").await;
@@ -233,7 +235,7 @@ async fn a_store_without_an_index_is_a_store(site: Site) {
     assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
 }
 
-async fn what_is_lost_is_named_and_never_invented(site: Site) {
+async fn lost_data_is_reported_and_never_invented(site: Site) {
     let (store, _) = two(&site).await;
     store.save(save("a", "2", Expect::Any)).await.unwrap();
     let version = site.keys("versions/a/").await.remove(1);
@@ -248,7 +250,7 @@ async fn what_is_lost_is_named_and_never_invented(site: Site) {
     assert_eq!(store.save(save("b", "2", Expect::Any)).await.unwrap_err().kind(), ErrorKind::Corrupt);
     assert_eq!(site.dump().await, before, "what cannot be read is not overwritten");
     assert_eq!(damaged(&store.verify().await.unwrap()), [version.as_str(), "workflows/b/metadata.json"]);
-    // One bad head does not hide the others.
+    // One unreadable head does not hide the others.
     assert!(
         site.other_store(2)
             .await
@@ -263,13 +265,13 @@ async fn what_is_lost_is_named_and_never_invented(site: Site) {
     store.save(save("c", "1", Expect::Absent)).await.unwrap();
 }
 
-/// Whole in itself, so that only what names it can tell.
-async fn a_version_that_was_exchanged_is_not_taken_for_it(site: Site) {
+/// The replaced version is valid in itself, so only the objects that refer to it reveal the exchange.
+async fn exchanged_version_is_detected(site: Site) {
     let store = site.store().await;
     for n in 0..36 {
         store.save(save("a", &n.to_string(), Expect::Any)).await.unwrap();
     }
-    // The current one, one that the head remembers, and one that only its successor names.
+    // The current version, one that the head remembers, and one that only its successor names.
     for (generation, key) in [36, 20, 1].map(|n: usize| (n as u64, format!("versions/a/{n:012}-"))) {
         let key = site.only_key(&key).await;
         let whole = site.get(&key).await.unwrap();

@@ -1,5 +1,5 @@
-//! A process dies at any request of any operation. Whoever comes next finds the old state or the new one, and
-//! goes on.
+//! A process dies at any request of any operation. The next process finds the old state or the new one, and
+//! continues.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -42,7 +42,7 @@ fn lease() -> LeaseRequest {
     LeaseRequest::new("edit", Duration::from_secs(60)).id(held())
 }
 
-/// What is there before: an index with a base, a segment and records.
+/// Prepares an index with a base, a segment and records.
 async fn prepare(site: &Site, store: &Store, operation: Operation) {
     for name in ["a", "b", "c"] {
         store.save(save(name, "1", Expect::Absent)).await.unwrap();
@@ -78,7 +78,7 @@ async fn perform(store: &Store, operation: Operation) -> bool {
     done.is_ok()
 }
 
-/// `id@generation` of every live workflow, by its head alone.
+/// Returns `id@generation` of every live workflow, from its head alone.
 async fn heads(site: &Site) -> Vec<String> {
     let mut heads = Vec::new();
     for key in site.keys("workflows/").await.iter().filter(|key| key.ends_with("metadata.json")) {
@@ -96,7 +96,7 @@ async fn heads(site: &Site) -> Vec<String> {
 
 async fn go_on(site: &Site, died: &str) {
     let environment = Arc::new(ManualEnvironment::new(2));
-    // Later than every lease and every attempt.
+    // Later than the end of every lease and every attempt.
     environment.advance(Duration::from_secs(3600));
     let store = site.other_store_with(StoreOptions::new(environment)).await;
     let wanted = heads(site).await;
@@ -120,7 +120,8 @@ async fn go_on(site: &Site, died: &str) {
     assert_eq!(site.keys("ops/pending/").await, [""; 0], "{died}");
     assert_eq!(generations(&store).await, heads(site).await, "{died}");
     let report = store.verify().await.unwrap();
-    // What died stays until it is collected, and the mirror of a lease until the next one.
+    // The versions of dead attempts stay until garbage collection, and the mirror of a lease until the next
+    // lease.
     let harmless = ["beside the chain", "unconfirmed", "workflow.lock: left over"];
     let leftover = |notice: &String| harmless.iter().any(|words| notice.contains(words));
     assert!(notices(&report).iter().all(leftover), "{died}: {:#?}", report.findings);
@@ -131,7 +132,7 @@ async fn go_on(site: &Site, died: &str) {
     assert_eq!(named.len(), report.versions, "{died}: a version is named twice");
 }
 
-/// What the operation came to, as far as the heads tell.
+/// Returns the result of the operation, as far as the heads show it.
 async fn outcome(site: &Site) -> BTreeMap<String, u64> {
     let mut outcome = BTreeMap::new();
     for key in site.keys("workflows/").await.iter().filter(|key| key.ends_with("metadata.json")) {
@@ -141,7 +142,7 @@ async fn outcome(site: &Site) -> BTreeMap<String, u64> {
 }
 
 #[tokio::test]
-async fn whoever_dies_at_a_request_to_a_bucket_leaves_the_old_state_or_the_new_one() {
+async fn death_at_any_bucket_request_leaves_old_or_new_state() {
     for operation in ALL {
         for spared in 0.. {
             let (site, staged) = Site::below_stages();
@@ -166,19 +167,19 @@ async fn whoever_dies_at_a_request_to_a_bucket_leaves_the_old_state_or_the_new_o
 }
 
 #[tokio::test]
-async fn whoever_dies_between_the_stages_of_a_commit_leaves_the_old_state_or_the_new_one() {
+async fn death_between_commit_stages_leaves_old_or_new_state() {
     for kind in [Kind::Disk, Kind::PlainMemory, Kind::Staged] {
-        // A disk syncs each of its thousands of files; what it adds to memory shows in these.
+        // A disk syncs each of its thousands of files. These operations cover what it adds to memory.
         let few = [Save, SaveOverAnExpiredLease, Delete, Fold];
         for &operation in if kind == Kind::Disk { &few[..] } else { &ALL[..] } {
-            // Where batches are atomic, a commit happens or not: stages in part are damage there, and
-            // `verify` says so.
+            // With atomic batches a commit happens or not. A partial commit is damage there, and `verify`
+            // reports it.
             let most = if kind == Kind::Staged { 6 } else { 1 };
             for stages in (0..most).map(Left::Stages).chain([Left::All]) {
                 let site = Site::new(kind).await;
                 let store = site.store().await;
                 prepare(&site, &store, operation).await;
-                // A fold comes after the commit of the save that goes with it.
+                // A fold comes after the commit of the save that triggers it.
                 let spared = usize::from(operation == Fold);
                 site.probe.fail(Fault { spared, times: usize::MAX, ..Fault::unknown(stages) });
                 perform(&store, operation).await;
@@ -190,7 +191,7 @@ async fn whoever_dies_between_the_stages_of_a_commit_leaves_the_old_state_or_the
 }
 
 #[tokio::test]
-async fn whoever_dies_while_creating_a_store_leaves_none_or_a_whole_one() {
+async fn death_during_init_leaves_no_store_or_a_complete_one() {
     for spared in 0..4 {
         let (site, staged) = Site::below_stages();
         site.probe.fail(Fault { spared, times: usize::MAX, outcome: Outcome::Unknown, ..Fault::refuse(0) });

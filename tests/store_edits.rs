@@ -1,4 +1,4 @@
-//! What people do to `workflow.json` where they can, and what becomes of it where they cannot.
+//! Edits of `workflow.json` where people can edit it, and changes of it where they cannot.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -15,7 +15,7 @@ async fn plain_sites() -> [Site; 2] {
 }
 
 #[tokio::test]
-async fn an_edit_is_never_overwritten_or_taken_for_the_workflow() {
+async fn edit_is_neither_overwritten_nor_loaded_as_the_workflow() {
     for site in plain_sites().await {
         let store = site.store().await;
         store.save(save("a", "1", Expect::Absent)).await.unwrap();
@@ -45,7 +45,7 @@ async fn an_edit_is_never_overwritten_or_taken_for_the_workflow() {
 }
 
 #[tokio::test]
-async fn saving_the_edit_itself_adopts_it() {
+async fn saving_the_edit_adopts_it() {
     for site in plain_sites().await {
         let store = site.store().await;
         store.save(save("a", "1", Expect::Absent)).await.unwrap();
@@ -53,7 +53,7 @@ async fn saving_the_edit_itself_adopts_it() {
         let adopted = store.save(save("a", "by hand", Expect::Generation(1))).await.unwrap();
         assert_eq!((adopted.generation, adopted.unchanged), (2, false));
         assert_eq!(store.load(&id("a")).await.unwrap().content, plan("by hand"));
-        // What the head has already is no reason to touch the edit, nor to say that all is well.
+        // A save of content that the head has already must neither touch the edit nor report success.
         site.put(COPY, plan("again")).await;
         let refused = store.save(save("a", "by hand", Expect::Any)).await;
         assert!(matches!(conflict(refused), Conflict::ModifiedOutside { generation: Some(2), .. }));
@@ -64,7 +64,7 @@ async fn saving_the_edit_itself_adopts_it() {
 }
 
 #[tokio::test]
-async fn an_edit_between_the_look_and_the_write_is_noticed() {
+async fn edit_between_read_and_write_is_detected() {
     for site in plain_sites().await {
         let store = site.store().await;
         store.save(save("a", "1", Expect::Absent)).await.unwrap();
@@ -86,11 +86,11 @@ async fn an_edit_between_the_look_and_the_write_is_noticed() {
 
 /// A batch that is not atomic can leave the copy of an earlier version behind.
 #[tokio::test]
-async fn a_copy_that_lags_is_mended_by_a_load() {
+async fn lagging_copy_is_repaired_by_a_load() {
     for kind in [Kind::Memory, Kind::Staged, Kind::PlainStaged] {
         let site = Site::new(kind).await;
         let store = site.store().await;
-        // One more than the head remembers, so that the oldest is known by its record alone.
+        // More than the head remembers, so that the oldest version is known by its record alone.
         for n in 1..=35 {
             store.save(save("a", &n.to_string(), Expect::Any)).await.unwrap();
         }
@@ -110,7 +110,7 @@ async fn a_copy_that_lags_is_mended_by_a_load() {
 }
 
 #[tokio::test]
-async fn a_copy_that_is_gone_is_mended_by_a_load() {
+async fn missing_copy_is_repaired_by_a_load() {
     for kind in [Kind::Memory, Kind::PlainMemory, Kind::Staged, Kind::PlainStaged, Kind::Disk] {
         let site = Site::new(kind).await;
         let store = site.store().await;
@@ -124,16 +124,16 @@ async fn a_copy_that_is_gone_is_mended_by_a_load() {
     }
 }
 
-/// Where batches are atomic a copy never lags, so whatever differs from the head was put there by a person.
+/// With atomic batches a copy never lags, so a copy that differs from the head is a person's edit.
 #[tokio::test]
-async fn an_edit_back_to_an_older_version_is_an_edit() {
+async fn copy_of_an_older_version_is_an_edit() {
     for site in plain_sites().await {
         let store = site.store().await;
         for n in 1..=35 {
             store.save(save("a", &n.to_string(), Expect::Any)).await.unwrap();
         }
-        // The disk moves its files into place first: while its journal has work an older file is one that has
-        // not followed yet.
+        // Close the store first, so that the disk moves its files into place: while its journal has pending
+        // work, an older file counts as one that has not been updated yet.
         store.close().await.unwrap();
         for older in ["34", "1"] {
             site.put(COPY, plan(older)).await;
@@ -151,10 +151,10 @@ async fn an_edit_back_to_an_older_version_is_an_edit() {
             assert_eq!(site.get(COPY).await.unwrap(), plan(older));
             assert_eq!(store.status().await.unwrap().edited, [id("a")]);
         }
-        // Saving it adopts it.
+        // Saving the edit adopts it.
         assert_eq!(store.save(save("a", "1", Expect::Generation(35))).await.unwrap().generation, 36);
         assert_eq!(store.load(&id("a")).await.unwrap().content, plan("1"));
-        // The same for what was put in the place of a deleted workflow.
+        // The same for a file in place of a deleted workflow.
         store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.unwrap();
         store.close().await.unwrap();
         site.put(COPY, plan("35")).await;
@@ -164,9 +164,9 @@ async fn an_edit_back_to_an_older_version_is_an_edit() {
     }
 }
 
-/// A reader that reads the copy before another writer's batch and the head behind it has seen no edit.
+/// A reader that reads the copy before another writer's batch, and the head after it, has not seen an edit.
 #[tokio::test]
-async fn a_copy_that_is_replaced_during_a_look_is_no_edit() {
+async fn copy_replaced_during_a_read_is_no_edit() {
     for kind in [Kind::PlainMemory, Kind::Disk, Kind::PlainStaged] {
         // Before each of the first calls of the operation.
         for calls in 0..5 {
@@ -195,10 +195,10 @@ async fn a_copy_that_is_replaced_during_a_look_is_no_edit() {
     }
 }
 
-/// What the head does not remember is looked for in the old records, but only for a copy and a head of the
-/// same moment.
+/// A copy that the head does not remember is looked for in the old records, but only if the copy and the head
+/// were read in the same state.
 #[tokio::test]
-async fn a_race_on_a_long_chain_reads_no_old_records() {
+async fn race_on_a_long_chain_reads_no_old_records() {
     for kind in [Kind::PlainMemory, Kind::PlainStaged] {
         let site = Site::new(kind).await;
         let store = site.store().await;
@@ -210,7 +210,7 @@ async fn a_race_on_a_long_chain_reads_no_old_records() {
         for n in 0..20 {
             site.probe.take();
             let other = other.clone();
-            // Behind the head, before the copy.
+            // After the read of the head, before the read of the copy.
             site.probe.at_call(1, move || async move {
                 other.save(save("a", &format!("theirs {n}"), Expect::Any)).await.unwrap();
             });
@@ -225,7 +225,7 @@ async fn a_race_on_a_long_chain_reads_no_old_records() {
 }
 
 #[tokio::test]
-async fn a_load_that_may_not_write_mends_nothing_and_still_answers() {
+async fn load_without_write_permission_succeeds_without_repair() {
     for kind in [Kind::Memory, Kind::Disk] {
         let site = Site::new(kind).await;
         let store = site.store().await;
@@ -237,7 +237,7 @@ async fn a_load_that_may_not_write_mends_nothing_and_still_answers() {
     }
 }
 
-/// Where nobody edits in place, unknown bytes are the late write of a saver whose head was replaced.
+/// Where people cannot edit the copy, unknown bytes are the late write of a writer that lost its race.
 #[tokio::test]
 async fn unknown_bytes_in_a_bucket_are_no_edit() {
     for kind in [Kind::Memory, Kind::Staged] {
@@ -254,7 +254,7 @@ async fn unknown_bytes_in_a_bucket_are_no_edit() {
 }
 
 #[tokio::test]
-async fn an_edit_of_a_deleted_workflow_is_kept_too() {
+async fn edit_of_a_deleted_workflow_is_kept() {
     for site in plain_sites().await {
         let store = site.store().await;
         store.save(save("a", "1", Expect::Absent)).await.unwrap();

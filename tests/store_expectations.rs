@@ -1,4 +1,4 @@
-//! What a caller may expect of a workflow, against every state that it can be in.
+//! Every expectation of a caller, against every state of a workflow.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -13,7 +13,7 @@ every_backend!(expectations_of_saves, expectations_of_deletions);
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum State {
     Never,
-    /// Only a lock was asked for.
+    /// Only a lock was acquired.
     Locked,
     /// At generation 2.
     Live,
@@ -26,7 +26,7 @@ const STATES: [State; 4] = [State::Never, State::Locked, State::Live, State::Del
 #[derive(Debug, PartialEq)]
 enum Answer {
     Generation(u64),
-    /// What stands there, and whether it is deleted.
+    /// The stored generation, and whether it is deleted.
     Exists(u64, bool),
     Version(u64, bool),
 }

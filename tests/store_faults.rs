@@ -1,4 +1,4 @@
-//! Commits that fail: what is tried again, what is cleared away, and what a caller is told.
+//! Commits that fail: what is retried, what is cleaned up, and which error the caller gets.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -12,25 +12,25 @@ use pflow_store::{
 use support::{Fault, Kind, Left, Site, every_backend, generations, id, listed, notices, plan, save};
 
 every_backend!(
-    what_surely_did_not_happen_for_a_passing_reason_is_tried_three_times,
-    what_will_not_pass_is_not_tried_again,
-    a_save_stands_although_the_index_could_not_be_folded,
+    transient_failures_are_retried_three_times,
+    permanent_failures_are_not_retried,
+    save_is_committed_even_if_the_fold_fails,
 );
 
-/// The stages before the one that failed stay, where batches are not atomic: then the head has what its
-/// copies lack.
+/// Without atomic batches, the stages before the one that failed remain: then the head is newer than its
+/// copies.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_head_says_stands_although_its_copies_could_not_be_written() {
+async fn head_is_committed_even_if_its_copies_fail() {
     for kind in [Kind::Staged, Kind::PlainStaged, Kind::Bucket] {
-        a_change_stands_although_its_copies_could_not_be_written(Site::new(kind).await).await;
-        a_lock_stands_although_its_mirror_could_not_be_written(Site::new(kind).await).await;
+        change_is_committed_even_if_its_copies_fail(Site::new(kind).await).await;
+        lock_is_committed_even_if_its_mirror_fails(Site::new(kind).await).await;
     }
 }
 
-/// Where batches are atomic, a copy that cannot be written takes the whole change with it. A head that stood
-/// without its copy would make the old copy look like a person's edit.
+/// With atomic batches, a copy that cannot be written fails the whole change. A new head with the old copy
+/// would make the copy look like a person's edit.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_stands_without_its_copies_where_batches_are_atomic() {
+async fn atomic_batch_fails_as_a_whole_if_a_copy_fails() {
     for kind in [Kind::Memory, Kind::PlainMemory, Kind::Disk] {
         let site = Site::new(kind).await;
         let store = site.store().await;
@@ -58,7 +58,7 @@ async fn nothing_stands_without_its_copies_where_batches_are_atomic() {
     }
 }
 
-async fn what_surely_did_not_happen_for_a_passing_reason_is_tried_three_times(site: Site) {
+async fn transient_failures_are_retried_three_times(site: Site) {
     let store = site.store().await;
     let before = site.dump().await;
     let began = site.environment.monotonic();
@@ -91,7 +91,7 @@ async fn what_surely_did_not_happen_for_a_passing_reason_is_tried_three_times(si
     assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
 }
 
-async fn what_will_not_pass_is_not_tried_again(site: Site) {
+async fn permanent_failures_are_not_retried(site: Site) {
     let store = site.store().await;
     for (kind, told) in [
         (StorageErrorKind::Denied, ErrorKind::Failed),
@@ -110,10 +110,10 @@ async fn what_will_not_pass_is_not_tried_again(site: Site) {
     assert_eq!(listed(&store).await, [""; 0]);
 }
 
-/// What a disk shows after a failed sync may be gone after a crash, so nobody decides by it. Its batches are
-/// atomic, so it shows all of the change or nothing.
+/// What a disk shows after a failed sync may be gone after a crash, so no decision is based on it. Its
+/// batches are atomic, so it shows the whole change or nothing.
 #[tokio::test]
-async fn an_unknown_outcome_on_a_disk_is_told_and_never_repeated() {
+async fn unknown_outcome_on_a_disk_is_reported_and_not_retried() {
     let site = Site::new(Kind::Disk).await;
     let store = site.store().await;
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
@@ -136,8 +136,8 @@ async fn an_unknown_outcome_on_a_disk_is_told_and_never_repeated() {
         assert_eq!(store.load(&id("a")).await.unwrap().content, content);
         assert_eq!(notices(&store.verify().await.unwrap()), [""; 0], "{left:?}");
     }
-    // Whoever repeats it after a look is told that it is so already; whoever does not look, that somebody has
-    // built on generation 1.
+    // A caller that repeats the save after reading is told that nothing changed. A caller that does not read
+    // gets a conflict with a version built on generation 1.
     assert!(store.save(save("a", "All 3", Expect::Generation(3))).await.unwrap().unchanged);
     let blind = store.save(save("a", "All 3", Expect::Generation(1))).await.unwrap_err();
     assert_eq!(blind.kind(), ErrorKind::Conflict);
@@ -152,7 +152,7 @@ async fn an_unknown_outcome_on_a_disk_is_told_and_never_repeated() {
     assert!(store.verify().await.unwrap().is_sound());
 }
 
-async fn a_change_stands_although_its_copies_could_not_be_written(site: Site) {
+async fn change_is_committed_even_if_its_copies_fail(site: Site) {
     let store = site.store().await;
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
     site.probe.take();
@@ -174,7 +174,7 @@ async fn a_change_stands_although_its_copies_could_not_be_written(site: Site) {
     assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
 }
 
-async fn a_lock_stands_although_its_mirror_could_not_be_written(site: Site) {
+async fn lock_is_committed_even_if_its_mirror_fails(site: Site) {
     let store = site.store().await;
     site.probe.fail(Fault::stop_after(1));
     let grant = store.acquire(&id("a"), LeaseRequest::new("t", Duration::from_secs(1))).await.unwrap();
@@ -185,7 +185,7 @@ async fn a_lock_stands_although_its_mirror_could_not_be_written(site: Site) {
     store.release(&id("a"), grant.lease.id).await.unwrap();
 }
 
-async fn a_save_stands_although_the_index_could_not_be_folded(site: Site) {
+async fn save_is_committed_even_if_the_fold_fails(site: Site) {
     let store = site.store_with(site.options().fold_after(1)).await;
     let outcome = Outcome::NotApplied { applied: 0 };
     for (kind, outcome, tries) in [
@@ -210,9 +210,9 @@ async fn a_save_stands_although_the_index_could_not_be_folded(site: Site) {
     assert_eq!(listed(&store).await.len(), 4);
 }
 
-/// On a bucket a failed attempt leaves its first stage, which the saver clears away.
+/// On a bucket a failed attempt leaves its first stage, which the writer deletes.
 #[tokio::test]
-async fn the_garbage_of_attempts_that_surely_failed_is_deleted() {
+async fn garbage_of_failed_attempts_is_deleted() {
     for (spared, what) in [(0, "the version"), (1, "its record"), (2, "the head")] {
         let (site, staged) = Site::below_stages();
         let store = pflow_store::Store::init(staged, site.options()).await.unwrap();
@@ -231,9 +231,9 @@ async fn the_garbage_of_attempts_that_surely_failed_is_deleted() {
     }
 }
 
-/// A lost race leaves nothing either.
+/// A lost race leaves no garbage either.
 #[tokio::test]
-async fn the_garbage_of_a_lost_race_is_deleted() {
+async fn garbage_of_a_lost_race_is_deleted() {
     for kind in [Kind::Memory, Kind::Staged, Kind::Disk] {
         let site = Site::new(kind).await;
         let store = site.store().await;

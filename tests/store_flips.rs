@@ -1,5 +1,5 @@
-//! Damage of small stored documents: every flipped bit and every truncation gives the right answer or an
-//! error.
+//! Damage to small stored documents: every flipped bit and every truncation results in the correct answer or
+//! an error.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -21,7 +21,7 @@ use pflow_store::{
 };
 use support::{Kind, Site, id, save};
 
-/// Everything that was acknowledged.
+/// The acknowledged state.
 struct Truth {
     config: Config,
     current: Loaded,
@@ -31,13 +31,13 @@ struct Truth {
     list: Vec<Arc<Entry>>,
 }
 
-/// What became of the damage of one object.
+/// Counts the outcomes of damage to one object.
 #[derive(Debug, Default)]
 struct Count {
     damaged: u32,
-    /// An operation or `verify` said so.
+    /// An operation or `verify` reported it.
     noticed: u32,
-    /// Everything was answered, and rightly: the damage is of white space, or of what is derived.
+    /// All answers were given and correct: the damage affects white space or derived data.
     harmless: u32,
 }
 
@@ -70,8 +70,7 @@ async fn open(site: &Site) -> Result<Store, Error> {
     Store::open(site.raw.clone(), StoreOptions::new(environment)).await
 }
 
-/// Whether the damage was noticed by an operation or, where none did, by `verify`. Panics where an answer is
-/// wrong.
+/// Whether an operation, or else `verify`, noticed the damage. Panics on a wrong answer.
 async fn notices(store: Result<Store, Error>, truth: &Truth, what: &str) -> bool {
     let mut refusals: Vec<Error> = Vec::new();
     let mut refused = |error: Error| {
@@ -118,7 +117,7 @@ async fn notices(store: Result<Store, Error>, truth: &Truth, what: &str) -> bool
     }
     let mut named = false;
     match store.list(&Query::default()).await {
-        // What cannot be read is named; what is listed beside it was known before.
+        // An unreadable workflow is named; the other entries must be known ones.
         Ok(list) => {
             named = !list.unreadable.is_empty();
             let known = |entry| truth.list.contains(entry);
@@ -142,7 +141,7 @@ async fn notices(store: Result<Store, Error>, truth: &Truth, what: &str) -> bool
     }
 }
 
-/// Tries all damage of `key`; `may_be_silent` says of which damage `verify` need not speak, by its bytes.
+/// Tries all damage to `key`. `may_be_silent` decides by the bytes which damage `verify` need not report.
 async fn try_all(key: &str, may_be_silent: impl Fn(&[u8]) -> bool) {
     let site = site().await;
     let reader = open(&site).await.unwrap();
@@ -159,8 +158,8 @@ async fn try_all(key: &str, may_be_silent: impl Fn(&[u8]) -> bool) {
     for (what, bytes) in flips.chain(cuts) {
         site.put_raw(&key, bytes.clone()).await;
         count.damaged += 1;
-        // A reader keeps nothing of what it has not checked, so one may read all. The config is read once, by
-        // whoever opens the store.
+        // A reader caches nothing unverified, so one reader can read all variants. The config is read once,
+        // when the store is opened.
         let store = if key == "config.json" { open(&site).await } else { Ok(reader.clone()) };
         if notices(store, &truth, &what).await {
             count.noticed += 1;
@@ -175,24 +174,24 @@ async fn try_all(key: &str, may_be_silent: impl Fn(&[u8]) -> bool) {
     assert!(!notices(open(&site).await, &truth, "whole again").await);
 }
 
-/// A line without its end is whole.
+/// A line is valid without its line end.
 fn only_its_end_is_missing(bytes: &[u8]) -> bool {
     bytes.ends_with(b"\"}") && !bytes.contains(&b'\n')
 }
 
 #[tokio::test]
-async fn a_damaged_head_gives_no_wrong_answer() {
+async fn damaged_head_gives_no_wrong_answer() {
     try_all("workflows/a/metadata.json", only_its_end_is_missing).await;
 }
 
 #[tokio::test]
-async fn a_damaged_current_version_gives_no_wrong_answer() {
+async fn damaged_current_version_gives_no_wrong_answer() {
     try_all("versions/a/000000000002-", |_| false).await;
 }
 
 #[tokio::test]
-async fn a_damaged_earlier_version_gives_no_wrong_answer() {
-    // Pruning leaves the line, so a version that was cut behind it counts as pruned.
+async fn damaged_earlier_version_gives_no_wrong_answer() {
+    // Pruning leaves the line, so a version that is cut off after its line counts as pruned.
     try_all("versions/a/000000000001-", |bytes| {
         let line = bytes.strip_suffix(b"\n").unwrap_or(bytes);
         line.ends_with(b"\"}") && !line.contains(&b'\n')
@@ -201,13 +200,13 @@ async fn a_damaged_earlier_version_gives_no_wrong_answer() {
 }
 
 #[tokio::test]
-async fn a_damaged_index_root_gives_no_wrong_answer() {
+async fn damaged_index_root_gives_no_wrong_answer() {
     try_all("ops/checkpoint", only_its_end_is_missing).await;
 }
 
 #[tokio::test]
-async fn a_damaged_config_gives_no_wrong_answer() {
-    // White space, and settings, which people edit and the checksum leaves out.
+async fn damaged_config_gives_no_wrong_answer() {
+    // White space, and settings: people edit them, and the checksum does not cover them.
     try_all("config.json", |bytes| {
         let text = std::str::from_utf8(bytes).unwrap();
         text.contains("\"checksum\": \"sha256:") && serde_json::from_str::<Config>(text).is_ok()

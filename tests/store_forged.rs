@@ -1,4 +1,4 @@
-//! Records of old versions that were changed behind the store's back.
+//! Records of old versions that were changed without the store.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -8,9 +8,9 @@ use std::sync::Arc;
 use pflow_store::{DeleteRequest, Error, ErrorKind, Expect, Store, UndeleteRequest, conflict::Policy};
 use support::{Site, damaged, every_backend, id, save};
 
-every_backend!(a_forged_record_is_noticed_when_it_is_read, a_forged_version_is_not_brought_back);
+every_backend!(forged_record_is_detected_when_read, forged_version_is_not_undeleted);
 
-/// Changes the author in the record of a generation, which leaves its content as it is.
+/// Changes the author in the record of a generation, and leaves its content unchanged.
 async fn forge(site: &Site, generation: u64) {
     let key = site.only_key(&format!("versions/a/{generation:012}-")).await;
     let bytes = site.get(&key).await.unwrap();
@@ -26,7 +26,7 @@ fn is_corrupt<T: std::fmt::Debug>(result: Result<T, Error>, generation: u64) {
     assert!(error.to_string().starts_with(&format!("versions/a/{generation:012}-")), "{error}");
 }
 
-/// A chain of so many versions.
+/// Saves a chain of this many versions.
 async fn chain(site: &Site, generations: u64) -> Store {
     let store = site.store().await;
     for n in 1..=generations {
@@ -36,8 +36,8 @@ async fn chain(site: &Site, generations: u64) -> Store {
     store
 }
 
-async fn a_forged_record_is_noticed_when_it_is_read(site: Site) {
-    // The head remembers 5 to 36 besides the current 37.
+async fn forged_record_is_detected_when_read(site: Site) {
+    // The head remembers generations 5 to 36 besides the current 37.
     let store = chain(&site, 37).await;
     for generation in [36, 5] {
         store.load_generation(&id("a"), generation).await.unwrap();
@@ -51,7 +51,7 @@ async fn a_forged_record_is_noticed_when_it_is_read(site: Site) {
     is_corrupt(store.load_generation(&id("a"), 36).await, 36);
     store.load_generation(&id("a"), 4).await.unwrap();
     is_corrupt(store.load_generation(&id("a"), 3).await, 3);
-    // What is behind it cannot be vouched for.
+    // Older versions cannot be verified.
     is_corrupt(store.load_generation(&id("a"), 2).await, 3);
     // The base of a merge is read the same way.
     let merge = |expected| save("a", "ours", Expect::Generation(expected)).resolver(Arc::new(Policy::Merge));
@@ -63,7 +63,7 @@ async fn a_forged_record_is_noticed_when_it_is_read(site: Site) {
     assert!(found.iter().any(|key| key.starts_with("versions/a/000000000003-")), "{report:#?}");
 }
 
-async fn a_forged_version_is_not_brought_back(site: Site) {
+async fn forged_version_is_not_undeleted(site: Site) {
     let store = chain(&site, 2).await;
     store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.unwrap();
     forge(&site, 2).await;

@@ -1,4 +1,4 @@
-//! Who may open and write a store, and what of a later program survives.
+//! Which programs may open and write a store, and which data of a later program is preserved.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -12,13 +12,13 @@ use serde_json::{Value, json};
 use support::{Site, every_backend, id, listed, plan, save};
 
 every_backend!(
-    a_reader_must_know_what_the_store_needs_of_readers,
-    a_writer_must_know_what_the_store_needs_of_writers,
-    a_long_lived_writer_notices_a_changed_gate,
-    a_newer_format_is_refused_and_left_alone,
-    a_foreign_place_is_never_written_to,
-    fields_of_a_later_program_survive,
-    two_who_create_a_store_get_the_same,
+    reader_must_support_the_read_features,
+    writer_must_support_the_write_features,
+    long_lived_writer_notices_a_changed_gate,
+    newer_format_is_refused_and_not_changed,
+    foreign_location_is_never_written_to,
+    unknown_fields_of_a_later_program_are_preserved,
+    concurrent_inits_create_one_store,
 );
 
 async fn change(site: &Site, key: &str, change: impl FnOnce(&mut Value)) {
@@ -32,7 +32,7 @@ async fn reopen(site: &Site) -> Result<Store, Error> {
     Store::open(backend, site.options()).await
 }
 
-async fn a_reader_must_know_what_the_store_needs_of_readers(site: Site) {
+async fn reader_must_support_the_read_features(site: Site) {
     drop(site.store().await);
     change(&site, "config.json", |config| config["features"]["read"] = json!(["encryption"])).await;
     let before = site.dump().await;
@@ -44,7 +44,7 @@ async fn a_reader_must_know_what_the_store_needs_of_readers(site: Site) {
     assert_eq!(site.dump().await, before);
 }
 
-async fn a_writer_must_know_what_the_store_needs_of_writers(site: Site) {
+async fn writer_must_support_the_write_features(site: Site) {
     let store = site.store().await;
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
     change(&site, "config.json", |config| config["features"]["write"] = json!(["shards"])).await;
@@ -64,7 +64,7 @@ async fn a_writer_must_know_what_the_store_needs_of_writers(site: Site) {
     assert_eq!(site.dump().await, before);
 }
 
-async fn a_long_lived_writer_notices_a_changed_gate(site: Site) {
+async fn long_lived_writer_notices_a_changed_gate(site: Site) {
     let store = site.store().await;
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
     change(&site, "config.json", |config| config["features"]["write"] = json!(["shards"])).await;
@@ -84,7 +84,7 @@ async fn a_long_lived_writer_notices_a_changed_gate(site: Site) {
     assert!(matches!(gone, Err(Error::StoreMissing { .. })), "taken away from under it");
 }
 
-async fn a_newer_format_is_refused_and_left_alone(site: Site) {
+async fn newer_format_is_refused_and_not_changed(site: Site) {
     let store = site.store().await;
     for name in ["a", "b"] {
         store.save(save(name, "1", Expect::Absent)).await.unwrap();
@@ -113,7 +113,7 @@ async fn a_newer_format_is_refused_and_left_alone(site: Site) {
     assert_eq!(site.json("ops/checkpoint").await["format"], "pflow-index/2");
 }
 
-async fn a_foreign_place_is_never_written_to(site: Site) {
+async fn foreign_location_is_never_written_to(site: Site) {
     assert!(matches!(reopen(&site).await, Err(Error::StoreMissing { .. })));
     let seed = r#"{ "version": "1.0", "storage": { "path": "~/.pflow" } }"#;
     for (key, text) in [("index.json", "{}"), ("config.json", seed), ("config.json", "not json")] {
@@ -128,7 +128,7 @@ async fn a_foreign_place_is_never_written_to(site: Site) {
     }
 }
 
-async fn fields_of_a_later_program_survive(site: Site) {
+async fn unknown_fields_of_a_later_program_are_preserved(site: Site) {
     let store = site.store().await;
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
     let grant = store.acquire(&id("a"), LeaseRequest::new("t", Duration::from_secs(60))).await.unwrap();
@@ -151,10 +151,10 @@ async fn fields_of_a_later_program_survive(site: Site) {
     assert_eq!(site.json("config.json").await["later"], true);
 }
 
-async fn two_who_create_a_store_get_the_same(site: Site) {
+async fn concurrent_inits_create_one_store(site: Site) {
     let other = site.raw.clone();
     let options = site.options();
-    // The first look finds no config.json, the second one no other object.
+    // The first read finds no config.json, the second one no other object.
     site.probe.at_call(2, move || async move {
         Store::init(other, options).await.unwrap();
     });

@@ -1,5 +1,5 @@
-//! A request to a bucket whose answer was lost may land a second time, seconds later: at every later point of
-//! what follows, and of what mends it.
+//! A request to a bucket whose reply was lost may land a second time, seconds later: at any point of the
+//! following operations, and of the repair.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -14,7 +14,7 @@ use pflow_store::{
 };
 use support::{Site, every_backend, id, notices, save};
 
-every_backend!(a_repair_writes_what_is_missing);
+every_backend!(repair_writes_missing_copy_and_mirror);
 
 const MIRROR: &str = "workflows/a/workflow.lock";
 const COPY: &str = "workflows/a/workflow.json";
@@ -30,7 +30,7 @@ enum Step {
     Break,
 }
 
-/// What brings the files in line.
+/// The operation that repairs the files.
 #[derive(Debug, Clone, Copy)]
 enum Mending {
     /// `load` and `lock show`.
@@ -47,7 +47,7 @@ enum Late {
 
 use Step::{Acquire, Break, Delete, Release, Renew, Save, Undelete};
 
-/// What happens first, the key of the last request of that which lands again, and what happens then.
+/// The first steps, the key whose last request in them lands again, and the steps that follow.
 const SCENES: [(&[Step], &str, &[Step]); 8] = [
     // The deletion of a mirror.
     (&[Save("1"), Acquire, Release], MIRROR, &[Acquire, Save("2"), Renew, Release, Acquire]),
@@ -117,7 +117,7 @@ impl Late {
     }
 }
 
-/// Whether both files are what the head says.
+/// Whether both files match the head.
 async fn are_in_line(site: &Site, store: &Store) -> bool {
     let head = store.show(&id("a")).await.ok();
     let lease = store.lock_state(&id("a")).await.unwrap().lease;
@@ -132,8 +132,8 @@ async fn are_in_line(site: &Site, store: &Store) -> bool {
     mirror == lease.as_ref().map(Lockfile::from) && site.get(COPY).await == content
 }
 
-/// One run, in which the request lands before that call to the storage. False: there are not so many calls,
-/// and it landed behind them.
+/// One run, in which the request lands before the given call to the storage. Returns false if there are fewer
+/// calls and the request landed after them.
 async fn lands_at(call: usize, scene: (&[Step], &'static str, &[Step]), mending: Mending) -> bool {
     let (before, key, next) = scene;
     let (site, staged) = Site::below_stages();
@@ -163,9 +163,9 @@ async fn lands_at(call: usize, scene: (&[Step], &'static str, &[Step]), mending:
 }
 
 #[tokio::test]
-async fn late_requests_are_mended_by_the_next_look() {
+async fn late_requests_are_repaired_by_the_next_read() {
     for (before, key, next) in SCENES {
-        // After each step. Earlier landings are tried in the shorter runs, and before a repair.
+        // After each step. The shorter runs, and the test of the repair, cover earlier landings.
         let mut call: usize = 0;
         for steps in 1..=next.len() {
             call = call.saturating_sub(20);
@@ -178,7 +178,7 @@ async fn late_requests_are_mended_by_the_next_look() {
 }
 
 #[tokio::test]
-async fn late_requests_are_mended_by_a_repair() {
+async fn late_requests_are_repaired_by_verify() {
     for scene in SCENES {
         let mut call = 0;
         while lands_at(call, scene, Mending::Repair).await {
@@ -188,10 +188,9 @@ async fn late_requests_are_mended_by_a_repair() {
     }
 }
 
-/// The mirror of a lease or the copy of a workflow that is left over is deleted without a condition, while
-/// another client locks the workflow or brings it back.
+/// A leftover mirror or copy is deleted unconditionally, while another client locks or restores the workflow.
 #[tokio::test]
-async fn mending_beside_a_writer_takes_nothing_away() {
+async fn repair_beside_a_writer_removes_nothing() {
     let cases = [(Acquire, MIRROR), (Undelete, COPY)];
     for ((step, left_over), mending) in
         cases.into_iter().flat_map(|case| [(case, Mending::Looks), (case, Mending::Repair)])
@@ -219,7 +218,7 @@ async fn mending_beside_a_writer_takes_nothing_away() {
 }
 
 #[tokio::test]
-async fn what_a_person_put_there_is_kept() {
+async fn content_written_by_a_person_is_kept() {
     for mending in [Mending::Looks, Mending::Repair] {
         let (site, staged) = Site::below_stages();
         let store = Store::init(staged, site.options()).await.unwrap();
@@ -237,9 +236,9 @@ async fn what_a_person_put_there_is_kept() {
     }
 }
 
-/// The head alone says whether the copy is one of the store's. Everything else is for `verify --repair`.
+/// The head alone tells whether the copy is one of the store's. Everything else is for `verify --repair`.
 #[tokio::test]
-async fn a_foreign_copy_of_a_deleted_workflow_costs_a_load_nothing() {
+async fn foreign_copy_of_a_deleted_workflow_costs_no_reads() {
     let (site, staged) = Site::below_stages();
     let store = Store::init(staged, site.options()).await.unwrap();
     Save("1").run(&store).await;
@@ -257,11 +256,12 @@ async fn a_foreign_copy_of_a_deleted_workflow_costs_a_load_nothing() {
     assert_eq!(costs[0], costs[1]);
 }
 
-async fn a_repair_writes_what_is_missing(site: Site) {
+async fn repair_writes_missing_copy_and_mirror(site: Site) {
     let store = site.store().await;
     Save("1").run(&store).await;
     Acquire.run(&store).await;
-    // In a bucket both follow the answers of this handle, so they are in place before they are removed.
+    // In a bucket both are written after the replies of this handle, so make sure that they are in place
+    // before they are removed.
     assert!(site.get(COPY).await.is_some() && site.get(MIRROR).await.is_some());
     site.remove(COPY).await;
     site.remove(MIRROR).await;

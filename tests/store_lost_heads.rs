@@ -1,5 +1,5 @@
-//! Heads that were removed, emptied, damaged or put back from a backup: nothing is saved over them, upkeep
-//! keeps every version, and a repair brings the newest version back.
+//! Heads that were removed, emptied, damaged or restored from a backup: nothing is saved over them,
+//! maintenance keeps every version, and a repair restores the newest version.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -19,20 +19,20 @@ use support::{
 };
 
 every_backend!(
-    a_head_that_was_removed_is_hurt_and_comes_back,
-    a_head_that_was_emptied_or_damaged_comes_back,
-    a_head_that_was_put_back_is_hurt_if_the_index_knows_better,
-    a_head_that_was_put_back_and_saved_over_refuses_nothing,
-    of_two_newest_versions_a_person_takes_one,
-    only_newest_versions_can_be_taken,
-    a_repair_does_not_pass_over_a_version_that_cannot_be_read,
-    a_missing_ancestor_is_reported_and_not_taken,
-    a_repair_keeps_an_edit_of_the_copy,
-    a_repair_takes_a_lease_away_and_raises_the_fence,
-    a_repair_of_what_changed_meanwhile_does_nothing,
-    a_repair_that_fails_tells_what_it_moved_before,
-    a_head_that_was_put_back_to_its_lock_is_hurt_and_no_conflict,
-    a_fence_that_a_lock_file_tells_is_no_end_of_all_fences,
+    removed_head_is_hurt_and_repaired,
+    emptied_or_damaged_head_is_repaired,
+    restored_old_head_is_hurt_if_the_index_is_newer,
+    restored_head_that_was_saved_over_is_not_refused,
+    person_chooses_between_two_newest_versions,
+    repair_takes_only_newest_versions,
+    repair_does_not_skip_an_unreadable_version,
+    missing_ancestor_is_reported_and_not_taken,
+    repair_keeps_an_edit_of_the_copy,
+    repair_ends_a_lease_and_raises_the_fence,
+    repair_of_a_changed_head_does_nothing,
+    failed_repair_reports_what_it_moved,
+    head_reverted_to_its_lock_is_hurt_not_a_conflict,
+    maximum_fence_in_a_lock_file_does_not_end_locking,
 );
 
 const HEAD: &str = "workflows/a/metadata.json";
@@ -46,7 +46,7 @@ async fn fold(store: &Store) {
     results[0].1.as_ref().unwrap();
 }
 
-/// Three versions of `a`, and everything that was there after each.
+/// Saves three versions of `a`. Returns the stored objects after each.
 async fn three(site: &Site) -> (Store, Vec<BTreeMap<String, Bytes>>) {
     let store = site.store().await;
     let mut dumps = Vec::new();
@@ -68,7 +68,7 @@ fn assert_hurt<T: std::fmt::Debug>(result: Result<T, Error>) {
     }
 }
 
-/// Nothing is done on top of a head that is not there.
+/// Checks that every operation on top of the lost head is refused.
 async fn assert_refused(store: &Store) {
     assert_hurt(store.save(save("a", "4", Expect::Any)).await);
     assert_hurt(store.save(save("a", "4", Expect::Absent)).await);
@@ -82,7 +82,7 @@ async fn assert_refused(store: &Store) {
     assert_eq!((status.edited, status.unreadable.len()), (vec![], 1), "{:?}", status.unreadable);
 }
 
-/// Upkeep, by clocks of any time, changes no version and no head of `a`.
+/// Checks that maintenance, at any clock time, changes no version and no head of `a`.
 async fn assert_kept(site: &Site, store: &Store) {
     let of_a = |dump: BTreeMap<String, Bytes>| -> Vec<_> {
         let is_of_a = |key: &str| key.starts_with("versions/a/") || key.starts_with("workflows/a/");
@@ -112,13 +112,13 @@ fn is_bucket(site: &Site) -> bool {
     matches!(site.kind, Kind::Staged | Kind::Bucket)
 }
 
-/// The generations that a person can choose from, for the only workflow of the plan.
+/// Returns the generations that a person can choose from, for the only workflow of the plan.
 fn tip_generations(plan: &RepairPlan) -> Vec<u64> {
     assert_eq!(plan.undecided.len(), 1);
     plan.undecided[0].tips.iter().map(|tip| tip.generation).collect()
 }
 
-async fn a_head_that_was_removed_is_hurt_and_comes_back(site: Site) {
+async fn removed_head_is_hurt_and_repaired(site: Site) {
     for folded in [false, true] {
         let site = Site::new(site.kind).await;
         let (store, _) = three(&site).await;
@@ -139,7 +139,7 @@ async fn a_head_that_was_removed_is_hurt_and_comes_back(site: Site) {
 
         let mut planned = store.plan_repair(&[]).await.unwrap();
         if is_bucket(&site) && !folded {
-            // Neither the index nor a copy tells that the last version was acknowledged.
+            // Neither the index nor a copy shows that the last version was acknowledged.
             assert_eq!((planned.moves.len(), tip_generations(&planned)), (0, vec![3, 2]));
             let newest = planned.undecided[0].tips[0].version_id.clone();
             planned = store.plan_repair(&[newest]).await.unwrap();
@@ -160,7 +160,7 @@ async fn a_head_that_was_removed_is_hurt_and_comes_back(site: Site) {
     }
 }
 
-async fn a_head_that_was_emptied_or_damaged_comes_back(site: Site) {
+async fn emptied_or_damaged_head_is_repaired(site: Site) {
     for bytes in ["", "{", r#"{"format":"pflow-head/1"}"#] {
         let site = Site::new(site.kind).await;
         let (store, _) = three(&site).await;
@@ -175,7 +175,7 @@ async fn a_head_that_was_emptied_or_damaged_comes_back(site: Site) {
     }
 }
 
-async fn a_head_that_was_put_back_is_hurt_if_the_index_knows_better(site: Site) {
+async fn restored_old_head_is_hurt_if_the_index_is_newer(site: Site) {
     let (store, dumps) = three(&site).await;
     fold(&store).await;
     site.roll_back("workflows/a/", &dumps[1]).await;
@@ -192,7 +192,7 @@ async fn a_head_that_was_put_back_is_hurt_if_the_index_knows_better(site: Site) 
     assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
 }
 
-async fn a_head_that_was_put_back_and_saved_over_refuses_nothing(site: Site) {
+async fn restored_head_that_was_saved_over_is_not_refused(site: Site) {
     let (store, dumps) = three(&site).await;
     fold(&store).await;
     site.roll_back("workflows/a/", &dumps[0]).await;
@@ -207,7 +207,7 @@ async fn a_head_that_was_put_back_and_saved_over_refuses_nothing(site: Site) {
     assert_eq!(site.keys("versions/a/").await.len(), 5);
 }
 
-async fn of_two_newest_versions_a_person_takes_one(site: Site) {
+async fn person_chooses_between_two_newest_versions(site: Site) {
     let (store, dumps) = three(&site).await;
     fold(&store).await;
     site.roll_back("workflows/a/", &dumps[1]).await;
@@ -229,7 +229,7 @@ async fn of_two_newest_versions_a_person_takes_one(site: Site) {
     }
 }
 
-async fn only_newest_versions_can_be_taken(site: Site) {
+async fn repair_takes_only_newest_versions(site: Site) {
     let (store, _) = three(&site).await;
     fold(&store).await;
     site.remove(HEAD).await;
@@ -240,7 +240,7 @@ async fn only_newest_versions_can_be_taken(site: Site) {
     }
 }
 
-async fn a_repair_does_not_pass_over_a_version_that_cannot_be_read(site: Site) {
+async fn repair_does_not_skip_an_unreadable_version(site: Site) {
     let (store, _) = three(&site).await;
     let last = site.keys("versions/a/").await.remove(2);
     let mut bytes = site.get(&last).await.unwrap().to_vec();
@@ -249,7 +249,7 @@ async fn a_repair_does_not_pass_over_a_version_that_cannot_be_read(site: Site) {
     site.remove(HEAD).await;
     assert_eq!(damaged(&store.verify().await.unwrap()), [last.as_str(), HEAD]);
     let planned = store.plan_repair(&[]).await.unwrap();
-    // On a bucket nothing that can be read tells that the second version was acknowledged either.
+    // On a bucket no readable object shows that the second version was acknowledged either.
     let tips = if is_bucket(&site) { vec![2, 1] } else { vec![2] };
     assert_eq!((planned.moves.len(), tip_generations(&planned)), (0, tips));
     assert!(planned.undecided[0].why.contains(&last), "{}", planned.undecided[0].why);
@@ -258,7 +258,7 @@ async fn a_repair_does_not_pass_over_a_version_that_cannot_be_read(site: Site) {
     assert_eq!(damaged(&store.verify().await.unwrap()), [last.as_str()], "it is not forgotten");
 }
 
-async fn a_missing_ancestor_is_reported_and_not_taken(site: Site) {
+async fn missing_ancestor_is_reported_and_not_taken(site: Site) {
     let (store, _) = three(&site).await;
     let second = site.keys("versions/a/").await.remove(1);
     site.remove(&second).await;
@@ -269,7 +269,7 @@ async fn a_missing_ancestor_is_reported_and_not_taken(site: Site) {
     assert_eq!(damaged(&store.verify().await.unwrap()), [second.as_str()]);
 }
 
-async fn a_repair_keeps_an_edit_of_the_copy(site: Site) {
+async fn repair_keeps_an_edit_of_the_copy(site: Site) {
     let (store, _) = three(&site).await;
     fold(&store).await;
     let copy = "workflows/a/workflow.json";
@@ -286,7 +286,7 @@ async fn a_repair_keeps_an_edit_of_the_copy(site: Site) {
     }
 }
 
-async fn a_repair_takes_a_lease_away_and_raises_the_fence(site: Site) {
+async fn repair_ends_a_lease_and_raises_the_fence(site: Site) {
     let (store, _) = three(&site).await;
     let held = store.acquire(&id("a"), lease()).await.unwrap().lease;
     store.backend().close().await.unwrap();
@@ -303,7 +303,7 @@ async fn a_repair_takes_a_lease_away_and_raises_the_fence(site: Site) {
     assert_eq!(late.unwrap_err().kind(), ErrorKind::Locked);
 }
 
-async fn a_repair_of_what_changed_meanwhile_does_nothing(site: Site) {
+async fn repair_of_a_changed_head_does_nothing(site: Site) {
     let (store, dumps) = three(&site).await;
     site.remove(HEAD).await;
     let planned = store.plan_repair(&[]).await.unwrap();
@@ -314,9 +314,9 @@ async fn a_repair_of_what_changed_meanwhile_does_nothing(site: Site) {
     assert_eq!(site.get(HEAD).await, before);
 }
 
-/// Where people edit files and batches are atomic, the copy of a later version tells.
+/// With plain files and atomic batches, the copy of a later version proves that the head is lost.
 #[tokio::test]
-async fn a_copy_of_a_later_version_is_no_edit() {
+async fn copy_of_a_later_version_is_no_edit() {
     for kind in [Kind::PlainMemory, Kind::Disk] {
         let site = Site::new(kind).await;
         let (store, dumps) = three(&site).await;
@@ -333,9 +333,9 @@ async fn a_copy_of_a_later_version_is_no_edit() {
     }
 }
 
-/// On a bucket too a load does not write over the only witness.
+/// On a bucket too, a load does not overwrite the only witness.
 #[tokio::test]
-async fn a_load_keeps_the_copy_that_shows_a_lost_head() {
+async fn load_keeps_the_copy_that_proves_a_lost_head() {
     for kind in [Kind::Staged, Kind::Bucket] {
         let site = Site::new(kind).await;
         let (store, dumps) = three(&site).await;
@@ -349,9 +349,9 @@ async fn a_load_keeps_the_copy_that_shows_a_lost_head() {
     }
 }
 
-/// The entry of a workflow whose head was lost stays, because it is a witness.
+/// The entry of a workflow with a lost head is kept, because it is a witness.
 #[tokio::test]
-async fn a_reindex_keeps_the_entry_of_a_lost_head() {
+async fn reindex_keeps_the_entry_of_a_lost_head() {
     for kind in [Kind::Memory, Kind::Staged, Kind::Disk] {
         let site = Site::new(kind).await;
         let (store, _) = three(&site).await;
@@ -364,7 +364,7 @@ async fn a_reindex_keeps_the_entry_of_a_lost_head() {
     }
 }
 
-/// Five versions of `a`, and a sixth whose writer has stopped before it reached the head.
+/// Saves five versions of `a`, and a sixth whose writer stopped before the head.
 async fn leftover_on_top(kind: Kind) -> (Site, Store) {
     let site = Site::new(kind).await;
     let store = site.store().await;
@@ -383,7 +383,7 @@ async fn leftover_on_top(kind: Kind) -> (Site, Store) {
 }
 
 #[tokio::test]
-async fn a_leftover_of_a_stopped_writer_is_taken_by_a_person_only() {
+async fn leftover_version_is_taken_only_by_a_person() {
     for kind in [Kind::Staged, Kind::Bucket] {
         for is_removed in [true, false] {
             let (site, store) = leftover_on_top(kind).await;
@@ -404,9 +404,9 @@ async fn a_leftover_of_a_stopped_writer_is_taken_by_a_person_only() {
     }
 }
 
-/// A writer sleeps between its version and its head while a person repairs.
+/// A writer is suspended between its version and its head while a person repairs.
 #[tokio::test]
-async fn a_writer_that_wakes_up_after_a_repair_leaves_a_whole_head() {
+async fn writer_resumed_after_a_repair_leaves_a_sound_head() {
     let (site, staged) = Site::below_stages();
     let store = Store::init(staged, site.options()).await.unwrap();
     for text in ["1", "2", "3"] {
@@ -429,10 +429,10 @@ async fn a_writer_that_wakes_up_after_a_repair_leaves_a_whole_head() {
     assert_eq!(notices(&fresh.verify().await.unwrap()), [""; 0]);
 }
 
-/// The same for a writer that sleeps after it was told that its swap did not happen. The person takes its
-/// version.
+/// A writer is suspended after it was told that its swap did not happen. Meanwhile a person's repair takes
+/// its version.
 #[tokio::test]
-async fn a_writer_deletes_no_version_that_a_person_has_taken() {
+async fn writer_deletes_no_version_taken_by_a_repair() {
     let site = Site::new(Kind::Staged).await;
     let (store, _) = three(&site).await;
     let other = site.other_store(2).await;
@@ -453,9 +453,9 @@ async fn a_writer_deletes_no_version_that_a_person_has_taken() {
     assert_eq!(notices(&fresh.verify().await.unwrap()), [""; 0]);
 }
 
-/// Another client mends the head while the repair is planned, whenever that is.
+/// Another client repairs the head while the repair is planned, at every call.
 #[tokio::test]
-async fn a_head_that_is_whole_again_is_not_planned() {
+async fn repaired_head_is_not_planned_again() {
     for kind in [Kind::Memory, Kind::Staged] {
         let mut skipped = 0;
         for call in 0.. {
@@ -480,7 +480,7 @@ async fn a_head_that_is_whole_again_is_not_planned() {
     }
 }
 
-async fn a_repair_that_fails_tells_what_it_moved_before(site: Site) {
+async fn failed_repair_reports_what_it_moved(site: Site) {
     let (store, _) = three(&site).await;
     store.save(save("b", "1", Expect::Any)).await.unwrap();
     fold(&store).await;
@@ -497,7 +497,7 @@ async fn a_repair_that_fails_tells_what_it_moved_before(site: Site) {
     );
 }
 
-async fn a_fence_that_a_lock_file_tells_is_no_end_of_all_fences(site: Site) {
+async fn maximum_fence_in_a_lock_file_does_not_end_locking(site: Site) {
     let (store, _) = three(&site).await;
     store.acquire(&id("a"), lease()).await.unwrap();
     fold(&store).await;
@@ -512,9 +512,10 @@ async fn a_fence_that_a_lock_file_tells_is_no_end_of_all_fences(site: Site) {
     assert_eq!(store.acquire(&id("a"), lease()).await.unwrap().lease.fence, fence + 1);
 }
 
-/// On a bucket the head may be in place although its swap was refused, or although what follows it failed.
+/// On a bucket the swap of the head may have landed although it was refused, or although the writes after it
+/// failed.
 #[tokio::test]
-async fn a_move_that_was_overtaken_is_looked_up() {
+async fn overtaken_move_is_settled_by_a_read() {
     for landed in [true, false] {
         let site = Site::new(Kind::Staged).await;
         let (store, dumps) = three(&site).await;
@@ -544,10 +545,10 @@ async fn a_move_that_was_overtaken_is_looked_up() {
     }
 }
 
-/// A link or a pipe under the name of an object concerns that workflow alone.
+/// A link or a pipe under the name of an object affects only that workflow.
 #[cfg(unix)]
 #[tokio::test]
-async fn a_lock_file_that_cannot_be_read_stops_nothing() {
+async fn unreadable_lock_file_stops_nothing() {
     let site = Site::new(Kind::Disk).await;
     let (store, _) = three(&site).await;
     store.save(save("b", "1", Expect::Any)).await.unwrap();
@@ -566,9 +567,10 @@ async fn a_lock_file_that_cannot_be_read_stops_nothing() {
     assert_eq!(store.repair(planned).await.unwrap().moved[0].id, id("b"));
 }
 
-/// The history names every version that was current once, also of a branch that replaced an indexed one.
+/// The history names every version that was ever current, including those of a branch that replaced an
+/// indexed one.
 #[tokio::test]
-async fn the_history_has_every_version_of_a_branch_that_replaced_another() {
+async fn history_has_every_version_of_a_replacing_branch() {
     for kind in [Kind::Memory, Kind::Staged, Kind::Disk] {
         for over in ["1", "1 2", "1 2 3"] {
             let site = Site::new(kind).await;
@@ -591,9 +593,9 @@ async fn the_history_has_every_version_of_a_branch_that_replaced_another() {
     }
 }
 
-/// The history still knows better than a head that was put back, when the index is lost as well.
+/// If the index is lost as well, the history still reveals that the head is an older one.
 #[tokio::test]
-async fn an_index_that_is_made_anew_keeps_the_entry_of_a_head_that_was_put_back() {
+async fn rebuilt_index_keeps_the_entry_of_a_restored_head() {
     for kind in [Kind::Memory, Kind::Staged, Kind::Bucket, Kind::Disk] {
         for (is_reindex, is_removed) in [(true, false), (false, false), (true, true), (false, true)] {
             let site = Site::new(kind).await;
@@ -618,9 +620,9 @@ async fn an_index_that_is_made_anew_keeps_the_entry_of_a_head_that_was_put_back(
     }
 }
 
-/// A branch that replaced another one is what a new index has.
+/// A rebuilt index has the branch that replaced another one.
 #[tokio::test]
-async fn an_index_that_is_made_anew_has_the_branch_that_was_saved_over_another() {
+async fn rebuilt_index_has_the_replacing_branch() {
     let site = Site::new(Kind::Staged).await;
     let (store, dumps) = three(&site).await;
     fold(&store).await;
@@ -633,7 +635,7 @@ async fn an_index_that_is_made_anew_has_the_branch_that_was_saved_over_another()
 }
 
 /// A lock alone makes a head of generation 0.
-async fn a_head_that_was_put_back_to_its_lock_is_hurt_and_no_conflict(site: Site) {
+async fn head_reverted_to_its_lock_is_hurt_not_a_conflict(site: Site) {
     let store = site.store().await;
     let held = store.acquire(&id("a"), lease()).await.unwrap().lease;
     store.backend().close().await.unwrap();
@@ -652,9 +654,9 @@ async fn a_head_that_was_put_back_to_its_lock_is_hurt_and_no_conflict(site: Site
     );
 }
 
-/// A head is damaged while a fold settles its records, at whichever moment.
+/// A head is damaged while a fold settles its records, at every call.
 #[tokio::test]
-async fn a_fold_writes_over_no_damaged_head() {
+async fn fold_does_not_overwrite_a_damaged_head() {
     for call in 0.. {
         let site = Site::new(Kind::Staged).await;
         let store = site.store().await;
@@ -675,9 +677,9 @@ async fn a_fold_writes_over_no_damaged_head() {
     }
 }
 
-/// A load puts back a copy that a person removed, while another client deletes the workflow.
+/// A load restores a copy that a person removed, while another client deletes the workflow.
 #[tokio::test]
-async fn a_load_puts_no_copy_beside_a_deletion() {
+async fn load_restores_no_copy_beside_a_deletion() {
     for kind in [Kind::PlainMemory, Kind::Disk, Kind::PlainStaged] {
         for call in 0.. {
             let site = Site::new(kind).await;
@@ -702,9 +704,9 @@ async fn a_load_puts_no_copy_beside_a_deletion() {
     }
 }
 
-/// The reply to the move got lost, and the look behind it finds no head that can be read.
+/// The reply to the move was lost, and the read after it finds no readable head.
 #[tokio::test]
-async fn a_move_that_no_look_settles_is_told_as_unknown() {
+async fn move_that_cannot_be_settled_is_reported_as_unknown() {
     let site = Site::new(Kind::Memory).await;
     let (store, _) = three(&site).await;
     site.remove(HEAD).await;

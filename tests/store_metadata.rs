@@ -1,4 +1,4 @@
-//! What is known of a version: where it comes from, its limits, and the record that tells it.
+//! The metadata of a version: its sources, its limits, and the record that stores it.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -15,17 +15,17 @@ use pflow_store::{
 use support::{Site, every_backend, id, listed, plan, save};
 
 every_backend!(
-    the_caller_knows_better_than_the_document_and_that_better_than_before,
-    what_a_document_drops_is_gone,
-    an_empty_field_takes_away_what_was_given,
-    a_merge_keeps_apart_what_was_given,
-    limits_are_kept,
-    every_record_names_its_parent_by_its_hash,
+    given_metadata_overrides_the_document,
+    metadata_that_a_document_drops_is_gone,
+    empty_field_removes_given_metadata,
+    merge_keeps_given_metadata_separate,
+    limits_are_enforced,
+    every_record_names_its_parent_by_hash,
 );
 
 const TOLD: &str = r#"{ "name": "own", "description": "own", "tags": ["own"], "version": 1.5, "nodes": [] }"#;
 
-async fn the_caller_knows_better_than_the_document_and_that_better_than_before(site: Site) {
+async fn given_metadata_overrides_the_document(site: Site) {
     let store = site.store().await;
     let told = |expect| SaveRequest::new(id("a"), TOLD, expect);
     let seen = |saved: pflow_store::Saved| {
@@ -37,12 +37,11 @@ async fn the_caller_knows_better_than_the_document_and_that_better_than_before(s
     let saved = store.save(told(Expect::Absent).name("given").tags(["x", "y", "x"])).await.unwrap();
     assert_eq!((saved.record.version.as_deref(), saved.record.nodes.len()), (Some("1.5"), 0));
     assert_eq!(seen(saved), three("given", "own", "x,y"));
-    // A document that says nothing of itself leaves what was given, and nothing of what another document
-    // said.
+    // A document without metadata keeps what was given, and drops what another document said.
     let saved = store.save(save("a", "1", Expect::Any)).await.unwrap();
     assert_eq!((saved.record.version.clone(), saved.record.nodes.clone()), (None, vec!["echo".to_owned()]));
     assert_eq!(seen(saved), three("given", "", "x,y"));
-    // One that says something is heard.
+    // A document's own metadata counts.
     assert_eq!(seen(store.save(told(Expect::Any)).await.unwrap()), three("own", "own", "own"));
     let saved = store.save(told(Expect::Any).description("given").tags([""; 0])).await.unwrap();
     assert_eq!(seen(saved), three("own", "given", ""));
@@ -50,7 +49,7 @@ async fn the_caller_knows_better_than_the_document_and_that_better_than_before(s
     assert_eq!(seen(saved), three("", "given", ""), "the name was the document's, the description was given");
 }
 
-/// A workflow whose document says this besides its nodes, and text in a node.
+/// Returns a workflow whose document has these fields besides its nodes, and this text in a node.
 fn saying(fields: &str, text: &str) -> String {
     format!(
         r#"{{ {fields} "nodes": [ {{ "id": "n", "type": "echo", "params": {{ "text": "{text}" }} }} ] }}"#
@@ -63,7 +62,7 @@ fn known(record: &VersionRecord) -> (Option<&str>, Option<&str>, String) {
 
 const ALL: &str = r#""name": "own", "description": "own", "tags": ["own"],"#;
 
-async fn what_a_document_drops_is_gone(site: Site) {
+async fn metadata_that_a_document_drops_is_gone(site: Site) {
     let store = site.store().await;
     let request = |fields: &str| SaveRequest::new(id("a"), saying(fields, "1"), Expect::Any);
     let first = store.save(request(ALL)).await.unwrap().record;
@@ -82,14 +81,14 @@ async fn what_a_document_drops_is_gone(site: Site) {
             .len(),
         0
     );
-    // What was given stays through deletion and return, and through a person's edit that says nothing.
+    // Given metadata survives a deletion and an undelete, and a person's edit without metadata.
     let given = |fields: &str| request(fields).name("given").description("given").tags(["given"]);
     store.save(given("")).await.unwrap();
     store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.unwrap();
     store.undelete(UndeleteRequest::new(id("a"), Expect::Any)).await.unwrap();
     let kept = store.save(SaveRequest::new(id("a"), saying("", "2"), Expect::Any)).await.unwrap().record;
     assert_eq!(known(&kept), (Some("given"), Some("given"), "given".to_owned()));
-    // A blank field, or an empty list, says that there is none; null says nothing.
+    // A blank field or an empty list means that there is none; null means nothing.
     let null = request(r#""name": null, "description": null, "tags": null,"#);
     assert_eq!(known(&store.save(null).await.unwrap().record), known(&kept));
     let blank = request(r#""name": " ", "description": "", "tags": [],"#);
@@ -97,7 +96,7 @@ async fn what_a_document_drops_is_gone(site: Site) {
     assert_eq!(known(&store.save(request("")).await.unwrap().record), (None, None, String::new()));
 }
 
-async fn an_empty_field_takes_away_what_was_given(site: Site) {
+async fn empty_field_removes_given_metadata(site: Site) {
     let store = site.store().await;
     let request = |fields: &str| SaveRequest::new(id("a"), saying(fields, "1"), Expect::Any);
     let none = |fields: &str| request(fields).name("").description("").tags([""; 0]);
@@ -107,16 +106,16 @@ async fn an_empty_field_takes_away_what_was_given(site: Site) {
         assert_eq!((known(&cleared.record), cleared.unchanged), ((None, None, String::new()), false));
         assert!(store.save(none(fields)).await.unwrap().unchanged);
     }
-    // To take away what is not there changes nothing.
+    // Removing what is not there changes nothing.
     store.save(request("")).await.unwrap();
     assert!(store.save(none("")).await.unwrap().unchanged);
-    // To give what the document says already is a change: it stays when the document drops it.
+    // Giving what the document says already is a change: it remains when the document drops it.
     store.save(request(ALL)).await.unwrap();
     assert!(!store.save(request(ALL).name("own")).await.unwrap().unchanged);
     assert_eq!(known(&store.save(request("")).await.unwrap().record).0, Some("own"));
 }
 
-async fn a_merge_keeps_apart_what_was_given(site: Site) {
+async fn merge_keeps_given_metadata_separate(site: Site) {
     let store = site.store().await;
     let name = r#""name": "own","#;
     let tags = r#""tags": ["own"],"#;
@@ -133,7 +132,7 @@ async fn a_merge_keeps_apart_what_was_given(site: Site) {
         [base("d", tags), theirs("d", ""), ours("d", tags)],
         [base("e", tags).name("given"), theirs("e", tags).name(""), ours("e", tags)],
     ];
-    // The name and the tags that are known after the merge, and which of them were given.
+    // The name and the tags after the merge, and which of them were given.
     let wanted = [
         (None, "t", None, Some("t")),
         (Some("given"), "t", Some("given"), Some("t")),
@@ -153,7 +152,7 @@ async fn a_merge_keeps_apart_what_was_given(site: Site) {
     }
 }
 
-async fn limits_are_kept(site: Site) {
+async fn limits_are_enforced(site: Site) {
     let store = site.store().await;
     let before = site.dump().await;
     let new = || save("a", "1", Expect::Absent);
@@ -182,7 +181,7 @@ async fn limits_are_kept(site: Site) {
     assert_eq!(listed(&store).await, ["a"]);
 }
 
-async fn every_record_names_its_parent_by_its_hash(site: Site) {
+async fn every_record_names_its_parent_by_hash(site: Site) {
     let store = site.store().await;
     let began = site.environment.now();
     store.save(save("a", "1", Expect::Absent).message("first")).await.unwrap();

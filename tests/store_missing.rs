@@ -1,4 +1,4 @@
-//! What the index lists and the heads do not have is damage.
+//! A workflow that the index lists but that has no head is damage.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod support;
@@ -6,14 +6,14 @@ mod support;
 use pflow_store::{DeleteRequest, Error, ErrorKind, Expect, UndeleteRequest};
 use support::{Site, every_backend, id, listed, save};
 
-every_backend!(a_workflow_that_is_listed_without_a_head_is_damaged);
+every_backend!(listed_workflow_without_a_head_is_damaged);
 
-async fn a_workflow_that_is_listed_without_a_head_is_damaged(site: Site) {
+async fn listed_workflow_without_a_head_is_damaged(site: Site) {
     let store = site.store().await;
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
     store.reindex().await.unwrap();
     site.remove("workflows/a/metadata.json").await;
-    // Without its head, and then without its versions too.
+    // Without its head, and then also without its versions.
     for left in [1, 0] {
         for version in site.keys("versions/a/").await.iter().skip(left) {
             site.remove(version).await;

@@ -1,5 +1,4 @@
-//! Random sequences of operations over two handles, on one machine or on two, held against a model that is
-//! too simple to be wrong.
+//! Random sequences of operations on two handles, on one machine or on two, compared with a simple model.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -15,7 +14,7 @@ use pflow_store::{
 use proptest::prelude::*;
 use support::{Kind, Site, generations, history, id, notices, plan, save, versions};
 
-/// How far the clocks of two machines may differ.
+/// The allowance for clock skew between two machines.
 const SKEW: u64 = 60;
 
 #[derive(Debug, Clone)]
@@ -43,12 +42,12 @@ impl Step {
     }
 }
 
-/// What the caller expects.
+/// The caller's expectation.
 #[derive(Debug, Clone, Copy)]
 enum Guess {
     Absent,
     Any,
-    /// What is there now, plus this.
+    /// The current generation plus this.
     Near(i64),
 }
 
@@ -56,7 +55,7 @@ enum Guess {
 #[derive(Debug, Clone, Copy)]
 enum Under {
     None,
-    /// The last one that was granted for this workflow, held still or not.
+    /// The last one that was granted for this workflow, held or not.
     Last,
 }
 
@@ -80,7 +79,7 @@ struct Model {
     workflows: BTreeMap<u8, Workflow>,
 }
 
-/// When and where something is done.
+/// The time and the machine of a step.
 #[derive(Debug, Clone, Copy)]
 struct At {
     now: u64,
@@ -98,7 +97,7 @@ struct Held {
 }
 
 impl Held {
-    /// One machine has one clock, which does not differ from itself.
+    /// One machine has one clock, so there is no skew.
     fn allowance(&self, observer: usize) -> u64 {
         if self.machine == observer { 0 } else { SKEW }
     }
@@ -106,14 +105,14 @@ impl Held {
 
 #[derive(Debug, Default)]
 struct Workflow {
-    /// The content of each generation, none for a deletion.
+    /// The content of each generation; none for a deletion.
     history: Vec<Option<u8>>,
     fence: u64,
     lease: Option<Held>,
-    /// The fence of the last grant, which names it.
+    /// The fence of the last grant, which identifies it.
     granted: u64,
-    /// Whether the handle that is used next has counted for itself that nobody renewed the lease for as long
-    /// as it lasts.
+    /// Whether the handle that is used next has itself observed that the lease was not renewed for its whole
+    /// duration.
     counted: bool,
 }
 
@@ -171,7 +170,7 @@ impl Workflow {
         Told::At(self.generation())
     }
 
-    /// What a deletion or its undoing makes of it; none where there is nothing.
+    /// Returns the content after a deletion; none if there is no version.
     fn deleted(&self) -> Option<Option<u8>> {
         self.history.last().map(|_| None)
     }
@@ -233,7 +232,7 @@ fn lease_id(workflow: u8, fence: u64) -> LeaseId {
     LeaseId::parse(format!("lease-{workflow}-{fence}")).unwrap()
 }
 
-/// Each handle is on a machine of its own if they are `apart`.
+/// Runs the steps. Each handle is on a machine of its own if they are `apart`.
 async fn run(kind: Kind, steps: Vec<(bool, Step)>, apart: bool) {
     let site = Site::new(kind).await;
     let mut machines = vec![site.environment.clone()];
@@ -369,7 +368,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn the_store_does_what_the_model_does(steps in steps(), kind in prop_oneof![Just(Kind::Memory), Just(Kind::PlainMemory), Just(Kind::Staged)], apart: bool) {
+    fn store_behaves_like_the_model(steps in steps(), kind in prop_oneof![Just(Kind::Memory), Just(Kind::PlainMemory), Just(Kind::Staged)], apart: bool) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(run(kind, steps, apart));
     }

@@ -1,4 +1,4 @@
-//! What a newer program wrote: it is kept and named, and never taken for damage or for lost.
+//! Data that a newer program wrote is kept and reported, and never treated as damaged or lost.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -12,10 +12,10 @@ use std::{sync::Arc, time::Duration};
 use support::{Site, damaged, every_backend, generations, id, listed, notices, resealed, save, sealed_line};
 
 every_backend!(
-    a_workflow_of_an_unknown_media_type_is_kept_and_listed,
-    an_old_version_of_an_unknown_media_type_is_refused_alone,
-    a_head_of_a_newer_program_is_named_and_hides_nothing,
-    a_damaged_head_is_part_of_the_answer,
+    workflow_of_an_unknown_media_type_is_kept_and_listed,
+    old_version_of_an_unknown_media_type_is_refused,
+    head_of_a_newer_program_is_reported_and_hides_nothing,
+    damaged_head_is_reported_in_every_listing,
 );
 
 const HEAD: &str = "workflows/a/metadata.json";
@@ -28,8 +28,7 @@ fn is_newer<T: std::fmt::Debug>(result: Result<T, Error>) {
     assert!(error.to_string().contains("use a newer pflow-store"), "{error}");
 }
 
-/// Makes the current version of `a` one of another media type, as the program that knows it would have
-/// written it.
+/// Changes the media type of the current version of `a`, as a newer program would have written it.
 async fn write_as_markdown(site: &Site) {
     let mut head = site.json(HEAD).await;
     let current = &mut head["current"];
@@ -45,7 +44,7 @@ async fn write_as_markdown(site: &Site) {
     site.remove("workflows/a/workflow.json").await;
 }
 
-async fn a_workflow_of_an_unknown_media_type_is_kept_and_listed(site: Site) {
+async fn workflow_of_an_unknown_media_type_is_kept_and_listed(site: Site) {
     let store = site.store().await;
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
     store.save(save("b", "1", Expect::Absent)).await.unwrap();
@@ -73,7 +72,7 @@ async fn a_workflow_of_an_unknown_media_type_is_kept_and_listed(site: Site) {
     assert_eq!(notices(&other.verify().await.unwrap()), [""; 0]);
     assert_eq!(other.status().await.unwrap().unreadable, []);
     assert_eq!(site.get(HEAD).await.unwrap(), head);
-    // A lease keeps what it does not know.
+    // A lease preserves what it does not know.
     let lease =
         other.acquire(&id("a"), LeaseRequest::new("edit", Duration::from_secs(60))).await.unwrap().lease;
     other.release(&id("a"), lease.id).await.unwrap();
@@ -81,7 +80,7 @@ async fn a_workflow_of_an_unknown_media_type_is_kept_and_listed(site: Site) {
     assert_eq!(other.save(save("b", "2", Expect::Any)).await.unwrap().generation, 2);
 }
 
-async fn an_old_version_of_an_unknown_media_type_is_refused_alone(site: Site) {
+async fn old_version_of_an_unknown_media_type_is_refused(site: Site) {
     let store = site.store().await;
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
     store.close().await.unwrap();
@@ -133,7 +132,7 @@ async fn an_old_version_of_an_unknown_media_type_is_refused_alone(site: Site) {
     }
 }
 
-async fn a_head_of_a_newer_program_is_named_and_hides_nothing(site: Site) {
+async fn head_of_a_newer_program_is_reported_and_hides_nothing(site: Site) {
     let store = site.store_with(site.options().fold_after(4)).await;
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
     store.save(save("b", "1", Expect::Absent)).await.unwrap();
@@ -149,7 +148,7 @@ async fn a_head_of_a_newer_program_is_named_and_hides_nothing(site: Site) {
         let unreadable = other.list(&Default::default()).await.unwrap().unreadable;
         assert_eq!((unreadable.len(), &unreadable[0].id, unreadable[0].is_newer()), (1, &id("a"), true));
         assert_eq!(other.status().await.unwrap().unreadable, unreadable);
-        // An index of everything would hide it.
+        // A full index would hide it.
         is_newer(other.reindex().await);
         let report = other.verify().await.unwrap();
         assert!(report.is_sound(), "{report:#?}");
@@ -158,7 +157,7 @@ async fn a_head_of_a_newer_program_is_named_and_hides_nothing(site: Site) {
         is_newer(other.load(&id("a")).await);
         is_newer(other.save(save("a", "2", Expect::Any)).await);
         if !lost {
-            // Folds of the others go on, and leave its record.
+            // Folds of other workflows continue, and leave its record.
             for n in 2..9 {
                 let saved = other.save(save("b", &n.to_string(), Expect::Any)).await.unwrap();
                 assert!(saved.index_error.is_none(), "{:?}", saved.index_error);
@@ -172,7 +171,7 @@ async fn a_head_of_a_newer_program_is_named_and_hides_nothing(site: Site) {
     assert_eq!(other.reindex().await.unwrap(), 2);
 }
 
-async fn a_damaged_head_is_part_of_the_answer(site: Site) {
+async fn damaged_head_is_reported_in_every_listing(site: Site) {
     let store = site.store().await;
     store.save(save("a", "1", Expect::Absent).tags(["t"])).await.unwrap();
     store.save(save("b", "1", Expect::Absent)).await.unwrap();
@@ -184,7 +183,7 @@ async fn a_damaged_head_is_part_of_the_answer(site: Site) {
             site.remove("ops/checkpoint").await;
         }
         let other = site.other_store(2).await;
-        // Whether it matches is not known, so every answer has it.
+        // Whether it matches the query is unknown, so every answer names it.
         for query in ["", "nothing has this text"] {
             let query = pflow_store::Query { text: Some(query.to_owned()), ..Default::default() };
             let unreadable = other.list(&query).await.unwrap().unreadable;

@@ -1,4 +1,4 @@
-//! Stores by their path or URL, and the folder that the seed asks for.
+//! Stores by path or URL, and the folder layout that the seed requires.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -24,7 +24,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_folder_becomes_a_store_of_the_seeds_form() {
+async fn folder_gets_the_layout_of_the_seed() {
     let place = TempDir::new().unwrap();
     let folder = place.path().join("on the way/.pflow");
     let path = folder.to_str().unwrap();
@@ -64,10 +64,10 @@ async fn a_folder_becomes_a_store_of_the_seeds_form() {
     assert_eq!(listed(&Store::init_url(path, options()).await.unwrap()).await.len(), 2);
 }
 
-/// A process that is killed in its first checkpoint may have written some files, and its config only into the
+/// A process that is killed in its first checkpoint may have written some files, and its config only to the
 /// journal.
 #[tokio::test]
-async fn a_store_that_never_had_a_checkpoint_is_opened() {
+async fn store_without_a_checkpoint_is_opened() {
     let place = TempDir::new().unwrap();
     let [first, copy] = ["first", "copy"].map(|name| place.path().join(name));
     let store = Store::init_url(first.to_str().unwrap(), options()).await.unwrap();
@@ -84,7 +84,7 @@ async fn a_store_that_never_had_a_checkpoint_is_opened() {
 }
 
 #[tokio::test]
-async fn another_programs_folder_is_left_alone() {
+async fn folder_of_another_program_is_not_changed() {
     let place = TempDir::new().unwrap();
     let path = place.path().to_str().unwrap();
     assert!(
@@ -104,7 +104,7 @@ async fn another_programs_folder_is_left_alone() {
 }
 
 #[tokio::test]
-async fn memory_begins_anew_each_time() {
+async fn memory_store_starts_empty_each_time() {
     assert!(matches!(Store::open_url("memory:", options()).await, Err(Error::StoreMissing { .. })));
     let store = Store::init_url("memory:", options()).await.unwrap();
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
@@ -113,7 +113,7 @@ async fn memory_begins_anew_each_time() {
 }
 
 #[tokio::test]
-async fn a_folder_that_holds_anything_else_is_somebody_elses() {
+async fn folder_with_other_files_is_foreign() {
     for kind in ["file with a space", "link", "folder"] {
         let place = TempDir::new().unwrap();
         let folder = place.path().join(".pflow");
@@ -128,7 +128,7 @@ async fn a_folder_that_holds_anything_else_is_somebody_elses() {
         assert!(matches!(refused, Error::Foreign { .. }), "{kind}: {refused}");
         assert_eq!(names(&folder), before, "{kind}");
     }
-    // What the disk backend keeps for itself is no sign of anybody: a first `init` may have died.
+    // The disk backend's own files do not make it foreign: a first `init` may have died.
     let place = TempDir::new().unwrap();
     let folder = place.path().join(".pflow");
     fs::create_dir_all(folder.join(".journal/staging")).unwrap();

@@ -1,5 +1,5 @@
-//! A server is probed before the first write, once for each place, and nothing is kept where it breaks a
-//! promise.
+//! A server is probed before the first write, once per place, and no store is kept on one that breaks a
+//! guarantee.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -58,7 +58,7 @@ async fn config(server: &Server) -> Value {
     serde_json::from_slice(&dump(server).await["config.json"]).unwrap()
 }
 
-/// The places that the store remembers.
+/// Returns the places that the store remembers.
 async fn places(server: &Server) -> Vec<String> {
     let config = config(server).await;
     let probed = config["probed"].as_array().cloned().unwrap_or_default();
@@ -77,7 +77,7 @@ fn unsafe_storage<T: std::fmt::Debug>(result: Result<T>) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_server_that_lies_never_gets_a_store() {
+async fn unsafe_server_gets_no_store() {
     let server = server();
     server.mood.lies.store(true, Ordering::SeqCst);
     let refused = Store::init(Arc::new(server.clone()), options()).await;
@@ -90,7 +90,7 @@ async fn a_server_that_lies_never_gets_a_store() {
 }
 
 #[tokio::test]
-async fn a_server_that_loses_replies_gets_none_either() {
+async fn server_that_loses_replies_gets_no_store() {
     let server = server();
     server.mood.is_silent.store(true, Ordering::SeqCst);
     let refused = Store::init(Arc::new(server.clone()), options()).await.unwrap_err();
@@ -100,7 +100,7 @@ async fn a_server_that_loses_replies_gets_none_either() {
 }
 
 #[tokio::test]
-async fn a_server_that_cannot_be_probed_gets_none_either() {
+async fn server_that_cannot_be_probed_gets_no_store() {
     let server = server();
     server.mood.denies.store(true, Ordering::SeqCst);
     let refused = Store::init(Arc::new(server.clone()), options()).await.unwrap_err();
@@ -110,7 +110,7 @@ async fn a_server_that_cannot_be_probed_gets_none_either() {
 }
 
 #[tokio::test]
-async fn a_place_is_probed_once() {
+async fn place_is_probed_once() {
     let server = server();
     let probe = Probe::new(Arc::new(server.clone()));
     let first = Store::init(Arc::new(probe.clone()), options()).await.unwrap();
@@ -133,7 +133,7 @@ async fn a_place_is_probed_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_place_is_probed_by_its_first_writer_alone() {
+async fn new_place_is_probed_by_its_first_writer_only() {
     let server = server_with_store().await;
     let probe = Probe::new(Arc::new(server.at(THERE)));
     let store = open(probe.clone()).await.unwrap();
@@ -155,7 +155,7 @@ async fn another_place_is_probed_by_its_first_writer_alone() {
 }
 
 #[tokio::test]
-async fn a_store_that_was_moved_to_a_server_that_lies_can_be_read_and_stays_as_it_is() {
+async fn store_moved_to_an_unsafe_server_is_read_only() {
     let server = server_with_store().await;
     let before = dump(&server).await;
     let there = server.at(THERE);
@@ -174,7 +174,7 @@ async fn a_store_that_was_moved_to_a_server_that_lies_can_be_read_and_stays_as_i
 }
 
 #[tokio::test]
-async fn who_may_only_read_reads_and_learns_why_nothing_is_written() {
+async fn reader_without_write_permission_gets_the_reason() {
     let server = server_with_store().await;
     let there = server.at(THERE);
     there.mood.denies.store(true, Ordering::SeqCst);
@@ -186,7 +186,7 @@ async fn who_may_only_read_reads_and_learns_why_nothing_is_written() {
     assert_eq!(refused.to_string(), "Failed to probe the storage (create-twice)");
     let source = std::error::Error::source(&refused).unwrap();
     assert!(std::error::Error::source(source).unwrap().to_string().contains("for reading"));
-    // A failure is no verdict, but it is remembered for a minute.
+    // A failed probe is no verdict, but it is remembered for a minute.
     there.mood.denies.store(false, Ordering::SeqCst);
     store.save(save("a", "2", Expect::Any)).await.unwrap_err();
     clock.advance(std::time::Duration::from_secs(60));
@@ -194,7 +194,7 @@ async fn who_may_only_read_reads_and_learns_why_nothing_is_written() {
 }
 
 #[tokio::test]
-async fn a_failed_probe_is_not_repeated_for_every_workflow_of_a_batch() {
+async fn failed_probe_is_not_repeated_within_a_batch() {
     for (is_silent, denies) in [(true, false), (false, true)] {
         let server = server_with_store().await;
         let there = server.at(THERE);
@@ -212,7 +212,7 @@ async fn a_failed_probe_is_not_repeated_for_every_workflow_of_a_batch() {
         }
         let puts = probe.take().puts("ops/probe/");
         assert!((1..=2).contains(&puts), "one probe, which ends at its first request: {puts}");
-        // A person who asks for it gets another probe, and its verdict counts.
+        // An explicit `doctor` probes again, and its verdict counts.
         there.mood.is_silent.store(false, Ordering::SeqCst);
         there.mood.denies.store(false, Ordering::SeqCst);
         store.doctor(&Depth::default()).await.unwrap().check().unwrap();
@@ -221,7 +221,7 @@ async fn a_failed_probe_is_not_repeated_for_every_workflow_of_a_batch() {
 }
 
 #[tokio::test]
-async fn an_old_probe_is_made_again() {
+async fn outdated_probe_is_repeated() {
     let server = server_with_store().await;
     let mut old = config(&server).await;
     old["probed"][0]["probe"] = json!(VERSION - 1);
@@ -240,7 +240,7 @@ async fn an_old_probe_is_made_again() {
 }
 
 #[tokio::test]
-async fn doctor_takes_a_verdict_back_and_gives_it_again() {
+async fn doctor_revokes_and_restores_a_verdict() {
     let server = server_with_store().await;
     let store = open(server.clone()).await.unwrap();
     let diagnosis = store.doctor(&Depth::default()).await.unwrap();
@@ -262,7 +262,7 @@ async fn doctor_takes_a_verdict_back_and_gives_it_again() {
 }
 
 #[tokio::test]
-async fn what_a_killed_probe_left_disturbs_nobody() {
+async fn leftovers_of_a_killed_probe_are_harmless() {
     let server = server();
     let left = Operation::put(Key::parse("ops/probe/1/create-twice.1").unwrap(), "left");
     assert!(matches!(server.commit(Batch::new().stage([left])).await.unwrap(), Commit::Committed(_)));
@@ -275,7 +275,7 @@ async fn what_a_killed_probe_left_disturbs_nobody() {
 }
 
 #[tokio::test]
-async fn a_storage_without_a_place_is_never_probed() {
+async fn storage_without_a_place_is_never_probed() {
     let probe = Probe::new(Arc::new(MemoryBackend::new(Arc::new(ManualEnvironment::new(1)))));
     let store = Store::init(Arc::new(probe.clone()), options()).await.unwrap();
     store.save(save("a", "1", Expect::Absent)).await.unwrap();

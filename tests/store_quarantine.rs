@@ -1,4 +1,4 @@
-//! One bad object costs itself alone, and what a newer program wrote is not taken for damage.
+//! One damaged object affects only itself, and data of a newer program is not treated as damage.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -9,18 +9,18 @@ use serde_json::Value;
 use support::{Kind, Site, damaged, every_backend, generations, history, id, plan, save};
 
 every_backend!(
-    a_lost_head_is_damage,
-    what_is_left_below_a_broken_chain_is_not_garbage,
-    one_lost_old_version_stops_nothing,
-    names_that_cannot_be_are_corrupt_and_no_panic,
-    what_a_newer_program_wrote_into_the_index_is_left_alone,
-    an_index_is_not_made_without_a_workflow_of_a_newer_program,
-    a_damaged_head_keeps_its_entry_in_a_new_index,
-    a_closed_gate_keeps_every_write_out,
-    a_version_keeps_its_own_unknown_fields_to_itself,
+    lost_head_is_damage,
+    versions_below_a_broken_chain_are_not_garbage,
+    lost_old_version_stops_nothing,
+    invalid_names_are_corrupt_and_no_panic,
+    index_of_a_newer_program_is_not_changed,
+    index_is_not_rebuilt_without_a_newer_workflow,
+    damaged_head_keeps_its_entry_in_a_rebuilt_index,
+    closed_gate_prevents_every_write,
+    unknown_fields_of_a_version_are_not_inherited,
 );
 
-/// 40 generations of `a`, none of them folded.
+/// Saves 40 generations of `a`, none of them folded.
 async fn long_chain(site: &Site) -> Store {
     let store = site.store_with(site.options().fold_after(1000)).await;
     for generation in 0..40 {
@@ -29,7 +29,7 @@ async fn long_chain(site: &Site) -> Store {
     store
 }
 
-async fn one_lost_old_version_stops_nothing(site: Site) {
+async fn lost_old_version_stops_nothing(site: Site) {
     let store = long_chain(&site).await;
     let lost = site.keys("versions/a/000000000005-").await.remove(0);
     site.remove(&lost).await;
@@ -49,7 +49,7 @@ async fn one_lost_old_version_stops_nothing(site: Site) {
     assert_eq!(damaged(&store.verify().await.unwrap()), [lost.as_str()]);
 }
 
-async fn a_lost_head_is_damage(site: Site) {
+async fn lost_head_is_damage(site: Site) {
     let store = site.store().await;
     for generation in 0..3 {
         store.save(save("a", &generation.to_string(), Expect::Generation(generation))).await.unwrap();
@@ -73,7 +73,7 @@ async fn a_lost_head_is_damage(site: Site) {
     }
 }
 
-async fn what_is_left_below_a_broken_chain_is_not_garbage(site: Site) {
+async fn versions_below_a_broken_chain_are_not_garbage(site: Site) {
     let store = site.store().await;
     for generation in 0..4 {
         store.save(save("a", &generation.to_string(), Expect::Generation(generation))).await.unwrap();
@@ -90,7 +90,7 @@ async fn what_is_left_below_a_broken_chain_is_not_garbage(site: Site) {
     assert_eq!((report.findings.len(), report.versions), (2, 2), "{report:#?}");
 }
 
-async fn names_that_cannot_be_are_corrupt_and_no_panic(site: Site) {
+async fn invalid_names_are_corrupt_and_no_panic(site: Site) {
     let store = site.store().await;
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
     let whole = site.json("workflows/a/metadata.json").await;
@@ -116,7 +116,7 @@ async fn names_that_cannot_be_are_corrupt_and_no_panic(site: Site) {
     }
 }
 
-async fn what_a_newer_program_wrote_into_the_index_is_left_alone(site: Site) {
+async fn index_of_a_newer_program_is_not_changed(site: Site) {
     let store = site.store().await;
     for _ in store.save_all([save("a", "1", Expect::Absent)]).collect::<Vec<_>>().await {}
     let root = site.json("ops/checkpoint").await;
@@ -142,7 +142,7 @@ async fn what_a_newer_program_wrote_into_the_index_is_left_alone(site: Site) {
     assert_eq!(site.json("ops/checkpoint").await, newer);
 }
 
-async fn an_index_is_not_made_without_a_workflow_of_a_newer_program(site: Site) {
+async fn index_is_not_rebuilt_without_a_newer_workflow(site: Site) {
     let store = site.store().await;
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
     store.save(save("b", "1", Expect::Absent)).await.unwrap();
@@ -152,7 +152,7 @@ async fn an_index_is_not_made_without_a_workflow_of_a_newer_program(site: Site) 
     assert_eq!(site.get("ops/checkpoint").await, before);
 }
 
-async fn a_damaged_head_keeps_its_entry_in_a_new_index(site: Site) {
+async fn damaged_head_keeps_its_entry_in_a_rebuilt_index(site: Site) {
     let store = site.store().await;
     for _ in store.save_all([save("a", "1", Expect::Absent)]).collect::<Vec<_>>().await {}
     store.save(save("b", "1", Expect::Absent)).await.unwrap();
@@ -165,16 +165,16 @@ async fn a_damaged_head_keeps_its_entry_in_a_new_index(site: Site) {
     assert_eq!(damaged(&other.verify().await.unwrap()), [""; 0], "it is known again at once");
 }
 
-async fn a_closed_gate_keeps_every_write_out(site: Site) {
+async fn closed_gate_prevents_every_write(site: Site) {
     let store = site.store().await;
     let saves = ["a", "b"].map(|name| save(name, "1", Expect::Absent));
     for _ in store.save_all(saves).collect::<Vec<_>>().await {}
     for name in ["a", "b"] {
         store.save(save(name, "2", Expect::Any)).await.unwrap();
     }
-    // A copy that is gone and one that lags, which loads would refresh, and records, which a batch would
-    // fold. With plain files and atomic batches no copy lags: there the older content is a person's edit,
-    // which nobody refreshes.
+    // A missing copy and a lagging one, which loads would refresh, and records, which a batch would fold.
+    // With plain files and atomic batches no copy lags: there the older content is a person's edit, which is
+    // not overwritten.
     site.remove("workflows/a/workflow.json").await;
     let capabilities = site.raw.capabilities();
     let lags = !(capabilities.plain_files && capabilities.atomic_batch);
@@ -199,7 +199,7 @@ async fn a_closed_gate_keeps_every_write_out(site: Site) {
     assert_eq!(late.reindex().await.unwrap_err().kind(), ErrorKind::Incompatible);
     assert_eq!(site.dump().await, before);
 
-    // It was the gate: the same loads write once it is open.
+    // Proves that the gate was the reason: the same loads write once it is open.
     site.put_raw("config.json", open).await;
     let store = site.other_store(3).await;
     for name in ["a", "b"] {
@@ -208,7 +208,7 @@ async fn a_closed_gate_keeps_every_write_out(site: Site) {
     }
 }
 
-async fn a_version_keeps_its_own_unknown_fields_to_itself(site: Site) {
+async fn unknown_fields_of_a_version_are_not_inherited(site: Site) {
     let store = site.store().await;
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
     let mut head = site.json("workflows/a/metadata.json").await;
@@ -235,7 +235,7 @@ async fn a_version_keeps_its_own_unknown_fields_to_itself(site: Site) {
 }
 
 #[tokio::test]
-async fn a_link_in_the_place_of_an_object_stops_nothing_else() {
+async fn link_instead_of_an_object_stops_nothing_else() {
     let site = Site::new(Kind::Disk).await;
     let folder = site.folder().unwrap().to_owned();
     let store = site.store().await;
@@ -257,7 +257,7 @@ async fn a_link_in_the_place_of_an_object_stops_nothing_else() {
 }
 
 #[tokio::test]
-async fn the_history_goes_on_after_the_index_was_lost() {
+async fn history_continues_after_the_index_was_lost() {
     for lost in ["ops/checkpoint", "ops/base/"] {
         let site = Site::new(Kind::Memory).await;
         let store = site.store().await;

@@ -1,4 +1,4 @@
-//! Many at once on one workflow.
+//! Concurrent operations on one workflow.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -13,20 +13,20 @@ use pflow_store::{
 use support::{Kind, Site, conflict, every_backend, generations, id, notices, plan, save};
 
 every_backend!(
-    whoever_expects_anything_gets_through,
+    concurrent_saves_with_expect_any_all_succeed,
     one_creator_wins,
-    one_of_those_who_saw_the_same_wins,
-    counting_with_equal_documents_loses_nothing,
-    one_creates_even_if_all_bring_the_same,
-    one_gets_the_lock,
-    a_batch_may_change_one_workflow_often,
+    one_of_several_saves_on_one_generation_wins,
+    concurrent_counters_with_equal_documents_lose_nothing,
+    one_creator_wins_even_with_equal_content,
+    one_of_several_acquires_wins,
+    batch_may_change_one_workflow_repeatedly,
 );
 
 const TASKS: u64 = 16;
 
-/// Everybody reads the number and saves the next one, built on what was read. Nothing but the number is in
-/// the document, so that two who count at once come to the very same bytes.
-async fn counting_with_equal_documents_loses_nothing(site: Site) {
+/// Every task reads the number and saves the next one, built on what it read. The document contains only the
+/// number, so two tasks that count at the same time produce identical bytes.
+async fn concurrent_counters_with_equal_documents_lose_nothing(site: Site) {
     const TURNS: u64 = 8;
     let first = site.store().await;
     first.save(save("counter", "0", Expect::Absent)).await.unwrap();
@@ -54,12 +54,12 @@ async fn counting_with_equal_documents_loses_nothing(site: Site) {
     );
 }
 
-async fn one_creates_even_if_all_bring_the_same(site: Site) {
+async fn one_creator_wins_even_with_equal_content(site: Site) {
     let saved = race(&site, |store, _| async move { store.save(save("a", "1", Expect::Absent)).await }).await;
     assert_eq!(saved.iter().filter(|saved| saved.is_ok()).count(), 1);
 }
 
-/// Runs it in as many tasks over two handles; the results in no particular order.
+/// Runs `work` in many tasks on two handles. Returns the results in any order.
 async fn race<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
     site: &Site,
     work: impl Fn(Store, u64) -> F,
@@ -74,7 +74,7 @@ async fn race<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
     join_all(tasks).await.into_iter().map(Result::unwrap).collect()
 }
 
-async fn whoever_expects_anything_gets_through(site: Site) {
+async fn concurrent_saves_with_expect_any_all_succeed(site: Site) {
     let saved =
         race(
             &site,
@@ -112,7 +112,7 @@ async fn one_creator_wins(site: Site) {
     assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
 }
 
-async fn one_of_those_who_saw_the_same_wins(site: Site) {
+async fn one_of_several_saves_on_one_generation_wins(site: Site) {
     site.store().await.save(save("a", "first", Expect::Absent)).await.unwrap();
     let changed = race(&site, |store, n| async move {
         match n {
@@ -134,7 +134,7 @@ async fn one_of_those_who_saw_the_same_wins(site: Site) {
     assert!(store.verify().await.unwrap().is_sound());
 }
 
-async fn one_gets_the_lock(site: Site) {
+async fn one_of_several_acquires_wins(site: Site) {
     let grants = race(&site, |store, n| async move {
         let operation = format!("task {n}");
         store.acquire(&id("a"), LeaseRequest::new(operation, Duration::from_secs(60))).await
@@ -150,7 +150,7 @@ async fn one_gets_the_lock(site: Site) {
     assert_eq!(site.store().await.lock_state(&id("a")).await.unwrap().fence, 1);
 }
 
-async fn a_batch_may_change_one_workflow_often(site: Site) {
+async fn batch_may_change_one_workflow_repeatedly(site: Site) {
     let store = site.store_with(site.options().concurrency(5)).await;
     let requests: Vec<_> = (0..20)
         .map(|n| match n % 4 {
@@ -168,9 +168,9 @@ async fn a_batch_may_change_one_workflow_often(site: Site) {
     assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
 }
 
-/// Another process changes the workflow before each call, one after the other, that a save makes.
+/// Another process changes the workflow before each call of a save, one at a time.
 #[tokio::test]
-async fn a_save_that_others_get_in_between_at_any_call_loses_nothing() {
+async fn interrupted_save_loses_nothing_at_any_call() {
     for kind in [Kind::Memory, Kind::PlainMemory, Kind::Staged] {
         for call in 0.. {
             let site = Site::new(kind).await;
@@ -199,12 +199,11 @@ async fn a_save_that_others_get_in_between_at_any_call_loses_nothing() {
     }
 }
 
-/// A reader sees one version or the other, whole, at whatever call another process saves, edits nothing and
-/// deletes.
+/// A reader sees one complete version, at whatever call of its load another process saves.
 #[tokio::test]
-async fn a_load_that_others_get_in_between_is_whole() {
+async fn load_beside_a_save_returns_one_complete_version() {
     for kind in [Kind::Memory, Kind::PlainMemory, Kind::Staged, Kind::PlainStaged, Kind::Disk] {
-        // With atomic batches an older copy is a person's edit, but a copy may be gone.
+        // With atomic batches an older copy is a person's edit, but a copy may be missing.
         let goes = matches!(kind, Kind::PlainMemory | Kind::Disk);
         for (lagging, call) in (0..8).map(|n| (n % 2 == 0, n / 2)) {
             let site = Site::new(kind).await;

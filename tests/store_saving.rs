@@ -1,4 +1,4 @@
-//! Saving and reading back, on every backend.
+//! Saving and loading, on every backend.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -10,19 +10,19 @@ use pflow_store::{
 use support::{Site, conflict, every_backend, generations, id, listed, notices, plan, save};
 
 every_backend!(
-    what_is_saved_is_loaded_byte_for_byte,
+    saved_content_is_loaded_byte_for_byte,
     every_generation_can_be_loaded,
-    deleting_hides_and_undeleting_brings_back,
-    saving_over_a_deletion_starts_no_new_history,
-    what_changes_nothing_writes_nothing,
-    a_refused_document_leaves_nothing,
+    delete_hides_and_undelete_restores,
+    save_over_a_deletion_continues_the_history,
+    unchanged_operations_write_nothing,
+    refused_document_leaves_nothing,
     lists_find_and_search,
-    a_batch_answers_in_order_and_folds,
+    batch_returns_results_in_order_and_folds,
 );
 
-async fn what_is_saved_is_loaded_byte_for_byte(site: Site) {
+async fn saved_content_is_loaded_byte_for_byte(site: Site) {
     let store = site.store().await;
-    // Spaces, line ends, escapes and the order of the fields are the author's.
+    // Spaces, line ends, escapes and the order of the fields belong to the author.
     let texts =
         ["{}", " { }\n", "{\"b\":1,\r\n \"a\":1.00 }", "{\"nodes\":[],\"x\":\"\\u00e9 é \u{1F980}\"}"];
     for (n, text) in texts.iter().enumerate() {
@@ -48,7 +48,7 @@ async fn every_generation_can_be_loaded(site: Site) {
         store.save(save("a", &n.to_string(), Expect::Generation(n - 1))).await.unwrap();
     }
     store.delete(DeleteRequest::new(id("a"), Expect::Generation(40))).await.unwrap();
-    // Further back than the 32 that the head remembers too.
+    // Including generations older than the 32 that the head remembers.
     for n in [1, 2, 7, 8, 9, 39, 40] {
         let loaded = store.load_generation(&id("a"), n).await.unwrap();
         assert_eq!((loaded.record.generation, loaded.content), (n, plan(&n.to_string()).into()));
@@ -64,7 +64,7 @@ async fn every_generation_can_be_loaded(site: Site) {
     assert_eq!((report.workflows, report.versions), (1, 41));
 }
 
-async fn deleting_hides_and_undeleting_brings_back(site: Site) {
+async fn delete_hides_and_undelete_restores(site: Site) {
     let store = site.store().await;
     store.save(save("a", "1", Expect::Absent).name("Name").tags(["t"])).await.unwrap();
     let deleted =
@@ -91,7 +91,7 @@ async fn deleting_hides_and_undeleting_brings_back(site: Site) {
     assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
 }
 
-async fn saving_over_a_deletion_starts_no_new_history(site: Site) {
+async fn save_over_a_deletion_continues_the_history(site: Site) {
     let store = site.store().await;
     store.save(save("a", "1", Expect::Absent).name("old").tags(["old"])).await.unwrap();
     store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.unwrap();
@@ -111,7 +111,7 @@ async fn saving_over_a_deletion_starts_no_new_history(site: Site) {
     }
 }
 
-async fn what_changes_nothing_writes_nothing(site: Site) {
+async fn unchanged_operations_write_nothing(site: Site) {
     let store = site.store().await;
     let request = |expect| save("a", "1", expect).name("n").description("d").tags(["t"]);
     let first = store.save(request(Expect::Absent)).await.unwrap();
@@ -124,8 +124,8 @@ async fn what_changes_nothing_writes_nothing(site: Site) {
         assert_eq!((saved.unchanged, saved.generation), (true, 1));
         assert_eq!(saved.record, first.record);
     }
-    // What is the same for another reason is no answer to whoever expected something else: two who count must
-    // not both be told that they counted.
+    // Equal content does not satisfy another expectation: of two callers that count, only one may be told
+    // that it counted.
     for expect in [Expect::Absent, Expect::Generation(9)] {
         let refused = store.save(request(expect)).await;
         assert!(matches!(conflict(refused), Conflict::Exists { .. } | Conflict::Version { .. }));
@@ -144,7 +144,7 @@ async fn what_changes_nothing_writes_nothing(site: Site) {
     assert_eq!(generations(&store).await, ["a@4"]);
 }
 
-async fn a_refused_document_leaves_nothing(site: Site) {
+async fn refused_document_leaves_nothing(site: Site) {
     let store = site.store().await;
     let before = site.dump().await;
     let large = " ".repeat((16 << 20) + 1);
@@ -188,7 +188,7 @@ async fn lists_find_and_search(site: Site) {
     assert_eq!(find(Query { limit: Some(1), ..Query::default() }).await, ["etl.daily"]);
 }
 
-async fn a_batch_answers_in_order_and_folds(site: Site) {
+async fn batch_returns_results_in_order_and_folds(site: Site) {
     use futures::StreamExt;
     let store = site.store().await;
     store.save(save("w.05", "there", Expect::Absent)).await.unwrap();

@@ -1,4 +1,4 @@
-//! The two tests of the seed, by name, on every backend.
+//! The two tests of the seed, under their names, on every backend.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -11,7 +11,7 @@ use pflow_store::{
 };
 use support::{Fault, Kind, Site, conflict, every_backend, id, listed, plan, save};
 
-every_backend!(atomic_write, atomic_write_where_there_is_no_place, concurrent_access);
+every_backend!(atomic_write, atomic_write_fails_if_an_object_blocks_the_folder, concurrent_access);
 
 /// A write that keeps failing ends in the seed's `write_error` and leaves nothing, not even parts.
 async fn atomic_write(site: Site) {
@@ -34,9 +34,8 @@ async fn atomic_write(site: Site) {
     assert_eq!(store.load(&id("test")).await.unwrap().content, plan("x"));
 }
 
-/// The same with a storage that has a real reason: an object stands where the workflow needs a folder. A
-/// bucket keeps both.
-async fn atomic_write_where_there_is_no_place(site: Site) {
+/// The same with a real cause: an object exists where the workflow needs a folder. A bucket can store both.
+async fn atomic_write_fails_if_an_object_blocks_the_folder(site: Site) {
     if site.kind == Kind::Bucket {
         return;
     }
@@ -51,7 +50,7 @@ async fn atomic_write_where_there_is_no_place(site: Site) {
     assert_eq!(site.dump().await, before);
 }
 
-/// A save that holds the lock, then a second save, which meets it.
+/// A save that holds the lock, and a second save that conflicts with it.
 async fn concurrent_access(site: Site) {
     let store = site.store().await;
     let first = save("shared", "1", Expect::Absent).hold(LeaseRequest::new("edit", Duration::from_secs(60)));

@@ -1,5 +1,5 @@
-//! Every sequence of a few steps of writers, crashes, persons and upkeep: no acknowledged version is gone,
-//! and nothing sound is refused.
+//! Every sequence of a few steps of writers, crashes, people and maintenance: no acknowledged version is
+//! lost, and no valid operation is refused.
 //!
 //! Three steps by default, `PFLOW_TEST_SEQUENCES=4` for more. The clocks of the two machines jump before
 //! every step.
@@ -23,7 +23,7 @@ fn depth() -> usize {
 /// Two versions that the index knows.
 const GROWN: [Step; 3] = [Step::Save, Step::Save, Step::Fold];
 
-/// From an empty store, and one step less from a grown one.
+/// Runs the sequences from an empty store, and those with one step less from a grown one.
 async fn every_sequence(place: Place, depth: usize) {
     let mut tally = Tally::default();
     sequences_from(&[], place, depth, &mut tally).await;
@@ -36,7 +36,7 @@ async fn every_sequence(place: Place, depth: usize) {
     assert_eq!(tally.unconfirmed > 0, place == Place::Bucket, "{tally}");
 }
 
-/// Every sequence of `depth` steps after the first ones: the shorter ones are their beginnings.
+/// Runs every sequence of `depth` steps after the first ones; shorter sequences are prefixes of these.
 async fn sequences_from(first: &[Step], place: Place, depth: usize, tally: &mut Tally) {
     let total = STEPS.len().pow(u32::try_from(depth).unwrap());
     for number in 0..total {
@@ -52,7 +52,7 @@ async fn sequences_from(first: &[Step], place: Place, depth: usize, tally: &mut 
         }
         for (at, step) in steps.iter().enumerate() {
             Box::pin(world.step(*step)).await;
-            // Each beginning is checked once: by the sequence that goes on with the first step.
+            // Each prefix is checked once: by the sequence that continues with only the first step.
             if steps[at + 1..].iter().all(|later| *later == STEPS[0]) {
                 Box::pin(world.check(&steps[..=at])).await;
             } else {

@@ -1,5 +1,4 @@
-//! Replies that get lost: the saver finds out what became of its attempt, and never meets a conflict with
-//! itself.
+//! Lost replies: the writer settles its attempt, and never gets a conflict with itself.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -12,7 +11,7 @@ use pflow_store::{
 };
 use support::{Fault, Kind, Left, Site, generations, id, notices, plan, save};
 
-/// Everything but the disk, where a look decides nothing.
+/// Every kind except the disk, on which a read settles nothing.
 const KINDS: [Kind; 3] = [Kind::Memory, Kind::PlainMemory, Kind::Staged];
 
 fn lease() -> LeaseRequest {
@@ -20,7 +19,7 @@ fn lease() -> LeaseRequest {
 }
 
 #[tokio::test]
-async fn a_lost_reply_is_settled_by_what_is_there() {
+async fn lost_reply_is_settled_by_the_next_read() {
     for kind in KINDS {
         for left in [Left::Stages(0), Left::Stages(1), Left::Stages(2), Left::All] {
             let site = Site::new(kind).await;
@@ -47,9 +46,9 @@ async fn a_lost_reply_is_settled_by_what_is_there() {
     }
 }
 
-/// Others build on an attempt before its saver looks: it finds itself in the chain, however deep.
+/// Other writers build on an attempt before its writer reads: it finds itself in the chain, however deep.
 #[tokio::test]
-async fn an_attempt_that_was_built_upon_is_found_in_the_chain() {
+async fn attempt_that_others_built_on_is_found_in_the_chain() {
     for kind in [Kind::Memory, Kind::Staged] {
         for others in [1, 2, 40] {
             for landed in [true, false] {
@@ -58,7 +57,7 @@ async fn an_attempt_that_was_built_upon_is_found_in_the_chain() {
                 store.save(save("a", "before", Expect::Absent)).await.unwrap();
                 let other = site.other_store(2).await;
                 site.probe.fail(Fault::unknown(if landed { Left::All } else { Left::Stages(1) }));
-                // The save knows the head; its commit is the first call, and its look at what became of it
+                // The save has the head cached; its commit is the first call, and the read that settles it
                 // the second.
                 site.probe.at_call(1, move || async move {
                     for n in 0..others {
@@ -85,17 +84,16 @@ async fn an_attempt_that_was_built_upon_is_found_in_the_chain() {
     }
 }
 
-/// A refusal that may be a conflict with oneself: the storage says "overtaken" although the swap was in
-/// place.
+/// A refusal that may be a conflict with oneself: the storage replies "overtaken" although the swap landed.
 #[tokio::test]
-async fn whoever_is_overtaken_looks_for_itself_before_it_calls_it_a_conflict() {
+async fn overtaken_writer_looks_for_its_own_version_first() {
     for (landed, others) in [(true, 1), (true, 3), (false, 1)] {
         let (site, staged) = Site::below_stages();
         let store = Store::init(staged, site.options()).await.unwrap();
         store.save(save("a", "before", Expect::Absent)).await.unwrap();
         let other = site.other_store(2).await;
-        // The saver's own requests: the version, its record, the head. Others get in before the head, or
-        // behind it.
+        // The writer's own requests: the version, its record, the head. The others get in before the head or
+        // after it.
         site.probe.overtake("workflows/a/metadata.json", landed, move || async move {
             for n in 0..others {
                 other.save(save("a", &format!("other {n}"), Expect::Any)).await.unwrap();
@@ -118,7 +116,7 @@ async fn whoever_is_overtaken_looks_for_itself_before_it_calls_it_a_conflict() {
 }
 
 #[tokio::test]
-async fn an_outcome_that_stays_unknown_is_told() {
+async fn unsettled_outcome_is_reported() {
     for kind in KINDS {
         for left in [Left::Stages(0), Left::Stages(1)] {
             let site = Site::new(kind).await;
@@ -136,15 +134,15 @@ async fn an_outcome_that_stays_unknown_is_told() {
             site.probe.heal();
             assert_eq!(store.save(save("a", "3", Expect::Generation(1))).await.unwrap().generation, 2);
         }
-        // A later failure of another kind must not hide that an attempt may be in place.
+        // A later failure of another kind must not hide that an attempt may have landed.
         let site = Site::new(kind).await;
         let store = site.store().await;
         let nothing = Outcome::NotApplied { applied: 0 };
         let denied = Fault { kind: StorageErrorKind::Denied, outcome: nothing, ..Fault::refuse(usize::MAX) };
         let probe = site.probe.clone();
         site.probe.fail(Fault { touching: "workflows/", ..Fault::unknown(Left::Stages(0)) });
-        // Behind the reads, of the copy too where people edit it, the listing of versions, and the commit,
-        // which is two where batches are not atomic.
+        // After the reads (of the copy too, on plain files), the listing of versions, and the commit, which
+        // is two without atomic batches.
         let calls = 4 + usize::from(kind != Kind::Memory);
         site.probe.at_call(calls, move || async move { probe.fail(denied) });
         let failed = store.save(save("a", "1", Expect::Absent)).await.unwrap_err();
@@ -154,7 +152,7 @@ async fn an_outcome_that_stays_unknown_is_told() {
 }
 
 #[tokio::test]
-async fn the_lost_reply_of_a_lock_is_settled_by_the_lease() {
+async fn lost_reply_of_a_lock_is_settled_by_the_lease() {
     for kind in KINDS {
         for left in [Left::Stages(0), Left::Stages(1), Left::All] {
             let site = Site::new(kind).await;
@@ -168,7 +166,7 @@ async fn the_lost_reply_of_a_lock_is_settled_by_the_lease() {
             let lease_id: LeaseId = grant.lease.id.clone();
             assert_eq!(store.release(&id("a"), lease_id).await.unwrap().id, grant.lease.id);
             assert_eq!(store.lock_state(&id("a")).await.unwrap().lease, None);
-            // A save that takes the lock along, and nothing but the lock.
+            // A save that acquires the lock, and one that acquires only the lock.
             for (text, expect) in [("1", Expect::Absent), ("1", Expect::Generation(1))] {
                 site.probe.fail(Fault::unknown(left));
                 let held = store.save(save("a", text, expect).hold(lease())).await.unwrap().lease.unwrap();
@@ -180,14 +178,14 @@ async fn the_lost_reply_of_a_lock_is_settled_by_the_lease() {
     }
 }
 
-/// What this process knows of a head may be old. The swap finds out.
+/// The cached head may be outdated. The swap detects it.
 #[tokio::test]
-async fn a_known_head_that_is_old_does_no_harm() {
+async fn outdated_cached_head_is_harmless() {
     for kind in [Kind::Memory, Kind::Staged] {
         let site = Site::new(kind).await;
         let (store, other) = (site.store().await, site.other_store(2).await);
         store.save(save("a", "1", Expect::Absent)).await.unwrap();
-        // A lock alone keeps the generation, and the head that is known is old all the same.
+        // A lock alone keeps the generation, but the cached head is outdated all the same.
         let grant = other.acquire(&id("a"), lease()).await.unwrap();
         let locked = store.save(save("a", "2", Expect::Generation(1))).await.unwrap_err();
         assert_eq!(locked.kind(), ErrorKind::Locked, "{kind:?}");
@@ -196,13 +194,13 @@ async fn a_known_head_that_is_old_does_no_harm() {
         other.save(save("a", "3", Expect::Generation(2))).await.unwrap();
         let conflict = store.save(save("a", "4", Expect::Generation(2))).await.unwrap_err();
         assert_eq!(conflict.kind(), ErrorKind::Conflict);
-        // Nothing different is never decided by what is known alone.
+        // "Unchanged" is never decided from the cached head alone.
         store.show(&id("a")).await.unwrap();
         other.save(save("a", "5", Expect::Generation(3))).await.unwrap();
         let stale = store.save(save("a", "3", Expect::Generation(3))).await.unwrap_err();
         assert_eq!(stale.kind(), ErrorKind::Conflict, "the known head says unchanged, the real one does not");
-        // A refusal that may be a conflict with itself leaves doubt, so the version of that attempt stays
-        // where the head had not reached its generation.
+        // A refusal that may be a conflict with itself leaves the attempt unsettled, so its version stays if
+        // the head had not reached its generation.
         let found = notices(&store.verify().await.unwrap());
         assert!(found.iter().all(|notice| notice.contains("beside the chain")), "{found:?}");
         assert_eq!(found.len(), usize::from(kind == Kind::Staged));
@@ -210,7 +208,7 @@ async fn a_known_head_that_is_old_does_no_harm() {
 }
 
 #[tokio::test]
-async fn a_save_on_top_of_what_is_known_asks_nothing_before() {
+async fn save_on_the_cached_head_makes_no_reads() {
     let site = Site::new(Kind::Staged).await;
     let store = site.store().await;
     store.save(save("a", "1", Expect::Absent)).await.unwrap();

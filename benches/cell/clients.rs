@@ -1,4 +1,4 @@
-//! Clients side by side, and the watch that each has.
+//! Concurrent clients, and the stopwatch of each.
 
 use std::{
     thread,
@@ -10,19 +10,19 @@ use tokio::runtime::Handle;
 use super::Until;
 use crate::peers::Style;
 
-/// What one client measured.
+/// The measurements of one client.
 #[derive(Debug)]
 pub(super) struct Span {
-    /// How long each of its calls took.
+    /// The duration of each call.
     pub(super) times: Vec<Duration>,
-    /// From its first call to the end of its last, or what its calls took together.
+    /// From the first call to the end of the last, or the sum of the calls' durations.
     pub(super) took: Duration,
 }
 
 /// Runs one client for each of these futures, in the style of the peer, and waits for all.
 ///
-/// Threads of a blocking peer poll their future where they are: its calls never wait for anything but a start
-/// together.
+/// Threads of a blocking peer poll their futures themselves: the calls block, and wait only for the common
+/// start.
 pub(super) async fn side_by_side<F>(style: Style, clients: impl IntoIterator<Item = F>) -> Vec<F::Output>
 where
     F: Future<Output: Send + 'static> + Send + 'static,
@@ -41,7 +41,7 @@ where
                 thread::spawn(move || runtime.block_on(client))
             };
             let threads: Vec<_> = clients.into_iter().map(spawn).collect();
-            // Nothing else is on the runtime that this could hold up.
+            // The runtime has no other work that this could block.
             ended.extend(threads.into_iter().map(|thread| thread.join().unwrap()));
         }
     }
@@ -59,7 +59,7 @@ pub(super) struct Stopwatch {
 impl Stopwatch {
     pub(super) fn start(until: Until) -> Self {
         let calls = if let Until::Calls(calls) = until { calls } else { 0 };
-        // At once, so that a list that is moved to grow is not taken for memory of the peer.
+        // Allocated at once, so that growing the list does not count as memory of the peer.
         let times = Vec::with_capacity(calls as usize);
         Self { until, began: Instant::now(), times }
     }
@@ -83,7 +83,7 @@ impl Stopwatch {
         Span { times: self.times, took: self.began.elapsed() }
     }
 
-    /// Where more happens between the calls than counts.
+    /// Stops a watch with untimed work between the calls.
     pub(super) fn stop_without_pauses(self) -> Span {
         let took = self.times.iter().sum();
         Span { times: self.times, took }

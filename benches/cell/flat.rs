@@ -1,4 +1,4 @@
-//! Whether a save costs the same however much there is.
+//! Measures whether the cost of a save is independent of the size of the store.
 
 use std::{
     fs,
@@ -17,18 +17,18 @@ use crate::{
     work::{Pool, Workload},
 };
 
-/// What a long run shows.
+/// The result of a long run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Flat {
-    /// Saves a second at several sizes of the store.
+    /// Saves per second at several sizes of the store.
     pub(crate) stretches: Vec<Stretch>,
-    /// The last stretch's rate, of the first one's.
+    /// The rate of the last stretch, relative to the first one.
     pub(crate) last_to_first: f64,
-    /// The most bytes that were seen in the disk backend's own folder; 0 for a peer, which has none.
+    /// The largest observed size in bytes of the disk backend's own folder; 0 for a peer without one.
     pub(crate) journal_bytes: u64,
 }
 
-/// Some saves that followed each other.
+/// Consecutive saves.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Stretch {
     pub(crate) from: usize,
@@ -52,7 +52,7 @@ pub(super) async fn growing(order: &Order) -> (Vec<Span>, Option<Flat>) {
     let (spans, journal_bytes) = thread::scope(|scope| {
         let watcher = scope.spawn(|| most_bytes(&journal, &over));
         let runtime = tokio::runtime::Handle::current();
-        // This thread is none of the runtime's workers.
+        // This thread is not a worker of the runtime.
         let spans = scope.spawn(move || runtime.block_on(side_by_side(order.peer.style(), [work]))).join();
         over.store(true, Ordering::Relaxed);
         (spans.unwrap(), watcher.join().unwrap())
@@ -66,7 +66,7 @@ pub(super) async fn growing(order: &Order) -> (Vec<Span>, Option<Flat>) {
 
 fn stretches(times: &[Duration]) -> Vec<Stretch> {
     let all = times.len();
-    // The last one is long enough for whatever a store does now and then.
+    // The last stretch is long enough to include the occasional work of a store.
     let last = all.saturating_sub((all / 20).max(1_000))..all;
     let there =
         [100..1_000, 9_000..11_000, 48_000..52_000, last].into_iter().filter(|range| range.end <= all);
@@ -77,7 +77,7 @@ fn stretches(times: &[Duration]) -> Vec<Stretch> {
     there.map(stretch).collect()
 }
 
-/// The most that a folder held, of what was seen until it is over.
+/// Returns the largest observed size of a folder, until `over` is set.
 fn most_bytes(folder: &Path, over: &AtomicBool) -> u64 {
     let mut most = 0;
     while !over.load(Ordering::Relaxed) {
@@ -87,7 +87,7 @@ fn most_bytes(folder: &Path, over: &AtomicBool) -> u64 {
     most
 }
 
-/// Of all files below a folder. What goes while it is looked at has no size.
+/// Returns the size of all files below a folder. A file that is removed in the meantime counts as 0.
 fn bytes(folder: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(folder) else { return 0 };
     let of = |entry: fs::DirEntry| match entry.metadata() {

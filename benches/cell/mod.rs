@@ -1,4 +1,4 @@
-//! What runs in a process of its own: one peer in one scenario.
+//! The measurement of one peer in one scenario, which runs in a process of its own.
 
 mod clients;
 mod flat;
@@ -17,20 +17,20 @@ use crate::{
 
 pub(crate) use flat::Flat;
 
-/// What was found.
+/// The result of a cell.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Found {
-    /// How many were measured, over all clients. Of a batch each save counts.
+    /// The number of operations over all clients. Each save of a batch counts.
     pub(crate) operations: u64,
-    /// How many a second all clients together got done.
+    /// The operations per second of all clients together.
     pub(crate) per_second: f64,
-    /// How long a call took: half of them this long at most, of a batch all of it.
+    /// The median duration of a call. A call saves a whole batch if the scenario does.
     pub(crate) p50_us: f64,
-    /// And 99 of 100 this long at most.
+    /// The 99th percentile.
     pub(crate) p99_us: f64,
-    /// The most memory that the process held at once.
+    /// The peak memory of the process.
     pub(crate) peak_kib: u64,
-    /// What only a long run shows.
+    /// Only for a long run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) flat: Option<Flat>,
 }
@@ -38,9 +38,9 @@ pub(crate) struct Found {
 /// When a client ends.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Until {
-    /// So long after it began.
+    /// After this time.
     Elapsed(Duration),
-    /// After so many calls.
+    /// After this many calls.
     Calls(u64),
 }
 
@@ -58,7 +58,7 @@ pub(crate) fn measure(order: &Order) -> Found {
             Scenario::Fill => (reads::fill(order).await, None),
         }
     });
-    // What is computed from here on is no part of the work.
+    // The computation of the results is not part of the work.
     let peak_kib = memory::peak_kib();
     let mut times: Vec<f64> = spans.iter().flat_map(|span| &span.times).map(|time| micros(*time)).collect();
     assert!(!times.is_empty(), "nothing was measured: more clients or a larger batch than operations");
@@ -66,7 +66,8 @@ pub(crate) fn measure(order: &Order) -> Found {
     let rate = |span: &clients::Span| (span.times.len() as u64 * per_call) as f64 / span.took.as_secs_f64();
     Found {
         operations: times.len() as u64 * per_call,
-        // Each client by its own time: one that ends later than the others does not stretch theirs.
+        // Each client counts with its own time, so that one slow client does not extend the time of the
+        // others.
         per_second: spans.iter().map(rate).sum(),
         p50_us: quantile(&times, 0.5),
         p99_us: quantile(&times, 0.99),

@@ -1,5 +1,5 @@
-//! Reading what a process before this one has saved. Its files are in the system's cache, as on a machine
-//! that works with them.
+//! Reads what an earlier process has saved. Its files are in the system's cache, as on a machine that uses
+//! them.
 
 use super::clients::{Span, Stopwatch, side_by_side};
 use crate::{
@@ -43,7 +43,7 @@ pub(super) async fn loads(order: &Order) -> Vec<Span> {
     spans
 }
 
-/// Opens the store again and again. Nobody waits for its closing.
+/// Opens the store repeatedly. Closing it is not timed.
 pub(super) async fn openings(order: &Order) -> Span {
     let mut random = Random(order.seed);
     let mut watch = Stopwatch::start(order.until(1, 1));

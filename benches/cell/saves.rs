@@ -1,4 +1,4 @@
-//! Saving: one by one from several clients, and in batches.
+//! Saves one by one from several clients, and in batches.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub(super) async fn singles(order: &Order) -> Vec<Span> {
         let (mut client, mut workload) = (peer.client(), Workload::new(number, Arc::clone(&pool)));
         let start = Arc::clone(&start);
         async move {
-            // What the first save sets up is no part of the next thousand.
+            // The first save is not timed, because it includes one-time setup.
             client.save(workload.save()).await;
             start.wait().await;
             let mut watch = Stopwatch::start(until);
@@ -41,7 +41,7 @@ pub(super) async fn batches(order: &Order) -> Vec<Span> {
     let peer = order.peer.open(&order.folder).await;
     let mut client = peer.client();
     let work = async move {
-        // There is nothing to replace yet.
+        // The first batch creates workflows, because there is nothing to replace yet.
         client.save_batch(workload.creations(BATCH)).await;
         let mut watch = Stopwatch::start(until);
         while watch.goes_on() {

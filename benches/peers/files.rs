@@ -1,4 +1,4 @@
-//! Where those who keep plain files put them: four folders, so that a new workflow needs no folder of its
+//! The paths of the peers that use plain files: four folders, so that a new workflow needs no folder of its
 //! own.
 
 use crate::work::Save;

@@ -29,7 +29,7 @@ impl Fjall {
         }
     }
 
-    /// All of these saves in one batch, synced with the commit.
+    /// Writes all of these saves in one batch, synced with the commit.
     fn write(&self, saves: Vec<Save>) -> fjall::Result<()> {
         let mut batch = self.database.batch().durability(Some(PersistMode::SyncAll));
         for save in saves {

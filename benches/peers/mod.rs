@@ -1,9 +1,8 @@
-//! Who is measured. One file per peer; [`Peer`] names them, [`Open`] and [`Client`] are all that a scenario
-//! knows of them.
+//! The peers. One file per peer; [`Peer`] names them, and scenarios use only [`Open`] and [`Client`].
 //!
-//! Each is set up as a user would who wants every save to survive a power cut, and at its best otherwise.
-//! What a save means to those who keep files or tables: a new version, the current content, the head and an
-//! index record, as [`crate::work`] makes them.
+//! Each peer is configured so that every save survives a power failure, and otherwise for its best
+//! performance. For peers that store files or tables, a save is a new version, the current content, the head
+//! and an index record, as [`crate::work`] makes them.
 
 mod files;
 mod fjall;
@@ -19,7 +18,7 @@ use async_trait::async_trait;
 
 use crate::{scenario::Scenario, work::Save};
 
-/// Somebody to be measured.
+/// A storage to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Peer {
     /// `pflow_store::Store` on a folder.
@@ -34,52 +33,52 @@ pub(crate) enum Peer {
     Redb,
     /// fjall, every batch synced.
     Fjall,
-    /// `object_store` again, where the content alone is asked for: the least that a load can be.
+    /// `object_store` again, loading only the content: the least work that a load can be.
     ObjectStoreGet,
     /// A loop of write, fsync, rename, fsync of the folder.
     Plain,
 }
 
-/// How clients of a peer run side by side.
+/// How the clients of a peer run concurrently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Style {
-    /// As tasks on a runtime with two workers: its calls are futures that wait.
+    /// As tasks on a runtime with two workers: calls are asynchronous.
     Tasks,
-    /// Each on a thread of its own: its calls block.
+    /// Each on a thread of its own: calls block.
     Threads,
 }
 
 /// A peer's storage, opened.
 #[async_trait]
 pub(crate) trait Open: Send + Sync {
-    /// What one thread or task of a user would hold.
+    /// Returns a client for one thread or task.
     fn client(&self) -> Box<dyn Client>;
 
-    /// Brings it to rest.
+    /// Closes the storage.
     async fn close(self: Box<Self>) {}
 }
 
-/// One of those who use a storage at the same time.
+/// A client of a storage that is used concurrently.
 ///
-/// Calls of a peer of [`Style::Threads`] block and never wait. All of them panic where something fails: there
-/// is nothing to measure then.
+/// Calls of a peer of [`Style::Threads`] block and never yield. All calls panic on an error, because there is
+/// nothing to measure then.
 #[async_trait]
 pub(crate) trait Client: Send {
-    /// Once it returns, the save survives a power cut.
+    /// Saves a workflow. Once this returns, the save survives a power failure.
     async fn save(&mut self, save: Save);
 
-    /// As many saves as one, in the way that the peer has for it. No two are of one workflow.
+    /// Saves many workflows at once, in the peer's own way. No two saves are of the same workflow.
     async fn save_batch(&mut self, saves: Vec<Save>);
 
-    /// Head and content of a workflow, verified to belong together.
+    /// Loads the head and content of a workflow, and verifies that they belong together.
     async fn load(&mut self, id: &str);
 
-    /// The index records of all workflows; how many there are.
+    /// Reads the index records of all workflows. Returns their number.
     async fn list(&mut self) -> usize;
 }
 
 impl Peer {
-    /// All of them, in the order of a round.
+    /// All peers, in the order of a round.
     pub(crate) const ALL: [Self; 7] = [
         Self::Ours,
         Self::ObjectStore,
@@ -90,12 +89,12 @@ impl Peer {
         Self::Plain,
     ];
 
-    /// Another way to use the same peer. Which is better on a machine is for a trial to tell.
+    /// Returns another way to use the same peer. A trial decides which is better on a machine.
     pub(crate) fn other_way(self) -> Option<Self> {
         (self == Self::Sqlite).then_some(Self::SqliteEach)
     }
 
-    /// All of them, in each of their ways.
+    /// Returns all peers in all their ways.
     pub(crate) fn every_way() -> impl Iterator<Item = Self> {
         Self::ALL.into_iter().flat_map(|peer| [Some(peer), peer.other_way()]).flatten()
     }
@@ -104,7 +103,7 @@ impl Peer {
         self != Self::ObjectStoreGet || scenario == Scenario::Load
     }
 
-    /// Whose store it reads.
+    /// Returns the peer whose store it reads.
     pub(crate) fn filled_by(self) -> Self {
         match self {
             Self::ObjectStoreGet => Self::ObjectStore,
@@ -120,7 +119,7 @@ impl Peer {
         }
     }
 
-    /// Opens what is in the folder, or begins anew in an empty one.
+    /// Opens the store in the folder, or creates one in an empty folder.
     pub(crate) async fn open(self, folder: &Path) -> Box<dyn Open> {
         match self {
             Self::Ours => Box::new(ours::Ours::open(folder).await),
@@ -138,7 +137,7 @@ impl Peer {
         self == Self::Ours
     }
 
-    /// What it is called in a report, in whatever way it is used.
+    /// Returns the name in a report, which is the same for all ways of using the peer.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::SqliteEach => Self::Sqlite.order(),
@@ -146,7 +145,7 @@ impl Peer {
         }
     }
 
-    /// What it is called where its ways are told apart.
+    /// Returns the name that distinguishes the ways of using the peer.
     const fn order(self) -> &'static str {
         match self {
             Self::Ours => "ours",
@@ -160,7 +159,7 @@ impl Peer {
         }
     }
 
-    /// How this peer is used, where there are several ways.
+    /// Returns how this peer is used, if there are several ways.
     pub(crate) fn way(self) -> Option<&'static str> {
         match self {
             Self::Sqlite => Some("one connection behind a mutex"),

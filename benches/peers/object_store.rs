@@ -8,8 +8,8 @@ use object_store::{ObjectStore as _, ObjectStoreExt, local::LocalFileSystem};
 use super::{Client, Open, files};
 use crate::work::{Save, is_named_by};
 
-/// `object_store` on the same disk. A reader never finds a head before its version; content and record may
-/// follow side by side.
+/// `object_store` on the same disk. The version is written before the head; content and record may follow in
+/// parallel.
 #[derive(Clone)]
 pub(super) struct ObjectStore {
     store: Arc<LocalFileSystem>,

@@ -7,7 +7,7 @@ use pflow_store::{Expect, Query, SaveRequest, Store, StoreOptions, WorkflowId};
 use super::{Client, Open};
 use crate::work::Save;
 
-/// pflow-store itself, through the interface that everybody has.
+/// pflow-store itself, through its public interface.
 pub(super) struct Ours(Store);
 
 impl Ours {

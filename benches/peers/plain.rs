@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use super::{Client, Open, files};
 use crate::work::{Save, is_named_by};
 
-/// What people write who have read that a rename is atomic: each file beside its name, synced, moved over it,
-/// and the folder synced.
+/// The usual code around an atomic rename: each file is written beside its name, synced, and renamed over it,
+/// and the folder is synced.
 #[derive(Clone)]
 pub(super) struct Plain {
     folder: Arc<PathBuf>,
@@ -58,7 +58,7 @@ impl Client for Plain {
         Self::save(self, &save).unwrap();
     }
 
-    /// Side by side, because the file system then commits what several threads wait for at once.
+    /// Saves in parallel, because the file system then commits the work of several threads together.
     async fn save_batch(&mut self, saves: Vec<Save>) {
         thread::scope(|scope| {
             for save in &saves {

@@ -20,7 +20,7 @@ impl Redb {
         Self(Arc::new(Database::create(folder.join("store.redb")).unwrap()))
     }
 
-    /// All of these saves in one transaction.
+    /// Writes all of these saves in one transaction.
     fn transact(&self, saves: &[Save]) -> Result<(), redb::Error> {
         let parts: Vec<_> = saves.iter().map(Save::parts).collect();
         let mut transaction = self.0.begin_write()?;

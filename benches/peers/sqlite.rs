@@ -23,7 +23,7 @@ const STATEMENTS: [&str; 4] = [
     "INSERT OR REPLACE INTO entries VALUES (?1, ?2)",
 ];
 
-/// One connection, which the clients take in turn: nobody ever finds the database locked.
+/// One connection, which the clients take in turn, so the database is never locked for them.
 pub(super) struct Shared(Arc<Mutex<Connection>>);
 
 /// A connection for each client, which waits while another one writes.
@@ -94,9 +94,9 @@ fn connect(file: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// All of these saves in one transaction.
+/// Writes all of these saves in one transaction.
 fn transact(connection: &Mutex<Connection>, saves: &[Save]) -> rusqlite::Result<()> {
-    // What takes no lock is made before it is taken.
+    // Work that needs no lock is done before the lock is taken.
     let parts: Vec<_> = saves.iter().map(Save::parts).collect();
     let mut connection = connection.lock().unwrap();
     let transaction = Transaction::new(&mut connection, TransactionBehavior::Immediate)?;

@@ -1,5 +1,5 @@
-//! For programs. What is added later leaves `schema_version` as it is; what is taken away or means something
-//! else raises it.
+//! The output for programs. Additions leave `schema_version` unchanged; a removal or a change of meaning
+//! raises it.
 
 use std::collections::BTreeMap;
 
@@ -39,9 +39,9 @@ struct Line<'a> {
     p50_us: f64,
     p99_us: f64,
     peak_memory_kib: u64,
-    /// None where they were not counted.
+    /// None if they were not counted.
     syncs_per_save: Option<f64>,
-    /// How many times as many operations a second as this peer does in this scenario.
+    /// The operations per second of this peer in this scenario, relative to each other peer.
     ratio_to: BTreeMap<&'static str, f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     flat: Option<&'a Flat>,

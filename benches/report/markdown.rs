@@ -1,4 +1,4 @@
-//! The page RESULTS.md, whole. What does not come out of a run stands in `page.md`.
+//! The whole page RESULTS.md. The text that does not come from a run is in `page.md`.
 
 use std::fmt::Write;
 

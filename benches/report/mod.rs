@@ -1,4 +1,4 @@
-//! What is told in the end.
+//! The reports.
 
 mod json;
 mod markdown;
@@ -22,12 +22,12 @@ pub(crate) fn tell(arguments: &Arguments, results: &Results) {
     }
 }
 
-/// How many times as much `row` gets done in a second as `other`.
+/// Returns the operations per second of `row` relative to `other`.
 fn ratio(row: &Row, other: &Row) -> f64 {
     row.found.per_second / other.found.per_second
 }
 
-/// The rows of each scenario.
+/// Returns the rows of each scenario.
 fn scenarios(results: &Results) -> impl Iterator<Item = &[Row]> {
     results.rows.chunk_by(|one, next| one.scenario == next.scenario)
 }
@@ -36,7 +36,7 @@ fn ours(rows: &[Row]) -> Option<&Row> {
     rows.iter().find(|row| row.peer.is_ours())
 }
 
-/// What a reader might miss.
+/// Returns notes about what is missing.
 fn missing(results: &Results) -> Vec<String> {
     let mut missing = Vec::new();
     if !results.left_out.is_empty() {
@@ -48,7 +48,7 @@ fn missing(results: &Results) -> Vec<String> {
     missing
 }
 
-/// A number with as many digits as say something, and commas between thousands.
+/// Formats a number with its significant digits, and commas between thousands.
 fn number(value: f64) -> String {
     if value < 100.0 {
         return if value < 10.0 { format!("{value:.2}") } else { format!("{value:.1}") };
@@ -67,7 +67,7 @@ fn count(value: usize) -> String {
     text
 }
 
-/// A time in the unit that fits.
+/// Formats a time in a fitting unit.
 fn time(micros: f64) -> String {
     if micros < 1_000.0 { format!("{} us", number(micros)) } else { format!("{} ms", number(micros / 1e3)) }
 }

@@ -1,4 +1,4 @@
-//! For people at a terminal: a table for each scenario.
+//! The output for a terminal: a table for each scenario.
 
 use std::fmt::Write;
 

@@ -1,5 +1,5 @@
-//! What the fuzz targets do with their input. Each function goes through the public API of the library, and
-//! panics where an answer is wrong. `tests/fuzz.rs` of the library runs the same functions as property tests.
+//! The functions of the fuzz targets. Each uses the public API of the library, and panics on a wrong answer.
+//! `tests/fuzz.rs` of the library runs the same functions as property tests.
 //!
 //! Invariants: no panic, no hang, memory in proportion to the input, errors of the documented kinds, and
 //! never a value that was not stored.
@@ -30,7 +30,7 @@ use pflow_store::{
 
 /// The workflow of the known store.
 const ID: &str = "a";
-/// Its contents by generation.
+/// The contents of the workflow by generation.
 const CONTENTS: [&str; 3] = [
     r#"{ "nodes": [ { "id": "n", "type": "echo", "params": { "text": "1" } } ] }"#,
     r#"{ "nodes": [ { "id": "n", "type": "echo", "params": { "text": "2" } } ] }"#,
@@ -41,7 +41,7 @@ pub const LOCKFILE: &str = "workflows/a/workflow.lock";
 pub const CONFIG: &str = "config.json";
 const VERSION: &str = "versions/a/000000000002-";
 
-/// The known store as its objects.
+/// Returns the objects of the known store.
 pub fn known_objects() -> &'static [(String, Bytes)] {
     static OBJECTS: OnceLock<Vec<(String, Bytes)>> = OnceLock::new();
     OBJECTS.get_or_init(|| {
@@ -62,7 +62,7 @@ pub fn known_objects() -> &'static [(String, Bytes)] {
     })
 }
 
-/// The key of the version that [`version`] replaces.
+/// Returns the key of the version that [`version`] replaces.
 pub fn version_key() -> &'static str {
     let found = known_objects().iter().find(|(name, _)| name.starts_with(VERSION));
     &found.expect("the second generation").0
@@ -97,7 +97,7 @@ fn key(name: &str) -> Key {
     Key::parse(name).unwrap()
 }
 
-/// A document: kept byte for byte or refused with a message for people.
+/// A document is kept byte for byte, or refused with a message for people.
 pub fn document(data: &[u8]) {
     let limits = Limits::default();
     match Document::parse(data.to_vec(), &limits) {
@@ -129,28 +129,28 @@ pub fn document(data: &[u8]) {
     }
 }
 
-/// A head under its key.
+/// Replaces the head.
 pub fn head(data: &[u8]) {
     object(HEAD, data, &[ErrorKind::Corrupt, ErrorKind::Incompatible]);
 }
 
-/// A version under its key. One that was cut behind its line counts as pruned.
+/// Replaces a version. One that is cut off after its line counts as pruned.
 pub fn version(data: &[u8]) {
     object(version_key(), data, &[ErrorKind::Corrupt, ErrorKind::Incompatible, ErrorKind::NotFound]);
 }
 
-/// A mirror of a lease. It decides nothing, so no operation fails because of it.
+/// Replaces a mirror of a lease. No decision depends on it, so no operation fails because of it.
 pub fn lockfile(data: &[u8]) {
     object(LOCKFILE, data, &[]);
 }
 
-/// The config. What is another program's is a failure, since the place is not ours then.
+/// Replaces the config. A config of another program is a failure, since the location is not ours then.
 pub fn config(data: &[u8]) {
     object(CONFIG, data, &[ErrorKind::Corrupt, ErrorKind::Incompatible, ErrorKind::Failed]);
 }
 
 fn object(name: &str, data: &[u8], kinds: &[ErrorKind]) {
-    // Made by a runtime of its own, so not within the one below.
+    // Computed here, because it blocks on the runtime itself.
     let known = known_objects();
     runtime().block_on(async {
         let environment = Arc::new(ManualEnvironment::new(2));
@@ -169,8 +169,8 @@ fn object(name: &str, data: &[u8], kinds: &[ErrorKind]) {
     });
 }
 
-/// Reads the store in every way; what it answers must have been stored, and what it refuses must be of
-/// `kinds`. The content of the workflow must be one of `contents`.
+/// Reads the store in every way. Answers must be values that were stored, and refusals must be of `kinds`.
+/// The content of the workflow must be one of `contents`.
 async fn read_everything(store: Result<Store, Error>, kinds: &[ErrorKind], contents: &[&str]) {
     let refused = |error: &Error| {
         assert!(kinds.contains(&error.kind()), "{:?}: {error:?}", error.kind());
@@ -208,21 +208,21 @@ async fn read_everything(store: Result<Store, Error>, kinds: &[ErrorKind], conte
     }
 }
 
-/// The file `.journal/journal` of a folder with a store. The state vouches for the records, so nothing older
-/// than the last of them is an answer.
+/// Replaces the file `.journal/journal` of a folder with a store. The state covers the records, so an answer
+/// older than the last of them is wrong.
 pub fn journal(data: &[u8]) {
     folder("journal", data, &CONTENTS[2..]);
 }
 
-/// The file `.journal/state` of a folder with a store. A valid state may say that the journal has ended, and
-/// then the files count, which may be older.
+/// Replaces the file `.journal/state` of a folder with a store. A valid state may say that the journal has
+/// ended; then the files count, which may be older.
 pub fn state(data: &[u8]) {
     folder("state", data, &CONTENTS);
 }
 
-/// A file of the disk backend's own folder, in a store that was killed with work in its journal. Which kinds
-/// of errors the disk reports for damage of its own is its business; a value that was not stored is no answer
-/// in any case.
+/// Replaces a file of the disk backend's own folder, in a store that was killed with work in its journal. The
+/// disk may report its own damage with any of several kinds of errors, but a value that was not stored is
+/// always wrong.
 fn folder(name: &str, data: &[u8], contents: &[&str]) {
     let place = tempfile::tempdir().unwrap();
     copy(known_folder(), place.path());
@@ -242,13 +242,13 @@ fn folder(name: &str, data: &[u8], contents: &[&str]) {
         ];
         read_everything(store, &kinds, contents).await;
         if let Some(store) = opened {
-            // Damage may keep it from coming to rest.
+            // Damage may make the close fail.
             drop(store.close().await);
         }
     });
 }
 
-/// A folder with the known store, whose last changes are in its journal alone.
+/// Returns a folder with the known store, whose last changes are only in its journal.
 pub fn known_folder() -> &'static Path {
     static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
     FOLDER
@@ -259,7 +259,7 @@ pub fn known_folder() -> &'static Path {
                 let location = Location::Folder(live.path().to_owned());
                 let store = Store::init_location(&location, StoreOptions::new(environment)).await.unwrap();
                 fill(&store).await;
-                // As a kill leaves it: before the files have followed.
+                // Copied before the files are written back, like after a kill.
                 copy(live.path(), kept.path());
                 store.close().await.unwrap();
             });
@@ -277,7 +277,7 @@ fn copy(from: &Path, to: &Path) {
                 fs::create_dir_all(&target).unwrap();
                 copy(&entry.path(), &target);
             }
-            // What follows the journal meanwhile may be renamed away; the journal has it.
+            // A file may be renamed away by the write-back in the meantime; the journal has its content.
             _ => drop(fs::copy(entry.path(), &target)),
         }
     }

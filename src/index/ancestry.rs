@@ -1,4 +1,4 @@
-//! Reads what [`classify`] decides on: the versions of one workflow, its head, and the witnesses.
+//! Reads the input of [`classify`]: the versions of one workflow, its head, and the witnesses.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,21 +14,21 @@ use crate::{
     repo::{Candidate, StoredHead, VersionName, VersionStatus, Witnesses, classify},
 };
 
-/// How often a look starts again because the head changed meanwhile.
+/// How many times a read starts again because the head changed.
 const ATTEMPTS: u32 = 16;
-/// How many versions or segments are read side by side.
+/// How many versions or segments are read concurrently.
 const READ_AHEAD: usize = 32;
 
-/// The versions of a workflow that its head does not name, by their status.
+/// The versions of a workflow that its head does not name, with their status.
 #[derive(Debug)]
 pub(crate) struct Ancestry {
-    /// The head, read after the versions were listed. Empty where it cannot be read.
+    /// The head, read after the versions were listed. Empty if it cannot be read.
     pub(crate) stored: StoredHead,
-    /// Why the head cannot be read; none where it can be or is not there.
+    /// Why the head cannot be read; none if it can be read or does not exist.
     pub(crate) damage: Option<Error>,
-    /// The versions of a higher generation than the head's.
+    /// The versions with a higher generation than the head's.
     pub(crate) candidates: Vec<Candidate>,
-    /// Of every candidate.
+    /// The status of every candidate.
     pub(crate) statuses: BTreeMap<VersionName, VersionStatus>,
 }
 
@@ -37,7 +37,7 @@ impl Ancestry {
         self.statuses.values().any(|status| *status == VersionStatus::Hurt)
     }
 
-    /// The error of a hurt head; none where the head is not hurt.
+    /// Returns the error of a hurt head; none if the head is not hurt.
     pub(crate) fn hurt(&self) -> Option<Error> {
         let hurt = || self.statuses.iter().filter(|(_, status)| **status == VersionStatus::Hurt);
         let (highest, _) = hurt().map(|(name, _)| name).next_back()?;
@@ -59,14 +59,14 @@ impl Ancestry {
 }
 
 impl Index {
-    /// An error if the head of `id` is hurt. Costs one listing where nothing is there but `own`, the versions
-    /// of the caller's attempts.
+    /// Returns an error if the head of `id` is hurt. Costs one listing if there are no versions except `own`,
+    /// those of the caller's attempts.
     pub(crate) async fn refuse_hurt(&self, id: &WorkflowId, own: &[Key]) -> Result<()> {
         let listed = self.objects.keys(&keys::versions_of(id)).await?;
         if listed.iter().all(|key| own.contains(key)) {
             return Ok(());
         }
-        // A hit is rare: its future does not make those of all callers large.
+        // Boxed because this is rare, and its future must not enlarge those of all callers.
         let ancestry = Box::pin(self.look(id, own)).await?;
         match (ancestry.hurt(), ancestry.damage) {
             (_, Some(damage)) => Err(damage),
@@ -75,15 +75,16 @@ impl Index {
         }
     }
 
-    /// The versions of `id` by their status. A head that cannot be read counts as one that has no version.
+    /// Returns the versions of `id` with their status. A head that cannot be read counts as one that has no
+    /// version.
     pub(crate) async fn ancestry(&self, id: &WorkflowId) -> Result<Ancestry> {
         Box::pin(self.look(id, &[])).await
     }
 
-    /// IMPORTANT: the listing first, the head after. A version is written before its head and on top of a
-    /// version that the head had reached, so beside writers at work the listing can show a version one commit
-    /// ahead of the later head, and never more. What follows is read later still, so a head that changed
-    /// meanwhile makes the look start again before anything is called hurt.
+    /// IMPORTANT: list the versions before reading the head. A version is written before its head and on top
+    /// of a version that the head had reached. So while writers are at work, the listing can show a version
+    /// at most one commit ahead of the head that is read later. The candidates are read later still, so if
+    /// the head has changed in the meantime, the read starts again before the head is called hurt.
     async fn look(&self, id: &WorkflowId, own: &[Key]) -> Result<Ancestry> {
         for _ in 0..ATTEMPTS {
             let listed = self.objects.keys(&keys::versions_of(id)).await?;
@@ -125,7 +126,7 @@ impl Index {
         Ok(Ancestry { stored, damage, candidates, statuses })
     }
 
-    /// The versions that are still there, in the order of their names.
+    /// Returns the versions that still exist, ordered by name.
     async fn candidates(&self, id: &WorkflowId, names: Vec<VersionName>) -> Result<Vec<Candidate>> {
         let reads = stream::iter(names).map(|name| async move {
             match self.objects.unvouched_version(id, &name).await {
@@ -152,7 +153,7 @@ impl Index {
         Ok(Witnesses { indexed, head_is_lost, copy: self.copy_ahead(stored, candidates).await? })
     }
 
-    /// All that is known of the candidates of a hurt head, of which the index has seen `indexed`.
+    /// Returns the witnesses for the candidates of a hurt head, of which the index has seen `indexed`.
     pub(crate) async fn witnesses_beside(
         &self,
         ancestry: &Ancestry,
@@ -162,7 +163,8 @@ impl Index {
         Ok(Witnesses { indexed, head_is_lost: true, copy })
     }
 
-    /// Those of `names` that an entry or a line of the operation history names. Reads the whole history.
+    /// Returns those of `names` that an entry or a line of the operation history names. Reads the whole
+    /// history.
     pub(crate) async fn has_seen(
         &self,
         names: &BTreeSet<(WorkflowId, VersionName)>,
@@ -177,7 +179,8 @@ impl Index {
         Ok(seen)
     }
 
-    /// Those of `names` that a line of the operation history says a chain gained. Reads the whole history.
+    /// Returns those of `names` that a line of the operation history records as gained by a chain. Reads the
+    /// whole history.
     async fn in_history(
         &self,
         names: &BTreeSet<(WorkflowId, VersionName)>,
@@ -192,8 +195,8 @@ impl Index {
         Ok(found)
     }
 
-    /// Every segment that is there, in no order. One that cannot be read is passed over with a warning;
-    /// `verify` reports it.
+    /// Calls `take_in` with every existing segment, in no order. A segment that cannot be read is skipped
+    /// with a warning; `verify` reports it.
     pub(super) async fn each_segment(&self, mut take_in: impl FnMut(Segment)) -> Result<()> {
         let keys = self.objects.keys(&keys::index_segments()).await?;
         let mut reads = stream::iter(keys)
@@ -211,8 +214,8 @@ impl Index {
         Ok(())
     }
 
-    /// The highest fence of each of `ids` that the operation history or a pending record tells. Reads the
-    /// whole history.
+    /// Returns the highest fence of each of `ids` that the operation history or a pending record mentions.
+    /// Reads the whole history.
     pub(crate) async fn fences(&self, ids: &BTreeSet<WorkflowId>) -> Result<BTreeMap<WorkflowId, u64>> {
         let mut fences = BTreeMap::new();
         if ids.is_empty() {
@@ -241,8 +244,8 @@ impl Index {
         Ok(fences)
     }
 
-    /// The content of the working copy, if a candidate has it and no version of the chain has: the copy is
-    /// written after the head.
+    /// Returns the content hash of the working copy, if a candidate has that content and no version of the
+    /// chain has. The copy is written after the head, so it shows that the head had reached the candidate.
     async fn copy_ahead(&self, stored: &StoredHead, candidates: &[Candidate]) -> Result<Option<ContentHash>> {
         let head = &stored.head;
         let Some(copy) = self.objects.get(&keys::content(&head.id, MediaType::Json)).await? else {

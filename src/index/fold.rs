@@ -19,47 +19,50 @@ use crate::{
     repo::{Objects, Traits, unreadable},
 };
 
-/// How often an explicit fold or a reindex tries again when somebody else's got through first.
+/// How many times an explicit fold or a reindex is retried after losing the race to another fold.
 const ATTEMPTS: u32 = 8;
-/// An explicit fold writes a base and the exports as well where so many entries have changed since the last
-/// base, as a part of what that has: what it writes stays in proportion to what was saved.
+/// An explicit fold also writes a base and the exports if the number of entries that have changed since the
+/// last base is at least the size of that base divided by this. So the bytes written stay in proportion to
+/// what was saved.
 const EXPLICIT_PART: u64 = 2;
-/// When to fold. A fold costs one segment for all the records that it takes, so the cost of a save stays the
-/// same however many workflows there are.
+/// The policy that decides when to fold. A fold costs one segment for all the records that it takes, so the
+/// cost of a save does not grow with the number of workflows.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Policy {
-    /// A saver folds when it finds this many records.
+    /// A writer folds when it finds this many records.
     pub(crate) records: usize,
-    /// A saver looks at its first write, if the work is not shared out, and then every so many writes.
+    /// A writer checks at its first write, if the work is not shared out, and then once every this many
+    /// writes.
     pub(crate) look_every: u32,
-    /// A process begins at any of these writes, and of those that find a fold due one at a time folds. For
-    /// storages where a look and a fold cost requests, and many processes make one save each.
+    /// A process starts checking at a random one of these writes, and of the writers that find a fold due
+    /// only one at a time folds. For storages on which a check and a fold cost requests, and on which many
+    /// processes make one save each.
     pub(crate) shared_out: bool,
-    /// A base is never written for fewer entries than this in the segments.
+    /// A fold that a save starts writes a base only if the segments have at least this many entries.
     pub(crate) smallest_base: u64,
-    /// A fold follows the answer of the save that found it due, instead of coming before it.
+    /// A save that finds a fold due replies before it folds, instead of after.
     pub(crate) behind: bool,
 }
 
 impl Policy {
-    /// What suits a storage.
+    /// Returns the policy for a storage.
     ///
-    /// Elsewhere than on this machine a cold reader pays a request for each workflow that a record names, a
-    /// saver one for each look, and a fold two for each record. So a saver looks at one of eight writes, and
-    /// one saver folds at a time. While it does, 16 others add a few records each; at three times the records
-    /// they fold as well. A fold takes longer than a save, so it follows the answer.
+    /// On a remote storage a cold reader pays a request for each workflow that a record names, a writer one
+    /// for each check, and a fold two for each record. So a writer checks at one of eight writes, and one
+    /// writer folds at a time. Meanwhile 16 other writers add a few records each; at three times the number
+    /// of records they fold as well. A fold takes longer than a save, so it follows the reply.
     pub(crate) fn of(traits: Traits) -> Self {
         let remote = traits.is_remote;
         let look_every = if remote { 8 } else { 64 };
         Self { records: 64, look_every, shared_out: remote, smallest_base: 64, behind: remote }
     }
 
-    /// The number of the first write, of which every `look_every`th looks.
+    /// Returns the number of the first write, of which every `look_every`th checks.
     pub(crate) fn first_write(&self, environment: &dyn Environment) -> u32 {
         if self.shared_out { (environment.jitter() * f64::from(self.look_every)) as u32 } else { 0 }
     }
 
-    /// With the caller's wishes.
+    /// Applies the caller's options.
     pub(crate) fn with(mut self, records: Option<usize>, behind: Option<bool>) -> Self {
         if let Some(records) = records {
             self.records = records;
@@ -73,28 +76,29 @@ impl Policy {
     }
 }
 
-/// What became of a fold.
+/// The outcome of a fold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Folded {
     /// There was nothing to do.
     Nothing,
-    /// The index covers what it found.
+    /// The index covers the records that the fold found.
     Done,
-    /// Somebody else's fold got through first. What it left is for the next one.
+    /// Another fold won the race. The remaining records are for the next one.
     Lost,
 }
 
-/// What a fold does about the base.
+/// What a fold does with the base.
 enum Base {
     Keep,
-    /// A new one of everything there is.
+    /// Write a new one with all current entries.
     Renew,
-    /// A new one of exactly these.
+    /// Write a new one with exactly these entries.
     Replace(Entries),
 }
 
 impl Base {
-    /// What the new one has, of a table and what is newer than it; none if there is no new one.
+    /// Returns the entries of the new base, from a table and the entries that are newer; none if there is no
+    /// new base.
     fn entries<'a>(
         &'a self,
         table: &'a Table,
@@ -113,7 +117,7 @@ impl Base {
 }
 
 impl Index {
-    /// After a write, when it is time to look: folds if enough records are there.
+    /// Called after a write when it is time to check: folds if there are enough records.
     pub(crate) async fn fold_if_due(&self) -> Result<Folded> {
         let limit = if self.policy.shared_out { usize::MAX } else { self.policy.records };
         let records = Pending::list(&self.objects, limit).await?.len();
@@ -122,11 +126,11 @@ impl Index {
             return Ok(Folded::Nothing);
         }
         if self.policy.shared_out && !self.claim(records).await? {
-            // Another one folds. If that takes too long it falls to the next write of this process.
+            // Another writer is folding. If that takes too long, the next write of this process takes over.
             self.crowded.store(true, Ordering::Relaxed);
             return Ok(Folded::Nothing);
         }
-        // Until this fold is through, the next write waits for it and looks again.
+        // Until this fold has ended, the next write waits for it and checks again.
         self.crowded.store(self.policy.behind, Ordering::Relaxed);
         let folded = self.fold_once(false).await;
         if self.policy.shared_out {
@@ -136,7 +140,7 @@ impl Index {
         folded
     }
 
-    /// Folds whatever there is. Where much of it is new, the exports are brought up to date as well.
+    /// Folds all records. If enough of them are new, the exports are updated as well.
     pub(crate) async fn fold_now(&self) -> Result<()> {
         for _ in 0..ATTEMPTS {
             if self.fold_once(true).await? != Folded::Lost {
@@ -146,11 +150,11 @@ impl Index {
         Err(Error::IndexBusy { attempts: ATTEMPTS })
     }
 
-    /// Makes the index anew from the heads; how many workflows it has.
+    /// Rebuilds the index from the heads. Returns the number of workflows in it.
     pub(crate) async fn rebuild(&self) -> Result<usize> {
         self.gate.check_writer_again().await?;
-        // IMPORTANT: the root first, then the records, the heads last. A record goes only after a swap of the
-        // root, so whatever changes behind the heads that we read either still has its record for the next
+        // IMPORTANT: read the root first, then the records, then the heads. A record is removed only after a
+        // swap of the root. So any change after our read of a head either still has its record for the next
         // fold, or makes our own swap fail.
         let mut table = self.with_lost_heads(self.anchored(self.table().await?).await?).await?;
         let mut records = Pending::list(&self.objects, usize::MAX).await?;
@@ -163,7 +167,8 @@ impl Index {
             if self.write(table, findings, Base::Replace(entries.clone())).await? == Folded::Done {
                 return Ok(entries.values().filter(|entry| !entry.deleted).count());
             }
-            // Whoever got in between folded records away, so what they named may be newer than what we read.
+            // The fold that won the race removed records, so the heads that they named may be newer than what
+            // we read.
             table = self.with_lost_heads(self.anchored(self.table().await?).await?).await?;
             records = Pending::list(&self.objects, usize::MAX).await?;
             self.update(&mut entries, &table).await?;
@@ -171,8 +176,8 @@ impl Index {
         Err(Error::IndexBusy { attempts: ATTEMPTS })
     }
 
-    /// Reads again the heads of workflows of which `table` has a later entry than `entries`, or the only one.
-    /// A head that is damaged or hurt keeps the entry that it had.
+    /// Reads again the heads of workflows for which `table` has a later entry than `entries`, or the only
+    /// one. A workflow whose head is damaged or hurt keeps its previous entry.
     async fn update(&self, entries: &mut Entries, table: &Table) -> Result<()> {
         let newer = |(id, known): &(&WorkflowId, &Arc<Entry>)| {
             entries.get(*id).is_none_or(|read| read.generation < known.generation)
@@ -200,17 +205,18 @@ impl Index {
     }
 
     async fn fold_once(&self, explicit: bool) -> Result<Folded> {
-        // Once in many saves: a long-lived writer must not write an index that it no longer understands.
+        // Checked here because it is rare: a long-lived writer must not write an index that it no longer
+        // understands.
         self.gate.check_writer_again().await?;
         let records = Pending::list(&self.objects, usize::MAX).await?;
         let mut table = self.table().await?;
         if table.lost.is_some() {
-            // A new base would hide what it lacks.
+            // A new base would hide the entries that it lacks.
             refuse_others(&self.objects, &table.unreadable).await?;
             table = self.with_lost_heads(self.anchored(table).await?).await?;
         }
         let findings = self.find(records, &table).await?;
-        // Where there is nothing on top of the base, a new one would say the same.
+        // Without segments on top of the base, a new one would be identical.
         let changed = !findings.segment.is_empty() || !table.root.segments.is_empty();
         let new = table.root.entries_in_segments() + findings.segment.entries.len() as u64;
         let base = table.root.entries_in_base();
@@ -220,10 +226,10 @@ impl Index {
         self.write(table, findings, base).await
     }
 
-    /// Swaps in a root that covers the findings, then clears away what it covers.
+    /// Swaps in a root that covers the findings, and then deletes what the root covers.
     ///
-    /// A crash leaves, in the order of the stages: parts that nothing names; a root that covers records which
-    /// are still there and do no harm; an export that lags.
+    /// By stage, a crash leaves: parts that no root names; a root that covers records which still exist,
+    /// which is harmless; an outdated export.
     async fn write(&self, table: Table, findings: Findings, base: Base) -> Result<Folded> {
         let Findings { mut segment, mut covered, unreached } = findings;
         let settled = self.settle(unreached).await;
@@ -249,7 +255,7 @@ impl Index {
             let encoded = encode_base(root.sequence, root.size(), entries.values().copied());
             let bytes = encoded.map_err(|source| unreadable(&key, source))?;
             root.base = Some(Part::new(&key, &bytes, entries.len()));
-            // The segments stay where they are: they are the operation history.
+            // The segments are not deleted: they are the operation history.
             root.segments.clear();
             parts.push(Write::put(key, bytes).absent().fresh());
         }
@@ -257,8 +263,8 @@ impl Index {
         let old_base = table.root.base.as_ref().filter(|old| Some(*old) != root.base.as_ref());
         let old_base = old_base.and_then(|old| Key::parse(old.key.as_str()).ok());
         let encoded = root.encode().map_err(|source| unreadable(&keys::index_root(), source))?;
-        // IMPORTANT: the parts are there before the root names them, and records and the old base go only
-        // after.
+        // IMPORTANT: the parts are in place before the root names them. Records and the old base are deleted
+        // only after it.
         let after = covered.into_iter().chain(old_base).map(Write::delete).collect();
         let around = Around { before: parts, beside: None, after };
         let version = match swap(objects, keys::index_root(), encoded, table.version.as_ref(), around).await {
@@ -313,17 +319,16 @@ impl Index {
             return Ok(Folded::Nothing);
         }
         let batch = Batch::new().stage(keys.into_iter().map(Write::delete));
-        // Deletes without a condition meet no conflict.
+        // Unconditional deletes cannot conflict.
         self.objects.commit(batch, || "the clearing of records".to_owned()).await.map(|_| Folded::Done)
     }
 }
 
-/// Refuses to write an index of everything while there is a head that only others can read, a newer program
-/// or another user: its present version would be hidden from them. A damaged head hides nothing; `verify`
-/// names it.
+/// Refuses to write a full index while a head can be read only by others: by a newer program or another user.
+/// The index would hide its current version from them. A damaged head hides nothing; `verify` reports it.
 ///
 /// # Errors
-/// The failure to read such a head now.
+/// The error of reading such a head now.
 async fn refuse_others(objects: &Objects, unreadable: &[Unreadable]) -> Result<()> {
     for readable_by_others in unreadable.iter().filter(|unreadable| !unreadable.is_damaged()) {
         objects.head(&readable_by_others.id).await?;

@@ -9,24 +9,24 @@ use crate::{
     repo::{StoredHead, VersionStatus},
 };
 
-/// How many workflows are settled side by side.
+/// How many workflows are settled concurrently.
 const AT_ONCE: usize = 32;
 
-/// What became of records whose generation the head of their workflow has not reached.
+/// The outcome of records whose generation the head of their workflow has not reached.
 #[derive(Debug, Default)]
 pub(super) struct Settled {
-    /// Records that say nothing any more once the root has the lines below.
+    /// Records that are no longer needed once the root contains the lines below.
     pub(super) covered: Vec<Key>,
     pub(super) unconfirmed: Vec<Unconfirmed>,
 }
 
 impl Index {
-    /// Ends the attempts behind these records, and deletes no version.
+    /// Settles the attempts behind these records. Deletes no version.
     ///
-    /// Ancestry decides, see [`crate::repo::classify`]. Where the head is hurt, nothing is settled: the
-    /// records stay. Elsewhere the head is rewritten, so that the swap of the attempt can never happen, and
-    /// the record becomes a line of the index. A writer that is still at work loses its swap and tries again
-    /// with a new version id. A crash in between leaves the record, and the next fold does the same again.
+    /// The ancestry decides, see [`crate::repo::classify`]. If the head is hurt, nothing is settled and the
+    /// records remain. Otherwise the head is rewritten, so that the swap of the attempt can never land, and
+    /// the record becomes a line of the index. A writer that is still at work loses its swap and retries with
+    /// a new version id. A crash in between leaves the record, and the next fold repeats the work.
     ///
     /// A workflow that cannot be settled now keeps its records for a later fold.
     pub(super) async fn settle(&self, unreached: Vec<(WorkflowId, Vec<Change>)>) -> Settled {
@@ -52,16 +52,18 @@ impl Index {
 
     async fn settle_one(&self, id: &WorkflowId, mut records: Vec<Change>) -> Result<Settled> {
         let mut ancestry = self.ancestry(id).await?;
-        // IMPORTANT: a head that cannot be read counts as an empty one here, and must not be written over.
+        // IMPORTANT: a head that cannot be read is represented as an empty one here, and must not be
+        // overwritten.
         if let Some(damage) = ancestry.damage.take() {
             return Err(damage);
         }
         if let Some(hurt) = ancestry.hurt() {
             return Err(hurt);
         }
-        // What the head has reached meanwhile is for the next fold: this one has no entry that covers it.
+        // Records that the head has reached since are left for the next fold, because this one has no entry
+        // that covers them.
         records.retain(|record| record.generation > ancestry.stored.head.generation());
-        // On a storage with atomic batches there is no record before its head, so there is nothing to fence.
+        // On a storage with atomic batches no record exists before its head, so there is nothing to fence.
         let is_fenced =
             self.objects.traits.atomic_batch || records.is_empty() || self.fence(&ancestry.stored).await?;
         if !is_fenced {
@@ -71,8 +73,8 @@ impl Index {
         Ok(Settled { covered: records.into_iter().map(|record| record.key).collect(), unconfirmed })
     }
 
-    /// Rewrites the head as it is, or makes one of generation 0 where there is none. Whether that happened:
-    /// then no swap that names an earlier state of the head can happen any more.
+    /// Rewrites the head unchanged, or creates one of generation 0 if there is none. Returns whether that
+    /// landed: then no swap that names an earlier state of the head can land any more.
     async fn fence(&self, stored: &StoredHead) -> Result<bool> {
         let id = &stored.head.id;
         let head = stored.head.next(self.objects.environment.new_id());

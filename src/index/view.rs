@@ -21,7 +21,7 @@ use crate::{
     repo::{Gate, Objects},
 };
 
-/// The index as one process keeps it: what it has read stays in memory until a newer root is seen.
+/// The index as one process holds it: what it has read stays in memory until it sees a newer root.
 #[derive(Debug)]
 pub(crate) struct Index {
     pub(super) objects: Objects,
@@ -29,9 +29,9 @@ pub(crate) struct Index {
     pub(super) texts: Texts,
     /// Never held across an await.
     kept: Mutex<Kept>,
-    /// How many heads this process wrote, from the policy's first number on.
+    /// The number of heads that this process wrote, starting at the policy's first number.
     writes: AtomicU32,
-    /// The last look found enough records for a fold, so the next write looks again.
+    /// The last check found enough records for a fold, so the next write checks again.
     pub(super) crowded: AtomicBool,
     pub(super) policy: super::fold::Policy,
 }
@@ -39,7 +39,7 @@ pub(crate) struct Index {
 #[derive(Debug, Default, Clone)]
 struct Kept {
     table: Option<Table>,
-    /// Entries of heads that this process read or wrote itself since it read the table.
+    /// Entries of heads that this process has read or written itself since it read the table.
     own: Entries,
 }
 
@@ -47,13 +47,13 @@ struct Kept {
 #[derive(Debug, Clone)]
 pub(crate) struct View {
     entries: Arc<Entries>,
-    /// Newer than `entries` where an id is in both.
+    /// Overrides `entries` if an id is in both.
     own: Entries,
-    /// How many pending records there were.
+    /// The number of pending records.
     pub(crate) pending: usize,
-    /// Why this was made from the heads instead of the stored index; none where it was not.
+    /// Why the view was built from the heads instead of the stored index; none if it was not.
     pub(crate) lost: Option<Lost>,
-    /// Workflows that may have changed, whose heads cannot be read.
+    /// Workflows with a pending record whose heads cannot be read.
     pub(crate) unreadable: Vec<Unreadable>,
 }
 
@@ -71,20 +71,20 @@ impl Index {
         }
     }
 
-    /// The same index with nothing read yet.
+    /// Returns the same index with nothing read yet.
     pub(crate) fn afresh(&self) -> Self {
         Self::new(self.objects.clone(), self.gate.clone(), self.policy)
     }
 
-    /// Whether a fold follows the answer of the save that found it due.
+    /// Whether a save that finds a fold due replies before it folds.
     pub(crate) fn folds_behind(&self) -> bool {
         self.policy.behind
     }
 
-    /// What there is now: everything that was acknowledged before this call, and perhaps more.
+    /// Returns the current view: everything that was acknowledged before this call, and possibly more.
     pub(crate) async fn view(&self) -> Result<View> {
-        // IMPORTANT: records first, root after. A record that is gone by now is covered by the root that we
-        // read next.
+        // IMPORTANT: list the records before reading the root. A record that is removed in between is covered
+        // by the root that is read next.
         let pending = Pending::list(&self.objects, usize::MAX).await?;
         let table = self.table().await?;
         let (stale, own) = {
@@ -128,30 +128,31 @@ impl Index {
         Ok(view)
     }
 
-    /// Whether a head that has not reached its pending records is worth a look at the versions: it has no
-    /// version, is behind its entry, or the storage has atomic batches, where no record comes before its
-    /// head. Elsewhere a writer at work leaves the same.
+    /// Whether a head that has not reached its pending records justifies a listing of the versions: the head
+    /// has no version, or is behind its index entry, or the storage has atomic batches, on which no record
+    /// exists before its head. On other storages, a writer in progress causes the same state.
     fn may_be_hurt(&self, head: &Head, entries: &Entries) -> bool {
         head.current.is_none()
             || self.objects.traits.atomic_batch
             || entries.get(&head.id).is_some_and(|entry| entry.generation > head.generation())
     }
 
-    /// The table that the present root names.
+    /// Returns the table that the current root names.
     pub(super) async fn table(&self) -> Result<Table> {
         let known = self.kept.lock().unwrap_or_else(PoisonError::into_inner).table.clone();
         let table = Table::load(&self.objects, &self.texts, known.as_ref()).await?;
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if known.is_some_and(|known| known.version != table.version) {
-            // The new root may have been made by a reindex that corrected what we remember; what it lacks has
-            // a record.
+            // The new root may come from a reindex that corrected what we remember. Whatever the new root
+            // lacks has a pending record.
             kept.own.clear();
         }
         kept.table = Some(table.clone());
         Ok(table)
     }
 
-    /// Keeps a table that this process wrote itself, if it knows the version of its root; its entries.
+    /// Keeps a table that this process wrote itself, if the version of its root is known. Returns its
+    /// entries.
     pub(super) fn keep(&self, table: Table) -> Arc<Entries> {
         let entries = Arc::clone(&table.entries);
         if table.version.is_some() {
@@ -161,8 +162,9 @@ impl Index {
         entries
     }
 
-    /// The same for a table that a fold has added to. Unless somebody reads it just now it is not copied:
-    /// that would make a fold cost more the more workflows there are.
+    /// Like [`keep`](Self::keep), for a table that a fold has extended. The entries are copied only if
+    /// another caller is reading them: a copy would make the cost of a fold grow with the number of
+    /// workflows.
     pub(super) fn keep_grown(
         &self,
         before: Table,
@@ -183,9 +185,9 @@ impl Index {
         entries
     }
 
-    /// Remembers a head that this process wrote, so that its own next listing need not read it. Whether it is
-    /// time to look for records to fold: at the writes that the policy names, and while others leave more of
-    /// them than a fold takes at every one.
+    /// Remembers a head that this process wrote, so that its own next listing does not read it. Returns
+    /// whether it is time to check for records to fold: at the writes that the policy chooses, and at every
+    /// write while more records remain than a fold needs.
     pub(crate) fn remember(&self, head: &Head) -> bool {
         let before = self.writes.fetch_add(1, Ordering::Relaxed);
         if let Some(entry) = Entry::of(head) {
@@ -196,7 +198,7 @@ impl Index {
 }
 
 impl View {
-    /// Every workflow that ever had a version, in the order of their ids, deleted ones included.
+    /// Returns every workflow that ever had a version, ordered by id, including deleted ones.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Entry>> {
         let mut merged: BTreeMap<&WorkflowId, &Arc<Entry>> = self.entries.iter().collect();
         for (id, entry) in &self.own {
@@ -211,9 +213,9 @@ impl View {
     }
 }
 
-/// The workflows whose heads must be read, and the highest generation that a record names: those with a
-/// record of a generation that we have not seen them reach. Once an entry has reached it, whatever became of
-/// that attempt is history that the entry covers.
+/// Returns the workflows whose heads must be read, with the highest generation that a record names: those
+/// with a record of a generation that no known entry has reached. Once an entry has reached it, the entry
+/// covers the outcome of that attempt.
 fn to_read(pending: &Pending, table: &Table, own: &Entries) -> BTreeMap<WorkflowId, u64> {
     let mut highest: BTreeMap<&WorkflowId, u64> = BTreeMap::new();
     for record in &pending.changes {

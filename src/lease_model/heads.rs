@@ -1,4 +1,4 @@
-//! The heads that the model's registers stand for, and back.
+//! Converts the model's registers to heads and back.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::{
     lock::{Claim, LeaseRequest},
 };
 
-/// How long a lease lasts and clocks may differ. Together they are less than a unit of the model's time.
+/// The duration of a lease and the clock skew. Their sum is less than one unit of the model's time.
 pub(super) const LEASE: Duration = Duration::from_secs(60);
 pub(super) const SKEW: Duration = Duration::from_secs(5);
 pub(super) const UNIT: Duration = Duration::from_secs(100);
@@ -28,12 +28,12 @@ impl Heads {
         Self { identities: Role::ALL.map(identity) }
     }
 
-    /// Everybody is on a machine of its own.
+    /// Returns the identity of an actor. Each actor is on a machine of its own.
     pub(super) fn identity(&self, role: Role) -> &Identity {
         &self.identities[role as usize]
     }
 
-    /// The head that a register stands for.
+    /// Returns the head that a register represents.
     pub(super) fn expand(&self, register: Register) -> Head {
         let mut current = None;
         for (generation, attempt) in (1..).zip(register.chain()) {
@@ -45,8 +45,8 @@ impl Heads {
         Head { current, fence, lease, nonce, ..Head::new(workflow()) }
     }
 
-    /// What a register keeps of a head. What is not in it decides nothing: how often it was written, how
-    /// often a lease was renewed, how one ended.
+    /// Returns the register for a head. It leaves out what no decision depends on: how often the head was
+    /// written, how often a lease was renewed, and how a lease ended.
     pub(super) fn compress(&self, head: &Head) -> Register {
         let held = head.lease.as_ref().map(|lease| Held {
             name: name_of(&lease.id),
@@ -103,7 +103,7 @@ pub(super) fn workflow() -> WorkflowId {
     WorkflowId::parse("a").unwrap()
 }
 
-/// What somebody saves.
+/// Returns the document that an actor saves.
 pub(super) fn document(role: Role) -> Document {
     Document::parse(format!(r#"{{ "by": "{role:?}" }}"#), &Limits::default()).unwrap()
 }

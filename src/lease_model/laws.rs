@@ -1,4 +1,4 @@
-//! What must hold, whatever happens: the promises of the lock, in the words of the model.
+//! The laws: what must hold in every world. They state the promises of the lock in terms of the model.
 
 use super::{
     rules::{Look, Rules, Verdict},
@@ -9,7 +9,7 @@ fn ensure(holds: bool, law: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(law()) }
 }
 
-/// What a swap by somebody may make of the register. `own`: its sender still asks what became of it.
+/// Checks a swap. `own`: its sender is still waiting for the outcome.
 pub(super) fn of_swaps(world: &World, by: Role, swap: &Swap, own: bool) -> Result<(), String> {
     let (before, after) = (&world.register, &swap.next);
     if let Doing::SaveUnder(name) = swap.doing {
@@ -76,7 +76,7 @@ fn of_leases(world: &World, swap: &Swap, before: &Register, after: &Register) ->
     }
 }
 
-/// What somebody may be told without a swap.
+/// Checks an answer that an actor gets without a swap.
 pub(super) fn of_answers(world: &World, by: Role, doing: Doing, verdict: Verdict) -> Result<(), String> {
     let actor = world.actor(by);
     let may_land = actor.doubts.iter().flatten().any(|doubt| doubt.named_is_present);
@@ -102,8 +102,8 @@ pub(super) fn of_answers(world: &World, by: Role, doing: Doing, verdict: Verdict
     }
 }
 
-/// Whoever wants the lock has it when it has waited for the time that a lease lasts, whoever died with it and
-/// whatever its own clock says: unless others do something meanwhile.
+/// Availability: if no other actor does anything, a client that wants the lock acquires it after waiting for
+/// the duration of a lease, even if the holder has died, and whatever the client's own clock says.
 pub(super) fn of_availability(register: Register, rules: &mut Rules) -> Result<(), String> {
     for by in Role::ALL.into_iter().filter(|role| role.is_holder()) {
         for clock in CLOCKS {

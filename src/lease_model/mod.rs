@@ -1,19 +1,19 @@
 //! A model of the lease protocol: everything that two holders, a saver without a lease, a breaker and a
 //! folder can do to one head, in every order.
 //!
-//! The decisions are the program's: [`crate::lock::decide`] and [`crate::store::change::decide`] are called with
-//! the heads that the model's registers represent. The model's own are the register, which compares and swaps, and the network:
-//! a reply may get lost, and then the swap lands at once, later, after its sender's death, or never. Anybody
-//! may be stopped between any two steps for any time, which is what a suspended process or a slow one is.
-//! Holders die and come back as others. Wall clocks jump by more than a lease lasts, ahead and behind, at
-//! every look.
+//! The decisions are the program's own: the model calls [`crate::lock::decide`] and
+//! [`crate::store::change::decide`] with the heads that its registers represent. The model itself provides
+//! the register, which compares and swaps, and the network: a reply may be lost, and then the swap lands at
+//! once, later, after its sender's death, or never. Every actor may be stopped between any two steps for any
+//! time, like a suspended or slow process. Holders die and return as other processes. At every read, the wall
+//! clock may be ahead or behind by more than a lease lasts.
 //!
-//! Nobody in here is careful: a holder goes on to save until it is told that its lease is lost. So what holds
-//! here does not lean on guards, renewals in time or clocks.
+//! No actor is careful: a holder continues to save until it is told that its lease is lost. So the laws that
+//! hold here do not depend on guards, timely renewals or clocks.
 //!
-//! Left out: guards and waiting, which only keep people polite; the copies and the mirror, which decide
-//! nothing; that a dead process is seen, which comes to the same as a clock that is ahead; and a save that
-//! takes a lease along.
+//! The model leaves out: guards and waiting, which safety does not depend on; the copies and the mirror,
+//! which no decision depends on; the detection of a dead process, which has the same effect as a clock that
+//! is ahead; and a save that acquires a lease.
 
 mod heads;
 mod laws;
@@ -27,29 +27,29 @@ use rules::Rules;
 use search::search;
 use world::{Left, World};
 
-/// What could be wrong with the protocol: each of them somebody's real one.
+/// Possible flaws of the protocol; each is known from a real system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Flaw {
-    /// A save is made under whatever lease is there.
+    /// A save is made under whatever lease is in the head.
     SaveForgetsItsLease,
-    /// Who takes over a lease, or breaks it, goes on with its fence.
+    /// A takeover or a break does not raise the fence.
     TakeoverKeepsTheFence,
-    /// Who saves without a lease over a stale one leaves it there.
+    /// A save without a lease over a stale lease leaves that lease in place.
     SaverLeavesAStaleLease,
-    /// A break takes away whatever lease is there.
+    /// A break removes whatever lease is in the head.
     BreaksWhateverIsThere,
     /// The last writer wins.
     SwapsWithoutComparing,
-    /// A save is conditional on the generation alone, after a look at the lease.
+    /// A save compares only the generation, after a read of the lease.
     ComparesTheGeneration,
-    /// A swap without an answer counts as one that did not happen.
+    /// A swap without a reply counts as one that did not happen.
     LostReplyIsAFailure,
-    /// Staleness is told by wall clocks alone.
+    /// Staleness is judged by wall clocks alone.
     TrustsEveryClock,
 }
 
-/// How often everybody may do what: five words, of `Role::ALL`, each with the digits of `Left`. All of it
-/// together would be too much to look at, so each scene has more of something. CI adds to them by
+/// The limits of each actor: one word per role, in the order of `Role::ALL`, with the digits of `Left`. All
+/// limits at once would be too many worlds to search, so each scene raises some of them. CI adds scenes with
 /// `PFLOW_TEST_LEASE_SCENES`, separated by commas.
 const SCENES: [&str; 4] = [
     "110000 100000 010000 000100 000100",
@@ -57,8 +57,8 @@ const SCENES: [&str; 4] = [
     "210101 110000 010000 000000 000000",
     "110010 000000 010010 000000 000110",
 ];
-/// So many worlds are looked at in them at least. Fewer would mean that somebody cannot do any more what the
-/// scenes are about.
+/// The minimum number of worlds that the search visits. Fewer would mean that an actor can no longer do what
+/// the scenes are for.
 const WORLDS: usize = 200_000;
 
 fn world(scene: &str) -> World {
@@ -73,7 +73,7 @@ fn world(scene: &str) -> World {
 }
 
 #[test]
-fn no_write_of_a_stale_holder_lands_after_its_successors_first_in_any_order_of_anything() {
+fn stale_holder_never_writes_after_its_successor() {
     let own = std::env::var("PFLOW_TEST_LEASE_SCENES").unwrap_or_default();
     let scenes = SCENES.into_iter().chain(own.split(',').filter(|scene| !scene.is_empty()));
     let mut states = 0;
@@ -87,11 +87,11 @@ fn no_write_of_a_stale_holder_lands_after_its_successors_first_in_any_order_of_a
     assert!(states > WORLDS, "{states} states");
 }
 
-/// Enough for every flaw to show.
+/// A scene in which every flaw shows.
 const BROKEN: &str = "110010 110000 010010 000100 000000";
 
 #[test]
-fn a_broken_protocol_is_found_out() {
+fn every_flaw_of_the_protocol_is_detected() {
     for (flaw, law) in [
         (Flaw::SaveForgetsItsLease, "lands after its successor's"),
         (Flaw::TakeoverKeepsTheFence, "under a fence that was there before"),

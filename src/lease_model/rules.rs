@@ -1,4 +1,4 @@
-//! What everybody decides: by the very functions that the program runs.
+//! The decisions of the actors, made by the functions that the program runs.
 
 use std::{collections::HashMap, hash::BuildHasherDefault, time::Duration};
 
@@ -33,39 +33,39 @@ use crate::{
     },
 };
 
-/// What somebody sees when it looks at the head.
+/// The input of a decision: what an actor sees when it reads the head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Look {
     pub(super) by: Role,
     pub(super) doing: Doing,
     pub(super) register: Register,
     pub(super) doubts: [Option<Doubt>; OPEN],
-    /// By so many units its wall clock is ahead of the true time.
+    /// How many units its wall clock is ahead of the true time.
     pub(super) clock: i8,
-    /// For so many units it has seen the lease as it is now, by its monotonic clock.
+    /// For how many units it has seen the lease unchanged, by its monotonic clock.
     pub(super) unchanged: u8,
 }
 
-/// What it makes of that.
+/// The decision that follows from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Verdict {
-    /// To swap this in, still in doubt about these attempts.
+    /// Swap in this register. These attempts stay unsettled.
     Swap(Register, [Option<Doubt>; OPEN]),
-    /// It is done: granted, given back or broken before, or saved by an attempt that has landed.
+    /// Done: the lease was granted, released or broken before, or an attempt to save has landed.
     Done,
-    /// Somebody else's lease is in the way.
+    /// Another client's lease is in the way.
     Locked,
-    /// The lease that it relies on is lost.
+    /// The lease that the actor relies on is lost.
     Lost,
-    /// It cannot be told whether it happened: an attempt may land yet, and no other one may be made.
+    /// Unknown: an attempt may still land, and no other may be made.
     Unknown,
 }
 
-/// The program's rules, or with a flaw in them.
+/// The program's rules, optionally with a flaw.
 pub(super) struct Rules {
     pub(super) flaw: Option<Flaw>,
     heads: Heads,
-    /// Every decision is a function of what was seen, so each is made once.
+    /// Cache: every decision is a function of its input, so each is made only once.
     made: HashMap<Look, Verdict, BuildHasherDefault<Quick>>,
 }
 
@@ -74,7 +74,7 @@ impl Rules {
         Self { flaw, heads: Heads::new(), made: HashMap::default() }
     }
 
-    /// How many decisions were made that differ in what was seen.
+    /// Returns the number of decisions with different inputs.
     pub(super) fn decisions(&self) -> usize {
         self.made.len()
     }
@@ -119,7 +119,7 @@ impl Rules {
             LockDecision::Refused(refusal) => {
                 let ours = Held { name, fence: look.register.fence, refreshed: 0 };
                 let open = look.doubts.iter().flatten().any(|doubt| doubt.named_is_present);
-                // Notes of how a lease ended are not modelled: the last one is ours.
+                // How a lease ended is not modelled: the recorded end is always ours.
                 let (lease, ended) = (self.heads.lease(ours), head.ended.clone());
                 let swap = Unsettled {
                     named: None,
@@ -142,7 +142,7 @@ impl Rules {
         }
     }
 
-    /// CheckConflicts and WriteAtomic up to the swap.
+    /// Runs CheckConflicts, and WriteAtomic up to the swap.
     fn save(&self, look: Look, under: Option<Name>) -> Verdict {
         let stored = self.stored(look.register);
         let mut doubts = [None; OPEN];
@@ -211,7 +211,7 @@ impl Rules {
     }
 }
 
-/// The number of the next attempt: none that somebody is still in doubt about.
+/// Returns the number of the next attempt: one that no unsettled attempt has.
 pub(super) fn next_number(doubts: [Option<Doubt>; OPEN]) -> u8 {
     let taken = |number: &u8| {
         doubts

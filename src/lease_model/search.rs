@@ -1,4 +1,4 @@
-//! The search through everything that can happen, the shortest ways first.
+//! A breadth-first search through all reachable worlds.
 
 use std::{collections::HashSet, fmt, hash::BuildHasherDefault, rc::Rc};
 
@@ -10,33 +10,33 @@ use super::{
     world::World,
 };
 
-/// Where whoever asked for it has asked for too much.
+/// The limit of worlds; a scene with more asks for too much.
 const TOO_MANY: usize = 4_000_000;
 
-/// A world, the number of the one before it, and what happened in between.
+/// A world, the index of its predecessor, and the event in between.
 type Found = (Rc<World>, usize, Option<Event>);
 
-/// What was looked at.
+/// Statistics of a search.
 #[derive(Debug, Default)]
 pub(super) struct Searched {
-    /// Worlds that differ.
+    /// The number of different worlds.
     pub(super) states: usize,
-    /// Steps from one to another.
+    /// The number of transitions.
     pub(super) steps: usize,
-    /// How many steps it takes to the furthest.
+    /// The number of steps to the furthest world.
     pub(super) depth: usize,
-    /// Decisions of the program that differ in what was seen.
+    /// The number of decisions with different inputs.
     pub(super) decisions: usize,
 }
 
-/// A law is broken, and no shorter way leads there.
+/// A violated law, with a shortest path to the violation.
 #[derive(Debug)]
 pub(super) struct Counterexample {
     pub(super) law: String,
     pub(super) way: Vec<(Event, World)>,
 }
 
-/// Looks at every world that can come of `first`.
+/// Visits every world that is reachable from `first`.
 pub(super) fn search(first: World, rules: &mut Rules) -> Result<Searched, Counterexample> {
     let mut found: Vec<Found> = vec![(Rc::new(first), 0, None)];
     let mut known = HashSet::<Rc<World>, BuildHasherDefault<Quick>>::default();

@@ -1,4 +1,4 @@
-//! What can happen next, and what it makes of the world.
+//! The possible events, and their effect on the world.
 
 use super::{
     Flaw, laws,
@@ -6,30 +6,30 @@ use super::{
     world::{Actor, Attempt, CLOCKS, Doing, Doubt, Name, OPEN, Role, Step, Swap, World},
 };
 
-/// One thing that happens. Between any two of them anybody may be stopped for as long as it takes the others
-/// to do everything else: a suspended process is one that takes no step.
+/// An event. Between any two events an actor may be stopped for as long as the others need to do everything
+/// else: a suspended process is one that takes no step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Event {
-    /// It means the lease that is there, and will break it.
+    /// The breaker chooses the current lease, and will break it.
     Mean(Role, Doing),
-    /// It begins with a look at the head, and decides as in the following.
+    /// The actor starts, reads the head, and decides as in `Look`.
     Begin(Role, Doing, i8),
-    /// It looks at the head and decides, by a wall clock that is so far off. It need not have been off
-    /// before: clocks jump.
+    /// The actor reads the head and decides, with a wall clock that is off by this much. The clock may have
+    /// been right before, because clocks jump.
     Look(Role, i8),
-    /// It swaps and hears of it.
+    /// The actor swaps and gets the reply.
     Swap(Role),
-    /// It sends the swap, which may land now, later or never, and hears nothing.
+    /// The actor sends the swap, which may land now, later or never, and gets no reply.
     LoseReply(Role),
-    /// What it sent so lands after all.
+    /// A swap whose reply was lost lands after all.
     Land(Role, usize),
-    /// It dies, and what it sent does not. It comes back as another process that knows of nothing.
+    /// The actor dies, but the swaps that it sent do not. It returns as another process without memory.
     Die(Role),
-    /// More time passes than a lease lasts and clocks may differ.
+    /// More time passes than the duration of a lease plus the clock skew.
     TimePasses,
 }
 
-/// What can happen next.
+/// Returns the possible events.
 pub(super) fn events(world: &World) -> Vec<Event> {
     let mut events = Vec::new();
     for role in Role::ALL {
@@ -63,7 +63,7 @@ pub(super) fn events(world: &World) -> Vec<Event> {
     events
 }
 
-/// What somebody who rests may begin.
+/// Returns what an idle actor may start.
 fn begins(world: &World, role: Role) -> Vec<Doing> {
     let Actor { left, has, wishes, .. } = *world.actor(role);
     let mut begins = Vec::new();
@@ -87,7 +87,7 @@ fn begins(world: &World, role: Role) -> Vec<Doing> {
     begins
 }
 
-/// The world after it, or the law that it broke.
+/// Returns the world after an event, or the law that the event violates.
 pub(super) fn after(world: &World, event: Event, rules: &mut Rules) -> Result<World, String> {
     let mut next = *world;
     match event {
@@ -157,7 +157,7 @@ fn look(world: &mut World, by: Role, clock: i8, rules: &mut Rules) -> Result<(),
     Ok(())
 }
 
-/// The compare-and-swap, and its answer.
+/// Compares and swaps, and delivers the reply.
 fn swap(world: &mut World, by: Role, rules: &Rules) -> Result<(), String> {
     let Step::Swaps(swap) = world.actor(by).step else { return Ok(()) };
     if lands(&swap, world, rules) {
@@ -172,7 +172,7 @@ fn swap(world: &mut World, by: Role, rules: &Rules) -> Result<(), String> {
 fn lose_reply(actor: &mut Actor) {
     let Step::Swaps(swap) = actor.step else { return };
     actor.left.lost_replies -= 1;
-    // Whoever settles does not care.
+    // A settling actor does not wait for the outcome.
     actor.step = if swap.doing == Doing::Settle { Step::Rests } else { Step::Looks(swap.doing) };
     if let Some(free) = actor.flying.iter_mut().find(|flying| flying.is_none()) {
         *free = swap.named_is_present.then_some(swap);
@@ -188,7 +188,7 @@ fn lose_reply(actor: &mut Actor) {
     }
 }
 
-/// Whether the doubt is about this very request.
+/// Whether the unsettled attempt is this swap.
 fn is_of(doubt: &Doubt, swap: &Swap) -> bool {
     swap.doing.saves() && swap.next.chain().last() == Some(&doubt.attempt)
 }
@@ -203,7 +203,7 @@ fn lands(swap: &Swap, world: &World, rules: &Rules) -> bool {
     }
 }
 
-/// A swap gets in. What named the version before it cannot get in any more.
+/// Lands a swap. Swaps that named the previous version cannot land any more.
 fn land(world: &mut World, by: Role, swap: Swap, own: bool, rules: &Rules) -> Result<(), String> {
     laws::of_swaps(world, by, &swap, own)?;
     world.register = swap.next;
@@ -225,12 +225,12 @@ fn land(world: &mut World, by: Role, swap: Swap, own: bool, rules: &Rules) -> Re
     Ok(())
 }
 
-/// What is left of a swap that cannot land: what its sender will be in doubt about if it hears nothing.
+/// Returns the remains of a swap that cannot land: what stays unsettled for its sender if the reply is lost.
 fn forgotten(swap: &Swap) -> super::world::Register {
     super::world::Register { chain: swap.next.chain, ..super::world::Register::new() }
 }
 
-/// It hears that it is done.
+/// Tells the actor that its request is done.
 fn done(world: &mut World, by: Role, doing: Doing) {
     let has = match doing {
         Doing::Acquire(name) => {
@@ -243,7 +243,7 @@ fn done(world: &mut World, by: Role, doing: Doing) {
     ended(world, by, has);
 }
 
-/// It hears what became of it, and holds `has` from now on, as far as it knows.
+/// Tells the actor the outcome. It believes to hold `has` from now on.
 fn ended(world: &mut World, by: Role, has: Option<(Name, u8)>) {
     let actor = world.actor_mut(by);
     *actor = Actor { step: Step::Rests, has, doubts: [None; OPEN], landed: false, ..*actor };

@@ -1,17 +1,17 @@
-//! What there is: the register, those who act on it, and what they know.
+//! The state of the model: the register, the actors, and what they know.
 
 use std::fmt;
 
-/// Generations that a register of the model can have.
+/// The maximum number of generations of a register in the model.
 const GENERATIONS: usize = 4;
-/// Requests that one actor can have on their way, and attempts that it can be in doubt about.
+/// The maximum number of requests in flight, and of unsettled attempts, per actor.
 pub(super) const OPEN: usize = 1;
 
-/// How far a wall clock may be from the true time, in units. One is more than a lease lasts and clocks may
-/// differ.
+/// How far a wall clock may be from the true time, in units. One unit is more than the duration of a lease
+/// plus the clock skew.
 pub(super) const CLOCKS: [i8; 3] = [-1, 0, 1];
 
-/// Who acts.
+/// The actors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Role {
     Holder1,
@@ -30,16 +30,16 @@ impl Role {
     }
 }
 
-/// The name of one grant: the how-manyth wish of whom.
+/// The name of a grant: its holder, and the number of the holder's request.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Name {
     pub(super) holder: Role,
     pub(super) wish: u8,
 }
 
-/// A lease in the register. The moment of its last refresh is in units of a time that is longer than a lease
-/// lasts and clocks may differ, from the true present on: what happened two of them ago is long ago by every
-/// clock.
+/// A lease in the register. `refreshed` is the time of its last refresh, in units relative to the true
+/// present. A unit is longer than the duration of a lease plus the clock skew, so a refresh two units ago is
+/// outdated by every clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Held {
     pub(super) name: Name,
@@ -47,24 +47,24 @@ pub(super) struct Held {
     pub(super) refreshed: i8,
 }
 
-/// One attempt to become a generation. Attempts that nobody will ask after are all alike.
+/// An attempt to make a generation. Attempts whose outcome no actor asks for any more are all alike.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Attempt {
     Anybodys,
     Of(Role, u8),
 }
 
-/// A head, as far as the protocol reads it.
+/// The parts of a head that the protocol reads.
 ///
-/// Its version is left out. A swap names the version that it replaces, and no version comes back, because
-/// every rewrite has a fresh nonce: so all that counts is whether a version that somebody knows still is the
-/// present one.
+/// The version is left out. A swap names the version that it replaces, and no version recurs, because every
+/// rewrite has a fresh nonce. So it only matters whether a version that an actor knows is still the current
+/// one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Register {
     pub(super) fence: u8,
     pub(super) held: Option<Held>,
     pub(super) generation: u8,
-    /// The oldest first; as many as the generation says.
+    /// Oldest first; `generation` is the number of valid elements.
     pub(super) chain: [Attempt; GENERATIONS],
 }
 
@@ -78,7 +78,7 @@ impl Register {
     }
 }
 
-/// What somebody is about to do.
+/// The operation of an actor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Doing {
     Acquire(Name),
@@ -86,7 +86,7 @@ pub(super) enum Doing {
     Release(Name),
     Break(Name),
     SaveUnder(Name),
-    /// By somebody who has no lease.
+    /// By an actor without a lease.
     Save,
     /// Rewrites the nonce and nothing else.
     Settle,
@@ -98,50 +98,50 @@ impl Doing {
     }
 }
 
-/// A swap that was decided on.
+/// A decided swap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Swap {
     pub(super) doing: Doing,
     pub(super) next: Register,
-    /// The version that it names is the present one. What cannot land any more is forgotten, unless a broken
-    /// protocol lands it all the same.
+    /// Whether the version that it names is the current one. A swap that cannot land any more is forgotten,
+    /// unless a flawed protocol lands it anyway.
     pub(super) named_is_present: bool,
 }
 
-/// An attempt that nobody was told the fate of.
+/// An attempt whose outcome its sender does not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Doubt {
     pub(super) attempt: Attempt,
-    /// The generation that it would be.
+    /// The generation that it would make.
     pub(super) generation: u8,
     pub(super) named_is_present: bool,
 }
 
-/// Where somebody stands.
+/// The progress of an actor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Step {
     Rests,
-    /// Has to look at the head, again perhaps.
+    /// The actor has to read the head, perhaps again.
     Looks(Doing),
-    /// Has looked and decided, and may be stopped for any time before it swaps.
+    /// The actor has read and decided, and may be stopped for any time before it swaps.
     Swaps(Swap),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Actor {
     pub(super) step: Step,
-    /// The lease that it was told it has, and its fence; until it hears that it is lost.
+    /// The lease that the actor was told it holds, and its fence, until it learns that the lease is lost.
     pub(super) has: Option<(Name, u8)>,
     pub(super) wishes: u8,
     pub(super) doubts: [Option<Doubt>; OPEN],
-    /// What it sent, and nobody answered: it may land at any later time, also when its sender is dead.
+    /// Swaps without a reply: each may land at any later time, even if its sender is dead.
     pub(super) flying: [Option<Swap>; OPEN],
-    /// Whether a swap of what it does now is in place, which it need not know.
+    /// Whether a swap of the current operation has landed; the actor may not know it.
     pub(super) landed: bool,
     pub(super) left: Left,
 }
 
-/// How often somebody may still do something: what keeps the search finite.
+/// How often an actor may still do something. This keeps the search finite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Left {
     pub(super) wishes: u8,
@@ -156,8 +156,8 @@ pub(super) struct Left {
 pub(super) struct World {
     pub(super) register: Register,
     pub(super) actors: [Actor; 5],
-    /// What nobody knows but whoever judges: the highest fence that ever was in the register, and which
-    /// grants were told to whoever wished for them.
+    /// Known only to the laws: the highest fence that the register ever had, and the grants that their
+    /// requesters were told about.
     pub(super) highest: u8,
     pub(super) told: u8,
 }
@@ -184,12 +184,12 @@ impl World {
         &mut self.actors[role as usize]
     }
 
-    /// Whether the grant of this name was told.
+    /// Whether the grant with this name was reported to its requester.
     pub(super) fn was_told(&self, name: Name) -> bool {
         self.told & name.bit() != 0
     }
 
-    /// From now on nobody asks what became of the attempts of `role`, so they need no name.
+    /// Makes the attempts of `role` anonymous: from now on no actor asks for their outcome.
     pub(super) fn forget_attempts(&mut self, role: Role) {
         let forget = |register: &mut Register| {
             for attempt in &mut register.chain {

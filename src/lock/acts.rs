@@ -1,4 +1,4 @@
-//! What is done with a lease that is there: one swap each, by its id.
+//! Operations on an existing lease: each is one swap that names the lease by its id.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::{
 };
 
 impl Locks {
-    /// Makes a lease last from now on.
+    /// Restarts the lease's duration from now.
     pub(crate) async fn renew(
         &self,
         id: &WorkflowId,
@@ -26,23 +26,23 @@ impl Locks {
         self.act(id, lease.into(), Act::Renew(duration)).await
     }
 
-    /// Gives a lease back. Dropping the future withdraws nothing.
+    /// Releases a lease. Dropping the future does not cancel the release.
     pub(crate) async fn release(&self, id: &WorkflowId, lease: LeaseId) -> Result<Lease> {
         self.end(id, lease, Act::Release).await
     }
 
-    /// Takes a lease away from its holder. Dropping the future withdraws nothing.
+    /// Takes a lease away from its holder. Dropping the future does not cancel the break.
     pub(crate) async fn break_lease(&self, id: &WorkflowId, lease: LeaseId) -> Result<Lease> {
         self.end(id, lease, Act::Break).await
     }
 
-    /// Gives a lease back within the caller's task.
+    /// Releases a lease within the caller's task.
     pub(super) async fn release_here(&self, id: &WorkflowId, lease: LeaseRef) -> Result<Lease> {
         self.end_here(id, lease, Act::Release).await
     }
 
-    /// Ends a lease in a task of its own. A swap whose future is dropped may land later, and would take away
-    /// what this process was granted under the same id in between.
+    /// Ends a lease in a task of its own. If the future of a swap is dropped, the swap may still land later,
+    /// and it would then take away a lease that this process was granted under the same id in between.
     async fn end(&self, id: &WorkflowId, lease: LeaseId, act: Act) -> Result<Lease> {
         let leaving = self.grants.leave(id, &lease);
         let (locks, of) = (self.clone(), id.clone());
@@ -59,7 +59,7 @@ impl Locks {
 
     async fn end_here(&self, id: &WorkflowId, lease: LeaseRef, act: Act) -> Result<Lease> {
         let ended = self.act(id, lease, act).await;
-        // Whatever came of it, the first in line looks again.
+        // Wakes the first caller in line whatever the result: it reads the head itself.
         self.lines.wake(id);
         ended
     }

@@ -15,22 +15,23 @@ use crate::{
 struct LockBroken<'a> {
     kind: &'static str,
     at: DateTime<Utc>,
-    /// Who broke it, as `user@host`.
+    /// The client that broke the lock, as `user@host`.
     by: String,
     lease_id: &'a LeaseId,
     fence: u64,
-    /// Who held it, as `user@host`.
+    /// The holder, as `user@host`.
     holder: String,
-    /// What for.
+    /// The holder's operation.
     operation: &'a str,
 }
 
-/// A name for a record. Whoever may write one more than once draws it once, so that it is the same one.
+/// Returns a new id for a record. A caller that may write the record more than once creates the id once, so
+/// that every attempt writes the same object.
 pub(crate) fn new_id(objects: &Objects, id: &WorkflowId) -> Result<VersionId> {
     VersionId::of_new(objects.environment.new_id()).map_err(|source| unreadable(&keys::head(id), source))
 }
 
-/// What records that `lease` was broken, whether it is there already or not.
+/// Returns the write of the record that `lease` was broken. The write is idempotent for one `operation_id`.
 pub(crate) fn record(
     objects: &Objects,
     id: &WorkflowId,

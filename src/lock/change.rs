@@ -15,13 +15,13 @@ use crate::{
 pub(crate) struct LockChange {
     pub(super) asked: Arc<Asked>,
     pub(super) phase: Phase,
-    /// The last swap of unknown outcome. The swaps before it named the same state of the head, or an older
-    /// one, so it decides for all of them.
+    /// The last swap of unknown outcome. Earlier unsettled swaps named the same state of the head or an older
+    /// one, so settling this swap settles them too.
     pub(super) doubt: Option<Arc<LockAttempt>>,
     pub(super) tries: Tries,
 }
 
-/// What is asked for: the same for every attempt.
+/// The request. It is the same for every attempt.
 pub(super) struct Asked {
     pub(super) locks: Locks,
     pub(super) id: WorkflowId,
@@ -33,12 +33,13 @@ pub(super) struct Asked {
     pub(super) abandoned: CancellationToken,
 }
 
-/// How far a change has come.
+/// The progress of a change.
 pub(super) enum Phase {
-    /// The head is to be read, and swapped.
+    /// The next step reads the head and swaps it.
     Open,
     Done(Grant),
-    /// The head rules it out. It was read after every swap of this change, so the answer is certain.
+    /// The head rules the request out. The head was read after every swap of this change, so the refusal is
+    /// certain.
     Refused(Conflict),
     Failed(Error),
 }
@@ -54,21 +55,21 @@ pub(crate) struct LockAttempt {
 #[derive(Debug, Clone)]
 pub(crate) enum Wish {
     Acquire(Claim),
-    /// Something that is done with this lease.
+    /// An operation on this existing lease.
     Of(LeaseRef, Act),
 }
 
-/// What can be done with a lease.
+/// An operation on an existing lease.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Act {
-    /// Makes it last from now on: for this long, or as long as before.
+    /// Restarts the lease from now, with this duration or with the previous one.
     Renew(Option<Duration>),
     Release,
     Break,
 }
 
 impl Wish {
-    /// Whether the wish is fulfilled when the lease is gone.
+    /// Whether the request is fulfilled once the lease is gone.
     pub(super) fn ends_lease(&self) -> bool {
         matches!(self, Self::Of(_, Act::Release | Act::Break))
     }
@@ -83,7 +84,7 @@ impl Wish {
 }
 
 impl LockChange {
-    /// No swap is begun once `abandoned` is cancelled.
+    /// Creates a change. No swap starts after `abandoned` is cancelled.
     pub(super) fn new(
         locks: Locks,
         id: WorkflowId,

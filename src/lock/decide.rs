@@ -1,5 +1,5 @@
-//! Decides what a wish about a lease does to the head. Pure, so that every case, and every interleaving of
-//! cases, can be tested.
+//! Decides how a lock request changes the head. The functions are pure, so that tests can cover every case
+//! and every interleaving.
 
 use pflow_backend::Identity;
 
@@ -13,48 +13,49 @@ use crate::{
     lease::{Sight, Standing},
 };
 
-/// What a wish comes to on a head.
+/// The effect of a request on a head.
 #[derive(Debug)]
 pub(crate) enum Decision {
-    /// The head is to be swapped for this one. The lease is the one that is granted, renewed, released or
-    /// broken.
+    /// Swap the head for this one. `lease` is the lease that is granted, renewed, released or broken.
     Swap {
         head: Box<Head>,
         lease: Box<Lease>,
     },
-    /// The caller has the lease: an earlier attempt got it, and the reply was lost.
+    /// The caller holds the lease: an earlier attempt acquired it and the reply was lost.
     Held(Box<Lease>),
     Refused(Conflict),
 }
 
-/// What a refusal means while a swap of the same wish is in doubt.
+/// What a refusal means while an earlier swap of the same request is unsettled.
 #[derive(Debug)]
 pub(crate) enum Settled {
     /// The swap landed.
     Landed,
-    /// The swap cannot land any more.
+    /// The swap did not land and cannot land any more.
     Refused(Conflict),
-    /// The swap may land yet.
+    /// The swap may still land.
     Open(Conflict),
 }
 
-/// Who decides, and what that process knows.
+/// The deciding process and its knowledge.
 #[derive(Debug, Clone)]
 pub(crate) struct Decider<'a> {
     pub(crate) identity: &'a Identity,
-    /// What it knows of the lease in the head.
+    /// What the process knows about the lease in the head.
     pub(crate) sight: Sight,
-    /// A nonce for the next state of the head: used nowhere before.
+    /// A nonce for the next state of the head. It must never have been used before.
     pub(crate) nonce: String,
 }
 
-/// Decides by the lease in the head alone: who holds it, and whether it must be respected.
+/// Decides from the lease in the head alone: who holds it, and whether it must be respected.
 ///
-/// Invariants, for every wish and every sight:
-/// - The fence never falls. It rises by one when a lease is granted, broken or taken over, and only then.
-/// - A lease is renewed, released and broken by its id, and by its fence where the caller knows it. The clock
-///   does not matter.
-/// - Only the lease, the fence, the nonce, the revision and the note of how a lease ended are changed.
+/// Invariants, for every request and every sight:
+/// - The fence never decreases. It rises by one when a lease is granted, broken or taken over, and at no
+///   other time.
+/// - A renewal, release or break names the lease by its id, and by its fence if the caller knows it. The
+///   clock does not matter.
+/// - Only the lease, the fence, the nonce, the revision and the record of how the last lease ended are
+///   changed.
 pub(crate) fn decide(wish: &Wish, head: &Head, decider: Decider<'_>) -> Decision {
     match wish {
         Wish::Acquire(claim) => acquire(claim, head, decider),
@@ -65,20 +66,21 @@ pub(crate) fn decide(wish: &Wish, head: &Head, decider: Decider<'_>) -> Decision
     }
 }
 
-/// Settles the swap `ours`, which is in doubt, by a refusal on the head that was read after it. `open`: the
-/// head is still the one that the swap named, so the swap may land yet.
+/// Settles the unsettled swap `ours` by a refusal that was decided on the head read after it. `open`: the
+/// head is still the one that the swap named, so the swap may still land.
 ///
-/// That a lease is gone does not tell who ended it. A client that takes a lease away from its holder leaves a
-/// note in the head. So we ended the lease if and only if the last note is the one that our swap leaves: its
-/// own after a break, the note before it after a release. If another lease was taken away since, the last
-/// note is a different one. Then it is unknown who ended ours, and the lease is reported as lost.
+/// A missing lease does not tell who ended it. But a client that takes a lease away from its holder records
+/// that in `head.ended`. So our swap ended the lease if and only if `head.ended` is the value that our swap
+/// writes: its own record after a break, the previous record after a release. If another lease was taken away
+/// since, `head.ended` has a different value. Then it is unknown who ended ours, and the lease is reported as
+/// lost.
 pub(crate) fn settle(wish: &Wish, refusal: Conflict, ours: &LockAttempt, head: &Head, open: bool) -> Settled {
     let is_gone = matches!(&refusal, Conflict::LeaseLost { lease_id, .. } if *lease_id == ours.lease.id);
     if is_gone && wish.ends_lease() && head.ended == ours.swap.head.ended {
         return Settled::Landed;
     }
-    // The lease was stale when we swapped, and is live by a clock that was set back since. A refusal would be
-    // wrong if the swap lands after all.
+    // The lease was stale when we swapped, and is live now because our clock was set back since. A refusal
+    // would be wrong if the swap still lands.
     if open { Settled::Open(refusal) } else { Settled::Refused(refusal) }
 }
 
@@ -154,7 +156,7 @@ mod tests {
         Wish::Acquire(request.claim(&ManualEnvironment::new(1)).unwrap())
     }
 
-    /// A head without a version, with or without a lease.
+    /// Returns a head without a version, with or without a lease.
     fn head(locked: bool) -> Head {
         let environment = ManualEnvironment::new(9);
         let grant = || {
@@ -170,7 +172,7 @@ mod tests {
         decided_by(1, wish, head, passed)
     }
 
-    /// Decided by the machine with this seed. Machine 9 holds the lease of `head`.
+    /// Decides as the machine with this seed. Machine 9 holds the lease of `head`.
     fn decided_by(seed: u64, wish: &Wish, head: &Head, passed: Duration) -> Decision {
         let environment = ManualEnvironment::new(seed);
         let (now, holder) = (environment.now() + passed, Holder::Unknown);
@@ -188,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_grant_raises_the_fence_and_makes_a_new_state_of_the_head() {
+    fn grant_raises_the_fence_and_rewrites_the_head() {
         for before in [head(false), Head { lease: None, ..head(true) }] {
             let (after, lease) = swapped(decided(&wish("mine", None), &before, Duration::ZERO));
             assert_eq!((after.fence, lease.fence, after.lease.as_ref()), (5, 5, Some(&lease)));
@@ -199,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_live_lease_is_respected_to_the_end_of_the_allowance() {
+    fn live_lease_is_respected_until_the_clock_skew_has_passed() {
         let other = Some(ContentHash::of(b"other"));
         for (wish, passed, already) in [
             (wish("mine", Some(content())), Duration::ZERO, true),
@@ -217,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_is_given_its_own_grant_again() {
+    fn acquire_is_idempotent_within_one_process() {
         let again = wish("held", Some(ContentHash::of(b"other")));
         match decided_by(9, &again, &head(true), MINUTE) {
             Decision::Held(lease) => assert_eq!(lease.fence, 4),
@@ -237,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_granted_once() {
+    fn lease_id_is_granted_once() {
         let again = wish("held", None);
         match decided_by(9, &again, &head(true), MINUTE * 10) {
             Decision::Refused(lost @ Conflict::LeaseLost { held: Some(_), .. }) => {
@@ -256,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fence_tells_two_grants_of_one_id_apart() {
+    fn fence_distinguishes_two_grants_of_one_lease_id() {
         for (fence, is) in [(Some(4), true), (None, true), (Some(3), false)] {
             for act in [Act::Renew(None), Act::Release, Act::Break] {
                 let wish = Wish::Of(LeaseRef { id: lease_id("held"), fence }, act);
@@ -267,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_takeover_names_who_took_over() {
+    fn takeover_names_the_new_holder() {
         let (after, _) = swapped(decided(&wish("mine", None), &head(true), MINUTE * 10));
         let lost = decided(&Wish::Of(lease_id("held").into(), Act::Release), &after, Duration::ZERO);
         let Decision::Refused(lost) = lost else { panic!("{lost:?}") };
@@ -279,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_swap_in_doubt_did_not_end_the_lease_if_another_client_ended_it() {
+    fn lost_reply_is_no_release_if_another_client_ended_the_lease() {
         for act in [Act::Break, Act::Release] {
             let wish = Wish::Of(lease_id("held").into(), act);
             let (ours, lease) = swapped(decided(&wish, &head(true), Duration::ZERO));
@@ -312,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_is_renewed_by_its_id_whatever_the_clock_says() {
+    fn renewal_goes_by_lease_id_and_ignores_the_clock() {
         let renew = |name: &str, duration| Wish::Of(lease_id(name).into(), Act::Renew(duration));
         let late = MINUTE * 10;
         let (after, lease) = swapped(decided(&renew("held", None), &head(true), late));
@@ -328,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_break_raises_the_fence_and_names_who_broke_the_lease() {
+    fn break_raises_the_fence_and_names_its_author() {
         let lease_break = |name: &str| Wish::Of(lease_id(name).into(), Act::Break);
         let (after, lease) = swapped(decided(&lease_break("held"), &head(true), Duration::ZERO));
         assert_eq!((after.fence, &after.lease, &lease.id), (5, &None, &lease_id("held")));
@@ -342,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_not_final_while_a_swap_in_doubt_may_land() {
+    fn refusal_is_not_final_while_a_swap_may_still_land() {
         let wish = wish("mine", None);
         let lease = Lease { id: lease_id("mine"), ..head(true).lease.unwrap() };
         let ours = attempt(lease, &head(true));
@@ -355,7 +357,7 @@ mod tests {
         }
     }
 
-    /// A swap in doubt, from no head to `head`.
+    /// Returns an unsettled swap from a missing head to `head`.
     fn attempt(lease: Lease, head: &Head) -> LockAttempt {
         let (named, fresh, after) = (None, Vec::new(), Vec::new());
         LockAttempt { swap: Unsettled { named, head: head.clone(), fresh, after }, lease }
@@ -371,7 +373,7 @@ mod tests {
     }
 
     proptest! {
-        /// For every wish, at every moment, by the holder or another machine.
+        /// Covers every request, at every time, by the holder and by another machine.
         #[test]
         fn the_fence_rises_with_every_change_of_the_holder(wish in wishes(), locked: bool, seconds in 0_u64..200, seed in 1_u64..3) {
             let before = head(locked);

@@ -1,4 +1,4 @@
-//! Which grants of a store this process asks for, guards and gives back just now, by their names.
+//! Tracks the grants that this process is requesting, guarding or releasing, by name.
 
 use std::{
     pin::pin,
@@ -18,24 +18,24 @@ use crate::{
     repo::Objects,
 };
 
-/// The grants of one store that something is done about in this process. All handles of the store share them.
+/// The grants of one store that this process is working on. All handles of the store share them.
 ///
-/// A grant is found again by its name: the workflow and the lease id, which a caller may choose. So two
-/// callers can mean one grant, and what one of them does must not take it from the other.
+/// A grant is identified by its name: the workflow and the lease id, which a caller may choose. So two
+/// callers can refer to the same grant, and neither may release it under the other.
 ///
 /// Invariants, within one process:
-/// - A request for a name begins after every release of that name that had begun before it, and ends before
-///   the next request for it begins. So no request is answered by a lease that is being given back.
-/// - A name has one guard at most.
+/// - A request for a name starts after every release of that name that started earlier has ended, and ends
+///   before the next request for it starts. So no request is answered with a lease that is being released.
+/// - A name has at most one guard.
 #[derive(Debug, Default)]
 pub(super) struct Grants {
     names: SharedByKey<(WorkflowId, LeaseId), Name>,
-    /// A release of this process ended in an unknown outcome, so it may land at any later time.
+    /// A release by this process ended with an unknown outcome, so it may still land at any later time.
     doubted: AtomicBool,
 }
 
-/// One store, as one process knows it. The location tells copies of a store apart, the identity the machines
-/// that a test plays.
+/// The identity of one store within one process. The location tells copies of a store apart, and the identity
+/// tells apart the machines that a test simulates.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct StoreKey {
     location: String,
@@ -45,7 +45,8 @@ struct StoreKey {
 
 /// The stores that are open in this process.
 static OPEN: LazyLock<SharedByKey<StoreKey, Grants>> = LazyLock::new(SharedByKey::default);
-/// Those of stores where a release is in doubt, so that a handle that is opened later knows of it as well.
+/// The grants of stores with an unsettled release. They are kept so that a handle that is opened later knows
+/// about it too.
 static DOUBTED: Mutex<Vec<Arc<Grants>>> = Mutex::new(Vec::new());
 
 #[derive(Debug, Default)]
@@ -56,15 +57,15 @@ struct Name {
 
 #[derive(Debug, Default)]
 struct State {
-    /// A request for it is under way.
+    /// A request for the name is in progress.
     asked: bool,
-    /// How many guards it has: one at most.
+    /// The number of guards: at most one.
     guards: usize,
-    /// So many releases of it are under way.
+    /// The number of releases in progress.
     leaving: usize,
 }
 
-/// The only request for a name, until it is dropped.
+/// The exclusive right to request a name, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Asking(Arc<Name>);
 
@@ -72,30 +73,31 @@ pub(super) struct Asking(Arc<Name>);
 #[derive(Debug)]
 pub(super) struct Guarded(Arc<Name>);
 
-/// A release of a name. Until it is dropped no request for the name begins.
+/// A release of a name in progress. No request for the name starts until this is dropped.
 #[derive(Debug)]
 pub(super) struct Leaving {
     grants: Arc<Grants>,
     name: Arc<Name>,
-    /// It will not land any more, or has landed.
+    /// The outcome of the release is known.
     settled: AtomicBool,
 }
 
 impl Grants {
-    /// Those of the store with this id. A backend that cannot say where its objects are shares them with
-    /// nobody.
+    /// Returns the grants of the store with this id. If the backend cannot identify its location, they are
+    /// not shared with other handles.
     pub(super) fn of_store(objects: &Objects, store_id: &str) -> Arc<Self> {
         let Some(location) = objects.backend.location_id() else { return Arc::default() };
         let identity = objects.environment.identity().clone();
         OPEN.of(StoreKey { location, store_id: store_id.to_owned(), identity })
     }
 
-    /// Waits until no other request for the name and no release of it is under way.
+    /// Waits until no other request for the name and no release of it is in progress.
     pub(super) async fn ask(&self, id: &WorkflowId, lease_id: &LeaseId) -> Asking {
         let name = self.name(id, lease_id);
         loop {
             let mut changed = pin!(name.changed.notified());
-            // IMPORTANT: listens before it looks, or it would miss what happens in between.
+            // IMPORTANT: register for the notification before checking the state; otherwise a change in
+            // between is missed.
             changed.as_mut().enable();
             if name.begin() {
                 return Asking(name.clone());
@@ -104,19 +106,19 @@ impl Grants {
         }
     }
 
-    /// Waits until no release of the name is under way, nor a request for it that may end in one.
+    /// Waits until no release of the name is in progress, and no request that may end in a release.
     pub(super) async fn rest(&self, id: &WorkflowId, lease_id: &LeaseId) {
         drop(self.ask(id, lease_id).await);
     }
 
-    /// From now on a release of the name is under way.
+    /// Marks a release of the name as in progress.
     pub(super) fn leave(self: &Arc<Self>, id: &WorkflowId, lease_id: &LeaseId) -> Leaving {
         let name = self.name(id, lease_id);
         name.lock().leaving += 1;
         Leaving { grants: self.clone(), name, settled: AtomicBool::new(false) }
     }
 
-    /// Whether a release may land that nobody waits for any more.
+    /// Whether a release with an unknown outcome may still land.
     pub(super) fn are_doubted(&self) -> bool {
         self.doubted.load(Ordering::Acquire)
     }
@@ -127,7 +129,7 @@ impl Grants {
 }
 
 impl Name {
-    /// Begins a request, if that is possible now.
+    /// Starts a request if the name is free.
     fn begin(&self) -> bool {
         let mut state = self.lock();
         let free = !state.asked && state.leaving == 0;
@@ -147,12 +149,12 @@ impl Name {
 }
 
 impl Asking {
-    /// Whether the name has a guard. It gets none from elsewhere while this request is under way.
+    /// Whether the name has a guard. No other caller can add one while this request is in progress.
     pub(super) fn is_guarded(&self) -> bool {
         self.0.lock().guards > 0
     }
 
-    /// Ends the request and begins a guard. The name must have none: see [`is_guarded`](Self::is_guarded).
+    /// Ends the request and creates a guard. The name must have none: see [`is_guarded`](Self::is_guarded).
     pub(super) fn guard(self) -> Guarded {
         self.0.lock().guards += 1;
         Guarded(self.0.clone())
@@ -172,7 +174,7 @@ impl Drop for Guarded {
 }
 
 impl Leaving {
-    /// Notes how the release ended.
+    /// Records how the release ended.
     pub(super) fn ended<T>(&self, result: &Result<T, Error>) {
         if !matches!(result, Err(Error::OutcomeUnknown { .. })) {
             self.settled.store(true, Ordering::Release);
@@ -201,7 +203,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn requests_for_one_name_come_one_after_the_other() {
+    async fn requests_for_one_lease_id_are_serialized() {
         let (grants, (id, mine)) = (Arc::new(Grants::default()), names());
         let first = grants.ask(&id, &mine).await;
         let mut second = Box::pin(grants.ask(&id, &mine));
@@ -218,7 +220,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_has_one_guard() {
+    async fn lease_has_at_most_one_guard() {
         let (grants, (id, mine)) = (Arc::new(Grants::default()), names());
         let guarded = grants.ask(&id, &mine).await.guard();
         assert!(grants.ask(&id, &mine).await.is_guarded());
@@ -227,7 +229,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_release_without_a_known_end_leaves_a_doubt_for_as_long_as_the_process_lives() {
+    async fn unsettled_release_is_remembered_until_the_process_ends() {
         let (id, mine) = names();
         let environment = ManualEnvironment::new(1);
         let grants = |location: &str| {

@@ -17,39 +17,39 @@ use crate::{
     format::{Ended, Lease, LeaseId, WorkflowId},
 };
 
-/// A lease that is held: a task of its own renews it until it is released, dropped or lost.
+/// A lease with a background task that renews it until it is released, dropped or lost.
 ///
-/// It is renewed after about a third of its duration, so that two renewals may fail before anybody could take
-/// over. While it is not certain that it is held, because nothing could be renewed for as long as it lasts,
-/// or because this process or the machine stood still for so long, [`lease_id`](Self::lease_id) refuses until
-/// it has been renewed. That is a courtesy: whoever took over has raised the fence, so a write under the old
-/// lease fails in any case ([`Conflict::LeaseLost`]).
+/// The task renews the lease after about a third of its duration, so two renewals may fail before another
+/// client can take over. When no renewal succeeded for the lease's whole duration, because the storage did
+/// not answer or this process or the machine was suspended, it is not certain that the lease is still held,
+/// and [`lease_id`](Self::lease_id) refuses until the next renewal succeeds. That refusal is a courtesy: a
+/// takeover raises the fence, so a write under the old lease fails in any case ([`Conflict::LeaseLost`]).
 ///
 /// # How it ends
-/// - [`release`](Self::release) gives it back for certain, or says why not.
-/// - Dropping it asks its task to give it back: nobody hears of a failure but the log.
-///   [`Store::close`](crate::Store::close) waits for it, or the runtime has to go on for a moment.
-/// - When the process dies the lease stays; others on the same machine take it over at once, the rest when it
-///   has ended.
+/// - [`release`](Self::release) releases the lease and reports the result.
+/// - Dropping the guard makes its task release the lease; a failure appears only in the log.
+///   [`Store::close`](crate::Store::close) waits for the release; without it the runtime must keep running
+///   for a moment.
+/// - When the process dies the lease remains. Other processes on the same machine may take it over at once,
+///   other machines once it has ended.
 #[derive(Debug)]
 pub struct LeaseGuard {
     locks: Locks,
     id: WorkflowId,
-    /// What the task knows.
+    /// The state that the task publishes.
     state: watch::Receiver<State>,
     orders: Arc<Orders>,
-    /// Ends with the result of giving the lease back.
+    /// Ends with the result of the release.
     task: JoinHandle<Result<Lease>>,
 }
 
 impl LeaseGuard {
-    /// Holds what was granted, which was asked for at `asked`. The task lives until the lease is given back
-    /// or lost, and this guard waits for it or leaves it to itself.
+    /// Guards a grant that was requested at `asked`. The task lives until the lease is released or lost. It
+    /// outlives the guard if the guard is dropped.
     fn new(locks: Locks, id: WorkflowId, grant: Grant, asked: Moment, guarded: Guarded) -> Self {
         let orders = Arc::new(Orders::new(guarded));
         let mut refreshed = asked;
-        // What was granted before, in answer to a request whose reply got lost, may have lasted for a while
-        // already.
+        // A lease that was granted earlier, to a request whose reply was lost, has been running since then.
         if grant.already_held {
             refreshed = asked.not_after(grant.lease.refreshed());
             orders.renew.notify_one();
@@ -59,32 +59,34 @@ impl LeaseGuard {
         Self { locks, id, state, orders, task: tokio::spawn(keeper.run()) }
     }
 
-    /// The workflow that is locked.
+    /// Returns the id of the locked workflow.
     pub fn workflow(&self) -> &WorkflowId {
         &self.id
     }
 
-    /// The lease as it was granted or renewed last, whatever has become of it.
+    /// Returns the lease as last granted or renewed, even if it has been lost since.
     pub fn lease(&self) -> Lease {
         self.state.borrow().lease.clone()
     }
 
-    /// The number of this grant: the highest that there is while the lease is held. Good for systems outside
-    /// of the store that compare fences.
+    /// Returns the fence of this grant. No higher fence exists for the workflow while the lease is held.
+    /// External systems can compare it as a fencing token.
     pub fn fence(&self) -> u64 {
         self.state.borrow().lease.fence
     }
 
-    /// The lease to name in a request ([`crate::SaveRequest::lease`]), while it is certain that it is held.
+    /// Returns the lease id to name in a request ([`crate::SaveRequest::lease`]), while it is certain that
+    /// the lease is held.
     ///
     /// # Errors
-    /// [`Conflict::LeaseLost`] when it is not held any more, or nobody renews it any more because its task has died. [`Error::LeaseUncertain`] when it was not
-    /// renewed for as long as it lasts; it is being renewed now, and [`ensure`](Self::ensure) waits for that.
+    /// [`Conflict::LeaseLost`] if the lease is no longer held, or if the renewal task has died.
+    /// [`Error::LeaseUncertain`] if the lease was not renewed for its whole duration; this triggers a
+    /// renewal, and [`ensure`](Self::ensure) waits for it.
     pub fn lease_id(&self) -> Result<LeaseId> {
         self.certain().map(|(lease_id, _)| lease_id)
     }
 
-    /// The lease, and for how long it is certain that it is held.
+    /// Returns the lease id and for how long it is certain that the lease is held.
     fn certain(&self) -> Result<(LeaseId, Duration)> {
         let state = self.state.borrow();
         if let Some(lost) = &state.lost {
@@ -102,18 +104,19 @@ impl LeaseGuard {
         Err(Error::LeaseUncertain { id: self.id.clone(), lease_id: state.lease.id.clone(), silent })
     }
 
-    /// Whether it is certain that the lease is held.
+    /// Checks that the lease is certainly held.
     ///
     /// # Errors
-    /// As [`lease_id`](Self::lease_id).
+    /// The errors of [`lease_id`](Self::lease_id).
     pub fn check(&self) -> Result<()> {
         self.lease_id().map(drop)
     }
 
-    /// The same, but waits for a renewal where that is what it takes.
+    /// Returns the lease id like [`lease_id`](Self::lease_id), but waits for a renewal if the lease is
+    /// uncertain.
     ///
     /// # Errors
-    /// [`Conflict::LeaseLost`] when it is not held any more. While the storage does not answer this waits.
+    /// [`Conflict::LeaseLost`] if the lease is no longer held. Waits as long as the storage does not answer.
     pub async fn ensure(&self) -> Result<LeaseId> {
         let mut state = self.state.clone();
         loop {
@@ -128,10 +131,12 @@ impl LeaseGuard {
         }
     }
 
-    /// Returns when the lease is lost: who has it now, or how it ended. Whoever works under it stops then.
+    /// Waits until the lease is lost, and returns who holds it now or how it ended. The caller should stop
+    /// its work under the lease then.
     ///
-    /// The head is looked at every 20 seconds at least, so a break or a takeover is noticed in that time,
-    /// however long the lease lasts. A task that has died counts as a loss: nobody renews the lease any more.
+    /// The task reads the head at least every 20 seconds, so it notices a break or a takeover within that
+    /// time, however long the lease lasts. A dead task counts as a loss, because nothing renews the lease any
+    /// more.
     pub async fn lost(&self) -> Conflict {
         let mut state = self.state.clone();
         let lost =
@@ -139,12 +144,13 @@ impl LeaseGuard {
         lost.unwrap_or_else(|| self.abandoned(&self.state.borrow().lease))
     }
 
-    /// Returns when it is not certain any more that the lease is held, and says why:
-    /// [`Error::LeaseUncertain`] when it was not renewed for as long as it lasts, [`Conflict::LeaseLost`]
-    /// when it is lost. From then on somebody else may work under a lease of their own, so whoever does
-    /// something that the store does not fence stops.
+    /// Waits until it is no longer certain that the lease is held, and returns the reason:
+    /// [`Error::LeaseUncertain`] if it was not renewed for its whole duration, [`Conflict::LeaseLost`] if it
+    /// is lost. From then on another client may work under its own lease, so the caller must stop any work
+    /// that the store does not fence.
     ///
-    /// It compares the clocks every 5 seconds, as no timer notices that the machine was suspended.
+    /// It compares the clocks every 5 seconds, because a timer does not notice that the machine was
+    /// suspended.
     pub async fn uncertain(&self) -> Error {
         let environment = self.locks.objects.environment.as_ref();
         let mut state = self.state.clone();
@@ -154,18 +160,19 @@ impl LeaseGuard {
                 Ok((_, left)) => left,
                 Err(error) => return error,
             };
-            // It does not matter which: both are looked at.
+            // It does not matter which future finished: the loop checks both conditions.
             let (changed, slept) = (pin!(state.changed()), pin!(environment.sleep(left.min(LOOK))));
             select(changed, slept).await;
         }
     }
 
-    /// Gives the lease back; the lease as it was. Dropping the future leaves that to the task, as dropping
-    /// the guard does.
+    /// Releases the lease and returns it as it was. Dropping the future leaves the release to the task, like
+    /// dropping the guard.
     ///
     /// # Errors
-    /// [`Conflict::LeaseLost`] if it was not held any more: what was written under it is written, but somebody else may have begun meanwhile. Otherwise the lease
-    /// is still there and ends by itself; errors of the storage.
+    /// [`Conflict::LeaseLost`] if the lease was no longer held: earlier writes under it remain, but another
+    /// client may have started work since. After any other error (of the storage) the lease may still be in
+    /// the head, and expires by itself.
     pub async fn release(mut self) -> Result<Lease> {
         self.give_back();
         (&mut self.task).await.unwrap_or_else(|_| Err(self.gone()))
@@ -176,7 +183,7 @@ impl LeaseGuard {
         self.orders.give_back(&self.locks, &self.id, &lease_id);
     }
 
-    /// The lease when nobody renews it any more.
+    /// Returns the conflict for a lease that nothing renews any more.
     fn abandoned(&self, lease: &Lease) -> Conflict {
         let objects = &self.locks.objects;
         let (by, at) = (objects.environment.identity().to_string(), objects.now());
@@ -190,7 +197,7 @@ impl LeaseGuard {
         }
     }
 
-    /// The task is gone: it has died, or the runtime shuts down.
+    /// Returns the error for a missing task: it panicked, or the runtime is shutting down.
     fn gone(&self) -> Error {
         Error::Internal(format!(
             "the task that keeps the lease on {} is gone; the lease ends by itself",
@@ -206,8 +213,8 @@ impl Drop for LeaseGuard {
 }
 
 impl Locks {
-    /// Acquires and holds. A grant has one guard in this process, whichever handle of the store it was asked
-    /// through.
+    /// Acquires a lease and guards it. A grant has at most one guard in this process, across all handles of
+    /// the store.
     pub(crate) async fn hold(&self, id: &WorkflowId, request: LeaseRequest) -> Result<LeaseGuard> {
         let Granted { grant, asked, asking } = self.wait_for(id, request.attached(), Use::Guard).await?;
         Ok(LeaseGuard::new(self.clone(), id.clone(), grant, asked, asking.guard()))
@@ -223,9 +230,9 @@ mod tests {
     use super::*;
     use crate::{Store, StoreOptions};
 
-    /// Nothing but a defect ends the task early, and the runtime that shuts down.
+    /// Only a defect or the shutdown of the runtime ends the task early.
     #[tokio::test]
-    async fn a_task_that_has_died_is_a_loss_and_nobody_waits_for_it_for_ever() {
+    async fn dead_renewal_task_counts_as_a_lost_lease() {
         let environment = Arc::new(ManualEnvironment::new(1).stepped());
         let store = Store::init_url("memory:", StoreOptions::new(environment.clone())).await.unwrap();
         let id = WorkflowId::parse("a").unwrap();

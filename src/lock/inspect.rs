@@ -1,4 +1,4 @@
-//! Looking at locks.
+//! Reads and reports locks.
 
 use std::collections::BTreeSet;
 
@@ -17,10 +17,10 @@ use crate::{
     lease::Standing,
 };
 
-/// How many locks are looked at side by side.
+/// How many locks are read concurrently.
 const LOOK_AHEAD: usize = 32;
-/// How often one look mends the mirror. A second time is needed only if another client was granted a lease
-/// between the look and a deletion without a condition.
+/// How many times one inspection repairs the mirror. A second repair is needed only if another client was
+/// granted a lease between the read and an unconditional deletion.
 const MENDS: u32 = 3;
 
 /// The lock of a workflow at one moment.
@@ -28,60 +28,62 @@ const MENDS: u32 = 3;
 pub struct LockState {
     /// The workflow.
     pub id: WorkflowId,
-    /// The lease in its head; none if it is not locked.
+    /// The lease in the head; none if the workflow is not locked.
     pub lease: Option<Lease>,
-    /// Whether others must respect it.
+    /// Whether other clients must respect the lease.
     pub live: bool,
-    /// Why it is live or stale; none if it is not locked.
+    /// Why the lease is live or stale; none if the workflow is not locked.
     pub standing: Option<Standing>,
-    /// How the last lease ended that was taken away from its holder, if one was.
+    /// How the last lease that was taken away from its holder ended, if there was one.
     pub ended: Option<Ended>,
-    /// How many leases were ever granted or overridden.
+    /// The number of leases ever granted or overridden.
     pub fence: u64,
-    /// When this was looked at, by our clock.
+    /// When the lock was read, by our clock.
     pub now: DateTime<Utc>,
 }
 
-/// A lock, and what stands in `workflow.lock` for people.
+/// A lock and the state of its mirror `workflow.lock`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspection {
-    /// What the head says, which decides.
+    /// The state in the head, which is authoritative.
     pub state: LockState,
-    /// What `workflow.lock` was worth.
+    /// How `workflow.lock` compared with the head.
     pub mirror: Mirror,
-    /// It was brought in line with the head.
+    /// Whether the mirror was rewritten to match the head.
     pub mended: bool,
-    /// Where something is kept that somebody else had put in its place.
+    /// The key that now keeps another program's or person's content of the mirror, if there was any.
     pub kept: Option<String>,
 }
 
-/// What a listing of locks found.
+/// The result of listing the locks of a store.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LockList {
-    /// Every lease, stale ones included, and every `workflow.lock` that is not what the head says; in the
-    /// order of their ids.
+    /// Every lease, including stale ones, and every `workflow.lock` that does not match its head; ordered by
+    /// id.
     pub locks: Vec<Inspection>,
     /// Workflows whose head cannot be read.
     pub unreadable: Vec<Unreadable>,
 }
 
 impl Locks {
-    /// What the head says.
+    /// Returns the lock state in the head.
     pub(crate) async fn state(&self, id: &WorkflowId) -> Result<LockState> {
         Ok(self.state_of(self.objects.head(id).await?.head))
     }
 
-    /// Whether the lease in `head`, which was read just now, must be respected; none if there is none.
+    /// Returns whether the lease in `head`, which was read just now, must be respected; none if there is no
+    /// lease.
     pub(crate) fn standing(&self, head: &Head) -> Option<Standing> {
         self.observer.standing(head)
     }
 
-    /// The same of a head that was read some time ago.
+    /// Like [`standing`](Self::standing), for a head that was read some time ago.
     pub(crate) fn standing_as_known(&self, head: &Head) -> Option<Standing> {
         self.observer.standing_as_known(head)
     }
 
-    /// Looks at the mirror as well, and brings it in line. What somebody else put there is kept beside it.
+    /// Reads the lock and its mirror, and rewrites the mirror to match the head. Content of the mirror that
+    /// the store did not write is kept beside it.
     pub(crate) async fn inspect(&self, id: &WorkflowId) -> Result<Inspection> {
         let mut pair = Pair::read(&self.objects, id).await?;
         let mut inspection = self.inspected(&pair);
@@ -99,11 +101,11 @@ impl Locks {
                     if by_condition {
                         break;
                     }
-                    // IMPORTANT: a deletion without a condition may have taken the mirror of a lease that was
-                    // granted after the look, so the mirror is compared with the head again.
+                    // IMPORTANT: an unconditional deletion may have removed the mirror of a lease that was
+                    // granted after the read, so the mirror is compared with the head again.
                     pair = match Pair::read(&self.objects, id).await {
                         Ok(pair) => pair,
-                        // What was seen before is still an answer.
+                        // The first read is still a valid answer.
                         Err(error) => {
                             tracing::debug!(%id, %error, "the mirror of the lease was not looked at again");
                             break;
@@ -114,7 +116,7 @@ impl Locks {
                     tracing::debug!(%id, "the mirror of the lease was left as it is");
                     break;
                 }
-                // A client that only wants to look may not be allowed to write.
+                // A client that only reads may not be allowed to write.
                 Err(error) => {
                     tracing::debug!(%id, %error, "the mirror of the lease was not mended");
                     break;
@@ -124,8 +126,8 @@ impl Locks {
         Ok(inspection)
     }
 
-    /// Every lock in the store. The heads say which there are: a mirror may be missing. One listing, a read
-    /// for each workflow, and one for each lock or mirror.
+    /// Lists every lock in the store. The heads are authoritative, because a mirror may be missing. This
+    /// costs one listing, one read per workflow, and one more per lock or mirror.
     pub(crate) async fn list(&self) -> Result<LockList> {
         let keys = self.objects.keys(&keys::workflows()).await?;
         let mirrored: BTreeSet<WorkflowId> = keys.iter().filter_map(keys::parse_lockfile).collect();
@@ -150,7 +152,7 @@ impl Locks {
         Ok(list)
     }
 
-    /// The lock of a workflow, or what is in its mirror's place; none if there is neither.
+    /// Returns the lock of a workflow or its deviating mirror; none if there is neither.
     async fn found(&self, id: &WorkflowId, is_mirrored: bool) -> Result<Option<Inspection>> {
         let stored = self.objects.head(id).await?;
         if stored.head.lease.is_none() && !is_mirrored {
@@ -161,7 +163,7 @@ impl Locks {
         Ok(worth_telling.then(|| self.inspected(&pair)))
     }
 
-    /// What a head that was read just now says.
+    /// Returns the lock state of a head that was read just now.
     pub(crate) fn state_of(&self, head: Head) -> LockState {
         let sight = self.observer.sight(&head);
         let standing = head.lease.as_ref().map(|lease| Standing::of(lease, &sight));
@@ -175,7 +177,7 @@ impl Locks {
         Inspection { state, mirror: pair.seen.mirror, mended: false, kept: None }
     }
 
-    /// None: it was left as it is.
+    /// Repairs the mirror. Returns none if it was left unchanged.
     async fn mend(&self, pair: &Pair) -> Result<Option<Mended>> {
         let head = &pair.stored.head;
         let by_condition = head.lease.is_some() || self.objects.traits.conditional_delete;
@@ -183,7 +185,7 @@ impl Locks {
         let Some(write) = update.write else { return Ok(None) };
         let write = if by_condition { write } else { write.when(Precondition::Always) };
         let kept = update.keep.as_ref().map(|operation| operation.key().to_string());
-        // IMPORTANT: what somebody put there is kept before it is replaced.
+        // IMPORTANT: content that the store did not write is kept before it is replaced.
         let batch = Batch::new().stage(update.keep).stage([write]);
         let what = || format!("the mending of the mirror of {}", head.id);
         let done = self.objects.commit(batch, what).await?.into_result().is_ok();
@@ -191,10 +193,10 @@ impl Locks {
     }
 }
 
-/// A mirror that was brought in line.
+/// A mirror that was rewritten to match the head.
 struct Mended {
-    /// Where what somebody else had put in its place is kept.
+    /// The key that keeps the replaced content, if the store had not written it.
     kept: Option<String>,
-    /// Nothing else can have been replaced or deleted than what was looked at.
+    /// The write was conditional: only the content that was read can have been replaced or deleted.
     by_condition: bool,
 }

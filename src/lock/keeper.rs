@@ -14,18 +14,16 @@ use crate::{
     format::{Lease, LeaseRef, WorkflowId},
 };
 
-/// A lease is renewed after this part of its duration.
+/// A lease is renewed after this fraction of its duration.
 const PART: u32 = 3;
-/// After a renewal that failed another one is tried after this part of the duration, but not much later than
-/// in:
+/// A failed renewal is retried after this fraction of the duration, and at most `LONGEST_RETRY` later.
 const RETRY_PART: u32 = 24;
 const LONGEST_RETRY: Duration = Duration::from_secs(5);
-/// There is so much between two renewals at least.
+/// The minimum time between two renewals.
 const SHORTEST: Duration = Duration::from_millis(10);
-/// The clocks are compared so often at least. A timer does not notice that the machine was suspended.
+/// How often the clocks are compared at least. A timer does not notice that the machine was suspended.
 pub(super) const LOOK: Duration = Duration::from_secs(5);
-/// The head is read so often at least, so that whoever works under a long lease hears soon that it was
-/// broken.
+/// How often the head is read at least, so that a break of a long lease is noticed soon.
 const WATCH: Duration = Duration::from_secs(20);
 
 /// The task behind a [`LeaseGuard`](super::LeaseGuard).
@@ -36,12 +34,12 @@ pub(super) struct Keeper {
     orders: Arc<Orders>,
 }
 
-/// What there is to do next, and when.
+/// When the next step is due.
 struct Due {
-    /// The lease is renewed so long after this moment.
+    /// The lease is renewed `pause` after this moment.
     from: Moment,
     pause: Duration,
-    /// When the head was asked for last.
+    /// When the head was last requested.
     watched: Moment,
 }
 
@@ -66,14 +64,14 @@ impl Keeper {
         Self { locks, id, state, orders }
     }
 
-    /// Renews until it is told to give the lease back or finds it lost; what came of giving it back.
+    /// Renews the lease until it is released or lost. Returns the result of the release.
     pub(super) async fn run(self) -> Result<Lease> {
-        // How often in a row it could not be renewed.
+        // The number of consecutive failed renewals.
         let mut failures = 0_u32;
         let mut due = self.after_renewal();
         loop {
             let next = self.next(&due).await;
-            // What an answer says was so when it was asked for: it may take long to come.
+            // A reply describes the state at the time of the request, because it may take long to arrive.
             let asked = self.now();
             let done = match next {
                 Next::GiveBack => return self.give_back().await,
@@ -91,8 +89,7 @@ impl Keeper {
                 Err(Error::Conflict(lost)) if matches!(*lost, Conflict::LeaseLost { .. }) => {
                     return self.lose(*lost).await;
                 }
-                // The lease is there for a while yet, and perhaps longer. The guard refuses when that is not
-                // certain any more.
+                // The lease is valid for a while yet. The guard refuses once that is uncertain.
                 Err(error) => {
                     if failures == 0 {
                         tracing::warn!(id = %self.id, %error, "the lease could not be renewed; it is tried again");
@@ -106,17 +103,17 @@ impl Keeper {
         }
     }
 
-    /// The next renewal is counted from the beginning of the last one, as its end is: a storage that takes
-    /// long to answer does not push it out.
+    /// Returns when the next renewal is due. It is counted from the start of the last one, as the end of the
+    /// lease is, so a slow storage does not delay it.
     fn after_renewal(&self) -> Due {
         let from = self.state.borrow().refreshed;
         let taken = from.elapsed(self.locks.objects.environment.as_ref());
-        // Whoever asks for a lease of a moment does not get a storm of renewals.
+        // The minimum pause prevents a flood of renewals for a very short lease.
         Due { from, pause: self.pause(false).max(taken.saturating_add(SHORTEST)), watched: from }
     }
 
-    /// How long after a renewal was begun, or after one that failed, the next one is due. At random, so that
-    /// many leases that were taken together are not renewed together for ever.
+    /// Returns the pause between the start of a renewal, or a failed one, and the next. It is randomised so
+    /// that many leases that were granted together are not renewed together forever.
     fn pause(&self, failed: bool) -> Duration {
         let duration = self.state.borrow().lease.duration();
         let jitter = 1.0 - 0.2 * self.locks.objects.environment.jitter();
@@ -128,7 +125,7 @@ impl Keeper {
         Moment::now(self.locks.objects.environment.as_ref())
     }
 
-    /// Waits, by either clock, until there is something to do.
+    /// Waits, by either clock, until the next step is due.
     async fn next(&self, due: &Due) -> Next {
         let environment = self.locks.objects.environment.as_ref();
         loop {
@@ -153,7 +150,7 @@ impl Keeper {
         }
     }
 
-    /// Looks whether the lease is there still. A look that fails says nothing: the next renewal does.
+    /// Checks that the lease is still in the head. A failed read is ignored: the next renewal decides.
     async fn watch(&self) -> Result<Done> {
         let held = LeaseRef::from(&self.state.borrow().lease);
         match self.locks.objects.head(&self.id).await {
@@ -184,7 +181,7 @@ impl Keeper {
         result
     }
 
-    /// Tells the guard, and waits until it is done with.
+    /// Publishes the loss, and waits until the guard is released or dropped.
     async fn lose(self, lost: Conflict) -> Result<Lease> {
         tracing::warn!(id = %self.id, %lost, "the lease is lost");
         self.state.send_modify(|state| state.lost = Some(lost.clone()));

@@ -7,25 +7,24 @@ use tokio::sync::{Notify, OwnedMutexGuard};
 use super::shared_by_key::SharedByKey;
 use crate::format::WorkflowId;
 
-/// The callers that wait for the locks of one store in this process: one line for each workflow.
+/// The callers in this process that wait for the locks of one store: one queue per workflow.
 ///
-/// Only the first in a line asks the storage, so a lock that many wait for costs as much as one that one
-/// waits for, and a release wakes one of them, which has the lock before the next one looks. Nothing here is
-/// needed for correctness: other processes know nothing of it.
+/// Only the first caller in a queue polls the storage, so many waiters cost as much as one. A release wakes
+/// one caller, which acquires the lock before the next one polls. This is an optimisation and not needed for
+/// correctness: other processes do not take part in it.
 #[derive(Debug, Default)]
 pub(super) struct Lines(SharedByKey<WorkflowId, Line>);
 
 #[derive(Debug, Default)]
 pub(super) struct Line {
-    /// Held by the first in line. Tokio's mutex serves in the order of asking, and a caller that gives up
-    /// leaves the line.
+    /// Held by the first in line. Tokio's mutex is fair (first in, first out), and a caller that gives up
+    /// leaves the queue.
     turn: Arc<tokio::sync::Mutex<()>>,
-    /// Something happened in this process that the first in line waits for. It keeps one wake-up for the next
-    /// one.
+    /// Wakes the first in line after an event in this process. It stores one wake-up for the next waiter.
     wake: Notify,
 }
 
-/// The first place in a line, until it is dropped.
+/// The first place in a queue, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Turn {
     line: Arc<Line>,
@@ -33,12 +32,12 @@ pub(crate) struct Turn {
 }
 
 impl Lines {
-    /// The line for `id`.
+    /// Returns the queue for `id`.
     pub(super) fn of(&self, id: &WorkflowId) -> Arc<Line> {
         self.0.of(id.clone())
     }
 
-    /// Wakes the first in the line for `id`, if there is one.
+    /// Wakes the first caller in the queue for `id`, if there is one.
     pub(super) fn wake(&self, id: &WorkflowId) {
         if let Some(line) = self.0.held(id) {
             line.wake.notify_one();
@@ -47,7 +46,7 @@ impl Lines {
 }
 
 impl Line {
-    /// Waits to become the first in line; none if that took longer than `limit`.
+    /// Waits to become the first in line; none if that takes longer than `limit`.
     pub(super) async fn turn(
         self: &Arc<Self>,
         environment: &dyn Environment,
@@ -65,7 +64,7 @@ impl Line {
 }
 
 impl Turn {
-    /// Waits for so long, or until something happens in this process; whether that was so.
+    /// Waits for `pause`, or until an event in this process. Returns whether there was an event.
     pub(super) async fn pause(&self, environment: &dyn Environment, pause: Duration) -> bool {
         match select(pin!(self.line.wake.notified()), pin!(environment.sleep(pause))).await {
             Either::Left(_) => true,
@@ -87,7 +86,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_line_is_served_in_order_and_forgets_who_gives_up() {
+    async fn queue_is_fifo_and_drops_waiters_that_give_up() {
         let environment = Arc::new(ManualEnvironment::new(1).stepped());
         let lines = Arc::new(Lines::default());
         let line = lines.of(&id("a"));
@@ -112,7 +111,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_wake_up_is_kept_for_whoever_comes_next() {
+    async fn wake_up_is_kept_for_the_next_waiter() {
         let environment = ManualEnvironment::new(1).stepped();
         let lines = Lines::default();
         lines.wake(&id("a"));

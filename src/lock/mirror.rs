@@ -1,5 +1,5 @@
-//! What stands in `workflow.lock`, seen beside the head. The head decides; the mirror is for people, and what
-//! they put there is kept.
+//! Compares `workflow.lock` with the head. The head is authoritative. The mirror is for people, and content
+//! that they put there is kept.
 
 use bytes::Bytes;
 use pflow_backend::{Object, Operation, Precondition};
@@ -12,25 +12,25 @@ use crate::{
     repo::{Objects, StoredHead, unreadable},
 };
 
-/// What stands in `workflow.lock`.
+/// How the content of `workflow.lock` compares with the head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Mirror {
-    /// What the head says: the lease, or nothing where there is none.
+    /// Matches the head: the lease, or no file if there is no lease.
     Faithful,
-    /// Nothing, although the head has a lease: a crash came between the two, or somebody deleted it.
+    /// Missing, although the head has a lease: a crash before it was written, or a person deleted it.
     Missing,
-    /// An earlier lease or renewal: a crash came before it was refreshed.
+    /// An earlier lease or renewal: a crash before it was refreshed.
     Lagging,
-    /// Something in the form of a mirror that was never this workflow's: somebody edited it.
+    /// In the format of a mirror, but never written for this workflow: a person edited it.
     Edited,
-    /// Something else: garbage, or the lockfile of another program.
+    /// Anything else: garbage, or the lockfile of another program.
     Foreign,
-    /// Something that cannot be read as a file: a link, a folder, a file of another user. It is left alone.
+    /// Not readable as a file: a link, a folder, or a file of another user. It is left alone.
     Unreadable,
 }
 
-/// What is under the mirror's name.
+/// The object under the mirror's name.
 #[derive(Debug)]
 enum There {
     Nothing,
@@ -39,7 +39,7 @@ enum There {
 }
 
 impl There {
-    /// A name that cannot be read is no error: the mirror decides nothing.
+    /// Reads the object. An unreadable object is not an error, because no decision depends on the mirror.
     async fn look(objects: &Objects, id: &WorkflowId) -> Result<Self> {
         match objects.get(&keys::lockfile(id)).await {
             Ok(object) => Ok(object.map_or(Self::Nothing, Self::Object)),
@@ -53,12 +53,13 @@ impl There {
 }
 
 impl Mirror {
-    /// Whether somebody else put it there. It is kept beside the mirror when that is written again.
+    /// Whether another program or a person wrote it. It is then kept beside the mirror when the mirror is
+    /// written again.
     pub fn is_odd(&self) -> bool {
         matches!(self, Self::Edited | Self::Foreign)
     }
 
-    /// Judges what is under the mirror's name by the head.
+    /// Compares the object under the mirror's name with the head.
     fn of(head: &Head, there: &There) -> Result<Self> {
         let object = match there {
             There::Nothing if head.lease.is_some() => return Ok(Self::Missing),
@@ -82,35 +83,34 @@ impl Mirror {
     }
 }
 
-/// What was under the mirror's name, and what it is worth.
+/// The object under the mirror's name, and how it compares with the head.
 #[derive(Debug)]
 pub(super) struct Seen {
     there: There,
     pub(super) mirror: Mirror,
 }
 
-/// A head, and what was under the mirror's name at about the same time.
+/// A head, and the object under the mirror's name at about the same time.
 #[derive(Debug)]
 pub(super) struct Pair {
     pub(super) stored: StoredHead,
     pub(super) seen: Seen,
 }
 
-/// What a change of the lease does to the mirror.
+/// The change of the mirror that goes with a change of the lease.
 ///
-/// Invariant: where people edit files, what is not ours under the mirror's name is kept beside it before it
-/// is replaced or deleted, and nothing else is replaced than what was looked at.
+/// Invariant: on storage with plain files that people edit, an object that the store did not write is kept
+/// beside the mirror before it is replaced or deleted, and only the object that was read is replaced.
 #[derive(Debug, Default)]
 pub(crate) struct MirrorUpdate {
-    /// Keeps what somebody else put there; it belongs before the stage of `write`. None where there is
-    /// nothing to keep.
+    /// Keeps the other content; it belongs in a stage before `write`. None if there is nothing to keep.
     pub(crate) keep: Option<Operation>,
-    /// Brings the mirror in line; none where there is nothing and should be nothing.
+    /// Brings the mirror in line with the head; none if the file is missing and should be, or cannot be read.
     pub(crate) write: Option<Operation>,
 }
 
 impl MirrorUpdate {
-    /// For a swap of `before`, which was read, to `after`.
+    /// Returns the update for a swap from `before`, which was read, to `after`.
     pub(crate) async fn of(objects: &Objects, before: &Head, after: &Head) -> Result<Self> {
         if !objects.traits.plain_files {
             return Ok(Self { keep: None, write: Some(write(after)?) });
@@ -120,14 +120,14 @@ impl MirrorUpdate {
 }
 
 impl Pair {
-    /// Reads both. A mirror that does not fit may belong to a head that is newer than the one that was read,
-    /// so that is read again.
+    /// Reads both. A mirror that does not match may belong to a newer head than the one that was read, so the
+    /// head is read again until it no longer changes.
     pub(super) async fn read(objects: &Objects, id: &WorkflowId) -> Result<Self> {
         let (stored, there) = futures::try_join!(objects.head(id), There::look(objects, id))?;
         Self::settled(objects, stored, there).await
     }
 
-    /// The same beside a head that was read just now.
+    /// Reads the mirror beside a head that was read just now.
     pub(super) async fn beside(objects: &Objects, stored: StoredHead) -> Result<Self> {
         let there = There::look(objects, &stored.head.id).await?;
         Self::settled(objects, stored, there).await
@@ -155,12 +155,13 @@ impl Seen {
         Ok(Self { there, mirror })
     }
 
-    /// What brings this in line with `head`.
+    /// Returns the update that brings this mirror in line with `head`.
     pub(super) fn update(&self, head: &Head) -> Result<MirrorUpdate> {
         Ok(MirrorUpdate { keep: self.keeping(&head.id), write: self.writing(head)? })
     }
 
-    /// It is named by its content: a program that puts the same there again and again has it kept once.
+    /// Returns the write that keeps the other content. The key contains the content hash, so the same content
+    /// is kept only once.
     fn keeping(&self, id: &WorkflowId) -> Option<Operation> {
         let There::Object(object) = &self.there else { return None };
         if !self.mirror.is_odd() {
@@ -170,7 +171,7 @@ impl Seen {
         Some(Operation::put(key, object.bytes.clone()))
     }
 
-    /// Only what was seen is replaced.
+    /// Returns the conditional write that replaces only what was read.
     fn writing(&self, head: &Head) -> Result<Option<Operation>> {
         let when = match &self.there {
             There::Object(object) => Precondition::Is(object.meta.version.clone()),
@@ -181,7 +182,7 @@ impl Seen {
     }
 }
 
-/// What brings the mirror in line with `head`, whatever is there.
+/// Returns the unconditional write that brings the mirror in line with `head`.
 fn write(head: &Head) -> Result<Operation> {
     let key = keys::lockfile(&head.id);
     Ok(match &head.lease {
@@ -190,7 +191,7 @@ fn write(head: &Head) -> Result<Operation> {
     })
 }
 
-/// The text of `workflow.lock`.
+/// Returns the content of `workflow.lock`.
 fn lockfile(id: &WorkflowId, lease: &Lease) -> Result<Bytes> {
     let text = encode_pretty(&Lockfile::from(lease));
     text.map(Bytes::from).map_err(|source| unreadable(&keys::lockfile(id), source))
@@ -235,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn the_head_decides_what_a_mirror_is_worth() {
+    fn mirror_is_classified_against_the_head() {
         let now = head(4, Some("now"));
         let renewed = |head: &Head, times: u64| {
             let mut head = head.clone();

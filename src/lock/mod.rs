@@ -1,12 +1,13 @@
-//! Locks: leases in the head, taken, renewed and given back by the same compare-and-swap that saves.
+//! Locks are leases in the head. Acquiring, renewing and releasing a lease is the same compare-and-swap of
+//! the head that a save uses.
 //!
-//! `workflow.lock` mirrors the lease in the seed's lockfile format, for people and older tools. It decides
-//! nothing.
+//! `workflow.lock` mirrors the lease in the seed's lockfile format, for people and older tools. No decision
+//! depends on it.
 //!
-//! **Why a lock cannot hurt.** Every grant, takeover and break raises the fence in the swap that makes it,
-//! and a write under a lease compares the lease in the head in the swap that writes. So whoever lost a lease,
-//! and has not noticed, writes nothing. Clocks, processes and waiting decide only when a takeover is polite
-//! ([`Standing`]).
+//! **Leases are fenced.** Every grant, takeover and break raises the fence in its own swap of the head. A
+//! write under a lease compares that lease with the lease in the head in the swap that writes. So a client
+//! that has lost its lease without noticing cannot write. Clocks, process checks and waiting only decide
+//! whether a takeover is polite ([`Standing`]); safety does not depend on them.
 
 mod acts;
 pub(crate) mod broken;
@@ -53,12 +54,13 @@ pub use mirror::Mirror;
 pub(crate) use request::Claim;
 pub use request::LeaseRequest;
 
-/// What became of the wish, or of a lease that was given back.
+/// The result of a lock operation: the lease that was granted, renewed, released or broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     /// The lease, with its id and its fence.
     pub lease: Lease,
-    /// Whether the caller had it already: it had chosen the id itself, and a reply had got lost.
+    /// Whether the caller held the lease already: it chose the id itself and the reply to an earlier request
+    /// was lost.
     pub already_held: bool,
 }
 
@@ -72,7 +74,7 @@ pub(crate) struct Locks {
     flow: Arc<Flow<LockChange, Error>>,
     lines: Arc<Lines>,
     pace: Pace,
-    /// What goes on behind callers that are gone: the store waits for it when it is closed.
+    /// Tasks that outlive their callers. Closing the store waits for them.
     behind: Behind,
     grants: Arc<Grants>,
 }

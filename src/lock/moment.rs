@@ -3,7 +3,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use pflow_backend::Environment;
 
-/// A moment by both clocks of this process.
+/// A moment on both clocks of this process: wall clock and monotonic clock.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Moment {
     wall: DateTime<Utc>,
@@ -15,14 +15,14 @@ impl Moment {
         Self { wall: environment.now(), monotonic: environment.monotonic() }
     }
 
-    /// The same moment, or an earlier one that another process of this machine saw.
+    /// Returns this moment, or the earlier `wall` that another process of this machine observed.
     pub(super) fn not_after(self, wall: DateTime<Utc>) -> Self {
         Self { wall: self.wall.min(wall), ..self }
     }
 
-    /// How long ago it was, by the clock that says more: the monotonic one stands still while the machine is
-    /// suspended, the wall clock can be set back. A wall clock that was set forward says too much, which
-    /// costs whoever asks a renewal.
+    /// Returns the elapsed time by the clock that reports more: the monotonic clock stops while the machine
+    /// is suspended, and the wall clock can be set back. A wall clock that was set forward reports too much,
+    /// which only costs an extra renewal.
     pub(super) fn elapsed(self, environment: &dyn Environment) -> Duration {
         let by_wall = environment.now().signed_duration_since(self.wall).to_std().unwrap_or_default();
         by_wall.max(environment.monotonic().saturating_sub(self.monotonic))
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_clock_that_says_more_counts() {
+    fn elapsed_time_is_the_larger_of_both_clocks() {
         let environment = ManualEnvironment::new(1);
         let begun = Moment::now(&environment);
         environment.advance(Duration::from_secs(10));

@@ -27,7 +27,7 @@ mod actions {
     pub(super) const ERROR: Action = Action::named("error");
 }
 
-/// The lock flow: one node, which is entered again after a lost race.
+/// Builds the lock flow: one node, which is entered again after a lost race.
 pub(crate) fn lock_flow() -> Result<Flow<LockChange, Error>> {
     let mut flow = Flow::builder("lock");
     let manager = flow.node(LockfileManager);
@@ -43,9 +43,9 @@ pub(crate) fn lock_flow() -> Result<Flow<LockChange, Error>> {
 /// The seed's `LockfileManagerNode`: reads the head, decides, and swaps it.
 ///
 /// The next read of the head settles a swap whose reply was lost. The id of the grant was fixed before the
-/// first attempt, so a lease with that id is ours, and a lease that we released or broke and that is gone is
-/// gone because of us ([`settle`]). A renewal is made once more. While the head is the one that the swap
-/// named, the next swap of it settles the one before, because only one of the two can land.
+/// first attempt, so a lease with that id is ours. Whether our swap ended a lease that is gone is decided by
+/// [`settle`]. A renewal is repeated. While the head is still the one that the swap named, the next swap of
+/// it settles the previous one, because only one of the two can land.
 struct LockfileManager;
 
 struct Question {
@@ -89,7 +89,7 @@ impl Node<LockChange, Error> for LockfileManager {
 
     async fn exec(&self, question: &Question, _: Visit<'_>) -> Result<Answer> {
         match question.answer().await {
-            // The keeper of a guard retries by itself, at a pace that fits the length of its lease.
+            // The keeper of a guard retries by itself, at a rate that fits the duration of its lease.
             Err(error) if question.asked.wish.is_renewal() => Ok(Answer::Failed(error)),
             other => other,
         }
@@ -142,14 +142,14 @@ impl Question {
             back_off(objects.environment.as_ref(), self.lost_races).await;
         }
         let (stored, seen) = if objects.traits.plain_files {
-            // People edit files: what they wrote into the mirror is looked at before it is replaced.
+            // People edit files, so the mirror's content is read before it is replaced.
             let pair = Pair::read(objects, id).await?;
             (pair.stored, Some(pair.seen))
         } else {
             (objects.head(id).await?, None)
         };
         if stored.version.is_none() {
-            // A lock may be taken before the first version. But if the head was lost, the fences that it
+            // A lock may be acquired before the first version. But if the head was lost, the fences that it
             // granted are unknown.
             futures::try_join!(gate.check_writer_again(), index.refuse_hurt(id, &[]))?;
         }
@@ -158,8 +158,8 @@ impl Question {
         let decision = decide(wish, &stored.head, decider);
         match (decision, &self.doubt) {
             (Decision::Swap { .. }, None) if abandoned.is_cancelled() => Ok(Answer::Failed(Error::Cancelled)),
-            // Also for a caller that is gone, if a swap is in doubt: this one settles it, and what it granted
-            // is given back.
+            // This swap is made even if the caller is gone, if an earlier swap is unsettled: it settles that
+            // one, and a resulting grant is released.
             (Decision::Swap { head, lease }, _) => self.swap(stored, *head, *lease, seen).await,
             (Decision::Held(lease), None) => Ok(Answer::Done(Grant { lease: *lease, already_held: true })),
             (Decision::Refused(conflict), None) => Ok(Answer::Refused(conflict)),
@@ -174,7 +174,7 @@ impl Question {
         }
     }
 
-    /// The swap in doubt is in place. What is derived from it may be missing, and is written again.
+    /// The unsettled swap has landed. Objects derived from it may be missing, so they are written again.
     async fn landed(&self, head: &Head, lease: Lease, ours: &LockAttempt) -> Result<Answer> {
         let objects = &self.asked.locks.objects;
         let (keep, operation) = match self.asked.wish {
@@ -193,9 +193,9 @@ impl Question {
         Ok(Answer::Done(Grant { lease, already_held: false }))
     }
 
-    /// Swaps the head, and in the same batch writes what is derived from it: the mirror, and the record of a
-    /// break. A crash in between leaves a mirror that lags, and a break that only the head tells of. The
-    /// other order could leave the record of a break that never happened.
+    /// Swaps the head and, in the same batch, writes what is derived from it: the mirror, and the record of a
+    /// break. A crash in between leaves an outdated mirror, or a break that only the head shows. The reverse
+    /// order could leave the record of a break that never happened.
     async fn swap(&self, stored: StoredHead, head: Head, lease: Lease, seen: Option<Seen>) -> Result<Answer> {
         let objects = &self.asked.locks.objects;
         let mirror = match &seen {
@@ -222,7 +222,7 @@ impl Question {
         }
     }
 
-    /// The record that `lease` was broken, if this is a break.
+    /// Returns the record that `lease` was broken, if this is a break.
     fn record(&self, lease: &Lease) -> Result<Option<Operation>> {
         let Asked { locks, id, record, .. } = &*self.asked;
         record.as_ref().map(|name| broken::record(&locks.objects, id, lease, name)).transpose()

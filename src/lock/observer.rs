@@ -12,14 +12,14 @@ use crate::{
     lease::{Holder, Sight, Standing},
 };
 
-/// So many leases are watched at a time.
+/// The maximum number of leases that are observed at a time.
 const WATCHED: usize = 1024;
 
-/// What this process has seen of other people's leases: for how long each has stood unchanged, by its own
-/// monotonic clock.
+/// Records for how long this process has seen each lease unchanged, by its own monotonic
+/// clock.
 ///
-/// That tells a holder which is gone from one whose clock is wrong: whoever lives renews. What is forgotten
-/// is seen for the first time again, and waited for a little longer.
+/// This distinguishes a dead holder from one with a wrong clock: a live holder renews. A lease whose record
+/// was dropped counts as newly seen, so a takeover waits a little longer.
 #[derive(Debug, Clone)]
 pub(crate) struct Observer {
     environment: Arc<dyn Environment>,
@@ -28,7 +28,7 @@ pub(crate) struct Observer {
     seen: Arc<Mutex<HashMap<WorkflowId, Seen>>>,
 }
 
-/// A lease between two renewals, and when this process saw it first, by its monotonic clock.
+/// A lease between two renewals, and when this process first saw it, by its monotonic clock.
 #[derive(Debug)]
 struct Seen {
     id: LeaseId,
@@ -48,7 +48,7 @@ impl Observer {
         Self { environment, skew, seen: Arc::default() }
     }
 
-    /// What there is to say of the lease in `head`, which was read just now, and takes note of it.
+    /// Returns what is known of the lease in `head`, which was read just now, and records the observation.
     pub(crate) fn sight(&self, head: &Head) -> Sight {
         if let Some(lease) = &head.lease {
             return self.sight_of(lease, self.unchanged(head));
@@ -59,14 +59,15 @@ impl Observer {
         Sight { now, skew: self.skew, unchanged, holder }
     }
 
-    /// Whether the lease in `head`, which was read just now, must be respected; none if there is none.
+    /// Returns whether the lease in `head`, which was read just now, must be respected; none if there is no
+    /// lease.
     pub(crate) fn standing(&self, head: &Head) -> Option<Standing> {
         let sight = self.sight(head);
         head.lease.as_ref().map(|lease| Standing::of(lease, &sight))
     }
 
-    /// The same of a head that was read some time ago, of which no note is taken: a lease may have been
-    /// renewed since, and seen so.
+    /// Like [`standing`](Self::standing), for a head that was read some time ago. It records nothing, because
+    /// the lease may have been renewed, and observed, since.
     pub(crate) fn standing_as_known(&self, head: &Head) -> Option<Standing> {
         let lease = head.lease.as_ref()?;
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -93,7 +94,7 @@ impl Observer {
             return now.saturating_sub(known.since);
         }
         if seen.len() >= WATCHED && !seen.contains_key(&head.id) {
-            // Any of them: it is watched anew when it is looked at again.
+            // Evicts an arbitrary entry: its observation starts again when the lease is next read.
             let any = seen.keys().next().cloned();
             any.and_then(|any| seen.remove(&any));
         }
@@ -121,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_that_nobody_renews_for_as_long_as_it_lasts_is_stale_whatever_its_clock_says() {
+    fn unrenewed_lease_is_stale_whatever_its_clock_says() {
         let environment = Arc::new(ManualEnvironment::new(1));
         let observer = Observer::new(environment.clone(), Duration::ZERO);
         let mut head = head("a", chrono::Duration::days(3));
@@ -130,7 +131,7 @@ mod tests {
             assert!(live(&head));
             environment.advance(MINUTE);
             assert!(live(&head), "not longer than it lasts");
-            // It is renewed, by a clock that stands still.
+            // Renewed, by a clock that does not advance.
             head.lease.as_mut().unwrap().renewals += 1;
         }
         assert!(live(&head));
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_set_frees_nothing_that_is_renewed() {
+    fn setting_the_wall_clock_does_not_make_a_lease_stale() {
         let environment = Arc::new(ManualEnvironment::new(1));
         let observer = Observer::new(environment.clone(), MINUTE);
         let head = head("a", chrono::Duration::days(3));
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_of_the_same_boot_has_no_allowance() {
+    fn lease_of_the_same_boot_has_no_skew_allowance() {
         let mine = Arc::new(ManualEnvironment::new(9));
         let (same, other) = (Observer::new(mine.clone(), MINUTE), ManualEnvironment::new(1));
         let other = Arc::new(other);
@@ -159,7 +160,7 @@ mod tests {
         let mut head = head("a", chrono::Duration::zero());
         head.lease.as_mut().unwrap().host = "renamed".to_owned();
         for (clock, observer, ends) in [(mine, same, MINUTE), (other, elsewhere, MINUTE * 2)] {
-            // A renewal that is seen each time, so that the wall clock alone decides.
+            // Each round sees a renewal, so that only the wall clock decides.
             let mut live = || {
                 head.lease.as_mut().unwrap().renewals += 1;
                 observer.standing(&head).unwrap().is_live()
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_before_is_judged_and_not_noted() {
+    fn outdated_head_is_judged_but_not_recorded() {
         let environment = Arc::new(ManualEnvironment::new(1));
         let observer = Observer::new(environment.clone(), Duration::ZERO);
         let old = head("a", chrono::Duration::days(3));
@@ -188,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_stays_bounded() {
+    fn observer_memory_is_bounded() {
         let environment = Arc::new(ManualEnvironment::new(1));
         let observer = Observer::new(environment, MINUTE);
         for n in 0..WATCHED * 2 {

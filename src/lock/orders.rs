@@ -14,36 +14,36 @@ use crate::{
     format::{Lease, LeaseId, WorkflowId},
 };
 
-/// What is known of a lease that is held.
+/// The state of a held lease.
 #[derive(Debug, Clone)]
 pub(super) struct State {
     pub(super) lease: Lease,
-    /// When the last renewal that succeeded was begun, or the grant.
+    /// When the last successful renewal, or the grant, was started.
     pub(super) refreshed: Moment,
     pub(super) lost: Option<Conflict>,
 }
 
-/// What the task is told.
+/// Instructions to the task.
 #[derive(Debug)]
 pub(super) struct Orders {
-    /// To renew at once. A wish that comes while it renews is kept.
+    /// Renew at once. A request that arrives during a renewal is kept.
     pub(super) renew: Notify,
-    /// To give the lease back, and end.
+    /// Release the lease and end.
     pub(super) give_back: CancellationToken,
     ties: Mutex<Ties>,
 }
 
-/// What others wait for until the lease is given back.
+/// Tokens that make other callers wait until the lease is released.
 ///
-/// Invariant: the task loosens the ties when it ends, however it ends. The guard may outlive it, in the
-/// future of a release that its caller keeps and does not ask any more.
+/// Invariant: the task drops them when it ends, however it ends. The guard may outlive the task, in the
+/// future of a release that its caller keeps without polling it.
 #[derive(Debug)]
 struct Ties {
-    /// There is no other guard for the lease.
+    /// Prevents a second guard for the lease.
     guarded: Option<Guarded>,
-    /// From the order to give it back on: no request for the same id begins.
+    /// Set by the order to release: no request for the same id starts.
     leaving: Option<Leaving>,
-    /// From then on too: closing the store waits.
+    /// Set by the order to release: closing the store waits.
     closing: Option<TaskTrackerToken>,
 }
 
@@ -62,18 +62,18 @@ impl Orders {
         }
     }
 
-    /// Notes how giving it back ended.
+    /// Records how the release ended.
     pub(super) fn ended(&self, result: &Result<Lease>) {
         if let Some(leaving) = &self.ties().leaving {
             leaving.ended(result);
         }
     }
 
-    /// The task has ended.
+    /// Drops the tokens when the task has ended.
     pub(super) fn loosen(&self) {
         let loosened = Ties { guarded: None, leaving: None, closing: None };
         let Ties { guarded, leaving, closing } = std::mem::replace(&mut *self.ties(), loosened);
-        // A request for the same id that waited for `leaving` finds no guard.
+        // Drop `guarded` first: a request for the same id that waits for `leaving` must then find no guard.
         drop(guarded);
         drop(leaving);
         drop(closing);

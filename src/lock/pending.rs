@@ -1,4 +1,4 @@
-//! Asks for a lease so that a caller that stops waiting leaves none behind.
+//! Requests a lease such that a caller that stops waiting leaves no lease behind.
 
 use tokio::{runtime::Handle, sync::oneshot};
 use tokio_util::sync::CancellationToken;
@@ -16,52 +16,51 @@ use crate::{
     format::{LeaseId, LeaseRef, WorkflowId},
 };
 
-/// How often a grant that was found is confirmed until the workflow is reported as busy.
+/// How many times a lease that was already held is confirmed before the workflow is reported as busy.
 const CONFIRMATIONS: u32 = 4;
 
-/// What the caller wants with a grant.
+/// What the caller uses the grant for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Use {
-    /// To renew and release it by itself.
+    /// The caller renews and releases it itself.
     Caller,
-    /// A guard for it. A grant has at most one.
+    /// The caller wraps it in a guard. A grant has at most one.
     Guard,
 }
 
-/// A grant, as its caller gets it.
+/// A grant as delivered to its caller.
 pub(super) struct Granted {
     pub(super) grant: Grant,
-    /// When it was asked for. The lease lasts from then on at least.
+    /// When it was requested. The lease lasts at least its duration from then on.
     pub(super) asked: Moment,
-    /// No other request for the same id begins in this process until this is dropped.
+    /// Blocks other requests for the same id in this process until it is dropped.
     pub(super) asking: Asking,
 }
 
-/// A grant that has not reached its caller. Dropped in this state, it is released, because no caller knows of
-/// it.
+/// A grant that has not reached its caller. Dropping it releases the lease, because no caller knows of it.
 ///
-/// Invariant: a lease that was granted reaches its caller or is being released, and meanwhile no other
-/// request for its id is answered. Only the end of the runtime breaks this, and then the lease expires.
+/// Invariant: a granted lease reaches its caller or is being released, and meanwhile no other request for its
+/// id is answered. Only the end of the runtime breaks this, and then the lease expires.
 struct Unclaimed {
     locks: Locks,
     id: WorkflowId,
-    /// None once the caller has it, or its release has begun.
+    /// None once the caller has it, or its release has started.
     granted: Option<Granted>,
-    /// Runs the release: the drop may happen outside of a task.
+    /// Runs the release, because the drop may happen outside of a task.
     runtime: Handle,
 }
 
 impl Locks {
-    /// Waits for the releases of this lease that this process has begun, so that a save that takes the lease,
-    /// or finds it granted, keeps it.
+    /// Waits for the releases of this lease that this process has started, so that a save that acquires the
+    /// lease, or finds it granted, keeps it.
     pub(crate) async fn await_releases(&self, id: &WorkflowId, lease_id: &LeaseId) {
         self.grants.rest(id, lease_id).await;
     }
 
-    /// Asks for the lease once.
+    /// Requests the lease once.
     ///
-    /// The swap runs in a task of its own. If its future were dropped, the swap might still land, and later;
-    /// the task learns the outcome, and releases a grant whose caller is gone.
+    /// The swap runs in a task of its own. If its future were dropped, the swap could still land later. The
+    /// task learns the outcome, and releases a grant whose caller is gone.
     pub(super) async fn ask(&self, id: &WorkflowId, claim: &Claim, wanted: Use) -> Result<Granted> {
         let asked = Moment::now(self.objects.environment.as_ref());
         let asking = self.grants.ask(id, claim.id()).await;
@@ -78,7 +77,7 @@ impl Locks {
                 let granted = Some(Granted { grant, asked, asking });
                 Unclaimed { locks, id, granted, runtime }
             });
-            // IMPORTANT: released within this task, so that closing the store waits for it.
+            // IMPORTANT: release within this task, so that closing the store waits for it.
             if let Err(Ok(unclaimed)) = tell.send(answer) {
                 unclaimed.release().await;
             }
@@ -93,9 +92,9 @@ impl Locks {
         answer?.claim()
     }
 
-    /// Takes the lease, or finds that the caller has it.
+    /// Acquires the lease, or finds that the caller holds it.
     ///
-    /// A release of this process with an unknown outcome may land later and take away the lease that was
+    /// A release by this process with an unknown outcome may land later and take away the lease that was
     /// found. So that lease is renewed first: the renewal and the release cannot both land on one head.
     async fn granted(&self, id: &WorkflowId, claim: &Claim, abandoned: CancellationToken) -> Result<Grant> {
         for _ in 0..CONFIRMATIONS {
@@ -112,7 +111,8 @@ impl Locks {
         Err(Conflict::Busy { id: id.clone(), attempts: CONFIRMATIONS }.into())
     }
 
-    /// Why there is no second guard for a lease: it is held, or it is over and its guard has not noticed yet.
+    /// Returns why a lease cannot have a second guard: it is held, or it has ended and its guard has not
+    /// noticed yet.
     async fn guarded(&self, id: &WorkflowId, lease_id: LeaseId) -> Error {
         let stored = match self.objects.head(id).await {
             Ok(stored) => stored,
@@ -151,7 +151,7 @@ impl Drop for Unclaimed {
     }
 }
 
-/// Releases a grant, unless the caller had it before. `asking` is kept until the end.
+/// Releases a grant, unless the caller held it before. Keeps `asking` until the end.
 async fn release(locks: Locks, id: WorkflowId, Granted { grant, asking, .. }: Granted) {
     if !grant.already_held {
         let leaving = locks.grants.leave(&id, &grant.lease.id);

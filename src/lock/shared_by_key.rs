@@ -5,17 +5,17 @@ use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-/// Above so many values, those that nobody holds any more are looked for.
+/// Above this number of values, the unused ones are removed.
 pub(super) const FEW: usize = 64;
 
-/// One value for each key, shared by all who hold it and forgotten after the last of them.
+/// A map with one shared value per key. A value is dropped when its last user drops it.
 #[derive(Debug)]
 pub(super) struct SharedByKey<K, V>(Mutex<Known<K, V>>);
 
 #[derive(Debug)]
 struct Known<K, V> {
     values: HashMap<K, Weak<V>>,
-    /// How many there were when they were looked through last.
+    /// The number of values after the last cleanup.
     kept: usize,
 }
 
@@ -26,15 +26,15 @@ impl<K, V> Default for SharedByKey<K, V> {
 }
 
 impl<K: Eq + Hash, V: Default> SharedByKey<K, V> {
-    /// The value of `key`; a new one if nobody holds one.
+    /// Returns the value of `key`, or a new one if it is not in use.
     pub(super) fn of(&self, key: K) -> Arc<V> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Known { values, kept } = &mut *known;
         if let Some(value) = values.get(&key).and_then(Weak::upgrade) {
             return value;
         }
-        // Not before there are twice as many: where all of them are held, a new one must not cost a look at
-        // all.
+        // The cleanup waits until the number of values has doubled: if all of them are in use, it must not
+        // run for each new one.
         if values.len() >= FEW.max(kept.saturating_mul(2)) {
             values.retain(|_, value| value.strong_count() > 0);
             *kept = values.len();
@@ -44,7 +44,7 @@ impl<K: Eq + Hash, V: Default> SharedByKey<K, V> {
         value
     }
 
-    /// The value of `key`, if somebody holds one.
+    /// Returns the value of `key`, if it is in use.
     pub(super) fn held<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<Arc<V>>
     where
         K: Borrow<Q>,
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_is_shared_while_it_is_held() {
+    fn value_is_shared_while_it_is_in_use() {
         let shared = SharedByKey::<usize, Mutex<u8>>::default();
         let one = shared.of(1);
         assert!(Arc::ptr_eq(&one, &shared.of(1)) && !Arc::ptr_eq(&one, &shared.of(2)));
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_nobody_holds_are_forgotten() {
+    fn unused_values_are_removed() {
         let shared = SharedByKey::<usize, u8>::default();
         let kept = shared.of(0);
         for n in 1..FEW * 3 {
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn many_values_that_are_held_are_looked_through_rarely() {
+    fn cleanup_is_rare_when_all_values_are_in_use() {
         let shared = SharedByKey::<usize, u8>::default();
         let mut looks = std::collections::BTreeSet::new();
         let held: Vec<_> = (0..FEW * 8)

@@ -1,4 +1,4 @@
-//! Waiting for a lock that somebody else holds.
+//! Waits for a lock that another client holds.
 
 use std::time::Duration;
 
@@ -15,31 +15,30 @@ use crate::{
     repo::Traits,
 };
 
-/// How often whoever is first in line looks at the head: after a part of the time that it has waited already,
-/// so that a lock that is handed over quickly is had quickly, and one that is held for long costs little.
+/// How often the first waiter in line reads the head: after a fraction of the time waited so far. So a lock
+/// that is released quickly is acquired quickly, and one that is held for long costs few reads.
 ///
-/// Why looks and no watch on the files: ARCHITECTURE.md, "Waiting for a lock".
+/// ARCHITECTURE.md, "Waiting for a lock", says why it polls instead of watching the files.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
     shortest: Duration,
     longest: Duration,
 }
 
-/// A look follows the one before after this part of the whole wait, up to the longest pause.
+/// The next read follows after this fraction of the time waited, up to the longest pause.
 const PART: u32 = 16;
-/// And after this part, up to ten times as long, of a wait that has taken so long that it makes no
-/// difference.
+/// For long waits the pause grows to this fraction of the time waited, up to ten times the longest pause.
 const LONG_PART: u32 = 400;
 
 impl Pace {
-    /// What suits a storage. On this machine a look is a read of a few bytes, elsewhere a request.
+    /// Returns the pace for a storage: a read is a few bytes on the local machine, and a request elsewhere.
     pub(super) fn of(traits: Traits) -> Self {
         let (shortest, longest) = if traits.is_remote { (100, 2000) } else { (1, 25) };
         Self { shortest: Duration::from_millis(shortest), longest: Duration::from_millis(longest) }
     }
 
-    /// How long until the next look of somebody who has waited for so long. At random, so that processes that
-    /// wait together do not look together.
+    /// Returns the pause before the next read after waiting for `waited`. It is randomised so that processes
+    /// that wait together do not poll together.
     fn pause(self, waited: Duration, jitter: f64) -> Duration {
         let prompt = (waited / PART).clamp(self.shortest, self.longest);
         let patient = (waited / LONG_PART).min(self.longest * 10);
@@ -48,10 +47,10 @@ impl Pace {
 }
 
 impl Locks {
-    /// Acquires, and waits for it as long as the request says.
+    /// Acquires the lock, and waits as long as the request says.
     ///
-    /// Dropped while it waits, it changes nothing; dropped while it asks for the lease, what it is granted
-    /// all the same is given back behind it.
+    /// Dropping the future while it waits changes nothing. Dropping it while it requests the lease releases a
+    /// lease that is granted regardless.
     pub(crate) async fn acquire(&self, id: &WorkflowId, request: LeaseRequest) -> Result<Grant> {
         self.wait_for(id, request, Use::Caller).await.map(|granted| granted.grant)
     }
@@ -72,7 +71,8 @@ impl Locks {
         }
         let line = self.lines.of(id);
         let Some(turn) = line.turn(environment, patience).await else {
-            // The time is over before our turn came: this answer names the holder, or is the lock after all.
+            // The time is over before our turn. This attempt returns the lock or a conflict that names the
+            // holder.
             return self.ask(id, &claim, wanted).await;
         };
         loop {
@@ -85,8 +85,8 @@ impl Locks {
                     }
                     other => return Err(other.into()),
                 },
-                // A storage that fails for a while ends no wait, as it ends none in which only the head is
-                // looked at. What is asked for is the same grant.
+                // A temporary storage error does not end the wait, as it does not end a wait in which only
+                // the head is read. Every attempt requests the same grant.
                 Err(error) if error.may_pass() && !left().is_zero() => {
                     tracing::warn!(%id, %error, "the lock could not be asked for; it is tried again while it is waited for");
                     let pause =
@@ -100,12 +100,12 @@ impl Locks {
         }
     }
 
-    /// Waits until the lease `seen` is not in the head any more, or may be taken over, or `limit` is over,
-    /// whichever comes first. Whoever comes back looks for itself: this is a hint, and another one may have
-    /// the lock by then.
+    /// Waits until the lease `seen` is no longer in the head, may be taken over, or `limit` is over,
+    /// whichever comes first. The result is a hint: the caller must read the head itself, because another
+    /// client may hold the lock by then.
     ///
     /// # Errors
-    /// Errors of the storage that a moment does not mend.
+    /// Errors of the storage that are not transient.
     pub(crate) async fn await_change(&self, id: &WorkflowId, seen: &Lease, limit: Duration) -> Result<()> {
         let environment = self.objects.environment.as_ref();
         let begun = environment.monotonic();
@@ -115,16 +115,16 @@ impl Locks {
         self.watch(&turn, id, &seen.id, left).await
     }
 
-    /// Becomes the first in line, unless `turn` says that the caller is, and waits like
-    /// [`await_change`](Self::await_change) for the end of whatever lease is in the head **then**: the one
-    /// that was `met` on arrival has long changed hands, and whoever came back for that would find the next
-    /// one and stand last again.
+    /// Takes the first place in line, unless `turn` shows that the caller has it, and then waits like
+    /// [`await_change`](Self::await_change) for the end of the lease that is in the head **then**. The lease
+    /// `met` on arrival may have ended long ago; a caller that came back for it would find the next lease and
+    /// would join the line at its end again.
     ///
-    /// The turn is the caller's until it is dropped, so that nobody of this process comes between the end of
-    /// the wait and what it was for. None if the time was over before it came.
+    /// The caller keeps the turn until it drops it, so that no other caller of this process gets between the
+    /// end of the wait and the caller's own operation. None if the time was over before the turn came.
     ///
     /// # Errors
-    /// Errors of the storage that a moment does not mend.
+    /// Errors of the storage that are not transient.
     pub(crate) async fn await_turn(
         &self,
         id: &WorkflowId,
@@ -143,7 +143,7 @@ impl Locks {
         let held = match self.look(id).await {
             Ok(Some((held, _))) => held,
             Ok(None) => return Ok(Some(turn)),
-            // The look that succeeds will tell.
+            // The next successful read will tell.
             Err(error) if error.may_pass() => met.id.clone(),
             Err(other) => return Err(other),
         };
@@ -152,18 +152,18 @@ impl Locks {
         Ok(Some(turn))
     }
 
-    /// The same for the first in line.
+    /// Waits like [`await_change`](Self::await_change), for the first in line.
     async fn watch(&self, turn: &Turn, id: &WorkflowId, seen: &LeaseId, limit: Duration) -> Result<()> {
         let environment = self.objects.environment.as_ref();
         let begun = environment.monotonic();
-        // What is known of the lease, from the last look on.
+        // The time until the lease is stale, as of the last read.
         let mut stale_in = Duration::MAX;
         loop {
             let waited = environment.monotonic().saturating_sub(begun);
             if waited >= limit {
                 return Ok(());
             }
-            // A moment longer than it takes to be stale: at the very end it is not yet.
+            // One millisecond more, because the lease is not stale yet at its very end.
             let by_lease = stale_in.saturating_add(Duration::from_millis(1));
             let pause = self.pace.pause(waited, environment.jitter()).min(by_lease).min(limit - waited);
             if turn.pause(environment, pause).await {
@@ -180,8 +180,8 @@ impl Locks {
         }
     }
 
-    /// The lease that must be respected now, if there is one, and how long until it is stale unless it is
-    /// renewed.
+    /// Returns the lease that must be respected now, if there is one, and the time until it is stale unless
+    /// it is renewed.
     async fn look(&self, id: &WorkflowId) -> Result<Option<(LeaseId, Duration)>> {
         let head = self.objects.head(id).await?.head;
         let Some(lease) = &head.lease else { return Ok(None) };
@@ -196,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn looks_become_rarer_and_stay_within_bounds() {
+    fn polling_slows_down_within_bounds() {
         let local = Pace { shortest: Duration::from_millis(1), longest: Duration::from_millis(25) };
         let pauses = [0, 16, 160, 1600, 10_000, 40_000, 400_000]
             .map(|waited| local.pause(Duration::from_millis(waited), 0.5));

@@ -1,8 +1,8 @@
-//! The compare-and-swap of a register, which every change of a store is: the head of a workflow, or the root
-//! of the index.
+//! Compare-and-swap of a register. A register is the head of a workflow or the root of the index, and every
+//! change of a store is one such swap.
 //!
-//! [`swap`] commits one batch and classifies its outcome, [`Unsettled`] settles an outcome that stayed open,
-//! and [`Tries`] decides how often a flow tries again.
+//! [`swap`] commits one batch and classifies its outcome. [`Unsettled`] settles an unknown outcome. [`Tries`]
+//! decides how often a flow retries.
 
 mod swap;
 mod tries;

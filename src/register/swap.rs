@@ -9,56 +9,56 @@ use crate::{
     repo::{Objects, unreadable},
 };
 
-/// What is written around a register, in the same batch.
+/// Objects that are written around a register, in the same batch.
 #[derive(Debug, Default)]
 pub(crate) struct Around {
-    /// The immutable objects that the new state names.
+    /// The immutable objects that the new state refers to.
     pub(crate) before: Vec<Operation>,
     /// An object that must be in place before `after`, and that nothing refers to.
     pub(crate) beside: Option<Operation>,
-    /// What is derived from the new state.
+    /// Objects that are derived from the new state.
     pub(crate) after: Vec<Operation>,
 }
 
-/// What became of a swap.
+/// The outcome of a swap.
 #[derive(Debug)]
 pub(crate) enum Swapped {
-    /// The register has the new state, of this version where the storage named it.
+    /// The register has the new state, with this version if the storage returned one.
     Landed(Option<Version>, Derived),
     /// The register had another state. The swap did not happen and never will.
     Lost {
-        /// Objects of [`Around::before`] may be in place.
+        /// Whether objects of [`Around::before`] may be in place.
         leaves: bool,
     },
     /// The swap failed. It did not happen and never will.
     Failed {
         error: StorageError,
-        /// Objects of [`Around::before`] may be in place.
+        /// Whether objects of [`Around::before`] may be in place.
         leaves: bool,
     },
-    /// The swap has happened, or may happen yet, or never will: the register as it is read from now on tells.
-    /// Without an error it met a state that may be its own.
+    /// The swap has happened, may still happen, or never will: later reads of the register tell. There is no
+    /// error if the swap was refused by a state that may be its own.
     InDoubt(Option<StorageError>),
-    /// The same on a disk that reported a failed sync. What is read there may be gone after a power failure,
-    /// so no look settles it.
+    /// Like `InDoubt`, on a disk that reported a failed sync. What is read there may be gone after a power
+    /// failure, so no read settles it.
     Unknown(StorageError),
 }
 
-/// What became of [`Around::after`] behind a swap that landed.
+/// The outcome of [`Around::after`] behind a swap that landed.
 #[derive(Debug)]
 pub(crate) enum Derived {
     InPlace,
-    /// An object had changed, and was left alone.
+    /// An object had been changed by another writer, and was left alone.
     Changed,
     Failed(StorageError),
 }
 
 /// Swaps a register from the state `named` (none: it does not exist) to `bytes`.
 ///
-/// Invariant: the swap is the commit point. What the new state names is durable before it, and what is
-/// derived from it is written after it. A crash leaves the old state, with objects that nothing names, or the
-/// new state, with derived objects that lag. A cancelled call leaves one of these, or the batch goes on to
-/// its end in the backend. Of all swaps that name one state at most one lands.
+/// Invariant: the swap is the commit point. The objects that the new state refers to are durable before it,
+/// and the derived objects are written after it. A crash leaves the old state with unreferenced objects, or
+/// the new state with outdated derived objects. A cancelled call leaves one of these, or the batch continues
+/// to its end in the backend. At most one of all swaps that name the same state lands.
 pub(crate) async fn swap(
     objects: &Objects,
     key: Key,
@@ -81,8 +81,7 @@ pub(crate) async fn swap(
     classify(stage, committed, objects.traits.atomic_batch, objects.traits.loses_power)
 }
 
-/// Swaps a head from the state `named` (none: there is none) to `head`. The heads that this process knows
-/// follow.
+/// Swaps a head from the state `named` (none: it does not exist) to `head`, and updates the cache of heads.
 ///
 /// # Errors
 /// The head cannot be encoded. Nothing was sent.
@@ -94,7 +93,7 @@ pub(crate) async fn swap_head(
 ) -> Result<Swapped> {
     let key = keys::head(&head.id);
     let bytes = head.encode().map_err(|source| unreadable(&key, source))?;
-    // From here on the known head may be an old one.
+    // Invalidates the cached head, which may be outdated from here on.
     objects.forget_head(&head.id);
     let swapped = swap(objects, key, bytes, named, around).await;
     if let Swapped::Landed(Some(version), _) = &swapped {
@@ -104,10 +103,10 @@ pub(crate) async fn swap_head(
 }
 
 impl Swapped {
-    /// Whether the swap landed, for callers that read again after one that did not or may not have.
+    /// Whether the swap landed, for callers that read the register again after a lost or ambiguous swap.
     ///
     /// # Errors
-    /// The swap of `what` failed, or its outcome is unknown because of an error.
+    /// The swap of `what` failed, or an error left its outcome unknown.
     pub(crate) fn landed(self, what: impl FnOnce() -> String) -> Result<bool> {
         match self {
             Self::Landed(..) => Ok(true),
@@ -119,7 +118,7 @@ impl Swapped {
     }
 }
 
-/// What the answer to a batch says of the swap, which is the first operation of the stage `at`.
+/// Classifies the reply to a batch whose swap is the first operation of stage `at`.
 fn classify(at: usize, committed: StorageResult<Commit>, atomic: bool, loses_power: bool) -> Swapped {
     match committed {
         Ok(Commit::Committed(versions)) => {
@@ -134,7 +133,7 @@ fn classify(at: usize, committed: StorageResult<Commit>, atomic: bool, loses_pow
         Err(error) => match error.outcome() {
             Outcome::NotApplied { applied } if applied > at => Swapped::Landed(None, Derived::Failed(error)),
             Outcome::NotApplied { applied } => {
-                // A writer that waited for the lock of another one has put nothing in place.
+                // A writer that only waited for another writer's lock has put nothing in place.
                 let begun = !atomic && at > 0 && error.kind() != StorageErrorKind::Busy;
                 Swapped::Failed { leaves: applied > 0 || begun, error }
             }
@@ -170,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_says_whether_the_swap_landed() {
+    fn batch_reply_is_classified() {
         let io = StorageErrorKind::Io;
         let unknown = || Err(StorageError::new(io, "lost").with_outcome(Outcome::Unknown));
         for (committed, at, told) in [

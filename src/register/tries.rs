@@ -4,16 +4,16 @@ use pflow_backend::{Environment, Error as StorageError};
 
 use crate::flow::Retry;
 
-/// Attempts of a node that fails with an error that may pass and that surely changed nothing.
+/// The retries of a node after a transient error that certainly changed nothing.
 pub(crate) const RETRY: Retry = Retry::attempts(3).wait(Duration::from_secs(1)).jitter(0.5);
-/// How often a change is tried again after a lost race. Many writers of one register all get through, and a
-/// program that rewrites a head without end is noticed.
+/// How many times a change is retried after a lost race. The limit lets many writers of one register all
+/// succeed, and exposes a program that rewrites a head endlessly.
 const RACES: u32 = 100;
-/// How many unknown outcomes a change takes before it reports one. A storage gives up on each only after a
-/// long time of its own.
+/// How many unknown outcomes a change takes before it reports one. A storage reports each only after a long
+/// timeout of its own.
 const UNKNOWN: u32 = 3;
 
-/// The swaps of one change that did not land, or may not have.
+/// Counts the swaps of one change that did not land, or may not have.
 #[derive(Debug, Default)]
 pub(crate) struct Tries {
     lost: u32,
@@ -22,33 +22,34 @@ pub(crate) struct Tries {
 }
 
 impl Tries {
-    /// The number of lost races after which the change was tried again.
+    /// Returns the number of lost races after which the change was retried.
     pub(crate) fn lost(&self) -> u32 {
         self.lost
     }
 
-    /// Counts a lost race. Returns whether the change is tried again.
+    /// Counts a lost race. Returns whether the change is retried.
     pub(crate) fn lose(&mut self) -> bool {
         let goes_on = self.lost < RACES;
         self.lost += u32::from(goes_on);
         goes_on
     }
 
-    /// Counts a swap of unknown outcome and keeps its error. Returns whether a look is to settle it.
+    /// Counts a swap of unknown outcome and keeps its error. Returns whether the change goes on with a read
+    /// that settles the swap.
     pub(crate) fn doubt(&mut self, error: Option<StorageError>) -> bool {
         self.unknown += u32::from(error.is_some());
         self.doubt = error.or(self.doubt.take());
         self.unknown < UNKNOWN
     }
 
-    /// The error of the last swap of unknown outcome, if it had one.
+    /// Returns the error of the last swap of unknown outcome, if it had one.
     pub(crate) fn take_doubt(&mut self) -> Option<StorageError> {
         self.doubt.take()
     }
 }
 
-/// Waits before another attempt after `lost` lost races: a random time up to a limit that doubles from 2 ms
-/// to 250 ms, so that the writers that raced do not meet again.
+/// Waits before another attempt after `lost` lost races: a random time below a limit that doubles from 2 ms
+/// to 250 ms, so that the competing writers do not collide again.
 pub(crate) async fn back_off(environment: &dyn Environment, lost: u32) {
     let limit = Duration::from_millis(2_u64.saturating_pow(lost.min(8)).min(250));
     environment.sleep(limit.mul_f64(environment.jitter())).await;
@@ -61,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn races_and_doubts_end() {
+    fn retries_are_limited() {
         let mut tries = Tries::default();
         assert_eq!((0..1_000).filter(|_| tries.lose()).count(), 100);
         assert_eq!(tries.lost(), 100);

@@ -6,52 +6,52 @@ use crate::{
     repo::{Objects, StoredHead, corrupt},
 };
 
-/// A swap of the head that nobody has told the fate of: its reply got lost, or it was refused in a way that
-/// may be a conflict with itself.
+/// A swap of the head whose outcome is unknown: its reply was lost, or it was refused in a way that may be a
+/// conflict with itself.
 ///
 /// Invariant: every attempt names the version of the head that it replaces, and no version of a head ever
-/// comes back, because each rewrite has a fresh nonce. So as soon as a read shows any head other than the
-/// named one, the attempt has happened or never will, and it has happened if and only if its own version is
-/// in the chain. Nothing else decides it: no clock, no error code, no guess. This is the protocol of
-/// Icechunk's and Delta's commit checks, with the chain in the place of a log. A person can put back an older
-/// head, and then the version of an attempt that did happen is not in the chain: so its versions are deleted
-/// only if the head has reached their generation by another version.
+/// recurs, because each rewrite has a fresh nonce. So once a read returns any head other than the named one,
+/// the attempt has landed or never will, and it has landed if and only if its own version is in the chain.
+/// Nothing else decides this: no clock and no error code. Icechunk and Delta check their commits with the
+/// same protocol; the chain takes the place of their log. A person can restore an older head; then the
+/// version of an attempt that did land is not in the chain. So the versions of an attempt are deleted only if
+/// the head has reached their generation by another version.
 ///
 /// While the head is still the named one, a further attempt on top of it settles this one: only one of the
 /// two can land.
 #[derive(Debug, Clone)]
 pub(crate) struct Unsettled {
-    /// What the swap named; none: that there is no head.
+    /// The version that the swap named; none: the head did not exist.
     pub(crate) named: Option<Version>,
-    /// What it would put there.
+    /// The head that it writes.
     pub(crate) head: Head,
-    /// What it put there before; garbage if it did not land.
+    /// The objects that it wrote before the head; garbage if it did not land.
     pub(crate) fresh: Vec<Key>,
-    /// What was to follow it: the copies, the mirror of the lease, the record of a break.
+    /// The objects to write after it: the copies, the mirror of the lease, the record of a break.
     pub(crate) after: Vec<Operation>,
 }
 
-/// What a look at the head says of an attempt.
+/// The outcome of an attempt, as decided by a read of the head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// It is in place, or was and has been built upon.
+    /// It is in place, or was and later changes build on it.
     Landed,
-    /// It never was and never will be: the head reached its generation by another version.
+    /// It did not land and never will: the head reached its generation by another version.
     Dead,
-    /// The head has changed, so it cannot land any more, and the head has not reached its generation. It is
-    /// not certain that it never was in place: a person may have put back an older head over it. So its
-    /// versions stay.
+    /// The head has changed, so the attempt cannot land any more, but the head has not reached its
+    /// generation. The attempt may have landed before a person restored an older head over it. So its
+    /// versions are kept.
     Superseded,
-    /// The head is still the one that it named: it may land yet.
+    /// The head is still the one that the attempt named: it may still land.
     Open,
 }
 
-/// What the head alone says of it.
+/// The part of the outcome that the head alone decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ByHead {
     Decided(Fate),
-    /// Its generation is further back than the head remembers: whether it is `version_id` is to be read
-    /// behind the `oldest`.
+    /// The generation is older than the head remembers: the chain must be read behind `oldest` to see whether
+    /// it has `version_id`.
     Further {
         generation: u64,
         version_id: VersionId,
@@ -64,10 +64,10 @@ fn told(landed: bool) -> Fate {
 }
 
 impl Unsettled {
-    /// What the head, as it was read after the attempt, says of it.
+    /// Returns the outcome of the attempt according to the head, which was read after it.
     ///
     /// # Errors
-    /// The chain cannot be read back so far.
+    /// The chain cannot be read back that far.
     pub(crate) async fn fate(&self, objects: &Objects, stored: &StoredHead) -> Result<Fate> {
         let (generation, version_id, oldest) = match self.fate_by_head(stored) {
             ByHead::Decided(fate) => return Ok(fate),
@@ -85,7 +85,7 @@ impl Unsettled {
         ))
     }
 
-    /// The same as far as the head itself remembers. Pure, so that every case can be tried.
+    /// Decides the outcome as far as the head itself remembers. Pure, so that tests can cover every case.
     pub(crate) fn fate_by_head(&self, stored: &StoredHead) -> ByHead {
         if self.is_open(stored) {
             return ByHead::Decided(Fate::Open);
@@ -94,8 +94,8 @@ impl Unsettled {
             return ByHead::Decided(Fate::Landed);
         }
         let Some(ours) = self.head.current.as_ref().filter(|_| !self.fresh.is_empty()) else {
-            // A lease alone: it is ours by its id, or it is not ours any more, which comes to the same as
-            // never.
+            // The attempt changed a lease only. The lease is ours by its id. If it no longer is, that has the
+            // same consequences as a swap that never landed.
             let id = |head: &Head| head.lease.as_ref().map(|lease| lease.id.clone());
             return ByHead::Decided(told(id(&self.head).is_some() && id(&stored.head) == id(&self.head)));
         };
@@ -114,12 +114,12 @@ impl Unsettled {
         ByHead::Further { generation, version_id: version_id.clone(), oldest }
     }
 
-    /// Whether the swap may land yet: the head still has the version that the swap named.
+    /// Whether the swap may still land: the head still has the version that the swap named.
     pub(crate) fn is_open(&self, stored: &StoredHead) -> bool {
         stored.version == self.named
     }
 
-    /// Deletes what a dead attempt left. What cannot be deleted stays until it is collected.
+    /// Deletes the objects of a dead attempt. What cannot be deleted remains until garbage collection.
     pub(crate) async fn clear(self, objects: &Objects) {
         if self.fresh.is_empty() {
             return;

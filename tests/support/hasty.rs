@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use pflow_store::pflow_backend::{Environment, Identity, SystemEnvironment, async_trait};
 
-/// A real clock that runs so many times faster, so that patience costs a test little.
+/// A real clock that runs `times` faster, so that long timeouts take little real time.
 #[derive(Debug)]
 pub(crate) struct Hasty {
     clock: SystemEnvironment,

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::{Site, id};
 
-/// Every version that the operation history names, the newest segment first, as `id@generation-version_id`.
-/// Checks that each segment is the one that its successor, or the root, names.
+/// Returns every version that the operation history names, newest segment first, as
+/// `id@generation-version_id`. Checks that each segment has the hash that its successor, or the root, names.
 pub(crate) async fn history(site: &Site) -> Vec<String> {
     let mut named = Vec::new();
     let mut next = site.json("ops/checkpoint").await["last_segment"].clone();
@@ -30,7 +30,7 @@ pub(crate) async fn history(site: &Site) -> Vec<String> {
     named
 }
 
-/// Every version that is there, in the same form, sorted.
+/// Returns every stored version in the same form, sorted.
 pub(crate) async fn versions(site: &Site) -> Vec<String> {
     let keys = site.keys("versions/").await;
     let form = |key: String| {
@@ -43,8 +43,8 @@ pub(crate) async fn versions(site: &Site) -> Vec<String> {
     versions
 }
 
-/// The texts of a workflow's generations, from the first on: the versions themselves, from the one that the
-/// head names back along their parents.
+/// Returns the texts of a workflow's generations, oldest first. Reads the versions themselves, from the one
+/// that the head names back along the parents.
 pub(crate) async fn chain(store: &Store, workflow: &str) -> Vec<String> {
     let mut texts = Vec::new();
     let Ok(head) = store.show(&id(workflow)).await else { return texts };
@@ -64,7 +64,7 @@ pub(crate) async fn chain(store: &Store, workflow: &str) -> Vec<String> {
     texts
 }
 
-/// What lies among the parts of the index, or is a claim of a fold, and is named by nothing.
+/// Returns the objects among the parts of the index, including the claim of a fold, that nothing refers to.
 pub(crate) async fn unnamed_parts(backend: &dyn StorageBackend) -> Vec<String> {
     let read = async |key: &str| backend.get(&Key::parse(key).unwrap()).await.unwrap().unwrap().bytes;
     let root: Value = serde_json::from_slice(&read("ops/checkpoint").await).unwrap();

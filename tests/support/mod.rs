@@ -1,4 +1,4 @@
-//! Stores on every kind of backend, watched and tampered with.
+//! Stores on every kind of backend, with a probe that records calls and injects faults.
 #![allow(
     dead_code,
     unused_imports,
@@ -31,8 +31,8 @@ pub(crate) use server::Server;
 pub(crate) use site::{Kind, Site, damaged, generations, listed, notices};
 pub(crate) use staged::Staged;
 
-/// Runs each of the functions, which take a [`Site`], on every kind of backend. On two threads, because on
-/// one alone memory never gives tasks that race a reason to interleave.
+/// Runs each of the functions, which take a [`Site`], on every kind of backend. It uses two threads, because
+/// on a single thread racing tasks on the memory backend never interleave.
 macro_rules! every_backend {
     ($($name:ident),+ $(,)?) => { $(
         mod $name {
@@ -44,12 +44,12 @@ macro_rules! every_backend {
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn memory_that_people_edit() {
+            async fn memory_with_plain_files() {
                 super::$name(Site::new(Kind::PlainMemory).await).await;
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn memory_that_works_like_a_bucket() {
+            async fn memory_with_bucket_semantics() {
                 super::$name(Site::new(Kind::Staged).await).await;
             }
 
@@ -71,17 +71,17 @@ pub(crate) fn id(name: &str) -> WorkflowId {
     WorkflowId::parse(name).unwrap()
 }
 
-/// A small workflow that differs by its text.
+/// Returns a small workflow with this text.
 pub(crate) fn plan(text: &str) -> String {
     format!(r#"{{ "nodes": [ {{ "id": "n", "type": "echo", "params": {{ "text": "{text}" }} }} ] }}"#)
 }
 
-/// Saves a small workflow that differs by its text.
+/// Returns a save of a small workflow with this text.
 pub(crate) fn save(name: &str, text: &str, expect: Expect) -> SaveRequest {
     SaveRequest::new(id(name), plan(text), expect)
 }
 
-/// The conflict that it must be.
+/// Returns the conflict; panics on any other result.
 #[track_caller]
 pub(crate) fn conflict<T: std::fmt::Debug>(result: Result<T, Error>) -> Conflict {
     match result {

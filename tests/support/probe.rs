@@ -6,7 +6,7 @@ use pflow_store::pflow_backend::{
     Outcome, Position, Prefix, Result, StorageBackend, async_trait, probe::Check,
 };
 
-/// Watches every call to a storage, runs something at one of them, and makes commits fail.
+/// Records every call to a storage, runs a hook at one of them, and makes commits fail.
 #[derive(Clone)]
 pub(crate) struct Probe {
     inner: Arc<dyn StorageBackend>,
@@ -17,23 +17,23 @@ pub(crate) struct Probe {
 struct State {
     log: Log,
     fault: Option<Fault>,
-    /// How many commits the fault has hit.
+    /// The number of commits that the fault has hit.
     struck: usize,
     hook: Option<(usize, Hook)>,
     overtaking: Option<Overtaking>,
 }
 
-/// Somebody else's doing at the next put of a key, which is answered as overtaken.
+/// An action of another client at the next put of a key, to which the reply is `Overtaken`.
 struct Overtaking {
     key: &'static str,
-    /// Whether the put comes first.
+    /// Whether the put is applied first.
     landed: bool,
     hook: Hook,
 }
 
 type Hook = Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send>;
 
-/// What was asked of a storage, in order.
+/// The requests to a storage, in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Log {
     pub(crate) gets: Vec<String>,
@@ -41,14 +41,14 @@ pub(crate) struct Log {
     pub(crate) commits: Vec<Vec<Write>>,
 }
 
-/// An operation of a commit: its key, and how many bytes it puts; none for a delete.
+/// An operation of a commit: its key, and the number of bytes it puts; none for a delete.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Write {
     pub(crate) key: String,
     pub(crate) bytes: Option<usize>,
 }
 
-/// Commits that fail: those with a key below `touching`, after `spared` of them, `times` of them.
+/// Makes commits with a key below `touching` fail: `times` of them, after the first `spared`.
 #[derive(Debug, Clone)]
 pub(crate) struct Fault {
     pub(crate) touching: &'static str,
@@ -62,26 +62,26 @@ pub(crate) struct Fault {
 /// What a failed commit leaves in place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Left {
-    /// Everything: only the reply gets lost.
+    /// All stages: only the reply is lost.
     All,
-    /// So many stages from the first on.
+    /// The first stages, this many.
     Stages(usize),
 }
 
 impl Fault {
-    /// Every commit fails and surely did not happen, for a passing reason.
+    /// Every commit fails with a transient error and certainly did not happen.
     pub(crate) fn refuse(times: usize) -> Self {
         let outcome = Outcome::NotApplied { applied: 0 };
         Self { touching: "", spared: 0, times, left: Left::Stages(0), kind: ErrorKind::Unavailable, outcome }
     }
 
-    /// One commit fails with an unknown outcome and leaves this.
+    /// One commit fails with an unknown outcome and leaves `left` in place.
     pub(crate) fn unknown(left: Left) -> Self {
         Self { left, outcome: Outcome::Unknown, ..Self::refuse(1) }
     }
 
-    /// One commit fails behind its first stages, which stay. Not on a storage with atomic batches, which
-    /// leaves nothing then.
+    /// One commit fails after its first stages, which remain. Not for a storage with atomic batches, which
+    /// leaves nothing in that case.
     pub(crate) fn stop_after(stages: usize) -> Self {
         let outcome = Outcome::NotApplied { applied: stages };
         Self { left: Left::Stages(stages), outcome, ..Self::refuse(1) }
@@ -93,22 +93,22 @@ impl Log {
         self.commits.iter().flatten()
     }
 
-    /// How many objects below `prefix` were put.
+    /// Returns how many objects below `prefix` were put.
     pub(crate) fn puts(&self, prefix: &str) -> usize {
         self.writes().filter(|write| write.bytes.is_some() && write.key.starts_with(prefix)).count()
     }
 
-    /// How many keys below `prefix` were deleted.
+    /// Returns how many keys below `prefix` were deleted.
     pub(crate) fn deletes(&self, prefix: &str) -> usize {
         self.writes().filter(|write| write.bytes.is_none() && write.key.starts_with(prefix)).count()
     }
 
-    /// How many bytes were put.
+    /// Returns how many bytes were put.
     pub(crate) fn bytes(&self) -> usize {
         self.writes().filter_map(|write| write.bytes).sum()
     }
 
-    /// Gets, lists and commits.
+    /// Returns the number of gets, lists and commits.
     pub(crate) fn calls(&self) -> (usize, usize, usize) {
         (self.gets.len(), self.lists.len(), self.commits.len())
     }
@@ -119,7 +119,7 @@ impl Probe {
         Self { inner, state: Arc::default() }
     }
 
-    /// What was asked since the last time.
+    /// Returns the requests since the last call.
     pub(crate) fn take(&self) -> Log {
         std::mem::take(&mut self.state.lock().unwrap().log)
     }
@@ -129,19 +129,19 @@ impl Probe {
         self.state.lock().unwrap().fault = Some(fault);
     }
 
-    /// No more faults; how many commits were hit since the last time.
+    /// Removes the fault. Returns how many commits were hit since the last call.
     pub(crate) fn heal(&self) -> usize {
         let mut state = self.state.lock().unwrap();
         state.fault = None;
         std::mem::take(&mut state.struck)
     }
 
-    /// How many commits the fault has hit so far.
+    /// Returns how many commits the fault has hit so far.
     pub(crate) fn struck(&self) -> usize {
         self.state.lock().unwrap().struck
     }
 
-    /// Runs this once, before the call that comes after `calls` others.
+    /// Runs `hook` once, before the call that follows `calls` other calls.
     pub(crate) fn at_call<F>(&self, calls: usize, hook: impl FnOnce() -> F + Send + 'static)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -149,8 +149,8 @@ impl Probe {
         self.state.lock().unwrap().hook = Some((calls, Box::new(move || hook().boxed())));
     }
 
-    /// At the next put of `key` this runs once: behind the put if that is to have `landed`, else in its
-    /// stead. The answer is the same.
+    /// Runs `hook` once at the next put of `key`: after the put if `landed`, and else instead of it. The
+    /// reply is the same in both cases.
     pub(crate) fn overtake<F>(
         &self,
         key: &'static str,
@@ -173,7 +173,7 @@ impl Probe {
         }
     }
 
-    /// Whether what was to run at a call has run; forgets it if not.
+    /// Whether the hook has run. Removes it if it has not.
     pub(crate) fn hook_has_run(&self) -> bool {
         self.state.lock().unwrap().hook.take().is_none()
     }

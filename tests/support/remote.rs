@@ -5,7 +5,7 @@ use pflow_store::pflow_backend::{
     StorageBackend, async_trait,
 };
 
-/// A storage that says of itself that it is a service elsewhere.
+/// Wraps a storage and reports that it is a remote service.
 #[derive(Debug)]
 pub(crate) struct Remote(pub(crate) Arc<dyn StorageBackend>);
 

@@ -1,14 +1,14 @@
-//! The checksums of stored documents, for tests that change what such a document says.
+//! Computes the checksums of stored documents, for tests that change their content.
 
 use bytes::Bytes;
 use pflow_store::document::ContentHash;
 use serde_json::{Map, Value, json};
 
-/// `bytes` with the checksum that fits them, if they are a document under `key` that has one; else as they
-/// are. A line whose checksum fits already is not written anew: another order of its fields would give it
-/// another hash, by which others name it.
+/// Returns `bytes` with a valid checksum, if they are a document under `key` that has one, and else
+/// unchanged. A line with a valid checksum is not rewritten: another order of its fields would change the
+/// hash that other objects refer to.
 pub(crate) fn resealed(key: &str, bytes: Bytes) -> Bytes {
-    // A version is a line, then its content.
+    // A version is a line followed by its content.
     if key.starts_with("versions/")
         && let Some(end) = bytes.iter().position(|byte| *byte == b'\n')
     {
@@ -35,21 +35,21 @@ fn resealed_document(key: &str, bytes: Bytes) -> Bytes {
     sealed_line(&Value::Object(fields)).into()
 }
 
-/// Whether the line ends with this checksum, and it is the one of the fields before it.
+/// Whether the line ends with this checksum, and the checksum fits the fields before it.
 fn fits(line: &[u8], checksum: &str) -> bool {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     let fields = line.strip_suffix(format!(",\"checksum\":\"{checksum}\"}}").as_bytes());
     fields.is_some_and(|fields| ContentHash::of(&[fields, b"}"].concat()).to_string() == checksum)
 }
 
-/// One line of JSON that ends with its checksum.
+/// Returns one line of JSON that ends with its checksum.
 pub(crate) fn sealed_line(fields: &Value) -> String {
     let line = fields.to_string();
     let checksum = ContentHash::of(line.as_bytes());
     format!("{},\"checksum\":\"{checksum}\"}}\n", line.strip_suffix('}').unwrap_or(&line))
 }
 
-/// The checksum of a `config.json` with these fields.
+/// Returns the checksum of a `config.json` with these fields.
 pub(crate) fn config_checksum(fields: &Map<String, Value>) -> ContentHash {
     let field = |key: &str| fields.get(key).cloned().unwrap_or_default();
     let (features, probed) = (field("features"), field("probed"));

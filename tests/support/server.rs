@@ -8,8 +8,7 @@ use pflow_store::pflow_backend::{
     Precondition, Prefix, Result, StorageBackend, async_trait, probe::Check,
 };
 
-/// Makes of a storage a server at a place with a name, which may be one that lies. Clones are the same
-/// server.
+/// Makes a storage a server at a named place, optionally with a defect. Clones are the same server.
 #[derive(Debug, Clone)]
 pub(crate) struct Server {
     inner: Arc<dyn StorageBackend>,
@@ -17,14 +16,14 @@ pub(crate) struct Server {
     pub(crate) mood: Arc<Mood>,
 }
 
-/// What is wrong with a server; nothing unless it is set.
+/// The defects of a server; none unless set.
 #[derive(Debug, Default)]
 pub(crate) struct Mood {
-    /// It accepts updates whatever version they name.
+    /// It accepts conditional updates whatever version they name.
     pub(crate) lies: AtomicBool,
-    /// It lets nobody write.
+    /// It denies every write.
     pub(crate) denies: AtomicBool,
-    /// It writes and never says so.
+    /// It writes, but the reply is lost.
     pub(crate) is_silent: AtomicBool,
 }
 
@@ -33,7 +32,7 @@ impl Server {
         Self { inner, place: place.to_owned(), mood: Arc::default() }
     }
 
-    /// The same objects at another place.
+    /// Returns a server with the same objects at another place.
     pub(crate) fn at(&self, place: &str) -> Self {
         Self::new(self.inner.clone(), place)
     }

@@ -24,25 +24,25 @@ use super::{Probe, bucket, seal::resealed, staged::Staged};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Memory,
-    /// Memory that says of itself that people edit its objects, as a disk's.
+    /// Memory with the capability of a disk that people edit its objects.
     PlainMemory,
     /// Memory behind [`Staged`].
     Staged,
-    /// The same, whose objects people edit in place: files without atomic batches.
+    /// Like `Staged`, with objects that people edit in place: files without atomic batches.
     PlainStaged,
     Disk,
-    /// A bucket behind an S3 server: the one in this process, or the one that `PFLOW_TEST_S3_ENDPOINT` names.
+    /// A bucket on an S3 server: the one in this process, or the one that `PFLOW_TEST_S3_ENDPOINT` names.
     Bucket,
 }
 
-/// An empty place of one kind.
+/// An empty location of one kind.
 pub(crate) struct Site {
     pub(crate) kind: Kind,
-    /// Of the first store that is opened here.
+    /// The environment of the first store that is opened here.
     pub(crate) environment: Arc<ManualEnvironment>,
     /// The storage as the first store uses it.
     pub(crate) probe: Probe,
-    /// The storage without anything in between.
+    /// The storage without the probe.
     pub(crate) raw: Arc<dyn StorageBackend>,
     folder: Option<TempDir>,
     bucket: Option<ObjectUrl>,
@@ -65,8 +65,8 @@ impl Site {
         Self { kind, environment, probe: Probe::new(raw.clone()), raw, folder, bucket }
     }
 
-    /// Memory behind [`Staged`], with the probe below it: it sees each operation of a batch as a commit of
-    /// its own.
+    /// Memory behind [`Staged`], with the probe below it, so that the probe sees each operation of a batch as
+    /// a commit of its own.
     pub(crate) fn below_stages() -> (Self, Arc<dyn StorageBackend>) {
         let environment = Arc::new(ManualEnvironment::new(1));
         let memory = MemoryBackend::new(environment.clone());
@@ -76,18 +76,18 @@ impl Site {
         (Self { kind: Kind::Staged, environment, probe, raw, folder: None, bucket: None }, staged)
     }
 
-    /// The folder, on a disk.
+    /// Returns the folder of a disk.
     pub(crate) fn folder(&self) -> Option<&std::path::Path> {
         self.folder.as_ref().map(TempDir::path)
     }
 
-    /// The defaults, but that folds come before the answers on a bucket too: what is there can then be looked
-    /// at.
+    /// Returns the default options, except that folds come before the replies on a bucket too, so that tests
+    /// can inspect their result.
     pub(crate) fn options(&self) -> StoreOptions {
         StoreOptions::new(self.environment.clone()).fold_behind(false)
     }
 
-    /// The first store here, watched by the probe.
+    /// Opens the first store here, through the probe.
     pub(crate) async fn store(&self) -> Store {
         self.store_with(self.options()).await
     }
@@ -96,14 +96,14 @@ impl Site {
         Store::init(Arc::new(self.probe.clone()), options).await.unwrap()
     }
 
-    /// The store as another machine sees it, which shares nothing with the first but the storage.
+    /// Opens the store as another machine would, which shares only the storage with the first.
     pub(crate) async fn other_store(&self, seed: u64) -> Store {
         let environment = Arc::new(ManualEnvironment::new(seed));
         self.other_store_with(StoreOptions::new(environment)).await
     }
 
     pub(crate) async fn other_store_with(&self, options: StoreOptions) -> Store {
-        // In a bucket the same handle: another one may not see yet what this one puts off.
+        // In a bucket this is the same handle: another one may not yet see what this one defers.
         let backend = match &self.folder {
             Some(folder) => disk(folder).await,
             None => self.raw.clone(),
@@ -111,7 +111,7 @@ impl Site {
         Store::open(backend, options.fold_behind(false)).await.unwrap()
     }
 
-    /// The storage through another handle, where a handle keeps anything of its own.
+    /// Returns another handle of the storage, if handles have state of their own.
     pub(crate) async fn other_handle(&self) -> Arc<dyn StorageBackend> {
         match (&self.folder, &self.bucket) {
             (Some(folder), _) => disk(folder).await,
@@ -120,7 +120,7 @@ impl Site {
         }
     }
 
-    /// Everything that is stored.
+    /// Returns all stored objects.
     pub(crate) async fn dump(&self) -> BTreeMap<String, Bytes> {
         let keys: Vec<Key> =
             self.raw.list(&Prefix::root(), None).map_ok(|listed| listed.key).try_collect().await.unwrap();
@@ -132,12 +132,12 @@ impl Site {
         objects
     }
 
-    /// The keys below `prefix`.
+    /// Returns the keys below `prefix`.
     pub(crate) async fn keys(&self, prefix: &str) -> Vec<String> {
         self.dump().await.into_keys().filter(|key| key.starts_with(prefix)).collect()
     }
 
-    /// The one key below `prefix` that there must be.
+    /// Returns the only key below `prefix`; panics if there is not exactly one.
     pub(crate) async fn only_key(&self, prefix: &str) -> String {
         let mut keys = self.keys(prefix).await;
         assert_eq!(keys.len(), 1, "{keys:?}");
@@ -152,14 +152,13 @@ impl Site {
         serde_json::from_slice(&self.get(key).await.unwrap_or_else(|| panic!("no {key}"))).unwrap()
     }
 
-    /// What a crash, a person or another program does behind the store's back. Changed JSON gets the checksum
-    /// that its new content needs, so that it says what the test wants it to say; see
-    /// [`put_raw`](Self::put_raw) for damage.
+    /// Writes what a crash, a person or another program could write without the store. Changed JSON gets a
+    /// valid checksum, so that the store accepts it; see [`put_raw`](Self::put_raw) for damage.
     pub(crate) async fn put(&self, key: &str, bytes: impl Into<Bytes>) {
         self.put_raw(key, resealed(key, bytes.into())).await;
     }
 
-    /// These very bytes.
+    /// Writes exactly these bytes.
     pub(crate) async fn put_raw(&self, key: &str, bytes: impl Into<Bytes>) {
         self.tamper(Operation::put(Key::parse(key).unwrap(), bytes)).await;
     }
@@ -168,7 +167,7 @@ impl Site {
         self.tamper(Operation::delete(Key::parse(key).unwrap())).await;
     }
 
-    /// Brings every object below `prefix` back to what it was in `before`, or away.
+    /// Restores every object below `prefix` to its state in `before`, and removes those that are not in it.
     pub(crate) async fn roll_back(&self, prefix: &str, before: &BTreeMap<String, Bytes>) {
         for key in self.keys(prefix).await {
             if !before.contains_key(&key) {
@@ -186,34 +185,35 @@ impl Site {
     }
 }
 
-/// The ids that a store lists.
+/// Returns the ids that a store lists.
 pub(crate) async fn listed(store: &Store) -> Vec<String> {
     let entries = store.list(&Query::default()).await.unwrap().workflows;
     entries.iter().map(|entry| entry.id.to_string()).collect()
 }
 
-/// `id@generation` of everything that a store lists.
+/// Returns `id@generation` for everything that a store lists.
 pub(crate) async fn generations(store: &Store) -> Vec<String> {
     let entries = store.list(&Query::default()).await.unwrap().workflows;
     entries.iter().map(|entry| format!("{}@{}", entry.id, entry.generation)).collect()
 }
 
-/// The reasons of a verification that found no damage.
+/// Returns the reasons of a verification that found no damage.
 #[track_caller]
 pub(crate) fn notices(report: &Report) -> Vec<String> {
     assert!(report.is_sound(), "{:#?}", report.findings);
     report.findings.iter().map(|finding| format!("{}: {}", finding.key, finding.reason)).collect()
 }
 
-/// The keys that a verification finds damaged.
+/// Returns the keys that a verification reports as damaged.
 pub(crate) fn damaged(report: &Report) -> Vec<&str> {
     let damage = report.findings.iter().filter(|finding| finding.severity == Severity::Damage);
     damage.map(|finding| finding.key.as_str()).collect()
 }
 
-/// An empty folder, whose device and inode no other one of this process gets after it is removed.
+/// Creates an empty folder. Its device and inode are not reused in this process after it is removed.
 ///
-/// They name the storage, and every test has the same store id. A handle that stays open keeps the inode.
+/// They identify the storage, and every test has the same store id. The handle that stays open keeps the
+/// inode.
 fn fresh_folder() -> TempDir {
     static HANDLES: Mutex<Vec<File>> = Mutex::new(Vec::new());
     let folder = TempDir::new().unwrap();
@@ -222,7 +222,8 @@ fn fresh_folder() -> TempDir {
 }
 
 async fn disk(folder: &TempDir) -> Arc<dyn StorageBackend> {
-    // Its own clock: with one that stands still, waiting for another handle's lock would not be waiting.
+    // The backend has a real clock: with a manual clock, waiting for another handle's lock would take no
+    // time.
     let environment = Arc::new(SystemEnvironment::new().unwrap());
     Arc::new(FsBackend::create(folder.path(), environment).await.unwrap())
 }

@@ -3,9 +3,9 @@ use pflow_store::pflow_backend::{
     Position, Prefix, Result, StorageBackend, Versions, WriteKind, async_trait, probe::Check,
 };
 
-/// Makes of a storage what a bucket is: each operation is a request of its own, a conflict leaves the stages
-/// before it and may be one with oneself, and a delete takes no condition unless people edit the objects in
-/// place.
+/// Makes a storage behave like a bucket: each operation is a request of its own, a conflict leaves the
+/// earlier stages in place and may be with the writer's own earlier attempt, and deletes are unconditional
+/// unless people edit the objects in place.
 #[derive(Debug)]
 pub(crate) struct Staged<B>(pub(crate) B);
 

@@ -1,4 +1,4 @@
-//! What an answer to a conflict comes to. Pure, so that every case can be tried.
+//! Translates a resolver's answer to a conflict into the next step. Pure, so that tests can cover every case.
 
 use std::time::Duration;
 
@@ -7,34 +7,34 @@ use crate::{
     format::{Lease, LeaseId, WorkflowId},
 };
 
-/// What is to be done next.
+/// The next step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Step {
-    /// The conflict is the answer.
+    /// Report the conflict.
     GiveUp,
-    /// Until this lease ends or changes hands, for so long at most.
+    /// Wait until this lease ends or changes hands, for at most `limit`.
     Wait {
         lease: Box<Lease>,
         limit: Duration,
     },
-    /// Take this lease away in the swap.
+    /// Break this lease in the swap.
     BreakLease(LeaseId),
-    /// Save on top of what was seen.
+    /// Save on top of the state that was read.
     BuildOnTheirs,
-    /// Keep the edit as a version, then go on.
+    /// Keep the edit as a version, then continue.
     KeepEdit,
-    /// Keep the edit as the next version, and leave the change.
+    /// Keep the edit as the next version and drop the change.
     TakeEdit,
-    /// Leave the change: what was seen is the answer.
+    /// Drop the change and return the state that was read.
     TakeTheirs,
     KeepBoth(Option<WorkflowId>),
     Merge,
 }
 
-/// What `resolution` means for this conflict of a change of this kind.
+/// Returns what `resolution` means for this conflict of a change of this kind.
 ///
 /// # Errors
-/// It is no answer to it.
+/// The resolution does not apply to the conflict.
 pub(super) fn step(
     resolution: &Resolution,
     conflict: &Conflict,
@@ -53,7 +53,7 @@ pub(super) fn step(
         }
         (Resolution::Override, ModifiedOutside { .. }) => Step::KeepEdit,
         (Resolution::TakeTheirs, ModifiedOutside { .. }) => Step::TakeEdit,
-        // Where there has never been a version there is nothing to take.
+        // Without any version there is nothing to take.
         (Resolution::TakeTheirs, Version { found, .. }) if found.generation == 0 => {
             return Err(unfit(resolution));
         }
@@ -81,7 +81,7 @@ fn unfit(resolution: &Resolution) -> Obstacle {
     Obstacle::Unfit { resolution: resolution.name() }
 }
 
-/// `<id>-conflict-<number>`, with as much of the id as fits.
+/// Returns `<id>-conflict-<number>`, with the id shortened to fit.
 pub(super) fn numbered(
     id: &WorkflowId,
     number: u32,
@@ -125,7 +125,8 @@ mod tests {
         Box::new(Lease::grant(held, 1, "edit".to_owned(), None, identity, now, SECOND))
     }
 
-    /// The first letters of what each answer comes to, in the order of `answers`; `-` for none.
+    /// Returns one word for the step of each answer, in the order of `answers`; `-` if the answer does not
+    /// apply.
     fn row(conflict: &Conflict, kind: ChangeKind) -> String {
         let answers = [
             Resolution::Cancel,
@@ -158,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn every_answer_to_every_conflict_has_a_meaning_or_none() {
+    fn every_resolution_is_mapped_for_every_conflict() {
         let found = |generation| Found { generation, ..Found::new(None) };
         let key = "workflows/a/workflow.json".to_owned();
         let mine = LeaseId::parse("mine").unwrap();
@@ -213,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_always_fits_behind_an_id() {
+    fn conflict_number_fits_behind_the_longest_id() {
         assert_eq!(numbered(&id(), 7).unwrap().as_str(), "a-conflict-7");
         let long = WorkflowId::parse("x".repeat(WorkflowId::MAX_BYTES)).unwrap();
         for number in [1, u32::MAX] {

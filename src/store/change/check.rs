@@ -24,12 +24,12 @@ use crate::{
     },
 };
 
-/// Reads the head, the lease in it and the copy, settles what became of earlier attempts, and decides whether
-/// the change fits on top.
+/// Reads the head with its lease and the working copy, settles earlier attempts, and decides whether the
+/// change fits on top.
 ///
-/// A caller who names the generation that it builds on, and which this process knows, is not made to wait for
-/// a read: the swap itself checks that the head is still the one we know. Only a decision to write is taken
-/// on what we know; everything else is looked up.
+/// If the caller names the generation that it builds on and this process has that head cached, no read is
+/// needed: the swap itself checks that the head is still the cached one. Only a decision to write is made on
+/// the cached head; every other decision is made on a fresh read.
 pub(super) struct CheckConflicts;
 
 pub(super) struct Question {
@@ -39,20 +39,21 @@ pub(super) struct Question {
     creates: bool,
     is_of_batch: bool,
     undeletes: bool,
-    /// The caller has seen a lease of the workflow.
+    /// The caller names a lease of the workflow, so a head existed.
     has_leased: bool,
     known: Option<StoredHead>,
     attempts: Vec<Attempt>,
 }
 
 impl Question {
-    /// Whether there is most likely no head.
+    /// Whether the workflow most likely has no head.
     fn is_likely_new(&self) -> bool {
         let batch_creates = || self.is_of_batch && self.shared.batch_creates.load(Ordering::Relaxed);
         self.expect == Expect::Absent || batch_creates()
     }
 
-    /// Whether the caller has seen more than the head has: a version, or a lease where there is no head.
+    /// Whether the caller has seen more than the head contains: a version, or a lease although there is no
+    /// head.
     fn may_be_lost(&self, stored: &StoredHead) -> bool {
         match self.expect {
             Expect::Generation(generation) if generation > 0 => stored.head.current.is_none(),
@@ -62,11 +63,11 @@ impl Question {
     }
 }
 
-/// What was seen.
+/// The result of the read.
 pub(super) enum Seen {
-    /// One of the earlier attempts has landed.
+    /// An earlier attempt has landed.
     Landed { plan: Arc<Plan>, head: Box<Head>, copy_error: Option<Error> },
-    /// What a change would build on, the attempts that may land yet, and those that cannot any more.
+    /// What a change would build on, the attempts that may still land, and those that cannot any more.
     Basis { basis: Box<Basis>, open: Vec<Attempt>, superseded: Vec<Unsettled> },
 }
 
@@ -106,7 +107,7 @@ impl Node<Change, Error> for CheckConflicts {
         let own: Vec<Key> =
             question.attempts.iter().flat_map(|attempt| attempt.swap.fresh.iter().cloned()).collect();
         let (stored, copy) = if question.creates && question.is_likely_new() {
-            // The gate is asked in the same round trip.
+            // The gate is checked in the same round trip.
             try_join!(read(shared, id, &own), shared.gate.check_writer_again())?.0
         } else {
             let read = read(shared, id, &own).await?;
@@ -127,7 +128,7 @@ impl Node<Change, Error> for CheckConflicts {
                 Fate::Open => open.push(attempt),
             }
         }
-        // A conflict with a head that was lost would tell the caller nothing of the loss.
+        // A conflict with a lost head would not tell the caller about the loss.
         if question.may_be_lost(&stored) {
             shared.index.refuse_hurt(id, &own).await?;
         }
@@ -176,21 +177,21 @@ fn judge(change: &Change, basis: &Basis) -> Result<Decision> {
     decide(&change.request, change.goal()?, &change.consent.agreed, basis, identity)
 }
 
-/// What is there to build on, judged at this moment.
+/// Builds the basis from a fresh read, judged now.
 fn seen(shared: &Shared, stored: StoredHead, copy: CopyState, restored: Option<StoredVersion>) -> Basis {
     let standing = shared.locks.standing(&stored.head);
     Basis { stored, standing, copy, restored, now: shared.objects.now() }
 }
 
-/// What there was to build on when this process read it last, judged at this moment.
+/// Builds the basis from the cached head, judged now.
 fn seen_before(shared: &Shared, stored: StoredHead) -> Basis {
     let standing = shared.locks.standing_as_known(&stored.head);
     Basis { stored, standing, copy: CopyState::Absent, restored: None, now: shared.objects.now() }
 }
 
-/// The head that this process knows, if the caller builds on just that one and the change fits on top of it.
-/// Not where people edit copies, which must be read anyway, and not after a lost race or a conflict, which
-/// say that what we know is old.
+/// Returns the cached head, if the caller builds on exactly that one and the change fits on top of it.
+/// Returns none on storage with plain files, where the working copy must be read anyway, and after a lost
+/// race or a conflict, which show that the cache is outdated.
 fn known(change: &Change) -> Result<Option<StoredHead>> {
     let Expect::Generation(generation) = change.request.expect else { return Ok(None) };
     if change.doubts.tries.lost() > 0 || change.consent.answers > 0 || !change.goal()?.is_save() {
@@ -211,7 +212,7 @@ fn known(change: &Change) -> Result<Option<StoredHead>> {
     Ok(fits.then_some(basis.stored))
 }
 
-/// Writes the copies of an attempt that has landed without them, unless the workflow has moved on already.
+/// Writes the copies of an attempt that landed without them, unless the head has changed since.
 async fn finish(objects: &Objects, stored: &StoredHead, attempt: Attempt) -> Result<Seen> {
     let Attempt { swap, plan } = attempt;
     let mut copy_error = None;
@@ -225,11 +226,11 @@ async fn finish(objects: &Objects, stored: &StoredHead, attempt: Attempt) -> Res
     Ok(Seen::Landed { plan, head: Box::new(swap.head), copy_error })
 }
 
-/// The head, and where people edit files also the state of the working copy at the same moment. `own` are the
-/// versions of earlier attempts of the change.
+/// Reads the head and, on storage with plain files, the state of the working copy at the same moment. `own`
+/// are the versions of earlier attempts of the change.
 ///
 /// # Errors
-/// A copy that looks edited may be the content of a version that a lost head had: then the head is hurt, and
+/// A copy that looks edited may be the content of a version that a lost head had. Then the head is hurt, and
 /// that is the error.
 async fn read(shared: &Shared, id: &WorkflowId, own: &[Key]) -> Result<(StoredHead, CopyState)> {
     let objects = &shared.objects;
@@ -252,7 +253,7 @@ async fn read(shared: &Shared, id: &WorkflowId, own: &[Key]) -> Result<(StoredHe
     }
 }
 
-/// The version that a deletion ended.
+/// Returns the last version before a deletion.
 async fn last_content(objects: &Objects, stored: &StoredHead) -> Result<Option<StoredVersion>> {
     let deleted = stored.head.current.as_ref().filter(|current| current.record.deleted);
     match deleted.and_then(|current| current.record.parents.first()) {

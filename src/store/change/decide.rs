@@ -1,4 +1,5 @@
-//! Whether a change fits on top of what was seen, and what it will be. Pure, so that every case can be tried.
+//! Decides whether a change fits on top of what was read, and what it writes. Pure, so that tests can cover
+//! every case.
 
 use bytes::Bytes;
 use pflow_backend::Identity;
@@ -25,9 +26,9 @@ pub(crate) enum Decision {
     Conflict(Conflict),
 }
 
-/// In this order: a lease that the caller relies on must be its own; a change that changes nothing, where the
-/// expectation holds, is done; somebody else's lease is respected; the expectation must hold; a person's edit
-/// is not overwritten. What a resolver has agreed to is no conflict any more.
+/// Checks in this order: the lease that the caller names must be in the head; a change that changes nothing,
+/// and whose expectation holds, is done; a live lease of another client is respected; the expectation must
+/// hold; a person's edit is not overwritten. A conflict that the resolver has consented to is skipped.
 pub(crate) fn decide(
     request: &Request,
     goal: &Goal,
@@ -39,8 +40,8 @@ pub(crate) fn decide(
     if let Some(conflict) = lost_lease(request, head) {
         return Ok(Decision::Conflict(conflict));
     }
-    // Its content and its files are known to a newer program alone, so nothing can be saved over it, merged
-    // with it or deleted.
+    // Only a newer program knows its content and its files, so nothing can be saved over it, merged with it,
+    // or deleted.
     if let Some(current) = head.live() {
         current.record.media_type.known().map_err(|source| unreadable(&keys::head(&head.id), source))?;
     }
@@ -50,14 +51,14 @@ pub(crate) fn decide(
     let own = owns_lease(request, basis, identity);
     let wants_lease = request.hold.is_some() && !own;
     if version.is_none() && !wants_lease {
-        // Two who build on the same generation and come to the same content have both built on it, and one of
-        // them has lost: whoever counts must not be told that both counted. Under a lease of the caller's own
-        // it was the caller who wrote it.
+        // If two callers build on the same generation and reach the same content, one of them has lost the
+        // race and must be told: a caller that counts must not see both succeed. Under the caller's own
+        // lease, the caller itself wrote that content.
         if !own && let Err(conflict) = expectation {
             return Ok(Decision::Conflict(conflict));
         }
         return Ok(match edit_in_the_way(basis, head.live().and_then(|current| current.record.hash)) {
-            // To say that all is well while the file says something else would be wrong.
+            // It would be wrong to report success while the file has other content.
             Some(conflict) if goal.is_save() => Decision::Conflict(conflict),
             _ => Decision::Unchanged,
         });
@@ -93,8 +94,8 @@ pub(crate) fn decide(
     Ok(Decision::Write(Box::new(Plan { stored, copy, kept, version, lease, breaks })))
 }
 
-/// The lease is compared by its id, and by its fence where the caller names that, and by nothing else.
-/// Whether it has expired by some clock does not matter as long as nobody else took over.
+/// Compares the lease by its id, and by its fence if the caller names it, and by nothing else. Whether it has
+/// expired does not matter as long as no other client took it over.
 fn lost_lease(request: &Request, head: &Head) -> Option<Conflict> {
     let named = request.lease.as_ref()?;
     if head.lease.as_ref().is_some_and(|lease| named.is(lease)) {
@@ -103,8 +104,8 @@ fn lost_lease(request: &Request, head: &Head) -> Option<Conflict> {
     Some(Conflict::lease_lost(named.id.clone(), head))
 }
 
-/// Whether the lease in the head is the caller's: the one that it names, which is not lost, or the one that
-/// it wants to take along and was granted already, by a save whose reply got lost.
+/// Whether the lease in the head is the caller's: the one that it names, which was checked before, or the one
+/// that it requests along with the change and was already granted by a save whose reply was lost.
 fn owns_lease(request: &Request, basis: &Basis, identity: &Identity) -> bool {
     let granted = |lease: &Lease| {
         basis.standing.is_some_and(|standing| standing.is_live())
@@ -113,7 +114,7 @@ fn owns_lease(request: &Request, basis: &Basis, identity: &Identity) -> bool {
     request.lease.is_some() || basis.stored.head.lease.as_ref().is_some_and(granted)
 }
 
-/// The conflict with a person's edit of the copy, unless the edit is just what the copy is going to hold.
+/// Returns the conflict with a person's edit of the copy, unless the edit equals what the copy will contain.
 fn edit_in_the_way(basis: &Basis, next: Option<ContentHash>) -> Option<Conflict> {
     let found = edited(basis).filter(|found| Some(*found) != next)?;
     let head = &basis.stored.head;
@@ -122,14 +123,14 @@ fn edit_in_the_way(basis: &Basis, next: Option<ContentHash>) -> Option<Conflict>
     Some(Conflict::ModifiedOutside { id: head.id.clone(), key, generation, found })
 }
 
-/// The version that a change makes, none if everything is that way already, and the one that keeps a person's
-/// edit before it.
+/// The version that a change makes, none if nothing changes, and the version below it that keeps a person's
+/// edit.
 struct Next {
     version: Option<Draft>,
     kept: Option<Draft>,
 }
 
-/// Everything of the next version but its id and its parents, which each attempt has anew.
+/// Returns the next version without its id and its parents, which each attempt sets itself.
 fn next(request: &Request, goal: &Goal, agreed: &Agreed, basis: &Basis, author: &str) -> Result<Next> {
     let head = &basis.stored.head;
     let before = head.live().map(|current| &current.record);
@@ -154,12 +155,12 @@ fn next(request: &Request, goal: &Goal, agreed: &Agreed, basis: &Basis, author: 
     let hash = wanted
         .as_ref()
         .map_or_else(|| before.and_then(|before| before.hash), |(described, _)| described.hash);
-    // What is saved is the edit itself: that keeps it.
+    // The edit itself is saved, which keeps it.
     let Some(edit) = of_edit.filter(|edit| Some(edit.hash()) != hash) else {
         let version = wanted.map(|wanted| draft(wanted, 1, request.message.clone())).transpose()?;
         return Ok(Next { version, kept: None });
     };
-    // Over an edit even what the head says already is written again.
+    // Over an edit, even the content that the head has already is written again.
     let wanted = match wanted {
         None => saved(goal, agreed, basis),
         some => some,
@@ -174,7 +175,7 @@ fn next(request: &Request, goal: &Goal, agreed: &Agreed, basis: &Basis, author: 
 
 type Content = (Described, Bytes);
 
-/// What is to be there; none if it is there already.
+/// Returns the content to write; none if the head has it already.
 fn wanted(goal: &Goal, agreed: &Agreed, basis: &Basis) -> Result<Option<Content>> {
     let head = &basis.stored.head;
     let missing = || Error::WorkflowMissing { id: head.id.clone(), deleted: false };
@@ -201,7 +202,7 @@ fn wanted(goal: &Goal, agreed: &Agreed, basis: &Basis) -> Result<Option<Content>
     }
 }
 
-/// The document that is saved, if one is.
+/// Returns the document to save, if the change saves one.
 fn saved(goal: &Goal, agreed: &Agreed, basis: &Basis) -> Option<Content> {
     let before = basis.stored.head.live().map(|current| &current.record.given);
     if let Some(instead) = agreed.instead(basis) {

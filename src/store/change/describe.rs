@@ -1,11 +1,11 @@
-//! What is known of a document that is to be saved, before it is a version.
+//! The metadata of a document that is about to be saved as a version.
 
 use crate::{
     document::{ContentHash, Document},
     format::{Given, Operation, StoredMediaType, VersionRecord},
 };
 
-/// What a version says of its content.
+/// The metadata of a version's content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Described {
     pub(crate) operation: Operation,
@@ -22,7 +22,7 @@ pub(crate) struct Described {
 }
 
 impl Described {
-    /// What a version says.
+    /// Returns the metadata in a version record.
     pub(crate) fn of(record: &VersionRecord) -> Self {
         let VersionRecord {
             operation,
@@ -40,7 +40,7 @@ impl Described {
         Self { operation, hash, size, media_type, name, description, tags, given, nodes, version }
     }
 
-    /// The deletion of a workflow that was described so.
+    /// Returns the deletion of a workflow with this metadata.
     pub(crate) fn deletion(self) -> Self {
         Self { operation: Operation::DELETE, hash: None, size: 0, ..self }
     }
@@ -49,8 +49,8 @@ impl Described {
         self.hash.is_none()
     }
 
-    /// Whether a save of this over `current` changes nothing: neither the content, nor what is known of it, nor
-    /// where that comes from.
+    /// Whether saving this over `current` changes nothing: not the content, not the metadata, and not where
+    /// the metadata comes from.
     pub(crate) fn says_the_same_as(&self, current: &VersionRecord) -> bool {
         (self.hash, &self.media_type, &self.given) == (current.hash, &current.media_type, &current.given)
             && (&self.name, &self.description, &self.tags)
@@ -58,16 +58,16 @@ impl Described {
     }
 }
 
-/// What is known of a document that is saved over a version beside which `before` was given, with what the
-/// caller gives beside it.
+/// Describes a document that is saved over a version with the given metadata `before`, with the metadata that
+/// the caller gives now.
 pub(super) fn describe(document: &Document, given: &Given, before: Option<&Given>) -> Described {
     describe_exactly(document, given.carried(document.metadata(), before))
 }
 
-/// What is known of a document if exactly this is given beside it, now or before.
+/// Describes a document with exactly this given metadata, whether it is given now or was given before.
 ///
-/// Invariant: each field of a record is what is given for it, else what the document says. So a record tells
-/// where each comes from, and what the document drops is gone.
+/// Invariant: each field of a record is the given value, or else the document's own. So a record shows where
+/// each field comes from, and a field that the document drops is gone.
 pub(super) fn describe_exactly(document: &Document, given: Given) -> Described {
     let own = document.metadata().clone();
     let text =

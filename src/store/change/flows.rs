@@ -17,7 +17,7 @@ use crate::{
     lock::lock_flow,
 };
 
-/// The flows that every operation of a store runs as. Built once, checked when built.
+/// The flows of all operations of a store. They are built, and checked, once.
 pub(crate) struct Flows {
     pub(crate) save: Flow<Change, Error>,
     pub(crate) delete: Flow<Change, Error>,
@@ -27,11 +27,11 @@ pub(crate) struct Flows {
 /// A drawing of one storage flow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drawing {
-    /// Its name.
+    /// The name of the flow.
     pub name: String,
-    /// As a Mermaid flowchart.
+    /// The flow as a Mermaid flowchart.
     pub mermaid: String,
-    /// In Graphviz' DOT language.
+    /// The flow in Graphviz' DOT language.
     pub dot: String,
 }
 
@@ -46,7 +46,7 @@ impl Flows {
     }
 }
 
-/// Drawings of the storage flows.
+/// Returns drawings of the storage flows.
 ///
 /// # Errors
 /// [`Error::Internal`] if a flow has a defect.
@@ -85,7 +85,8 @@ fn from_check(name: &str) -> std::result::Result<Flow<Change, Error>, GraphError
     flow.build()
 }
 
-/// What every change of a head has in common: its first node, and the one that resolves conflicts.
+/// Adds the nodes that every change of a head shares. Returns the first node and the one that resolves
+/// conflicts.
 fn write_path(flow: &mut Builder, merges: bool) -> (NodeId, NodeId) {
     let check = flow.node(CheckConflicts);
     let write = flow.node(WriteAtomic);
@@ -101,7 +102,7 @@ fn write_path(flow: &mut Builder, merges: bool) -> (NodeId, NodeId) {
         .connect(write, actions::HANDLE_CONFLICT, resolve)
         .end(write, actions::WRITE_ERROR, "WriteError")
         .connect(resolve, Action::DEFAULT, check)
-        // The swap that is decided next takes it away.
+        // The next swap removes the lease.
         .connect(resolve, actions::REMOVE_LOCK, check)
         .connect(resolve, actions::WAIT_FOR_LOCK, wait)
         .connect(wait, Action::DEFAULT, check)

@@ -15,13 +15,13 @@ use crate::{
     repo::Objects,
 };
 
-/// Reads a person's edit of `workflow.json`, so that it becomes a version in the swap that writes over the
-/// file, or the next version itself.
+/// Reads a person's edit of `workflow.json`, so that the swap that overwrites the file makes it a version, or
+/// so that it becomes the next version itself.
 ///
-/// What is no workflow cannot be a version, and nothing is written over it then.
+/// An edit that is not a workflow cannot become a version, and then the file is not overwritten.
 pub(super) struct KeepEdit;
 
-/// Which edit.
+/// The edit to read.
 pub(super) struct Sought {
     objects: Objects,
     id: WorkflowId,
@@ -32,16 +32,16 @@ pub(super) struct Sought {
 pub(super) enum Edit {
     Usable(Document),
     Unusable(DocumentError),
-    /// The file is another one by now.
+    /// The file has changed since.
     Gone,
 }
 
 impl Sought {
-    /// The edit that the conflict is about; none if it is about something else.
+    /// Returns the edit that the conflict is about; none if the conflict is about something else.
     pub(super) fn of(change: &Change, met: &Met) -> Option<Self> {
         let Conflict::ModifiedOutside { id, found, .. } = &met.conflict else { return None };
         let objects = change.shared.objects.clone();
-        // Whatever may be kept may be kept of theirs too, complete or not.
+        // An edit is kept even if it is not complete IR, whatever strictness the store demands of a save.
         let limits = Limits { strictness: Strictness::Plain, ..change.shared.options.limits };
         Some(Self { objects, id: id.clone(), hash: *found, limits })
     }

@@ -20,11 +20,11 @@ use crate::{
     merge::{self, Merge, merge_fields},
 };
 
-/// Merges ours with what is there, from the version that ours was built on.
+/// Merges our document with the stored one, with the version that ours was built on as the base.
 ///
-/// What comes out is saved like any other version, on top of theirs and of theirs alone: the common ancestor
-/// is an ancestor of theirs anyway, and a chain has one parent for each version. If theirs is a person's
-/// edit, it becomes a version of its own between the two.
+/// The result is saved like any other version, with theirs as its only parent: the common ancestor is an
+/// ancestor of theirs anyway, and each version in a chain has one parent. If theirs is a person's edit, it
+/// becomes a version of its own between the two.
 pub(super) struct MergeVersions;
 
 pub(super) struct Sides {
@@ -37,14 +37,14 @@ pub(super) struct Sides {
 
 pub(super) enum Outcome {
     Merged(Box<Merged>),
-    /// Ours changed nothing, so theirs is what both come to, a deletion perhaps.
+    /// We changed nothing, so the result equals theirs, which may be a deletion.
     Theirs,
-    /// What was to be merged is not there any more.
+    /// The version or edit to merge has changed since.
     Moved,
     Blocked(Obstacle),
 }
 
-/// What both sides come to, and the edit that went into it.
+/// The merge result, and the edit that it contains.
 pub(super) struct Merged {
     document: Document,
     given: Given,
@@ -139,7 +139,7 @@ enum Theirs {
     Edit { document: Document, before: Option<VersionRecord> },
 }
 
-/// Everything that a merge needs.
+/// The inputs of a merge.
 struct Work {
     base: Option<StoredVersion>,
     ours: Document,
@@ -158,7 +158,7 @@ impl Theirs {
 }
 
 impl Work {
-    /// Bytes of all three documents.
+    /// The bytes of all three documents.
     fn size(&self) -> usize {
         let base = self.base.as_ref().and_then(|base| base.content.as_ref()).map_or(0, Bytes::len);
         base + self.ours.bytes().len() + self.theirs.size()
@@ -180,7 +180,7 @@ impl Work {
                 (read(&content)?, Described::of(&record), None)
             }
             Theirs::Version(_) => {
-                // They deleted it. That is what both come to if ours is what they deleted.
+                // They deleted the workflow. If ours equals what they deleted, the result is the deletion.
                 let same = base_record
                     .is_some_and(|base| describe(&ours, &given, Some(&base.given)).says_the_same_as(base));
                 return Ok(if same { Outcome::Theirs } else { Outcome::Blocked(Obstacle::Deletion) });
@@ -208,7 +208,7 @@ impl Work {
                     Merge::Overlapping(overlaps) => overlaps,
                     _ => Vec::new(),
                 };
-                // A title that stands in the document is said by the document.
+                // An overlap in a title inside the document is already reported by the document merge.
                 let known: Vec<_> = overlaps.iter().map(|overlap| overlap.path.clone()).collect();
                 overlaps.extend(more.into_iter().filter(|overlap| !known.contains(&overlap.path)));
                 return Ok(Outcome::Blocked(Obstacle::Overlaps(overlaps)));
@@ -220,7 +220,7 @@ impl Work {
     }
 }
 
-/// What is said beside the document.
+/// Returns the metadata fields of a version.
 fn said(record: &Described) -> merge::Fields {
     merge::Fields {
         name: record.name.clone(),
@@ -229,9 +229,9 @@ fn said(record: &Described) -> merge::Fields {
     }
 }
 
-/// What is given beside a merged document, so that the merged `fields` are what is known of it: field by
-/// field the merge of what was given, where that comes to the same; else the merged field itself. So what
-/// both sides leave to the document is left to it.
+/// Returns the metadata to give beside a merged document, so that its description has the merged `fields`.
+/// For each field this is the merge of what was given, if that results in the merged field, and else the
+/// merged field itself. So a field that both sides take from the document still comes from the document.
 fn given_after(base: &Given, ours: &Given, theirs: &Given, fields: merge::Fields, own: &Metadata) -> Given {
     let name = field(
         [&base.name, &ours.name, &theirs.name],
@@ -247,8 +247,8 @@ fn given_after(base: &Given, ours: &Given, theirs: &Given, fields: merge::Fields
     Given { name, description, tags }
 }
 
-/// One field of it: what the base, ours and theirs give, what the merge comes to, and what the merged
-/// document says; empty for nothing.
+/// Returns one field of it, from what the base, ours and theirs give, the merged field, and the value in the
+/// merged document. Empty means not set.
 fn field<T: Clone + PartialEq>([base, ours, theirs]: [&Option<T>; 3], merged: T, own: T) -> Option<T> {
     let given = if ours == theirs || theirs == base {
         ours.clone()

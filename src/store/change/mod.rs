@@ -12,8 +12,8 @@
 //!                    WaitForLock, KeepEdit, MergeVersions (and on to CheckConflicts)
 //! ```
 //!
-//! A conflict never goes straight to a write: whatever a resolver answers is noted as [`agreed`], and
-//! CheckConflicts decides on what is there then.
+//! A conflict never leads straight to a write. The resolver's answer is recorded as [`agreed`], and
+//! CheckConflicts decides again on the state that it reads then.
 //!
 //! Deleting and undeleting have no document and start at CheckConflicts.
 
@@ -42,7 +42,7 @@ pub use flows::{Drawing, flows};
 pub(super) use request::{Request, Task};
 pub(super) use state::{Change, Written};
 
-/// The actions of the seed's nodes, and those that it has no name for.
+/// The actions of the seed's nodes, and those that the seed has no name for.
 pub(super) mod actions {
     use crate::flow::Action;
 

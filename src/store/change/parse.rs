@@ -8,13 +8,13 @@ use crate::{
     format::Given,
 };
 
-/// Reads the document.
+/// Parses the document.
 pub(super) struct StorageOperation;
 
-/// Says whether what was read is a workflow.
+/// Reports whether the document is a workflow.
 pub(super) struct ValidateData;
 
-/// The document, or why it is refused.
+/// Returns the document, or why it is refused.
 pub(super) async fn parse(
     content: Bytes,
     limits: Limits,
@@ -60,7 +60,7 @@ impl Node<Change, Error> for StorageOperation {
             }
             Err(refusal) => refusal,
         };
-        // What is JSON but no workflow is for ValidateData to report.
+        // JSON that is not a workflow is reported by ValidateData.
         let is_json = matches!(refusal, DocumentError::Invalid { .. });
         change.phase = Phase::Refused(refusal);
         Ok(if is_json { Action::DEFAULT } else { actions::PARSE_ERROR })

@@ -2,8 +2,8 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::lock::Turn;
 
-/// The place of a change in the line for the lock of its workflow. Kept where a node that only sees the
-/// change can take it along.
+/// The place of a change in the queue for the lock of its workflow. The interior mutability lets a node that
+/// only has shared access to the change take it.
 #[derive(Default)]
 pub(super) struct Place(Mutex<Option<Turn>>);
 
@@ -12,17 +12,17 @@ impl Place {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// The same place, which this no longer is.
+    /// Moves the place out of this one.
     pub(super) fn moved(&self) -> Self {
         Self(Mutex::new(self.take()))
     }
 
-    /// Lets the next in line go on.
+    /// Lets the next caller in the queue continue.
     pub(super) fn leave(&self) {
         drop(self.take());
     }
 
-    /// The place that comes with a turn; none without one.
+    /// Returns the place for a turn; empty without one.
     pub(super) fn of(turn: Option<Turn>) -> Self {
         Self(Mutex::new(turn))
     }

@@ -10,26 +10,26 @@ use crate::{
     store::copy::CopyState,
 };
 
-/// What CheckConflicts saw.
+/// The state that CheckConflicts read.
 #[derive(Debug, Clone)]
 pub(crate) struct Basis {
     pub(crate) stored: StoredHead,
-    /// Whether the lease in the head must be respected; none if there is none.
+    /// Whether the lease in the head must be respected; none if there is no lease.
     pub(crate) standing: Option<Standing>,
     pub(crate) copy: CopyState,
-    /// What an undelete brings back.
+    /// The version that an undelete restores.
     pub(crate) restored: Option<StoredVersion>,
     pub(crate) now: DateTime<Utc>,
 }
 
-/// What is to be written, but for what is new at each attempt.
+/// The planned write, without the parts that each attempt creates.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(crate) stored: StoredHead,
     pub(crate) copy: CopyState,
     /// A person's edit that becomes a version of its own, below the next one.
     pub(crate) kept: Option<Draft>,
-    /// The next version; none if only a lease is taken.
+    /// The next version; none if the change only acquires a lease.
     pub(crate) version: Option<Draft>,
     pub(crate) lease: LeasePlan,
     /// The live lease of another client that `lease` takes away.
@@ -38,16 +38,16 @@ pub(crate) struct Plan {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum LeasePlan {
-    /// Leave it as it is: the caller's own, or none.
+    /// Leave the lease unchanged: it is the caller's own, or there is none.
     Keep,
-    /// A lease that is not live any more: take it away and raise the fence, so that its holder's next write
-    /// fails.
+    /// Remove a lease that is stale or that the resolver agreed to break, and raise the fence, so that its
+    /// holder's next write fails.
     Remove,
-    /// Grant the caller one.
+    /// Grant the caller a lease.
     Grant(Claim),
 }
 
-/// A version before it has an id and parents, which each attempt gives it.
+/// A version without its id and parents, which each attempt sets itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Draft {
     pub(crate) generation: u64,
@@ -60,7 +60,7 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// The record of an attempt.
+    /// Returns the record for one attempt.
     pub(crate) fn record(&self, version_id: VersionId, parents: Vec<VersionRef>) -> VersionRecord {
         let Self { generation, described, created, modified, author, message, content: _ } = self.clone();
         let deleted = described.is_deletion();

@@ -10,28 +10,28 @@ use crate::{
     lock::Claim,
 };
 
-/// What a caller asks for, but for the [`Task`].
+/// The caller's request, without the [`Task`].
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
     pub(crate) id: WorkflowId,
     pub(crate) expect: Expect,
     /// The lease that the caller holds.
     pub(crate) lease: Option<LeaseRef>,
-    /// The lease that the caller wants along with the change.
+    /// The lease that the caller requests along with the change.
     pub(crate) hold: Option<Claim>,
     pub(crate) message: Option<String>,
-    /// Decides about conflicts.
+    /// Decides conflicts.
     pub(crate) resolver: Arc<dyn ConflictResolver>,
-    /// How long locks of others are waited for; the resolver's own idea of it unless set.
+    /// How long to wait for locks of other clients; if not set, the resolver decides.
     pub(crate) lock_timeout: Option<Duration>,
-    /// Ends waits and questions, never a write.
+    /// Ends waits and questions to the resolver, never a write.
     pub(crate) cancel: CancellationToken,
 }
 
-/// What a change is to do.
+/// The task of a change.
 #[derive(Debug, Clone)]
 pub(crate) enum Task {
-    /// Save this, with what is given beside it. The content is not read yet.
+    /// Save this content with the given metadata. The content is not parsed yet.
     Save {
         content: Bytes,
         given: Given,
@@ -40,7 +40,7 @@ pub(crate) enum Task {
     Undelete,
 }
 
-/// What a change makes of the workflow: a [`Task`] whose content is a document.
+/// The goal of a change: a [`Task`] whose content is a parsed document.
 #[derive(Debug, Clone)]
 pub(crate) enum Goal {
     Save { document: Box<Document>, given: Given },

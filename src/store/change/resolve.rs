@@ -21,21 +21,21 @@ use crate::{
     store::Shared,
 };
 
-/// How many answers a resolver gives about one change before the conflict is reported: as many as races,
-/// since every merge that is overtaken is an answer too.
+/// The maximum number of answers of a resolver to one change before the conflict is reported. It equals the
+/// limit of races, because every merge that loses a race takes an answer too.
 const ANSWERS: u32 = 100;
 
-/// Decides what to do about a conflict: a lost race is tried again, on top of what is there now; about
-/// anything else the resolver is asked.
+/// Decides how to handle a conflict: a lost race is retried on top of the current head, and for any other
+/// conflict the resolver is called.
 ///
-/// It writes nothing. What was answered is noted, and holds for what was seen alone: CheckConflicts decides
-/// again.
+/// This node writes nothing. The answer is recorded and is valid only for the state that the resolver saw;
+/// CheckConflicts decides again.
 pub(super) struct ResolveConflict {
-    /// Whether there is a document that could be merged.
+    /// Whether the change has a document that could be merged.
     pub(super) merges: bool,
 }
 
-/// The last of them only where something can be merged.
+/// The last action is present only if the flow can merge.
 const ACTIONS: &[Action] = &[
     Action::DEFAULT,
     actions::REMOVE_LOCK,
@@ -47,7 +47,7 @@ const ACTIONS: &[Action] = &[
 ];
 
 pub(super) enum Doing {
-    /// The ground moved, that is all.
+    /// Only the head changed: retry.
     Retry {
         shared: Arc<Shared>,
         races: u32,
@@ -56,10 +56,10 @@ pub(super) enum Doing {
         resolver: Arc<dyn ConflictResolver>,
         case: Box<Case>,
         cancel: CancellationToken,
-        /// In the line for the lock, which the change may stand at the front of.
+        /// The place in the queue for the lock, in which the change may be first.
         place: Place,
     },
-    /// The number behind the id is taken: the next one.
+    /// The numbered id is taken: try the next number.
     Renumber,
     GiveUp(Option<Obstacle>),
 }
@@ -91,8 +91,8 @@ impl Node<Change, Error> for ResolveConflict {
             Phase::Conflict(met) => met,
             _ => return Err(change.misplaced(self.name())),
         };
-        // IMPORTANT: an attempt that may land yet must not be answered by "theirs stands" or be made again
-        // elsewhere.
+        // IMPORTANT: an attempt that may still land must not be answered with "unchanged", and must not be
+        // repeated under another id.
         if !change.doubts.open.is_empty() {
             return Ok(Doing::GiveUp(None));
         }
@@ -118,9 +118,10 @@ impl Node<Change, Error> for ResolveConflict {
             Doing::Ask { resolver, case, cancel, place } => {
                 let mut asking = pin!(cancel.run_until_cancelled(resolver.resolve(case)));
                 let answer = match poll!(&mut asking) {
-                    // A policy answers at once, and the change that waits on is still the first in line.
+                    // A policy answers at once, so the waiting change keeps its place in the queue.
                     Poll::Ready(answer) => answer,
-                    // IMPORTANT: what the resolver waits for may be a turn in this very line.
+                    // IMPORTANT: give up the place, because the resolver may itself wait for a turn in the
+                    // same queue.
                     Poll::Pending => {
                         place.leave();
                         asking.await
@@ -165,7 +166,7 @@ impl Node<Change, Error> for ResolveConflict {
     }
 }
 
-/// What there is to decide.
+/// Builds the question for the resolver.
 pub(super) fn question(change: &Change, met: &Met) -> Result<Question> {
     Ok(Question {
         conflict: met.conflict.clone(),
@@ -179,8 +180,8 @@ pub(super) fn question(change: &Change, met: &Met) -> Result<Question> {
     })
 }
 
-/// Notes what was answered to the conflict and says where that leads. The change is open again unless it says
-/// otherwise.
+/// Records the answer to the conflict and returns the next action. The phase is open again unless a step sets
+/// another one.
 fn follow(change: &mut Change, mut met: Box<Met>, resolution: &Resolution) -> Result<Action> {
     change.consent.answers += 1;
     let step = match step(resolution, &met.conflict, change.goal()?.kind()) {
@@ -227,7 +228,7 @@ fn follow(change: &mut Change, mut met: Box<Met>, resolution: &Resolution) -> Re
         Step::KeepBoth(named) => {
             let head = met.basis.stored.head;
             if matches!(change.consent.keeps, Keeps::Numbered { .. }) && is_kept(change, &head) {
-                // Ours perhaps, by a program that died before it could say so.
+                // The version may be ours, from a program that died before it could report it.
                 change.left_as_it_is(head);
                 return Ok(actions::TAKE_THEIRS);
             }
@@ -237,14 +238,15 @@ fn follow(change: &mut Change, mut met: Box<Met>, resolution: &Resolution) -> Re
     })
 }
 
-/// Whether the very version that the change would create is there already: content, and what is known of it.
+/// Whether the workflow already has exactly the version that the change would create: content and metadata.
 fn is_kept(change: &Change, there: &Head) -> bool {
     let Ok(Goal::Save { document, given }) = change.goal() else { return false };
     let created = describe(document, given, None);
     there.live().is_some_and(|current| created.says_the_same_as(&current.record))
 }
 
-/// Turns the change into the creation of another workflow, described as it would have been on top of `head`.
+/// Turns the change into the creation of another workflow, with the metadata that it would have had on top of
+/// `head`.
 fn elsewhere(change: &mut Change, head: &Head, named: Option<WorkflowId>) -> Result<()> {
     let instead_of = match &change.consent.keeps {
         Keeps::InPlace => change.request.id.clone(),

@@ -4,7 +4,7 @@ use super::{Change, Flows, Written, request::Goal, state::Phase};
 use crate::{Error, Result, conflict::Conflict, flow::Action, format::WorkflowId, operation};
 
 impl Change {
-    /// Runs the flow of the task and says what became of it.
+    /// Runs the flow of the task and returns the result.
     pub(crate) async fn run(mut self, flows: &Flows) -> Result<Written> {
         let shared = Arc::clone(&self.shared);
         shared.gate.admit_writer().await?;
@@ -17,7 +17,7 @@ impl Change {
         let in_doubt = !self.doubts.open.is_empty();
         let (id, doubt) = (self.request.id.clone(), self.doubts.tries.take_doubt());
         let failed = match self.phase {
-            // What is written is written, whatever went wrong after.
+            // The change was committed, whatever failed afterwards.
             Phase::Done(written) => {
                 let index_error = ended.err().or(written.index_error);
                 return Ok(Written { index_error, resolved: self.resolved, ..*written });
@@ -27,7 +27,7 @@ impl Change {
                 Err(error) => error,
             },
         };
-        // IMPORTANT: whatever else went wrong, an attempt may be in place.
+        // IMPORTANT: whatever error came later, an attempt may have landed.
         if in_doubt {
             return Err(Error::in_doubt(format!("the change of {id}"), doubt, failed));
         }
@@ -36,7 +36,7 @@ impl Change {
 }
 
 impl Phase {
-    /// Why a change that ended in this phase failed.
+    /// Returns the error of a change that ended in this phase.
     fn failure(self, id: &WorkflowId, action: &Action, lost_races: u32) -> Error {
         match self {
             Self::Refused(source) => Error::Document { id: id.clone(), source },

@@ -21,9 +21,9 @@ use crate::{
 pub(crate) struct Change {
     pub(super) shared: Arc<Shared>,
     pub(super) request: Request,
-    /// The index is folded by the save of the whole batch.
+    /// The change is part of a batch, and the batch folds the index.
     pub(super) is_of_batch: bool,
-    /// None until the document is read.
+    /// None until the document is parsed.
     pub(super) goal: Option<Goal>,
     pub(super) phase: Phase,
     pub(super) consent: Consent,
@@ -31,34 +31,33 @@ pub(crate) struct Change {
     pub(super) resolved: Resolved,
 }
 
-/// What a node leaves for the next one.
+/// The result of one node and the input of the next.
 pub(super) enum Phase {
-    /// The document is to be read.
+    /// The document has to be parsed.
     Unread { content: Bytes, given: Given },
-    /// The document is refused.
+    /// The document was refused.
     Refused(DocumentError),
-    /// The change is to be compared with what is there.
+    /// The change has to be compared with the stored state.
     Open,
-    /// The change is to be written.
+    /// The change has to be written.
     Planned(Arc<Plan>),
-    /// Another swap of the head landed first. What to do depends on what is there now.
+    /// Another swap of the head landed first. The next step depends on the current head.
     LostRace,
-    /// The change does not fit on top of what was seen.
+    /// The change does not fit on top of the state that was read.
     Conflict(Box<Met>),
-    /// This lease is to end or to change hands, for so long at most.
+    /// The change waits until this lease ends or changes hands, for at most `limit`.
     Waiting { lease: Box<Lease>, limit: Duration },
-    /// The edit that the conflict is about becomes a version: the next one if the change `takes` it, else the
-    /// one below.
+    /// The edit in the conflict becomes a version: the next one if the change `takes` it, else the one below.
     Keeping { met: Box<Met>, takes: bool },
-    /// Ours is to be merged with what was seen.
+    /// Our document has to be merged with the state that was read.
     Merging(Box<Met>),
-    /// The change stands, or was not needed.
+    /// The change was committed, or was not needed.
     Done(Box<Written>),
-    /// The change ended with an error.
+    /// The change failed.
     Failed(Error),
 }
 
-/// A conflict that the change met.
+/// A conflict of the change.
 #[derive(Debug)]
 pub(super) struct Met {
     pub(super) conflict: Conflict,
@@ -67,24 +66,24 @@ pub(super) struct Met {
     pub(super) obstacle: Option<Obstacle>,
 }
 
-/// What the resolver has answered so far.
+/// The answers of the resolver so far.
 #[derive(Default)]
 pub(super) struct Consent {
     pub(super) agreed: Agreed,
     pub(super) answers: u32,
-    /// Waits that saw the lock change hands.
+    /// The number of waits in which the lock changed hands.
     pub(super) handovers: u32,
-    /// Others in line for the lock wait until this change is through.
+    /// The place in the queue for the lock; the next caller waits until this change is complete.
     pub(super) place: Place,
     pub(super) keeps: Keeps,
 }
 
-/// Whether the change goes to another workflow than the one that it was meant for.
+/// Whether the change is saved to another workflow than the requested one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) enum Keeps {
     #[default]
     InPlace,
-    /// Under an id that the resolver has named.
+    /// Under an id that the resolver named.
     Named { instead_of: WorkflowId },
     /// Under an id with this number.
     Numbered { instead_of: WorkflowId, number: u32 },
@@ -94,36 +93,36 @@ pub(super) enum Keeps {
 #[derive(Default)]
 pub(super) struct Doubts {
     pub(super) tries: Tries,
-    /// May have landed or may land yet, the oldest first.
+    /// Attempts that may have landed or may still land, oldest first.
     pub(super) open: Vec<Attempt>,
-    /// Cannot land any more. Their versions stay until the head has reached their generation by another
-    /// version.
+    /// Attempts that cannot land any more. Their versions are kept until the head has reached their
+    /// generation by another version.
     pub(super) superseded: Vec<Unsettled>,
 }
 
-/// A swap of open outcome, and the plan that it carries out.
+/// An unsettled swap, and the plan that it carries out.
 #[derive(Debug, Clone)]
 pub(super) struct Attempt {
     pub(super) swap: Unsettled,
     pub(super) plan: Arc<Plan>,
 }
 
-/// How a change ended well.
+/// The result of a successful change.
 #[derive(Debug)]
 pub(crate) struct Written {
     pub(crate) head: Head,
-    /// Nothing was different, so no version was made.
+    /// Nothing changed, so no version was made.
     pub(crate) unchanged: bool,
-    /// The change stands, but `workflow.json` or the mirror of the lease could not be refreshed.
+    /// The change is committed, but `workflow.json` or the mirror of the lease could not be refreshed.
     pub(crate) copy_error: Option<Error>,
-    /// The change stands, but the index could not be folded.
+    /// The change is committed, but the index could not be folded.
     pub(crate) index_error: Option<Error>,
-    /// What was in the way.
+    /// The conflicts that were resolved.
     pub(crate) resolved: Resolved,
 }
 
 impl Written {
-    /// Nothing was to be done on top of this head.
+    /// Returns the result for a head on top of which nothing had to be written.
     pub(super) fn unchanged(head: Head) -> Self {
         Self { head, unchanged: true, copy_error: None, index_error: None, resolved: Resolved::default() }
     }
@@ -140,20 +139,20 @@ impl Change {
         Self { shared, request, is_of_batch: false, goal, phase, consent, doubts, resolved }
     }
 
-    /// As one of many: the index is folded by the save of all of them.
+    /// Marks the change as part of a batch: the batch folds the index.
     pub(crate) fn of_batch(self) -> Self {
         Self { is_of_batch: true, ..self }
     }
 
-    /// What the change makes of the workflow.
+    /// Returns the goal of the change.
     ///
     /// # Errors
-    /// The document is not read yet: a defect of the flow.
+    /// The document is not parsed yet: a defect of the flow.
     pub(super) fn goal(&self) -> Result<&Goal> {
         self.goal.as_ref().ok_or_else(|| self.misplaced("a node behind ValidateData"))
     }
 
-    /// What is given beside the document; none where nothing is saved.
+    /// Returns the document and its given metadata; none if the change saves nothing.
     pub(super) fn given_mut(&mut self) -> Option<(&crate::document::Document, &mut Given)> {
         match &mut self.goal {
             Some(Goal::Save { document, given }) => Some((&**document, given)),
@@ -165,12 +164,12 @@ impl Change {
         self.goal = Some(goal);
     }
 
-    /// The error of a node that the flow entered in a phase of another one: a defect of the flow.
+    /// Returns the error for a node that the flow entered in the wrong phase: a defect of the flow.
     pub(super) fn misplaced(&self, node: &str) -> Error {
         Error::Internal(format!("{node} was entered while the change is {}", self.phase))
     }
 
-    /// The swap of `plan` is in place, with this head.
+    /// Records that the swap of `plan` landed with this head.
     pub(super) fn landed(&mut self, plan: &Plan, head: Head, copy_error: Option<Error>) {
         self.consent.place.leave();
         self.resolved.kept_edit = plan.kept.as_ref().map(|kept| kept.generation);
@@ -183,7 +182,7 @@ impl Change {
         self.phase = Phase::Done(Box::new(Written { copy_error, unchanged, ..Written::unchanged(head) }));
     }
 
-    /// Ends without a change: what is there is the answer.
+    /// Ends without a change: the stored head is the result.
     pub(super) fn left_as_it_is(&mut self, head: Head) {
         self.phase = Phase::Done(Box::new(Written::unchanged(head)));
     }

@@ -7,9 +7,9 @@ use crate::{
     store::Shared,
 };
 
-/// Keeps the index useful: remembers the new head and folds the pending records when enough have gathered.
+/// Updates the index: records the new head, and folds the pending records if there are enough of them.
 ///
-/// The change stands whatever happens here. Its pending record names it to every reader.
+/// A failure here does not affect the change. Its pending record names it to every reader.
 pub(super) struct UpdateIndex;
 
 impl Node<Change, Error> for UpdateIndex {

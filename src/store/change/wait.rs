@@ -11,28 +11,28 @@ use crate::{
     store::Shared,
 };
 
-/// Waits until the lock that is in the way ends or changes hands, as long as the resolver has said.
+/// Waits until the conflicting lock ends or changes hands, for as long as the resolver has said.
 ///
-/// A change that waits stands in one line with the callers of this process that acquire the lock. It keeps
-/// its place at the front until it has landed or failed ([`Place`]), so that the next in line waits no longer
-/// than one write. It leaves the line before it waits for a resolver, which may lock the workflow itself.
+/// A waiting change shares one queue with the callers of this process that acquire the lock. It keeps its
+/// place at the front until it has landed or failed ([`Place`]), so that the next caller waits at most for
+/// one write. It leaves the queue before it waits for a resolver, which may lock the workflow itself.
 pub(super) struct WaitForLock;
 
-/// So many waits of one change do not use up its answers. That is days of a lock that never rests, and few
-/// enough for the step limit of a flow.
+/// The number of handovers in one change that do not count as answers. That is days of a lock that is never
+/// free, and stays within the step limit of a flow.
 const HANDOVERS: u32 = 100_000;
 
 pub(super) struct Watch {
     shared: Arc<Shared>,
     id: WorkflowId,
     lease: Lease,
-    /// For the wait itself, which may be tried again.
+    /// The place for the wait itself, which may be retried.
     place: Place,
     limit: Duration,
     cancel: CancellationToken,
 }
 
-/// How long it took, and how it ended.
+/// How long the wait took, and how it ended.
 pub(super) struct Waited {
     time: Duration,
     end: End,
@@ -40,7 +40,7 @@ pub(super) struct Waited {
 }
 
 enum End {
-    /// The lock is another one now, or gone.
+    /// The lock changed hands or was released.
     Changed,
     TimedOut,
     Cancelled,
@@ -81,7 +81,7 @@ impl Node<Change, Error> for WaitForLock {
         let (end, turn) = match waited {
             None => (End::Cancelled, None),
             Some(Some(turn)) if time < watch.limit => (End::Changed, Some(turn)),
-            // The place goes with the time.
+            // The place is given up when the time is over.
             Some(_) => (End::TimedOut, None),
         };
         Ok(Waited { time, end, turn })
@@ -91,7 +91,7 @@ impl Node<Change, Error> for WaitForLock {
         change.resolved.waited += waited.time;
         change.phase = Phase::Open;
         match waited.end {
-            // Another client got on. Only a wait in vain uses up the resolver's answers.
+            // Another client made progress. Only a wait without a handover counts as an answer.
             End::Changed => {
                 let consent = &mut change.consent;
                 consent.place = Place::of(waited.turn);

@@ -19,21 +19,21 @@ use crate::{
     store::{Shared, copy::CopyState},
 };
 
-/// Commits the change: the version beside its pending record, then the head, then the copies. A person's edit
-/// that is kept is a version of its own in the same batch, below that one, so that a crash leaves both or
-/// neither in the chain.
+/// Commits the change: the version and its pending record, then the head, then the copies. A person's edit
+/// that is kept is a version of its own in the same batch, below the new one, so that after a crash the chain
+/// has both or neither.
 ///
-/// Invariant: the swap of the head is the commit point. Before it nothing refers to the version, after it the
-/// change stands whatever becomes of the copies. On a storage with atomic batches a crash leaves all of the
-/// batch or nothing. Elsewhere it leaves, by stages: a version and a record that nothing refers to; the new
-/// head with copies that lag, which readers notice by their hash; or everything. A cancelled write leaves the
-/// same, or goes on to its end in the backend.
+/// Invariant: the swap of the head is the commit point. Before it nothing refers to the version. After it the
+/// change is committed, whatever happens to the copies. On a storage with atomic batches a crash leaves the
+/// whole batch or nothing. On other storages it leaves, by stage: a version and a record that nothing refers
+/// to; the new head with outdated copies, which readers detect by their hash; or everything. A cancelled
+/// write leaves one of these, or continues to its end in the backend.
 ///
-/// Before the first version of a workflow its other versions are looked at: over a head that was lost nothing
-/// is saved.
+/// Before the first version of a workflow is written, its existing versions are listed: nothing is saved over
+/// a lost head.
 ///
-/// Every attempt has a version id of its own, so that a version that is found in a chain tells that its
-/// attempt succeeded. That is what settles an attempt whose reply got lost; [`Unsettled`] says how.
+/// Every attempt has its own version id, so a version in the chain proves that its attempt landed. That
+/// settles an attempt whose reply was lost; see [`Unsettled`].
 pub(super) struct WriteAtomic;
 
 #[derive(Debug)]
@@ -43,8 +43,8 @@ pub(super) enum Attempted {
         copy_error: Option<Error>,
     },
     LostRace,
-    /// It may have landed: because of an error, or because it was refused in a way that may be a conflict
-    /// with itself.
+    /// The swap may have landed: there was an error, or it was refused in a way that may be a conflict with
+    /// itself.
     InDoubt {
         swap: Box<Unsettled>,
         error: Option<pflow_backend::Error>,
@@ -68,8 +68,7 @@ impl Node<Change, Error> for WriteAtomic {
         RETRY
     }
 
-    /// Only what surely did not happen may be tried again blindly, and only where a moment may make a
-    /// difference.
+    /// Retries only what certainly did not happen, and only if the error is transient.
     fn is_retryable(&self, failure: &Failure<Error>) -> bool {
         matches!(failure, Failure::Error(error) if error.may_pass())
     }
@@ -105,8 +104,8 @@ impl Node<Change, Error> for WriteAtomic {
     ) -> Result<Action> {
         match attempted {
             Attempted::Committed { head, copy_error } => {
-                // Only one swap of a version can land, so the attempts that named the same one are dead. See
-                // `Fate` for what may be deleted of them.
+                // Only one swap of a version can land, so the attempts that named the same version are dead.
+                // See `Fate` for which of their objects may be deleted.
                 let open = std::mem::take(&mut change.doubts.open).into_iter().map(|attempt| attempt.swap);
                 let superseded = std::mem::take(&mut change.doubts.superseded);
                 for dead in open.chain(superseded) {
@@ -135,7 +134,7 @@ impl Node<Change, Error> for WriteAtomic {
     }
 }
 
-/// `earlier` are the versions and records of earlier attempts of the same change.
+/// Makes one attempt. `earlier` are the versions and records of earlier attempts of the same change.
 async fn attempt(shared: &Shared, plan: &Plan, earlier: &[Key]) -> Result<Attempted> {
     let objects = &shared.objects;
     let head = plan.stored.head.next(objects.environment.new_id());
@@ -153,7 +152,7 @@ async fn attempt(shared: &Shared, plan: &Plan, earlier: &[Key]) -> Result<Attemp
     }
     let before = if is_put { Vec::new() } else { puts(&fresh) };
     let around = Around { before, beside: mirror.keep, after: after.clone() };
-    // Where the swap surely did not happen, nothing will ever refer to this version.
+    // If the swap certainly did not happen, nothing will ever refer to this version.
     let base = plan.stored.head.generation();
     let swapped = swap_head(objects, plan.stored.version.as_ref(), &head, around).await;
     if swapped.is_err() && is_put {
@@ -194,12 +193,12 @@ async fn attempt(shared: &Shared, plan: &Plan, earlier: &[Key]) -> Result<Attemp
     }
 }
 
-/// Puts the first version of a workflow and its record, and looks in the same round trip whether other
-/// versions are there that a lost head must have reached. Without atomic batches only: then the swap is a
-/// commit of its own, and the look has been answered before it.
+/// Puts the first version of a workflow and its record, and in the same round trip looks for other versions,
+/// which a lost head must have reached. Used only without atomic batches: there the swap is a commit of its
+/// own, and the look is answered before it.
 ///
 /// # Errors
-/// Those of the puts and of the look. The swap was not sent, so what was put is garbage, and is deleted.
+/// Errors of the puts and of the look. The swap was not sent, so the objects are garbage and are deleted.
 async fn put_first(shared: &Shared, head: &Head, fresh: &Fresh, earlier: &[Key]) -> Result<()> {
     let objects = &shared.objects;
     let own: Vec<Key> = fresh.iter().map(|(key, _)| key).chain(earlier).cloned().collect();
@@ -208,7 +207,7 @@ async fn put_first(shared: &Shared, head: &Head, fresh: &Fresh, earlier: &[Key])
         futures::join!(objects.backend.commit(batch), shared.index.refuse_hurt(&head.id, &own));
     let put = match put {
         Ok(Commit::Committed(_)) => Ok(()),
-        // The ids are new, so this was the storage's doing.
+        // The ids are new, so the storage is at fault.
         Ok(refused) => Err(Error::Internal(format!("a new version of {} was refused: {refused:?}", head.id))),
         Err(error) => Err(Error::Storage(error.with_outcome(Outcome::NotApplied { applied: 0 }))),
     };
@@ -219,11 +218,11 @@ async fn put_first(shared: &Shared, head: &Head, fresh: &Fresh, earlier: &[Key])
     ready
 }
 
-/// Deletes what an attempt on top of generation `base` left, whose swap surely did not happen.
+/// Deletes the objects of an attempt on top of generation `base` whose swap certainly did not happen.
 ///
-/// IMPORTANT: not before a look at the head. A person may have removed it or put it back since, and a person
-/// may have it moved to this very version then. Where the head is behind `base`, or may have the version, it
-/// stays.
+/// IMPORTANT: reads the head first. A person may have removed or restored the head since, and a repair may
+/// then have moved it to this very version. If the head is behind `base`, or may contain the version, the
+/// objects are kept.
 async fn clear(objects: &Objects, base: u64, head: &Head, fresh: &Fresh) {
     match objects.head(&head.id).await {
         Ok(stored) if stored.head.generation() >= base && !may_have(&stored.head, head) => {}
@@ -242,8 +241,8 @@ async fn clear(objects: &Objects, base: u64, head: &Head, fresh: &Fresh) {
     }
 }
 
-/// Whether the version of `attempt` may be in the chain of `now`: further back than a head remembers is not
-/// looked.
+/// Whether the version of `attempt` may be in the chain of `now`. The chain is read only as far as the head
+/// remembers it; beyond that the answer is yes.
 fn may_have(now: &Head, attempt: &Head) -> bool {
     let (Some(now), Some(ours)) = (&now.current, &attempt.current) else { return false };
     let (generation, version_id) = (ours.record.generation, &ours.record.version_id);
@@ -260,8 +259,8 @@ fn puts(fresh: &Fresh) -> Vec<Operation> {
 
 type Fresh = Vec<(Key, Bytes)>;
 
-/// The head with the new version, behind the edit that it keeps, and the objects that must be there before
-/// it.
+/// Returns the head with the new version, on top of the edit that it keeps, and the objects that must be in
+/// place before it.
 fn with_version(shared: &Shared, plan: &Plan, mut head: Head) -> Result<(Head, Fresh)> {
     let mut fresh = Vec::new();
     for draft in plan.kept.iter().chain(&plan.version) {
@@ -279,7 +278,7 @@ fn with_version(shared: &Shared, plan: &Plan, mut head: Head) -> Result<(Head, F
     Ok((head, fresh))
 }
 
-/// Applies a plan for the lease to a head. `breaks`: the lease that it takes away is live.
+/// Applies a lease plan to a head. `breaks`: the lease that it takes away is live.
 pub(crate) fn with_lease(
     plan: &LeasePlan,
     breaks: bool,
@@ -299,7 +298,7 @@ pub(crate) fn with_lease(
     }
 }
 
-/// What becomes of the mirror of the lease.
+/// Returns the update of the lease's mirror.
 async fn mirror(objects: &Objects, plan: &Plan, head: &Head) -> Result<MirrorUpdate> {
     match plan.lease {
         LeasePlan::Keep => Ok(MirrorUpdate::default()),
@@ -307,8 +306,8 @@ async fn mirror(objects: &Objects, plan: &Plan, head: &Head) -> Result<MirrorUpd
     }
 }
 
-/// What follows from the head: the content under the name that people know, the mirror of the lease, and the
-/// record of a lease that was broken.
+/// Returns the writes that follow the head: the content under its well-known name, the mirror of the lease,
+/// and the record of a broken lease.
 fn copies(objects: &Objects, plan: &Plan, head: &Head, mirror: Option<Operation>) -> Result<Vec<Operation>> {
     let plain_files = objects.traits.plain_files;
     let mut copies = Vec::new();
@@ -316,7 +315,7 @@ fn copies(objects: &Objects, plan: &Plan, head: &Head, mirror: Option<Operation>
         let media_type = draft.described.media_type.known();
         let media_type = media_type.map_err(|source| unreadable(&keys::head(&head.id), source))?;
         let key = keys::content(&head.id, media_type);
-        // Where people edit the copy, only what was judged may be overwritten.
+        // If people edit the copy, only the content that was compared may be overwritten.
         let when = match (plain_files, &plan.copy) {
             (false, _) => Precondition::Always,
             (true, CopyState::Absent) => Precondition::Absent,
@@ -330,8 +329,8 @@ fn copies(objects: &Objects, plan: &Plan, head: &Head, mirror: Option<Operation>
     }
     copies.extend(mirror);
     if let Some(broken) = &plan.breaks {
-        // For the operation history, as when it is broken by itself. It may be written again with the copies,
-        // and is the same then.
+        // Recorded in the operation history like an explicit break. If it is written again with the copies,
+        // it is the same record.
         copies.push(broken::record(objects, &head.id, broken, &broken::new_id(objects, &head.id)?)?);
     }
     Ok(copies)

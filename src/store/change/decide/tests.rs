@@ -1,4 +1,4 @@
-//! Every case of a decision.
+//! Tests every case of a decision.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ fn id() -> WorkflowId {
     WorkflowId::parse("a").unwrap()
 }
 
-/// Whoever holds the leases of these tests.
+/// Returns the identity of the holder of these tests' leases.
 fn me() -> Identity {
     ManualEnvironment::new(9).identity().clone()
 }
@@ -41,12 +41,12 @@ fn document(text: &str) -> Document {
     Document::parse(format!(r#"{{ "x": "{text}" }}"#), &Limits::default()).unwrap()
 }
 
-/// A save of this.
+/// A save of this document.
 fn goal(text: &str) -> Goal {
     Goal::Save { document: Box::new(document(text)), given: Given::default() }
 }
 
-/// At this generation with the content `old`, made an hour ago.
+/// A basis at this generation with the content `old`, made an hour ago.
 fn basis(generation: u64) -> Basis {
     let made = now() - TimeDelta::hours(1);
     let (described, content) =
@@ -88,7 +88,7 @@ fn decided(request: &Request, text: &str, basis: &Basis) -> Result<Decision> {
     decide(request, &goal(text), &Agreed::default(), basis, &me())
 }
 
-/// The first word of the decision.
+/// Returns the first word of the decision.
 fn answer(request: &Request, text: &str, basis: &Basis) -> &'static str {
     match decided(request, text, basis).unwrap() {
         Decision::Write(_) => "write",
@@ -108,9 +108,9 @@ fn plan(request: &Request, text: &str, basis: &Basis) -> Plan {
     }
 }
 
-/// Each line has everything that is wrong with the lines behind it.
+/// Each case also has the defects of all later cases.
 #[test]
-fn the_first_reason_that_matters_is_told() {
+fn first_matching_refusal_wins() {
     let mut basis = leased(basis(3), "theirs", TimeDelta::minutes(1));
     basis.copy = CopyState::Edited(Version::new("edit"), ContentHash::of(b"edit"));
     assert_eq!(
@@ -132,7 +132,7 @@ fn the_first_reason_that_matters_is_told() {
 }
 
 #[test]
-fn a_lease_is_kept_removed_or_granted() {
+fn lease_is_kept_removed_or_granted() {
     let (live, expired) = (TimeDelta::seconds(-60), TimeDelta::milliseconds(-60_001));
     let plan_of = |request: &Request, left: Option<TimeDelta>| {
         let basis = left.map_or_else(|| basis(1), |left| leased(basis(1), "held", left));
@@ -158,7 +158,7 @@ fn a_lease_is_kept_removed_or_granted() {
 }
 
 #[test]
-fn the_next_version_stands_on_the_present_one() {
+fn next_version_builds_on_the_current_one() {
     let basis = basis(3);
     let request = Request { message: Some("why".to_owned()), ..save(Expect::Any) };
     let draft = plan(&request, "new", &basis).version.unwrap();
@@ -170,7 +170,7 @@ fn the_next_version_stands_on_the_present_one() {
     assert_eq!((draft.described.hash, &draft.content), (Some(new.hash()), new.bytes()));
 }
 
-/// With a person's edit of the copy that says this.
+/// Adds a person's edit of the copy with this content.
 fn with_edit(mut basis: Basis, text: &str) -> Basis {
     basis.copy = CopyState::Edited(Version::new("edit"), document(text).hash());
     basis
@@ -189,7 +189,7 @@ fn planned(decision: Decision) -> Plan {
 }
 
 #[test]
-fn what_was_agreed_holds_for_the_generation_that_was_seen() {
+fn consent_is_valid_for_one_generation() {
     let agreed = Agreed { on_top_of: Some(3), ..Agreed::default() };
     for expect in [Expect::Generation(1), Expect::Generation(9), Expect::Absent] {
         let draft = planned(with(&agreed, &save(expect), "new", &basis(3))).version.unwrap();
@@ -204,7 +204,7 @@ fn what_was_agreed_holds_for_the_generation_that_was_seen() {
 }
 
 #[test]
-fn only_the_lease_that_was_seen_is_taken_away() {
+fn consent_breaks_only_the_lease_that_was_shown() {
     let live = leased(basis(1), "held", TimeDelta::minutes(1));
     let agreed = |name: &str| Agreed { lease: Some(lease_id(name)), ..Agreed::default() };
     let plan = planned(with(&agreed("held"), &save(Expect::Any), "new", &live));
@@ -221,7 +221,7 @@ fn only_the_lease_that_was_seen_is_taken_away() {
 }
 
 #[test]
-fn an_edit_becomes_a_version_below_the_one_that_is_written_over_it() {
+fn kept_edit_becomes_the_version_below_the_new_one() {
     let agreed = Agreed { edit: Some(document("edit")), ..Agreed::default() };
     for text in ["new", "old"] {
         let edited = with_edit(basis(3), "edit");
@@ -236,7 +236,7 @@ fn an_edit_becomes_a_version_below_the_one_that_is_written_over_it() {
         assert_eq!((kept.described.hash, &kept.content), (Some(edit.hash()), edit.bytes()));
         assert_eq!(version.described.hash, Some(document(text).hash()));
     }
-    // Saving the edit itself keeps it, and another edit was not agreed to.
+    // Saving the edit itself keeps it. Another edit has no consent.
     let plan = planned(with(&agreed, &save(Expect::Any), "edit", &with_edit(basis(3), "edit")));
     assert_eq!((plan.kept, plan.version.unwrap().generation), (None, 4));
     let other = with(&agreed, &save(Expect::Any), "new", &with_edit(basis(3), "other"));
@@ -248,7 +248,7 @@ fn an_edit_becomes_a_version_below_the_one_that_is_written_over_it() {
 }
 
 #[test]
-fn a_merge_holds_for_the_generation_and_the_edit_that_went_into_it() {
+fn merge_is_valid_for_its_generation_and_edit() {
     let merged = |of_edit: Option<&str>| {
         let (document, of_edit) = (document("merged"), of_edit.map(|text| document(text).hash()));
         let instead = Instead { document, given: None, operation: Operation::SAVE, of_edit };
@@ -269,7 +269,7 @@ fn a_merge_holds_for_the_generation_and_the_edit_that_went_into_it() {
 }
 
 #[test]
-fn there_is_no_generation_behind_the_last() {
+fn maximum_generation_is_enforced() {
     let refused = decided(&save(Expect::Any), "new", &basis(MAX_GENERATION)).unwrap_err();
     assert!(matches!(refused, Error::Corrupt { .. }), "{refused}");
     assert_eq!(answer(&save(Expect::Any), "new", &basis(MAX_GENERATION - 1)), "write");
@@ -280,7 +280,7 @@ fn there_is_no_generation_behind_the_last() {
 }
 
 #[test]
-fn a_pruned_content_cannot_be_brought_back() {
+fn pruned_content_cannot_be_undeleted() {
     let mut basis = basis(4);
     let record = basis.stored.head.current.as_ref().unwrap().record.clone();
     basis.stored.head.current.as_mut().unwrap().record.deleted = true;
