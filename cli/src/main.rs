@@ -43,6 +43,7 @@ mod confirm;
 mod conflict;
 mod delete;
 mod doctor;
+mod documents;
 mod expectation;
 mod failure;
 mod flow;

@@ -8,12 +8,12 @@ use pflow_store::{
 
 use super::{
     patient::Patient,
-    places::Places,
     places::{lines, overlaps},
     talk::Stderr,
     terminal::Terminal,
 };
 use crate::{
+    documents::Places,
     failure::{Failure, Result, with_causes},
     session::{Session, setting},
     time::Timeout,

@@ -3,9 +3,9 @@ use std::ffi::OsString;
 use clap::Args;
 use pflow_store::{Error, LeaseId, LeaseRequest};
 
-use super::{Granted, waiting::Waiting};
+use super::waiting::Waiting;
 use crate::leases::granted;
-use crate::{failure::Result, input, session::Session, time::Ttl};
+use crate::{documents::Granted, failure::Result, input, session::Session, time::Ttl};
 
 const MORE: &str = "\
 The lease outlasts this command: nobody takes it for abandoned before it has

@@ -3,9 +3,8 @@ use std::ffi::OsString;
 use clap::Args;
 use pflow_store::LeaseId;
 
-use super::Granted;
 use crate::leases::granted;
-use crate::{failure::Result, input, session::Session, time::Ttl};
+use crate::{documents::Granted, failure::Result, input, session::Session, time::Ttl};
 
 #[derive(Debug, Args)]
 pub(super) struct Renew {
