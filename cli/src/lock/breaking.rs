@@ -7,7 +7,7 @@ use crate::{
     confirm,
     documents::Broken,
     failure::Result,
-    input,
+    hint, input,
     leases::{self, holding},
     session::Session,
 };
@@ -28,6 +28,7 @@ pub(super) struct Break {
     id: OsString,
 
     /// The lease, as `lock show` prints it
+    #[arg(value_parser = hint::lease_id)]
     lease_id: LeaseId,
 
     /// Say what would happen, and leave it

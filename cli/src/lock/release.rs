@@ -3,7 +3,7 @@ use std::ffi::OsString;
 use clap::Args;
 use pflow_store::LeaseId;
 
-use crate::{documents::Released, failure::Result, input, session::Session};
+use crate::{documents::Released, failure::Result, hint, input, session::Session};
 
 #[derive(Debug, Args)]
 pub(super) struct Release {
@@ -11,6 +11,7 @@ pub(super) struct Release {
     id: OsString,
 
     /// The lease, as `lock acquire` printed it
+    #[arg(value_parser = hint::lease_id)]
     lease_id: LeaseId,
 }
 
