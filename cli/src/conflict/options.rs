@@ -15,6 +15,7 @@ use super::{
 use crate::{
     documents::Places,
     failure::{Failure, Result, with_causes},
+    nearest,
     session::{Session, setting},
     time::Timeout,
 };
@@ -100,7 +101,8 @@ impl Decider {
     ) -> Result<Saved> {
         let conflict = match result {
             Err(Error::Conflict(conflict)) => conflict,
-            other => return Ok(other?),
+            Err(error) => return Err(nearest::explained(store, error).await),
+            Ok(saved) => return Ok(saved),
         };
         let (changes, untold) = match store.what_changed(&conflict).await {
             Ok(changes) => (changes.unwrap_or_default(), None),

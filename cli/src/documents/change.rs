@@ -1,6 +1,6 @@
 use chrono::{DateTime, Utc};
 use pflow_store::{
-    Saved, WorkflowId,
+    Loaded, Saved, WorkflowId,
     conflict::{How, Resolved},
     format::Lease,
 };
@@ -62,6 +62,18 @@ pub(crate) struct PlannedDeletion<'a> {
 }
 
 impl<'a> Change<'a> {
+    /// That nothing had to be saved.
+    pub(crate) fn unchanged(id: &'a WorkflowId, loaded: &Loaded) -> Self {
+        Self {
+            id: id.as_str(),
+            generation: loaded.record.generation,
+            hash: loaded.record.hash.map(|hash| hash.to_string()),
+            unchanged: true,
+            resolution: None,
+            lease: None,
+        }
+    }
+
     pub(crate) fn of(saved: &'a Saved, held: Option<&'a Lease>) -> Self {
         Self {
             id: saved.id.as_str(),

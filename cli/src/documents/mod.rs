@@ -15,6 +15,7 @@ mod lock;
 mod schemas;
 mod status;
 mod store;
+mod text;
 mod verify;
 
 use serde::Serialize;
@@ -30,6 +31,7 @@ pub(crate) use listing::{Listing, Unread};
 pub(crate) use lock::{Broken, Granted, Lock, Locks, Released};
 pub(crate) use status::Status;
 pub(crate) use store::{Made, Reindexed};
+pub(crate) use text::Generated;
 pub(crate) use verify::{FailedRepair, PlannedLoss, Repair, Undecided, Verified, severity};
 
 /// The one document of a command on stdout.

@@ -22,6 +22,7 @@ impl File {
     fn or<T: JsonSchema + 'static>(mut self) -> Self {
         let mut schema = Document::<'static, T>::json_schema(&mut self.0);
         set(&mut schema, "schema_version", 1.into());
+        describe(&mut schema, &T::json_schema(&mut self.0));
         self.1.push(schema);
         self
     }
@@ -30,6 +31,7 @@ impl File {
     fn or_event<T: JsonSchema + 'static>(mut self, r#type: &str) -> Self {
         let mut schema = Event::<'static, T>::json_schema(&mut self.0);
         set(&mut schema, "type", r#type.into());
+        describe(&mut schema, &T::json_schema(&mut self.0));
         self.1.push(schema);
         self
     }
@@ -55,6 +57,14 @@ fn set(schema: &mut Schema, property: &str, value: Value) {
     properties.insert(property.to_owned(), json!({ "const": value }));
 }
 
+/// What the body is says more than what is around it.
+fn describe(schema: &mut Schema, body: &Schema) {
+    match body.get("description") {
+        Some(text) => drop(schema.insert("description".to_owned(), text.clone())),
+        None => drop(schema.remove("description")),
+    }
+}
+
 fn one<T: JsonSchema + 'static>() -> File {
     File::new().or::<T>()
 }
@@ -68,8 +78,10 @@ fn files() -> BTreeMap<&'static str, File> {
         .or_event::<Logged<'static>>("log");
     let verify = one::<Verified<'static>>().or::<FailedRepair<'static>>().or::<PlannedLoss<'static>>();
     [
+        ("completions", one::<Generated<'static>>()),
         ("delete", one::<Change<'static>>().or::<PlannedDeletion<'static>>()),
         ("doctor", one::<Diagnosis<'static>>()),
+        ("edit", one::<Change<'static>>()),
         ("events", events),
         ("flow", one::<Drawings<'static>>()),
         ("init", one::<Made>()),
@@ -81,6 +93,7 @@ fn files() -> BTreeMap<&'static str, File> {
         ("lock-release", one::<Released<'static>>()),
         ("lock-renew", one::<Granted<'static>>()),
         ("lock-show", one::<Lock<'static>>()),
+        ("man", one::<Generated<'static>>()),
         ("reindex", one::<Reindexed>()),
         ("save", one::<Change<'static>>()),
         ("save-all", one::<Batch<'static>>()),
