@@ -14,8 +14,10 @@ use clap::{
 use super::{
     delete::Delete,
     doctor::{Doctor, DoctorLock},
+    edit::Edit,
     failure::{Failure, exit},
     flow::Flow,
+    generated::{Completions, ManPage},
     init::Init,
     list::List,
     load::Load,
@@ -111,6 +113,8 @@ pub(super) enum Command {
     SaveAll(SaveAll),
     /// Print a workflow's content, byte for byte
     Load(Load),
+    /// Edit a workflow with $VISUAL or $EDITOR
+    Edit(Edit),
     /// Show all that is known of a workflow but its content
     Show(Show),
     /// List workflows
@@ -133,6 +137,12 @@ pub(super) enum Command {
     /// Try what the storage really honours
     #[command(after_help = super::doctor::MORE)]
     Doctor(Doctor),
+    /// Print the completions of a shell
+    #[command(after_help = super::generated::COMPLETIONS)]
+    Completions(Completions),
+    /// Print the manual page of the program or of a command
+    #[command(after_help = super::generated::MAN)]
+    Man(ManPage),
     #[command(name = "__doctor-lock", hide = true)]
     DoctorLock(DoctorLock),
 }

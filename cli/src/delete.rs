@@ -4,15 +4,15 @@ use clap::Args;
 use pflow_store::{
     DeleteRequest, Error, Expect, Store, WorkflowId, conflict::Conflict, format::Head, lock::Standing,
 };
-use serde::Serialize;
 
 use super::{
     confirm,
     conflict::OnConflict,
+    documents::{Change, PlannedDeletion},
     expectation::Expectation,
     failure::{Failure, Result},
     input,
-    save::{Changed, describe, warn},
+    save::{describe, warn},
     session::Session,
 };
 
@@ -43,14 +43,6 @@ pub(super) struct Delete {
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
-}
-
-#[derive(Serialize)]
-struct Plan<'a> {
-    id: &'a WorkflowId,
-    generation: u64,
-    dry_run: bool,
-    unchanged: bool,
 }
 
 impl Delete {
@@ -86,7 +78,7 @@ impl Delete {
         let saved = session.trying(format!("the deletion of {id}"), None, store.delete(request)).await?;
         let saved = decider.judge(&store, saved).await?;
         warn(session.output, &saved);
-        session.answer(&describe(&saved), &Changed::of(&saved, None))?;
+        session.answer(&describe(&saved), &Change::of(&saved, None))?;
         if saved.hash.is_none() {
             session.output.note(&format!("`undelete {id}` brings it back"));
         }
@@ -122,7 +114,7 @@ impl Delete {
                 "{id}: would be deleted by a generation {next}; `undelete {id}` would bring generation {generation} back"
             )
         };
-        session.answer(&text, &Plan { id, generation, dry_run: true, unchanged })
+        session.answer(&text, &PlannedDeletion::of(id, generation, unchanged))
     }
 }
 

@@ -11,9 +11,9 @@ use pflow_store::{
     pflow_backend::probe::{Check, Depth, Verdict},
     store::{Diagnosis, Location},
 };
-use serde::Serialize;
 
 use super::{
+    documents::{self, Checked},
     failure::{Failure, Result, with_causes},
     output::printable,
     session::Session,
@@ -49,25 +49,6 @@ pub(super) struct DoctorLock {
     folder: PathBuf,
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
-    location: &'a str,
-    place: Option<&'a str>,
-    store_id: Option<&'a str>,
-    safe: bool,
-    checks: Vec<Checked<'a>>,
-    left_behind: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct Checked<'a> {
-    name: &'a str,
-    promise: &'a str,
-    required: bool,
-    verdict: &'static str,
-    detail: &'a str,
-}
-
 impl Doctor {
     /// Probes the storage and prints what was found.
     pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
@@ -91,16 +72,7 @@ async fn run(session: &Session<'_>, depth: &Depth) -> Result<()> {
         Ok(diagnosis)
     };
     let diagnosis = session.changing(what, left_behind, probing).await?;
-    let report = &diagnosis.report;
-    let document = Document {
-        location: &diagnosis.location,
-        place: diagnosis.place.as_deref(),
-        store_id: diagnosis.store_id.as_deref(),
-        safe: report.is_safe(),
-        checks: report.checks.iter().map(Checked::of).collect(),
-        left_behind: report.left_behind.as_deref(),
-    };
-    session.answer(&describe(&diagnosis), &document)?;
+    session.answer(&describe(&diagnosis), &documents::Diagnosis::of(&diagnosis))?;
     Ok(diagnosis.check()?)
 }
 
@@ -165,17 +137,6 @@ impl DoctorLock {
         };
         let said = asked.await.map_err(|error| Failure::failed(with_causes(&Error::Storage(error))))?;
         session.bytes(said.as_bytes())
-    }
-}
-
-impl<'a> Checked<'a> {
-    fn of(check: &'a Check) -> Self {
-        let (verdict, detail) = match &check.verdict {
-            Verdict::Kept(detail) => ("kept", detail),
-            Verdict::Broken(detail) => ("broken", detail),
-            Verdict::Unclear(detail) => ("unclear", detail),
-        };
-        Self { name: check.name, promise: check.promise, required: check.required, verdict, detail }
     }
 }
 

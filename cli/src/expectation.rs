@@ -8,7 +8,10 @@ use std::{
 use clap::Args;
 use pflow_store::{Expect, LeaseId, WorkflowId};
 
-use super::failure::{Failure, Result};
+use super::{
+    failure::{Failure, Result},
+    hint,
+};
 
 /// The lease that is held, and for which workflow. `lock run` sets both for its command.
 pub(super) const LEASE: &str = "PFLOW_LEASE";
@@ -22,7 +25,7 @@ pub(super) struct Expectation {
 
     /// Under a lease that you hold; if it was lost, nothing is changed. PFLOW_LEASE unless set, except where
     /// PFLOW_WORKFLOW names another workflow
-    #[arg(long, value_name = "LEASE-ID")]
+    #[arg(long, value_name = "LEASE-ID", value_parser = hint::lease_id)]
     lease: Option<LeaseId>,
 
     /// Why, for the history
@@ -87,7 +90,7 @@ impl HeldLease {
 /// An empty one is no lease either: whoever meant to hold one does not save without.
 fn parse(lease: &OsStr) -> Result<LeaseId> {
     let text = lease.to_string_lossy();
-    LeaseId::parse(text.as_ref()).map_err(|error| {
+    hint::lease_id(&text).map_err(|error| {
         Failure::usage(format!("{LEASE}: {error}")).with_hint("unset it, or name a lease with `--lease`")
     })
 }

@@ -4,13 +4,8 @@
 use std::{error::Error as StdError, io};
 
 use pflow_store::{Error, ErrorKind, document::DocumentError};
-use serde::Serialize;
 
-use super::{
-    conflict::{Places, overlaps},
-    hint,
-    signal::Signal,
-};
+use super::{conflict::overlaps, documents::Places, hint, signal::Signal};
 
 /// A result of a command.
 pub(super) type Result<T> = std::result::Result<T, Failure>;
@@ -37,23 +32,20 @@ pub(super) mod exit {
 /// The word for the code of a command that `lock run` ran.
 const COMMAND: &str = "command";
 
-/// The end of a command that did not do what it was asked for. Serializes as the error object of `--json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// The end of a command that did not do what it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Failure {
     /// The kind, a stable word in snake case.
     pub(super) code: &'static str,
     /// See [`exit`].
-    #[serde(rename = "exit_code")]
     pub(super) exit: u8,
     /// What and why, with the chain of causes.
     pub(super) message: String,
     /// What a person can do about it.
     pub(super) hint: Option<String>,
     /// Everything that is wrong with a document, where that is more than the message says.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) details: Vec<String>,
     /// Where a conflict is, by path.
-    #[serde(flatten)]
     pub(super) places: Option<Box<Places>>,
 }
 

@@ -1,8 +1,8 @@
 use clap::{Args, ValueEnum};
 use pflow_store::store::{Drawing, flows};
-use serde::Serialize;
 
 use super::{
+    documents::{Drawings, Drawn},
     failure::{Failure, Result},
     session::Session,
 };
@@ -29,18 +29,6 @@ pub(super) struct Flow {
 enum Format {
     Mermaid,
     Dot,
-}
-
-#[derive(Serialize)]
-struct Document<'a> {
-    flows: Vec<Drawn<'a>>,
-}
-
-#[derive(Serialize)]
-struct Drawn<'a> {
-    name: &'a str,
-    format: &'static str,
-    drawing: &'a str,
 }
 
 impl Flow {
@@ -74,6 +62,6 @@ impl Flow {
                 .join("\n\n"),
         };
         let flows = texts.iter().map(|(name, drawing)| Drawn { name, format, drawing }).collect();
-        session.answer(&text, &Document { flows })
+        session.answer(&text, &Drawings { flows })
     }
 }

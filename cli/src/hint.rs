@@ -1,10 +1,15 @@
 //! Every remedy of the library in commands and flags of this program. No other file words one.
 
-use pflow_store::{Error, Remedy};
+use pflow_store::{Error, LeaseId, Remedy};
 
 /// What a person can do about an error.
 pub(crate) fn of_error(error: &Error) -> Option<String> {
     error.remedy().map(|remedy| sentence(&remedy))
+}
+
+/// The lease that a person named, or what is wrong with its id and where to find it.
+pub(crate) fn lease_id(text: &str) -> Result<LeaseId, String> {
+    LeaseId::parse(text).map_err(|error| format!("{error}; {}", sentence(&Remedy::FindLease)))
 }
 
 /// One imperative sentence, for behind `hint:`.

@@ -1,8 +1,7 @@
 use clap::Args;
 use pflow_store::store::Repaired;
-use serde::Serialize;
 
-use super::{failure::Result, session::Session};
+use super::{documents::Made, failure::Result, session::Session};
 
 pub(super) const MORE: &str = "\
 Examples:
@@ -17,23 +16,6 @@ pub(super) struct Init {
     /// missing; never touches workflows
     #[arg(long)]
     repair: bool,
-}
-
-#[derive(Serialize)]
-struct Made {
-    location: String,
-    store_id: String,
-    created: bool,
-    /// What was made anew, under `--repair`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    repaired: Option<Document>,
-}
-
-#[derive(Serialize)]
-struct Document {
-    config: Vec<String>,
-    kept: Option<String>,
-    added: Vec<String>,
 }
 
 impl Init {
@@ -51,13 +33,13 @@ impl Init {
                 "it belongs to a folder above this one; create one here with `pflow-store --store ./.pflow init`",
             );
         }
-        let store_id = store.config().store_id;
-        session.answer(&text, &Made { location, store_id, created, repaired: None })
+        session.answer(&text, &Made::of(&store, created, None))
     }
 }
 
 async fn repair(session: &Session<'_>) -> Result<()> {
-    let (store, Repaired { config, kept, added }) = session.repair().await?;
+    let (store, repaired) = session.repair().await?;
+    let Repaired { config, kept, added } = &repaired;
     let location = store.location().to_owned();
     let mut lines = Vec::new();
     if !config.is_empty() {
@@ -69,7 +51,5 @@ async fn repair(session: &Session<'_>) -> Result<()> {
     if lines.is_empty() {
         lines.push(format!("{location} needs no repair"));
     }
-    let store_id = store.config().store_id;
-    let repaired = Some(Document { config, kept, added });
-    session.answer(&lines.join("\n"), &Made { location, store_id, created: false, repaired })
+    session.answer(&lines.join("\n"), &Made::of(&store, false, Some(repaired)))
 }

@@ -6,10 +6,9 @@ use std::{
 };
 
 use clap::Args;
-use pflow_store::{Loaded, WorkflowId, document::ContentHash};
-use serde::Serialize;
 
 use super::{
+    documents::Content,
     failure::{Failure, Result},
     input,
     session::{Session, shown},
@@ -36,24 +35,6 @@ pub(super) struct Load {
     output: Option<PathBuf>,
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
-    id: &'a WorkflowId,
-    generation: u64,
-    hash: Option<ContentHash>,
-    media_type: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    file: Option<String>,
-    #[serde(flatten)]
-    content: Option<Content<'a>>,
-}
-
-#[derive(Serialize)]
-struct Content<'a> {
-    encoding: &'static str,
-    content: &'a str,
-}
-
 impl Load {
     /// Prints the content, or writes it into a file.
     pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
@@ -72,8 +53,7 @@ impl Load {
             write(path, &loaded.content, &session.environment.new_id())
                 .map_err(|error| Failure::file("write", shown(path), &error))?;
             if session.output.is_json() {
-                let file = Some(shown(path));
-                return session.answer("", &Document { file, ..document(&id, &loaded, None) });
+                return session.answer("", &Content::written(&id, &loaded, shown(path)));
             }
             let generation = loaded.record.generation;
             session.output.note(&format!("{id}: generation {generation} written to {}", shown(path)));
@@ -84,17 +64,11 @@ impl Load {
             let text = std::str::from_utf8(&loaded.content).map_err(|error| {
                 Failure::corrupt(format!("{id} is not UTF-8 at byte {}", error.valid_up_to()))
             })?;
-            session.answer("", &document(&id, &loaded, Some(Content { encoding: "utf-8", content: text })))
+            session.answer("", &Content::text(&id, &loaded, text))
         } else {
             session.bytes(&loaded.content)
         }
     }
-}
-
-fn document<'a>(id: &'a WorkflowId, loaded: &'a Loaded, content: Option<Content<'a>>) -> Document<'a> {
-    let record = &loaded.record;
-    let (generation, hash, media_type) = (record.generation, record.hash, record.media_type.as_str());
-    Document { id, generation, hash, media_type, file: None, content }
 }
 
 /// Whoever reads the file sees the old content or the new one, never a part: a file beside it takes its name.

@@ -3,7 +3,7 @@
 use std::fmt::{self, Debug};
 
 use pflow_store::NOTICES;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tracing::{
     Event, Level, Subscriber,
     field::{Field, Visit},
@@ -17,7 +17,10 @@ use tracing_subscriber::{
     registry::{LookupSpan, SpanRef},
 };
 
-use super::output::{Output, printable};
+use super::{
+    documents::{Event as Line, LogFields, Logged, Warning},
+    output::{Output, printable},
+};
 
 /// Warnings and notices unless asked for more (`-v` the informative, `-vv` every step, `-vvv` everything)
 /// or less (`-q` errors alone).
@@ -69,7 +72,8 @@ where
             .map(|scope| scope.from_root().map(span).collect())
             .unwrap_or_default();
         if self.0.is_json() {
-            return writeln!(writer, "{}", said.object(level, &spans));
+            let object = said.object(level, &spans).map_err(|_| fmt::Error)?;
+            return writeln!(writer, "{object}");
         }
         if event.metadata().target() == NOTICES {
             return writeln!(writer, "{}", printable(&said.sentence()));
@@ -100,21 +104,19 @@ impl Said {
         text
     }
 
-    fn object(&self, level: Level, spans: &[String]) -> Value {
-        let kind = match level {
-            Level::WARN | Level::ERROR => "warning",
-            _ => "log",
-        };
-        let mut object = Map::new();
-        object.insert("type".to_owned(), kind.into());
-        object.insert("level".to_owned(), level.as_str().to_ascii_lowercase().into());
-        object.insert("message".to_owned(), self.message.clone().into());
-        if !spans.is_empty() {
-            object.insert("step".to_owned(), spans.join(" ").into());
+    /// One object with its keys in the order of the alphabet.
+    fn object(&self, level: Level, spans: &[String]) -> serde_json::Result<Value> {
+        let fields = self.fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let step = (!spans.is_empty()).then(|| spans.join(" "));
+        let logged = LogFields { level: level.as_str().to_ascii_lowercase(), step, fields };
+        let message = self.message.as_str();
+        match level {
+            Level::WARN | Level::ERROR => {
+                let body = &Warning { message, logged: Some(logged) };
+                serde_json::to_value(Line { r#type: "warning", body })
+            }
+            _ => serde_json::to_value(Line { r#type: "log", body: &Logged { message, logged } }),
         }
-        let fields = self.fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into()));
-        object.insert("fields".to_owned(), Value::Object(fields.collect()));
-        Value::Object(object)
     }
 
     fn add(&mut self, field: &Field, text: String) {

@@ -43,9 +43,12 @@ mod confirm;
 mod conflict;
 mod delete;
 mod doctor;
+mod documents;
+mod edit;
 mod expectation;
 mod failure;
 mod flow;
+mod generated;
 mod hint;
 mod init;
 mod input;
@@ -54,6 +57,7 @@ mod list;
 mod load;
 mod lock;
 mod log;
+mod nearest;
 mod output;
 mod patience;
 mod reindex;
@@ -130,6 +134,7 @@ async fn dispatch(command: Command, session: &Session<'_>) -> Result<()> {
         Command::Save(save) => save.run(session).await,
         Command::SaveAll(save_all) => save_all.run(session).await,
         Command::Load(load) => load.run(session).await,
+        Command::Edit(edit) => edit.run(session).await,
         Command::Show(show) => show.run(session).await,
         Command::List(list) => list.run(session).await,
         Command::Search(search) => search.run(session).await,
@@ -140,6 +145,8 @@ async fn dispatch(command: Command, session: &Session<'_>) -> Result<()> {
         Command::Reindex => reindex::run(session).await,
         Command::Verify(verify) => verify.run(session).await,
         Command::Doctor(doctor) => doctor.run(session).await,
+        Command::Completions(completions) => completions.run(session),
+        Command::Man(man) => man.run(session),
         Command::DoctorLock(lock) => lock.run(session).await,
     }
 }

@@ -8,7 +8,10 @@ use std::{
 use clap::builder::StyledStr;
 use serde::Serialize;
 
-use super::failure::Failure;
+use super::{
+    documents::{Document, Event, Problem, Warning},
+    failure::Failure,
+};
 
 const RED: &str = "\x1b[1;31m";
 const YELLOW: &str = "\x1b[1;33m";
@@ -23,27 +26,6 @@ pub(super) struct Output {
     /// Colours and moving lines are welcome on stdout, on stderr.
     lively: (bool, bool),
     stdout_is_terminal: bool,
-}
-
-/// What `--json` prints.
-#[derive(Serialize)]
-struct Document<'a, T> {
-    schema_version: u32,
-    #[serde(flatten)]
-    body: &'a T,
-}
-
-/// A line on stderr of `--json`.
-#[derive(Serialize)]
-struct Event<'a, T> {
-    r#type: &'static str,
-    #[serde(flatten)]
-    body: &'a T,
-}
-
-#[derive(Serialize)]
-struct Message<'a> {
-    message: &'a str,
 }
 
 impl Output {
@@ -91,7 +73,7 @@ impl Output {
 
     /// Writes the one document of `--json`.
     pub(super) fn document(&self, body: &impl Serialize) -> io::Result<()> {
-        let mut line = serde_json::to_vec(&Document { schema_version: 1, body })?;
+        let mut line = serde_json::to_vec(&Document::new(body))?;
         line.push(b'\n');
         self.data(&line)
     }
@@ -113,7 +95,7 @@ impl Output {
     /// Something that a person must know, whatever else is kept quiet: data is not where they look for it.
     pub(super) fn insist(&self, text: &str) {
         if self.json {
-            self.event("warning", &Message { message: text });
+            self.event("warning", &Warning { message: text, logged: None });
         } else {
             self.say(&format!("{}{}\n", self.mark(YELLOW, "warning:"), printable(text)));
         }
@@ -122,7 +104,7 @@ impl Output {
     /// Why the command failed.
     pub(super) fn failure(&self, failure: &Failure) {
         if self.json {
-            return self.event("error", failure);
+            return self.event("error", &Problem::of(failure));
         }
         let mut text = format!("{}{}\n", self.mark(RED, "error:"), printable(&failure.message));
         for line in &failure.details {

@@ -1,14 +1,7 @@
-use serde::Serialize;
-
-use super::{failure::Result, session::Session};
+use super::{documents::Reindexed, failure::Result, session::Session};
 
 pub(super) const MORE: &str = "\
 The index is derived from the workflows, so losing it loses nothing. The old one stays in use until the new one is complete.";
-
-#[derive(Serialize)]
-struct Document {
-    workflows: usize,
-}
 
 /// Makes the index anew.
 pub(super) async fn run(session: &Session<'_>) -> Result<()> {
@@ -18,5 +11,5 @@ pub(super) async fn run(session: &Session<'_>) -> Result<()> {
         1 => "the index holds 1 workflow".to_owned(),
         many => format!("the index holds {many} workflows"),
     };
-    session.answer(&text, &Document { workflows })
+    session.answer(&text, &Reindexed { workflows })
 }

@@ -1,99 +1,26 @@
 //! `verify --repair`: moves the heads of workflows that were lost, and brings copies and mirrors in line.
 
-use pflow_store::{
-    Store,
-    format::VersionId,
-    store::{HeadMove, RepairPlan, UndecidedHead, VersionTip},
-};
-use serde::Serialize;
+use pflow_store::{Store, format::VersionId, store::RepairPlan};
 
 use super::{
     confirm,
+    documents::{Repair, Undecided},
     failure::{Failure, Result},
     output::printable,
     session::Session,
 };
 
 /// What a repair did, or would do.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(super) struct Repaired {
-    dry_run: bool,
-    moved: Vec<Moved>,
-    undecided: Vec<Undecided>,
-    /// Files that were brought in line with their heads.
-    in_line: Vec<String>,
-    /// The ids of the workflows whose files would be, in a dry run.
-    would_be_in_line: Vec<String>,
-    /// Workflows that changed meanwhile and were left as they are.
-    changed: Vec<String>,
-    /// The workflow at which the repair ended.
-    failed: Option<String>,
-    #[serde(skip)]
+    document: Repair,
     failure: Option<Failure>,
 }
 
-#[derive(Debug, Serialize)]
-struct Moved {
-    id: String,
-    reason: String,
-    from: Option<u64>,
-    to: u64,
-    version_id: String,
-    fence: u64,
-    missing: Vec<String>,
-    keeps_edit: bool,
-}
-
-#[derive(Debug, Serialize)]
-struct Undecided {
-    id: String,
-    reason: String,
-    why: String,
-    tips: Vec<Tip>,
-}
-
-#[derive(Debug, Serialize)]
-struct Tip {
-    generation: u64,
-    version_id: String,
-    modified: String,
-    author: String,
-}
-
 impl Repaired {
-    fn of(dry_run: bool, moves: &[HeadMove], undecided: &[UndecidedHead]) -> Self {
-        let moved = |head: &HeadMove| Moved {
-            id: head.id.to_string(),
-            reason: head.reason.clone(),
-            from: head.from,
-            to: head.to.generation,
-            version_id: head.to.version_id.to_string(),
-            fence: head.fence,
-            missing: head.missing.clone(),
-            keeps_edit: head.keeps_edit,
-        };
-        let tip = |tip: &VersionTip| Tip {
-            generation: tip.generation,
-            version_id: tip.version_id.to_string(),
-            modified: tip.modified.to_rfc3339(),
-            author: tip.author.clone(),
-        };
-        let choice = |head: &UndecidedHead| Undecided {
-            id: head.id.to_string(),
-            reason: head.reason.clone(),
-            why: head.why.clone(),
-            tips: head.tips.iter().map(tip).collect(),
-        };
-        Self {
-            dry_run,
-            moved: moves.iter().map(moved).collect(),
-            undecided: undecided.iter().map(choice).collect(),
-            in_line: Vec::new(),
-            would_be_in_line: Vec::new(),
-            changed: Vec::new(),
-            failed: None,
-            failure: None,
-        }
+    /// For `--json`.
+    pub(super) fn document(&self) -> &Repair {
+        &self.document
     }
 
     /// Why the repair ended before its end, if it did.
@@ -103,14 +30,14 @@ impl Repaired {
 
     /// Whether there is something to choose.
     pub(super) fn is_undecided(&self) -> bool {
-        self.undecided.iter().any(|head| !head.tips.is_empty())
+        self.document.undecided.iter().any(|head| !head.tips.is_empty())
     }
 
     /// The lines for a person.
     pub(super) fn describe(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        for head in &self.moved {
-            let done = if self.dry_run { "would be moved" } else { "was moved" };
+        for head in &self.document.moved {
+            let done = if self.document.dry_run { "would be moved" } else { "was moved" };
             let (id, to, version) = (&head.id, head.to, &head.version_id);
             lines.push(format!(
                 "REPAIR  {id}: its head {done} to generation {to} ({version}), with the fence {}",
@@ -125,7 +52,7 @@ impl Repaired {
                     .push("        workflow.json holds an edit of a person, which stays as it is".to_owned());
             }
         }
-        for head in &self.undecided {
+        for head in &self.document.undecided {
             let Undecided { id, reason, why, tips } = head;
             if tips.is_empty() {
                 lines.push(format!("LEFT    {id}: {reason}; {why}"));
@@ -140,17 +67,23 @@ impl Repaired {
             }));
         }
         lines.extend(
-            self.would_be_in_line.iter().map(|id| {
+            self.document.would_be_in_line.iter().map(|id| {
                 format!("REPAIR  {id}: its workflow.json and workflow.lock would be brought in line")
             }),
         );
         lines.extend(
-            self.in_line.iter().map(|key| format!("REPAIR  {key}: it was brought in line with the head")),
+            self.document
+                .in_line
+                .iter()
+                .map(|key| format!("REPAIR  {key}: it was brought in line with the head")),
         );
         lines.extend(
-            self.changed.iter().map(|id| format!("CHANGED {id}: it changed meanwhile and was left as it is")),
+            self.document
+                .changed
+                .iter()
+                .map(|id| format!("CHANGED {id}: it changed meanwhile and was left as it is")),
         );
-        lines.extend(self.failed.iter().map(|id| {
+        lines.extend(self.document.failed.iter().map(|id| {
             format!("FAILED  {id}: it could not be repaired; the workflows behind it were not tried")
         }));
         lines.iter().map(|line| printable(line).into_owned()).collect()
@@ -173,11 +106,12 @@ pub(super) async fn repair(
     });
     let take: Vec<VersionId> = take.collect::<Result<_>>()?;
     let plan: RepairPlan = session.reading(store.plan_repair(&take)).await?;
-    let mut planned = Repaired::of(true, &plan.moves, &plan.undecided);
+    let mut planned = Repair::of(true, &plan.moves, &plan.undecided);
     planned.would_be_in_line = plan.out_of_line.iter().map(ToString::to_string).collect();
     if dry_run || plan.moves.is_empty() && plan.out_of_line.is_empty() {
-        return Ok(Repaired { dry_run, ..planned });
+        return Ok(Repaired { document: Repair { dry_run, ..planned }, failure: None });
     }
+    let planned = Repaired { document: planned, failure: None };
     // What is derived is brought in line without a question: nothing is lost by that.
     if !yes && !plan.moves.is_empty() {
         for line in planned.describe() {
@@ -194,5 +128,6 @@ pub(super) async fn repair(
     let changed = done.changed.iter().map(ToString::to_string).collect();
     let (failed, failure) = done.failed.map(|(id, error)| (id.to_string(), error.into())).unzip();
     let in_line = done.in_line;
-    Ok(Repaired { in_line, changed, failed, failure, ..Repaired::of(false, &done.moved, &undecided) })
+    let document = Repair { in_line, changed, failed, ..Repair::of(false, &done.moved, &undecided) };
+    Ok(Repaired { document, failure })
 }

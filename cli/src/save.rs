@@ -1,14 +1,11 @@
 use std::{ffi::OsString, path::PathBuf};
 
-use chrono::{DateTime, Utc};
 use clap::Args;
-use pflow_store::{
-    Error, LeaseId, LeaseRequest, SaveRequest, Saved, WorkflowId, document::ContentHash, format::Lease,
-};
-use serde::Serialize;
+use pflow_store::{Error, LeaseId, LeaseRequest, SaveRequest, Saved};
 
 use super::{
-    conflict::{OnConflict, Outcome, describe_outcome, tell},
+    conflict::{OnConflict, describe_outcome, tell},
+    documents::Change,
     expectation::Expectation,
     failure::{Result, with_causes},
     input,
@@ -99,26 +96,6 @@ struct HoldLock {
     operation: String,
 }
 
-/// What a change came to, for `--json`.
-#[derive(Debug, Serialize)]
-pub(super) struct Changed<'a> {
-    id: &'a WorkflowId,
-    generation: u64,
-    hash: Option<ContentHash>,
-    unchanged: bool,
-    #[serde(flatten)]
-    outcome: Option<Outcome<'a>>,
-    #[serde(flatten)]
-    lease: Option<Held<'a>>,
-}
-
-#[derive(Debug, Serialize)]
-struct Held<'a> {
-    lease_id: &'a LeaseId,
-    fence: u64,
-    expires: DateTime<Utc>,
-}
-
 impl Save {
     /// Saves the document.
     pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
@@ -165,7 +142,7 @@ impl Save {
         if let Some(lease) = held {
             text = format!("{text}\n{}", granted(&saved.id, lease));
         }
-        session.answer(&text, &Changed::of(&saved, held))
+        session.answer(&text, &Change::of(&saved, held))
     }
 }
 
@@ -182,19 +159,6 @@ impl About {
             request = request.tags(self.tags.into_iter().filter(|tag| !tag.is_empty()));
         }
         request
-    }
-}
-
-impl<'a> Changed<'a> {
-    pub(super) fn of(saved: &'a Saved, held: Option<&'a Lease>) -> Self {
-        Self {
-            id: &saved.id,
-            generation: saved.generation,
-            hash: saved.hash,
-            unchanged: saved.unchanged,
-            outcome: saved.resolved.as_ref().map(Outcome::of),
-            lease: held.map(|lease| Held { lease_id: &lease.id, fence: lease.fence, expires: lease.expires }),
-        }
     }
 }
 

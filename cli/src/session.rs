@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::{
     failure::{Failure, Result, with_causes},
-    hint,
+    hint, nearest,
     output::Output,
     patience::Patience,
     signals::Signals,
@@ -159,7 +159,18 @@ impl<'a> Session<'a> {
         &self,
         work: impl Future<Output = std::result::Result<T, Error>>,
     ) -> Result<T> {
-        Ok(self.signals.unless(work).await??)
+        match self.signals.unless(work).await? {
+            Ok(done) => Ok(done),
+            Err(error) => Err(self.explained(error).await),
+        }
+    }
+
+    /// The failure, with what may have been meant where a workflow is not there.
+    async fn explained(&self, error: Error) -> Failure {
+        match self.opened.get() {
+            Some(store) => nearest::explained(store, error).await,
+            None => error.into(),
+        }
     }
 
     /// The result of a change, which runs to its end whatever signal comes.

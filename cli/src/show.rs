@@ -2,33 +2,17 @@ use std::ffi::OsString;
 
 use clap::Args;
 use pflow_store::{
-    Error, WorkflowId,
-    document::ContentHash,
-    format::{Ancestor, Current, Head, Lease, VersionRecord},
+    Error,
+    format::{Current, Head},
 };
-use serde::Serialize;
 
-use super::{failure::Result, input, output::printable, session::Session, time};
+use super::{documents::Shown, failure::Result, input, output::printable, session::Session, time};
 use crate::leases::who;
 
 #[derive(Debug, Args)]
 pub(super) struct Show {
     /// The workflow
     id: OsString,
-}
-
-/// The head's fields, those of its version among them.
-#[derive(Debug, Serialize)]
-struct Document<'a> {
-    id: &'a WorkflowId,
-    revision: u64,
-    #[serde(flatten)]
-    record: &'a VersionRecord,
-    record_hash: ContentHash,
-    recent: &'a [Ancestor],
-    fence: u64,
-    lease: &'a Option<Lease>,
-    nonce: &'a str,
 }
 
 impl Show {
@@ -38,18 +22,8 @@ impl Show {
         let store = session.open().await?;
         let head = session.reading(store.show(&id)).await?;
         let missing = || Error::WorkflowMissing { id: id.clone(), deleted: false };
-        let Current { record, record_hash, recent, .. } = head.current.as_ref().ok_or_else(missing)?;
-        let document = Document {
-            id: &head.id,
-            revision: head.revision,
-            record,
-            record_hash: *record_hash,
-            recent,
-            fence: head.fence,
-            lease: &head.lease,
-            nonce: &head.nonce,
-        };
-        session.answer(&describe(&head), &document)
+        let current = head.current.as_ref().ok_or_else(missing)?;
+        session.answer(&describe(&head), &Shown::of(&head, current))
     }
 }
 

@@ -173,6 +173,11 @@ impl Signals {
         self.stake.lock().unwrap_or_else(PoisonError::into_inner).done = true;
     }
 
+    /// The change was given up before it wrote anything.
+    pub(super) fn reset(&self) {
+        *self.stake.lock().unwrap_or_else(PoisonError::into_inner) = Stake::default();
+    }
+
     /// Whether a change was begun.
     pub(super) fn has_begun(&self) -> bool {
         self.stake.lock().unwrap_or_else(PoisonError::into_inner).change.is_some()

@@ -1,69 +1,16 @@
 use pflow_store::{
-    WorkflowId,
     lock::LockState,
     store::{Finding, Status},
 };
-use serde::Serialize;
 
-use super::{
-    failure::Result,
-    hint,
-    lock::Lock,
-    output::printable,
-    session::Session,
-    unreadable::{self, Unread},
-    waiting::{self, Waits},
-};
+use super::{documents, failure::Result, hint, output::printable, session::Session, unreadable, waiting};
 use crate::leases::holding;
-
-#[derive(Serialize)]
-struct Document<'a> {
-    location: &'a str,
-    store_id: &'a str,
-    workflows: usize,
-    deleted: usize,
-    pending: usize,
-    index_lost: bool,
-    locked: Vec<Lock<'a>>,
-    modified_outside: &'a [WorkflowId],
-    unreadable: Vec<Unread<'a>>,
-    waiting: Vec<Waits<'a>>,
-    strangers: Vec<Stranger<'a>>,
-}
-
-#[derive(Serialize)]
-struct Stranger<'a> {
-    key: &'a str,
-    reason: &'a str,
-    hint: Option<String>,
-}
 
 /// Prints the store at a glance.
 pub(super) async fn run(session: &Session<'_>) -> Result<()> {
     let store = session.open().await?;
     let status = session.reading(store.status()).await?;
-    let document = Document {
-        location: &status.location,
-        store_id: &status.store_id,
-        workflows: status.index.workflows,
-        deleted: status.index.deleted,
-        pending: status.index.pending,
-        index_lost: status.index.lost,
-        locked: status.locked.iter().map(Lock::of).collect(),
-        modified_outside: &status.edited,
-        unreadable: unreadable::documents(&status.unreadable),
-        strangers: status
-            .strangers
-            .iter()
-            .map(|it| Stranger {
-                key: &it.key,
-                reason: &it.reason,
-                hint: it.remedy.as_ref().map(hint::command),
-            })
-            .collect(),
-        waiting: status.waiting.iter().map(Waits::of).collect(),
-    };
-    session.answer(&describe(&status), &document)?;
+    session.answer(&describe(&status), &documents::Status::of(&status))?;
     unreadable::judge(&status.unreadable)
 }
 

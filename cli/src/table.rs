@@ -1,28 +1,13 @@
 //! Tables as people read them, and lists of workflows above all.
 
-use std::sync::Arc;
-
 use pflow_store::Entry;
-use serde::Serialize;
 
-use super::{
-    failure::Result,
-    output::printable,
-    session::Session,
-    time,
-    unreadable::{self, Unread},
-};
+use super::{documents::Listing, failure::Result, output::printable, session::Session, time, unreadable};
 
 /// How many characters of a name or of tags a person is shown.
 const WIDEST: usize = 48;
 
 const HEADER: [&str; 5] = ["ID", "GEN", "MODIFIED", "NAME", "TAGS"];
-
-#[derive(Serialize)]
-struct Listing<'a> {
-    workflows: Vec<&'a Entry>,
-    unreadable: Vec<Unread<'a>>,
-}
 
 /// Prints the workflows that were found, or says that there are none, and behind them those that cannot be
 /// read.
@@ -38,9 +23,7 @@ pub(super) fn answer(session: &Session<'_>, found: &pflow_store::Listing, none: 
     let rows = entries.iter().map(|entry| row(entry, cut));
     let mut lines: Vec<String> = if entries.is_empty() { Vec::new() } else { vec![table(HEADER, rows)] };
     lines.extend(unreadable::lines(&found.unreadable));
-    let workflows = entries.iter().map(Arc::as_ref).collect();
-    let listing = Listing { workflows, unreadable: unreadable::documents(&found.unreadable) };
-    session.answer(&lines.join("\n"), &listing)?;
+    session.answer(&lines.join("\n"), &Listing::of(found))?;
     unreadable::judge(&found.unreadable)
 }
 

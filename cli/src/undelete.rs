@@ -5,10 +5,11 @@ use pflow_store::UndeleteRequest;
 
 use super::{
     conflict::OnConflict,
+    documents::Change,
     expectation::Expectation,
     failure::Result,
     input,
-    save::{Changed, describe, warn},
+    save::{describe, warn},
     session::Session,
 };
 
@@ -45,6 +46,6 @@ impl Undelete {
         let saved = session.trying(what, None, store.undelete(request)).await?;
         let saved = decider.judge(&store, saved).await?;
         warn(session.output, &saved);
-        session.answer(&describe(&saved), &Changed::of(&saved, None))
+        session.answer(&describe(&saved), &Change::of(&saved, None))
     }
 }

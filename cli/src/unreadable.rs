@@ -1,29 +1,16 @@
 //! Workflows that are there and cannot be read, as part of an answer.
 
-use pflow_store::{Unreadable, WorkflowId};
-use serde::Serialize;
+use pflow_store::Unreadable;
 
 use super::{
+    documents::Unread,
     failure::{Failure, Result},
     output::printable,
 };
 
-/// One of them, for `--json`.
-#[derive(Debug, Serialize)]
-pub(super) struct Unread<'a> {
-    id: &'a WorkflowId,
-    /// `newer`, `damaged` or `inaccessible`.
-    state: &'static str,
-    reason: &'a str,
-}
-
-pub(super) fn documents(unreadable: &[Unreadable]) -> Vec<Unread<'_>> {
-    unreadable.iter().map(|it| Unread { id: &it.id, state: state(it), reason: &it.reason }).collect()
-}
-
 /// A line for each of them.
 pub(super) fn lines(unreadable: &[Unreadable]) -> Vec<String> {
-    let line = |it: &Unreadable| format!("{}: {}: {}", it.id, state(it), printable(&it.reason));
+    let line = |it: &Unreadable| format!("{}: {}: {}", it.id, Unread::state(it), printable(&it.reason));
     unreadable.iter().map(line).collect()
 }
 
@@ -42,12 +29,4 @@ pub(super) fn judge(unreadable: &[Unreadable]) -> Result<()> {
         let failure = Failure::corrupt(format!("{count} cannot be read"));
         failure.with_hint("see how far it goes with `verify`; the others are listed")
     })
-}
-
-fn state(unreadable: &Unreadable) -> &'static str {
-    match unreadable.is_newer() {
-        true => "newer",
-        false if unreadable.is_damaged() => "damaged",
-        false => "inaccessible",
-    }
 }

@@ -3,10 +3,10 @@ use pflow_store::{
     Store,
     store::{Finding, LostTail, Report, Severity},
 };
-use serde::Serialize;
 
 use super::{
     confirm,
+    documents::{FailedRepair, PlannedLoss, Verified, severity},
     failure::{Failure, Result},
     hint,
     output::printable,
@@ -56,37 +56,6 @@ pub(super) struct Verify {
     yes: bool,
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
-    workflows: usize,
-    versions: usize,
-    sound: bool,
-    findings: Vec<Found<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    repair: Option<&'a Repaired>,
-}
-
-/// What is told where a repair ended before its end, so that nothing was verified.
-#[derive(Serialize)]
-struct Ended<'a> {
-    repair: &'a Repaired,
-}
-
-/// What is told of a store that cannot be opened with its whole journal.
-#[derive(Serialize)]
-struct Tail<'a> {
-    dry_run: bool,
-    would_give_up: &'a str,
-}
-
-#[derive(Serialize)]
-struct Found<'a> {
-    key: &'a str,
-    severity: &'static str,
-    reason: &'a str,
-    hint: Option<String>,
-}
-
 impl Verify {
     /// Repairs what it is told to, verifies the store, and prints what was done and found.
     pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
@@ -97,7 +66,7 @@ impl Verify {
         let repaired = if self.repair {
             let mut done = repair(session, &store, &self.take, self.dry_run, self.yes).await?;
             if let Some(failure) = done.take_failure() {
-                session.answer(&done.describe().join("\n"), &Ended { repair: &done })?;
+                session.answer(&done.describe().join("\n"), &FailedRepair { repair: done.document() })?;
                 return Err(failure);
             }
             Some(done)
@@ -112,21 +81,9 @@ impl Verify {
             remedy: None,
         });
         report.findings.splice(0..0, given_up);
-        let findings = report.findings.iter().map(|finding| Found {
-            key: &finding.key,
-            severity: severity(finding),
-            reason: &finding.reason,
-            hint: finding.remedy.as_ref().map(hint::command),
-        });
-        let document = Document {
-            workflows: report.workflows,
-            versions: report.versions,
-            sound: report.is_sound(),
-            findings: findings.collect(),
-            repair: repaired.as_ref(),
-        };
         let mut lines = repaired.as_ref().map(Repaired::describe).unwrap_or_default();
         lines.push(describe(&report));
+        let document = Verified::of(&report, repaired.as_ref().map(Repaired::document));
         session.answer(&lines.join("\n"), &document)?;
         judge(&report, repaired.as_ref())
     }
@@ -145,7 +102,7 @@ impl Verify {
         };
         let planned = printable(&format!("TAIL    would be given up: {lost}")).into_owned();
         if self.dry_run {
-            session.answer(&planned, &Tail { dry_run: true, would_give_up: &lost })?;
+            session.answer(&planned, &PlannedLoss { dry_run: true, would_give_up: &lost })?;
             return Err(refusal);
         }
         if !session.output.is_json() {
@@ -179,15 +136,6 @@ fn judge(report: &Report, repaired: Option<&Repaired>) -> Result<()> {
     } else {
         failure.with_hint("do not write here; keep a copy as it is, and restore from a good one")
     })
-}
-
-fn severity(finding: &Finding) -> &'static str {
-    match finding.severity {
-        Severity::Notice => "notice",
-        Severity::Newer => "newer",
-        // What is not known to be harmless is not.
-        _ => "damage",
-    }
 }
 
 fn describe(report: &Report) -> String {

@@ -1,28 +1,11 @@
 //! What is said about objects that only the journal has.
 
 use pflow_store::store::Waiting;
-use serde::Serialize;
 
 use super::output::{Output, printable};
 
 /// How many are named one by one.
 const NAMED: usize = 3;
-
-/// One of them in a document of `--json`.
-#[derive(Debug, Serialize)]
-pub(super) struct Waits<'a> {
-    key: &'a str,
-    path: &'a str,
-    reason: &'a str,
-    remedy: Option<&'a str>,
-}
-
-impl<'a> Waits<'a> {
-    pub(super) fn of(waiting: &'a Waiting) -> Self {
-        let Waiting { key, path, reason, remedy } = waiting;
-        Self { key: key.as_str(), path, reason, remedy: remedy.as_deref() }
-    }
-}
 
 /// One of them for a person.
 pub(super) fn line(waiting: &Waiting) -> String {

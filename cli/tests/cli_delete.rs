@@ -76,7 +76,7 @@ fn on_a_terminal_a_deletion_asks() {
     place.save("a", "one").succeeds();
     let ask = |answer: &str| {
         let line = format!("printf '{answer}\\n' | script -qec '{PROGRAM} delete a' /dev/null");
-        Ran(Command::new("sh").args(["-c", &line]).current_dir(place.path()).output().unwrap())
+        Ran::of(Command::new("sh").args(["-c", &line]).current_dir(place.path()))
     };
     if Command::new("script").arg("--version").output().is_err() {
         println!("skipped: there is no `script`");

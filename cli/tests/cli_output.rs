@@ -57,8 +57,7 @@ fn errors_are_objects_when_json_is_asked_for() {
 #[test]
 fn json_can_be_asked_for_by_the_environment() {
     let place = Place::with_store();
-    let run =
-        |value: &str, args: &[&str]| Ran(place.command(args).env("PFLOW_JSON", value).output().unwrap());
+    let run = |value: &str, args: &[&str]| Ran::of(place.command(args).env("PFLOW_JSON", value));
     assert_eq!(run("1", &["list"]).succeeds().json()["workflows"], serde_json::json!([]));
     assert_eq!(run("true", &["nonsense"]).json_error()["code"], "usage");
     for no in ["0", "false", ""] {
@@ -141,7 +140,7 @@ fn a_batch_goes_on_when_nobody_reads_its_results() {
 fn a_stdout_that_takes_nothing_is_reported() {
     let place = Place::with_store();
     let full = || Stdio::from(fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
-    let run = |args: &[&str]| Ran(place.command(args).stdout(full()).output().unwrap());
+    let run = |args: &[&str]| Ran::of(place.command(args).stdout(full()));
     run(&["--help"]).fails(1, "Failed to write to standard output: No space left");
     place.file("a.json", document("a"));
     let saved = run(&["save", "a", "a.json"]).fails(16, "the change itself was made");

@@ -72,7 +72,7 @@ fn the_nearest_store_of_ours_is_found_and_a_foreign_one_is_passed_over_untouched
     fs::create_dir_all(&inner).unwrap();
     for folder in [inner.as_path(), config.parent().unwrap(), foreign.parent().unwrap()] {
         let mut list = place.command(["list", "--json"]);
-        let listed = cli_support::Ran(list.current_dir(folder).output().unwrap()).succeeds().json();
+        let listed = cli_support::Ran::of(list.current_dir(folder)).succeeds().json();
         assert_eq!(listed["workflows"][0]["id"], "greet");
     }
     assert_eq!(fs::read_to_string(foreign).unwrap(), "theirs");
@@ -99,7 +99,7 @@ fn the_flag_wins_over_the_variable_and_the_variable_over_the_folder() {
     let listed = |args: &[&str], variable: Option<&str>| {
         let mut command = place.command(args);
         command.envs(variable.map(|store| ("PFLOW_STORE", store)));
-        cli_support::Ran(command.output().unwrap()).succeeds().json()["workflows"].clone()
+        cli_support::Ran::of(&mut command).succeeds().json()["workflows"].clone()
     };
     assert_eq!(listed(&["list", "--json"], Some("one"))[0]["id"], "first");
     assert_eq!(listed(&["list", "--json", "--store", "two"], Some("one"))[0]["id"], "second");
@@ -188,11 +188,11 @@ fn init_below_a_store_says_how_to_get_one_here() {
     let folder = place.path().join("project");
     fs::create_dir(&folder).unwrap();
     let mut command = place.command(["init"]);
-    let ran = cli_support::Ran(command.current_dir(&folder).output().unwrap()).succeeds();
+    let ran = cli_support::Ran::of(command.current_dir(&folder)).succeeds();
     assert!(ran.out().contains("is there already"), "{}", ran.out());
     assert!(ran.err().contains("create one here with `pflow-store --store ./.pflow init`"), "{}", ran.err());
     let mut command = place.command(["--store", "./.pflow", "init"]);
-    let ran = cli_support::Ran(command.current_dir(&folder).output().unwrap()).succeeds();
+    let ran = cli_support::Ran::of(command.current_dir(&folder)).succeeds();
     assert!(ran.out().starts_with("created") && ran.err().is_empty(), "{} {}", ran.out(), ran.err());
     assert!(!place.run(["init"]).succeeds().err().contains("above"));
 }

@@ -165,7 +165,7 @@ fn limits_of_the_process_are_named_as_what_they_are() {
         let arguments: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
         command = Command::new("/bin/sh");
         command.args(arguments).current_dir(place.path()).env_clear();
-        Ran(command.output().unwrap())
+        Ran::of(&mut command)
     };
     // In blocks of 512 bytes.
     let too_large = limited("-f 200", "save plan v.json").fails(1, "File too large");

@@ -38,7 +38,7 @@ impl Bucket {
     #[track_caller]
     fn run(&self, url: &str, args: &[&str]) -> Ran {
         let mut command = self.place.command(args);
-        let ran = Ran(command.env("PFLOW_STORE", url).envs(&self.variables).output().unwrap());
+        let ran = Ran::of(command.env("PFLOW_STORE", url).envs(&self.variables));
         for secret in SECRETS {
             assert!(!ran.err().contains(secret) && !ran.out().contains(secret), "{secret}: {}", ran.err());
         }

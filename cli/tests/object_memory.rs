@@ -33,7 +33,7 @@ fn saving_and_listing_many_takes_little_memory() {
             ])
             .args(args);
         command.env_clear().envs(server.variables("probe")).env("PFLOW_STORE", "s3://probe/plans");
-        Ran(command.current_dir(place.path()).output().unwrap())
+        Ran::of(command.current_dir(place.path()))
     };
     within(MOST, &["init"]).succeeds();
     within(MOST, &["save-all", "plans"]).succeeds();

@@ -11,7 +11,7 @@ use cli_support::{Place, Ran};
 use pflow_test_endpoints::{Kind, Quirks, S3Endpoint, s3_variables};
 
 fn run(place: &Place, variables: &BTreeMap<String, String>, args: &[&str]) -> Ran {
-    Ran(place.command(args).env("PFLOW_STORE", "s3://probe/plans").envs(variables).output().unwrap())
+    Ran::of(place.command(args).env("PFLOW_STORE", "s3://probe/plans").envs(variables))
 }
 
 #[test]

@@ -8,5 +8,5 @@ mod talk;
 mod terminal;
 
 pub(super) use options::{Decider, OnConflict};
-pub(super) use places::{Places, overlaps};
-pub(super) use report::{Outcome, describe_outcome, tell};
+pub(super) use places::overlaps;
+pub(super) use report::{describe_outcome, tell};

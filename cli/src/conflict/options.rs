@@ -8,13 +8,14 @@ use pflow_store::{
 
 use super::{
     patient::Patient,
-    places::Places,
     places::{lines, overlaps},
     talk::Stderr,
     terminal::Terminal,
 };
 use crate::{
+    documents::Places,
     failure::{Failure, Result, with_causes},
+    nearest,
     session::{Session, setting},
     time::Timeout,
 };
@@ -100,7 +101,8 @@ impl Decider {
     ) -> Result<Saved> {
         let conflict = match result {
             Err(Error::Conflict(conflict)) => conflict,
-            other => return Ok(other?),
+            Err(error) => return Err(nearest::explained(store, error).await),
+            Ok(saved) => return Ok(saved),
         };
         let (changes, untold) = match store.what_changed(&conflict).await {
             Ok(changes) => (changes.unwrap_or_default(), None),

@@ -1,42 +1,8 @@
-//! What was in the way of a change, and how it was resolved, in words and for `--json`.
+//! What was in the way of a change, and how it was resolved, in words.
 
-use pflow_store::{
-    LeaseId, Saved, WorkflowId,
-    conflict::{How, Resolved},
-};
-use serde::Serialize;
+use pflow_store::{Saved, conflict::How};
 
 use crate::{leases::who, output::Output};
-
-/// The fields that a change gains in `--json` when something was in its way.
-#[derive(Debug, Serialize)]
-pub(crate) struct Outcome<'a> {
-    /// `ours`, `theirs`, `merged`, `kept_both`, `overridden`, or `waited` where a lock ended by itself.
-    resolved: &'static str,
-    waited_ms: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    instead_of: Option<&'a WorkflowId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    broken_lease: Option<&'a LeaseId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    kept_edit: Option<u64>,
-}
-
-impl<'a> Outcome<'a> {
-    pub(crate) fn of(resolved: &'a Resolved) -> Self {
-        let instead_of = match &resolved.how {
-            Some(How::KeptBoth { instead_of }) => Some(instead_of),
-            _ => None,
-        };
-        Self {
-            resolved: resolved.how.as_ref().map_or("waited", How::as_str),
-            waited_ms: u64::try_from(resolved.waited.as_millis()).unwrap_or(u64::MAX),
-            instead_of,
-            broken_lease: resolved.broken.as_ref().map(|lease| &lease.id),
-            kept_edit: resolved.kept_edit,
-        }
-    }
-}
 
 /// `, merged with what was there`, or nothing.
 pub(crate) fn describe_outcome(saved: &Saved) -> String {

@@ -3,9 +3,9 @@ use std::ffi::OsString;
 use clap::Args;
 use pflow_store::{Error, LeaseId, LeaseRequest};
 
-use super::{Granted, waiting::Waiting};
+use super::waiting::Waiting;
 use crate::leases::granted;
-use crate::{failure::Result, input, session::Session, time::Ttl};
+use crate::{documents::Granted, failure::Result, hint, input, session::Session, time::Ttl};
 
 const MORE: &str = "\
 The lease outlasts this command: nobody takes it for abandoned before it has
@@ -29,7 +29,7 @@ pub(super) struct Acquire {
     operation: String,
 
     /// Name the lease yourself, so that asking again after a lost answer is safe
-    #[arg(long, value_name = "LEASE-ID")]
+    #[arg(long, value_name = "LEASE-ID", value_parser = hint::lease_id)]
     lease_id: Option<LeaseId>,
 
     #[command(flatten)]

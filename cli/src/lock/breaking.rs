@@ -2,13 +2,12 @@ use std::ffi::OsString;
 
 use clap::Args;
 use pflow_store::{Conflict, Error, LeaseId, Store, WorkflowId, format::Lease, lock::LockState};
-use serde::Serialize;
 
-use super::Lock;
 use crate::{
     confirm,
+    documents::Broken,
     failure::Result,
-    input,
+    hint, input,
     leases::{self, holding},
     session::Session,
 };
@@ -29,6 +28,7 @@ pub(super) struct Break {
     id: OsString,
 
     /// The lease, as `lock show` prints it
+    #[arg(value_parser = hint::lease_id)]
     lease_id: LeaseId,
 
     /// Say what would happen, and leave it
@@ -40,16 +40,6 @@ pub(super) struct Break {
     yes: bool,
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
-    dry_run: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    broken_lease: Option<&'a LeaseId>,
-    /// As it is when the command ends.
-    #[serde(flatten)]
-    lock: Lock<'a>,
-}
-
 impl Break {
     /// Takes the lease away, once that is certainly wanted.
     pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
@@ -59,8 +49,7 @@ impl Break {
         let who = holding(&held, state.now);
         if self.dry_run {
             let text = format!("{id}: the lease of {who} would be broken");
-            return session
-                .answer(&text, &Document { dry_run: true, broken_lease: None, lock: Lock::of(&state) });
+            return session.answer(&text, &Broken::planned(&state));
         }
         if !self.yes {
             let (what, question) =
@@ -75,8 +64,7 @@ impl Break {
         let text = format!("{id}: broke the lease {} of {}", broken.id, leases::who(&broken));
         // What the break itself has left: somebody else may have the lock already.
         let after = LockState { lease: None, live: false, standing: None, fence: broken.fence + 1, ..state };
-        let document = Document { dry_run: false, broken_lease: Some(&broken.id), lock: Lock::of(&after) };
-        session.answer(&text, &document)
+        session.answer(&text, &Broken::done(&broken.id, &after))
     }
 
     /// The lock, which must be the one that is meant.

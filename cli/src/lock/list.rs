@@ -1,27 +1,21 @@
 use clap::Args;
 use pflow_store::lock::Inspection;
-use serde::Serialize;
 
-use super::{Lock, mirror_word};
+use super::mirror_word;
 use crate::leases::{lasting, who};
 use crate::{
+    documents::{Lock, Locks, Unread},
     failure::Result,
     output::printable,
     session::Session,
     table::table,
-    unreadable::{self, Unread},
+    unreadable,
 };
 
 const HEADER: [&str; 6] = ["ID", "BY", "OPERATION", "LASTS", "STALE", "LEASE"];
 
 #[derive(Debug, Args)]
 pub(super) struct List {}
-
-#[derive(Serialize)]
-struct Document<'a> {
-    locks: Vec<Lock<'a>>,
-    unreadable: Vec<Unread<'a>>,
-}
 
 impl List {
     /// Prints every lock. It ends with 14 or 17 if there are workflows that cannot be read.
@@ -42,9 +36,9 @@ impl List {
             lines.push(table(HEADER, rows.into_iter()));
         }
         lines.extend(unreadable::lines(&found.unreadable));
-        let document = Document {
+        let document = Locks {
             locks: found.locks.iter().map(Lock::inspected).collect(),
-            unreadable: unreadable::documents(&found.unreadable),
+            unreadable: Unread::all(&found.unreadable),
         };
         session.answer(&lines.join("\n"), &document)?;
         unreadable::judge(&found.unreadable)

@@ -10,14 +10,8 @@ mod run;
 mod show;
 mod waiting;
 
-use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
-use pflow_store::{
-    LeaseId, WorkflowId,
-    format::Lease,
-    lock::{Holder, Inspection, Live, LockState, Mirror, Stale, Standing},
-};
-use serde::Serialize;
+use pflow_store::lock::Mirror;
 
 use super::{failure::Result, session::Session};
 pub(super) use waiting::{SILENCE, tell};
@@ -71,108 +65,6 @@ impl LockArgs {
     }
 }
 
-/// A lock, for `--json`.
-#[derive(Debug, Serialize)]
-pub(super) struct Lock<'a> {
-    id: &'a WorkflowId,
-    locked: bool,
-    stale: bool,
-    /// Why it is live or stale, a stable word.
-    why: Option<&'static str>,
-    /// What is known of the process that holds it, a stable word; none where it does not matter any more.
-    process: Option<&'static str>,
-    fence: u64,
-    lease_id: Option<&'a LeaseId>,
-    user: Option<&'a str>,
-    host: Option<&'a str>,
-    pid: Option<u32>,
-    operation: Option<&'a str>,
-    acquired: Option<DateTime<Utc>>,
-    expires: Option<DateTime<Utc>>,
-    renewals: Option<u64>,
-    /// Where `workflow.lock` was looked at.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    mirror: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    mended: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    kept: Option<&'a str>,
-}
-
-impl<'a> Lock<'a> {
-    pub(super) fn of(state: &'a LockState) -> Self {
-        let lease = state.lease.as_ref();
-        let (why, process) = state.standing.map(words).unzip();
-        Self {
-            id: &state.id,
-            locked: state.live,
-            stale: lease.is_some() && !state.live,
-            why,
-            process: process.flatten(),
-            fence: state.fence,
-            lease_id: lease.map(|lease| &lease.id),
-            user: lease.map(|lease| lease.user.as_str()),
-            host: lease.map(|lease| lease.host.as_str()),
-            pid: lease.map(|lease| lease.pid),
-            operation: lease.map(|lease| lease.operation.as_str()),
-            acquired: lease.map(|lease| lease.acquired),
-            expires: lease.map(|lease| lease.expires),
-            renewals: lease.map(|lease| lease.renewals),
-            mirror: None,
-            mended: None,
-            kept: None,
-        }
-    }
-
-    /// With its mirror.
-    pub(super) fn inspected(lock: &'a Inspection) -> Self {
-        let mirror = match lock.mirror {
-            Mirror::Faithful => "faithful",
-            Mirror::Missing => "missing",
-            Mirror::Lagging => "lagging",
-            Mirror::Edited => "edited",
-            Mirror::Foreign => "foreign",
-            Mirror::Unreadable => "unreadable",
-            _ => "unknown",
-        };
-        Self {
-            mirror: Some(mirror),
-            mended: Some(lock.mended),
-            kept: lock.kept.as_deref(),
-            ..Self::of(&lock.state)
-        }
-    }
-}
-
-/// The stable words for a judgement: why, and what is known of the process.
-fn words(standing: Standing) -> (&'static str, Option<&'static str>) {
-    let process = |holder| match holder {
-        Holder::Running => "running",
-        Holder::Gone | Holder::Replaced => "gone",
-        Holder::Detached => "detached",
-        Holder::OtherHost => "other_host",
-        Holder::OtherBoot => "other_boot",
-        Holder::OtherNamespace => "other_pid_namespace",
-        _ => "unknown",
-    };
-    match standing {
-        Standing::Live { why, holder } => {
-            let why = match why {
-                Live::NotEnded => "not_ended",
-                Live::Allowance => "within_allowance",
-                Live::Ahead => "clock_ahead",
-                _ => "live",
-            };
-            (why, Some(process(holder)))
-        }
-        Standing::Stale(Stale::Expired { holder }) => ("expired", Some(process(holder))),
-        Standing::Stale(Stale::Unrenewed { .. }) => ("not_renewed", None),
-        Standing::Stale(Stale::ProcessGone) => ("process_gone", Some("gone")),
-        Standing::Stale(Stale::PidReused) => ("pid_reused", Some("gone")),
-        Standing::Stale(_) => ("stale", None),
-    }
-}
-
 /// What a mirror was, behind `workflow.lock`.
 fn mirror_word(mirror: Mirror) -> &'static str {
     match mirror {
@@ -183,23 +75,5 @@ fn mirror_word(mirror: Mirror) -> &'static str {
         Mirror::Foreign => "was no mirror of ours",
         Mirror::Unreadable => "cannot be read and is left alone",
         _ => "was something else",
-    }
-}
-
-/// A grant or a renewal, for `--json`.
-#[derive(Debug, Serialize)]
-struct Granted<'a> {
-    id: &'a WorkflowId,
-    lease_id: &'a LeaseId,
-    fence: u64,
-    expires: DateTime<Utc>,
-    renewals: u64,
-    already_held: bool,
-}
-
-impl<'a> Granted<'a> {
-    fn of(id: &'a WorkflowId, lease: &'a Lease, already_held: bool) -> Self {
-        let Lease { fence, expires, renewals, .. } = *lease;
-        Self { id, lease_id: &lease.id, fence, expires, renewals, already_held }
     }
 }

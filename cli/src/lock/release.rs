@@ -1,10 +1,9 @@
 use std::ffi::OsString;
 
 use clap::Args;
-use pflow_store::{LeaseId, WorkflowId};
-use serde::Serialize;
+use pflow_store::LeaseId;
 
-use crate::{failure::Result, input, session::Session};
+use crate::{documents::Released, failure::Result, hint, input, session::Session};
 
 #[derive(Debug, Args)]
 pub(super) struct Release {
@@ -12,14 +11,8 @@ pub(super) struct Release {
     id: OsString,
 
     /// The lease, as `lock acquire` printed it
+    #[arg(value_parser = hint::lease_id)]
     lease_id: LeaseId,
-}
-
-#[derive(Serialize)]
-struct Document<'a> {
-    id: &'a WorkflowId,
-    lease_id: &'a LeaseId,
-    fence: u64,
 }
 
 impl Release {
@@ -29,7 +22,6 @@ impl Release {
         let store = session.open().await?;
         let what = format!("the unlocking of {id}");
         let lease = session.changing(what, None, store.release(&id, self.lease_id)).await?;
-        let document = Document { id: &id, lease_id: &lease.id, fence: lease.fence };
-        session.answer(&format!("{id}: released lease {}", lease.id), &document)
+        session.answer(&format!("{id}: released lease {}", lease.id), &Released::of(&id, &lease))
     }
 }

@@ -3,9 +3,8 @@ use std::ffi::OsString;
 use clap::Args;
 use pflow_store::LeaseId;
 
-use super::Granted;
 use crate::leases::granted;
-use crate::{failure::Result, input, session::Session, time::Ttl};
+use crate::{documents::Granted, failure::Result, hint, input, session::Session, time::Ttl};
 
 #[derive(Debug, Args)]
 pub(super) struct Renew {
@@ -13,6 +12,7 @@ pub(super) struct Renew {
     id: OsString,
 
     /// The lease, as `lock acquire` printed it
+    #[arg(value_parser = hint::lease_id)]
     lease_id: LeaseId,
 
     /// How long it lasts from now on; as long as before unless set

@@ -3,9 +3,9 @@ use std::ffi::OsString;
 use clap::Args;
 use pflow_store::lock::{Inspection, Mirror};
 
-use super::{Lock, mirror_word};
+use super::mirror_word;
 use crate::leases::{lasting, who};
-use crate::{failure::Result, input, output::printable, session::Session, time};
+use crate::{documents::Lock, failure::Result, input, output::printable, session::Session, time};
 
 const MORE: &str = "\
 A workflow.lock that is not what the store says is written again. What

@@ -2,11 +2,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::Args;
-use pflow_store::{Conflict, Error, LeaseId, Store, WorkflowId, format::Lease};
-use serde::Serialize;
+use pflow_store::{Conflict, Error, Store, WorkflowId, format::Lease};
 
 use crate::leases::{lasting, who};
 use crate::{
+    documents::AwaitedLock,
     failure::Result,
     output::{Output, printable},
     session::{Session, setting},
@@ -29,16 +29,6 @@ pub(super) struct Waiting {
     /// Wait at most so long while somebody else holds the lock
     #[arg(long, value_name = "DURATION", env = "PFLOW_LOCK_TIMEOUT", hide_env_values = true)]
     lock_timeout: Option<Timeout>,
-}
-
-/// A line of `--json` on stderr.
-#[derive(Serialize)]
-struct Waited<'a> {
-    id: &'a WorkflowId,
-    lease_id: &'a LeaseId,
-    holder: String,
-    pid: u32,
-    operation: &'a str,
 }
 
 impl Waiting {
@@ -101,9 +91,7 @@ impl Waiting {
 /// One line: who holds what.
 pub(crate) fn tell(output: &Output, id: &WorkflowId, lease: &Lease, now: DateTime<Utc>) {
     if output.is_json() {
-        let (lease_id, operation) = (&lease.id, lease.operation.as_str());
-        let waited = Waited { id, lease_id, holder: lease.holder(), pid: lease.pid, operation };
-        return output.event("waiting", &waited);
+        return output.event("waiting", &AwaitedLock::of(id, lease));
     }
     let lasts = lasting(lease, now);
     let line = format!("waiting for {id}: {}, {}, {lasts}; lease {}", who(lease), lease.operation, lease.id);

@@ -7,12 +7,12 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use pflow_store::{Saved, WorkflowId};
-use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
+    documents::{Batch, Counts, FileResult, Skipped},
     failure::{Failure, Result},
-    save::{Changed, describe, warn},
+    save::{describe, warn},
     session::{Session, shown},
 };
 
@@ -30,44 +30,6 @@ pub(super) struct Report<'a> {
     offered: usize,
     /// stdout took no more. The saves go on: abandoning those under way would leave them in doubt.
     unwritten: Option<io::Error>,
-}
-
-#[derive(Debug, Default, Clone, Copy, Serialize)]
-struct Counts {
-    saved: usize,
-    unchanged: usize,
-    failed: usize,
-}
-
-#[derive(Serialize)]
-struct Document<'a> {
-    #[serde(flatten)]
-    counts: Counts,
-    /// Files that were not begun, because a signal came.
-    left_out: usize,
-    skipped: Vec<Skipped>,
-    results: &'a [Value],
-}
-
-#[derive(Serialize)]
-struct Outcome<'a, T> {
-    file: String,
-    #[serde(flatten)]
-    outcome: &'a T,
-}
-
-#[derive(Serialize)]
-struct Skipped {
-    file: String,
-    reason: String,
-}
-
-#[derive(Serialize)]
-struct Refused<'a> {
-    error: Failure,
-    /// An id that resembles the name, which is none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    offered_id: Option<&'a WorkflowId>,
 }
 
 /// The rule for ids, said once for all files that break it.
@@ -97,7 +59,7 @@ impl<'a> Report<'a> {
         }
         let output = self.session.output;
         if output.is_json() {
-            self.keep(path, &Changed::of(saved, None));
+            self.keep(&FileResult::saved(shown(path), saved));
         } else {
             let line = format!("{}\n", describe(saved));
             let written = self.bar.suspend(|| output.data(line.as_bytes()));
@@ -129,7 +91,7 @@ impl<'a> Report<'a> {
         self.counts.failed += 1;
         let output = self.session.output;
         if output.is_json() {
-            self.keep(path, &Refused { error: failure, offered_id });
+            self.keep(&FileResult::refused(shown(path), &failure, offered_id));
         } else {
             // A hint for every one of a thousand files would bury the reasons.
             let message = format!("{}: {}", shown(path), failure.message);
@@ -155,7 +117,7 @@ impl<'a> Report<'a> {
                     reason: format!("it is {what}, not a regular file"),
                 });
                 let (counts, skipped) = (self.counts, skipped.collect());
-                output.document(&Document { counts, left_out, skipped, results: &self.results })
+                output.document(&Batch { counts, left_out, skipped, results: &self.results })
             }
             None => Ok(()),
         };
@@ -176,9 +138,8 @@ impl<'a> Report<'a> {
         }
     }
 
-    fn keep(&mut self, path: &Path, outcome: &impl Serialize) {
-        let outcome = Outcome { file: shown(path), outcome };
-        self.results.extend(serde_json::to_value(&outcome).ok());
+    fn keep(&mut self, result: &FileResult<'_>) {
+        self.results.extend(serde_json::to_value(result).ok());
     }
 }
 

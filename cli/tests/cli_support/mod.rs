@@ -8,6 +8,7 @@
     reason = "what a test does outside its #[test] functions is still a test"
 )]
 
+pub(crate) mod schema;
 pub(crate) mod user;
 
 use std::{
@@ -65,7 +66,7 @@ impl Place {
     }
 
     pub(crate) fn run<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Ran {
-        Ran(self.command(args).output().unwrap())
+        Ran::of(&mut self.command(args))
     }
 
     pub(crate) fn run_with_input<A: AsRef<OsStr>>(
@@ -73,10 +74,11 @@ impl Place {
         args: impl IntoIterator<Item = A>,
         input: impl AsRef<[u8]>,
     ) -> Ran {
-        let mut child = self.command(args).stdin(Stdio::piped()).spawn().unwrap();
+        let mut command = self.command(args);
+        let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
         // The program may have refused already and closed its end.
         drop(child.stdin.take().unwrap().write_all(input.as_ref()));
-        Ran(child.wait_with_output().unwrap())
+        Ran::ended(&command, child.wait_with_output().unwrap())
     }
 
     /// Saves a document that says `text`.
@@ -132,6 +134,20 @@ impl Place {
 pub(crate) struct Ran(pub(crate) Output);
 
 impl Ran {
+    /// Runs it to its end.
+    #[track_caller]
+    pub(crate) fn of(command: &mut Command) -> Self {
+        let output = command.output().unwrap();
+        Self::ended(command, output)
+    }
+
+    /// How the command ended. What it said under `--json` is checked against its schema.
+    #[track_caller]
+    pub(crate) fn ended(command: &Command, output: Output) -> Self {
+        schema::check(command, &output);
+        Self(output)
+    }
+
     pub(crate) fn code(&self) -> i32 {
         self.0.status.code().unwrap_or_else(|| panic!("{self:?}"))
     }
@@ -167,11 +183,11 @@ impl Ran {
         value
     }
 
-    /// The one object on stderr.
+    /// The last object on stderr: a notice may come before, on a slow machine.
     #[track_caller]
     pub(crate) fn json_error(&self) -> Value {
-        let value: Value =
-            serde_json::from_slice(&self.0.stderr).unwrap_or_else(|_| panic!("{}", self.err()));
+        let (err, last) = (self.err(), self.err().lines().last().unwrap_or_default().to_owned());
+        let value: Value = serde_json::from_str(&last).unwrap_or_else(|_| panic!("{err}"));
         assert_eq!(value["type"], "error");
         assert_eq!(value["exit_code"], self.code());
         value

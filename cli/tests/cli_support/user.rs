@@ -25,7 +25,7 @@ pub(crate) fn run_as<'a>(place: &Place, user: u32, args: impl IntoIterator<Item 
     if is_root() {
         command.uid(user).gid(GROUP);
     }
-    Ran(command.output().unwrap())
+    Ran::of(&mut command)
 }
 
 pub(crate) fn run<'a>(place: &Place, args: impl IntoIterator<Item = &'a str>) -> Ran {

@@ -1,0 +1,201 @@
+use chrono::{DateTime, Utc};
+use pflow_store::format::{Ancestor, Current, Given, Head, Lease, VersionRecord, VersionRef};
+use serde::Serialize;
+
+/// Everything about a workflow but its content: of `show`.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Shown<'a> {
+    id: &'a str,
+    /// Counts the changes of the head, those by locks included.
+    revision: u64,
+    #[serde(flatten)]
+    record: ShownVersion<'a>,
+    record_hash: String,
+    /// The latest ancestors, newest first.
+    recent: Vec<ShownAncestor<'a>>,
+    fence: u64,
+    lease: Option<ShownLease<'a>>,
+    nonce: &'a str,
+}
+
+/// The current version.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct ShownVersion<'a> {
+    generation: u64,
+    version_id: &'a str,
+    /// What made it: `save`, `delete`, `undelete`, `adopt`, or the word of a newer program.
+    operation: &'a str,
+    /// The versions it was made from, the one it replaced first.
+    parents: Vec<Parent<'a>>,
+    /// The hash of the content. Null for a deletion.
+    hash: Option<String>,
+    /// The size of the content in bytes.
+    size: u64,
+    media_type: &'a str,
+    name: Option<&'a str>,
+    description: Option<&'a str>,
+    tags: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    given: Option<ShownGiven<'a>>,
+    /// The types of its nodes, each once.
+    nodes: &'a [String],
+    /// What the document calls its version.
+    version: Option<&'a str>,
+    /// When the first generation was made.
+    created: DateTime<Utc>,
+    /// When this generation was made.
+    modified: DateTime<Utc>,
+    /// Who made this generation.
+    author: &'a str,
+    message: Option<&'a str>,
+    deleted: bool,
+}
+
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct Parent<'a> {
+    generation: u64,
+    version_id: &'a str,
+    record_hash: String,
+}
+
+/// What a person gave beside the document.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct ShownGiven<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tags: Option<&'a [String]>,
+}
+
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct ShownAncestor<'a> {
+    generation: u64,
+    version_id: &'a str,
+    /// Null if it was a deletion.
+    hash: Option<String>,
+    record_hash: String,
+}
+
+/// The lease that the head has, live or stale.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct ShownLease<'a> {
+    id: &'a str,
+    fence: u64,
+    operation: &'a str,
+    /// The content that was current when it was granted.
+    hash: Option<String>,
+    user: &'a str,
+    host: &'a str,
+    pid: u32,
+    process_start: Option<&'a str>,
+    boot_id: Option<&'a str>,
+    pid_namespace: Option<&'a str>,
+    acquired: DateTime<Utc>,
+    expires: DateTime<Utc>,
+    duration_ms: u64,
+    renewals: u64,
+    /// Whether it outlasts the process that took it. Absent if not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    detached: bool,
+}
+
+impl<'a> Shown<'a> {
+    pub(crate) fn of(head: &'a Head, current: &'a Current) -> Self {
+        Self {
+            id: head.id.as_str(),
+            revision: head.revision,
+            record: ShownVersion::of(&current.record),
+            record_hash: current.record_hash.to_string(),
+            recent: current.recent.iter().map(ShownAncestor::of).collect(),
+            fence: head.fence,
+            lease: head.lease.as_ref().map(ShownLease::of),
+            nonce: &head.nonce,
+        }
+    }
+}
+
+impl<'a> ShownVersion<'a> {
+    fn of(record: &'a VersionRecord) -> Self {
+        Self {
+            generation: record.generation,
+            version_id: record.version_id.as_str(),
+            operation: record.operation.as_str(),
+            parents: record.parents.iter().map(Parent::of).collect(),
+            hash: record.hash.map(|hash| hash.to_string()),
+            size: record.size,
+            media_type: record.media_type.as_str(),
+            name: record.name.as_deref(),
+            description: record.description.as_deref(),
+            tags: &record.tags,
+            given: (!record.given.is_nothing()).then(|| ShownGiven::of(&record.given)),
+            nodes: &record.nodes,
+            version: record.version.as_deref(),
+            created: record.created,
+            modified: record.modified,
+            author: &record.author,
+            message: record.message.as_deref(),
+            deleted: record.deleted,
+        }
+    }
+}
+
+impl<'a> Parent<'a> {
+    fn of(parent: &'a VersionRef) -> Self {
+        Self {
+            generation: parent.generation,
+            version_id: parent.version_id.as_str(),
+            record_hash: parent.record_hash.to_string(),
+        }
+    }
+}
+
+impl<'a> ShownGiven<'a> {
+    fn of(given: &'a Given) -> Self {
+        Self {
+            name: given.name.as_deref(),
+            description: given.description.as_deref(),
+            tags: given.tags.as_deref(),
+        }
+    }
+}
+
+impl<'a> ShownAncestor<'a> {
+    fn of(ancestor: &'a Ancestor) -> Self {
+        Self {
+            generation: ancestor.generation,
+            version_id: ancestor.version_id.as_str(),
+            hash: ancestor.hash.map(|hash| hash.to_string()),
+            record_hash: ancestor.record_hash.to_string(),
+        }
+    }
+}
+
+impl<'a> ShownLease<'a> {
+    fn of(lease: &'a Lease) -> Self {
+        Self {
+            id: lease.id.as_str(),
+            fence: lease.fence,
+            operation: &lease.operation,
+            hash: lease.hash.map(|hash| hash.to_string()),
+            user: &lease.user,
+            host: &lease.host,
+            pid: lease.pid,
+            process_start: lease.process_start.as_deref(),
+            boot_id: lease.boot_id.as_deref(),
+            pid_namespace: lease.pid_namespace.as_deref(),
+            acquired: lease.acquired,
+            expires: lease.expires,
+            duration_ms: lease.duration_ms,
+            renewals: lease.renewals,
+            detached: lease.detached,
+        }
+    }
+}

@@ -1,0 +1,180 @@
+use std::{
+    env,
+    ffi::OsString,
+    fs::{self, OpenOptions},
+    io::{self, IsTerminal, Write},
+    os::{fd::AsFd, unix::fs::OpenOptionsExt},
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+};
+
+use clap::Args;
+use pflow_store::{Error, Expect, Loaded, SaveRequest, Saved, WorkflowId, conflict::How};
+use tokio::process::Command;
+
+use super::{
+    conflict::OnConflict,
+    documents::Change,
+    expectation::Expectation,
+    failure::{Failure, Result},
+    input,
+    save::{describe, warn},
+    session::{Session, shown},
+};
+
+/// The variables that name the editor, the first one that is set.
+const EDITORS: [&str; 2] = ["VISUAL", "EDITOR"];
+
+const MORE: &str = "\
+The editor is $VISUAL, else $EDITOR. What you write is saved on top of the
+generation that you were given: if the workflow changed meanwhile, that is a
+conflict, as with `save --if-generation`. A text that you leave as it is saves
+nothing, and neither does an editor that fails. Where your text is not saved, it
+stays in the file that the message names.
+
+Examples:
+  pflow-store edit greet
+  EDITOR='code --wait' pflow-store edit greet --on-conflict merge";
+
+#[derive(Debug, Args)]
+#[command(after_help = MORE)]
+pub(super) struct Edit {
+    /// The workflow
+    id: OsString,
+
+    #[command(flatten)]
+    expectation: Expectation,
+
+    #[command(flatten)]
+    on_conflict: OnConflict,
+}
+
+/// The file that the editor is given. It is removed once its text is of no more use, and only then.
+struct Draft(PathBuf);
+
+impl Edit {
+    /// Edits the content, and saves it if it changed.
+    pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
+        let id = input::id(&self.id)?;
+        let editor = editor()?;
+        let store = session.open().await?;
+        let lease = self.expectation.lease(&id)?;
+        if let Some(expect) = self.expectation.given() {
+            let head = session.reading(store.show(&id)).await?;
+            expect.check(&head).map_err(Error::from)?;
+        }
+        let loaded = session.reading(store.load(&id)).await?;
+        let draft = Draft::new(&id, &loaded, &session.environment.new_id())?;
+        let edited = match draft.edit(session, &id, &editor).await {
+            Ok(edited) => edited,
+            Err(failure) => return Err(draft.refused(failure, &loaded)),
+        };
+        if edited == *loaded.content {
+            draft.remove(session);
+            let generation = loaded.record.generation;
+            let text = format!("{id}: unchanged at generation {generation}");
+            return session.answer(&text, &Change::unchanged(&id, &loaded));
+        }
+        let mut request = SaveRequest::new(id, edited, Expect::Generation(loaded.record.generation));
+        if let Some(message) = &self.expectation.message {
+            request = request.message(message.as_str());
+        }
+        if let Some(lease) = lease {
+            request = request.lease(lease);
+        }
+        let saved = match self.save(session, request).await {
+            Ok(saved) => saved,
+            Err(failure) => return Err(draft.refused(failure, &loaded)),
+        };
+        warn(session.output, &saved);
+        match saved.resolved.as_ref().and_then(|resolved| resolved.how.as_ref()) {
+            Some(How::Theirs) => {
+                session.output.insist(&format!("your text was not saved; it is in {}", shown(&draft.0)));
+            }
+            _ => draft.remove(session),
+        }
+        session.answer(&describe(&saved), &Change::of(&saved, None))
+    }
+
+    async fn save(&self, session: &Session<'_>, request: SaveRequest) -> Result<Saved> {
+        let store = session.open().await?;
+        let decider = self.on_conflict.decider(session, &store)?;
+        let request = request
+            .resolver(decider.resolver.clone())
+            .lock_timeout(decider.lock_timeout)
+            .cancelled_by(session.signals.stop());
+        let what = "the save of your text".to_owned();
+        let saved = session.trying(what, None, store.save(request)).await?;
+        decider.judge(&store, saved).await
+    }
+}
+
+impl Draft {
+    /// A new file with the content, for this user alone.
+    fn new(id: &WorkflowId, loaded: &Loaded, nonce: &str) -> Result<Self> {
+        let generation = loaded.record.generation;
+        let path = env::temp_dir().join(format!("{id}.generation-{generation}.{nonce}.json"));
+        let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        created
+            .and_then(|mut file| file.write_all(&loaded.content))
+            .map_err(|error| Failure::file("write", shown(&path), &error))?;
+        Ok(Self(path))
+    }
+
+    /// The text that the editor leaves. The editor is waited for, whatever signal comes: it shares the
+    /// terminal, and its text would be lost otherwise.
+    async fn edit(&self, session: &Session<'_>, id: &WorkflowId, editor: &OsString) -> Result<Vec<u8>> {
+        let left_behind = format!("your text in {}", shown(&self.0));
+        session.signals.begin(format!("the edit of {id}"), Some(left_behind))?;
+        let asking = session.signals.asking();
+        let ended = run(editor, &self.0).await;
+        drop(asking);
+        session.signals.reset();
+        let status = ended.map_err(|error| Failure::file("start", editor.display(), &error))?;
+        session.signals.check()?;
+        if !status.success() {
+            let message = format!("the editor {} failed: {status}; nothing was changed", editor.display());
+            return Err(Failure::failed(message));
+        }
+        input::read_regular_file(id, &self.0)
+    }
+
+    /// The failure, with where the text is. What was not edited needs no keeping.
+    fn refused(self, failure: Failure, loaded: &Loaded) -> Failure {
+        let is_untouched = fs::read(&self.0).is_ok_and(|text| text == *loaded.content);
+        if is_untouched && fs::remove_file(&self.0).is_ok() {
+            return failure;
+        }
+        let message = format!("{}; your text is kept in {}", failure.message, shown(&self.0));
+        Failure { message, ..failure }
+    }
+
+    fn remove(self, session: &Session<'_>) {
+        if let Err(error) = fs::remove_file(&self.0)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            session.output.warn(&format!("Failed to remove {}: {error}", shown(&self.0)));
+        }
+    }
+}
+
+/// The editor that the person chose. There is no other one to fall back to: it might not be one they know.
+fn editor() -> Result<OsString> {
+    let named = EDITORS.into_iter().filter_map(env::var_os).find(|editor| !editor.is_empty());
+    named.ok_or_else(|| {
+        Failure::usage("no editor is named").with_hint("set VISUAL or EDITOR, for example `EDITOR=nano`")
+    })
+}
+
+/// Runs the editor, which may have arguments, as a shell does. Where stdout is no terminal it is for the
+/// answer alone, so the editor gets stderr.
+async fn run(editor: &OsString, file: &Path) -> io::Result<ExitStatus> {
+    let mut script = editor.clone();
+    script.push(" \"$@\"");
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(script).arg(editor).arg(file);
+    if !io::stdout().is_terminal() {
+        command.stdout(Stdio::from(io::stderr().as_fd().try_clone_to_owned()?));
+    }
+    command.status().await
+}

@@ -1,0 +1,57 @@
+//! Ids that may have been meant.
+
+use pflow_store::{Error, Query, Store, WorkflowId};
+
+use super::{failure::Failure, hint};
+
+/// So many are named.
+const MOST: usize = 3;
+/// What is less alike than this was not meant.
+const ALIKE: f64 = 0.8;
+
+/// The failure, with the ids that are nearest to one that is not there. It takes one list.
+pub(super) async fn explained(store: &Store, error: Error) -> Failure {
+    let near = match &error {
+        Error::WorkflowMissing { id, deleted: false } => near(store, id).await,
+        _ => Vec::new(),
+    };
+    let hint = hint::of_error(&error).unwrap_or_default();
+    let failure = Failure::from(error);
+    if near.is_empty() {
+        return failure;
+    }
+    failure.with_hint(format!("did you mean {}? If not, {hint}", near.join(" or ")))
+}
+
+async fn near(store: &Store, id: &WorkflowId) -> Vec<String> {
+    match store.list(&Query::default()).await {
+        Ok(found) => nearest(id.as_str(), found.workflows.iter().map(|entry| entry.id.as_str())),
+        // The error that is told is that of the command.
+        Err(error) => {
+            tracing::debug!(%error, "ids that are near could not be looked for");
+            Vec::new()
+        }
+    }
+}
+
+/// The most alike first.
+fn nearest<'a>(wanted: &str, ids: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut near: Vec<(f64, &str)> =
+        ids.map(|id| (strsim::jaro_winkler(wanted, id), id)).filter(|(alike, _)| *alike >= ALIKE).collect();
+    near.sort_by(|(one, left), (other, right)| other.total_cmp(one).then(left.cmp(right)));
+    near.into_iter().take(MOST).map(|(_, id)| format!("`{id}`")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_nearest_ids_are_named_and_strangers_are_not() {
+        let ids = ["greet", "greet-2", "greet-3", "greetings", "report"];
+        let near = nearest("gret", ids.into_iter());
+        assert_eq!(near.len(), 3);
+        assert_eq!(near[0], "`greet`");
+        assert!(nearest("nightly", ids.into_iter()).is_empty());
+    }
+}
