@@ -78,8 +78,8 @@ impl Quirks {
 /// The latency of a server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Shaping {
-    /// Added to every request before anything of it is carried out. A request takes at least this long, and
-    /// requests that are sent at once wait side by side.
+    /// Added to every request before it is executed. A request takes at least this long, and concurrent
+    /// requests wait in parallel.
     pub latency: Duration,
 }
 

@@ -136,7 +136,7 @@ impl S3Store {
     }
 }
 
-/// The whole body, or an error: what arrived in part is never stored.
+/// Returns the complete body, or an error: a partly received body is never stored.
 async fn body(stream: Option<StreamingBlob>, length: Option<i64>) -> S3Result<bytes::Bytes> {
     let mut bytes = Vec::new();
     if let Some(mut stream) = stream {
