@@ -114,7 +114,8 @@ async fn all_waiters_get_the_lock(site: Site) {
     assert_eq!(stores[0].show(&id("a")).await.unwrap().generation(), 8);
 }
 
-/// A merge whose reply was lost finds its own version, whatever had landed and whoever built on it since.
+/// A merge whose reply was lost finds its own version, whatever part of it had landed and whether or not
+/// others built on it since.
 #[tokio::test]
 async fn lost_reply_of_a_merge_is_settled() {
     for kind in [Kind::Memory, Kind::PlainMemory, Kind::Staged] {

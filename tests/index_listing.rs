@@ -1,4 +1,4 @@
-//! A listing is complete, whoever saved the workflows and whoever folds at the same time.
+//! A listing is complete, whichever process saved the workflows and whichever folds at the same time.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;

@@ -347,7 +347,7 @@ async fn abandoned_acquire_leaves_no_lease(site: Site) {
         let left = site.other_store(2).await.lock_state(&id("a")).await.unwrap().lease;
         assert_eq!(left, None, "after {polls} polls");
     }
-    // What was granted before is not taken away with the question.
+    // Dropping the request does not release a lease that was granted before.
     let mine = || request().id(pflow_store::LeaseId::parse("mine").unwrap());
     let held = store.acquire(&id("a"), mine()).await.unwrap().lease;
     for _ in 0..20 {

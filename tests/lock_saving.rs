@@ -38,7 +38,7 @@ async fn only_the_holder_can_save(site: Site) {
         other.save(save("a", "2", Expect::Any)).await,
         other.save(save("a", "1", Expect::Any).hold(lease("too"))).await,
         other.delete(DeleteRequest::new(id("a"), Expect::Any)).await,
-        // Also refused from the holder's own process: a save must name the lease, whoever sends it.
+        // Also refused from the holder's own process: every save must name the lease.
         store.save(save("a", "2", Expect::Any)).await,
     ] {
         assert!(matches!(conflict(refused), Conflict::Locked { .. }));

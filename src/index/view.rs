@@ -187,7 +187,7 @@ impl Index {
 
     /// Remembers a head that this process wrote, so that its own next listing does not read it. Returns
     /// whether it is time to check for records to fold: at the writes that the policy chooses, and at every
-    /// write while more records remain than a fold needs.
+    /// write while the last check has found enough records for a fold.
     pub(crate) fn remember(&self, head: &Head) -> bool {
         let before = self.writes.fetch_add(1, Ordering::Relaxed);
         if let Some(entry) = Entry::of(head) {

@@ -230,7 +230,7 @@ fn forgotten(swap: &Swap) -> super::world::Register {
     super::world::Register { chain: swap.next.chain, ..super::world::Register::new() }
 }
 
-/// Tells the actor that its request is done.
+/// Reports success to the actor.
 fn done(world: &mut World, by: Role, doing: Doing) {
     let has = match doing {
         Doing::Acquire(name) => {
@@ -243,7 +243,7 @@ fn done(world: &mut World, by: Role, doing: Doing) {
     ended(world, by, has);
 }
 
-/// Tells the actor the outcome. It believes to hold `has` from now on.
+/// Reports the outcome to the actor. From now on it believes that it holds `has`.
 fn ended(world: &mut World, by: Role, has: Option<(Name, u8)>) {
     let actor = world.actor_mut(by);
     *actor = Actor { step: Step::Rests, has, doubts: [None; OPEN], landed: false, ..*actor };

@@ -36,7 +36,7 @@ pub struct LockState {
     pub standing: Option<Standing>,
     /// How the last lease that was taken away from its holder ended, if there was one.
     pub ended: Option<Ended>,
-    /// The number of leases ever granted or overridden.
+    /// The current fence: it rises by one with every grant, break and override.
     pub fence: u64,
     /// When the lock was read, by our clock.
     pub now: DateTime<Utc>,

@@ -113,8 +113,8 @@ impl SaveRequest {
         self
     }
 
-    /// Sets the resolver for conflicts: a [`Policy`], or the caller's own. By default the conflict is
-    /// reported, as with [`Policy::Fail`].
+    /// Sets the resolver for conflicts: a [`Policy`](crate::conflict::Policy), or the caller's own. By
+    /// default the conflict is reported, as with [`Policy::Fail`](crate::conflict::Policy::Fail).
     #[must_use]
     pub fn resolver(mut self, resolver: Arc<dyn ConflictResolver>) -> Self {
         self.request.resolver = resolver;
@@ -122,8 +122,8 @@ impl SaveRequest {
     }
 
     /// Sets how long to wait in total for another client's lock, before the conflict is handled in any other
-    /// way. By default the resolver decides: 30 seconds with [`Policy::Wait`], no time with the other
-    /// policies.
+    /// way. By default the resolver decides: 30 seconds with [`Policy::Wait`](crate::conflict::Policy::Wait),
+    /// no time with the other policies.
     #[must_use]
     pub fn lock_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.request.lock_timeout = limit.into();
@@ -165,8 +165,8 @@ impl SaveRequest {
         Ok(())
     }
 
-    /// What the store is to do. The id of the lease to be taken is fixed here, once, so that every attempt asks for the same
-    /// grant.
+    /// What the store is to do. The id of the lease to be taken is fixed here, once, so that every attempt
+    /// asks for the same grant.
     fn into_request(self, environment: &dyn Environment) -> Result<(Request, Task)> {
         self.checked()?;
         let Self { mut request, content, given, fence, hold } = self;

@@ -1,4 +1,4 @@
-//! The service that hands out credentials, which fails by a seed.
+//! A service that hands out credentials and injects faults by a seed.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,19 +13,19 @@ use crate::faults::SplitMix64;
 use crate::server::{Answer, Server};
 use crate::{ACCESS_KEY, SECRET_KEY, s3_variables};
 
-/// Where credentials are, below the name of the role.
+/// The path of credentials, followed by the name of the role.
 const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
-/// How long credentials hold: a little longer than the five minutes before their end in which clients renew
+/// The lifetime of credentials: a little longer than the five minutes before expiry at which clients renew
 /// them.
 const HOLD: Duration = Duration::from_secs(302);
-/// How long those hold that expire soon.
+/// The lifetime of short-lived credentials.
 const HOLD_SHORT: Duration = Duration::from_secs(2);
-/// The longest wait for a slow answer.
+/// The longest delay of a slow reply.
 const SLOW: Duration = Duration::from_millis(100);
-/// After this long a connection is cut on which no answer was given. Clients of tests are less patient.
+/// A connection without a reply is cut after this time. Test clients have shorter timeouts.
 const HANG: Duration = Duration::from_secs(60);
 
-/// One way in which a service of credentials fails.
+/// A fault of a credential service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CredentialFault {
     /// 500.
@@ -36,18 +36,18 @@ pub enum CredentialFault {
     Error429,
     /// 200 and a web page.
     Garbage,
-    /// The answer takes its time.
+    /// The reply is delayed.
     Slow,
-    /// What it hands out expires within seconds.
+    /// The credentials expire within seconds.
     Short,
-    /// The connection is cut without an answer.
+    /// The connection is cut without a reply.
     Cut,
-    /// No answer is given, and the connection stays open.
+    /// There is no reply, and the connection stays open.
     Hang,
 }
 
 impl CredentialFault {
-    /// Every kind.
+    /// All faults.
     pub const ALL: [Self; 8] = [
         Self::Error500,
         Self::Error503,
@@ -60,8 +60,8 @@ impl CredentialFault {
     ];
 }
 
-/// The metadata service of an instance (IMDSv2), which hands out the keys that every server here knows. What
-/// it hands out has to be renewed every two seconds.
+/// The metadata service of an instance (IMDSv2), which hands out the keys that every server here accepts. Its
+/// credentials have to be renewed every two seconds.
 #[derive(Debug)]
 pub struct CredentialService {
     server: Server,
@@ -77,10 +77,10 @@ struct State {
 }
 
 impl CredentialService {
-    /// A service where every fault has this probability, drawn by the seed.
+    /// Starts a service without faults. The seed selects the faults once [`fail`](Self::fail) enables them.
     ///
     /// # Panics
-    /// When no socket or thread can be had.
+    /// If no socket or thread is available.
     #[must_use]
     pub fn start(seed: u64) -> Self {
         let random = SplitMix64::new(seed);
@@ -91,28 +91,28 @@ impl CredentialService {
         Self { server, state }
     }
 
-    /// From the next request on each kind of fault has this probability. Without it there are none.
+    /// Gives each kind of fault this probability from the next request on. Initially there are no faults.
     ///
     /// # Panics
-    /// When all of them together would be more than certain.
+    /// If the probabilities add up to more than 1.
     pub fn fail(&self, probability: f64) {
         assert!(probability * 8.0 <= 1.0, "all faults together would be more than certain");
         self.state.lock().unwrap_or_else(PoisonError::into_inner).probability = probability;
     }
 
-    /// How often each fault happened.
+    /// Returns how often each fault happened.
     #[must_use]
     pub fn injected(&self) -> BTreeMap<CredentialFault, u64> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).injected.clone()
     }
 
-    /// How often credentials were handed out.
+    /// Returns how often credentials were handed out.
     #[must_use]
     pub fn handed_out(&self) -> u64 {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).handed_out
     }
 
-    /// The variables of an S3 server at `url`, with this service in place of keys.
+    /// Returns the variables for an S3 server at `url`, with this service instead of keys.
     #[must_use]
     pub fn variables(&self, url: &str, bucket: &str) -> BTreeMap<String, String> {
         let mut variables = s3_variables(url, bucket);
@@ -172,7 +172,7 @@ async fn answer(state: Arc<Mutex<State>>, request: hyper::Request<Incoming>) -> 
     }
 }
 
-/// The session token is empty: the servers of the tests know keys alone, and some look one up that is there.
+/// The session token is empty: the test servers know only keys, and some look up a token if there is one.
 fn document(hold: Duration) -> String {
     let expires = (Utc::now() + hold).to_rfc3339_opts(SecondsFormat::Secs, true);
     format!(

@@ -1,55 +1,56 @@
-//! What a network does to a request, and which request it does it to.
+//! Network faults, and the plan that assigns them to requests.
 
 use std::fmt::{self, Display, Formatter};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// One way in which a request goes wrong between a client and a server.
+/// A fault between a client and a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Fault {
-    /// The connection is cut before the server saw anything.
+    /// The connection is cut; the request does not reach the server.
     CutBefore,
-    /// 500 at once; the server saw nothing.
+    /// 500 at once; the request does not reach the server.
     Error500Before,
-    /// 503 at once; the server saw nothing.
+    /// 503 at once; the request does not reach the server.
     Error503Before,
-    /// 409 at once; the server saw nothing.
+    /// 409 at once; the request does not reach the server.
     Conflict409Before,
-    /// The server carried the request out, then the connection is cut without an answer.
+    /// The server executes the request, then the connection is cut without a reply.
     DropReply,
-    /// The server carried the request out, then 500.
+    /// The server executes the request, and the client gets 500.
     Error500After,
-    /// The server carried the request out, then 503.
+    /// The server executes the request, and the client gets 503.
     Error503After,
-    /// The server carried the request out, then 409.
+    /// The server executes the request, and the client gets 409.
     Conflict409After,
-    /// The server's answer breaks off in the middle of its body; an answer without a body is dropped.
+    /// The reply ends in the middle of its body; a reply without a body is dropped.
     TruncateReply,
-    /// The server gets the request twice; the second answer is the one that arrives.
+    /// The server gets the request twice; the client gets the second reply.
     Duplicate,
     /// The request reaches the server late, and is answered then.
     Delay,
-    /// The client is told at once that it failed (500, or a cut connection, by the seed), and the request
-    /// reaches the server later nevertheless.
+    /// The client gets an error at once (500, or a cut connection, by the seed), but the request reaches the
+    /// server later.
     LateWrite,
-    /// A put alone: the client is told 503, or nothing, and the server gets the put much later, when the
-    /// client may have written the key again ([`FaultPlan::with_landing`]).
+    /// Puts only: the client gets 503 or no reply, and the put reaches the server much later, when the client
+    /// may have written the key again ([`FaultPlan::with_landing`]).
     LandsLate,
-    /// A redirect (301, 302 or 307) to a web page that this proxy has; the server saw nothing.
+    /// A redirect (301, 302 or 307) to a web page of this proxy; the request does not reach the server.
     RedirectBefore,
-    /// The server carried the request out, then a redirect, as a proxy shows it in place of an error.
+    /// The server executes the request, and the client gets a redirect, as from a proxy that shows one
+    /// instead of an error.
     RedirectAfter,
-    /// 200 and a web page at once, with an `ETag` and a date; the server saw nothing.
+    /// 200 and a web page at once, with an `ETag` and a date; the request does not reach the server.
     PageBefore,
-    /// The server carried the request out, then 200 and a web page.
+    /// The server executes the request, and the client gets 200 and a web page.
     PageAfter,
-    /// The credentials have expired (400 or 403 `ExpiredToken`), for this request and some that follow; the
-    /// server saw nothing.
+    /// The credentials have expired (400 or 403 `ExpiredToken`), for this request and some that follow; they
+    /// do not reach the server.
     Expired,
 }
 
 impl Fault {
-    /// Every kind of fault.
+    /// All faults.
     pub const ALL: [Self; 18] = [
         Self::CutBefore,
         Self::Error500Before,
@@ -71,7 +72,7 @@ impl Fault {
         Self::Expired,
     ];
 
-    /// What networks and busy servers do, and what passes. The others end an operation.
+    /// Transient faults of networks and busy servers. The others end an operation.
     pub const OF_A_NETWORK: [Self; 12] = [
         Self::CutBefore,
         Self::Error500Before,
@@ -87,7 +88,7 @@ impl Fault {
         Self::LateWrite,
     ];
 
-    /// Whether the server carries the request out although the client is not told so.
+    /// Whether the server executes the request although the client is not told.
     #[must_use]
     pub const fn applies_silently(self) -> bool {
         matches!(
@@ -111,7 +112,7 @@ impl Display for Fault {
     }
 }
 
-/// How often each fault happens, and how long the slow ones take.
+/// The probability of each fault, and the delay of the slow ones.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FaultPlan {
     probabilities: Vec<(Fault, f64)>,
@@ -120,28 +121,27 @@ pub struct FaultPlan {
 }
 
 impl FaultPlan {
-    /// No fault at all.
+    /// Returns a plan without faults.
     #[must_use]
     pub const fn none() -> Self {
         let landing = Duration::from_millis(50)..=Duration::from_millis(200);
         Self { probabilities: Vec::new(), longest_delay: Duration::from_millis(50), landing }
     }
 
-    /// Every fault of a network with this probability each: `0.05` spoils 60 of 100 requests, since there are
-    /// twelve.
+    /// Gives each network fault this probability: `0.05` affects 60 of 100 requests, since there are twelve.
     ///
     /// # Panics
-    /// When all of them together would be more than certain.
+    /// If the probabilities add up to more than 1.
     #[must_use]
     pub fn each(probability: f64) -> Self {
         Fault::OF_A_NETWORK.into_iter().fold(Self::none(), |plan, fault| plan.with(fault, probability))
     }
 
-    /// The same, with this probability for this fault.
+    /// Sets the probability of one fault.
     ///
     /// # Panics
-    /// When it is not between 0 and 1, or when all faults together would be more than certain: they exclude
-    /// each other.
+    /// If it is not between 0 and 1, or if the probabilities of all faults, which exclude each other, add up
+    /// to more than 1.
     #[must_use]
     pub fn with(mut self, fault: Fault, probability: f64) -> Self {
         assert!((0.0..=1.0).contains(&probability), "{probability} is no probability");
@@ -153,22 +153,22 @@ impl FaultPlan {
         self
     }
 
-    /// The same, with slow faults that take at most this long (50 ms unless said).
+    /// Sets the longest delay of slow faults (default 50 ms).
     #[must_use]
     pub const fn with_longest_delay(mut self, longest: Duration) -> Self {
         self.longest_delay = longest;
         self
     }
 
-    /// The same, with puts that land after a time of this range (50 to 200 ms unless said).
+    /// Sets the range of times after which late puts land (default 50 to 200 ms).
     #[must_use]
     pub const fn with_landing(mut self, landing: RangeInclusive<Duration>) -> Self {
         self.landing = landing;
         self
     }
 
-    /// What becomes of the request with this ordinal: the same for the same seed, whatever happened to
-    /// others.
+    /// Returns the decision for the request with this ordinal. It depends only on the seed and the ordinal,
+    /// not on other requests.
     pub(crate) fn decide(&self, seed: u64, ordinal: u64) -> Decision {
         let mut random = SplitMix64::new(seed ^ ordinal.wrapping_mul(0xD6E8_FEB8_6659_FD93));
         let (mut drawn, delay, cuts) = (random.fraction(), random.fraction(), random.fraction() < 0.5);
@@ -189,21 +189,21 @@ impl Default for FaultPlan {
     }
 }
 
-/// What becomes of one request.
+/// The decision about one request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Decision {
     pub(crate) fault: Option<Fault>,
-    /// For faults that take their time.
+    /// The delay of slow faults.
     pub(crate) delay: Duration,
-    /// When a put that lands late does.
+    /// The delay of a put that lands late.
     pub(crate) landing: Duration,
-    /// Whether a late write is announced by a cut connection, or by an error.
+    /// Whether the client of a late write gets a cut connection instead of an error.
     pub(crate) cuts: bool,
-    /// For faults of several forms.
+    /// Selects a form of faults that have several.
     pub(crate) choice: u64,
 }
 
-/// A small generator of the well-known kind: good enough for faults, and the same on every machine.
+/// A small, well-known random generator: good enough for faults, and the same on every machine.
 #[derive(Debug)]
 pub(crate) struct SplitMix64(u64);
 
@@ -220,9 +220,9 @@ impl SplitMix64 {
         mixed ^ (mixed >> 31)
     }
 
-    /// At least 0 and below 1.
+    /// Returns a number of at least 0 and less than 1.
     pub(crate) fn fraction(&mut self) -> f64 {
-        // 53 bits, which a double holds exactly.
+        // 53 bits, which a double represents exactly.
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 }

@@ -1,4 +1,4 @@
-//! The proxy that misbehaves.
+//! A proxy that injects faults.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -20,21 +20,21 @@ use crate::requests::{Kind, Request, Requests};
 use crate::server::{Answer, Server};
 use crate::upstream::{Error, Reply, Whole};
 
-/// The web page that redirects lead to. A client that follows one finds a page with all that an object has.
+/// The web page that redirects lead to. A client that follows one gets a page with all headers of an object.
 const PAGE: &str = "/sign-in";
-/// How many requests in a row credentials have expired for.
+/// For how many consecutive requests credentials have expired.
 const EXPIRED_FOR: u64 = 8;
 
-/// How long half an answer has for leaving this process before the other half is denied.
+/// The time for the first half of a truncated reply to be sent before the connection is cut.
 const FLUSH: Duration = Duration::from_millis(5);
 
-/// An HTTP/1.1 proxy in front of one server, which does to requests what networks do, by a seed.
+/// An HTTP/1.1 proxy in front of one server, which injects network faults into requests by a seed.
 ///
-/// Point a client at [`url`](Self::url) instead of the server. Nothing that may be signed is changed, so it
-/// stands before every server here and before real ones on this machine. Creating one prints its seed: the
-/// same seed and plan do the same to the request with the same ordinal.
+/// Point a client at [`url`](Self::url) instead of the server. The proxy changes nothing that may be signed,
+/// so it works in front of every server here and of real ones on this machine. Creating one prints its seed:
+/// the same seed and plan inject the same fault into the request with the same ordinal.
 ///
-/// A server that cannot be reached is answered for with 502, and the log says so.
+/// If the server cannot be reached, the proxy replies with 502 and logs the reason.
 #[derive(Debug)]
 pub struct Proxy {
     server: Server,
@@ -47,7 +47,7 @@ struct Shared {
     seed: u64,
     requests: Requests,
     state: Mutex<State>,
-    /// How many late writes have not reached the server yet.
+    /// The number of late writes that have not reached the server yet.
     late: watch::Sender<u64>,
 }
 
@@ -56,7 +56,7 @@ struct State {
     plan: FaultPlan,
     shaping: Shaping,
     ordinal: u64,
-    /// Before this ordinal all credentials have expired.
+    /// All credentials are expired before this ordinal.
     expired_until: u64,
     one_shots: Vec<(Predicate, Fault)>,
     injected: BTreeMap<Fault, u64>,
@@ -66,10 +66,11 @@ type Predicate = Box<dyn Fn(&Request) -> bool + Send>;
 type Body = BoxBody<Bytes, Error>;
 
 impl Proxy {
-    /// A proxy before the server at `upstream` (`http://HOST:PORT`), without any fault until a plan is set.
+    /// Starts a proxy in front of the server at `upstream` (`http://HOST:PORT`), without faults until a plan
+    /// is set.
     ///
     /// # Panics
-    /// When no socket or thread can be had, or when `upstream` is no such address.
+    /// If no socket or thread is available, or if `upstream` is not such an address.
     #[allow(clippy::print_stdout, reason = "the seed belongs into the output of the test that failed")]
     #[must_use]
     pub fn start(upstream: &str, seed: u64) -> Self {
@@ -90,60 +91,60 @@ impl Proxy {
         proxy
     }
 
-    /// The same with a plan from now on.
+    /// Sets a plan, and returns the proxy.
     #[must_use]
     pub fn with_plan(self, plan: FaultPlan) -> Self {
         self.set_plan(plan);
         self
     }
 
-    /// Follows this plan from the next request on.
+    /// Sets the plan for the next requests.
     pub fn set_plan(&self, plan: FaultPlan) {
         self.shared.lock().plan = plan;
     }
 
-    /// Is this slow from the next request on, whatever the plan says.
+    /// Sets the latency of the next requests, independently of the plan.
     pub fn set_shaping(&self, shaping: Shaping) {
         self.shared.lock().shaping = shaping;
     }
 
-    /// The next request that `matches` suffers this fault, whatever the plan says. Several wait side by side,
-    /// and the oldest that matches is taken. The request has no status yet when it is looked at.
+    /// Injects this fault into the next request that `matches`, independently of the plan. If several are
+    /// pending, the oldest that matches is used. The request has no status yet when it is matched.
     pub fn one_shot(&self, fault: Fault, matches: impl Fn(&Request) -> bool + Send + 'static) {
         self.shared.lock().one_shots.push((Box::new(matches), fault));
     }
 
-    /// How many one-shots still wait for their request.
+    /// Returns the number of pending one-shots.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.shared.lock().one_shots.len()
     }
 
-    /// How often each fault really happened.
+    /// Returns how often each fault actually happened.
     #[must_use]
     pub fn injected(&self) -> BTreeMap<Fault, u64> {
         self.shared.lock().injected.clone()
     }
 
-    /// `http://127.0.0.1:PORT`, without a slash at the end.
+    /// Returns `http://127.0.0.1:PORT`, without a trailing slash.
     #[must_use]
     pub fn url(&self) -> String {
         self.server.url()
     }
 
-    /// The seed.
+    /// Returns the seed.
     #[must_use]
     pub fn seed(&self) -> u64 {
         self.shared.seed
     }
 
-    /// What clients asked this proxy for; the status is what the client was told.
+    /// Returns the requests to this proxy; the status is the one that the client got.
     #[must_use]
     pub fn requests(&self) -> Requests {
         self.shared.requests.clone()
     }
 
-    /// How often a client followed a redirect.
+    /// Returns how often a client followed a redirect.
     #[must_use]
     pub fn followed(&self) -> usize {
         self.shared
@@ -154,10 +155,10 @@ impl Proxy {
             .count()
     }
 
-    /// Waits until every late write has reached the server. Dropping the proxy gives those up that have not.
+    /// Waits until every late write has reached the server. Dropping the proxy drops the remaining ones.
     pub async fn settled(&self) {
         let mut late = self.late.clone();
-        // The sender lives as long as this proxy, so the wait ends only when it is true.
+        // The sender lives as long as this proxy, so the wait ends only when the condition is true.
         late.wait_for(|under_way| *under_way == 0).await.expect("the sender lives as long as the proxy");
     }
 }
@@ -286,7 +287,7 @@ impl Shared {
         });
     }
 
-    /// Lets the server carry the request out to its end, even when the client hangs up meanwhile.
+    /// Lets the server execute the request completely, even if the client disconnects.
     async fn carry_out(&self, whole: Whole) -> Option<Reply> {
         let upstream = self.upstream.clone();
         match tokio::spawn(async move { whole.send(&upstream).await }).await {
@@ -369,11 +370,11 @@ fn page() -> Response<Body> {
     reply
 }
 
-/// Announces the whole answer and breaks off after half of it.
+/// Announces the full length of the reply and ends it after half of its body.
 fn truncated(Reply { mut head, mut body }: Reply) -> Response<Body> {
     head.headers.insert(header::CONTENT_LENGTH, body.len().into());
     let half = body.split_to(body.len() / 2);
-    // The half has to be on its way before the connection is cut, or nothing of the answer would arrive.
+    // The first half must be sent before the connection is cut, or the client would receive nothing.
     let broken = async {
         tokio::time::sleep(FLUSH).await;
         Err(Error::from("the answer breaks off on purpose"))

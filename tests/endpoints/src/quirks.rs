@@ -1,34 +1,34 @@
-//! How a server may differ from a good one.
+//! Deviations of servers from the documented behaviour.
 
 use std::time::Duration;
 
-/// What real servers do that the documentation of S3 does not say. The default has none: conditions are
-/// honoured, and checking one and acting on it is one step.
+/// Behaviour of real servers that the documentation of S3 does not mention. The default has no quirks:
+/// conditions are honoured, and check and write are atomic.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Quirks {
-    /// Lists give the ETag without its quotes, all else gives it with them (Azure, some S3 servers).
+    /// Lists return the ETag without quotes, other replies with them (Azure, some S3 servers).
     pub unquoted_list_etags: bool,
-    /// `If-Match` holds only without quotes: with them even the right ETag is 412 (Ceph RGW 16).
+    /// `If-Match` only works without quotes: with them, even the right ETag gets 412 (Ceph RGW 16).
     pub if_match_unquoted_only: bool,
-    /// `If-Match` is not looked at: every update succeeds (s3rver).
+    /// `If-Match` is ignored: every update succeeds (s3rver).
     pub ignores_if_match: bool,
-    /// `If-None-Match` is not looked at: every create succeeds (s3rver).
+    /// `If-None-Match` is ignored: every create succeeds (s3rver).
     pub ignores_if_none_match: bool,
-    /// A condition is checked, then others get a turn, then the write happens (s3s-fs, stock moto): of
-    /// several writers at once all may win. A write whose condition holds waits up to 0.2 s for a second
+    /// A condition is checked, other requests may run, and then the write happens (s3s-fs, stock moto): all
+    /// of several concurrent writers may win. A write whose condition holds waits up to 0.2 s for a second
     /// writer of its key.
     pub racy: bool,
-    /// A conditional write that lost to one at the same time is 409 instead of 412 (AWS).
+    /// A conditional write that lost to a concurrent one gets 409 instead of 412 (AWS).
     pub conflict_409_on_race: bool,
-    /// A conditional write that lost to one at the same time is 500 instead of 412 (Ceph RGW 16). Wins over
-    /// [`conflict_409_on_race`](Self::conflict_409_on_race).
+    /// A conditional write that lost to a concurrent one gets 500 instead of 412 (Ceph RGW 16). Takes
+    /// precedence over [`conflict_409_on_race`](Self::conflict_409_on_race).
     pub error_500_on_lost_race: bool,
-    /// A completed multipart upload is answered with an empty ETag (Ceph RGW 16). The object has one.
+    /// The reply to a completed multipart upload has an empty ETag (Ceph RGW 16). The object has one.
     pub empty_multipart_etag: bool,
 }
 
 impl Quirks {
-    /// No quirks at all, the same as the default.
+    /// No quirks, like the default.
     pub const NONE: Self = Self {
         unquoted_list_etags: false,
         if_match_unquoted_only: false,
@@ -40,7 +40,7 @@ impl Quirks {
         empty_multipart_etag: false,
     };
 
-    /// Ceph RGW 16 as Debian 12 ships it. Safe once its dialect is spoken.
+    /// Ceph RGW 16 as shipped in Debian 12. Safe for clients that handle its quirks.
     #[must_use]
     pub const fn ceph_rgw_16() -> Self {
         Self {
@@ -51,40 +51,40 @@ impl Quirks {
         }
     }
 
-    /// s3rver: no condition means anything there.
+    /// s3rver: it ignores all conditions.
     #[must_use]
     pub const fn s3rver() -> Self {
         Self { ignores_if_match: true, ignores_if_none_match: true, ..Self::NONE }
     }
 
-    /// s3s-fs 0.14: right one by one, wrong in a race.
+    /// s3s-fs 0.14: correct for sequential writes, wrong in a race.
     #[must_use]
     pub const fn s3s_fs() -> Self {
         Self { racy: true, ..Self::NONE }
     }
 
-    /// AWS: safe, and says 409 where two conditional writes met.
+    /// AWS: safe, and replies 409 to a conditional write that lost to a concurrent one.
     #[must_use]
     pub const fn aws() -> Self {
         Self { conflict_409_on_race: true, ..Self::NONE }
     }
 
-    /// Whether conditional writes have to be given the chance to meet.
+    /// Whether conditional writes have to be given the chance to race.
     pub(crate) fn lets_others_in(self) -> bool {
         self.racy || self.conflict_409_on_race || self.error_500_on_lost_race
     }
 }
 
-/// How slow a server is.
+/// The latency of a server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Shaping {
-    /// Added to every request before anything of it is carried out. A request takes at least this long, and
-    /// requests that are sent at once wait side by side.
+    /// Added to every request before it is executed. A request takes at least this long, and concurrent
+    /// requests wait in parallel.
     pub latency: Duration,
 }
 
 impl Shaping {
-    /// A server that is `latency` away.
+    /// Returns a server with this latency.
     #[must_use]
     pub const fn latency(latency: Duration) -> Self {
         Self { latency }

@@ -1,4 +1,4 @@
-//! What clients asked a server for: counts to assert costs with, and the log to assert the order with.
+//! Records the requests of clients: counts for checks of costs, and a log for checks of the order.
 
 use std::fmt::{self, Display, Formatter};
 use std::ops::{Add, Sub};
@@ -6,20 +6,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hyper::{HeaderMap, Method, Uri};
 
-/// What a request is for.
+/// The purpose of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
     /// An object's bytes, or a range of them.
     Get,
     /// An object's metadata.
     Head,
-    /// A write without a condition.
+    /// An unconditional write.
     Put,
-    /// A write under a condition.
+    /// A conditional write.
     ConditionalPut,
-    /// One object's removal.
+    /// The deletion of one object.
     Delete,
-    /// Many objects' removal.
+    /// The deletion of many objects.
     BulkDelete,
     /// One page of a list.
     List,
@@ -34,35 +34,35 @@ pub enum Kind {
 /// The condition of a request, as the client sent it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Condition {
-    /// `If-None-Match` with this value; `*` for "only if nothing is there".
+    /// `If-None-Match` with this value; `*` for "only if absent".
     IfNoneMatch(String),
     /// `If-Match` with this value, quotes included.
     IfMatch(String),
-    /// `x-goog-if-generation-match` with this value; `0` for "only if nothing is there".
+    /// `x-goog-if-generation-match` with this value; `0` for "only if absent".
     IfGenerationMatch(String),
 }
 
 /// One request that reached a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// What it is for.
+    /// The purpose of the request.
     pub kind: Kind,
     /// The HTTP method.
     pub method: Method,
-    /// The bucket, percent-encoded as it came; empty when none is named.
+    /// The bucket, percent-encoded as received; empty if none is named.
     pub bucket: String,
-    /// The key without the bucket, percent-encoded as it came (portable keys are never encoded); empty for a
+    /// The key without the bucket, percent-encoded as received (portable keys are never encoded); empty for a
     /// request about the bucket. For a list it is the prefix instead.
     pub key: String,
-    /// The condition, where there is one.
+    /// The condition, if there is one.
     pub condition: Option<Condition>,
-    /// The status of the answer; `None` while there is none (also when the client hung up first).
+    /// The status of the reply; `None` while there is none (also if the client disconnected first).
     pub status: Option<u16>,
 }
 
 impl Request {
-    /// Reads a request's head the way the three protocols write it, path style. Azure's has the account where
-    /// the others have the bucket, so that the container is the key's first segment.
+    /// Parses the head of a request of any of the three protocols, path style. Azure has the account where
+    /// the others have the bucket, so the container is the first segment of the key.
     pub(crate) fn read(method: &Method, uri: &Uri, headers: &HeaderMap) -> Self {
         let path = uri.path().trim_start_matches('/');
         let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
@@ -140,7 +140,7 @@ impl Display for Request {
     }
 }
 
-/// How many requests of which kind. Subtract two snapshots to learn what one action cost.
+/// The number of requests of each kind. The difference of two snapshots is the cost of one action.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// [`Kind::Get`].
@@ -157,20 +157,20 @@ pub struct Counts {
     pub list: u64,
     /// Everything else.
     pub other: u64,
-    /// Bytes of the bodies that clients sent.
+    /// Bytes of the request bodies.
     pub bytes_in: u64,
-    /// Bytes of the bodies that were answered.
+    /// Bytes of the reply bodies.
     pub bytes_out: u64,
 }
 
 impl Counts {
-    /// All requests together.
+    /// Returns the number of all requests.
     #[must_use]
     pub const fn total(&self) -> u64 {
         self.get + self.head + self.put + self.conditional_put + self.delete + self.list + self.other
     }
 
-    /// Requests that may change something and are not [`other`](Self::other).
+    /// Returns the number of requests that may change something and are not [`other`](Self::other).
     #[must_use]
     pub const fn writes(&self) -> u64 {
         self.put + self.conditional_put + self.delete
@@ -217,8 +217,8 @@ impl Add for Counts {
     }
 }
 
-/// What reached a server since it started or since [`reset`](Self::reset). Cheap to clone; all clones tell
-/// the same.
+/// The requests to a server since it started or since [`reset`](Self::reset). Clones are cheap and share the
+/// log.
 #[derive(Debug, Clone, Default)]
 pub struct Requests {
     inner: Arc<Mutex<Inner>>,
@@ -228,7 +228,8 @@ pub struct Requests {
 struct Inner {
     counts: Counts,
     log: Vec<Request>,
-    /// Grows at every reset, so that an answer to an earlier request finds no entry of a later one.
+    /// Incremented at every reset, so that the reply to an earlier request does not change an entry of a
+    /// later one.
     epoch: u64,
     in_flight: u64,
     most_in_flight: u64,
@@ -237,7 +238,7 @@ struct Inner {
     rounds: u64,
 }
 
-/// The place of one request in the log; it is in flight until this is dropped.
+/// The position of one request in the log; the request is in flight until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Entry {
     requests: Requests,
@@ -247,45 +248,45 @@ pub(crate) struct Entry {
 }
 
 impl Requests {
-    /// The counts up to now.
+    /// Returns the counts up to now.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.lock().counts
     }
 
-    /// All requests in the order in which they arrived.
+    /// Returns all requests in the order of arrival.
     #[must_use]
     pub fn log(&self) -> Vec<Request> {
         self.lock().log.clone()
     }
 
-    /// The requests of one kind, in order.
+    /// Returns the requests of one kind, in order.
     #[must_use]
     pub fn of_kind(&self, kind: Kind) -> Vec<Request> {
         self.lock().log.iter().filter(|request| request.kind == kind).cloned().collect()
     }
 
-    /// How many requests were in flight at once at most.
+    /// Returns the maximum number of concurrent requests.
     #[must_use]
     pub fn most_in_flight(&self) -> u64 {
         self.lock().most_in_flight
     }
 
-    /// How many are in flight now.
+    /// Returns the number of requests in flight.
     #[must_use]
     pub fn in_flight(&self) -> u64 {
         self.lock().in_flight
     }
 
-    /// How many requests came one after the other: the longest chain in which each one arrived after the one
-    /// before was answered. Requests that a client sends at once are one round only if the server is slower
-    /// than the client ([`Shaping`](crate::Shaping)).
+    /// Returns the number of sequential round trips: the longest chain in which each request arrived after
+    /// the previous one was answered. Requests that a client sends together are one round only if the server
+    /// is slower than the client ([`Shaping`](crate::Shaping)).
     #[must_use]
     pub fn rounds(&self) -> u64 {
         self.lock().rounds
     }
 
-    /// Starts over: no counts, no log, and the maximum in flight is what is in flight now.
+    /// Clears the counts and the log, and sets the maximum in flight to the current number.
     pub fn reset(&self) {
         let mut inner = self.lock();
         inner.counts = Counts::default();

@@ -1,4 +1,4 @@
-//! S3's operations on the store, with the quirks that are switched on.
+//! The S3 operations on the store, with the enabled quirks.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,24 +12,23 @@ use crate::quirks::Quirks;
 use crate::s3_answers::{etag, got, headed, listed, page_query, refused};
 use crate::store::{Content, Refusal, Store, Stored, When};
 
-/// How long a conditional write leaves others the chance to come in between, where a quirk wants them to
-/// meet.
+/// How long a conditional write lets other writes come in between, if a quirk needs a race.
 const TURN: Duration = Duration::from_millis(5);
 
-/// How many turns a racy server waits for a second writer of the key, so that a race is a race on a busy
-/// machine too.
+/// How many turns a racy server waits for a second writer of the key, so that races also happen on a busy
+/// machine.
 const TURNS: u32 = 40;
 
-/// The store, spoken to in S3's operations.
+/// The store behind the S3 operations.
 #[derive(Debug, Clone)]
 pub(crate) struct S3Store {
     pub(crate) store: Arc<Store>,
     pub(crate) quirks: Arc<Mutex<Quirks>>,
-    /// How many conditional writes of each key are between their check and their act.
+    /// The number of conditional writes per key that are between their check and their write.
     pub(crate) between: Arc<Mutex<HashMap<(String, String), usize>>>,
 }
 
-/// A conditional write that was checked and did not act yet; until it is dropped.
+/// A conditional write between its check and its write, until it is dropped.
 struct Between<'a> {
     writes: &'a Mutex<HashMap<(String, String), usize>>,
     key: (String, String),
@@ -64,7 +63,7 @@ impl S3Store {
         *self.quirks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Carries a write under a condition out, as well as this server can.
+    /// Executes a conditional write, with the quirks of this server.
     async fn conditional(
         &self,
         bucket: &str,
@@ -85,11 +84,11 @@ impl S3Store {
             }
             tokio::time::sleep(TURN).await;
         }
-        // Whoever waited for this one has to notice it before it acts and leaves.
+        // A writer that waited for this one must notice it before it writes and leaves.
         tokio::time::sleep(TURN * 2).await;
         drop(entered);
         let result = match checked {
-            // What was checked a while ago is acted upon now: exactly what a server must not do.
+            // The write relies on an outdated check: exactly what a server must not do.
             Some(Ok(())) => write(&When::Always),
             Some(Err(refusal)) => Err(refusal),
             None => write(&when),
@@ -108,7 +107,7 @@ impl S3Store {
         }
     }
 
-    /// The condition of a write, as this server understands it.
+    /// Returns the condition of a write, as this server understands it.
     fn when<T>(
         &self,
         request: &S3Request<T>,
@@ -137,7 +136,7 @@ impl S3Store {
     }
 }
 
-/// The whole body, or an error: what arrived in part is never stored.
+/// Returns the complete body, or an error: a partly received body is never stored.
 async fn body(stream: Option<StreamingBlob>, length: Option<i64>) -> S3Result<bytes::Bytes> {
     let mut bytes = Vec::new();
     if let Some(mut stream) = stream {

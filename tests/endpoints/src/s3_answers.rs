@@ -1,11 +1,11 @@
-//! How S3 words what the store says.
+//! Translates results of the store into S3 replies.
 
 use s3s::dto::*;
 use s3s::{S3Error, S3Result, s3_error};
 
 use crate::store::{Page, Query, Refusal, Stored, hex};
 
-/// Pages hold no more than this, whatever is asked for.
+/// The maximum page size.
 const PAGE: usize = 1000;
 
 pub(crate) fn refused(refusal: Refusal) -> S3Error {
@@ -141,7 +141,7 @@ pub(crate) fn listed(input: ListObjectsV2Input, query: &Query, page: Page) -> Li
     }
 }
 
-/// Not a key, so that a client that takes it for one is found out.
+/// Encoded so that it is not a valid key: a client that uses it as one is detected.
 fn write_token(after: &str) -> String {
     format!("~{}", hex(after.as_bytes()))
 }

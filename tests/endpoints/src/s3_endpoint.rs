@@ -1,4 +1,4 @@
-//! The S3 server: its door, its knobs, and the two answers that only its raw text can differ in.
+//! The S3 server, its settings, and the two replies that differ only in their raw text.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,11 +17,11 @@ use crate::{ACCESS_KEY, REGION, SECRET_KEY};
 
 /// An S3 server in this process, on a free port of the loopback address, until it is dropped.
 ///
-/// Requests are signed (SigV4, [`ACCESS_KEY`] and [`SECRET_KEY`]) and path style. It knows put (with
+/// Requests are signed (SigV4, [`ACCESS_KEY`] and [`SECRET_KEY`]) and path style. It supports put (with
 /// `If-None-Match: *` and `If-Match`, quoted or not; a missing object under `If-Match` is 404), get with
 /// ranges, head, delete, bulk delete, list (version 2), multipart uploads, copy and user metadata. ETags are
-/// the MD5 of the content, so they come back with it. What it does not know is answered with 501, never half
-/// done.
+/// the MD5 of the content, so equal content has equal ETags. Unsupported requests get 501 and are never
+/// partly executed.
 #[derive(Debug)]
 pub struct S3Endpoint {
     server: Server,
@@ -40,10 +40,10 @@ struct Handler {
 }
 
 impl S3Endpoint {
-    /// A good server with these buckets and no others.
+    /// Starts a server without quirks and with exactly these buckets.
     ///
     /// # Panics
-    /// When no socket or thread can be had.
+    /// If no socket or thread is available.
     pub fn start<N: Into<String>>(buckets: impl IntoIterator<Item = N>) -> Self {
         let store = Arc::new(Store::new(buckets.into_iter().map(Into::into)));
         let requests = Requests::default();
@@ -64,56 +64,56 @@ impl S3Endpoint {
         Self { server, store, requests, quirks, shaping }
     }
 
-    /// The same with quirks from now on.
+    /// Sets quirks, and returns the server.
     #[must_use]
     pub fn with_quirks(self, quirks: Quirks) -> Self {
         self.set_quirks(quirks);
         self
     }
 
-    /// The same with a shape from now on.
+    /// Sets the latency, and returns the server.
     #[must_use]
     pub fn with_shaping(self, shaping: Shaping) -> Self {
         self.set_shaping(shaping);
         self
     }
 
-    /// Behaves like this from the next request on: a server may turn bad after it was found to be good.
+    /// Sets the quirks for the next requests: a server may become unsafe after it was found to be safe.
     pub fn set_quirks(&self, quirks: Quirks) {
         *self.quirks.lock().unwrap_or_else(PoisonError::into_inner) = quirks;
     }
 
-    /// Is this slow from the next request on.
+    /// Sets the latency for the next requests.
     pub fn set_shaping(&self, shaping: Shaping) {
         *self.shaping.lock().unwrap_or_else(PoisonError::into_inner) = shaping;
     }
 
-    /// `http://127.0.0.1:PORT`, without a slash at the end.
+    /// Returns `http://127.0.0.1:PORT`, without a trailing slash.
     #[must_use]
     pub fn url(&self) -> String {
         self.server.url()
     }
 
-    /// What was asked for so far.
+    /// Returns the requests so far.
     #[must_use]
     pub fn requests(&self) -> Requests {
         self.requests.clone()
     }
 
-    /// A bucket past HTTP.
+    /// Returns direct access to a bucket, without HTTP.
     #[must_use]
     pub fn bucket(&self, name: &str) -> Bucket {
         Bucket { store: Arc::clone(&self.store), name: name.to_owned() }
     }
 
-    /// What an S3 client (and our program) reads from its environment to find this server and `bucket`.
+    /// Returns the variables with which an S3 client (and our program) finds this server and `bucket`.
     #[must_use]
     pub fn variables(&self, bucket: &str) -> BTreeMap<String, String> {
         variables(&self.url(), bucket)
     }
 }
 
-/// The variables of an S3 server at `url`: this one, or a proxy in front of it.
+/// Returns the variables for an S3 server at `url`: this one, or a proxy in front of it.
 #[must_use]
 pub fn variables(url: &str, bucket: &str) -> BTreeMap<String, String> {
     [
@@ -167,7 +167,7 @@ impl Handler {
     }
 }
 
-/// The response with the text of every `ETag` element changed.
+/// Returns the response with the text of every `ETag` element changed.
 async fn reworded(response: s3s::HttpResponse, change: impl Fn(&str) -> String) -> Option<s3s::HttpResponse> {
     let (mut parts, body) = response.into_parts();
     let bytes = match body.collect().await {

@@ -1,4 +1,4 @@
-//! The thread, the runtime and the socket behind every server of this crate.
+//! The thread, the runtime and the socket of every server of this crate.
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -10,8 +10,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::sync::oneshot;
 
-/// A running HTTP/1.1 server on a free port of the loopback address. Stops when dropped: connections are cut,
-/// what is under way is given up, and the thread is gone when the drop returns.
+/// A running HTTP/1.1 server on a free port of the loopback address. Dropping it stops it: connections are
+/// cut, requests in progress are dropped, and the thread has ended when the drop returns.
 #[derive(Debug)]
 pub(crate) struct Server {
     address: SocketAddr,
@@ -19,15 +19,15 @@ pub(crate) struct Server {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What becomes of one request.
+/// The reply to one request.
 pub(crate) enum Answer<B> {
-    /// Send this.
+    /// Send this response.
     Reply(hyper::Response<B>),
-    /// Cut the connection without a word.
+    /// Cut the connection without a response.
     Hangup,
 }
 
-/// Ends the connection: hyper sends nothing once its service failed.
+/// Ends the connection: hyper sends nothing after its service has failed.
 #[derive(Debug)]
 struct Hungup;
 
@@ -43,7 +43,7 @@ impl Server {
     /// Serves every request of every connection with `handle`.
     ///
     /// # Panics
-    /// When no socket, runtime or thread can be had.
+    /// If no socket, runtime or thread is available.
     pub(crate) fn start<H, F, B>(name: &str, handle: H) -> Self
     where
         H: Fn(hyper::Request<Incoming>) -> F + Clone + Send + 'static,
@@ -100,7 +100,7 @@ where
         let stream = match socket.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                // Out of descriptors, most likely: others may be closed meanwhile.
+                // The process is most likely out of descriptors; others may be closed in the meantime.
                 tracing::warn!(%error, "a connection was not accepted");
                 tokio::time::sleep(std::time::Duration::from_millis(10)).await;
                 continue;

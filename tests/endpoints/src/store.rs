@@ -1,4 +1,4 @@
-//! The objects behind the servers: one mutex, so that every operation happens at one moment.
+//! The objects behind the servers. One mutex makes every operation atomic.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use md5::{Digest, Md5};
 
-/// What is put.
+/// The content of a put.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Content {
     pub(crate) bytes: Bytes,
@@ -17,19 +17,20 @@ pub(crate) struct Content {
     pub(crate) metadata: HashMap<String, String>,
 }
 
-/// What is there.
+/// A stored object.
 #[derive(Debug, Clone)]
 pub(crate) struct Stored {
     pub(crate) content: Content,
-    /// Without quotes. Of the content alone, so that it comes back with it, as on real servers.
+    /// Without quotes. It depends only on the content, so equal content has an equal ETag, as on real
+    /// servers.
     pub(crate) etag: String,
     pub(crate) modified: SystemTime,
-    /// The number of the write that made it: never zero, never the same again, also for the same bytes. GCS's
-    /// generation.
+    /// The number of the write that created it: never zero and never reused, even for the same bytes. This is
+    /// GCS's generation.
     pub(crate) generation: u64,
 }
 
-/// When a write may happen.
+/// The condition of a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum When {
     Always,
@@ -39,7 +40,7 @@ pub(crate) enum When {
     Generation(u64),
 }
 
-/// Why something did not happen.
+/// Why an operation was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
     NoBucket,
@@ -54,16 +55,16 @@ pub(crate) enum Refusal {
 pub(crate) struct Page {
     pub(crate) objects: Vec<(String, Stored)>,
     pub(crate) prefixes: Vec<String>,
-    /// Where the next page begins, when there is one: behind this name.
+    /// The name after which the next page starts, if there is one.
     pub(crate) next: Option<String>,
 }
 
-/// What a page is of.
+/// The request for a page.
 #[derive(Debug, Default)]
 pub(crate) struct Query {
     pub(crate) prefix: String,
     pub(crate) delimiter: Option<String>,
-    /// Names up to this one, itself included, are left out.
+    /// Names up to and including this one are skipped.
     pub(crate) after: Option<String>,
     pub(crate) limit: usize,
 }
@@ -76,7 +77,7 @@ pub(crate) struct Store {
 #[derive(Debug, Default)]
 struct State {
     buckets: BTreeMap<String, BTreeMap<String, Stored>>,
-    /// The number of the last change of every key, removals included.
+    /// The number of the last change of every key, including removals.
     changes: HashMap<(String, String), u64>,
     clock: u64,
     uploads: BTreeMap<String, Upload>,
@@ -113,7 +114,7 @@ impl Store {
         self.lock().objects(bucket)?.get(key).cloned().ok_or(Refusal::NoKey)
     }
 
-    /// Checks and writes at one moment.
+    /// Checks the condition and writes, atomically.
     pub(crate) fn put(
         &self,
         bucket: &str,
@@ -127,17 +128,17 @@ impl Store {
         state.write(bucket, key, content, etag)
     }
 
-    /// Whether a write under this condition could happen now.
+    /// Whether a write under this condition would succeed now.
     pub(crate) fn check(&self, bucket: &str, key: &str, when: &When) -> Result<(), Refusal> {
         self.lock().check(bucket, key, when)
     }
 
-    /// The number of the key's last change; zero when there was none.
+    /// Returns the number of the key's last change; zero if there was none.
     pub(crate) fn changed(&self, bucket: &str, key: &str) -> u64 {
         self.lock().changes.get(&(bucket.to_owned(), key.to_owned())).copied().unwrap_or(0)
     }
 
-    /// Removes one object and says whether there was one.
+    /// Removes one object. Returns whether it existed.
     pub(crate) fn delete(&self, bucket: &str, key: &str, when: &When) -> Result<bool, Refusal> {
         let mut state = self.lock();
         state.check(bucket, key, when)?;
@@ -165,7 +166,7 @@ impl Store {
         state.write(to.0, to.1, content, source.etag)
     }
 
-    /// One page, in byte order of the keys.
+    /// Returns one page, in byte order of the keys.
     pub(crate) fn list(&self, bucket: &str, query: &Query) -> Result<Page, Refusal> {
         let state = self.lock();
         let objects = state.objects(bucket)?;
@@ -180,7 +181,7 @@ impl Store {
                     Some(format!("{}{head}{delimiter}", query.prefix))
                 });
             let name = group.as_ref().unwrap_or(key);
-            // A group that was given, or that a page before ended with, is not given again.
+            // A group that was returned already, or that ended the previous page, is not returned again.
             let given = |done: &String| name <= done;
             if query.after.as_ref().is_some_and(given) || last.as_ref().is_some_and(given) {
                 continue;
@@ -209,7 +210,7 @@ impl Store {
         Ok(id)
     }
 
-    /// Keeps a part and gives its ETag.
+    /// Stores a part. Returns its ETag.
     pub(crate) fn upload_part(
         &self,
         at: (&str, &str),
@@ -224,7 +225,7 @@ impl Store {
         Ok(etag)
     }
 
-    /// Joins the parts that are named, in the order of their numbers, at one moment.
+    /// Joins the named parts in the order of their numbers, atomically.
     pub(crate) fn complete_upload(
         &self,
         at: (&str, &str),
@@ -251,7 +252,7 @@ impl Store {
         content.bytes = bytes.into();
         state.check(at.0, at.1, when)?;
         state.uploads.remove(id);
-        // The ETag of an object from parts is that of the parts' sums, and names their number.
+        // The ETag of a multipart object is the hash of the parts' hashes, followed by the number of parts.
         state.write(at.0, at.1, content, format!("{}-{}", hex(&md5(&sums)), parts.len()))
     }
 
@@ -312,7 +313,7 @@ impl State {
     }
 }
 
-/// One bucket of a server, past HTTP: to look at what is stored and to tamper with it. Nothing here is
+/// Direct access to one bucket of a server, without HTTP, to inspect and change what is stored. It is not
 /// counted.
 #[derive(Debug, Clone)]
 pub struct Bucket {
@@ -321,34 +322,34 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// The bytes of an object, as they are stored.
+    /// Returns the stored bytes of an object.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<Bytes> {
         self.store.get(&self.name, key).ok().map(|stored| stored.content.bytes)
     }
 
-    /// Writes an object without a condition and gives its quoted ETag.
+    /// Writes an object unconditionally. Returns its quoted ETag.
     ///
     /// # Panics
-    /// When the server has no bucket of this name.
+    /// If the server has no bucket of this name.
     pub fn put(&self, key: &str, bytes: impl Into<Bytes>) -> String {
         let content = Content { bytes: bytes.into(), ..Content::default() };
         let stored = self.store.put(&self.name, key, content, &When::Always).expect("a bucket of this name");
         format!("\"{}\"", stored.etag)
     }
 
-    /// Removes an object and says whether there was one.
+    /// Removes an object. Returns whether it existed.
     ///
     /// # Panics
-    /// When the server has no bucket of this name.
+    /// If the server has no bucket of this name.
     pub fn delete(&self, key: &str) -> bool {
         self.store.delete(&self.name, key, &When::Always).expect("a bucket of this name")
     }
 
-    /// All keys that begin with `prefix`, in byte order.
+    /// Returns all keys that begin with `prefix`, in byte order.
     ///
     /// # Panics
-    /// When the server has no bucket of this name.
+    /// If the server has no bucket of this name.
     #[must_use]
     pub fn keys(&self, prefix: &str) -> Vec<String> {
         let query = Query { prefix: prefix.to_owned(), limit: usize::MAX, ..Query::default() };
@@ -356,7 +357,7 @@ impl Bucket {
         page.objects.into_iter().map(|(key, _)| key).collect()
     }
 
-    /// How many multipart uploads were begun and neither completed nor aborted.
+    /// Returns the number of multipart uploads that were started and neither completed nor aborted.
     #[must_use]
     pub fn open_uploads(&self) -> usize {
         self.store.uploads(&self.name)

@@ -1,4 +1,4 @@
-//! The server behind a proxy: requests go on as they came, each on a connection of its own.
+//! The server behind a proxy: requests are forwarded unchanged, each on its own connection.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -9,24 +9,24 @@ use hyper::http::{request, response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-/// What went wrong between the proxy and the server.
+/// An error between the proxy and the server.
 pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// A request that was read to its end, so that it can be sent as often as it takes.
+/// A completely read request, so that it can be sent several times.
 #[derive(Debug, Clone)]
 pub(crate) struct Whole {
     head: request::Parts,
     body: Bytes,
 }
 
-/// An answer that was read to its end.
+/// A completely read reply.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) head: response::Parts,
     pub(crate) body: Bytes,
 }
 
-/// Headers that are about one connection, not about the request.
+/// Headers that concern one connection, not the request.
 const OF_THE_CONNECTION: [HeaderName; 3] =
     [CONNECTION, TRANSFER_ENCODING, HeaderName::from_static("keep-alive")];
 
@@ -37,16 +37,16 @@ fn without_connection(headers: &mut HeaderMap) {
 }
 
 impl Whole {
-    /// Reads a request to its end. Path, query, `Host` and all that may be signed stay as they are.
+    /// Reads a request completely. Path, query, `Host` and all that may be signed are unchanged.
     pub(crate) async fn read(request: hyper::Request<Incoming>) -> Result<Self, Error> {
         let (mut head, body) = request.into_parts();
         without_connection(&mut head.headers);
-        // This proxy reads first and asks later, so there is nobody to wait for a permission.
+        // This proxy reads the body without waiting for a permission, so `Expect` is not needed.
         head.headers.remove(hyper::header::EXPECT);
         Ok(Self { head, body: body.collect().await?.to_bytes() })
     }
 
-    /// Sends it to `authority` (`host:port`) and reads the answer to its end.
+    /// Sends it to `authority` (`host:port`) and reads the reply completely.
     pub(crate) async fn send(self, authority: &str) -> Result<Reply, Error> {
         let stream = TcpStream::connect(authority).await?;
         stream.set_nodelay(true)?;

@@ -1,4 +1,4 @@
-//! The service that hands out credentials: an S3 client renews what it gets there, and each fault happens.
+//! Tests of the credential service: an S3 client renews its credentials there, and each fault happens.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
@@ -17,7 +17,7 @@ fn client(service: &CredentialService, endpoint: &S3Endpoint) -> object_store::a
         builder.with_config(name.to_lowercase().parse().unwrap(), value)
     };
     let retry = RetryConfig { max_retries: 0, ..RetryConfig::default() };
-    // Many times as long as the slowest answer, and soon over where none comes.
+    // Much longer than the slowest reply, but short if there is no reply.
     let limits = ClientOptions::new().with_timeout(Duration::from_secs(2));
     let builder = AmazonS3Builder::new().with_retry(retry).with_client_options(limits);
     variables.iter().fold(builder, set).build().unwrap()
@@ -42,7 +42,7 @@ async fn each_fault_happens_and_the_same_seed_repeats_them() {
         service.fail(0.08);
         let mut refused = 0;
         for _ in 0..40 {
-            // A client of its own has nothing from before.
+            // A new client has no earlier credentials.
             refused += u64::from(client(&service, &endpoint).list_with_delimiter(None).await.is_err());
         }
         (service.injected(), service.handed_out(), refused)

@@ -1,4 +1,4 @@
-//! The GCS server as a client meets it.
+//! Tests of the GCS server through a client.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,
@@ -19,7 +19,7 @@ use object_store::{
 use pflow_test_endpoints::{Condition, GcsEndpoint, Kind};
 use support::{BUCKET, no_retries, put, update};
 
-/// A client set up by the variables alone, which repeats nothing.
+/// A client that is configured only by the variables, without retries.
 fn gcs(endpoint: &GcsEndpoint) -> Arc<GoogleCloudStorage> {
     let mut builder = GoogleCloudStorageBuilder::new().with_retry(no_retries());
     for (name, value) in endpoint.variables(BUCKET) {

@@ -1,4 +1,4 @@
-//! The proxy: each fault happens, and the server saw what the fault says.
+//! Tests of the proxy: each fault happens, and affects the server as documented.
 #![allow(clippy::disallowed_methods, reason = "a server has a real clock")]
 
 mod support;
@@ -49,11 +49,11 @@ async fn each_fault_of_a_write_leaves_the_server_as_it_says() {
             | Fault::Error503Before
             | Fault::Conflict409Before
             | Fault::Expired => (false, 0, false),
-            // This client believes pages, and follows redirects where it can.
+            // This client accepts pages, and follows redirects where possible.
             Fault::RedirectBefore | Fault::PageBefore => (result.is_ok(), 0, false),
             Fault::RedirectAfter | Fault::PageAfter => (result.is_ok(), 1, true),
             Fault::Delay => (true, 1, true),
-            // The second one meets the first.
+            // The second request conflicts with the first.
             Fault::Duplicate => (false, 2, true),
             _ => (false, 1, true),
         };
@@ -118,7 +118,7 @@ async fn the_same_seed_does_the_same_to_the_same_requests() {
         let proxy = Proxy::start(&endpoint.url(), seed).with_plan(FaultPlan::each(0.05));
         let store = s3_at(&proxy.url());
         for number in 0..100 {
-            // Which of them fail is the point.
+            // Some fail; the test compares which.
             drop(put(&*store, &format!("k{number}"), "x", PutMode::Create).await);
         }
         proxy.settled().await;

@@ -1,4 +1,4 @@
-//! The S3 server as a client meets it.
+//! Tests of the S3 server through a client.
 #![allow(clippy::disallowed_methods, reason = "a server has a real clock")]
 #![allow(clippy::unwrap_used, reason = "helpers fail where they fail")]
 
@@ -173,7 +173,7 @@ async fn lost_races_are_worded_as_the_server_words_them() {
     {
         let endpoint = S3Endpoint::start([BUCKET]).with_quirks(quirks);
         let mut statuses = Vec::new();
-        // On a busy machine the writers may come one after the other, which is no race.
+        // On a busy machine the writers may run one after the other, without a race.
         for _ in 0..50 {
             endpoint.requests().reset();
             race(&endpoint, 4).await;
@@ -185,7 +185,7 @@ async fn lost_races_are_worded_as_the_server_words_them() {
         }
         assert_eq!(statuses.iter().filter(|found| **found == 200).count(), 1, "{statuses:?}");
         assert!(statuses.contains(&status), "{statuses:?}");
-        // A stale condition is no race.
+        // A stale condition is not a race.
         let store = s3(&endpoint);
         let stale = PutMode::Update(UpdateVersion { e_tag: Some("\"0\"".to_owned()), version: None });
         assert!(matches!(put(&*store, "race", "late", stale).await, Err(Error::Precondition { .. })));

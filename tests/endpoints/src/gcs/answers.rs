@@ -1,4 +1,4 @@
-//! What is answered: objects, documents and refusals.
+//! Replies: objects, documents and errors.
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -11,7 +11,7 @@ use super::documents::Refused;
 use super::fault::Fault;
 use crate::store::{Refusal, Stored, When};
 
-/// Status and code, as <https://cloud.google.com/storage/docs/xml-api/reference-status> lists them.
+/// Returns status and code as listed in <https://cloud.google.com/storage/docs/xml-api/reference-status>.
 pub(super) fn answer_fault(fault: Fault) -> Response<Full<Bytes>> {
     let (status, code) = match fault {
         Fault::NotModified => return empty(304, &[]),
@@ -28,12 +28,12 @@ pub(super) fn answer_fault(fault: Fault) -> Response<Full<Bytes>> {
     response(status, &[("content-type", "application/xml".to_owned())], text.into())
 }
 
-/// Nothing but headers.
+/// Returns a reply with headers and no body.
 pub(super) fn empty(status: u16, headers: &[(&str, String)]) -> Response<Full<Bytes>> {
     response(status, headers, Bytes::new())
 }
 
-/// A document, with the names of the object that it is about.
+/// Returns a document, with headers that identify the state of the object.
 pub(super) fn answer_xml(
     document: &impl Serialize,
     about: Option<&Stored>,
@@ -47,9 +47,9 @@ pub(super) fn answer_xml(
     Ok(response(200, &headers, text.into()))
 }
 
-/// An object or a range of it, when the conditions hold.
+/// Returns an object or a range of it, if the conditions hold.
 pub(super) fn answer_object(stored: &Stored, asked: &Reading) -> Result<Response<Full<Bytes>>, Fault> {
-    // Nothing keeps the generations before this one.
+    // Earlier generations are not kept.
     if asked.generation.is_some_and(|generation| generation != stored.generation) {
         return Err(Fault::Refused(Refusal::NoKey));
     }
@@ -86,7 +86,7 @@ pub(super) fn answer_object(stored: &Stored, asked: &Reading) -> Result<Response
     Ok(response(status, &headers, bytes))
 }
 
-/// What tells this state of an object from others.
+/// Returns the headers that identify this state of an object.
 pub(super) fn names(stored: &Stored) -> Vec<(&'static str, String)> {
     vec![
         ("etag", format!("\"{}\"", stored.etag)),
@@ -99,7 +99,7 @@ fn http_date(stored: &Stored) -> String {
     DateTime::<Utc>::from(stored.modified).format("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
-/// IMPORTANT: every value here is a number, a hash or what came in a header.
+/// IMPORTANT: every value here is a number, a hash, or was received in a header.
 fn response(status: u16, headers: &[(&str, String)], body: Bytes) -> Response<Full<Bytes>> {
     let mut builder = Response::builder().status(status);
     for (name, value) in headers {

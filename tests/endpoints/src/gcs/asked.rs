@@ -1,4 +1,4 @@
-//! What a request asks for, out of its path, query and headers.
+//! Parses a request from its path, query and headers.
 
 use std::collections::HashMap;
 
@@ -11,10 +11,10 @@ use s3s::dto::Range;
 use super::fault::Fault;
 use crate::store::{Content, Query, When};
 
-/// GCS gives no longer pages, whatever is asked for.
+/// The maximum page size of GCS.
 const LONGEST_PAGE: usize = 1_000;
 const USER_METADATA: &str = "x-goog-meta-";
-/// They change what is stored, read or found, and nothing here would heed them.
+/// These headers change what is stored, read or listed, and are not supported here.
 const UNKNOWN_HEADERS: [&str; 8] = [
     "cache-control",
     "content-disposition",
@@ -37,7 +37,7 @@ pub(super) struct Asked {
     headers: HeaderMap,
 }
 
-/// Under which conditions an object is read, and which part of it.
+/// The conditions and the range of a read.
 #[derive(Debug)]
 pub(super) struct Reading {
     pub(super) range: Option<Range>,
@@ -45,7 +45,7 @@ pub(super) struct Reading {
     pub(super) when: When,
     /// ETags without quotes, or `*`.
     pub(super) if_match: Option<Vec<String>>,
-    /// The same.
+    /// ETags without quotes, or `*`.
     pub(super) if_none_match: Option<Vec<String>>,
 }
 
@@ -65,7 +65,7 @@ impl Asked {
         self.query.get(name).map(String::as_str)
     }
 
-    /// When a write may happen. Generation 0 stands for "only if nothing is there".
+    /// Returns the condition of a write. Generation 0 means "only if absent".
     pub(super) fn condition(&self) -> Result<When, Fault> {
         Ok(match self.header("x-goog-if-generation-match")? {
             None => When::Always,
@@ -87,7 +87,7 @@ impl Asked {
         Ok(Content { bytes, content_type, metadata })
     }
 
-    /// Bucket and key of the object to copy, where there is one.
+    /// Returns the bucket and key of the object to copy, if there is one.
     pub(super) fn copy_source(&self) -> Result<Option<(String, String)>, Fault> {
         let source = self.header("x-goog-copy-source")?;
         source.map(|source| named(source.trim_start_matches('/'))).transpose()
@@ -113,8 +113,8 @@ impl Asked {
         Ok(Query {
             prefix: self.query("prefix").unwrap_or_default().to_owned(),
             delimiter: self.query("delimiter").map(str::to_owned),
-            // A page's token is the last name on it. It is never before the name that the first page began
-            // behind.
+            // The token of a page is the last name on it, which is never before the name at which the first
+            // page started.
             after: self.query("continuation-token").max(self.query("start-after")).map(str::to_owned),
             limit: limit.min(LONGEST_PAGE),
         })
@@ -130,7 +130,7 @@ impl Asked {
     }
 }
 
-/// Bucket and key out of `bucket/key`, where the key's slashes may be encoded too.
+/// Returns the bucket and key in `bucket/key`; slashes of the key may be encoded too.
 fn named(path: &str) -> Result<(String, String), Fault> {
     let decoded = |text: &str| {
         percent_decode_str(text).decode_utf8().map(|text| text.into_owned()).map_err(|_| Fault::Bad)

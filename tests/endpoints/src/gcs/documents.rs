@@ -1,4 +1,4 @@
-//! The XML documents of requests and answers.
+//! The XML documents of requests and replies.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
@@ -68,7 +68,7 @@ struct CommonPrefix<'a> {
     prefix: &'a str,
 }
 
-/// Which parts an object is made of.
+/// The list of parts of an object.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct CompletedUpload {
@@ -85,7 +85,7 @@ struct Part {
 }
 
 impl CompletedUpload {
-    /// Numbers and ETags, without quotes, in the order of the document.
+    /// Returns numbers and ETags, without quotes, in the order of the document.
     pub(super) fn read(document: &[u8]) -> Result<Vec<(u32, String)>, Fault> {
         let read: Self = quick_xml::de::from_reader(document).map_err(|_| Fault::Bad)?;
         Ok(read

@@ -1,17 +1,17 @@
 use crate::store::Refusal;
 
-/// Why a request is not done.
+/// Why a request fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// The store did not do it.
+    /// The store refused it.
     Refused(Refusal),
-    /// The object is what the client has already.
+    /// The client has the current object already.
     NotModified,
-    /// The range is not in the object.
+    /// The range is outside of the object.
     Range,
-    /// The request makes no sense.
+    /// The request is invalid.
     Bad,
-    /// It makes sense, but not here.
+    /// The request is valid, but not supported here.
     Unknown,
 }
 

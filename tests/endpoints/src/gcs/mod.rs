@@ -1,4 +1,4 @@
-//! The GCS server: its door, and which request means what.
+//! The GCS server, and its dispatch of requests.
 
 mod answers;
 mod asked;
@@ -23,11 +23,11 @@ use crate::store::{Bucket, Store};
 
 /// A GCS server in this process, on a free port of the loopback address, until it is dropped.
 ///
-/// It speaks the XML API (<https://cloud.google.com/storage/docs/xml-api/reference-methods>), path style: put
-/// with `x-goog-if-generation-match`, get with ranges, `If-Match` and `If-None-Match`, head, delete (a
+/// It implements the XML API (<https://cloud.google.com/storage/docs/xml-api/reference-methods>), path style:
+/// put with `x-goog-if-generation-match`, get with ranges, `If-Match` and `If-None-Match`, head, delete (a
 /// missing object is 404), list (version 2), multipart uploads, copy and user metadata. ETags are the MD5 of
-/// the content; a generation never comes back. Tokens are not looked at. What it does not know is answered
-/// with 501, never half done.
+/// the content; a generation never recurs. Tokens are not checked. Unsupported requests get 501 and are never
+/// partly executed.
 #[derive(Debug)]
 pub struct GcsEndpoint {
     server: Server,
@@ -42,10 +42,10 @@ struct Handler {
 }
 
 impl GcsEndpoint {
-    /// A server with these buckets and no others.
+    /// Starts a server with exactly these buckets.
     ///
     /// # Panics
-    /// When no socket or thread can be had.
+    /// If no socket or thread is available.
     pub fn start<N: Into<String>>(buckets: impl IntoIterator<Item = N>) -> Self {
         let store = Arc::new(Store::new(buckets.into_iter().map(Into::into)));
         let requests = Requests::default();
@@ -54,35 +54,35 @@ impl GcsEndpoint {
         Self { server, store, requests }
     }
 
-    /// `http://127.0.0.1:PORT`, without a slash at the end.
+    /// Returns `http://127.0.0.1:PORT`, without a trailing slash.
     #[must_use]
     pub fn url(&self) -> String {
         self.server.url()
     }
 
-    /// What was asked for so far.
+    /// Returns the requests so far.
     #[must_use]
     pub fn requests(&self) -> Requests {
         self.requests.clone()
     }
 
-    /// A bucket past HTTP.
+    /// Returns direct access to a bucket, without HTTP.
     #[must_use]
     pub fn bucket(&self, name: &str) -> Bucket {
         Bucket { store: Arc::clone(&self.store), name: name.to_owned() }
     }
 
-    /// What a GCS client (and our program) reads from its environment to find this server and `bucket`.
+    /// Returns the variables with which a GCS client (and our program) finds this server and `bucket`.
     #[must_use]
     pub fn variables(&self, bucket: &str) -> BTreeMap<String, String> {
         variables(&self.url(), bucket)
     }
 }
 
-/// The variables of a GCS server at `url`: this one, or a proxy in front of it.
+/// Returns the variables for a GCS server at `url`: this one, or a proxy in front of it.
 ///
-/// The service account says that no token is to be asked for: object_store would fetch one from Google for
-/// every write, even where it is told not to sign.
+/// The service account disables token requests: object_store would otherwise request one from Google for
+/// every write, even if it is configured not to sign.
 #[must_use]
 pub fn variables(url: &str, bucket: &str) -> BTreeMap<String, String> {
     let account = r#"{"disable_oauth": true, "client_email": "test@localhost", "private_key": "none", "private_key_id": "none"}"#;
@@ -112,7 +112,7 @@ impl Handler {
         let answer = Asked::read(&head).and_then(|asked| self.act(&asked, body));
         let mut response = answer.unwrap_or_else(answer_fault);
         if is_head {
-            // The length that the headers name is the object's all the same.
+            // The headers keep the length of the object.
             *response.body_mut() = Full::default();
         }
         entry.answered(response.status().as_u16(), response.body().size_hint().exact().unwrap_or(0));

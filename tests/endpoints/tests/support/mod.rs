@@ -1,4 +1,4 @@
-//! Clients as users have them.
+//! Clients like those of users.
 #![allow(
     dead_code,
     clippy::unwrap_used,
@@ -19,7 +19,7 @@ pub(crate) fn no_retries() -> RetryConfig {
     RetryConfig { max_retries: 0, ..RetryConfig::default() }
 }
 
-/// A client of the server at `url`, which repeats nothing.
+/// A client of the server at `url`, without retries.
 pub(crate) fn s3_at(url: &str) -> Arc<AmazonS3> {
     let builder = AmazonS3Builder::new()
         .with_endpoint(url)
