@@ -218,38 +218,15 @@ fn has_cause<T: Error + 'static>(error: &dyn Error) -> bool {
 impl fmt::Display for Remedy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::CreateStore => f.write_str("create it with `Store::init_url`, or open another one"),
-            Self::OtherPlace => f.write_str("choose another place; nothing was changed here"),
-            Self::OtherStorage => {
-                f.write_str("keep the store elsewhere; `Store::doctor` shows everything that was tried")
-            }
-            Self::AllowFileSystem => f.write_str(
-                "keep the store on a local disk; or, if this machine alone uses it, set `StoreOptions::any_file_system`",
-            ),
-            Self::OpenWithoutTail => f.write_str(
-                "restore the folder from a backup; or go on without what cannot be read: `Store::open_without_tail`. A copy of \
-                 the folder that was made while the store was in use needs that",
-            ),
-            Self::RepairConfig => f.write_str(
-                "make it anew from what can be read of it with `Store::repair_location`; the workflows are not touched",
-            ),
-            Self::RepairHeads => {
-                f.write_str("look with `Store::verify`, then move the head with `Store::plan_repair` and `Store::repair`")
-            }
-            Self::RemoveLeftovers => f.write_str("remove it with `Store::plan_repair` and `Store::repair`"),
-            Self::Verify => f.write_str("see how far it goes with `Store::verify`"),
-            Self::Reindex => f.write_str("rebuild the index with `Store::reindex`"),
-            Self::UseNewer => f.write_str("use a newer pflow-store; nothing was changed"),
-            Self::List => f.write_str("see what there is with `Store::list`"),
             Self::Show { id } => write!(f, "see the current one of {id} with `Store::show`"),
             Self::Load { id } => write!(f, "load {id} with `Store::load`"),
             Self::LoadGeneration { id, generation } => {
-                write!(f, "load the content before it, generation {generation} of {id}, with `Store::load_generation`")
+                write!(
+                    f,
+                    "load the content before it, generation {generation} of {id}, with `Store::load_generation`"
+                )
             }
             Self::Undelete { id } => write!(f, "bring {id} back with `Store::undelete`"),
-            Self::ChooseId => f.write_str(ID_RULE),
-            Self::FindLease => f.write_str("`Store::lock_state` has it"),
-            Self::CorrectDocument => f.write_str("mend the document and save again; nothing was changed"),
             Self::WaitForLock { id, lease } => write!(
                 f,
                 "see `Store::inspect_lock` of {id}; wait with `lock_timeout`; its holder ends it with `Store::release` of {lease}, and \
@@ -258,7 +235,6 @@ impl fmt::Display for Remedy {
             Self::AcquireAgain { id } => {
                 write!(f, "look at what changed in {id} with `Store::show`, then acquire the lock again")
             }
-            Self::AwaitRenewal => f.write_str("wait until it is renewed; nothing was changed"),
             Self::InspectLock { id } => write!(f, "write it again with `Store::inspect_lock` of {id}"),
             Self::ExpectGeneration { id, generation } => write!(
                 f,
@@ -283,23 +259,56 @@ impl fmt::Display for Remedy {
             Self::CorrectFile { key } => write!(f, "mend {key}, or move it away"),
             Self::MoveAway { key } => write!(f, "move {key} away"),
             Self::PermitReading { key } => write!(f, "give this user the right to read {key}"),
-            Self::SettleByHand => f.write_str(
-                "settle these places by hand on top of what is there now, or choose a side with `Policy::Ours` or `Policy::Theirs`",
-            ),
-            Self::ChooseSide => f.write_str("choose a side with `Policy::Ours` or `Policy::Theirs`"),
-            Self::Repeat => f.write_str("try again"),
-            Self::RepeatForIndex => f.write_str("try again; the workflows themselves are safe"),
-            Self::RepeatAfterWriter => f.write_str("another process is writing; try again"),
-            Self::RepeatWhenReliable => {
-                f.write_str("try again when the storage answers reliably; nothing was changed")
-            }
-            Self::LookBeforeRepeating => f.write_str("look at what is there now before you repeat it"),
-            Self::FreeSpace => f.write_str("make room and try again; nothing was changed"),
-            Self::CheckRights => f.write_str("check who owns the store and what you may do there"),
-            Self::OpenAgain => f.write_str("open the store anew and look at what is there"),
             Self::Storage { hint } => f.write_str(hint),
             Self::Run { command } => write!(f, "run `{command}`"),
+            other => f.write_str(other.fixed_text().unwrap_or_default()),
         }
+    }
+}
+
+impl Remedy {
+    /// The text of a remedy that names nothing of the store.
+    fn fixed_text(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::CreateStore => "create it with `Store::init_url`, or open another one",
+            Self::OtherPlace => "choose another place; nothing was changed here",
+            Self::OtherStorage => "keep the store elsewhere; `Store::doctor` shows everything that was tried",
+            Self::AllowFileSystem => {
+                "keep the store on a local disk; or, if this machine alone uses it, set `StoreOptions::any_file_system`"
+            }
+            Self::OpenWithoutTail => {
+                "restore the folder from a backup; or go on without what cannot be read: `Store::open_without_tail`. A copy of \
+                 the folder that was made while the store was in use needs that"
+            }
+            Self::RepairConfig => {
+                "make it anew from what can be read of it with `Store::repair_location`; the workflows are not touched"
+            }
+            Self::RepairHeads => {
+                "look with `Store::verify`, then move the head with `Store::plan_repair` and `Store::repair`"
+            }
+            Self::RemoveLeftovers => "remove it with `Store::plan_repair` and `Store::repair`",
+            Self::Verify => "see how far it goes with `Store::verify`",
+            Self::Reindex => "rebuild the index with `Store::reindex`",
+            Self::UseNewer => "use a newer pflow-store; nothing was changed",
+            Self::List => "see what there is with `Store::list`",
+            Self::ChooseId => ID_RULE,
+            Self::FindLease => "`Store::lock_state` has it",
+            Self::CorrectDocument => "mend the document and save again; nothing was changed",
+            Self::AwaitRenewal => "wait until it is renewed; nothing was changed",
+            Self::SettleByHand => {
+                "settle these places by hand on top of what is there now, or choose a side with `Policy::Ours` or `Policy::Theirs`"
+            }
+            Self::ChooseSide => "choose a side with `Policy::Ours` or `Policy::Theirs`",
+            Self::Repeat => "try again",
+            Self::RepeatForIndex => "try again; the workflows themselves are safe",
+            Self::RepeatAfterWriter => "another process is writing; try again",
+            Self::RepeatWhenReliable => "try again when the storage answers reliably; nothing was changed",
+            Self::LookBeforeRepeating => "look at what is there now before you repeat it",
+            Self::FreeSpace => "make room and try again; nothing was changed",
+            Self::CheckRights => "check who owns the store and what you may do there",
+            Self::OpenAgain => "open the store anew and look at what is there",
+            _ => return None,
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use super::{Ancestry, Index, entry::Unconfirmed, pending::Change};
 use crate::{
     Result,
     format::{Ancestor, WorkflowId},
-    register::{Around, swap_head},
+    register::{Around, EncodedHead, swap_head},
     repo::{StoredHead, VersionStatus},
 };
 
@@ -78,8 +78,11 @@ impl Index {
     async fn fence(&self, stored: &StoredHead) -> Result<bool> {
         let id = &stored.head.id;
         let head = stored.head.next(self.objects.environment.new_id());
-        let swapped = swap_head(&self.objects, stored.version.as_ref(), &head, Around::default()).await?;
-        swapped.landed(|| format!("the fencing of {id}"))
+        let next = EncodedHead::of(&head)?;
+        let swapped = swap_head(&self.objects, stored.version.as_ref(), next, Around::default()).await;
+        // The fenced heads are not the ones that this process works on.
+        self.objects.forget_head(id);
+        swapped.is_landed(|| format!("the fencing of {id}"))
     }
 }
 

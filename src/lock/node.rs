@@ -13,7 +13,7 @@ use crate::{
     conflict::Conflict,
     flow::{Action, Failure, Flow, GraphError, Node, Retry, Visit},
     format::{Head, Lease},
-    register::{Around, Derived, RETRY, Swapped, Unsettled, back_off, swap_head},
+    register::{Around, Derived, EncodedHead, RETRY, Swapped, Unsettled, back_off, swap_head},
     repo::StoredHead,
 };
 
@@ -163,10 +163,10 @@ impl Question {
             (Decision::Swap { head, lease }, _) => self.swap(stored, *head, *lease, seen).await,
             (Decision::Held(lease), None) => Ok(Answer::Done(Grant { lease: *lease, already_held: true })),
             (Decision::Refused(conflict), None) => Ok(Answer::Refused(conflict)),
-            (Decision::Held(lease), Some(ours)) => self.landed(&stored.head, *lease, ours).await,
+            (Decision::Held(lease), Some(ours)) => self.finish(&stored.head, *lease, ours).await,
             (Decision::Refused(conflict), Some(ours)) => {
                 match settle(wish, conflict, ours, &stored.head, ours.swap.is_open(&stored)) {
-                    Settled::Landed => self.landed(&stored.head, ours.lease.clone(), ours).await,
+                    Settled::Landed => self.finish(&stored.head, ours.lease.clone(), ours).await,
                     Settled::Refused(conflict) => Ok(Answer::Refused(conflict)),
                     Settled::Open(conflict) => Ok(Answer::Failed(conflict.into())),
                 }
@@ -175,7 +175,7 @@ impl Question {
     }
 
     /// The unsettled swap has landed. Objects derived from it may be missing, so they are written again.
-    async fn landed(&self, head: &Head, lease: Lease, ours: &LockAttempt) -> Result<Answer> {
+    async fn finish(&self, head: &Head, lease: Lease, ours: &LockAttempt) -> Result<Answer> {
         let objects = &self.asked.locks.objects;
         let (keep, operation) = match self.asked.wish {
             Wish::Acquire(_) => {
@@ -204,7 +204,7 @@ impl Question {
         };
         let after = mirror.write.into_iter().chain(self.record(&lease)?).collect();
         let around = Around { before: Vec::new(), beside: mirror.keep, after };
-        match swap_head(objects, stored.version.as_ref(), &head, around).await? {
+        match swap_head(objects, stored.version.as_ref(), EncodedHead::of(&head)?, around).await {
             Swapped::Landed(_, derived) => {
                 if let Derived::Failed(error) = derived {
                     tracing::warn!(id = %head.id, %error, "the mirror of the lease could not be refreshed");

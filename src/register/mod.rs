@@ -8,6 +8,6 @@ mod swap;
 mod tries;
 pub(crate) mod unsettled;
 
-pub(crate) use swap::{Around, Derived, Swapped, swap, swap_head};
+pub(crate) use swap::{Around, Derived, EncodedHead, Swapped, swap, swap_head};
 pub(crate) use tries::{RETRY, Tries, back_off};
 pub(crate) use unsettled::{Fate, Unsettled};

@@ -81,25 +81,37 @@ pub(crate) async fn swap(
     classify(stage, committed, objects.traits.atomic_batch, objects.traits.loses_power)
 }
 
-/// Swaps a head from the state `named` (none: it does not exist) to `head`, and updates the cache of heads.
-///
-/// # Errors
-/// The head cannot be encoded. Nothing was sent.
+/// A head and its bytes. It is encoded before the first write, so that nothing is left behind by a head that
+/// cannot be encoded.
+pub(crate) struct EncodedHead<'a> {
+    head: &'a Head,
+    bytes: Bytes,
+}
+
+impl<'a> EncodedHead<'a> {
+    /// # Errors
+    /// The head cannot be encoded.
+    pub(crate) fn of(head: &'a Head) -> Result<Self> {
+        let bytes = head.encode().map_err(|source| unreadable(&keys::head(&head.id), source))?;
+        Ok(Self { head, bytes })
+    }
+}
+
+/// Swaps a head from the state `named` (none: there is none) to `next`. Updates the process's cache of heads.
 pub(crate) async fn swap_head(
     objects: &Objects,
     named: Option<&Version>,
-    head: &Head,
+    next: EncodedHead<'_>,
     around: Around,
-) -> Result<Swapped> {
-    let key = keys::head(&head.id);
-    let bytes = head.encode().map_err(|source| unreadable(&key, source))?;
-    // Invalidates the cached head, which may be outdated from here on.
+) -> Swapped {
+    let EncodedHead { head, bytes } = next;
+    // The cached head may be outdated from here on.
     objects.forget_head(&head.id);
-    let swapped = swap(objects, key, bytes, named, around).await;
+    let swapped = swap(objects, keys::head(&head.id), bytes, named, around).await;
     if let Swapped::Landed(Some(version), _) = &swapped {
         objects.remember_head(head, Some(version));
     }
-    Ok(swapped)
+    swapped
 }
 
 impl Swapped {
@@ -107,7 +119,7 @@ impl Swapped {
     ///
     /// # Errors
     /// The swap of `what` failed, or an error left its outcome unknown.
-    pub(crate) fn landed(self, what: impl FnOnce() -> String) -> Result<bool> {
+    pub(crate) fn is_landed(self, what: impl FnOnce() -> String) -> Result<bool> {
         match self {
             Self::Landed(..) => Ok(true),
             Self::Lost { .. } | Self::InDoubt(None) => Ok(false),

@@ -27,6 +27,11 @@ impl Tries {
         self.lost
     }
 
+    /// The number of the next lost race after which the change is tried again; none at the limit.
+    pub(crate) fn next(&self) -> Option<u32> {
+        (self.lost < RACES).then_some(self.lost + 1)
+    }
+
     /// Counts a lost race. Returns whether the change is retried.
     pub(crate) fn lose(&mut self) -> bool {
         let goes_on = self.lost < RACES;

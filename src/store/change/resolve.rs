@@ -50,7 +50,7 @@ pub(super) enum Doing {
     /// Only the head changed: retry.
     Retry {
         shared: Arc<Shared>,
-        races: u32,
+        races: Option<u32>,
     },
     Ask {
         resolver: Arc<dyn ConflictResolver>,
@@ -85,7 +85,7 @@ impl Node<Change, Error> for ResolveConflict {
     async fn prep(&self, change: &Change, _: Visit<'_>) -> Result<Doing> {
         let met = match &change.phase {
             Phase::LostRace => {
-                let races = change.doubts.tries.lost() + 1;
+                let races = change.doubts.tries.next();
                 return Ok(Doing::Retry { shared: Arc::clone(&change.shared), races });
             }
             Phase::Conflict(met) => met,
@@ -112,7 +112,9 @@ impl Node<Change, Error> for ResolveConflict {
     async fn exec(&self, doing: &Doing, _: Visit<'_>) -> Result<Answer> {
         match doing {
             Doing::Retry { shared, races } => {
-                back_off(shared.objects.environment.as_ref(), *races).await;
+                if let Some(races) = races {
+                    back_off(shared.objects.environment.as_ref(), *races).await;
+                }
                 Ok(Answer::Retry)
             }
             Doing::Ask { resolver, case, cancel, place } => {

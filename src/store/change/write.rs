@@ -14,7 +14,7 @@ use crate::{
     flow::{Action, Failure, Node, Retry, Visit},
     format::{Current, Ended, Head, VersionId, keys},
     lock::{MirrorUpdate, broken},
-    register::{Around, Derived, RETRY, Swapped, Unsettled, swap_head},
+    register::{Around, Derived, EncodedHead, RETRY, Swapped, Unsettled, swap_head},
     repo::{Objects, unreadable},
     store::{Shared, copy::CopyState},
 };
@@ -143,6 +143,7 @@ async fn attempt(shared: &Shared, plan: &Plan, earlier: &[Key]) -> Result<Attemp
     let head = with_lease(&plan.lease, plan.breaks.is_some(), head, environment.identity(), objects.now());
     let mirror = mirror(objects, plan, &head).await?;
     let after = copies(objects, plan, &head, mirror.write)?;
+    let next = EncodedHead::of(&head)?;
     let is_first = plan.stored.head.current.is_none();
     let is_put = is_first && !objects.traits.atomic_batch;
     if is_put {
@@ -152,13 +153,8 @@ async fn attempt(shared: &Shared, plan: &Plan, earlier: &[Key]) -> Result<Attemp
     }
     let before = if is_put { Vec::new() } else { puts(&fresh) };
     let around = Around { before, beside: mirror.keep, after: after.clone() };
-    // If the swap certainly did not happen, nothing will ever refer to this version.
     let base = plan.stored.head.generation();
-    let swapped = swap_head(objects, plan.stored.version.as_ref(), &head, around).await;
-    if swapped.is_err() && is_put {
-        clear(objects, base, &head, &fresh).await;
-    }
-    match swapped? {
+    match swap_head(objects, plan.stored.version.as_ref(), next, around).await {
         Swapped::Landed(_, derived) => {
             let copy_error = match derived {
                 Derived::InPlace => None,
@@ -170,6 +166,7 @@ async fn attempt(shared: &Shared, plan: &Plan, earlier: &[Key]) -> Result<Attemp
             };
             Ok(Attempted::Committed { head: Box::new(head), copy_error })
         }
+        // The swap did not happen and never will, so nothing will ever refer to this version.
         Swapped::Lost { leaves } => {
             if leaves || is_put {
                 clear(objects, base, &head, &fresh).await;

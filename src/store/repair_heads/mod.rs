@@ -18,7 +18,7 @@ use crate::{
     format::{Ancestor, Current, Ended, Lockfile, VersionId, WorkflowId, encode_line, keys},
     index::Ancestry,
     lock::MirrorUpdate,
-    register::{Around, Derived, Swapped, swap_head},
+    register::{Around, Derived, EncodedHead, Swapped, swap_head},
     repo::{Candidate, Objects, ParentWalk, StoredHead, VersionName, unreadable},
 };
 
@@ -306,7 +306,7 @@ impl Store {
             after: after.collect(),
         };
         let what = || format!("the repair of {id}");
-        match swap_head(objects, head.stored.version.as_ref(), &next, around).await? {
+        match swap_head(objects, head.stored.version.as_ref(), EncodedHead::of(&next)?, around).await {
             Swapped::Landed(_, derived) => {
                 if let Derived::Failed(error) = derived {
                     tracing::warn!(%id, %error, "its head is moved, but what follows from it could not be written");
