@@ -8,8 +8,8 @@ use crate::{
     remedy::Remedy,
 };
 
-/// A result of this crate.
-pub type Result<T> = std::result::Result<T, Error>;
+/// A result of this crate, unless another type of error is named.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// An error of the store. [`kind`](Error::kind) tells what a caller can do about it, and
 /// [`remedy`](Error::remedy) what resolves it.
@@ -73,6 +73,20 @@ pub enum Error {
         id: WorkflowId,
         /// The reason and its position in the document.
         source: DocumentError,
+    },
+    /// The content is a workflow, but not of the type that the caller reads it as.
+    #[error("generation {generation} of {id} has another form at line {line}, column {column}: {reason}")]
+    OtherType {
+        /// The workflow.
+        id: WorkflowId,
+        /// The generation that was read.
+        generation: u64,
+        /// The line, from 1.
+        line: usize,
+        /// The column in bytes, from 1; 0 if the line has ended before.
+        column: usize,
+        /// What the type requires there. It does not repeat values of the document.
+        reason: String,
     },
     /// The documents of a workflow are too large to compare. Saving them is not affected.
     #[error("what changed in {id} is not shown: {source}")]
@@ -232,7 +246,9 @@ impl Error {
             Self::InvalidLocation { .. } | Self::InvalidField { .. } | Self::InvalidLeaseId(_) => {
                 ErrorKind::Usage
             }
-            Self::InvalidId(_) | Self::Document { .. } | Self::TooMuch { .. } => ErrorKind::Refused,
+            Self::InvalidId(_) | Self::Document { .. } | Self::OtherType { .. } | Self::TooMuch { .. } => {
+                ErrorKind::Refused
+            }
             Self::StoreMissing { .. } | Self::WorkflowMissing { .. } | Self::GenerationMissing { .. } => {
                 ErrorKind::NotFound
             }

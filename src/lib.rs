@@ -7,6 +7,8 @@
 //! - [`Store::init_url`], [`Store::open_url`]: create or open a store
 //! - [`SaveRequest`] with [`Expect`]: a save names the state that it builds on; there is no default
 //! - [`Store::load`], [`Store::list`] with a [`Query`]: read workflows
+//! - [`Store::workflow`]: a handle of one workflow; [`Workflow::update`] changes it and loses no change of
+//!   another writer
 //! - [`Store::lock`] with a [`LeaseRequest`]: a lock that a [`LeaseGuard`] renews; a holder that has lost it
 //!   cannot write under it
 //! - [`Error::kind`], [`Error::remedy`]: what to do when something fails
@@ -47,7 +49,7 @@ pub use format::{LeaseId, WorkflowId};
 pub use index::{Entry, Listing, Query, Sort, Unreadable};
 pub use lock::{LeaseGuard, LeaseRequest};
 pub use remedy::Remedy;
-pub use store::{DeleteRequest, Loaded, SaveRequest, Saved, Store, StoreOptions, UndeleteRequest};
+pub use store::{DeleteRequest, Loaded, SaveRequest, Saved, Store, StoreOptions, UndeleteRequest, Workflow};
 
 /// Compiles and runs the README's example with the tests.
 #[cfg(doctest)]

@@ -1,4 +1,4 @@
-use std::{fmt::Debug, time::Duration};
+use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
@@ -43,6 +43,14 @@ pub trait ConflictResolver: Debug + Send + Sync {
     /// Nothing is changed, and the caller gets the error: the data of the case could not be read, or no
     /// person was available to answer.
     async fn resolve(&self, case: &Case) -> Result<Resolution>;
+}
+
+/// A resolver that several requests share.
+#[async_trait]
+impl<R: ConflictResolver + ?Sized> ConflictResolver for Arc<R> {
+    async fn resolve(&self, case: &Case) -> Result<Resolution> {
+        self.as_ref().resolve(case).await
+    }
 }
 
 /// What to do about a conflict.

@@ -27,6 +27,7 @@ mod read;
 mod scan;
 mod syntax;
 mod syntax_error;
+mod typed;
 
 use std::fmt;
 
@@ -42,6 +43,7 @@ pub use metadata::{
 };
 pub(crate) use place::{is_identifier, quoted};
 pub use syntax_error::SyntaxError;
+pub(crate) use typed::why_not_read;
 
 use check::Check;
 

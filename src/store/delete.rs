@@ -40,8 +40,8 @@ macro_rules! common_options {
         /// Sets the resolver for conflicts, as with [`crate::SaveRequest::resolver`]. Merging and keeping
         /// both do not apply.
         #[must_use]
-        pub fn resolver(mut self, resolver: Arc<dyn ConflictResolver>) -> Self {
-            self.0.resolver = resolver;
+        pub fn resolver(mut self, resolver: impl ConflictResolver + 'static) -> Self {
+            self.0.resolver = Arc::new(resolver);
             self
         }
 

@@ -1,12 +1,13 @@
 use bytes::Bytes;
 use futures::{join, try_join};
 use pflow_backend::{Batch, Key, Object, Operation, Precondition};
+use serde::de::DeserializeOwned;
 
 use super::{Shared, Store, copy::CopyState};
 use crate::{
     Error, NoContent, Result,
-    conflict::Conflict,
-    document::{ContentHash, MediaType},
+    conflict::{Conflict, Expect},
+    document::{ContentHash, MediaType, why_not_read},
     format::{Current, Head, StoredVersion, VersionRecord, WorkflowId, keys},
     repo::{StoredHead, corrupt, unreadable},
 };
@@ -17,10 +18,52 @@ const ATTEMPTS: u32 = 16;
 /// A loaded workflow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loaded {
+    /// The workflow.
+    pub id: WorkflowId,
     /// The record of the version.
     pub record: VersionRecord,
     /// The exact bytes that were saved.
     pub content: Bytes,
+}
+
+impl Loaded {
+    /// Returns the expectation for a change that builds on this version: the workflow is still at its
+    /// generation.
+    pub fn expect(&self) -> Expect {
+        Expect::Generation(self.record.generation)
+    }
+
+    /// Reads the content as a value of the caller's type.
+    ///
+    /// ```
+    /// use pflow_store::{Expect, SaveRequest, Store, StoreOptions, WorkflowId};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), pflow_store::Error> {
+    /// # let store = Store::init_url("memory:", StoreOptions::system()?).await?;
+    /// let id = WorkflowId::parse("greet")?;
+    /// store.save(SaveRequest::new(id.clone(), r#"{ "nodes": [], "runs": 7 }"#, Expect::Absent)).await?;
+    ///
+    /// #[derive(serde::Deserialize)]
+    /// struct Counted {
+    ///     runs: u64,
+    /// }
+    /// assert_eq!(store.load(&id).await?.json::<Counted>()?.runs, 7);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::OtherType`] if the content has another form.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_slice(&self.content).map_err(|source| Error::OtherType {
+            id: self.id.clone(),
+            generation: self.record.generation,
+            line: source.line(),
+            column: source.column(),
+            reason: why_not_read(&source),
+        })
+    }
 }
 
 impl Store {
@@ -54,7 +97,8 @@ impl Store {
             if let Some(copy) = &copy
                 && current.record.hash == Some(ContentHash::of(&copy.bytes))
             {
-                return Ok(Loaded { record: current.record.clone(), content: copy.bytes.clone() });
+                let (record, content) = (current.record.clone(), copy.bytes.clone());
+                return Ok(Loaded { id: id.clone(), record, content });
             }
             // A version never changes, so this is the version that the head named, whatever other writers do.
             let reference = current.reference();
@@ -74,7 +118,7 @@ impl Store {
                     if !moved {
                         self.mend_copy(&again, &content, copy.as_ref()).await?;
                     }
-                    return Ok(Loaded { record: current.record.clone(), content });
+                    return Ok(Loaded { id: id.clone(), record: current.record.clone(), content });
                 }
                 // If the head moved on, the version may have been pruned since.
                 Ok(_) | Err(Error::Corrupt { .. }) if moved => {
@@ -117,7 +161,7 @@ impl Store {
         }
         let record = version.record.clone();
         check_known(&keys::version(id, generation, &record.version_id), &record)?;
-        content_of(id, version).map(|content| Loaded { record, content })
+        content_of(id, version).map(|content| Loaded { id: id.clone(), record, content })
     }
 
     /// Updates `workflow.json`, if it still holds what was read as `copy` between two reads of `head`.

@@ -113,11 +113,20 @@ impl SaveRequest {
         self
     }
 
-    /// Sets the resolver for conflicts: a [`Policy`](crate::conflict::Policy), or the caller's own. By
-    /// default the conflict is reported, as with [`Policy::Fail`](crate::conflict::Policy::Fail).
+    /// Sets the resolver for conflicts: a [`Policy`](crate::conflict::Policy), the caller's own, or an
+    /// [`Arc`] of one, which several requests share. By default the conflict is reported, as with
+    /// [`Policy::Fail`](crate::conflict::Policy::Fail).
+    ///
+    /// ```
+    /// use pflow_store::{Expect, SaveRequest, WorkflowId, conflict::Policy};
+    ///
+    /// let id = WorkflowId::parse("greet")?;
+    /// let request = SaveRequest::new(id, r#"{ "nodes": [] }"#, Expect::Generation(1)).resolver(Policy::Merge);
+    /// # Ok::<(), pflow_store::Error>(())
+    /// ```
     #[must_use]
-    pub fn resolver(mut self, resolver: Arc<dyn ConflictResolver>) -> Self {
-        self.request.resolver = resolver;
+    pub fn resolver(mut self, resolver: impl ConflictResolver + 'static) -> Self {
+        self.request.resolver = Arc::new(resolver);
         self
     }
 
