@@ -7,6 +7,8 @@
 //! - [`Store::init_url`], [`Store::open_url`]: where to begin
 //! - [`SaveRequest`] with [`Expect`]: a save says what it builds on; there is no default
 //! - [`Store::load`], [`Store::list`] with a [`Query`]: what is there
+//! - [`Store::workflow`]: a handle of one workflow; [`Workflow::update`] changes it whatever others save
+//!   meanwhile
 //! - [`Store::lock`] with a [`LeaseRequest`]: a lock that a [`LeaseGuard`] keeps, and that a holder can lose
 //!   and then cannot write
 //! - [`Error::kind`], [`Error::remedy`]: what to do when something fails
@@ -47,7 +49,7 @@ pub use format::{LeaseId, WorkflowId};
 pub use index::{Entry, Listing, Query, Sort, Unreadable};
 pub use lock::{LeaseGuard, LeaseRequest};
 pub use remedy::Remedy;
-pub use store::{DeleteRequest, Loaded, SaveRequest, Saved, Store, StoreOptions, UndeleteRequest};
+pub use store::{DeleteRequest, Loaded, SaveRequest, Saved, Store, StoreOptions, UndeleteRequest, Workflow};
 
 /// The README's example is compiled and run with the tests.
 #[cfg(doctest)]

@@ -22,6 +22,7 @@ mod upkeep;
 mod verify;
 mod waiting;
 mod what_changed;
+mod workflow;
 
 use std::sync::Arc;
 
@@ -42,6 +43,7 @@ pub use save::{SaveRequest, Saved};
 use shared::Shared;
 pub use status::{IndexStatus, Status};
 pub use verify::{Finding, Report, Severity};
+pub use workflow::Workflow;
 
 use crate::{
     Error, Result,

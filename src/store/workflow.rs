@@ -1,0 +1,186 @@
+use bytes::Bytes;
+
+use super::{DeleteRequest, Loaded, SaveRequest, Saved, Store, UndeleteRequest};
+use crate::{
+    Error, Result,
+    conflict::{Conflict, Expect},
+    format::WorkflowId,
+    lock::{LeaseGuard, LeaseRequest, LockState},
+    register::{Tries, back_off},
+};
+
+/// One workflow of a store, which need not exist yet. Cheap to clone.
+///
+/// Each method is the one of [`Store`] with the same name. What has more settings, such as a message or a
+/// resolver, is a request to the store.
+///
+/// ```
+/// use pflow_store::{Error, Expect, Store, StoreOptions, WorkflowId};
+/// use serde_json::{Value, json};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Error> {
+/// # let store = Store::init_url("memory:", StoreOptions::system()?).await?;
+/// let counter = store.workflow(&WorkflowId::parse("counter")?);
+/// counter.save(r#"{ "nodes": [], "runs": 7 }"#, Expect::Absent).await?;
+///
+/// let saved = counter
+///     .update(|current| {
+///         let old = current.map_or(Ok(json!({ "nodes": [] })), |loaded| loaded.json::<Value>())?;
+///         let runs = old["runs"].as_u64().unwrap_or_default() + 1;
+///         Ok::<_, Error>(json!({ "nodes": old["nodes"], "runs": runs }).to_string())
+///     })
+///     .await?;
+/// assert_eq!(saved.generation, 2);
+/// assert_eq!(counter.load().await?.json::<Value>()?["runs"], 8);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Workflow {
+    store: Store,
+    id: WorkflowId,
+}
+
+impl Store {
+    /// Returns a handle of one workflow, which need not exist yet. Nothing is read.
+    pub fn workflow(&self, id: &WorkflowId) -> Workflow {
+        Workflow { store: self.clone(), id: id.clone() }
+    }
+}
+
+impl Workflow {
+    /// Returns the id.
+    pub fn id(&self) -> &WorkflowId {
+        &self.id
+    }
+
+    /// Returns the current content, verified by its hash.
+    ///
+    /// # Errors
+    /// As [`Store::load`].
+    pub async fn load(&self) -> Result<Loaded> {
+        self.store.load(&self.id).await
+    }
+
+    /// Returns the content of one generation of the present chain.
+    ///
+    /// # Errors
+    /// As [`Store::load_generation`].
+    pub async fn load_generation(&self, generation: u64) -> Result<Loaded> {
+        self.store.load_generation(&self.id, generation).await
+    }
+
+    /// Saves the content as a new generation, built on the state that `expect` names.
+    ///
+    /// # Errors
+    /// As [`Store::save`].
+    pub async fn save(&self, content: impl Into<Bytes>, expect: Expect) -> Result<Saved> {
+        self.store.save(SaveRequest::new(self.id.clone(), content, expect)).await
+    }
+
+    /// Deletes the workflow if its state is as `expect` says.
+    ///
+    /// # Errors
+    /// As [`Store::delete`].
+    pub async fn delete(&self, expect: Expect) -> Result<Saved> {
+        self.store.delete(DeleteRequest::new(self.id.clone(), expect)).await
+    }
+
+    /// Restores the deleted workflow if its state is as `expect` says.
+    ///
+    /// # Errors
+    /// As [`Store::undelete`].
+    pub async fn undelete(&self, expect: Expect) -> Result<Saved> {
+        self.store.undelete(UndeleteRequest::new(self.id.clone(), expect)).await
+    }
+
+    /// Locks the workflow, and renews the lease until the guard is released or dropped.
+    ///
+    /// # Errors
+    /// As [`Store::lock`].
+    ///
+    /// # Panics
+    /// As [`Store::lock`].
+    pub async fn lock(&self, request: LeaseRequest) -> Result<LeaseGuard> {
+        self.store.lock(&self.id, request).await
+    }
+
+    /// Returns who holds the lock, and whether others must respect it.
+    ///
+    /// # Errors
+    /// As [`Store::lock_state`].
+    pub async fn lock_state(&self) -> Result<LockState> {
+        self.store.lock_state(&self.id).await
+    }
+
+    /// Saves what `change` makes of the current version. If another client saves or deletes the workflow
+    /// meanwhile, the new version is loaded and `change` is called again.
+    ///
+    /// `change` gets none if the workflow does not exist or is deleted. The content that it returns is then
+    /// saved over the deletion. It may be called many times and must have no other effect.
+    ///
+    /// Invariant: the version that is saved replaces the version that `change` was called with, and no other
+    /// one, because the save expects its generation. So no change of another client is overwritten unseen.
+    /// At most one version is saved: the save is repeated only after a conflict, which changed nothing.
+    ///
+    /// # Errors
+    /// The error of `change`; nothing is changed then. The conflict if other clients were faster 100 times
+    /// more. As [`Store::load`] and [`Store::save`] for everything else: a lock of another client and a
+    /// person's edit are conflicts that end the update, and after [`Error::OutcomeUnknown`] it is not repeated.
+    pub async fn update<C, E>(
+        &self,
+        mut change: impl FnMut(Option<&Loaded>) -> Result<C, E>,
+    ) -> Result<Saved, E>
+    where
+        C: Into<Bytes>,
+        E: From<Error>,
+    {
+        let mut tries = Tries::default();
+        loop {
+            let (loaded, expect) = self.current().await?;
+            let content: Bytes = change(loaded.as_ref())?.into();
+            match self.save(content, expect).await {
+                Err(error) if is_of_another_version(&error) && tries.lose() => {
+                    back_off(self.store.environment().as_ref(), tries.lost()).await;
+                }
+                saved => return Ok(saved?),
+            }
+        }
+    }
+
+    /// The version to build on, none if there is none or it is a deletion, and the expectation for a change
+    /// that replaces it.
+    async fn current(&self) -> Result<(Option<Loaded>, Expect)> {
+        let mut tries = Tries::default();
+        loop {
+            let deleted = match self.load().await {
+                Ok(loaded) => {
+                    let expect = loaded.expect();
+                    return Ok((Some(loaded), expect));
+                }
+                Err(Error::WorkflowMissing { deleted: false, .. }) => return Ok((None, Expect::Absent)),
+                Err(deleted @ Error::WorkflowMissing { .. }) => deleted,
+                Err(other) => return Err(other),
+            };
+            let head = self.store.show(&self.id).await?;
+            if head.live().is_none() {
+                return Ok((None, Expect::Generation(head.generation())));
+            }
+            // IMPORTANT: it was saved again between the two reads, so its content is still to be read.
+            if !tries.lose() {
+                return Err(deleted);
+            }
+            back_off(self.store.environment().as_ref(), tries.lost()).await;
+        }
+    }
+}
+
+/// Whether a save was refused because the workflow is not at the version that it was built on.
+fn is_of_another_version(error: &Error) -> bool {
+    let Error::Conflict(conflict) = error else { return false };
+    matches!(
+        conflict.cause(),
+        Conflict::Version { .. } | Conflict::Exists { .. } | Conflict::DeletedMeanwhile { .. }
+    )
+}
