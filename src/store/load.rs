@@ -9,6 +9,7 @@ use crate::{
     conflict::{Conflict, Expect},
     document::{ContentHash, MediaType, why_not_read},
     format::{Current, Head, StoredVersion, VersionRecord, WorkflowId, keys},
+    register::{Around, EncodedHead, swap_head},
     repo::{StoredHead, corrupt, unreadable},
 };
 
@@ -194,15 +195,15 @@ impl Store {
         }
         let when = copy.map_or(Precondition::Absent, |copy| Precondition::Is(copy.meta.version.clone()));
         let put = Operation::put(key, content.clone()).copy().when(when);
-        let mut batch = Batch::new();
         let is_alone = copy.is_some() || objects.traits.copies_lag();
-        if let Some(version) = stored.version.clone().filter(|_| !is_alone) {
-            let bytes = head.next(objects.environment.new_id()).encode();
-            let bytes = bytes.map_err(|source| unreadable(&keys::head(id), source))?;
-            batch = batch.stage([Operation::put(keys::head(id), bytes).is(version)]);
-            objects.forget_head(id);
+        if let Some(named) = stored.version.as_ref().filter(|_| !is_alone) {
+            let next = head.next(objects.environment.new_id());
+            let around = Around { after: vec![put], ..Around::default() };
+            let swapped = swap_head(objects, Some(named), EncodedHead::of(&next)?, around).await;
+            tracing::debug!(%id, ?swapped, "tried to write the copy together with the head");
+            return Ok(());
         }
-        match objects.backend.commit(batch.stage([put])).await {
+        match objects.backend.commit(Batch::new().stage([put])).await {
             Ok(commit) => tracing::debug!(%id, ?commit, "refreshed the copy"),
             Err(error) => tracing::debug!(%id, %error, "could not refresh the copy"),
         }
