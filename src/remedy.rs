@@ -334,8 +334,10 @@ mod tests {
                 let text = fs::read_to_string(&path).unwrap();
                 let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
                 let flag = |line: &&str| {
-                    let after = line.split("--").skip(1);
-                    after.into_iter().any(|rest| rest.starts_with(|first: char| first.is_ascii_lowercase()))
+                    let words =
+                        line.split(|it: char| it.is_whitespace() || matches!(it, '`' | '"' | '(' | '\''));
+                    let mut names = words.filter_map(|word| word.strip_prefix("--"));
+                    names.any(|name| name.starts_with(|first: char| first.is_ascii_lowercase()))
                 };
                 found.extend(code.filter(flag).map(|line| format!("{}: {}", path.display(), line.trim())));
             }
