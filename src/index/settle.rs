@@ -82,7 +82,7 @@ impl Index {
         let swapped = swap_head(&self.objects, stored.version.as_ref(), next, Around::default()).await;
         // The fenced heads are not the ones that this process works on.
         self.objects.forget_head(id);
-        swapped.is_landed(|| format!("the fencing of {id}"))
+        swapped.did_land(|| format!("the fencing of {id}"))
     }
 }
 

@@ -119,7 +119,7 @@ impl Swapped {
     ///
     /// # Errors
     /// The swap of `what` failed, or an error left its outcome unknown.
-    pub(crate) fn is_landed(self, what: impl FnOnce() -> String) -> Result<bool> {
+    pub(crate) fn did_land(self, what: impl FnOnce() -> String) -> Result<bool> {
         match self {
             Self::Landed(..) => Ok(true),
             Self::Lost { .. } | Self::InDoubt(None) => Ok(false),

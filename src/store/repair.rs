@@ -84,7 +84,7 @@ async fn rebuild(objects: &Objects, repaired: &mut Repaired) -> Result<()> {
         around.before.push(Operation::put(kept, object.bytes));
     }
     let swapped = swap(objects, key.clone(), encoded, named.as_ref(), around).await;
-    if !swapped.is_landed(|| format!("the repair of {key}"))? {
+    if !swapped.did_land(|| format!("the repair of {key}"))? {
         let reason = "it changed while it was being repaired".to_owned();
         return Err(Error::Corrupt { key: key.to_string(), reason });
     }
