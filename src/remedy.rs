@@ -229,8 +229,8 @@ impl fmt::Display for Remedy {
             Self::Undelete { id } => write!(f, "bring {id} back with `Store::undelete`"),
             Self::WaitForLock { id, lease } => write!(
                 f,
-                "see `Store::inspect_lock` of {id}; wait with `lock_timeout`; its holder ends it with `Store::release` of {lease}, and \
-                 if nobody does, `Store::break_lock`"
+                "see `Store::inspect_lock` of {id}; wait with `lock_timeout`; its holder ends it with `Store::release` of {lease}; \
+                 `Store::break_lock` takes it away"
             ),
             Self::AcquireAgain { id } => {
                 write!(f, "look at what changed in {id} with `Store::show`, then acquire the lock again")
@@ -281,7 +281,7 @@ impl Remedy {
                  the folder that was made while the store was in use needs that"
             }
             Self::RepairConfig => {
-                "make it anew from what can be read of it with `Store::repair_location`; the workflows are not touched"
+                "rebuild it from what is readable of it with `Store::repair_location`; the workflows are not touched"
             }
             Self::RepairHeads => {
                 "look with `Store::verify`, then move the head with `Store::plan_repair` and `Store::repair`"
@@ -306,7 +306,7 @@ impl Remedy {
             Self::LookBeforeRepeating => "look at what is there now before you repeat it",
             Self::FreeSpace => "make room and try again; nothing was changed",
             Self::CheckRights => "check who owns the store and what you may do there",
-            Self::OpenAgain => "open the store anew and look at what is there",
+            Self::OpenAgain => "open the store again and look at its present state",
             _ => return None,
         })
     }

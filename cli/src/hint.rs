@@ -31,7 +31,7 @@ pub(crate) fn sentence(remedy: &Remedy) -> String {
                 .to_owned()
         }
         Remedy::RepairConfig => {
-            "make it anew from what can be read of it with `init --repair`; the workflows are not touched".to_owned()
+            "rebuild it from what is readable of it with `init --repair`; the workflows are not touched".to_owned()
         }
         Remedy::RepairHeads => "look with `verify`, then move the head with `verify --repair`".to_owned(),
         Remedy::Verify => "see how far it goes with `verify`".to_owned(),
@@ -43,8 +43,8 @@ pub(crate) fn sentence(remedy: &Remedy) -> String {
         Remedy::Undelete { id } => format!("bring it back with `undelete {id}`"),
         Remedy::FindLease => "`lock show` prints it".to_owned(),
         Remedy::WaitForLock { id, lease } => format!(
-            "see `lock show {id}`; wait with `--lock-timeout`; its holder ends it with `lock release {id} {lease}`, and if nobody does, \
-             `lock break {id} {lease}`"
+            "see `lock show {id}`; wait with `--lock-timeout`; its holder ends it with `lock release {id} {lease}`; \
+             `lock break {id} {lease}` takes it away"
         ),
         Remedy::AcquireAgain { id } => {
             format!("look at what changed with `show {id}`, then acquire the lock again")

@@ -236,7 +236,11 @@ fn a_damaged_config_is_made_anew_from_what_is_there() {
         }
         // From below too: the store is not passed over.
         let refused = place.run(["list"]).fails(14, words);
-        assert!(refused.err().contains("hint: make it anew"), "{}", refused.err());
+        assert!(
+            refused.err().contains("hint: rebuild it from what is readable of it with `init --repair`"),
+            "{}",
+            refused.err()
+        );
         place.run(["init"]).fails(14, words);
         let repaired = place.run(["init", "--repair", "--json"]).succeeds().json();
         assert_eq!(repaired["store_id"] == store_id, keeps, "{words}: {repaired}");

@@ -16,7 +16,7 @@ pub(crate) fn describe_outcome(saved: &Saved) -> String {
     }
 }
 
-/// What nobody should have to find out later.
+/// What the person must be told now, because nothing shows it later.
 pub(crate) fn tell(output: &Output, saved: &Saved) {
     let Some(resolved) = &saved.resolved else { return };
     if let Some(lease) = &resolved.broken {

@@ -46,7 +46,7 @@ enum Command {
     Show(show::Show),
     /// All locks
     List(list::List),
-    /// Take a lease away from whoever holds it
+    /// Take a lease away from its holder
     Break(breaking::Break),
 }
 
