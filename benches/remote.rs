@@ -13,8 +13,7 @@ use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
 use pflow_store::{
-    Expect, SaveRequest, Store, StoreOptions, WorkflowId, pflow_backend::Key,
-    pflow_backend_object::ObjectOptions,
+    Expect, SaveRequest, Store, WorkflowId, pflow_backend::Key, pflow_backend_object::ObjectOptions,
 };
 use pflow_test_endpoints::{S3Endpoint, Shaping};
 
@@ -34,8 +33,7 @@ fn main() {
 async fn measure() -> bool {
     let server = S3Endpoint::start(["bench"]);
     let object = ObjectOptions { variables: server.variables("bench"), ..ObjectOptions::default() };
-    let options = StoreOptions::system().unwrap().object_options(object);
-    let store = Store::init_url("s3://bench/plans", options).await.unwrap();
+    let store = Store::builder("s3://bench/plans").object_options(object).init().await.unwrap();
     let id = WorkflowId::parse("a").unwrap();
     let text = |n: u64| format!(r#"{{ "nodes": [ {{ "id": "n{n}", "type": "echo" }} ] }}"#);
     store.save(SaveRequest::new(id.clone(), text(0), Expect::Absent)).await.unwrap();

@@ -14,7 +14,7 @@
 use std::{error::Error, time::Duration};
 
 use pflow_store::{
-    Conflict, Expect, SaveRequest, Store, StoreOptions, WorkflowId, pflow_backend::probe::Depth,
+    Conflict, Expect, SaveRequest, Store, WorkflowId, pflow_backend::probe::Depth,
     pflow_backend_object::ObjectOptions,
 };
 use pflow_test_endpoints::S3Endpoint;
@@ -34,11 +34,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     object.connect_timeout = Duration::from_secs(1);
     object.request_timeout = Duration::from_secs(10);
     object.deadline = Duration::from_secs(20);
-    let options = || Ok::<_, pflow_store::Error>(StoreOptions::system()?.object_options(object.clone()));
+    let at = |url: &str| Store::builder(url).object_options(object.clone());
 
     // The first client creates the store. It probes the server first, because a server that breaks its
     // guarantees would lose work.
-    let laptop = Store::init_url(&url, options()?).await?;
+    let laptop = at(&url).init().await?;
     println!("A store at {}", laptop.location());
     for check in laptop.doctor(&Depth::default()).await?.report.checks {
         println!("  {:<18} {:?}", check.name, check.verdict);
@@ -50,7 +50,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("The laptop saved generation {}", saved.generation);
 
     // Another machine loads it: two parallel requests, and the content is checked against the head's hash.
-    let server = Store::open_url(&url, options()?).await?;
+    let server = at(&url).open().await?;
     let loaded = server.load(&id).await?;
     let edited = String::from_utf8(loaded.content.to_vec())?.replace("http", "shell");
     let expect = Expect::Generation(loaded.record.generation);

@@ -8,7 +8,7 @@
 use std::{error::Error, sync::Arc};
 
 use pflow_store::{
-    Expect, SaveRequest, Store, StoreOptions, WorkflowId,
+    Expect, SaveRequest, Store, WorkflowId,
     conflict::{Case, ConflictResolver, How, Obstacle, Policy, Resolution},
     pflow_backend::async_trait,
 };
@@ -56,7 +56,7 @@ fn plan(url: &str, to: &str) -> String {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let store = Store::init_url("memory:", StoreOptions::system()?).await?;
+    let store = Store::builder("memory:").init().await?;
     let id = WorkflowId::parse("daily-mail")?;
     let save = |text: String, expect| SaveRequest::new(id.clone(), text, expect);
     store.save(save(plan("a.example", "ada"), Expect::Absent)).await?;

@@ -10,7 +10,7 @@ use std::{error::Error, sync::Arc, time::Duration};
 
 use pflow_backend_memory::MemoryBackend;
 use pflow_store::{
-    Expect, LeaseRequest, SaveRequest, Store, StoreOptions, WorkflowId,
+    Expect, LeaseRequest, SaveRequest, Store, WorkflowId,
     pflow_backend::{Environment, ManualEnvironment},
 };
 
@@ -30,8 +30,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // The seed makes ids and jitter the same in every run.
     let environment = Arc::new(ManualEnvironment::new(42));
     let backend = Arc::new(MemoryBackend::new(environment.clone()));
-    let store =
-        Store::init(backend, StoreOptions::new(environment.clone()).clock_skew(Duration::ZERO)).await?;
+    let store = Store::on(backend).environment(environment.clone()).clock_skew(Duration::ZERO).init().await?;
     let id = WorkflowId::parse("plan")?;
     store.save(SaveRequest::new(id.clone(), r#"{"speed":"slow"}"#, Expect::Absent)).await?;
 

@@ -20,7 +20,7 @@ use std::{
 
 use futures::{StreamExt, stream};
 use pflow_store::{
-    Expect, SaveRequest, Store, StoreOptions, WorkflowId,
+    Expect, SaveRequest, Store, WorkflowId,
     pflow_backend::{
         Batch, BoxStream, Bytes, Capabilities, Commit, Conflict, DateTime, Durability, Key, Listed, Meta,
         Object, Operation, Prefix, Result, StorageBackend, Utc, Version, Versions, async_trait,
@@ -145,7 +145,7 @@ async fn main() -> std::result::Result<(), Box<dyn Error>> {
     report.assert_conformant();
 
     let backend = Counting::default();
-    let store = Store::init(Arc::new(backend.clone()), StoreOptions::system()?).await?;
+    let store = Store::on(Arc::new(backend.clone())).init().await?;
     let before = backend.commits.load(Ordering::Relaxed);
     let id = WorkflowId::parse("greet")?;
     store.save(SaveRequest::new(id, r#"{"nodes":[{"id":"hello","type":"echo"}]}"#, Expect::Absent)).await?;

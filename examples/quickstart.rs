@@ -11,14 +11,14 @@
 use std::{error::Error, path::Path, time::Duration};
 
 use futures::StreamExt;
-use pflow_store::{Expect, LeaseRequest, Query, SaveRequest, Store, StoreOptions, WorkflowId};
+use pflow_store::{Expect, LeaseRequest, Query, SaveRequest, Store, WorkflowId};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let temporary = tempfile::tempdir()?;
     let folder =
         std::env::args().nth(1).unwrap_or_else(|| temporary.path().join(".pflow").display().to_string());
-    let store = Store::init_url(&folder, StoreOptions::system()?).await?;
+    let store = Store::builder(&folder).init().await?;
     println!("A store at {folder}");
 
     // Saves many at once. Each is a save of its own with its own result.

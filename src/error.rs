@@ -16,7 +16,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// There is no store at the location. Create it with [`crate::Store::init`].
+    /// There is no store at the location. Create it with [`crate::StoreBuilder::init`].
     #[error("there is no store at {location}")]
     StoreMissing {
         /// The location as given.

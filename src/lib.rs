@@ -4,7 +4,7 @@
 //! [`pflow_backend::StorageBackend`]. Every change of a workflow is one compare-and-swap of its head, so a
 //! crash or a race leaves the old state or the new one.
 //!
-//! - [`Store::init_url`], [`Store::open_url`]: create or open a store
+//! - [`Store::builder`]: create or open a store
 //! - [`SaveRequest`] with [`Expect`]: a save names the state that it builds on; there is no default
 //! - [`Store::load`], [`Store::list`] with a [`Query`]: read workflows
 //! - [`Store::workflow`]: a handle of one workflow; [`Workflow::update`] changes it and loses no change of
@@ -49,7 +49,7 @@ pub use format::{LeaseId, WorkflowId};
 pub use index::{Entry, Listing, Query, Sort, Unreadable};
 pub use lock::{LeaseGuard, LeaseRequest};
 pub use remedy::Remedy;
-pub use store::{DeleteRequest, Loaded, SaveRequest, Saved, Store, StoreOptions, UndeleteRequest, Workflow};
+pub use store::{DeleteRequest, Loaded, SaveRequest, Saved, Store, StoreBuilder, UndeleteRequest, Workflow};
 
 /// Compiles and runs the README's example with the tests.
 #[cfg(doctest)]

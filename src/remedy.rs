@@ -270,18 +270,18 @@ impl Remedy {
     /// The text of a remedy that names nothing of the store.
     fn fixed_text(&self) -> Option<&'static str> {
         Some(match self {
-            Self::CreateStore => "create it with `Store::init_url`, or open another one",
+            Self::CreateStore => "create it with `StoreBuilder::init`, or open another one",
             Self::OtherPlace => "choose another place; nothing was changed here",
             Self::OtherStorage => "keep the store elsewhere; `Store::doctor` shows everything that was tried",
             Self::AllowFileSystem => {
-                "keep the store on a local disk; or, if this machine alone uses it, set `StoreOptions::any_file_system`"
+                "keep the store on a local disk; or, if this machine alone uses it, set `StoreBuilder::any_file_system`"
             }
             Self::OpenWithoutTail => {
-                "restore the folder from a backup; or go on without what cannot be read: `Store::open_without_tail`. A copy of \
+                "restore the folder from a backup; or go on without what cannot be read: `StoreBuilder::open_without_tail`. A copy of \
                  the folder that was made while the store was in use needs that"
             }
             Self::RepairConfig => {
-                "rebuild it from what is readable of it with `Store::repair_location`; the workflows are not touched"
+                "rebuild it from what is readable of it with `StoreBuilder::repair`; the workflows are not touched"
             }
             Self::RepairHeads => {
                 "look with `Store::verify`, then move the head with `Store::plan_repair` and `Store::repair`"

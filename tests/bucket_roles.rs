@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use futures::StreamExt;
 use pflow_store::{
-    DeleteRequest, Error, Expect, LeaseRequest, Query, Store, StoreOptions, pflow_backend::Prefix,
+    DeleteRequest, Error, Expect, LeaseRequest, Query, Store, StoreBuilder, pflow_backend::Prefix,
     pflow_backend_object::ObjectOptions,
 };
 use pflow_test_endpoints::{S3Endpoint, s3_variables};
@@ -21,9 +21,9 @@ const AGENT: &str = "Append-only agent";
 
 type Variables = BTreeMap<String, String>;
 
-fn options(variables: &Variables) -> StoreOptions {
+fn at(variables: &Variables) -> StoreBuilder {
     let object = ObjectOptions { variables: variables.clone(), ..ObjectOptions::default() };
-    StoreOptions::system().unwrap().object_options(object).fold_behind(false)
+    Store::builder(URL).object_options(object).fold_behind(false)
 }
 
 fn lease() -> LeaseRequest {
@@ -36,7 +36,7 @@ fn said(error: &Error) -> String {
 
 /// Everything that the store does.
 async fn write(variables: &Variables) {
-    let store = Store::init_url(URL, options(variables).fold_after(2)).await.unwrap();
+    let store = at(variables).fold_after(2).init().await.unwrap();
     for n in 0..6 {
         store.save(save(&format!("w{n}"), "1", Expect::Absent)).await.unwrap();
     }
@@ -50,7 +50,7 @@ async fn write(variables: &Variables) {
 
 /// What a reader may do, and that it may do no more.
 async fn read(variables: &Variables) {
-    let store = Store::open_url(URL, options(variables)).await.unwrap();
+    let store = at(variables).open().await.unwrap();
     assert_eq!(store.list(&Query::default()).await.unwrap().workflows.len(), 5);
     store.load(&id("w0")).await.unwrap();
     store.load_generation(&id("w0"), 1).await.unwrap();
@@ -62,7 +62,7 @@ async fn read(variables: &Variables) {
 
 /// What the guide says of an agent that may remove nothing, in a place that a writer has made.
 async fn append(variables: &Variables) {
-    let store = Store::open_url(URL, options(variables).fold_after(2)).await.unwrap();
+    let store = at(variables).fold_after(2).open().await.unwrap();
     for n in 0..6 {
         store.save(save(&format!("x{n}"), "1", Expect::Absent)).await.unwrap();
     }
@@ -77,13 +77,13 @@ async fn append(variables: &Variables) {
 
 /// An agent cannot make the place.
 async fn append_first(variables: &Variables) {
-    let said = said(&Store::init_url(URL, options(variables)).await.unwrap_err());
+    let said = said(&at(variables).init().await.unwrap_err());
     assert!(said.contains("Failed to probe the storage") && said.contains("Allow s3:DeleteObject"), "{said}");
 }
 
 /// A writer removes what an agent could not.
 async fn tidy(variables: &Variables) {
-    let store = Store::open_url(URL, options(variables)).await.unwrap();
+    let store = at(variables).open().await.unwrap();
     store.reindex().await.unwrap();
     let pending = Prefix::parse("ops/pending").unwrap();
     let left: Vec<_> = store.backend().list(&pending, None).collect().await;

@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use conflict_support::{Situation, doc, texts};
 use futures::future::join_all;
 use pflow_store::{
-    ErrorKind, Expect, LeaseRequest, SaveRequest, Store, StoreOptions,
+    ErrorKind, Expect, LeaseRequest, SaveRequest, Store,
     conflict::{How, Policy},
 };
 use proptest::prelude::*;
@@ -93,7 +93,7 @@ async fn concurrent_overrides_lose_no_version(site: Site) {
 
 async fn all_waiters_get_the_lock(site: Site) {
     site.store().await;
-    let open = || async { site.other_store_with(StoreOptions::new(Hasty::new(20))).await };
+    let open = || async { site.other_store_of(Hasty::new(20)).await };
     let stores = [open().await, open().await];
     let saves = (0..8).map(|nth: u32| {
         let store = stores[nth as usize % 2].clone();
@@ -171,7 +171,7 @@ async fn kept_edit_survives_a_lost_reply() {
     for (kind, left) in lefts {
         for policy in [Policy::Ours, Policy::Merge, Policy::Theirs] {
             let site = Site::new(kind).await;
-            let store = site.store_with(site.options().fold_after(1)).await;
+            let store = site.store_with(site.builder().fold_after(1)).await;
             let other = site.other_store(2).await;
             let request = Situation::Edited.bring(&site, &store, &other, "a").await;
             site.probe.fail(Fault::unknown(left));

@@ -185,7 +185,7 @@ async fn wait_ends_when_the_lock_is_released(site: Site) {
 /// Others change the workflow between the answer and the swap, at every call of the save.
 async fn consent_is_valid_only_for_the_state_that_was_seen(site: Site) {
     // A check whether a fold is due would be one of the calls, at random.
-    let store = site.store_with(site.options().fold_after(usize::MAX)).await;
+    let store = site.store_with(site.builder().fold_after(usize::MAX)).await;
     let other = site.other_store(2).await;
     for call in 0..6 {
         for policy in [Policy::Ours, Policy::Merge] {

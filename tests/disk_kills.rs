@@ -28,7 +28,7 @@ use child_support::{Process, files, place_of_a_child, say, unfinished};
 use futures::TryStreamExt;
 use pflow_backend_fs::FsBackend;
 use pflow_store::{
-    Error, Expect, Store, StoreOptions,
+    Error, Expect, Store, StoreBuilder,
     document::ContentHash,
     pflow_backend::{Environment, ManualEnvironment, Prefix, SystemEnvironment},
 };
@@ -54,8 +54,8 @@ async fn backend(place: &Path) -> Arc<FsBackend> {
 }
 
 /// Folds often, so that kills meet folds too.
-fn options() -> StoreOptions {
-    StoreOptions::system().unwrap().fold_after(12)
+fn on(backend: Arc<FsBackend>) -> StoreBuilder {
+    Store::on(backend).fold_after(12)
 }
 
 /// Saves, and says what was saved once that has returned. One of four ends by itself and in order.
@@ -65,7 +65,7 @@ async fn the_child() {
     let variable = |name: &str| std::env::var(name).unwrap().parse::<u64>().unwrap();
     let (number, seed) = (variable(NUMBER), variable(SEED));
     let random = ManualEnvironment::new(seed);
-    let store = Store::open(backend(&place).await, options()).await.unwrap();
+    let store = on(backend(&place).await).open().await.unwrap();
     let saves = if random.random().is_multiple_of(4) { 40 + random.random() % 100 } else { u64::MAX };
     let mut seen: BTreeMap<String, u64> = BTreeMap::new();
     for n in 0..saves {
@@ -207,10 +207,10 @@ fn work(place: &Path) -> (Told, u64) {
 #[tokio::test]
 async fn nothing_that_was_acknowledged_is_lost_when_processes_are_killed() {
     let place = tempfile::tempdir().unwrap();
-    Store::init(backend(place.path()).await, options()).await.unwrap().close().await.unwrap();
+    on(backend(place.path()).await).init().await.unwrap().close().await.unwrap();
     let (told, kills) = work(place.path());
 
-    let store = Store::open(backend(place.path()).await, options()).await.unwrap();
+    let store = on(backend(place.path()).await).open().await.unwrap();
     let workflows =
         (0..SHARED).map(|n| format!("shared{n}")).chain((0..PROCESSES).map(|n| format!("own{n}")));
     let (mut listed, mut silent, mut found) = (Vec::new(), 0, 0);
@@ -268,7 +268,7 @@ async fn nothing_that_was_acknowledged_is_lost_when_processes_are_killed() {
     store.close().await.unwrap();
     drop(store);
     // What the last checkpoint took out of its place stays until the next one: an editor may have it open.
-    Store::open(backend(place.path()).await, options()).await.unwrap().close().await.unwrap();
+    on(backend(place.path()).await).open().await.unwrap().close().await.unwrap();
     assert_eq!(unfinished(place.path()), [""; 0]);
     assert_eq!(files(place.path()).into_keys().collect::<Vec<_>>(), keys);
 }

@@ -62,7 +62,7 @@ async fn save_cost_does_not_grow_with_the_store() {
 #[tokio::test]
 async fn listing_of_a_folded_store_reads_only_the_index_parts() {
     let (site, _) = store_of(300).await;
-    let reader = Store::open(std::sync::Arc::new(site.probe.clone()), site.options()).await.unwrap();
+    let reader = site.on(std::sync::Arc::new(site.probe.clone())).open().await.unwrap();
     site.probe.take();
     for calls in [(2, 1, 0), (1, 1, 0)] {
         assert_eq!(support::listed(&reader).await.len(), 300);

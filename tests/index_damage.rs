@@ -18,7 +18,7 @@ const WANTED: [&str; 4] = ["a@3", "b@1", "c@2", "late@1"];
 
 /// Returns a store with a base, segments, deleted workflows and pending records.
 async fn populate(site: &Site) -> Store {
-    let store = site.store_with(site.options().fold_after(2)).await;
+    let store = site.store_with(site.builder().fold_after(2)).await;
     for name in ["a", "b", "gone"] {
         store.save(save(name, "1", Expect::Absent)).await.unwrap();
     }
@@ -126,7 +126,7 @@ async fn broken_history_is_reported(site: Site) {
 }
 
 async fn export_has_the_schema_of_the_seed_and_a_backup(site: Site) {
-    let store = site.store_with(site.options().fold_after(4)).await;
+    let store = site.store_with(site.builder().fold_after(4)).await;
     let named = save("w000", "1", Expect::Absent).name("Process").description("ETL").tags(["etl", "llm"]);
     store.save(named).await.unwrap();
     store.save(save("w001", "1", Expect::Absent)).await.unwrap();

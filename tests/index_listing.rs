@@ -15,7 +15,7 @@ every_backend!(
 );
 
 async fn listing_shows_every_acknowledged_change(site: Site) {
-    let store = site.store_with(site.options().fold_after(4)).await;
+    let store = site.store_with(site.builder().fold_after(4)).await;
     let reader = site.other_store(2).await;
     let mut wanted: Vec<String> = Vec::new();
     for n in 0..20 {
@@ -40,7 +40,7 @@ async fn listing_shows_every_acknowledged_change(site: Site) {
 }
 
 async fn records_are_folded_when_there_are_enough(site: Site) {
-    let store = site.store_with(site.options().fold_after(4)).await;
+    let store = site.store_with(site.builder().fold_after(4)).await;
     for n in 1..=12 {
         store.save(save(&format!("w{n:02}"), "1", Expect::Absent)).await.unwrap();
         assert_eq!(site.keys("ops/pending/").await.len(), n % 4, "after {n}");
@@ -48,7 +48,7 @@ async fn records_are_folded_when_there_are_enough(site: Site) {
         assert_eq!(listed(&site.other_store(2).await).await.len(), n);
         assert_eq!(store.status().await.unwrap().index.pending, n % 4);
     }
-    let store = site.other_store_with(site.options()).await;
+    let store = site.other_store_of(site.environment.clone()).await;
     let before = site.keys("ops/segments/").await.len();
     for n in 0..63 {
         store.save(save(&format!("v{n:02}"), "1", Expect::Absent)).await.unwrap();
@@ -57,7 +57,7 @@ async fn records_are_folded_when_there_are_enough(site: Site) {
 }
 
 async fn history_names_every_version_once(site: Site) {
-    let store = site.store_with(site.options().fold_after(5)).await;
+    let store = site.store_with(site.builder().fold_after(5)).await;
     for n in 0..40_u64 {
         // The case of a workflow that changes more often between two folds than its head remembers follows
         // below.
@@ -67,7 +67,7 @@ async fn history_names_every_version_once(site: Site) {
             store.delete(DeleteRequest::new(id(&name), Expect::Any)).await.unwrap();
         }
     }
-    let seldom = site.other_store_with(site.options().fold_after(1000)).await;
+    let seldom = site.other_store_with(site.environment.clone(), |builder| builder.fold_after(1000)).await;
     for n in 0..50 {
         seldom.save(save("often", &n.to_string(), Expect::Any)).await.unwrap();
     }
@@ -105,14 +105,14 @@ async fn listing_is_complete_beside_concurrent_saves_and_folds() {
     for warm in [false, true] {
         for call in 0.. {
             let site = Site::new(Kind::Staged).await;
-            let store = site.store_with(site.options().fold_after(1000)).await;
+            let store = site.store_with(site.builder().fold_after(1000)).await;
             for name in ["a", "b", "c"] {
                 store.save(save(name, "1", Expect::Absent)).await.unwrap();
             }
             let reader = if warm {
                 store.clone()
             } else {
-                Store::open(std::sync::Arc::new(site.probe.clone()), site.options()).await.unwrap()
+                site.on(std::sync::Arc::new(site.probe.clone())).open().await.unwrap()
             };
             let other = site.other_store(2).await;
             site.probe.at_call(call, move || async move { save_and_fold(&other, 2).await });

@@ -6,7 +6,7 @@ mod support;
 use std::sync::Arc;
 
 use futures::{StreamExt, future::join_all};
-use pflow_store::{DeleteRequest, Expect, Store, StoreOptions, pflow_backend::ManualEnvironment};
+use pflow_store::{DeleteRequest, Expect, Store, pflow_backend::ManualEnvironment};
 use support::{Kind, Site, every_backend, generations, history, id, notices, save, unnamed_parts, versions};
 
 every_backend!(concurrent_savers_and_folds_lose_nothing);
@@ -24,7 +24,7 @@ async fn at_every_call(work: impl AsyncFn(&Store)) {
     for staged in [false, true] {
         for call in 0.. {
             let site = Site::new(if staged { Kind::Staged } else { Kind::Memory }).await;
-            let store = site.store_with(site.options().fold_after(1000)).await;
+            let store = site.store_with(site.builder().fold_after(1000)).await;
             let _: Vec<_> =
                 store.save_all(["a", "b"].map(|name| save(name, "1", Expect::Absent))).collect().await;
             store.save(save("c", "1", Expect::Absent)).await.unwrap();
@@ -68,9 +68,9 @@ async fn fold_loses_no_concurrent_change() {
 }
 
 async fn concurrent_savers_and_folds_lose_nothing(site: Site) {
-    let first = site.store_with(site.options().fold_after(2)).await;
+    let first = site.store_with(site.builder().fold_after(2)).await;
     let environment = Arc::new(ManualEnvironment::new(2));
-    let second = site.other_store_with(StoreOptions::new(environment).fold_after(2)).await;
+    let second = site.other_store_with(environment, |store| store.fold_after(2)).await;
     let tasks = (0..8).map(|task| {
         let store = if task % 2 == 0 { first.clone() } else { second.clone() };
         tokio::spawn(async move {
@@ -107,7 +107,7 @@ async fn concurrent_savers_and_folds_lose_nothing(site: Site) {
 #[tokio::test]
 async fn fold_claim_of_a_dead_process_is_taken_over() {
     let site = Site::new(Kind::Bucket).await;
-    let store = site.store_with(site.options().fold_after(2).fold_behind(false)).await;
+    let store = site.store_with(site.builder().fold_after(2).fold_behind(false)).await;
     let claims = [r#"{"format":"pflow-fold/1","nonce":"n"}"#, "what another program put here"];
     for (round, claim) in claims.into_iter().enumerate() {
         site.put("ops/fold", claim).await;

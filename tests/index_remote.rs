@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use futures::{StreamExt, future::join_all};
 use pflow_store::{
-    Expect, Query, Store, StoreOptions,
+    Expect, Query, Store,
     pflow_backend::{ManualEnvironment, Prefix, StorageBackend},
 };
 use support::{Kind, Remote, Site, generations, notices, save};
@@ -19,7 +19,7 @@ const MOST: usize = 256;
 /// Opens a store on memory that reports to be a remote service, as another process would.
 async fn open(site: &Site, seed: u64) -> Store {
     let remote: Arc<dyn StorageBackend> = Arc::new(Remote(site.raw.clone()));
-    Store::init(remote, StoreOptions::new(Arc::new(ManualEnvironment::new(seed)))).await.unwrap()
+    Store::on(remote).environment(Arc::new(ManualEnvironment::new(seed))).init().await.unwrap()
 }
 
 async fn pending(site: &Site) -> usize {
@@ -28,7 +28,7 @@ async fn pending(site: &Site) -> usize {
 
 /// Returns how many heads a cold reader reads.
 async fn heads_read(site: &Site) -> usize {
-    let reader = Store::open(Arc::new(site.probe.clone()), site.options()).await.unwrap();
+    let reader = site.on(Arc::new(site.probe.clone())).open().await.unwrap();
     site.probe.take();
     reader.list(&Query::default()).await.unwrap();
     site.probe.take().gets.iter().filter(|key| key.ends_with("metadata.json")).count()
@@ -83,8 +83,8 @@ async fn many_writers_leave_few_heads_to_read() {
 async fn remote_fold_follows_the_reply_and_close_waits_for_it() {
     let site = Site::new(Kind::Staged).await;
     let remote: Arc<dyn StorageBackend> = Arc::new(Remote(Arc::new(site.probe.clone())));
-    let options = StoreOptions::new(Arc::new(ManualEnvironment::new(1))).fold_after(1);
-    let store = Store::init(remote, options).await.unwrap();
+    let environment = Arc::new(ManualEnvironment::new(1));
+    let store = Store::on(remote).environment(environment).fold_after(1).init().await.unwrap();
     let saved = store.save(save("a", "1", Expect::Absent)).await.unwrap();
     assert_eq!((saved.generation, pending(&site).await), (1, 1), "the answer came first");
     store.close().await.unwrap();

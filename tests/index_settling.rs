@@ -7,7 +7,7 @@ mod support;
 use std::{sync::Arc, time::Duration};
 
 use futures::StreamExt;
-use pflow_store::{Expect, Store, StoreOptions, pflow_backend::ManualEnvironment};
+use pflow_store::{Expect, Store, pflow_backend::ManualEnvironment};
 use support::{Kind, Site, damaged, generations, history, id, notices, plan, save, versions};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -94,12 +94,12 @@ async fn late_writer_loses_its_race_and_retries() {
     for (existing, last) in [(false, 5), (true, 3)] {
         for call in 0.. {
             let (site, staged) = Site::below_stages();
-            let store = Store::init(staged, site.options()).await.unwrap();
+            let store = site.on(staged).init().await.unwrap();
             if existing {
                 store.save(save("a", "1", Expect::Absent)).await.unwrap();
             }
             let environment = Arc::new(ManualEnvironment::new(2));
-            let other = site.other_store_with(StoreOptions::new(environment)).await;
+            let other = site.other_store_of(environment).await;
             site.probe.take();
             site.probe.at_call(call, move || async move { fold(&other).await });
 

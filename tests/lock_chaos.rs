@@ -30,7 +30,7 @@ use lease_support::{
     Client, Life, Line, WORKFLOWS, check, duration, seed, take_in_the_end, text_of, workflow,
 };
 use pflow_store::{
-    Store, StoreOptions,
+    Store, StoreBuilder,
     pflow_backend::{Environment, ManualEnvironment, StorageBackend},
     pflow_backend_object::{ObjectBackend, ObjectOptions, ObjectUrl},
 };
@@ -50,8 +50,8 @@ fn open(url: &ObjectUrl, endpoint: Option<&str>, server: &BucketServer) -> Arc<d
     Arc::new(Remote(Arc::new(ObjectBackend::open(url, options, Hasty::new(HASTE)).unwrap())))
 }
 
-fn options(clock: &Arc<dyn Environment>) -> StoreOptions {
-    StoreOptions::new(clock.clone()).clock_skew(Duration::ZERO)
+fn on(backend: Arc<dyn StorageBackend>, clock: &Arc<dyn Environment>) -> StoreBuilder {
+    Store::on(backend).environment(clock.clone()).clock_skew(Duration::ZERO)
 }
 
 /// Milliseconds by the waiters' clock.
@@ -73,7 +73,7 @@ async fn live(
         let said = Arc::new(Mutex::new(Vec::<Line>::new()));
         let heard = said.clone();
         let working = async {
-            let Ok(store) = Store::open(backend(), options(&clock)).await else { return };
+            let Ok(store) = on(backend(), &clock).open().await else { return };
             let mut client = Client {
                 store,
                 number,
@@ -106,7 +106,7 @@ async fn chaos(seed: u64) {
     let server = BucketServer::chosen();
     let url = server.fresh_url();
     let clock: Arc<dyn Environment> = Hasty::new(HASTE);
-    Store::init(open(&url, None, &server), options(&clock)).await.unwrap();
+    on(open(&url, None, &server), &clock).init().await.unwrap();
     let proxy = Proxy::start(&server.endpoint(), seed);
     proxy.set_plan(FaultPlan::each(0.01).with(Fault::DropReply, 0.05).with(Fault::LateWrite, 0.05));
     let end = now(&clock) + u64::try_from(duration().as_millis()).unwrap() * u64::from(HASTE);
@@ -122,7 +122,7 @@ async fn chaos(seed: u64) {
     proxy.set_plan(FaultPlan::none());
     proxy.settled().await;
 
-    let store = Store::open(open(&url, None, &server), options(&clock)).await.unwrap();
+    let store = on(open(&url, None, &server), &clock).open().await.unwrap();
     let looks = take_in_the_end(&store, LEASE, POLL).await;
     let mut chains = BTreeMap::new();
     for number in 0..WORKFLOWS {

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use pflow_store::{
-    Conflict, DeleteRequest, Expect, LeaseRequest, Store, StoreOptions,
+    Conflict, DeleteRequest, Expect, LeaseRequest, Store,
     conflict::Policy,
     lock::{Holder, Live, Mirror, Stale, Standing},
     pflow_backend::{Batch, Environment, Identity, Key, ManualEnvironment, Operation, Process},
@@ -221,7 +221,7 @@ fn request() -> LeaseRequest {
 }
 
 async fn store_of(site: &Site, environment: Arc<ManualEnvironment>) -> Store {
-    site.other_store_with(StoreOptions::new(environment).clock_skew(SKEW)).await
+    site.other_store_with(environment, |store| store.clock_skew(SKEW)).await
 }
 
 async fn every_lock_state_has_a_reason(site: Site) {

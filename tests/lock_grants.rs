@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures::poll;
 use pflow_store::{
-    Conflict, Expect, LeaseId, LeaseRequest, Store, StoreOptions,
+    Conflict, Expect, LeaseId, LeaseRequest, Store,
     pflow_backend::{ErrorKind, Outcome},
 };
 use support::{Fault, Kind, Left, Site, conflict, every_backend, id, save};
@@ -31,7 +31,7 @@ fn mine() -> LeaseRequest {
 
 /// Opens a second handle of the same process.
 async fn twin(site: &Site) -> Store {
-    site.other_store_with(StoreOptions::new(site.environment.clone())).await
+    site.other_store_of(site.environment.clone()).await
 }
 
 async fn two_handles_share_one_guard(site: Site) {

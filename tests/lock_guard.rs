@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use pflow_store::{
-    Conflict, Error, ErrorKind, Expect, LeaseRequest, Store, StoreOptions,
+    Conflict, Error, ErrorKind, Expect, LeaseRequest, Store,
     lock::LeaseGuard,
     pflow_backend::{Environment, ManualEnvironment},
 };
@@ -38,8 +38,7 @@ fn request() -> LeaseRequest {
 /// Opens the first store with a clock that only the test advances.
 async fn stepped(site: &Site) -> (Store, Arc<ManualEnvironment>) {
     let environment = Arc::new(ManualEnvironment::new(5).stepped());
-    let options = StoreOptions::new(environment.clone()).fold_behind(false);
-    (site.store_with(options).await, environment)
+    (site.store_with(site.builder().environment(environment.clone())).await, environment)
 }
 
 /// Advances the time second by second until `so` is true.
@@ -157,7 +156,7 @@ async fn holder_overtaken_while_suspended_cannot_write(site: Site) {
     let later = environment.now() + TimeDelta::minutes(3);
     let other = Arc::new(ManualEnvironment::new(2));
     other.set_now(later);
-    let other = site.other_store_with(StoreOptions::new(other)).await;
+    let other = site.other_store_of(other).await;
     let theirs = other.acquire(&id("a"), request()).await.unwrap().lease;
     environment.set_now(later);
     let before = site.dump().await;
@@ -191,7 +190,7 @@ async fn broken_lease_wakes_its_holder(site: Site) {
     let old = store.acquire(&id("a"), request()).await.unwrap().lease;
     let later = Arc::new(ManualEnvironment::new(3));
     later.set_now(later.now() + TimeDelta::days(1));
-    let other = site.other_store_with(StoreOptions::new(later)).await;
+    let other = site.other_store_of(later).await;
     other.save(save("a", "1", Expect::Absent)).await.unwrap();
     let text = conflict(store.renew(&id("a"), old.id, None).await).to_string();
     assert!(text.contains("it was overridden by tester@host-3 at 2024-01-16T10:30:00Z"), "{text}");

@@ -6,7 +6,7 @@ mod support;
 use std::{sync::Arc, time::Duration};
 
 use pflow_store::{
-    Conflict, DeleteRequest, Error, Expect, LeaseId, LeaseRequest, StoreOptions, UndeleteRequest,
+    Conflict, DeleteRequest, Error, Expect, LeaseId, LeaseRequest, UndeleteRequest,
     document::ContentHash,
     pflow_backend::{Environment, ManualEnvironment},
 };
@@ -149,7 +149,7 @@ async fn acquire_is_idempotent_for_the_same_lease_id(site: Site) {
 }
 
 async fn fence_distinguishes_grants_of_a_reused_lease_id(site: Site) {
-    let store = site.store_with(site.options().clock_skew(Duration::ZERO)).await;
+    let store = site.store_with(site.builder().clock_skew(Duration::ZERO)).await;
     let name = LeaseId::parse("mine-1").unwrap();
     let mine = || lease("edit").id(name.clone());
     store.acquire(&id("a"), mine()).await.unwrap();
@@ -176,10 +176,10 @@ async fn fence_distinguishes_grants_of_a_reused_lease_id(site: Site) {
 }
 
 async fn expired_lease_is_taken_over_after_the_skew_allowance(site: Site) {
-    let holder = site.store_with(site.options().clock_skew(Duration::from_secs(5))).await;
+    let holder = site.store_with(site.builder().clock_skew(Duration::from_secs(5))).await;
     let other = Arc::new(ManualEnvironment::new(2));
-    let options = StoreOptions::new(other.clone()).clock_skew(Duration::from_secs(5));
-    let store = site.other_store_with(options).await;
+    let skew = Duration::from_secs(5);
+    let store = site.other_store_with(other.clone(), |builder| builder.clock_skew(skew)).await;
     let old = holder.acquire(&id("a"), lease("edit")).await.unwrap().lease;
     let take = async || store.acquire(&id("a"), lease("take").hash(ContentHash::of(b"x"))).await;
     for clock in [&site.environment, &other] {
@@ -208,7 +208,7 @@ async fn expired_lease_is_taken_over_after_the_skew_allowance(site: Site) {
 }
 
 async fn fence_never_decreases(site: Site) {
-    let store = site.store_with(site.options().clock_skew(Duration::ZERO)).await;
+    let store = site.store_with(site.builder().clock_skew(Duration::ZERO)).await;
     let mut fences = Vec::new();
     for round in 0..3 {
         let grant = store.acquire(&id("a"), lease("edit")).await.unwrap();

@@ -12,7 +12,7 @@ use std::{
 };
 
 use pflow_store::{
-    Conflict, Expect, LeaseRequest, Store, StoreOptions,
+    Conflict, Expect, LeaseRequest, Store,
     conflict::{Case, ConflictResolver, Policy, Resolution},
     pflow_backend::{ManualEnvironment, async_trait},
 };
@@ -29,7 +29,7 @@ fn request() -> LeaseRequest {
 async fn savers_and_acquirers_share_one_fifo_queue() {
     let site = Site::new(Kind::Memory).await;
     let environment = Arc::new(ManualEnvironment::new(5).stepped());
-    let store = site.store_with(StoreOptions::new(environment.clone()).fold_behind(false)).await;
+    let store = site.store_with(site.builder().environment(environment.clone())).await;
     store.save(save("a", "0", Expect::Absent)).await.unwrap();
     let first = store.acquire(&id("a"), request()).await.unwrap().lease;
     let served = Arc::new(Mutex::new(Vec::new()));
@@ -140,7 +140,7 @@ impl ConflictResolver for Looks {
 async fn resolver_may_lock_during_its_own_change() {
     let site = Site::new(Kind::Memory).await;
     let environment = Arc::new(ManualEnvironment::new(5).stepped());
-    let store = site.store_with(StoreOptions::new(environment.clone()).fold_behind(false)).await;
+    let store = site.store_with(site.builder().environment(environment.clone())).await;
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
     let other = site.other_store(2).await;
     let held = other.acquire(&id("a"), request()).await.unwrap().lease;

@@ -22,7 +22,7 @@ use lease_support::{
     Client, Life, Line, WORKFLOWS, check, duration, seed, take_in_the_end, text_of, workflow,
 };
 use pflow_store::{
-    Store, StoreOptions,
+    Store,
     pflow_backend::{Environment, ManualEnvironment, SystemEnvironment},
 };
 use rustix::time::{ClockId, clock_gettime};
@@ -44,8 +44,7 @@ fn now() -> u64 {
 
 async fn open(place: &Path) -> Store {
     let environment = Arc::new(SystemEnvironment::new().unwrap());
-    let options = StoreOptions::new(environment).clock_skew(SKEW);
-    Store::init_url(place.to_str().unwrap(), options).await.unwrap()
+    Store::builder(place).environment(environment).clock_skew(SKEW).init().await.unwrap()
 }
 
 #[tokio::test]

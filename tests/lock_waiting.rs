@@ -16,7 +16,7 @@ use std::{
 
 use chrono::TimeDelta;
 use pflow_store::{
-    Conflict, Error, LeaseRequest, Store, StoreOptions,
+    Conflict, Error, LeaseRequest, Store,
     pflow_backend::{Environment, ManualEnvironment, Process, SystemEnvironment},
 };
 use support::{Fault, Kind, Site, conflict, every_backend, id};
@@ -73,7 +73,7 @@ async fn lease_that_becomes_stale_while_waiting_is_taken_over(site: Site) {
     // By its own clock it ends in three days. It is not renewed.
     let ahead = Arc::new(ManualEnvironment::new(2));
     ahead.set_now(ahead.now() + TimeDelta::days(3));
-    let theirs = site.other_store_with(StoreOptions::new(ahead)).await;
+    let theirs = site.other_store_of(ahead).await;
     theirs.acquire(&id("a"), request()).await.unwrap();
     let begun = site.environment.monotonic();
     let grant = store.acquire(&id("a"), request().wait(HOUR)).await.unwrap();
@@ -85,7 +85,7 @@ async fn lease_that_becomes_stale_while_waiting_is_taken_over(site: Site) {
     let mut neighbour = ManualEnvironment::new(1).identity().clone();
     (neighbour.pid, neighbour.process_start) = (77, Some("5".to_owned()));
     let neighbour = Arc::new(ManualEnvironment::new(3).with_identity(neighbour));
-    let theirs = site.other_store_with(StoreOptions::new(neighbour)).await;
+    let theirs = site.other_store_of(neighbour).await;
     theirs.acquire(&id("a"), LeaseRequest::new("edit", HOUR)).await.unwrap();
     site.environment.set_process(77, Process::Started("5".to_owned()));
     conflict(store.acquire(&id("a"), request().wait(MINUTE)).await);
@@ -108,7 +108,7 @@ async fn release_on_another_machine_is_noticed(site: Site) {
 
 async fn dropped_waiter_leaves_the_queue(site: Site) {
     let environment = Arc::new(ManualEnvironment::new(5).stepped());
-    let store = site.store_with(StoreOptions::new(environment).fold_behind(false)).await;
+    let store = site.store_with(site.builder().environment(environment)).await;
     let held = store.acquire(&id("a"), request()).await.unwrap().lease;
     let a = id("a");
     let wait = || Box::pin(store.acquire(&a, request().wait(HOUR)));
@@ -150,7 +150,7 @@ async fn many_waiters_cause_no_thundering_herd() {
     // The store's time does not advance: only a task that is woken reads again, so the counts are those of
     // the handovers alone.
     let still = Arc::new(ManualEnvironment::new(5).stepped());
-    let store = site.store_with(StoreOptions::new(still)).await;
+    let store = site.store_with(site.builder().environment(still)).await;
     let clock = Arc::new(SystemEnvironment::new().unwrap());
     let first = store.acquire(&id("a"), request()).await.unwrap().lease;
     let released = Arc::new(Mutex::new((clock.monotonic(), Vec::new(), Vec::new())));
@@ -198,7 +198,7 @@ async fn many_waiters_cause_no_thundering_herd() {
 async fn waiters_in_one_process_are_served_in_order() {
     let site = Site::new(Kind::Memory).await;
     let environment = Arc::new(ManualEnvironment::new(5).stepped());
-    let store: Store = site.store_with(StoreOptions::new(environment)).await;
+    let store: Store = site.store_with(site.builder().environment(environment)).await;
     let first = store.acquire(&id("a"), request()).await.unwrap().lease;
     let served = Mutex::new(Vec::new());
     let wait = async |n: usize| {

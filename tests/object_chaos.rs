@@ -23,7 +23,7 @@ use std::{
 
 use futures::future::join_all;
 use pflow_store::{
-    Error, ErrorKind, Expect, LeaseId, LeaseRequest, SaveRequest, Store, StoreOptions,
+    Error, ErrorKind, Expect, LeaseId, LeaseRequest, SaveRequest, Store,
     pflow_backend::{Environment, StorageBackend},
     pflow_backend_object::{ObjectBackend, ObjectOptions, ObjectUrl},
 };
@@ -240,14 +240,14 @@ fn open(url: &ObjectUrl, variables: BTreeMap<String, String>) -> Arc<dyn Storage
 async fn chaos(seed: u64) {
     let server = BucketServer::chosen();
     let url = server.fresh_url();
-    let quiet = || StoreOptions::new(Hasty::new(1));
-    Store::init(open(&url, server.variables.clone()), quiet()).await.unwrap();
+    let on = |backend| Store::on(backend).environment(Hasty::new(1));
+    on(open(&url, server.variables.clone())).init().await.unwrap();
     let (proxy, credentials) = (Proxy::start(&server.endpoint(), seed), CredentialService::start(seed));
     let (clock, events) = (Hasty::new(HASTE), Arc::new(Mutex::new(Vec::new())));
     let mut writers = Vec::new();
     for number in 0..WRITERS {
         let variables = credentials.variables(&proxy.url(), &server.bucket);
-        let store = Store::open(open(&url, variables), StoreOptions::new(Hasty::new(HASTE))).await;
+        let store = Store::on(open(&url, variables)).environment(Hasty::new(HASTE)).open().await;
         let (clock, events) = (clock.clone(), events.clone());
         writers.push(Writer { number, store: store.unwrap(), clock, events, seen: BTreeMap::new() });
     }
@@ -265,7 +265,7 @@ async fn chaos(seed: u64) {
     assert!(all.iter().all(|fault| of_credentials.contains_key(fault)), "{of_credentials:?}");
     assert_eq!(proxy.followed(), 0, "a redirect was followed");
 
-    let store = Store::open(open(&url, server.variables.clone()), quiet()).await.unwrap();
+    let store = on(open(&url, server.variables.clone())).open().await.unwrap();
     let events = events.lock().unwrap().clone();
     let workflows: Vec<String> =
         (0..SHARED).map(|n| format!("shared{n}")).chain((0..WRITERS).map(|n| format!("own{n}"))).collect();

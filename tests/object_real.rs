@@ -17,7 +17,7 @@ use std::{collections::BTreeMap, future::poll_fn, pin::pin, sync::Arc, task::Pol
 
 use futures::{TryStreamExt, future::join_all};
 use pflow_store::{
-    DeleteRequest, Error, ErrorKind, Expect, LeaseRequest, Query, Store, StoreOptions,
+    DeleteRequest, Error, ErrorKind, Expect, LeaseRequest, Query, Store, StoreBuilder,
     pflow_backend::{
         Batch, Environment, Error as StorageError, ErrorKind as StorageErrorKind, Key, Operation, Prefix,
         Result as StorageResult, StorageBackend, SystemEnvironment, async_trait,
@@ -40,9 +40,12 @@ fn object_options() -> ObjectOptions {
 }
 
 /// Folds at the end alone, so that the requests of an operation are the same every time.
-fn options() -> StoreOptions {
-    let options = StoreOptions::system().unwrap().object_options(object_options());
-    options.fold_behind(false).fold_after(usize::MAX)
+fn at(url: &str) -> StoreBuilder {
+    quiet(Store::builder(url).object_options(object_options()))
+}
+
+fn quiet(builder: StoreBuilder) -> StoreBuilder {
+    builder.fold_behind(false).fold_after(usize::MAX)
 }
 
 fn open(url: &str) -> StorageResult<ObjectBackend> {
@@ -133,7 +136,7 @@ async fn a_real_bucket_keeps_the_contract() {
 async fn a_real_bucket_is_asked_for_as_little() {
     at_a_fresh_place("requests", |url| async move {
         let probe = Probe::new(Arc::new(open(&url).unwrap()));
-        let store = Store::init(Arc::new(probe.clone()), options()).await.unwrap();
+        let store = quiet(Store::on(Arc::new(probe.clone()))).init().await.unwrap();
         store.save(save("a", "1", Expect::Absent)).await.unwrap();
         let clock = environment();
         let mut began = clock.monotonic();
@@ -180,11 +183,11 @@ enum Told {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_writers_of_a_real_bucket_were_told_is_true() {
     at_a_fresh_place("chaos", |url| async move {
-        let store = Store::init_url(&url, options()).await.unwrap();
+        let store = at(&url).init().await.unwrap();
         let writers = (0..WRITERS).map(|writer| {
             let url = url.clone();
             tokio::spawn(async move {
-                let (store, random) = (Store::open_url(&url, options()).await.unwrap(), environment());
+                let (store, random) = (at(&url).open().await.unwrap(), environment());
                 let mut told = Vec::new();
                 for n in 0..SAVES {
                     let (workflow, text) = (format!("w{}", (n + n / 3) % 3), format!("{writer}.{n}"));

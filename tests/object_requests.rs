@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use pflow_store::{
-    DeleteRequest, Expect, LeaseRequest, Query, Store, StoreOptions, UndeleteRequest, pflow_backend::Key,
+    DeleteRequest, Expect, LeaseRequest, Query, Store, StoreBuilder, UndeleteRequest, pflow_backend::Key,
     pflow_backend_object::ObjectOptions,
 };
 use pflow_test_endpoints::{Counts, Kind, S3Endpoint, Shaping};
@@ -15,16 +15,16 @@ use support::{id, save};
 
 const URL: &str = "s3://probe/plans";
 
-fn options(server: &S3Endpoint) -> StoreOptions {
+fn at(server: &S3Endpoint) -> StoreBuilder {
     let object = ObjectOptions { variables: server.variables("probe"), ..ObjectOptions::default() };
     // A fold behind the answer would be counted sometimes here and sometimes there.
-    StoreOptions::system().unwrap().object_options(object).fold_behind(false)
+    Store::builder(URL).object_options(object).fold_behind(false)
 }
 
 /// A store whose saves all look whether a fold is due. Of those with other options every eighth does, at
 /// random.
 async fn open(server: &S3Endpoint) -> Store {
-    Store::open_url(URL, options(server).fold_after(4)).await.unwrap()
+    at(server).fold_after(4).open().await.unwrap()
 }
 
 /// Gets, lists, puts under a condition, puts without one, deletes.
@@ -48,7 +48,7 @@ async fn cost(server: &S3Endpoint, store: &Store) -> [u64; 5] {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_operation_asks_for_as_little_as_it_can() {
     let server = S3Endpoint::start(["probe"]);
-    let store = Store::init_url(URL, options(&server).fold_after(usize::MAX)).await.unwrap();
+    let store = at(&server).fold_after(usize::MAX).init().await.unwrap();
     store.save(save("first", "1", Expect::Absent)).await.unwrap();
     // A read waits for the copy that follows the answer.
     store.backend().get(&Key::parse("workflows/first/workflow.json").unwrap()).await.unwrap();
@@ -90,7 +90,7 @@ async fn every_operation_asks_for_as_little_as_it_can() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_place_is_probed_with_a_hundred_requests() {
     let server = S3Endpoint::start(["probe"]);
-    Store::init_url(URL, options(&server)).await.unwrap();
+    at(&server).init().await.unwrap();
     let log = server.requests().log();
     let of_probe =
         |kind: Kind| log.iter().filter(|it| it.kind == kind && it.key.contains("ops/probe")).count();
@@ -103,7 +103,7 @@ async fn a_place_is_probed_with_a_hundred_requests() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cold_run_asks_for_little_more() {
     let server = S3Endpoint::start(["probe"]);
-    let store = Store::init_url(URL, options(&server)).await.unwrap();
+    let store = at(&server).init().await.unwrap();
     let many = (0..300).map(|n| save(&format!("w{n:03}"), "1", Expect::Absent));
     assert_eq!(
         store.save_all(many).filter(|(_, saved)| std::future::ready(saved.is_ok())).count().await,
@@ -148,7 +148,7 @@ async fn a_cold_run_asks_for_little_more() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cold_run_waits_for_few_answers() {
     let server = S3Endpoint::start(["probe"]);
-    let store = Store::init_url(URL, options(&server)).await.unwrap();
+    let store = at(&server).init().await.unwrap();
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
     store.close().await.unwrap();
     // Long beside what a client needs to send two requests.
@@ -172,7 +172,7 @@ async fn a_cold_run_waits_for_few_answers() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_are_saved_side_by_side_and_not_all_at_once() {
     let server = S3Endpoint::start(["probe"]);
-    let store = Store::init_url(URL, options(&server).concurrency(8)).await.unwrap();
+    let store = at(&server).concurrency(8).init().await.unwrap();
     server.set_shaping(Shaping::latency(Duration::from_millis(5)));
     server.requests().reset();
     let many = (0..100).map(|n| save(&format!("w{n:03}"), "1", Expect::Absent));
@@ -190,7 +190,7 @@ async fn many_are_saved_side_by_side_and_not_all_at_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_saves_of_a_batch_wait_for_few_answers_each() {
     let server = S3Endpoint::start(["probe"]);
-    let store = Store::init_url(URL, options(&server)).await.unwrap();
+    let store = at(&server).init().await.unwrap();
     let batch = |names: &str, text: &str| {
         let requests: Vec<_> = names.chars().map(|name| save(&name.to_string(), text, Expect::Any)).collect();
         store.save_all(requests)
@@ -229,13 +229,13 @@ async fn the_saves_of_a_batch_wait_for_few_answers_each() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_cold_saves_at_once_are_folded_by_few_and_leave_nothing() {
     let server = S3Endpoint::start(["probe"]);
-    let first = Store::init_url(URL, options(&server)).await.unwrap();
+    let first = at(&server).init().await.unwrap();
     server.set_shaping(Shaping::latency(Duration::from_millis(80)));
     server.requests().reset();
     let savers = (0..128).map(|n| {
-        let options = options(&server).fold_behind(true);
+        let opening = at(&server).fold_behind(true).open();
         tokio::spawn(async move {
-            let store = Store::open_url(URL, options).await.unwrap();
+            let store = opening.await.unwrap();
             store.save(save(&format!("w{n:03}"), "1", Expect::Absent)).await.unwrap();
             store.close().await.unwrap();
         })

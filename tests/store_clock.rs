@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta};
 use pflow_store::{
-    DeleteRequest, Expect, LeaseRequest, Query, Store, StoreOptions, UndeleteRequest,
+    DeleteRequest, Expect, LeaseRequest, Query, Store, UndeleteRequest,
     pflow_backend::{Environment, ManualEnvironment},
 };
 use support::{Site, every_backend, id, listed, notices, plan, save};
@@ -52,7 +52,7 @@ async fn clock_set_back_before_1970_keeps_its_locks(site: Site) {
     assert!(state.live && state.now < DateTime::UNIX_EPOCH);
     let other = ManualEnvironment::new(2);
     other.set_now(DateTime::UNIX_EPOCH - TimeDelta::days(1));
-    let other = site.other_store_with(StoreOptions::new(Arc::new(other))).await;
+    let other = site.other_store_of(Arc::new(other)).await;
     other.acquire(&id("a"), LeaseRequest::new("edit", MINUTE)).await.unwrap_err();
     let renewed = store.renew(&id("a"), held.id.clone(), None).await.unwrap();
     assert!(renewed.expires > site.environment.now());
@@ -66,7 +66,7 @@ fn guard_works_on_a_runtime_without_a_timer() {
     runtime.block_on(async {
         let folder = tempfile::tempdir().unwrap();
         for url in ["memory:".to_owned(), folder.path().join("s").display().to_string()] {
-            let store = Store::init_url(&url, StoreOptions::system().unwrap()).await.unwrap();
+            let store = Store::builder(&url).init().await.unwrap();
             store.save(save("a", "1", Expect::Absent)).await.unwrap();
             let guard =
                 store.lock(&id("a"), LeaseRequest::new("edit", Duration::from_millis(300))).await.unwrap();

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::StreamExt;
 use pflow_store::{
-    DeleteRequest, Expect, LeaseId, LeaseRequest, Store, StoreOptions, UndeleteRequest,
+    DeleteRequest, Expect, LeaseId, LeaseRequest, Store, UndeleteRequest,
     pflow_backend::{ManualEnvironment, Outcome},
 };
 use support::{Fault, Kind, Left, Site, damaged, generations, history, id, notices, plan, save};
@@ -98,7 +98,7 @@ async fn go_on(site: &Site, died: &str) {
     let environment = Arc::new(ManualEnvironment::new(2));
     // Later than the end of every lease and every attempt.
     environment.advance(Duration::from_secs(3600));
-    let store = site.other_store_with(StoreOptions::new(environment)).await;
+    let store = site.other_store_of(environment).await;
     let wanted = heads(site).await;
     assert_eq!(generations(&store).await, wanted, "{died}");
     let report = store.verify().await.unwrap();
@@ -146,7 +146,7 @@ async fn death_at_any_bucket_request_leaves_old_or_new_state() {
     for operation in ALL {
         for spared in 0.. {
             let (site, staged) = Site::below_stages();
-            let store = Store::init(staged, site.options()).await.unwrap();
+            let store = site.on(staged).init().await.unwrap();
             prepare(&site, &store, operation).await;
             let before = outcome(&site).await;
             site.probe.fail(Fault { spared, times: usize::MAX, ..Fault::unknown(Left::Stages(0)) });
@@ -195,12 +195,12 @@ async fn death_during_init_leaves_no_store_or_a_complete_one() {
     for spared in 0..4 {
         let (site, staged) = Site::below_stages();
         site.probe.fail(Fault { spared, times: usize::MAX, outcome: Outcome::Unknown, ..Fault::refuse(0) });
-        let created = Store::init(staged.clone(), site.options()).await.is_ok();
+        let created = site.on(staged.clone()).init().await.is_ok();
         site.probe.heal();
         assert_eq!(created, spared > 0, "whoever gets no answer looks");
-        let opened = Store::open(staged.clone(), site.options()).await;
+        let opened = site.on(staged.clone()).open().await;
         assert_eq!(opened.is_ok(), spared > 0, "config.json makes a store");
-        let store = Store::init(staged, site.options()).await.unwrap();
+        let store = site.on(staged).init().await.unwrap();
         store.save(save("a", "1", Expect::Absent)).await.unwrap();
         assert_eq!(generations(&site.other_store(2).await).await, ["a@1"]);
         let results: Vec<_> = store.save_all([save("b", "1", Expect::Absent)]).collect().await;

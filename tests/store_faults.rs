@@ -186,7 +186,7 @@ async fn lock_is_committed_even_if_its_mirror_fails(site: Site) {
 }
 
 async fn save_is_committed_even_if_the_fold_fails(site: Site) {
-    let store = site.store_with(site.options().fold_after(1)).await;
+    let store = site.store_with(site.builder().fold_after(1)).await;
     let outcome = Outcome::NotApplied { applied: 0 };
     for (kind, outcome, tries) in [
         (StorageErrorKind::Unavailable, outcome, 3),
@@ -215,7 +215,7 @@ async fn save_is_committed_even_if_the_fold_fails(site: Site) {
 async fn garbage_of_failed_attempts_is_deleted() {
     for (spared, what) in [(0, "the version"), (1, "its record"), (2, "the head")] {
         let (site, staged) = Site::below_stages();
-        let store = pflow_store::Store::init(staged, site.options()).await.unwrap();
+        let store = site.on(staged).init().await.unwrap();
         let before = site.dump().await;
         site.probe.fail(Fault { spared, ..Fault::refuse(1) });
         assert_eq!(store.save(save("a", "1", Expect::Absent)).await.unwrap().generation, 1, "without {what}");

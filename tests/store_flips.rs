@@ -14,7 +14,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use pflow_store::{
-    Entry, Error, ErrorKind, Expect, LeaseRequest, Loaded, Query, Store, StoreOptions,
+    Entry, Error, ErrorKind, Expect, LeaseRequest, Loaded, Query, Store,
     format::{Config, Head},
     lock::LockState,
     pflow_backend::ManualEnvironment,
@@ -67,7 +67,7 @@ async fn truth(store: &Store) -> Truth {
 
 async fn open(site: &Site) -> Result<Store, Error> {
     let environment = Arc::new(ManualEnvironment::new(2));
-    Store::open(site.raw.clone(), StoreOptions::new(environment)).await
+    Store::on(site.raw.clone()).environment(environment).open().await
 }
 
 /// Whether an operation, or else `verify`, noticed the damage. Panics on a wrong answer.

@@ -29,7 +29,7 @@ async fn change(site: &Site, key: &str, change: impl FnOnce(&mut Value)) {
 
 async fn reopen(site: &Site) -> Result<Store, Error> {
     let backend: Arc<dyn StorageBackend> = Arc::new(site.probe.clone());
-    Store::open(backend, site.options()).await
+    site.on(backend).open().await
 }
 
 async fn reader_must_support_the_read_features(site: Site) {
@@ -39,7 +39,7 @@ async fn reader_must_support_the_read_features(site: Site) {
     let refused = reopen(&site).await.unwrap_err();
     assert!(matches!(&refused, Error::MissingFeatures { features } if *features == ["encryption"]));
     assert_eq!(refused.kind(), ErrorKind::Incompatible);
-    let again = Store::init(Arc::new(site.probe.clone()), site.options()).await.unwrap_err();
+    let again = site.on(Arc::new(site.probe.clone())).init().await.unwrap_err();
     assert_eq!(again.kind(), ErrorKind::Incompatible);
     assert_eq!(site.dump().await, before);
 }
@@ -119,7 +119,7 @@ async fn foreign_location_is_never_written_to(site: Site) {
     for (key, text) in [("index.json", "{}"), ("config.json", seed), ("config.json", "not json")] {
         site.put(key, text).await;
         let before = site.dump().await;
-        let init = Store::init(Arc::new(site.probe.clone()), site.options()).await.unwrap_err();
+        let init = site.on(Arc::new(site.probe.clone())).init().await.unwrap_err();
         for refused in [init, reopen(&site).await.unwrap_err()] {
             assert!(matches!(refused, Error::Foreign { .. }), "{key}: {refused:?}");
         }
@@ -152,11 +152,10 @@ async fn unknown_fields_of_a_later_program_are_preserved(site: Site) {
 }
 
 async fn concurrent_inits_create_one_store(site: Site) {
-    let other = site.raw.clone();
-    let options = site.options();
+    let other = site.on(site.raw.clone());
     // The first read finds no config.json, the second one no other object.
     site.probe.at_call(2, move || async move {
-        Store::init(other, options).await.unwrap();
+        other.init().await.unwrap();
     });
     let store = site.store().await;
     assert!(site.probe.hook_has_run());

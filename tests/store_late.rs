@@ -137,7 +137,7 @@ async fn are_in_line(site: &Site, store: &Store) -> bool {
 async fn lands_at(call: usize, scene: (&[Step], &'static str, &[Step]), mending: Mending) -> bool {
     let (before, key, next) = scene;
     let (site, staged) = Site::below_stages();
-    let store = Store::init(staged, site.options()).await.unwrap();
+    let store = site.on(staged).init().await.unwrap();
     let mut late = Late::Delete(key);
     for step in before {
         step.run(&store).await;
@@ -197,7 +197,7 @@ async fn repair_beside_a_writer_removes_nothing() {
     {
         for call in 0.. {
             let (site, staged) = Site::below_stages();
-            let store = Store::init(staged, site.options()).await.unwrap();
+            let store = site.on(staged).init().await.unwrap();
             let mut late = None;
             for step in [Save("1"), Acquire, Release, Delete] {
                 step.run(&store).await;
@@ -221,7 +221,7 @@ async fn repair_beside_a_writer_removes_nothing() {
 async fn content_written_by_a_person_is_kept() {
     for mending in [Mending::Looks, Mending::Repair] {
         let (site, staged) = Site::below_stages();
-        let store = Store::init(staged, site.options()).await.unwrap();
+        let store = site.on(staged).init().await.unwrap();
         Save("1").run(&store).await;
         Delete.run(&store).await;
         site.put(COPY, "mine").await;
@@ -240,7 +240,7 @@ async fn content_written_by_a_person_is_kept() {
 #[tokio::test]
 async fn foreign_copy_of_a_deleted_workflow_costs_no_reads() {
     let (site, staged) = Site::below_stages();
-    let store = Store::init(staged, site.options()).await.unwrap();
+    let store = site.on(staged).init().await.unwrap();
     Save("1").run(&store).await;
     Delete.run(&store).await;
     let mut costs = Vec::new();

@@ -408,7 +408,7 @@ async fn leftover_version_is_taken_only_by_a_person() {
 #[tokio::test]
 async fn writer_resumed_after_a_repair_leaves_a_sound_head() {
     let (site, staged) = Site::below_stages();
-    let store = Store::init(staged, site.options()).await.unwrap();
+    let store = site.on(staged).init().await.unwrap();
     for text in ["1", "2", "3"] {
         store.save(save("a", text, Expect::Any)).await.unwrap();
     }

@@ -6,7 +6,7 @@ mod support;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use pflow_store::{
-    Conflict, DeleteRequest, Error, Expect, LeaseId, LeaseRequest, Saved, Store, StoreOptions,
+    Conflict, DeleteRequest, Error, Expect, LeaseId, LeaseRequest, Saved, Store, StoreBuilder,
     UndeleteRequest,
     lock::{Stale, Standing},
     pflow_backend::ManualEnvironment,
@@ -237,14 +237,9 @@ async fn run(kind: Kind, steps: Vec<(bool, Step)>, apart: bool) {
     let site = Site::new(kind).await;
     let mut machines = vec![site.environment.clone()];
     machines.extend(apart.then(|| Arc::new(ManualEnvironment::new(2))));
-    let options = |machine: usize| {
-        StoreOptions::new(machines[machine].clone())
-            .fold_behind(false)
-            .fold_after(3)
-            .clock_skew(Duration::from_secs(SKEW))
-    };
-    let stores =
-        [site.store_with(options(0)).await, site.other_store_with(options(usize::from(apart))).await];
+    let set = |builder: StoreBuilder| builder.fold_after(3).clock_skew(Duration::from_secs(SKEW));
+    let second = machines[usize::from(apart)].clone();
+    let stores = [site.store_with(set(site.builder())).await, site.other_store_with(second, set).await];
     let mut model = Model::default();
     for (second, step) in steps {
         let at = At { now: model.now, machine: usize::from(apart && second) };

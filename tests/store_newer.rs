@@ -133,13 +133,13 @@ async fn old_version_of_an_unknown_media_type_is_refused(site: Site) {
 }
 
 async fn head_of_a_newer_program_is_reported_and_hides_nothing(site: Site) {
-    let store = site.store_with(site.options().fold_after(4)).await;
+    let store = site.store_with(site.builder().fold_after(4)).await;
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
     store.save(save("b", "1", Expect::Absent)).await.unwrap();
     store.close().await.unwrap();
     let head = String::from_utf8(site.get(HEAD).await.unwrap().to_vec()).unwrap();
     site.put(HEAD, head.replacen("pflow-head/1", "pflow-head/2", 1)).await;
-    let other = site.other_store_with(site.options().fold_after(4)).await;
+    let other = site.other_store_with(site.environment.clone(), |builder| builder.fold_after(4)).await;
     for lost in [false, true] {
         if lost {
             site.remove("ops/checkpoint").await;

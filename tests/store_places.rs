@@ -5,12 +5,12 @@ mod support;
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
-use pflow_store::{Error, Expect, LeaseRequest, Store, StoreOptions, pflow_backend::ManualEnvironment};
+use pflow_store::{Error, Expect, LeaseRequest, Store, StoreBuilder, pflow_backend::ManualEnvironment};
 use support::{id, listed, plan, save};
 use tempfile::TempDir;
 
-fn options() -> StoreOptions {
-    StoreOptions::new(Arc::new(ManualEnvironment::new(1)))
+fn at(location: &str) -> StoreBuilder {
+    Store::builder(location).environment(Arc::new(ManualEnvironment::new(1)))
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -28,10 +28,10 @@ async fn folder_gets_the_layout_of_the_seed() {
     let place = TempDir::new().unwrap();
     let folder = place.path().join("on the way/.pflow");
     let path = folder.to_str().unwrap();
-    assert!(matches!(Store::open_url(path, options()).await, Err(Error::StoreMissing { .. })));
+    assert!(matches!(at(path).open().await, Err(Error::StoreMissing { .. })));
     assert_eq!(names(place.path()), [""; 0], "looking makes nothing");
 
-    let store = Store::init_url(path, options()).await.unwrap();
+    let store = at(path).init().await.unwrap();
     store.close().await.unwrap();
     assert_eq!(names(&folder), [".gitattributes", ".gitignore", "config.json", "ops"]);
     assert!(fs::read_to_string(folder.join(".gitignore")).unwrap().contains("workflow.lock"));
@@ -58,10 +58,10 @@ async fn folder_gets_the_layout_of_the_seed() {
     assert_eq!(fs::read_to_string(workflow.join("workflow.json")).unwrap(), plan("1"));
 
     let url = format!("file://{}", path.replace(' ', "%20"));
-    let again = Store::open_url(&url, options()).await.unwrap();
+    let again = at(&url).open().await.unwrap();
     assert_eq!(again.config(), store.config());
     assert_eq!(again.load(&id("workflow-id-1")).await.unwrap().content, plan("1"));
-    assert_eq!(listed(&Store::init_url(path, options()).await.unwrap()).await.len(), 2);
+    assert_eq!(listed(&at(path).init().await.unwrap()).await.len(), 2);
 }
 
 /// A process that is killed in its first checkpoint may have written some files, and its config only to the
@@ -70,7 +70,7 @@ async fn folder_gets_the_layout_of_the_seed() {
 async fn store_without_a_checkpoint_is_opened() {
     let place = TempDir::new().unwrap();
     let [first, copy] = ["first", "copy"].map(|name| place.path().join(name));
-    let store = Store::init_url(first.to_str().unwrap(), options()).await.unwrap();
+    let store = at(first.to_str().unwrap()).init().await.unwrap();
     assert_eq!(names(&first), [""; 0], "everything is in the journal");
     fs::create_dir_all(copy.join(".journal")).unwrap();
     for entry in fs::read_dir(first.join(".journal")).unwrap().map(Result::unwrap) {
@@ -79,7 +79,7 @@ async fn store_without_a_checkpoint_is_opened() {
         }
     }
     fs::write(copy.join(".gitattributes"), "* -text\n").unwrap();
-    let again = Store::init_url(copy.to_str().unwrap(), options()).await.unwrap();
+    let again = at(copy.to_str().unwrap()).init().await.unwrap();
     assert_eq!(again.config(), store.config());
 }
 
@@ -87,14 +87,11 @@ async fn store_without_a_checkpoint_is_opened() {
 async fn folder_of_another_program_is_not_changed() {
     let place = TempDir::new().unwrap();
     let path = place.path().to_str().unwrap();
-    assert!(
-        matches!(Store::open_url(path, options()).await, Err(Error::StoreMissing { .. })),
-        "an empty one"
-    );
+    assert!(matches!(at(path).open().await, Err(Error::StoreMissing { .. })), "an empty one");
     for (name, text) in [("settings.json", "{}"), ("config.json", r#"{ "version": "1.0" }"#)] {
         fs::write(place.path().join(name), text).unwrap();
         let before = names(place.path());
-        for refused in [Store::init_url(path, options()).await, Store::open_url(path, options()).await] {
+        for refused in [at(path).init().await, at(path).open().await] {
             assert!(matches!(refused, Err(Error::Foreign { .. })), "{name}");
         }
         assert_eq!(names(place.path()), before);
@@ -105,11 +102,11 @@ async fn folder_of_another_program_is_not_changed() {
 
 #[tokio::test]
 async fn memory_store_starts_empty_each_time() {
-    assert!(matches!(Store::open_url("memory:", options()).await, Err(Error::StoreMissing { .. })));
-    let store = Store::init_url("memory:", options()).await.unwrap();
+    assert!(matches!(at("memory:").open().await, Err(Error::StoreMissing { .. })));
+    let store = at("memory:").init().await.unwrap();
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
-    assert_eq!(listed(&Store::init_url("memory:", options()).await.unwrap()).await, [""; 0]);
-    assert!(matches!(Store::open_url("ftp://host", options()).await, Err(Error::InvalidLocation { .. })));
+    assert_eq!(listed(&at("memory:").init().await.unwrap()).await, [""; 0]);
+    assert!(matches!(at("ftp://host").open().await, Err(Error::InvalidLocation { .. })));
 }
 
 #[tokio::test]
@@ -124,7 +121,7 @@ async fn folder_with_other_files_is_foreign() {
             _ => fs::write(folder.join("my flow.pflow.md"), "# Mine").unwrap(),
         }
         let before = names(&folder);
-        let refused = Store::init_url(folder.to_str().unwrap(), options()).await.unwrap_err();
+        let refused = at(folder.to_str().unwrap()).init().await.unwrap_err();
         assert!(matches!(refused, Error::Foreign { .. }), "{kind}: {refused}");
         assert_eq!(names(&folder), before, "{kind}");
     }
@@ -132,5 +129,5 @@ async fn folder_with_other_files_is_foreign() {
     let place = TempDir::new().unwrap();
     let folder = place.path().join(".pflow");
     fs::create_dir_all(folder.join(".journal/staging")).unwrap();
-    Store::init_url(folder.to_str().unwrap(), options()).await.unwrap();
+    at(folder.to_str().unwrap()).init().await.unwrap();
 }

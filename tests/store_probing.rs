@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, future::join_all};
 use pflow_backend_memory::MemoryBackend;
 use pflow_store::{
-    Error, ErrorKind, Expect, LeaseRequest, Query, Result, Store, StoreOptions,
+    Error, ErrorKind, Expect, LeaseRequest, Query, Result, Store, StoreBuilder,
     pflow_backend::{
         self, Batch, Commit, Key, ManualEnvironment, Operation, Prefix, StorageBackend,
         probe::{Depth, VERSION, Verdict},
@@ -25,8 +25,8 @@ use support::{Probe, Server, id, save};
 const HERE: &str = "s3://plans at https://storage.example";
 const THERE: &str = "s3://plans at https://other.example";
 
-fn options() -> StoreOptions {
-    StoreOptions::new(Arc::new(ManualEnvironment::new(1)))
+fn on(backend: Arc<dyn StorageBackend>) -> StoreBuilder {
+    Store::on(backend).environment(Arc::new(ManualEnvironment::new(1)))
 }
 
 fn server() -> Server {
@@ -36,13 +36,13 @@ fn server() -> Server {
 /// A server with a store that has one workflow.
 async fn server_with_store() -> Server {
     let server = server();
-    let store = Store::init(Arc::new(server.clone()), options()).await.unwrap();
+    let store = on(Arc::new(server.clone())).init().await.unwrap();
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
     server
 }
 
 async fn open(backend: impl StorageBackend) -> Result<Store> {
-    Store::open(Arc::new(backend), options()).await
+    on(Arc::new(backend)).open().await
 }
 
 async fn dump(server: &Server) -> BTreeMap<String, Bytes> {
@@ -80,7 +80,7 @@ fn unsafe_storage<T: std::fmt::Debug>(result: Result<T>) -> Vec<String> {
 async fn unsafe_server_gets_no_store() {
     let server = server();
     server.mood.lies.store(true, Ordering::SeqCst);
-    let refused = Store::init(Arc::new(server.clone()), options()).await;
+    let refused = on(Arc::new(server.clone())).init().await;
     assert_eq!(refused.as_ref().unwrap_err().kind(), ErrorKind::Unsafe);
     let message = refused.as_ref().unwrap_err().to_string();
     let sentence = "does not keep what a store needs: It accepted an update of a version that was replaced";
@@ -93,7 +93,7 @@ async fn unsafe_server_gets_no_store() {
 async fn server_that_loses_replies_gets_no_store() {
     let server = server();
     server.mood.is_silent.store(true, Ordering::SeqCst);
-    let refused = Store::init(Arc::new(server.clone()), options()).await.unwrap_err();
+    let refused = on(Arc::new(server.clone())).init().await.unwrap_err();
     assert!(matches!(&refused, Error::Unproven { unclear, .. } if !unclear.is_empty()), "{refused:?}");
     assert_eq!(refused.kind(), ErrorKind::Failed);
     assert!(dump(&server).await.is_empty());
@@ -103,7 +103,7 @@ async fn server_that_loses_replies_gets_no_store() {
 async fn server_that_cannot_be_probed_gets_no_store() {
     let server = server();
     server.mood.denies.store(true, Ordering::SeqCst);
-    let refused = Store::init(Arc::new(server.clone()), options()).await.unwrap_err();
+    let refused = on(Arc::new(server.clone())).init().await.unwrap_err();
     let Error::Storage(source) = &refused else { panic!("{refused:?}") };
     assert_eq!(source.kind(), pflow_backend::ErrorKind::Denied);
     assert!(dump(&server).await.is_empty());
@@ -113,7 +113,7 @@ async fn server_that_cannot_be_probed_gets_no_store() {
 async fn place_is_probed_once() {
     let server = server();
     let probe = Probe::new(Arc::new(server.clone()));
-    let first = Store::init(Arc::new(probe.clone()), options()).await.unwrap();
+    let first = on(Arc::new(probe.clone())).init().await.unwrap();
     assert!(probe.take().puts("ops/probe/") > 50);
     let keys: Vec<String> = dump(&server).await.into_keys().collect();
     assert_eq!(keys, ["config.json", "ops/checkpoint"], "nothing of the probe is left");
@@ -179,7 +179,7 @@ async fn reader_without_write_permission_gets_the_reason() {
     let there = server.at(THERE);
     there.mood.denies.store(true, Ordering::SeqCst);
     let clock = Arc::new(ManualEnvironment::new(1));
-    let store = Store::open(Arc::new(there.clone()), StoreOptions::new(clock.clone())).await.unwrap();
+    let store = Store::on(Arc::new(there.clone())).environment(clock.clone()).open().await.unwrap();
     store.load(&id("a")).await.unwrap();
     assert_eq!(store.list(&Query::default()).await.unwrap().workflows.len(), 1);
     let refused = store.save(save("a", "2", Expect::Any)).await.unwrap_err();
@@ -267,7 +267,7 @@ async fn leftovers_of_a_killed_probe_are_harmless() {
     let left = Operation::put(Key::parse("ops/probe/1/create-twice.1").unwrap(), "left");
     assert!(matches!(server.commit(Batch::new().stage([left])).await.unwrap(), Commit::Committed(_)));
     assert!(matches!(open(server.clone()).await, Err(Error::StoreMissing { .. })));
-    let store = Store::init(Arc::new(server.clone()), options()).await.unwrap();
+    let store = on(Arc::new(server.clone())).init().await.unwrap();
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
     let report = store.verify().await.unwrap();
     assert!(report.findings.is_empty(), "{report:?}");
@@ -277,7 +277,7 @@ async fn leftovers_of_a_killed_probe_are_harmless() {
 #[tokio::test]
 async fn storage_without_a_place_is_never_probed() {
     let probe = Probe::new(Arc::new(MemoryBackend::new(Arc::new(ManualEnvironment::new(1)))));
-    let store = Store::init(Arc::new(probe.clone()), options()).await.unwrap();
+    let store = on(Arc::new(probe.clone())).init().await.unwrap();
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
     assert_eq!(probe.take().puts("ops/probe/"), 0);
     assert!(store.config().probed.is_empty());

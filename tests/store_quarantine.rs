@@ -22,7 +22,7 @@ every_backend!(
 
 /// Saves 40 generations of `a`, none of them folded.
 async fn long_chain(site: &Site) -> Store {
-    let store = site.store_with(site.options().fold_after(1000)).await;
+    let store = site.store_with(site.builder().fold_after(1000)).await;
     for generation in 0..40 {
         store.save(save("a", &generation.to_string(), Expect::Generation(generation))).await.unwrap();
     }

@@ -7,8 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt, future::join_all};
 use pflow_store::{
-    Conflict, DeleteRequest, Error, Expect, LeaseRequest, Saved, Store, StoreOptions,
-    pflow_backend::ManualEnvironment,
+    Conflict, DeleteRequest, Error, Expect, LeaseRequest, Saved, Store, pflow_backend::ManualEnvironment,
 };
 use support::{Kind, Site, conflict, every_backend, generations, id, notices, plan, save};
 
@@ -66,7 +65,7 @@ async fn race<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
 ) -> Vec<T> {
     let first = site.store().await;
     let environment = Arc::new(ManualEnvironment::new(2));
-    let second = site.other_store_with(StoreOptions::new(environment)).await;
+    let second = site.other_store_of(environment).await;
     let tasks = (0..TASKS).map(|n| {
         let store = if n % 2 == 0 { first.clone() } else { second.clone() };
         tokio::spawn(work(store, n))
@@ -151,7 +150,7 @@ async fn one_of_several_acquires_wins(site: Site) {
 }
 
 async fn batch_may_change_one_workflow_repeatedly(site: Site) {
-    let store = site.store_with(site.options().concurrency(5)).await;
+    let store = site.store_with(site.builder().concurrency(5)).await;
     let requests: Vec<_> = (0..20)
         .map(|n| match n % 4 {
             0 => save("shared", &n.to_string(), Expect::Any),
@@ -174,7 +173,7 @@ async fn interrupted_save_loses_nothing_at_any_call() {
     for kind in [Kind::Memory, Kind::PlainMemory, Kind::Staged] {
         for call in 0.. {
             let site = Site::new(kind).await;
-            let store = site.store_with(site.options().fold_after(1)).await;
+            let store = site.store_with(site.builder().fold_after(1)).await;
             store.save(save("a", "1", Expect::Absent)).await.unwrap();
             let other = site.other_store(2).await;
             site.probe.at_call(call, move || async move {

@@ -6,7 +6,7 @@ mod support;
 use std::{sync::Arc, time::Duration};
 
 use pflow_store::{
-    DeleteRequest, ErrorKind, Expect, LeaseId, LeaseRequest, Store,
+    DeleteRequest, ErrorKind, Expect, LeaseId, LeaseRequest,
     pflow_backend::{ErrorKind as StorageErrorKind, Outcome},
 };
 use support::{Fault, Kind, Left, Site, generations, id, notices, plan, save};
@@ -89,7 +89,7 @@ async fn attempt_that_others_built_on_is_found_in_the_chain() {
 async fn overtaken_writer_looks_for_its_own_version_first() {
     for (landed, others) in [(true, 1), (true, 3), (false, 1)] {
         let (site, staged) = Site::below_stages();
-        let store = Store::init(staged, site.options()).await.unwrap();
+        let store = site.on(staged).init().await.unwrap();
         store.save(save("a", "before", Expect::Absent)).await.unwrap();
         let other = site.other_store(2).await;
         // The writer's own requests: the version, its record, the head. The others get in before the head or
@@ -215,7 +215,7 @@ async fn save_on_the_cached_head_makes_no_reads() {
     site.probe.take();
     store.save(save("a", "2", Expect::Generation(1))).await.unwrap();
     assert_eq!(site.probe.take().calls(), (0, 0, 1));
-    let reader = Store::open(Arc::new(site.probe.clone()), site.options()).await.unwrap();
+    let reader = site.on(Arc::new(site.probe.clone())).open().await.unwrap();
     reader.load(&id("a")).await.unwrap();
     site.probe.take();
     reader.save(save("a", "3", Expect::Generation(2)).message("after a load")).await.unwrap();

@@ -18,7 +18,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// A store with versions, a deleted workflow, a lock, and an index of several parts.
 async fn populate(site: &Site) -> Store {
-    let store = site.store_with(site.options().fold_after(3)).await;
+    let store = site.store_with(site.builder().fold_after(3)).await;
     for (name, text) in [("a", "1"), ("a", "2"), ("gone", "1"), ("held", "1"), ("late", "1")] {
         store.save(save(name, text, Expect::Any)).await.unwrap();
     }

@@ -2,7 +2,7 @@ use std::{path::Path, pin::pin};
 
 use async_trait::async_trait;
 use futures::StreamExt;
-use pflow_store::{Expect, Query, SaveRequest, Store, StoreOptions, WorkflowId};
+use pflow_store::{Expect, Query, SaveRequest, Store, WorkflowId};
 
 use super::{Client, Open};
 use crate::work::Save;
@@ -12,11 +12,7 @@ pub(super) struct Ours(Store);
 
 impl Ours {
     pub(super) async fn open(folder: &Path) -> Self {
-        let (url, options) = (folder.to_str().unwrap(), StoreOptions::system().unwrap());
-        let there = folder.join("config.json").exists();
-        let store =
-            if there { Store::open_url(url, options).await } else { Store::init_url(url, options).await };
-        Self(store.unwrap())
+        Self(Store::builder(folder).init().await.unwrap())
     }
 }
 

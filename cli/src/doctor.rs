@@ -7,7 +7,7 @@ use std::{
 use clap::Args;
 use pflow_backend_fs::{FsBackend, FsOptions, HeldLock};
 use pflow_store::{
-    Error, Store,
+    Error,
     pflow_backend::probe::{Check, Depth, Verdict},
     store::{Diagnosis, Location},
 };
@@ -61,8 +61,7 @@ async fn run(session: &Session<'_>, depth: &Depth) -> Result<()> {
     let what = format!("the probe of {location}");
     let left_behind = Some("objects below ops/probe, which are harmless".to_owned());
     let probing = async {
-        let mut diagnosis =
-            Store::doctor_location(&location, session.options().any_file_system(true), depth).await?;
+        let mut diagnosis = session.at(&location).any_file_system(true).doctor(depth).await?;
         if let Location::Folder(folder) = &location {
             let checks = &mut diagnosis.report.checks;
             let behind =

@@ -1,7 +1,9 @@
 //! How long a store in a bucket is waited for.
 
 use clap::Args;
-use pflow_store::StoreOptions;
+use pflow_store::StoreBuilder;
+#[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+use pflow_store::pflow_backend_object::ObjectOptions;
 
 use super::time::Ttl;
 
@@ -30,8 +32,8 @@ pub(super) struct Patience {
 impl Patience {
     /// These options with what the person said.
     #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
-    pub(super) fn apply(self, options: StoreOptions) -> StoreOptions {
-        let mut bucket = options.object();
+    pub(super) fn apply(self, builder: StoreBuilder) -> StoreBuilder {
+        let mut bucket = ObjectOptions::from_process();
         let set = |limit: &mut std::time::Duration, wanted: Option<Ttl>| {
             if let Some(Ttl(wanted)) = wanted {
                 *limit = wanted;
@@ -40,12 +42,12 @@ impl Patience {
         set(&mut bucket.connect_timeout, self.connect_timeout);
         set(&mut bucket.request_timeout, self.request_timeout);
         set(&mut bucket.deadline, self.timeout);
-        options.object_options(bucket)
+        builder.object_options(bucket)
     }
 
     /// Without a cloud there is nobody to wait for.
     #[cfg(not(any(feature = "s3", feature = "gcs", feature = "azure")))]
-    pub(super) fn apply(self, options: StoreOptions) -> StoreOptions {
-        options
+    pub(super) fn apply(self, builder: StoreBuilder) -> StoreBuilder {
+        builder
     }
 }

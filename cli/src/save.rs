@@ -100,7 +100,7 @@ impl Save {
     /// Saves the document.
     pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
         let id = input::id(&self.id)?;
-        let store = session.open_with(session.options().limits(input::limits(self.strict_ir))).await?;
+        let store = session.open_with(|builder| builder.limits(input::limits(self.strict_ir))).await?;
         let content = input::document(session, &id, self.file.as_deref()).await?;
         let decider = self.on_conflict.decider(session, &store)?;
         let mut request = SaveRequest::new(id.clone(), content, self.expectation.expect())

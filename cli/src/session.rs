@@ -9,7 +9,7 @@ use std::{
 };
 
 use pflow_store::{
-    Error, LeaseId, Store, StoreOptions, WorkflowId,
+    Error, LeaseId, Store, StoreBuilder, WorkflowId,
     pflow_backend::{Environment, SystemEnvironment},
     store::{Location, LostTail, Repaired},
 };
@@ -59,21 +59,21 @@ impl<'a> Session<'a> {
         Ok(Self { output, signals, environment, wanted, patience, any_file_system, opened: OnceLock::new() })
     }
 
-    /// The defaults.
-    pub(super) fn options(&self) -> StoreOptions {
-        let options = StoreOptions::new(Arc::clone(&self.environment));
-        self.patience.apply(options.any_file_system(self.any_file_system))
+    /// How the store at a location is used unless a command wants something else.
+    pub(super) fn at(&self, location: &Location) -> StoreBuilder {
+        let builder = Store::builder(location).environment(Arc::clone(&self.environment));
+        self.patience.apply(builder.any_file_system(self.any_file_system))
     }
 
     /// The store, for a command that needs nothing special of it.
     pub(super) async fn open(&self) -> Result<Store> {
-        self.open_with(self.options()).await
+        self.open_with(|builder| builder).await
     }
 
     /// The store, which must be there.
-    pub(super) async fn open_with(&self, options: StoreOptions) -> Result<Store> {
+    pub(super) async fn open_with(&self, set: impl FnOnce(StoreBuilder) -> StoreBuilder) -> Result<Store> {
         let location = self.location()?;
-        let store = self.reading(Store::open_location(&location, options)).await?;
+        let store = self.reading(set(self.at(&location)).open()).await?;
         tracing::info!(store = %location, "opened");
         Ok(self.remember(store))
     }
@@ -81,7 +81,7 @@ impl<'a> Session<'a> {
     /// The store, or what its journal lost, without which it can be opened. Changes nothing.
     pub(super) async fn open_or_tail(&self) -> Result<Opened> {
         let location = self.location()?;
-        match self.signals.unless(Store::open_location(&location, self.options())).await? {
+        match self.signals.unless(self.at(&location).open()).await? {
             Ok(store) => Ok(Opened::Whole(self.remember(store))),
             Err(error) => match lost_tail(&error) {
                 Some(lost) => Ok(Opened::Damaged { lost, refusal: error.into() }),
@@ -94,7 +94,7 @@ impl<'a> Session<'a> {
     pub(super) async fn open_without_tail(&self) -> Result<(Store, Option<LostTail>)> {
         let location = self.location()?;
         let what = format!("the repair of {location}");
-        let opening = Store::open_without_tail(&location, self.options());
+        let opening = self.at(&location).open_without_tail();
         let (store, lost) = self.changing(what, None, opening).await?;
         Ok((self.remember(store), lost))
     }
@@ -102,15 +102,14 @@ impl<'a> Session<'a> {
     /// The store, made if it is not there, and whether it was made.
     pub(super) async fn create(&self) -> Result<(Store, bool)> {
         let location = self.location()?;
-        let (store, created) =
-            match self.signals.unless(Store::open_location(&location, self.options())).await? {
-                Err(Error::StoreMissing { .. }) => {
-                    let what = format!("the creation of {location}");
-                    let making = Store::init_location(&location, self.options());
-                    (self.changing(what, None, making).await?, true)
-                }
-                opened => (opened?, false),
-            };
+        let (store, created) = match self.signals.unless(self.at(&location).open()).await? {
+            Err(Error::StoreMissing { .. }) => {
+                let what = format!("the creation of {location}");
+                let making = self.at(&location).init();
+                (self.changing(what, None, making).await?, true)
+            }
+            opened => (opened?, false),
+        };
         Ok((self.remember(store), created))
     }
 
@@ -118,8 +117,7 @@ impl<'a> Session<'a> {
     pub(super) async fn repair(&self) -> Result<(Store, Repaired)> {
         let location = self.location()?;
         let what = format!("the repair of {location}");
-        let (store, repaired) =
-            self.changing(what, None, Store::repair_location(&location, self.options())).await?;
+        let (store, repaired) = self.changing(what, None, self.at(&location).repair()).await?;
         Ok((self.remember(store), repaired))
     }
 

@@ -13,7 +13,7 @@ use std::{
 
 use cli_support::{PROGRAM, Place, document};
 use pflow_backend_fs::FsOptions;
-use pflow_store::{Expect, SaveRequest, Store, StoreOptions, pflow_backend::SystemEnvironment};
+use pflow_store::{Expect, SaveRequest, Store, pflow_backend::SystemEnvironment};
 
 /// Saves with a process that dies then: only the journal has it.
 fn save_and_die(place: &Place, text: &str) {
@@ -22,7 +22,7 @@ fn save_and_die(place: &Place, text: &str) {
         let environment = Arc::new(SystemEnvironment::new().unwrap());
         let options = FsOptions::new().follow(false);
         let backend = options.open(place.path().join(".pflow"), environment).await.unwrap();
-        let store = Store::open(Arc::new(backend), StoreOptions::system().unwrap()).await.unwrap();
+        let store = Store::on(Arc::new(backend)).open().await.unwrap();
         let request = SaveRequest::new("w".parse().unwrap(), document(text), Expect::Any);
         store.save(request).await.unwrap();
     });

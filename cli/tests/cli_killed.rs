@@ -24,7 +24,7 @@ use child_support::unfinished;
 use cli_support::{Place, Ran, document};
 use pflow_backend_fs::FsBackend;
 use pflow_store::{
-    Error, Expect, SaveRequest, Store, StoreOptions,
+    Error, Expect, SaveRequest, Store,
     pflow_backend::{Environment, ManualEnvironment, SystemEnvironment},
 };
 use strace_support::{Blow, Harm, Scene, is_there, words};
@@ -91,7 +91,7 @@ fn prepare(case: &Case) -> Place {
 async fn open(store: &Path) -> Result<Store, Error> {
     let backend =
         FsBackend::open(store, Arc::new(SystemEnvironment::new().unwrap())).await.map_err(Error::Storage)?;
-    Store::open(Arc::new(backend), StoreOptions::system().unwrap()).await
+    Store::on(Arc::new(backend)).open().await
 }
 
 async fn content(store: &Store, name: &str) -> Option<String> {

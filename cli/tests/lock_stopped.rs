@@ -11,9 +11,7 @@ mod support;
 use std::{path::Path, process::Command, sync::Arc, time::Duration};
 
 use child_support::{Process, files, place_of_a_child, say};
-use pflow_store::{
-    Error, ErrorKind, Expect, LeaseRequest, Store, StoreOptions, pflow_backend::SystemEnvironment,
-};
+use pflow_store::{Error, ErrorKind, Expect, LeaseRequest, Store, pflow_backend::SystemEnvironment};
 use support::{id, save};
 
 /// How long the lease lasts.
@@ -21,8 +19,7 @@ const LEASE: Duration = Duration::from_secs(1);
 
 async fn open(place: &Path) -> Store {
     let environment = Arc::new(SystemEnvironment::new().unwrap());
-    let options = StoreOptions::new(environment).clock_skew(Duration::ZERO);
-    Store::init_url(place.to_str().unwrap(), options).await.unwrap()
+    Store::builder(place).environment(environment).clock_skew(Duration::ZERO).init().await.unwrap()
 }
 
 /// Holds a lease, and says when it becomes uncertain, what becomes of a save without a word to the guard, and

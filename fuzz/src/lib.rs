@@ -22,7 +22,7 @@ use pflow_backend::{
 };
 use pflow_backend_memory::MemoryBackend;
 use pflow_store::{
-    Error, ErrorKind, Expect, LeaseRequest, Query, SaveRequest, Store, StoreOptions, WorkflowId,
+    Error, ErrorKind, Expect, LeaseRequest, Query, SaveRequest, Store, WorkflowId,
     document::{ContentHash, Document, Limits},
     merge::{Merge, changes, merge},
     store::Location,
@@ -48,7 +48,7 @@ pub fn known_objects() -> &'static [(String, Bytes)] {
         runtime().block_on(async {
             let environment = Arc::new(ManualEnvironment::new(1));
             let backend = Arc::new(MemoryBackend::new(environment.clone()));
-            let store = Store::init(backend.clone(), StoreOptions::new(environment)).await.unwrap();
+            let store = Store::on(backend.clone()).environment(environment).init().await.unwrap();
             fill(&store).await;
             store.reindex().await.unwrap();
             store.close().await.unwrap();
@@ -164,7 +164,7 @@ fn object(name: &str, data: &[u8], kinds: &[ErrorKind]) {
             batch.push(Operation::put(key(name), data.to_vec()));
         }
         assert!(matches!(backend.commit(Batch::new().stage(batch)).await, Ok(Commit::Committed(_))));
-        let store = Store::open(Arc::new(backend), StoreOptions::new(environment)).await;
+        let store = Store::on(Arc::new(backend)).environment(environment).open().await;
         read_everything(store, kinds, &CONTENTS).await;
     });
 }
@@ -230,7 +230,7 @@ fn folder(name: &str, data: &[u8], contents: &[&str]) {
     runtime().block_on(async {
         let environment: Arc<dyn Environment> = Arc::new(SystemEnvironment::new().unwrap());
         let location = Location::Folder(place.path().to_owned());
-        let store = Store::open_location(&location, StoreOptions::new(environment)).await;
+        let store = Store::builder(&location).environment(environment).open().await;
         let opened = store.as_ref().ok().cloned();
         let kinds = [
             ErrorKind::Corrupt,
@@ -257,7 +257,7 @@ pub fn known_folder() -> &'static Path {
             runtime().block_on(async {
                 let environment: Arc<dyn Environment> = Arc::new(SystemEnvironment::new().unwrap());
                 let location = Location::Folder(live.path().to_owned());
-                let store = Store::init_location(&location, StoreOptions::new(environment)).await.unwrap();
+                let store = Store::builder(&location).environment(environment).init().await.unwrap();
                 fill(&store).await;
                 // Copied before the files are written back, like after a kill.
                 copy(live.path(), kept.path());

@@ -228,13 +228,13 @@ mod tests {
     use pflow_backend::ManualEnvironment;
 
     use super::*;
-    use crate::{Store, StoreOptions};
+    use crate::Store;
 
     /// Only a defect or the shutdown of the runtime ends the task early.
     #[tokio::test]
     async fn dead_renewal_task_counts_as_a_lost_lease() {
         let environment = Arc::new(ManualEnvironment::new(1).stepped());
-        let store = Store::init_url("memory:", StoreOptions::new(environment.clone())).await.unwrap();
+        let store = Store::builder("memory:").environment(environment.clone()).init().await.unwrap();
         let id = WorkflowId::parse("a").unwrap();
         let guard = store.lock(&id, LeaseRequest::new("edit", Duration::from_secs(60))).await.unwrap();
         guard.check().unwrap();

@@ -12,7 +12,7 @@ use crate::{Error, Result, format::WorkflowId};
 const FOLD_EVERY: usize = 1024;
 
 impl Store {
-    /// Saves many workflows, several side by side ([`crate::StoreOptions::concurrency`]), and yields the
+    /// Saves many workflows, several side by side ([`crate::StoreBuilder::concurrency`]), and yields the
     /// results in the order of the requests. Each request is a separate save: some may fail while others
     /// succeed. Two saves of one workflow race with each other.
     ///
@@ -26,7 +26,7 @@ impl Store {
         I::IntoIter: Send + 'static,
     {
         let store = self.clone();
-        let concurrency = store.shared.options.side_by_side(store.shared.objects.traits);
+        let concurrency = store.shared.settings.side_by_side(store.shared.objects.traits);
         let saving = store.clone();
         let saves = stream::iter(requests).map(move |request| {
             let store = saving.clone();

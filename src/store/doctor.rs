@@ -1,14 +1,11 @@
 use pflow_backend::probe::{Depth, Report};
 
 use super::{
-    Location, Store, StoreOptions,
-    open::existing,
+    Store,
+    open::Opening,
     place::{folder_without_config, holds_anything, holds_config, is_empty, own_config, without_config},
 };
-use crate::{
-    Error, Result,
-    repo::{Objects, trust},
-};
+use crate::{Error, Result, repo::trust};
 
 /// The result of a probe of the storage.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,39 +53,32 @@ impl Store {
             report,
         })
     }
+}
 
-    /// The same for a location that need not have a store yet: finds what a store would meet there.
-    ///
-    /// # Errors
-    /// As [`Store::doctor`]; [`Error::StoreMissing`] if the folder does not exist, [`Error::Foreign`] if the
-    /// location holds other data, which is never written to.
-    pub async fn doctor_location(
-        location: &Location,
-        options: StoreOptions,
-        depth: &Depth,
-    ) -> Result<Diagnosis> {
-        let backend = existing(location, &options).await?;
-        let objects = Objects::new(backend.clone(), options.environment.clone());
-        let diagnosis = match own_config(&objects, &location.to_string()).await? {
-            Some(_) => {
-                let store = Self::open_at(backend.clone(), options, location.to_string()).await?;
-                store.doctor(depth).await?
-            }
-            None => {
-                if let Location::Folder(path) = location
-                    && holds_anything(path)
-                    && !holds_config(path)
-                {
-                    return Err(folder_without_config(location.to_string(), path));
-                }
-                if !is_empty(&objects).await? {
-                    return Err(without_config(&objects, location.to_string()).await?);
-                }
-                let (place, report) = (backend.place(), trust::probe(&objects, depth).await?);
-                Diagnosis { location: location.to_string(), place, store_id: None, report }
-            }
+impl Opening {
+    /// Probes the storage, whether it has a store or not.
+    pub(super) async fn doctor(self, depth: &Depth) -> Result<Diagnosis> {
+        let backend = self.objects.backend.clone();
+        let diagnosis = match own_config(&self.objects, &self.location).await? {
+            Some(config) => self.with(config)?.doctor(depth).await?,
+            None => self.examine(depth).await?,
         };
         backend.close().await.map_err(Error::Storage)?;
         Ok(diagnosis)
+    }
+
+    /// Probes a storage without a store.
+    async fn examine(self, depth: &Depth) -> Result<Diagnosis> {
+        if let Some(path) = &self.folder
+            && holds_anything(path)
+            && !holds_config(path)
+        {
+            return Err(folder_without_config(self.location, path));
+        }
+        if !is_empty(&self.objects).await? {
+            return Err(without_config(&self.objects, self.location).await?);
+        }
+        let report = trust::probe(&self.objects, depth).await?;
+        Ok(Diagnosis { location: self.location, place: self.objects.backend.place(), store_id: None, report })
     }
 }

@@ -37,11 +37,11 @@ impl Loaded {
     /// Reads the content as a value of the caller's type.
     ///
     /// ```
-    /// use pflow_store::{Expect, SaveRequest, Store, StoreOptions, WorkflowId};
+    /// use pflow_store::{Expect, SaveRequest, Store, WorkflowId};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), pflow_store::Error> {
-    /// # let store = Store::init_url("memory:", StoreOptions::system()?).await?;
+    /// # let store = Store::builder("memory:").init().await?;
     /// let id = WorkflowId::parse("greet")?;
     /// store.save(SaveRequest::new(id.clone(), r#"{ "nodes": [], "runs": 7 }"#, Expect::Absent)).await?;
     ///

@@ -1,6 +1,7 @@
 //! The store: saving, loading, listing and deleting workflows on any backend.
 
 mod batch;
+mod builder;
 pub(crate) mod change;
 pub(crate) mod copy;
 mod delete;
@@ -10,12 +11,12 @@ mod load;
 mod location;
 mod locks;
 mod open;
-mod options;
 mod place;
 mod repair;
 mod repair_heads;
 mod repository;
 mod save;
+mod settings;
 mod shared;
 mod status;
 mod upkeep;
@@ -28,13 +29,13 @@ use std::sync::Arc;
 
 use pflow_backend::{Environment, StorageBackend};
 
+pub use builder::StoreBuilder;
 use change::Flows;
 pub use change::{Drawing, flows};
 pub use delete::{DeleteRequest, UndeleteRequest};
 pub use doctor::Diagnosis;
 pub use load::Loaded;
 pub use location::Location;
-pub use options::StoreOptions;
 pub use pflow_backend::Waiting;
 pub use pflow_backend_fs::LostTail;
 pub use repair::Repaired;
@@ -54,11 +55,11 @@ use crate::{
 /// Workflows on one storage. Cheap to clone; clones share their cache of the index.
 ///
 /// ```
-/// use pflow_store::{Expect, SaveRequest, Store, StoreOptions, WorkflowId};
+/// use pflow_store::{Expect, SaveRequest, Store, StoreBuilder, WorkflowId};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), pflow_store::Error> {
-/// let store = Store::init_url("memory:", StoreOptions::system()?).await?;
+/// let store = Store::builder("memory:").init().await?;
 /// let id = WorkflowId::parse("greet")?;
 /// let text = r#"{ "nodes": [ { "id": "hello", "type": "echo" } ] }"#;
 ///

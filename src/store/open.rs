@@ -1,19 +1,24 @@
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use pflow_backend::{Operation, StorageBackend, probe::Depth};
+use pflow_backend::{Environment, Operation, StorageBackend, probe::Depth};
 use pflow_backend_fs::{FsBackend, FsOptions, LostTail};
 use pflow_backend_memory::MemoryBackend;
 #[cfg(feature = "object")]
-use pflow_backend_object::{ObjectBackend, ObjectUrl};
+use pflow_backend_object::{ObjectBackend, ObjectOptions, ObjectUrl};
 
 use super::{
-    Location, Shared, Store, StoreOptions,
+    Location, Shared, Store,
+    builder::Place,
     change::Flows,
     place::{
         folder_without_config, holds_anything, holds_config, holds_journal, is_empty, own_config,
         without_config,
     },
     repository,
+    settings::Settings,
 };
 use crate::{
     Error, Result,
@@ -23,134 +28,104 @@ use crate::{
     repo::{Objects, trust, unreadable},
 };
 
-impl Store {
-    /// Opens the store at a URL or path ([`Location`]).
-    ///
-    /// # Errors
-    /// [`Error::StoreMissing`] if there is nothing, [`Error::Foreign`] if another program's data is there,
-    /// [`Error::MissingFeatures`] and [`Error::Format`] if a newer program made the store; errors of the
-    /// storage.
-    pub async fn open_url(url: &str, options: StoreOptions) -> Result<Self> {
-        Self::open_location(&url.parse()?, options).await
-    }
+/// A storage on which a store is to be opened or created.
+pub(super) struct Opening {
+    pub(super) objects: Objects,
+    /// The location, for people.
+    pub(super) location: String,
+    /// The folder, if it is one on the local disk.
+    pub(super) folder: Option<PathBuf>,
+    pub(super) settings: Settings,
+}
 
-    /// Opens the store at a parsed location.
-    ///
-    /// # Errors
-    /// As [`Store::open_url`].
-    pub async fn open_location(location: &Location, options: StoreOptions) -> Result<Self> {
-        let backend = existing(location, &options).await?;
-        Ok(Self::open_at(backend, options, location.to_string()).await?.in_folder(location))
-    }
+type Parts = (Place, Arc<dyn Environment>, Settings);
 
-    /// Opens a store whose folder lost committed records of its journal, without those records. Returns what
-    /// was lost; none if nothing was.
-    ///
-    /// The records are given up for every client: the store continues from the older state. Every other way
-    /// to open such a folder refuses it. A copy of the damaged journal is kept in `.journal/quarantine`. A
-    /// copy of a folder that was made while the store was in use can need this.
-    ///
-    /// # Errors
-    /// As [`Store::open_url`].
-    pub async fn open_without_tail(
-        location: &Location,
-        options: StoreOptions,
-    ) -> Result<(Self, Option<LostTail>)> {
-        let Location::Folder(path) = location else {
-            return Ok((Self::open_location(location, options).await?, None));
+impl Opening {
+    /// Reaches a storage, which must exist.
+    pub(super) async fn of_existing((place, environment, settings): Parts) -> Result<Self> {
+        let backend: Arc<dyn StorageBackend> = match &place {
+            Place::At(Location::Folder(path)) => Arc::new(folder(path, settings.disk(), &environment).await?),
+            Place::At(Location::Memory) => {
+                return Err(Error::StoreMissing { location: Location::Memory.to_string() });
+            }
+            #[cfg(feature = "object")]
+            Place::At(Location::Bucket(url)) => bucket(url, &settings, &environment)?,
+            Place::On(backend) => backend.clone(),
         };
-        let backend = folder(path, options.disk().accept_tail(true), location, &options).await?;
-        let lost = backend.lost_tail().cloned();
-        Ok((Self::open_at(Arc::new(backend), options, location.to_string()).await?, lost))
+        Ok(Self::new(place, backend, environment, settings))
     }
 
-    /// Creates a store at a URL or path, or opens the existing one. Missing parent folders are created.
-    ///
-    /// # Errors
-    /// As [`Store::open_url`], without `StoreMissing`. A location that holds other data is not touched.
-    /// [`Error::UnsafeStorage`] and [`Error::Unproven`] if a server was probed and cannot keep a store: then
-    /// no part of a store is left there.
-    pub async fn init_url(url: &str, options: StoreOptions) -> Result<Self> {
-        Self::init_location(&url.parse()?, options).await
-    }
-
-    /// Creates a store at a parsed location, or opens the existing one.
-    ///
-    /// # Errors
-    /// As [`Store::init_url`].
-    pub async fn init_location(location: &Location, options: StoreOptions) -> Result<Self> {
-        let backend: Arc<dyn StorageBackend> = match location {
-            Location::Folder(path) => {
+    /// The same, and creates a folder that does not exist.
+    pub(super) async fn of_existing_or_new((place, environment, settings): Parts) -> Result<Self> {
+        let backend: Arc<dyn StorageBackend> = match &place {
+            Place::At(Location::Folder(path)) => {
                 // A listing skips files that are not objects. Here any file counts: a folder that is not
                 // empty has an owner. The config of a store that was stopped before its first checkpoint is
                 // still in the journal.
                 if holds_anything(path) && !holds_config(path) && !holds_journal(path) {
-                    return Err(folder_without_config(location.to_string(), path));
+                    return Err(folder_without_config(path.display().to_string(), path));
                 }
-                let created = options.disk().create(path, options.environment.clone()).await;
+                let created = settings.disk().create(path, environment.clone()).await;
                 Arc::new(created.map_err(Error::Storage)?)
             }
-            Location::Memory => Arc::new(MemoryBackend::new(options.environment.clone())),
-            #[cfg(feature = "object")]
-            Location::Bucket(url) => bucket(url, &options)?,
+            Place::At(Location::Memory) => Arc::new(MemoryBackend::new(environment.clone())),
+            _ => return Self::of_existing((place, environment, settings)).await,
         };
-        Ok(Self::init_at(backend, options, location.to_string()).await?.in_folder(location))
+        Ok(Self::new(place, backend, environment, settings))
     }
 
-    /// Remembers the folder of the store.
-    pub(super) fn in_folder(self, location: &Location) -> Self {
-        if let Location::Folder(path) = location {
-            self.shared.folder.get_or_init(|| path.clone());
-        }
-        self
+    /// Reaches a storage, which must exist, without what its journal lost.
+    pub(super) async fn without_tail(
+        (place, environment, settings): Parts,
+    ) -> Result<(Self, Option<LostTail>)> {
+        let Place::At(Location::Folder(path)) = &place else {
+            return Ok((Self::of_existing((place, environment, settings)).await?, None));
+        };
+        let backend = folder(path, settings.disk().accept_tail(true), &environment).await?;
+        let lost = backend.lost_tail().cloned();
+        Ok((Self::new(place, Arc::new(backend), environment, settings), lost))
     }
 
-    /// Opens the store on the caller's backend.
-    ///
-    /// # Errors
-    /// As [`Store::open_url`].
-    pub async fn open(backend: Arc<dyn StorageBackend>, options: StoreOptions) -> Result<Self> {
-        Self::open_at(backend, options, "the given backend".to_owned()).await
-    }
-
-    /// Creates a store on the caller's backend, or opens the existing one.
-    ///
-    /// # Errors
-    /// As [`Store::init_url`].
-    pub async fn init(backend: Arc<dyn StorageBackend>, options: StoreOptions) -> Result<Self> {
-        Self::init_at(backend, options, "the given backend".to_owned()).await
-    }
-
-    pub(super) async fn open_at(
+    fn new(
+        place: Place,
         backend: Arc<dyn StorageBackend>,
-        options: StoreOptions,
-        location: String,
-    ) -> Result<Self> {
-        let objects = Objects::new(backend, options.environment.clone());
-        match own_config(&objects, &location).await? {
-            Some(config) => Self::with(objects, options, location, config),
-            None if is_empty(&objects).await? => Err(Error::StoreMissing { location }),
-            None => Err(without_config(&objects, location).await?),
+        environment: Arc<dyn Environment>,
+        settings: Settings,
+    ) -> Self {
+        let location = match &place {
+            Place::At(location) => location.to_string(),
+            Place::On(_) => "the given backend".to_owned(),
+        };
+        let folder = match place {
+            Place::At(Location::Folder(path)) => Some(path),
+            _ => None,
+        };
+        Self { objects: Objects::new(backend, environment), location, folder, settings }
+    }
+
+    /// Opens the store, which must exist.
+    pub(super) async fn open(self) -> Result<Store> {
+        match own_config(&self.objects, &self.location).await? {
+            Some(config) => self.with(config),
+            None if is_empty(&self.objects).await? => Err(Error::StoreMissing { location: self.location }),
+            None => Err(without_config(&self.objects, self.location).await?),
         }
     }
 
-    async fn init_at(
-        backend: Arc<dyn StorageBackend>,
-        options: StoreOptions,
-        location: String,
-    ) -> Result<Self> {
-        let objects = Objects::new(backend, options.environment.clone());
-        if let Some(config) = own_config(&objects, &location).await? {
-            return Self::with(objects, options, location, config);
+    /// Creates the store, or opens the existing one.
+    pub(super) async fn init(self) -> Result<Store> {
+        let (objects, location) = (&self.objects, &self.location);
+        if let Some(config) = own_config(objects, location).await? {
+            return self.with(config);
         }
-        if !is_empty(&objects).await? {
-            return Err(without_config(&objects, location).await?);
+        if !is_empty(objects).await? {
+            return Err(without_config(objects, location.clone()).await?);
         }
         let mut config = Config::new(objects.environment.new_id(), objects.now());
         // IMPORTANT: the probe comes before any other write, so that no store is ever created on a storage
         // that cannot keep one.
         if let Some(place) = objects.backend.place() {
-            let report = trust::probe(&objects, &Depth::default()).await?;
+            let report = trust::probe(objects, &Depth::default()).await?;
             trust::verdict(&place, &report)?.into_result(&place)?;
             config.remember_probe(&place, objects.now());
         }
@@ -158,12 +133,12 @@ impl Store {
         // IMPORTANT: config.json alone makes a store, so all other objects are written after it. A crash in
         // between leaves a store whose index is read from the heads until the first fold writes one. An index
         // root must never be created later than here: an empty one would hide the existing workflows.
-        let mut rest = vec![Operation::put(keys::index_root(), index::empty_root(&objects)?).absent()];
-        rest.extend(repository::files(&objects).map(Operation::absent));
+        let mut rest = vec![Operation::put(keys::index_root(), index::empty_root(objects)?).absent()];
+        rest.extend(repository::files(objects).map(Operation::absent));
         let around = Around { after: rest, ..Around::default() };
-        let theirs = || own_config(&objects, &location);
+        let theirs = || own_config(objects, location);
         let what = || format!("the creation of {location}");
-        let config = match swap(&objects, keys::config(), encoded, None, around).await {
+        let config = match swap(objects, keys::config(), encoded, None, around).await {
             Swapped::Landed(_, Derived::InPlace | Derived::Changed) => config,
             Swapped::Landed(_, Derived::Failed(error)) => return Err(Error::Storage(error)),
             // Another client created the store at the same time; its config is the store's.
@@ -179,43 +154,30 @@ impl Store {
                 return Err(Error::of_commit(what, error));
             }
         };
-        Self::with(objects, options, location, config)
+        self.with(config)
     }
 
-    fn with(objects: Objects, options: StoreOptions, location: String, config: Config) -> Result<Self> {
-        let shared = Arc::new(Shared::new(objects, options, location, config)?);
-        Ok(Self { shared, flows: Arc::new(Flows::build()?) })
-    }
-}
-
-/// Opens the storage at a location, which must exist.
-pub(super) async fn existing(location: &Location, options: &StoreOptions) -> Result<Arc<dyn StorageBackend>> {
-    match location {
-        Location::Folder(path) => Ok(Arc::new(folder(path, options.disk(), location, options).await?)),
-        Location::Memory => Err(missing(location)),
-        #[cfg(feature = "object")]
-        Location::Bucket(url) => bucket(url, options),
+    pub(super) fn with(self, config: Config) -> Result<Store> {
+        let shared = Arc::new(Shared::new(self, config)?);
+        Ok(Store { shared, flows: Arc::new(Flows::build()?) })
     }
 }
 
-async fn folder(
-    path: &Path,
-    disk: FsOptions,
-    location: &Location,
-    options: &StoreOptions,
-) -> Result<FsBackend> {
-    match disk.open(path, options.environment.clone()).await {
-        Err(error) if error.kind() == pflow_backend::ErrorKind::Missing => Err(missing(location)),
+async fn folder(path: &Path, disk: FsOptions, environment: &Arc<dyn Environment>) -> Result<FsBackend> {
+    match disk.open(path, environment.clone()).await {
+        Err(error) if error.kind() == pflow_backend::ErrorKind::Missing => {
+            Err(Error::StoreMissing { location: path.display().to_string() })
+        }
         opened => opened.map_err(Error::Storage),
     }
 }
 
-fn missing(location: &Location) -> Error {
-    Error::StoreMissing { location: location.to_string() }
-}
-
 #[cfg(feature = "object")]
-fn bucket(url: &ObjectUrl, options: &StoreOptions) -> Result<Arc<dyn StorageBackend>> {
-    let (settings, environment) = (options.object(), options.environment.clone());
-    Ok(Arc::new(ObjectBackend::open(url, settings, environment).map_err(Error::Storage)?))
+fn bucket(
+    url: &ObjectUrl,
+    settings: &Settings,
+    environment: &Arc<dyn Environment>,
+) -> Result<Arc<dyn StorageBackend>> {
+    let options = settings.object.clone().unwrap_or_else(ObjectOptions::from_process);
+    Ok(Arc::new(ObjectBackend::open(url, options, environment.clone()).map_err(Error::Storage)?))
 }

@@ -3,8 +3,8 @@
 use pflow_backend::Operation;
 
 use super::{
-    Location, Store, StoreOptions,
-    open::existing,
+    Store,
+    open::Opening,
     place::{is_empty, own_config, without_config},
     repository,
 };
@@ -28,24 +28,15 @@ pub struct Repaired {
     pub added: Vec<String>,
 }
 
-impl Store {
-    /// Opens a store, and rebuilds its `config.json` if that is damaged or missing, from what can be read of
-    /// it, including the store id. The damaged bytes are kept beside it. Also adds the files for git that an
-    /// earlier program did not write.
-    ///
-    /// # Errors
-    /// As [`Store::open_url`]. A location without objects that only a store has is not touched. Neither is a
-    /// newer program's store, even if its damaged `config.json` still names only its format.
-    pub async fn repair_location(location: &Location, options: StoreOptions) -> Result<(Self, Repaired)> {
-        let backend = existing(location, &options).await?;
-        let objects = Objects::new(backend.clone(), options.environment.clone());
+impl Opening {
+    /// Opens the store, and rebuilds its config if that is damaged or missing.
+    pub(super) async fn repair(self) -> Result<(Store, Repaired)> {
+        let (objects, location) = (self.objects.clone(), self.location.clone());
         let mut repaired = Repaired::default();
-        let damaged = match own_config(&objects, &location.to_string()).await {
+        let damaged = match own_config(&objects, &location).await {
             Ok(Some(_)) => false,
-            Ok(None) if is_empty(&objects).await? => {
-                return Err(Error::StoreMissing { location: location.to_string() });
-            }
-            Ok(None) => match without_config(&objects, location.to_string()).await? {
+            Ok(None) if is_empty(&objects).await? => return Err(Error::StoreMissing { location }),
+            Ok(None) => match without_config(&objects, location).await? {
                 Error::Corrupt { .. } => true,
                 foreign => return Err(foreign),
             },
@@ -59,7 +50,7 @@ impl Store {
         if damaged {
             rebuild(&objects, &mut repaired).await?;
         }
-        let store = Self::open_at(backend, options, location.to_string()).await?.in_folder(location);
+        let store = self.open().await?;
         store.shared.gate.check_writer()?;
         repaired.added = repository::add_missing(&objects).await?;
         Ok((store, repaired))

@@ -1,10 +1,10 @@
 use std::{
     fmt,
     path::PathBuf,
-    sync::{Arc, OnceLock, atomic::AtomicBool},
+    sync::{Arc, atomic::AtomicBool},
 };
 
-use super::{StoreOptions, upkeep::Upkeep};
+use super::{open::Opening, settings::Settings, upkeep::Upkeep};
 use crate::{
     Error, Result,
     format::Config,
@@ -20,9 +20,9 @@ pub(crate) struct Shared {
     pub(crate) index: Arc<Index>,
     pub(crate) upkeep: Upkeep,
     pub(crate) locks: Locks,
-    pub(crate) options: StoreOptions,
+    pub(crate) settings: Settings,
     /// The store's folder on the local disk, if it was opened as a folder.
-    pub(crate) folder: OnceLock<PathBuf>,
+    pub(crate) folder: Option<PathBuf>,
     /// Whether the last save of a batch that read a head found none. The next one most likely finds none
     /// either; it then reads `config.json` in the same round trip as the head. A wrong guess costs a read of
     /// `config.json`, or a round trip.
@@ -30,32 +30,18 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(
-        objects: Objects,
-        options: StoreOptions,
-        location: String,
-        config: Config,
-    ) -> Result<Self> {
+    pub(super) fn new(opening: Opening, config: Config) -> Result<Self> {
+        let Opening { objects, location, folder, settings } = opening;
         let gate = Arc::new(Gate::enter(objects.clone(), location, config)?);
-        let policy = Policy::of(objects.traits).with(options.fold_after, options.fold_behind);
+        let policy = Policy::of(objects.traits).with(settings.fold_after, settings.fold_behind);
         let index = Arc::new(Index::new(objects.clone(), gate.clone(), policy));
-        let observer = Observer::new(objects.environment.clone(), options.clock_skew);
+        let observer = Observer::new(objects.environment.clone(), settings.clock_skew);
         let upkeep = Upkeep::default();
         let locks = Locks::new(objects.clone(), gate.clone(), index.clone(), observer, upkeep.tasks())?;
-        Ok(Self {
-            objects,
-            gate,
-            index,
-            upkeep,
-            locks,
-            options,
-            folder: OnceLock::new(),
-            batch_creates: AtomicBool::new(false),
-        })
+        let batch_creates = AtomicBool::new(false);
+        Ok(Self { objects, gate, index, upkeep, locks, settings, folder, batch_creates })
     }
-}
 
-impl Shared {
     /// Refines `error` about a workflow whose head has no version. The workflow is missing, unless versions
     /// or the index show that the head was lost: a head is never removed, and the index only lists workflows
     /// that have a version.

@@ -15,12 +15,12 @@ use crate::{
 /// resolver, is a request to the store.
 ///
 /// ```
-/// use pflow_store::{Error, Expect, Store, StoreOptions, WorkflowId};
+/// use pflow_store::{Error, Expect, Store, WorkflowId};
 /// use serde_json::{Value, json};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Error> {
-/// # let store = Store::init_url("memory:", StoreOptions::system()?).await?;
+/// # let store = Store::builder("memory:").init().await?;
 /// let counter = store.workflow(&WorkflowId::parse("counter")?);
 /// counter.save(r#"{ "nodes": [], "runs": 7 }"#, Expect::Absent).await?;
 ///

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use pflow_backend_memory::MemoryBackend;
 use pflow_store::{
-    ErrorKind, Expect, Store, StoreOptions,
+    ErrorKind, Expect, Store,
     pflow_backend::{Batch, Commit, Environment, Key, ManualEnvironment, Operation, Prefix, StorageBackend},
     store::Severity,
 };
@@ -119,9 +119,10 @@ impl World {
             Place::Disk => Arc::new(mortal.clone()),
             Place::Bucket => Arc::new(Staged(mortal.clone())),
         };
-        let options = |n: usize| StoreOptions::new(environments[n].clone()).fold_behind(false);
-        let first = Store::init(backend.clone(), options(0)).await.unwrap();
-        let second = Store::open(backend.clone(), options(1)).await.unwrap();
+        let on =
+            |n: usize| Store::on(backend.clone()).environment(environments[n].clone()).fold_behind(false);
+        let first = on(0).init().await.unwrap();
+        let second = on(1).open().await.unwrap();
         Self {
             place,
             raw: Arc::new(memory),

@@ -9,9 +9,10 @@ use futures::TryStreamExt;
 use pflow_backend_fs::FsBackend;
 use pflow_backend_memory::MemoryBackend;
 use pflow_store::{
-    Query, Store, StoreOptions,
+    Query, Store, StoreBuilder,
     pflow_backend::{
-        Batch, Commit, Key, ManualEnvironment, Operation, Prefix, StorageBackend, SystemEnvironment,
+        Batch, Commit, Environment, Key, ManualEnvironment, Operation, Prefix, StorageBackend,
+        SystemEnvironment,
     },
     pflow_backend_object::ObjectUrl,
     store::{Report, Severity},
@@ -81,34 +82,46 @@ impl Site {
         self.folder.as_ref().map(TempDir::path)
     }
 
-    /// Returns the default options, except that folds come before the replies on a bucket too, so that tests
+    /// Begins to open a store on this backend. Folds come before the replies on a bucket too, so that tests
     /// can inspect their result.
-    pub(crate) fn options(&self) -> StoreOptions {
-        StoreOptions::new(self.environment.clone()).fold_behind(false)
+    pub(crate) fn on(&self, backend: Arc<dyn StorageBackend>) -> StoreBuilder {
+        Store::on(backend).environment(self.environment.clone()).fold_behind(false)
     }
 
-    /// Opens the first store here, through the probe.
+    /// Begins to open a store here, through the probe.
+    pub(crate) fn builder(&self) -> StoreBuilder {
+        self.on(Arc::new(self.probe.clone()))
+    }
+
+    /// Creates the first store here, through the probe.
     pub(crate) async fn store(&self) -> Store {
-        self.store_with(self.options()).await
+        self.store_with(self.builder()).await
     }
 
-    pub(crate) async fn store_with(&self, options: StoreOptions) -> Store {
-        Store::init(Arc::new(self.probe.clone()), options).await.unwrap()
+    pub(crate) async fn store_with(&self, builder: StoreBuilder) -> Store {
+        builder.init().await.unwrap()
     }
 
     /// Opens the store as another machine would, which shares only the storage with the first.
     pub(crate) async fn other_store(&self, seed: u64) -> Store {
-        let environment = Arc::new(ManualEnvironment::new(seed));
-        self.other_store_with(StoreOptions::new(environment)).await
+        self.other_store_of(Arc::new(ManualEnvironment::new(seed))).await
     }
 
-    pub(crate) async fn other_store_with(&self, options: StoreOptions) -> Store {
+    pub(crate) async fn other_store_of(&self, environment: Arc<dyn Environment>) -> Store {
+        self.other_store_with(environment, |builder| builder).await
+    }
+
+    pub(crate) async fn other_store_with(
+        &self,
+        environment: Arc<dyn Environment>,
+        set: impl FnOnce(StoreBuilder) -> StoreBuilder,
+    ) -> Store {
         // In a bucket this is the same handle: another one may not yet see what this one defers.
         let backend = match &self.folder {
             Some(folder) => disk(folder).await,
             None => self.raw.clone(),
         };
-        Store::open(backend, options.fold_behind(false)).await.unwrap()
+        set(self.on(backend).environment(environment)).open().await.unwrap()
     }
 
     /// Returns another handle of the storage, if handles have state of their own.

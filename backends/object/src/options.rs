@@ -82,6 +82,15 @@ impl ObjectOptions {
         Self { variables, ..Self::default() }
     }
 
+    /// The defaults, with the variables of this process's environment. Variables that are not UTF-8 are
+    /// ignored.
+    pub fn from_process() -> Self {
+        Self::from_env(std::env::vars_os().filter_map(|(name, value)| {
+            let (name, value) = (name.into_string().ok()?, value.into_string().ok()?);
+            Some((name, value))
+        }))
+    }
+
     /// The value of a variable, if it is set and not empty. An empty variable counts as unset, as for the
     /// clouds' own programs. Names are compared without case as well, because Windows does not distinguish
     /// it.

@@ -60,8 +60,7 @@ mod tests {
     use std::sync::Mutex;
 
     use pflow_store::{
-        Error, Expect, LeaseRequest, SaveRequest, Store, StoreOptions, WorkflowId,
-        pflow_backend::ManualEnvironment,
+        Error, Expect, LeaseRequest, SaveRequest, Store, WorkflowId, pflow_backend::ManualEnvironment,
     };
 
     use super::*;
@@ -81,7 +80,7 @@ mod tests {
     #[tokio::test]
     async fn the_next_is_asked_when_the_time_is_over_and_about_everything_else() {
         let environment = Arc::new(ManualEnvironment::new(1));
-        let store = Store::init_url("memory:", StoreOptions::new(environment)).await.unwrap();
+        let store = Store::builder("memory:").environment(environment).init().await.unwrap();
         let id = WorkflowId::parse("a").unwrap();
         let save = |expect| SaveRequest::new(id.clone(), "{}", expect);
         store.save(save(Expect::Absent)).await.unwrap();

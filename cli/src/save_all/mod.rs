@@ -90,7 +90,7 @@ struct Requests {
 impl SaveAll {
     /// Saves every file.
     pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
-        let store = session.open_with(session.options().limits(input::limits(self.strict_ir))).await?;
+        let store = session.open_with(|builder| builder.limits(input::limits(self.strict_ir))).await?;
         let paths = self.paths;
         let naming = Naming { id_from: self.id_from, rename: self.rename };
         let expanding = tokio::task::spawn_blocking(move || expand(&paths, naming));

@@ -69,7 +69,7 @@ impl Node<Change, Error> for MergeVersions {
         };
         let case = Case::new(Arc::new(change.shared.objects.clone()), question(change, met)?);
         let (ours, given, edit) = (document.as_ref().clone(), given.clone(), Sought::of(change, met));
-        Ok(Sides { case, ours, given, edit, limits: change.shared.options.limits })
+        Ok(Sides { case, ours, given, edit, limits: change.shared.settings.limits })
     }
 
     async fn exec(&self, sides: &Sides, _: Visit<'_>) -> Result<Outcome> {

@@ -38,7 +38,7 @@ impl Node<Change, Error> for StorageOperation {
         let Phase::Unread { content, given } = &change.phase else {
             return Err(change.misplaced(self.name()));
         };
-        Ok((content.clone(), given.clone(), change.shared.options.limits))
+        Ok((content.clone(), given.clone(), change.shared.settings.limits))
     }
 
     async fn exec(&self, (content, _, limits): &Self::Prep, _: Visit<'_>) -> Result<Self::Exec> {

@@ -28,7 +28,7 @@ impl Store {
     /// Finds the names that do not belong to this store. Names that are not valid keys are included.
     pub(in crate::store) async fn strangers(&self, depth: Depth<'_>) -> Result<Vec<Finding>> {
         let mut found = Vec::new();
-        let names = match self.shared.folder.get() {
+        let names = match &self.shared.folder {
             Some(folder) => {
                 let (folder, with_versions) = (folder.clone(), depth == Depth::Everything);
                 let walking = tokio::task::spawn_blocking(move || walk(&folder, with_versions));

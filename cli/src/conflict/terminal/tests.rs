@@ -6,7 +6,7 @@ use std::{
 };
 
 use pflow_store::{
-    Error, Expect, LeaseRequest, SaveRequest, Saved, Store, StoreOptions,
+    Error, Expect, LeaseRequest, SaveRequest, Saved, Store,
     conflict::How,
     pflow_backend::{Batch, Key, ManualEnvironment, Operation, StorageBackend},
 };
@@ -62,7 +62,7 @@ impl Scene {
         let environment = Arc::new(ManualEnvironment::new(1));
         let memory = pflow_backend_memory::MemoryBackend::new(environment.clone()).with_plain_files(true);
         let backend: Arc<dyn StorageBackend> = Arc::new(memory);
-        let store = Store::init(backend.clone(), StoreOptions::new(environment)).await.unwrap();
+        let store = Store::on(backend.clone()).environment(environment).init().await.unwrap();
         for (b, expect) in [("1", Expect::Absent), ("2", Expect::Generation(1))] {
             store.save(SaveRequest::new(id("a"), plan("1", b), expect)).await.unwrap();
         }
