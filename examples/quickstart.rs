@@ -11,6 +11,7 @@
 use std::{error::Error, path::Path, time::Duration};
 
 use futures::StreamExt;
+use futures::TryStreamExt;
 use pflow_store::{Expect, LeaseRequest, Query, SaveRequest, Store, WorkflowId};
 
 #[tokio::main]
@@ -55,12 +56,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     );
 
     println!("All workflows:");
-    for entry in store.list(&Query::default()).await?.workflows {
+    let mut all = store.list(Query::new());
+    while let Some(entry) = all.try_next().await? {
         println!("  {:<26} {} [{}]", entry.id, entry.title(), entry.tags.join(", "));
     }
-    let query = Query { text: Some("model".to_owned()), nodes: vec!["llm".to_owned()], ..Query::default() };
-    let found: Vec<String> =
-        store.list(&query).await?.workflows.iter().map(|entry| entry.id.to_string()).collect();
+    let found = store.list(Query::new().text("model").nodes(["llm"]));
+    let found: Vec<String> = found.map_ok(|entry| entry.id.to_string()).try_collect().await?;
     println!("With `model` in the text and an `llm` node: {}", found.join(", "));
 
     let before = store.load_generation(&id, 1).await?;

@@ -4,6 +4,7 @@ use crate::{
     conflict::Conflict,
     document::DocumentError,
     format::{FormatError, InvalidId, InvalidLeaseId, LeaseId, WorkflowId, keys},
+    index::Unreadable,
     merge::TooMuch,
     remedy::Remedy,
 };
@@ -146,6 +147,9 @@ pub enum Error {
         /// The defect.
         source: FormatError,
     },
+    /// A workflow of a list cannot be read. The other workflows are listed.
+    #[error("{} cannot be read: {}", .0.id, .0.reason)]
+    Unreadable(Unreadable),
     /// The store needs features that this program does not have.
     #[error("the store needs {}, which this program does not know", .features.join(", "))]
     MissingFeatures {
@@ -257,6 +261,7 @@ impl Error {
             Self::Format { source, .. } if source.is_newer() => ErrorKind::Incompatible,
             Self::MissingFeatures { .. } => ErrorKind::Incompatible,
             Self::Corrupt { .. } | Self::HeadHurt { .. } | Self::Format { .. } => ErrorKind::Corrupt,
+            Self::Unreadable(unreadable) => unreadable.kind,
             Self::LeaseUncertain { .. } => ErrorKind::Locked,
             Self::OutcomeUnknown { .. } => ErrorKind::OutcomeUnknown,
             Self::UnsafeStorage { .. } => ErrorKind::Unsafe,
@@ -298,6 +303,8 @@ impl Error {
             }
             Self::HeadHurt { .. } => Remedy::RepairHeads,
             Self::Corrupt { .. } | Self::Format { .. } if self.kind() == ErrorKind::Corrupt => Remedy::Verify,
+            Self::Unreadable(unreadable) if unreadable.is_damaged() => Remedy::Verify,
+            Self::Unreadable(unreadable) if unreadable.is_newer() => Remedy::UseNewer,
             Self::Format { .. } | Self::MissingFeatures { .. } => Remedy::UseNewer,
             Self::OutcomeUnknown { .. } => Remedy::LookBeforeRepeating,
             Self::UnsafeStorage { .. } => Remedy::OtherStorage,

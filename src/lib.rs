@@ -46,7 +46,7 @@ mod text_form;
 pub use conflict::{Conflict, Expect};
 pub use error::{Error, ErrorKind, NoContent, Result};
 pub use format::{LeaseId, WorkflowId};
-pub use index::{Entry, Listing, Query, Sort, Unreadable};
+pub use index::{Entry, Query, Sort, Unreadable};
 pub use lock::{LeaseGuard, LeaseRequest};
 pub use remedy::Remedy;
 pub use store::{DeleteRequest, Loaded, SaveRequest, Saved, Store, StoreBuilder, UndeleteRequest, Workflow};

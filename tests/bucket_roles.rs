@@ -9,12 +9,12 @@ use std::{collections::BTreeMap, time::Duration};
 
 use futures::StreamExt;
 use pflow_store::{
-    DeleteRequest, Error, Expect, LeaseRequest, Query, Store, StoreBuilder, pflow_backend::Prefix,
+    DeleteRequest, Error, Expect, LeaseRequest, Store, StoreBuilder, pflow_backend::Prefix,
     pflow_backend_object::ObjectOptions,
 };
 use pflow_test_endpoints::{S3Endpoint, s3_variables};
 use policy_support::{Gate, Policy};
-use support::{id, save};
+use support::{everything, id, save};
 
 const URL: &str = "s3://my-bucket/plans";
 const AGENT: &str = "Append-only agent";
@@ -51,7 +51,7 @@ async fn write(variables: &Variables) {
 /// What a reader may do, and that it may do no more.
 async fn read(variables: &Variables) {
     let store = at(variables).open().await.unwrap();
-    assert_eq!(store.list(&Query::default()).await.unwrap().workflows.len(), 5);
+    assert_eq!(everything(&store).await.len(), 5);
     store.load(&id("w0")).await.unwrap();
     store.load_generation(&id("w0"), 1).await.unwrap();
     assert!(store.verify().await.unwrap().findings.is_empty());
@@ -71,7 +71,7 @@ async fn append(variables: &Variables) {
     store.release(&id("x0"), grant.lease.id).await.unwrap();
     assert!(store.lock_state(&id("x0")).await.unwrap().lease.is_none(), "whatever its mirror says");
     store.delete(DeleteRequest::new(id("x1"), Expect::Any)).await.unwrap();
-    assert_eq!(store.list(&Query::default()).await.unwrap().workflows.len(), 10);
+    assert_eq!(everything(&store).await.len(), 10);
     store.close().await.unwrap();
 }
 
@@ -88,7 +88,7 @@ async fn tidy(variables: &Variables) {
     let pending = Prefix::parse("ops/pending").unwrap();
     let left: Vec<_> = store.backend().list(&pending, None).collect().await;
     assert!(left.is_empty(), "{left:?}");
-    assert_eq!(store.list(&Query::default()).await.unwrap().workflows.len(), 10);
+    assert_eq!(everything(&store).await.len(), 10);
     store.close().await.unwrap();
 }
 

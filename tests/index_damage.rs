@@ -5,7 +5,7 @@ mod support;
 
 use futures::StreamExt;
 use pflow_store::{DeleteRequest, Expect, Query, Remedy, Store, store::Finding};
-use support::{Site, damaged, every_backend, generations, id, notices, save};
+use support::{Site, damaged, every_backend, generations, id, listing, notices, save};
 
 every_backend!(
     lists_are_correct_whatever_part_of_the_index_is_lost,
@@ -59,7 +59,7 @@ async fn lists_are_correct_whatever_part_of_the_index_is_lost(site: Site) {
         for reader in [&fresh, &store] {
             assert_eq!(generations(reader).await, WANTED, "{key} {bytes:?}");
         }
-        let deleted = fresh.list(&Query { deleted: true, ..Query::default() }).await.unwrap().workflows;
+        let deleted = listing(&fresh, Query::new().deleted(true)).await.unwrap().workflows;
         assert_eq!(deleted[0].id, id("gone"));
         assert!(fresh.status().await.unwrap().index.lost, "{key} {bytes:?}");
         let report = fresh.verify().await.unwrap();

@@ -5,7 +5,9 @@ mod support;
 
 use futures::StreamExt;
 use pflow_store::{DeleteRequest, Expect, Query, Store};
-use support::{Kind, Site, every_backend, generations, history, id, listed, notices, save, versions};
+use support::{
+    Kind, Site, every_backend, generations, history, id, listed, listing, notices, save, versions,
+};
 
 every_backend!(
     listing_shows_every_acknowledged_change,
@@ -34,7 +36,7 @@ async fn listing_shows_every_acknowledged_change(site: Site) {
         assert_eq!(generations(&reader).await, wanted, "another process that has listed before");
         assert_eq!(generations(&site.other_store(3).await).await, wanted, "another process that begins now");
     }
-    let deleted = reader.list(&Query { deleted: true, ..Query::default() }).await.unwrap().workflows;
+    let deleted = listing(&reader, Query::new().deleted(true)).await.unwrap().workflows;
     assert_eq!(deleted.len(), 4);
     assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
 }

@@ -11,7 +11,7 @@ use pflow_store::{
     Expect, Query, Store,
     pflow_backend::{ManualEnvironment, Prefix, StorageBackend},
 };
-use support::{Kind, Remote, Site, generations, notices, save};
+use support::{Kind, Remote, Site, generations, listing, notices, save};
 
 /// The maximum number of heads that a cold reader may have to read.
 const MOST: usize = 256;
@@ -30,7 +30,7 @@ async fn pending(site: &Site) -> usize {
 async fn heads_read(site: &Site) -> usize {
     let reader = site.on(Arc::new(site.probe.clone())).open().await.unwrap();
     site.probe.take();
-    reader.list(&Query::default()).await.unwrap();
+    listing(&reader, Query::new()).await.unwrap();
     site.probe.take().gets.iter().filter(|key| key.ends_with("metadata.json")).count()
 }
 

@@ -6,8 +6,9 @@ mod support;
 use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
+use futures::{StreamExt, TryStreamExt};
 use pflow_store::{
-    Conflict, DeleteRequest, Expect, LeaseRequest, Store,
+    Conflict, DeleteRequest, Error, Expect, LeaseRequest, Store,
     conflict::Policy,
     lock::{Holder, Live, Mirror, Stale, Standing},
     pflow_backend::{Batch, Environment, Identity, Key, ManualEnvironment, Operation, Process},
@@ -342,7 +343,7 @@ async fn locks_are_listed_from_the_heads(site: Site) {
     site.put("workflows/d/workflow.lock", "garbage").await;
     site.put("workflows/e/workflow.lock", "garbage").await;
     site.probe.take();
-    let found = store.locks().await.unwrap();
+    let found: Vec<_> = store.locks().try_collect().await.unwrap();
     // Reads the head of each of six workflows and four mirrors. If a mirror does not match, the head is read
     // again.
     assert_eq!(site.probe.take().calls(), (6 + 4 + 3, 1, 0));
@@ -355,12 +356,13 @@ async fn locks_are_listed_from_the_heads(site: Site) {
         ("e", false, Mirror::Foreign),
     ];
     let wanted = wanted.map(|(name, live, mirror)| (name.to_owned(), live, mirror));
-    assert_eq!(found.locks.iter().map(line).collect::<Vec<_>>(), wanted);
+    assert_eq!(found.iter().map(line).collect::<Vec<_>>(), wanted);
     let locked = store.status().await.unwrap().locked;
     assert_eq!(locked.iter().map(|lock| lock.id.as_str()).collect::<Vec<_>>(), ["a", "c", "d"]);
     site.put("workflows/a/metadata.json", "garbage").await;
-    let found = store.locks().await.unwrap();
-    assert_eq!((found.locks.len(), found.unreadable.len()), (3, 1), "one bad head does not hide the others");
+    let found: Vec<_> = store.locks().collect().await;
+    assert!(matches!(&found[0], Err(Error::Unreadable(it)) if it.id == id("a")), "{found:?}");
+    assert_eq!(found.iter().flatten().count(), 3, "one bad head does not hide the others");
     assert!(matches!(conflict(store.acquire(&id("d"), request()).await), Conflict::Locked { .. }));
 }
 

@@ -28,7 +28,7 @@ use pflow_store::{
     pflow_backend_object::{ObjectBackend, ObjectOptions, ObjectUrl},
 };
 use pflow_test_endpoints::{CredentialFault, CredentialService, Fault, FaultPlan, Proxy};
-use support::{BucketServer, Hasty, Remote, chain, damaged, id, plan};
+use support::{BucketServer, Hasty, Remote, chain, damaged, everything, id, plan};
 
 const WRITERS: u64 = 8;
 const OPERATIONS: u64 = 1_600;
@@ -306,7 +306,7 @@ async fn chaos(seed: u64) {
         if folded {
             store.reindex().await.unwrap();
         }
-        let index = store.list(&pflow_store::Query::default()).await.unwrap().workflows;
+        let index = everything(&store).await;
         let index: BTreeMap<String, u64> =
             index.iter().map(|entry| (entry.id.to_string(), entry.generation)).collect();
         let written = listed.iter().filter(|(_, generation)| **generation > 0);

@@ -11,7 +11,7 @@ use pflow_store::{
     pflow_backend_object::ObjectOptions,
 };
 use pflow_test_endpoints::{Counts, Kind, S3Endpoint, Shaping};
-use support::{id, save};
+use support::{everything, id, listing, save};
 
 const URL: &str = "s3://probe/plans";
 
@@ -134,12 +134,12 @@ async fn a_cold_run_asks_for_little_more() {
 
     // Two workflows have records, so their heads are read; the other 299 come with the base.
     let reader = open(&server).await;
-    assert_eq!(reader.list(&Query::default()).await.unwrap().workflows.len(), 301);
+    assert_eq!(everything(&reader).await.len(), 301);
     cold("list: config, records, root, base, and the heads that records name", [5, 1, 0, 0, 0]).await;
-    assert_eq!(reader.list(&Query::default()).await.unwrap().workflows.len(), 301);
+    assert_eq!(everything(&reader).await.len(), 301);
     cold("list again: records and root", [1, 1, 0, 0, 0]).await;
-    let query = Query { text: Some("w00".to_owned()), ..Query::default() };
-    assert_eq!(open(&server).await.list(&query).await.unwrap().workflows.len(), 10);
+    let query = Query::new().text("w00");
+    assert_eq!(listing(&open(&server).await, query).await.unwrap().workflows.len(), 10);
     cold("search: as list", [5, 1, 0, 0, 0]).await;
 }
 
@@ -250,7 +250,7 @@ async fn many_cold_saves_at_once_are_folded_by_few_and_leave_nothing() {
 
     server.set_shaping(Shaping::default());
     let _: Vec<_> = first.save_all([save("last", "1", Expect::Absent)]).collect().await;
-    assert_eq!(first.list(&Query::default()).await.unwrap().workflows.len(), 129);
+    assert_eq!(everything(&first).await.len(), 129);
     assert_eq!(support::unnamed_parts(first.backend().as_ref()).await, [""; 0]);
     let verified = first.verify().await.unwrap();
     assert!(verified.findings.is_empty(), "{:?}", verified.findings);

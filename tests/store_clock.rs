@@ -6,11 +6,12 @@ mod support;
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta};
+use futures::StreamExt;
 use pflow_store::{
-    DeleteRequest, Expect, LeaseRequest, Query, Store, UndeleteRequest,
+    DeleteRequest, Expect, LeaseRequest, Store, UndeleteRequest,
     pflow_backend::{Environment, ManualEnvironment},
 };
-use support::{Site, every_backend, id, listed, notices, plan, save};
+use support::{Site, every_backend, everything, id, listed, notices, plan, save};
 
 every_backend!(clock_before_1970_works, clock_set_back_before_1970_keeps_its_locks);
 
@@ -25,7 +26,7 @@ async fn use_everything(store: &Store, name: &str) {
     let request = save(name, "2", Expect::Generation(1)).lease(guard.lease_id().unwrap());
     store.save(request).await.unwrap();
     assert!(store.lock_state(&id(name)).await.unwrap().live);
-    assert_eq!(store.locks().await.unwrap().locks.len(), 1);
+    assert_eq!(store.locks().count().await, 1);
     assert_eq!(store.status().await.unwrap().locked.len(), 1);
     guard.release().await.unwrap();
     assert_eq!(store.load(&id(name)).await.unwrap().content, plan("2"));
@@ -33,7 +34,7 @@ async fn use_everything(store: &Store, name: &str) {
     store.undelete(UndeleteRequest::new(id(name), Expect::Any)).await.unwrap();
     store.reindex().await.unwrap();
     assert!(listed(store).await.contains(&name.to_owned()));
-    assert_eq!(store.list(&Query::default()).await.unwrap().workflows.len(), 1);
+    assert_eq!(everything(&store).await.len(), 1);
     assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
     store.close().await.unwrap();
 }

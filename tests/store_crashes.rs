@@ -9,7 +9,9 @@ use std::time::Duration;
 use futures::StreamExt;
 use pflow_store::document::ContentHash;
 use pflow_store::{DeleteRequest, Error, ErrorKind, Expect, LeaseRequest, Query, Store};
-use support::{Kind, Site, damaged, every_backend, generations, history, id, notices, plan, save, versions};
+use support::{
+    Kind, Site, damaged, every_backend, generations, history, id, listing, notices, plan, save, versions,
+};
 
 every_backend!(
     record_without_a_change_is_ignored,
@@ -251,16 +253,8 @@ async fn lost_data_is_reported_and_never_invented(site: Site) {
     assert_eq!(site.dump().await, before, "what cannot be read is not overwritten");
     assert_eq!(damaged(&store.verify().await.unwrap()), [version.as_str(), "workflows/b/metadata.json"]);
     // One unreadable head does not hide the others.
-    assert!(
-        site.other_store(2)
-            .await
-            .list(&Query::default())
-            .await
-            .unwrap()
-            .workflows
-            .iter()
-            .any(|it| it.id == id("a"))
-    );
+    let found = listing(&site.other_store(2).await, Query::new()).await.unwrap();
+    assert!(found.workflows.iter().any(|it| it.id == id("a")));
     assert_eq!(site.other_store(2).await.status().await.unwrap().unreadable[0].id, id("b"));
     store.save(save("c", "1", Expect::Absent)).await.unwrap();
 }

@@ -19,7 +19,7 @@ use pflow_store::{
     lock::LockState,
     pflow_backend::ManualEnvironment,
 };
-use support::{Kind, Site, id, save};
+use support::{Kind, Site, everything, id, listing, save};
 
 /// The acknowledged state.
 struct Truth {
@@ -61,7 +61,7 @@ async fn truth(store: &Store) -> Truth {
         earlier: store.load_generation(&id, 1).await.unwrap(),
         head: store.show(&id).await.unwrap(),
         lock: store.lock_state(&id).await.unwrap(),
-        list: store.list(&Query::default()).await.unwrap().workflows,
+        list: everything(&store).await,
     }
 }
 
@@ -116,7 +116,7 @@ async fn notices(store: Result<Store, Error>, truth: &Truth, what: &str) -> bool
         Err(error) => refused(error),
     }
     let mut named = false;
-    match store.list(&Query::default()).await {
+    match listing(&store, Query::new()).await {
         // An unreadable workflow is named; the other entries must be known ones.
         Ok(list) => {
             named = !list.unreadable.is_empty();

@@ -12,7 +12,7 @@ use pflow_store::{
     format::VersionRecord,
     pflow_backend::Environment,
 };
-use support::{Site, every_backend, id, listed, plan, save};
+use support::{Site, every_backend, id, listed, listing, plan, save};
 
 every_backend!(
     given_metadata_overrides_the_document,
@@ -72,15 +72,7 @@ async fn metadata_that_a_document_drops_is_gone(site: Site) {
     );
     let dropped = store.save(request("")).await.unwrap().record;
     assert_eq!((known(&dropped), dropped.given.is_nothing()), ((None, None, String::new()), true));
-    assert_eq!(
-        store
-            .list(&Query { tags: vec!["own".to_owned()], ..Query::default() })
-            .await
-            .unwrap()
-            .workflows
-            .len(),
-        0
-    );
+    assert_eq!(listing(&store, Query::new().tags(["own"])).await.unwrap().workflows.len(), 0);
     // Given metadata survives a deletion and an undelete, and a person's edit without metadata.
     let given = |fields: &str| request(fields).name("given").description("given").tags(["given"]);
     store.save(given("")).await.unwrap();

@@ -4,12 +4,14 @@
 mod support;
 
 use pflow_store::{
-    DeleteRequest, Error, ErrorKind, Expect, LeaseRequest, UndeleteRequest, document::ContentHash,
+    DeleteRequest, Error, ErrorKind, Expect, LeaseRequest, Query, UndeleteRequest, document::ContentHash,
     store::Severity,
 };
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
-use support::{Site, damaged, every_backend, generations, id, listed, notices, resealed, save, sealed_line};
+use support::{
+    Site, damaged, every_backend, generations, id, listed, listing, notices, resealed, save, sealed_line,
+};
 
 every_backend!(
     workflow_of_an_unknown_media_type_is_kept_and_listed,
@@ -58,7 +60,7 @@ async fn workflow_of_an_unknown_media_type_is_kept_and_listed(site: Site) {
         }
         assert_eq!(generations(&other).await, ["a@1", "b@1"]);
         assert_eq!(other.reindex().await.unwrap(), 2);
-        let listing = site.other_store(3).await.list(&Default::default()).await.unwrap();
+        let listing = listing(&site.other_store(3).await, Query::new()).await.unwrap();
         assert_eq!(listing.workflows[0].media_type.as_str(), MARKDOWN);
         assert_eq!(listing.unreadable, []);
     }
@@ -145,7 +147,7 @@ async fn head_of_a_newer_program_is_reported_and_hides_nothing(site: Site) {
             site.remove("ops/checkpoint").await;
         }
         assert_eq!(listed(&other).await, ["b"]);
-        let unreadable = other.list(&Default::default()).await.unwrap().unreadable;
+        let unreadable = listing(&other, Query::new()).await.unwrap().unreadable;
         assert_eq!((unreadable.len(), &unreadable[0].id, unreadable[0].is_newer()), (1, &id("a"), true));
         assert_eq!(other.status().await.unwrap().unreadable, unreadable);
         // A full index would hide it.
@@ -164,7 +166,7 @@ async fn head_of_a_newer_program_is_reported_and_hides_nothing(site: Site) {
             }
             assert!(!site.keys("ops/segments/").await.is_empty());
             assert_eq!(site.keys("ops/pending/a.").await.len(), 1);
-            assert_eq!(other.list(&Default::default()).await.unwrap().unreadable, unreadable);
+            assert_eq!(listing(&other, Query::new()).await.unwrap().unreadable, unreadable);
         }
     }
     site.put(HEAD, head).await;
@@ -185,8 +187,8 @@ async fn damaged_head_is_reported_in_every_listing(site: Site) {
         let other = site.other_store(2).await;
         // Whether it matches the query is unknown, so every answer names it.
         for query in ["", "nothing has this text"] {
-            let query = pflow_store::Query { text: Some(query.to_owned()), ..Default::default() };
-            let unreadable = other.list(&query).await.unwrap().unreadable;
+            let query = Query::new().text(query);
+            let unreadable = listing(&other, query).await.unwrap().unreadable;
             assert_eq!(
                 (unreadable.len(), &unreadable[0].id, unreadable[0].kind),
                 (1, &id("a"), ErrorKind::Corrupt)

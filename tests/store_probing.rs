@@ -13,14 +13,14 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, future::join_all};
 use pflow_backend_memory::MemoryBackend;
 use pflow_store::{
-    Error, ErrorKind, Expect, LeaseRequest, Query, Result, Store, StoreBuilder,
+    Error, ErrorKind, Expect, LeaseRequest, Result, Store, StoreBuilder,
     pflow_backend::{
         self, Batch, Commit, Key, ManualEnvironment, Operation, Prefix, StorageBackend,
         probe::{Depth, VERSION, Verdict},
     },
 };
 use serde_json::{Value, json};
-use support::{Probe, Server, id, save};
+use support::{Probe, Server, everything, id, save};
 
 const HERE: &str = "s3://plans at https://storage.example";
 const THERE: &str = "s3://plans at https://other.example";
@@ -138,7 +138,7 @@ async fn new_place_is_probed_by_its_first_writer_only() {
     let probe = Probe::new(Arc::new(server.at(THERE)));
     let store = open(probe.clone()).await.unwrap();
     assert_eq!(store.load(&id("a")).await.unwrap().record.generation, 1);
-    assert_eq!(store.list(&Query::default()).await.unwrap().workflows.len(), 1);
+    assert_eq!(everything(&store).await.len(), 1);
     assert!(probe.take().commits.is_empty(), "readers do not ask");
 
     let saves = (0..8).map(|n| save(&format!("b{n}"), "1", Expect::Absent));
@@ -181,7 +181,7 @@ async fn reader_without_write_permission_gets_the_reason() {
     let clock = Arc::new(ManualEnvironment::new(1));
     let store = Store::on(Arc::new(there.clone())).environment(clock.clone()).open().await.unwrap();
     store.load(&id("a")).await.unwrap();
-    assert_eq!(store.list(&Query::default()).await.unwrap().workflows.len(), 1);
+    assert_eq!(everything(&store).await.len(), 1);
     let refused = store.save(save("a", "2", Expect::Any)).await.unwrap_err();
     assert_eq!(refused.to_string(), "Failed to probe the storage (create-twice)");
     let source = std::error::Error::source(&refused).unwrap();
@@ -271,7 +271,7 @@ async fn leftovers_of_a_killed_probe_are_harmless() {
     store.save(save("a", "1", Expect::Absent)).await.unwrap();
     let report = store.verify().await.unwrap();
     assert!(report.findings.is_empty(), "{report:?}");
-    assert_eq!(store.list(&Query::default()).await.unwrap().workflows.len(), 1);
+    assert_eq!(everything(&store).await.len(), 1);
 }
 
 #[tokio::test]

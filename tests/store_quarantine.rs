@@ -4,9 +4,9 @@
 mod support;
 
 use futures::StreamExt;
-use pflow_store::{ErrorKind, Expect, Remedy, Store, store::Severity};
+use pflow_store::{ErrorKind, Expect, Query, Remedy, Store, store::Severity};
 use serde_json::Value;
-use support::{Kind, Site, damaged, every_backend, generations, history, id, plan, save};
+use support::{Kind, Site, damaged, every_backend, generations, history, id, listing, plan, save};
 
 every_backend!(
     lost_head_is_damage,
@@ -132,7 +132,7 @@ async fn index_of_a_newer_program_is_not_changed(site: Site) {
 
     let other = site.other_store(2).await;
     for result in [
-        other.list(&Default::default()).await.map(drop),
+        listing(&other, Query::new()).await.map(drop),
         other.reindex().await.map(drop),
         other.verify().await.map(drop),
     ] {

@@ -7,7 +7,7 @@ use pflow_store::{
     Conflict, DeleteRequest, Error, Expect, Query, SaveRequest, UndeleteRequest, document::ContentHash,
     document::DocumentError, store::flows,
 };
-use support::{Site, conflict, every_backend, generations, id, listed, notices, plan, save};
+use support::{Site, conflict, every_backend, generations, id, listed, listing, notices, plan, save};
 
 every_backend!(
     saved_content_is_loaded_byte_for_byte,
@@ -75,7 +75,7 @@ async fn delete_hides_and_undelete_restores(site: Site) {
     assert!(matches!(store.load(&id("a")).await, Err(Error::WorkflowMissing { deleted: true, .. })));
     assert_eq!(site.get("workflows/a/workflow.json").await, None);
     assert_eq!(listed(&store).await, [""; 0]);
-    let gone = store.list(&Query { deleted: true, ..Query::default() }).await.unwrap().workflows;
+    let gone = listing(&store, Query::new().deleted(true)).await.unwrap().workflows;
     assert_eq!((gone.len(), gone[0].title()), (1, "Name"));
     assert_eq!(store.load_generation(&id("a"), 1).await.unwrap().content, plan("1"));
     let again = store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.unwrap();
@@ -175,17 +175,14 @@ async fn lists_find_and_search(site: Site) {
     store.save(save("etl.weekly", "2", Expect::Absent).description("the DAILY one, weekly")).await.unwrap();
     store.save(save("other", "3", Expect::Absent).tags(["prod"])).await.unwrap();
     let find = async |query: Query| {
-        let found = site.other_store(2).await.list(&query).await.unwrap().workflows;
+        let found = listing(&site.other_store(2).await, query).await.unwrap().workflows;
         found.iter().map(|entry| entry.id.to_string()).collect::<Vec<_>>()
     };
-    let text = |text: &str| Query { text: Some(text.to_owned()), ..Query::default() };
+    let text = |text: &str| Query::new().text(text);
     assert_eq!(find(text("daily")).await, ["etl.daily", "etl.weekly"]);
     assert_eq!(find(text("echo daily load")).await, ["etl.daily"]);
-    assert_eq!(
-        find(Query { tags: vec!["PROD".to_owned()], ..Query::default() }).await,
-        ["etl.daily", "other"]
-    );
-    assert_eq!(find(Query { limit: Some(1), ..Query::default() }).await, ["etl.daily"]);
+    assert_eq!(find(Query::new().tags(["PROD"])).await, ["etl.daily", "other"]);
+    assert_eq!(find(Query::new().limit(1)).await, ["etl.daily"]);
 }
 
 async fn batch_returns_results_in_order_and_folds(site: Site) {

@@ -1,7 +1,7 @@
 use std::{path::Path, pin::pin};
 
 use async_trait::async_trait;
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use pflow_store::{Expect, Query, SaveRequest, Store, WorkflowId};
 
 use super::{Client, Open};
@@ -47,7 +47,7 @@ impl Client for Ours {
     }
 
     async fn list(&mut self) -> usize {
-        self.0.list(&Query::default()).await.unwrap().workflows.len()
+        self.0.list(Query::new()).try_collect::<Vec<_>>().await.unwrap().len()
     }
 }
 

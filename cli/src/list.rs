@@ -57,20 +57,16 @@ impl List {
             Order::Modified => Sort::Modified,
             Order::Created => Sort::Created,
         };
-        let query = Query { sort, deleted: self.deleted, ..self.filter.query() };
+        let query = self.filter.query().sort(sort).deleted(self.deleted);
         let store = session.open().await?;
-        let found = session.reading(store.list(&query)).await?;
-        let nothing = Query { sort, ..Query::default() };
-        table::answer(
-            session,
-            &found,
-            if query == nothing { "no workflows yet" } else { "no workflow matches" },
-        )
+        let everything = query == Query::new().sort(sort);
+        let none = if everything { "no workflows yet" } else { "no workflow matches" };
+        table::answer(session, &store, query, none).await
     }
 }
 
 impl Filter {
     pub(super) fn query(self) -> Query {
-        Query { tags: self.tags, nodes: self.nodes, limit: self.limit, ..Query::default() }
+        Query::new().tags(self.tags).nodes(self.nodes).limit(self.limit)
     }
 }

@@ -2,7 +2,7 @@
 
 use pflow_store::{Error, Query, Store, WorkflowId};
 
-use super::{failure::Failure, hint};
+use super::{failure::Failure, hint, unreadable};
 
 /// So many are named.
 const MOST: usize = 3;
@@ -24,8 +24,8 @@ pub(super) async fn explained(store: &Store, error: Error) -> Failure {
 }
 
 async fn near(store: &Store, id: &WorkflowId) -> Vec<String> {
-    match store.list(&Query::default()).await {
-        Ok(found) => nearest(id.as_str(), found.workflows.iter().map(|entry| entry.id.as_str())),
+    match unreadable::apart(store.list(Query::new())).await {
+        Ok((found, _)) => nearest(id.as_str(), found.iter().map(|entry| entry.id.as_str())),
         // The error that is told is that of the command.
         Err(error) => {
             tracing::debug!(%error, "ids that are near could not be looked for");

@@ -1,7 +1,5 @@
-use clap::Args;
-use pflow_store::Query;
-
 use super::{failure::Result, list::Filter, session::Session, table, time::Since};
+use clap::Args;
 
 const MORE: &str = "\
 Every word must occur somewhere; case does not matter.
@@ -29,9 +27,8 @@ impl Search {
     /// Prints the workflows that match.
     pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
         let since = self.since.map(|since| since.moment(session.environment.now()));
-        let query = Query { text: Some(self.text), since, ..self.filter.query() };
+        let query = self.filter.query().text(self.text).since(since);
         let store = session.open().await?;
-        let found = session.reading(store.list(&query)).await?;
-        table::answer(session, &found, "no workflow matches")
+        table::answer(session, &store, query, "no workflow matches").await
     }
 }

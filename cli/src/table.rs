@@ -1,6 +1,6 @@
 //! Tables as people read them, and lists of workflows above all.
 
-use pflow_store::Entry;
+use pflow_store::{Entry, Query, Store};
 
 use super::{documents::Listing, failure::Result, output::printable, session::Session, time, unreadable};
 
@@ -14,17 +14,17 @@ const HEADER: [&str; 5] = ["ID", "GEN", "MODIFIED", "NAME", "TAGS"];
 ///
 /// # Errors
 /// Some cannot be read.
-pub(super) fn answer(session: &Session<'_>, found: &pflow_store::Listing, none: &str) -> Result<()> {
-    let entries = &found.workflows;
-    if entries.is_empty() && found.unreadable.is_empty() {
+pub(super) async fn answer(session: &Session<'_>, store: &Store, query: Query, none: &str) -> Result<()> {
+    let (entries, unreadable) = session.reading(unreadable::apart(store.list(query))).await?;
+    if entries.is_empty() && unreadable.is_empty() {
         session.output.note(none);
     }
     let cut = session.output.is_for_a_person();
     let rows = entries.iter().map(|entry| row(entry, cut));
     let mut lines: Vec<String> = if entries.is_empty() { Vec::new() } else { vec![table(HEADER, rows)] };
-    lines.extend(unreadable::lines(&found.unreadable));
-    session.answer(&lines.join("\n"), &Listing::of(found))?;
-    unreadable::judge(&found.unreadable)
+    lines.extend(unreadable::lines(&unreadable));
+    session.answer(&lines.join("\n"), &Listing::of(&entries, &unreadable))?;
+    unreadable::judge(&unreadable)
 }
 
 fn row(entry: &Entry, cut: bool) -> [String; 5] {

@@ -1,12 +1,31 @@
 //! Workflows that are there and cannot be read, as part of an answer.
 
-use pflow_store::Unreadable;
+use std::result;
+
+use futures::{Stream, StreamExt, pin_mut};
+use pflow_store::{Error, Unreadable};
 
 use super::{
     documents::Unread,
     failure::{Failure, Result},
     output::printable,
 };
+
+/// What a list found, and the workflows of it that cannot be read.
+pub(super) async fn apart<T>(
+    list: impl Stream<Item = result::Result<T, Error>>,
+) -> result::Result<(Vec<T>, Vec<Unreadable>), Error> {
+    pin_mut!(list);
+    let (mut found, mut unreadable) = (Vec::new(), Vec::new());
+    while let Some(item) = list.next().await {
+        match item {
+            Ok(item) => found.push(item),
+            Err(Error::Unreadable(it)) => unreadable.push(it),
+            Err(other) => return Err(other),
+        }
+    }
+    Ok((found, unreadable))
+}
 
 /// A line for each of them.
 pub(super) fn lines(unreadable: &[Unreadable]) -> Vec<String> {

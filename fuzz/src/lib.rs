@@ -191,11 +191,11 @@ async fn read_everything(store: Result<Store, Error>, kinds: &[ErrorKind], conte
             Err(error) => refused(&error),
         }
     }
-    match store.list(&Query::default()).await {
+    match store.list(Query::new()).try_collect::<Vec<_>>().await {
         Ok(list) => {
-            let ids: Vec<&str> = list.workflows.iter().map(|entry| entry.id.as_str()).collect();
+            let ids: Vec<&str> = list.iter().map(|entry| entry.id.as_str()).collect();
             assert!(ids.iter().all(|id| *id == ID), "{ids:?}");
-            assert!(list.workflows.iter().all(|entry| (1..=3).contains(&entry.generation)), "{list:?}");
+            assert!(list.iter().all(|entry| (1..=3).contains(&entry.generation)), "{list:?}");
         }
         Err(error) => refused(&error),
     }

@@ -26,7 +26,6 @@ mod export;
 mod findings;
 mod fold;
 mod history;
-mod listing;
 mod parts;
 mod pending;
 mod query;
@@ -34,6 +33,7 @@ mod remembered;
 mod settle;
 mod table;
 mod texts;
+mod unreadable;
 mod view;
 
 use bytes::Bytes;
@@ -47,9 +47,9 @@ use crate::{
 pub(crate) use ancestry::Ancestry;
 pub use entry::Entry;
 pub(crate) use fold::Policy;
-pub use listing::{Listing, Unreadable};
 pub use query::{Query, Sort};
 pub(crate) use table::Lost;
+pub use unreadable::Unreadable;
 pub(crate) use view::Index;
 
 /// The root of the index of a store that has no workflows yet.

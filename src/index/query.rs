@@ -4,24 +4,79 @@ use chrono::{DateTime, Utc};
 
 use super::Entry;
 
-/// Which workflows to list, and how. The default is all of them by id.
+/// Which workflows to list, and in what order. [`Query::new`] is all of them by id.
+///
+/// ```
+/// use pflow_store::{Query, Sort};
+///
+/// let query = Query::new().text("daily report").tags(["etl"]).sort(Sort::Modified).limit(10);
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Query {
-    /// Words that must all occur, each in the id, title, description, a tag or a node type; case does not
-    /// matter.
-    pub text: Option<String>,
-    /// Tags that it must all have; case does not matter.
-    pub tags: Vec<String>,
-    /// Node types that it must all use; case does not matter.
-    pub nodes: Vec<String>,
-    /// Changed at this time or later, by the clocks of those who changed it.
-    pub since: Option<DateTime<Utc>>,
-    /// The order.
-    pub sort: Sort,
-    /// The most results; none for all.
-    pub limit: Option<usize>,
-    /// The deleted ones instead of the others.
-    pub deleted: bool,
+    text: String,
+    tags: Vec<String>,
+    nodes: Vec<String>,
+    since: Option<DateTime<Utc>>,
+    sort: Sort,
+    limit: Option<usize>,
+    deleted: bool,
+}
+
+impl Query {
+    /// Asks for all workflows that are not deleted, by id.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks for those in which every word of the text occurs, each in the id, the title, the description, a
+    /// tag or a node type. Case does not matter.
+    #[must_use]
+    pub fn text(mut self, text: impl Into<String>) -> Self {
+        self.text = text.into();
+        self
+    }
+
+    /// Asks for those that have all these tags. Case does not matter.
+    #[must_use]
+    pub fn tags<T: Into<String>>(mut self, tags: impl IntoIterator<Item = T>) -> Self {
+        self.tags = tags.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Asks for those that use all these node types. Case does not matter.
+    #[must_use]
+    pub fn nodes<T: Into<String>>(mut self, nodes: impl IntoIterator<Item = T>) -> Self {
+        self.nodes = nodes.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Asks for those that changed at this time or later, by the clocks of the writers.
+    #[must_use]
+    pub fn since(mut self, since: impl Into<Option<DateTime<Utc>>>) -> Self {
+        self.since = since.into();
+        self
+    }
+
+    /// Sets the order.
+    #[must_use]
+    pub fn sort(mut self, sort: Sort) -> Self {
+        self.sort = sort;
+        self
+    }
+
+    /// Sets how many workflows are listed at most.
+    #[must_use]
+    pub fn limit(mut self, limit: impl Into<Option<usize>>) -> Self {
+        self.limit = limit.into();
+        self
+    }
+
+    /// Asks for the deleted workflows instead of the others.
+    #[must_use]
+    pub fn deleted(mut self, deleted: bool) -> Self {
+        self.deleted = deleted;
+        self
+    }
 }
 
 /// The order of a list. Equal ones are in the order of their ids.
@@ -44,7 +99,7 @@ impl Query {
     pub(crate) fn select<'a>(&self, entries: impl Iterator<Item = &'a Arc<Entry>>) -> Vec<Arc<Entry>> {
         let lower = |texts: &[String]| texts.iter().map(|text| text.to_lowercase()).collect::<Vec<_>>();
         let (tags, nodes) = (lower(&self.tags), lower(&self.nodes));
-        let text = self.text.as_deref().unwrap_or_default().to_lowercase();
+        let text = self.text.to_lowercase();
         let words: Vec<&str> = text.split_whitespace().collect();
         let mut found: Vec<Arc<Entry>> = entries
             .filter(|entry| entry.deleted == self.deleted)
@@ -117,30 +172,30 @@ mod tests {
 
     #[test]
     fn everything_that_lives_is_listed_by_id() {
-        assert_eq!(ids(&Query::default()), ["a", "b", "c"]);
-        assert_eq!(ids(&Query { deleted: true, ..Query::default() }), ["gone"]);
+        assert_eq!(ids(&Query::new()), ["a", "b", "c"]);
+        assert_eq!(ids(&Query::new().deleted(true)), ["gone"]);
     }
 
     #[test]
     fn all_words_tags_and_nodes_must_match_whatever_their_case() {
-        let text = |text: &str| Query { text: Some(text.to_owned()), ..Query::default() };
+        let text = |text: &str| Query::new().text(text);
         assert_eq!(ids(&text("über")), ["a"]);
         assert_eq!(ids(&text("THINGS apple")), ["c"]);
         assert_eq!(ids(&text("shell")), ["b", "c"]);
         assert_eq!(ids(&text("shell zebra")), [""; 0]);
-        let tagged = Query { tags: vec!["etl".to_owned()], ..Query::default() };
+        let tagged = Query::new().tags(["etl"]);
         assert_eq!(ids(&tagged), ["a", "b"]);
-        let both = Query { nodes: vec!["LLM".to_owned(), "shell".to_owned()], ..tagged };
+        let both = tagged.nodes(["LLM", "shell"]);
         assert_eq!(ids(&both), ["b"]);
     }
 
     #[test]
     fn order_limit_and_time() {
-        let sorted = |sort| ids(&Query { sort, ..Query::default() });
+        let sorted = |sort| ids(&Query::new().sort(sort));
         assert_eq!(sorted(Sort::Name), ["c", "b", "a"]);
         assert_eq!(sorted(Sort::Modified), ["b", "c", "a"]);
         assert_eq!(sorted(Sort::Created), ["a", "c", "b"]);
-        assert_eq!(ids(&Query { limit: Some(2), sort: Sort::Modified, ..Query::default() }), ["b", "c"]);
-        assert_eq!(ids(&Query { since: DateTime::from_timestamp(2, 0), ..Query::default() }), ["b", "c"]);
+        assert_eq!(ids(&Query::new().limit(2).sort(Sort::Modified)), ["b", "c"]);
+        assert_eq!(ids(&Query::new().since(DateTime::from_timestamp(2, 0))), ["b", "c"]);
     }
 }

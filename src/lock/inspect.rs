@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use futures::{StreamExt, stream};
+use futures::{
+    StreamExt, TryFutureExt, TryStreamExt, future,
+    stream::{self, BoxStream},
+};
 use pflow_backend::{Batch, Precondition};
 
 use super::{
@@ -11,7 +14,7 @@ use super::{
     mirror::{Mirror, Pair},
 };
 use crate::{
-    Result,
+    Error, Result,
     format::{Ended, Head, Lease, WorkflowId, keys},
     index::Unreadable,
     lease::Standing,
@@ -53,16 +56,6 @@ pub struct Inspection {
     pub mended: bool,
     /// The key that now keeps another program's or person's content of the mirror, if there was any.
     pub kept: Option<String>,
-}
-
-/// The result of listing the locks of a store.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct LockList {
-    /// Every lease, including stale ones, and every `workflow.lock` that does not match its head; ordered by
-    /// id.
-    pub locks: Vec<Inspection>,
-    /// Workflows whose head cannot be read.
-    pub unreadable: Vec<Unreadable>,
 }
 
 impl Locks {
@@ -128,28 +121,27 @@ impl Locks {
 
     /// Lists every lock in the store. The heads are authoritative, because a mirror may be missing. This
     /// costs one listing, one read per workflow, and one more per lock or mirror.
-    pub(crate) async fn list(&self) -> Result<LockList> {
-        let keys = self.objects.keys(&keys::workflows()).await?;
-        let mirrored: BTreeSet<WorkflowId> = keys.iter().filter_map(keys::parse_lockfile).collect();
-        let mut ids = mirrored.clone();
-        ids.extend(keys.iter().filter_map(keys::parse_head));
-        let looks = stream::iter(ids).map(|id| {
-            let is_mirrored = mirrored.contains(&id);
-            async move {
-                let found = self.found(&id, is_mirrored).await;
-                (id, found)
-            }
+    pub(crate) fn list(&self) -> BoxStream<'static, Result<Inspection>> {
+        let locks = self.clone();
+        let listing = async move {
+            let keys = locks.objects.keys(&keys::workflows()).await?;
+            let mirrored: BTreeSet<WorkflowId> = keys.iter().filter_map(keys::parse_lockfile).collect();
+            let mut ids = mirrored.clone();
+            ids.extend(keys.iter().filter_map(keys::parse_head));
+            let looks = stream::iter(ids).map(move |id| {
+                let (locks, is_mirrored) = (locks.clone(), mirrored.contains(&id));
+                async move { locks.found(&id, is_mirrored).await.map_err(|error| Unreadable::of(&id, error)) }
+            });
+            Ok(looks.buffered(LOOK_AHEAD).try_filter_map(async |found| Ok(found)))
+        };
+        // Without its end at an error of the storage, a list of a storage that is gone would be one of errors.
+        let mut is_over = false;
+        let until_over = listing.try_flatten_stream().take_while(move |found| {
+            let goes_on = !is_over;
+            is_over = matches!(found, Err(error) if !matches!(error, Error::Unreadable(_)));
+            future::ready(goes_on)
         });
-        let mut looks = looks.buffered(LOOK_AHEAD);
-        let mut list = LockList::default();
-        while let Some((id, found)) = looks.next().await {
-            match found {
-                Ok(found) => list.locks.extend(found),
-                Err(error) if error.spares_others() => list.unreadable.push(Unreadable::new(id, &error)),
-                Err(other) => return Err(other),
-            }
-        }
-        Ok(list)
+        until_over.boxed()
     }
 
     /// Returns the lock of a workflow or its deviating mirror; none if there is neither.

@@ -49,7 +49,7 @@ use crate::{
 };
 use grants::Grants;
 pub use guard::LeaseGuard;
-pub use inspect::{Inspection, LockList, LockState};
+pub use inspect::{Inspection, LockState};
 pub use mirror::Mirror;
 pub(crate) use request::Claim;
 pub use request::LeaseRequest;

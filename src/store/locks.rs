@@ -1,10 +1,12 @@
 use std::time::Duration;
 
+use futures::stream::BoxStream;
+
 use super::Store;
 use crate::{
     Result,
     format::{Lease, LeaseId, WorkflowId},
-    lock::{Grant, Inspection, LeaseGuard, LeaseRequest, LockList, LockState},
+    lock::{Grant, Inspection, LeaseGuard, LeaseRequest, LockState},
 };
 
 impl Store {
@@ -84,12 +86,14 @@ impl Store {
         self.shared.locks.inspect(id).await
     }
 
-    /// Lists all locks, stale ones included, as the heads have them. It reads the head of every workflow.
+    /// Lists all locks, stale ones included, as the heads have them, and every `workflow.lock` that does not
+    /// match its head, in the order of the ids. The stream is lazy, and reads the head of every workflow.
     ///
     /// # Errors
-    /// Errors of the storage. A workflow that cannot be read is listed as such.
-    pub async fn locks(&self) -> Result<LockList> {
-        self.shared.locks.list().await
+    /// [`crate::Error::Unreadable`] for each workflow that cannot be read, in its place. Any other error is of the
+    /// storage and ends the list.
+    pub fn locks(&self) -> BoxStream<'static, Result<Inspection>> {
+        self.shared.locks.list()
     }
 
     /// Waits until the lease `held` is gone or may be taken over, or until `limit` is over. Another client

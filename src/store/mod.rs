@@ -27,6 +27,10 @@ mod workflow;
 
 use std::sync::Arc;
 
+use futures::{
+    StreamExt, TryFutureExt,
+    stream::{self, BoxStream},
+};
 use pflow_backend::{Environment, StorageBackend};
 
 pub use builder::StoreBuilder;
@@ -49,7 +53,7 @@ pub use workflow::Workflow;
 use crate::{
     Error, Result,
     format::{Config, Head, WorkflowId},
-    index::{Listing, Query},
+    index::{Entry, Query},
 };
 
 /// Workflows on one storage. Cheap to clone; clones share their cache of the index.
@@ -101,15 +105,39 @@ impl Store {
         Ok(head)
     }
 
-    /// Lists the workflows that match. The result includes every change that was acknowledged before this
-    /// call, and names the workflows that cannot be read.
+    /// Lists the workflows that match, in the order that the query asks for. The stream is lazy. It includes
+    /// every change that was acknowledged before it was first polled.
     ///
     /// # Errors
-    /// Errors of the storage. A damaged index is not an error: the workflows are read instead, and a warning
-    /// is logged.
-    pub async fn list(&self, query: &Query) -> Result<Listing> {
-        let view = self.shared.index.view().await?;
-        Ok(Listing { workflows: query.select(view.iter()), unreadable: view.unreadable })
+    /// [`Error::Unreadable`], after the workflows, for each workflow that cannot be read now, in the order of
+    /// their ids; the list is complete otherwise. Whether such a workflow matches is not known, so every list
+    /// has them; an entry of the same workflow is what was known before. Any other error is of the storage and
+    /// is the only item. A damaged index is not an error: the workflows are read instead, and a warning is
+    /// logged.
+    ///
+    /// ```
+    /// use futures::TryStreamExt;
+    /// use pflow_store::{Query, Store};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), pflow_store::Error> {
+    /// # let store = Store::builder("memory:").init().await?;
+    /// let mut found = store.list(Query::new().tags(["etl"]));
+    /// while let Some(workflow) = found.try_next().await? {
+    ///     println!("{} {}", workflow.id, workflow.generation);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn list(&self, query: Query) -> BoxStream<'static, Result<Arc<Entry>>> {
+        let shared = self.shared.clone();
+        let found = async move {
+            let view = shared.index.view().await?;
+            let found = query.select(view.iter()).into_iter().map(Ok);
+            let unreadable = view.unreadable.into_iter().map(|it| Err(Error::Unreadable(it)));
+            Ok(stream::iter(found.chain(unreadable)))
+        };
+        found.try_flatten_stream().boxed()
     }
 
     /// Rebuilds the index and its exports from the heads. Returns the number of workflows in it. A workflow

@@ -62,7 +62,7 @@ impl Store {
     pub async fn status(&self) -> Result<Status> {
         let shared = &self.shared;
         let view = shared.index.view().await?;
-        let count = |deleted| Query { deleted, ..Query::default() }.select(view.iter()).len();
+        let count = |deleted| Query::new().deleted(deleted).select(view.iter()).len();
         let keys = shared.objects.keys(&keys::workflows()).await?;
         let heads: BTreeSet<WorkflowId> = keys.iter().filter_map(keys::parse_head).collect();
         let mut status = Status {

@@ -28,7 +28,7 @@ pub(crate) use probe::{Fault, Left, Log, Probe};
 pub(crate) use remote::Remote;
 pub(crate) use seal::{config_checksum, resealed, sealed_line};
 pub(crate) use server::Server;
-pub(crate) use site::{Kind, Site, damaged, generations, listed, notices};
+pub(crate) use site::{Kind, Site, damaged, everything, generations, listed, listing, notices};
 pub(crate) use staged::Staged;
 
 /// Runs each of the functions, which take a [`Site`], on every kind of backend. It uses two threads, because

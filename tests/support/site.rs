@@ -5,11 +5,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use pflow_backend_fs::FsBackend;
 use pflow_backend_memory::MemoryBackend;
 use pflow_store::{
-    Query, Store, StoreBuilder,
+    Entry, Error, Query, Result, Store, StoreBuilder, Unreadable,
     pflow_backend::{
         Batch, Commit, Environment, Key, ManualEnvironment, Operation, Prefix, StorageBackend,
         SystemEnvironment,
@@ -198,15 +198,42 @@ impl Site {
     }
 }
 
+/// What a store lists.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    pub(crate) workflows: Vec<Arc<Entry>>,
+    pub(crate) unreadable: Vec<Unreadable>,
+}
+
+/// Lists what matches.
+pub(crate) async fn listing(store: &Store, query: Query) -> Result<Listing> {
+    let (mut found, mut workflows, mut unreadable) = (store.list(query), Vec::new(), Vec::new());
+    while let Some(next) = found.next().await {
+        match next {
+            Ok(entry) => workflows.push(entry),
+            Err(Error::Unreadable(it)) => unreadable.push(it),
+            Err(other) => return Err(other),
+        }
+    }
+    Ok(Listing { workflows, unreadable })
+}
+
+/// Lists everything.
+pub(crate) async fn everything(store: &Store) -> Vec<Arc<Entry>> {
+    let found = listing(store, Query::new()).await.unwrap();
+    assert_eq!(found.unreadable, []);
+    found.workflows
+}
+
 /// Returns the ids that a store lists.
 pub(crate) async fn listed(store: &Store) -> Vec<String> {
-    let entries = store.list(&Query::default()).await.unwrap().workflows;
+    let entries = listing(store, Query::new()).await.unwrap().workflows;
     entries.iter().map(|entry| entry.id.to_string()).collect()
 }
 
 /// Returns `id@generation` for everything that a store lists.
 pub(crate) async fn generations(store: &Store) -> Vec<String> {
-    let entries = store.list(&Query::default()).await.unwrap().workflows;
+    let entries = listing(store, Query::new()).await.unwrap().workflows;
     entries.iter().map(|entry| format!("{}@{}", entry.id, entry.generation)).collect()
 }
 

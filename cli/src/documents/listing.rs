@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use pflow_store::{Entry, Unreadable};
 use serde::Serialize;
@@ -49,9 +51,9 @@ pub(crate) struct Unread<'a> {
 }
 
 impl<'a> Listing<'a> {
-    pub(crate) fn of(found: &'a pflow_store::Listing) -> Self {
-        let workflows = found.workflows.iter().map(|entry| Listed::of(entry)).collect();
-        Self { workflows, unreadable: Unread::all(&found.unreadable) }
+    pub(crate) fn of(entries: &'a [Arc<Entry>], unreadable: &'a [Unreadable]) -> Self {
+        let workflows = entries.iter().map(|entry| Listed::of(entry)).collect();
+        Self { workflows, unreadable: Unread::all(unreadable) }
     }
 }
 

@@ -21,27 +21,27 @@ impl List {
     /// Prints every lock. It ends with 14 or 17 if there are workflows that cannot be read.
     pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
         let store = session.open().await?;
-        let found = session.reading(store.locks()).await?;
-        for Inspection { state, mirror, .. } in found.locks.iter().filter(|lock| lock.mirror.is_odd()) {
+        let (found, unreadable) = session.reading(unreadable::apart(store.locks())).await?;
+        for Inspection { state, mirror, .. } in found.iter().filter(|lock| lock.mirror.is_odd()) {
             let (id, word) = (&state.id, mirror_word(*mirror));
             session.output.warn(&format!(
                 "the workflow.lock of {id} {word}; `lock show {id}` writes it again and keeps what is there"
             ));
         }
-        let rows: Vec<[String; 6]> = found.locks.iter().filter_map(row).collect();
+        let rows: Vec<[String; 6]> = found.iter().filter_map(row).collect();
         let mut lines = Vec::new();
         if rows.is_empty() {
             session.output.note("nothing is locked");
         } else {
             lines.push(table(HEADER, rows.into_iter()));
         }
-        lines.extend(unreadable::lines(&found.unreadable));
+        lines.extend(unreadable::lines(&unreadable));
         let document = Locks {
-            locks: found.locks.iter().map(Lock::inspected).collect(),
-            unreadable: Unread::all(&found.unreadable),
+            locks: found.iter().map(Lock::inspected).collect(),
+            unreadable: Unread::all(&unreadable),
         };
         session.answer(&lines.join("\n"), &document)?;
-        unreadable::judge(&found.unreadable)
+        unreadable::judge(&unreadable)
     }
 }
 

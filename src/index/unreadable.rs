@@ -1,21 +1,8 @@
-use std::sync::Arc;
-
-use super::Entry;
 use crate::{Error, ErrorKind, flow::with_causes, format::WorkflowId};
-
-/// The answer to a [`Query`](super::Query).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Listing {
-    /// The workflows that match, in the order that the query asks for.
-    pub workflows: Vec<Arc<Entry>>,
-    /// Workflows that may have changed and cannot be read now, in the order of their ids. Whether they match
-    /// is not known, so every answer has them. An entry of one of them among the `workflows` is what was
-    /// known before.
-    pub unreadable: Vec<Unreadable>,
-}
 
 /// A workflow that is there and cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Unreadable {
     /// The workflow.
     pub id: WorkflowId,
@@ -29,6 +16,11 @@ pub struct Unreadable {
 impl Unreadable {
     pub(crate) fn new(id: WorkflowId, error: &Error) -> Self {
         Self { id, kind: error.kind(), reason: with_causes(error) }
+    }
+
+    /// Returns the error as this, if it is one about a workflow of its own.
+    pub(crate) fn of(id: &WorkflowId, error: Error) -> Error {
+        if error.spares_others() { Error::Unreadable(Self::new(id.clone(), &error)) } else { error }
     }
 
     /// Whether a newer program wrote it, so that it is no damage.
