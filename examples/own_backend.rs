@@ -23,8 +23,9 @@ use pflow_store::{
     Expect, SaveRequest, Store, WorkflowId,
     pflow_backend::{
         Batch, BoxStream, Bytes, Capabilities, Commit, Conflict, DateTime, Durability, Key, Listed, Meta,
-        Object, Operation, Prefix, Result, StorageBackend, Utc, Version, Versions, async_trait,
+        Object, Operation, Prefix, Result, StorageBackend, Utc, Version, Versions, Waiting, async_trait,
         conformance::{self, Harness, LosingReplies, Site},
+        probe::Check,
     },
 };
 
@@ -110,6 +111,30 @@ impl StorageBackend for Counting {
 
     async fn close(&self) -> Result<()> {
         Ok(())
+    }
+
+    fn passed_over(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    async fn attempt(&self, put: Operation) -> Result<Commit> {
+        self.commit(Batch::new().stage([put])).await
+    }
+
+    fn place(&self) -> Option<String> {
+        None
+    }
+
+    fn location_id(&self) -> Option<String> {
+        None
+    }
+
+    async fn waiting(&self) -> Result<Vec<Waiting>> {
+        Ok(Vec::new())
+    }
+
+    async fn examine(&self, _ground: &Prefix) -> Result<Vec<Check>> {
+        Ok(Vec::new())
     }
 }
 

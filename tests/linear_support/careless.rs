@@ -8,7 +8,7 @@ use std::{
 
 use pflow_store::pflow_backend::{
     Batch, BoxStream, Capabilities, Commit, Key, Listed, Meta, Object, Operation, Precondition, Prefix,
-    Result, StorageBackend, Version, Versions, async_trait,
+    Result, StorageBackend, Version, Versions, Waiting, async_trait, probe::Check,
 };
 
 /// A storage that breaks its word at every so many calls.
@@ -79,5 +79,29 @@ impl StorageBackend for Careless {
 
     async fn close(&self) -> Result<()> {
         self.inner.close().await
+    }
+
+    fn passed_over(&self) -> Vec<String> {
+        self.inner.passed_over()
+    }
+
+    async fn attempt(&self, put: Operation) -> Result<Commit> {
+        self.commit(Batch::new().stage([put])).await
+    }
+
+    fn place(&self) -> Option<String> {
+        self.inner.place()
+    }
+
+    fn location_id(&self) -> Option<String> {
+        self.inner.location_id()
+    }
+
+    async fn waiting(&self) -> Result<Vec<Waiting>> {
+        self.inner.waiting().await
+    }
+
+    async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>> {
+        self.inner.examine(ground).await
     }
 }

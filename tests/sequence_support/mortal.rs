@@ -4,7 +4,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, channel::oneshot};
 use pflow_store::pflow_backend::{
     Batch, BoxStream, Capabilities, Commit, Key, Listed, Meta, Object, Operation, Prefix, Result,
-    StorageBackend, async_trait, probe::Check,
+    StorageBackend, Waiting, async_trait, probe::Check,
 };
 
 /// A storage whose next put of a key is never answered, or comes after something else.
@@ -91,6 +91,22 @@ impl StorageBackend for Mortal {
 
     async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>> {
         self.inner.examine(ground).await
+    }
+
+    fn passed_over(&self) -> Vec<String> {
+        self.inner.passed_over()
+    }
+
+    async fn attempt(&self, put: Operation) -> Result<Commit> {
+        self.commit(Batch::new().stage([put])).await
+    }
+
+    fn location_id(&self) -> Option<String> {
+        self.inner.location_id()
+    }
+
+    async fn waiting(&self) -> Result<Vec<Waiting>> {
+        self.inner.waiting().await
     }
 }
 

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use pflow_store::pflow_backend::{
     Batch, BoxStream, Capabilities, Commit, Conflict, Error, ErrorKind, Key, Listed, Meta, Object, Operation,
-    Outcome, Position, Prefix, Result, StorageBackend, async_trait, probe::Check,
+    Outcome, Position, Prefix, Result, StorageBackend, Waiting, async_trait, probe::Check,
 };
 
 /// Records every call to a storage, runs a hook at one of them, and makes commits fail.
@@ -292,6 +292,18 @@ impl StorageBackend for Probe {
 
     async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>> {
         self.inner.examine(ground).await
+    }
+
+    fn passed_over(&self) -> Vec<String> {
+        self.inner.passed_over()
+    }
+
+    async fn attempt(&self, put: Operation) -> Result<Commit> {
+        self.commit(Batch::new().stage([put])).await
+    }
+
+    async fn waiting(&self) -> Result<Vec<Waiting>> {
+        self.inner.waiting().await
     }
 }
 

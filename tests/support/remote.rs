@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use pflow_store::pflow_backend::{
-    Batch, BoxStream, Capabilities, Commit, Durability, Key, Listed, Meta, Object, Prefix, Result,
-    StorageBackend, async_trait,
+    Batch, BoxStream, Capabilities, Commit, Durability, Key, Listed, Meta, Object, Operation, Prefix, Result,
+    StorageBackend, Waiting, async_trait, probe::Check,
 };
 
 /// Wraps a storage and reports that it is a remote service.
@@ -37,5 +37,25 @@ impl StorageBackend for Remote {
 
     fn location_id(&self) -> Option<String> {
         self.0.location_id()
+    }
+
+    fn passed_over(&self) -> Vec<String> {
+        self.0.passed_over()
+    }
+
+    async fn attempt(&self, put: Operation) -> Result<Commit> {
+        self.commit(Batch::new().stage([put])).await
+    }
+
+    fn place(&self) -> Option<String> {
+        None
+    }
+
+    async fn waiting(&self) -> Result<Vec<Waiting>> {
+        self.0.waiting().await
+    }
+
+    async fn examine(&self, _ground: &Prefix) -> Result<Vec<Check>> {
+        Ok(Vec::new())
     }
 }

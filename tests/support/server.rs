@@ -5,7 +5,7 @@ use std::sync::{
 
 use pflow_store::pflow_backend::{
     Batch, BoxStream, Capabilities, Commit, Error, ErrorKind, Key, Listed, Meta, Object, Operation, Outcome,
-    Precondition, Prefix, Result, StorageBackend, async_trait, probe::Check,
+    Precondition, Prefix, Result, StorageBackend, Waiting, async_trait, probe::Check,
 };
 
 /// Makes a storage a server at a named place, optionally with a defect. Clones are the same server.
@@ -90,5 +90,17 @@ impl StorageBackend for Server {
 
     async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>> {
         self.inner.examine(ground).await
+    }
+
+    fn passed_over(&self) -> Vec<String> {
+        self.inner.passed_over()
+    }
+
+    async fn attempt(&self, put: Operation) -> Result<Commit> {
+        self.commit(Batch::new().stage([put])).await
+    }
+
+    async fn waiting(&self) -> Result<Vec<Waiting>> {
+        self.inner.waiting().await
     }
 }

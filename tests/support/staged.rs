@@ -1,6 +1,6 @@
 use pflow_store::pflow_backend::{
     Batch, BoxStream, Capabilities, Commit, Conflict, Error, Key, Listed, Meta, Object, Operation, Outcome,
-    Position, Prefix, Result, StorageBackend, Versions, WriteKind, async_trait, probe::Check,
+    Position, Prefix, Result, StorageBackend, Versions, Waiting, WriteKind, async_trait, probe::Check,
 };
 
 /// Makes a storage behave like a bucket: each operation is a request of its own, a conflict leaves the
@@ -79,5 +79,17 @@ impl<B: StorageBackend> StorageBackend for Staged<B> {
 
     async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>> {
         self.0.examine(ground).await
+    }
+
+    fn passed_over(&self) -> Vec<String> {
+        self.0.passed_over()
+    }
+
+    async fn attempt(&self, put: Operation) -> Result<Commit> {
+        self.commit(Batch::new().stage([put])).await
+    }
+
+    async fn waiting(&self) -> Result<Vec<Waiting>> {
+        self.0.waiting().await
     }
 }

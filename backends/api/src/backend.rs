@@ -1,4 +1,4 @@
-use std::fmt::Debug;
+use std::{fmt::Debug, sync::Arc};
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -27,6 +27,10 @@ use crate::{
 /// All of the above; that a handle may be used from many tasks at once; that no method blocks the thread on
 /// which it is polled; and that every bit of [`Capabilities`] that it sets holds on every path. The
 /// `conformance` suite checks what can be checked from outside.
+///
+/// # No method has a default
+/// A backend that wraps another one and forgot a method would silently answer with the default in place of
+/// the inner backend. A backend that has nothing to say returns none or an empty list.
 ///
 /// # Cancellation
 /// Dropping a future of `get`, `stat` or `close`, or a `list` stream, changes nothing. Dropping a future of
@@ -66,9 +70,7 @@ pub trait StorageBackend: Debug + Send + Sync + 'static {
     /// Returns names that listings of this handle have skipped since the last call, because they are not
     /// valid keys: files of other programs, for a person to inspect. At most some hundred; none if the
     /// backend does not know.
-    fn passed_over(&self) -> Vec<String> {
-        Vec::new()
-    }
+    fn passed_over(&self) -> Vec<String>;
 
     /// Applies the changes of `batch`, stage by stage, each under its conditions.
     ///
@@ -93,13 +95,11 @@ pub trait StorageBackend: Debug + Send + Sync + 'static {
     ///
     /// [`Commit::Conflict`] may be the answer to a second copy of the request, whose first copy was applied.
     /// Only [`commit`](Self::commit) resolves that, so no other caller uses this method. A backend whose
-    /// `commit` sends one request for each put need not override it.
+    /// `commit` sends one request for each put commits a batch of this put.
     ///
     /// # Errors
     /// As [`commit`](Self::commit).
-    async fn attempt(&self, put: Operation) -> Result<Commit> {
-        self.commit(Batch::new().stage([put])).await
-    }
+    async fn attempt(&self, put: Operation) -> Result<Commit>;
 
     /// Completes all background work. Afterwards the storage holds plain objects that any program may copy,
     /// except those that [`waiting`](Self::waiting) lists, and nothing of this handle runs in the background.
@@ -118,9 +118,7 @@ pub trait StorageBackend: Debug + Send + Sync + 'static {
     /// A program that stores data at a place with a name probes it before the first write
     /// ([`probe`](crate::probe)), and again if the name is different. The name does not change during the
     /// life of the handle.
-    fn place(&self) -> Option<String> {
-        None
-    }
+    fn place(&self) -> Option<String>;
 
     /// Names the location of the objects, so that a caller can tell whether two handles of this process have
     /// the same objects: two names are equal exactly if they do. None if the backend cannot tell; the caller
@@ -128,9 +126,7 @@ pub trait StorageBackend: Debug + Send + Sync + 'static {
     ///
     /// The name need not be unique over time or between processes. A backend that only forwards calls
     /// forwards this one too.
-    fn location_id(&self) -> Option<String> {
-        self.place()
-    }
+    fn location_id(&self) -> Option<String>;
 
     /// Lists the objects whose last committed value is durable but not in the place where people look for it,
     /// and why: for example, a file that cannot be written. Reads return the value nevertheless. Empty if
@@ -140,9 +136,7 @@ pub trait StorageBackend: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// The backend cannot tell.
-    async fn waiting(&self) -> Result<Vec<Waiting>> {
-        Ok(Vec::new())
-    }
+    async fn waiting(&self) -> Result<Vec<Waiting>>;
 
     /// Runs checks that only this backend can make, below the level of the contract: for example, whether a
     /// lock excludes, or whether a range read returns that range. It is a part of
@@ -154,8 +148,63 @@ pub trait StorageBackend: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// The check could not be made. Nothing is known about any guarantee then.
-    async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>> {
-        let _: &Prefix = ground;
-        Ok(Vec::new())
-    }
+    async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>>;
 }
+
+/// An owning pointer to a backend is a backend.
+macro_rules! forward {
+    ($($pointer:ident),+) => { $(
+        #[async_trait]
+        impl<B: StorageBackend + ?Sized> StorageBackend for $pointer<B> {
+            fn capabilities(&self) -> Capabilities {
+                (**self).capabilities()
+            }
+
+            async fn get(&self, key: &Key) -> Result<Option<Object>> {
+                (**self).get(key).await
+            }
+
+            async fn stat(&self, key: &Key) -> Result<Option<Meta>> {
+                (**self).stat(key).await
+            }
+
+            fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {
+                (**self).list(prefix, after)
+            }
+
+            fn passed_over(&self) -> Vec<String> {
+                (**self).passed_over()
+            }
+
+            async fn commit(&self, batch: Batch) -> Result<Commit> {
+                (**self).commit(batch).await
+            }
+
+            async fn attempt(&self, put: Operation) -> Result<Commit> {
+                (**self).attempt(put).await
+            }
+
+            async fn close(&self) -> Result<()> {
+                (**self).close().await
+            }
+
+            fn place(&self) -> Option<String> {
+                (**self).place()
+            }
+
+            fn location_id(&self) -> Option<String> {
+                (**self).location_id()
+            }
+
+            async fn waiting(&self) -> Result<Vec<Waiting>> {
+                (**self).waiting().await
+            }
+
+            async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>> {
+                (**self).examine(ground).await
+            }
+        }
+    )+ };
+}
+
+forward!(Arc, Box);

@@ -7,7 +7,7 @@ use std::{
 use futures::stream::BoxStream;
 use pflow_backend::{
     Batch, Capabilities, Commit, Durability, Environment, Error, ErrorKind, Key, Listed, Meta, Object,
-    Outcome, Prefix, Result, StorageBackend, Versions, Waiting, async_trait, probe::Check,
+    Operation, Outcome, Prefix, Result, StorageBackend, Versions, Waiting, async_trait, probe::Check,
 };
 use tokio::sync::oneshot;
 
@@ -225,6 +225,18 @@ impl StorageBackend for FsBackend {
     /// The lock, the sync, the rename, the names and the kind of the file system.
     async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>> {
         self.look_below(ground).await
+    }
+
+    fn passed_over(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    async fn attempt(&self, put: Operation) -> Result<Commit> {
+        self.commit(Batch::new().stage([put])).await
+    }
+
+    fn place(&self) -> Option<String> {
+        None
     }
 }
 

@@ -1,8 +1,8 @@
 use std::{fmt, sync::Arc};
 
 use pflow_backend::{
-    Batch, BoxStream, Capabilities, Commit, Durability, Environment, Key, Listed, Meta, Object, Prefix,
-    Result, StorageBackend, async_trait,
+    Batch, BoxStream, Capabilities, Commit, Durability, Environment, Key, Listed, Meta, Object, Operation,
+    Prefix, Result, StorageBackend, Waiting, async_trait, probe::Check,
 };
 
 use crate::{listing, objects::Changes, shared::Shared};
@@ -85,6 +85,26 @@ impl StorageBackend for MemoryBackend {
     /// Does nothing: the objects stay, and the handle still works.
     async fn close(&self) -> Result<()> {
         Ok(())
+    }
+
+    fn passed_over(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    async fn attempt(&self, put: Operation) -> Result<Commit> {
+        self.commit(Batch::new().stage([put])).await
+    }
+
+    fn place(&self) -> Option<String> {
+        None
+    }
+
+    async fn waiting(&self) -> Result<Vec<Waiting>> {
+        Ok(Vec::new())
+    }
+
+    async fn examine(&self, _ground: &Prefix) -> Result<Vec<Check>> {
+        Ok(Vec::new())
     }
 }
 

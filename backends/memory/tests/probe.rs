@@ -18,7 +18,7 @@ use broken::{Broken, Fault};
 use futures::TryStreamExt;
 use pflow_backend::{
     Batch, BoxStream, Capabilities, Commit, Error, ErrorKind, Key, Listed, ManualEnvironment, Meta, Object,
-    Prefix, Result, StorageBackend, async_trait,
+    Operation, Prefix, Result, StorageBackend, Waiting, async_trait,
     conformance::{Harness, LosingReplies},
     probe::{self, Check, Depth, Report, Verdict},
 };
@@ -117,6 +117,26 @@ impl StorageBackend for Remote {
         let verdict = Verdict::Kept(format!("{} is empty", ground.key().unwrap()));
         assert!(self.objects.list(ground, None).try_collect::<Vec<_>>().await.unwrap().is_empty());
         Ok(vec![Check { name: "own", promise: "It looks below", required: true, verdict }])
+    }
+
+    fn passed_over(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    async fn attempt(&self, put: Operation) -> Result<Commit> {
+        self.commit(Batch::new().stage([put])).await
+    }
+
+    fn place(&self) -> Option<String> {
+        None
+    }
+
+    fn location_id(&self) -> Option<String> {
+        None
+    }
+
+    async fn waiting(&self) -> Result<Vec<Waiting>> {
+        Ok(Vec::new())
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pflow_backend::{
     Batch, BoxStream, Capabilities, Commit, Conflict, Error, Key, Listed, ManualEnvironment, Meta, Object,
-    Outcome, Position, Prefix, Result, StorageBackend, Versions, async_trait,
+    Operation, Outcome, Position, Prefix, Result, StorageBackend, Versions, Waiting, async_trait,
     conformance::{self, Harness, Site},
     probe::Check,
 };
@@ -68,6 +68,22 @@ impl StorageBackend for Weakest {
 
     async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>> {
         self.0.examine(ground).await
+    }
+
+    fn passed_over(&self) -> Vec<String> {
+        self.0.passed_over()
+    }
+
+    async fn attempt(&self, put: Operation) -> Result<Commit> {
+        self.commit(Batch::new().stage([put])).await
+    }
+
+    fn location_id(&self) -> Option<String> {
+        self.0.location_id()
+    }
+
+    async fn waiting(&self) -> Result<Vec<Waiting>> {
+        self.0.waiting().await
     }
 }
 

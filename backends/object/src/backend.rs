@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc};
 use futures::{StreamExt, stream};
 use pflow_backend::{
     Batch, BoxStream, Capabilities, Commit, Durability, Environment, Key, Listed, Meta, Object, Operation,
-    Prefix, Result, StorageBackend, async_trait, probe::Check,
+    Prefix, Result, StorageBackend, Waiting, async_trait, probe::Check,
 };
 
 use crate::{
@@ -122,6 +122,14 @@ impl StorageBackend for ObjectBackend {
     /// answer.
     async fn close(&self) -> Result<()> {
         self.late.close().await
+    }
+
+    fn location_id(&self) -> Option<String> {
+        self.place()
+    }
+
+    async fn waiting(&self) -> Result<Vec<Waiting>> {
+        Ok(Vec::new())
     }
 }
 

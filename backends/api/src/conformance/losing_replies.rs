@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 
 use crate::{
-    Batch, Capabilities, Commit, Error, ErrorKind, Key, Listed, Meta, Object, Outcome, Prefix, Result,
-    StorageBackend, probe::Check,
+    Batch, Capabilities, Commit, Error, ErrorKind, Key, Listed, Meta, Object, Operation, Outcome, Prefix,
+    Result, StorageBackend, Waiting, probe::Check,
 };
 
 /// A handle that loses every reply: each commit that happened returns that its outcome is unknown.
@@ -60,5 +60,17 @@ impl StorageBackend for LosingReplies {
 
     async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>> {
         self.0.examine(ground).await
+    }
+
+    fn passed_over(&self) -> Vec<String> {
+        self.0.passed_over()
+    }
+
+    async fn attempt(&self, put: Operation) -> Result<Commit> {
+        self.commit(Batch::new().stage([put])).await
+    }
+
+    async fn waiting(&self) -> Result<Vec<Waiting>> {
+        self.0.waiting().await
     }
 }

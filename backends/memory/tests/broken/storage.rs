@@ -10,7 +10,7 @@ use std::{
 use futures::{FutureExt, future::ready};
 use pflow_backend::{
     Batch, BoxStream, Capabilities, Commit, Error, ErrorKind, Key, Listed, Meta, Object, Operation, Prefix,
-    Result, StorageBackend, Version, async_trait,
+    Result, StorageBackend, Version, Waiting, async_trait, probe::Check,
 };
 use pflow_backend_memory::MemoryBackend;
 use tokio::task::yield_now;
@@ -175,6 +175,30 @@ impl StorageBackend for Faulty {
             }
             _ => Ok(()),
         }
+    }
+
+    fn passed_over(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    async fn attempt(&self, put: Operation) -> Result<Commit> {
+        self.commit(Batch::new().stage([put])).await
+    }
+
+    fn place(&self) -> Option<String> {
+        None
+    }
+
+    fn location_id(&self) -> Option<String> {
+        None
+    }
+
+    async fn waiting(&self) -> Result<Vec<Waiting>> {
+        Ok(Vec::new())
+    }
+
+    async fn examine(&self, _ground: &Prefix) -> Result<Vec<Check>> {
+        Ok(Vec::new())
     }
 }
 

@@ -11,8 +11,8 @@ use std::{
 
 use futures::{StreamExt, stream};
 use pflow_backend::{
-    Batch, BoxStream, Capabilities, Commit, Error, ErrorKind, Key, Listed, Meta, Object, Prefix, Result,
-    StorageBackend, Version, async_trait,
+    Batch, BoxStream, Capabilities, Commit, Error, ErrorKind, Key, Listed, Meta, Object, Operation, Prefix,
+    Result, StorageBackend, Version, Waiting, async_trait, probe::Check,
 };
 use pflow_backend_object::AsObjectStore;
 
@@ -100,5 +100,29 @@ impl StorageBackend for Meddling {
 
     async fn close(&self) -> Result<()> {
         self.backend.close().await
+    }
+
+    fn passed_over(&self) -> Vec<String> {
+        self.backend.passed_over()
+    }
+
+    async fn attempt(&self, put: Operation) -> Result<Commit> {
+        self.commit(Batch::new().stage([put])).await
+    }
+
+    fn place(&self) -> Option<String> {
+        self.backend.place()
+    }
+
+    fn location_id(&self) -> Option<String> {
+        self.backend.location_id()
+    }
+
+    async fn waiting(&self) -> Result<Vec<Waiting>> {
+        self.backend.waiting().await
+    }
+
+    async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>> {
+        self.backend.examine(ground).await
     }
 }
