@@ -32,7 +32,7 @@ fn main() {
 
 async fn measure() -> bool {
     let server = S3Endpoint::start(["bench"]);
-    let object = ObjectOptions { variables: server.variables("bench"), ..ObjectOptions::default() };
+    let object = ObjectOptions::new().variables(server.variables("bench"));
     let store = Store::builder("s3://bench/plans").object_options(object).init().await.unwrap();
     let id = WorkflowId::parse("a").unwrap();
     let text = |n: u64| format!(r#"{{ "nodes": [ {{ "id": "n{n}", "type": "echo" }} ] }}"#);

@@ -22,18 +22,19 @@ use pflow_test_endpoints::S3Endpoint;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     // Starts a test server if no URL is given. It ends with this process.
-    let (url, mut object, _server) = match std::env::args().nth(1) {
+    let (url, object, _server) = match std::env::args().nth(1) {
         Some(url) => (url, ObjectOptions::from_env(std::env::vars()), None),
         None => {
             let server = S3Endpoint::start(["plans"]);
-            let object = ObjectOptions { variables: server.variables("plans"), ..ObjectOptions::default() };
+            let object = ObjectOptions::new().variables(server.variables("plans"));
             ("s3://plans/team".to_owned(), object, Some(server))
         }
     };
     // Timeouts: one second to connect, ten for a request, twenty for an operation.
-    object.connect_timeout = Duration::from_secs(1);
-    object.request_timeout = Duration::from_secs(10);
-    object.deadline = Duration::from_secs(20);
+    let object = object
+        .connect_timeout(Duration::from_secs(1))
+        .request_timeout(Duration::from_secs(10))
+        .deadline(Duration::from_secs(20));
     let at = |url: &str| Store::builder(url).object_options(object.clone());
 
     // The first client creates the store. It probes the server first, because a server that breaks its

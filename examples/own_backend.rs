@@ -45,25 +45,21 @@ impl Counting {
 fn meta(key: &Key, bytes: &Bytes, version: &Version) -> Meta {
     // Nothing depends on the time; this storage keeps none.
     let modified = DateTime::<Utc>::UNIX_EPOCH;
-    Meta { key: key.clone(), size: bytes.len() as u64, version: version.clone(), modified }
+    Meta::new(key.clone(), bytes.len() as u64, version.clone(), modified)
 }
 
 #[async_trait]
 impl StorageBackend for Counting {
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            atomic_batch: true,
-            exact_conflicts: true,
-            conditional_delete: true,
-            plain_files: false,
-            durability: Durability::Process,
-            max_object_size: 64 << 20,
-        }
+        Capabilities::new(Durability::Process, 64 << 20)
+            .atomic_batch(true)
+            .exact_conflicts(true)
+            .conditional_delete(true)
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Object>> {
         let found = self.objects().get(key).cloned();
-        Ok(found.map(|(bytes, version)| Object { meta: meta(key, &bytes, &version), bytes }))
+        Ok(found.map(|(bytes, version)| Object::new(meta(key, &bytes, &version), bytes)))
     }
 
     async fn stat(&self, key: &Key) -> Result<Option<Meta>> {
@@ -76,7 +72,7 @@ impl StorageBackend for Counting {
             .objects()
             .iter()
             .filter(|(key, _)| prefix.contains(key) && after.is_none_or(|after| *key > after))
-            .map(|(key, (bytes, _))| Ok(Listed { key: key.clone(), size: bytes.len() as u64, modified }))
+            .map(|(key, (bytes, _))| Ok(Listed::new(key.clone(), bytes.len() as u64, modified)))
             .collect();
         stream::iter(listed).boxed()
     }
@@ -88,7 +84,7 @@ impl StorageBackend for Counting {
         for (at, operation) in batch.operations() {
             let current = objects.get(operation.key()).map(|(_, version)| version);
             if !operation.precondition().holds(current) {
-                return Ok(Commit::Conflict(Conflict { at, current: current.cloned(), applied: 0 }));
+                return Ok(Commit::Conflict(Conflict::new(at, current.cloned(), 0)));
             }
         }
         let mut versions = Vec::new();

@@ -22,7 +22,7 @@ const AGENT: &str = "Append-only agent";
 type Variables = BTreeMap<String, String>;
 
 fn at(variables: &Variables) -> StoreBuilder {
-    let object = ObjectOptions { variables: variables.clone(), ..ObjectOptions::default() };
+    let object = ObjectOptions::new().variables(variables.clone());
     Store::builder(URL).object_options(object).fold_behind(false)
 }
 

@@ -31,7 +31,7 @@ fn corpus(folder: &str) -> Option<Vec<(String, Bytes)>> {
 }
 
 fn parse(bytes: &Bytes, strictness: Strictness) -> Result<Document, DocumentError> {
-    Document::parse(bytes.clone(), &Limits { strictness, ..Limits::default() })
+    Document::parse(bytes.clone(), &Limits::new().strictness(strictness))
 }
 
 #[test]

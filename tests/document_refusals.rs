@@ -4,7 +4,9 @@
 
 use pflow_store::document::{Defect, Document, DocumentError, Limits, MAX_DEFECTS, Reason, Strictness};
 
-const IR: Limits = Limits { max_bytes: 16 << 20, max_depth: 128, strictness: Strictness::Ir };
+fn ir() -> Limits {
+    Limits::new().strictness(Strictness::Ir)
+}
 
 fn refusal_under(limits: &Limits, text: impl AsRef<[u8]>) -> DocumentError {
     let bytes = text.as_ref().to_vec();
@@ -198,7 +200,7 @@ fn messages_stay_short_and_printable_whatever_the_document_holds() {
 
 #[test]
 fn size_is_limited_to_the_byte() {
-    let limits = Limits { max_bytes: 10, ..Limits::default() };
+    let limits = Limits::new().max_bytes(10);
     assert!(Document::parse(r#"{"a": 123}"#, &limits).is_ok());
     let error = refusal_under(&limits, r#"{"a": 1234}"#);
     assert_eq!(error.to_string(), "the document has 11 bytes, 10 are allowed");
@@ -207,7 +209,7 @@ fn size_is_limited_to_the_byte() {
 #[test]
 fn depth_is_limited_to_the_level() {
     let nested = |levels: usize| format!("{{\"a\":{}{}}}", "[".repeat(levels - 1), "]".repeat(levels - 1));
-    let limits = Limits { max_depth: 3, ..Limits::default() };
+    let limits = Limits::new().max_depth(3);
     assert!(Document::parse(nested(3), &limits).is_ok());
     assert_eq!(
         refusal_under(&limits, nested(4)).to_string(),
@@ -222,7 +224,7 @@ fn depth_is_limited_to_the_level() {
 
 #[test]
 fn no_limit_lifts_the_depth_ceiling() {
-    let limits = Limits { max_depth: usize::MAX, ..Limits::default() };
+    let limits = Limits::new().max_depth(usize::MAX);
     let nested = format!("{{\"a\":{}", r#"[{"b":"#.repeat(1 << 20));
     let error = refusal_under(&limits, nested);
     let DocumentError::TooDeep { place, limit } = &error else { panic!("{error:?}") };
@@ -232,7 +234,7 @@ fn no_limit_lifts_the_depth_ceiling() {
 
 #[test]
 fn the_deepest_document_leaves_room_on_a_usual_stack() {
-    let limits = Limits { max_depth: Limits::DEPTH_CEILING, ..Limits::default() };
+    let limits = Limits::new().max_depth(Limits::DEPTH_CEILING);
     let text = format!("{}0{}", r#"{"a":"#.repeat(limits.max_depth), "}".repeat(limits.max_depth));
     let small = std::thread::Builder::new().stack_size(1536 << 10);
     let read = small.spawn(move || Document::parse(text, &limits).map(|document| document.size())).unwrap();
@@ -252,13 +254,13 @@ fn complete_ir_needs_a_version_and_nodes() {
         (r#"{"ir": 1}"#, &["ir: expected an object, found a number"]),
         ("[]", &["the document: expected an object, found an array"]),
     ] {
-        assert_eq!(defects_under(&IR, text), expected, "{text}");
+        assert_eq!(defects_under(&ir(), text), expected, "{text}");
     }
     for text in [
         r#"{"ir_version": "0.1.0", "nodes": [{"id": "a", "type": "t"}]}"#,
         r#"{"ir_version": "0.1.0", "ir": {"nodes": [{"id": "a", "type": "t"}]}}"#,
         r#"{"ir": {"ir_version": "0.1.0", "nodes": [{"id": "a", "type": "t"}]}}"#,
     ] {
-        assert!(Document::parse(text, &IR).is_ok(), "{text}");
+        assert!(Document::parse(text, &ir()).is_ok(), "{text}");
     }
 }

@@ -127,7 +127,12 @@ async fn the_trace_and_tracing_tell_each_step_with_its_attempts_and_times() {
     assert_eq!((write.began, write.duration), (SECOND, 7 * SECOND));
     assert_eq!(write.attempts, 2);
     let error = "disk full".to_owned();
-    assert_eq!(write.failed, [FailedAttempt { item: None, attempt: 1, duration: SECOND, error }]);
+    let [FailedAttempt { item: None, attempt: 1, duration: SECOND, error: why, .. }] =
+        write.failed.as_slice()
+    else {
+        panic!("{:?}", write.failed)
+    };
+    assert_eq!(*why, error);
     assert_eq!(write.result, Ok(Action::named("update_index")));
 
     assert_eq!(batch.path.to_string(), "save/batch");

@@ -46,7 +46,7 @@ const HASTE: u32 = 10;
 fn open(url: &ObjectUrl, endpoint: Option<&str>, server: &BucketServer) -> Arc<dyn StorageBackend> {
     let variables =
         endpoint.map_or_else(|| server.variables.clone(), |url| s3_variables(url, &server.bucket));
-    let options = ObjectOptions { variables, ..ObjectOptions::default() };
+    let options = ObjectOptions::new().variables(variables);
     Arc::new(Remote(Arc::new(ObjectBackend::open(url, options, Hasty::new(HASTE)).unwrap())))
 }
 

@@ -36,7 +36,16 @@ fn me() -> Identity {
 
 /// Another process of the same machine.
 fn neighbour() -> Identity {
-    Identity { pid: 77, process_start: Some("5".to_owned()), ..me() }
+    but(me(), |it| {
+        it.pid = 77;
+        it.process_start = Some("5".to_owned());
+    })
+}
+
+/// The process with a difference.
+fn but(mut process: Identity, change: impl FnOnce(&mut Identity)) -> Identity {
+    change(&mut process);
+    process
 }
 
 struct Case {
@@ -100,7 +109,7 @@ fn cases() -> Vec<Case> {
             process: Process::Gone,
             expected: Standing::Stale(Stale::ProcessGone),
             words: "its process 77 on this machine is gone",
-            holder: Identity { host: "elsewhere".to_owned(), ..neighbour() },
+            holder: but(neighbour(), |it| it.host = "elsewhere".to_owned()),
             ..live
         },
         Case {
@@ -109,11 +118,10 @@ fn cases() -> Vec<Case> {
             process: Process::Gone,
             expected: Standing::Stale(Stale::Expired { holder: Holder::OtherNamespace }),
             words: "its lease ended 1s ago",
-            holder: Identity {
-                host: "container".to_owned(),
-                pid_namespace: Some("pid:[7]".to_owned()),
-                ..neighbour()
-            },
+            holder: but(neighbour(), |it| {
+                it.host = "container".to_owned();
+                it.pid_namespace = Some("pid:[7]".to_owned());
+            }),
             ..live
         },
         Case {
@@ -135,7 +143,7 @@ fn cases() -> Vec<Case> {
         Case {
             name: "other pid namespace",
             process: Process::Gone,
-            holder: Identity { pid_namespace: Some("pid:[7]".to_owned()), ..neighbour() },
+            holder: but(neighbour(), |it| it.pid_namespace = Some("pid:[7]".to_owned())),
             expected: not_ended(Holder::OtherNamespace),
             words: "in another pid namespace",
             ..live
@@ -143,7 +151,7 @@ fn cases() -> Vec<Case> {
         Case {
             name: "other boot",
             process: Process::Gone,
-            holder: Identity { boot_id: Some("before".to_owned()), ..neighbour() },
+            holder: but(neighbour(), |it| it.boot_id = Some("before".to_owned())),
             expected: not_ended(Holder::OtherBoot),
             words: "another boot of this machine, or to another machine of that name",
             ..live

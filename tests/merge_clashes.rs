@@ -153,7 +153,7 @@ fn a_merge_that_is_no_valid_document_is_refused() {
     let base = document(r#"{"a": "", "b": ""}"#);
     let ours = document(format!(r#"{{"a": "{}", "b": ""}}"#, "x".repeat(80)));
     let theirs = document(format!(r#"{{"a": "", "b": "{}"}}"#, "y".repeat(80)));
-    let limits = Limits { max_bytes: 100, ..Limits::default() };
+    let limits = Limits::new().max_bytes(100);
     let refused = merge(Some(&base), &ours, &theirs, &limits);
     assert!(matches!(refused, Merge::Refused(DocumentError::TooLarge { limit: 100, .. })), "{refused:?}");
 

@@ -232,7 +232,7 @@ fn check(chain: &[String], events: &[Event]) -> Result<(), String> {
 }
 
 fn open(url: &ObjectUrl, variables: BTreeMap<String, String>) -> Arc<dyn StorageBackend> {
-    let options = ObjectOptions { variables, ..ObjectOptions::default() };
+    let options = ObjectOptions::new().variables(variables);
     let backend = ObjectBackend::open(url, options, Hasty::new(HASTE)).unwrap();
     Arc::new(Remote(Arc::new(backend)))
 }

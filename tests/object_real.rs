@@ -36,7 +36,7 @@ fn environment() -> Arc<SystemEnvironment> {
 }
 
 fn object_options() -> ObjectOptions {
-    ObjectOptions { max_object_size: 2 << 20, ..ObjectOptions::from_env(std::env::vars()) }
+    ObjectOptions::from_env(std::env::vars()).max_object_size(2 << 20)
 }
 
 /// Folds at the end alone, so that the requests of an operation are the same every time.

@@ -16,7 +16,7 @@ use support::{everything, id, listing, save};
 const URL: &str = "s3://probe/plans";
 
 fn at(server: &S3Endpoint) -> StoreBuilder {
-    let object = ObjectOptions { variables: server.variables("probe"), ..ObjectOptions::default() };
+    let object = ObjectOptions::new().variables(server.variables("probe"));
     // A fold behind the answer would be counted sometimes here and sometimes there.
     Store::builder(URL).object_options(object).fold_behind(false)
 }

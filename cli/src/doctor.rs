@@ -93,12 +93,12 @@ async fn between_processes(session: &Session<'_>, folder: &Path) -> std::result:
             said.unwrap_or_else(|error| Verdict::Unclear(format!("The second process was lost: {error}")))
         }
     };
-    Ok(Check {
-        name: "lock-between-processes",
-        promise: "A lock that one process holds is given to no other one",
-        required: true,
+    Ok(Check::new(
+        "lock-between-processes",
+        "A lock that one process holds is given to no other one",
+        true,
         verdict,
-    })
+    ))
 }
 
 async fn held(session: &Session<'_>, backend: &FsBackend) -> std::result::Result<Option<HeldLock>, Error> {

@@ -39,7 +39,7 @@ impl Init {
 
 async fn repair(session: &Session<'_>) -> Result<()> {
     let (store, repaired) = session.repair().await?;
-    let Repaired { config, kept, added } = &repaired;
+    let Repaired { config, kept, added, .. } = &repaired;
     let location = store.location().to_owned();
     let mut lines = Vec::new();
     if !config.is_empty() {

@@ -28,7 +28,7 @@ pub(super) fn id(text: &OsStr) -> Result<WorkflowId> {
 /// What a document must be.
 pub(super) fn limits(strict_ir: bool) -> Limits {
     let strictness = if strict_ir { Strictness::Ir } else { Strictness::Plain };
-    Limits { strictness, ..Limits::default() }
+    Limits::new().strictness(strictness)
 }
 
 /// The document for `id`: a file, or stdin without one and for `-`. The first signal ends the wait for it.

@@ -34,14 +34,15 @@ impl Patience {
     #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
     pub(super) fn apply(self, builder: StoreBuilder) -> StoreBuilder {
         let mut bucket = ObjectOptions::from_process();
-        let set = |limit: &mut std::time::Duration, wanted: Option<Ttl>| {
-            if let Some(Ttl(wanted)) = wanted {
-                *limit = wanted;
-            }
-        };
-        set(&mut bucket.connect_timeout, self.connect_timeout);
-        set(&mut bucket.request_timeout, self.request_timeout);
-        set(&mut bucket.deadline, self.timeout);
+        if let Some(Ttl(limit)) = self.connect_timeout {
+            bucket = bucket.connect_timeout(limit);
+        }
+        if let Some(Ttl(limit)) = self.request_timeout {
+            bucket = bucket.request_timeout(limit);
+        }
+        if let Some(Ttl(limit)) = self.timeout {
+            bucket = bucket.deadline(limit);
+        }
         builder.object_options(bucket)
     }
 

@@ -74,11 +74,9 @@ impl Verify {
             None
         };
         let mut report = session.reading(store.verify()).await?;
-        let given_up = lost.map(|lost| Finding {
-            key: ".journal/journal".to_owned(),
-            severity: Severity::Notice,
-            reason: format!("given up: {lost}; a copy of the damaged journal is in .journal/quarantine"),
-            remedy: None,
+        let given_up = lost.map(|lost| {
+            let reason = format!("given up: {lost}; a copy of the damaged journal is in .journal/quarantine");
+            Finding::new(Severity::Notice, ".journal/journal", reason)
         });
         report.findings.splice(0..0, given_up);
         let mut lines = repaired.as_ref().map(Repaired::describe).unwrap_or_default();

@@ -114,6 +114,7 @@ pub enum Conflict {
 
 /// The version that was found where another one was expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Found {
     /// Its generation; 0 if the workflow has never had a version.
     pub generation: u64,

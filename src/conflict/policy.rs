@@ -45,6 +45,7 @@ pub enum Policy {
 /// A word that is not the name of a [`Policy`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no policy: choose one of {words}", words = Policy::ALL.map(Policy::as_str).join(", "))]
+#[non_exhaustive]
 pub struct InvalidPolicy(pub String);
 
 impl Policy {

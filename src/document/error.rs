@@ -73,6 +73,7 @@ pub enum DocumentError {
 
 /// One defect of a document that is valid JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Defect {
     /// The place: a path such as `nodes[3].id` or `ir.nodes[0].params["a key"]`, or `the document` for the
     /// root.

@@ -20,6 +20,7 @@ pub const MAX_NODE_TYPE_BYTES: usize = 128;
 /// The fields that the document mentions, of those that a caller may also give beside it. A blank field or an
 /// empty list of tags is mentioned: the document says that there is none. A `null` is not a mention.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Mentions {
     /// `name`, at any level.
     pub name: bool,
@@ -38,6 +39,7 @@ pub struct Mentions {
 /// trimmed; a text beyond its bound (the constants of this module) is cut between two characters and ends
 /// with `…`, within the bound; of a list the first elements are kept. The document itself is never cut.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Metadata {
     /// The `name`, if it is not blank. At most [`MAX_NAME_BYTES`].
     pub name: Option<String>,

@@ -74,13 +74,13 @@ pub struct Document {
 
 /// Limits for documents: their size, their depth, and how much of the IR they must have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
-    /// The maximum size in bytes; 16 MiB by default.
+    /// The maximum size in bytes.
     pub max_bytes: usize,
-    /// The maximum number of nested arrays and objects, counting the root; 128 by default. It is limited to
-    /// [`DEPTH_CEILING`](Self::DEPTH_CEILING).
+    /// The maximum number of nested arrays and objects, counting the root.
     pub max_depth: usize,
-    /// Whether complete IR is required; not by default.
+    /// How much of the IR a document must have.
     pub strictness: Strictness,
 }
 
@@ -89,16 +89,44 @@ impl Limits {
     /// read by recursion: this many levels were measured to take less than 192 KiB of stack, and less than 1
     /// MiB in an unoptimised build. Threads usually have 2 MiB.
     pub const DEPTH_CEILING: usize = 256;
+
+    /// 16 MiB, 128 levels, and [`Strictness::Plain`].
+    #[must_use]
+    pub fn new() -> Self {
+        Self { max_bytes: 16 << 20, max_depth: 128, strictness: Strictness::Plain }
+    }
+
+    /// Sets the field of this name.
+    #[must_use]
+    pub fn max_bytes(mut self, bytes: usize) -> Self {
+        self.max_bytes = bytes;
+        self
+    }
+
+    /// Sets the field of this name, up to [`DEPTH_CEILING`](Self::DEPTH_CEILING).
+    #[must_use]
+    pub fn max_depth(mut self, levels: usize) -> Self {
+        self.max_depth = levels.min(Self::DEPTH_CEILING);
+        self
+    }
+
+    /// Sets the field of this name.
+    #[must_use]
+    pub fn strictness(mut self, strictness: Strictness) -> Self {
+        self.strictness = strictness;
+        self
+    }
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_bytes: 16 << 20, max_depth: 128, strictness: Strictness::Plain }
+        Self::new()
     }
 }
 
 /// How much of the IR a document must have.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Strictness {
     /// Only existing fields are checked.
     #[default]
@@ -123,7 +151,7 @@ impl Document {
             return Err(DocumentError::TooLarge { size, limit });
         }
         let mut check = Check::new();
-        let max_depth = limits.max_depth.min(Limits::DEPTH_CEILING);
+        let max_depth = limits.max_depth;
         let (root, effort) = read::read(decode(&bytes)?, max_depth, &mut check)?;
         let metadata = check.finish(&root, limits.strictness)?;
         let hash = ContentHash::of(&bytes);

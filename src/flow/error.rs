@@ -12,6 +12,7 @@ use super::{Action, NodePath, Trace};
 ///
 /// A caller's error is converted by `?` or [`From`].
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum Failure<E> {
     /// `exec` returned this error.
     #[error(transparent)]
@@ -54,6 +55,7 @@ impl<E> From<Failure<E>> for Cause<E> {
 
 /// The part of a visit in which a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Phase {
     /// Before the node began; it has had no effect.
     Enter,
@@ -88,6 +90,7 @@ impl fmt::Display for Phase {
 ///
 /// `Display` shows the place. Its `source` is the cause; for [`Cause::Node`] it is the node's own error.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct FlowError<E> {
     /// The node.
     pub path: NodePath,

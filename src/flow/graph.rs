@@ -72,6 +72,7 @@ pub(super) struct DraftPlace {
 /// One defect of a flow.
 #[derive(Clone, Debug, Error, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "the messages say what the fields are")]
+#[non_exhaustive]
 pub enum Defect {
     /// A node handle came from another builder, so the call with it had no effect.
     #[error("a node of another flow is used")]
@@ -101,6 +102,7 @@ pub enum Defect {
 
 /// A flow that cannot be built. The program that builds it must be corrected.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GraphError {
     /// The name of the flow.
     pub flow: String,

@@ -45,6 +45,7 @@ impl fmt::Display for NodePath {
 /// Every step of a run, in the order in which the steps ended: a nested flow comes after its own steps. Each
 /// step takes memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Trace {
     /// The steps that ended, successfully or not.
     pub steps: Vec<StepTrace>,
@@ -69,6 +70,7 @@ pub struct StepTrace {
 
 /// One failed attempt at `exec`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FailedAttempt {
     /// The item of a batch node, from 0.
     pub item: Option<usize>,

@@ -40,6 +40,7 @@ pub struct Config {
 ///
 /// It is valid for that place only: a copy of the store elsewhere is probed there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Probed {
     /// The place, as [`StorageBackend::place`](pflow_backend::StorageBackend::place) named it.
     pub place: String,
@@ -54,6 +55,7 @@ pub struct Probed {
 /// The gate: names of capabilities beyond the format. A program that does not know one of them must not use
 /// the store, instead of damaging it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Features {
     /// What a reader must know.
     pub read: Vec<String>,

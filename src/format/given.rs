@@ -7,6 +7,7 @@ use crate::document::Metadata;
 ///
 /// An empty text or an empty list of tags means that there is none, whatever the document says.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Given {
     /// The title.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -44,6 +44,7 @@ pub struct Head {
 /// How a lease ended that its holder did not release. This only informs the holder. Whether the holder may
 /// still write is decided by the lease in the head.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Ended {
     /// The id of that lease.
     pub lease_id: LeaseId,
@@ -70,6 +71,7 @@ impl Ended {
 /// The version that a head points to. All fields belong to this version: the next one takes over nothing but
 /// its place among the ancestors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Current {
     /// The full record of the version.
     pub record: VersionRecord,
@@ -84,6 +86,7 @@ pub struct Current {
 
 /// An ancestor, as far as a head remembers it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Ancestor {
     /// Its generation.
     #[serde(deserialize_with = "generation")]

@@ -69,6 +69,7 @@ impl From<&Lease> for LeaseRef {
 /// The client that may write a workflow, until when, and under which fence. It is stored in the head, so that
 /// taking, using and losing it are the same compare-and-swap as saving.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Lease {
     /// Names this grant. A write under a lease compares the id, never a clock.
     pub id: LeaseId,
@@ -159,14 +160,11 @@ impl Lease {
 
     /// The process that holds it.
     pub(crate) fn process(&self) -> Identity {
-        Identity {
-            host: self.host.clone(),
-            user: self.user.clone(),
-            pid: self.pid,
-            process_start: self.process_start.clone(),
-            boot_id: self.boot_id.clone(),
-            pid_namespace: self.pid_namespace.clone(),
-        }
+        let mut process = Identity::new(&self.user, &self.host, self.pid);
+        process.process_start.clone_from(&self.process_start);
+        process.boot_id.clone_from(&self.boot_id);
+        process.pid_namespace.clone_from(&self.pid_namespace);
+        process
     }
 
     /// Whether the holder runs, or ran, on the machine and boot of `me`, so that both use the same clock.

@@ -9,6 +9,7 @@ use crate::document::ContentHash;
 ///
 /// It informs people and older tools. It decides nothing: the head does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Lockfile {
     /// The version of the lockfile format: `1.0`.
     pub version: String,

@@ -14,6 +14,7 @@ use crate::document::ContentHash;
 /// The description of a version. It is stored in the version's object and, while the version is current, in
 /// the head.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct VersionRecord {
     /// 1 for the first version, one more for each that follows.
     #[serde(deserialize_with = "generation")]
@@ -88,6 +89,7 @@ impl fmt::Display for Operation {
 
 /// An unambiguous reference to a version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct VersionRef {
     /// [`VersionRecord::generation`].
     #[serde(deserialize_with = "generation")]

@@ -10,6 +10,7 @@ use crate::{
 
 /// What the index knows of a workflow: its current version without the content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Entry {
     /// The workflow.
     pub id: WorkflowId,

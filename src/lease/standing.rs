@@ -86,6 +86,7 @@ pub enum Holder {
 
 /// What an observer knows when it judges a lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Sight {
     /// The observer's wall clock.
     pub now: DateTime<Utc>,

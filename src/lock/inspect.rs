@@ -28,6 +28,7 @@ const MENDS: u32 = 3;
 
 /// The lock of a workflow at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LockState {
     /// The workflow.
     pub id: WorkflowId,
@@ -47,6 +48,7 @@ pub struct LockState {
 
 /// A lock and the state of its mirror `workflow.lock`.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Inspection {
     /// The state in the head, which is authoritative.
     pub state: LockState,

@@ -223,14 +223,11 @@ mod tests {
 
     fn judged(head: &Head, bytes: Option<Vec<u8>>) -> Mirror {
         let key = keys::lockfile(&head.id);
-        let object = bytes.map(|bytes| Object {
-            meta: Meta {
-                key,
-                size: bytes.len() as u64,
-                version: Version::new("v"),
-                modified: chrono::DateTime::UNIX_EPOCH,
-            },
-            bytes: bytes.into(),
+        let object = bytes.map(|bytes| {
+            Object::new(
+                Meta::new(key, bytes.len() as u64, Version::new("v"), chrono::DateTime::UNIX_EPOCH),
+                bytes,
+            )
         });
         Mirror::of(head, &object.map_or(There::Nothing, There::Object)).unwrap()
     }

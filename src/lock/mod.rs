@@ -56,6 +56,7 @@ pub use request::LeaseRequest;
 
 /// The result of a lock operation: the lease that was granted, renewed, released or broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Grant {
     /// The lease, with its id and its fence.
     pub lease: Lease,

@@ -10,6 +10,7 @@ use super::value::Value;
 
 /// The metadata in a version's record, which may override the document's or be stored beside it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Fields {
     /// The title.
     pub name: Option<String>,

@@ -173,7 +173,7 @@ mod tests {
     }
 
     fn conflict(applied: usize) -> Conflict {
-        Conflict { at: Position { stage: applied, operation: 0 }, current: None, applied }
+        Conflict::new(Position { stage: applied, operation: 0 }, None, applied)
     }
 
     fn failed(kind: StorageErrorKind, applied: usize) -> StorageError {

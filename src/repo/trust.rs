@@ -36,7 +36,7 @@ pub(crate) async fn probe(objects: &Objects, depth: &Depth) -> Result<Report> {
         Either::Left((report, _)) => report,
         Either::Right(((), probing)) => {
             let place = backend.place().unwrap_or_else(|| "the storage".to_owned());
-            let objects = depth.keys.saturating_mul(depth.rounds).saturating_add(3);
+            let objects = depth.races().saturating_add(3);
             tracing::info!(target: NOTICES, "testing the guarantees of {place} with {objects} objects below ops/probe");
             probing.await
         }

@@ -9,6 +9,7 @@ use crate::{Error, Result, repo::trust};
 
 /// The result of a probe of the storage.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Diagnosis {
     /// The location, for people.
     pub location: String,

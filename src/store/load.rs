@@ -18,6 +18,7 @@ const ATTEMPTS: u32 = 16;
 
 /// A loaded workflow.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Loaded {
     /// The workflow.
     pub id: WorkflowId,

@@ -18,6 +18,7 @@ use crate::{
 
 /// What a repair rebuilt or added. No workflow, version or lock is among it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Repaired {
     /// The fields of `config.json` that could not be read, each with what happened to it. Empty if the config
     /// was intact.

@@ -31,6 +31,7 @@ pub struct SaveRequest {
 
 /// The result of a change of a workflow.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Saved {
     /// The workflow.
     pub id: WorkflowId,

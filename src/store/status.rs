@@ -20,6 +20,7 @@ const LOOK_AHEAD: usize = 32;
 
 /// A summary of a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Status {
     /// Its location.
     pub location: String,
@@ -42,6 +43,7 @@ pub struct Status {
 
 /// A summary of the index.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct IndexStatus {
     /// The number of workflows, without the deleted ones.
     pub workflows: usize,

@@ -42,7 +42,7 @@ impl BucketServer {
     }
 
     pub(crate) fn options(&self) -> ObjectOptions {
-        ObjectOptions { variables: self.variables.clone(), ..ObjectOptions::default() }
+        ObjectOptions::new().variables(self.variables.clone())
     }
 
     /// Returns a location that has never been used.

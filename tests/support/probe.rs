@@ -259,7 +259,7 @@ impl StorageBackend for Probe {
             }
             hook().await;
             let at = Position { stage: 0, operation: 0 };
-            return Ok(Commit::Overtaken(Conflict { at, current: None, applied: 0 }));
+            return Ok(Commit::Overtaken(Conflict::new(at, None, 0)));
         }
         let Some(fault) = self.fault_of(&batch) else { return self.inner.commit(batch).await };
         let atomic = self.capabilities().atomic_batch;

@@ -12,7 +12,7 @@ pub(crate) struct Remote(pub(crate) Arc<dyn StorageBackend>);
 #[async_trait]
 impl StorageBackend for Remote {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { durability: Durability::Service, ..self.0.capabilities() }
+        self.0.capabilities().durability(Durability::Service)
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Object>> {

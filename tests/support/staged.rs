@@ -13,12 +13,8 @@ pub(crate) struct Staged<B>(pub(crate) B);
 impl<B: StorageBackend> StorageBackend for Staged<B> {
     fn capabilities(&self) -> Capabilities {
         let capabilities = self.0.capabilities();
-        Capabilities {
-            atomic_batch: false,
-            conditional_delete: capabilities.plain_files,
-            exact_conflicts: false,
-            ..capabilities
-        }
+        let are_files = capabilities.plain_files;
+        capabilities.atomic_batch(false).conditional_delete(are_files).exact_conflicts(false)
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Object>> {
@@ -49,7 +45,7 @@ impl<B: StorageBackend> StorageBackend for Staged<B> {
                     }
                     Err(Conflict { current, .. }) => {
                         let at = Position { stage: applied, operation };
-                        let conflict = Conflict { at, current, applied };
+                        let conflict = Conflict::new(at, current, applied);
                         let written_once = matches!(it, Operation::Put { kind: WriteKind::Fresh, .. });
                         return Ok(if written_once {
                             Commit::Conflict(conflict)

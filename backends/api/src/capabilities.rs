@@ -1,5 +1,6 @@
 /// The guarantees of a backend beyond the contract. A bit is set only if **every** path honours it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Capabilities {
     /// A batch happens completely or not at all: a conflict, an error that says "did not happen" and a crash
     /// leave no part of it, and no read sees a part of it before the rest. On other backends earlier stages
@@ -17,6 +18,56 @@ pub struct Capabilities {
     pub durability: Durability,
     /// The maximum size of an object, in bytes.
     pub max_object_size: u64,
+}
+
+impl Capabilities {
+    /// The contract alone: every bit is off.
+    #[must_use]
+    pub fn new(durability: Durability, max_object_size: u64) -> Self {
+        Self {
+            atomic_batch: false,
+            exact_conflicts: false,
+            conditional_delete: false,
+            plain_files: false,
+            durability,
+            max_object_size,
+        }
+    }
+
+    /// Sets the field of this name.
+    #[must_use]
+    pub fn atomic_batch(mut self, atomic: bool) -> Self {
+        self.atomic_batch = atomic;
+        self
+    }
+
+    /// Sets the field of this name.
+    #[must_use]
+    pub fn exact_conflicts(mut self, exact: bool) -> Self {
+        self.exact_conflicts = exact;
+        self
+    }
+
+    /// Sets the field of this name.
+    #[must_use]
+    pub fn conditional_delete(mut self, conditional: bool) -> Self {
+        self.conditional_delete = conditional;
+        self
+    }
+
+    /// Sets the field of this name.
+    #[must_use]
+    pub fn plain_files(mut self, plain: bool) -> Self {
+        self.plain_files = plain;
+        self
+    }
+
+    /// Sets the field of this name.
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
 }
 
 /// What a committed batch survives.

@@ -47,6 +47,7 @@ pub struct Position {
 
 /// The condition that did not hold, and what remains of the batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Conflict {
     /// The operation whose condition did not hold.
     pub at: Position,
@@ -57,6 +58,13 @@ pub struct Conflict {
     /// some operations of that stage may have been applied too. Always 0 with
     /// [`crate::Capabilities::atomic_batch`], and then nothing was touched at all.
     pub applied: usize,
+}
+
+impl Conflict {
+    /// A condition that did not hold. See the fields for the parameters.
+    pub fn new(at: Position, current: Option<Version>, applied: usize) -> Self {
+        Self { at, current, applied }
+    }
 }
 
 /// The versions of the objects that a committed batch stored.

@@ -82,6 +82,7 @@ impl Prefix {
 /// A name that is not a valid [`Key`] or [`Prefix`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name:?} is no key: {reason}")]
+#[non_exhaustive]
 pub struct InvalidKey {
     /// The given name, cut after 120 characters.
     pub name: String,
@@ -89,8 +90,15 @@ pub struct InvalidKey {
     pub reason: &'static str,
 }
 
+impl InvalidKey {
+    /// A name that breaks this rule.
+    pub fn new(name: &str, reason: &'static str) -> Self {
+        Self { name: name.chars().take(120).collect(), reason }
+    }
+}
+
 fn check(name: &str) -> Result<(), InvalidKey> {
-    let refuse = |reason| Err(InvalidKey { name: name.chars().take(120).collect(), reason });
+    let refuse = |reason| Err(InvalidKey::new(name, reason));
     if name.len() > MAX_KEY_BYTES {
         return refuse("it is longer than 512 bytes");
     }

@@ -45,6 +45,7 @@ impl fmt::Debug for Version {
 
 /// The metadata of an object, without its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Meta {
     /// The object's name.
     pub key: Key,
@@ -57,8 +58,16 @@ pub struct Meta {
     pub modified: DateTime<Utc>,
 }
 
+impl Meta {
+    /// The metadata of one state of an object.
+    pub fn new(key: Key, size: u64, version: Version, modified: DateTime<Utc>) -> Self {
+        Self { key, size, version, modified }
+    }
+}
+
 /// An object: all its bytes, and the metadata of exactly these bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Object {
     /// Name, size, version and time of `bytes`.
     pub meta: Meta,
@@ -66,11 +75,19 @@ pub struct Object {
     pub bytes: Bytes,
 }
 
+impl Object {
+    /// An object with the metadata of exactly these bytes.
+    pub fn new(meta: Meta, bytes: impl Into<Bytes>) -> Self {
+        Self { meta, bytes: bytes.into() }
+    }
+}
+
 /// One entry of a listing.
 ///
 /// It has no [`Version`]: a disk would have to read every file for it, and the listing of GCS has none that
 /// can be used in a condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Listed {
     /// The object's name.
     pub key: Key,
@@ -78,4 +95,11 @@ pub struct Listed {
     pub size: u64,
     /// When it was written, according to the storage; as [`Meta::modified`].
     pub modified: DateTime<Utc>,
+}
+
+impl Listed {
+    /// An entry for an object.
+    pub fn new(key: Key, size: u64, modified: DateTime<Utc>) -> Self {
+        Self { key, size, modified }
+    }
 }

@@ -137,14 +137,11 @@ impl FsBackend {
 #[async_trait]
 impl StorageBackend for FsBackend {
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            atomic_batch: true,
-            exact_conflicts: true,
-            conditional_delete: true,
-            plain_files: true,
-            durability: Durability::Power,
-            max_object_size: MAX_OBJECT_BYTES,
-        }
+        Capabilities::new(Durability::Power, MAX_OBJECT_BYTES)
+            .atomic_batch(true)
+            .exact_conflicts(true)
+            .conditional_delete(true)
+            .plain_files(true)
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Object>> {

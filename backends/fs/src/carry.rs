@@ -54,12 +54,12 @@ impl Stuck {
 
     /// For people.
     pub(crate) fn waiting(&self, root: &Root) -> Waiting {
-        Waiting {
-            key: self.key.clone(),
-            path: root.folder().path_of(self.key.as_str()).display().to_string(),
-            reason: with_cause(&self.error),
-            remedy: remedy(root.path(), &self.key, &self.error),
-        }
+        Waiting::new(
+            self.key.clone(),
+            root.folder().path_of(self.key.as_str()).display().to_string(),
+            with_cause(&self.error),
+            remedy(root.path(), &self.key, &self.error),
+        )
     }
 }
 

@@ -228,8 +228,8 @@ impl Read for Whole {
     }
 
     fn edit(&self, key: &Key, bytes: Bytes, version: Version, modified: DateTime<Utc>) -> Object {
-        let meta = Meta { key: key.clone(), size: bytes.len() as u64, version, modified };
-        Object { meta, bytes }
+        let meta = Meta::new(key.clone(), bytes.len() as u64, version, modified);
+        Object::new(meta, bytes)
     }
 
     fn value(&self, root: &Folder, key: &Key, value: &Value, time: DateTime<Utc>) -> Result<Option<Object>> {
@@ -243,20 +243,15 @@ impl Read for MetaOnly {
 
     fn file(&self, root: &Folder, key: &Key) -> Result<Option<Meta>> {
         let hashed = files::hash(root, key)?;
-        Ok(hashed.map(|(version, size, status)| Meta {
-            key: key.clone(),
-            size,
-            version,
-            modified: status.modified,
-        }))
+        Ok(hashed.map(|(version, size, status)| Meta::new(key.clone(), size, version, status.modified)))
     }
 
     fn edit(&self, key: &Key, bytes: Bytes, version: Version, modified: DateTime<Utc>) -> Meta {
-        Meta { key: key.clone(), size: bytes.len() as u64, version, modified }
+        Meta::new(key.clone(), bytes.len() as u64, version, modified)
     }
 
     fn value(&self, _: &Folder, key: &Key, value: &Value, time: DateTime<Utc>) -> Result<Option<Meta>> {
         let (size, version) = (value.size, value.version.clone());
-        Ok(Some(Meta { key: key.clone(), size, version, modified: time }))
+        Ok(Some(Meta::new(key.clone(), size, version, time)))
     }
 }

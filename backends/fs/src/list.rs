@@ -100,12 +100,12 @@ impl Walker {
             }
             let Ok(key) = Key::parse(format!("{}{name}", level.prefix)) else { continue };
             if let Some((size, modified)) = level.known.remove(&name) {
-                page.push(Listed { key, size, modified });
+                page.push(Listed::new(key, size, modified));
             } else if let Some(folder) = &level.folder
                 && let Some(status) = folder.look(&name)?
                 && status.kind == FileType::RegularFile
             {
-                page.push(Listed { key, size: status.size, modified: status.modified });
+                page.push(Listed::new(key, status.size, status.modified));
             }
         }
         Ok(true)

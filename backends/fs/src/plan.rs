@@ -110,7 +110,7 @@ impl<'a> Group<'a> {
             (Some(entry), _) => self.under(key, entry)?,
         };
         if !when.holds(current.as_ref()) {
-            return Ok(Err(Conflict { at, current, applied: 0 }));
+            return Ok(Err(Conflict::new(at, current, 0)));
         }
         Ok(Ok(current.map_or(Before::Absent, Before::Was)))
     }

@@ -94,7 +94,7 @@ fn look(store: &Store, ground: &[&str]) -> Result<Vec<Check>> {
         };
     }
     let (lock, sync, rename) = (lock(store)?, sync(&folder)?, rename(&folder)?);
-    let check = |name, promise, required, verdict| Check { name, promise, required, verdict };
+    let check = |name, promise, required, verdict| Check::new(name, promise, required, verdict);
     Ok(vec![
         check("lock", "A lock that somebody holds is given to nobody else", true, lock),
         check("sync", "Files and folders can be synced", true, sync),

@@ -250,11 +250,13 @@ impl Store {
     pub(crate) fn all_wait(&self, reason: &str) -> Result<Vec<Waiting>> {
         self.catch_up()?;
         let view = self.view();
-        let waiting = |key: &Key| Waiting {
-            key: key.clone(),
-            path: self.root.folder().path_of(key.as_str()).display().to_string(),
-            reason: reason.to_owned(),
-            remedy: None,
+        let waiting = |key: &Key| {
+            Waiting::new(
+                key.clone(),
+                self.root.folder().path_of(key.as_str()).display().to_string(),
+                reason.to_owned(),
+                None,
+            )
         };
         Ok(view.overlay.iter().map(|(key, _)| waiting(key)).collect())
     }

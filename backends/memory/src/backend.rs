@@ -26,14 +26,10 @@ pub struct MemoryBackend {
 impl MemoryBackend {
     /// An empty storage. `environment` provides the modification times of objects.
     pub fn new(environment: Arc<dyn Environment>) -> Self {
-        let capabilities = Capabilities {
-            atomic_batch: true,
-            exact_conflicts: true,
-            conditional_delete: true,
-            plain_files: false,
-            durability: Durability::Process,
-            max_object_size: u64::MAX,
-        };
+        let capabilities = Capabilities::new(Durability::Process, u64::MAX)
+            .atomic_batch(true)
+            .exact_conflicts(true)
+            .conditional_delete(true);
         Self { shared: Shared::default(), environment, capabilities }
     }
 

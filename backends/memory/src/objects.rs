@@ -49,13 +49,13 @@ impl Objects {
 
     pub(crate) fn get(&self, key: &Key) -> Option<Object> {
         let bytes = self.0.get(key)?.bytes.clone();
-        Some(Object { meta: self.stat(key)?, bytes })
+        Some(Object::new(self.stat(key)?, bytes))
     }
 
     pub(crate) fn stat(&self, key: &Key) -> Option<Meta> {
         let Stored { bytes, version, modified } = self.0.get(key)?;
         let (size, version) = (bytes.len() as u64, version.clone());
-        Some(Meta { key: key.clone(), size, version, modified: *modified })
+        Some(Meta::new(key.clone(), size, version, *modified))
     }
 
     /// At most `most` objects below `prefix` after `after`, in order.
@@ -74,7 +74,7 @@ impl Objects {
             .range((start, Unbounded))
             .take_while(|(key, _)| prefix.contains(key))
             .take(most)
-            .map(|(key, it)| Listed { key: key.clone(), size: it.bytes.len() as u64, modified: it.modified })
+            .map(|(key, it)| Listed::new(key.clone(), it.bytes.len() as u64, it.modified))
             .collect()
     }
 
@@ -83,7 +83,7 @@ impl Objects {
         for (at, operation) in batch.operations() {
             let current = self.0.get(operation.key()).map(|it| &it.version);
             if !operation.precondition().holds(current) {
-                return Ok(Commit::Conflict(Conflict { at, current: current.cloned(), applied: 0 }));
+                return Ok(Commit::Conflict(Conflict::new(at, current.cloned(), 0)));
             }
         }
         // `Batch::check` has checked that the batch's own keys are not below each other.

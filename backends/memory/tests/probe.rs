@@ -77,11 +77,7 @@ impl Remote {
 #[async_trait]
 impl StorageBackend for Remote {
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            exact_conflicts: !self.is_vague,
-            conditional_delete: false,
-            ..self.objects.capabilities()
-        }
+        self.objects.capabilities().exact_conflicts(!self.is_vague).conditional_delete(false)
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Object>> {
@@ -116,7 +112,7 @@ impl StorageBackend for Remote {
     async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>> {
         let verdict = Verdict::Kept(format!("{} is empty", ground.key().unwrap()));
         assert!(self.objects.list(ground, None).try_collect::<Vec<_>>().await.unwrap().is_empty());
-        Ok(vec![Check { name: "own", promise: "It looks below", required: true, verdict }])
+        Ok(vec![Check::new("own", "It looks below", true, verdict)])
     }
 
     fn passed_over(&self) -> Vec<String> {
@@ -206,7 +202,7 @@ async fn a_clock_that_is_far_off_is_told_and_endangers_nothing() {
     let ours = ManualEnvironment::new(3);
     ours.advance(std::time::Duration::from_secs(90));
     let ground = Prefix::parse("ops/probe/1").unwrap();
-    let depth = Depth { keys: 1, racers: 2, ..Depth::default() };
+    let depth = Depth::new().keys(1).racers(2);
     let report = probe::run(&memory(), &ours, &ground, &depth).await.unwrap();
     let clock = report.checks.iter().find(|check| check.name == "clock").unwrap();
     let Verdict::Broken(sentence) = &clock.verdict else { panic!("{clock:?}") };

@@ -19,7 +19,7 @@ struct Weakest(MemoryBackend);
 #[async_trait]
 impl StorageBackend for Weakest {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { atomic_batch: false, conditional_delete: false, ..self.0.capabilities() }
+        self.0.capabilities().atomic_batch(false).conditional_delete(false)
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Object>> {
@@ -48,7 +48,7 @@ impl StorageBackend for Weakest {
                     }
                     Err(Conflict { current, .. }) => {
                         let at = Position { stage: applied, operation: number };
-                        return Ok(Commit::Conflict(Conflict { at, current, applied }));
+                        return Ok(Commit::Conflict(Conflict::new(at, current, applied)));
                     }
                 }
                 yield_now().await;

@@ -58,14 +58,7 @@ impl ObjectBackend {
 #[async_trait]
 impl StorageBackend for ObjectBackend {
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            atomic_batch: false,
-            exact_conflicts: false,
-            conditional_delete: false,
-            plain_files: false,
-            durability: Durability::Service,
-            max_object_size: self.client.options.max_object_size,
-        }
+        Capabilities::new(Durability::Service, self.client.options.max_object_size)
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Object>> {

@@ -79,7 +79,7 @@ impl Client {
         environment: Arc<dyn Environment>,
     ) -> Self {
         let tokens = Tokens::of(place.url.scheme());
-        let turns = Semaphore::new(options.max_in_flight.clamp(1, Semaphore::MAX_PERMITS));
+        let turns = Semaphore::new(options.max_in_flight.min(Semaphore::MAX_PERMITS));
         let bucket_seen = AtomicBool::new(false);
         let outage = Outage::default();
         Self { service, place, options, environment, tokens, foreign, turns, outage, bucket_seen }
@@ -130,7 +130,7 @@ impl Client {
             if bytes.len() as u64 != meta.size { Err(Fault::Cut) } else { Ok((meta, bytes)) }
         };
         let Some((meta, bytes)) = self.look(attempts, one).await? else { return Ok(None) };
-        Ok(Some(Object { meta: self.meta(key, &meta)?, bytes }))
+        Ok(Some(Object::new(self.meta(key, &meta)?, bytes)))
     }
 
     /// Reads the metadata of the object without its bytes.
@@ -152,7 +152,7 @@ impl Client {
     fn meta(&self, key: &Key, meta: &ObjectMeta) -> std::result::Result<Meta, Unread> {
         let version = self.tokens.version(meta.e_tag.as_deref(), meta.version.as_deref());
         let version = version.ok_or(Unread::Nameless)?;
-        Ok(Meta { key: key.clone(), size: meta.size, version, modified: meta.last_modified })
+        Ok(Meta::new(key.clone(), meta.size, version, meta.last_modified))
     }
 
     /// Retries a read; none if the key does not exist.

@@ -54,7 +54,7 @@ pub(crate) async fn attempt(client: &Client, batch: Batch) -> Result<Commit> {
     };
     Ok(match put::once(client, key, bytes, when).await? {
         Written::Stored(version) => Commit::Committed(Versions::new(vec![vec![Some(version)]])),
-        Written::Refused { current, .. } => Commit::Conflict(Conflict { at, current, applied: 0 }),
+        Written::Refused { current, .. } => Commit::Conflict(Conflict::new(at, current, 0)),
     })
 }
 
@@ -80,7 +80,7 @@ async fn run(
     stage: usize,
     operations: &[Operation],
 ) -> Result<std::result::Result<Vec<Done>, Commit>> {
-    let width = client.options.max_in_flight.max(1);
+    let width = client.options.max_in_flight;
     // Boxed, because otherwise the compiler cannot prove that futures over borrowed operations are `Send`.
     let running: Vec<_> = operations.iter().map(|it| Box::pin(one(client, late, it))).collect();
     let ended: Vec<Ended> = stream::iter(running).buffered(width).collect().await;
@@ -92,7 +92,7 @@ async fn run(
             Ended::Failed(error) if error.outcome() == Outcome::Unknown => return Err(error),
             Ended::Failed(error) => failure = failure.or(Some(error)),
             Ended::Refused { current, overtaken } => {
-                let conflict = Conflict { at, current, applied: stage };
+                let conflict = Conflict::new(at, current, stage);
                 let met = if overtaken { Commit::Overtaken(conflict) } else { Commit::Conflict(conflict) };
                 let is_first = refusal.is_none();
                 let is_worse = overtaken && !matches!(refusal, Some(Commit::Overtaken(_)));

@@ -64,7 +64,7 @@ pub(crate) async fn examine(client: &Client, ground: &Prefix) -> Result<Vec<Chec
         Some(_) => Verdict::Broken("What was said of an object came back changed".to_owned()),
         None => Verdict::Broken("What was said of an object was not kept".to_owned()),
     };
-    let check = |name, promise, verdict| Check { name, promise, required: false, verdict };
+    let check = |name, promise, verdict| Check::new(name, promise, false, verdict);
     Ok(vec![
         check("range", "A part of an object can be read alone", range),
         check("metadata", "What is said of an object is kept with it", metadata),

@@ -78,7 +78,7 @@ impl Listing {
             if line.size == 0 && self.is_a_folder(&name).await? {
                 continue;
             }
-            return Ok(Some(Listed { key, size: line.size, modified: line.last_modified }));
+            return Ok(Some(Listed::new(key, line.size, line.last_modified)));
         }
     }
 

@@ -9,20 +9,75 @@ use crate::switch;
 /// [`ObjectOptions::from_env`] takes the variables of the clouds.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ObjectOptions {
-    /// How long to try an endpoint that cannot be reached (a refused port, a dead host, an unknown name). 2
-    /// seconds.
-    pub connect_timeout: Duration,
-    /// How long one request may take, from its first byte to the last byte of its answer. 30 seconds.
-    pub request_timeout: Duration,
-    /// How long all requests of one operation may take in total, including the pauses between them. 60
-    /// seconds.
-    pub deadline: Duration,
-    /// How many operations of this handle run at a time; others wait for their turn. At least 1; 64.
-    pub max_in_flight: usize,
-    /// The maximum size of an object in bytes. An object is sent in one request and held in memory as a
-    /// whole. 256 MiB.
-    pub max_object_size: u64,
-    /// The variables of the cloud by their usual names (`AWS_…`, `GOOGLE_…`, `AZURE_…`), in place of the
+    pub(crate) connect_timeout: Duration,
+    pub(crate) request_timeout: Duration,
+    pub(crate) deadline: Duration,
+    pub(crate) max_in_flight: usize,
+    pub(crate) max_object_size: u64,
+    pub(crate) variables: BTreeMap<String, String>,
+}
+
+impl Default for ObjectOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ObjectOptions {
+    /// The defaults that the setters name, without variables.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(2),
+            request_timeout: Duration::from_secs(30),
+            deadline: Duration::from_secs(60),
+            max_in_flight: 64,
+            max_object_size: 256 << 20,
+            variables: BTreeMap::new(),
+        }
+    }
+
+    /// Sets how long to try an endpoint that cannot be reached (a refused port, a dead host, an unknown name);
+    /// 2 seconds by default.
+    #[must_use]
+    pub fn connect_timeout(mut self, limit: Duration) -> Self {
+        self.connect_timeout = limit;
+        self
+    }
+
+    /// Sets how long one request may take, from its first byte to the last byte of its answer; 30 seconds by
+    /// default.
+    #[must_use]
+    pub fn request_timeout(mut self, limit: Duration) -> Self {
+        self.request_timeout = limit;
+        self
+    }
+
+    /// Sets how long all requests of one operation may take in total, including the pauses between them; 60
+    /// seconds by default.
+    #[must_use]
+    pub fn deadline(mut self, limit: Duration) -> Self {
+        self.deadline = limit;
+        self
+    }
+
+    /// Sets how many operations of this handle run at a time, at least 1; 64 by default. Others wait for
+    /// their turn.
+    #[must_use]
+    pub fn max_in_flight(mut self, operations: usize) -> Self {
+        self.max_in_flight = operations.max(1);
+        self
+    }
+
+    /// Sets the maximum size of an object in bytes; 256 MiB by default. An object is sent in one request and
+    /// held in memory as a whole.
+    #[must_use]
+    pub fn max_object_size(mut self, bytes: u64) -> Self {
+        self.max_object_size = bytes;
+        self
+    }
+
+    /// Sets the variables of the cloud by their usual names (`AWS_…`, `GOOGLE_…`, `AZURE_…`), in place of the
     /// process's environment. Their values are never shown. Programs that print credentials get them too, on
     /// top of the environment that they inherit.
     ///
@@ -41,36 +96,24 @@ pub struct ObjectOptions {
     ///
     /// Proxies are those of the process (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`), unless
     /// `AWS_PROXY_URL` names one, with `AWS_PROXY_EXCLUDES` and `AWS_PROXY_CA_CERTIFICATE`. `AWS_TIMEOUT` and
-    /// `AWS_CONNECT_TIMEOUT` are refused: the timeouts are fields of this struct. All of these exist for the
+    /// `AWS_CONNECT_TIMEOUT` are refused: the timeouts are set here. All of these exist for the
     /// other clouds as well.
     ///
     /// The complete list: the configuration keys of
     /// [S3](https://docs.rs/object_store/0.14/object_store/aws/enum.AmazonS3ConfigKey.html),
     /// [GCS](https://docs.rs/object_store/0.14/object_store/gcp/enum.GoogleConfigKey.html) and
     /// [Azure](https://docs.rs/object_store/0.14/object_store/azure/enum.AzureConfigKey.html).
-    pub variables: BTreeMap<String, String>,
-}
-
-impl Default for ObjectOptions {
-    fn default() -> Self {
-        Self {
-            connect_timeout: Duration::from_secs(2),
-            request_timeout: Duration::from_secs(30),
-            deadline: Duration::from_secs(60),
-            max_in_flight: 64,
-            max_object_size: 256 << 20,
-            variables: BTreeMap::new(),
-        }
+    #[must_use]
+    pub fn variables(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.variables = variables.into_iter().collect();
+        self
     }
-}
 
-impl ObjectOptions {
     /// The defaults with the clouds' variables among these, and with those that locate the files of the
     /// clouds' programs (`HOME`, `USERPROFILE`, `APPDATA`); all others are ignored.
     ///
     /// ```
     /// let options = pflow_backend_object::ObjectOptions::from_env(std::env::vars());
-    /// assert!(options.variables.keys().all(|name| !name.starts_with("PATH")));
     /// ```
     pub fn from_env(variables: impl IntoIterator<Item = (String, String)>) -> Self {
         let is_of_a_cloud = |name: &str| {

@@ -48,7 +48,7 @@ async fn a_credential_process_is_run_once_and_again_before_its_credentials_expir
     let in_an_hour = (environment.now() + Duration::from_secs(3_600)).to_rfc3339();
     program(tool, "my tool", &counting(&printing("ONE", &in_an_hour)));
     let others = [("AWS_ENDPOINT_URL", server.url.as_str())];
-    let options = ObjectOptions { variables: variables(tool, &others), ..ObjectOptions::default() };
+    let options = ObjectOptions::new().variables(variables(tool, &others));
     let backend = ObjectBackend::open(&"s3://plans".parse().unwrap(), options, environment.clone()).unwrap();
     assert_eq!(runs(&log), 0, "opening runs nothing");
     let signed = async || {
@@ -110,7 +110,7 @@ async fn a_program_that_gives_no_credentials_is_named_without_what_it_says() {
             [("AWS_PROFILE", profile), ("PATH", path.as_str()), ("AWS_ENDPOINT_URL", "https://127.0.0.1:1")];
         let mut options = impatient(variables(home.path(), &others));
         if profile == "endless" {
-            options.request_timeout = Duration::from_secs(3);
+            options = options.request_timeout(Duration::from_secs(3));
         }
         let backend = open("s3://plans", options).unwrap();
         let error = backend.get(&key()).await.unwrap_err();
@@ -206,11 +206,8 @@ async fn the_real_aws_exports_credentials() {
             ("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:1"),
             ("AWS_MAX_ATTEMPTS", "1"),
         ];
-        let backend = open(
-            "s3://plans",
-            ObjectOptions { variables: variables(home.path(), &others), ..ObjectOptions::default() },
-        )
-        .unwrap();
+        let backend =
+            open("s3://plans", ObjectOptions::new().variables(variables(home.path(), &others))).unwrap();
         let words = if is_old { "is too old" } else { words };
         assert_says(&backend.get(&key()).await.unwrap_err(), ErrorKind::Denied, &[words]);
     }

@@ -12,7 +12,7 @@ use std::{
 use common::{impatient, open, raw::RawServer};
 use object_store::ClientConfigKey;
 use pflow_backend::{Batch, Commit, Error, ErrorKind, Key, Operation, StorageBackend};
-use pflow_backend_object::{ObjectBackend, ObjectOptions};
+use pflow_backend_object::ObjectBackend;
 use pflow_test_endpoints::s3_variables;
 
 fn open_with(endpoint: &str, settings: &[(&str, &str)]) -> Result<ObjectBackend, Error> {
@@ -147,7 +147,7 @@ async fn http2_alone_is_spoken_when_it_is_set() {
     variables.insert("AWS_HTTP1_ONLY".to_owned(), "false".to_owned());
     variables.insert("AWS_HTTP2_ONLY".to_owned(), "true".to_owned());
     let deadline = Duration::from_millis(100);
-    let backend = open("s3://plans/p", ObjectOptions { deadline, ..impatient(variables) }).unwrap();
+    let backend = open("s3://plans/p", impatient(variables).deadline(deadline)).unwrap();
     // The server speaks HTTP/1 alone, so what it answers cannot be read.
     backend.stat(&Key::parse("a").unwrap()).await.unwrap_err();
     let begun = heard.lock().unwrap().first().cloned().unwrap();

@@ -12,7 +12,7 @@ use common::{
 };
 use futures::TryStreamExt;
 use pflow_backend::{Batch, Commit, Error, ErrorKind, Key, Operation, Outcome, Prefix, StorageBackend};
-use pflow_backend_object::{ObjectBackend, ObjectOptions};
+use pflow_backend_object::ObjectBackend;
 use pflow_test_endpoints::s3_variables;
 
 /// What no error may show.
@@ -273,10 +273,7 @@ async fn tls_where_plain_http_is_configured_is_told() {
 async fn a_server_that_is_silent_at_the_handshake_is_unreachable() {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("https://{}", silent.local_addr().unwrap());
-    let limits = ObjectOptions {
-        connect_timeout: Duration::from_millis(200),
-        ..impatient(s3_variables(&endpoint, "plans"))
-    };
+    let limits = impatient(s3_variables(&endpoint, "plans")).connect_timeout(Duration::from_millis(200));
     let backend = open("s3://plans/p", limits).unwrap();
     let error = backend.get(&key()).await.unwrap_err();
     assert_sentence(&error, ErrorKind::Unavailable, SURELY_NOT, &[&endpoint, "cannot be reached"]);

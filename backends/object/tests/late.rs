@@ -13,7 +13,7 @@ use tokio::runtime::Builder;
 #[test]
 fn a_copy_whose_runtime_ended_is_reported_and_not_waited_for() {
     let server = S3Endpoint::start(["probe"]);
-    let options = ObjectOptions { variables: server.variables("probe"), ..ObjectOptions::default() };
+    let options = ObjectOptions::new().variables(server.variables("probe"));
     let environment = Arc::new(SystemEnvironment::new().unwrap());
     let backend = ObjectBackend::open(&"s3://probe/late".parse().unwrap(), options, environment).unwrap();
     let key = |name: &str| Key::parse(name).unwrap();

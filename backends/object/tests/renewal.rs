@@ -53,7 +53,7 @@ async fn credentials_of_a_container_are_renewed_and_used_while_the_service_fails
         ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &uri),
         ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "hunter2"),
     ];
-    let options = ObjectOptions { variables: variables(&pairs), ..ObjectOptions::default() };
+    let options = ObjectOptions::new().variables(variables(&pairs));
     let backend = ObjectBackend::open(&"s3://plans".parse().unwrap(), options, environment.clone()).unwrap();
     let signed = async || {
         backend.get(&key()).await.unwrap();
@@ -101,7 +101,7 @@ async fn a_credential_service_that_cuts_connections_is_in_trouble() {
     for name in ["AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_METADATA_ENDPOINT"] {
         let pairs = [("AWS_ENDPOINT_URL", "http://127.0.0.1:1"), (name, &url)];
         let limit = Duration::from_millis(200);
-        let options = ObjectOptions { deadline: limit, ..impatient(variables(&pairs)) };
+        let options = impatient(variables(&pairs)).deadline(limit);
         let backend = open("s3://plans", options).unwrap();
         let operation = Operation::put(key(), "x").absent();
         let error = backend.commit(Batch::new().stage([operation])).await.unwrap_err();
@@ -137,7 +137,7 @@ async fn credentials_of_a_machine_are_used_while_its_service_fails() {
     .await;
     let pairs = [("AWS_ENDPOINT_URL", objects.url.as_str()), ("AWS_METADATA_ENDPOINT", service.url.as_str())];
     let limit = Duration::from_secs(2);
-    let options = ObjectOptions { deadline: limit, ..impatient(variables(&pairs)) };
+    let options = impatient(variables(&pairs)).deadline(limit);
     let backend = open("s3://plans", options).unwrap();
     backend.get(&key()).await.unwrap();
     *fails.lock().unwrap() = true;

@@ -83,9 +83,8 @@ async fn a_refused_port_is_said_to_be_unreachable() {
     let endpoint = S3Endpoint::start(["plans"]);
     let (_held, nobody) = refusing();
     let variables = with(&endpoint.variables("plans"), "AWS_ENDPOINT_URL", &nobody);
-    let options = ObjectOptions { variables, ..ObjectOptions::default() };
-    // By default within two seconds: that the pauses keep to it is tested with a clock of its own.
-    assert_eq!(options.connect_timeout, std::time::Duration::from_secs(2));
+    let options = ObjectOptions::new().variables(variables);
+    // That the pauses keep to the limit is tested with a clock of its own.
     let backend = open("s3://plans", options).unwrap();
     let error = backend.commit(Batch::new().stage([Operation::put(key(), "x").absent()])).await.unwrap_err();
     assert_sentence(&error, ErrorKind::Unavailable, &[&nobody, "cannot be reached"]);
@@ -182,7 +181,7 @@ async fn a_credential_service_in_trouble_is_not_one_without_credentials() {
     variables.retain(|name, _| !matches!(name.as_str(), "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY"));
     // It is asked again until the deadline of each operation.
     let limit = std::time::Duration::from_millis(200);
-    let options = ObjectOptions { deadline: limit, request_timeout: limit, ..impatient(variables) };
+    let options = impatient(variables).deadline(limit).request_timeout(limit);
     let backend = open("s3://plans", options).unwrap();
     for error in refusals(&backend).await {
         assert_sentence(

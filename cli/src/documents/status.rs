@@ -82,7 +82,7 @@ impl<'a> Status<'a> {
 
 impl<'a> OnlyInJournal<'a> {
     fn of(waiting: &'a Waiting) -> Self {
-        let Waiting { key, path, reason, remedy } = waiting;
+        let Waiting { key, path, reason, remedy, .. } = waiting;
         Self { key: key.as_str(), path, reason, remedy: remedy.as_deref() }
     }
 }

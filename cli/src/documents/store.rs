@@ -34,7 +34,7 @@ pub(crate) struct Reindexed {
 
 impl Made {
     pub(crate) fn of(store: &Store, created: bool, repaired: Option<Repaired>) -> Self {
-        let rebuilt = |Repaired { config, kept, added }| Rebuilt { config, kept, added };
+        let rebuilt = |Repaired { config, kept, added, .. }| Rebuilt { config, kept, added };
         Self {
             location: store.location().to_owned(),
             store_id: store.config().store_id,

@@ -63,7 +63,9 @@ impl Break {
         let broken = session.changing(format!("the breaking of the lock of {id}"), None, breaking).await?;
         let text = format!("{id}: broke the lease {} of {}", broken.id, leases::who(&broken));
         // What the break itself has left: somebody else may have the lock already.
-        let after = LockState { lease: None, live: false, standing: None, fence: broken.fence + 1, ..state };
+        let mut after = state;
+        (after.lease, after.live, after.standing) = (None, false, None);
+        after.fence = broken.fence + 1;
         session.answer(&text, &Broken::done(&broken.id, &after))
     }
 

@@ -26,6 +26,7 @@ pub(crate) struct Flows {
 
 /// A drawing of one storage flow.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Drawing {
     /// The name of the flow.
     pub name: String,

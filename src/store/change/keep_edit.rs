@@ -42,7 +42,7 @@ impl Sought {
         let Conflict::ModifiedOutside { id, found, .. } = &met.conflict else { return None };
         let objects = change.shared.objects.clone();
         // An edit is kept even if it is not complete IR, whatever strictness the store demands of a save.
-        let limits = Limits { strictness: Strictness::Plain, ..change.shared.settings.limits };
+        let limits = change.shared.settings.limits.strictness(Strictness::Plain);
         Some(Self { objects, id: id.clone(), hash: *found, limits })
     }
 

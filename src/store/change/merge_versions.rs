@@ -170,9 +170,7 @@ impl Work {
 
     fn merged(self) -> std::result::Result<Outcome, DocumentError> {
         let Self { base, ours, given, theirs, limits } = self;
-        let read = |content: &Bytes| {
-            Document::parse(content.clone(), &Limits { strictness: Strictness::Plain, ..limits })
-        };
+        let read = |content: &Bytes| Document::parse(content.clone(), &limits.strictness(Strictness::Plain));
         let base_record = base.as_ref().map(|base| &base.record).filter(|record| !record.deleted);
         let base_document = base.as_ref().and_then(|base| base.content.as_ref()).map(read).transpose()?;
         let (theirs, their, edit) = match theirs {

@@ -32,6 +32,7 @@ const HIGHEST_TOLD: u64 = u64::MAX / 2;
 
 /// The changes that a repair would make.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct RepairPlan {
     /// Heads that would be moved.
     pub moves: Vec<HeadMove>,
@@ -43,6 +44,7 @@ pub struct RepairPlan {
 
 /// A head that a repair moves.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct HeadMove {
     /// The workflow.
     pub id: WorkflowId,
@@ -66,6 +68,7 @@ pub struct HeadMove {
 /// A workflow that cannot be repaired without a person: the person must choose its version, or inspect one of
 /// its objects first.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct UndecidedHead {
     /// The workflow.
     pub id: WorkflowId,
@@ -80,6 +83,7 @@ pub struct UndecidedHead {
 
 /// A version that a head can be moved to.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct VersionTip {
     /// Its generation.
     pub generation: u64,
@@ -93,6 +97,7 @@ pub struct VersionTip {
 
 /// The changes that a repair made.
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct RepairReport {
     /// Heads that were moved.
     pub moved: Vec<HeadMove>,

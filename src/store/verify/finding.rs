@@ -2,6 +2,7 @@ use crate::Remedy;
 
 /// One problem that a verification found.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub struct Finding {
     /// The object.
     pub key: String,
@@ -11,6 +12,13 @@ pub struct Finding {
     pub reason: String,
     /// What repairs it, if there is a way.
     pub remedy: Option<Remedy>,
+}
+
+impl Finding {
+    /// A finding without a repair. See the fields for the parameters.
+    pub fn new(severity: Severity, key: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { key: key.into(), severity, reason: reason.into(), remedy: None }
+    }
 }
 
 /// How severe a finding is.

@@ -29,6 +29,7 @@ const LOOK_AHEAD: usize = 16;
 
 /// The result of a verification.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Report {
     /// The number of verified workflows, including deleted ones.
     pub workflows: usize,

@@ -9,6 +9,7 @@ use super::process;
 /// the start time, the boot and the pid namespace are included. A value that the system does not provide is
 /// none.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Identity {
     /// The machine's name.
     pub host: String,
@@ -25,6 +26,18 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// A process of which no more is known. Its fields can be set.
+    pub fn new(user: impl Into<String>, host: impl Into<String>, pid: u32) -> Self {
+        Self {
+            host: host.into(),
+            user: user.into(),
+            pid,
+            process_start: None,
+            boot_id: None,
+            pid_namespace: None,
+        }
+    }
+
     /// Reads the identity from the system.
     pub(super) fn of_this_process() -> Self {
         #[allow(clippy::disallowed_methods, reason = "the one place that asks for the process id")]

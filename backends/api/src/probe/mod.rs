@@ -73,30 +73,65 @@ const ATTEMPTS: u32 = 2;
 /// The size of a probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Depth {
-    /// The number of keys that are raced for in a round; at least 1.
-    pub keys: usize,
-    /// The number of racers for each key; at least 2.
-    pub racers: usize,
-    /// The number of rounds, each on keys of its own; at least 1.
-    pub rounds: usize,
-    /// The size of the large object in bytes, limited to the storage's maximum object size.
-    pub large: usize,
+    keys: usize,
+    racers: usize,
+    rounds: usize,
+    large: usize,
 }
 
 impl Default for Depth {
-    /// One round of 12 keys with 3 racers, and an object of 1 MiB: short enough for the first write to wait
-    /// for it.
     fn default() -> Self {
-        Self { keys: 12, racers: 3, rounds: 1, large: 1 << 20 }
+        Self::new()
     }
 }
 
 impl Depth {
+    /// One round of 12 keys with 3 racers, and an object of 1 MiB: short enough for the first write to wait
+    /// for it.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { keys: 12, racers: 3, rounds: 1, large: 1 << 20 }
+    }
+
     /// 8 rounds of 16 keys with 8 racers, and an object of 16 MiB: about 2,200 requests, for a person who
     /// asks for it.
     #[must_use]
     pub fn thorough() -> Self {
         Self { keys: 16, racers: 8, rounds: 8, large: 16 << 20 }
+    }
+
+    /// Sets the number of keys that are raced for in a round; at least 1.
+    #[must_use]
+    pub fn keys(mut self, keys: usize) -> Self {
+        self.keys = keys.max(1);
+        self
+    }
+
+    /// Sets the number of racers for each key; at least 2.
+    #[must_use]
+    pub fn racers(mut self, racers: usize) -> Self {
+        self.racers = racers.max(2);
+        self
+    }
+
+    /// Sets the number of rounds, each on keys of its own; at least 1.
+    #[must_use]
+    pub fn rounds(mut self, rounds: usize) -> Self {
+        self.rounds = rounds.max(1);
+        self
+    }
+
+    /// Sets the size of the large object in bytes. It is limited to the storage's maximum object size.
+    #[must_use]
+    pub fn large(mut self, bytes: usize) -> Self {
+        self.large = bytes;
+        self
+    }
+
+    /// How many keys are raced for in total.
+    #[must_use]
+    pub fn races(&self) -> usize {
+        self.keys.saturating_mul(self.rounds)
     }
 }
 
@@ -168,7 +203,7 @@ impl Promise {
     }
 
     fn check(&self, verdict: Verdict) -> Check {
-        Check { name: self.name, promise: self.text, required: self.required, verdict }
+        Check::new(self.name, self.text, self.required, verdict)
     }
 
     fn kept(&self, seen: impl Into<String>) -> Check {
@@ -260,7 +295,7 @@ mod tests {
 
     #[test]
     fn unclear_is_not_safe_and_optional_checks_do_not_count() {
-        let check = |required, verdict| Check { name: "x", promise: "It holds", required, verdict };
+        let check = |required, verdict| Check::new("x", "It holds", required, verdict);
         let report = |checks| Report { checks, left_behind: None };
         let unclear = report(vec![check(true, Verdict::Unclear("Replies were lost".to_owned()))]);
         assert!(!unclear.is_safe() && unclear.broken().is_empty());

@@ -53,13 +53,13 @@ struct Winner {
 
 /// The number of races of each kind that must be conclusive: all but one in twelve.
 pub(super) fn needed(depth: &Depth) -> usize {
-    let races = depth.keys.max(1) * depth.rounds.max(1);
+    let races = depth.races();
     races - races / 12
 }
 
 pub(super) async fn run(ground: &Ground<'_>, checks: &mut Vec<Check>) -> Result<Vec<Raced>, Ended> {
-    let (keys, racers) = (ground.depth.keys.max(1), ground.depth.racers.max(2));
-    let (rounds, needed) = (ground.depth.rounds.max(1), needed(&ground.depth));
+    let (keys, racers) = (ground.depth.keys, ground.depth.racers);
+    let (rounds, needed) = (ground.depth.rounds, needed(&ground.depth));
     let (mut all, mut created, mut updated, mut round) = (Vec::new(), 0, 0, 0);
     while round < rounds || created.min(updated) < needed {
         if round == rounds + MORE_ROUNDS {
@@ -146,7 +146,7 @@ async fn race(
 
 /// Reads the object of a race without a known winner.
 async fn found(ground: &Ground<'_>, race: &Race) -> Tried<Option<Winner>> {
-    let Some(Object { bytes, meta }) = ground.get(&race.key).await? else { return Ok(None) };
+    let Some(Object { meta, bytes }) = ground.get(&race.key).await? else { return Ok(None) };
     ensure!(race.bodies.contains(&bytes), "It gave back bytes that were never written");
     Ok(Some(Winner { body: bytes, version: meta.version }))
 }

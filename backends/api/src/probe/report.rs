@@ -1,6 +1,7 @@
 /// The results of a probe, in order. It ends with the first required guarantee that is broken or unclear.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[must_use = "a probe refuses nothing; its caller does"]
+#[non_exhaustive]
 pub struct Report {
     /// One check for each guarantee that was tested.
     pub checks: Vec<Check>,
@@ -10,6 +11,7 @@ pub struct Report {
 
 /// One guarantee, and its verdict.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Check {
     /// Its name for programs, in kebab case.
     pub name: &'static str,
@@ -20,6 +22,13 @@ pub struct Check {
     pub required: bool,
     /// Whether it was kept.
     pub verdict: Verdict,
+}
+
+impl Check {
+    /// A check that was made. See the fields for the parameters.
+    pub fn new(name: &'static str, promise: &'static str, required: bool, verdict: Verdict) -> Self {
+        Self { name, promise, required, verdict }
+    }
 }
 
 /// Whether a guarantee was kept.

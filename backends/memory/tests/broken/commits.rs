@@ -70,7 +70,7 @@ impl Faulty {
                 let is = |it: &Operation| matches!(it.precondition(), Precondition::Is(_));
                 let refused = batch.operations().find(|(_, it)| is(it)).map(|(at, _)| at);
                 match refused {
-                    Some(at) => Ok(Commit::Conflict(Conflict { at, current: None, applied: 0 })),
+                    Some(at) => Ok(Commit::Conflict(Conflict::new(at, None, 0))),
                     None => self.objects.commit(batch).await,
                 }
             }
@@ -116,9 +116,11 @@ impl Faulty {
                 Ok(if is_committed(&answer) { Commit::Committed(versions(&batch)) } else { answer })
             }
             Fault::ConflictsAreAtTheFirst => Ok(match self.objects.commit(batch).await? {
-                Commit::Conflict(it) => {
-                    Commit::Conflict(Conflict { at: Position { stage: 0, operation: 0 }, ..it })
-                }
+                Commit::Conflict(it) => Commit::Conflict(Conflict::new(
+                    Position { stage: 0, operation: 0 },
+                    it.current,
+                    it.applied,
+                )),
                 committed => committed,
             }),
             Fault::KeepsTheStagesBeforeAConflict | Fault::GoesOnBehindAConflict => {
@@ -137,7 +139,7 @@ impl Faulty {
                 for (at, operation) in batch.operations() {
                     let one = Batch::new().stage([operation.clone()]);
                     if let Err(conflict) = self.objects.commit(one).await?.into_result() {
-                        return Ok(Commit::Conflict(Conflict { at, ..conflict }));
+                        return Ok(Commit::Conflict(Conflict::new(at, conflict.current, conflict.applied)));
                     }
                     yield_now().await;
                 }
@@ -190,7 +192,7 @@ impl Faulty {
             let found = self.objects.stat(operation.key()).await?;
             let current = found.map(|meta| self.called(meta.size, &meta.version));
             if !operation.precondition().holds(current.as_ref()) {
-                return Ok(Some(Conflict { at, current, applied: 0 }));
+                return Ok(Some(Conflict::new(at, current, 0)));
             }
         }
         Ok(None)

@@ -67,7 +67,7 @@ pub(crate) fn list(store: &Faulty, prefix: Prefix, after: Option<Key>) -> BoxStr
         Fault::HidesDotFiles => {
             honest.try_filter(|line| ready(!line.key.segments().any(|it| it.starts_with('.')))).boxed()
         }
-        Fault::ListsNoSizes => honest.map_ok(|line| Listed { size: 0, ..line }).boxed(),
+        Fault::ListsNoSizes => honest.map_ok(|line| Listed::new(line.key, 0, line.modified)).boxed(),
         _ => honest,
     }
 }

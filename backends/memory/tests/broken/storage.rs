@@ -99,13 +99,8 @@ impl Faulty {
     /// The object that a folder is taken for.
     async fn folder(&self, key: &Key) -> Result<Option<Object>> {
         let below = listings::all(&self.objects).await?.into_iter().find(|line| line.key.is_below(key));
-        let meta = |line: Listed| Meta {
-            key: key.clone(),
-            size: 0,
-            version: Version::of_content(b""),
-            modified: line.modified,
-        };
-        Ok(below.map(|line| Object { meta: meta(line), bytes: Default::default() }))
+        let meta = |line: Listed| Meta::new(key.clone(), 0, Version::of_content(b""), line.modified);
+        Ok(below.map(|line| Object::new(meta(line), "")))
     }
 
     fn remove_last_put(&self) {

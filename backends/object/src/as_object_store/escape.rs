@@ -41,7 +41,7 @@ const BEHIND_ALL: &str = "zz";
 pub(super) fn key(path: &Path) -> Result<Key, InvalidKey> {
     let name = path.as_ref();
     if name.split('/').any(str::is_empty) {
-        return Err(InvalidKey { name: name.to_owned(), reason: "a part of the path is empty" });
+        return Err(InvalidKey::new(name, "a part of the path is empty"));
     }
     Key::parse(format!("{FOLDER}/{}{OBJECT}", escaped(name)))
 }

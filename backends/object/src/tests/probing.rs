@@ -14,7 +14,7 @@ use super::{
 
 /// The large object does not matter here and costs time in a debug build.
 fn depth() -> Depth {
-    Depth { large: 4_096, ..Depth::default() }
+    Depth::new().large(4_096)
 }
 
 /// The report of the probe, and its duration.

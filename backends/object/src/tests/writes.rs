@@ -99,7 +99,7 @@ async fn replaced_own_write_is_overtaken_and_never_a_conflict() {
         let answer = commit(&backend, put("a", "mine").is(version)).await.unwrap();
         let current = backend.stat(&key("a")).await.unwrap().map(|meta| meta.version);
         let at = Position { stage: 0, operation: 0 };
-        assert_eq!(answer, Commit::Overtaken(Conflict { at, current, applied: 0 }), "{status}");
+        assert_eq!(answer, Commit::Overtaken(Conflict::new(at, current, 0)), "{status}");
     }
 }
 

@@ -18,7 +18,7 @@ fn answering(commit: pflow_backend::Result<Commit>) -> AsObjectStore {
 }
 
 fn conflict(stage: usize, applied: usize) -> Conflict {
-    Conflict { at: Position { stage, operation: 0 }, current: Some(Version::new("7")), applied }
+    Conflict::new(Position { stage, operation: 0 }, Some(Version::new("7")), applied)
 }
 
 fn modes() -> [PutMode; 3] {

@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use object_store::{Error, ObjectStoreExt};
-use pflow_backend::Capabilities;
 
 use crate::{
     listed, memory, over, path,
@@ -88,7 +87,7 @@ async fn without_conditional_deletes_a_rename_still_moves() {
     let objects = memory();
     objects.put(&path("a"), "1".into()).await.unwrap();
     let plan = Plan {
-        capabilities: Some(Capabilities { conditional_delete: false, ..objects.backend().capabilities() }),
+        capabilities: Some(objects.backend().capabilities().conditional_delete(false)),
         ..Plan::default()
     };
     let store = over(Meddling::new(&objects, plan, || Box::pin(async {})));

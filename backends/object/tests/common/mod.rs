@@ -30,8 +30,7 @@ impl Bucket {
     }
 
     fn options(&self) -> ObjectOptions {
-        let variables = self.variables.clone();
-        ObjectOptions { max_object_size: 2 << 20, variables, ..ObjectOptions::default() }
+        ObjectOptions::new().max_object_size(2 << 20).variables(self.variables.clone())
     }
 }
 
@@ -47,7 +46,7 @@ pub(crate) fn environment() -> Arc<SystemEnvironment> {
 
 /// Limits for tests of what fails: long enough for a busy machine, short enough for a person.
 pub(crate) fn impatient(variables: BTreeMap<String, String>) -> ObjectOptions {
-    ObjectOptions { deadline: Duration::from_secs(5), variables, ..ObjectOptions::default() }
+    ObjectOptions::new().deadline(Duration::from_secs(5)).variables(variables)
 }
 
 struct Place {
@@ -74,11 +73,11 @@ impl Site for Place {
     }
 
     async fn losing_a_reply(&self) -> Result<Option<Arc<dyn StorageBackend>>> {
-        let mut options = self.bucket.options();
-        let endpoint = options.variables.get_mut(self.bucket.endpoint).unwrap();
+        let mut variables = self.bucket.variables.clone();
+        let endpoint = variables.get_mut(self.bucket.endpoint).unwrap();
         let server = endpoint.strip_prefix("http://").unwrap().to_owned();
         let (address, path) = server.split_once('/').unwrap_or((&server, ""));
         *endpoint = format!("http://{}/{path}", losing::one_reply(address.to_owned()).await);
-        Ok(Some(Arc::new(open(&self.url, options)?)))
+        Ok(Some(Arc::new(open(&self.url, self.bucket.options().variables(variables))?)))
     }
 }
