@@ -30,6 +30,7 @@ pub mod document;
 mod error;
 pub mod flow;
 pub mod format;
+mod gate;
 pub mod index;
 mod lease;
 #[cfg(test)]

@@ -20,7 +20,7 @@ use pflow_store::{
     },
 };
 use serde_json::{Value, json};
-use support::{Probe, Server, everything, id, save};
+use support::{Fault, Left, Probe, Server, everything, id, save};
 
 const HERE: &str = "s3://plans at https://storage.example";
 const THERE: &str = "s3://plans at https://other.example";
@@ -237,6 +237,47 @@ async fn outdated_probe_is_repeated() {
     let now = config(&server).await;
     assert_eq!((&now["probed"][0]["probe"], &now["later"]), (&json!(VERSION), &json!("kept")));
     assert_eq!(places(&server).await, [HERE]);
+}
+
+/// Puts a field of a later program into the config.
+async fn put_later(server: &Server) {
+    let mut config = config(server).await;
+    config["later"] = json!("kept");
+    let text = support::resealed("config.json", config.to_string().into());
+    let put = Operation::put(Key::parse("config.json").unwrap(), text);
+    assert!(matches!(server.commit(Batch::new().stage([put])).await.unwrap(), Commit::Committed(_)));
+}
+
+#[tokio::test]
+async fn change_of_the_config_keeps_what_others_changed() {
+    for landed in [false, true] {
+        let server = server_with_store().await;
+        let probe = Probe::new(Arc::new(server.at(THERE)));
+        let store = open(probe.clone()).await.unwrap();
+        let other = server.clone();
+        probe.overtake("config.json", landed, move || async move { put_later(&other).await });
+        store.save(save("a", "2", Expect::Any)).await.unwrap();
+        assert_eq!(
+            (places(&server).await, &config(&server).await["later"]),
+            (vec![HERE.to_owned(), THERE.to_owned()], &json!("kept"))
+        );
+        assert_eq!(store.config().probed.len(), 2, "the handle uses the config that it wrote");
+    }
+}
+
+#[tokio::test]
+async fn change_of_the_config_is_settled_after_lost_replies() {
+    for (left, times, puts, recorded) in
+        [(Left::All, 1, 1, true), (Left::Stages(0), 1, 2, true), (Left::Stages(0), 9, 3, false)]
+    {
+        let server = server_with_store().await;
+        let probe = Probe::new(Arc::new(server.at(THERE)));
+        let store = open(probe.clone()).await.unwrap();
+        probe.fail(Fault { touching: "config.json", times, ..Fault::unknown(left) });
+        store.save(save("a", "2", Expect::Any)).await.unwrap();
+        assert_eq!(probe.take().puts("config.json"), puts, "{left:?} {times}");
+        assert_eq!(places(&server).await.len(), 1 + usize::from(recorded), "{left:?} {times}");
+    }
 }
 
 #[tokio::test]

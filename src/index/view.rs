@@ -18,7 +18,8 @@ use super::{
 use crate::{
     Result,
     format::{Head, WorkflowId},
-    repo::{Gate, Objects},
+    gate::Gate,
+    repo::Objects,
 };
 
 /// The index as one process holds it: what it has read stays in memory until it sees a newer root.

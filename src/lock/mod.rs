@@ -40,12 +40,7 @@ use waiting::Pace;
 
 pub use crate::lease::{Holder, Live, Sight, Stale, Standing};
 use crate::{
-    Error, Result,
-    behind::Behind,
-    flow::Flow,
-    format::Lease,
-    index::Index,
-    repo::{Gate, Objects},
+    Error, Result, behind::Behind, flow::Flow, format::Lease, gate::Gate, index::Index, repo::Objects,
 };
 use grants::Grants;
 pub use guard::LeaseGuard;

@@ -1,4 +1,4 @@
-//! Compare-and-swap of a register. A register is the head of a workflow or the root of the index, and every
+//! Compare-and-swap of a register: the head of a workflow, the root of the index, or `config.json`. Every
 //! change of a store is one such swap.
 //!
 //! [`swap`] commits one batch and classifies its outcome. [`Unsettled`] settles an unknown outcome. [`Tries`]

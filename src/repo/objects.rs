@@ -255,11 +255,6 @@ pub(crate) fn unreadable(key: &Key, source: FormatError) -> Error {
     Error::Format { key: key.to_string(), source }
 }
 
-/// Refuses a store that needs features that this program does not know.
-pub(super) fn check_features(unknown: Vec<String>) -> Result<()> {
-    if unknown.is_empty() { Ok(()) } else { Err(Error::MissingFeatures { features: unknown }) }
-}
-
 pub(crate) fn corrupt(key: &Key, reason: String) -> Error {
     Error::Corrupt { key: key.to_string(), reason }
 }

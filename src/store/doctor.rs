@@ -5,7 +5,7 @@ use super::{
     open::Opening,
     place::{folder_without_config, holds_anything, holds_config, is_empty, own_config, without_config},
 };
-use crate::{Error, Result, repo::trust};
+use crate::{Error, Result, gate::trust};
 
 /// The result of a probe of the storage.
 #[derive(Debug, Clone, PartialEq, Eq)]

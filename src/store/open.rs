@@ -23,9 +23,10 @@ use super::{
 use crate::{
     Error, Result,
     format::{Config, keys},
+    gate::trust,
     index,
     register::{Around, Derived, Swapped, swap},
-    repo::{Objects, trust, unreadable},
+    repo::{Objects, unreadable},
 };
 
 /// A storage on which a store is to be opened or created.

@@ -9,7 +9,8 @@ use pflow_backend::Prefix;
 use crate::{
     Error, Result,
     format::{Config, FormatError, keys},
-    repo::{Objects, read_config},
+    gate::read_config,
+    repo::Objects,
 };
 
 /// How many names of a foreign location its error lists.

@@ -8,9 +8,10 @@ use super::{open::Opening, settings::Settings, upkeep::Upkeep};
 use crate::{
     Error, Result,
     format::Config,
+    gate::Gate,
     index::{Index, Policy},
     lock::{Locks, Observer},
-    repo::{Gate, Objects},
+    repo::Objects,
 };
 
 /// The state that all operations of one store share.

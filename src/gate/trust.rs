@@ -4,20 +4,12 @@
 use std::{pin::pin, time::Duration};
 
 use futures::future::{Either, select};
-use pflow_backend::{
-    Batch, Commit, Operation,
-    probe::{self, Depth, Report},
-};
+use pflow_backend::probe::{self, Depth, Report};
 
-use super::{Objects, objects::check_features, unreadable};
-use crate::format::{Config, keys};
-use crate::{Error, NOTICES, Result};
+use crate::{Error, NOTICES, Result, format::keys, repo::Objects};
 
 /// A probe that takes longer than this is announced.
 const SILENT: Duration = Duration::from_secs(1);
-
-/// How many times to try to record a verdict while other writers keep rewriting `config.json`.
-const ATTEMPTS: usize = 3;
 
 /// The result of a conclusive probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,34 +63,4 @@ impl Verdict {
             Self::Unsafe(broken) => Err(Error::UnsafeStorage { place: place.to_owned(), broken }),
         }
     }
-}
-
-/// Records in `config.json` that the place is safe, or removes that record. Returns the config as it is now;
-/// none if other writers kept rewriting it. The next writer probes again in that case.
-///
-/// If two processes write the same record at the same time, neither may notice the other. Both intended the
-/// same result.
-pub(crate) async fn remember(objects: &Objects, place: &str, verdict: &Verdict) -> Result<Option<Config>> {
-    let key = keys::config();
-    for _ in 0..ATTEMPTS {
-        // Removed, or not yet a store: there is nowhere to record the verdict.
-        let Some(object) = objects.get(&key).await? else { return Ok(None) };
-        let before = Config::decode(&object.bytes).map_err(|source| unreadable(&key, source))?;
-        check_features(before.features.unknown_to_writers())?;
-        let mut config = before.clone();
-        match verdict {
-            Verdict::Safe => config.remember_probe(place, objects.now()),
-            Verdict::Unsafe(_) => config.forget_probe(place),
-        }
-        if config == before {
-            return Ok(Some(config));
-        }
-        let encoded = config.encode().map_err(|source| unreadable(&key, source))?;
-        let put = Operation::put(key.clone(), encoded).is(object.meta.version);
-        match objects.commit(Batch::new().stage([put]), || format!("the change of {key}")).await? {
-            Commit::Committed(_) => return Ok(Some(config)),
-            Commit::Conflict(_) | Commit::Overtaken(_) => {}
-        }
-    }
-    Ok(None)
 }

@@ -1,3 +1,9 @@
+//! Who may read and write a store: the features that `config.json` names, and the verdict of a probe of the
+//! storage.
+
+mod config;
+pub(crate) mod trust;
+
 use std::{
     error::Error as _,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -9,14 +15,10 @@ use pflow_backend::{
     probe::{Depth, Report},
 };
 
-use super::{
-    Objects,
-    objects::check_features,
-    trust::{self, Verdict},
-    unreadable,
-};
-use crate::format::{Config, keys};
-use crate::{Error, Result};
+pub(crate) use config::read_config;
+use trust::Verdict;
+
+use crate::{Error, Result, format::Config, repo::Objects};
 
 /// For this long, every writer of this handle gets the failure of the last probe; after that, the next writer
 /// probes again. So a batch costs one probe, and not one for each of its workflows.
@@ -182,12 +184,16 @@ impl Gate {
         Ok(report)
     }
 
-    /// Keeps a verdict, and records it in `config.json` for other processes. If it cannot be recorded, they
-    /// only have to probe again.
+    /// Keeps a verdict: a safe place is recorded in `config.json` for other processes, and the record of an
+    /// unsafe one is removed. If that fails, they only have to probe again.
     async fn learn(&self, place: &str, verdict: Verdict) -> Result<()> {
-        match trust::remember(&self.objects, place, &verdict).await {
-            Ok(Some(config)) => self.set_config(config),
-            Ok(None) => tracing::debug!(place, "the verdict on the storage was not written down"),
+        let now = self.objects.now();
+        let changed = self.change_config(|config| match verdict {
+            Verdict::Safe => config.remember_probe(place, now),
+            Verdict::Unsafe(_) => config.forget_probe(place),
+        });
+        match changed.await {
+            Ok(_) => {}
             Err(newer @ Error::MissingFeatures { .. }) => return Err(newer),
             Err(error) => tracing::warn!(place, %error, "the verdict on the storage was not written down"),
         }
@@ -204,8 +210,7 @@ impl Gate {
     }
 }
 
-pub(crate) async fn read_config(objects: &Objects) -> Result<Option<Config>> {
-    let key = keys::config();
-    let Some(object) = objects.get(&key).await? else { return Ok(None) };
-    Config::decode(&object.bytes).map(Some).map_err(|source| unreadable(&key, source))
+/// Refuses a store that needs features that this program does not know.
+fn check_features(unknown: Vec<String>) -> Result<()> {
+    if unknown.is_empty() { Ok(()) } else { Err(Error::MissingFeatures { features: unknown }) }
 }
