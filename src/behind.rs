@@ -5,8 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::{runtime::Handle, task::JoinHandle};
-use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
+use tokio::{runtime::Handle, sync::watch, task::JoinHandle};
 
 /// The background tasks that continue after an answer. Clones count the same tasks.
 ///
@@ -14,22 +13,29 @@ use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 /// waits for it and for earlier ones; tasks that begin meanwhile belong to the next generation.
 ///
 /// Invariant: `rest` returns as soon as every task has ended that had begun when it was called, whatever
-/// begins meanwhile, and however many callers rest at the same time. A closed tracker is never opened again:
-/// a second caller that waits for it would then wait forever.
+/// begins meanwhile, and however many callers rest at the same time. A closed generation gets no new tasks:
+/// a caller that waits for it would then wait forever.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Behind(Arc<Mutex<Generations>>);
 
 #[derive(Debug, Default)]
 struct Generations {
-    present: TaskTracker,
+    present: Generation,
     /// Closed generations that may not be empty.
-    earlier: Vec<TaskTracker>,
+    earlier: Vec<Generation>,
 }
+
+/// Each task holds a receiver; the channel is closed while none exists. No value is ever sent.
+type Generation = watch::Sender<()>;
+
+/// Belongs to one generation, as long as it exists.
+#[derive(Debug)]
+pub(crate) struct Token(#[expect(dead_code, reason = "only its drop counts")] watch::Receiver<()>);
 
 impl Behind {
     /// A token that every [`rest`](Self::rest) from now on waits for, until the token is dropped.
-    pub(crate) fn token(&self) -> TaskTrackerToken {
-        self.lock().present.token()
+    pub(crate) fn token(&self) -> Token {
+        Token(self.lock().present.subscribe())
     }
 
     /// Runs `task` in the background. Panics outside of a tokio runtime.
@@ -56,17 +62,16 @@ impl Behind {
 
     /// Waits for all tasks that have begun so far.
     pub(crate) async fn rest(&self) {
-        for tracker in self.close() {
-            tracker.wait().await;
+        for generation in self.close() {
+            generation.closed().await;
         }
     }
 
     /// Begins a new generation. Returns the earlier ones, all closed.
-    fn close(&self) -> Vec<TaskTracker> {
+    fn close(&self) -> Vec<Generation> {
         let mut generations = self.lock();
         let present = mem::take(&mut generations.present);
-        present.close();
-        generations.earlier.retain(|tracker| !tracker.is_empty());
+        generations.earlier.retain(|generation| !generation.is_closed());
         generations.earlier.push(present);
         generations.earlier.clone()
     }

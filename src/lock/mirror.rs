@@ -2,6 +2,7 @@
 //! that they put there is kept.
 
 use bytes::Bytes;
+use futures::future::try_join;
 use pflow_backend::{Object, Operation, Precondition};
 
 use crate::{
@@ -123,7 +124,7 @@ impl Pair {
     /// Reads both. A mirror that does not match may belong to a newer head than the one that was read, so the
     /// head is read again until it no longer changes.
     pub(super) async fn read(objects: &Objects, id: &WorkflowId) -> Result<Self> {
-        let (stored, there) = futures::try_join!(objects.head(id), There::look(objects, id))?;
+        let (stored, there) = try_join(objects.head(id), There::look(objects, id)).await?;
         Self::settled(objects, stored, there).await
     }
 

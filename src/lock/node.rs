@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use futures::future::try_join;
 use pflow_backend::{Batch, Operation};
 
 use super::{
@@ -151,7 +152,7 @@ impl Question {
         if stored.version.is_none() {
             // A lock may be acquired before the first version. But if the head was lost, the fences that it
             // granted are unknown.
-            futures::try_join!(gate.check_writer_again(), index.refuse_hurt(id, &[]))?;
+            try_join(gate.check_writer_again(), index.refuse_hurt(id, &[])).await?;
         }
         let (identity, sight) = (objects.environment.identity(), observer.sight(&stored.head));
         let decider = Decider { identity, sight, nonce: objects.environment.new_id() };

@@ -1,7 +1,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
-use tokio_util::{sync::CancellationToken, task::task_tracker::TaskTrackerToken};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Locks,
@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     Result,
+    behind::Token,
     conflict::Conflict,
     format::{Lease, LeaseId, WorkflowId},
 };
@@ -44,7 +45,7 @@ struct Ties {
     /// Set by the order to release: no request for the same id starts.
     leaving: Option<Leaving>,
     /// Set by the order to release: closing the store waits.
-    closing: Option<TaskTrackerToken>,
+    closing: Option<Token>,
 }
 
 impl Orders {

@@ -1,7 +1,6 @@
 use futures::{Stream, StreamExt, stream};
 use pflow_backend::{ErrorKind, Outcome};
-use tokio::task::JoinError;
-use tokio_util::task::AbortOnDropHandle;
+use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use super::{SaveRequest, Saved, Store};
@@ -34,15 +33,21 @@ impl Store {
             let what = format!("the save of {id}");
             // A task of its own, so that all processors are used. It is aborted when the stream is dropped.
             let save = async move { store.save_of_batch(request).await };
-            let save = AbortOnDropHandle::new(tokio::spawn(save.in_current_span()));
+            let mut task = JoinSet::new();
+            task.spawn(save.in_current_span());
             async move {
-                let stopped = |error: JoinError| {
-                    let source = pflow_backend::Error::new(ErrorKind::Unavailable, "The save was stopped")
-                        .with_source(error)
-                        .with_outcome(Outcome::Unknown);
-                    Error::OutcomeUnknown { what, source }
+                let stopped = || {
+                    pflow_backend::Error::new(ErrorKind::Unavailable, "The save was stopped")
+                        .with_outcome(Outcome::Unknown)
                 };
-                (id, save.await.map_err(stopped).flatten())
+                let saved = match task.join_next().await {
+                    Some(Ok(saved)) => saved,
+                    Some(Err(error)) => {
+                        Err(Error::OutcomeUnknown { what, source: stopped().with_source(error) })
+                    }
+                    None => Err(Error::OutcomeUnknown { what, source: stopped() }),
+                };
+                (id, saved)
             }
         });
         let between = store.clone();

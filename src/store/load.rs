@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use futures::{join, try_join};
+use futures::future::{join, try_join};
 use pflow_backend::{Batch, Key, Object, Operation, Precondition};
 use serde::de::DeserializeOwned;
 
@@ -83,7 +83,7 @@ impl Store {
         let objects = &self.shared.objects;
         let copy_key = keys::content(id, MediaType::Json);
         let plain_files = objects.traits.plain_files;
-        let (mut stored, mut copy) = try_join!(objects.head(id), objects.get(&copy_key))?;
+        let (mut stored, mut copy) = try_join(objects.head(id), objects.get(&copy_key)).await?;
         for _ in 0..ATTEMPTS {
             let current = match live(&stored.head) {
                 Ok(current) => current,
@@ -107,7 +107,7 @@ impl Store {
             let version = objects.named_version(id, &reference);
             let version = if plain_files {
                 // IMPORTANT: an edit is judged by a copy that was read between two reads of the same head.
-                let (version, again) = join!(version, objects.get(&copy_key));
+                let (version, again) = join(version, objects.get(&copy_key)).await;
                 copy = again?;
                 version
             } else {

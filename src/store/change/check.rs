@@ -1,6 +1,6 @@
 use std::sync::{Arc, atomic::Ordering};
 
-use futures::try_join;
+use futures::future::try_join;
 use pflow_backend::{Batch, Commit, Key};
 
 use super::{
@@ -108,7 +108,7 @@ impl Node<Change, Error> for CheckConflicts {
             question.attempts.iter().flat_map(|attempt| attempt.swap.fresh.iter().cloned()).collect();
         let (stored, copy) = if question.creates && question.is_likely_new() {
             // The gate is checked in the same round trip.
-            try_join!(read(shared, id, &own), shared.gate.check_writer_again())?.0
+            try_join(read(shared, id, &own), shared.gate.check_writer_again()).await?.0
         } else {
             let read = read(shared, id, &own).await?;
             if read.0.version.is_none() && question.creates {
@@ -238,7 +238,7 @@ async fn read(shared: &Shared, id: &WorkflowId, own: &[Key]) -> Result<(StoredHe
         return Ok((objects.head(id).await?, CopyState::Absent));
     }
     let copy_key = keys::content(id, MediaType::Json);
-    let (stored, copy) = try_join!(objects.head(id), objects.get(&copy_key))?;
+    let (stored, copy) = try_join(objects.head(id), objects.get(&copy_key)).await?;
     if let Some(state) = CopyState::at_a_glance(objects, &stored.head, copy.as_ref()) {
         return Ok((stored, state));
     }

@@ -1,6 +1,6 @@
-use std::{pin::pin, sync::Arc, task::Poll};
+use std::{pin::pin, sync::Arc};
 
-use futures::poll;
+use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -119,12 +119,12 @@ impl Node<Change, Error> for ResolveConflict {
             }
             Doing::Ask { resolver, case, cancel, place } => {
                 let mut asking = pin!(cancel.run_until_cancelled(resolver.resolve(case)));
-                let answer = match poll!(&mut asking) {
+                let answer = match asking.as_mut().now_or_never() {
                     // A policy answers at once, so the waiting change keeps its place in the queue.
-                    Poll::Ready(answer) => answer,
+                    Some(answer) => answer,
                     // IMPORTANT: give up the place, because the resolver may itself wait for a turn in the
                     // same queue.
-                    Poll::Pending => {
+                    None => {
                         place.leave();
                         asking.await
                     }

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use futures::future::join;
 use pflow_backend::{Batch, Commit, Identity, Key, Operation, Outcome, Precondition};
 
 use super::{
@@ -200,8 +201,7 @@ async fn put_first(shared: &Shared, head: &Head, fresh: &Fresh, earlier: &[Key])
     let objects = &shared.objects;
     let own: Vec<Key> = fresh.iter().map(|(key, _)| key).chain(earlier).cloned().collect();
     let batch = Batch::new().stage(puts(fresh));
-    let (put, looked) =
-        futures::join!(objects.backend.commit(batch), shared.index.refuse_hurt(&head.id, &own));
+    let (put, looked) = join(objects.backend.commit(batch), shared.index.refuse_hurt(&head.id, &own)).await;
     let put = match put {
         Ok(Commit::Committed(_)) => Ok(()),
         // The ids are new, so the storage is at fault.

@@ -43,7 +43,7 @@ impl Identity {
         #[allow(clippy::disallowed_methods, reason = "the one place that asks for the process id")]
         let pid = std::process::id();
         Self {
-            host: gethostname::gethostname().to_string_lossy().into_owned(),
+            host: host(),
             user: user(),
             pid,
             process_start: process::stat("self").map(|stat| stat.start),
@@ -60,6 +60,16 @@ impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{}", self.user, self.host)
     }
+}
+
+#[cfg(unix)]
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+#[cfg(not(unix))]
+fn host() -> String {
+    gethostname::gethostname().to_string_lossy().into_owned()
 }
 
 fn user() -> String {

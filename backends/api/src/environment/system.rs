@@ -1,4 +1,5 @@
 use std::{
+    io,
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant, SystemTime},
 };
@@ -22,7 +23,7 @@ pub struct SystemEnvironment {
 #[derive(Debug, thiserror::Error)]
 #[error("Failed to draw randomness from the system")]
 pub struct EnvironmentError {
-    source: getrandom::Error,
+    source: io::Error,
 }
 
 impl SystemEnvironment {
@@ -33,10 +34,26 @@ impl SystemEnvironment {
     #[allow(clippy::disallowed_methods, reason = "the one place that asks the machine")]
     pub fn new() -> Result<Self, EnvironmentError> {
         let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(|source| EnvironmentError { source })?;
+        fill(&mut seed).map_err(|source| EnvironmentError { source })?;
         let identity = Identity::of_this_process();
         Ok(Self { identity, started: Instant::now(), seed, drawn: AtomicU64::new(0) })
     }
+}
+
+/// Up to 256 bytes arrive whole or not at all, so the length needs no check.
+#[cfg(target_os = "linux")]
+#[allow(clippy::disallowed_methods, reason = "the one place that asks the machine")]
+fn fill(seed: &mut [u8; 32]) -> io::Result<()> {
+    use rustix::rand::{GetRandomFlags, getrandom};
+
+    rustix::io::retry_on_intr(|| getrandom(&mut seed[..], GetRandomFlags::empty()))?;
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+#[allow(clippy::disallowed_methods, reason = "the one place that asks the machine")]
+fn fill(seed: &mut [u8; 32]) -> io::Result<()> {
+    Ok(getrandom::fill(seed)?)
 }
 
 #[async_trait]

@@ -334,7 +334,7 @@ mod tests {
         held.source.fails.store(true, Ordering::Relaxed);
         let requests = (0..5).map(|_| held.get_credential());
         let freed = async { held.source.permits.add_permits(5) };
-        let (told, ()) = futures::join!(futures::future::join_all(requests), freed);
+        let (told, ()) = futures::future::join(futures::future::join_all(requests), freed).await;
         for refused in told {
             let fault = crate::failure::fault(&refused.unwrap_err());
             assert!(matches!(fault, crate::fault::Fault::NoCredentials(_)), "{fault:?}");
