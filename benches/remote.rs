@@ -12,9 +12,7 @@
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
-use pflow_store::{
-    Expect, SaveRequest, Store, WorkflowId, pflow_backend::Key, pflow_backend_object::ObjectOptions,
-};
+use pflow_store::{Expect, SaveRequest, Store, WorkflowId, backend::Key, object::ObjectOptions};
 use pflow_test_endpoints::{S3Endpoint, Shaping};
 
 const LATENCY: Duration = Duration::from_millis(20);

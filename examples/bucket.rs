@@ -14,8 +14,7 @@
 use std::{error::Error, time::Duration};
 
 use pflow_store::{
-    Conflict, Expect, SaveRequest, Store, WorkflowId, pflow_backend::probe::Depth,
-    pflow_backend_object::ObjectOptions,
+    Conflict, Expect, SaveRequest, Store, WorkflowId, backend::probe::Depth, object::ObjectOptions,
 };
 use pflow_test_endpoints::S3Endpoint;
 

@@ -9,8 +9,8 @@ use std::{error::Error, sync::Arc};
 
 use pflow_store::{
     Expect, SaveRequest, Store, WorkflowId,
+    backend::async_trait,
     conflict::{Case, ConflictResolver, How, Obstacle, Policy, Resolution},
-    pflow_backend::async_trait,
 };
 
 /// Merges, and keeps ours as another workflow if that is not possible. A program with a user interface would

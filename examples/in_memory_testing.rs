@@ -11,7 +11,7 @@ use std::{error::Error, sync::Arc, time::Duration};
 use pflow_backend_memory::MemoryBackend;
 use pflow_store::{
     Expect, LeaseRequest, SaveRequest, Store, WorkflowId,
-    pflow_backend::{Environment, ManualEnvironment},
+    backend::{Environment, ManualEnvironment},
 };
 
 /// The program under test: a robot that improves a plan, at most once an hour.

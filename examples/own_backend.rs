@@ -21,7 +21,7 @@ use std::{
 use futures::{StreamExt, stream};
 use pflow_store::{
     Expect, SaveRequest, Store, WorkflowId,
-    pflow_backend::{
+    backend::{
         Batch, BoxStream, Bytes, Capabilities, Commit, Conflict, DateTime, Durability, Key, Listed, Meta,
         Object, Operation, Prefix, Result, StorageBackend, Utc, Version, Versions, Waiting, async_trait,
         conformance::{self, Harness, LosingReplies, Site},

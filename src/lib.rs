@@ -18,10 +18,11 @@
 //! No feature is on by default: a store is on a disk or in memory. `s3`, `gcs` and `azure` add stores in
 //! buckets. The program is a separate package, `pflow-store-cli`.
 
-pub use pflow_backend;
-pub use pflow_backend::NOTICES;
+pub use pflow_backend as backend;
+pub use pflow_backend_fs as fs;
+pub use pflow_backend_memory as memory;
 #[cfg(feature = "object")]
-pub use pflow_backend_object;
+pub use pflow_backend_object as object;
 
 mod behind;
 mod blocking;
@@ -31,7 +32,8 @@ mod error;
 pub mod flow;
 pub mod format;
 mod gate;
-pub mod index;
+pub mod health;
+mod index;
 mod lease;
 #[cfg(test)]
 mod lease_model;
@@ -41,16 +43,24 @@ mod operation;
 mod register;
 mod remedy;
 mod repo;
-pub mod store;
+mod store;
 mod text_form;
 
-pub use conflict::{Conflict, Expect};
+pub use conflict::{error::Conflict, expect::Expect};
 pub use error::{Error, ErrorKind, NoContent, Result};
-pub use format::{LeaseId, WorkflowId};
+pub use format::{id::WorkflowId, lease::LeaseId};
 pub use index::{Entry, Query, Sort, Unreadable};
-pub use lock::{LeaseGuard, LeaseRequest};
+pub use lock::{guard::LeaseGuard, request::LeaseRequest};
 pub use remedy::Remedy;
-pub use store::{DeleteRequest, Loaded, SaveRequest, Saved, Store, StoreBuilder, UndeleteRequest, Workflow};
+pub use store::{
+    Store,
+    builder::StoreBuilder,
+    delete::{DeleteRequest, UndeleteRequest},
+    load::Loaded,
+    location::Location,
+    save::{SaveRequest, Saved},
+    workflow::Workflow,
+};
 
 /// Compiles and runs the README's example with the tests.
 #[cfg(doctest)]

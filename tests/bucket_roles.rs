@@ -9,8 +9,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use futures::StreamExt;
 use pflow_store::{
-    DeleteRequest, Error, Expect, LeaseRequest, Store, StoreBuilder, pflow_backend::Prefix,
-    pflow_backend_object::ObjectOptions,
+    DeleteRequest, Error, Expect, LeaseRequest, Store, StoreBuilder, backend::Prefix, object::ObjectOptions,
 };
 use pflow_test_endpoints::{S3Endpoint, s3_variables};
 use policy_support::{Gate, Policy};

@@ -234,7 +234,7 @@ async fn resolver_is_not_called_while_an_attempt_is_unsettled() {
         let raw = site.raw.clone();
         // After the reads of the head and the copy, and the commit with the unknown outcome.
         site.probe.at_call(3, move || async move {
-            use pflow_store::pflow_backend::{Batch, Key, Operation};
+            use pflow_store::backend::{Batch, Key, Operation};
             let put = Operation::put(Key::parse("workflows/a/workflow.json").unwrap(), doc("1", "2"));
             let _committed = raw.commit(Batch::new().stage([put])).await.unwrap();
         });

@@ -13,8 +13,8 @@ use std::{
 use conflict_support::{COPY, Situation, doc, shown, texts};
 use pflow_store::{
     Conflict, Error, ErrorKind, Expect, LeaseRequest, Result, SaveRequest,
+    backend::async_trait,
     conflict::{Case, ConflictResolver, How, Obstacle, Policy, Resolution},
-    pflow_backend::async_trait,
 };
 use support::{Kind, Site, conflict, every_backend, id, notices};
 use tokio_util::sync::CancellationToken;
@@ -350,7 +350,7 @@ async fn changed_edit_needs_new_consent() {
                 let request = Situation::Edited.bring(&site, &store, &other, "a").await;
                 let raw = site.raw.clone();
                 site.probe.at_call(call, move || async move {
-                    use pflow_store::pflow_backend::{Batch, Key, Operation};
+                    use pflow_store::backend::{Batch, Key, Operation};
                     let put = Operation::put(Key::parse(COPY.replace('*', "a")).unwrap(), doc("1", "8"));
                     let _committed = raw.commit(Batch::new().stage([put])).await.unwrap();
                 });

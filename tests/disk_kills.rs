@@ -29,8 +29,8 @@ use futures::TryStreamExt;
 use pflow_backend_fs::FsBackend;
 use pflow_store::{
     Error, Expect, Store, StoreBuilder,
+    backend::{Environment, ManualEnvironment, Prefix, SystemEnvironment},
     document::ContentHash,
-    pflow_backend::{Environment, ManualEnvironment, Prefix, SystemEnvironment},
 };
 use support::{chain, generations, id, notices, save};
 

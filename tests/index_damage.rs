@@ -4,7 +4,7 @@
 mod support;
 
 use futures::StreamExt;
-use pflow_store::{DeleteRequest, Expect, Query, Remedy, Store, store::Finding};
+use pflow_store::{DeleteRequest, Expect, Query, Remedy, Store, health::Finding};
 use support::{Site, damaged, every_backend, generations, id, listing, notices, save};
 
 every_backend!(

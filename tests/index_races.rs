@@ -6,7 +6,7 @@ mod support;
 use std::sync::Arc;
 
 use futures::{StreamExt, future::join_all};
-use pflow_store::{DeleteRequest, Expect, Store, pflow_backend::ManualEnvironment};
+use pflow_store::{DeleteRequest, Expect, Store, backend::ManualEnvironment};
 use support::{Kind, Site, every_backend, generations, history, id, notices, save, unnamed_parts, versions};
 
 every_backend!(concurrent_savers_and_folds_lose_nothing);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures::{StreamExt, future::join_all};
 use pflow_store::{
     Expect, Query, Store,
-    pflow_backend::{ManualEnvironment, Prefix, StorageBackend},
+    backend::{ManualEnvironment, Prefix, StorageBackend},
 };
 use support::{Kind, Remote, Site, generations, listing, notices, save};
 

@@ -7,7 +7,7 @@ mod support;
 use std::{sync::Arc, time::Duration};
 
 use futures::StreamExt;
-use pflow_store::{Expect, Store, pflow_backend::ManualEnvironment};
+use pflow_store::{Expect, Store, backend::ManualEnvironment};
 use support::{Kind, Site, damaged, generations, history, id, notices, plan, save, versions};
 
 const MINUTE: Duration = Duration::from_secs(60);

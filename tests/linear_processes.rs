@@ -10,7 +10,7 @@ use std::{path::Path, sync::Arc, thread};
 use child_support::{Process, place_of_a_child, say, unfinished};
 use linear_support::{Asked, Careless, Client, Event, Fault, Line, Told, check, events, seed};
 use pflow_backend_fs::FsBackend;
-use pflow_store::pflow_backend::{Environment, ManualEnvironment, StorageBackend, SystemEnvironment};
+use pflow_store::backend::{Environment, ManualEnvironment, StorageBackend, SystemEnvironment};
 use rustix::time::{ClockId, clock_gettime};
 
 const PROCESSES: u64 = 8;

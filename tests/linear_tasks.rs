@@ -21,7 +21,7 @@ use std::{
 
 use futures::future::{Either, join_all, select};
 use linear_support::{Answer, Asked, Careless, Client, Event, Fault, Told, Value, check, seed};
-use pflow_store::pflow_backend::{StorageBackend, Version};
+use pflow_store::backend::{StorageBackend, Version};
 use support::{Kind, Site, every_backend};
 
 const TASKS: u64 = 16;

@@ -31,8 +31,8 @@ use lease_support::{
 };
 use pflow_store::{
     Store, StoreBuilder,
-    pflow_backend::{Environment, ManualEnvironment, StorageBackend},
-    pflow_backend_object::{ObjectBackend, ObjectOptions, ObjectUrl},
+    backend::{Environment, ManualEnvironment, StorageBackend},
+    object::{ObjectBackend, ObjectOptions, ObjectUrl},
 };
 use pflow_test_endpoints::{Fault, FaultPlan, Proxy, s3_variables};
 use support::{BucketServer, Hasty, Remote, chain, damaged};

@@ -9,9 +9,9 @@ use chrono::TimeDelta;
 use futures::{StreamExt, TryStreamExt};
 use pflow_store::{
     Conflict, DeleteRequest, Error, Expect, LeaseRequest, Store,
+    backend::{Batch, Environment, Identity, Key, ManualEnvironment, Operation, Process},
     conflict::Policy,
     lock::{Holder, Live, Mirror, Stale, Standing},
-    pflow_backend::{Batch, Environment, Identity, Key, ManualEnvironment, Operation, Process},
 };
 use serde_json::Value;
 use support::{Fault, Kind, Left, Site, conflict, every_backend, id, save};

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use futures::poll;
 use pflow_store::{
     Conflict, Expect, LeaseId, LeaseRequest, Store,
-    pflow_backend::{ErrorKind, Outcome},
+    backend::{ErrorKind, Outcome},
 };
 use support::{Fault, Kind, Left, Site, conflict, every_backend, id, save};
 use tokio::sync::Notify;

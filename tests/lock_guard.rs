@@ -7,9 +7,8 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use pflow_store::{
-    Conflict, Error, ErrorKind, Expect, LeaseRequest, Store,
-    lock::LeaseGuard,
-    pflow_backend::{Environment, ManualEnvironment},
+    Conflict, Error, ErrorKind, Expect, LeaseGuard, LeaseRequest, Store,
+    backend::{Environment, ManualEnvironment},
 };
 use support::{Fault, Kind, Left, Site, conflict, every_backend, id, save};
 

@@ -7,8 +7,8 @@ use std::{sync::Arc, time::Duration};
 
 use pflow_store::{
     Conflict, DeleteRequest, Error, Expect, LeaseId, LeaseRequest, UndeleteRequest,
+    backend::{Environment, ManualEnvironment},
     document::ContentHash,
-    pflow_backend::{Environment, ManualEnvironment},
 };
 use support::{Site, conflict, every_backend, generations, id, notices, plan, save};
 

@@ -13,8 +13,8 @@ use std::{
 
 use pflow_store::{
     Conflict, Expect, LeaseRequest, Store,
+    backend::{ManualEnvironment, async_trait},
     conflict::{Case, ConflictResolver, Policy, Resolution},
-    pflow_backend::{ManualEnvironment, async_trait},
 };
 use support::{Kind, Site, conflict, id, save};
 

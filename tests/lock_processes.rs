@@ -23,7 +23,7 @@ use lease_support::{
 };
 use pflow_store::{
     Store,
-    pflow_backend::{Environment, ManualEnvironment, SystemEnvironment},
+    backend::{Environment, ManualEnvironment, SystemEnvironment},
 };
 use rustix::time::{ClockId, clock_gettime};
 use support::{chain, damaged};

@@ -17,7 +17,7 @@ use std::{
 use chrono::TimeDelta;
 use pflow_store::{
     Conflict, Error, LeaseRequest, Store,
-    pflow_backend::{Environment, ManualEnvironment, Process, SystemEnvironment},
+    backend::{Environment, ManualEnvironment, Process, SystemEnvironment},
 };
 use support::{Fault, Kind, Site, conflict, every_backend, id};
 

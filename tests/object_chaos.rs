@@ -24,8 +24,8 @@ use std::{
 use futures::future::join_all;
 use pflow_store::{
     Error, ErrorKind, Expect, LeaseId, LeaseRequest, SaveRequest, Store,
-    pflow_backend::{Environment, StorageBackend},
-    pflow_backend_object::{ObjectBackend, ObjectOptions, ObjectUrl},
+    backend::{Environment, StorageBackend},
+    object::{ObjectBackend, ObjectOptions, ObjectUrl},
 };
 use pflow_test_endpoints::{CredentialFault, CredentialService, Fault, FaultPlan, Proxy};
 use support::{BucketServer, Hasty, Remote, chain, damaged, everything, id, plan};

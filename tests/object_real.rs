@@ -18,12 +18,12 @@ use std::{collections::BTreeMap, future::poll_fn, pin::pin, sync::Arc, task::Pol
 use futures::{TryStreamExt, future::join_all};
 use pflow_store::{
     DeleteRequest, Error, ErrorKind, Expect, LeaseRequest, Query, Store, StoreBuilder,
-    pflow_backend::{
+    backend::{
         Batch, Environment, Error as StorageError, ErrorKind as StorageErrorKind, Key, Operation, Prefix,
         Result as StorageResult, StorageBackend, SystemEnvironment, async_trait,
         conformance::{self, Harness, Site},
     },
-    pflow_backend_object::{ObjectBackend, ObjectOptions, ObjectUrl},
+    object::{ObjectBackend, ObjectOptions, ObjectUrl},
 };
 use support::{Log, Probe, chain, damaged, id, listing, plan, save};
 

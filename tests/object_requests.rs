@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use pflow_store::{
-    DeleteRequest, Expect, LeaseRequest, Query, Store, StoreBuilder, UndeleteRequest, pflow_backend::Key,
-    pflow_backend_object::ObjectOptions,
+    DeleteRequest, Expect, LeaseRequest, Query, Store, StoreBuilder, UndeleteRequest, backend::Key,
+    object::ObjectOptions,
 };
 use pflow_test_endpoints::{Counts, Kind, S3Endpoint, Shaping};
 use support::{everything, id, listing, save};

@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta};
 use futures::StreamExt;
 use pflow_store::{
     DeleteRequest, Expect, LeaseRequest, Store, UndeleteRequest,
-    pflow_backend::{Environment, ManualEnvironment},
+    backend::{Environment, ManualEnvironment},
 };
 use support::{Site, every_backend, everything, id, listed, notices, plan, save};
 

@@ -17,7 +17,7 @@ use std::{
 use futures::future::{Either, select};
 use pflow_store::{
     LeaseId, LeaseRequest, Store,
-    pflow_backend::{Environment, SystemEnvironment},
+    backend::{Environment, SystemEnvironment},
 };
 use support::{Kind, Site, every_backend, id};
 

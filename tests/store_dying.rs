@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use futures::StreamExt;
 use pflow_store::{
     DeleteRequest, Expect, LeaseId, LeaseRequest, Store, UndeleteRequest,
-    pflow_backend::{ManualEnvironment, Outcome},
+    backend::{ManualEnvironment, Outcome},
 };
 use support::{Fault, Kind, Left, Site, damaged, generations, history, id, notices, plan, save};
 

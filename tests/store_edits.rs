@@ -71,7 +71,7 @@ async fn edit_between_read_and_write_is_detected() {
         let raw = site.raw.clone();
         // Two calls read the head and the copy, the third one commits.
         site.probe.at_call(2, move || async move {
-            use pflow_store::pflow_backend::{Batch, Key, Operation};
+            use pflow_store::backend::{Batch, Key, Operation};
             let put = Operation::put(Key::parse(COPY).unwrap(), plan("by hand"));
             let _committed = raw.commit(Batch::new().stage([put])).await.unwrap();
         });

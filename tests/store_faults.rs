@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pflow_store::{
     DeleteRequest, Error, ErrorKind, Expect, LeaseRequest,
-    pflow_backend::{Environment, ErrorKind as StorageErrorKind, Outcome},
+    backend::{Environment, ErrorKind as StorageErrorKind, Outcome},
 };
 use support::{Fault, Kind, Left, Site, every_backend, generations, id, listed, notices, plan, save};
 

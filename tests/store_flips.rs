@@ -15,9 +15,9 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use pflow_store::{
     Entry, Error, ErrorKind, Expect, LeaseRequest, Loaded, Query, Store,
+    backend::ManualEnvironment,
     format::{Config, Head},
     lock::LockState,
-    pflow_backend::ManualEnvironment,
 };
 use support::{Kind, Site, everything, id, listing, save};
 

@@ -6,7 +6,7 @@ mod support;
 use std::{sync::Arc, time::Duration};
 
 use pflow_store::{
-    DeleteRequest, Error, ErrorKind, Expect, LeaseRequest, Remedy, Store, pflow_backend::StorageBackend,
+    DeleteRequest, Error, ErrorKind, Expect, LeaseRequest, Remedy, Store, backend::StorageBackend,
 };
 use serde_json::{Value, json};
 use support::{Site, every_backend, id, listed, plan, save};

@@ -9,8 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use pflow_store::{
     DeleteRequest, Error, Expect, LeaseRequest, Store, UndeleteRequest,
+    backend::{Batch, Commit, Key, Operation},
     format::Lockfile,
-    pflow_backend::{Batch, Commit, Key, Operation},
 };
 use support::{Site, every_backend, id, notices, save};
 
@@ -107,7 +107,7 @@ impl Mending {
 }
 
 impl Late {
-    async fn land(self, store: &dyn pflow_store::pflow_backend::StorageBackend) {
+    async fn land(self, store: &dyn pflow_store::backend::StorageBackend) {
         let operation = match self {
             Self::Delete(key) => Operation::delete(Key::parse(key).unwrap()),
             Self::Put(key, bytes) => Operation::put(Key::parse(key).unwrap(), bytes).copy(),

@@ -10,9 +10,9 @@ use bytes::Bytes;
 use futures::StreamExt;
 use pflow_store::{
     DeleteRequest, Error, ErrorKind, Expect, LeaseRequest, Remedy, Store, UndeleteRequest,
+    backend::{Batch, Commit, Key, Operation},
     format::VersionId,
-    pflow_backend::{Batch, Commit, Key, Operation},
-    store::RepairPlan,
+    health::RepairPlan,
 };
 use support::{
     Fault, Kind, Left, Site, damaged, every_backend, everything, generations, history, id, notices, plan,
@@ -97,7 +97,7 @@ async fn assert_kept(site: &Site, store: &Store) {
     assert_eq!(of_a(site.dump().await), before);
 }
 
-async fn repair(store: &Store, take: &[VersionId]) -> pflow_store::store::RepairReport {
+async fn repair(store: &Store, take: &[VersionId]) -> pflow_store::health::RepairReport {
     let plan = store.plan_repair(take).await.unwrap();
     assert_eq!(plan.undecided, []);
     let report = store.repair(plan).await.unwrap();

@@ -7,10 +7,10 @@ use std::{sync::Arc, time::Duration};
 
 use pflow_store::{
     DeleteRequest, Error, Expect, Query, SaveRequest, UndeleteRequest,
+    backend::Environment,
     conflict::Policy,
     document::{ContentHash, MAX_DESCRIPTION_BYTES, MAX_NAME_BYTES, MAX_TAG_BYTES, MAX_TAGS},
     format::VersionRecord,
-    pflow_backend::Environment,
 };
 use support::{Site, every_backend, id, listed, listing, plan, save};
 

@@ -8,8 +8,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use pflow_store::{
     Conflict, DeleteRequest, Error, Expect, LeaseId, LeaseRequest, Saved, Store, StoreBuilder,
     UndeleteRequest,
+    backend::ManualEnvironment,
     lock::{Stale, Standing},
-    pflow_backend::ManualEnvironment,
 };
 use proptest::prelude::*;
 use support::{Kind, Site, generations, history, id, notices, plan, save, versions};

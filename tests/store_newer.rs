@@ -5,7 +5,7 @@ mod support;
 
 use pflow_store::{
     DeleteRequest, Error, ErrorKind, Expect, LeaseRequest, Query, UndeleteRequest, document::ContentHash,
-    store::Severity,
+    health::Severity,
 };
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};

@@ -5,7 +5,7 @@ mod support;
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
-use pflow_store::{Error, Expect, LeaseRequest, Store, StoreBuilder, pflow_backend::ManualEnvironment};
+use pflow_store::{Error, Expect, LeaseRequest, Store, StoreBuilder, backend::ManualEnvironment};
 use support::{id, listed, plan, save};
 use tempfile::TempDir;
 

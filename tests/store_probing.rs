@@ -14,8 +14,8 @@ use futures::{StreamExt, TryStreamExt, future::join_all};
 use pflow_backend_memory::MemoryBackend;
 use pflow_store::{
     Error, ErrorKind, Expect, LeaseRequest, Result, Store, StoreBuilder,
-    pflow_backend::{
-        self, Batch, Commit, Key, ManualEnvironment, Operation, Prefix, StorageBackend,
+    backend::{
+        Batch, Commit, Key, ManualEnvironment, Operation, Prefix, StorageBackend,
         probe::{Depth, VERSION, Verdict},
     },
 };

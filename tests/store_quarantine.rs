@@ -4,7 +4,7 @@
 mod support;
 
 use futures::StreamExt;
-use pflow_store::{ErrorKind, Expect, Query, Remedy, Store, store::Severity};
+use pflow_store::{ErrorKind, Expect, Query, Remedy, Store, health::Severity};
 use serde_json::Value;
 use support::{Kind, Site, damaged, every_backend, generations, history, id, listing, plan, save};
 

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt, future::join_all};
 use pflow_store::{
-    Conflict, DeleteRequest, Error, Expect, LeaseRequest, Saved, Store, pflow_backend::ManualEnvironment,
+    Conflict, DeleteRequest, Error, Expect, LeaseRequest, Saved, Store, backend::ManualEnvironment,
 };
 use support::{Kind, Site, conflict, every_backend, generations, id, notices, plan, save};
 

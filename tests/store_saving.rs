@@ -4,8 +4,8 @@
 mod support;
 
 use pflow_store::{
-    Conflict, DeleteRequest, Error, Expect, Query, SaveRequest, UndeleteRequest, document::ContentHash,
-    document::DocumentError, store::flows,
+    Conflict, DeleteRequest, Error, Expect, Query, SaveRequest, Store, UndeleteRequest,
+    document::ContentHash, document::DocumentError,
 };
 use support::{Site, conflict, every_backend, generations, id, listed, listing, notices, plan, save};
 
@@ -162,7 +162,7 @@ async fn refused_document_leaves_nothing(site: Site) {
     let large = store.save(SaveRequest::new(id("a"), large, Expect::Any)).await.unwrap_err();
     assert!(matches!(large, Error::Document { source: DocumentError::TooLarge { .. }, .. }));
     assert_eq!(site.dump().await, before);
-    let drawn = flows().unwrap();
+    let drawn = Store::flows().unwrap();
     assert!(["parse_error", "validation_error"].iter().all(|action| drawn[0].mermaid.contains(action)));
 }
 

@@ -6,8 +6,7 @@ mod support;
 use std::time::Duration;
 
 use pflow_store::{
-    Conflict, Error, ErrorKind, Expect, LeaseRequest, pflow_backend::ErrorKind as StorageErrorKind,
-    store::flows,
+    Conflict, Error, ErrorKind, Expect, LeaseRequest, Store, backend::ErrorKind as StorageErrorKind,
 };
 use support::{Fault, Kind, Site, conflict, every_backend, id, listed, plan, save};
 
@@ -27,7 +26,7 @@ async fn atomic_write(site: Site) {
     site.probe.heal();
     assert!(matches!(store.load(&id("test")).await, Err(Error::WorkflowMissing { deleted: false, .. })));
     assert_eq!(listed(&store).await, [""; 0]);
-    let save_flow = flows().unwrap().into_iter().find(|flow| flow.name == "save").unwrap();
+    let save_flow = Store::flows().unwrap().into_iter().find(|flow| flow.name == "save").unwrap();
     assert!(save_flow.mermaid.contains("write_error"), "{}", save_flow.mermaid);
 
     store.save(save("test", "x", Expect::Absent)).await.unwrap();

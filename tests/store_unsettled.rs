@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use pflow_store::{
     DeleteRequest, ErrorKind, Expect, LeaseId, LeaseRequest,
-    pflow_backend::{ErrorKind as StorageErrorKind, Outcome},
+    backend::{ErrorKind as StorageErrorKind, Outcome},
 };
 use support::{Fault, Kind, Left, Site, generations, id, notices, plan, save};
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use pflow_store::{
     DeleteRequest, Expect, LeaseRequest, Store, UndeleteRequest,
-    store::{Finding, Report, Severity},
+    health::{Finding, Report, Severity},
 };
 use support::{Kind, Probe, Site, damaged, id, save};
 

@@ -1,9 +1,7 @@
 use std::ffi::OsString;
 
 use clap::Args;
-use pflow_store::{
-    DeleteRequest, Error, Expect, Store, WorkflowId, conflict::Conflict, format::Head, lock::Standing,
-};
+use pflow_store::{Conflict, DeleteRequest, Error, Expect, Store, WorkflowId, format::Head, lock::Standing};
 
 use super::{
     confirm,

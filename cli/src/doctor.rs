@@ -7,9 +7,9 @@ use std::{
 use clap::Args;
 use pflow_backend_fs::{FsBackend, FsOptions, HeldLock};
 use pflow_store::{
-    Error,
-    pflow_backend::probe::{Check, Depth, Verdict},
-    store::{Diagnosis, Location},
+    Error, Location,
+    backend::probe::{Check, Depth, Verdict},
+    health::Diagnosis,
 };
 
 use super::{

@@ -177,8 +177,6 @@ pub(super) fn with_causes(error: &dyn StdError) -> String {
 
 #[cfg(test)]
 mod tests {
-    use pflow_store::pflow_backend;
-
     use super::*;
 
     #[test]

@@ -1,5 +1,5 @@
 use clap::{Args, ValueEnum};
-use pflow_store::store::{Drawing, flows};
+use pflow_store::{Store, flow::Drawing};
 
 use super::{
     documents::{Drawings, Drawn},
@@ -34,7 +34,7 @@ enum Format {
 impl Flow {
     /// Prints the drawings.
     pub(super) fn run(self, session: &Session<'_>) -> Result<()> {
-        let mut drawings = flows()?;
+        let mut drawings = Store::flows()?;
         if let Some(name) = &self.name {
             let known: Vec<String> = drawings.iter().map(|drawing| drawing.name.clone()).collect();
             drawings.retain(|drawing| drawing.name == *name);

@@ -1,5 +1,5 @@
 use clap::Args;
-use pflow_store::store::Repaired;
+use pflow_store::health::Repaired;
 
 use super::{documents::Made, failure::Result, session::Session};
 

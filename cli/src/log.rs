@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Debug};
 
-use pflow_store::NOTICES;
+use pflow_store::backend::NOTICES;
 use serde_json::Value;
 use tracing::{
     Event, Level, Subscriber,

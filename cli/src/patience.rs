@@ -3,7 +3,7 @@
 use clap::Args;
 use pflow_store::StoreBuilder;
 #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
-use pflow_store::pflow_backend_object::ObjectOptions;
+use pflow_store::object::ObjectOptions;
 
 use super::time::Ttl;
 

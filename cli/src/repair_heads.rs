@@ -1,6 +1,6 @@
 //! `verify --repair`: moves the heads of workflows that were lost, and brings copies and mirrors in line.
 
-use pflow_store::{Store, format::VersionId, store::RepairPlan};
+use pflow_store::{Store, format::VersionId, health::RepairPlan};
 
 use super::{
     confirm,

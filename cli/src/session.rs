@@ -9,9 +9,10 @@ use std::{
 };
 
 use pflow_store::{
-    Error, LeaseId, Store, StoreBuilder, WorkflowId,
-    pflow_backend::{Environment, SystemEnvironment},
-    store::{Location, LostTail, Repaired},
+    Error, LeaseId, Location, Store, StoreBuilder, WorkflowId,
+    backend::{Environment, SystemEnvironment},
+    fs::LostTail,
+    health::Repaired,
 };
 use serde::Serialize;
 

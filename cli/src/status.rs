@@ -1,6 +1,6 @@
 use pflow_store::{
+    health::{Finding, Status},
     lock::LockState,
-    store::{Finding, Status},
 };
 
 use super::{documents, failure::Result, hint, output::printable, session::Session, unreadable, waiting};

@@ -1,7 +1,8 @@
 use clap::Args;
 use pflow_store::{
     Store,
-    store::{Finding, LostTail, Report, Severity},
+    fs::LostTail,
+    health::{Finding, Report, Severity},
 };
 
 use super::{

@@ -1,6 +1,6 @@
 //! What is said about objects that only the journal has.
 
-use pflow_store::store::Waiting;
+use pflow_store::backend::Waiting;
 
 use super::output::{Output, printable};
 

@@ -13,7 +13,7 @@ use std::{
 
 use cli_support::{PROGRAM, Place, document};
 use pflow_backend_fs::FsOptions;
-use pflow_store::{Expect, SaveRequest, Store, pflow_backend::SystemEnvironment};
+use pflow_store::{Expect, SaveRequest, Store, backend::SystemEnvironment};
 
 /// Saves with a process that dies then: only the journal has it.
 fn save_and_die(place: &Place, text: &str) {

@@ -25,7 +25,7 @@ use cli_support::{Place, Ran, document};
 use pflow_backend_fs::FsBackend;
 use pflow_store::{
     Error, Expect, SaveRequest, Store,
-    pflow_backend::{Environment, ManualEnvironment, SystemEnvironment},
+    backend::{Environment, ManualEnvironment, SystemEnvironment},
 };
 use strace_support::{Blow, Harm, Scene, is_there, words};
 use support::{generations, id, notices};

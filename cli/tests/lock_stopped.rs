@@ -11,7 +11,7 @@ mod support;
 use std::{path::Path, process::Command, sync::Arc, time::Duration};
 
 use child_support::{Process, files, place_of_a_child, say};
-use pflow_store::{Error, ErrorKind, Expect, LeaseRequest, Store, pflow_backend::SystemEnvironment};
+use pflow_store::{Error, ErrorKind, Expect, LeaseRequest, Store, backend::SystemEnvironment};
 use support::{id, save};
 
 /// How long the lease lasts.

@@ -22,10 +22,9 @@ use pflow_backend::{
 };
 use pflow_backend_memory::MemoryBackend;
 use pflow_store::{
-    Error, ErrorKind, Expect, LeaseRequest, Query, SaveRequest, Store, WorkflowId,
+    Error, ErrorKind, Expect, LeaseRequest, Location, Query, SaveRequest, Store, WorkflowId,
     document::{ContentHash, Document, Limits},
     merge::{Merge, changes, merge},
-    store::Location,
 };
 
 /// The workflow of the known store.

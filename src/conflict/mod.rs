@@ -6,8 +6,8 @@
 //! [`crate::Error::Conflict`].
 
 mod case;
-mod error;
-mod expect;
+pub(crate) mod error;
+pub(crate) mod expect;
 mod obstacle;
 mod policy;
 mod resolved;
@@ -15,8 +15,9 @@ mod resolver;
 
 pub use case::{Case, ChangeKind, Side};
 pub(crate) use case::{Question, ReadSides, Wanted, differences};
-pub use error::{Conflict, Found};
-pub use expect::Expect;
+pub(crate) use error::Conflict;
+pub use error::Found;
+pub(crate) use expect::Expect;
 pub use obstacle::Obstacle;
 pub use policy::{InvalidPolicy, Policy};
 pub use resolved::{How, Resolved};

@@ -44,6 +44,7 @@ pub use action::Action;
 pub use batch_flow::BatchFlow;
 pub use batch_node::BatchNode;
 pub use builder::{FlowBuilder, NodeId};
+pub use draw::Drawing;
 pub use error::{Cause, Failure, FlowError, Phase};
 pub use graph::{Defect, GraphError};
 pub use node::Node;
@@ -180,6 +181,11 @@ impl<S, E> Flow<S, E> {
     /// Draws the flow in Graphviz' DOT language; otherwise as [`mermaid`](Self::mermaid).
     pub fn dot(&self) -> String {
         draw::dot(&self.graph)
+    }
+
+    /// Draws the flow in both languages, for those who do not have the flow itself.
+    pub fn drawing(&self) -> Drawing {
+        Drawing { name: self.name().to_owned(), mermaid: self.mermaid(), dot: self.dot() }
     }
 }
 

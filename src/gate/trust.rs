@@ -6,7 +6,7 @@ use std::{pin::pin, time::Duration};
 use futures::future::{Either, select};
 use pflow_backend::probe::{self, Depth, Report};
 
-use crate::{Error, NOTICES, Result, format::keys, repo::Objects};
+use crate::{Error, Result, format::keys, repo::Objects};
 
 /// A probe that takes longer than this is announced.
 const SILENT: Duration = Duration::from_secs(1);
@@ -29,7 +29,7 @@ pub(crate) async fn probe(objects: &Objects, depth: &Depth) -> Result<Report> {
         Either::Right(((), probing)) => {
             let place = backend.place().unwrap_or_else(|| "the storage".to_owned());
             let objects = depth.races().saturating_add(3);
-            tracing::info!(target: NOTICES, "testing the guarantees of {place} with {objects} objects below ops/probe");
+            tracing::info!(target: pflow_backend::NOTICES, "testing the guarantees of {place} with {objects} objects below ops/probe");
             probing.await
         }
     };

@@ -14,7 +14,7 @@ pub(crate) mod broken;
 pub(crate) mod change;
 pub(crate) mod decide;
 mod grants;
-mod guard;
+pub(crate) mod guard;
 mod inspect;
 mod keeper;
 mod line;
@@ -24,7 +24,7 @@ mod node;
 mod observer;
 mod orders;
 mod pending;
-mod request;
+pub(crate) mod request;
 mod shared_by_key;
 mod waiting;
 
@@ -43,11 +43,10 @@ use crate::{
     Error, Result, behind::Behind, flow::Flow, format::Lease, gate::Gate, index::Index, repo::Objects,
 };
 use grants::Grants;
-pub use guard::LeaseGuard;
+pub(crate) use guard::LeaseGuard;
 pub use inspect::{Inspection, LockState};
 pub use mirror::Mirror;
-pub(crate) use request::Claim;
-pub use request::LeaseRequest;
+pub(crate) use request::{Claim, LeaseRequest};
 
 /// The result of a lock operation: the lease that was granted, renewed, released or broken.
 #[derive(Debug, Clone, PartialEq, Eq)]

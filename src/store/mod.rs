@@ -1,21 +1,21 @@
 //! The store: saving, loading, listing and deleting workflows on any backend.
 
 mod batch;
-mod builder;
+pub(crate) mod builder;
 pub(crate) mod change;
 pub(crate) mod copy;
-mod delete;
+pub(crate) mod delete;
 mod doctor;
 mod in_line;
-mod load;
-mod location;
+pub(crate) mod load;
+pub(crate) mod location;
 mod locks;
 mod open;
 mod place;
 mod repair;
 mod repair_heads;
 mod repository;
-mod save;
+pub(crate) mod save;
 mod settings;
 mod shared;
 mod status;
@@ -23,7 +23,7 @@ mod upkeep;
 mod verify;
 mod waiting;
 mod what_changed;
-mod workflow;
+pub(crate) mod workflow;
 
 use std::sync::Arc;
 
@@ -33,22 +33,17 @@ use futures::{
 };
 use pflow_backend::{Environment, StorageBackend};
 
-pub use builder::StoreBuilder;
 use change::Flows;
-pub use change::{Drawing, flows};
-pub use delete::{DeleteRequest, UndeleteRequest};
+pub(crate) use delete::{DeleteRequest, UndeleteRequest};
 pub use doctor::Diagnosis;
-pub use load::Loaded;
-pub use location::Location;
-pub use pflow_backend::Waiting;
-pub use pflow_backend_fs::LostTail;
+pub(crate) use load::Loaded;
+pub(crate) use location::Location;
 pub use repair::Repaired;
 pub use repair_heads::{HeadMove, RepairPlan, RepairReport, UndecidedHead, VersionTip};
-pub use save::{SaveRequest, Saved};
+pub(crate) use save::{SaveRequest, Saved};
 use shared::Shared;
 pub use status::{IndexStatus, Status};
 pub use verify::{Finding, Report, Severity};
-pub use workflow::Workflow;
 
 use crate::{
     Error, Result,

@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use futures::future::join_all;
 use pflow_store::{
     Conflict, Error, ErrorKind, Expect, LeaseId, LeaseRequest, SaveRequest, Store, WorkflowId,
-    pflow_backend::{Environment, ManualEnvironment},
+    backend::{Environment, ManualEnvironment},
 };
 
 use super::{Line, WORKFLOWS, workflow};

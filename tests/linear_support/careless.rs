@@ -6,7 +6,7 @@ use std::{
     },
 };
 
-use pflow_store::pflow_backend::{
+use pflow_store::backend::{
     Batch, BoxStream, Capabilities, Commit, Key, Listed, Meta, Object, Operation, Precondition, Prefix,
     Result, StorageBackend, Version, Versions, Waiting, async_trait, probe::Check,
 };

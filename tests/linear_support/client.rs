@@ -3,7 +3,7 @@ use std::{
     sync::Arc,
 };
 
-use pflow_store::pflow_backend::{
+use pflow_store::backend::{
     Batch, Commit, Conflict, Environment, Key, ManualEnvironment, Operation, Outcome, Position,
     StorageBackend, Version,
 };

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use pflow_store::pflow_backend::Version;
+use pflow_store::backend::Version;
 
 use super::{
     client::Answer,

@@ -1,4 +1,4 @@
-use pflow_store::pflow_backend::{Batch, Operation, Precondition, Version, WriteKind};
+use pflow_store::backend::{Batch, Operation, Precondition, Version, WriteKind};
 
 use super::{
     VERSIONS, bytes,

@@ -1,5 +1,5 @@
 use futures::{StreamExt, TryStreamExt};
-use pflow_store::pflow_backend::{Key, Prefix, Version};
+use pflow_store::backend::{Key, Prefix, Version};
 
 use super::{
     BODIES, VERSIONS,

@@ -17,7 +17,7 @@ mod world;
 
 use std::sync::LazyLock;
 
-use pflow_store::pflow_backend::{Bytes, Version};
+use pflow_store::backend::{Bytes, Version};
 
 pub(crate) use run::Run;
 pub(crate) use steps::{Step, steps};

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use pflow_store::pflow_backend::{Position, WriteKind};
+use pflow_store::backend::{Position, WriteKind};
 
 use super::{
     bytes,

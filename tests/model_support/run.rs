@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use futures::FutureExt;
-use pflow_store::pflow_backend::{
+use pflow_store::backend::{
     Commit, Error, ErrorKind, Outcome, Position, Result, StorageBackend, Version, WriteKind,
 };
 

@@ -1,4 +1,4 @@
-use pflow_store::pflow_backend::WriteKind;
+use pflow_store::backend::WriteKind;
 use proptest::prelude::*;
 
 use super::world::Body;

@@ -11,8 +11,8 @@ use futures::{StreamExt, TryStreamExt};
 use pflow_backend_memory::MemoryBackend;
 use pflow_store::{
     ErrorKind, Expect, Store,
-    pflow_backend::{Batch, Commit, Environment, Key, ManualEnvironment, Operation, Prefix, StorageBackend},
-    store::Severity,
+    backend::{Batch, Commit, Environment, Key, ManualEnvironment, Operation, Prefix, StorageBackend},
+    health::Severity,
 };
 
 use super::support::{Staged, plan, save};

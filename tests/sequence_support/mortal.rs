@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex};
 
 use futures::future::BoxFuture;
 use futures::{FutureExt, channel::oneshot};
-use pflow_store::pflow_backend::{
+use pflow_store::backend::{
     Batch, BoxStream, Capabilities, Commit, Key, Listed, Meta, Object, Operation, Prefix, Result,
     StorageBackend, Waiting, async_trait, probe::Check,
 };

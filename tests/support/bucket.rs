@@ -7,8 +7,8 @@ use std::{
 };
 
 use pflow_store::{
-    pflow_backend::{Environment, StorageBackend, SystemEnvironment},
-    pflow_backend_object::{ObjectBackend, ObjectOptions, ObjectUrl},
+    backend::{Environment, StorageBackend, SystemEnvironment},
+    object::{ObjectBackend, ObjectOptions, ObjectUrl},
 };
 use pflow_test_endpoints::{S3Endpoint, s3_variables};
 

@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use pflow_store::pflow_backend::{Environment, Identity, SystemEnvironment, async_trait};
+use pflow_store::backend::{Environment, Identity, SystemEnvironment, async_trait};
 
 /// A real clock that runs `times` faster, so that long timeouts take little real time.
 #[derive(Debug)]

@@ -1,8 +1,8 @@
 use futures::TryStreamExt;
 use pflow_store::{
     Store,
+    backend::{Key, Prefix, StorageBackend},
     document::ContentHash,
-    pflow_backend::{Key, Prefix, StorageBackend},
 };
 use serde_json::Value;
 

@@ -1,7 +1,7 @@
 use std::sync::{Arc, Mutex};
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
-use pflow_store::pflow_backend::{
+use pflow_store::backend::{
     Batch, BoxStream, Capabilities, Commit, Conflict, Error, ErrorKind, Key, Listed, Meta, Object, Operation,
     Outcome, Position, Prefix, Result, StorageBackend, Waiting, async_trait, probe::Check,
 };

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use pflow_store::pflow_backend::{
+use pflow_store::backend::{
     Batch, BoxStream, Capabilities, Commit, Durability, Key, Listed, Meta, Object, Operation, Prefix, Result,
     StorageBackend, Waiting, async_trait, probe::Check,
 };

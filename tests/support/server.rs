@@ -3,7 +3,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use pflow_store::pflow_backend::{
+use pflow_store::backend::{
     Batch, BoxStream, Capabilities, Commit, Error, ErrorKind, Key, Listed, Meta, Object, Operation, Outcome,
     Precondition, Prefix, Result, StorageBackend, Waiting, async_trait, probe::Check,
 };

@@ -10,12 +10,12 @@ use pflow_backend_fs::FsBackend;
 use pflow_backend_memory::MemoryBackend;
 use pflow_store::{
     Entry, Error, Query, Result, Store, StoreBuilder, Unreadable,
-    pflow_backend::{
+    backend::{
         Batch, Commit, Environment, Key, ManualEnvironment, Operation, Prefix, StorageBackend,
         SystemEnvironment,
     },
-    pflow_backend_object::ObjectUrl,
-    store::{Report, Severity},
+    health::{Report, Severity},
+    object::ObjectUrl,
 };
 use serde_json::Value;
 use tempfile::TempDir;

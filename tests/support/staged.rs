@@ -1,4 +1,4 @@
-use pflow_store::pflow_backend::{
+use pflow_store::backend::{
     Batch, BoxStream, Capabilities, Commit, Conflict, Error, Key, Listed, Meta, Object, Operation, Outcome,
     Position, Prefix, Result, StorageBackend, Versions, Waiting, WriteKind, async_trait, probe::Check,
 };

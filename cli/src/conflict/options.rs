@@ -2,8 +2,8 @@ use std::{str::FromStr, sync::Arc, time::Duration};
 
 use clap::Args;
 use pflow_store::{
-    Error, Saved, Store,
-    conflict::{Conflict, ConflictResolver, Policy},
+    Conflict, Error, Saved, Store,
+    conflict::{ConflictResolver, Policy},
 };
 
 use super::{

@@ -7,9 +7,9 @@ use std::{
 };
 
 use pflow_store::{
-    Result,
-    conflict::{Case, Conflict, ConflictResolver, Resolution},
-    pflow_backend::async_trait,
+    Conflict, Result,
+    backend::async_trait,
+    conflict::{Case, ConflictResolver, Resolution},
 };
 
 use crate::{
@@ -60,7 +60,7 @@ mod tests {
     use std::sync::Mutex;
 
     use pflow_store::{
-        Error, Expect, LeaseRequest, SaveRequest, Store, WorkflowId, pflow_backend::ManualEnvironment,
+        Error, Expect, LeaseRequest, SaveRequest, Store, WorkflowId, backend::ManualEnvironment,
     };
 
     use super::*;

@@ -1,7 +1,4 @@
-use pflow_store::{
-    conflict::{Conflict, Obstacle},
-    merge::Overlap,
-};
+use pflow_store::{Conflict, conflict::Obstacle, merge::Overlap};
 
 /// The places that both sides changed, if that is why it failed.
 pub(crate) fn overlaps(conflict: &Conflict) -> &[Overlap] {

@@ -3,7 +3,7 @@ use std::{
     io::{self, BufRead},
 };
 
-use pflow_store::pflow_backend::async_trait;
+use pflow_store::backend::async_trait;
 
 use crate::{output::Output, signals::Signals};
 

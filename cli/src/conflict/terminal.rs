@@ -1,10 +1,10 @@
 use std::{io, time::Duration};
 
 use pflow_store::{
-    Result, WorkflowId,
-    conflict::{Case, ChangeKind, Conflict, ConflictResolver, Obstacle, Policy, Resolution},
+    Conflict, Result, WorkflowId,
+    backend::async_trait,
+    conflict::{Case, ChangeKind, ConflictResolver, Obstacle, Policy, Resolution},
     format::Lease,
-    pflow_backend::async_trait,
 };
 
 use super::{places::lines, talk::Talk};

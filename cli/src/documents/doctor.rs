@@ -1,6 +1,6 @@
 use pflow_store::{
-    pflow_backend::probe::{Check, Verdict},
-    store,
+    backend::probe::{Check, Verdict},
+    health,
 };
 use serde::Serialize;
 
@@ -31,7 +31,7 @@ pub(crate) struct Checked<'a> {
 }
 
 impl<'a> Diagnosis<'a> {
-    pub(crate) fn of(diagnosis: &'a store::Diagnosis) -> Self {
+    pub(crate) fn of(diagnosis: &'a health::Diagnosis) -> Self {
         let report = &diagnosis.report;
         Self {
             location: &diagnosis.location,

@@ -1,4 +1,7 @@
-use pflow_store::store::{self, Finding, Waiting};
+use pflow_store::{
+    backend::Waiting,
+    health::{self, Finding},
+};
 use serde::Serialize;
 
 use super::{Lock, Unread};
@@ -62,7 +65,7 @@ struct Stranger<'a> {
 }
 
 impl<'a> Status<'a> {
-    pub(crate) fn of(status: &'a store::Status) -> Self {
+    pub(crate) fn of(status: &'a health::Status) -> Self {
         Self {
             store: Identity { location: &status.location, store_id: &status.store_id },
             index: IndexState {

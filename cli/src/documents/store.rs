@@ -1,4 +1,4 @@
-use pflow_store::{Store, store::Repaired};
+use pflow_store::{Store, health::Repaired};
 use serde::Serialize;
 
 /// The store that `init` created, found or repaired.

@@ -1,4 +1,4 @@
-use pflow_store::store::{Finding, HeadMove, Report, Severity, UndecidedHead, VersionTip};
+use pflow_store::health::{Finding, HeadMove, Report, Severity, UndecidedHead, VersionTip};
 use serde::Serialize;
 
 use crate::hint;

@@ -1,7 +1,7 @@
 use std::{ffi::OsString, path::Path, time::Duration};
 
 use clap::Args;
-use pflow_store::{Error, LeaseId, LeaseRequest, Store, WorkflowId, lock::LeaseGuard, store::Location};
+use pflow_store::{Error, LeaseGuard, LeaseId, LeaseRequest, Location, Store, WorkflowId};
 use rustix::process::Signal as Number;
 
 use super::{

@@ -15,6 +15,18 @@ use super::graph::{Graph, Kind, Place, Target};
 pub(super) use dot::dot;
 pub(super) use mermaid::mermaid;
 
+/// A drawing of a flow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Drawing {
+    /// The name of the flow.
+    pub name: String,
+    /// The flow as a Mermaid flowchart.
+    pub mermaid: String,
+    /// The flow in Graphviz' DOT language.
+    pub dot: String,
+}
+
 /// Writes the parts of a drawing in one language. Ids are letters and digits; all other text is escaped.
 trait Pen {
     fn open(&mut self, id: &str, name: &str, batch: bool);

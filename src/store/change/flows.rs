@@ -12,8 +12,8 @@ use super::{
     write::WriteAtomic,
 };
 use crate::{
-    Error, Result,
-    flow::{Action, Flow, FlowBuilder, GraphError, NodeId},
+    Error, Result, Store,
+    flow::{Action, Drawing, Flow, FlowBuilder, GraphError, NodeId},
     lock::lock_flow,
 };
 
@@ -22,18 +22,6 @@ pub(crate) struct Flows {
     pub(crate) save: Flow<Change, Error>,
     pub(crate) delete: Flow<Change, Error>,
     pub(crate) undelete: Flow<Change, Error>,
-}
-
-/// A drawing of one storage flow.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Drawing {
-    /// The name of the flow.
-    pub name: String,
-    /// The flow as a Mermaid flowchart.
-    pub mermaid: String,
-    /// The flow in Graphviz' DOT language.
-    pub dot: String,
 }
 
 impl Flows {
@@ -47,16 +35,15 @@ impl Flows {
     }
 }
 
-/// Returns drawings of the storage flows.
-///
-/// # Errors
-/// [`Error::Internal`] if a flow has a defect.
-pub fn flows() -> Result<Vec<Drawing>> {
-    fn draw<S: Send + Sync>(flow: &Flow<S, Error>) -> Drawing {
-        Drawing { name: flow.name().to_owned(), mermaid: flow.mermaid(), dot: flow.dot() }
+impl Store {
+    /// Returns drawings of the flows that every store uses.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if a flow has a defect.
+    pub fn flows() -> Result<Vec<Drawing>> {
+        let (Flows { save, delete, undelete }, lock) = (Flows::build()?, lock_flow()?);
+        Ok(vec![save.drawing(), delete.drawing(), undelete.drawing(), lock.drawing()])
     }
-    let (Flows { save, delete, undelete }, lock) = (Flows::build()?, lock_flow()?);
-    Ok(vec![draw(&save), draw(&delete), draw(&undelete), draw(&lock)])
 }
 
 type Builder = FlowBuilder<Change, Error>;

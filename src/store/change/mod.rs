@@ -38,7 +38,6 @@ mod wait;
 pub(crate) mod write;
 
 pub(crate) use flows::Flows;
-pub use flows::{Drawing, flows};
 pub(super) use request::{Request, Task};
 pub(super) use state::{Change, Written};
 

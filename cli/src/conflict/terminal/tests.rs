@@ -7,8 +7,8 @@ use std::{
 
 use pflow_store::{
     Error, Expect, LeaseRequest, SaveRequest, Saved, Store,
+    backend::{Batch, Key, ManualEnvironment, Operation, StorageBackend},
     conflict::How,
-    pflow_backend::{Batch, Key, ManualEnvironment, Operation, StorageBackend},
 };
 
 use super::*;
