@@ -55,9 +55,9 @@ pub use remedy::Remedy;
 pub use store::{
     Store,
     builder::StoreBuilder,
-    delete::{DeleteRequest, UndeleteRequest},
     load::Loaded,
     location::Location,
+    request::ChangeRequest,
     save::{SaveRequest, Saved},
     workflow::Workflow,
 };

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use futures::StreamExt;
 use pflow_store::{
-    DeleteRequest, Error, Expect, LeaseRequest, Store, StoreBuilder, backend::Prefix, object::ObjectOptions,
+    ChangeRequest, Error, Expect, LeaseRequest, Store, StoreBuilder, backend::Prefix, object::ObjectOptions,
 };
 use pflow_test_endpoints::{S3Endpoint, s3_variables};
 use policy_support::{Gate, Policy};
@@ -42,7 +42,7 @@ async fn write(variables: &Variables) {
     store.save(save("w0", "2", Expect::Generation(1))).await.unwrap();
     let grant = store.acquire(&id("w0"), lease()).await.unwrap();
     store.release(&id("w0"), grant.lease.id).await.unwrap();
-    store.delete(DeleteRequest::new(id("w1"), Expect::Any)).await.unwrap();
+    store.delete(ChangeRequest::new(id("w1"), Expect::Any)).await.unwrap();
     store.reindex().await.unwrap();
     store.close().await.unwrap();
 }
@@ -69,7 +69,7 @@ async fn append(variables: &Variables) {
     store.save(save("x0", "2", Expect::Generation(1)).lease(grant.lease.id.clone())).await.unwrap();
     store.release(&id("x0"), grant.lease.id).await.unwrap();
     assert!(store.lock_state(&id("x0")).await.unwrap().lease.is_none(), "whatever its mirror says");
-    store.delete(DeleteRequest::new(id("x1"), Expect::Any)).await.unwrap();
+    store.delete(ChangeRequest::new(id("x1"), Expect::Any)).await.unwrap();
     assert_eq!(everything(&store).await.len(), 10);
     store.close().await.unwrap();
 }

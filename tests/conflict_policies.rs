@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use conflict_support::{COPY, Known, Situation, doc, shown};
 use pflow_store::{
-    DeleteRequest, Expect, SaveRequest, UndeleteRequest,
+    ChangeRequest, Expect, SaveRequest,
     conflict::{How, Policy},
 };
 use support::{Kind, Site, every_backend, id, notices};
@@ -142,7 +142,7 @@ async fn deletions_are_decided_by_policy(site: Site) {
     ]) {
         let name = format!("stale-{policy}");
         Situation::Stale.bring(&site, &store, &other, &name).await;
-        let delete = DeleteRequest::new(id(&name), Expect::Generation(1)).resolver(Arc::new(policy));
+        let delete = ChangeRequest::new(id(&name), Expect::Generation(1)).resolver(Arc::new(policy));
         let deleted = store.delete(delete).await;
         assert_eq!(shown(&store, &name, &deleted).await, wanted, "{policy}");
     }
@@ -151,13 +151,13 @@ async fn deletions_are_decided_by_policy(site: Site) {
     {
         let name = format!("locked-{policy}");
         Situation::Locked.bring(&site, &store, &other, &name).await;
-        let delete = DeleteRequest::new(id(&name), Expect::Any).resolver(Arc::new(policy));
+        let delete = ChangeRequest::new(id(&name), Expect::Any).resolver(Arc::new(policy));
         let deleted = store.delete(delete).await;
         assert_eq!(shown(&store, &name, &deleted).await, wanted, "{policy}");
     }
     // Undelete a deletion that was not the expected one.
     Situation::Deleted.bring(&site, &store, &other, "back").await;
-    let undelete = UndeleteRequest::new(id("back"), Expect::Generation(1));
+    let undelete = ChangeRequest::new(id("back"), Expect::Generation(1));
     let back = store.undelete(undelete.resolver(Arc::new(Policy::Ours))).await;
     assert_eq!(shown(&store, "back", &back).await, "3 1,1 ours");
     if matches!(site.kind, Kind::PlainMemory | Kind::Disk) {
@@ -171,7 +171,7 @@ async fn deletions_are_decided_by_policy(site: Site) {
         ]) {
             let name = format!("edited-{policy}");
             Situation::Edited.bring(&site, &store, &other, &name).await;
-            let delete = DeleteRequest::new(id(&name), Expect::Any).resolver(Arc::new(policy));
+            let delete = ChangeRequest::new(id(&name), Expect::Any).resolver(Arc::new(policy));
             let deleted = store.delete(delete).await;
             assert_eq!(shown(&store, &name, &deleted).await, wanted, "{policy}");
             assert_eq!(

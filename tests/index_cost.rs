@@ -4,7 +4,7 @@
 mod support;
 
 use futures::StreamExt;
-use pflow_store::{DeleteRequest, Expect, LeaseRequest, Store};
+use pflow_store::{ChangeRequest, Expect, LeaseRequest, Store};
 use std::time::Duration;
 use support::{Kind, Log, Site, id, save};
 
@@ -113,7 +113,7 @@ async fn request_counts_of_every_operation() {
             .unwrap();
         count("save that takes the lock along", (1 + 2 * copy, 0, 1), 5, 0);
         site.environment.advance(Duration::from_secs(61));
-        store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.unwrap();
+        store.delete(ChangeRequest::new(id("a"), Expect::Any)).await.unwrap();
         count("delete over an expired lease", (1 + 2 * copy, 0, 1), 3, 2);
         support::listed(&store).await;
         count("first list: the root; the heads that records name are its own", (1, 1, 0), 0, 0);

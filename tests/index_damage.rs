@@ -4,7 +4,7 @@
 mod support;
 
 use futures::StreamExt;
-use pflow_store::{DeleteRequest, Expect, Query, Remedy, Store, health::Finding};
+use pflow_store::{ChangeRequest, Expect, Query, Remedy, Store, health::Finding};
 use support::{Site, damaged, every_backend, generations, id, listing, notices, save};
 
 every_backend!(
@@ -23,7 +23,7 @@ async fn populate(site: &Site) -> Store {
         store.save(save(name, "1", Expect::Absent)).await.unwrap();
     }
     store.reindex().await.unwrap();
-    store.delete(DeleteRequest::new(id("gone"), Expect::Any)).await.unwrap();
+    store.delete(ChangeRequest::new(id("gone"), Expect::Any)).await.unwrap();
     for (name, text) in [("a", "2"), ("c", "1"), ("c", "2"), ("a", "3"), ("late", "1")] {
         store.save(save(name, text, Expect::Any)).await.unwrap();
     }
@@ -131,7 +131,7 @@ async fn export_has_the_schema_of_the_seed_and_a_backup(site: Site) {
     store.save(named).await.unwrap();
     store.save(save("w001", "1", Expect::Absent)).await.unwrap();
     store.save(save("gone", "1", Expect::Absent)).await.unwrap();
-    store.delete(DeleteRequest::new(id("gone"), Expect::Any)).await.unwrap();
+    store.delete(ChangeRequest::new(id("gone"), Expect::Any)).await.unwrap();
     assert_eq!(site.get("index.json").await, None, "an export goes with a base alone");
     store.reindex().await.unwrap();
     let index = site.json("index.json").await;

@@ -4,7 +4,7 @@
 mod support;
 
 use futures::StreamExt;
-use pflow_store::{DeleteRequest, Expect, Query, Store};
+use pflow_store::{ChangeRequest, Expect, Query, Store};
 use support::{
     Kind, Site, every_backend, generations, history, id, listed, listing, notices, save, versions,
 };
@@ -29,7 +29,7 @@ async fn listing_shows_every_acknowledged_change(site: Site) {
             wanted.push(format!("w{n:02}@2"));
         }
         if n % 5 == 4 {
-            store.delete(DeleteRequest::new(id(&format!("w{n:02}")), Expect::Any)).await.unwrap();
+            store.delete(ChangeRequest::new(id(&format!("w{n:02}")), Expect::Any)).await.unwrap();
             wanted.pop();
         }
         assert_eq!(generations(&store).await, wanted, "the saver itself");
@@ -66,7 +66,7 @@ async fn history_names_every_version_once(site: Site) {
         let (name, expect) = (format!("w{}", n % 7), Expect::Any);
         store.save(save(&name, &n.to_string(), expect)).await.unwrap();
         if n % 9 == 8 {
-            store.delete(DeleteRequest::new(id(&name), Expect::Any)).await.unwrap();
+            store.delete(ChangeRequest::new(id(&name), Expect::Any)).await.unwrap();
         }
     }
     let seldom = site.other_store_with(site.environment.clone(), |builder| builder.fold_after(1000)).await;

@@ -6,7 +6,7 @@ mod support;
 use std::sync::Arc;
 
 use futures::{StreamExt, future::join_all};
-use pflow_store::{DeleteRequest, Expect, Store, backend::ManualEnvironment};
+use pflow_store::{ChangeRequest, Expect, Store, backend::ManualEnvironment};
 use support::{Kind, Site, every_backend, generations, history, id, notices, save, unnamed_parts, versions};
 
 every_backend!(concurrent_savers_and_folds_lose_nothing);
@@ -14,7 +14,7 @@ every_backend!(concurrent_savers_and_folds_lose_nothing);
 /// Saves a new generation of `a` and a new workflow, deletes `b`, and folds.
 async fn change_and_fold(store: &Store) {
     let requests = [save("a", "2", Expect::Any), save("new", "1", Expect::Absent)];
-    store.delete(DeleteRequest::new(id("b"), Expect::Any)).await.unwrap();
+    store.delete(ChangeRequest::new(id("b"), Expect::Any)).await.unwrap();
     let results: Vec<_> = store.save_all(requests).collect().await;
     assert!(results.iter().all(|(_, result)| result.is_ok()));
 }

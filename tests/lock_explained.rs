@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use chrono::TimeDelta;
 use futures::{StreamExt, TryStreamExt};
 use pflow_store::{
-    Conflict, DeleteRequest, Error, Expect, LeaseRequest, Store,
+    ChangeRequest, Conflict, Error, Expect, LeaseRequest, Store,
     backend::{Batch, Environment, Identity, Key, ManualEnvironment, Operation, Process},
     conflict::Policy,
     lock::{Holder, Live, Mirror, Stale, Standing},
@@ -415,7 +415,7 @@ async fn lock_changes_keep_foreign_mirror_content(site: Site) {
                         store.release(&id("a"), grant.lease.id).await.unwrap();
                     }
                     "save over" => drop(store.save(save("a", "3", Expect::Any)).await.unwrap()),
-                    _ => drop(store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.unwrap()),
+                    _ => drop(store.delete(ChangeRequest::new(id("a"), Expect::Any)).await.unwrap()),
                 }
             }
         }

@@ -6,7 +6,7 @@ mod support;
 use std::{sync::Arc, time::Duration};
 
 use pflow_store::{
-    Conflict, DeleteRequest, Error, Expect, LeaseId, LeaseRequest, UndeleteRequest,
+    ChangeRequest, Conflict, Error, Expect, LeaseId, LeaseRequest,
     backend::{Environment, ManualEnvironment},
     document::ContentHash,
 };
@@ -217,12 +217,12 @@ async fn fence_never_decreases(site: Site) {
         store.save(save("a", &round.to_string(), Expect::Absent)).await.unwrap();
         fences.push(store.acquire(&id("a"), lease("edit")).await.unwrap().lease.fence);
         site.environment.advance(MINUTE * 2);
-        store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.unwrap();
+        store.delete(ChangeRequest::new(id("a"), Expect::Any)).await.unwrap();
         fences.push(store.lock_state(&id("a")).await.unwrap().fence);
-        store.undelete(UndeleteRequest::new(id("a"), Expect::Any)).await.unwrap();
+        store.undelete(ChangeRequest::new(id("a"), Expect::Any)).await.unwrap();
         fences.push(store.acquire(&id("a"), lease("edit")).await.unwrap().lease.fence);
         site.environment.advance(MINUTE * 2);
-        store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.unwrap();
+        store.delete(ChangeRequest::new(id("a"), Expect::Any)).await.unwrap();
         fences.push(store.lock_state(&id("a")).await.unwrap().fence);
     }
     // Each grant and each override raises it by one.

@@ -5,9 +5,7 @@ mod support;
 
 use std::time::Duration;
 
-use pflow_store::{
-    Conflict, DeleteRequest, Expect, LeaseId, LeaseRequest, UndeleteRequest, document::ContentHash,
-};
+use pflow_store::{ChangeRequest, Conflict, Expect, LeaseId, LeaseRequest, document::ContentHash};
 use support::{Fault, Kind, Left, Site, conflict, every_backend, generations, id, notices, plan, save};
 
 every_backend!(
@@ -37,7 +35,7 @@ async fn only_the_holder_can_save(site: Site) {
     for refused in [
         other.save(save("a", "2", Expect::Any)).await,
         other.save(save("a", "1", Expect::Any).hold(lease("too"))).await,
-        other.delete(DeleteRequest::new(id("a"), Expect::Any)).await,
+        other.delete(ChangeRequest::new(id("a"), Expect::Any)).await,
         // Also refused from the holder's own process: every save must name the lease.
         store.save(save("a", "2", Expect::Any)).await,
     ] {
@@ -49,8 +47,8 @@ async fn only_the_holder_can_save(site: Site) {
     let mine = || held.id.clone();
     let saved = store.save(save("a", "2", Expect::Generation(1)).lease(mine())).await.unwrap();
     assert_eq!((saved.generation, saved.lease), (2, Some(held.clone())));
-    store.delete(DeleteRequest::new(id("a"), Expect::Generation(2)).lease(mine())).await.unwrap();
-    let undelete = || UndeleteRequest::new(id("a"), Expect::Generation(3));
+    store.delete(ChangeRequest::new(id("a"), Expect::Generation(2)).lease(mine())).await.unwrap();
+    let undelete = || ChangeRequest::new(id("a"), Expect::Generation(3));
     assert!(matches!(conflict(other.undelete(undelete()).await), Conflict::Locked { .. }));
     let back = store.undelete(undelete().lease(mine())).await.unwrap();
     assert_eq!((back.generation, back.lease), (4, Some(held.clone())));
@@ -66,7 +64,7 @@ async fn unchanged_save_needs_no_lock(site: Site) {
     let store = site.store().await;
     store.save(save("a", "1", Expect::Absent).name("name")).await.unwrap();
     store.save(save("b", "1", Expect::Absent)).await.unwrap();
-    store.delete(DeleteRequest::new(id("b"), Expect::Any)).await.unwrap();
+    store.delete(ChangeRequest::new(id("b"), Expect::Any)).await.unwrap();
     for name in ["a", "b"] {
         store.acquire(&id(name), lease("edit")).await.unwrap();
     }
@@ -74,8 +72,8 @@ async fn unchanged_save_needs_no_lock(site: Site) {
     for unchanged in [
         other.save(save("a", "1", Expect::Any)).await,
         other.save(save("a", "1", Expect::Generation(1)).name("name")).await,
-        other.delete(DeleteRequest::new(id("b"), Expect::Any)).await,
-        other.undelete(UndeleteRequest::new(id("a"), Expect::Any)).await,
+        other.delete(ChangeRequest::new(id("b"), Expect::Any)).await,
+        other.undelete(ChangeRequest::new(id("a"), Expect::Any)).await,
     ] {
         let unchanged = unchanged.unwrap();
         assert!(unchanged.unchanged && unchanged.lease.is_none() && unchanged.resolved.is_none());
@@ -84,8 +82,8 @@ async fn unchanged_save_needs_no_lock(site: Site) {
     for refused in [
         other.save(save("a", "1", Expect::Any).name("other")).await,
         other.save(save("a", "1", Expect::Any).hold(lease("too"))).await,
-        other.delete(DeleteRequest::new(id("a"), Expect::Any)).await,
-        other.undelete(UndeleteRequest::new(id("b"), Expect::Any)).await,
+        other.delete(ChangeRequest::new(id("a"), Expect::Any)).await,
+        other.undelete(ChangeRequest::new(id("b"), Expect::Any)).await,
     ] {
         assert!(matches!(conflict(refused), Conflict::Locked { .. }));
     }
@@ -103,7 +101,7 @@ async fn lost_lease_cannot_save(site: Site) {
     for refused in [
         store.save(save("a", "2", Expect::Any).lease(held.id.clone())).await,
         store.save(save("a", "1", Expect::Any).lease(held.id.clone())).await,
-        store.delete(DeleteRequest::new(id("a"), Expect::Any).lease(held.id.clone())).await,
+        store.delete(ChangeRequest::new(id("a"), Expect::Any).lease(held.id.clone())).await,
         store.save(save("b", "1", Expect::Any).lease(held.id)).await,
     ] {
         assert!(matches!(conflict(refused), Conflict::LeaseLost { held: None, .. }));

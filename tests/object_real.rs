@@ -17,7 +17,7 @@ use std::{collections::BTreeMap, future::poll_fn, pin::pin, sync::Arc, task::Pol
 
 use futures::{TryStreamExt, future::join_all};
 use pflow_store::{
-    DeleteRequest, Error, ErrorKind, Expect, LeaseRequest, Query, Store, StoreBuilder,
+    ChangeRequest, Error, ErrorKind, Expect, LeaseRequest, Query, Store, StoreBuilder,
     backend::{
         Batch, Environment, Error as StorageError, ErrorKind as StorageErrorKind, Key, Operation, Prefix,
         Result as StorageResult, StorageBackend, SystemEnvironment, async_trait,
@@ -158,7 +158,7 @@ async fn a_real_bucket_is_asked_for_as_little() {
         asked("acquire", [1, 0, 2]);
         store.release(&id("a"), grant.lease.id).await.unwrap();
         asked("release", [1, 0, 2]);
-        store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.unwrap();
+        store.delete(ChangeRequest::new(id("a"), Expect::Any)).await.unwrap();
         asked("delete", [1, 0, 4]);
         store.save(save("b", "1", Expect::Absent)).await.unwrap();
         asked("save of a new workflow", [2, 1, 4]);

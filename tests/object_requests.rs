@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use pflow_store::{
-    DeleteRequest, Expect, LeaseRequest, Query, Store, StoreBuilder, UndeleteRequest, backend::Key,
-    object::ObjectOptions,
+    ChangeRequest, Expect, LeaseRequest, Query, Store, StoreBuilder, backend::Key, object::ObjectOptions,
 };
 use pflow_test_endpoints::{Counts, Kind, S3Endpoint, Shaping};
 use support::{everything, id, listing, save};
@@ -81,9 +80,9 @@ async fn every_operation_asks_for_as_little_as_it_can() {
     assert_eq!(cost(&server, &store).await, [0, 0, 3, 2, 0], "save that takes the lock along");
     let held = store.lock_state(&id("a")).await.unwrap().lease.unwrap().id;
     assert_eq!(cost(&server, &store).await, [1, 0, 0, 0, 0], "look at a lock");
-    store.delete(DeleteRequest::new(id("a"), Expect::Any).lease(held.clone())).await.unwrap();
+    store.delete(ChangeRequest::new(id("a"), Expect::Any).lease(held.clone())).await.unwrap();
     assert_eq!(cost(&server, &store).await, [1, 0, 3, 0, 1], "delete");
-    store.undelete(UndeleteRequest::new(id("a"), Expect::Any).lease(held)).await.unwrap();
+    store.undelete(ChangeRequest::new(id("a"), Expect::Any).lease(held)).await.unwrap();
     assert_eq!(cost(&server, &store).await, [2, 0, 3, 1, 0], "undelete: head and the version before");
 }
 

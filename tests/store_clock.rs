@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use chrono::{DateTime, TimeDelta};
 use futures::StreamExt;
 use pflow_store::{
-    DeleteRequest, Expect, LeaseRequest, Store, UndeleteRequest,
+    ChangeRequest, Expect, LeaseRequest, Store,
     backend::{Environment, ManualEnvironment},
 };
 use support::{Site, every_backend, everything, id, listed, notices, plan, save};
@@ -30,8 +30,8 @@ async fn use_everything(store: &Store, name: &str) {
     assert_eq!(store.status().await.unwrap().locked.len(), 1);
     guard.release().await.unwrap();
     assert_eq!(store.load(&id(name)).await.unwrap().content, plan("2"));
-    store.delete(DeleteRequest::new(id(name), Expect::Any)).await.unwrap();
-    store.undelete(UndeleteRequest::new(id(name), Expect::Any)).await.unwrap();
+    store.delete(ChangeRequest::new(id(name), Expect::Any)).await.unwrap();
+    store.undelete(ChangeRequest::new(id(name), Expect::Any)).await.unwrap();
     store.reindex().await.unwrap();
     assert!(listed(store).await.contains(&name.to_owned()));
     assert_eq!(everything(&store).await.len(), 1);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use pflow_store::document::ContentHash;
-use pflow_store::{DeleteRequest, Error, ErrorKind, Expect, LeaseRequest, Query, Store};
+use pflow_store::{ChangeRequest, Error, ErrorKind, Expect, LeaseRequest, Query, Store};
 use support::{
     Kind, Site, damaged, every_backend, generations, history, id, listing, notices, plan, save, versions,
 };
@@ -186,7 +186,7 @@ async fn fold_that_died_after_its_swap_is_complete(site: Site) {
 
 async fn deletion_is_complete_without_removal_of_the_copy(site: Site) {
     let (store, crashing) = two(&site).await;
-    crashing.delete(DeleteRequest::new(id("a"), Expect::Any)).await.unwrap();
+    crashing.delete(ChangeRequest::new(id("a"), Expect::Any)).await.unwrap();
     site.put("workflows/a/workflow.json", plan("1")).await;
     assert_listed(&site, &store, &["b@1"]).await;
     let found = notices(&store.verify().await.unwrap());

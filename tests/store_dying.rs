@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::StreamExt;
 use pflow_store::{
-    DeleteRequest, Expect, LeaseId, LeaseRequest, Store, UndeleteRequest,
+    ChangeRequest, Expect, LeaseId, LeaseRequest, Store,
     backend::{ManualEnvironment, Outcome},
 };
 use support::{Fault, Kind, Left, Site, damaged, generations, history, id, notices, plan, save};
@@ -50,7 +50,7 @@ async fn prepare(site: &Site, store: &Store, operation: Operation) {
     store.reindex().await.unwrap();
     store.save(save("b", "2", Expect::Any)).await.unwrap();
     match operation {
-        Undelete => drop(store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.unwrap()),
+        Undelete => drop(store.delete(ChangeRequest::new(id("a"), Expect::Any)).await.unwrap()),
         Release => drop(store.acquire(&id("a"), lease()).await.unwrap()),
         SaveOverAnExpiredLease => {
             store.acquire(&id("a"), lease()).await.unwrap();
@@ -65,8 +65,8 @@ async fn perform(store: &Store, operation: Operation) -> bool {
         Create => store.save(save("new", "1", Expect::Absent)).await.map(drop),
         Save | SaveOverAnExpiredLease => store.save(save("a", "2", Expect::Any)).await.map(drop),
         SaveAndHold => store.save(save("a", "2", Expect::Any).hold(lease())).await.map(drop),
-        Delete => store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.map(drop),
-        Undelete => store.undelete(UndeleteRequest::new(id("a"), Expect::Any)).await.map(drop),
+        Delete => store.delete(ChangeRequest::new(id("a"), Expect::Any)).await.map(drop),
+        Undelete => store.undelete(ChangeRequest::new(id("a"), Expect::Any)).await.map(drop),
         Acquire => store.acquire(&id("a"), lease()).await.map(drop),
         Release => store.release(&id("a"), held()).await.map(drop),
         Fold => {

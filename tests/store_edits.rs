@@ -3,9 +3,7 @@
 
 mod support;
 
-use pflow_store::{
-    Conflict, DeleteRequest, Expect, Remedy, SaveRequest, UndeleteRequest, document::ContentHash,
-};
+use pflow_store::{ChangeRequest, Conflict, Expect, Remedy, SaveRequest, document::ContentHash};
 use support::{Kind, Site, conflict, id, notices, plan, save};
 
 const COPY: &str = "workflows/a/workflow.json";
@@ -27,7 +25,7 @@ async fn edit_is_neither_overwritten_nor_loaded_as_the_workflow() {
             store.load(&id("a")).await.map(drop),
             store.save(save("a", "3", Expect::Any)).await.map(drop),
             store.save(save("a", "2", Expect::Any).name("other")).await.map(drop),
-            store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.map(drop),
+            store.delete(ChangeRequest::new(id("a"), Expect::Any)).await.map(drop),
         ] {
             let Conflict::ModifiedOutside { id: of, key, generation, found } = conflict(refused) else {
                 panic!("not modified outside");
@@ -140,7 +138,7 @@ async fn copy_of_an_older_version_is_an_edit() {
             for refused in [
                 store.load(&id("a")).await.map(drop),
                 store.save(save("a", "36", Expect::Generation(35))).await.map(drop),
-                store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.map(drop),
+                store.delete(ChangeRequest::new(id("a"), Expect::Any)).await.map(drop),
             ] {
                 let conflict = conflict(refused);
                 assert!(
@@ -155,7 +153,7 @@ async fn copy_of_an_older_version_is_an_edit() {
         assert_eq!(store.save(save("a", "1", Expect::Generation(35))).await.unwrap().generation, 36);
         assert_eq!(store.load(&id("a")).await.unwrap().content, plan("1"));
         // The same for a file in place of a deleted workflow.
-        store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.unwrap();
+        store.delete(ChangeRequest::new(id("a"), Expect::Any)).await.unwrap();
         store.close().await.unwrap();
         site.put(COPY, plan("35")).await;
         let refused = conflict(store.save(save("a", "37", Expect::Any)).await);
@@ -258,9 +256,9 @@ async fn edit_of_a_deleted_workflow_is_kept() {
     for site in plain_sites().await {
         let store = site.store().await;
         store.save(save("a", "1", Expect::Absent)).await.unwrap();
-        store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.unwrap();
+        store.delete(ChangeRequest::new(id("a"), Expect::Any)).await.unwrap();
         site.put(COPY, plan("by hand")).await;
-        let undeleted = store.undelete(UndeleteRequest::new(id("a"), Expect::Any)).await;
+        let undeleted = store.undelete(ChangeRequest::new(id("a"), Expect::Any)).await;
         assert!(matches!(conflict(undeleted), Conflict::ModifiedOutside { generation: None, .. }));
         let saved = store.save(SaveRequest::new(id("a"), plan("by hand"), Expect::Absent)).await.unwrap();
         assert_eq!(saved.generation, 3);

@@ -5,7 +5,7 @@ mod support;
 
 use std::time::Duration;
 
-use pflow_store::{Conflict, DeleteRequest, Expect, LeaseRequest, Store, UndeleteRequest};
+use pflow_store::{ChangeRequest, Conflict, Expect, LeaseRequest, Store};
 use support::{Site, conflict, every_backend, id, save};
 
 every_backend!(expectations_of_saves, expectations_of_deletions);
@@ -45,7 +45,7 @@ async fn bring(store: &Store, name: &str, state: State) {
             store.save(save(name, "1", Expect::Absent)).await.unwrap();
             store.save(save(name, "2", Expect::Generation(1))).await.unwrap();
             if state == State::Deleted {
-                store.delete(DeleteRequest::new(id(name), Expect::Generation(2))).await.unwrap();
+                store.delete(ChangeRequest::new(id(name), Expect::Generation(2))).await.unwrap();
             }
         }
     }
@@ -111,7 +111,7 @@ async fn expectations_of_deletions(site: Site) {
     for (row, (expect, wanted)) in cases.into_iter().enumerate() {
         let name = format!("d{row}");
         bring(&store, &name, State::Live).await;
-        assert_eq!(answer(store.delete(DeleteRequest::new(id(&name), expect)).await), wanted, "{expect}");
+        assert_eq!(answer(store.delete(ChangeRequest::new(id(&name), expect)).await), wanted, "{expect}");
     }
     let cases = [
         (Expect::Generation(3), Generation(4)),
@@ -122,6 +122,6 @@ async fn expectations_of_deletions(site: Site) {
     for (row, (expect, wanted)) in cases.into_iter().enumerate() {
         let name = format!("u{row}");
         bring(&store, &name, State::Deleted).await;
-        assert_eq!(answer(store.undelete(UndeleteRequest::new(id(&name), expect)).await), wanted, "{expect}");
+        assert_eq!(answer(store.undelete(ChangeRequest::new(id(&name), expect)).await), wanted, "{expect}");
     }
 }

@@ -6,7 +6,7 @@ mod support;
 use std::time::Duration;
 
 use pflow_store::{
-    DeleteRequest, Error, ErrorKind, Expect, LeaseRequest,
+    ChangeRequest, Error, ErrorKind, Expect, LeaseRequest,
     backend::{Environment, ErrorKind as StorageErrorKind, Outcome},
 };
 use support::{Fault, Kind, Left, Site, every_backend, generations, id, listed, notices, plan, save};
@@ -41,7 +41,7 @@ async fn atomic_batch_fails_as_a_whole_if_a_copy_fails() {
         site.probe.fail(denied("workflows/a/workflow.json"));
         for failed in [
             store.save(save("a", "2", Expect::Generation(1))).await,
-            store.delete(DeleteRequest::new(id("a"), Expect::Generation(1))).await,
+            store.delete(ChangeRequest::new(id("a"), Expect::Generation(1))).await,
         ] {
             assert!(matches!(failed.unwrap_err(), Error::Storage(_)), "{kind:?}");
         }
@@ -142,9 +142,9 @@ async fn unknown_outcome_on_a_disk_is_reported_and_not_retried() {
     let blind = store.save(save("a", "All 3", Expect::Generation(1))).await.unwrap_err();
     assert_eq!(blind.kind(), ErrorKind::Conflict);
     site.probe.fail(Fault::unknown(Left::All));
-    let failed = store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.unwrap_err();
+    let failed = store.delete(ChangeRequest::new(id("a"), Expect::Any)).await.unwrap_err();
     assert_eq!(failed.kind(), ErrorKind::OutcomeUnknown);
-    assert!(store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.unwrap().unchanged);
+    assert!(store.delete(ChangeRequest::new(id("a"), Expect::Any)).await.unwrap().unchanged);
     site.probe.fail(Fault::unknown(Left::All));
     let failed = store.acquire(&id("a"), LeaseRequest::new("t", Duration::from_secs(1))).await.unwrap_err();
     assert_eq!(failed.kind(), ErrorKind::OutcomeUnknown);
@@ -167,7 +167,7 @@ async fn change_is_committed_even_if_its_copies_fail(site: Site) {
     assert_eq!(site.get("workflows/a/workflow.json").await.unwrap(), plan("2"), "the load has mended it");
 
     site.probe.fail(Fault::stop_after(2));
-    let deleted = store.delete(DeleteRequest::new(id("a"), Expect::Generation(2))).await.unwrap();
+    let deleted = store.delete(ChangeRequest::new(id("a"), Expect::Generation(2))).await.unwrap();
     assert!(deleted.copy_error.is_some());
     assert!(matches!(store.load(&id("a")).await, Err(Error::WorkflowMissing { deleted: true, .. })));
     assert_eq!(store.save(save("a", "3", Expect::Absent)).await.unwrap().generation, 4);

@@ -5,7 +5,7 @@ mod support;
 
 use std::sync::Arc;
 
-use pflow_store::{DeleteRequest, Error, ErrorKind, Expect, Store, UndeleteRequest, conflict::Policy};
+use pflow_store::{ChangeRequest, Error, ErrorKind, Expect, Store, conflict::Policy};
 use support::{Site, damaged, every_backend, id, save};
 
 every_backend!(forged_record_is_detected_when_read, forged_version_is_not_undeleted);
@@ -65,7 +65,7 @@ async fn forged_record_is_detected_when_read(site: Site) {
 
 async fn forged_version_is_not_undeleted(site: Site) {
     let store = chain(&site, 2).await;
-    store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.unwrap();
+    store.delete(ChangeRequest::new(id("a"), Expect::Any)).await.unwrap();
     forge(&site, 2).await;
-    is_corrupt(store.undelete(UndeleteRequest::new(id("a"), Expect::Any)).await, 2);
+    is_corrupt(store.undelete(ChangeRequest::new(id("a"), Expect::Any)).await, 2);
 }

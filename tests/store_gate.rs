@@ -6,7 +6,7 @@ mod support;
 use std::{sync::Arc, time::Duration};
 
 use pflow_store::{
-    DeleteRequest, Error, ErrorKind, Expect, LeaseRequest, Remedy, Store, backend::StorageBackend,
+    ChangeRequest, Error, ErrorKind, Expect, LeaseRequest, Remedy, Store, backend::StorageBackend,
 };
 use serde_json::{Value, json};
 use support::{Site, every_backend, id, listed, plan, save};
@@ -55,7 +55,7 @@ async fn writer_must_support_the_write_features(site: Site) {
     let before = site.dump().await;
     for refused in [
         store.save(save("a", "2", Expect::Any)).await.map(drop),
-        store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.map(drop),
+        store.delete(ChangeRequest::new(id("a"), Expect::Any)).await.map(drop),
         store.acquire(&id("a"), LeaseRequest::new("t", Duration::from_secs(1))).await.map(drop),
         store.reindex().await.map(drop),
     ] {
@@ -96,7 +96,7 @@ async fn newer_format_is_refused_and_not_changed(site: Site) {
     for refused in [
         store.load(&id("a")).await.map(drop),
         store.save(save("a", "2", Expect::Any)).await.map(drop),
-        store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.map(drop),
+        store.delete(ChangeRequest::new(id("a"), Expect::Any)).await.map(drop),
         store.acquire(&id("a"), lease()).await.map(drop),
     ] {
         let refused = refused.unwrap_err();
@@ -144,7 +144,7 @@ async fn unknown_fields_of_a_later_program_are_preserved(site: Site) {
     let now = site.json(head).await;
     assert_eq!((&now["later"], &now["lease"]["later"]), (&json!({ "deep": [1, null] }), &json!(7)));
     store.release(&id("a"), grant.lease.id).await.unwrap();
-    store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.unwrap();
+    store.delete(ChangeRequest::new(id("a"), Expect::Any)).await.unwrap();
     store.reindex().await.unwrap();
     assert_eq!(site.json(head).await["later"], json!({ "deep": [1, null] }));
     assert_eq!(site.json("ops/checkpoint").await["later"], "x");

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pflow_store::{
-    DeleteRequest, Error, Expect, LeaseRequest, Store, UndeleteRequest,
+    ChangeRequest, Error, Expect, LeaseRequest, Store,
     backend::{Batch, Commit, Key, Operation},
     format::Lockfile,
 };
@@ -73,8 +73,8 @@ impl Step {
                 let request = if let Some(held) = held { request.lease(held) } else { request };
                 drop(store.save(request).await.unwrap());
             }
-            Delete => drop(store.delete(DeleteRequest::new(a, Expect::Any)).await.unwrap()),
-            Undelete => drop(store.undelete(UndeleteRequest::new(a, Expect::Any)).await.unwrap()),
+            Delete => drop(store.delete(ChangeRequest::new(a, Expect::Any)).await.unwrap()),
+            Undelete => drop(store.undelete(ChangeRequest::new(a, Expect::Any)).await.unwrap()),
             Acquire => {
                 let lease = LeaseRequest::new("t", Duration::from_secs(60));
                 drop(store.acquire(&a, lease).await.unwrap());

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, time::Duration};
 use bytes::Bytes;
 use futures::StreamExt;
 use pflow_store::{
-    DeleteRequest, Error, ErrorKind, Expect, LeaseRequest, Remedy, Store, UndeleteRequest,
+    ChangeRequest, Error, ErrorKind, Expect, LeaseRequest, Remedy, Store,
     backend::{Batch, Commit, Key, Operation},
     format::VersionId,
     health::RepairPlan,
@@ -77,8 +77,8 @@ async fn assert_refused(store: &Store) {
     assert_hurt(store.load(&id("a")).await);
     assert_hurt(store.load_generation(&id("a"), 1).await);
     assert_hurt(store.show(&id("a")).await);
-    assert_hurt(store.delete(DeleteRequest::new(id("a"), Expect::Any)).await);
-    assert_hurt(store.undelete(UndeleteRequest::new(id("a"), Expect::Any)).await);
+    assert_hurt(store.delete(ChangeRequest::new(id("a"), Expect::Any)).await);
+    assert_hurt(store.undelete(ChangeRequest::new(id("a"), Expect::Any)).await);
     let status = store.status().await.unwrap();
     assert_eq!((status.edited, status.unreadable.len()), (vec![], 1), "{:?}", status.unreadable);
 }
@@ -651,7 +651,7 @@ async fn head_reverted_to_its_lock_is_hurt_not_a_conflict(site: Site) {
     let request = || save("a", "3", Expect::Generation(2)).lease(held.id.clone());
     assert_hurt(other.save(request()).await);
     assert_hurt(
-        other.delete(DeleteRequest::new(id("a"), Expect::Generation(2)).lease(held.id.clone())).await,
+        other.delete(ChangeRequest::new(id("a"), Expect::Generation(2)).lease(held.id.clone())).await,
     );
 }
 
@@ -690,7 +690,7 @@ async fn load_restores_no_copy_beside_a_deletion() {
             let other = site.other_store(2).await;
             site.probe.take();
             site.probe.at_call(call, move || async move {
-                other.delete(DeleteRequest::new(id("a"), Expect::Any)).await.unwrap();
+                other.delete(ChangeRequest::new(id("a"), Expect::Any)).await.unwrap();
             });
             let loaded = store.load(&id("a")).await;
             if !site.probe.hook_has_run() {

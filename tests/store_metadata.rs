@@ -6,7 +6,7 @@ mod support;
 use std::{sync::Arc, time::Duration};
 
 use pflow_store::{
-    DeleteRequest, Error, Expect, Query, SaveRequest, UndeleteRequest,
+    ChangeRequest, Error, Expect, Query, SaveRequest,
     backend::Environment,
     conflict::Policy,
     document::{ContentHash, MAX_DESCRIPTION_BYTES, MAX_NAME_BYTES, MAX_TAG_BYTES, MAX_TAGS},
@@ -76,8 +76,8 @@ async fn metadata_that_a_document_drops_is_gone(site: Site) {
     // Given metadata survives a deletion and an undelete, and a person's edit without metadata.
     let given = |fields: &str| request(fields).name("given").description("given").tags(["given"]);
     store.save(given("")).await.unwrap();
-    store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.unwrap();
-    store.undelete(UndeleteRequest::new(id("a"), Expect::Any)).await.unwrap();
+    store.delete(ChangeRequest::new(id("a"), Expect::Any)).await.unwrap();
+    store.undelete(ChangeRequest::new(id("a"), Expect::Any)).await.unwrap();
     let kept = store.save(SaveRequest::new(id("a"), saying("", "2"), Expect::Any)).await.unwrap().record;
     assert_eq!(known(&kept), (Some("given"), Some("given"), "given".to_owned()));
     // A blank field or an empty list means that there is none; null means nothing.
@@ -165,7 +165,7 @@ async fn limits_are_enforced(site: Site) {
         assert!(matches!(&refused, Error::InvalidField { field, .. } if *field == name), "{refused}");
     }
     let refused =
-        store.delete(DeleteRequest::new(id("a"), Expect::Any).message(long(4096))).await.unwrap_err();
+        store.delete(ChangeRequest::new(id("a"), Expect::Any).message(long(4096))).await.unwrap_err();
     assert!(matches!(refused, Error::InvalidField { field: "message", .. }));
     assert_eq!(site.dump().await, before);
     let longest = new().name("x".repeat(MAX_NAME_BYTES)).tags((0..MAX_TAGS).map(|n| n.to_string()));
@@ -178,9 +178,9 @@ async fn every_record_names_its_parent_by_hash(site: Site) {
     let began = site.environment.now();
     store.save(save("a", "1", Expect::Absent).message("first")).await.unwrap();
     site.environment.advance(Duration::from_secs(60));
-    store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.unwrap();
+    store.delete(ChangeRequest::new(id("a"), Expect::Any)).await.unwrap();
     let other = site.other_store(2).await;
-    other.undelete(UndeleteRequest::new(id("a"), Expect::Any).message("back")).await.unwrap();
+    other.undelete(ChangeRequest::new(id("a"), Expect::Any).message("back")).await.unwrap();
 
     let mut parents = Vec::new();
     for (key, bytes) in site.dump().await.into_iter().filter(|(key, _)| key.starts_with("versions/a/")) {

@@ -3,7 +3,7 @@
 
 mod support;
 
-use pflow_store::{DeleteRequest, Error, ErrorKind, Expect, UndeleteRequest};
+use pflow_store::{ChangeRequest, Error, ErrorKind, Expect};
 use support::{Site, every_backend, id, listed, save};
 
 every_backend!(listed_workflow_without_a_head_is_damaged);
@@ -24,8 +24,8 @@ async fn listed_workflow_without_a_head_is_damaged(site: Site) {
             store.load(&id("a")).await.map(drop),
             store.load_generation(&id("a"), 1).await.map(drop),
             store.show(&id("a")).await.map(drop),
-            store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.map(drop),
-            store.undelete(UndeleteRequest::new(id("a"), Expect::Any)).await.map(drop),
+            store.delete(ChangeRequest::new(id("a"), Expect::Any)).await.map(drop),
+            store.undelete(ChangeRequest::new(id("a"), Expect::Any)).await.map(drop),
         ] {
             let damage = damage.unwrap_err();
             assert!(matches!(damage, Error::HeadHurt { .. }), "{damage}");

@@ -6,8 +6,7 @@ mod support;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use pflow_store::{
-    Conflict, DeleteRequest, Error, Expect, LeaseId, LeaseRequest, Saved, Store, StoreBuilder,
-    UndeleteRequest,
+    ChangeRequest, Conflict, Error, Expect, LeaseId, LeaseRequest, Saved, Store, StoreBuilder,
     backend::ManualEnvironment,
     lock::{Stale, Standing},
 };
@@ -289,7 +288,7 @@ async fn take(machines: &[Arc<ManualEnvironment>], store: &Store, model: &mut Mo
         }
         Step::Delete(number, guess, under) => {
             let workflow = model.workflows.entry(number).or_default();
-            let mut request = DeleteRequest::new(of(number), workflow.expect(guess));
+            let mut request = ChangeRequest::new(of(number), workflow.expect(guess));
             if let (Under::Last, 1..) = (under, workflow.granted) {
                 request = request.lease(lease_id(number, workflow.granted));
             }
@@ -298,7 +297,7 @@ async fn take(machines: &[Arc<ManualEnvironment>], store: &Store, model: &mut Mo
         }
         Step::Undelete(number, guess, under) => {
             let workflow = model.workflows.entry(number).or_default();
-            let mut request = UndeleteRequest::new(of(number), workflow.expect(guess));
+            let mut request = ChangeRequest::new(of(number), workflow.expect(guess));
             if let (Under::Last, 1..) = (under, workflow.granted) {
                 request = request.lease(lease_id(number, workflow.granted));
             }

@@ -4,8 +4,7 @@
 mod support;
 
 use pflow_store::{
-    DeleteRequest, Error, ErrorKind, Expect, LeaseRequest, Query, UndeleteRequest, document::ContentHash,
-    health::Severity,
+    ChangeRequest, Error, ErrorKind, Expect, LeaseRequest, Query, document::ContentHash, health::Severity,
 };
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
@@ -70,7 +69,7 @@ async fn workflow_of_an_unknown_media_type_is_kept_and_listed(site: Site) {
     is_newer(other.load_generation(&id("a"), 1).await);
     is_newer(other.save(save("a", "2", Expect::Any)).await);
     is_newer(other.save(save("a", "2", Expect::Generation(1))).await);
-    is_newer(other.delete(DeleteRequest::new(id("a"), Expect::Any)).await);
+    is_newer(other.delete(ChangeRequest::new(id("a"), Expect::Any)).await);
     assert_eq!(notices(&other.verify().await.unwrap()), [""; 0]);
     assert_eq!(other.status().await.unwrap().unreadable, []);
     assert_eq!(site.get(HEAD).await.unwrap(), head);
@@ -121,7 +120,7 @@ async fn old_version_of_an_unknown_media_type_is_refused(site: Site) {
         site.put(HEAD, format!("{head}\n")).await;
         let other = site.other_store(2).await;
         if deleted {
-            is_newer(other.undelete(UndeleteRequest::new(id("a"), Expect::Any)).await);
+            is_newer(other.undelete(ChangeRequest::new(id("a"), Expect::Any)).await);
         } else {
             site.put("workflows/a/workflow.json", content.clone()).await;
             assert_eq!(other.load(&id("a")).await.unwrap().content, content);

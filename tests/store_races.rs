@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt, future::join_all};
 use pflow_store::{
-    Conflict, DeleteRequest, Error, Expect, LeaseRequest, Saved, Store, backend::ManualEnvironment,
+    ChangeRequest, Conflict, Error, Expect, LeaseRequest, Saved, Store, backend::ManualEnvironment,
 };
 use support::{Kind, Site, conflict, every_backend, generations, id, notices, plan, save};
 
@@ -115,7 +115,7 @@ async fn one_of_several_saves_on_one_generation_wins(site: Site) {
     site.store().await.save(save("a", "first", Expect::Absent)).await.unwrap();
     let changed = race(&site, |store, n| async move {
         match n {
-            0 => store.delete(DeleteRequest::new(id("a"), Expect::Generation(1))).await,
+            0 => store.delete(ChangeRequest::new(id("a"), Expect::Generation(1))).await,
             _ => store.save(save("a", &n.to_string(), Expect::Generation(1))).await,
         }
     })

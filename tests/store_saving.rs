@@ -4,8 +4,8 @@
 mod support;
 
 use pflow_store::{
-    Conflict, DeleteRequest, Error, Expect, Query, SaveRequest, Store, UndeleteRequest,
-    document::ContentHash, document::DocumentError,
+    ChangeRequest, Conflict, Error, Expect, Query, SaveRequest, Store, document::ContentHash,
+    document::DocumentError,
 };
 use support::{Site, conflict, every_backend, generations, id, listed, listing, notices, plan, save};
 
@@ -47,7 +47,7 @@ async fn every_generation_can_be_loaded(site: Site) {
     for n in 1..=40 {
         store.save(save("a", &n.to_string(), Expect::Generation(n - 1))).await.unwrap();
     }
-    store.delete(DeleteRequest::new(id("a"), Expect::Generation(40))).await.unwrap();
+    store.delete(ChangeRequest::new(id("a"), Expect::Generation(40))).await.unwrap();
     // Including generations older than the 32 that the head remembers.
     for n in [1, 2, 7, 8, 9, 39, 40] {
         let loaded = store.load_generation(&id("a"), n).await.unwrap();
@@ -68,7 +68,7 @@ async fn delete_hides_and_undelete_restores(site: Site) {
     let store = site.store().await;
     store.save(save("a", "1", Expect::Absent).name("Name").tags(["t"])).await.unwrap();
     let deleted =
-        store.delete(DeleteRequest::new(id("a"), Expect::Generation(1)).message("gone")).await.unwrap();
+        store.delete(ChangeRequest::new(id("a"), Expect::Generation(1)).message("gone")).await.unwrap();
     assert_eq!((deleted.generation, deleted.hash, deleted.record.deleted), (2, None, true));
     assert_eq!(deleted.record.message.as_deref(), Some("gone"));
 
@@ -78,23 +78,23 @@ async fn delete_hides_and_undelete_restores(site: Site) {
     let gone = listing(&store, Query::new().deleted(true)).await.unwrap().workflows;
     assert_eq!((gone.len(), gone[0].title()), (1, "Name"));
     assert_eq!(store.load_generation(&id("a"), 1).await.unwrap().content, plan("1"));
-    let again = store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.unwrap();
+    let again = store.delete(ChangeRequest::new(id("a"), Expect::Any)).await.unwrap();
     assert_eq!((again.unchanged, again.generation), (true, 2));
 
-    let back = store.undelete(UndeleteRequest::new(id("a"), Expect::Generation(2))).await.unwrap();
+    let back = store.undelete(ChangeRequest::new(id("a"), Expect::Generation(2))).await.unwrap();
     assert_eq!((back.generation, back.record.name.as_deref()), (3, Some("Name")));
     assert_eq!(back.record.tags, ["t"]);
     assert_eq!(store.load(&id("a")).await.unwrap().content, plan("1"));
     assert_eq!(site.get("workflows/a/workflow.json").await.unwrap(), plan("1"));
     assert_eq!(generations(&store).await, ["a@3"]);
-    assert!(store.undelete(UndeleteRequest::new(id("a"), Expect::Any)).await.unwrap().unchanged);
+    assert!(store.undelete(ChangeRequest::new(id("a"), Expect::Any)).await.unwrap().unchanged);
     assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
 }
 
 async fn save_over_a_deletion_continues_the_history(site: Site) {
     let store = site.store().await;
     store.save(save("a", "1", Expect::Absent).name("old").tags(["old"])).await.unwrap();
-    store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.unwrap();
+    store.delete(ChangeRequest::new(id("a"), Expect::Any)).await.unwrap();
     let saved = store.save(save("a", "1", Expect::Absent)).await.unwrap();
     assert_eq!((saved.generation, saved.unchanged), (3, false));
     assert_eq!(saved.record.parents[0].generation, 2);
@@ -104,8 +104,8 @@ async fn save_over_a_deletion_continues_the_history(site: Site) {
         "a deletion ends what was said of it"
     );
     for missing in [
-        store.delete(DeleteRequest::new(id("b"), Expect::Any)).await,
-        store.undelete(UndeleteRequest::new(id("b"), Expect::Any)).await,
+        store.delete(ChangeRequest::new(id("b"), Expect::Any)).await,
+        store.undelete(ChangeRequest::new(id("b"), Expect::Any)).await,
     ] {
         assert!(matches!(missing, Err(Error::WorkflowMissing { deleted: false, .. })));
     }
@@ -129,7 +129,7 @@ async fn unchanged_operations_write_nothing(site: Site) {
     for expect in [Expect::Absent, Expect::Generation(9)] {
         let refused = store.save(request(expect)).await;
         assert!(matches!(conflict(refused), Conflict::Exists { .. } | Conflict::Version { .. }));
-        let stale = store.undelete(UndeleteRequest::new(id("a"), expect)).await;
+        let stale = store.undelete(ChangeRequest::new(id("a"), expect)).await;
         assert!(matches!(conflict(stale), Conflict::Exists { .. } | Conflict::Version { .. }));
     }
     assert_eq!(site.probe.take().commits, [[]; 0]);

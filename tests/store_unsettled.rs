@@ -6,7 +6,7 @@ mod support;
 use std::{sync::Arc, time::Duration};
 
 use pflow_store::{
-    DeleteRequest, ErrorKind, Expect, LeaseId, LeaseRequest,
+    ChangeRequest, ErrorKind, Expect, LeaseId, LeaseRequest,
     backend::{ErrorKind as StorageErrorKind, Outcome},
 };
 use support::{Fault, Kind, Left, Site, generations, id, notices, plan, save};
@@ -38,7 +38,7 @@ async fn lost_reply_is_settled_by_the_next_read() {
                 assert_eq!(generations(&site.other_store(2).await).await, [format!("a@{generation}")]);
             }
             site.probe.fail(Fault::unknown(left));
-            let deleted = store.delete(DeleteRequest::new(id("a"), Expect::Generation(3))).await.unwrap();
+            let deleted = store.delete(ChangeRequest::new(id("a"), Expect::Generation(3))).await.unwrap();
             assert_eq!((deleted.generation, deleted.unchanged), (4, false));
             assert_eq!(site.keys("versions/").await.len(), 4, "dead attempts are cleared away");
             assert_eq!(notices(&store.verify().await.unwrap()), [""; 0], "{kind:?} {left:?}");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use pflow_store::{
-    DeleteRequest, Expect, LeaseRequest, Store, UndeleteRequest,
+    ChangeRequest, Expect, LeaseRequest, Store,
     health::{Finding, Report, Severity},
 };
 use support::{Kind, Probe, Site, damaged, id, save};
@@ -22,7 +22,7 @@ async fn populate(site: &Site) -> Store {
     for (name, text) in [("a", "1"), ("a", "2"), ("gone", "1"), ("held", "1"), ("late", "1")] {
         store.save(save(name, text, Expect::Any)).await.unwrap();
     }
-    store.delete(DeleteRequest::new(id("gone"), Expect::Any)).await.unwrap();
+    store.delete(ChangeRequest::new(id("gone"), Expect::Any)).await.unwrap();
     store.acquire(&id("held"), LeaseRequest::new("edit", MINUTE)).await.unwrap();
     store.save(save("a", "3", Expect::Any)).await.unwrap();
     store
@@ -71,9 +71,9 @@ impl Change {
                 saving("new", "1").await.unwrap();
                 saving("new", "2").await.unwrap();
             }
-            Self::Delete => drop(store.delete(DeleteRequest::new(id("a"), Expect::Any)).await.unwrap()),
+            Self::Delete => drop(store.delete(ChangeRequest::new(id("a"), Expect::Any)).await.unwrap()),
             Self::Undelete => {
-                store.undelete(UndeleteRequest::new(id("gone"), Expect::Any)).await.unwrap();
+                store.undelete(ChangeRequest::new(id("gone"), Expect::Any)).await.unwrap();
             }
             Self::Acquire => drop(store.acquire(&id("a"), LeaseRequest::new("e", MINUTE)).await.unwrap()),
             Self::Break => {

@@ -1,11 +1,11 @@
 use std::ffi::OsString;
 
 use clap::Args;
-use pflow_store::{Conflict, DeleteRequest, Error, Expect, Store, WorkflowId, format::Head, lock::Standing};
+use pflow_store::{ChangeRequest, Conflict, Error, Expect, Store, WorkflowId, format::Head, lock::Standing};
 
 use super::{
     confirm,
-    conflict::OnConflict,
+    conflict::{Decider, OnConflict},
     documents::{Change, PlannedDeletion},
     expectation::Expectation,
     failure::{Failure, Result},
@@ -62,17 +62,7 @@ impl Delete {
             expect = self.expectation.given().unwrap_or(Expect::Generation(head.generation()));
         }
         let decider = self.on_conflict.decider(session, &store)?;
-        let mut request = DeleteRequest::new(id.clone(), expect)
-            .resolver(decider.resolver.clone())
-            .lock_timeout(decider.lock_timeout)
-            .cancelled_by(session.signals.stop());
-        let lease = self.expectation.lease(&id)?;
-        if let Some(message) = self.expectation.message {
-            request = request.message(message);
-        }
-        if let Some(lease) = lease {
-            request = request.lease(lease);
-        }
+        let request = request(session, &id, expect, self.expectation, &decider)?;
         let saved = session.trying(format!("the deletion of {id}"), None, store.delete(request)).await?;
         let saved = decider.judge(&store, saved).await?;
         warn(session.output, &saved);
@@ -114,6 +104,27 @@ impl Delete {
         };
         session.answer(&text, &PlannedDeletion::of(id, generation, unchanged))
     }
+}
+
+/// The request of a deletion or an undeletion.
+pub(super) fn request(
+    session: &Session<'_>,
+    id: &WorkflowId,
+    expect: Expect,
+    expectation: Expectation,
+    decider: &Decider,
+) -> Result<ChangeRequest> {
+    let mut request = ChangeRequest::new(id.clone(), expect)
+        .resolver(decider.resolver.clone())
+        .lock_timeout(decider.lock_timeout)
+        .cancelled_by(session.signals.stop());
+    if let Some(lease) = expectation.lease(id)? {
+        request = request.lease(lease);
+    }
+    if let Some(message) = expectation.message {
+        request = request.message(message);
+    }
+    Ok(request)
 }
 
 fn refused(conflict: Conflict) -> Failure {

@@ -1,10 +1,8 @@
 use std::ffi::OsString;
 
-use clap::Args;
-use pflow_store::UndeleteRequest;
-
 use super::{
     conflict::OnConflict,
+    delete::request,
     documents::Change,
     expectation::Expectation,
     failure::Result,
@@ -12,6 +10,7 @@ use super::{
     save::{describe, warn},
     session::Session,
 };
+use clap::Args;
 
 #[derive(Debug, Args)]
 pub(super) struct Undelete {
@@ -31,17 +30,8 @@ impl Undelete {
         let id = input::id(&self.id)?;
         let store = session.open().await?;
         let decider = self.on_conflict.decider(session, &store)?;
-        let mut request = UndeleteRequest::new(id.clone(), self.expectation.expect())
-            .resolver(decider.resolver.clone())
-            .lock_timeout(decider.lock_timeout)
-            .cancelled_by(session.signals.stop());
-        let lease = self.expectation.lease(&id)?;
-        if let Some(message) = self.expectation.message {
-            request = request.message(message);
-        }
-        if let Some(lease) = lease {
-            request = request.lease(lease);
-        }
+        let expect = self.expectation.expect();
+        let request = request(session, &id, expect, self.expectation, &decider)?;
         let what = format!("the undeletion of {id}");
         let saved = session.trying(what, None, store.undelete(request)).await?;
         let saved = decider.judge(&store, saved).await?;

@@ -1,28 +1,25 @@
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use pflow_backend::Environment;
-use tokio_util::sync::CancellationToken;
 
 use super::{
     Store,
     change::{Change, Request, Task, Written},
+    request::check_message,
 };
 use crate::{
     Error, Result,
-    conflict::{ConflictResolver, Expect, Resolved},
+    conflict::{Expect, Resolved},
     document::{ContentHash, MAX_DESCRIPTION_BYTES, MAX_NAME_BYTES, MAX_TAG_BYTES, MAX_TAGS},
-    format::{Given, Lease, LeaseId, LeaseRef, VersionRecord, WorkflowId, check_text},
+    format::{Given, Lease, LeaseRef, VersionRecord, WorkflowId, check_text},
     lock::LeaseRequest,
 };
-
-/// The maximum length of a message, in bytes.
-const MAX_MESSAGE_BYTES: usize = 4096;
 
 /// A request to save a workflow.
 #[derive(Debug, Clone)]
 pub struct SaveRequest {
-    request: Request,
+    pub(super) request: Request,
     content: Bytes,
     given: Given,
     fence: Option<u64>,
@@ -91,60 +88,11 @@ impl SaveRequest {
         self
     }
 
-    /// Sets the message for the history.
-    #[must_use]
-    pub fn message(mut self, message: impl Into<String>) -> Self {
-        self.request.message = Some(message.into());
-        self
-    }
-
-    /// Saves under this lease: if the lease was lost, nothing is saved. Without a lease, another client's
-    /// lease is a conflict.
-    #[must_use]
-    pub fn lease(mut self, lease: LeaseId) -> Self {
-        self.request.lease = Some(lease.into());
-        self
-    }
-
     /// Also requires this fence of the lease ([`Lease::fence`]), which distinguishes it from another grant
     /// with the same id. Without a [`lease`](Self::lease) it has no effect.
     #[must_use]
     pub fn fence(mut self, fence: u64) -> Self {
         self.fence = Some(fence);
-        self
-    }
-
-    /// Sets the resolver for conflicts: a [`Policy`](crate::conflict::Policy), the caller's own, or an
-    /// [`Arc`] of one, which several requests share. By default the conflict is reported, as with
-    /// [`Policy::Fail`](crate::conflict::Policy::Fail).
-    ///
-    /// ```
-    /// use pflow_store::{Expect, SaveRequest, WorkflowId, conflict::Policy};
-    ///
-    /// let id = WorkflowId::parse("greet")?;
-    /// let request = SaveRequest::new(id, r#"{ "nodes": [] }"#, Expect::Generation(1)).resolver(Policy::Merge);
-    /// # Ok::<(), pflow_store::Error>(())
-    /// ```
-    #[must_use]
-    pub fn resolver(mut self, resolver: impl ConflictResolver + 'static) -> Self {
-        self.request.resolver = Arc::new(resolver);
-        self
-    }
-
-    /// Sets how long to wait in total for another client's lock, before the conflict is handled in any other
-    /// way. By default the resolver decides: 30 seconds with [`Policy::Wait`](crate::conflict::Policy::Wait),
-    /// no time with the other policies.
-    #[must_use]
-    pub fn lock_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.request.lock_timeout = limit.into();
-        self
-    }
-
-    /// Cancels waits for locks and calls of the resolver when the token is cancelled, with
-    /// [`Error::Cancelled`] and nothing changed. A write that has begun is completed.
-    #[must_use]
-    pub fn cancelled_by(mut self, token: CancellationToken) -> Self {
-        self.request.cancel = token;
         self
     }
 
@@ -165,7 +113,7 @@ impl SaveRequest {
         check_text("name", checked(name).as_deref(), MAX_NAME_BYTES)?;
         check_text("description", checked(description).as_deref(), MAX_DESCRIPTION_BYTES)?;
         self.hold.as_ref().map_or(Ok(()), LeaseRequest::check)?;
-        check_message(self.request.message.as_deref())?;
+        check_message(&self.request)?;
         let tags = tags.as_deref().unwrap_or_default();
         tags.iter().try_for_each(|tag| check_text("tag", Some(tag), MAX_TAG_BYTES))?;
         if tags.len() > MAX_TAGS {
@@ -184,10 +132,6 @@ impl SaveRequest {
         request.hold = hold.map(|hold| hold.claim(environment)).transpose()?;
         Ok((request, Task::Save { content, given }))
     }
-}
-
-pub(super) fn check_message(message: Option<&str>) -> Result<()> {
-    check_text("message", message, MAX_MESSAGE_BYTES)
 }
 
 impl Store {

@@ -1,6 +1,6 @@
 use bytes::Bytes;
 
-use super::{DeleteRequest, Loaded, SaveRequest, Saved, Store, UndeleteRequest};
+use super::{ChangeRequest, Loaded, SaveRequest, Saved, Store};
 use crate::{
     Error, Result,
     conflict::{Conflict, Expect},
@@ -84,7 +84,7 @@ impl Workflow {
     /// # Errors
     /// As [`Store::delete`].
     pub async fn delete(&self, expect: Expect) -> Result<Saved> {
-        self.store.delete(DeleteRequest::new(self.id.clone(), expect)).await
+        self.store.delete(ChangeRequest::new(self.id.clone(), expect)).await
     }
 
     /// Restores the deleted workflow if its state is as `expect` says.
@@ -92,7 +92,7 @@ impl Workflow {
     /// # Errors
     /// As [`Store::undelete`].
     pub async fn undelete(&self, expect: Expect) -> Result<Saved> {
-        self.store.undelete(UndeleteRequest::new(self.id.clone(), expect)).await
+        self.store.undelete(ChangeRequest::new(self.id.clone(), expect)).await
     }
 
     /// Locks the workflow, and renews the lease until the guard is released or dropped.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pflow_store::{
-    Conflict, DeleteRequest, Error, Expect, LeaseId, LeaseRequest, Result, SaveRequest, Saved, Store,
+    ChangeRequest, Conflict, Error, Expect, LeaseId, LeaseRequest, Result, SaveRequest, Saved, Store,
     conflict::Obstacle,
 };
 
@@ -114,7 +114,7 @@ impl Situation {
             Self::Overlapping => drop(theirs("3", "1").await),
             Self::Twins | Self::ExistsAlike => drop(theirs("2", "1").await),
             Self::Deleted | Self::DeletedUntouched => {
-                other.delete(DeleteRequest::new(id(name), Expect::Any)).await.unwrap();
+                other.delete(ChangeRequest::new(id(name), Expect::Any)).await.unwrap();
             }
             Self::LeaseLost => {}
         }
