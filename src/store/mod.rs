@@ -4,6 +4,7 @@ mod batch;
 pub(crate) mod change;
 pub(crate) mod copy;
 mod delete;
+mod disk;
 mod doctor;
 mod in_line;
 mod load;
@@ -36,6 +37,7 @@ pub use load::Loaded;
 pub use location::Location;
 pub use options::StoreOptions;
 pub use pflow_backend::Waiting;
+#[cfg(feature = "disk")]
 pub use pflow_backend_fs::LostTail;
 pub use repair::Repaired;
 pub use repair_heads::{HeadMove, RepairPlan, RepairReport, UndecidedHead, VersionTip};

@@ -1,7 +1,6 @@
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use pflow_backend::{Operation, StorageBackend, probe::Depth};
-use pflow_backend_fs::{FsBackend, FsOptions, LostTail};
 use pflow_backend_memory::MemoryBackend;
 #[cfg(feature = "object")]
 use pflow_backend_object::{ObjectBackend, ObjectUrl};
@@ -9,10 +8,8 @@ use pflow_backend_object::{ObjectBackend, ObjectUrl};
 use super::{
     Location, Shared, Store, StoreOptions,
     change::Flows,
-    place::{
-        folder_without_config, holds_anything, holds_config, holds_journal, is_empty, own_config,
-        without_config,
-    },
+    disk,
+    place::{is_empty, own_config, without_config},
     repository,
 };
 use crate::{
@@ -43,27 +40,6 @@ impl Store {
         Ok(Self::open_at(backend, options, location.to_string()).await?.in_folder(location))
     }
 
-    /// Opens a store whose folder lost committed records of its journal, without those records. Returns what
-    /// was lost; none if nothing was.
-    ///
-    /// The records are given up for every client: the store continues from the older state. Every other way
-    /// to open such a folder refuses it. A copy of the damaged journal is kept in `.journal/quarantine`. A
-    /// copy of a folder that was made while the store was in use can need this.
-    ///
-    /// # Errors
-    /// As [`Store::open_url`].
-    pub async fn open_without_tail(
-        location: &Location,
-        options: StoreOptions,
-    ) -> Result<(Self, Option<LostTail>)> {
-        let Location::Folder(path) = location else {
-            return Ok((Self::open_location(location, options).await?, None));
-        };
-        let backend = folder(path, options.disk().accept_tail(true), location, &options).await?;
-        let lost = backend.lost_tail().cloned();
-        Ok((Self::open_at(Arc::new(backend), options, location.to_string()).await?, lost))
-    }
-
     /// Creates a store at a URL or path, or opens the existing one. Missing parent folders are created.
     ///
     /// # Errors
@@ -80,16 +56,7 @@ impl Store {
     /// As [`Store::init_url`].
     pub async fn init_location(location: &Location, options: StoreOptions) -> Result<Self> {
         let backend: Arc<dyn StorageBackend> = match location {
-            Location::Folder(path) => {
-                // A listing skips files that are not objects. Here any file counts: a folder that is not
-                // empty has an owner. The config of a store that was stopped before its first checkpoint is
-                // still in the journal.
-                if holds_anything(path) && !holds_config(path) && !holds_journal(path) {
-                    return Err(folder_without_config(location.to_string(), path));
-                }
-                let created = options.disk().create(path, options.environment.clone()).await;
-                Arc::new(created.map_err(Error::Storage)?)
-            }
+            Location::Folder(path) => disk::create(path, location, &options).await?,
             Location::Memory => Arc::new(MemoryBackend::new(options.environment.clone())),
             #[cfg(feature = "object")]
             Location::Bucket(url) => bucket(url, &options)?,
@@ -191,26 +158,14 @@ impl Store {
 /// Opens the storage at a location, which must exist.
 pub(super) async fn existing(location: &Location, options: &StoreOptions) -> Result<Arc<dyn StorageBackend>> {
     match location {
-        Location::Folder(path) => Ok(Arc::new(folder(path, options.disk(), location, options).await?)),
+        Location::Folder(path) => disk::open(path, location, options).await,
         Location::Memory => Err(missing(location)),
         #[cfg(feature = "object")]
         Location::Bucket(url) => bucket(url, options),
     }
 }
 
-async fn folder(
-    path: &Path,
-    disk: FsOptions,
-    location: &Location,
-    options: &StoreOptions,
-) -> Result<FsBackend> {
-    match disk.open(path, options.environment.clone()).await {
-        Err(error) if error.kind() == pflow_backend::ErrorKind::Missing => Err(missing(location)),
-        opened => opened.map_err(Error::Storage),
-    }
-}
-
-fn missing(location: &Location) -> Error {
+pub(super) fn missing(location: &Location) -> Error {
     Error::StoreMissing { location: location.to_string() }
 }
 

@@ -3,6 +3,7 @@ use std::ffi::OsString;
 use std::{sync::Arc, time::Duration};
 
 use pflow_backend::{Environment, SystemEnvironment};
+#[cfg(feature = "disk")]
 use pflow_backend_fs::FsOptions;
 #[cfg(feature = "object")]
 use pflow_backend_object::ObjectOptions;
@@ -18,6 +19,7 @@ pub struct StoreOptions {
     concurrency: Option<usize>,
     pub(crate) fold_after: Option<usize>,
     pub(crate) fold_behind: Option<bool>,
+    #[cfg(feature = "disk")]
     any_file_system: bool,
     #[cfg(feature = "object")]
     object: Option<ObjectOptions>,
@@ -41,6 +43,7 @@ impl StoreOptions {
             concurrency: None,
             fold_after: None,
             fold_behind: None,
+            #[cfg(feature = "disk")]
             any_file_system: false,
             #[cfg(feature = "object")]
             object: None,
@@ -65,6 +68,7 @@ impl StoreOptions {
     /// Also opens folders on network file systems and on unknown file systems. Their locks may not reach
     /// other machines, so they are refused unless the caller guarantees that only one machine uses the
     /// folder.
+    #[cfg(feature = "disk")]
     #[must_use]
     pub fn any_file_system(mut self, any: bool) -> Self {
         self.any_file_system = any;
@@ -72,6 +76,7 @@ impl StoreOptions {
     }
 
     /// The options for opening folders.
+    #[cfg(feature = "disk")]
     pub(crate) fn disk(&self) -> FsOptions {
         FsOptions::new().any_file_system(self.any_file_system)
     }
