@@ -23,6 +23,8 @@
 //!
 //! The program is a separate package, `pflow-store-cli`.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 pub use pflow_backend;
 pub use pflow_backend::NOTICES;
 #[cfg(feature = "object")]
