@@ -15,10 +15,18 @@
 //! - [`flow`]: the flow runner that all operations use; it can be used by itself
 //!
 //! # Features
-//! No feature is on by default: a store is on a disk or in memory. `s3`, `gcs` and `azure` add stores in
-//! buckets. The program is a separate package, `pflow-store-cli`.
+//! A store in memory needs no feature.
+//!
+//! - `fs`, the only one that is on by default: stores in a folder, on Linux and macOS. Without it the library
+//!   builds on Windows as well, and a folder is refused with an error that names the feature.
+//! - `s3`, `gcs`, `azure`: stores in buckets
+//!
+//! The program is a separate package, `pflow-store-cli`.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub use pflow_backend as backend;
+#[cfg(feature = "fs")]
 pub use pflow_backend_fs as fs;
 pub use pflow_backend_memory as memory;
 #[cfg(feature = "object")]

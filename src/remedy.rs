@@ -1,6 +1,7 @@
-use std::{error::Error, fmt};
+use std::fmt;
 
 use pflow_backend::ErrorKind as StorageErrorKind;
+#[cfg(feature = "fs")]
 use pflow_backend_fs::{LostTail, SharedFileSystem};
 
 use crate::format::{LeaseId, WorkflowId};
@@ -185,9 +186,11 @@ pub enum Remedy {
 impl Remedy {
     /// What helps against an error of a storage.
     pub(crate) fn of_storage(error: &pflow_backend::Error) -> Option<Self> {
+        #[cfg(feature = "fs")]
         if has_cause::<LostTail>(error) {
             return Some(Self::OpenWithoutTail);
         }
+        #[cfg(feature = "fs")]
         if has_cause::<SharedFileSystem>(error) {
             return Some(Self::AllowFileSystem);
         }
@@ -204,7 +207,8 @@ impl Remedy {
     }
 }
 
-fn has_cause<T: Error + 'static>(error: &dyn Error) -> bool {
+#[cfg(feature = "fs")]
+fn has_cause<T: std::error::Error + 'static>(error: &dyn std::error::Error) -> bool {
     let mut cause = error.source();
     while let Some(error) = cause {
         if error.is::<T>() {

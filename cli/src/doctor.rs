@@ -5,7 +5,7 @@ use std::{
 };
 
 use clap::Args;
-use pflow_backend_fs::{FsBackend, FsOptions, HeldLock};
+use pflow_store::fs::{FsBackend, FsOptions, HeldLock};
 use pflow_store::{
     Error, Location,
     backend::probe::{Check, Depth, Verdict},

@@ -35,7 +35,6 @@ pub(super) fn start(output: &Output, verbose: u8) {
     let notices = if output.is_quiet() { level } else { level.max(LevelFilter::INFO) };
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_ansi(false)
         // It would complain about a stderr that is gone, on that stderr, and panic.
         .log_internal_errors(false)
         .event_format(Lines(output.clone()))

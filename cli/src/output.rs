@@ -5,6 +5,8 @@ use std::{
     io::{self, ErrorKind, IsTerminal, Write},
 };
 
+use anstream::{AutoStream, ColorChoice, stream::RawStream};
+use anstyle::{AnsiColor, Style};
 use clap::builder::StyledStr;
 use serde::Serialize;
 
@@ -13,30 +15,32 @@ use super::{
     failure::Failure,
 };
 
-const RED: &str = "\x1b[1;31m";
-const YELLOW: &str = "\x1b[1;33m";
-const CYAN: &str = "\x1b[1;36m";
-const PLAIN: &str = "\x1b[0m";
+const RED: Style = AnsiColor::Red.on_default().bold();
+const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
+const CYAN: Style = AnsiColor::Cyan.on_default().bold();
+const DIM: Style = Style::new().dimmed();
 
 /// The two streams of the program and how to speak on them.
 #[derive(Debug, Clone)]
 pub(super) struct Output {
     json: bool,
     quiet: bool,
-    /// Colours and moving lines are welcome on stdout, on stderr.
-    lively: (bool, bool),
+    /// Whether text on stdout, and on stderr, may have styles.
+    styles: (bool, bool),
     stdout_is_terminal: bool,
+    stderr_is_terminal: bool,
 }
 
 impl Output {
     pub(super) fn new(json: bool, quiet: bool) -> Self {
-        let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        let colour = !set("NO_COLOR") && !dumb;
-        let (stdout_is_terminal, stderr_is_terminal) =
-            (io::stdout().is_terminal(), io::stderr().is_terminal());
-        let lively = (stdout_is_terminal && colour, stderr_is_terminal && colour);
-        Self { json, quiet, lively, stdout_is_terminal }
+        let (stdout, stderr) = (io::stdout(), io::stderr());
+        Self {
+            json,
+            quiet,
+            styles: (has_styles(&stdout), has_styles(&stderr)),
+            stdout_is_terminal: stdout.is_terminal(),
+            stderr_is_terminal: stderr.is_terminal(),
+        }
     }
 
     pub(super) fn is_json(&self) -> bool {
@@ -59,7 +63,7 @@ impl Output {
 
     /// Whether a bar that moves is welcome on stderr.
     pub(super) fn shows_progress(&self) -> bool {
-        self.lively.1 && !self.json && !self.quiet
+        self.styles.1 && self.stderr_is_terminal && !self.json && !self.quiet
     }
 
     /// Writes data, whole and at once. A reader that went away has seen what it wanted.
@@ -140,17 +144,17 @@ impl Output {
 
     /// Text of clap's, for stdout.
     pub(super) fn styled(&self, text: &StyledStr) -> String {
-        lines(text, self.lively.0)
+        lines(text, self.styles.0)
     }
 
     /// What clap has to say about the arguments.
     pub(super) fn usage(&self, text: &StyledStr) {
-        self.say(&lines(text, self.lively.1));
+        self.say(&lines(text, self.styles.1));
     }
 
-    /// `word` in colour where that is welcome, and a space.
-    pub(super) fn mark(&self, colour: &str, word: &str) -> String {
-        if self.lively.1 { format!("{colour}{word}{PLAIN} ") } else { format!("{word} ") }
+    /// `word`, in the style if stderr has styles, and a space.
+    fn mark(&self, style: Style, word: &str) -> String {
+        if self.styles.1 { format!("{style}{word}{style:#} ") } else { format!("{word} ") }
     }
 
     /// For the log, which marks warnings and errors as this does.
@@ -159,7 +163,7 @@ impl Output {
             tracing::Level::ERROR => self.mark(RED, "error:"),
             tracing::Level::WARN => self.mark(YELLOW, "warning:"),
             tracing::Level::INFO => self.mark(CYAN, "info:"),
-            other => self.mark("\x1b[2m", &format!("{}:", other.as_str().to_ascii_lowercase())),
+            other => self.mark(DIM, &format!("{}:", other.as_str().to_ascii_lowercase())),
         }
     }
 
@@ -167,6 +171,11 @@ impl Output {
     pub(super) fn say(&self, text: &str) {
         drop(io::stderr().lock().write_all(text.as_bytes()));
     }
+}
+
+/// Whether a stream is a terminal with styles, according to `NO_COLOR`, `CLICOLOR`, `CLICOLOR_FORCE` and `TERM`.
+fn has_styles(stream: &impl RawStream) -> bool {
+    AutoStream::choice(stream) != ColorChoice::Never
 }
 
 /// With an end to the last line.

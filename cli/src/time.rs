@@ -3,9 +3,10 @@
 use std::{str::FromStr, time::Duration};
 
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use humantime::{format_duration, parse_duration};
 
-/// The units, the largest first, in seconds.
-const UNITS: [(&str, u64); 5] = [("w", 604_800), ("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)];
+/// The shortest lease. A shorter one would end before it could be renewed.
+const SHORTEST: Duration = Duration::from_secs(1);
 
 /// The longest lease. Its end is written as RFC 3339 has it, whose years have four digits, and nobody means
 /// more.
@@ -30,11 +31,9 @@ impl FromStr for Ttl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match duration(text) {
-            Some(duration) if duration.is_zero() => Err("it must last longer than nothing".to_owned()),
-            Some(duration) if duration > LONGEST => Err("it must not last longer than 366d".to_owned()),
-            Some(duration) => Ok(Self(duration)),
-            None => Err("write a duration such as 90s, 30m, 1h30m or 7d".to_owned()),
+        match limited(text)? {
+            duration if duration < SHORTEST => Err("it must last at least 1s".to_owned()),
+            duration => Ok(Self(duration)),
         }
     }
 }
@@ -43,10 +42,7 @@ impl FromStr for Timeout {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match duration(text) {
-            Some(Duration::ZERO) => Ok(Self(Duration::ZERO)),
-            _ => text.parse().map(|Ttl(limit)| Self(limit)),
-        }
+        limited(text).map(Self)
     }
 }
 
@@ -55,7 +51,7 @@ impl FromStr for Since {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let day = || NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.and_hms_opt(0, 0, 0);
-        if let Some(duration) = duration(text) {
+        if let Ok(duration) = parse_duration(text) {
             Ok(Self::Ago(duration))
         } else if let Ok(moment) = DateTime::parse_from_rfc3339(text) {
             Ok(Self::At(moment.to_utc()))
@@ -81,33 +77,25 @@ impl Since {
     }
 }
 
-/// Numbers with units, one after the other; none if it is anything else or too long to count.
-fn duration(text: &str) -> Option<Duration> {
-    let (mut rest, mut seconds) = (text, 0_u64);
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let (number, behind) = rest.split_at_checked(digits)?;
-        let (unit, size) = UNITS.iter().find(|(unit, _)| behind.starts_with(unit))?;
-        seconds = seconds.checked_add(number.parse::<u64>().ok()?.checked_mul(*size)?)?;
-        rest = behind.strip_prefix(unit)?;
+/// A duration that is no longer than the longest lease.
+fn limited(text: &str) -> Result<Duration, String> {
+    let duration = parse_duration(text)
+        .map_err(|error| format!("{error}; write a duration such as 90s, 30m, 1h30m or 7d"))?;
+    if duration > LONGEST {
+        return Err("it must not last longer than 366d".to_owned());
     }
-    (!text.is_empty()).then_some(Duration::from_secs(seconds))
+    Ok(duration)
 }
 
-/// The two largest units, as in `1h 5m`; days are the largest.
+/// Without what is too small to matter: minutes beside days, seconds beside hours.
 pub(super) fn human(duration: chrono::Duration) -> String {
-    let mut rest = duration.num_seconds().unsigned_abs();
-    let mut shown = Vec::new();
-    for (unit, size) in UNITS.iter().skip(1) {
-        let count = rest / size;
-        rest %= size;
-        if count > 0 || !shown.is_empty() {
-            shown.push((count, unit));
-        }
-    }
-    let two = shown.iter().take(2).filter(|(count, _)| *count > 0);
-    let text: Vec<String> = two.map(|(count, unit)| format!("{count}{unit}")).collect();
-    if text.is_empty() { "0s".to_owned() } else { text.join(" ") }
+    let seconds = duration.num_seconds().unsigned_abs();
+    let unit = match seconds {
+        86_400.. => 3600,
+        3600.. => 60,
+        _ => 1,
+    };
+    format_duration(Duration::from_secs(seconds - seconds % unit)).to_string()
 }
 
 /// To the second.
@@ -120,24 +108,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_have_units() {
-        for (text, seconds) in [("90s", 90), ("1h30m", 5400), ("2w1d", 1_296_000), ("0s", 0)] {
-            assert_eq!(duration(text), Some(Duration::from_secs(seconds)), "{text}");
-        }
-        for text in
-            ["", "5", "h", "1.5h", "-1h", "1y", "1h ", "99999999999999999999s", "99999999999999999w", "1é"]
-        {
-            assert_eq!(duration(text), None, "{text}");
+    fn durations_have_units_and_limits() {
+        let lease = |text: &str| text.parse::<Ttl>().map(|Ttl(duration)| duration.as_secs());
+        for (text, seconds) in [("90s", 90), ("1h30m", 5400), ("1h 30m", 5400), ("2w1d", 1_296_000)] {
+            assert_eq!(lease(text), Ok(seconds), "{text}");
         }
         assert_eq!("366d".parse(), Ok(Ttl(LONGEST)));
-        assert_eq!("0s".parse(), Ok(Timeout(Duration::ZERO)));
-        assert_eq!("1m30s".parse(), Ok(Timeout(Duration::from_secs(90))));
-        for text in ["0", "", "366d1s"] {
-            assert!(text.parse::<Timeout>().is_err(), "{text}");
+        for (text, words) in [
+            ("", "empty"),
+            ("5", "such as 90s"),
+            ("h", "such as 90s"),
+            ("-1h", "such as 90s"),
+            ("1x", "such as 90s"),
+            ("99999999999999999999s", "such as 90s"),
+            ("0s", "at least 1s"),
+            ("999ms", "at least 1s"),
+            ("366d1s", "366d"),
+        ] {
+            let refused = lease(text).unwrap_err();
+            assert!(refused.contains(words), "{text:?}: {refused}");
         }
-        for text in ["0s", "366d1s"] {
-            assert!(text.parse::<Ttl>().is_err(), "{text}");
+        for (text, millis) in [("0s", 0), ("200ms", 200), ("1m30s", 90_000)] {
+            assert_eq!(text.parse(), Ok(Timeout(Duration::from_millis(millis))));
         }
+        assert!("366d1s".parse::<Timeout>().is_err());
     }
 
     #[test]
@@ -147,13 +141,20 @@ mod tests {
         assert_eq!(moment("2024-01-15T11:30:00+02:00"), "2024-01-15T09:30:00+00:00");
         assert_eq!(moment("2024-01-14"), "2024-01-14T00:00:00+00:00");
         assert_eq!(moment("2h"), "2024-01-15T08:30:00+00:00");
-        assert_eq!("9999999999999w".parse::<Since>().unwrap().moment(now), DateTime::<Utc>::MIN_UTC);
+        assert_eq!("9999999999w".parse::<Since>().unwrap().moment(now), DateTime::<Utc>::MIN_UTC);
         assert!("yesterday".parse::<Since>().is_err());
     }
 
     #[test]
-    fn two_units_are_shown() {
-        for (seconds, text) in [(0, "0s"), (59, "59s"), (3665, "1h 1m"), (-90_000, "1d 1h"), (86_405, "1d")] {
+    fn small_units_are_left_out_beside_large_ones() {
+        for (seconds, text) in [
+            (0, "0s"),
+            (59, "59s"),
+            (3665, "1h 1m"),
+            (-90_000, "1day 1h"),
+            (86_405, "1day"),
+            (200_000, "2days 7h"),
+        ] {
             assert_eq!(human(chrono::Duration::seconds(seconds)), text);
         }
     }

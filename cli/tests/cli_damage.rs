@@ -12,7 +12,7 @@ use std::{
 };
 
 use cli_support::{PROGRAM, Place, document};
-use pflow_backend_fs::FsOptions;
+use pflow_store::fs::FsOptions;
 use pflow_store::{Expect, SaveRequest, Store, backend::SystemEnvironment};
 
 /// Saves with a process that dies then: only the journal has it.

@@ -22,7 +22,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use child_support::unfinished;
 use cli_support::{Place, Ran, document};
-use pflow_backend_fs::FsBackend;
+use pflow_store::fs::FsBackend;
 use pflow_store::{
     Error, Expect, SaveRequest, Store,
     backend::{Environment, ManualEnvironment, SystemEnvironment},

@@ -118,7 +118,7 @@ fn senseless_locks_are_usage_errors() {
     let place = Place::with_store();
     let long = "x".repeat(257);
     for (args, words) in [
-        (&["lock", "acquire", "a", "--ttl", "0s"][..], "longer than nothing"),
+        (&["lock", "acquire", "a", "--ttl", "0s"][..], "at least 1s"),
         (&["lock", "acquire", "a", "--ttl", "5"], "1h30m"),
         (&["lock", "acquire", "a", "--lease-id", "Mine!"], "is no lease id"),
         (&["lock", "acquire", "a", "--operation", ""], "operation: it is empty"),

@@ -189,10 +189,25 @@ fn colours_are_for_terminals_that_want_them() {
         println!("skipped: there is no `script`");
         return;
     };
-    assert!(coloured.out().contains("\u{1b}[1;31merror:\u{1b}[0m there is no workflow a"), "{coloured:?}");
-    for (name, value) in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+    assert!(
+        coloured.out().contains("\u{1b}[1m\u{1b}[31merror:\u{1b}[0m there is no workflow a"),
+        "{coloured:?}"
+    );
+    for (name, value) in [("NO_COLOR", "1"), ("TERM", "dumb"), ("CLICOLOR", "0")] {
         let plain = run(name, value).unwrap();
         assert!(plain.out().starts_with("error: there is no workflow a"), "{plain:?}");
         assert!(!plain.out().contains('\u{1b}'), "{plain:?}");
     }
+}
+
+#[test]
+fn colours_can_be_forced_without_a_terminal() {
+    let place = Place::with_store();
+    let mut command = Command::new(PROGRAM);
+    command.args(["show", "a"]).current_dir(place.path()).env_remove("NO_COLOR").env("CLICOLOR_FORCE", "1");
+    let forced = Ran(command.stdin(Stdio::null()).output().unwrap());
+    assert!(
+        forced.err().starts_with("\u{1b}[1m\u{1b}[31merror:\u{1b}[0m there is no workflow a"),
+        "{forced:?}"
+    );
 }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use pflow_backend::{Environment, StorageBackend, SystemEnvironment, probe::Depth};
+#[cfg(feature = "fs")]
 use pflow_backend_fs::LostTail;
 #[cfg(feature = "object")]
 use pflow_backend_object::ObjectOptions;
@@ -91,6 +92,7 @@ impl StoreBuilder {
 
     /// Also opens folders on network file systems and on unknown file systems. Their locks may not reach
     /// other machines, so by default they are refused: set this only if a single machine uses the folder.
+    #[cfg(feature = "fs")]
     pub fn any_file_system(mut self, any: bool) -> Self {
         self.settings.any_file_system = any;
         self
@@ -158,6 +160,7 @@ impl StoreBuilder {
     ///
     /// # Errors
     /// As [`open`](Self::open).
+    #[cfg(feature = "fs")]
     pub async fn open_without_tail(self) -> Result<(Store, Option<LostTail>)> {
         let (opening, lost) = Opening::without_tail(self.parts()?).await?;
         Ok((opening.open().await?, lost))

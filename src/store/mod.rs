@@ -6,6 +6,7 @@ pub(crate) mod change;
 pub(crate) mod copy;
 mod delete;
 mod doctor;
+mod folder;
 mod in_line;
 pub(crate) mod load;
 pub(crate) mod location;

@@ -1,10 +1,8 @@
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::PathBuf, sync::Arc};
 
 use pflow_backend::{Environment, Operation, StorageBackend, probe::Depth};
-use pflow_backend_fs::{FsBackend, FsOptions, LostTail};
+#[cfg(feature = "fs")]
+use pflow_backend_fs::LostTail;
 use pflow_backend_memory::MemoryBackend;
 #[cfg(feature = "object")]
 use pflow_backend_object::{ObjectBackend, ObjectOptions, ObjectUrl};
@@ -13,10 +11,8 @@ use super::{
     Location, Shared, Store,
     builder::Place,
     change::Flows,
-    place::{
-        folder_without_config, holds_anything, holds_config, holds_journal, is_empty, own_config,
-        without_config,
-    },
+    folder,
+    place::{is_empty, own_config, without_config},
     repository,
     settings::Settings,
 };
@@ -45,7 +41,7 @@ impl Opening {
     /// Reaches a storage, which must exist.
     pub(super) async fn of_existing((place, environment, settings): Parts) -> Result<Self> {
         let backend: Arc<dyn StorageBackend> = match &place {
-            Place::At(Location::Folder(path)) => Arc::new(folder(path, settings.disk(), &environment).await?),
+            Place::At(Location::Folder(path)) => folder::open(path, &settings, &environment).await?,
             Place::At(Location::Memory) => {
                 return Err(Error::StoreMissing { location: Location::Memory.to_string() });
             }
@@ -59,16 +55,7 @@ impl Opening {
     /// The same, and creates a folder that does not exist.
     pub(super) async fn of_existing_or_new((place, environment, settings): Parts) -> Result<Self> {
         let backend: Arc<dyn StorageBackend> = match &place {
-            Place::At(Location::Folder(path)) => {
-                // A listing skips files that are not objects. Here any file counts: a folder that is not
-                // empty has an owner. The config of a store that was stopped before its first checkpoint is
-                // still in the journal.
-                if holds_anything(path) && !holds_config(path) && !holds_journal(path) {
-                    return Err(folder_without_config(path.display().to_string(), path));
-                }
-                let created = settings.disk().create(path, environment.clone()).await;
-                Arc::new(created.map_err(Error::Storage)?)
-            }
+            Place::At(Location::Folder(path)) => folder::create(path, &settings, &environment).await?,
             Place::At(Location::Memory) => Arc::new(MemoryBackend::new(environment.clone())),
             _ => return Self::of_existing((place, environment, settings)).await,
         };
@@ -76,15 +63,15 @@ impl Opening {
     }
 
     /// Reaches a storage, which must exist, without what its journal lost.
+    #[cfg(feature = "fs")]
     pub(super) async fn without_tail(
         (place, environment, settings): Parts,
     ) -> Result<(Self, Option<LostTail>)> {
         let Place::At(Location::Folder(path)) = &place else {
             return Ok((Self::of_existing((place, environment, settings)).await?, None));
         };
-        let backend = folder(path, settings.disk().accept_tail(true), &environment).await?;
-        let lost = backend.lost_tail().cloned();
-        Ok((Self::new(place, Arc::new(backend), environment, settings), lost))
+        let (backend, lost) = folder::without_tail(path, &settings, &environment).await?;
+        Ok((Self::new(place, backend, environment, settings), lost))
     }
 
     fn new(
@@ -161,15 +148,6 @@ impl Opening {
     pub(super) fn with(self, config: Config) -> Result<Store> {
         let shared = Arc::new(Shared::new(self, config)?);
         Ok(Store { shared, flows: Arc::new(Flows::build()?) })
-    }
-}
-
-async fn folder(path: &Path, disk: FsOptions, environment: &Arc<dyn Environment>) -> Result<FsBackend> {
-    match disk.open(path, environment.clone()).await {
-        Err(error) if error.kind() == pflow_backend::ErrorKind::Missing => {
-            Err(Error::StoreMissing { location: path.display().to_string() })
-        }
-        opened => opened.map_err(Error::Storage),
     }
 }
 

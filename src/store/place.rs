@@ -160,6 +160,7 @@ fn holds_only_probes(ops: &Path) -> bool {
     std::fs::read_dir(ops).is_ok_and(|entries| entries.flatten().all(|entry| entry.file_name() == "probe"))
 }
 
+#[cfg(feature = "fs")]
 pub(super) fn holds_journal(folder: &Path) -> bool {
     folder.join(".journal/journal").symlink_metadata().is_ok_and(|it| it.len() > 0)
 }

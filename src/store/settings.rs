@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+#[cfg(feature = "fs")]
 use pflow_backend_fs::FsOptions;
 #[cfg(feature = "object")]
 use pflow_backend_object::ObjectOptions;
@@ -15,6 +16,7 @@ pub(crate) struct Settings {
     pub(super) concurrency: Option<usize>,
     pub(super) fold_after: Option<usize>,
     pub(super) fold_behind: Option<bool>,
+    #[cfg(feature = "fs")]
     pub(super) any_file_system: bool,
     #[cfg(feature = "object")]
     pub(super) object: Option<ObjectOptions>,
@@ -28,6 +30,7 @@ impl Default for Settings {
             concurrency: None,
             fold_after: None,
             fold_behind: None,
+            #[cfg(feature = "fs")]
             any_file_system: false,
             #[cfg(feature = "object")]
             object: None,
@@ -37,6 +40,7 @@ impl Default for Settings {
 
 impl Settings {
     /// The options for opening folders.
+    #[cfg(feature = "fs")]
     pub(super) fn disk(&self) -> FsOptions {
         FsOptions::new().any_file_system(self.any_file_system)
     }

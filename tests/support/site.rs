@@ -6,8 +6,8 @@ use std::{
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
-use pflow_backend_fs::FsBackend;
 use pflow_backend_memory::MemoryBackend;
+use pflow_store::fs::FsBackend;
 use pflow_store::{
     Entry, Error, Query, Result, Store, StoreBuilder, Unreadable,
     backend::{

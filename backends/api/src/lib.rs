@@ -10,6 +10,11 @@
 //! - [`Error`]: the failure, and whether the write did not happen or may have happened
 //! - [`probe`]: tests whether a storage keeps its guarantees
 //! - [`Environment`]: time, randomness and identity, which tests can control
+//!
+//! # Features
+//! `conformance`, off by default: the suite, for the tests of a backend.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod backend;
 mod batch;

@@ -29,7 +29,9 @@
 //! `object_store`.
 //!
 //! # Features
-//! `s3`, `gcs` and `azure`, all on by default.
+//! `s3`, `gcs` and `azure`, all on by default: the clouds. `http` is what they have in common, and of no use alone.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod as_object_store;
 mod attempts;
