@@ -12,6 +12,7 @@ use clap::{
 };
 
 use super::{
+    config::Config,
     delete::Delete,
     doctor::{Doctor, DoctorLock},
     edit::Edit,
@@ -137,6 +138,8 @@ pub(super) enum Command {
     /// Try what the storage really honours
     #[command(after_help = super::doctor::MORE)]
     Doctor(Doctor),
+    /// The settings of the store
+    Config(Config),
     /// Print the completions of a shell
     #[command(after_help = super::generated::COMPLETIONS)]
     Completions(Completions),

@@ -39,6 +39,7 @@
 //! doubt.
 
 mod args;
+mod config;
 mod confirm;
 mod conflict;
 mod delete;
@@ -141,6 +142,7 @@ async fn dispatch(command: Command, session: &Session<'_>) -> Result<()> {
         Command::Delete(delete) => delete.run(session).await,
         Command::Undelete(undelete) => undelete.run(session).await,
         Command::Lock(lock) => lock.run(session).await,
+        Command::Config(config) => config.run(session).await,
         Command::Flow(flow) => flow.run(session),
         Command::Reindex => reindex::run(session).await,
         Command::Verify(verify) => verify.run(session).await,

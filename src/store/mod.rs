@@ -3,6 +3,7 @@
 mod batch;
 pub(crate) mod builder;
 pub(crate) mod change;
+mod config;
 pub(crate) mod copy;
 mod delete;
 mod doctor;
@@ -49,7 +50,7 @@ pub use verify::{Finding, Report, Severity};
 
 use crate::{
     Error, Result,
-    format::{Config, Head, WorkflowId},
+    format::{Head, WorkflowId},
     index::{Entry, Query},
 };
 
@@ -148,11 +149,6 @@ impl Store {
     pub async fn reindex(&self) -> Result<usize> {
         self.shared.gate.admit_writer().await?;
         self.shared.index.rebuild().await
-    }
-
-    /// Returns the config of the store.
-    pub fn config(&self) -> Config {
-        self.shared.gate.config()
     }
 
     /// Returns the location, for people.

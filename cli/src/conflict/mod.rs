@@ -7,6 +7,6 @@ mod report;
 mod talk;
 mod terminal;
 
-pub(super) use options::{Decider, OnConflict};
+pub(super) use options::{Decider, OnConflict, check_choice};
 pub(super) use places::overlaps;
 pub(super) use report::{describe_outcome, tell};

@@ -124,6 +124,11 @@ impl Decider {
     }
 }
 
+/// Checks a value for `--on-conflict`.
+pub(crate) fn check_choice(text: &str) -> std::result::Result<(), String> {
+    text.parse::<Choice>().map(drop)
+}
+
 impl FromStr for Choice {
     type Err = String;
 

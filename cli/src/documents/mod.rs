@@ -13,6 +13,7 @@ mod listing;
 mod lock;
 #[cfg(test)]
 mod schemas;
+mod settings;
 mod status;
 mod store;
 mod text;
@@ -29,6 +30,7 @@ pub(crate) use event::{AwaitedLock, Event, LogFields, Logged, Places, Problem, W
 pub(crate) use head::Shown;
 pub(crate) use listing::{Listing, Unread};
 pub(crate) use lock::{Broken, Granted, Lock, Locks, Released};
+pub(crate) use settings::Settings;
 pub(crate) use status::Status;
 pub(crate) use store::{Made, Reindexed};
 pub(crate) use text::Generated;

@@ -79,6 +79,8 @@ fn files() -> BTreeMap<&'static str, File> {
     let verify = one::<Verified<'static>>().or::<FailedRepair<'static>>().or::<PlannedLoss<'static>>();
     [
         ("completions", one::<Generated<'static>>()),
+        ("config-get", one::<Settings>()),
+        ("config-set", one::<Settings>()),
         ("delete", one::<Change<'static>>().or::<PlannedDeletion<'static>>()),
         ("doctor", one::<Diagnosis<'static>>()),
         ("edit", one::<Change<'static>>()),
@@ -112,7 +114,8 @@ fn published_schemas_are_those_of_the_types() {
     let wanted: BTreeMap<String, String> = files()
         .into_iter()
         .map(|(name, file)| {
-            let title = format!("pflow-store {}", name.replace("lock-", "lock "));
+            let title =
+                format!("pflow-store {}", name.replace("lock-", "lock ").replace("config-", "config "));
             (format!("{name}.json"), file.text(&title))
         })
         .collect();

@@ -11,6 +11,8 @@ use std::{
 use jsonschema::Validator;
 use serde_json::Value;
 
+/// Commands that have commands.
+const GROUPS: [&str; 2] = ["lock", "config"];
 /// What ends with a code of another program, or with its words.
 const OTHERS: [&str; 2] = ["lock-run", "__doctor-lock"];
 
@@ -68,16 +70,15 @@ pub(crate) fn check(command: &Command, output: &Output) {
 /// `lock-show` for `lock show greet`.
 fn command_name(args: &[&str]) -> Option<String> {
     let mut words = args.iter().filter(|arg| !arg.starts_with('-'));
-    words.find_map(|word| match *word {
-        "lock" => None,
-        word => {
-            let inner = format!("lock-{word}");
-            let is_inner = args.contains(&"lock") && (SCHEMAS.contains_key(&inner) || inner == "lock-run");
-            if is_inner {
-                Some(inner)
-            } else {
-                (SCHEMAS.contains_key(word) || OTHERS.contains(&word)).then(|| word.to_owned())
-            }
+    words.find_map(|word| {
+        if GROUPS.contains(word) {
+            return None;
+        }
+        let known = |name: &str| SCHEMAS.contains_key(name) || OTHERS.contains(&name);
+        let of_group = |group: &&str| args.contains(group) && known(&format!("{group}-{word}"));
+        match GROUPS.iter().find(|group| of_group(group)) {
+            Some(group) => Some(format!("{group}-{word}")),
+            None => known(word).then(|| (*word).to_owned()),
         }
     })
 }
