@@ -19,6 +19,7 @@ every_backend!(
     foreign_location_is_never_written_to,
     unknown_fields_of_a_later_program_are_preserved,
     concurrent_inits_create_one_store,
+    concurrent_settings_are_both_kept,
 );
 
 async fn change(site: &Site, key: &str, change: impl FnOnce(&mut Value)) {
@@ -162,4 +163,29 @@ async fn concurrent_inits_create_one_store(site: Site) {
     assert_eq!(site.json("config.json").await["store_id"], json!(store.config().store_id));
     assert_eq!(reopen(&site).await.unwrap().config(), store.config());
     assert_eq!(site.keys("").await.len(), if site.raw.capabilities().plain_files { 4 } else { 2 });
+}
+
+async fn concurrent_settings_are_both_kept(site: Site) {
+    let store = site.store().await;
+    let other = site.other_store(2).await;
+    // One before the config is read, and one between the read and the swap.
+    let mut met = 0;
+    for call in 0..3 {
+        let (theirs, name) = (other.clone(), format!("theirs-{call}"));
+        site.probe.at_call(call, move || async move {
+            theirs.set_setting(&name, Some(json!(call))).await.unwrap();
+        });
+        store.set_setting("ours", Some(json!(call))).await.unwrap();
+        if site.probe.hook_has_run() {
+            met += 1;
+            assert_eq!(site.json("config.json").await["settings"][format!("theirs-{call}")], json!(call));
+        }
+        assert_eq!(site.json("config.json").await["settings"]["ours"], json!(call));
+        assert_eq!(store.config().settings["ours"], json!(call));
+    }
+    assert!(met >= 2, "{met}");
+    let config = store.set_setting("ours", None).await.unwrap();
+    assert!(!config.settings.contains_key("ours"));
+    let refused = store.set_setting(" ", None).await.unwrap_err();
+    assert!(matches!(refused, Error::InvalidField { field: "setting", .. }));
 }
