@@ -1,28 +1,6 @@
 //! Stores workflow plans with their locks, versions and run history safely on any storage.
 //!
-//! A [`Store`] keeps workflows on a backend: a folder on a disk, memory, or any implementation of
-//! [`pflow_backend::StorageBackend`]. Every change of a workflow is one compare-and-swap of its head, so a
-//! crash or a race leaves the old state or the new one.
-//!
-//! - [`Store::builder`]: create or open a store
-//! - [`SaveRequest`] with [`Expect`]: a save names the state that it builds on; there is no default
-//! - [`Store::load`], [`Store::list`] with a [`Query`]: read workflows
-//! - [`Store::workflow`]: a handle of one workflow; [`Workflow::update`] changes it and loses no change of
-//!   another writer
-//! - [`Store::lock`] with a [`LeaseRequest`]: a lock that a [`LeaseGuard`] renews; a holder that has lost it
-//!   cannot write under it
-//! - [`Error::kind`], [`Error::remedy`]: what to do when something fails
-//! - [`flow`]: the flow runner that all operations use; it can be used by itself
-//!
-//! # Features
-//! A store in memory needs no feature.
-//!
-//! - `fs`, the only one that is on by default: stores in a folder, on Linux and macOS. Without it the library
-//!   builds on Windows as well, and a folder is refused with an error that names the feature.
-//! - `s3`, `gcs`, `azure`: stores in buckets
-//!
-//! The program is a separate package, `pflow-store-cli`.
-
+#![doc = include_str!("../docs/guide/library.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub use pflow_backend as backend;

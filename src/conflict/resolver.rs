@@ -18,8 +18,8 @@ use crate::{Result, format::WorkflowId};
 /// and a lease is taken away only in the swap that also raises the fence.
 ///
 /// ```
-/// use pflow_store::conflict::{Case, Conflict, ConflictResolver, Resolution};
-/// use pflow_store::pflow_backend::async_trait;
+/// use pflow_store::{Conflict, conflict::{Case, ConflictResolver, Resolution}};
+/// use pflow_store::backend::async_trait;
 ///
 /// /// Merges the changes of other writers, and keeps their deletions.
 /// #[derive(Debug)]
