@@ -4,13 +4,15 @@
 use pflow_backend::Identity;
 
 use super::{
-    change::{Act, LockAttempt, Wish},
-    request::Claim,
+    change::{Act, Wish},
+    request::LeaseClaim,
 };
 use crate::{
     conflict::Conflict,
     format::{Ended, Head, Lease},
     lease::{Sight, Standing},
+    register::{ByHead, Fate, HeadSwap},
+    repo::StoredHead,
 };
 
 /// The effect of a request on a head.
@@ -24,17 +26,6 @@ pub(crate) enum Decision {
     /// The caller holds the lease: an earlier attempt acquired it and the reply was lost.
     Held(Box<Lease>),
     Refused(Conflict),
-}
-
-/// What a refusal means while an earlier swap of the same request is unsettled.
-#[derive(Debug)]
-pub(crate) enum Settled {
-    /// The swap landed.
-    Landed,
-    /// The swap did not land and cannot land any more.
-    Refused(Conflict),
-    /// The swap may still land.
-    Open(Conflict),
 }
 
 /// The deciding process and its knowledge.
@@ -66,25 +57,20 @@ pub(crate) fn decide(wish: &Wish, head: &Head, decider: Decider<'_>) -> Decision
     }
 }
 
-/// Settles the unsettled swap `ours` by a refusal that was decided on the head read after it. `open`: the
-/// head is still the one that the swap named, so the swap may still land.
-///
-/// A missing lease does not tell who ended it. But a client that takes a lease away from its holder records
-/// that in `head.ended`. So our swap ended the lease if and only if `head.ended` is the value that our swap
-/// writes: its own record after a break, the previous record after a release. If another lease was taken away
-/// since, `head.ended` has a different value. Then it is unknown who ended ours, and the lease is reported as
-/// lost.
-pub(crate) fn settle(wish: &Wish, refusal: Conflict, ours: &LockAttempt, head: &Head, open: bool) -> Settled {
-    let is_gone = matches!(&refusal, Conflict::LeaseLost { lease_id, .. } if *lease_id == ours.lease.id);
-    if is_gone && wish.ends_lease() && head.ended == ours.swap.head.ended {
-        return Settled::Landed;
+/// Settles `ours`, an earlier swap of a request that the head in `stored` refuses. The refusal is final unless
+/// the swap landed, or may still land: the lease may have been stale when we swapped and be live now, because
+/// our clock was set back since.
+pub(crate) fn settle(wish: &Wish, ours: &HeadSwap, stored: &StoredHead) -> Fate {
+    match ours.fate_by_head(stored) {
+        // A grant that is refused now has ended meanwhile. It is reported as lost, not as granted.
+        ByHead::Decided(Fate::Landed) if !wish.ends_lease() => Fate::Dead,
+        ByHead::Decided(fate) => fate,
+        // The swap of a lease makes no version, so no chain is read for it.
+        ByHead::Further { .. } => Fate::Dead,
     }
-    // The lease was stale when we swapped, and is live now because our clock was set back since. A refusal
-    // would be wrong if the swap still lands.
-    if open { Settled::Open(refusal) } else { Settled::Refused(refusal) }
 }
 
-fn acquire(claim: &Claim, head: &Head, decider: Decider<'_>) -> Decision {
+fn acquire(claim: &LeaseClaim, head: &Head, decider: Decider<'_>) -> Decision {
     let Decider { identity, sight, nonce } = decider;
     let current = head.current.as_ref().and_then(|current| current.record.hash);
     let hash = claim.wanted_hash().or(current);
@@ -127,7 +113,7 @@ fn apply(act: Act, held: Lease, head: &Head, decider: Decider<'_>) -> Decision {
 mod tests {
     use std::time::Duration;
 
-    use pflow_backend::{Environment, ManualEnvironment};
+    use pflow_backend::{Environment, ManualEnvironment, Version};
     use proptest::prelude::*;
 
     use super::*;
@@ -136,7 +122,7 @@ mod tests {
         format::{LeaseId, LeaseRef, WorkflowId},
         lease::Holder,
         lock::LeaseRequest,
-        register::Unsettled,
+        register::Sign,
     };
 
     const MINUTE: Duration = Duration::from_secs(60);
@@ -285,16 +271,16 @@ mod tests {
         for act in [Act::Break, Act::Release] {
             let wish = Wish::Of(lease_id("held").into(), act);
             let (ours, lease) = swapped(decided(&wish, &head(true), Duration::ZERO));
-            let put = attempt(lease, &ours);
+            let swap = sent(Sign::LeaseGone(lease.id), &ours);
             let broken = Wish::Of(lease_id("held").into(), Act::Break);
             let (theirs, _) = swapped(decided_by(2, &broken, &head(true), Duration::ZERO));
             let (taken, _) = swapped(decided_by(2, &self::wish("mine", None), &head(true), MINUTE * 10));
             // Another machine acquires the lock after we released or broke the lease.
             let (next, _) = swapped(decided_by(2, &self::wish("mine", None), &ours, Duration::ZERO));
             for (found, done) in [(ours, true), (next, true), (theirs, false), (taken, false)] {
-                let Decision::Refused(lost) = decided(&wish, &found, Duration::ZERO) else { panic!() };
-                let settled = settle(&wish, lost, &put, &found, false);
-                assert_eq!(matches!(settled, Settled::Landed), done, "{act:?} {found:?}: {settled:?}");
+                assert!(matches!(decided(&wish, &found, Duration::ZERO), Decision::Refused(_)));
+                let fate = settle(&wish, &swap, &read(found));
+                assert_eq!(fate, if done { Fate::Landed } else { Fate::Dead }, "{act:?}");
             }
         }
     }
@@ -346,21 +332,33 @@ mod tests {
     #[test]
     fn refusal_is_not_final_while_a_swap_may_still_land() {
         let wish = wish("mine", None);
-        let lease = Lease { id: lease_id("mine"), ..head(true).lease.unwrap() };
-        let ours = attempt(lease, &head(true));
-        for (open, refused) in [(false, true), (true, false)] {
-            let decision = decided(&wish, &head(true), Duration::ZERO);
-            let Decision::Refused(conflict) = decision else { panic!("{decision:?}") };
-            let settled = settle(&wish, conflict, &ours, &head(true), open);
-            assert_eq!(matches!(settled, Settled::Refused(Conflict::Locked { .. })), refused, "{settled:?}");
-            assert_eq!(matches!(settled, Settled::Open(_)), open, "{settled:?}");
+        let ours = sent(Sign::Lease(lease_id("mine")), &head(true));
+        assert!(matches!(decided(&wish, &head(true), Duration::ZERO), Decision::Refused(_)));
+        for (version, fate) in [("named", Fate::Open), ("later", Fate::Dead)] {
+            let other = Head { nonce: "other".to_owned(), ..head(true) };
+            let stored = StoredHead { version: Some(Version::new(version)), head: other };
+            assert_eq!(settle(&wish, &ours, &stored), fate);
         }
     }
 
-    /// Returns an unsettled swap from a missing head to `head`.
-    fn attempt(lease: Lease, head: &Head) -> LockAttempt {
-        let (named, fresh, after) = (None, Vec::new(), Vec::new());
-        LockAttempt { swap: Unsettled { named, head: head.clone(), fresh, after }, lease }
+    #[test]
+    fn grant_that_has_ended_meanwhile_is_not_reported() {
+        let wish = wish("mine", None);
+        let (ours, _) = swapped(decided(&wish, &head(false), Duration::ZERO));
+        let decision = decided(&wish, &ours, MINUTE * 10);
+        assert!(matches!(decision, Decision::Refused(Conflict::LeaseLost { .. })), "{decision:?}");
+        let swap = sent(Sign::Lease(lease_id("mine")), &ours);
+        assert_eq!(settle(&wish, &swap, &read(ours)), Fate::Dead);
+    }
+
+    /// Returns a swap to `head` that was sent.
+    fn sent(sign: Sign, head: &Head) -> HeadSwap {
+        HeadSwap { named: Some(Version::new("named")), head: head.clone(), sign: Some(sign) }
+    }
+
+    /// Returns a head as it was read after that.
+    fn read(head: Head) -> StoredHead {
+        StoredHead { head, version: Some(Version::new("later")) }
     }
 
     fn wishes() -> impl Strategy<Value = Wish> {

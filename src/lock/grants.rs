@@ -59,8 +59,8 @@ struct Name {
 struct State {
     /// A request for the name is in progress.
     asked: bool,
-    /// The number of guards: at most one.
-    guards: usize,
+    /// The name has a guard.
+    guarded: bool,
     /// The number of releases in progress.
     leaving: usize,
 }
@@ -149,15 +149,11 @@ impl Name {
 }
 
 impl Asking {
-    /// Whether the name has a guard. No other caller can add one while this request is in progress.
-    pub(super) fn is_guarded(&self) -> bool {
-        self.0.lock().guards > 0
-    }
-
-    /// Ends the request and creates a guard. The name must have none: see [`is_guarded`](Self::is_guarded).
-    pub(super) fn guard(self) -> Guarded {
-        self.0.lock().guards += 1;
-        Guarded(self.0.clone())
+    /// Creates a guard of the name; none if it has one. No other caller can add one during this request.
+    pub(super) fn guard(&self) -> Option<Guarded> {
+        let mut state = self.0.lock();
+        let is_free = !std::mem::replace(&mut state.guarded, true);
+        is_free.then(|| Guarded(self.0.clone()))
     }
 }
 
@@ -169,7 +165,7 @@ impl Drop for Asking {
 
 impl Drop for Guarded {
     fn drop(&mut self) {
-        self.0.change(|state| state.guards = state.guards.saturating_sub(1));
+        self.0.change(|state| state.guarded = false);
     }
 }
 
@@ -223,9 +219,9 @@ mod tests {
     async fn lease_has_at_most_one_guard() {
         let (grants, (id, mine)) = (Arc::new(Grants::default()), names());
         let guarded = grants.ask(&id, &mine).await.guard();
-        assert!(grants.ask(&id, &mine).await.is_guarded());
+        assert!(guarded.is_some() && grants.ask(&id, &mine).await.guard().is_none());
         drop(guarded);
-        assert!(!grants.ask(&id, &mine).await.is_guarded());
+        assert!(grants.ask(&id, &mine).await.guard().is_some());
     }
 
     #[tokio::test]

@@ -5,11 +5,10 @@ use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
     Grant, LeaseRequest, Locks,
-    grants::Guarded,
+    grants::{Asking, Guarded},
     keeper::{Keeper, LOOK},
     moment::Moment,
     orders::{Orders, State},
-    pending::{Granted, Use},
 };
 use crate::{
     Error, Result,
@@ -215,9 +214,9 @@ impl Drop for LeaseGuard {
 impl Locks {
     /// Acquires a lease and guards it. A grant has at most one guard in this process, across all handles of
     /// the store.
-    pub(crate) async fn hold(&self, id: &WorkflowId, request: LeaseRequest) -> Result<LeaseGuard> {
-        let Granted { grant, asked, asking } = self.wait_for(id, request.attached(), Use::Guard).await?;
-        Ok(LeaseGuard::new(self.clone(), id.clone(), grant, asked, asking.guard()))
+    pub(crate) async fn acquire_guarded(&self, id: &WorkflowId, request: LeaseRequest) -> Result<LeaseGuard> {
+        let (granted, guarded) = self.wait_for(id, request.attached(), Asking::guard).await?;
+        Ok(LeaseGuard::new(self.clone(), id.clone(), granted.grant, granted.asked, guarded))
     }
 }
 

@@ -5,8 +5,8 @@ use pflow_backend::{Batch, Operation};
 
 use super::{
     Grant, Locks, broken,
-    change::{Act, Asked, LockAttempt, LockChange, Phase, Wish},
-    decide::{Decider, Decision, Settled, decide, settle},
+    change::{Act, Asked, LockAttempt, LockChange, LockPhase, Wish},
+    decide::{Decider, Decision, decide, settle},
     mirror::{MirrorUpdate, Pair, Seen},
 };
 use crate::{
@@ -14,7 +14,8 @@ use crate::{
     conflict::Conflict,
     flow::{Action, Failure, Flow, GraphError, Node, Retry, Visit},
     format::{Head, Lease},
-    register::{Around, Derived, EncodedHead, RETRY, Swapped, Unsettled, back_off, swap_head},
+    operation::{is_transient, own_error},
+    register::{Around, Derived, EncodedHead, Fate, HeadSwap, RETRY, Sign, Swapped, back_off, swap_head},
     repo::StoredHead,
 };
 
@@ -52,7 +53,7 @@ struct LockfileManager;
 struct Question {
     asked: Arc<Asked>,
     lost_races: u32,
-    doubt: Option<Arc<LockAttempt>>,
+    in_doubt: Option<Arc<LockAttempt>>,
 }
 
 enum Answer {
@@ -80,12 +81,12 @@ impl Node<LockChange, Error> for LockfileManager {
     }
 
     fn is_retryable(&self, failure: &Failure<Error>) -> bool {
-        matches!(failure, Failure::Error(error) if error.may_pass())
+        is_transient(failure)
     }
 
     async fn prep(&self, change: &LockChange, _: Visit<'_>) -> Result<Question> {
-        let (asked, doubt) = (Arc::clone(&change.asked), change.doubt.clone());
-        Ok(Question { asked, lost_races: change.tries.lost(), doubt })
+        let (asked, in_doubt) = (Arc::clone(&change.asked), change.in_doubt.clone());
+        Ok(Question { asked, lost_races: change.tries.lost(), in_doubt })
     }
 
     async fn exec(&self, question: &Question, _: Visit<'_>) -> Result<Answer> {
@@ -102,10 +103,7 @@ impl Node<LockChange, Error> for LockfileManager {
         failure: Failure<Error>,
         _: Visit<'_>,
     ) -> std::result::Result<Answer, Failure<Error>> {
-        match failure {
-            Failure::Error(error) => Ok(Answer::Failed(error)),
-            timeout @ Failure::Timeout(_) => Err(timeout),
-        }
+        own_error(failure).map(Answer::Failed)
     }
 
     async fn post(
@@ -116,19 +114,19 @@ impl Node<LockChange, Error> for LockfileManager {
         _: Visit<'_>,
     ) -> Result<Action> {
         let (phase, action) = match answer {
-            Answer::Done(grant) => (Phase::Done(grant), actions::SUCCESS),
+            Answer::Done(grant) => (LockPhase::Done(grant), actions::SUCCESS),
             Answer::Refused(conflict @ Conflict::AlreadyLocked { .. }) => {
-                (Phase::Refused(conflict), actions::ALREADY_LOCKED)
+                (LockPhase::Refused(conflict), actions::ALREADY_LOCKED)
             }
-            Answer::Refused(conflict) => (Phase::Refused(conflict), actions::CONFLICT),
-            Answer::LostRace if change.tries.lose() => (Phase::Open, Action::DEFAULT),
-            Answer::LostRace => (Phase::Open, actions::CONFLICT),
+            Answer::Refused(conflict) => (LockPhase::Refused(conflict), actions::CONFLICT),
+            Answer::LostRace if change.tries.lose() => (LockPhase::Open, Action::DEFAULT),
+            Answer::LostRace => (LockPhase::Open, actions::CONFLICT),
             Answer::InDoubt { attempt, error } => {
-                change.doubt = Some(attempt);
+                change.in_doubt = Some(attempt);
                 let goes_on = change.tries.doubt(error) && change.tries.lose();
-                (Phase::Open, if goes_on { Action::DEFAULT } else { actions::ERROR })
+                (LockPhase::Open, if goes_on { Action::DEFAULT } else { actions::ERROR })
             }
-            Answer::Failed(error) => (Phase::Failed(error), actions::ERROR),
+            Answer::Failed(error) => (LockPhase::Failed(error), actions::ERROR),
         };
         change.phase = phase;
         Ok(action)
@@ -156,26 +154,23 @@ impl Question {
         }
         let (identity, sight) = (objects.environment.identity(), observer.sight(&stored.head));
         let decider = Decider { identity, sight, nonce: objects.environment.new_id() };
-        let decision = decide(wish, &stored.head, decider);
-        match (decision, &self.doubt) {
+        match (decide(wish, &stored.head, decider), &self.in_doubt) {
             (Decision::Swap { .. }, None) if abandoned.is_cancelled() => Ok(Answer::Failed(Error::Cancelled)),
-            // This swap is made even if the caller is gone, if an earlier swap is unsettled: it settles that
+            // This swap is made even if the caller is gone, if an earlier swap is in doubt: it settles that
             // one, and a resulting grant is released.
             (Decision::Swap { head, lease }, _) => self.swap(stored, *head, *lease, seen).await,
             (Decision::Held(lease), None) => Ok(Answer::Done(Grant { lease: *lease, already_held: true })),
             (Decision::Refused(conflict), None) => Ok(Answer::Refused(conflict)),
             (Decision::Held(lease), Some(ours)) => self.finish(&stored.head, *lease, ours).await,
-            (Decision::Refused(conflict), Some(ours)) => {
-                match settle(wish, conflict, ours, &stored.head, ours.swap.is_open(&stored)) {
-                    Settled::Landed => self.finish(&stored.head, ours.lease.clone(), ours).await,
-                    Settled::Refused(conflict) => Ok(Answer::Refused(conflict)),
-                    Settled::Open(conflict) => Ok(Answer::Failed(conflict.into())),
-                }
-            }
+            (Decision::Refused(conflict), Some(ours)) => match settle(wish, &ours.swap, &stored) {
+                Fate::Landed => self.finish(&stored.head, ours.lease.clone(), ours).await,
+                Fate::Dead | Fate::Superseded => Ok(Answer::Refused(conflict)),
+                Fate::Open => Ok(Answer::Failed(conflict.into())),
+            },
         }
     }
 
-    /// The unsettled swap has landed. Objects derived from it may be missing, so they are written again.
+    /// The swap in doubt has landed. Objects derived from it may be missing, so they are written again.
     async fn finish(&self, head: &Head, lease: Lease, ours: &LockAttempt) -> Result<Answer> {
         let objects = &self.asked.locks.objects;
         let (keep, operation) = match self.asked.wish {
@@ -214,7 +209,11 @@ impl Question {
             }
             Swapped::Lost { .. } => Ok(Answer::LostRace),
             Swapped::InDoubt(error) => {
-                let swap = Unsettled { named: stored.version, head, fresh: Vec::new(), after: Vec::new() };
+                let sign = match &head.lease {
+                    Some(lease) => Sign::Lease(lease.id.clone()),
+                    None => Sign::LeaseGone(lease.id.clone()),
+                };
+                let swap = HeadSwap { named: stored.version, head, sign: Some(sign) };
                 Ok(Answer::InDoubt { attempt: Arc::new(LockAttempt { swap, lease }), error })
             }
             Swapped::Failed { error, .. } | Swapped::Unknown(error) => {

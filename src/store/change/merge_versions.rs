@@ -4,16 +4,15 @@ use bytes::Bytes;
 
 use super::{
     Change, actions,
-    agreed::{Agreed, Instead},
+    agreed::Instead,
     describe::{Described, describe},
     keep_edit::{Edit, Sought},
-    request::Goal,
     resolve::question,
-    state::{Met, Phase},
+    state::{ChangePhase, Met},
 };
 use crate::{
     Error, Result, blocking,
-    conflict::{Case, How, Obstacle},
+    conflict::{Case, Goal, How, Obstacle},
     document::{Document, DocumentError, Limits, Metadata, Strictness},
     flow::{Action, Node, Visit},
     format::{Given, Operation, StoredVersion, VersionRecord},
@@ -28,8 +27,9 @@ use crate::{
 pub(super) struct MergeVersions;
 
 pub(super) struct Sides {
+    met: Arc<Met>,
     case: Case,
-    ours: Document,
+    ours: Arc<Document>,
     given: Given,
     edit: Option<Sought>,
     limits: Limits,
@@ -64,16 +64,18 @@ impl Node<Change, Error> for MergeVersions {
     }
 
     async fn prep(&self, change: &Change, _: Visit<'_>) -> Result<Sides> {
-        let (Phase::Merging(met), Goal::Save { document, given }) = (&change.phase, change.goal()?) else {
-            return Err(change.misplaced(self.name()));
-        };
-        let case = Case::new(Arc::new(change.shared.objects.clone()), question(change, met)?);
-        let (ours, given, edit) = (document.as_ref().clone(), given.clone(), Sought::of(change, met));
-        Ok(Sides { case, ours, given, edit, limits: change.shared.settings.limits })
+        let limits = change.shared.settings.limits;
+        change.input(self.name(), |phase| {
+            let ChangePhase::Merging(met) = phase else { return None };
+            let Goal::Save { document, given } = &met.goal else { return None };
+            let case = Case::new(Arc::new(change.shared.objects.clone()), question(change, met));
+            let (ours, given, edit) = (Arc::clone(document), given.clone(), Sought::of(change, met));
+            Some(Sides { met: Arc::clone(met), case, ours, given, edit, limits })
+        })
     }
 
     async fn exec(&self, sides: &Sides, _: Visit<'_>) -> Result<Outcome> {
-        let Sides { case, ours, given, edit, limits } = sides;
+        let Sides { case, ours, given, edit, limits, .. } = sides;
         let edit = match edit {
             None => None,
             Some(sought) => match sought.read().await? {
@@ -96,41 +98,39 @@ impl Node<Change, Error> for MergeVersions {
             (None, Some(current)) => Theirs::Version(case.theirs_version(current).await?),
             (None, None) => return Ok(Outcome::Blocked(Obstacle::Deletion)),
         };
-        let work = Work { base, ours: ours.clone(), given: given.clone(), theirs, limits: *limits };
+        let work = Work { base, ours: Arc::clone(ours), given: given.clone(), theirs, limits: *limits };
         blocking::on_compared(work.size(), move || work.done()).await
     }
 
-    async fn post(&self, change: &mut Change, _: Sides, outcome: Outcome, _: Visit<'_>) -> Result<Action> {
-        let met = match std::mem::replace(&mut change.phase, Phase::Open) {
-            Phase::Merging(met) => met,
-            other => {
-                change.phase = other;
-                return Err(change.misplaced(self.name()));
-            }
-        };
+    async fn post(
+        &self,
+        change: &mut Change,
+        sides: Sides,
+        outcome: Outcome,
+        _: Visit<'_>,
+    ) -> Result<Action> {
+        let met = sides.met;
         match outcome {
-            Outcome::Moved => Ok(Action::DEFAULT),
+            Outcome::Moved => {}
             Outcome::Blocked(obstacle) => {
-                change.phase = Phase::Conflict(Box::new(Met { obstacle: Some(obstacle), ..*met }));
-                Ok(actions::HANDLE_CONFLICT)
+                change.phase = met.blocked(obstacle);
+                return Ok(actions::HANDLE_CONFLICT);
             }
             Outcome::Theirs => {
-                change.left_as_it_is(met.basis.stored.head);
+                change.phase = ChangePhase::unchanged(&met.basis);
                 change.resolved.how = Some(How::Merged);
-                Ok(actions::TAKE_THEIRS)
+                return Ok(actions::TAKE_THEIRS);
             }
             Outcome::Merged(merged) => {
                 let Merged { document, given, edit } = *merged;
                 let of_edit = edit.as_ref().map(Document::hash);
-                let instead =
-                    Some(Instead { document, given: Some(given), operation: Operation::SAVE, of_edit });
-                let on_top_of = Some(met.basis.stored.head.generation());
-                let lease = change.consent.agreed.lease.take();
-                change.consent.agreed = Agreed { on_top_of, instead, edit, lease };
+                let instead = Instead { document, given: Some(given), operation: Operation::SAVE, of_edit };
+                change.consent.agree_to(&met.basis, Some(instead), edit);
                 change.resolved.how = Some(How::Merged);
-                Ok(Action::DEFAULT)
             }
         }
+        change.phase = ChangePhase::Open(met.goal.clone());
+        Ok(Action::DEFAULT)
     }
 }
 
@@ -142,7 +142,7 @@ enum Theirs {
 /// The inputs of a merge.
 struct Work {
     base: Option<StoredVersion>,
-    ours: Document,
+    ours: Arc<Document>,
     given: Given,
     theirs: Theirs,
     limits: Limits,
