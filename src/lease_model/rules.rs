@@ -17,7 +17,7 @@ use crate::{
     lease::{Holder, Sight, Standing},
     lock::{
         change::{Act, Wish},
-        decide::{Decider, Decision as LockDecision, decide as decide_lock, settle},
+        decide::{Decider, LockDecision, decide as decide_lock, settle},
     },
     register::{ByHead, Fate, HeadSwap, Sign},
     repo::StoredHead,

@@ -17,7 +17,7 @@ use crate::{
 
 /// The effect of a request on a head.
 #[derive(Debug)]
-pub(crate) enum Decision {
+pub(crate) enum LockDecision {
     /// Swap the head for this one. `lease` is the lease that is granted, renewed, released or broken.
     Swap {
         head: Box<Head>,
@@ -47,12 +47,12 @@ pub(crate) struct Decider<'a> {
 ///   clock does not matter.
 /// - Only the lease, the fence, the nonce, the revision and the record of how the last lease ended are
 ///   changed.
-pub(crate) fn decide(wish: &Wish, head: &Head, decider: Decider<'_>) -> Decision {
+pub(crate) fn decide(wish: &Wish, head: &Head, decider: Decider<'_>) -> LockDecision {
     match wish {
         Wish::Acquire(claim) => acquire(claim, head, decider),
         Wish::Of(named, act) => match head.lease.clone().filter(|held| named.is(held)) {
             Some(held) => apply(*act, held, head, decider),
-            None => Decision::Refused(Conflict::lease_lost(named.id.clone(), head)),
+            None => LockDecision::Refused(Conflict::lease_lost(named.id.clone(), head)),
         },
     }
 }
@@ -70,7 +70,7 @@ pub(crate) fn settle(wish: &Wish, ours: &HeadSwap, stored: &StoredHead) -> Fate 
     }
 }
 
-fn acquire(claim: &LeaseClaim, head: &Head, decider: Decider<'_>) -> Decision {
+fn acquire(claim: &LeaseClaim, head: &Head, decider: Decider<'_>) -> LockDecision {
     let Decider { identity, sight, nonce } = decider;
     let current = head.current.as_ref().and_then(|current| current.record.hash);
     let hash = claim.wanted_hash().or(current);
@@ -79,23 +79,23 @@ fn acquire(claim: &LeaseClaim, head: &Head, decider: Decider<'_>) -> Decision {
         let standing = Standing::of(held, &sight);
         if standing.is_live() {
             return if claim.is_granted_by(held, identity) {
-                Decision::Held(lease)
+                LockDecision::Held(lease)
             } else if hash.is_some() && held.hash == hash {
-                Decision::Refused(Conflict::AlreadyLocked { id, lease, standing, now })
+                LockDecision::Refused(Conflict::AlreadyLocked { id, lease, standing, now })
             } else {
-                Decision::Refused(Conflict::Locked { id, lease, standing, now })
+                LockDecision::Refused(Conflict::Locked { id, lease, standing, now })
             };
         }
     }
     if let Some(lost) = claim.spent(head) {
-        return Decision::Refused(lost);
+        return LockDecision::Refused(lost);
     }
     let lease = claim.grant(identity, head.fence.saturating_add(1), hash, sight.now);
     let next = head.next(nonce).with_lease(lease.clone(), Ended::TAKEN_OVER, identity.to_string(), sight.now);
-    Decision::Swap { head: Box::new(next), lease: Box::new(lease) }
+    LockDecision::Swap { head: Box::new(next), lease: Box::new(lease) }
 }
 
-fn apply(act: Act, held: Lease, head: &Head, decider: Decider<'_>) -> Decision {
+fn apply(act: Act, held: Lease, head: &Head, decider: Decider<'_>) -> LockDecision {
     let Decider { identity, sight: Sight { now, .. }, nonce } = decider;
     let next = head.next(nonce);
     let (head, lease) = match act {
@@ -106,7 +106,7 @@ fn apply(act: Act, held: Lease, head: &Head, decider: Decider<'_>) -> Decision {
         Act::Release => (Head { lease: None, ..next }, held),
         Act::Break => (next.without_lease(Ended::BROKEN, identity.to_string(), now), held),
     };
-    Decision::Swap { head: Box::new(head), lease: Box::new(lease) }
+    LockDecision::Swap { head: Box::new(head), lease: Box::new(lease) }
 }
 
 #[cfg(test)]
@@ -154,12 +154,12 @@ mod tests {
         Head { fence: 4, revision: 6, nonce, lease: locked.then(grant), ..Head::new(id) }
     }
 
-    fn decided(wish: &Wish, head: &Head, passed: Duration) -> Decision {
+    fn decided(wish: &Wish, head: &Head, passed: Duration) -> LockDecision {
         decided_by(1, wish, head, passed)
     }
 
     /// Decides as the machine with this seed. Machine 9 holds the lease of `head`.
-    fn decided_by(seed: u64, wish: &Wish, head: &Head, passed: Duration) -> Decision {
+    fn decided_by(seed: u64, wish: &Wish, head: &Head, passed: Duration) -> LockDecision {
         let environment = ManualEnvironment::new(seed);
         let (now, holder) = (environment.now() + passed, Holder::Unknown);
         let sight = Sight { now, skew: SKEW, unchanged: Duration::ZERO, holder };
@@ -168,9 +168,9 @@ mod tests {
     }
 
     #[track_caller]
-    fn swapped(decision: Decision) -> (Head, Lease) {
+    fn swapped(decision: LockDecision) -> (Head, Lease) {
         match decision {
-            Decision::Swap { head, lease } => (*head, *lease),
+            LockDecision::Swap { head, lease } => (*head, *lease),
             other => panic!("{other:?}"),
         }
     }
@@ -194,8 +194,8 @@ mod tests {
             (wish("mine", other), MINUTE + SKEW, false),
         ] {
             match decided(&wish, &head(true), passed) {
-                Decision::Refused(Conflict::AlreadyLocked { .. }) => assert!(already),
-                Decision::Refused(Conflict::Locked { .. }) => assert!(!already),
+                LockDecision::Refused(Conflict::AlreadyLocked { .. }) => assert!(already),
+                LockDecision::Refused(Conflict::Locked { .. }) => assert!(!already),
                 decision => panic!("{decision:?}"),
             }
         }
@@ -208,18 +208,18 @@ mod tests {
     fn acquire_is_idempotent_within_one_process() {
         let again = wish("held", Some(ContentHash::of(b"other")));
         match decided_by(9, &again, &head(true), MINUTE) {
-            Decision::Held(lease) => assert_eq!(lease.fence, 4),
+            LockDecision::Held(lease) => assert_eq!(lease.fence, 4),
             decision => panic!("{decision:?}"),
         }
         match decided_by(1, &again, &head(true), MINUTE) {
-            Decision::Refused(Conflict::Locked { .. }) => {}
+            LockDecision::Refused(Conflict::Locked { .. }) => {}
             decision => panic!("the same id of another machine: {decision:?}"),
         }
         let another_process = ManualEnvironment::new(9).identity().pid + 1;
         let mut elsewhere = head(true);
         elsewhere.lease.as_mut().unwrap().pid = another_process;
         match decided_by(9, &again, &elsewhere, MINUTE) {
-            Decision::Refused(Conflict::Locked { .. }) => {}
+            LockDecision::Refused(Conflict::Locked { .. }) => {}
             decision => panic!("the same id of another process: {decision:?}"),
         }
     }
@@ -228,7 +228,7 @@ mod tests {
     fn lease_id_is_granted_once() {
         let again = wish("held", None);
         match decided_by(9, &again, &head(true), MINUTE * 10) {
-            Decision::Refused(lost @ Conflict::LeaseLost { held: Some(_), .. }) => {
+            LockDecision::Refused(lost @ Conflict::LeaseLost { held: Some(_), .. }) => {
                 assert!(lost.to_string().contains("each id is for one grant"), "{lost}");
             }
             decision => panic!("it has ended: {decision:?}"),
@@ -236,7 +236,7 @@ mod tests {
         let broken = Wish::Of(lease_id("held").into(), Act::Break);
         let (broken, _) = swapped(decided(&broken, &head(true), Duration::ZERO));
         match decided_by(9, &again, &broken, Duration::ZERO) {
-            Decision::Refused(lost @ Conflict::LeaseLost { held: None, .. }) => {
+            LockDecision::Refused(lost @ Conflict::LeaseLost { held: None, .. }) => {
                 assert!(lost.to_string().contains("it was broken by tester@host-1"), "{lost}");
             }
             decision => panic!("it was broken: {decision:?}"),
@@ -249,7 +249,7 @@ mod tests {
             for act in [Act::Renew(None), Act::Release, Act::Break] {
                 let wish = Wish::Of(LeaseRef { id: lease_id("held"), fence }, act);
                 let decision = decided(&wish, &head(true), Duration::ZERO);
-                assert_eq!(matches!(decision, Decision::Swap { .. }), is, "{fence:?} {act:?}");
+                assert_eq!(matches!(decision, LockDecision::Swap { .. }), is, "{fence:?} {act:?}");
             }
         }
     }
@@ -258,7 +258,7 @@ mod tests {
     fn takeover_names_the_new_holder() {
         let (after, _) = swapped(decided(&wish("mine", None), &head(true), MINUTE * 10));
         let lost = decided(&Wish::Of(lease_id("held").into(), Act::Release), &after, Duration::ZERO);
-        let Decision::Refused(lost) = lost else { panic!("{lost:?}") };
+        let LockDecision::Refused(lost) = lost else { panic!("{lost:?}") };
         let text = lost.to_string();
         assert!(
             text.contains("it was taken over by tester@host-1 at 2024-01-15T10:40:00Z, and tester@host-1"),
@@ -278,7 +278,7 @@ mod tests {
             // Another machine acquires the lock after we released or broke the lease.
             let (next, _) = swapped(decided_by(2, &self::wish("mine", None), &ours, Duration::ZERO));
             for (found, done) in [(ours, true), (next, true), (theirs, false), (taken, false)] {
-                assert!(matches!(decided(&wish, &found, Duration::ZERO), Decision::Refused(_)));
+                assert!(matches!(decided(&wish, &found, Duration::ZERO), LockDecision::Refused(_)));
                 let fate = settle(&wish, &swap, &read(found));
                 assert_eq!(fate, if done { Fate::Landed } else { Fate::Dead }, "{act:?}");
             }
@@ -292,7 +292,7 @@ mod tests {
         assert_eq!((after.fence, after.lease, lease.id), (4, None, lease_id("held")));
         for (wish, head) in [(release("mine"), head(true)), (release("held"), head(false))] {
             let decision = decided(&wish, &head, Duration::ZERO);
-            let Decision::Refused(Conflict::LeaseLost { held, fence: 4, .. }) = decision else {
+            let LockDecision::Refused(Conflict::LeaseLost { held, fence: 4, .. }) = decision else {
                 panic!("{decision:?}");
             };
             assert_eq!(held.as_deref(), head.lease.as_ref());
@@ -311,7 +311,7 @@ mod tests {
         assert_eq!((longer.duration(), longer.expires), (MINUTE * 2, before.expires + MINUTE));
         for head in [head(true), head(false)] {
             let decision = decided(&renew("mine", None), &head, Duration::ZERO);
-            assert!(matches!(decision, Decision::Refused(Conflict::LeaseLost { .. })), "{decision:?}");
+            assert!(matches!(decision, LockDecision::Refused(Conflict::LeaseLost { .. })), "{decision:?}");
         }
     }
 
@@ -321,11 +321,11 @@ mod tests {
         let (after, lease) = swapped(decided(&lease_break("held"), &head(true), Duration::ZERO));
         assert_eq!((after.fence, &after.lease, &lease.id), (5, &None, &lease_id("held")));
         let lost = decided(&Wish::Of(lease_id("held").into(), Act::Renew(None)), &after, Duration::ZERO);
-        let Decision::Refused(lost) = lost else { panic!("{lost:?}") };
+        let LockDecision::Refused(lost) = lost else { panic!("{lost:?}") };
         let text = lost.to_string();
         assert!(text.contains("it was broken by tester@host-1 at 2024-01-15T10:30:00Z"), "{text}");
         let another = decided(&Wish::Of(lease_id("mine").into(), Act::Release), &after, Duration::ZERO);
-        let Decision::Refused(another) = another else { panic!("{another:?}") };
+        let LockDecision::Refused(another) = another else { panic!("{another:?}") };
         assert!(!another.to_string().contains("broken"), "that was not this lease: {another}");
     }
 
@@ -333,7 +333,7 @@ mod tests {
     fn refusal_is_not_final_while_a_swap_may_still_land() {
         let wish = wish("mine", None);
         let ours = sent(Sign::Lease(lease_id("mine")), &head(true));
-        assert!(matches!(decided(&wish, &head(true), Duration::ZERO), Decision::Refused(_)));
+        assert!(matches!(decided(&wish, &head(true), Duration::ZERO), LockDecision::Refused(_)));
         for (version, fate) in [("named", Fate::Open), ("later", Fate::Dead)] {
             let other = Head { nonce: "other".to_owned(), ..head(true) };
             let stored = StoredHead { version: Some(Version::new(version)), head: other };
@@ -346,7 +346,7 @@ mod tests {
         let wish = wish("mine", None);
         let (ours, _) = swapped(decided(&wish, &head(false), Duration::ZERO));
         let decision = decided(&wish, &ours, MINUTE * 10);
-        assert!(matches!(decision, Decision::Refused(Conflict::LeaseLost { .. })), "{decision:?}");
+        assert!(matches!(decision, LockDecision::Refused(Conflict::LeaseLost { .. })), "{decision:?}");
         let swap = sent(Sign::Lease(lease_id("mine")), &ours);
         assert_eq!(settle(&wish, &swap, &read(ours)), Fate::Dead);
     }
@@ -375,7 +375,7 @@ mod tests {
         #[test]
         fn the_fence_rises_with_every_change_of_the_holder(wish in wishes(), locked: bool, seconds in 0_u64..200, seed in 1_u64..3) {
             let before = head(locked);
-            if let Decision::Swap { head: after, .. } = decided_by(seed, &wish, &before, Duration::from_secs(seconds)) {
+            if let LockDecision::Swap { head: after, .. } = decided_by(seed, &wish, &before, Duration::from_secs(seconds)) {
                 let id = |head: &Head| head.lease.as_ref().map(|lease| lease.id.clone());
                 let given_back = matches!(wish, Wish::Of(_, Act::Release));
                 let renewed = matches!(wish, Wish::Of(_, Act::Renew(_)));

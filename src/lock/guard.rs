@@ -8,7 +8,7 @@ use super::{
     grants::{Asking, Guarded},
     keeper::{Keeper, LOOK},
     moment::Moment,
-    orders::{Orders, State},
+    orders::{LeaseState, Orders},
 };
 use crate::{
     Error, Result,
@@ -36,7 +36,7 @@ pub struct LeaseGuard {
     locks: Locks,
     id: WorkflowId,
     /// The state that the task publishes.
-    state: watch::Receiver<State>,
+    state: watch::Receiver<LeaseState>,
     orders: Arc<Orders>,
     /// Ends with the result of the release.
     task: JoinHandle<Result<Lease>>,
@@ -53,7 +53,7 @@ impl LeaseGuard {
             refreshed = asked.not_after(grant.lease.refreshed());
             orders.renew.notify_one();
         }
-        let (tell, state) = watch::channel(State { lease: grant.lease, refreshed, lost: None });
+        let (tell, state) = watch::channel(LeaseState { lease: grant.lease, refreshed, lost: None });
         let keeper = Keeper::new(locks.clone(), id.clone(), tell, orders.clone());
         Self { locks, id, state, orders, task: tokio::spawn(keeper.run()) }
     }

@@ -6,8 +6,8 @@ use pflow_backend::{Batch, Operation};
 use super::{
     Grant, Locks, broken,
     change::{Act, Asked, LockAttempt, LockChange, LockPhase, Wish},
-    decide::{Decider, Decision, decide, settle},
-    mirror::{MirrorUpdate, Pair, Seen},
+    decide::{Decider, LockDecision, decide, settle},
+    mirror::{MirrorUpdate, Pair, SeenMirror},
 };
 use crate::{
     Error, Result,
@@ -50,13 +50,13 @@ pub(crate) fn lock_flow() -> Result<Flow<LockChange, Error>> {
 /// it settles the previous one, because only one of the two can land.
 struct LockfileManager;
 
-struct Question {
+struct LockQuestion {
     asked: Arc<Asked>,
     lost_races: u32,
     in_doubt: Option<Arc<LockAttempt>>,
 }
 
-enum Answer {
+enum LockAnswer {
     Done(Grant),
     Refused(Conflict),
     LostRace,
@@ -65,8 +65,8 @@ enum Answer {
 }
 
 impl Node<LockChange, Error> for LockfileManager {
-    type Prep = Question;
-    type Exec = Answer;
+    type Prep = LockQuestion;
+    type Exec = LockAnswer;
 
     fn name(&self) -> &str {
         "LockfileManager"
@@ -84,57 +84,57 @@ impl Node<LockChange, Error> for LockfileManager {
         is_transient(failure)
     }
 
-    async fn prep(&self, change: &LockChange, _: Visit<'_>) -> Result<Question> {
+    async fn prep(&self, change: &LockChange, _: Visit<'_>) -> Result<LockQuestion> {
         let (asked, in_doubt) = (Arc::clone(&change.asked), change.in_doubt.clone());
-        Ok(Question { asked, lost_races: change.tries.lost(), in_doubt })
+        Ok(LockQuestion { asked, lost_races: change.tries.lost(), in_doubt })
     }
 
-    async fn exec(&self, question: &Question, _: Visit<'_>) -> Result<Answer> {
+    async fn exec(&self, question: &LockQuestion, _: Visit<'_>) -> Result<LockAnswer> {
         match question.answer().await {
             // The keeper of a guard retries by itself, at a rate that fits the duration of its lease.
-            Err(error) if question.asked.wish.is_renewal() => Ok(Answer::Failed(error)),
+            Err(error) if question.asked.wish.is_renewal() => Ok(LockAnswer::Failed(error)),
             other => other,
         }
     }
 
     async fn exec_fallback(
         &self,
-        _: &Question,
+        _: &LockQuestion,
         failure: Failure<Error>,
         _: Visit<'_>,
-    ) -> std::result::Result<Answer, Failure<Error>> {
-        own_error(failure).map(Answer::Failed)
+    ) -> std::result::Result<LockAnswer, Failure<Error>> {
+        own_error(failure).map(LockAnswer::Failed)
     }
 
     async fn post(
         &self,
         change: &mut LockChange,
-        _: Question,
-        answer: Answer,
+        _: LockQuestion,
+        answer: LockAnswer,
         _: Visit<'_>,
     ) -> Result<Action> {
         let (phase, action) = match answer {
-            Answer::Done(grant) => (LockPhase::Done(grant), actions::SUCCESS),
-            Answer::Refused(conflict @ Conflict::AlreadyLocked { .. }) => {
+            LockAnswer::Done(grant) => (LockPhase::Done(grant), actions::SUCCESS),
+            LockAnswer::Refused(conflict @ Conflict::AlreadyLocked { .. }) => {
                 (LockPhase::Refused(conflict), actions::ALREADY_LOCKED)
             }
-            Answer::Refused(conflict) => (LockPhase::Refused(conflict), actions::CONFLICT),
-            Answer::LostRace if change.tries.lose() => (LockPhase::Open, Action::DEFAULT),
-            Answer::LostRace => (LockPhase::Open, actions::CONFLICT),
-            Answer::InDoubt { attempt, error } => {
+            LockAnswer::Refused(conflict) => (LockPhase::Refused(conflict), actions::CONFLICT),
+            LockAnswer::LostRace if change.tries.lose() => (LockPhase::Open, Action::DEFAULT),
+            LockAnswer::LostRace => (LockPhase::Open, actions::CONFLICT),
+            LockAnswer::InDoubt { attempt, error } => {
                 change.in_doubt = Some(attempt);
                 let goes_on = change.tries.doubt(error) && change.tries.lose();
                 (LockPhase::Open, if goes_on { Action::DEFAULT } else { actions::ERROR })
             }
-            Answer::Failed(error) => (LockPhase::Failed(error), actions::ERROR),
+            LockAnswer::Failed(error) => (LockPhase::Failed(error), actions::ERROR),
         };
         change.phase = phase;
         Ok(action)
     }
 }
 
-impl Question {
-    async fn answer(&self) -> Result<Answer> {
+impl LockQuestion {
+    async fn answer(&self) -> Result<LockAnswer> {
         let Asked { locks, id, wish, abandoned, .. } = &*self.asked;
         let Locks { objects, gate, index, observer, .. } = locks;
         if self.lost_races > 0 {
@@ -155,23 +155,27 @@ impl Question {
         let (identity, sight) = (objects.environment.identity(), observer.sight(&stored.head));
         let decider = Decider { identity, sight, nonce: objects.environment.new_id() };
         match (decide(wish, &stored.head, decider), &self.in_doubt) {
-            (Decision::Swap { .. }, None) if abandoned.is_cancelled() => Ok(Answer::Failed(Error::Cancelled)),
+            (LockDecision::Swap { .. }, None) if abandoned.is_cancelled() => {
+                Ok(LockAnswer::Failed(Error::Cancelled))
+            }
             // This swap is made even if the caller is gone, if an earlier swap is in doubt: it settles that
             // one, and a resulting grant is released.
-            (Decision::Swap { head, lease }, _) => self.swap(stored, *head, *lease, seen).await,
-            (Decision::Held(lease), None) => Ok(Answer::Done(Grant { lease: *lease, already_held: true })),
-            (Decision::Refused(conflict), None) => Ok(Answer::Refused(conflict)),
-            (Decision::Held(lease), Some(ours)) => self.finish(&stored.head, *lease, ours).await,
-            (Decision::Refused(conflict), Some(ours)) => match settle(wish, &ours.swap, &stored) {
+            (LockDecision::Swap { head, lease }, _) => self.swap(stored, *head, *lease, seen).await,
+            (LockDecision::Held(lease), None) => {
+                Ok(LockAnswer::Done(Grant { lease: *lease, already_held: true }))
+            }
+            (LockDecision::Refused(conflict), None) => Ok(LockAnswer::Refused(conflict)),
+            (LockDecision::Held(lease), Some(ours)) => self.finish(&stored.head, *lease, ours).await,
+            (LockDecision::Refused(conflict), Some(ours)) => match settle(wish, &ours.swap, &stored) {
                 Fate::Landed => self.finish(&stored.head, ours.lease.clone(), ours).await,
-                Fate::Dead | Fate::Superseded => Ok(Answer::Refused(conflict)),
-                Fate::Open => Ok(Answer::Failed(conflict.into())),
+                Fate::Dead | Fate::Superseded => Ok(LockAnswer::Refused(conflict)),
+                Fate::Open => Ok(LockAnswer::Failed(conflict.into())),
             },
         }
     }
 
     /// The swap in doubt has landed. Objects derived from it may be missing, so they are written again.
-    async fn finish(&self, head: &Head, lease: Lease, ours: &LockAttempt) -> Result<Answer> {
+    async fn finish(&self, head: &Head, lease: Lease, ours: &LockAttempt) -> Result<LockAnswer> {
         let objects = &self.asked.locks.objects;
         let (keep, operation) = match self.asked.wish {
             Wish::Acquire(_) => {
@@ -186,13 +190,19 @@ impl Question {
         {
             tracing::warn!(id = %head.id, %error, "what follows the change of the lease could not be written");
         }
-        Ok(Answer::Done(Grant { lease, already_held: false }))
+        Ok(LockAnswer::Done(Grant { lease, already_held: false }))
     }
 
     /// Swaps the head and, in the same batch, writes what is derived from it: the mirror, and the record of a
     /// break. A crash in between leaves an outdated mirror, or a break that only the head shows. The reverse
     /// order could leave the record of a break that never happened.
-    async fn swap(&self, stored: StoredHead, head: Head, lease: Lease, seen: Option<Seen>) -> Result<Answer> {
+    async fn swap(
+        &self,
+        stored: StoredHead,
+        head: Head,
+        lease: Lease,
+        seen: Option<SeenMirror>,
+    ) -> Result<LockAnswer> {
         let objects = &self.asked.locks.objects;
         let mirror = match &seen {
             Some(seen) => seen.update(&head)?,
@@ -205,16 +215,16 @@ impl Question {
                 if let Derived::Failed(error) = derived {
                     tracing::warn!(id = %head.id, %error, "the mirror of the lease could not be refreshed");
                 }
-                Ok(Answer::Done(Grant { lease, already_held: false }))
+                Ok(LockAnswer::Done(Grant { lease, already_held: false }))
             }
-            Swapped::Lost { .. } => Ok(Answer::LostRace),
+            Swapped::Lost { .. } => Ok(LockAnswer::LostRace),
             Swapped::InDoubt(error) => {
                 let sign = match &head.lease {
                     Some(lease) => Sign::Lease(lease.id.clone()),
                     None => Sign::LeaseGone(lease.id.clone()),
                 };
                 let swap = HeadSwap { named: stored.version, head, sign: Some(sign) };
-                Ok(Answer::InDoubt { attempt: Arc::new(LockAttempt { swap, lease }), error })
+                Ok(LockAnswer::InDoubt { attempt: Arc::new(LockAttempt { swap, lease }), error })
             }
             Swapped::Failed { error, .. } | Swapped::Unknown(error) => {
                 Err(Error::of_commit(|| format!("the locking of {}", head.id), error))

@@ -97,7 +97,7 @@ impl Locks {
 
     /// Acquires the lease, or finds that the caller holds it.
     ///
-    /// A release by this process with an unknown outcome may land later and take away the lease that was
+    /// A release by this process that is in doubt may land later and take away the lease that was
     /// found. So that lease is renewed first: the renewal and the release cannot both land on one head.
     async fn granted(
         &self,
@@ -108,7 +108,7 @@ impl Locks {
         for _ in 0..CONFIRMATIONS {
             let wish = Wish::Acquire(claim.clone());
             let grant = LockChange::new(self.clone(), id.clone(), wish, abandoned.clone())?.run().await?;
-            if !grant.already_held || !self.grants.are_doubted() {
+            if !grant.already_held || !self.grants.have_doubts() {
                 return Ok(grant);
             }
             match self.renew(id, &grant.lease, None).await {

@@ -32,7 +32,7 @@ use crate::{
 /// the cached head; every other decision is made on a fresh read.
 pub(super) struct CheckConflicts;
 
-pub(super) struct Question {
+pub(super) struct ToCheck {
     shared: Arc<Shared>,
     id: WorkflowId,
     goal: Goal,
@@ -45,7 +45,7 @@ pub(super) struct Question {
     attempts: Vec<Attempt>,
 }
 
-impl Question {
+impl ToCheck {
     fn creates(&self) -> bool {
         self.goal.kind() == ChangeKind::Save
     }
@@ -68,7 +68,7 @@ impl Question {
 }
 
 /// The result of the read.
-pub(super) enum Seen {
+pub(super) enum Checked {
     /// The change fits on top of the cached head.
     Planned(Arc<Plan>),
     /// An earlier attempt has landed.
@@ -78,8 +78,8 @@ pub(super) enum Seen {
 }
 
 impl Node<Change, Error> for CheckConflicts {
-    type Prep = Question;
-    type Exec = Seen;
+    type Prep = ToCheck;
+    type Exec = Checked;
 
     fn name(&self) -> &str {
         "CheckConflicts"
@@ -89,12 +89,12 @@ impl Node<Change, Error> for CheckConflicts {
         const { &[Action::DEFAULT, actions::HANDLE_CONFLICT, actions::UNCHANGED, actions::UPDATE_INDEX] }
     }
 
-    async fn prep(&self, change: &Change, _: Visit<'_>) -> Result<Question> {
+    async fn prep(&self, change: &Change, _: Visit<'_>) -> Result<ToCheck> {
         let goal = change.input(self.name(), |phase| match phase {
             ChangePhase::Open(goal) => Some(goal.clone()),
             _ => None,
         })?;
-        Ok(Question {
+        Ok(ToCheck {
             shared: Arc::clone(&change.shared),
             id: change.request.id.clone(),
             expect: change.request.expect,
@@ -106,11 +106,11 @@ impl Node<Change, Error> for CheckConflicts {
         })
     }
 
-    async fn exec(&self, question: &Question, _: Visit<'_>) -> Result<Seen> {
-        let Question { shared, id, .. } = question;
+    async fn exec(&self, question: &ToCheck, _: Visit<'_>) -> Result<Checked> {
+        let ToCheck { shared, id, .. } = question;
         let objects = &shared.objects;
         if let Some(plan) = &question.planned {
-            return Ok(Seen::Planned(Arc::clone(plan)));
+            return Ok(Checked::Planned(Arc::clone(plan)));
         }
         let own: Vec<Key> =
             question.attempts.iter().flat_map(|attempt| attempt.fresh.iter().cloned()).collect();
@@ -132,7 +132,7 @@ impl Node<Change, Error> for CheckConflicts {
             match attempt.swap.fate(objects, &stored).await? {
                 Fate::Landed => {
                     let copy_error = attempt.finish(objects, &stored).await.err();
-                    return Ok(Seen::Landed { attempt: Box::new(attempt), copy_error });
+                    return Ok(Checked::Landed { attempt: Box::new(attempt), copy_error });
                 }
                 Fate::Dead => attempt.clear(objects).await,
                 Fate::Superseded => superseded.push(attempt),
@@ -149,28 +149,28 @@ impl Node<Change, Error> for CheckConflicts {
         };
         let standing = shared.locks.standing(&stored.head);
         let basis = Box::new(Basis { stored, standing, copy, restored, now: objects.now() });
-        Ok(Seen::Basis { basis, open, superseded })
+        Ok(Checked::Basis { basis, open, superseded })
     }
 
     async fn post(
         &self,
         change: &mut Change,
-        question: Question,
-        seen: Seen,
+        question: ToCheck,
+        seen: Checked,
         _: Visit<'_>,
     ) -> Result<Action> {
         let goal = question.goal;
         let basis = match seen {
-            Seen::Planned(plan) => {
+            Checked::Planned(plan) => {
                 change.phase = ChangePhase::Planned { goal, plan };
                 return Ok(Action::DEFAULT);
             }
-            Seen::Landed { attempt, copy_error } => {
+            Checked::Landed { attempt, copy_error } => {
                 change.doubts.open.clear();
                 change.landed(&attempt.plan, attempt.swap.head, copy_error);
                 return Ok(actions::UPDATE_INDEX);
             }
-            Seen::Basis { basis, open, superseded } => {
+            Checked::Basis { basis, open, superseded } => {
                 change.doubts.open = open;
                 change.doubts.superseded.extend(superseded);
                 *basis
