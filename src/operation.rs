@@ -7,7 +7,7 @@ use pflow_backend::Environment;
 
 use crate::{
     Error, Result,
-    flow::{Action, Cause, Flow, Run, Timer},
+    flow::{Action, Cause, Failure, Flow, Run, Timer},
 };
 
 /// The maximum number of nodes that one run may visit. It is above every limit of the store's own flows
@@ -33,6 +33,19 @@ pub(crate) async fn run<S: Send + Sync>(
                 other => Error::Internal(format!("{other} at {}", stopped.path)),
             })
         }
+    }
+}
+
+/// Whether a node tries again: what failed is transient and certainly changed nothing.
+pub(crate) fn is_transient(failure: &Failure<Error>) -> bool {
+    matches!(failure, Failure::Error(error) if error.may_pass())
+}
+
+/// Returns the error of the node itself, with which its flow continues.
+pub(crate) fn own_error(failure: Failure<Error>) -> Result<Error, Failure<Error>> {
+    match failure {
+        Failure::Error(error) => Ok(error),
+        timeout @ Failure::Timeout(_) => Err(timeout),
     }
 }
 

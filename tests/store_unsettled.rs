@@ -7,7 +7,8 @@ use std::{sync::Arc, time::Duration};
 
 use pflow_store::{
     ChangeRequest, ErrorKind, Expect, LeaseId, LeaseRequest,
-    backend::{ErrorKind as StorageErrorKind, Outcome},
+    backend::{Batch, Commit, ErrorKind as StorageErrorKind, Key, Operation, Outcome, async_trait},
+    conflict::{Case, ConflictResolver, Resolution},
 };
 use support::{Fault, Kind, Left, Site, generations, id, notices, plan, save};
 
@@ -113,6 +114,37 @@ async fn overtaken_writer_looks_for_its_own_version_first() {
         );
         assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
     }
+}
+
+#[derive(Debug)]
+struct KeepBoth;
+
+#[async_trait]
+impl ConflictResolver for KeepBoth {
+    async fn resolve(&self, _: &Case) -> pflow_store::Result<Resolution> {
+        Ok(Resolution::KeepBoth { id: None })
+    }
+}
+
+/// A person puts an older head back over an attempt that landed. What became of the attempt is then unknown,
+/// and the save under another id tells nothing about it.
+#[tokio::test]
+async fn save_under_another_id_keeps_what_was_written_under_the_first() {
+    let (site, staged) = Site::below_stages();
+    let store = site.on(staged).init().await.unwrap();
+    let other = site.other_store(2).await;
+    let held = other.acquire(&id("a"), lease()).await.unwrap().lease;
+    let head = Key::parse("workflows/a/metadata.json").unwrap();
+    let locked = site.get(head.as_str()).await.unwrap();
+    other.release(&id("a"), held.id).await.unwrap();
+    let raw = site.other_handle().await;
+    site.probe.overtake("workflows/a/metadata.json", true, move || async move {
+        let put = Batch::new().stage([Operation::put(head, locked)]);
+        assert!(matches!(raw.commit(put).await.unwrap(), Commit::Committed(_)));
+    });
+    let saved = store.save(save("a", "mine", Expect::Any).resolver(Arc::new(KeepBoth))).await.unwrap();
+    assert_eq!((saved.id, saved.generation), (id("a-conflict-1"), 1));
+    assert_eq!(site.keys("versions/a/").await.len(), 1, "the head of a may yet be moved to it");
 }
 
 #[tokio::test]

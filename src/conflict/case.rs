@@ -7,7 +7,7 @@ use super::{Conflict, Expect, Obstacle};
 use crate::{
     Error, Result, blocking,
     document::{Document, Limits, Strictness},
-    format::{Current, Head, StoredVersion, VersionRecord, WorkflowId},
+    format::{Current, Given, Head, StoredVersion, VersionRecord, WorkflowId},
     merge::{self, Change},
 };
 
@@ -25,8 +25,8 @@ pub(crate) trait ReadSides: Debug + Send + Sync {
     /// Returns the current version of a head.
     async fn current(&self, id: &WorkflowId, current: &Current) -> Result<StoredVersion>;
 
-    /// Returns a generation of the chain of a head; none if its content is no longer kept.
-    async fn generation(&self, head: &Head, generation: u64) -> Result<Option<StoredVersion>>;
+    /// Returns the version of this generation in the chain of a head; none if it is no longer kept.
+    async fn base(&self, head: &Head, generation: u64) -> Result<Option<StoredVersion>>;
 
     /// Returns the content of `workflow.json`.
     async fn working_copy(&self, id: &WorkflowId) -> Result<Option<Bytes>>;
@@ -40,16 +40,20 @@ pub(crate) struct Question {
     /// The head that was read when the conflict was found.
     pub(crate) head: Head,
     pub(crate) expect: Expect,
-    pub(crate) wanted: Wanted,
+    pub(crate) goal: Goal,
     pub(crate) answers: u32,
     pub(crate) waited: Duration,
     pub(crate) lock_timeout: Option<Duration>,
 }
 
-/// The change that the caller requested.
+/// What a change does to a workflow. `D` is the document that a save writes: its bytes, until they are parsed.
 #[derive(Debug, Clone)]
-pub(crate) enum Wanted {
-    Save(Document),
+pub(crate) enum Goal<D = Arc<Document>> {
+    /// Save the document with the metadata that is given beside it.
+    Save {
+        document: D,
+        given: Given,
+    },
     Delete,
     Undelete,
 }
@@ -73,6 +77,16 @@ pub struct Side {
     pub record: Option<VersionRecord>,
     /// The exact bytes; none for a deletion, or if it was pruned.
     pub content: Option<Bytes>,
+}
+
+impl<D> Goal<D> {
+    pub(crate) fn kind(&self) -> ChangeKind {
+        match self {
+            Self::Save { .. } => ChangeKind::Save,
+            Self::Delete => ChangeKind::Delete,
+            Self::Undelete => ChangeKind::Undelete,
+        }
+    }
 }
 
 impl Case {
@@ -114,18 +128,14 @@ impl Case {
 
     /// The kind of the change.
     pub fn kind(&self) -> ChangeKind {
-        match self.question.wanted {
-            Wanted::Save(_) => ChangeKind::Save,
-            Wanted::Delete => ChangeKind::Delete,
-            Wanted::Undelete => ChangeKind::Undelete,
-        }
+        self.question.goal.kind()
     }
 
     /// The document to be saved; none for other changes.
     pub fn ours(&self) -> Option<&Document> {
-        match &self.question.wanted {
-            Wanted::Save(document) => Some(document),
-            Wanted::Delete | Wanted::Undelete => None,
+        match &self.question.goal {
+            Goal::Save { document, .. } => Some(document),
+            Goal::Delete | Goal::Undelete => None,
         }
     }
 
@@ -208,7 +218,7 @@ impl Case {
 
     pub(crate) async fn base_version(&self) -> Result<Option<StoredVersion>> {
         match self.base_generation() {
-            Some(generation) => self.sides.generation(self.head(), generation).await,
+            Some(generation) => self.sides.base(self.head(), generation).await,
             None => Ok(None),
         }
     }

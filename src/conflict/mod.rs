@@ -14,7 +14,7 @@ mod resolved;
 mod resolver;
 
 pub use case::{Case, ChangeKind, Side};
-pub(crate) use case::{Question, ReadSides, Wanted, differences};
+pub(crate) use case::{Goal, Question, ReadSides, differences};
 pub(crate) use error::Conflict;
 pub use error::Found;
 pub(crate) use expect::Expect;

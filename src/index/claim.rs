@@ -17,7 +17,7 @@ const OVERDUE: usize = 3;
 
 /// What is in `ops/fold`.
 #[derive(Debug, Serialize)]
-struct Claim {
+struct FoldClaim {
     format: String,
     /// Fresh for every claim.
     nonce: String,
@@ -46,7 +46,7 @@ impl Index {
     async fn claim_over(&self, named: Option<&Version>) -> Result<bool> {
         let (format, nonce) = (Kind::FOLD_CLAIM.tag(), self.objects.environment.new_id());
         let key = keys::fold_claim();
-        let claim = encode_line(&Claim { format, nonce }).map_err(|source| unreadable(&key, source))?;
+        let claim = encode_line(&FoldClaim { format, nonce }).map_err(|source| unreadable(&key, source))?;
         match swap(&self.objects, key, claim.into(), named, Around::default()).await {
             Swapped::Landed(..) => Ok(true),
             // One in doubt may be there, and then it is taken over when it is overdue.

@@ -6,7 +6,7 @@ use super::{
     Entry, Index,
     entry::Gained,
     parts::{Operation, Segment},
-    pending::{Change, Pending, PendingOperation},
+    pending::{Pending, PendingChange, PendingOperation},
     table::Table,
 };
 use crate::{
@@ -23,13 +23,13 @@ pub(super) struct Findings {
     /// Records that a root with this segment covers.
     pub(super) covered: Vec<Key>,
     /// For a workflow the records of generations that its head has not reached.
-    pub(super) unreached: Vec<(WorkflowId, Vec<Change>)>,
+    pub(super) unreached: Vec<(WorkflowId, Vec<PendingChange>)>,
 }
 
 impl Index {
     /// Reads the head of every workflow that a record names.
     pub(super) async fn find(&self, records: Pending, table: &Table) -> Result<Findings> {
-        let mut by_id: BTreeMap<WorkflowId, Vec<Change>> = BTreeMap::new();
+        let mut by_id: BTreeMap<WorkflowId, Vec<PendingChange>> = BTreeMap::new();
         for record in records.changes {
             by_id.entry(record.id.clone()).or_default().push(record);
         }
@@ -105,7 +105,7 @@ impl Index {
     /// a copy.
     fn known(
         &self,
-        records: &BTreeMap<WorkflowId, Vec<Change>>,
+        records: &BTreeMap<WorkflowId, Vec<PendingChange>>,
         table: &Table,
     ) -> (Vec<Arc<StoredHead>>, Vec<WorkflowId>) {
         let (mut known, mut unknown) = (Vec::new(), Vec::new());

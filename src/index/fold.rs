@@ -286,6 +286,7 @@ impl Index {
                 }
                 return Ok(Folded::Lost);
             }
+            // Of a stage that failed, some parts may be in place. The swap never happens, so no root names them.
             Swapped::Failed { error, leaves } => {
                 if leaves && let Err(left) = self.clear(ours).await {
                     tracing::debug!(error = %left, "parts of a fold that failed stay");

@@ -13,13 +13,13 @@ use crate::{
 /// The records that wait to be folded.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    pub(super) changes: Vec<Change>,
+    pub(super) changes: Vec<PendingChange>,
     pub(super) operations: Vec<PendingOperation>,
 }
 
 /// A record that says: this workflow may have reached this generation by this version.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Change {
+pub(super) struct PendingChange {
     pub(super) key: Key,
     pub(super) id: WorkflowId,
     pub(super) generation: u64,
@@ -47,7 +47,7 @@ impl Pending {
             let key = listed.key;
             match keys::parse_pending(&key) {
                 Some(PendingName::Change { id, generation, version_id }) => {
-                    found.changes.push(Change { key, id, generation, version_id });
+                    found.changes.push(PendingChange { key, id, generation, version_id });
                 }
                 Some(PendingName::Operation { id, operation_id }) => {
                     found.operations.push(PendingOperation { key, id, operation_id });

@@ -1,7 +1,7 @@
 use futures::{StreamExt, stream};
 use pflow_backend::Key;
 
-use super::{Ancestry, Index, entry::Unconfirmed, pending::Change};
+use super::{Ancestry, Index, entry::Unconfirmed, pending::PendingChange};
 use crate::{
     Result,
     format::{Ancestor, WorkflowId},
@@ -14,7 +14,7 @@ const AT_ONCE: usize = 32;
 
 /// The outcome of records whose generation the head of their workflow has not reached.
 #[derive(Debug, Default)]
-pub(super) struct Settled {
+pub(super) struct SettledRecords {
     /// Records that are no longer needed once the root contains the lines below.
     pub(super) covered: Vec<Key>,
     pub(super) unconfirmed: Vec<Unconfirmed>,
@@ -29,8 +29,8 @@ impl Index {
     /// a new version id. A crash in between leaves the record, and the next fold repeats the work.
     ///
     /// A workflow that cannot be settled now keeps its records for a later fold.
-    pub(super) async fn settle(&self, unreached: Vec<(WorkflowId, Vec<Change>)>) -> Settled {
-        let mut settled = Settled::default();
+    pub(super) async fn settle(&self, unreached: Vec<(WorkflowId, Vec<PendingChange>)>) -> SettledRecords {
+        let mut settled = SettledRecords::default();
         let mut each = stream::iter(unreached)
             .map(|(id, records)| async move {
                 let one = self.settle_one(&id, records).await;
@@ -50,7 +50,7 @@ impl Index {
         settled
     }
 
-    async fn settle_one(&self, id: &WorkflowId, mut records: Vec<Change>) -> Result<Settled> {
+    async fn settle_one(&self, id: &WorkflowId, mut records: Vec<PendingChange>) -> Result<SettledRecords> {
         let mut ancestry = self.ancestry(id).await?;
         // IMPORTANT: a head that cannot be read is represented as an empty one here, and must not be
         // overwritten.
@@ -67,10 +67,10 @@ impl Index {
         let is_fenced =
             self.objects.traits.atomic_batch || records.is_empty() || self.fence(&ancestry.stored).await?;
         if !is_fenced {
-            return Ok(Settled::default());
+            return Ok(SettledRecords::default());
         }
         let unconfirmed = records.iter().filter_map(|record| unconfirmed(&ancestry, record)).collect();
-        Ok(Settled { covered: records.into_iter().map(|record| record.key).collect(), unconfirmed })
+        Ok(SettledRecords { covered: records.into_iter().map(|record| record.key).collect(), unconfirmed })
     }
 
     /// Rewrites the head unchanged, or creates one of generation 0 if there is none. Returns whether that
@@ -86,7 +86,7 @@ impl Index {
     }
 }
 
-fn unconfirmed(ancestry: &Ancestry, record: &Change) -> Option<Unconfirmed> {
+fn unconfirmed(ancestry: &Ancestry, record: &PendingChange) -> Option<Unconfirmed> {
     let name = (record.generation, record.version_id.clone());
     let candidate = ancestry.candidates.iter().find(|candidate| candidate.name == name)?;
     let is_unconfirmed = ancestry.statuses.get(&name) == Some(&VersionStatus::Unconfirmed);

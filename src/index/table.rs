@@ -58,15 +58,8 @@ impl Table {
         let mut missing = None;
         for _ in 0..ATTEMPTS {
             let Some(object) = objects.get(&key).await? else {
-                return Self::rebuild(
-                    objects,
-                    texts,
-                    Root::empty(String::new()),
-                    None,
-                    Lost::Missing,
-                    "it is missing",
-                )
-                .await;
+                let none = Root::empty(String::new());
+                return Self::rebuild(objects, texts, none, None, Lost::Missing, "it is missing").await;
             };
             let version = object.meta.version;
             if let Some(known) = known
@@ -75,60 +68,27 @@ impl Table {
             {
                 return Ok(known.clone());
             }
-            let root = match Root::decode(&object.bytes) {
-                Ok(root) => root,
+            let (root, lost, reason) = match Root::decode(&object.bytes) {
                 Err(newer @ FormatError::TooNew { .. }) => return Err(unreadable(&key, newer)),
-                Err(damaged) => {
-                    let root = Root::empty(String::new());
-                    return Self::rebuild(
-                        objects,
-                        texts,
-                        root,
-                        Some(version),
-                        Lost::Damaged,
-                        &damaged.to_string(),
-                    )
-                    .await;
-                }
+                Err(damaged) => (Root::empty(String::new()), Lost::Damaged, damaged.to_string()),
+                Ok(root) => match read_parts(objects, texts, &root, known).await? {
+                    Ok(entries) => {
+                        let (entries, unreadable) = (Arc::new(entries), Arc::default());
+                        return Ok(Self { root, version: Some(version), entries, lost: None, unreadable });
+                    }
+                    // A part that is missing under the same root twice is lost; under another root it was
+                    // cleaned up.
+                    Err(Loss::Missing(_)) if missing.as_ref() != Some(&version) => {
+                        missing = Some(version);
+                        continue;
+                    }
+                    Err(Loss::Missing(part)) => {
+                        (root.without_parts(), Lost::Missing, format!("{part} is missing"))
+                    }
+                    Err(Loss::Damaged(reason)) => (root.without_parts(), Lost::Damaged, reason.to_string()),
+                },
             };
-            // A part that is missing under the same root twice is lost; under another root it was cleaned up.
-            let again = missing.as_ref() == Some(&version);
-            match read_parts(objects, texts, &root, known).await? {
-                Ok(entries) => {
-                    let unreadable = Arc::default();
-                    return Ok(Self {
-                        root,
-                        version: Some(version),
-                        entries: Arc::new(entries),
-                        lost: None,
-                        unreadable,
-                    });
-                }
-                Err(Loss::Missing(_)) if !again => missing = Some(version),
-                Err(Loss::Missing(part)) => {
-                    let reason = format!("{part} is missing");
-                    return Self::rebuild(
-                        objects,
-                        texts,
-                        root.without_parts(),
-                        Some(version),
-                        Lost::Missing,
-                        &reason,
-                    )
-                    .await;
-                }
-                Err(Loss::Damaged(reason)) => {
-                    return Self::rebuild(
-                        objects,
-                        texts,
-                        root.without_parts(),
-                        Some(version),
-                        Lost::Damaged,
-                        &reason.to_string(),
-                    )
-                    .await;
-                }
-            }
+            return Self::rebuild(objects, texts, root, Some(version), lost, &reason).await;
         }
         Err(Error::IndexBusy { attempts: ATTEMPTS })
     }

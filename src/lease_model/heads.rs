@@ -10,7 +10,7 @@ use super::world::{Attempt, Held, Name, Register, Role};
 use crate::{
     document::{ContentHash, Document, Limits, MediaType},
     format::{Current, Given, Head, Lease, LeaseId, Operation, VersionId, VersionRecord, WorkflowId},
-    lock::{Claim, LeaseRequest},
+    lock::{LeaseClaim, LeaseRequest},
 };
 
 /// The duration of a lease and the clock skew. Their sum is less than one unit of the model's time.
@@ -108,7 +108,7 @@ pub(super) fn document(role: Role) -> Document {
     Document::parse(format!(r#"{{ "by": "{role:?}" }}"#), &Limits::default()).unwrap()
 }
 
-pub(super) fn claim(name: Name) -> Claim {
+pub(super) fn claim(name: Name) -> LeaseClaim {
     let request = LeaseRequest::new("work", LEASE).id(id_of(name));
     request.claim(&ManualEnvironment::new(0)).unwrap()
 }

@@ -1,6 +1,6 @@
 //! The decisions of the actors, made by the functions that the program runs.
 
-use std::{collections::HashMap, hash::BuildHasherDefault, time::Duration};
+use std::{collections::HashMap, hash::BuildHasherDefault, sync::Arc, time::Duration};
 
 use pflow_backend::Version;
 
@@ -8,25 +8,25 @@ use super::{
     Flaw,
     heads::{Heads, SKEW, UNIT, at, claim, document, id_of, version_id, workflow},
     quick::Quick,
-    world::{Attempt, Doing, Doubt, Held, Name, OPEN, Register, Role},
+    world::{Attempt, Doing, Doubt, Name, OPEN, Register, Role},
 };
 use crate::{
-    conflict::{Conflict, Expect},
+    conflict::{Conflict, Expect, Goal},
     document::ContentHash,
-    format::{Current, Given, Head, keys},
+    format::{Current, Given, Head},
     lease::{Holder, Sight, Standing},
     lock::{
-        change::{Act, LockAttempt, Wish},
-        decide::{Decider, Decision as LockDecision, Settled, decide as decide_lock, settle},
+        change::{Act, Wish},
+        decide::{Decider, LockDecision, decide as decide_lock, settle},
     },
-    register::{Fate, Unsettled, unsettled::ByHead},
+    register::{ByHead, Fate, HeadSwap, Sign},
     repo::StoredHead,
     store::{
         change::{
             agreed::Agreed,
             decide::{Decision, decide},
             plan::Basis,
-            request::{Goal, Request},
+            request::Request,
             write::with_lease,
         },
         copy::CopyState,
@@ -49,7 +49,7 @@ pub(super) struct Look {
 /// The decision that follows from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Verdict {
-    /// Swap in this register. These attempts stay unsettled.
+    /// Swap in this register. These attempts stay in doubt.
     Swap(Register, [Option<Doubt>; OPEN]),
     /// Done: the lease was granted, released or broken before, or an attempt to save has landed.
     Done,
@@ -117,21 +117,18 @@ impl Rules {
             LockDecision::Held(_) => return Verdict::Done,
             LockDecision::Refused(refusal) if look.doubts == [None; OPEN] => refusal,
             LockDecision::Refused(refusal) => {
-                let ours = Held { name, fence: look.register.fence, refreshed: 0 };
-                let open = look.doubts.iter().flatten().any(|doubt| doubt.named_is_present);
+                let is_named = look.doubts.iter().flatten().any(|doubt| doubt.named_is_present);
+                let named = Some(Version::new(if is_named { "present" } else { "past" }));
                 // How a lease ended is not modelled: the recorded end is always ours.
-                let (lease, ended) = (self.heads.lease(ours), head.ended.clone());
-                let swap = Unsettled {
-                    named: None,
-                    head: Head { ended, ..head.clone() },
-                    fresh: Vec::new(),
-                    after: Vec::new(),
-                };
-                let ours = LockAttempt { swap, lease };
-                match settle(&wish, refusal, &ours, &head, open) {
-                    Settled::Landed => return Verdict::Done,
-                    Settled::Open(_) => return Verdict::Unknown,
-                    Settled::Refused(refusal) => refusal,
+                let head = Head { nonce: "ours".to_owned(), ..head };
+                let sign = Some(match wish.ends_lease() {
+                    true => Sign::LeaseGone(id_of(name)),
+                    false => Sign::Lease(id_of(name)),
+                });
+                match settle(&wish, &HeadSwap { named, head, sign }, &self.stored(look.register)) {
+                    Fate::Landed => return Verdict::Done,
+                    Fate::Open => return Verdict::Unknown,
+                    Fate::Dead | Fate::Superseded => refusal,
                 }
             }
         };
@@ -162,7 +159,7 @@ impl Rules {
         };
         let lease = lease.map(|name| id_of(name).into());
         let request = Request { lease, ..Request::new(workflow(), Expect::Any) };
-        let goal = Goal::Save { document: Box::new(document(look.by)), given: Given::default() };
+        let goal = Goal::Save { document: Arc::new(document(look.by)), given: Given::default() };
         let identity = self.heads.identity(look.by);
         let plan = match decide(&request, &goal, &Agreed::default(), &basis, identity).unwrap() {
             Decision::Write(plan) => plan,
@@ -190,8 +187,8 @@ impl Rules {
         register.chain[usize::from(doubt.generation) - 1] = doubt.attempt;
         let head = Head { nonce: "ours".to_owned(), ..self.heads.expand(register) };
         let named = if doubt.named_is_present { "present" } else { "past" };
-        let fresh = vec![keys::head(&head.id)];
-        let attempt = Unsettled { named: Some(Version::new(named)), head, fresh, after: Vec::new() };
+        let name = (u64::from(doubt.generation), version_id(doubt.attempt));
+        let attempt = HeadSwap { named: Some(Version::new(named)), head, sign: Some(Sign::Version(name)) };
         match attempt.fate_by_head(stored) {
             ByHead::Decided(fate) => fate,
             further @ ByHead::Further { .. } => panic!("{further:?}"),
@@ -211,7 +208,7 @@ impl Rules {
     }
 }
 
-/// Returns the number of the next attempt: one that no unsettled attempt has.
+/// Returns the number of the next attempt: one that no attempt in doubt has.
 pub(super) fn next_number(doubts: [Option<Doubt>; OPEN]) -> u8 {
     let taken = |number: &u8| {
         doubts

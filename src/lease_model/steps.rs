@@ -188,7 +188,7 @@ fn lose_reply(actor: &mut Actor) {
     }
 }
 
-/// Whether the unsettled attempt is this swap.
+/// Whether the attempt in doubt is this swap.
 fn is_of(doubt: &Doubt, swap: &Swap) -> bool {
     swap.doing.saves() && swap.next.chain().last() == Some(&doubt.attempt)
 }
@@ -225,7 +225,7 @@ fn land(world: &mut World, by: Role, swap: Swap, own: bool, rules: &Rules) -> Re
     Ok(())
 }
 
-/// Returns the remains of a swap that cannot land: what stays unsettled for its sender if the reply is lost.
+/// Returns the remains of a swap that cannot land: what stays in doubt for its sender if the reply is lost.
 fn forgotten(swap: &Swap) -> super::world::Register {
     super::world::Register { chain: swap.next.chain, ..super::world::Register::new() }
 }

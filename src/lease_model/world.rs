@@ -4,7 +4,7 @@ use std::fmt;
 
 /// The maximum number of generations of a register in the model.
 const GENERATIONS: usize = 4;
-/// The maximum number of requests in flight, and of unsettled attempts, per actor.
+/// The maximum number of requests in flight, and of attempts in doubt, per actor.
 pub(super) const OPEN: usize = 1;
 
 /// How far a wall clock may be from the true time, in units. One unit is more than the duration of a lease

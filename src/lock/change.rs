@@ -2,22 +2,22 @@ use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Grant, Locks, broken, request::Claim};
+use super::{Grant, Locks, broken, request::LeaseClaim};
 use crate::{
     Error, Result,
     conflict::Conflict,
     format::{Lease, LeaseRef, VersionId, WorkflowId},
     operation,
-    register::{Tries, Unsettled},
+    register::{HeadSwap, Tries},
 };
 
 /// A change of a lease: the state of the lock flow.
 pub(crate) struct LockChange {
     pub(super) asked: Arc<Asked>,
-    pub(super) phase: Phase,
-    /// The last swap of unknown outcome. Earlier unsettled swaps named the same state of the head or an older
-    /// one, so settling this swap settles them too.
-    pub(super) doubt: Option<Arc<LockAttempt>>,
+    pub(super) phase: LockPhase,
+    /// The last swap in doubt. Earlier ones named the same state of the head or an older one, so settling this
+    /// swap settles them too.
+    pub(super) in_doubt: Option<Arc<LockAttempt>>,
     pub(super) tries: Tries,
 }
 
@@ -34,7 +34,7 @@ pub(super) struct Asked {
 }
 
 /// The progress of a change.
-pub(super) enum Phase {
+pub(super) enum LockPhase {
     /// The next step reads the head and swaps it.
     Open,
     Done(Grant),
@@ -44,17 +44,17 @@ pub(super) enum Phase {
     Failed(Error),
 }
 
-/// A swap of unknown outcome.
+/// A swap in doubt.
 #[derive(Debug)]
-pub(crate) struct LockAttempt {
-    pub(crate) swap: Unsettled,
+pub(super) struct LockAttempt {
+    pub(super) swap: HeadSwap,
     /// The lease that it granted, renewed, released or broke, if it landed.
-    pub(crate) lease: Lease,
+    pub(super) lease: Lease,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) enum Wish {
-    Acquire(Claim),
+    Acquire(LeaseClaim),
     /// An operation on this existing lease.
     Of(LeaseRef, Act),
 }
@@ -70,7 +70,7 @@ pub(crate) enum Act {
 
 impl Wish {
     /// Whether the request is fulfilled once the lease is gone.
-    pub(super) fn ends_lease(&self) -> bool {
+    pub(crate) fn ends_lease(&self) -> bool {
         matches!(self, Self::Of(_, Act::Release | Act::Break))
     }
 
@@ -93,7 +93,7 @@ impl LockChange {
     ) -> Result<Self> {
         let record = if wish.is_break() { Some(broken::new_id(&locks.objects, &id)?) } else { None };
         let asked = Arc::new(Asked { locks, id, wish, record, abandoned });
-        Ok(Self { asked, phase: Phase::Open, doubt: None, tries: Tries::default() })
+        Ok(Self { asked, phase: LockPhase::Open, in_doubt: None, tries: Tries::default() })
     }
 
     pub(super) async fn run(mut self) -> Result<Grant> {
@@ -102,14 +102,14 @@ impl LockChange {
         gate.admit_writer().await?;
         let stopped = operation::run(flow, &mut self, &objects.environment).await.err();
         let error = match (self.phase, stopped) {
-            (Phase::Done(grant), _) => return Ok(grant),
-            (Phase::Refused(conflict), _) => return Err(conflict.into()),
-            (Phase::Failed(error), _) | (Phase::Open, Some(error)) => error,
-            (Phase::Open, None) => {
+            (LockPhase::Done(grant), _) => return Ok(grant),
+            (LockPhase::Refused(conflict), _) => return Err(conflict.into()),
+            (LockPhase::Failed(error), _) | (LockPhase::Open, Some(error)) => error,
+            (LockPhase::Open, None) => {
                 Conflict::Busy { id: asked.id.clone(), attempts: self.tries.lost() }.into()
             }
         };
-        if self.doubt.is_none() {
+        if self.in_doubt.is_none() {
             return Err(error);
         }
         Err(Error::in_doubt(format!("the locking of {}", asked.id), self.tries.take_doubt(), error))

@@ -4,18 +4,20 @@
 use pflow_backend::Identity;
 
 use super::{
-    change::{Act, LockAttempt, Wish},
-    request::Claim,
+    change::{Act, Wish},
+    request::LeaseClaim,
 };
 use crate::{
     conflict::Conflict,
     format::{Ended, Head, Lease},
     lease::{Sight, Standing},
+    register::{ByHead, Fate, HeadSwap},
+    repo::StoredHead,
 };
 
 /// The effect of a request on a head.
 #[derive(Debug)]
-pub(crate) enum Decision {
+pub(crate) enum LockDecision {
     /// Swap the head for this one. `lease` is the lease that is granted, renewed, released or broken.
     Swap {
         head: Box<Head>,
@@ -24,17 +26,6 @@ pub(crate) enum Decision {
     /// The caller holds the lease: an earlier attempt acquired it and the reply was lost.
     Held(Box<Lease>),
     Refused(Conflict),
-}
-
-/// What a refusal means while an earlier swap of the same request is unsettled.
-#[derive(Debug)]
-pub(crate) enum Settled {
-    /// The swap landed.
-    Landed,
-    /// The swap did not land and cannot land any more.
-    Refused(Conflict),
-    /// The swap may still land.
-    Open(Conflict),
 }
 
 /// The deciding process and its knowledge.
@@ -56,35 +47,30 @@ pub(crate) struct Decider<'a> {
 ///   clock does not matter.
 /// - Only the lease, the fence, the nonce, the revision and the record of how the last lease ended are
 ///   changed.
-pub(crate) fn decide(wish: &Wish, head: &Head, decider: Decider<'_>) -> Decision {
+pub(crate) fn decide(wish: &Wish, head: &Head, decider: Decider<'_>) -> LockDecision {
     match wish {
         Wish::Acquire(claim) => acquire(claim, head, decider),
         Wish::Of(named, act) => match head.lease.clone().filter(|held| named.is(held)) {
             Some(held) => apply(*act, held, head, decider),
-            None => Decision::Refused(Conflict::lease_lost(named.id.clone(), head)),
+            None => LockDecision::Refused(Conflict::lease_lost(named.id.clone(), head)),
         },
     }
 }
 
-/// Settles the unsettled swap `ours` by a refusal that was decided on the head read after it. `open`: the
-/// head is still the one that the swap named, so the swap may still land.
-///
-/// A missing lease does not tell who ended it. But a client that takes a lease away from its holder records
-/// that in `head.ended`. So our swap ended the lease if and only if `head.ended` is the value that our swap
-/// writes: its own record after a break, the previous record after a release. If another lease was taken away
-/// since, `head.ended` has a different value. Then it is unknown who ended ours, and the lease is reported as
-/// lost.
-pub(crate) fn settle(wish: &Wish, refusal: Conflict, ours: &LockAttempt, head: &Head, open: bool) -> Settled {
-    let is_gone = matches!(&refusal, Conflict::LeaseLost { lease_id, .. } if *lease_id == ours.lease.id);
-    if is_gone && wish.ends_lease() && head.ended == ours.swap.head.ended {
-        return Settled::Landed;
+/// Settles `ours`, an earlier swap of a request that the head in `stored` refuses. The refusal is final unless
+/// the swap landed, or may still land: the lease may have been stale when we swapped and be live now, because
+/// our clock was set back since.
+pub(crate) fn settle(wish: &Wish, ours: &HeadSwap, stored: &StoredHead) -> Fate {
+    match ours.fate_by_head(stored) {
+        // A grant that is refused now has ended meanwhile. It is reported as lost, not as granted.
+        ByHead::Decided(Fate::Landed) if !wish.ends_lease() => Fate::Dead,
+        ByHead::Decided(fate) => fate,
+        // The swap of a lease makes no version, so no chain is read for it.
+        ByHead::Further { .. } => Fate::Dead,
     }
-    // The lease was stale when we swapped, and is live now because our clock was set back since. A refusal
-    // would be wrong if the swap still lands.
-    if open { Settled::Open(refusal) } else { Settled::Refused(refusal) }
 }
 
-fn acquire(claim: &Claim, head: &Head, decider: Decider<'_>) -> Decision {
+fn acquire(claim: &LeaseClaim, head: &Head, decider: Decider<'_>) -> LockDecision {
     let Decider { identity, sight, nonce } = decider;
     let current = head.current.as_ref().and_then(|current| current.record.hash);
     let hash = claim.wanted_hash().or(current);
@@ -93,23 +79,23 @@ fn acquire(claim: &Claim, head: &Head, decider: Decider<'_>) -> Decision {
         let standing = Standing::of(held, &sight);
         if standing.is_live() {
             return if claim.is_granted_by(held, identity) {
-                Decision::Held(lease)
+                LockDecision::Held(lease)
             } else if hash.is_some() && held.hash == hash {
-                Decision::Refused(Conflict::AlreadyLocked { id, lease, standing, now })
+                LockDecision::Refused(Conflict::AlreadyLocked { id, lease, standing, now })
             } else {
-                Decision::Refused(Conflict::Locked { id, lease, standing, now })
+                LockDecision::Refused(Conflict::Locked { id, lease, standing, now })
             };
         }
     }
     if let Some(lost) = claim.spent(head) {
-        return Decision::Refused(lost);
+        return LockDecision::Refused(lost);
     }
     let lease = claim.grant(identity, head.fence.saturating_add(1), hash, sight.now);
     let next = head.next(nonce).with_lease(lease.clone(), Ended::TAKEN_OVER, identity.to_string(), sight.now);
-    Decision::Swap { head: Box::new(next), lease: Box::new(lease) }
+    LockDecision::Swap { head: Box::new(next), lease: Box::new(lease) }
 }
 
-fn apply(act: Act, held: Lease, head: &Head, decider: Decider<'_>) -> Decision {
+fn apply(act: Act, held: Lease, head: &Head, decider: Decider<'_>) -> LockDecision {
     let Decider { identity, sight: Sight { now, .. }, nonce } = decider;
     let next = head.next(nonce);
     let (head, lease) = match act {
@@ -120,14 +106,14 @@ fn apply(act: Act, held: Lease, head: &Head, decider: Decider<'_>) -> Decision {
         Act::Release => (Head { lease: None, ..next }, held),
         Act::Break => (next.without_lease(Ended::BROKEN, identity.to_string(), now), held),
     };
-    Decision::Swap { head: Box::new(head), lease: Box::new(lease) }
+    LockDecision::Swap { head: Box::new(head), lease: Box::new(lease) }
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use pflow_backend::{Environment, ManualEnvironment};
+    use pflow_backend::{Environment, ManualEnvironment, Version};
     use proptest::prelude::*;
 
     use super::*;
@@ -136,7 +122,7 @@ mod tests {
         format::{LeaseId, LeaseRef, WorkflowId},
         lease::Holder,
         lock::LeaseRequest,
-        register::Unsettled,
+        register::Sign,
     };
 
     const MINUTE: Duration = Duration::from_secs(60);
@@ -168,12 +154,12 @@ mod tests {
         Head { fence: 4, revision: 6, nonce, lease: locked.then(grant), ..Head::new(id) }
     }
 
-    fn decided(wish: &Wish, head: &Head, passed: Duration) -> Decision {
+    fn decided(wish: &Wish, head: &Head, passed: Duration) -> LockDecision {
         decided_by(1, wish, head, passed)
     }
 
     /// Decides as the machine with this seed. Machine 9 holds the lease of `head`.
-    fn decided_by(seed: u64, wish: &Wish, head: &Head, passed: Duration) -> Decision {
+    fn decided_by(seed: u64, wish: &Wish, head: &Head, passed: Duration) -> LockDecision {
         let environment = ManualEnvironment::new(seed);
         let (now, holder) = (environment.now() + passed, Holder::Unknown);
         let sight = Sight { now, skew: SKEW, unchanged: Duration::ZERO, holder };
@@ -182,9 +168,9 @@ mod tests {
     }
 
     #[track_caller]
-    fn swapped(decision: Decision) -> (Head, Lease) {
+    fn swapped(decision: LockDecision) -> (Head, Lease) {
         match decision {
-            Decision::Swap { head, lease } => (*head, *lease),
+            LockDecision::Swap { head, lease } => (*head, *lease),
             other => panic!("{other:?}"),
         }
     }
@@ -208,8 +194,8 @@ mod tests {
             (wish("mine", other), MINUTE + SKEW, false),
         ] {
             match decided(&wish, &head(true), passed) {
-                Decision::Refused(Conflict::AlreadyLocked { .. }) => assert!(already),
-                Decision::Refused(Conflict::Locked { .. }) => assert!(!already),
+                LockDecision::Refused(Conflict::AlreadyLocked { .. }) => assert!(already),
+                LockDecision::Refused(Conflict::Locked { .. }) => assert!(!already),
                 decision => panic!("{decision:?}"),
             }
         }
@@ -222,18 +208,18 @@ mod tests {
     fn acquire_is_idempotent_within_one_process() {
         let again = wish("held", Some(ContentHash::of(b"other")));
         match decided_by(9, &again, &head(true), MINUTE) {
-            Decision::Held(lease) => assert_eq!(lease.fence, 4),
+            LockDecision::Held(lease) => assert_eq!(lease.fence, 4),
             decision => panic!("{decision:?}"),
         }
         match decided_by(1, &again, &head(true), MINUTE) {
-            Decision::Refused(Conflict::Locked { .. }) => {}
+            LockDecision::Refused(Conflict::Locked { .. }) => {}
             decision => panic!("the same id of another machine: {decision:?}"),
         }
         let another_process = ManualEnvironment::new(9).identity().pid + 1;
         let mut elsewhere = head(true);
         elsewhere.lease.as_mut().unwrap().pid = another_process;
         match decided_by(9, &again, &elsewhere, MINUTE) {
-            Decision::Refused(Conflict::Locked { .. }) => {}
+            LockDecision::Refused(Conflict::Locked { .. }) => {}
             decision => panic!("the same id of another process: {decision:?}"),
         }
     }
@@ -242,7 +228,7 @@ mod tests {
     fn lease_id_is_granted_once() {
         let again = wish("held", None);
         match decided_by(9, &again, &head(true), MINUTE * 10) {
-            Decision::Refused(lost @ Conflict::LeaseLost { held: Some(_), .. }) => {
+            LockDecision::Refused(lost @ Conflict::LeaseLost { held: Some(_), .. }) => {
                 assert!(lost.to_string().contains("each id is for one grant"), "{lost}");
             }
             decision => panic!("it has ended: {decision:?}"),
@@ -250,7 +236,7 @@ mod tests {
         let broken = Wish::Of(lease_id("held").into(), Act::Break);
         let (broken, _) = swapped(decided(&broken, &head(true), Duration::ZERO));
         match decided_by(9, &again, &broken, Duration::ZERO) {
-            Decision::Refused(lost @ Conflict::LeaseLost { held: None, .. }) => {
+            LockDecision::Refused(lost @ Conflict::LeaseLost { held: None, .. }) => {
                 assert!(lost.to_string().contains("it was broken by tester@host-1"), "{lost}");
             }
             decision => panic!("it was broken: {decision:?}"),
@@ -263,7 +249,7 @@ mod tests {
             for act in [Act::Renew(None), Act::Release, Act::Break] {
                 let wish = Wish::Of(LeaseRef { id: lease_id("held"), fence }, act);
                 let decision = decided(&wish, &head(true), Duration::ZERO);
-                assert_eq!(matches!(decision, Decision::Swap { .. }), is, "{fence:?} {act:?}");
+                assert_eq!(matches!(decision, LockDecision::Swap { .. }), is, "{fence:?} {act:?}");
             }
         }
     }
@@ -272,7 +258,7 @@ mod tests {
     fn takeover_names_the_new_holder() {
         let (after, _) = swapped(decided(&wish("mine", None), &head(true), MINUTE * 10));
         let lost = decided(&Wish::Of(lease_id("held").into(), Act::Release), &after, Duration::ZERO);
-        let Decision::Refused(lost) = lost else { panic!("{lost:?}") };
+        let LockDecision::Refused(lost) = lost else { panic!("{lost:?}") };
         let text = lost.to_string();
         assert!(
             text.contains("it was taken over by tester@host-1 at 2024-01-15T10:40:00Z, and tester@host-1"),
@@ -285,16 +271,16 @@ mod tests {
         for act in [Act::Break, Act::Release] {
             let wish = Wish::Of(lease_id("held").into(), act);
             let (ours, lease) = swapped(decided(&wish, &head(true), Duration::ZERO));
-            let put = attempt(lease, &ours);
+            let swap = sent(Sign::LeaseGone(lease.id), &ours);
             let broken = Wish::Of(lease_id("held").into(), Act::Break);
             let (theirs, _) = swapped(decided_by(2, &broken, &head(true), Duration::ZERO));
             let (taken, _) = swapped(decided_by(2, &self::wish("mine", None), &head(true), MINUTE * 10));
             // Another machine acquires the lock after we released or broke the lease.
             let (next, _) = swapped(decided_by(2, &self::wish("mine", None), &ours, Duration::ZERO));
             for (found, done) in [(ours, true), (next, true), (theirs, false), (taken, false)] {
-                let Decision::Refused(lost) = decided(&wish, &found, Duration::ZERO) else { panic!() };
-                let settled = settle(&wish, lost, &put, &found, false);
-                assert_eq!(matches!(settled, Settled::Landed), done, "{act:?} {found:?}: {settled:?}");
+                assert!(matches!(decided(&wish, &found, Duration::ZERO), LockDecision::Refused(_)));
+                let fate = settle(&wish, &swap, &read(found));
+                assert_eq!(fate, if done { Fate::Landed } else { Fate::Dead }, "{act:?}");
             }
         }
     }
@@ -306,7 +292,7 @@ mod tests {
         assert_eq!((after.fence, after.lease, lease.id), (4, None, lease_id("held")));
         for (wish, head) in [(release("mine"), head(true)), (release("held"), head(false))] {
             let decision = decided(&wish, &head, Duration::ZERO);
-            let Decision::Refused(Conflict::LeaseLost { held, fence: 4, .. }) = decision else {
+            let LockDecision::Refused(Conflict::LeaseLost { held, fence: 4, .. }) = decision else {
                 panic!("{decision:?}");
             };
             assert_eq!(held.as_deref(), head.lease.as_ref());
@@ -325,7 +311,7 @@ mod tests {
         assert_eq!((longer.duration(), longer.expires), (MINUTE * 2, before.expires + MINUTE));
         for head in [head(true), head(false)] {
             let decision = decided(&renew("mine", None), &head, Duration::ZERO);
-            assert!(matches!(decision, Decision::Refused(Conflict::LeaseLost { .. })), "{decision:?}");
+            assert!(matches!(decision, LockDecision::Refused(Conflict::LeaseLost { .. })), "{decision:?}");
         }
     }
 
@@ -335,32 +321,44 @@ mod tests {
         let (after, lease) = swapped(decided(&lease_break("held"), &head(true), Duration::ZERO));
         assert_eq!((after.fence, &after.lease, &lease.id), (5, &None, &lease_id("held")));
         let lost = decided(&Wish::Of(lease_id("held").into(), Act::Renew(None)), &after, Duration::ZERO);
-        let Decision::Refused(lost) = lost else { panic!("{lost:?}") };
+        let LockDecision::Refused(lost) = lost else { panic!("{lost:?}") };
         let text = lost.to_string();
         assert!(text.contains("it was broken by tester@host-1 at 2024-01-15T10:30:00Z"), "{text}");
         let another = decided(&Wish::Of(lease_id("mine").into(), Act::Release), &after, Duration::ZERO);
-        let Decision::Refused(another) = another else { panic!("{another:?}") };
+        let LockDecision::Refused(another) = another else { panic!("{another:?}") };
         assert!(!another.to_string().contains("broken"), "that was not this lease: {another}");
     }
 
     #[test]
     fn refusal_is_not_final_while_a_swap_may_still_land() {
         let wish = wish("mine", None);
-        let lease = Lease { id: lease_id("mine"), ..head(true).lease.unwrap() };
-        let ours = attempt(lease, &head(true));
-        for (open, refused) in [(false, true), (true, false)] {
-            let decision = decided(&wish, &head(true), Duration::ZERO);
-            let Decision::Refused(conflict) = decision else { panic!("{decision:?}") };
-            let settled = settle(&wish, conflict, &ours, &head(true), open);
-            assert_eq!(matches!(settled, Settled::Refused(Conflict::Locked { .. })), refused, "{settled:?}");
-            assert_eq!(matches!(settled, Settled::Open(_)), open, "{settled:?}");
+        let ours = sent(Sign::Lease(lease_id("mine")), &head(true));
+        assert!(matches!(decided(&wish, &head(true), Duration::ZERO), LockDecision::Refused(_)));
+        for (version, fate) in [("named", Fate::Open), ("later", Fate::Dead)] {
+            let other = Head { nonce: "other".to_owned(), ..head(true) };
+            let stored = StoredHead { version: Some(Version::new(version)), head: other };
+            assert_eq!(settle(&wish, &ours, &stored), fate);
         }
     }
 
-    /// Returns an unsettled swap from a missing head to `head`.
-    fn attempt(lease: Lease, head: &Head) -> LockAttempt {
-        let (named, fresh, after) = (None, Vec::new(), Vec::new());
-        LockAttempt { swap: Unsettled { named, head: head.clone(), fresh, after }, lease }
+    #[test]
+    fn grant_that_has_ended_meanwhile_is_not_reported() {
+        let wish = wish("mine", None);
+        let (ours, _) = swapped(decided(&wish, &head(false), Duration::ZERO));
+        let decision = decided(&wish, &ours, MINUTE * 10);
+        assert!(matches!(decision, LockDecision::Refused(Conflict::LeaseLost { .. })), "{decision:?}");
+        let swap = sent(Sign::Lease(lease_id("mine")), &ours);
+        assert_eq!(settle(&wish, &swap, &read(ours)), Fate::Dead);
+    }
+
+    /// Returns a swap to `head` that was sent.
+    fn sent(sign: Sign, head: &Head) -> HeadSwap {
+        HeadSwap { named: Some(Version::new("named")), head: head.clone(), sign: Some(sign) }
+    }
+
+    /// Returns a head as it was read after that.
+    fn read(head: Head) -> StoredHead {
+        StoredHead { head, version: Some(Version::new("later")) }
     }
 
     fn wishes() -> impl Strategy<Value = Wish> {
@@ -377,7 +375,7 @@ mod tests {
         #[test]
         fn the_fence_rises_with_every_change_of_the_holder(wish in wishes(), locked: bool, seconds in 0_u64..200, seed in 1_u64..3) {
             let before = head(locked);
-            if let Decision::Swap { head: after, .. } = decided_by(seed, &wish, &before, Duration::from_secs(seconds)) {
+            if let LockDecision::Swap { head: after, .. } = decided_by(seed, &wish, &before, Duration::from_secs(seconds)) {
                 let id = |head: &Head| head.lease.as_ref().map(|lease| lease.id.clone());
                 let given_back = matches!(wish, Wish::Of(_, Act::Release));
                 let renewed = matches!(wish, Wish::Of(_, Act::Renew(_)));

@@ -30,8 +30,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Grants {
     names: SharedByKey<(WorkflowId, LeaseId), Name>,
-    /// A release by this process ended with an unknown outcome, so it may still land at any later time.
-    doubted: AtomicBool,
+    /// A release by this process is in doubt and is not settled: it may land at any later time.
+    in_doubt: AtomicBool,
 }
 
 /// The identity of one store within one process. The location tells copies of a store apart, and the identity
@@ -45,22 +45,22 @@ struct StoreKey {
 
 /// The stores that are open in this process.
 static OPEN: LazyLock<SharedByKey<StoreKey, Grants>> = LazyLock::new(SharedByKey::default);
-/// The grants of stores with an unsettled release. They are kept so that a handle that is opened later knows
+/// The grants of stores with a release in doubt. They are kept so that a handle that is opened later knows
 /// about it too.
-static DOUBTED: Mutex<Vec<Arc<Grants>>> = Mutex::new(Vec::new());
+static IN_DOUBT: Mutex<Vec<Arc<Grants>>> = Mutex::new(Vec::new());
 
 #[derive(Debug, Default)]
 struct Name {
-    state: Mutex<State>,
+    state: Mutex<NameState>,
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct NameState {
     /// A request for the name is in progress.
     asked: bool,
-    /// The number of guards: at most one.
-    guards: usize,
+    /// The name has a guard.
+    guarded: bool,
     /// The number of releases in progress.
     leaving: usize,
 }
@@ -118,9 +118,9 @@ impl Grants {
         Leaving { grants: self.clone(), name, settled: AtomicBool::new(false) }
     }
 
-    /// Whether a release with an unknown outcome may still land.
-    pub(super) fn are_doubted(&self) -> bool {
-        self.doubted.load(Ordering::Acquire)
+    /// Whether a release in doubt may still land.
+    pub(super) fn have_doubts(&self) -> bool {
+        self.in_doubt.load(Ordering::Acquire)
     }
 
     fn name(&self, id: &WorkflowId, lease_id: &LeaseId) -> Arc<Name> {
@@ -137,27 +137,23 @@ impl Name {
         free
     }
 
-    fn change(&self, change: impl FnOnce(&mut State)) {
+    fn change(&self, change: impl FnOnce(&mut NameState)) {
         change(&mut self.lock());
         self.changed.notify_waiters();
     }
 
     /// Never held across an await.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, NameState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Asking {
-    /// Whether the name has a guard. No other caller can add one while this request is in progress.
-    pub(super) fn is_guarded(&self) -> bool {
-        self.0.lock().guards > 0
-    }
-
-    /// Ends the request and creates a guard. The name must have none: see [`is_guarded`](Self::is_guarded).
-    pub(super) fn guard(self) -> Guarded {
-        self.0.lock().guards += 1;
-        Guarded(self.0.clone())
+    /// Creates a guard of the name; none if it has one. No other caller can add one during this request.
+    pub(super) fn guard(&self) -> Option<Guarded> {
+        let mut state = self.0.lock();
+        let is_free = !std::mem::replace(&mut state.guarded, true);
+        is_free.then(|| Guarded(self.0.clone()))
     }
 }
 
@@ -169,7 +165,7 @@ impl Drop for Asking {
 
 impl Drop for Guarded {
     fn drop(&mut self) {
-        self.0.change(|state| state.guards = state.guards.saturating_sub(1));
+        self.0.change(|state| state.guarded = false);
     }
 }
 
@@ -184,8 +180,8 @@ impl Leaving {
 
 impl Drop for Leaving {
     fn drop(&mut self) {
-        if !self.settled.load(Ordering::Acquire) && !self.grants.doubted.swap(true, Ordering::AcqRel) {
-            DOUBTED.lock().unwrap_or_else(PoisonError::into_inner).push(self.grants.clone());
+        if !self.settled.load(Ordering::Acquire) && !self.grants.in_doubt.swap(true, Ordering::AcqRel) {
+            IN_DOUBT.lock().unwrap_or_else(PoisonError::into_inner).push(self.grants.clone());
         }
         self.name.change(|state| state.leaving = state.leaving.saturating_sub(1));
     }
@@ -216,20 +212,20 @@ mod tests {
         leaving.ended(&Ok(()));
         drop(leaving);
         assert!(poll!(&mut second).is_ready());
-        assert!(!grants.are_doubted());
+        assert!(!grants.have_doubts());
     }
 
     #[tokio::test]
     async fn lease_has_at_most_one_guard() {
         let (grants, (id, mine)) = (Arc::new(Grants::default()), names());
         let guarded = grants.ask(&id, &mine).await.guard();
-        assert!(grants.ask(&id, &mine).await.is_guarded());
+        assert!(guarded.is_some() && grants.ask(&id, &mine).await.guard().is_none());
         drop(guarded);
-        assert!(!grants.ask(&id, &mine).await.is_guarded());
+        assert!(grants.ask(&id, &mine).await.guard().is_some());
     }
 
     #[tokio::test]
-    async fn unsettled_release_is_remembered_until_the_process_ends() {
+    async fn release_in_doubt_is_remembered_until_the_process_ends() {
         let (id, mine) = names();
         let environment = ManualEnvironment::new(1);
         let grants = |location: &str| {
@@ -240,7 +236,7 @@ mod tests {
         let settled = grants("settled").leave(&id, &mine);
         settled.ended(&Ok(()));
         drop(settled);
-        assert!(grants("doubted").are_doubted());
-        assert!(!grants("settled").are_doubted());
+        assert!(grants("doubted").have_doubts());
+        assert!(!grants("settled").have_doubts());
     }
 }

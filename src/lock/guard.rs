@@ -5,11 +5,10 @@ use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
     Grant, LeaseRequest, Locks,
-    grants::Guarded,
+    grants::{Asking, Guarded},
     keeper::{Keeper, LOOK},
     moment::Moment,
-    orders::{Orders, State},
-    pending::{Granted, Use},
+    orders::{LeaseState, Orders},
 };
 use crate::{
     Error, Result,
@@ -37,7 +36,7 @@ pub struct LeaseGuard {
     locks: Locks,
     id: WorkflowId,
     /// The state that the task publishes.
-    state: watch::Receiver<State>,
+    state: watch::Receiver<LeaseState>,
     orders: Arc<Orders>,
     /// Ends with the result of the release.
     task: JoinHandle<Result<Lease>>,
@@ -54,7 +53,7 @@ impl LeaseGuard {
             refreshed = asked.not_after(grant.lease.refreshed());
             orders.renew.notify_one();
         }
-        let (tell, state) = watch::channel(State { lease: grant.lease, refreshed, lost: None });
+        let (tell, state) = watch::channel(LeaseState { lease: grant.lease, refreshed, lost: None });
         let keeper = Keeper::new(locks.clone(), id.clone(), tell, orders.clone());
         Self { locks, id, state, orders, task: tokio::spawn(keeper.run()) }
     }
@@ -215,9 +214,9 @@ impl Drop for LeaseGuard {
 impl Locks {
     /// Acquires a lease and guards it. A grant has at most one guard in this process, across all handles of
     /// the store.
-    pub(crate) async fn hold(&self, id: &WorkflowId, request: LeaseRequest) -> Result<LeaseGuard> {
-        let Granted { grant, asked, asking } = self.wait_for(id, request.attached(), Use::Guard).await?;
-        Ok(LeaseGuard::new(self.clone(), id.clone(), grant, asked, asking.guard()))
+    pub(crate) async fn acquire_guarded(&self, id: &WorkflowId, request: LeaseRequest) -> Result<LeaseGuard> {
+        let (granted, guarded) = self.wait_for(id, request.attached(), Asking::guard).await?;
+        Ok(LeaseGuard::new(self.clone(), id.clone(), granted.grant, granted.asked, guarded))
     }
 }
 

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use super::{
     Locks,
     moment::Moment,
-    orders::{Orders, State},
+    orders::{LeaseState, Orders},
 };
 use crate::{
     Error, Result,
@@ -30,7 +30,7 @@ const WATCH: Duration = Duration::from_secs(20);
 pub(super) struct Keeper {
     locks: Locks,
     id: WorkflowId,
-    state: watch::Sender<State>,
+    state: watch::Sender<LeaseState>,
     orders: Arc<Orders>,
 }
 
@@ -58,7 +58,7 @@ impl Keeper {
     pub(super) fn new(
         locks: Locks,
         id: WorkflowId,
-        state: watch::Sender<State>,
+        state: watch::Sender<LeaseState>,
         orders: Arc<Orders>,
     ) -> Self {
         Self { locks, id, state, orders }

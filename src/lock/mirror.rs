@@ -86,7 +86,7 @@ impl Mirror {
 
 /// The object under the mirror's name, and how it compares with the head.
 #[derive(Debug)]
-pub(super) struct Seen {
+pub(super) struct SeenMirror {
     there: There,
     pub(super) mirror: Mirror,
 }
@@ -95,7 +95,7 @@ pub(super) struct Seen {
 #[derive(Debug)]
 pub(super) struct Pair {
     pub(super) stored: StoredHead,
-    pub(super) seen: Seen,
+    pub(super) seen: SeenMirror,
 }
 
 /// The change of the mirror that goes with a change of the lease.
@@ -116,7 +116,7 @@ impl MirrorUpdate {
         if !objects.traits.plain_files {
             return Ok(Self { keep: None, write: Some(write(after)?) });
         }
-        Seen::new(before, There::look(objects, &before.id).await?)?.update(after)
+        SeenMirror::new(before, There::look(objects, &before.id).await?)?.update(after)
     }
 }
 
@@ -137,7 +137,7 @@ impl Pair {
     async fn settled(objects: &Objects, mut stored: StoredHead, mut there: There) -> Result<Self> {
         let id = stored.head.id.clone();
         loop {
-            let seen = Seen::new(&stored.head, there)?;
+            let seen = SeenMirror::new(&stored.head, there)?;
             if seen.mirror == Mirror::Faithful {
                 return Ok(Self { stored, seen });
             }
@@ -150,7 +150,7 @@ impl Pair {
     }
 }
 
-impl Seen {
+impl SeenMirror {
     fn new(head: &Head, there: There) -> Result<Self> {
         let mirror = Mirror::of(head, &there)?;
         Ok(Self { there, mirror })

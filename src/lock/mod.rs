@@ -46,7 +46,7 @@ use grants::Grants;
 pub(crate) use guard::LeaseGuard;
 pub use inspect::{Inspection, LockState};
 pub use mirror::Mirror;
-pub(crate) use request::{Claim, LeaseRequest};
+pub(crate) use request::{LeaseClaim, LeaseRequest};
 
 /// The result of a lock operation: the lease that was granted, renewed, released or broken.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,16 +5,17 @@ use pflow_backend::{Batch, Operation};
 
 use super::{
     Grant, Locks, broken,
-    change::{Act, Asked, LockAttempt, LockChange, Phase, Wish},
-    decide::{Decider, Decision, Settled, decide, settle},
-    mirror::{MirrorUpdate, Pair, Seen},
+    change::{Act, Asked, LockAttempt, LockChange, LockPhase, Wish},
+    decide::{Decider, LockDecision, decide, settle},
+    mirror::{MirrorUpdate, Pair, SeenMirror},
 };
 use crate::{
     Error, Result,
     conflict::Conflict,
     flow::{Action, Failure, Flow, GraphError, Node, Retry, Visit},
     format::{Head, Lease},
-    register::{Around, Derived, EncodedHead, RETRY, Swapped, Unsettled, back_off, swap_head},
+    operation::{is_transient, own_error},
+    register::{Around, Derived, EncodedHead, Fate, HeadSwap, RETRY, Sign, Swapped, back_off, swap_head},
     repo::StoredHead,
 };
 
@@ -49,13 +50,13 @@ pub(crate) fn lock_flow() -> Result<Flow<LockChange, Error>> {
 /// it settles the previous one, because only one of the two can land.
 struct LockfileManager;
 
-struct Question {
+struct LockQuestion {
     asked: Arc<Asked>,
     lost_races: u32,
-    doubt: Option<Arc<LockAttempt>>,
+    in_doubt: Option<Arc<LockAttempt>>,
 }
 
-enum Answer {
+enum LockAnswer {
     Done(Grant),
     Refused(Conflict),
     LostRace,
@@ -64,8 +65,8 @@ enum Answer {
 }
 
 impl Node<LockChange, Error> for LockfileManager {
-    type Prep = Question;
-    type Exec = Answer;
+    type Prep = LockQuestion;
+    type Exec = LockAnswer;
 
     fn name(&self) -> &str {
         "LockfileManager"
@@ -80,63 +81,60 @@ impl Node<LockChange, Error> for LockfileManager {
     }
 
     fn is_retryable(&self, failure: &Failure<Error>) -> bool {
-        matches!(failure, Failure::Error(error) if error.may_pass())
+        is_transient(failure)
     }
 
-    async fn prep(&self, change: &LockChange, _: Visit<'_>) -> Result<Question> {
-        let (asked, doubt) = (Arc::clone(&change.asked), change.doubt.clone());
-        Ok(Question { asked, lost_races: change.tries.lost(), doubt })
+    async fn prep(&self, change: &LockChange, _: Visit<'_>) -> Result<LockQuestion> {
+        let (asked, in_doubt) = (Arc::clone(&change.asked), change.in_doubt.clone());
+        Ok(LockQuestion { asked, lost_races: change.tries.lost(), in_doubt })
     }
 
-    async fn exec(&self, question: &Question, _: Visit<'_>) -> Result<Answer> {
+    async fn exec(&self, question: &LockQuestion, _: Visit<'_>) -> Result<LockAnswer> {
         match question.answer().await {
             // The keeper of a guard retries by itself, at a rate that fits the duration of its lease.
-            Err(error) if question.asked.wish.is_renewal() => Ok(Answer::Failed(error)),
+            Err(error) if question.asked.wish.is_renewal() => Ok(LockAnswer::Failed(error)),
             other => other,
         }
     }
 
     async fn exec_fallback(
         &self,
-        _: &Question,
+        _: &LockQuestion,
         failure: Failure<Error>,
         _: Visit<'_>,
-    ) -> std::result::Result<Answer, Failure<Error>> {
-        match failure {
-            Failure::Error(error) => Ok(Answer::Failed(error)),
-            timeout @ Failure::Timeout(_) => Err(timeout),
-        }
+    ) -> std::result::Result<LockAnswer, Failure<Error>> {
+        own_error(failure).map(LockAnswer::Failed)
     }
 
     async fn post(
         &self,
         change: &mut LockChange,
-        _: Question,
-        answer: Answer,
+        _: LockQuestion,
+        answer: LockAnswer,
         _: Visit<'_>,
     ) -> Result<Action> {
         let (phase, action) = match answer {
-            Answer::Done(grant) => (Phase::Done(grant), actions::SUCCESS),
-            Answer::Refused(conflict @ Conflict::AlreadyLocked { .. }) => {
-                (Phase::Refused(conflict), actions::ALREADY_LOCKED)
+            LockAnswer::Done(grant) => (LockPhase::Done(grant), actions::SUCCESS),
+            LockAnswer::Refused(conflict @ Conflict::AlreadyLocked { .. }) => {
+                (LockPhase::Refused(conflict), actions::ALREADY_LOCKED)
             }
-            Answer::Refused(conflict) => (Phase::Refused(conflict), actions::CONFLICT),
-            Answer::LostRace if change.tries.lose() => (Phase::Open, Action::DEFAULT),
-            Answer::LostRace => (Phase::Open, actions::CONFLICT),
-            Answer::InDoubt { attempt, error } => {
-                change.doubt = Some(attempt);
+            LockAnswer::Refused(conflict) => (LockPhase::Refused(conflict), actions::CONFLICT),
+            LockAnswer::LostRace if change.tries.lose() => (LockPhase::Open, Action::DEFAULT),
+            LockAnswer::LostRace => (LockPhase::Open, actions::CONFLICT),
+            LockAnswer::InDoubt { attempt, error } => {
+                change.in_doubt = Some(attempt);
                 let goes_on = change.tries.doubt(error) && change.tries.lose();
-                (Phase::Open, if goes_on { Action::DEFAULT } else { actions::ERROR })
+                (LockPhase::Open, if goes_on { Action::DEFAULT } else { actions::ERROR })
             }
-            Answer::Failed(error) => (Phase::Failed(error), actions::ERROR),
+            LockAnswer::Failed(error) => (LockPhase::Failed(error), actions::ERROR),
         };
         change.phase = phase;
         Ok(action)
     }
 }
 
-impl Question {
-    async fn answer(&self) -> Result<Answer> {
+impl LockQuestion {
+    async fn answer(&self) -> Result<LockAnswer> {
         let Asked { locks, id, wish, abandoned, .. } = &*self.asked;
         let Locks { objects, gate, index, observer, .. } = locks;
         if self.lost_races > 0 {
@@ -156,27 +154,28 @@ impl Question {
         }
         let (identity, sight) = (objects.environment.identity(), observer.sight(&stored.head));
         let decider = Decider { identity, sight, nonce: objects.environment.new_id() };
-        let decision = decide(wish, &stored.head, decider);
-        match (decision, &self.doubt) {
-            (Decision::Swap { .. }, None) if abandoned.is_cancelled() => Ok(Answer::Failed(Error::Cancelled)),
-            // This swap is made even if the caller is gone, if an earlier swap is unsettled: it settles that
-            // one, and a resulting grant is released.
-            (Decision::Swap { head, lease }, _) => self.swap(stored, *head, *lease, seen).await,
-            (Decision::Held(lease), None) => Ok(Answer::Done(Grant { lease: *lease, already_held: true })),
-            (Decision::Refused(conflict), None) => Ok(Answer::Refused(conflict)),
-            (Decision::Held(lease), Some(ours)) => self.finish(&stored.head, *lease, ours).await,
-            (Decision::Refused(conflict), Some(ours)) => {
-                match settle(wish, conflict, ours, &stored.head, ours.swap.is_open(&stored)) {
-                    Settled::Landed => self.finish(&stored.head, ours.lease.clone(), ours).await,
-                    Settled::Refused(conflict) => Ok(Answer::Refused(conflict)),
-                    Settled::Open(conflict) => Ok(Answer::Failed(conflict.into())),
-                }
+        match (decide(wish, &stored.head, decider), &self.in_doubt) {
+            (LockDecision::Swap { .. }, None) if abandoned.is_cancelled() => {
+                Ok(LockAnswer::Failed(Error::Cancelled))
             }
+            // This swap is made even if the caller is gone, if an earlier swap is in doubt: it settles that
+            // one, and a resulting grant is released.
+            (LockDecision::Swap { head, lease }, _) => self.swap(stored, *head, *lease, seen).await,
+            (LockDecision::Held(lease), None) => {
+                Ok(LockAnswer::Done(Grant { lease: *lease, already_held: true }))
+            }
+            (LockDecision::Refused(conflict), None) => Ok(LockAnswer::Refused(conflict)),
+            (LockDecision::Held(lease), Some(ours)) => self.finish(&stored.head, *lease, ours).await,
+            (LockDecision::Refused(conflict), Some(ours)) => match settle(wish, &ours.swap, &stored) {
+                Fate::Landed => self.finish(&stored.head, ours.lease.clone(), ours).await,
+                Fate::Dead | Fate::Superseded => Ok(LockAnswer::Refused(conflict)),
+                Fate::Open => Ok(LockAnswer::Failed(conflict.into())),
+            },
         }
     }
 
-    /// The unsettled swap has landed. Objects derived from it may be missing, so they are written again.
-    async fn finish(&self, head: &Head, lease: Lease, ours: &LockAttempt) -> Result<Answer> {
+    /// The swap in doubt has landed. Objects derived from it may be missing, so they are written again.
+    async fn finish(&self, head: &Head, lease: Lease, ours: &LockAttempt) -> Result<LockAnswer> {
         let objects = &self.asked.locks.objects;
         let (keep, operation) = match self.asked.wish {
             Wish::Acquire(_) => {
@@ -191,13 +190,19 @@ impl Question {
         {
             tracing::warn!(id = %head.id, %error, "what follows the change of the lease could not be written");
         }
-        Ok(Answer::Done(Grant { lease, already_held: false }))
+        Ok(LockAnswer::Done(Grant { lease, already_held: false }))
     }
 
     /// Swaps the head and, in the same batch, writes what is derived from it: the mirror, and the record of a
     /// break. A crash in between leaves an outdated mirror, or a break that only the head shows. The reverse
     /// order could leave the record of a break that never happened.
-    async fn swap(&self, stored: StoredHead, head: Head, lease: Lease, seen: Option<Seen>) -> Result<Answer> {
+    async fn swap(
+        &self,
+        stored: StoredHead,
+        head: Head,
+        lease: Lease,
+        seen: Option<SeenMirror>,
+    ) -> Result<LockAnswer> {
         let objects = &self.asked.locks.objects;
         let mirror = match &seen {
             Some(seen) => seen.update(&head)?,
@@ -210,12 +215,16 @@ impl Question {
                 if let Derived::Failed(error) = derived {
                     tracing::warn!(id = %head.id, %error, "the mirror of the lease could not be refreshed");
                 }
-                Ok(Answer::Done(Grant { lease, already_held: false }))
+                Ok(LockAnswer::Done(Grant { lease, already_held: false }))
             }
-            Swapped::Lost { .. } => Ok(Answer::LostRace),
+            Swapped::Lost { .. } => Ok(LockAnswer::LostRace),
             Swapped::InDoubt(error) => {
-                let swap = Unsettled { named: stored.version, head, fresh: Vec::new(), after: Vec::new() };
-                Ok(Answer::InDoubt { attempt: Arc::new(LockAttempt { swap, lease }), error })
+                let sign = match &head.lease {
+                    Some(lease) => Sign::Lease(lease.id.clone()),
+                    None => Sign::LeaseGone(lease.id.clone()),
+                };
+                let swap = HeadSwap { named: stored.version, head, sign: Some(sign) };
+                Ok(LockAnswer::InDoubt { attempt: Arc::new(LockAttempt { swap, lease }), error })
             }
             Swapped::Failed { error, .. } | Swapped::Unknown(error) => {
                 Err(Error::of_commit(|| format!("the locking of {}", head.id), error))

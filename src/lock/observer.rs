@@ -25,19 +25,19 @@ pub(crate) struct Observer {
     environment: Arc<dyn Environment>,
     skew: Duration,
     /// Never held across an await.
-    seen: Arc<Mutex<HashMap<WorkflowId, Seen>>>,
+    seen: Arc<Mutex<HashMap<WorkflowId, SeenLease>>>,
 }
 
 /// A lease between two renewals, and when this process first saw it, by its monotonic clock.
 #[derive(Debug)]
-struct Seen {
+struct SeenLease {
     id: LeaseId,
     fence: u64,
     renewals: u64,
     since: Duration,
 }
 
-impl Seen {
+impl SeenLease {
     fn is(&self, lease: &Lease) -> bool {
         (&self.id, self.fence, self.renewals) == (&lease.id, lease.fence, lease.renewals)
     }
@@ -98,7 +98,8 @@ impl Observer {
             let any = seen.keys().next().cloned();
             any.and_then(|any| seen.remove(&any));
         }
-        let first = Seen { id: lease.id.clone(), fence: lease.fence, renewals: lease.renewals, since: now };
+        let first =
+            SeenLease { id: lease.id.clone(), fence: lease.fence, renewals: lease.renewals, since: now };
         seen.insert(head.id.clone(), first);
         Duration::ZERO
     }

@@ -17,7 +17,7 @@ use crate::{
 
 /// The state of a held lease.
 #[derive(Debug, Clone)]
-pub(super) struct State {
+pub(super) struct LeaseState {
     pub(super) lease: Lease,
     /// When the last successful renewal, or the grant, was started.
     pub(super) refreshed: Moment,

@@ -1,5 +1,7 @@
 //! Requests a lease such that a caller that stops waiting leaves no lease behind.
 
+use std::sync::Arc;
+
 use tokio::{runtime::Handle, sync::oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -8,7 +10,7 @@ use super::{
     change::{LockChange, Wish},
     grants::Asking,
     moment::Moment,
-    request::Claim,
+    request::LeaseClaim,
 };
 use crate::{
     Error, Result,
@@ -19,22 +21,14 @@ use crate::{
 /// How many times a lease that was already held is confirmed before the workflow is reported as busy.
 const CONFIRMATIONS: u32 = 4;
 
-/// What the caller uses the grant for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Use {
-    /// The caller renews and releases it itself.
-    Caller,
-    /// The caller wraps it in a guard. A grant has at most one.
-    Guard,
-}
-
 /// A grant as delivered to its caller.
+#[derive(Clone)]
 pub(super) struct Granted {
     pub(super) grant: Grant,
     /// When it was requested. The lease lasts at least its duration from then on.
     pub(super) asked: Moment,
-    /// Blocks other requests for the same id in this process until it is dropped.
-    pub(super) asking: Asking,
+    /// Blocks other requests for the same id in this process until the last clone is dropped.
+    asking: Arc<Asking>,
 }
 
 /// A grant that has not reached its caller. Dropping it releases the lease, because no caller knows of it.
@@ -44,8 +38,9 @@ pub(super) struct Granted {
 struct Unclaimed {
     locks: Locks,
     id: WorkflowId,
-    /// None once the caller has it, or its release has started.
-    granted: Option<Granted>,
+    granted: Granted,
+    /// The caller has it, or its release has started.
+    is_settled: bool,
     /// Runs the release, because the drop may happen outside of a task.
     runtime: Handle,
 }
@@ -61,12 +56,20 @@ impl Locks {
     ///
     /// The swap runs in a task of its own. If its future were dropped, the swap could still land later. The
     /// task learns the outcome, and releases a grant whose caller is gone.
-    pub(super) async fn ask(&self, id: &WorkflowId, claim: &Claim, wanted: Use) -> Result<Granted> {
+    ///
+    /// `tie` binds the name of the grant to what the caller does with it. If it returns none, the name has a
+    /// guard.
+    pub(super) async fn ask<T>(
+        &self,
+        id: &WorkflowId,
+        claim: &LeaseClaim,
+        tie: fn(&Asking) -> Option<T>,
+    ) -> Result<(Granted, T)> {
         let asked = Moment::now(self.objects.environment.as_ref());
-        let asking = self.grants.ask(id, claim.id()).await;
-        if wanted == Use::Guard && asking.is_guarded() {
+        let asking = Arc::new(self.grants.ask(id, claim.id()).await);
+        let Some(tied) = tie(&asking) else {
             return Err(self.guarded(id, claim.id().clone()).await);
-        }
+        };
         let abandoned = CancellationToken::new();
         let (locks, id, claim, runtime) = (self.clone(), id.clone(), claim.clone(), Handle::current());
         let (tell, told) = oneshot::channel();
@@ -74,8 +77,8 @@ impl Locks {
         self.behind.spawn(async move {
             let answer = locks.granted(&id, &claim, unless).await;
             let answer = answer.map(|grant| {
-                let granted = Some(Granted { grant, asked, asking });
-                Unclaimed { locks, id, granted, runtime }
+                let granted = Granted { grant, asked, asking };
+                Unclaimed { locks, id, granted, is_settled: false, runtime }
             });
             // IMPORTANT: release within this task, so that closing the store waits for it.
             if let Err(Ok(unclaimed)) = tell.send(answer) {
@@ -89,18 +92,23 @@ impl Locks {
                     .to_owned(),
             )
         })?;
-        answer?.claim()
+        Ok((answer?.claim(), tied))
     }
 
     /// Acquires the lease, or finds that the caller holds it.
     ///
-    /// A release by this process with an unknown outcome may land later and take away the lease that was
+    /// A release by this process that is in doubt may land later and take away the lease that was
     /// found. So that lease is renewed first: the renewal and the release cannot both land on one head.
-    async fn granted(&self, id: &WorkflowId, claim: &Claim, abandoned: CancellationToken) -> Result<Grant> {
+    async fn granted(
+        &self,
+        id: &WorkflowId,
+        claim: &LeaseClaim,
+        abandoned: CancellationToken,
+    ) -> Result<Grant> {
         for _ in 0..CONFIRMATIONS {
             let wish = Wish::Acquire(claim.clone());
             let grant = LockChange::new(self.clone(), id.clone(), wish, abandoned.clone())?.run().await?;
-            if !grant.already_held || !self.grants.are_doubted() {
+            if !grant.already_held || !self.grants.have_doubts() {
                 return Ok(grant);
             }
             match self.renew(id, &grant.lease, None).await {
@@ -131,21 +139,21 @@ impl Locks {
 }
 
 impl Unclaimed {
-    fn claim(mut self) -> Result<Granted> {
-        self.granted.take().ok_or_else(|| Error::Internal("a grant was claimed twice".to_owned()))
+    fn claim(mut self) -> Granted {
+        self.is_settled = true;
+        self.granted.clone()
     }
 
     async fn release(mut self) {
-        if let Some(granted) = self.granted.take() {
-            release(self.locks.clone(), self.id.clone(), granted).await;
-        }
+        self.is_settled = true;
+        release(self.locks.clone(), self.id.clone(), self.granted.clone()).await;
     }
 }
 
 impl Drop for Unclaimed {
     fn drop(&mut self) {
-        if let Some(granted) = self.granted.take() {
-            let releasing = release(self.locks.clone(), self.id.clone(), granted);
+        if !self.is_settled {
+            let releasing = release(self.locks.clone(), self.id.clone(), self.granted.clone());
             self.locks.behind.spawn_on(&self.runtime, releasing);
         }
     }

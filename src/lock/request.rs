@@ -76,9 +76,9 @@ impl LeaseRequest {
     }
 
     /// Fixes the id of the grant: the caller's, or a new one.
-    pub(crate) fn claim(self, environment: &dyn Environment) -> Result<Claim> {
+    pub(crate) fn claim(self, environment: &dyn Environment) -> Result<LeaseClaim> {
         let id = self.id.clone().map_or_else(|| LeaseId::parse(environment.new_id()), Ok)?;
-        Ok(Claim { id, request: self })
+        Ok(LeaseClaim { id, request: self })
     }
 
     /// Checks the duration and the operation. The operation is limited because it is stored in the head,
@@ -91,12 +91,12 @@ impl LeaseRequest {
 
 /// A request for a lease under a fixed id: every attempt asks for the same grant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Claim {
+pub(crate) struct LeaseClaim {
     id: LeaseId,
     request: LeaseRequest,
 }
 
-impl Claim {
+impl LeaseClaim {
     /// The id of the grant.
     pub(crate) fn id(&self) -> &LeaseId {
         &self.id

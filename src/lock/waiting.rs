@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use super::{
-    Grant, LeaseRequest, Locks,
-    line::Turn,
-    pending::{Granted, Use},
-};
+use super::{Grant, LeaseRequest, Locks, grants::Asking, line::Turn, pending::Granted};
 use crate::{
     Error, Result,
     conflict::Conflict,
@@ -52,31 +48,32 @@ impl Locks {
     /// Dropping the future while it waits changes nothing. Dropping it while it requests the lease releases a
     /// lease that is granted regardless.
     pub(crate) async fn acquire(&self, id: &WorkflowId, request: LeaseRequest) -> Result<Grant> {
-        self.wait_for(id, request, Use::Caller).await.map(|granted| granted.grant)
+        self.wait_for(id, request, |_| Some(())).await.map(|(granted, ())| granted.grant)
     }
 
-    pub(super) async fn wait_for(
+    /// The same, with what `tie` makes of the name of the grant ([`Locks::ask`]).
+    pub(super) async fn wait_for<T>(
         &self,
         id: &WorkflowId,
         request: LeaseRequest,
-        wanted: Use,
-    ) -> Result<Granted> {
+        tie: fn(&Asking) -> Option<T>,
+    ) -> Result<(Granted, T)> {
         request.check()?;
         let environment = self.objects.environment.as_ref();
         let claim = request.claim(environment)?;
         let (begun, patience) = (environment.monotonic(), claim.patience());
         let left = || patience.saturating_sub(environment.monotonic().saturating_sub(begun));
         if patience.is_zero() {
-            return self.ask(id, &claim, wanted).await;
+            return self.ask(id, &claim, tie).await;
         }
         let line = self.lines.of(id);
         let Some(turn) = line.turn(environment, patience).await else {
             // The time is over before our turn. This attempt returns the lock or a conflict that names the
             // holder.
-            return self.ask(id, &claim, wanted).await;
+            return self.ask(id, &claim, tie).await;
         };
         loop {
-            let held = match self.ask(id, &claim, wanted).await {
+            let held = match self.ask(id, &claim, tie).await {
                 Err(Error::Conflict(conflict)) => match *conflict {
                     Conflict::Locked { ref lease, .. } | Conflict::AlreadyLocked { ref lease, .. }
                         if !left().is_zero() =>

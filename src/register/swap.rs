@@ -14,7 +14,8 @@ use crate::{
 pub(crate) struct Around {
     /// The immutable objects that the new state refers to.
     pub(crate) before: Vec<Operation>,
-    /// An object that must be in place before `after`, and that nothing refers to.
+    /// An object that must be in place before `after`, and that nothing refers to. It is written in the stage
+    /// of the swap, without a condition of its own: a refusal of that stage is always one of the swap.
     pub(crate) beside: Option<Operation>,
     /// Objects that are derived from the new state.
     pub(crate) after: Vec<Operation>,
@@ -39,8 +40,8 @@ pub(crate) enum Swapped {
     /// The swap has happened, may still happen, or never will: later reads of the register tell. There is no
     /// error if the swap was refused by a state that may be its own.
     InDoubt(Option<StorageError>),
-    /// Like `InDoubt`, on a disk that reported a failed sync. What is read there may be gone after a power
-    /// failure, so no read settles it.
+    /// On a disk that reported a failed sync. What is read there may be gone after a power failure, so no read
+    /// settles the swap: its outcome stays unknown.
     Unknown(StorageError),
 }
 
@@ -67,6 +68,7 @@ pub(crate) async fn swap(
     around: Around,
 ) -> Swapped {
     let Around { before, beside, after } = around;
+    debug_assert!(beside.as_ref().is_none_or(|beside| *beside.precondition() == Precondition::Always));
     let when = named.cloned().map_or(Precondition::Absent, Precondition::Is);
     let stage = usize::from(!before.is_empty());
     let mut batch = Batch::new();

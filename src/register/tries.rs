@@ -9,15 +9,16 @@ pub(crate) const RETRY: Retry = Retry::attempts(3).wait(Duration::from_secs(1)).
 /// How many times a change is retried after a lost race. The limit lets many writers of one register all
 /// succeed, and exposes a program that rewrites a head endlessly.
 const RACES: u32 = 100;
-/// How many unknown outcomes a change takes before it reports one. A storage reports each only after a long
-/// timeout of its own.
-const UNKNOWN: u32 = 3;
+/// How many errors leave a swap of a change in doubt before the change reports that its outcome is unknown. A
+/// storage reports each only after a long timeout of its own.
+const DOUBTS: u32 = 3;
 
 /// Counts the swaps of one change that did not land, or may not have.
 #[derive(Debug, Default)]
 pub(crate) struct Tries {
     lost: u32,
-    unknown: u32,
+    doubts: u32,
+    /// The error of the last swap in doubt, if it had one.
     doubt: Option<StorageError>,
 }
 
@@ -39,15 +40,15 @@ impl Tries {
         goes_on
     }
 
-    /// Counts a swap of unknown outcome and keeps its error. Returns whether the change goes on with a read
-    /// that settles the swap.
+    /// Counts a swap in doubt and keeps its error. Returns whether the change goes on with a read that settles
+    /// the swap.
     pub(crate) fn doubt(&mut self, error: Option<StorageError>) -> bool {
-        self.unknown += u32::from(error.is_some());
+        self.doubts += u32::from(error.is_some());
         self.doubt = error.or(self.doubt.take());
-        self.unknown < UNKNOWN
+        self.doubts < DOUBTS
     }
 
-    /// Returns the error of the last swap of unknown outcome, if it had one.
+    /// Returns the error of the last swap in doubt, if it had one.
     pub(crate) fn take_doubt(&mut self) -> Option<StorageError> {
         self.doubt.take()
     }

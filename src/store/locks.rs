@@ -19,7 +19,7 @@ impl Store {
     /// # Panics
     /// Outside of a tokio runtime, which the renewing task needs. The runtime need not have a timer.
     pub async fn lock(&self, id: &WorkflowId, request: LeaseRequest) -> Result<LeaseGuard> {
-        self.shared.locks.hold(id, request).await
+        self.shared.locks.acquire_guarded(id, request).await
     }
 
     /// Locks a workflow, which need not exist yet. The caller must renew the lease ([`renew`](Self::renew));

@@ -130,7 +130,7 @@ impl SaveRequest {
         let Self { mut request, content, given, fence, hold } = self;
         request.lease = request.lease.map(|lease| LeaseRef { fence, ..lease });
         request.hold = hold.map(|hold| hold.claim(environment)).transpose()?;
-        Ok((request, Task::Save { content, given }))
+        Ok((request, Task::Save { document: content, given }))
     }
 }
 

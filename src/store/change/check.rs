@@ -1,22 +1,22 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use futures::future::try_join;
-use pflow_backend::{Batch, Commit, Key};
+use pflow_backend::Key;
 
 use super::{
     Change, actions,
+    attempt::Attempt,
     decide::{Decision, decide},
     plan::{Basis, Plan},
-    request::Goal,
-    state::{Attempt, Met, Phase},
+    state::{ChangePhase, Met},
 };
 use crate::{
     Error, Result,
-    conflict::{Conflict, Expect},
+    conflict::{ChangeKind, Conflict, Expect, Goal},
     document::MediaType,
     flow::{Action, Node, Visit},
-    format::{Head, StoredVersion, WorkflowId, keys},
-    register::{Fate, Unsettled},
+    format::{StoredVersion, WorkflowId, keys},
+    register::Fate,
     repo::{Objects, StoredHead},
     store::{
         Shared,
@@ -32,20 +32,24 @@ use crate::{
 /// the cached head; every other decision is made on a fresh read.
 pub(super) struct CheckConflicts;
 
-pub(super) struct Question {
+pub(super) struct ToCheck {
     shared: Arc<Shared>,
     id: WorkflowId,
+    goal: Goal,
     expect: Expect,
-    creates: bool,
     is_of_batch: bool,
-    undeletes: bool,
     /// The caller names a lease of the workflow, so a head existed.
     has_leased: bool,
-    known: Option<StoredHead>,
+    /// The plan on top of the cached head, if that is enough.
+    planned: Option<Arc<Plan>>,
     attempts: Vec<Attempt>,
 }
 
-impl Question {
+impl ToCheck {
+    fn creates(&self) -> bool {
+        self.goal.kind() == ChangeKind::Save
+    }
+
     /// Whether the workflow most likely has no head.
     fn is_likely_new(&self) -> bool {
         let batch_creates = || self.is_of_batch && self.shared.batch_creates.load(Ordering::Relaxed);
@@ -64,16 +68,18 @@ impl Question {
 }
 
 /// The result of the read.
-pub(super) enum Seen {
+pub(super) enum Checked {
+    /// The change fits on top of the cached head.
+    Planned(Arc<Plan>),
     /// An earlier attempt has landed.
-    Landed { plan: Arc<Plan>, head: Box<Head>, copy_error: Option<Error> },
+    Landed { attempt: Box<Attempt>, copy_error: Option<Error> },
     /// What a change would build on, the attempts that may still land, and those that cannot any more.
-    Basis { basis: Box<Basis>, open: Vec<Attempt>, superseded: Vec<Unsettled> },
+    Basis { basis: Box<Basis>, open: Vec<Attempt>, superseded: Vec<Attempt> },
 }
 
 impl Node<Change, Error> for CheckConflicts {
-    type Prep = Question;
-    type Exec = Seen;
+    type Prep = ToCheck;
+    type Exec = Checked;
 
     fn name(&self) -> &str {
         "CheckConflicts"
@@ -83,35 +89,37 @@ impl Node<Change, Error> for CheckConflicts {
         const { &[Action::DEFAULT, actions::HANDLE_CONFLICT, actions::UNCHANGED, actions::UPDATE_INDEX] }
     }
 
-    async fn prep(&self, change: &Change, _: Visit<'_>) -> Result<Question> {
-        Ok(Question {
+    async fn prep(&self, change: &Change, _: Visit<'_>) -> Result<ToCheck> {
+        let goal = change.input(self.name(), |phase| match phase {
+            ChangePhase::Open(goal) => Some(goal.clone()),
+            _ => None,
+        })?;
+        Ok(ToCheck {
             shared: Arc::clone(&change.shared),
             id: change.request.id.clone(),
             expect: change.request.expect,
-            creates: change.goal()?.is_save(),
             is_of_batch: change.is_of_batch,
-            undeletes: matches!(change.goal()?, Goal::Undelete),
             has_leased: change.request.lease.is_some(),
-            known: known(change)?,
+            planned: planned_on_known(change, &goal)?,
+            goal,
             attempts: change.doubts.open.clone(),
         })
     }
 
-    async fn exec(&self, question: &Question, _: Visit<'_>) -> Result<Seen> {
-        let Question { shared, id, .. } = question;
+    async fn exec(&self, question: &ToCheck, _: Visit<'_>) -> Result<Checked> {
+        let ToCheck { shared, id, .. } = question;
         let objects = &shared.objects;
-        if let Some(stored) = question.known.clone() {
-            let basis = seen_before(shared, stored);
-            return Ok(Seen::Basis { basis: Box::new(basis), open: Vec::new(), superseded: Vec::new() });
+        if let Some(plan) = &question.planned {
+            return Ok(Checked::Planned(Arc::clone(plan)));
         }
         let own: Vec<Key> =
-            question.attempts.iter().flat_map(|attempt| attempt.swap.fresh.iter().cloned()).collect();
-        let (stored, copy) = if question.creates && question.is_likely_new() {
+            question.attempts.iter().flat_map(|attempt| attempt.fresh.iter().cloned()).collect();
+        let (stored, copy) = if question.creates() && question.is_likely_new() {
             // The gate is checked in the same round trip.
             try_join(read(shared, id, &own), shared.gate.check_writer_again()).await?.0
         } else {
             let read = read(shared, id, &own).await?;
-            if read.0.version.is_none() && question.creates {
+            if read.0.version.is_none() && question.creates() {
                 shared.gate.check_writer_again().await?;
             }
             read
@@ -122,9 +130,12 @@ impl Node<Change, Error> for CheckConflicts {
         let (mut open, mut superseded) = (Vec::new(), Vec::new());
         for attempt in question.attempts.iter().cloned() {
             match attempt.swap.fate(objects, &stored).await? {
-                Fate::Landed => return finish(objects, &stored, attempt).await,
-                Fate::Dead => attempt.swap.clear(objects).await,
-                Fate::Superseded => superseded.push(attempt.swap),
+                Fate::Landed => {
+                    let copy_error = attempt.finish(objects, &stored).await.err();
+                    return Ok(Checked::Landed { attempt: Box::new(attempt), copy_error });
+                }
+                Fate::Dead => attempt.clear(objects).await,
+                Fate::Superseded => superseded.push(attempt),
                 Fate::Open => open.push(attempt),
             }
         }
@@ -132,27 +143,42 @@ impl Node<Change, Error> for CheckConflicts {
         if question.may_be_lost(&stored) {
             shared.index.refuse_hurt(id, &own).await?;
         }
-        let restored = if question.undeletes { last_content(objects, &stored).await? } else { None };
-        let basis = seen(shared, stored, copy, restored);
-        Ok(Seen::Basis { basis: Box::new(basis), open, superseded })
+        let restored = match question.goal {
+            Goal::Undelete => last_content(objects, &stored).await?,
+            Goal::Save { .. } | Goal::Delete => None,
+        };
+        let standing = shared.locks.standing(&stored.head);
+        let basis = Box::new(Basis { stored, standing, copy, restored, now: objects.now() });
+        Ok(Checked::Basis { basis, open, superseded })
     }
 
-    async fn post(&self, change: &mut Change, _: Question, seen: Seen, _: Visit<'_>) -> Result<Action> {
+    async fn post(
+        &self,
+        change: &mut Change,
+        question: ToCheck,
+        seen: Checked,
+        _: Visit<'_>,
+    ) -> Result<Action> {
+        let goal = question.goal;
         let basis = match seen {
-            Seen::Landed { plan, head, copy_error } => {
+            Checked::Planned(plan) => {
+                change.phase = ChangePhase::Planned { goal, plan };
+                return Ok(Action::DEFAULT);
+            }
+            Checked::Landed { attempt, copy_error } => {
                 change.doubts.open.clear();
-                change.landed(&plan, *head, copy_error);
+                change.landed(&attempt.plan, attempt.swap.head, copy_error);
                 return Ok(actions::UPDATE_INDEX);
             }
-            Seen::Basis { basis, open, superseded } => {
+            Checked::Basis { basis, open, superseded } => {
                 change.doubts.open = open;
                 change.doubts.superseded.extend(superseded);
                 *basis
             }
         };
-        match judge(change, &basis)? {
+        match judge(change, &goal, &basis)? {
             Decision::Write(plan) => {
-                change.phase = Phase::Planned(Arc::from(plan));
+                change.phase = ChangePhase::Planned { goal, plan: Arc::from(plan) };
                 Ok(Action::DEFAULT)
             }
             // The same request on the same head wanted to write before.
@@ -161,69 +187,43 @@ impl Node<Change, Error> for CheckConflicts {
                     .into())
             }
             Decision::Unchanged => {
-                change.left_as_it_is(basis.stored.head);
+                change.phase = ChangePhase::unchanged(&basis);
                 Ok(actions::UNCHANGED)
             }
             Decision::Conflict(conflict) => {
-                change.phase = Phase::Conflict(Box::new(Met { conflict, basis, obstacle: None }));
+                change.phase = ChangePhase::Conflict(Arc::new(Met { goal, conflict, basis, obstacle: None }));
                 Ok(actions::HANDLE_CONFLICT)
             }
         }
     }
 }
 
-fn judge(change: &Change, basis: &Basis) -> Result<Decision> {
+fn judge(change: &Change, goal: &Goal, basis: &Basis) -> Result<Decision> {
     let identity = change.shared.objects.environment.identity();
-    decide(&change.request, change.goal()?, &change.consent.agreed, basis, identity)
+    decide(&change.request, goal, &change.consent.agreed, basis, identity)
 }
 
-/// Builds the basis from a fresh read, judged now.
-fn seen(shared: &Shared, stored: StoredHead, copy: CopyState, restored: Option<StoredVersion>) -> Basis {
-    let standing = shared.locks.standing(&stored.head);
-    Basis { stored, standing, copy, restored, now: shared.objects.now() }
-}
-
-/// Builds the basis from the cached head, judged now.
-fn seen_before(shared: &Shared, stored: StoredHead) -> Basis {
-    let standing = shared.locks.standing_as_known(&stored.head);
-    Basis { stored, standing, copy: CopyState::Absent, restored: None, now: shared.objects.now() }
-}
-
-/// Returns the cached head, if the caller builds on exactly that one and the change fits on top of it.
+/// Returns the plan on top of the cached head, if the caller builds on exactly that one and the change fits.
 /// Returns none on storage with plain files, where the working copy must be read anyway, and after a lost
 /// race or a conflict, which show that the cache is outdated.
-fn known(change: &Change) -> Result<Option<StoredHead>> {
-    let Expect::Generation(generation) = change.request.expect else { return Ok(None) };
-    if change.doubts.tries.lost() > 0 || change.consent.answers > 0 || !change.goal()?.is_save() {
+fn planned_on_known(change: &Change, goal: &Goal) -> Result<Option<Arc<Plan>>> {
+    let Change { shared, request, doubts, consent, .. } = change;
+    let Expect::Generation(generation) = request.expect else { return Ok(None) };
+    let is_first_try = doubts.tries.lost() == 0 && consent.answers == 0;
+    if !is_first_try || goal.kind() != ChangeKind::Save || shared.objects.traits.plain_files {
         return Ok(None);
     }
-    let objects = &change.shared.objects;
-    if objects.traits.plain_files {
-        return Ok(None);
-    }
-    let Some(stored) = objects.known_head(&change.request.id).map(|stored| (*stored).clone()) else {
+    let known = shared.objects.known_head(&request.id).map(|stored| (*stored).clone());
+    let Some(stored) = known.filter(|stored| stored.head.generation() == generation) else {
         return Ok(None);
     };
-    if stored.head.generation() != generation {
-        return Ok(None);
-    }
-    let basis = seen_before(&change.shared, stored);
-    let fits = matches!(judge(change, &basis)?, Decision::Write(_));
-    Ok(fits.then_some(basis.stored))
-}
-
-/// Writes the copies of an attempt that landed without them, unless the head has changed since.
-async fn finish(objects: &Objects, stored: &StoredHead, attempt: Attempt) -> Result<Seen> {
-    let Attempt { swap, plan } = attempt;
-    let mut copy_error = None;
-    if stored.head.nonce == swap.head.nonce {
-        match objects.backend.commit(Batch::new().stage(swap.after)).await {
-            Ok(Commit::Committed(_)) => {}
-            Ok(refused) => tracing::debug!(id = %swap.head.id, ?refused, "the copies changed meanwhile"),
-            Err(error) => copy_error = Some(Error::Storage(error)),
-        }
-    }
-    Ok(Seen::Landed { plan, head: Box::new(swap.head), copy_error })
+    let standing = shared.locks.standing_as_known(&stored.head);
+    let now = shared.objects.now();
+    let basis = Basis { stored, standing, copy: CopyState::Absent, restored: None, now };
+    Ok(match judge(change, goal, &basis)? {
+        Decision::Write(plan) => Some(Arc::from(plan)),
+        Decision::Unchanged | Decision::Conflict(_) => None,
+    })
 }
 
 /// Reads the head and, on storage with plain files, the state of the working copy at the same moment. `own`

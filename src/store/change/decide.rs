@@ -9,11 +9,10 @@ use super::{
     agreed::{Agreed, edited},
     describe::{Described, describe, describe_exactly},
     plan::{Basis, Draft, LeasePlan, Plan},
-    request::Goal,
 };
 use crate::{
     Error, NoContent, Result,
-    conflict::Conflict,
+    conflict::{ChangeKind, Conflict, Goal},
     document::{ContentHash, MediaType},
     format::{Given, Head, Lease, MAX_GENERATION, Operation, VersionRecord, keys},
     repo::unreadable,
@@ -59,7 +58,7 @@ pub(crate) fn decide(
         }
         return Ok(match edit_in_the_way(basis, head.live().and_then(|current| current.record.hash)) {
             // It would be wrong to report success while the file has other content.
-            Some(conflict) if goal.is_save() => Decision::Conflict(conflict),
+            Some(conflict) if goal.kind() == ChangeKind::Save => Decision::Conflict(conflict),
             _ => Decision::Unchanged,
         });
     }

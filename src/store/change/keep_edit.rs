@@ -1,10 +1,12 @@
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::{
     Change, actions,
-    agreed::{Agreed, Instead},
+    agreed::Instead,
     parse::parse,
-    state::{Met, Phase},
+    state::{ChangePhase, Met},
 };
 use crate::{
     Error, Result,
@@ -62,7 +64,7 @@ impl Sought {
 }
 
 impl Node<Change, Error> for KeepEdit {
-    type Prep = Sought;
+    type Prep = (Sought, Arc<Met>, bool);
     type Exec = Edit;
 
     fn name(&self) -> &str {
@@ -73,47 +75,42 @@ impl Node<Change, Error> for KeepEdit {
         const { &[Action::DEFAULT, actions::HANDLE_CONFLICT] }
     }
 
-    async fn prep(&self, change: &Change, _: Visit<'_>) -> Result<Sought> {
-        let sought = match &change.phase {
-            Phase::Keeping { met, .. } => Sought::of(change, met),
+    async fn prep(&self, change: &Change, _: Visit<'_>) -> Result<Self::Prep> {
+        change.input(self.name(), |phase| match phase {
+            ChangePhase::Keeping { met, takes } => Some((Sought::of(change, met)?, Arc::clone(met), *takes)),
             _ => None,
-        };
-        sought.ok_or_else(|| change.misplaced(self.name()))
+        })
     }
 
-    async fn exec(&self, sought: &Sought, _: Visit<'_>) -> Result<Edit> {
+    async fn exec(&self, (sought, ..): &Self::Prep, _: Visit<'_>) -> Result<Edit> {
         sought.read().await
     }
 
-    async fn post(&self, change: &mut Change, sought: Sought, edit: Edit, _: Visit<'_>) -> Result<Action> {
-        let (met, takes) = match std::mem::replace(&mut change.phase, Phase::Open) {
-            Phase::Keeping { met, takes } => (met, takes),
-            other => {
-                change.phase = other;
-                return Err(change.misplaced(self.name()));
-            }
-        };
+    async fn post(
+        &self,
+        change: &mut Change,
+        (sought, met, takes): Self::Prep,
+        edit: Edit,
+        _: Visit<'_>,
+    ) -> Result<Action> {
         match edit {
             Edit::Usable(document) if takes => {
                 let of_edit = Some(document.hash());
                 let instead = Instead { document, given: None, operation: Operation::ADOPT, of_edit };
-                let on_top_of = Some(met.basis.stored.head.generation());
-                let lease = change.consent.agreed.lease.take();
-                change.consent.agreed = Agreed { on_top_of, instead: Some(instead), edit: None, lease };
+                change.consent.agree_to(&met.basis, Some(instead), None);
                 change.resolved.how = Some(How::Theirs);
-                Ok(Action::DEFAULT)
             }
             Edit::Usable(document) => {
                 change.consent.agreed.edit = Some(document);
                 change.resolved.how = Some(How::Ours);
-                Ok(Action::DEFAULT)
             }
-            Edit::Gone => Ok(Action::DEFAULT),
+            Edit::Gone => {}
             Edit::Unusable(source) => {
-                let obstacle = Some(sought.obstacle(source));
-                change.phase = Phase::Conflict(Box::new(Met { obstacle, ..*met }));
-                Ok(actions::HANDLE_CONFLICT)
+                change.phase = met.blocked(sought.obstacle(source));
+                return Ok(actions::HANDLE_CONFLICT);
             }
         }
+        change.phase = ChangePhase::Open(met.goal.clone());
+        Ok(Action::DEFAULT)
     }
 }

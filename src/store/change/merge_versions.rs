@@ -4,16 +4,15 @@ use bytes::Bytes;
 
 use super::{
     Change, actions,
-    agreed::{Agreed, Instead},
+    agreed::Instead,
     describe::{Described, describe},
     keep_edit::{Edit, Sought},
-    request::Goal,
     resolve::question,
-    state::{Met, Phase},
+    state::{ChangePhase, Met},
 };
 use crate::{
     Error, Result, blocking,
-    conflict::{Case, How, Obstacle},
+    conflict::{Case, Goal, How, Obstacle},
     document::{Document, DocumentError, Limits, Metadata, Strictness},
     flow::{Action, Node, Visit},
     format::{Given, Operation, StoredVersion, VersionRecord},
@@ -28,14 +27,15 @@ use crate::{
 pub(super) struct MergeVersions;
 
 pub(super) struct Sides {
+    met: Arc<Met>,
     case: Case,
-    ours: Document,
+    ours: Arc<Document>,
     given: Given,
     edit: Option<Sought>,
     limits: Limits,
 }
 
-pub(super) enum Outcome {
+pub(super) enum MergeOutcome {
     Merged(Box<Merged>),
     /// We changed nothing, so the result equals theirs, which may be a deletion.
     Theirs,
@@ -53,7 +53,7 @@ pub(super) struct Merged {
 
 impl Node<Change, Error> for MergeVersions {
     type Prep = Sides;
-    type Exec = Outcome;
+    type Exec = MergeOutcome;
 
     fn name(&self) -> &str {
         "MergeVersions"
@@ -64,29 +64,31 @@ impl Node<Change, Error> for MergeVersions {
     }
 
     async fn prep(&self, change: &Change, _: Visit<'_>) -> Result<Sides> {
-        let (Phase::Merging(met), Goal::Save { document, given }) = (&change.phase, change.goal()?) else {
-            return Err(change.misplaced(self.name()));
-        };
-        let case = Case::new(Arc::new(change.shared.objects.clone()), question(change, met)?);
-        let (ours, given, edit) = (document.as_ref().clone(), given.clone(), Sought::of(change, met));
-        Ok(Sides { case, ours, given, edit, limits: change.shared.settings.limits })
+        let limits = change.shared.settings.limits;
+        change.input(self.name(), |phase| {
+            let ChangePhase::Merging(met) = phase else { return None };
+            let Goal::Save { document, given } = &met.goal else { return None };
+            let case = Case::new(Arc::new(change.shared.objects.clone()), question(change, met));
+            let (ours, given, edit) = (Arc::clone(document), given.clone(), Sought::of(change, met));
+            Some(Sides { met: Arc::clone(met), case, ours, given, edit, limits })
+        })
     }
 
-    async fn exec(&self, sides: &Sides, _: Visit<'_>) -> Result<Outcome> {
-        let Sides { case, ours, given, edit, limits } = sides;
+    async fn exec(&self, sides: &Sides, _: Visit<'_>) -> Result<MergeOutcome> {
+        let Sides { case, ours, given, edit, limits, .. } = sides;
         let edit = match edit {
             None => None,
             Some(sought) => match sought.read().await? {
                 Edit::Usable(document) => Some(document),
-                Edit::Gone => return Ok(Outcome::Moved),
-                Edit::Unusable(source) => return Ok(Outcome::Blocked(sought.obstacle(source))),
+                Edit::Gone => return Ok(MergeOutcome::Moved),
+                Edit::Unusable(source) => return Ok(MergeOutcome::Blocked(sought.obstacle(source))),
             },
         };
         let base = case.base_version().await?;
         if let Some(generation) = case.base_generation()
             && base.as_ref().is_none_or(|base| base.content.is_none() && !base.record.deleted)
         {
-            return Ok(Outcome::Blocked(Obstacle::BaseMissing { generation }));
+            return Ok(MergeOutcome::Blocked(Obstacle::BaseMissing { generation }));
         }
         let current = case.head().current.as_ref();
         let theirs = match (&edit, current) {
@@ -94,43 +96,41 @@ impl Node<Change, Error> for MergeVersions {
                 Theirs::Edit { document: edit.clone(), before: current.map(|it| it.record.clone()) }
             }
             (None, Some(current)) => Theirs::Version(case.theirs_version(current).await?),
-            (None, None) => return Ok(Outcome::Blocked(Obstacle::Deletion)),
+            (None, None) => return Ok(MergeOutcome::Blocked(Obstacle::Deletion)),
         };
-        let work = Work { base, ours: ours.clone(), given: given.clone(), theirs, limits: *limits };
+        let work = Work { base, ours: Arc::clone(ours), given: given.clone(), theirs, limits: *limits };
         blocking::on_compared(work.size(), move || work.done()).await
     }
 
-    async fn post(&self, change: &mut Change, _: Sides, outcome: Outcome, _: Visit<'_>) -> Result<Action> {
-        let met = match std::mem::replace(&mut change.phase, Phase::Open) {
-            Phase::Merging(met) => met,
-            other => {
-                change.phase = other;
-                return Err(change.misplaced(self.name()));
-            }
-        };
+    async fn post(
+        &self,
+        change: &mut Change,
+        sides: Sides,
+        outcome: MergeOutcome,
+        _: Visit<'_>,
+    ) -> Result<Action> {
+        let met = sides.met;
         match outcome {
-            Outcome::Moved => Ok(Action::DEFAULT),
-            Outcome::Blocked(obstacle) => {
-                change.phase = Phase::Conflict(Box::new(Met { obstacle: Some(obstacle), ..*met }));
-                Ok(actions::HANDLE_CONFLICT)
+            MergeOutcome::Moved => {}
+            MergeOutcome::Blocked(obstacle) => {
+                change.phase = met.blocked(obstacle);
+                return Ok(actions::HANDLE_CONFLICT);
             }
-            Outcome::Theirs => {
-                change.left_as_it_is(met.basis.stored.head);
+            MergeOutcome::Theirs => {
+                change.phase = ChangePhase::unchanged(&met.basis);
                 change.resolved.how = Some(How::Merged);
-                Ok(actions::TAKE_THEIRS)
+                return Ok(actions::TAKE_THEIRS);
             }
-            Outcome::Merged(merged) => {
+            MergeOutcome::Merged(merged) => {
                 let Merged { document, given, edit } = *merged;
                 let of_edit = edit.as_ref().map(Document::hash);
-                let instead =
-                    Some(Instead { document, given: Some(given), operation: Operation::SAVE, of_edit });
-                let on_top_of = Some(met.basis.stored.head.generation());
-                let lease = change.consent.agreed.lease.take();
-                change.consent.agreed = Agreed { on_top_of, instead, edit, lease };
+                let instead = Instead { document, given: Some(given), operation: Operation::SAVE, of_edit };
+                change.consent.agree_to(&met.basis, Some(instead), edit);
                 change.resolved.how = Some(How::Merged);
-                Ok(Action::DEFAULT)
             }
         }
+        change.phase = ChangePhase::Open(met.goal.clone());
+        Ok(Action::DEFAULT)
     }
 }
 
@@ -142,7 +142,7 @@ enum Theirs {
 /// The inputs of a merge.
 struct Work {
     base: Option<StoredVersion>,
-    ours: Document,
+    ours: Arc<Document>,
     given: Given,
     theirs: Theirs,
     limits: Limits,
@@ -164,11 +164,11 @@ impl Work {
         base + self.ours.bytes().len() + self.theirs.size()
     }
 
-    fn done(self) -> Outcome {
-        self.merged().unwrap_or_else(|source| Outcome::Blocked(Obstacle::Unmergeable { source }))
+    fn done(self) -> MergeOutcome {
+        self.merged().unwrap_or_else(|source| MergeOutcome::Blocked(Obstacle::Unmergeable { source }))
     }
 
-    fn merged(self) -> std::result::Result<Outcome, DocumentError> {
+    fn merged(self) -> std::result::Result<MergeOutcome, DocumentError> {
         let Self { base, ours, given, theirs, limits } = self;
         let read = |content: &Bytes| Document::parse(content.clone(), &limits.strictness(Strictness::Plain));
         let base_record = base.as_ref().map(|base| &base.record).filter(|record| !record.deleted);
@@ -181,7 +181,11 @@ impl Work {
                 // They deleted the workflow. If ours equals what they deleted, the result is the deletion.
                 let same = base_record
                     .is_some_and(|base| describe(&ours, &given, Some(&base.given)).says_the_same_as(base));
-                return Ok(if same { Outcome::Theirs } else { Outcome::Blocked(Obstacle::Deletion) });
+                return Ok(if same {
+                    MergeOutcome::Theirs
+                } else {
+                    MergeOutcome::Blocked(Obstacle::Deletion)
+                });
             }
             Theirs::Edit { document, before } => {
                 let before = before.filter(|before| !before.deleted);
@@ -196,10 +200,10 @@ impl Work {
         let document = merge::merge(base_document.as_ref(), &ours, &theirs, &limits);
         let (document, fields) = match (document, fields) {
             (Merge::Clean(document), Ok(fields)) => (document, fields),
-            (Merge::TooMuch(source), _) => return Ok(Outcome::Blocked(Obstacle::TooMuch { source })),
+            (Merge::TooMuch(source), _) => return Ok(MergeOutcome::Blocked(Obstacle::TooMuch { source })),
             (Merge::Refused(source), Ok(_)) => return Err(source),
             (Merge::Overlapping(overlaps), Ok(_)) => {
-                return Ok(Outcome::Blocked(Obstacle::Overlaps(overlaps)));
+                return Ok(MergeOutcome::Blocked(Obstacle::Overlaps(overlaps)));
             }
             (document, Err(more)) => {
                 let mut overlaps = match document {
@@ -209,12 +213,12 @@ impl Work {
                 // An overlap in a title inside the document is already reported by the document merge.
                 let known: Vec<_> = overlaps.iter().map(|overlap| overlap.path.clone()).collect();
                 overlaps.extend(more.into_iter().filter(|overlap| !known.contains(&overlap.path)));
-                return Ok(Outcome::Blocked(Obstacle::Overlaps(overlaps)));
+                return Ok(MergeOutcome::Blocked(Obstacle::Overlaps(overlaps)));
             }
         };
         let before = base_record.map(|base| base.given.clone()).unwrap_or_default();
         let given = given_after(&before, &our.given, &their.given, fields, document.metadata());
-        Ok(Outcome::Merged(Box::new(Merged { document, given, edit })))
+        Ok(MergeOutcome::Merged(Box::new(Merged { document, given, edit })))
     }
 }
 

@@ -19,6 +19,7 @@
 
 pub(crate) mod agreed;
 mod answer;
+mod attempt;
 mod check;
 pub(crate) mod decide;
 mod describe;

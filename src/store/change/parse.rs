@@ -1,8 +1,11 @@
+use std::sync::Arc;
+
 use bytes::Bytes;
 
-use super::{Change, actions, request::Goal, state::Phase};
+use super::{Change, actions, state::ChangePhase};
 use crate::{
     Error, Result, blocking,
+    conflict::Goal,
     document::{Document, DocumentError, Limits},
     flow::{Action, Node, Visit},
     format::Given,
@@ -35,10 +38,11 @@ impl Node<Change, Error> for StorageOperation {
     }
 
     async fn prep(&self, change: &Change, _: Visit<'_>) -> Result<Self::Prep> {
-        let Phase::Unread { content, given } = &change.phase else {
-            return Err(change.misplaced(self.name()));
-        };
-        Ok((content.clone(), given.clone(), change.shared.settings.limits))
+        let limits = change.shared.settings.limits;
+        change.input(self.name(), |phase| match phase {
+            ChangePhase::Unread { content, given } => Some((content.clone(), given.clone(), limits)),
+            _ => None,
+        })
     }
 
     async fn exec(&self, (content, _, limits): &Self::Prep, _: Visit<'_>) -> Result<Self::Exec> {
@@ -52,17 +56,12 @@ impl Node<Change, Error> for StorageOperation {
         parsed: Self::Exec,
         _: Visit<'_>,
     ) -> Result<Action> {
-        let refusal = match parsed {
-            Ok(document) => {
-                change.set_goal(Goal::Save { document: Box::new(document), given });
-                change.phase = Phase::Open;
-                return Ok(Action::DEFAULT);
-            }
-            Err(refusal) => refusal,
-        };
         // JSON that is not a workflow is reported by ValidateData.
-        let is_json = matches!(refusal, DocumentError::Invalid { .. });
-        change.phase = Phase::Refused(refusal);
+        let is_json = matches!(parsed, Ok(_) | Err(DocumentError::Invalid { .. }));
+        change.phase = match parsed {
+            Ok(document) => ChangePhase::Open(Goal::Save { document: Arc::new(document), given }),
+            Err(refusal) => ChangePhase::Refused(refusal),
+        };
         Ok(if is_json { Action::DEFAULT } else { actions::PARSE_ERROR })
     }
 }
@@ -88,10 +87,7 @@ impl Node<Change, Error> for ValidateData {
     }
 
     async fn post(&self, change: &mut Change, (): (), (): (), _: Visit<'_>) -> Result<Action> {
-        match change.phase {
-            Phase::Open => Ok(Action::DEFAULT),
-            Phase::Refused(_) => Ok(actions::VALIDATION_ERROR),
-            _ => Err(change.misplaced(self.name())),
-        }
+        let is_refused = matches!(change.phase, ChangePhase::Refused(_));
+        Ok(if is_refused { actions::VALIDATION_ERROR } else { Action::DEFAULT })
     }
 }

@@ -5,7 +5,7 @@ use super::describe::Described;
 use crate::{
     format::{Lease, StoredVersion, VersionId, VersionRecord, VersionRef},
     lease::Standing,
-    lock::Claim,
+    lock::LeaseClaim,
     repo::StoredHead,
     store::copy::CopyState,
 };
@@ -44,7 +44,7 @@ pub(crate) enum LeasePlan {
     /// holder's next write fails.
     Remove,
     /// Grant the caller a lease.
-    Grant(Claim),
+    Grant(LeaseClaim),
 }
 
 /// A version without its id and parents, which each attempt sets itself.

@@ -9,14 +9,13 @@ use super::{
     answer::{Step, numbered, step},
     describe::describe,
     place::Place,
-    request::Goal,
-    state::{Doubts, Keeps, Met, Phase},
+    state::{ChangePhase, Consent, Doubts, Keeps, Met},
 };
 use crate::{
     Error, Result,
-    conflict::{Case, Conflict, ConflictResolver, Expect, How, Obstacle, Question, Resolution},
+    conflict::{Case, Conflict, ConflictResolver, Expect, Goal, How, Obstacle, Question, Resolution},
     flow::{Action, Node, Visit},
-    format::{Head, WorkflowId},
+    format::WorkflowId,
     register::back_off,
     store::Shared,
 };
@@ -48,26 +47,22 @@ const ACTIONS: &[Action] = &[
 
 pub(super) enum Doing {
     /// Only the head changed: retry.
-    Retry {
-        shared: Arc<Shared>,
-        races: Option<u32>,
-    },
+    Retry { shared: Arc<Shared>, goal: Goal, races: Option<u32> },
     Ask {
+        met: Arc<Met>,
         resolver: Arc<dyn ConflictResolver>,
         case: Box<Case>,
         cancel: CancellationToken,
         /// The place in the queue for the lock, in which the change may be first.
         place: Place,
     },
-    /// The numbered id is taken: try the next number.
-    Renumber,
-    GiveUp(Option<Obstacle>),
+    /// The resolver need not be asked.
+    Follow(Arc<Met>, Resolution),
 }
 
 pub(super) enum Answer {
-    Retry,
-    Given(Resolution),
-    None,
+    Retry(Goal),
+    Given(Arc<Met>, Resolution),
 }
 
 impl Node<Change, Error> for ResolveConflict {
@@ -83,41 +78,25 @@ impl Node<Change, Error> for ResolveConflict {
     }
 
     async fn prep(&self, change: &Change, _: Visit<'_>) -> Result<Doing> {
-        let met = match &change.phase {
-            Phase::LostRace => {
-                let races = change.doubts.tries.next();
-                return Ok(Doing::Retry { shared: Arc::clone(&change.shared), races });
+        change.input(self.name(), |phase| match phase {
+            ChangePhase::LostRace(goal) | ChangePhase::InDoubt(goal) => {
+                let (shared, races) = (Arc::clone(&change.shared), change.doubts.tries.next());
+                Some(Doing::Retry { shared, goal: goal.clone(), races })
             }
-            Phase::Conflict(met) => met,
-            _ => return Err(change.misplaced(self.name())),
-        };
-        // IMPORTANT: an attempt that may still land must not be answered with "unchanged", and must not be
-        // repeated under another id.
-        if !change.doubts.open.is_empty() {
-            return Ok(Doing::GiveUp(None));
-        }
-        let answers = change.consent.answers;
-        if answers >= ANSWERS {
-            return Ok(Doing::GiveUp(Some(Obstacle::Endless { answers })));
-        }
-        if matches!((&change.consent.keeps, &met.conflict), (Keeps::Numbered { .. }, Conflict::Exists { .. }))
-        {
-            return Ok(Doing::Renumber);
-        }
-        let case = Case::new(Arc::new(change.shared.objects.clone()), question(change, met)?);
-        let (resolver, cancel) = (Arc::clone(&change.request.resolver), change.request.cancel.clone());
-        Ok(Doing::Ask { resolver, case: Box::new(case), cancel, place: change.consent.place.moved() })
+            ChangePhase::Conflict(met) => Some(resolve(change, met)),
+            _ => None,
+        })
     }
 
     async fn exec(&self, doing: &Doing, _: Visit<'_>) -> Result<Answer> {
         match doing {
-            Doing::Retry { shared, races } => {
+            Doing::Retry { shared, goal, races } => {
                 if let Some(races) = races {
                     back_off(shared.objects.environment.as_ref(), *races).await;
                 }
-                Ok(Answer::Retry)
+                Ok(Answer::Retry(goal.clone()))
             }
-            Doing::Ask { resolver, case, cancel, place } => {
+            Doing::Ask { met, resolver, case, cancel, place } => {
                 let mut asking = pin!(cancel.run_until_cancelled(resolver.resolve(case)));
                 let answer = match asking.as_mut().now_or_never() {
                     // A policy answers at once, so the waiting change keeps its place in the queue.
@@ -129,150 +108,136 @@ impl Node<Change, Error> for ResolveConflict {
                         asking.await
                     }
                 };
-                answer.map_or(Err(Error::Cancelled), |answer| answer.map(Answer::Given))
+                Ok(Answer::Given(Arc::clone(met), answer.unwrap_or(Err(Error::Cancelled))?))
             }
-            Doing::Renumber => Ok(Answer::Given(Resolution::KeepBoth { id: None })),
-            Doing::GiveUp(_) => Ok(Answer::None),
+            Doing::Follow(met, resolution) => Ok(Answer::Given(Arc::clone(met), resolution.clone())),
         }
     }
 
     async fn post(&self, change: &mut Change, doing: Doing, answer: Answer, _: Visit<'_>) -> Result<Action> {
-        match (doing, answer) {
-            (Doing::Retry { .. }, _) => {
-                if !change.doubts.tries.lose() {
-                    return Ok(actions::CANCELLED);
-                }
-                change.phase = Phase::Open;
+        if let Doing::Ask { place, .. } = doing {
+            change.consent.place = place;
+        }
+        match answer {
+            Answer::Retry(goal) if change.doubts.tries.lose() => {
+                change.phase = ChangePhase::Open(goal);
                 Ok(Action::DEFAULT)
             }
-            (doing, Answer::Given(resolution)) => {
-                if let Doing::Ask { place, .. } = doing {
-                    change.consent.place = place;
-                }
-                match std::mem::replace(&mut change.phase, Phase::Open) {
-                    Phase::Conflict(met) => follow(change, met, &resolution),
-                    other => {
-                        change.phase = other;
-                        Err(change.misplaced(self.name()))
-                    }
-                }
-            }
-            (Doing::GiveUp(Some(obstacle)), _) => {
-                if let Phase::Conflict(met) = &mut change.phase {
-                    met.obstacle.get_or_insert(obstacle);
-                }
-                Ok(actions::CANCELLED)
-            }
-            _ => Ok(actions::CANCELLED),
+            Answer::Retry(_) => Ok(actions::CANCELLED),
+            Answer::Given(met, resolution) => follow(change, met, &resolution),
         }
     }
 }
 
+fn resolve(change: &Change, met: &Arc<Met>) -> Doing {
+    let Consent { answers, ref keeps, ref place, .. } = change.consent;
+    // IMPORTANT: an attempt that may still land must not be answered with "unchanged", and must not be repeated
+    // under another id.
+    if !change.doubts.open.is_empty() {
+        return Doing::Follow(Arc::clone(met), Resolution::Cancel);
+    }
+    if answers >= ANSWERS {
+        let obstacle = met.obstacle.clone().unwrap_or(Obstacle::Endless { answers });
+        let met = Met { obstacle: Some(obstacle), ..met.as_ref().clone() };
+        return Doing::Follow(Arc::new(met), Resolution::Cancel);
+    }
+    // The numbered id is taken: try the next number.
+    if matches!((keeps, &met.conflict), (Keeps::Numbered { .. }, Conflict::Exists { .. })) {
+        return Doing::Follow(Arc::clone(met), Resolution::KeepBoth { id: None });
+    }
+    let case = Box::new(Case::new(Arc::new(change.shared.objects.clone()), question(change, met)));
+    let (resolver, cancel) = (Arc::clone(&change.request.resolver), change.request.cancel.clone());
+    Doing::Ask { met: Arc::clone(met), resolver, case, cancel, place: place.moved() }
+}
+
 /// Builds the question for the resolver.
-pub(super) fn question(change: &Change, met: &Met) -> Result<Question> {
-    Ok(Question {
+pub(super) fn question(change: &Change, met: &Met) -> Question {
+    Question {
         conflict: met.conflict.clone(),
         obstacle: met.obstacle.clone(),
         head: met.basis.stored.head.clone(),
         expect: change.request.expect,
-        wanted: change.goal()?.wanted(),
+        goal: met.goal.clone(),
         answers: change.consent.answers,
         waited: change.resolved.waited,
         lock_timeout: change.request.lock_timeout,
-    })
+    }
 }
 
-/// Records the answer to the conflict and returns the next action. The phase is open again unless a step sets
-/// another one.
-fn follow(change: &mut Change, mut met: Box<Met>, resolution: &Resolution) -> Result<Action> {
+/// Records the answer to the conflict and returns the next action.
+fn follow(change: &mut Change, met: Arc<Met>, resolution: &Resolution) -> Result<Action> {
     change.consent.answers += 1;
-    let step = match step(resolution, &met.conflict, change.goal()?.kind()) {
+    let goal = met.goal.clone();
+    let step = match step(resolution, &met.conflict, goal.kind()) {
         Ok(step) => step,
         Err(obstacle) => {
-            met.obstacle = Some(obstacle);
-            change.phase = Phase::Conflict(met);
+            change.phase = met.blocked(obstacle);
             return Ok(actions::CANCELLED);
         }
     };
-    Ok(match step {
-        Step::GiveUp => {
-            change.phase = Phase::Conflict(met);
-            actions::CANCELLED
-        }
-        Step::Wait { lease, limit } => {
-            change.phase = Phase::Waiting { lease, limit };
-            actions::WAIT_FOR_LOCK
-        }
+    let (phase, action) = match step {
+        Step::GiveUp => (ChangePhase::Conflict(met), actions::CANCELLED),
+        Step::Wait { lease, limit } => (ChangePhase::Waiting { goal, lease, limit }, actions::WAIT_FOR_LOCK),
         Step::BreakLease(lease) => {
             change.consent.agreed.lease = Some(lease);
-            actions::REMOVE_LOCK
+            (ChangePhase::Open(goal), actions::REMOVE_LOCK)
         }
         Step::BuildOnTheirs => {
-            let (on_top_of, lease) =
-                (Some(met.basis.stored.head.generation()), change.consent.agreed.lease.take());
-            change.consent.agreed = Agreed { on_top_of, lease, ..Agreed::default() };
+            change.consent.agree_to(&met.basis, None, None);
             change.resolved.how = Some(How::Ours);
-            Action::DEFAULT
+            (ChangePhase::Open(goal), Action::DEFAULT)
         }
-        Step::KeepEdit | Step::TakeEdit => {
-            change.phase = Phase::Keeping { met, takes: step == Step::TakeEdit };
-            actions::KEEP_EDIT
-        }
-        Step::Merge => {
-            change.phase = Phase::Merging(met);
-            actions::MERGE
-        }
+        Step::KeepEdit => (ChangePhase::Keeping { met, takes: false }, actions::KEEP_EDIT),
+        Step::TakeEdit => (ChangePhase::Keeping { met, takes: true }, actions::KEEP_EDIT),
+        Step::Merge => (ChangePhase::Merging(met), actions::MERGE),
         Step::TakeTheirs => {
-            change.left_as_it_is(met.basis.stored.head);
             change.resolved.how = Some(How::Theirs);
-            actions::TAKE_THEIRS
+            (ChangePhase::unchanged(&met.basis), actions::TAKE_THEIRS)
         }
-        Step::KeepBoth(named) => {
-            let head = met.basis.stored.head;
-            if matches!(change.consent.keeps, Keeps::Numbered { .. }) && is_kept(change, &head) {
-                // The version may be ours, from a program that died before it could report it.
-                change.left_as_it_is(head);
-                return Ok(actions::TAKE_THEIRS);
-            }
-            elsewhere(change, &head, named)?;
-            Action::DEFAULT
+        // The version may be ours, from a program that died before it could report it.
+        Step::KeepBoth(_) if is_kept(&change.consent.keeps, &met) => {
+            (ChangePhase::unchanged(&met.basis), actions::TAKE_THEIRS)
         }
-    })
+        Step::KeepBoth(named) => (ChangePhase::Open(elsewhere(change, &met, named)?), Action::DEFAULT),
+    };
+    change.phase = phase;
+    Ok(action)
 }
 
-/// Whether the workflow already has exactly the version that the change would create: content and metadata.
-fn is_kept(change: &Change, there: &Head) -> bool {
-    let Ok(Goal::Save { document, given }) = change.goal() else { return false };
+/// Whether the numbered workflow already has exactly the version that the change would create: content and
+/// metadata.
+fn is_kept(keeps: &Keeps, met: &Met) -> bool {
+    let (Keeps::Numbered { .. }, Goal::Save { document, given }) = (keeps, &met.goal) else { return false };
     let created = describe(document, given, None);
-    there.live().is_some_and(|current| created.says_the_same_as(&current.record))
+    met.basis.stored.head.live().is_some_and(|current| created.says_the_same_as(&current.record))
 }
 
 /// Turns the change into the creation of another workflow, with the metadata that it would have had on top of
-/// `head`.
-fn elsewhere(change: &mut Change, head: &Head, named: Option<WorkflowId>) -> Result<()> {
-    let instead_of = match &change.consent.keeps {
-        Keeps::InPlace => change.request.id.clone(),
-        Keeps::Named { instead_of } | Keeps::Numbered { instead_of, .. } => instead_of.clone(),
+/// the state that was met. Returns its goal.
+fn elsewhere(change: &mut Change, met: &Met, named: Option<WorkflowId>) -> Result<Goal> {
+    let mut goal = met.goal.clone();
+    let (instead_of, number) = match &change.consent.keeps {
+        Keeps::InPlace => {
+            if let Goal::Save { document, given } = &mut goal {
+                let before = met.basis.stored.head.live().map(|current| &current.record.given);
+                *given = given.carried(document.metadata(), before);
+            }
+            (change.request.id.clone(), 0)
+        }
+        Keeps::Named { instead_of } => (instead_of.clone(), 0),
+        Keeps::Numbered { instead_of, number } => (instead_of.clone(), *number),
     };
-    if change.consent.keeps == Keeps::InPlace
-        && let Some((document, given)) = change.given_mut()
-    {
-        *given = given.carried(document.metadata(), head.live().map(|current| &current.record.given));
-    }
     (change.request.id, change.consent.keeps) = match named {
         Some(id) => (id, Keeps::Named { instead_of: instead_of.clone() }),
         None => {
-            let number = match change.consent.keeps {
-                Keeps::Numbered { number, .. } => number.saturating_add(1),
-                _ => 1,
-            };
-            let id = numbered(&instead_of, number)?;
-            (id, Keeps::Numbered { instead_of: instead_of.clone(), number })
+            let number = number.saturating_add(1);
+            (numbered(&instead_of, number)?, Keeps::Numbered { instead_of: instead_of.clone(), number })
         }
     };
     (change.request.expect, change.request.lease, change.request.hold) = (Expect::Absent, None, None);
     change.consent.place.leave();
+    // IMPORTANT: the attempts were made on another workflow. They are not settled by the head of this one.
     (change.consent.agreed, change.doubts) = (Agreed::default(), Doubts::default());
     change.resolved.how = Some(How::KeptBoth { instead_of });
-    Ok(())
+    Ok(goal)
 }

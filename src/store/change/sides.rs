@@ -15,7 +15,7 @@ impl ReadSides for Objects {
         self.named_version(id, &current.reference()).await
     }
 
-    async fn generation(&self, head: &Head, generation: u64) -> Result<Option<StoredVersion>> {
+    async fn base(&self, head: &Head, generation: u64) -> Result<Option<StoredVersion>> {
         self.document_of(head, generation).await
     }
 

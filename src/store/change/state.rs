@@ -3,17 +3,18 @@ use std::{fmt, sync::Arc, time::Duration};
 use bytes::Bytes;
 
 use super::{
-    agreed::Agreed,
+    agreed::{Agreed, Instead},
+    attempt::Attempt,
     place::Place,
     plan::{Basis, Plan},
-    request::{Goal, Request, Task},
+    request::{Request, Task},
 };
 use crate::{
     Error, Result,
-    conflict::{Conflict, How, Obstacle, Resolved},
-    document::DocumentError,
+    conflict::{Conflict, Goal, How, Obstacle, Resolved},
+    document::{Document, DocumentError},
     format::{Given, Head, Lease, WorkflowId},
-    register::{Tries, Unsettled},
+    register::Tries,
     store::Shared,
 };
 
@@ -23,34 +24,36 @@ pub(crate) struct Change {
     pub(super) request: Request,
     /// The change is part of a batch, and the batch folds the index.
     pub(super) is_of_batch: bool,
-    /// None until the document is parsed.
-    pub(super) goal: Option<Goal>,
-    pub(super) phase: Phase,
+    pub(super) phase: ChangePhase,
     pub(super) consent: Consent,
     pub(super) doubts: Doubts,
     pub(super) resolved: Resolved,
+    /// The change is committed, but the index could not be folded.
+    pub(super) index_error: Option<Error>,
 }
 
-/// The result of one node and the input of the next.
-pub(super) enum Phase {
+/// The result of one node, with all that the next one needs of it.
+pub(super) enum ChangePhase {
     /// The document has to be parsed.
     Unread { content: Bytes, given: Given },
     /// The document was refused.
     Refused(DocumentError),
-    /// The change has to be compared with the stored state.
-    Open,
-    /// The change has to be written.
-    Planned(Arc<Plan>),
+    /// The goal has to be compared with the stored state.
+    Open(Goal),
+    /// The plan has to be written.
+    Planned { goal: Goal, plan: Arc<Plan> },
     /// Another swap of the head landed first. The next step depends on the current head.
-    LostRace,
+    LostRace(Goal),
+    /// The swap is in doubt. The current head tells whether it landed.
+    InDoubt(Goal),
     /// The change does not fit on top of the state that was read.
-    Conflict(Box<Met>),
+    Conflict(Arc<Met>),
     /// The change waits until this lease ends or changes hands, for at most `limit`.
-    Waiting { lease: Box<Lease>, limit: Duration },
+    Waiting { goal: Goal, lease: Box<Lease>, limit: Duration },
     /// The edit in the conflict becomes a version: the next one if the change `takes` it, else the one below.
-    Keeping { met: Box<Met>, takes: bool },
+    Keeping { met: Arc<Met>, takes: bool },
     /// Our document has to be merged with the state that was read.
-    Merging(Box<Met>),
+    Merging(Arc<Met>),
     /// The change was committed, or was not needed.
     Done(Box<Written>),
     /// The change failed.
@@ -58,8 +61,9 @@ pub(super) enum Phase {
 }
 
 /// A conflict of the change.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Met {
+    pub(super) goal: Goal,
     pub(super) conflict: Conflict,
     pub(super) basis: Basis,
     /// Why the last answer to it could not be carried out.
@@ -78,6 +82,15 @@ pub(super) struct Consent {
     pub(super) keeps: Keeps,
 }
 
+impl Consent {
+    /// Records that the change may build on `basis`, with this document in place of the caller's and with
+    /// this edit kept. The consent to break a lease remains.
+    pub(super) fn agree_to(&mut self, basis: &Basis, instead: Option<Instead>, edit: Option<Document>) {
+        let (on_top_of, lease) = (Some(basis.stored.head.generation()), self.agreed.lease.take());
+        self.agreed = Agreed { on_top_of, instead, edit, lease };
+    }
+}
+
 /// Whether the change is saved to another workflow than the requested one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) enum Keeps {
@@ -93,18 +106,11 @@ pub(super) enum Keeps {
 #[derive(Default)]
 pub(super) struct Doubts {
     pub(super) tries: Tries,
-    /// Attempts that may have landed or may still land, oldest first.
+    /// Attempts in doubt, oldest first.
     pub(super) open: Vec<Attempt>,
     /// Attempts that cannot land any more. Their versions are kept until the head has reached their
     /// generation by another version.
-    pub(super) superseded: Vec<Unsettled>,
-}
-
-/// An unsettled swap, and the plan that it carries out.
-#[derive(Debug, Clone)]
-pub(super) struct Attempt {
-    pub(super) swap: Unsettled,
-    pub(super) plan: Arc<Plan>,
+    pub(super) superseded: Vec<Attempt>,
 }
 
 /// The result of a successful change.
@@ -128,15 +134,22 @@ impl Written {
     }
 }
 
+impl Met {
+    /// Returns the phase after an answer to this conflict could not be carried out.
+    pub(super) fn blocked(&self, obstacle: Obstacle) -> ChangePhase {
+        ChangePhase::Conflict(Arc::new(Self { obstacle: Some(obstacle), ..self.clone() }))
+    }
+}
+
 impl Change {
     pub(crate) fn new(shared: Arc<Shared>, request: Request, task: Task) -> Self {
-        let (goal, phase) = match task {
-            Task::Save { content, given } => (None, Phase::Unread { content, given }),
-            Task::Delete => (Some(Goal::Delete), Phase::Open),
-            Task::Undelete => (Some(Goal::Undelete), Phase::Open),
+        let phase = match task {
+            Task::Save { document: content, given } => ChangePhase::Unread { content, given },
+            Task::Delete => ChangePhase::Open(Goal::Delete),
+            Task::Undelete => ChangePhase::Open(Goal::Undelete),
         };
         let (consent, doubts, resolved) = Default::default();
-        Self { shared, request, is_of_batch: false, goal, phase, consent, doubts, resolved }
+        Self { shared, request, is_of_batch: false, phase, consent, doubts, resolved, index_error: None }
     }
 
     /// Marks the change as part of a batch: the batch folds the index.
@@ -144,29 +157,13 @@ impl Change {
         Self { is_of_batch: true, ..self }
     }
 
-    /// Returns the goal of the change.
+    /// Returns the input of a node. Every node reads the phase here and nowhere else, and only once a visit.
     ///
     /// # Errors
-    /// The document is not parsed yet: a defect of the flow.
-    pub(super) fn goal(&self) -> Result<&Goal> {
-        self.goal.as_ref().ok_or_else(|| self.misplaced("a node behind ValidateData"))
-    }
-
-    /// Returns the document and its given metadata; none if the change saves nothing.
-    pub(super) fn given_mut(&mut self) -> Option<(&crate::document::Document, &mut Given)> {
-        match &mut self.goal {
-            Some(Goal::Save { document, given }) => Some((&**document, given)),
-            _ => None,
-        }
-    }
-
-    pub(super) fn set_goal(&mut self, goal: Goal) {
-        self.goal = Some(goal);
-    }
-
-    /// Returns the error for a node that the flow entered in the wrong phase: a defect of the flow.
-    pub(super) fn misplaced(&self, node: &str) -> Error {
-        Error::Internal(format!("{node} was entered while the change is {}", self.phase))
+    /// [`Error::Internal`]: the graph of the flow leads to the node from a phase that is not for it.
+    pub(super) fn input<T>(&self, node: &str, of: impl FnOnce(&ChangePhase) -> Option<T>) -> Result<T> {
+        let phase = &self.phase;
+        of(phase).ok_or_else(|| Error::Internal(format!("{node} was entered while the change is {phase}")))
     }
 
     /// Records that the swap of `plan` landed with this head.
@@ -179,23 +176,27 @@ impl Change {
             self.resolved.how.get_or_insert(How::Overridden);
         }
         let unchanged = plan.version.is_none();
-        self.phase = Phase::Done(Box::new(Written { copy_error, unchanged, ..Written::unchanged(head) }));
-    }
-
-    /// Ends without a change: the stored head is the result.
-    pub(super) fn left_as_it_is(&mut self, head: Head) {
-        self.phase = Phase::Done(Box::new(Written::unchanged(head)));
+        self.phase =
+            ChangePhase::Done(Box::new(Written { copy_error, unchanged, ..Written::unchanged(head) }));
     }
 }
 
-impl fmt::Display for Phase {
+impl ChangePhase {
+    /// Returns the end of a change on top of which nothing has to be written: the stored head is the result.
+    pub(super) fn unchanged(basis: &Basis) -> Self {
+        Self::Done(Box::new(Written::unchanged(basis.stored.head.clone())))
+    }
+}
+
+impl fmt::Display for ChangePhase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Unread { .. } => "unread",
             Self::Refused(_) => "refused",
-            Self::Open => "open",
-            Self::Planned(_) => "planned",
-            Self::LostRace => "behind another swap",
+            Self::Open(_) => "open",
+            Self::Planned { .. } => "planned",
+            Self::LostRace(_) => "behind another swap",
+            Self::InDoubt(_) => "in doubt",
             Self::Conflict(_) => "in conflict",
             Self::Waiting { .. } => "waiting for a lock",
             Self::Keeping { .. } => "keeping an edit",

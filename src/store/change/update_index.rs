@@ -1,9 +1,11 @@
 use std::sync::Arc;
 
-use super::{Change, actions, state::Phase};
+use super::{Change, actions, state::ChangePhase};
 use crate::{
     Error, Result,
     flow::{Action, Failure, Node, Retry, Visit},
+    operation::{is_transient, own_error},
+    register::RETRY,
     store::Shared,
 };
 
@@ -25,17 +27,22 @@ impl Node<Change, Error> for UpdateIndex {
     }
 
     fn retry(&self) -> Retry {
-        Retry::attempts(3)
+        RETRY
     }
 
     fn is_retryable(&self, failure: &Failure<Error>) -> bool {
-        matches!(failure, Failure::Error(error) if error.may_pass())
+        is_transient(failure)
     }
 
     async fn prep(&self, change: &Change, _: Visit<'_>) -> Result<Self::Prep> {
-        let Phase::Done(written) = &change.phase else { return Err(change.misplaced(self.name())) };
-        let due = change.shared.index.remember(&written.head);
-        Ok((Arc::clone(&change.shared), due && !change.is_of_batch))
+        let shared = &change.shared;
+        change.input(self.name(), |phase| match phase {
+            ChangePhase::Done(written) => {
+                let due = shared.index.remember(&written.head);
+                Some((Arc::clone(shared), due && !change.is_of_batch))
+            }
+            _ => None,
+        })
     }
 
     async fn exec(&self, (shared, due): &Self::Prep, _: Visit<'_>) -> Result<Self::Exec> {
@@ -53,10 +60,7 @@ impl Node<Change, Error> for UpdateIndex {
         failure: Failure<Error>,
         _: Visit<'_>,
     ) -> std::result::Result<Self::Exec, Failure<Error>> {
-        match failure {
-            Failure::Error(error) => Ok(Some(error)),
-            timeout @ Failure::Timeout(_) => Err(timeout),
-        }
+        own_error(failure).map(Some)
     }
 
     async fn post(
@@ -66,9 +70,7 @@ impl Node<Change, Error> for UpdateIndex {
         error: Self::Exec,
         _: Visit<'_>,
     ) -> Result<Action> {
-        let is_folded = error.is_none();
-        let Phase::Done(written) = &mut change.phase else { return Err(change.misplaced(self.name())) };
-        written.index_error = error;
-        Ok(if is_folded { actions::SUCCESS } else { actions::INDEX_ERROR })
+        change.index_error = error;
+        Ok(if change.index_error.is_none() { actions::SUCCESS } else { actions::INDEX_ERROR })
     }
 }

@@ -2,9 +2,10 @@ use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Change, actions, place::Place, state::Phase};
+use super::{Change, actions, place::Place, state::ChangePhase};
 use crate::{
     Error, Result,
+    conflict::Goal,
     flow::{Action, Node, Visit},
     format::{Lease, WorkflowId},
     lock::Turn,
@@ -25,6 +26,7 @@ const HANDOVERS: u32 = 100_000;
 pub(super) struct Watch {
     shared: Arc<Shared>,
     id: WorkflowId,
+    goal: Goal,
     lease: Lease,
     /// The place for the wait itself, which may be retried.
     place: Place,
@@ -59,16 +61,17 @@ impl Node<Change, Error> for WaitForLock {
     }
 
     async fn prep(&self, change: &Change, _: Visit<'_>) -> Result<Watch> {
-        let Phase::Waiting { lease, limit } = &change.phase else {
-            return Err(change.misplaced(self.name()));
-        };
-        Ok(Watch {
-            shared: Arc::clone(&change.shared),
-            id: change.request.id.clone(),
-            lease: lease.as_ref().clone(),
-            place: change.consent.place.moved(),
-            limit: *limit,
-            cancel: change.request.cancel.clone(),
+        change.input(self.name(), |phase| match phase {
+            ChangePhase::Waiting { goal, lease, limit } => Some(Watch {
+                shared: Arc::clone(&change.shared),
+                id: change.request.id.clone(),
+                goal: goal.clone(),
+                lease: lease.as_ref().clone(),
+                place: change.consent.place.moved(),
+                limit: *limit,
+                cancel: change.request.cancel.clone(),
+            }),
+            _ => None,
         })
     }
 
@@ -87,9 +90,9 @@ impl Node<Change, Error> for WaitForLock {
         Ok(Waited { time, end, turn })
     }
 
-    async fn post(&self, change: &mut Change, _: Watch, waited: Waited, _: Visit<'_>) -> Result<Action> {
+    async fn post(&self, change: &mut Change, watch: Watch, waited: Waited, _: Visit<'_>) -> Result<Action> {
         change.resolved.waited += waited.time;
-        change.phase = Phase::Open;
+        change.phase = ChangePhase::Open(watch.goal);
         match waited.end {
             // Another client made progress. Only a wait without a handover counts as an answer.
             End::Changed => {
@@ -102,7 +105,7 @@ impl Node<Change, Error> for WaitForLock {
             }
             End::TimedOut => {}
             End::Cancelled => {
-                change.phase = Phase::Failed(Error::Cancelled);
+                change.phase = ChangePhase::Failed(Error::Cancelled);
                 return Ok(actions::CANCELLED);
             }
         }

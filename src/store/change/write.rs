@@ -3,19 +3,22 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::future::join;
-use pflow_backend::{Batch, Commit, Identity, Key, Operation, Outcome, Precondition};
+use pflow_backend::{Batch, Commit, Error as StorageError, Identity, Key, Operation, Outcome, Precondition};
 
 use super::{
     Change, actions,
+    attempt::Attempt,
     plan::{LeasePlan, Plan},
-    state::{Attempt, Phase},
+    state::{ChangePhase, Doubts},
 };
 use crate::{
     Error, Result,
+    conflict::Goal,
     flow::{Action, Failure, Node, Retry, Visit},
     format::{Current, Ended, Head, VersionId, keys},
     lock::{MirrorUpdate, broken},
-    register::{Around, Derived, EncodedHead, RETRY, Swapped, Unsettled, swap_head},
+    operation::{is_transient, own_error},
+    register::{Around, Derived, EncodedHead, HeadSwap, RETRY, Sign, Swapped, swap_head},
     repo::{Objects, unreadable},
     store::{Shared, copy::CopyState},
 };
@@ -34,27 +37,28 @@ use crate::{
 /// a lost head.
 ///
 /// Every attempt has its own version id, so a version in the chain proves that its attempt landed. That
-/// settles an attempt whose reply was lost; see [`Unsettled`].
+/// settles an attempt whose reply was lost; see [`HeadSwap`].
 pub(super) struct WriteAtomic;
 
 #[derive(Debug)]
 pub(super) enum Attempted {
-    Committed {
-        head: Box<Head>,
-        copy_error: Option<Error>,
-    },
+    Committed { head: Box<Head>, copy_error: Option<Error> },
     LostRace,
-    /// The swap may have landed: there was an error, or it was refused in a way that may be a conflict with
-    /// itself.
-    InDoubt {
-        swap: Box<Unsettled>,
-        error: Option<pflow_backend::Error>,
-    },
+    InDoubt { attempt: Box<Attempt>, error: Option<StorageError> },
     Failed(Error),
 }
 
+/// The input of an attempt.
+pub(super) struct ToWrite {
+    shared: Arc<Shared>,
+    goal: Goal,
+    plan: Arc<Plan>,
+    /// The versions and records of earlier attempts of the same change.
+    earlier: Vec<Key>,
+}
+
 impl Node<Change, Error> for WriteAtomic {
-    type Prep = (Arc<Shared>, Arc<Plan>, Vec<Key>);
+    type Prep = ToWrite;
     type Exec = Attempted;
 
     fn name(&self) -> &str {
@@ -71,17 +75,20 @@ impl Node<Change, Error> for WriteAtomic {
 
     /// Retries only what certainly did not happen, and only if the error is transient.
     fn is_retryable(&self, failure: &Failure<Error>) -> bool {
-        matches!(failure, Failure::Error(error) if error.may_pass())
+        is_transient(failure)
     }
 
-    async fn prep(&self, change: &Change, _: Visit<'_>) -> Result<Self::Prep> {
-        let Phase::Planned(plan) = &change.phase else { return Err(change.misplaced(self.name())) };
-        let earlier = change.doubts.open.iter().flat_map(|attempt| attempt.swap.fresh.iter().cloned());
-        Ok((Arc::clone(&change.shared), Arc::clone(plan), earlier.collect()))
+    async fn prep(&self, change: &Change, _: Visit<'_>) -> Result<ToWrite> {
+        let (goal, plan) = change.input(self.name(), |phase| match phase {
+            ChangePhase::Planned { goal, plan } => Some((goal.clone(), Arc::clone(plan))),
+            _ => None,
+        })?;
+        let earlier = change.doubts.open.iter().flat_map(|attempt| attempt.fresh.iter().cloned()).collect();
+        Ok(ToWrite { shared: Arc::clone(&change.shared), goal, plan, earlier })
     }
 
-    async fn exec(&self, (shared, plan, earlier): &Self::Prep, _: Visit<'_>) -> Result<Attempted> {
-        attempt(shared, plan, earlier).await
+    async fn exec(&self, input: &ToWrite, _: Visit<'_>) -> Result<Attempted> {
+        attempt(&input.shared, &input.plan, &input.earlier).await
     }
 
     async fn exec_fallback(
@@ -90,73 +97,71 @@ impl Node<Change, Error> for WriteAtomic {
         failure: Failure<Error>,
         _: Visit<'_>,
     ) -> std::result::Result<Attempted, Failure<Error>> {
-        match failure {
-            Failure::Error(error) => Ok(Attempted::Failed(error)),
-            timeout @ Failure::Timeout(_) => Err(timeout),
-        }
+        own_error(failure).map(Attempted::Failed)
     }
 
     async fn post(
         &self,
         change: &mut Change,
-        (_, plan, _): Self::Prep,
+        ToWrite { goal, plan, .. }: ToWrite,
         attempted: Attempted,
         _: Visit<'_>,
     ) -> Result<Action> {
-        match attempted {
+        let (phase, action) = match attempted {
             Attempted::Committed { head, copy_error } => {
                 // Only one swap of a version can land, so the attempts that named the same version are dead.
                 // See `Fate` for which of their objects may be deleted.
-                let open = std::mem::take(&mut change.doubts.open).into_iter().map(|attempt| attempt.swap);
-                let superseded = std::mem::take(&mut change.doubts.superseded);
-                for dead in open.chain(superseded) {
-                    if dead.head.generation() <= head.generation() {
+                let Doubts { open, superseded, .. } = std::mem::take(&mut change.doubts);
+                for dead in open.iter().chain(&superseded) {
+                    if dead.swap.head.generation() <= head.generation() {
                         dead.clear(&change.shared.objects).await;
                     }
                 }
                 change.landed(&plan, *head, copy_error);
-                Ok(actions::UPDATE_INDEX)
+                return Ok(actions::UPDATE_INDEX);
             }
-            Attempted::LostRace => {
-                change.phase = Phase::LostRace;
-                Ok(actions::HANDLE_CONFLICT)
-            }
-            Attempted::InDoubt { swap, error } => {
-                change.doubts.open.push(Attempt { swap: *swap, plan });
+            Attempted::LostRace => (ChangePhase::LostRace(goal), actions::HANDLE_CONFLICT),
+            Attempted::InDoubt { attempt, error } => {
+                change.doubts.open.push(*attempt);
                 let goes_on = change.doubts.tries.doubt(error);
-                change.phase = Phase::LostRace;
-                Ok(if goes_on { actions::HANDLE_CONFLICT } else { actions::WRITE_ERROR })
+                let action = if goes_on { actions::HANDLE_CONFLICT } else { actions::WRITE_ERROR };
+                (ChangePhase::InDoubt(goal), action)
             }
-            Attempted::Failed(error) => {
-                change.phase = Phase::Failed(error);
-                Ok(actions::WRITE_ERROR)
-            }
-        }
+            Attempted::Failed(error) => (ChangePhase::Failed(error), actions::WRITE_ERROR),
+        };
+        change.phase = phase;
+        Ok(action)
     }
 }
 
 /// Makes one attempt. `earlier` are the versions and records of earlier attempts of the same change.
-async fn attempt(shared: &Shared, plan: &Plan, earlier: &[Key]) -> Result<Attempted> {
+async fn attempt(shared: &Shared, plan: &Arc<Plan>, earlier: &[Key]) -> Result<Attempted> {
     let objects = &shared.objects;
-    let head = plan.stored.head.next(objects.environment.new_id());
-    let (head, fresh) = with_version(shared, plan, head)?;
-    let environment = &objects.environment;
-    let head = with_lease(&plan.lease, plan.breaks.is_some(), head, environment.identity(), objects.now());
+    let (head, fresh) = with_version(shared, plan)?;
+    let identity = objects.environment.identity();
+    let head = with_lease(&plan.lease, plan.breaks.is_some(), head, identity, objects.now());
     let mirror = mirror(objects, plan, &head).await?;
     let after = copies(objects, plan, &head, mirror.write)?;
-    let next = EncodedHead::of(&head)?;
-    let is_first = plan.stored.head.current.is_none();
-    let is_put = is_first && !objects.traits.atomic_batch;
-    if is_put {
-        put_first(shared, &head, &fresh, earlier).await?;
-    } else if is_first {
-        shared.index.refuse_hurt(&head.id, earlier).await?;
-    }
-    let before = if is_put { Vec::new() } else { puts(&fresh) };
-    let around = Around { before, beside: mirror.keep, after: after.clone() };
-    let base = plan.stored.head.generation();
+    let attempt = Attempt {
+        fresh: fresh.iter().map(|put| put.key().clone()).collect(),
+        swap: HeadSwap { named: plan.stored.version.clone(), sign: sign(plan, &head), head },
+        after: after.clone(),
+        plan: Arc::clone(plan),
+    };
+    let next = EncodedHead::of(&attempt.swap.head)?;
+    let (before, is_put) = if plan.stored.head.current.is_some() {
+        (fresh, false)
+    } else if objects.traits.atomic_batch {
+        shared.index.refuse_hurt(&attempt.swap.head.id, earlier).await?;
+        (fresh, false)
+    } else {
+        put_first(shared, &attempt, fresh, earlier).await?;
+        (Vec::new(), true)
+    };
+    let around = Around { before, beside: mirror.keep, after };
     match swap_head(objects, plan.stored.version.as_ref(), next, around).await {
         Swapped::Landed(_, derived) => {
+            let head = Box::new(attempt.swap.head);
             let copy_error = match derived {
                 Derived::InPlace => None,
                 Derived::Changed => {
@@ -165,29 +170,34 @@ async fn attempt(shared: &Shared, plan: &Plan, earlier: &[Key]) -> Result<Attemp
                 }
                 Derived::Failed(error) => Some(Error::Storage(error)),
             };
-            Ok(Attempted::Committed { head: Box::new(head), copy_error })
+            Ok(Attempted::Committed { head, copy_error })
         }
         // The swap did not happen and never will, so nothing will ever refer to this version.
         Swapped::Lost { leaves } => {
             if leaves || is_put {
-                clear(objects, base, &head, &fresh).await;
+                attempt.clear_unless_found(objects).await;
             }
             Ok(Attempted::LostRace)
         }
         Swapped::Failed { error, leaves } => {
             if leaves || is_put {
-                clear(objects, base, &head, &fresh).await;
+                attempt.clear_unless_found(objects).await;
             }
             Err(Error::Storage(error))
         }
-        Swapped::InDoubt(error) => {
-            let fresh = fresh.into_iter().map(|(key, _)| key).collect();
-            let swap = Unsettled { named: plan.stored.version.clone(), head, fresh, after };
-            Ok(Attempted::InDoubt { swap: Box::new(swap), error })
-        }
+        Swapped::InDoubt(error) => Ok(Attempted::InDoubt { attempt: Box::new(attempt), error }),
         Swapped::Unknown(source) => {
-            Err(Error::OutcomeUnknown { what: format!("the change of {}", head.id), source })
+            Err(Error::OutcomeUnknown { what: format!("the change of {}", attempt.swap.head.id), source })
         }
+    }
+}
+
+/// Returns what shows in a later head that the swap to `head` has landed.
+fn sign(plan: &Plan, head: &Head) -> Option<Sign> {
+    let version = plan.version.as_ref().and(head.current.as_ref()).map(|current| &current.record);
+    match version {
+        Some(record) => Some(Sign::Version((record.generation, record.version_id.clone()))),
+        None => head.lease.as_ref().map(|lease| Sign::Lease(lease.id.clone())),
     }
 }
 
@@ -197,68 +207,28 @@ async fn attempt(shared: &Shared, plan: &Plan, earlier: &[Key]) -> Result<Attemp
 ///
 /// # Errors
 /// Errors of the puts and of the look. The swap was not sent, so the objects are garbage and are deleted.
-async fn put_first(shared: &Shared, head: &Head, fresh: &Fresh, earlier: &[Key]) -> Result<()> {
-    let objects = &shared.objects;
-    let own: Vec<Key> = fresh.iter().map(|(key, _)| key).chain(earlier).cloned().collect();
-    let batch = Batch::new().stage(puts(fresh));
-    let (put, looked) = join(objects.backend.commit(batch), shared.index.refuse_hurt(&head.id, &own)).await;
+async fn put_first(shared: &Shared, attempt: &Attempt, fresh: Vec<Operation>, earlier: &[Key]) -> Result<()> {
+    let (objects, id) = (&shared.objects, &attempt.swap.head.id);
+    let own = [attempt.fresh.as_slice(), earlier].concat();
+    let batch = Batch::new().stage(fresh);
+    let (put, looked) = join(objects.backend.commit(batch), shared.index.refuse_hurt(id, &own)).await;
     let put = match put {
         Ok(Commit::Committed(_)) => Ok(()),
         // The ids are new, so the storage is at fault.
-        Ok(refused) => Err(Error::Internal(format!("a new version of {} was refused: {refused:?}", head.id))),
+        Ok(refused) => Err(Error::Internal(format!("a new version of {id} was refused: {refused:?}"))),
         Err(error) => Err(Error::Storage(error.with_outcome(Outcome::NotApplied { applied: 0 }))),
     };
     let ready = looked.and(put);
     if ready.is_err() {
-        clear(objects, 0, head, fresh).await;
+        attempt.clear_unless_found(objects).await;
     }
     ready
 }
 
-/// Deletes the objects of an attempt on top of generation `base` whose swap certainly did not happen.
-///
-/// IMPORTANT: reads the head first. A person may have removed or restored the head since, and a repair may
-/// then have moved it to this very version. If the head is behind `base`, or may contain the version, the
-/// objects are kept.
-async fn clear(objects: &Objects, base: u64, head: &Head, fresh: &Fresh) {
-    match objects.head(&head.id).await {
-        Ok(stored) if stored.head.generation() >= base && !may_have(&stored.head, head) => {}
-        Ok(_) => {
-            tracing::warn!(id = %head.id, "its head may have the version or was put back: what a lost attempt left stays");
-            return;
-        }
-        Err(error) => {
-            tracing::debug!(id = %head.id, %error, "what a lost attempt left stays until it is collected");
-            return;
-        }
-    }
-    let garbage = Batch::new().stage(fresh.iter().map(|(key, _)| Operation::delete(key.clone())));
-    if let Err(error) = objects.backend.commit(garbage).await {
-        tracing::debug!(id = %head.id, %error, "what a lost attempt left stays until it is collected");
-    }
-}
-
-/// Whether the version of `attempt` may be in the chain of `now`. The chain is read only as far as the head
-/// remembers it; beyond that the answer is yes.
-fn may_have(now: &Head, attempt: &Head) -> bool {
-    let (Some(now), Some(ours)) = (&now.current, &attempt.current) else { return false };
-    let (generation, version_id) = (ours.record.generation, &ours.record.version_id);
-    let mut remembered = now.lineage().skip_while(|known| known.generation > generation);
-    match remembered.next() {
-        Some(known) => known.version_id == *version_id,
-        None => true,
-    }
-}
-
-fn puts(fresh: &Fresh) -> Vec<Operation> {
-    fresh.iter().map(|(key, bytes)| Operation::put(key.clone(), bytes.clone()).absent().fresh()).collect()
-}
-
-type Fresh = Vec<(Key, Bytes)>;
-
-/// Returns the head with the new version, on top of the edit that it keeps, and the objects that must be in
-/// place before it.
-fn with_version(shared: &Shared, plan: &Plan, mut head: Head) -> Result<(Head, Fresh)> {
+/// Returns the next head with the new version, on top of the edit that it keeps, and the writes of the objects
+/// that must be in place before it.
+fn with_version(shared: &Shared, plan: &Plan) -> Result<(Head, Vec<Operation>)> {
+    let mut head = plan.stored.head.next(shared.objects.environment.new_id());
     let mut fresh = Vec::new();
     for draft in plan.kept.iter().chain(&plan.version) {
         let version_id = VersionId::of_new(shared.objects.environment.new_id());
@@ -270,7 +240,8 @@ fn with_version(shared: &Shared, plan: &Plan, mut head: Head) -> Result<(Head, F
         let (object, record_hash) =
             record.encode(&head.id, &draft.content).map_err(|source| unreadable(&key, source))?;
         head.current = Some(Current::after(head.current.as_ref(), record, record_hash));
-        fresh.extend([(key, object), (pending, Bytes::new())]);
+        let put = |(key, bytes)| Operation::put(key, bytes).absent().fresh();
+        fresh.extend([(key, object), (pending, Bytes::new())].map(put));
     }
     Ok((head, fresh))
 }

@@ -43,7 +43,7 @@ fn document(text: &str) -> Document {
 
 /// A save of this document.
 fn goal(text: &str) -> Goal {
-    Goal::Save { document: Box::new(document(text)), given: Given::default() }
+    Goal::Save { document: std::sync::Arc::new(document(text)), given: Given::default() }
 }
 
 /// A basis at this generation with the content `old`, made an hour ago.

@@ -1,0 +1,240 @@
+use pflow_backend::Version;
+
+use crate::{
+    Result,
+    format::{Ancestor, Head, LeaseId, keys},
+    repo::{Objects, StoredHead, VersionName, corrupt},
+};
+
+/// A swap of a head that was sent, as far as it takes to settle it. It is in doubt if its reply was lost, or
+/// if it was refused in a way that may be a conflict with itself.
+///
+/// Invariant: every swap names the version of the head that it replaces, and no version of a head ever
+/// recurs, because each rewrite has a fresh nonce. So once a read returns any head other than the named one,
+/// the swap has landed or never will, and it has landed if and only if its [`Sign`] is in the head that was
+/// read. Nothing else decides this: no clock and no error code. Icechunk and Delta check their commits with
+/// the same protocol; the chain takes the place of their log. A person can restore an older head; then the
+/// version of a swap that did land is not in the chain. So the versions of a swap are deleted only if the
+/// head has reached their generation by another version.
+///
+/// While the head is still the named one, a further swap on top of it settles this one: only one of the two
+/// can land.
+#[derive(Debug, Clone)]
+pub(crate) struct HeadSwap {
+    /// The version of the head that the swap named; none: the head did not exist.
+    pub(crate) named: Option<Version>,
+    /// The head that it writes.
+    pub(crate) head: Head,
+    /// None if only its nonce shows.
+    pub(crate) sign: Option<Sign>,
+}
+
+/// What shows in a later head that a swap has landed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Sign {
+    /// Its version, in the chain.
+    Version(VersionName),
+    /// The lease that it grants. If the head no longer has it, that has the same consequences as a swap that
+    /// never landed.
+    Lease(LeaseId),
+    /// The absence of the lease that it ends. That alone does not tell who ended it. But a client that takes
+    /// a lease away from its holder records that in `head.ended`. So the swap ended the lease if and only if
+    /// `head.ended` is the value that the swap writes: its own record after a break, the previous record
+    /// after a release. If another lease was taken away since, `head.ended` has a different value. Then it is
+    /// unknown who ended this one, and it counts as ended by another client.
+    LeaseGone(LeaseId),
+}
+
+/// The outcome of a swap, as decided by a read of the head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is in place, or was and later changes build on it.
+    Landed,
+    /// It did not land and never will: the head shows another version of its generation, or not its lease.
+    Dead,
+    /// The head has changed, so the swap cannot land any more, but the head has not reached its generation.
+    /// The swap may have landed before a person restored an older head over it. So its versions are kept.
+    Superseded,
+    /// The head is still the one that the swap named: it may still land.
+    Open,
+}
+
+/// The part of the outcome that the head alone decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ByHead {
+    Decided(Fate),
+    /// The generation is older than the head remembers: the chain must be read behind `oldest` to see whether
+    /// it has the version `name`.
+    Further {
+        name: VersionName,
+        oldest: Ancestor,
+    },
+}
+
+fn told(landed: bool) -> Fate {
+    if landed { Fate::Landed } else { Fate::Dead }
+}
+
+impl HeadSwap {
+    /// Returns the outcome of the swap according to the head, which was read after it.
+    ///
+    /// # Errors
+    /// The chain cannot be read back that far.
+    pub(crate) async fn fate(&self, objects: &Objects, stored: &StoredHead) -> Result<Fate> {
+        let ((generation, version_id), oldest) = match self.fate_by_head(stored) {
+            ByHead::Decided(fate) => return Ok(fate),
+            ByHead::Further { name, oldest } => (name, oldest),
+        };
+        let id = &stored.head.id;
+        let mut walk = objects.walk(id, &oldest);
+        while let Some(version) = walk.parent(objects).await? {
+            if version.record.generation <= generation {
+                return Ok(told(version.record.version_id == version_id));
+            }
+        }
+        let reason = format!("its chain cannot be read back to generation {generation}");
+        Err(corrupt(&keys::head(id), reason))
+    }
+
+    /// Decides the outcome as far as the head itself remembers. Pure, so that tests can cover every case.
+    pub(crate) fn fate_by_head(&self, stored: &StoredHead) -> ByHead {
+        ByHead::Decided(if stored.version == self.named {
+            Fate::Open
+        } else if stored.head.nonce == self.head.nonce {
+            Fate::Landed
+        } else {
+            let held = stored.head.lease.as_ref().map(|lease| &lease.id);
+            match &self.sign {
+                None => Fate::Dead,
+                Some(Sign::Lease(granted)) => told(held == Some(granted)),
+                Some(Sign::LeaseGone(gone)) => {
+                    told(held != Some(gone) && stored.head.ended == self.head.ended)
+                }
+                Some(Sign::Version(name)) => return in_chain(name, &stored.head),
+            }
+        })
+    }
+}
+
+fn in_chain(name: &VersionName, head: &Head) -> ByHead {
+    let (generation, version_id) = name;
+    let Some(current) = head.current.as_ref().filter(|now| now.record.generation >= *generation) else {
+        return ByHead::Decided(Fate::Superseded);
+    };
+    let mut oldest = Ancestor::of(&current.record, current.record_hash);
+    for ancestor in current.lineage() {
+        if ancestor.generation == *generation {
+            return ByHead::Decided(told(ancestor.version_id == *version_id));
+        }
+        oldest = ancestor;
+    }
+    ByHead::Further { name: name.clone(), oldest }
+}
+
+#[cfg(test)]
+mod tests {
+    use pflow_backend::{Environment, ManualEnvironment};
+
+    use super::*;
+    use crate::{
+        document::ContentHash,
+        format::{Current, Ended, Lease, VersionId, WorkflowId, version::tests::record},
+    };
+
+    fn version_id(letter: char) -> VersionId {
+        VersionId::parse(letter.to_string().repeat(26)).unwrap()
+    }
+
+    /// Returns a head with this chain: one letter for the version of each generation.
+    fn head(chain: &str) -> Head {
+        let mut head = Head { nonce: "theirs".to_owned(), ..Head::new(WorkflowId::parse("a").unwrap()) };
+        for (generation, letter) in (1..).zip(chain.chars()) {
+            let mut record = record(generation, b"x");
+            record.version_id = version_id(letter);
+            head.current = Some(Current::after(head.current.as_ref(), record, ContentHash::of(b"line")));
+        }
+        head
+    }
+
+    /// Returns a head with this lease, after which a lease was taken away by `ended`.
+    fn leased(lease: Option<&str>, ended: Option<&str>) -> Head {
+        let environment = ManualEnvironment::new(1);
+        let (identity, now) = (environment.identity(), environment.now());
+        let lease = lease.map(|name| {
+            let (id, minute) = (LeaseId::parse(name).unwrap(), std::time::Duration::from_secs(60));
+            Lease::grant(id, 1, "edit".to_owned(), None, identity, now, minute)
+        });
+        let ended = ended.map(|by| Ended {
+            lease_id: LeaseId::parse("held").unwrap(),
+            how: Ended::BROKEN.to_owned(),
+            by: by.to_owned(),
+            at: now,
+        });
+        Head { lease, ended, ..head("a") }
+    }
+
+    #[test]
+    fn fate_is_decided_by_the_head_alone() {
+        use Fate::{Dead, Landed, Open, Superseded};
+        let lease = |name: &str| LeaseId::parse(name).unwrap();
+        let version = || Some(Sign::Version((2, version_id('b'))));
+        let (held, gone) = (|| Some(Sign::Lease(lease("mine"))), || Some(Sign::LeaseGone(lease("held"))));
+        let ours = |head: Head| Head { nonce: "ours".to_owned(), ..head };
+        let (named, later) = (Some("named"), Some("later"));
+        for (sign, stored, at, fate) in [
+            (version(), head("a"), named, Open),
+            (version(), ours(head("ab")), later, Landed),
+            (version(), head("ab"), later, Landed),
+            (version(), head("abc"), later, Landed),
+            (version(), head("ac"), later, Dead),
+            (version(), head("acd"), later, Dead),
+            // The fence of a fold, or a person put an older head back, or removed it.
+            (version(), head("a"), later, Superseded),
+            (version(), head(""), later, Superseded),
+            (version(), head(""), None, Superseded),
+            (held(), leased(None, None), named, Open),
+            (held(), ours(leased(None, None)), later, Landed),
+            (held(), leased(Some("mine"), None), later, Landed),
+            (held(), leased(Some("other"), None), later, Dead),
+            (held(), leased(None, None), later, Dead),
+            (gone(), leased(Some("held"), None), named, Open),
+            (gone(), leased(None, Some("me")), later, Landed),
+            (gone(), leased(Some("next"), Some("me")), later, Landed),
+            (gone(), leased(Some("held"), Some("me")), later, Dead),
+            (gone(), leased(None, Some("other")), later, Dead),
+            (gone(), leased(None, None), later, Dead),
+            (None, head("ab"), named, Open),
+            (None, ours(head("ab")), later, Landed),
+            (None, head("ab"), later, Dead),
+        ] {
+            let swap =
+                HeadSwap { named: named.map(Version::new), head: ours(leased(None, Some("me"))), sign };
+            let stored = StoredHead { head: stored, version: at.map(Version::new) };
+            assert_eq!(swap.fate_by_head(&stored), ByHead::Decided(fate), "{:?} {stored:?}", swap.sign);
+        }
+    }
+
+    #[test]
+    fn creation_of_a_head_may_land_while_there_is_none() {
+        let swap = HeadSwap { named: None, head: head("a"), sign: Some(Sign::Version((1, version_id('a')))) };
+        let stored = StoredHead { head: head(""), version: None };
+        assert_eq!(swap.fate_by_head(&stored), ByHead::Decided(Fate::Open));
+    }
+
+    #[test]
+    fn chain_is_read_for_generations_that_the_head_does_not_remember() {
+        let stored = StoredHead { head: head(&"c".repeat(40)), version: Some(Version::new("later")) };
+        for (generation, is_remembered) in [(7, false), (8, true)] {
+            let name = (generation, version_id('b'));
+            let sign = Some(Sign::Version(name.clone()));
+            let ours = Head { nonce: "ours".to_owned(), ..head("ab") };
+            let swap = HeadSwap { named: Some(Version::new("named")), head: ours, sign };
+            match swap.fate_by_head(&stored) {
+                ByHead::Decided(fate) => assert_eq!((fate, is_remembered), (Fate::Dead, true)),
+                ByHead::Further { name: sought, oldest } => {
+                    assert_eq!((sought, oldest.generation, is_remembered), (name, 8, false));
+                }
+            }
+        }
+    }
+}

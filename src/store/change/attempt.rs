@@ -1,0 +1,77 @@
+use std::sync::Arc;
+
+use pflow_backend::{Batch, Commit, Key, Operation};
+
+use super::plan::Plan;
+use crate::{
+    Error,
+    register::{ByHead, Fate, HeadSwap},
+    repo::{Objects, StoredHead},
+};
+
+/// One attempt to write a plan: its swap, and the objects around it.
+#[derive(Debug, Clone)]
+pub(super) struct Attempt {
+    pub(super) swap: HeadSwap,
+    /// The objects that it wrote before the head; garbage if it did not land.
+    pub(super) fresh: Vec<Key>,
+    /// The objects to write after it: the copies, the mirror of the lease, the record of a break.
+    pub(super) after: Vec<Operation>,
+    pub(super) plan: Arc<Plan>,
+}
+
+impl Attempt {
+    /// Writes the copies after a swap that landed without them, unless the head has changed since.
+    ///
+    /// # Errors
+    /// The copies could not be written.
+    pub(super) async fn finish(&self, objects: &Objects, stored: &StoredHead) -> Result<(), Error> {
+        let head = &self.swap.head;
+        if stored.head.nonce != head.nonce {
+            return Ok(());
+        }
+        match objects.backend.commit(Batch::new().stage(self.after.iter().cloned())).await {
+            Ok(Commit::Committed(_)) => {}
+            Ok(refused) => tracing::debug!(id = %head.id, ?refused, "the copies changed meanwhile"),
+            Err(error) => return Err(Error::Storage(error)),
+        }
+        Ok(())
+    }
+
+    /// Deletes the objects of a dead attempt. What cannot be deleted remains until garbage collection.
+    pub(super) async fn clear(&self, objects: &Objects) {
+        if self.fresh.is_empty() {
+            return;
+        }
+        let garbage = Batch::new().stage(self.fresh.iter().cloned().map(Operation::delete));
+        if let Err(error) = objects.backend.commit(garbage).await {
+            tracing::debug!(id = %self.swap.head.id, %error, "what a lost attempt left stays until it is collected");
+        }
+    }
+
+    /// Deletes the objects of an attempt whose swap certainly did not happen.
+    ///
+    /// IMPORTANT: reads the head first. A person may have removed or restored the head since, and a repair may
+    /// then have moved it to this very version. If the head is behind the one that the attempt was built on,
+    /// or may contain the version, the objects are kept.
+    pub(super) async fn clear_unless_found(&self, objects: &Objects) {
+        let id = &self.swap.head.id;
+        let stored = match objects.head(id).await {
+            Ok(stored) => stored,
+            Err(error) => {
+                tracing::debug!(%id, %error, "what a lost attempt left stays until it is collected");
+                return;
+            }
+        };
+        let base = self.plan.stored.head.generation();
+        match self.swap.fate_by_head(&stored) {
+            ByHead::Decided(Fate::Open | Fate::Dead) => self.clear(objects).await,
+            ByHead::Decided(Fate::Superseded) if stored.head.generation() >= base => {
+                self.clear(objects).await;
+            }
+            ByHead::Decided(Fate::Superseded | Fate::Landed) | ByHead::Further { .. } => {
+                tracing::warn!(%id, "its head may have the version or was put back: what a lost attempt left stays");
+            }
+        }
+    }
+}
