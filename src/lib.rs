@@ -33,9 +33,9 @@ mod store;
 mod text_form;
 
 pub use conflict::{error::Conflict, expect::Expect};
-pub use error::{Error, ErrorKind, NoContent, Result};
+pub use error::{Error, ErrorKind, NoContent, Result, Unreadable};
 pub use format::{id::WorkflowId, lease::LeaseId};
-pub use index::{Entry, Query, Sort, Unreadable};
+pub use index::{Entry, Query, Sort};
 pub use lock::{guard::LeaseGuard, request::LeaseRequest};
 pub use remedy::Remedy;
 pub use store::{

@@ -6,14 +6,14 @@ use std::{
 use pflow_backend::{Batch, Environment, Key, Operation as Write};
 
 use super::{
-    Entry, Index, Unreadable, export,
+    Entry, Index, export,
     findings::Findings,
     parts::{Part, encode_base},
     pending::Pending,
     table::{Entries, Table, apply, from_heads},
 };
 use crate::{
-    Error, Result,
+    Error, Result, Unreadable,
     format::{WorkflowId, keys},
     register::{Around, Derived, Swapped, swap},
     repo::{Objects, Traits, unreadable},

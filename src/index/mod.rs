@@ -33,7 +33,6 @@ mod remembered;
 mod settle;
 mod table;
 mod texts;
-mod unreadable;
 mod view;
 
 use bytes::Bytes;
@@ -49,7 +48,6 @@ pub use entry::Entry;
 pub(crate) use fold::Policy;
 pub use query::{Query, Sort};
 pub(crate) use table::Lost;
-pub use unreadable::Unreadable;
 pub(crate) use view::Index;
 
 /// The root of the index of a store that has no workflows yet.

@@ -4,12 +4,12 @@ use futures::{StreamExt, stream};
 use pflow_backend::{Key, Version};
 
 use super::{
-    Entry, Unreadable,
+    Entry,
     parts::{Part, Root, Segment, decode_base},
     texts::Texts,
 };
 use crate::{
-    Error, Result,
+    Error, Result, Unreadable,
     document::ContentHash,
     format::{FormatError, WorkflowId, keys},
     repo::{Objects, unreadable},

@@ -9,14 +9,14 @@ use std::{
 use pflow_backend::Version;
 
 use super::{
-    Entry, Unreadable,
+    Entry,
     parts::Root,
     pending::Pending,
     table::{Entries, Lost, Table, apply},
     texts::Texts,
 };
 use crate::{
-    Result,
+    Result, Unreadable,
     format::{Head, WorkflowId},
     gate::Gate,
     repo::Objects,

@@ -14,9 +14,8 @@ use super::{
     mirror::{Mirror, Pair},
 };
 use crate::{
-    Error, Result,
+    Error, Result, Unreadable,
     format::{Ended, Head, Lease, WorkflowId, keys},
-    index::Unreadable,
     lease::Standing,
 };
 

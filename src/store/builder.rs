@@ -11,7 +11,11 @@ use pflow_backend_fs::LostTail;
 #[cfg(feature = "object")]
 use pflow_backend_object::ObjectOptions;
 
-use super::{Diagnosis, Location, Repaired, Store, open::Opening, settings::Settings};
+use super::{
+    Diagnosis, Location, Repaired, Store,
+    open::{Opening, Place},
+    settings::Settings,
+};
 use crate::{Error, Result, document::Limits};
 
 /// Where a store is and how it is to be used. [`Store::builder`] and [`Store::on`] begin one; [`open`] or
@@ -40,12 +44,6 @@ pub struct StoreBuilder {
     place: Result<Place>,
     environment: Option<Arc<dyn Environment>>,
     settings: Settings,
-}
-
-#[derive(Debug)]
-pub(super) enum Place {
-    At(Location),
-    On(Arc<dyn StorageBackend>),
 }
 
 impl Store {

@@ -22,7 +22,7 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Location {
-    /// A folder on a local disk. Without the feature `disk` it cannot be opened.
+    /// A folder on a local disk. Without the feature `fs` it cannot be opened.
     Folder(PathBuf),
     /// The memory of this process; each one is new and empty.
     Memory,

@@ -9,7 +9,6 @@ use pflow_backend_object::{ObjectBackend, ObjectOptions, ObjectUrl};
 
 use super::{
     Location, Shared, Store,
-    builder::Place,
     change::Flows,
     folder,
     place::{is_empty, own_config, without_config},
@@ -24,6 +23,13 @@ use crate::{
     register::{Around, Derived, Swapped, swap},
     repo::{Objects, unreadable},
 };
+
+/// Where a storage is.
+#[derive(Debug)]
+pub(super) enum Place {
+    At(Location),
+    On(Arc<dyn StorageBackend>),
+}
 
 /// A storage on which a store is to be opened or created.
 pub(super) struct Opening {
@@ -146,7 +152,8 @@ impl Opening {
     }
 
     pub(super) fn with(self, config: Config) -> Result<Store> {
-        let shared = Arc::new(Shared::new(self, config)?);
+        let Self { objects, location, folder, settings } = self;
+        let shared = Arc::new(Shared::new(objects, settings, location, folder, config)?);
         Ok(Store { shared, flows: Arc::new(Flows::build()?) })
     }
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{SaveRequest, change::Request};
+use super::change::Request;
 use crate::{
     Result,
     conflict::{ConflictResolver, Expect},
@@ -35,7 +35,7 @@ pub(super) fn check_message(request: &Request) -> Result<()> {
 
 /// The options that every request to change a workflow has.
 macro_rules! change_options {
-    ($($request:ident),+) => { $(
+    ($request:ident) => {
         impl $request {
             /// Sets the message for the history, at most 4,096 bytes.
             #[must_use]
@@ -86,7 +86,9 @@ macro_rules! change_options {
                 self
             }
         }
-    )+ };
+    };
 }
 
-change_options!(SaveRequest, ChangeRequest);
+pub(super) use change_options;
+
+change_options!(ChangeRequest);

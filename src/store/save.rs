@@ -1,18 +1,19 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use pflow_backend::Environment;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Store,
     change::{Change, Request, Task, Written},
-    request::check_message,
+    request::{change_options, check_message},
 };
 use crate::{
     Error, Result,
-    conflict::{Expect, Resolved},
+    conflict::{ConflictResolver, Expect, Resolved},
     document::{ContentHash, MAX_DESCRIPTION_BYTES, MAX_NAME_BYTES, MAX_TAG_BYTES, MAX_TAGS},
-    format::{Given, Lease, LeaseRef, VersionRecord, WorkflowId, check_text},
+    format::{Given, Lease, LeaseId, LeaseRef, VersionRecord, WorkflowId, check_text},
     lock::LeaseRequest,
 };
 
@@ -133,6 +134,8 @@ impl SaveRequest {
         Ok((request, Task::Save { document: content, given }))
     }
 }
+
+change_options!(SaveRequest);
 
 impl Store {
     /// Saves a workflow as a new generation, which is durable when this returns.

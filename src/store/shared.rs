@@ -4,7 +4,7 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
-use super::{open::Opening, settings::Settings, upkeep::Upkeep};
+use super::{settings::Settings, upkeep::Upkeep};
 use crate::{
     Error, Result,
     format::Config,
@@ -31,8 +31,13 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(opening: Opening, config: Config) -> Result<Self> {
-        let Opening { objects, location, folder, settings } = opening;
+    pub(super) fn new(
+        objects: Objects,
+        settings: Settings,
+        location: String,
+        folder: Option<PathBuf>,
+        config: Config,
+    ) -> Result<Self> {
         let gate = Arc::new(Gate::enter(objects.clone(), location, config)?);
         let policy = Policy::of(objects.traits).with(settings.fold_after, settings.fold_behind);
         let index = Arc::new(Index::new(objects.clone(), gate.clone(), policy));

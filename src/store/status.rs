@@ -9,9 +9,9 @@ use super::{
     verify::{Depth, Finding},
 };
 use crate::{
-    Error, Result,
+    Error, Result, Unreadable,
     format::{WorkflowId, keys},
-    index::{Query, Unreadable},
+    index::Query,
     lock::LockState,
 };
 

@@ -1,13 +1,20 @@
+//! The error of the store.
+
+mod kind;
+mod unreadable;
+
 use pflow_backend::{EnvironmentError, ErrorKind as StorageErrorKind, Outcome};
 
 use crate::{
     conflict::Conflict,
     document::DocumentError,
     format::{FormatError, InvalidId, InvalidLeaseId, LeaseId, WorkflowId, keys},
-    index::Unreadable,
     merge::TooMuch,
     remedy::Remedy,
 };
+
+pub use kind::ErrorKind;
+pub use unreadable::Unreadable;
 
 /// A result of this crate, unless another type of error is named.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -213,34 +220,6 @@ pub enum NoContent {
     Pruned,
     /// The generation is a deletion; the previous one has the content.
     Deletion,
-}
-
-/// What a caller can do about an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ErrorKind {
-    /// Correct the call.
-    Usage,
-    /// Correct the document or the id.
-    Refused,
-    /// Create it, or use another name.
-    NotFound,
-    /// Wait for the lock, or acquire it again.
-    Locked,
-    /// Read the current state, then decide.
-    Conflict,
-    /// Do not write. Verify, and restore from a copy.
-    Corrupt,
-    /// Use another storage.
-    Unsafe,
-    /// Read, then decide whether to repeat.
-    OutcomeUnknown,
-    /// Use a newer program.
-    Incompatible,
-    /// The caller cancelled.
-    Cancelled,
-    /// Nothing changed; the message has the reason.
-    Failed,
 }
 
 impl Error {

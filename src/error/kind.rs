@@ -1,0 +1,27 @@
+/// What a caller can do about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Correct the call.
+    Usage,
+    /// Correct the document or the id.
+    Refused,
+    /// Create it, or use another name.
+    NotFound,
+    /// Wait for the lock, or acquire it again.
+    Locked,
+    /// Read the current state, then decide.
+    Conflict,
+    /// Do not write. Verify, and restore from a copy.
+    Corrupt,
+    /// Use another storage.
+    Unsafe,
+    /// Read, then decide whether to repeat.
+    OutcomeUnknown,
+    /// Use a newer program.
+    Incompatible,
+    /// The caller cancelled.
+    Cancelled,
+    /// Nothing changed; the message has the reason.
+    Failed,
+}
