@@ -25,6 +25,7 @@ every_backend!(
     break_of_a_long_lease_is_noticed_soon,
     close_waits_for_releases,
     abandoned_acquire_leaves_no_lease,
+    acquire_that_is_abandoned_before_its_swap_starts_none,
     break_is_recorded_and_hits_only_the_named_lease,
 );
 
@@ -322,6 +323,30 @@ async fn close_waits_for_releases(site: Site) {
     // The time may have advanced faster than the guard was renewed.
     held.ensure().await.unwrap();
     held.release().await.unwrap();
+}
+
+async fn acquire_that_is_abandoned_before_its_swap_starts_none(site: Site) {
+    let store = site.store().await;
+    let (start, started) = tokio::sync::oneshot::channel::<()>();
+    let asking = tokio::spawn({
+        let store = store.clone();
+        async move {
+            started.await.unwrap();
+            store.acquire(&id("a"), request()).await
+        }
+    });
+    let (gone, is_gone) = tokio::sync::oneshot::channel();
+    // The caller is gone when the head is read, and the head is read before the swap.
+    site.probe.at_call(0, move || async move {
+        asking.abort();
+        assert!(asking.await.unwrap_err().is_cancelled());
+        gone.send(()).unwrap();
+    });
+    start.send(()).unwrap();
+    is_gone.await.unwrap();
+    store.close().await.unwrap();
+    let state = site.other_store(2).await.lock_state(&id("a")).await.unwrap();
+    assert_eq!((state.lease, state.fence), (None, 0));
 }
 
 async fn abandoned_acquire_leaves_no_lease(site: Site) {

@@ -34,7 +34,7 @@ async fn use_everything(store: &Store, name: &str) {
     store.undelete(ChangeRequest::new(id(name), Expect::Any)).await.unwrap();
     store.reindex().await.unwrap();
     assert!(listed(store).await.contains(&name.to_owned()));
-    assert_eq!(everything(&store).await.len(), 1);
+    assert_eq!(everything(store).await.len(), 1);
     assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
     store.close().await.unwrap();
 }

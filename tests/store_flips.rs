@@ -61,7 +61,7 @@ async fn truth(store: &Store) -> Truth {
         earlier: store.load_generation(&id, 1).await.unwrap(),
         head: store.show(&id).await.unwrap(),
         lock: store.lock_state(&id).await.unwrap(),
-        list: everything(&store).await,
+        list: everything(store).await,
     }
 }
 
