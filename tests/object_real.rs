@@ -51,7 +51,7 @@ fn quiet(builder: StoreBuilder) -> StoreBuilder {
 fn open(url: &str) -> StorageResult<ObjectBackend> {
     let url: ObjectUrl = url
         .parse()
-        .map_err(|refused| StorageError::new(StorageErrorKind::InvalidInput, format!("{refused}")))?;
+        .map_err(|refused| StorageError::not_applied(StorageErrorKind::InvalidInput, format!("{refused}")))?;
     ObjectBackend::open(&url, object_options(), environment())
 }
 

@@ -182,12 +182,11 @@ mod tests {
     #[test]
     fn causes_are_told_once() {
         let cause = io::Error::other("the disk is on fire");
-        let source =
-            pflow_backend::Error::new(pflow_backend::ErrorKind::Io, "Failed to sync /a").with_source(cause);
+        let source = pflow_backend::Error::not_applied(pflow_backend::ErrorKind::Io, "Failed to sync /a")
+            .with_source(cause);
         assert_eq!(with_causes(&Error::Storage(source)), "Failed to sync /a: the disk is on fire");
-        let source = pflow_backend::Error::new(pflow_backend::ErrorKind::Io, "Failed to sync /a")
-            .with_source(io::Error::other("no power"))
-            .with_outcome(pflow_backend::Outcome::Unknown);
+        let source = pflow_backend::Error::unknown(pflow_backend::ErrorKind::Io, "Failed to sync /a")
+            .with_source(io::Error::other("no power"));
         let failure = Failure::from(Error::OutcomeUnknown { what: "the change of a".to_owned(), source });
         assert_eq!(
             failure.message,

@@ -329,7 +329,7 @@ impl Error {
             (None, Self::Storage(source)) => source,
             (None, other) => {
                 let why = format!("an answer got lost, and then: {other}");
-                pflow_backend::Error::new(StorageErrorKind::Unavailable, why)
+                pflow_backend::Error::not_applied(StorageErrorKind::Unavailable, why)
             }
         };
         Self::OutcomeUnknown { what, source }

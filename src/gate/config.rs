@@ -44,7 +44,7 @@ impl Gate {
             };
             if !goes_on {
                 let reason = format!("{} changed {} times meanwhile", keys::CONFIG, tries.lost());
-                break Error::Storage(StorageError::new(ErrorKind::Busy, reason));
+                break Error::Storage(StorageError::not_applied(ErrorKind::Busy, reason));
             }
             back_off(self.objects.environment.as_ref(), tries.lost()).await;
         };

@@ -75,7 +75,7 @@ impl Failed {
         match self {
             Self::Unclear(unclear) => Error::Unproven { place: place.to_owned(), unclear },
             Self::Storage { kind, message, hint, cause } => {
-                let mut error = pflow_backend::Error::new(kind, message);
+                let mut error = pflow_backend::Error::not_applied(kind, message);
                 if let Some(hint) = hint {
                     error = error.with_hint(hint);
                 }

@@ -179,13 +179,13 @@ mod tests {
     }
 
     fn failed(kind: StorageErrorKind, applied: usize) -> StorageError {
-        StorageError::new(kind, "no").with_outcome(Outcome::NotApplied { applied })
+        StorageError::not_applied(kind, "no").with_outcome(Outcome::NotApplied { applied })
     }
 
     #[test]
     fn batch_reply_is_classified() {
         let io = StorageErrorKind::Io;
-        let unknown = || Err(StorageError::new(io, "lost").with_outcome(Outcome::Unknown));
+        let unknown = || Err(StorageError::unknown(io, "lost"));
         for (committed, at, told) in [
             (Ok(Commit::Committed(Versions::default())), 1, "landed InPlace"),
             (Ok(Commit::Conflict(conflict(0))), 1, "lost false"),

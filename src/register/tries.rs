@@ -72,7 +72,7 @@ mod tests {
         let mut tries = Tries::default();
         assert_eq!((0..1_000).filter(|_| tries.lose()).count(), 100);
         assert_eq!(tries.lost(), 100);
-        let unknown = || Some(StorageError::new(ErrorKind::Unavailable, "no answer"));
+        let unknown = || Some(StorageError::not_applied(ErrorKind::Unavailable, "no answer"));
         assert!(tries.doubt(None) && tries.doubt(unknown()) && tries.doubt(None) && tries.doubt(unknown()));
         assert!(!tries.doubt(unknown()) && tries.take_doubt().is_some());
     }

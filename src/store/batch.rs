@@ -1,5 +1,5 @@
 use futures::{Stream, StreamExt, stream};
-use pflow_backend::{ErrorKind, Outcome};
+use pflow_backend::ErrorKind;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
@@ -36,10 +36,8 @@ impl Store {
             let mut task = JoinSet::new();
             task.spawn(save.in_current_span());
             async move {
-                let stopped = || {
-                    pflow_backend::Error::new(ErrorKind::Unavailable, "The save was stopped")
-                        .with_outcome(Outcome::Unknown)
-                };
+                let stopped =
+                    || pflow_backend::Error::unknown(ErrorKind::Unavailable, "The save was stopped");
                 let saved = match task.join_next().await {
                     Some(Ok(saved)) => saved,
                     Some(Err(error)) => {

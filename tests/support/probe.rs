@@ -272,7 +272,7 @@ impl StorageBackend for Probe {
         let part = batch.stages().iter().take(stages).cloned().fold(Batch::new(), Batch::stage);
         match self.inner.commit(part).await? {
             Commit::Committed(_) => {
-                Err(Error::new(fault.kind, "The test pulled the plug").with_outcome(fault.outcome))
+                Err(Error::not_applied(fault.kind, "The test pulled the plug").with_outcome(fault.outcome))
             }
             conflict => Ok(conflict),
         }

@@ -58,7 +58,7 @@ impl StorageBackend for Server {
 
     async fn commit(&self, batch: Batch) -> Result<Commit> {
         if self.mood.denies.load(Ordering::SeqCst) {
-            return Err(Error::new(ErrorKind::Denied, "These credentials are for reading"));
+            return Err(Error::not_applied(ErrorKind::Denied, "These credentials are for reading"));
         }
         let free = |it: &Operation| match it.precondition() {
             Precondition::Is(_) => it.clone().when(Precondition::Always),
@@ -71,7 +71,7 @@ impl StorageBackend for Server {
         };
         let answer = self.inner.commit(batch).await?;
         if self.mood.is_silent.load(Ordering::SeqCst) {
-            return Err(Error::new(ErrorKind::Unavailable, "No reply").with_outcome(Outcome::Unknown));
+            return Err(Error::unknown(ErrorKind::Unavailable, "No reply"));
         }
         Ok(answer)
     }

@@ -117,19 +117,22 @@ impl Batch {
         for (_, operation) in self.operations() {
             let key = operation.key();
             if !keys.insert(key.as_str()) {
-                return Err(Error::new(ErrorKind::InvalidInput, format!("{key} appears twice in one batch")));
+                return Err(Error::not_applied(
+                    ErrorKind::InvalidInput,
+                    format!("{key} appears twice in one batch"),
+                ));
             }
             match operation {
                 Operation::Put { bytes, .. } if bytes.len() as u64 > capabilities.max_object_size => {
                     let (has, may) = (bytes.len(), capabilities.max_object_size);
                     let what = format!("{key} has {has} bytes; this storage takes at most {may}");
-                    return Err(Error::new(ErrorKind::InvalidInput, what));
+                    return Err(Error::not_applied(ErrorKind::InvalidInput, what));
                 }
                 Operation::Delete { when, .. }
                     if *when != Precondition::Always && !capabilities.conditional_delete =>
                 {
                     let what = format!("This storage cannot delete {key} under a condition");
-                    return Err(Error::new(ErrorKind::Unsupported, what));
+                    return Err(Error::not_applied(ErrorKind::Unsupported, what));
                 }
                 _ => {}
             }
@@ -139,7 +142,7 @@ impl Batch {
             for name in above {
                 if keys.contains(name) {
                     let what = format!("{key} cannot exist beside {name}");
-                    return Err(Error::new(ErrorKind::InvalidInput, what));
+                    return Err(Error::not_applied(ErrorKind::InvalidInput, what));
                 }
             }
         }

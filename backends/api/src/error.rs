@@ -67,12 +67,24 @@ pub enum Outcome {
 }
 
 impl Error {
-    /// An error of an operation that did not happen. `message` is a sentence without a full stop that names
-    /// the place.
-    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        let outcome = Outcome::NotApplied { applied: 0 };
-        let (message, of_one_object) = (message.into(), false);
-        Self(Box::new(Inner { kind, outcome, of_one_object, message, hint: None, source: None }))
+    /// An error of a read, or of a commit of which certainly nothing happened and nothing will. `message` is
+    /// a sentence without a full stop that names the place.
+    ///
+    /// IMPORTANT: callers repeat such a commit. If there is any doubt, such as a reply that was lost or a
+    /// COMMIT of a database that failed, it is [`unknown`](Self::unknown).
+    pub fn not_applied(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self::new(Outcome::NotApplied { applied: 0 }, kind, message.into())
+    }
+
+    /// An error of a commit that may have happened, or may still happen. Never of a read. `message` is as in
+    /// [`not_applied`](Self::not_applied).
+    pub fn unknown(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self::new(Outcome::Unknown, kind, message.into())
+    }
+
+    fn new(outcome: Outcome, kind: ErrorKind, message: String) -> Self {
+        let inner = Inner { kind, outcome, of_one_object: false, message, hint: None, source: None };
+        Self(Box::new(inner))
     }
 
     /// Adds the cause.
@@ -89,7 +101,7 @@ impl Error {
         self
     }
 
-    /// Sets the outcome of the commit.
+    /// Changes the outcome, for a layer that knows more of the commit than the one that failed below it.
     #[must_use]
     pub fn with_outcome(mut self, outcome: Outcome) -> Self {
         self.0.outcome = outcome;

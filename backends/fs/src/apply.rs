@@ -200,7 +200,7 @@ impl<'a> Applier<'a> {
             "{} was made or removed by another program each time it was to be written",
             folder.path_of(name).display()
         );
-        Err(Error::new(ErrorKind::Unavailable, what))
+        Err(Error::not_applied(ErrorKind::Unavailable, what))
     }
 
     fn delete(&mut self, key: &Key, entry: &Entry) -> Result<()> {

@@ -267,7 +267,7 @@ fn check_file_system(folder: &Folder) -> Result<()> {
     }
     let what = format!("{} is on {name}, whose locks may not reach other machines", folder.path().display());
     let hint = "keep the store on a local disk; or, if this machine alone uses it, open it with `FsOptions::any_file_system`";
-    Err(Error::new(ErrorKind::Unsafe, what).with_hint(hint).with_source(SharedFileSystem { name }))
+    Err(Error::not_applied(ErrorKind::Unsafe, what).with_hint(hint).with_source(SharedFileSystem { name }))
 }
 
 /// Runs a call that blocks where it may.

@@ -146,7 +146,7 @@ pub(crate) fn too_much(root: &Root, stuck: &[Stuck], bytes: u64) -> Error {
         Some(command) => format!("run `{command}`, then repeat the command"),
         None => "remove the cause, then repeat the command; do not delete `.journal`".to_owned(),
     };
-    Error::new(ErrorKind::Exhausted, what).with_hint(hint)
+    Error::not_applied(ErrorKind::Exhausted, what).with_hint(hint)
 }
 
 /// Forgets what the file of an entry held earlier, where that is durable and known, so that a key that is

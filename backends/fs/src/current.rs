@@ -147,7 +147,7 @@ pub(crate) fn read<R: Read>(root: &Root, view: &Mutex<View>, key: &Key, how: &R)
         }
     }
     let what = format!("{key} in {} changed all the time while it was read", root.path().display());
-    Err(Error::new(ErrorKind::Unavailable, what))
+    Err(Error::not_applied(ErrorKind::Unavailable, what))
 }
 
 /// The journal names a file that is not there, and has not ended since.
@@ -156,7 +156,7 @@ pub(crate) fn value_is_gone(root: &Folder, key: &Key) -> Error {
         "The bytes of {key} are gone from {}. Bring back a copy of the folder, or write the object again",
         root.path_of(journal::JOURNAL).join(VALUES).display()
     );
-    Error::new(ErrorKind::Corrupt, what)
+    Error::not_applied(ErrorKind::Corrupt, what)
 }
 
 /// A person's edit in the file of an entry, if there is one.
@@ -214,7 +214,7 @@ pub(crate) fn kept_file(root: &Folder, name: &str) -> Result<Option<(OpenFile, S
 
 pub(crate) fn not_what_was_committed(file: &OpenFile) -> Error {
     let what = format!("{} does not hold what was committed", file.path().display());
-    Error::new(ErrorKind::Corrupt, what)
+    Error::not_applied(ErrorKind::Corrupt, what)
 }
 
 impl Read for Whole {

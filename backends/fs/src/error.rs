@@ -15,7 +15,7 @@ pub(crate) fn failed(what: &str, path: &Path, source: io::Error) -> Error {
         return symbolic_link(path).with_source(source);
     }
     let kind = errno.map_or(ErrorKind::Io, kind_of);
-    let error = Error::new(kind, format!("Failed to {what} {}", path.display())).with_source(source);
+    let error = Error::not_applied(kind, format!("Failed to {what} {}", path.display())).with_source(source);
     // The file system does not take this one name.
     let error = if kind == ErrorKind::InvalidInput { error.of_one_object() } else { error };
     match errno.and_then(hint_for) {
@@ -53,14 +53,14 @@ pub(crate) fn symbolic_link(path: &Path) -> Error {
         "{} is a symbolic link; links inside the store are never followed: put the file that it leads to in its place",
         path.display()
     );
-    Error::new(ErrorKind::Unsafe, what)
+    Error::not_applied(ErrorKind::Unsafe, what)
 }
 
 /// A pipe, socket or device where an object or a folder of this storage should be.
 pub(crate) fn special_file(path: &Path) -> Error {
     let what =
         format!("{} is neither a regular file nor a folder; this storage keeps away from it", path.display());
-    Error::new(ErrorKind::Unsafe, what)
+    Error::not_applied(ErrorKind::Unsafe, what)
 }
 
 /// The error of a read, marked where its cause lies in the object: a bad block, or a file that this user may
@@ -74,7 +74,7 @@ pub(crate) fn of_object(error: Error) -> Error {
 
 /// The same error for another batch or key that it concerns.
 pub(crate) fn again(error: &Error) -> Error {
-    let mut same = Error::new(error.kind(), error.to_string()).with_outcome(error.outcome());
+    let mut same = Error::not_applied(error.kind(), error.to_string()).with_outcome(error.outcome());
     if let Some(hint) = error.hint() {
         same = same.with_hint(hint);
     }

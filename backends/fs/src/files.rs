@@ -32,7 +32,7 @@ pub(crate) fn whole(file: &OpenFile, status: &Status) -> Result<Bytes> {
     let path = file.path().display();
     if status.size > MAX_OBJECT_BYTES {
         let what = format!("{path} has {} bytes; an object has at most {MAX_OBJECT_BYTES}", status.size);
-        return Err(Error::new(ErrorKind::InvalidInput, what).of_one_object());
+        return Err(Error::not_applied(ErrorKind::InvalidInput, what).of_one_object());
     }
     let mut expected = usize::try_from(status.size).unwrap_or(usize::MAX);
     let mut bytes = Vec::new();
@@ -41,7 +41,7 @@ pub(crate) fn whole(file: &OpenFile, status: &Status) -> Result<Bytes> {
         // One more than there should be, to see that there is no more.
         bytes.try_reserve_exact(expected + 1).map_err(|error| {
             let what = format!("{path} has {expected} bytes, more than there is memory");
-            Error::new(ErrorKind::Exhausted, what).with_source(error)
+            Error::not_applied(ErrorKind::Exhausted, what).with_source(error)
         })?;
         bytes.resize(done + expected + 1, 0);
         let read = file.read_at(bytes.get_mut(done..).unwrap_or_default(), done as u64)?;
@@ -74,7 +74,7 @@ pub(crate) fn part(file: &OpenFile, at: u64, size: u64) -> Result<Bytes> {
     let left = file.status()?.size.saturating_sub(at).min(size);
     let too_large = |error: String| {
         let what = format!("{left} bytes of {} are more than there is memory", file.path().display());
-        Error::new(ErrorKind::Exhausted, what).with_source(error)
+        Error::not_applied(ErrorKind::Exhausted, what).with_source(error)
     };
     let left_here = usize::try_from(left).map_err(|error| too_large(error.to_string()))?;
     let mut bytes = Vec::new();

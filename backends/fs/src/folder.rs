@@ -76,10 +76,10 @@ impl Folder {
             Ok(node) => Ok(Self { medium, node, path: path.to_owned(), sharing: None }),
             Err(error) => Err(match errno_of(&error) {
                 Some(Errno::NOENT) => {
-                    Error::new(ErrorKind::Missing, format!("{} is not there", path.display()))
+                    Error::not_applied(ErrorKind::Missing, format!("{} is not there", path.display()))
                 }
                 Some(Errno::NOTDIR) => {
-                    Error::new(ErrorKind::InvalidInput, format!("{} is not a folder", path.display()))
+                    Error::not_applied(ErrorKind::InvalidInput, format!("{} is not a folder", path.display()))
                 }
                 _ => failed("open", path, error),
             }),
@@ -281,7 +281,7 @@ impl Folder {
             Step::Other(_) => Err(special_file(&path())),
             Step::Missing => {
                 let what = format!("{} was removed while in use", path().display());
-                Err(Error::new(ErrorKind::Unavailable, what))
+                Err(Error::not_applied(ErrorKind::Unavailable, what))
             }
         }
     }

@@ -210,7 +210,7 @@ fn no_lock(file: &OpenFile, error: io::Error) -> Error {
         "Failed to lock {}: this file system gives no lock that works; keep the store on a local disk",
         path.display()
     );
-    Error::new(ErrorKind::Unsafe, what).with_source(error)
+    Error::not_applied(ErrorKind::Unsafe, what).with_source(error)
 }
 
 fn note(file: &OpenFile) -> Result<Vec<u8>> {

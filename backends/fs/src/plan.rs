@@ -240,7 +240,7 @@ impl<'a> Group<'a> {
             "{path} is on another file system or mount than {root}; nothing can be moved there in one step. Unmount it, or keep the \
              store elsewhere"
         );
-        Error::new(ErrorKind::Unsafe, what)
+        Error::not_applied(ErrorKind::Unsafe, what)
     }
 
     fn name_of(&self, path: &Path) -> String {
@@ -253,7 +253,7 @@ impl<'a> Group<'a> {
 
     fn beside(&self, key: &Key, other: &str) -> Error {
         let what = format!("{key} cannot exist beside {other} in {}", self.root.path().display());
-        Error::new(ErrorKind::InvalidInput, what)
+        Error::not_applied(ErrorKind::InvalidInput, what)
     }
 }
 

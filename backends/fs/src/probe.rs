@@ -66,7 +66,7 @@ impl FsBackend {
             };
             if environment.monotonic() >= deadline {
                 let what = format!("Failed to lock {}: held by {holder}", self.root().display());
-                return Err(Error::new(ErrorKind::Busy, what));
+                return Err(Error::not_applied(ErrorKind::Busy, what));
             }
             environment.sleep(PAUSE.mul_f64(0.5 + environment.jitter())).await;
         }
@@ -89,7 +89,7 @@ fn look(store: &Store, ground: &[&str]) -> Result<Vec<Check>> {
             Step::Folder(next) => next,
             Step::Missing | Step::Other(_) => {
                 let what = format!("{} is in the way of the probe", folder.path_of(name).display());
-                return Err(Error::new(ErrorKind::Unavailable, what));
+                return Err(Error::not_applied(ErrorKind::Unavailable, what));
             }
         };
     }

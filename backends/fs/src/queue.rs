@@ -249,5 +249,5 @@ pub(crate) fn size(batch: &Batch) -> usize {
 }
 
 pub(crate) fn shutting_down() -> Error {
-    Error::new(ErrorKind::Unavailable, "The runtime is shutting down")
+    Error::not_applied(ErrorKind::Unavailable, "The runtime is shutting down")
 }

@@ -85,7 +85,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let root = place.path();
         let at = |name: &str| root.join(name).display().to_string();
-        let error = Error::new(ErrorKind::Io, "failed");
+        let error = Error::not_applied(ErrorKind::Io, "failed");
         let remedy = |key: &str| remedy(root, &Key::parse(key).unwrap(), &error);
         symlink("/nowhere", root.join("link")).unwrap();
         std::fs::create_dir_all(root.join("folder")).unwrap();

@@ -65,13 +65,13 @@ impl Root {
             Ok(id) if id == self.id => return Ok(()),
             Ok(_) => {
                 let what = format!("{} was replaced by another folder; open it anew", path.display());
-                return Err(Error::new(ErrorKind::Unsafe, what));
+                return Err(Error::not_applied(ErrorKind::Unsafe, what));
             }
             Err(error) => error,
         };
         Err(match errno_of(&error) {
             Some(Errno::NOENT | Errno::NOTDIR) => {
-                Error::new(ErrorKind::Missing, format!("{} was moved or removed", path.display()))
+                Error::not_applied(ErrorKind::Missing, format!("{} was moved or removed", path.display()))
             }
             _ => failed("look at", path, error),
         })
@@ -113,6 +113,7 @@ pub(crate) fn create_folders(medium: &Arc<dyn Medium>, path: &Path) -> Result<()
 /// The path as it is shown and checked, whatever the process's working folder becomes.
 pub(crate) fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(|error| {
-        Error::new(ErrorKind::InvalidInput, format!("{:?} is no path of a folder", path)).with_source(error)
+        Error::not_applied(ErrorKind::InvalidInput, format!("{:?} is no path of a folder", path))
+            .with_source(error)
     })
 }

@@ -80,7 +80,7 @@ impl Store {
     fn full(&self, cause: &Error) -> Error {
         let path = self.root.path().display();
         let what = format!("the journal in {path} is full, and its files cannot be written");
-        let error = Error::new(cause.kind(), what).with_source(with_cause(cause));
+        let error = Error::not_applied(cause.kind(), what).with_source(with_cause(cause));
         match cause.hint() {
             Some(hint) => error.with_hint(hint),
             None => error,
@@ -89,7 +89,7 @@ impl Store {
 
     pub(crate) fn busy(&self, holder: &str) -> Error {
         let what = format!("Failed to lock {}: held by {holder}", self.root.path().display());
-        Error::new(ErrorKind::Busy, what)
+        Error::not_applied(ErrorKind::Busy, what)
     }
 
     /// Finds the end of a journal that another process left, so that its state is right for all who read from

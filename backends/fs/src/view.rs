@@ -68,7 +68,7 @@ pub(crate) fn catch_up(view: &Mutex<View>, root: &Root) -> Result<()> {
         "The journal in {} does not fit its state; a commit through any handle sets it right",
         root.path().display()
     );
-    Err(Error::new(ErrorKind::Unavailable, what))
+    Err(Error::not_applied(ErrorKind::Unavailable, what))
 }
 
 /// A moment in the history of the journal.
@@ -147,7 +147,7 @@ impl View {
                 "The file {JOURNAL}/{STATE} in {} was removed while the journal was in use",
                 root.path().display()
             );
-            return Err(Error::new(ErrorKind::Unavailable, what));
+            return Err(Error::not_applied(ErrorKind::Unavailable, what));
         }
         if self.seen.is_some() {
             self.forget();

@@ -133,7 +133,10 @@ impl<'a> Journal<'a> {
             None => Log::start(self.newest_epoch(&self.view()) + 1, self.salt()),
         };
         let Some((frame, next)) = encode(&position, record) else {
-            return Err(Error::new(ErrorKind::InvalidInput, "The batch is larger than a journal can say"));
+            return Err(Error::not_applied(
+                ErrorKind::InvalidInput,
+                "The batch is larger than a journal can say",
+            ));
         };
         let log = self.log()?;
         log.reserve(&position, frame.len() as u64)?;
@@ -276,7 +279,7 @@ impl<'a> Journal<'a> {
     }
 
     fn log(&mut self) -> Result<&mut Log> {
-        let missing = || Error::new(ErrorKind::Unavailable, "The journal is not open");
+        let missing = || Error::not_applied(ErrorKind::Unavailable, "The journal is not open");
         self.writer.log.as_mut().map(|(log, _)| log).ok_or_else(missing)
     }
 
@@ -464,7 +467,7 @@ impl<'a> Journal<'a> {
              is there",
             self.root.folder().path_of(JOURNAL).display()
         );
-        Err(Error::new(ErrorKind::Poisoned, what))
+        Err(Error::not_applied(ErrorKind::Poisoned, what))
     }
 
     /// Puts a new file in the place of the journal, with everything that this view holds.
@@ -498,8 +501,9 @@ impl<'a> Journal<'a> {
         let mut log = Log::new(file)?;
         let mut position = Log::start(epoch, self.salt());
         if let Some(record) = record {
-            let too_large =
-                || Error::new(ErrorKind::InvalidInput, "The journal is larger than one record can say");
+            let too_large = || {
+                Error::not_applied(ErrorKind::InvalidInput, "The journal is larger than one record can say")
+            };
             let (frame, next) = encode(&position, record).ok_or_else(too_large)?;
             log.reserve(&position, frame.len() as u64)?;
             log.append(&position, &frame)?;
@@ -566,7 +570,7 @@ impl<'a> Journal<'a> {
 
     /// Lets everybody see a state. It is not durable.
     fn publish(&mut self, state: State) -> Result<()> {
-        let missing = || Error::new(ErrorKind::Unavailable, "The journal's state is not open");
+        let missing = || Error::not_applied(ErrorKind::Unavailable, "The journal's state is not open");
         let (file, _) = self.writer.state.as_ref().ok_or_else(missing)?;
         let written = file.write_at(&state.encode(), 0);
         match &written {
@@ -582,7 +586,7 @@ impl<'a> Journal<'a> {
             return self.replace_state(state);
         }
         self.publish(state)?;
-        let missing = || Error::new(ErrorKind::Unavailable, "The journal's state is not open");
+        let missing = || Error::not_applied(ErrorKind::Unavailable, "The journal's state is not open");
         let (file, _) = self.writer.state.as_ref().ok_or_else(missing)?;
         file.sync_data().inspect_err(|_| self.writer.state_in_doubt = true)
     }
@@ -611,7 +615,7 @@ impl<'a> Journal<'a> {
             "The lock file in {} was deleted or replaced while it was locked; try again",
             self.folder.path().display()
         );
-        Err(Error::new(ErrorKind::Unavailable, what))
+        Err(Error::not_applied(ErrorKind::Unavailable, what))
     }
 
     /// The newest epoch that this view knows of.

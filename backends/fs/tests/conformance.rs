@@ -20,7 +20,7 @@ struct Folder {
 impl Harness for OnDisk {
     async fn fresh(&self) -> Result<Box<dyn Site>> {
         let folder = TempDir::new()
-            .map_err(|error| Error::new(ErrorKind::Io, "No temporary folder").with_source(error))?;
+            .map_err(|error| Error::not_applied(ErrorKind::Io, "No temporary folder").with_source(error))?;
         Ok(Box::new(Folder { folder, environment: self.0.clone() }))
     }
 }

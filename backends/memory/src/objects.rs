@@ -106,7 +106,10 @@ impl Objects {
     /// Refuses what a disk must refuse: an object where other objects need a folder, or below an object.
     fn check_place(&self, key: &Key) -> Result<()> {
         let refuse = |other: &Key| {
-            Err(Error::new(ErrorKind::InvalidInput, format!("{key} cannot exist beside {other}, which does")))
+            Err(Error::not_applied(
+                ErrorKind::InvalidInput,
+                format!("{key} cannot exist beside {other}, which does"),
+            ))
         };
         let above = key.as_str().match_indices('/').filter_map(|(at, _)| key.as_str().get(..at));
         for name in above {

@@ -94,10 +94,10 @@ impl StorageBackend for Remote {
 
     async fn commit(&self, batch: Batch) -> Result<Commit> {
         if self.is_denied {
-            return Err(Error::new(ErrorKind::Denied, "The bucket is for reading"));
+            return Err(Error::not_applied(ErrorKind::Denied, "The bucket is for reading"));
         }
         if self.fails_once.swap(false, Ordering::SeqCst) {
-            return Err(Error::new(ErrorKind::Unavailable, "The server is busy"));
+            return Err(Error::not_applied(ErrorKind::Unavailable, "The server is busy"));
         }
         match self.objects.commit(batch).await? {
             Commit::Conflict(conflict) if self.is_vague => Ok(Commit::Overtaken(conflict)),

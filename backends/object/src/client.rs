@@ -66,7 +66,7 @@ impl Unread {
                     "The endpoint {} gives objects no ETag or generation, so that no write can be made conditional (to {doing} in {})",
                     place.endpoint, place.url
                 );
-                Error::new(ErrorKind::Unsafe, sentence)
+                Error::not_applied(ErrorKind::Unsafe, sentence)
             }
         }
     }
@@ -95,9 +95,9 @@ impl Client {
         if now < DateTime::<Utc>::UNIX_EPOCH {
             let sentence =
                 format!("Requests to {} cannot be signed, as the clock is before 1970 ({now})", self.place);
-            return Err(Error::new(ErrorKind::Denied, sentence));
+            return Err(Error::not_applied(ErrorKind::Denied, sentence));
         }
-        let closed = |_| Error::new(ErrorKind::Poisoned, "The queue of requests is closed");
+        let closed = |_| Error::not_applied(ErrorKind::Poisoned, "The queue of requests is closed");
         self.turns.acquire().await.map_err(closed)
     }
 

@@ -43,7 +43,7 @@ pub(crate) fn s3(
     {
         let sentence =
             format!("{url} needs both of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and one is set");
-        return Err(Error::new(ErrorKind::InvalidInput, sentence));
+        return Err(Error::not_applied(ErrorKind::InvalidInput, sentence));
     }
     let is_signed = !is_on(value(AmazonS3ConfigKey::SkipSignature));
     let aws = Aws::find(options, is_signed, environment)?;
@@ -169,7 +169,7 @@ pub(crate) fn azure(
         let sentence = format!(
             "{url} needs an account: set AZURE_STORAGE_ACCOUNT_NAME or AZURE_STORAGE_CONNECTION_STRING"
         );
-        return Err(Error::new(ErrorKind::InvalidInput, sentence));
+        return Err(Error::not_applied(ErrorKind::InvalidInput, sentence));
     };
     let endpoint = if is_emulator {
         // object_store's address of the emulator. The setting implies plain HTTP on this machine.
@@ -220,7 +220,7 @@ fn settings<'a, K: FromStr>(cloud: &str, options: &'a ObjectOptions) -> Vec<(K, 
 /// The client's timeouts, which are options of this crate. Refuses variables that would set them in another
 /// way, and a user agent that object_store would ignore silently.
 fn client(cloud: &str, options: &ObjectOptions) -> Result<ClientOptions> {
-    let refuse = |sentence: String| Err(Error::new(ErrorKind::InvalidInput, sentence));
+    let refuse = |sentence: String| Err(Error::not_applied(ErrorKind::InvalidInput, sentence));
     for (name, value) in options.variables.iter().filter(|(_, value)| !value.is_empty()) {
         let upper = name.to_ascii_uppercase();
         match upper.strip_prefix(cloud) {
@@ -253,7 +253,7 @@ fn no_retries() -> RetryConfig {
 /// The endpoint in a form that may be shown. Refuses one with credentials, and plain HTTP unless its setting
 /// allows it.
 fn endpoint(given: &str, allow_http: Option<&str>, setting: &str) -> Result<String> {
-    let refuse = |sentence: String| Err(Error::new(ErrorKind::InvalidInput, sentence));
+    let refuse = |sentence: String| Err(Error::not_applied(ErrorKind::InvalidInput, sentence));
     let Ok(parsed) = Url::parse(given) else {
         return refuse("The endpoint is no URL such as https://host:port".to_owned());
     };
@@ -286,5 +286,5 @@ fn unfit(url: &ObjectUrl, options: &ObjectOptions) -> Error {
     let names = if names.is_empty() { "none is set".to_owned() } else { names.join(", ") };
     let sentence =
         format!("{url} cannot be opened: one of its settings has a value that does not fit ({names})");
-    Error::new(ErrorKind::InvalidInput, sentence)
+    Error::not_applied(ErrorKind::InvalidInput, sentence)
 }

@@ -50,7 +50,7 @@ pub(crate) async fn commit(client: &Client, late: &Late, batch: Batch) -> Result
 /// Sends the one put of a batch once.
 pub(crate) async fn attempt(client: &Client, batch: Batch) -> Result<Commit> {
     let Some((at, Operation::Put { key, bytes, when, .. })) = batch.operations().next() else {
-        return Err(Error::new(ErrorKind::InvalidInput, "An attempt is a put"));
+        return Err(Error::not_applied(ErrorKind::InvalidInput, "An attempt is a put"));
     };
     Ok(match put::once(client, key, bytes, when).await? {
         Written::Stored(version) => Commit::Committed(Versions::new(vec![vec![Some(version)]])),

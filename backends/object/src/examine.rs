@@ -28,7 +28,8 @@ const REST: Duration = Duration::from_millis(1_100);
 /// neither today.
 pub(crate) async fn examine(client: &Client, ground: &Prefix) -> Result<Vec<Check>> {
     let name = ground.key().map_or_else(|| "examined".to_owned(), |below| format!("{below}/examined"));
-    let key = Key::parse(name).map_err(|long| Error::new(ErrorKind::InvalidInput, long.to_string()))?;
+    let key =
+        Key::parse(name).map_err(|long| Error::not_applied(ErrorKind::InvalidInput, long.to_string()))?;
     let _turn = client.turn().await?;
     let body: Bytes = (0..4_096_u32).map(|byte| u8::try_from(byte % 251).unwrap_or_default()).collect();
     let path = client.path(&key);

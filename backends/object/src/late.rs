@@ -155,7 +155,7 @@ impl Late {
             None => Ok(()),
             Some(first) => {
                 let sentence = format!("These copies could not be written: {names}. The first one: {first}");
-                Err(Error::new(first.kind(), sentence))
+                Err(Error::not_applied(first.kind(), sentence))
             }
         }
     }
@@ -197,7 +197,7 @@ impl Drop for Task {
         let mut state = self.shared.lock();
         state.keys.remove(&self.key);
         let sentence = format!("The copy of {} was given up: the runtime ended", self.key);
-        state.failed.insert(self.key.clone(), Error::new(ErrorKind::Unavailable, sentence));
+        state.failed.insert(self.key.clone(), Error::not_applied(ErrorKind::Unavailable, sentence));
         self.shared.changed.notify_waiters();
     }
 }

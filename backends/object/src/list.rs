@@ -97,7 +97,7 @@ impl Listing {
                     "The endpoint {} lists {name} behind {last}: listings of {} are not in the order of their names",
                     place.endpoint, place.url
                 );
-                return Err(Error::new(ErrorKind::Unsafe, sentence));
+                return Err(Error::not_applied(ErrorKind::Unsafe, sentence));
             }
             _ => (name.to_owned(), true),
         };

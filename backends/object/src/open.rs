@@ -39,5 +39,5 @@ fn left_out(url: &ObjectUrl, scheme: Scheme, _: &ObjectOptions, _: &Arc<dyn Envi
         Scheme::Azure => "azure",
     };
     let sentence = format!("{url} cannot be opened: this program was built without the feature `{feature}`");
-    Error::new(ErrorKind::Unsupported, sentence)
+    Error::not_applied(ErrorKind::Unsupported, sentence)
 }

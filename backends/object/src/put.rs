@@ -301,7 +301,7 @@ fn unkept(client: &Client, when: &Precondition, doing: Doing<'_>) -> Error {
     let sentence = format!(
         "The endpoint {endpoint} answered 412 {MOST_REFUSALS} times while the condition held{cause} (to {doing} in {url})"
     );
-    Error::new(ErrorKind::Unsafe, sentence)
+    Error::not_applied(ErrorKind::Unsafe, sentence)
 }
 
 /// The error for a server that does not support the header of the condition.
@@ -309,7 +309,7 @@ fn unknown_condition(client: &Client, doing: Doing<'_>) -> Error {
     let Place { endpoint, url, .. } = &client.place;
     let sentence =
         format!("The endpoint {endpoint} knows no conditional writes: it answers 501 (to {doing} in {url})");
-    Error::new(ErrorKind::Unsafe, sentence)
+    Error::not_applied(ErrorKind::Unsafe, sentence)
 }
 
 fn failed(client: &Client, doing: Doing<'_>, fault: &Fault, doubt: bool) -> Error {

@@ -94,7 +94,7 @@ impl Fault {
             ),
             Self::Answer(answer) | Self::Stale(answer) => answer.sentence(place, doing),
         };
-        let error = Error::new(kind, format!("{sentence} (to {doing} in {})", place.url));
+        let error = Error::not_applied(kind, format!("{sentence} (to {doing} in {})", place.url));
         if hint.is_empty() { error } else { error.with_hint(hint) }
     }
 }

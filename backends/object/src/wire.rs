@@ -68,7 +68,7 @@ impl Connector {
         environment: &Arc<dyn Environment>,
     ) -> pflow_backend::Result<Self> {
         let endpoint = Url::parse(endpoint).map_err(|_| {
-            Error::new(ErrorKind::InvalidInput, "The endpoint is no URL such as https://host:port")
+            Error::not_applied(ErrorKind::InvalidInput, "The endpoint is no URL such as https://host:port")
         })?;
         let (foreign, refused, environment) = (foreign.clone(), refused.clone(), environment.clone());
         Ok(Self { bucket: url.bucket().to_owned(), endpoint, foreign, refused, environment })

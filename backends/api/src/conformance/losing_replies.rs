@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 
 use crate::{
-    Batch, Capabilities, Commit, Error, ErrorKind, Key, Listed, Meta, Object, Operation, Outcome, Prefix,
-    Result, StorageBackend, Waiting, probe::Check,
+    Batch, Capabilities, Commit, Error, ErrorKind, Key, Listed, Meta, Object, Operation, Prefix, Result,
+    StorageBackend, Waiting, probe::Check,
 };
 
 /// A handle that loses every reply: each commit that happened returns that its outcome is unknown.
@@ -43,7 +43,7 @@ impl StorageBackend for LosingReplies {
 
     async fn commit(&self, batch: Batch) -> Result<Commit> {
         drop(self.0.commit(batch).await?);
-        Err(Error::new(ErrorKind::Io, "The reply was lost").with_outcome(Outcome::Unknown))
+        Err(Error::unknown(ErrorKind::Io, "The reply was lost"))
     }
 
     async fn close(&self) -> Result<()> {

@@ -246,5 +246,5 @@ fn version(versions: &crate::Versions) -> Tried<Version> {
 }
 
 fn invalid(refused: crate::InvalidKey) -> Stop {
-    Stop::Failed(Error::new(ErrorKind::InvalidInput, refused.to_string()))
+    Stop::Failed(Error::not_applied(ErrorKind::InvalidInput, refused.to_string()))
 }

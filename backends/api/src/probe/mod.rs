@@ -271,7 +271,7 @@ async fn check_all(ground: &Ground<'_>, checks: &mut Vec<Check>) -> std::result:
 /// The error of an inconclusive probe. It keeps the kind. No operation that the caller requested has
 /// happened.
 fn could_not(what: &str, error: Error) -> Error {
-    let failed = Error::new(error.kind(), format!("Failed to probe the storage ({what})"));
+    let failed = Error::not_applied(error.kind(), format!("Failed to probe the storage ({what})"));
     let failed = match error.hint() {
         Some(hint) => failed.with_hint(hint),
         None => failed,

@@ -122,7 +122,7 @@ impl Log {
                      program, which finishes its work",
                     self.file.path().display()
                 );
-                return Err(Error::new(ErrorKind::Incompatible, what));
+                return Err(Error::not_applied(ErrorKind::Incompatible, what));
             }
             if newest.is_none_or(|known| known.epoch < position.epoch) {
                 newest = Some(position);
@@ -353,7 +353,7 @@ impl Log {
 
 /// The error of a journal at `path` of which committed records cannot be read.
 pub(crate) fn damaged(path: &Path, lost: LostTail) -> Error {
-    Error::new(ErrorKind::Corrupt, format!("{} is damaged", path.display())).with_source(lost).with_hint(
+    Error::not_applied(ErrorKind::Corrupt, format!("{} is damaged", path.display())).with_source(lost).with_hint(
         "restore the folder from a backup; or open it without what cannot be read: `FsOptions::accept_tail`. A copy of the folder that \
          was made while the store was in use needs that",
     )

@@ -1,7 +1,7 @@
 use std::sync::atomic::Ordering;
 
 use pflow_backend::{
-    Batch, Commit, Conflict, Error, ErrorKind, Key, Operation, Outcome, Position, Precondition, Result,
+    Batch, Commit, Conflict, Error, ErrorKind, Key, Operation, Position, Precondition, Result,
     StorageBackend, Version, Versions,
 };
 use tokio::task::yield_now;
@@ -11,13 +11,13 @@ use super::{Fault, listings, storage::Faulty};
 impl Faulty {
     pub(crate) async fn answer(&self, batch: Batch) -> Result<Commit> {
         if self.poisoned.load(Ordering::SeqCst) {
-            return Err(Error::new(ErrorKind::Poisoned, "A call was dropped"));
+            return Err(Error::not_applied(ErrorKind::Poisoned, "A call was dropped"));
         }
         if self.loses_replies {
             let first = self.objects.commit(batch.clone()).await?;
             return match self.fault {
                 Fault::TakesItselfForAnother => self.objects.commit(batch).await,
-                Fault::None => Err(Error::new(ErrorKind::Io, "No reply").with_outcome(Outcome::Unknown)),
+                Fault::None => Err(Error::unknown(ErrorKind::Io, "No reply")),
                 _ => Ok(first),
             };
         }
@@ -51,7 +51,7 @@ impl Faulty {
             Fault::LeavesEmptyFolders => {
                 let folder = |it: &Operation| self.memory().folders.contains(it.key().as_str());
                 if batch.operations().any(|(_, it)| matches!(it, Operation::Put { .. }) && folder(it)) {
-                    return Err(Error::new(ErrorKind::InvalidInput, "A folder is in the way"));
+                    return Err(Error::not_applied(ErrorKind::InvalidInput, "A folder is in the way"));
                 }
                 self.objects.commit(batch).await
             }
@@ -92,13 +92,13 @@ impl Faulty {
                 for (_, operation) in batch.operations() {
                     let found = self.objects.stat(operation.key()).await?;
                     if matches!(operation, Operation::Delete { .. }) && found.is_none() {
-                        return Err(Error::new(ErrorKind::Missing, "There is nothing to delete"));
+                        return Err(Error::not_applied(ErrorKind::Missing, "There is nothing to delete"));
                     }
                 }
                 self.objects.commit(batch).await
             }
             Fault::RefusesEmptyBatches if batch.operations().next().is_none() => {
-                Err(Error::new(ErrorKind::InvalidInput, "There is nothing to do"))
+                Err(Error::not_applied(ErrorKind::InvalidInput, "There is nothing to do"))
             }
             Fault::SkipsEmptyStages => {
                 let stages = batch.stages().iter().filter(|stage| !stage.is_empty());
@@ -158,7 +158,7 @@ impl Faulty {
                 self.under_way.fetch_sub(1, Ordering::SeqCst);
                 match others {
                     0 => self.objects.commit(batch).await,
-                    _ => Err(Error::new(ErrorKind::Busy, "Another commit is under way")),
+                    _ => Err(Error::not_applied(ErrorKind::Busy, "Another commit is under way")),
                 }
             }
             Fault::ClosedHandleLies if self.is_closed() => Ok(Commit::Committed(versions(&batch))),

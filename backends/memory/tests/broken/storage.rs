@@ -163,7 +163,9 @@ impl StorageBackend for Faulty {
     async fn close(&self) -> Result<()> {
         let closed_before = self.closed.swap(true, Ordering::SeqCst);
         match self.fault {
-            Fault::ClosesOnce if closed_before => Err(Error::new(ErrorKind::Io, "It is closed already")),
+            Fault::ClosesOnce if closed_before => {
+                Err(Error::not_applied(ErrorKind::Io, "It is closed already"))
+            }
             Fault::CloseLosesTheLastWrite => {
                 self.remove_last_put();
                 Ok(())

@@ -39,7 +39,7 @@ pub(super) fn not_implemented(operation: &str) -> Error {
 /// The error for a path at which no object can exist, so that it cannot be written.
 pub(super) fn no_key(path: &Path, why: InvalidKey) -> Error {
     let what = format!("{path} cannot be a name here: its key {}", why.reason.trim_start_matches("it "));
-    generic(pflow_backend::Error::new(ErrorKind::InvalidInput, what).with_source(why))
+    generic(pflow_backend::Error::not_applied(ErrorKind::InvalidInput, what).with_source(why))
 }
 
 /// Returns the versions if the batch committed; `when` is the condition of its first put, at `path`.
@@ -71,7 +71,7 @@ pub(super) fn overtaken(path: &Path, conflict: &Conflict) -> Error {
     let what = format!(
         "Whether {path} was changed is unknown: {found}, which may have replaced this very change. Nothing more will follow; read it"
     );
-    generic(pflow_backend::Error::new(ErrorKind::Unavailable, what).with_outcome(Outcome::Unknown))
+    generic(pflow_backend::Error::unknown(ErrorKind::Unavailable, what))
 }
 
 fn found(conflict: &Conflict) -> String {

@@ -45,7 +45,7 @@ impl Parts {
             let (location, most) = (&self.location, self.most);
             let what =
                 format!("{location} would have {size} bytes or more; this storage takes at most {most}");
-            return Err(generic(pflow_backend::Error::new(ErrorKind::InvalidInput, what)));
+            return Err(generic(pflow_backend::Error::not_applied(ErrorKind::InvalidInput, what)));
         }
         self.size = size;
         self.parts.insert(number, part);
@@ -57,7 +57,7 @@ impl Parts {
         if !self.parts.keys().copied().eq(0..count) {
             let has = self.parts.len();
             let what = format!("{} was not stored: {has} of its {count} parts are there", self.location);
-            return Err(generic(pflow_backend::Error::new(ErrorKind::InvalidInput, what)));
+            return Err(generic(pflow_backend::Error::not_applied(ErrorKind::InvalidInput, what)));
         }
         let whole: PutPayload = self.parts.into_values().flatten().collect();
         write::put(backend, &self.location, Bytes::from(whole), Precondition::Always).await
@@ -180,7 +180,7 @@ impl Uploads {
             let what = format!(
                 "{location} was not stored: the parts of upload {id} are not the ones named, in their order"
             );
-            return Err(generic(pflow_backend::Error::new(ErrorKind::InvalidInput, what)));
+            return Err(generic(pflow_backend::Error::not_applied(ErrorKind::InvalidInput, what)));
         }
         let result = known.parts.commit(backend, parts.len()).await?;
         self.lock().uploads.remove(id);

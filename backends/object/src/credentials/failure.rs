@@ -43,6 +43,6 @@ impl StdError for NoCredentials {}
 
 impl From<NoCredentials> for Error {
     fn from(NoCredentials { kind, why, hint }: NoCredentials) -> Self {
-        Self::new(kind, why).with_hint(hint)
+        Self::not_applied(kind, why).with_hint(hint)
     }
 }

@@ -61,7 +61,7 @@ async fn a_refusal_that_may_be_by_oneself_is_no_refusal() {
 async fn an_unknown_outcome_is_said_to_be_one_whatever_its_kind() {
     for kind in [ErrorKind::Unavailable, ErrorKind::Denied, ErrorKind::Unsupported, ErrorKind::Missing] {
         for mode in modes() {
-            let lost = pflow_backend::Error::new(kind, "No reply came").with_outcome(Outcome::Unknown);
+            let lost = pflow_backend::Error::unknown(kind, "No reply came");
             let unknown =
                 answering(Err(lost)).put_opts(&path("a"), "1".into(), mode.into()).await.unwrap_err();
             assert!(matches!(unknown, Error::Generic { .. }), "{unknown:?}");
@@ -79,7 +79,7 @@ async fn what_did_not_happen_has_the_kind_that_object_store_has_for_it() {
         (ErrorKind::Exhausted, "Generic"),
         (ErrorKind::Poisoned, "Generic"),
     ] {
-        let failed = || pflow_backend::Error::new(kind, "It is so");
+        let failed = || pflow_backend::Error::not_applied(kind, "It is so");
         let write = answering(Err(failed())).put(&path("a"), "1".into()).await.unwrap_err();
         let plan = Plan { read: Mutex::new(Some(failed())), ..Plan::default() };
         let store = over(Meddling::new(&memory(), plan, || Box::pin(async {})));
@@ -104,7 +104,7 @@ async fn a_half_done_rename_says_what_is_where() {
     assert!(matches!(both, Error::Generic { .. }), "{both:?}");
     assert!(both.to_string().contains("b was written, but a was changed meanwhile and is kept"), "{both}");
     let half = Outcome::NotApplied { applied: 1 };
-    let denied = pflow_backend::Error::new(ErrorKind::Denied, "No deletes").with_outcome(half);
+    let denied = pflow_backend::Error::not_applied(ErrorKind::Denied, "No deletes").with_outcome(half);
     let half_done = renamed(Err(denied)).await;
     assert!(matches!(half_done, Error::Generic { .. }), "{half_done:?}");
     assert_eq!(cause(&half_done).outcome(), half);

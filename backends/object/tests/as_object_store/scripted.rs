@@ -84,7 +84,7 @@ impl StorageBackend for Meddling {
             asked.fetch_add(1, Ordering::SeqCst);
         });
         let Some(most) = self.plan.listed else { return listed.boxed() };
-        let broken = stream::iter([Err(Error::new(ErrorKind::Unavailable, "The listing broke off"))]);
+        let broken = stream::iter([Err(Error::not_applied(ErrorKind::Unavailable, "The listing broke off"))]);
         listed.take(most).chain(broken).boxed()
     }
 

@@ -36,7 +36,8 @@ impl Bucket {
 
 /// Opens a place as the clouds' variables say, with a real clock.
 pub(crate) fn open(url: &str, options: ObjectOptions) -> Result<ObjectBackend> {
-    let url = url.parse().map_err(|refused| Error::new(ErrorKind::InvalidInput, format!("{refused}")))?;
+    let url =
+        url.parse().map_err(|refused| Error::not_applied(ErrorKind::InvalidInput, format!("{refused}")))?;
     ObjectBackend::open(&url, options, environment())
 }
 
