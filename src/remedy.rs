@@ -256,7 +256,7 @@ impl fmt::Display for Remedy {
             }
             Self::KeepOrDropEdit { id, key, generation } => write!(
                 f,
-                "keep the edit by saving the content of {key} as {id}, or drop it by writing generation {generation} to the file"
+                "keep the edit by saving the content of {key} as {id}, or drop it by writing the content of `Store::load_generation` {generation} to the file"
             ),
             Self::SaveEdit { id, key } => write!(f, "save the content of {key} as {id}"),
             Self::SaveStranger { id, key } => write!(f, "save the content of {key} as {id}"),

@@ -180,9 +180,22 @@ impl Case {
     /// As [`base`](Self::base) and [`theirs`](Self::theirs); [`crate::Error::Document`] for an edit that is
     /// not a workflow, [`crate::Error::TooMuch`] for documents that are too large to be compared.
     pub async fn their_changes(&self) -> Result<Option<Vec<Change>>> {
-        let (base, theirs) = (self.base().await?, self.theirs().await?);
-        match (base.and_then(|side| side.content), theirs.and_then(|side| side.content)) {
-            (Some(base), Some(theirs)) => differences(self.id(), base, theirs).await.map(Some),
+        let theirs = self.theirs().await?.and_then(|side| side.content);
+        self.since_base(theirs).await
+    }
+
+    /// Lists what we changed since the version that ours was built on; none if one of the two has no content.
+    ///
+    /// # Errors
+    /// As [`their_changes`](Self::their_changes).
+    pub async fn our_changes(&self) -> Result<Option<Vec<Change>>> {
+        self.since_base(self.ours().map(|ours| ours.bytes().clone())).await
+    }
+
+    async fn since_base(&self, content: Option<Bytes>) -> Result<Option<Vec<Change>>> {
+        let base = self.base().await?.and_then(|side| side.content);
+        match (base, content) {
+            (Some(base), Some(content)) => differences(self.id(), base, content).await.map(Some),
             _ => Ok(None),
         }
     }

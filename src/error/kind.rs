@@ -8,7 +8,8 @@ pub enum ErrorKind {
     Refused,
     /// Create it, or use another name.
     NotFound,
-    /// Wait for the lock, or acquire it again.
+    /// Wait for the lock, or acquire it again: it is held, by another client or for the same content, or the
+    /// caller's lease was lost.
     Locked,
     /// Read the current state, then decide.
     Conflict,
@@ -22,6 +23,7 @@ pub enum ErrorKind {
     Incompatible,
     /// The caller cancelled.
     Cancelled,
-    /// Nothing changed; the message has the reason.
+    /// Nothing changed; the message and its causes have the reason. Most failures of a storage are of this kind
+    /// ([`Error::Storage`](crate::Error::Storage)).
     Failed,
 }

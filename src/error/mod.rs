@@ -167,8 +167,8 @@ pub enum Error {
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
     /// The storage failed, and the change did not happen.
-    #[error("{0}")]
-    Storage(#[source] pflow_backend::Error),
+    #[error(transparent)]
+    Storage(pflow_backend::Error),
     /// The storage failed, and it is unknown whether the change happened. Read before you repeat it.
     #[error("whether {what} happened is unknown: {source}")]
     OutcomeUnknown {

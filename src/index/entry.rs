@@ -25,7 +25,7 @@ pub struct Entry {
     pub size: u64,
     /// Of the content.
     pub media_type: StoredMediaType,
-    /// The title.
+    /// The name, from the document or from the save.
     pub name: Option<String>,
     /// What it is for.
     pub description: Option<String>,
@@ -89,7 +89,7 @@ impl Entry {
         })
     }
 
-    /// The title, or the id of a workflow that has none.
+    /// What to show: the name, or the id of a workflow that has none.
     pub fn title(&self) -> &str {
         self.name.as_deref().unwrap_or(self.id.as_str())
     }

@@ -28,7 +28,7 @@ impl Query {
         Self::default()
     }
 
-    /// Asks for those in which every word of the text occurs, each in the id, the title, the description, a
+    /// Asks for those in which every word of the text occurs, each in the id, the name, the description, a
     /// tag or a node type. Case does not matter.
     #[must_use]
     pub fn text(mut self, text: impl Into<String>) -> Self {
@@ -86,7 +86,7 @@ pub enum Sort {
     /// By id.
     #[default]
     Id,
-    /// By title.
+    /// By name, or by the id of a workflow that has none.
     Name,
     /// The last changed first.
     Modified,

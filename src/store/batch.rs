@@ -1,4 +1,7 @@
-use futures::{Stream, StreamExt, stream};
+use futures::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
 use pflow_backend::ErrorKind;
 use tokio::task::JoinSet;
 use tracing::Instrument;
@@ -19,7 +22,7 @@ impl Store {
     /// begins. At the end of the stream the index is folded. Its base and its export `index.json` are
     /// rewritten as well if the changes since the last base amount to at least half of that base. If this
     /// fails, a warning is logged, and a later save repeats it.
-    pub fn save_all<I>(&self, requests: I) -> impl Stream<Item = (WorkflowId, Result<Saved>)> + Send + use<I>
+    pub fn save_all<I>(&self, requests: I) -> BoxStream<'static, (WorkflowId, Result<Saved>)>
     where
         I: IntoIterator<Item = SaveRequest>,
         I::IntoIter: Send + 'static,
@@ -59,7 +62,7 @@ impl Store {
             }
         });
         let end = stream::once(async move { store.fold(store.shared.index.fold_now()).await });
-        saves.map(Some).chain(end.map(|()| None)).filter_map(futures::future::ready)
+        saves.map(Some).chain(end.map(|()| None)).filter_map(futures::future::ready).boxed()
     }
 
     async fn fold<T>(&self, fold: impl Future<Output = Result<T>>) {

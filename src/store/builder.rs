@@ -135,6 +135,9 @@ impl StoreBuilder {
     /// [`Error::Foreign`] if another program's data is there, [`Error::MissingFeatures`] and
     /// [`Error::Format`] if a newer program made the store; [`Error::Environment`] if the system provides no
     /// randomness; errors of the storage.
+    ///
+    /// # Panics
+    /// For a folder or a bucket outside of a tokio runtime.
     pub async fn open(self) -> Result<Store> {
         Opening::of_existing(self.parts()?).await?.open().await
     }
@@ -145,6 +148,9 @@ impl StoreBuilder {
     /// As [`open`](Self::open), without `StoreMissing`. A location that holds other data is not touched.
     /// [`Error::UnsafeStorage`] and [`Error::Unproven`] if a server was probed and cannot keep a store: then
     /// no part of a store is left there.
+    ///
+    /// # Panics
+    /// As [`open`](Self::open).
     pub async fn init(self) -> Result<Store> {
         Opening::of_existing_or_new(self.parts()?).await?.init().await
     }

@@ -92,7 +92,7 @@ impl FromStr for Location {
             #[cfg(not(feature = "object"))]
             Some(cloud @ ("s3" | "gs" | "az")) => Err(Error::InvalidLocation {
                 url: format!("{cloud}://…"),
-                reason: "this program was built without the features `s3`, `gcs` and `azure`".to_owned(),
+                reason: format!("this program was built without the feature `{}`", feature(cloud)),
             }),
             Some(scheme) => Err(refuse(&format!(
                 "there are no {scheme}: stores; there are paths, file:///folder, memory:, s3://, gs:// and az://{}",
@@ -110,6 +110,16 @@ impl fmt::Display for Location {
             #[cfg(feature = "object")]
             Self::Bucket(url) => url.fmt(f),
         }
+    }
+}
+
+/// The feature that stores with this scheme need.
+#[cfg(not(feature = "object"))]
+fn feature(scheme: &str) -> &'static str {
+    match scheme {
+        "gs" => "gcs",
+        "az" => "azure",
+        _ => "s3",
     }
 }
 

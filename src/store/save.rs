@@ -60,8 +60,8 @@ impl SaveRequest {
         Self { request, content, given: Given::default(), fence: None, hold: None }
     }
 
-    /// Sets the title, which overrides the document's. It stays for later versions until another title is
-    /// given or the document itself mentions a `name`. An empty title means that there is none.
+    /// Sets the name, which overrides the document's. It stays for later versions until another name is given
+    /// or the document itself mentions a `name`. An empty name means that there is none.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.given.name = Some(name.into());

@@ -4,7 +4,7 @@ use super::{ChangeRequest, Loaded, SaveRequest, Saved, Store};
 use crate::{
     Error, Result,
     conflict::{Conflict, Expect},
-    format::WorkflowId,
+    format::{LeaseId, WorkflowId},
     lock::{LeaseGuard, LeaseRequest, LockState},
     register::{Tries, back_off},
 };
@@ -40,12 +40,13 @@ use crate::{
 pub struct Workflow {
     store: Store,
     id: WorkflowId,
+    lease: Option<LeaseId>,
 }
 
 impl Store {
     /// Returns a handle of one workflow, which need not exist yet. Nothing is read.
     pub fn workflow(&self, id: &WorkflowId) -> Workflow {
-        Workflow { store: self.clone(), id: id.clone() }
+        Workflow { store: self.clone(), id: id.clone(), lease: None }
     }
 }
 
@@ -53,6 +54,29 @@ impl Workflow {
     /// Returns the id.
     pub fn id(&self) -> &WorkflowId {
         &self.id
+    }
+
+    /// Returns a handle whose changes are made under this lease: if the lease was lost, they fail and change
+    /// nothing. While a workflow is locked, changes without the lease are refused, the own ones as well.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use pflow_store::{Error, Expect, LeaseRequest, Store, WorkflowId};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// # let store = Store::builder("memory:").init().await?;
+    /// let plan = store.workflow(&WorkflowId::parse("plan")?);
+    /// let guard = plan.lock(LeaseRequest::new("edit", Duration::from_secs(60))).await?;
+    /// let locked = plan.under(guard.lease_id()?);
+    /// locked.update(|_| Ok::<_, Error>(r#"{ "nodes": [] }"#)).await?;
+    /// assert!(plan.save("{}", Expect::Any).await.is_err());
+    /// guard.release().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn under(&self, lease: LeaseId) -> Self {
+        Self { lease: Some(lease), ..self.clone() }
     }
 
     /// Returns the current content, verified by its hash.
@@ -76,7 +100,8 @@ impl Workflow {
     /// # Errors
     /// As [`Store::save`].
     pub async fn save(&self, content: impl Into<Bytes>, expect: Expect) -> Result<Saved> {
-        self.store.save(SaveRequest::new(self.id.clone(), content, expect)).await
+        let request = SaveRequest::new(self.id.clone(), content, expect);
+        self.store.save(self.lease.iter().cloned().fold(request, SaveRequest::lease)).await
     }
 
     /// Deletes the workflow if its state is as `expect` says.
@@ -84,7 +109,7 @@ impl Workflow {
     /// # Errors
     /// As [`Store::delete`].
     pub async fn delete(&self, expect: Expect) -> Result<Saved> {
-        self.store.delete(ChangeRequest::new(self.id.clone(), expect)).await
+        self.store.delete(self.change(expect)).await
     }
 
     /// Restores the deleted workflow if its state is as `expect` says.
@@ -92,7 +117,7 @@ impl Workflow {
     /// # Errors
     /// As [`Store::undelete`].
     pub async fn undelete(&self, expect: Expect) -> Result<Saved> {
-        self.store.undelete(ChangeRequest::new(self.id.clone(), expect)).await
+        self.store.undelete(self.change(expect)).await
     }
 
     /// Locks the workflow, and renews the lease until the guard is released or dropped.
@@ -147,6 +172,11 @@ impl Workflow {
                 saved => return Ok(saved?),
             }
         }
+    }
+
+    fn change(&self, expect: Expect) -> ChangeRequest {
+        let request = ChangeRequest::new(self.id.clone(), expect);
+        self.lease.iter().cloned().fold(request, ChangeRequest::lease)
     }
 
     /// The version to build on, none if there is none or it is a deletion, and the expectation for a change

@@ -32,6 +32,116 @@ use crate::{
 /// A backend that wraps another one and forgot a method would silently answer with the default in place of
 /// the inner backend. A backend that has nothing to say returns none or an empty list.
 ///
+/// # Example
+/// A whole backend over a map. A real one would read and write a database.
+///
+/// ```
+/// use std::{collections::BTreeMap, sync::{Arc, Mutex, MutexGuard, PoisonError}};
+///
+/// use futures::{StreamExt, stream};
+/// use pflow_backend::{
+///     Batch, BoxStream, Bytes, Capabilities, Commit, Conflict, DateTime, Durability, Key, Listed, Meta,
+///     Object, Operation, Prefix, Result, StorageBackend, Version, Versions, Waiting, async_trait,
+///     probe::Check,
+/// };
+///
+/// #[derive(Debug, Clone, Default)]
+/// struct InMap(Arc<Mutex<BTreeMap<Key, Object>>>);
+///
+/// impl InMap {
+///     /// A lock of std is fine where it is held for a moment and never across an await.
+///     fn objects(&self) -> MutexGuard<'_, BTreeMap<Key, Object>> {
+///         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+///     }
+/// }
+///
+/// #[async_trait]
+/// impl StorageBackend for InMap {
+///     fn capabilities(&self) -> Capabilities {
+///         Capabilities::new(Durability::Process, 64 << 20)
+///             .atomic_batch(true)
+///             .exact_conflicts(true)
+///             .conditional_delete(true)
+///     }
+///
+///     async fn get(&self, key: &Key) -> Result<Option<Object>> {
+///         Ok(self.objects().get(key).cloned())
+///     }
+///
+///     async fn stat(&self, key: &Key) -> Result<Option<Meta>> {
+///         Ok(self.objects().get(key).map(|object| object.meta.clone()))
+///     }
+///
+///     fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {
+///         let objects = self.objects();
+///         let found = objects.values().map(|object| &object.meta).filter(|meta| {
+///             prefix.contains(&meta.key) && after.is_none_or(|after| meta.key > *after)
+///         });
+///         let listed: Vec<_> =
+///             found.map(|meta| Ok(Listed::new(meta.key.clone(), meta.size, meta.modified))).collect();
+///         stream::iter(listed).boxed()
+///     }
+///
+///     async fn commit(&self, batch: Batch) -> Result<Commit> {
+///         batch.check(&self.capabilities())?;
+///         let mut objects = self.objects();
+///         for (at, operation) in batch.operations() {
+///             let current = objects.get(operation.key()).map(|object| object.meta.version.clone());
+///             if !operation.precondition().holds(current.as_ref()) {
+///                 return Ok(Commit::Conflict(Conflict::new(at, current, 0)));
+///             }
+///         }
+///         let mut stages = Vec::new();
+///         for stage in batch.stages() {
+///             let apply = |operation: &Operation| match operation {
+///                 Operation::Put { key, bytes, .. } => {
+///                     // It hashes the bytes, so it is stored.
+///                     let (version, modified) = (Version::of_content(bytes), DateTime::UNIX_EPOCH);
+///                     let meta = Meta::new(key.clone(), bytes.len() as u64, version.clone(), modified);
+///                     objects.insert(key.clone(), Object::new(meta, bytes.clone()));
+///                     Some(version)
+///                 }
+///                 Operation::Delete { key, .. } => {
+///                     objects.remove(key);
+///                     None
+///                 }
+///             };
+///             stages.push(stage.iter().map(apply).collect());
+///         }
+///         Ok(Commit::Committed(Versions::new(stages)))
+///     }
+///
+///     async fn attempt(&self, put: Operation) -> Result<Commit> {
+///         self.commit(Batch::new().stage([put])).await
+///     }
+///
+///     async fn close(&self) -> Result<()> {
+///         Ok(())
+///     }
+///
+///     // Nothing to say: there is no server, no path, and no place beside the map.
+///     fn passed_over(&self) -> Vec<String> {
+///         Vec::new()
+///     }
+///
+///     fn place(&self) -> Option<String> {
+///         None
+///     }
+///
+///     fn location_id(&self) -> Option<String> {
+///         None
+///     }
+///
+///     async fn waiting(&self) -> Result<Vec<Waiting>> {
+///         Ok(Vec::new())
+///     }
+///
+///     async fn examine(&self, _ground: &Prefix) -> Result<Vec<Check>> {
+///         Ok(Vec::new())
+///     }
+/// }
+/// ```
+///
 /// # Cancellation
 /// Dropping a future of `get`, `stat` or `close`, or a `list` stream, changes nothing. Dropping a future of
 /// `commit` that was polled is an **unknown outcome**: the batch may have been applied, may be applied a

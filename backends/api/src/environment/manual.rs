@@ -13,11 +13,12 @@ use tokio::sync::watch;
 
 use super::{Environment, Identity, Process};
 
-/// An environment for tests: the clock only moves when the test says so, and the same seed gives the same
-/// random numbers.
+/// An environment for tests: the clock moves when the test advances it or a task sleeps, and the same seed
+/// gives the same random numbers.
 ///
-/// Sleeping moves the clock forward and returns at once, so waits do not slow a test down; see
-/// [`stepped`](Self::stepped) for the alternative. Two environments that represent two machines need
+/// A sleep moves the clock forward and returns at once, so waits do not slow a test down. A task that sleeps
+/// again and again, such as the one that renews a lock, then moves the clock by itself: with
+/// [`stepped`](Self::stepped) the test alone moves it. Two environments that represent two machines need
 /// different seeds; otherwise they produce the same ids.
 #[derive(Debug)]
 pub struct ManualEnvironment {
