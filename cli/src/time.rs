@@ -79,8 +79,13 @@ impl Since {
 
 /// A duration that is no longer than the longest lease.
 fn limited(text: &str) -> Result<Duration, String> {
-    let duration = parse_duration(text)
-        .map_err(|error| format!("{error}; write a duration such as 90s, 30m, 1h30m or 7d"))?;
+    const SUCH_AS: &str = "write a duration such as 90s, 30m, 1h30m or 7d";
+    // Months and years differ in length, and `M` would be a month where a person means minutes.
+    let mut units = text.split(|it: char| !it.is_ascii_alphabetic()).filter(|unit| !unit.is_empty());
+    if let Some(unit) = units.find(|unit| unit.starts_with(['M', 'y', 'Y']) || unit.starts_with("mo")) {
+        return Err(format!("{unit:?} is no unit here; {SUCH_AS}"));
+    }
+    let duration = parse_duration(text).map_err(|error| format!("{error}; {SUCH_AS}"))?;
     if duration > LONGEST {
         return Err("it must not last longer than 366d".to_owned());
     }
@@ -95,7 +100,15 @@ pub(super) fn human(duration: chrono::Duration) -> String {
         3600.. => 60,
         _ => 1,
     };
-    format_duration(Duration::from_secs(seconds - seconds % unit)).to_string()
+    // Days are counted here, because humantime goes on to months and years, which differ in length.
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    let rest = Duration::from_secs(rest - rest % unit);
+    let days = match days {
+        0 => return format_duration(rest).to_string(),
+        1 => "1day".to_owned(),
+        more => format!("{more}days"),
+    };
+    if rest.is_zero() { days } else { format!("{days} {}", format_duration(rest)) }
 }
 
 /// To the second.
@@ -124,6 +137,9 @@ mod tests {
             ("0s", "at least 1s"),
             ("999ms", "at least 1s"),
             ("366d1s", "366d"),
+            ("1M", "\"M\" is no unit"),
+            ("1month", "no unit"),
+            ("1y", "no unit"),
         ] {
             let refused = lease(text).unwrap_err();
             assert!(refused.contains(words), "{text:?}: {refused}");
@@ -154,6 +170,8 @@ mod tests {
             (-90_000, "1day 1h"),
             (86_405, "1day"),
             (200_000, "2days 7h"),
+            (60 * 86_400 - 1, "59days 23h"),
+            (366 * 86_400, "366days"),
         ] {
             assert_eq!(human(chrono::Duration::seconds(seconds)), text);
         }
