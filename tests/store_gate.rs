@@ -9,7 +9,7 @@ use pflow_store::{
     ChangeRequest, Error, ErrorKind, Expect, LeaseRequest, Remedy, Store, backend::StorageBackend,
 };
 use serde_json::{Value, json};
-use support::{Site, every_backend, id, listed, plan, save};
+use support::{Fault, Kind, Left, Site, every_backend, id, listed, plan, save};
 
 every_backend!(
     reader_must_support_the_read_features,
@@ -20,6 +20,8 @@ every_backend!(
     unknown_fields_of_a_later_program_are_preserved,
     concurrent_inits_create_one_store,
     concurrent_settings_are_both_kept,
+    setting_that_could_not_be_read_is_refused,
+    setting_whose_reply_was_lost_is_settled_or_unknown,
 );
 
 async fn change(site: &Site, key: &str, change: impl FnOnce(&mut Value)) {
@@ -59,6 +61,7 @@ async fn writer_must_support_the_write_features(site: Site) {
         store.delete(ChangeRequest::new(id("a"), Expect::Any)).await.map(drop),
         store.acquire(&id("a"), LeaseRequest::new("t", Duration::from_secs(1))).await.map(drop),
         store.reindex().await.map(drop),
+        store.set_setting("team", None).await.map(drop),
     ] {
         assert!(matches!(refused, Err(Error::MissingFeatures { features }) if features == ["shards"]));
     }
@@ -188,4 +191,40 @@ async fn concurrent_settings_are_both_kept(site: Site) {
     assert!(!config.settings.contains_key("ours"));
     let refused = store.set_setting(" ", None).await.unwrap_err();
     assert!(matches!(refused, Error::InvalidField { field: "setting", .. }));
+}
+
+async fn setting_that_could_not_be_read_is_refused(site: Site) {
+    let store = site.store().await;
+    let before = site.get("config.json").await;
+    let deep = (0..200).fold(json!(1), |inner, _| json!([inner]));
+    for value in [deep, json!("x".repeat(1 << 20))] {
+        let refused = store.set_setting("team", Some(value)).await.unwrap_err();
+        assert!(matches!(refused, Error::InvalidField { field: "setting", .. }), "{refused}");
+    }
+    assert_eq!(site.get("config.json").await, before);
+    reopen(&site).await.unwrap();
+}
+
+async fn setting_whose_reply_was_lost_is_settled_or_unknown(site: Site) {
+    let store = site.store().await;
+    let lost = |left| Fault { touching: "config.json", ..Fault::unknown(left) };
+    for (left, team, landed) in [(Left::All, "data", true), (Left::Stages(0), "web", false)] {
+        site.probe.fail(lost(left));
+        let set = store.set_setting("team", Some(json!(team))).await;
+        assert_eq!(site.probe.heal(), 1);
+        // On a disk a read does not tell whether a change outlasts a loss of power.
+        if site.kind == Kind::Disk {
+            assert!(matches!(set, Err(Error::OutcomeUnknown { .. })), "{set:?}");
+            assert_eq!(site.json("config.json").await["settings"]["team"] == json!(team), landed);
+            store.set_setting("team", Some(json!(team))).await.unwrap();
+        } else {
+            set.unwrap();
+        }
+        assert_eq!(site.json("config.json").await["settings"]["team"], json!(team));
+    }
+    // A change back to an old value has bytes of its own.
+    let first = site.get("config.json").await;
+    store.set_setting("team", Some(json!("data"))).await.unwrap();
+    store.set_setting("team", Some(json!("web"))).await.unwrap();
+    assert_ne!(site.get("config.json").await, first);
 }

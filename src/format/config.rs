@@ -29,7 +29,11 @@ pub struct Config {
     /// which have no server.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub probed: Vec<Probed>,
-    /// The checksum of everything above except the settings, which people edit; see [`Config::checksum_now`].
+    /// Different after each change, so that an old state never comes back with the same bytes. None until the
+    /// first change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) nonce: Option<String>,
+    /// The checksum of everything above except the nonce and the settings, which people edit; see [`Config::checksum_now`].
     #[serde(default)]
     checksum: Option<ContentHash>,
     #[serde(flatten)]
@@ -69,7 +73,7 @@ impl Config {
     pub(crate) fn new(store_id: String, created: DateTime<Utc>) -> Self {
         let (features, settings, probed, extra) = Default::default();
         let format = Kind::STORE.tag();
-        Self { format, store_id, created, features, settings, probed, checksum: None, extra }
+        Self { format, store_id, created, features, settings, probed, nonce: None, checksum: None, extra }
     }
 
     pub(crate) fn encode(&self) -> Result<Bytes, FormatError> {

@@ -21,6 +21,8 @@ impl Gate {
     /// program may write, [`Error::OutcomeUnknown`] if a reply was lost and the swap could not be settled;
     /// errors of the storage.
     pub(crate) async fn change_config(&self, change: impl Fn(&mut Config)) -> Result<Config> {
+        // One at a time, so that what this handle keeps is what landed last.
+        let _changing = self.changing.lock().await;
         let (mut tries, mut in_doubt) = (Tries::default(), false);
         let what = || format!("the change of {}", keys::CONFIG);
         let error = loop {
@@ -30,7 +32,7 @@ impl Gate {
             };
             let goes_on = match swapped {
                 Swapped::Landed(..) => {
-                    self.set_config(config.clone());
+                    self.has_changed(config.clone());
                     return Ok(config);
                 }
                 Swapped::Lost { .. } => tries.lose(),
@@ -62,10 +64,25 @@ impl Gate {
         if config == before {
             return Ok((config, Swapped::Landed(Some(version), Derived::InPlace)));
         }
+        config.nonce = Some(self.objects.environment.new_id());
         let encoded = config.encode().map_err(|source| unreadable(&keys::config(), source))?;
+        // IMPORTANT: a config that cannot be read closes the store to everyone.
+        check_readable(&encoded)?;
         let swapped = swap(&self.objects, keys::config(), encoded, Some(&version), Around::default()).await;
         Ok((config, swapped))
     }
+}
+
+/// The maximum size of `config.json`, in bytes. It is read whenever a store is opened.
+const MAX_BYTES: usize = 256 << 10;
+
+fn check_readable(encoded: &[u8]) -> Result<()> {
+    let reason = match Config::decode(encoded) {
+        Ok(_) if encoded.len() <= MAX_BYTES => return Ok(()),
+        Ok(_) => format!("config.json would have {} bytes, at most {MAX_BYTES} are allowed", encoded.len()),
+        Err(source) => format!("config.json could not be read with it: {source}"),
+    };
+    Err(Error::InvalidField { field: "setting", reason })
 }
 
 /// Reads `config.json`; none if there is none.

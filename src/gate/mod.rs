@@ -30,8 +30,10 @@ const REMEMBERED: Duration = Duration::from_secs(60);
 pub(crate) struct Gate {
     objects: Objects,
     location: String,
-    /// The config as last read. The lock is never held across an await.
-    config: Mutex<Config>,
+    /// The config as last seen. The lock is never held across an await.
+    seen: Mutex<Seen>,
+    /// Held by the one change of the config that this handle makes.
+    changing: tokio::sync::Mutex<()>,
     /// The name of a place that must be probed before it is written to.
     place: Option<String>,
     /// What is known of the place. The lock is never held across an await.
@@ -88,6 +90,14 @@ impl Failed {
     }
 }
 
+/// The config as this handle last saw it.
+#[derive(Debug)]
+struct Seen {
+    config: Config,
+    /// How many changes of it this handle has made.
+    changes: u64,
+}
+
 impl Gate {
     /// Admits a reader if this program knows every feature that a reader must know.
     pub(crate) fn enter(objects: Objects, location: String, config: Config) -> Result<Self> {
@@ -95,12 +105,13 @@ impl Gate {
         let place = objects.backend.place();
         let is_safe = place.as_ref().is_none_or(|place| config.is_probed(place));
         let known = if is_safe { Known::Verdict(Verdict::Safe) } else { Known::Nothing };
-        let (config, known) = (Mutex::new(config), Mutex::new(known));
-        Ok(Self { objects, location, config, place, known, probing: Default::default() })
+        let (seen, known) = (Mutex::new(Seen { config, changes: 0 }), Mutex::new(known));
+        let (probing, changing) = Default::default();
+        Ok(Self { objects, location, seen, changing, place, known, probing })
     }
 
     pub(crate) fn config(&self) -> Config {
-        self.config.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lock_seen().config.clone()
     }
 
     pub(crate) fn location(&self) -> &str {
@@ -165,9 +176,10 @@ impl Gate {
     /// Reads `config.json` again, then admits the writer. So a long-lived writer notices changed features, or
     /// a store that was removed, before it adds a workflow.
     pub(crate) async fn check_writer_again(&self) -> Result<()> {
+        let changes = self.lock_seen().changes;
         let config = read_config(&self.objects).await?;
         let config = config.ok_or_else(|| Error::StoreMissing { location: self.location.clone() })?;
-        self.set_config(config);
+        self.has_read(config, changes);
         self.admit_writer().await
     }
 
@@ -205,8 +217,24 @@ impl Gate {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set_config(&self, config: Config) {
-        *self.config.lock().unwrap_or_else(PoisonError::into_inner) = config;
+    fn lock_seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a config that was read when this handle had made so many changes of it.
+    fn has_read(&self, config: Config, changes: u64) {
+        let mut seen = self.lock_seen();
+        // IMPORTANT: what was read before a change of this handle must not replace what the change made.
+        if seen.changes == changes {
+            seen.config = config;
+        }
+    }
+
+    /// Keeps the config that a change of this handle made.
+    fn has_changed(&self, config: Config) {
+        let mut seen = self.lock_seen();
+        seen.config = config;
+        seen.changes = seen.changes.wrapping_add(1);
     }
 }
 
