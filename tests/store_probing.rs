@@ -184,8 +184,7 @@ async fn reader_without_write_permission_gets_the_reason() {
     assert_eq!(everything(&store).await.len(), 1);
     let refused = store.save(save("a", "2", Expect::Any)).await.unwrap_err();
     assert_eq!(refused.to_string(), "Failed to probe the storage (create-twice)");
-    let source = std::error::Error::source(&refused).unwrap();
-    assert!(std::error::Error::source(source).unwrap().to_string().contains("for reading"));
+    assert!(std::error::Error::source(&refused).unwrap().to_string().contains("for reading"));
     // A failed probe is no verdict, but it is remembered for a minute.
     there.mood.denies.store(false, Ordering::SeqCst);
     store.save(save("a", "2", Expect::Any)).await.unwrap_err();

@@ -173,7 +173,7 @@ impl Output {
     }
 }
 
-/// Whether a stream is a terminal with styles, according to `NO_COLOR`, `CLICOLOR`, `CLICOLOR_FORCE` and `TERM`.
+/// Whether a stream gets styles, according to `NO_COLOR`, `CLICOLOR`, `CLICOLOR_FORCE` and `TERM`.
 fn has_styles(stream: &impl RawStream) -> bool {
     AutoStream::choice(stream) != ColorChoice::Never
 }

@@ -268,8 +268,9 @@ pub(super) fn setting<T: FromStr<Err = String>>(store: &Store, name: &str) -> Re
     let Some(value) = config.settings.get(name) else { return Ok(None) };
     let read = value.as_str().ok_or_else(|| "it is no text".to_owned()).and_then(str::parse);
     read.map(Some).map_err(|reason| {
-        Failure::failed(format!("config.json: {name}: {reason}"))
-            .with_hint("mend the setting, or say what you want on the command line")
+        Failure::failed(format!("config.json: {name}: {reason}")).with_hint(format!(
+            "change it with `config set {name}`, or say what you want on the command line"
+        ))
     })
 }
 

@@ -72,6 +72,7 @@ pub enum ChangeKind {
 
 /// One side of a conflict.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Side {
     /// The record of the version; none for a person's edit of `workflow.json`, which is not a version yet.
     pub record: Option<VersionRecord>,

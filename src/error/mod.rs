@@ -282,8 +282,7 @@ impl Error {
             }
             Self::HeadHurt { .. } => Remedy::RepairHeads,
             Self::Corrupt { .. } | Self::Format { .. } if self.kind() == ErrorKind::Corrupt => Remedy::Verify,
-            Self::Unreadable(unreadable) if unreadable.is_damaged() => Remedy::Verify,
-            Self::Unreadable(unreadable) if unreadable.is_newer() => Remedy::UseNewer,
+            Self::Unreadable(unreadable) => return unreadable.remedy.clone(),
             Self::Format { .. } | Self::MissingFeatures { .. } => Remedy::UseNewer,
             Self::OutcomeUnknown { .. } => Remedy::LookBeforeRepeating,
             Self::UnsafeStorage { .. } => Remedy::OtherStorage,
@@ -326,10 +325,10 @@ impl Error {
         let source = match (doubt, error) {
             (_, unknown @ Self::OutcomeUnknown { .. }) => return unknown,
             (Some(doubt), _) => doubt,
-            (None, Self::Storage(source)) => source,
+            (None, Self::Storage(source)) => source.with_outcome(Outcome::Unknown),
             (None, other) => {
                 let why = format!("an answer got lost, and then: {other}");
-                pflow_backend::Error::not_applied(StorageErrorKind::Unavailable, why)
+                pflow_backend::Error::unknown(StorageErrorKind::Unavailable, why)
             }
         };
         Self::OutcomeUnknown { what, source }

@@ -1,4 +1,4 @@
-use crate::{Error, ErrorKind, flow::with_causes, format::WorkflowId};
+use crate::{Error, ErrorKind, flow::with_causes, format::WorkflowId, remedy::Remedy};
 
 /// A workflow that is there and cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,11 +11,13 @@ pub struct Unreadable {
     pub kind: ErrorKind,
     /// Why.
     pub reason: String,
+    /// What resolves it, if that is known.
+    pub remedy: Option<Remedy>,
 }
 
 impl Unreadable {
     pub(crate) fn new(id: WorkflowId, error: &Error) -> Self {
-        Self { id, kind: error.kind(), reason: with_causes(error) }
+        Self { id, kind: error.kind(), reason: with_causes(error), remedy: error.remedy() }
     }
 
     /// Returns the error as this, if it is one about a workflow of its own.

@@ -25,6 +25,7 @@ pub enum Failure<E> {
 
 /// Why a run ended without an action.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum Cause<E> {
     /// A node returned this error.
     #[error(transparent)]

@@ -138,6 +138,7 @@ pub struct Flow<S, E> {
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Outcome {
     /// The last node's action.
     pub action: Action,

@@ -53,6 +53,7 @@ pub struct Trace {
 
 /// One visit to one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StepTrace {
     /// The path of the node.
     pub path: NodePath,

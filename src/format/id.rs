@@ -17,6 +17,7 @@ pub struct WorkflowId(Arc<str>);
 /// A name that is not a valid [`WorkflowId`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name:?} is no workflow id: {reason}")]
+#[non_exhaustive]
 pub struct InvalidId {
     /// The given name, cut after 60 characters.
     pub name: String,

@@ -16,6 +16,7 @@ pub struct LeaseId(String);
 /// A text that is not a valid [`LeaseId`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no lease id: it has 1 to 64 of a-z, 0-9 and `-`")]
+#[non_exhaustive]
 pub struct InvalidLeaseId(pub String);
 
 impl LeaseId {

@@ -102,6 +102,7 @@ pub struct VersionRef {
 
 /// A version object as it is read: its record, the hash of the record's line, and its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StoredVersion {
     /// The record in its line.
     pub record: VersionRecord,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use futures::{
-    StreamExt, TryFutureExt, TryStreamExt, future,
+    StreamExt, TryFutureExt, TryStreamExt,
     stream::{self, BoxStream},
 };
 use pflow_backend::{Batch, Precondition};
@@ -136,13 +136,13 @@ impl Locks {
             Ok(looks.buffered(LOOK_AHEAD).try_filter_map(async |found| Ok(found)))
         };
         // Without its end at an error of the storage, a list of a storage that is gone would be one of errors.
-        let mut is_over = false;
-        let until_over = listing.try_flatten_stream().take_while(move |found| {
-            let goes_on = !is_over;
-            is_over = matches!(found, Err(error) if !matches!(error, Error::Unreadable(_)));
-            future::ready(goes_on)
+        let until_it_fails = stream::unfold(Some(listing.try_flatten_stream().boxed()), async |listing| {
+            let mut listing = listing?;
+            let found = listing.next().await?;
+            let goes_on = matches!(found, Ok(_) | Err(Error::Unreadable(_)));
+            Some((found, goes_on.then_some(listing)))
         });
-        until_over.boxed()
+        until_it_fails.boxed()
     }
 
     /// Returns the lock of a workflow or its deviating mirror; none if there is neither.

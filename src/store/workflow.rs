@@ -146,7 +146,7 @@ impl Workflow {
     /// saved over the deletion. It may be called many times and must have no other effect.
     ///
     /// Invariant: the version that is saved replaces the version that `change` was called with, and no other
-    /// one, because the save expects its generation. So no change of another client is overwritten unseen.
+    /// one, because the save expects its generation, or no version if there was none. So no change of another client is overwritten unseen.
     /// At most one version is saved: the save is repeated only after a conflict, which changed nothing.
     ///
     /// # Errors

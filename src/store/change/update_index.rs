@@ -5,7 +5,6 @@ use crate::{
     Error, Result,
     flow::{Action, Failure, Node, Retry, Visit},
     operation::{is_transient, own_error},
-    register::RETRY,
     store::Shared,
 };
 
@@ -27,7 +26,8 @@ impl Node<Change, Error> for UpdateIndex {
     }
 
     fn retry(&self) -> Retry {
-        RETRY
+        // Without a pause: the change is made, and its caller waits.
+        Retry::attempts(3)
     }
 
     fn is_retryable(&self, failure: &Failure<Error>) -> bool {
