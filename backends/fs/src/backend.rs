@@ -168,7 +168,8 @@ impl StorageBackend for FsBackend {
         }
         let deadline = self.store.environment.monotonic().saturating_add(self.lock_wait);
         let (answer, told) = oneshot::channel();
-        if let Some(turn) = self.store.queue.push(&self.store, Ticket { batch, deadline, answer }) {
+        if let Some(turn) = self.store.queue.push(&self.store, Ticket { batch, deadline, answer, number: 0 })
+        {
             drop(tokio::task::spawn_blocking(move || Store::run(turn)));
         }
         // Whoever had the turn is gone, and perhaps had begun.

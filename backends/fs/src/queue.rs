@@ -29,6 +29,16 @@ pub(crate) struct Ticket {
     /// On the environment's monotonic clock: until then it waits for others to give the lock back.
     pub(crate) deadline: Duration,
     pub(crate) answer: oneshot::Sender<Result<Commit>>,
+    /// Its place among all batches of this handle; the queue sets it.
+    pub(crate) number: u64,
+}
+
+/// A caller that waits for the turn itself, to close.
+#[derive(Debug)]
+struct Closer {
+    tell: oneshot::Sender<Turn>,
+    /// The last batch that came before it.
+    after: u64,
 }
 
 #[derive(Debug, Default)]
@@ -39,8 +49,12 @@ pub(crate) struct Queue {
 #[derive(Debug, Default)]
 struct State {
     waiting: VecDeque<Ticket>,
-    /// Who waits for the turn itself, to close. They come before any batch.
-    closers: VecDeque<oneshot::Sender<Turn>>,
+    /// IMPORTANT: a closer comes after every batch that came before it, so that nothing which was under way,
+    /// perhaps with a dropped future, happens after the handle is closed; and before every later one, so that
+    /// a handle in use can be closed.
+    closers: VecDeque<Closer>,
+    /// The number of the batch that came last.
+    last: u64,
     taken: bool,
     pause: Option<Duration>,
     /// Groups so far, to see whether anything happened.
@@ -65,7 +79,9 @@ impl Queue {
     /// Adds a batch; the turn if nobody has it.
     pub(crate) fn push(&self, store: &Arc<Store>, ticket: Ticket) -> Option<Turn> {
         let mut state = self.state();
-        state.waiting.push_back(ticket);
+        state.last += 1;
+        let number = state.last;
+        state.waiting.push_back(Ticket { number, ..ticket });
         Self::take(&mut state, store)
     }
 
@@ -83,7 +99,8 @@ impl Queue {
                     return turn;
                 }
                 let (tell, told) = oneshot::channel();
-                state.closers.push_back(tell);
+                let after = state.last;
+                state.closers.push_back(Closer { tell, after });
                 told
             };
             // An error: whoever had the turn is gone, and it is free again.
@@ -148,14 +165,16 @@ impl Turn {
         Some((turn, group))
     }
 
-    /// Gives the turn to whoever wants to close, or ends it; unless batches wait: then whoever has it must
-    /// run.
+    /// Gives the turn to the next that wants to close, unless an earlier batch waits, or ends it. If it is
+    /// returned, batches wait, and its owner must run.
     pub(crate) fn end(self) -> Option<Self> {
         let mut turn = self;
         let store = turn.store.clone();
         let mut state = store.queue.state();
-        while let Some(closer) = state.closers.pop_front() {
-            match closer.send(turn) {
+        let next = state.waiting.front().map_or(u64::MAX, |ticket| ticket.number);
+        while state.closers.front().is_some_and(|closer| closer.after < next) {
+            let Some(closer) = state.closers.pop_front() else { break };
+            match closer.tell.send(turn) {
                 Ok(()) => return None,
                 Err(mine) => turn = mine,
             }

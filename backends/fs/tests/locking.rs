@@ -191,6 +191,25 @@ async fn a_commit_whose_future_is_dropped_happens_whole_or_not_and_the_handle_wo
     assert_eq!(unfinished(place.path()), Vec::<String>::new());
 }
 
+/// Nothing of a handle happens after it is closed, not even a commit that was given up while it waited.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handle_is_closed_after_the_commits_that_came_before() {
+    for round in 0..20 {
+        let place = tempfile::tempdir().unwrap();
+        let backend = FsBackend::open(place.path(), system()).await.unwrap();
+        let held = hold(place.path(), "pid 123 on host elsewhere\n");
+        let mut dropped = backend.commit(one(put("a", "1")));
+        assert!((&mut dropped).now_or_never().is_none(), "it waits for the lock");
+        drop(dropped);
+        let mut closing = backend.close();
+        assert!((&mut closing).now_or_never().is_none(), "it waits for the commit");
+        drop(held);
+        closing.await.unwrap();
+        let file = std::fs::read(place.path().join("a")).unwrap_or_default();
+        assert_eq!(file, b"1", "round {round}");
+    }
+}
+
 /// What this test binary does when it is started again by a test below.
 const CHILD: &str = "PFLOW_FS_TEST_CHILD";
 const PLACE: &str = "PFLOW_FS_TEST_PLACE";
