@@ -292,6 +292,7 @@ async fn conflict_costs_no_reads_unless_the_resolver_asks() {
                 changes.unwrap().iter().map(ToString::to_string).collect::<Vec<_>>()
             };
             assert_eq!(shown(case.their_changes().await?), [r#"~ nodes[id=b].params.text: "1" -> "2""#]);
+            assert_eq!(shown(case.our_changes().await?), [r#"~ nodes[id=a].params.text: "1" -> "2""#]);
             let difference =
                 [r#"~ nodes[id=a].params.text: "1" -> "2""#, r#"~ nodes[id=b].params.text: "2" -> "1""#];
             assert_eq!(shown(case.difference().await?), difference);
