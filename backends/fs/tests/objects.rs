@@ -193,7 +193,8 @@ async fn creating_makes_the_folders_above_and_opening_makes_nothing() {
     write(&backend, put("a", "1")).await;
     let again = FsBackend::create(&path, environment()).await.unwrap();
     assert_eq!(read(&again, "a").await.unwrap(), "1");
-    let file = path.join("a");
+    let file = place.path().join("file");
+    std::fs::write(&file, "").unwrap();
     assert_eq!(FsBackend::open(&file, environment()).await.unwrap_err().kind(), ErrorKind::InvalidInput);
     assert!(FsBackend::open(Path::new(""), environment()).await.is_err());
 }
