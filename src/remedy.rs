@@ -295,7 +295,10 @@ impl Remedy {
             Self::Reindex => "rebuild the index with `Store::reindex`",
             Self::UseNewer => "use a newer pflow-store; nothing was changed",
             Self::List => "see what there is with `Store::list`",
-            Self::ChooseId => ID_RULE,
+            Self::ChooseId => {
+                "an id has 1 to 100 of a-z, 0-9, `-`, `_` and `.`, and starts with a letter or digit; \
+                 `WorkflowId::resembling` suggests one"
+            }
             Self::FindLease => "`Store::lock_state` has it",
             Self::CorrectDocument => "mend the document and save again; nothing was changed",
             Self::AwaitRenewal => "wait until it is renewed; nothing was changed",
@@ -317,8 +320,6 @@ impl Remedy {
 }
 
 /// What an id is, in one sentence.
-const ID_RULE: &str = "an id has 1 to 100 of a-z, 0-9, `-`, `_` and `.`, and starts with a letter or digit";
-
 #[cfg(test)]
 mod tests {
     use std::{fs, path::Path};

@@ -2,6 +2,10 @@
 
 use pflow_store::{Error, LeaseId, Remedy};
 
+/// The rule for ids, said in one place.
+pub(crate) const ID_RULE: &str =
+    "an id has 1 to 100 of a-z, 0-9, `-`, `_` and `.`, and starts with a letter or digit";
+
 /// What a person can do about an error.
 pub(crate) fn of_error(error: &Error) -> Option<String> {
     error.remedy().map(|remedy| sentence(&remedy))
@@ -36,6 +40,7 @@ pub(crate) fn sentence(remedy: &Remedy) -> String {
         Remedy::RepairHeads => "look with `verify`, then move the head with `verify --repair`".to_owned(),
         Remedy::Verify => "see how far it goes with `verify`".to_owned(),
         Remedy::List => "see what there is with `list`".to_owned(),
+        Remedy::ChooseId => ID_RULE.to_owned(),
         Remedy::Show { id } => format!("see the current one with `show {id}`"),
         Remedy::LoadGeneration { id, generation } => {
             format!("the content before it: `load {id} --generation {generation}`")

@@ -73,7 +73,7 @@ pub enum ChangeKind {
 /// One side of a conflict.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Side {
+pub struct ConflictSide {
     /// The record of the version; none for a person's edit of `workflow.json`, which is not a version yet.
     pub record: Option<VersionRecord>,
     /// The exact bytes; none for a deletion, or if it was pruned.
@@ -153,8 +153,8 @@ impl Case {
     ///
     /// # Errors
     /// The storage failed, or stored data is damaged.
-    pub async fn base(&self) -> Result<Option<Side>> {
-        Ok(self.base_version().await?.map(Side::of))
+    pub async fn base(&self) -> Result<Option<ConflictSide>> {
+        Ok(self.base_version().await?.map(ConflictSide::of))
     }
 
     /// Reads the other side: the current version, or the content of `workflow.json` if the conflict is about
@@ -162,14 +162,14 @@ impl Case {
     ///
     /// # Errors
     /// The storage failed, or stored data is damaged.
-    pub async fn theirs(&self) -> Result<Option<Side>> {
+    pub async fn theirs(&self) -> Result<Option<ConflictSide>> {
         let head = self.head();
         if matches!(self.conflict(), Conflict::ModifiedOutside { .. }) {
             let edit = self.sides.working_copy(&head.id).await?;
-            return Ok(edit.map(|bytes| Side { record: None, content: Some(bytes) }));
+            return Ok(edit.map(|bytes| ConflictSide { record: None, content: Some(bytes) }));
         }
         match &head.current {
-            Some(current) => self.theirs_version(current).await.map(Side::of).map(Some),
+            Some(current) => self.theirs_version(current).await.map(ConflictSide::of).map(Some),
             None => Ok(None),
         }
     }
@@ -238,7 +238,7 @@ impl Case {
     }
 }
 
-impl Side {
+impl ConflictSide {
     fn of(version: StoredVersion) -> Self {
         Self { record: Some(version.record), content: version.content }
     }

@@ -13,7 +13,7 @@ mod policy;
 mod resolved;
 mod resolver;
 
-pub use case::{Case, ChangeKind, Side};
+pub use case::{Case, ChangeKind, ConflictSide};
 pub(crate) use case::{Goal, Question, ReadSides, differences};
 pub(crate) use error::Conflict;
 pub use error::Found;

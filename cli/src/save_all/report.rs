@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::{
     documents::{Batch, Counts, FileResult, Skipped},
     failure::{Failure, Result},
+    hint::ID_RULE,
     save::{describe, warn},
     session::{Session, shown},
 };
@@ -31,9 +32,6 @@ pub(super) struct Report<'a> {
     /// stdout took no more. The saves go on: abandoning those under way would leave them in doubt.
     unwritten: Option<io::Error>,
 }
-
-/// The rule for ids, said once for all files that break it.
-const RULE: &str = "an id has 1 to 100 of a-z, 0-9, `-`, `_` and `.`, and starts with a letter or digit";
 
 impl<'a> Report<'a> {
     pub(super) fn new(session: &'a Session<'a>, files: usize, skipped: Vec<(PathBuf, &'static str)>) -> Self {
@@ -146,7 +144,7 @@ impl<'a> Report<'a> {
 fn hint(misnamed: usize, offered: usize) -> String {
     let mut hint = "the others are saved; mend these and save them again".to_owned();
     if misnamed > 0 {
-        hint = format!("{hint}; {RULE}");
+        hint = format!("{hint}; {ID_RULE}");
     }
     if offered > 0 {
         hint = format!("{hint}; `--rename` accepts the ids that are offered");
