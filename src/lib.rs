@@ -33,7 +33,7 @@ mod store;
 mod text_form;
 
 pub use conflict::{error::Conflict, expect::Expect};
-pub use error::{Error, ErrorKind, NoContent, Result, Unreadable};
+pub use error::{Advice, Error, ErrorKind, NoContent, Result, Unreadable};
 pub use format::{id::WorkflowId, lease::LeaseId};
 pub use index::{Entry, Query, Sort};
 pub use lock::{guard::LeaseGuard, request::LeaseRequest};

@@ -21,7 +21,7 @@ pub enum ErrorKind {
     OutcomeUnknown,
     /// Use a newer program.
     Incompatible,
-    /// The caller cancelled.
+    /// The caller cancelled, or shut the store down.
     Cancelled,
     /// Nothing changed; the message and its causes have the reason. Most failures of a storage are of this kind
     /// ([`Error::Storage`](crate::Error::Storage)).

@@ -1,5 +1,6 @@
 //! The error of the store.
 
+mod advice;
 mod kind;
 mod unreadable;
 
@@ -13,6 +14,7 @@ use crate::{
     remedy::Remedy,
 };
 
+pub use advice::Advice;
 pub use kind::ErrorKind;
 pub use unreadable::Unreadable;
 
@@ -205,6 +207,10 @@ pub enum Error {
     /// The caller cancelled.
     #[error("cancelled before anything was changed")]
     Cancelled,
+    /// The store was shut down with [`crate::Store::shutdown`] before the change began, or while it waited for
+    /// a lock or for a resolver. Nothing was changed. Open the store again for more changes.
+    #[error("the store was shut down before anything was changed")]
+    ShutDown,
     /// An operation violated a rule of its own flow: a defect of this program.
     #[error("internal error: {0}")]
     Internal(String),
@@ -244,7 +250,7 @@ impl Error {
             Self::LeaseUncertain { .. } => ErrorKind::Locked,
             Self::OutcomeUnknown { .. } => ErrorKind::OutcomeUnknown,
             Self::UnsafeStorage { .. } => ErrorKind::Unsafe,
-            Self::Cancelled => ErrorKind::Cancelled,
+            Self::Cancelled | Self::ShutDown => ErrorKind::Cancelled,
             Self::Storage(source) => match source.kind() {
                 StorageErrorKind::Missing => ErrorKind::NotFound,
                 StorageErrorKind::Corrupt => ErrorKind::Corrupt,
@@ -289,6 +295,7 @@ impl Error {
             Self::LeaseUncertain { .. } => Remedy::AwaitRenewal,
             Self::Unproven { .. } => Remedy::RepeatWhenReliable,
             Self::IndexBusy { .. } => Remedy::RepeatForIndex,
+            Self::ShutDown => Remedy::OpenAgain,
             Self::Storage(source) => return Remedy::of_storage(source),
             _ => return None,
         })

@@ -1,6 +1,7 @@
 //! Who may read and write a store: the features that `config.json` names, and the verdict of a probe of the
 //! storage.
 
+mod admission;
 mod config;
 pub(crate) mod trust;
 
@@ -15,6 +16,8 @@ use pflow_backend::{
     probe::{Depth, Report},
 };
 
+pub(crate) use admission::Admission;
+use admission::Admissions;
 pub(crate) use config::read_config;
 use trust::Verdict;
 
@@ -40,6 +43,7 @@ pub(crate) struct Gate {
     known: Mutex<Known>,
     /// Held by the one writer that probes while the others wait for the result.
     probing: tokio::sync::Mutex<()>,
+    admissions: Admissions,
 }
 
 /// What a handle knows of its place.
@@ -106,8 +110,8 @@ impl Gate {
         let is_safe = place.as_ref().is_none_or(|place| config.is_probed(place));
         let known = if is_safe { Known::Verdict(Verdict::Safe) } else { Known::Nothing };
         let (seen, known) = (Mutex::new(Seen { config, changes: 0 }), Mutex::new(known));
-        let (probing, changing) = Default::default();
-        Ok(Self { objects, location, seen, changing, place, known, probing })
+        let (probing, changing, admissions) = Default::default();
+        Ok(Self { objects, location, seen, changing, place, known, probing, admissions })
     }
 
     pub(crate) fn config(&self) -> Config {
@@ -123,18 +127,41 @@ impl Gate {
         check_features(self.config().features.unknown_to_writers())
     }
 
-    /// Whether a writer would be admitted without a probe. For callers whose write is optional.
-    pub(crate) fn is_open_to_writers(&self) -> bool {
-        self.check_writer().is_ok() && matches!(*self.lock_known(), Known::Verdict(Verdict::Safe))
+    /// Admits a writer whose write is optional, if that needs no probe.
+    pub(crate) fn admit_optional(&self) -> Option<Admission> {
+        let is_open =
+            self.check_writer().is_ok() && matches!(*self.lock_known(), Known::Verdict(Verdict::Safe));
+        if is_open { self.admissions.admit().ok() } else { None }
     }
 
-    /// Admits a writer if this program knows every feature that a writer must know and the place can be
+    /// Admits a change, unless the store is shut down, if [`check_storage`](Self::check_storage) allows it.
+    pub(crate) async fn admit_writer(&self) -> Result<Admission> {
+        let admission = self.admissions.admit()?;
+        self.check_storage().await?;
+        Ok(admission)
+    }
+
+    /// Admits no more changes, and waits for those under way.
+    pub(crate) async fn shut(&self) {
+        self.admissions.shut().await;
+    }
+
+    /// Awaits `waiting`, or drops it when the store is shut down. Only for what changes nothing by being
+    /// dropped.
+    ///
+    /// # Errors
+    /// [`Error::ShutDown`].
+    pub(crate) async fn unless_shut<T>(&self, waiting: impl Future<Output = T>) -> Result<T> {
+        self.admissions.unless_shut(waiting).await
+    }
+
+    /// Checks that this program knows every feature that a writer must know and that the place can be
     /// written to safely.
     ///
     /// The first writer probes the place, unless `config.json` records that it is safe. Readers never probe:
     /// the stored data is valid whatever the place does to writers, and a reader may not be allowed to write
     /// a probe.
-    pub(crate) async fn admit_writer(&self) -> Result<()> {
+    pub(crate) async fn check_storage(&self) -> Result<()> {
         self.check_writer()?;
         let Some(place) = &self.place else { return Ok(()) };
         if let Some(answer) = self.answer(place) {
@@ -173,19 +200,20 @@ impl Gate {
         }
     }
 
-    /// Reads `config.json` again, then admits the writer. So a long-lived writer notices changed features, or
+    /// Reads `config.json` again, then checks whether it may be written to. So a long-lived writer notices changed features, or
     /// a store that was removed, before it adds a workflow.
     pub(crate) async fn check_writer_again(&self) -> Result<()> {
         let changes = self.lock_seen().changes;
         let config = read_config(&self.objects).await?;
         let config = config.ok_or_else(|| Error::StoreMissing { location: self.location.clone() })?;
         self.has_read(config, changes);
-        self.admit_writer().await
+        self.check_storage().await
     }
 
     /// Probes the place, whatever is known of it, and remembers the verdict if the place has a name.
     pub(crate) async fn probe_anew(&self, depth: &Depth) -> Result<Report> {
         self.check_writer()?;
+        let _admission = self.admissions.admit()?;
         let _probing = self.probing.lock().await;
         let report = trust::probe(&self.objects, depth).await?;
         if let Some(place) = &self.place

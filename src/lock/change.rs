@@ -74,6 +74,11 @@ impl Wish {
         matches!(self, Self::Of(_, Act::Release | Act::Break))
     }
 
+    /// Whether it does more than to keep or to give back a lease of the caller.
+    fn is_new(&self) -> bool {
+        !matches!(self, Self::Of(_, Act::Renew(_) | Act::Release))
+    }
+
     pub(super) fn is_renewal(&self) -> bool {
         matches!(self, Self::Of(_, Act::Renew(_)))
     }
@@ -99,7 +104,11 @@ impl LockChange {
     pub(super) async fn run(mut self) -> Result<Grant> {
         let asked = Arc::clone(&self.asked);
         let Locks { gate, flow, objects, .. } = &asked.locks;
-        gate.admit_writer().await?;
+        let _admission = match asked.wish.is_new() {
+            true => Some(gate.admit_writer().await?),
+            // A lease that is held is renewed and released after a shutdown as well: its holder relies on it.
+            false => gate.check_storage().await.map(|()| None)?,
+        };
         let stopped = operation::run(flow, &mut self, &objects.environment).await.err();
         let error = match (self.phase, stopped) {
             (LockPhase::Done(grant), _) => return Ok(grant),

@@ -81,9 +81,7 @@ impl Locks {
     pub(crate) async fn inspect(&self, id: &WorkflowId) -> Result<Inspection> {
         let mut pair = Pair::read(&self.objects, id).await?;
         let mut inspection = self.inspected(&pair);
-        if !self.gate.is_open_to_writers() {
-            return Ok(inspection);
-        }
+        let Some(_admission) = self.gate.admit_optional() else { return Ok(inspection) };
         for _ in 0..MENDS {
             if matches!(pair.seen.mirror, Mirror::Faithful | Mirror::Unreadable) {
                 break;

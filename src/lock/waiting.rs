@@ -67,7 +67,7 @@ impl Locks {
             return self.ask(id, &claim, tie).await;
         }
         let line = self.lines.of(id);
-        let Some(turn) = line.turn(environment, patience).await else {
+        let Some(turn) = self.gate.unless_shut(line.turn(environment, patience)).await? else {
             // The time is over before our turn. This attempt returns the lock or a conflict that names the
             // holder.
             return self.ask(id, &claim, tie).await;
@@ -88,12 +88,12 @@ impl Locks {
                     tracing::warn!(%id, %error, "the lock could not be asked for; it is tried again while it is waited for");
                     let pause =
                         self.pace.pause(patience.saturating_sub(left()), environment.jitter()).min(left());
-                    turn.pause(environment, pause).await;
+                    self.gate.unless_shut(turn.pause(environment, pause)).await?;
                     continue;
                 }
                 other => return other,
             };
-            self.watch(&turn, id, &held, left()).await?;
+            self.gate.unless_shut(self.watch(&turn, id, &held, left())).await??;
         }
     }
 

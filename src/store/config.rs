@@ -37,7 +37,7 @@ impl Store {
     /// ```
     pub async fn set_setting(&self, name: &str, value: Option<Value>) -> Result<Config> {
         check_text("setting", Some(name), MAX_NAME_BYTES)?;
-        self.shared.gate.admit_writer().await?;
+        let _admission = self.shared.gate.admit_writer().await?;
         let change = |config: &mut Config| match &value {
             Some(value) => drop(config.settings.insert(name.to_owned(), value.clone())),
             None => drop(config.settings.remove(name)),

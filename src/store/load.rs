@@ -140,9 +140,7 @@ impl Store {
     /// Removes the copy of a deleted workflow, which a request that landed late may have written again.
     /// Readers that do not read heads would mistake it for a workflow. A failure is only logged.
     async fn remove_leftover(&self, id: &WorkflowId) {
-        if !self.shared.gate.is_open_to_writers() {
-            return;
-        }
+        let Some(_admission) = self.shared.gate.admit_optional() else { return };
         match self.bring_copy_in_line(id).await {
             Ok(removed) => tracing::debug!(%id, removed, "the copy of a deleted workflow was found"),
             Err(error) => tracing::debug!(%id, %error, "the copy of a deleted workflow was left"),
@@ -191,9 +189,7 @@ impl Store {
             CopyState::Current(_) => return Ok(()),
             CopyState::Absent | CopyState::Lagging(_) => {}
         }
-        if !gate.is_open_to_writers() {
-            return Ok(());
-        }
+        let Some(_admission) = gate.admit_optional() else { return Ok(()) };
         let when = copy.map_or(Precondition::Absent, |copy| Precondition::Is(copy.meta.version.clone()));
         let put = Operation::put(key, content.clone()).copy().when(when);
         let is_alone = copy.is_some() || objects.traits.copies_lag();

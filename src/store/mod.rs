@@ -147,7 +147,7 @@ impl Store {
     /// index without that workflow's present version would hide it; errors of the storage. In these cases the
     /// old index stays in use.
     pub async fn reindex(&self) -> Result<usize> {
-        self.shared.gate.admit_writer().await?;
+        let _admission = self.shared.gate.admit_writer().await?;
         self.shared.index.rebuild().await
     }
 
@@ -168,13 +168,49 @@ impl Store {
 
     /// Completes background work: waits for work that operations before this call left to do after their
     /// answer (a fold of the index, on a bucket the copies in `workflow.json`, the release of leases whose
-    /// guards were dropped). It does not wait for guards that are held, or for work that begins meanwhile.
-    /// Several callers may close at the same time. Saved data is durable without this call.
+    /// guards were dropped). Several callers may close at the same time. Saved data is durable without this
+    /// call.
+    ///
+    /// It ends nothing: changes of other tasks that are under way are not waited for, new ones may begin
+    /// meanwhile and afterwards, and guards that are held stay held. [`shutdown`](Self::shutdown) is for the
+    /// end of a program.
     ///
     /// # Errors
     /// The work could not be completed, or a copy could not be written; no data is lost.
     pub async fn close(&self) -> Result<()> {
         self.shared.upkeep.rest().await;
         self.shared.objects.backend.close().await.map_err(Error::Storage)
+    }
+
+    /// Ends the changes through this handle and its clones, and brings the storage to rest: admits no new
+    /// change, waits for those that are under way in other tasks, and then [closes](Self::close).
+    ///
+    /// - A change that begins afterwards fails with [`Error::ShutDown`] and changes nothing. Reads work.
+    /// - A change that waits for a lock or for a resolver is not waited for. It fails in the same way, unless
+    ///   an earlier attempt of it is in doubt ([`Error::OutcomeUnknown`]).
+    /// - A guard that is held is not waited for. It goes on renewing its lease, because its holder may rely on
+    ///   the lease for things outside of the store, and it can be released. Release the guards first for a
+    ///   program that ends.
+    /// - Other handles of the same store that were opened apart from this one are not affected.
+    ///
+    /// If the future is dropped, no change is admitted all the same; another call waits again.
+    ///
+    /// # Errors
+    /// As [`close`](Self::close). Every acknowledged change is durable nevertheless.
+    ///
+    /// ```
+    /// # use pflow_store::{Error, Expect, Store, WorkflowId};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// let store = Store::builder("memory:").init().await?;
+    /// store.shutdown().await?;
+    /// let late = store.workflow(&WorkflowId::parse("late")?).save("{}", Expect::Any).await;
+    /// assert!(matches!(late, Err(Error::ShutDown)));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn shutdown(&self) -> Result<()> {
+        self.shared.gate.shut().await;
+        self.close().await
     }
 }

@@ -2,8 +2,8 @@ use bytes::Bytes;
 
 use super::{ChangeRequest, Loaded, SaveRequest, Saved, Store};
 use crate::{
-    Error, Result,
-    conflict::{Conflict, Expect},
+    Advice, Error, Result,
+    conflict::Expect,
     format::{LeaseId, WorkflowId},
     lock::{LeaseGuard, LeaseRequest, LockState},
     register::{Tries, back_off},
@@ -146,7 +146,8 @@ impl Workflow {
     /// saved over the deletion. It may be called many times and must have no other effect.
     ///
     /// Invariant: the version that is saved replaces the version that `change` was called with, and no other
-    /// one, because the save expects its generation, or no version if there was none. So no change of another client is overwritten unseen.
+    /// one, because the save expects its generation, or no version if there was none. So no change of another
+    /// client is overwritten unseen.
     /// At most one version is saved: the save is repeated only after a conflict, which changed nothing.
     ///
     /// # Errors
@@ -166,7 +167,7 @@ impl Workflow {
             let (loaded, expect) = self.current().await?;
             let content: Bytes = change(loaded.as_ref())?.into();
             match self.save(content, expect).await {
-                Err(error) if is_of_another_version(&error) && tries.lose() => {
+                Err(error) if error.advice() == Advice::Reload && tries.lose() => {
                     back_off(self.store.environment().as_ref(), tries.lost()).await;
                 }
                 saved => return Ok(saved?),
@@ -204,13 +205,4 @@ impl Workflow {
             back_off(self.store.environment().as_ref(), tries.lost()).await;
         }
     }
-}
-
-/// Whether a save was refused because the workflow is not at the version that it was built on.
-fn is_of_another_version(error: &Error) -> bool {
-    let Error::Conflict(conflict) = error else { return false };
-    matches!(
-        conflict.cause(),
-        Conflict::Version { .. } | Conflict::Exists { .. } | Conflict::DeletedMeanwhile { .. }
-    )
 }

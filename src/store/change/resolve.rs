@@ -49,6 +49,7 @@ pub(super) enum Doing {
     /// Only the head changed: retry.
     Retry { shared: Arc<Shared>, goal: Goal, races: Option<u32> },
     Ask {
+        shared: Arc<Shared>,
         met: Arc<Met>,
         resolver: Arc<dyn ConflictResolver>,
         case: Box<Case>,
@@ -96,8 +97,9 @@ impl Node<Change, Error> for ResolveConflict {
                 }
                 Ok(Answer::Retry(goal.clone()))
             }
-            Doing::Ask { met, resolver, case, cancel, place } => {
-                let mut asking = pin!(cancel.run_until_cancelled(resolver.resolve(case)));
+            Doing::Ask { shared, met, resolver, case, cancel, place } => {
+                let asking = cancel.run_until_cancelled(resolver.resolve(case));
+                let mut asking = pin!(shared.gate.unless_shut(asking));
                 let answer = match asking.as_mut().now_or_never() {
                     // A policy answers at once, so the waiting change keeps its place in the queue.
                     Some(answer) => answer,
@@ -108,7 +110,7 @@ impl Node<Change, Error> for ResolveConflict {
                         asking.await
                     }
                 };
-                Ok(Answer::Given(Arc::clone(met), answer.unwrap_or(Err(Error::Cancelled))?))
+                Ok(Answer::Given(Arc::clone(met), answer?.unwrap_or(Err(Error::Cancelled))?))
             }
             Doing::Follow(met, resolution) => Ok(Answer::Given(Arc::clone(met), resolution.clone())),
         }
@@ -147,7 +149,8 @@ fn resolve(change: &Change, met: &Arc<Met>) -> Doing {
     }
     let case = Box::new(Case::new(Arc::new(change.shared.objects.clone()), question(change, met)));
     let (resolver, cancel) = (Arc::clone(&change.request.resolver), change.request.cancel.clone());
-    Doing::Ask { met: Arc::clone(met), resolver, case, cancel, place: place.moved() }
+    let (shared, met) = (Arc::clone(&change.shared), Arc::clone(met));
+    Doing::Ask { shared, met, resolver, case, cancel, place: place.moved() }
 }
 
 /// Builds the question for the resolver.

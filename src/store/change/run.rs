@@ -16,7 +16,7 @@ impl Change {
     /// Runs the flow of the task and returns the result.
     pub(crate) async fn run(mut self, flows: &Flows) -> Result<Written> {
         let shared = Arc::clone(&self.shared);
-        shared.gate.admit_writer().await?;
+        let _admission = shared.gate.admit_writer().await?;
         let flow = match self.phase {
             ChangePhase::Open(Goal::Delete) => &flows.delete,
             ChangePhase::Open(Goal::Undelete) => &flows.undelete,

@@ -79,7 +79,8 @@ impl Node<Change, Error> for WaitForLock {
         let environment = &watch.shared.objects.environment;
         let began = environment.monotonic();
         let waiting = watch.shared.locks.await_turn(&watch.id, &watch.lease, watch.place.take(), watch.limit);
-        let waited = watch.cancel.run_until_cancelled(waiting).await.transpose()?;
+        let waiting = watch.cancel.run_until_cancelled(waiting);
+        let waited = watch.shared.gate.unless_shut(waiting).await?.transpose()?;
         let time = environment.monotonic().saturating_sub(began);
         let (end, turn) = match waited {
             None => (End::Cancelled, None),

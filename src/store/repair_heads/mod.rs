@@ -199,7 +199,7 @@ impl Store {
     /// Writing is not allowed here, and nothing was written. A later error is in [`RepairReport::failed`],
     /// beside the heads that were moved before it.
     pub async fn repair(&self, plan: RepairPlan) -> Result<RepairReport> {
-        self.shared.gate.admit_writer().await?;
+        let _admission = self.shared.gate.admit_writer().await?;
         let mut report = RepairReport::default();
         for head in plan.moves {
             match self.move_head(&head).await {
