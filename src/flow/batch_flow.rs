@@ -1,6 +1,5 @@
 //! A flow that runs once for each set of params.
 
-use std::error::Error;
 use std::fmt;
 
 use async_trait::async_trait;
@@ -8,7 +7,7 @@ use async_trait::async_trait;
 use super::error::Stop;
 use super::step::{Pass, Step};
 use super::trace::Attempts;
-use super::{Action, Cause, Flow, FlowError, NodePath, Outcome, Params, Phase, Run};
+use super::{Action, Cause, Flow, FlowError, Outcome, Params, Phase, Run};
 
 type Sets<S, E> = Box<dyn Fn(&S, &Params) -> Result<Vec<Params>, E> + Send + Sync>;
 
@@ -25,7 +24,7 @@ pub struct BatchFlow<S, E> {
 impl<S, E> BatchFlow<S, E>
 where
     S: Send + Sync,
-    E: Error + Send + Sync + 'static,
+    E: Send + Sync + 'static,
 {
     /// Runs `flow` for each set that `sets` derives from the state and the outer params. The batch flow has
     /// the flow's name.
@@ -42,7 +41,7 @@ where
     ///
     /// As [`Flow::run`]; an error of the function that makes the sets has the phase [`Phase::Prep`].
     pub async fn run(&self, state: &mut S, run: &Run) -> Result<Outcome, FlowError<E>> {
-        super::recorded(self, &NodePath::root(self.flow.name()), state, run).await
+        super::recorded(self, &self.flow, state, run).await
     }
 }
 
@@ -50,7 +49,7 @@ where
 impl<S, E> Step<S, E> for BatchFlow<S, E>
 where
     S: Send + Sync,
-    E: Error + Send + Sync + 'static,
+    E: Send + Sync + 'static,
 {
     async fn visit(&self, state: &mut S, pass: Pass<'_>, _: &Attempts) -> Result<Action, Stop<E>> {
         let sets = (self.sets)(state, pass.params);

@@ -1,11 +1,11 @@
 //! Building flows.
 
-use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::batch_node::{BatchNode, BatchStep};
+use super::error::View;
 use super::graph::{Defect, Draft, DraftPlace, GraphError, Kind, Target};
 use super::node::{Node, NodeStep};
 use super::step::Step;
@@ -25,31 +25,32 @@ pub struct FlowBuilder<S, E> {
     number: u64,
     draft: Draft,
     steps: Vec<Box<dyn Step<S, E>>>,
+    view: View<E>,
 }
 
 impl<S, E> FlowBuilder<S, E>
 where
     S: Send + Sync,
-    E: Error + Send + Sync + 'static,
+    E: Send + Sync + 'static,
 {
-    pub(super) fn new(name: String) -> Self {
+    pub(super) fn new(name: String, view: View<E>) -> Self {
         // Distinguishes the handles of different builders; the number has no other use.
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let draft =
             Draft { name, places: Vec::new(), edges: Vec::new(), starts: Vec::new(), defects: Vec::new() };
-        Self { number: NEXT.fetch_add(1, Ordering::Relaxed), draft, steps: Vec::new() }
+        Self { number: NEXT.fetch_add(1, Ordering::Relaxed), draft, steps: Vec::new(), view }
     }
 
     /// Adds a node.
     pub fn node(&mut self, node: impl Node<S, E> + 'static) -> NodeId {
         let (name, actions) = (node.name().to_owned(), node.actions().to_vec());
-        self.place(name, actions, Kind::Node, Box::new(NodeStep(node)))
+        self.place(name, actions, Kind::Node, Box::new(NodeStep { node, view: self.view }))
     }
 
     /// Adds a batch node.
     pub fn batch(&mut self, node: impl BatchNode<S, E> + 'static) -> NodeId {
         let (name, actions) = (node.name().to_owned(), node.actions().to_vec());
-        self.place(name, actions, Kind::Node, Box::new(BatchStep(node)))
+        self.place(name, actions, Kind::Node, Box::new(BatchStep { node, view: self.view }))
     }
 
     /// Adds a flow as a node. It declares the actions that it can end with.
@@ -102,7 +103,7 @@ where
     ///
     /// All defects of the flow: each [`Defect`] is a mistake in the program that builds it.
     pub fn build(self) -> Result<Flow<S, E>, GraphError> {
-        Ok(Flow { graph: Arc::new(self.draft.check()?), steps: self.steps })
+        Ok(Flow { graph: Arc::new(self.draft.check()?), steps: self.steps, view: self.view })
     }
 
     fn place(&mut self, name: String, actions: Vec<Action>, kind: Kind, step: Box<dyn Step<S, E>>) -> NodeId {

@@ -33,19 +33,18 @@ mod run;
 mod step;
 mod trace;
 
-use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tracing::{Instrument, debug, debug_span};
+use tracing::{Instrument, debug_span};
 
 pub use action::Action;
 pub use batch_flow::BatchFlow;
 pub use batch_node::BatchNode;
 pub use builder::{FlowBuilder, NodeId};
 pub use draw::Drawing;
-pub use error::{Cause, Failure, FlowError, Phase};
+pub use error::{AsError, Cause, Failure, FlowError, Phase};
 pub use graph::{Defect, GraphError};
 pub use node::Node;
 pub use params::Params;
@@ -55,7 +54,7 @@ pub use step::Visit;
 pub(crate) use trace::with_causes;
 pub use trace::{FailedAttempt, NodePath, StepTrace, Trace};
 
-use error::Stop;
+use error::{Stop, View};
 use graph::{Graph, Place, Target};
 use step::{Pass, Step};
 use trace::{Attempts, Recorder};
@@ -134,6 +133,7 @@ pub struct Flow<S, E> {
     graph: Arc<Graph>,
     /// The steps at the graph's places, by the same index.
     steps: Vec<Box<dyn Step<S, E>>>,
+    view: View<E>,
 }
 
 /// How a run ended.
@@ -149,11 +149,14 @@ pub struct Outcome {
 impl<S, E> Flow<S, E>
 where
     S: Send + Sync,
-    E: Error + Send + Sync + 'static,
+    E: Send + Sync + 'static,
 {
     /// Begins a flow with this name.
-    pub fn builder(name: impl Into<String>) -> FlowBuilder<S, E> {
-        FlowBuilder::new(name.into())
+    pub fn builder<As: ?Sized>(name: impl Into<String>) -> FlowBuilder<S, E>
+    where
+        E: AsError<As>,
+    {
+        FlowBuilder::new(name.into(), E::as_error)
     }
 
     /// Runs the flow from its start until a node returns an action that is declared as an end.
@@ -163,7 +166,7 @@ where
     /// The first error that no retry and no fallback handled, with its place; see [`Cause`]. The state is
     /// that of the last step that succeeded, unless a `post` failed.
     pub async fn run(&self, state: &mut S, run: &Run) -> Result<Outcome, FlowError<E>> {
-        recorded(self, &NodePath::root(self.name()), state, run).await
+        recorded(self, self, state, run).await
     }
 }
 
@@ -201,34 +204,34 @@ impl<S, E> fmt::Debug for Flow<S, E> {
 impl<S, E> Step<S, E> for Flow<S, E>
 where
     S: Send + Sync,
-    E: Error + Send + Sync + 'static,
+    E: Send + Sync + 'static,
 {
     async fn visit(&self, state: &mut S, pass: Pass<'_>, _: &Attempts) -> Result<Action, Stop<E>> {
         self.pass(state, pass).await
     }
 }
 
-/// Runs a top-level flow or batch flow, and records the trace.
+/// Runs a top-level flow or a batch flow over it, and records the trace.
 async fn recorded<S, E>(
-    step: &impl Step<S, E>,
-    path: &NodePath,
+    step: &dyn Step<S, E>,
+    flow: &Flow<S, E>,
     state: &mut S,
     run: &Run,
 ) -> Result<Outcome, FlowError<E>> {
-    let recorder = Recorder::default();
-    let pass = Pass { run, params: &run.params, path, recorder: &recorder };
+    let (path, recorder) = (NodePath::root(flow.name()), Recorder::default());
+    let pass = Pass { run, params: &run.params, path: &path, recorder: &recorder };
     let result = step.visit(state, pass, &Attempts::default()).await;
     let trace = recorder.into_trace();
     match result {
         Ok(action) => Ok(Outcome { action, trace }),
-        Err(stop) => Err(stop.with_trace(trace)),
+        Err(stop) => Err(stop.with_trace(trace, flow.view)),
     }
 }
 
 impl<S, E> Flow<S, E>
 where
     S: Send + Sync,
-    E: Error + Send + Sync + 'static,
+    E: Send + Sync + 'static,
 {
     /// Makes one pass from the start to an end. `pass.path` is the flow's own.
     async fn pass(&self, state: &mut S, pass: Pass<'_>) -> Result<Action, Stop<E>> {
@@ -251,7 +254,7 @@ where
             }
             visits += 1;
             let span = debug_span!("step", %path);
-            let (action, target) = visit(place, step, state, pass).instrument(span).await?;
+            let (action, target) = self.visit(place, step, state, pass).instrument(span).await?;
             match target {
                 Target::Place(next) => at = *next,
                 Target::End(_) => return Ok(action),
@@ -259,45 +262,31 @@ where
         }
     }
 
+    /// Visits one place, records the step in the trace, and returns the action with its target.
+    async fn visit<'p>(
+        &self,
+        place: &'p Place,
+        step: &dyn Step<S, E>,
+        state: &mut S,
+        pass: Pass<'_>,
+    ) -> Result<(Action, &'p Target), Stop<E>> {
+        let began = pass.run.timer.now();
+        let attempts = Attempts::default();
+        let result =
+            step.visit(state, pass, &attempts).await.and_then(|action| match place.next.get(&action) {
+                Some(target) => Ok((action, target)),
+                None => Err(pass.stop(Phase::Post, Cause::UndeclaredAction(action))),
+            });
+        let told = match &result {
+            Ok((action, _)) => Ok(action.clone()),
+            Err(stop) => Err(stop.told(self.view)),
+        };
+        pass.record(began, attempts, told);
+        result
+    }
+
     #[expect(clippy::indexing_slicing, reason = "indices come from the builder that filled both lists alike")]
     fn place(&self, at: usize) -> (&Place, &dyn Step<S, E>) {
         (&self.graph.places[at], &*self.steps[at])
     }
-}
-
-/// Visits one place, records the step in the trace, and returns the action with its target.
-async fn visit<'p, S, E>(
-    place: &'p Place,
-    step: &dyn Step<S, E>,
-    state: &mut S,
-    pass: Pass<'_>,
-) -> Result<(Action, &'p Target), Stop<E>>
-where
-    E: Error + 'static,
-{
-    let began = pass.run.timer.now();
-    let attempts = Attempts::default();
-    let result = step.visit(state, pass, &attempts).await.and_then(|action| match place.next.get(&action) {
-        Some(target) => Ok((action, target)),
-        None => Err(pass.stop(Phase::Post, Cause::UndeclaredAction(action))),
-    });
-    let duration = pass.run.timer.now().saturating_sub(began);
-    let (attempts, failed) = attempts.into_parts();
-    let told = match &result {
-        Ok((action, _)) => Ok(action.clone()),
-        Err(stop) => Err(with_causes(&stop.cause)),
-    };
-    match &told {
-        Ok(action) => debug!(%action, attempts, ?duration, "step ended"),
-        Err(error) => debug!(error, attempts, ?duration, "step failed"),
-    }
-    pass.recorder.record(trace::StepTrace {
-        path: pass.path.clone(),
-        began,
-        duration,
-        attempts,
-        failed,
-        result: told,
-    });
-    result
 }
