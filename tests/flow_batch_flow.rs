@@ -117,7 +117,7 @@ async fn batch_flows_nest() {
     });
     let mut outer = Flow::builder("outer");
     let inner = outer.batch_flow(inner);
-    outer.start(inner).end(inner, "default", "Done");
+    outer.start(inner).end(inner, "default");
     let mut data = Data::of([("A", &[2, 4]), ("B", &[6, 8])]);
     let outcome = BatchFlow::new(outer.build().unwrap(), keys).run(&mut data, &run()).await.unwrap();
     assert_eq!(data.results(), [("A", &[4, 8][..]), ("B", &[12, 16])]);

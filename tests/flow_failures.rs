@@ -130,7 +130,7 @@ async fn three_attempts_then_the_fallback_and_the_flow_goes_on() {
     let mut builder = Flow::builder("f");
     let first = builder.node(Flaky { fallback: true, ..flaky(9, 3) });
     let inner = builder.flow(alone("inner", flaky(0, 1)));
-    builder.start(first).connect(first, "default", inner).end(inner, "default", "Done");
+    builder.start(first).connect(first, "default", inner).end(inner, "default");
     let mut diary = Vec::new();
     builder.build().unwrap().run(&mut diary, &run()).await.unwrap();
     assert_eq!(
@@ -228,7 +228,7 @@ async fn each_visit_starts_with_a_fresh_attempt_counter() {
     }
     let mut builder = Flow::builder("f");
     let twice = builder.node(Twice(flaky(2, 3)));
-    builder.start(twice).connect(twice, "again", twice).end(twice, "done", "Done");
+    builder.start(twice).connect(twice, "again", twice).end(twice, "done");
     let mut diary = Vec::new();
     builder.build().unwrap().run(&mut diary, &run()).await.unwrap();
     assert_eq!(diary, ["exec at attempt 3; post after attempt 3", "exec at attempt 3; post after attempt 3"]);
@@ -238,7 +238,7 @@ async fn each_visit_starts_with_a_fresh_attempt_counter() {
 async fn an_error_names_the_node_of_the_flow_and_keeps_its_source() {
     let mut builder = Flow::builder("outer");
     let inner = builder.flow(alone("inner", flaky(9, 2)));
-    builder.start(inner).end(inner, "default", "Done");
+    builder.start(inner).end(inner, "default");
     let error = builder.build().unwrap().run(&mut Vec::new(), &run()).await.unwrap_err();
     assert_eq!(error.to_string(), "Failed at outer/inner/flaky, in exec, attempt 2");
     assert_eq!(error.source().and_then(|source| source.downcast_ref()), Some(&Oops("disk full")));
@@ -295,7 +295,7 @@ async fn errors_of_prep_and_post_return_at_once() {
 async fn an_action_that_the_node_does_not_declare_is_an_error() {
     let mut builder = Flow::builder("f");
     let node = builder.node(nop("node").choosing(&["default", "known"], |_| "unknwon"));
-    builder.start(node).end(node, "default", "Done").end(node, "known", "Known");
+    builder.start(node).end(node, "default").end(node, "known");
     let error = builder.build().unwrap().run(&mut 0, &run()).await.unwrap_err();
     assert!(matches!(&error.cause, Cause::UndeclaredAction(action) if *action == "unknwon"));
     assert_eq!(error.to_string(), "Failed at f/node, in post");
@@ -347,7 +347,7 @@ struct Unreadable(#[source] std::num::ParseIntError);
 fn parse() -> Flow<String, AnyError> {
     let mut builder = Flow::builder("f");
     let parse = builder.node(Parse);
-    builder.start(parse).end(parse, "default", "Done");
+    builder.start(parse).end(parse, "default");
     builder.build().unwrap()
 }
 

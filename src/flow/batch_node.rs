@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::BoxFuture;
-use futures::stream::{FuturesUnordered, StreamExt};
 
 use super::attempt::{Trial, Work};
 use super::error::{Stop, View};
+use super::node::type_name;
+use super::side_by_side::side_by_side;
 use super::step::{Pass, Step, Visit};
 use super::trace::Attempts;
 use super::{Action, Cause, Failure, Phase, Retry};
@@ -30,8 +31,10 @@ where
     /// The result of `exec` for an item.
     type Output: Send;
 
-    /// The name, unique in its flow.
-    fn name(&self) -> &str;
+    /// The name, unique in its flow; by default that of the type.
+    fn name(&self) -> &str {
+        type_name::<Self>()
+    }
 
     /// Every action that `post` may return.
     fn actions(&self) -> &[Action] {
@@ -128,22 +131,10 @@ impl<N, E> BatchStep<N, E> {
         E: Send + Sync + 'static,
         N: BatchNode<S, E>,
     {
-        let mut waiting = items.iter().enumerate();
-        let mut under_way = FuturesUnordered::new();
-        let mut done = Vec::with_capacity(items.len());
-        loop {
-            let free = self.node.concurrency().max(1).saturating_sub(under_way.len());
-            for (index, item) in waiting.by_ref().take(free) {
-                under_way.push(async move { Ok((index, self.exec_one(index, item, pass, log).await?)) });
-            }
-            match under_way.next().await {
-                Some(ended) => done.push(ended?),
-                None => break,
-            }
-        }
-        done.sort_unstable_by_key(|&(index, _)| index);
-        let attempt = done.iter().map(|&(_, (_, attempt))| attempt).max().unwrap_or(0);
-        Ok((done.into_iter().map(|(_, (output, _))| output).collect(), attempt))
+        let work = items.iter().enumerate().map(|(index, item)| self.exec_one(index, item, pass, log));
+        let done = side_by_side(self.node.concurrency(), work).await?;
+        let attempt = done.iter().map(|&(_, attempt)| attempt).max().unwrap_or(0);
+        Ok((done.into_iter().map(|(output, _)| output).collect(), attempt))
     }
 
     /// Runs one item. Returns its output and the number of its last attempt.

@@ -1,15 +1,20 @@
 //! Building flows.
 
 use std::fmt;
+use std::future::ready;
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use futures::future::{BoxFuture, TryFutureExt};
+
+use super::act::ActStep;
 use super::batch_node::{BatchNode, BatchStep};
 use super::error::View;
-use super::graph::{Defect, Draft, DraftPlace, GraphError, Kind, Target};
+use super::graph::{Defect, Draft, DraftPlace, END, GraphError, Kind, Target};
 use super::node::{Node, NodeStep};
 use super::step::Step;
-use super::{Action, BatchFlow, Flow};
+use super::{Action, BatchFlow, Flow, IntoActions, Visit};
 
 /// A handle of a node while its flow is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,14 +48,81 @@ where
 
     /// Adds a node.
     pub fn node(&mut self, node: impl Node<S, E> + 'static) -> NodeId {
-        let (name, actions) = (node.name().to_owned(), node.actions().to_vec());
-        self.place(name, actions, Kind::Node, Box::new(NodeStep { node, view: self.view }))
+        let name = node.name().to_owned();
+        self.node_as(name, node)
+    }
+
+    /// Adds a node under this name instead of its own, so that two nodes of one type can be in a flow.
+    pub fn node_as(&mut self, name: impl Into<String>, node: impl Node<S, E> + 'static) -> NodeId {
+        let actions = node.actions().to_vec();
+        self.place(name.into(), actions, Kind::Node, Box::new(NodeStep { node, view: self.view }))
     }
 
     /// Adds a batch node.
     pub fn batch(&mut self, node: impl BatchNode<S, E> + 'static) -> NodeId {
-        let (name, actions) = (node.name().to_owned(), node.actions().to_vec());
-        self.place(name, actions, Kind::Node, Box::new(BatchStep { node, view: self.view }))
+        let name = node.name().to_owned();
+        self.batch_as(name, node)
+    }
+
+    /// Adds a batch node under this name instead of its own.
+    pub fn batch_as(&mut self, name: impl Into<String>, node: impl BatchNode<S, E> + 'static) -> NodeId {
+        let actions = node.actions().to_vec();
+        self.place(name.into(), actions, Kind::Node, Box::new(BatchStep { node, view: self.view }))
+    }
+
+    /// Adds a node that only acts: `act` takes the place of [`post`](Node::post), and there is no `prep` and
+    /// no `exec`. It returns one of `actions`; for a node without a choice they are `()`, and it returns
+    /// `Ok(())`.
+    ///
+    /// ```
+    /// # use std::convert::Infallible;
+    /// # use pflow_store::flow::Flow;
+    /// let mut flow = Flow::<i64, Infallible>::builder("countdown");
+    /// let subtract = flow.act("subtract", (), |number, _| {
+    ///     *number -= 3;
+    ///     Ok(())
+    /// });
+    /// let check = flow.act("check", ["again", "below_zero"], |number, _| {
+    ///     Ok(if *number >= 0 { "again" } else { "below_zero" })
+    /// });
+    /// flow.start(subtract).chain([subtract, check]).connect(check, "again", subtract).end(check, "below_zero");
+    /// # flow.build().unwrap();
+    /// ```
+    pub fn act<A: Into<Action>>(
+        &mut self,
+        name: impl Into<String>,
+        actions: impl IntoActions,
+        act: impl Fn(&mut S, Visit<'_>) -> Result<A, E> + Send + Sync + 'static,
+    ) -> NodeId {
+        self.acting(name.into(), actions.into_actions(), move |state, visit| {
+            Box::pin(ready(act(state, visit).map(Into::into)))
+        })
+    }
+
+    /// Adds a node that only acts, and awaits: [`act`](Self::act) with a future in a box. Like `post` it is
+    /// never interrupted.
+    ///
+    /// ```
+    /// # use std::convert::Infallible;
+    /// # use pflow_store::flow::Flow;
+    /// # async fn ask() -> i64 { 7 }
+    /// # let mut flow = Flow::<i64, Infallible>::builder("example");
+    /// flow.act_async("ask", (), |number, _| {
+    ///     Box::pin(async move {
+    ///         *number = ask().await;
+    ///         Ok(())
+    ///     })
+    /// });
+    /// ```
+    pub fn act_async<A: Into<Action> + 'static>(
+        &mut self,
+        name: impl Into<String>,
+        actions: impl IntoActions,
+        act: impl for<'a> Fn(&'a mut S, Visit<'a>) -> BoxFuture<'a, Result<A, E>> + Send + Sync + 'static,
+    ) -> NodeId {
+        self.acting(name.into(), actions.into_actions(), move |state, visit| {
+            Box::pin(act(state, visit).map_ok(Into::into))
+        })
     }
 
     /// Adds a flow as a node. It declares the actions that it can end with.
@@ -88,22 +160,46 @@ where
         self
     }
 
-    /// Ends the flow when `node` returns `action`; the flow's final action is the same. The label is shown in
-    /// drawings.
-    pub fn end(&mut self, node: NodeId, action: impl Into<Action>, label: impl Into<String>) -> &mut Self {
+    /// Connects each node with the next one by `default`.
+    pub fn chain<const N: usize>(&mut self, nodes: [NodeId; N]) -> &mut Self {
+        for (from, to) in nodes.iter().zip(nodes.iter().skip(1)) {
+            self.connect(*from, Action::DEFAULT, *to);
+        }
+        self
+    }
+
+    /// Ends the flow when `node` returns `action`; the flow's final action is the same. Drawings show it as
+    /// `End`.
+    pub fn end(&mut self, node: NodeId, action: impl Into<Action>) -> &mut Self {
+        self.end_as(node, action, END)
+    }
+
+    /// [`end`](Self::end) with a label for drawings.
+    pub fn end_as(&mut self, node: NodeId, action: impl Into<Action>, label: impl Into<String>) -> &mut Self {
         if let Some(at) = self.own(node) {
             self.draft.edges.push((at, action.into(), Target::End(label.into())));
         }
         self
     }
 
-    /// Builds the flow.
+    /// Builds the flow. Afterwards the builder is empty, and its handles are those of another builder.
     ///
     /// # Errors
     ///
     /// All defects of the flow: each [`Defect`] is a mistake in the program that builds it.
-    pub fn build(self) -> Result<Flow<S, E>, GraphError> {
-        Ok(Flow { graph: Arc::new(self.draft.check()?), steps: self.steps, view: self.view })
+    pub fn build(&mut self) -> Result<Flow<S, E>, GraphError> {
+        let empty = Self::new(self.draft.name.clone(), self.view);
+        let Self { draft, steps, view, .. } = mem::replace(self, empty);
+        Ok(Flow { graph: Arc::new(draft.check()?), steps, view })
+    }
+
+    fn acting(
+        &mut self,
+        name: String,
+        actions: Vec<Action>,
+        act: impl for<'a> Fn(&'a mut S, Visit<'a>) -> BoxFuture<'a, Result<Action, E>> + Send + Sync + 'static,
+    ) -> NodeId {
+        self.place(name, actions, Kind::Node, Box::new(ActStep(act)))
     }
 
     fn place(&mut self, name: String, actions: Vec<Action>, kind: Kind, step: Box<dyn Step<S, E>>) -> NodeId {

@@ -38,7 +38,17 @@ pub(super) enum Target {
     End(String),
 }
 
+/// The label of an end that has none of its own.
+pub(super) const END: &str = "End";
+
 impl Graph {
+    /// A flow of one node, all of whose actions end it.
+    pub(super) fn single(name: String, actions: &[Action]) -> Self {
+        let next = actions.iter().map(|action| (action.clone(), Target::End(END.to_owned()))).collect();
+        let place = Place { name: name.clone(), kind: Kind::Node, next };
+        Self { name, start: 0, places: vec![place] }
+    }
+
     /// The actions that a pass of this flow can end with.
     pub(super) fn end_actions(&self) -> Vec<Action> {
         let ends =

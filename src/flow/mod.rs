@@ -18,6 +18,7 @@
 //!
 //! The runner knows nothing of workflows or storage, and has no clock: see [`Timer`].
 
+mod act;
 mod action;
 mod attempt;
 mod batch_flow;
@@ -30,6 +31,7 @@ mod node;
 mod params;
 mod retry;
 mod run;
+mod side_by_side;
 mod step;
 mod trace;
 
@@ -39,7 +41,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tracing::{Instrument, debug_span};
 
-pub use action::Action;
+pub use action::{Action, IntoActions};
 pub use batch_flow::BatchFlow;
 pub use batch_node::BatchNode;
 pub use builder::{FlowBuilder, NodeId};
@@ -54,8 +56,10 @@ pub use step::Visit;
 pub(crate) use trace::with_causes;
 pub use trace::{FailedAttempt, NodePath, StepTrace, Trace};
 
+use batch_node::BatchStep;
 use error::{Stop, View};
 use graph::{Graph, Place, Target};
+use node::NodeStep;
 use step::{Pass, Step};
 use trace::{Attempts, Recorder};
 
@@ -107,7 +111,7 @@ use trace::{Attempts, Recorder};
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let mut builder = Flow::builder("launch");
 /// let countdown = builder.node(Countdown);
-/// builder.start(countdown).connect(countdown, MORE, countdown).end(countdown, DONE, "Liftoff");
+/// builder.start(countdown).connect(countdown, MORE, countdown).end_as(countdown, DONE, "Liftoff");
 /// let flow = builder.build()?;
 ///
 /// let mut state = 3;
@@ -157,6 +161,26 @@ where
         E: AsError<As>,
     {
         FlowBuilder::new(name.into(), E::as_error)
+    }
+
+    /// A flow of one node, to run it alone. It has the node's name, and ends with the node's action.
+    pub fn of<As: ?Sized>(node: impl Node<S, E> + 'static) -> Self
+    where
+        E: AsError<As>,
+    {
+        let view: View<E> = E::as_error;
+        let graph = Graph::single(node.name().to_owned(), node.actions());
+        Self { graph: Arc::new(graph), steps: vec![Box::new(NodeStep { node, view })], view }
+    }
+
+    /// A flow of one batch node, to run it alone.
+    pub fn of_batch<As: ?Sized>(node: impl BatchNode<S, E> + 'static) -> Self
+    where
+        E: AsError<As>,
+    {
+        let view: View<E> = E::as_error;
+        let graph = Graph::single(node.name().to_owned(), node.actions());
+        Self { graph: Arc::new(graph), steps: vec![Box::new(BatchStep { node, view })], view }
     }
 
     /// Runs the flow from its start until a node returns an action that is declared as an end.

@@ -29,9 +29,6 @@ use super::{Action, Cause, Failure, Phase, Retry};
 ///     type Prep = u64;
 ///     type Exec = u64;
 ///
-///     fn name(&self) -> &str {
-///         "double"
-///     }
 ///     async fn prep(&self, state: &u64, _: Visit<'_>) -> Result<u64, Infallible> {
 ///         Ok(*state)
 ///     }
@@ -54,9 +51,12 @@ where
     /// The result of `exec`.
     type Exec: Send;
 
-    /// The name, unique in its flow; used in errors, traces and drawings. Called once, when the node is
-    /// added.
-    fn name(&self) -> &str;
+    /// The name, unique in its flow; used in errors, traces and drawings. By default it is that of the type.
+    /// Called once, when the node is added, unless
+    /// [`node_as`](super::FlowBuilder::node_as) gives it another name.
+    fn name(&self) -> &str {
+        type_name::<Self>()
+    }
 
     /// Every action that `post` may return. Each must have a target when the flow is built. Called once, when
     /// the node is added.
@@ -106,6 +106,13 @@ where
         exec: Self::Exec,
         visit: Visit<'_>,
     ) -> impl Future<Output = Result<Action, E>> + Send;
+}
+
+/// The name of a type without its path and parameters.
+pub(super) fn type_name<T: ?Sized>() -> &'static str {
+    let name = std::any::type_name::<T>();
+    let path = name.split_once('<').map_or(name, |(path, _)| path);
+    path.rsplit_once("::").map_or(path, |(_, last)| last)
 }
 
 /// A [`Node`] in a flow.
