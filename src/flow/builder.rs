@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures::future::{BoxFuture, TryFutureExt};
 
 use super::act::ActStep;
+use super::around::Around;
 use super::batch_node::{BatchNode, BatchStep};
 use super::error::View;
 use super::graph::{Defect, Draft, DraftPlace, END, GraphError, Kind, Target};
@@ -30,6 +31,7 @@ pub struct FlowBuilder<S, E> {
     number: u64,
     draft: Draft,
     steps: Vec<Box<dyn Step<S, E>>>,
+    around: Option<Around<S, E>>,
     view: View<E>,
 }
 
@@ -41,9 +43,15 @@ where
     pub(super) fn new(name: String, view: View<E>) -> Self {
         // Distinguishes the handles of different builders; the number has no other use.
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let draft =
-            Draft { name, places: Vec::new(), edges: Vec::new(), starts: Vec::new(), defects: Vec::new() };
-        Self { number: NEXT.fetch_add(1, Ordering::Relaxed), draft, steps: Vec::new(), view }
+        let draft = Draft {
+            name,
+            places: Vec::new(),
+            edges: Vec::new(),
+            starts: Vec::new(),
+            post: None,
+            defects: Vec::new(),
+        };
+        Self { number: NEXT.fetch_add(1, Ordering::Relaxed), draft, steps: Vec::new(), around: None, view }
     }
 
     /// Adds a node.
@@ -125,22 +133,23 @@ where
         })
     }
 
-    /// Adds a flow as a node. It declares the actions that it can end with.
+    /// Adds a flow as a node. It declares the actions that it can return.
     pub fn flow(&mut self, flow: Flow<S, E>) -> NodeId
     where
         S: 'static,
     {
         let graph = Arc::clone(&flow.graph);
-        self.place(graph.name.clone(), graph.end_actions(), Kind::Flow(graph), Box::new(flow))
+        self.place(graph.name.clone(), graph.actions(), Kind::Flow(graph), Box::new(flow))
     }
 
-    /// Adds a batch flow as a node. It declares only `default`.
+    /// Adds a batch flow as a node. It declares only `default`, unless it has a
+    /// [`post`](BatchFlow::post).
     pub fn batch_flow(&mut self, batch: BatchFlow<S, E>) -> NodeId
     where
         S: 'static,
     {
         let graph = Arc::clone(&batch.flow.graph);
-        let actions = Action::DEFAULT_ONLY.to_vec();
+        let actions = batch.actions.clone();
         self.place(graph.name.clone(), actions, Kind::BatchFlow(graph), Box::new(batch))
     }
 
@@ -182,6 +191,26 @@ where
         self
     }
 
+    /// Gives the flow its own `prep` and `post`, as a node has them. `prep` reads the state before the first
+    /// node. `post` gets the result of `prep` and the action of the flow's end, may write the state, and
+    /// returns one of `actions`, which is the flow's action. A second call replaces the first.
+    ///
+    /// Neither awaits: what takes time belongs into a first or a last node.
+    pub fn around<P, A>(
+        &mut self,
+        actions: impl IntoActions,
+        prep: impl Fn(&S, Visit<'_>) -> Result<P, E> + Send + Sync + 'static,
+        post: impl Fn(&mut S, P, Action, Visit<'_>) -> Result<A, E> + Send + Sync + 'static,
+    ) -> &mut Self
+    where
+        P: Send + 'static,
+        A: Into<Action>,
+    {
+        self.draft.post = Some(actions.into_actions());
+        self.around = Some(Around::new(prep, post));
+        self
+    }
+
     /// Builds the flow. Afterwards the builder is empty, and its handles are those of another builder.
     ///
     /// # Errors
@@ -189,8 +218,8 @@ where
     /// All defects of the flow: each [`Defect`] is a mistake in the program that builds it.
     pub fn build(&mut self) -> Result<Flow<S, E>, GraphError> {
         let empty = Self::new(self.draft.name.clone(), self.view);
-        let Self { draft, steps, view, .. } = mem::replace(self, empty);
-        Ok(Flow { graph: Arc::new(draft.check()?), steps, view })
+        let Self { draft, steps, around, view, .. } = mem::replace(self, empty);
+        Ok(Flow { graph: Arc::new(draft.check()?), steps, around, view })
     }
 
     fn acting(

@@ -16,14 +16,17 @@
 //!   (target `pflow_store::flow`) a span for each flow and step, an event for each that ends, and a warning
 //!   for each failed attempt.
 //!
-//! The runner knows nothing of workflows or storage, and has no clock: see [`Timer`].
+//! The runner knows nothing of workflows or storage. Time and randomness come from a [`Timer`]; [`Clock`] is
+//! ready made.
 
 mod act;
 mod action;
+mod around;
 mod attempt;
 mod batch_flow;
 mod batch_node;
 mod builder;
+mod clock;
 mod draw;
 mod error;
 mod graph;
@@ -45,6 +48,7 @@ pub use action::{Action, IntoActions};
 pub use batch_flow::BatchFlow;
 pub use batch_node::BatchNode;
 pub use builder::{FlowBuilder, NodeId};
+pub use clock::Clock;
 pub use draw::Drawing;
 pub use error::{AsError, Cause, Failure, FlowError, Phase};
 pub use graph::{Defect, GraphError};
@@ -56,6 +60,7 @@ pub use step::Visit;
 pub(crate) use trace::with_causes;
 pub use trace::{FailedAttempt, NodePath, StepTrace, Trace};
 
+use around::Around;
 use batch_node::BatchStep;
 use error::{Stop, View};
 use graph::{Graph, Place, Target};
@@ -137,6 +142,7 @@ pub struct Flow<S, E> {
     graph: Arc<Graph>,
     /// The steps at the graph's places, by the same index.
     steps: Vec<Box<dyn Step<S, E>>>,
+    around: Option<Around<S, E>>,
     view: View<E>,
 }
 
@@ -170,7 +176,7 @@ where
     {
         let view: View<E> = E::as_error;
         let graph = Graph::single(node.name().to_owned(), node.actions());
-        Self { graph: Arc::new(graph), steps: vec![Box::new(NodeStep { node, view })], view }
+        Self::single(graph, Box::new(NodeStep { node, view }), view)
     }
 
     /// A flow of one batch node, to run it alone.
@@ -180,7 +186,11 @@ where
     {
         let view: View<E> = E::as_error;
         let graph = Graph::single(node.name().to_owned(), node.actions());
-        Self { graph: Arc::new(graph), steps: vec![Box::new(BatchStep { node, view })], view }
+        Self::single(graph, Box::new(BatchStep { node, view }), view)
+    }
+
+    fn single(graph: Graph, step: Box<dyn Step<S, E>>, view: View<E>) -> Self {
+        Self { graph: Arc::new(graph), steps: vec![step], around: None, view }
     }
 
     /// Runs the flow from its start until a node returns an action that is declared as an end.
@@ -260,7 +270,16 @@ where
     /// Makes one pass from the start to an end. `pass.path` is the flow's own.
     async fn pass(&self, state: &mut S, pass: Pass<'_>) -> Result<Action, Stop<E>> {
         let span = debug_span!("flow", path = %pass.path);
-        self.walk(state, pass).instrument(span).await
+        self.whole(state, pass).instrument(span).await
+    }
+
+    async fn whole(&self, state: &mut S, pass: Pass<'_>) -> Result<Action, Stop<E>> {
+        let Some(around) = &self.around else {
+            return self.walk(state, pass).await;
+        };
+        let post = around.prep(state, pass)?;
+        let last = self.walk(state, pass).await?;
+        pass.returned(post(state, last, pass.visit(0)), &self.graph.actions())
     }
 
     async fn walk(&self, state: &mut S, pass: Pass<'_>) -> Result<Action, Stop<E>> {

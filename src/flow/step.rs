@@ -35,6 +35,15 @@ impl<'a> Pass<'a> {
         Stop { path: self.path.clone(), phase, cause: cause.into() }
     }
 
+    /// What the `post` of a flow returned, which declares these actions.
+    pub(super) fn returned<E>(self, post: Result<Action, E>, declared: &[Action]) -> Result<Action, Stop<E>> {
+        match post {
+            Ok(action) if declared.contains(&action) => Ok(action),
+            Ok(action) => Err(self.stop(Phase::Post, Cause::UndeclaredAction(action))),
+            Err(error) => Err(self.stop(Phase::Post, Cause::Node(error))),
+        }
+    }
+
     /// Records and reports the step here, which began then and has this result.
     pub(super) fn record(self, began: Duration, attempts: Attempts, result: Result<Action, String>) {
         let duration = self.run.timer.now().saturating_sub(began);
