@@ -15,19 +15,19 @@ fn growth() -> Flow<i64, Oops> {
     let mut flow = Flow::<i64, Oops>::builder("growth");
     let double = flow.act("double", ["doubled", "zero"], |number, _| {
         *number *= 2;
-        Ok(if *number == 0 { "zero" } else { "doubled" })
+        if *number == 0 { "zero" } else { "doubled" }
     });
     flow.start(double).end(double, "doubled").end(double, "zero").around(
         ["grew", "shrank", "zero"],
         |number, _| if *number == 13 { Err(Oops("thirteen")) } else { Ok(*number) },
         |number, before, last, _| {
             *number += 1000;
-            Ok(match last.as_str() {
+            match last.as_str() {
                 "doubled" if *number > before + 1000 => "grew",
                 "doubled" if before == -13 => "vanished",
                 "doubled" => "shrank",
                 _ => "zero",
-            })
+            }
         },
     );
     flow.build().unwrap()
@@ -47,10 +47,7 @@ async fn a_flow_may_read_before_its_first_node_and_decide_after_its_last() {
 async fn the_post_of_a_nested_flow_picks_the_outer_path() {
     let mut outer = Flow::<i64, Oops>::builder("outer");
     let inner = outer.flow(growth());
-    let negate = outer.act("negate", (), |number, _| {
-        *number = -*number;
-        Ok(())
-    });
+    let negate = outer.act("negate", (), |number, _| *number = -*number);
     outer.start(inner).end(inner, "grew").end(inner, "zero").connect(inner, "shrank", negate).end(negate, ());
     let mut number = -2;
     outer.build().unwrap().run(&mut number, &run()).await.unwrap();
@@ -90,10 +87,7 @@ async fn the_clock_is_that_of_the_environment() {
     let began = environment.monotonic();
     let mut flow = Flow::<i64, Oops>::builder("f");
     let ticking = Arc::clone(&environment);
-    let node = flow.act("node", (), move |_, _| {
-        ticking.advance(Duration::from_secs(5));
-        Ok(())
-    });
+    let node = flow.act("node", (), move |_, _| ticking.advance(Duration::from_secs(5)));
     let flow = flow.start(node).end(node, ()).build().unwrap();
     let outcome = flow.run(&mut 0, &Run::new(Arc::new(Clock::new(environment)))).await.unwrap();
     let step = &outcome.trace.steps[0];

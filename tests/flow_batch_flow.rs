@@ -195,13 +195,10 @@ async fn a_cancellation_drops_all_passes_and_leaves_the_state() {
     let mut flow = Flow::<Vec<u64>, Oops>::builder("f");
     let node = flow.act("push", "next", |numbers, _| {
         numbers.push(1);
-        Ok("next")
+        "next"
     });
-    let cancel = flow.act("cancel", (), move |_, _| {
-        canceller.cancel();
-        Ok(())
-    });
-    let last = flow.act("last", (), |_, _| Ok(()));
+    let cancel = flow.act("cancel", (), move |_, _| canceller.cancel());
+    let last = flow.act("last", (), |_, _| ());
     let flow = flow.start(node).connect(node, "next", cancel).chain([cancel, last]).end(last, ()).build();
     let batch = BatchFlow::new(flow.unwrap(), sets).concurrency(3, Vec::clone, |all, own| all.extend(own));
     let mut numbers = vec![100];
@@ -228,7 +225,7 @@ async fn the_post_of_a_batch_flow_gets_its_sets_and_chooses_the_action() {
     for (seconds, action) in [(&[][..], "nothing"), (&[1, 2], "something")] {
         let batch = side_by_side(9, seconds).post(["nothing", "something"], |numbers, sets, _| {
             numbers.push(u64::try_from(sets.len()).unwrap());
-            Ok(if sets.is_empty() { "nothing" } else { "something" })
+            if sets.is_empty() { "nothing" } else { "something" }
         });
         let mut outer = Flow::builder("outer");
         let batch = outer.batch_flow(batch);
@@ -242,7 +239,7 @@ async fn the_post_of_a_batch_flow_gets_its_sets_and_chooses_the_action() {
 
 #[tokio::test]
 async fn the_post_of_a_batch_flow_returns_only_declared_actions() {
-    let batch = side_by_side(9, &[]).post("known", |_, _, _| Ok("unknwon"));
+    let batch = side_by_side(9, &[]).post("known", |_, _, _| "unknwon");
     let error = batch.run(&mut vec![], &run()).await.unwrap_err();
     assert!(matches!(&error.cause, Cause::UndeclaredAction(action) if *action == "unknwon"));
     let batch = side_by_side(9, &[]).post("known", |_, _, _| Err::<(), _>(Oops("unwritable")));

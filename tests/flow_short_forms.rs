@@ -36,13 +36,14 @@ impl Node<i64, Oops> for Add {
 #[tokio::test]
 async fn a_node_that_only_acts_writes_the_state_and_chooses() {
     let mut flow = Flow::<i64, Oops>::builder("countdown");
-    let subtract = flow.act("subtract", (), |number, _| {
-        *number -= 3;
-        Ok(())
-    });
-    let check = flow.act("check", ["again", "below_zero"], |number, _| {
-        Ok(if *number >= 0 { "again" } else { "below_zero" })
-    });
+    let subtract = flow.act("subtract", (), |number, _| *number -= 3);
+    let check = flow.act(
+        "check",
+        ["again", "below_zero"],
+        |number, _| {
+            if *number >= 0 { "again" } else { "below_zero" }
+        },
+    );
     let flow = flow
         .start(subtract)
         .chain([subtract, check])
@@ -85,10 +86,7 @@ async fn a_node_that_only_acts_may_have_a_state_that_borrows() {
     let text = String::from("word");
     let mut state = vec![text.as_str()];
     let mut flow: FlowBuilder<Vec<&str>, Oops> = Flow::builder("f");
-    let push = flow.act("push", (), |words, _| {
-        words.push("more");
-        Ok(())
-    });
+    let push = flow.act("push", (), |words, _| words.push("more"));
     flow.start(push).end(push, ()).build().unwrap().run(&mut state, &run()).await.unwrap();
     assert_eq!(state, ["word", "more"]);
 }
@@ -96,12 +94,8 @@ async fn a_node_that_only_acts_may_have_a_state_that_borrows() {
 #[tokio::test]
 async fn a_chain_connects_its_nodes_by_default() {
     let mut flow = Flow::<Vec<u8>, Oops>::builder("f");
-    let [a, b, c] = [1, 2, 3].map(|number| {
-        flow.act(format!("push {number}"), (), move |numbers, _| {
-            numbers.push(number);
-            Ok(())
-        })
-    });
+    let [a, b, c] = [1, 2, 3]
+        .map(|number| flow.act(format!("push {number}"), (), move |numbers, _| numbers.push(number)));
     let mut numbers = Vec::new();
     let flow = flow.start(a).chain([a, b, c]).end(c, ()).build().unwrap();
     assert_eq!(flow.run(&mut numbers, &run()).await.unwrap().action, Action::DEFAULT);

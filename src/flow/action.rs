@@ -70,6 +70,40 @@ impl PartialEq<&str> for Action {
     }
 }
 
+/// What a function in place of a node may return: nothing, which is `default`, an action, or a result with one
+/// of them.
+pub trait IntoAction<E> {
+    /// The action, or the error.
+    ///
+    /// # Errors
+    /// The error of the function.
+    fn into_action(self) -> Result<Action, E>;
+}
+
+impl<E> IntoAction<E> for () {
+    fn into_action(self) -> Result<Action, E> {
+        Ok(Action::DEFAULT)
+    }
+}
+
+impl<E> IntoAction<E> for Action {
+    fn into_action(self) -> Result<Action, E> {
+        Ok(self)
+    }
+}
+
+impl<E> IntoAction<E> for &'static str {
+    fn into_action(self) -> Result<Action, E> {
+        Ok(self.into())
+    }
+}
+
+impl<E, A: Into<Action>> IntoAction<E> for Result<A, E> {
+    fn into_action(self) -> Result<Action, E> {
+        self.map(Into::into)
+    }
+}
+
 /// The actions that a node, or a function in its place, may return: one, a list, or `()` for `default` alone.
 pub trait IntoActions {
     /// The actions as a list.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::error::Stop;
 use super::step::{Pass, Visit};
-use super::{Action, Cause, Phase};
+use super::{Action, Cause, IntoAction, Phase};
 
 /// Runs `prep` and returns `post`, which has its result.
 type Prep<S, E> = Box<dyn Fn(&S, Visit<'_>) -> Result<Post<S, E>, E> + Send + Sync>;
@@ -15,18 +15,18 @@ type Post<S, E> = Box<dyn FnOnce(&mut S, Action, Visit<'_>) -> Result<Action, E>
 pub(super) struct Around<S, E>(Prep<S, E>);
 
 impl<S, E> Around<S, E> {
-    pub(super) fn new<P, A>(
+    pub(super) fn new<P, R>(
         prep: impl Fn(&S, Visit<'_>) -> Result<P, E> + Send + Sync + 'static,
-        post: impl Fn(&mut S, P, Action, Visit<'_>) -> Result<A, E> + Send + Sync + 'static,
+        post: impl Fn(&mut S, P, Action, Visit<'_>) -> R + Send + Sync + 'static,
     ) -> Self
     where
         P: Send + 'static,
-        A: Into<Action>,
+        R: IntoAction<E>,
     {
         let post = Arc::new(post);
         Self(Box::new(move |state, visit| {
             let (prep, post) = (prep(state, visit)?, Arc::clone(&post));
-            Ok(Box::new(move |state, last, visit| post(state, prep, last, visit).map(Into::into)))
+            Ok(Box::new(move |state, last, visit| post(state, prep, last, visit).into_action()))
         }))
     }
 

@@ -10,7 +10,7 @@ use super::error::Stop;
 use super::side_by_side::side_by_side;
 use super::step::{Pass, Step, Visit};
 use super::trace::Attempts;
-use super::{Action, Cause, Flow, FlowError, IntoActions, Outcome, Params, Phase, Run};
+use super::{Action, Cause, Flow, FlowError, IntoAction, IntoActions, Outcome, Params, Phase, Run};
 
 type Sets<S, E> =
     Box<dyn for<'a> Fn(&'a S, &'a Params) -> BoxFuture<'a, Result<Vec<Params>, E>> + Send + Sync>;
@@ -81,12 +81,12 @@ where
     /// Calls `post` with the state and the sets after the last pass. It returns one of `actions`, which is the
     /// batch flow's action. A second call replaces the first.
     #[must_use]
-    pub fn post<A: Into<Action>>(
+    pub fn post<R: IntoAction<E>>(
         self,
         actions: impl IntoActions,
-        post: impl Fn(&mut S, Vec<Params>, Visit<'_>) -> Result<A, E> + Send + Sync + 'static,
+        post: impl Fn(&mut S, Vec<Params>, Visit<'_>) -> R + Send + Sync + 'static,
     ) -> Self {
-        let post: Post<S, E> = Box::new(move |state, sets, visit| post(state, sets, visit).map(Into::into));
+        let post: Post<S, E> = Box::new(move |state, sets, visit| post(state, sets, visit).into_action());
         Self { actions: actions.into_actions(), post: Some(post), ..self }
     }
 

@@ -6,7 +6,7 @@ use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures::future::{BoxFuture, TryFutureExt};
+use futures::future::{BoxFuture, FutureExt};
 
 use super::act::ActStep;
 use super::around::Around;
@@ -15,7 +15,7 @@ use super::error::View;
 use super::graph::{Defect, Draft, DraftPlace, END, GraphError, Kind, Target};
 use super::node::{Node, NodeStep};
 use super::step::Step;
-use super::{Action, BatchFlow, Flow, IntoActions, Visit};
+use super::{Action, BatchFlow, Flow, IntoAction, IntoActions, Visit};
 
 /// A handle of a node while its flow is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,31 +79,28 @@ where
     }
 
     /// Adds a node that only acts: `act` takes the place of [`post`](Node::post), and there is no `prep` and
-    /// no `exec`. It returns one of `actions`; for a node without a choice they are `()`, and it returns
-    /// `Ok(())`.
+    /// no `exec`. It returns one of `actions`, or a `Result` with one; for a node without a choice they are
+    /// `()`, and it returns nothing.
     ///
     /// ```
     /// # use std::convert::Infallible;
     /// # use pflow_store::flow::Flow;
     /// let mut flow = Flow::<i64, Infallible>::builder("countdown");
-    /// let subtract = flow.act("subtract", (), |number, _| {
-    ///     *number -= 3;
-    ///     Ok(())
-    /// });
+    /// let subtract = flow.act("subtract", (), |number, _| *number -= 3);
     /// let check = flow.act("check", ["again", "below_zero"], |number, _| {
-    ///     Ok(if *number >= 0 { "again" } else { "below_zero" })
+    ///     if *number >= 0 { "again" } else { "below_zero" }
     /// });
     /// flow.start(subtract).chain([subtract, check]).connect(check, "again", subtract).end(check, "below_zero");
     /// # flow.build().unwrap();
     /// ```
-    pub fn act<A: Into<Action>>(
+    pub fn act<R: IntoAction<E>>(
         &mut self,
         name: impl Into<String>,
         actions: impl IntoActions,
-        act: impl Fn(&mut S, Visit<'_>) -> Result<A, E> + Send + Sync + 'static,
+        act: impl Fn(&mut S, Visit<'_>) -> R + Send + Sync + 'static,
     ) -> NodeId {
         self.acting(name.into(), actions.into_actions(), move |state, visit| {
-            Box::pin(ready(act(state, visit).map(Into::into)))
+            Box::pin(ready(act(state, visit).into_action()))
         })
     }
 
@@ -116,20 +113,17 @@ where
     /// # async fn ask() -> i64 { 7 }
     /// # let mut flow = Flow::<i64, Infallible>::builder("example");
     /// flow.act_async("ask", (), |number, _| {
-    ///     Box::pin(async move {
-    ///         *number = ask().await;
-    ///         Ok(())
-    ///     })
+    ///     Box::pin(async move { *number = ask().await })
     /// });
     /// ```
-    pub fn act_async<A: Into<Action> + 'static>(
+    pub fn act_async<R: IntoAction<E> + 'static>(
         &mut self,
         name: impl Into<String>,
         actions: impl IntoActions,
-        act: impl for<'a> Fn(&'a mut S, Visit<'a>) -> BoxFuture<'a, Result<A, E>> + Send + Sync + 'static,
+        act: impl for<'a> Fn(&'a mut S, Visit<'a>) -> BoxFuture<'a, R> + Send + Sync + 'static,
     ) -> NodeId {
         self.acting(name.into(), actions.into_actions(), move |state, visit| {
-            Box::pin(act(state, visit).map_ok(Into::into))
+            Box::pin(act(state, visit).map(IntoAction::into_action))
         })
     }
 
@@ -196,15 +190,15 @@ where
     /// returns one of `actions`, which is the flow's action. A second call replaces the first.
     ///
     /// Neither awaits: what takes time belongs into a first or a last node.
-    pub fn around<P, A>(
+    pub fn around<P, R>(
         &mut self,
         actions: impl IntoActions,
         prep: impl Fn(&S, Visit<'_>) -> Result<P, E> + Send + Sync + 'static,
-        post: impl Fn(&mut S, P, Action, Visit<'_>) -> Result<A, E> + Send + Sync + 'static,
+        post: impl Fn(&mut S, P, Action, Visit<'_>) -> R + Send + Sync + 'static,
     ) -> &mut Self
     where
         P: Send + 'static,
-        A: Into<Action>,
+        R: IntoAction<E>,
     {
         self.draft.post = Some(actions.into_actions());
         self.around = Some(Around::new(prep, post));

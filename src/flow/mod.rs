@@ -44,7 +44,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tracing::{Instrument, debug_span};
 
-pub use action::{Action, IntoActions};
+pub use action::{Action, IntoAction, IntoActions};
 pub use batch_flow::BatchFlow;
 pub use batch_node::BatchNode;
 pub use builder::{FlowBuilder, NodeId};
