@@ -16,6 +16,9 @@ type Sets<S, E> =
     Box<dyn for<'a> Fn(&'a S, &'a Params) -> BoxFuture<'a, Result<Vec<Params>, E>> + Send + Sync>;
 type Post<S, E> = Box<dyn Fn(&mut S, Vec<Params>, Visit<'_>) -> Result<Action, E> + Send + Sync>;
 
+type Fork<S> = Box<dyn Fn(&S) -> S + Send + Sync>;
+type Join<S> = Box<dyn Fn(&mut S, S) + Send + Sync>;
+
 /// A flow that runs once for each set of params.
 ///
 /// The nodes see the outer params merged with the set, whose values take precedence. The passes run one after
@@ -33,8 +36,8 @@ pub struct BatchFlow<S, E> {
 /// Passes side by side, each on a state of its own.
 struct Forked<S> {
     passes: usize,
-    fork: Box<dyn Fn(&S) -> S + Send + Sync>,
-    join: Box<dyn Fn(&mut S, S) + Send + Sync>,
+    fork: Fork<S>,
+    join: Join<S>,
 }
 
 impl<S, E> BatchFlow<S, E>

@@ -9,6 +9,8 @@ use pflow_store::flow::{Action, BatchFlow, BatchNode, Flow, FlowBuilder, Params,
 use crate::Fault;
 use crate::flow_support::{pause, run};
 
+type Chosen = Result<Action, Fault>;
+
 #[derive(Default)]
 struct State {
     input: Vec<(&'static str, i64)>,
@@ -138,13 +140,7 @@ impl BatchNode<Batches, Fault> for DoubleBatch {
         if *number < 0 { Err("Error processing item".into()) } else { Ok(number * 2) }
     }
 
-    async fn post(
-        &self,
-        state: &mut Batches,
-        _: Vec<i64>,
-        doubled: Vec<i64>,
-        visit: Visit<'_>,
-    ) -> Result<Action, Fault> {
+    async fn post(&self, state: &mut Batches, _: Vec<i64>, doubled: Vec<i64>, visit: Visit<'_>) -> Chosen {
         state.doubled.insert(batch_id(visit)?, doubled);
         Ok(Action::DEFAULT)
     }

@@ -49,15 +49,14 @@ fn map_reduce(chunk: usize) -> Flow<State, Fault> {
     flow.start(map).chain([map, reduce]).end(reduce, ()).build().unwrap()
 }
 
-/// Doubles all items at the same time. An item waits for its milliseconds.
+/// Doubles all items at the same time. An item waits for its milliseconds, or fails.
 struct DoubleAll {
-    millis: fn(i64) -> u64,
-    failing: Option<i64>,
+    millis: fn(i64) -> Result<u64, Fault>,
     done: Mutex<Vec<i64>>,
 }
 
-fn double_all(millis: fn(i64) -> u64) -> DoubleAll {
-    DoubleAll { millis, failing: None, done: Mutex::default() }
+fn double_all(millis: fn(i64) -> Result<u64, Fault>) -> DoubleAll {
+    DoubleAll { millis, done: Mutex::default() }
 }
 
 impl BatchNode<State, Fault> for DoubleAll {
@@ -73,10 +72,7 @@ impl BatchNode<State, Fault> for DoubleAll {
     }
 
     async fn exec(&self, number: &i64, _: Visit<'_>) -> Result<i64, Fault> {
-        if self.failing == Some(*number) {
-            return Err(format!("Error processing item {number}").into());
-        }
-        pause(Duration::from_millis((self.millis)(*number))).await;
+        pause(Duration::from_millis((self.millis)(*number)?)).await;
         self.done.lock().unwrap().push(*number);
         Ok(number * 2)
     }
@@ -114,14 +110,14 @@ async fn a_batch_of_nothing_has_no_results() {
     let mut state = State { results: vec![7], ..State::default() };
     Flow::of_batch(SumChunks(10)).run(&mut state, &run()).await.unwrap();
     assert!(state.results.is_empty());
-    Flow::of_batch(double_all(|_| 0)).run(&mut state, &run()).await.unwrap();
+    Flow::of_batch(double_all(|_| Ok(0))).run(&mut state, &run()).await.unwrap();
     assert!(state.results.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn parallel_items_take_as_long_as_one() {
     let mut state = state(0..5);
-    let outcome = Flow::of_batch(double_all(|_| 100)).run(&mut state, &run()).await.unwrap();
+    let outcome = Flow::of_batch(double_all(|_| Ok(100))).run(&mut state, &run()).await.unwrap();
     assert_eq!(state.results, [0, 2, 4, 6, 8]);
     assert_eq!(outcome.trace.steps[0].duration, Duration::from_millis(100));
 }
@@ -130,14 +126,17 @@ async fn parallel_items_take_as_long_as_one() {
 async fn one_item_or_a_hundred_keep_their_order() {
     for input in [vec![42], (0..100).collect()] {
         let mut state = state(input.clone());
-        Flow::of_batch(double_all(|number| number.unsigned_abs() % 7)).run(&mut state, &run()).await.unwrap();
+        Flow::of_batch(double_all(|number| Ok(number.unsigned_abs() % 7)))
+            .run(&mut state, &run())
+            .await
+            .unwrap();
         assert_eq!(state.results, input.iter().map(|number| number * 2).collect::<Vec<_>>());
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_error_of_a_parallel_item_ends_the_node() {
-    let node = DoubleAll { failing: Some(2), ..double_all(|_| 0) };
+    let node = double_all(|item| if item == 2 { Err("Error processing item 2".into()) } else { Ok(0) });
     let error = Flow::of_batch(node).run(&mut state([1, 2, 3]), &run()).await.unwrap_err();
     assert_eq!(Fault::from(error).source().unwrap().to_string(), "Error processing item 2");
 }
@@ -145,7 +144,7 @@ async fn an_error_of_a_parallel_item_ends_the_node() {
 #[tokio::test(start_paused = true)]
 async fn a_faster_parallel_item_is_done_before_a_slower_one() {
     let mut state = state([0, 1, 2, 3]);
-    let millis = |number| if number % 2 == 0 { 100 } else { 50 };
+    let millis = |number| Ok(if number % 2 == 0 { 100 } else { 50 });
     Flow::of_batch(double_all(millis)).run(&mut state, &run()).await.unwrap();
     assert_eq!(state.done, [1, 3, 0, 2]);
 }

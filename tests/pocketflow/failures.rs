@@ -5,10 +5,13 @@ use pflow_store::flow::{Action, Failure, Flow, Node, Retry, Visit};
 use crate::Fault;
 use crate::flow_support::run;
 
+type Chosen = Result<Action, Fault>;
+type Told = &'static str;
+
 #[derive(Default)]
 struct State {
-    results: Vec<(u32, &'static str)>,
-    last: Vec<(u32, &'static str)>,
+    results: Vec<(u32, Told)>,
+    last: Vec<(u32, Told)>,
 }
 
 /// Succeeds at once, or fails each time and falls back.
@@ -19,7 +22,7 @@ struct Falls {
 
 impl Node<State, Fault> for Falls {
     type Prep = ();
-    type Exec = &'static str;
+    type Exec = Told;
 
     fn retry(&self) -> Retry {
         Retry::attempts(self.attempts)
@@ -29,32 +32,21 @@ impl Node<State, Fault> for Falls {
         Ok(())
     }
 
-    async fn exec(&self, (): &(), _: Visit<'_>) -> Result<&'static str, Fault> {
+    async fn exec(&self, (): &(), _: Visit<'_>) -> Result<Told, Fault> {
         if self.fails { Err("Intentional failure".into()) } else { Ok("success") }
     }
 
-    async fn exec_fallback(
-        &self,
-        (): &(),
-        _: Failure<Fault>,
-        _: Visit<'_>,
-    ) -> Result<&'static str, Failure<Fault>> {
+    async fn exec_fallback(&self, (): &(), _: Failure<Fault>, _: Visit<'_>) -> Result<Told, Failure<Fault>> {
         Ok("fallback")
     }
 
-    async fn post(
-        &self,
-        state: &mut State,
-        (): (),
-        result: &'static str,
-        visit: Visit<'_>,
-    ) -> Result<Action, Fault> {
+    async fn post(&self, state: &mut State, (): (), result: Told, visit: Visit<'_>) -> Chosen {
         state.results.push((visit.attempt(), result));
         Ok(Action::DEFAULT)
     }
 }
 
-async fn results(node: Falls) -> Vec<(u32, &'static str)> {
+async fn results(node: Falls) -> Vec<(u32, Told)> {
     let mut state = State::default();
     Flow::of(node).run(&mut state, &run()).await.unwrap();
     state.results
@@ -95,7 +87,7 @@ async fn without_a_fallback_the_error_is_returned() {
         async fn exec(&self, (): &(), _: Visit<'_>) -> Result<(), Fault> {
             Err("Test error".into())
         }
-        async fn post(&self, state: &mut State, (): (), (): (), _: Visit<'_>) -> Result<Action, Fault> {
+        async fn post(&self, state: &mut State, (): (), (): (), _: Visit<'_>) -> Chosen {
             state.results.push((0, "post"));
             Ok(Action::DEFAULT)
         }
