@@ -70,8 +70,8 @@ impl PartialEq<&str> for Action {
     }
 }
 
-/// What a function in place of a node may return: nothing, which is `default`, an action, or a result with one
-/// of them.
+/// What a function in place of a node may return: nothing, which is `default`, an action, or a result with
+/// one of them.
 pub trait IntoAction<E> {
     /// The action, or the error.
     ///

@@ -78,8 +78,8 @@ impl<E: Send + Sync> Trial<'_, E> {
     }
 }
 
-/// Records and reports a failed attempt. A failure that a later attempt repairs is reported only here; the last one is
-/// reported by the caller or the fallback.
+/// Records and reports a failed attempt. A failure that a later attempt repairs is reported only here; the
+/// last one is reported by the caller or the fallback.
 fn report(pass: Pass<'_>, log: &Attempts, last: bool, failed: FailedAttempt) {
     let FailedAttempt { item, attempt, error, .. } = &failed;
     let path = pass.path;

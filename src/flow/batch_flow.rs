@@ -65,8 +65,8 @@ where
 
     /// Runs at most so many passes at a time (0 counts as 1), each on its own state.
     ///
-    /// `fork` makes the state of a pass from the state before the batch flow, so no pass sees what another one
-    /// did. After all passes `join` merges their states into it, in the order of the sets; the result
+    /// `fork` makes the state of a pass from the state before the batch flow, so no pass sees what another
+    /// one did. After all passes `join` merges their states into it, in the order of the sets; the result
     /// does not depend on which pass was faster. An error or a cancellation drops the passes under way, and
     /// the state remains as it was.
     ///
@@ -81,8 +81,8 @@ where
         Self { forked: Some(Forked { passes, fork: Box::new(fork), join: Box::new(join) }), ..self }
     }
 
-    /// Calls `post` with the state and the sets after the last pass. It returns one of `actions`, which is the
-    /// batch flow's action. A second call replaces the first.
+    /// Calls `post` with the state and the sets after the last pass. It returns one of `actions`, which is
+    /// the batch flow's action. A second call replaces the first.
     #[must_use]
     pub fn post<R: IntoAction<E>>(
         self,

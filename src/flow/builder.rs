@@ -90,7 +90,8 @@ where
     /// let check = flow.act("check", ["again", "below_zero"], |number, _| {
     ///     if *number >= 0 { "again" } else { "below_zero" }
     /// });
-    /// flow.start(subtract).chain([subtract, check]).connect(check, "again", subtract).end(check, "below_zero");
+    /// flow.start(subtract).chain([subtract, check]);
+    /// flow.connect(check, "again", subtract).end(check, "below_zero");
     /// # flow.build().unwrap();
     /// ```
     pub fn act<R: IntoAction<E>>(

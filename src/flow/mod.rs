@@ -2,19 +2,69 @@
 //! it is built.
 //!
 //! The semantics are those of PocketFlow (<https://github.com/The-Pocket/PocketFlow>): a visit to a node runs
-//! `prep`, `exec` and `post`; only `exec` is retried; `post` returns the action that selects the next node.
-//! Intended differences:
+//! `prep`, `exec` and `post`; only `exec` is retried; `post` returns the action that selects the next node; a
+//! flow is a node. `tests/pocketflow` shows the behaviours of PocketFlow's own tests.
 //!
-//! - Results and state are typed, and `exec` cannot access the state.
+//! | PocketFlow | here |
+//! | --- | --- |
+//! | a node with `exec` | [`Node`], [`FlowBuilder::node`], [`FlowBuilder::node_as`] |
+//! | a node with only `prep` or `post` | [`FlowBuilder::act`], [`FlowBuilder::act_async`] |
+//! | `BatchNode`, `AsyncParallelBatchNode` | [`BatchNode`], [`BatchNode::concurrency`] |
+//! | `a >> b >> c`, `a - "more" >> b` | [`FlowBuilder::chain`], [`FlowBuilder::connect`], [`FlowBuilder::end`] |
+//! | `node.run(shared)` | [`Flow::of`] |
+//! | `Flow.prep` and `Flow.post` | [`FlowBuilder::around`] |
+//! | `BatchFlow`, its `prep` and `post` | [`BatchFlow::new`], [`BatchFlow::post`] |
+//! | `AsyncParallelBatchFlow` | [`BatchFlow::concurrency`] |
+//! | `max_retries`, `wait`, `cur_retry` | [`Retry`], [`Visit::attempt`] |
+//! | `params` | [`Params`], [`Run::params`], [`Visit::params`] |
+//!
+//! # Different on purpose
+//!
+//! The graph:
+//!
+//! - Edges belong to a flow and not to a node, so a node does not know what follows it.
+//! - A flow is checked when it is built. A start that is missing, a node that cannot be reached, two edges
+//!   for one action and two nodes of one name are errors. PocketFlow warns of a second edge, and it replaces
+//!   the first.
 //! - Nodes declare their actions. Each must lead to a node or to a declared end, so that a misspelt action is
-//!   an error instead of an early end. Only an action that is declared as an end ends a flow; there is no
-//!   fallback to `default`.
-//! - The concurrency of batches is bounded, and a failing item stops the others.
-//! - Waits have backoff and jitter, attempts have a timeout, runs can be cancelled, endless loops reach a
-//!   limit.
-//! - Errors keep their source and say where they happened. A run leaves a [`Trace`], and reports to `tracing`
-//!   (target `pflow_store::flow`) a span for each flow and step, an event for each that ends, and a warning
-//!   for each failed attempt.
+//!   an error instead of an early end; there, the flow warns and ends. `post` returns an action and nothing
+//!   else.
+//! - No action means `default`, also in the result of a run; there it is `None`.
+//!
+//! The nodes:
+//!
+//! - Results and state are typed. The state is no dictionary.
+//! - `prep` cannot write the state, and `exec` cannot access it: only `post`, and a node that only acts,
+//!   write. So a visit that fails before leaves the state as it was.
+//! - A node is shared by all visits and runs and keeps nothing of its own between them; PocketFlow copies it
+//!   for each visit, and sets `params` and `cur_retry` in it. One flow can serve several runs at the same
+//!   time.
+//! - All nodes are asynchronous. There is no second set of classes, and none that must not be mixed.
+//!
+//! Retries and errors:
+//!
+//! - Waits may have backoff and jitter, and attempts a timeout; an error may be declared not worth a retry.
+//!   Waits never block a thread.
+//! - An attempt is counted from 1, for each visit and each item of its own; `cur_retry` counts from 0, and
+//!   parallel items share it. 0 attempts count as 1; there, `exec` is skipped.
+//! - A fallback gets a [`Failure`], which may be a timeout, and returns a result or the failure.
+//! - Errors have one type for each flow, which may be `Box<dyn Error + Send + Sync>`. The error of a run
+//!   keeps its source and says where it happened. A panic is not caught; there, an exception of any kind is
+//!   retried.
+//! - Runs can be cancelled, and endless loops reach a limit.
+//! - A run returns its last action with a [`Trace`]. It reports to `tracing` (targets that begin with
+//!   `pflow_store::flow`) a span for each flow and step, an event for each that ends, and a warning for each
+//!   failed attempt that is followed by another.
+//!
+//! Batches:
+//!
+//! - The concurrency is bounded. A failing item or pass drops the others; there, they go on.
+//! - Parallel passes of a batch flow do not share the state. Each has a fork of it, and the forks are joined
+//!   in the order of the sets after all passes have succeeded. So a node in a pass sees nothing of the other
+//!   passes: what needs all of them belongs into the join, the batch flow's `post`, or a node behind it.
+//! - Params are JSON values, and a node cannot change them.
+//! - A flow's own `prep` reads as a node's does. It and `post` do not await; a first and a last node can.
+//! - A batch flow whose `prep` makes nothing has an empty list of sets; `None` does not exist.
 //!
 //! The runner knows nothing of workflows or storage. Time and randomness come from a [`Timer`]; [`Clock`] is
 //! ready made.
@@ -74,58 +124,29 @@ use trace::{Attempts, Recorder};
 /// # Example
 ///
 /// ```
-/// # use std::{convert::Infallible, sync::Arc, time::Duration};
-/// use pflow_store::flow::{Action, Flow, Node, Run, Timer, Visit};
-/// # struct Clock;
-/// # #[async_trait::async_trait]
-/// # impl Timer for Clock {
-/// #     async fn sleep(&self, duration: Duration) { tokio::time::sleep(duration).await }
-/// #     fn now(&self) -> Duration { Duration::ZERO }
-/// #     fn jitter(&self) -> f64 { 0.5 }
-/// # }
-///
-/// const MORE: Action = Action::named("more");
-/// const DONE: Action = Action::named("done");
-///
-/// /// Counts the state down to zero.
-/// struct Countdown;
-///
-/// impl Node<u32, Infallible> for Countdown {
-///     type Prep = u32;
-///     type Exec = u32;
-///
-///     fn name(&self) -> &str {
-///         "countdown"
-///     }
-///     fn actions(&self) -> &[Action] {
-///         const { &[MORE, DONE] }
-///     }
-///     async fn prep(&self, state: &u32, _: Visit<'_>) -> Result<u32, Infallible> {
-///         Ok(*state)
-///     }
-///     async fn exec(&self, number: &u32, _: Visit<'_>) -> Result<u32, Infallible> {
-///         Ok(number.saturating_sub(1))
-///     }
-///     async fn post(&self, state: &mut u32, _: u32, less: u32, _: Visit<'_>) -> Result<Action, Infallible> {
-///         *state = less;
-///         Ok(if less == 0 { DONE } else { MORE })
-///     }
-/// }
+/// # use std::convert::Infallible;
+/// use pflow_store::flow::{Flow, Run};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let mut builder = Flow::builder("launch");
-/// let countdown = builder.node(Countdown);
-/// builder.start(countdown).connect(countdown, MORE, countdown).end_as(countdown, DONE, "Liftoff");
-/// let flow = builder.build()?;
+/// let mut flow = Flow::<u32, Infallible>::builder("launch");
+/// let fuel = flow.act("fuel", (), |count, _| *count = 3);
+/// let count = flow.act("count", ["more", "done"], |count, _| {
+///     *count -= 1;
+///     if *count == 0 { "done" } else { "more" }
+/// });
+/// flow.start(fuel).chain([fuel, count]).connect(count, "more", count).end_as(count, "done", "Liftoff");
+/// let flow = flow.build()?;
 ///
-/// let mut state = 3;
-/// let outcome = flow.run(&mut state, &Run::new(Arc::new(Clock))).await?;
-/// assert_eq!(outcome.action, DONE);
-/// assert_eq!(outcome.trace.steps.len(), 3);
+/// let mut state = 0;
+/// let outcome = flow.run(&mut state, &Run::system()?).await?;
+/// assert_eq!(outcome.action, "done");
+/// assert_eq!(outcome.trace.steps.len(), 4);
 /// # Ok(())
 /// # }
 /// ```
+///
+/// A node whose work may fail and be tried again is a [`Node`].
 ///
 /// # Cancellation
 ///

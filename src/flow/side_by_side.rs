@@ -2,8 +2,9 @@
 
 use futures::stream::{FuturesUnordered, StreamExt};
 
-/// Runs all futures, at most `limit` at a time (0 counts as 1), in the task that polls this one. Returns their
-/// results in the order of the futures. The first error drops those under way, and no further one begins.
+/// Runs all futures, at most `limit` at a time (0 counts as 1), in the task that polls this one. Returns
+/// their results in the order of the futures. The first error drops those under way, and no further one
+/// begins.
 pub(super) async fn side_by_side<T, E, F>(limit: usize, work: impl Iterator<Item = F>) -> Result<Vec<T>, E>
 where
     F: Future<Output = Result<T, E>>,

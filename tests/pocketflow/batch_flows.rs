@@ -168,8 +168,8 @@ fn double_batches() -> BatchFlow<Batches, Fault> {
     })
 }
 
-/// Different on purpose: PocketFlow's passes share the state, and the last one sums what all have made. Here each
-/// pass has its own, and the join sums.
+/// Different on purpose: PocketFlow's passes share the state, and the last one sums what all have made. Here
+/// each pass has its own, and the join sums.
 #[tokio::test(start_paused = true)]
 async fn batches_run_at_the_same_time_and_are_joined() {
     for input in [
