@@ -1,13 +1,12 @@
 //! Runs a flow as an operation of the store.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use async_trait::async_trait;
 use pflow_backend::Environment;
 
 use crate::{
     Error, Result,
-    flow::{Action, Cause, Failure, Flow, Run, Timer},
+    flow::{Action, Cause, Clock, Failure, Flow, Run},
 };
 
 /// The maximum number of nodes that one run may visit. It is above every limit of the store's own flows
@@ -22,7 +21,7 @@ pub(crate) async fn run<S: Send + Sync>(
     state: &mut S,
     environment: &Arc<dyn Environment>,
 ) -> Result<Action> {
-    let run = Run::new(Arc::new(EnvironmentTimer(environment.clone()))).step_limit(STEP_LIMIT);
+    let run = Run::new(Arc::new(Clock::new(environment.clone()))).step_limit(STEP_LIMIT);
     match flow.run(state, &run).await {
         Ok(outcome) => Ok(outcome.action),
         Err(stopped) => {
@@ -46,22 +45,5 @@ pub(crate) fn own_error(failure: Failure<Error>) -> Result<Error, Failure<Error>
     match failure {
         Failure::Error(error) => Ok(error),
         timeout @ Failure::Timeout(_) => Err(timeout),
-    }
-}
-
-struct EnvironmentTimer(Arc<dyn Environment>);
-
-#[async_trait]
-impl Timer for EnvironmentTimer {
-    async fn sleep(&self, duration: Duration) {
-        self.0.sleep(duration).await;
-    }
-
-    fn now(&self) -> Duration {
-        self.0.monotonic()
-    }
-
-    fn jitter(&self) -> f64 {
-        self.0.jitter()
     }
 }

@@ -21,7 +21,7 @@ where
 {
     let mut builder = Flow::builder("f");
     let only = builder.batch(node);
-    builder.start(only).end(only, Action::DEFAULT, "Done");
+    builder.start(only).end(only, Action::DEFAULT);
     builder.build().unwrap()
 }
 

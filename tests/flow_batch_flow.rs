@@ -4,9 +4,12 @@
 mod flow_support;
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use flow_support::{Oops, alone, run};
-use pflow_store::flow::{Action, BatchFlow, Flow, Node, Params, Phase, Visit};
+use flow_support::{Oops, alone, pause, run};
+use pflow_store::flow::{Action, BatchFlow, Cause, Flow, Node, Params, Phase, Visit};
+use tokio_util::sync::CancellationToken;
 
 /// Numbers by key, and what became of them.
 #[derive(Debug, Default)]
@@ -117,10 +120,129 @@ async fn batch_flows_nest() {
     });
     let mut outer = Flow::builder("outer");
     let inner = outer.batch_flow(inner);
-    outer.start(inner).end(inner, "default", "Done");
+    outer.start(inner).end(inner, "default");
     let mut data = Data::of([("A", &[2, 4]), ("B", &[6, 8])]);
     let outcome = BatchFlow::new(outer.build().unwrap(), keys).run(&mut data, &run()).await.unwrap();
     assert_eq!(data.results(), [("A", &[4, 8][..]), ("B", &[12, 16])]);
     let last = &outcome.trace.steps[4];
     assert_eq!(last.path.to_string(), "outer[1]/inner[1]/double");
+}
+
+/// Waits as many seconds as its param `seconds` says, then pushes that number. 9 is an error.
+fn waits() -> Flow<Vec<u64>, Oops> {
+    let mut flow = Flow::<Vec<u64>, Oops>::builder("waits");
+    let wait = flow.act_async("wait", (), |numbers, visit| {
+        Box::pin(async move {
+            let seconds =
+                visit.params().get("seconds").and_then(|it| it.as_u64()).ok_or(Oops("no seconds"))?;
+            pause(Duration::from_secs(seconds)).await;
+            numbers.push(seconds);
+            if seconds == 9 { Err(Oops("nine")) } else { Ok(()) }
+        })
+    });
+    flow.start(wait).end(wait, ()).build().unwrap()
+}
+
+/// A set for each number, and passes side by side that start with an empty list.
+fn side_by_side(passes: usize, seconds: &'static [u64]) -> BatchFlow<Vec<u64>, Oops> {
+    let sets = move |_: &Vec<u64>, _: &Params| {
+        Ok(seconds.iter().map(|&seconds| Params::new().with("seconds", seconds)).collect())
+    };
+    let join = |all: &mut Vec<u64>, own: Vec<u64>| all.extend(own);
+    BatchFlow::new(waits(), sets).concurrency(passes, |_| Vec::new(), join)
+}
+
+#[tokio::test(start_paused = true)]
+async fn passes_overlap_and_are_joined_in_the_order_of_the_sets() {
+    for (passes, seconds) in [(3, 4), (2, 5), (1, 9), (0, 9)] {
+        let mut numbers = vec![100];
+        let mut outer = Flow::builder("outer");
+        let batch = outer.batch_flow(side_by_side(passes, &[4, 2, 3]));
+        let outer = outer.start(batch).end(batch, ()).build().unwrap();
+        let outcome = outer.run(&mut numbers, &run()).await.unwrap();
+        assert_eq!(numbers, [100, 4, 2, 3]);
+        assert_eq!(outcome.trace.steps.last().unwrap().duration, Duration::from_secs(seconds), "{passes}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_pass_sees_what_another_one_did() {
+    let sets = |_: &Vec<u64>, _: &Params| Ok((1..=3).map(|n| Params::new().with("seconds", n)).collect());
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let states = Arc::clone(&seen);
+    let batch = BatchFlow::new(waits(), sets).concurrency(1, Vec::clone, move |_, own| {
+        states.lock().unwrap().push(own);
+    });
+    batch.run(&mut vec![7], &run()).await.unwrap();
+    assert_eq!(*seen.lock().unwrap(), [[7, 1], [7, 2], [7, 3]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_pass_drops_the_others_and_leaves_the_state() {
+    let mut numbers = vec![100];
+    let error = side_by_side(2, &[1, 9, 30, 2]).run(&mut numbers, &run()).await.unwrap_err();
+    assert_eq!(error.to_string(), "Failed at waits[1]/wait, in post");
+    assert_eq!(numbers, [100]);
+    let ended: Vec<_> = error.trace.steps.iter().map(|step| step.path.to_string()).collect();
+    assert_eq!(ended, ["waits[0]/wait", "waits[1]/wait"], "the third is dropped, the fourth never begins");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancellation_drops_all_passes_and_leaves_the_state() {
+    let token = CancellationToken::new();
+    let canceller = token.clone();
+    let sets = |_: &Vec<u64>, _: &Params| Ok((0..3).map(|n| Params::new().with("n", n)).collect());
+    let mut flow = Flow::<Vec<u64>, Oops>::builder("f");
+    let node = flow.act("push", "next", |numbers, _| {
+        numbers.push(1);
+        "next"
+    });
+    let cancel = flow.act("cancel", (), move |_, _| canceller.cancel());
+    let last = flow.act("last", (), |_, _| ());
+    let flow = flow.start(node).connect(node, "next", cancel).chain([cancel, last]).end(last, ()).build();
+    let batch = BatchFlow::new(flow.unwrap(), sets).concurrency(3, Vec::clone, |all, own| all.extend(own));
+    let mut numbers = vec![100];
+    let error = batch.run(&mut numbers, &run().cancelled_by(token)).await.unwrap_err();
+    assert!(matches!(error.cause, Cause::Cancelled));
+    assert_eq!(numbers, [100]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_sets_may_be_awaited() {
+    let batch = BatchFlow::new_async(waits(), |numbers: &Vec<u64>, _| {
+        Box::pin(async move {
+            pause(Duration::from_secs(1)).await;
+            Ok(numbers.iter().map(|&seconds| Params::new().with("seconds", seconds + 1)).collect())
+        })
+    });
+    let mut numbers = vec![1, 2];
+    batch.run(&mut numbers, &run()).await.unwrap();
+    assert_eq!(numbers, [1, 2, 2, 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_post_of_a_batch_flow_gets_its_sets_and_chooses_the_action() {
+    for (seconds, action) in [(&[][..], "nothing"), (&[1, 2], "something")] {
+        let batch = side_by_side(9, seconds).post(["nothing", "something"], |numbers, sets, _| {
+            numbers.push(u64::try_from(sets.len()).unwrap());
+            if sets.is_empty() { "nothing" } else { "something" }
+        });
+        let mut outer = Flow::builder("outer");
+        let batch = outer.batch_flow(batch);
+        let outer = outer.start(batch).end(batch, "nothing").end(batch, "something").build().unwrap();
+        let mut numbers = vec![];
+        let outcome = outer.run(&mut numbers, &run()).await.unwrap();
+        assert_eq!((outcome.action.as_str(), numbers.len()), (action, seconds.len() + 1));
+        assert_eq!(numbers.last(), Some(&u64::try_from(seconds.len()).unwrap()));
+    }
+}
+
+#[tokio::test]
+async fn the_post_of_a_batch_flow_returns_only_declared_actions() {
+    let batch = side_by_side(9, &[]).post("known", |_, _, _| "unknwon");
+    let error = batch.run(&mut vec![], &run()).await.unwrap_err();
+    assert!(matches!(&error.cause, Cause::UndeclaredAction(action) if *action == "unknwon"));
+    let batch = side_by_side(9, &[]).post("known", |_, _, _| Err::<(), _>(Oops("unwritable")));
+    let error = batch.run(&mut vec![], &run()).await.unwrap_err();
+    assert_eq!((error.path.to_string().as_str(), error.phase), ("waits", Phase::Post));
 }

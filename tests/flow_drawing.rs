@@ -11,9 +11,9 @@ fn save() -> Flow<i64, Oops> {
     let mut builder = Flow::builder("save");
     let parse = builder.node(nop("parse").choosing(&["default", "parse_error"], |_| "default"));
     let write = builder.node(nop("write").choosing(&["update_index", "retry", "write_error"], |_| "retry"));
-    builder.start(parse).connect(parse, "default", write).end(parse, "parse_error", "ParseError");
-    builder.end(write, "update_index", "Success").connect(write, "retry", parse);
-    builder.end(write, "write_error", "WriteError");
+    builder.start(parse).connect(parse, "default", write).end_as(parse, "parse_error", "ParseError");
+    builder.end_as(write, "update_index", "Success").connect(write, "retry", parse);
+    builder.end_as(write, "write_error", "WriteError");
     builder.build().unwrap()
 }
 
@@ -65,8 +65,8 @@ fn nested() -> Flow<i64, Oops> {
     let mut inner = Flow::builder("inner");
     let a = inner.node(nop("a").choosing(&["no", "yes"], |_| "yes"));
     let b = inner.node(nop("b").choosing(&["default", "no"], |_| "no"));
-    inner.start(a).connect(a, "yes", b).end(a, "no", "Early");
-    inner.end(b, "default", "Done").end(b, "no", "Late");
+    inner.start(a).connect(a, "yes", b).end_as(a, "no", "Early");
+    inner.end_as(b, "default", "Done").end_as(b, "no", "Late");
     let inner = inner.build().unwrap();
 
     let mut outer = Flow::builder("outer");
@@ -74,7 +74,7 @@ fn nested() -> Flow<i64, Oops> {
     let keys =
         outer.batch_flow(BatchFlow::new(alone("keys", nop("key")), |_: &i64, _| Ok(vec![Params::new()])));
     outer.start(inner).connect(inner, "no", inner).connect(inner, "default", keys);
-    outer.end(keys, "default", "Done");
+    outer.end_as(keys, "default", "Done");
     outer.build().unwrap()
 }
 
@@ -157,7 +157,7 @@ fn dot_draws_nested_flows_as_clusters() {
 fn ends_of_one_label_are_one_end() {
     let mut builder = Flow::builder("shared");
     let only = builder.node(nop("only").choosing(&["a", "b"], |_| "a"));
-    builder.start(only).end(only, "a", "Done").end(only, "b", "Done");
+    builder.start(only).end_as(only, "a", "Done").end_as(only, "b", "Done");
     let flow = builder.build().unwrap();
     assert_eq!(flow.mermaid().matches("([\"Done\"])").count(), 1);
     assert!(flow.mermaid().contains("n0 -->|\"a\"| e0"), "{}", flow.mermaid());
@@ -168,7 +168,7 @@ fn ends_of_one_label_are_one_end() {
 fn texts_cannot_break_out_of_a_drawing() {
     let mut builder = Flow::builder("a \"flow\"");
     let odd = builder.node(nop("x\"]; end").choosing(&["a|\"b"], |_| "a|\"b"));
-    builder.start(odd).end(odd, "a|\"b", "back\\slash");
+    builder.start(odd).end_as(odd, "a|\"b", "back\\slash");
     let flow = builder.build().unwrap();
     let mermaid = flow.mermaid();
     for line in ["f[\"a #34;flow#34;\"]", "n0[\"x#34;#93;#59; end\"]", "|\"a#124;#34;b\"|", "back#92;slash"] {

@@ -13,7 +13,7 @@ fn builder() -> FlowBuilder<i64, Oops> {
     Flow::builder("f")
 }
 
-fn defects(builder: FlowBuilder<i64, Oops>) -> Vec<Defect> {
+fn defects(mut builder: FlowBuilder<i64, Oops>) -> Vec<Defect> {
     builder.build().unwrap_err().defects
 }
 
@@ -26,7 +26,7 @@ fn a_flow_without_a_start_is_refused() {
     assert_eq!(defects(builder()), [Defect::MissingStart]);
     let mut unstarted = builder();
     let node = unstarted.node(nop("node"));
-    unstarted.end(node, "default", "Done");
+    unstarted.end(node, "default");
     assert_eq!(defects(unstarted), [Defect::MissingStart]);
 }
 
@@ -34,7 +34,7 @@ fn a_flow_without_a_start_is_refused() {
 fn a_second_start_is_refused() {
     let mut builder = builder();
     let (a, b) = (builder.node(nop("a")), builder.node(nop("b")));
-    builder.start(a).connect(a, "default", b).end(b, "default", "Done").start(b);
+    builder.start(a).connect(a, "default", b).end(b, "default").start(b);
     assert_eq!(defects(builder), [Defect::SeveralStarts]);
 }
 
@@ -42,7 +42,7 @@ fn a_second_start_is_refused() {
 fn a_declared_action_that_leads_nowhere_is_refused() {
     let mut builder = builder();
     let node = builder.node(nop("node").choosing(&["default", "write_error"], |_| "default"));
-    builder.start(node).end(node, "default", "Done");
+    builder.start(node).end(node, "default");
     assert_eq!(defects(builder), [leads_nowhere("node", "write_error")]);
 }
 
@@ -50,7 +50,7 @@ fn a_declared_action_that_leads_nowhere_is_refused() {
 fn an_edge_on_an_action_that_nobody_declares_is_refused() {
     let mut builder = builder();
     let node = builder.node(nop("node"));
-    builder.start(node).end(node, "default", "Done").connect(node, "write_eror", node);
+    builder.start(node).end(node, "default").connect(node, "write_eror", node);
     let expected = Defect::UndeclaredAction { node: "node".into(), action: "write_eror".into() };
     assert_eq!(defects(builder), [expected]);
 }
@@ -59,7 +59,7 @@ fn an_edge_on_an_action_that_nobody_declares_is_refused() {
 fn two_edges_on_one_action_are_refused() {
     let mut builder = builder();
     let node = builder.node(nop("node"));
-    builder.start(node).end(node, "default", "Done").connect(node, "", node);
+    builder.start(node).end(node, "default").connect(node, "", node);
     let expected = Defect::DuplicateEdge { node: "node".into(), action: Action::DEFAULT };
     assert_eq!(defects(builder), [expected]);
 }
@@ -74,7 +74,7 @@ fn two_nodes_of_one_name_are_refused() {
 fn a_node_that_no_way_leads_to_is_refused_even_when_it_leads_back() {
     let mut builder = builder();
     let (a, b, c) = (builder.node(nop("a")), builder.node(nop("b")), builder.node(nop("c")));
-    builder.start(a).end(a, "default", "Done").connect(b, "default", c).connect(c, "default", a);
+    builder.start(a).end(a, "default").connect(b, "default", c).connect(c, "default", a);
     let unreachable = ["b", "c"].map(|node| Defect::Unreachable { node: node.into() });
     assert_eq!(defects(builder), unreachable);
 }
@@ -85,7 +85,7 @@ fn a_handle_of_another_builder_is_refused() {
     let foreign = other.node(nop("foreign"));
     let mut builder = builder();
     let node = builder.node(nop("node"));
-    builder.start(node).end(node, "default", "Done").connect(foreign, "default", node);
+    builder.start(node).end(node, "default").connect(foreign, "default", node);
     assert_eq!(defects(builder), [Defect::ForeignNode]);
 }
 
@@ -93,10 +93,10 @@ fn a_handle_of_another_builder_is_refused() {
 fn a_nested_flow_declares_its_ends() {
     let mut inner = builder();
     let node = inner.node(nop("node").choosing(&["a", "b"], |_| "a"));
-    inner.start(node).end(node, "a", "A").end(node, "b", "B");
+    inner.start(node).end(node, "a").end(node, "b");
     let mut outer = Flow::builder("outer");
     let inner = outer.flow(inner.build().unwrap());
-    outer.start(inner).end(inner, "a", "A");
+    outer.start(inner).end(inner, "a");
     assert_eq!(defects(outer), [leads_nowhere("f", "b")]);
 }
 
@@ -225,7 +225,7 @@ impl Paper {
                 for target in targets {
                     match target {
                         Some(to) => builder.connect(ids[at], ACTIONS[action], ids[*to]),
-                        None => builder.end(ids[at], ACTIONS[action], "End"),
+                        None => builder.end(ids[at], ACTIONS[action]),
                     };
                 }
             }

@@ -23,7 +23,7 @@ fn branching() -> Flow<i64, Oops> {
     let add = builder.node(calc("add", |n| n + 20));
     let subtract = builder.node(calc("subtract", |n| n - 20));
     builder.start(check).connect(check, "positive", add).connect(check, "negative", subtract);
-    builder.end(add, "default", "Added").end(subtract, "default", "Subtracted");
+    builder.end(add, "default").end(subtract, "default");
     builder.build().unwrap()
 }
 
@@ -43,7 +43,7 @@ async fn a_loop_counts_down_and_ends_with_a_named_action() {
     let sign = |n| if n >= 0 { "again" } else { "below_zero" };
     let check = builder.node(nop("check").choosing(&["again", "below_zero"], sign));
     builder.start(subtract).connect(subtract, "default", check).connect(check, "again", subtract);
-    builder.end(check, "below_zero", "BelowZero");
+    builder.end(check, "below_zero");
     let mut state = 10;
     let outcome = builder.build().unwrap().run(&mut state, &run()).await.unwrap();
     assert_eq!(state, -2);
@@ -57,7 +57,7 @@ async fn an_action_without_a_successor_ends_the_flow_and_never_takes_the_default
     let only_default = builder.node(nop("first").choosing(&["default", "unknown"], |_| "unknown"));
     let next = builder.node(calc("next", |_| 99));
     builder.start(only_default).connect(only_default, "default", next);
-    builder.end(only_default, "unknown", "Unknown").end(next, "default", "Done");
+    builder.end(only_default, "unknown").end(next, "default");
     let mut state = 1;
     let outcome = builder.build().unwrap().run(&mut state, &run()).await.unwrap();
     assert_eq!(state, 1, "`next` must not have run");
@@ -69,7 +69,7 @@ async fn an_empty_action_is_the_default_one() {
     let mut builder = Flow::builder("empty");
     let first = builder.node(nop("first").choosing(&["default"], |_| ""));
     let next = builder.node(calc("next", |_| 7));
-    builder.start(first).connect(first, "", next).end(next, "", "Done");
+    builder.start(first).connect(first, "", next).end(next, "");
     let mut state = 0;
     let outcome = builder.build().unwrap().run(&mut state, &run()).await.unwrap();
     assert_eq!((state, outcome.action), (7, Action::DEFAULT));
@@ -80,7 +80,7 @@ fn around(name: &str, inner: Flow<i64, Oops>, after: Calc) -> Flow<i64, Oops> {
     let mut builder = Flow::builder(name);
     let inner = builder.flow(inner);
     let after = builder.node(after);
-    builder.start(inner).connect(inner, "default", after).end(after, "default", "Done");
+    builder.start(inner).connect(inner, "default", after).end(after, "default");
     builder.build().unwrap()
 }
 
@@ -116,7 +116,7 @@ async fn the_inner_flows_last_action_picks_the_outer_path() {
         let up = builder.node(nop("up").choosing(&["went up"], |_| "went up"));
         let down = builder.node(nop("down").choosing(&["went down"], |_| "went down"));
         builder.start(inner).connect(inner, "up", up).connect(inner, "down", down);
-        builder.end(up, "went up", "Up").end(down, "went down", "Down");
+        builder.end(up, "went up").end(down, "went down");
         let mut state = number;
         let outcome = builder.build().unwrap().run(&mut state, &run()).await.unwrap();
         assert_eq!(outcome.action, expected);
@@ -200,7 +200,7 @@ async fn a_state_may_borrow_when_no_flow_is_nested() {
     let mut state = vec![text.as_str()];
     let mut builder: FlowBuilder<Vec<&str>, Oops> = Flow::builder("borrowing");
     let push = builder.node(Push);
-    builder.start(push).end(push, "default", "Done");
+    builder.start(push).end(push, "default");
     builder.build().unwrap().run(&mut state, &run()).await.unwrap();
     assert_eq!(state, ["word", "word"]);
 }

@@ -189,7 +189,7 @@ async fn each_pass_of_a_batch_flow_counts_its_own_steps() {
 async fn a_run_can_live_in_a_task() {
     let mut builder = Flow::builder("outer");
     let inner = builder.flow(alone("inner", slow(Duration::ZERO)));
-    builder.start(inner).end(inner, "default", "Done");
+    builder.start(inner).end(inner, "default");
     let flow = builder.build().unwrap();
     let task = tokio::spawn(async move {
         let mut state = 0;

@@ -54,7 +54,7 @@ impl Node<(), Oops> for Write {
 fn save() -> Flow<(), Oops> {
     let mut builder = Flow::builder("save");
     let inner = builder.flow(alone("batch", Write));
-    builder.start(inner).end(inner, "update_index", "Done");
+    builder.start(inner).end(inner, "update_index");
     builder.build().unwrap()
 }
 

@@ -33,6 +33,13 @@ impl Default for Action {
     }
 }
 
+/// No action is `default`, as in PocketFlow.
+impl From<()> for Action {
+    fn from((): ()) -> Self {
+        Self::DEFAULT
+    }
+}
+
 impl From<&'static str> for Action {
     fn from(name: &'static str) -> Self {
         Self::named(name)
@@ -63,6 +70,76 @@ impl PartialEq<&str> for Action {
     }
 }
 
+/// What a function in place of a node may return: nothing, which is `default`, an action, or a result with
+/// one of them.
+pub trait IntoAction<E> {
+    /// The action, or the error.
+    ///
+    /// # Errors
+    /// The error of the function.
+    fn into_action(self) -> Result<Action, E>;
+}
+
+impl<E> IntoAction<E> for () {
+    fn into_action(self) -> Result<Action, E> {
+        Ok(Action::DEFAULT)
+    }
+}
+
+impl<E> IntoAction<E> for Action {
+    fn into_action(self) -> Result<Action, E> {
+        Ok(self)
+    }
+}
+
+impl<E> IntoAction<E> for &'static str {
+    fn into_action(self) -> Result<Action, E> {
+        Ok(self.into())
+    }
+}
+
+impl<E, A: Into<Action>> IntoAction<E> for Result<A, E> {
+    fn into_action(self) -> Result<Action, E> {
+        self.map(Into::into)
+    }
+}
+
+/// The actions that a node, or a function in its place, may return: one, a list, or `()` for `default` alone.
+pub trait IntoActions {
+    /// The actions as a list.
+    fn into_actions(self) -> Vec<Action>;
+}
+
+impl IntoActions for () {
+    fn into_actions(self) -> Vec<Action> {
+        Action::DEFAULT_ONLY.to_vec()
+    }
+}
+
+impl IntoActions for Action {
+    fn into_actions(self) -> Vec<Action> {
+        vec![self]
+    }
+}
+
+impl IntoActions for &'static str {
+    fn into_actions(self) -> Vec<Action> {
+        vec![self.into()]
+    }
+}
+
+impl<A: Into<Action>, const N: usize> IntoActions for [A; N] {
+    fn into_actions(self) -> Vec<Action> {
+        self.into_iter().map(Into::into).collect()
+    }
+}
+
+impl<A: Into<Action>> IntoActions for Vec<A> {
+    fn into_actions(self) -> Vec<Action> {
+        self.into_iter().map(Into::into).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +149,7 @@ mod tests {
         assert_eq!(Action::named(""), Action::DEFAULT);
         assert_eq!(Action::from(String::new()), Action::DEFAULT);
         assert_eq!(Action::default(), "default");
+        assert_eq!(Action::from(()), Action::DEFAULT);
     }
 
     #[test]

@@ -1,31 +1,49 @@
 //! A flow that runs once for each set of params.
 
-use std::error::Error;
 use std::fmt;
+use std::future::ready;
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 
 use super::error::Stop;
-use super::step::{Pass, Step};
+use super::side_by_side::side_by_side;
+use super::step::{Pass, Step, Visit};
 use super::trace::Attempts;
-use super::{Action, Cause, Flow, FlowError, NodePath, Outcome, Params, Phase, Run};
+use super::{Action, Cause, Flow, FlowError, IntoAction, IntoActions, Outcome, Params, Phase, Run};
 
-type Sets<S, E> = Box<dyn Fn(&S, &Params) -> Result<Vec<Params>, E> + Send + Sync>;
+type Sets<S, E> =
+    Box<dyn for<'a> Fn(&'a S, &'a Params) -> BoxFuture<'a, Result<Vec<Params>, E>> + Send + Sync>;
+type Post<S, E> = Box<dyn Fn(&mut S, Vec<Params>, Visit<'_>) -> Result<Action, E> + Send + Sync>;
 
-/// A flow that runs once for each set of params, one after another.
+type Fork<S> = Box<dyn Fn(&S) -> S + Send + Sync>;
+type Join<S> = Box<dyn Fn(&mut S, S) + Send + Sync>;
+
+/// A flow that runs once for each set of params.
 ///
-/// The nodes see the outer params merged with the set, whose values take precedence. The final actions of the
-/// passes are ignored: the batch flow itself ends with `default`. The first error ends it, and no further set
-/// begins.
+/// The nodes see the outer params merged with the set, whose values take precedence. The passes run one after
+/// another on the same state, unless there is a [`concurrency`](Self::concurrency). Their final actions are
+/// ignored: the batch flow itself ends with `default`, unless it has a [`post`](Self::post). The first error
+/// ends it, and no further set begins.
 pub struct BatchFlow<S, E> {
     pub(super) flow: Flow<S, E>,
+    pub(super) actions: Vec<Action>,
     sets: Sets<S, E>,
+    forked: Option<Forked<S>>,
+    post: Option<Post<S, E>>,
+}
+
+/// Passes side by side, each on a state of its own.
+struct Forked<S> {
+    passes: usize,
+    fork: Fork<S>,
+    join: Join<S>,
 }
 
 impl<S, E> BatchFlow<S, E>
 where
     S: Send + Sync,
-    E: Error + Send + Sync + 'static,
+    E: Send + Sync + 'static,
 {
     /// Runs `flow` for each set that `sets` derives from the state and the outer params. The batch flow has
     /// the flow's name.
@@ -33,7 +51,46 @@ where
         flow: Flow<S, E>,
         sets: impl Fn(&S, &Params) -> Result<Vec<Params>, E> + Send + Sync + 'static,
     ) -> Self {
-        Self { flow, sets: Box::new(sets) }
+        Self::new_async(flow, move |state, params| Box::pin(ready(sets(state, params))))
+    }
+
+    /// [`new`](Self::new) with sets that are awaited: `|state, params| Box::pin(async move { … })`.
+    pub fn new_async(
+        flow: Flow<S, E>,
+        sets: impl for<'a> Fn(&'a S, &'a Params) -> BoxFuture<'a, Result<Vec<Params>, E>> + Send + Sync + 'static,
+    ) -> Self {
+        let actions = Action::DEFAULT_ONLY.to_vec();
+        Self { flow, actions, sets: Box::new(sets), forked: None, post: None }
+    }
+
+    /// Runs at most so many passes at a time (0 counts as 1), each on its own state.
+    ///
+    /// `fork` makes the state of a pass from the state before the batch flow, so no pass sees what another
+    /// one did. After all passes `join` merges their states into it, in the order of the sets; the result
+    /// does not depend on which pass was faster. An error or a cancellation drops the passes under way, and
+    /// the state remains as it was.
+    ///
+    /// The passes overlap while they wait. They all run in the task that runs the flow.
+    #[must_use]
+    pub fn concurrency(
+        self,
+        passes: usize,
+        fork: impl Fn(&S) -> S + Send + Sync + 'static,
+        join: impl Fn(&mut S, S) + Send + Sync + 'static,
+    ) -> Self {
+        Self { forked: Some(Forked { passes, fork: Box::new(fork), join: Box::new(join) }), ..self }
+    }
+
+    /// Calls `post` with the state and the sets after the last pass. It returns one of `actions`, which is
+    /// the batch flow's action. A second call replaces the first.
+    #[must_use]
+    pub fn post<R: IntoAction<E>>(
+        self,
+        actions: impl IntoActions,
+        post: impl Fn(&mut S, Vec<Params>, Visit<'_>) -> R + Send + Sync + 'static,
+    ) -> Self {
+        let post: Post<S, E> = Box::new(move |state, sets, visit| post(state, sets, visit).into_action());
+        Self { actions: actions.into_actions(), post: Some(post), ..self }
     }
 
     /// Runs the batch flow alone, like [`Flow::run`].
@@ -42,7 +99,30 @@ where
     ///
     /// As [`Flow::run`]; an error of the function that makes the sets has the phase [`Phase::Prep`].
     pub async fn run(&self, state: &mut S, run: &Run) -> Result<Outcome, FlowError<E>> {
-        super::recorded(self, &NodePath::root(self.flow.name()), state, run).await
+        super::recorded(self, &self.flow, state, run).await
+    }
+
+    /// Makes the pass with this number.
+    async fn pass(&self, index: usize, set: &Params, state: &mut S, pass: Pass<'_>) -> Result<(), Stop<E>> {
+        let (path, params) = (pass.path.pass(index), pass.params.merged(set));
+        self.flow.pass(state, Pass { params: &params, ..pass.at(&path) }).await?;
+        Ok(())
+    }
+
+    /// Makes all passes side by side and returns their states, in the order of the sets.
+    async fn fork(
+        &self,
+        forked: &Forked<S>,
+        sets: &[Params],
+        state: &S,
+        pass: Pass<'_>,
+    ) -> Result<Vec<S>, Stop<E>> {
+        let passes = sets.iter().enumerate().map(async |(index, set)| {
+            let mut own = (forked.fork)(state);
+            self.pass(index, set, &mut own, pass).await?;
+            Ok(own)
+        });
+        side_by_side(forked.passes, passes).await
     }
 }
 
@@ -50,17 +130,27 @@ where
 impl<S, E> Step<S, E> for BatchFlow<S, E>
 where
     S: Send + Sync,
-    E: Error + Send + Sync + 'static,
+    E: Send + Sync + 'static,
 {
     async fn visit(&self, state: &mut S, pass: Pass<'_>, _: &Attempts) -> Result<Action, Stop<E>> {
-        let sets = (self.sets)(state, pass.params);
+        let sets = (self.sets)(state, pass.params).await;
         let sets = sets.map_err(|error| pass.stop(Phase::Prep, Cause::Node(error)))?;
-        for (index, set) in sets.iter().enumerate() {
-            let path = pass.path.pass(index);
-            let params = pass.params.merged(set);
-            self.flow.pass(state, Pass { params: &params, ..pass.at(&path) }).await?;
+        match &self.forked {
+            Some(forked) => {
+                for own in self.fork(forked, &sets, state, pass).await? {
+                    (forked.join)(state, own);
+                }
+            }
+            None => {
+                for (index, set) in sets.iter().enumerate() {
+                    self.pass(index, set, state, pass).await?;
+                }
+            }
         }
-        Ok(Action::DEFAULT)
+        match &self.post {
+            Some(post) => pass.returned(post(state, sets, pass.visit(0)), &self.actions),
+            None => Ok(Action::DEFAULT),
+        }
     }
 }
 

@@ -1,14 +1,15 @@
 //! Batch nodes: the same work for every item of a list.
 
-use std::error::Error;
 use std::future::ready;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::stream::{FuturesUnordered, StreamExt};
+use futures::future::BoxFuture;
 
-use super::attempt::{Policy, attempts};
-use super::error::Stop;
+use super::attempt::{Trial, Work};
+use super::error::{Stop, View};
+use super::node::type_name;
+use super::side_by_side::side_by_side;
 use super::step::{Pass, Step, Visit};
 use super::trace::Attempts;
 use super::{Action, Cause, Failure, Phase, Retry};
@@ -23,15 +24,17 @@ use super::{Action, Cause, Failure, Phase, Retry};
 pub trait BatchNode<S, E>: Send + Sync
 where
     S: Send + Sync,
-    E: Error + Send + Sync + 'static,
+    E: Send + Sync + 'static,
 {
     /// One item of the list that `prep` returns.
     type Item: Send + Sync;
     /// The result of `exec` for an item.
     type Output: Send;
 
-    /// The name, unique in its flow.
-    fn name(&self) -> &str;
+    /// The name, unique in its flow; by default that of the type.
+    fn name(&self) -> &str {
+        type_name::<Self>()
+    }
 
     /// Every action that `post` may return.
     fn actions(&self) -> &[Action] {
@@ -93,75 +96,111 @@ where
 }
 
 /// A [`BatchNode`] in a flow.
-pub(super) struct BatchStep<N>(pub(super) N);
+pub(super) struct BatchStep<N, E> {
+    pub(super) node: N,
+    pub(super) view: View<E>,
+}
 
 #[async_trait]
-impl<S, E, N> Step<S, E> for BatchStep<N>
+impl<S, E, N> Step<S, E> for BatchStep<N, E>
 where
     S: Send + Sync,
-    E: Error + Send + Sync + 'static,
+    E: Send + Sync + 'static,
     N: BatchNode<S, E>,
 {
     async fn visit(&self, state: &mut S, pass: Pass<'_>, log: &Attempts) -> Result<Action, Stop<E>> {
-        let node = &self.0;
+        let node = &self.node;
         let fail = |phase| move |error| pass.stop(phase, Cause::Node(error));
-        let items = node.prep(state, pass.visit()).await.map_err(fail(Phase::Prep))?;
-        let outputs = exec_all(node, &items, pass, log).await?;
-        node.post(state, items, outputs, pass.visit()).await.map_err(fail(Phase::Post))
+        let items = node.prep(state, pass.visit(0)).await.map_err(fail(Phase::Prep))?;
+        let (outputs, attempt) = self.exec_all(&items, pass, log).await?;
+        node.post(state, items, outputs, pass.visit(attempt)).await.map_err(fail(Phase::Post))
     }
 }
 
-/// Runs all items and returns their outputs, in the order of the items.
-async fn exec_all<S, E, N>(
-    node: &N,
-    items: &[N::Item],
-    pass: Pass<'_>,
-    log: &Attempts,
-) -> Result<Vec<N::Output>, Stop<E>>
+impl<N, E> BatchStep<N, E> {
+    /// Runs all items. Returns their outputs, in the order of the items, and the largest number of attempts
+    /// that one of them needed.
+    async fn exec_all<S>(
+        &self,
+        items: &[N::Item],
+        pass: Pass<'_>,
+        log: &Attempts,
+    ) -> Result<(Vec<N::Output>, u32), Stop<E>>
+    where
+        S: Send + Sync,
+        E: Send + Sync + 'static,
+        N: BatchNode<S, E>,
+    {
+        let work = items.iter().enumerate().map(|(index, item)| self.exec_one(index, item, pass, log));
+        let done = side_by_side(self.node.concurrency(), work).await?;
+        let attempt = done.iter().map(|&(_, attempt)| attempt).max().unwrap_or(0);
+        Ok((done.into_iter().map(|(output, _)| output).collect(), attempt))
+    }
+
+    /// Runs one item. Returns its output and the number of its last attempt.
+    async fn exec_one<S>(
+        &self,
+        index: usize,
+        item: &N::Item,
+        pass: Pass<'_>,
+        log: &Attempts,
+    ) -> Result<(N::Output, u32), Stop<E>>
+    where
+        S: Send + Sync,
+        E: Send + Sync + 'static,
+        N: BatchNode<S, E>,
+    {
+        let node = &self.node;
+        let mut work = ItemWork::<S, E, N> { node, index, item, pass, output: None };
+        let (retry, timeout) = (node.retry(), node.timeout());
+        let mut trial = Trial { pass, log, item: Some(index), retry, timeout, view: self.view, attempt: 0 };
+        loop {
+            trial.attempt(&mut work).await?;
+            if let Some(output) = work.output.take() {
+                return Ok((output, trial.attempt));
+            }
+        }
+    }
+}
+
+/// The `exec` of one item.
+struct ItemWork<'a, S, E, N>
 where
     S: Send + Sync,
-    E: Error + Send + Sync + 'static,
+    E: Send + Sync + 'static,
     N: BatchNode<S, E>,
 {
-    let mut waiting = items.iter().enumerate();
-    let mut under_way = FuturesUnordered::new();
-    let mut outputs = Vec::with_capacity(items.len());
-    loop {
-        let free = node.concurrency().max(1).saturating_sub(under_way.len());
-        for (index, item) in waiting.by_ref().take(free) {
-            under_way.push(async move { Ok((index, exec_one(node, index, item, pass, log).await?)) });
-        }
-        match under_way.next().await {
-            Some(done) => outputs.push(done?),
-            None => break,
-        }
-    }
-    outputs.sort_unstable_by_key(|&(index, _)| index);
-    Ok(outputs.into_iter().map(|(_, output)| output).collect())
-}
-
-async fn exec_one<S, E, N>(
-    node: &N,
+    node: &'a N,
     index: usize,
-    item: &N::Item,
-    pass: Pass<'_>,
-    log: &Attempts,
-) -> Result<N::Output, Stop<E>>
+    item: &'a N::Item,
+    pass: Pass<'a>,
+    output: Option<N::Output>,
+}
+
+impl<S, E, N> Work<E> for ItemWork<'_, S, E, N>
 where
     S: Send + Sync,
-    E: Error + Send + Sync + 'static,
+    E: Send + Sync + 'static,
     N: BatchNode<S, E>,
 {
-    let is_retryable = |failure: &Failure<E>| node.is_retryable(failure);
-    let policy = Policy { retry: node.retry(), timeout: node.timeout(), is_retryable: &is_retryable };
-    let visit = |attempt| pass.attempt(attempt, Some(index));
-    attempts(
-        pass,
-        log,
-        Some(index),
-        policy,
-        |attempt| node.exec(item, visit(attempt)),
-        |failure, attempt| node.exec_fallback(item, failure, visit(attempt)),
-    )
-    .await
+    fn exec(&mut self, attempt: u32) -> BoxFuture<'_, Result<(), E>> {
+        let exec = self.node.exec(self.item, self.pass.attempt(attempt, Some(self.index)));
+        Box::pin(async {
+            self.output = Some(exec.await?);
+            Ok(())
+        })
+    }
+
+    fn is_retryable(&self, failure: &Failure<E>) -> bool {
+        self.node.is_retryable(failure)
+    }
+
+    fn fallback(&mut self, failure: Failure<E>, attempt: u32) -> BoxFuture<'_, Result<(), Failure<E>>> {
+        let visit = self.pass.attempt(attempt, Some(self.index));
+        let fallback = self.node.exec_fallback(self.item, failure, visit);
+        Box::pin(async {
+            self.output = Some(fallback.await?);
+            Ok(())
+        })
+    }
 }

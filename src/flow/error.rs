@@ -1,12 +1,38 @@
 //! The errors of a run.
 
+use std::convert::Infallible;
 use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
 use thiserror::Error;
 
-use super::{Action, NodePath, Trace};
+use super::{Action, NodePath, Trace, with_causes};
+
+/// An error type of a flow: any [`Error`], or `Box<dyn Error + Send + Sync>`.
+///
+/// The box is not an `Error` itself, and Rust reserves for later that it becomes one. `As`, the type that the
+/// error is viewed as, keeps the two implementations apart; it is always inferred. A crate can implement this
+/// for another type that only contains an error, with a type of its own as `As`.
+pub trait AsError<As: ?Sized> {
+    /// The error with its sources.
+    fn as_error(&self) -> &(dyn Error + 'static);
+}
+
+impl<E: Error + 'static> AsError<E> for E {
+    fn as_error(&self) -> &(dyn Error + 'static) {
+        self
+    }
+}
+
+impl AsError<dyn Error + Send + Sync> for Box<dyn Error + Send + Sync> {
+    fn as_error(&self) -> &(dyn Error + 'static) {
+        &**self
+    }
+}
+
+/// [`AsError::as_error`] of the error type of a flow.
+pub(super) type View<E> = fn(&E) -> &(dyn Error + 'static);
 
 /// Why an attempt at `exec` failed.
 ///
@@ -43,6 +69,29 @@ pub enum Cause<E> {
     /// `post` returned an action that the node does not declare. This is a bug in the program.
     #[error("the action `{0}` is not declared by the node")]
     UndeclaredAction(Action),
+}
+
+impl<E> Failure<E> {
+    /// The failure with its causes, in one line.
+    pub(super) fn told(&self, view: View<E>) -> String {
+        match self {
+            Self::Error(error) => with_causes(view(error)),
+            Self::Timeout(limit) => Failure::<Infallible>::Timeout(*limit).to_string(),
+        }
+    }
+}
+
+impl<E> Cause<E> {
+    /// The error of a node, or the other cause.
+    fn split(&self) -> Result<&E, Cause<Infallible>> {
+        match self {
+            Self::Node(error) => Ok(error),
+            Self::Timeout(limit) => Err(Cause::Timeout(*limit)),
+            Self::Cancelled => Err(Cause::Cancelled),
+            Self::StepLimit(steps) => Err(Cause::StepLimit(*steps)),
+            Self::UndeclaredAction(action) => Err(Cause::UndeclaredAction(action.clone())),
+        }
+    }
 }
 
 impl<E> From<Failure<E>> for Cause<E> {
@@ -90,7 +139,6 @@ impl fmt::Display for Phase {
 /// A run that ended without an action: where, why, and what had happened until then.
 ///
 /// `Display` shows the place. Its `source` is the cause; for [`Cause::Node`] it is the node's own error.
-#[derive(Debug)]
 #[non_exhaustive]
 pub struct FlowError<E> {
     /// The node.
@@ -101,6 +149,14 @@ pub struct FlowError<E> {
     pub cause: Cause<E>,
     /// The steps that ended, including this one unless it never began.
     pub trace: Trace,
+    source: Source<E>,
+}
+
+/// The source of a [`FlowError`].
+enum Source<E> {
+    Node(View<E>),
+    /// The same as the cause. `Cause<E>` itself is an error only if `E` is one.
+    Other(Cause<Infallible>),
 }
 
 impl<E> fmt::Display for FlowError<E> {
@@ -109,11 +165,24 @@ impl<E> fmt::Display for FlowError<E> {
     }
 }
 
-impl<E: Error + 'static> Error for FlowError<E> {
+impl<E: fmt::Debug> fmt::Debug for FlowError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FlowError")
+            .field("path", &self.path)
+            .field("phase", &self.phase)
+            .field("cause", &self.cause)
+            .field("trace", &self.trace)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<E: fmt::Debug> Error for FlowError<E> {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match &self.cause {
-            Cause::Node(error) => Some(error),
-            cause => Some(cause),
+        match (&self.cause, &self.source) {
+            (Cause::Node(error), Source::Node(view)) => Some(view(error)),
+            (_, Source::Other(cause)) => Some(cause),
+            // A caller has replaced the cause.
+            (_, Source::Node(_)) => None,
         }
     }
 }
@@ -127,7 +196,13 @@ pub(super) struct Stop<E> {
 }
 
 impl<E> Stop<E> {
-    pub(super) fn with_trace(self, trace: Trace) -> FlowError<E> {
-        FlowError { path: self.path, phase: self.phase, cause: self.cause, trace }
+    pub(super) fn with_trace(self, trace: Trace, view: View<E>) -> FlowError<E> {
+        let source = self.cause.split().map_or_else(Source::Other, |_| Source::Node(view));
+        FlowError { path: self.path, phase: self.phase, cause: self.cause, trace, source }
+    }
+
+    /// The cause with its own causes, in one line.
+    pub(super) fn told(&self, view: View<E>) -> String {
+        self.cause.split().map_or_else(|cause| cause.to_string(), |error| with_causes(view(error)))
     }
 }

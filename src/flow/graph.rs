@@ -14,6 +14,9 @@ pub(super) struct Graph {
     pub(super) name: String,
     pub(super) start: usize,
     pub(super) places: Vec<Place>,
+    /// The actions that the flow's own `post` declares, if it has one. It may return any of them after every
+    /// end.
+    pub(super) post: Option<Vec<Action>>,
 }
 
 #[derive(Debug)]
@@ -38,9 +41,22 @@ pub(super) enum Target {
     End(String),
 }
 
+/// The label of an end that has none of its own.
+pub(super) const END: &str = "End";
+
 impl Graph {
-    /// The actions that a pass of this flow can end with.
-    pub(super) fn end_actions(&self) -> Vec<Action> {
+    /// A flow of one node, all of whose actions end it.
+    pub(super) fn single(name: String, actions: &[Action]) -> Self {
+        let next = actions.iter().map(|action| (action.clone(), Target::End(END.to_owned()))).collect();
+        let place = Place { name: name.clone(), kind: Kind::Node, next };
+        Self { name, start: 0, places: vec![place], post: None }
+    }
+
+    /// The actions that a pass of this flow can return.
+    pub(super) fn actions(&self) -> Vec<Action> {
+        if let Some(actions) = &self.post {
+            return actions.clone();
+        }
         let ends =
             self.places.iter().flat_map(|place| &place.next).filter_map(|(action, target)| match target {
                 Target::End(_) => Some(action.clone()),
@@ -58,6 +74,8 @@ pub(super) struct Draft {
     /// Edges: from where, on which action, to where. All places named here exist.
     pub(super) edges: Vec<(usize, Action, Target)>,
     pub(super) starts: Vec<usize>,
+    /// The actions that the flow's own `post` declares.
+    pub(super) post: Option<Vec<Action>>,
     /// Defects that were found while it was built.
     pub(super) defects: Vec<Defect>,
 }
@@ -201,6 +219,6 @@ impl Draft {
                 place.next.insert(action, target);
             }
         }
-        Graph { name: self.name, start, places }
+        Graph { name: self.name, start, places, post: self.post }
     }
 }

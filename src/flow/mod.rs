@@ -2,27 +2,81 @@
 //! it is built.
 //!
 //! The semantics are those of PocketFlow (<https://github.com/The-Pocket/PocketFlow>): a visit to a node runs
-//! `prep`, `exec` and `post`; only `exec` is retried; `post` returns the action that selects the next node.
-//! Intended differences:
+//! `prep`, `exec` and `post`; only `exec` is retried; `post` returns the action that selects the next node; a
+//! flow is a node. `tests/pocketflow` shows the behaviours of PocketFlow's own tests.
 //!
-//! - Results and state are typed, and `exec` cannot access the state.
+//! | PocketFlow | here |
+//! | --- | --- |
+//! | a node with `exec` | [`Node`], [`FlowBuilder::node`], [`FlowBuilder::node_as`] |
+//! | a node with only `prep` or `post` | [`FlowBuilder::act`], [`FlowBuilder::act_async`] |
+//! | `BatchNode`, `AsyncParallelBatchNode` | [`BatchNode`], [`BatchNode::concurrency`] |
+//! | `a >> b >> c`, `a - "more" >> b` | [`FlowBuilder::chain`], [`FlowBuilder::connect`], [`FlowBuilder::end`] |
+//! | `node.run(shared)` | [`Flow::of`] |
+//! | `Flow.prep` and `Flow.post` | [`FlowBuilder::around`] |
+//! | `BatchFlow`, its `prep` and `post` | [`BatchFlow::new`], [`BatchFlow::post`] |
+//! | `AsyncParallelBatchFlow` | [`BatchFlow::concurrency`] |
+//! | `max_retries`, `wait`, `cur_retry` | [`Retry`], [`Visit::attempt`] |
+//! | `params` | [`Params`], [`Run::params`], [`Visit::params`] |
+//!
+//! # Different on purpose
+//!
+//! The graph:
+//!
+//! - Edges belong to a flow and not to a node, so a node does not know what follows it.
+//! - A flow is checked when it is built. A start that is missing, a node that cannot be reached, two edges
+//!   for one action and two nodes of one name are errors. PocketFlow warns of a second edge, and it replaces
+//!   the first.
 //! - Nodes declare their actions. Each must lead to a node or to a declared end, so that a misspelt action is
-//!   an error instead of an early end. Only an action that is declared as an end ends a flow; there is no
-//!   fallback to `default`.
-//! - The concurrency of batches is bounded, and a failing item stops the others.
-//! - Waits have backoff and jitter, attempts have a timeout, runs can be cancelled, endless loops reach a
-//!   limit.
-//! - Errors keep their source and say where they happened. A run leaves a [`Trace`], and reports to `tracing`
-//!   (target `pflow_store::flow`) a span for each flow and step, an event for each that ends, and a warning
-//!   for each failed attempt.
+//!   an error instead of an early end; there, the flow warns and ends. `post` returns an action and nothing
+//!   else.
+//! - No action means `default`, also in the result of a run; there it is `None`.
 //!
-//! The runner knows nothing of workflows or storage, and has no clock: see [`Timer`].
+//! The nodes:
+//!
+//! - Results and state are typed. The state is no dictionary.
+//! - `prep` cannot write the state, and `exec` cannot access it: only `post`, and a node that only acts,
+//!   write. So a visit that fails before leaves the state as it was.
+//! - A node is shared by all visits and runs and keeps nothing of its own between them; PocketFlow copies it
+//!   for each visit, and sets `params` and `cur_retry` in it. One flow can serve several runs at the same
+//!   time.
+//! - All nodes are asynchronous. There is no second set of classes, and none that must not be mixed.
+//!
+//! Retries and errors:
+//!
+//! - Waits may have backoff and jitter, and attempts a timeout; an error may be declared not worth a retry.
+//!   Waits never block a thread.
+//! - An attempt is counted from 1, for each visit and each item of its own; `cur_retry` counts from 0, and
+//!   parallel items share it. 0 attempts count as 1; there, `exec` is skipped.
+//! - A fallback gets a [`Failure`], which may be a timeout, and returns a result or the failure.
+//! - Errors have one type for each flow, which may be `Box<dyn Error + Send + Sync>`. The error of a run
+//!   keeps its source and says where it happened. A panic is not caught; there, an exception of any kind is
+//!   retried.
+//! - Runs can be cancelled, and endless loops reach a limit.
+//! - A run returns its last action with a [`Trace`]. It reports to `tracing` (targets that begin with
+//!   `pflow_store::flow`) a span for each flow and step, an event for each that ends, and a warning for each
+//!   failed attempt that is followed by another.
+//!
+//! Batches:
+//!
+//! - The concurrency is bounded. A failing item or pass drops the others; there, they go on.
+//! - Parallel passes of a batch flow do not share the state. Each has a fork of it, and the forks are joined
+//!   in the order of the sets after all passes have succeeded. So a node in a pass sees nothing of the other
+//!   passes: what needs all of them belongs into the join, the batch flow's `post`, or a node behind it.
+//! - Params are JSON values, and a node cannot change them.
+//! - A flow's own `prep` reads as a node's does. It and `post` do not await; a first and a last node can.
+//! - A batch flow whose `prep` makes nothing has an empty list of sets; `None` does not exist.
+//!
+//! The runner knows nothing of workflows or storage. Time and randomness come from a [`Timer`]; [`Clock`] is
+//! ready made.
 
+mod act;
 mod action;
+mod around;
 mod attempt;
 mod batch_flow;
 mod batch_node;
 mod builder;
+mod clock;
 mod draw;
 mod error;
 mod graph;
@@ -30,22 +84,23 @@ mod node;
 mod params;
 mod retry;
 mod run;
+mod side_by_side;
 mod step;
 mod trace;
 
-use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tracing::{Instrument, debug, debug_span};
+use tracing::{Instrument, debug_span};
 
-pub use action::Action;
+pub use action::{Action, IntoAction, IntoActions};
 pub use batch_flow::BatchFlow;
 pub use batch_node::BatchNode;
 pub use builder::{FlowBuilder, NodeId};
+pub use clock::Clock;
 pub use draw::Drawing;
-pub use error::{Cause, Failure, FlowError, Phase};
+pub use error::{AsError, Cause, Failure, FlowError, Phase};
 pub use graph::{Defect, GraphError};
 pub use node::Node;
 pub use params::Params;
@@ -55,8 +110,11 @@ pub use step::Visit;
 pub(crate) use trace::with_causes;
 pub use trace::{FailedAttempt, NodePath, StepTrace, Trace};
 
-use error::Stop;
+use around::Around;
+use batch_node::BatchStep;
+use error::{Stop, View};
 use graph::{Graph, Place, Target};
+use node::NodeStep;
 use step::{Pass, Step};
 use trace::{Attempts, Recorder};
 
@@ -66,58 +124,29 @@ use trace::{Attempts, Recorder};
 /// # Example
 ///
 /// ```
-/// # use std::{convert::Infallible, sync::Arc, time::Duration};
-/// use pflow_store::flow::{Action, Flow, Node, Run, Timer, Visit};
-/// # struct Clock;
-/// # #[async_trait::async_trait]
-/// # impl Timer for Clock {
-/// #     async fn sleep(&self, duration: Duration) { tokio::time::sleep(duration).await }
-/// #     fn now(&self) -> Duration { Duration::ZERO }
-/// #     fn jitter(&self) -> f64 { 0.5 }
-/// # }
-///
-/// const MORE: Action = Action::named("more");
-/// const DONE: Action = Action::named("done");
-///
-/// /// Counts the state down to zero.
-/// struct Countdown;
-///
-/// impl Node<u32, Infallible> for Countdown {
-///     type Prep = u32;
-///     type Exec = u32;
-///
-///     fn name(&self) -> &str {
-///         "countdown"
-///     }
-///     fn actions(&self) -> &[Action] {
-///         const { &[MORE, DONE] }
-///     }
-///     async fn prep(&self, state: &u32, _: Visit<'_>) -> Result<u32, Infallible> {
-///         Ok(*state)
-///     }
-///     async fn exec(&self, number: &u32, _: Visit<'_>) -> Result<u32, Infallible> {
-///         Ok(number.saturating_sub(1))
-///     }
-///     async fn post(&self, state: &mut u32, _: u32, less: u32, _: Visit<'_>) -> Result<Action, Infallible> {
-///         *state = less;
-///         Ok(if less == 0 { DONE } else { MORE })
-///     }
-/// }
+/// # use std::convert::Infallible;
+/// use pflow_store::flow::{Flow, Run};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let mut builder = Flow::builder("launch");
-/// let countdown = builder.node(Countdown);
-/// builder.start(countdown).connect(countdown, MORE, countdown).end(countdown, DONE, "Liftoff");
-/// let flow = builder.build()?;
+/// let mut flow = Flow::<u32, Infallible>::builder("launch");
+/// let fuel = flow.act("fuel", (), |count, _| *count = 3);
+/// let count = flow.act("count", ["more", "done"], |count, _| {
+///     *count -= 1;
+///     if *count == 0 { "done" } else { "more" }
+/// });
+/// flow.start(fuel).chain([fuel, count]).connect(count, "more", count).end_as(count, "done", "Liftoff");
+/// let flow = flow.build()?;
 ///
-/// let mut state = 3;
-/// let outcome = flow.run(&mut state, &Run::new(Arc::new(Clock))).await?;
-/// assert_eq!(outcome.action, DONE);
-/// assert_eq!(outcome.trace.steps.len(), 3);
+/// let mut state = 0;
+/// let outcome = flow.run(&mut state, &Run::system()?).await?;
+/// assert_eq!(outcome.action, "done");
+/// assert_eq!(outcome.trace.steps.len(), 4);
 /// # Ok(())
 /// # }
 /// ```
+///
+/// A node whose work may fail and be tried again is a [`Node`].
 ///
 /// # Cancellation
 ///
@@ -134,6 +163,8 @@ pub struct Flow<S, E> {
     graph: Arc<Graph>,
     /// The steps at the graph's places, by the same index.
     steps: Vec<Box<dyn Step<S, E>>>,
+    around: Option<Around<S, E>>,
+    view: View<E>,
 }
 
 /// How a run ended.
@@ -149,11 +180,38 @@ pub struct Outcome {
 impl<S, E> Flow<S, E>
 where
     S: Send + Sync,
-    E: Error + Send + Sync + 'static,
+    E: Send + Sync + 'static,
 {
     /// Begins a flow with this name.
-    pub fn builder(name: impl Into<String>) -> FlowBuilder<S, E> {
-        FlowBuilder::new(name.into())
+    pub fn builder<As: ?Sized>(name: impl Into<String>) -> FlowBuilder<S, E>
+    where
+        E: AsError<As>,
+    {
+        FlowBuilder::new(name.into(), E::as_error)
+    }
+
+    /// A flow of one node, to run it alone. It has the node's name, and ends with the node's action.
+    pub fn of<As: ?Sized>(node: impl Node<S, E> + 'static) -> Self
+    where
+        E: AsError<As>,
+    {
+        let view: View<E> = E::as_error;
+        let graph = Graph::single(node.name().to_owned(), node.actions());
+        Self::single(graph, Box::new(NodeStep { node, view }), view)
+    }
+
+    /// A flow of one batch node, to run it alone.
+    pub fn of_batch<As: ?Sized>(node: impl BatchNode<S, E> + 'static) -> Self
+    where
+        E: AsError<As>,
+    {
+        let view: View<E> = E::as_error;
+        let graph = Graph::single(node.name().to_owned(), node.actions());
+        Self::single(graph, Box::new(BatchStep { node, view }), view)
+    }
+
+    fn single(graph: Graph, step: Box<dyn Step<S, E>>, view: View<E>) -> Self {
+        Self { graph: Arc::new(graph), steps: vec![step], around: None, view }
     }
 
     /// Runs the flow from its start until a node returns an action that is declared as an end.
@@ -163,7 +221,7 @@ where
     /// The first error that no retry and no fallback handled, with its place; see [`Cause`]. The state is
     /// that of the last step that succeeded, unless a `post` failed.
     pub async fn run(&self, state: &mut S, run: &Run) -> Result<Outcome, FlowError<E>> {
-        recorded(self, &NodePath::root(self.name()), state, run).await
+        recorded(self, self, state, run).await
     }
 }
 
@@ -201,39 +259,48 @@ impl<S, E> fmt::Debug for Flow<S, E> {
 impl<S, E> Step<S, E> for Flow<S, E>
 where
     S: Send + Sync,
-    E: Error + Send + Sync + 'static,
+    E: Send + Sync + 'static,
 {
     async fn visit(&self, state: &mut S, pass: Pass<'_>, _: &Attempts) -> Result<Action, Stop<E>> {
         self.pass(state, pass).await
     }
 }
 
-/// Runs a top-level flow or batch flow, and records the trace.
+/// Runs a top-level flow or a batch flow over it, and records the trace.
 async fn recorded<S, E>(
-    step: &impl Step<S, E>,
-    path: &NodePath,
+    step: &dyn Step<S, E>,
+    flow: &Flow<S, E>,
     state: &mut S,
     run: &Run,
 ) -> Result<Outcome, FlowError<E>> {
-    let recorder = Recorder::default();
-    let pass = Pass { run, params: &run.params, path, recorder: &recorder };
+    let (path, recorder) = (NodePath::root(flow.name()), Recorder::default());
+    let pass = Pass { run, params: &run.params, path: &path, recorder: &recorder };
     let result = step.visit(state, pass, &Attempts::default()).await;
     let trace = recorder.into_trace();
     match result {
         Ok(action) => Ok(Outcome { action, trace }),
-        Err(stop) => Err(stop.with_trace(trace)),
+        Err(stop) => Err(stop.with_trace(trace, flow.view)),
     }
 }
 
 impl<S, E> Flow<S, E>
 where
     S: Send + Sync,
-    E: Error + Send + Sync + 'static,
+    E: Send + Sync + 'static,
 {
     /// Makes one pass from the start to an end. `pass.path` is the flow's own.
     async fn pass(&self, state: &mut S, pass: Pass<'_>) -> Result<Action, Stop<E>> {
         let span = debug_span!("flow", path = %pass.path);
-        self.walk(state, pass).instrument(span).await
+        self.whole(state, pass).instrument(span).await
+    }
+
+    async fn whole(&self, state: &mut S, pass: Pass<'_>) -> Result<Action, Stop<E>> {
+        let Some(around) = &self.around else {
+            return self.walk(state, pass).await;
+        };
+        let post = around.prep(state, pass)?;
+        let last = self.walk(state, pass).await?;
+        pass.returned(post(state, last, pass.visit(0)), &self.graph.actions())
     }
 
     async fn walk(&self, state: &mut S, pass: Pass<'_>) -> Result<Action, Stop<E>> {
@@ -251,7 +318,7 @@ where
             }
             visits += 1;
             let span = debug_span!("step", %path);
-            let (action, target) = visit(place, step, state, pass).instrument(span).await?;
+            let (action, target) = self.visit(place, step, state, pass).instrument(span).await?;
             match target {
                 Target::Place(next) => at = *next,
                 Target::End(_) => return Ok(action),
@@ -259,45 +326,31 @@ where
         }
     }
 
+    /// Visits one place, records the step in the trace, and returns the action with its target.
+    async fn visit<'p>(
+        &self,
+        place: &'p Place,
+        step: &dyn Step<S, E>,
+        state: &mut S,
+        pass: Pass<'_>,
+    ) -> Result<(Action, &'p Target), Stop<E>> {
+        let began = pass.run.timer.now();
+        let attempts = Attempts::default();
+        let result =
+            step.visit(state, pass, &attempts).await.and_then(|action| match place.next.get(&action) {
+                Some(target) => Ok((action, target)),
+                None => Err(pass.stop(Phase::Post, Cause::UndeclaredAction(action))),
+            });
+        let told = match &result {
+            Ok((action, _)) => Ok(action.clone()),
+            Err(stop) => Err(stop.told(self.view)),
+        };
+        pass.record(began, attempts, told);
+        result
+    }
+
     #[expect(clippy::indexing_slicing, reason = "indices come from the builder that filled both lists alike")]
     fn place(&self, at: usize) -> (&Place, &dyn Step<S, E>) {
         (&self.graph.places[at], &*self.steps[at])
     }
-}
-
-/// Visits one place, records the step in the trace, and returns the action with its target.
-async fn visit<'p, S, E>(
-    place: &'p Place,
-    step: &dyn Step<S, E>,
-    state: &mut S,
-    pass: Pass<'_>,
-) -> Result<(Action, &'p Target), Stop<E>>
-where
-    E: Error + 'static,
-{
-    let began = pass.run.timer.now();
-    let attempts = Attempts::default();
-    let result = step.visit(state, pass, &attempts).await.and_then(|action| match place.next.get(&action) {
-        Some(target) => Ok((action, target)),
-        None => Err(pass.stop(Phase::Post, Cause::UndeclaredAction(action))),
-    });
-    let duration = pass.run.timer.now().saturating_sub(began);
-    let (attempts, failed) = attempts.into_parts();
-    let told = match &result {
-        Ok((action, _)) => Ok(action.clone()),
-        Err(stop) => Err(with_causes(&stop.cause)),
-    };
-    match &told {
-        Ok(action) => debug!(%action, attempts, ?duration, "step ended"),
-        Err(error) => debug!(error, attempts, ?duration, "step failed"),
-    }
-    pass.recorder.record(trace::StepTrace {
-        path: pass.path.clone(),
-        began,
-        duration,
-        attempts,
-        failed,
-        result: told,
-    });
-    result
 }

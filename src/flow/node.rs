@@ -1,13 +1,13 @@
 //! Nodes: one piece of work each, in three phases.
 
-use std::error::Error;
 use std::future::ready;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 
-use super::attempt::{Policy, attempts};
-use super::error::Stop;
+use super::attempt::{Trial, Work};
+use super::error::{Stop, View};
 use super::step::{Pass, Step, Visit};
 use super::trace::Attempts;
 use super::{Action, Cause, Failure, Phase, Retry};
@@ -29,9 +29,6 @@ use super::{Action, Cause, Failure, Phase, Retry};
 ///     type Prep = u64;
 ///     type Exec = u64;
 ///
-///     fn name(&self) -> &str {
-///         "double"
-///     }
 ///     async fn prep(&self, state: &u64, _: Visit<'_>) -> Result<u64, Infallible> {
 ///         Ok(*state)
 ///     }
@@ -47,16 +44,19 @@ use super::{Action, Cause, Failure, Phase, Retry};
 pub trait Node<S, E>: Send + Sync
 where
     S: Send + Sync,
-    E: Error + Send + Sync + 'static,
+    E: Send + Sync + 'static,
 {
     /// The input that `prep` reads from the state for `exec`.
     type Prep: Send + Sync;
     /// The result of `exec`.
     type Exec: Send;
 
-    /// The name, unique in its flow; used in errors, traces and drawings. Called once, when the node is
-    /// added.
-    fn name(&self) -> &str;
+    /// The name, unique in its flow; used in errors, traces and drawings. By default it is that of the type.
+    /// Called once, when the node is added, unless
+    /// [`node_as`](super::FlowBuilder::node_as) gives it another name.
+    fn name(&self) -> &str {
+        type_name::<Self>()
+    }
 
     /// Every action that `post` may return. Each must have a target when the flow is built. Called once, when
     /// the node is added.
@@ -108,31 +108,79 @@ where
     ) -> impl Future<Output = Result<Action, E>> + Send;
 }
 
+/// The name of a type without its path and parameters.
+pub(super) fn type_name<T: ?Sized>() -> &'static str {
+    let name = std::any::type_name::<T>();
+    let path = name.split_once('<').map_or(name, |(path, _)| path);
+    path.rsplit_once("::").map_or(path, |(_, last)| last)
+}
+
 /// A [`Node`] in a flow.
-pub(super) struct NodeStep<N>(pub(super) N);
+pub(super) struct NodeStep<N, E> {
+    pub(super) node: N,
+    pub(super) view: View<E>,
+}
 
 #[async_trait]
-impl<S, E, N> Step<S, E> for NodeStep<N>
+impl<S, E, N> Step<S, E> for NodeStep<N, E>
 where
     S: Send + Sync,
-    E: Error + Send + Sync + 'static,
+    E: Send + Sync + 'static,
     N: Node<S, E>,
 {
     async fn visit(&self, state: &mut S, pass: Pass<'_>, log: &Attempts) -> Result<Action, Stop<E>> {
-        let node = &self.0;
+        let node = &self.node;
         let fail = |phase| move |error| pass.stop(phase, Cause::Node(error));
-        let prep = node.prep(state, pass.visit()).await.map_err(fail(Phase::Prep))?;
-        let is_retryable = |failure: &Failure<E>| node.is_retryable(failure);
-        let policy = Policy { retry: node.retry(), timeout: node.timeout(), is_retryable: &is_retryable };
-        let exec = attempts(
-            pass,
-            log,
-            None,
-            policy,
-            |attempt| node.exec(&prep, pass.attempt(attempt, None)),
-            |failure, attempt| node.exec_fallback(&prep, failure, pass.attempt(attempt, None)),
-        )
-        .await?;
-        node.post(state, prep, exec, pass.visit()).await.map_err(fail(Phase::Post))
+        let prep = node.prep(state, pass.visit(0)).await.map_err(fail(Phase::Prep))?;
+        let mut work = NodeWork::<S, E, N> { node, prep: &prep, pass, output: None };
+        let (retry, timeout) = (node.retry(), node.timeout());
+        let mut trial = Trial { pass, log, item: None, retry, timeout, view: self.view, attempt: 0 };
+        let exec = loop {
+            trial.attempt(&mut work).await?;
+            if let Some(output) = work.output.take() {
+                break output;
+            }
+        };
+        node.post(state, prep, exec, pass.visit(trial.attempt)).await.map_err(fail(Phase::Post))
+    }
+}
+
+/// The `exec` of one visit.
+struct NodeWork<'a, S, E, N>
+where
+    S: Send + Sync,
+    E: Send + Sync + 'static,
+    N: Node<S, E>,
+{
+    node: &'a N,
+    prep: &'a N::Prep,
+    pass: Pass<'a>,
+    output: Option<N::Exec>,
+}
+
+impl<S, E, N> Work<E> for NodeWork<'_, S, E, N>
+where
+    S: Send + Sync,
+    E: Send + Sync + 'static,
+    N: Node<S, E>,
+{
+    fn exec(&mut self, attempt: u32) -> BoxFuture<'_, Result<(), E>> {
+        let exec = self.node.exec(self.prep, self.pass.attempt(attempt, None));
+        Box::pin(async {
+            self.output = Some(exec.await?);
+            Ok(())
+        })
+    }
+
+    fn is_retryable(&self, failure: &Failure<E>) -> bool {
+        self.node.is_retryable(failure)
+    }
+
+    fn fallback(&mut self, failure: Failure<E>, attempt: u32) -> BoxFuture<'_, Result<(), Failure<E>>> {
+        let fallback = self.node.exec_fallback(self.prep, failure, self.pass.attempt(attempt, None));
+        Box::pin(async {
+            self.output = Some(fallback.await?);
+            Ok(())
+        })
     }
 }

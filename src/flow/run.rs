@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Params;
 
-/// The runner's only access to time and randomness. The runner has no implementation of its own.
+/// The runner's only access to time and randomness. [`Clock`](super::Clock) implements it.
 #[async_trait]
 pub trait Timer: Send + Sync {
     /// Returns after `duration`. Dropping the future ends the wait without any effect.

@@ -1,9 +1,12 @@
 //! The runner's view of a place in a flow: a node, a batch node, a flow or a batch flow.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
+use tracing::debug;
 
 use super::error::Stop;
-use super::trace::{Attempts, Recorder};
+use super::trace::{Attempts, Recorder, StepTrace};
 use super::{Action, Cause, NodePath, Params, Phase, Run};
 
 /// One place of a flow, with its types erased.
@@ -32,9 +35,30 @@ impl<'a> Pass<'a> {
         Stop { path: self.path.clone(), phase, cause: cause.into() }
     }
 
-    /// The view of a node outside of `exec`.
-    pub(super) fn visit(self) -> Visit<'a> {
-        self.attempt(0, None)
+    /// What the `post` of a flow returned, which declares these actions.
+    pub(super) fn returned<E>(self, post: Result<Action, E>, declared: &[Action]) -> Result<Action, Stop<E>> {
+        match post {
+            Ok(action) if declared.contains(&action) => Ok(action),
+            Ok(action) => Err(self.stop(Phase::Post, Cause::UndeclaredAction(action))),
+            Err(error) => Err(self.stop(Phase::Post, Cause::Node(error))),
+        }
+    }
+
+    /// Records and reports the step here, which began then and has this result.
+    pub(super) fn record(self, began: Duration, attempts: Attempts, result: Result<Action, String>) {
+        let duration = self.run.timer.now().saturating_sub(began);
+        let (attempts, failed) = attempts.into_parts();
+        match &result {
+            Ok(action) => debug!(%action, attempts, ?duration, "step ended"),
+            Err(error) => debug!(error, attempts, ?duration, "step failed"),
+        }
+        let path = self.path.clone();
+        self.recorder.record(StepTrace { path, began, duration, attempts, failed, result });
+    }
+
+    /// The view of a node outside of `exec`, after this attempt.
+    pub(super) fn visit(self, attempt: u32) -> Visit<'a> {
+        self.attempt(attempt, None)
     }
 
     /// The view of a node in an attempt at `exec`.
@@ -63,7 +87,9 @@ impl<'a> Visit<'a> {
     }
 
     /// The number of the attempt at `exec`, from 1, counted separately for every visit and for every item of
-    /// a batch; in `exec_fallback` the last attempt; in `prep` and `post` 0.
+    /// a batch. In `exec_fallback` and `post` it is the last attempt: the one that succeeded, unless the
+    /// fallback made the result. In `post` of a batch node it is the largest of its items. It is 0 where no
+    /// attempt was made: in `prep`, and in a flow's own functions.
     pub fn attempt(&self) -> u32 {
         self.attempt
     }

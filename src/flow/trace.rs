@@ -85,8 +85,8 @@ pub struct FailedAttempt {
 
 /// Records the trace.
 ///
-/// Steps run one after another, and only the items of one step overlap, all in one task. So the locks here
-/// are never contended; they only allow the steps to share the recorder.
+/// Only the items of a batch node and the passes of a batch flow overlap, and they run in one task. So the
+/// locks here are never contended; they only allow the steps to share the recorder.
 #[derive(Debug, Default)]
 pub(super) struct Recorder(Mutex<Vec<StepTrace>>);
 

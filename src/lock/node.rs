@@ -35,11 +35,12 @@ pub(crate) fn lock_flow() -> Result<Flow<LockChange, Error>> {
     let manager = flow.node(LockfileManager);
     flow.start(manager)
         .connect(manager, Action::DEFAULT, manager)
-        .end(manager, actions::SUCCESS, "Success")
-        .end(manager, actions::ALREADY_LOCKED, "AlreadyLocked")
-        .end(manager, actions::CONFLICT, "LockConflict")
-        .end(manager, actions::ERROR, "LockError");
-    flow.build().map_err(|defects: GraphError| Error::Internal(defects.to_string()))
+        .end_as(manager, actions::SUCCESS, "Success")
+        .end_as(manager, actions::ALREADY_LOCKED, "AlreadyLocked")
+        .end_as(manager, actions::CONFLICT, "LockConflict")
+        .end_as(manager, actions::ERROR, "LockError")
+        .build()
+        .map_err(|defects: GraphError| Error::Internal(defects.to_string()))
 }
 
 /// The seed's `LockfileManagerNode`: reads the head, decides, and swaps it.

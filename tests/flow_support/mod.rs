@@ -137,7 +137,7 @@ where
     let only = builder.node(node);
     builder.start(only);
     for action in actions {
-        builder.end(only, action, "End");
+        builder.end(only, action);
     }
     builder.build().unwrap()
 }
@@ -150,7 +150,7 @@ pub fn chain(name: &str, nodes: Vec<Calc>) -> Result<Flow<i64, Oops>, GraphError
         builder.connect(pair[0], Action::DEFAULT, pair[1]);
     }
     if let (Some(&first), Some(&last)) = (ids.first(), ids.last()) {
-        builder.start(first).end(last, Action::DEFAULT, "Done");
+        builder.start(first).end(last, Action::DEFAULT);
     }
     builder.build()
 }

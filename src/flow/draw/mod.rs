@@ -1,7 +1,8 @@
 //! Drawings of a flow. The walk over the graph is the same for both languages; a [`Pen`] writes one of them.
 //!
 //! Every flow has a start mark, and one end for each label. An edge into a nested flow goes to its start
-//! mark. An edge out of it begins at the ends that return the edge's action. A nested batch flow returns to
+//! mark. An edge out of it begins at the ends that return the edge's action; at all
+//! ends if the flow has a `post`, which decides. A nested batch flow returns to
 //! its start mark after every pass, so edges out of it begin there.
 
 mod dot;
@@ -85,10 +86,14 @@ fn tails(place: &Place, id: &str, action: &Action) -> Vec<String> {
         Kind::BatchFlow(_) => vec![mark(id)],
         Kind::Flow(inner) => {
             let labels = end_labels(inner);
-            let returning = inner.places.iter().filter_map(|place| match place.next.get(action) {
-                Some(Target::End(label)) => Some(number_of(&labels, label)),
-                _ => None,
-            });
+            // A flow's own `post` may return any of its actions after every end.
+            let returning =
+                inner.places.iter().flat_map(|place| &place.next).filter_map(|(end, target)| match target {
+                    Target::End(label) if inner.post.is_some() || end == action => {
+                        Some(number_of(&labels, label))
+                    }
+                    _ => None,
+                });
             let numbers: BTreeSet<_> = returning.collect();
             numbers.into_iter().map(|number| end_id(id, number)).collect()
         }

@@ -55,22 +55,20 @@ fn save() -> std::result::Result<Flow<Change, Error>, GraphError> {
     let (check, resolve) = write_path(&mut flow, true);
     let merge = flow.node(MergeVersions);
     flow.start(parse)
-        .connect(parse, Action::DEFAULT, validate)
-        .end(parse, actions::PARSE_ERROR, "ParseError")
-        .connect(validate, Action::DEFAULT, check)
-        .end(validate, actions::VALIDATION_ERROR, "ValidationError")
+        .chain([parse, validate, check])
+        .end_as(parse, actions::PARSE_ERROR, "ParseError")
+        .end_as(validate, actions::VALIDATION_ERROR, "ValidationError")
         .connect(resolve, actions::MERGE, merge)
         .connect(merge, Action::DEFAULT, check)
         .connect(merge, actions::HANDLE_CONFLICT, resolve)
-        .end(merge, actions::TAKE_THEIRS, "Unchanged");
-    flow.build()
+        .end_as(merge, actions::TAKE_THEIRS, "Unchanged")
+        .build()
 }
 
 fn from_check(name: &str) -> std::result::Result<Flow<Change, Error>, GraphError> {
     let mut flow = Flow::builder(name);
     let (check, _) = write_path(&mut flow, false);
-    flow.start(check);
-    flow.build()
+    flow.start(check).build()
 }
 
 /// Adds the nodes that every change of a head shares. Returns the first node and the one that resolves
@@ -85,23 +83,23 @@ fn write_path(flow: &mut Builder, merges: bool) -> (NodeId, NodeId) {
     flow.connect(check, Action::DEFAULT, write)
         .connect(check, actions::HANDLE_CONFLICT, resolve)
         .connect(check, actions::UPDATE_INDEX, index)
-        .end(check, actions::UNCHANGED, "Unchanged")
+        .end_as(check, actions::UNCHANGED, "Unchanged")
         .connect(write, actions::UPDATE_INDEX, index)
         .connect(write, actions::HANDLE_CONFLICT, resolve)
-        .end(write, actions::WRITE_ERROR, "WriteError")
+        .end_as(write, actions::WRITE_ERROR, "WriteError")
         .connect(resolve, Action::DEFAULT, check)
         // The next swap removes the lease.
         .connect(resolve, actions::REMOVE_LOCK, check)
         .connect(resolve, actions::WAIT_FOR_LOCK, wait)
         .connect(wait, Action::DEFAULT, check)
-        .end(wait, actions::CANCELLED, "Cancelled")
+        .end_as(wait, actions::CANCELLED, "Cancelled")
         .connect(resolve, actions::KEEP_EDIT, keep)
         .connect(keep, Action::DEFAULT, check)
         .connect(keep, actions::HANDLE_CONFLICT, resolve)
-        .end(resolve, actions::TAKE_THEIRS, "Unchanged")
-        .end(resolve, actions::CANCELLED, "ConflictError")
-        .end(index, actions::SUCCESS, "Success")
-        .end(index, actions::INDEX_ERROR, "IndexError");
+        .end_as(resolve, actions::TAKE_THEIRS, "Unchanged")
+        .end_as(resolve, actions::CANCELLED, "ConflictError")
+        .end_as(index, actions::SUCCESS, "Success")
+        .end_as(index, actions::INDEX_ERROR, "IndexError");
     (check, resolve)
 }
 
