@@ -8,6 +8,7 @@
 //! - [`Batch`], [`Operation`], [`Precondition`]: the changes, their order and their conditions
 //! - [`Commit`]: the result; a lost race is a value, not an error
 //! - [`Error`]: the failure, and whether the write did not happen or may have happened
+//! - [`Blocking`]: a backend over an embedded database, whose calls block
 //! - [`paged`]: a listing, from a function that reads one page
 //! - [`probe`]: tests whether a storage keeps its guarantees
 //! - [`Environment`]: time, randomness and identity, which tests can control
@@ -19,6 +20,7 @@
 
 mod backend;
 mod batch;
+mod blocking;
 mod capabilities;
 mod commit;
 #[cfg(feature = "conformance")]
@@ -33,6 +35,7 @@ mod waiting;
 
 pub use backend::StorageBackend;
 pub use batch::{Batch, Operation, Precondition, WriteKind};
+pub use blocking::{Blocking, BlockingStorage};
 pub use capabilities::{Capabilities, Durability};
 pub use commit::{Commit, Conflict, Position, Versions};
 pub use environment::{

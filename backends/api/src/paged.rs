@@ -251,7 +251,7 @@ mod tests {
         {
             let rows: Vec<_> = page.iter().map(|name| row(name)).collect();
             let listing = paged(&prefix("b"), None, move |_| std::future::ready(Ok(rows.clone())));
-            let error = listing.try_collect::<Vec<_>>().await.unwrap_err();
+            let error = listing.take(9).try_collect::<Vec<_>>().await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unsafe, "{page:?}: {error}");
         }
         // The same page again and again would be a listing without end.
