@@ -34,6 +34,11 @@ impl Span {
         Self { after, before }
     }
 
+    /// Whether `name` is in it.
+    pub fn contains(&self, name: &str) -> bool {
+        *self.after < *name && *name < *self.before
+    }
+
     /// Whether no name can be in it.
     pub fn is_empty(&self) -> bool {
         self.after >= self.before
@@ -170,7 +175,7 @@ mod tests {
             counter.fetch_add(1, Ordering::SeqCst);
             let names = names.clone();
             async move {
-                let within = names.iter().filter(|name| **name > span.after && **name < span.before);
+                let within = names.iter().filter(|name| span.contains(name));
                 Ok(within.take(2).map(|name| row(name)).collect())
             }
         });

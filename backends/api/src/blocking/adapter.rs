@@ -6,8 +6,8 @@ use tokio::{runtime::Handle, sync::Mutex};
 
 use super::BlockingStorage;
 use crate::{
-    Batch, Capabilities, Commit, Error, ErrorKind, Key, Listed, Meta, Object, Operation, Outcome, Prefix,
-    Result, StorageBackend, Waiting, paged, probe::Check,
+    Batch, Capabilities, Commit, Error, ErrorKind, Key, Listed, Meta, Object, Outcome, Prefix, Result,
+    StorageBackend, paged,
 };
 
 /// A backend over a [`BlockingStorage`].
@@ -109,6 +109,10 @@ impl Failed {
 
 #[async_trait]
 impl<S: BlockingStorage> StorageBackend for Blocking<S> {
+    fn inner(&self) -> Option<&dyn StorageBackend> {
+        None
+    }
+
     fn capabilities(&self) -> Capabilities {
         self.capabilities.clone()
     }
@@ -146,26 +150,6 @@ impl<S: BlockingStorage> StorageBackend for Blocking<S> {
 
     fn location_id(&self) -> Option<String> {
         self.location_id.clone()
-    }
-
-    async fn attempt(&self, put: Operation) -> Result<Commit> {
-        self.commit(Batch::new().stage([put])).await
-    }
-
-    fn passed_over(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn place(&self) -> Option<String> {
-        None
-    }
-
-    async fn waiting(&self) -> Result<Vec<Waiting>> {
-        Ok(Vec::new())
-    }
-
-    async fn examine(&self, _ground: &Prefix) -> Result<Vec<Check>> {
-        Ok(Vec::new())
     }
 }
 

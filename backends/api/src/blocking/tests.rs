@@ -33,8 +33,7 @@ impl BlockingStorage for Map {
     }
 
     fn page(&mut self, span: &Span) -> Result<Vec<Row>> {
-        let within =
-            self.objects.keys().filter(|key| key.as_str() > &*span.after && key.as_str() < &*span.before);
+        let within = self.objects.keys().filter(|key| span.contains(key.as_str()));
         Ok(within.take(2).map(|key| Row::new(key.as_str(), 1, DateTime::UNIX_EPOCH)).collect())
     }
 
