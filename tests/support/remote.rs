@@ -31,7 +31,7 @@ impl StorageBackend for Remote {
         self.0.commit(batch).await
     }
 
-    fn place(&self) -> Option<String> {
+    fn endpoint(&self) -> Option<String> {
         None
     }
 

@@ -76,7 +76,11 @@ impl StorageBackend for Server {
         Ok(answer)
     }
 
-    fn place(&self) -> Option<String> {
+    fn name(&self) -> Option<String> {
+        self.endpoint()
+    }
+
+    fn endpoint(&self) -> Option<String> {
         Some(self.place.clone())
     }
 }

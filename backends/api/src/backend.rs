@@ -188,8 +188,9 @@ pub trait StorageBackend: Debug + Send + Sync + 'static {
     /// [`probe::run`](crate::probe::run), which tests how a storage handles a request.
     ///
     /// [`Commit::Conflict`] may be the answer to a second copy of the request, whose first copy was applied.
-    /// Only [`commit`](Self::commit) resolves that, so no other caller uses this method. By default it commits
-    /// a batch of this put: a backend overrides it if its `commit` may send more than one request for that.
+    /// Only [`commit`](Self::commit) resolves that, so no other caller uses this method. By default it
+    /// commits a batch of this put: a backend overrides it if its `commit` may send more than one request
+    /// for that.
     ///
     /// # Errors
     /// As [`commit`](Self::commit).
@@ -212,22 +213,28 @@ pub trait StorageBackend: Debug + Send + Sync + 'static {
         }
     }
 
-    /// Names this place and the server that keeps it, unlike any other place and without credentials, for
-    /// example as a URL. None if there is no server to trust beyond the backend itself, as with memory and a
-    /// disk.
-    ///
-    /// A program that stores data at a place with a name probes it before the first write
-    /// ([`probe`](crate::probe)), and again if the name is different. The name does not change during the
-    /// life of the handle.
-    fn place(&self) -> Option<String> {
-        self.inner().and_then(StorageBackend::place)
+    /// Names the storage for people, in messages and in the status of a store, without credentials: a path, a
+    /// URL, `the table plans of db.example`. No decision depends on it.
+    fn name(&self) -> Option<String> {
+        self.inner().and_then(StorageBackend::name)
     }
 
-    /// Names the location of the objects, so that a caller can tell whether two handles of this process have
-    /// the same objects: two names are equal exactly if they do. None if the backend cannot tell; the caller
-    /// then treats each handle as a different storage.
+    /// Names the server that keeps the objects and the place in it, unlike any other and without credentials,
+    /// for example as a URL. None if there is no server to trust beyond the backend itself, as with memory,
+    /// a disk and an embedded database.
     ///
-    /// The name need not be unique over time or between processes. A backend that only forwards calls
+    /// A program that stores data at an endpoint probes it before the first write
+    /// ([`probe`](crate::probe)), and again if the endpoint is different. It does not change during the life
+    /// of the handle.
+    fn endpoint(&self) -> Option<String> {
+        self.inner().and_then(StorageBackend::endpoint)
+    }
+
+    /// Identifies the location of the objects, so that a caller can tell whether two handles of this process
+    /// have the same objects: two of these ids are equal exactly if they do. None if the backend cannot tell;
+    /// the caller then treats each handle as a different storage.
+    ///
+    /// The id need not be unique over time or between processes. A backend that only forwards calls
     /// forwards this one too.
     fn location_id(&self) -> Option<String> {
         self.inner().and_then(StorageBackend::location_id)
@@ -310,8 +317,12 @@ macro_rules! forward {
                 (**self).close().await
             }
 
-            fn place(&self) -> Option<String> {
-                (**self).place()
+            fn name(&self) -> Option<String> {
+                (**self).name()
+            }
+
+            fn endpoint(&self) -> Option<String> {
+                (**self).endpoint()
             }
 
             fn location_id(&self) -> Option<String> {

@@ -65,8 +65,12 @@ impl StorageBackend for Full {
         Err(Error::not_applied(ErrorKind::Busy, "It is busy"))
     }
 
-    fn place(&self) -> Option<String> {
-        Some("place".to_owned())
+    fn name(&self) -> Option<String> {
+        Some("name".to_owned())
+    }
+
+    fn endpoint(&self) -> Option<String> {
+        Some("endpoint".to_owned())
     }
 
     fn location_id(&self) -> Option<String> {
@@ -143,7 +147,8 @@ async fn answers(backend: &dyn StorageBackend) -> Vec<String> {
         format!("{:?}", backend.commit(Batch::new()).await),
         format!("{:?}", backend.attempt(put).await),
         format!("{:?}", backend.close().await),
-        format!("{:?}", backend.place()),
+        format!("{:?}", backend.name()),
+        format!("{:?}", backend.endpoint()),
         format!("{:?}", backend.location_id()),
         format!("{:?}", backend.waiting().await),
         format!("{:?}", backend.examine(&Prefix::parse("ground").unwrap()).await),
@@ -179,7 +184,8 @@ async fn wrapper_that_leaves_out_a_method_answers_as_the_inner_one() {
 #[test]
 fn backend_that_leaves_everything_out_has_nothing_to_say() {
     assert_eq!(Bare.close().now_or_never().unwrap().map_err(|error| error.kind()), Ok(()));
-    assert_eq!((Bare.place(), Bare.location_id(), Bare.passed_over()), (None, None, Vec::new()));
+    assert_eq!((Bare.name(), Bare.endpoint(), Bare.location_id()), (None, None, None));
+    assert_eq!(Bare.passed_over(), Vec::<String>::new());
     assert_eq!(Bare.waiting().now_or_never().unwrap().unwrap(), []);
     assert!(Bare.stat(&key()).now_or_never().unwrap().unwrap().is_none());
 }

@@ -206,6 +206,11 @@ impl StorageBackend for FsBackend {
         result
     }
 
+    /// The path.
+    fn name(&self) -> Option<String> {
+        Some(self.root().display().to_string())
+    }
+
     /// The folder by its device and inode, whatever path leads to it.
     fn location_id(&self) -> Option<String> {
         let id = self.store.root.id();

@@ -78,6 +78,10 @@ impl StorageBackend for MemoryBackend {
         self.shared.lock().commit(&batch, changes)
     }
 
+    fn name(&self) -> Option<String> {
+        Some("memory:".to_owned())
+    }
+
     fn location_id(&self) -> Option<String> {
         Some(self.shared.location_id())
     }

@@ -107,7 +107,11 @@ impl StorageBackend for ObjectBackend {
         commit::attempt(&self.client, batch).await
     }
 
-    fn place(&self) -> Option<String> {
+    fn name(&self) -> Option<String> {
+        self.endpoint()
+    }
+
+    fn endpoint(&self) -> Option<String> {
         Some(self.client.place.to_string())
     }
 
@@ -122,7 +126,7 @@ impl StorageBackend for ObjectBackend {
     }
 
     fn location_id(&self) -> Option<String> {
-        self.place()
+        self.endpoint()
     }
 }
 

@@ -17,9 +17,9 @@ use crate::{
 ///
 /// - **Dropped futures.** A call that waits for its turn does not happen. A call that has begun goes on to
 ///   its end on its thread, and the next call waits for it.
-/// - **Panics.** If the storage panics, the outcome of that commit is unknown, and a read did not happen. What
-///   the storage is like inside is not known then, so every later call fails as [`ErrorKind::Poisoned`]
-///   and does not happen. The storage must be opened again.
+/// - **Panics.** If the storage panics, the outcome of that commit is unknown, and a read did not happen. The
+///   state of the storage is not known then, so every later call fails as [`ErrorKind::Poisoned`] and does
+///   not happen. The storage must be opened again.
 /// - **Close.** It waits for the calls before it, also for those whose futures were dropped. Calls after it
 ///   reach the storage.
 ///
@@ -28,6 +28,7 @@ use crate::{
 pub struct Blocking<S> {
     turn: Arc<Mutex<Turn<S>>>,
     capabilities: Capabilities,
+    name: Option<String>,
     location_id: Option<String>,
 }
 
@@ -48,9 +49,10 @@ enum Failed {
 impl<S: BlockingStorage> Blocking<S> {
     /// A handle on `storage`.
     pub fn new(storage: S) -> Self {
-        let (capabilities, location_id) = (storage.capabilities(), storage.location_id());
+        let (capabilities, name, location_id) =
+            (storage.capabilities(), storage.name(), storage.location_id());
         let turn = Arc::new(Mutex::new(Turn { storage, is_poisoned: false }));
-        Self { turn, capabilities, location_id }
+        Self { turn, capabilities, name, location_id }
     }
 
     /// Calls the storage once it is this call's turn.
@@ -60,12 +62,12 @@ impl<S: BlockingStorage> Blocking<S> {
     ) -> std::result::Result<Result<T>, Failed> {
         let mut turn = self.turn.clone().lock_owned().await;
         if turn.is_poisoned {
-            let what = "The storage panicked in an earlier call, so what it is like inside is not known";
+            let what = format!("{} panicked in an earlier call, so its state is not known", self.title());
             let error = Error::not_applied(ErrorKind::Poisoned, what);
             return Err(Failed::NotBegun(error.with_hint("Open the storage again.")));
         }
         let Ok(runtime) = Handle::try_current() else {
-            let what = "The storage was called outside of a tokio runtime";
+            let what = format!("{} was called outside of a tokio runtime", self.title());
             return Err(Failed::NotBegun(Error::not_applied(ErrorKind::InvalidInput, what)));
         };
         let running = runtime.spawn_blocking(move || {
@@ -80,10 +82,14 @@ impl<S: BlockingStorage> Blocking<S> {
             Err(error) if error.is_panic() => Err(Failed::Panicked),
             // A blocking task is cancelled only before it begins, by a runtime that shuts down.
             Err(_) => {
-                let what = "The tokio runtime was shutting down before the storage was called";
+                let what = format!("The tokio runtime was shutting down before {} was called", self.title());
                 Err(Failed::NotBegun(Error::not_applied(ErrorKind::Unavailable, what)))
             }
         }
+    }
+
+    fn title(&self) -> &str {
+        self.name.as_deref().unwrap_or("the storage")
     }
 
     /// As `call`, for a call that changes nothing.
@@ -91,16 +97,16 @@ impl<S: BlockingStorage> Blocking<S> {
         &self,
         call: impl FnOnce(&mut S) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.call(call).await.unwrap_or_else(|failed| Err(failed.error("reading")))
+        self.call(call).await.unwrap_or_else(|failed| Err(failed.error(self.title(), "reading")))
     }
 }
 
 impl Failed {
-    fn error(self, doing: &str) -> Error {
+    fn error(self, title: &str, doing: &str) -> Error {
         match self {
             Self::NotBegun(error) => error,
             Self::Panicked => {
-                let what = format!("The storage panicked while {doing}");
+                let what = format!("{title} panicked while {doing}");
                 Error::not_applied(ErrorKind::Poisoned, what).with_hint("Open the storage again.")
             }
         }
@@ -139,13 +145,19 @@ impl<S: BlockingStorage> StorageBackend for Blocking<S> {
         batch.check(&self.capabilities)?;
         match self.call(move |storage| storage.commit(&batch)).await {
             Ok(answer) => answer,
-            Err(failed @ Failed::Panicked) => Err(failed.error("committing").with_outcome(Outcome::Unknown)),
-            Err(failed @ Failed::NotBegun(_)) => Err(failed.error("committing")),
+            Err(failed @ Failed::Panicked) => {
+                Err(failed.error(self.title(), "committing").with_outcome(Outcome::Unknown))
+            }
+            Err(failed @ Failed::NotBegun(_)) => Err(failed.error(self.title(), "committing")),
         }
     }
 
     async fn close(&self) -> Result<()> {
-        self.call(S::close).await.unwrap_or_else(|failed| Err(failed.error("closing")))
+        self.call(S::close).await.unwrap_or_else(|failed| Err(failed.error(self.title(), "closing")))
+    }
+
+    fn name(&self) -> Option<String> {
+        self.name.clone()
     }
 
     fn location_id(&self) -> Option<String> {
@@ -155,13 +167,17 @@ impl<S: BlockingStorage> StorageBackend for Blocking<S> {
 
 impl<S> Clone for Blocking<S> {
     fn clone(&self) -> Self {
-        let Self { turn, capabilities, location_id } = self;
-        Self { turn: turn.clone(), capabilities: capabilities.clone(), location_id: location_id.clone() }
+        Self {
+            turn: self.turn.clone(),
+            capabilities: self.capabilities.clone(),
+            name: self.name.clone(),
+            location_id: self.location_id.clone(),
+        }
     }
 }
 
 impl<S> fmt::Debug for Blocking<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Blocking").field("location_id", &self.location_id).finish_non_exhaustive()
+        f.debug_struct("Blocking").field("name", &self.name).finish_non_exhaustive()
     }
 }

@@ -58,6 +58,11 @@ pub trait BlockingStorage: Send + 'static {
         Ok(())
     }
 
+    /// As [`StorageBackend::name`](crate::StorageBackend::name). Asked once.
+    fn name(&self) -> Option<String> {
+        None
+    }
+
     /// As [`StorageBackend::location_id`](crate::StorageBackend::location_id). Asked once.
     fn location_id(&self) -> Option<String> {
         None
