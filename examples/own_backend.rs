@@ -23,9 +23,8 @@ use pflow_store::{
     Expect, SaveRequest, Store, WorkflowId,
     backend::{
         Batch, BoxStream, Bytes, Capabilities, Commit, Conflict, DateTime, Durability, Key, Listed, Meta,
-        Object, Operation, Prefix, Result, StorageBackend, Utc, Version, Versions, Waiting, async_trait,
+        Object, Operation, Prefix, Result, StorageBackend, Utc, Version, Versions, async_trait,
         conformance::{self, Harness, LosingReplies, Site},
-        probe::Check,
     },
 };
 
@@ -50,6 +49,10 @@ fn meta(key: &Key, bytes: &Bytes, version: &Version) -> Meta {
 
 #[async_trait]
 impl StorageBackend for Counting {
+    fn inner(&self) -> Option<&dyn StorageBackend> {
+        None
+    }
+
     fn capabilities(&self) -> Capabilities {
         Capabilities::new(Durability::Process, 64 << 20)
             .atomic_batch(true)
@@ -60,10 +63,6 @@ impl StorageBackend for Counting {
     async fn get(&self, key: &Key) -> Result<Option<Object>> {
         let found = self.objects().get(key).cloned();
         Ok(found.map(|(bytes, version)| Object::new(meta(key, &bytes, &version), bytes)))
-    }
-
-    async fn stat(&self, key: &Key) -> Result<Option<Meta>> {
-        Ok(self.get(key).await?.map(|object| object.meta))
     }
 
     fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {
@@ -103,34 +102,6 @@ impl StorageBackend for Counting {
             versions.push(stage.collect());
         }
         Ok(Commit::Committed(Versions::new(versions)))
-    }
-
-    async fn close(&self) -> Result<()> {
-        Ok(())
-    }
-
-    fn passed_over(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    async fn attempt(&self, put: Operation) -> Result<Commit> {
-        self.commit(Batch::new().stage([put])).await
-    }
-
-    fn place(&self) -> Option<String> {
-        None
-    }
-
-    fn location_id(&self) -> Option<String> {
-        None
-    }
-
-    async fn waiting(&self) -> Result<Vec<Waiting>> {
-        Ok(Vec::new())
-    }
-
-    async fn examine(&self, _ground: &Prefix) -> Result<Vec<Check>> {
-        Ok(Vec::new())
     }
 }
 

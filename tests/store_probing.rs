@@ -15,7 +15,8 @@ use pflow_backend_memory::MemoryBackend;
 use pflow_store::{
     Error, ErrorKind, Expect, LeaseRequest, Result, Store, StoreBuilder,
     backend::{
-        Batch, Commit, Key, ManualEnvironment, Operation, Prefix, StorageBackend,
+        Batch, BoxStream, Capabilities, Commit, Key, Listed, ManualEnvironment, Object, Operation, Prefix,
+        Result as StorageResult, StorageBackend, async_trait,
         probe::{Depth, VERSION, Verdict},
     },
 };
@@ -324,4 +325,48 @@ async fn storage_without_a_place_is_never_probed() {
     store.doctor(&Depth::default()).await.unwrap().check().unwrap();
     assert!(probe.take().puts("ops/probe/") > 50, "unless a caller asks");
     assert!(store.config().probed.is_empty());
+}
+
+/// A storage with a name for people and without a server.
+#[derive(Debug)]
+struct Named(MemoryBackend);
+
+#[async_trait]
+impl StorageBackend for Named {
+    fn inner(&self) -> Option<&dyn StorageBackend> {
+        Some(&self.0)
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+
+    async fn get(&self, key: &Key) -> StorageResult<Option<Object>> {
+        self.0.get(key).await
+    }
+
+    fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, StorageResult<Listed>> {
+        self.0.list(prefix, after)
+    }
+
+    async fn commit(&self, batch: Batch) -> StorageResult<Commit> {
+        self.0.commit(batch).await
+    }
+
+    fn name(&self) -> Option<String> {
+        Some("the table plans".to_owned())
+    }
+}
+
+#[tokio::test]
+async fn name_for_people_is_shown_and_turns_on_no_probe() {
+    let named = Named(MemoryBackend::new(Arc::new(ManualEnvironment::new(1))));
+    let probe = Probe::new(Arc::new(named));
+    let missing = open(probe.clone()).await.unwrap_err();
+    assert!(missing.to_string().contains("the table plans"), "{missing}");
+    let store = on(Arc::new(probe.clone())).init().await.unwrap();
+    assert_eq!(store.location(), "the table plans");
+    assert_eq!(store.status().await.unwrap().location, "the table plans");
+    store.save(save("a", "1", Expect::Absent)).await.unwrap();
+    assert_eq!(probe.take().puts("ops/probe/"), 0);
 }

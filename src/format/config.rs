@@ -46,7 +46,7 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Probed {
-    /// The place, as [`StorageBackend::place`](pflow_backend::StorageBackend::place) named it.
+    /// The place, as [`StorageBackend::endpoint`](pflow_backend::StorageBackend::endpoint) names it.
     pub place: String,
     /// The number of the probe, [`VERSION`] at that time. An older probe than the present one is repeated.
     pub probe: u32,

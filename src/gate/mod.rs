@@ -106,7 +106,7 @@ impl Gate {
     /// Admits a reader if this program knows every feature that a reader must know.
     pub(crate) fn enter(objects: Objects, location: String, config: Config) -> Result<Self> {
         check_features(config.features.unknown_to_readers())?;
-        let place = objects.backend.place();
+        let place = objects.backend.endpoint();
         let is_safe = place.as_ref().is_none_or(|place| config.is_probed(place));
         let known = if is_safe { Known::Verdict(Verdict::Safe) } else { Known::Nothing };
         let (seen, known) = (Mutex::new(Seen { config, changes: 0 }), Mutex::new(known));

@@ -27,7 +27,7 @@ pub(crate) async fn probe(objects: &Objects, depth: &Depth) -> Result<Report> {
     let report = match select(probing, environment.idle(SILENT)).await {
         Either::Left((report, _)) => report,
         Either::Right(((), probing)) => {
-            let place = backend.place().unwrap_or_else(|| "the storage".to_owned());
+            let place = backend.name().unwrap_or_else(|| "the storage".to_owned());
             let objects = depth.races().saturating_add(3);
             tracing::info!(target: pflow_backend::NOTICES, "testing the guarantees of {place} with {objects} objects below ops/probe");
             probing.await

@@ -49,7 +49,7 @@ impl Store {
         let report = gate.probe_anew(depth).await?;
         Ok(Diagnosis {
             location: gate.location().to_owned(),
-            place: self.shared.objects.backend.place(),
+            place: self.shared.objects.backend.endpoint(),
             store_id: Some(gate.config().store_id),
             report,
         })
@@ -80,6 +80,11 @@ impl Opening {
             return Err(without_config(&self.objects, self.location).await?);
         }
         let report = trust::probe(&self.objects, depth).await?;
-        Ok(Diagnosis { location: self.location, place: self.objects.backend.place(), store_id: None, report })
+        Ok(Diagnosis {
+            location: self.location,
+            place: self.objects.backend.endpoint(),
+            store_id: None,
+            report,
+        })
     }
 }

@@ -88,7 +88,7 @@ impl Opening {
     ) -> Self {
         let location = match &place {
             Place::At(location) => location.to_string(),
-            Place::On(_) => "the given backend".to_owned(),
+            Place::On(backend) => backend.name().unwrap_or_else(|| "the given backend".to_owned()),
         };
         let folder = match place {
             Place::At(Location::Folder(path)) => Some(path),
@@ -118,7 +118,7 @@ impl Opening {
         let mut config = Config::new(objects.environment.new_id(), objects.now());
         // IMPORTANT: the probe comes before any other write, so that no store is ever created on a storage
         // that cannot keep one.
-        if let Some(place) = objects.backend.place() {
+        if let Some(place) = objects.backend.endpoint() {
             let report = trust::probe(objects, &Depth::default()).await?;
             trust::verdict(&place, &report)?.into_result(&place)?;
             config.remember_probe(&place, objects.now());

@@ -7,8 +7,8 @@ use std::{
 };
 
 use pflow_store::backend::{
-    Batch, BoxStream, Capabilities, Commit, Key, Listed, Meta, Object, Operation, Precondition, Prefix,
-    Result, StorageBackend, Version, Versions, Waiting, async_trait, probe::Check,
+    Batch, BoxStream, Capabilities, Commit, Key, Listed, Object, Operation, Precondition, Prefix, Result,
+    StorageBackend, Version, Versions, async_trait,
 };
 
 /// A storage that breaks its word at every so many calls.
@@ -41,6 +41,10 @@ impl Careless {
 
 #[async_trait]
 impl StorageBackend for Careless {
+    fn inner(&self) -> Option<&dyn StorageBackend> {
+        Some(&*self.inner)
+    }
+
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
     }
@@ -49,10 +53,6 @@ impl StorageBackend for Careless {
         let object = self.inner.get(key).await?;
         let old = self.old.lock().unwrap().entry(key.clone()).or_insert_with(|| object.clone()).clone();
         Ok(if self.is_careless(Fault::ReadsWhatWas) { old } else { object })
-    }
-
-    async fn stat(&self, key: &Key) -> Result<Option<Meta>> {
-        self.inner.stat(key).await
     }
 
     fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {
@@ -75,33 +75,5 @@ impl StorageBackend for Careless {
         let free = |it: &Operation| it.clone().when(Precondition::Always);
         let stages = batch.stages().iter().map(|stage| stage.iter().map(free).collect::<Vec<_>>());
         self.inner.commit(stages.fold(Batch::new(), Batch::stage)).await
-    }
-
-    async fn close(&self) -> Result<()> {
-        self.inner.close().await
-    }
-
-    fn passed_over(&self) -> Vec<String> {
-        self.inner.passed_over()
-    }
-
-    async fn attempt(&self, put: Operation) -> Result<Commit> {
-        self.commit(Batch::new().stage([put])).await
-    }
-
-    fn place(&self) -> Option<String> {
-        self.inner.place()
-    }
-
-    fn location_id(&self) -> Option<String> {
-        self.inner.location_id()
-    }
-
-    async fn waiting(&self) -> Result<Vec<Waiting>> {
-        self.inner.waiting().await
-    }
-
-    async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>> {
-        self.inner.examine(ground).await
     }
 }

@@ -3,8 +3,8 @@ use std::sync::{Arc, Mutex};
 use futures::future::BoxFuture;
 use futures::{FutureExt, channel::oneshot};
 use pflow_store::backend::{
-    Batch, BoxStream, Capabilities, Commit, Key, Listed, Meta, Object, Operation, Prefix, Result,
-    StorageBackend, Waiting, async_trait, probe::Check,
+    Batch, BoxStream, Capabilities, Commit, Key, Listed, Object, Operation, Prefix, Result, StorageBackend,
+    async_trait,
 };
 
 /// A storage whose next put of a key is never answered, or comes after something else.
@@ -51,16 +51,16 @@ impl Mortal {
 
 #[async_trait]
 impl StorageBackend for Mortal {
+    fn inner(&self) -> Option<&dyn StorageBackend> {
+        Some(&*self.inner)
+    }
+
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Object>> {
         self.inner.get(key).await
-    }
-
-    async fn stat(&self, key: &Key) -> Result<Option<Meta>> {
-        self.inner.stat(key).await
     }
 
     fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {
@@ -79,34 +79,6 @@ impl StorageBackend for Mortal {
             }
             None => self.inner.commit(batch).await,
         }
-    }
-
-    async fn close(&self) -> Result<()> {
-        self.inner.close().await
-    }
-
-    fn place(&self) -> Option<String> {
-        self.inner.place()
-    }
-
-    async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>> {
-        self.inner.examine(ground).await
-    }
-
-    fn passed_over(&self) -> Vec<String> {
-        self.inner.passed_over()
-    }
-
-    async fn attempt(&self, put: Operation) -> Result<Commit> {
-        self.commit(Batch::new().stage([put])).await
-    }
-
-    fn location_id(&self) -> Option<String> {
-        self.inner.location_id()
-    }
-
-    async fn waiting(&self) -> Result<Vec<Waiting>> {
-        self.inner.waiting().await
     }
 }
 

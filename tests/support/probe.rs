@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use pflow_store::backend::{
     Batch, BoxStream, Capabilities, Commit, Conflict, Error, ErrorKind, Key, Listed, Meta, Object, Operation,
-    Outcome, Position, Prefix, Result, StorageBackend, Waiting, async_trait, probe::Check,
+    Outcome, Position, Prefix, Result, StorageBackend, async_trait,
 };
 
 /// Records every call to a storage, runs a hook at one of them, and makes commits fail.
@@ -217,6 +217,10 @@ impl Probe {
 
 #[async_trait]
 impl StorageBackend for Probe {
+    fn inner(&self) -> Option<&dyn StorageBackend> {
+        Some(&*self.inner)
+    }
+
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
     }
@@ -276,34 +280,6 @@ impl StorageBackend for Probe {
             }
             conflict => Ok(conflict),
         }
-    }
-
-    async fn close(&self) -> Result<()> {
-        self.inner.close().await
-    }
-
-    fn place(&self) -> Option<String> {
-        self.inner.place()
-    }
-
-    fn location_id(&self) -> Option<String> {
-        self.inner.location_id()
-    }
-
-    async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>> {
-        self.inner.examine(ground).await
-    }
-
-    fn passed_over(&self) -> Vec<String> {
-        self.inner.passed_over()
-    }
-
-    async fn attempt(&self, put: Operation) -> Result<Commit> {
-        self.commit(Batch::new().stage([put])).await
-    }
-
-    async fn waiting(&self) -> Result<Vec<Waiting>> {
-        self.inner.waiting().await
     }
 }
 

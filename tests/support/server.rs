@@ -4,8 +4,8 @@ use std::sync::{
 };
 
 use pflow_store::backend::{
-    Batch, BoxStream, Capabilities, Commit, Error, ErrorKind, Key, Listed, Meta, Object, Operation, Outcome,
-    Precondition, Prefix, Result, StorageBackend, Waiting, async_trait, probe::Check,
+    Batch, BoxStream, Capabilities, Commit, Error, ErrorKind, Key, Listed, Object, Operation, Outcome,
+    Precondition, Prefix, Result, StorageBackend, async_trait,
 };
 
 /// Makes a storage a server at a named place, optionally with a defect. Clones are the same server.
@@ -40,16 +40,16 @@ impl Server {
 
 #[async_trait]
 impl StorageBackend for Server {
+    fn inner(&self) -> Option<&dyn StorageBackend> {
+        Some(&*self.inner)
+    }
+
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Object>> {
         self.inner.get(key).await
-    }
-
-    async fn stat(&self, key: &Key) -> Result<Option<Meta>> {
-        self.inner.stat(key).await
     }
 
     fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {
@@ -76,31 +76,11 @@ impl StorageBackend for Server {
         Ok(answer)
     }
 
-    async fn close(&self) -> Result<()> {
-        self.inner.close().await
+    fn name(&self) -> Option<String> {
+        self.endpoint()
     }
 
-    fn place(&self) -> Option<String> {
+    fn endpoint(&self) -> Option<String> {
         Some(self.place.clone())
-    }
-
-    fn location_id(&self) -> Option<String> {
-        self.inner.location_id()
-    }
-
-    async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>> {
-        self.inner.examine(ground).await
-    }
-
-    fn passed_over(&self) -> Vec<String> {
-        self.inner.passed_over()
-    }
-
-    async fn attempt(&self, put: Operation) -> Result<Commit> {
-        self.commit(Batch::new().stage([put])).await
-    }
-
-    async fn waiting(&self) -> Result<Vec<Waiting>> {
-        self.inner.waiting().await
     }
 }

@@ -1,6 +1,6 @@
 use pflow_store::backend::{
-    Batch, BoxStream, Capabilities, Commit, Conflict, Error, Key, Listed, Meta, Object, Operation, Outcome,
-    Position, Prefix, Result, StorageBackend, Versions, Waiting, WriteKind, async_trait, probe::Check,
+    Batch, BoxStream, Capabilities, Commit, Conflict, Error, Key, Listed, Object, Operation, Outcome,
+    Position, Prefix, Result, StorageBackend, Versions, WriteKind, async_trait,
 };
 
 /// Makes a storage behave like a bucket: each operation is a request of its own, a conflict leaves the
@@ -11,6 +11,10 @@ pub(crate) struct Staged<B>(pub(crate) B);
 
 #[async_trait]
 impl<B: StorageBackend> StorageBackend for Staged<B> {
+    fn inner(&self) -> Option<&dyn StorageBackend> {
+        Some(&self.0)
+    }
+
     fn capabilities(&self) -> Capabilities {
         let capabilities = self.0.capabilities();
         let are_files = capabilities.plain_files;
@@ -19,10 +23,6 @@ impl<B: StorageBackend> StorageBackend for Staged<B> {
 
     async fn get(&self, key: &Key) -> Result<Option<Object>> {
         self.0.get(key).await
-    }
-
-    async fn stat(&self, key: &Key) -> Result<Option<Meta>> {
-        self.0.stat(key).await
     }
 
     fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {
@@ -59,33 +59,5 @@ impl<B: StorageBackend> StorageBackend for Staged<B> {
             versions.push(of_stage);
         }
         Ok(Commit::Committed(Versions::new(versions)))
-    }
-
-    async fn close(&self) -> Result<()> {
-        self.0.close().await
-    }
-
-    fn place(&self) -> Option<String> {
-        self.0.place()
-    }
-
-    fn location_id(&self) -> Option<String> {
-        self.0.location_id()
-    }
-
-    async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>> {
-        self.0.examine(ground).await
-    }
-
-    fn passed_over(&self) -> Vec<String> {
-        self.0.passed_over()
-    }
-
-    async fn attempt(&self, put: Operation) -> Result<Commit> {
-        self.commit(Batch::new().stage([put])).await
-    }
-
-    async fn waiting(&self) -> Result<Vec<Waiting>> {
-        self.0.waiting().await
     }
 }

@@ -28,9 +28,14 @@ use crate::{
 /// which it is polled; and that every bit of [`Capabilities`] that it sets holds on every path. The
 /// `conformance` suite checks what can be checked from outside.
 ///
-/// # No method has a default
-/// A backend that wraps another one and forgot a method would silently answer with the default in place of
-/// the inner backend. A backend that has nothing to say returns none or an empty list.
+/// # Few methods are required
+/// A backend has five: [`inner`](Self::inner), `capabilities`, `get`, `list` and `commit`. The others have a
+/// default that is right for every backend: `stat` reads the object, `attempt` commits, and the rest asks
+/// the backend that `inner` names, or has nothing to say. So a backend that wraps another one cannot answer
+/// with a default in place of the inner backend, whichever methods it leaves out.
+///
+/// [`paged`](crate::paged) makes the stream of `list`, and [`Blocking`](crate::Blocking) a whole backend from
+/// an embedded database, whose calls block.
 ///
 /// # Example
 /// A whole backend over a map. A real one would read and write a database.
@@ -38,11 +43,9 @@ use crate::{
 /// ```
 /// use std::{collections::BTreeMap, sync::{Arc, Mutex, MutexGuard, PoisonError}};
 ///
-/// use futures::{StreamExt, stream};
 /// use pflow_backend::{
-///     Batch, BoxStream, Bytes, Capabilities, Commit, Conflict, DateTime, Durability, Key, Listed, Meta,
-///     Object, Operation, Prefix, Result, StorageBackend, Version, Versions, Waiting, async_trait,
-///     probe::Check,
+///     Batch, BoxStream, Capabilities, Commit, Conflict, DateTime, Durability, Key, Listed, Meta, Object,
+///     Operation, Prefix, Result, Row, StorageBackend, Version, Versions, async_trait, paged,
 /// };
 ///
 /// #[derive(Debug, Clone, Default)]
@@ -57,6 +60,10 @@ use crate::{
 ///
 /// #[async_trait]
 /// impl StorageBackend for InMap {
+///     fn inner(&self) -> Option<&dyn StorageBackend> {
+///         None
+///     }
+///
 ///     fn capabilities(&self) -> Capabilities {
 ///         Capabilities::new(Durability::Process, 64 << 20)
 ///             .atomic_batch(true)
@@ -68,18 +75,16 @@ use crate::{
 ///         Ok(self.objects().get(key).cloned())
 ///     }
 ///
-///     async fn stat(&self, key: &Key) -> Result<Option<Meta>> {
-///         Ok(self.objects().get(key).map(|object| object.meta.clone()))
-///     }
-///
 ///     fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {
-///         let objects = self.objects();
-///         let found = objects.values().map(|object| &object.meta).filter(|meta| {
-///             prefix.contains(&meta.key) && after.is_none_or(|after| meta.key > *after)
-///         });
-///         let listed: Vec<_> =
-///             found.map(|meta| Ok(Listed::new(meta.key.clone(), meta.size, meta.modified))).collect();
-///         stream::iter(listed).boxed()
+///         let this = self.clone();
+///         paged(prefix, after, move |span| {
+///             let row = |meta: &Meta| Row::new(meta.key.as_str(), meta.size, meta.modified);
+///             let objects = this.objects();
+///             let metas = objects.values().map(|object| &object.meta);
+///             let within = metas.filter(|meta| span.contains(meta.key.as_str()));
+///             let page: Vec<_> = within.take(500).map(row).collect();
+///             async move { Ok(page) }
+///         })
 ///     }
 ///
 ///     async fn commit(&self, batch: Batch) -> Result<Commit> {
@@ -110,35 +115,6 @@ use crate::{
 ///         }
 ///         Ok(Commit::Committed(Versions::new(stages)))
 ///     }
-///
-///     async fn attempt(&self, put: Operation) -> Result<Commit> {
-///         self.commit(Batch::new().stage([put])).await
-///     }
-///
-///     async fn close(&self) -> Result<()> {
-///         Ok(())
-///     }
-///
-///     // Nothing to say: there is no server, no path, and no place beside the map.
-///     fn passed_over(&self) -> Vec<String> {
-///         Vec::new()
-///     }
-///
-///     fn place(&self) -> Option<String> {
-///         None
-///     }
-///
-///     fn location_id(&self) -> Option<String> {
-///         None
-///     }
-///
-///     async fn waiting(&self) -> Result<Vec<Waiting>> {
-///         Ok(Vec::new())
-///     }
-///
-///     async fn examine(&self, _ground: &Prefix) -> Result<Vec<Check>> {
-///         Ok(Vec::new())
-///     }
 /// }
 /// ```
 ///
@@ -148,6 +124,10 @@ use crate::{
 /// little later, or may never be applied.
 #[async_trait]
 pub trait StorageBackend: Debug + Send + Sync + 'static {
+    /// The backend that this one wraps, which answers every method that this one leaves out; none if it
+    /// stores the objects itself.
+    fn inner(&self) -> Option<&dyn StorageBackend>;
+
     /// The guarantees of this backend beyond the contract. They do not change during the life of the handle.
     fn capabilities(&self) -> Capabilities;
 
@@ -158,12 +138,14 @@ pub trait StorageBackend: Debug + Send + Sync + 'static {
     /// The object may exist but could not be read. The kind tells whether a retry makes sense.
     async fn get(&self, key: &Key) -> Result<Option<Object>>;
 
-    /// As [`get`](Self::get) without the bytes. It costs no more than `get`, and much less on storages that
-    /// store an object's version.
+    /// As [`get`](Self::get) without the bytes. By default it reads them and drops them. That is right for
+    /// a backend that changes what another one stores, too; one that does not should ask the inner one.
     ///
     /// # Errors
     /// As `get`.
-    async fn stat(&self, key: &Key) -> Result<Option<Meta>>;
+    async fn stat(&self, key: &Key) -> Result<Option<Meta>> {
+        Ok(self.get(key).await?.map(|object| object.meta))
+    }
 
     /// Lists the objects below `prefix` whose keys come after `after`, in the byte order of their keys.
     ///
@@ -180,7 +162,9 @@ pub trait StorageBackend: Debug + Send + Sync + 'static {
     /// Returns names that listings of this handle have skipped since the last call, because they are not
     /// valid keys: files of other programs, for a person to inspect. At most some hundred; none if the
     /// backend does not know.
-    fn passed_over(&self) -> Vec<String>;
+    fn passed_over(&self) -> Vec<String> {
+        self.inner().map(StorageBackend::passed_over).unwrap_or_default()
+    }
 
     /// Applies the changes of `batch`, stage by stage, each under its conditions.
     ///
@@ -204,12 +188,15 @@ pub trait StorageBackend: Debug + Send + Sync + 'static {
     /// [`probe::run`](crate::probe::run), which tests how a storage handles a request.
     ///
     /// [`Commit::Conflict`] may be the answer to a second copy of the request, whose first copy was applied.
-    /// Only [`commit`](Self::commit) resolves that, so no other caller uses this method. A backend whose
-    /// `commit` sends one request for each put commits a batch of this put.
+    /// Only [`commit`](Self::commit) resolves that, so no other caller uses this method. By default it
+    /// commits a batch of this put: a backend overrides it if its `commit` may send more than one request
+    /// for that.
     ///
     /// # Errors
     /// As [`commit`](Self::commit).
-    async fn attempt(&self, put: Operation) -> Result<Commit>;
+    async fn attempt(&self, put: Operation) -> Result<Commit> {
+        self.commit(Batch::new().stage([put])).await
+    }
 
     /// Completes all background work. Afterwards the storage holds plain objects that any program may copy,
     /// except those that [`waiting`](Self::waiting) lists, and nothing of this handle runs in the background.
@@ -219,24 +206,39 @@ pub trait StorageBackend: Debug + Send + Sync + 'static {
     /// # Errors
     /// The work could not be completed; no committed data is lost. The next process that opens the storage
     /// finishes the work.
-    async fn close(&self) -> Result<()>;
+    async fn close(&self) -> Result<()> {
+        match self.inner() {
+            Some(inner) => inner.close().await,
+            None => Ok(()),
+        }
+    }
 
-    /// Names this place and the server that keeps it, unlike any other place and without credentials, for
-    /// example as a URL. None if there is no server to trust beyond the backend itself, as with memory and a
-    /// disk.
-    ///
-    /// A program that stores data at a place with a name probes it before the first write
-    /// ([`probe`](crate::probe)), and again if the name is different. The name does not change during the
-    /// life of the handle.
-    fn place(&self) -> Option<String>;
+    /// Names the storage for people, in messages and in the status of a store, without credentials: a path, a
+    /// URL, `the table plans of db.example`. No decision depends on it.
+    fn name(&self) -> Option<String> {
+        self.inner().and_then(StorageBackend::name)
+    }
 
-    /// Names the location of the objects, so that a caller can tell whether two handles of this process have
-    /// the same objects: two names are equal exactly if they do. None if the backend cannot tell; the caller
-    /// then treats each handle as a different storage.
+    /// Names the server that keeps the objects and the place in it, unlike any other and without credentials,
+    /// for example as a URL. None if there is no server to trust beyond the backend itself, as with memory,
+    /// a disk and an embedded database.
     ///
-    /// The name need not be unique over time or between processes. A backend that only forwards calls
+    /// A program that stores data at an endpoint probes it before the first write
+    /// ([`probe`](crate::probe)), and again if the endpoint is different. It does not change during the life
+    /// of the handle.
+    fn endpoint(&self) -> Option<String> {
+        self.inner().and_then(StorageBackend::endpoint)
+    }
+
+    /// Identifies the location of the objects, so that a caller can tell whether two handles of this process
+    /// have the same objects: two of these ids are equal exactly if they do. None if the backend cannot tell;
+    /// the caller then treats each handle as a different storage.
+    ///
+    /// The id need not be unique over time or between processes. A backend that only forwards calls
     /// forwards this one too.
-    fn location_id(&self) -> Option<String>;
+    fn location_id(&self) -> Option<String> {
+        self.inner().and_then(StorageBackend::location_id)
+    }
 
     /// Lists the objects whose last committed value is durable but not in the place where people look for it,
     /// and why: for example, a file that cannot be written. Reads return the value nevertheless. Empty if
@@ -246,7 +248,12 @@ pub trait StorageBackend: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// The backend cannot tell.
-    async fn waiting(&self) -> Result<Vec<Waiting>>;
+    async fn waiting(&self) -> Result<Vec<Waiting>> {
+        match self.inner() {
+            Some(inner) => inner.waiting().await,
+            None => Ok(Vec::new()),
+        }
+    }
 
     /// Runs checks that only this backend can make, below the level of the contract: for example, whether a
     /// lock excludes, or whether a range read returns that range. It is a part of
@@ -258,14 +265,26 @@ pub trait StorageBackend: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// The check could not be made. Nothing is known about any guarantee then.
-    async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>>;
+    async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>> {
+        match self.inner() {
+            Some(inner) => inner.examine(ground).await,
+            None => Ok(Vec::new()),
+        }
+    }
 }
 
 /// An owning pointer to a backend is a backend.
+///
+/// IMPORTANT: every method is here, also those with a default, which would ask the inner backend of the one
+/// that is pointed to. `pointer_forwards_every_method` checks it.
 macro_rules! forward {
     ($($pointer:ident),+) => { $(
         #[async_trait]
         impl<B: StorageBackend + ?Sized> StorageBackend for $pointer<B> {
+            fn inner(&self) -> Option<&dyn StorageBackend> {
+                (**self).inner()
+            }
+
             fn capabilities(&self) -> Capabilities {
                 (**self).capabilities()
             }
@@ -298,8 +317,12 @@ macro_rules! forward {
                 (**self).close().await
             }
 
-            fn place(&self) -> Option<String> {
-                (**self).place()
+            fn name(&self) -> Option<String> {
+                (**self).name()
+            }
+
+            fn endpoint(&self) -> Option<String> {
+                (**self).endpoint()
             }
 
             fn location_id(&self) -> Option<String> {
@@ -318,3 +341,7 @@ macro_rules! forward {
 }
 
 forward!(Arc, Box);
+
+#[cfg(test)]
+#[path = "backend_tests.rs"]
+mod tests;

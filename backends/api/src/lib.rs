@@ -8,6 +8,8 @@
 //! - [`Batch`], [`Operation`], [`Precondition`]: the changes, their order and their conditions
 //! - [`Commit`]: the result; a lost race is a value, not an error
 //! - [`Error`]: the failure, and whether the write did not happen or may have happened
+//! - [`Blocking`]: a backend over an embedded database, whose calls block
+//! - [`paged`]: a listing, from a function that reads one page
 //! - [`probe`]: tests whether a storage keeps its guarantees
 //! - [`Environment`]: time, randomness and identity, which tests can control
 //!
@@ -18,6 +20,7 @@
 
 mod backend;
 mod batch;
+mod blocking;
 mod capabilities;
 mod commit;
 #[cfg(feature = "conformance")]
@@ -26,11 +29,13 @@ mod environment;
 mod error;
 mod key;
 mod object;
+mod paged;
 pub mod probe;
 mod waiting;
 
 pub use backend::StorageBackend;
 pub use batch::{Batch, Operation, Precondition, WriteKind};
+pub use blocking::{Blocking, BlockingStorage};
 pub use capabilities::{Capabilities, Durability};
 pub use commit::{Commit, Conflict, Position, Versions};
 pub use environment::{
@@ -39,6 +44,7 @@ pub use environment::{
 pub use error::{Error, ErrorKind, Outcome, Result};
 pub use key::{InvalidKey, Key, Prefix};
 pub use object::{Listed, Meta, Object, Version};
+pub use paged::{Row, Span, paged};
 pub use waiting::Waiting;
 
 /// The target of `tracing` events that tell a person about operations that take a while, at any level of

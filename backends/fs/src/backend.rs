@@ -7,7 +7,7 @@ use std::{
 use futures::stream::BoxStream;
 use pflow_backend::{
     Batch, Capabilities, Commit, Durability, Environment, Error, ErrorKind, Key, Listed, Meta, Object,
-    Operation, Outcome, Prefix, Result, StorageBackend, Versions, Waiting, async_trait, probe::Check,
+    Outcome, Prefix, Result, StorageBackend, Versions, Waiting, async_trait, probe::Check,
 };
 use tokio::sync::oneshot;
 
@@ -136,6 +136,10 @@ impl FsBackend {
 
 #[async_trait]
 impl StorageBackend for FsBackend {
+    fn inner(&self) -> Option<&dyn StorageBackend> {
+        None
+    }
+
     fn capabilities(&self) -> Capabilities {
         Capabilities::new(Durability::Power, MAX_OBJECT_BYTES)
             .atomic_batch(true)
@@ -202,6 +206,11 @@ impl StorageBackend for FsBackend {
         result
     }
 
+    /// The path.
+    fn name(&self) -> Option<String> {
+        Some(self.root().display().to_string())
+    }
+
     /// The folder by its device and inode, whatever path leads to it.
     fn location_id(&self) -> Option<String> {
         let id = self.store.root.id();
@@ -223,18 +232,6 @@ impl StorageBackend for FsBackend {
     /// The lock, the sync, the rename, the names and the kind of the file system.
     async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>> {
         self.look_below(ground).await
-    }
-
-    fn passed_over(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    async fn attempt(&self, put: Operation) -> Result<Commit> {
-        self.commit(Batch::new().stage([put])).await
-    }
-
-    fn place(&self) -> Option<String> {
-        None
     }
 }
 

@@ -1,8 +1,8 @@
 use std::{fmt, sync::Arc};
 
 use pflow_backend::{
-    Batch, BoxStream, Capabilities, Commit, Durability, Environment, Key, Listed, Meta, Object, Operation,
-    Prefix, Result, StorageBackend, Waiting, async_trait, probe::Check,
+    Batch, BoxStream, Capabilities, Commit, Durability, Environment, Key, Listed, Meta, Object, Prefix,
+    Result, StorageBackend, async_trait,
 };
 
 use crate::{listing, objects::Changes, shared::Shared};
@@ -51,6 +51,10 @@ impl MemoryBackend {
 
 #[async_trait]
 impl StorageBackend for MemoryBackend {
+    fn inner(&self) -> Option<&dyn StorageBackend> {
+        None
+    }
+
     fn capabilities(&self) -> Capabilities {
         self.capabilities.clone()
     }
@@ -74,33 +78,12 @@ impl StorageBackend for MemoryBackend {
         self.shared.lock().commit(&batch, changes)
     }
 
+    fn name(&self) -> Option<String> {
+        Some("memory:".to_owned())
+    }
+
     fn location_id(&self) -> Option<String> {
         Some(self.shared.location_id())
-    }
-
-    /// Does nothing: the objects stay, and the handle still works.
-    async fn close(&self) -> Result<()> {
-        Ok(())
-    }
-
-    fn passed_over(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    async fn attempt(&self, put: Operation) -> Result<Commit> {
-        self.commit(Batch::new().stage([put])).await
-    }
-
-    fn place(&self) -> Option<String> {
-        None
-    }
-
-    async fn waiting(&self) -> Result<Vec<Waiting>> {
-        Ok(Vec::new())
-    }
-
-    async fn examine(&self, _ground: &Prefix) -> Result<Vec<Check>> {
-        Ok(Vec::new())
     }
 }
 

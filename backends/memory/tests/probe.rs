@@ -17,8 +17,8 @@ use std::sync::{
 use broken::{Broken, Fault};
 use futures::TryStreamExt;
 use pflow_backend::{
-    Batch, BoxStream, Capabilities, Commit, Error, ErrorKind, Key, Listed, ManualEnvironment, Meta, Object,
-    Operation, Prefix, Result, StorageBackend, Waiting, async_trait,
+    Batch, BoxStream, Capabilities, Commit, Error, ErrorKind, Key, Listed, ManualEnvironment, Object, Prefix,
+    Result, StorageBackend, async_trait,
     conformance::{Harness, LosingReplies},
     probe::{self, Check, Depth, Report, Verdict},
 };
@@ -76,16 +76,16 @@ impl Remote {
 
 #[async_trait]
 impl StorageBackend for Remote {
+    fn inner(&self) -> Option<&dyn StorageBackend> {
+        Some(&self.objects)
+    }
+
     fn capabilities(&self) -> Capabilities {
         self.objects.capabilities().exact_conflicts(!self.is_vague).conditional_delete(false)
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Object>> {
         self.objects.get(key).await
-    }
-
-    async fn stat(&self, key: &Key) -> Result<Option<Meta>> {
-        self.objects.stat(key).await
     }
 
     fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {
@@ -105,34 +105,10 @@ impl StorageBackend for Remote {
         }
     }
 
-    async fn close(&self) -> Result<()> {
-        self.objects.close().await
-    }
-
     async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>> {
         let verdict = Verdict::Kept(format!("{} is empty", ground.key().unwrap()));
         assert!(self.objects.list(ground, None).try_collect::<Vec<_>>().await.unwrap().is_empty());
         Ok(vec![Check::new("own", "It looks below", true, verdict)])
-    }
-
-    fn passed_over(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    async fn attempt(&self, put: Operation) -> Result<Commit> {
-        self.commit(Batch::new().stage([put])).await
-    }
-
-    fn place(&self) -> Option<String> {
-        None
-    }
-
-    fn location_id(&self) -> Option<String> {
-        None
-    }
-
-    async fn waiting(&self) -> Result<Vec<Waiting>> {
-        Ok(Vec::new())
     }
 }
 

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use pflow_backend::{
-    Batch, BoxStream, Capabilities, Commit, Conflict, Error, Key, Listed, ManualEnvironment, Meta, Object,
-    Operation, Outcome, Position, Prefix, Result, StorageBackend, Versions, Waiting, async_trait,
+    Batch, BoxStream, Capabilities, Commit, Conflict, Error, Key, Listed, ManualEnvironment, Object, Outcome,
+    Position, Prefix, Result, StorageBackend, Versions, async_trait,
     conformance::{self, Harness, Site},
-    probe::Check,
 };
 use pflow_backend_memory::MemoryBackend;
 use tokio::task::yield_now;
@@ -18,16 +17,16 @@ struct Weakest(MemoryBackend);
 
 #[async_trait]
 impl StorageBackend for Weakest {
+    fn inner(&self) -> Option<&dyn StorageBackend> {
+        Some(&self.0)
+    }
+
     fn capabilities(&self) -> Capabilities {
         self.0.capabilities().atomic_batch(false).conditional_delete(false)
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Object>> {
         self.0.get(key).await
-    }
-
-    async fn stat(&self, key: &Key) -> Result<Option<Meta>> {
-        self.0.stat(key).await
     }
 
     fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {
@@ -56,34 +55,6 @@ impl StorageBackend for Weakest {
             versions.push(of_stage);
         }
         Ok(Commit::Committed(Versions::new(versions)))
-    }
-
-    async fn close(&self) -> Result<()> {
-        self.0.close().await
-    }
-
-    fn place(&self) -> Option<String> {
-        self.0.place()
-    }
-
-    async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>> {
-        self.0.examine(ground).await
-    }
-
-    fn passed_over(&self) -> Vec<String> {
-        self.0.passed_over()
-    }
-
-    async fn attempt(&self, put: Operation) -> Result<Commit> {
-        self.commit(Batch::new().stage([put])).await
-    }
-
-    fn location_id(&self) -> Option<String> {
-        self.0.location_id()
-    }
-
-    async fn waiting(&self) -> Result<Vec<Waiting>> {
-        self.0.waiting().await
     }
 }
 

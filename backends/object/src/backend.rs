@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc};
 use futures::{StreamExt, stream};
 use pflow_backend::{
     Batch, BoxStream, Capabilities, Commit, Durability, Environment, Key, Listed, Meta, Object, Operation,
-    Prefix, Result, StorageBackend, Waiting, async_trait, probe::Check,
+    Prefix, Result, StorageBackend, async_trait, probe::Check,
 };
 
 use crate::{
@@ -57,6 +57,10 @@ impl ObjectBackend {
 
 #[async_trait]
 impl StorageBackend for ObjectBackend {
+    fn inner(&self) -> Option<&dyn StorageBackend> {
+        None
+    }
+
     fn capabilities(&self) -> Capabilities {
         Capabilities::new(Durability::Service, self.client.options.max_object_size)
     }
@@ -103,7 +107,11 @@ impl StorageBackend for ObjectBackend {
         commit::attempt(&self.client, batch).await
     }
 
-    fn place(&self) -> Option<String> {
+    fn name(&self) -> Option<String> {
+        self.endpoint()
+    }
+
+    fn endpoint(&self) -> Option<String> {
         Some(self.client.place.to_string())
     }
 
@@ -118,11 +126,7 @@ impl StorageBackend for ObjectBackend {
     }
 
     fn location_id(&self) -> Option<String> {
-        self.place()
-    }
-
-    async fn waiting(&self) -> Result<Vec<Waiting>> {
-        Ok(Vec::new())
+        self.endpoint()
     }
 }
 

@@ -39,7 +39,7 @@ async fn a_profile_gives_keys_region_and_endpoint() {
     let home = home(&config, credentials);
     for profile in [&[][..], &[("AWS_PROFILE", "work")], &[("AWS_DEFAULT_PROFILE", "work")]] {
         let backend = open("s3://plans/p", impatient(variables(home.path(), profile))).unwrap();
-        assert!(backend.place().unwrap().contains(&server.url()), "{:?}", backend.place());
+        assert!(backend.endpoint().unwrap().contains(&server.url()), "{:?}", backend.endpoint());
         assert_eq!(backend.get(&key()).await.unwrap(), None, "{profile:?}");
     }
 }

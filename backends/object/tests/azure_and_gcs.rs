@@ -65,7 +65,7 @@ async fn a_connection_string_is_all_that_azure_needs() {
     let place = |text: &str| {
         open("az://box", impatient(variables(&[("AZURE_STORAGE_CONNECTION_STRING", text)])))
             .unwrap()
-            .place()
+            .endpoint()
             .unwrap()
     };
     let usual = format!("AccountName=plans;AccountKey={ACCOUNT_KEY}");

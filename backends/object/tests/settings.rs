@@ -64,7 +64,7 @@ async fn wrong_credentials_are_denied() {
         for error in refusals(&backend).await {
             assert_sentence(&error, ErrorKind::Denied, &["s3://plans/p", &endpoint.url()]);
         }
-        let shown = format!("{backend:?} {:?}", backend.place());
+        let shown = format!("{backend:?} {:?}", backend.endpoint());
         assert!(!shown.contains(SECRET) && shown.contains("s3://plans/p"), "{shown}");
     }
 }
@@ -197,7 +197,7 @@ async fn an_empty_variable_is_not_set() {
     let names = ["AWS_ACCESS_KEY_ID", "AWS_REGION", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN"];
     let variables = names.map(|name| (name.to_owned(), String::new())).into();
     let backend = open("s3://plans", impatient(variables)).unwrap();
-    let place = backend.place().unwrap();
+    let place = backend.endpoint().unwrap();
     assert!(place.contains("https://s3.us-east-1.amazonaws.com"), "{place}");
 }
 

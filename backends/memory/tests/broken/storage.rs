@@ -10,7 +10,7 @@ use std::{
 use futures::{FutureExt, future::ready};
 use pflow_backend::{
     Batch, BoxStream, Capabilities, Commit, Error, ErrorKind, Key, Listed, Meta, Object, Operation, Prefix,
-    Result, StorageBackend, Version, Waiting, async_trait, probe::Check,
+    Result, StorageBackend, Version, async_trait,
 };
 use pflow_backend_memory::MemoryBackend;
 use tokio::task::yield_now;
@@ -113,6 +113,10 @@ impl Faulty {
 
 #[async_trait]
 impl StorageBackend for Faulty {
+    fn inner(&self) -> Option<&dyn StorageBackend> {
+        None
+    }
+
     fn capabilities(&self) -> Capabilities {
         let mut capabilities = self.objects.capabilities();
         capabilities.max_object_size = LIMIT;
@@ -130,10 +134,6 @@ impl StorageBackend for Faulty {
             Fault::CachesReads => Ok(self.memory().reads.entry(key.clone()).or_insert(object).clone()),
             _ => Ok(object),
         }
-    }
-
-    async fn stat(&self, key: &Key) -> Result<Option<Meta>> {
-        Ok(self.get(key).await?.map(|object| object.meta))
     }
 
     fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {
@@ -172,30 +172,6 @@ impl StorageBackend for Faulty {
             }
             _ => Ok(()),
         }
-    }
-
-    fn passed_over(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    async fn attempt(&self, put: Operation) -> Result<Commit> {
-        self.commit(Batch::new().stage([put])).await
-    }
-
-    fn place(&self) -> Option<String> {
-        None
-    }
-
-    fn location_id(&self) -> Option<String> {
-        None
-    }
-
-    async fn waiting(&self) -> Result<Vec<Waiting>> {
-        Ok(Vec::new())
-    }
-
-    async fn examine(&self, _ground: &Prefix) -> Result<Vec<Check>> {
-        Ok(Vec::new())
     }
 }
 

@@ -51,7 +51,7 @@ async fn errors_never_repeat_a_secret_of_a_server_or_setting() {
     for status in [400, 401, 403, 409, 412, 500] {
         server.plan("PUT", [Plan::Answered(status); 500]);
         let error = commit(&backend, put("a", "one")).await.unwrap_err();
-        let shown = format!("{error} {error:?} {backend:?} {:?}", backend.place());
+        let shown = format!("{error} {error:?} {backend:?} {:?}", backend.endpoint());
         assert!(!shown.contains("hunter2") && shown.contains("s3://plans/p"), "{shown}");
         server.forget_plans();
     }

@@ -11,8 +11,8 @@ use std::{
 
 use futures::{StreamExt, stream};
 use pflow_backend::{
-    Batch, BoxStream, Capabilities, Commit, Error, ErrorKind, Key, Listed, Meta, Object, Operation, Prefix,
-    Result, StorageBackend, Version, Waiting, async_trait, probe::Check,
+    Batch, BoxStream, Capabilities, Commit, Error, ErrorKind, Key, Listed, Object, Prefix, Result,
+    StorageBackend, Version, async_trait,
 };
 use pflow_backend_object::AsObjectStore;
 
@@ -59,6 +59,10 @@ impl fmt::Debug for Meddling {
 
 #[async_trait]
 impl StorageBackend for Meddling {
+    fn inner(&self) -> Option<&dyn StorageBackend> {
+        Some(&*self.backend)
+    }
+
     fn capabilities(&self) -> Capabilities {
         self.plan.capabilities.clone().unwrap_or_else(|| self.backend.capabilities())
     }
@@ -72,10 +76,6 @@ impl StorageBackend for Meddling {
             object.meta.version = self.plan.version.clone().unwrap_or(object.meta.version);
             object
         }))
-    }
-
-    async fn stat(&self, key: &Key) -> Result<Option<Meta>> {
-        self.backend.stat(key).await
     }
 
     fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {
@@ -96,33 +96,5 @@ impl StorageBackend for Meddling {
             Some(answer) => answer,
             None => self.backend.commit(batch).await,
         }
-    }
-
-    async fn close(&self) -> Result<()> {
-        self.backend.close().await
-    }
-
-    fn passed_over(&self) -> Vec<String> {
-        self.backend.passed_over()
-    }
-
-    async fn attempt(&self, put: Operation) -> Result<Commit> {
-        self.commit(Batch::new().stage([put])).await
-    }
-
-    fn place(&self) -> Option<String> {
-        self.backend.place()
-    }
-
-    fn location_id(&self) -> Option<String> {
-        self.backend.location_id()
-    }
-
-    async fn waiting(&self) -> Result<Vec<Waiting>> {
-        self.backend.waiting().await
-    }
-
-    async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>> {
-        self.backend.examine(ground).await
     }
 }

@@ -1,0 +1,171 @@
+use std::{
+    collections::BTreeMap,
+    sync::mpsc::{Receiver, Sender, channel},
+    thread::ThreadId,
+};
+
+use futures::{FutureExt, TryStreamExt};
+
+use super::*;
+use crate::{DateTime, Durability, ErrorKind, Operation, Outcome, Prefix, StorageBackend, Version, Versions};
+
+/// A map that waits, panics or reports when a test wants it.
+#[derive(Default)]
+struct Map {
+    objects: BTreeMap<Key, Object>,
+    /// Each commit tells that it began, and waits.
+    gate: Option<(Sender<()>, Receiver<()>)>,
+    closed: Option<Sender<usize>>,
+    threads: Option<Sender<ThreadId>>,
+}
+
+impl BlockingStorage for Map {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new(Durability::Process, 100).atomic_batch(true).exact_conflicts(true)
+    }
+
+    fn get(&mut self, key: &Key) -> Result<Option<Object>> {
+        assert_ne!(key.as_str(), "panics");
+        if let Some(threads) = &self.threads {
+            threads.send(std::thread::current().id()).unwrap();
+        }
+        Ok(self.objects.get(key).cloned())
+    }
+
+    fn page(&mut self, span: &Span) -> Result<Vec<Row>> {
+        let within = self.objects.keys().filter(|key| span.contains(key.as_str()));
+        Ok(within.take(2).map(|key| Row::new(key.as_str(), 1, DateTime::UNIX_EPOCH)).collect())
+    }
+
+    fn commit(&mut self, batch: &Batch) -> Result<Commit> {
+        if let Some((begun, go_on)) = &self.gate {
+            begun.send(()).unwrap();
+            go_on.recv().unwrap();
+        }
+        for (_, operation) in batch.operations() {
+            let Operation::Put { key, bytes, .. } = operation else { continue };
+            let meta =
+                Meta::new(key.clone(), bytes.len() as u64, Version::of_content(bytes), DateTime::UNIX_EPOCH);
+            self.objects.insert(key.clone(), Object::new(meta, bytes.clone()));
+            // Half of it is done.
+            assert_ne!(key.as_str(), "panics");
+        }
+        Ok(Commit::Committed(Versions::default()))
+    }
+
+    fn close(&mut self) -> Result<()> {
+        if let Some(closed) = &self.closed {
+            closed.send(self.objects.len()).unwrap();
+        }
+        Ok(())
+    }
+}
+
+fn key(name: &str) -> Key {
+    Key::parse(name).unwrap()
+}
+
+fn put(name: &str) -> Batch {
+    Batch::new().stage([Operation::put(key(name), "1")])
+}
+
+async fn keys(backend: &Blocking<Map>) -> Vec<String> {
+    let listed: Vec<_> = backend.list(&Prefix::root(), None).try_collect().await.unwrap();
+    listed.into_iter().map(|it| it.key.to_string()).collect()
+}
+
+/// A storage whose commits tell that they began, and wait.
+fn gated() -> (Blocking<Map>, Receiver<()>, Sender<()>) {
+    let ((begins, begun), (go, going)) = (channel(), channel());
+    (Blocking::new(Map { gate: Some((begins, going)), ..Map::default() }), begun, go)
+}
+
+#[tokio::test]
+async fn calls_reach_the_storage_on_other_threads() {
+    let (threads, seen) = channel();
+    let backend = Blocking::new(Map { threads: Some(threads), ..Map::default() });
+    for name in ["a/1", "a/2", "a/3", "b"] {
+        assert!(matches!(backend.commit(put(name)).await, Ok(Commit::Committed(_))));
+    }
+    assert_eq!(backend.stat(&key("b")).await.unwrap().unwrap().size, 1);
+    assert_ne!(seen.recv().unwrap(), std::thread::current().id());
+    assert!(backend.clone().get(&key("c")).await.unwrap().is_none());
+    let below: Vec<_> = backend
+        .list(&Prefix::parse("a").unwrap(), Some(&key("a/1")))
+        .map_ok(|it| it.key.to_string())
+        .try_collect()
+        .await
+        .unwrap();
+    assert_eq!(below, ["a/2", "a/3"]);
+}
+
+#[tokio::test]
+async fn batch_is_checked_before_the_storage_sees_it() {
+    let backend = Blocking::new(Map::default());
+    let refused = backend.commit(Batch::new().stage([Operation::delete(key("a")).absent()])).await;
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Unsupported);
+}
+
+#[tokio::test]
+async fn commit_that_panics_is_unknown_and_later_calls_are_refused() {
+    let backend = Blocking::new(Map::default());
+    let error = backend.commit(put("panics")).await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Poisoned, Outcome::Unknown), "{error}");
+    let nothing = Outcome::NotApplied { applied: 0 };
+    for error in [
+        backend.get(&key("a")).await.unwrap_err(),
+        backend.commit(put("a")).await.unwrap_err(),
+        backend.clone().list(&Prefix::root(), None).try_collect::<Vec<_>>().await.unwrap_err(),
+        backend.close().await.unwrap_err(),
+    ] {
+        assert_eq!((error.kind(), error.outcome()), (ErrorKind::Poisoned, nothing), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn read_that_panics_did_not_happen() {
+    let backend = Blocking::new(Map::default());
+    for read in [backend.get(&key("panics")).await.map(drop), backend.get(&key("a")).await.map(drop)] {
+        let error = read.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Poisoned);
+        assert_eq!(error.outcome(), Outcome::NotApplied { applied: 0 });
+    }
+}
+
+#[tokio::test]
+async fn begun_commit_goes_on_after_its_future_is_dropped() {
+    let (backend, begun, go) = gated();
+    let mut commit = backend.commit(put("begun"));
+    assert!(commit.as_mut().now_or_never().is_none());
+    begun.recv().unwrap();
+    drop(commit);
+    // This one waits for its turn and is dropped before it has it.
+    assert!(backend.commit(put("waits")).now_or_never().is_none());
+    go.send(()).unwrap();
+    assert_eq!(keys(&backend).await, ["begun"]);
+}
+
+#[tokio::test]
+async fn close_waits_for_a_commit_whose_future_was_dropped() {
+    let ((begins, begun), (go, going), (closes, closed)) = (channel(), channel(), channel());
+    let map = Map { gate: Some((begins, going)), closed: Some(closes), ..Map::default() };
+    let backend = Blocking::new(map);
+    assert!(backend.commit(put("begun")).now_or_never().is_none());
+    begun.recv().unwrap();
+    let mut close = backend.close();
+    assert!(close.as_mut().now_or_never().is_none());
+    assert!(closed.try_recv().is_err());
+    go.send(()).unwrap();
+    close.await.unwrap();
+    assert_eq!(closed.recv().unwrap(), 1, "the commit came first");
+    backend.close().await.unwrap();
+    assert_eq!(keys(&backend).await, ["begun"]);
+}
+
+#[test]
+fn call_without_a_runtime_is_refused() {
+    let backend = Blocking::new(Map::default());
+    let error = backend.commit(put("a")).now_or_never().unwrap().unwrap_err();
+    assert_eq!(error.outcome(), Outcome::NotApplied { applied: 0 });
+    assert!(error.to_string().contains("tokio runtime"), "{error}");
+}
