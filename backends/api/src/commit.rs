@@ -68,13 +68,23 @@ impl Conflict {
 }
 
 /// The versions of the objects that a committed batch stored.
+///
+/// It has a place for every operation of the batch: for deletes too, and in empty stages none. So the place
+/// of a put is the same as in the batch, also after a delete.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Versions(Vec<Vec<Option<Version>>>);
 
 impl Versions {
-    /// For backends: a version for each put and none for each delete, in the shape of the batch.
+    /// For backends: a version for each put and none for each delete, in the shape of the batch:
+    /// `[[None, Some(version)]]` for a stage of a delete and a put.
     pub fn new(stages: Vec<Vec<Option<Version>>>) -> Self {
         Self(stages)
+    }
+
+    /// The number of places in each stage.
+    #[cfg(feature = "conformance")]
+    pub(crate) fn shape(&self) -> Vec<usize> {
+        self.0.iter().map(Vec::len).collect()
     }
 
     /// The version of the object that the operation at `position` stored; none for a delete, and none for a

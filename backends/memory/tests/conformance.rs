@@ -42,10 +42,18 @@ impl Site for Shared {
     }
 }
 
+/// Memory waits for nothing and cannot fail.
+const CANNOT_HAPPEN: [&str; 4] = [
+    "polling::a_durable_commit_does_not_work_on_the_polling_thread",
+    "failures::a_commit_that_fails_before_its_point_is_not_confirmed",
+    "failures::a_commit_that_fails_after_its_point_is_not_denied",
+    "failures::a_failed_read_is_an_error_and_never_unknown",
+];
+
 fn assert_conformant_in_all(report: &Report) {
     report.assert_conformant();
-    assert_eq!(report.skipped().collect::<Vec<_>>(), Vec::<&str>::new(), "{report}");
-    assert!(report.cases().count() > 60, "{report}");
+    assert_eq!(report.skipped().collect::<Vec<_>>(), CANNOT_HAPPEN, "{report}");
+    assert!(report.cases().count() > 70, "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -75,9 +83,7 @@ fn memory_keeps_the_contract_without_a_runtime() {
 async fn memory_without_a_limit_skips_the_limit_alone() {
     let report = conformance::run(&InMemory { max_object_size: u64::MAX }).await;
     report.assert_conformant();
-    assert_eq!(
-        report.skipped().collect::<Vec<_>>(),
-        ["batches::an_object_over_the_limit_is_refused"],
-        "{report}"
-    );
+    let limit = "batches::an_object_over_the_limit_is_refused";
+    let skipped: Vec<&str> = report.skipped().filter(|case| !CANNOT_HAPPEN.contains(case)).collect();
+    assert_eq!(skipped, [limit], "{report}");
 }

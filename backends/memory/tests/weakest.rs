@@ -80,11 +80,16 @@ async fn the_weakest_storage_that_keeps_the_contract_passes() {
     let report = conformance::run(&OneHandle).await;
     report.assert_conformant();
     let expected = [
+        "visibility::an_atomic_batch_is_never_seen_in_part",
         "racing::of_many_conditional_deletes_one_wins",
         "racing::transfers_between_two_keys_keep_the_sum",
+        "polling::a_durable_commit_does_not_work_on_the_polling_thread",
         "lost_replies::a_create_without_reply_is_no_conflict_with_itself",
         "lost_replies::a_swap_without_reply_is_no_conflict_with_itself",
         "lost_replies::a_batch_without_reply_keeps_its_order",
+        "failures::a_commit_that_fails_before_its_point_is_not_confirmed",
+        "failures::a_commit_that_fails_after_its_point_is_not_denied",
+        "failures::a_failed_read_is_an_error_and_never_unknown",
         "handles::a_second_handle_sees_commits_at_once",
         "handles::conditions_hold_across_handles",
         "handles::closing_keeps_everything",

@@ -1,6 +1,6 @@
 use std::{error::Error as StdError, fmt::Write};
 
-use crate::{Error, Key, Operation, Prefix};
+use crate::{Batch, Error, Key, Operation, Outcome, Position, Prefix};
 
 /// Why a case stops early.
 #[derive(Debug)]
@@ -24,7 +24,41 @@ macro_rules! ensure {
 }
 pub(super) use ensure;
 
+/// Names the rule that a failed step breaks, in front of what was found.
+pub(super) trait Rule {
+    fn rule(self, rule: &str) -> Self;
+}
+
+impl<T> Rule for Checked<T> {
+    fn rule(self, rule: &str) -> Self {
+        self.map_err(|stop| match stop {
+            Stop::Failed(found) => Stop::Failed(format!("{rule}: {found}")),
+            skipped @ Stop::Skipped(_) => skipped,
+        })
+    }
+}
+
+/// Names an operation of a batch by its condition and its position.
+pub(super) fn condition_at(batch: &Batch, at: Position) -> String {
+    let Position { stage, operation } = at;
+    let place = format!("operation {operation} of stage {stage}");
+    match batch.operations().find(|(position, _)| *position == at) {
+        Some((_, it)) => format!("the condition {:?} on {} ({place})", it.precondition(), it.key()),
+        None => place,
+    }
+}
+
 impl Stop {
+    /// The failure of the read `what`, which must not fail.
+    pub(super) fn read(what: impl std::fmt::Display, error: &Error) -> Self {
+        match error.outcome() {
+            Outcome::NotApplied { .. } => Self::error(what, error),
+            Outcome::Unknown => {
+                Self::error(format!("A read changes nothing and is never unknown; {what}"), error)
+            }
+        }
+    }
+
     /// The failure of `what`, which must not fail.
     pub(super) fn error(what: impl std::fmt::Display, error: &Error) -> Self {
         let mut text = format!("{what} failed as {:?} ({:?}): {error}", error.kind(), error.outcome());

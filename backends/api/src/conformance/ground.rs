@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::{
     check::{Checked, Stop},
     handle::Handle,
-    harness::{Harness, Site},
+    harness::{CommitFailure, Harness, Site},
 };
 use crate::{Result, StorageBackend};
 
@@ -37,6 +37,18 @@ impl Ground {
     pub(super) async fn losing_a_reply(&self) -> Checked<Handle> {
         let missing = || Stop::Skipped("the harness has no handle that loses a reply".to_owned());
         opened(self.site.losing_a_reply().await)?.ok_or_else(missing)
+    }
+
+    /// Opens a handle whose next commit fails, or skips the case.
+    pub(super) async fn failing_commit(&self, failure: CommitFailure) -> Checked<Handle> {
+        let missing = || Stop::Skipped("the harness has no handle whose commit fails".to_owned());
+        opened(self.site.failing_commit(failure).await)?.ok_or_else(missing)
+    }
+
+    /// Opens a handle that no longer reaches the storage, or skips the case.
+    pub(super) async fn unreachable(&self) -> Checked<Handle> {
+        let missing = || Stop::Skipped("the harness has no handle that cannot reach the storage".to_owned());
+        opened(self.site.unreachable().await)?.ok_or_else(missing)
     }
 }
 

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
 
-use super::check::{Checked, Stop, delete, ensure, key, prefix, put, same_bytes};
+use super::check::{Checked, Rule, Stop, condition_at, delete, ensure, key, prefix, put, same_bytes};
 use crate::{
     Batch, Capabilities, Commit, Conflict, ErrorKind, Listed, Meta, Object, Operation, Outcome, Position,
     Precondition, StorageBackend, Version, Versions, WriteKind,
@@ -33,7 +33,7 @@ impl Handle {
 
     pub(super) async fn get(&self, name: &str) -> Checked<Option<Object>> {
         let key = key(name)?;
-        let answer = self.0.get(&key).await.map_err(|error| Stop::error(format!("get {name}"), &error))?;
+        let answer = self.0.get(&key).await.map_err(|error| Stop::read(format!("get {name}"), &error))?;
         if let Some(Object { meta, bytes }) = &answer {
             ensure!(meta.key == key, "get {name} answered {}", meta.key);
             let (says, has) = (meta.size, bytes.len());
@@ -44,7 +44,7 @@ impl Handle {
 
     pub(super) async fn stat(&self, name: &str) -> Checked<Option<Meta>> {
         let key = key(name)?;
-        let answer = self.0.stat(&key).await.map_err(|error| Stop::error(format!("stat {name}"), &error))?;
+        let answer = self.0.stat(&key).await.map_err(|error| Stop::read(format!("stat {name}"), &error))?;
         if let Some(meta) = &answer {
             ensure!(meta.key == key, "stat {name} answered {}", meta.key);
         }
@@ -64,7 +64,12 @@ impl Handle {
         let stat = self.stat(name).await?;
         let meta = stat.ok_or_else(|| Stop::Failed(format!("get finds {name} and stat does not")))?;
         let (get, stat) = (&object.meta, &meta);
-        ensure!(get.version == stat.version, "get calls {name} {}, stat {}", get.version, stat.version);
+        ensure!(
+            get.version == stat.version,
+            "get and stat give {name} different versions, {} and {}",
+            get.version,
+            stat.version
+        );
         ensure!(get.size == stat.size, "get gives {name} {} bytes, stat {}", get.size, stat.size);
         Ok(meta.version)
     }
@@ -86,14 +91,25 @@ impl Handle {
     pub(super) async fn commit(&self, batch: Batch) -> Checked<Versions> {
         match self.attempt(batch.clone()).await? {
             Commit::Committed(versions) => {
+                let stages: Vec<usize> = batch.stages().iter().map(Vec::len).collect();
+                let places = versions.shape();
+                ensure!(
+                    places == stages,
+                    "the stages of a batch have {stages:?} operations, and its Versions {places:?} places: every \
+                     operation has a place, an empty one if it is a delete"
+                );
                 for (at, operation) in batch.operations() {
-                    let is_put = matches!(operation, Operation::Put { .. });
                     let (key, has) = (operation.key(), versions.get(at).is_some());
-                    let may_follow = matches!(operation, Operation::Put { kind: WriteKind::Copy, .. });
-                    ensure!(
-                        is_put == has || may_follow,
-                        "the version of {key} at {at:?}: there {has}, should be {is_put}"
-                    );
+                    match operation {
+                        Operation::Delete { .. } => {
+                            ensure!(!has, "{key} was deleted at {at:?}, and Versions has a version there");
+                        }
+                        // It may be written after the answer.
+                        Operation::Put { kind: WriteKind::Copy, .. } => {}
+                        Operation::Put { .. } => {
+                            ensure!(has, "{key} was put at {at:?}, and Versions has no version there");
+                        }
+                    }
                 }
                 Ok(versions)
             }
@@ -106,36 +122,49 @@ impl Handle {
     /// Checks that the commit has a conflict at `at`, without other clients, and that the conflict is
     /// consistent.
     pub(super) async fn conflict(&self, batch: Batch, at: Position) -> Checked<Conflict> {
-        let conflict = match self.attempt(batch.clone()).await? {
+        let condition = condition_at(&batch, at);
+        let answer = self.0.commit(batch.clone()).await.map_err(|error| {
+            Stop::error(
+                format!("{condition} does not hold, which is a Conflict and no error; the commit"),
+                &error,
+            )
+        })?;
+        let operation = batch.operations().find(|(position, _)| *position == at).map(|(_, it)| it);
+        let conflict = match answer {
             Commit::Conflict(conflict) => conflict,
             Commit::Overtaken(conflict) => {
-                let operation = batch.operations().find(|(position, _)| *position == at).map(|(_, it)| it);
                 let fresh = matches!(operation, Some(Operation::Put { kind: WriteKind::Fresh, .. }));
                 ensure!(
                     !self.capabilities().exact_conflicts,
-                    "a backend with exact conflicts says overtaken at {at:?}"
+                    "{condition} does not hold, and a backend with exact conflicts answers Overtaken"
                 );
-                ensure!(!fresh, "what is written once cannot be overtaken, at {at:?}");
+                ensure!(!fresh, "what is written once cannot be overtaken: {condition}");
                 conflict
             }
             Commit::Committed(_) => {
-                return Err(Stop::Failed(format!("the condition at {at:?} did not hold, and it committed")));
+                return Err(Stop::Failed(format!("{condition} does not hold, and the batch committed")));
             }
         };
         ensure!(
             conflict.at == at,
-            "the condition at {at:?} did not hold; the conflict says {:?}",
-            conflict.at
+            "{condition} does not hold, and the conflict names operation {} of stage {}",
+            conflict.at.operation,
+            conflict.at.stage
         );
         let applied = conflict.applied;
-        ensure!(applied <= at.stage, "{applied} stages in place, and the conflict was at {at:?}");
+        ensure!(
+            applied <= at.stage,
+            "{condition} does not hold, and the conflict says that {applied} stages stay"
+        );
         let atomic = self.capabilities().atomic_batch;
-        ensure!(applied == 0 || !atomic, "{applied} stages of an atomic batch are in place after a conflict");
-        let operation = batch.operations().find(|(position, _)| *position == at).map(|(_, it)| it);
+        ensure!(applied == 0 || !atomic, "after a conflict {applied} stages of an atomic batch stay");
         if let Some(operation) = operation {
             let now = self.stat(operation.key().as_str()).await?.map(|meta| meta.version);
             let (found, key) = (&conflict.current, operation.key());
-            ensure!(*found == now, "the conflict found {found:?} at {key}, where {now:?} is");
+            ensure!(
+                *found == now,
+                "the conflict says that it found {found:?} at {key}, and stat finds {now:?}"
+            );
         }
         Ok(conflict)
     }
@@ -144,7 +173,8 @@ impl Handle {
     /// them for its own write, which changes nothing either.
     pub(super) async fn conflict_or_own(&self, batch: Batch, at: Position) -> Checked {
         if self.capabilities().exact_conflicts {
-            return self.conflict(batch, at).await.map(drop);
+            let conflict = self.conflict(batch, at).await.map(drop);
+            return conflict.rule("with exact conflicts the same bytes of another client are a conflict");
         }
         match self.attempt(batch.clone()).await? {
             Commit::Committed(versions) => {
@@ -163,7 +193,16 @@ impl Handle {
     /// Checks that the batch is refused as `kind`, with nothing applied.
     pub(super) async fn refused(&self, batch: Batch, kind: ErrorKind) -> Checked {
         match self.0.commit(batch).await {
-            Ok(answer) => Err(Stop::Failed(format!("a batch to be refused as {kind:?} has {answer:?}"))),
+            Ok(answer) => {
+                let answer = match answer {
+                    Commit::Committed(_) => "Committed",
+                    Commit::Conflict(_) => "Conflict",
+                    Commit::Overtaken(_) => "Overtaken",
+                };
+                Err(Stop::Failed(format!(
+                    "a batch that breaks a rule of Batch::check was not refused as {kind:?}, it was answered as {answer}"
+                )))
+            }
             Err(error) => {
                 let nothing = Outcome::NotApplied { applied: 0 };
                 let fits = error.kind() == kind && error.outcome() == nothing;
@@ -208,7 +247,7 @@ impl Handle {
     pub(super) async fn list(&self, below: &str, after: Option<&str>) -> Checked<Vec<Listed>> {
         let after = after.map(key).transpose()?;
         let lines = self.0.list(&prefix(below)?, after.as_ref()).try_collect().await;
-        lines.map_err(|error| Stop::error(format!("list {below:?} behind {after:?}"), &error))
+        lines.map_err(|error| Stop::read(format!("list below {below:?} after {after:?}"), &error))
     }
 
     /// Reads the names of the whole listing.
@@ -226,6 +265,6 @@ impl Handle {
         let after = after.map(key).transpose()?;
         let lines = self.0.list(&prefix(below)?, after.as_ref()).take(most);
         let names = lines.map_ok(|it| it.key.to_string()).try_collect().await;
-        names.map_err(|error| Stop::error(format!("list {below:?} behind {after:?}"), &error))
+        names.map_err(|error| Stop::read(format!("list below {below:?} after {after:?}"), &error))
     }
 }

@@ -41,4 +41,38 @@ pub trait Site: Send + Sync {
     async fn losing_a_reply(&self) -> Result<Option<Arc<dyn StorageBackend>>> {
         Ok(None)
     }
+    /// Opens a handle whose next commit fails at its commit point, before or after it: for a database, its
+    /// COMMIT fails. None if the commit point cannot fail or cannot be made to fail; the cases that need it
+    /// are skipped.
+    ///
+    /// Before the point: a hook of the database that refuses the COMMIT (`commit_hook` of SQLite, a deferred
+    /// constraint of PostgreSQL), or a connection that is closed before it. After the point: a connection
+    /// that is closed before the reply, or a flag in the backend's own code that turns the success into the
+    /// failure. [`LosingReplies`](super::LosingReplies) does not do: it tests its own answer, not the
+    /// backend's.
+    ///
+    /// # Errors
+    /// The case fails.
+    async fn failing_commit(&self, _failure: CommitFailure) -> Result<Option<Arc<dyn StorageBackend>>> {
+        Ok(None)
+    }
+
+    /// Opens a handle whose storage can no longer be reached: its server was stopped, its connection closed,
+    /// its folder taken away. The other handles still reach the storage. None if this is impossible; the
+    /// cases that need it are skipped.
+    ///
+    /// # Errors
+    /// The case fails.
+    async fn unreachable(&self) -> Result<Option<Arc<dyn StorageBackend>>> {
+        Ok(None)
+    }
+}
+
+/// Where a commit fails: see [`Site::failing_commit`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitFailure {
+    /// The storage did not apply the batch and never will.
+    BeforeItsPoint,
+    /// The storage applied the batch, and the backend is told of a failure.
+    AfterItsPoint,
 }

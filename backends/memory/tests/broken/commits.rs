@@ -1,5 +1,6 @@
 use std::sync::atomic::Ordering;
 
+use futures::FutureExt;
 use pflow_backend::{
     Batch, Commit, Conflict, Error, ErrorKind, Key, Operation, Position, Precondition, Result,
     StorageBackend, Version, Versions,
@@ -13,13 +14,8 @@ impl Faulty {
         if self.poisoned.load(Ordering::SeqCst) {
             return Err(Error::not_applied(ErrorKind::Poisoned, "A call was dropped"));
         }
-        if self.loses_replies {
-            let first = self.objects.commit(batch.clone()).await?;
-            return match self.fault {
-                Fault::TakesItselfForAnother => self.objects.commit(batch).await,
-                Fault::None => Err(Error::unknown(ErrorKind::Io, "No reply")),
-                _ => Ok(first),
-            };
+        if let Some(answer) = self.failed(&batch).await {
+            return answer;
         }
         if self.fault != Fault::IgnoresTheLimit && self.fault != Fault::OneByOne {
             batch.check(&self.objects.capabilities())?;
@@ -44,7 +40,9 @@ impl Faulty {
 
     async fn commit_with_the_fault(&self, batch: Batch) -> Result<Commit> {
         match self.fault {
-            Fault::VersionIsConstant | Fault::VersionIsTheLength => self.under_weak_versions(batch).await,
+            Fault::VersionIsConstant | Fault::VersionIsTheLength | Fault::VersionRestarts => {
+                self.under_weak_versions(batch).await
+            }
             Fault::CutsLongNames | Fault::FlattensNames | Fault::LowersCase => {
                 self.objects.commit(each(&batch, |it| Some(self.under_its_kept_name(it)))).await
             }
@@ -152,14 +150,97 @@ impl Faulty {
                 self.write_carelessly(&batch).await?;
                 Ok(Commit::Committed(versions(&batch)))
             }
-            Fault::BusyInCompany => {
+            Fault::BusyInCompany | Fault::FailsInCompany => {
                 let others = self.under_way.fetch_add(1, Ordering::SeqCst);
                 yield_now().await;
                 self.under_way.fetch_sub(1, Ordering::SeqCst);
+                let busy = Error::not_applied(ErrorKind::Busy, "Another commit is under way");
+                let deadlock = Error::not_applied(ErrorKind::Io, "Could not serialize access");
                 match others {
                     0 => self.objects.commit(batch).await,
-                    _ => Err(Error::not_applied(ErrorKind::Busy, "Another commit is under way")),
+                    _ => Err(if self.fault == Fault::BusyInCompany { busy } else { deadlock }),
                 }
+            }
+            Fault::NoPlaceForDeletes => Ok(match self.objects.commit(batch.clone()).await? {
+                Commit::Committed(_) => {
+                    let puts = each(&batch, puts_alone);
+                    Commit::Committed(versions(&puts))
+                }
+                conflict => conflict,
+            }),
+            Fault::ConflictIsAnError => match self.objects.commit(batch).await? {
+                Commit::Conflict(_) => Err(Error::not_applied(ErrorKind::Io, "UNIQUE constraint failed")),
+                committed => Ok(committed),
+            },
+            Fault::ConflictNamesNothing => Ok(match self.objects.commit(batch).await? {
+                Commit::Conflict(it) => Commit::Conflict(Conflict::new(it.at, None, it.applied)),
+                committed => committed,
+            }),
+            Fault::OvertakenThoughExact => Ok(match self.objects.commit(batch).await? {
+                Commit::Conflict(it) => Commit::Overtaken(it),
+                committed => committed,
+            }),
+            Fault::TakesEqualBytesForItsOwn => {
+                let answer = self.objects.commit(batch.clone()).await?;
+                let found = batch.operations().all(|(_, it)| match it {
+                    Operation::Put { key, bytes, .. } => {
+                        let found = self.objects.get(key).now_or_never();
+                        matches!(found, Some(Ok(Some(object))) if object.bytes == bytes)
+                    }
+                    Operation::Delete { .. } => false,
+                });
+                Ok(if found { Commit::Committed(versions(&batch)) } else { answer })
+            }
+            Fault::DoesNotOverwrite => {
+                let mut kept = Vec::new();
+                for (_, operation) in batch.operations() {
+                    let is_there = self.objects.stat(operation.key()).await?.is_some();
+                    let is_put = matches!(operation, Operation::Put { when: Precondition::Always, .. });
+                    kept.extend((is_put && is_there).then(|| operation.key().clone()));
+                }
+                let changed = |it: &Operation| (!kept.contains(it.key())).then(|| it.clone());
+                let answer = self.objects.commit(each(&batch, changed)).await?;
+                Ok(if is_committed(&answer) { Commit::Committed(versions(&batch)) } else { answer })
+            }
+            Fault::DeletesWhateverIsThere => {
+                let free = |it: &Operation| match it {
+                    Operation::Delete { key, .. } => Some(Operation::delete(key.clone())),
+                    put => Some(put.clone()),
+                };
+                self.objects.commit(each(&batch, free)).await
+            }
+            Fault::WritesBehindTheAnswer => {
+                let before = self.memory().behind.take();
+                for stage in before.iter().flat_map(Batch::stages) {
+                    self.force(stage.clone()).await?;
+                }
+                if let Some(conflict) = self.conflict(&batch).await? {
+                    return Ok(Commit::Conflict(conflict));
+                }
+                let answer = Commit::Committed(versions(&batch));
+                self.memory().behind = Some(batch);
+                Ok(answer)
+            }
+            Fault::AppliesOneByOne => {
+                if let Some(conflict) = self.conflict(&batch).await? {
+                    return Ok(Commit::Conflict(conflict));
+                }
+                for (_, operation) in batch.operations() {
+                    self.force([operation.clone()]).await?;
+                    yield_now().await;
+                }
+                Ok(Commit::Committed(versions(&batch)))
+            }
+            Fault::ListingLocks if self.shared.listings.load(Ordering::SeqCst) > 0 => {
+                Err(Error::not_applied(ErrorKind::Busy, "The table is locked"))
+            }
+            Fault::BlocksItsThread => {
+                let work = || self.objects.commit(batch).now_or_never();
+                let answer = std::thread::scope(|scope| scope.spawn(work).join());
+                answer
+                    .ok()
+                    .flatten()
+                    .unwrap_or_else(|| Err(Error::unknown(ErrorKind::Io, "The thread that wrote is gone")))
             }
             Fault::ClosedHandleLies if self.is_closed() => Ok(Commit::Committed(versions(&batch))),
             _ => self.objects.commit(batch).await,
@@ -190,7 +271,7 @@ impl Faulty {
     async fn conflict(&self, batch: &Batch) -> Result<Option<Conflict>> {
         for (at, operation) in batch.operations() {
             let found = self.objects.stat(operation.key()).await?;
-            let current = found.map(|meta| self.called(meta.size, &meta.version));
+            let current = found.map(|meta| self.called(operation.key(), meta.size, &meta.version));
             if !operation.precondition().holds(current.as_ref()) {
                 return Ok(Some(Conflict::new(at, current, 0)));
             }
@@ -199,7 +280,7 @@ impl Faulty {
     }
 
     /// One atomic step all the same: nothing else runs between a look and a write that do not wait.
-    async fn under_weak_versions(&self, batch: Batch) -> Result<Commit> {
+    pub(crate) async fn under_weak_versions(&self, batch: Batch) -> Result<Commit> {
         if let Some(conflict) = self.conflict(&batch).await? {
             return Ok(Commit::Conflict(conflict));
         }
@@ -207,9 +288,16 @@ impl Faulty {
         if !is_committed(&answer) {
             return Ok(answer);
         }
+        for (_, operation) in batch.operations() {
+            let (key, mut counts) = (operation.key(), self.counts());
+            match operation {
+                Operation::Put { .. } => *counts.entry(key.clone()).or_default() += 1,
+                Operation::Delete { .. } => drop(counts.remove(key)),
+            }
+        }
         let called = |operation: &Operation| match operation {
-            Operation::Put { bytes, .. } => {
-                Some(self.called(bytes.len() as u64, &Version::of_content(bytes)))
+            Operation::Put { key, bytes, .. } => {
+                Some(self.called(key, bytes.len() as u64, &Version::of_content(bytes)))
             }
             Operation::Delete { .. } => None,
         };
@@ -255,7 +343,7 @@ fn is_committed(answer: &Commit) -> bool {
 }
 
 /// What an honest storage would have called what `batch` puts.
-fn versions(batch: &Batch) -> Versions {
+pub(crate) fn versions(batch: &Batch) -> Versions {
     let version = |operation: &Operation| match operation {
         Operation::Put { bytes, .. } => Some(Version::of_content(bytes)),
         Operation::Delete { .. } => None,

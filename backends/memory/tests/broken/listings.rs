@@ -1,10 +1,13 @@
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError, atomic::Ordering};
 
 use futures::{StreamExt, TryStreamExt, future::ready, stream};
 use pflow_backend::{BoxStream, Key, Listed, Prefix, Result, StorageBackend};
 use pflow_backend_memory::MemoryBackend;
 
-use super::{Fault, storage::Faulty};
+use super::{
+    Fault,
+    storage::{Faulty, Shared},
+};
 
 pub(crate) async fn all(objects: &MemoryBackend) -> Result<Vec<Listed>> {
     objects.list(&Prefix::root(), None).try_collect().await
@@ -15,15 +18,47 @@ pub(crate) fn list(store: &Faulty, prefix: Prefix, after: Option<Key>) -> BoxStr
     let honest = objects.list(&prefix, after.as_ref());
     match store.fault {
         Fault::ListsByFolder => {
-            let lines = async move {
-                let mut lines: Vec<Listed> = all(&objects).await?;
-                lines.retain(|it| {
-                    prefix.contains(&it.key) && after.as_ref().is_none_or(|after| it.key > *after)
+            sorted(objects, prefix, after, |key| key.segments().map(str::to_owned).collect::<Vec<_>>())
+        }
+        Fault::ListsAsADictionary => sorted(objects, prefix, after, |key| {
+            let letters: String = key.as_str().chars().filter(char::is_ascii_alphanumeric).collect();
+            (letters.to_ascii_lowercase(), key.clone())
+        }),
+        Fault::PrefixIsAPattern => matching(objects, prefix, after, |pattern, key| {
+            key.len() >= pattern.len() && pattern.bytes().zip(key.bytes()).all(|(a, b)| a == b'_' || a == b)
+        }),
+        Fault::PrefixIsARegex => matching(objects, prefix, after, |pattern, key| {
+            key.len() >= pattern.len() && pattern.bytes().zip(key.bytes()).all(|(a, b)| a == b'.' || a == b)
+        }),
+        Fault::PrefixIgnoresCase => matching(objects, prefix, after, |start, key| {
+            key.get(..start.len()).is_some_and(|it| it.eq_ignore_ascii_case(start))
+        }),
+        Fault::PrefixIsFoundInside => matching(objects, prefix, after, |part, key| key.contains(part)),
+        Fault::PrefixTakesItsEnd => matching(objects, prefix, after, |start, key| {
+            // `0` comes right after `/`.
+            key.starts_with(start) || start.strip_suffix('/').is_some_and(|it| key == format!("{it}0"))
+        }),
+        Fault::PagesOverlap => {
+            let page = move |from: Option<Key>| {
+                let again = objects.list(&prefix, after.as_ref()).filter(move |line| {
+                    let is_from = |from: &Key| line.as_ref().is_ok_and(|line| line.key >= *from);
+                    ready(from.as_ref().is_none_or(is_from))
                 });
-                lines.sort_by_cached_key(|it| it.key.segments().map(str::to_owned).collect::<Vec<_>>());
-                Ok(stream::iter(lines.into_iter().map(Ok)))
+                async move {
+                    let lines: Vec<_> = again.take(100).collect().await;
+                    let last = lines.last()?.as_ref().ok()?.key.clone();
+                    (lines.len() > 1).then_some((stream::iter(lines), Some(last)))
+                }
             };
-            stream::once(lines).try_flatten().boxed()
+            stream::unfold(None, page).flatten().boxed()
+        }
+        Fault::ListingLocks => {
+            let open = Open::of(store.shared.clone());
+            honest
+                .inspect_ok(move |_| {
+                    let _is_open = &open;
+                })
+                .boxed()
         }
         Fault::AfterIsInclusive => {
             let everything = objects.list(&prefix, None);
@@ -70,4 +105,48 @@ pub(crate) fn list(store: &Faulty, prefix: Prefix, after: Option<Key>) -> BoxStr
         Fault::ListsNoSizes => honest.map_ok(|line| Listed::new(line.key, 0, line.modified)).boxed(),
         _ => honest,
     }
+}
+
+/// A listing that is open until it is dropped.
+struct Open(Arc<Shared>);
+
+impl Open {
+    fn of(shared: Arc<Shared>) -> Self {
+        shared.listings.fetch_add(1, Ordering::SeqCst);
+        Self(shared)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.listings.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// The listing in another order.
+fn sorted<K: Ord + Send + 'static>(
+    objects: MemoryBackend,
+    prefix: Prefix,
+    after: Option<Key>,
+    by: impl Fn(&Key) -> K + Send + 'static,
+) -> BoxStream<'static, Result<Listed>> {
+    let lines = async move {
+        let mut lines: Vec<Listed> = all(&objects).await?;
+        lines.retain(|it| prefix.contains(&it.key) && after.as_ref().is_none_or(|after| it.key > *after));
+        lines.sort_by_cached_key(|it| by(&it.key));
+        Ok(stream::iter(lines.into_iter().map(Ok)))
+    };
+    stream::once(lines).try_flatten().boxed()
+}
+
+/// The listing of the keys that match the prefix in another way. The prefix has its slash.
+fn matching(
+    objects: MemoryBackend,
+    prefix: Prefix,
+    after: Option<Key>,
+    matches: impl Fn(&str, &str) -> bool + Send + 'static,
+) -> BoxStream<'static, Result<Listed>> {
+    let start = prefix.to_string();
+    let fits = move |line: &Listed| ready(matches(&start, line.key.as_str()));
+    objects.list(&Prefix::root(), after.as_ref()).try_filter(fits).boxed()
 }

@@ -1,6 +1,7 @@
 //! Memory with one fault at a time, of the kind that real storages have had.
 
 mod commits;
+mod failures;
 mod listings;
 mod storage;
 
@@ -8,11 +9,11 @@ use std::sync::Arc;
 
 use pflow_backend::{
     ManualEnvironment, Result, StorageBackend, async_trait,
-    conformance::{Harness, Site},
+    conformance::{CommitFailure, Harness, Site},
 };
 use pflow_backend_memory::MemoryBackend;
 
-use storage::Faulty;
+use storage::{Faulty, Shared, Way};
 
 /// What is broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +32,16 @@ pub(crate) enum Fault {
     VersionIsConstant,
     /// Bytes of the same length have the same version.
     VersionIsTheLength,
+    /// A row counts its versions. A delete removes the row and its count.
+    VersionRestarts,
+    /// An object without bytes is taken for none.
+    EmptyIsMissing,
+    /// Bytes are stored as text.
+    StoresText,
+    /// `stat` answers what it answered first.
+    StatIsOld,
+    /// `get` reads the bytes, and then the version.
+    ReadsVersionApart,
 
     // Names.
     /// Segments are cut at 200 bytes.
@@ -51,8 +62,24 @@ pub(crate) enum Fault {
     AfterIsInclusive,
     /// A prefix does not end at a slash.
     PrefixIsAString,
-    /// The storage gives a thousand lines at once, and nobody asks for more.
+    /// A prefix is a pattern of SQL: `_` is any character.
+    PrefixIsAPattern,
+    /// A prefix is a regular expression: `.` is any character.
+    PrefixIsARegex,
+    /// A prefix matches letters of either case.
+    PrefixIgnoresCase,
+    /// A prefix is found anywhere in a key.
+    PrefixIsFoundInside,
+    /// A prefix ends at the key that follows its range, which is listed too.
+    PrefixTakesItsEnd,
+    /// Keys are in the order of a language, which ignores case and signs.
+    ListsAsADictionary,
+    /// The storage gives a thousand lines at once, and the next ones are not asked for.
     ListsAThousand,
+    /// The next page begins with the last line of the one before.
+    PagesOverlap,
+    /// An open listing locks writers out.
+    ListingLocks,
     /// The next page begins at a number, not behind a key.
     ListsByOffset,
     /// One cursor for all listings of a handle.
@@ -79,12 +106,32 @@ pub(crate) enum Fault {
     RefusesEmptyBatches,
     /// Positions do not count empty stages.
     SkipsEmptyStages,
+    /// Deletes have no place in the versions of a batch.
+    NoPlaceForDeletes,
     /// Only the first stage happens.
     ForgetsLaterStages,
     /// Only the first hundred operations of a stage happen.
     CutsWideStages,
     /// Every conflict is at the first operation.
     ConflictsAreAtTheFirst,
+    /// A conflict is answered as an error of the database.
+    ConflictIsAnError,
+    /// A conflict does not say which version it found.
+    ConflictNamesNothing,
+    /// A conflict is answered as overtaken, although conflicts are called exact.
+    OvertakenThoughExact,
+    /// The bytes of another are taken for its own, although conflicts are called exact.
+    TakesEqualBytesForItsOwn,
+    /// A put over an object does nothing.
+    DoesNotOverwrite,
+    /// The condition of a delete always holds.
+    DeletesWhateverIsThere,
+    /// `attempt` says that it committed if the bytes are there.
+    AttemptResolves,
+    /// A batch is written by the next call.
+    WritesBehindTheAnswer,
+    /// Readers see the operations one after the other, although batches are called atomic.
+    AppliesOneByOne,
     /// The stages before a conflict stay, although the batch is called atomic.
     KeepsTheStagesBeforeAConflict,
     /// The stages behind a conflict happen.
@@ -99,14 +146,31 @@ pub(crate) enum Fault {
     WritesInPlace,
     /// A put removes what is there, then writes.
     SwapsThroughAGap,
-    /// A commit fails while another one is under way.
+    /// A commit is refused as busy while another one is under way.
     BusyInCompany,
+    /// A commit fails as an error of the database while another one is under way: a deadlock, or a transaction
+    /// that could not be serialized.
+    FailsInCompany,
+    /// A commit works on the thread that polls it.
+    BlocksItsThread,
     /// A commit happens when it is called for, polled or not.
     BeginsAtTheCall,
     /// A read or commit that is dropped takes the storage down.
     DroppedCallsPoison,
     /// A commit without reply is tried again, and the second answer given.
     TakesItselfForAnother,
+
+    // Failures of the storage.
+    /// A COMMIT that failed is answered as one that did not happen.
+    DeniesItsCommit,
+    /// A COMMIT that failed is answered as one that happened.
+    SwallowsAFailedCommit,
+    /// A COMMIT that failed is answered as busy, and as unknown.
+    UnknownIsBusy,
+    /// A read that fails finds nothing.
+    UnreachableIsEmpty,
+    /// A read that fails has an unknown outcome.
+    UnknownReads,
 
     // Handles.
     /// A closed handle promises less.
@@ -119,6 +183,8 @@ pub(crate) enum Fault {
     DropLosesTheLastWrite,
     /// A closed handle answers Committed and does nothing.
     ClosedHandleLies,
+    /// A closed handle finds nothing.
+    ClosedHandleFindsNothing,
 }
 
 /// Storages in memory with a fault.
@@ -126,6 +192,7 @@ pub(crate) struct Broken(pub(crate) Fault);
 
 struct BrokenSite {
     objects: MemoryBackend,
+    shared: Arc<Shared>,
     fault: Fault,
 }
 
@@ -135,21 +202,36 @@ impl Harness for Broken {
         let objects = MemoryBackend::new(Arc::new(ManualEnvironment::new(1)));
         // Small objects keep the many runs short.
         let limit = if self.0 == Fault::IgnoresTheLimit { u64::MAX } else { storage::LIMIT };
-        Ok(Box::new(BrokenSite { objects: objects.with_max_object_size(limit), fault: self.0 }))
+        let objects = objects.with_max_object_size(limit);
+        Ok(Box::new(BrokenSite { objects, shared: Arc::default(), fault: self.0 }))
+    }
+}
+
+impl BrokenSite {
+    fn handle(&self, way: Way) -> Arc<dyn StorageBackend> {
+        Arc::new(Faulty::new(self.objects.clone(), self.shared.clone(), self.fault, way))
     }
 }
 
 #[async_trait]
 impl Site for BrokenSite {
     async fn open(&self) -> Result<Arc<dyn StorageBackend>> {
-        Ok(Arc::new(Faulty::new(self.objects.clone(), self.fault, false)))
+        Ok(self.handle(Way::Sound))
     }
 
     async fn reopen(&self) -> Result<Option<Arc<dyn StorageBackend>>> {
-        Ok(Some(Arc::new(Faulty::new(self.objects.clone(), self.fault, false))))
+        Ok(Some(self.handle(Way::Sound)))
     }
 
     async fn losing_a_reply(&self) -> Result<Option<Arc<dyn StorageBackend>>> {
-        Ok(Some(Arc::new(Faulty::new(self.objects.clone(), self.fault, true))))
+        Ok(Some(self.handle(Way::LosesReplies)))
+    }
+
+    async fn failing_commit(&self, failure: CommitFailure) -> Result<Option<Arc<dyn StorageBackend>>> {
+        Ok(Some(self.handle(Way::FailsCommits(failure))))
+    }
+
+    async fn unreachable(&self) -> Result<Option<Arc<dyn StorageBackend>>> {
+        Ok(Some(self.handle(Way::Cut)))
     }
 }

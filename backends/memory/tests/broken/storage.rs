@@ -7,10 +7,10 @@ use std::{
     },
 };
 
-use futures::{FutureExt, future::ready};
+use futures::{FutureExt, StreamExt, future::ready, stream};
 use pflow_backend::{
-    Batch, BoxStream, Capabilities, Commit, Error, ErrorKind, Key, Listed, Meta, Object, Operation, Prefix,
-    Result, StorageBackend, Version, async_trait,
+    Batch, BoxStream, Capabilities, Commit, Durability, Error, ErrorKind, Key, Listed, Meta, Object,
+    Operation, Prefix, Result, StorageBackend, Version, Versions, async_trait, conformance::CommitFailure,
 };
 use pflow_backend_memory::MemoryBackend;
 use tokio::task::yield_now;
@@ -19,12 +19,34 @@ use super::{Fault, listings};
 
 pub(crate) const LIMIT: u64 = 4_096;
 
+/// How a handle reaches the storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    Sound,
+    /// The reply to each commit is lost.
+    LosesReplies,
+    /// Each commit fails at its commit point.
+    FailsCommits(CommitFailure),
+    /// Nothing reaches it.
+    Cut,
+}
+
+/// What all handles of a storage have in common, beside the objects.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    /// How often each key was put since it was last deleted.
+    pub(crate) counts: Mutex<BTreeMap<Key, u64>>,
+    /// The listings that are open.
+    pub(crate) listings: AtomicUsize,
+}
+
 /// A handle with a fault.
 #[derive(Debug)]
 pub(crate) struct Faulty {
     pub(crate) objects: MemoryBackend,
     pub(crate) fault: Fault,
-    pub(crate) loses_replies: bool,
+    pub(crate) way: Way,
+    pub(crate) shared: Arc<Shared>,
     pub(crate) closed: AtomicBool,
     pub(crate) poisoned: AtomicBool,
     pub(crate) under_way: AtomicUsize,
@@ -39,14 +61,17 @@ pub(crate) struct Memory {
     pub(crate) reads: BTreeMap<Key, Option<Object>>,
     pub(crate) folders: BTreeSet<String>,
     pub(crate) last_put: Option<Key>,
+    pub(crate) stats: BTreeMap<Key, Option<Meta>>,
+    pub(crate) behind: Option<Batch>,
 }
 
 impl Faulty {
-    pub(crate) fn new(objects: MemoryBackend, fault: Fault, loses_replies: bool) -> Self {
+    pub(crate) fn new(objects: MemoryBackend, shared: Arc<Shared>, fault: Fault, way: Way) -> Self {
         Self {
             objects,
+            shared,
             fault,
-            loses_replies,
+            way,
             closed: AtomicBool::default(),
             poisoned: AtomicBool::default(),
             under_way: AtomicUsize::default(),
@@ -76,9 +101,16 @@ impl Faulty {
         Key::parse(name).unwrap_or_else(|_| key.clone())
     }
 
+    pub(crate) fn counts(&self) -> MutexGuard<'_, BTreeMap<Key, u64>> {
+        self.shared.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The version as this storage calls it.
-    pub(crate) fn called(&self, size: u64, version: &Version) -> Version {
+    pub(crate) fn called(&self, key: &Key, size: u64, version: &Version) -> Version {
         match self.fault {
+            Fault::VersionRestarts => {
+                Version::new(self.counts().get(key).copied().unwrap_or_default().to_string())
+            }
             Fault::VersionIsConstant => Version::new("the version"),
             Fault::VersionIsTheLength => Version::new(size.to_string()),
             _ => version.clone(),
@@ -88,10 +120,22 @@ impl Faulty {
     async fn read(&self, key: &Key) -> Result<Option<Object>> {
         let Some(mut object) = self.objects.get(&self.kept_as(key)).await? else { return Ok(None) };
         object.meta.key = key.clone();
-        object.meta.version = self.called(object.meta.size, &object.meta.version);
+        object.meta.version = self.called(key, object.meta.size, &object.meta.version);
         if self.fault == Fault::DropsTheLastByte {
             object.bytes.truncate(object.bytes.len().saturating_sub(1));
             object.meta.size = object.bytes.len() as u64;
+        }
+        if self.fault == Fault::StoresText {
+            object.bytes = String::from_utf8_lossy(&object.bytes).into_owned().into();
+            object.meta.size = object.bytes.len() as u64;
+        }
+        if self.fault == Fault::EmptyIsMissing && object.bytes.is_empty() {
+            return Ok(None);
+        }
+        if self.fault == Fault::ReadsVersionApart {
+            yield_now().await;
+            let Some(now) = self.objects.stat(key).await? else { return Ok(None) };
+            object.meta.version = now.version;
         }
         Ok(Some(object))
     }
@@ -120,6 +164,10 @@ impl StorageBackend for Faulty {
     fn capabilities(&self) -> Capabilities {
         let mut capabilities = self.objects.capabilities();
         capabilities.max_object_size = LIMIT;
+        // The wrapper without a fault shows that what is durable can pass.
+        if matches!(self.fault, Fault::None | Fault::BlocksItsThread) {
+            capabilities.durability = Durability::Power;
+        }
         if self.fault == Fault::CloseChangesCapabilities && self.is_closed() {
             capabilities.conditional_delete = false;
         }
@@ -128,6 +176,9 @@ impl StorageBackend for Faulty {
 
     async fn get(&self, key: &Key) -> Result<Option<Object>> {
         let _call = PoisonOnDrop::arm(self).give_way().await;
+        if let Some(nothing) = self.cut() {
+            return nothing;
+        }
         let object = self.read(key).await?;
         match self.fault {
             Fault::FindsFolders if object.is_none() => self.folder(key).await,
@@ -136,8 +187,20 @@ impl StorageBackend for Faulty {
         }
     }
 
+    async fn stat(&self, key: &Key) -> Result<Option<Meta>> {
+        let meta = self.get(key).await?.map(|object| object.meta);
+        match self.fault {
+            Fault::StatIsOld => Ok(self.memory().stats.entry(key.clone()).or_insert(meta).clone()),
+            _ => Ok(meta),
+        }
+    }
+
     fn list(&self, prefix: &Prefix, after: Option<&Key>) -> BoxStream<'static, Result<Listed>> {
-        listings::list(self, prefix.clone(), after.cloned())
+        match self.cut::<()>() {
+            Some(Ok(_)) => stream::empty().boxed(),
+            Some(Err(error)) => stream::iter([Err(error)]).boxed(),
+            None => listings::list(self, prefix.clone(), after.cloned()),
+        }
     }
 
     // Written out, because an `async fn` cannot begin before it is polled.
@@ -153,6 +216,9 @@ impl StorageBackend for Faulty {
         }
         async move {
             let call = PoisonOnDrop::arm(self).give_way().await;
+            if self.fault == Fault::None {
+                yield_now().await;
+            }
             let answer = self.answer(batch).await;
             drop(call);
             answer
@@ -171,6 +237,18 @@ impl StorageBackend for Faulty {
                 Ok(())
             }
             _ => Ok(()),
+        }
+    }
+
+    async fn attempt(&self, put: Operation) -> Result<Commit> {
+        let answer = self.commit(Batch::new().stage([put.clone()])).await?;
+        match (&put, self.objects.get(put.key()).await?) {
+            (Operation::Put { bytes, .. }, Some(found))
+                if self.fault == Fault::AttemptResolves && found.bytes == bytes =>
+            {
+                Ok(Commit::Committed(Versions::new(vec![vec![Some(found.meta.version)]])))
+            }
+            _ => Ok(answer),
         }
     }
 }

@@ -1,8 +1,8 @@
-//! The plainest network that fails: it hands everything on but the answer to the first PUT.
+//! The plainest network that fails: it hands everything on but one PUT, or the answer to it.
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicUsize, Ordering},
 };
 
 use tokio::{
@@ -10,17 +10,25 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// The address of a way to the server at `address`, there until the test's runtime ends. The connection that
-/// the first PUT came over is cut as soon as its answer arrives, so that the server has done what it was
-/// asked.
-pub(crate) async fn one_reply(address: String) -> String {
+/// What is lost of a PUT. Its connection is cut then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// The server does not get it.
+    Request,
+    /// The server has done what it was asked.
+    Reply,
+}
+
+/// The address of a way to the server at `address`, there until the test's runtime ends, on which the PUT of
+/// this number is lost, from 1.
+pub(crate) async fn one_put(address: String, lost: Lost, number: usize) -> String {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let way = listener.local_addr().unwrap().to_string();
-    let is_lost = Arc::new(AtomicBool::new(false));
+    let puts = Arc::new(AtomicUsize::new(0));
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
             let server = TcpStream::connect(&address).await.unwrap();
-            tokio::spawn(hand_on(client, server, is_lost.clone()));
+            tokio::spawn(hand_on(client, server, puts.clone(), lost, number));
         }
     });
     way
@@ -29,7 +37,9 @@ pub(crate) async fn one_reply(address: String) -> String {
 async fn hand_on(
     mut client: TcpStream,
     mut server: TcpStream,
-    is_lost: Arc<AtomicBool>,
+    puts: Arc<AtomicUsize>,
+    lost: Lost,
+    number: usize,
 ) -> std::io::Result<()> {
     let (mut asked, mut answered) = ([0; 16_384], [0; 16_384]);
     let mut loses = false;
@@ -40,7 +50,11 @@ async fn hand_on(
                 read => {
                     // A request begins with its method, and what comes after it on this connection waits for
                     // its answer.
-                    loses |= asked.starts_with(b"PUT ") && !is_lost.swap(true, Ordering::SeqCst);
+                    let is_put = asked.starts_with(b"PUT ");
+                    loses |= is_put && puts.fetch_add(1, Ordering::SeqCst) + 1 == number;
+                    if loses && lost == Lost::Request {
+                        return Ok(());
+                    }
                     server.write_all(&asked[..read]).await?;
                 }
             },

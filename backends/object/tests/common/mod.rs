@@ -10,9 +10,11 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use pflow_backend::{
     Environment, Error, ErrorKind, Result, StorageBackend, SystemEnvironment, async_trait,
-    conformance::{Harness, Site},
+    conformance::{CommitFailure, Harness, Site},
 };
 use pflow_backend_object::{ObjectBackend, ObjectOptions};
+
+use losing::Lost;
 
 /// A bucket on a server, and how to get at it.
 #[derive(Debug, Clone)]
@@ -74,11 +76,26 @@ impl Site for Place {
     }
 
     async fn losing_a_reply(&self) -> Result<Option<Arc<dyn StorageBackend>>> {
+        self.losing(Lost::Reply, 1).await
+    }
+
+    /// The second PUT of the suite's commit is that of its head.
+    async fn failing_commit(&self, failure: CommitFailure) -> Result<Option<Arc<dyn StorageBackend>>> {
+        let lost = match failure {
+            CommitFailure::BeforeItsPoint => Lost::Request,
+            CommitFailure::AfterItsPoint => Lost::Reply,
+        };
+        self.losing(lost, 2).await
+    }
+}
+
+impl Place {
+    async fn losing(&self, lost: Lost, number: usize) -> Result<Option<Arc<dyn StorageBackend>>> {
         let mut variables = self.bucket.variables.clone();
         let endpoint = variables.get_mut(self.bucket.endpoint).unwrap();
         let server = endpoint.strip_prefix("http://").unwrap().to_owned();
         let (address, path) = server.split_once('/').unwrap_or((&server, ""));
-        *endpoint = format!("http://{}/{path}", losing::one_reply(address.to_owned()).await);
+        *endpoint = format!("http://{}/{path}", losing::one_put(address.to_owned(), lost, number).await);
         Ok(Some(Arc::new(open(&self.url, self.bucket.options().variables(variables))?)))
     }
 }

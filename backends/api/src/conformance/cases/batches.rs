@@ -3,7 +3,7 @@
 use crate::{
     Batch, ErrorKind, Position,
     conformance::{
-        check::{Checked, Stop, delete, ensure, put},
+        check::{Checked, Rule, Stop, delete, ensure, put},
         ground::Ground,
         handle::Handle,
     },
@@ -11,8 +11,9 @@ use crate::{
 
 /// A batch without stages, or with empty ones, commits.
 pub(super) async fn an_empty_batch_commits(ground: &Ground) -> Checked {
-    ground.store.commit(Batch::new()).await?;
-    ground.store.commit(Batch::new().stage([]).stage([])).await?;
+    const RULE: &str = "a batch without operations commits";
+    ground.store.commit(Batch::new()).await.rule(RULE)?;
+    ground.store.commit(Batch::new().stage([]).stage([])).await.rule(RULE)?;
     let names = ground.store.names("", None).await?;
     ensure!(names.is_empty(), "nothing was put; list finds {names:?}");
     Ok(())
@@ -43,7 +44,7 @@ pub(super) async fn every_operation_of_every_stage_happens(ground: &Ground) -> C
     let versions = store.commit(batch.clone()).await?;
     let expected = [("versions/1", "one"), ("versions/2", "two"), ("head", "1")];
     for (name, body) in expected {
-        let found = store.expect(name, body).await?;
+        let found = store.expect(name, body).await.rule("every operation of every stage happens")?;
         let place = batch.operations().find(|(_, it)| it.key().as_str() == name).map(|(at, _)| at);
         let committed = place.and_then(|at| versions.get(at));
         ensure!(committed == Some(&found), "commit calls {name} {committed:?}, get and stat {found}");
@@ -58,12 +59,33 @@ pub(super) async fn every_operation_of_every_stage_happens(ground: &Ground) -> C
     Ok(())
 }
 
+/// The version of each put is at its own place, also after deletes in its stage and after stages of deletes.
+pub(super) async fn versions_have_a_place_for_every_operation(ground: &Ground) -> Checked {
+    let store = &ground.store;
+    for name in ["a", "d", "f"] {
+        store.put(name, "old").await?;
+    }
+    let batch = Batch::new()
+        .stage([delete("a")?, put("b", "b")?, delete("absent/1")?, put("c", "c")?])
+        .stage([])
+        .stage([delete("d")?])
+        .stage([delete("absent/2")?, delete("f")?, put("g", "g")?]);
+    let versions = store.commit(batch.clone()).await?;
+    for (at, operation) in batch.operations() {
+        let name = operation.key().as_str();
+        let now = store.stat(name).await?.map(|meta| meta.version);
+        let says = versions.get(at);
+        ensure!(says == now.as_ref(), "Versions has {says:?} for {name} at {at:?}, and stat finds {now:?}");
+    }
+    Ok(())
+}
+
 /// A stage of hundreds of operations happens completely.
 pub(super) async fn a_wide_stage_happens_whole(ground: &Ground) -> Checked {
     let names: Vec<String> = (100..400).map(|number| format!("wide/{}/{number}", number % 7)).collect();
     ground.store.fill(&names).await?;
     for name in &names {
-        ground.store.expect(name, name).await?;
+        ground.store.expect(name, name).await.rule("every operation of a stage of 300 happens")?;
     }
     Ok(())
 }
@@ -88,10 +110,11 @@ pub(super) async fn a_conflict_in_the_first_stage_stops_the_others(ground: &Grou
         .stage([put("b", "b")?, delete("gone")?])
         .stage([put("c", "c")?]);
     store.conflict(batch, Position { stage: 0, operation: 0 }).await?;
-    store.expect("a", "one").await?;
-    store.expect("gone", "still here").await?;
-    store.expect_absent("b").await?;
-    store.expect_absent("c").await
+    const RULE: &str = "after a conflict in the first stage nothing of the batch happens";
+    store.expect("a", "one").await.rule(RULE)?;
+    store.expect("gone", "still here").await.rule(RULE)?;
+    store.expect_absent("b").await.rule(RULE)?;
+    store.expect_absent("c").await.rule(RULE)
 }
 
 /// A conflict in a later stage leaves exactly the stages that it names, and parts of its own stage only if it
@@ -130,7 +153,10 @@ pub(super) async fn a_conflict_in_a_later_stage_leaves_what_it_says(ground: &Gro
         } else {
             is(before)
         };
-        ensure!(fits, "{applied} stages are in place, and {name} of stage {stage} holds {found:?}");
+        ensure!(
+            fits,
+            "the conflict says that {applied} stages stay, and {name} of stage {stage} holds {found:?}"
+        );
     }
     Ok(())
 }
@@ -166,9 +192,12 @@ pub(super) async fn a_key_below_another_is_refused(ground: &Ground) -> Checked {
 
 async fn refused_without_a_trace(store: &Handle, batch: Batch) -> Checked {
     store.refused(batch, ErrorKind::InvalidInput).await?;
-    store.expect("a", "old").await?;
+    store.expect("a", "old").await.rule("a batch that is refused changes nothing")?;
     let names = store.names("", None).await?;
-    ensure!(names == ["a"], "only a is there; after the refusal list finds {names:?}");
+    ensure!(
+        names == ["a"],
+        "a batch that is refused changes nothing, and only a was there; after the refusal list finds {names:?}"
+    );
     Ok(())
 }
 

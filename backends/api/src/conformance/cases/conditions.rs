@@ -1,9 +1,9 @@
 //! A write happens if its condition holds, and changes nothing if not.
 
 use crate::{
-    Batch, ErrorKind, Position, Precondition,
+    Batch, Commit, ErrorKind, Operation, Position, Precondition, Version,
     conformance::{
-        check::{Checked, delete, ensure, put},
+        check::{Checked, Rule, Stop, delete, ensure, put},
         ground::Ground,
     },
 };
@@ -72,11 +72,37 @@ pub(super) async fn is_refuses_a_key_that_is_not_there(ground: &Ground) -> Check
     ground.store.expect_absent("a").await
 }
 
+/// A version is never used again for other bytes of its key, also if the key was deleted in between. The same
+/// bytes may have the same version again, so each body is put once.
+pub(super) async fn a_version_never_returns_for_other_bytes(ground: &Ground) -> Checked {
+    let store = &ground.store;
+    let mut earlier: Vec<(String, Version)> = Vec::new();
+    for life in 0..4 {
+        for number in 0..=life {
+            let body = format!("life {life}, number {number}");
+            let version = store.put("a", body.clone()).await?;
+            if let Some((other, _)) = earlier.iter().find(|(_, it)| *it == version) {
+                return Err(Stop::Failed(format!(
+                    "the version {version} was that of {other:?}, and returns for {body:?} after a was deleted: a \
+                     version that starts again after a delete lets a stale condition hold"
+                )));
+            }
+            for (_, stale) in &earlier {
+                store.conflict(Batch::new().stage([put("a", "stale")?.is(stale.clone())]), FIRST).await?;
+            }
+            store.expect("a", &body).await?;
+            earlier.push((body, version));
+        }
+        store.delete("a").await?;
+    }
+    Ok(())
+}
+
 /// `Always` holds for a missing key, for other bytes and for the same bytes.
 pub(super) async fn always_creates_and_overwrites(ground: &Ground) -> Checked {
     for body in ["one", "a longer body", "", "x", "x"] {
         ground.store.put("a", body).await?;
-        ground.store.expect("a", body).await?;
+        ground.store.expect("a", body).await.rule("a put without a condition replaces what is there")?;
     }
     Ok(())
 }
@@ -85,7 +111,7 @@ pub(super) async fn always_creates_and_overwrites(ground: &Ground) -> Checked {
 pub(super) async fn deleting_what_is_not_there_succeeds(ground: &Ground) -> Checked {
     ground.store.put("b/x", "x").await?;
     for name in ["a", "b/y", "b/c/d", "e/f/g"] {
-        ground.store.delete(name).await?;
+        ground.store.delete(name).await.rule("a delete of a missing key commits")?;
     }
     ground.store.expect("b/x", "x").await?;
     ground.store.delete("b/x").await?;
@@ -98,7 +124,7 @@ pub(super) async fn a_deleted_object_is_gone(ground: &Ground) -> Checked {
         ground.store.put(name, name).await?;
     }
     ground.store.delete("a/b").await?;
-    ground.store.expect_absent("a/b").await?;
+    ground.store.expect_absent("a/b").await.rule("a/b was deleted")?;
     let left = ground.store.names("", None).await?;
     ensure!(left == ["a-b", "a/c"], "a-b and a/c are left; list finds {left:?}");
     for name in ["a/c", "a-b"] {
@@ -131,4 +157,36 @@ pub(super) async fn a_conditional_delete_holds_or_is_unsupported(ground: &Ground
     store.conflict(delete(stale())?, FIRST).await?;
     store.commit(delete(Precondition::Absent)?).await?;
     store.expect_absent("a").await
+}
+
+/// `attempt` sends a put once and returns the answer of the storage: a second copy of it is refused, although
+/// the stored bytes are those of the first one.
+pub(super) async fn an_attempt_is_not_taken_for_its_own_copy(ground: &Ground) -> Checked {
+    let store = &ground.store;
+    attempt_once(ground, put("a", "one")?.absent()).await?;
+    let first = store.expect("a", "one").await?;
+    attempt_once(ground, put("a", "two")?.is(first)).await?;
+    store.expect("a", "two").await.map(drop)
+}
+
+/// Sends an attempt that must be applied, and once more, when it must not be.
+async fn attempt_once(ground: &Ground, put: Operation) -> Checked {
+    let send = || async {
+        let answer = ground.store.backend().attempt(put.clone()).await;
+        answer.map_err(|error| Stop::error(format!("An attempt at {}", put.key()), &error))
+    };
+    let Commit::Committed(versions) = send().await? else {
+        return Err(Stop::Failed(format!(
+            "the condition of an attempt held, and it has a conflict: {put:?}"
+        )));
+    };
+    let now = ground.store.stat(put.key().as_str()).await?.map(|meta| meta.version);
+    let says = versions.get(FIRST);
+    ensure!(says == now.as_ref(), "an attempt calls {} {says:?}, stat {now:?}", put.key());
+    ensure!(
+        !matches!(send().await?, Commit::Committed(_)),
+        "a second copy of an attempt was answered as Committed: attempt returns the answer of the storage and \
+         resolves nothing"
+    );
+    Ok(())
 }

@@ -1,9 +1,11 @@
 //! Several handles of one storage, which are opened, closed and dropped.
 
+use futures::TryStreamExt;
+
 use crate::{
     Batch, Commit, ErrorKind, Outcome, Position, Precondition,
     conformance::{
-        check::{Checked, Stop, ensure, put},
+        check::{Checked, Rule, Stop, ensure, key, prefix, put},
         ground::Ground,
     },
 };
@@ -27,14 +29,15 @@ pub(super) async fn a_second_handle_sees_commits_at_once(ground: &Ground) -> Che
         let (writes, reads) =
             if number % 4 < 2 { (&ground.store, &another) } else { (&another, &ground.store) };
         let written = writes.put("shared/a", body.clone()).await?;
-        let found = reads.expect("shared/a", &body).await?;
+        let found =
+            reads.expect("shared/a", &body).await.rule("one handle put shared/a, and another reads it")?;
         ensure!(found == written, "one handle calls shared/a {written}, the other {found}");
         let name = format!("shared/new/{number}");
         writes.put(&name, body).await?;
         let names = reads.names("shared/new", None).await?;
         ensure!(names == [name.clone()], "one handle put {name}, the other lists {names:?}");
         writes.delete(&name).await?;
-        reads.expect_absent(&name).await?;
+        reads.expect_absent(&name).await.rule("one handle deleted it, and another reads it")?;
     }
     Ok(())
 }
@@ -61,7 +64,7 @@ pub(super) async fn conditions_hold_across_handles(ground: &Ground) -> Checked {
 pub(super) async fn closing_twice_is_fine(ground: &Ground) -> Checked {
     ground.store.put("a", "a").await?;
     for _ in 0..3 {
-        close(&ground.store).await?;
+        close(&ground.store).await.rule("a handle may be closed again")?;
     }
     Ok(())
 }
@@ -74,25 +77,27 @@ pub(super) async fn closing_keeps_everything(ground: &Ground) -> Checked {
     ground.store.delete("kept/1").await?;
     close(&ground.store).await?;
     let another = ground.another().await?;
+    const RULE: &str = "a close loses no commit";
     for name in names.iter().skip(2) {
-        another.expect(name, name).await?;
+        another.expect(name, name).await.rule(RULE)?;
     }
-    another.expect("kept/0", "swapped").await?;
-    another.expect_absent("kept/1").await?;
+    another.expect("kept/0", "swapped").await.rule(RULE)?;
+    another.expect_absent("kept/1").await.rule(RULE)?;
     another.put_when("kept/0", "again", Precondition::Is(version)).await?;
     another.expect("kept/0", "again").await.map(drop)
 }
 
 /// Committed objects are visible to other handles after their handle was dropped without a close.
 pub(super) async fn dropping_a_handle_keeps_everything(ground: &Ground) -> Checked {
+    const RULE: &str = "a handle that is dropped loses no commit";
     for round in 0..4 {
         let name = format!("kept/{round}");
         let shortlived = ground.another().await?;
         shortlived.put(&name, name.clone()).await?;
         shortlived.put("last", name.clone()).await?;
         drop(shortlived);
-        ground.store.expect(&name, &name).await?;
-        ground.another().await?.expect("last", &name).await?;
+        ground.store.expect(&name, &name).await.rule(RULE)?;
+        ground.another().await?.expect("last", &name).await.rule(RULE)?;
     }
     Ok(())
 }
@@ -105,7 +110,10 @@ pub(super) async fn a_closed_handle_loses_nothing(ground: &Ground) -> Checked {
     let another = ground.another().await?;
     another.expect("a", "before").await?;
     match answer {
-        Ok(Commit::Committed(_)) => another.expect("b", "behind").await.map(drop),
+        Ok(Commit::Committed(_)) => {
+            let found = another.expect("b", "behind").await.map(drop);
+            found.rule("a closed handle answered a commit as Committed")
+        }
         Ok(Commit::Conflict(conflict) | Commit::Overtaken(conflict)) => {
             Err(Stop::Failed(format!("a put without a condition met a conflict: {conflict:?}")))
         }
@@ -115,6 +123,28 @@ pub(super) async fn a_closed_handle_loses_nothing(ground: &Ground) -> Checked {
         Err(error) if error.outcome() == Outcome::Unknown => Ok(()),
         Err(_) => another.expect_absent("b").await,
     }
+}
+
+/// A closed handle goes on reading or is unavailable. It does not say that there is nothing.
+pub(super) async fn a_closed_handle_reads_the_truth_or_is_unavailable(ground: &Ground) -> Checked {
+    ground.store.put("a/b", "x").await?;
+    close(&ground.store).await?;
+    let (backend, name) = (ground.store.backend(), key("a/b")?);
+    let get = backend.get(&name).await.map(|found| found.is_some_and(|object| object.bytes == "x"));
+    let stat = backend.stat(&name).await.map(|found| found.is_some_and(|meta| meta.size == 1));
+    let list = backend.list(&prefix("a")?, None).try_collect::<Vec<_>>().await;
+    let list = list.map(|lines| lines.iter().map(|line| &line.key).eq([&name]));
+    for (what, answer) in [("get", get), ("stat", stat), ("list", list)] {
+        match answer {
+            Ok(is_true) => ensure!(is_true, "a/b was put, and {what} does not find it after a close"),
+            Err(error) if error.outcome() == Outcome::Unknown => return Err(Stop::read(what, &error)),
+            Err(error) if error.kind() == ErrorKind::Unavailable => {}
+            Err(error) => {
+                return Err(Stop::error(format!("After a close {what} may be Unavailable; it"), &error));
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn close(store: &crate::conformance::handle::Handle) -> Checked {

@@ -8,7 +8,7 @@ use tokio::task::yield_now;
 use crate::{
     Batch, Commit, Precondition,
     conformance::{
-        check::{Checked, Stop, ensure, key, prefix, put, same_bytes},
+        check::{Checked, Rule, Stop, ensure, key, prefix, put, same_bytes},
         ground::Ground,
         handle::Handle,
     },
@@ -37,7 +37,7 @@ pub(super) async fn a_commit_never_polled_never_happens(ground: &Ground) -> Chec
         yield_now().await;
     }
     ground.store.put("b", "b").await?;
-    ground.store.expect_absent("a").await
+    ground.store.expect_absent("a").await.rule("a commit that was never polled did not begin")
 }
 
 /// A commit that is dropped at any point leaves a batch that did not happen, happened, or will happen: its
@@ -86,7 +86,7 @@ async fn settle(store: &Handle, name: &str) -> Checked<bytes::Bytes> {
             return Ok(object.bytes);
         }
     }
-    Err(Stop::Failed(format!("nobody but a dropped commit swaps {name}, and it changed three times")))
+    Err(Stop::Failed(format!("only a dropped commit swaps {name}, and it changed three times")))
 }
 
 /// If some of several waiting commits are dropped, all others are answered, and so are later ones.
@@ -104,12 +104,14 @@ pub(super) async fn dropped_commits_hold_nobody_up(ground: &Ground) -> Checked {
             // Every third commit is dropped after it began to wait, between two that are kept.
             match (poll!(&mut commit), number % 3) {
                 (_, 1) => drop(commit),
-                (std::task::Poll::Ready(answer), _) => drop(answer?),
+                (std::task::Poll::Ready(answer), _) => {
+                    drop(answer.rule("a commit is answered, although others were dropped")?);
+                }
                 (std::task::Poll::Pending, _) => kept.push(commit),
             }
         }
         for answer in join_all(kept).await {
-            answer?;
+            answer.rule("a commit is answered, although others that waited with it were dropped")?;
         }
         for number in (0..24).filter(|number| number % 3 != 1) {
             ground.store.expect(&format!("own/{round}/{number}"), body(number)).await?;
@@ -129,7 +131,8 @@ pub(super) async fn a_dropped_read_changes_nothing(ground: &Ground) -> Checked {
         drop(poll_and_drop(store.backend().stat(&name), polls).await);
         drop(poll_and_drop(store.backend().list(&prefix("a")?, None).next(), polls).await);
     }
-    let found = store.expect("a/b", "x").await?;
+    let found = store.expect("a/b", "x").await.rule("reads that were dropped change nothing")?;
     ensure!(found == version, "reading gave a/b another version");
-    store.put_when("a/b", "y", Precondition::Is(version)).await.map(drop)
+    let swapped = store.put_when("a/b", "y", Precondition::Is(version)).await.map(drop);
+    swapped.rule("reads that were dropped stop no commit")
 }

@@ -5,7 +5,7 @@ use futures::StreamExt;
 use crate::{
     Batch, Key, Listed,
     conformance::{
-        check::{Checked, Stop, delete, ensure, key, prefix},
+        check::{Checked, Rule, Stop, delete, ensure, key, prefix},
         ground::Ground,
     },
 };
@@ -28,6 +28,9 @@ pub(super) async fn lines_come_in_the_order_of_their_bytes(ground: &Ground) -> C
     }
     let lines = ground.store.list("", None).await?;
     let names: Vec<&str> = lines.iter().map(|line| line.key.as_str()).collect();
+    let mut in_order = names.clone();
+    in_order.sort_unstable();
+    ensure!(names == in_order, "list does not come in the byte order of the keys: {names:?}");
     ensure!(names == TRICKY, "{TRICKY:?} were put; list finds {names:?}");
     for Listed { key, size, .. } in &lines {
         ensure!(*size == key.as_str().len() as u64, "{key} has as many bytes as its name; list says {size}");
@@ -42,7 +45,37 @@ pub(super) async fn a_prefix_ends_at_a_slash(ground: &Ground) -> Checked {
         let folder = prefix(below)?;
         let expected: Vec<Key> = keys(&TRICKY)?.into_iter().filter(|key| folder.contains(key)).collect();
         let found: Vec<Key> = ground.store.list(below, None).await?.into_iter().map(|it| it.key).collect();
-        ensure!(found == expected, "below {below:?} stand {expected:?}; list finds {found:?}");
+        ensure!(
+            found == expected,
+            "a prefix ends at its slash: below {below:?} are {expected:?}; list finds {found:?}"
+        );
+    }
+    Ok(())
+}
+
+/// A prefix is compared byte by byte. It is no pattern in which `_` or `.` stands for other characters, it is
+/// not searched for inside of keys, and its letters keep their case.
+pub(super) async fn a_prefix_is_no_pattern(ground: &Ground) -> Checked {
+    let store = &ground.store;
+    let folders = ["a-b", "a.b", "a0b", "a_b", "aab", "ab", "axb", "z/a_b", "z/axb"];
+    for folder in folders {
+        store.put(&format!("{folder}/1"), folder).await?;
+    }
+    for folder in folders {
+        let found = store.names(folder, None).await?;
+        ensure!(
+            found == [format!("{folder}/1")],
+            "the only key below {folder:?} is {folder}/1; list finds {found:?}: a prefix is compared byte by byte \
+             and is no pattern"
+        );
+    }
+    // Some disks do not distinguish letters by their case. There, get finds the object as well.
+    if store.get("A_B/1").await?.is_none() {
+        let found = store.names("A_B", None).await?;
+        ensure!(
+            found.is_empty(),
+            "get finds no A_B/1, and list below A_B finds {found:?}: the letters of a prefix keep their case"
+        );
     }
     Ok(())
 }
@@ -52,7 +85,7 @@ pub(super) async fn a_prefix_without_objects_is_empty(ground: &Ground) -> Checke
     ground.store.fill(&["a/b".to_owned(), "c".to_owned()]).await?;
     for below in ["x", "x/y", "a/b", "a/b/c", "c", "a/x", "a/b-c"] {
         let found = ground.store.names(below, None).await?;
-        ensure!(found.is_empty(), "nothing stands below {below:?}; list finds {found:?}");
+        ensure!(found.is_empty(), "nothing is below {below:?}; list finds {found:?}");
     }
     Ok(())
 }
@@ -70,9 +103,10 @@ pub(super) async fn after_is_exclusive_wherever_it_stands(ground: &Ground) -> Ch
             let wanted = all.iter().filter(|key| folder.contains(key) && **key > last);
             let expected: Vec<&str> = wanted.map(Key::as_str).collect();
             let found = ground.store.names(below, Some(after)).await?;
+            ensure!(!found.iter().any(|it| it == after), "list after {after:?} begins with {after:?} itself");
             ensure!(
                 found == expected,
-                "below {below:?} behind {after:?} stand {expected:?}; list finds {found:?}"
+                "below {below:?} after {after:?} are {expected:?}; list finds {found:?}"
             );
         }
     }
@@ -112,6 +146,8 @@ pub(super) async fn thousands_are_listed_whole(ground: &Ground) -> Checked {
     Ok(())
 }
 
+const OPEN: &str = "a commit happens while a listing is open";
+
 /// Deleting listed objects while the listing goes on neither hides nor repeats later ones.
 pub(super) async fn deleting_what_was_listed_hides_nothing(ground: &Ground) -> Checked {
     let names = thousands();
@@ -123,7 +159,7 @@ pub(super) async fn deleting_what_was_listed_hides_nothing(ground: &Ground) -> C
             lines.into_iter().collect::<Result<_, _>>().map_err(|error| Stop::error("list", &error))?;
         let seen: Vec<String> = lines.iter().map(|line| line.key.to_string()).collect();
         let deletes = seen.iter().map(|name| delete(name)).collect::<Checked<Vec<_>>>()?;
-        ground.store.commit(Batch::new().stage(deletes)).await?;
+        ground.store.commit(Batch::new().stage(deletes)).await.rule(OPEN)?;
         found.extend(seen);
     }
     same_names(&found, &names)?;
@@ -146,9 +182,9 @@ pub(super) async fn what_comes_meanwhile_disturbs_nothing(ground: &Ground) -> Ch
             // the one before.
             for name in [format!("{}-new", line.key), "many/-".to_owned(), format!("many/9/{}", found.len())]
             {
-                ground.store.put(&name, "new").await?;
+                ground.store.put(&name, "new").await.rule(OPEN)?;
             }
-            ground.store.delete("many/-").await?;
+            ground.store.delete("many/-").await.rule(OPEN)?;
         }
         found.push(line.key.to_string());
     }
@@ -165,7 +201,10 @@ pub(super) async fn a_listing_dropped_midway_changes_nothing(ground: &Ground) ->
         ground.store.first_names("", None, most).await?;
     }
     let found = ground.store.names("", None).await?;
-    ensure!(found == TRICKY, "{TRICKY:?} are there; list finds {found:?}");
+    ensure!(
+        found == TRICKY,
+        "a listing that was dropped changes no other: {TRICKY:?} are there; list finds {found:?}"
+    );
     Ok(())
 }
 
@@ -181,6 +220,6 @@ fn same_names(found: &[String], expected: &[String]) -> Checked {
         return Err(Stop::Failed(format!("list finds {found} where {expected} comes next")));
     }
     let (has, wants) = (found.len(), expected.len());
-    ensure!(has == wants, "list finds {has} keys of {wants}");
+    ensure!(has == wants, "list ends with {has} keys of {wants}");
     Ok(())
 }

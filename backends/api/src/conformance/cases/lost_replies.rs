@@ -13,9 +13,13 @@ use crate::{
 /// last write.
 fn fits(answer: &crate::Result<Commit>, happened: bool) -> Checked {
     match answer {
-        Ok(Commit::Committed(_)) => ensure!(happened, "answered Committed, and it is not there"),
+        Ok(Commit::Committed(_)) => {
+            ensure!(happened, "a commit whose reply was lost was answered as Committed, and it is not there")
+        }
         Ok(Commit::Conflict(conflict) | Commit::Overtaken(conflict)) => {
-            return Err(Stop::Failed(format!("nobody else was at work, and it met {conflict:?}")));
+            return Err(Stop::Failed(format!(
+                "no other client wrote, and a commit whose reply was lost is called a conflict, which is with its own first copy: {conflict:?}"
+            )));
         }
         Err(error) if error.outcome() != Outcome::Unknown && happened => {
             return Err(Stop::error("It is there, and a commit", error));

@@ -2,12 +2,14 @@
 
 mod batches;
 mod conditions;
+mod failures;
 mod handles;
 mod interruption;
 mod keys;
 mod listing;
 mod lost_replies;
 mod nesting;
+mod polling;
 mod racing;
 mod reads;
 mod visibility;
@@ -49,15 +51,18 @@ pub(super) const CASES: &[Case] = cases! {
         is_swaps_the_version_it_names,
         is_refuses_a_version_that_was_replaced,
         is_refuses_a_key_that_is_not_there,
+        a_version_never_returns_for_other_bytes,
         always_creates_and_overwrites,
         deleting_what_is_not_there_succeeds,
         a_deleted_object_is_gone,
         a_conditional_delete_holds_or_is_unsupported,
+        an_attempt_is_not_taken_for_its_own_copy,
     }
     batches {
         an_empty_batch_commits,
         an_empty_stage_keeps_its_number,
         every_operation_of_every_stage_happens,
+        versions_have_a_place_for_every_operation,
         a_wide_stage_happens_whole,
         a_conflict_names_its_operation,
         a_conflict_in_the_first_stage_stops_the_others,
@@ -82,6 +87,7 @@ pub(super) const CASES: &[Case] = cases! {
     listing {
         lines_come_in_the_order_of_their_bytes,
         a_prefix_ends_at_a_slash,
+        a_prefix_is_no_pattern,
         a_prefix_without_objects_is_empty,
         after_is_exclusive_wherever_it_stands,
         page_by_page_equals_whole,
@@ -92,7 +98,9 @@ pub(super) const CASES: &[Case] = cases! {
     }
     visibility {
         a_later_stage_is_never_seen_without_the_earlier_ones,
+        an_atomic_batch_is_never_seen_in_part,
         an_object_is_never_seen_torn_or_older_than_answered,
+        a_version_is_read_with_its_own_bytes,
         a_swapped_object_is_always_listed,
     }
     racing {
@@ -105,6 +113,9 @@ pub(super) const CASES: &[Case] = cases! {
         transfers_between_two_keys_keep_the_sum,
         a_chain_of_records_has_no_gap,
     }
+    polling {
+        a_durable_commit_does_not_work_on_the_polling_thread,
+    }
     interruption {
         a_commit_never_polled_never_happens,
         a_dropped_commit_leaves_the_old_or_the_new,
@@ -116,6 +127,11 @@ pub(super) const CASES: &[Case] = cases! {
         a_swap_without_reply_is_no_conflict_with_itself,
         a_batch_without_reply_keeps_its_order,
     }
+    failures {
+        a_commit_that_fails_before_its_point_is_not_confirmed,
+        a_commit_that_fails_after_its_point_is_not_denied,
+        a_failed_read_is_an_error_and_never_unknown,
+    }
     handles {
         capabilities_stay,
         a_second_handle_sees_commits_at_once,
@@ -124,5 +140,6 @@ pub(super) const CASES: &[Case] = cases! {
         closing_keeps_everything,
         dropping_a_handle_keeps_everything,
         a_closed_handle_loses_nothing,
+        a_closed_handle_reads_the_truth_or_is_unavailable,
     }
 };

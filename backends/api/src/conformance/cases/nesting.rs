@@ -6,7 +6,7 @@
 use crate::{
     Batch, Commit, Outcome,
     conformance::{
-        check::{Checked, Stop, ensure, put},
+        check::{Checked, Rule, Stop, ensure, put},
         ground::Ground,
         handle::Handle,
     },
@@ -16,7 +16,7 @@ use crate::{
 pub(super) async fn a_name_may_become_a_folder_and_back(ground: &Ground) -> Checked {
     for turn in ["first", "second"] {
         for name in ["a/b/c/d", "a", "a/b", "a/b/c"] {
-            ground.store.put(name, turn).await?;
+            ground.store.put(name, turn).await.rule("a name is free once all keys below it were deleted")?;
             ground.store.expect(name, turn).await?;
             ground.store.delete(name).await?;
             ground.store.expect_absent(name).await?;
@@ -33,7 +33,8 @@ pub(super) async fn a_folder_goes_with_its_last_object(ground: &Ground) -> Check
     ground.store.delete("a/b/1").await?;
     ground.store.expect("a/b/2", "a/b/2").await?;
     ground.store.delete("a/b/2").await?;
-    ground.store.put("a/b", "now an object").await?;
+    let put = ground.store.put("a/b", "now an object").await;
+    put.rule("a name is free once all keys below it were deleted")?;
     ground.store.expect("a/c", "a/c").await?;
     let names = ground.store.names("", None).await?;
     ensure!(names == ["a/b", "a/c"], "a/b and a/c are there; list finds {names:?}");
@@ -52,7 +53,7 @@ pub(super) async fn an_object_survives_a_key_below_it(ground: &Ground) -> Checke
         if put_or_refused(store, name).await? {
             store.delete(name).await?;
         }
-        store.expect("a", "the object").await?;
+        store.expect("a", "the object").await.rule("a put below an object leaves the object")?;
     }
     Ok(())
 }
@@ -65,13 +66,13 @@ pub(super) async fn objects_survive_a_key_above_them(ground: &Ground) -> Checked
         store.put(name, name).await?;
     }
     for above in ["a", "a/b"] {
-        store.expect_absent(above).await?;
+        store.expect_absent(above).await.rule("a name with keys below it is no object")?;
         store.delete(above).await?;
         if put_or_refused(store, above).await? {
             store.delete(above).await?;
         }
         for name in names {
-            store.expect(name, name).await?;
+            store.expect(name, name).await.rule("a put above objects leaves them")?;
         }
         let found = store.names("", None).await?;
         ensure!(found == names, "{names:?} are there; list finds {found:?}");

@@ -3,7 +3,7 @@
 use crate::{
     Batch, Position,
     conformance::{
-        check::{Checked, delete, ensure, numbered_body, put, same_bytes},
+        check::{Checked, Rule, delete, ensure, numbered_body, put, same_bytes},
         ground::Ground,
     },
 };
@@ -15,7 +15,7 @@ pub(super) async fn an_absent_key_is_none(ground: &Ground) -> Checked {
     }
     ground.store.put("a/x", "x").await?;
     for name in ["a", "a/b", "a/b/c/d", "a/x-"] {
-        ground.store.expect_absent(name).await?;
+        ground.store.expect_absent(name).await.rule("a name with keys below it is no object")?;
     }
     Ok(())
 }
@@ -35,7 +35,11 @@ pub(super) async fn what_was_put_comes_back(ground: &Ground) -> Checked {
         ground.store.put(name, body.to_vec()).await?;
     }
     for (name, body) in bodies {
-        ground.store.expect(name, body).await?;
+        let rule = match body {
+            [] => "an object without bytes is an object",
+            _ => "bytes are returned unchanged, also if they are no text",
+        };
+        ground.store.expect(name, body).await.rule(rule)?;
     }
     Ok(())
 }
@@ -81,7 +85,8 @@ pub(super) async fn versions_differ_where_bytes_differ(ground: &Ground) -> Check
         let twin = versions.iter().position(|earlier| *earlier == version);
         ensure!(
             twin.is_none(),
-            "bodies {twin:?} and {} differ, and both are called {version}",
+            "bodies {} and {} differ, and both have the version {version}",
+            twin.unwrap_or_default(),
             versions.len()
         );
         versions.push(version);
@@ -89,21 +94,23 @@ pub(super) async fn versions_differ_where_bytes_differ(ground: &Ground) -> Check
     Ok(())
 }
 
+const VISIBLE: &str = "a commit that was answered is visible to every later read";
+
 /// A read after the answer of a commit sees what it put or removed.
 pub(super) async fn a_write_is_read_by_whoever_asks_afterwards(ground: &Ground) -> Checked {
     for number in 0..20 {
         let body = number.to_string();
         let batch = Batch::new().stage([put("a", body.clone())?, put("b/c", body.clone())?]);
         let versions = ground.store.commit(batch).await?;
-        let object = ground.store.read("a").await?;
-        same_bytes("a", &object.bytes, body.as_bytes())?;
+        let object = ground.store.read("a").await.rule(VISIBLE)?;
+        same_bytes("a", &object.bytes, body.as_bytes()).rule(VISIBLE)?;
         let committed = versions.get(Position { stage: 0, operation: 0 });
         let found = &object.meta.version;
         ensure!(committed == Some(found), "commit calls a {committed:?}, get {found}");
         let names = ground.store.names("", None).await?;
         ensure!(names == ["a", "b/c"], "a and b/c were put; list finds {names:?}");
         ground.store.commit(Batch::new().stage([delete("b/c")?])).await?;
-        ground.store.expect_absent("b/c").await?;
+        ground.store.expect_absent("b/c").await.rule("b/c was deleted")?;
         let names = ground.store.names("", None).await?;
         ensure!(names == ["a"], "b/c was deleted; list finds {names:?}");
     }

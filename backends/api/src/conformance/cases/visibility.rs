@@ -11,7 +11,7 @@ use tokio::task::yield_now;
 use crate::{
     Batch,
     conformance::{
-        check::{Checked, ensure, number_of, numbered_body, put, same_bytes},
+        check::{Checked, Rule, Stop, ensure, number_of, numbered_body, put, same_bytes},
         ground::Ground,
         handle::Handle,
         together::together,
@@ -77,7 +77,7 @@ pub(super) async fn a_later_stage_is_never_seen_without_the_earlier_ones(ground:
                 // The last stage is read first: anything that is read later can only be newer.
                 for name in STAGES.iter().rev() {
                     let number = number_of(name, &store.read(name).await?.bytes)?;
-                    ensure!(number >= at_least, "a later stage is at {at_least}, and {name} at {number}");
+                    ensure!(number >= at_least, "a reader saw a later stage of batch {at_least}, and then {name}, an earlier one, of batch {number}");
                     at_least = number;
                     yield_now().await;
                 }
@@ -95,6 +95,97 @@ pub(super) async fn a_later_stage_is_never_seen_without_the_earlier_ones(ground:
     together([writer(writes.clone(), progress.clone(), batch), reader(writes), reader(reads)]).await.map(drop)
 }
 
+/// A reader that has read one object of an atomic batch finds all others of it, in whatever order it reads.
+pub(super) async fn an_atomic_batch_is_never_seen_in_part(ground: &Ground) -> Checked {
+    const NAMES: [&str; 3] = ["first", "second", "third"];
+    if !ground.store.capabilities().atomic_batch {
+        return Err(Stop::Skipped("no atomic_batch".to_owned()));
+    }
+    let batch = |number: usize| {
+        let body = |name: &str| put(name, number.to_string());
+        let [first, second, third] = NAMES;
+        Ok(Batch::new().stage([body(first)?, body(second)?]).stage([body(third)?]))
+    };
+    let [writes, reads] = ground.both().await?;
+    writes.commit(batch(0)?).await?;
+    let progress = Arc::new(Progress::default());
+    let reader = |store: Handle| {
+        let progress = progress.clone();
+        async move {
+            for round in 0_usize.. {
+                let last_look = progress.is_through();
+                let (mut at_least, mut seen) = (0, "");
+                for name in NAMES.iter().cycle().skip(round % NAMES.len()).take(NAMES.len()) {
+                    let number = number_of(name, &store.read(name).await?.bytes)?;
+                    ensure!(
+                        number >= at_least,
+                        "an atomic batch was seen in part: {seen} is that of batch {at_least}, and {name}, which \
+                         was read later, that of batch {number}"
+                    );
+                    (at_least, seen) = (number, name);
+                    yield_now().await;
+                }
+                if last_look {
+                    break;
+                }
+            }
+            Ok(())
+        }
+        .boxed()
+    };
+    together([writer(writes.clone(), progress.clone(), batch), reader(writes), reader(reads)]).await.map(drop)
+}
+
+/// A read gives bytes and the version of exactly these bytes, also while they are replaced: it reads both at
+/// once.
+pub(super) async fn a_version_is_read_with_its_own_bytes(ground: &Ground) -> Checked {
+    let [writes, reads] = ground.both().await?;
+    let first = writes.put("a", "0").await?;
+    let progress = Arc::new(Progress::default());
+    let reader = |store: Handle| {
+        let progress = progress.clone();
+        async move {
+            let mut found = Vec::new();
+            loop {
+                let last_look = progress.is_through();
+                let object = store.read("a").await?;
+                found.push((number_of("a", &object.bytes)?, object.meta.version));
+                if last_look {
+                    return Ok(found);
+                }
+                yield_now().await;
+            }
+        }
+        .boxed()
+    };
+    let versions = {
+        let (writes, progress) = (writes.clone(), progress.clone());
+        async move {
+            let mut versions = vec![(0, first)];
+            for number in 1..=WRITES {
+                progress.begun.store(number, Ordering::SeqCst);
+                versions.push((number, writes.put("a", number.to_string()).await?));
+                progress.answered.store(number, Ordering::SeqCst);
+                for _ in 0..=number % 2 {
+                    yield_now().await;
+                }
+            }
+            Ok(versions)
+        }
+        .boxed()
+    };
+    let mut answers = together([versions, reader(writes), reader(reads.clone()), reader(reads)]).await?;
+    let versions = answers.remove(0);
+    for (number, version) in answers.into_iter().flatten() {
+        let own = versions.iter().find(|(_, it)| *it == version).map(|(number, _)| number);
+        ensure!(
+            own == Some(&number),
+            "get gave the bytes of write {number} with the version of write {own:?}: it must read both at once"
+        );
+    }
+    Ok(())
+}
+
 /// A reader finds one write completely, never a mixture, a part or a gap, and none older than the last
 /// answered one.
 pub(super) async fn an_object_is_never_seen_torn_or_older_than_answered(ground: &Ground) -> Checked {
@@ -110,7 +201,8 @@ pub(super) async fn an_object_is_never_seen_torn_or_older_than_answered(ground: 
                 let object = store.read("big").await?;
                 let begun = progress.begun.load(Ordering::SeqCst);
                 let number = number_of("big", &object.bytes)?;
-                same_bytes("big", &object.bytes, &numbered_body(number, most))?;
+                let whole = same_bytes("big", &object.bytes, &numbered_body(number, most));
+                whole.rule("a reader sees a write whole")?;
                 let possible = (answered..=begun).contains(&number);
                 ensure!(possible, "read {number} of big, where {answered} to {begun} could be there");
                 if answered == WRITES {
@@ -142,7 +234,10 @@ pub(super) async fn a_swapped_object_is_always_listed(ground: &Ground) -> Checke
             loop {
                 let last_look = progress.is_through();
                 let found = store.names("list", None).await?;
-                ensure!(found == NAMES, "{NAMES:?} are there all the time; list finds {found:?}");
+                ensure!(
+                    found == NAMES,
+                    "an object that is replaced is always listed: {NAMES:?} are there; list finds {found:?}"
+                );
                 if last_look {
                     return Ok(());
                 }
