@@ -26,7 +26,36 @@ use crate::{
 /// # What an implementer must guarantee
 /// All of the above; that a handle may be used from many tasks at once; that no method blocks the thread on
 /// which it is polled; and that every bit of [`Capabilities`] that it sets holds on every path. The
-/// `conformance` suite checks what can be checked from outside.
+/// `conformance` suite checks what can be checked from outside, and says what cannot.
+///
+/// # The runtime
+/// A store calls the asynchronous methods in a tokio runtime, of one thread or of several. An implementer may
+/// use `tokio::spawn` and `tokio::task::spawn_blocking`, but nothing that needs several threads
+/// (`block_in_place`). A store itself needs neither the timers nor the I/O of the runtime: a backend that does
+/// says so in its documentation. The other methods and `drop` may also run outside of a runtime.
+///
+/// Work that waits, such as that of a synchronous database driver, or for a lock that is held during such
+/// work, belongs into `spawn_blocking`. A lock of `std` that is held for a moment may be taken anywhere. The
+/// suite notices a durable commit that is complete at its first poll every time; it cannot see reads that
+/// block.
+///
+/// # Keys in a database
+/// Keys are equal, and come in order, by their bytes. For a database this is a property of the column:
+/// `COLLATE "C"` in PostgreSQL, `BINARY` in SQLite (its default), and `VARBINARY` or the collation
+/// `utf8mb4_bin` in MySQL, whose default ignores case. The keys below the prefix `a` are those from `a/` up to
+/// but without `a0`, since `0` is the byte after `/`. `LIKE` does not do: `_` matches every character, and in
+/// SQLite and MySQL letters match in either case.
+///
+/// `a` and `a/b` never exist together, and a caller never asks for it. A storage with folders refuses the
+/// second one as [`crate::ErrorKind::InvalidInput`], which did not happen, and leaves the first one. A storage
+/// without folders may accept both, as two objects. `a` is not found because `a/b` exists, nor `a/b` because
+/// `a` does.
+///
+/// # Racing commits
+/// They are waited for, or answered as a conflict: exactly those that meet a condition that does not hold.
+/// [`crate::ErrorKind::Busy`] is not the answer to a race, but to a wait that has used up the backend's
+/// patience, and no commit is answered with a deadlock or a transaction that could not be serialized. There
+/// the backend repeats its transaction, with its conditions. See `docs/decisions/racing-commits-wait.md`.
 ///
 /// # Few methods are required
 /// A backend has five: [`inner`](Self::inner), `capabilities`, `get`, `list` and `commit`. The others have a
@@ -135,7 +164,8 @@ pub trait StorageBackend: Debug + Send + Sync + 'static {
     /// object.
     ///
     /// # Errors
-    /// The object may exist but could not be read. The kind tells whether a retry makes sense.
+    /// The object may exist but could not be read: what could not be read is never "none". The kind tells
+    /// whether a retry makes sense, and the outcome is [`crate::Outcome::NotApplied`], as that of every read.
     async fn get(&self, key: &Key) -> Result<Option<Object>>;
 
     /// As [`get`](Self::get) without the bytes. By default it reads them and drops them. That is right for
@@ -177,6 +207,9 @@ pub trait StorageBackend: Debug + Send + Sync + 'static {
     ///   read a part of the batch reads all of it from then on.
     /// - Dropping the future: see above.
     ///
+    /// A batch whose conditions hold waits for other commits instead of failing. How long it waits at most is
+    /// the backend's patience, which its options set and the caller does not.
+    ///
     /// An implementer calls [`Batch::check`] first, so that every backend refuses the same batches.
     ///
     /// # Errors
@@ -202,6 +235,11 @@ pub trait StorageBackend: Debug + Send + Sync + 'static {
     /// except those that [`waiting`](Self::waiting) lists, and nothing of this handle runs in the background.
     /// Idempotent. Later calls may work or fail as [`crate::ErrorKind::Unavailable`], but never lose data.
     /// Committed data is durable without this call.
+    ///
+    /// In an embedded database with a write-ahead log, what a person copies is the file. `close` brings the
+    /// log into it (SQLite: `PRAGMA wal_checkpoint(TRUNCATE)`), as far as other handles allow: their writes
+    /// and open reads may keep a log, and that is no error. With a database server there is nothing to bring
+    /// anywhere. The suite checks that a close loses nothing, not that the file is whole by itself.
     ///
     /// # Errors
     /// The work could not be completed; no committed data is lost. The next process that opens the storage

@@ -31,7 +31,9 @@ pub enum ErrorKind {
     Missing,
     /// Permissions, credentials or a read-only medium forbid it.
     Denied,
-    /// Another client holds the storage for longer than the caller would wait. Try again later.
+    /// Another client holds the storage for longer than the backend's patience, which its options set. The
+    /// backend has waited that long, and the commit was not begun. So a store does not repeat it, and tells
+    /// its own caller, who may try again later.
     Busy,
     /// No space, quota or descriptors are left. Make room and try again.
     Exhausted,
@@ -63,6 +65,12 @@ pub enum Outcome {
     },
     /// Any part of it may have happened, may still happen, or may be undone by a crash. Read before any
     /// decision.
+    ///
+    /// The kind says why it is not known: mostly [`ErrorKind::Unavailable`], [`ErrorKind::Io`] or
+    /// [`ErrorKind::Exhausted`], and others if a later step failed with them, for example
+    /// [`ErrorKind::Denied`] when the reply was lost and the repeated request refused. It is never
+    /// [`ErrorKind::Busy`], [`ErrorKind::Unsupported`] or [`ErrorKind::Incompatible`], and what
+    /// [`crate::Batch::check`] refuses is not unknown either: these say that the commit was not begun.
     Unknown,
 }
 

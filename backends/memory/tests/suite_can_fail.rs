@@ -83,6 +83,11 @@ const FAULTS: &[(Fault, &[&str], &str)] = &[
         "a put below an object leaves the object",
     ),
     (
+        Fault::NeighboursAreAnIoError,
+        &["nesting::an_object_survives_a_key_below_it", "nesting::objects_survive_a_key_above_them"],
+        "a put of a/b, which is accepted or refused as InvalidInput (NotApplied)",
+    ),
+    (
         Fault::ListsByFolder,
         &["listing::lines_come_in_the_order_of_their_bytes"],
         "list does not come in the byte order of the keys",

@@ -62,6 +62,11 @@ impl Faulty {
                 }
                 self.objects.commit(batch).await
             }
+            Fault::NeighboursAreAnIoError => {
+                let io =
+                    |error: Error| Error::not_applied(ErrorKind::Io, "Is a directory").with_source(error);
+                self.objects.commit(batch).await.map_err(io)
+            }
             Fault::IgnoresAbsent => self.ignoring(&batch, |when| *when == Precondition::Absent).await,
             Fault::IgnoresIs => self.ignoring(&batch, |when| matches!(when, Precondition::Is(_))).await,
             Fault::RefusesEveryIs => {

@@ -54,6 +54,8 @@ pub(crate) enum Fault {
     LeavesEmptyFolders,
     /// An object below or above the one put has to go.
     MakesRoom,
+    /// An object below or above another one is an error of the storage.
+    NeighboursAreAnIoError,
 
     // Listings.
     /// Folder by folder, as a walk finds them, not by the bytes of the key.

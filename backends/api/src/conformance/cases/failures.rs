@@ -99,10 +99,7 @@ fn agrees(answer: &crate::Result<Commit>, found: Found, atomic: bool) -> Checked
 /// Kinds that mean "not begun" do not go with an unknown outcome.
 fn check_kind(error: &Error) -> Checked {
     let kind = error.kind();
-    let not_begun = matches!(
-        kind,
-        ErrorKind::InvalidInput | ErrorKind::Unsupported | ErrorKind::Busy | ErrorKind::Incompatible
-    );
+    let not_begun = matches!(kind, ErrorKind::Unsupported | ErrorKind::Busy | ErrorKind::Incompatible);
     ensure!(
         !not_begun || error.outcome() != Outcome::Unknown,
         "a failed commit is {kind:?}, which means that it was not begun, and its outcome is Unknown: {error}"

@@ -1,10 +1,10 @@
 //! A name may be an object and later a folder, and a request for both at once does no harm.
 //!
-//! Callers must not keep `a` beside `a/b`. A storage with folders must refuse it; one without may accept
-//! both.
+//! Callers must not keep `a` beside `a/b`. A storage with folders must refuse it as `InvalidInput`; one
+//! without may accept both.
 
 use crate::{
-    Batch, Commit, Outcome,
+    Batch, Commit, ErrorKind, Outcome,
     conformance::{
         check::{Checked, Rule, Stop, ensure, put},
         ground::Ground,
@@ -91,8 +91,10 @@ async fn put_or_refused(store: &Handle, name: &str) -> Checked<bool> {
         Ok(Commit::Conflict(conflict) | Commit::Overtaken(conflict)) => {
             Err(Stop::Failed(format!("a put without a condition met a conflict: {conflict:?}")))
         }
-        Err(error) if error.outcome() == Outcome::Unknown => {
-            Err(Stop::error(format!("a put of {name}, which can be refused for sure,"), &error))
+        Err(error) if error.outcome() == Outcome::Unknown || error.kind() != ErrorKind::InvalidInput => {
+            let wanted =
+                format!("a put of {name}, which is accepted or refused as InvalidInput (NotApplied),");
+            Err(Stop::error(wanted, &error))
         }
         Err(_) => {
             store.expect_absent(name).await?;
