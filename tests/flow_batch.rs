@@ -4,7 +4,7 @@
 mod flow_support;
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use flow_support::{Oops, TestTimer, pause, run};
@@ -88,6 +88,7 @@ struct Counts {
     under_way: AtomicUsize,
     most_under_way: AtomicUsize,
     done: AtomicUsize,
+    attempt_in_post: AtomicU32,
     /// The items, in the order in which they began.
     order: Mutex<Vec<u64>>,
 }
@@ -152,8 +153,9 @@ impl BatchNode<Vec<u64>, Oops> for Doubles {
         state: &mut Vec<u64>,
         _: Vec<u64>,
         outputs: Vec<u64>,
-        _: Visit<'_>,
+        visit: Visit<'_>,
     ) -> Result<Action, Oops> {
+        self.counts.attempt_in_post.store(visit.attempt(), Ordering::Relaxed);
         *state = outputs;
         Ok(Action::DEFAULT)
     }
@@ -247,11 +249,12 @@ async fn an_error_among_parallel_items_cancels_the_siblings() {
 #[tokio::test(start_paused = true)]
 async fn every_parallel_item_counts_its_own_attempts() {
     let retry = Retry::attempts(3);
-    let node = Doubles { retry, failing: vec![(1, 2), (2, 2), (3, 2)], ..doubles(3) };
-    let mut state = vec![1, 2, 3];
+    let node = Doubles { retry, failing: vec![(1, 2), (2, 2), (3, 1)], ..doubles(3) };
+    let (counts, mut state) = (node.counts, vec![1, 2, 3]);
     let outcome = alone(node).run(&mut state, &run()).await.unwrap();
-    assert_eq!(state, [2, 4, 6], "each succeeds at its third attempt");
-    assert_eq!(outcome.trace.steps[0].attempts, 9);
+    assert_eq!(state, [2, 4, 6], "two succeed at their third attempt, one at its second");
+    assert_eq!(outcome.trace.steps[0].attempts, 8);
+    assert_eq!(counts.attempt_in_post.load(Ordering::Relaxed), 3, "the largest of them");
 }
 
 #[tokio::test(start_paused = true)]

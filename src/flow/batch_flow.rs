@@ -67,8 +67,8 @@ where
     ///
     /// `fork` makes the state of a pass from the state before the batch flow, so no pass sees what another
     /// one did. After all passes `join` merges their states into it, in the order of the sets; the result
-    /// does not depend on which pass was faster. An error or a cancellation drops the passes under way, and
-    /// the state remains as it was.
+    /// does not depend on which pass was faster. An error or a cancellation drops the passes under way, even
+    /// within a `post`, and the state remains as it was.
     ///
     /// The passes overlap while they wait. They all run in the task that runs the flow.
     #[must_use]

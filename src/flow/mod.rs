@@ -151,10 +151,10 @@ use trace::{Attempts, Recorder};
 /// # Cancellation
 ///
 /// A cancelled run ends with [`Cause::Cancelled`]. The token is checked before every step and every attempt.
-/// It interrupts `exec`, `exec_fallback` and the waits between attempts by dropping them; `prep` and `post`
-/// run to completion. An `exec` whose result is ready is not discarded: its `post` runs, and the run stops
-/// after it, or succeeds if that was the last step. A batch node needs the results of all its items for that;
-/// an incomplete set of results is lost.
+/// It interrupts `exec`, `exec_fallback` and the waits between attempts by dropping them; `prep`, `post`
+/// and nodes that only act run to completion. An `exec` whose result is ready is not discarded: its `post`
+/// runs, and the run stops after it, or succeeds if that was the last step. A batch node needs the results of
+/// all its items for that; an incomplete set of results is lost.
 ///
 /// So a cancelled run leaves the state of its last complete step. Effects that a dropped `exec` began outside
 /// of the program may or may not have happened. Dropping the future of [`run`](Self::run) has the same

@@ -98,7 +98,8 @@ where
         ready(Err(failure))
     }
 
-    /// Writes the result into the state and chooses the action. Never interrupted.
+    /// Writes the result into the state and chooses the action. Never interrupted, unless it is in a pass with
+    /// a state of its own that is dropped: see [`BatchFlow::concurrency`](super::BatchFlow::concurrency).
     fn post(
         &self,
         state: &mut S,
