@@ -326,6 +326,11 @@ const FAULTS: &[(Fault, &[&str], &str)] = &[
         "it blocked the thread that polled it",
     ),
     (
+        Fault::ReadsOnItsThread,
+        &["polling::no_call_works_on_the_polling_thread"],
+        r#"these calls worked on the thread that polled them, and blocked it: ["get", "stat""#,
+    ),
+    (
         Fault::BeginsAtTheCall,
         &["interruption::a_commit_never_polled_never_happens"],
         "a commit that was never polled did not begin",
