@@ -150,8 +150,8 @@ pub(crate) enum Fault {
     SwapsThroughAGap,
     /// A commit is refused as busy while another one is under way.
     BusyInCompany,
-    /// A commit fails as an error of the database while another one is under way: a deadlock, or a transaction
-    /// that could not be serialized.
+    /// A commit fails as an error of the database while another one is under way: a deadlock, or a
+    /// transaction that could not be serialized.
     FailsInCompany,
     /// A commit works on the thread that polls it.
     BlocksItsThread,

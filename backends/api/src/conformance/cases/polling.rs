@@ -1,8 +1,9 @@
 //! A backend does not block the thread on which it is polled.
 //!
-//! Without a clock and without the help of the harness, blocking is visible in one place only: a commit that is durable must have waited for a
-//! disk or a server. If it is complete at its first poll, the thread that polled it did the waiting. A commit
-//! that another thread works on may be complete by chance, but not every time.
+//! Without a clock and without the help of the harness, blocking is visible in one place only: a commit that
+//! is durable must have waited for a disk or a server. If it is complete at its first poll, the thread that
+//! polled it did the waiting. A commit that another thread works on may be complete by chance, but not every
+//! time.
 //!
 //! Reads that block are not visible that way (a backend may answer from memory at the first poll), nor a
 //! commit that blocks after it has waited for something else. For these the harness lets the suite watch on
