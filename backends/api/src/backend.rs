@@ -31,8 +31,8 @@ use crate::{
 /// # The runtime
 /// A store calls the asynchronous methods in a tokio runtime, of one thread or of several. An implementer may
 /// use `tokio::spawn` and `tokio::task::spawn_blocking`, but nothing that needs several threads
-/// (`block_in_place`). A store itself needs neither the timers nor the I/O of the runtime: a backend that does
-/// says so in its documentation. The other methods and `drop` may also run outside of a runtime.
+/// (`block_in_place`). A store itself needs neither the timers nor the I/O of the runtime: a backend that
+/// does says so in its documentation. The other methods and `drop` may also run outside of a runtime.
 ///
 /// Work that waits, such as that of a synchronous database driver, or for a lock that is held during such
 /// work, belongs into `spawn_blocking`. A lock of `std` that is held for a moment may be taken anywhere. The
@@ -42,14 +42,14 @@ use crate::{
 /// # Keys in a database
 /// Keys are equal, and come in order, by their bytes. For a database this is a property of the column:
 /// `COLLATE "C"` in PostgreSQL, `BINARY` in SQLite (its default), and `VARBINARY` or the collation
-/// `utf8mb4_bin` in MySQL, whose default ignores case. The keys below the prefix `a` are those from `a/` up to
-/// but without `a0`, since `0` is the byte after `/`. `LIKE` does not do: `_` matches every character, and in
-/// SQLite and MySQL letters match in either case.
+/// `utf8mb4_bin` in MySQL, whose default ignores case. The keys below the prefix `a` are those from `a/` up
+/// to but without `a0`, since `0` is the byte after `/`. `LIKE` does not do: `_` matches every character, and
+/// in SQLite and MySQL letters match in either case.
 ///
 /// `a` and `a/b` never exist together, and a caller never asks for it. A storage with folders refuses the
-/// second one as [`crate::ErrorKind::InvalidInput`], which did not happen, and leaves the first one. A storage
-/// without folders may accept both, as two objects. `a` is not found because `a/b` exists, nor `a/b` because
-/// `a` does.
+/// second one as [`crate::ErrorKind::InvalidInput`], which did not happen, and leaves the first one. A
+/// storage without folders may accept both, as two objects. `a` is not found because `a/b` exists, nor `a/b`
+/// because `a` does.
 ///
 /// # Racing commits
 /// They are waited for, or answered as a conflict: exactly those that meet a condition that does not hold.

@@ -68,8 +68,8 @@ pub enum Precondition {
 /// writes, never the state after the commit.
 ///
 /// A backend may ignore it and treat every put as `Swap`. A database does: all objects of a batch are visible
-/// with its COMMIT, and never in part. Only [`crate::Commit::Overtaken`], where a backend has it, is no answer
-/// to a put of `Fresh`.
+/// with its COMMIT, and never in part. Only [`crate::Commit::Overtaken`], where a backend has it, is no
+/// answer to a put of `Fresh`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriteKind {
     /// No reader looks for the object before a later stage is applied, so it may be visible partially until

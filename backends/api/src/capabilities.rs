@@ -19,10 +19,10 @@ pub struct Capabilities {
     /// The maximum size of an object, in bytes. [`crate::Batch::check`] refuses larger ones.
     ///
     /// A store with the default limits needs 17 MiB for a document of 16 MiB with its record. It also keeps
-    /// the index of all workflows in one object, of some 400 bytes for each, and 1 KiB with long descriptions:
-    /// 64 MiB last for 64,000 workflows. A store that needs more fails with [`crate::ErrorKind::InvalidInput`]
-    /// at the save of that document. If it is the index, saves succeed with a warning and reads get slower.
-    /// The suite runs with 4 KiB as well.
+    /// the index of all workflows in one object, of some 400 bytes for each, and 1 KiB with long
+    /// descriptions: 64 MiB last for 64,000 workflows. A store that needs more fails with
+    /// [`crate::ErrorKind::InvalidInput`] at the save of that document. If it is the index, saves succeed
+    /// with a warning and reads get slower. The suite runs with 4 KiB as well.
     pub max_object_size: u64,
 }
 

@@ -8,12 +8,13 @@ use crate::Key;
 
 /// A backend's token for the present bytes of a key: an ETag, a generation, a hash.
 ///
-/// It **differs whenever the bytes differ**, among all bytes that the key ever had, also before a delete. So a
-/// count in the row of a table, which starts again when the row is deleted, is no version; a sequence of the
-/// whole table or [`of_content`](Self::of_content) is one.
+/// It **differs whenever the bytes differ**, among all bytes that the key ever had, also before a delete. So
+/// a count in the row of a table, which starts again when the row is deleted, is no version; a sequence of
+/// the whole table or [`of_content`](Self::of_content) is one.
 ///
-/// It may repeat for the same bytes (many servers derive it from the content). So a caller that must detect "changed and changed back" puts a unique value into every body
-/// that it writes under a condition. The token is opaque: compare it, never parse it.
+/// It may repeat for the same bytes (many servers derive it from the content). So a caller that must detect
+/// "changed and changed back" puts a unique value into every body that it writes under a condition. The token
+/// is opaque: compare it, never parse it.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Version(Arc<str>);
 

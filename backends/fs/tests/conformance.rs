@@ -55,6 +55,7 @@ async fn the_disk_keeps_the_contract() {
     let skipped: Vec<&str> = report.skipped().collect();
     let expected = [
         "batches::an_object_over_the_limit_is_refused",
+        "polling::no_call_works_on_the_polling_thread",
         // The tests of this crate make the disk fail, on a disk of their own.
         "failures::a_commit_that_fails_before_its_point_is_not_confirmed",
         "failures::a_commit_that_fails_after_its_point_is_not_denied",

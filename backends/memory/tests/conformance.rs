@@ -43,8 +43,9 @@ impl Site for Shared {
 }
 
 /// Memory waits for nothing and cannot fail.
-const CANNOT_HAPPEN: [&str; 4] = [
+const CANNOT_HAPPEN: [&str; 5] = [
     "polling::a_durable_commit_does_not_work_on_the_polling_thread",
+    "polling::no_call_works_on_the_polling_thread",
     "failures::a_commit_that_fails_before_its_point_is_not_confirmed",
     "failures::a_commit_that_fails_after_its_point_is_not_denied",
     "failures::a_failed_read_is_an_error_and_never_unknown",

@@ -12,8 +12,8 @@ use std::{
 use broken::{Broken, Fault};
 use pflow_backend::conformance::{self, Report, Verdict};
 
-/// Each fault, the cases that it must fail (it may fail others too), and the words by which the report of one of
-/// them names it.
+/// Each fault, the cases that it must fail (it may fail others too), and the words by which the report of one
+/// of them names it.
 const FAULTS: &[(Fault, &[&str], &str)] = &[
     (
         Fault::DropsTheLastByte,
@@ -326,6 +326,11 @@ const FAULTS: &[(Fault, &[&str], &str)] = &[
         "it blocked the thread that polled it",
     ),
     (
+        Fault::ReadsOnItsThread,
+        &["polling::no_call_works_on_the_polling_thread"],
+        r#"these calls worked on the thread that polled them, and blocked it: ["get", "stat""#,
+    ),
+    (
         Fault::BeginsAtTheCall,
         &["interruption::a_commit_never_polled_never_happens"],
         "a commit that was never polled did not begin",
@@ -393,7 +398,8 @@ const FAULTS: &[(Fault, &[&str], &str)] = &[
     ),
 ];
 
-/// The turns of racing tasks are the same in every run on one thread, so that a fault is found always or never.
+/// The turns of racing tasks are the same in every run on one thread, so that a fault is found always or
+/// never.
 fn report(fault: Fault) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(conformance::run(&Broken(fault)))

@@ -17,6 +17,8 @@ fn assert_conformant_in_all(report: &Report) {
         "visibility::an_atomic_batch_is_never_seen_in_part",
         "racing::of_many_conditional_deletes_one_wins",
         "racing::transfers_between_two_keys_keep_the_sum",
+        // Its client is asynchronous.
+        "polling::no_call_works_on_the_polling_thread",
         // Its reads are repeated until their deadline: the tests of this crate cut them off.
         "failures::a_failed_read_is_an_error_and_never_unknown",
     ];

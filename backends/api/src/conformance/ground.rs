@@ -4,6 +4,7 @@ use super::{
     check::{Checked, Stop},
     handle::Handle,
     harness::{CommitFailure, Harness, Site},
+    watch::Watch,
 };
 use crate::{Result, StorageBackend};
 
@@ -49,6 +50,12 @@ impl Ground {
     pub(super) async fn unreachable(&self) -> Checked<Handle> {
         let missing = || Stop::Skipped("the harness has no handle that cannot reach the storage".to_owned());
         opened(self.site.unreachable().await)?.ok_or_else(missing)
+    }
+
+    /// Opens a handle that says on which thread it works, or skips the case.
+    pub(super) async fn watched(&self, watch: &Watch) -> Checked<Handle> {
+        let missing = || Stop::Skipped("the harness has no handle whose work can be watched".to_owned());
+        opened(self.site.watched(watch.clone()).await)?.ok_or_else(missing)
     }
 }
 

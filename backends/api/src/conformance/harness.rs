@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::watch::Watch;
 use crate::{Result, StorageBackend};
 
 /// Provides the storages for the suite.
@@ -64,6 +65,17 @@ pub trait Site: Send + Sync {
     /// # Errors
     /// The case fails.
     async fn unreachable(&self) -> Result<Option<Arc<dyn StorageBackend>>> {
+        Ok(None)
+    }
+
+    /// Opens a handle that calls [`Watch::works`] on the thread on which its storage works, whenever it does:
+    /// from the backend's own code, from the synchronous driver in a wrapper, or from a hook of the database
+    /// (`progress_handler` or `trace` of SQLite). None if the storage has no synchronous work, as with an
+    /// asynchronous client of a server; the case that needs it is skipped.
+    ///
+    /// # Errors
+    /// The case fails.
+    async fn watched(&self, _watch: Watch) -> Result<Option<Arc<dyn StorageBackend>>> {
         Ok(None)
     }
 }

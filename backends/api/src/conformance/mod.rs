@@ -49,11 +49,12 @@
 //! | [`Site::losing_a_reply`] | a commit whose reply is lost | 3 |
 //! | [`Site::failing_commit`] | a commit that the storage refuses, or reports as failed, at its commit point | 2 |
 //! | [`Site::unreachable`] | reads that fail | 1 |
+//! | [`Site::watched`] | calls that block the thread that polls them | 1 |
 //!
 //! # What it cannot check
 //! - What a crash leaves, and whether success was durable.
-//! - Reads that block the polling thread. A commit that blocks it is found if the backend is durable: see
-//!   [`Durability`](crate::Durability).
+//! - Without `watched`, reads that block the polling thread. A commit that blocks it is found if the backend
+//!   is durable: see [`Durability`](crate::Durability).
 //! - Whether a caller's conflict was with its own write, beyond the replies that the harness loses.
 //! - Promises for other processes, if `reopen` opens handles in this one.
 //!
@@ -78,6 +79,7 @@ mod harness;
 mod losing_replies;
 mod report;
 mod together;
+mod watch;
 
 use std::panic::AssertUnwindSafe;
 
@@ -86,6 +88,7 @@ use futures::FutureExt;
 pub use harness::{CommitFailure, Harness, Site};
 pub use losing_replies::LosingReplies;
 pub use report::{Report, Verdict};
+pub use watch::Watch;
 
 use cases::{CASES, Case};
 use check::{Checked, Stop};

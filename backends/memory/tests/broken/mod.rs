@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use pflow_backend::{
     ManualEnvironment, Result, StorageBackend, async_trait,
-    conformance::{CommitFailure, Harness, Site},
+    conformance::{CommitFailure, Harness, Site, Watch},
 };
 use pflow_backend_memory::MemoryBackend;
 
@@ -150,11 +150,13 @@ pub(crate) enum Fault {
     SwapsThroughAGap,
     /// A commit is refused as busy while another one is under way.
     BusyInCompany,
-    /// A commit fails as an error of the database while another one is under way: a deadlock, or a transaction
-    /// that could not be serialized.
+    /// A commit fails as an error of the database while another one is under way: a deadlock, or a
+    /// transaction that could not be serialized.
     FailsInCompany,
     /// A commit works on the thread that polls it.
     BlocksItsThread,
+    /// A read works on the thread that polls it.
+    ReadsOnItsThread,
     /// A commit happens when it is called for, polled or not.
     BeginsAtTheCall,
     /// A read or commit that is dropped takes the storage down.
@@ -235,5 +237,10 @@ impl Site for BrokenSite {
 
     async fn unreachable(&self) -> Result<Option<Arc<dyn StorageBackend>>> {
         Ok(Some(self.handle(Way::Cut)))
+    }
+
+    async fn watched(&self, watch: Watch) -> Result<Option<Arc<dyn StorageBackend>>> {
+        let handle = Faulty::new(self.objects.clone(), self.shared.clone(), self.fault, Way::Sound);
+        Ok(Some(Arc::new(handle.watched(watch))))
     }
 }

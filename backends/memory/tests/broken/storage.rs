@@ -10,7 +10,8 @@ use std::{
 use futures::{FutureExt, StreamExt, future::ready, stream};
 use pflow_backend::{
     Batch, BoxStream, Capabilities, Commit, Durability, Error, ErrorKind, Key, Listed, Meta, Object,
-    Operation, Prefix, Result, StorageBackend, Version, Versions, async_trait, conformance::CommitFailure,
+    Operation, Prefix, Result, StorageBackend, Version, Versions, async_trait,
+    conformance::{CommitFailure, Watch},
 };
 use pflow_backend_memory::MemoryBackend;
 use tokio::task::yield_now;
@@ -46,6 +47,7 @@ pub(crate) struct Faulty {
     pub(crate) objects: MemoryBackend,
     pub(crate) fault: Fault,
     pub(crate) way: Way,
+    pub(crate) watch: Option<Watch>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) closed: AtomicBool,
     pub(crate) poisoned: AtomicBool,
@@ -72,11 +74,26 @@ impl Faulty {
             shared,
             fault,
             way,
+            watch: None,
             closed: AtomicBool::default(),
             poisoned: AtomicBool::default(),
             under_way: AtomicUsize::default(),
             memory: Mutex::default(),
             cursor: Arc::default(),
+        }
+    }
+
+    pub(crate) fn watched(mut self, watch: Watch) -> Self {
+        self.watch = Some(watch);
+        self
+    }
+
+    /// Where this storage would work, if it were no memory.
+    async fn works(&self, on_its_thread: bool) {
+        match self.watch.clone() {
+            Some(watch) if on_its_thread => watch.works(),
+            Some(watch) => tokio::task::spawn_blocking(move || watch.works()).await.unwrap_or_default(),
+            None => {}
         }
     }
 
@@ -176,6 +193,7 @@ impl StorageBackend for Faulty {
 
     async fn get(&self, key: &Key) -> Result<Option<Object>> {
         let _call = PoisonOnDrop::arm(self).give_way().await;
+        self.works(self.fault == Fault::ReadsOnItsThread).await;
         if let Some(nothing) = self.cut() {
             return nothing;
         }
@@ -219,6 +237,7 @@ impl StorageBackend for Faulty {
             if self.fault == Fault::None {
                 yield_now().await;
             }
+            self.works(self.fault == Fault::BlocksItsThread).await;
             let answer = self.answer(batch).await;
             drop(call);
             answer

@@ -53,7 +53,7 @@ pub(super) async fn a_prefix_ends_at_a_slash(ground: &Ground) -> Checked {
     Ok(())
 }
 
-/// A prefix is compared byte by byte. It is no pattern in which `_` or `.` stands for other characters, it is
+/// A prefix is compared byte by byte. It is no pattern in which `_` or `.` matches other characters, it is
 /// not searched for inside of keys, and its letters keep their case.
 pub(super) async fn a_prefix_is_no_pattern(ground: &Ground) -> Checked {
     let store = &ground.store;

@@ -115,6 +115,7 @@ pub(super) const CASES: &[Case] = cases! {
     }
     polling {
         a_durable_commit_does_not_work_on_the_polling_thread,
+        no_call_works_on_the_polling_thread,
     }
     interruption {
         a_commit_never_polled_never_happens,

@@ -1,19 +1,22 @@
 //! A backend does not block the thread on which it is polled.
 //!
-//! Without a clock, blocking is visible in one place only: a commit that is durable must have waited for a
-//! disk or a server. If it is complete at its first poll, the thread that polled it did the waiting. A commit
-//! that another thread works on may be complete by chance, but not every time.
+//! Without a clock and without the help of the harness, blocking is visible in one place only: a commit that
+//! is durable must have waited for a disk or a server. If it is complete at its first poll, the thread that
+//! polled it did the waiting. A commit that another thread works on may be complete by chance, but not every
+//! time.
 //!
-//! Not visible from outside: reads that block (a backend may answer from memory at the first poll), and a
-//! commit that blocks after it has waited for something else.
+//! Reads that block are not visible that way (a backend may answer from memory at the first poll), nor a
+//! commit that blocks after it has waited for something else. For these the harness lets the suite watch on
+//! which thread the storage works.
 
-use futures::{FutureExt, poll};
+use futures::{FutureExt, TryStreamExt, poll};
 
 use crate::{
     Batch, Commit, Durability,
     conformance::{
-        check::{Checked, Stop, ensure, put},
+        check::{Checked, Stop, ensure, key, prefix, put},
         ground::Ground,
+        watch::{Polling, Watch, polled},
     },
 };
 
@@ -47,6 +50,35 @@ pub(super) async fn a_durable_commit_does_not_work_on_the_polling_thread(ground:
         pending > 0,
         "each of {COMMITS} commits was durable ({durability:?}) at its first poll, so it blocked the thread that \
          polled it: work that waits belongs on another thread"
+    );
+    Ok(())
+}
+
+/// No call works on the thread that polls it.
+pub(super) async fn no_call_works_on_the_polling_thread(ground: &Ground) -> Checked {
+    let watch = Watch::default();
+    let store = ground.watched(&watch).await?;
+    let (backend, name, below) = (store.backend(), key("a/b")?, prefix("a")?);
+    let failed = |call: &'static str| move |error| Stop::error(call, &error);
+    let before = watch.count();
+    for number in 0..4 {
+        let batch = Batch::new().stage([put("a/b", number.to_string())?, put("a/c", "c")?]);
+        drop(polled("commit", backend.commit(batch)).await.map_err(failed("A commit"))?);
+        drop(polled("get", backend.get(&name)).await.map_err(failed("get"))?);
+        drop(polled("stat", backend.stat(&name)).await.map_err(failed("stat"))?);
+        let lines = {
+            let _polling = Polling::begin("list");
+            backend.list(&below, None)
+        };
+        let lines = polled("list", lines.try_collect::<Vec<_>>()).await.map_err(failed("list"))?;
+        ensure!(lines.len() == 2, "list finds {} of 2 keys", lines.len());
+    }
+    polled("close", backend.close()).await.map_err(failed("A close"))?;
+    ensure!(watch.count() > before, "the harness's watched handle never said that it works");
+    let blocked = watch.blocked();
+    ensure!(
+        blocked.is_empty(),
+        "these calls worked on the thread that polled them, and blocked it: {blocked:?}"
     );
     Ok(())
 }
