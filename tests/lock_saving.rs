@@ -59,7 +59,7 @@ async fn only_the_holder_can_save(site: Site) {
     assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
 }
 
-/// `docs/decisions/unchanged-under-a-lock.md` has the reasons.
+/// `docs/decisions/0037-unchanged-under-a-lock.md` has the reasons.
 async fn unchanged_save_needs_no_lock(site: Site) {
     let store = site.store().await;
     store.save(save("a", "1", Expect::Absent).name("name")).await.unwrap();

@@ -1,4 +1,5 @@
-//! What each operation asks of a bucket, counted at the server. The table in ARCHITECTURE.md is this one.
+//! What each operation asks of a bucket, counted at the server. The table in `docs/design/costs.md` is this
+//! one.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
