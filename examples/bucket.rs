@@ -2,9 +2,9 @@
 //! lock server is needed.
 //!
 //! ```sh
-//! cargo run --example bucket                         # a server inside this process
+//! cargo run -p examples --features bucket --bin bucket                         # a server inside this process
 //! export AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=… AWS_REGION=…
-//! cargo run --example bucket -- s3://my-bucket/plans # a real one; AWS_ENDPOINT_URL for one that is not Amazon's
+//! cargo run -p examples --features bucket --bin bucket -- s3://my-bucket/plans # a real one; AWS_ENDPOINT_URL for one that is not Amazon's
 //! ```
 //!
 //! `gs://` and `az://` work the same way, with `GOOGLE_…` and `AZURE_…` variables.

@@ -1,7 +1,7 @@
 //! Two people edit one workflow: edits that do not overlap are merged, and a custom resolver decides about
 //! those that do.
 //!
-//! Run it with `cargo run --example conflicts`.
+//! Run it with `cargo run -p examples --bin conflicts`.
 
 #![allow(clippy::print_stdout, reason = "an example talks to whoever runs it")]
 

@@ -1,14 +1,14 @@
 //! How a program that embeds the store tests itself: storage in memory, and a clock that the test controls.
 //!
 //! ```sh
-//! cargo run --example in_memory_testing
+//! cargo run -p examples --bin in_memory_testing
 //! ```
 
 #![allow(clippy::print_stdout, clippy::expect_used, reason = "an example talks to whoever runs it")]
 
 use std::{error::Error, sync::Arc, time::Duration};
 
-use pflow_backend_memory::MemoryBackend;
+use pflow_store::memory::MemoryBackend;
 use pflow_store::{
     Expect, LeaseRequest, SaveRequest, Store, WorkflowId,
     backend::{Environment, ManualEnvironment},

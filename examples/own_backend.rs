@@ -3,7 +3,7 @@
 //! `own_backend/sqlite.rs` is the backend: a table of an SQLite file.
 //!
 //! ```sh
-//! cargo run --example own_backend
+//! cargo run -p examples --features own-backend --bin own_backend
 //! ```
 
 #![allow(clippy::print_stdout, reason = "an example prints for the person who runs it")]

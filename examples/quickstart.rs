@@ -2,8 +2,8 @@
 //! locks one, lists, searches and loads.
 //!
 //! ```sh
-//! cargo run --example quickstart            # in a temporary folder
-//! cargo run --example quickstart -- ./demo  # in a folder that stays
+//! cargo run -p examples --bin quickstart            # in a temporary folder
+//! cargo run -p examples --bin quickstart -- ./demo  # in a folder that stays
 //! ```
 
 #![allow(clippy::print_stdout, reason = "an example talks to whoever runs it")]
