@@ -130,7 +130,7 @@ pub(super) enum Command {
     Lock(LockArgs),
     /// Draw the flows that saving, deleting and locking run as
     Flow(Flow),
-    /// Make the index anew from the workflows
+    /// Rebuild the index from the workflows
     #[command(after_help = super::reindex::MORE)]
     Reindex,
     /// Read everything and compare it; changes nothing without `--repair`

@@ -87,7 +87,7 @@ impl HeldLease {
     }
 }
 
-/// An empty one is no lease either: whoever meant to hold one does not save without.
+/// Refuses an empty lease id too: a caller that gives one means to save under a lease.
 fn parse(lease: &OsStr) -> Result<LeaseId> {
     let text = lease.to_string_lossy();
     hint::lease_id(&text).map_err(|error| {

@@ -39,7 +39,7 @@ pub(super) async fn document(session: &Session<'_>, id: &WorkflowId, file: Optio
             .with_hint("name a file, or pipe the document in"));
     }
     let id = id.clone();
-    // Both may wait for somebody else: a file may be a pipe.
+    // Both reads may block until another process writes: a file may be a pipe.
     let reading = tokio::task::spawn_blocking(move || match &file {
         Some(path) => read_file(&id, path),
         None => read_all(&id, io::stdin().lock(), |error| Failure::file("read", "stdin", &error)),

@@ -71,8 +71,9 @@ impl Load {
     }
 }
 
-/// Whoever reads the file sees the old content or the new one, never a part: a file beside it takes its name.
-/// Links are followed, and what is no file (`/dev/stdout`, a pipe) is written as it is.
+/// Writes the content into a new file beside `path` and renames it, so readers see the old content or the new
+/// one, never a part. Links are followed. What is not a regular file (`/dev/stdout`, a pipe) is written
+/// directly.
 fn write(path: &Path, content: &[u8], nonce: &str) -> io::Result<()> {
     let path = match fs::canonicalize(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),

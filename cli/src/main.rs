@@ -30,9 +30,9 @@
 //! `lock run` ends with the code of its command, whatever it is (128 and the number of the signal that ended
 //! it).
 //!
-//! **A reader that goes away** (`pflow-store list | head`) is not an error: what is left unsaid stays unsaid,
-//! and the exit code is the one that it would have been. Any other failure to write to stdout is 1, or 16
-//! behind a change, whose answer nobody has seen.
+//! **A reader that goes away** (`pflow-store list | head`) is not an error: the rest of the output is
+//! dropped, and the exit code is the same as without the closed pipe. Any other failure to write to stdout
+//! ends //! the program with 1, or with 16 after a change, because the caller did not see its result.
 //!
 //! **Signals.** The first Ctrl-C or SIGTERM ends what only reads or waits for input; a change that is under
 //! way goes on to its end, and nothing new begins. The second leaves at once and says what it leaves in

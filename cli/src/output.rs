@@ -56,7 +56,8 @@ impl Output {
         self.stdout_is_terminal && !self.json
     }
 
-    /// Whether somebody is there who can be asked a question.
+    /// Returns whether the program can ask a question: stdin and stderr are terminals, and `--json` is not
+    /// set.
     pub(super) fn can_ask(&self) -> bool {
         !self.json && io::stdin().is_terminal() && io::stderr().is_terminal()
     }
@@ -167,7 +168,7 @@ impl Output {
         }
     }
 
-    /// Nobody can be told that stderr is gone.
+    /// Prints a line on stderr. A failure is ignored, because there is no other place to report it.
     pub(super) fn say(&self, text: &str) {
         drop(io::stderr().lock().write_all(text.as_bytes()));
     }

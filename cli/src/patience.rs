@@ -46,7 +46,7 @@ impl Patience {
         builder.object_options(bucket)
     }
 
-    /// Without a cloud there is nobody to wait for.
+    /// Changes nothing: without a cloud feature no store has a server.
     #[cfg(not(any(feature = "s3", feature = "gcs", feature = "azure")))]
     pub(super) fn apply(self, builder: StoreBuilder) -> StoreBuilder {
         builder

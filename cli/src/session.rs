@@ -114,7 +114,8 @@ impl<'a> Session<'a> {
         Ok((self.remember(store), created))
     }
 
-    /// The store, which must be there, with what stands around its workflows made anew where that is damaged.
+    /// Opens the store, which must exist, and rebuilds those of its own files that are damaged, such as
+    /// `config.json`.
     pub(super) async fn repair(&self) -> Result<(Store, Repaired)> {
         let location = self.location()?;
         let what = format!("the repair of {location}");
@@ -122,7 +123,7 @@ impl<'a> Session<'a> {
         Ok((self.remember(store), repaired))
     }
 
-    /// Whether nobody named the store, and it was found in a folder above the current one.
+    /// Returns whether no flag or variable named the store and it was found above the current folder.
     pub(super) fn is_further_up(&self) -> Result<bool> {
         if self.wanted.is_some() {
             return Ok(false);
@@ -182,8 +183,8 @@ impl<'a> Session<'a> {
         Ok(self.trying(what, left_behind, work).await??)
     }
 
-    /// Gives a lease back that was granted although a signal had come meanwhile: nobody is there to use it.
-    /// Whether one had come.
+    /// Releases a lease that was granted after a signal had come, because the program ends and cannot use it.
+    /// Returns whether a signal had come.
     pub(super) async fn give_back_if_interrupted(
         &self,
         store: &Store,

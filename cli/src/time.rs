@@ -8,8 +8,8 @@ use humantime::{format_duration, parse_duration};
 /// The shortest lease. A shorter one would end before it could be renewed.
 const SHORTEST: Duration = Duration::from_secs(1);
 
-/// The longest lease. Its end is written as RFC 3339 has it, whose years have four digits, and nobody means
-/// more.
+/// The longest lease. The end of a lease is written in the form of RFC 3339, whose years have four digits, so
+/// there must be a limit.
 const LONGEST: Duration = Duration::from_secs(366 * 86_400);
 
 /// How long a lease lasts: `90s`, `1h30m`, `7d`.

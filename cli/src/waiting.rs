@@ -14,8 +14,8 @@ pub(super) fn line(waiting: &Waiting) -> String {
     printable(&format!("{key}: {reason}{remedy}")).into_owned()
 }
 
-/// Warns of them, also under `-q`: people look for the files, and whoever removes the journal loses the
-/// values.
+/// Warns, also under `-q`, that values are only in the journal: their files are missing, and removing the
+/// journal would lose them.
 pub(super) fn warn(output: &Output, waiting: &[Waiting]) {
     for one in waiting.iter().take(NAMED) {
         let Waiting { key, reason, remedy, .. } = one;

@@ -147,7 +147,7 @@ fn a_lock_that_was_wanted_along_and_not_taken_is_missed_aloud() {
 }
 
 #[test]
-fn off_a_terminal_nobody_is_asked_and_the_flag_is_named() {
+fn off_a_terminal_the_flag_is_named_instead_of_a_question() {
     let place = contested();
     for policy in [None, Some("ask")] {
         let args = match policy {
@@ -174,7 +174,7 @@ fn a_lock_is_waited_for_in_silence_and_then_with_a_word() {
     assert!(waited.err().contains(", a long edit, for another 59m "), "{}", waited.err());
     assert!(!save("0s").fails(11, "a is locked by").err().contains("waiting"));
 
-    // It is given back while somebody waits.
+    // The lock is released while another client waits for it.
     let waiting =
         place.command(["save", "a", "--lock-timeout", "1m"]).arg(place.file("9.json", doc("9", "9"))).spawn();
     let waiting = waiting.unwrap();

@@ -81,14 +81,14 @@ fn a_folder_without_a_store_can_be_examined_and_then_have_one() {
     let json = place.run(["doctor", "--json"]).succeeds().json();
     assert_eq!((&json["safe"], &json["store_id"]), (&true.into(), &().into()));
     assert!(place.dump().keys().all(|path| path.to_str().unwrap().contains(".journal")));
-    // What a doctor leaves that is killed belongs to nobody.
+    // If `doctor` is killed, the objects of its probe stay. They are not part of the store.
     place.file(".pflow/ops/probe/1/create-twice.1", "left");
     place.run(["init"]).succeeds();
     place.run(["verify"]).succeeds();
 }
 
 #[test]
-fn what_belongs_to_somebody_else_is_not_written_to() {
+fn a_foreign_folder_is_not_written_to() {
     let place = Place::empty();
     place.file(".pflow/registry.json", "{}");
     let before = place.dump();

@@ -1,5 +1,5 @@
 //! The program is killed at any system call that changes, opens or syncs a file, or any of these calls fails.
-//! What was there stays or what was to come is there, whole, and whoever comes next goes on.
+//! Afterwards the store has the old state or the new one, complete, and the next command succeeds.
 //!
 //! There are more such states than a test may take time for: `PFLOW_TEST_BLOWS` of them are drawn by
 //! `PFLOW_TEST_SEED`, or `all` are tried.
@@ -201,7 +201,7 @@ fn try_blows(name: &str, harms: &[Harm]) {
 }
 
 #[test]
-fn whoever_is_killed_at_a_system_call_leaves_the_old_state_or_the_new_one() {
+fn a_kill_at_a_system_call_leaves_the_old_or_the_new_state() {
     try_blows("kills", &[Harm::Kill]);
 }
 

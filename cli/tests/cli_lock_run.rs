@@ -81,7 +81,7 @@ fn the_command_knows_its_lease_and_its_code_is_passed() {
 }
 
 #[test]
-fn the_command_saves_under_its_lease_and_nobody_else_does() {
+fn only_the_command_saves_under_its_lease() {
     let place = Place::with_store();
     let save = r#"cd / && echo '{"nodes": []}' | "$0" save a"#;
     assert!(run(&place, &[], save).succeeds().out().starts_with("a: generation 1 "));
@@ -151,7 +151,7 @@ fn a_command_is_stopped_when_the_store_cannot_be_reached_for_as_long_as_its_leas
 #[test]
 fn a_command_that_ends_after_its_lease_became_uncertain_did_not_end_well() {
     let place = Place::with_store();
-    // Nobody watches it meanwhile, as in a machine that is suspended.
+    // The program is stopped meanwhile, as on a suspended machine, so it cannot watch the command.
     let script = "kill -STOP $PPID; mv .pflow away; sleep 1.5; kill -CONT $PPID; exit 0";
     let ran = run(&place, &["--ttl", "1s"], script);
     assert_eq!(ran.code(), 125, "{}", ran.err());
@@ -188,7 +188,7 @@ fn the_second_request_to_stop_kills_the_command() {
     stderr.read_line(&mut line).unwrap();
     assert!(line.contains("interrupted"), "{line}");
     running.send("TERM");
-    // Whoever has it open has ended when it ends.
+    // The stream ends once every process that had it open has ended.
     assert_eq!(running.line(), "");
     assert_eq!(running.end().code(), 143);
 }

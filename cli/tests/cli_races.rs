@@ -1,4 +1,4 @@
-//! Many processes, one workflow: nobody's change is lost.
+//! Many processes change one workflow, and no change is lost.
 
 #![allow(
     clippy::panic,

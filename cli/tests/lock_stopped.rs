@@ -1,5 +1,5 @@
-//! A process that is stopped (SIGSTOP) for three times as long as its lease lasts, and goes on: it knows that
-//! it does not know, and what it writes lands only if nobody was there meanwhile.
+//! A process is stopped (SIGSTOP) for three times as long as its lease lasts, and continues. Its guard reports
+//! that the lease is uncertain, and its save succeeds only if no other writer changed the workflow meanwhile.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -30,8 +30,8 @@ async fn a_child_that_holds_a_lease() {
     let store = open(&place).await;
     let guard = store.lock(&id("a"), LeaseRequest::new("work", LEASE)).await.unwrap();
     let lease = guard.lease_id().unwrap();
-    // By then the files have followed, and the first renewal is far: nobody is left waiting for the lock of
-    // the disk, which a stopped process keeps.
+    // After this pause the files are written and the first renewal is not due yet, so the process does not
+    // hold the lock of the disk while it is stopped. Other processes would wait for it.
     store.environment().sleep(LEASE / 10).await;
     say(&format!("held {lease}"));
     let stop = format!("kill -STOP {}", store.environment().identity().pid);
@@ -51,7 +51,7 @@ async fn a_child_that_holds_a_lease() {
         }
         Err(lost) => {
             assert_eq!(lost.kind(), ErrorKind::Locked);
-            // Whoever does not ask the guard is stopped by the fence.
+            // The fence also refuses a save that did not ask the guard first.
             let late = store.save(save("a", "mine", Expect::Any).lease(lease)).await.unwrap_err();
             assert_eq!(late.kind(), ErrorKind::Locked);
             assert_eq!(guard.release().await.unwrap_err().kind(), ErrorKind::Locked);
@@ -64,8 +64,8 @@ async fn a_child_that_holds_a_lease() {
 #[derive(Clone, Copy)]
 enum Meanwhile {
     Nothing,
-    SomebodySaves,
-    SomebodyTakesOver,
+    AnotherSave,
+    Takeover,
 }
 
 /// What a child says that is stopped for three lease times, and its lease.
@@ -82,11 +82,11 @@ async fn stopped(place: &Path, meanwhile: Meanwhile) -> (Vec<String>, String) {
     store.environment().sleep(LEASE * 3).await;
     let before = match meanwhile {
         Meanwhile::Nothing => None,
-        Meanwhile::SomebodySaves => {
+        Meanwhile::AnotherSave => {
             store.save(save("a", "theirs", Expect::Generation(1))).await.unwrap();
             Some(())
         }
-        Meanwhile::SomebodyTakesOver => {
+        Meanwhile::Takeover => {
             let taken = store.acquire(&id("a"), LeaseRequest::new("take over", LEASE * 60)).await.unwrap();
             assert_eq!(taken.lease.fence, 2);
             Some(())
@@ -114,16 +114,16 @@ async fn stopped(place: &Path, meanwhile: Meanwhile) -> (Vec<String>, String) {
 }
 
 #[tokio::test]
-async fn where_nobody_was_there_meanwhile_it_renews_and_goes_on() {
+async fn without_another_writer_it_renews_and_goes_on() {
     let place = tempfile::tempdir().unwrap();
     let (said, _) = stopped(place.path(), Meanwhile::Nothing).await;
     assert_eq!(said, ["uncertain", "saved 2"]);
 }
 
 #[tokio::test]
-async fn where_somebody_saved_meanwhile_it_writes_nothing() {
+async fn after_another_save_it_writes_nothing() {
     let place = tempfile::tempdir().unwrap();
-    let (said, lease) = stopped(place.path(), Meanwhile::SomebodySaves).await;
+    let (said, lease) = stopped(place.path(), Meanwhile::AnotherSave).await;
     assert_eq!(said[0], "uncertain");
     assert!(
         said[1].starts_with(&format!("refused the lease {lease} on a is lost: it was overridden by ")),
@@ -132,9 +132,9 @@ async fn where_somebody_saved_meanwhile_it_writes_nothing() {
 }
 
 #[tokio::test]
-async fn where_somebody_took_over_meanwhile_it_writes_nothing() {
+async fn after_a_takeover_it_writes_nothing() {
     let place = tempfile::tempdir().unwrap();
-    let (said, _) = stopped(place.path(), Meanwhile::SomebodyTakesOver).await;
+    let (said, _) = stopped(place.path(), Meanwhile::Takeover).await;
     assert_eq!(said[0], "uncertain");
     assert!(said[1].contains("holds it since ") && said[1].contains("under fence 2, take over"), "{said:?}");
 }

@@ -43,8 +43,8 @@ impl Talk for Stderr {
         self.output.strong(word)
     }
 
-    /// Ends the line of the question where no answer comes. Dropping the future leaves the read to itself, on
-    /// a thread that nobody waits for: a read of a terminal cannot be ended.
+    /// Ends the line of the question where no answer comes. A read of a terminal cannot be
+    /// cancelled: if the future is dropped, the read goes on in a thread that is not joined.
     async fn ask(&self, question: &str) -> io::Result<Option<String>> {
         let _asking = self.signals.asking();
         self.output.ask(question);

@@ -15,10 +15,10 @@ use crate::{
     time::{human, moment},
 };
 
-/// So many lines of a difference are shown.
+/// How many lines of a difference are shown.
 const SHOWN: usize = 40;
 
-/// Asks whoever sits at the terminal.
+/// Asks at the terminal.
 ///
 /// The end of the input is like [`Resolution::Cancel`]; Ctrl-C ends the question, as it ends everything that
 /// only waits.

@@ -8,8 +8,8 @@ use crate::leases::granted;
 use crate::{documents::Granted, failure::Result, hint, input, session::Session, time::Ttl};
 
 const MORE: &str = "\
-The lease outlasts this command: nobody takes it for abandoned before it has
-ended. `lock run` holds one while a command runs.
+The lease outlasts this command: it counts as held until it ends, although the
+process that took it is gone. `lock run` holds a lease while a command runs.
 
 In a script:
   lease=$(pflow-store lock acquire greet --lock-timeout 30s --json | jq -r .lease_id)";

@@ -62,7 +62,7 @@ impl Break {
         let breaking = store.break_lock(&id, self.lease_id);
         let broken = session.changing(format!("the breaking of the lock of {id}"), None, breaking).await?;
         let text = format!("{id}: broke the lease {} of {}", broken.id, leases::who(&broken));
-        // What the break itself has left: somebody else may have the lock already.
+        // The state right after the break. Another holder may have taken the lock since.
         let mut after = state;
         (after.lease, after.live, after.standing) = (None, false, None);
         after.fence = broken.fence + 1;

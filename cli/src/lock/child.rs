@@ -29,7 +29,7 @@ use crate::{
 /// not leave the group.
 pub(super) struct Running {
     child: Child,
-    /// None once nobody is left to be reached: the number may belong to somebody else then.
+    /// None once no process is left: the system may have given the number to another process by then.
     target: Option<Target>,
 }
 
@@ -80,8 +80,8 @@ impl Running {
         self.target
     }
 
-    /// Whether the command has left anybody behind in its group. Ask once it has ended: as long as somebody
-    /// is there the number of the group is theirs.
+    /// Returns whether the command has left processes behind in its process group. Call it after the command
+    /// has ended: the system does not reuse the number of the group while a process is in it.
     pub(super) fn has_left_others(&mut self) -> bool {
         let Some(Target::Group(group)) = self.target else { return false };
         let is_there = test_kill_process_group(group) != Err(Errno::SRCH);

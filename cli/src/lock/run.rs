@@ -23,8 +23,8 @@ its environment: `pflow-store save` and `save-all` in it save that workflow
 under the lease, and others without one.
 
 When the lease is lost, or could not be renewed for as long as it lasts, the
-command is told to stop (SIGTERM, and SIGKILL after --grace), because somebody
-else may be at work. Signals are handed on; a second request to stop kills the
+command is told to stop (SIGTERM, and SIGKILL after --grace), because another
+holder may have the lock. Signals are handed on; a second request to stop kills the
 command. Off a terminal all of that reaches what the command started, too, as
 long as it stays in its process group; on a terminal the command alone.
 
@@ -103,7 +103,7 @@ impl Run {
         match (ended, released) {
             // The command went on to its end before it could be stopped, but not under the lease.
             (Ok(_), Err(Error::Conflict(lost))) => Err(Error::Conflict(lost).into()),
-            // Nor is it known that nobody else was at work meanwhile.
+            // It is not known either whether another holder had the lock meanwhile.
             (Ok(_), Err(error)) if certain.is_err() => {
                 let cause = Failure::from(error);
                 let uncertain = certain.err().map_or(cause.clone(), uncertain);
@@ -161,7 +161,7 @@ impl Run {
         }
     }
 
-    /// Stops a command that somebody else may have the lock of, and what it started.
+    /// Stops the command and the processes that it started, because another holder may have the lock.
     async fn stop(&self, session: &Session<'_>, mut running: Running, why: Error) -> Result<u8> {
         let why = uncertain(why);
         session.output.warn(&format!("{}; the command is being stopped", why.message));

@@ -8,8 +8,8 @@ use crate::leases::{lasting, who};
 use crate::{documents::Lock, failure::Result, input, output::printable, session::Session, time};
 
 const MORE: &str = "\
-A workflow.lock that is not what the store says is written again. What
-somebody else had put there is kept beside it, as workflow.lock.<id>.odd.";
+If workflow.lock differs from the lease in the store, it is written again. If the
+store did not write that file, it is kept beside it as workflow.lock.<sha256>.odd.";
 
 #[derive(Debug, Args)]
 #[command(after_help = MORE)]

@@ -22,11 +22,11 @@ const ENDLESS: Timeout = Timeout(Duration::from_secs(366 * 86_400));
 /// How long to wait for a lock.
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct Waiting {
-    /// Wait while somebody else holds the lock, however long
+    /// Wait without a limit while the lock is held
     #[arg(long)]
     wait: bool,
 
-    /// Wait at most so long while somebody else holds the lock
+    /// Wait at most this long while the lock is held
     #[arg(long, value_name = "DURATION", env = "PFLOW_LOCK_TIMEOUT", hide_env_values = true)]
     lock_timeout: Option<Timeout>,
 }
@@ -42,8 +42,9 @@ impl Waiting {
         Ok(timeout.map_or(Duration::ZERO, |Timeout(limit)| limit))
     }
 
-    /// What `attempt` gets once it does not meet somebody else's lock any more, or the lock itself when there
-    /// is no more time. A signal ends the wait, but not an attempt: that may have the lock.
+    /// Repeats `attempt` until no other holder has the lock, and returns its result. When the time is up it
+    /// returns the conflict that names the holder. A signal ends the wait, but not an attempt, which may
+    /// already have taken the lock.
     pub(super) async fn until_granted<T, F>(
         self,
         session: &Session<'_>,

@@ -66,7 +66,7 @@ pub(super) struct Expanded {
 /// they are part of the id.
 ///
 /// # Errors
-/// Two files would be one workflow: which of them counts nobody can tell.
+/// Two files have the same workflow id: it is not clear which of them to save.
 pub(super) fn expand(paths: &[PathBuf], naming: Naming) -> Result<Expanded> {
     let mut expanded = Expanded::default();
     for path in paths {

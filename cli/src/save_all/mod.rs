@@ -70,8 +70,8 @@ pub(super) struct SaveAll {
     strict_ir: bool,
 }
 
-/// What becomes of a file, in the order of the files. The reader of files fills it, and whoever gets the
-/// results takes it out.
+/// The files that were read, in their order, each with the reason why it cannot be used, if there is one. The
+/// reader of the files adds entries, and the loop over the results removes them.
 type Begun = Arc<Mutex<VecDeque<(PathBuf, Option<Unusable>)>>>;
 
 /// Reads one file after the other, as the saves ask for them, so that only those under way are in memory. It

@@ -94,7 +94,7 @@ impl Place {
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(&folder).unwrap() {
                 let path = entry.unwrap().path();
-                // What is there at rest, whoever was there last.
+                // These files exist at rest and differ between processes.
                 let ours = [".journal/lock", ".journal/state", ".journal/staging"];
                 if ours.iter().any(|name| path.ends_with(name)) {
                     continue;
