@@ -386,7 +386,7 @@ async fn error_of_a_resolver_fails_the_change() {
     #[async_trait]
     impl ConflictResolver for Away {
         async fn resolve(&self, _: &Case) -> Result<Resolution> {
-            Err(Error::InvalidField { field: "answer", reason: "nobody is there".to_owned() })
+            Err(Error::InvalidField { field: "answer", reason: "no person is there".to_owned() })
         }
     }
     let site = Site::new(Kind::Memory).await;

@@ -248,8 +248,8 @@ async fn nothing_that_was_acknowledged_is_lost_when_processes_are_killed() {
         told.saved.len(),
         told.refused
     );
-    // Whoever is killed leaves one save at most of which nobody heard.
-    assert!(silent <= kills, "{silent} by nobody, {kills} kills; seed {}", seed());
+    // A killed process leaves at most one save that it did not report.
+    assert!(silent <= kills, "{silent} unreported saves, {kills} kills; seed {}", seed());
     assert!(
         kills > PROCESSES && told.refused > 0,
         "{kills} kills, {} refused: that was no test",
@@ -258,7 +258,7 @@ async fn nothing_that_was_acknowledged_is_lost_when_processes_are_killed() {
     listed.sort();
     assert_eq!(generations(&store).await, listed);
     let report = store.verify().await.unwrap();
-    // What died left versions and records that nobody reaches, one of each at most.
+    // Each killed process left at most one version and one record that nothing refers to.
     assert!(notices(&report).len() as u64 <= 2 * kills, "{:#?}", report.findings);
 
     // Everybody can go on, and at rest all of it is plain files.

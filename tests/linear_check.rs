@@ -55,7 +55,7 @@ fn fails(more: impl IntoIterator<Item = Event>) {
 }
 
 #[test]
-fn whoever_is_there_at_the_same_time_may_come_before_or_after() {
+fn concurrent_operations_may_take_either_order() {
     fits([]);
     fits([read(Some(1), 2, 11), read(Some(2), 12, 13)]);
     fits([read(Some(2), 10, 11), read(Some(2), 12, 13)]);
@@ -75,7 +75,7 @@ fn a_stale_read_is_found() {
 }
 
 #[test]
-fn a_read_of_what_nobody_wrote_is_found() {
+fn a_read_of_an_unwritten_value_is_found() {
     fails([read(Some(7), 2, 30)]);
     fails([refused(Some(1), Some(7), 2, 30)]);
     fails([read(None, 2, 30)]);
@@ -97,7 +97,7 @@ fn a_refusal_without_a_reason_is_found() {
 }
 
 #[test]
-fn what_nobody_knows_happens_once_later_or_never_but_not_before() {
+fn an_unknown_outcome_happens_once_later_or_never() {
     let three = || unknown(Some(2), Some(3), 30);
     fits([three()]);
     fits([three(), read(Some(2), 31, 32), read(Some(3), 33, 34)]);

@@ -61,7 +61,8 @@ async fn the_child() {
     backend.close().await.unwrap();
 }
 
-/// One life of a child, which ends by itself where nobody is to kill it, and what it said.
+/// Runs a child process once and returns what it printed. It ends by itself unless `kill` says when to kill
+/// it.
 fn live(place: &Path, number: u64, careless: bool, kill: Option<(u64, u64)>) -> Vec<Line> {
     let mut variables = vec![(NUMBER, number.to_string())];
     variables.extend(careless.then(|| (CARELESS, "1".to_owned())));
@@ -130,7 +131,7 @@ fn whatever_processes_were_told_before_they_were_killed_fits_one_order() {
     let done = told(|told| matches!(told, Told::Done));
     let refused = told(|told| matches!(told, Told::Refused(_)));
     let unknown = told(|told| matches!(told, Told::Unknown));
-    // Of those that were killed within a swap: who did it all the same, and somebody has seen it.
+    // The swaps during which a process was killed, and of them those whose value a later read returned.
     let value = |event: &Event| match event.asked {
         Asked::Swap { new, .. } => new,
         Asked::Read => None,

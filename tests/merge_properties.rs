@@ -165,8 +165,8 @@ proptest! {
         let made = patched(serde_json::from_slice(before.bytes()).unwrap(), &changes(&before, &after).unwrap());
         prop_assert_eq!(sorted(made), said(&after));
         prop_assert!(changes(&after, &after).unwrap().is_empty());
-        let written_anew: Value = serde_json::from_slice(after.bytes()).unwrap();
-        prop_assert_eq!(changes(&after, &parse(&written_anew)).unwrap(), []);
+        let reformatted: Value = serde_json::from_slice(after.bytes()).unwrap();
+        prop_assert_eq!(changes(&after, &parse(&reformatted)).unwrap(), []);
     }
 }
 

@@ -86,7 +86,7 @@ pub(crate) fn say(line: &str) {
     out.flush().unwrap();
 }
 
-/// What is under way or unfinished in the `.journal` of a disk that nobody uses: everything but the lock, the
+/// Returns what is unfinished in the `.journal` of a disk that no process uses: everything but the lock, the
 /// state, empty files and empty folders.
 pub(crate) fn unfinished(place: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(place.join(".journal")) else { return Vec::new() };

@@ -66,7 +66,7 @@ pub(crate) enum Situation {
     EditedBadly,
     /// They saved `1,2`, and a person made that `1,3`.
     EditedAndStale,
-    /// Somebody put `1,2` where no workflow is.
+    /// A file with `1,2` was created where no workflow is.
     PutThere,
 }
 

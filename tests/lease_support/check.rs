@@ -11,10 +11,10 @@ pub(crate) struct Checked {
     pub(crate) lost: usize,
     pub(crate) unknown: usize,
     pub(crate) refused: usize,
-    /// Of them because of somebody who was dead.
+    /// Of these, how many because of the lease of a dead process.
     pub(crate) by_the_dead: usize,
     pub(crate) deaths: usize,
-    /// Leases that somebody had when it was killed.
+    /// Leases whose holder was killed.
     pub(crate) held_in_death: usize,
 }
 
@@ -83,8 +83,8 @@ fn fenced(workflow: &str, chain: &[String], owners: &BTreeMap<(String, u64), usi
     Ok(())
 }
 
-/// What was acknowledged is there, where it was said to be; what was refused is not; and nothing is there
-/// that nobody wrote, or twice.
+/// Checks that acknowledged saves are in the chain at their generation, that refused saves are not, that
+/// every text was written by a client, and that none occurs twice.
 fn acknowledged(
     lives: &[Life],
     chains: &BTreeMap<String, Vec<String>>,
@@ -122,18 +122,18 @@ fn acknowledged(
             _ => {}
         }
     }
-    let nobodys = chains.iter().flat_map(|(workflow, chain)| chain.iter().map(move |text| (workflow, text)));
-    for (workflow, text) in nobodys {
+    let found = chains.iter().flat_map(|(workflow, chain)| chain.iter().map(move |text| (workflow, text)));
+    for (workflow, text) in found {
         if !written.contains(&(workflow.clone(), text.clone())) {
-            return Err(format!("nobody wrote {text} of {workflow}"));
+            return Err(format!("no client wrote {text} of {workflow}"));
         }
     }
     Ok(())
 }
 
-/// Nobody is kept away by the dead for longer than a lease lasts: whoever looks twice and that far apart,
-/// after the death, is not refused because of the same lease the second time. Looks are counted, so a slow
-/// machine makes the test slow and nothing else.
+/// Checks that the lease of a dead process blocks others for at most its length: a client that looks twice
+/// after the death, at least that far apart, is not refused because of the same lease the second time.
+/// Looks are counted, so a slow machine makes the test slow and nothing else.
 fn available(lives: &[Life], lasts: u64, seen: bool, checked: &mut Checked) -> Result<(), String> {
     let mut dead: BTreeMap<&str, (u64, bool)> = BTreeMap::new();
     for life in lives {

@@ -18,7 +18,7 @@ pub(crate) struct Client<T> {
     /// Of all lives.
     pub(crate) number: u64,
     pub(crate) random: ManualEnvironment,
-    /// How long a lease lasts, and how often somebody who waits looks.
+    /// How long a lease lasts, and the interval at which a waiting client looks at it.
     pub(crate) lease: Duration,
     pub(crate) poll: Duration,
     /// Whether it renews now and then.

@@ -26,7 +26,7 @@ pub(crate) enum Line {
         lease: String,
         detached: bool,
     },
-    /// Somebody else has it.
+    /// Another client holds the lease.
     Refused {
         workflow: String,
         by: String,
@@ -54,7 +54,7 @@ pub(crate) enum Line {
         workflow: String,
         text: String,
     },
-    /// Nobody can tell whether it was saved.
+    /// The outcome of the save is unknown.
     Unknown {
         workflow: String,
         text: String,

@@ -66,14 +66,14 @@ impl Client {
         (key, asked)
     }
 
-    /// Asks it. Whoever drops this has asked it all the same, and does not know.
+    /// Sends the operation. If the future is dropped, the operation may still happen: its outcome is unknown.
     pub(crate) async fn ask(&mut self, key: &str, asked: Asked) -> Answer {
         let Asked::Swap { expected, new } = asked else { return self.read(key).await };
         let seen = self.seen.remove(key).unwrap();
         assert_eq!(expected, seen.as_ref().map(|it| it.0));
         let name = Key::parse(key).unwrap();
         if let Some(new) = new {
-            // What a disk and memory call it, so that one has a name too whose answer nobody hears.
+            // The version that a disk and memory give it: with it the value is known even if the reply is lost.
             self.names.insert(Version::of_content(new.to_string().as_bytes()), new);
         }
         let operation = match new {

@@ -2,7 +2,8 @@ use std::{collections::BTreeMap, fmt::Write};
 
 use super::search::{Effect, Step, search};
 
-/// What a register holds. Whoever writes gives each write a value of its own, or the check sees less.
+/// The value of a register. Writers give each write a value of its own: the check cannot tell equal values
+/// apart.
 pub(crate) type Value = u64;
 
 /// What was asked of a register. None is a register that is not there: so a swap also creates and removes.
@@ -29,7 +30,7 @@ pub(crate) enum Told {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Found {
     This(Option<Value>),
-    /// Something that nobody has a name for.
+    /// An unknown value: the client saw only a version that it cannot map to a value.
     Other,
 }
 
@@ -71,12 +72,12 @@ impl Event {
     }
 }
 
-/// Whether for each register, which nobody has written before, there is one order of the operations that
-/// explains every answer and contradicts no order in time (Herlihy and Wing, 1990). Answers how many
-/// positions were looked at.
+/// Checks that the history is linearizable (Herlihy and Wing, 1990): for each register there is one order of
+/// the operations that explains every answer and contradicts no order in time. The registers must not exist
+/// before the history. Returns how many positions were searched.
 ///
 /// # Errors
-/// There is none. The words say for which register, and where the longest order ends.
+/// There is no such order. The message names the register and the place where the longest order ends.
 pub(crate) fn check(events: &[Event]) -> Result<usize, String> {
     let mut registers: BTreeMap<&str, Vec<&Event>> = BTreeMap::new();
     for event in events {

@@ -130,8 +130,8 @@ fn next(steps: &[Step], sure: usize, placed: &Placed, here: &Taken) -> Vec<usize
     let in_time = |step: &usize| steps[*step].ended >= here.latest;
     let open: Vec<usize> = open(steps, sure, placed).filter(in_time).collect();
     let mut next: Vec<usize> = open.iter().copied().filter(fits).collect();
-    // Only looking changes nothing, so whoever may look now may as well: whatever explains all with the look
-    // later does with it now, unless it makes something late that might have come before it.
+    // A read changes nothing. If a read can be placed here, only that branch is searched: an order that
+    // places the read later is also valid with the read here, unless that makes another operation too late.
     let harmless = |step: &usize| {
         let looks = !matches!(steps[*step].effect, Effect::Swap { .. });
         looks && open.iter().all(|other| *other < sure || steps[*other].ended >= steps[*step].began)

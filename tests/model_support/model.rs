@@ -50,19 +50,20 @@ struct Flight {
     over: bool,
 }
 
-const NOBODY: usize = usize::MAX;
+/// The owner of a copy whose handle is gone.
+const NO_HANDLE: usize = usize::MAX;
 
 impl Model {
     pub(crate) fn new(rules: Rules) -> Self {
         Self { rules, worlds: BTreeSet::from([World::default()]), flights: Vec::new() }
     }
 
-    /// What the key may be, for whoever wants to name it: as good a guess as any.
+    /// Returns a body that the key may have, as a guess for a condition.
     pub(crate) fn likely(&self, key: Name) -> Option<Body> {
         self.worlds.iter().next().and_then(|world| world.objects.get(key).copied())
     }
 
-    /// How many commits nobody knows the outcome of, and how many of them through no handle any more.
+    /// Counts the commits with an unknown outcome, and those of them whose handle is gone.
     pub(crate) fn open_flights(&self) -> (usize, usize) {
         let open = self.flights.iter().filter(|flight| !flight.over);
         (open.clone().count(), open.filter(|flight| flight.owner.is_none()).count())
@@ -127,7 +128,7 @@ impl Model {
         })
     }
 
-    /// A commit through `handle` was begun, and nobody waits for its answer.
+    /// Records a commit that was begun through `handle` and whose future was dropped.
     pub(crate) fn dropped(&mut self, handle: usize, stages: &[Vec<Write>]) {
         let number = self.flights.len();
         self.flights.push(Flight { stages: stages.to_vec(), owner: Some(handle), over: false });
@@ -164,7 +165,7 @@ impl Model {
         self.replace(|world| {
             let mut world = world.clone();
             for (owner, _) in world.lagging.values_mut().filter(|(owner, _)| *owner == handle) {
-                *owner = NOBODY;
+                *owner = NO_HANDLE;
             }
             vec![world]
         });

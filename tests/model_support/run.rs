@@ -138,7 +138,7 @@ impl Run {
         }
     }
 
-    /// At rest everything is there for whoever comes, and on a disk it is plain files.
+    /// Closes the handles and checks that a new handle reads everything, and that a disk holds plain files.
     pub(crate) async fn end(mut self) {
         for handle in [0, 1] {
             self.close(handle).await;

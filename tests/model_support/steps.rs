@@ -14,9 +14,9 @@ pub(crate) enum Step {
     /// Below the folders of this key, or all, behind that key, or from the first one.
     List(Option<usize>, Option<usize>),
     Close,
-    /// Close, and open anew.
+    /// Close the handle and open a new one.
     Reopen,
-    /// Open anew without closing.
+    /// Open a new handle without closing the old one.
     Forget,
 }
 
@@ -51,7 +51,7 @@ fn change() -> impl Strategy<Value = Change> {
     let kind =
         prop_oneof![4 => Just(WriteKind::Swap), 2 => Just(WriteKind::Copy), 1 => Just(WriteKind::Fresh)];
     (0..8_usize, body, kind, guess).prop_map(|(key, body, kind, guess)| {
-        // Nobody looks for what is fresh: it is not there.
+        // A fresh object has a name that was never used, so its condition is that the key is absent.
         let guess = if kind == WriteKind::Fresh && body.is_some() { Guess::Absent } else { guess };
         Change { key, body, kind, guess }
     })

@@ -29,7 +29,7 @@ pub(crate) enum When {
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct World {
     pub(crate) objects: BTreeMap<Name, Body>,
-    /// Commits that nobody waits for any more, by their numbers, and how far they have come.
+    /// Commits whose futures were dropped, by their numbers, and how far they have come.
     pub(crate) flying: BTreeMap<usize, Reached>,
     /// Copies that follow their answer: who put them, and what others may see still.
     pub(crate) lagging: BTreeMap<Name, (usize, BTreeSet<Option<Body>>)>,
@@ -66,7 +66,7 @@ impl World {
             Some(body) => self.objects.insert(write.key, body),
             None => self.objects.remove(write.key),
         };
-        // Whoever writes over a copy that lags waits for it.
+        // A write to a key waits for the copy that is still being written there.
         self.lagging.remove(write.key);
     }
 
@@ -83,7 +83,7 @@ impl World {
             && *owner != handle
         {
             worlds.extend(before.iter().map(|before| (*before, self.clone())));
-            // Once somebody has seen it, everybody does.
+            // After one handle has read the new copy, all handles do.
             let mut landed = self.clone();
             landed.lagging.remove(key);
             worlds.push((now, landed));

@@ -28,7 +28,7 @@ async fn nothing_is_kept_before_an_upload_is_complete_or_after_it_is_dropped() {
             assert!(keys(store).await.is_empty());
         }
         let mut upload = store.put_multipart(&place).await.unwrap();
-        // The order is that of the calls, whoever is polled first, or at all.
+        // The parts are in the order of the calls, no matter which future is polled first or at all.
         let (one, two) = (upload.put_part("1".into()), upload.put_part("2".into()));
         two.await.unwrap();
         drop(one);
