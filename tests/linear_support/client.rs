@@ -73,7 +73,7 @@ impl Client {
         assert_eq!(expected, seen.as_ref().map(|it| it.0));
         let name = Key::parse(key).unwrap();
         if let Some(new) = new {
-            // The version that a disk and memory give it: with it the value is known even if the reply is lost.
+            // The version that a disk and memory give it: it identifies the value if the reply is lost.
             self.names.insert(Version::of_content(new.to_string().as_bytes()), new);
         }
         let operation = match new {
