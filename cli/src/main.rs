@@ -32,7 +32,7 @@
 //!
 //! **A reader that goes away** (`pflow-store list | head`) is not an error: the rest of the output is
 //! dropped, and the exit code is the same as without the closed pipe. Any other failure to write to stdout
-//! ends //! the program with 1, or with 16 after a change, because the caller did not see its result.
+//! ends the program with 1, or with 16 after a change, because the caller did not see its result.
 //!
 //! **Signals.** The first Ctrl-C or SIGTERM ends what only reads or waits for input; a change that is under
 //! way goes on to its end, and nothing new begins. The second leaves at once and says what it leaves in
