@@ -271,7 +271,7 @@ impl fmt::Display for Remedy {
 }
 
 impl Remedy {
-    /// The text of a remedy that names nothing of the store.
+    /// Returns the text of a remedy that has no field.
     fn fixed_text(&self) -> Option<&'static str> {
         Some(match self {
             Self::CreateStore => "create it with `StoreBuilder::init`, or open another one",

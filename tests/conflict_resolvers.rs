@@ -258,7 +258,7 @@ async fn number_of_resolutions_is_limited(site: Site) {
     let refused = conflict(store.save(request.resolver(script.clone())).await);
     assert!(
         matches!(refused.obstacle(), Some(Obstacle::Overlaps(_))),
-        "what stands in the way is told: {refused}"
+        "the overlaps are reported: {refused}"
     );
     assert_eq!(script.asked().len(), 100);
     assert_eq!(store.show(&id("b")).await.unwrap().generation(), 2);

@@ -35,7 +35,7 @@ use pflow_store::{
 use support::{chain, generations, id, notices, save};
 
 const PROCESSES: u64 = 10;
-/// Workflows that everybody saves. Each process has one more of its own.
+/// The number of workflows that all processes save. Each process also has one of its own.
 const SHARED: u64 = 4;
 const NUMBER: &str = "PFLOW_TEST_CHILD_NUMBER";
 const SEED: &str = "PFLOW_TEST_CHILD_SEED";
@@ -261,7 +261,7 @@ async fn nothing_that_was_acknowledged_is_lost_when_processes_are_killed() {
     // Each killed process left at most one version and one record that nothing refers to.
     assert!(notices(&report).len() as u64 <= 2 * kills, "{:#?}", report.findings);
 
-    // Everybody can go on, and at rest all of it is plain files.
+    // The store can still be changed, and at rest it consists of plain files.
     store.save(save("last", "1", Expect::Absent)).await.unwrap();
     let keys = store.backend().list(&Prefix::root(), None).map_ok(|it| it.key.to_string());
     let keys: Vec<String> = keys.try_collect().await.unwrap();

@@ -70,7 +70,7 @@ async fn history(handles: &[Arc<dyn StorageBackend>], operations: usize, seed: u
         tokio::spawn(work(client, clock.clone(), operations))
     });
     let worked: Vec<Notes> = join_all(working).await.into_iter().map(Result::unwrap).collect();
-    // Nothing of any handle is under way behind this.
+    // After this no handle has a running operation.
     for handle in handles {
         handle.close().await.unwrap();
     }

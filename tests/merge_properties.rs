@@ -200,7 +200,7 @@ fn patched(mut value: Value, changes: &[Change]) -> Value {
     value
 }
 
-/// Where in a list a named element stands.
+/// Returns the position of a named element in a list.
 fn position(list: &Value, step: &Step) -> Option<usize> {
     type Test = Box<dyn Fn(&Value) -> bool>;
     let action = |edge: &Value| edge.get("action").and_then(Value::as_str).unwrap_or("default").to_owned();

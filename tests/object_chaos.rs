@@ -169,7 +169,7 @@ impl Writer {
         let granted = self.store.acquire(&id(&workflow), wish.clone()).await;
         if let Err(error) = granted {
             assert!(is_of_the_network(&error), "in its own way: {error:?}");
-            // It may be held all the same, and would be in the way from now on.
+            // The lease may have been granted although the reply was lost. It would block all later saves.
             for _ in 0..100 {
                 if self.store.acquire(&id(&workflow), wish.clone()).await.is_ok() {
                     break;

@@ -19,7 +19,7 @@ every_backend!(
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// What the loop was told on its way, and the error that ended it.
+/// The advice that the loop received, and the error that ended it.
 #[derive(Debug, Default)]
 struct Way {
     advice: Vec<Advice>,

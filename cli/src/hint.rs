@@ -1,22 +1,22 @@
-//! Every remedy of the library in commands and flags of this program. No other file words one.
+//! Words each remedy of the library as commands and flags of this program. No other file does.
 
 use pflow_store::{Error, LeaseId, Remedy};
 
-/// The rule for ids, said in one place.
+/// The rule for ids, for all messages.
 pub(crate) const ID_RULE: &str =
     "an id has 1 to 100 of a-z, 0-9, `-`, `_` and `.`, and starts with a letter or digit";
 
-/// What a person can do about an error.
+/// Returns the hint for an error.
 pub(crate) fn of_error(error: &Error) -> Option<String> {
     error.remedy().map(|remedy| sentence(&remedy))
 }
 
-/// The lease that a person named, or what is wrong with its id and where to find it.
+/// Parses the lease id that a person gave. The error says what is wrong with it and which command prints it.
 pub(crate) fn lease_id(text: &str) -> Result<LeaseId, String> {
     LeaseId::parse(text).map_err(|error| format!("{error}; {}", sentence(&Remedy::FindLease)))
 }
 
-/// One imperative sentence, for behind `hint:`.
+/// Words a remedy as one imperative sentence, to be printed after `hint:`.
 pub(crate) fn sentence(remedy: &Remedy) -> String {
     match remedy {
         Remedy::CreateStore => "create it with `init`, or name another one with `--store`".to_owned(),
@@ -87,7 +87,8 @@ pub(crate) fn sentence(remedy: &Remedy) -> String {
     }
 }
 
-/// The command that mends a finding, without the program's name; a sentence where there is none.
+/// Returns the command that repairs a finding, without the name of the program, or a sentence if there is no
+/// such command.
 pub(crate) fn command(remedy: &Remedy) -> String {
     match remedy {
         Remedy::RepairHeads | Remedy::RemoveLeftovers => "verify --repair".to_owned(),

@@ -97,7 +97,7 @@ fn write(path: &Path, content: &[u8], nonce: &str) -> io::Result<()> {
         fs::rename(&beside, &path)
     })();
     if written.is_err() {
-        // What is left of it is of no use to anybody.
+        // The incomplete file is removed. The error that is returned is that of the write.
         drop(fs::remove_file(&beside));
     }
     written

@@ -88,7 +88,7 @@ use output::Output;
 use session::Session;
 use signals::Signals;
 
-/// Reads the arguments, runs the command and says how it went.
+/// Parses the arguments, runs the command and returns its exit code.
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     let cli = match Cli::try_parse_from(&args) {
@@ -100,7 +100,7 @@ fn main() -> ExitCode {
     match run(cli, &output) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            // What a command of the person's own had to say it has said itself.
+            // The command of `lock run` has printed its own messages.
             if !failure.is_of_command() {
                 output.failure(&failure);
             }
@@ -111,7 +111,7 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli, output: &Output) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        // The disk works on threads of its own; these only pass its answers on.
+        // The disk backend has its own threads, so the runtime needs few.
         .worker_threads(2)
         .enable_all()
         .build()
@@ -123,7 +123,7 @@ fn run(cli: Cli, output: &Output) -> Result<()> {
         session.close().await;
         signals.judge(result)
     });
-    // Without waiting: a read of stdin that was given up may never end. Every change has been awaited.
+    // It does not wait: an abandoned read of stdin may never end. All changes have ended before.
     runtime.shutdown_background();
     result
 }

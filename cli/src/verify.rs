@@ -107,7 +107,7 @@ impl Verify {
         if !session.output.is_json() {
             session.output.note(&planned);
         }
-        let question = "Give up what cannot be read, for good? [y/N] ";
+        let question = "Permanently give up what cannot be read? [y/N] ";
         if confirm::ask(session, "give up what the journal lost", "give it up", question).await? {
             return session.open_without_tail().await;
         }

@@ -211,7 +211,7 @@ fn an_edit_in_place_is_kept_below_what_is_saved_over_it() {
     assert_eq!(place.run(["load", "a"]).succeeds().out(), doc("7", "2"));
     place.file(".pflow/workflows/a/workflow.json", "{ broken");
     let refused = place.run_with_input(["save", "a", "--on-conflict", "ours"], doc("8", "2"));
-    let refused = refused.fails(13, "what stands in workflows/a/workflow.json cannot be kept: line 1");
+    let refused = refused.fails(13, "the content of workflows/a/workflow.json cannot be kept: line 1");
     assert!(
         refused.err().contains("mend <store>/workflows/a/workflow.json, or move it away"),
         "{}",

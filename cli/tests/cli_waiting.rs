@@ -118,7 +118,7 @@ fn files_of_another_user_are_named_with_the_command_that_helps() {
     assert!(fs::read_to_string(store.join("workflows/plan/workflow.json")).unwrap().contains("version 3"));
 }
 
-/// Everything below a folder that does not belong to the group or that it may not write to.
+/// Returns the files below a folder that do not belong to the group, or that the group may not write.
 fn unshared(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {

@@ -77,7 +77,7 @@ fn a_store_in_a_bucket_is_used_like_one_in_a_folder() {
         bucket.server.bucket("probe").get("plans/workflows/greet/workflow.json").unwrap(),
         document("again")
     );
-    // Nothing of the store is in the folder.
+    // The store is only in the bucket.
     assert!(!bucket.place.path().join(".pflow").exists());
 }
 

@@ -239,7 +239,7 @@ fn describe_successor(lease_id: &LeaseId, held: Option<&Lease>, ended: Option<&E
     };
     match (held, ended) {
         (Some(lease), _) if lease.id == *lease_id => format!(
-            "that id stands for the grant to {} (pid {}) of {} under fence {}, and each id is for one grant; choose another one",
+            "that id belongs to the grant to {} (pid {}) of {} under fence {}, and each id is for one grant; choose another one",
             lease.holder(),
             lease.pid,
             moment(lease.acquired),

@@ -124,8 +124,8 @@ impl<T: FnMut(Line) + Send> Client<T> {
     }
 }
 
-/// Takes and gives back the lock of every workflow, when everybody is dead; how often it had to look at one
-/// at most.
+/// Takes and releases the lock of every workflow after all other clients have died. Returns how many looks
+/// the slowest lock needed.
 pub(crate) async fn take_in_the_end(store: &Store, lease: Duration, poll: Duration) -> u64 {
     let taking = (0..WORKFLOWS).map(|number| async move {
         let id = id(&workflow(number));

@@ -27,7 +27,7 @@ pub(crate) fn duration() -> std::time::Duration {
     std::time::Duration::from_secs(seconds)
 }
 
-/// What everybody works on.
+/// The number of workflows that all clients share.
 pub(crate) const WORKFLOWS: u64 = 6;
 
 pub(crate) fn workflow(number: u64) -> String {

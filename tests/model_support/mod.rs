@@ -25,7 +25,7 @@ use world::{Body, Name};
 
 /// Folders beside files of the same beginning, and names that would need each other to be folders.
 const NESTED: [Name; 8] = ["a", "a/b", "a/b/c", "a/c", "a-b", "a0", "b/c", "b/c/d"];
-/// Where no name stands below another one.
+/// Names of which none is below another one.
 const FLAT: [Name; 8] = ["a/a", "a/b", "a/b-c", "a/c/d", "a-b", "a0", "b/c", "b/d/e"];
 
 /// The bytes of each body: none, few, and more than fit into one write of anything.

@@ -44,7 +44,7 @@ const FOUND: &[(Fault, &str)] = &[
     (Fault::ListsNoSizes, "It listed objects without their size (list-after-write)"),
 ];
 
-/// What stands at the end, where nothing else was put.
+/// Returns the objects that are left. The tests put no other objects.
 async fn left(backend: &dyn StorageBackend) -> Vec<Listed> {
     backend.list(&Prefix::root(), None).try_collect().await.unwrap()
 }

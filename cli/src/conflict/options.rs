@@ -20,7 +20,7 @@ use crate::{
     time::Timeout,
 };
 
-/// So many changes are listed in a failure.
+/// How many changes a failure lists.
 const SHOWN: usize = 10;
 
 /// Options of every command that changes a workflow.
@@ -43,7 +43,7 @@ enum Choice {
     Rule(Policy),
 }
 
-/// What decides about the conflicts of one command.
+/// The resolver for the conflicts of one command, and its limit for waits.
 #[derive(Debug, Clone)]
 pub(crate) struct Decider {
     pub(crate) resolver: Arc<dyn ConflictResolver>,
@@ -57,7 +57,7 @@ impl OnConflict {
     /// them it asks, if there is a terminal.
     ///
     /// # Errors
-    /// The store has a setting that is none.
+    /// The store has a setting that is not a policy or not a duration.
     pub(crate) fn decider(&self, session: &Session<'_>, store: &Store) -> Result<Decider> {
         self.decide(session, store, session.output.can_ask())
     }
@@ -107,7 +107,7 @@ impl Decider {
         };
         let (changes, untold) = match store.what_changed(&conflict).await {
             Ok(changes) => (changes.unwrap_or_default(), None),
-            // The conflict is the answer all the same.
+            // The conflict is reported anyway.
             Err(error) => (Vec::new(), Some(with_causes(&error))),
         };
         let is_decidable = !matches!(conflict.cause(), Conflict::LeaseLost { .. } | Conflict::Busy { .. });

@@ -66,7 +66,7 @@ mod tests {
 
     use super::*;
 
-    /// Gives up, and remembers how long was waited before.
+    /// Cancels, and records how long the change had waited.
     #[derive(Debug, Default)]
     struct Last(Mutex<Vec<Duration>>);
 

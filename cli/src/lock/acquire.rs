@@ -24,7 +24,7 @@ pub(super) struct Acquire {
     #[arg(long, value_name = "DURATION", default_value = "1h")]
     ttl: Ttl,
 
-    /// What others read about who holds it
+    /// What the lock is for, as `lock show` prints it
     #[arg(long, value_name = "TEXT", default_value = "lock acquire")]
     operation: String,
 
@@ -43,7 +43,7 @@ impl Acquire {
         let store = session.open().await?;
         let lease_id = match self.lease_id {
             Some(lease_id) => lease_id,
-            // Chosen here, so that it can be named whatever happens.
+            // Chosen here, so that a message can name the lease even if the reply is lost.
             None => LeaseId::parse(session.environment.new_id()).map_err(Error::from)?,
         };
         let left_behind = format!("the lease {lease_id}; see `lock show {id}`");

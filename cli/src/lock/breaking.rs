@@ -41,7 +41,7 @@ pub(super) struct Break {
 }
 
 impl Break {
-    /// Takes the lease away, once that is certainly wanted.
+    /// Asks, unless `--yes` is set, and takes the lease away from its holder.
     pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
         let id = input::id(&self.id)?;
         let store = session.open().await?;
@@ -69,7 +69,7 @@ impl Break {
         session.answer(&text, &Broken::done(&broken.id, &after))
     }
 
-    /// The lock, which must be the one that is meant.
+    /// Returns the lock. It is an error if its lease is not the one that was named.
     async fn held(
         &self,
         session: &Session<'_>,

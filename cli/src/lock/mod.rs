@@ -65,7 +65,7 @@ impl LockArgs {
     }
 }
 
-/// What a mirror was, behind `workflow.lock`.
+/// Describes the state of a mirror, after the words `workflow.lock`.
 fn mirror_word(mirror: Mirror) -> &'static str {
     match mirror {
         Mirror::Faithful => "says the same",

@@ -41,7 +41,7 @@ is no such command.
 Example:
   pflow-store lock run greet --lock-timeout 1m -- ./refresh.sh --all";
 
-/// How often it is looked whether what a command has started has stopped.
+/// The pause between two checks whether the processes that the command started have ended.
 const LOOK: Duration = Duration::from_millis(20);
 
 #[derive(Debug, Args)]
@@ -54,7 +54,7 @@ pub(super) struct Run {
     #[arg(long, value_name = "DURATION", default_value = "1m")]
     ttl: Ttl,
 
-    /// What others read about who holds it; the command's name unless set
+    /// What the lock is for, as `lock show` prints it; the name of the command unless set
     #[arg(long, value_name = "TEXT")]
     operation: Option<String>,
 
@@ -74,7 +74,8 @@ impl Run {
     /// Runs the command under a lease.
     pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
         match self.run_command(session).await {
-            // What a signal ended before the command began, and what says more than that we failed.
+            // These exit codes say more than 125: a signal before the command began, or a command that could
+            // not be started.
             Err(failure) if failure.exit >= exit::RUN_FAILED || failure.is_of_command() => Err(failure),
             Err(failure) => Err(Failure { exit: exit::RUN_FAILED, ..failure }),
             Ok(()) => Ok(()),
@@ -90,7 +91,7 @@ impl Run {
         let request = LeaseRequest::new(operation, self.ttl.0).id(lease_id);
         let attempt = || store.lock(&id, request.clone());
         let guard = self.waiting.until_granted(session, &store, &id, &left_behind, attempt).await?;
-        // From here on a second request to stop says what it leaves behind.
+        // From here on a second request to stop reports the lease that is left behind.
         let begun = session.signals.begin(format!("the command under the lock of {id}"), Some(left_behind));
         let ended = match begun {
             Ok(()) => self.hold(session, &store, &id, &guard).await,
@@ -128,7 +129,7 @@ impl Run {
         }
     }
 
-    /// Runs the command to its end, or stops it when it is not certain any more that the lease is held.
+    /// Waits for the end of the command, or stops it once the lease is not certainly held any more.
     async fn hold(
         &self,
         session: &Session<'_>,
@@ -188,7 +189,7 @@ impl Run {
         Err(why)
     }
 
-    /// The last part of the command's path, as far as it fits.
+    /// Returns the last part of the path of the command, cut to the limit of an operation.
     fn command_name(&self) -> String {
         let program = self.command.first().map(Path::new).and_then(Path::file_name).unwrap_or_default();
         let name: String = program.to_string_lossy().chars().filter(|c| !c.is_control()).take(60).collect();
@@ -196,7 +197,7 @@ impl Run {
     }
 }
 
-/// That the command ran without a lease that is certain.
+/// Returns the failure for a command that ran while its lease was uncertain.
 fn uncertain(why: Error) -> Failure {
     let is_lost = matches!(why, Error::Conflict(_));
     let failure = Failure::from(why);
@@ -206,7 +207,8 @@ fn uncertain(why: Error) -> Failure {
     failure.with_hint("look at what the command has done, and whether the storage can be reached")
 }
 
-/// The store for the command, wherever it goes.
+/// Returns the location of the store for the command. A path is absolute, because the command may change its
+/// folder.
 fn place(session: &Session<'_>, store: &Store) -> Result<OsString> {
     match session.location()? {
         Location::Folder(path) => std::path::absolute(&path)

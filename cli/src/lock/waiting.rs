@@ -13,10 +13,10 @@ use crate::{
     time::Timeout,
 };
 
-/// A wait that is over before this is not told.
+/// A shorter wait is not reported.
 pub(crate) const SILENCE: Duration = Duration::from_millis(400);
 
-/// As long as anybody waits.
+/// The limit of `--wait`, longer than any wait in practice.
 const ENDLESS: Timeout = Timeout(Duration::from_secs(366 * 86_400));
 
 /// How long to wait for a lock.
@@ -32,7 +32,7 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// The flag, else its variable, else the setting of the store, else no time at all.
+    /// Returns the limit of the flag, else of its variable, else of the setting of the store, else zero.
     fn limit(self, store: &Store) -> Result<Duration> {
         let timeout = match (self.wait, self.lock_timeout) {
             (true, _) => Some(ENDLESS),

@@ -30,7 +30,7 @@ pub(crate) fn document(text: &str) -> String {
     format!("{{ \"name\": \"{text}\", \"nodes\": [ {{ \"id\": \"a\", \"type\": \"echo\" }} ] }}\n")
 }
 
-/// What stands in a store.
+/// The files of a store with their bytes.
 pub(crate) type Dump = BTreeMap<PathBuf, Option<Vec<u8>>>;
 
 /// A folder with nothing in it, or with a store.

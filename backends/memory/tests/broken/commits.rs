@@ -310,7 +310,7 @@ impl Faulty {
         Ok(Commit::Committed(Versions::new(stages.collect())))
     }
 
-    /// Commits without the conditions that are to be ignored.
+    /// Commits the batch without the conditions that `ignored` selects.
     async fn ignoring(&self, batch: &Batch, ignored: impl Fn(&Precondition) -> bool) -> Result<Commit> {
         let free = |operation: &Operation| match ignored(operation.precondition()) {
             true => Some(operation.clone().when(Precondition::Always)),

@@ -280,7 +280,8 @@ impl Drop for Faulty {
     }
 }
 
-/// A call under way. Dropped while it gives way to others, it takes the storage down.
+/// Guards a running call. If the call is dropped while it yields to other tasks, the storage fails from then
+/// on.
 struct PoisonOnDrop<'a> {
     store: &'a Faulty,
     armed: bool,

@@ -19,7 +19,7 @@ use pflow_backend_memory::MemoryBackend;
 use pflow_backend_object::AsObjectStore;
 use tempfile::TempDir;
 
-/// An adapter with what it stands on.
+/// An adapter, and the folder of its storage if it has one.
 struct Site {
     store: AsObjectStore,
     folder: Option<TempDir>,

@@ -10,12 +10,12 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// What is lost of a PUT. Its connection is cut then.
+/// Which half of a PUT is lost. The connection is closed then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lost {
-    /// The server does not get it.
+    /// The server does not receive the request.
     Request,
-    /// The server has done what it was asked.
+    /// The server has applied the request, and its reply is lost.
     Reply,
 }
 
