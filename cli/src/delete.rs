@@ -34,7 +34,7 @@ pub(super) struct Delete {
     #[command(flatten)]
     on_conflict: OnConflict,
 
-    /// Say what would happen, and leave it
+    /// Print what would happen, and change nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
 

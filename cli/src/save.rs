@@ -44,7 +44,7 @@ pub(super) struct Save {
     /// The workflow
     id: OsString,
 
-    /// The document; - or nothing for stdin
+    /// The file of the document; `-` or none for stdin
     file: Option<PathBuf>,
 
     #[command(flatten)]
@@ -67,15 +67,15 @@ pub(super) struct Save {
 /// The metadata that is given beside the document.
 #[derive(Debug, Args)]
 struct About {
-    /// The title, over what the document says; '' for none
+    /// The title, instead of the one in the document; '' for none
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
 
-    /// What it is for, over what the document says; '' for none
+    /// What the workflow is for, instead of the text in the document; '' for none
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
 
-    /// A tag, over what the document says; repeat it for more, '' for none
+    /// A tag, instead of those in the document; repeat it for more, '' for none
     #[arg(long = "tag", value_name = "TAG")]
     tags: Vec<String>,
 }
@@ -162,7 +162,7 @@ impl About {
     }
 }
 
-/// `greet: generation 3 (sha256:…)`.
+/// Describes the result: `greet: generation 3 (sha256:…)`.
 pub(super) fn describe(saved: &Saved) -> String {
     let (id, generation) = (&saved.id, saved.generation);
     let outcome = describe_outcome(saved);

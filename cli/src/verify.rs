@@ -40,7 +40,7 @@ pub(super) struct Verify {
     #[arg(long)]
     repair: bool,
 
-    /// Of several newest versions of a workflow, take this one; may be repeated
+    /// If a workflow has several newest versions, take this one; may be repeated
     #[arg(long, value_name = "VERSION-ID", requires = "repair")]
     take: Vec<String>,
 
@@ -48,7 +48,7 @@ pub(super) struct Verify {
     #[arg(long, requires = "repair")]
     accept_tail: bool,
 
-    /// Say what would be moved or given up, and leave it
+    /// Print what would be moved or given up, and change nothing
     #[arg(short = 'n', long, requires = "repair")]
     dry_run: bool,
 
@@ -58,7 +58,7 @@ pub(super) struct Verify {
 }
 
 impl Verify {
-    /// Repairs what it is told to, verifies the store, and prints what was done and found.
+    /// Repairs what the flags ask for, verifies the store, and prints what was repaired and found.
     pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
         let (store, lost) = match self.accept_tail {
             true => self.open_without_tail(session).await?,
@@ -89,8 +89,8 @@ impl Verify {
 }
 
 impl Verify {
-    /// The store, without what its journal lost if the person says so. Anything else is left as it is, and is
-    /// the error that the store is refused with.
+    /// Opens the store. If its journal lost records, this asks whether to go on without them. If the person
+    /// says no, nothing is changed and the error is the one that the store is refused with.
     async fn open_without_tail(&self, session: &Session<'_>) -> Result<(Store, Option<LostTail>)> {
         if self.yes && !self.dry_run {
             return session.open_without_tail().await;

@@ -1,13 +1,13 @@
-//! What is said about objects that only the journal has.
+//! The warnings about objects that are only in the journal.
 
 use pflow_store::backend::Waiting;
 
 use super::output::{Output, printable};
 
-/// How many are named one by one.
+/// How many objects are named one by one.
 const NAMED: usize = 3;
 
-/// One of them for a person.
+/// Describes one of these objects.
 pub(super) fn line(waiting: &Waiting) -> String {
     let Waiting { key, reason, remedy, .. } = waiting;
     let remedy = remedy.as_ref().map_or_else(String::new, |command| format!(" (run `{command}`)"));

@@ -1,4 +1,4 @@
-//! `--on-conflict` and `--lock-timeout`: what each says, in words and in JSON.
+//! `--on-conflict` and `--lock-timeout`: the messages and the JSON of each.
 
 mod cli_support;
 
@@ -7,7 +7,7 @@ use std::fs;
 use cli_support::Place;
 use serde_json::Value;
 
-/// Two nodes, which two can edit without getting in each other's way.
+/// A document with two nodes, so that two edits need not overlap.
 fn doc(a: &str, b: &str) -> String {
     let node =
         |id, text| format!(r#"    {{ "id": "{id}", "type": "echo", "params": {{ "text": "{text}" }} }}"#);

@@ -39,7 +39,7 @@ fn a_sound_disk_is_told_in_a_table_and_the_store_stays_as_it_was() {
         CHECKS,
         "{told}"
     );
-    // What kind of disk the tester has is told and decides nothing.
+    // The kind of disk is reported and changes nothing.
     let required = |row: &&Vec<&str>| !["clock", "names", "file-system"].contains(&row[0]);
     assert!(rows.iter().skip(1).take(CHECKS.len()).filter(required).all(|row| row[1] == "ok"), "{told}");
     assert!(told.trim_end().ends_with(".pflow keeps what a store needs"), "{told}");
@@ -57,7 +57,7 @@ fn a_person_can_ask_for_a_longer_look() {
 #[test]
 fn scripts_get_every_check() {
     let place = Place::with_store();
-    // Quiet: a slow machine is told that the examination takes a moment.
+    // `-q`, because on a slow machine a note says that the probe takes a moment.
     let ran = place.run(["doctor", "--json", "-q"]).succeeds();
     assert_eq!(ran.err(), "");
     let json = ran.json();

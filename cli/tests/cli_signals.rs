@@ -59,7 +59,7 @@ impl Talking {
         Self { child, stderr, said: String::new() }
     }
 
-    /// Waits until it says these words.
+    /// Waits until it prints these words.
     fn says(&mut self, words: &str) -> &mut Self {
         loop {
             let from = self.said.len();

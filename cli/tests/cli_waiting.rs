@@ -65,7 +65,7 @@ fn a_save_that_reaches_no_file_says_so_even_when_quiet() {
         verified.out()
     );
 
-    // A reader has no part in it.
+    // A reader is not warned.
     assert_eq!(run(&place, ["list"]).succeeds().err(), "");
     fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
     assert_eq!(run(&place, ["save", "plan", "v3.json"]).succeeds().err(), "");

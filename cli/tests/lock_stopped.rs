@@ -22,8 +22,7 @@ async fn open(place: &Path) -> Store {
     Store::builder(place).environment(environment).clock_skew(Duration::ZERO).init().await.unwrap()
 }
 
-/// Holds a lease, and says when it becomes uncertain, what becomes of a save without a word to the guard, and
-/// what the guard says in the end.
+/// Holds a lease, stops itself, and prints when the lease is uncertain and whether a save under it succeeds.
 #[tokio::test]
 async fn a_child_that_holds_a_lease() {
     let Some(place) = place_of_a_child() else { return };
@@ -36,8 +35,8 @@ async fn a_child_that_holds_a_lease() {
     say(&format!("held {lease}"));
     let stop = format!("kill -STOP {}", store.environment().identity().pid);
     assert!(Command::new("sh").args(["-c", &stop]).status().unwrap().success());
-    // The signal takes effect in a moment. Nothing else of this process runs meanwhile or after, the task
-    // that renews included.
+    // The signal takes effect during this loop. The loop blocks the only thread, so that no other task runs,
+    // not even the one that renews.
     while !matches!(guard.check(), Err(Error::LeaseUncertain { silent, .. }) if silent >= LEASE * 3) {
         std::hint::spin_loop();
     }
@@ -68,7 +67,7 @@ enum Meanwhile {
     Takeover,
 }
 
-/// What a child says that is stopped for three lease times, and its lease.
+/// Stops a child for three times its lease. Returns what it printed and its lease.
 async fn stopped(place: &Path, meanwhile: Meanwhile) -> (Vec<String>, String) {
     let store = open(place).await;
     store.save(save("a", "before", Expect::Absent)).await.unwrap();
@@ -78,7 +77,7 @@ async fn stopped(place: &Path, meanwhile: Meanwhile) -> (Vec<String>, String) {
     while !child.is_stopped() {
         store.environment().sleep(Duration::from_millis(5)).await;
     }
-    // There is no other way for a lease of a stopped process to end than that time passes.
+    // The lease of a stopped process only ends by time, so the test must wait.
     store.environment().sleep(LEASE * 3).await;
     let before = match meanwhile {
         Meanwhile::Nothing => None,

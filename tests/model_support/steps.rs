@@ -3,15 +3,16 @@ use proptest::prelude::*;
 
 use super::world::Body;
 
-/// Something that is done through one of two handles.
+/// An operation through one of the two handles.
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
     Commit(Vec<Vec<Change>>),
-    /// Its future is dropped after one look at it.
+    /// A commit whose future is dropped after one poll.
     Drop(Vec<Vec<Change>>),
     Get(usize),
     Stat(usize),
-    /// Below the folders of this key, or all, behind that key, or from the first one.
+    /// A listing below the folder of the first key (or of everything) that starts after the second key (or at
+    /// the first one).
     List(Option<usize>, Option<usize>),
     Close,
     /// Close the handle and open a new one.
@@ -20,7 +21,7 @@ pub(crate) enum Step {
     Forget,
 }
 
-/// One write of a batch, before it is known what is there. Keys are numbers.
+/// One write of a batch, before the current state is known. Keys are numbers.
 #[derive(Debug, Clone)]
 pub(crate) struct Change {
     pub(crate) key: usize,
@@ -34,9 +35,9 @@ pub(crate) struct Change {
 pub(crate) enum Guess {
     Always,
     Absent,
-    /// What is there. If nothing is, that.
+    /// The current version, or absent if there is none.
     Present,
-    /// This, there or not.
+    /// The version of this body, whether it is the current one or not.
     This(Body),
 }
 

@@ -31,7 +31,7 @@ pub(super) struct Break {
     #[arg(value_parser = hint::lease_id)]
     lease_id: LeaseId,
 
-    /// Say what would happen, and leave it
+    /// Print what would happen, and change nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
 
