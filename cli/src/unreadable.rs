@@ -33,8 +33,8 @@ pub(super) fn lines(unreadable: &[Unreadable]) -> Vec<String> {
     unreadable.iter().map(line).collect()
 }
 
-/// Fails if there are workflows that cannot be read: with 17 if a newer program wrote all of them, else with
-/// 14.
+/// Fails if there are workflows that cannot be read. The exit code is 17 if a newer program wrote all of them,
+/// else it is 14.
 pub(super) fn judge(unreadable: &[Unreadable]) -> Result<()> {
     let count = match unreadable.len() {
         0 => return Ok(()),

@@ -160,8 +160,8 @@ impl Run {
     }
 }
 
-/// Returns how many stages were applied. Panics unless the error is the only one that may happen: a name would
-/// be an object and a folder at once.
+/// Returns how many stages were applied. Panics unless the error is the only one that may happen: a name
+/// would be an object and a folder at once.
 fn applied(error: &Error) -> usize {
     match (error.kind(), error.outcome()) {
         (ErrorKind::InvalidInput, Outcome::NotApplied { applied }) => applied,
