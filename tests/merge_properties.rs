@@ -1,4 +1,4 @@
-//! What holds for every merge, by generated workflows and edits.
+//! Properties of every merge, tested with generated workflows and edits.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! Copies that follow the answer.
+//! Copies that are written after the reply.
 #![cfg(feature = "s3")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 

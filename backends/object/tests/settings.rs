@@ -1,5 +1,4 @@
-//! What is wrong with the bucket, the keys, the region or the endpoint is said in one sentence, without a
-//! secret.
+//! Errors about the bucket, the keys, the region or the endpoint are one sentence without a secret.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "this is how a test fails")]
 
 mod common;
@@ -23,7 +22,7 @@ fn key() -> Key {
     Key::parse("a/b").unwrap()
 }
 
-/// What each kind of operation says.
+/// Returns the error of each kind of operation.
 async fn refusals(backend: &ObjectBackend) -> Vec<Error> {
     let create = Batch::new().stage([Operation::put(key(), "x").absent()]);
     let delete = Batch::new().stage([Operation::delete(key())]);
@@ -84,7 +83,7 @@ async fn a_refused_port_is_said_to_be_unreachable() {
     let (_held, refused) = refusing();
     let variables = with(&endpoint.variables("plans"), "AWS_ENDPOINT_URL", &refused);
     let options = ObjectOptions::new().variables(variables);
-    // That the pauses keep to the limit is tested with a clock of its own.
+    // Another test checks with its own clock that the pauses keep to the limit.
     let backend = open("s3://plans", options).unwrap();
     let error = backend.commit(Batch::new().stage([Operation::put(key(), "x").absent()])).await.unwrap_err();
     assert_sentence(&error, ErrorKind::Unavailable, &[&refused, "cannot be reached"]);

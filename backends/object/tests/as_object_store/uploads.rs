@@ -62,7 +62,7 @@ async fn an_upload_by_number_takes_its_parts_in_any_order_and_only_the_ones_it_n
     let id = store.create_multipart(&place).await.unwrap();
     let two = store.put_part(&place, &id, 1, "34".into()).await.unwrap();
     let old = store.put_part(&place, &id, 0, "xx".into()).await.unwrap();
-    // In place of the old one, whose bytes count no more.
+    // This part replaces the old one, whose bytes do not count any more.
     let one = store.put_part(&place, &id, 0, "12".into()).await.unwrap();
     store.put_part(&place, &id, 2, "5".into()).await.unwrap_err();
 

@@ -1,4 +1,4 @@
-//! The plainest network that fails: it hands everything on but one PUT, or the answer to it.
+//! A proxy that passes everything on except one PUT, or the reply to it.
 
 use std::sync::{
     Arc,
@@ -19,8 +19,8 @@ pub(crate) enum Lost {
     Reply,
 }
 
-/// The address of a way to the server at `address`, there until the test's runtime ends, on which the PUT of
-/// this number is lost, from 1.
+/// Starts a proxy in front of the server at `address` and returns its address. It loses the n-th PUT, counted
+/// from 1, and runs until the runtime of the test ends.
 pub(crate) async fn one_put(address: String, lost: Lost, number: usize) -> String {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let way = listener.local_addr().unwrap().to_string();
