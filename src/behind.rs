@@ -1,4 +1,4 @@
-//! Background tasks that continue after an answer, and waiting for them.
+//! Work that is under way, such as tasks that continue after an answer, and waiting for it.
 
 use std::{
     mem,
@@ -7,7 +7,7 @@ use std::{
 
 use tokio::{runtime::Handle, sync::watch, task::JoinHandle};
 
-/// The background tasks that continue after an answer. Clones count the same tasks.
+/// Tasks in the background, and other work that holds a [`Token`]. Clones count the same work.
 ///
 /// The tasks are counted in generations. [`rest`](Self::rest) closes the present generation permanently, and
 /// waits for it and for earlier ones; tasks that begin meanwhile belong to the next generation.

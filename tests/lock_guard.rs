@@ -10,7 +10,7 @@ use pflow_store::{
     Conflict, Error, ErrorKind, Expect, LeaseGuard, LeaseRequest, Store,
     backend::{Environment, ManualEnvironment},
 };
-use support::{Fault, Kind, Left, Site, conflict, every_backend, id, save};
+use support::{Fault, Left, Site, conflict, every_backend, id, save};
 
 every_backend!(
     guard_renews_until_it_is_released,
@@ -236,7 +236,7 @@ async fn lost_reply_of_a_renewal_is_settled(site: Site) {
         site.probe.fail(Fault::unknown(left));
         // On a disk the outcome stays unknown until the caller asks again; elsewhere it is found out at once.
         if store.renew(&id("a"), held.id.clone(), None).await.is_err() {
-            assert_eq!(site.kind, Kind::Disk);
+            assert!(site.kind.survives_power_loss());
             store.renew(&id("a"), held.id.clone(), None).await.unwrap();
         }
         let now = store.lock_state(&id("a")).await.unwrap().lease.unwrap();
@@ -245,10 +245,10 @@ async fn lost_reply_of_a_renewal_is_settled(site: Site) {
     }
     site.probe.fail(Fault::unknown(Left::All));
     let broken = store.break_lock(&id("a"), held.id.clone()).await;
-    assert_eq!(broken.is_err(), site.kind == Kind::Disk);
+    assert_eq!(broken.is_err(), site.kind.survives_power_loss());
     let state = store.lock_state(&id("a")).await.unwrap();
     assert_eq!((state.lease, state.fence), (None, 2));
-    if site.kind != Kind::Disk {
+    if !site.kind.survives_power_loss() {
         assert_eq!(site.keys("ops/pending/").await.len(), 1, "it is recorded once");
     }
 }

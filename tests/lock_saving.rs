@@ -6,7 +6,7 @@ mod support;
 use std::time::Duration;
 
 use pflow_store::{ChangeRequest, Conflict, Expect, LeaseId, LeaseRequest, document::ContentHash};
-use support::{Fault, Kind, Left, Site, conflict, every_backend, generations, id, notices, plan, save};
+use support::{Fault, Left, Site, conflict, every_backend, generations, id, notices, plan, save};
 
 every_backend!(
     only_the_holder_can_save,
@@ -59,7 +59,7 @@ async fn only_the_holder_can_save(site: Site) {
     assert_eq!(notices(&store.verify().await.unwrap()), [""; 0]);
 }
 
-/// `docs/decisions/unchanged-under-a-lock.md` has the reasons.
+/// `docs/decisions/0037-unchanged-under-a-lock.md` has the reasons.
 async fn unchanged_save_needs_no_lock(site: Site) {
     let store = site.store().await;
     store.save(save("a", "1", Expect::Absent).name("name")).await.unwrap();
@@ -174,7 +174,7 @@ async fn save_that_acquires_the_lock_is_idempotent(site: Site) {
     let request = || save("a", "1", Expect::Absent).hold(mine());
     // On a disk the outcome stays unknown; elsewhere the store finds it out itself.
     site.probe.fail(Fault::unknown(Left::All));
-    assert_eq!(store.save(request()).await.is_err(), site.kind == Kind::Disk);
+    assert_eq!(store.save(request()).await.is_err(), site.kind.survives_power_loss());
     let saved = store.save(request()).await.unwrap();
     assert_eq!((saved.generation, saved.unchanged), (1, true));
     assert_eq!(saved.lease.unwrap().id.as_str(), "mine");

@@ -1,5 +1,5 @@
-//! The requests of each operation on a bucket, counted at the server. The table in ARCHITECTURE.md has these
-//! numbers.
+//! The requests of each operation on a bucket, counted at the server. The table in `docs/design/costs.md` has
+//! these numbers.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;

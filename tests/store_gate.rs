@@ -9,7 +9,7 @@ use pflow_store::{
     ChangeRequest, Error, ErrorKind, Expect, LeaseRequest, Remedy, Store, backend::StorageBackend,
 };
 use serde_json::{Value, json};
-use support::{Fault, Kind, Left, Site, every_backend, id, listed, plan, save};
+use support::{Fault, Left, Site, every_backend, id, listed, plan, save};
 
 every_backend!(
     reader_must_support_the_read_features,
@@ -213,7 +213,7 @@ async fn setting_whose_reply_was_lost_is_settled_or_unknown(site: Site) {
         let set = store.set_setting("team", Some(json!(team))).await;
         assert_eq!(site.probe.heal(), 1);
         // On a disk a read does not tell whether a change outlasts a loss of power.
-        if site.kind == Kind::Disk {
+        if site.kind.survives_power_loss() {
             assert!(matches!(set, Err(Error::OutcomeUnknown { .. })), "{set:?}");
             assert_eq!(site.json("config.json").await["settings"]["team"] == json!(team), landed);
             store.set_setting("team", Some(json!(team))).await.unwrap();

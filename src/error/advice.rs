@@ -1,5 +1,3 @@
-use pflow_backend::ErrorKind as StorageErrorKind;
-
 use super::Error;
 use crate::conflict::Conflict;
 
@@ -34,12 +32,13 @@ pub enum Advice {
     /// Nothing was changed: the workflow is not what the change was built on. Load it and make the change
     /// again on top of what is there.
     Reload,
-    /// Nothing was changed, and the same call can succeed later. Pause, then repeat it.
+    /// Nothing was changed, and the same call can succeed later: a lock is held, a disk is full, a server does
+    /// not answer. Pause, then repeat it, for as long as the program can wait.
     Repeat,
     /// The change may have been made, or may still be made. Read the workflow, then decide.
     Read,
-    /// Neither loading again nor repeating helps: the call is wrong, or a person has to do something first
-    /// ([`Error::remedy`]). Nothing was changed.
+    /// Nothing was changed, and neither loading again nor repeating the call helps. The call is wrong, a person
+    /// has to do something first ([`Error::remedy`]), or the program itself ended it.
     Stop,
 }
 
@@ -50,13 +49,31 @@ impl Error {
         match self {
             Self::OutcomeUnknown { .. } => Advice::Read,
             Self::Conflict(conflict) => conflict.advice(),
+            Self::Storage(source) if source.is_transient() => Advice::Repeat,
             // The guard renews it, or learns that it is lost.
             Self::LeaseUncertain { .. } | Self::IndexBusy { .. } | Self::Unproven { .. } => Advice::Repeat,
-            Self::Storage(source) => match source.kind() {
-                StorageErrorKind::Busy | StorageErrorKind::Unavailable => Advice::Repeat,
-                _ => Advice::Stop,
-            },
-            _ => Advice::Stop,
+            Self::StoreMissing { .. }
+            | Self::Foreign { .. }
+            | Self::InvalidLocation { .. }
+            | Self::WorkflowMissing { .. }
+            | Self::GenerationMissing { .. }
+            | Self::InvalidId(_)
+            | Self::InvalidLeaseId(_)
+            | Self::Document { .. }
+            | Self::OtherType { .. }
+            | Self::TooMuch { .. }
+            | Self::InvalidField { .. }
+            | Self::Corrupt { .. }
+            | Self::HeadHurt { .. }
+            | Self::Format { .. }
+            | Self::Unreadable(_)
+            | Self::MissingFeatures { .. }
+            | Self::Environment(_)
+            | Self::Storage(_)
+            | Self::UnsafeStorage { .. }
+            | Self::Cancelled
+            | Self::ShutDown
+            | Self::Internal(_) => Advice::Stop,
         }
     }
 }
@@ -68,6 +85,63 @@ impl Conflict {
             Self::Locked { .. } | Self::AlreadyLocked { .. } | Self::Busy { .. } => Advice::Repeat,
             // The edit is met by every load, and a lease that is lost does not come back.
             Self::ModifiedOutside { .. } | Self::LeaseLost { .. } | Self::Unresolved { .. } => Advice::Stop,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pflow_backend::{Error as StorageError, ErrorKind};
+
+    use super::*;
+    use crate::{
+        conflict::{Found, Obstacle},
+        format::WorkflowId,
+    };
+
+    #[test]
+    fn storage_errors_are_repeated_while_they_may_pass() {
+        for (kind, advice) in [
+            (ErrorKind::Busy, Advice::Repeat),
+            (ErrorKind::Unavailable, Advice::Repeat),
+            (ErrorKind::Exhausted, Advice::Repeat),
+            (ErrorKind::Io, Advice::Repeat),
+            (ErrorKind::Denied, Advice::Stop),
+            (ErrorKind::Corrupt, Advice::Stop),
+            (ErrorKind::Poisoned, Advice::Stop),
+            (ErrorKind::InvalidInput, Advice::Stop),
+        ] {
+            assert_eq!(Error::Storage(StorageError::not_applied(kind, "x")).advice(), advice, "{kind:?}");
+            let (what, source) = ("a save".to_owned(), StorageError::unknown(kind, "x"));
+            assert_eq!(Error::OutcomeUnknown { what, source }.advice(), Advice::Read, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn conflict_that_a_resolver_left_is_advised_as_itself() {
+        let id = WorkflowId::parse("a").unwrap();
+        let found = Found::new(None);
+        let conflict = Conflict::Version { id: id.clone(), expected: 1, found };
+        let unresolved = Conflict::Unresolved {
+            conflict: Box::new(conflict.clone()),
+            obstacle: Obstacle::Endless { answers: 100 },
+        };
+        for conflict in [conflict, unresolved] {
+            assert_eq!(Error::from(conflict).advice(), Advice::Reload);
+        }
+        assert_eq!(Error::from(Conflict::Busy { id, attempts: 100 }).advice(), Advice::Repeat);
+    }
+
+    #[test]
+    fn what_passes_by_itself_is_repeated() {
+        let place = "s3://x".to_owned();
+        for (error, advice) in [
+            (Error::IndexBusy { attempts: 1 }, Advice::Repeat),
+            (Error::Unproven { place: place.clone(), unclear: Vec::new() }, Advice::Repeat),
+            (Error::UnsafeStorage { place, broken: Vec::new() }, Advice::Stop),
+            (Error::Cancelled, Advice::Stop),
+        ] {
+            assert_eq!(error.advice(), advice, "{error}");
         }
     }
 }

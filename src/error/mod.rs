@@ -189,7 +189,7 @@ pub enum Error {
     /// there.
     #[error("{place} does not keep what a store needs: {}", .broken.join("; "))]
     UnsafeStorage {
-        /// The storage, as [`StorageBackend::place`](pflow_backend::StorageBackend::place) names it.
+        /// The storage, as [`StorageBackend::endpoint`](pflow_backend::StorageBackend::endpoint) names it.
         place: String,
         /// The violations, one sentence per guarantee, with the name of the check in brackets.
         broken: Vec<String>,
@@ -199,7 +199,7 @@ pub enum Error {
     /// this error to all its writers for a minute before it probes again.
     #[error("whether {place} keeps what a store needs is not known: {}", .unclear.join("; "))]
     Unproven {
-        /// The storage, as [`StorageBackend::place`](pflow_backend::StorageBackend::place) names it.
+        /// The storage, as [`StorageBackend::endpoint`](pflow_backend::StorageBackend::endpoint) names it.
         place: String,
         /// The reasons, one sentence per guarantee, with the name of the check in brackets.
         unclear: Vec<String>,

@@ -24,10 +24,14 @@ pub(crate) struct Admission {
 }
 
 impl Admissions {
+    pub(super) fn is_shut(&self) -> bool {
+        self.shut.is_cancelled()
+    }
+
     /// Admits a change unless the store is shut down.
     pub(super) fn admit(&self) -> Result<Admission> {
         let admission = Admission { _token: self.under_way.token() };
-        if self.shut.is_cancelled() { Err(Error::ShutDown) } else { Ok(admission) }
+        if self.is_shut() { Err(Error::ShutDown) } else { Ok(admission) }
     }
 
     /// Admits no more changes, ends the waits of [`unless_shut`](Self::unless_shut), and waits for the end of

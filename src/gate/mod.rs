@@ -141,6 +141,20 @@ impl Gate {
         Ok(admission)
     }
 
+    /// Lets a lease that is held be renewed or released, also after a shutdown: its holder relies on it. The
+    /// storage is not probed then, because a probe writes.
+    pub(crate) async fn admit_holder(&self) -> Result<()> {
+        if self.is_shut() && !matches!(*self.lock_known(), Known::Verdict(_)) {
+            return Err(Error::ShutDown);
+        }
+        self.check_storage().await
+    }
+
+    /// Whether the store is shut down.
+    pub(crate) fn is_shut(&self) -> bool {
+        self.admissions.is_shut()
+    }
+
     /// Admits no more changes, and waits for those under way.
     pub(crate) async fn shut(&self) {
         self.admissions.shut().await;
@@ -200,7 +214,7 @@ impl Gate {
         }
     }
 
-    /// Reads `config.json` again, then checks whether it may be written to. So a long-lived writer notices changed features, or
+    /// Reads `config.json` again, then checks the storage. So a long-lived writer notices changed features, or
     /// a store that was removed, before it adds a workflow.
     pub(crate) async fn check_writer_again(&self) -> Result<()> {
         let changes = self.lock_seen().changes;

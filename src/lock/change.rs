@@ -104,10 +104,11 @@ impl LockChange {
     pub(super) async fn run(mut self) -> Result<Grant> {
         let asked = Arc::clone(&self.asked);
         let Locks { gate, flow, objects, .. } = &asked.locks;
-        let _admission = match asked.wish.is_new() {
-            true => Some(gate.admit_writer().await?),
-            // A lease that is held is renewed and released after a shutdown as well: its holder relies on it.
-            false => gate.check_storage().await.map(|()| None)?,
+        let _admission = if asked.wish.is_new() {
+            Some(gate.admit_writer().await?)
+        } else {
+            gate.admit_holder().await?;
+            None
         };
         let stopped = operation::run(flow, &mut self, &objects.environment).await.err();
         let error = match (self.phase, stopped) {

@@ -14,7 +14,7 @@ use crate::{
 /// How often the first waiter in line reads the head: after a fraction of the time waited so far. So a lock
 /// that is released quickly is acquired quickly, and one that is held for long costs few reads.
 ///
-/// ARCHITECTURE.md, "Waiting for a lock", says why it polls instead of watching the files.
+/// `docs/decisions/0032-waiting-for-a-lock.md` says why it polls instead of watching the files.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
     shortest: Duration,

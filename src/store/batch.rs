@@ -65,7 +65,9 @@ impl Store {
         saves.map(Some).chain(end.map(|()| None)).filter_map(futures::future::ready).boxed()
     }
 
+    /// Folds, unless the store is shut down: a later save makes up for it.
     async fn fold<T>(&self, fold: impl Future<Output = Result<T>>) {
+        let Some(_admission) = self.shared.gate.admit_optional() else { return };
         if let Err(error) = fold.await {
             tracing::warn!(%error, "the workflows are saved, but the index was not folded");
         }

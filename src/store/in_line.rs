@@ -21,9 +21,9 @@ impl Store {
     /// the files that were corrected.
     ///
     /// Invariant: the head decides, so the effect of a request that lands late (see
-    /// `docs/decisions/late-copies.md`) is found and undone by a later call. No data of a person is lost: a
-    /// foreign file in place of the mirror is kept beside the new mirror, and an edited `workflow.json` is
-    /// not changed.
+    /// `docs/decisions/0050-late-copies.md`) is found and undone by a later call. No data of a person is
+    /// lost: a foreign file in place of the mirror is kept beside the new mirror, and an edited
+    /// `workflow.json` is not changed.
     pub(super) async fn bring_in_line(&self, id: &WorkflowId) -> Result<Vec<Key>> {
         let mut changed = Vec::new();
         if self.shared.locks.inspect(id).await?.mended {

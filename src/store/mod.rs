@@ -185,9 +185,12 @@ impl Store {
     /// Ends the changes through this handle and its clones, and brings the storage to rest: admits no new
     /// change, waits for those that are under way in other tasks, and then [closes](Self::close).
     ///
-    /// - A change that begins afterwards fails with [`Error::ShutDown`] and changes nothing. Reads work.
+    /// - A change that begins afterwards fails with [`Error::ShutDown`] and changes nothing. Reads work, if the
+    ///   backend answers after its `close`, as those of this project do.
     /// - A change that waits for a lock or for a resolver is not waited for. It fails in the same way, unless
     ///   an earlier attempt of it is in doubt ([`Error::OutcomeUnknown`]).
+    /// - **A change whose future is kept and not polled is waited for without end.** After a `select!` drop the
+    ///   futures of changes, or go on polling them beside the shutdown. A dropped change has an unknown outcome.
     /// - A guard that is held is not waited for. It goes on renewing its lease, because its holder may rely on
     ///   the lease for things outside of the store, and it can be released. Release the guards first for a
     ///   program that ends.

@@ -147,8 +147,8 @@ impl Workflow {
     ///
     /// Invariant: the version that is saved replaces the version that `change` was called with, and no other
     /// one, because the save expects its generation, or no version if there was none. So no change of another
-    /// client is overwritten unseen.
-    /// At most one version is saved: the save is repeated only after a conflict, which changed nothing.
+    /// client is overwritten unseen. At most one version is saved: the save is repeated only after a conflict,
+    /// which changed nothing.
     ///
     /// # Errors
     /// The error of `change`; nothing is changed then. The conflict if other clients were faster 100 times

@@ -17,6 +17,8 @@ mod remote;
 mod seal;
 mod server;
 mod site;
+#[path = "../../examples/own_backend/sqlite.rs"]
+mod sqlite;
 mod staged;
 
 use pflow_store::{Conflict, Error, Expect, SaveRequest, WorkflowId};
@@ -56,6 +58,11 @@ macro_rules! every_backend {
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn disk() {
                 super::$name(Site::new(Kind::Disk).await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn sqlite() {
+                super::$name(Site::new(Kind::Sqlite).await).await;
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

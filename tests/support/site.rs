@@ -20,7 +20,7 @@ use pflow_store::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Probe, bucket, seal::resealed, staged::Staged};
+use super::{Probe, bucket, seal::resealed, sqlite::Sqlite, staged::Staged};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -32,8 +32,18 @@ pub(crate) enum Kind {
     /// Like `Staged`, with objects that people edit in place: files without atomic batches.
     PlainStaged,
     Disk,
+    /// An SQLite file: the backend of `examples/own_backend.rs`.
+    Sqlite,
     /// A bucket on an S3 server: the one in this process, or the one that `PFLOW_TEST_S3_ENDPOINT` names.
     Bucket,
+}
+
+impl Kind {
+    /// Whether commits are to survive a loss of power. A read does not tell whether one does, so an unknown
+    /// outcome stays unknown until the caller asks again.
+    pub(crate) fn survives_power_loss(self) -> bool {
+        matches!(self, Self::Disk | Self::Sqlite)
+    }
 }
 
 /// An empty location of one kind.
@@ -46,6 +56,8 @@ pub(crate) struct Site {
     /// The storage without the probe.
     pub(crate) raw: Arc<dyn StorageBackend>,
     folder: Option<TempDir>,
+    /// The folder of an SQLite file.
+    database: Option<TempDir>,
     bucket: Option<ObjectUrl>,
 }
 
@@ -53,17 +65,19 @@ impl Site {
     pub(crate) async fn new(kind: Kind) -> Self {
         let environment = Arc::new(ManualEnvironment::new(1));
         let folder = (kind == Kind::Disk).then(fresh_folder);
+        let database = (kind == Kind::Sqlite).then(fresh_folder);
         let bucket = (kind == Kind::Bucket).then(bucket::fresh_url);
         let memory = MemoryBackend::new(environment.clone());
-        let raw: Arc<dyn StorageBackend> = match (&folder, &bucket, kind) {
+        let raw: Arc<dyn StorageBackend> = match (&folder, &database, &bucket, kind) {
             (Some(folder), ..) => disk(folder).await,
-            (_, Some(url), _) => bucket::open(url),
+            (_, Some(folder), ..) => sqlite(folder),
+            (_, _, Some(url), _) => bucket::open(url),
             (.., Kind::PlainMemory) => Arc::new(memory.with_plain_files(true)),
             (.., Kind::Staged) => Arc::new(Staged(memory)),
             (.., Kind::PlainStaged) => Arc::new(Staged(memory.with_plain_files(true))),
             _ => Arc::new(memory),
         };
-        Self { kind, environment, probe: Probe::new(raw.clone()), raw, folder, bucket }
+        Self { kind, environment, probe: Probe::new(raw.clone()), raw, folder, database, bucket }
     }
 
     /// Memory behind [`Staged`], with the probe below it, so that the probe sees each operation of a batch as
@@ -74,7 +88,9 @@ impl Site {
         let raw: Arc<dyn StorageBackend> = Arc::new(Staged(memory.clone()));
         let probe = Probe::new(Arc::new(memory));
         let staged = Arc::new(Staged(probe.clone()));
-        (Self { kind: Kind::Staged, environment, probe, raw, folder: None, bucket: None }, staged)
+        let site =
+            Self { kind: Kind::Staged, environment, probe, raw, folder: None, database: None, bucket: None };
+        (site, staged)
     }
 
     /// Returns the folder of a disk.
@@ -117,19 +133,21 @@ impl Site {
         set: impl FnOnce(StoreBuilder) -> StoreBuilder,
     ) -> Store {
         // In a bucket this is the same handle: another one may not yet see what this one defers.
-        let backend = match &self.folder {
-            Some(folder) => disk(folder).await,
-            None => self.raw.clone(),
+        let backend = match (&self.folder, &self.database) {
+            (Some(folder), _) => disk(folder).await,
+            (None, Some(folder)) => sqlite(folder),
+            (None, None) => self.raw.clone(),
         };
         set(self.on(backend).environment(environment)).open().await.unwrap()
     }
 
     /// Returns another handle of the storage, if handles have state of their own.
     pub(crate) async fn other_handle(&self) -> Arc<dyn StorageBackend> {
-        match (&self.folder, &self.bucket) {
-            (Some(folder), _) => disk(folder).await,
-            (None, Some(url)) => bucket::open(url),
-            (None, None) => self.raw.clone(),
+        match (&self.folder, &self.database, &self.bucket) {
+            (Some(folder), ..) => disk(folder).await,
+            (_, Some(folder), _) => sqlite(folder),
+            (_, _, Some(url)) => bucket::open(url),
+            (None, None, None) => self.raw.clone(),
         }
     }
 
@@ -259,6 +277,11 @@ fn fresh_folder() -> TempDir {
     let folder = TempDir::new().unwrap();
     HANDLES.lock().unwrap().push(File::open(folder.path()).unwrap());
     folder
+}
+
+/// Opens one more connection.
+fn sqlite(folder: &TempDir) -> Arc<dyn StorageBackend> {
+    Arc::new(Sqlite::open(&folder.path().join("store.sqlite")).unwrap())
 }
 
 async fn disk(folder: &TempDir) -> Arc<dyn StorageBackend> {

@@ -55,7 +55,8 @@ use crate::{
 /// They are waited for, or answered as a conflict: exactly those that meet a condition that does not hold.
 /// [`crate::ErrorKind::Busy`] is not the answer to a race, but to a wait that has used up the backend's
 /// patience, and no commit is answered with a deadlock or a transaction that could not be serialized. There
-/// the backend repeats its transaction, with its conditions. See `docs/decisions/racing-commits-wait.md`.
+/// the backend repeats its transaction, with its conditions. `docs/decisions/0056-racing-commits-wait.md` has
+/// the reasons.
 ///
 /// # Few methods are required
 /// A backend has five: [`inner`](Self::inner), `capabilities`, `get`, `list` and `commit`. The others have a

@@ -5,7 +5,7 @@
 //!
 //! **Invariant:** a value is always written into a new file, never into one that is there. If the system once
 //! failed to write a file back, what is written into the same file later may be lost although its sync
-//! succeeds (ext4 keeps the blocks marked as unwritten; see the decision `docs/decisions/new-files-only.md`).
+//! succeeds (ext4 keeps the blocks marked as unwritten; see `docs/decisions/0043-new-files-only.md`).
 //! Whether it failed is known only to those who had the file open then, and that may be another process, an
 //! editor or a copy program. A new file is not affected by what happened to the old one.
 

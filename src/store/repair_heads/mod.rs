@@ -213,7 +213,14 @@ impl Store {
         }
         for id in plan.out_of_line {
             match self.bring_in_line(&id).await {
-                Ok(keys) => report.in_line.extend(keys.iter().map(ToString::to_string)),
+                // What is mended beside a reading is not mended after a shutdown.
+                Ok(keys) => {
+                    report.in_line.extend(keys.iter().map(ToString::to_string));
+                    if self.shared.gate.is_shut() {
+                        report.failed = Some((id, Error::ShutDown));
+                        break;
+                    }
+                }
                 // `verify` reports what is wrong with it.
                 Err(error) if error.spares_others() => {
                     tracing::warn!(%id, %error, "its working copy or the mirror of its lease was left as it is");
