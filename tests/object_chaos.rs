@@ -122,7 +122,7 @@ impl Writer {
                 self.seen.insert(workflow.clone(), generation);
                 self.note(workflow, text, began, Told::Read(generation));
             }
-            // Not there yet, or the network was too bad: nothing was read.
+            // The workflow does not exist yet, or the network failed too often, so nothing was read.
             Err(error) => assert!(
                 matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Conflict)
                     || is_of_the_network(&error),

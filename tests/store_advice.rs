@@ -1,4 +1,4 @@
-//! A loop that knows nothing but an error's advice makes its change, or stops; it never spins.
+//! A loop that only follows the advice of errors makes its change or stops. It never spins.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod support;

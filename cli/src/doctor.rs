@@ -21,11 +21,11 @@ use super::{
 };
 
 pub(super) const MORE: &str = "\
-Tries what a store needs on the storage itself: below a name of its own, deleting what it wrote. Works where there is
-no store yet. What is BROKEN makes the storage unfit (exit 15); a warning is for you to judge. The first check that is
-BROKEN or UNCLEAR is the last one. On a server the verdict is remembered in the store, and every program that writes
-relies on it. A bucket with versions keeps 28 versions and 16 delete markers of each run below ops/probe, with
---thorough 260 and 132.";
+Tests on the storage itself what a store needs. It writes below a name of its own and deletes what it wrote. It works
+before there is a store. If a check is BROKEN, the storage cannot hold a store (exit 15). A warning is for you to judge.
+The first check that is BROKEN or UNCLEAR is the last one. For a server the verdict is recorded in the store, and every
+program that writes relies on it. A bucket with versions keeps 28 versions and 16 delete markers of each run below
+ops/probe, with --thorough 260 and 132.";
 
 /// Options of `doctor`.
 #[derive(Debug, Args)]

@@ -28,9 +28,9 @@ const EDITORS: [&str; 2] = ["VISUAL", "EDITOR"];
 const MORE: &str = "\
 The editor is $VISUAL, else $EDITOR. What you write is saved on top of the
 generation that you were given: if the workflow changed meanwhile, that is a
-conflict, as with `save --if-generation`. A text that you leave as it is saves
-nothing, and neither does an editor that fails. Where your text is not saved, it
-stays in the file that the message names.
+conflict, as with `save --if-generation`. If you change nothing, or if the editor
+fails, nothing is saved. If your text could not be saved, it stays in the file
+that the message names.
 
 Examples:
   pflow-store edit greet

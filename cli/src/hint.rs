@@ -35,10 +35,10 @@ pub(crate) fn sentence(remedy: &Remedy) -> String {
                 .to_owned()
         }
         Remedy::RepairConfig => {
-            "rebuild it from what is readable of it with `init --repair`; the workflows are not touched".to_owned()
+            "rebuild it from what can be read of it with `init --repair`; the workflows are not changed".to_owned()
         }
         Remedy::RepairHeads => "look with `verify`, then move the head with `verify --repair`".to_owned(),
-        Remedy::Verify => "see how far it goes with `verify`".to_owned(),
+        Remedy::Verify => "find all damage with `verify`".to_owned(),
         Remedy::List => "see what there is with `list`".to_owned(),
         Remedy::ChooseId => ID_RULE.to_owned(),
         Remedy::Show { id } => format!("see the current one with `show {id}`"),
@@ -72,7 +72,7 @@ pub(crate) fn sentence(remedy: &Remedy) -> String {
         ),
         Remedy::CorrectFile { key } => format!("mend <store>/{key}, or move it away"),
         Remedy::SettleByHand => {
-            "settle these places by hand on top of what is there now, or choose a side with `--on-conflict ours` or `theirs`".to_owned()
+            "merge these places by hand into the current version, or choose a side with `--on-conflict ours` or `theirs`".to_owned()
         }
         Remedy::ChooseSide => "choose a side with `--on-conflict ours` or `theirs`".to_owned(),
         Remedy::Reindex
@@ -82,7 +82,7 @@ pub(crate) fn sentence(remedy: &Remedy) -> String {
         | Remedy::SaveStranger { .. }
         | Remedy::InspectLock { .. }
         | Remedy::PermitReading { .. } => format!("run `{}`", command(remedy)),
-        // What names no call of the library, and what a later library adds.
+        // Remedies whose own text names no call of the library, and those that a later library adds.
         other => other.to_string(),
     }
 }

@@ -1,7 +1,8 @@
 use super::{documents::Reindexed, failure::Result, session::Session};
 
 pub(super) const MORE: &str = "\
-The index is derived from the workflows, so losing it loses nothing. The old one stays in use until the new one is complete.";
+The index is derived from the workflows, so no data is lost if it is lost. The
+old index stays in use until the new one is complete.";
 
 /// Rebuilds the index.
 pub(super) async fn run(session: &Session<'_>) -> Result<()> {

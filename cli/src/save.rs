@@ -25,11 +25,11 @@ Examples:
   pflow-store save greet greet.json --if-generation 3 --on-conflict merge
                                                           with what others changed since 3
 
-A name, description or tag that you give stays for later versions until you give
-another one or the document mentions the field itself; what a document says is
-gone when it does not say it any more.
+A name, description or tag that you give is kept for later versions, until you
+give another one or the document has the field itself. A value from a document
+is dropped when the next document does not have it.
 
-On a terminal you are asked about a conflict; elsewhere it is a failure unless
+On a terminal you are asked about a conflict. Elsewhere the save fails, unless
 --on-conflict decides:
   fail      report it
   wait      wait for a lock, report anything else

@@ -46,6 +46,6 @@ pub(super) fn judge(unreadable: &[Unreadable]) -> Result<()> {
         failure.with_hint("use a newer pflow-store; the others are listed")
     } else {
         let failure = Failure::corrupt(format!("{count} cannot be read"));
-        failure.with_hint("see how far it goes with `verify`; the others are listed")
+        failure.with_hint("find all damage with `verify`; the others are listed")
     })
 }

@@ -16,15 +16,15 @@ use super::{
 };
 
 const MORE: &str = "\
-DAMAGE is what is lost or contradicts itself (exit 14). A NOTICE is what a crash or a person left behind: nothing is lost.
+DAMAGE: something is lost or contradictory (exit 14). NOTICE: a crash or a person left something behind, and nothing is lost.
 
 `--repair` moves the head of a workflow that was removed, replaced by an older state, emptied or damaged to the newest version that
-descends from it, if that surely was current once. If there are several, or it is not certain, `--take` names the one to take.
-The versions stay as they are, and so does an edit of workflow.json. A lease on the workflow is taken away.
-It also brings each workflow.json and workflow.lock in line with the head where a crash or a late request left another one.
+descends from it, if that version was certainly current. If there are several, or if it is not certain, choose one with `--take`.
+Versions and edits of workflow.json are not changed. A lease on the workflow is taken away.
+`--repair` also corrects each workflow.json and workflow.lock that a crash or a late request left different from the head.
 
-`--repair --accept-tail` opens a store whose journal is damaged without the saves that cannot be read, and names them. They are lost
-then, so it asks first. `-n` names them and leaves the store as it is.
+`--repair --accept-tail` opens a store whose journal is damaged without the saves that cannot be read, and lists them. They are then
+lost, so it asks first. With `-n` it only lists them.
 
 Examples:
   pflow-store verify

@@ -237,7 +237,7 @@ fn a_damaged_config_is_rebuilt_from_what_can_be_read() {
         // From below too: the store is not passed over.
         let refused = place.run(["list"]).fails(14, words);
         assert!(
-            refused.err().contains("hint: rebuild it from what is readable of it with `init --repair`"),
+            refused.err().contains("hint: rebuild it from what can be read of it with `init --repair`"),
             "{}",
             refused.err()
         );

@@ -81,7 +81,7 @@ fn a_head_that_cannot_be_read_is_corrupt_and_not_overwritten() {
             "the cause is told: {}",
             refused.err()
         );
-        assert!(refused.err().contains("hint: see how far it goes with `verify`"), "{}", refused.err());
+        assert!(refused.err().contains("hint: find all damage with `verify`"), "{}", refused.err());
     }
     place.save("a", "three").fails(14, "metadata.json cannot be read");
     assert_eq!(fs::read_to_string(head).unwrap(), "{\"format\":\"pflow-head/1\"");

@@ -154,7 +154,7 @@ fn answers_503(stream: TcpStream) {
 }
 
 fn says_nothing(stream: TcpStream) {
-    // Ends when the program does.
+    // The read ends when the program closes the connection.
     BufReader::new(stream).lines().for_each(drop);
 }
 

@@ -171,7 +171,7 @@ impl<'a> Broken<'a> {
     }
 }
 
-/// The stable words for a judgement: why, and what is known of the process.
+/// Returns the words for a judgement, which never change: why, and what is known of the process.
 fn words(standing: Standing) -> (&'static str, Option<&'static str>) {
     let process = |holder| match holder {
         Holder::Running => "running",

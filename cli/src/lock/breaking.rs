@@ -13,9 +13,9 @@ use crate::{
 };
 
 const MORE: &str = "\
-Its holder's next write fails, and says by whom and when the lease was broken.
-What it wrote before stays. The lease is named so that the next one is never
-broken by mistake; `lock show` and every refusal print it.
+The next write of the holder fails and reports who broke the lease and when.
+Its earlier writes stay. You must name the lease, so that a later lease is never
+broken by mistake. `lock show` and every refusal print it.
 
 Examples:
   pflow-store lock break greet 01hm9v1m2c3x -n      what would happen

@@ -17,26 +17,26 @@ use crate::{
 };
 
 const MORE: &str = "\
-The lease is renewed while the command runs, and given back when it has ended.
+The lease is renewed while the command runs, and released when it has ended.
 The command finds PFLOW_LEASE, PFLOW_FENCE, PFLOW_WORKFLOW and PFLOW_STORE in
-its environment: `pflow-store save` and `save-all` in it save that workflow
-under the lease, and others without one.
+its environment: `pflow-store save` and `save-all` there save that workflow
+under the lease, and other workflows without a lease.
 
-When the lease is lost, or could not be renewed for as long as it lasts, the
-command is told to stop (SIGTERM, and SIGKILL after --grace), because another
-holder may have the lock. Signals are handed on; a second request to stop kills the
-command. Off a terminal all of that reaches what the command started, too, as
-long as it stays in its process group; on a terminal the command alone.
+If the lease is lost, or was not renewed for as long as it lasts, the command is
+stopped (SIGTERM, and SIGKILL after --grace), because another holder may have
+the lock. Signals are passed on; a second request to stop kills the command.
+Without a terminal the signals reach the whole process group of the command; on
+a terminal they reach the command alone.
 
-Not covered: what the command leaves running when it ends, and a command whose
-`lock run` was killed (SIGKILL). Both go on while others may take the lock. A
-save under the lease fails once it was given back or taken over; for anything
-else compare PFLOW_FENCE.
+Not covered: processes that the command leaves running, and a command whose
+`lock run` was killed (SIGKILL). They continue while another holder may take the
+lock. A save under the lease fails after it was released or taken over; for any
+other work compare PFLOW_FENCE.
 
-The exit code is the command's own (128 and the number of the signal that
-ended it). 125: this program failed, or the lease was lost, or it is not certain
-that it was held to the end. 126: the command could not be started. 127: there
-is no such command.
+The exit code is that of the command (128 plus the number of the signal, if a
+signal ended it). 125: this program failed, the lease was lost, or it was not
+certainly held to the end. 126: the command could not be started. 127: there is
+no such command.
 
 Example:
   pflow-store lock run greet --lock-timeout 1m -- ./refresh.sh --all";

@@ -25,10 +25,15 @@ use files::{Expanded, File, IdFrom, Naming, Unusable, expand};
 use report::Report;
 
 const MORE: &str = "\
-A file's name without `.json` is the id: 1 to 100 of a-z, 0-9, `-`, `_` and `.`, beginning with a letter or digit. For another name an id is
-offered, which `--rename` accepts. Of a folder every `*.json` is taken, by name, without hidden files and, unless `--id-from path` makes
-them a part of the id, without sub folders; links to files are followed, and what is no regular file is skipped. Each save is independent: one that fails does not stop the others, and the exit code is 3 then.
-A lease is held on one workflow: PFLOW_LEASE counts for the one that PFLOW_WORKFLOW names, as in `lock run`.
+The name of a file without `.json` is the id: 1 to 100 of a-z, 0-9, `-`, `_`
+and `.`, beginning with a letter or digit. For any other name a similar id is
+offered, which `--rename` accepts. From a folder every `*.json` is saved, except
+hidden files. Sub folders are searched only with `--id-from path`. Links to
+files are followed, and what is not a regular file is skipped.
+
+Each save is independent: if one fails, the others continue and the exit code
+is 3. PFLOW_LEASE is used for the workflow that PFLOW_WORKFLOW names, as in
+`lock run`.
 
 Examples:
   pflow-store save-all plans/
