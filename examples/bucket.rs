@@ -9,7 +9,7 @@
 //!
 //! `gs://` and `az://` work the same way, with `GOOGLE_…` and `AZURE_…` variables.
 
-#![allow(clippy::print_stdout, reason = "an example talks to whoever runs it")]
+#![allow(clippy::print_stdout, reason = "an example prints what it does")]
 
 use std::{error::Error, time::Duration};
 

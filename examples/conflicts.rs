@@ -3,7 +3,7 @@
 //!
 //! Run it with `cargo run -p examples --bin conflicts`.
 
-#![allow(clippy::print_stdout, reason = "an example talks to whoever runs it")]
+#![allow(clippy::print_stdout, reason = "an example prints what it does")]
 
 use std::{error::Error, sync::Arc};
 

@@ -4,7 +4,7 @@
 //! cargo run -p examples --bin in_memory_testing
 //! ```
 
-#![allow(clippy::print_stdout, clippy::expect_used, reason = "an example talks to whoever runs it")]
+#![allow(clippy::print_stdout, clippy::expect_used, reason = "an example prints what it does")]
 
 use std::{error::Error, sync::Arc, time::Duration};
 

@@ -6,7 +6,7 @@
 //! cargo run -p examples --bin quickstart -- ./demo  # in a folder that stays
 //! ```
 
-#![allow(clippy::print_stdout, reason = "an example talks to whoever runs it")]
+#![allow(clippy::print_stdout, reason = "an example prints what it does")]
 
 use std::{error::Error, path::Path, time::Duration};
 

@@ -271,7 +271,7 @@ impl fmt::Display for Remedy {
 }
 
 impl Remedy {
-    /// The text of a remedy that names nothing of the store.
+    /// Returns the text of a remedy that has no field.
     fn fixed_text(&self) -> Option<&'static str> {
         Some(match self {
             Self::CreateStore => "create it with `StoreBuilder::init`, or open another one",
@@ -285,13 +285,13 @@ impl Remedy {
                  the folder that was made while the store was in use needs that"
             }
             Self::RepairConfig => {
-                "rebuild it from what is readable of it with `StoreBuilder::repair`; the workflows are not touched"
+                "rebuild it from what can be read of it with `StoreBuilder::repair`; the workflows are not changed"
             }
             Self::RepairHeads => {
                 "look with `Store::verify`, then move the head with `Store::plan_repair` and `Store::repair`"
             }
             Self::RemoveLeftovers => "remove it with `Store::plan_repair` and `Store::repair`",
-            Self::Verify => "see how far it goes with `Store::verify`",
+            Self::Verify => "find all damage with `Store::verify`",
             Self::Reindex => "rebuild the index with `Store::reindex`",
             Self::UseNewer => "use a newer pflow-store; nothing was changed",
             Self::List => "see what there is with `Store::list`",
@@ -303,7 +303,7 @@ impl Remedy {
             Self::CorrectDocument => "mend the document and save again; nothing was changed",
             Self::AwaitRenewal => "wait until it is renewed; nothing was changed",
             Self::SettleByHand => {
-                "settle these places by hand on top of what is there now, or choose a side with `Policy::Ours` or `Policy::Theirs`"
+                "merge these places by hand into the current version, or choose a side with `Policy::Ours` or `Policy::Theirs`"
             }
             Self::ChooseSide => "choose a side with `Policy::Ours` or `Policy::Theirs`",
             Self::Repeat => "try again",

@@ -1,5 +1,4 @@
-//! The policies of `docs/guide/buckets.md` are enough for what their roles do, and no wider than the words
-//! beside them.
+//! The policies of `docs/guide/buckets.md` allow what their roles need, and no more than the guide says.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod policy_support;
@@ -47,7 +46,7 @@ async fn write(variables: &Variables) {
     store.close().await.unwrap();
 }
 
-/// What a reader may do, and that it may do no more.
+/// A reader may read, and may do nothing else.
 async fn read(variables: &Variables) {
     let store = at(variables).open().await.unwrap();
     assert_eq!(everything(&store).await.len(), 5);
@@ -59,7 +58,7 @@ async fn read(variables: &Variables) {
     store.close().await.unwrap();
 }
 
-/// What the guide says of an agent that may remove nothing, in a place that a writer has made.
+/// An agent without the right to delete works in a store that a writer has made, as the guide says.
 async fn append(variables: &Variables) {
     let store = at(variables).fold_after(2).open().await.unwrap();
     for n in 0..6 {
@@ -74,7 +73,7 @@ async fn append(variables: &Variables) {
     store.close().await.unwrap();
 }
 
-/// An agent cannot make the place.
+/// An agent cannot create the store.
 async fn append_first(variables: &Variables) {
     let said = said(&at(variables).init().await.unwrap_err());
     assert!(said.contains("Failed to probe the storage") && said.contains("Allow s3:DeleteObject"), "{said}");
@@ -91,7 +90,7 @@ async fn tidy(variables: &Variables) {
     store.close().await.unwrap();
 }
 
-/// A place that was probed is known by its endpoint, so that all come through the same door.
+/// A probed place is recorded by its endpoint, so all roles use the same endpoint.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_role_does_all_of_its_own_with_its_policy() {
     let server = S3Endpoint::start(["my-bucket"]);
@@ -120,8 +119,8 @@ async fn each_role_does_all_of_its_own_with_its_policy() {
     assert_eq!(gate.refused(), [""; 0], "a writer");
 }
 
-/// The same where IAM decides: `PFLOW_TEST_IAM` has the endpoint and the keys of each role, as
-/// `tests/servers/moto-iam.sh` prints them.
+/// The same with a server that checks IAM policies: `PFLOW_TEST_IAM` has the endpoint and the keys of each
+/// role, as `tests/servers/moto-iam.sh` prints them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn real_iam_lets_each_role_do_all_of_its_own() {
     let Ok(told) = std::env::var("PFLOW_TEST_IAM") else {

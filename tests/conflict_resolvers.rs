@@ -258,7 +258,7 @@ async fn number_of_resolutions_is_limited(site: Site) {
     let refused = conflict(store.save(request.resolver(script.clone())).await);
     assert!(
         matches!(refused.obstacle(), Some(Obstacle::Overlaps(_))),
-        "what stands in the way is told: {refused}"
+        "the overlaps are reported: {refused}"
     );
     assert_eq!(script.asked().len(), 100);
     assert_eq!(store.show(&id("b")).await.unwrap().generation(), 2);
@@ -386,7 +386,7 @@ async fn error_of_a_resolver_fails_the_change() {
     #[async_trait]
     impl ConflictResolver for Away {
         async fn resolve(&self, _: &Case) -> Result<Resolution> {
-            Err(Error::InvalidField { field: "answer", reason: "nobody is there".to_owned() })
+            Err(Error::InvalidField { field: "answer", reason: "no person is there".to_owned() })
         }
     }
     let site = Site::new(Kind::Memory).await;

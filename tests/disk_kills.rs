@@ -1,5 +1,5 @@
-//! Ten processes save into one folder, and one after the other is killed within whatever it does. Nothing
-//! that was acknowledged is lost.
+//! Ten processes save into one folder, and one after the other is killed at a random moment. No acknowledged
+//! save is lost.
 //!
 //! `PFLOW_TEST_KILL_SECONDS` says for how long (10 unless set), `PFLOW_TEST_SEED` which moments are chosen.
 #![allow(
@@ -35,7 +35,7 @@ use pflow_store::{
 use support::{chain, generations, id, notices, save};
 
 const PROCESSES: u64 = 10;
-/// Workflows that everybody saves. Each process has one more of its own.
+/// The number of workflows that all processes save. Each process also has one of its own.
 const SHARED: u64 = 4;
 const NUMBER: &str = "PFLOW_TEST_CHILD_NUMBER";
 const SEED: &str = "PFLOW_TEST_CHILD_SEED";
@@ -53,12 +53,13 @@ async fn backend(place: &Path) -> Arc<FsBackend> {
     Arc::new(FsBackend::open(place, Arc::new(SystemEnvironment::new().unwrap())).await.unwrap())
 }
 
-/// Folds often, so that kills meet folds too.
+/// Opens the store so that it folds often: some kills then happen during a fold.
 fn on(backend: Arc<FsBackend>) -> StoreBuilder {
     Store::on(backend).fold_after(12)
 }
 
-/// Saves, and says what was saved once that has returned. One of four ends by itself and in order.
+/// Saves, and prints each save after it has returned. One in four children closes the store and ends by
+/// itself.
 #[tokio::test]
 async fn the_child() {
     let Some(place) = place_of_a_child() else { return };
@@ -79,8 +80,8 @@ async fn the_child() {
         };
         match store.save(save(&workflow, &format!("{seed}.{n}"), expect)).await {
             Ok(saved) => {
-                // A copy or an index that could not be written is no loss, but on a healthy disk there is no
-                // reason.
+                // A copy or an index that was not written would be no loss, but on a healthy disk that must
+                // not happen.
                 assert!(saved.copy_error.is_none() && saved.index_error.is_none(), "{saved:?}");
                 say(&format!("saved {workflow} {} {}", saved.generation, saved.hash.unwrap()));
                 seen.insert(workflow, saved.generation);
@@ -95,7 +96,7 @@ async fn the_child() {
     store.close().await.unwrap();
 }
 
-/// What the children said, by workflow and generation.
+/// What the children printed, by workflow and generation.
 #[derive(Debug, Default)]
 struct Told {
     saved: BTreeMap<(String, u64), String>,
@@ -134,7 +135,7 @@ struct Children<'a> {
 }
 
 impl Children<'_> {
-    /// A new one in the place of one that has ended.
+    /// Starts a child in the place of one that has ended.
     fn start(&mut self, number: usize) {
         self.lives += 1;
         let life = seed().wrapping_mul(1_000_003).wrapping_add(self.lives);
@@ -153,7 +154,7 @@ impl Children<'_> {
 
     fn kill_one(&mut self) {
         let number = (self.random.random() % PROCESSES) as usize;
-        // Somewhere in what it does now, or in what it does next.
+        // Killed during its current operation or the next one.
         (0..self.random.random() % 3_000).for_each(|_| thread::yield_now());
         self.kill(number);
     }
@@ -164,8 +165,8 @@ impl Children<'_> {
     }
 }
 
-/// Lets them work until the time is over, and then kills them all. What they said, and how many kills there
-/// were.
+/// Lets the children work until the time is over, and then kills all of them. Returns what they printed and
+/// the number of kills.
 fn work(place: &Path) -> (Told, u64) {
     let clock = SystemEnvironment::new().unwrap();
     let end = clock.monotonic() + duration();
@@ -248,8 +249,8 @@ async fn nothing_that_was_acknowledged_is_lost_when_processes_are_killed() {
         told.saved.len(),
         told.refused
     );
-    // Whoever is killed leaves one save at most of which nobody heard.
-    assert!(silent <= kills, "{silent} by nobody, {kills} kills; seed {}", seed());
+    // A killed process leaves at most one save that it did not report.
+    assert!(silent <= kills, "{silent} unreported saves, {kills} kills; seed {}", seed());
     assert!(
         kills > PROCESSES && told.refused > 0,
         "{kills} kills, {} refused: that was no test",
@@ -258,16 +259,16 @@ async fn nothing_that_was_acknowledged_is_lost_when_processes_are_killed() {
     listed.sort();
     assert_eq!(generations(&store).await, listed);
     let report = store.verify().await.unwrap();
-    // What died left versions and records that nobody reaches, one of each at most.
+    // Each killed process left at most one version and one record that nothing refers to.
     assert!(notices(&report).len() as u64 <= 2 * kills, "{:#?}", report.findings);
 
-    // Everybody can go on, and at rest all of it is plain files.
+    // The store can still be changed, and at rest it consists of plain files.
     store.save(save("last", "1", Expect::Absent)).await.unwrap();
     let keys = store.backend().list(&Prefix::root(), None).map_ok(|it| it.key.to_string());
     let keys: Vec<String> = keys.try_collect().await.unwrap();
     store.close().await.unwrap();
     drop(store);
-    // What the last checkpoint took out of its place stays until the next one: an editor may have it open.
+    // A file that the last checkpoint replaced stays until the next one, because an editor may have it open.
     on(backend(place.path()).await).open().await.unwrap().close().await.unwrap();
     assert_eq!(unfinished(place.path()), [""; 0]);
     assert_eq!(files(place.path()).into_keys().collect::<Vec<_>>(), keys);

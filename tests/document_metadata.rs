@@ -1,4 +1,4 @@
-//! What is accepted, and what is known of it afterwards.
+//! Which documents are accepted, and the metadata that is read from them.
 
 #![allow(clippy::panic, reason = "what a test does outside its #[test] functions is still a test")]
 

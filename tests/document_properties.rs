@@ -1,4 +1,4 @@
-//! What holds for every document, by generated ones.
+//! Properties of every document, tested with generated ones.
 
 #![allow(
     clippy::indexing_slicing,
@@ -92,7 +92,7 @@ proptest! {
         prop_assert!(value.is_object() || !accepted);
     }
 
-    // Denser in what matters here than arbitrary bytes: almost JSON, with the known keys.
+    // Text that is almost JSON and has the known keys: it reaches more code than arbitrary bytes.
     #[test]
     fn token_soup_never_panics_and_is_accepted_only_if_it_is_json(tokens in vec(prop::sample::select(vec![
         "{", "}", "[", "]", ":", ",", "\"nodes\"", "\"edges\"", "\"ir\"", "\"id\"", "\"type\"", "\"tags\"", "\"é",

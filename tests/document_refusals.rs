@@ -1,4 +1,4 @@
-//! Which documents are refused, and in which words.
+//! Which documents are refused, and with which messages.
 
 #![allow(clippy::panic, reason = "what a test does outside its #[test] functions is still a test")]
 

@@ -189,7 +189,7 @@ async fn a_fallback_belongs_to_its_item() {
 }
 
 #[tokio::test]
-async fn an_item_that_fails_for_good_ends_a_batch_in_order() {
+async fn a_permanent_failure_ends_a_batch_in_order() {
     let node = Doubles { failing: vec![(0, 9)], ..doubles(1) };
     let counts = node.counts;
     let mut state = vec![1, 0, 2];

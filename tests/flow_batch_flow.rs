@@ -107,7 +107,7 @@ async fn an_error_while_the_sets_are_made_ends_a_batch_flow() {
 #[tokio::test]
 async fn a_sets_params_win_over_the_runs() {
     let mut data = Data::of([("a", &[1, 10]), ("b", &[2, 20])]);
-    let params = Params::new().with("key", "nobody").with("at", 1);
+    let params = Params::new().with("key", "none").with("at", 1);
     BatchFlow::new(alone("keys", Double), keys).run(&mut data, &run().params(params)).await.unwrap();
     assert_eq!(data.results(), [("a", &[20][..]), ("b", &[40])]);
 }

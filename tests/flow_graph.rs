@@ -47,7 +47,7 @@ fn a_declared_action_that_leads_nowhere_is_refused() {
 }
 
 #[test]
-fn an_edge_on_an_action_that_nobody_declares_is_refused() {
+fn an_edge_on_an_undeclared_action_is_refused() {
     let mut builder = builder();
     let node = builder.node(nop("node"));
     builder.start(node).end(node, "default").connect(node, "write_eror", node);

@@ -75,7 +75,7 @@ fn mutated(seeds: &[Vec<u8>], from: Index, mutations: &[Mutation]) -> Vec<u8> {
     bytes
 }
 
-/// The kept inputs of a target.
+/// Returns the stored inputs of a fuzz target.
 fn corpus(target: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let mut paths: Vec<_> = fs::read_dir(&folder)

@@ -113,7 +113,7 @@ async fn fold_claim_of_a_dead_process_is_taken_over() {
         site.put("ops/fold", claim).await;
         for n in 1..6 {
             store.save(save("a", &format!("{round} {n}"), Expect::Any)).await.unwrap();
-            assert_eq!(site.keys("ops/pending/").await.len(), n, "somebody else folds");
+            assert_eq!(site.keys("ops/pending/").await.len(), n, "another process folds");
         }
         store.save(save("a", &format!("{round} last"), Expect::Any)).await.unwrap();
         assert_eq!(site.keys("ops/pending/").await, [""; 0]);

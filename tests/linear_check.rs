@@ -1,4 +1,4 @@
-//! The check of histories finds what is wrong and nothing else.
+//! The check of histories rejects wrong histories and accepts right ones.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod linear_support;
@@ -36,7 +36,7 @@ fn overtaken(expected: Option<Value>, new: Value, found: Value, began: u64, ende
     swap(expected, Some(new), Told::Overtaken(Found::This(Some(found))), began, ended)
 }
 
-/// A register that is created with 1 and then is 2.
+/// A register that is created with 1 and then set to 2.
 fn two() -> Vec<Event> {
     vec![done(None, Some(1), 0, 1), done(Some(1), Some(2), 10, 20)]
 }
@@ -55,7 +55,7 @@ fn fails(more: impl IntoIterator<Item = Event>) {
 }
 
 #[test]
-fn whoever_is_there_at_the_same_time_may_come_before_or_after() {
+fn concurrent_operations_may_take_either_order() {
     fits([]);
     fits([read(Some(1), 2, 11), read(Some(2), 12, 13)]);
     fits([read(Some(2), 10, 11), read(Some(2), 12, 13)]);
@@ -68,14 +68,14 @@ fn whoever_is_there_at_the_same_time_may_come_before_or_after() {
 fn a_stale_read_is_found() {
     fails([read(Some(1), 21, 22)]);
     fails([read(None, 2, 3)]);
-    // New, and then old again.
+    // The new value is read, and then the old one again.
     fails([read(Some(2), 11, 12), read(Some(1), 13, 14)]);
     fails([refused(Some(2), Some(1), 21, 22)]);
     fails([refused(Some(1), Some(2), 2, 9)]);
 }
 
 #[test]
-fn a_read_of_what_nobody_wrote_is_found() {
+fn a_read_of_an_unwritten_value_is_found() {
     fails([read(Some(7), 2, 30)]);
     fails([refused(Some(1), Some(7), 2, 30)]);
     fails([read(None, 2, 30)]);
@@ -97,7 +97,7 @@ fn a_refusal_without_a_reason_is_found() {
 }
 
 #[test]
-fn what_nobody_knows_happens_once_later_or_never_but_not_before() {
+fn an_unknown_outcome_happens_once_later_or_never() {
     let three = || unknown(Some(2), Some(3), 30);
     fits([three()]);
     fits([three(), read(Some(2), 31, 32), read(Some(3), 33, 34)]);
@@ -121,7 +121,7 @@ fn what_is_overtaken_happened_while_it_ran_or_never() {
     fails([overtaken(Some(2), 3, 2, 30, 40)]);
 }
 
-/// A look that would fit at once, and would make the one write late that explains the rest.
+/// A read that could be placed first, but would then make the write too late that explains the other reads.
 #[test]
 fn a_look_waits_for_what_may_have_ended_before_it() {
     let step = |effect, must, began, ended| Step { effect, must, began, ended };
@@ -141,13 +141,12 @@ fn registers_do_not_explain_each_other() {
     assert!(check(&events).unwrap_err().starts_with("other: no order"));
 }
 
-/// Sixteen who swap at the same time, with an unknown outcome now and then: `swaps` events, of which one in
-/// `rare` is unknown.
+/// A history of sixteen concurrent clients: `swaps` swaps, of which one in `rare` has an unknown outcome.
 fn busy(swaps: u64, rare: u64) -> Vec<Event> {
     let mut events = vec![done(None, Some(0), 0, 1)];
     let mut now = 0;
     for n in 1..=swaps {
-        // Each begins before the fifteen before it have ended.
+        // Each swap begins before the fifteen previous ones have ended.
         let (began, ended) = (10 * n, 10 * n + 150);
         events.push(match n % rare {
             0 => unknown(Some(now), Some(n), began),
@@ -167,13 +166,13 @@ fn the_work_grows_with_the_history_and_not_faster() {
         let events = busy(swaps, rare);
         let looked = check(&events).unwrap();
         assert!(looked < events.len() * 3, "{looked} positions for {} events", events.len());
-        // And so it does where there is no order: the last read is of the very first value.
+        // The search is also fast if there is no order: the last read returns the first value.
         let wrong = [events, vec![read(Some(0), 10 * swaps + 200, 10 * swaps + 201)]].concat();
         check(&wrong).unwrap_err();
     }
 }
 
-/// Tries all orders of all subsets.
+/// A reference check that tries all orders of all subsets.
 fn by_force(steps: &[Step], state: Option<Value>, latest: u64, left: &mut Vec<usize>) -> bool {
     if left.iter().all(|step| !steps[*step].must) {
         return true;

@@ -1,5 +1,5 @@
-//! Eight processes swap the same few keys of one folder, and are killed within whatever they do. One order
-//! explains what they were told.
+//! Eight processes swap the same few keys of one folder and are killed at random moments. Their replies fit
+//! one order of the operations.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test may panic")]
 
 mod child_support;
@@ -14,16 +14,16 @@ use pflow_store::backend::{Environment, ManualEnvironment, StorageBackend, Syste
 use rustix::time::{ClockId, clock_gettime};
 
 const PROCESSES: u64 = 8;
-/// How often each is started. All but the last life end by a kill.
+/// How often each process is started. All lives but the last end by a kill.
 const LIVES: u64 = 20;
-/// A life has about so many operations at most.
+/// The approximate maximum of operations in one life.
 const OPERATIONS: u64 = 40;
 const KEYS: [&str; 2] = ["head", "folder/head"];
 
-/// What a child is besides its place.
+/// The variables of a child, besides its folder.
 const NUMBER: &str = "PFLOW_TEST_CHILD_NUMBER";
 const CARELESS: &str = "PFLOW_TEST_CHILD_IS_CARELESS";
-/// Set for one that ends by itself.
+/// Set for a child that ends by itself.
 const LAST: &str = "PFLOW_TEST_CHILD_IS_THE_LAST";
 
 /// Nanoseconds on the clock that all processes of this machine share.
@@ -37,7 +37,7 @@ async fn open(place: &Path) -> Arc<dyn StorageBackend> {
     Arc::new(FsBackend::open(place, environment).await.unwrap())
 }
 
-/// Asks once, and tells what it is about to ask before it does.
+/// Sends one operation. It prints the operation before it is sent and the reply after it.
 async fn ask(client: &mut Client, key: &str, asked: Asked, mut tell: impl FnMut(Line)) {
     tell(Line::Began(now(), key.to_owned(), asked));
     let answer = client.ask(key, asked).await;
@@ -61,7 +61,8 @@ async fn the_child() {
     backend.close().await.unwrap();
 }
 
-/// One life of a child, which ends by itself where nobody is to kill it, and what it said.
+/// Runs a child process once and returns what it printed. It ends by itself unless `kill` says when to kill
+/// it.
 fn live(place: &Path, number: u64, careless: bool, kill: Option<(u64, u64)>) -> Vec<Line> {
     let mut variables = vec![(NUMBER, number.to_string())];
     variables.extend(careless.then(|| (CARELESS, "1".to_owned())));
@@ -81,7 +82,7 @@ fn live(place: &Path, number: u64, careless: bool, kill: Option<(u64, u64)>) -> 
     said
 }
 
-/// What `processes` did in all their lives, and what is there in the end.
+/// Runs the processes and returns the history of all lives, with a final read of each key.
 fn history(place: &Path, processes: u64, lives: u64, careless: bool) -> Vec<Event> {
     let mut said: Vec<Vec<Line>> = thread::scope(|scope| {
         let processes: Vec<_> = (0..processes)
@@ -89,8 +90,8 @@ fn history(place: &Path, processes: u64, lives: u64, careless: bool) -> Vec<Even
                 scope.spawn(move || {
                     let random = ManualEnvironment::new(seed().wrapping_add(process));
                     let life = |life| {
-                        // Behind some line, and a little later: a commit takes some thousand of these
-                        // moments.
+                        // Killed after some line and a random number of yields: a commit takes some thousand
+                        // yields.
                         let when = (1 + random.random() % (2 * OPERATIONS), random.random() % 3_000);
                         live(place, process * 100 + life, careless, (life + 1 < lives).then_some(when))
                     };
@@ -108,7 +109,7 @@ fn history(place: &Path, processes: u64, lives: u64, careless: bool) -> Vec<Even
         for key in KEYS {
             ask(&mut client, key, Asked::Read, |line| last.push(line)).await;
         }
-        // A commit, which tidies up what the last one left.
+        // This commit cleans up after the last killed process.
         let asked = loop {
             if let (key, asked @ Asked::Swap { .. }) = client.choose() {
                 break (key, asked);
@@ -130,7 +131,7 @@ fn whatever_processes_were_told_before_they_were_killed_fits_one_order() {
     let done = told(|told| matches!(told, Told::Done));
     let refused = told(|told| matches!(told, Told::Refused(_)));
     let unknown = told(|told| matches!(told, Told::Unknown));
-    // Of those that were killed within a swap: who did it all the same, and somebody has seen it.
+    // The swaps during which a process was killed, and of them those whose value a later read returned.
     let value = |event: &Event| match event.asked {
         Asked::Swap { new, .. } => new,
         Asked::Read => None,

@@ -1,5 +1,5 @@
-//! Sixteen tasks over several handles swap the same few keys, and some do not wait for the answer. One order
-//! explains what they are told.
+//! Sixteen tasks swap the same few keys through several handles, and some drop their futures. The replies fit
+//! one order of the operations.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -28,10 +28,10 @@ const TASKS: u64 = 16;
 const HANDLES: usize = 4;
 const KEYS: [&str; 3] = ["head", "folder/head", "folder/below/head"];
 
-/// What a task noted, and by which names it knows what it saw.
+/// The replies that a task recorded, and the values of the versions that it saw.
 type Notes = (Vec<(String, Asked, Answer, (u64, u64))>, HashMap<Version, Value>);
 
-/// `operations`, one after the other. One of eight futures is dropped after so many looks at it.
+/// Runs `operations` one after the other. One in eight futures is dropped after some polls.
 async fn work(mut client: Client, clock: Arc<AtomicU64>, operations: usize) -> Notes {
     let tick = || clock.fetch_add(1, Ordering::SeqCst);
     let mut notes = Vec::new();
@@ -42,7 +42,7 @@ async fn work(mut client: Client, clock: Arc<AtomicU64>, operations: usize) -> N
             1 => client.below(200),
             _ => u64::MAX,
         };
-        // Memory never waits, and would not be raced for.
+        // Memory never waits, so without a yield the tasks would not overlap.
         looks(client.below(3)).await;
         let began = tick();
         let answer = match select(Box::pin(client.ask(&key, asked)), Box::pin(looks(patience))).await {
@@ -61,7 +61,7 @@ async fn looks(patience: u64) {
     }
 }
 
-/// What all of them did and were told, and what is there when all is quiet.
+/// Runs the tasks and returns their history, with a final read of each key.
 async fn history(handles: &[Arc<dyn StorageBackend>], operations: usize, seed: u64) -> Vec<Event> {
     let clock = Arc::new(AtomicU64::new(0));
     let handle = |number: u64| handles[number as usize % handles.len()].clone();
@@ -70,7 +70,7 @@ async fn history(handles: &[Arc<dyn StorageBackend>], operations: usize, seed: u
         tokio::spawn(work(client, clock.clone(), operations))
     });
     let worked: Vec<Notes> = join_all(working).await.into_iter().map(Result::unwrap).collect();
-    // Nothing of any handle is under way behind this.
+    // After this no handle has a running operation.
     for handle in handles {
         handle.close().await.unwrap();
     }

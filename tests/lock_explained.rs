@@ -393,7 +393,7 @@ async fn lock_changes_keep_foreign_mirror_content(site: Site) {
             _ => drop(other.acquire(&id("a"), LeaseRequest::new("theirs", MINUTE)).await.unwrap()),
         }
         put += 1;
-        site.put(MIRROR, format!("somebody's, {put}")).await;
+        site.put(MIRROR, format!("foreign, {put}")).await;
         match step {
             "hold" => {
                 let held = save("a", "1", Expect::Any).hold(request());
@@ -423,7 +423,7 @@ async fn lock_changes_keep_foreign_mirror_content(site: Site) {
         for key in site.keys("workflows/a/").await.iter().filter(|key| key.ends_with(".odd")) {
             kept.push(site.get(key).await.unwrap());
         }
-        assert!(kept.contains(&format!("somebody's, {put}").into()), "{step}: {kept:?}");
+        assert!(kept.contains(&format!("foreign, {put}").into()), "{step}: {kept:?}");
         assert_eq!(kept.len(), put, "{step}");
         if step == "acquire" {
             store.release(&id("a"), lease().await).await.unwrap();
@@ -440,7 +440,7 @@ async fn settling_a_lost_reply_keeps_foreign_mirror_content() {
     let raw = site.raw.clone();
     // The calls: head and mirror, the commit, then head and mirror again.
     site.probe.at_call(3, move || async move {
-        let put = Operation::put(Key::parse(MIRROR).unwrap(), "somebody's");
+        let put = Operation::put(Key::parse(MIRROR).unwrap(), "foreign");
         let _committed = raw.commit(Batch::new().stage([put])).await.unwrap();
     });
     let grant = store.acquire(&id("a"), request()).await.unwrap();

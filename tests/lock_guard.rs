@@ -115,7 +115,7 @@ async fn guard_renews_until_it_is_released(site: Site) {
     let before = site.dump().await;
     environment.advance(MINUTE * 10);
     settle().await;
-    assert_eq!(site.dump().await, before, "nobody renews any more");
+    assert_eq!(site.dump().await, before, "the renewals have ended");
 }
 
 async fn dropped_guard_releases_its_lease(site: Site) {

@@ -145,7 +145,7 @@ async fn acquire_is_idempotent_for_the_same_lease_id(site: Site) {
     let others = site.other_store(2).await.acquire(&id("a"), lease("edit")).await;
     assert!(matches!(conflict(others), Conflict::Locked { .. }), "there is no content to be locked already");
     let others = site.other_store(2).await.acquire(&id("a"), mine()).await;
-    assert!(matches!(conflict(others), Conflict::Locked { .. }), "the same id of somebody else is no grant");
+    assert!(matches!(conflict(others), Conflict::Locked { .. }), "the lease id of another client is refused");
 }
 
 async fn fence_distinguishes_grants_of_a_reused_lease_id(site: Site) {

@@ -1,4 +1,4 @@
-//! How much is compared at once, and that it keeps no async thread busy.
+//! The limits of a comparison, and that it does not block an async thread.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod support;

@@ -25,11 +25,7 @@ fn edits_of_different_parameters_merge_and_leave_everything_else_as_it_was_writt
         (r#""daily","#, r#""nightly","#),
     ]);
     let merged = clean(&document(BASE), &ours, &theirs);
-    assert_eq!(
-        merged.bytes(),
-        expected.bytes(),
-        "only the node that has edits of both sides is laid out anew"
-    );
+    assert_eq!(merged.bytes(), expected.bytes(), "only the node that both sides edited has a new layout");
 }
 
 #[test]

@@ -119,14 +119,14 @@ fn new_nodes_and_parameters_of_both_sides_are_all_there() {
 }
 
 #[test]
-fn a_side_that_is_only_written_anew_takes_nothing_from_the_other() {
+fn a_reformatted_side_keeps_the_changes_of_the_other() {
     for (name, base) in corpus() {
         let value: Value = serde_json::from_slice(base.bytes()).unwrap();
-        for anew in [value.to_string(), format!("{value:#}")] {
-            let anew = parse(anew);
-            assert_eq!(changes(&base, &anew).unwrap(), [], "{name}");
+        for reformatted in [value.to_string(), format!("{value:#}")] {
+            let reformatted = parse(reformatted);
+            assert_eq!(changes(&base, &reformatted).unwrap(), [], "{name}");
             let edited = parse(text(&base).replacen("\"type\": \"", "\"type\": \"new-", 1));
-            let Merge::Clean(merged) = merged(&base, &anew, &edited) else { panic!("{name}") };
+            let Merge::Clean(merged) = merged(&base, &reformatted, &edited) else { panic!("{name}") };
             assert_eq!(said(&merged), said(&edited), "{name}");
         }
     }

@@ -1,4 +1,4 @@
-//! What holds for every merge, by generated workflows and edits.
+//! Properties of every merge, tested with generated workflows and edits.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -165,8 +165,8 @@ proptest! {
         let made = patched(serde_json::from_slice(before.bytes()).unwrap(), &changes(&before, &after).unwrap());
         prop_assert_eq!(sorted(made), said(&after));
         prop_assert!(changes(&after, &after).unwrap().is_empty());
-        let written_anew: Value = serde_json::from_slice(after.bytes()).unwrap();
-        prop_assert_eq!(changes(&after, &parse(&written_anew)).unwrap(), []);
+        let reformatted: Value = serde_json::from_slice(after.bytes()).unwrap();
+        prop_assert_eq!(changes(&after, &parse(&reformatted)).unwrap(), []);
     }
 }
 
@@ -200,7 +200,7 @@ fn patched(mut value: Value, changes: &[Change]) -> Value {
     value
 }
 
-/// Where in a list a named element stands.
+/// Returns the position of a named element in a list.
 fn position(list: &Value, step: &Step) -> Option<usize> {
     type Test = Box<dyn Fn(&Value) -> bool>;
     let action = |edge: &Value| edge.get("action").and_then(Value::as_str).unwrap_or("default").to_owned();

@@ -45,8 +45,8 @@ const OF_AN_END: [(Fault, f64); 5] = [
 const OF_LANDING_LATE: f64 = 0.03;
 /// Of each fault of the service that hands out credentials.
 const OF_CREDENTIALS: f64 = 0.05;
-/// Workflows that everybody writes. Each writer has one more of its own, where nobody can be in its way but
-/// itself.
+/// The number of workflows that all writers change. Each writer also has one workflow of its own, in which
+/// it can only conflict with itself.
 const SHARED: u64 = 4;
 /// How much faster than ours the clock of the writers runs.
 const HASTE: u32 = 20;
@@ -64,7 +64,7 @@ fn is_of_the_network(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::OutcomeUnknown | ErrorKind::Failed)
 }
 
-/// What somebody did to a workflow, and what they were told. Times are of one clock.
+/// An operation of a writer on a workflow, and its reply. All times are of one clock.
 #[derive(Debug, Clone)]
 struct Event {
     workflow: String,
@@ -122,7 +122,7 @@ impl Writer {
                 self.seen.insert(workflow.clone(), generation);
                 self.note(workflow, text, began, Told::Read(generation));
             }
-            // Not there yet, or the network was too bad: nothing was read.
+            // The workflow does not exist yet, or the network failed too often, so nothing was read.
             Err(error) => assert!(
                 matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Conflict)
                     || is_of_the_network(&error),
@@ -152,7 +152,7 @@ impl Writer {
             Err(error) => Told::Refused(error.to_string()),
         };
         if !matches!(told, Told::Saved(_)) {
-            // Somebody else's, or one's own: what is there is to be looked at.
+            // The current version may be from another writer or from this one, so the writer reads the head.
             let known = self.store.show(&id(&workflow)).await;
             if let Ok(head) = known {
                 self.seen.insert(workflow.clone(), head.generation());
@@ -161,15 +161,15 @@ impl Writer {
         self.note(workflow, content, began, told);
     }
 
-    /// On the writer's own workflow: whoever is in the way is the writer itself, in an earlier life of its
-    /// request.
+    /// Saves the writer's own workflow under a lock. A conflict can only come from an earlier request of the
+    /// same writer.
     async fn save_under_a_lock(&mut self, workflow: String, text: String, n: u64) {
         let lease = LeaseId::parse(format!("lease-{}-{n}", self.number)).unwrap();
         let wish = LeaseRequest::new("chaos", Duration::from_secs(3600)).id(lease.clone());
         let granted = self.store.acquire(&id(&workflow), wish.clone()).await;
         if let Err(error) = granted {
             assert!(is_of_the_network(&error), "in its own way: {error:?}");
-            // It may be held all the same, and would be in the way from now on.
+            // The lease may have been granted although the reply was lost. It would block all later saves.
             for _ in 0..100 {
                 if self.store.acquire(&id(&workflow), wish.clone()).await.is_ok() {
                     break;
@@ -278,7 +278,7 @@ async fn chaos(seed: u64) {
             panic!("{workflow}, seed {seed}: {broken}");
         }
         if workflow.starts_with("own") {
-            // Nobody else writes it, so nobody but the writer can have been in the way.
+            // No other writer changes this workflow, so a conflict would be one with the writer's own save.
             let own = of_it.iter().find(|event| {
                 matches!(&event.told, Told::Refused(why) if why.contains("generation") || why.contains("exists"))
             });

@@ -1,5 +1,5 @@
-//! What each operation asks of a bucket, counted at the server. The table in `docs/design/costs.md` is this
-//! one.
+//! The requests of each operation on a bucket, counted at the server. The table in `docs/design/costs.md` has
+//! these numbers.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod support;
@@ -17,12 +17,11 @@ const URL: &str = "s3://probe/plans";
 
 fn at(server: &S3Endpoint) -> StoreBuilder {
     let object = ObjectOptions::new().variables(server.variables("probe"));
-    // A fold behind the answer would be counted sometimes here and sometimes there.
+    // A fold that runs after the reply would be counted with this operation or with the next one.
     Store::builder(URL).object_options(object).fold_behind(false)
 }
 
-/// A store whose saves all look whether a fold is due. Of those with other options every eighth does, at
-/// random.
+/// A store in which every save checks whether a fold is due. By default one save in eight does, at random.
 async fn open(server: &S3Endpoint) -> Store {
     at(server).fold_after(4).open().await.unwrap()
 }
@@ -33,7 +32,7 @@ fn numbers(counts: Counts) -> [u64; 5] {
     [counts.get, counts.list, counts.conditional_put, counts.put, counts.delete]
 }
 
-/// What was asked for since the last time, the copy that follows the answer included.
+/// Returns the requests since the last call, including the copy that is written after the reply.
 async fn cost(server: &S3Endpoint, store: &Store) -> [u64; 5] {
     // Reads wait for the handle's own late copies.
     for name in ["workflow.json", "workflow.lock"] {
@@ -99,7 +98,7 @@ async fn a_place_is_probed_with_a_hundred_requests() {
     assert_eq!(kinds.map(of_probe), [1, 4, 3, 78, 1, 16], "{log:#?}");
 }
 
-/// What a run of the program asks for that knows nothing yet.
+/// The requests of a run of the program, whose caches are empty.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cold_run_asks_for_little_more() {
     let server = S3Endpoint::start(["probe"]);
@@ -128,7 +127,7 @@ async fn a_cold_run_asks_for_little_more() {
     cold("load: config; head and copy", [3, 0, 0, 0, 0]).await;
     let run = open(&server).await;
     run.acquire(&id("w001"), LeaseRequest::new("t", Duration::from_secs(9))).await.unwrap();
-    // The mirror follows the answer, and closing waits for it.
+    // The mirror is written after the reply, and `close` waits for it.
     run.close().await.unwrap();
     cold("acquire: config, head; head; mirror", [2, 0, 1, 1, 0]).await;
 
@@ -143,8 +142,8 @@ async fn a_cold_run_asks_for_little_more() {
     cold("search: as list", [5, 1, 0, 0, 0]).await;
 }
 
-/// How many requests of one run come one after the other, whatever is sent side by side. Each new connection
-/// costs a round trip more and TLS another one.
+/// How many requests of one run must follow each other; others are sent concurrently. Each new connection
+/// costs one more round trip, and TLS another one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cold_run_waits_for_few_answers() {
     let server = S3Endpoint::start(["probe"]);
@@ -185,8 +184,8 @@ async fn many_are_saved_side_by_side_and_not_all_at_once() {
     assert!((4..=64).contains(&most), "{most} requests at once");
 }
 
-/// What bounds the saves of a batch: how many requests each one makes, how many of them one after the other,
-/// and how many are under way at once.
+/// What limits the speed of a batch: the requests of each save, how many of them follow each other, and how
+/// many saves run at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_saves_of_a_batch_wait_for_few_answers_each() {
     let server = S3Endpoint::start(["probe"]);
@@ -225,7 +224,7 @@ async fn the_saves_of_a_batch_wait_for_few_answers_each() {
     assert_eq!((rounds, requests), (4, [4, 0, 12, 4, 0]), "new versions again");
 }
 
-/// Many processes with one save each, all at once, as agents on many machines make them.
+/// Many processes make one save each at the same time, like agents on many machines.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_cold_saves_at_once_are_folded_by_few_and_leave_nothing() {
     let server = S3Endpoint::start(["probe"]);

@@ -1,4 +1,4 @@
-//! A loop that knows nothing but an error's advice makes its change, or stops; it never spins.
+//! A loop that only follows the advice of errors makes its change or stops. It never spins.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod support;
@@ -19,7 +19,7 @@ every_backend!(
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// What the loop was told on its way, and the error that ended it.
+/// The advice that the loop received, and the error that ended it.
 #[derive(Debug, Default)]
 struct Way {
     advice: Vec<Advice>,

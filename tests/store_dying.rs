@@ -197,7 +197,7 @@ async fn death_during_init_leaves_no_store_or_a_complete_one() {
         site.probe.fail(Fault { spared, times: usize::MAX, outcome: Outcome::Unknown, ..Fault::refuse(0) });
         let created = site.on(staged.clone()).init().await.is_ok();
         site.probe.heal();
-        assert_eq!(created, spared > 0, "whoever gets no answer looks");
+        assert_eq!(created, spared > 0, "after a lost reply `init` checks whether the store exists");
         let opened = site.on(staged.clone()).open().await;
         assert_eq!(opened.is_ok(), spared > 0, "config.json makes a store");
         let store = site.on(staged).init().await.unwrap();

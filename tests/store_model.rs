@@ -54,7 +54,7 @@ enum Guess {
 #[derive(Debug, Clone, Copy)]
 enum Under {
     None,
-    /// The last one that was granted for this workflow, held or not.
+    /// The last lease that was granted for this workflow. It may have ended since.
     Last,
 }
 

@@ -292,7 +292,7 @@ async fn doctor_revokes_and_restores_a_verdict() {
     server.mood.lies.store(true, Ordering::SeqCst);
     let diagnosis = store.doctor(&Depth::default()).await.unwrap();
     assert_eq!(unsafe_storage(diagnosis.check()).len(), 1);
-    assert!(places(&server).await.is_empty(), "whoever comes next asks again");
+    assert!(places(&server).await.is_empty(), "the recorded verdict is removed");
     unsafe_storage(store.save(save("a", "2", Expect::Any)).await);
     unsafe_storage(open(server.clone()).await.unwrap().save(save("a", "2", Expect::Any)).await);
 

@@ -37,7 +37,7 @@ async fn lost_old_version_stops_nothing(site: Site) {
 
     let loaded = store.load(&id("a")).await;
     if site.raw.capabilities().plain_files {
-        assert_eq!(loaded.unwrap_err().kind(), ErrorKind::Conflict, "an edit, as far as anybody can tell");
+        assert_eq!(loaded.unwrap_err().kind(), ErrorKind::Conflict, "it cannot be told from an edit");
         let adopted = store.save(save("a", "unknown to all versions", Expect::Generation(40))).await.unwrap();
         assert_eq!(adopted.generation, 41);
     } else {
@@ -66,7 +66,7 @@ async fn lost_head_is_damage(site: Site) {
         }
         let report = site.other_store(2).await.verify().await.unwrap();
         let damage: Vec<_> = report.findings.iter().filter(|it| it.severity == Severity::Damage).collect();
-        assert_eq!(damage.len(), 1, "the head stands for all its versions: {report:#?}");
+        assert_eq!(damage.len(), 1, "one finding for the head, none for its versions: {report:#?}");
         assert_eq!(damage[0].key, "workflows/a/metadata.json");
         assert_eq!(damage[0].remedy, Some(Remedy::RepairHeads));
         assert_eq!(report.hurt, [id("a")], "without the index: {index_is_lost}");

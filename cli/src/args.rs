@@ -1,4 +1,4 @@
-//! The command line: what there is to say, and the answer when it is said wrong.
+//! The command line: the arguments, and the answer if they cannot be parsed.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -36,7 +36,7 @@ use super::{
 const JSON: &str = "--json";
 const JSON_VARIABLE: &str = "PFLOW_JSON";
 
-/// Over the options that every command has.
+/// The heading above the options that every command has.
 const EVERYWHERE: &str = "Options everywhere";
 
 const MORE: &str = "\
@@ -130,12 +130,12 @@ pub(super) enum Command {
     Lock(LockArgs),
     /// Draw the flows that saving, deleting and locking run as
     Flow(Flow),
-    /// Make the index anew from the workflows
+    /// Rebuild the index from the workflows
     #[command(after_help = super::reindex::MORE)]
     Reindex,
     /// Read everything and compare it; changes nothing without `--repair`
     Verify(Verify),
-    /// Try what the storage really honours
+    /// Test the guarantees of the storage
     #[command(after_help = super::doctor::MORE)]
     Doctor(Doctor),
     /// The settings of the store
@@ -150,7 +150,7 @@ pub(super) enum Command {
     DoctorLock(DoctorLock),
 }
 
-/// Prints the help that was asked for, or says what is wrong with the arguments.
+/// Prints the help, if it was asked for, or what is wrong with the arguments.
 pub(super) fn answer(refusal: &clap::Error, args: &[OsString]) -> ExitCode {
     let output = Output::new(wants_json(args), false);
     if matches!(refusal.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
@@ -176,7 +176,8 @@ pub(super) fn answer(refusal: &clap::Error, args: &[OsString]) -> ExitCode {
     if runs_a_command(args) { exit::RUN_FAILED.into() } else { exit::USAGE.into() }
 }
 
-/// Whether the arguments that could not be understood ask for `lock run`, whose 2 would be its command's.
+/// Returns whether arguments that could not be parsed are for `lock run`. Its exit code is 125 then, because
+/// 2 could be the exit code of its command.
 fn runs_a_command(args: &[OsString]) -> bool {
     let words: Vec<&OsString> =
         args.iter().skip(1).take_while(|arg| *arg != "--").filter(|arg| !is_option(arg)).collect();
@@ -187,7 +188,8 @@ fn is_option(arg: &OsStr) -> bool {
     arg.as_encoded_bytes().starts_with(b"-")
 }
 
-/// Whether the arguments that could not be understood ask for JSON, as far as anybody can tell.
+/// Returns whether arguments that could not be parsed ask for JSON. It is a guess: `--json` may be the value
+/// of another option.
 fn wants_json(args: &[OsString]) -> bool {
     let by_variable = || {
         let value = std::env::var_os(JSON_VARIABLE)?;

@@ -102,7 +102,7 @@ impl Get {
 }
 
 impl Set {
-    /// Changes the setting, whose value is checked first.
+    /// Checks the value and changes the setting.
     async fn run(self, session: &Session<'_>) -> Result<()> {
         let name = self.name.as_str();
         if let Some(value) = &self.value {
@@ -138,7 +138,7 @@ impl Name {
     }
 }
 
-/// A text as it is, anything else as JSON.
+/// Returns a string as it is, and any other value as JSON.
 fn shown(value: &Value) -> String {
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     printable(&text).into_owned()

@@ -7,12 +7,13 @@ use super::{
     session::Session,
 };
 
-/// Asks on a terminal. Elsewhere nobody can answer, so the flags that would are named: `what` is to be done,
-/// and `--yes` is said to do it (`act`).
+/// Asks `question` at the terminal. If it cannot ask, it fails: the message says what was to be done
+/// (`what`), and the hint says that `--yes` does it (`act`).
 pub(super) async fn ask(session: &Session<'_>, what: &str, act: &str, question: &str) -> Result<bool> {
     if !session.output.can_ask() {
         let hint = format!("say `--yes` to {act}, or `--dry-run` to see what would happen");
-        return Err(Failure::usage(format!("{what}? Nobody is there to answer")).with_hint(hint));
+        let text = format!("cannot ask whether to {what}: that needs a terminal, and no `--json`");
+        return Err(Failure::usage(text).with_hint(hint));
     }
     session.output.ask(question);
     let answer = tokio::task::spawn_blocking(|| {

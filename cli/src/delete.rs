@@ -34,7 +34,7 @@ pub(super) struct Delete {
     #[command(flatten)]
     on_conflict: OnConflict,
 
-    /// Say what would happen, and leave it
+    /// Print what would happen, and change nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
 
@@ -44,7 +44,7 @@ pub(super) struct Delete {
 }
 
 impl Delete {
-    /// Deletes the workflow, once that is certainly wanted.
+    /// Asks, unless `--yes` is set, and deletes the workflow.
     pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
         let id = input::id(&self.id)?;
         let store = session.open().await?;
@@ -58,7 +58,7 @@ impl Delete {
                 session.output.note("left as it is");
                 return Ok(());
             }
-            // What was agreed to is what is deleted, not what came in between.
+            // The person agreed to delete this generation. A newer one is a conflict.
             expect = self.expectation.given().unwrap_or(Expect::Generation(head.generation()));
         }
         let decider = self.on_conflict.decider(session, &store)?;
@@ -73,7 +73,7 @@ impl Delete {
         Ok(())
     }
 
-    /// Says what a deletion would come to now, in the same order as the deletion itself looks at it.
+    /// Prints what a deletion would do now. It checks in the same order as the deletion itself.
     async fn rehearse(&self, session: &Session<'_>, store: &Store, id: &WorkflowId) -> Result<()> {
         let head = session.reading(store.show(id)).await?;
         let state = session.reading(store.lock_state(id)).await?;
@@ -106,7 +106,7 @@ impl Delete {
     }
 }
 
-/// The request of a deletion or an undeletion.
+/// Builds the request for a deletion or an undeletion.
 pub(super) fn request(
     session: &Session<'_>,
     id: &WorkflowId,
@@ -131,7 +131,7 @@ fn refused(conflict: Conflict) -> Failure {
     Error::from(conflict).into()
 }
 
-/// Whether the deletion of what is there now is wanted.
+/// Asks whether to delete the current version.
 async fn confirm(session: &Session<'_>, head: &Head) -> Result<bool> {
     let (id, generation) = (&head.id, head.generation());
     let name = head.current.as_ref().and_then(|current| current.record.name.as_deref());

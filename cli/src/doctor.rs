@@ -21,11 +21,11 @@ use super::{
 };
 
 pub(super) const MORE: &str = "\
-Tries what a store needs on the storage itself: below a name of its own, deleting what it wrote. Works where there is
-no store yet. What is BROKEN makes the storage unfit (exit 15); a warning is for you to judge. The first check that is
-BROKEN or UNCLEAR is the last one. On a server the verdict is remembered in the store, and every program that writes
-relies on it. A bucket with versions keeps 28 versions and 16 delete markers of each run below ops/probe, with
---thorough 260 and 132.";
+Tests on the storage itself what a store needs. It writes below a name of its own and deletes what it wrote. It works
+before there is a store. If a check is BROKEN, the storage cannot hold a store (exit 15). A warning is for you to judge.
+The first check that is BROKEN or UNCLEAR is the last one. For a server the verdict is recorded in the store, and every
+program that writes relies on it. A bucket with versions keeps 28 versions and 16 delete markers of each run below
+ops/probe, with --thorough 260 and 132.";
 
 /// Options of `doctor`.
 #[derive(Debug, Args)]
@@ -35,14 +35,15 @@ pub(super) struct Doctor {
     thorough: bool,
 }
 
-/// What the second process says of the lock.
+/// The two answers of the second process: whether the lock is held.
 const HELD: &str = "held";
 const FREE: &str = "free";
-/// How often the lock is asked for, which others may hold for a moment, and the pause in between.
+/// How often this process tries to take the lock, and the pause in between. Another process may hold it for a
+/// moment.
 const TRIES: usize = 100;
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// The second process of `doctor`, which asks for a lock that the first one holds.
+/// The second process of `doctor`. It tries to take a lock that the first one holds.
 #[derive(Debug, Args)]
 pub(super) struct DoctorLock {
     /// The folder
@@ -75,13 +76,13 @@ async fn run(session: &Session<'_>, depth: &Depth) -> Result<()> {
     Ok(diagnosis.check()?)
 }
 
-/// It looks at any file system, to say what is wrong with it.
+/// Returns options that accept any file system: `doctor` reports what is wrong with it.
 fn any() -> FsOptions {
     FsOptions::new().any_file_system(true)
 }
 
-/// Whether a lock that this process holds is refused to another one. The library cannot start itself a second
-/// time; the program can.
+/// Checks that a lock that this process holds is refused to another process. This check is in the program,
+/// because the library cannot start a second process of itself.
 async fn between_processes(session: &Session<'_>, folder: &Path) -> std::result::Result<Check, Error> {
     let backend = any().open(folder, session.environment.clone()).await.map_err(Error::Storage)?;
     let verdict = match held(session, &backend).await? {
@@ -128,7 +129,7 @@ fn ask_a_second_process(folder: &Path) -> Verdict {
 }
 
 impl DoctorLock {
-    /// Says whether the lock of the folder is held.
+    /// Prints whether the lock of the folder is held.
     pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
         let asked = async {
             let backend = any().open(&self.folder, session.environment.clone()).await?;

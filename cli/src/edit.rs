@@ -22,15 +22,15 @@ use super::{
     session::{Session, shown},
 };
 
-/// The variables that name the editor, the first one that is set.
+/// The variables that may name the editor. The first one that is set counts.
 const EDITORS: [&str; 2] = ["VISUAL", "EDITOR"];
 
 const MORE: &str = "\
 The editor is $VISUAL, else $EDITOR. What you write is saved on top of the
 generation that you were given: if the workflow changed meanwhile, that is a
-conflict, as with `save --if-generation`. A text that you leave as it is saves
-nothing, and neither does an editor that fails. Where your text is not saved, it
-stays in the file that the message names.
+conflict, as with `save --if-generation`. If you change nothing, or if the editor
+fails, nothing is saved. If your text could not be saved, it stays in the file
+that the message names.
 
 Examples:
   pflow-store edit greet
@@ -49,7 +49,7 @@ pub(super) struct Edit {
     on_conflict: OnConflict,
 }
 
-/// The file that the editor is given. It is removed once its text is of no more use, and only then.
+/// The file that the editor opens. It is removed only after its text was saved or if it was not changed.
 struct Draft(PathBuf);
 
 impl Edit {
@@ -110,7 +110,7 @@ impl Edit {
 }
 
 impl Draft {
-    /// A new file with the content, for this user alone.
+    /// Creates a file with the content that only this user may read.
     fn new(id: &WorkflowId, loaded: &Loaded, nonce: &str) -> Result<Self> {
         let generation = loaded.record.generation;
         let path = env::temp_dir().join(format!("{id}.generation-{generation}.{nonce}.json"));
@@ -121,8 +121,8 @@ impl Draft {
         Ok(Self(path))
     }
 
-    /// The text that the editor leaves. The editor is waited for, whatever signal comes: it shares the
-    /// terminal, and its text would be lost otherwise.
+    /// Runs the editor and returns the text that it leaves. A signal does not end the wait: the editor shares
+    /// the terminal, and its text would be lost.
     async fn edit(&self, session: &Session<'_>, id: &WorkflowId, editor: &OsString) -> Result<Vec<u8>> {
         let left_behind = format!("your text in {}", shown(&self.0));
         session.signals.begin(format!("the edit of {id}"), Some(left_behind))?;
@@ -139,7 +139,7 @@ impl Draft {
         input::read_regular_file(id, &self.0)
     }
 
-    /// The failure, with where the text is. What was not edited needs no keeping.
+    /// Adds the place of the text to the failure. If the text was not changed, its file is removed instead.
     fn refused(self, failure: Failure, loaded: &Loaded) -> Failure {
         let is_untouched = fs::read(&self.0).is_ok_and(|text| text == *loaded.content);
         if is_untouched && fs::remove_file(&self.0).is_ok() {
@@ -158,7 +158,7 @@ impl Draft {
     }
 }
 
-/// The editor that the person chose. There is no other one to fall back to: it might not be one they know.
+/// Returns the editor that the person chose. There is no default: the person might not know that editor.
 fn editor() -> Result<OsString> {
     let named = EDITORS.into_iter().filter_map(env::var_os).find(|editor| !editor.is_empty());
     named.ok_or_else(|| {
@@ -166,8 +166,8 @@ fn editor() -> Result<OsString> {
     })
 }
 
-/// Runs the editor, which may have arguments, as a shell does. Where stdout is no terminal it is for the
-/// answer alone, so the editor gets stderr.
+/// Runs the editor through a shell, because the variable may contain arguments. If stdout is not a terminal,
+/// it is only for the result of this program, so the editor writes to stderr.
 async fn run(editor: &OsString, file: &Path) -> io::Result<ExitStatus> {
     let mut script = editor.clone();
     script.push(" \"$@\"");

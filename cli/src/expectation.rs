@@ -1,4 +1,4 @@
-//! The options that every command has which changes a workflow.
+//! The options of every command that changes a workflow.
 
 use std::{
     env,
@@ -13,7 +13,7 @@ use super::{
     hint,
 };
 
-/// The lease that is held, and for which workflow. `lock run` sets both for its command.
+/// The variables for a held lease and for its workflow. `lock run` sets both for its command.
 pub(super) const LEASE: &str = "PFLOW_LEASE";
 pub(super) const WORKFLOW: &str = "PFLOW_WORKFLOW";
 
@@ -34,20 +34,21 @@ pub(super) struct Expectation {
 }
 
 impl Expectation {
-    /// What was said, if anything was.
+    /// Returns the expectation that was given, if any.
     pub(super) fn given(&self) -> Option<Expect> {
         self.if_generation.map(expect)
     }
 
-    /// Anything unless something was said: what is there becomes the parent of the change and is not lost.
+    /// Returns the expectation that was given, else `Any`: the current version then becomes the parent of the
+    /// change, so it is not lost.
     pub(super) fn expect(&self) -> Expect {
         self.given().unwrap_or(Expect::Any)
     }
 
-    /// The lease under which `id` is changed.
+    /// Returns the lease under which `id` is changed.
     ///
     /// # Errors
-    /// A variable that is meant for it and names no lease.
+    /// The variable counts for this workflow and is not a lease id.
     pub(super) fn lease(&self, id: &WorkflowId) -> Result<Option<LeaseId>> {
         match &self.lease {
             Some(lease) => Ok(Some(lease.clone())),
@@ -56,7 +57,7 @@ impl Expectation {
     }
 }
 
-/// What the environment says about a lease that is held.
+/// The lease that the environment variables name, and its workflow.
 #[derive(Debug, Clone, Default)]
 pub(super) struct HeldLease {
     lease: Option<OsString>,
@@ -68,7 +69,8 @@ impl HeldLease {
         Self { lease: env::var_os(LEASE), workflow: env::var_os(WORKFLOW) }
     }
 
-    /// For the only workflow that a command changes: the lease, unless it is said to be another one's.
+    /// Returns the lease for the only workflow that a command changes, unless the variables say that the
+    /// lease is for another workflow.
     fn of(&self, id: &WorkflowId) -> Result<Option<LeaseId>> {
         match (&self.lease, &self.workflow) {
             (Some(lease), None) => parse(lease).map(Some),
@@ -76,18 +78,18 @@ impl HeldLease {
         }
     }
 
-    /// For one of many: the lease, if it is said to be this one's. Without a name it could not be that of all
-    /// of them.
+    /// Returns the lease for one workflow of a batch, if the variables say that it is for this one. A lease
+    /// without a workflow is ignored: it cannot be the lease of all of them.
     ///
     /// # Errors
-    /// The variable names no lease.
+    /// The variable is not a lease id.
     pub(super) fn named(&self, id: &WorkflowId) -> Result<Option<LeaseId>> {
         let is_meant = self.workflow.as_deref().is_some_and(|named| named == OsStr::new(id.as_str()));
         self.lease.as_deref().filter(|_| is_meant).map(parse).transpose()
     }
 }
 
-/// An empty one is no lease either: whoever meant to hold one does not save without.
+/// Refuses an empty lease id too: a caller that gives one means to save under a lease.
 fn parse(lease: &OsStr) -> Result<LeaseId> {
     let text = lease.to_string_lossy();
     hint::lease_id(&text).map_err(|error| {
@@ -95,7 +97,7 @@ fn parse(lease: &OsStr) -> Result<LeaseId> {
     })
 }
 
-/// 0 is the generation of what does not exist.
+/// Converts a generation. 0 means that the workflow does not exist.
 pub(super) fn expect(generation: u64) -> Expect {
     if generation == 0 { Expect::Absent } else { Expect::Generation(generation) }
 }
@@ -118,7 +120,7 @@ mod tests {
             (Some("l1"), Some("a"), Some("l1"), Some("l1")),
             (Some("l1"), Some("b"), None, None),
             (Some("l1"), Some(""), None, None),
-            // What is not meant is not read.
+            // A lease for another workflow is not parsed.
             (Some("no lease"), Some("b"), None, None),
         ] {
             let held = held(lease, workflow);

@@ -1,5 +1,4 @@
-//! What a command could not do, as its caller sees it: an exit code, a stable word, a sentence, and what
-//! helps.
+//! The failure of a command as its caller sees it: an exit code, a stable code word, a message and a hint.
 
 use std::{error::Error as StdError, io};
 
@@ -7,7 +6,7 @@ use pflow_store::{Error, ErrorKind, document::DocumentError};
 
 use super::{conflict::overlaps, documents::Places, hint, signal::Signal};
 
-/// A result of a command.
+/// The result of a command.
 pub(super) type Result<T> = std::result::Result<T, Failure>;
 
 /// The exit codes, stable; see [the table](super).
@@ -23,29 +22,29 @@ pub(super) mod exit {
     pub(crate) const UNSAFE: u8 = 15;
     pub(crate) const UNKNOWN: u8 = 16;
     pub(crate) const INCOMPATIBLE: u8 = 17;
-    /// Of `lock run`, as `env` has them.
+    /// `lock run` itself failed. This code and the next two are those of `env`.
     pub(crate) const RUN_FAILED: u8 = 125;
     pub(crate) const NOT_RUNNABLE: u8 = 126;
     pub(crate) const NO_COMMAND: u8 = 127;
 }
 
-/// The word for the code of a command that `lock run` ran.
+/// The code word if the command that `lock run` ran failed.
 const COMMAND: &str = "command";
 
-/// The end of a command that did not do what it was asked for.
+/// Why a command failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Failure {
-    /// The kind, a stable word in snake case.
+    /// The code word of the kind, in snake case. It never changes.
     pub(super) code: &'static str,
-    /// See [`exit`].
+    /// One of the codes in [`exit`].
     pub(super) exit: u8,
-    /// What and why, with the chain of causes.
+    /// What failed and why, with the chain of causes.
     pub(super) message: String,
     /// What a person can do about it.
     pub(super) hint: Option<String>,
-    /// Everything that is wrong with a document, where that is more than the message says.
+    /// All defects of a document, if it has more than the one in the message.
     pub(super) details: Vec<String>,
-    /// Where a conflict is, by path.
+    /// The places of a conflict, by path.
     pub(super) places: Option<Box<Places>>,
 }
 
@@ -78,7 +77,7 @@ impl Failure {
         Self::new("batch", exit::BATCH, message)
     }
 
-    /// The command that was run ended like this, and has said why.
+    /// The command that `lock run` ran ended with this code. It has printed its own message.
     pub(super) fn of_command(exit: u8) -> Self {
         Self::new(COMMAND, exit, format!("the command ended with {exit}"))
     }
@@ -87,7 +86,7 @@ impl Failure {
         self.code == COMMAND
     }
 
-    /// A command that could not be started.
+    /// The command of `lock run` could not be started.
     pub(super) fn not_started(command: impl std::fmt::Display, error: &io::Error) -> Self {
         let exit =
             if error.kind() == io::ErrorKind::NotFound { exit::NO_COMMAND } else { exit::NOT_RUNNABLE };
@@ -98,7 +97,7 @@ impl Failure {
         Self::new("interrupted", signal.exit(), message)
     }
 
-    /// stdout took no more. Behind a change the caller knows nothing of it.
+    /// Writing to stdout failed. After a change its result is then unknown to the caller.
     pub(super) fn unwritten(error: &io::Error, changed: bool) -> Self {
         let message = format!("Failed to write to standard output: {error}");
         if changed {
@@ -108,7 +107,7 @@ impl Failure {
         }
     }
 
-    /// An error of the system about a file of the caller's.
+    /// The system refused an operation on a file of the caller.
     pub(super) fn file(verb: &str, file: impl std::fmt::Display, error: &io::Error) -> Self {
         Self::failed(format!("Failed to {verb} {file}: {error}"))
     }
@@ -119,7 +118,7 @@ impl Failure {
     }
 }
 
-/// The one place where an error becomes an exit code.
+/// Maps errors to exit codes. No other code does.
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let (code, exit) = match error.kind() {
@@ -145,8 +144,8 @@ impl From<Error> for Failure {
     }
 }
 
-/// All defects of a document, if there is more than the one that the message names; the values that a merge
-/// could not choose from.
+/// Returns all defects of a document, if there are more than the one in the message, or the overlaps of a
+/// merge.
 fn details(error: &Error) -> Vec<String> {
     if let Error::Conflict(conflict) = error {
         return overlaps(conflict).iter().map(ToString::to_string).collect();
@@ -161,7 +160,8 @@ fn details(error: &Error) -> Vec<String> {
     if lines.len() > 1 { lines } else { Vec::new() }
 }
 
-/// The message and those of its causes, without what has been said: some messages end with their cause's.
+/// Joins the message and those of its causes. A cause is left out if the text before it contains it: some
+/// messages end with the message of their cause.
 pub(super) fn with_causes(error: &dyn StdError) -> String {
     let mut message = error.to_string();
     let mut cause = error.source();

@@ -1,4 +1,4 @@
-//! `completions` and `man`: files that are made of the command line itself.
+//! `completions` and `man`: files that are generated from the definition of the command line.
 
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
@@ -35,7 +35,7 @@ pub(super) struct ManPage {
 }
 
 impl Completions {
-    /// Prints the script that a shell completes the command line with.
+    /// Prints the script with which a shell completes the command line.
     pub(super) fn run(&self, session: &Session<'_>) -> Result<()> {
         let mut text = Vec::new();
         let mut command = Cli::command();

@@ -1,22 +1,22 @@
-//! Every remedy of the library in commands and flags of this program. No other file words one.
+//! Words each remedy of the library as commands and flags of this program. No other file does.
 
 use pflow_store::{Error, LeaseId, Remedy};
 
-/// The rule for ids, said in one place.
+/// The rule for ids, for all messages.
 pub(crate) const ID_RULE: &str =
     "an id has 1 to 100 of a-z, 0-9, `-`, `_` and `.`, and starts with a letter or digit";
 
-/// What a person can do about an error.
+/// Returns the hint for an error.
 pub(crate) fn of_error(error: &Error) -> Option<String> {
     error.remedy().map(|remedy| sentence(&remedy))
 }
 
-/// The lease that a person named, or what is wrong with its id and where to find it.
+/// Parses the lease id that a person gave. The error says what is wrong with it and which command prints it.
 pub(crate) fn lease_id(text: &str) -> Result<LeaseId, String> {
     LeaseId::parse(text).map_err(|error| format!("{error}; {}", sentence(&Remedy::FindLease)))
 }
 
-/// One imperative sentence, for behind `hint:`.
+/// Words a remedy as one imperative sentence, to be printed after `hint:`.
 pub(crate) fn sentence(remedy: &Remedy) -> String {
     match remedy {
         Remedy::CreateStore => "create it with `init`, or name another one with `--store`".to_owned(),
@@ -35,10 +35,10 @@ pub(crate) fn sentence(remedy: &Remedy) -> String {
                 .to_owned()
         }
         Remedy::RepairConfig => {
-            "rebuild it from what is readable of it with `init --repair`; the workflows are not touched".to_owned()
+            "rebuild it from what can be read of it with `init --repair`; the workflows are not changed".to_owned()
         }
         Remedy::RepairHeads => "look with `verify`, then move the head with `verify --repair`".to_owned(),
-        Remedy::Verify => "see how far it goes with `verify`".to_owned(),
+        Remedy::Verify => "find all damage with `verify`".to_owned(),
         Remedy::List => "see what there is with `list`".to_owned(),
         Remedy::ChooseId => ID_RULE.to_owned(),
         Remedy::Show { id } => format!("see the current one with `show {id}`"),
@@ -72,7 +72,7 @@ pub(crate) fn sentence(remedy: &Remedy) -> String {
         ),
         Remedy::CorrectFile { key } => format!("mend <store>/{key}, or move it away"),
         Remedy::SettleByHand => {
-            "settle these places by hand on top of what is there now, or choose a side with `--on-conflict ours` or `theirs`".to_owned()
+            "merge these places by hand into the current version, or choose a side with `--on-conflict ours` or `theirs`".to_owned()
         }
         Remedy::ChooseSide => "choose a side with `--on-conflict ours` or `theirs`".to_owned(),
         Remedy::Reindex
@@ -82,12 +82,13 @@ pub(crate) fn sentence(remedy: &Remedy) -> String {
         | Remedy::SaveStranger { .. }
         | Remedy::InspectLock { .. }
         | Remedy::PermitReading { .. } => format!("run `{}`", command(remedy)),
-        // What names no call of the library, and what a later library adds.
+        // Remedies whose own text names no call of the library, and those that a later library adds.
         other => other.to_string(),
     }
 }
 
-/// The command that mends a finding, without the program's name; a sentence where there is none.
+/// Returns the command that repairs a finding, without the name of the program, or a sentence if there is no
+/// such command.
 pub(crate) fn command(remedy: &Remedy) -> String {
     match remedy {
         Remedy::RepairHeads | Remedy::RemoveLeftovers => "verify --repair".to_owned(),

@@ -8,18 +8,18 @@ Examples:
   pflow-store init                        ./.pflow, unless there is one above
   pflow-store --store ./.pflow init       here, whatever there is above
   pflow-store --store /srv/plans init
-  pflow-store init --repair               make a damaged config.json anew";
+  pflow-store init --repair               rebuild a damaged config.json";
 
 #[derive(Debug, Args)]
 pub(super) struct Init {
-    /// Make a damaged or missing config.json anew from what can be read of it, and add files that are
+    /// Rebuild a damaged or missing config.json from what can be read of it, and add files that are
     /// missing; never touches workflows
     #[arg(long)]
     repair: bool,
 }
 
 impl Init {
-    /// Creates the store, unless it is there, or repairs what stands around its workflows.
+    /// Creates the store, unless it is there, or repairs its own files, such as `config.json`.
     pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
         if self.repair {
             return repair(session).await;
@@ -43,7 +43,7 @@ async fn repair(session: &Session<'_>) -> Result<()> {
     let location = store.location().to_owned();
     let mut lines = Vec::new();
     if !config.is_empty() {
-        lines.push(format!("made config.json of {location} anew"));
+        lines.push(format!("rebuilt config.json of {location}"));
         lines.extend(config.iter().map(|field| format!("  {field}")));
         lines.extend(kept.iter().map(|key| format!("  the damaged one is kept as {key}")));
     }

@@ -1,4 +1,4 @@
-//! What the caller hands in: ids and documents.
+//! Reads what the caller gives: ids and documents.
 
 use std::{
     ffi::OsStr,
@@ -20,18 +20,20 @@ use super::{
     session::{Session, shown},
 };
 
-/// The id that was written. What is not UTF-8 is no id either, and is shown as well as it can be.
+/// Parses an id. An argument that is not UTF-8 is refused like any other invalid id, and is shown with
+/// replacement characters.
 pub(super) fn id(text: &OsStr) -> Result<WorkflowId> {
     Ok(WorkflowId::parse(text.to_string_lossy()).map_err(Error::from)?)
 }
 
-/// What a document must be.
+/// Returns the limits for documents.
 pub(super) fn limits(strict_ir: bool) -> Limits {
     let strictness = if strict_ir { Strictness::Ir } else { Strictness::Plain };
     Limits::new().strictness(strictness)
 }
 
-/// The document for `id`: a file, or stdin without one and for `-`. The first signal ends the wait for it.
+/// Reads the document for `id` from the file, or from stdin if there is none or it is `-`. The first signal
+/// ends the wait for it.
 pub(super) async fn document(session: &Session<'_>, id: &WorkflowId, file: Option<&Path>) -> Result<Vec<u8>> {
     let file = file.filter(|file| *file != Path::new("-")).map(Path::to_owned);
     if file.is_none() && io::stdin().is_terminal() {
@@ -39,7 +41,7 @@ pub(super) async fn document(session: &Session<'_>, id: &WorkflowId, file: Optio
             .with_hint("name a file, or pipe the document in"));
     }
     let id = id.clone();
-    // Both may wait for somebody else: a file may be a pipe.
+    // Both reads may block until another process writes: a file may be a pipe.
     let reading = tokio::task::spawn_blocking(move || match &file {
         Some(path) => read_file(&id, path),
         None => read_all(&id, io::stdin().lock(), |error| Failure::file("read", "stdin", &error)),
@@ -48,13 +50,14 @@ pub(super) async fn document(session: &Session<'_>, id: &WorkflowId, file: Optio
     read.unwrap_or_else(|error| Err(Failure::failed(format!("Failed to read: {error}"))))
 }
 
-/// A file, if it is not larger than a document may be. A pipe is waited for.
+/// Reads a file, unless it is larger than the limit for documents. If it is a pipe, this waits for its
+/// writer.
 pub(super) fn read_file(id: &WorkflowId, path: &Path) -> Result<Vec<u8>> {
     read_opened(id, path, File::open(path))
 }
 
-/// The same for a file that must be a regular one: opening it never waits for another program, whatever it
-/// has become since it was looked at.
+/// The same for a regular file. Opening it never waits for another process, even if a pipe has replaced the
+/// file since it was examined.
 pub(super) fn read_regular_file(id: &WorkflowId, path: &Path) -> Result<Vec<u8>> {
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
     let opened = File::options().read(true).custom_flags(flags).open(path).and_then(|file| {
@@ -78,7 +81,8 @@ fn read_opened(id: &WorkflowId, path: &Path, opened: io::Result<File>) -> Result
     read_all(id, file, failed)
 }
 
-/// Reads to the end, or to the first byte too much: what is endless is never held.
+/// Reads to the end, but at most one byte more than the limit, so that an endless input does not fill the
+/// memory.
 fn read_all(id: &WorkflowId, source: impl Read, failed: impl Fn(io::Error) -> Failure) -> Result<Vec<u8>> {
     let limit = limits(false).max_bytes;
     let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);

@@ -1,4 +1,4 @@
-//! Leases in words.
+//! Describes leases.
 
 use chrono::{DateTime, Utc};
 use pflow_store::{WorkflowId, format::Lease};
@@ -10,12 +10,12 @@ pub(super) fn who(lease: &Lease) -> String {
     format!("{} (pid {})", lease.holder(), lease.pid)
 }
 
-/// One line about who holds it.
+/// Describes the holder in one line.
 pub(super) fn holding(lease: &Lease, now: DateTime<Utc>) -> String {
     format!("{}, {}, {}; lease {}", who(lease), lease.operation, lasting(lease, now), lease.id)
 }
 
-/// How long it lasts.
+/// Describes how long the lease lasts.
 pub(super) fn lasting(lease: &Lease, now: DateTime<Utc>) -> String {
     let left = lease.expires.signed_duration_since(now);
     if left >= chrono::Duration::zero() {
@@ -25,7 +25,7 @@ pub(super) fn lasting(lease: &Lease, now: DateTime<Utc>) -> String {
     }
 }
 
-/// What is printed for a grant.
+/// Returns the line that is printed for a grant.
 pub(super) fn granted(id: &WorkflowId, lease: &Lease) -> String {
     let expires = time::moment(lease.expires);
     format!("{id}: locked until {expires}, lease {}, fence {}", lease.id, lease.fence)

@@ -15,27 +15,27 @@ pub(super) struct List {
     #[command(flatten)]
     filter: Filter,
 
-    /// The order: by id, by name, the last modified or the last created first
+    /// The order: by id, by name, or the last modified or last created first
     #[arg(long, value_enum, default_value_t = Order::Id)]
     sort: Order,
 
-    /// The deleted ones instead
+    /// List the deleted workflows instead
     #[arg(long)]
     deleted: bool,
 }
 
-/// What `list` and `search` have in common.
+/// The options that `list` and `search` share.
 #[derive(Debug, Args)]
 pub(super) struct Filter {
-    /// Only those with this tag; repeat it for those that have all
+    /// Only workflows with this tag; repeat it for workflows with all of the tags
     #[arg(long = "tag", value_name = "TAG")]
     pub(super) tags: Vec<String>,
 
-    /// Only those with a node of this type; repeat it for those that have all
+    /// Only workflows with a node of this type; repeat it for workflows with all of the types
     #[arg(long = "node", value_name = "TYPE")]
     pub(super) nodes: Vec<String>,
 
-    /// At most so many
+    /// Print at most N workflows
     #[arg(long, value_name = "N")]
     pub(super) limit: Option<usize>,
 }

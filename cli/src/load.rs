@@ -26,11 +26,11 @@ pub(super) struct Load {
     /// The workflow
     id: OsString,
 
-    /// Not the current generation but this one
+    /// Load this generation instead of the current one
     #[arg(long, value_name = "N")]
     generation: Option<u64>,
 
-    /// Into a file instead of stdout
+    /// Write into a file instead of stdout
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -59,8 +59,8 @@ impl Load {
             session.output.note(&format!("{id}: generation {generation} written to {}", shown(path)));
             Ok(())
         } else if session.output.is_json() {
-            // Every document was checked to be UTF-8 before it was saved, and its hash has been checked
-            // since.
+            // Documents are checked to be UTF-8 before they are saved, and the load has checked the hash, so
+            // this fails only if a foreign program wrote the version.
             let text = std::str::from_utf8(&loaded.content).map_err(|error| {
                 Failure::corrupt(format!("{id} is not UTF-8 at byte {}", error.valid_up_to()))
             })?;
@@ -71,8 +71,9 @@ impl Load {
     }
 }
 
-/// Whoever reads the file sees the old content or the new one, never a part: a file beside it takes its name.
-/// Links are followed, and what is no file (`/dev/stdout`, a pipe) is written as it is.
+/// Writes the content into a new file beside `path` and renames it, so readers see the old content or the new
+/// one, never a part. Links are followed. What is not a regular file (`/dev/stdout`, a pipe) is written
+/// directly.
 fn write(path: &Path, content: &[u8], nonce: &str) -> io::Result<()> {
     let path = match fs::canonicalize(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
@@ -96,7 +97,7 @@ fn write(path: &Path, content: &[u8], nonce: &str) -> io::Result<()> {
         fs::rename(&beside, &path)
     })();
     if written.is_err() {
-        // What is left of it is of no use to anybody.
+        // The incomplete file is removed. The error that is returned is that of the write.
         drop(fs::remove_file(&beside));
     }
     written

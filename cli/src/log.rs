@@ -1,4 +1,4 @@
-//! What the library has to say while it works, as lines on stderr in the program's own voice.
+//! Prints the log events of the library as lines on stderr, in the same form as the messages of the program.
 
 use std::fmt::{self, Debug};
 
@@ -22,8 +22,8 @@ use super::{
     output::{Output, printable},
 };
 
-/// Warnings and notices unless asked for more (`-v` the informative, `-vv` every step, `-vvv` everything)
-/// or less (`-q` errors alone).
+/// Installs the log. It prints warnings and notices by default, more with `-v` (info), `-vv` (every step) and
+/// `-vvv` (everything), and errors alone with `-q`.
 pub(super) fn start(output: &Output, verbose: u8) {
     let level = match verbose {
         _ if output.is_quiet() => LevelFilter::ERROR,
@@ -35,12 +35,12 @@ pub(super) fn start(output: &Output, verbose: u8) {
     let notices = if output.is_quiet() { level } else { level.max(LevelFilter::INFO) };
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        // It would complain about a stderr that is gone, on that stderr, and panic.
+        // Otherwise a closed stderr would make it report that on stderr, and panic.
         .log_internal_errors(false)
         .event_format(Lines(output.clone()))
         .with_filter(Targets::new().with_default(level).with_target(NOTICES, notices));
     let subscriber = Registry::default().with(lines);
-    // It is the first and only one of this process.
+    // The process installs no other subscriber.
     drop(tracing::subscriber::set_global_default(subscriber));
 }
 
@@ -103,7 +103,7 @@ impl Said {
         text
     }
 
-    /// One object with its keys in the order of the alphabet.
+    /// Returns one object with its keys in alphabetical order.
     fn object(&self, level: Level, spans: &[String]) -> serde_json::Result<Value> {
         let fields = self.fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let step = (!spans.is_empty()).then(|| spans.join(" "));

@@ -30,9 +30,9 @@
 //! `lock run` ends with the code of its command, whatever it is (128 and the number of the signal that ended
 //! it).
 //!
-//! **A reader that goes away** (`pflow-store list | head`) is not an error: what is left unsaid stays unsaid,
-//! and the exit code is the one that it would have been. Any other failure to write to stdout is 1, or 16
-//! behind a change, whose answer nobody has seen.
+//! **A reader that goes away** (`pflow-store list | head`) is not an error: the rest of the output is
+//! dropped, and the exit code is the same as without the closed pipe. Any other failure to write to stdout
+//! ends the program with 1, or with 16 after a change, because the caller did not see its result.
 //!
 //! **Signals.** The first Ctrl-C or SIGTERM ends what only reads or waits for input; a change that is under
 //! way goes on to its end, and nothing new begins. The second leaves at once and says what it leaves in
@@ -88,7 +88,7 @@ use output::Output;
 use session::Session;
 use signals::Signals;
 
-/// Reads the arguments, runs the command and says how it went.
+/// Parses the arguments, runs the command and returns its exit code.
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     let cli = match Cli::try_parse_from(&args) {
@@ -100,7 +100,7 @@ fn main() -> ExitCode {
     match run(cli, &output) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            // What a command of the person's own had to say it has said itself.
+            // The command of `lock run` has printed its own messages.
             if !failure.is_of_command() {
                 output.failure(&failure);
             }
@@ -111,7 +111,7 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli, output: &Output) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        // The disk works on threads of its own; these only pass its answers on.
+        // The disk backend has its own threads, so the runtime needs few.
         .worker_threads(2)
         .enable_all()
         .build()
@@ -123,7 +123,7 @@ fn run(cli: Cli, output: &Output) -> Result<()> {
         session.close().await;
         signals.judge(result)
     });
-    // Without waiting: a read of stdin that was given up may never end. Every change has been awaited.
+    // It does not wait: an abandoned read of stdin may never end. All changes have ended before.
     runtime.shutdown_background();
     result
 }

@@ -1,15 +1,15 @@
-//! Ids that may have been meant.
+//! Suggests existing ids for an id that does not exist.
 
 use pflow_store::{Error, Query, Store, WorkflowId};
 
 use super::{failure::Failure, hint, unreadable};
 
-/// So many are named.
+/// How many ids are suggested.
 const MOST: usize = 3;
-/// What is less alike than this was not meant.
+/// Ids with a lower similarity are not suggested.
 const ALIKE: f64 = 0.8;
 
-/// The failure, with the ids that are nearest to one that is not there. It takes one list.
+/// Returns the failure. If a workflow does not exist, it names the most similar ids, which costs one list.
 pub(super) async fn explained(store: &Store, error: Error) -> Failure {
     let near = match &error {
         Error::WorkflowMissing { id, deleted: false } => near(store, id).await,
@@ -26,7 +26,7 @@ pub(super) async fn explained(store: &Store, error: Error) -> Failure {
 async fn near(store: &Store, id: &WorkflowId) -> Vec<String> {
     match unreadable::apart(store.list(Query::new())).await {
         Ok((found, _)) => nearest(id.as_str(), found.iter().map(|entry| entry.id.as_str())),
-        // The error that is told is that of the command.
+        // Only the error of the command is reported.
         Err(error) => {
             tracing::debug!(%error, "ids that are near could not be looked for");
             Vec::new()
@@ -34,7 +34,7 @@ async fn near(store: &Store, id: &WorkflowId) -> Vec<String> {
     }
 }
 
-/// The most alike first.
+/// Returns the ids that are similar enough, the most similar first.
 fn nearest<'a>(wanted: &str, ids: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut near: Vec<(f64, &str)> =
         ids.map(|id| (strsim::jaro_winkler(wanted, id), id)).filter(|(alike, _)| *alike >= ALIKE).collect();

@@ -1,4 +1,4 @@
-//! Where words go: data to stdout, everything else to stderr.
+//! The output of the program: data on stdout, everything else on stderr.
 
 use std::{
     borrow::Cow,
@@ -20,12 +20,12 @@ const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
 const CYAN: Style = AnsiColor::Cyan.on_default().bold();
 const DIM: Style = Style::new().dimmed();
 
-/// The two streams of the program and how to speak on them.
+/// The two output streams and their settings.
 #[derive(Debug, Clone)]
 pub(super) struct Output {
     json: bool,
     quiet: bool,
-    /// Whether text on stdout, and on stderr, may have styles.
+    /// Whether stdout, and stderr, accept styles.
     styles: (bool, bool),
     stdout_is_terminal: bool,
     stderr_is_terminal: bool,
@@ -51,22 +51,23 @@ impl Output {
         self.quiet
     }
 
-    /// Whether a person looks at stdout.
+    /// Returns whether stdout is a terminal and not JSON.
     pub(super) fn is_for_a_person(&self) -> bool {
         self.stdout_is_terminal && !self.json
     }
 
-    /// Whether somebody is there who can be asked a question.
+    /// Returns whether the program can ask a question: stdin and stderr are terminals, and `--json` is not
+    /// set.
     pub(super) fn can_ask(&self) -> bool {
         !self.json && io::stdin().is_terminal() && io::stderr().is_terminal()
     }
 
-    /// Whether a bar that moves is welcome on stderr.
+    /// Returns whether a progress bar may be drawn on stderr.
     pub(super) fn shows_progress(&self) -> bool {
         self.styles.1 && self.stderr_is_terminal && !self.json && !self.quiet
     }
 
-    /// Writes data, whole and at once. A reader that went away has seen what it wanted.
+    /// Writes all data and flushes. A closed pipe is not an error: its reader needed no more.
     pub(super) fn data(&self, bytes: &[u8]) -> io::Result<()> {
         let mut stdout = io::stdout().lock();
         match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
@@ -82,21 +83,21 @@ impl Output {
         self.data(&line)
     }
 
-    /// Something that a person may like to know.
+    /// Prints a note, unless the output is quiet.
     pub(super) fn note(&self, text: &str) {
         if !self.quiet && !self.json {
             self.say(&format!("{}\n", printable(text)));
         }
     }
 
-    /// Something that a person should know.
+    /// Prints a warning, unless the output is quiet.
     pub(super) fn warn(&self, text: &str) {
         if !self.quiet {
             self.insist(text);
         }
     }
 
-    /// Something that a person must know, whatever else is kept quiet: data is not where they look for it.
+    /// Prints a warning even if the output is quiet: data is not where people look for it.
     pub(super) fn insist(&self, text: &str) {
         if self.json {
             self.event("warning", &Warning { message: text, logged: None });
@@ -105,7 +106,7 @@ impl Output {
         }
     }
 
-    /// Why the command failed.
+    /// Prints why the command failed.
     pub(super) fn failure(&self, failure: &Failure) {
         if self.json {
             return self.event("error", &Problem::of(failure));
@@ -120,34 +121,34 @@ impl Output {
         self.say(&text);
     }
 
-    /// Lines of a conversation, said whatever else is kept quiet.
+    /// Prints lines of a dialog, even if the output is quiet.
     pub(super) fn lines(&self, text: &str) {
         self.say(&format!("{text}\n"));
     }
 
-    /// A word in colour where that is welcome.
+    /// Returns the word in bold, if stderr has styles.
     pub(super) fn strong(&self, word: &str) -> String {
         self.mark(YELLOW, word).trim_end().to_owned()
     }
 
-    /// A question, without an end of line.
+    /// Prints a question, without an end of line.
     pub(super) fn ask(&self, question: &str) {
         self.say(&printable(question));
     }
 
-    /// One object on stderr.
+    /// Writes one JSON object to stderr.
     pub(super) fn event(&self, r#type: &'static str, body: &impl Serialize) {
         if let Ok(line) = serde_json::to_string(&Event { r#type, body }) {
             self.say(&format!("{line}\n"));
         }
     }
 
-    /// Text of clap's, for stdout.
+    /// Returns a text of clap for stdout.
     pub(super) fn styled(&self, text: &StyledStr) -> String {
         lines(text, self.styles.0)
     }
 
-    /// What clap has to say about the arguments.
+    /// Prints what clap reports about the arguments.
     pub(super) fn usage(&self, text: &StyledStr) {
         self.say(&lines(text, self.styles.1));
     }
@@ -167,24 +168,24 @@ impl Output {
         }
     }
 
-    /// Nobody can be told that stderr is gone.
+    /// Prints a line on stderr. A failure is ignored, because there is no other place to report it.
     pub(super) fn say(&self, text: &str) {
         drop(io::stderr().lock().write_all(text.as_bytes()));
     }
 }
 
-/// Whether a stream gets styles, according to `NO_COLOR`, `CLICOLOR`, `CLICOLOR_FORCE` and `TERM`.
+/// Returns whether a stream gets styles, according to `NO_COLOR`, `CLICOLOR`, `CLICOLOR_FORCE` and `TERM`.
 fn has_styles(stream: &impl RawStream) -> bool {
     AutoStream::choice(stream) != ColorChoice::Never
 }
 
-/// With an end to the last line.
+/// Returns the text with an end of its last line.
 fn lines(text: &StyledStr, coloured: bool) -> String {
     let text = if coloured { text.ansi().to_string() } else { text.to_string() };
     format!("{}\n", text.trim_end())
 }
 
-/// Text of unknown origin without what a terminal would obey.
+/// Escapes the characters of a text of unknown origin that would control a terminal.
 pub(super) fn printable(text: &str) -> Cow<'_, str> {
     if text.chars().any(obeyed) {
         Cow::Owned(text.chars().map(|c| if obeyed(c) { char::REPLACEMENT_CHARACTER } else { c }).collect())
@@ -193,7 +194,7 @@ pub(super) fn printable(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Control characters, and the marks that reverse the direction of what follows.
+/// Returns whether it is a control character or changes the direction of the text.
 fn obeyed(c: char) -> bool {
     c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -1,4 +1,4 @@
-//! How long a store in a bucket is waited for.
+//! The time limits for stores in buckets.
 
 use clap::Args;
 use pflow_store::StoreBuilder;
@@ -7,10 +7,10 @@ use pflow_store::object::ObjectOptions;
 
 use super::time::Ttl;
 
-/// Over the options of stores in buckets.
+/// The heading above the options for stores in buckets.
 const BUCKETS: &str = "Stores in buckets";
 
-/// Options of every command, for stores in buckets alone.
+/// Options that every command has and that only concern stores in buckets.
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct Patience {
     /// How long a server that cannot be reached is tried; 2s unless set
@@ -30,7 +30,7 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    /// These options with what the person said.
+    /// Sets the limits that were given on the command line or in variables.
     #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
     pub(super) fn apply(self, builder: StoreBuilder) -> StoreBuilder {
         let mut bucket = ObjectOptions::from_process();
@@ -46,7 +46,7 @@ impl Patience {
         builder.object_options(bucket)
     }
 
-    /// Without a cloud there is nobody to wait for.
+    /// Changes nothing: without a cloud feature no store has a server.
     #[cfg(not(any(feature = "s3", feature = "gcs", feature = "azure")))]
     pub(super) fn apply(self, builder: StoreBuilder) -> StoreBuilder {
         builder

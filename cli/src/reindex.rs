@@ -1,9 +1,10 @@
 use super::{documents::Reindexed, failure::Result, session::Session};
 
 pub(super) const MORE: &str = "\
-The index is derived from the workflows, so losing it loses nothing. The old one stays in use until the new one is complete.";
+The index is derived from the workflows, so no data is lost if it is lost. The
+old index stays in use until the new one is complete.";
 
-/// Makes the index anew.
+/// Rebuilds the index.
 pub(super) async fn run(session: &Session<'_>) -> Result<()> {
     let store = session.open().await?;
     let workflows = session.changing("the reindexing".to_owned(), None, store.reindex()).await?;

@@ -18,22 +18,22 @@ pub(super) struct Repaired {
 }
 
 impl Repaired {
-    /// For `--json`.
+    /// Returns the document for `--json`.
     pub(super) fn document(&self) -> &Repair {
         &self.document
     }
 
-    /// Why the repair ended before its end, if it did.
+    /// Takes the failure that ended the repair early, if there is one.
     pub(super) fn take_failure(&mut self) -> Option<Failure> {
         self.failure.take()
     }
 
-    /// Whether there is something to choose.
+    /// Returns whether a person must choose a version for some head.
     pub(super) fn is_undecided(&self) -> bool {
         self.document.undecided.iter().any(|head| !head.tips.is_empty())
     }
 
-    /// The lines for a person.
+    /// Returns the lines for a person.
     pub(super) fn describe(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for head in &self.document.moved {
@@ -90,7 +90,7 @@ impl Repaired {
     }
 }
 
-/// Plans the repair, asks, and carries it out. The plan alone where the person said no.
+/// Plans the repair, asks, and carries it out. Returns only the plan if the person says no.
 pub(super) async fn repair(
     session: &Session<'_>,
     store: &Store,
@@ -112,7 +112,7 @@ pub(super) async fn repair(
         return Ok(Repaired { document: Repair { dry_run, ..planned }, failure: None });
     }
     let planned = Repaired { document: planned, failure: None };
-    // What is derived is brought in line without a question: nothing is lost by that.
+    // Copies and mirrors are repaired without a question, because nothing is lost by that.
     if !yes && !plan.moves.is_empty() {
         for line in planned.describe() {
             session.output.note(&line);

@@ -25,17 +25,17 @@ Examples:
   pflow-store save greet greet.json --if-generation 3 --on-conflict merge
                                                           with what others changed since 3
 
-A name, description or tag that you give stays for later versions until you give
-another one or the document mentions the field itself; what a document says is
-gone when it does not say it any more.
+A name, description or tag that you give is kept for later versions, until you
+give another one or the document has the field itself. A value from a document
+is dropped when the next document does not have it.
 
-On a terminal you are asked about a conflict; elsewhere it is a failure unless
+On a terminal you are asked about a conflict. Elsewhere the save fails, unless
 --on-conflict decides:
   fail      report it
   wait      wait for a lock, report anything else
   ours      save on top of what is there, which stays in the history
   theirs    leave what is there
-  merge     save what both sides come to; what both changed is reported
+  merge     save the changes of both sides; overlaps are reported
   override  as ours, and take locks away";
 
 #[derive(Debug, Args)]
@@ -44,7 +44,7 @@ pub(super) struct Save {
     /// The workflow
     id: OsString,
 
-    /// The document; - or nothing for stdin
+    /// The file of the document; `-` or none for stdin
     file: Option<PathBuf>,
 
     #[command(flatten)]
@@ -64,18 +64,18 @@ pub(super) struct Save {
     strict_ir: bool,
 }
 
-/// What is said about the workflow beside its document.
+/// The metadata that is given beside the document.
 #[derive(Debug, Args)]
 struct About {
-    /// The title, over what the document says; '' for none
+    /// The title, instead of the one in the document; '' for none
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
 
-    /// What it is for, over what the document says; '' for none
+    /// What the workflow is for, instead of the text in the document; '' for none
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
 
-    /// A tag, over what the document says; repeat it for more, '' for none
+    /// A tag, instead of those in the document; repeat it for more, '' for none
     #[arg(long = "tag", value_name = "TAG")]
     tags: Vec<String>,
 }
@@ -91,7 +91,7 @@ struct HoldLock {
     #[arg(long, value_name = "DURATION", default_value = "1h", requires = "hold")]
     ttl: Ttl,
 
-    /// What others read about who holds the lock
+    /// What the lock is for, as `lock show` prints it
     #[arg(long, value_name = "TEXT", default_value = "save", requires = "hold")]
     operation: String,
 }
@@ -117,7 +117,7 @@ impl Save {
         }
         let mut left_behind = None;
         if self.lock.hold {
-            // Chosen here, so that it can be named whatever happens.
+            // Chosen here, so that a message can name the lease even if the reply is lost.
             let lease = LeaseId::parse(session.environment.new_id()).map_err(Error::from)?;
             left_behind = Some(format!("the lease {lease}; see `lock show {id}`"));
             request =
@@ -155,14 +155,14 @@ impl About {
             request = request.description(description);
         }
         if !self.tags.is_empty() {
-            // An empty tag adds none, so it alone takes all away.
+            // An empty tag adds no tag, so a single empty tag removes all tags.
             request = request.tags(self.tags.into_iter().filter(|tag| !tag.is_empty()));
         }
         request
     }
 }
 
-/// `greet: generation 3 (sha256:…)`.
+/// Describes the result: `greet: generation 3 (sha256:…)`.
 pub(super) fn describe(saved: &Saved) -> String {
     let (id, generation) = (&saved.id, saved.generation);
     let outcome = describe_outcome(saved);
@@ -173,7 +173,7 @@ pub(super) fn describe(saved: &Saved) -> String {
     }
 }
 
-/// What went wrong around a change that stands.
+/// Warns of what failed after the change was saved.
 pub(super) fn warn(output: &Output, saved: &Saved) {
     tell(output, saved);
     if let Some(error) = &saved.copy_error {

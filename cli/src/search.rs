@@ -18,7 +18,7 @@ pub(super) struct Search {
     #[command(flatten)]
     filter: Filter,
 
-    /// Only those modified since: a time, a date, or how long ago (2h, 7d)
+    /// Only workflows modified since then: a time, a date, or how long ago (2h, 7d)
     #[arg(long, value_name = "TIME")]
     since: Option<Since>,
 }

@@ -25,7 +25,7 @@ use super::{
     waiting,
 };
 
-/// A store that was asked for with its whole journal.
+/// The result of an attempt to open a store whose journal may be damaged.
 pub(super) enum Opened {
     Whole(Store),
     /// The journal lost committed records, so the store was not opened.
@@ -35,7 +35,7 @@ pub(super) enum Opened {
     },
 }
 
-/// What every command gets.
+/// The context of a command.
 #[derive(Debug)]
 pub(super) struct Session<'a> {
     pub(super) output: &'a Output,
@@ -60,18 +60,18 @@ impl<'a> Session<'a> {
         Ok(Self { output, signals, environment, wanted, patience, any_file_system, opened: OnceLock::new() })
     }
 
-    /// How the store at a location is used unless a command wants something else.
+    /// Returns a builder for the store at a location, with the settings of the command line.
     pub(super) fn at(&self, location: &Location) -> StoreBuilder {
         let builder = Store::builder(location).environment(Arc::clone(&self.environment));
         self.patience.apply(builder.any_file_system(self.any_file_system))
     }
 
-    /// The store, for a command that needs nothing special of it.
+    /// Opens the store with the default settings.
     pub(super) async fn open(&self) -> Result<Store> {
         self.open_with(|builder| builder).await
     }
 
-    /// The store, which must be there.
+    /// Opens the store, which must exist, after `set` has changed the builder.
     pub(super) async fn open_with(&self, set: impl FnOnce(StoreBuilder) -> StoreBuilder) -> Result<Store> {
         let location = self.location()?;
         let store = self.reading(set(self.at(&location)).open()).await?;
@@ -79,7 +79,8 @@ impl<'a> Session<'a> {
         Ok(self.remember(store))
     }
 
-    /// The store, or what its journal lost, without which it can be opened. Changes nothing.
+    /// Opens the store. If its journal lost records and the store can be opened without them, returns those
+    /// records. Changes nothing.
     pub(super) async fn open_or_tail(&self) -> Result<Opened> {
         let location = self.location()?;
         match self.signals.unless(self.at(&location).open()).await? {
@@ -91,7 +92,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The store without what its journal lost, and what that is. It is a change, which runs to its end.
+    /// Opens the store without the records that its journal lost, and returns them. This is a change, which a
+    /// signal does not stop.
     pub(super) async fn open_without_tail(&self) -> Result<(Store, Option<LostTail>)> {
         let location = self.location()?;
         let what = format!("the repair of {location}");
@@ -100,7 +102,7 @@ impl<'a> Session<'a> {
         Ok((self.remember(store), lost))
     }
 
-    /// The store, made if it is not there, and whether it was made.
+    /// Opens the store or creates it. Returns whether it was created.
     pub(super) async fn create(&self) -> Result<(Store, bool)> {
         let location = self.location()?;
         let (store, created) = match self.signals.unless(self.at(&location).open()).await? {
@@ -114,7 +116,8 @@ impl<'a> Session<'a> {
         Ok((self.remember(store), created))
     }
 
-    /// The store, which must be there, with what stands around its workflows made anew where that is damaged.
+    /// Opens the store, which must exist, and rebuilds those of its own files that are damaged, such as
+    /// `config.json`.
     pub(super) async fn repair(&self) -> Result<(Store, Repaired)> {
         let location = self.location()?;
         let what = format!("the repair of {location}");
@@ -122,7 +125,7 @@ impl<'a> Session<'a> {
         Ok((self.remember(store), repaired))
     }
 
-    /// Whether nobody named the store, and it was found in a folder above the current one.
+    /// Returns whether no flag or variable named the store and it was found above the current folder.
     pub(super) fn is_further_up(&self) -> Result<bool> {
         if self.wanted.is_some() {
             return Ok(false);
@@ -132,12 +135,12 @@ impl<'a> Session<'a> {
         Ok(self.location()? != Location::within(&folder))
     }
 
-    /// `--store`, else the nearest store of ours, else `.pflow` in the current folder.
+    /// Returns the location of `--store`, else of the nearest store, else `.pflow` in the current folder.
     pub(super) fn location(&self) -> Result<Location> {
         let location = match &self.wanted {
             Some(url) => match url.to_str() {
                 Some(url) => url.parse::<Location>()?,
-                // No URL, so a path.
+                // An argument that is not UTF-8 is no URL, so it is a path.
                 None => Location::Folder(PathBuf::from(url)),
             },
             None => {
@@ -153,7 +156,7 @@ impl<'a> Session<'a> {
         Ok(location)
     }
 
-    /// The result of what changes nothing. The first signal ends it.
+    /// Runs an operation that changes nothing. The first signal ends it.
     pub(super) async fn reading<T>(
         &self,
         work: impl Future<Output = std::result::Result<T, Error>>,
@@ -164,7 +167,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The failure, with what may have been meant where a workflow is not there.
+    /// Converts the error. If a workflow does not exist, the failure suggests similar ids.
     async fn explained(&self, error: Error) -> Failure {
         match self.opened.get() {
             Some(store) => nearest::explained(store, error).await,
@@ -172,7 +175,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The result of a change, which runs to its end whatever signal comes.
+    /// Runs a change. A signal does not stop it.
     pub(super) async fn changing<T>(
         &self,
         what: String,
@@ -182,8 +185,8 @@ impl<'a> Session<'a> {
         Ok(self.trying(what, left_behind, work).await??)
     }
 
-    /// Gives a lease back that was granted although a signal had come meanwhile: nobody is there to use it.
-    /// Whether one had come.
+    /// Releases a lease that was granted after a signal had come, because the program ends and cannot use it.
+    /// Returns whether a signal had come.
     pub(super) async fn give_back_if_interrupted(
         &self,
         store: &Store,
@@ -203,7 +206,7 @@ impl<'a> Session<'a> {
         true
     }
 
-    /// Gives up nothing of a change, but leaves to the caller what its failure means.
+    /// Runs a change like [`changing`](Self::changing), but returns the error of the library unchanged.
     pub(super) async fn trying<T>(
         &self,
         what: String,
@@ -216,8 +219,8 @@ impl<'a> Session<'a> {
         Ok(done)
     }
 
-    /// Prints what the command came to: the text (without the end of its last line), or the document under
-    /// `--json`.
+    /// Prints the result of the command: the text (given without the end of its last line), or the document
+    /// if `--json` is set.
     pub(super) fn answer(&self, text: &str, document: &impl Serialize) -> Result<()> {
         let written = if self.output.is_json() {
             self.output.document(document)
@@ -234,8 +237,8 @@ impl<'a> Session<'a> {
         self.output.data(bytes).map_err(|error| Failure::unwritten(&error, self.signals.has_begun()))
     }
 
-    /// Brings the storage to rest, what was given up included. Behind a change it says what is not where
-    /// people look for it.
+    /// Closes the store, which waits for background work, including that of abandoned operations. After a
+    /// change it warns of values that are only in the journal.
     pub(super) async fn close(&self) {
         let Some(store) = self.opened.get() else { return };
         if let Err(error) = store.close().await {
@@ -257,12 +260,12 @@ impl<'a> Session<'a> {
     }
 }
 
-/// A path as it is shown.
+/// Returns a path as text for messages.
 pub(super) fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// A setting of `config.json`.
+/// Reads a setting of `config.json`.
 pub(super) fn setting<T: FromStr<Err = String>>(store: &Store, name: &str) -> Result<Option<T>> {
     let config = store.config();
     let Some(value) = config.settings.get(name) else { return Ok(None) };
@@ -274,7 +277,7 @@ pub(super) fn setting<T: FromStr<Err = String>>(store: &Store, name: &str) -> Re
     })
 }
 
-/// The records that a journal lost, if that is the cause.
+/// Returns the records that a journal lost, if that is a cause of the error.
 fn lost_tail(error: &Error) -> Option<LostTail> {
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {

@@ -19,10 +19,11 @@ use super::{
     signal::Signal,
 };
 
-/// Hears the requests to stop.
+/// Listens for requests to stop.
 ///
-/// The first one is left to the command: what reads gives up ([`Signals::unless`]), a change runs to its end
-/// ([`Signals::begin`]), nothing new begins ([`Signals::check`]). The second leaves at once.
+/// The command handles the first request: a read is abandoned ([`Signals::unless`]), a change is finished
+/// ([`Signals::begin`]), and nothing new begins ([`Signals::check`]). The second request ends the process at
+/// once.
 #[derive(Debug, Clone)]
 pub(super) struct Signals {
     first: watch::Receiver<Option<Signal>>,
@@ -35,20 +36,20 @@ pub(super) struct Signals {
 struct Stake {
     change: Option<String>,
     done: bool,
-    /// It asks a person, so it writes nothing.
+    /// It waits for the answer of a person and writes nothing meanwhile.
     asks: bool,
     /// What a change that is abandoned may leave behind.
     left_behind: Option<String>,
-    /// What must not go on when this program is gone.
+    /// The command of `lock run`, which must not go on after this program has ended.
     works: Option<Target>,
 }
 
-/// Whom a signal is sent to.
+/// The receiver of a signal.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Target {
     /// One process.
     Process(Pid),
-    /// A process and all that it started and that did not leave its group.
+    /// A process group: a process and the processes that it started, unless they left the group.
     Group(Pid),
 }
 
@@ -59,7 +60,7 @@ impl Target {
             Self::Group(pid) => kill_process_group(pid, number),
         };
         if let Err(error) = sent {
-            // It may just have ended.
+            // The process may just have ended.
             tracing::debug!(%error, target = ?self, "the signal did not arrive");
         }
     }
@@ -70,13 +71,13 @@ impl Target {
 pub(super) struct Asking(Arc<Mutex<Stake>>);
 
 impl Signals {
-    /// Begins to listen. The task that does lives as long as the runtime.
+    /// Begins to listen, in a task that lives as long as the runtime.
     pub(super) fn listen(output: &Output) -> Result<Self> {
         let deaf = |error| Failure::failed(format!("Failed to listen for signals: {error}"));
         let mut interrupts = signal(SignalKind::interrupt()).map_err(deaf)?;
         let mut terminations = signal(SignalKind::terminate()).map_err(deaf)?;
-        // A signal that is listened to does not end the program: a write beyond the limit of the file size
-        // fails then, and says why. What `lock run` starts has the default again.
+        // A signal with a handler does not end the program: a write beyond the limit of the file size then
+        // fails with an error. The command of `lock run` has the default again.
         drop(signal(SignalKind::from_raw(Number::XFSZ.as_raw())).map_err(deaf)?);
         let (tell, first) = watch::channel(None);
         let stop = CancellationToken::new();
@@ -91,7 +92,7 @@ impl Signals {
                 };
                 if tell.borrow().is_some() {
                     let stake = at_stake.lock().unwrap_or_else(PoisonError::into_inner);
-                    // IMPORTANT: before this program is gone, since its lock is free then.
+                    // IMPORTANT: before this program ends, because its lease may be taken over from then on.
                     if let Some(target) = stake.works {
                         target.send(Number::KILL);
                     }
@@ -118,27 +119,27 @@ impl Signals {
         *self.first.borrow()
     }
 
-    /// Cancelled by the first request: for what waits or asks in the midst of a change.
+    /// Returns a token that the first request cancels, for waits and questions within a change.
     pub(super) fn stop(&self) -> CancellationToken {
         self.stop.clone()
     }
 
-    /// Refuses to go on after the first request.
+    /// Fails after the first request.
     pub(super) fn check(&self) -> Result<()> {
         self.caught().map_or(Ok(()), |signal| Err(nothing_changed(signal)))
     }
 
-    /// The first request to stop, once there is one.
+    /// Waits for the first request to stop.
     pub(super) async fn first(&self) -> Signal {
         let mut first = self.first.clone();
         match first.wait_for(Option::is_some).await.map(|signal| *signal) {
             Ok(Some(signal)) => signal,
-            // The listener is gone, so nothing will ever be heard.
+            // The listener has ended, so no request can arrive any more.
             _ => std::future::pending().await,
         }
     }
 
-    /// The result of what changes nothing, unless the first request comes before.
+    /// Returns the result of an operation that changes nothing, unless the first request comes before it.
     pub(super) async fn unless<T>(&self, reading: impl Future<Output = T>) -> Result<T> {
         tokio::select! {
             biased;
@@ -147,8 +148,8 @@ impl Signals {
         }
     }
 
-    /// From here on the command makes a change and does not stop before its end. `left_behind` says what may
-    /// stay if it is killed.
+    /// Notes that the command begins a change, which the first request does not stop. `left_behind` says what
+    /// may remain if the process is killed.
     pub(super) fn begin(&self, change: String, left_behind: Option<String>) -> Result<()> {
         self.check()?;
         let mut stake = self.stake.lock().unwrap_or_else(PoisonError::into_inner);
@@ -156,34 +157,35 @@ impl Signals {
         Ok(())
     }
 
-    /// What works under the lease that this command holds, or that nothing does any more. It is killed when a
-    /// second request makes us leave at once.
+    /// Sets the process that works under the lease of this command, or none. A second request kills it before
+    /// this process ends.
     pub(super) fn works(&self, target: Option<Target>) {
         self.stake.lock().unwrap_or_else(PoisonError::into_inner).works = target;
     }
 
-    /// While this is kept the change asks a person, and ends at the first request.
+    /// Notes that the change waits for the answer of a person, until the result is dropped. The first request
+    /// ends it meanwhile.
     pub(super) fn asking(&self) -> Asking {
         self.stake.lock().unwrap_or_else(PoisonError::into_inner).asks = true;
         Asking(Arc::clone(&self.stake))
     }
 
-    /// The change came to its end, good or bad.
+    /// Notes that the change has ended, with or without success.
     pub(super) fn end(&self) {
         self.stake.lock().unwrap_or_else(PoisonError::into_inner).done = true;
     }
 
-    /// The change was given up before it wrote anything.
+    /// Notes that the change was abandoned before it wrote anything.
     pub(super) fn reset(&self) {
         *self.stake.lock().unwrap_or_else(PoisonError::into_inner) = Stake::default();
     }
 
-    /// Whether a change was begun.
+    /// Returns whether a change has begun.
     pub(super) fn has_begun(&self) -> bool {
         self.stake.lock().unwrap_or_else(PoisonError::into_inner).change.is_some()
     }
 
-    /// How the command ended, seen together with a request to stop that came before.
+    /// Combines the result of the command with a request to stop that came before its end.
     pub(super) fn judge(&self, result: Result<()>) -> Result<()> {
         let Some(signal) = self.caught() else { return result };
         let stake = self.stake.lock().unwrap_or_else(PoisonError::into_inner);

@@ -30,7 +30,7 @@ fn describe(status: &Status) -> String {
         format!("{}: {holder}", state.id)
     };
     let index = match (status.index.lost, status.index.pending) {
-        (true, _) => "lost; `reindex` makes it anew".to_owned(),
+        (true, _) => "lost; `reindex` rebuilds it".to_owned(),
         (false, 0) => "complete".to_owned(),
         (false, 1) => "complete, with 1 record still to be folded in".to_owned(),
         (false, pending) => format!("complete, with {pending} records still to be folded in"),

@@ -1,19 +1,19 @@
-//! Tables as people read them, and lists of workflows above all.
+//! Prints tables, most of all lists of workflows.
 
 use pflow_store::{Entry, Query, Store};
 
 use super::{documents::Listing, failure::Result, output::printable, session::Session, time, unreadable};
 
-/// How many characters of a name or of tags a person is shown.
+/// How many characters of a name or of tags a table shows.
 const WIDEST: usize = 48;
 
 const HEADER: [&str; 5] = ["ID", "GEN", "MODIFIED", "NAME", "TAGS"];
 
-/// Prints the workflows that were found, or says that there are none, and behind them those that cannot be
-/// read.
+/// Prints the workflows that were found, or `none` if there are none. After them it prints the workflows that
+/// cannot be read.
 ///
 /// # Errors
-/// Some cannot be read.
+/// Some workflows cannot be read.
 pub(super) async fn answer(session: &Session<'_>, store: &Store, query: Query, none: &str) -> Result<()> {
     let (entries, unreadable) = session.reading(unreadable::apart(store.list(query))).await?;
     if entries.is_empty() && unreadable.is_empty() {
@@ -45,7 +45,7 @@ fn shortened(text: &str, widest: usize) -> String {
     text.chars().take(widest - 1).chain(['…']).collect()
 }
 
-/// Columns under their headers, without spaces at the ends of lines. A character counts as one column.
+/// Formats a table with a header, without spaces at the ends of lines. Each character counts as one column.
 pub(super) fn table<const N: usize>(header: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
     let rows: Vec<[String; N]> = std::iter::once(header.map(str::to_owned)).chain(rows).collect();
     let mut widths = [0; N];

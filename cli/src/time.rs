@@ -1,4 +1,4 @@
-//! Durations and moments, as people write and read them.
+//! Parses and prints durations and times in the forms that people use.
 
 use std::{str::FromStr, time::Duration};
 
@@ -8,8 +8,8 @@ use humantime::{format_duration, parse_duration};
 /// The shortest lease. A shorter one would end before it could be renewed.
 const SHORTEST: Duration = Duration::from_secs(1);
 
-/// The longest lease. Its end is written as RFC 3339 has it, whose years have four digits, and nobody means
-/// more.
+/// The longest lease. The end of a lease is written in the form of RFC 3339, whose years have four digits, so
+/// there must be a limit.
 const LONGEST: Duration = Duration::from_secs(366 * 86_400);
 
 /// How long a lease lasts: `90s`, `1h30m`, `7d`.
@@ -65,7 +65,7 @@ impl FromStr for Since {
 }
 
 impl Since {
-    /// The moment. Before the calendar's beginning is its beginning.
+    /// Returns the time. A time before the beginning of the calendar becomes that beginning.
     pub(super) fn moment(self, now: DateTime<Utc>) -> DateTime<Utc> {
         match self {
             Self::At(moment) => moment,
@@ -77,7 +77,7 @@ impl Since {
     }
 }
 
-/// A duration that is no longer than the longest lease.
+/// Parses a duration, at most as long as the longest lease.
 fn limited(text: &str) -> Result<Duration, String> {
     const SUCH_AS: &str = "write a duration such as 90s, 30m, 1h30m or 7d";
     // Months and years differ in length, and `M` would be a month where a person means minutes.
@@ -92,7 +92,8 @@ fn limited(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
-/// Without what is too small to matter: minutes beside days, seconds beside hours.
+/// Formats a duration without units that are too small to matter: no minutes beside days, no seconds beside
+/// hours.
 pub(super) fn human(duration: chrono::Duration) -> String {
     let seconds = duration.num_seconds().unsigned_abs();
     let unit = match seconds {
@@ -111,7 +112,7 @@ pub(super) fn human(duration: chrono::Duration) -> String {
     if rest.is_zero() { days } else { format!("{days} {}", format_duration(rest)) }
 }
 
-/// To the second.
+/// Formats a time to the second.
 pub(super) fn moment(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

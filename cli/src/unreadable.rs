@@ -1,4 +1,4 @@
-//! Workflows that are there and cannot be read, as part of an answer.
+//! Reports workflows that exist but cannot be read, as part of the result of a command.
 
 use std::result;
 
@@ -11,7 +11,7 @@ use super::{
     output::printable,
 };
 
-/// What a list found, and the workflows of it that cannot be read.
+/// Splits the results of a list into entries and workflows that cannot be read.
 pub(super) async fn apart<T>(
     list: impl Stream<Item = result::Result<T, Error>>,
 ) -> result::Result<(Vec<T>, Vec<Unreadable>), Error> {
@@ -27,14 +27,14 @@ pub(super) async fn apart<T>(
     Ok((found, unreadable))
 }
 
-/// A line for each of them.
+/// Returns one line for each of them.
 pub(super) fn lines(unreadable: &[Unreadable]) -> Vec<String> {
     let line = |it: &Unreadable| format!("{}: {}: {}", it.id, Unread::state(it), printable(&it.reason));
     unreadable.iter().map(line).collect()
 }
 
-/// The end of a command whose answer has workflows that cannot be read: 14 if one of them is damaged, 17 if a
-/// newer program wrote them all.
+/// Fails if there are workflows that cannot be read. The exit code is 17 if a newer program wrote all of them,
+/// else it is 14.
 pub(super) fn judge(unreadable: &[Unreadable]) -> Result<()> {
     let count = match unreadable.len() {
         0 => return Ok(()),
@@ -46,6 +46,6 @@ pub(super) fn judge(unreadable: &[Unreadable]) -> Result<()> {
         failure.with_hint("use a newer pflow-store; the others are listed")
     } else {
         let failure = Failure::corrupt(format!("{count} cannot be read"));
-        failure.with_hint("see how far it goes with `verify`; the others are listed")
+        failure.with_hint("find all damage with `verify`; the others are listed")
     })
 }

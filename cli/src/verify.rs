@@ -16,15 +16,15 @@ use super::{
 };
 
 const MORE: &str = "\
-DAMAGE is what is lost or contradicts itself (exit 14). A NOTICE is what a crash or a person left behind: nothing is lost.
+DAMAGE: something is lost or contradictory (exit 14). NOTICE: a crash or a person left something behind, and nothing is lost.
 
 `--repair` moves the head of a workflow that was removed, replaced by an older state, emptied or damaged to the newest version that
-descends from it, if that surely was current once. If there are several, or it is not certain, `--take` names the one to take.
-The versions stay as they are, and so does an edit of workflow.json. A lease on the workflow is taken away.
-It also brings each workflow.json and workflow.lock in line with the head where a crash or a late request left another one.
+descends from it, if that version was certainly current. If there are several, or if it is not certain, choose one with `--take`.
+Versions and edits of workflow.json are not changed. A lease on the workflow is taken away.
+`--repair` also corrects each workflow.json and workflow.lock that a crash or a late request left different from the head.
 
-`--repair --accept-tail` opens a store whose journal is damaged without the saves that cannot be read, and names them. They are lost
-then, so it asks first. `-n` names them and leaves the store as it is.
+`--repair --accept-tail` opens a store whose journal is damaged without the saves that cannot be read, and lists them. They are then
+lost, so it asks first. With `-n` it only lists them.
 
 Examples:
   pflow-store verify
@@ -40,7 +40,7 @@ pub(super) struct Verify {
     #[arg(long)]
     repair: bool,
 
-    /// Of several newest versions of a workflow, take this one; may be repeated
+    /// If a workflow has several newest versions, take this one; may be repeated
     #[arg(long, value_name = "VERSION-ID", requires = "repair")]
     take: Vec<String>,
 
@@ -48,7 +48,7 @@ pub(super) struct Verify {
     #[arg(long, requires = "repair")]
     accept_tail: bool,
 
-    /// Say what would be moved or given up, and leave it
+    /// Print what would be moved or given up, and change nothing
     #[arg(short = 'n', long, requires = "repair")]
     dry_run: bool,
 
@@ -58,7 +58,7 @@ pub(super) struct Verify {
 }
 
 impl Verify {
-    /// Repairs what it is told to, verifies the store, and prints what was done and found.
+    /// Repairs what the flags ask for, verifies the store, and prints what was repaired and found.
     pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
         let (store, lost) = match self.accept_tail {
             true => self.open_without_tail(session).await?,
@@ -89,8 +89,8 @@ impl Verify {
 }
 
 impl Verify {
-    /// The store, without what its journal lost if the person says so. Anything else is left as it is, and is
-    /// the error that the store is refused with.
+    /// Opens the store. If its journal lost records, this asks whether to go on without them. If the person
+    /// says no, nothing is changed and the error is the one that the store is refused with.
     async fn open_without_tail(&self, session: &Session<'_>) -> Result<(Store, Option<LostTail>)> {
         if self.yes && !self.dry_run {
             return session.open_without_tail().await;
@@ -107,7 +107,7 @@ impl Verify {
         if !session.output.is_json() {
             session.output.note(&planned);
         }
-        let question = "Give up what cannot be read, for good? [y/N] ";
+        let question = "Permanently give up what cannot be read? [y/N] ";
         if confirm::ask(session, "give up what the journal lost", "give it up", question).await? {
             return session.open_without_tail().await;
         }

@@ -1,21 +1,21 @@
-//! What is said about objects that only the journal has.
+//! The warnings about objects that are only in the journal.
 
 use pflow_store::backend::Waiting;
 
 use super::output::{Output, printable};
 
-/// How many are named one by one.
+/// How many objects are named one by one.
 const NAMED: usize = 3;
 
-/// One of them for a person.
+/// Describes one of these objects.
 pub(super) fn line(waiting: &Waiting) -> String {
     let Waiting { key, reason, remedy, .. } = waiting;
     let remedy = remedy.as_ref().map_or_else(String::new, |command| format!(" (run `{command}`)"));
     printable(&format!("{key}: {reason}{remedy}")).into_owned()
 }
 
-/// Warns of them, also under `-q`: people look for the files, and whoever removes the journal loses the
-/// values.
+/// Warns, also under `-q`, that values are only in the journal: their files are missing, and removing the
+/// journal would lose them.
 pub(super) fn warn(output: &Output, waiting: &[Waiting]) {
     for one in waiting.iter().take(NAMED) {
         let Waiting { key, reason, remedy, .. } = one;

@@ -1,4 +1,4 @@
-//! `--on-conflict` and `--lock-timeout`: what each says, in words and in JSON.
+//! `--on-conflict` and `--lock-timeout`: the messages and the JSON of each.
 
 mod cli_support;
 
@@ -7,7 +7,7 @@ use std::fs;
 use cli_support::Place;
 use serde_json::Value;
 
-/// Two nodes, which two can edit without getting in each other's way.
+/// A document with two nodes, so that two edits need not overlap.
 fn doc(a: &str, b: &str) -> String {
     let node =
         |id, text| format!(r#"    {{ "id": "{id}", "type": "echo", "params": {{ "text": "{text}" }} }}"#);
@@ -147,7 +147,7 @@ fn a_lock_that_was_wanted_along_and_not_taken_is_missed_aloud() {
 }
 
 #[test]
-fn off_a_terminal_nobody_is_asked_and_the_flag_is_named() {
+fn off_a_terminal_the_flag_is_named_instead_of_a_question() {
     let place = contested();
     for policy in [None, Some("ask")] {
         let args = match policy {
@@ -174,7 +174,7 @@ fn a_lock_is_waited_for_in_silence_and_then_with_a_word() {
     assert!(waited.err().contains(", a long edit, for another 59m "), "{}", waited.err());
     assert!(!save("0s").fails(11, "a is locked by").err().contains("waiting"));
 
-    // It is given back while somebody waits.
+    // The lock is released while another client waits for it.
     let waiting =
         place.command(["save", "a", "--lock-timeout", "1m"]).arg(place.file("9.json", doc("9", "9"))).spawn();
     let waiting = waiting.unwrap();
@@ -211,7 +211,7 @@ fn an_edit_in_place_is_kept_below_what_is_saved_over_it() {
     assert_eq!(place.run(["load", "a"]).succeeds().out(), doc("7", "2"));
     place.file(".pflow/workflows/a/workflow.json", "{ broken");
     let refused = place.run_with_input(["save", "a", "--on-conflict", "ours"], doc("8", "2"));
-    let refused = refused.fails(13, "what stands in workflows/a/workflow.json cannot be kept: line 1");
+    let refused = refused.fails(13, "the content of workflows/a/workflow.json cannot be kept: line 1");
     assert!(
         refused.err().contains("mend <store>/workflows/a/workflow.json, or move it away"),
         "{}",

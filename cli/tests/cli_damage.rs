@@ -1,4 +1,4 @@
-//! What the program says of a journal that lost what was saved, and what git may take from a store.
+//! The messages about a journal that lost saved records, and which files of a store git may track.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
 
@@ -15,7 +15,7 @@ use cli_support::{PROGRAM, Place, document};
 use pflow_store::fs::FsOptions;
 use pflow_store::{Expect, SaveRequest, Store, backend::SystemEnvironment};
 
-/// Saves with a process that dies then: only the journal has it.
+/// Saves in a process that is killed afterwards, so that only the journal has the save.
 fn save_and_die(place: &Place, text: &str) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {

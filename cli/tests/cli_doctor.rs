@@ -39,7 +39,7 @@ fn a_sound_disk_is_told_in_a_table_and_the_store_stays_as_it_was() {
         CHECKS,
         "{told}"
     );
-    // What kind of disk the tester has is told and decides nothing.
+    // The kind of disk is reported and changes nothing.
     let required = |row: &&Vec<&str>| !["clock", "names", "file-system"].contains(&row[0]);
     assert!(rows.iter().skip(1).take(CHECKS.len()).filter(required).all(|row| row[1] == "ok"), "{told}");
     assert!(told.trim_end().ends_with(".pflow keeps what a store needs"), "{told}");
@@ -57,7 +57,7 @@ fn a_person_can_ask_for_a_longer_look() {
 #[test]
 fn scripts_get_every_check() {
     let place = Place::with_store();
-    // Quiet: a slow machine is told that the examination takes a moment.
+    // `-q`, because on a slow machine a note says that the probe takes a moment.
     let ran = place.run(["doctor", "--json", "-q"]).succeeds();
     assert_eq!(ran.err(), "");
     let json = ran.json();
@@ -81,14 +81,14 @@ fn a_folder_without_a_store_can_be_examined_and_then_have_one() {
     let json = place.run(["doctor", "--json"]).succeeds().json();
     assert_eq!((&json["safe"], &json["store_id"]), (&true.into(), &().into()));
     assert!(place.dump().keys().all(|path| path.to_str().unwrap().contains(".journal")));
-    // What a doctor leaves that is killed belongs to nobody.
+    // If `doctor` is killed, the objects of its probe stay. They are not part of the store.
     place.file(".pflow/ops/probe/1/create-twice.1", "left");
     place.run(["init"]).succeeds();
     place.run(["verify"]).succeeds();
 }
 
 #[test]
-fn what_belongs_to_somebody_else_is_not_written_to() {
+fn a_foreign_folder_is_not_written_to() {
     let place = Place::empty();
     place.file(".pflow/registry.json", "{}");
     let before = place.dump();

@@ -1,4 +1,4 @@
-//! What a person is told whose document is no workflow, and numbers that nobody computes with.
+//! The messages about a document that is not a workflow, and numbers that are kept byte for byte.
 
 mod cli_support;
 

@@ -1,5 +1,5 @@
 //! The program is killed at any system call that changes, opens or syncs a file, or any of these calls fails.
-//! What was there stays or what was to come is there, whole, and whoever comes next goes on.
+//! Afterwards the store has the old state or the new one, complete, and the next command succeeds.
 //!
 //! There are more such states than a test may take time for: `PFLOW_TEST_BLOWS` of them are drawn by
 //! `PFLOW_TEST_SEED`, or `all` are tried.
@@ -30,14 +30,14 @@ use pflow_store::{
 use strace_support::{Blow, Harm, Scene, is_there, words};
 use support::{generations, id, notices};
 
-/// What is tried of each test unless `PFLOW_TEST_BLOWS` says otherwise.
+/// How many faults each test tries, unless `PFLOW_TEST_BLOWS` sets another number.
 const BLOWS: usize = 40;
 const ERRORS: [&str; 6] = ["EIO", "ENOSPC", "EDQUOT", "EACCES", "EMFILE", "EROFS"];
 
-/// A command, and what it makes of workflows: what each is before and after; none where it is not there.
+/// A command, and the content of each workflow before and after it; none if the workflow does not exist.
 struct Case {
     args: &'static [&'static str],
-    /// Each begins a line of its output if it has succeeded.
+    /// If the command succeeds, its output has lines that begin with these words.
     says: &'static [&'static str],
     changes: &'static [(&'static str, Option<&'static str>, Option<&'static str>)],
 }
@@ -75,7 +75,7 @@ fn budget() -> usize {
     }
 }
 
-/// Where the command is to work.
+/// Creates the folder and the store in which the command runs.
 fn prepare(case: &Case) -> Place {
     if case.args == ["init"] {
         return Place::empty();
@@ -102,8 +102,8 @@ async fn content(store: &Store, name: &str) -> Option<String> {
     }
 }
 
-/// Whether all of it is as before or as it was to be, and as it was to be if that was `said`; and whether it
-/// can be gone on with.
+/// Checks that each workflow has its old or its new content (the new one if the command reported success, see
+/// `said`), and that the store can still be changed.
 async fn look(place: &Place, case: &Case, said: bool) {
     let folder = place.path().join(".pflow");
     if case.args == ["init"] {
@@ -136,13 +136,13 @@ async fn look(place: &Place, case: &Case, said: bool) {
     assert_eq!(unfinished(&folder), [""; 0]);
 }
 
-/// Whether it said that all is done.
+/// Returns whether the command reported success.
 fn has_said(ran: &Ran, case: &Case) -> bool {
     let out = ran.out();
     case.says.iter().all(|words| out.lines().any(|line| line.starts_with(words)))
 }
 
-/// What a failed call has to come to: an answer that is true, and says where and why.
+/// Checks the report of a command during which a call failed: it is true and names the place and the cause.
 fn answer(place: &Place, case: &Case, ran: &Ran, errno: &str) {
     let (said, err) = (has_said(ran, case), ran.err());
     assert_eq!(ran.code() == 0, said, "{ran:?}");
@@ -154,7 +154,7 @@ fn answer(place: &Place, case: &Case, ran: &Ran, errno: &str) {
     }
 }
 
-/// Draws so many of all blows, and tries them.
+/// Tries a random selection of all faults.
 fn try_blows(name: &str, harms: &[Harm]) {
     if !is_there() {
         println!("{name}: skipped, there is no strace that may trace");
@@ -177,7 +177,7 @@ fn try_blows(name: &str, harms: &[Harm]) {
     let mut outcomes: BTreeMap<&str, usize> = BTreeMap::new();
     for (at, blow) in &drawn {
         let (scene, case) = &scenes[*at];
-        // Should what follows panic.
+        // Printed first, in case a check below panics.
         println!("{name}, seed {}: {:?} meets {blow:?}", seed(), case.args);
         let Some(ran) = scene.strike(blow) else {
             *outcomes.entry("elsewhere").or_default() += 1;
@@ -201,7 +201,7 @@ fn try_blows(name: &str, harms: &[Harm]) {
 }
 
 #[test]
-fn whoever_is_killed_at_a_system_call_leaves_the_old_state_or_the_new_one() {
+fn a_kill_at_a_system_call_leaves_the_old_or_the_new_state() {
     try_blows("kills", &[Harm::Kill]);
 }
 
@@ -209,7 +209,7 @@ fn whoever_is_killed_at_a_system_call_leaves_the_old_state_or_the_new_one() {
 fn a_system_call_that_fails_is_told_and_leaves_the_old_state_or_the_new_one() {
     let harms: Vec<Harm> = ERRORS
         .into_iter()
-        .flat_map(|errno| [false, true].map(|for_good| Harm::Fail { errno, for_good }))
+        .flat_map(|errno| [false, true].map(|permanent| Harm::Fail { errno, permanent }))
         .collect();
     try_blows("failures", &harms);
 }

@@ -82,7 +82,7 @@ fn an_empty_list_says_so_beside_the_data() {
     assert_eq!((ran.json()["workflows"].clone(), ran.err()), (serde_json::json!([]), String::new()));
 }
 
-/// What cannot be read is part of the answer, and the exit code says that the answer is not whole.
+/// Workflows that cannot be read are part of the output, and the exit code says that the list is incomplete.
 #[test]
 fn unreadable_workflows_are_listed_and_have_a_code() {
     for (newer, code, state) in [(true, 17, "newer"), (false, 14, "damaged")] {

@@ -49,7 +49,7 @@ fn a_lock_keeps_others_out_until_it_is_released() {
         (&released["id"], &released["lease_id"], &released["fence"]),
         (&"a".into(), &lease.into(), &1.into())
     );
-    place.run(["lock", "release", "a", lease]).fails(11, "nobody holds it now");
+    place.run(["lock", "release", "a", lease]).fails(11, "the lock is free now");
     place.run_with_input(["save", "a", "--lease", lease], document("three")).fails(11, "is lost");
     place.save("a", "three").succeeds();
 }
@@ -107,7 +107,7 @@ fn a_save_that_holds_locks_out_the_next_save() {
     let lease = held["lease_id"].as_str().unwrap();
     place.save("a", "two").fails(11, "a is locked by");
     let text = place.run_with_input(["save", "a", "--lease", lease], document("two")).succeeds().out();
-    assert_eq!(text.lines().count(), 1, "the lease is not told to whoever has it: {text}");
+    assert_eq!(text.lines().count(), 1, "a save under a lease does not print that lease: {text}");
     let text = place.run_with_input(["save", "b", "--hold"], document("one")).succeeds().out();
     assert!(text.contains("\nb: locked until ") && text.contains(", fence 1\n"), "{text}");
     assert_eq!(place.run(["status", "--json"]).json()["locked"].as_array().unwrap().len(), 2);
@@ -159,7 +159,7 @@ fn a_lease_is_renewed_listed_and_broken() {
     let before = place.dump();
     let planned = place.run(["lock", "break", "a", "mine", "-n", "--json"]).succeeds().json();
     assert_eq!((&planned["dry_run"], &planned["lease_id"]), (&true.into(), &"mine".into()));
-    place.run(["lock", "break", "a", "mine"]).fails(2, "Nobody is there to answer");
+    place.run(["lock", "break", "a", "mine"]).fails(2, "that needs a terminal");
     place.run(["lock", "break", "a", "other", "-y"]).fails(11, "is lost");
     place.is_as(&before);
     let broken = place.run(["lock", "break", "a", "mine", "-y"]).succeeds().out();
@@ -209,7 +209,7 @@ fn a_wait_says_whom_it_waits_for_and_ends_when_it_was_to_end() {
     assert!(first.contains(", editing, for another ") && first.ends_with("; lease held"), "{err}");
     let refused = place.run(["lock", "acquire", "a", "--lock-timeout", "0s"]).fails(11, "a is locked by ");
     assert!(!refused.err().contains("waiting"), "no time is no wait: {}", refused.err());
-    // Whoever comes meanwhile gets it.
+    // A client that waits gets the lock when it is released.
     let mut command = place.command(["lock", "acquire", "a", "--wait", "--json"]);
     let waiting = command.spawn().unwrap();
     place.run(["lock", "release", "a", "held"]).succeeds();

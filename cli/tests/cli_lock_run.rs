@@ -32,7 +32,7 @@ fn is_free(place: &Place) {
     assert!(text.starts_with("a is not locked"), "{text}");
 }
 
-/// A command under a lease, once it has said that it is ready.
+/// Starts a command under a lease and returns once it has printed that it is ready.
 struct Running {
     child: Child,
     stdout: BufReader<ChildStdout>,
@@ -81,7 +81,7 @@ fn the_command_knows_its_lease_and_its_code_is_passed() {
 }
 
 #[test]
-fn the_command_saves_under_its_lease_and_nobody_else_does() {
+fn only_the_command_saves_under_its_lease() {
     let place = Place::with_store();
     let save = r#"cd / && echo '{"nodes": []}' | "$0" save a"#;
     assert!(run(&place, &[], save).succeeds().out().starts_with("a: generation 1 "));
@@ -119,7 +119,7 @@ fn what_the_program_itself_cannot_do_has_codes_of_its_own() {
 #[test]
 fn a_command_whose_lease_is_lost_is_stopped() {
     let place = Place::with_store();
-    // It is told, and may clear up.
+    // The command receives SIGTERM and may clean up.
     let script = r#"trap 'echo stopped; exit 3' TERM
         "$0" lock break a "$PFLOW_LEASE" -y > /dev/null
         while :; do sleep 0.05; done"#;
@@ -127,7 +127,7 @@ fn a_command_whose_lease_is_lost_is_stopped() {
     assert_eq!((ran.code(), ran.out().as_str()), (125, "stopped\n"), "{}", ran.err());
     let err = ran.err();
     assert!(err.contains("it was broken by ") && err.contains("the command is being stopped"), "{err}");
-    // And if it does not it is killed.
+    // A command that ignores SIGTERM is killed.
     let stubborn = script.replace("echo stopped; exit 3", "");
     let ran = run(&place, &["--ttl", "1s", "--grace", "1s"], &stubborn);
     assert_eq!(ran.code(), 125);
@@ -151,7 +151,7 @@ fn a_command_is_stopped_when_the_store_cannot_be_reached_for_as_long_as_its_leas
 #[test]
 fn a_command_that_ends_after_its_lease_became_uncertain_did_not_end_well() {
     let place = Place::with_store();
-    // Nobody watches it meanwhile, as in a machine that is suspended.
+    // The program is stopped meanwhile, as on a suspended machine, so it cannot watch the command.
     let script = "kill -STOP $PPID; mv .pflow away; sleep 1.5; kill -CONT $PPID; exit 0";
     let ran = run(&place, &["--ttl", "1s"], script);
     assert_eq!(ran.code(), 125, "{}", ran.err());
@@ -167,7 +167,7 @@ fn what_the_command_started_is_stopped_with_it() {
         for n in $(seq 100); do sleep 0.05; done"#;
     let ran = run(&place, &["--ttl", "1s"], script);
     assert_eq!((ran.code(), ran.out().as_str()), (125, "child stopped\n"), "{}", ran.err());
-    // Also what does not listen, when the command itself has ended already.
+    // A process that ignores SIGTERM is killed too, even if the command itself has ended already.
     let script = r#"(trap '' TERM; for n in $(seq 100); do sleep 0.05; done; echo survived) &
         trap 'exit 3' TERM
         "$0" lock break a "$PFLOW_LEASE" -y > /dev/null
@@ -188,7 +188,7 @@ fn the_second_request_to_stop_kills_the_command() {
     stderr.read_line(&mut line).unwrap();
     assert!(line.contains("interrupted"), "{line}");
     running.send("TERM");
-    // Whoever has it open has ended when it ends.
+    // The stream ends once every process that had it open has ended.
     assert_eq!(running.line(), "");
     assert_eq!(running.end().code(), 143);
 }

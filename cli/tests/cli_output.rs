@@ -1,4 +1,4 @@
-//! The streams: what goes where, in which form, and what happens when nobody listens.
+//! The streams: what is written to stdout and to stderr, in which form, and what happens when they are closed.
 
 mod cli_support;
 
@@ -43,7 +43,7 @@ fn errors_are_objects_when_json_is_asked_for() {
         (&["--json", "colour"], "usage", 2, "unrecognized subcommand 'colour'"),
         (&["--json", "lock"], "usage", 2, ""),
         (&["flow", "lunch", "--json"], "usage", 2, "no flow is called"),
-        (&["lock", "release", "a", "x", "--json"], "locked", 11, "nobody holds it now"),
+        (&["lock", "release", "a", "x", "--json"], "locked", 11, "the lock is free now"),
         (&["--json", "--store", "gone", "list"], "not_found", 10, "there is no store at gone"),
     ] {
         let ran = place.run(args).fails(exit, words);
@@ -122,7 +122,7 @@ fn a_reader_that_goes_away_is_no_error() {
 }
 
 #[test]
-fn a_batch_goes_on_when_nobody_reads_its_results() {
+fn a_batch_goes_on_when_its_results_are_not_read() {
     let place = Place::with_store();
     for number in 0..60 {
         place.file(&format!("plans/w{number}.json"), document(&number.to_string()));

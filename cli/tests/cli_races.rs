@@ -1,4 +1,4 @@
-//! Many processes, one workflow: nobody's change is lost.
+//! Many processes change one workflow, and no change is lost.
 
 #![allow(
     clippy::panic,
@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 const WRITERS: usize = 8;
 const SAVES: usize = 50;
 
-/// Reads the counter and saves it plus one, on exactly what was read, until that succeeds. There is nothing
-/// else in the document, so that two who count at the same time come to the same bytes.
+/// Reads the counter and saves it plus one, expecting the generation that was read, until that succeeds. The
+/// document has nothing else, so two processes that count at the same time save the same bytes.
 fn count_up(place: &Place) {
     loop {
         let loaded = place.run(["load", "counter", "--json"]).succeeds().json();

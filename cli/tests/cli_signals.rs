@@ -17,7 +17,8 @@ use std::{
 
 use cli_support::{Place, Ran, document};
 
-/// Whoever writes into it knows that the program has opened it, and listens for signals since long before.
+/// Makes a named pipe. Opening it for writing returns once the program has opened it for reading. By then the
+/// program handles signals.
 fn pipe(place: &Place, name: &str) -> PathBuf {
     let path = place.path().join(name);
     assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
@@ -37,7 +38,7 @@ fn hold(place: &Place) -> File {
 }
 
 /// Returns once a program waits for the disk's lock: it holds the place of the next holder then.
-fn wait_until_somebody_waits(place: &Place) {
+fn wait_until_a_process_waits(place: &Place) {
     let path = place.path().join(".pflow/.journal/waiting");
     while !File::open(&path).is_ok_and(|file| file.try_lock().is_err()) {
         std::thread::yield_now();
@@ -58,7 +59,7 @@ impl Talking {
         Self { child, stderr, said: String::new() }
     }
 
-    /// Waits until it says these words.
+    /// Waits until it prints these words.
     fn says(&mut self, words: &str) -> &mut Self {
         loop {
             let from = self.said.len();
@@ -171,7 +172,7 @@ fn a_batch_begins_nothing_new() {
     }
     let held = hold(&place);
     let mut batch = Talking::start(&place, &["save-all", "batch"]);
-    wait_until_somebody_waits(&place);
+    wait_until_a_process_waits(&place);
     send("INT", &batch.child);
     batch.says(FINISHING);
     drop(held);

@@ -215,7 +215,7 @@ fn a_foreign_place_is_said_to_be_whose_it_is() {
 }
 
 #[test]
-fn a_damaged_config_is_made_anew_from_what_is_there() {
+fn a_damaged_config_is_rebuilt_from_what_can_be_read() {
     let place = Place::with_store();
     place.save("greet", "hi").succeeds();
     let config = place.path().join(".pflow/config.json");
@@ -237,14 +237,17 @@ fn a_damaged_config_is_made_anew_from_what_is_there() {
         // From below too: the store is not passed over.
         let refused = place.run(["list"]).fails(14, words);
         assert!(
-            refused.err().contains("hint: rebuild it from what is readable of it with `init --repair`"),
+            refused.err().contains("hint: rebuild it from what can be read of it with `init --repair`"),
             "{}",
             refused.err()
         );
         place.run(["init"]).fails(14, words);
         let repaired = place.run(["init", "--repair", "--json"]).succeeds().json();
         assert_eq!(repaired["store_id"] == store_id, keeps, "{words}: {repaired}");
-        assert!(!repaired["repaired"]["config"].as_array().unwrap().is_empty(), "what was made anew is said");
+        assert!(
+            !repaired["repaired"]["config"].as_array().unwrap().is_empty(),
+            "the rebuilt fields are listed"
+        );
         assert_eq!(place.run(["load", "greet"]).succeeds().out(), loaded);
         if let Some(text) = &damaged {
             let kept = place.path().join(".pflow").join(repaired["repaired"]["kept"].as_str().unwrap());

@@ -46,7 +46,7 @@ fn a_head_that_may_not_be_read_is_part_of_every_answer() {
     run(&place, ["save", "b", "v2.json"]).succeeds();
     run(&place, ["load", "a"]).fails(1, denied);
     answers_with_damage(&place, "verify", "`chmod u+r <store>/workflows/a/metadata.json`");
-    // An index without it would hide it from those who may read it.
+    // An index without this workflow would hide it from users who may read it.
     run(&place, ["reindex"]).fails(1, denied);
     answers_with_damage(&place, "list", "\nb ");
 }

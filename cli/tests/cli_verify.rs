@@ -81,7 +81,7 @@ fn a_head_that_cannot_be_read_is_corrupt_and_not_overwritten() {
             "the cause is told: {}",
             refused.err()
         );
-        assert!(refused.err().contains("hint: see how far it goes with `verify`"), "{}", refused.err());
+        assert!(refused.err().contains("hint: find all damage with `verify`"), "{}", refused.err());
     }
     place.save("a", "three").fails(14, "metadata.json cannot be read");
     assert_eq!(fs::read_to_string(head).unwrap(), "{\"format\":\"pflow-head/1\"");
@@ -108,7 +108,7 @@ fn a_lost_index_loses_nothing() {
     fs::remove_dir_all(place.path().join(".pflow/ops")).unwrap();
     let listed = place.run(["list", "--json", "-q"]).succeeds();
     assert_eq!(listed.out(), before);
-    assert!(place.run(["status"]).succeeds().out().contains("lost; `reindex` makes it anew"));
+    assert!(place.run(["status"]).succeeds().out().contains("lost; `reindex` rebuilds it"));
     assert_eq!(place.run(["reindex"]).succeeds().out(), "the index holds 2 workflows\n");
     let status = place.run(["status", "--json"]).succeeds().json();
     assert_eq!(status["index_lost"], false);

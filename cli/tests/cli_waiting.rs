@@ -65,7 +65,7 @@ fn a_save_that_reaches_no_file_says_so_even_when_quiet() {
         verified.out()
     );
 
-    // A reader has no part in it.
+    // A reader is not warned.
     assert_eq!(run(&place, ["list"]).succeeds().err(), "");
     fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
     assert_eq!(run(&place, ["save", "plan", "v3.json"]).succeeds().err(), "");
@@ -118,7 +118,7 @@ fn files_of_another_user_are_named_with_the_command_that_helps() {
     assert!(fs::read_to_string(store.join("workflows/plan/workflow.json")).unwrap().contains("version 3"));
 }
 
-/// Everything below a folder that does not belong to the group or that it may not write to.
+/// Returns the files below a folder that do not belong to the group, or that the group may not write.
 fn unshared(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {

@@ -1,5 +1,5 @@
-//! A process that is stopped (SIGSTOP) for three times as long as its lease lasts, and goes on: it knows that
-//! it does not know, and what it writes lands only if nobody was there meanwhile.
+//! A process is stopped (SIGSTOP) for three times as long as its lease lasts, and continues. Its guard reports
+//! that the lease is uncertain, and its save succeeds only if no other writer changed the workflow meanwhile.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -22,22 +22,21 @@ async fn open(place: &Path) -> Store {
     Store::builder(place).environment(environment).clock_skew(Duration::ZERO).init().await.unwrap()
 }
 
-/// Holds a lease, and says when it becomes uncertain, what becomes of a save without a word to the guard, and
-/// what the guard says in the end.
+/// Holds a lease, stops itself, and prints when the lease is uncertain and whether a save under it succeeds.
 #[tokio::test]
 async fn a_child_that_holds_a_lease() {
     let Some(place) = place_of_a_child() else { return };
     let store = open(&place).await;
     let guard = store.lock(&id("a"), LeaseRequest::new("work", LEASE)).await.unwrap();
     let lease = guard.lease_id().unwrap();
-    // By then the files have followed, and the first renewal is far: nobody is left waiting for the lock of
-    // the disk, which a stopped process keeps.
+    // After this pause the files are written and the first renewal is not due yet, so the process does not
+    // hold the lock of the disk while it is stopped. Other processes would wait for it.
     store.environment().sleep(LEASE / 10).await;
     say(&format!("held {lease}"));
     let stop = format!("kill -STOP {}", store.environment().identity().pid);
     assert!(Command::new("sh").args(["-c", &stop]).status().unwrap().success());
-    // The signal takes effect in a moment. Nothing else of this process runs meanwhile or after, the task
-    // that renews included.
+    // The signal takes effect during this loop. The loop blocks the only thread, so that no other task runs,
+    // not even the one that renews.
     while !matches!(guard.check(), Err(Error::LeaseUncertain { silent, .. }) if silent >= LEASE * 3) {
         std::hint::spin_loop();
     }
@@ -51,7 +50,7 @@ async fn a_child_that_holds_a_lease() {
         }
         Err(lost) => {
             assert_eq!(lost.kind(), ErrorKind::Locked);
-            // Whoever does not ask the guard is stopped by the fence.
+            // The fence also refuses a save that did not ask the guard first.
             let late = store.save(save("a", "mine", Expect::Any).lease(lease)).await.unwrap_err();
             assert_eq!(late.kind(), ErrorKind::Locked);
             assert_eq!(guard.release().await.unwrap_err().kind(), ErrorKind::Locked);
@@ -64,11 +63,11 @@ async fn a_child_that_holds_a_lease() {
 #[derive(Clone, Copy)]
 enum Meanwhile {
     Nothing,
-    SomebodySaves,
-    SomebodyTakesOver,
+    AnotherSave,
+    Takeover,
 }
 
-/// What a child says that is stopped for three lease times, and its lease.
+/// Stops a child for three times its lease. Returns what it printed and its lease.
 async fn stopped(place: &Path, meanwhile: Meanwhile) -> (Vec<String>, String) {
     let store = open(place).await;
     store.save(save("a", "before", Expect::Absent)).await.unwrap();
@@ -78,15 +77,15 @@ async fn stopped(place: &Path, meanwhile: Meanwhile) -> (Vec<String>, String) {
     while !child.is_stopped() {
         store.environment().sleep(Duration::from_millis(5)).await;
     }
-    // There is no other way for a lease of a stopped process to end than that time passes.
+    // The lease of a stopped process only ends by time, so the test must wait.
     store.environment().sleep(LEASE * 3).await;
     let before = match meanwhile {
         Meanwhile::Nothing => None,
-        Meanwhile::SomebodySaves => {
+        Meanwhile::AnotherSave => {
             store.save(save("a", "theirs", Expect::Generation(1))).await.unwrap();
             Some(())
         }
-        Meanwhile::SomebodyTakesOver => {
+        Meanwhile::Takeover => {
             let taken = store.acquire(&id("a"), LeaseRequest::new("take over", LEASE * 60)).await.unwrap();
             assert_eq!(taken.lease.fence, 2);
             Some(())
@@ -114,16 +113,16 @@ async fn stopped(place: &Path, meanwhile: Meanwhile) -> (Vec<String>, String) {
 }
 
 #[tokio::test]
-async fn where_nobody_was_there_meanwhile_it_renews_and_goes_on() {
+async fn without_another_writer_it_renews_and_goes_on() {
     let place = tempfile::tempdir().unwrap();
     let (said, _) = stopped(place.path(), Meanwhile::Nothing).await;
     assert_eq!(said, ["uncertain", "saved 2"]);
 }
 
 #[tokio::test]
-async fn where_somebody_saved_meanwhile_it_writes_nothing() {
+async fn after_another_save_it_writes_nothing() {
     let place = tempfile::tempdir().unwrap();
-    let (said, lease) = stopped(place.path(), Meanwhile::SomebodySaves).await;
+    let (said, lease) = stopped(place.path(), Meanwhile::AnotherSave).await;
     assert_eq!(said[0], "uncertain");
     assert!(
         said[1].starts_with(&format!("refused the lease {lease} on a is lost: it was overridden by ")),
@@ -132,9 +131,9 @@ async fn where_somebody_saved_meanwhile_it_writes_nothing() {
 }
 
 #[tokio::test]
-async fn where_somebody_took_over_meanwhile_it_writes_nothing() {
+async fn after_a_takeover_it_writes_nothing() {
     let place = tempfile::tempdir().unwrap();
-    let (said, _) = stopped(place.path(), Meanwhile::SomebodyTakesOver).await;
+    let (said, _) = stopped(place.path(), Meanwhile::Takeover).await;
     assert_eq!(said[0], "uncertain");
     assert!(said[1].contains("holds it since ") && said[1].contains("under fence 2, take over"), "{said:?}");
 }

@@ -15,7 +15,7 @@ use cli_support::{Place, Ran, document};
 use pflow_test_endpoints::{S3Endpoint, Shaping};
 
 const URL: &str = "s3://probe/plans";
-/// What no output may hold.
+/// Secrets that no output may contain.
 const SECRETS: [&str; 3] = ["testtest", "hunter2", "Signature="];
 
 struct Bucket {
@@ -70,14 +70,14 @@ fn a_store_in_a_bucket_is_used_like_one_in_a_folder() {
     run(&["verify"]).succeeds();
     run(&["doctor"]).succeeds();
     run(&["verify", "-vv"]).succeeds();
-    // What follows the answer has been waited for.
+    // The program has waited for the copies that are written after the reply.
     let keys = bucket.server.bucket("probe").keys("");
     assert!(keys.contains(&"plans/workflows/greet/workflow.json".to_owned()), "{keys:?}");
     assert_eq!(
         bucket.server.bucket("probe").get("plans/workflows/greet/workflow.json").unwrap(),
         document("again")
     );
-    // Nothing of the store is in the folder.
+    // The store is only in the bucket.
     assert!(!bucket.place.path().join(".pflow").exists());
 }
 
@@ -154,7 +154,7 @@ fn answers_503(stream: TcpStream) {
 }
 
 fn says_nothing(stream: TcpStream) {
-    // Ends when the program does.
+    // The read ends when the program closes the connection.
     BufReader::new(stream).lines().for_each(drop);
 }
 

@@ -34,7 +34,7 @@ fn a_server_that_breaks_a_promise_is_refused_and_nothing_is_left_there() {
     }
 }
 
-/// Servers with dialects and tempers of their own that keep their promises.
+/// Servers with unusual but correct behaviour, which keep their promises.
 #[test]
 fn a_server_that_is_only_peculiar_is_trusted() {
     for quirks in [

@@ -81,7 +81,7 @@ pub enum Conflict {
     /// A person or another program edited the current content in place, so overwriting it would lose an edit.
     #[error("{key} was {}: its hash is {found}", match .generation {
         Some(generation) => format!("modified outside of the store after generation {generation}"),
-        None => "put there by somebody else".to_owned(),
+        None => "created outside of the store".to_owned(),
     })]
     ModifiedOutside {
         /// The workflow.
@@ -239,7 +239,7 @@ fn describe_successor(lease_id: &LeaseId, held: Option<&Lease>, ended: Option<&E
     };
     match (held, ended) {
         (Some(lease), _) if lease.id == *lease_id => format!(
-            "that id stands for the grant to {} (pid {}) of {} under fence {}, and each id is for one grant; choose another one",
+            "that id belongs to the grant to {} (pid {}) of {} under fence {}, and each id is for one grant; choose another one",
             lease.holder(),
             lease.pid,
             moment(lease.acquired),
@@ -250,9 +250,9 @@ fn describe_successor(lease_id: &LeaseId, held: Option<&Lease>, ended: Option<&E
         }
         (Some(lease), None) => holds(lease),
         (None, Some(Ended { how, by, at, .. })) => {
-            format!("it was {how} by {by} at {}, and nobody holds it now; the fence is {fence}", moment(*at))
+            format!("it was {how} by {by} at {}, and the lock is free now; the fence is {fence}", moment(*at))
         }
-        (None, None) => format!("nobody holds it now, and the fence is {fence}"),
+        (None, None) => format!("the lock is free now, and the fence is {fence}"),
     }
 }
 

@@ -21,7 +21,7 @@ pub enum Obstacle {
         generation: u64,
     },
     /// The content of `workflow.json` is not a workflow, so it cannot be kept as a version.
-    #[error("what stands in {key} cannot be kept: {source}")]
+    #[error("the content of {key} cannot be kept: {source}")]
     UnusableEdit {
         /// The file, as a key of the store.
         key: String,

@@ -23,7 +23,7 @@ pub struct Resolved {
 pub enum How {
     /// Ours was saved on top of theirs, which is its parent.
     Ours,
-    /// Ours was dropped; the result is the current version.
+    /// The document of the caller was dropped. The result is the current version.
     Theirs,
     /// Both sides were merged into one document. It may equal the current version.
     Merged,

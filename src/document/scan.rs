@@ -263,7 +263,8 @@ impl<'d> Scanner<'d> {
         Ok(number)
     }
 
-    /// The error for a missing digit, `len` bytes into a number. The text may be truncated there.
+    /// Returns the error for a missing digit, `len` bytes into a number. At the end of the text it is that the
+    /// text is truncated.
     fn digit_missing<T>(&self, len: usize, place: &'static str) -> Result<T> {
         if self.at + len >= self.text.len() {
             return Err(self.truncated());

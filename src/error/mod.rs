@@ -314,8 +314,8 @@ impl Error {
     }
 
     /// Like [`is_of_one_object`](Self::is_of_one_object), but includes an object that a newer program wrote.
-    /// For lists, which name such an object and continue. Whatever has to cover all objects is not written if
-    /// one of them is newer.
+    /// For lists, which name such an object and continue. An object that must cover all others, such
+    /// as an index, is not written if one of them is newer.
     pub(crate) fn spares_others(&self) -> bool {
         self.is_of_one_object() || self.kind() == ErrorKind::Incompatible
     }

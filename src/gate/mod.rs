@@ -225,7 +225,7 @@ impl Gate {
     }
 
     /// Probes the place, whatever is known of it, and remembers the verdict if the place has a name.
-    pub(crate) async fn probe_anew(&self, depth: &Depth) -> Result<Report> {
+    pub(crate) async fn probe_again(&self, depth: &Depth) -> Result<Report> {
         self.check_writer()?;
         let _admission = self.admissions.admit()?;
         let _probing = self.probing.lock().await;

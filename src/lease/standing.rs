@@ -178,7 +178,7 @@ impl fmt::Display for Holder {
             Self::Gone => "its process is gone",
             Self::Replaced => "its process is gone, and another one has its pid",
             Self::Detached => "it was taken to outlast the process that took it",
-            Self::OtherHost => "its process is on another machine, so nobody can tell from here whether it runs",
+            Self::OtherHost => "its process is on another machine, so whether it runs cannot be told from here",
             Self::OtherBoot => {
                 "its process belongs to another boot of this machine, or to another machine of that name, so its pid says nothing here"
             }
@@ -209,12 +209,12 @@ impl Standing {
             }
             Self::Stale(Stale::Expired { holder }) => format!(
                 "its lease ended {} ago, longer than clocks may differ (if its holder's clock is behind ours it may still be in use: then its next write \
-                 fails once somebody takes over); {holder}",
+                 fails after a takeover); {holder}",
                 human(now.signed_duration_since(lease.expires))
             ),
             Self::Stale(Stale::Unrenewed { seen }) => {
                 let seen = human(chrono_of(*seen));
-                format!("nobody has renewed it for {seen} while we looked, and it lasts {lasts}")
+                format!("it was not renewed for {seen} while we looked, and it lasts {lasts}")
             }
             Self::Stale(Stale::ProcessGone) => {
                 format!("its process {} on this machine is gone", lease.pid)

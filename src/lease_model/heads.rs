@@ -91,7 +91,7 @@ impl Heads {
             version: None,
             created: at(0),
             modified: at(0),
-            author: "somebody".to_owned(),
+            author: "author".to_owned(),
             message: None,
             deleted: false,
             extra: Map::new(),

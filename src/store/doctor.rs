@@ -46,7 +46,7 @@ impl Store {
     /// broken guarantee is not an error here: see [`Diagnosis::check`].
     pub async fn doctor(&self, depth: &Depth) -> Result<Diagnosis> {
         let gate = &self.shared.gate;
-        let report = gate.probe_anew(depth).await?;
+        let report = gate.probe_again(depth).await?;
         Ok(Diagnosis {
             location: gate.location().to_owned(),
             place: self.shared.objects.backend.endpoint(),

@@ -22,7 +22,7 @@ impl Upkeep {
         let turn = Arc::clone(&self.turn).lock_owned().await;
         self.tasks.spawn(async move {
             if let Err(error) = index.fold_if_due().await {
-                tracing::warn!(%error, "what was saved stands, but the index was not folded; a later save makes up for it");
+                tracing::warn!(%error, "the change was saved, but the index was not folded; a later save folds it");
             }
             drop(turn);
         });

@@ -1,4 +1,4 @@
-//! This very test binary once more, as processes of their own that can be killed.
+//! Runs this test binary again as child processes, which can be killed.
 #![allow(
     dead_code,
     clippy::unwrap_used,
@@ -13,17 +13,17 @@ use std::{
     process::{Child, ChildStdout, Command, Stdio},
 };
 
-/// Where a child works. Set for children alone: that is how a test knows that it is one.
+/// The variable with the folder of a child. A test knows by it that it runs in a child.
 pub(crate) const PLACE: &str = "PFLOW_TEST_CHILD_PLACE";
 
-/// A child. It is killed when this is dropped.
+/// A child process. Dropping this kills it.
 pub(crate) struct Process {
     child: Child,
     lines: Option<BufReader<ChildStdout>>,
 }
 
 impl Process {
-    /// Starts the test `name` of this binary again at `place`, with what else it has to know.
+    /// Starts the test `name` of this binary in a child that works at `place`, with more variables.
     pub(crate) fn start(name: &str, place: &Path, variables: &[(&str, String)]) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", name, "--nocapture", "--test-threads=1"]).env(PLACE, place);
@@ -33,29 +33,29 @@ impl Process {
         Self { child, lines }
     }
 
-    /// What it says, until it has ended and nothing is left to be read. To be asked for once.
+    /// Returns the lines that the child prints, until it has ended. May be called once.
     pub(crate) fn lines(&mut self) -> impl Iterator<Item = String> + Send + use<> {
         self.lines.take().unwrap().lines().map(Result::unwrap)
     }
 
-    /// SIGKILL, wherever it is.
+    /// Kills the child with SIGKILL.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
     }
 
-    /// Sends it a signal, by name.
+    /// Sends the child a signal, by name.
     pub(crate) fn signal(&self, name: &str) {
         let kill = format!("kill -{name} {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     }
 
-    /// Whether a signal has stopped it (proc(5), field 3 of `stat`).
+    /// Returns whether a signal has stopped the child (proc(5), field 3 of `stat`).
     pub(crate) fn is_stopped(&self) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
         stat.rsplit_once(") ").unwrap().1.starts_with('T')
     }
 
-    /// Whether it ended well.
+    /// Waits for the end of the child and returns whether it succeeded.
     pub(crate) fn ended(&mut self) -> bool {
         self.child.wait().unwrap().success()
     }
@@ -63,21 +63,21 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended long ago.
+        // The child may have ended already.
         drop(self.child.kill());
         drop(self.child.wait());
     }
 }
 
-/// What a child works with, if this process is one.
+/// Returns the folder of this child, or none if this process is no child. Ends the line that the test harness
+/// has begun.
 pub(crate) fn place_of_a_child() -> Option<std::path::PathBuf> {
     let place = std::env::var_os(PLACE)?;
-    // The test harness has begun a line.
     say("");
     Some(place.into())
 }
 
-/// Says it at once: it is with the parent, whatever happens to this process.
+/// Prints a line and flushes, so that the parent receives it even if this process is killed next.
 #[allow(clippy::print_stdout, reason = "it is what the parent reads")]
 pub(crate) fn say(line: &str) {
     use std::io::Write;
@@ -86,7 +86,7 @@ pub(crate) fn say(line: &str) {
     out.flush().unwrap();
 }
 
-/// What is under way or unfinished in the `.journal` of a disk that nobody uses: everything but the lock, the
+/// Returns what is unfinished in the `.journal` of a disk that no process uses: everything but the lock, the
 /// state, empty files and empty folders.
 pub(crate) fn unfinished(place: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(place.join(".journal")) else { return Vec::new() };
@@ -106,7 +106,7 @@ pub(crate) fn unfinished(place: &Path) -> Vec<String> {
     unfinished
 }
 
-/// The files below a folder with their bytes, but for `.journal`.
+/// Returns the files below a folder with their bytes, without `.journal`.
 pub(crate) fn files(place: &Path) -> BTreeMap<String, Vec<u8>> {
     let (mut files, mut folders) = (BTreeMap::new(), vec![place.to_owned()]);
     while let Some(folder) = folders.pop() {

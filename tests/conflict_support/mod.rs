@@ -1,4 +1,4 @@
-//! Conflicts to be had for the asking.
+//! Creates stores with a chosen conflict.
 #![allow(
     dead_code,
     clippy::unwrap_used,
@@ -20,21 +20,21 @@ use crate::support::{Site, id};
 /// The file that people edit, with `*` for the workflow.
 pub(crate) const COPY: &str = "workflows/*/workflow.json";
 
-/// A workflow with two nodes, which two can edit without getting in each other's way.
+/// Returns a workflow with two nodes, so that two edits need not overlap.
 pub(crate) fn doc(a: &str, b: &str) -> String {
     let node =
         |id, text| format!(r#"    {{ "id": "{id}", "type": "echo", "params": {{ "text": "{text}" }} }}"#);
     format!("{{\n  \"nodes\": [\n{},\n{}\n  ]\n}}\n", node("a", a), node("b", b))
 }
 
-/// The texts of both nodes.
+/// Returns the texts of both nodes.
 pub(crate) fn texts(content: &[u8]) -> String {
     let value: serde_json::Value = serde_json::from_slice(content).unwrap();
     let text = |at: usize| value["nodes"][at]["params"]["text"].as_str().unwrap().to_owned();
     format!("{},{}", text(0), text(1))
 }
 
-/// What a save of `2,1` meets that was built on generation 1 with `1,1`, if not said otherwise.
+/// The state that a save of `2,1` meets. Unless stated otherwise it was built on generation 1 with `1,1`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Situation {
     Free,
@@ -43,16 +43,16 @@ pub(crate) enum Situation {
     Stale,
     /// They saved `3,1`.
     Overlapping,
-    /// They saved what we want to save.
+    /// They saved the same document as ours.
     Twins,
     /// Generation 9 is expected, where there is generation 1.
     Future,
-    /// There has never been one.
+    /// The workflow never existed.
     Never,
     Deleted,
     /// Deleted, and ours is what was deleted.
     DeletedUntouched,
-    /// `1,2` is there, and none was expected.
+    /// The workflow exists with `1,2`, and our save expects that it does not.
     Exists,
     ExistsAlike,
     LeaseLost,
@@ -66,7 +66,7 @@ pub(crate) enum Situation {
     EditedBadly,
     /// They saved `1,2`, and a person made that `1,3`.
     EditedAndStale,
-    /// Somebody put `1,2` where no workflow is.
+    /// A file with `1,2` was created where no workflow is.
     PutThere,
 }
 
@@ -83,7 +83,7 @@ impl Situation {
         )
     }
 
-    /// What a person made of the copy.
+    /// The edit that a person made in the working copy.
     pub(crate) fn edit(self) -> String {
         match self {
             Self::EditedOverlapping => doc("3", "1"),
@@ -93,7 +93,7 @@ impl Situation {
         }
     }
 
-    /// Brings it about, and gives the save that meets it.
+    /// Creates this state and returns the save that meets it.
     pub(crate) async fn bring(self, site: &Site, store: &Store, other: &Store, name: &str) -> SaveRequest {
         let save = |a: &str, b: &str, expect| SaveRequest::new(id(name), doc(a, b), expect);
         let theirs = async |a: &str, b: &str| other.save(save(a, b, Expect::Any)).await.unwrap();
@@ -131,7 +131,7 @@ impl Situation {
     }
 }
 
-/// Every generation that was acknowledged, with its content.
+/// Returns every acknowledged generation with its content.
 pub(crate) struct Known(Vec<(u64, Bytes)>);
 
 impl Known {
@@ -154,8 +154,8 @@ impl Known {
     }
 }
 
-/// What became of a change, in short: `=` for unchanged, the generation, the content, how it was resolved; or
-/// what is wrong, `!` where the answer was none.
+/// Describes the result of a change: `=` for unchanged, the generation, the content and how the conflict was
+/// resolved; or the error, with `!` if the resolution does not fit the conflict.
 pub(crate) async fn shown(store: &Store, name: &str, result: &Result<Saved>) -> String {
     let saved = match result {
         Ok(saved) => saved,

@@ -2,28 +2,27 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Life, Line};
 
-/// How much of what there was.
+/// How many events of each kind the histories have.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Checked {
     pub(crate) grants: usize,
     pub(crate) saved: usize,
-    /// Saves of holders that were refused because they held nothing any more.
+    /// Saves that were refused because the lease of their client was lost.
     pub(crate) lost: usize,
     pub(crate) unknown: usize,
     pub(crate) refused: usize,
-    /// Of them because of somebody who was dead.
+    /// Of these, how many because of the lease of a dead process.
     pub(crate) by_the_dead: usize,
     pub(crate) deaths: usize,
-    /// Leases that somebody had when it was killed.
+    /// Leases whose holder was killed.
     pub(crate) held_in_death: usize,
 }
 
-/// Whether what was told in all these lives is true, given the texts of each workflow's generations from the
-/// first on.
+/// Checks that the reports of all lives are true, given the text of each generation of each workflow.
 ///
-/// `lasts`: how long a lease keeps others away without a renewal, clocks included, in the milliseconds of the
-/// lines. `seen`: those who wait can see that a process is gone, so that only a detached lease outlasts its
-/// holder.
+/// `lasts`: how long a lease without a renewal blocks other clients, with the allowance for clocks, in the
+/// milliseconds of the lines. `seen`: waiting clients can see that a process is gone, so only a detached
+/// lease outlasts its holder.
 pub(crate) fn check(
     lives: &[Life],
     chains: &BTreeMap<String, Vec<String>>,
@@ -40,7 +39,7 @@ pub(crate) fn check(
     Ok(checked)
 }
 
-/// Each fence is one life's, and the later grant has the higher one.
+/// Checks that each fence belongs to one life, and that the later of two grants has the higher fence.
 fn owners(lives: &[Life], checked: &mut Checked) -> Result<BTreeMap<(String, u64), usize>, String> {
     let mut owners = BTreeMap::new();
     let mut grants: Vec<(&str, u64, u64, u64)> = Vec::new();
@@ -64,8 +63,8 @@ fn owners(lives: &[Life], checked: &mut Checked) -> Result<BTreeMap<(String, u64
     Ok(owners)
 }
 
-/// In the order of the generations no fence follows a higher one, and every text is of the life that its
-/// fence was granted to.
+/// Checks that fences never decrease from generation to generation, and that every text is from the life that
+/// its fence was granted to.
 fn fenced(workflow: &str, chain: &[String], owners: &BTreeMap<(String, u64), usize>) -> Result<(), String> {
     let mut highest = 0;
     for (generation, text) in (1..).zip(chain) {
@@ -83,8 +82,8 @@ fn fenced(workflow: &str, chain: &[String], owners: &BTreeMap<(String, u64), usi
     Ok(())
 }
 
-/// What was acknowledged is there, where it was said to be; what was refused is not; and nothing is there
-/// that nobody wrote, or twice.
+/// Checks that acknowledged saves are in the chain at their generation, that refused saves are not, that
+/// every text was written by a client, and that none occurs twice.
 fn acknowledged(
     lives: &[Life],
     chains: &BTreeMap<String, Vec<String>>,
@@ -122,18 +121,18 @@ fn acknowledged(
             _ => {}
         }
     }
-    let nobodys = chains.iter().flat_map(|(workflow, chain)| chain.iter().map(move |text| (workflow, text)));
-    for (workflow, text) in nobodys {
+    let found = chains.iter().flat_map(|(workflow, chain)| chain.iter().map(move |text| (workflow, text)));
+    for (workflow, text) in found {
         if !written.contains(&(workflow.clone(), text.clone())) {
-            return Err(format!("nobody wrote {text} of {workflow}"));
+            return Err(format!("no client wrote {text} of {workflow}"));
         }
     }
     Ok(())
 }
 
-/// Nobody is kept away by the dead for longer than a lease lasts: whoever looks twice and that far apart,
-/// after the death, is not refused because of the same lease the second time. Looks are counted, so a slow
-/// machine makes the test slow and nothing else.
+/// Checks that the lease of a dead process blocks others for at most its length: a client that looks twice
+/// after the death, at least that far apart, is not refused because of the same lease the second time.
+/// Looks are counted, so a slow machine makes the test slow and nothing else.
 fn available(lives: &[Life], lasts: u64, seen: bool, checked: &mut Checked) -> Result<(), String> {
     let mut dead: BTreeMap<&str, (u64, bool)> = BTreeMap::new();
     for life in lives {

@@ -8,27 +8,27 @@ use pflow_store::{
 
 use super::{Line, WORKFLOWS, workflow};
 
-/// Asks for leases, works and pauses under them, and gives them back or does not. It tells everything before
-/// and after it does it.
+/// A client that acquires leases, saves and pauses under them, and releases some of them. It reports each
+/// operation before and after it.
 ///
-/// It is as careless as a client can be: it never asks whether its lease still is its own, and goes on after
-/// pauses that are longer than the lease.
+/// The client is careless: it never checks whether it still holds its lease, and it continues after pauses
+/// that are longer than the lease.
 pub(crate) struct Client<T> {
     pub(crate) store: Store,
-    /// Of all lives.
+    /// The number of this life, unique among all lives.
     pub(crate) number: u64,
     pub(crate) random: ManualEnvironment,
-    /// How long a lease lasts, and how often somebody who waits looks.
+    /// How long a lease lasts, and the interval at which a waiting client looks at it.
     pub(crate) lease: Duration,
     pub(crate) poll: Duration,
-    /// Whether it renews now and then.
+    /// Whether the client sometimes renews its lease.
     pub(crate) renews: bool,
     pub(crate) now: fn(&Arc<dyn Environment>) -> u64,
     pub(crate) tell: T,
 }
 
 impl<T: FnMut(Line) + Send> Client<T> {
-    /// Works until it is killed, or has held so many leases.
+    /// Works until the process is killed, or until it has held this many leases.
     pub(crate) async fn live(&mut self, leases: u64) {
         for number in 0..leases {
             let workflow = workflow(self.random.random() % WORKFLOWS);
@@ -40,7 +40,7 @@ impl<T: FnMut(Line) + Send> Client<T> {
                     break;
                 }
             }
-            // One of four walks away.
+            // One in four clients does not release its lease.
             if !self.random.random().is_multiple_of(4) {
                 self.release(&workflow, &lease).await;
             }
@@ -56,7 +56,7 @@ impl<T: FnMut(Line) + Send> Client<T> {
         self.store.environment().sleep(pause).await;
     }
 
-    /// Looks until it has the lease; its fence.
+    /// Requests the lease until it is granted. Returns its fence.
     async fn acquire(&mut self, workflow: &str, lease: &LeaseId) -> u64 {
         let detached = self.random.random().is_multiple_of(2);
         let request = LeaseRequest::new("work", self.lease).id(lease.clone());
@@ -85,8 +85,8 @@ impl<T: FnMut(Line) + Send> Client<T> {
         }
     }
 
-    /// Saves under the lease, after a pause or a renewal perhaps; whether the lease is still there, as far as
-    /// it was told.
+    /// Saves under the lease, sometimes after a pause or a renewal. Returns whether the client still believes
+    /// that it holds the lease.
     async fn work(&mut self, workflow: &str, lease: &LeaseId, text: String) -> bool {
         match self.random.random() % 6 {
             0 => self.pause(self.lease * 3 / 2).await,
@@ -124,8 +124,8 @@ impl<T: FnMut(Line) + Send> Client<T> {
     }
 }
 
-/// Takes and gives back the lock of every workflow, when everybody is dead; how often it had to look at one
-/// at most.
+/// Takes and releases the lock of every workflow after all other clients have died. Returns how many looks
+/// the slowest lock needed.
 pub(crate) async fn take_in_the_end(store: &Store, lease: Duration, poll: Duration) -> u64 {
     let taking = (0..WORKFLOWS).map(|number| async move {
         let id = id(&workflow(number));
@@ -152,7 +152,7 @@ fn id(workflow: &str) -> WorkflowId {
     WorkflowId::parse(workflow).unwrap()
 }
 
-/// What a client wrote into a document.
+/// Returns the text that a client wrote into a document.
 pub(crate) fn text_of(content: &str) -> String {
     content.trim_start_matches(r#"{"x":""#).trim_end_matches(r#""}"#).to_owned()
 }

@@ -4,29 +4,29 @@ use std::collections::BTreeMap;
 #[derive(Debug, Default)]
 pub(crate) struct Life {
     pub(crate) lines: Vec<Line>,
-    /// When it surely was dead, if it was killed, in milliseconds of the clock of its lines.
+    /// A time at which it was certainly dead, if it was killed, in milliseconds on the clock of its lines.
     pub(crate) died: Option<u64>,
 }
 
 impl Life {
-    /// All lives by their numbers, which the texts name. One that never was is a life without a word.
+    /// All lives, indexed by their numbers, which the texts contain. A life that never began has no lines.
     pub(crate) fn all(mut numbered: BTreeMap<u64, Self>) -> Vec<Self> {
         let last = numbered.keys().max().copied().unwrap_or_default();
         (0..=last).map(|number| numbered.remove(&number).unwrap_or_default()).collect()
     }
 }
 
-/// What a client says, in one line of words. Times are milliseconds on a clock that all share.
+/// One report of a client, printed as one line. Times are milliseconds on a clock that all clients share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Line {
-    /// It is going to ask for this lease, which others may take over only when its time is over if it is
-    /// detached.
+    /// The client is about to request this lease. If the lease is detached, other clients may take it over
+    /// only after its end.
     Asks {
         workflow: String,
         lease: String,
         detached: bool,
     },
-    /// Somebody else has it.
+    /// Another client holds the lease.
     Refused {
         workflow: String,
         by: String,
@@ -54,12 +54,12 @@ pub(crate) enum Line {
         workflow: String,
         text: String,
     },
-    /// Nobody can tell whether it was saved.
+    /// The outcome of the save is unknown.
     Unknown {
         workflow: String,
         text: String,
     },
-    /// It has given it back, or does not know.
+    /// The client has released the lease, or the outcome of the release is unknown.
     Left {
         lease: String,
     },
@@ -83,7 +83,7 @@ impl Line {
         }
     }
 
-    /// None: it is the test harness that speaks.
+    /// Parses a line. None if the test harness printed it.
     pub(crate) fn read(line: &str) -> Option<Self> {
         let words: Vec<&str> = line.split(' ').collect();
         let text = |at: usize| words[at].to_owned();

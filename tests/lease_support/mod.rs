@@ -1,4 +1,4 @@
-//! Clients that take leases, work under them, pause, lose them and die; and what they tell must be true of.
+//! Clients that take leases, work under them, pause, lose them and die, and the checks of what they report.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -21,13 +21,13 @@ pub(crate) fn seed() -> u64 {
     std::env::var("PFLOW_TEST_SEED").map_or(0x5eed, |seed| seed.parse().unwrap())
 }
 
-/// For how long they work: `PFLOW_TEST_LEASE_SECONDS`, 4 unless set.
+/// How long the clients work: `PFLOW_TEST_LEASE_SECONDS`, 4 unless set.
 pub(crate) fn duration() -> std::time::Duration {
     let seconds = std::env::var("PFLOW_TEST_LEASE_SECONDS").map_or(4, |seconds| seconds.parse().unwrap());
     std::time::Duration::from_secs(seconds)
 }
 
-/// What everybody works on.
+/// The number of workflows that all clients share.
 pub(crate) const WORKFLOWS: u64 = 6;
 
 pub(crate) fn workflow(number: u64) -> String {

@@ -11,14 +11,14 @@ use pflow_store::backend::{
     StorageBackend, Version, Versions, async_trait,
 };
 
-/// A storage that breaks its word at every so many calls.
+/// A storage that violates the contract in every n-th call.
 #[derive(Debug)]
 pub(crate) struct Careless {
     inner: Arc<dyn StorageBackend>,
     fault: Fault,
     every: usize,
     calls: AtomicUsize,
-    /// What was read first of each key.
+    /// The first value that was read of each key.
     old: Mutex<BTreeMap<Key, Option<Object>>>,
 }
 
@@ -60,7 +60,7 @@ impl StorageBackend for Careless {
     }
 
     async fn commit(&self, batch: Batch) -> Result<Commit> {
-        // Only what a caller cannot see by other objects.
+        // A batch with more stages is kept: the client would notice that its other objects are missing.
         if batch.stages().len() == 1 && self.is_careless(Fault::ForgetsWrites) {
             let version = |it: &Operation| match it {
                 Operation::Put { bytes, .. } => Some(Version::of_content(bytes)),

@@ -10,32 +10,32 @@ use pflow_store::backend::{
 
 use super::history::{Asked, Event, Found, Told, Value};
 
-/// What a storage answered, with its own names for what it holds.
+/// The reply of a storage, which names values by its own versions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Answer {
     Read(Option<Value>),
     Done,
     Refused(Option<Version>),
     Overtaken(Option<Version>),
-    /// A failure that surely changed nothing.
+    /// A failure that certainly changed nothing.
     Failed,
     Unknown,
 }
 
-/// Uses some keys of a storage as registers, one operation after the other, by a seed.
+/// Uses some keys of a storage as registers. It runs one operation after the other, chosen by a seed.
 pub(crate) struct Client {
     backend: Arc<dyn StorageBackend>,
     random: ManualEnvironment,
     keys: Vec<String>,
-    /// What it saw last.
+    /// The last state of each key that the client read.
     seen: BTreeMap<String, Option<(Value, Version)>>,
-    /// What each version is that it has met.
+    /// The value of each version that the client has seen.
     names: HashMap<Version, Value>,
     last: Value,
 }
 
 impl Client {
-    /// `number` makes its values other ones than those of any other client.
+    /// `number` makes the values of this client different from those of all others.
     pub(crate) fn new(backend: Arc<dyn StorageBackend>, keys: &[&str], number: u64, seed: u64) -> Self {
         let keys = keys.iter().map(|key| (*key).to_owned()).collect();
         let random = ManualEnvironment::new(seed.wrapping_mul(1_000_003).wrapping_add(number));
@@ -48,7 +48,8 @@ impl Client {
         self.random.random() % limit
     }
 
-    /// What to ask next, and of which register: mostly to swap what was seen last, as old as that may be.
+    /// Chooses the next operation and its register: mostly a swap of the state that was read last, which may
+    /// be old.
     pub(crate) fn choose(&mut self) -> (String, Asked) {
         let key = self.keys[self.below(self.keys.len() as u64) as usize].clone();
         let dice = self.below(20);
@@ -66,14 +67,14 @@ impl Client {
         (key, asked)
     }
 
-    /// Asks it. Whoever drops this has asked it all the same, and does not know.
+    /// Sends the operation. If the future is dropped, the operation may still happen: its outcome is unknown.
     pub(crate) async fn ask(&mut self, key: &str, asked: Asked) -> Answer {
         let Asked::Swap { expected, new } = asked else { return self.read(key).await };
         let seen = self.seen.remove(key).unwrap();
         assert_eq!(expected, seen.as_ref().map(|it| it.0));
         let name = Key::parse(key).unwrap();
         if let Some(new) = new {
-            // What a disk and memory call it, so that one has a name too whose answer nobody hears.
+            // The version that a disk and memory give it: it identifies the value if the reply is lost.
             self.names.insert(Version::of_content(new.to_string().as_bytes()), new);
         }
         let operation = match new {
@@ -84,7 +85,7 @@ impl Client {
             Some((_, version)) => operation.is(version),
             None => operation.absent(),
         };
-        // Every third swap as a save does it, between an object that is new and one that is derived.
+        // Every third swap is like a save: its batch also has a new object before it and a derived one after.
         let (batch, at) = match new {
             Some(new) if new % 3 == 0 => {
                 (surrounded(operation, key, new), Position { stage: 1, operation: 0 })
@@ -130,14 +131,14 @@ impl Client {
         self.seen.insert(key.to_owned(), found);
     }
 
-    /// The values of the versions that it has met.
+    /// Returns the values of the versions that the client has seen.
     pub(crate) fn names(&self) -> &HashMap<Version, Value> {
         &self.names
     }
 }
 
 impl Answer {
-    /// The event that this makes, if it tells anything.
+    /// Returns the event for the history, if the reply says anything.
     pub(crate) fn event(
         self,
         key: &str,
@@ -155,7 +156,7 @@ impl Answer {
             Self::Refused(version) => Told::Refused(found(version)),
             Self::Overtaken(version) => Told::Overtaken(found(version)),
             Self::Failed => return None,
-            // A read that was not told changed nothing.
+            // A read without a reply changed nothing, so it is left out.
             Self::Unknown if asked == Asked::Read => return None,
             Self::Unknown => Told::Unknown,
         };

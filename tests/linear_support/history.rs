@@ -2,51 +2,54 @@ use std::{collections::BTreeMap, fmt::Write};
 
 use super::search::{Effect, Step, search};
 
-/// What a register holds. Whoever writes gives each write a value of its own, or the check sees less.
+/// The value of a register. Writers give each write a value of its own: the check cannot tell equal values
+/// apart.
 pub(crate) type Value = u64;
 
-/// What was asked of a register. None is a register that is not there: so a swap also creates and removes.
+/// An operation on a register. None means that the register does not exist, so a swap also creates and
+/// deletes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Asked {
     Read,
     Swap { expected: Option<Value>, new: Option<Value> },
 }
 
-/// What was told.
+/// The reply to an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Told {
     Read(Option<Value>),
     Done,
-    /// It was not done, for this was there.
+    /// The swap was not applied, because the register held this.
     Refused(Found),
-    /// It was not done, or it was and has been replaced since; it is over. Then this was there.
+    /// The swap was not applied, or it was applied and replaced. It will not be applied later. Afterwards the
+    /// register held this.
     Overtaken(Found),
-    /// It may be done at any later time, once, or never.
+    /// The swap may be applied at any later time, once, or never.
     Unknown,
 }
 
-/// What was there instead of what a swap expected.
+/// The state that a refused swap found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Found {
     This(Option<Value>),
-    /// Something that nobody has a name for.
+    /// An unknown value: the client saw only a version that it cannot map to a value.
     Other,
 }
 
-/// One operation of one register, in the time of one clock that all who take part share.
+/// One operation on one register. All clients share one clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Event {
     pub(crate) key: String,
     pub(crate) asked: Asked,
     pub(crate) told: Told,
-    /// At the latest when it was asked.
+    /// Not later than the time when the operation was sent.
     pub(crate) began: u64,
-    /// At the earliest when it was told. Nothing ends that is unknown.
+    /// Not earlier than the time of the reply. An operation with an unknown outcome never ends.
     pub(crate) ended: u64,
 }
 
 impl Event {
-    /// The points at which it touches its register. One that is overtaken may do so twice.
+    /// Returns the steps in which the operation takes effect. An overtaken swap may have two.
     fn steps(&self) -> Result<Vec<Step>, String> {
         let Self { began, ended, .. } = *self;
         let step = |effect, must, ended| Step { effect, must, began, ended };
@@ -71,12 +74,12 @@ impl Event {
     }
 }
 
-/// Whether for each register, which nobody has written before, there is one order of the operations that
-/// explains every answer and contradicts no order in time (Herlihy and Wing, 1990). Answers how many
-/// positions were looked at.
+/// Checks that the history is linearizable (Herlihy and Wing, 1990): for each register there is one order of
+/// the operations that explains every answer and contradicts no order in time. The registers must not exist
+/// before the history. Returns how many positions were searched.
 ///
 /// # Errors
-/// There is none. The words say for which register, and where the longest order ends.
+/// There is no such order. The message names the register and the place where the longest order ends.
 pub(crate) fn check(events: &[Event]) -> Result<usize, String> {
     let mut registers: BTreeMap<&str, Vec<&Event>> = BTreeMap::new();
     for event in events {
@@ -88,7 +91,7 @@ pub(crate) fn check(events: &[Event]) -> Result<usize, String> {
         for event in events {
             steps.extend(event.steps()?.into_iter().map(|step| (step, event)));
         }
-        // IMPORTANT: the order that `search` asks for.
+        // IMPORTANT: `search` requires this order.
         steps.sort_by_key(|(step, _)| (!step.must, step.began));
         let (steps, events): (Vec<Step>, Vec<&Event>) = steps.into_iter().unzip();
         looked += search(&steps).map_err(|stuck| {

@@ -7,7 +7,7 @@ use super::{
     history::{Asked, Event, Value},
 };
 
-/// What a process says about its operations, one after the other: that one begins, and how it ended.
+/// One line that a process prints: an operation begins, or how it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Line {
     Began(u64, String, Asked),
@@ -32,7 +32,7 @@ impl Line {
         }
     }
 
-    /// None for what the test harness says.
+    /// Parses a line. None if the test harness printed it.
     pub(crate) fn read(line: &str) -> Option<Self> {
         let words: Vec<&str> = line.split(' ').collect();
         let at = || words[1].parse().unwrap();
@@ -55,8 +55,8 @@ impl Line {
     }
 }
 
-/// What all processes said, each on its own, as one history. Whose last operation did not end was killed
-/// within it.
+/// Joins the lines of all processes to one history. A process whose last operation did not end was killed
+/// during it.
 pub(crate) fn events<'a>(said: impl IntoIterator<Item = &'a [Line]> + Clone) -> Vec<Event> {
     let mut names: HashMap<Version, Value> = HashMap::new();
     for line in said.clone().into_iter().flatten() {

@@ -1,4 +1,5 @@
-//! Histories of registers: what was asked of keys and what was told, and whether one order explains it.
+//! Histories of registers: the operations on keys with their replies, and a check that one order explains
+//! them.
 #![allow(
     dead_code,
     unused_imports,

@@ -1,26 +1,25 @@
-//! The search of Wing and Gong (1993) for an order, with Lowe's memory (2017) of the positions that lead
-//! nowhere.
+//! The search of Wing and Gong (1993) for an order, with Lowe's cache (2017) of positions without a solution.
 
 use std::collections::HashSet;
 
 use super::history::Value;
 
-/// A point in time at which a register is touched, somewhere from `began` to `ended`.
+/// A step that reads or changes a register at one point in time between `began` and `ended`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Step {
     pub(crate) effect: Effect,
-    /// Whether it happened for sure.
+    /// Whether it certainly happened.
     pub(crate) must: bool,
     pub(crate) began: u64,
     pub(crate) ended: u64,
 }
 
-/// What happens at such a point.
+/// The effect of a step.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Effect {
-    /// The register is seen to be this.
+    /// A read finds this state.
     See(Option<Value>),
-    /// The register is seen not to be this.
+    /// A refused swap finds any state but this.
     Miss(Option<Value>),
     Swap {
         from: Option<Value>,
@@ -29,7 +28,7 @@ pub(crate) enum Effect {
 }
 
 impl Effect {
-    /// What the register is afterwards; none if it cannot happen to a register that is `state`.
+    /// Returns the state after the effect, or none if the effect is impossible in `state`.
     fn after(self, state: Option<Value>) -> Option<Option<Value>> {
         match self {
             Self::See(seen) => (seen == state).then_some(state),
@@ -42,11 +41,11 @@ impl Effect {
 /// Where the longest order ends.
 #[derive(Debug)]
 pub(crate) struct Stuck {
-    /// How many of the steps that happened for sure are in it.
+    /// How many of the certain steps are in it.
     pub(crate) placed: usize,
-    /// What the register is there.
+    /// The state of the register at that point.
     pub(crate) state: Option<Value>,
-    /// What has begun by then and is not in it.
+    /// The steps that have begun by then and are not in it.
     pub(crate) left: Vec<usize>,
 }
 
@@ -54,9 +53,9 @@ pub(crate) struct Stuck {
 struct Taken {
     step: Option<usize>,
     state: Option<Value>,
-    /// The latest beginning of all that is in the order: what ended before it comes too late.
+    /// The latest beginning of the steps in the order. A step that ended before it is too late.
     latest: u64,
-    /// What may come next, the best last.
+    /// The steps that may come next, the most promising last.
     next: Vec<usize>,
 }
 
@@ -73,15 +72,15 @@ impl Placed {
         self.0[step / 64] ^= 1 << (step % 64);
     }
 
-    /// All before it are in the order.
+    /// All steps before this one are in the order.
     fn first(&self) -> usize {
         self.0.iter().take_while(|word| **word == u64::MAX).count() * 64
     }
 }
 
-/// Looks for an order of all steps that happened for sure, and any of the others, that takes a register from
-/// nothing through all of them. `steps`: first those that happened for sure, then the others, both by their
-/// beginning. Answers how many positions it looked at.
+/// Searches for an order of all certain steps and any of the others that is possible for a register that does
+/// not exist at first. `steps` has first the certain steps and then the others, both sorted by their
+/// beginning. Returns how many positions were searched.
 pub(crate) fn search(steps: &[Step]) -> Result<usize, Stuck> {
     let sure = steps.iter().take_while(|step| step.must).count();
     let mut placed = Placed(vec![0; steps.len().div_ceil(64)]);
@@ -95,7 +94,7 @@ pub(crate) fn search(steps: &[Step]) -> Result<usize, Stuck> {
             return Ok(looked);
         }
         let Some(step) = here.next.pop() else {
-            // Back: this position leads nowhere.
+            // Backtrack: this position has no solution.
             let left = order.pop().and_then(|it| it.step);
             if let Some(step) = left {
                 placed.flip(step);
@@ -105,7 +104,7 @@ pub(crate) fn search(steps: &[Step]) -> Result<usize, Stuck> {
         };
         let Some(state) = steps[step].effect.after(here.state) else { continue };
         placed.flip(step);
-        // Whatever the order, the same steps and the same state lead to the same end.
+        // The result depends only on the set of placed steps and the state, not on their order.
         if !dead.insert((placed.clone(), state)) {
             placed.flip(step);
             continue;
@@ -124,14 +123,14 @@ pub(crate) fn search(steps: &[Step]) -> Result<usize, Stuck> {
     Err(stuck)
 }
 
-/// What may come next: nothing that began after something else has ended which is not in the order yet.
+/// Returns the steps that may come next. A step that began after the end of another step must come after it.
 fn next(steps: &[Step], sure: usize, placed: &Placed, here: &Taken) -> Vec<usize> {
     let fits = |step: &usize| steps[*step].effect.after(here.state).is_some();
     let in_time = |step: &usize| steps[*step].ended >= here.latest;
     let open: Vec<usize> = open(steps, sure, placed).filter(in_time).collect();
     let mut next: Vec<usize> = open.iter().copied().filter(fits).collect();
-    // Only looking changes nothing, so whoever may look now may as well: whatever explains all with the look
-    // later does with it now, unless it makes something late that might have come before it.
+    // A read changes nothing. If a read can be placed here, only that branch is searched: an order that
+    // places the read later is also valid with the read here, unless that makes another operation too late.
     let harmless = |step: &usize| {
         let looks = !matches!(steps[*step].effect, Effect::Swap { .. });
         looks && open.iter().all(|other| *other < sure || steps[*other].ended >= steps[*step].began)
@@ -139,13 +138,13 @@ fn next(steps: &[Step], sure: usize, placed: &Placed, here: &Taken) -> Vec<usize
     if let Some(look) = next.iter().copied().find(harmless) {
         return vec![look];
     }
-    // What happened for sure is tried first, in the order in which it ended; what did perhaps only when that
-    // is stuck.
+    // Certain steps are tried first, in the order of their ends. Uncertain steps are tried only if no certain
+    // one fits.
     next.sort_by_key(|step| (*step < sure, std::cmp::Reverse(steps[*step].ended)));
     next
 }
 
-/// What is not in the order and began before anything ended that happened for sure and is not in it either.
+/// Returns the steps outside of the order that began before the end of each certain step outside of it.
 fn open<'a>(steps: &'a [Step], sure: usize, placed: &'a Placed) -> impl Iterator<Item = usize> + 'a {
     let mut horizon = u64::MAX;
     let first = placed.first().min(sure);

@@ -15,7 +15,7 @@ pub(crate) fn pretty(value: &Value) -> Document {
     document(format!("{value:#}\n"))
 }
 
-/// Merges both ways, which must not make a difference.
+/// Merges in both directions and checks that the results are equal.
 pub(crate) fn merged(base: Option<&Document>, ours: &Document, theirs: &Document) -> Merge {
     let limits = Limits::default();
     let merged = merge(base, ours, theirs, &limits);

@@ -18,7 +18,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::{Value, json};
 
-/// How a workflow is written out.
+/// The layout in which a workflow is written.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Layout {
     Compact,
@@ -30,12 +30,12 @@ pub(crate) enum Layout {
 #[derive(Debug, Clone)]
 pub(crate) struct Workflow {
     pub(crate) value: Value,
-    /// Whether `value` is to stand in a wrapper.
+    /// Whether the workflow is inside a wrapper.
     pub(crate) wrapped: bool,
     pub(crate) layout: Layout,
 }
 
-/// Something that can be edited without touching anything else.
+/// A part of a workflow that can be edited independently of all others.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Unit {
     Name,
@@ -49,14 +49,14 @@ pub(crate) enum Unit {
     Add(usize),
 }
 
-/// Who edits it.
+/// The side that edits it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Who {
     Ours,
     Theirs,
-    /// Both, alike.
+    /// Both sides, in the same way.
     Both,
-    /// Both, differently.
+    /// Both sides, in different ways.
     Clash,
 }
 
@@ -64,7 +64,7 @@ pub(crate) enum Who {
 pub(crate) struct Edit {
     pub(crate) unit: Unit,
     pub(crate) who: Who,
-    /// Whether it is taken away, where that is possible, rather than set.
+    /// Whether the part is removed, if that is possible, instead of set.
     removes: bool,
     at: Index,
 }
@@ -165,13 +165,13 @@ impl Workflow {
         let text = match self.layout {
             Layout::Compact => value.to_string(),
             Layout::Pretty => format!("{value:#}\n"),
-            // No layout that we would write.
+            // A layout that the merge itself never writes.
             Layout::Lines => value.to_string().replace("},{", "},\n\n {"),
         };
         Document::parse(text, &Limits::default()).expect("a workflow of ours")
     }
 
-    /// The edits of this workflow that do not touch each other.
+    /// Returns the independent edits of this workflow.
     pub(crate) fn disjoint(&self, edits: Vec<Edit>) -> Vec<Edit> {
         let count = self.nodes();
         let mut seen = BTreeSet::new();
@@ -185,7 +185,7 @@ impl Workflow {
             .collect();
         kept.retain(|edit| match edit.unit {
             Unit::Remove(_) => true,
-            // What leads to a removed node goes with it.
+            // The edges to a removed node are removed too.
             Unit::Edge(from, error) => {
                 let target = edit.target(count);
                 let old = self.edge_to(from, error);
@@ -209,7 +209,7 @@ impl Workflow {
         edge["to"].as_str().unwrap().trim_start_matches('n').parse().ok()
     }
 
-    /// The workflow with those edits, as that side makes them.
+    /// Returns the workflow with the edits of this side.
     pub(crate) fn edited(&self, edits: &[Edit], by: &[Who], theirs: bool) -> Self {
         let mut edited = self.clone();
         for edit in edits.iter().filter(|edit| by.contains(&edit.who)) {
@@ -225,7 +225,7 @@ impl Workflow {
             (true, false) => json!("ours"),
             (true, true) => json!("theirs"),
         };
-        // In a clash it is ours who may remove what theirs change.
+        // In a clash our side may remove what their side changes.
         let removes = edit.removes && !(clashes && theirs);
         let count = base.nodes();
         let value = &mut self.value;
@@ -274,7 +274,7 @@ impl Workflow {
         }
     }
 
-    /// The path at which an edit clashes; none where it cannot, or where both sides come to the same.
+    /// Returns the path at which an edit clashes; none if it cannot clash or both sides make the same edit.
     pub(crate) fn clash(&self, edit: &Edit) -> Option<String> {
         let level = if self.wrapped { "ir." } else { "" };
         let inside = match edit.unit {
@@ -330,7 +330,7 @@ fn is_edge(edge: &Value, from: usize, error: bool) -> bool {
     edge["from"] == node_id(from).as_str() && edge.get("action").is_some() == error
 }
 
-/// What a document says, whatever the order of nodes, edges and tags.
+/// Returns the document with nodes, edges and tags in a fixed order.
 pub(crate) fn said(document: &Document) -> Value {
     sorted(serde_json::from_slice(document.bytes()).unwrap())
 }
@@ -344,7 +344,7 @@ pub(crate) fn sorted(mut value: Value) -> Value {
     value
 }
 
-/// How often each of them is there.
+/// Returns how often each value occurs.
 pub(crate) fn counted<T: std::hash::Hash + Eq>(items: impl IntoIterator<Item = T>) -> HashMap<T, usize> {
     let mut counts = HashMap::new();
     for item in items {

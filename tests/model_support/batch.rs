@@ -17,7 +17,7 @@ impl Run {
             for change in stage {
                 let name = self.names[change.key];
                 if !self.names_by_content() {
-                    // Else nobody would know a version to name.
+                    // Without this read the handle would know no version that the condition could name.
                     self.get(handle, name).await;
                 }
                 let likely = self.model.likely(name);

@@ -5,13 +5,13 @@ use super::{
     world::{Body, Name, World, Write, positions},
 };
 
-/// What a handle may find of each key, several of one that lags.
+/// Returns what a handle may read of each key. A key whose copy lags has several entries.
 pub(super) fn visible(world: &World, handle: usize) -> Vec<(Name, Option<Body>)> {
     let seen = |key: Name| world.seen_by(handle, key).into_iter().map(move |(seen, _)| (key, seen));
     world.objects.keys().flat_map(|key| seen(key)).collect()
 }
 
-/// All or nothing, by what is there before.
+/// Returns the states after a batch of which all conditions are checked before anything is written.
 pub(super) fn judged_first(world: &World, stages: &[Vec<Write>], answer: &Answer) -> Vec<World> {
     let refusal = world.refusal(stages);
     let no_place = positions(stages).any(|(_, write)| world.has_no_place(write));
@@ -30,12 +30,13 @@ pub(super) fn judged_first(world: &World, stages: &[Vec<Write>], answer: &Answer
     }
 }
 
-/// Stage by stage, each operation by what is there when its turn comes.
+/// Returns the states after a batch that is written stage by stage, where each condition is checked when its
+/// operation is written.
 pub(super) fn judged_on_the_way(world: &World, stages: &[Vec<Write>], answer: &Answer) -> Vec<World> {
     let mut after = world.clone();
     for (number, stage) in stages.iter().enumerate() {
         let good = |world: &World, write: &Write| world.holds(write) && !world.has_no_place(write);
-        // Bytes that are there already may be one's own.
+        // A refused write of the same bytes may be the writer's own earlier attempt, so it counts as written.
         let same =
             |write: &Write| write.body.is_some() && world.objects.get(write.key).copied() == write.body;
         if stage.iter().all(|write| good(&after, write) || same(write)) && !stops_at(answer, number) {
@@ -55,7 +56,7 @@ pub(super) fn judged_on_the_way(world: &World, stages: &[Vec<Write>], answer: &A
                 *applied == number && stage.iter().any(|write| after.has_no_place(write))
             }
         };
-        // Of this stage anything that could happen may have happened.
+        // Any subset of the operations of this stage may have been written.
         let mut worlds = vec![after];
         for write in stage {
             for mut world in worlds.clone() {
@@ -74,7 +75,7 @@ fn stops_at(answer: &Answer, stage: usize) -> bool {
     matches!(answer, Answer::Refused { applied, .. } | Answer::NoPlace { applied } if *applied == stage)
 }
 
-/// Notes which copies others may not see yet: those behind which nothing but copies comes.
+/// Records the copies that other handles may not see yet: those after which the batch has only copies.
 pub(super) fn lag(before: &World, after: &mut World, handle: usize, stages: &[Vec<Write>]) {
     let is_copy = |write: &Write| write.kind == WriteKind::Copy && write.body.is_some();
     for (number, stage) in stages.iter().enumerate() {

@@ -12,18 +12,19 @@ pub(super) fn key(name: Name) -> Key {
     Key::parse(name).unwrap()
 }
 
-/// The body of these bytes, or their number where they are none.
+/// Returns the body with these bytes, or the number of bytes if it is no known body.
 fn body(is: impl Fn(&[u8]) -> bool, size: usize) -> Result<Option<Body>, usize> {
     BODIES.iter().position(|body| is(body)).map(|at| Some(at as Body)).ok_or(size)
 }
 
 impl Run {
-    /// Whether a version is what the bytes hash to.
+    /// Returns whether the storage derives versions from the bytes.
     pub(super) fn names_by_content(&self) -> bool {
         self.site.kind != Kind::Bucket
     }
 
-    /// A version differs where the bytes differ, and on a disk and in memory it is their hash.
+    /// Checks that different bytes have different versions, and that on a disk and in memory the version is
+    /// the hash of the bytes.
     pub(super) fn is_named(&mut self, version: &Version, body: Body) {
         if self.names_by_content() {
             assert_eq!(*version, VERSIONS[usize::from(body)]);
@@ -56,7 +57,7 @@ impl Run {
 
     pub(super) async fn list(&mut self, handle: usize, below: Option<&str>, after: Option<Name>) {
         let prefix = below.map_or_else(Prefix::root, |below| Prefix::parse(below).unwrap());
-        // More than there can be would be an end without an end.
+        // A listing with more entries than keys would never end.
         let listing = self.handles[handle].list(&prefix, after.map(key).as_ref()).take(100);
         let listed: Vec<_> = listing.try_collect().await.unwrap();
         let name = |key: &Key| *self.names.iter().find(|name| **name == key.as_str()).unwrap();

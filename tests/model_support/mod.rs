@@ -1,4 +1,4 @@
-//! What a storage may hold and answer, by a model that is too simple to be wrong.
+//! A simple model of what a storage may hold and reply.
 #![allow(
     dead_code,
     clippy::unwrap_used,
@@ -23,15 +23,15 @@ pub(crate) use run::Run;
 pub(crate) use steps::{Step, steps};
 use world::{Body, Name};
 
-/// Folders beside files of the same beginning, and names that would need each other to be folders.
+/// Names with common prefixes, and names that are below other names.
 const NESTED: [Name; 8] = ["a", "a/b", "a/b/c", "a/c", "a-b", "a0", "b/c", "b/c/d"];
-/// Where no name stands below another one.
+/// Names of which none is below another one.
 const FLAT: [Name; 8] = ["a/a", "a/b", "a/b-c", "a/c/d", "a-b", "a0", "b/c", "b/d/e"];
 
-/// The bytes of each body: none, few, and more than fit into one write of anything.
+/// The bytes of each body: none, a few, and more than fit into one write.
 static BODIES: LazyLock<[Bytes; 5]> =
     LazyLock::new(|| [0, 10, 20, 30, 300_000].map(|size| vec![b'0' + (size % 7) as u8; size].into()));
-/// What storages call them that name versions by content.
+/// The versions of the bodies on storages that derive versions from the content.
 static VERSIONS: LazyLock<[Version; 5]> =
     LazyLock::new(|| BODIES.each_ref().map(|body| Version::of_content(body)));
 

@@ -8,17 +8,17 @@ use super::{
     world::{Body, Name, Reached, World, Write, positions},
 };
 
-/// What the capabilities of a storage, and what it says of itself, promise.
+/// The promises of a storage, by its capabilities and its documentation.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rules {
     pub(crate) atomic_batch: bool,
-    /// All conditions are judged before anything happens; else each operation on its own, stage by stage.
+    /// All conditions are checked before anything is written; else each operation by itself, stage by stage.
     pub(crate) judged_first: bool,
-    /// Other handles may see old copies for a while.
+    /// Other handles may read old copies for some time.
     pub(crate) copies_follow: bool,
 }
 
-/// What was told of a commit.
+/// The reply to a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Answer {
     Committed,
@@ -27,19 +27,18 @@ pub(crate) enum Answer {
         current: Option<Body>,
         applied: usize,
     },
-    /// A name is an object and a folder at once.
+    /// A name would be an object and a folder at once.
     NoPlace {
         applied: usize,
     },
 }
 
-/// Every state that a storage may be in after what it has been asked and has answered.
+/// All states that a storage may be in, given the operations and the replies so far.
 #[derive(Debug)]
 pub(crate) struct Model {
     rules: Rules,
     worlds: BTreeSet<World>,
-    /// The commits whose futures were dropped, and through which handle, as long as that is there and not
-    /// closed.
+    /// The commits whose futures were dropped, each with its handle until that is closed or gone.
     flights: Vec<Flight>,
 }
 
@@ -50,25 +49,27 @@ struct Flight {
     over: bool,
 }
 
-const NOBODY: usize = usize::MAX;
+/// The owner of a copy whose handle is gone.
+const NO_HANDLE: usize = usize::MAX;
 
 impl Model {
     pub(crate) fn new(rules: Rules) -> Self {
         Self { rules, worlds: BTreeSet::from([World::default()]), flights: Vec::new() }
     }
 
-    /// What the key may be, for whoever wants to name it: as good a guess as any.
+    /// Returns a body that the key may have, as a guess for a condition.
     pub(crate) fn likely(&self, key: Name) -> Option<Body> {
         self.worlds.iter().next().and_then(|world| world.objects.get(key).copied())
     }
 
-    /// How many commits nobody knows the outcome of, and how many of them through no handle any more.
+    /// Counts the commits with an unknown outcome, and those of them whose handle is gone.
     pub(crate) fn open_flights(&self) -> (usize, usize) {
         let open = self.flights.iter().filter(|flight| !flight.over);
         (open.clone().count(), open.filter(|flight| flight.owner.is_none()).count())
     }
 
-    /// `handle` has read the key and found this, or bytes that are none of ours.
+    /// Records a read through `handle` that found this body, or bytes that are no known body. Returns whether
+    /// a state explains it.
     pub(crate) fn read(&mut self, handle: usize, key: Name, found: Result<Option<Body>, usize>) -> bool {
         self.drift();
         let Ok(found) = found else {
@@ -80,7 +81,8 @@ impl Model {
         })
     }
 
-    /// `handle` has listed what `asked` holds for: these keys and sizes.
+    /// Records a listing of the keys that `asked` accepts, with these results. Returns whether a state
+    /// explains it.
     pub(crate) fn listed(
         &mut self,
         handle: usize,
@@ -90,7 +92,7 @@ impl Model {
         self.drift();
         let seen: Vec<Vec<(Name, Option<Body>)>> =
             self.worlds.iter().map(|world| visible(world, handle)).collect();
-        // What is there in every state has been there all the time.
+        // A key that exists in every state existed during the whole listing.
         let there = |name: Name| {
             let absent = |it: &(Name, Option<Body>)| *it == (name, None);
             let in_all =
@@ -109,7 +111,7 @@ impl Model {
         in_order && complete && found.iter().all(|(key, size)| asked(key) && may_be(key, *size))
     }
 
-    /// A commit through `handle` was answered.
+    /// Records the reply to a commit through `handle`. Returns whether a state explains it.
     pub(crate) fn committed(&mut self, handle: usize, stages: &[Vec<Write>], answer: &Answer) -> bool {
         self.drift();
         let rules = self.rules;
@@ -127,7 +129,7 @@ impl Model {
         })
     }
 
-    /// A commit through `handle` was begun, and nobody waits for its answer.
+    /// Records a commit that was begun through `handle` and whose future was dropped.
     pub(crate) fn dropped(&mut self, handle: usize, stages: &[Vec<Write>]) {
         let number = self.flights.len();
         self.flights.push(Flight { stages: stages.to_vec(), owner: Some(handle), over: false });
@@ -138,7 +140,7 @@ impl Model {
         });
     }
 
-    /// `handle` is at rest: what it had under way happened by now, or never will.
+    /// Records that `handle` was closed: its dropped commits have been applied by now, or never will be.
     pub(crate) fn closed(&mut self, handle: usize) {
         self.drift();
         let mut over = BTreeSet::new();
@@ -156,7 +158,7 @@ impl Model {
         });
     }
 
-    /// `handle` is gone without that.
+    /// Records that `handle` is gone without having been closed.
     pub(crate) fn forgotten(&mut self, handle: usize) {
         for flight in self.flights.iter_mut().filter(|flight| flight.owner == Some(handle)) {
             flight.owner = None;
@@ -164,13 +166,13 @@ impl Model {
         self.replace(|world| {
             let mut world = world.clone();
             for (owner, _) in world.lagging.values_mut().filter(|(owner, _)| *owner == handle) {
-                *owner = NOBODY;
+                *owner = NO_HANDLE;
             }
             vec![world]
         });
     }
 
-    /// Adds every state into which what is under way may take the storage meanwhile.
+    /// Adds all states that the running commits may have led to meanwhile.
     fn drift(&mut self) {
         let mut new: Vec<World> = self.worlds.iter().cloned().collect();
         while let Some(world) = new.pop() {
@@ -184,7 +186,7 @@ impl Model {
         }
     }
 
-    /// What one more moment of a commit may do.
+    /// Returns the states after the next step of a running commit.
     fn progress(&self, world: &World, number: usize) -> Vec<World> {
         let (stages, reached) = (&self.flights[number].stages, world.flying[&number]);
         let begins = reached == Reached::default();
@@ -221,7 +223,7 @@ impl Model {
         worlds
     }
 
-    /// Whether readers may see a part of it, as they may of a fresh object as long as its batch is under way.
+    /// Returns whether readers may see a part of the object: it is fresh and its batch is running.
     fn is_fresh(&self, key: Name) -> bool {
         let fresh =
             |write: &Write| write.key == key && write.kind == WriteKind::Fresh && write.body.is_some();
@@ -229,7 +231,8 @@ impl Model {
         open.flat_map(|flight| positions(&flight.stages)).any(|(_, write)| fresh(write))
     }
 
-    /// Whether any state is left that explains it.
+    /// Replaces each state by those that `explain` returns. If that leaves none, keeps the old ones and
+    /// returns false.
     fn replace(&mut self, explain: impl Fn(&World) -> Vec<World>) -> bool {
         let worlds: BTreeSet<World> = self.worlds.iter().flat_map(explain).collect();
         let explained = !worlds.is_empty();
@@ -240,7 +243,7 @@ impl Model {
     }
 }
 
-/// For a failure: what was thought possible.
+/// For the message of a failed test: all states that were possible.
 impl std::fmt::Display for Model {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let states: BTreeMap<usize, &World> = self.worlds.iter().take(8).enumerate().collect();

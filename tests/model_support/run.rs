@@ -17,13 +17,13 @@ use crate::{
     support::{Kind, Site},
 };
 
-/// Both handles of a storage, and what it may be by all that was done and told.
+/// A storage with two handles, and the model of it.
 pub(crate) struct Run {
     pub(super) site: Site,
     pub(super) handles: [Arc<dyn StorageBackend>; 2],
     pub(super) names: [Name; 8],
     pub(super) model: Model,
-    /// What each version is that was ever told.
+    /// The body of each version that a reply named.
     pub(super) versions: BTreeMap<Version, Body>,
 }
 
@@ -37,7 +37,7 @@ impl Run {
             judged_first: capabilities.exact_conflicts,
             copies_follow: matches!(kind, Kind::Disk | Kind::Bucket),
         };
-        // A storage without folders takes a name beside names below it, and need not.
+        // A bucket may accept a name together with names below it, but need not, so it is not tested.
         let names = if kind == Kind::Bucket { FLAT } else { NESTED };
         Self { site, handles, names, model: Model::new(rules), versions: BTreeMap::new() }
     }
@@ -47,7 +47,7 @@ impl Run {
             Step::Commit(changes) => self.commit(handle, changes, false).await,
             Step::Drop(changes) => {
                 let (open, without_handle) = self.model.open_flights();
-                // A request of a server may come later than any close, and the model would never know.
+                // A request to a server may be applied even after a close, which the model does not cover.
                 let waits = self.site.kind == Kind::Bucket || open > 1 || without_handle > 0;
                 self.commit(handle, changes, !waits).await;
             }
@@ -79,7 +79,7 @@ impl Run {
 
     async fn commit(&mut self, handle: usize, changes: &[Vec<Change>], dropped: bool) {
         if self.site.kind == Kind::Bucket {
-            // A copy that is late there may come behind what another handle writes.
+            // A late copy of one handle could replace what the other handle writes.
             self.close(1 - handle).await;
         }
         let (stages, batch) = self.batch(handle, changes).await;
@@ -102,7 +102,7 @@ impl Run {
         assert!(explained, "{stages:#?} was answered by {answer:?}\n{}", self.model);
     }
 
-    /// The answer in the model's words, its versions checked.
+    /// Checks the versions of a reply and converts the reply for the model.
     async fn told(&mut self, handle: usize, stages: &[Vec<Write>], answer: &Result<Commit>) -> Answer {
         match answer {
             Ok(Commit::Committed(versions)) => {
@@ -138,7 +138,7 @@ impl Run {
         }
     }
 
-    /// At rest everything is there for whoever comes, and on a disk it is plain files.
+    /// Closes the handles and checks that a new handle reads everything, and that a disk holds plain files.
     pub(crate) async fn end(mut self) {
         for handle in [0, 1] {
             self.close(handle).await;
@@ -160,7 +160,8 @@ impl Run {
     }
 }
 
-/// The only failure that there is a reason for: a name that is an object and a folder at once.
+/// Returns how many stages were applied. Panics unless the error is the only one that may happen: a name
+/// would be an object and a folder at once.
 fn applied(error: &Error) -> usize {
     match (error.kind(), error.outcome()) {
         (ErrorKind::InvalidInput, Outcome::NotApplied { applied }) => applied,

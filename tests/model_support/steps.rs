@@ -3,24 +3,25 @@ use proptest::prelude::*;
 
 use super::world::Body;
 
-/// Something that is done through one of two handles.
+/// An operation through one of the two handles.
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
     Commit(Vec<Vec<Change>>),
-    /// Its future is dropped after one look at it.
+    /// A commit whose future is dropped after one poll.
     Drop(Vec<Vec<Change>>),
     Get(usize),
     Stat(usize),
-    /// Below the folders of this key, or all, behind that key, or from the first one.
+    /// A listing below the folder of the first key (or of everything) that starts after the second key (or at
+    /// the first one).
     List(Option<usize>, Option<usize>),
     Close,
-    /// Close, and open anew.
+    /// Close the handle and open a new one.
     Reopen,
-    /// Open anew without closing.
+    /// Open a new handle without closing the old one.
     Forget,
 }
 
-/// One write of a batch, before it is known what is there. Keys are numbers.
+/// One write of a batch, before the current state is known. Keys are numbers.
 #[derive(Debug, Clone)]
 pub(crate) struct Change {
     pub(crate) key: usize,
@@ -34,9 +35,9 @@ pub(crate) struct Change {
 pub(crate) enum Guess {
     Always,
     Absent,
-    /// What is there. If nothing is, that.
+    /// The current version, or absent if there is none.
     Present,
-    /// This, there or not.
+    /// The version of this body, whether it is the current one or not.
     This(Body),
 }
 
@@ -51,7 +52,7 @@ fn change() -> impl Strategy<Value = Change> {
     let kind =
         prop_oneof![4 => Just(WriteKind::Swap), 2 => Just(WriteKind::Copy), 1 => Just(WriteKind::Fresh)];
     (0..8_usize, body, kind, guess).prop_map(|(key, body, kind, guess)| {
-        // Nobody looks for what is fresh: it is not there.
+        // A fresh object has a name that was never used, so its condition is that the key is absent.
         let guess = if kind == WriteKind::Fresh && body.is_some() { Guess::Absent } else { guess };
         Change { key, body, kind, guess }
     })

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pflow_store::backend::{Position, WriteKind};
 
 pub(crate) type Name = &'static str;
-/// Which of a few bodies an object has: see [`super::bytes`].
+/// The number of a body: see [`super::bytes`].
 pub(crate) type Body = u8;
 
 /// One write of a batch.
@@ -21,7 +21,7 @@ pub(crate) enum When {
     Always,
     Absent,
     Is(Body),
-    /// A version that nothing has.
+    /// A version that no object has.
     Never,
 }
 
@@ -29,18 +29,18 @@ pub(crate) enum When {
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct World {
     pub(crate) objects: BTreeMap<Name, Body>,
-    /// Commits that nobody waits for any more, by their numbers, and how far they have come.
+    /// Commits whose futures were dropped, by their numbers, and how far they have come.
     pub(crate) flying: BTreeMap<usize, Reached>,
-    /// Copies that follow their answer: who put them, and what others may see still.
+    /// Copies that are written after the reply: the handle that put them, and what others may still read.
     pub(crate) lagging: BTreeMap<Name, (usize, BTreeSet<Option<Body>>)>,
 }
 
-/// How much of a batch is in place.
+/// How much of a batch is written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Reached {
     /// All stages before this one.
     pub(crate) stage: usize,
-    /// And these operations of it, by their bits.
+    /// These operations of this stage, as a bit set.
     pub(crate) operations: u8,
 }
 
@@ -55,7 +55,7 @@ impl World {
         }
     }
 
-    /// Whether another object is where this one needs a folder, or the other way round.
+    /// Returns whether another object has a name where this one needs a folder, or the other way round.
     pub(crate) fn has_no_place(&self, write: &Write) -> bool {
         let below = |this: &str, other: &str| this.strip_prefix(other).is_some_and(|it| it.starts_with('/'));
         write.body.is_some() && self.objects.keys().any(|it| below(it, write.key) || below(write.key, it))
@@ -66,16 +66,16 @@ impl World {
             Some(body) => self.objects.insert(write.key, body),
             None => self.objects.remove(write.key),
         };
-        // Whoever writes over a copy that lags waits for it.
+        // A write to a key waits for the copy that is still being written there.
         self.lagging.remove(write.key);
     }
 
-    /// The first operation whose condition does not hold.
+    /// Returns the first operation whose condition does not hold.
     pub(crate) fn refusal(&self, stages: &[Vec<Write>]) -> Option<Position> {
         positions(stages).find(|(_, write)| !self.holds(write)).map(|(at, _)| at)
     }
 
-    /// What a handle may see of a key, each with the world that it is in then.
+    /// Returns what a handle may read of a key, each with the state of the storage after the read.
     pub(crate) fn seen_by(&self, handle: usize, key: Name) -> Vec<(Option<Body>, Self)> {
         let now = self.objects.get(key).copied();
         let mut worlds = Vec::new();
@@ -83,7 +83,7 @@ impl World {
             && *owner != handle
         {
             worlds.extend(before.iter().map(|before| (*before, self.clone())));
-            // Once somebody has seen it, everybody does.
+            // After one handle has read the new copy, all handles do.
             let mut landed = self.clone();
             landed.lagging.remove(key);
             worlds.push((now, landed));

@@ -18,7 +18,7 @@ use pflow_store::{
 use super::support::{Staged, plan, save};
 use mortal::Mortal;
 
-/// What the storage below is like.
+/// The kind of the storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
     /// Batches are atomic, and people edit files.
@@ -37,9 +37,9 @@ pub(crate) enum Step {
     Merge,
     InterruptedPush,
     DeleteHead,
-    /// The head and its copy as they were one generation ago; a deleted head as it was last.
+    /// Restores the head and its copy as they were one generation ago, or a deleted head as it was last.
     PutHeadBack,
-    /// The same without the copy.
+    /// Restores the head as before, without the copy.
     PutHeadAloneBack,
     Fold,
     Reindex,
@@ -173,7 +173,8 @@ impl World {
         }
     }
 
-    /// That every acknowledged version is there, and only a workflow that was tampered with is refused.
+    /// Checks that every acknowledged version exists, and that only a workflow that was tampered with is
+    /// refused.
     pub(crate) async fn check_versions(&self, steps: &[Step]) {
         for (key, bytes) in &self.acknowledged {
             assert_eq!(self.get(key).await.as_ref(), Some(bytes), "{steps:?}: {key} is gone");
@@ -184,7 +185,7 @@ impl World {
         }
     }
 
-    /// What must hold after every step.
+    /// Checks what must hold after every step.
     pub(crate) async fn check(&mut self, steps: &[Step]) {
         self.check_versions(steps).await;
         let report = self.stores[(self.taken + 1) % 2].verify().await.unwrap();
@@ -261,7 +262,7 @@ impl World {
         }
     }
 
-    /// A writer that expects what is there, and another one that is faster.
+    /// A writer expects the current version, and another writer is faster.
     async fn lose_race(&mut self, store: &Store) {
         let generation = match self.get(HEAD).await.map(|head| raw::generation(&head)) {
             Some(generation) if generation > 0 => Expect::Generation(generation),
@@ -299,7 +300,8 @@ impl World {
         }
     }
 
-    /// As a pull will do it: a version of another branch arrives, then one of both is committed.
+    /// Does what a pull will do: a version of another branch arrives, and then a version with both as parents
+    /// is committed.
     async fn merge(&mut self) {
         let Some(head) = self.get(HEAD).await.filter(|head| raw::generation(head) > 0) else { return };
         if self.is_behind().await {

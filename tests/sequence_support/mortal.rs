@@ -7,7 +7,7 @@ use pflow_store::backend::{
     async_trait,
 };
 
-/// A storage whose next put of a key is never answered, or comes after something else.
+/// A storage whose next put of a key gets no reply, or runs after another action.
 #[derive(Clone)]
 pub(crate) struct Mortal {
     inner: Arc<dyn StorageBackend>,
@@ -36,7 +36,7 @@ impl Mortal {
         *self.at.lock().unwrap() = Some((key, Event::Runs(what.boxed())));
     }
 
-    /// Nothing more happens.
+    /// Cancels the event that was planned.
     pub(crate) fn lives(&self) {
         *self.at.lock().unwrap() = None;
     }

@@ -1,4 +1,4 @@
-//! Heads and versions as bytes, for what no method of the store does yet.
+//! Heads and versions as bytes, for states that no method of the store can create yet.
 
 use bytes::Bytes;
 use pflow_store::document::ContentHash;

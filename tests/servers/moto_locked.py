@@ -1,7 +1,7 @@
 """moto's S3 server with one request at a time.
 
 The stock server checks If-Match and stores in two steps, and its threads run between them, so that two swaps of one version can both win.
-Whoever takes the lock here has the whole request for itself.
+The request that holds this lock is handled alone.
 """
 
 import sys

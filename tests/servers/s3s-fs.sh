@@ -3,7 +3,7 @@
 source "$(dirname "$0")/common.sh"
 port="${PFLOW_S3S_FS_PORT:-9002}"
 program="$tools/s3s-fs/bin/s3s-fs"
-# Without the flags of whoever calls: its code is not ours to judge.
+# Without the caller's RUSTFLAGS: warnings in its code are no concern of this project.
 [ -x "$program" ] || env -u RUSTFLAGS cargo install s3s-fs --version 0.14.1 --features binary --locked --quiet \
     --root "$tools/s3s-fs" >> "$log" 2>&1 || give_up "it cannot be installed"
 installed

@@ -1,4 +1,4 @@
-//! Memory keeps the contract.
+//! The memory backend passes the conformance suite.
 
 use std::{
     pin::pin,

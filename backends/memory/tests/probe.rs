@@ -1,8 +1,7 @@
-//! The probe finds the faults that would lose data, says which promise they break, and finds nothing where
-//! there is none.
+//! The probe finds the faults that would lose data and names the broken promise. It finds nothing in a
+//! storage without faults.
 //!
-//! On one thread the turns of those who race are the same in every run, so that a fault is found always or
-//! never.
+//! On one thread racing tasks take turns in the same order in every run, so a fault is found always or never.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -24,7 +23,7 @@ use pflow_backend::{
 };
 use pflow_backend_memory::MemoryBackend;
 
-/// Each fault, and what the check that finds it says.
+/// Each fault, and the message of the check that finds it.
 const FOUND: &[(Fault, &str)] = &[
     (Fault::DropsTheLastByte, "It gave back bytes that were never written (read-after-write)"),
     (Fault::VersionIsConstant, "It gave the same version to different bytes (versions)"),
@@ -44,7 +43,7 @@ const FOUND: &[(Fault, &str)] = &[
     (Fault::ListsNoSizes, "It listed objects without their size (list-after-write)"),
 ];
 
-/// What stands at the end, where nothing else was put.
+/// Returns the objects that are left. The tests put no other objects.
 async fn left(backend: &dyn StorageBackend) -> Vec<Listed> {
     backend.list(&Prefix::root(), None).try_collect().await.unwrap()
 }
@@ -58,11 +57,11 @@ async fn probed(backend: &dyn StorageBackend) -> Result<Report> {
     probe::run(backend, &ManualEnvironment::new(3), &ground, &Depth::default()).await
 }
 
-/// Memory that answers as a server across a network may.
+/// A storage in memory that replies like a server across a network.
 #[derive(Debug)]
 struct Remote {
     objects: MemoryBackend,
-    /// Every refusal may be one of the own write.
+    /// Every refusal may be a conflict with the writer's own earlier attempt.
     is_vague: bool,
     fails_once: AtomicBool,
     is_denied: bool,

@@ -1,5 +1,5 @@
-//! The suite finds what is broken: memory with one fault at a time fails the cases whose promise the fault
-//! breaks, with a sentence that names it, and there is no case that no fault can fail.
+//! The conformance suite finds faults: a storage in memory with one fault fails the cases whose promise the
+//! fault breaks, with a message that names the promise. Each case fails for at least one fault.
 #![allow(clippy::unwrap_used, reason = "this is how a test fails")]
 
 mod broken;
@@ -398,14 +398,14 @@ const FAULTS: &[(Fault, &[&str], &str)] = &[
     ),
 ];
 
-/// The turns of racing tasks are the same in every run on one thread, so that a fault is found always or
-/// never.
+/// Runs the suite for one fault. On one thread racing tasks take turns in the same order in every run, so a
+/// fault is found always or never.
 fn report(fault: Fault) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(conformance::run(&Broken(fault)))
 }
 
-/// The reports of all faults, which the processors share.
+/// Runs the suite for all faults on all processors and returns the reports.
 fn reports() -> Vec<Report> {
     let next = AtomicUsize::new(0);
     let work = || {

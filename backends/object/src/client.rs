@@ -26,7 +26,7 @@ use crate::{
     version::{Form, Tokens},
 };
 
-/// Single requests and retried reads of one place. It knows nothing of batches.
+/// Sends single requests, and reads with retries, to one place. Batches are handled elsewhere.
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) service: Arc<dyn Service>,

@@ -1,4 +1,4 @@
-//! Credentials and settings from AWS's files, as `aws configure` leaves them.
+//! Credentials and settings from the files of AWS, as `aws configure` writes them.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "this is how a test fails")]
 
 mod common;
@@ -44,7 +44,7 @@ async fn a_profile_gives_keys_region_and_endpoint() {
     }
 }
 
-/// Variables before the profile, the credentials file before the config file.
+/// Variables take precedence over the profile, and the credentials file over the config file.
 #[tokio::test]
 async fn what_goes_first_is_what_goes_first_for_aws() {
     let server = Answering::start(|_| (200, "x".to_owned())).await;
@@ -119,7 +119,7 @@ async fn what_is_wrong_with_the_files_is_said_with_their_paths() {
     assert_says(&refused(&home("", ""), &[]), ErrorKind::Denied, &["no AWS credentials", "aws configure"]);
 }
 
-/// As a service has it that runs with the home of another user.
+/// A service may run with the home of another user.
 #[tokio::test]
 async fn files_that_cannot_be_read_are_passed_over_where_none_is_needed() {
     let keys = [("AWS_ACCESS_KEY_ID", "A"), ("AWS_SECRET_ACCESS_KEY", "s")];
@@ -190,7 +190,7 @@ async fn a_refusal_says_which_file_the_keys_come_from() {
     }
 }
 
-/// As tools do that write short-lived keys into the file.
+/// Some tools write short-lived keys into the file.
 #[tokio::test]
 async fn keys_that_another_program_replaces_are_found() {
     let accepted = Arc::new(Mutex::new("OLD"));

@@ -1,4 +1,4 @@
-//! Credentials that programs print: a `credential_process`, and `aws` for what only it does.
+//! Credentials that programs print: a `credential_process`, and `aws` for the kinds that only it supports.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "this is how a test fails")]
 #![cfg(unix)]
 
@@ -18,14 +18,14 @@ fn key() -> Key {
     Key::parse("a").unwrap()
 }
 
-/// A program of this text in the folder.
+/// Writes a program with this text into the folder.
 fn program(folder: &Path, name: &str, text: &str) {
     let path = folder.join(name);
     std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// What prints credentials with this key, good until this time.
+/// Returns a command that prints credentials with this key, valid until this time.
 fn printing(id: &str, until: &str) -> String {
     let expires = if until.is_empty() { String::new() } else { format!(r#","Expiration":"{until}""#) };
     format!(
@@ -33,7 +33,7 @@ fn printing(id: &str, until: &str) -> String {
     )
 }
 
-/// How often a program ran that writes a line into this file each time.
+/// Returns how often a program ran that appends a line to this file each time.
 fn runs(file: &Path) -> usize {
     std::fs::read_to_string(file).unwrap_or_default().lines().count()
 }
@@ -60,7 +60,8 @@ async fn a_credential_process_is_run_once_and_again_before_its_credentials_expir
         assert_eq!(signed().await, one);
     }
     assert_eq!(std::fs::read_to_string(&log).unwrap(), "run --for me\n");
-    // Renewing fails while they hold: they are used, and the program is not run at every request.
+    // The renewal fails while the credentials are valid: they are used, and the program does not run at every
+    // request.
     program(tool, "my tool", &counting("exit 3"));
     environment.advance(Duration::from_secs(3_400));
     for _ in 0..3 {
@@ -70,7 +71,7 @@ async fn a_credential_process_is_run_once_and_again_before_its_credentials_expir
     environment.advance(Duration::from_secs(30));
     assert_eq!(signed().await, one);
     assert_eq!(runs(&log), 3);
-    // They are over.
+    // The credentials have expired.
     environment.advance(Duration::from_secs(170));
     let error = backend.get(&key()).await.unwrap_err();
     assert_says(
@@ -119,7 +120,7 @@ async fn a_program_that_gives_no_credentials_is_named_without_what_it_says() {
     }
 }
 
-/// Profiles of SSO, of roles and of signing in by a browser are the program `aws`'s to do.
+/// Profiles with SSO, roles or a sign-in by browser are resolved by the program `aws`.
 #[tokio::test]
 async fn what_only_aws_does_is_asked_of_aws() {
     let server = Answering::start(|_| (200, "x".to_owned())).await;
@@ -181,7 +182,7 @@ async fn what_only_aws_does_is_asked_of_aws() {
     assert_eq!(asked, "configure export-credentials --profile role --format process\n");
 }
 
-/// The real one, where it is installed.
+/// The real program `aws`, if it is installed.
 #[tokio::test]
 async fn the_real_aws_exports_credentials() {
     let found =
@@ -198,7 +199,7 @@ async fn the_real_aws_exports_credentials() {
          [sso-session corp]\nsso_start_url = https://127.0.0.1:1/start\nsso_region = us-east-1\nsso_registration_scopes = sso:account:access\n",
         "[base]\naws_access_key_id = A\naws_secret_access_key = s\n",
     );
-    // No server for roles is here: the program fails, and that it does is said.
+    // There is no server for roles, so the program fails. The error says so.
     for (profile, words) in [("sso", "aws sso login --profile sso"), ("role", "export-credentials")] {
         let others = [
             ("AWS_PROFILE", profile),

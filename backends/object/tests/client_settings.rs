@@ -1,4 +1,4 @@
-//! Every setting of the HTTP client is honoured or refused; none is lost without a word.
+//! Every setting of the HTTP client is applied or refused. None is ignored silently.
 #![cfg(all(feature = "s3", feature = "gcs"))]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "this is how a test fails")]
 
@@ -21,7 +21,7 @@ fn open_with(endpoint: &str, settings: &[(&str, &str)]) -> Result<ObjectBackend,
     open("s3://plans/p", impatient(variables))
 }
 
-/// The heads of the requests of a write, which a server takes and calls done.
+/// Returns the heads of the requests of a write, to a server that accepts all of them.
 async fn heads(at: &str, settings: &[(&str, &str)], heard: &Mutex<Vec<String>>) -> String {
     let backend = open_with(at, settings).unwrap();
     let put = Operation::put(Key::parse("a").unwrap(), "x");
@@ -30,7 +30,7 @@ async fn heads(at: &str, settings: &[(&str, &str)], heard: &Mutex<Vec<String>>) 
     std::mem::take(&mut *heard.lock().unwrap()).concat().to_ascii_lowercase()
 }
 
-/// A server that takes every write, and what it heard.
+/// A server that accepts every write, and the requests that it received.
 async fn server() -> (RawServer, Arc<Mutex<Vec<String>>>) {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let ears = heard.clone();
@@ -62,7 +62,7 @@ fn a_value_that_does_not_fit_is_refused() {
         (ClientConfigKey::Timeout, "3s"),
         (ClientConfigKey::UserAgent, "two\nlines"),
     ];
-    // These take every value; whether they are heard is tested below.
+    // These settings accept every value. Whether they are applied is tested below.
     let any = [
         ClientConfigKey::DefaultContentType,
         ClientConfigKey::ProxyCaCertificate,

@@ -1,4 +1,4 @@
-//! Copies that follow the answer.
+//! Copies that are written after the reply.
 #![cfg(feature = "s3")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
@@ -9,7 +9,7 @@ use pflow_backend_object::{ObjectBackend, ObjectOptions};
 use pflow_test_endpoints::{S3Endpoint, Shaping};
 use tokio::runtime::Builder;
 
-/// Whoever answers first and writes later may be ended in between. Nobody waits for it then.
+/// A copy is written after its reply. If the runtime ends in between, no caller waits for the copy.
 #[test]
 fn a_copy_whose_runtime_ended_is_reported_and_not_waited_for() {
     let server = S3Endpoint::start(["probe"]);

@@ -32,7 +32,7 @@ fn document(id: &str, until: &str) -> String {
     format!(r#"{{"AccessKeyId":"{id}","SecretAccessKey":"s","Token":"T{id}","Expiration":"{until}"}}"#)
 }
 
-/// A container's service, whose answer a test changes.
+/// The credential service of a container, whose reply a test changes.
 #[tokio::test]
 async fn credentials_of_a_container_are_renewed_and_used_while_the_service_fails() {
     let objects = Answering::start(|_| (200, "x".to_owned())).await;
@@ -180,7 +180,7 @@ async fn credentials_that_the_server_refuses_are_replaced_though_the_clock_says_
         let accepted = accepted.clone();
         move |head| match signed_with(head).0 == *accepted.lock().unwrap() {
             true => (200, "x".to_owned()),
-            // To a HEAD S3 has no word.
+            // S3 answers a HEAD without a body, so the error has no code.
             false if head.starts_with("HEAD") => (400, String::new()),
             false => (403, "<Error><Code>InvalidAccessKeyId</Code></Error>".to_owned()),
         }

@@ -1,5 +1,4 @@
-//! What is wrong with the bucket, the keys, the region or the endpoint is said in one sentence, without a
-//! secret.
+//! Errors about the bucket, the keys, the region or the endpoint are one sentence without a secret.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "this is how a test fails")]
 
 mod common;
@@ -23,7 +22,7 @@ fn key() -> Key {
     Key::parse("a/b").unwrap()
 }
 
-/// What each kind of operation says.
+/// Returns the error of each kind of operation.
 async fn refusals(backend: &ObjectBackend) -> Vec<Error> {
     let create = Batch::new().stage([Operation::put(key(), "x").absent()]);
     let delete = Batch::new().stage([Operation::delete(key())]);
@@ -59,7 +58,7 @@ async fn a_bucket_that_is_not_there_is_named() {
 async fn wrong_credentials_are_denied() {
     let endpoint = S3Endpoint::start(["plans"]);
     let good = endpoint.variables("plans");
-    for (name, value) in [("AWS_SECRET_ACCESS_KEY", SECRET), ("AWS_ACCESS_KEY_ID", "nobody")] {
+    for (name, value) in [("AWS_SECRET_ACCESS_KEY", SECRET), ("AWS_ACCESS_KEY_ID", "wrong")] {
         let backend = open("s3://plans/p", impatient(with(&good, name, value))).unwrap();
         for error in refusals(&backend).await {
             assert_sentence(&error, ErrorKind::Denied, &["s3://plans/p", &endpoint.url()]);
@@ -69,8 +68,8 @@ async fn wrong_credentials_are_denied() {
     }
 }
 
-/// A port that refuses for as long as the socket is held: it is bound, so that nobody else gets it, and does
-/// not listen.
+/// Returns a socket and the URL of its port, which refuses connections while the socket is held: it is bound,
+/// so no other process gets the port, and it does not listen.
 fn refusing() -> (tokio::net::TcpSocket, String) {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -81,13 +80,13 @@ fn refusing() -> (tokio::net::TcpSocket, String) {
 #[tokio::test]
 async fn a_refused_port_is_said_to_be_unreachable() {
     let endpoint = S3Endpoint::start(["plans"]);
-    let (_held, nobody) = refusing();
-    let variables = with(&endpoint.variables("plans"), "AWS_ENDPOINT_URL", &nobody);
+    let (_held, refused) = refusing();
+    let variables = with(&endpoint.variables("plans"), "AWS_ENDPOINT_URL", &refused);
     let options = ObjectOptions::new().variables(variables);
-    // That the pauses keep to the limit is tested with a clock of its own.
+    // Another test checks with its own clock that the pauses keep to the limit.
     let backend = open("s3://plans", options).unwrap();
     let error = backend.commit(Batch::new().stage([Operation::put(key(), "x").absent()])).await.unwrap_err();
-    assert_sentence(&error, ErrorKind::Unavailable, &[&nobody, "cannot be reached"]);
+    assert_sentence(&error, ErrorKind::Unavailable, &[&refused, "cannot be reached"]);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What becomes of conflicts: by a rule that was given, or by whoever sits at the terminal.
+//! Resolves conflicts by the policy that was given, or by a question at the terminal.
 
 mod options;
 mod patient;

@@ -20,7 +20,7 @@ use crate::{
     time::Timeout,
 };
 
-/// So many changes are listed in a failure.
+/// How many changes a failure lists.
 const SHOWN: usize = 10;
 
 /// Options of every command that changes a workflow.
@@ -30,39 +30,39 @@ pub(crate) struct OnConflict {
     #[arg(long, value_name = "POLICY", env = "PFLOW_ON_CONFLICT", hide_env_values = true)]
     on_conflict: Option<Choice>,
 
-    /// How long to wait for somebody else's lock; 0s unless set, 30s with `wait`
+    /// How long to wait for the lock of another holder; 0s unless set, 30s with `wait`
     #[arg(long, value_name = "DURATION", env = "PFLOW_LOCK_TIMEOUT", hide_env_values = true)]
     lock_timeout: Option<Timeout>,
 }
 
-/// Who decides.
+/// How a conflict is resolved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Choice {
-    /// Whoever sits at the terminal, and nobody where there is none.
+    /// A question at the terminal. Without a terminal the change fails.
     Ask,
     Rule(Policy),
 }
 
-/// What decides about the conflicts of one command.
+/// The resolver for the conflicts of one command, and its limit for waits.
 #[derive(Debug, Clone)]
 pub(crate) struct Decider {
     pub(crate) resolver: Arc<dyn ConflictResolver>,
     pub(crate) lock_timeout: Option<Duration>,
-    /// Nobody decided, because nobody was there to be asked.
+    /// The choice was to ask, but the program cannot ask a question (`Output::can_ask`).
     is_alone: bool,
 }
 
 impl OnConflict {
-    /// The flag, else its variable, else the setting of the store, else a question where somebody can answer
-    /// it.
+    /// Takes the policy of the flag, else of its variable, else of the setting of the store. Without any of
+    /// them it asks, if there is a terminal.
     ///
     /// # Errors
-    /// The store has a setting that is none.
+    /// The store has a setting that is not a policy or not a duration.
     pub(crate) fn decider(&self, session: &Session<'_>, store: &Store) -> Result<Decider> {
         self.decide(session, store, session.output.can_ask())
     }
 
-    /// The same for a batch, in which nobody is asked about one of many.
+    /// The same for a batch, which never asks.
     pub(crate) fn decider_of_many(&self, session: &Session<'_>, store: &Store) -> Result<Decider> {
         self.decide(session, store, false)
     }
@@ -92,8 +92,9 @@ impl OnConflict {
 }
 
 impl Decider {
-    /// What a change came to. A conflict says what others have changed; where nobody could be asked it names
-    /// the flag that would have answered, if one would: no policy brings back a lost lease.
+    /// Turns the result of a change into that of the command. A conflict lists what other writers have
+    /// changed. If the program could not ask, the hint names the flag that would have resolved the conflict,
+    /// if there is one: no policy brings back a lost lease.
     pub(crate) async fn judge(
         &self,
         store: &Store,
@@ -106,7 +107,7 @@ impl Decider {
         };
         let (changes, untold) = match store.what_changed(&conflict).await {
             Ok(changes) => (changes.unwrap_or_default(), None),
-            // The conflict is the answer all the same.
+            // The conflict is reported anyway.
             Err(error) => (Vec::new(), Some(with_causes(&error))),
         };
         let is_decidable = !matches!(conflict.cause(), Conflict::LeaseLost { .. } | Conflict::Busy { .. });

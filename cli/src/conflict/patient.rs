@@ -17,12 +17,13 @@ use crate::{
     output::Output,
 };
 
-/// Waits for locks as long as it may, and leaves everything else to somebody else. It says for whom it waits,
-/// once, after some silence.
+/// Waits for locks until the limit, and passes every other conflict to the next resolver. If the wait lasts
+/// longer than [`SILENCE`], it prints once which holder it waits for.
 #[derive(Debug)]
 pub(super) struct Patient {
+    /// The next resolver.
     then: Arc<dyn ConflictResolver>,
-    /// How long, where the request does not say.
+    /// The limit of the wait, unless the request has its own.
     usual: Duration,
     output: Output,
     told: AtomicBool,
@@ -65,7 +66,7 @@ mod tests {
 
     use super::*;
 
-    /// Gives up, and remembers how long was waited before.
+    /// Cancels, and records how long the change had waited.
     #[derive(Debug, Default)]
     struct Last(Mutex<Vec<Duration>>);
 

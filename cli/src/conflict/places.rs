@@ -1,6 +1,6 @@
 use pflow_store::{Conflict, conflict::Obstacle, merge::Overlap};
 
-/// The places that both sides changed, if that is why it failed.
+/// Returns the places that both sides changed, if a merge failed because of them.
 pub(crate) fn overlaps(conflict: &Conflict) -> &[Overlap] {
     match conflict.obstacle() {
         Some(Obstacle::Overlaps(overlaps)) => overlaps,
@@ -8,7 +8,7 @@ pub(crate) fn overlaps(conflict: &Conflict) -> &[Overlap] {
     }
 }
 
-/// A line each, the first `most` of them.
+/// Returns one line for each of the first `most` places, and one that counts the others.
 pub(super) fn lines(places: &[impl ToString], most: usize) -> Vec<String> {
     let mut lines: Vec<String> = places.iter().take(most).map(ToString::to_string).collect();
     if let Some(more) = places.len().checked_sub(most).filter(|more| *more > 0) {

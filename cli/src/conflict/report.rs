@@ -1,10 +1,10 @@
-//! What was in the way of a change, and how it was resolved, in words.
+//! Describes how the conflict of a change was resolved.
 
 use pflow_store::{Saved, conflict::How};
 
 use crate::{leases::who, output::Output};
 
-/// `, merged with what was there`, or nothing.
+/// Returns how the conflict was resolved, as a clause after the result, or an empty string.
 pub(crate) fn describe_outcome(saved: &Saved) -> String {
     match saved.resolved.as_ref().and_then(|resolved| resolved.how.as_ref()) {
         Some(How::Ours) => ", on top of what was there".to_owned(),
@@ -16,7 +16,7 @@ pub(crate) fn describe_outcome(saved: &Saved) -> String {
     }
 }
 
-/// What the person must be told now, because nothing shows it later.
+/// Reports the lease that was taken away and the edit that was kept: no later command mentions them.
 pub(crate) fn tell(output: &Output, saved: &Saved) {
     let Some(resolved) = &saved.resolved else { return };
     if let Some(lease) = &resolved.broken {
@@ -25,6 +25,6 @@ pub(crate) fn tell(output: &Output, saved: &Saved) {
         output.warn(&format!("{}: {lost} is lost, and its holder cannot save any more", saved.id));
     }
     if let Some(generation) = resolved.kept_edit {
-        output.note(&format!("{}: what stood in workflow.json is kept as generation {generation}", saved.id));
+        output.note(&format!("{}: the edit in workflow.json is kept as generation {generation}", saved.id));
     }
 }

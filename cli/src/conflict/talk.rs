@@ -7,16 +7,16 @@ use pflow_store::backend::async_trait;
 
 use crate::{output::Output, signals::Signals};
 
-/// A conversation with a person, so that a test can hold one.
+/// A dialog with a person. It is a trait so that tests can answer.
 #[async_trait]
 pub(super) trait Talk: Debug + Send + Sync {
-    /// A line, or several.
+    /// Prints one or more lines.
     fn say(&self, text: &str);
 
-    /// A word that stands out, where that is welcome.
+    /// Returns the word in bold, if the terminal has styles.
     fn strong(&self, word: &str) -> String;
 
-    /// Asks and waits for a line, without its end; none if there will be no more.
+    /// Asks and returns the line of the answer without its end, or `None` at the end of the input.
     async fn ask(&self, question: &str) -> io::Result<Option<String>>;
 }
 
@@ -43,8 +43,8 @@ impl Talk for Stderr {
         self.output.strong(word)
     }
 
-    /// Ends the line of the question where no answer comes. Dropping the future leaves the read to itself, on
-    /// a thread that nobody waits for: a read of a terminal cannot be ended.
+    /// Ends the line of the question if there is no answer. A read of a terminal cannot be cancelled: if the
+    /// future is dropped, the read goes on in a thread that is not joined.
     async fn ask(&self, question: &str) -> io::Result<Option<String>> {
         let _asking = self.signals.asking();
         self.output.ask(question);
@@ -56,7 +56,7 @@ impl Talk for Stderr {
         let unanswered = EndOfLine(&self.output);
         let answer = reading.await.unwrap_or_else(|broken| Err(io::Error::other(broken)));
         if matches!(answer, Ok(Some(_))) {
-            // The person has ended it.
+            // The person ended the line with the answer.
             std::mem::forget(unanswered);
         }
         answer

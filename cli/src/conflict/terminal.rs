@@ -15,19 +15,19 @@ use crate::{
     time::{human, moment},
 };
 
-/// So many lines of a difference are shown.
+/// How many lines of a difference are shown.
 const SHOWN: usize = 40;
 
-/// Asks whoever sits at the terminal.
+/// Asks at the terminal.
 ///
-/// The end of the input is like [`Resolution::Cancel`]; Ctrl-C ends the question, as it ends everything that
-/// only waits.
+/// The end of the input is like [`Resolution::Cancel`]. Ctrl-C ends the question, because nothing is being
+/// written.
 #[derive(Debug)]
 pub(super) struct Terminal<T> {
     talk: T,
 }
 
-/// One thing that can be chosen.
+/// One of the answers that are offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Choice {
     Merge,
@@ -42,7 +42,7 @@ enum Choice {
 }
 
 impl Choice {
-    /// How the question spells it, with its letter in brackets.
+    /// Returns the text in the question, with the letter of the choice in brackets.
     fn label(self) -> &'static str {
         match self {
             Self::Merge => "[m]erge",
@@ -57,12 +57,13 @@ impl Choice {
         }
     }
 
-    /// Its words without brackets.
+    /// Returns the label without brackets.
     fn words(self) -> String {
         self.label().replace(['[', ']'], "")
     }
 
-    /// Whether this is what was answered: its letter, its words, or the word that the letter stands in.
+    /// Returns whether the answer means this choice: it may be the letter, the label without brackets, or the
+    /// word of the label that has the letter.
     fn is_meant_by(self, answer: &str) -> bool {
         let words = self.words();
         let word = self.label().split(' ').find(|word| word.contains('[')).unwrap_or_default();
@@ -70,7 +71,7 @@ impl Choice {
         [letter, words.as_str(), word.replace(['[', ']'], "").as_str()].contains(&answer)
     }
 
-    /// What it does to this case.
+    /// Describes what this choice would do.
     fn effect(self, case: &Case) -> String {
         let edited = matches!(case.conflict(), Conflict::ModifiedOutside { .. });
         let ours = match case.kind() {
@@ -79,7 +80,7 @@ impl Choice {
             _ => "save yours on top",
         };
         match self {
-            Self::Merge => "save what both sides come to; asks again if they overlap".to_owned(),
+            Self::Merge => "save the changes of both sides; asks again if they overlap".to_owned(),
             Self::Ours if edited => format!("keep the edit as a version, then {ours}"),
             Self::Ours => format!("{ours}; theirs stays in the history"),
             Self::Theirs if edited => "drop yours; the edit becomes the next version".to_owned(),
@@ -93,7 +94,7 @@ impl Choice {
         }
     }
 
-    /// What can be chosen, the safest first.
+    /// Returns the choices that are offered, the safest first.
     fn of(case: &Case) -> Vec<Self> {
         let saves = case.kind() == ChangeKind::Save;
         let mut choices = match case.conflict() {
@@ -104,7 +105,7 @@ impl Choice {
             _ => vec![Self::Ours, Self::Theirs],
         };
         if case.obstacle().is_some() {
-            // It would come to the same again.
+            // A merge failed before and would fail again.
             choices.retain(|choice| *choice != Self::Merge);
         }
         if matches!(case.obstacle(), Some(Obstacle::UnusableEdit { .. })) {
@@ -165,7 +166,7 @@ impl<T: Talk> Terminal<T> {
         }
     }
 
-    /// What is wrong, and what stood in the way of the answer before.
+    /// Prints the conflict, or why the previous answer could not be carried out.
     fn introduce(&self, case: &Case) {
         match case.obstacle() {
             None => {
@@ -247,7 +248,7 @@ impl<T: Talk> ConflictResolver for Terminal<T> {
     }
 }
 
-/// How long the choice to wait waits.
+/// Returns the limit for the choice to wait.
 fn patience(case: &Case) -> Duration {
     case.lock_timeout().filter(|limit| !limit.is_zero()).unwrap_or(Policy::Wait.lock_timeout())
 }

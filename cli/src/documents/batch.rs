@@ -26,7 +26,7 @@ pub(crate) struct Counts {
     pub(crate) failed: usize,
 }
 
-/// Something that is no regular file.
+/// A path that is not a regular file and was skipped.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Skipped {
@@ -34,7 +34,7 @@ pub(crate) struct Skipped {
     pub(crate) reason: String,
 }
 
-/// What came of one file.
+/// The result for one file.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged)]
@@ -56,7 +56,7 @@ pub(crate) struct SavedFile<'a> {
 pub(crate) struct RefusedFile<'a> {
     file: String,
     error: Problem<'a>,
-    /// An id that resembles the name, which is none.
+    /// A valid id similar to the name of the file, which is not a valid id.
     #[serde(skip_serializing_if = "Option::is_none")]
     offered_id: Option<&'a str>,
 }

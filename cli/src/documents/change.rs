@@ -6,7 +6,7 @@ use pflow_store::{
 };
 use serde::Serialize;
 
-/// What a change of a workflow came to: of `save`, `edit`, `delete` and `undelete`.
+/// The result of a change of a workflow: of `save`, `edit`, `delete` and `undelete`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Change<'a> {
@@ -22,14 +22,14 @@ pub(crate) struct Change<'a> {
     lease: Option<Held<'a>>,
 }
 
-/// How a conflict was resolved. Absent where there was none.
+/// How a conflict was resolved. Absent if there was no conflict.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Resolution<'a> {
-    /// `ours`, `theirs`, `merged`, `kept_both`, `overridden`, or `waited` where a lock ended by itself.
+    /// `ours`, `theirs`, `merged`, `kept_both`, `overridden`, or `waited` if the lock ended by itself.
     resolved: &'static str,
     waited_ms: u64,
-    /// The workflow that was kept as it is.
+    /// The workflow that was not changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     instead_of: Option<&'a str>,
     /// The lease that was taken away.

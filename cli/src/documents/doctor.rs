@@ -9,7 +9,7 @@ use serde::Serialize;
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Diagnosis<'a> {
     location: &'a str,
-    /// The server and the place in it, where there is a server.
+    /// The server and the place in it. Null if there is no server.
     place: Option<&'a str>,
     /// Null if there is no store yet.
     store_id: Option<&'a str>,

@@ -19,12 +19,12 @@ pub(crate) struct Event<'a, T> {
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Problem<'a> {
-    /// The kind, a stable word in snake case.
+    /// The kind, a word in snake case that never changes.
     code: &'static str,
     exit_code: u8,
     /// What failed and why.
     message: &'a str,
-    /// What helps.
+    /// What the caller can do.
     hint: Option<&'a str>,
     /// All defects of a document, or all places of a conflict.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -40,7 +40,7 @@ pub(crate) struct Places {
     /// What both sides of a merge changed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     overlaps: Vec<Overlap>,
-    /// What others changed since the version that the caller built on.
+    /// What other writers changed since the version that the caller built on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     changes: Vec<ChangedPlace>,
 }
@@ -92,7 +92,7 @@ pub(crate) struct LogFields<'a> {
     pub(crate) fields: BTreeMap<&'a str, &'a str>,
 }
 
-/// Who holds the lock that is waited for.
+/// The holder of the lock that the program waits for.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct AwaitedLock<'a> {

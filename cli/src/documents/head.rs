@@ -2,7 +2,7 @@ use chrono::{DateTime, Utc};
 use pflow_store::format::{Ancestor, Current, Given, Head, Lease, VersionRecord, VersionRef};
 use serde::Serialize;
 
-/// Everything about a workflow but its content: of `show`.
+/// A workflow without its content, as `show` prints it.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Shown<'a> {

@@ -40,7 +40,7 @@ struct Listed<'a> {
     deleted: bool,
 }
 
-/// A workflow that is there and cannot be read.
+/// A workflow that exists and cannot be read.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Unread<'a> {

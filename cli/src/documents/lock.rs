@@ -28,13 +28,13 @@ pub(crate) struct Lock<'a> {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Judgement {
     stale: bool,
-    /// Why it is live or stale, a stable word.
+    /// Why it is live or stale, a word that never changes.
     why: Option<&'static str>,
-    /// What is known of the process that holds it, a stable word. Null where it makes no difference.
+    /// What is known of the process that holds it, a word that never changes. Null if it makes no difference.
     process: Option<&'static str>,
 }
 
-/// The lease. All fields are null where there is none.
+/// The lease. All fields are null if there is none.
 #[derive(Debug, Default, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 struct LastGrant<'a> {
@@ -48,7 +48,7 @@ struct LastGrant<'a> {
     renewals: Option<u64>,
 }
 
-/// What was found in `workflow.lock`. Absent where it was not looked at.
+/// What was found in `workflow.lock`. Absent if the file was not read.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 struct InspectedMirror<'a> {
@@ -56,7 +56,7 @@ struct InspectedMirror<'a> {
     mirror: &'static str,
     /// Whether it was written again.
     mended: bool,
-    /// The file that keeps what was there.
+    /// The file that keeps the previous content.
     #[serde(skip_serializing_if = "Option::is_none")]
     kept: Option<&'a str>,
 }
@@ -171,7 +171,7 @@ impl<'a> Broken<'a> {
     }
 }
 
-/// The stable words for a judgement: why, and what is known of the process.
+/// Returns the words for a judgement, which never change: why, and what is known of the process.
 fn words(standing: Standing) -> (&'static str, Option<&'static str>) {
     let process = |holder| match holder {
         Holder::Running => "running",

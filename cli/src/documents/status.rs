@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{Lock, Unread};
 use crate::hint;
 
-/// A store at a glance.
+/// A summary of a store.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Status<'a> {
@@ -54,7 +54,7 @@ struct OnlyInJournal<'a> {
     remedy: Option<&'a str>,
 }
 
-/// Something in the store's place that is not of the store.
+/// An object in the place of the store that does not belong to the store.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Stranger<'a> {

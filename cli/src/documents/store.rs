@@ -13,7 +13,7 @@ pub(crate) struct Made {
     repaired: Option<Rebuilt>,
 }
 
-/// What was rebuilt around the workflows.
+/// What was rebuilt. Workflows are not changed.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Rebuilt {

@@ -8,8 +8,8 @@ use crate::leases::granted;
 use crate::{documents::Granted, failure::Result, hint, input, session::Session, time::Ttl};
 
 const MORE: &str = "\
-The lease outlasts this command: nobody takes it for abandoned before it has
-ended. `lock run` holds one while a command runs.
+The lease outlasts this command: it counts as held until it ends, although the
+process that took it is gone. `lock run` holds a lease while a command runs.
 
 In a script:
   lease=$(pflow-store lock acquire greet --lock-timeout 30s --json | jq -r .lease_id)";
@@ -24,7 +24,7 @@ pub(super) struct Acquire {
     #[arg(long, value_name = "DURATION", default_value = "1h")]
     ttl: Ttl,
 
-    /// What others read about who holds it
+    /// What the lock is for, as `lock show` prints it
     #[arg(long, value_name = "TEXT", default_value = "lock acquire")]
     operation: String,
 
@@ -43,7 +43,7 @@ impl Acquire {
         let store = session.open().await?;
         let lease_id = match self.lease_id {
             Some(lease_id) => lease_id,
-            // Chosen here, so that it can be named whatever happens.
+            // Chosen here, so that a message can name the lease even if the reply is lost.
             None => LeaseId::parse(session.environment.new_id()).map_err(Error::from)?,
         };
         let left_behind = format!("the lease {lease_id}; see `lock show {id}`");

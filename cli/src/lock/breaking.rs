@@ -13,9 +13,9 @@ use crate::{
 };
 
 const MORE: &str = "\
-Its holder's next write fails, and says by whom and when the lease was broken.
-What it wrote before stays. The lease is named so that the next one is never
-broken by mistake; `lock show` and every refusal print it.
+The next write of the holder fails and reports who broke the lease and when.
+Its earlier writes stay. You must name the lease, so that a later lease is never
+broken by mistake. `lock show` and every refusal print it.
 
 Examples:
   pflow-store lock break greet 01hm9v1m2c3x -n      what would happen
@@ -31,7 +31,7 @@ pub(super) struct Break {
     #[arg(value_parser = hint::lease_id)]
     lease_id: LeaseId,
 
-    /// Say what would happen, and leave it
+    /// Print what would happen, and change nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
 
@@ -41,7 +41,7 @@ pub(super) struct Break {
 }
 
 impl Break {
-    /// Takes the lease away, once that is certainly wanted.
+    /// Asks, unless `--yes` is set, and takes the lease away from its holder.
     pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
         let id = input::id(&self.id)?;
         let store = session.open().await?;
@@ -62,14 +62,14 @@ impl Break {
         let breaking = store.break_lock(&id, self.lease_id);
         let broken = session.changing(format!("the breaking of the lock of {id}"), None, breaking).await?;
         let text = format!("{id}: broke the lease {} of {}", broken.id, leases::who(&broken));
-        // What the break itself has left: somebody else may have the lock already.
+        // The state right after the break. Another holder may have taken the lock since.
         let mut after = state;
         (after.lease, after.live, after.standing) = (None, false, None);
         after.fence = broken.fence + 1;
         session.answer(&text, &Broken::done(&broken.id, &after))
     }
 
-    /// The lock, which must be the one that is meant.
+    /// Returns the lock. It is an error if its lease is not the one that was named.
     async fn held(
         &self,
         session: &Session<'_>,

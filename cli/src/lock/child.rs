@@ -25,11 +25,11 @@ use crate::{
 /// A command that runs, with the streams of this program.
 ///
 /// On a terminal it stays in the terminal's process group, so that it may read there and Ctrl-C reaches it.
-/// Elsewhere it gets a group of its own, and what is handed on to it reaches all that it started and that did
-/// not leave the group.
+/// Elsewhere it gets a group of its own. A signal that is passed on then also reaches the processes that the
+/// command started, unless they left the group.
 pub(super) struct Running {
     child: Child,
-    /// None once nobody is left to be reached: the number may belong to somebody else then.
+    /// None once no process is left: the system may have given the number to another process by then.
     target: Option<Target>,
 }
 
@@ -50,7 +50,8 @@ impl Running {
         Ok(Self { child, target })
     }
 
-    /// How it ended, in the numbers of a shell. May be dropped and asked again.
+    /// Waits for the end of the command and returns its exit code as a shell would. The future may be dropped
+    /// and created again.
     pub(super) async fn ended(&mut self) -> Result<u8> {
         let status = self.child.wait().await;
         if let Some(Target::Process(_)) = self.target {
@@ -59,8 +60,8 @@ impl Running {
         status.map(code).map_err(|error| Failure::failed(format!("Failed to wait for the command: {error}")))
     }
 
-    /// Hands on a request to stop. What a terminal's Ctrl-C interrupts it interrupts in the whole process
-    /// group, so the command has heard of it.
+    /// Passes on a request to stop. On a terminal Ctrl-C is not passed on: the terminal sends it to the whole
+    /// process group, so the command has received it already.
     pub(super) fn stop(&self, request: Signal) {
         match request {
             Signal::Interrupt if matches!(self.target, Some(Target::Process(_))) => {}
@@ -75,13 +76,13 @@ impl Running {
         }
     }
 
-    /// Whom its signals reach.
+    /// The process or group that receives its signals.
     pub(super) fn target(&self) -> Option<Target> {
         self.target
     }
 
-    /// Whether the command has left anybody behind in its group. Ask once it has ended: as long as somebody
-    /// is there the number of the group is theirs.
+    /// Returns whether the command has left processes behind in its process group. Call it after the command
+    /// has ended: the system does not reuse the number of the group while a process is in it.
     pub(super) fn has_left_others(&mut self) -> bool {
         let Some(Target::Group(group)) = self.target else { return false };
         let is_there = test_kill_process_group(group) != Err(Errno::SRCH);
@@ -92,7 +93,7 @@ impl Running {
     }
 }
 
-/// The signals that are handed on besides the requests to stop.
+/// The signals that are passed on besides the requests to stop.
 pub(super) struct Others(Vec<(Stream, Number)>);
 
 impl Others {
@@ -108,7 +109,7 @@ impl Others {
         streams.collect::<Result<_>>().map(Self)
     }
 
-    /// The next one.
+    /// Waits for the next signal.
     pub(super) async fn next(&mut self) -> Number {
         std::future::poll_fn(|context| {
             for (stream, number) in &mut self.0 {
@@ -122,7 +123,7 @@ impl Others {
     }
 }
 
-/// 128 and the number of the signal that ended it, as shells have it.
+/// Returns the exit code, or 128 plus the number of the signal that ended the process, as a shell does.
 fn code(status: ExitStatus) -> u8 {
     let code = status.code().or_else(|| status.signal().map(|number| 128 + number));
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)

@@ -45,7 +45,7 @@ impl List {
     }
 }
 
-/// None for a mirror without a lease.
+/// Returns the row of a lock, or none if there is a mirror but no lease.
 fn row(lock: &Inspection) -> Option<[String; 6]> {
     let state = &lock.state;
     let lease = state.lease.as_ref()?;

@@ -1,4 +1,4 @@
-//! The commands about locks, and how a lock is described.
+//! The commands about locks.
 
 mod acquire;
 mod breaking;
@@ -36,15 +36,15 @@ pub(super) struct LockArgs {
 enum Command {
     /// Lock a workflow, also one that does not exist yet; prints the lease
     Acquire(acquire::Acquire),
-    /// Make a lease last from now on
+    /// Renew a lease from now on
     Renew(renew::Renew),
     /// Give a lease back
     Release(release::Release),
     /// Run a command while the workflow is locked
     Run(run::Run),
-    /// Who holds the lock, since when and until when, and why it is stale or not
+    /// Show who holds the lock, since when and until when, and why it is stale or not
     Show(show::Show),
-    /// All locks
+    /// List all locks
     List(list::List),
     /// Take a lease away from its holder
     Break(breaking::Break),
@@ -65,7 +65,7 @@ impl LockArgs {
     }
 }
 
-/// What a mirror was, behind `workflow.lock`.
+/// Describes the state of a mirror, after the words `workflow.lock`.
 fn mirror_word(mirror: Mirror) -> &'static str {
     match mirror {
         Mirror::Faithful => "says the same",

@@ -21,7 +21,7 @@ pub(super) struct Renew {
 }
 
 impl Renew {
-    /// Makes the lease last from now on.
+    /// Renews the lease from now on.
     pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
         let id = input::id(&self.id)?;
         let store = session.open().await?;

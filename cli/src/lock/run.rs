@@ -17,31 +17,31 @@ use crate::{
 };
 
 const MORE: &str = "\
-The lease is renewed while the command runs, and given back when it has ended.
+The lease is renewed while the command runs, and released when it has ended.
 The command finds PFLOW_LEASE, PFLOW_FENCE, PFLOW_WORKFLOW and PFLOW_STORE in
-its environment: `pflow-store save` and `save-all` in it save that workflow
-under the lease, and others without one.
+its environment: `pflow-store save` and `save-all` there save that workflow
+under the lease, and other workflows without a lease.
 
-When the lease is lost, or could not be renewed for as long as it lasts, the
-command is told to stop (SIGTERM, and SIGKILL after --grace), because somebody
-else may be at work. Signals are handed on; a second request to stop kills the
-command. Off a terminal all of that reaches what the command started, too, as
-long as it stays in its process group; on a terminal the command alone.
+If the lease is lost, or was not renewed for as long as it lasts, the command is
+stopped (SIGTERM, and SIGKILL after --grace), because another holder may have
+the lock. Signals are passed on; a second request to stop kills the command.
+Without a terminal the signals reach the whole process group of the command; on
+a terminal they reach the command alone.
 
-Not covered: what the command leaves running when it ends, and a command whose
-`lock run` was killed (SIGKILL). Both go on while others may take the lock. A
-save under the lease fails once it was given back or taken over; for anything
-else compare PFLOW_FENCE.
+Not covered: processes that the command leaves running, and a command whose
+`lock run` was killed (SIGKILL). They continue while another holder may take the
+lock. A save under the lease fails after it was released or taken over; for any
+other work compare PFLOW_FENCE.
 
-The exit code is the command's own (128 and the number of the signal that
-ended it). 125: this program failed, or the lease was lost, or it is not certain
-that it was held to the end. 126: the command could not be started. 127: there
-is no such command.
+The exit code is that of the command (128 plus the number of the signal, if a
+signal ended it). 125: this program failed, the lease was lost, or it was not
+certainly held to the end. 126: the command could not be started. 127: there is
+no such command.
 
 Example:
   pflow-store lock run greet --lock-timeout 1m -- ./refresh.sh --all";
 
-/// How often it is looked whether what a command has started has stopped.
+/// The pause between two checks whether the processes that the command started have ended.
 const LOOK: Duration = Duration::from_millis(20);
 
 #[derive(Debug, Args)]
@@ -54,7 +54,7 @@ pub(super) struct Run {
     #[arg(long, value_name = "DURATION", default_value = "1m")]
     ttl: Ttl,
 
-    /// What others read about who holds it; the command's name unless set
+    /// What the lock is for, as `lock show` prints it; the name of the command unless set
     #[arg(long, value_name = "TEXT")]
     operation: Option<String>,
 
@@ -74,7 +74,8 @@ impl Run {
     /// Runs the command under a lease.
     pub(super) async fn run(self, session: &Session<'_>) -> Result<()> {
         match self.run_command(session).await {
-            // What a signal ended before the command began, and what says more than that we failed.
+            // These exit codes say more than 125: a signal before the command began, or a command that could
+            // not be started.
             Err(failure) if failure.exit >= exit::RUN_FAILED || failure.is_of_command() => Err(failure),
             Err(failure) => Err(Failure { exit: exit::RUN_FAILED, ..failure }),
             Ok(()) => Ok(()),
@@ -90,7 +91,7 @@ impl Run {
         let request = LeaseRequest::new(operation, self.ttl.0).id(lease_id);
         let attempt = || store.lock(&id, request.clone());
         let guard = self.waiting.until_granted(session, &store, &id, &left_behind, attempt).await?;
-        // From here on a second request to stop says what it leaves behind.
+        // From here on a second request to stop reports the lease that is left behind.
         let begun = session.signals.begin(format!("the command under the lock of {id}"), Some(left_behind));
         let ended = match begun {
             Ok(()) => self.hold(session, &store, &id, &guard).await,
@@ -103,7 +104,7 @@ impl Run {
         match (ended, released) {
             // The command went on to its end before it could be stopped, but not under the lease.
             (Ok(_), Err(Error::Conflict(lost))) => Err(Error::Conflict(lost).into()),
-            // Nor is it known that nobody else was at work meanwhile.
+            // It is not known either whether another holder had the lock meanwhile.
             (Ok(_), Err(error)) if certain.is_err() => {
                 let cause = Failure::from(error);
                 let uncertain = certain.err().map_or(cause.clone(), uncertain);
@@ -128,7 +129,7 @@ impl Run {
         }
     }
 
-    /// Runs the command to its end, or stops it when it is not certain any more that the lease is held.
+    /// Waits for the end of the command, or stops it once the lease is not certainly held any more.
     async fn hold(
         &self,
         session: &Session<'_>,
@@ -161,7 +162,7 @@ impl Run {
         }
     }
 
-    /// Stops a command that somebody else may have the lock of, and what it started.
+    /// Stops the command and the processes that it started, because another holder may have the lock.
     async fn stop(&self, session: &Session<'_>, mut running: Running, why: Error) -> Result<u8> {
         let why = uncertain(why);
         session.output.warn(&format!("{}; the command is being stopped", why.message));
@@ -188,7 +189,7 @@ impl Run {
         Err(why)
     }
 
-    /// The last part of the command's path, as far as it fits.
+    /// Returns the last part of the path of the command, cut to the limit of an operation.
     fn command_name(&self) -> String {
         let program = self.command.first().map(Path::new).and_then(Path::file_name).unwrap_or_default();
         let name: String = program.to_string_lossy().chars().filter(|c| !c.is_control()).take(60).collect();
@@ -196,7 +197,7 @@ impl Run {
     }
 }
 
-/// That the command ran without a lease that is certain.
+/// Returns the failure for a command that ran while its lease was uncertain.
 fn uncertain(why: Error) -> Failure {
     let is_lost = matches!(why, Error::Conflict(_));
     let failure = Failure::from(why);
@@ -206,7 +207,8 @@ fn uncertain(why: Error) -> Failure {
     failure.with_hint("look at what the command has done, and whether the storage can be reached")
 }
 
-/// The store for the command, wherever it goes.
+/// Returns the location of the store for the command. A path is absolute, because the command may change its
+/// folder.
 fn place(session: &Session<'_>, store: &Store) -> Result<OsString> {
     match session.location()? {
         Location::Folder(path) => std::path::absolute(&path)

@@ -8,8 +8,8 @@ use crate::leases::{lasting, who};
 use crate::{documents::Lock, failure::Result, input, output::printable, session::Session, time};
 
 const MORE: &str = "\
-A workflow.lock that is not what the store says is written again. What
-somebody else had put there is kept beside it, as workflow.lock.<id>.odd.";
+If workflow.lock differs from the lease in the store, it is written again. If the
+store did not write that file, it is kept beside it as workflow.lock.<sha256>.odd.";
 
 #[derive(Debug, Args)]
 #[command(after_help = MORE)]
@@ -28,7 +28,8 @@ impl Show {
     }
 }
 
-/// What; who, doing what, since when, for how long; the lease; why it is stale or not; what helps.
+/// Returns the lines: the state of the lock, its holder, operation, times and lease, why it is stale or not,
+/// and how to end it.
 fn describe(lock: &Inspection) -> String {
     let state = &lock.state;
     let id = &state.id;
@@ -39,10 +40,7 @@ fn describe(lock: &Inspection) -> String {
             let (stale, end) = if state.live {
                 (format!("no: {reason}"), "its holder runs")
             } else {
-                (
-                    format!("yes: {reason}; the next save or lock takes over"),
-                    "its holder or anybody else runs",
-                )
+                (format!("yes: {reason}; the next save or lock takes over"), "any user runs")
             };
             let renewed = match lease.renewals {
                 0 => String::new(),

@@ -13,26 +13,26 @@ use crate::{
     time::Timeout,
 };
 
-/// A wait that is over before this is not told.
+/// A shorter wait is not reported.
 pub(crate) const SILENCE: Duration = Duration::from_millis(400);
 
-/// As long as anybody waits.
+/// The limit of `--wait`, longer than any wait in practice.
 const ENDLESS: Timeout = Timeout(Duration::from_secs(366 * 86_400));
 
 /// How long to wait for a lock.
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct Waiting {
-    /// Wait while somebody else holds the lock, however long
+    /// Wait without a limit while the lock is held
     #[arg(long)]
     wait: bool,
 
-    /// Wait at most so long while somebody else holds the lock
+    /// Wait at most this long while the lock is held
     #[arg(long, value_name = "DURATION", env = "PFLOW_LOCK_TIMEOUT", hide_env_values = true)]
     lock_timeout: Option<Timeout>,
 }
 
 impl Waiting {
-    /// The flag, else its variable, else the setting of the store, else no time at all.
+    /// Returns the limit of the flag, else of its variable, else of the setting of the store, else zero.
     fn limit(self, store: &Store) -> Result<Duration> {
         let timeout = match (self.wait, self.lock_timeout) {
             (true, _) => Some(ENDLESS),
@@ -42,8 +42,9 @@ impl Waiting {
         Ok(timeout.map_or(Duration::ZERO, |Timeout(limit)| limit))
     }
 
-    /// What `attempt` gets once it does not meet somebody else's lock any more, or the lock itself when there
-    /// is no more time. A signal ends the wait, but not an attempt: that may have the lock.
+    /// Repeats `attempt` until no other holder has the lock, and returns its result. When the time is up it
+    /// returns the conflict that names the holder. A signal ends the wait, but not an attempt, which may
+    /// already have taken the lock.
     pub(super) async fn until_granted<T, F>(
         self,
         session: &Session<'_>,

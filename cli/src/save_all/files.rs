@@ -1,4 +1,4 @@
-//! Which files a batch is made of, and what their workflows are called.
+//! Finds the files of a batch and derives the ids of their workflows.
 
 use std::{
     collections::HashMap,
@@ -17,26 +17,26 @@ use crate::{
 
 const EXTENSION: &str = ".json";
 
-/// What a workflow's id is made of.
+/// The source of a workflow's id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(super) enum IdFrom {
     /// The file's name without `.json`
     #[default]
     Name,
-    /// The names of its folders too, below the folder that is given and of a file as it is given, with dots
-    /// between: `etl/daily.json` is `etl.daily`
+    /// The path of the file below the given folder, with dots between the names: `etl/daily.json` is
+    /// `etl.daily`
     Path,
 }
 
-/// How files are named and looked for.
+/// How ids are derived from files.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Naming {
     pub(super) id_from: IdFrom,
-    /// Whether an id is taken that resembles a name which is none.
+    /// Whether a name that is no valid id is replaced by a similar valid id.
     pub(super) rename: bool,
 }
 
-/// A file of the batch. One that cannot be saved fails alone, when its turn comes.
+/// A file of the batch. If it cannot be saved, it fails alone when its turn comes.
 #[derive(Debug)]
 pub(super) struct File {
     pub(super) path: PathBuf,
@@ -46,7 +46,7 @@ pub(super) struct File {
 /// Why a file is not saved.
 #[derive(Debug)]
 pub(super) enum Unusable {
-    /// Its name is no id; perhaps with one that resembles it.
+    /// Its name is no valid id. There may be a similar id that is valid.
     Name {
         name: String,
         offered: Option<WorkflowId>,
@@ -54,19 +54,19 @@ pub(super) enum Unusable {
     Other(Failure),
 }
 
-/// What the arguments come to.
+/// The files that the arguments name.
 #[derive(Debug, Default)]
 pub(super) struct Expanded {
     pub(super) files: Vec<File>,
-    /// What was passed over in folders because it is no regular file, and what it is.
+    /// The paths that were skipped in folders because they are not regular files, and what they are.
     pub(super) skipped: Vec<(PathBuf, &'static str)>,
 }
 
-/// The files, in the order of the paths, those of a folder by name. Folders within it are looked into where
-/// they are part of the id.
+/// Finds the files, in the order of the arguments and by name within a folder. Folders within a folder are
+/// searched only if their names are part of the id.
 ///
 /// # Errors
-/// Two files would be one workflow: which of them counts nobody can tell.
+/// Two files have the same workflow id: it is not clear which of them to save.
 pub(super) fn expand(paths: &[PathBuf], naming: Naming) -> Result<Expanded> {
     let mut expanded = Expanded::default();
     for path in paths {
@@ -89,7 +89,7 @@ impl Expanded {
     fn add(&mut self, path: &Path, naming: Naming) {
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => self.add_folder(path, path, naming),
-            // It was named, so it is not passed over in silence or with a warning only.
+            // The caller named this path, so it is an error and not only skipped.
             Ok(metadata) if !metadata.is_file() => {
                 let what = kind(&metadata);
                 let failure = Failure::refused(format!("it is {what}, not a regular file"))
@@ -111,7 +111,7 @@ impl Expanded {
         paths.sort();
         for path in paths.into_iter().filter(|path| !is_hidden(path)) {
             match fs::metadata(&path) {
-                // A link to a folder may lead back here.
+                // Links to folders are not followed, because they may form a cycle.
                 Ok(metadata) if metadata.is_dir() => {
                     if naming.id_from == IdFrom::Path && !path.is_symlink() {
                         self.add_folder(root, &path, naming);
@@ -119,7 +119,7 @@ impl Expanded {
                 }
                 _ if !is_json(&path) => {}
                 Ok(metadata) if !metadata.is_file() => self.skipped.push((path, kind(&metadata))),
-                // A link that leads nowhere belongs, so that it is reported.
+                // A broken link is part of the batch, so its failure is reported.
                 _ => self.push(path.strip_prefix(root).unwrap_or(&path), &path, naming),
             }
         }
@@ -129,7 +129,7 @@ impl Expanded {
         self.files.push(File { path: path.to_owned(), id: Err(Unusable::Other(failure)) });
     }
 
-    /// Adds a file whose id is made of `named`.
+    /// Adds a file whose id is derived from `named`.
     fn push(&mut self, named: &Path, path: &Path, naming: Naming) {
         self.files.push(File { path: path.to_owned(), id: id_of(named, naming) });
     }

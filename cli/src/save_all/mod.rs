@@ -1,4 +1,4 @@
-//! A batch: files in, one result each.
+//! `save-all`: saves a batch of files, with one result for each.
 
 mod files;
 mod report;
@@ -25,10 +25,15 @@ use files::{Expanded, File, IdFrom, Naming, Unusable, expand};
 use report::Report;
 
 const MORE: &str = "\
-A file's name without `.json` is the id: 1 to 100 of a-z, 0-9, `-`, `_` and `.`, beginning with a letter or digit. For another name an id is
-offered, which `--rename` accepts. Of a folder every `*.json` is taken, by name, without hidden files and, unless `--id-from path` makes
-them a part of the id, without sub folders; links to files are followed, and what is no regular file is skipped. Each save stands alone: one that fails does not stop the others, and the exit code is 3 then.
-A lease is held on one workflow: PFLOW_LEASE counts for the one that PFLOW_WORKFLOW names, as in `lock run`.
+The name of a file without `.json` is the id: 1 to 100 of a-z, 0-9, `-`, `_`
+and `.`, beginning with a letter or digit. For any other name a similar id is
+offered, which `--rename` accepts. From a folder every `*.json` is saved, except
+hidden files. Sub folders are searched only with `--id-from path`. Links to
+files are followed, and what is not a regular file is skipped.
+
+Each save is independent: if one fails, the others continue and the exit code
+is 3. PFLOW_LEASE is used for the workflow that PFLOW_WORKFLOW names, as in
+`lock run`.
 
 Examples:
   pflow-store save-all plans/
@@ -42,19 +47,19 @@ pub(super) struct SaveAll {
     #[arg(required = true, value_name = "DIR|FILE")]
     paths: Vec<PathBuf>,
 
-    /// What the ids are made of
+    /// The source of the ids
     #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
     id_from: IdFrom,
 
-    /// Save under the id that is offered where a name is none
+    /// If a name is no valid id, save under the similar id that is offered
     #[arg(long)]
     rename: bool,
 
-    /// A tag for each, over what the documents say; repeat it for more
+    /// A tag for all workflows, instead of those in the documents; repeat it for more
     #[arg(long = "tag", value_name = "TAG")]
     tags: Vec<String>,
 
-    /// Only those that are at generation N; 0: only those that do not exist
+    /// Only workflows at generation N; 0: only those that do not exist
     #[arg(long, value_name = "N")]
     if_generation: Option<u64>,
 
@@ -70,12 +75,12 @@ pub(super) struct SaveAll {
     strict_ir: bool,
 }
 
-/// What becomes of a file, in the order of the files. The reader of files fills it, and whoever gets the
-/// results takes it out.
+/// The files that were read, in their order, each with the reason why it cannot be used, if there is one. The
+/// reader of the files adds entries, and the loop over the results removes them.
 type Begun = Arc<Mutex<VecDeque<(PathBuf, Option<Unusable>)>>>;
 
-/// Reads one file after the other, as the saves ask for them, so that only those under way are in memory. It
-/// reads where it is asked: the saves that are under way go on meanwhile, on the threads that write.
+/// Reads the files one after the other when the saves ask for them, so that only the documents that are being
+/// saved are in memory. It blocks the calling thread: running saves continue on the threads that write.
 struct Requests {
     files: std::vec::IntoIter<File>,
     begun: Begun,
@@ -123,7 +128,7 @@ impl SaveAll {
     }
 }
 
-/// Reports the files that came to nothing before the one that `saved` belongs to, and then that one.
+/// Reports the unusable files before the one that `saved` belongs to, and then that one.
 fn settle(begun: &Begun, saved: Option<pflow_store::Result<Saved>>, report: &mut Report<'_>) {
     while let Some((path, unusable)) = first(begun) {
         match unusable {

@@ -1,4 +1,4 @@
-//! What became of the files: a line each as it happens, or one document at the end.
+//! Reports the results of a batch: one line for each file when it is done, or one document at the end.
 
 use std::{
     io,
@@ -22,14 +22,14 @@ pub(super) struct Report<'a> {
     bar: ProgressBar,
     files: usize,
     counts: Counts,
-    /// For `--json` alone.
+    /// The results so far, if `--json` is set.
     results: Vec<Value>,
-    /// What was passed over in folders, and what it is.
+    /// The paths that were skipped in folders, and what they are.
     skipped: Vec<(PathBuf, &'static str)>,
-    /// Files whose names are no ids, and for how many of them an id was offered.
+    /// How many names are no valid ids, and for how many of them an id was offered.
     misnamed: usize,
     offered: usize,
-    /// stdout took no more. The saves go on: abandoning those under way would leave them in doubt.
+    /// The error of writing to stdout. The saves go on, because the outcome of an abandoned save is unknown.
     unwritten: Option<io::Error>,
 }
 
@@ -71,7 +71,7 @@ impl<'a> Report<'a> {
         self.refused(path, failure, None);
     }
 
-    /// The file's name is no id.
+    /// Reports a file whose name is no valid id.
     pub(super) fn misnamed(&mut self, path: &Path, name: &str, offered: Option<&WorkflowId>) {
         self.misnamed += 1;
         self.offered += usize::from(offered.is_some());
@@ -91,7 +91,7 @@ impl<'a> Report<'a> {
         if output.is_json() {
             self.keep(&FileResult::refused(shown(path), &failure, offered_id));
         } else {
-            // A hint for every one of a thousand files would bury the reasons.
+            // A hint for each of a thousand files would hide the reasons.
             let message = format!("{}: {}", shown(path), failure.message);
             let failure = Failure { message, hint: None, ..failure };
             self.bar.suspend(|| output.failure(&failure));
@@ -99,7 +99,7 @@ impl<'a> Report<'a> {
         self.bar.inc(1);
     }
 
-    /// The sum of it.
+    /// Prints the totals.
     pub(super) fn finish(self) -> Result<()> {
         self.bar.finish_and_clear();
         let Counts { saved, unchanged, failed } = self.counts;

@@ -30,7 +30,7 @@ pub(crate) fn document(text: &str) -> String {
     format!("{{ \"name\": \"{text}\", \"nodes\": [ {{ \"id\": \"a\", \"type\": \"echo\" }} ] }}\n")
 }
 
-/// What stands in a store.
+/// The files of a store with their bytes.
 pub(crate) type Dump = BTreeMap<PathBuf, Option<Vec<u8>>>;
 
 /// A folder with nothing in it, or with a store.
@@ -94,7 +94,7 @@ impl Place {
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(&folder).unwrap() {
                 let path = entry.unwrap().path();
-                // What is there at rest, whoever was there last.
+                // These files exist at rest and differ between processes.
                 let ours = [".journal/lock", ".journal/state", ".journal/staging"];
                 if ours.iter().any(|name| path.ends_with(name)) {
                     continue;

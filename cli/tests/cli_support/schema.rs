@@ -1,4 +1,4 @@
-//! Every document of `--json`, and every line beside it, is what its published schema says, and no more.
+//! Checks that each document of `--json` and each line on stderr matches its schema and has no other fields.
 
 use std::{
     collections::BTreeMap,
@@ -11,9 +11,9 @@ use std::{
 use jsonschema::Validator;
 use serde_json::Value;
 
-/// Commands that have commands.
+/// Commands that have subcommands.
 const GROUPS: [&str; 2] = ["lock", "config"];
-/// What ends with a code of another program, or with its words.
+/// Commands whose exit code or output comes from another program.
 const OTHERS: [&str; 2] = ["lock-run", "__doctor-lock"];
 
 static SCHEMAS: LazyLock<BTreeMap<String, Validator>> = LazyLock::new(|| {

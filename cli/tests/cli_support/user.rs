@@ -1,4 +1,4 @@
-//! The program as a user who may not do everything, also where the tester may.
+//! Runs the program as a user with few rights, even if the tests run as root.
 
 use std::{
     fs::{self, Permissions},
@@ -10,7 +10,7 @@ use std::{
 
 use super::{Place, Ran, document};
 
-/// A user and a group that this machine need not know.
+/// A user and a group that need not exist on this machine.
 pub(crate) const USER: u32 = 61_001;
 pub(crate) const OTHER: u32 = 61_002;
 pub(crate) const GROUP: u32 = 62_000;

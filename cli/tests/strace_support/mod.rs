@@ -1,4 +1,4 @@
-//! The program under `strace`, which kills it at a system call, or makes that call fail.
+//! Runs the program under `strace`, which kills it at a system call or makes that call fail.
 #![allow(
     dead_code,
     clippy::unwrap_used,
@@ -23,10 +23,10 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::cli_support::{Dump, PROGRAM, Place, Ran};
 
-/// What the program never takes for anything here, on whatever machine.
+/// The program needs less time than this, also on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 const OPEN: &str = "openat";
-/// The calls that change files, make them durable or lock them, where the machine has them.
+/// The calls that change files, make them durable or lock them. A machine may lack some of them.
 const CALLS: [&str; 19] = [
     "write",
     "pwrite64",
@@ -49,7 +49,7 @@ const CALLS: [&str; 19] = [
     "flock",
 ];
 
-/// What happens to the program at the `nth` call of this kind that a thread of it makes.
+/// A fault at the `nth` call of this kind within a thread of the program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Blow {
     pub(crate) call: String,
@@ -61,34 +61,34 @@ pub(crate) struct Blow {
 pub(crate) enum Harm {
     /// SIGKILL, before the call does anything.
     Kill,
-    /// The call fails with this, or it and all behind it do.
-    Fail { errno: &'static str, for_good: bool },
+    /// The call fails with this error. With `permanent` all later calls of this kind fail too.
+    Fail { errno: &'static str, permanent: bool },
 }
 
-/// A call that was seen, by its number within its thread.
+/// Whether the n-th call of a kind was on a file of the store or on another one. Threads may differ.
 #[derive(Debug, Default, Clone, Copy)]
 struct Seen {
     of_the_store: bool,
     of_others: bool,
 }
 
-/// A store as a command finds it, and how to bring it back to that.
+/// The state of a store before a command, which can be restored.
 pub(crate) struct Scene<'a> {
     pub(crate) place: &'a Place,
     before: Dump,
     args: &'a [&'a str],
-    /// The folders of the store, with those that the command makes.
+    /// The folders of the store, including those that the command creates.
     folders: Vec<PathBuf>,
 }
 
-/// Whether there is a `strace` that may trace.
+/// Returns whether `strace` exists and may trace.
 pub(crate) fn is_there() -> bool {
     let traced = Command::new("strace").args(["-o", "/dev/null", "true"]).stderr(Stdio::null()).status();
     traced.is_ok_and(|status| status.success())
 }
 
 impl<'a> Scene<'a> {
-    /// What is there now is what each run finds.
+    /// Records the present state, in which each run will start.
     pub(crate) fn new(place: &'a Place, args: &'a [&'a str]) -> Self {
         let before = if place.path().join(".pflow").exists() { place.dump() } else { Dump::new() };
         let mut scene = Self { place, before, args, folders: Vec::new() };
@@ -98,7 +98,7 @@ impl<'a> Scene<'a> {
         scene
     }
 
-    /// Brings the store back.
+    /// Restores the recorded state.
     pub(crate) fn restore(&self) {
         let store = self.place.path().join(".pflow");
         if store.exists() {
@@ -115,12 +115,12 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// Every blow of these kinds that can meet it: one run of the command is watched.
+    /// Returns all faults of these kinds that the command can meet. For this it is traced once.
     pub(crate) fn blows(&self, harms: &[Harm]) -> Vec<Blow> {
         let mut seen = self.watch(&[OPEN]);
         seen.extend(self.watch(&CALLS));
-        // What is no file of the store (a pipe, a library, the runtime's own) may be lost with a process. To
-        // make it fail alone is another test.
+        // Calls on other files (a pipe, a library, files of the runtime) are not made to fail: this tests the
+        // store. A kill may happen at any call.
         let of_others =
             |call: &str, nth: usize| seen.get(&(call.to_owned(), nth)).is_some_and(|it| it.of_others);
         let ever_of_others = |call: &str| seen.iter().any(|((other, _), it)| other == call && it.of_others);
@@ -129,8 +129,8 @@ impl<'a> Scene<'a> {
             for harm in harms {
                 let elsewhere = match harm {
                     Harm::Kill => false,
-                    Harm::Fail { for_good: false, .. } => of_others(call, *nth),
-                    Harm::Fail { for_good: true, .. } => ever_of_others(call),
+                    Harm::Fail { permanent: false, .. } => of_others(call, *nth),
+                    Harm::Fail { permanent: true, .. } => ever_of_others(call),
                 };
                 if !elsewhere {
                     blows.push(Blow { call: call.clone(), nth: *nth, harm: *harm });
@@ -140,7 +140,7 @@ impl<'a> Scene<'a> {
         blows
     }
 
-    /// The calls of these kinds, by their kind and their number within their thread.
+    /// Traces the command and returns its calls of these kinds, by kind and number within their thread.
     fn watch(&self, calls: &[&str]) -> BTreeMap<(String, usize), Seen> {
         self.restore();
         let trace = self.place.path().join("trace");
@@ -151,7 +151,7 @@ impl<'a> Scene<'a> {
         fs::remove_file(&trace).unwrap();
         let (mut numbers, mut seen) = (BTreeMap::new(), BTreeMap::<(String, usize), Seen>::new());
         for line in text.lines() {
-            // `123  fsync(5</path/to/it>) = 0`, in one piece or begun here and resumed elsewhere.
+            // `123  fsync(5</path/to/it>) = 0`, on one line or begun here and resumed on a later line.
             let (thread, rest) = line.split_once(' ').unwrap();
             let Some((call, rest)) = rest.trim_start().split_once('(') else { continue };
             if !calls.contains(&call) {
@@ -168,8 +168,8 @@ impl<'a> Scene<'a> {
         seen
     }
 
-    /// Runs the command into a blow. Who was killed has no code. None: its threads did not do what they did
-    /// when it was watched, and what failed was no file of the store.
+    /// Runs the command with a fault. A killed command has no exit code. Returns none if the threads ran in
+    /// another order than in the trace, so that the call that failed was not on a file of the store.
     pub(crate) fn strike(&self, blow: &Blow) -> Option<Ran> {
         self.restore();
         let trace = self.place.path().join("trace");
@@ -177,8 +177,8 @@ impl<'a> Scene<'a> {
         let Blow { call, nth, harm } = blow;
         let inject = match harm {
             Harm::Kill => format!("inject={call}:signal=SIGKILL:when={nth}"),
-            Harm::Fail { errno, for_good: false } => format!("inject={call}:error={errno}:when={nth}"),
-            Harm::Fail { errno, for_good: true } => format!("inject={call}:error={errno}:when={nth}+"),
+            Harm::Fail { errno, permanent: false } => format!("inject={call}:error={errno}:when={nth}"),
+            Harm::Fail { errno, permanent: true } => format!("inject={call}:error={errno}:when={nth}+"),
         };
         strace.args(["-y", "-e", &inject, PROGRAM]).args(self.args);
         let ran = finish(&mut strace);
@@ -195,7 +195,7 @@ impl<'a> Scene<'a> {
         let calls_if_known = format!("trace=?{}", calls.join(",?"));
         strace.args(["-f", "-qq", "-e", "signal=none", "-e", &calls_if_known, "-o"]).arg(trace);
         if calls == [OPEN] {
-            // Only in these folders, or the first hundred would be those of the dynamic loader.
+            // Only in these folders: otherwise the first hundred calls would be those of the dynamic loader.
             strace.args(self.folders.iter().flat_map(|folder| [OsStr::new("-P"), folder.as_os_str()]));
         }
         strace.current_dir(self.place.path()).env_clear().stdin(Stdio::null());
@@ -204,7 +204,7 @@ impl<'a> Scene<'a> {
     }
 }
 
-/// Waits for its end. None: it hangs. Then it is killed, with whatever it traces.
+/// Waits for the end of the command. If it hangs, kills it with the traced program and returns none.
 fn finish(command: &mut Command) -> Option<Ran> {
     let child = command.process_group(0).spawn().unwrap();
     let group = Pid::from_child(&child);
@@ -217,7 +217,7 @@ fn finish(command: &mut Command) -> Option<Ran> {
     output.map(|output| Ran(output.unwrap()))
 }
 
-/// The words of an error, as the system says them.
+/// Returns the message of the system for an error.
 pub(crate) fn words(errno: &str) -> &'static str {
     match errno {
         "EIO" => "Input/output error",

@@ -171,7 +171,7 @@ fn uncopied(name: &str) -> Vec<String> {
     for (stem, extension) in name.rsplit_once('.').into_iter().chain(whole) {
         let named =
             |stem: &str| if extension.is_empty() { stem.to_owned() } else { format!("{stem}.{extension}") };
-        // Dropbox, Nextcloud, Seafile, Google Drive: `name (somebody's conflicted copy 2024-01-15).ext`,
+        // Dropbox, Nextcloud, Seafile, Google Drive: `name (Ann's conflicted copy 2024-01-15).ext`,
         // `name (1).ext`.
         if let Some((before, _)) = stem.strip_suffix(')').and_then(|stem| stem.rsplit_once(" (")) {
             found.push(named(before));

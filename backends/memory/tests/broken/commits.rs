@@ -272,7 +272,7 @@ impl Faulty {
         Ok(())
     }
 
-    /// The first condition that does not hold now.
+    /// Returns the first condition that does not hold now.
     async fn conflict(&self, batch: &Batch) -> Result<Option<Conflict>> {
         for (at, operation) in batch.operations() {
             let found = self.objects.stat(operation.key()).await?;
@@ -284,7 +284,8 @@ impl Faulty {
         Ok(None)
     }
 
-    /// One atomic step all the same: nothing else runs between a look and a write that do not wait.
+    /// The step is atomic although it reads and writes separately: it does not wait in between, so no other
+    /// task runs.
     pub(crate) async fn under_weak_versions(&self, batch: Batch) -> Result<Commit> {
         if let Some(conflict) = self.conflict(&batch).await? {
             return Ok(Commit::Conflict(conflict));
@@ -310,7 +311,7 @@ impl Faulty {
         Ok(Commit::Committed(Versions::new(stages.collect())))
     }
 
-    /// Commits without the conditions that are to be ignored.
+    /// Commits the batch without the conditions that `ignored` selects.
     async fn ignoring(&self, batch: &Batch, ignored: impl Fn(&Precondition) -> bool) -> Result<Commit> {
         let free = |operation: &Operation| match ignored(operation.precondition()) {
             true => Some(operation.clone().when(Precondition::Always)),
@@ -319,7 +320,7 @@ impl Faulty {
         self.objects.commit(each(batch, free)).await
     }
 
-    /// Writes whatever the conditions say.
+    /// Writes the batch without its conditions.
     async fn force(&self, operations: impl IntoIterator<Item = Operation>) -> Result<()> {
         let free = operations.into_iter().map(|it| it.when(Precondition::Always));
         self.objects.commit(Batch::new().stage(free)).await.map(drop)
@@ -338,7 +339,7 @@ fn puts_alone(operation: &Operation) -> Option<Operation> {
     matches!(operation, Operation::Put { .. }).then(|| operation.clone())
 }
 
-/// The batch with every operation changed or left out.
+/// Returns the batch with every operation changed or left out.
 fn each(batch: &Batch, change: impl Fn(&Operation) -> Option<Operation>) -> Batch {
     batch.stages().iter().fold(Batch::new(), |batch, stage| batch.stage(stage.iter().filter_map(&change)))
 }
@@ -347,7 +348,7 @@ fn is_committed(answer: &Commit) -> bool {
     matches!(answer, Commit::Committed(_))
 }
 
-/// What an honest storage would have called what `batch` puts.
+/// Returns the versions that a correct storage would give to the puts of `batch`.
 pub(crate) fn versions(batch: &Batch) -> Versions {
     let version = |operation: &Operation| match operation {
         Operation::Put { bytes, .. } => Some(Version::of_content(bytes)),

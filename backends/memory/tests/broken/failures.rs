@@ -1,4 +1,4 @@
-//! What a handle answers whose storage fails.
+//! The replies of a handle whose storage fails.
 
 use pflow_backend::{Batch, Commit, Error, ErrorKind, Result, StorageBackend, conformance::CommitFailure};
 
@@ -9,7 +9,7 @@ use super::{
 };
 
 impl Faulty {
-    /// The answer of a read that does not reach the storage; none if reads reach it.
+    /// Returns the reply to a read that does not reach the storage; none if reads reach it.
     pub(crate) fn cut<T>(&self) -> Option<Result<Option<T>>> {
         if self.fault == Fault::ClosedHandleFindsNothing && self.is_closed() {
             return Some(Ok(None));
@@ -22,7 +22,7 @@ impl Faulty {
         })
     }
 
-    /// The answer of a commit whose storage fails; none if it does not fail.
+    /// Returns the reply to a commit whose storage fails; none if it does not fail.
     pub(crate) async fn failed(&self, batch: &Batch) -> Option<Result<Commit>> {
         match self.way {
             Way::Sound => None,

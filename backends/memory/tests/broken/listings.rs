@@ -107,7 +107,7 @@ pub(crate) fn list(store: &Faulty, prefix: Prefix, after: Option<Key>) -> BoxStr
     }
 }
 
-/// A listing that is open until it is dropped.
+/// Counts a listing as open until this is dropped.
 struct Open(Arc<Shared>);
 
 impl Open {
@@ -123,7 +123,7 @@ impl Drop for Open {
     }
 }
 
-/// The listing in another order.
+/// Returns the listing in another order.
 fn sorted<K: Ord + Send + 'static>(
     objects: MemoryBackend,
     prefix: Prefix,
@@ -139,7 +139,7 @@ fn sorted<K: Ord + Send + 'static>(
     stream::once(lines).try_flatten().boxed()
 }
 
-/// The listing of the keys that match the prefix in another way. The prefix has its slash.
+/// Returns the listing of the keys that match the prefix by another rule. The prefix ends with its slash.
 fn matching(
     objects: MemoryBackend,
     prefix: Prefix,

@@ -1,4 +1,4 @@
-//! Memory with one fault at a time, of the kind that real storages have had.
+//! A storage in memory with one fault, of the kinds that real storages have had.
 
 mod commits;
 mod failures;
@@ -15,18 +15,18 @@ use pflow_backend_memory::MemoryBackend;
 
 use storage::{Faulty, Shared, Way};
 
-/// What is broken.
+/// The fault of a storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// Nothing: the wrapper itself must pass.
     None,
 
     // Reads.
-    /// `get` loses the last byte, and says so in the size.
+    /// `get` loses the last byte. The size that it reports is one less too.
     DropsTheLastByte,
-    /// What is a folder is found as an empty object.
+    /// A folder is found as an empty object.
     FindsFolders,
-    /// Whatever was read once through a handle is read again until the same handle changes it.
+    /// A handle caches what it has read until it changes the object itself.
     CachesReads,
     /// All bytes have the same version.
     VersionIsConstant,
@@ -34,13 +34,13 @@ pub(crate) enum Fault {
     VersionIsTheLength,
     /// A row counts its versions. A delete removes the row and its count.
     VersionRestarts,
-    /// An object without bytes is taken for none.
+    /// An object without bytes is treated as missing.
     EmptyIsMissing,
     /// Bytes are stored as text.
     StoresText,
-    /// `stat` answers what it answered first.
+    /// `stat` repeats its first reply.
     StatIsOld,
-    /// `get` reads the bytes, and then the version.
+    /// `get` reads the bytes and the version in two steps.
     ReadsVersionApart,
 
     // Names.
@@ -50,17 +50,17 @@ pub(crate) enum Fault {
     FlattensNames,
     /// Capitals are stored as small letters.
     LowersCase,
-    /// A folder stays when its last object goes.
+    /// A folder stays when its last object is deleted.
     LeavesEmptyFolders,
-    /// An object below or above the one put has to go.
+    /// A put deletes the objects whose keys are below or above its key.
     MakesRoom,
-    /// An object below or above another one is an error of the storage.
+    /// A put with a key below or above another key fails with an error of the storage.
     NeighboursAreAnIoError,
 
     // Listings.
-    /// Folder by folder, as a walk finds them, not by the bytes of the key.
+    /// The order is that of a walk through folders, not of the bytes of the key.
     ListsByFolder,
-    /// `after` itself comes once more.
+    /// The key `after` itself is listed again.
     AfterIsInclusive,
     /// A prefix does not end at a slash.
     PrefixIsAString,
@@ -76,17 +76,17 @@ pub(crate) enum Fault {
     PrefixTakesItsEnd,
     /// Keys are in the order of a language, which ignores case and signs.
     ListsAsADictionary,
-    /// The storage gives a thousand lines at once, and the next ones are not asked for.
+    /// The storage returns a thousand lines per request, and only the first request is sent.
     ListsAThousand,
     /// The next page begins with the last line of the one before.
     PagesOverlap,
     /// An open listing locks writers out.
     ListingLocks,
-    /// The next page begins at a number, not behind a key.
+    /// The next page begins at an index, not after a key.
     ListsByOffset,
     /// One cursor for all listings of a handle.
     SharesACursor,
-    /// What begins with a dot is left out.
+    /// Names that begin with a dot are left out.
     HidesDotFiles,
     /// Every object has no bytes.
     ListsNoSizes,
@@ -98,11 +98,11 @@ pub(crate) enum Fault {
     IgnoresIs,
     /// `Is` never holds.
     RefusesEveryIs,
-    /// Another may come between the look at the conditions and the writes.
+    /// Another commit may run between the check of the conditions and the writes.
     ChecksThenActs,
     /// Deletes do nothing.
     DeletesNothing,
-    /// Deleting what is not there is an error.
+    /// Deleting a missing key is an error.
     DeleteOfAbsentFails,
     /// A batch that does nothing is an error.
     RefusesEmptyBatches,
@@ -122,7 +122,7 @@ pub(crate) enum Fault {
     ConflictNamesNothing,
     /// A conflict is answered as overtaken, although conflicts are called exact.
     OvertakenThoughExact,
-    /// The bytes of another are taken for its own, although conflicts are called exact.
+    /// Equal bytes of another writer count as its own, although conflicts are called exact.
     TakesEqualBytesForItsOwn,
     /// A put over an object does nothing.
     DoesNotOverwrite,
@@ -136,17 +136,17 @@ pub(crate) enum Fault {
     AppliesOneByOne,
     /// The stages before a conflict stay, although the batch is called atomic.
     KeepsTheStagesBeforeAConflict,
-    /// The stages behind a conflict happen.
+    /// The stages after a conflict are written.
     GoesOnBehindAConflict,
     /// Each operation is a batch of its own.
     OneByOne,
-    /// Objects over the limit are taken.
+    /// Objects over the limit are accepted.
     IgnoresTheLimit,
-    /// The last stage comes first.
+    /// The last stage is written first.
     StagesBackwards,
     /// A put writes half, then the rest.
     WritesInPlace,
-    /// A put removes what is there, then writes.
+    /// A put deletes the object, then writes it.
     SwapsThroughAGap,
     /// A commit is refused as busy while another one is under way.
     BusyInCompany,
@@ -157,11 +157,11 @@ pub(crate) enum Fault {
     BlocksItsThread,
     /// A read works on the thread that polls it.
     ReadsOnItsThread,
-    /// A commit happens when it is called for, polled or not.
+    /// A commit is written when the method is called, even if its future is never polled.
     BeginsAtTheCall,
-    /// A read or commit that is dropped takes the storage down.
+    /// Dropping a running read or commit makes the storage fail from then on.
     DroppedCallsPoison,
-    /// A commit without reply is tried again, and the second answer given.
+    /// A commit whose reply was lost is repeated, and the second reply is returned.
     TakesItselfForAnother,
 
     // Failures of the storage.

@@ -28,11 +28,11 @@ pub(crate) enum Way {
     LosesReplies,
     /// Each commit fails at its commit point.
     FailsCommits(CommitFailure),
-    /// Nothing reaches it.
+    /// No call reaches the storage.
     Cut,
 }
 
-/// What all handles of a storage have in common, beside the objects.
+/// What all handles of a storage share, besides the objects.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     /// How often each key was put since it was last deleted.
@@ -52,9 +52,9 @@ pub(crate) struct Faulty {
     pub(crate) closed: AtomicBool,
     pub(crate) poisoned: AtomicBool,
     pub(crate) under_way: AtomicUsize,
-    /// What this handle has done and seen.
+    /// What this handle has written and read.
     pub(crate) memory: Mutex<Memory>,
-    /// Where the listings of this handle stand.
+    /// The positions of the listings of this handle.
     pub(crate) cursor: Arc<Mutex<Option<Key>>>,
 }
 
@@ -88,7 +88,7 @@ impl Faulty {
         self
     }
 
-    /// Where this storage would work, if it were no memory.
+    /// Tells the watch on which thread this storage works, as a storage with real work would.
     async fn works(&self, on_its_thread: bool) {
         match self.watch.clone() {
             Some(watch) if on_its_thread => watch.works(),
@@ -105,7 +105,7 @@ impl Faulty {
         self.closed.load(Ordering::SeqCst)
     }
 
-    /// The name under which `key` is kept.
+    /// Returns the name under which `key` is stored.
     pub(crate) fn kept_as(&self, key: &Key) -> Key {
         let name = match self.fault {
             Fault::CutsLongNames => {
@@ -122,7 +122,7 @@ impl Faulty {
         self.shared.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The version as this storage calls it.
+    /// Returns the name that this storage gives to a version.
     pub(crate) fn called(&self, key: &Key, size: u64, version: &Version) -> Version {
         match self.fault {
             Fault::VersionRestarts => {
@@ -157,7 +157,7 @@ impl Faulty {
         Ok(Some(object))
     }
 
-    /// The object that a folder is taken for.
+    /// Returns the object as which a folder is found.
     async fn folder(&self, key: &Key) -> Result<Option<Object>> {
         let below = listings::all(&self.objects).await?.into_iter().find(|line| line.key.is_below(key));
         let meta = |line: Listed| Meta::new(key.clone(), 0, Version::of_content(b""), line.modified);
@@ -280,7 +280,8 @@ impl Drop for Faulty {
     }
 }
 
-/// A call under way. Dropped while it gives way to others, it takes the storage down.
+/// Guards a running call. If the call is dropped while it yields to other tasks, the storage fails from then
+/// on.
 struct PoisonOnDrop<'a> {
     store: &'a Faulty,
     armed: bool,

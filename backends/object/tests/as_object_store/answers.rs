@@ -1,4 +1,4 @@
-//! What a caller of object_store hears about what went wrong, and what it may conclude.
+//! The errors that a caller of object_store receives, and what it may conclude from them.
 
 use std::{error::Error as _, sync::Mutex};
 

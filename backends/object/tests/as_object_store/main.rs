@@ -19,14 +19,14 @@ use pflow_backend_memory::MemoryBackend;
 use pflow_backend_object::AsObjectStore;
 use tempfile::TempDir;
 
-/// An adapter with what it stands on.
+/// An adapter, and the folder of its storage if it has one.
 struct Site {
     store: AsObjectStore,
     folder: Option<TempDir>,
 }
 
 impl Site {
-    /// Another adapter on the same objects, as another process would have it.
+    /// Returns another adapter on the same objects, like that of another process.
     async fn another(&self) -> AsObjectStore {
         match &self.folder {
             Some(folder) => on_disk(folder).await,
@@ -68,13 +68,13 @@ async fn text(store: &AsObjectStore, path: &Path) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// What the backend really keeps.
+/// Returns the objects in the backend.
 async fn keys(store: &AsObjectStore) -> Vec<String> {
     let all = store.backend().list(&pflow_backend::Prefix::root(), None);
     all.map_ok(|it| it.key.to_string()).try_collect().await.unwrap()
 }
 
-/// A store whose backend is given by a test.
+/// Returns a store with the backend of a test.
 fn over(backend: impl StorageBackend) -> AsObjectStore {
     AsObjectStore::new(Arc::new(backend))
 }

@@ -1,4 +1,4 @@
-//! A backend that answers what a test wants.
+//! A backend whose replies a test sets.
 
 use std::{
     fmt,
@@ -18,23 +18,23 @@ use pflow_backend_object::AsObjectStore;
 
 type Happening = dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync;
 
-/// What deviates from the backend underneath.
+/// How the replies differ from those of the inner backend.
 #[derive(Default)]
 pub(crate) struct Plan {
     pub(crate) capabilities: Option<Capabilities>,
-    /// The answer to the next commit, of which nothing happens.
+    /// The reply to the next commit, which is not written.
     pub(crate) commit: Mutex<Option<Result<Commit>>>,
     /// The answer to the next read.
     pub(crate) read: Mutex<Option<Error>>,
-    /// What every object's version is called.
+    /// The version of every object.
     pub(crate) version: Option<Version>,
-    /// After how many entries a listing breaks off.
+    /// After how many entries a listing fails.
     pub(crate) listed: Option<usize>,
     /// How many entries were asked for, in all listings.
     pub(crate) asked: Arc<AtomicUsize>,
 }
 
-/// The objects of another adapter, with something that happens before every commit.
+/// The objects of another adapter, with an action before every commit.
 pub(crate) struct Meddling {
     backend: Arc<dyn StorageBackend>,
     plan: Plan,

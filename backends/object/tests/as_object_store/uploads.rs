@@ -28,7 +28,7 @@ async fn nothing_is_kept_before_an_upload_is_complete_or_after_it_is_dropped() {
             assert!(keys(store).await.is_empty());
         }
         let mut upload = store.put_multipart(&place).await.unwrap();
-        // The order is that of the calls, whoever is polled first, or at all.
+        // The parts are in the order of the calls, no matter which future is polled first or at all.
         let (one, two) = (upload.put_part("1".into()), upload.put_part("2".into()));
         two.await.unwrap();
         drop(one);
@@ -62,7 +62,7 @@ async fn an_upload_by_number_takes_its_parts_in_any_order_and_only_the_ones_it_n
     let id = store.create_multipart(&place).await.unwrap();
     let two = store.put_part(&place, &id, 1, "34".into()).await.unwrap();
     let old = store.put_part(&place, &id, 0, "xx".into()).await.unwrap();
-    // In place of the old one, whose bytes count no more.
+    // This part replaces the old one, whose bytes do not count any more.
     let one = store.put_part(&place, &id, 0, "12".into()).await.unwrap();
     store.put_part(&place, &id, 2, "5".into()).await.unwrap_err();
 

@@ -1,4 +1,4 @@
-//! A server on loopback that answers every request as the test says.
+//! A server on loopback that answers every request as the test sets.
 
 use std::sync::{Arc, Mutex};
 
@@ -7,7 +7,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// What was asked, and where.
+/// The requests so far, and the address of the server.
 #[derive(Debug)]
 pub(crate) struct Answering {
     pub(crate) url: String,
@@ -65,7 +65,7 @@ async fn serve(
         }
         bytes.drain(..end + length.unwrap_or(0));
         let (status, body) = answer(&head);
-        // A server of objects answers a write without a body.
+        // An object server answers a write without a body.
         let body = if status == 200 && head.starts_with("PUT ") { String::new() } else { body };
         let is_look = head.starts_with("HEAD ");
         heads.lock().unwrap().push(head);

@@ -1,4 +1,4 @@
-//! A home with AWS's files.
+//! A home folder with the files of AWS.
 
 use std::{collections::BTreeMap, path::Path};
 

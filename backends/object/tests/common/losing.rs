@@ -1,4 +1,4 @@
-//! The plainest network that fails: it hands everything on but one PUT, or the answer to it.
+//! A proxy that passes everything on except one PUT, or the reply to it.
 
 use std::sync::{
     Arc,
@@ -10,17 +10,17 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// What is lost of a PUT. Its connection is cut then.
+/// Which half of a PUT is lost. The connection is closed then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lost {
-    /// The server does not get it.
+    /// The server does not receive the request.
     Request,
-    /// The server has done what it was asked.
+    /// The server has applied the request, and its reply is lost.
     Reply,
 }
 
-/// The address of a way to the server at `address`, there until the test's runtime ends, on which the PUT of
-/// this number is lost, from 1.
+/// Starts a proxy in front of the server at `address` and returns its address. It loses the n-th PUT, counted
+/// from 1, and runs until the runtime of the test ends.
 pub(crate) async fn one_put(address: String, lost: Lost, number: usize) -> String {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let way = listener.local_addr().unwrap().to_string();

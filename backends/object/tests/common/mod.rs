@@ -1,4 +1,4 @@
-//! Places in buckets, each case on a prefix of its own.
+//! Opens places in buckets. Each test case gets a prefix of its own.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 pub(crate) mod answering;
@@ -16,7 +16,7 @@ use pflow_backend_object::{ObjectBackend, ObjectOptions};
 
 use losing::Lost;
 
-/// A bucket on a server, and how to get at it.
+/// A bucket on a server, with the variables to open it.
 #[derive(Debug, Clone)]
 pub(crate) struct Bucket {
     /// `s3://probe`, without a prefix.
@@ -36,7 +36,7 @@ impl Bucket {
     }
 }
 
-/// Opens a place as the clouds' variables say, with a real clock.
+/// Opens a place with the variables of its cloud and a real clock.
 pub(crate) fn open(url: &str, options: ObjectOptions) -> Result<ObjectBackend> {
     let url =
         url.parse().map_err(|refused| Error::not_applied(ErrorKind::InvalidInput, format!("{refused}")))?;
@@ -47,7 +47,7 @@ pub(crate) fn environment() -> Arc<SystemEnvironment> {
     Arc::new(SystemEnvironment::new().unwrap())
 }
 
-/// Limits for tests of what fails: long enough for a busy machine, short enough for a person.
+/// Time limits for tests of failures: long enough for a busy machine, short enough for a person who waits.
 pub(crate) fn impatient(variables: BTreeMap<String, String>) -> ObjectOptions {
     ObjectOptions::new().deadline(Duration::from_secs(5)).variables(variables)
 }
