@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use flow_support::{Oops, alone, pause, run};
+use flow_support::{Oops, alone, cancel_after, pause, run};
 use pflow_store::flow::{Action, BatchFlow, Cause, Flow, Node, Params, Phase, Visit};
 use tokio_util::sync::CancellationToken;
 
@@ -187,24 +187,66 @@ async fn a_failing_pass_drops_the_others_and_leaves_the_state() {
     assert_eq!(ended, ["waits[0]/wait", "waits[1]/wait"], "the third is dropped, the fourth never begins");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_cancellation_drops_all_passes_and_leaves_the_state() {
-    let token = CancellationToken::new();
-    let canceller = token.clone();
-    let sets = |_: &Vec<u64>, _: &Params| Ok((0..3).map(|n| Params::new().with("n", n)).collect());
-    let mut flow = Flow::<Vec<u64>, Oops>::builder("f");
-    let node = flow.act("push", "next", |numbers, _| {
+/// What the passes did, in this order.
+type Effects = Arc<Mutex<Vec<String>>>;
+
+/// Waits as many seconds as the param `what` says and notes it; nothing without the param.
+async fn wait(effects: &Effects, visit: Visit<'_>, what: &str) {
+    if let Some(seconds) = visit.params().get(what).and_then(|it| it.as_u64()) {
+        pause(Duration::from_secs(seconds)).await;
+        effects.lock().unwrap().push(format!("{what} {seconds}"));
+    }
+}
+
+/// Waits in `exec` and in `post`.
+struct Waits(Effects);
+
+impl Node<Vec<u64>, Oops> for Waits {
+    type Prep = ();
+    type Exec = ();
+
+    async fn prep(&self, _: &Vec<u64>, _: Visit<'_>) -> Result<(), Oops> {
+        Ok(())
+    }
+
+    async fn exec(&self, (): &(), visit: Visit<'_>) -> Result<(), Oops> {
+        wait(&self.0, visit, "exec").await;
+        Ok(())
+    }
+
+    async fn post(&self, numbers: &mut Vec<u64>, (): (), (): (), visit: Visit<'_>) -> Result<Action, Oops> {
+        wait(&self.0, visit, "post").await;
         numbers.push(1);
-        "next"
+        Ok(Action::DEFAULT)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancelled_passes_finish_their_step_and_begin_no_other() {
+    let (effects, acted) = (Effects::default(), Effects::default());
+    let mut flow = Flow::<Vec<u64>, Oops>::builder("f");
+    let noted = Arc::clone(&effects);
+    let act = flow.act_async("act", (), move |_, visit| {
+        let noted = Arc::clone(&noted);
+        Box::pin(async move { wait(&noted, visit, "act").await })
     });
-    let cancel = flow.act("cancel", (), move |_, _| canceller.cancel());
-    let last = flow.act("last", (), |_, _| ());
-    let flow = flow.start(node).connect(node, "next", cancel).chain([cancel, last]).end(last, ()).build();
-    let batch = BatchFlow::new(flow.unwrap(), sets).concurrency(3, Vec::clone, |all, own| all.extend(own));
+    let waits = flow.node(Waits(Arc::clone(&effects)));
+    let noted = Arc::clone(&acted);
+    let last = flow.act("last", (), move |_, visit| noted.lock().unwrap().push(visit.path().to_string()));
+    let flow = flow.start(act).chain([act, waits, last]).end(last, ()).build().unwrap();
+    let sets = |_: &Vec<u64>, _: &Params| {
+        let sets = [("act", 30), ("exec", 40), ("post", 60), ("act", 0)];
+        Ok(sets.map(|(what, seconds)| Params::new().with(what, seconds)).into())
+    };
+    let batch = BatchFlow::new(flow, sets).concurrency(3, Vec::clone, |all, own| all.extend(own));
+    let token = CancellationToken::new();
+    cancel_after(&token, Duration::from_secs(1));
     let mut numbers = vec![100];
     let error = batch.run(&mut numbers, &run().cancelled_by(token)).await.unwrap_err();
     assert!(matches!(error.cause, Cause::Cancelled));
-    assert_eq!(numbers, [100]);
+    assert_eq!(error.path.to_string(), "f[1]/Waits", "only `exec` is dropped");
+    assert_eq!(*effects.lock().unwrap(), ["act 30", "post 60"]);
+    assert_eq!((numbers, acted.lock().unwrap().len()), (vec![100], 0));
 }
 
 #[tokio::test(start_paused = true)]

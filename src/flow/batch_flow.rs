@@ -67,8 +67,10 @@ where
     ///
     /// `fork` makes the state of a pass from the state before the batch flow, so no pass sees what another
     /// one did. After all passes `join` merges their states into it, in the order of the sets; the result
-    /// does not depend on which pass was faster. An error or a cancellation drops the passes under way, even
-    /// within a `post`, and the state remains as it was.
+    /// does not depend on which pass was faster.
+    ///
+    /// An error in a pass drops the passes under way, even within a `post`, and a cancellation stops each of
+    /// them at its next step. In both cases nothing is joined, so the state remains as it was.
     ///
     /// The passes overlap while they wait. They all run in the task that runs the flow.
     #[must_use]
@@ -118,6 +120,7 @@ where
         pass: Pass<'_>,
     ) -> Result<Vec<S>, Stop<E>> {
         let passes = sets.iter().enumerate().map(async |(index, set)| {
+            pass.at(&pass.path.pass(index)).enter()?;
             let mut own = (forked.fork)(state);
             self.pass(index, set, &mut own, pass).await?;
             Ok(own)
@@ -133,8 +136,11 @@ where
     E: Send + Sync + 'static,
 {
     async fn visit(&self, state: &mut S, pass: Pass<'_>, _: &Attempts) -> Result<Action, Stop<E>> {
-        let sets = (self.sets)(state, pass.params).await;
-        let sets = sets.map_err(|error| pass.stop(Phase::Prep, Cause::Node(error)))?;
+        pass.enter()?;
+        let sets = match pass.run.cancel.run_until_cancelled((self.sets)(state, pass.params)).await {
+            Some(sets) => sets.map_err(|error| pass.stop(Phase::Prep, Cause::Node(error)))?,
+            None => return Err(pass.stop(Phase::Prep, Cause::Cancelled)),
+        };
         match &self.forked {
             Some(forked) => {
                 for own in self.fork(forked, &sets, state, pass).await? {

@@ -298,6 +298,7 @@ where
         let Some(around) = &self.around else {
             return self.walk(state, pass).await;
         };
+        pass.enter()?;
         let post = around.prep(state, pass)?;
         let last = self.walk(state, pass).await?;
         pass.returned(post(state, last, pass.visit(0)), &self.graph.actions())
@@ -310,9 +311,7 @@ where
             let (place, step) = self.place(at);
             let path = pass.path.child(&place.name);
             let pass = pass.at(&path);
-            if pass.run.cancel.is_cancelled() {
-                return Err(pass.stop(Phase::Enter, Cause::Cancelled));
-            }
+            pass.enter()?;
             if visits == pass.run.step_limit {
                 return Err(pass.stop(Phase::Enter, Cause::StepLimit(visits)));
             }

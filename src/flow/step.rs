@@ -31,6 +31,14 @@ impl<'a> Pass<'a> {
         Self { path, ..self }
     }
 
+    /// Fails if the run is cancelled before something here begins.
+    pub(super) fn enter<E>(self) -> Result<(), Stop<E>> {
+        if self.run.cancel.is_cancelled() {
+            return Err(self.stop(Phase::Enter, Cause::Cancelled));
+        }
+        Ok(())
+    }
+
     pub(super) fn stop<E>(self, phase: Phase, cause: impl Into<Cause<E>>) -> Stop<E> {
         Stop { path: self.path.clone(), phase, cause: cause.into() }
     }
