@@ -143,13 +143,17 @@ fn waits() -> Flow<Vec<u64>, Oops> {
     flow.start(wait).end(wait, ()).build().unwrap()
 }
 
+fn append(all: &mut Vec<u64>, _: &Params, own: Vec<u64>) -> Result<(), Oops> {
+    all.extend(own);
+    Ok(())
+}
+
 /// A set for each number, and passes side by side that start with an empty list.
 fn side_by_side(passes: usize, seconds: &'static [u64]) -> BatchFlow<Vec<u64>, Oops> {
     let sets = move |_: &Vec<u64>, _: &Params| {
         Ok(seconds.iter().map(|&seconds| Params::new().with("seconds", seconds)).collect())
     };
-    let join = |all: &mut Vec<u64>, own: Vec<u64>| all.extend(own);
-    BatchFlow::new(waits(), sets).concurrency(passes, |_| Vec::new(), join)
+    BatchFlow::new(waits(), sets).concurrency(passes, |_, _| Vec::new(), append)
 }
 
 #[tokio::test(start_paused = true)]
@@ -170,11 +174,34 @@ async fn no_pass_sees_what_another_one_did() {
     let sets = |_: &Vec<u64>, _: &Params| Ok((1..=3).map(|n| Params::new().with("seconds", n)).collect());
     let seen = Arc::new(Mutex::new(Vec::new()));
     let states = Arc::clone(&seen);
-    let batch = BatchFlow::new(waits(), sets).concurrency(1, Vec::clone, move |_, own| {
+    let fork = |numbers: &Vec<u64>, _: &Params| numbers.clone();
+    let batch = BatchFlow::new(waits(), sets).concurrency(1, fork, move |_, _, own| {
         states.lock().unwrap().push(own);
+        Ok(())
     });
     batch.run(&mut vec![7], &run()).await.unwrap();
     assert_eq!(*seen.lock().unwrap(), [[7, 1], [7, 2], [7, 3]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_fork_and_the_join_get_the_params_of_their_pass() {
+    let sets = |_: &Vec<u64>, _: &Params| Ok((1..=3).map(|n| Params::new().with("seconds", n)).collect());
+    let number = |params: &Params, name| params.get(name).and_then(|it| it.as_u64()).unwrap();
+    let fork = move |_: &Vec<u64>, params: &Params| vec![number(params, "base") + number(params, "seconds")];
+    let batch = BatchFlow::new(waits(), sets).concurrency(3, fork, move |all, params, own| {
+        if number(params, "seconds") == 3 {
+            return Err(Oops("three"));
+        }
+        all.extend(own);
+        all.push(number(params, "base") * number(params, "seconds"));
+        Ok(())
+    });
+    let mut numbers = vec![];
+    let run = run().params(Params::new().with("base", 100));
+    let error = batch.run(&mut numbers, &run).await.unwrap_err();
+    assert_eq!(numbers, [101, 1, 100, 102, 2, 200]);
+    assert_eq!((error.path.to_string().as_str(), error.phase), ("waits[2]", Phase::Post));
+    assert!(matches!(error.cause, Cause::Node(Oops("three"))));
 }
 
 #[tokio::test(start_paused = true)]
@@ -238,7 +265,7 @@ async fn cancelled_passes_finish_their_step_and_begin_no_other() {
         let sets = [("act", 30), ("exec", 40), ("post", 60), ("act", 0)];
         Ok(sets.map(|(what, seconds)| Params::new().with(what, seconds)).into())
     };
-    let batch = BatchFlow::new(flow, sets).concurrency(3, Vec::clone, |all, own| all.extend(own));
+    let batch = BatchFlow::new(flow, sets).concurrency(3, |_, _| Vec::new(), append);
     let token = CancellationToken::new();
     cancel_after(&token, Duration::from_secs(1));
     let mut numbers = vec![100];
