@@ -66,8 +66,9 @@ pub enum Cause<E> {
     /// the trace, or raise [`Run::step_limit`](super::Run::step_limit).
     #[error("the flow did not end within {0} steps")]
     StepLimit(u32),
-    /// `post` returned an action that the node does not declare. This is a bug in the program.
-    #[error("the action `{0}` is not declared by the node")]
+    /// `post` returned an action that the node, or the flow whose `post` it is, does not declare. This is a
+    /// bug in the program.
+    #[error("the action `{0}` is not declared by the node or flow")]
     UndeclaredAction(Action),
 }
 
