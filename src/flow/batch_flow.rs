@@ -139,6 +139,13 @@ where
         super::recorded(self, &self.flow, state, run).await
     }
 
+    /// Makes one pass. `pass.path` has its number.
+    async fn pass(&self, state: &mut S, pass: Pass<'_>) -> Result<(), Stop<E>> {
+        let began = pass.run.timer.now();
+        let result = self.flow.pass(state, pass).await;
+        result.map(drop).inspect_err(|stop| pass.record_own_failure(began, stop, self.flow.view))
+    }
+
     /// Makes all passes side by side on forks of the state, and joins these in the order of the sets.
     async fn fork(
         &self,
@@ -153,12 +160,16 @@ where
             let pass = Pass { params: &params, ..pass.at(&path) };
             pass.enter()?;
             let mut own = (forked.fork)(base, &params);
-            self.flow.pass(&mut own, pass).await?;
+            self.pass(&mut own, pass).await?;
             Ok((path, params, own))
         });
         for (path, params, own) in side_by_side(forked.passes, passes).await? {
-            let joined = (forked.join)(state, &params, own);
-            joined.map_err(|error| pass.at(&path).stop(Phase::Post, Cause::Node(error)))?;
+            let (pass, began) = (pass.at(&path), pass.run.timer.now());
+            if let Err(error) = (forked.join)(state, &params, own) {
+                let stop = pass.stop(Phase::Post, Cause::Node(error));
+                pass.record_own_failure(began, &stop, self.flow.view);
+                return Err(stop);
+            }
         }
         Ok(())
     }
@@ -183,7 +194,7 @@ where
                     let (path, params) = (pass.path.pass(index), pass.params.merged(set));
                     let pass = Pass { params: &params, ..pass.at(&path) };
                     pass.enter()?;
-                    self.flow.pass(state, pass).await?;
+                    self.pass(state, pass).await?;
                 }
             }
         }

@@ -106,8 +106,8 @@ where
         })
     }
 
-    /// Adds a node that only acts, and awaits: [`act`](Self::act) with a future in a box. Like `post` it is
-    /// never interrupted.
+    /// Adds a node that only acts, and awaits: [`act`](Self::act) with a future in a box. As
+    /// [`post`](Node::post), it is not interrupted by a cancellation.
     ///
     /// ```
     /// # use std::convert::Infallible;
@@ -191,8 +191,8 @@ where
         self
     }
 
-    /// Ends the flow when `node` returns `action`; the flow's final action is the same. Drawings show it as
-    /// `End`.
+    /// Ends the flow when `node` returns `action`. It is the flow's action too, unless the flow has a `post`
+    /// of its own ([`around`](Self::around)). Drawings show it as `End`.
     pub fn end(&mut self, node: NodeId, action: impl Into<Action>) -> &mut Self {
         self.end_as(node, action, END)
     }
