@@ -102,6 +102,8 @@ async fn an_error_while_the_sets_are_made_ends_a_batch_flow() {
     let batch = BatchFlow::new(alone("keys", Double), |_: &Data, params| key(params).map(|_| Vec::new()));
     let error = batch.run(&mut Data::default(), &run()).await.unwrap_err();
     assert_eq!((error.path.to_string().as_str(), error.phase), ("keys", Phase::Prep));
+    let [step] = error.trace.steps.as_slice() else { panic!("{:?}", error.trace) };
+    assert_eq!((&step.path, &step.result), (&error.path, &Err("no key".to_owned())));
 }
 
 #[tokio::test]
@@ -201,7 +203,8 @@ async fn the_fork_and_the_join_get_the_params_of_their_pass() {
     let error = batch.run(&mut numbers, &run).await.unwrap_err();
     assert_eq!(numbers, [101, 1, 100, 102, 2, 200]);
     assert_eq!((error.path.to_string().as_str(), error.phase), ("waits[2]", Phase::Post));
-    assert!(matches!(error.cause, Cause::Node(Oops("three"))));
+    assert_eq!(error.trace.steps.last().unwrap().path, error.path);
+    assert!(matches!(error.cause(), Cause::Node(Oops("three"))));
 }
 
 #[tokio::test(start_paused = true)]
@@ -270,7 +273,7 @@ async fn cancelled_passes_finish_their_step_and_begin_no_other() {
     cancel_after(&token, Duration::from_secs(1));
     let mut numbers = vec![100];
     let error = batch.run(&mut numbers, &run().cancelled_by(token)).await.unwrap_err();
-    assert!(matches!(error.cause, Cause::Cancelled));
+    assert!(matches!(error.cause(), Cause::Cancelled));
     assert_eq!(error.path.to_string(), "f[1]/Waits", "only `exec` is dropped");
     assert_eq!(*effects.lock().unwrap(), ["act 30", "post 60"]);
     assert_eq!((numbers, acted.lock().unwrap().len()), (vec![100], 0));
@@ -310,7 +313,7 @@ async fn the_post_of_a_batch_flow_gets_its_sets_and_chooses_the_action() {
 async fn the_post_of_a_batch_flow_returns_only_declared_actions() {
     let batch = side_by_side(9, &[]).post("known", |_, _, _| "unknwon");
     let error = batch.run(&mut vec![], &run()).await.unwrap_err();
-    assert!(matches!(&error.cause, Cause::UndeclaredAction(action) if *action == "unknwon"));
+    assert!(matches!(error.cause(), Cause::UndeclaredAction(action) if *action == "unknwon"));
     let batch = side_by_side(9, &[]).post("known", |_, _, _| Err::<(), _>(Oops("unwritable")));
     let error = batch.run(&mut vec![], &run()).await.unwrap_err();
     assert_eq!((error.path.to_string().as_str(), error.phase), ("waits", Phase::Post));

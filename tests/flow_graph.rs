@@ -320,7 +320,7 @@ proptest! {
                 match result {
                     Ok(outcome) => prop_assert_eq!(Some(outcome.action.as_str()), action),
                     Err(error) => {
-                        prop_assert!(matches!(error.cause, Cause::StepLimit(30)));
+                        prop_assert!(matches!(error.cause(), Cause::StepLimit(30)));
                         prop_assert_eq!(None, action);
                     }
                 }

@@ -79,7 +79,7 @@ async fn a_cancellation_drops_exec_and_leaves_the_state_alone() {
     cancel_after(&token, SECOND);
     let mut state = 0;
     let error = alone("f", node).run(&mut state, &run().cancelled_by(token)).await.unwrap_err();
-    assert!(matches!(error.cause, Cause::Cancelled));
+    assert!(matches!(error.cause(), Cause::Cancelled));
     assert_eq!(error.phase, Phase::Exec { attempt: 1, item: None });
     assert_eq!(error.trace.steps[0].duration, SECOND);
     pause(20 * SECOND).await;
@@ -92,7 +92,7 @@ async fn no_attempt_begins_after_a_cancellation() {
     let token = CancellationToken::new();
     let node = Slow { cancels: Some(token.clone()), ..slow(Duration::ZERO) };
     let error = alone("f", node).run(&mut 0, &run().cancelled_by(token)).await.unwrap_err();
-    assert!(matches!(error.cause, Cause::Cancelled));
+    assert!(matches!(error.cause(), Cause::Cancelled));
     assert_eq!(error.phase, Phase::Exec { attempt: 0, item: None });
     assert_eq!(error.trace.steps[0].attempts, 0);
 }
@@ -103,7 +103,7 @@ async fn a_cancellation_interrupts_the_wait_between_attempts() {
     cancel_after(&token, SECOND);
     let node = Slow { fails: true, retry: Retry::attempts(2).wait(60 * SECOND), ..slow(Duration::ZERO) };
     let error = alone("f", node).run(&mut 0, &run().cancelled_by(token)).await.unwrap_err();
-    assert!(matches!(error.cause, Cause::Cancelled));
+    assert!(matches!(error.cause(), Cause::Cancelled));
     assert_eq!(error.trace.steps[0].duration, SECOND);
     assert_eq!(error.trace.steps[0].failed[0].error, "too bad", "what failed before is not lost");
 }
@@ -114,7 +114,7 @@ async fn a_cancellation_interrupts_the_fallback() {
     cancel_after(&token, SECOND);
     let node = Slow { fails: true, fallback: 60 * SECOND, ..slow(Duration::ZERO) };
     let error = alone("f", node).run(&mut 0, &run().cancelled_by(token)).await.unwrap_err();
-    assert!(matches!(error.cause, Cause::Cancelled));
+    assert!(matches!(error.cause(), Cause::Cancelled));
     assert_eq!(error.trace.steps[0].duration, SECOND);
 }
 
@@ -126,8 +126,8 @@ async fn the_last_failure_is_not_lost_to_a_cancellation() {
         let error = alone("f", node).run(&mut 0, &run().cancelled_by(token)).await.unwrap_err();
         assert_eq!(error.phase, Phase::Exec { attempt: 1, item: None });
         assert_eq!(error.trace.steps[0].failed[0].error, "too bad");
-        assert_eq!(matches!(error.cause, Cause::Node(Oops("too bad"))), is_last);
-        assert_eq!(matches!(error.cause, Cause::Cancelled), !is_last);
+        assert_eq!(matches!(error.cause(), Cause::Node(Oops("too bad"))), is_last);
+        assert_eq!(matches!(error.cause(), Cause::Cancelled), !is_last);
     }
 }
 
@@ -164,7 +164,7 @@ async fn a_cancellation_stops_the_run_between_steps() {
     let mut state = 0;
     let error = chain("f", nodes).unwrap().run(&mut state, &run().cancelled_by(token)).await.unwrap_err();
     assert_eq!((error.path.to_string().as_str(), error.phase), ("f/second", Phase::Enter));
-    assert!(matches!(error.cause, Cause::Cancelled));
+    assert!(matches!(error.cause(), Cause::Cancelled));
     assert_eq!(state, 1, "the first node's result was ready and is kept");
     assert_eq!(error.trace.steps.len(), 1);
 }
@@ -205,7 +205,7 @@ async fn a_cancellation_interrupts_the_making_of_sets() {
     cancel_after(&token, SECOND);
     let batch = BatchFlow::new_async(alone("f", nop("n")), |_: &i64, _| Box::pin(std::future::pending()));
     let error = batch.run(&mut 0, &run().cancelled_by(token)).await.unwrap_err();
-    assert!(matches!(error.cause, Cause::Cancelled));
+    assert!(matches!(error.cause(), Cause::Cancelled));
     assert_eq!((error.path.to_string().as_str(), error.phase), ("f", Phase::Prep));
 }
 
@@ -217,7 +217,7 @@ async fn an_endless_loop_meets_the_step_limit() {
     let flow = builder.build().unwrap();
     let mut state = 0;
     let error = flow.run(&mut state, &run().step_limit(25)).await.unwrap_err();
-    assert!(matches!(error.cause, Cause::StepLimit(25)));
+    assert!(matches!(error.cause(), Cause::StepLimit(25)));
     assert_eq!(error.path.to_string(), "endless/count");
     assert_eq!((state, error.trace.steps.len()), (25, 25));
 
