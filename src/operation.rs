@@ -26,10 +26,11 @@ pub(crate) async fn run<S: Send + Sync>(
         Ok(outcome) => Ok(outcome.action),
         Err(stopped) => {
             tracing::debug!(error = %stopped, "a flow stopped");
-            Err(match stopped.cause {
+            let path = stopped.path.clone();
+            Err(match stopped.into_cause() {
                 Cause::Node(error) => error,
                 Cause::Cancelled => Error::Cancelled,
-                other => Error::Internal(format!("{other} at {}", stopped.path)),
+                other => Error::Internal(format!("{other} at {path}")),
             })
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use flow_support::{Oops, run};
 use pflow_store::backend::{Environment, ManualEnvironment};
-use pflow_store::flow::{Cause, Clock, Flow, Phase, Run};
+use pflow_store::flow::{BatchFlow, Cause, Clock, Flow, Params, Phase, Run};
 
 /// Doubles the number. Its `prep` reads the number before and refuses 13; its `post` tells the growth.
 fn growth() -> Flow<i64, Oops> {
@@ -59,13 +59,35 @@ async fn an_error_of_a_flows_own_prep_has_the_flows_path() {
     let mut number = 13;
     let error = growth().run(&mut number, &run()).await.unwrap_err();
     assert_eq!((error.path.to_string().as_str(), error.phase, number), ("growth", Phase::Prep, 13));
+    let [step] = error.trace.steps.as_slice() else { panic!("{:?}", error.trace) };
+    assert_eq!((&step.path, &step.result), (&error.path, &Err("thirteen".to_owned())));
 }
 
 #[tokio::test]
 async fn the_post_of_a_flow_returns_only_declared_actions() {
     let error = growth().run(&mut -13, &run()).await.unwrap_err();
-    assert!(matches!(&error.cause, Cause::UndeclaredAction(action) if *action == "vanished"));
+    assert!(matches!(error.cause(), Cause::UndeclaredAction(action) if *action == "vanished"));
     assert_eq!((error.path.to_string().as_str(), error.phase), ("growth", Phase::Post));
+    let paths: Vec<_> = error.trace.steps.iter().map(|step| step.path.to_string()).collect();
+    assert_eq!(paths, ["growth/double", "growth"]);
+}
+
+#[tokio::test]
+async fn a_failed_prep_of_a_nested_flow_is_in_the_trace_once() {
+    let mut outer = Flow::<i64, Oops>::builder("outer");
+    let inner = outer.flow(growth());
+    outer.start(inner).end(inner, "grew").end(inner, "shrank").end(inner, "zero");
+    let error = outer.build().unwrap().run(&mut 13, &run()).await.unwrap_err();
+    let paths: Vec<_> = error.trace.steps.iter().map(|step| step.path.to_string()).collect();
+    assert_eq!(paths, ["outer/growth"]);
+}
+
+#[tokio::test]
+async fn a_failed_prep_of_a_pass_is_in_the_trace() {
+    let batch = BatchFlow::new(growth(), |_: &i64, _| Ok(vec![Params::new()]));
+    let error = batch.run(&mut 13, &run()).await.unwrap_err();
+    let paths: Vec<_> = error.trace.steps.iter().map(|step| step.path.to_string()).collect();
+    assert_eq!(paths, ["growth[0]"]);
 }
 
 #[tokio::test]

@@ -238,7 +238,7 @@ async fn an_error_among_parallel_items_cancels_the_siblings() {
     let counts = node.counts;
     let mut state = vec![1, 2, 9, 9, 9, 9];
     let error = alone(node).run(&mut state, &run()).await.unwrap_err();
-    assert!(matches!(error.cause, Cause::Node(Oops("bad item"))));
+    assert!(matches!(error.cause(), Cause::Node(Oops("bad item"))));
     assert_eq!(error.phase, Phase::Exec { attempt: 1, item: Some(1) });
     pause(100 * TENTH).await;
     assert_eq!(counts.begun.load(Ordering::Relaxed), 5, "the sixth never begins");
@@ -274,7 +274,7 @@ async fn a_cancellation_drops_all_items() {
         canceller.cancel();
     });
     let error = alone(node).run(&mut vec![5; 9], &run().cancelled_by(token)).await.unwrap_err();
-    assert!(matches!(error.cause, Cause::Cancelled));
+    assert!(matches!(error.cause(), Cause::Cancelled));
     assert_eq!(error.trace.steps[0].duration, TENTH);
     pause(100 * TENTH).await;
     assert_eq!((counts.begun.load(Ordering::Relaxed), counts.done.load(Ordering::Relaxed)), (3, 0));

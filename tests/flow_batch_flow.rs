@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use flow_support::{Oops, alone, pause, run};
+use flow_support::{Oops, alone, cancel_after, pause, run};
 use pflow_store::flow::{Action, BatchFlow, Cause, Flow, Node, Params, Phase, Visit};
 use tokio_util::sync::CancellationToken;
 
@@ -102,6 +102,8 @@ async fn an_error_while_the_sets_are_made_ends_a_batch_flow() {
     let batch = BatchFlow::new(alone("keys", Double), |_: &Data, params| key(params).map(|_| Vec::new()));
     let error = batch.run(&mut Data::default(), &run()).await.unwrap_err();
     assert_eq!((error.path.to_string().as_str(), error.phase), ("keys", Phase::Prep));
+    let [step] = error.trace.steps.as_slice() else { panic!("{:?}", error.trace) };
+    assert_eq!((&step.path, &step.result), (&error.path, &Err("no key".to_owned())));
 }
 
 #[tokio::test]
@@ -143,13 +145,17 @@ fn waits() -> Flow<Vec<u64>, Oops> {
     flow.start(wait).end(wait, ()).build().unwrap()
 }
 
+fn append(all: &mut Vec<u64>, _: &Params, own: Vec<u64>) -> Result<(), Oops> {
+    all.extend(own);
+    Ok(())
+}
+
 /// A set for each number, and passes side by side that start with an empty list.
 fn side_by_side(passes: usize, seconds: &'static [u64]) -> BatchFlow<Vec<u64>, Oops> {
     let sets = move |_: &Vec<u64>, _: &Params| {
         Ok(seconds.iter().map(|&seconds| Params::new().with("seconds", seconds)).collect())
     };
-    let join = |all: &mut Vec<u64>, own: Vec<u64>| all.extend(own);
-    BatchFlow::new(waits(), sets).concurrency(passes, |_| Vec::new(), join)
+    BatchFlow::new(waits(), sets).concurrency(passes, |_, _| Vec::new(), append)
 }
 
 #[tokio::test(start_paused = true)]
@@ -170,11 +176,35 @@ async fn no_pass_sees_what_another_one_did() {
     let sets = |_: &Vec<u64>, _: &Params| Ok((1..=3).map(|n| Params::new().with("seconds", n)).collect());
     let seen = Arc::new(Mutex::new(Vec::new()));
     let states = Arc::clone(&seen);
-    let batch = BatchFlow::new(waits(), sets).concurrency(1, Vec::clone, move |_, own| {
+    let fork = |numbers: &Vec<u64>, _: &Params| numbers.clone();
+    let batch = BatchFlow::new(waits(), sets).concurrency(1, fork, move |_, _, own| {
         states.lock().unwrap().push(own);
+        Ok(())
     });
     batch.run(&mut vec![7], &run()).await.unwrap();
     assert_eq!(*seen.lock().unwrap(), [[7, 1], [7, 2], [7, 3]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_fork_and_the_join_get_the_params_of_their_pass() {
+    let sets = |_: &Vec<u64>, _: &Params| Ok((1..=3).map(|n| Params::new().with("seconds", n)).collect());
+    let number = |params: &Params, name| params.get(name).and_then(|it| it.as_u64()).unwrap();
+    let fork = move |_: &Vec<u64>, params: &Params| vec![number(params, "base") + number(params, "seconds")];
+    let batch = BatchFlow::new(waits(), sets).concurrency(3, fork, move |all, params, own| {
+        if number(params, "seconds") == 3 {
+            return Err(Oops("three"));
+        }
+        all.extend(own);
+        all.push(number(params, "base") * number(params, "seconds"));
+        Ok(())
+    });
+    let mut numbers = vec![];
+    let run = run().params(Params::new().with("base", 100));
+    let error = batch.run(&mut numbers, &run).await.unwrap_err();
+    assert_eq!(numbers, [101, 1, 100, 102, 2, 200]);
+    assert_eq!((error.path.to_string().as_str(), error.phase), ("waits[2]", Phase::Post));
+    assert_eq!(error.trace.steps.last().unwrap().path, error.path);
+    assert!(matches!(error.cause(), Cause::Node(Oops("three"))));
 }
 
 #[tokio::test(start_paused = true)]
@@ -187,24 +217,66 @@ async fn a_failing_pass_drops_the_others_and_leaves_the_state() {
     assert_eq!(ended, ["waits[0]/wait", "waits[1]/wait"], "the third is dropped, the fourth never begins");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_cancellation_drops_all_passes_and_leaves_the_state() {
-    let token = CancellationToken::new();
-    let canceller = token.clone();
-    let sets = |_: &Vec<u64>, _: &Params| Ok((0..3).map(|n| Params::new().with("n", n)).collect());
-    let mut flow = Flow::<Vec<u64>, Oops>::builder("f");
-    let node = flow.act("push", "next", |numbers, _| {
+/// What the passes did, in this order.
+type Effects = Arc<Mutex<Vec<String>>>;
+
+/// Waits as many seconds as the param `what` says and notes it; nothing without the param.
+async fn wait(effects: &Effects, visit: Visit<'_>, what: &str) {
+    if let Some(seconds) = visit.params().get(what).and_then(|it| it.as_u64()) {
+        pause(Duration::from_secs(seconds)).await;
+        effects.lock().unwrap().push(format!("{what} {seconds}"));
+    }
+}
+
+/// Waits in `exec` and in `post`.
+struct Waits(Effects);
+
+impl Node<Vec<u64>, Oops> for Waits {
+    type Prep = ();
+    type Exec = ();
+
+    async fn prep(&self, _: &Vec<u64>, _: Visit<'_>) -> Result<(), Oops> {
+        Ok(())
+    }
+
+    async fn exec(&self, (): &(), visit: Visit<'_>) -> Result<(), Oops> {
+        wait(&self.0, visit, "exec").await;
+        Ok(())
+    }
+
+    async fn post(&self, numbers: &mut Vec<u64>, (): (), (): (), visit: Visit<'_>) -> Result<Action, Oops> {
+        wait(&self.0, visit, "post").await;
         numbers.push(1);
-        "next"
+        Ok(Action::DEFAULT)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancelled_passes_finish_their_step_and_begin_no_other() {
+    let (effects, acted) = (Effects::default(), Effects::default());
+    let mut flow = Flow::<Vec<u64>, Oops>::builder("f");
+    let noted = Arc::clone(&effects);
+    let act = flow.act_async("act", (), move |_, visit| {
+        let noted = Arc::clone(&noted);
+        Box::pin(async move { wait(&noted, visit, "act").await })
     });
-    let cancel = flow.act("cancel", (), move |_, _| canceller.cancel());
-    let last = flow.act("last", (), |_, _| ());
-    let flow = flow.start(node).connect(node, "next", cancel).chain([cancel, last]).end(last, ()).build();
-    let batch = BatchFlow::new(flow.unwrap(), sets).concurrency(3, Vec::clone, |all, own| all.extend(own));
+    let waits = flow.node(Waits(Arc::clone(&effects)));
+    let noted = Arc::clone(&acted);
+    let last = flow.act("last", (), move |_, visit| noted.lock().unwrap().push(visit.path().to_string()));
+    let flow = flow.start(act).chain([act, waits, last]).end(last, ()).build().unwrap();
+    let sets = |_: &Vec<u64>, _: &Params| {
+        let sets = [("act", 30), ("exec", 40), ("post", 60), ("act", 0)];
+        Ok(sets.map(|(what, seconds)| Params::new().with(what, seconds)).into())
+    };
+    let batch = BatchFlow::new(flow, sets).concurrency(3, |_, _| Vec::new(), append);
+    let token = CancellationToken::new();
+    cancel_after(&token, Duration::from_secs(1));
     let mut numbers = vec![100];
     let error = batch.run(&mut numbers, &run().cancelled_by(token)).await.unwrap_err();
-    assert!(matches!(error.cause, Cause::Cancelled));
-    assert_eq!(numbers, [100]);
+    assert!(matches!(error.cause(), Cause::Cancelled));
+    assert_eq!(error.path.to_string(), "f[1]/Waits", "only `exec` is dropped");
+    assert_eq!(*effects.lock().unwrap(), ["act 30", "post 60"]);
+    assert_eq!((numbers, acted.lock().unwrap().len()), (vec![100], 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -241,7 +313,7 @@ async fn the_post_of_a_batch_flow_gets_its_sets_and_chooses_the_action() {
 async fn the_post_of_a_batch_flow_returns_only_declared_actions() {
     let batch = side_by_side(9, &[]).post("known", |_, _, _| "unknwon");
     let error = batch.run(&mut vec![], &run()).await.unwrap_err();
-    assert!(matches!(&error.cause, Cause::UndeclaredAction(action) if *action == "unknwon"));
+    assert!(matches!(error.cause(), Cause::UndeclaredAction(action) if *action == "unknwon"));
     let batch = side_by_side(9, &[]).post("known", |_, _, _| Err::<(), _>(Oops("unwritable")));
     let error = batch.run(&mut vec![], &run()).await.unwrap_err();
     assert_eq!((error.path.to_string().as_str(), error.phase), ("waits", Phase::Post));

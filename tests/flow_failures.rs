@@ -120,7 +120,7 @@ async fn one_attempt_is_the_default() {
 async fn without_a_fallback_the_error_returns_after_the_last_attempt() {
     let mut diary = Vec::new();
     let error = alone("save", flaky(9, 3)).run(&mut diary, &run()).await.unwrap_err();
-    assert!(matches!(error.cause, Cause::Node(Oops("disk full"))));
+    assert!(matches!(error.cause(), Cause::Node(Oops("disk full"))));
     assert_eq!(error.phase, Phase::Exec { attempt: 3, item: None });
     assert!(diary.is_empty(), "post must not run");
 }
@@ -180,7 +180,7 @@ async fn an_attempt_over_its_timeout_is_tried_again() {
 async fn a_timeout_at_the_last_attempt_is_the_error() {
     let node = Flaky { slow: 9 * SECOND, timeout: Some(SECOND), ..flaky(9, 2) };
     let error = alone("f", node).run(&mut Vec::new(), &run()).await.unwrap_err();
-    assert!(matches!(error.cause, Cause::Timeout(SECOND)));
+    assert!(matches!(error.cause(), Cause::Timeout(SECOND)));
     assert_eq!(error.phase, Phase::Exec { attempt: 2, item: None });
     assert_eq!(error.source().unwrap().to_string(), "no result within 1s");
 }
@@ -297,9 +297,9 @@ async fn an_action_that_the_node_does_not_declare_is_an_error() {
     let node = builder.node(nop("node").choosing(&["default", "known"], |_| "unknwon"));
     builder.start(node).end(node, "default").end(node, "known");
     let error = builder.build().unwrap().run(&mut 0, &run()).await.unwrap_err();
-    assert!(matches!(&error.cause, Cause::UndeclaredAction(action) if *action == "unknwon"));
+    assert!(matches!(error.cause(), Cause::UndeclaredAction(action) if *action == "unknwon"));
     assert_eq!(error.to_string(), "Failed at f/node, in post");
-    assert_eq!(error.source().unwrap().to_string(), "the action `unknwon` is not declared by the node");
+    assert_eq!(error.source().unwrap().to_string(), "the action `unknwon` is not declared by the node or flow");
     assert!(error.trace.steps[0].result.is_err());
 }
 
@@ -367,7 +367,7 @@ async fn boxed_errors_of_any_type_keep_their_sources() {
 #[tokio::test]
 async fn a_run_over_boxed_errors_tells_why_it_was_stopped() {
     let error = parse().run(&mut "7".to_owned(), &run().step_limit(0)).await.unwrap_err();
-    assert!(matches!(error.cause, Cause::StepLimit(0)));
+    assert!(matches!(error.cause(), Cause::StepLimit(0)));
     assert_eq!(error.source().unwrap().to_string(), "the flow did not end within 0 steps");
 }
 

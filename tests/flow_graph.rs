@@ -188,8 +188,7 @@ impl Node<Vec<String>, Oops> for Turns {
     }
 
     async fn exec(&self, visited: &usize, _: Visit<'_>) -> Result<Action, Oops> {
-        let turn = visited.checked_rem(self.actions.len()).ok_or(Oops("no actions"))?;
-        Ok(self.actions[turn].clone())
+        Ok(self.actions[visited % self.actions.len()].clone())
     }
 
     async fn post(
@@ -264,6 +263,9 @@ impl Paper {
             if !self.starts.is_empty() && !self.starts.iter().any(|&start| reach[start][at]) {
                 defects.insert(Defect::Unreachable { node: node.clone() });
             }
+            if !paper_node.declared.contains(&true) {
+                defects.insert(Defect::NoActions { node: node.clone() });
+            }
             for (number, name) in ACTIONS.iter().enumerate() {
                 let (node, action) = (node.clone(), Action::named(name));
                 let edges = paper_node.edges[number].len();
@@ -286,9 +288,7 @@ impl Paper {
         let mut at = self.starts[0];
         while visited.len() < limit {
             let declared = self.declared(at);
-            let Some(turn) = visited.len().checked_rem(declared.len()) else {
-                return (visited, None);
-            };
+            let turn = visited.len() % declared.len();
             visited.push(self.name(at));
             match self.nodes[at].edges[declared[turn]][0] {
                 Some(next) => at = next,
@@ -303,7 +303,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn a_flow_is_built_exactly_if_nothing_is_wrong_and_goes_where_its_edges_say(paper in papers()) {
+    fn a_flow_is_built_exactly_if_it_has_no_defect(paper in papers()) {
         let expected = paper.defects();
         match paper.builder().build() {
             Err(error) => {
@@ -320,11 +320,28 @@ proptest! {
                 match result {
                     Ok(outcome) => prop_assert_eq!(Some(outcome.action.as_str()), action),
                     Err(error) => {
-                        prop_assert!(matches!(error.cause, Cause::StepLimit(30) | Cause::Node(Oops("no actions"))));
+                        prop_assert!(matches!(error.cause(), Cause::StepLimit(30)));
                         prop_assert_eq!(None, action);
                     }
                 }
             }
         }
     }
+}
+
+#[test]
+fn a_node_or_a_post_without_actions_is_a_defect() {
+    let mut endless = Flow::<i64, Oops>::builder("endless");
+    let node = endless.act("node", (), |_, _| ());
+    let endless = endless.start(node).connect(node, (), node).build().unwrap();
+
+    let mut flow = Flow::<i64, Oops>::builder("f");
+    let mute = flow.act("mute", [""; 0], |_, _| Action::DEFAULT);
+    let endless = flow.flow(endless);
+    let first = flow.act("first", ["a", "b"], |_, _| "a");
+    flow.start(first).connect(first, "a", mute).connect(first, "b", endless);
+    flow.around([""; 0], |_, _| Ok(()), |_, (), _, _| Action::DEFAULT);
+    let no_actions = |node: &str| Defect::NoActions { node: node.to_owned() };
+    let expected = [no_actions("endless"), no_actions("f"), no_actions("mute"), Defect::PostWithoutEnd];
+    assert_eq!(flow.build().unwrap_err().defects, expected);
 }

@@ -6,7 +6,9 @@ mod flow_support;
 use std::time::Duration;
 
 use flow_support::{Oops, pause, run};
-use pflow_store::flow::{Action, BatchNode, Defect, Flow, FlowBuilder, Node, Phase, Visit};
+use pflow_store::flow::{
+    Action, BatchFlow, BatchNode, Defect, Flow, FlowBuilder, Node, Params, Phase, Visit,
+};
 
 /// Adds its number to the state. It has no name of its own.
 struct Add(i64);
@@ -64,12 +66,14 @@ async fn a_node_that_only_acts_may_await() {
     let wait = flow.act_async("wait", (), |number, visit| {
         Box::pin(async move {
             pause(Duration::from_secs(1)).await;
-            *number += i64::from(visit.attempt());
+            *number += visit.params().get("more").and_then(|more| more.as_i64()).ok_or(Oops("no more"))?;
             Ok(())
         })
     });
     let flow = flow.start(wait).end(wait, ()).build().unwrap();
-    let outcome = flow.run(&mut 0, &run()).await.unwrap();
+    let mut number = 1;
+    let outcome = flow.run(&mut number, &run().params(Params::new().with("more", 2))).await.unwrap();
+    assert_eq!(number, 3);
     assert_eq!(outcome.trace.steps[0].duration, Duration::from_secs(1));
 }
 
@@ -112,6 +116,37 @@ async fn two_nodes_of_one_type_can_be_in_a_flow() {
     assert_eq!(number, 3);
     let paths: Vec<_> = outcome.trace.steps.iter().map(|step| step.path.to_string()).collect();
     assert_eq!(paths, ["f/first", "f/second"]);
+}
+
+#[tokio::test]
+async fn every_kind_of_node_can_have_another_name() {
+    struct Items;
+    impl BatchNode<i64, Oops> for Items {
+        type Item = ();
+        type Output = ();
+        async fn prep(&self, _: &i64, _: Visit<'_>) -> Result<Vec<()>, Oops> {
+            Ok(Vec::new())
+        }
+        async fn exec(&self, (): &(), _: Visit<'_>) -> Result<(), Oops> {
+            Ok(())
+        }
+        async fn post(&self, _: &mut i64, _: Vec<()>, _: Vec<()>, _: Visit<'_>) -> Result<Action, Oops> {
+            Ok(Action::DEFAULT)
+        }
+    }
+    let sets = |_: &i64, _: &Params| Ok(vec![Params::new()]);
+    let mut flow = Flow::builder("f");
+    let nodes = vec![
+        flow.batch_as("items", Items),
+        flow.flow_as("flow", Flow::of_batch(Items)),
+        flow.batch_flow_as("passes", BatchFlow::new(Flow::of_batch(Items), sets)),
+        flow.node_as("node", Add(1)),
+    ];
+    let last = nodes[3];
+    flow.start(nodes[0]).chain(nodes).end(last, ()).end(last, "negative");
+    let outcome = flow.build().unwrap().run(&mut 0, &run()).await.unwrap();
+    let paths: Vec<_> = outcome.trace.steps.iter().map(|step| step.path.to_string()).collect();
+    assert_eq!(paths, ["f/items", "f/flow/Items", "f/flow", "f/passes[0]/Items", "f/passes", "f/node"]);
 }
 
 #[test]

@@ -40,8 +40,9 @@ impl<E: Send + Sync> Trial<'_, E> {
     /// Makes one attempt. After a failure it waits if another attempt is allowed; otherwise the fallback
     /// decides. The caller repeats this until the work has an output.
     ///
-    /// Cancellation interrupts the current future by dropping it. A result that is ready is never discarded
-    /// because of a cancellation: effects outside of the program should reach `post`.
+    /// Cancellation interrupts the current future by dropping it. An output that is ready is never discarded
+    /// because of a cancellation: effects outside of the program should reach `post`. Nor is the last
+    /// failure: if the run is cancelled by then, it ends with that failure and without the fallback.
     pub(super) async fn attempt(&mut self, work: &mut (dyn Work<E> + '_)) -> Result<(), Stop<E>> {
         let run = self.pass.run;
         if run.cancel.is_cancelled() {
@@ -61,6 +62,9 @@ impl<E: Send + Sync> Trial<'_, E> {
         let duration = run.timer.now().saturating_sub(began);
         report(self.pass, self.log, last, FailedAttempt { item, attempt, duration, error });
         if last {
+            if run.cancel.is_cancelled() {
+                return Err(self.stop(failure));
+            }
             return match run.cancel.run_until_cancelled(work.fallback(failure, attempt)).await {
                 Some(decided) => decided.map_err(|failure| self.stop(failure)),
                 None => Err(self.stop(Cause::Cancelled)),

@@ -16,8 +16,8 @@ type Sets<S, E> =
     Box<dyn for<'a> Fn(&'a S, &'a Params) -> BoxFuture<'a, Result<Vec<Params>, E>> + Send + Sync>;
 type Post<S, E> = Box<dyn Fn(&mut S, Vec<Params>, Visit<'_>) -> Result<Action, E> + Send + Sync>;
 
-type Fork<S> = Box<dyn Fn(&S) -> S + Send + Sync>;
-type Join<S> = Box<dyn Fn(&mut S, S) + Send + Sync>;
+type Fork<S> = Box<dyn Fn(&S, &Params) -> S + Send + Sync>;
+type Join<S, E> = Box<dyn Fn(&mut S, &Params, S) -> Result<(), E> + Send + Sync>;
 
 /// A flow that runs once for each set of params.
 ///
@@ -29,15 +29,15 @@ pub struct BatchFlow<S, E> {
     pub(super) flow: Flow<S, E>,
     pub(super) actions: Vec<Action>,
     sets: Sets<S, E>,
-    forked: Option<Forked<S>>,
+    forked: Option<Forked<S, E>>,
     post: Option<Post<S, E>>,
 }
 
 /// Passes side by side, each on a state of its own.
-struct Forked<S> {
+struct Forked<S, E> {
     passes: usize,
     fork: Fork<S>,
-    join: Join<S>,
+    join: Join<S, E>,
 }
 
 impl<S, E> BatchFlow<S, E>
@@ -67,16 +67,53 @@ where
     ///
     /// `fork` makes the state of a pass from the state before the batch flow, so no pass sees what another
     /// one did. After all passes `join` merges their states into it, in the order of the sets; the result
-    /// does not depend on which pass was faster. An error or a cancellation drops the passes under way, even
-    /// within a `post`, and the state remains as it was.
+    /// does not depend on which pass was faster. Both get the params of the pass. What `join` adds up or
+    /// appends, `fork` begins empty: a copy would be counted again by each pass.
     ///
-    /// The passes overlap while they wait. They all run in the task that runs the flow.
+    /// ```
+    /// # use std::convert::Infallible;
+    /// # use pflow_store::flow::{BatchFlow, Flow, Params, Run};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// #[derive(Default)]
+    /// struct Count {
+    ///     texts: Vec<String>,
+    ///     words: usize,
+    /// }
+    ///
+    /// let mut flow = Flow::<Count, Infallible>::builder("count");
+    /// let count = flow.act("words", (), |state, _| {
+    ///     state.words += state.texts.iter().flat_map(|text| text.split(' ')).count();
+    /// });
+    /// let flow = flow.start(count).end(count, ()).build()?;
+    /// let text = |params: &Params| params.get("text").and_then(|at| at.as_u64()).unwrap_or(0) as usize;
+    /// let batch = BatchFlow::new(flow, |state: &Count, _| {
+    ///     Ok((0..state.texts.len()).map(|at| Params::new().with("text", at)).collect())
+    /// })
+    /// .concurrency(
+    ///     8,
+    ///     move |state, params| Count { texts: vec![state.texts[text(params)].clone()], words: 0 },
+    ///     |state, _, own| Ok(state.words += own.words),
+    /// );
+    /// let mut state = Count { texts: vec!["one two".into(), "three".into()], words: 0 };
+    /// batch.run(&mut state, &Run::system()?).await?;
+    /// assert_eq!(state.words, 3);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// An error of `join` ends the run in [`Phase::Post`]; the states of the passes before it are joined then.
+    /// An error in a pass drops the passes under way, even within a `post`, and a cancellation stops each of
+    /// them at its next step. In both cases nothing is joined, so the passes leave the state as it was.
+    ///
+    /// The passes overlap while they wait. They all run in the task that runs the flow. The bound does not
+    /// limit memory: every pass keeps its state until all are joined.
     #[must_use]
     pub fn concurrency(
         self,
         passes: usize,
-        fork: impl Fn(&S) -> S + Send + Sync + 'static,
-        join: impl Fn(&mut S, S) + Send + Sync + 'static,
+        fork: impl Fn(&S, &Params) -> S + Send + Sync + 'static,
+        join: impl Fn(&mut S, &Params, S) -> Result<(), E> + Send + Sync + 'static,
     ) -> Self {
         Self { forked: Some(Forked { passes, fork: Box::new(fork), join: Box::new(join) }), ..self }
     }
@@ -102,27 +139,39 @@ where
         super::recorded(self, &self.flow, state, run).await
     }
 
-    /// Makes the pass with this number.
-    async fn pass(&self, index: usize, set: &Params, state: &mut S, pass: Pass<'_>) -> Result<(), Stop<E>> {
-        let (path, params) = (pass.path.pass(index), pass.params.merged(set));
-        self.flow.pass(state, Pass { params: &params, ..pass.at(&path) }).await?;
-        Ok(())
+    /// Makes one pass. `pass.path` has its number.
+    async fn pass(&self, state: &mut S, pass: Pass<'_>) -> Result<(), Stop<E>> {
+        let began = pass.run.timer.now();
+        let result = self.flow.pass(state, pass).await;
+        result.map(drop).inspect_err(|stop| pass.record_own_failure(began, stop, self.flow.view))
     }
 
-    /// Makes all passes side by side and returns their states, in the order of the sets.
+    /// Makes all passes side by side on forks of the state, and joins these in the order of the sets.
     async fn fork(
         &self,
-        forked: &Forked<S>,
+        forked: &Forked<S, E>,
         sets: &[Params],
-        state: &S,
+        state: &mut S,
         pass: Pass<'_>,
-    ) -> Result<Vec<S>, Stop<E>> {
+    ) -> Result<(), Stop<E>> {
+        let base = &*state;
         let passes = sets.iter().enumerate().map(async |(index, set)| {
-            let mut own = (forked.fork)(state);
-            self.pass(index, set, &mut own, pass).await?;
-            Ok(own)
+            let (path, params) = (pass.path.pass(index), pass.params.merged(set));
+            let pass = Pass { params: &params, ..pass.at(&path) };
+            pass.enter()?;
+            let mut own = (forked.fork)(base, &params);
+            self.pass(&mut own, pass).await?;
+            Ok((path, params, own))
         });
-        side_by_side(forked.passes, passes).await
+        for (path, params, own) in side_by_side(forked.passes, passes).await? {
+            let (pass, began) = (pass.at(&path), pass.run.timer.now());
+            if let Err(error) = (forked.join)(state, &params, own) {
+                let stop = pass.stop(Phase::Post, Cause::Node(error));
+                pass.record_own_failure(began, &stop, self.flow.view);
+                return Err(stop);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -133,17 +182,19 @@ where
     E: Send + Sync + 'static,
 {
     async fn visit(&self, state: &mut S, pass: Pass<'_>, _: &Attempts) -> Result<Action, Stop<E>> {
-        let sets = (self.sets)(state, pass.params).await;
-        let sets = sets.map_err(|error| pass.stop(Phase::Prep, Cause::Node(error)))?;
+        pass.enter()?;
+        let sets = match pass.run.cancel.run_until_cancelled((self.sets)(state, pass.params)).await {
+            Some(sets) => sets.map_err(|error| pass.stop(Phase::Prep, Cause::Node(error)))?,
+            None => return Err(pass.stop(Phase::Prep, Cause::Cancelled)),
+        };
         match &self.forked {
-            Some(forked) => {
-                for own in self.fork(forked, &sets, state, pass).await? {
-                    (forked.join)(state, own);
-                }
-            }
+            Some(forked) => self.fork(forked, &sets, state, pass).await?,
             None => {
                 for (index, set) in sets.iter().enumerate() {
-                    self.pass(index, set, state, pass).await?;
+                    let (path, params) = (pass.path.pass(index), pass.params.merged(set));
+                    let pass = Pass { params: &params, ..pass.at(&path) };
+                    pass.enter()?;
+                    self.pass(state, pass).await?;
                 }
             }
         }

@@ -60,7 +60,8 @@ where
         self.node_as(name, node)
     }
 
-    /// Adds a node under this name instead of its own, so that two nodes of one type can be in a flow.
+    /// Adds a node under this name instead of its own, so that two nodes of one type can be in a flow:
+    /// `flow.node_as("first", Add(1))`, `flow.node_as("second", Add(2))`.
     pub fn node_as(&mut self, name: impl Into<String>, node: impl Node<S, E> + 'static) -> NodeId {
         let actions = node.actions().to_vec();
         self.place(name.into(), actions, Kind::Node, Box::new(NodeStep { node, view: self.view }))
@@ -105,8 +106,8 @@ where
         })
     }
 
-    /// Adds a node that only acts, and awaits: [`act`](Self::act) with a future in a box. Like `post` it is
-    /// never interrupted.
+    /// Adds a node that only acts, and awaits: [`act`](Self::act) with a future in a box. As
+    /// [`post`](Node::post), it is not interrupted by a cancellation.
     ///
     /// ```
     /// # use std::convert::Infallible;
@@ -133,19 +134,34 @@ where
     where
         S: 'static,
     {
-        let graph = Arc::clone(&flow.graph);
-        self.place(graph.name.clone(), graph.actions(), Kind::Flow(graph), Box::new(flow))
+        self.flow_as(flow.name().to_owned(), flow)
     }
 
-    /// Adds a batch flow as a node. It declares only `default`, unless it has a
-    /// [`post`](BatchFlow::post).
+    /// Adds a flow as a node under this name instead of its own.
+    pub fn flow_as(&mut self, name: impl Into<String>, flow: Flow<S, E>) -> NodeId
+    where
+        S: 'static,
+    {
+        let graph = Arc::clone(&flow.graph);
+        self.place(name.into(), graph.actions(), Kind::Flow(graph), Box::new(flow))
+    }
+
+    /// Adds a batch flow as a node. It declares only `default`, unless it has a [`post`](BatchFlow::post).
     pub fn batch_flow(&mut self, batch: BatchFlow<S, E>) -> NodeId
+    where
+        S: 'static,
+    {
+        self.batch_flow_as(batch.flow.name().to_owned(), batch)
+    }
+
+    /// Adds a batch flow as a node under this name instead of its own.
+    pub fn batch_flow_as(&mut self, name: impl Into<String>, batch: BatchFlow<S, E>) -> NodeId
     where
         S: 'static,
     {
         let graph = Arc::clone(&batch.flow.graph);
         let actions = batch.actions.clone();
-        self.place(graph.name.clone(), actions, Kind::BatchFlow(graph), Box::new(batch))
+        self.place(name.into(), actions, Kind::BatchFlow(graph), Box::new(batch))
     }
 
     /// Starts the flow at this node.
@@ -165,20 +181,23 @@ where
     }
 
     /// Connects each node with the next one by `default`.
-    pub fn chain<const N: usize>(&mut self, nodes: [NodeId; N]) -> &mut Self {
-        for (from, to) in nodes.iter().zip(nodes.iter().skip(1)) {
-            self.connect(*from, Action::DEFAULT, *to);
+    pub fn chain(&mut self, nodes: impl IntoIterator<Item = NodeId>) -> &mut Self {
+        let mut before = None;
+        for node in nodes {
+            if let Some(before) = before.replace(node) {
+                self.connect(before, Action::DEFAULT, node);
+            }
         }
         self
     }
 
-    /// Ends the flow when `node` returns `action`; the flow's final action is the same. Drawings show it as
-    /// `End`.
+    /// Ends the flow when `node` returns `action`. It is the flow's action too, unless the flow has a `post`
+    /// of its own ([`around`](Self::around)). Drawings show it as `End`.
     pub fn end(&mut self, node: NodeId, action: impl Into<Action>) -> &mut Self {
         self.end_as(node, action, END)
     }
 
-    /// [`end`](Self::end) with a label for drawings.
+    /// [`end`](Self::end) with a label for drawings: `flow.end_as(check, "valid", "Saved")`.
     pub fn end_as(&mut self, node: NodeId, action: impl Into<Action>, label: impl Into<String>) -> &mut Self {
         if let Some(at) = self.own(node) {
             self.draft.edges.push((at, action.into(), Target::End(label.into())));
@@ -190,7 +209,21 @@ where
     /// node. `post` gets the result of `prep` and the action of the flow's end, may write the state, and
     /// returns one of `actions`, which is the flow's action. A second call replaces the first.
     ///
-    /// Neither awaits: what takes time belongs into a first or a last node.
+    /// Neither awaits: what takes time belongs in a first or a last node.
+    ///
+    /// ```
+    /// # use std::convert::Infallible;
+    /// # use pflow_store::flow::Flow;
+    /// let mut flow = Flow::<i64, Infallible>::builder("double");
+    /// let double = flow.act("double", (), |number, _| *number *= 2);
+    /// flow.start(double).end(double, ());
+    /// flow.around(
+    ///     ["grew", "shrank"],
+    ///     |number, _| Ok(*number),
+    ///     |number, before, _, _| if *number > before { "grew" } else { "shrank" },
+    /// );
+    /// # flow.build().unwrap();
+    /// ```
     pub fn around<P, R>(
         &mut self,
         actions: impl IntoActions,

@@ -66,8 +66,9 @@ pub enum Cause<E> {
     /// the trace, or raise [`Run::step_limit`](super::Run::step_limit).
     #[error("the flow did not end within {0} steps")]
     StepLimit(u32),
-    /// `post` returned an action that the node does not declare. This is a bug in the program.
-    #[error("the action `{0}` is not declared by the node")]
+    /// `post` returned an action that the node, or the flow whose `post` it is, does not declare. This is a
+    /// bug in the program.
+    #[error("the action `{0}` is not declared by the node or flow")]
     UndeclaredAction(Action),
 }
 
@@ -107,9 +108,9 @@ impl<E> From<Failure<E>> for Cause<E> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Phase {
-    /// Before the node began; it has had no effect.
+    /// Before the node, flow or pass began; it has had no effect.
     Enter,
-    /// In `prep`, or while a batch flow made its sets of params.
+    /// In `prep` of a node or a flow, or while a batch flow made its sets of params.
     Prep,
     /// In `exec`, in the wait after a failed attempt, or in `exec_fallback`.
     Exec {
@@ -118,7 +119,8 @@ pub enum Phase {
         /// The item of a batch node, from 0.
         item: Option<usize>,
     },
-    /// In `post`. It may have changed the state before it failed.
+    /// In `post`, in a node that only acts, or in the join of a batch flow. It may have changed the state
+    /// before it failed.
     Post,
 }
 
@@ -141,12 +143,11 @@ impl fmt::Display for Phase {
 /// `Display` shows the place. Its `source` is the cause; for [`Cause::Node`] it is the node's own error.
 #[non_exhaustive]
 pub struct FlowError<E> {
-    /// The node.
+    /// The node, flow or pass.
     pub path: NodePath,
     /// The part of its visit.
     pub phase: Phase,
-    /// The cause.
-    pub cause: Cause<E>,
+    cause: Cause<E>,
     /// The steps that ended, including this one unless it never began.
     pub trace: Trace,
     source: Source<E>,
@@ -157,6 +158,18 @@ enum Source<E> {
     Node(View<E>),
     /// The same as the cause. `Cause<E>` itself is an error only if `E` is one.
     Other(Cause<Infallible>),
+}
+
+impl<E> FlowError<E> {
+    /// The cause.
+    pub fn cause(&self) -> &Cause<E> {
+        &self.cause
+    }
+
+    /// The cause, with the node's own error.
+    pub fn into_cause(self) -> Cause<E> {
+        self.cause
+    }
 }
 
 impl<E> fmt::Display for FlowError<E> {
@@ -181,7 +194,7 @@ impl<E: fmt::Debug> Error for FlowError<E> {
         match (&self.cause, &self.source) {
             (Cause::Node(error), Source::Node(view)) => Some(view(error)),
             (_, Source::Other(cause)) => Some(cause),
-            // A caller has replaced the cause.
+            // `with_trace` gives a view exactly to an error of a node.
             (_, Source::Node(_)) => None,
         }
     }

@@ -104,6 +104,12 @@ pub enum Defect {
     /// Two nodes have the same name, so errors and traces could not distinguish them.
     #[error("there is more than one node `{node}`")]
     DuplicateName { node: String },
+    /// A node, or the flow's own `post`, has an empty list of actions. A nested flow without an end has none.
+    #[error("`{node}` declares no actions")]
+    NoActions { node: String },
+    /// The flow has a `post` of its own, and no end that leads to it.
+    #[error("the flow's `post` is never called, because the flow has no end")]
+    PostWithoutEnd,
     /// The action needs an edge, or must be declared as an end.
     #[error("action `{action}` of node `{node}` leads nowhere")]
     LeadsNowhere { node: String, action: Action },
@@ -142,6 +148,10 @@ impl Draft {
     pub(super) fn check(self) -> Result<Graph, GraphError> {
         let mut defects: BTreeSet<Defect> = self.defects.iter().cloned().collect();
         defects.extend(self.misnamed());
+        defects.extend(self.mute());
+        if self.post.is_some() && !self.edges.iter().any(|(_, _, target)| matches!(target, Target::End(_))) {
+            defects.insert(Defect::PostWithoutEnd);
+        }
         defects.extend(self.misled());
         match self.starts.as_slice() {
             // Without a start everything is unreachable; reporting that would not help.
@@ -163,6 +173,14 @@ impl Draft {
         let mut names = BTreeSet::new();
         let again = self.places.iter().filter(move |place| !names.insert(place.name.as_str()));
         again.map(|place| Defect::DuplicateName { node: place.name.clone() })
+    }
+
+    /// Finds places without actions, and a `post` without actions under the name of the flow.
+    fn mute(&self) -> impl Iterator<Item = Defect> {
+        let places = self.places.iter().map(|place| (&place.name, &place.actions));
+        let post = self.post.iter().map(|actions| (&self.name, actions));
+        let mute = places.chain(post).filter(|(_, actions)| actions.is_empty());
+        mute.map(|(name, _)| Defect::NoActions { node: name.clone() })
     }
 
     /// Finds actions that do not have exactly one target, and edges for undeclared actions.

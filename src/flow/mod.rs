@@ -150,15 +150,18 @@ use trace::{Attempts, Recorder};
 ///
 /// # Cancellation
 ///
-/// A cancelled run ends with [`Cause::Cancelled`]. The token is checked before every step and every attempt.
-/// It interrupts `exec`, `exec_fallback` and the waits between attempts by dropping them; `prep`, `post`
-/// and nodes that only act run to completion. An `exec` whose result is ready is not discarded: its `post`
-/// runs, and the run stops after it, or succeeds if that was the last step. A batch node needs the results of
-/// all its items for that; an incomplete set of results is lost.
+/// A cancelled run ends with [`Cause::Cancelled`]. The token is checked before every step, pass and attempt.
+/// It interrupts `exec`, `exec_fallback`, the waits between attempts and the making of a batch flow's sets by
+/// dropping them; `prep`, `post` and nodes that only act run to completion, also in parallel passes. An `exec`
+/// whose result is ready is not discarded: its `post` runs, and the run stops after it, or succeeds if that
+/// was the last step. A batch node needs the results of all its items for that; an incomplete set of results
+/// is lost, as are the states of parallel passes. A last failure that is ready ends the run in place of the
+/// cancellation.
 ///
-/// So a cancelled run leaves the state of its last complete step. Effects that a dropped `exec` began outside
-/// of the program may or may not have happened. Dropping the future of [`run`](Self::run) has the same
-/// effect, except that it can also drop a `post` halfway, and that there is no trace.
+/// So a cancelled run leaves the state of its last complete step; a flow's own `post`, and that of a batch
+/// flow, are not called if it stops before them. Effects that a dropped `exec` began outside of the program
+/// may or may not have happened. Dropping the future of [`run`](Self::run) can also drop a `prep`, a `post` or
+/// a node that acts halfway, and there is no trace then.
 pub struct Flow<S, E> {
     graph: Arc<Graph>,
     /// The steps at the graph's places, by the same index.
@@ -171,7 +174,7 @@ pub struct Flow<S, E> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Outcome {
-    /// The last node's action.
+    /// The action of the last node, or that of the flow's own `post`.
     pub action: Action,
     /// The trace of the run.
     pub trace: Trace,
@@ -214,12 +217,13 @@ where
         Self { graph: Arc::new(graph), steps: vec![step], around: None, view }
     }
 
-    /// Runs the flow from its start until a node returns an action that is declared as an end.
+    /// Runs the flow from its start until a node returns an action that is declared as an end, and then the
+    /// flow's own `post`, if it has one.
     ///
     /// # Errors
     ///
     /// The first error that no retry and no fallback handled, with its place; see [`Cause`]. The state is
-    /// that of the last step that succeeded, unless a `post` failed.
+    /// that of the last step that succeeded, unless the error has [`Phase::Post`].
     pub async fn run(&self, state: &mut S, run: &Run) -> Result<Outcome, FlowError<E>> {
         recorded(self, self, state, run).await
     }
@@ -254,7 +258,7 @@ impl<S, E> fmt::Debug for Flow<S, E> {
     }
 }
 
-/// A flow is a node whose action is the flow's last action.
+/// A flow is a node. Its action is that of its last node, or of its own `post`.
 #[async_trait]
 impl<S, E> Step<S, E> for Flow<S, E>
 where
@@ -275,7 +279,11 @@ async fn recorded<S, E>(
 ) -> Result<Outcome, FlowError<E>> {
     let (path, recorder) = (NodePath::root(flow.name()), Recorder::default());
     let pass = Pass { run, params: &run.params, path: &path, recorder: &recorder };
+    let began = run.timer.now();
     let result = step.visit(state, pass, &Attempts::default()).await;
+    if let Err(stop) = &result {
+        pass.record_own_failure(began, stop, flow.view);
+    }
     let trace = recorder.into_trace();
     match result {
         Ok(action) => Ok(Outcome { action, trace }),
@@ -298,6 +306,7 @@ where
         let Some(around) = &self.around else {
             return self.walk(state, pass).await;
         };
+        pass.enter()?;
         let post = around.prep(state, pass)?;
         let last = self.walk(state, pass).await?;
         pass.returned(post(state, last, pass.visit(0)), &self.graph.actions())
@@ -310,9 +319,7 @@ where
             let (place, step) = self.place(at);
             let path = pass.path.child(&place.name);
             let pass = pass.at(&path);
-            if pass.run.cancel.is_cancelled() {
-                return Err(pass.stop(Phase::Enter, Cause::Cancelled));
-            }
+            pass.enter()?;
             if visits == pass.run.step_limit {
                 return Err(pass.stop(Phase::Enter, Cause::StepLimit(visits)));
             }

@@ -98,8 +98,9 @@ where
         ready(Err(failure))
     }
 
-    /// Writes the result into the state and chooses the action. Never interrupted, unless it is in a pass with
-    /// a state of its own that is dropped: see [`BatchFlow::concurrency`](super::BatchFlow::concurrency).
+    /// Writes the result into the state and chooses the action. A cancellation does not interrupt it. It is
+    /// dropped only with the future of the run, or when another pass fails that runs beside its own: see
+    /// [`BatchFlow::concurrency`](super::BatchFlow::concurrency).
     fn post(
         &self,
         state: &mut S,

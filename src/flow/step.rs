@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tracing::debug;
 
-use super::error::Stop;
+use super::error::{Stop, View};
 use super::trace::{Attempts, Recorder, StepTrace};
 use super::{Action, Cause, NodePath, Params, Phase, Run};
 
@@ -31,6 +31,14 @@ impl<'a> Pass<'a> {
         Self { path, ..self }
     }
 
+    /// Fails if the run is cancelled before something here begins.
+    pub(super) fn enter<E>(self) -> Result<(), Stop<E>> {
+        if self.run.cancel.is_cancelled() {
+            return Err(self.stop(Phase::Enter, Cause::Cancelled));
+        }
+        Ok(())
+    }
+
     pub(super) fn stop<E>(self, phase: Phase, cause: impl Into<Cause<E>>) -> Stop<E> {
         Stop { path: self.path.clone(), phase, cause: cause.into() }
     }
@@ -54,6 +62,14 @@ impl<'a> Pass<'a> {
         }
         let path = self.path.clone();
         self.recorder.record(StepTrace { path, began, duration, attempts, failed, result });
+    }
+
+    /// Records and reports what began here then, if it failed in a function of its own. A step does that in
+    /// any case; this is for a flow that runs alone and for a pass of a batch flow, which are no steps.
+    pub(super) fn record_own_failure<E>(self, began: Duration, stop: &Stop<E>, view: View<E>) {
+        if stop.path == *self.path && stop.phase != Phase::Enter {
+            self.record(began, Attempts::default(), Err(stop.told(view)));
+        }
     }
 
     /// The view of a node outside of `exec`, after this attempt.

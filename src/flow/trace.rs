@@ -43,7 +43,8 @@ impl fmt::Display for NodePath {
 }
 
 /// Every step of a run, in the order in which the steps ended: a nested flow comes after its own steps. Each
-/// step takes memory.
+/// step takes memory. A flow that runs alone and a pass of a batch flow are here only if a function of their
+/// own failed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Trace {

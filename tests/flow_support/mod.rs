@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pflow_store::flow::{Action, Flow, FlowBuilder, GraphError, Node, Run, Timer, Visit};
+use tokio_util::sync::CancellationToken;
 
 /// The error of all test nodes.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,6 +63,15 @@ pub fn run() -> Run {
 #[allow(clippy::disallowed_methods, reason = "tests pause the clock")]
 pub async fn pause(duration: Duration) {
     tokio::time::sleep(duration).await;
+}
+
+/// Cancels `token` after `delay`, in a task of its own.
+pub fn cancel_after(token: &CancellationToken, delay: Duration) {
+    let token = token.clone();
+    tokio::spawn(async move {
+        pause(delay).await;
+        token.cancel();
+    });
 }
 
 /// Computes a new number from the state, and an action from the new number.
