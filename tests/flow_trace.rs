@@ -1,7 +1,7 @@
 //! What a run leaves behind: the trace as data, and the same through `tracing`.
 //!
-//! One test alone: `tracing` remembers for the whole process whether anybody listens at a place, and a test
-//! beside this one, without a listener, would make it remember that nobody does.
+//! One test alone: `tracing` remembers for the whole process whether a place has a listener, and a test
+//! beside this one, without a listener, would make it remember that it has none.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
 
 mod flow_support;
@@ -114,7 +114,7 @@ impl tracing::Subscriber for Listener {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_trace_and_tracing_tell_each_step_with_its_attempts_and_times() {
+async fn the_trace_and_tracing_have_each_step_and_its_attempts() {
     let timer = TestTimer::new();
     pause(SECOND).await;
     let listener = Listener::default();
