@@ -1,7 +1,7 @@
 //! What a run leaves behind: the trace as data, and the same through `tracing`.
 //!
-//! One test alone: `tracing` remembers for the whole process whether a place has a listener, and a test
-//! beside this one, without a listener, would make it remember that it has none.
+//! This file has a single test: `tracing` caches for the whole process whether a callsite has a subscriber. A
+//! test without a subscriber in the same process would make it cache that there is none.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
 
 mod flow_support;
