@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use flow_support::{Oops, run};
 use pflow_store::backend::{Environment, ManualEnvironment};
-use pflow_store::flow::{BatchFlow, Cause, Clock, Flow, Params, Phase, Run};
+use pflow_store::flow::{Action, BatchFlow, Cause, Clock, Flow, Node, Params, Phase, Retry, Run, Visit};
 
-/// Doubles the number. Its `prep` reads the number before and refuses 13; its `post` tells the growth.
+/// Doubles the number. The flow's `prep` reads the number and refuses 13; its `post` compares both.
 fn growth() -> Flow<i64, Oops> {
     let mut flow = Flow::<i64, Oops>::builder("growth");
     let double = flow.act("double", ["doubled", "zero"], |number, _| {
@@ -34,7 +34,7 @@ fn growth() -> Flow<i64, Oops> {
 }
 
 #[tokio::test]
-async fn a_flow_may_read_before_its_first_node_and_decide_after_its_last() {
+async fn a_flow_may_read_before_and_decide_after_its_nodes() {
     for (start, end, action) in [(2, 1004, "grew"), (-2, 996, "shrank"), (0, 1000, "zero")] {
         let mut number = start;
         let outcome = growth().run(&mut number, &run()).await.unwrap();
@@ -114,6 +114,59 @@ async fn the_clock_is_that_of_the_environment() {
     let outcome = flow.run(&mut 0, &Run::new(Arc::new(Clock::new(environment)))).await.unwrap();
     let step = &outcome.trace.steps[0];
     assert_eq!((step.began, step.duration), (began, Duration::from_secs(5)));
+}
+
+/// Waits for a second by the environment, which is longer than its timeout.
+struct Late(Arc<ManualEnvironment>);
+
+impl Node<i64, Oops> for Late {
+    type Prep = ();
+    type Exec = ();
+
+    fn retry(&self) -> Retry {
+        Retry::attempts(2).wait(Duration::from_secs(10))
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        Some(Duration::from_millis(300))
+    }
+
+    async fn prep(&self, _: &i64, _: Visit<'_>) -> Result<(), Oops> {
+        Ok(())
+    }
+
+    async fn exec(&self, (): &(), visit: Visit<'_>) -> Result<(), Oops> {
+        if visit.attempt() == 1 {
+            self.0.sleep(Duration::from_secs(1)).await;
+        }
+        Ok(())
+    }
+
+    async fn post(&self, number: &mut i64, (): (), (): (), visit: Visit<'_>) -> Result<Action, Oops> {
+        *number = i64::from(visit.attempt());
+        Ok(Action::DEFAULT)
+    }
+}
+
+#[tokio::test]
+async fn a_stepped_clock_decides_timeouts_and_waits() {
+    let environment = Arc::new(ManualEnvironment::new(7).stepped());
+    let flow = Flow::of(Late(Arc::clone(&environment)));
+    let run = Run::new(Arc::new(Clock::new(Arc::<ManualEnvironment>::clone(&environment))));
+    let mut number = 0;
+    let mut running = Box::pin(flow.run(&mut number, &run));
+    for millis in [0, 299, 1, 9_999] {
+        environment.advance(Duration::from_millis(millis));
+        assert!(futures::poll!(&mut running).is_pending(), "{millis}");
+    }
+    environment.advance(Duration::from_millis(1));
+    let outcome = running.await.unwrap();
+    let step = &outcome.trace.steps[0];
+    assert_eq!(
+        (step.duration, step.failed[0].duration),
+        (Duration::from_millis(10_300), Duration::from_millis(300))
+    );
+    assert_eq!(number, 2);
 }
 
 #[tokio::test]

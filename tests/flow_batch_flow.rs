@@ -11,7 +11,7 @@ use flow_support::{Oops, alone, cancel_after, pause, run};
 use pflow_store::flow::{Action, BatchFlow, Cause, Flow, Node, Params, Phase, Visit};
 use tokio_util::sync::CancellationToken;
 
-/// Numbers by key, and what became of them.
+/// Numbers by key, and the results by key.
 #[derive(Debug, Default)]
 struct Data {
     numbers: BTreeMap<String, Vec<i64>>,
@@ -293,7 +293,7 @@ async fn the_sets_may_be_awaited() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_post_of_a_batch_flow_gets_its_sets_and_chooses_the_action() {
+async fn the_post_of_a_batch_flow_gets_its_sets_and_chooses() {
     for (seconds, action) in [(&[][..], "nothing"), (&[1, 2], "something")] {
         let batch = side_by_side(9, seconds).post(["nothing", "something"], |numbers, sets, _| {
             numbers.push(u64::try_from(sets.len()).unwrap());

@@ -299,7 +299,10 @@ async fn an_action_that_the_node_does_not_declare_is_an_error() {
     let error = builder.build().unwrap().run(&mut 0, &run()).await.unwrap_err();
     assert!(matches!(error.cause(), Cause::UndeclaredAction(action) if *action == "unknwon"));
     assert_eq!(error.to_string(), "Failed at f/node, in post");
-    assert_eq!(error.source().unwrap().to_string(), "the action `unknwon` is not declared by the node or flow");
+    assert_eq!(
+        error.source().unwrap().to_string(),
+        "the action `unknwon` is not declared by the node or flow"
+    );
     assert!(error.trace.steps[0].result.is_err());
 }
 

@@ -71,7 +71,7 @@ fn two_nodes_of_one_name_are_refused() {
 }
 
 #[test]
-fn a_node_that_no_way_leads_to_is_refused_even_when_it_leads_back() {
+fn an_unreachable_node_is_refused_even_if_it_leads_back() {
     let mut builder = builder();
     let (a, b, c) = (builder.node(nop("a")), builder.node(nop("b")), builder.node(nop("c")));
     builder.start(a).end(a, "default").connect(b, "default", c).connect(c, "default", a);

@@ -52,7 +52,7 @@ async fn a_loop_counts_down_and_ends_with_a_named_action() {
 }
 
 #[tokio::test]
-async fn an_action_without_a_successor_ends_the_flow_and_never_takes_the_default_edge() {
+async fn an_action_that_ends_the_flow_never_takes_the_default_edge() {
     let mut builder = Flow::builder("unknown");
     let only_default = builder.node(nop("first").choosing(&["default", "unknown"], |_| "unknown"));
     let next = builder.node(calc("next", |_| 99));

@@ -114,7 +114,7 @@ impl tracing::Subscriber for Listener {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_trace_and_tracing_tell_each_step_with_its_attempts_and_times() {
+async fn the_trace_and_tracing_have_each_step_and_its_attempts() {
     let timer = TestTimer::new();
     pause(SECOND).await;
     let listener = Listener::default();

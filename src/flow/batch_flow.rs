@@ -54,7 +54,21 @@ where
         Self::new_async(flow, move |state, params| Box::pin(ready(sets(state, params))))
     }
 
-    /// [`new`](Self::new) with sets that are awaited: `|state, params| Box::pin(async move { … })`.
+    /// [`new`](Self::new) with sets that are awaited:
+    ///
+    /// ```
+    /// # use std::convert::Infallible;
+    /// # use pflow_store::flow::{BatchFlow, Flow, Params};
+    /// # async fn names() -> Vec<String> { Vec::new() }
+    /// # fn example(flow: Flow<i64, Infallible>) -> BatchFlow<i64, Infallible> {
+    /// BatchFlow::new_async(flow, |_, _| {
+    ///     Box::pin(async move {
+    ///         let names = names().await;
+    ///         Ok(names.into_iter().map(|name| Params::new().with("name", name)).collect())
+    ///     })
+    /// })
+    /// # }
+    /// ```
     pub fn new_async(
         flow: Flow<S, E>,
         sets: impl for<'a> Fn(&'a S, &'a Params) -> BoxFuture<'a, Result<Vec<Params>, E>> + Send + Sync + 'static,
@@ -102,7 +116,8 @@ where
     /// # }
     /// ```
     ///
-    /// An error of `join` ends the run in [`Phase::Post`]; the states of the passes before it are joined then.
+    /// An error of `join` ends the run in [`Phase::Post`]; the passes before it are joined by then.
+    ///
     /// An error in a pass drops the passes under way, even within a `post`, and a cancellation stops each of
     /// them at its next step. In both cases nothing is joined, so the passes leave the state as it was.
     ///
@@ -120,6 +135,17 @@ where
 
     /// Calls `post` with the state and the sets after the last pass. It returns one of `actions`, which is
     /// the batch flow's action. A second call replaces the first.
+    ///
+    /// ```
+    /// # use std::convert::Infallible;
+    /// # use pflow_store::flow::BatchFlow;
+    /// # fn example(batch: BatchFlow<usize, Infallible>) -> BatchFlow<usize, Infallible> {
+    /// batch.post(["some", "none"], |passes, sets, _| {
+    ///     *passes = sets.len();
+    ///     if sets.is_empty() { "none" } else { "some" }
+    /// })
+    /// # }
+    /// ```
     #[must_use]
     pub fn post<R: IntoAction<E>>(
         self,

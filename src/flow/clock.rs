@@ -10,6 +10,9 @@ use super::{Run, Timer};
 
 /// A [`Timer`] over an [`Environment`]: the system's, or the one that a test controls
 /// ([`ManualEnvironment`](pflow_backend::ManualEnvironment)). It works on any runtime.
+///
+/// A test with timeouts needs a [`stepped`](pflow_backend::ManualEnvironment::stepped) environment. Otherwise
+/// the timeout itself moves the clock and passes at once.
 #[derive(Clone, Debug)]
 pub struct Clock(Arc<dyn Environment>);
 

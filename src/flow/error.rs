@@ -11,9 +11,10 @@ use super::{Action, NodePath, Trace, with_causes};
 
 /// An error type of a flow: any [`Error`], or `Box<dyn Error + Send + Sync>`.
 ///
-/// The box is not an `Error` itself, and Rust reserves for later that it becomes one. `As`, the type that the
-/// error is viewed as, keeps the two implementations apart; it is always inferred. A crate can implement this
-/// for another type that only contains an error, with a type of its own as `As`.
+/// The box is not an `Error` itself, and the compiler rejects two implementations that would overlap if it
+/// became one. `As`, the type that the error is viewed as, distinguishes the two implementations. It is
+/// always inferred. A crate can implement this for another type that contains an error, with a type of its
+/// own as `As`.
 pub trait AsError<As: ?Sized> {
     /// The error with its sources.
     fn as_error(&self) -> &(dyn Error + 'static);

@@ -1,9 +1,10 @@
 //! A generic asynchronous flow runner: typed nodes, joined by named actions into a graph that is checked when
 //! it is built.
 //!
-//! The semantics are those of PocketFlow (<https://github.com/The-Pocket/PocketFlow>): a visit to a node runs
-//! `prep`, `exec` and `post`; only `exec` is retried; `post` returns the action that selects the next node; a
-//! flow is a node. `tests/pocketflow` shows the behaviours of PocketFlow's own tests.
+//! The semantics are those of PocketFlow (<https://github.com/The-Pocket/PocketFlow>, here always version
+//! 0.0.3): a visit to a node runs `prep`, `exec` and `post`; only `exec` is retried; `post` returns the
+//! action that selects the next node; a flow is a node. `tests/pocketflow` shows the behaviours of
+//! PocketFlow's own tests, and `examples/flow.rs` a whole flow.
 //!
 //! | PocketFlow | here |
 //! | --- | --- |
@@ -22,18 +23,21 @@
 //!
 //! The graph:
 //!
-//! - Edges belong to a flow and not to a node, so a node does not know what follows it.
-//! - A flow is checked when it is built. A start that is missing, a node that cannot be reached, two edges
-//!   for one action and two nodes of one name are errors. PocketFlow warns of a second edge, and it replaces
-//!   the first.
-//! - Nodes declare their actions. Each must lead to a node or to a declared end, so that a misspelt action is
-//!   an error instead of an early end; there, the flow warns and ends. `post` returns an action and nothing
-//!   else.
+//! - Edges belong to a flow and not to a node, and a node belongs to one flow. A node does not know what
+//!   follows it.
+//! - A flow is checked when it is built. A start that is missing or named twice, a node that cannot be
+//!   reached, two edges for one action and two nodes of one name are errors. In PocketFlow a second edge
+//!   replaces the first with a warning, and a second start replaces the first without one.
+//! - Nodes declare their actions. Each must lead to a node or to a declared end, and an edge for any other
+//!   action is refused. So a misspelt action is an error instead of an early end; there, the flow warns and
+//!   ends. `post` returns an action and nothing else.
 //! - No action means `default`, also in the result of a run; there it is `None`.
 //!
 //! The nodes:
 //!
 //! - Results and state are typed. The state is no dictionary.
+//! - A [`Node`] has all of `prep`, `exec` and `post`; there, each may be left out. [`FlowBuilder::act`] adds
+//!   a node that needs only one of them.
 //! - `prep` cannot write the state, and `exec` cannot access it: only `post`, and a node that only acts,
 //!   write. So a visit that fails before leaves the state as it was.
 //! - A node is shared by all visits and runs and keeps nothing of its own between them; PocketFlow copies it
@@ -51,20 +55,24 @@
 //! - Errors have one type for each flow, which may be `Box<dyn Error + Send + Sync>`. The error of a run
 //!   keeps its source and says where it happened. A panic is not caught; there, an exception of any kind is
 //!   retried.
-//! - Runs can be cancelled, and endless loops reach a limit.
+//! - Runs can be cancelled, and endless loops reach a limit: by default 10,000 visits in one pass of a flow.
 //! - A run returns its last action with a [`Trace`]. It reports to `tracing` (targets that begin with
 //!   `pflow_store::flow`) a span for each flow and step, an event for each that ends, and a warning for each
 //!   failed attempt that is followed by another.
 //!
 //! Batches:
 //!
-//! - The concurrency is bounded. A failing item or pass drops the others; there, they go on.
+//! - The concurrency is bounded. A failing item or pass drops the others; there, they go on. A failure or a
+//!   cancellation also discards the results of the items, and the states of the parallel passes, that have
+//!   succeeded.
 //! - Parallel passes of a batch flow do not share the state. Each has a fork of it, and the forks are joined
 //!   in the order of the sets after all passes have succeeded. So a node in a pass sees nothing of the other
-//!   passes: what needs all of them belongs into the join, the batch flow's `post`, or a node behind it.
+//!   passes: what needs all of them belongs in the join, the batch flow's `post`, or a node behind it.
 //! - Params are JSON values, and a node cannot change them.
 //! - A flow's own `prep` reads as a node's does. It and `post` do not await; a first and a last node can.
-//! - A batch flow whose `prep` makes nothing has an empty list of sets; `None` does not exist.
+//! - The [`FlowBuilder::around`] of a batch flow's flow is called for each pass, [`BatchFlow::post`] once.
+//! - A batch node or a batch flow with nothing to do has an empty list; there, its `prep` may also return
+//!   `None`.
 //!
 //! The runner knows nothing of workflows or storage. Time and randomness come from a [`Timer`]; [`Clock`] is
 //! ready made.
@@ -107,6 +115,8 @@ pub use params::Params;
 pub use retry::Retry;
 pub use run::{Run, Timer};
 pub use step::Visit;
+/// The token of [`Run::cancelled_by`], from the crate `tokio-util`.
+pub use tokio_util::sync::CancellationToken;
 pub(crate) use trace::with_causes;
 pub use trace::{FailedAttempt, NodePath, StepTrace, Trace};
 
@@ -152,16 +162,17 @@ use trace::{Attempts, Recorder};
 ///
 /// A cancelled run ends with [`Cause::Cancelled`]. The token is checked before every step, pass and attempt.
 /// It interrupts `exec`, `exec_fallback`, the waits between attempts and the making of a batch flow's sets by
-/// dropping them; `prep`, `post` and nodes that only act run to completion, also in parallel passes. An `exec`
-/// whose result is ready is not discarded: its `post` runs, and the run stops after it, or succeeds if that
-/// was the last step. A batch node needs the results of all its items for that; an incomplete set of results
-/// is lost, as are the states of parallel passes. A last failure that is ready ends the run in place of the
-/// cancellation.
+/// dropping them; `prep`, `post` and nodes that only act run to completion, also in parallel passes.
+///
+/// An `exec` whose result is ready is not discarded: its `post` runs, and the run stops after it, or succeeds
+/// if that was the last step. A batch node needs the results of all its items for that; an incomplete set of
+/// results is lost, as are the states of parallel passes. A last failure that is ready ends the run in place
+/// of the cancellation.
 ///
 /// So a cancelled run leaves the state of its last complete step; a flow's own `post`, and that of a batch
 /// flow, are not called if it stops before them. Effects that a dropped `exec` began outside of the program
-/// may or may not have happened. Dropping the future of [`run`](Self::run) can also drop a `prep`, a `post` or
-/// a node that acts halfway, and there is no trace then.
+/// may or may not have happened. Dropping the future of [`run`](Self::run) can also drop a `prep`, a `post`
+/// or a node that acts halfway, and there is no trace then.
 pub struct Flow<S, E> {
     graph: Arc<Graph>,
     /// The steps at the graph's places, by the same index.
@@ -193,7 +204,8 @@ where
         FlowBuilder::new(name.into(), E::as_error)
     }
 
-    /// A flow of one node, to run it alone. It has the node's name, and ends with the node's action.
+    /// A flow of one node, to run it alone: `Flow::of(node).run(&mut state, &run)`. It has the node's name,
+    /// and ends with the node's action.
     pub fn of<As: ?Sized>(node: impl Node<S, E> + 'static) -> Self
     where
         E: AsError<As>,

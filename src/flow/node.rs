@@ -52,8 +52,8 @@ where
     type Exec: Send;
 
     /// The name, unique in its flow; used in errors, traces and drawings. By default it is that of the type.
-    /// Called once, when the node is added, unless
-    /// [`node_as`](super::FlowBuilder::node_as) gives it another name.
+    /// Called once, when the node is added, unless [`node_as`](super::FlowBuilder::node_as) gives it another
+    /// name.
     fn name(&self) -> &str {
         type_name::<Self>()
     }

@@ -4,10 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::{CancellationToken, Params};
 use async_trait::async_trait;
-use tokio_util::sync::CancellationToken;
-
-use super::Params;
 
 /// The runner's only access to time and randomness. [`Clock`](super::Clock) implements it.
 #[async_trait]
@@ -46,6 +44,19 @@ impl Run {
     }
 
     /// Stops the run when `token` is cancelled; see [Cancellation](super::Flow#cancellation).
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use pflow_store::flow::{CancellationToken, Run};
+    ///
+    /// let token = CancellationToken::new();
+    /// let run = Run::system()?.cancelled_by(token.clone());
+    /// // Elsewhere, while a flow runs:
+    /// token.cancel();
+    /// # let _ = run;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn cancelled_by(self, token: CancellationToken) -> Self {
         Self { cancel: token, ..self }

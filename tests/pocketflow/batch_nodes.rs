@@ -110,6 +110,7 @@ async fn a_batch_of_nothing_has_no_results() {
     let mut state = State { results: vec![7], ..State::default() };
     Flow::of_batch(SumChunks(10)).run(&mut state, &run()).await.unwrap();
     assert!(state.results.is_empty());
+    state.results = vec![7];
     Flow::of_batch(double_all(|_| Ok(0))).run(&mut state, &run()).await.unwrap();
     assert!(state.results.is_empty());
 }

@@ -158,14 +158,18 @@ async fn a_missing_named_edge_is_refused_and_a_declared_end_is_not() {
 
 #[tokio::test]
 async fn ends_and_edges_of_a_node_coexist() {
-    for (action, path, last) in [("end", "", "end"), ("continue", "processed", "default")] {
+    for (action, path, last) in [("end", "", "end"), ("continue", "processed", "processed")] {
         let mut flow = Flow::builder("f");
         let branch = flow.act("branch", ["continue", "end"], |_, visit| {
             let action = visit.params().get("action").and_then(|action| action.as_str());
             action.map(|action| Action::from(action.to_owned())).ok_or_else(|| Fault::from("no action"))
         });
-        let process = flow.act("process", (), |state: &mut State, _| state.path = "processed");
-        flow.start(branch).connect(branch, "continue", process).end(branch, "end").end(process, ());
+        let process = flow.act("process", "processed", |state: &mut State, _| {
+            state.path = "processed";
+            "processed"
+        });
+        flow.start(branch).connect(branch, "continue", process).end(branch, "end");
+        flow.end(process, "processed");
         let (mut state, run) = (State::default(), run().params(Params::new().with("action", action)));
         let outcome = flow.build().unwrap().run(&mut state, &run).await.unwrap();
         assert_eq!((state.path, outcome.action.as_str()), (path, last));
@@ -194,15 +198,39 @@ async fn flows_nest_and_follow_one_another() {
 }
 
 #[tokio::test]
-async fn the_last_action_of_an_inner_flow_picks_the_outer_path() {
-    let mut inner = Flow::builder("inner");
-    let (start, end) = (number(&mut inner, 100), signal(&mut inner, "inner_done"));
-    let inner = inner.start(start).chain([start, end]).end(end, "inner_done").build().unwrap();
+async fn a_flow_follows_a_flow() {
+    let mut first = Flow::builder("first");
+    let (ten, more) = (number(&mut first, 10), add(&mut first, 10));
+    let first = first.start(ten).chain([ten, more]).end(more, ()).build().unwrap();
+    let mut second = Flow::builder("second");
+    let double = multiply(&mut second, 2);
+    let second = second.start(double).end(double, ()).build().unwrap();
     let mut outer = Flow::builder("outer");
-    let (inner, b) = (outer.flow(inner), path(&mut outer, "B"));
-    let (state, action) = ran(outer.start(inner).connect(inner, "inner_done", b).end(b, ())).await;
-    assert_eq!((state.current, state.signal, state.path), (100, "inner_done", "B"));
-    assert_eq!(action, Action::DEFAULT);
+    let (first, second) = (outer.flow(first), outer.flow(second));
+    let (state, action) = ran(outer.start(first).chain([first, second]).end(second, ())).await;
+    assert_eq!((state.current, action), (40, Action::DEFAULT));
+}
+
+/// An inner flow with two ends, and an outer one with a path for each.
+fn two_paths(begin: i64, number: fn(&mut Builder, i64) -> (NodeId, &'static str)) -> Builder {
+    let mut inner = Flow::builder("inner");
+    let ((start, set), check) = (number(&mut inner, begin), check_positive(&mut inner));
+    inner.start(start).connect(start, set, check).end(check, "positive").end(check, "negative");
+    let mut outer = Flow::builder("outer");
+    let inner = outer.flow(inner.build().unwrap());
+    let (up, down) = (path(&mut outer, "up"), path(&mut outer, "down"));
+    outer.start(inner).connect(inner, "positive", up).connect(inner, "negative", down);
+    outer.end(up, ()).end(down, ());
+    outer
+}
+
+#[tokio::test]
+async fn the_last_action_of_an_inner_flow_picks_the_outer_path() {
+    for (begin, path) in [(100, "up"), (-100, "down")] {
+        let (state, action) =
+            ran(&mut two_paths(begin, |flow, begin| (number(flow, begin), "default"))).await;
+        assert_eq!((state.current, state.path, action), (begin, path, Action::DEFAULT));
+    }
 }
 
 /// Different on purpose: PocketFlow allows an edge on an action that the inner flow never returns.
@@ -255,12 +283,10 @@ async fn nodes_that_wait_and_nodes_that_do_not_are_in_one_flow() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_last_action_of_an_inner_flow_that_waits_picks_the_outer_path() {
-    let mut inner = Flow::builder("inner");
-    let (start, end) = (slow_number(&mut inner, 200), signal(&mut inner, "async_inner_done"));
-    inner.start(start).connect(start, "number_set", end).end(end, "async_inner_done");
-    let mut outer = Flow::builder("outer");
-    let (inner, b) = (outer.flow(inner.build().unwrap()), path(&mut outer, "AsyncB"));
-    let (state, _) = ran(outer.start(inner).connect(inner, "async_inner_done", b).end(b, ())).await;
-    assert_eq!((state.current, state.signal, state.path), (200, "async_inner_done", "AsyncB"));
+async fn an_inner_flow_that_waits_picks_the_outer_path() {
+    for (begin, path) in [(200, "up"), (-200, "down")] {
+        let slow = |flow: &mut Builder, begin| (slow_number(flow, begin), "number_set");
+        let (state, _) = ran(&mut two_paths(begin, slow)).await;
+        assert_eq!((state.current, state.path), (begin, path));
+    }
 }

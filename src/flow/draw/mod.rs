@@ -1,9 +1,9 @@
 //! Drawings of a flow. The walk over the graph is the same for both languages; a [`Pen`] writes one of them.
 //!
 //! Every flow has a start mark, and one end for each label. An edge into a nested flow goes to its start
-//! mark. An edge out of it begins at the ends that return the edge's action; at all
-//! ends if the flow has a `post`, which decides. A nested batch flow returns to
-//! its start mark after every pass, so edges out of it begin there.
+//! mark. An edge out of it begins at the ends that return the edge's action; at all ends if the flow has a
+//! `post`, which decides. A nested batch flow returns to its start mark after every pass, so edges out of it
+//! begin there.
 
 mod dot;
 mod mermaid;
