@@ -451,3 +451,8 @@ fn every_fault_is_named_and_every_case_can_fail() {
     assert!(not_named.is_empty(), "{} faults are not named", not_named.len());
     assert!(never_failed.is_empty(), "no fault fails these cases: {never_failed:#?}");
 }
+
+#[test]
+fn unknown_commit_may_happen_later() {
+    report(Fault::UnknownHappensLater).assert_conformant();
+}

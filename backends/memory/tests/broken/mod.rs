@@ -173,6 +173,8 @@ pub(crate) enum Fault {
     UnknownIsBusy,
     /// A read that fails finds nothing.
     UnreachableIsEmpty,
+    /// A COMMIT that failed is answered as unknown, and happens when the handle is closed. That is allowed.
+    UnknownHappensLater,
     /// A read that fails has an unknown outcome.
     UnknownReads,
 

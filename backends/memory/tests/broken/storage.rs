@@ -260,6 +260,13 @@ impl StorageBackend for Faulty {
     }
 
     async fn attempt(&self, put: Operation) -> Result<Commit> {
+            Fault::UnknownHappensLater => {
+                let behind = self.memory().behind.take();
+                if let Some(batch) = behind {
+                    drop(self.objects.commit(batch).await?);
+                }
+                Ok(())
+            }
         let answer = self.commit(Batch::new().stage([put.clone()])).await?;
         match (&put, self.objects.get(put.key()).await?) {
             (Operation::Put { bytes, .. }, Some(found))

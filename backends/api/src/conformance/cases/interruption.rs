@@ -64,7 +64,7 @@ pub(super) async fn a_dropped_commit_leaves_the_old_or_the_new(ground: &Ground) 
         if seen == "new" {
             same_bytes(record, &store.read(record).await?.bytes, &large)?;
         }
-        let before = settle(store, head).await?;
+        let before = settle(store, head, "settled").await?;
         if before == "new" {
             same_bytes(record, &store.read(record).await?.bytes, &large)?;
         }
@@ -76,17 +76,17 @@ pub(super) async fn a_dropped_commit_leaves_the_old_or_the_new(ground: &Ground) 
     Ok(())
 }
 
-/// Swaps in `settled`, and returns the content before it. The dropped commit may be applied first, but only
-/// once.
-async fn settle(store: &Handle, name: &str) -> Checked<bytes::Bytes> {
+/// Swaps in `body`, and returns the content before it. A commit of unknown outcome may be applied first, but
+/// only once.
+pub(super) async fn settle(store: &Handle, name: &str, body: &'static str) -> Checked<bytes::Bytes> {
     for _ in 0..3 {
         let object = store.read(name).await?;
-        let swap = put(name, "settled")?.when(Precondition::Is(object.meta.version));
+        let swap = put(name, body)?.when(Precondition::Is(object.meta.version));
         if let Commit::Committed(_) = store.attempt(Batch::new().stage([swap])).await? {
             return Ok(object.bytes);
         }
     }
-    Err(Stop::Failed(format!("only a dropped commit swaps {name}, and it changed three times")))
+    Err(Stop::Failed(format!("only one commit of unknown outcome swaps {name}, and it changed three times")))
 }
 
 /// If some of several waiting commits are dropped, all others are answered, and so are later ones.
