@@ -39,6 +39,14 @@ use crate::{
 /// suite notices a durable commit that is complete at its first poll every time; it cannot see reads that
 /// block.
 ///
+/// # Calls that are kept
+/// A call that was polled, and whose future its caller keeps without polling it again, holds no other call up.
+/// A caller that reads ahead in a stream, and calls the same handle between two of its items, keeps calls
+/// that way. So a call needs its future for its answer only: a lock or a turn that is handed from future to
+/// future, as by a fair mutex of tokio, waits for the one that is not polled. Hand the work to a task or to a
+/// queue instead. A backend may bound how many requests are in flight at once, to 64 or more, and then says
+/// so.
+///
 /// # Keys in a database
 /// Keys are equal, and come in order, by their bytes. For a database this is a property of the column:
 /// `COLLATE "C"` in PostgreSQL, `BINARY` in SQLite (its default), and `VARBINARY` or the collation

@@ -341,6 +341,11 @@ const FAULTS: &[(Fault, &[&str], &str)] = &[
         "reads that were dropped stop no commit",
     ),
     (
+        Fault::KeptCallsHaveTheTurn,
+        &["interruption::calls_that_are_kept_hold_nobody_up"],
+        "a get waits for calls whose futures are kept without being polled again",
+    ),
+    (
         Fault::TakesItselfForAnother,
         &[
             "lost_replies::a_create_without_reply_is_no_conflict_with_itself",

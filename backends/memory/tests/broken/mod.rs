@@ -161,6 +161,8 @@ pub(crate) enum Fault {
     BeginsAtTheCall,
     /// A read or commit that is dropped takes the storage down.
     DroppedCallsPoison,
+    /// A call has the turn of its handle until its future is polled to its end.
+    KeptCallsHaveTheTurn,
     /// A commit without reply is tried again, and the second answer given.
     TakesItselfForAnother,
 
@@ -171,10 +173,10 @@ pub(crate) enum Fault {
     SwallowsAFailedCommit,
     /// A COMMIT that failed is answered as busy, and as unknown.
     UnknownIsBusy,
-    /// A read that fails finds nothing.
-    UnreachableIsEmpty,
     /// A COMMIT that failed is answered as unknown, and happens when the handle is closed. That is allowed.
     UnknownHappensLater,
+    /// A read that fails finds nothing.
+    UnreachableIsEmpty,
     /// A read that fails has an unknown outcome.
     UnknownReads,
 

@@ -52,6 +52,7 @@ pub(crate) struct Faulty {
     pub(crate) closed: AtomicBool,
     pub(crate) poisoned: AtomicBool,
     pub(crate) under_way: AtomicUsize,
+    turn: tokio::sync::Mutex<()>,
     /// What this handle has done and seen.
     pub(crate) memory: Mutex<Memory>,
     /// Where the listings of this handle stand.
@@ -78,6 +79,7 @@ impl Faulty {
             closed: AtomicBool::default(),
             poisoned: AtomicBool::default(),
             under_way: AtomicUsize::default(),
+            turn: tokio::sync::Mutex::default(),
             memory: Mutex::default(),
             cursor: Arc::default(),
         }
@@ -197,7 +199,14 @@ impl StorageBackend for Faulty {
         if let Some(nothing) = self.cut() {
             return nothing;
         }
-        let object = self.read(key).await?;
+        let object = match self.fault {
+            Fault::KeptCallsHaveTheTurn => {
+                let _turn = self.turn.lock().await;
+                yield_now().await;
+                self.read(key).await?
+            }
+            _ => self.read(key).await?,
+        };
         match self.fault {
             Fault::FindsFolders if object.is_none() => self.folder(key).await,
             Fault::CachesReads => Ok(self.memory().reads.entry(key.clone()).or_insert(object).clone()),
@@ -251,6 +260,13 @@ impl StorageBackend for Faulty {
             Fault::ClosesOnce if closed_before => {
                 Err(Error::not_applied(ErrorKind::Io, "It is closed already"))
             }
+            Fault::UnknownHappensLater => {
+                let behind = self.memory().behind.take();
+                if let Some(batch) = behind {
+                    drop(self.objects.commit(batch).await?);
+                }
+                Ok(())
+            }
             Fault::CloseLosesTheLastWrite => {
                 self.remove_last_put();
                 Ok(())
@@ -260,13 +276,6 @@ impl StorageBackend for Faulty {
     }
 
     async fn attempt(&self, put: Operation) -> Result<Commit> {
-            Fault::UnknownHappensLater => {
-                let behind = self.memory().behind.take();
-                if let Some(batch) = behind {
-                    drop(self.objects.commit(batch).await?);
-                }
-                Ok(())
-            }
         let answer = self.commit(Batch::new().stage([put.clone()])).await?;
         match (&put, self.objects.get(put.key()).await?) {
             (Operation::Put { bytes, .. }, Some(found))
