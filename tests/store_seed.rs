@@ -33,7 +33,8 @@ async fn atomic_write(site: Site) {
     assert_eq!(store.load(&id("test")).await.unwrap().content, plan("x"));
 }
 
-/// The same with a real cause: an object exists where the workflow needs a folder. A bucket and a database can store both.
+/// The same with a real cause: an object exists where the workflow needs a folder. A bucket and a database can
+/// store both.
 async fn atomic_write_fails_if_an_object_blocks_the_folder(site: Site) {
     if matches!(site.kind, Kind::Bucket | Kind::Sqlite) {
         return;

@@ -76,7 +76,10 @@ fn a_damaged_journal_is_refused_until_its_tail_is_accepted() {
         let line = format!("printf 'n\\n' | script -qec '{PROGRAM} verify --repair --accept-tail' /dev/null");
         let asked = Command::new("sh").args(["-c", &line]).current_dir(place.path()).output().unwrap();
         let asked = String::from_utf8_lossy(&asked.stdout).into_owned();
-        assert!(asked.contains("Give up what cannot be read") && asked.contains("left as it is"), "{asked}");
+        assert!(
+            asked.contains("Permanently give up what cannot be read?") && asked.contains("left as it is"),
+            "{asked}"
+        );
     }
     assert_eq!(fs::read(journal(&place)).unwrap(), before);
     place.run(["load", "w"]).fails(14, "record 1 of epoch");

@@ -8,8 +8,9 @@ use pflow_store::backend::{
 };
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior};
 
-/// How long a call waits for the other connections, before it is refused as busy.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How often the first connections to a file may prevent each other from turning on its log. Each time one of
+/// them has made progress.
+const FIRST_OPENS: usize = 1_000;
 
 /// The id of a row is the version of its object. AUTOINCREMENT never gives an id twice, so a version never
 /// comes back, also after a delete. BINARY compares names by their bytes, as keys are ordered.
@@ -22,19 +23,28 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS objects (
 
 /// A connection. Several of them, in any processes of this machine, are several handles of one storage.
 pub(crate) struct Sqlite {
-    connection: Connection,
+    pub(crate) connection: Connection,
     path: String,
 }
 
 impl Sqlite {
-    /// Opens the file and creates it if it is not there. It blocks, and belongs on a blocking thread.
-    pub(crate) fn open(path: &Path) -> Result<Blocking<Self>> {
+    /// Opens the file and creates it if it is not there. A call waits at most `patience` for the other
+    /// connections, before it is refused as busy.
+    pub(crate) async fn open(path: &Path, patience: Duration) -> Result<Blocking<Self>> {
+        let path = path.to_owned();
+        let opened = tokio::task::spawn_blocking(move || Self::connect(&path, patience).map(Blocking::new));
+        opened.await.unwrap_or_else(|ended| {
+            Err(Error::not_applied(ErrorKind::Unavailable, "Opening a database was ended").with_source(ended))
+        })
+    }
+
+    /// As `open`, on the present thread.
+    pub(crate) fn connect(path: &Path, patience: Duration) -> Result<Self> {
         let shown = path.display().to_string();
         let failed = not_applied(&shown, "open");
         let connection = Connection::open(path).map_err(failed)?;
-        connection.busy_timeout(PATIENCE).map_err(failed)?;
-        let mode = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get::<_, String>(0));
-        if mode.map_err(failed)? != "wal" {
+        connection.busy_timeout(patience).map_err(failed)?;
+        if turn_on_log(&connection).map_err(failed)? != "wal" {
             let what = format!("{shown} cannot have a write-ahead log where it is");
             return Err(Error::not_applied(ErrorKind::Unsafe, what));
         }
@@ -44,7 +54,7 @@ impl Sqlite {
         let real = path.canonicalize().map_err(|error| {
             Error::not_applied(ErrorKind::Io, format!("Failed to find {shown}")).with_source(error)
         })?;
-        Ok(Blocking::new(Self { connection, path: real.display().to_string() }))
+        Ok(Self { connection, path: real.display().to_string() })
     }
 }
 
@@ -96,11 +106,20 @@ impl BlockingStorage for Sqlite {
             let versions = stage.iter().map(|operation| apply(&transaction, operation));
             stages.push(versions.collect::<rusqlite::Result<_>>().map_err(failed)?);
         }
-        // Whether a COMMIT that failed is in the log is not known: its sync may have failed.
-        transaction.commit().map_err(|error| {
-            Error::unknown(kind(&error), format!("Failed to commit to {}", self.path)).with_source(error)
-        })?;
-        Ok(Commit::Committed(Versions::new(stages)))
+        match transaction.execute_batch("COMMIT") {
+            Ok(()) => Ok(Commit::Committed(Versions::new(stages))),
+            // It has waited with the patience of the connection. The transaction is still open, and its drop
+            // rolls it back.
+            Err(error) if kind(&error) == ErrorKind::Busy && !transaction.is_autocommit() => {
+                Err(failed(error))
+            }
+            // Whether any other COMMIT that failed is in the log is not known: its sync may have failed.
+            Err(error) => {
+                let kind =
+                    Some(kind(&error)).filter(|kind| *kind != ErrorKind::Busy).unwrap_or(ErrorKind::Io);
+                Err(Error::unknown(kind, format!("Failed to commit to {}", self.path)).with_source(error))
+            }
+        }
     }
 
     /// Moves the log into the file, so that the file alone is the storage. While another connection is in use
@@ -117,6 +136,21 @@ impl BlockingStorage for Sqlite {
     fn location_id(&self) -> Option<String> {
         Some(format!("sqlite:{}", self.path))
     }
+}
+
+/// Returns the mode of the journal. The change of mode does not wait for other connections as other statements
+/// do, because its transaction begins as a reader. So it is repeated after a transaction that waits for them.
+fn turn_on_log(connection: &Connection) -> rusqlite::Result<String> {
+    let turn_on = || connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0));
+    for _ in 0..FIRST_OPENS {
+        match turn_on() {
+            Err(error) if kind(&error) == ErrorKind::Busy => {
+                connection.execute_batch("BEGIN IMMEDIATE; COMMIT")?
+            }
+            answer => return answer,
+        }
+    }
+    turn_on()
 }
 
 fn current(transaction: &Transaction<'_>, key: &Key) -> rusqlite::Result<Option<Version>> {

@@ -2,6 +2,7 @@ use std::{
     collections::BTreeMap,
     fs::File,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -70,7 +71,7 @@ impl Site {
         let memory = MemoryBackend::new(environment.clone());
         let raw: Arc<dyn StorageBackend> = match (&folder, &database, &bucket, kind) {
             (Some(folder), ..) => disk(folder).await,
-            (_, Some(folder), ..) => sqlite(folder),
+            (_, Some(folder), ..) => sqlite(folder).await,
             (_, _, Some(url), _) => bucket::open(url),
             (.., Kind::PlainMemory) => Arc::new(memory.with_plain_files(true)),
             (.., Kind::Staged) => Arc::new(Staged(memory)),
@@ -135,7 +136,7 @@ impl Site {
         // In a bucket this is the same handle: another one may not yet see what this one defers.
         let backend = match (&self.folder, &self.database) {
             (Some(folder), _) => disk(folder).await,
-            (None, Some(folder)) => sqlite(folder),
+            (None, Some(folder)) => sqlite(folder).await,
             (None, None) => self.raw.clone(),
         };
         set(self.on(backend).environment(environment)).open().await.unwrap()
@@ -145,7 +146,7 @@ impl Site {
     pub(crate) async fn other_handle(&self) -> Arc<dyn StorageBackend> {
         match (&self.folder, &self.database, &self.bucket) {
             (Some(folder), ..) => disk(folder).await,
-            (_, Some(folder), _) => sqlite(folder),
+            (_, Some(folder), _) => sqlite(folder).await,
             (_, _, Some(url)) => bucket::open(url),
             (None, None, None) => self.raw.clone(),
         }
@@ -279,9 +280,10 @@ fn fresh_folder() -> TempDir {
     folder
 }
 
-/// Opens one more connection.
-fn sqlite(folder: &TempDir) -> Arc<dyn StorageBackend> {
-    Arc::new(Sqlite::open(&folder.path().join("store.sqlite")).unwrap())
+/// Opens one more connection, with more patience than a race takes.
+async fn sqlite(folder: &TempDir) -> Arc<dyn StorageBackend> {
+    let patience = Duration::from_secs(120);
+    Arc::new(Sqlite::open(&folder.path().join("store.sqlite"), patience).await.unwrap())
 }
 
 async fn disk(folder: &TempDir) -> Arc<dyn StorageBackend> {

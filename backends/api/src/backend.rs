@@ -39,6 +39,14 @@ use crate::{
 /// suite notices a durable commit that is complete at its first poll every time; it cannot see reads that
 /// block.
 ///
+/// # Calls that are kept
+/// A call that was polled, and whose future its caller keeps without polling it again, holds no other call up.
+/// A caller that reads ahead in a stream, and calls the same handle between two of its items, keeps calls
+/// that way. So a call needs its future for its answer only: a lock or a turn that is handed from future to
+/// future, as by a fair mutex of tokio, waits for the one that is not polled. Hand the work to a task or to a
+/// queue instead. A backend may bound how many requests are in flight at once, to 64 or more, and then says
+/// so.
+///
 /// # Keys in a database
 /// Keys are equal, and come in order, by their bytes. For a database this is a property of the column:
 /// `COLLATE "C"` in PostgreSQL, `BINARY` in SQLite (its default), and `VARBINARY` or the collation
@@ -60,9 +68,18 @@ use crate::{
 ///
 /// # Few methods are required
 /// A backend has five: [`inner`](Self::inner), `capabilities`, `get`, `list` and `commit`. The others have a
-/// default that is right for every backend: `stat` reads the object, `attempt` commits, and the rest asks
-/// the backend that `inner` names, or has nothing to say. So a backend that wraps another one cannot answer
-/// with a default in place of the inner backend, whichever methods it leaves out.
+/// default: `stat` reads the object, and the rest asks the backend that `inner` names. Without one `attempt`
+/// commits, and the others have nothing to say. So a wrapper that leaves keys and bytes as they are cannot
+/// answer with a default in place of the inner backend, whichever methods it leaves out.
+///
+/// **A wrapper that changes keys or bytes**, such as one that puts everything below a prefix or encrypts it,
+/// must override what the inner backend would answer in its own keys and bytes:
+///
+/// - `attempt` maps its put as `commit` does. By default the inner backend would store it under another key.
+/// - `examine` maps its ground. By default the inner backend would write outside of the wrapper's keys.
+/// - `waiting` and `passed_over` map the names back, and leave out those that are not the wrapper's.
+/// - `location_id` is different for two wrappers of one storage that have different objects, and the endpoint
+///   too if they are probed apart.
 ///
 /// [`paged`](crate::paged) makes the stream of `list`, and [`Blocking`](crate::Blocking) a whole backend from
 /// an embedded database, whose calls block.
@@ -222,14 +239,18 @@ pub trait StorageBackend: Debug + Send + Sync + 'static {
     /// [`probe::run`](crate::probe::run), which tests how a storage handles a request.
     ///
     /// [`Commit::Conflict`] may be the answer to a second copy of the request, whose first copy was applied.
-    /// Only [`commit`](Self::commit) resolves that, so no other caller uses this method. By default it
-    /// commits a batch of this put: a backend overrides it if its `commit` may send more than one request
-    /// for that.
+    /// Only [`commit`](Self::commit) resolves that, so no other caller uses this method. By default the inner
+    /// backend attempts it, since its `commit` may resolve; without one, it commits a batch of this put. A
+    /// backend overrides it if its `commit` may send more than one request for that, and so does a wrapper
+    /// that changes keys or bytes.
     ///
     /// # Errors
     /// As [`commit`](Self::commit).
     async fn attempt(&self, put: Operation) -> Result<Commit> {
-        self.commit(Batch::new().stage([put])).await
+        match self.inner() {
+            Some(inner) => inner.attempt(put).await,
+            None => self.commit(Batch::new().stage([put])).await,
+        }
     }
 
     /// Completes all background work. Afterwards the storage holds plain objects that any program may copy,

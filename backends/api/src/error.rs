@@ -142,10 +142,11 @@ impl Error {
     /// Whether the cause is the requested object alone. A caller that reads many objects reports such an
     /// object and continues.
     ///
-    /// IMPORTANT: [`ErrorKind::InvalidInput`] alone does not imply this. Wrong settings have that kind too,
-    /// and an object that could not be requested is not damaged.
+    /// IMPORTANT: of the kinds, only [`ErrorKind::Corrupt`] implies this. [`ErrorKind::InvalidInput`] is also
+    /// that of wrong settings, and [`ErrorKind::Unsafe`] that of a storage whose listings are out of order: a
+    /// caller that took these for damage of one object would go on with a part of the objects.
     pub fn is_of_one_object(&self) -> bool {
-        self.0.of_one_object || matches!(self.0.kind, ErrorKind::Unsafe | ErrorKind::Corrupt)
+        self.0.of_one_object || self.0.kind == ErrorKind::Corrupt
     }
 
     /// Whether the same call may be repeated unchanged and may succeed soon. Never after an unknown outcome.

@@ -258,6 +258,7 @@ mod tests {
             let listing = paged(&prefix("b"), None, move |_| std::future::ready(Ok(rows.clone())));
             let error = listing.take(9).try_collect::<Vec<_>>().await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unsafe, "{page:?}: {error}");
+            assert!(!error.is_of_one_object(), "the whole listing is in doubt: {error}");
         }
         // The same page again and again would be a listing without end.
         let listing = paged(&prefix("b"), None, |_| std::future::ready(Ok(vec![row("b/1")])));

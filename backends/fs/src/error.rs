@@ -53,14 +53,14 @@ pub(crate) fn symbolic_link(path: &Path) -> Error {
         "{} is a symbolic link; links inside the store are never followed: put the file that it leads to in its place",
         path.display()
     );
-    Error::not_applied(ErrorKind::Unsafe, what)
+    Error::not_applied(ErrorKind::Unsafe, what).of_one_object()
 }
 
 /// A pipe, socket or device where an object or a folder of this storage should be.
 pub(crate) fn special_file(path: &Path) -> Error {
     let what =
         format!("{} is neither a regular file nor a folder; this storage keeps away from it", path.display());
-    Error::not_applied(ErrorKind::Unsafe, what)
+    Error::not_applied(ErrorKind::Unsafe, what).of_one_object()
 }
 
 /// The error of a read, marked where its cause lies in the object: a bad block, or a file that this user may
@@ -156,6 +156,13 @@ mod tests {
             let error = of_object(failed("read", Path::new("/x"), errno.into()));
             assert_eq!(error.is_of_one_object(), of_one, "{errno:?}");
             assert_eq!(again(&error).is_of_one_object(), of_one);
+        }
+        for error in [
+            symbolic_link(Path::new("/x")),
+            special_file(Path::new("/x")),
+            failed("read", Path::new("/x"), Errno::LOOP.into()),
+        ] {
+            assert!(error.is_of_one_object(), "{error}");
         }
     }
 

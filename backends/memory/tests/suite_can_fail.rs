@@ -341,6 +341,11 @@ const FAULTS: &[(Fault, &[&str], &str)] = &[
         "reads that were dropped stop no commit",
     ),
     (
+        Fault::KeptCallsHaveTheTurn,
+        &["interruption::calls_that_are_kept_hold_nobody_up"],
+        "a get waits for calls whose futures are kept without being polled again",
+    ),
+    (
         Fault::TakesItselfForAnother,
         &[
             "lost_replies::a_create_without_reply_is_no_conflict_with_itself",
@@ -450,4 +455,9 @@ fn every_fault_is_named_and_every_case_can_fail() {
     }
     assert!(not_named.is_empty(), "{} faults are not named", not_named.len());
     assert!(never_failed.is_empty(), "no fault fails these cases: {never_failed:#?}");
+}
+
+#[test]
+fn unknown_commit_may_happen_later() {
+    report(Fault::UnknownHappensLater).assert_conformant();
 }

@@ -1,6 +1,7 @@
 //! Backends over storages without futures.
 
 mod adapter;
+mod queue;
 #[cfg(test)]
 mod tests;
 

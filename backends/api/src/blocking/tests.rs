@@ -17,6 +17,7 @@ struct Map {
     gate: Option<(Sender<()>, Receiver<()>)>,
     closed: Option<Sender<usize>>,
     threads: Option<Sender<ThreadId>>,
+    dropped: Option<Told>,
 }
 
 impl BlockingStorage for Map {
@@ -160,6 +161,85 @@ async fn close_waits_for_a_commit_whose_future_was_dropped() {
     assert_eq!(closed.recv().unwrap(), 1, "the commit came first");
     backend.close().await.unwrap();
     assert_eq!(keys(&backend).await, ["begun"]);
+}
+
+#[tokio::test]
+async fn call_that_is_kept_holds_no_other_up() {
+    let (backend, begun, go) = gated();
+    let (mut first, name) = (backend.commit(put("a")), key("a"));
+    assert!(first.as_mut().now_or_never().is_none());
+    begun.recv().unwrap();
+    // These wait behind it, and are not polled again.
+    let mut kept = [backend.get(&name), backend.get(&name)];
+    for read in &mut kept {
+        assert!(read.as_mut().now_or_never().is_none());
+    }
+    go.send(()).unwrap();
+    assert_eq!(keys(&backend).await, ["a"]);
+    for read in kept {
+        assert!(read.await.unwrap().is_some());
+    }
+    assert!(first.await.is_ok());
+}
+
+#[tokio::test]
+async fn panic_answers_the_calls_that_wait() {
+    let (backend, begun, go) = gated();
+    let name = key("a");
+    let (mut panics, mut waits) = (backend.commit(put("panics")), backend.get(&name));
+    assert!(panics.as_mut().now_or_never().is_none());
+    begun.recv().unwrap();
+    assert!(waits.as_mut().now_or_never().is_none());
+    go.send(()).unwrap();
+    assert_eq!(panics.await.unwrap_err().outcome(), Outcome::Unknown);
+    let error = waits.await.unwrap_err();
+    let nothing = Outcome::NotApplied { applied: 0 };
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Poisoned, nothing), "{error}");
+}
+
+#[test]
+fn runtime_that_shuts_down_answers_every_call() {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.max_blocking_threads(1).build().unwrap();
+    let (backend, name) = (Blocking::new(Map::default()), key("a"));
+    let (going, gate) = channel::<()>();
+    // The only thread is busy, so the run does not begin.
+    let entered = runtime.enter();
+    drop(runtime.spawn_blocking(move || gate.recv()));
+    let mut reads = [backend.get(&name), backend.get(&name)];
+    for read in &mut reads {
+        assert!(read.as_mut().now_or_never().is_none());
+    }
+    drop(entered);
+    runtime.shutdown_background();
+    drop(going);
+    let other = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for read in reads {
+        let error = other.block_on(read).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    }
+}
+
+/// Tells on which thread it is dropped.
+struct Told(Sender<ThreadId>);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.0.send(std::thread::current().id()).unwrap();
+    }
+}
+
+#[test]
+fn storage_is_dropped_on_a_blocking_thread_if_there_is_one() {
+    let here = std::thread::current().id();
+    let (tell, told) = channel();
+    let told_by = || Blocking::new(Map { dropped: Some(Told(tell.clone())), ..Map::default() });
+    drop(told_by());
+    assert_eq!(told.recv().unwrap(), here);
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+        drop(told_by());
+        assert_ne!(told.recv().unwrap(), here);
+    });
 }
 
 #[test]

@@ -7,7 +7,8 @@ use crate::{
     Batch, Capabilities, Commit, Error, ErrorKind, Key, Listed, Object, Prefix, Result, StorageBackend,
 };
 
-/// A handle that loses every reply: each commit that happened returns that its outcome is unknown.
+/// A handle that loses every reply: each commit that happened or met a conflict returns that its outcome is
+/// unknown. Errors are returned as they are.
 ///
 /// This is the simplest [`Site::losing_a_reply`](super::Site::losing_a_reply), for backends without replies
 /// of their own. A backend that talks to a server should drop the server's reply instead, so that its own

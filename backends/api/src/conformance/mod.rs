@@ -45,7 +45,7 @@
 //!
 //! | hook | what it makes visible | cases |
 //! | --- | --- | --- |
-//! | [`Site::reopen`] | what other handles and processes see | 5, and both sides of the races |
+//! | [`Site::reopen`] | what other handles and processes see, and calls that wait for kept ones | 6, and both sides of the races |
 //! | [`Site::losing_a_reply`] | a commit whose reply is lost | 3 |
 //! | [`Site::failing_commit`] | a commit that the storage refuses, or reports as failed, at its commit point | 2 |
 //! | [`Site::unreachable`] | reads that fail | 1 |

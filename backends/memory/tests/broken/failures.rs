@@ -28,6 +28,10 @@ impl Faulty {
             Way::Sound => None,
             Way::Cut => Some(Err(Error::not_applied(ErrorKind::Unavailable, "The connection is closed"))),
             Way::LosesReplies => Some(self.without_reply(batch).await),
+            Way::FailsCommits(CommitFailure::BeforeItsPoint) if self.fault == Fault::UnknownHappensLater => {
+                self.memory().behind = Some(batch.clone());
+                Some(Err(Error::unknown(ErrorKind::Io, "COMMIT failed")))
+            }
             Way::FailsCommits(failure) => {
                 let committed = match failure {
                     CommitFailure::BeforeItsPoint => Ok(Commit::Committed(versions(batch))),

@@ -161,6 +161,8 @@ pub(crate) enum Fault {
     BeginsAtTheCall,
     /// Dropping a running read or commit makes the storage fail from then on.
     DroppedCallsPoison,
+    /// A call has the turn of its handle until its future is polled to its end.
+    KeptCallsHaveTheTurn,
     /// A commit whose reply was lost is repeated, and the second reply is returned.
     TakesItselfForAnother,
 
@@ -171,6 +173,8 @@ pub(crate) enum Fault {
     SwallowsAFailedCommit,
     /// A COMMIT that failed is answered as busy, and as unknown.
     UnknownIsBusy,
+    /// A COMMIT that failed is answered as unknown, and happens when the handle is closed. That is allowed.
+    UnknownHappensLater,
     /// A read that fails finds nothing.
     UnreachableIsEmpty,
     /// A read that fails has an unknown outcome.

@@ -52,6 +52,7 @@ pub(crate) struct Faulty {
     pub(crate) closed: AtomicBool,
     pub(crate) poisoned: AtomicBool,
     pub(crate) under_way: AtomicUsize,
+    turn: tokio::sync::Mutex<()>,
     /// What this handle has written and read.
     pub(crate) memory: Mutex<Memory>,
     /// The positions of the listings of this handle.
@@ -78,6 +79,7 @@ impl Faulty {
             closed: AtomicBool::default(),
             poisoned: AtomicBool::default(),
             under_way: AtomicUsize::default(),
+            turn: tokio::sync::Mutex::default(),
             memory: Mutex::default(),
             cursor: Arc::default(),
         }
@@ -197,7 +199,14 @@ impl StorageBackend for Faulty {
         if let Some(nothing) = self.cut() {
             return nothing;
         }
-        let object = self.read(key).await?;
+        let object = match self.fault {
+            Fault::KeptCallsHaveTheTurn => {
+                let _turn = self.turn.lock().await;
+                yield_now().await;
+                self.read(key).await?
+            }
+            _ => self.read(key).await?,
+        };
         match self.fault {
             Fault::FindsFolders if object.is_none() => self.folder(key).await,
             Fault::CachesReads => Ok(self.memory().reads.entry(key.clone()).or_insert(object).clone()),
@@ -250,6 +259,13 @@ impl StorageBackend for Faulty {
         match self.fault {
             Fault::ClosesOnce if closed_before => {
                 Err(Error::not_applied(ErrorKind::Io, "It is closed already"))
+            }
+            Fault::UnknownHappensLater => {
+                let behind = self.memory().behind.take();
+                if let Some(batch) = behind {
+                    drop(self.objects.commit(batch).await?);
+                }
+                Ok(())
             }
             Fault::CloseLosesTheLastWrite => {
                 self.remove_last_put();

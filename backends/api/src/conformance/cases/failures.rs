@@ -6,7 +6,8 @@ use crate::{
     Batch, Commit, Error, ErrorKind, Outcome,
     conformance::{
         CommitFailure,
-        check::{Checked, Stop, ensure, key, number_of, prefix, put},
+        cases::interruption::settle,
+        check::{Checked, Rule, Stop, ensure, key, number_of, prefix, put},
         ground::Ground,
         handle::Handle,
     },
@@ -50,15 +51,23 @@ async fn commit_fails(ground: &Ground, failure: CommitFailure) -> Checked {
     if let Err(error) = &answer {
         check_kind(error)?;
     }
-    // What did not happen does not happen later either, for example when the handle is closed. The close may
-    // fail, because the storage did.
+    // The close may fail, because the storage did.
     drop(failing.backend().close().await);
     drop(failing);
     let later = find(&reader).await?;
-    ensure!(later == found, "after a failed commit a reader found {found:?}, and after a close {later:?}");
-    let head = store.read("head").await?;
-    let next = put("head", "2 next")?.is(head.meta.version);
-    store.commit(Batch::new().stage([next])).await?;
+    if matches!(&answer, Err(error) if error.outcome() == Outcome::Unknown) {
+        // It may still happen, at any moment. But what a reader has found stays.
+        agrees(&answer, later, store.capabilities().atomic_batch)?;
+        let lost = (found.record && !later.record) || (found.head && !later.head);
+        ensure!(!lost, "after a failed commit a reader found {found:?}, and after a close {later:?}");
+    } else {
+        // What did not happen does not happen later either, for example when the handle is closed.
+        ensure!(
+            later == found,
+            "after a failed commit a reader found {found:?}, and after a close {later:?}"
+        );
+    }
+    settle(&store, "head", "2 next").await.rule("only a failed commit of unknown outcome swaps the head")?;
     reader.expect("head", "2 next").await.map(drop)
 }
 

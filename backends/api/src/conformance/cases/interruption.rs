@@ -1,8 +1,12 @@
-//! A dropped future leaves the old state or the new one, and does not block other tasks.
+//! A dropped future leaves the old state or the new one. Neither it nor one that is kept blocks other tasks.
 
 use std::pin::pin;
 
-use futures::{FutureExt, StreamExt, future::join_all, poll};
+use futures::{
+    FutureExt, StreamExt,
+    future::{BoxFuture, join_all},
+    poll,
+};
 use tokio::task::yield_now;
 
 use crate::{
@@ -16,6 +20,13 @@ use crate::{
 
 /// More polls than any commit of a backend in this process needs.
 const MOST_POLLS: usize = 16;
+
+/// How many reads are kept.
+const KEPT: usize = 24;
+
+/// How many commits of another handle a read may take. The suite has no clock: a read that many commits
+/// overtake one after the other waits for something else.
+const OVERTAKING: usize = 1_000;
 
 /// Polls at most `polls` times, yielding to other tasks in between, then drops the future. Returns the answer
 /// if there was one by then.
@@ -64,7 +75,7 @@ pub(super) async fn a_dropped_commit_leaves_the_old_or_the_new(ground: &Ground) 
         if seen == "new" {
             same_bytes(record, &store.read(record).await?.bytes, &large)?;
         }
-        let before = settle(store, head).await?;
+        let before = settle(store, head, "settled").await?;
         if before == "new" {
             same_bytes(record, &store.read(record).await?.bytes, &large)?;
         }
@@ -76,17 +87,17 @@ pub(super) async fn a_dropped_commit_leaves_the_old_or_the_new(ground: &Ground) 
     Ok(())
 }
 
-/// Swaps in `settled`, and returns the content before it. The dropped commit may be applied first, but only
-/// once.
-async fn settle(store: &Handle, name: &str) -> Checked<bytes::Bytes> {
+/// Swaps in `body`, and returns the content before it. A commit of unknown outcome may be applied first, but
+/// only once.
+pub(super) async fn settle(store: &Handle, name: &str, body: &'static str) -> Checked<bytes::Bytes> {
     for _ in 0..3 {
         let object = store.read(name).await?;
-        let swap = put(name, "settled")?.when(Precondition::Is(object.meta.version));
+        let swap = put(name, body)?.when(Precondition::Is(object.meta.version));
         if let Commit::Committed(_) = store.attempt(Batch::new().stage([swap])).await? {
             return Ok(object.bytes);
         }
     }
-    Err(Stop::Failed(format!("only a dropped commit swaps {name}, and it changed three times")))
+    Err(Stop::Failed(format!("only one commit of unknown outcome swaps {name}, and it changed three times")))
 }
 
 /// If some of several waiting commits are dropped, all others are answered, and so are later ones.
@@ -120,6 +131,55 @@ pub(super) async fn dropped_commits_hold_nobody_up(ground: &Ground) -> Checked {
         ground.store.expect("later", body(0)).await?;
     }
     Ok(())
+}
+
+/// A call that was polled, and whose future is kept without being polled again, holds no other call up. A
+/// caller that reads ahead in a stream, and calls the same handle between two of its items, does that.
+pub(super) async fn calls_that_are_kept_hold_nobody_up(ground: &Ground) -> Checked {
+    let (store, other) = (&ground.store, &ground.another().await?);
+    store.put("a/b", "x").await?;
+    let reads = || -> [(&str, BoxFuture<'_, Checked>); 3] {
+        [
+            ("get", store.get("a/b").map(|answer| answer.map(drop)).boxed()),
+            ("stat", store.stat("a/b").map(|answer| answer.map(drop)).boxed()),
+            ("list", store.names("a", None).map(|answer| answer.map(drop)).boxed()),
+        ]
+    };
+    let mut kept = Vec::new();
+    for (_, mut read) in (0..KEPT / 3).flat_map(|_| reads()) {
+        match poll!(&mut read) {
+            std::task::Poll::Ready(answer) => answer?,
+            std::task::Poll::Pending => kept.push(read),
+        }
+    }
+    for (what, mut read) in reads() {
+        let mut overtaken = 0;
+        let answer = loop {
+            if let std::task::Poll::Ready(answer) = poll!(&mut read) {
+                break answer;
+            }
+            ensure!(
+                overtaken < OVERTAKING,
+                "a {what} waits for calls whose futures are kept without being polled again: another handle \
+                 committed {OVERTAKING} times meanwhile"
+            );
+            other.put("other", overtaken.to_string()).await?;
+            overtaken += 1;
+            yield_now().await;
+        };
+        answer.rule("a call is answered, although others are kept")?;
+    }
+    // Commits may wait for those of the other handle, so nothing bounds this one: it is answered or hangs.
+    let mut commit = store.put("kept", "kept").boxed();
+    let answered = poll!(&mut commit).is_ready();
+    store.put("later", "later").await.rule("a commit is answered, although others are kept")?;
+    if !answered {
+        commit.await?;
+    }
+    for read in kept {
+        read.await.rule("a call that was kept is answered")?;
+    }
+    store.expect("kept", "kept").await.map(drop)
 }
 
 /// Reads and listings that are dropped at any point change nothing and do not block other tasks.

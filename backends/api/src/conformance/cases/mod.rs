@@ -121,6 +121,7 @@ pub(super) const CASES: &[Case] = cases! {
         a_commit_never_polled_never_happens,
         a_dropped_commit_leaves_the_old_or_the_new,
         dropped_commits_hold_nobody_up,
+        calls_that_are_kept_hold_nobody_up,
         a_dropped_read_changes_nothing,
     }
     lost_replies {
