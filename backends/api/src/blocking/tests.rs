@@ -17,7 +17,7 @@ struct Map {
     gate: Option<(Sender<()>, Receiver<()>)>,
     closed: Option<Sender<usize>>,
     threads: Option<Sender<ThreadId>>,
-    dropped: Option<Told>,
+    _dropped: Option<Told>,
 }
 
 impl BlockingStorage for Map {
@@ -229,7 +229,7 @@ impl Drop for Told {
 fn storage_is_dropped_on_a_blocking_thread_if_there_is_one() {
     let here = std::thread::current().id();
     let (tell, told) = channel();
-    let told_by = || Blocking::new(Map { dropped: Some(Told(tell.clone())), ..Map::default() });
+    let told_by = || Blocking::new(Map { _dropped: Some(Told(tell.clone())), ..Map::default() });
     drop(told_by());
     assert_eq!(told.recv().unwrap(), here);
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
