@@ -17,7 +17,7 @@ struct Map {
     gate: Option<(Sender<()>, Receiver<()>)>,
     closed: Option<Sender<usize>>,
     threads: Option<Sender<ThreadId>>,
-    dropped: Option<Told>,
+    _dropped: Option<Told>,
 }
 
 impl BlockingStorage for Map {
@@ -151,8 +151,10 @@ async fn close_waits_for_a_commit_whose_future_was_dropped() {
     let ((begins, begun), (go, going), (closes, closed)) = (channel(), channel(), channel());
     let map = Map { gate: Some((begins, going)), closed: Some(closes), ..Map::default() };
     let backend = Blocking::new(map);
-    assert!(backend.commit(put("begun")).now_or_never().is_none());
+    let mut commit = backend.commit(put("begun"));
+    assert!(commit.as_mut().now_or_never().is_none());
     begun.recv().unwrap();
+    drop(commit);
     let mut close = backend.close();
     assert!(close.as_mut().now_or_never().is_none());
     assert!(closed.try_recv().is_err());
@@ -198,26 +200,20 @@ async fn panic_answers_the_calls_that_wait() {
 }
 
 #[test]
-fn runtime_that_shuts_down_answers_every_call() {
-    let mut builder = tokio::runtime::Builder::new_current_thread();
-    let runtime = builder.max_blocking_threads(1).build().unwrap();
-    let (backend, name) = (Blocking::new(Map::default()), key("a"));
-    let (going, gate) = channel::<()>();
-    // The only thread is busy, so the run does not begin.
-    let entered = runtime.enter();
-    drop(runtime.spawn_blocking(move || gate.recv()));
-    let mut reads = [backend.get(&name), backend.get(&name)];
-    for read in &mut reads {
-        assert!(read.as_mut().now_or_never().is_none());
-    }
-    drop(entered);
+fn runtime_that_was_shut_down_answers_every_call() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let (backend, name, handle) = (Blocking::new(Map::default()), key("a"), runtime.handle().clone());
     runtime.shutdown_background();
-    drop(going);
-    let other = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    for read in reads {
-        let error = other.block_on(read).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    {
+        let _entered = handle.enter();
+        for _ in 0..2 {
+            let error = backend.get(&name).now_or_never().unwrap().unwrap_err();
+            let nothing = Outcome::NotApplied { applied: 0 };
+            assert_eq!((error.kind(), error.outcome()), (ErrorKind::Unavailable, nothing), "{error}");
+        }
     }
+    let other = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    assert!(other.block_on(backend.get(&name)).unwrap().is_none());
 }
 
 /// Tells on which thread it is dropped.
@@ -233,7 +229,7 @@ impl Drop for Told {
 fn storage_is_dropped_on_a_blocking_thread_if_there_is_one() {
     let here = std::thread::current().id();
     let (tell, told) = channel();
-    let told_by = || Blocking::new(Map { dropped: Some(Told(tell.clone())), ..Map::default() });
+    let told_by = || Blocking::new(Map { _dropped: Some(Told(tell.clone())), ..Map::default() });
     drop(told_by());
     assert_eq!(told.recv().unwrap(), here);
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
