@@ -1,5 +1,5 @@
 //! The flow runner alone: a node with retries, nodes that only act, a branch, and a batch flow that runs its
-//! passes side by side. `cargo run --example flow`
+//! passes side by side. `cargo run -p examples --bin flow`
 
 #![allow(clippy::print_stdout, reason = "an example prints what it does")]
 
