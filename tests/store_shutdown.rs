@@ -1,5 +1,11 @@
 //! A shutdown admits no change after it, waits for those under way, and leaves the storage at rest.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test may panic and prints its seed"
+)]
 
 mod support;
 
@@ -353,8 +359,9 @@ async fn reads_after_shutdown_write_nothing(site: Site) {
     site.remove("workflows/a/workflow.json").await;
     site.put_raw("workflows/gone/workflow.json", plan("1")).await;
     site.probe.take();
-    let _ = store.load(&id("a")).await;
-    let _ = store.load(&id("gone")).await;
+    // Whether a load without the copy succeeds depends on the storage.
+    store.load(&id("a")).await.ok();
+    store.load(&id("gone")).await.ok();
     store.inspect_lock(&id("a")).await.unwrap();
     assert!(site.probe.take().commits.is_empty());
 }
