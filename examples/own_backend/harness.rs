@@ -73,10 +73,9 @@ impl Site for Database {
         self.with(move |connection| match failure {
             // SQLite rolls back instead.
             CommitFailure::BeforeItsPoint => connection.commit_hook(Some(|| true)),
-            // SQLite calls it after the commit, and answers the COMMIT with its error. As busy it is the most
-            // misleading one.
+            // SQLite calls it after the commit, and answers the COMMIT with an error.
             CommitFailure::AfterItsPoint => connection.wal_hook(Some(|_: &mut rusqlite::hooks::Wal, _| {
-                Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_BUSY), None))
+                Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_IOERR), None))
             })),
         })
         .await
