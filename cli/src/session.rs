@@ -66,7 +66,7 @@ impl<'a> Session<'a> {
         self.patience.apply(builder.any_file_system(self.any_file_system))
     }
 
-    /// Opens the store with the default settings.
+    /// Opens the store with the settings of the command line.
     pub(super) async fn open(&self) -> Result<Store> {
         self.open_with(|builder| builder).await
     }

@@ -40,7 +40,7 @@ impl<T: FnMut(Line) + Send> Client<T> {
                     break;
                 }
             }
-            // One in four clients does not release its lease.
+            // One in four leases is not released.
             if !self.random.random().is_multiple_of(4) {
                 self.release(&workflow, &lease).await;
             }

@@ -28,9 +28,9 @@ pub(crate) struct Lock<'a> {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Judgement {
     stale: bool,
-    /// Why it is live or stale, a word that never changes.
+    /// Why it is live or stale: one of a fixed set of words.
     why: Option<&'static str>,
-    /// What is known of the process that holds it, a word that never changes. Null if it makes no difference.
+    /// What is known of the process that holds it: one of a fixed set of words. Null if it makes no difference.
     process: Option<&'static str>,
 }
 

@@ -23,8 +23,8 @@ pub(super) enum IdFrom {
     /// The file's name without `.json`
     #[default]
     Name,
-    /// The path of the file below the given folder, with dots between the names: `etl/daily.json` is
-    /// `etl.daily`
+    /// The path of the file, with dots between the names: below the given folder, or as given for a file.
+    /// `etl/daily.json` is `etl.daily`
     Path,
 }
 
