@@ -122,10 +122,10 @@ impl BlockingStorage for Sqlite {
         }
     }
 
-    /// Moves the log into the file, so that the file alone is the storage. While another connection is in use
-    /// a part stays in the log; the last connection that is closed moves it.
+    /// Moves the log into the file, so that the file alone is the storage. While another connection reads, a part
+    /// stays in the log. PASSIVE does not wait for it; TRUNCATE would, with the lock of all writers.
     fn close(&mut self) -> Result<()> {
-        let moved = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        let moved = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
         moved.map_err(not_applied(&self.path, "close"))
     }
 

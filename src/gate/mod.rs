@@ -144,9 +144,8 @@ impl Gate {
     /// Lets a lease that is held be renewed or released, also after a shutdown: its holder relies on it. The
     /// storage is not probed then, because a probe writes.
     pub(crate) async fn admit_holder(&self) -> Result<()> {
-        if self.is_shut() && !matches!(*self.lock_known(), Known::Verdict(_)) {
-            return Err(Error::ShutDown);
-        }
+        let is_known = matches!(*self.lock_known(), Known::Verdict(_));
+        let _probing = if is_known { None } else { Some(self.admissions.admit()?) };
         self.check_storage().await
     }
 

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use futures::{
     StreamExt,
     stream::{self, BoxStream},
@@ -56,19 +58,30 @@ impl Store {
             let store = between.clone();
             async move {
                 if (n + 1).is_multiple_of(FOLD_EVERY) {
-                    store.fold(store.shared.index.fold_if_due()).await;
+                    let index = Arc::clone(&store.shared.index);
+                    store.fold(async move { index.fold_if_due().await.map(drop) }).await;
                 }
                 saved
             }
         });
-        let end = stream::once(async move { store.fold(store.shared.index.fold_now()).await });
+        let end = stream::once(async move {
+            let index = Arc::clone(&store.shared.index);
+            store.fold(async move { index.fold_now().await }).await;
+        });
         saves.map(Some).chain(end.map(|()| None)).filter_map(futures::future::ready).boxed()
     }
 
-    /// Folds, unless the store is shut down: a later save makes up for it.
-    async fn fold<T>(&self, fold: impl Future<Output = Result<T>>) {
-        let Some(_admission) = self.shared.gate.admit_optional() else { return };
-        if let Err(error) = fold.await {
+    /// Folds, unless the store is shut down: a later save makes up for it. A task of its own, so that a stream
+    /// that is kept and not polled does not hold up a shutdown.
+    async fn fold(&self, fold: impl Future<Output = Result<()>> + Send + 'static) {
+        let Some(admission) = self.shared.gate.admit_optional() else { return };
+        let task = self.shared.upkeep.tasks().spawn(async move {
+            let folded = fold.await;
+            drop(admission);
+            folded
+        });
+        // An error of the task means that the runtime ends.
+        if let Ok(Err(error)) = task.await {
             tracing::warn!(%error, "the workflows are saved, but the index was not folded");
         }
     }

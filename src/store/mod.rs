@@ -189,8 +189,9 @@ impl Store {
     ///   backend answers after its `close`, as those of this project do.
     /// - A change that waits for a lock or for a resolver is not waited for. It fails in the same way, unless
     ///   an earlier attempt of it is in doubt ([`Error::OutcomeUnknown`]).
-    /// - **A change whose future is kept and not polled is waited for without end.** After a `select!` drop the
-    ///   futures of changes, or go on polling them beside the shutdown. A dropped change has an unknown outcome.
+    /// - **A change whose future is kept and not polled is waited for without end**, and so is a load, which may
+    ///   refresh `workflow.json`. After a `select!` drop the futures, or go on polling them beside the shutdown. A
+    ///   dropped change has an unknown outcome.
     /// - A guard that is held is not waited for. It goes on renewing its lease, because its holder may rely on
     ///   the lease for things outside of the store, and it can be released. Release the guards first for a
     ///   program that ends.

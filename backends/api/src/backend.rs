@@ -36,8 +36,8 @@ use crate::{
 ///
 /// Work that waits, such as that of a synchronous database driver, or for a lock that is held during such
 /// work, belongs into `spawn_blocking`. A lock of `std` that is held for a moment may be taken anywhere. The
-/// suite notices a durable commit that is complete at its first poll every time; it cannot see reads that
-/// block.
+/// suite notices a durable commit that is complete at its first poll every time; reads that block it sees if
+/// its harness watches the storage (`Site::watched`).
 ///
 /// # Calls that are kept
 /// A call that was polled, and whose future its caller keeps without polling it again, holds no other call up.
@@ -259,8 +259,9 @@ pub trait StorageBackend: Debug + Send + Sync + 'static {
     /// Committed data is durable without this call.
     ///
     /// In an embedded database with a write-ahead log, what a person copies is the file. `close` brings the
-    /// log into it (SQLite: `PRAGMA wal_checkpoint(TRUNCATE)`), as far as other handles allow: their writes
-    /// and open reads may keep a log, and that is no error. With a database server there is nothing to bring
+    /// log into it (SQLite: `PRAGMA wal_checkpoint(PASSIVE)`), as far as other handles allow: their writes
+    /// and open reads may keep a log, and that is no error. It does not wait for them, because such a wait may stop
+    /// every writer. With a database server there is nothing to bring
     /// anywhere. The suite checks that a close loses nothing, not that the file is whole by itself.
     ///
     /// # Errors

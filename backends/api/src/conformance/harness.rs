@@ -48,7 +48,7 @@ pub trait Site: Send + Sync {
     ///
     /// Before the point: a hook of the database that refuses the COMMIT (`commit_hook` of SQLite, a deferred
     /// constraint of PostgreSQL), or a connection that is closed before it. After the point: a connection
-    /// that is closed before the reply, or a flag in the backend's own code that turns the success into the
+    /// that is closed once the reply has arrived and before the backend gets it, or a flag in the backend's own code that turns the success into the
     /// failure. [`LosingReplies`](super::LosingReplies) does not do: it tests its own answer, not the
     /// backend's.
     ///

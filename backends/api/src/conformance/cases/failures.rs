@@ -71,10 +71,17 @@ async fn commit_fails(ground: &Ground, failure: CommitFailure) -> Checked {
     reader.expect("head", "2 next").await.map(drop)
 }
 
+/// Reads the record between two reads of the head that agree. A commit that may still happen may do so between
+/// any two reads.
 async fn find(reader: &Handle) -> Checked<Found> {
-    let record = reader.get("record").await?.is_some();
-    let head = number_of("head", &reader.read("head").await?.bytes)? == 1;
-    Ok(Found { record, head })
+    let swapped = async || Ok::<_, Stop>(number_of("head", &reader.read("head").await?.bytes)? == 1);
+    loop {
+        let head = swapped().await?;
+        let record = reader.get("record").await?.is_some();
+        if swapped().await? == head {
+            return Ok(Found { record, head });
+        }
+    }
 }
 
 /// Checks that the answer of a commit of two stages says what a reader found.
