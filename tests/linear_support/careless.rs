@@ -76,4 +76,8 @@ impl StorageBackend for Careless {
         let stages = batch.stages().iter().map(|stage| stage.iter().map(free).collect::<Vec<_>>());
         self.inner.commit(stages.fold(Batch::new(), Batch::stage)).await
     }
+
+    async fn attempt(&self, put: Operation) -> Result<Commit> {
+        self.commit(Batch::new().stage([put])).await
+    }
 }

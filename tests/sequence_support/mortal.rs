@@ -80,6 +80,10 @@ impl StorageBackend for Mortal {
             None => self.inner.commit(batch).await,
         }
     }
+
+    async fn attempt(&self, put: Operation) -> Result<Commit> {
+        self.commit(Batch::new().stage([put])).await
+    }
 }
 
 impl std::fmt::Debug for Mortal {

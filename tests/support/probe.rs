@@ -281,6 +281,10 @@ impl StorageBackend for Probe {
             conflict => Ok(conflict),
         }
     }
+
+    async fn attempt(&self, put: Operation) -> Result<Commit> {
+        self.commit(Batch::new().stage([put])).await
+    }
 }
 
 impl std::fmt::Debug for Probe {

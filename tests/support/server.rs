@@ -76,6 +76,10 @@ impl StorageBackend for Server {
         Ok(answer)
     }
 
+    async fn attempt(&self, put: Operation) -> Result<Commit> {
+        self.commit(Batch::new().stage([put])).await
+    }
+
     fn name(&self) -> Option<String> {
         self.endpoint()
     }

@@ -60,4 +60,8 @@ impl<B: StorageBackend> StorageBackend for Staged<B> {
         }
         Ok(Commit::Committed(Versions::new(versions)))
     }
+
+    async fn attempt(&self, put: Operation) -> Result<Commit> {
+        self.commit(Batch::new().stage([put])).await
+    }
 }

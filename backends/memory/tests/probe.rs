@@ -16,8 +16,8 @@ use std::sync::{
 use broken::{Broken, Fault};
 use futures::TryStreamExt;
 use pflow_backend::{
-    Batch, BoxStream, Capabilities, Commit, Error, ErrorKind, Key, Listed, ManualEnvironment, Object, Prefix,
-    Result, StorageBackend, async_trait,
+    Batch, BoxStream, Capabilities, Commit, Error, ErrorKind, Key, Listed, ManualEnvironment, Object,
+    Operation, Prefix, Result, StorageBackend, async_trait,
     conformance::{Harness, LosingReplies},
     probe::{self, Check, Depth, Report, Verdict},
 };
@@ -102,6 +102,10 @@ impl StorageBackend for Remote {
             Commit::Conflict(conflict) if self.is_vague => Ok(Commit::Overtaken(conflict)),
             answer => Ok(answer),
         }
+    }
+
+    async fn attempt(&self, put: Operation) -> Result<Commit> {
+        self.commit(Batch::new().stage([put])).await
     }
 
     async fn examine(&self, ground: &Prefix) -> Result<Vec<Check>> {

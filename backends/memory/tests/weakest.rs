@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use pflow_backend::{
-    Batch, BoxStream, Capabilities, Commit, Conflict, Error, Key, Listed, ManualEnvironment, Object, Outcome,
-    Position, Prefix, Result, StorageBackend, Versions, async_trait,
+    Batch, BoxStream, Capabilities, Commit, Conflict, Error, Key, Listed, ManualEnvironment, Object,
+    Operation, Outcome, Position, Prefix, Result, StorageBackend, Versions, async_trait,
     conformance::{self, Harness, Site},
 };
 use pflow_backend_memory::MemoryBackend;
@@ -55,6 +55,10 @@ impl StorageBackend for Weakest {
             versions.push(of_stage);
         }
         Ok(Commit::Committed(Versions::new(versions)))
+    }
+
+    async fn attempt(&self, put: Operation) -> Result<Commit> {
+        self.commit(Batch::new().stage([put])).await
     }
 }
 

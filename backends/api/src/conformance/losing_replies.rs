@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 
 use crate::{
-    Batch, Capabilities, Commit, Error, ErrorKind, Key, Listed, Object, Prefix, Result, StorageBackend,
+    Batch, Capabilities, Commit, Error, ErrorKind, Key, Listed, Object, Operation, Prefix, Result,
+    StorageBackend,
 };
 
 /// A handle that loses every reply: each commit that happened or met a conflict returns that its outcome is
@@ -44,5 +45,9 @@ impl StorageBackend for LosingReplies {
     async fn commit(&self, batch: Batch) -> Result<Commit> {
         drop(self.0.commit(batch).await?);
         Err(Error::unknown(ErrorKind::Io, "The reply was lost"))
+    }
+
+    async fn attempt(&self, put: Operation) -> Result<Commit> {
+        self.commit(Batch::new().stage([put])).await
     }
 }

@@ -11,7 +11,7 @@ use std::{
 
 use futures::{StreamExt, stream};
 use pflow_backend::{
-    Batch, BoxStream, Capabilities, Commit, Error, ErrorKind, Key, Listed, Object, Prefix, Result,
+    Batch, BoxStream, Capabilities, Commit, Error, ErrorKind, Key, Listed, Object, Operation, Prefix, Result,
     StorageBackend, Version, async_trait,
 };
 use pflow_backend_object::AsObjectStore;
@@ -96,5 +96,9 @@ impl StorageBackend for Meddling {
             Some(answer) => answer,
             None => self.backend.commit(batch).await,
         }
+    }
+
+    async fn attempt(&self, put: Operation) -> Result<Commit> {
+        self.commit(Batch::new().stage([put])).await
     }
 }
