@@ -188,7 +188,7 @@ const FAULTS: &[(Fault, &[&str], &str)] = &[
         &[
             "conditions::absent_holds_again_after_a_delete",
             "conditions::a_deleted_object_is_gone",
-            "reads::a_write_is_read_by_whoever_asks_afterwards",
+            "reads::a_write_is_read_by_every_later_read",
         ],
         "a/b was deleted: get finds a/b",
     ),
@@ -260,7 +260,7 @@ const FAULTS: &[(Fault, &[&str], &str)] = &[
     ),
     (
         Fault::WritesBehindTheAnswer,
-        &["reads::a_write_is_read_by_whoever_asks_afterwards"],
+        &["reads::a_write_is_read_by_every_later_read"],
         "a commit that was answered is visible to every later read",
     ),
     (
@@ -337,12 +337,12 @@ const FAULTS: &[(Fault, &[&str], &str)] = &[
     ),
     (
         Fault::DroppedCallsPoison,
-        &["interruption::dropped_commits_hold_nobody_up", "interruption::a_dropped_read_changes_nothing"],
+        &["interruption::dropped_commits_hold_no_other_up", "interruption::a_dropped_read_changes_nothing"],
         "reads that were dropped stop no commit",
     ),
     (
         Fault::KeptCallsHaveTheTurn,
-        &["interruption::calls_that_are_kept_hold_nobody_up"],
+        &["interruption::calls_that_are_kept_hold_no_other_up"],
         "a get waits for calls whose futures are kept without being polled again",
     ),
     (

@@ -89,7 +89,7 @@ async fn the_weakest_storage_that_keeps_the_contract_passes() {
         "racing::transfers_between_two_keys_keep_the_sum",
         "polling::a_durable_commit_does_not_work_on_the_polling_thread",
         "polling::no_call_works_on_the_polling_thread",
-        "interruption::calls_that_are_kept_hold_nobody_up",
+        "interruption::calls_that_are_kept_hold_no_other_up",
         "lost_replies::a_create_without_reply_is_no_conflict_with_itself",
         "lost_replies::a_swap_without_reply_is_no_conflict_with_itself",
         "lost_replies::a_batch_without_reply_keeps_its_order",

@@ -101,7 +101,7 @@ pub(super) async fn settle(store: &Handle, name: &str, body: &'static str) -> Ch
 }
 
 /// If some of several waiting commits are dropped, all others are answered, and so are later ones.
-pub(super) async fn dropped_commits_hold_nobody_up(ground: &Ground) -> Checked {
+pub(super) async fn dropped_commits_hold_no_other_up(ground: &Ground) -> Checked {
     for round in 0..4 {
         let body = |number: usize| format!("{round} {number}");
         let mut waiting = Vec::new();
@@ -135,7 +135,7 @@ pub(super) async fn dropped_commits_hold_nobody_up(ground: &Ground) -> Checked {
 
 /// A call that was polled, and whose future is kept without being polled again, holds no other call up. A
 /// caller that reads ahead in a stream, and calls the same handle between two of its items, does that.
-pub(super) async fn calls_that_are_kept_hold_nobody_up(ground: &Ground) -> Checked {
+pub(super) async fn calls_that_are_kept_hold_no_other_up(ground: &Ground) -> Checked {
     let (store, other) = (&ground.store, &ground.another().await?);
     store.put("a/b", "x").await?;
     let reads = || -> [(&str, BoxFuture<'_, Checked>); 3] {

@@ -43,7 +43,7 @@ pub(super) const CASES: &[Case] = cases! {
         a_large_object_comes_back_whole,
         get_stat_list_and_commit_agree,
         versions_differ_where_bytes_differ,
-        a_write_is_read_by_whoever_asks_afterwards,
+        a_write_is_read_by_every_later_read,
     }
     conditions {
         absent_creates_once,
@@ -120,8 +120,8 @@ pub(super) const CASES: &[Case] = cases! {
     interruption {
         a_commit_never_polled_never_happens,
         a_dropped_commit_leaves_the_old_or_the_new,
-        dropped_commits_hold_nobody_up,
-        calls_that_are_kept_hold_nobody_up,
+        dropped_commits_hold_no_other_up,
+        calls_that_are_kept_hold_no_other_up,
         a_dropped_read_changes_nothing,
     }
     lost_replies {

@@ -97,7 +97,7 @@ pub(super) async fn versions_differ_where_bytes_differ(ground: &Ground) -> Check
 const VISIBLE: &str = "a commit that was answered is visible to every later read";
 
 /// A read after the answer of a commit sees what it put or removed.
-pub(super) async fn a_write_is_read_by_whoever_asks_afterwards(ground: &Ground) -> Checked {
+pub(super) async fn a_write_is_read_by_every_later_read(ground: &Ground) -> Checked {
     for number in 0..20 {
         let body = number.to_string();
         let batch = Batch::new().stage([put("a", body.clone())?, put("b/c", body.clone())?]);
