@@ -174,9 +174,13 @@ impl Output {
     }
 }
 
-/// Returns whether a stream gets styles, according to `NO_COLOR`, `CLICOLOR`, `CLICOLOR_FORCE` and `TERM`.
+/// Returns whether a stream gets styles, according to `NO_COLOR`, `CLICOLOR_FORCE`, `CLICOLOR` and `TERM`.
+///
+/// Where a variable `CI` is set, `anstream` takes every terminal for one that shows styles. One that says it
+/// is dumb gets none.
 fn has_styles(stream: &impl RawStream) -> bool {
-    AutoStream::choice(stream) != ColorChoice::Never
+    let is_dumb = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
+    AutoStream::choice(stream) != ColorChoice::Never && (!is_dumb || anstyle_query::clicolor_force())
 }
 
 /// Returns the text with an end of its last line.

@@ -179,25 +179,34 @@ fn flows_are_drawn_in_two_languages_without_a_store() {
 #[test]
 fn colours_are_for_terminals_that_want_them() {
     let place = Place::with_store();
-    let run = |name: &str, value: &str| {
+    let run = |variables: &[(&str, &str)]| {
         let mut command = Command::new("script");
         command.args(["-qec", &format!("{PROGRAM} show a"), "/dev/null"]).current_dir(place.path());
-        command.env_remove("NO_COLOR").env("TERM", "xterm").env(name, value).stdin(Stdio::null());
+        // Only these: what the machine of the test has set, such as `CI`, changes the answer.
+        command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path))).env("TERM", "xterm");
+        command.envs(variables.iter().copied()).stdin(Stdio::null());
         command.output().map(Ran)
     };
-    let Ok(coloured) = run("NO_COLOR", "") else {
+    let Ok(coloured) = run(&[]) else {
         println!("skipped: there is no `script`");
         return;
     };
-    assert!(
-        coloured.out().contains("\u{1b}[1m\u{1b}[31merror:\u{1b}[0m there is no workflow a"),
-        "{coloured:?}"
-    );
-    for (name, value) in [("NO_COLOR", "1"), ("TERM", "dumb"), ("CLICOLOR", "0")] {
-        let plain = run(name, value).unwrap();
-        assert!(plain.out().starts_with("error: there is no workflow a"), "{plain:?}");
-        assert!(!plain.out().contains('\u{1b}'), "{plain:?}");
+    let has_colours =
+        |ran: &Ran| ran.out().contains("\u{1b}[1m\u{1b}[31merror:\u{1b}[0m there is no workflow a");
+    assert!(has_colours(&coloured), "{coloured:?}");
+    for ci in [&[] as &[_], &[("CI", "true")]] {
+        for variable in [("NO_COLOR", "1"), ("TERM", "dumb"), ("CLICOLOR", "0")] {
+            let plain = run(&[ci, &[variable]].concat()).unwrap();
+            assert!(plain.out().starts_with("error: there is no workflow a"), "{variable:?} {plain:?}");
+            assert!(!plain.out().contains('\u{1b}'), "{variable:?} {plain:?}");
+        }
+        for variable in [("NO_COLOR", ""), ("CLICOLOR", "1")] {
+            let coloured = run(&[ci, &[variable]].concat()).unwrap();
+            assert!(has_colours(&coloured), "{variable:?} {coloured:?}");
+        }
     }
+    let forced = run(&[("TERM", "dumb"), ("CLICOLOR_FORCE", "1")]).unwrap();
+    assert!(has_colours(&forced), "{forced:?}");
 }
 
 #[test]
