@@ -1,5 +1,5 @@
 //! The functions of the fuzz targets. Each uses the public API of the library, and panics on a wrong answer.
-//! `tests/fuzz.rs` of the library runs the same functions as property tests.
+//! `tests/histories/fuzz.rs` of the library runs the same functions as property tests.
 //!
 //! Invariants: no panic, no hang, memory in proportion to the input, errors of the documented kinds, and
 //! never a value that was not stored.

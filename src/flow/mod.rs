@@ -3,7 +3,7 @@
 //!
 //! The semantics are those of PocketFlow (<https://github.com/The-Pocket/PocketFlow>, here always version
 //! 0.0.3): a visit to a node runs `prep`, `exec` and `post`; only `exec` is retried; `post` returns the
-//! action that selects the next node; a flow is a node. `tests/pocketflow` shows the behaviours of
+//! action that selects the next node; a flow is a node. `tests/flow/pocketflow` shows the behaviours of
 //! PocketFlow's own tests, and `examples/flow.rs` a whole flow.
 //!
 //! | PocketFlow | here |

@@ -39,4 +39,4 @@ esac
 cd "$(dirname "$0")/../.."
 # With `--workspace`, so that the features are those of the whole suite. One test after the other, so that their
 # requests are not taken for each other's by a person who watches the bucket.
-PFLOW_TEST_REAL_URL="$url" cargo test --workspace --locked --quiet --test object_real -- --nocapture --test-threads 1
+PFLOW_TEST_REAL_URL="$url" cargo test --workspace --locked --quiet --test object real:: -- --nocapture --test-threads 1

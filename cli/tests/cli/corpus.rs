@@ -1,0 +1,69 @@
+//! Real workflows through the program. `PFLOW_TEST_CORPUS` names a folder with `pflow/{json,json-invalid}`.
+
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "what a test does outside its #[test] functions is still a test"
+)]
+
+use std::{ffi::OsStr, fs, path::PathBuf};
+
+use crate::support::Place;
+
+/// The files of `pflow/<folder>`, or nothing if there is no corpus.
+fn corpus(folder: &str) -> Vec<PathBuf> {
+    let Some(root) = std::env::var_os("PFLOW_TEST_CORPUS") else {
+        println!("skipped: PFLOW_TEST_CORPUS is not set");
+        return Vec::new();
+    };
+    let folder = PathBuf::from(root).join("pflow").join(folder);
+    let mut files: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(!files.is_empty(), "{} is empty", folder.display());
+    files.sort();
+    files
+}
+
+#[test]
+fn current_workflows_come_back_byte_for_byte() {
+    let place = Place::with_store();
+    let files = corpus("json");
+    for (number, file) in files.iter().enumerate() {
+        let id = format!("w{number}");
+        place.run([OsStr::new("save"), OsStr::new(&id), file.as_os_str()]).succeeds();
+        assert_eq!(
+            place.run(["load", &id]).succeeds().0.stdout,
+            fs::read(file).unwrap(),
+            "{}",
+            file.display()
+        );
+    }
+    if let Some(folder) = files.first().and_then(|file| file.parent()) {
+        place.run([OsStr::new("save-all"), folder.as_os_str()]).succeeds();
+        place.run(["verify"]).succeeds();
+        assert_eq!(place.run(["status", "--json"]).json()["workflows"], files.len() * 2);
+    }
+}
+
+#[test]
+fn invalid_workflows_are_refused_with_the_place_and_leave_nothing() {
+    let place = Place::with_store();
+    place.save("there", "already").succeeds();
+    let before = place.dump();
+    let files = corpus("json-invalid");
+    for file in &files {
+        for id in ["new", "there"] {
+            let args = [OsStr::new("save"), OsStr::new(id), file.as_os_str()];
+            let refused = place.run(args).fails(5, "is refused: ").err();
+            let reason = refused.split("is refused: ").nth(1).unwrap();
+            println!("{}: {reason}", file.display());
+            assert!(["nodes", "edges", "ir_version"].iter().any(|key| reason.starts_with(key)), "{reason}");
+        }
+    }
+    place.is_as(&before);
+    for file in &files {
+        place.run([OsStr::new("save-all"), file.as_os_str()]).fails(3, "is refused: ");
+    }
+    assert_eq!(place.run(["status", "--json"]).json()["workflows"], 1);
+    assert_eq!(fs::read_dir(place.path().join(".pflow/versions")).unwrap().count(), 1);
+}

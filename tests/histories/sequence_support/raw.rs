@@ -1,0 +1,126 @@
+//! Heads and versions as bytes, for states that no method of the store can create yet.
+
+use bytes::Bytes;
+use pflow_store::document::ContentHash;
+use serde_json::{Value, json};
+
+use pflow_testkit::plan;
+
+/// A version that was never saved by the store.
+pub(crate) struct RawVersion {
+    pub(crate) key: String,
+    pub(crate) pending: String,
+    pub(crate) bytes: Bytes,
+    pub(crate) reference: Value,
+    record: Value,
+}
+
+fn json_of(bytes: &Bytes) -> Value {
+    serde_json::from_slice(bytes).unwrap()
+}
+
+fn key_of(named: &Value) -> String {
+    let generation = named["generation"].as_u64().unwrap();
+    format!("versions/a/{generation:012}-{}", named["version_id"].as_str().unwrap())
+}
+
+/// The generation of a head; 0 if it has no version.
+pub(crate) fn generation(head: &Bytes) -> u64 {
+    json_of(head)["current"]["record"]["generation"].as_u64().unwrap_or(0)
+}
+
+/// The generation that the key of a version says.
+pub(crate) fn generation_of(key: &str) -> u64 {
+    key.strip_prefix("versions/a/").unwrap().get(..12).unwrap().parse().unwrap()
+}
+
+pub(crate) fn fence(head: &Bytes) -> Option<u64> {
+    json_of(head)["fence"].as_u64()
+}
+
+/// The key of a head's version.
+pub(crate) fn current_key(head: &Bytes) -> String {
+    key_of(&json_of(head)["current"]["record"])
+}
+
+/// How other records name a head's version.
+pub(crate) fn current(head: &Bytes) -> Value {
+    let current = &json_of(head)["current"];
+    let record = &current["record"];
+    json!({
+        "generation": record["generation"],
+        "version_id": record["version_id"],
+        "record_hash": current["record_hash"],
+    })
+}
+
+/// The first parent of a head's version.
+pub(crate) fn parent(head: &Bytes) -> Option<Value> {
+    json_of(head)["current"]["record"]["parents"].get(0).cloned()
+}
+
+/// The keys of the parents of a version.
+pub(crate) fn parent_keys(version: &Bytes) -> Vec<String> {
+    let line = version.split(|byte| *byte == b'\n').next().unwrap();
+    let told: Value = serde_json::from_slice(line).unwrap();
+    told["record"]["parents"].as_array().unwrap().iter().map(key_of).collect()
+}
+
+/// A version with this text and these parents; `head` gives everything else. `number` makes it another one
+/// than at other steps.
+pub(crate) fn version(head: &Bytes, text: &str, number: usize, parents: &[Value]) -> RawVersion {
+    let content = plan(text);
+    let generation = parents.iter().map(|it| it["generation"].as_u64().unwrap()).max().unwrap_or(0) + 1;
+    let hash = ContentHash::of(format!("{text} {number} {generation}").as_bytes()).to_string();
+    let version_id: String = hash.trim_start_matches("sha256:").chars().take(26).collect();
+    let mut record = json_of(head)["current"]["record"].clone();
+    record["generation"] = generation.into();
+    record["version_id"] = version_id.clone().into();
+    record["parents"] = parents.to_vec().into();
+    record["operation"] = "save".into();
+    record["message"] = Value::Null;
+    record["hash"] = ContentHash::of(content.as_bytes()).to_string().into();
+    record["size"] = content.len().into();
+    let line = sealed_like(head, json!({ "format": "pflow-version/1", "id": "a", "record": record }));
+    let record_hash = ContentHash::of(line.as_bytes()).to_string();
+    RawVersion {
+        key: format!("versions/a/{generation:012}-{version_id}"),
+        pending: format!("ops/pending/a.{generation:012}.{version_id}"),
+        bytes: format!("{line}\n{content}").into(),
+        reference: json!({ "generation": generation, "version_id": version_id, "record_hash": record_hash }),
+        record,
+    }
+}
+
+/// One line of JSON, ending with a checksum if the head does.
+fn sealed_like(head: &Bytes, mut value: Value) -> String {
+    value.as_object_mut().unwrap().remove("checksum");
+    let line = value.to_string();
+    if json_of(head).get("checksum").is_none() {
+        return line;
+    }
+    let checksum = ContentHash::of(line.as_bytes());
+    format!("{},\"checksum\":\"{checksum}\"}}", line.strip_suffix('}').unwrap())
+}
+
+/// The head with `version` on top.
+pub(crate) fn head_with(head: &Bytes, version: &RawVersion) -> Bytes {
+    let mut next = json_of(head);
+    let before = &next["current"];
+    let record = &before["record"];
+    let mut recent = vec![json!({
+        "generation": record["generation"],
+        "version_id": record["version_id"],
+        "hash": record["hash"],
+        "record_hash": before["record_hash"],
+    })];
+    recent.extend(before["recent"].as_array().unwrap().iter().cloned());
+    next["current"] = json!({
+        "record": version.record,
+        "record_hash": version.reference["record_hash"],
+        "recent": recent,
+    });
+    next["revision"] = (next["revision"].as_u64().unwrap() + 1).into();
+    next["nonce"] = version.reference["record_hash"].clone();
+    format!("{}\n", sealed_like(head, next)).into()
+}

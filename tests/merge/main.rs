@@ -1,0 +1,16 @@
+//! The three-way merge of documents.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test may panic, and says what it skips"
+)]
+
+mod bounds;
+mod cases;
+mod clashes;
+mod corpus;
+mod properties;
+mod support;

@@ -1,0 +1,68 @@
+//! Records of old versions that were changed without the store.
+
+use std::sync::Arc;
+
+use pflow_store::{ChangeRequest, Error, ErrorKind, Expect, Store, conflict::Policy};
+use pflow_testkit::{Site, damaged, every_backend, id, save};
+
+every_backend!(forged_record_is_detected_when_read, forged_version_is_not_undeleted);
+
+/// Changes the author in the record of a generation, and leaves its content unchanged.
+async fn forge(site: &Site, generation: u64) {
+    let key = site.only_key(&format!("versions/a/{generation:012}-")).await;
+    let bytes = site.get(&key).await.unwrap();
+    let forged = String::from_utf8(bytes.to_vec()).unwrap().replacen("tester@host-1", "mallory@evil", 1);
+    assert_ne!(forged, bytes);
+    site.put(&key, forged).await;
+}
+
+#[track_caller]
+fn is_corrupt<T: std::fmt::Debug>(result: Result<T, Error>, generation: u64) {
+    let error = result.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    assert!(error.to_string().starts_with(&format!("versions/a/{generation:012}-")), "{error}");
+}
+
+/// Saves a chain of this many versions.
+async fn chain(site: &Site, generations: u64) -> Store {
+    let store = site.store().await;
+    for n in 1..=generations {
+        store.save(save("a", &n.to_string(), Expect::Any)).await.unwrap();
+    }
+    store.close().await.unwrap();
+    store
+}
+
+async fn forged_record_is_detected_when_read(site: Site) {
+    // The head remembers generations 5 to 36 besides the current 37.
+    let store = chain(&site, 37).await;
+    for generation in [36, 5] {
+        store.load_generation(&id("a"), generation).await.unwrap();
+    }
+    site.probe.take();
+    store.load_generation(&id("a"), 5).await.unwrap();
+    assert_eq!(site.probe.take().gets.len(), 2, "the head and the version");
+
+    forge(&site, 36).await;
+    forge(&site, 3).await;
+    is_corrupt(store.load_generation(&id("a"), 36).await, 36);
+    store.load_generation(&id("a"), 4).await.unwrap();
+    is_corrupt(store.load_generation(&id("a"), 3).await, 3);
+    // Older versions cannot be verified.
+    is_corrupt(store.load_generation(&id("a"), 2).await, 3);
+    // The base of a merge is read the same way.
+    let merge = |expected| save("a", "ours", Expect::Generation(expected)).resolver(Arc::new(Policy::Merge));
+    is_corrupt(store.save(merge(36)).await, 36);
+    is_corrupt(store.save(merge(3)).await, 3);
+    let report = store.verify().await.unwrap();
+    let found = damaged(&report);
+    assert!(found.iter().any(|key| key.starts_with("versions/a/000000000036-")), "{report:#?}");
+    assert!(found.iter().any(|key| key.starts_with("versions/a/000000000003-")), "{report:#?}");
+}
+
+async fn forged_version_is_not_undeleted(site: Site) {
+    let store = chain(&site, 2).await;
+    store.delete(ChangeRequest::new(id("a"), Expect::Any)).await.unwrap();
+    forge(&site, 2).await;
+    is_corrupt(store.undelete(ChangeRequest::new(id("a"), Expect::Any)).await, 2);
+}

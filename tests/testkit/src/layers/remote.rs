@@ -1,0 +1,30 @@
+use std::sync::Arc;
+
+use pflow_store::backend::{
+    Capabilities, Durability, Prefix, Result, StorageBackend, async_trait, probe::Check,
+};
+
+use super::Layer;
+
+/// Wraps a storage and reports that it is a remote service.
+#[derive(Debug)]
+pub struct Remote(pub Arc<dyn StorageBackend>);
+
+#[async_trait]
+impl Layer for Remote {
+    fn below(&self) -> &dyn StorageBackend {
+        &*self.0
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities().durability(Durability::Service)
+    }
+
+    fn endpoint(&self) -> Option<String> {
+        None
+    }
+
+    async fn examine(&self, _ground: &Prefix) -> Result<Vec<Check>> {
+        Ok(Vec::new())
+    }
+}
