@@ -21,6 +21,7 @@ mod documents;
 mod edit;
 mod generated;
 mod git;
+mod journeys;
 mod list;
 mod lock;
 mod lock_run;
