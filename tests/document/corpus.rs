@@ -1,13 +1,6 @@
 //! Real workflows. `PFLOW_TEST_CORPUS` names a folder with
 //! `pflow/{json,json-invalid,json-strict-invalid,library}`.
 
-#![allow(
-    clippy::panic,
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "what a test does outside its #[test] functions is still a test"
-)]
-
 use std::fs;
 use std::path::PathBuf;
 

@@ -1,7 +1,5 @@
 //! Which documents are accepted, and the metadata that is read from them.
 
-#![allow(clippy::panic, reason = "what a test does outside its #[test] functions is still a test")]
-
 use pflow_store::document::{
     ContentHash, Document, Limits, MAX_DESCRIPTION_BYTES, MAX_NAME_BYTES, MAX_NODE_TYPES, MediaType, Metadata,
 };

@@ -1,13 +1,5 @@
 //! Properties of every document, tested with generated ones.
 
-#![allow(
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "what a test does outside its #[test] functions is still a test"
-)]
-
 use bytes::Bytes;
 use pflow_store::document::{ContentHash, Document, DocumentError, Limits, Reason};
 use proptest::collection::{btree_map, vec};

@@ -1,7 +1,5 @@
 //! Which documents are refused, and with which messages.
 
-#![allow(clippy::panic, reason = "what a test does outside its #[test] functions is still a test")]
-
 use pflow_store::document::{Defect, Document, DocumentError, Limits, MAX_DEFECTS, Reason, Strictness};
 
 fn ir() -> Limits {

@@ -1,12 +1,4 @@
 //! Properties of every merge, tested with generated workflows and edits.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "what a test does outside its #[test] functions is still a test"
-)]
-
 use crate::support::{Who, counted, edits, said, sorted, workflow};
 use pflow_store::document::{Document, Limits};
 use pflow_store::merge::{Change, Merge, Step, changes, merge};

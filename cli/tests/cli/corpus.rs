@@ -1,12 +1,5 @@
 //! Real workflows through the program. `PFLOW_TEST_CORPUS` names a folder with `pflow/{json,json-invalid}`.
 
-#![allow(
-    clippy::panic,
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "what a test does outside its #[test] functions is still a test"
-)]
-
 use std::{ffi::OsStr, fs, path::PathBuf};
 
 use crate::support::Place;

@@ -1,7 +1,5 @@
 //! A store in a git repository that normalises text, with the real git.
 
-#![allow(clippy::unwrap_used, reason = "what a test does outside its #[test] functions is still a test")]
-
 use std::{fs, path::Path, process::Command};
 
 use crate::support::Place;

@@ -1,11 +1,5 @@
 //! `list` and `search`.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "what a test does outside its #[test] functions is still a test"
-)]
-
 use crate::support::{Place, Ran, document};
 
 fn ids(ran: &Ran) -> Vec<String> {

@@ -1,11 +1,5 @@
 //! `lock`, and saves with and without a lease.
 
-#![allow(
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "what a test does outside its #[test] functions is still a test"
-)]
-
 use crate::support::{Place, document};
 
 #[test]

@@ -1,12 +1,5 @@
 //! `lock run`: a command under a lease.
 
-#![allow(
-    clippy::panic,
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "what a test does outside its #[test] functions is still a test"
-)]
-
 use std::{
     fs,
     io::{BufRead, BufReader},

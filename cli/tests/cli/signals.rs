@@ -1,11 +1,5 @@
 //! Ctrl-C and SIGTERM, once and twice.
 
-#![allow(
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "what a test does outside its #[test] functions is still a test"
-)]
-
 use std::{
     fs::{self, File},
     io::{BufRead, BufReader, Read},
@@ -77,6 +71,19 @@ impl Talking {
 
 const FINISHING: &str = "what is being written is finished first";
 
+/// A place where a save of `a` waits for the disk, which another process holds, and has been sent a signal.
+fn interrupted_save(signal: &str, options: &[&str]) -> (Place, File, Talking) {
+    let place = Place::with_store();
+    place.file("a.json", document("one"));
+    let held = hold(&place);
+    let mut save = Talking::start(&place, &[&["save", "a", "a.json", "-vv"], options].concat());
+    // The step behind it is the commit, which waits for the lock now or in a moment.
+    save.says("CheckConflicts");
+    send(signal, &save.child);
+    save.says(FINISHING);
+    (place, held, save)
+}
+
 #[test]
 fn a_wait_for_the_document_ends_at_once() {
     for (signal, code) in [("INT", 130), ("TERM", 143)] {
@@ -95,15 +102,8 @@ fn a_wait_for_the_document_ends_at_once() {
 
 #[test]
 fn a_save_that_is_under_way_is_finished_first() {
-    let place = Place::with_store();
-    place.file("a.json", document("one"));
-    let lock = hold(&place);
-    let mut save = Talking::start(&place, &["save", "a", "a.json", "-vv"]);
-    // The step behind it is the commit, which waits for the lock now or in a moment.
-    save.says("CheckConflicts");
-    send("INT", &save.child);
-    save.says(FINISHING);
-    drop(lock);
+    let (place, held, save) = interrupted_save("INT", &[]);
+    drop(held);
     let ran = save.end();
     assert_eq!(ran.code(), 130);
     assert!(ran.out().starts_with("a: generation 1 ("), "{}", ran.out());
@@ -113,14 +113,8 @@ fn a_save_that_is_under_way_is_finished_first() {
 
 #[test]
 fn a_lease_that_was_granted_meanwhile_is_given_back() {
-    let place = Place::with_store();
-    place.file("a.json", document("one"));
-    let lock = hold(&place);
-    let mut save = Talking::start(&place, &["save", "a", "a.json", "--hold", "-vv"]);
-    save.says("CheckConflicts");
-    send("INT", &save.child);
-    save.says(FINISHING);
-    drop(lock);
+    let (place, held, save) = interrupted_save("INT", &["--hold"]);
+    drop(held);
     let ran = save.end();
     assert_eq!(ran.code(), 130);
     assert!(ran.err().contains("released the lease"), "{}", ran.err());
@@ -131,31 +125,19 @@ fn a_lease_that_was_granted_meanwhile_is_given_back() {
 
 #[test]
 fn a_save_that_failed_meanwhile_says_why() {
-    let place = Place::with_store();
-    place.file("a.json", document("one"));
-    let lock = hold(&place);
-    let mut save = Talking::start(&place, &["save", "a", "a.json", "-vv"]);
-    save.says("CheckConflicts");
-    send("TERM", &save.child);
-    save.says(FINISHING);
+    let (place, held, save) = interrupted_save("TERM", &[]);
     fs::rename(place.path().join(".pflow"), place.path().join("moved")).unwrap();
-    drop(lock);
+    drop(held);
     save.end().fails(143, "error: interrupted; before that: ");
 }
 
 #[test]
 fn the_second_signal_leaves_at_once_and_names_what_is_in_doubt() {
-    let place = Place::with_store();
-    place.file("a.json", document("one"));
-    let lock = hold(&place);
-    let mut save = Talking::start(&place, &["save", "a", "a.json", "--hold", "-vv"]);
-    save.says("CheckConflicts");
-    send("INT", &save.child);
-    save.says(FINISHING);
+    let (place, held, save) = interrupted_save("INT", &["--hold"]);
     send("TERM", &save.child);
     let ran = save.end().fails(143, "left at once; whether the save of a happened is unknown");
     assert!(ran.err().contains("it may leave the lease "), "{}", ran.err());
-    drop(lock);
+    drop(held);
     place.run(["load", "a"]).fails(10, "there is no workflow a");
     place.save("a", "two").succeeds();
 }

@@ -3,14 +3,6 @@
 //!
 //! There are more such states than a test may take time for: `PFLOW_TEST_BLOWS` of them are drawn by
 //! `PFLOW_TEST_SEED`, or `all` are tried.
-#![allow(
-    clippy::panic,
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    reason = "what a test does outside its #[test] functions is still a test"
-)]
-
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use crate::strace::{Blow, Harm, Scene, is_there, words};

@@ -1,12 +1,5 @@
 //! Many processes change one workflow, and no change is lost.
 
-#![allow(
-    clippy::panic,
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "what a test does outside its #[test] functions is still a test"
-)]
-
 use std::thread;
 
 use crate::support::{Place, Ran};

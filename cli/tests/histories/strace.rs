@@ -1,12 +1,4 @@
 //! Runs the program under `strace`, which kills it at a system call or makes that call fail.
-#![allow(
-    dead_code,
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "what a test does outside its #[test] functions is still a test"
-)]
-
 use std::{
     collections::BTreeMap,
     ffi::OsStr,

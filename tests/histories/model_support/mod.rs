@@ -1,12 +1,4 @@
 //! A simple model of what a storage may hold and reply.
-#![allow(
-    dead_code,
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "what a test does outside its #[test] functions is still a test"
-)]
-
 mod batch;
 mod judge;
 mod looks;

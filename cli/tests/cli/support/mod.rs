@@ -1,12 +1,5 @@
 //! Runs the real program in a folder of its own, with nothing of the tester's environment.
 
-#![allow(
-    clippy::panic,
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "what a test does outside its #[test] functions is still a test"
-)]
-
 pub(crate) mod schema;
 pub(crate) mod user;
 
