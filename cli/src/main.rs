@@ -12,7 +12,7 @@
 //! | 1 | failed, nothing changed |
 //! | 2 | usage |
 //! | 3 | some or all of a batch failed |
-//! | 5 | the document, id or archive is refused |
+//! | 5 | the document or id is refused |
 //! | 10 | store or workflow not found |
 //! | 11 | locked, lease lost, or already locked |
 //! | 13 | version conflict, deleted meanwhile, exists already, or modified outside |

@@ -21,7 +21,7 @@ every_backend!(
 );
 
 /// On storage without atomic batches, a writer that stops between its version and its head leaves this state.
-/// On other storage it means that the head was replaced by an older one, see `store_lost_heads`.
+/// On other storage it means that the head was replaced by an older one, see `lost_heads.rs`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn leftovers_before_the_head_are_ignored() {
     for kind in [Kind::Staged, Kind::Bucket] {
@@ -31,7 +31,7 @@ async fn leftovers_before_the_head_are_ignored() {
 }
 
 /// A copy can lag only without atomic batches, or on storage that people do not edit. Otherwise an older copy
-/// is a person's edit, see `store_edits`.
+/// is a person's edit, see `edits.rs`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn outdated_copies_after_the_head_are_repaired() {
     for kind in [Kind::Memory, Kind::Staged, Kind::PlainStaged, Kind::Bucket] {

@@ -9,8 +9,9 @@ use pflow_store::{
 };
 use pflow_testkit::{Fault, Kind, Left, Site, generations, id, notices, plan, save};
 
-/// Every kind except the disk, on which a read settles nothing.
-const KINDS: [Kind; 3] = [Kind::Memory, Kind::PlainMemory, Kind::Staged];
+/// Every kind on which a read settles a commit. On the others it does not tell whether the commit survives a
+/// loss of power (`Kind::survives_power_loss`).
+const KINDS: [Kind; 5] = [Kind::Memory, Kind::PlainMemory, Kind::Staged, Kind::PlainStaged, Kind::Bucket];
 
 fn lease() -> LeaseRequest {
     LeaseRequest::new("t", Duration::from_secs(60))
@@ -172,7 +173,8 @@ async fn unsettled_outcome_is_reported() {
         site.probe.fail(Fault { touching: "workflows/", ..Fault::unknown(Left::Stages(0)) });
         // After the reads (of the copy too, on plain files), the listing of versions, and the commit, which
         // is two without atomic batches.
-        let calls = 4 + usize::from(kind != Kind::Memory);
+        let storage = site.raw.capabilities();
+        let calls = 4 + usize::from(storage.plain_files) + usize::from(!storage.atomic_batch);
         site.probe.at_call(calls, move || async move { probe.fail(denied) });
         let failed = store.save(save("a", "1", Expect::Absent)).await.unwrap_err();
         assert!(site.probe.hook_has_run());

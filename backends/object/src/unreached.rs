@@ -2,7 +2,7 @@
 //! other plain HTTP.
 //!
 //! The error types of the TLS library and of the proxy's tunnel cannot be named from here, so errors are
-//! recognized by their text. The tests over real sockets (`tests/impostors.rs`) fail if a new version changes
+//! recognized by their text. The tests over real sockets (`tests/object/impostors.rs`) fail if a new version changes
 //! the text.
 
 use std::error::Error as StdError;

@@ -6,23 +6,27 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The folders of test programs, from the root of the repository.
-const FOLDERS: [&str; 6] = [
-    "tests",
-    "cli/tests",
-    "backends/fs/tests",
-    "backends/memory/tests",
-    "backends/object/tests",
-    "tests/endpoints/tests",
-];
-
-/// Packages and scripts in the folders above.
-const OTHERS: [&str; 3] = ["tests/endpoints", "tests/servers", "tests/testkit"];
-
 fn children(folder: &Path) -> Vec<PathBuf> {
     let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     paths
+}
+
+/// Adds the folders `tests` of all packages at and below `folder`.
+fn folders_of_tests(folder: &Path, found: &mut Vec<PathBuf>) {
+    if folder.join("Cargo.toml").exists() && folder.join("tests").is_dir() {
+        found.push(folder.join("tests"));
+    }
+    for path in children(folder).into_iter().filter(|path| path.is_dir()) {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if !name.starts_with('.') && !["src", "target"].contains(&name) {
+            folders_of_tests(&path, found);
+        }
+    }
+}
+
+fn has_rust(folder: &Path) -> bool {
+    children(folder).iter().any(|path| is_rust(path) || path.is_dir() && has_rust(path))
 }
 
 fn is_rust(path: &Path) -> bool {
@@ -36,12 +40,13 @@ fn undeclared(folder: &Path, root: &Path, forgotten: &mut Vec<PathBuf>) {
         return;
     };
     for path in children(folder).into_iter().filter(|path| path != root) {
-        if !path.is_dir() && !is_rust(&path) {
+        if !is_rust(&path) && !(path.is_dir() && has_rust(&path)) {
             continue;
         }
         let name = path.file_stem().unwrap().to_str().unwrap();
-        let declared =
-            |line: &str| line.strip_suffix(&format!("mod {name};")).is_some_and(|start| start.len() < 20);
+        let declared = |line: &str| {
+            ["", "pub ", "pub(crate) "].iter().any(|start| line == format!("{start}mod {name};"))
+        };
         if !text.lines().any(declared) {
             forgotten.push(path);
         } else if path.is_dir() {
@@ -55,13 +60,14 @@ fn undeclared(folder: &Path, root: &Path, forgotten: &mut Vec<PathBuf>) {
 #[test]
 fn every_test_file_belongs_to_a_program() {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
-    let (mut programs, mut forgotten) = (0, Vec::new());
-    for folder in FOLDERS {
-        for path in children(&repository.join(folder)) {
+    let (mut folders, mut programs, mut forgotten) = (Vec::new(), 0, Vec::new());
+    folders_of_tests(&repository, &mut folders);
+    for folder in folders {
+        for path in children(&folder) {
             if is_rust(&path) {
                 // It would be one more program.
                 forgotten.push(path);
-            } else if path.is_dir() && !OTHERS.iter().any(|it| repository.join(it) == path) {
+            } else if path.is_dir() && !path.join("Cargo.toml").exists() && has_rust(&path) {
                 programs += 1;
                 undeclared(&path, &path.join("main.rs"), &mut forgotten);
             }
