@@ -176,11 +176,12 @@ impl Output {
 
 /// Returns whether a stream gets styles, according to `NO_COLOR`, `CLICOLOR_FORCE`, `CLICOLOR` and `TERM`.
 ///
-/// Where a variable `CI` is set, `anstream` takes every terminal for one that shows styles. One that says it
-/// is dumb gets none.
+/// Where a variable `CI` is set, `anstream` gives styles to every terminal. One with `TERM=dumb` gets none,
+/// unless `CLICOLOR` or `CLICOLOR_FORCE` asks for them.
 fn has_styles(stream: &impl RawStream) -> bool {
     let is_dumb = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
-    AutoStream::choice(stream) != ColorChoice::Never && (!is_dumb || anstyle_query::clicolor_force())
+    let is_asked_for = anstyle_query::clicolor_force() || anstyle_query::clicolor() == Some(true);
+    AutoStream::choice(stream) != ColorChoice::Never && (!is_dumb || is_asked_for)
 }
 
 /// Returns the text with an end of its last line.

@@ -1,7 +1,7 @@
 //! What a run leaves behind: the trace as data, and the same through `tracing`.
 //!
-//! This file has a single test: `tracing` caches for the whole process whether a callsite has a subscriber. A
-//! test without a subscriber in the same process would make it cache that there is none.
+//! The test runs in a process of its own: `tracing` caches for the whole process whether a callsite has a
+//! subscriber, and a test without one would make it cache that there is none.
 
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::support::{Oops, TestTimer, alone, pause};
 use pflow_store::flow::{Action, FailedAttempt, Flow, Node, Retry, Run, Visit};
+use pflow_testkit::child::is_alone;
 use tracing::field::{Field, Visit as VisitFields};
 use tracing::span;
 
@@ -112,6 +113,9 @@ impl tracing::Subscriber for Listener {
 
 #[tokio::test(start_paused = true)]
 async fn the_trace_and_tracing_have_each_step_and_its_attempts() {
+    if !is_alone("trace::the_trace_and_tracing_have_each_step_and_its_attempts") {
+        return;
+    }
     let timer = TestTimer::new();
     pause(SECOND).await;
     let listener = Listener::default();

@@ -308,6 +308,7 @@ async fn chaos(seed: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_everybody_was_told_fits_one_order() {
+    let _turn = pflow_testkit::turn().await;
     chaos(seed()).await;
 }
 

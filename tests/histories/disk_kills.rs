@@ -193,6 +193,7 @@ fn work(place: &Path) -> (Told, u64) {
 
 #[tokio::test]
 async fn nothing_that_was_acknowledged_is_lost_when_processes_are_killed() {
+    let _turn = pflow_testkit::turn().await;
     let place = tempfile::tempdir().unwrap();
     on(backend(place.path()).await).init().await.unwrap().close().await.unwrap();
     let (told, kills) = work(place.path());

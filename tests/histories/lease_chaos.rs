@@ -136,5 +136,6 @@ async fn chaos(seed: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stale_clients_cannot_write_and_dead_clients_lose_locks() {
+    let _turn = pflow_testkit::turn().await;
     chaos(seed()).await;
 }

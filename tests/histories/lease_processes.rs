@@ -81,6 +81,7 @@ fn live(place: &Path, process: u64, end: u64) -> BTreeMap<u64, Life> {
 
 #[test]
 fn stale_processes_cannot_write_and_the_dead_lose_locks() {
+    let _turn = pflow_testkit::blocking_turn();
     let place = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { open(place.path()).await.close().await.unwrap() });

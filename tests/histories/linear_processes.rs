@@ -124,6 +124,7 @@ fn history(place: &Path, processes: u64, lives: u64, careless: bool) -> Vec<Even
 
 #[test]
 fn whatever_processes_were_told_before_they_were_killed_fits_one_order() {
+    let _turn = pflow_testkit::blocking_turn();
     let place = tempfile::tempdir().unwrap();
     let events = history(place.path(), PROCESSES, LIVES, false);
     let looked = check(&events).unwrap_or_else(|broken| panic!("seed {}: {broken}", seed()));
@@ -150,6 +151,7 @@ fn whatever_processes_were_told_before_they_were_killed_fits_one_order() {
 
 #[test]
 fn processes_that_ignore_conditions_are_found_out() {
+    let _turn = pflow_testkit::blocking_turn();
     let place = tempfile::tempdir().unwrap();
     let words = check(&history(place.path(), PROCESSES, 3, true)).expect_err("not found out");
     assert!(words.contains("no order explains"), "{words}");

@@ -1,4 +1,5 @@
 //! Properties of every merge, tested with generated workflows and edits.
+
 use crate::support::{Who, counted, edits, said, sorted, workflow};
 use pflow_store::document::{Document, Limits};
 use pflow_store::merge::{Change, Merge, Step, changes, merge};

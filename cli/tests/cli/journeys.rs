@@ -17,7 +17,7 @@ const FILTERS: [(&str, &str); 7] = [
     (r"by \S+@\S+", "by user@host"),
     (r#""author":"[^"]*""#, r#""author":"user@host""#),
     (r"another (\d+[ms] ?)+", "another [time]"),
-    // One waits for no other process here, but a slow machine may say so.
+    // On a slow machine the program may report that it waits.
     (r"(?m)^waiting for .*\n", ""),
 ];
 
@@ -51,7 +51,8 @@ impl Journey {
         shell.args(["-c", &format!("exec 2>&1; {line}")]).current_dir(self.place.path());
         let output = shell.env_clear().env("PATH", path).output().unwrap();
         let said = String::from_utf8(output.stdout).unwrap();
-        let said = said.replace(self.place.path().to_str().unwrap(), "[folder]");
+        let folder = self.place.path().canonicalize().unwrap();
+        let said = said.replace(folder.to_str().unwrap(), "[folder]");
         self.transcript += &format!("$ {line}\n{said}");
         match output.status.code().unwrap() {
             0 => {}

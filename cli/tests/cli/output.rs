@@ -203,8 +203,10 @@ fn colours_are_for_terminals_that_want_them() {
             assert!(has_colours(&coloured), "{variable:?} {coloured:?}");
         }
     }
-    let forced = run(&[("TERM", "dumb"), ("CLICOLOR_FORCE", "1")]).unwrap();
-    assert!(has_colours(&forced), "{forced:?}");
+    for asked in ["CLICOLOR_FORCE", "CLICOLOR"] {
+        let coloured = run(&[("TERM", "dumb"), (asked, "1")]).unwrap();
+        assert!(has_colours(&coloured), "{asked} {coloured:?}");
+    }
 }
 
 #[test]

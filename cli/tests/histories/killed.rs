@@ -3,6 +3,7 @@
 //!
 //! There are more such states than a test may take time for: `PFLOW_TEST_BLOWS` of them are drawn by
 //! `PFLOW_TEST_SEED`, or `all` are tried.
+
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use crate::strace::{Blow, Harm, Scene, is_there, words};

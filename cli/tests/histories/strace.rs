@@ -1,4 +1,5 @@
 //! Runs the program under `strace`, which kills it at a system call or makes that call fail.
+
 use std::{
     collections::BTreeMap,
     ffi::OsStr,

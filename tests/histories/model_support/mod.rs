@@ -1,4 +1,5 @@
 //! A simple model of what a storage may hold and reply.
+
 mod batch;
 mod judge;
 mod looks;

@@ -7,6 +7,22 @@ use std::{
     process::{Child, ChildStdout, Command, Stdio},
 };
 
+/// The variable by which a test knows that it is alone in its process.
+const ALONE: &str = "PFLOW_TEST_ALONE";
+
+/// Returns whether no other test runs in this process. If others may, runs the test `name` (with its module)
+/// in a process of its own, and checks that it succeeds there; the caller then has nothing to do.
+pub fn is_alone(name: &str) -> bool {
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let mut alone = Command::new(std::env::current_exe().unwrap());
+    let output = alone.args(["--exact", name, "--nocapture"]).env(ALONE, "1").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    false
+}
+
 /// The variable with the folder of a child. A test knows by it that it runs in a child.
 pub const PLACE: &str = "PFLOW_TEST_CHILD_PLACE";
 

@@ -40,7 +40,7 @@ fn undeclared(folder: &Path, root: &Path, forgotten: &mut Vec<PathBuf>) {
         return;
     };
     for path in children(folder).into_iter().filter(|path| path != root) {
-        if !is_rust(&path) && !(path.is_dir() && has_rust(&path)) {
+        if !(is_rust(&path) || path.is_dir() && has_rust(&path)) {
             continue;
         }
         let name = path.file_stem().unwrap().to_str().unwrap();

@@ -27,6 +27,7 @@ mod site;
 mod sqlite;
 
 use pflow_store::{Conflict, Error, Expect, SaveRequest, WorkflowId};
+use tokio::sync::{Mutex, MutexGuard};
 
 pub use bucket::{BucketServer, external};
 pub use hasty::Hasty;
@@ -39,6 +40,20 @@ pub use site::{Kind, Site, damaged, everything, generations, listed, listing, no
 #[must_use]
 pub fn seed() -> u64 {
     std::env::var("PFLOW_TEST_SEED").map_or(0x5eed, |seed| seed.parse().unwrap())
+}
+
+/// The tests that demand that enough happens within a time. They run one after the other, beside tests that
+/// need no time of their own.
+static TIMED: Mutex<()> = Mutex::const_new(());
+
+/// Waits for the turn of a timed test, which lasts as long as the guard lives.
+pub async fn turn() -> MutexGuard<'static, ()> {
+    TIMED.lock().await
+}
+
+/// As [`turn`], in a test that is not asynchronous.
+pub fn blocking_turn() -> MutexGuard<'static, ()> {
+    TIMED.blocking_lock()
 }
 
 /// Runs each of the functions, which take a [`Site`], on every kind of backend. It uses two threads, because

@@ -1,7 +1,7 @@
 use std::{
     collections::BTreeMap,
     fs::File,
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
     time::Duration,
 };
 
@@ -18,6 +18,7 @@ use pflow_store::{
     health::{Report, Severity},
     object::ObjectUrl,
 };
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -280,6 +281,15 @@ pub fn damaged(report: &Report) -> Vec<&str> {
 /// inode.
 fn fresh_folder() -> TempDir {
     static HANDLES: Mutex<Vec<File>> = Mutex::new(Vec::new());
+    static ENOUGH: LazyLock<()> = LazyLock::new(|| {
+        // macOS allows 256 unless a process asks for more.
+        let limit = getrlimit(Resource::Nofile);
+        let most = limit.maximum.map_or(10_240, |most| most.min(10_240));
+        if limit.current.is_some_and(|current| current < most) {
+            setrlimit(Resource::Nofile, Rlimit { current: Some(most), ..limit }).unwrap();
+        }
+    });
+    LazyLock::force(&ENOUGH);
     let folder = TempDir::new().unwrap();
     HANDLES.lock().unwrap().push(File::open(folder.path()).unwrap());
     folder

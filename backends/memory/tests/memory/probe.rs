@@ -3,7 +3,6 @@
 //!
 //! On one thread racing tasks take turns in the same order in every run, so a fault is found always or never.
 
-#[allow(dead_code, reason = "the suite's own test uses the rest")]
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},

@@ -22,9 +22,8 @@ pub use remote::Remote;
 pub use server::{Mood, Server};
 pub use staged::Staged;
 
-/// A backend that changes some answers of the one below it. By default it passes everything on.
-///
-/// An attempt is a commit, so that a layer cannot forget that it changes those too.
+/// A backend that changes some answers of the one below it. By default it passes everything on, but an attempt
+/// is its own commit: a layer that changes commits cannot forget that it changes attempts too.
 #[async_trait]
 trait Layer: Send + Sync {
     fn below(&self) -> &dyn StorageBackend;
@@ -47,6 +46,10 @@ trait Layer: Send + Sync {
 
     async fn commit(&self, batch: Batch) -> Result<Commit> {
         self.below().commit(batch).await
+    }
+
+    async fn attempt(&self, put: Operation) -> Result<Commit> {
+        self.commit(Batch::new().stage([put])).await
     }
 
     fn name(&self) -> Option<String> {
@@ -92,7 +95,7 @@ macro_rules! backends {
             }
 
             async fn attempt(&self, put: Operation) -> Result<Commit> {
-                Layer::commit(self, Batch::new().stage([put])).await
+                Layer::attempt(self, put).await
             }
 
             fn name(&self) -> Option<String> {

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use pflow_store::backend::{
-    Capabilities, Durability, Prefix, Result, StorageBackend, async_trait, probe::Check,
+    Capabilities, Commit, Durability, Operation, Prefix, Result, StorageBackend, async_trait, probe::Check,
 };
 
 use super::Layer;
@@ -18,6 +18,11 @@ impl Layer for Remote {
 
     fn capabilities(&self) -> Capabilities {
         self.0.capabilities().durability(Durability::Service)
+    }
+
+    /// The layer changes no commits, and a commit of an object server may be sent more than once.
+    async fn attempt(&self, put: Operation) -> Result<Commit> {
+        self.0.attempt(put).await
     }
 
     fn endpoint(&self) -> Option<String> {

@@ -41,7 +41,7 @@ impl Server {
 
     /// Returns a server with the same objects at another place.
     pub fn at(&self, place: &str) -> Self {
-        Self::new(self.inner.clone(), place)
+        Self { place: place.to_owned(), mood: Arc::default(), ..self.clone() }
     }
 }
 
