@@ -1,6 +1,6 @@
 //! A journal of any length is read in little memory.
 
-use std::{env, fs, process::Command};
+use std::fs;
 
 use crate::common::*;
 use pflow_backend_fs::FsOptions;
@@ -12,19 +12,10 @@ fn peak() -> Option<u64> {
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// The variable by which the test knows that it is alone in its process.
-const ALONE: &str = "PFLOW_FS_TEST_ALONE";
-
-/// Runs once more in a process of its own: the peak of this one may come from any other test.
+/// In a process of its own, because the peak may come from any other test.
 #[tokio::test]
 async fn a_sparse_tail_of_gigabytes_costs_no_memory() {
-    if env::var_os(ALONE).is_none() {
-        let name = "sparse::a_sparse_tail_of_gigabytes_costs_no_memory";
-        let mut alone = Command::new(env::current_exe().unwrap());
-        let output = alone.args(["--exact", name, "--nocapture"]).env(ALONE, "1").output().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success() && said.contains("1 passed"), "{said}");
-        print!("{said}");
+    if !is_alone("sparse::a_sparse_tail_of_gigabytes_costs_no_memory") {
         return;
     }
     let place = tempfile::tempdir().unwrap();

@@ -15,6 +15,21 @@ use pflow_backend::{
 };
 use pflow_backend_fs::{FsBackend, FsOptions};
 
+/// Returns whether no other test runs in this process. If others may, runs the test `name` (with its module)
+/// in a process of its own, and checks that it succeeds there; the caller then has nothing to do.
+pub(crate) fn is_alone(name: &str) -> bool {
+    const ALONE: &str = "PFLOW_FS_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let mut alone = Command::new(std::env::current_exe().unwrap());
+    let output = alone.args(["--exact", name, "--nocapture"]).env(ALONE, "1").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    print!("{said}");
+    false
+}
+
 pub(crate) fn key(name: &str) -> Key {
     Key::parse(name).unwrap()
 }
