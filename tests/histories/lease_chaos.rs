@@ -27,6 +27,9 @@ use pflow_test_endpoints::{Fault, FaultPlan, Proxy, s3_variables};
 use pflow_testkit::{BucketServer, Hasty, Remote, chain, damaged, seed};
 
 const CLIENTS: u64 = 16;
+
+/// How many times at most the clients work, until enough has happened.
+const ROUNDS: u64 = 5;
 /// By the waiters' clock, which runs `HASTE` times faster than real time.
 const LEASE: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(400);
@@ -91,7 +94,8 @@ async fn live(
     lives
 }
 
-async fn chaos(seed: u64) {
+/// Returns whether enough happened for a test: leases were lost, and clients died that held some.
+async fn chaos(seed: u64) -> bool {
     let server = BucketServer::chosen();
     let url = server.fresh_url();
     let clock: Arc<dyn Environment> = Hasty::new(HASTE);
@@ -127,15 +131,17 @@ async fn chaos(seed: u64) {
         proxy.injected()
     );
     assert!(u128::from(looks) <= LEASE.as_millis() / (POLL.as_millis()) + 3, "{looks} looks, seed {seed}");
-    assert!(
-        checked.lost > 0 && checked.by_the_dead > 0 && checked.held_in_death > 2,
-        "that was no race: {checked:?}"
-    );
-    assert!(proxy.injected().len() == 12, "{:?}", proxy.injected());
+    proxy.injected().len() == 12 && checked.lost > 0 && checked.by_the_dead > 0 && checked.held_in_death > 2
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stale_clients_cannot_write_and_dead_clients_lose_locks() {
     let _turn = pflow_testkit::turn().await;
-    chaos(seed()).await;
+    // On a busy machine little happens in so short a time.
+    for round in 0..ROUNDS {
+        if chaos(seed() + round).await {
+            return;
+        }
+    }
+    panic!("too little happened in each of {ROUNDS} rounds");
 }
