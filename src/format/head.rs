@@ -4,13 +4,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    FormatError, Kind, Lease, LeaseId, StoredVersion, VersionId, VersionRecord, VersionRef, WorkflowId,
-    decode_sealed, encode_sealed_line, generation,
+    ChainPlace, FormatError, Jump, Kind, Lease, LeaseId, VersionRecord, VersionRef, WorkflowId,
+    decode_sealed, encode_sealed_line,
 };
 use crate::document::ContentHash;
-
-/// How many ancestors a head stores.
-const RECENT: usize = 32;
 
 /// The register of one workflow: its current version, its lease and its fence, in one object that is only
 /// changed by compare-and-swap.
@@ -77,27 +74,12 @@ pub struct Current {
     pub record: VersionRecord,
     /// The hash of the line in its version object.
     pub record_hash: ContentHash,
-    /// The last 32 ancestors along the first parents, the nearest first.
-    pub recent: Vec<Ancestor>,
+    /// The jump of the record's jump, the jump of that one, and so on: as far as the first version, or as far
+    /// as a repair could read them.
+    pub jumps: Vec<Jump>,
     /// Fields that a later program wrote.
     #[serde(flatten)]
     pub(crate) extra: Map<String, Value>,
-}
-
-/// An ancestor, as far as a head remembers it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Ancestor {
-    /// Its generation.
-    #[serde(deserialize_with = "generation")]
-    pub generation: u64,
-    /// Its version id.
-    pub version_id: VersionId,
-    /// The hash of its content; none if it was a deletion.
-    pub hash: Option<ContentHash>,
-    /// The hash of the line in its version object, so that its record can be verified without reading the
-    /// versions above it.
-    pub record_hash: ContentHash,
 }
 
 impl Head {
@@ -170,20 +152,14 @@ impl Head {
 }
 
 impl Current {
-    /// The version of `record`, which follows the version that was current `before`.
-    pub(crate) fn after(before: Option<&Self>, record: VersionRecord, record_hash: ContentHash) -> Self {
-        let recent = before.map(Self::ancestry).unwrap_or_default();
-        Self { record, record_hash, recent, extra: Map::new() }
+    /// The version of `record` at its place, for which it was [placed](VersionRecord::placed).
+    pub(crate) fn placed(record: VersionRecord, record_hash: ContentHash, place: ChainPlace) -> Self {
+        Self { record, record_hash, jumps: place.jumps.into_iter().skip(1).collect(), extra: Map::new() }
     }
 
-    /// The version of `record` above the ancestors `recent`, the nearest first, as far as they are known.
-    pub(crate) fn restored(
-        record: VersionRecord,
-        record_hash: ContentHash,
-        mut recent: Vec<Ancestor>,
-    ) -> Self {
-        recent.truncate(RECENT);
-        Self { record, record_hash, recent, extra: Map::new() }
+    /// The version of `record`, with those jumps behind its own that are known.
+    pub(crate) fn restored(record: VersionRecord, record_hash: ContentHash, jumps: Vec<Jump>) -> Self {
+        Self { record, record_hash, jumps, extra: Map::new() }
     }
 
     /// The reference by which other records name this version.
@@ -195,48 +171,32 @@ impl Current {
         }
     }
 
-    /// This version and the ancestors that its head remembers, the newest first.
-    pub(crate) fn lineage(&self) -> impl Iterator<Item = Ancestor> + '_ {
-        std::iter::once(Ancestor::of(&self.record, self.record_hash)).chain(self.recent.iter().cloned())
+    /// The jump of this version, the jump of that one, and so on.
+    pub(crate) fn chain(&self) -> impl Iterator<Item = &Jump> {
+        self.record.jump.iter().chain(&self.jumps)
     }
 
-    /// The ancestors that the head of the next version remembers.
-    fn ancestry(&self) -> Vec<Ancestor> {
-        self.lineage().take(RECENT).collect()
-    }
-}
-
-impl Ancestor {
-    /// The entry by which a head remembers the version of `record`, whose line has the hash `record_hash`.
-    pub(crate) fn of(record: &VersionRecord, record_hash: ContentHash) -> Self {
-        let (generation, version_id) = (record.generation, record.version_id.clone());
-        Self { generation, version_id, hash: record.hash, record_hash }
-    }
-
-    /// The entry by which later heads remember `version`.
-    pub(crate) fn of_version(version: &StoredVersion) -> Self {
-        Self::of(&version.record, version.record_hash)
-    }
-
-    /// The reference by which other records name this version.
-    pub fn reference(&self) -> VersionRef {
-        let (generation, version_id) = (self.generation, self.version_id.clone());
-        VersionRef { generation, version_id, record_hash: self.record_hash }
+    /// The ancestor to read first on the way along the first parents to the one of this generation: the
+    /// furthest that this head names and that is not behind it. None if there is no way to it, and if this
+    /// version is it.
+    pub(crate) fn nearest(&self, generation: u64) -> Option<VersionRef> {
+        let jumps = self.chain().take_while(|jump| jump.generation >= generation);
+        jumps.last().map(Jump::reference).or_else(|| self.record.towards(generation))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::version::tests::record;
+    use crate::format::version::tests::{next, record};
 
     fn id() -> WorkflowId {
         WorkflowId::parse("a").unwrap()
     }
 
     fn head() -> Head {
-        let first = Current::after(None, record(1, b"{}"), ContentHash::of(b"line"));
-        let current = Current::after(Some(&first), record(2, b"{}"), ContentHash::of(b"line"));
+        let first = next(None, record(1, b"{}"));
+        let current = next(Some(&first), record(2, b"{}"));
         Head { current: Some(current), fence: 3, nonce: "n".to_owned(), revision: 9, ..Head::new(id()) }
     }
 
@@ -270,7 +230,7 @@ mod tests {
     fn unknown_fields_of_a_version_are_not_passed_to_the_next() {
         let mut before = head().current.unwrap();
         before.extra.insert("later".to_owned(), 1.into());
-        let after = Current::after(Some(&before), record(3, b"{}"), before.record_hash);
+        let after = next(Some(&before), record(3, b"{}"));
         assert!(after.extra.is_empty());
     }
 
@@ -287,7 +247,8 @@ mod tests {
             ("", "nonce"),
             ("", "fence"),
             ("/current", "record_hash"),
-            ("/current", "recent"),
+            ("/current", "jumps"),
+            ("/current/record", "depth"),
             ("/current/record", "generation"),
             ("/current/record", "version_id"),
             ("/current/record", "deleted"),
@@ -304,15 +265,5 @@ mod tests {
         assert!(
             Head::decode(&other, &head().encode().unwrap()).unwrap_err().to_string().contains("head of a")
         );
-    }
-
-    #[test]
-    fn head_remembers_its_last_32_ancestors() {
-        let mut current = head().current.unwrap();
-        for generation in 3..60 {
-            current = Current::after(Some(&current), record(generation, b"{}"), current.record_hash);
-        }
-        let generations: Vec<u64> = current.recent.iter().map(|ancestor| ancestor.generation).collect();
-        assert_eq!(generations, (27..59).rev().collect::<Vec<_>>());
     }
 }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    FormatError, Given, Kind, StoredMediaType, VersionId, WorkflowId, decode_sealed, encode_sealed_line,
-    generation,
+    ChainPlace, FormatError, Given, Jump, Kind, StoredMediaType, VersionId, WorkflowId, decode_sealed,
+    encode_sealed_line, generation,
 };
 use crate::document::ContentHash;
 
@@ -25,6 +25,11 @@ pub struct VersionRecord {
     pub operation: Operation,
     /// The versions that this one was made from, first the one that it replaced. Empty for the first version.
     pub parents: Vec<VersionRef>,
+    /// The number of versions along the first parents, this one included.
+    pub depth: u64,
+    /// An ancestor along the first parents, further back than the parent; see [`Jump`]. None for the first
+    /// version.
+    pub jump: Option<Jump>,
     /// The hash of the exact bytes of the content; none for a deletion, which has no content.
     pub hash: Option<ContentHash>,
     /// The size of the content in bytes.
@@ -137,6 +142,30 @@ impl VersionRecord {
             && (self.modified, &self.author) == (above.modified, &above.author)
     }
 
+    /// The same version at this place of its chain.
+    pub(crate) fn placed(self, place: &ChainPlace) -> Self {
+        Self { depth: place.depth, jump: place.jumps.first().cloned(), ..self }
+    }
+
+    /// The parents that can be ancestors. A parent of the same or a higher generation is damage, and
+    /// following it could lead into a cycle.
+    pub(crate) fn older_parents(&self) -> impl DoubleEndedIterator<Item = &VersionRef> {
+        self.parents.iter().filter(|parent| parent.generation < self.generation)
+    }
+
+    /// The version that this one replaced; none for the first one, and if it cannot be an ancestor.
+    pub(crate) fn replaced(&self) -> Option<&VersionRef> {
+        self.parents.first().filter(|parent| parent.generation < self.generation)
+    }
+
+    /// The ancestor to read next on the way along the first parents to the one of this generation: the
+    /// furthest that is not behind it. None if there is no way to it, and if this is it.
+    pub(crate) fn towards(&self, generation: u64) -> Option<VersionRef> {
+        let is_on_the_way = |it: &VersionRef| (generation..self.generation).contains(&it.generation);
+        let jump = self.jump.as_ref().map(Jump::reference);
+        jump.filter(is_on_the_way).or_else(|| self.parents.first().cloned().filter(is_on_the_way))
+    }
+
     /// Encodes the version object, and returns it with the hash of its line. The object is the record in one
     /// line of JSON with a checksum, then the content.
     pub(crate) fn encode(
@@ -194,7 +223,7 @@ fn line_of(bytes: &[u8]) -> &[u8] {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::document::MediaType;
+    use crate::{document::MediaType, format::Current};
 
     pub(crate) fn record(generation: u64, content: &[u8]) -> VersionRecord {
         VersionRecord {
@@ -202,6 +231,8 @@ pub(crate) mod tests {
             version_id: VersionId::parse(format!("{generation:026}")).unwrap(),
             operation: Operation::SAVE,
             parents: Vec::new(),
+            depth: generation,
+            jump: None,
             hash: Some(ContentHash::of(content)),
             size: content.len() as u64,
             media_type: MediaType::Json.into(),
@@ -218,6 +249,14 @@ pub(crate) mod tests {
             deleted: false,
             extra: Map::new(),
         }
+    }
+
+    /// The version of `record` above the one that was current `before`.
+    pub(crate) fn next(before: Option<&Current>, record: VersionRecord) -> Current {
+        let place = ChainPlace::above(before);
+        let parents = before.map(Current::reference).into_iter().collect();
+        let record = VersionRecord { parents, ..record }.placed(&place);
+        Current::placed(record, ContentHash::of(b"line"), place)
     }
 
     fn id() -> WorkflowId {

@@ -256,14 +256,13 @@ impl Index {
         if !candidates.iter().any(has_it) {
             return Ok(None);
         }
-        let lineage: Vec<_> = head.current.iter().flat_map(|current| current.lineage()).collect();
-        if lineage.iter().any(|ancestor| ancestor.hash == Some(hash)) {
-            return Ok(None);
-        }
-        if let Some(oldest) = lineage.last() {
-            let mut walk = self.objects.walk(&head.id, oldest);
-            while let Some(version) = walk.parent(&self.objects).await? {
-                if version.record.hash == Some(hash) {
+        if let Some(current) = &head.current {
+            if current.record.hash == Some(hash) {
+                return Ok(None);
+            }
+            let mut walk = self.objects.walk(&head.id, &current.record);
+            while let Some((_, record)) = walk.go(&self.objects).await? {
+                if record.hash == Some(hash) {
                     return Ok(None);
                 }
             }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     document::ContentHash,
-    format::{Ancestor, Head, StoredMediaType, VersionId, WorkflowId, generation},
+    format::{Head, Operation, StoredMediaType, VersionId, VersionRecord, WorkflowId, generation},
 };
 
 /// What the index knows of a workflow: its current version without the content.
@@ -45,12 +45,51 @@ pub struct Entry {
     pub deleted: bool,
 }
 
-/// A version that a chain gained: one line of the operation history.
+/// A version as a line of the operation history names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct NamedVersion {
+    #[serde(deserialize_with = "generation")]
+    pub(crate) generation: u64,
+    pub(crate) version_id: VersionId,
+    /// Of the content; none if it is a deletion.
+    pub(crate) hash: Option<ContentHash>,
+    /// Of the line in its version object.
+    pub(crate) record_hash: ContentHash,
+}
+
+impl NamedVersion {
+    pub(crate) fn of(record: &VersionRecord, record_hash: ContentHash) -> Self {
+        let (generation, version_id) = (record.generation, record.version_id.clone());
+        Self { generation, version_id, hash: record.hash, record_hash }
+    }
+}
+
+/// A version that a chain gained: one line of the operation history. It has what people filter a history by,
+/// so that no version is read for that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Gained {
     pub(crate) id: WorkflowId,
     #[serde(flatten)]
-    pub(crate) version: Ancestor,
+    pub(crate) version: NamedVersion,
+    pub(crate) operation: Operation,
+    /// When it was made.
+    pub(crate) modified: DateTime<Utc>,
+    /// `user@host`.
+    pub(crate) author: String,
+    pub(crate) message: Option<String>,
+}
+
+impl Gained {
+    pub(crate) fn of(id: &WorkflowId, record: &VersionRecord, record_hash: ContentHash) -> Self {
+        Self {
+            id: id.clone(),
+            version: NamedVersion::of(record, record_hash),
+            operation: record.operation.clone(),
+            modified: record.modified,
+            author: record.author.clone(),
+            message: record.message.clone(),
+        }
+    }
 }
 
 /// A version that a writer left ahead of the head and that a fold fenced: its swap can never happen. The
@@ -59,7 +98,7 @@ pub(crate) struct Gained {
 pub(crate) struct Unconfirmed {
     pub(crate) id: WorkflowId,
     #[serde(flatten)]
-    pub(crate) version: Ancestor,
+    pub(crate) version: NamedVersion,
 }
 
 fn texts(texts: &[String]) -> Arc<[Arc<str>]> {

@@ -10,8 +10,8 @@ use super::{
     table::Table,
 };
 use crate::{
-    Result,
-    format::{Ancestor, Head, WorkflowId},
+    Error, Result,
+    format::{Head, WorkflowId},
     repo::{StoredHead, VersionName, Walk},
 };
 
@@ -38,7 +38,10 @@ impl Index {
         let (known, unknown) = self.known(&by_id, table);
         let known = known.into_iter().map(|stored| (stored.head.id.clone(), Ok(stored)));
         let read = self.objects.heads(unknown).await;
-        for (id, read) in known.chain(read.into_iter().map(|(id, read)| (id, read.map(Arc::new)))) {
+        let heads: Vec<(WorkflowId, Result<Arc<StoredHead>>)> =
+            known.chain(read.into_iter().map(|(id, read)| (id, read.map(Arc::new)))).collect();
+        self.fetch_gained(&heads, &by_id, table).await?;
+        for (id, read) in heads {
             let stored = match read {
                 Ok(stored) => stored,
                 // Its records stay, so every reader looks at the head. One head that cannot be read must not
@@ -78,6 +81,29 @@ impl Index {
             .gained
             .sort_by(|a, b| (&a.id, a.version.generation).cmp(&(&b.id, b.version.generation)));
         Ok(findings)
+    }
+
+    /// Reads ahead what [`gained`](Self::gained) will need, many versions at a time: records name all versions
+    /// between the one that the index knows and the head's.
+    async fn fetch_gained(
+        &self,
+        heads: &[(WorkflowId, Result<Arc<StoredHead>>)],
+        records: &BTreeMap<WorkflowId, Vec<PendingChange>>,
+        table: &Table,
+    ) -> Result<()> {
+        let mut names = Vec::new();
+        for (id, head) in heads {
+            let Ok(stored) = head else { continue };
+            let current = stored.head.current.as_ref().map(|current| &current.record.version_id);
+            let indexed = table.entries.get(id).map_or(0, |entry| entry.generation);
+            let is_between = |record: &&PendingChange| {
+                (indexed + 1..=stored.head.generation()).contains(&record.generation)
+                    && current != Some(&record.version_id)
+            };
+            let of_workflow = records.get(id).into_iter().flatten().filter(is_between);
+            names.extend(of_workflow.map(|it| (id.clone(), (it.generation, it.version_id.clone()))));
+        }
+        self.objects.fetch_records(names).await
     }
 
     /// Whether the head is hurt and the index has seen a later version than the head's. That entry is the
@@ -128,35 +154,36 @@ impl Index {
         (known, unknown)
     }
 
-    /// Every version of the head's chain that the chain of `known` does not have, as far as both can be read:
-    /// those above the version of `known`, or, where a head was put back and saved over, those above the
-    /// version at which the two chains part.
+    /// Every version among the first parents of the head that those of `known` do not have, as far as both can
+    /// be read: those above the version of `known`, or, where a head was put back and saved over, those above
+    /// the version at which the two chains part. Costs no read for a version that this process wrote or read,
+    /// nor for the one that the index knows.
     async fn gained(&self, head: &Head, known: Option<&Arc<Entry>>) -> Result<Vec<Gained>> {
         let Some(current) = &head.current else { return Ok(Vec::new()) };
-        let remembered: Vec<Ancestor> = current.lineage().collect();
-        // Further back than the head remembers, the records themselves tell.
-        let oldest = remembered.last().filter(|oldest| oldest.generation > 1);
-        let mut further = oldest.map(|oldest| self.objects.walk(&head.id, oldest));
-        let mut remembered = remembered.into_iter();
         let mut theirs = known.map(|known| (known.generation, known.version_id.clone()));
-        let (mut their_walk, mut gained) = (None, Vec::new());
+        let mut their_walk = None;
+        let mut walk = self.objects.walk(&head.id, &current.record);
+        let mut at = current.reference();
+        let mut line = Some(Gained::of(&head.id, &current.record, current.record_hash));
+        let mut gained = Vec::new();
         loop {
-            let version = match (remembered.next(), &mut further) {
-                (Some(version), _) => version,
-                (None, None) => break,
-                (None, Some(walk)) => match walk.parent(&self.objects).await? {
-                    Some(version) => Ancestor::of_version(&version),
-                    None => break,
-                },
-            };
-            while let Some(name) = theirs.as_ref().filter(|(generation, _)| *generation > version.generation)
-            {
+            while let Some(name) = theirs.as_ref().filter(|(generation, _)| *generation > at.generation) {
                 theirs = self.below(&head.id, name, &mut their_walk).await?;
             }
-            if theirs.as_ref() == Some(&(version.generation, version.version_id.clone())) {
+            if theirs.as_ref() == Some(&(at.generation, at.version_id.clone())) {
                 break;
             }
-            gained.push(Gained { id: head.id.clone(), version });
+            gained.push(match line.take() {
+                Some(line) => line,
+                None => match walk.go(&self.objects).await? {
+                    Some((named, record)) => Gained::of(&head.id, &record, named.record_hash),
+                    None => break,
+                },
+            });
+            match walk.next() {
+                Some(next) => at = next.clone(),
+                None => break,
+            }
         }
         Ok(gained)
     }
@@ -170,17 +197,18 @@ impl Index {
         walk: &mut Option<Walk>,
     ) -> Result<Option<VersionName>> {
         let read = async {
-            let walk = match walk {
-                Some(walk) => walk,
+            match walk {
+                Some(walk) => drop(walk.go(&self.objects).await?),
                 None => match self.objects.unvouched_version(id, name).await? {
-                    Some(version) => walk.insert(self.objects.walk(id, &Ancestor::of_version(&version))),
+                    Some(version) => *walk = Some(self.objects.walk(id, &version.record)),
                     None => return Ok(None),
                 },
-            };
-            walk.parent(&self.objects).await
+            }
+            let next = walk.as_ref().and_then(Walk::next);
+            Ok::<_, Error>(next.map(|next| (next.generation, next.version_id.clone())))
         };
         match read.await {
-            Ok(parent) => Ok(parent.map(|parent| (parent.record.generation, parent.record.version_id))),
+            Ok(parent) => Ok(parent),
             Err(error) if error.spares_others() => {
                 tracing::warn!(%id, %error, "where its chain parts from the indexed one is not known; all of it is indexed");
                 Ok(None)

@@ -242,7 +242,8 @@ mod tests {
     use super::*;
     use crate::{
         document::MediaType,
-        format::{Ancestor, WorkflowId},
+        format::{WorkflowId, version::tests::record},
+        index::entry::NamedVersion,
     };
 
     fn version_id() -> VersionId {
@@ -274,7 +275,7 @@ mod tests {
     fn parts_read_back() {
         let entries = [entry("a"), entry("b")];
         assert_eq!(decode_base(&encode_base(1, 0, entries.iter()).unwrap()).unwrap(), entries);
-        let version = Ancestor {
+        let version = NamedVersion {
             generation: 1,
             version_id: version_id(),
             hash: None,
@@ -285,7 +286,7 @@ mod tests {
             previous: Some(Part { key: "k".to_owned(), hash: ContentHash::of(b""), size: 0, entries: 1 }),
             entries: entries.to_vec(),
             sequence: 7,
-            gained: vec![Gained { id: id.clone(), version: version.clone() }],
+            gained: vec![Gained::of(&id, &record(1, b"{}"), ContentHash::of(b""))],
             unconfirmed: vec![Unconfirmed { id: id.clone(), version }],
             operations: vec![Operation {
                 id: Some(id),

@@ -1,10 +1,14 @@
 use futures::{StreamExt, stream};
 use pflow_backend::Key;
 
-use super::{Ancestry, Index, entry::Unconfirmed, pending::PendingChange};
+use super::{
+    Ancestry, Index,
+    entry::{NamedVersion, Unconfirmed},
+    pending::PendingChange,
+};
 use crate::{
     Result,
-    format::{Ancestor, WorkflowId},
+    format::WorkflowId,
     register::{Around, EncodedHead, swap_head},
     repo::{StoredHead, VersionStatus},
 };
@@ -91,5 +95,5 @@ fn unconfirmed(ancestry: &Ancestry, record: &PendingChange) -> Option<Unconfirme
     let candidate = ancestry.candidates.iter().find(|candidate| candidate.name == name)?;
     let is_unconfirmed = ancestry.statuses.get(&name) == Some(&VersionStatus::Unconfirmed);
     let (version, record_hash) = candidate.version.as_ref().filter(|_| is_unconfirmed)?;
-    Some(Unconfirmed { id: record.id.clone(), version: Ancestor::of(version, *record_hash) })
+    Some(Unconfirmed { id: record.id.clone(), version: NamedVersion::of(version, *record_hash) })
 }

@@ -9,7 +9,10 @@ use serde_json::Map;
 use super::world::{Attempt, Held, Name, Register, Role};
 use crate::{
     document::{ContentHash, Document, Limits, MediaType},
-    format::{Current, Given, Head, Lease, LeaseId, Operation, VersionId, VersionRecord, WorkflowId},
+    format::{
+        Current, Given, Head, Lease, LeaseId, Operation, VersionId, VersionRecord, WorkflowId,
+        version::tests::next,
+    },
     lock::{LeaseClaim, LeaseRequest},
 };
 
@@ -35,32 +38,38 @@ impl Heads {
 
     /// Returns the head that a register represents.
     pub(super) fn expand(&self, register: Register) -> Head {
-        let mut current = None;
-        for (generation, attempt) in (1..).zip(register.chain()) {
-            let record = self.record(generation, *attempt);
-            current = Some(Current::after(current.as_ref(), record, ContentHash::of(b"line")));
-        }
+        let current = self.versions(register).pop();
         let lease = register.held.map(|held| self.lease(held));
         let (fence, nonce) = (register.fence.into(), "now".to_owned());
         Head { current, fence, lease, nonce, ..Head::new(workflow()) }
     }
 
-    /// Returns the register for a head. It leaves out what no decision depends on: how often the head was
+    /// Returns the versions of a register's chain, the first one first.
+    pub(super) fn versions(&self, register: Register) -> Vec<Current> {
+        let mut versions: Vec<Current> = Vec::new();
+        for (generation, attempt) in (1..).zip(register.chain()) {
+            versions.push(next(versions.last(), self.record(generation, *attempt)));
+        }
+        versions
+    }
+
+    /// Returns the register for a head that was swapped in over that of `before`. It leaves out what no decision depends on: how often the head was
     /// written, how often a lease was renewed, and how a lease ended.
-    pub(super) fn compress(&self, head: &Head) -> Register {
+    pub(super) fn compress(&self, head: &Head, before: Register) -> Register {
         let held = head.lease.as_ref().map(|lease| Held {
             name: name_of(&lease.id),
             fence: lease.fence.try_into().unwrap(),
             refreshed: units(lease.refreshed()),
         });
         let generation = head.generation().try_into().unwrap();
-        let mut register =
-            Register { fence: head.fence.try_into().unwrap(), held, generation, ..Register::new() };
-        for ancestor in head.current.iter().flat_map(Current::lineage) {
-            register.chain[ancestor.generation as usize - 1] = attempt_of(&ancestor.version_id);
+        let mut register = Register { fence: head.fence.try_into().unwrap(), held, generation, ..before };
+        if let Some(current) = &head.current {
+            register.chain[usize::from(generation) - 1] = attempt_of(&current.record.version_id);
         }
         let again = self.expand(register);
-        assert_eq!(again.current.as_ref().map(|it| &it.recent), head.current.as_ref().map(|it| &it.recent));
+        let place =
+            |head: &Head| head.current.as_ref().map(|it| (it.record.parents.clone(), it.jumps.clone()));
+        assert_eq!(place(&again), place(head));
         assert_eq!(again.lease.as_ref().map(Lease::holder), head.lease.as_ref().map(Lease::holder));
         register
     }
@@ -80,6 +89,8 @@ impl Heads {
             version_id: version_id(attempt),
             operation: Operation::SAVE,
             parents: Vec::new(),
+            depth: generation,
+            jump: None,
             hash: Some(hash),
             size: 0,
             media_type: MediaType::Json.into(),

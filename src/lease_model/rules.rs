@@ -12,8 +12,7 @@ use super::{
 };
 use crate::{
     conflict::{Conflict, Expect, Goal},
-    document::ContentHash,
-    format::{Current, Given, Head},
+    format::{Given, Head, version::tests::next as above},
     lease::{Holder, Sight, Standing},
     lock::{
         change::{Act, Wish},
@@ -112,7 +111,7 @@ impl Rules {
                     next.fence = head.fence;
                     next.lease.as_mut().map(|lease| lease.fence = head.fence).unwrap_or_default();
                 }
-                return Verdict::Swap(self.heads.compress(&next), look.doubts);
+                return Verdict::Swap(self.heads.compress(&next, look.register), look.doubts);
             }
             LockDecision::Held(_) => return Verdict::Done,
             LockDecision::Refused(refusal) if look.doubts == [None; OPEN] => refusal,
@@ -144,7 +143,7 @@ impl Rules {
         let stored = self.stored(look.register);
         let mut doubts = [None; OPEN];
         for (at, doubt) in look.doubts.iter().enumerate() {
-            match doubt.map(|doubt| self.fate(doubt, &stored)) {
+            match doubt.map(|doubt| self.fate(doubt, look.register, &stored)) {
                 Some(Fate::Landed) => return Verdict::Done,
                 Some(Fate::Open) => doubts[at] = *doubt,
                 Some(Fate::Dead | Fate::Superseded) | None => {}
@@ -172,14 +171,14 @@ impl Rules {
         let mut next = plan.stored.head.next("next".to_owned());
         let attempt = Attempt::Of(look.by, next_number(look.doubts));
         let record = plan.version.unwrap().record(version_id(attempt), Vec::new());
-        next.current = Some(Current::after(next.current.as_ref(), record, ContentHash::of(b"line")));
+        next.current = Some(above(next.current.as_ref(), record));
         if self.flaw != Some(Flaw::SaverLeavesAStaleLease) {
             next = with_lease(&plan.lease, plan.breaks.is_some(), next, identity, sight.now);
         }
-        Verdict::Swap(self.heads.compress(&next), doubts)
+        Verdict::Swap(self.heads.compress(&next, look.register), doubts)
     }
 
-    fn fate(&self, doubt: Doubt, stored: &StoredHead) -> Fate {
+    fn fate(&self, doubt: Doubt, present: Register, stored: &StoredHead) -> Fate {
         if self.flaw == Some(Flaw::LostReplyIsAFailure) {
             return Fate::Dead;
         }
@@ -189,10 +188,18 @@ impl Rules {
         let named = if doubt.named_is_present { "present" } else { "past" };
         let name = (u64::from(doubt.generation), version_id(doubt.attempt));
         let attempt = HeadSwap { named: Some(Version::new(named)), head, sign: Some(Sign::Version(name)) };
-        match attempt.fate_by_head(stored) {
-            ByHead::Decided(fate) => fate,
-            further @ ByHead::Further { .. } => panic!("{further:?}"),
+        let mut search = match attempt.fate_by_head(stored) {
+            ByHead::Decided(fate) => return fate,
+            ByHead::Further(search) => search,
+        };
+        let versions = self.heads.versions(present);
+        while let Some(named) = search.next() {
+            let read = &versions[usize::try_from(named.generation).unwrap() - 1].record;
+            if search.read(read) {
+                return Fate::Landed;
+            }
         }
+        Fate::Dead
     }
 
     fn sight(&self, look: Look) -> Sight {

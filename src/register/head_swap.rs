@@ -1,8 +1,10 @@
+use std::collections::BTreeSet;
+
 use pflow_backend::Version;
 
 use crate::{
-    Result,
-    format::{Ancestor, Head, LeaseId, keys},
+    Error, Result,
+    format::{Head, LeaseId, VersionRecord, VersionRef, WorkflowId, keys},
     repo::{Objects, StoredHead, VersionName, corrupt},
 };
 
@@ -32,7 +34,7 @@ pub(crate) struct HeadSwap {
 /// What shows in a later head that a swap has landed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Sign {
-    /// Its version, in the chain.
+    /// Its version, among all ancestors of the head's: a merge may have made it a second parent.
     Version(VersionName),
     /// The lease that it grants. If the head no longer has it, that has the same consequences as a swap that
     /// never landed.
@@ -63,12 +65,45 @@ pub(crate) enum Fate {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ByHead {
     Decided(Fate),
-    /// The generation is older than the head remembers: the chain must be read behind `oldest` to see whether
-    /// it has the version `name`.
-    Further {
-        name: VersionName,
-        oldest: Ancestor,
-    },
+    /// Ancestors that the head names have to be read.
+    Further(Search),
+}
+
+/// A search for a version among all ancestors of a head. The caller reads each record that
+/// [`next`](Self::next) returns and passes it to [`read`](Self::read).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Search {
+    name: VersionName,
+    next: Vec<VersionRef>,
+    seen: BTreeSet<VersionName>,
+}
+
+impl Search {
+    fn of(name: &VersionName) -> Self {
+        Self { name: name.clone(), next: Vec::new(), seen: BTreeSet::new() }
+    }
+
+    /// Returns the version whose record has to be read next; none if the version that is sought is no
+    /// ancestor.
+    pub(crate) fn next(&mut self) -> Option<VersionRef> {
+        while let Some(named) = self.next.pop() {
+            if self.seen.insert((named.generation, named.version_id.clone())) {
+                return Some(named);
+            }
+        }
+        None
+    }
+
+    /// Takes in a record. Returns whether it names the version that is sought.
+    pub(crate) fn read(&mut self, record: &VersionRecord) -> bool {
+        let (generation, version_id) = &self.name;
+        let is_sought = |it: &VersionRef| it.generation == *generation && it.version_id == *version_id;
+        if record.older_parents().any(is_sought) {
+            return true;
+        }
+        self.next.extend(record.older_parents().filter(|it| it.generation > *generation).cloned());
+        false
+    }
 }
 
 fn told(landed: bool) -> Fate {
@@ -81,22 +116,24 @@ impl HeadSwap {
     /// # Errors
     /// The chain cannot be read back that far.
     pub(crate) async fn fate(&self, objects: &Objects, stored: &StoredHead) -> Result<Fate> {
-        let ((generation, version_id), oldest) = match self.fate_by_head(stored) {
+        let mut search = match self.fate_by_head(stored) {
             ByHead::Decided(fate) => return Ok(fate),
-            ByHead::Further { name, oldest } => (name, oldest),
+            ByHead::Further(search) => search,
         };
         let id = &stored.head.id;
-        let mut walk = objects.walk(id, &oldest);
-        while let Some(version) = walk.parent(objects).await? {
-            if version.record.generation <= generation {
-                return Ok(told(version.record.version_id == version_id));
+        while let Some(named) = search.next() {
+            let record = match objects.record(id, &named).await {
+                Err(error) if error.is_of_one_object() => return Err(cannot_tell(id, &error)),
+                read => read?,
+            };
+            if search.read(&record) {
+                return Ok(Fate::Landed);
             }
         }
-        let reason = format!("its chain cannot be read back to generation {generation}");
-        Err(corrupt(&keys::head(id), reason))
+        Ok(Fate::Dead)
     }
 
-    /// Decides the outcome as far as the head itself remembers. Pure, so that tests can cover every case.
+    /// Decides the outcome as far as the head itself tells. Pure, so that tests can cover every case.
     pub(crate) fn fate_by_head(&self, stored: &StoredHead) -> ByHead {
         ByHead::Decided(if stored.version == self.named {
             Fate::Open
@@ -121,14 +158,18 @@ fn in_chain(name: &VersionName, head: &Head) -> ByHead {
     let Some(current) = head.current.as_ref().filter(|now| now.record.generation >= *generation) else {
         return ByHead::Decided(Fate::Superseded);
     };
-    let mut oldest = Ancestor::of(&current.record, current.record_hash);
-    for ancestor in current.lineage() {
-        if ancestor.generation == *generation {
-            return ByHead::Decided(told(ancestor.version_id == *version_id));
-        }
-        oldest = ancestor;
+    if (current.record.generation, &current.record.version_id) == (*generation, version_id) {
+        return ByHead::Decided(Fate::Landed);
     }
-    ByHead::Further { name: name.clone(), oldest }
+    let mut search = Search::of(name);
+    if search.read(&current.record) {
+        return ByHead::Decided(Fate::Landed);
+    }
+    if search.next.is_empty() { ByHead::Decided(Fate::Dead) } else { ByHead::Further(search) }
+}
+
+fn cannot_tell(id: &WorkflowId, cause: &Error) -> Error {
+    corrupt(&keys::head(id), format!("an ancestor of its version cannot be read: {cause}"))
 }
 
 #[cfg(test)]
@@ -136,9 +177,9 @@ mod tests {
     use pflow_backend::{Environment, ManualEnvironment};
 
     use super::*;
-    use crate::{
-        document::ContentHash,
-        format::{Current, Ended, Lease, VersionId, WorkflowId, version::tests::record},
+    use crate::format::{
+        Current, Ended, Lease, VersionId,
+        version::tests::{next, record},
     };
 
     fn version_id(letter: char) -> VersionId {
@@ -147,13 +188,18 @@ mod tests {
 
     /// Returns a head with this chain: one letter for the version of each generation.
     fn head(chain: &str) -> Head {
-        let mut head = Head { nonce: "theirs".to_owned(), ..Head::new(WorkflowId::parse("a").unwrap()) };
+        let current = versions(chain).pop();
+        Head { nonce: "theirs".to_owned(), current, ..Head::new(WorkflowId::parse("a").unwrap()) }
+    }
+
+    /// Returns the versions of this chain, the first one first.
+    fn versions(chain: &str) -> Vec<Current> {
+        let mut versions: Vec<Current> = Vec::new();
         for (generation, letter) in (1..).zip(chain.chars()) {
-            let mut record = record(generation, b"x");
-            record.version_id = version_id(letter);
-            head.current = Some(Current::after(head.current.as_ref(), record, ContentHash::of(b"line")));
+            let record = VersionRecord { version_id: version_id(letter), ..record(generation, b"x") };
+            versions.push(next(versions.last(), record));
         }
-        head
+        versions
     }
 
     /// Returns a head with this lease, after which a lease was taken away by `ended`.
@@ -221,20 +267,51 @@ mod tests {
         assert_eq!(swap.fate_by_head(&stored), ByHead::Decided(Fate::Open));
     }
 
-    #[test]
-    fn chain_is_read_for_generations_that_the_head_does_not_remember() {
-        let stored = StoredHead { head: head(&"c".repeat(40)), version: Some(Version::new("later")) };
-        for (generation, is_remembered) in [(7, false), (8, true)] {
-            let name = (generation, version_id('b'));
-            let sign = Some(Sign::Version(name.clone()));
-            let ours = Head { nonce: "ours".to_owned(), ..head("ab") };
-            let swap = HeadSwap { named: Some(Version::new("named")), head: ours, sign };
-            match swap.fate_by_head(&stored) {
-                ByHead::Decided(fate) => assert_eq!((fate, is_remembered), (Fate::Dead, true)),
-                ByHead::Further { name: sought, oldest } => {
-                    assert_eq!((sought, oldest.generation, is_remembered), (name, 8, false));
-                }
+    /// Returns the fate of a swap to the version `name`, where the records of `versions` can be read, and how
+    /// many of them were.
+    fn fate(name: &VersionName, head: Head, versions: &[Current]) -> (Fate, usize) {
+        let stored = StoredHead { head, version: Some(Version::new("later")) };
+        let ours = Head { nonce: "ours".to_owned(), ..stored.head.clone() };
+        let sign = Some(Sign::Version(name.clone()));
+        let swap = HeadSwap { named: Some(Version::new("named")), head: ours, sign };
+        let mut search = match swap.fate_by_head(&stored) {
+            ByHead::Decided(fate) => return (fate, 0),
+            ByHead::Further(search) => search,
+        };
+        let mut reads = 0;
+        while let Some(named) = search.next() {
+            reads += 1;
+            let is_named = |it: &&Current| it.record.version_id == named.version_id;
+            if search.read(&versions.iter().find(is_named).unwrap().record) {
+                return (Fate::Landed, reads);
             }
         }
+        (Fate::Dead, reads)
+    }
+
+    #[test]
+    fn ancestors_that_the_head_does_not_name_are_read() {
+        let chain = "abcdefghijklmnopqrst";
+        let versions = versions(chain);
+        for (generation, reads) in [(20, 0), (19, 0), (18, 1), (1, 18)] {
+            let letter = chain.chars().nth(usize::try_from(generation).unwrap() - 1).unwrap();
+            let name = |letter| (generation, version_id(letter));
+            assert_eq!(fate(&name(letter), head(chain), &versions), (Fate::Landed, reads));
+            assert_eq!(fate(&name('z'), head(chain), &versions), (Fate::Dead, reads));
+        }
+    }
+
+    /// Another device merged the version `y`, which did land here, into a chain of its own.
+    #[test]
+    fn version_that_became_a_second_parent_has_landed() {
+        let mut versions = versions("abcde");
+        let theirs = next(versions.get(1), VersionRecord { version_id: version_id('y'), ..record(3, b"x") });
+        let merged = versions.last_mut().unwrap();
+        merged.record.parents.push(theirs.reference());
+        let last = next(versions.last(), VersionRecord { version_id: version_id('f'), ..record(6, b"x") });
+        let head = Head { current: Some(last), ..head("a") };
+        versions.push(theirs);
+        let told = |letter| fate(&(3, version_id(letter)), head.clone(), &versions);
+        assert_eq!((told('y').0, told('c').0, told('z').0), (Fate::Landed, Fate::Landed, Fate::Dead));
     }
 }

@@ -75,11 +75,8 @@ impl Candidate {
         Some(VersionRef { generation, version_id, record_hash: *record_hash })
     }
 
-    /// The parents that can be ancestors. A parent of the same or a higher generation is damage, and
-    /// following it could lead into a cycle.
     fn parents(&self) -> impl Iterator<Item = &VersionRef> {
-        let parents = self.record().map(|record| record.parents.as_slice()).unwrap_or_default();
-        parents.iter().filter(|parent| parent.generation < self.name.0)
+        self.record().into_iter().flat_map(VersionRecord::older_parents)
     }
 }
 

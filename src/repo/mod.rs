@@ -4,6 +4,7 @@ mod ancestry;
 mod heads;
 mod objects;
 mod parents;
+mod records;
 mod stored_head;
 mod traits;
 

@@ -4,9 +4,9 @@ use chrono::{DateTime, SubsecRound, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use pflow_backend::{Batch, Commit, Environment, Key, Object, Prefix, StorageBackend, Version};
 
-use super::{StoredHead, Traits, VersionName, heads::KnownHeads};
-use crate::format::{Ancestor, Current, FormatError, Head, StoredVersion, VersionRef, WorkflowId, keys};
-use crate::{Error, Result};
+use super::{StoredHead, Traits, VersionName, heads::KnownHeads, records::KnownRecords};
+use crate::format::{FormatError, Head, StoredVersion, VersionRecord, VersionRef, WorkflowId, keys};
+use crate::{Error, Result, document::ContentHash};
 
 /// How many objects are read at the same time.
 const READ_AHEAD: usize = 32;
@@ -18,12 +18,13 @@ pub(crate) struct Objects {
     pub(crate) environment: Arc<dyn Environment>,
     pub(crate) traits: Traits,
     known: Arc<KnownHeads>,
+    records: Arc<KnownRecords>,
 }
 
 impl Objects {
     pub(crate) fn new(backend: Arc<dyn StorageBackend>, environment: Arc<dyn Environment>) -> Self {
         let traits = backend.capabilities().into();
-        Self { backend, environment, traits, known: Arc::default() }
+        Self { backend, environment, traits, known: Arc::default(), records: Arc::default() }
     }
 
     /// Returns the wall clock time in the precision that is stored.
@@ -65,6 +66,50 @@ impl Objects {
     /// Invalidates the cached head.
     pub(crate) fn forget_head(&self, id: &WorkflowId) {
         self.known.forget(id);
+    }
+
+    /// Caches the record of a version that was read, or is about to be written.
+    pub(crate) fn remember_record(&self, record: &VersionRecord, record_hash: ContentHash) {
+        self.records.keep(Arc::new(record.clone()), record_hash);
+    }
+
+    /// Whether this process has the record of that version cached.
+    pub(crate) fn knows_record(&self, named: &VersionRef) -> bool {
+        self.records.get(named).is_some()
+    }
+
+    /// Reads the records of versions of which only the names are known, many at a time, and caches them. What
+    /// is missing or cannot be read is left to the reader that needs it, who has its hash.
+    ///
+    /// # Errors
+    /// The storage cannot be reached.
+    pub(crate) async fn fetch_records(&self, names: Vec<(WorkflowId, VersionName)>) -> Result<()> {
+        let unknown = names.into_iter().filter(|(_, (_, version_id))| !self.records.has(version_id));
+        let mut reads = stream::iter(unknown)
+            .map(|(id, name)| async move { self.unvouched_version(&id, &name).await })
+            .buffer_unordered(READ_AHEAD);
+        while let Some(read) = reads.next().await {
+            match read {
+                Ok(Some(version)) => self.remember_record(&version.record, version.record_hash),
+                Ok(None) => {}
+                Err(error) if error.spares_others() => {
+                    tracing::debug!(%error, "a record was not read ahead");
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the record of a version that a head or another record names. It may be cached: then its object
+    /// need not be there any more.
+    pub(crate) async fn record(&self, id: &WorkflowId, named: &VersionRef) -> Result<Arc<VersionRecord>> {
+        if let Some(record) = self.records.get(named) {
+            return Ok(record);
+        }
+        let record = Arc::new(self.named_version(id, named).await?.record);
+        self.records.keep(Arc::clone(&record), named.record_hash);
+        Ok(record)
     }
 
     async fn read_head(&self, id: &WorkflowId) -> Result<StoredHead> {
@@ -155,25 +200,22 @@ impl Objects {
         Ok(Some(version))
     }
 
-    /// Returns the version of that generation in the chain of `head`; none if the chain does not have one. It
-    /// costs one read if the head remembers the generation.
+    /// Returns the version of that generation among the first parents of `head`; none if there is none. It
+    /// follows the jumps, so it costs one read for each of the latest generations and at most some thirty for
+    /// any other.
     pub(crate) async fn generation(&self, head: &Head, generation: u64) -> Result<Option<StoredVersion>> {
-        // Starts from the nearest remembered version at or above the generation, and follows the parents from
-        // there.
-        let current = head.current.iter().flat_map(Current::lineage);
-        let Some(from) = current.take_while(|known| known.generation >= generation).last() else {
-            return Ok(None);
+        let Some(current) = &head.current else { return Ok(None) };
+        let mut next = match current.record.generation == generation {
+            true => Some(current.reference()),
+            false => current.nearest(generation),
         };
-        let mut version = self.named_version(&head.id, &from.reference()).await?;
-        if Ancestor::of_version(&version) != from {
-            let key = keys::version(&head.id, from.generation, &from.version_id);
-            return Err(corrupt(&key, "it is not the version that the head remembers".to_owned()));
+        while let Some(named) = next {
+            if named.generation == generation {
+                return self.named_version(&head.id, &named).await.map(Some);
+            }
+            next = self.record(&head.id, &named).await?.towards(generation);
         }
-        while version.record.generation > generation {
-            let Some(parent) = version.record.parents.first() else { return Ok(None) };
-            version = self.named_version(&head.id, parent).await?;
-        }
-        Ok((version.record.generation == generation).then_some(version))
+        Ok(None)
     }
 
     /// The same for a version whose content is to be read as a document.
@@ -189,9 +231,9 @@ impl Objects {
         Ok(version)
     }
 
-    /// Walks back along first parents, from a version that the head remembers.
-    pub(crate) fn walk(&self, id: &WorkflowId, from: &Ancestor) -> Walk {
-        Walk { id: id.clone(), next: Next::Unread(from.reference()) }
+    /// Walks back along first parents, from the first parent of `record`.
+    pub(crate) fn walk(&self, id: &WorkflowId, record: &VersionRecord) -> Walk {
+        Walk { id: id.clone(), next: record.replaced().cloned() }
     }
 
     /// All keys below `prefix`, in order.
@@ -205,43 +247,29 @@ impl Objects {
     }
 }
 
-/// A walk along a chain, the newest version first. See [`Objects::walk`].
+/// A walk along the first parents, the newest version first. See [`Objects::walk`].
 #[derive(Debug)]
 pub(crate) struct Walk {
     id: WorkflowId,
-    next: Next,
-}
-
-#[derive(Debug)]
-enum Next {
-    /// The start of the walk; its record names the parent.
-    Unread(VersionRef),
-    Named(VersionRef),
-    End,
+    next: Option<VersionRef>,
 }
 
 impl Walk {
-    /// Returns the parent of the version before, verified by the hash that names it; none at the end. If the
-    /// chain cannot be read any further, logs a warning and returns none: the caller asked for more than the
-    /// head remembers, and can do with less. `verify` reports the damage.
-    pub(crate) async fn parent(&mut self, objects: &Objects) -> Result<Option<StoredVersion>> {
-        let read = match std::mem::replace(&mut self.next, Next::End) {
-            Next::End => return Ok(None),
-            Next::Named(named) => objects.named_version(&self.id, &named).await.map(Some),
-            Next::Unread(from) => match objects.named_version(&self.id, &from).await {
-                Ok(version) => match version.record.parents.first() {
-                    Some(parent) => objects.named_version(&self.id, parent).await.map(Some),
-                    None => Ok(None),
-                },
-                Err(error) => Err(error),
-            },
-        };
-        match read {
-            Ok(Some(version)) => {
-                self.next = version.record.parents.first().cloned().map_or(Next::End, Next::Named);
-                Ok(Some(version))
+    /// The version that comes next; none at the end. Costs no read.
+    pub(crate) fn next(&self) -> Option<&VersionRef> {
+        self.next.as_ref()
+    }
+
+    /// Returns the version that comes next with its record, verified by the hash that names it; none at the
+    /// end. If the chain cannot be read any further, logs a warning and returns none: the caller can do with
+    /// less. `verify` reports the damage.
+    pub(crate) async fn go(&mut self, objects: &Objects) -> Result<Option<(VersionRef, Arc<VersionRecord>)>> {
+        let Some(named) = self.next.take() else { return Ok(None) };
+        match objects.record(&self.id, &named).await {
+            Ok(record) => {
+                self.next = record.replaced().cloned();
+                Ok(Some((named, record)))
             }
-            Ok(None) => Ok(None),
             Err(error) if error.is_of_one_object() => {
                 tracing::warn!(id = %self.id, %error, "the chain cannot be read any further");
                 Ok(None)

@@ -26,9 +26,9 @@ impl ParentWalk {
     /// Continues with the parents of a version, except those of the same or a higher generation: they are
     /// damage.
     pub(crate) fn go_on(&mut self, record: &VersionRecord, is_first: bool) {
-        let parents = record.parents.iter().enumerate().rev();
-        let older = parents.filter(|(_, parent)| parent.generation < record.generation);
-        self.next.extend(older.map(|(place, parent)| (parent.clone(), is_first && place == 0)));
+        let first = record.parents.first();
+        let next = record.older_parents().rev();
+        self.next.extend(next.map(|parent| (parent.clone(), is_first && Some(parent) == first)));
     }
 
     /// Returns the next version, and whether it is an ancestor along the first parents; none at the end.

@@ -44,7 +44,7 @@ impl CopyState {
     /// bytes back. Without atomic batches a crash can leave an older copy behind, so there a copy with the
     /// content of any version of the chain lags, and only other bytes are an edit.
     pub(super) async fn of(objects: &Objects, head: &Head, copy: Option<&Object>) -> Result<Self> {
-        if let Some(state) = Self::at_a_glance(objects, head, copy) {
+        if let Some(state) = Self::at_a_glance(objects, head, copy, 0).await? {
             return Ok(state);
         }
         let Some(copy) = copy else { return Ok(Self::Absent) };
@@ -55,18 +55,38 @@ impl CopyState {
         Ok(Self::Edited(version, hash))
     }
 
-    /// The same, as far as the head alone decides, for a copy that was read before or after the head: none if
-    /// the order of the reads matters, or if old records would have to be read.
-    pub(super) fn at_a_glance(objects: &Objects, head: &Head, copy: Option<&Object>) -> Option<Self> {
-        let Some(copy) = copy else { return Some(Self::Absent) };
-        let hash = ContentHash::of(&copy.bytes);
-        let version = || copy.meta.version.clone();
-        let current = head.current.as_ref();
-        if current.is_some_and(|current| current.record.hash == Some(hash)) {
-            return Some(Self::Current(version()));
+    /// The same, as far as the head and at most so many records below it decide, for a copy that was read
+    /// before or after the head: none if the order of the reads matters, or if more records would have to be
+    /// read. A record that this process has cached does not count.
+    pub(super) async fn at_a_glance(
+        objects: &Objects,
+        head: &Head,
+        copy: Option<&Object>,
+        reads: usize,
+    ) -> Result<Option<Self>> {
+        let Some(copy) = copy else { return Ok(Some(Self::Absent)) };
+        let Some(current) = &head.current else { return Ok(None) };
+        let (version, hash) = (copy.meta.version.clone(), ContentHash::of(&copy.bytes));
+        if current.record.hash == Some(hash) {
+            return Ok(Some(Self::Current(version)));
         }
-        let remembered = || current.is_some_and(|current| current.lineage().any(|it| it.hash == Some(hash)));
-        (objects.traits.copies_lag() && remembered()).then(|| Self::Lagging(version()))
+        if !objects.traits.copies_lag() {
+            return Ok(None);
+        }
+        let (mut walk, mut left) = (objects.walk(&head.id, &current.record), reads);
+        while let Some(named) = walk.next() {
+            if !objects.knows_record(named) {
+                if left == 0 {
+                    break;
+                }
+                left -= 1;
+            }
+            let record = walk.go(objects).await?;
+            if record.is_some_and(|(_, record)| record.hash == Some(hash)) {
+                return Ok(Some(Self::Lagging(version)));
+            }
+        }
+        Ok(None)
     }
 
     /// The version that a write of the copy must name, so that it overwrites only the copy that was judged.
@@ -107,15 +127,13 @@ impl Look {
     }
 }
 
-/// Whether a version that the head does not remember has this content. A record that cannot be read ends the
+/// Whether a version below the current one has this content. A record that cannot be read ends the
 /// search; the copy then counts as an edit, which is never overwritten.
 async fn older_record_has(objects: &Objects, head: &Head, hash: ContentHash) -> Result<bool> {
-    let Some(oldest) = head.current.as_ref().and_then(|current| current.lineage().last()) else {
-        return Ok(false);
-    };
-    let mut walk = objects.walk(&head.id, &oldest);
-    while let Some(version) = walk.parent(objects).await? {
-        if version.record.hash == Some(hash) {
+    let Some(current) = &head.current else { return Ok(false) };
+    let mut walk = objects.walk(&head.id, &current.record);
+    while let Some((_, record)) = walk.go(objects).await? {
+        if record.hash == Some(hash) {
             return Ok(true);
         }
     }

@@ -16,6 +16,9 @@ use crate::{
 /// How often a load tries again if the workflow changes meanwhile.
 const ATTEMPTS: u32 = 16;
 
+/// With how many versions below a deletion a copy is compared that should not be there.
+const LATE: usize = 32;
+
 /// A loaded workflow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -88,9 +91,10 @@ impl Store {
             let current = match live(&stored.head) {
                 Ok(current) => current,
                 Err(missing) => {
-                    let seen = CopyState::at_a_glance(objects, &stored.head, copy.as_ref());
-                    if matches!(seen, Some(CopyState::Lagging(_))) {
-                        self.remove_leftover(id).await;
+                    match CopyState::at_a_glance(objects, &stored.head, copy.as_ref(), LATE).await {
+                        Ok(Some(CopyState::Lagging(_))) => self.remove_leftover(id).await,
+                        Ok(_) => {}
+                        Err(error) => tracing::debug!(%id, %error, "the copy of a deleted workflow was left"),
                     }
                     return Err(self.shared.explain(missing).await);
                 }

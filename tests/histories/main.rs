@@ -20,6 +20,7 @@ mod linear_check;
 mod linear_processes;
 mod linear_support;
 mod linear_tasks;
+mod long_chain;
 mod model_support;
 mod sequence_support;
 mod sequences;

@@ -10,6 +10,7 @@
 
 mod cost;
 mod damage;
+mod history;
 mod listing;
 mod races;
 mod remote;

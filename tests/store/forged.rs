@@ -5,7 +5,11 @@ use std::sync::Arc;
 use pflow_store::{ChangeRequest, Error, ErrorKind, Expect, Store, conflict::Policy};
 use pflow_testkit::{Site, damaged, every_backend, id, save};
 
-every_backend!(forged_record_is_detected_when_read, forged_version_is_not_undeleted);
+every_backend!(
+    forged_record_is_detected_when_read,
+    wrong_jump_of_a_head_is_damage,
+    forged_version_is_not_undeleted
+);
 
 /// Changes the author in the record of a generation, and leaves its content unchanged.
 async fn forge(site: &Site, generation: u64) {
@@ -34,17 +38,18 @@ async fn chain(site: &Site, generations: u64) -> Store {
 }
 
 async fn forged_record_is_detected_when_read(site: Site) {
-    // The head remembers generations 5 to 36 besides the current 37.
+    // The head names 36, 35, 32 and 1. The way from there to 3 goes by 31, 16, 15, 8, 7 and 4.
     let store = chain(&site, 37).await;
     for generation in [36, 5] {
         store.load_generation(&id("a"), generation).await.unwrap();
     }
     site.probe.take();
-    store.load_generation(&id("a"), 5).await.unwrap();
-    assert_eq!(site.probe.take().gets.len(), 2, "the head and the version");
+    store.load_generation(&id("a"), 3).await.unwrap();
+    assert_eq!(site.probe.take().gets.len(), 2, "the head and the version: this process knows the records");
 
     forge(&site, 36).await;
     forge(&site, 3).await;
+    let store = site.other_store(2).await;
     is_corrupt(store.load_generation(&id("a"), 36).await, 36);
     store.load_generation(&id("a"), 4).await.unwrap();
     is_corrupt(store.load_generation(&id("a"), 3).await, 3);
@@ -58,6 +63,22 @@ async fn forged_record_is_detected_when_read(site: Site) {
     let found = damaged(&report);
     assert!(found.iter().any(|key| key.starts_with("versions/a/000000000036-")), "{report:#?}");
     assert!(found.iter().any(|key| key.starts_with("versions/a/000000000003-")), "{report:#?}");
+}
+
+async fn wrong_jump_of_a_head_is_damage(site: Site) {
+    let key = "workflows/a/metadata.json";
+    chain(&site, 5).await;
+    let mut head = site.json(key).await;
+    // The jump of version 5 is 4, whose jump is 1.
+    assert_eq!(head["current"]["jumps"][0]["depth"], 1);
+    head["current"]["jumps"][0]["record_hash"] = head["current"]["record_hash"].clone();
+    site.put(key, format!("{head}\n")).await;
+    let store = site.other_store(2).await;
+    is_corrupt(store.load_generation(&id("a"), 1).await, 1);
+    store.load_generation(&id("a"), 3).await.unwrap();
+    let report = store.verify().await.unwrap();
+    assert_eq!(damaged(&report), [key]);
+    assert!(report.findings[0].reason.contains("another version of depth 1"), "{report:#?}");
 }
 
 async fn forged_version_is_not_undeleted(site: Site) {

@@ -88,7 +88,10 @@ async fn old_version_of_an_unknown_media_type_is_refused(site: Site) {
     let old = head["current"].take();
     let record = |deleted: bool| {
         let mut record = old["record"].clone();
-        record["generation"] = 2.into();
+        (record["generation"], record["depth"]) = (2.into(), 2.into());
+        record["jump"] = serde_json::json!({
+            "depth": 1, "generation": 1, "version_id": old["record"]["version_id"], "record_hash": old["record_hash"],
+        });
         record["version_id"] = "01hm6aqh20kyyrptxv1pa56rkz".into();
         record["media_type"] = "application/json".into();
         record["parents"] = serde_json::json!([{
@@ -105,12 +108,8 @@ async fn old_version_of_an_unknown_media_type_is_refused(site: Site) {
             sealed_line(&serde_json::json!({ "format": "pflow-version/1", "id": "a", "record": record }));
         let record_hash = ContentHash::of(line.trim_end().as_bytes()).to_string();
         let content = if deleted { String::new() } else { pflow_testkit::plan("1") };
-        let remembered = serde_json::json!({
-            "generation": 1, "version_id": old["record"]["version_id"], "hash": old["record"]["hash"],
-            "record_hash": old["record_hash"],
-        });
         head["current"] = serde_json::json!({
-            "record": record, "record_hash": record_hash, "recent": [remembered],
+            "record": record, "record_hash": record_hash, "jumps": [],
         });
         let key = "versions/a/000000000002-01hm6aqh20kyyrptxv1pa56rkz";
         site.put_raw(key, format!("{line}{content}")).await;

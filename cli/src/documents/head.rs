@@ -1,5 +1,5 @@
 use chrono::{DateTime, Utc};
-use pflow_store::format::{Ancestor, Current, Given, Head, Lease, VersionRecord, VersionRef};
+use pflow_store::format::{Current, Given, Head, Lease, VersionRecord, VersionRef};
 use serde::Serialize;
 
 /// A workflow without its content, as `show` prints it.
@@ -12,8 +12,6 @@ pub(crate) struct Shown<'a> {
     #[serde(flatten)]
     record: ShownVersion<'a>,
     record_hash: String,
-    /// The latest ancestors, newest first.
-    recent: Vec<ShownAncestor<'a>>,
     fence: u64,
     lease: Option<ShownLease<'a>>,
     nonce: &'a str,
@@ -29,6 +27,8 @@ struct ShownVersion<'a> {
     operation: &'a str,
     /// The versions it was made from, the one it replaced first.
     parents: Vec<Parent<'a>>,
+    /// How many versions there are along the first parents, this one included.
+    depth: u64,
     /// The hash of the content. Null for a deletion.
     hash: Option<String>,
     /// The size of the content in bytes.
@@ -73,16 +73,6 @@ struct ShownGiven<'a> {
     tags: Option<&'a [String]>,
 }
 
-#[derive(Debug, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-struct ShownAncestor<'a> {
-    generation: u64,
-    version_id: &'a str,
-    /// Null if it was a deletion.
-    hash: Option<String>,
-    record_hash: String,
-}
-
 /// The lease that the head has, live or stale.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -114,7 +104,6 @@ impl<'a> Shown<'a> {
             revision: head.revision,
             record: ShownVersion::of(&current.record),
             record_hash: current.record_hash.to_string(),
-            recent: current.recent.iter().map(ShownAncestor::of).collect(),
             fence: head.fence,
             lease: head.lease.as_ref().map(ShownLease::of),
             nonce: &head.nonce,
@@ -129,6 +118,7 @@ impl<'a> ShownVersion<'a> {
             version_id: record.version_id.as_str(),
             operation: record.operation.as_str(),
             parents: record.parents.iter().map(Parent::of).collect(),
+            depth: record.depth,
             hash: record.hash.map(|hash| hash.to_string()),
             size: record.size,
             media_type: record.media_type.as_str(),
@@ -163,17 +153,6 @@ impl<'a> ShownGiven<'a> {
             name: given.name.as_deref(),
             description: given.description.as_deref(),
             tags: given.tags.as_deref(),
-        }
-    }
-}
-
-impl<'a> ShownAncestor<'a> {
-    fn of(ancestor: &'a Ancestor) -> Self {
-        Self {
-            generation: ancestor.generation,
-            version_id: ancestor.version_id.as_str(),
-            hash: ancestor.hash.map(|hash| hash.to_string()),
-            record_hash: ancestor.record_hash.to_string(),
         }
     }
 }

@@ -5,7 +5,7 @@ use pflow_backend::{Batch, Commit, Key, Operation};
 use super::plan::Plan;
 use crate::{
     Error,
-    register::{ByHead, Fate, HeadSwap},
+    register::{Fate, HeadSwap},
     repo::{Objects, StoredHead},
 };
 
@@ -64,13 +64,14 @@ impl Attempt {
             }
         };
         let base = self.plan.stored.head.generation();
-        match self.swap.fate_by_head(&stored) {
-            ByHead::Decided(Fate::Open | Fate::Dead) => self.clear(objects).await,
-            ByHead::Decided(Fate::Superseded) if stored.head.generation() >= base => {
-                self.clear(objects).await;
+        match self.swap.fate(objects, &stored).await {
+            Ok(Fate::Open | Fate::Dead) => self.clear(objects).await,
+            Ok(Fate::Superseded) if stored.head.generation() >= base => self.clear(objects).await,
+            Ok(Fate::Superseded | Fate::Landed) => {
+                tracing::warn!(%id, "its head has the version or was put back: what a lost attempt left stays");
             }
-            ByHead::Decided(Fate::Superseded | Fate::Landed) | ByHead::Further { .. } => {
-                tracing::warn!(%id, "its head may have the version or was put back: what a lost attempt left stays");
+            Err(error) => {
+                tracing::debug!(%id, %error, "what a lost attempt left stays until it is collected");
             }
         }
     }

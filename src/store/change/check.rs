@@ -239,7 +239,7 @@ async fn read(shared: &Shared, id: &WorkflowId, own: &[Key]) -> Result<(StoredHe
     }
     let copy_key = keys::content(id, MediaType::Json);
     let (stored, copy) = try_join(objects.head(id), objects.get(&copy_key)).await?;
-    if let Some(state) = CopyState::at_a_glance(objects, &stored.head, copy.as_ref()) {
+    if let Some(state) = CopyState::at_a_glance(objects, &stored.head, copy.as_ref(), 0).await? {
         return Ok((stored, state));
     }
     match Look::from(objects, stored).await? {

@@ -60,7 +60,7 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// Returns the record for one attempt.
+    /// Returns the record for one attempt, before it is placed in its chain.
     pub(crate) fn record(&self, version_id: VersionId, parents: Vec<VersionRef>) -> VersionRecord {
         let Self { generation, described, created, modified, author, message, content: _ } = self.clone();
         let deleted = described.is_deletion();
@@ -71,6 +71,8 @@ impl Draft {
             version_id,
             operation,
             parents,
+            depth: 1,
+            jump: None,
             hash,
             size,
             media_type,

@@ -15,7 +15,7 @@ use crate::{
     Error, Result,
     conflict::Goal,
     flow::{Action, Failure, Node, Retry, Visit},
-    format::{Current, Ended, Head, VersionId, keys},
+    format::{ChainPlace, Current, Ended, Head, VersionId, keys},
     lock::{MirrorUpdate, broken},
     operation::{is_transient, own_error},
     register::{Around, Derived, EncodedHead, HeadSwap, RETRY, Sign, Swapped, swap_head},
@@ -234,12 +234,14 @@ fn with_version(shared: &Shared, plan: &Plan) -> Result<(Head, Vec<Operation>)> 
         let version_id = VersionId::of_new(shared.objects.environment.new_id());
         let version_id = version_id.map_err(|source| unreadable(&keys::head(&head.id), source))?;
         let parents = head.current.iter().map(Current::reference).collect();
-        let record = draft.record(version_id, parents);
+        let place = ChainPlace::above(head.current.as_ref());
+        let record = draft.record(version_id, parents).placed(&place);
         let key = keys::version(&head.id, record.generation, &record.version_id);
         let pending = keys::pending(&head.id, record.generation, &record.version_id);
         let (object, record_hash) =
             record.encode(&head.id, &draft.content).map_err(|source| unreadable(&key, source))?;
-        head.current = Some(Current::after(head.current.as_ref(), record, record_hash));
+        shared.objects.remember_record(&record, record_hash);
+        head.current = Some(Current::placed(record, record_hash, place));
         let put = |(key, bytes)| Operation::put(key, bytes).absent().fresh();
         fresh.extend([(key, object), (pending, Bytes::new())].map(put));
     }

@@ -15,7 +15,7 @@ use super::{Report, Store};
 use crate::{
     Error, Result,
     document::ContentHash,
-    format::{Ancestor, Current, Ended, Lockfile, VersionId, WorkflowId, encode_line, keys},
+    format::{Current, Ended, Jump, Lockfile, VersionId, WorkflowId, encode_line, keys},
     index::Ancestry,
     lock::MirrorUpdate,
     register::{Around, Derived, EncodedHead, Swapped, swap_head},
@@ -273,7 +273,7 @@ impl Store {
             fence: fence.saturating_add(FENCE_GAP),
             missing: lineage.missing,
             keeps_edit,
-            current: Current::restored(record.clone(), *record_hash, lineage.recent),
+            current: Current::restored(record.clone(), *record_hash, lineage.jumps),
             copy,
             id,
             stored,
@@ -383,8 +383,8 @@ fn reason(ancestry: &Ancestry) -> String {
 /// The ancestry of the version that a head is moved to.
 #[derive(Default)]
 struct Lineage {
-    /// The ancestors along the first parents, the nearest first.
-    recent: Vec<Ancestor>,
+    /// The jump of the version's jump, the jump of that one, and so on, as far as they can be read.
+    jumps: Vec<Jump>,
     missing: Vec<String>,
     contents: BTreeSet<ContentHash>,
 }
@@ -393,6 +393,7 @@ impl Lineage {
     async fn read(objects: &Objects, id: &WorkflowId, tip: &Candidate) -> Result<Self> {
         let mut lineage = Self::default();
         let mut walk = ParentWalk::default();
+        let mut jumps: BTreeMap<ContentHash, Jump> = BTreeMap::new();
         if let Some(record) = tip.record() {
             lineage.contents.extend(record.hash);
             walk.go_on(record, true);
@@ -400,9 +401,7 @@ impl Lineage {
         while let Some((named, is_first)) = walk.next() {
             match objects.named_version(id, &named).await {
                 Ok(version) => {
-                    if is_first {
-                        lineage.recent.push(Ancestor::of_version(&version));
-                    }
+                    jumps.extend(version.record.jump.clone().map(|jump| (named.record_hash, jump)));
                     lineage.contents.extend(version.record.hash);
                     walk.go_on(&version.record, is_first);
                 }
@@ -411,6 +410,11 @@ impl Lineage {
                 }
                 Err(other) => return Err(other),
             }
+        }
+        let mut next = tip.record().and_then(|record| record.jump.as_ref());
+        while let Some(jump) = next.and_then(|jump| jumps.get(&jump.record_hash)) {
+            lineage.jumps.push(jump.clone());
+            next = Some(jump);
         }
         Ok(lineage)
     }

@@ -1,8 +1,12 @@
+use std::collections::BTreeMap;
+
+use pflow_backend::Key;
+
 use super::{Report, Severity, found};
 use crate::{
     ErrorKind, Remedy, Result, Store,
     document::MediaType,
-    format::{Ancestor, Current, Head, Lockfile, VersionRef, WorkflowId, keys},
+    format::{Current, Head, Jump, Lockfile, VersionRef, WorkflowId, keys},
     repo::{ParentWalk, VersionName},
     store::copy::CopyState,
 };
@@ -13,6 +17,10 @@ pub(super) struct Chain {
     walk: ParentWalk,
     /// The highest generation at which it is broken; 0 if it is complete.
     pub(super) broken_at: u64,
+    /// The versions along the first parents, by their depth.
+    by_depth: BTreeMap<u64, VersionRef>,
+    /// The jumps of the head and of the versions that were read, with the key of the object that names each.
+    jumps: Vec<(Key, Jump)>,
 }
 
 impl Chain {
@@ -20,15 +28,24 @@ impl Chain {
     pub(super) fn has(&self, name: &VersionName) -> bool {
         self.walk.seen.contains(name)
     }
-}
 
-/// The nearest version below a break that the head remembers and the walk has not reached. The walk continues
-/// with its parents.
-fn behind_a_break(current: &Current, chain: &Chain) -> Option<VersionRef> {
-    let is_unseen = |known: &Ancestor| {
-        known.generation < chain.broken_at && !chain.has(&(known.generation, known.version_id.clone()))
-    };
-    current.lineage().find(is_unseen).map(|known| known.reference())
+    /// The nearest version below a break that a jump names and the walk has not reached. The walk continues
+    /// with its parents.
+    fn behind_a_break(&self) -> Option<VersionRef> {
+        let is_unseen = |jump: &&Jump| {
+            jump.generation < self.broken_at && !self.has(&(jump.generation, jump.version_id.clone()))
+        };
+        let jumps = self.jumps.iter().map(|(_, jump)| jump);
+        jumps.filter(is_unseen).max_by_key(|jump| jump.generation).map(Jump::reference)
+    }
+
+    /// The keys of the objects whose jump is not the version that the first parents lead to at its depth.
+    fn wrong_jumps(&self) -> impl Iterator<Item = (&Key, u64)> {
+        let is_wrong = |(_, jump): &&(Key, Jump)| {
+            self.by_depth.get(&jump.depth).is_some_and(|version| *version != jump.reference())
+        };
+        self.jumps.iter().filter(is_wrong).map(|(key, jump)| (key, jump.depth))
+    }
 }
 
 impl Store {
@@ -65,16 +82,17 @@ impl Store {
     }
 
     /// Verifies every version from the current one along all parents. The parents of a lost version are
-    /// unknown; the walk continues with the ancestors that the head remembers.
+    /// unknown; the walk continues with the ancestors that jumps name.
     async fn verify_chain(&self, head: &Head, current: &Current, report: &mut Report) -> Result<Chain> {
         let head_key = keys::head(&head.id);
         let mut chain = Chain::default();
-        // The first parents that the head remembers, the nearest first.
-        let mut remembered = current.lineage();
+        chain.jumps.extend(current.chain().map(|jump| (head_key.clone(), jump.clone())));
         chain.walk.add(current.reference(), true);
+        // The depth of the version that comes next along the first parents; the newest one tells its own.
+        let mut next_depth = None;
         loop {
             let Some((named, is_first)) = chain.walk.next() else {
-                let Some(behind) = behind_a_break(current, &chain) else { break };
+                let Some(behind) = chain.behind_a_break() else { break };
                 chain.walk.add(behind, false);
                 continue;
             };
@@ -97,14 +115,14 @@ impl Store {
                     report.damage(&key, "its content is missing");
                 }
             }
-            if is_first
-                && let Some(known) = remembered.next()
-                && known != Ancestor::of_version(&version)
-            {
-                report.damage(
-                    &head_key,
-                    format!("what it remembers of generation {} is not so", known.generation),
-                );
+            chain.jumps.extend(record.jump.iter().map(|jump| (key.clone(), jump.clone())));
+            if is_first {
+                let depth = next_depth.unwrap_or(record.depth);
+                if record.depth != depth || (record.parents.is_empty() && depth != 1) {
+                    report.damage(&key, format!("it says that its depth is {}, not {depth}", record.depth));
+                }
+                chain.by_depth.insert(depth, named);
+                next_depth = Some(depth.saturating_sub(1));
             }
             if let Some(parent) = record.parents.iter().find(|parent| parent.generation >= record.generation)
             {
@@ -112,6 +130,9 @@ impl Store {
                 continue;
             }
             chain.walk.go_on(record, is_first);
+        }
+        for (key, depth) in chain.wrong_jumps() {
+            report.damage(key, format!("it names another version of depth {depth} than its parents lead to"));
         }
         Ok(chain)
     }

@@ -305,9 +305,10 @@ impl World {
             // Nothing is committed over a hurt head.
             return;
         }
-        let branch = raw::version(&head, "branch", self.taken, &[]);
+        let branch = raw::version(&head, "branch", self.taken, &[], 1);
         self.put(&branch.key, branch.bytes.clone()).await;
-        let merge = raw::version(&head, &self.text(), self.taken, &[raw::current(&head), branch.reference]);
+        let (parents, depth) = ([raw::current(&head), branch.reference], raw::depth(&head));
+        let merge = raw::version(&head, &self.text(), self.taken, &parents, depth + 1);
         let next = raw::head_with(&head, &merge);
         self.put(&merge.key, merge.bytes.clone()).await;
         self.put(&merge.pending, Bytes::new()).await;
@@ -321,14 +322,21 @@ impl World {
     async fn push(&mut self) {
         let Some(head) = self.get(HEAD).await.filter(|head| raw::generation(head) > 0) else { return };
         if self.place == Place::Bucket {
-            let next = raw::version(&head, "pushed", self.taken, &[raw::current(&head)]);
+            let next =
+                raw::version(&head, "pushed", self.taken, &[raw::current(&head)], raw::depth(&head) + 1);
             self.put(&next.key, next.bytes).await;
             self.put(&next.pending, Bytes::new()).await;
         }
         if let Some(parent) = raw::parent(&head) {
-            let first = raw::version(&head, "pushed, a branch", self.taken, &[parent]);
-            let second =
-                raw::version(&head, "pushed, its end", self.taken, std::slice::from_ref(&first.reference));
+            let depth = raw::depth(&head);
+            let first = raw::version(&head, "pushed, a branch", self.taken, &[parent], depth);
+            let second = raw::version(
+                &head,
+                "pushed, its end",
+                self.taken,
+                std::slice::from_ref(&first.reference),
+                depth + 1,
+            );
             self.put(&first.key, first.bytes).await;
             self.put(&second.key, second.bytes).await;
         }

@@ -66,9 +66,14 @@ pub(crate) fn parent_keys(version: &Bytes) -> Vec<String> {
     told["record"]["parents"].as_array().unwrap().iter().map(key_of).collect()
 }
 
-/// A version with this text and these parents; `head` gives everything else. `number` makes it another one
-/// than at other steps.
-pub(crate) fn version(head: &Bytes, text: &str, number: usize, parents: &[Value]) -> RawVersion {
+/// The depth of the current version.
+pub(crate) fn depth(head: &Bytes) -> u64 {
+    json_of(head)["current"]["record"]["depth"].as_u64().unwrap()
+}
+
+/// A version of this depth with this text and these parents; `head` gives everything else. `number` makes it
+/// another one than at other steps. Its jump is to its parent.
+pub(crate) fn version(head: &Bytes, text: &str, number: usize, parents: &[Value], depth: u64) -> RawVersion {
     let content = plan(text);
     let generation = parents.iter().map(|it| it["generation"].as_u64().unwrap()).max().unwrap_or(0) + 1;
     let hash = ContentHash::of(format!("{text} {number} {generation}").as_bytes()).to_string();
@@ -77,6 +82,11 @@ pub(crate) fn version(head: &Bytes, text: &str, number: usize, parents: &[Value]
     record["generation"] = generation.into();
     record["version_id"] = version_id.clone().into();
     record["parents"] = parents.to_vec().into();
+    record["depth"] = depth.into();
+    record["jump"] = parents.first().cloned().unwrap_or_default();
+    if let Some(jump) = record["jump"].as_object_mut() {
+        jump.insert("depth".to_owned(), (depth - 1).into());
+    }
     record["operation"] = "save".into();
     record["message"] = Value::Null;
     record["hash"] = ContentHash::of(content.as_bytes()).to_string().into();
@@ -108,17 +118,13 @@ pub(crate) fn head_with(head: &Bytes, version: &RawVersion) -> Bytes {
     let mut next = json_of(head);
     let before = &next["current"];
     let record = &before["record"];
-    let mut recent = vec![json!({
-        "generation": record["generation"],
-        "version_id": record["version_id"],
-        "hash": record["hash"],
-        "record_hash": before["record_hash"],
-    })];
-    recent.extend(before["recent"].as_array().unwrap().iter().cloned());
+    let mut jumps: Vec<Value> =
+        record["jump"].is_object().then(|| record["jump"].clone()).into_iter().collect();
+    jumps.extend(before["jumps"].as_array().unwrap().iter().cloned());
     next["current"] = json!({
         "record": version.record,
         "record_hash": version.reference["record_hash"],
-        "recent": recent,
+        "jumps": jumps,
     });
     next["revision"] = (next["revision"].as_u64().unwrap() + 1).into();
     next["nonce"] = version.reference["record_hash"].clone();

@@ -9,9 +9,19 @@ use serde_json::Value;
 use super::{Site, id};
 
 /// Returns every version that the operation history names, newest segment first, as
-/// `id@generation-version_id`. Checks that each segment has the hash that its successor, or the root, names.
+/// `id@generation-version_id`.
 pub async fn history(site: &Site) -> Vec<String> {
-    let mut named = Vec::new();
+    let text = |line: &Value, field: &str| line[field].as_str().unwrap().to_owned();
+    let lines = history_lines(site).await;
+    let name =
+        |line: &Value| format!("{}@{}-{}", text(line, "id"), line["generation"], text(line, "version_id"));
+    lines.iter().map(name).collect()
+}
+
+/// Returns the lines of the operation history for versions, newest segment first. Checks that each segment has
+/// the hash that its successor, or the root, names.
+pub async fn history_lines(site: &Site) -> Vec<Value> {
+    let mut found = Vec::new();
     let mut next = site.json("ops/checkpoint").await["last_segment"].clone();
     while let Some(key) = next["key"].as_str() {
         let bytes = site.get(key).await.unwrap_or_else(|| panic!("no {key}"));
@@ -19,15 +29,12 @@ pub async fn history(site: &Site) -> Vec<String> {
         let mut lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         let header: Value = serde_json::from_slice(lines.next().unwrap()).unwrap();
         for line in lines {
-            let line: Value = serde_json::from_slice(line).unwrap();
-            if let Some(gained) = line.get("gained") {
-                let text = |field: &str| gained[field].as_str().unwrap().to_owned();
-                named.push(format!("{}@{}-{}", text("id"), gained["generation"], text("version_id")));
-            }
+            let mut line: Value = serde_json::from_slice(line).unwrap();
+            found.extend(line.get_mut("gained").map(Value::take));
         }
         next = header["previous"].clone();
     }
-    named
+    found
 }
 
 /// Returns every stored version in the same form, sorted.

@@ -31,7 +31,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 pub use bucket::{BucketServer, external};
 pub use hasty::Hasty;
-pub use history::{chain, history, unnamed_parts, versions};
+pub use history::{chain, history, history_lines, unnamed_parts, versions};
 pub use layers::{Fault, Left, Log, Probe, Remote, Server, Staged};
 pub use seal::{config_checksum, resealed, sealed_line};
 pub use site::{Kind, Site, damaged, everything, generations, listed, listing, notices};

@@ -10,7 +10,7 @@ use crate::{
     conflict::Expect,
     document::Document,
     document::Limits,
-    format::{Current, LeaseId, StoredVersion, VersionId, WorkflowId},
+    format::{LeaseId, StoredVersion, VersionId, WorkflowId, version::tests::next},
     lease::{Holder, Sight, Standing},
     lock::LeaseRequest,
     repo::StoredHead,
@@ -54,7 +54,7 @@ fn basis(generation: u64) -> Basis {
     let (author, message) = ("before@host".to_owned(), None);
     let draft = Draft { generation, described, content, created: made, modified: made, author, message };
     let record = draft.record(VersionId::parse("v".repeat(26)).unwrap(), Vec::new());
-    let current = Current::after(None, record, ContentHash::of(b"line"));
+    let current = next(None, record);
     let head = Head { current: (generation > 0).then_some(current), fence: 7, ..Head::new(id()) };
     let stored = StoredHead { head, version: Some(Version::new("read")) };
     Basis { stored, standing: None, copy: CopyState::Absent, restored: None, now: now() }
