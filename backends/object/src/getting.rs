@@ -18,7 +18,7 @@ tokio::task_local! {
 pub(crate) struct Getting(Arc<AtomicBool>);
 
 impl Getting {
-    /// Wraps the attempt to track it. If object_store polls it in another task, nothing is known.
+    /// Wraps the attempt to track it. If object_store polls it in another task, its state is unknown.
     pub(crate) fn watch<T>(&self, attempt: impl Future<Output = T>) -> impl Future<Output = T> {
         GETTING.scope(self.0.clone(), attempt)
     }

@@ -155,8 +155,8 @@ fn says_nothing(stream: TcpStream) {
     BufReader::new(stream).lines().for_each(drop);
 }
 
-/// The line comes two seconds after an operation began (`attempts.rs` has it by a clock of its own), and only
-/// then the end.
+/// Two seconds after an operation began a line says what the trouble is; the operation ends later, with an
+/// error. That it is two seconds is tested in `attempts.rs`, with a clock of its own.
 #[test]
 fn any_trouble_of_a_server_is_told_before_the_end() {
     let cases: [(&str, String, &str, &str); 3] = [
